@@ -1,0 +1,47 @@
+"""The blocks that networks are made of, one kind a file.
+
+A new kind is one file with a frozen dataclass that satisfies ``hwnas.space.Block``, and one
+line in ``KINDS``; the contract tests pick it up from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from hwnas.blocks._key import decode
+from hwnas.blocks.conv import Conv
+from hwnas.blocks.head import Head
+from hwnas.blocks.mbconv import MBConv
+from hwnas.blocks.skip import Skip
+from hwnas.errors import SpaceError
+from hwnas.space import Block
+
+if TYPE_CHECKING:
+    from torch import nn
+
+KINDS: dict[str, type[Conv] | type[MBConv] | type[Skip] | type[Head]] = {
+    kind.kind: kind for kind in (Conv, MBConv, Skip, Head)
+}
+
+
+def parse(key: str) -> Block:
+    """The block that a key describes; ``parse(block.key()) == block``.
+
+    Raises:
+        SpaceError: The kind is unknown, or the fields are not its own.
+    """
+    kind = key.split("_", 1)[0]
+    if kind not in KINDS:
+        raise SpaceError(f"a block key must start with one of {sorted(KINDS)}, but got {key!r}")
+    return decode(KINDS[kind], key)
+
+
+def build(blocks: Iterable[Block]) -> nn.Sequential:
+    """One module that runs the blocks in order, with fresh weights; input is NCHW."""
+    from torch import nn
+
+    return nn.Sequential(*(block.build() for block in blocks))
+
+
+__all__ = ["KINDS", "Conv", "Head", "MBConv", "Skip", "build", "parse"]

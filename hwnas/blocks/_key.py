@@ -1,0 +1,66 @@
+"""The text form of a block: its kind, then each field as its tag and value, joined by ``_``."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Any, TypeVar
+
+from hwnas.errors import SpaceError
+
+ACTIVATIONS = ("none", "relu", "relu6", "hswish")
+
+T = TypeVar("T")
+
+
+def tagged(tag: str, default: Any = dataclasses.MISSING) -> Any:
+    """A dataclass field that stands in the key under ``tag``."""
+    return dataclasses.field(default=default, metadata={"tag": tag})
+
+
+def encode(block: Any) -> str:
+    """The key of a block whose fields were all made by ``tagged``."""
+    parts = [block.kind]
+    for field in dataclasses.fields(block):
+        value = getattr(block, field.name)
+        text = (
+            f"{value:g}"
+            if isinstance(value, float)
+            else str(int(value) if isinstance(value, bool) else value)
+        )
+        parts.append(f"{field.metadata['tag']}{text}")
+    return "_".join(parts)
+
+
+def decode(cls: type[T], key: str) -> T:
+    """The block of kind ``cls`` that a key describes; raises SpaceError on anything else."""
+    parts = key.split("_")[1:]
+    fields = dataclasses.fields(cls)  # type: ignore[arg-type]
+    if len(parts) != len(fields):
+        raise SpaceError(f"a key of {key.split('_')[0]} must have {len(fields)} fields, but got {key!r}")
+    values: dict[str, Any] = {}
+    for field, part in zip(fields, parts, strict=True):
+        tag = field.metadata["tag"]
+        matched = re.fullmatch(f"{tag}([0-9.e+-]+)" if field.type != "str" else f"{tag}([a-z0-9]+)", part)
+        if not matched:
+            raise SpaceError(f"field {field.name} must read {tag}<value>, but got {part!r} in {key!r}")
+        values[field.name] = _convert(str(field.type), matched[1], key)
+    block = cls(**values)
+    if encode(block) != key:
+        raise SpaceError(f"a key must be canonical, but got {key!r} for {encode(block)!r}")
+    return block
+
+
+def _convert(type_name: str, text: str, key: str) -> Any:
+    try:
+        if type_name == "bool":
+            return {"0": False, "1": True}[text]
+        return {"int": int, "float": float, "str": str}[type_name](text)
+    except (ValueError, KeyError) as error:
+        raise SpaceError(f"a field of type {type_name} must hold one, but got {text!r} in {key!r}") from error
+
+
+def require(condition: bool, block: Any, invariant: str) -> None:
+    """Raise SpaceError naming the invariant and the block that breaks it."""
+    if not condition:
+        raise SpaceError(f"{invariant}, but got {block}")

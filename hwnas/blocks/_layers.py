@@ -1,0 +1,80 @@
+"""PyTorch layers that the blocks are built from. Imported only when a block is built."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import nn
+
+_ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "relu": nn.ReLU,
+    "relu6": nn.ReLU6,
+    "hswish": nn.Hardswish,
+}
+
+
+def conv_bn(
+    in_channels: int,
+    out_channels: int,
+    kernel_size: int,
+    *,
+    stride: int = 1,
+    groups: int = 1,
+    activation: str = "none",
+) -> list[nn.Module]:
+    """Convolution, batch normalisation and, unless it is "none", an activation."""
+    conv = nn.Conv2d(
+        in_channels,
+        out_channels,
+        kernel_size,
+        stride,
+        padding=kernel_size // 2,
+        groups=groups,
+        bias=False,
+    )
+    layers: list[nn.Module] = [conv, nn.BatchNorm2d(out_channels)]
+    if activation != "none":
+        layers.append(_ACTIVATIONS[activation]())
+    return layers
+
+
+class ChannelShuffle(nn.Module):
+    """Interleaves the channels of ``groups`` groups (ShuffleNet, arXiv:1707.01083)."""
+
+    def __init__(self, groups: int) -> None:
+        super().__init__()
+        self.groups = groups
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Shape (n, c, h, w) in and out."""
+        n, c, h, w = x.shape
+        return x.reshape(n, self.groups, c // self.groups, h, w).transpose(1, 2).reshape(n, c, h, w)
+
+
+class SqueezeExcite(nn.Module):
+    """Channel gate of MobileNetV3 (arXiv:1905.02244): pool, 1x1, ReLU, 1x1, hard sigmoid."""
+
+    def __init__(self, channels: int, hidden: int) -> None:
+        super().__init__()
+        self.pool = nn.AdaptiveAvgPool2d(1)
+        self.reduce = nn.Conv2d(channels, hidden, 1)
+        self.activation = nn.ReLU()
+        self.expand = nn.Conv2d(hidden, channels, 1)
+        self.gate = nn.Hardsigmoid()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Shape (n, c, h, w) in and out."""
+        return x * cast(torch.Tensor, self.gate(self.expand(self.activation(self.reduce(self.pool(x))))))
+
+
+class Residual(nn.Module):
+    """Adds the input to what the body makes of it."""
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Shape (n, c, h, w) in and out."""
+        return x + cast(torch.Tensor, self.body(x))

@@ -1,0 +1,131 @@
+"""The inverted residual block of MobileNetV2 (arXiv:1801.04381) in all its variants."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from hwnas.blocks._key import ACTIVATIONS, encode, require, tagged
+from hwnas.blocks.conv import strided_shape
+from hwnas.space import Shape
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class MBConv:
+    """1x1 expansion, depthwise kernel, optional squeeze-excite, 1x1 projection.
+
+    Attributes:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output; a residual is added where the shape stays.
+        kernel_size: Odd depthwise kernel.
+        stride: Stride of the depthwise convolution.
+        expansion_ratio: Hidden channels over input channels; the product is rounded.
+        groups: Groups of both 1x1 convolutions; over 1, channels are shuffled after the
+            expansion (FBNet, arXiv:1812.03443, figure 3).
+        se_ratio: Hidden channels of squeeze-excite over *expanded* channels; 0 leaves it out.
+        activation: After the expansion and after the depthwise convolution.
+        has_expansion: Whether the 1x1 expansion is there. MobileNetV2 leaves it out where
+            the ratio is 1; FBNet keeps it.
+    """
+
+    kind: ClassVar[str] = "mbconv"
+
+    in_channels: int = tagged("i")
+    out_channels: int = tagged("o")
+    kernel_size: int = tagged("k", 3)
+    stride: int = tagged("s", 1)
+    expansion_ratio: float = tagged("e", 6.0)
+    groups: int = tagged("g", 1)
+    se_ratio: float = tagged("se", 0.0)
+    activation: str = tagged("a", "relu")
+    has_expansion: bool = tagged("x", True)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "expansion_ratio", float(f"{self.expansion_ratio:g}"))
+        object.__setattr__(self, "se_ratio", float(f"{self.se_ratio:g}"))
+        require(self.in_channels > 0 and self.out_channels > 0, self, "channels must be positive")
+        require(self.kernel_size % 2 == 1 and self.kernel_size > 0, self, "kernel_size must be odd")
+        require(self.stride > 0, self, "stride must be positive")
+        require(0 < self.expansion_ratio < 100, self, "expansion_ratio must be in (0, 100)")
+        require(self.hidden_channels > 0, self, "the expansion must leave at least one channel")
+        require(self.groups > 0, self, "groups must be positive")
+        divided = (self.in_channels, self.hidden_channels, self.out_channels)
+        require(all(c % self.groups == 0 for c in divided), self, "groups must divide all channel numbers")
+        require(0 <= self.se_ratio <= 1, self, "se_ratio must be in [0, 1]")
+        require(self.activation in ACTIVATIONS, self, f"activation must be one of {ACTIVATIONS}")
+        require(
+            self.has_expansion or self.hidden_channels == self.in_channels,
+            self,
+            "only a block of expansion ratio 1 may leave out the expansion",
+        )
+        require(self.has_expansion or self.groups == 1, self, "a grouped block must have its expansion")
+
+    @property
+    def hidden_channels(self) -> int:
+        """Channels of the depthwise convolution."""
+        return round(self.in_channels * self.expansion_ratio)
+
+    @property
+    def se_channels(self) -> int:
+        """Hidden channels of squeeze-excite; 0 where there is none."""
+        return max(1, round(self.hidden_channels * self.se_ratio)) if self.se_ratio else 0
+
+    @property
+    def has_residual(self) -> bool:
+        """Whether the input is added to the output."""
+        return self.stride == 1 and self.in_channels == self.out_channels
+
+    @property
+    def is_identity(self) -> bool:
+        """Never: it computes something."""
+        return False
+
+    def out_shape(self, in_shape: Shape) -> Shape:
+        """Shape (out_channels, ceil(height / stride), ceil(width / stride))."""
+        return strided_shape(self, in_shape, self.in_channels, self.out_channels, self.stride)
+
+    def macs(self, in_shape: Shape) -> int:
+        """Multiply-adds for one image, squeeze-excite included."""
+        _, out_height, out_width = self.out_shape(in_shape)
+        pixels, hidden = out_height * out_width, self.hidden_channels
+        expand = self.in_channels * hidden // self.groups * in_shape[1] * in_shape[2]
+        depthwise = self.kernel_size**2 * hidden * pixels
+        project = hidden * self.out_channels // self.groups * pixels
+        return expand * self.has_expansion + depthwise + project + 2 * hidden * self.se_channels
+
+    def params(self) -> int:
+        """Weights, biases of squeeze-excite, and batch-norm scales and shifts."""
+        hidden, squeezed = self.hidden_channels, self.se_channels
+        expand = self.in_channels * hidden // self.groups + 2 * hidden
+        depthwise = (self.kernel_size**2 + 2) * hidden
+        project = hidden * self.out_channels // self.groups + 2 * self.out_channels
+        excite = 2 * hidden * squeezed + hidden + squeezed if squeezed else 0
+        return expand * self.has_expansion + depthwise + excite + project
+
+    def key(self) -> str:
+        """Canonical text."""
+        return encode(self)
+
+    def build(self) -> nn.Module:
+        """A fresh module, NCHW."""
+        from torch import nn
+
+        from hwnas.blocks import _layers
+
+        hidden, act = self.hidden_channels, self.activation
+        layers: list[nn.Module] = []
+        if self.has_expansion:
+            layers += _layers.conv_bn(self.in_channels, hidden, 1, groups=self.groups, activation=act)
+        if self.groups > 1:
+            layers.append(_layers.ChannelShuffle(self.groups))
+        layers += _layers.conv_bn(
+            hidden, hidden, self.kernel_size, stride=self.stride, groups=hidden, activation=act
+        )
+        if self.se_channels:
+            layers.append(_layers.SqueezeExcite(hidden, self.se_channels))
+        layers += _layers.conv_bn(hidden, self.out_channels, 1, groups=self.groups)
+        body = nn.Sequential(*layers)
+        return _layers.Residual(body) if self.has_residual else body

@@ -1,0 +1,175 @@
+"""Devices and targets: what a latency is true of. Descriptors are TOML files, one a device."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hwnas import files
+from hwnas.errors import DeviceError, SchemaMismatch
+
+RUNTIMES = ("litert", "tflite_runtime", "onnxruntime", "torch_cuda")
+PRECISIONS = ("fp32", "int8")
+PROCESSORS = ("cpu", "gpu", "npu")
+TRANSPORTS = ("local", "adb", "ssh")
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a number is true of. Holds no serial number.
+
+    Attributes:
+        device: Name of the device descriptor.
+        runtime: Inference runtime.
+        precision: "fp32", or "int8" for fully quantised models.
+        processor: "cpu", "gpu" or "npu".
+        threads: Threads of the runtime.
+        batch: Images a run.
+    """
+
+    device: str
+    runtime: str
+    precision: str
+    processor: str = "cpu"
+    threads: int = 1
+    batch: int = 1
+
+    def __post_init__(self) -> None:
+        _require(
+            bool(_NAME.fullmatch(self.device)),
+            f"a device name must match {_NAME.pattern}, but got {self.device!r}",
+        )
+        _one_of("runtime", self.runtime, RUNTIMES)
+        _one_of("precision", self.precision, PRECISIONS)
+        _one_of("processor", self.processor, PROCESSORS)
+        _require(self.threads >= 1, f"threads must be at least 1, but got {self.threads}")
+        _require(self.batch >= 1, f"batch must be at least 1, but got {self.batch}")
+
+    @property
+    def slug(self) -> str:
+        """Short text for file names: ``litert-int8``, with what is not the default added."""
+        extra = [self.processor] if self.processor != "cpu" else []
+        extra += [f"t{self.threads}"] if self.threads != 1 else []
+        extra += [f"b{self.batch}"] if self.batch != 1 else []
+        return "-".join([self.runtime, self.precision, *extra])
+
+    def __str__(self) -> str:
+        return f"{self.device}/{self.slug}"
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object that ``from_json`` turns back."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Target:
+        """Rebuild a target; raises SchemaMismatch where a field is missing or unknown."""
+        names = tuple(cls.__dataclass_fields__)
+        odd = sorted(set(names) ^ set(data))
+        if odd:
+            raise SchemaMismatch(f"a target must have the fields {names}, but differs in {odd}", field=odd[0])
+        return cls(**data)
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device that can be measured on, as its TOML file describes it.
+
+    Attributes:
+        name: Name used on the command line.
+        title: One line for people.
+        transport: How to reach it.
+        processor: Where models run unless asked otherwise.
+        runtimes: Agents that can run there, the preferred one first.
+        threads: Default number of threads.
+        match: Rules on what an attached device says of itself, for example
+            ``{"ro.product.manufacturer": "Google"}``; empty matches nothing by itself.
+        options: What else the transport or the agent needs, as given in the file.
+    """
+
+    name: str
+    title: str
+    transport: str
+    processor: str = "cpu"
+    runtimes: tuple[str, ...] = ("litert",)
+    threads: int = 1
+    match: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        _require(
+            bool(_NAME.fullmatch(self.name)),
+            f"a device name must match {_NAME.pattern}, but got {self.name!r}",
+        )
+        _one_of("transport", self.transport, TRANSPORTS)
+        _one_of("processor", self.processor, PROCESSORS)
+        _require(bool(self.runtimes), f"a device must name at least one runtime, but {self.name} has none")
+        for runtime in self.runtimes:
+            _one_of("runtime", runtime, RUNTIMES)
+        _require(self.threads >= 1, f"threads must be at least 1, but got {self.threads}")
+
+    def target(self, runtime: str, precision: str, *, threads: int | None = None) -> Target:
+        """The target for one of this device's runtimes.
+
+        Raises:
+            DeviceError: The runtime cannot run on this device.
+        """
+        if runtime not in self.runtimes:
+            raise DeviceError(
+                f"the runtime must be one of {self.runtimes} on {self.name}, but got {runtime!r}"
+            )
+        return Target(self.name, runtime, precision, self.processor, threads or self.threads)
+
+
+def load_all() -> dict[str, Device]:
+    """Every shipped device and every device of the user's own; the user's win by name."""
+    devices: dict[str, Device] = {}
+    for folder in (files.shipped("devices"), files.user_config() / "devices"):
+        for path in sorted(folder.glob("*.toml")):
+            device = read(path)
+            devices[device.name] = device
+    return devices
+
+
+def load(name: str) -> Device:
+    """The device of this name; raises DeviceError with the known names otherwise."""
+    devices = load_all()
+    if name not in devices:
+        raise DeviceError(
+            f"a device must be one of {sorted(devices)}, but got {name!r}: "
+            f"add {files.user_config() / 'devices' / (name + '.toml')} to describe it"
+        )
+    return devices[name]
+
+
+def read(path: Path) -> Device:
+    """Read one descriptor; raises DeviceError naming the file and what is wrong with it."""
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise DeviceError(
+            f"a device must be described by readable TOML, but {path} is not: {error}"
+        ) from error
+    data["runtimes"] = tuple(data.get("runtimes", ("litert",)))
+    try:
+        device = Device(**data)
+    except (TypeError, DeviceError) as error:
+        raise DeviceError(f"{path} must describe a device: {error}") from error
+    _require(
+        device.name == path.stem, f"a device must be named like its file, but {path} names {device.name!r}"
+    )
+    return device
+
+
+def _one_of(what: str, value: str, allowed: tuple[str, ...]) -> None:
+    _require(value in allowed, f"{what} must be one of {allowed}, but got {value!r}")
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise DeviceError(message)

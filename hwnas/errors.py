@@ -1,0 +1,115 @@
+"""Every error that hwnas raises on purpose.
+
+HwnasError
+├── SpaceError(ValueError)            a block, choice, space or architecture breaks an invariant
+├── DataError(ValueError)             images or labels cannot be used
+├── DeviceError                       a device or what runs on it
+│   ├── TransportError                the way to the device
+│   │   └── TransportTimeout          the device did not answer in time
+│   └── AgentError                    the program on the device failed
+├── TableError                        a latency table
+│   ├── MissingEntry(LookupError)     a workload was never measured on this target
+│   └── SchemaMismatch(ValueError)    two files do not describe the same thing
+├── LatencyModelError(ValueError)     a latency model cannot be fitted or used
+├── UnstableMeasurement               a number is too noisy to be believed
+├── InfeasibleBudget(ValueError)      no architecture keeps the budget
+├── TrainingError                     training cannot go on
+└── ExportError                       a model cannot be lowered
+    └── ParityError                   the lowered model does not compute what PyTorch computes
+
+A message states the invariant, then the values, then the remedy. Facts ride as attributes.
+"""
+
+from __future__ import annotations
+
+
+class HwnasError(Exception):
+    """Base of every error whose message is meant for the user."""
+
+
+class SpaceError(HwnasError, ValueError):
+    """A block, choice, space or architecture breaks an invariant."""
+
+
+class DataError(HwnasError, ValueError):
+    """Images or labels cannot be used."""
+
+
+class DeviceError(HwnasError):
+    """A device, or what runs on it, failed."""
+
+
+class TransportError(DeviceError):
+    """The way to the device failed."""
+
+
+class TransportTimeout(TransportError):
+    """The device did not answer in time."""
+
+
+class AgentError(DeviceError):
+    """The program on the device failed."""
+
+
+class TableError(HwnasError):
+    """A latency table cannot be read, written or used."""
+
+
+class MissingEntry(TableError, LookupError):
+    """A workload was never measured on this target.
+
+    Attributes:
+        key: The workload that is missing.
+        nearest: Up to three keys of the table that resemble it most.
+    """
+
+    def __init__(self, message: str, *, key: str, nearest: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.key = key
+        self.nearest = nearest
+
+
+class SchemaMismatch(TableError, ValueError):
+    """Two files, or a file and this program, do not describe the same thing.
+
+    Attributes:
+        field: The field that differs.
+    """
+
+    def __init__(self, message: str, *, field: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class LatencyModelError(HwnasError, ValueError):
+    """A latency model cannot be fitted or used."""
+
+
+class UnstableMeasurement(HwnasError):
+    """A number is too noisy to be believed."""
+
+
+class InfeasibleBudget(HwnasError, ValueError):
+    """No architecture keeps the budget.
+
+    Attributes:
+        budget_ms: What was asked for.
+        fastest_ms: What the fastest architecture needs.
+    """
+
+    def __init__(self, message: str, *, budget_ms: float, fastest_ms: float) -> None:
+        super().__init__(message)
+        self.budget_ms = budget_ms
+        self.fastest_ms = fastest_ms
+
+
+class TrainingError(HwnasError):
+    """Training cannot go on."""
+
+
+class ExportError(HwnasError):
+    """A model cannot be lowered."""
+
+
+class ParityError(ExportError):
+    """The lowered model does not compute what PyTorch computes."""

@@ -1,0 +1,1 @@
+"""Lowering of blocks and networks to the formats that devices run."""

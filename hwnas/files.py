@@ -1,0 +1,78 @@
+"""Where files live, and how they are written so that none is ever half there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from hwnas.errors import HwnasError
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def shipped(name: str) -> Path:
+    """The folder ``profilers``, ``devices`` or ``lut_data``, in a wheel or in a checkout."""
+    for folder in (_PACKAGE / "_shipped" / name, _PACKAGE.parent / name):
+        if folder.is_dir():
+            return folder
+    raise HwnasError(f"the folder {name!r} must come with hwnas, but it is not there: install hwnas again")
+
+
+def user_config() -> Path:
+    """The user's own devices live in ``devices`` below this folder. Not created."""
+    return platformdirs.user_config_path("hwnas")
+
+
+def user_data() -> Path:
+    """What the user measures is kept below this folder. Not created."""
+    return platformdirs.user_data_path("hwnas")
+
+
+def write_atomic(path: Path, content: bytes | str) -> None:
+    """Write beside, flush to disk, then rename: the file is whole or not there."""
+    data = content.encode() if isinstance(content, str) else content
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        Path(temporary).chmod(0o666 & ~umask)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, data: Any) -> None:
+    """Write indented JSON; NaN and infinity are refused."""
+    write_atomic(path, json.dumps(data, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path: Path, what: str) -> Any:
+    """Read JSON; ``what`` names the file's purpose in the error.
+
+    Raises:
+        HwnasError: The file is not there or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise HwnasError(f"{what} must be there, but {path} does not exist") from error
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise HwnasError(f"{what} must be readable JSON, but {path} is not: {error}") from error
+
+
+def sha256(path: Path) -> str:
+    """Hex digest of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

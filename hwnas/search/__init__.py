@@ -1,0 +1,1 @@
+"""Searches under a latency budget, one strategy a file."""

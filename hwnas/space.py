@@ -1,0 +1,289 @@
+"""What can be searched: blocks, choices, spaces and architectures. Free of torch.
+
+A *block* is a frozen specification of a piece of network. A *choice* is a place where one
+of several candidate blocks goes; a *search space* is a stem, a row of choices and a head.
+An *architecture* picks one candidate for each choice. A *workload* is a block together
+with the shape of its input: the unit that is measured.
+
+Shapes are ``(channels, height, width)`` of one image; MACs are multiply-adds of one image.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from math import prod
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+
+import numpy as np
+
+from hwnas.errors import SpaceError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Shape = tuple[int, int, int]
+
+
+@runtime_checkable
+class Block(Protocol):
+    """A hashable specification of a piece of network; ``blocks.parse(b.key()) == b``."""
+
+    kind: ClassVar[str]
+
+    @property
+    def is_identity(self) -> bool:
+        """True where the block does nothing at all, so that it has no latency by definition."""
+
+    def out_shape(self, in_shape: Shape) -> Shape:
+        """Shape of the output; raises SpaceError where the input does not fit."""
+
+    def macs(self, in_shape: Shape) -> int:
+        """Multiply-adds of convolutions and linear layers for one image."""
+
+    def params(self) -> int:
+        """Trainable parameters, batch-norm scales and shifts included."""
+
+    def key(self) -> str:
+        """The canonical text of this block."""
+
+    def build(self) -> nn.Module:
+        """A PyTorch module with fresh weights; input and output are NCHW."""
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A block on an input shape: the unit that is measured and looked up."""
+
+    block: Block
+    in_shape: Shape
+
+    def key(self) -> str:
+        """Canonical text, for example ``mbconv_i16_…@16x112x112``."""
+        return f"{self.block.key()}@{'x'.join(map(str, self.in_shape))}"
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds for one image."""
+        return self.block.macs(self.in_shape)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A place in the network where one of several candidates goes."""
+
+    name: str
+    candidates: tuple[Block, ...]
+
+    def __post_init__(self) -> None:
+        if not self.candidates:
+            raise SpaceError(f"a choice must have at least one candidate, but {self.name} has none")
+        if len(set(self.candidates)) != len(self.candidates):
+            raise SpaceError(f"the candidates of a choice must differ, but {self.name} repeats one")
+
+    def out_shape(self, in_shape: Shape) -> Shape:
+        """The output shape that all candidates share; raises SpaceError where they disagree."""
+        shapes = {block.out_shape(in_shape) for block in self.candidates}
+        if len(shapes) != 1:
+            raise SpaceError(
+                "the candidates of a choice must agree on their output shape, "
+                f"but {self.name} on {in_shape} gives {sorted(shapes)}"
+            )
+        return shapes.pop()
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """A stem, a row of choices and a head.
+
+    Attributes:
+        name: Full name from which ``hwnas.spaces.load`` makes this space again.
+        input_shape: Shape of one image.
+        stem: Fixed blocks before the choices.
+        choices: The searched places, in order.
+        head: Fixed blocks after the choices.
+    """
+
+    name: str
+    input_shape: Shape
+    stem: tuple[Block, ...]
+    choices: tuple[Choice, ...]
+    head: tuple[Block, ...]
+
+    def __post_init__(self) -> None:
+        if not self.choices:
+            raise SpaceError(f"a space must have at least one choice, but {self.name} has none")
+        _ = self._shapes  # walks the space once and raises where two parts do not fit
+
+    @cached_property
+    def _shapes(self) -> tuple[Shape, ...]:
+        """Input shape of each stem block, choice and head block, and the output shape last."""
+        shapes = [self.input_shape]
+        parts: tuple[Block | Choice, ...] = (*self.stem, *self.choices, *self.head)
+        for part in parts:
+            shapes.append(part.out_shape(shapes[-1]))
+        return tuple(shapes)
+
+    @property
+    def choice_shapes(self) -> tuple[Shape, ...]:
+        """Input shape of every choice."""
+        first = len(self.stem)
+        return self._shapes[first : first + len(self.choices)]
+
+    @property
+    def output_shape(self) -> Shape:
+        """Shape of the output; its channels are the number of classes for a classifier."""
+        return self._shapes[-1]
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes that the head tells apart."""
+        return self.output_shape[0]
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Number of candidates of each choice."""
+        return tuple(len(choice.candidates) for choice in self.choices)
+
+    @property
+    def num_architectures(self) -> int:
+        """Number of index vectors (some may describe the same network)."""
+        return prod(self.sizes)
+
+    @cached_property
+    def fixed(self) -> tuple[Workload, ...]:
+        """The workloads of stem and head, which every architecture has."""
+        head_from = len(self.stem) + len(self.choices)
+        stem = zip(self.stem, self._shapes, strict=False)
+        head = zip(self.head, self._shapes[head_from:], strict=False)
+        return tuple(Workload(block, shape) for block, shape in (*stem, *head))
+
+    def candidates(self) -> Iterator[tuple[int, int, Workload]]:
+        """Every ``(choice number, candidate number, workload)``, identities included."""
+        for number, (choice, shape) in enumerate(zip(self.choices, self.choice_shapes, strict=True)):
+            for index, block in enumerate(choice.candidates):
+                yield number, index, Workload(block, shape)
+
+    def workloads(self) -> tuple[Workload, ...]:
+        """All distinct workloads that have a cost, in order of first appearance."""
+        every = (*self.fixed, *(workload for _, _, workload in self.candidates()))
+        return tuple(dict.fromkeys(w for w in every if not w.block.is_identity))
+
+    def macs_table(self) -> tuple[int, tuple[np.ndarray, ...]]:
+        """MACs of stem and head together, and of each candidate, one array a choice."""
+        tables = [np.zeros(size, np.int64) for size in self.sizes]
+        for number, index, workload in self.candidates():
+            tables[number][index] = workload.macs
+        return sum(w.macs for w in self.fixed), tuple(tables)
+
+    def macs_range(self) -> tuple[int, int]:
+        """Smallest and largest MACs of an architecture."""
+        fixed, tables = self.macs_table()
+        return fixed + sum(int(t.min()) for t in tables), fixed + sum(int(t.max()) for t in tables)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Sixteen hex digits that change whenever a block or a shape changes."""
+        text = json.dumps(
+            [
+                self.input_shape,
+                [b.key() for b in self.stem],
+                [[b.key() for b in c.candidates] for c in self.choices],
+                [b.key() for b in self.head],
+            ]
+        )
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def architecture(self, indices: Sequence[int]) -> Architecture:
+        """The architecture that picks these candidates."""
+        return Architecture(self, tuple(int(i) for i in indices))
+
+    def sample(self, rng: np.random.Generator) -> Architecture:
+        """A uniformly random architecture."""
+        return self.architecture([int(rng.integers(size)) for size in self.sizes])
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One candidate for every choice of a space."""
+
+    space: SearchSpace = field(repr=False)
+    indices: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        sizes = self.space.sizes
+        if len(self.indices) != len(sizes):
+            raise SpaceError(
+                f"an architecture of {self.space.name} must have {len(sizes)} indices, "
+                f"but got {len(self.indices)}"
+            )
+        for choice, index, size in zip(self.space.choices, self.indices, sizes, strict=True):
+            if not 0 <= index < size:
+                raise SpaceError(f"the index of {choice.name} must be in 0..{size - 1}, but got {index}")
+
+    @cached_property
+    def workloads(self) -> tuple[Workload, ...]:
+        """Every block with its input shape from image to output, identities included."""
+        space = self.space
+        chosen = tuple(
+            Workload(choice.candidates[index], shape)
+            for choice, index, shape in zip(space.choices, self.indices, space.choice_shapes, strict=True)
+        )
+        stem = len(space.stem)
+        return (*space.fixed[:stem], *chosen, *space.fixed[stem:])
+
+    @property
+    def blocks(self) -> tuple[Block, ...]:
+        """The blocks from image to output; identities do nothing and are left out."""
+        return tuple(w.block for w in self.workloads if not w.block.is_identity)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds of the whole network for one image."""
+        return sum(w.macs for w in self.workloads)
+
+    @property
+    def params(self) -> int:
+        """Trainable parameters of the whole network."""
+        return sum(block.params() for block in self.blocks)
+
+    def key(self) -> str:
+        """Key of the whole network in a latency table: ``net:<space>:<indices>``."""
+        return f"net:{self.space.name}:{'.'.join(map(str, self.indices))}"
+
+    @property
+    def id(self) -> str:
+        """Twelve hex digits; the same for the same indices in the same space, on any machine."""
+        text = f"{self.space.fingerprint}:{self.indices}"
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object that ``from_json`` turns back."""
+        return {
+            "schema": "hwnas-architecture/1",
+            "id": self.id,
+            "space": self.space.name,
+            "space_fingerprint": self.space.fingerprint,
+            "indices": list(self.indices),
+        }
+
+    @classmethod
+    def from_json(cls, space: SearchSpace, data: Mapping[str, Any]) -> Architecture:
+        """Rebuild an architecture of ``space``.
+
+        Raises:
+            SpaceError: The file is of another space, or of another version of it.
+        """
+        if data.get("space") != space.name or data.get("space_fingerprint") != space.fingerprint:
+            raise SpaceError(
+                "an architecture must belong to the space that it is read for, but got one of "
+                f"{data.get('space')} ({data.get('space_fingerprint')}) for {space.name} "
+                f"({space.fingerprint}): search again with this version"
+            )
+        indices = data.get("indices")
+        if not isinstance(indices, list) or not all(type(i) is int for i in indices):
+            raise SpaceError(f"the indices of an architecture must be whole numbers, but got {indices}")
+        return space.architecture(indices)

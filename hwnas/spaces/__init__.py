@@ -1,0 +1,69 @@
+"""The search spaces that come with hwnas, one a file.
+
+A new space is one file with a function that returns a ``SearchSpace``, and one line in
+``SPACES``. Its name must be ``<key>-r<resolution>-c<classes>[-<strides>]``, so that ``load``
+makes the same space again from the name alone.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from hwnas.errors import SpaceError
+from hwnas.space import Architecture, SearchSpace
+from hwnas.spaces.fbnet import fbnet
+from hwnas.spaces.macro import macro
+
+SPACES: dict[str, Callable[..., SearchSpace]] = {"fbnet": fbnet, "macro": macro}
+
+_NAME = re.compile(
+    r"(?P<key>[a-z0-9]+)(-r(?P<resolution>\d+))?(-c(?P<num_classes>\d+))?(-(?P<strides>[a-z]+))?"
+)
+
+
+def load(
+    name: str,
+    *,
+    resolution: int | None = None,
+    num_classes: int | None = None,
+    strides: str | None = None,
+) -> SearchSpace:
+    """The space of a short name ("fbnet") or a full one ("fbnet-r224-c1000-imagenet").
+
+    What is given beside the name overrides what the name says; what neither says takes the
+    space's own default.
+
+    Raises:
+        SpaceError: The name or an option is unknown to the space.
+    """
+    matched = _NAME.fullmatch(name)
+    if not matched or matched["key"] not in SPACES:
+        raise SpaceError(f"a space must be one of {sorted(SPACES)}, but got {name!r}")
+    make = SPACES[matched["key"]]
+    given: dict[str, Any] = {
+        "resolution": resolution or (int(matched["resolution"]) if matched["resolution"] else None),
+        "num_classes": num_classes or (int(matched["num_classes"]) if matched["num_classes"] else None),
+        "strides": strides or matched["strides"],
+    }
+    options = {key: value for key, value in given.items() if value is not None}
+    unknown = sorted(set(options) - set(inspect.signature(make).parameters))
+    if unknown:
+        raise SpaceError(f"{matched['key']} must not be given {', '.join(unknown)}, but got {name!r}")
+    if options.get("resolution", 8) < 8:
+        raise SpaceError(f"resolution must be at least 8, but got {options['resolution']}")
+    return make(**options)
+
+
+def architecture_from_json(data: Mapping[str, Any]) -> Architecture:
+    """The architecture that ``Architecture.to_json`` described, with its space made again."""
+    if data.get("schema") != "hwnas-architecture/1":
+        raise SpaceError(
+            f"an architecture must be of schema hwnas-architecture/1, but got {data.get('schema')!r}"
+        )
+    return Architecture.from_json(load(str(data.get("space"))), data)
+
+
+__all__ = ["SPACES", "architecture_from_json", "fbnet", "load", "macro"]

@@ -1,0 +1,49 @@
+"""How the host reaches a device: push files, run an agent on a plan, read its lines.
+
+The plan and the lines are described in ``profilers/README.md``; they are the same on every
+device, so transports only move bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+Job = Mapping[str, Any]
+Reply = Mapping[str, Any]
+
+
+class Transport(Protocol):
+    """A way to a device. Used as a context manager; closing it leaves the device as it was."""
+
+    def __enter__(self) -> Transport: ...
+
+    def __exit__(self, *exc: object) -> None: ...
+
+    def describe(self) -> Mapping[str, Any]:
+        """What the device says of itself: model, processor, kernel. No serial number."""
+
+    def push(self, local: Path) -> str:
+        """Make a file available on the device and return its path there.
+
+        A file with the same content that is already there is not sent again.
+
+        Raises:
+            TransportError: The file did not arrive whole.
+        """
+
+    def run(self, agent: str, jobs: Sequence[Job], *, silence_s: float) -> Iterator[Reply]:
+        """Run the agent of this name on the jobs and yield its JSON objects as they come.
+
+        Args:
+            agent: Folder name in ``profilers/``.
+            jobs: Lines of the plan; ``model`` holds a path that ``push`` returned.
+            silence_s: Longest time without a line before the agent is taken to hang.
+
+        Raises:
+            TransportError: The link was lost.
+            TransportTimeout: The agent said nothing for ``silence_s``; it was stopped.
+            AgentError: The agent ended before its last line; the message holds the end of
+                what it wrote to standard error.
+        """
