@@ -1,0 +1,80 @@
+"""``hwnas spaces``: what can be searched."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from hwnas import spaces as library
+from hwnas.cli._app import Json, app, emit_json, out
+from hwnas.space import SearchSpace
+
+spaces = typer.Typer(no_args_is_help=True, help="Search spaces.")
+app.add_typer(spaces, name="spaces")
+
+Resolution = Annotated[int | None, typer.Option(help="Height and width of the input.")]
+Classes = Annotated[int | None, typer.Option("--classes", help="Number of classes.")]
+Strides = Annotated[str | None, typer.Option(help='"imagenet" or "cifar", where the space has both.')]
+
+
+@spaces.command("list")
+def list_(as_json: Json = False) -> None:
+    """List the search spaces with their defaults."""
+    known = [library.load(name) for name in library.SPACES]
+    if as_json:
+        emit_json([_summary(space) for space in known])
+        return
+    table = Table("space", "choices", "architectures", "MACs (M)", "distinct workloads")
+    for space in known:
+        table.add_row(space.name, *_row(space))
+    out.print(table)
+
+
+@spaces.command()
+def show(
+    name: str,
+    resolution: Resolution = None,
+    classes: Classes = None,
+    strides: Strides = None,
+    as_json: Json = False,
+) -> None:
+    """Show the choices of a search space."""
+    space = library.load(name, resolution=resolution, num_classes=classes, strides=strides)
+    if as_json:
+        emit_json(_summary(space) | {"candidates": [[b.key() for b in c.candidates] for c in space.choices]})
+        return
+    choices, architectures, macs, workloads = _row(space)
+    out.print(
+        f"[bold]{space.name}[/]: {choices} choices, {architectures} architectures, "
+        f"{macs} M MACs, {workloads} distinct workloads"
+    )
+    table = Table("choice", "input", "candidates")
+    for choice, shape in zip(space.choices, space.choice_shapes, strict=True):
+        table.add_row(choice.name, "x".join(map(str, shape)), "\n".join(b.key() for b in choice.candidates))
+    out.print(table)
+
+
+def _row(space: SearchSpace) -> tuple[str, str, str, str]:
+    low, high = space.macs_range()
+    count = space.num_architectures
+    return (
+        str(len(space.choices)),
+        f"{count:,}" if count < 10**9 else f"{count:.2e}",
+        f"{low / 1e6:.1f} to {high / 1e6:.1f}",
+        str(len(space.workloads())),
+    )
+
+
+def _summary(space: SearchSpace) -> dict[str, object]:
+    low, high = space.macs_range()
+    return {
+        "name": space.name,
+        "fingerprint": space.fingerprint,
+        "choices": len(space.choices),
+        "architectures": space.num_architectures,
+        "macs_min": low,
+        "macs_max": high,
+        "workloads": len(space.workloads()),
+    }
