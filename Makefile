@@ -1,0 +1,36 @@
+# `make quickstart` and `make test` do all set-up by themselves; they share one .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: quickstart test lint wheel clean
+
+quickstart: $(VENV)/.stamp-run  ## Profile, search, train, export and verify on this CPU.
+	$(BIN)/hwnas quickstart
+
+test: $(VENV)/.stamp-dev  ## The default test suite.
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.stamp-dev  ## Style, types, layers.
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+wheel: $(VENV)/.stamp-dev  ## Build the wheel and try it in a clean environment, away from here.
+	$(BIN)/python tools/check_wheel.py
+
+clean:
+	rm -rf $(VENV) dist build
+
+$(VENV)/.stamp-run: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable .
+	touch $@
+
+$(VENV)/.stamp-dev: pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@ $(VENV)/.stamp-run

@@ -1,0 +1,156 @@
+"""Every block kind keeps the contract of ``hwnas.space.Block``, and known answers hold."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from hwnas import blocks, spaces
+from hwnas.blocks import Conv, Head, MBConv, Skip
+from hwnas.errors import SpaceError
+from hwnas.space import Block, Workload
+
+EXAMPLES = [
+    Workload(Conv(3, 16, kernel_size=3, stride=2), (3, 15, 15)),
+    Workload(Conv(8, 4, kernel_size=1, activation="none"), (8, 6, 10)),
+    Workload(Skip(8, 8), (8, 7, 7)),
+    Workload(Skip(8, 12, stride=2), (8, 7, 7)),
+    Workload(Head(8, 32, 10), (8, 4, 4)),
+    Workload(Head(8, 32, 10, activation="hswish"), (8, 1, 1)),
+    Workload(MBConv(8, 8, kernel_size=3), (8, 14, 14)),
+    Workload(MBConv(8, 8, expansion_ratio=1, has_expansion=False), (8, 14, 14)),
+    Workload(MBConv(8, 16, kernel_size=5, stride=2, expansion_ratio=3, activation="relu6"), (8, 9, 9)),
+    Workload(MBConv(8, 8, kernel_size=7, se_ratio=0.25, activation="hswish"), (8, 7, 7)),
+    Workload(MBConv(8, 16, expansion_ratio=1, groups=2, stride=2), (8, 8, 12)),
+    Workload(MBConv(24, 24, expansion_ratio=11 / 3), (24, 5, 5)),
+    *spaces.load("fbnet", resolution=32, num_classes=10, strides="cifar").workloads()[::7],
+    *spaces.load("macro").workloads()[::3],
+]
+
+
+def traced_macs(module: nn.Module, x: torch.Tensor) -> tuple[int, torch.Size]:
+    """Multiply-adds of one run, counted by hooks on the layers that really ran."""
+    total = 0
+
+    def count(layer: nn.Module, _: object, output: torch.Tensor) -> None:
+        nonlocal total
+        if isinstance(layer, nn.Conv2d):
+            total += layer.weight[0].numel() * output[0].numel()
+        elif isinstance(layer, nn.Linear):
+            total += layer.weight.numel()
+
+    hooks = [m.register_forward_hook(count) for m in module.modules()]
+    with torch.no_grad():
+        shape = module.eval()(x).shape
+    for hook in hooks:
+        hook.remove()
+    return total, shape
+
+
+def test_every_kind_has_an_example():
+    assert {type(w.block) for w in EXAMPLES} == set(blocks.KINDS.values())
+
+
+@pytest.mark.parametrize("workload", EXAMPLES, ids=Workload.key)
+def test_contract(workload: Workload):
+    block, shape = workload.block, workload.in_shape
+    assert isinstance(block, Block)
+    assert blocks.parse(block.key()) == block
+    assert hash(blocks.parse(block.key())) == hash(block)
+    module = block.build()
+    macs, out = traced_macs(module, torch.randn(2, *shape))
+    assert macs == block.macs(shape)
+    assert tuple(out[1:]) == (block.out_shape(shape) if not isinstance(block, Head) else (block.num_classes,))
+    assert sum(p.numel() for p in module.parameters()) == block.params()
+    assert block.is_identity == (block.params() == 0)
+    with pytest.raises(SpaceError, match="in_channels"):
+        block.out_shape((shape[0] + 1, *shape[1:]))
+
+
+def test_mobilenet_v2_is_the_published_one():
+    """3,504,872 parameters and about 300 M MACs at 224x224 (arXiv:1801.04381)."""
+    body: list[Block] = [Conv(3, 32, stride=2, activation="relu6")]
+    channels, shape = 32, (3, 224, 224)
+    for ratio, width, depth, stride in (
+        (1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 3, 2), (6, 64, 4, 2),
+        (6, 96, 3, 1), (6, 160, 3, 2), (6, 320, 1, 1),
+    ):  # fmt: skip
+        for layer in range(depth):
+            body.append(
+                MBConv(
+                    channels, width, 3, stride if layer == 0 else 1, ratio,
+                    activation="relu6", has_expansion=ratio != 1,
+                )
+            )  # fmt: skip
+            channels = width
+    body.append(Head(320, 1280, 1000, activation="relu6"))
+    macs = 0
+    for block in body:
+        macs += block.macs(shape)
+        shape = block.out_shape(shape)
+    assert sum(b.params() for b in body) == 3_504_872
+    assert macs == pytest.approx(300e6, rel=0.01)
+    assert shape == (1000, 1, 1)
+
+
+def test_channel_shuffle_mixes_the_groups():
+    from hwnas.blocks._layers import ChannelShuffle
+
+    x = torch.arange(6.0).reshape(1, 6, 1, 1)
+    assert ChannelShuffle(2)(x).flatten().tolist() == [0, 3, 1, 4, 2, 5]
+
+
+def test_residual_only_where_the_shape_stays():
+    x = torch.randn(1, 8, 6, 6)
+    kept = MBConv(8, 8).build().eval()
+    for p in kept.parameters():
+        nn.init.zeros_(p)
+    assert torch.equal(kept(x), x)
+    changed = MBConv(8, 8, stride=2).build().eval()
+    for p in changed.parameters():
+        nn.init.zeros_(p)
+    assert not changed(x).any()
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: Conv(0, 8),
+        lambda: Conv(3, 8, kernel_size=2),
+        lambda: Conv(3, 8, activation="gelu"),
+        lambda: MBConv(8, 8, kernel_size=4),
+        lambda: MBConv(8, 8, expansion_ratio=0),
+        lambda: MBConv(8, 8, groups=3),
+        lambda: MBConv(8, 8, se_ratio=2),
+        lambda: MBConv(8, 8, expansion_ratio=6, has_expansion=False),
+        lambda: MBConv(8, 8, expansion_ratio=1, groups=2, has_expansion=False),
+        lambda: Skip(8, 8, stride=0),
+        lambda: Head(8, 0, 10),
+    ],
+)
+def test_impossible_blocks_are_refused(make):
+    with pytest.raises(SpaceError, match="but got"):
+        make()
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "",
+        "pool_k3",
+        "conv_i3",
+        "conv_i3_o8_k3_s1_arelu_x",
+        "conv_i3_o8_k3_s1_a__import__",
+        "conv_ix_o8_k3_s1_arelu",
+        "conv_i03_o8_k3_s1_arelu",
+        "conv_i3.0_o8_k3_s1_arelu",
+        "mbconv_i8_o8_k3_s1_e6.0_g1_se0_arelu_x1",
+        "mbconv_i8_o8_k3_s1_einf_g1_se0_arelu_x1",
+        "mbconv_i8_o8_k3_s1_e1e9_g1_se0_arelu_x1",
+        "mbconv_i8_o8_k3_s1_e6_g1_se0_arelu_x2",
+    ],
+)
+def test_keys_that_are_not_canonical_are_refused(key):
+    with pytest.raises(SpaceError):
+        blocks.parse(key)

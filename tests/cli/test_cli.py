@@ -1,0 +1,52 @@
+"""The command line as a user meets it: real processes, exit codes, one-sentence errors."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HWNAS = Path(sys.executable).with_name("hwnas")
+
+
+def hwnas(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([HWNAS, *arguments], capture_output=True, text=True, check=False, timeout=60)
+
+
+def test_help_loads_nothing_heavy():
+    code = (
+        "import sys, hwnas.cli; heavy = ('torch', 'onnx', 'onnxruntime', 'sklearn', 'scipy', 'pyarrow', "
+        "'ai_edge_litert'); print([m for m in heavy if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+    assert "Usage" in hwnas("--help").stdout
+
+
+def test_version():
+    assert re.fullmatch(r"\d+\.\d+\.\d+\S*\n", hwnas("--version").stdout)
+
+
+@pytest.mark.parametrize("verb", [["spaces", "list"], ["devices", "list"], ["spaces", "show", "macro"]])
+def test_json_for_machines(verb):
+    done = hwnas(*verb, "--json")
+    assert done.returncode == 0
+    assert done.stderr == ""
+    json.loads(done.stdout)
+
+
+def test_an_error_of_the_user_is_one_sentence_and_exit_code_1():
+    done = hwnas("spaces", "show", "nope")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: a space must be one of")
+    assert "Traceback" not in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+
+
+def test_usage_is_exit_code_2():
+    assert hwnas("spaces", "show").returncode == 2
+    assert hwnas("no-such-verb").returncode == 2
