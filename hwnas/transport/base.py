@@ -6,9 +6,12 @@ device, so transports only move bytes.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
+
+from hwnas.errors import AgentError
 
 Job = Mapping[str, Any]
 Reply = Mapping[str, Any]
@@ -47,3 +50,14 @@ class Transport(Protocol):
             AgentError: The agent ended before its last line; the message holds the end of
                 what it wrote to standard error.
         """
+
+
+def parse_reply(agent: str, line: bytes) -> Reply:
+    """One line of an agent as a JSON object; raises AgentError on anything else."""
+    try:
+        reply = json.loads(line)
+    except (UnicodeDecodeError, json.JSONDecodeError):
+        reply = None
+    if not isinstance(reply, dict):
+        raise AgentError(f"an agent must answer in JSON objects, but {agent} wrote {line[:200]!r}")
+    return reply

@@ -1,0 +1,133 @@
+"""The machine that hwnas runs on: agents are subprocesses, files stay where they are."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import selectors
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any
+
+from hwnas import files
+from hwnas.errors import AgentError, TransportError, TransportTimeout
+from hwnas.transport.base import Job, Reply, parse_reply
+
+_TAIL_BYTES = 2000  # of standard error, in messages
+_BYE_S = 5.0  # what an agent may take to end after its last line
+_LINE_BYTES = 64 * 1024 * 1024  # no reply is longer
+
+
+class LocalTransport:
+    """Runs agents with this Python, each in a process group of its own.
+
+    Args:
+        agents: Folder that holds the agents; the shipped ones by default.
+    """
+
+    def __init__(self, agents: Path | None = None) -> None:
+        self._agents = agents
+        self._running: set[subprocess.Popen[bytes]] = set()
+
+    def __enter__(self) -> LocalTransport:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        for process in tuple(self._running):
+            self._kill(process)
+
+    def describe(self) -> Mapping[str, Any]:
+        """Operating system, kernel, machine and number of CPUs."""
+        return {
+            "system": platform.system(),
+            "kernel": platform.release(),
+            "machine": platform.machine(),
+            "cpus": os.cpu_count(),
+        }
+
+    def push(self, local: Path) -> str:
+        """The file's own absolute path; raises TransportError where it is not there."""
+        if not local.is_file():
+            raise TransportError(f"a file must be there to be used by an agent, but {local} is not")
+        return str(local.resolve())
+
+    def run(self, agent: str, jobs: Sequence[Job], *, silence_s: float) -> Iterator[Reply]:
+        """Run an agent on the jobs; see ``Transport.run``."""
+        program = (self._agents or files.shipped("profilers")) / agent / "agent.py"
+        if not program.is_file():
+            raise AgentError(f"an agent must be a folder with agent.py, but {program} is not there")
+        with tempfile.TemporaryFile() as errors, tempfile.NamedTemporaryFile("w", suffix=".jsonl") as plan:
+            plan.writelines(json.dumps(dict(job)) + "\n" for job in jobs)
+            plan.flush()
+            process = subprocess.Popen(
+                [sys.executable, str(program), "--plan", plan.name, "--lifeline"],
+                stdin=subprocess.PIPE,  # closes when this process ends in whatever way
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                start_new_session=True,  # a group of its own, to be killed whole
+            )
+            self._running.add(process)
+            try:
+                yield from self._replies(agent, process, errors, silence_s)
+            finally:
+                self._kill(process)
+
+    def _replies(
+        self, agent: str, process: subprocess.Popen[bytes], errors: IO[bytes], silence_s: float
+    ) -> Iterator[Reply]:
+        """Every reply; returns only after the goodbye."""
+        for line in _lines(process, silence_s):
+            reply = parse_reply(agent, line)
+            yield reply
+            if "bye" in reply:
+                return
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_BYE_S)
+        raise AgentError(
+            f"an agent must end with its goodbye, but {agent} ended with status {process.returncode}: "
+            f"{_tail(errors) or 'it wrote nothing to standard error'}"
+        )
+
+    def _kill(self, process: subprocess.Popen[bytes]) -> None:
+        """End the whole group and wait for it."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                pipe.close()
+        self._running.discard(process)
+
+
+def _lines(process: subprocess.Popen[bytes], silence_s: float) -> Iterator[bytes]:
+    """Lines of standard output; raises TransportTimeout after ``silence_s`` without one."""
+    if process.stdout is None:
+        raise TransportError("an agent's standard output must be a pipe, but is not")
+    handle, rest = process.stdout.fileno(), b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(handle, selectors.EVENT_READ)
+        while True:
+            if not selector.select(silence_s):
+                raise TransportTimeout(
+                    f"an agent must answer within {silence_s:g} s, but this one was silent"
+                )
+            chunk = os.read(handle, 1 << 16)
+            if not chunk:
+                return
+            *whole, rest = (rest + chunk).split(b"\n")
+            yield from (line for line in whole if line.strip())
+            if len(rest) > _LINE_BYTES:
+                raise AgentError(f"a reply must be shorter than {_LINE_BYTES} bytes, but one is not")
+
+
+def _tail(errors: IO[bytes]) -> str:
+    """The end of what the agent wrote to standard error."""
+    size = errors.seek(0, os.SEEK_END)
+    errors.seek(max(0, size - _TAIL_BYTES))
+    return errors.read().decode(errors="replace").strip()

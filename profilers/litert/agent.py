@@ -1,0 +1,104 @@
+"""Times .tflite models with LiteRT, or with tflite_runtime on a board that has only that."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+sys.path.append(str(Path(__file__).resolve().parent.parent))
+from pyagent import library_sha256, main, random_input
+
+# Package, distribution, name of the runtime, the library that does the work.
+_KNOWN = (
+    ("ai_edge_litert", "ai-edge-litert", "litert", "libpywrap_litert_common.so"),
+    ("tflite_runtime", "tflite-runtime", "tflite_runtime", "_pywrap_tensorflow_interpreter_wrapper.so"),
+)
+
+
+class Loaded:
+    """One interpreter."""
+
+    def __init__(self, interpreter) -> None:
+        self._interpreter = interpreter
+        self.invoke = interpreter.invoke
+
+    def allocate(self) -> None:
+        """Plan the memory and let the delegate take its nodes."""
+        self._interpreter.allocate_tensors()
+
+    def fill(self, rng: np.random.Generator) -> None:
+        """Random inputs."""
+        for detail in self._interpreter.get_input_details():
+            value = random_input(rng, detail["shape"], detail["dtype"])
+            self._interpreter.set_tensor(detail["index"], value)
+
+    def outputs(self):
+        """Bytes of every output."""
+        for detail in self._interpreter.get_output_details():
+            yield self._interpreter.get_tensor(detail["index"]).tobytes()
+
+    def coverage(self) -> dict:
+        """How many nodes the graph has, and how many of them the delegate runs.
+
+        The list of nodes holds the original ones and the delegates that replaced them. What is
+        still run is found by walking back from the outputs, a delegate before what it replaced.
+        """
+        nodes = self._interpreter._get_ops_details()
+        producers: dict = {}
+        for node in sorted(nodes, key=lambda n: n["op_name"] == "DELEGATE"):
+            producers.update((int(tensor), node) for tensor in node["outputs"])
+        todo = [int(d["index"]) for d in self._interpreter.get_output_details()]
+        run: dict = {}
+        while todo:
+            node = producers.get(todo.pop())
+            if node is not None and node["index"] not in run:
+                run[node["index"]] = node["op_name"]
+                todo += [int(tensor) for tensor in node["inputs"]]
+        original = sum(node["op_name"] != "DELEGATE" for node in nodes)
+        partitions = sum(name == "DELEGATE" for name in run.values())
+        return {
+            "nodes": original,
+            "delegate_partitions": partitions,
+            "delegated_nodes": original - (len(run) - partitions),
+        }
+
+
+class LiteRT:
+    """Whichever of the two packages is installed, the maintained one first."""
+
+    def __init__(self) -> None:
+        found = [known for known in _KNOWN if importlib.util.find_spec(known[0])]
+        if not found:
+            raise SystemExit(
+                "neither ai_edge_litert nor tflite_runtime is installed: pip install ai-edge-litert"
+            )
+        self._package, self._distribution, self._name, self._library = found[0]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            self._module = importlib.import_module(f"{self._package}.interpreter")
+
+    def identity(self) -> dict:
+        """Who this is."""
+        folder = Path(self._module.__file__).parent
+        return {
+            "agent": "litert",
+            "runtime": self._name,
+            "runtime_version": importlib.metadata.version(self._distribution),
+            "library_sha256": library_sha256(folder / self._library),
+        }
+
+    def open(self, path: str, threads: int) -> Loaded:
+        """Load a model; XNNPACK is used where it can."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return Loaded(self._module.Interpreter(model_path=path, num_threads=threads))
+
+
+if __name__ == "__main__":
+    sys.exit(main(LiteRT()))

@@ -1,0 +1,334 @@
+"""What every Python agent shares: the protocol, the timing loop and what the machine says.
+
+It runs on the device and uses the standard library and numpy only. An agent offers a *runtime*,
+an object with
+
+* ``identity()``: the fields of the hello that are its own (agent, runtime, version, library);
+* ``open(path, threads)``: a loaded model with ``allocate()``, ``fill(rng)``, ``invoke()``,
+  ``outputs()`` (bytes, one a tensor) and ``coverage()`` (nodes and what the delegate took);
+
+and calls ``main(runtime)``. The protocol is described in ``README.md`` beside this file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gc
+import hashlib
+import json
+import os
+import platform
+import resource
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+
+PROTOCOL = 1
+CPU_FOLDER = Path("/sys/devices/system/cpu")
+_AGREE = 0.03  # two warm-up windows agree where their mean times differ by less
+_WINDOWS = 4  # windows that the shortest warm-up is cut into
+
+
+class JobError(Exception):
+    """A job cannot be done; carries the stage that failed."""
+
+    def __init__(self, stage: str, message: str) -> None:
+        super().__init__(message)
+        self.stage = stage
+
+
+class Model:
+    """A loaded model, kept or dropped after its job."""
+
+    def __init__(self, path: str, threads: int, runtime) -> None:
+        started = time.perf_counter_ns()
+        self.loaded = runtime.open(path, threads)
+        self.load_ns = time.perf_counter_ns() - started
+        self.ready = False
+
+    def prepare(self, seed: int) -> None:
+        """Allocate and fill the inputs once."""
+        if not self.ready:
+            with _stage("allocate"):
+                self.loaded.allocate()
+            with _stage("input"):
+                self.loaded.fill(np.random.default_rng(seed))
+            self.ready = True
+
+
+class _stage:
+    """Name the stage in whatever a runtime raises there."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind, error, trace) -> None:
+        if isinstance(error, Exception) and not isinstance(error, JobError):
+            raise JobError(self.name, f"{type(error).__name__}: {error}") from error
+
+
+def answer(job: dict, runtime, kept: dict) -> dict:
+    """Do one job and return its reply."""
+    with _stage("plan"):
+        path, threads, cpus = job["model"], int(job["threads"]), job["cpus"]
+        samples, least_ns = int(job["samples"]), int(job["min_sample_ns"])
+        if samples < 1 or threads < 1:
+            raise JobError("plan", f"samples and threads must be at least 1, but got {samples}, {threads}")
+        _pin(cpus)
+    start_ns = time.monotonic_ns()
+    model = kept.get((path, threads))
+    if model is None:
+        with _stage("load"):
+            model = Model(path, threads, runtime)
+    if job.get("keep"):
+        kept[path, threads] = model
+    model.prepare(int(job.get("seed", 0)))
+    with _stage("warmup"):
+        runs, each_ns = _warm_up(model.loaded.invoke, job["warmup_min_ns"], job["warmup_max_ns"])
+    with _stage("run"):
+        timed = _sample(model.loaded.invoke, samples, max(1, -(-least_ns // each_ns)))
+        digest = hashlib.sha256(b"".join(model.loaded.outputs())).hexdigest()
+    return {
+        **timed,
+        "warmup_runs": runs,
+        "start_ns": start_ns,
+        "load_ns": model.load_ns,
+        "affinity": sorted(os.sched_getaffinity(0)),
+        "freq_khz": _per_cpu("cpufreq/scaling_cur_freq"),
+        "thermal_mc": _thermal(),
+        "threads": threads,
+        **model.loaded.coverage(),
+        "output_sha256": digest,
+    }
+
+
+def _pin(cpus: list | None) -> None:
+    """Run on these CPUs, or on all that are allowed at all."""
+    wanted = set(_ALLOWED if cpus is None else cpus)
+    if wanted != os.sched_getaffinity(0):
+        os.sched_setaffinity(0, wanted)
+
+
+_ALLOWED = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()
+
+
+def _warm_up(invoke, min_ns: int, max_ns: int) -> tuple[int, int]:
+    """Run until two successive windows agree; return the runs and the time of one in ns."""
+    window_ns = max(1, min_ns // _WINDOWS)
+    began = time.perf_counter_ns()
+    runs, before = 0, 0.0
+    while True:
+        count, start = 0, time.perf_counter_ns()
+        while (now := time.perf_counter_ns()) - start < window_ns or not count:
+            invoke()
+            count += 1
+        now = time.perf_counter_ns()
+        runs, each = runs + count, (now - start) / count
+        settled = now - began >= min_ns and abs(each - before) <= _AGREE * each
+        if settled or now - began >= max_ns:
+            return runs, max(1, round(each))
+        before = each
+
+
+def _sample(invoke, samples: int, inner: int) -> dict:
+    """Time whole samples of ``inner`` runs each."""
+    elapsed, cpus, clock, where = [], [], time.perf_counter_ns, _cpu_number()
+    usage, steal, spent = resource.getrusage(resource.RUSAGE_SELF), _steal_ticks(), time.process_time_ns()
+    gc.disable()
+    try:
+        for _ in range(samples):
+            start = clock()
+            for _ in range(inner):
+                invoke()
+            elapsed.append(clock() - start)
+            cpus.append(where())
+    finally:
+        gc.enable()
+    after, steal_after = resource.getrusage(resource.RUSAGE_SELF), _steal_ticks()
+    return {
+        "samples_ns": elapsed,
+        "inner": inner,
+        "cpu_ids": cpus,
+        "cpu_ns": time.process_time_ns() - spent,
+        "preemptions": after.ru_nivcsw - usage.ru_nivcsw,
+        "steal_ticks": None if steal is None or steal_after is None else steal_after - steal,
+    }
+
+
+def _cpu_number():
+    """A function that gives the CPU that the caller runs on, or None where nothing tells."""
+    try:
+        import ctypes
+
+        getcpu = ctypes.CDLL(None).sched_getcpu
+    except (ImportError, OSError, AttributeError):
+        return lambda: None
+    return getcpu
+
+
+def _ticks() -> list[int] | None:
+    """Ticks of all CPUs since boot: user, nice, system, idle, iowait, irq, softirq, steal."""
+    text = _read(Path("/proc/stat"))
+    fields = text.split("\n", 1)[0].split() if text else []
+    return [int(field) for field in fields[1:9]] if len(fields) > 8 else None
+
+
+def _steal_ticks() -> int | None:
+    """Ticks that the hypervisor kept from all CPUs since boot."""
+    ticks = _ticks()
+    return ticks[7] if ticks else None
+
+
+def _conditions() -> dict:
+    """What bears on measuring, now: the difference of two of these tells what went on between."""
+    ticks = _ticks()
+    load = _read(Path("/proc/loadavg"))
+    return {
+        "monotonic_ns": time.monotonic_ns(),
+        "tick_ns": 10**9 // os.sysconf("SC_CLK_TCK"),
+        "busy_ticks": sum(ticks[:3]) + sum(ticks[5:7]) if ticks else None,
+        "idle_ticks": ticks[3] + ticks[4] if ticks else None,
+        "steal_ticks": ticks[7] if ticks else None,
+        "own_cpu_ns": time.process_time_ns(),
+        "load_1min": float(load.split()[0]) if load else None,
+        "affinity": sorted(os.sched_getaffinity(0)),
+        "governor": [_read(folder / "cpufreq/scaling_governor") for folder in _cpu_folders()],
+        "freq_khz": _per_cpu("cpufreq/scaling_cur_freq"),
+        "max_khz": _per_cpu("cpufreq/scaling_max_freq"),
+        "thermal_mc": _thermal(),
+    }
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text().strip()
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _number(path: Path) -> int | None:
+    text = _read(path)
+    return int(text) if text and text.lstrip("-").isdigit() else None
+
+
+def _cpu_folders() -> list[Path]:
+    return sorted(CPU_FOLDER.glob("cpu[0-9]*"), key=lambda folder: int(folder.name[3:]))
+
+
+def _per_cpu(name: str) -> list[int | None]:
+    return [_number(folder / name) for folder in _cpu_folders()]
+
+
+def _thermal() -> dict[str, int]:
+    """Millidegrees Celsius of the zones that can be read."""
+    zones = {}
+    for folder in sorted(Path("/sys/class/thermal").glob("thermal_zone*")):
+        value = _number(folder / "temp")
+        if value is not None:
+            zones[f"{folder.name[12:]}:{_read(folder / 'type')}"] = value
+    return zones
+
+
+def _cpu_list(text: str | None) -> list[int] | None:
+    """Numbers of a list such as ``0-3,6``."""
+    if not text:
+        return None
+    numbers: list[int] = []
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        numbers += range(int(first), int(last or first) + 1)
+    return numbers
+
+
+def _cpu_model() -> str | None:
+    for line in (_read(Path("/proc/cpuinfo")) or "").splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() in ("model name", "Hardware", "Processor"):
+            return value.strip()
+    return None
+
+
+def random_input(rng: np.random.Generator, shape, kind) -> np.ndarray:
+    """Inputs that every model takes: [0, 1) for floats, the whole range for int8 and uint8."""
+    kind = np.dtype(kind)
+    if kind in (np.int8, np.uint8):
+        low, high = np.iinfo(kind).min, np.iinfo(kind).max
+        return rng.integers(low, high, shape, dtype=kind, endpoint=True)
+    if kind.kind == "f":
+        return rng.random(shape, dtype=np.float32).astype(kind)
+    return np.zeros(shape, kind)  # may be an index: 0 is always legal
+
+
+def library_sha256(path: Path) -> str:
+    """Digest of the library that does the work: runtimes have no reliable version of their own."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _hello(runtime) -> dict:
+    return {
+        "protocol": PROTOCOL,
+        **runtime.identity(),
+        "machine": platform.machine(),
+        "cpu_model": _cpu_model(),
+        "cpus_online": _cpu_list(_read(CPU_FOLDER / "online")),
+    }
+
+
+def _watch_lifeline() -> None:
+    """End at once when standard input closes: whoever wanted the answers is gone."""
+
+    def wait() -> None:
+        while os.read(0, 1024):
+            pass
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
+def _plan_lines(path: str):
+    if path == "-":
+        yield from sys.stdin
+    else:
+        with Path(path).open(encoding="utf-8") as file:
+            yield from file
+
+
+def main(runtime) -> int:
+    """Read the plan, answer each job, say goodbye."""
+    parser = argparse.ArgumentParser(description="Times models; see README.md.")
+    parser.add_argument("--plan", required=True, help='file with one job a line, or "-"')
+    parser.add_argument("--lifeline", action="store_true", help="end when standard input closes")
+    options = parser.parse_args()
+    if options.lifeline:
+        _watch_lifeline()
+    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)  # what a library prints must not mix with the replies
+
+    def say(data: dict) -> None:
+        replies.write(json.dumps(data, separators=(",", ":"), allow_nan=False) + "\n")
+        replies.flush()
+
+    say({"hello": {**_hello(runtime), "conditions": _conditions()}})
+    kept: dict = {}
+    jobs = 0
+    for line in _plan_lines(options.plan):
+        if not line.strip():
+            continue
+        jobs += 1
+        name = None
+        try:
+            with _stage("plan"):
+                job = json.loads(line)
+                name = job["job"]
+            say({"job": name, **answer(job, runtime, kept)})
+        except JobError as error:
+            say({"job": name, "error": str(error), "stage": error.stage})
+    say({"bye": {"jobs": jobs, "conditions": _conditions()}})
+    return 0
