@@ -49,8 +49,9 @@ class AdditiveCosts:
     @property
     def range_ms(self) -> tuple[float, float]:
         """Latency of the fastest and of the slowest architecture."""
-        low = self.fixed_ms + sum(float(c.min()) for c in self.choices_ms)
-        return low, self.fixed_ms + sum(float(c.max()) for c in self.choices_ms)
+        extremes = [[c.argmin() for c in self.choices_ms], [c.argmax() for c in self.choices_ms]]
+        low, high = self.of(np.array(extremes))  # summed as for any other, so equal to the last bit
+        return float(low), float(high)
 
     def of(self, indices: IntArray) -> FloatArray:
         """Latency of architectures: indices of shape (n, choices) to (n,) milliseconds."""

@@ -1,0 +1,98 @@
+"""The plain table sum: every block as it was measured alone. Strict, and a baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from hwnas.device import Target
+from hwnas.errors import SchemaMismatch
+from hwnas.latency.base import AdditiveCosts, FloatArray, IntArray, Prediction
+from hwnas.latency.evaluate import Evaluation
+from hwnas.latency.layout import Layout
+from hwnas.latency.provenance import table_sha256
+from hwnas.space import SearchSpace, Workload
+from hwnas.table import LatencyTable, Round
+
+MAD_TO_STD = 1.4826
+"""Standard deviation over median absolute deviation of a normal distribution."""
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """Sums isolated measurements; never interpolates.
+
+    Attributes:
+        target: What the numbers are true of.
+        blocks_ms: Latency and its standard error, by workload key.
+        table_sha256: Hash of the table that they were read from.
+        evaluation: Errors on measured networks, by what those were measured for.
+    """
+
+    name = "lookup"
+
+    target: Target
+    blocks_ms: Mapping[str, tuple[float, float]]
+    table_sha256: str
+    evaluation: Mapping[str, Evaluation] = field(default_factory=dict)
+
+    @classmethod
+    def fit(cls, table: LatencyTable, space: SearchSpace) -> Lookup:
+        """Read the blocks of a table.
+
+        Raises:
+            MissingEntry: A workload of the space was not measured.
+        """
+        for workload in space.workloads():
+            table.lookup_ms(workload)
+        blocks = {
+            key: (m.latency_ms, MAD_TO_STD * m.mad_ms / len(m.rounds) ** 0.5)
+            for key, m in table.of_kind("block").items()
+        }
+        return cls(table.target, blocks, table_sha256(table))
+
+    @cached_property
+    def _table(self) -> LatencyTable:
+        rounds = (Round(key, "block", "fit", 0, (ms,)) for key, (ms, _) in self.blocks_ms.items())
+        return LatencyTable(self.target, {}, rounds)
+
+    def costs_ms(self, space: SearchSpace) -> AdditiveCosts:
+        """Isolated latency of every candidate; raises MissingEntry where one was not measured."""
+        return Layout(space.sizes).additive(cost_vector(space, self._table.lookup_ms))
+
+    def predict(self, space: SearchSpace, indices: IntArray) -> Prediction:
+        """Table sums; the standard deviation knows of the blocks' measuring errors only."""
+        layout = Layout(space.sizes)
+        variance = cost_vector(space, lambda w: self.blocks_ms.get(w.key(), (0.0, 0.0))[1] ** 2)
+        return Prediction(
+            self.costs_ms(space).of(layout.check(indices)), np.sqrt(layout.matrix(indices) @ variance)
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The recipe, without the evaluation."""
+        return {
+            "target": self.target.to_json(),
+            "table_sha256": self.table_sha256,
+            "blocks_ms": {key: list(pair) for key, pair in self.blocks_ms.items()},
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Lookup:
+        """Rebuild a model; raises SchemaMismatch where a field is missing."""
+        try:
+            blocks = {str(k): (float(ms), float(std)) for k, (ms, std) in data["blocks_ms"].items()}
+            return cls(Target.from_json(data["target"]), blocks, str(data["table_sha256"]))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise SchemaMismatch(
+                f"a lookup model must have its fields, but one is odd: {error!r}", field="recipe"
+            ) from error
+
+
+def cost_vector(space: SearchSpace, cost: Callable[[Workload], float]) -> FloatArray:
+    """One value an entry of the space's layout; the fixed part is the sum of stem and head."""
+    values = [cost(workload) for _, _, workload in space.candidates()]
+    return np.array([*values, sum(cost(workload) for workload in space.fixed)])

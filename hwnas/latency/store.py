@@ -1,0 +1,84 @@
+"""Fitting a model by name, and its file: a JSON recipe, never a pickle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hwnas import files
+from hwnas.errors import LatencyModelError, SchemaMismatch
+from hwnas.latency.evaluate import Evaluation, evaluate
+from hwnas.latency.lookup import Lookup
+from hwnas.latency.networks import Networks
+from hwnas.latency.posterior import Posterior
+from hwnas.space import SearchSpace
+from hwnas.table import LatencyTable
+
+SCHEMA = "hwnas-latency/1"
+MODELS: dict[str, type[Lookup] | type[Posterior]] = {m.name: m for m in (Lookup, Posterior)}
+FittedModel = Lookup | Posterior
+SPLITS = ("heldout", "calibration")
+
+
+def fit(table: LatencyTable, space: SearchSpace, model: str = "posterior") -> FittedModel:
+    """Fit a model to the rows of a space and compare it with the measured networks.
+
+    Args:
+        table: Blocks, calibration networks and held-out networks of one target.
+        space: What the model is for; the rows of other spaces are not used.
+        model: One of ``MODELS``.
+
+    Raises:
+        LatencyModelError: The model is unknown, or the table does not suffice.
+        MissingEntry: A workload of the space was not measured.
+    """
+    if model not in MODELS:
+        raise LatencyModelError(f"a latency model must be one of {sorted(MODELS)}, but got {model!r}")
+    fitted = MODELS[model].fit(table, space)
+    splits = {kind: Networks.of_table(table, space, kind) for kind in SPLITS}
+    found = {kind: evaluate(fitted, space, networks) for kind, networks in splits.items() if len(networks)}
+    return replace(fitted, evaluation=found)
+
+
+def to_json(model: FittedModel) -> dict[str, Any]:
+    """All there is to know about a model, as one JSON object."""
+    evaluation = {kind: item.to_json() for kind, item in model.evaluation.items()}
+    return {"schema": SCHEMA, "model": model.name, **model.to_json(), "evaluation": evaluation}
+
+
+def from_json(data: Mapping[str, Any]) -> FittedModel:
+    """Rebuild a model.
+
+    Raises:
+        SchemaMismatch: The object is of another schema, or fields are missing.
+    """
+    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+        found = data.get("schema") if isinstance(data, dict) else type(data).__name__
+        raise SchemaMismatch(
+            f"a latency model must be of schema {SCHEMA}, but got {found!r}: run `hwnas fit` again",
+            field="schema",
+        )
+    if data.get("model") not in MODELS:
+        raise SchemaMismatch(
+            f"a latency model must be one of {sorted(MODELS)}, but got {data.get('model')!r}", field="model"
+        )
+    fitted = MODELS[data["model"]].from_json(data)
+    splits = data.get("evaluation", {})
+    return replace(fitted, evaluation={k: Evaluation.from_json(item) for k, item in splits.items()})
+
+
+def save(model: FittedModel, path: Path) -> None:
+    """Write a model with its evaluation."""
+    files.write_json(path, to_json(model))
+
+
+def load(path: Path) -> FittedModel:
+    """Read a model.
+
+    Raises:
+        HwnasError: The file is not there or is not JSON.
+        SchemaMismatch: The file is of another schema.
+    """
+    return from_json(files.read_json(path, "a latency model"))

@@ -1,0 +1,65 @@
+"""``hwnas fit`` as a user meets it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hwnas import latency, spaces
+from hwnas.device import Target
+from hwnas.table import LatencyTable, Round
+
+HWNAS = Path(sys.executable).with_name("hwnas")
+
+
+def fit(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [HWNAS, "fit", "--space", "macro", "--out", folder / "latency.json", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    space, rng = spaces.load("macro"), np.random.default_rng(0)
+    rows = {w.key(): Round(w.key(), "block", "s", 0, (w.macs / 1e7,)) for w in space.workloads()}
+    for kind in ["calibration"] * 10 + ["heldout"] * 10:
+        arch = space.sample(rng)
+        rows.setdefault(arch.key(), Round(arch.key(), kind, "s", 0, (1.2 * arch.macs / 1e7,)))
+    path = tmp_path / "table.jsonl"
+    LatencyTable(Target("host", "litert", "int8"), {}, rows.values()).save(path)
+    return path
+
+
+def test_fit_reports_errors_on_heldout_networks_and_writes_the_model(table: Path, tmp_path: Path) -> None:
+    done = fit(tmp_path, "--table", str(table), "--json")
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    model = latency.load(tmp_path / "latency.json")
+    assert report["evaluation"]["heldout"] == pytest.approx(model.evaluation["heldout"].summary)
+    assert report["evaluation"]["heldout"]["mape"] < 0.02
+    assert report["target"] == model.target.to_json()
+
+
+def test_fit_for_people(table: Path, tmp_path: Path) -> None:
+    done = fit(tmp_path, "--table", str(table), "--model", "lookup")
+    assert done.returncode == 0, done.stderr
+    assert "heldout" in done.stdout
+    assert "16.7%" in done.stdout  # the table promises 1 / 1.2 of what networks take
+
+
+def test_a_missing_table_is_one_clear_sentence(tmp_path: Path) -> None:
+    done = fit(tmp_path, "--table", str(tmp_path / "none.jsonl"))
+    assert done.returncode == 1
+    assert "none.jsonl" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "latency.json").exists()
+
+
+def test_a_table_of_another_target_is_refused(table: Path, tmp_path: Path) -> None:
+    done = fit(tmp_path, "--table", str(table), "--precision", "fp32")
+    assert done.returncode == 1
+    assert "host/litert-int8" in done.stderr
