@@ -1,0 +1,168 @@
+"""Architectures that keep every budget: drawn uniformly without unbounded rejection, or repaired.
+
+Proposals come from the independent distribution that favours cheap candidates just enough,
+``q(x) ~ exp(-prices . costs(x))``, and a feasible proposal is kept with probability
+``exp(-prices . slack(x))``. So what is kept is exactly uniform, for one budget or several. The
+prices that keep most are those of the Chernoff bound on the number of feasible architectures,
+a small convex problem. After a bounded number of rounds, what is missing is repaired: proposals
+are changed, choice by choice, into an architecture that is known to be feasible.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from hwnas.errors import InfeasibleBudget
+from hwnas.latency.base import FloatArray, IntArray
+from hwnas.search.base import SearchTask
+
+PROPOSALS = 512
+"""Proposals a round, or as many as are wanted where that is more."""
+
+ROUNDS = 100
+"""Rounds of proposals before what is missing is repaired."""
+
+
+@dataclass(frozen=True)
+class FeasibleSampler:
+    """Draws architectures that keep every budget of a task.
+
+    Attributes:
+        task: What is searched, under which budgets.
+    """
+
+    task: SearchTask
+
+    def sample(self, count: int, rng: np.random.Generator) -> IntArray:
+        """Independent feasible architectures, shape (count, choices); they may repeat.
+
+        Raises:
+            InfeasibleBudget: Each budget can be kept, but not all of them together.
+        """
+        kept = np.empty((0, len(self.task.space.sizes)), np.int64)
+        for _ in range(ROUNDS):
+            if len(kept) >= count:
+                break
+            drawn, accepted = self._propose(max(count, PROPOSALS), rng)
+            kept = np.concatenate([kept, drawn[accepted]])
+        else:
+            missing, _ = self._propose(max(count - len(kept), 1), rng)
+            kept = np.concatenate([kept, [self.repair(indices) for indices in missing]])
+        return kept[:count]
+
+    def repair(self, indices: IntArray) -> IntArray:
+        """A feasible architecture that differs in few choices, shape (choices,).
+
+        Choices are set to those of ``feasible``, the one that relieves the budgets most first.
+        With one budget that is the fewest changes that keep it.
+
+        Args:
+            indices: Any architecture, shape (choices,).
+
+        Raises:
+            InfeasibleBudget: Each budget can be kept, but not all of them together.
+        """
+        current, goal = np.array(indices, dtype=np.int64), self.feasible
+        while not self.task.feasible(current[None])[0]:  # ends at the goal at the latest
+            changes = np.flatnonzero(current != goal)
+            steps = np.tile(current, (len(changes), 1))
+            steps[np.arange(len(changes)), changes] = goal[changes]
+            current = steps[self._excess(steps).argmin()]
+        return current
+
+    @cached_property
+    def feasible(self) -> IntArray:
+        """An architecture that keeps every budget, the fastest one if it does.
+
+        Raises:
+            InfeasibleBudget: Each budget can be kept, but not all of them together.
+        """
+        fastest = np.array([spent.sum(axis=1).argmin() for spent in self._spent])
+        if self.task.feasible(fastest[None])[0]:
+            return fastest
+        drawn, _ = self._propose(PROPOSALS, np.random.default_rng(0))  # any will do, so no seed is needed
+        kept = drawn[self.task.feasible(drawn)]
+        return kept[0] if len(kept) else self._solved()
+
+    @cached_property
+    def _slack(self) -> FloatArray:
+        """What each budget leaves above its fastest architecture, kept from zero."""
+        ranges = [c.costs.range_ms for c in self.task.constraints]
+        slack = [c.limit_ms - low for c, (low, _) in zip(self.task.constraints, ranges, strict=True)]
+        return np.maximum(slack, [1e-12 * high for _, high in ranges])
+
+    @cached_property
+    def _spent(self) -> tuple[FloatArray, ...]:
+        """Share of each slack that the candidates spend, an array (candidates, constraints) a choice.
+
+        A candidate that spends more than 1 can never be picked.
+        """
+        choices = zip(*(c.costs.choices_ms for c in self.task.constraints), strict=True)
+        return tuple(np.stack([c - c.min() for c in costs], axis=1) / self._slack for costs in choices)
+
+    def _excess(self, indices: IntArray) -> FloatArray:
+        """By how much budgets are exceeded in all, in slacks: (n, choices) to (n,)."""
+        limits = np.array([c.limit_ms for c in self.task.constraints])
+        over = self.task.latencies_ms(indices) - limits
+        return np.asarray((np.maximum(over, 0.0) / self._slack).sum(axis=1))
+
+    @cached_property
+    def _proposal(self) -> tuple[FloatArray, tuple[FloatArray, ...]]:
+        """The price of each slack, and the probabilities of each choice's candidates."""
+        from scipy.optimize import minimize
+
+        possible = [np.asarray((s <= 1.0 + 1e-9).all(axis=1)) for s in self._spent]
+        spent = [np.where(ok[:, None], s, 0.0) for s, ok in zip(self._spent, possible, strict=True)]
+
+        def weigh(prices: FloatArray) -> list[FloatArray]:
+            # Where no candidate of a choice is possible, the budgets do not agree: any will do.
+            parts = [np.exp(-s @ prices) * ok for s, ok in zip(spent, possible, strict=True)]
+            return [part if part.any() else np.ones_like(part) for part in parts]
+
+        def bound(prices: FloatArray) -> tuple[float, FloatArray]:
+            """Logarithm of the Chernoff bound and its gradient."""
+            weights = weigh(prices)
+            mean = sum(w @ s / w.sum() for w, s in zip(weights, spent, strict=True))
+            return prices.sum() + sum(np.log(w.sum()) for w in weights), 1.0 - mean
+
+        count = len(self.task.constraints)
+        best = minimize(bound, np.zeros(count), jac=True, method="L-BFGS-B", bounds=[(0.0, 500.0)] * count)
+        return best.x, tuple(w / w.sum() for w in weigh(best.x))
+
+    def _propose(self, count: int, rng: np.random.Generator) -> tuple[IntArray, np.ndarray]:
+        """One round of proposals, shape (count, choices), and which of them are kept."""
+        prices, chances = self._proposal
+        columns = [rng.choice(len(chance), count, p=chance) for chance in chances]
+        drawn = np.stack(columns, axis=1)
+        spent = sum(s[c] for s, c in zip(self._spent, columns, strict=True))
+        kept = rng.random(count) < np.exp(np.minimum((spent - 1.0) @ prices, 0.0))
+        return drawn, kept & self.task.feasible(drawn)
+
+    def _solved(self) -> IntArray:
+        """A feasible architecture by integer programming, for budgets that hardly agree."""
+        from scipy.optimize import Bounds, LinearConstraint, milp
+
+        sizes = self.task.space.sizes
+        owner = np.repeat(np.arange(len(sizes)), sizes)
+        one_each = (owner == np.arange(len(sizes))[:, None]).astype(float)
+        spent = np.concatenate(self._spent)
+        found = milp(
+            spent.sum(axis=1),
+            integrality=np.ones(len(owner)),
+            bounds=Bounds(0.0, (spent <= 1.0).all(axis=1).astype(float)),
+            constraints=[LinearConstraint(one_each, 1.0, 1.0), LinearConstraint(spent.T, -np.inf, 1.0)],
+        )
+        if found.x is not None:
+            indices = np.array([x.argmax() for x in np.split(found.x, np.cumsum(sizes)[:-1])])
+            if self.task.feasible(indices[None])[0]:
+                return indices
+        first = self.task.constraints[0]
+        asked = ", ".join(f"{c.name} {c.budget_ms:.4g} ms" for c in self.task.constraints)
+        raise InfeasibleBudget(
+            f"one architecture must keep all budgets together, but none keeps {asked}: raise one of them",
+            budget_ms=first.budget_ms,
+            fastest_ms=first.costs.range_ms[0] + first.margin_ms,
+        )
