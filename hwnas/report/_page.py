@@ -76,7 +76,9 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]], *, numeric: Sequ
         return f"<{tag}{name}>{text if isinstance(text, Html) else escape(text)}</{tag}>"
 
     head = "".join(cell("th", n, text) for n, text in enumerate(header))
-    body = "".join("<tr>" + "".join(cell("td", n, text) for n, text in enumerate(row)) + "</tr>" for row in rows)
+    body = "".join(
+        "<tr>" + "".join(cell("td", n, text) for n, text in enumerate(row)) + "</tr>" for row in rows
+    )
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 

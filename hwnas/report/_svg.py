@@ -49,9 +49,8 @@ def lines(series: Sequence[Series], *, x: str, y: str, levels: Sequence[tuple[st
     for label, value in levels:
         at = axes.y(value)
         body.append(f'<line class="level" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>')
-        body.append(
-            f'<text class="note" x="{WIDTH - _RIGHT - 4}" y="{at - 4:.1f}" text-anchor="end">{escape(label)}</text>'
-        )
+        end = WIDTH - _RIGHT - 4
+        body.append(f'<text class="note" x="{end}" y="{at - 4:.1f}" text-anchor="end">{escape(label)}</text>')
     for number, item in enumerate(series):
         path = " ".join(f"{axes.x(px):.1f},{axes.y(py):.1f}" for px, py in item.points)
         body.append(f'<polyline class="line c{number % 4}" points="{path}"/>')
@@ -126,15 +125,18 @@ def _frame(axes: _Axes, x: str, y: str) -> str:
     for value in _ticks(axes.x_min, axes.x_max):
         at = axes.x(value)
         parts.append(f'<line class="grid" x1="{at:.1f}" x2="{at:.1f}" y1="{_TOP}" y2="{HEIGHT - _BOTTOM}"/>')
-        parts.append(
-            f'<text class="tick" x="{at:.1f}" y="{HEIGHT - _BOTTOM + 15}" text-anchor="middle">{value:g}</text>'
-        )
+        below = HEIGHT - _BOTTOM + 15
+        parts.append(f'<text class="tick" x="{at:.1f}" y="{below}" text-anchor="middle">{value:g}</text>')
     for value in _ticks(axes.y_min, axes.y_max):
         at = axes.y(value)
         parts.append(f'<line class="grid" x1="{_LEFT}" x2="{WIDTH - _RIGHT}" y1="{at:.1f}" y2="{at:.1f}"/>')
-        parts.append(f'<text class="tick" x="{_LEFT - 6}" y="{at + 4:.1f}" text-anchor="end">{value:g}</text>')
+        parts.append(
+            f'<text class="tick" x="{_LEFT - 6}" y="{at + 4:.1f}" text-anchor="end">{value:g}</text>'
+        )
     middle_x, middle_y = (_LEFT + WIDTH - _RIGHT) / 2, (_TOP + HEIGHT - _BOTTOM) / 2
-    parts.append(f'<text class="axis" x="{middle_x}" y="{HEIGHT - 8}" text-anchor="middle">{escape(x)}</text>')
+    parts.append(
+        f'<text class="axis" x="{middle_x}" y="{HEIGHT - 8}" text-anchor="middle">{escape(x)}</text>'
+    )
     parts.append(
         f'<text class="axis" transform="translate(14 {middle_y}) rotate(-90)" '
         f'text-anchor="middle">{escape(y)}</text>'
@@ -143,8 +145,9 @@ def _frame(axes: _Axes, x: str, y: str) -> str:
 
 
 def _svg(body: Sequence[str], title: str) -> str:
+    label = escape(title, quote=True)
     return (
-        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title, quote=True)}">'
+        f'<svg class="chart" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">'
         f"{''.join(body)}</svg>"
     )
 
