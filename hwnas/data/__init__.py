@@ -1,0 +1,12 @@
+"""Labelled images for search and training: digits (embedded), image folders, parquet, npz.
+
+Images are held in memory as uint8 arrays of shape (n, channels, height, width). Every source
+is split once, by seed, into train, validation and test: the search chooses by validation,
+the test split is looked at once, at the end.
+"""
+
+from __future__ import annotations
+
+from hwnas.data.dataset import Dataset, Split, load
+
+__all__ = ["Dataset", "Split", "load"]

@@ -1,0 +1,118 @@
+"""From uint8 splits to augmented, normalised batches. All randomness comes from seeds given in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from hwnas.data.dataset import Dataset
+
+
+class Batches:
+    """The splits of a dataset as float32 NCHW batches in channels-last memory, on one device.
+
+    Args:
+        data: The images.
+        device: Where batches are put.
+        resolution: Side that images are scaled to, that of the data by default; a lower one
+            makes a cheaper proxy.
+    """
+
+    def __init__(
+        self, data: Dataset, device: torch.device | str = "cpu", resolution: int | None = None
+    ) -> None:
+        self.data = data
+        self.device = torch.device(device)
+        self.resolution = resolution or data.image_shape[1]
+        self._mean = (255 * torch.tensor(data.mean)).view(1, -1, 1, 1).to(self.device)
+        self._std = (255 * torch.tensor(data.std)).view(1, -1, 1, 1).to(self.device)
+        self._splits: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+
+    def _split(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
+        """Images (uint8) and labels on the device, scaled once."""
+        if name not in self._splits:
+            split = self.data.split(name)
+            images = torch.from_numpy(split.images)
+            if self.resolution != images.shape[-1]:
+                images = _scale(images, self.resolution)
+            self._splits[name] = images.to(self.device), torch.from_numpy(split.labels).to(self.device)
+        return self._splits[name]
+
+    def size(self, name: str) -> int:
+        """Number of images of a split."""
+        return len(self.data.split(name))
+
+    def take(
+        self, name: str, rows: np.ndarray, rng: np.random.Generator | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The images at these rows and their labels; augmented where an ``rng`` is given."""
+        images, labels = self._split(name)
+        index = torch.from_numpy(rows).to(self.device)
+        batch = images[index]
+        if rng is not None:
+            batch = augment(batch, rng, flip=self.data.flip)
+        batch = batch.to(torch.float32, memory_format=torch.channels_last)
+        return (batch - self._mean) / self._std, labels[index]
+
+    def epoch(
+        self, name: str, batch_size: int, rng: np.random.Generator, *, augmented: bool = True
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """One shuffled pass; a last batch of less than half the size is left out."""
+        order = rng.permutation(self.size(name))
+        for start in range(0, steps_per_epoch(len(order), batch_size) * batch_size, batch_size):
+            yield self.take(name, order[start : start + batch_size], rng if augmented else None)
+
+    def endless(
+        self, name: str, batch_size: int, rng: np.random.Generator
+    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Epoch after epoch."""
+        while True:
+            yield from self.epoch(name, batch_size, rng)
+
+    def ordered(self, name: str, batch_size: int = 256) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Every image once, as it is."""
+        rows = np.arange(self.size(name))
+        for start in range(0, len(rows), batch_size):
+            yield self.take(name, rows[start : start + batch_size])
+
+
+def steps_per_epoch(images: int, batch_size: int) -> int:
+    """Batches of a shuffled pass."""
+    whole, rest = divmod(images, batch_size)
+    return max(1, whole + (2 * rest >= batch_size))
+
+
+def augment(images: torch.Tensor, rng: np.random.Generator, *, flip: bool) -> torch.Tensor:
+    """Random crops after padding by an eighth, and mirrored images where that is sensible.
+
+    Shape (n, c, h, w) in and out; the output is in channels-last memory.
+    """
+    count, _, height, width = images.shape
+    pad = max(1, height // 8)
+    padded = functional.pad(images, (pad, pad, pad, pad))
+    top, left = rng.integers(0, 2 * pad + 1, size=(2, count))
+    rows = top[:, None] + np.arange(height)
+    columns = left[:, None] + np.arange(width)
+    if flip:
+        mirrored = rng.random(count) < 0.5
+        columns[mirrored] = columns[mirrored, ::-1]
+    index = (
+        torch.arange(count, device=images.device)[:, None, None],
+        torch.from_numpy(rows).to(images.device)[:, :, None],
+        torch.from_numpy(columns).to(images.device)[:, None, :],
+    )
+    return padded.permute(0, 2, 3, 1)[index].permute(0, 3, 1, 2)
+
+
+def _scale(images: torch.Tensor, resolution: int) -> torch.Tensor:
+    parts = [
+        functional.interpolate(part.float(), size=(resolution, resolution), mode="bilinear", antialias=True)
+        .round_()
+        .clamp_(0, 255)
+        .to(torch.uint8)
+        for part in torch.split(images, 4096)
+    ]
+    return torch.cat(parts)

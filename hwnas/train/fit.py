@@ -1,0 +1,184 @@
+"""Training one network from scratch, resumable to the last bit.
+
+No state of a random generator is saved: the order of the images and the augmentation of an
+epoch follow from the seed and the epoch's number alone, so that a resumed run draws what an
+uninterrupted one would have drawn.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from hwnas import blocks
+from hwnas.data.batches import Batches, steps_per_epoch
+from hwnas.errors import TrainingError
+from hwnas.train import checkpoint as files
+from hwnas.train import optim
+from hwnas.train.config import EpochRecord, Score, TrainConfig, TrainResult
+
+if TYPE_CHECKING:
+    from hwnas.data import Dataset
+    from hwnas.space import Architecture
+
+_SCHEMA = "hwnas-checkpoint/1"
+
+
+def new_network(architecture: Architecture, seed: int) -> nn.Module:
+    """The network with fresh weights that follow from the seed; global random state is kept."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return optim.place(blocks.build(architecture.blocks), torch.device("cpu"))
+
+
+def fit(
+    model: nn.Module,
+    data: Dataset,
+    config: TrainConfig,
+    *,
+    checkpoint: Path | None = None,
+    on_epoch: Callable[[EpochRecord], None] | None = None,
+) -> TrainResult:
+    """Train the weights of a network on the training split.
+
+    Args:
+        model: Answers (n, classes) for (n, channels, height, width); trained in place.
+        data: Images; the test split is not touched.
+        config: Settings.
+        checkpoint: Written after every epoch; where it is there already, training goes on
+            from it and ends with the same weights as an uninterrupted run.
+        on_epoch: Called after every epoch.
+
+    Raises:
+        TrainingError: The loss became NaN, or the checkpoint is of another training.
+    """
+    return _Fit(model, data, config).run(checkpoint, on_epoch)
+
+
+def evaluate(model: nn.Module, data: Dataset, split: str = "val", *, batch_size: int = 256) -> Score:
+    """Accuracy and loss on a split, with the batch-norm statistics the model holds."""
+    device = next(model.parameters()).device
+    return score(model, Batches(data, device), split, batch_size)
+
+
+@torch.no_grad()
+def score(model: nn.Module, batches: Batches, split: str, batch_size: int = 256) -> Score:
+    """What ``evaluate`` does, on batches that are there already."""
+    was_training = model.training
+    model.eval()
+    correct, loss, count = 0.0, 0.0, 0
+    for images, labels in batches.ordered(split, batch_size):
+        with optim.autocast(batches.device):
+            logits = model(images)
+        loss += float(functional.cross_entropy(logits.float(), labels, reduction="sum"))
+        correct += float((logits.argmax(1) == labels).sum())
+        count += len(labels)
+    model.train(was_training)
+    return Score(correct / count, loss / count)
+
+
+class _Fit:
+    """One training: the model, its optimiser, and what has been done so far."""
+
+    def __init__(self, model: nn.Module, data: Dataset, config: TrainConfig) -> None:
+        self.config = config
+        self.device = optim.pick_device(config.device)
+        self.model = optim.place(model, self.device)
+        self.optimizer = optim.sgd(
+            model.parameters(),
+            learning_rate=config.learning_rate,
+            momentum=config.momentum,
+            weight_decay=config.weight_decay,
+        )
+        self.batches = Batches(data, self.device)
+        self.history: list[EpochRecord] = []
+
+    def run(self, checkpoint: Path | None, on_epoch: Callable[[EpochRecord], None] | None) -> TrainResult:
+        if checkpoint is not None and checkpoint.exists():
+            self._resume(checkpoint)
+        while len(self.history) < self.config.epochs:
+            record = self._epoch(len(self.history) + 1)
+            self.history.append(record)
+            if checkpoint is not None:
+                self._save(checkpoint)
+            if on_epoch is not None:
+                on_epoch(record)
+        last = self.history[-1]
+        return TrainResult(self.config, tuple(self.history), Score(last.val_accuracy, last.val_loss))
+
+    def _epoch(self, epoch: int) -> EpochRecord:
+        began = time.perf_counter()
+        config = self.config
+        rng = np.random.default_rng([config.seed, epoch])
+        steps = steps_per_epoch(self.batches.size("train"), config.batch_size)
+        self.model.train()
+        loss, correct, count = 0.0, 0.0, 0
+        for number, (images, labels) in enumerate(
+            self.batches.epoch("train", config.batch_size, rng, augmented=config.augment)
+        ):
+            batch_loss, batch_correct = self._step(images, labels, (epoch - 1) * steps + number, steps)
+            loss += batch_loss * len(labels)
+            correct += batch_correct
+            count += len(labels)
+        val = score(self.model, self.batches, "val")
+        return EpochRecord(
+            epoch=epoch,
+            loss=loss / count,
+            accuracy=correct / count,
+            val_accuracy=val.accuracy,
+            val_loss=val.loss,
+            learning_rate=self.optimizer.param_groups[0]["lr"],
+            seconds=time.perf_counter() - began,
+        )
+
+    def _step(
+        self, images: torch.Tensor, labels: torch.Tensor, step: int, steps_an_epoch: int
+    ) -> tuple[float, float]:
+        config = self.config
+        steps = steps_an_epoch * config.epochs
+        factor = optim.cosine(step, steps, round(config.warmup_share * steps))
+        optim.set_learning_rate(self.optimizer, config.learning_rate * factor)
+        with optim.autocast(self.device):
+            logits = self.model(images)
+        loss = functional.cross_entropy(logits.float(), labels, label_smoothing=config.label_smoothing)
+        value = optim.check_finite(loss, f"in step {step + 1} of {steps}")
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.model.parameters(), config.clip_norm)
+        self.optimizer.step()
+        return value, float((logits.argmax(1) == labels).sum())
+
+    def _identity(self) -> dict[str, object]:
+        """What a checkpoint must share with this training to be continued by it."""
+        return {"config": asdict(self.config), "data": self.batches.data.fingerprint}
+
+    def _save(self, path: Path) -> None:
+        momenta = files.optimizer_tensors(self.optimizer, self.model.named_parameters())
+        state = {f"model:{k}": v for k, v in self.model.state_dict().items()}
+        state |= {f"optimizer:{k}": v for k, v in momenta.items()}
+        metadata = {"schema": _SCHEMA, **self._identity(), "history": [asdict(r) for r in self.history]}
+        files.save_tensors(path, state, metadata)
+
+    def _resume(self, path: Path) -> None:
+        tensors, metadata = files.read_tensors(path, _SCHEMA)
+        for key, value in self._identity().items():
+            if metadata.get(key) != value:
+                raise TrainingError(
+                    f"a checkpoint must be of the same training, but {path} differs in its {key}: "
+                    "delete it to start anew"
+                )
+        parts: dict[str, files.Tensors] = {"model": {}, "optimizer": {}}
+        for key, tensor in tensors.items():
+            part, name = key.split(":", 1)
+            parts[part][name] = tensor
+        files.copy_into(self.model, parts["model"], path)
+        files.restore_optimizer(self.optimizer, self.model.named_parameters(), parts["optimizer"])
+        self.history = [EpochRecord(**record) for record in metadata["history"]]

@@ -1,0 +1,100 @@
+"""The training stage of a run folder: the architecture that was found becomes a trained network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from hwnas import data, files, spaces
+from hwnas.data import Dataset
+from hwnas.errors import DataError
+from hwnas.space import Architecture
+from hwnas.train.checkpoint import save_weights
+from hwnas.train.config import EpochRecord, TrainConfig
+from hwnas.train.fit import evaluate, fit, new_network
+
+SCHEMA = "hwnas-train/1"
+WEIGHTS = "weights.safetensors"
+CHECKPOINT = "train-checkpoint.safetensors"
+
+
+def train_run(
+    run: Path,
+    config: TrainConfig,
+    *,
+    source: str | None = None,
+    on_epoch: Callable[[EpochRecord], None] | None = None,
+) -> dict[str, Any]:
+    """Train the architecture of a run from scratch and look at the test split, once.
+
+    Reads ``arch.json`` and ``search.json``; writes ``weights.safetensors`` and ``train.json``.
+    A training that was cut off goes on from its checkpoint.
+
+    Args:
+        run: Folder that ``hwnas search`` wrote.
+        config: Settings.
+        source: Data to train on instead of those of the search.
+        on_epoch: Called after every epoch.
+
+    Returns:
+        What ``train.json`` holds.
+
+    Raises:
+        DataError: The data do not fit the network, or changed since the search.
+        TrainingError: Training cannot go on.
+    """
+    arch = spaces.architecture_from_json(files.read_json(run / "arch.json", "the found architecture"))
+    search = files.read_json(run / "search.json", "the record of the search")
+    dataset = dataset_of(search["data"]) if source is None else _load_for(arch, source, search["data"])
+    model = new_network(arch, config.seed)
+    checkpoint = run / CHECKPOINT
+    result = fit(model, dataset, config, checkpoint=checkpoint, on_epoch=on_epoch)
+    test = evaluate(model, dataset, "test")
+    save_weights(model, run / WEIGHTS, {"architecture": arch.to_json(), "data": dataset.fingerprint})
+    record = {
+        "schema": SCHEMA,
+        "architecture": arch.id,
+        "data": dataset.describe(),
+        **result.to_json(),
+        "val_accuracy": result.val.accuracy,
+        "test_accuracy": test.accuracy,
+        "test": asdict(test),
+        "weights_sha256": files.sha256(run / WEIGHTS),
+    }
+    files.write_json(run / "train.json", record)
+    checkpoint.unlink(missing_ok=True)
+    return record
+
+
+def dataset_of(described: dict[str, Any]) -> Dataset:
+    """The dataset that ``Dataset.describe`` described, read again.
+
+    Raises:
+        DataError: The source changed since.
+    """
+    dataset = data.load(
+        described["source"],
+        resolution=described["resolution"],
+        seed=described["seed"],
+        val_share=described["val_share"],
+        test_share=described["test_share"],
+        flip=described["flip"],
+    )
+    if dataset.fingerprint != described["fingerprint"]:
+        raise DataError(
+            f"data must not change between stages, but {described['source']} has the fingerprint "
+            f"{dataset.fingerprint}, and {described['fingerprint']} before: search again"
+        )
+    return dataset
+
+
+def _load_for(arch: Architecture, source: str, described: dict[str, Any]) -> Dataset:
+    dataset = data.load(source, resolution=arch.space.input_shape[1], seed=described["seed"])
+    if dataset.num_classes != arch.space.num_classes:
+        raise DataError(
+            f"the data must have as many classes as the network, but {source} has "
+            f"{dataset.num_classes} and {arch.space.name} has {arch.space.num_classes}"
+        )
+    return dataset
