@@ -2,8 +2,9 @@
 
 File format ``hwnas-table/1``. The first line is the header: schema, target, environment.
 Every other line is one *round* of one key: its raw samples, the anchor's samples taken beside
-it, and the conditions; or a failure with its reason. Lines are only ever appended, so a run
-that is cut off loses nothing that was finished; a torn last line is dropped when reading.
+it, and the conditions; or a failure with its reason; or it is a *note* on the machine. Lines are
+only ever appended, so a run that is cut off loses nothing that was finished; a torn last line is
+dropped when reading.
 Estimates (median, interval, ...) are never stored: they are derived from the raw samples.
 """
 
@@ -14,7 +15,7 @@ import json
 import math
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import median
@@ -104,6 +105,35 @@ class Round:
 
 
 @dataclass(frozen=True)
+class Note:
+    """What was seen of the machine in a session, beside the rounds.
+
+    Attributes:
+        session: Identifier of the profiling run.
+        moment: "begin" or "end" of the session, or "span" for one run of the agent within it.
+        facts: What was seen.
+    """
+
+    session: str
+    moment: str
+    facts: Mapping[str, Any]
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON object that is one line of the file."""
+        return {"note": self.moment, "session": self.session, "facts": dict(self.facts)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Note:
+        """Rebuild a note; raises TableError where a field is missing or of the wrong type."""
+        try:
+            return cls(str(data["session"]), str(data["note"]), dict(data["facts"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise TableError(
+                f"a note must have all fields of {SCHEMA}, but one does not: {error!r}"
+            ) from error
+
+
+@dataclass(frozen=True)
 class Measurement:
     """All good rounds of one key, and what follows from them.
 
@@ -162,6 +192,10 @@ class Measurement:
         low, high = self.ci_ms
         return (high - low) / 2 / self.latency_ms
 
+    def scaled(self, reference_ms: float) -> Measurement:
+        """The same rounds with another latency of the anchor as the scale."""
+        return replace(self, reference_ms=reference_ms)
+
 
 def _order_statistic(count: int) -> int:
     """Largest ``k`` for which [x(k), x(n-1-k)] covers the median with at least 95 %."""
@@ -179,14 +213,22 @@ class LatencyTable:
         TableError: A round is there twice.
     """
 
-    def __init__(self, target: Target, environment: Mapping[str, Any], rounds: Iterable[Round] = ()) -> None:
+    def __init__(
+        self,
+        target: Target,
+        environment: Mapping[str, Any],
+        rounds: Iterable[Round] = (),
+        notes: Iterable[Note] = (),
+    ) -> None:
         self.target = target
         self.environment = dict(environment)
+        self.notes = list(notes)
         self._rounds: dict[tuple[str, str, int], Round] = {}
         for item in rounds:
-            self._add(item)
+            self.add(item)
 
-    def _add(self, item: Round) -> None:
+    def add(self, item: Round) -> None:
+        """Take in a round; raises TableError where it is there already."""
         identity = (item.key, item.session, item.number)
         if identity in self._rounds:
             raise TableError(f"a round must be unique, but {identity} is there twice")
@@ -251,7 +293,7 @@ class LatencyTable:
 
     def save(self, path: Path) -> None:
         """Write the whole table at once."""
-        lines = [self.header(), *(r.to_json() for r in self._rounds.values())]
+        lines = [self.header(), *(item.to_json() for item in (*self._rounds.values(), *self.notes))]
         files.write_atomic(path, "".join(_line(item) for item in lines))
 
     @classmethod
@@ -277,24 +319,48 @@ class LatencyTable:
         table = cls(target, objects[0].get("environment", {}))
         for number, data in enumerate(objects[1:], start=2):
             try:
-                table._add(Round.from_json(data))
+                if "note" in data:
+                    table.notes.append(Note.from_json(data))
+                else:
+                    table.add(Round.from_json(data))
             except TableError as error:
                 raise TableError(f"line {number} of {path}: {error}") from error
         return table
 
 
-def append(path: Path, item: Round) -> None:
-    """Append one round and flush it to disk."""
-    data = _line(item.to_json()).encode()
+def append(path: Path, *items: Round | Note) -> None:
+    """Append lines and flush them to disk: all of them or none.
+
+    Raises:
+        TableError: They cannot be written whole, for example because the disk is full.
+    """
+    data = "".join(_line(item.to_json()) for item in items).encode()
     handle = os.open(path, os.O_WRONLY | os.O_APPEND)
     try:
         size = os.fstat(handle).st_size
-        if os.write(handle, data) != len(data):
+        try:
+            written = os.write(handle, data)
+            os.fsync(handle)
+            if written != len(data):
+                raise OSError(f"only {written} of {len(data)} bytes fitted")
+        except OSError as error:
             os.ftruncate(handle, size)
-            raise TableError(f"a round must be written whole, but {path} took only a part: free some space")
-        os.fsync(handle)
+            raise TableError(
+                f"a row must be written whole, but {path} did not take it: {error}: free some space "
+                "and start again; what was finished before is kept"
+            ) from error
     finally:
         os.close(handle)
+
+
+def recover(path: Path) -> None:
+    """Cut off a last line that was never finished, so that the next one does not join it."""
+    with path.open("r+b") as file:
+        data = file.read()
+        end = data.rfind(b"\n") + 1
+        if end != len(data):
+            file.truncate(end)
+            os.fsync(file.fileno())
 
 
 def _line(data: Mapping[str, Any]) -> str:

@@ -1,0 +1,177 @@
+"""``hwnas profile``: measure a space on a device."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from statistics import median
+from typing import Annotated, Any
+
+import typer
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from rich.table import Table
+
+from hwnas import device as devices
+from hwnas import spaces as library
+from hwnas.cli._app import Json, app, emit_json, err, out
+from hwnas.cli.spaces import Classes, Resolution, Strides
+from hwnas.device import Target
+from hwnas.errors import DeviceError
+from hwnas.profile import ProfileOptions, Progress
+from hwnas.table import LatencyTable
+
+_DEFAULT = ProfileOptions()
+
+
+@app.command()
+def profile(
+    device: Annotated[str, typer.Option(help="Device to measure on.")] = "host",
+    space: Annotated[str, typer.Option(help="Spaces to measure, joined by commas.")] = "macro",
+    resolution: Resolution = None,
+    classes: Classes = None,
+    strides: Strides = None,
+    runtime: Annotated[str | None, typer.Option(help="Runtimes, joined by commas; the device's.")] = None,
+    precision: Annotated[str, typer.Option(help="Precisions, joined by commas.")] = "int8,fp32",
+    folder: Annotated[Path | None, typer.Option("--out", help="Folder of the tables.")] = None,
+    rounds: Annotated[int, typer.Option(help="Rounds that each row gets.")] = _DEFAULT.rounds,
+    max_rounds: Annotated[
+        int, typer.Option(help="Rounds that a row with a wide interval gets.")
+    ] = _DEFAULT.max_rounds,
+    target_ci: Annotated[
+        float, typer.Option(help="Half the 95 % interval over the latency that is narrow enough.")
+    ] = _DEFAULT.target_ci,
+    samples: Annotated[int, typer.Option(help="Timed samples a round.")] = _DEFAULT.samples,
+    calibration_networks: Annotated[
+        int, typer.Option(help="Whole networks to fit latency models to.")
+    ] = _DEFAULT.calibration_networks,
+    heldout_networks: Annotated[
+        int, typer.Option(help="Whole networks to judge latency models by.")
+    ] = _DEFAULT.heldout_networks,
+    seed: Annotated[int, typer.Option(help="Picks the networks and the order.")] = _DEFAULT.seed,
+    threads: Annotated[int | None, typer.Option(help="Threads of the runtime.")] = None,
+    cpus: Annotated[str | None, typer.Option(help='CPUs to run on, for example "4-7" or "0,2".')] = None,
+    max_minutes: Annotated[float | None, typer.Option(help="Begin no round of a target later.")] = None,
+    retry_failed: Annotated[bool, typer.Option(help="Try again what failed before.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Measure all blocks of a space, and whole networks, on a device.
+
+    Goes on where it stopped when it is started again.
+    """
+    from hwnas import profile as profiler
+
+    described = devices.load(device)
+    options = ProfileOptions(
+        rounds=rounds,
+        max_rounds=max_rounds,
+        target_ci=target_ci,
+        samples=samples,
+        calibration_networks=calibration_networks,
+        heldout_networks=heldout_networks,
+        seed=seed,
+        cpus=parse_cpus(cpus),
+        max_minutes=max_minutes,
+        retry_failed=retry_failed,
+    )
+    targets = [
+        described.target(name, kind, threads=threads)
+        for name in (runtime.split(",") if runtime else described.runtimes)
+        for kind in precision.split(",")
+    ]
+    loaded = [
+        library.load(name, resolution=resolution, num_classes=classes, strides=strides)
+        for name in space.split(",")
+    ]
+    with _Bars() as bars:
+        paths = profiler.run(described, loaded, targets, folder, options, bars.show)
+    summaries = [_summary(target, path) for target, path in paths.items()]
+    if as_json:
+        emit_json({"options": asdict(options), "tables": summaries})
+        return
+    _print(summaries)
+
+
+def parse_cpus(text: str | None) -> tuple[int, ...] | None:
+    """CPU numbers of a list such as ``0,2-3``.
+
+    Raises:
+        DeviceError: It is not such a list.
+    """
+    if text is None:
+        return None
+    numbers: set[int] = set()
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()) or int(last or first) < int(first):
+            raise DeviceError(f"cpus must be numbers and ranges such as 0,2-3, but got {text!r}")
+        numbers |= set(range(int(first), int(last or first) + 1))
+    return tuple(sorted(numbers))
+
+
+class _Bars:
+    """A bar for every stage of every target, on standard error."""
+
+    def __init__(self) -> None:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
+        self._bar = Bar(*columns, console=err)
+        self._tasks: dict[tuple[Target, str], Any] = {}
+
+    def __enter__(self) -> _Bars:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._bar.stop()
+
+    def show(self, progress: Progress) -> None:
+        """Move the bar of this stage."""
+        stage = (progress.target, progress.stage)
+        if stage not in self._tasks:
+            self._tasks[stage] = self._bar.add_task(f"{progress.target} {progress.stage}")
+        self._bar.update(self._tasks[stage], completed=progress.done, total=progress.total)
+
+
+def _summary(target: Target, path: Path) -> dict[str, Any]:
+    table = LatencyTable.load(path)
+    measured = table.measurements.values()
+    failed = {item.key: item.failed for item in table.rounds if item.failed}
+    ends = [note.facts for note in table.notes if note.moment == "end"]
+    return {
+        "target": str(target),
+        "path": str(path),
+        "rows": dict(Counter(m.kind for m in measured)),
+        "rounds": len(table.rounds),
+        "median_relative_ci": median(m.relative_ci for m in measured) if measured else None,
+        "failed": {key: reason for key, reason in failed.items() if key not in table.measurements},
+        "seconds": ends[-1]["seconds"] if ends else {},
+    }
+
+
+def _print(summaries: list[dict[str, Any]]) -> None:
+    table = Table("target", "blocks", "networks", "rounds", "95 % interval", "failed", "where the time went")
+    for item in summaries:
+        blocks = item["rows"].get("block", 0)
+        interval = item["median_relative_ci"]
+        table.add_row(
+            item["target"],
+            str(blocks),
+            str(sum(item["rows"].values()) - blocks),
+            str(item["rounds"]),
+            "" if interval is None else f"±{100 * interval:.1f} %",
+            str(len(item["failed"])),
+            ", ".join(f"{name} {seconds:.0f} s" for name, seconds in item["seconds"].items()),
+        )
+    out.print(table)
+    for item in summaries:
+        out.print(item["path"], soft_wrap=True, highlight=False)
+        for key, reason in item["failed"].items():
+            err.print(f"[yellow]failed on {item['target']}:[/] {key}: {reason}", soft_wrap=True)

@@ -1,0 +1,8 @@
+"""Measuring blocks and networks on a device, into a latency table. See ``run`` and ``measure``."""
+
+from __future__ import annotations
+
+from hwnas.profile.options import OnProgress, ProfileOptions, Progress
+from hwnas.profile.run import measure, run
+
+__all__ = ["OnProgress", "ProfileOptions", "Progress", "measure", "run"]

@@ -1,0 +1,221 @@
+"""Runs jobs on a device, the anchor between them, and gives back finished rounds.
+
+The agent answers in order. Jobs are sent in *groups* of a few, with the anchor before and after
+each; a group is finished when the anchor after it has answered. Where the agent dies, hangs or
+talks nonsense, the job that it was at is blamed, and what is not finished is sent again to a
+fresh agent. The second time a job is blamed it has failed, and the rest goes on.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hwnas.device import Target
+from hwnas.errors import AgentError, TransportTimeout
+from hwnas.profile.options import ProfileOptions
+from hwnas.transport.base import Reply, Transport
+
+_ATTEMPTS = 2
+_GROUP = 2  # jobs between two anchors
+_ANCHOR = "anchor"
+_ANCHOR_SAMPLES = 4
+_KEPT = (  # fields of a reply that stay with its row
+    "inner",
+    "warmup_runs",
+    "start_ns",
+    "load_ns",
+    "affinity",
+    "freq_khz",
+    "thermal_mc",
+    "steal_ticks",
+    "preemptions",
+    "nodes",
+    "delegate_partitions",
+    "delegated_nodes",
+    "output_sha256",
+)
+
+
+@dataclass(frozen=True)
+class Job:
+    """A model to time in one round.
+
+    Attributes:
+        model: Name of the model.
+        path: Where it is on the device.
+        number: The round that this is for.
+    """
+
+    model: str
+    path: str
+    number: int
+
+    @property
+    def name(self) -> str:
+        """Identifier in the plan."""
+        return f"{self.number}:{self.model}"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a job: samples, or the reason why there are none."""
+
+    job: Job
+    samples_ms: tuple[float, ...] = ()
+    anchor_ms: tuple[float, ...] = ()
+    conditions: Mapping[str, Any] = field(default_factory=dict)
+    failed: str = ""
+
+
+@dataclass(frozen=True)
+class _Blame:
+    """A job that went wrong."""
+
+    name: str
+    reason: str
+
+
+class Engine:
+    """Times models on one target.
+
+    Args:
+        transport: An open way to the device.
+        target: What is measured.
+        anchor: Path of the anchor model on the device.
+        options: How well to measure.
+
+    Attributes:
+        hello: What the agent said of itself when it last started.
+        spans: The agent's conditions at the start and at the end of each of its runs.
+    """
+
+    def __init__(self, transport: Transport, target: Target, anchor: str, options: ProfileOptions) -> None:
+        self._transport = transport
+        self._agent = "litert" if target.runtime == "tflite_runtime" else target.runtime
+        self._target = target
+        self._anchor = anchor
+        self._options = options
+        self.hello: Mapping[str, Any] = {}
+        self.spans: list[tuple[Mapping[str, Any], Mapping[str, Any]]] = []
+
+    def greet(self) -> Mapping[str, Any]:
+        """Start the agent without a job, to learn who it is; raises AgentError where it cannot run."""
+        for _ in self._replies([]):
+            pass
+        return self.hello
+
+    def run(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
+        """Time the jobs in order and yield each as soon as it is finished.
+
+        Raises:
+            AgentError: The agent cannot start, or the anchor fails twice in a row.
+            TransportError: The way to the device is lost.
+        """
+        pending = {job.name: job for job in jobs}
+        blamed: Counter[str] = Counter()
+        while pending:
+            for event in self._attempt(list(pending.values())):
+                if isinstance(event, Outcome):
+                    outcome = event
+                    blamed.pop(_ANCHOR, None)
+                else:
+                    blamed[event.name] += 1
+                    if blamed[event.name] < _ATTEMPTS:
+                        continue
+                    if event.name == _ANCHOR:
+                        raise AgentError(f"the anchor must run on {self._target}, but: {event.reason}")
+                    outcome = Outcome(pending[event.name], failed=event.reason)
+                del pending[outcome.job.name]
+                yield outcome
+
+    def _attempt(self, jobs: Sequence[Job]) -> Iterator[Outcome | _Blame]:
+        """One run of the agent; always finishes or blames at least one job."""
+        plan = [job for start in range(0, len(jobs), _GROUP) for job in (None, *jobs[start : start + _GROUP])]
+        expected = [job.name if job else _ANCHOR for job in (*plan, None)]
+        by_name = {job.name: job for job in jobs}
+        before: tuple[float, ...] = ()
+        waiting: list[tuple[Job, tuple[float, ...], Reply]] = []
+        position, self.hello = 0, {}
+        try:
+            for reply in self._replies([self._line(by_name.get(name)) for name in expected]):
+                if "job" not in reply:
+                    continue
+                if position == len(expected) or reply["job"] != expected[position]:
+                    raise AgentError(f"an agent must answer in order, but answered {reply['job']!r} now")
+                name, position = expected[position], position + 1
+                try:
+                    samples = _samples_ms(reply)
+                except AgentError as error:
+                    yield _Blame(name, str(error))
+                    if name == _ANCHOR:
+                        return
+                    continue
+                if name != _ANCHOR:
+                    waiting.append((by_name[name], samples, reply))
+                    continue
+                for job, job_samples, job_reply in waiting:
+                    yield Outcome(job, job_samples, before + samples, _conditions(job_reply))
+                before, waiting = samples, []
+            if position < len(expected):
+                yield _Blame(expected[position], "the agent said goodbye before it answered")
+        except (AgentError, TransportTimeout) as error:
+            if not self.hello:
+                raise
+            if position < len(expected):
+                yield _Blame(expected[position], str(error))
+
+    def _replies(self, lines: Sequence[Mapping[str, Any]]) -> Iterator[Reply]:
+        """Replies of one run of the agent; takes note of its hello and its goodbye."""
+        began: Mapping[str, Any] = {}
+        for reply in self._transport.run(self._agent, lines, silence_s=self._options.silence_s):
+            if "hello" in reply:
+                self.hello = dict(reply["hello"])
+                began = self.hello.get("conditions") or {}
+            elif "bye" in reply:
+                self.spans.append((began, reply["bye"].get("conditions") or {}))
+            yield reply
+
+    def _line(self, job: Job | None) -> dict[str, Any]:
+        """A line of the plan; None is the anchor."""
+        options = self._options
+        return {
+            "job": job.name if job else _ANCHOR,
+            "model": job.path if job else self._anchor,
+            "threads": self._target.threads,
+            "cpus": None if options.cpus is None else list(options.cpus),
+            "samples": options.samples if job else _ANCHOR_SAMPLES,
+            "min_sample_ns": round(options.min_sample_ms * 1e6),
+            "warmup_min_ns": round(options.warmup_min_ms * 1e6),
+            "warmup_max_ns": round(options.warmup_max_ms * 1e6),
+            "keep": job is None,
+            "seed": 0,
+        }
+
+
+def _samples_ms(reply: Reply) -> tuple[float, ...]:
+    """Milliseconds an inference; raises AgentError for an error or for what cannot be a time."""
+    if "error" in reply:
+        raise AgentError(f"{reply.get('stage', 'job')}: {reply['error']}")
+    samples, inner = reply.get("samples_ns"), reply.get("inner")
+    if not (isinstance(samples, list) and samples and isinstance(inner, int) and inner >= 1):
+        raise AgentError(f"a reply must hold samples_ns and inner, but holds {sorted(reply)}")
+    for value in samples:
+        if not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
+            raise AgentError(f"a sample must be a positive number of ns, but got {value!r}")
+    return tuple(round(value / inner / 1e6, 7) for value in samples)
+
+
+def _conditions(reply: Reply) -> dict[str, Any]:
+    """What stays with a row, without what the device could not tell."""
+    kept = {name: reply[name] for name in _KEPT if reply.get(name) not in (None, {}, [])}
+    if all(khz is None for khz in kept.get("freq_khz", ())):
+        kept.pop("freq_khz", None)
+    if reply.get("cpu_ns"):
+        kept["cpu_share"] = round(reply["cpu_ns"] / sum(reply["samples_ns"]), 3)
+    if reply.get("cpu_ids"):
+        kept["cpus"] = sorted(set(reply["cpu_ids"]) - {None})
+    return kept

@@ -1,0 +1,92 @@
+"""What a profiling run is asked for, and what it says on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hwnas.device import Target
+from hwnas.errors import DeviceError
+
+
+@dataclass(frozen=True)
+class ProfileOptions:
+    """How much is measured, and how well.
+
+    Attributes:
+        rounds: Rounds that every key gets, spread over the whole run.
+        max_rounds: Rounds that a key gets at most while its interval is wide; ``rounds`` where
+            that is more.
+        target_ci: Half the width of the 95 % interval over the latency that is narrow enough.
+        samples: Timed samples a round.
+        min_sample_ms: A sample repeats the inference until it is this long.
+        warmup_min_ms: Shortest warm-up of a job; the anchor and repeats of a model included.
+        warmup_max_ms: Longest warm-up, where successive windows do not agree.
+        calibration_networks: Whole networks that latency models are fitted to, for each space.
+        heldout_networks: Whole networks that models are judged by, for each space.
+        seed: Picks the networks and the order of the jobs.
+        cpus: CPU numbers to run on; None leaves it to the system.
+        max_minutes: No round of a target is begun after this; what is missing is measured by
+            the next run.
+        workers: Processes that export models; 0 is one a CPU, at most four.
+        silence_s: Longest time without an answer before the agent is taken to hang.
+        retry_failed: Whether keys that failed before are tried again.
+    """
+
+    rounds: int = 9
+    max_rounds: int = 27
+    target_ci: float = 0.015
+    samples: int = 7
+    min_sample_ms: float = 1.0
+    warmup_min_ms: float = 2.0
+    warmup_max_ms: float = 30.0
+    calibration_networks: int = 20
+    heldout_networks: int = 12
+    seed: int = 0
+    cpus: tuple[int, ...] | None = None
+    max_minutes: float | None = None
+    workers: int = 0
+    silence_s: float = 60.0
+    retry_failed: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("rounds", "samples"):
+            if getattr(self, name) < 1:
+                raise DeviceError(f"{name} must be at least 1, but got {getattr(self, name)}")
+        for name in ("calibration_networks", "heldout_networks", "seed", "workers"):
+            if getattr(self, name) < 0:
+                raise DeviceError(f"{name} must not be negative, but got {getattr(self, name)}")
+        for name in ("target_ci", "min_sample_ms", "warmup_min_ms", "silence_s"):
+            if not getattr(self, name) > 0:
+                raise DeviceError(f"{name} must be positive, but got {getattr(self, name)}")
+        if self.warmup_max_ms < self.warmup_min_ms:
+            raise DeviceError(
+                "warmup_max_ms must be at least warmup_min_ms, "
+                f"but got {self.warmup_max_ms} < {self.warmup_min_ms}"
+            )
+        if self.cpus is not None and not self.cpus:
+            raise DeviceError("cpus must name at least one CPU, but got none: leave it out for all")
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a run is.
+
+    Attributes:
+        target: What is being measured.
+        stage: "export" or "measure".
+        done: Models exported, or jobs measured.
+        total: Of how many; grows where rows need more rounds.
+    """
+
+    target: Target
+    stage: str
+    done: int
+    total: int
+
+
+OnProgress = Callable[[Progress], None]
+
+
+def silent(_: Progress) -> None:
+    """The callback of those who do not want to know."""

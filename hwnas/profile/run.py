@@ -1,0 +1,136 @@
+"""The two things that the profiler is asked for: tables of spaces, and numbers for given models."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+
+from hwnas import files
+from hwnas.device import Device, Target
+from hwnas.errors import DeviceError, ExportError
+from hwnas.profile import plan
+from hwnas.profile.engine import Engine, Job
+from hwnas.profile.models import Exporter
+from hwnas.profile.options import OnProgress, ProfileOptions, Progress, silent
+from hwnas.profile.session import Session, environment, new_id
+from hwnas.profile.store import TableStore
+from hwnas.space import SearchSpace
+from hwnas.table import LatencyTable, Measurement, Round
+from hwnas.table_ops import require_same
+from hwnas.transport import connect
+
+
+def run(
+    device: Device,
+    spaces: SearchSpace | Sequence[SearchSpace],
+    targets: Sequence[Target],
+    out: Path | None = None,
+    options: ProfileOptions | None = None,
+    progress: OnProgress = silent,
+) -> dict[Target, Path]:
+    """Measure the workloads and some whole networks of spaces; one table a target.
+
+    A table that is there already is continued: only the rounds that it lacks are measured.
+
+    Args:
+        device: Where to measure.
+        spaces: What to measure; a table can hold several spaces.
+        targets: Runtimes and precisions on that device.
+        out: Folder of the tables ``<runtime>-<precision>.jsonl``; the user's data folder where
+            it is not given.
+        options: How much, and how well.
+        progress: Called often.
+
+    Returns:
+        The path of each target's table.
+
+    Raises:
+        TableError: Another profiler is writing a table, or it cannot be written.
+        SchemaMismatch: A table is of another runtime, library or processor.
+        DeviceError: The device or the agent cannot be used at all. What fails with a single
+            model is a failed row.
+    """
+    options = options or ProfileOptions()
+    folder = files.user_data() / "tables" / device.name if out is None else out
+    items = plan.items([spaces] if isinstance(spaces, SearchSpace) else spaces, options)
+    paths = {target: folder / f"{target.slug}.jsonl" for target in targets}
+    with connect(device) as transport, Exporter(options.workers) as exporter:
+        for target, path in paths.items():
+            _check(device, target)
+            with TableStore(path, target) as store:
+                Session(transport, exporter, store, target, options, progress).run(items)
+    return paths
+
+
+def measure(
+    device: Device,
+    target: Target,
+    models: Mapping[str, Path | bytes],
+    *,
+    table: LatencyTable | None = None,
+    options: ProfileOptions | None = None,
+    progress: OnProgress = silent,
+) -> dict[str, Measurement]:
+    """Measure given model files, interleaved with the anchor and with each other.
+
+    Args:
+        device: Where to measure.
+        target: Runtime and precision of the models.
+        models: Model files, or their content, by a name of the caller's.
+        table: A table of the same target: its anchor gives the scale, so that the results can
+            be compared with the latencies that it predicts. Without it, this session's own.
+        options: How well to measure; what asks for networks is not used.
+        progress: Called often.
+
+    Returns:
+        A measurement for each name that could be measured.
+
+    Raises:
+        SchemaMismatch: The table is of another target, runtime, library or processor.
+        DeviceError: The device or the agent cannot be used, or a model cannot be measured.
+    """
+    options = options or ProfileOptions()
+    _check(device, target)
+    rounds: list[Round] = []
+    session = new_id()
+    with (
+        tempfile.TemporaryDirectory(prefix="hwnas-") as name,
+        connect(device) as transport,
+        Exporter(1) as exporter,
+    ):
+        folder = Path(name)
+        anchor = exporter.export([plan.ANCHOR], target, folder, lambda _: None)[plan.ANCHOR.key]
+        if anchor.failed:
+            raise ExportError(f"the anchor must be exported, but: {anchor.failed}")
+        paths = {key: transport.push(_as_file(model, folder)) for key, model in models.items()}
+        engine = Engine(transport, target, transport.push(anchor.path), options)
+        found = environment(engine.greet(), transport.describe())
+        if table is not None:
+            require_same(table.target, table.environment, target, found)
+        total = options.rounds * len(models)
+        for number in range(options.rounds):
+            jobs = [Job(key, path, number) for key, path in paths.items()]
+            for outcome in engine.run(plan.shuffled(jobs, options.seed, number)):
+                if outcome.failed:
+                    raise DeviceError(f"{outcome.job.model} must run on {target}, but: {outcome.failed}")
+                row = (outcome.samples_ms, outcome.anchor_ms, outcome.conditions)
+                rounds.append(Round(outcome.job.model, "finalist", session, number, *row))
+                progress(Progress(target, "measure", len(rounds), total))
+    own = LatencyTable(target, found, rounds)
+    reference = own.reference_ms if table is None else table.reference_ms
+    return {key: m.scaled(reference) for key, m in own.measurements.items()}
+
+
+def _as_file(model: Path | bytes, folder: Path) -> Path:
+    if isinstance(model, Path):
+        return model
+    path = folder / sha256(model).hexdigest()
+    path.write_bytes(model)
+    return path
+
+
+def _check(device: Device, target: Target) -> None:
+    if target.device != device.name:
+        raise DeviceError(f"a target must be of the device {device.name}, but got {target}")

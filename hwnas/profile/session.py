@@ -1,0 +1,183 @@
+"""One session: the rounds that one run of the profiler adds to the table of one target."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from hwnas import __version__
+from hwnas.device import Target
+from hwnas.errors import ExportError
+from hwnas.profile import adaptive
+from hwnas.profile.engine import Engine, Job, Outcome
+from hwnas.profile.models import Exported, Exporter
+from hwnas.profile.options import OnProgress, ProfileOptions, Progress
+from hwnas.profile.plan import ANCHOR, Item, shuffled
+from hwnas.profile.store import TableStore
+from hwnas.table import Note, Round
+from hwnas.transport import Transport
+
+_ROUNDS_A_RUN = 3  # of the agent; then it starts afresh, with its memory in other places
+
+
+def new_id() -> str:
+    """Identifier of a session: when it began, and something random."""
+    return f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}"
+
+
+def environment(hello: Mapping[str, Any], device: Mapping[str, Any]) -> dict[str, Any]:
+    """What the numbers of a session are true of, beside the target."""
+    facts = {name: value for name, value in hello.items() if name != "conditions"}
+    return {**facts, "device": dict(device), "anchor": ANCHOR.key, "hwnas": __version__}
+
+
+class Session:
+    """Profiles one target into one table.
+
+    Args:
+        transport: An open way to the device.
+        exporter: Makes the model files.
+        store: The table, held by this process.
+        target: What is measured.
+        options: How much, and how well.
+        progress: Told where the run is.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        exporter: Exporter,
+        store: TableStore,
+        target: Target,
+        options: ProfileOptions,
+        progress: OnProgress,
+    ) -> None:
+        self._transport = transport
+        self._exporter = exporter
+        self._store = store
+        self._target = target
+        self._options = options
+        self._progress = progress
+        self._id = new_id()
+        self._began = time.monotonic()
+        self._seconds: dict[str, float] = {}
+
+    def run(self, items: Sequence[Item]) -> None:
+        """Measure what the table lacks of these items; nothing where it lacks nothing."""
+        self._items = {item.key: item for item in items}
+        self._settled = set() if self._options.retry_failed else self._store.failed()
+        wanted = [self._items[key] for key in dict.fromkeys(key for key, _ in self._todo())]
+        if not wanted:
+            return
+        with self._folder() as folder:
+            exported = self._export(wanted, folder)
+            with self._clock("push"):
+                paths = {e.sha256: self._transport.push(e.path) for e in exported.values() if not e.failed}
+            engine = Engine(self._transport, self._target, paths[exported[ANCHOR.key].sha256], self._options)
+            self._store.begin(environment(engine.greet(), self._transport.describe()))
+            self._store.note(Note(self._id, "begin", {"anchor_sha256": exported.pop(ANCHOR.key).sha256}))
+            self._store.add(*self._refused(exported))
+            try:
+                with self._clock("measure"):
+                    self._measure(engine, exported, paths)
+            finally:
+                self._store.note(Note(self._id, "end", {"seconds": self._seconds}))
+
+    def _todo(self) -> list[tuple[str, int]]:
+        """The (key, round) pairs to measure next: missing rounds first, then extra ones."""
+        settled = self._settled | self._store.failed(self._id)
+        have = self._store.rounds_of([key for key in self._items if key not in settled])
+        base = adaptive.missing(have, self._options.rounds)
+        if base or self._store.table is None:
+            return base
+        return adaptive.further(self._store.table, have, self._options, _ROUNDS_A_RUN)
+
+    def _export(self, items: Sequence[Item], folder: Path) -> dict[str, Exported]:
+        total = len(items) + 1
+
+        def done(count: int) -> None:
+            self._progress(Progress(self._target, "export", count, total))
+
+        done(0)
+        with self._clock("export"):
+            exported = self._exporter.export([ANCHOR, *items], self._target, folder, done)
+        if exported[ANCHOR.key].failed:
+            raise ExportError(f"the anchor must be exported, but: {exported[ANCHOR.key].failed}")
+        return exported
+
+    def _refused(self, exported: Mapping[str, Exported]) -> Iterator[Round]:
+        """Rows for what cannot be lowered."""
+        for key, item in exported.items():
+            if item.failed:
+                yield Round(key, self._items[key].kind, self._id, 0, (), failed=f"export: {item.failed}")
+
+    def _measure(self, engine: Engine, exported: Mapping[str, Exported], paths: Mapping[str, str]) -> None:
+        """Measure until nothing is missing or wide, or the time is up."""
+        limit = self._options.max_minutes
+        done = 0
+        while todo := [pair for pair in self._todo() if pair[0] in exported]:
+            if limit is not None and time.monotonic() - self._began > limit * 60:
+                return
+            total = done + len(todo)
+            self._progress(Progress(self._target, "measure", done, total))
+            for outcome in engine.run(self._batch(todo, exported, paths)):
+                done += self._keep(outcome, exported)
+                self._progress(Progress(self._target, "measure", done, total))
+
+    def _batch(
+        self, todo: Sequence[tuple[str, int]], exported: Mapping[str, Exported], paths: Mapping[str, str]
+    ) -> list[Job]:
+        """Jobs of the next few rounds, each round shuffled; the same file is one job."""
+        jobs: list[Job] = []
+        for number in sorted({number for _, number in todo})[:_ROUNDS_A_RUN]:
+            digests = dict.fromkeys(exported[key].sha256 for key, n in todo if n == number)
+            round_ = [Job(digest, paths[digest], number) for digest in digests]
+            jobs += shuffled(round_, self._options.seed, number)
+        return jobs
+
+    def _keep(self, outcome: Outcome, exported: Mapping[str, Exported]) -> int:
+        """Append the row of every key that this model stands for and that lacks this round."""
+        number = outcome.job.number
+        keys = [key for key, item in exported.items() if item.sha256 == outcome.job.model]
+        have = self._store.rounds_of(keys)
+        rows = [
+            Round(
+                key,
+                self._items[key].kind,
+                self._id,
+                number,
+                outcome.samples_ms,
+                outcome.anchor_ms,
+                outcome.conditions,
+                outcome.failed,
+            )
+            for key in keys
+            if number not in have[key]
+        ]
+        self._store.add(*rows)
+        return len(rows)
+
+    @contextmanager
+    def _folder(self) -> Iterator[Path]:
+        """Where the models are while they are needed; under the same lock as the table."""
+        folder = self._store.path.with_name(f".{self._store.path.stem}.models")
+        shutil.rmtree(folder, ignore_errors=True)  # what a killed run has left
+        folder.mkdir()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    @contextmanager
+    def _clock(self, name: str) -> Iterator[None]:
+        began = time.monotonic()
+        try:
+            yield
+        finally:
+            self._seconds[name] = round(time.monotonic() - began, 2)
