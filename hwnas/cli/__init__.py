@@ -10,7 +10,7 @@ import sys
 
 from rich.markup import escape
 
-from hwnas.cli import devices, fit, spaces, train  # noqa: F401  (each registers its verbs)
+from hwnas.cli import devices, fit, profile, spaces, train  # noqa: F401  (each registers its verbs)
 from hwnas.cli._app import app, err
 from hwnas.errors import HwnasError
 
