@@ -1,1 +1,149 @@
 """Lowering of blocks and networks to the formats that devices run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hwnas.errors import ExportError
+from hwnas.space import Block, Shape
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from hwnas.export.parity import ParityReport
+
+RUNTIMES = ("litert", "onnxruntime")
+PRECISIONS = ("fp32", "int8")
+HSWISH = ("decomposed", "native")
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """A model in the format of one runtime.
+
+    Attributes:
+        model: Content of the file.
+        suffix: ".tflite" or ".onnx".
+        parity: What the checks found; None where they were not asked for.
+    """
+
+    model: bytes
+    suffix: str
+    parity: ParityReport | None
+
+
+def lower(
+    module: nn.Module,
+    input_shape: Shape,
+    runtime: str,
+    precision: str,
+    *,
+    calibration: np.ndarray | None = None,
+    hswish: str = "decomposed",
+    batch: int = 1,
+    check: bool = True,
+) -> Lowered:
+    """Lower a module as it behaves in eval mode, and prove that it stayed the same.
+
+    Args:
+        module: Made by ``hwnas.blocks``, trained or not; it is left as it was.
+        input_shape: Shape of one image.
+        runtime: "litert" for TFLite (NHWC) or "onnxruntime" for ONNX (NCHW).
+        precision: "fp32", or "int8" for full integer arithmetic.
+        calibration: Images for the ranges of int8, shape (n, channels, height, width).
+        hswish: "decomposed" writes hard swish as operators that int8 kernels exist for;
+            "native" keeps it as one.
+        batch: Images a run; it becomes a fixed part of the model.
+        check: Whether to run ``parity.check`` on the result.
+
+    Returns:
+        The model; the same weights give the same bytes.
+
+    Raises:
+        ExportError: The module cannot be lowered, or int8 has no calibration images.
+        ParityError: The lowered model does not compute what PyTorch computes, or not how.
+    """
+    from hwnas.export import _trace
+
+    _one_of("runtime", runtime, RUNTIMES)
+    _one_of("precision", precision, PRECISIONS)
+    _one_of("hswish", hswish, HSWISH)
+    if batch < 1:
+        raise ExportError(f"batch must be at least 1, but got {batch}")
+    graph = _trace.trace(module, (batch, *input_shape), native_hswish=hswish == "native")
+    batches = None if precision == "fp32" else _batches(calibration, input_shape, batch)
+    if runtime == "litert":
+        from hwnas.export import tflite
+
+        model, suffix = tflite.write(graph), ".tflite"
+        if batches is not None:
+            from hwnas.export.quantize import quantize_tflite
+
+            model = quantize_tflite(model, batches)
+    else:
+        from hwnas.export import onnx
+
+        proto, suffix = onnx.write(graph), ".onnx"
+        if batches is not None:
+            from hwnas.export.quantize import quantize_onnx
+
+            model = quantize_onnx(proto, batches)
+        else:
+            model = proto.SerializeToString(deterministic=True)
+    return Lowered(model, suffix, None)
+
+
+def random_module(blocks: Iterable[Block], seed: int) -> nn.Module:
+    """The blocks with weights and batch-norm statistics that only the seed decides.
+
+    The signal neither dies nor explodes on its way, as in a trained network, so that a check
+    of the answers sees every weight. The global random state of PyTorch is not touched.
+    """
+    import torch
+    from torch import nn
+
+    from hwnas.blocks import build
+
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.default_generator.manual_seed(seed)
+        module = build(blocks).eval()
+        for layer in module.modules():
+            if isinstance(layer, nn.Conv2d | nn.Linear):
+                nn.init.kaiming_normal_(layer.weight)
+            elif isinstance(layer, nn.BatchNorm2d):
+                layer.weight.uniform_(0.5, 1.5)
+                layer.bias.normal_(0, 0.1)
+                layer.get_buffer("running_mean").normal_(0, 0.1)
+                layer.get_buffer("running_var").uniform_(1, 2)
+    return module
+
+
+def random_calibration(input_shape: Shape, n: int, seed: int) -> np.ndarray:
+    """Standard normal images, shape (n, *input_shape), float32, that only the seed decides."""
+    return np.random.default_rng(seed).standard_normal((n, *input_shape), np.float32)
+
+
+def _batches(calibration: np.ndarray | None, input_shape: Shape, batch: int) -> np.ndarray:
+    """Calibration images in batches; the last is filled up with the first images."""
+    if calibration is None or not len(calibration):
+        raise ExportError("int8 must have calibration images, but got none: give some of the training images")
+    if calibration.shape[1:] != input_shape:
+        raise ExportError(
+            f"calibration images must be of shape (n, {input_shape}), but got {calibration.shape}"
+        )
+    if not np.isfinite(calibration).all():
+        raise ExportError("calibration images must be finite, but some values are not")
+    count = -(-len(calibration) // batch)
+    return np.resize(calibration, (count, batch, *input_shape)).astype(np.float32, copy=False)
+
+
+def _one_of(what: str, value: str, allowed: tuple[str, ...]) -> None:
+    if value not in allowed:
+        raise ExportError(f"{what} must be one of {allowed}, but got {value!r}")
+
+
+__all__ = ["Lowered", "lower", "random_calibration", "random_module"]

@@ -1,0 +1,109 @@
+"""The few operators that networks are lowered to, before any format is chosen.
+
+Shapes are NCHW, or (n, features) after flattening. Weights are float64 until a writer rounds
+them once. A graph is a list of nodes in the order in which they run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+Fused = Literal["none", "relu", "relu6"]
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A value that is computed at run time."""
+
+    name: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Conv:
+    """2-D convolution with symmetric zero padding; ``weight`` is (out, in / groups, kh, kw)."""
+
+    source: Tensor
+    result: Tensor
+    weight: np.ndarray
+    bias: np.ndarray
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    groups: int
+    fused: Fused = "none"
+
+
+@dataclass(frozen=True, eq=False)
+class Linear:
+    """``source @ weight.T + bias``; ``weight`` is (out, in)."""
+
+    source: Tensor
+    result: Tensor
+    weight: np.ndarray
+    bias: np.ndarray
+    fused: Fused = "none"
+
+
+@dataclass(frozen=True, eq=False)
+class Arithmetic:
+    """Sum or product of two tensors, or of a tensor and a number; one may broadcast."""
+
+    op: Literal["add", "mul"]
+    source: Tensor
+    other: Tensor | float
+    result: Tensor
+    fused: Fused = "none"
+
+
+@dataclass(frozen=True, eq=False)
+class Activation:
+    """An activation that could not be fused, or a native hard swish."""
+
+    kind: Literal["relu", "relu6", "hswish"]
+    source: Tensor
+    result: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Pool:
+    """Mean over height and width, which stay as 1 x 1."""
+
+    source: Tensor
+    result: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Flatten:
+    """(n, c, 1, 1) to (n, c)."""
+
+    source: Tensor
+    result: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Shuffle:
+    """Interleaves the channels of ``groups`` groups."""
+
+    source: Tensor
+    result: Tensor
+    groups: int
+
+
+Node = Conv | Linear | Arithmetic | Activation | Pool | Flatten | Shuffle
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Nodes in running order between one input and one output."""
+
+    source: Tensor
+    result: Tensor
+    nodes: tuple[Node, ...]
+
+    @property
+    def depth(self) -> int:
+        """Number of convolutions and linear layers."""
+        return sum(isinstance(node, Conv | Linear) for node in self.nodes)

@@ -1,0 +1,255 @@
+"""From a PyTorch module to a graph: batch norm folded, activations fused, shuffles absorbed."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Literal, cast
+
+import numpy as np
+import torch
+from torch import fx, nn
+
+from hwnas.blocks._layers import ChannelShuffle
+from hwnas.errors import ExportError
+from hwnas.export._graph import (
+    Activation,
+    Arithmetic,
+    Conv,
+    Flatten,
+    Graph,
+    Linear,
+    Node,
+    Pool,
+    Shuffle,
+    Tensor,
+)
+
+SOURCE, RESULT = "x", "y"
+
+
+def trace(module: nn.Module, input_shape: tuple[int, ...], *, native_hswish: bool) -> Graph:
+    """The graph that a module computes in eval mode; the module is only read.
+
+    Args:
+        module: Made of the layers that the blocks use, nested in any way.
+        input_shape: (n, channels, height, width).
+        native_hswish: Keep hard swish as one operator; otherwise it is written as an addition,
+            a clip and two products, which every int8 runtime has kernels for.
+
+    Raises:
+        ExportError: The module uses something else, or the shape does not fit.
+    """
+    root = nn.Sequential(module)  # so that the module itself may be a leaf
+    try:
+        recorded = _Tracer().trace(root)
+    except (fx.proxy.TraceError, TypeError) as error:
+        raise ExportError(
+            f"an exported module must not branch on its input, but {type(module).__name__} does: {error}"
+        ) from error
+    walk = _Walk(dict(root.named_modules()), native_hswish)
+    return walk.run(recorded, Tensor(SOURCE, input_shape))
+
+
+class _Tracer(fx.Tracer):
+    """Looks into everything but the layers of torch.nn and the channel shuffle."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Whether calls of this module are recorded as such."""
+        return isinstance(m, ChannelShuffle) or super().is_leaf_module(m, module_qualified_name)
+
+
+class _Walk:
+    """Turns recorded calls into nodes, in order, folding each into its producer where it can."""
+
+    def __init__(self, modules: dict[str, nn.Module], native_hswish: bool) -> None:
+        self._modules = modules
+        self._native_hswish = native_hswish
+        self._nodes: dict[str, Node] = {}  # by the name of the result
+        self._shared: set[str] = set()  # results that more than one call reads
+        self._layers: dict[type[nn.Module], Callable[[str, Any, Tensor], Tensor]] = {
+            nn.Conv2d: self._conv,
+            nn.BatchNorm2d: self._batch_norm,
+            nn.Linear: self._linear,
+            nn.ReLU: self._relu,
+            nn.ReLU6: self._relu,
+            nn.Hardswish: self._hard_swish,
+            nn.Hardsigmoid: self._hard_sigmoid,
+            nn.AdaptiveAvgPool2d: self._pool,
+            nn.Flatten: self._flatten,
+            nn.Identity: lambda _name, _layer, x: x,
+            nn.Dropout: lambda _name, _layer, x: x,
+            ChannelShuffle: self._shuffle,
+        }
+
+    def run(self, recorded: fx.Graph, source: Tensor) -> Graph:
+        values: dict[fx.Node, Tensor] = {}
+        result = source
+        for call in recorded.nodes:
+            if call.op == "output":
+                result = self._single(values, call)
+                break
+            values[call] = source if call.op == "placeholder" else self._call(call, values)
+            if len(call.users) > 1:
+                self._shared.add(values[call].name)
+        return self._finish(source, result)
+
+    def _call(self, call: fx.Node, values: dict[fx.Node, Tensor]) -> Tensor:
+        if call.op == "call_module":
+            layer = self._modules[str(call.target)]
+            handler = self._layers.get(type(layer))
+            if handler is not None:
+                return handler(str(call.target), layer, self._single(values, call))
+            raise _unknown(f"the layer {type(layer).__name__} ({str(call.target).removeprefix('0.')})")
+        if call.op == "call_function" and call.target in _ARITHMETIC:
+            left, right = (self._operand(values, argument) for argument in call.args)
+            shape = np.broadcast_shapes(left.shape, right.shape)
+            op = _ARITHMETIC[call.target]
+            return self._add(Arithmetic(op, left, right, Tensor(f"{op}.{call.name}", shape)))
+        raise _unknown(f"the operation {getattr(call.target, '__name__', call.target)}")
+
+    def _single(self, values: dict[fx.Node, Tensor], call: fx.Node) -> Tensor:
+        return self._operand(values, call.args[0])
+
+    def _operand(self, values: dict[fx.Node, Tensor], argument: Any) -> Tensor:
+        if not isinstance(argument, fx.Node) or argument not in values:
+            raise _unknown(f"an operand that is not one tensor ({argument!r})")
+        return values[argument]
+
+    def _finish(self, source: Tensor, result: Tensor) -> Graph:
+        if result is source:  # formats want at least one operator
+            result = self._add(Arithmetic("mul", source, 1.0, Tensor("identity", source.shape)))
+        named = Tensor(RESULT, result.shape)
+        nodes = tuple(_renamed(node, result, named) for node in self._nodes.values())
+        return Graph(source, named, nodes)
+
+    def _add(self, node: Node) -> Tensor:
+        self._nodes[node.result.name] = node
+        return node.result
+
+    def _producer(self, value: Tensor) -> Node | None:
+        """The node that made a value which nothing else reads, so that it may be rewritten."""
+        return None if value.name in self._shared else self._nodes.get(value.name)
+
+    def _conv(self, name: str, layer: nn.Conv2d, x: Tensor) -> Tensor:
+        plain = layer.padding_mode == "zeros" and layer.dilation == (1, 1)
+        if not plain or isinstance(layer.padding, str):
+            raise _unknown(f"a dilated or unusually padded convolution ({layer})")
+        if len(x.shape) != 4 or x.shape[1] != layer.in_channels:
+            raise ExportError(f"{name} must be given {layer.in_channels} channels, but got shape {x.shape}")
+        stride, padding = cast(tuple[int, int], layer.stride), cast(tuple[int, int], layer.padding)
+        size = [
+            (length + 2 * pad - kernel) // step + 1
+            for length, pad, kernel, step in zip(x.shape[2:], padding, layer.kernel_size, stride, strict=True)
+        ]
+        if min(size) < 1:
+            raise ExportError(f"the kernel of {name} must fit into its input, but got shape {x.shape}")
+        result = Tensor(name, (x.shape[0], layer.out_channels, *size))
+        weight, bias = _weights(layer)
+        return self._add(Conv(x, result, weight, bias, stride, padding, layer.groups))
+
+    def _linear(self, name: str, layer: nn.Linear, x: Tensor) -> Tensor:
+        if len(x.shape) != 2 or x.shape[1] != layer.in_features:
+            raise ExportError(f"{name} must be given {layer.in_features} features, but got shape {x.shape}")
+        weight, bias = _weights(layer)
+        return self._add(Linear(x, Tensor(name, (x.shape[0], layer.out_features)), weight, bias))
+
+    def _batch_norm(self, name: str, layer: nn.BatchNorm2d, x: Tensor) -> Tensor:
+        producer = self._producer(x)
+        if not isinstance(producer, Conv) or producer.fused != "none" or layer.running_var is None:
+            raise _unknown(f"a batch norm that does not follow a convolution ({name})")
+        mean, variance = _array(layer.running_mean), _array(layer.running_var)
+        scale = 1 / np.sqrt(variance + layer.eps)
+        shift = np.zeros_like(mean)
+        if layer.affine:
+            scale, shift = scale * _array(layer.weight), _array(layer.bias)
+        weight = producer.weight * scale[:, None, None, None]
+        return self._add(replace(producer, weight=weight, bias=(producer.bias - mean) * scale + shift))
+
+    def _relu(self, name: str, layer: nn.Module, x: Tensor) -> Tensor:
+        kind: Literal["relu", "relu6"] = "relu6" if isinstance(layer, nn.ReLU6) else "relu"
+        producer = self._producer(x)
+        if isinstance(producer, Conv | Linear | Arithmetic) and producer.fused == "none":
+            return self._add(replace(producer, fused=kind))
+        return self._add(Activation(kind, x, Tensor(name, x.shape)))
+
+    def _hard_swish(self, name: str, _layer: nn.Module, x: Tensor) -> Tensor:
+        if self._native_hswish:
+            return self._add(Activation("hswish", x, Tensor(name, x.shape)))
+        clipped = self._add(Arithmetic("add", x, 3.0, Tensor(f"{name}.clip", x.shape), "relu6"))
+        gate = self._add(Arithmetic("mul", clipped, 1 / 6, Tensor(f"{name}.gate", x.shape)))
+        return self._add(Arithmetic("mul", gate, x, Tensor(name, x.shape)))
+
+    def _hard_sigmoid(self, name: str, _layer: nn.Module, x: Tensor) -> Tensor:
+        producer = self._producer(x)
+        if isinstance(producer, Conv | Linear) and producer.fused == "none":
+            clipped = self._add(replace(producer, bias=producer.bias + 3, fused="relu6"))
+        else:
+            clipped = self._add(Arithmetic("add", x, 3.0, Tensor(f"{name}.clip", x.shape), "relu6"))
+        return self._add(Arithmetic("mul", clipped, 1 / 6, Tensor(name, x.shape)))
+
+    def _pool(self, name: str, layer: nn.AdaptiveAvgPool2d, x: Tensor) -> Tensor:
+        if layer.output_size not in (1, (1, 1)):
+            raise _unknown(f"average pooling to {layer.output_size} ({name})")
+        return self._add(Pool(x, Tensor(name, (*x.shape[:2], 1, 1))))
+
+    def _flatten(self, name: str, layer: nn.Flatten, x: Tensor) -> Tensor:
+        if (layer.start_dim, layer.end_dim) != (1, -1) or x.shape[2:] != (1, 1):
+            raise _unknown(f"flattening anything but pooled channels ({name}, shape {x.shape})")
+        return self._add(Flatten(x, Tensor(name, x.shape[:2])))
+
+    def _shuffle(self, name: str, layer: ChannelShuffle, x: Tensor) -> Tensor:
+        """Absorbed by the convolution before it: moving data costs more than multiplying by zero."""
+        order = np.arange(x.shape[1]).reshape(layer.groups, -1).T.reshape(-1)
+        producer = self._producer(x)
+        if isinstance(producer, Conv) and producer.groups in (1, layer.groups):
+            weight = _dense(producer.weight, producer.groups)
+            return self._add(replace(producer, weight=weight[order], bias=producer.bias[order], groups=1))
+        return self._add(Shuffle(x, Tensor(name, x.shape), layer.groups))
+
+
+_ARITHMETIC: dict[Any, Any] = {
+    operator.add: "add",
+    operator.iadd: "add",
+    torch.add: "add",
+    operator.mul: "mul",
+    operator.imul: "mul",
+    torch.mul: "mul",
+}
+
+
+def _unknown(what: str) -> ExportError:
+    return ExportError(
+        f"an exported module must be made of the layers that hwnas.blocks uses, but got {what}: "
+        "lower it in hwnas/export/_trace.py"
+    )
+
+
+def _renamed(node: Node, old: Tensor, new: Tensor) -> Node:
+    """The node with one of its tensors under another name."""
+    changes: dict[str, Any] = {
+        field: new for field in ("source", "other", "result") if getattr(node, field, None) is old
+    }
+    return replace(node, **changes)
+
+
+def _array(tensor: torch.Tensor | None) -> np.ndarray:
+    if tensor is None:
+        raise ExportError("batch norm must have running statistics, but it has none")
+    return tensor.detach().cpu().double().numpy()
+
+
+def _weights(layer: nn.Conv2d | nn.Linear) -> tuple[np.ndarray, np.ndarray]:
+    weight = _array(layer.weight)
+    return weight, np.zeros(len(weight)) if layer.bias is None else _array(layer.bias)
+
+
+def _dense(weight: np.ndarray, groups: int) -> np.ndarray:
+    """The weight of a grouped convolution as that of a dense one, with zeros between groups."""
+    out, per_group = weight.shape[:2]
+    dense = np.zeros((out, per_group * groups, *weight.shape[2:]))
+    for group in range(groups):
+        rows = slice(group * out // groups, (group + 1) * out // groups)
+        dense[rows, group * per_group : (group + 1) * per_group] = weight[rows]
+    return dense

@@ -1,0 +1,142 @@
+"""Writes a graph as float32 ONNX, NCHW."""
+
+from __future__ import annotations
+
+from functools import singledispatchmethod
+from typing import Any
+
+import numpy as np
+from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
+
+from hwnas.export._graph import (
+    Activation,
+    Arithmetic,
+    Conv,
+    Flatten,
+    Fused,
+    Graph,
+    Linear,
+    Pool,
+    Shuffle,
+    Tensor,
+)
+
+OPSET = 17
+IR_VERSION = 8  # the one that came with the opset; helper would take the newest
+_OPERATORS = {"relu": "Relu", "hswish": "HardSwish"}
+
+
+def write(graph: Graph) -> ModelProto:
+    """An ONNX model from ``x`` to ``y``, both (n, c, h, w) or (n, features)."""
+    lowering = _Lowering()
+    for node in graph.nodes:
+        lowering.add(node)
+    body = helper.make_graph(
+        lowering.nodes,
+        "main",
+        [_value(graph.source)],
+        [_value(graph.result)],
+        lowering.initializers,
+        value_info=[info for info in lowering.values if info.name != graph.result.name],
+    )
+    opsets = [helper.make_opsetid("", OPSET)]
+    return helper.make_model(body, opset_imports=opsets, ir_version=IR_VERSION, producer_name="hwnas")
+
+
+class _Lowering:
+    """Maps nodes to ONNX operators one by one."""
+
+    def __init__(self) -> None:
+        self.nodes: list[NodeProto] = []
+        self.values: list[ValueInfoProto] = []
+        self.initializers: list[TensorProto] = []
+
+    def _constant(self, name: str, value: Any, dtype: type = np.float32) -> str:
+        self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(value, dtype), name))
+        return name
+
+    def _emit(self, op: str, inputs: list[str], result: Tensor, **attributes: Any) -> None:
+        self.nodes.append(helper.make_node(op, inputs, [result.name], name=result.name, **attributes))
+        self.values.append(_value(result))
+
+    def _emit_fused(
+        self, op: str, inputs: list[str], result: Tensor, fused: Fused, **attributes: Any
+    ) -> None:
+        """An operator and the activation that follows it; ONNX Runtime fuses them again."""
+        before = result if fused == "none" else Tensor(f"{result.name}/linear", result.shape)
+        self._emit(op, inputs, before, **attributes)
+        if fused != "none":
+            self._activate(fused, before, result)
+
+    def _activate(self, kind: str, source: Tensor, result: Tensor) -> None:
+        if kind == "relu6":
+            bounds = [
+                self._constant(f"{result.name}/{name}", value) for name, value in (("min", 0), ("max", 6))
+            ]
+            self._emit("Clip", [source.name, *bounds], result)
+        else:
+            self._emit(_OPERATORS[kind], [source.name], result)
+
+    @singledispatchmethod
+    def add(self, node: Any) -> None:
+        """Append the operators of one node."""
+        raise TypeError(f"no ONNX lowering of {type(node).__name__}")
+
+    @add.register
+    def _(self, node: Conv) -> None:
+        name = node.result.name
+        weight = self._constant(f"{name}/weight", node.weight)
+        bias = self._constant(f"{name}/bias", node.bias)
+        self._emit_fused(
+            "Conv",
+            [node.source.name, weight, bias],
+            node.result,
+            node.fused,
+            kernel_shape=node.weight.shape[2:],
+            strides=node.stride,
+            pads=(*node.padding, *node.padding),
+            group=node.groups,
+        )
+
+    @add.register
+    def _(self, node: Linear) -> None:
+        name = node.result.name
+        weight = self._constant(f"{name}/weight", node.weight)
+        bias = self._constant(f"{name}/bias", node.bias)
+        self._emit_fused("Gemm", [node.source.name, weight, bias], node.result, node.fused, transB=1)
+
+    @add.register
+    def _(self, node: Arithmetic) -> None:
+        other = node.other
+        name = (
+            other.name if isinstance(other, Tensor) else self._constant(f"{node.result.name}/number", other)
+        )
+        self._emit_fused(node.op.title(), [node.source.name, name], node.result, node.fused)
+
+    @add.register
+    def _(self, node: Activation) -> None:
+        self._activate(node.kind, node.source, node.result)
+
+    @add.register
+    def _(self, node: Pool) -> None:
+        self._emit("GlobalAveragePool", [node.source.name], node.result)
+
+    @add.register
+    def _(self, node: Flatten) -> None:
+        self._emit("Flatten", [node.source.name], node.result, axis=1)
+
+    @add.register
+    def _(self, node: Shuffle) -> None:
+        n, c, h, w = node.source.shape
+        groups, name = node.groups, node.result.name
+        split = Tensor(f"{name}/split", (n, groups, c // groups, h * w))
+        swapped = Tensor(f"{name}/swapped", (n, c // groups, groups, h * w))
+        shape = self._constant(f"{name}/split_shape", split.shape, np.int64)
+        self._emit("Reshape", [node.source.name, shape], split)
+        self._emit("Transpose", [split.name], swapped, perm=(0, 2, 1, 3))
+        shape = self._constant(f"{name}/shape", node.result.shape, np.int64)
+        self._emit("Reshape", [swapped.name, shape], node.result)
+
+
+def _value(tensor: Tensor) -> ValueInfoProto:
+    return helper.make_tensor_value_info(tensor.name, TensorProto.FLOAT, tensor.shape)
