@@ -34,6 +34,11 @@ def user_data() -> Path:
     return platformdirs.user_data_path("hwnas")
 
 
+def user_cache() -> Path:
+    """What can be made again at any time is kept below this folder. Not created."""
+    return platformdirs.user_cache_path("hwnas")
+
+
 def write_atomic(path: Path, content: bytes | str) -> None:
     """Write beside, flush to disk, then rename: the file is whole or not there."""
     data = content.encode() if isinstance(content, str) else content

@@ -1,0 +1,152 @@
+#include "answer.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "device.h"
+#include "timing.h"
+
+/* A model that later jobs use again. Threads and CPUs are part of what it is: its pool is pinned. */
+struct kept {
+    struct kept *next;
+    char *path;
+    long long threads;
+    bool pinned;
+    int cpus[MOST_CPUS];
+    size_t cpu_count;
+    struct model model;
+};
+
+static struct kept *all_kept;
+
+static struct kept *find_kept(const struct job *job)
+{
+    for (struct kept *kept = all_kept; kept; kept = kept->next)
+        if (kept->threads == job->threads && kept->pinned == job->pinned && kept->cpu_count == job->cpu_count &&
+            memcmp(kept->cpus, job->cpus, job->cpu_count * sizeof *job->cpus) == 0 &&
+            strcmp(kept->path, job->model) == 0)
+            return kept;
+    return NULL;
+}
+
+static struct model *keep(const struct job *job, struct model *model)
+{
+    struct kept *kept = checked_realloc(NULL, 1, sizeof *kept);
+    *kept = (struct kept){.next = all_kept, .threads = job->threads, .pinned = job->pinned,
+                          .cpu_count = job->cpu_count, .model = *model};
+    memcpy(kept->cpus, job->cpus, sizeof kept->cpus);
+    kept->path = checked_realloc(NULL, strlen(job->model) + 1, 1);
+    strcpy(kept->path, job->model);
+    all_kept = kept;
+    return &kept->model;
+}
+
+static void write_operations(struct text *reply, const struct profile *profile, int runs)
+{
+    json_open(reply, "op_profile", '{');
+    json_number(reply, "runs", runs);
+    json_open(reply, "operations", '[');
+    for (size_t i = 0; i < profile->count; i++) {
+        json_open(reply, NULL, '{');
+        json_string(reply, "name", profile->operations[i].name);
+        json_string(reply, "by", profile->operations[i].delegated ? "delegate" : "interpreter");
+        json_number(reply, "total_us", profile->operations[i].total_us);
+        json_close(reply, '}');
+    }
+    json_close(reply, ']');
+    json_close(reply, '}');
+}
+
+/* Nodes and what the delegate took. Where it did not take everything, or the operations are asked
+   for, a second copy of the model is compiled with the profiler on: the timed one is without it. */
+static bool write_coverage(struct text *reply, const struct job *job, const struct model *model, int runs,
+                           struct fault *fault)
+{
+    struct model profiled = {0};
+    struct profile profile = {.partitions = model->nodes ? 1 : 0};
+    bool needed = runs > 0 || !model->delegated;
+    if (needed) {
+        bool done = model_open(&profiled, job->model, (int)job->threads, true, fault) &&
+                    model_fill(&profiled, job->seed, job->input, fault);
+        fault->stage = "run";
+        done = done && model_profile(&profiled, runs > 0 ? runs : 1, &profile, fault);
+        if (profiled.compiled)
+            model_close(&profiled);
+        if (!done)
+            return false;
+    }
+    json_number(reply, "nodes", model->nodes);
+    json_number(reply, "delegate_partitions", profile.partitions);
+    json_number(reply, "delegated_nodes", model->nodes - profile.outside);
+    if (runs > 0)
+        write_operations(reply, &profile, runs);
+    profile_free(&profile);
+    return true;
+}
+
+static bool write_outputs(struct text *reply, const struct job *job, struct model *model, struct fault *fault)
+{
+    char hex[65];
+    long long nonfinite;
+    if (!model_outputs(model, job->output, hex, &nonfinite, fault))
+        return false;
+    json_string(reply, "output_sha256", hex);
+    json_number(reply, "output_nonfinite", nonfinite);
+    return true;
+}
+
+/* A model that is ready to run: kept from an earlier job, or opened into `fresh`. */
+static struct model *ready_model(const struct job *job, struct model *fresh, struct fault *fault)
+{
+    struct kept *kept = find_kept(job);
+    if (kept && !job->input)
+        return &kept->model;
+    struct model *model = kept ? &kept->model : fresh;
+    if (!kept && !model_open(fresh, job->model, (int)job->threads, false, fault))
+        return NULL;
+    if (model_fill(model, job->seed, job->input, fault))
+        return !kept && job->keep ? keep(job, fresh) : model;
+    if (!kept)
+        model_close(fresh);
+    return NULL;
+}
+
+static bool measure(const struct job *job, struct model *model, int op_profile_runs, struct text *reply,
+                    struct fault *fault)
+{
+    struct timing timing = {.start_ns = now_ns()};
+    device_temperatures(reply, "thermal_before_mc");
+    fault->stage = "warmup";
+    bool done = timing_warm_up(job, model, &timing, fault);
+    if (done) {
+        fault->stage = "run";
+        done = timing_sample(job, model, &timing, fault);
+    }
+    if (done)
+        timing_write(reply, &timing);
+    timing_free(&timing);
+    done = done && write_outputs(reply, job, model, fault);
+    json_number(reply, "load_ns", model->load_ns);
+    json_number(reply, "compile_ns", model->compile_ns);
+    json_number(reply, "threads", job->threads);
+    affinity_write(reply, "affinity");
+    device_temperatures(reply, "thermal_mc");
+    json_number(reply, "rss_kb", process_memory_kb("VmRSS:"));
+    json_number(reply, "rss_peak_kb", process_memory_kb("VmHWM:"));
+    return done && write_coverage(reply, job, model, op_profile_runs, fault);
+}
+
+bool answer_job(const struct job *job, int op_profile_runs, struct text *reply, struct fault *fault)
+{
+    struct model fresh = {0};
+    fault->stage = "plan";
+    if (!affinity_set(job, fault->message, sizeof fault->message))
+        return false;
+    struct model *model = ready_model(job, &fresh, fault);
+    if (!model)
+        return false;
+    bool done = measure(job, model, op_profile_runs, reply, fault);
+    if (model == &fresh)
+        model_close(model);
+    return done;
+}
