@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import difflib
 import json
-import math
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import median
@@ -24,186 +22,10 @@ from typing import Any
 from hwnas import files
 from hwnas.device import Target
 from hwnas.errors import MissingEntry, SchemaMismatch, TableError
+from hwnas.measurement import KINDS, Measurement, Note, Round
 from hwnas.space import Workload
 
 SCHEMA = "hwnas-table/1"
-KINDS = ("block", "calibration", "heldout", "finalist")
-
-
-@dataclass(frozen=True)
-class Round:
-    """The samples of one key in one round of one session.
-
-    Attributes:
-        key: Workload or network.
-        kind: What it was measured for: one of ``KINDS``.
-        session: Identifier of the profiling run.
-        number: Round number within the session.
-        samples_ms: Raw samples, milliseconds per inference; empty for a failure.
-        anchor_ms: Raw samples of the anchor model taken just before and after; may be empty
-            for imported numbers.
-        conditions: What the agent saw: CPU, frequencies, inner loops, hashes.
-        failed: Why there are no samples; empty otherwise.
-    """
-
-    key: str
-    kind: str
-    session: str
-    number: int
-    samples_ms: tuple[float, ...]
-    anchor_ms: tuple[float, ...] = ()
-    conditions: Mapping[str, Any] = field(default_factory=dict)
-    failed: str = ""
-
-    def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise TableError(
-                f"the kind of a row must be one of {KINDS}, but got {self.kind!r} for {self.key}"
-            )
-        for value in (*self.samples_ms, *self.anchor_ms):
-            if not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
-                raise TableError(f"a latency must be finite and positive, but got {value} for {self.key}")
-        if bool(self.samples_ms) == bool(self.failed):
-            raise TableError(f"a row must hold samples or a failure, but {self.key} holds both or neither")
-
-    @property
-    def ratio(self) -> float:
-        """Median over the anchor's median; over 1 ms where there is no anchor."""
-        return median(self.samples_ms) / (median(self.anchor_ms) if self.anchor_ms else 1.0)
-
-    def to_json(self) -> dict[str, Any]:
-        """The JSON object that is one line of the file."""
-        data: dict[str, Any] = {
-            "key": self.key,
-            "kind": self.kind,
-            "session": self.session,
-            "round": self.number,
-            "samples_ms": list(self.samples_ms),
-            "anchor_ms": list(self.anchor_ms),
-            "conditions": dict(self.conditions),
-        }
-        return data | ({"failed": self.failed} if self.failed else {})
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Round:
-        """Rebuild a round; raises TableError where a field is missing or of the wrong type."""
-        try:
-            return cls(
-                key=str(data["key"]),
-                kind=str(data["kind"]),
-                session=str(data["session"]),
-                number=int(data["round"]),
-                samples_ms=tuple(data["samples_ms"]),
-                anchor_ms=tuple(data["anchor_ms"]),
-                conditions=dict(data["conditions"]),
-                failed=str(data.get("failed", "")),
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise TableError(
-                f"a row must have all fields of {SCHEMA}, but one does not: {error!r}"
-            ) from error
-
-
-@dataclass(frozen=True)
-class Note:
-    """What was seen of the machine in a session, beside the rounds.
-
-    Attributes:
-        session: Identifier of the profiling run.
-        moment: "begin" or "end" of the session, or "span" for one run of the agent within it.
-        facts: What was seen.
-    """
-
-    session: str
-    moment: str
-    facts: Mapping[str, Any]
-
-    def to_json(self) -> dict[str, Any]:
-        """The JSON object that is one line of the file."""
-        return {"note": self.moment, "session": self.session, "facts": dict(self.facts)}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Note:
-        """Rebuild a note; raises TableError where a field is missing or of the wrong type."""
-        try:
-            return cls(str(data["session"]), str(data["note"]), dict(data["facts"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise TableError(
-                f"a note must have all fields of {SCHEMA}, but one does not: {error!r}"
-            ) from error
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """All good rounds of one key, and what follows from them.
-
-    Attributes:
-        key: Workload or network.
-        kind: What it was measured for.
-        rounds: At least one round with samples.
-        reference_ms: The anchor's latency that ratios are scaled by; 1.0 without anchors.
-    """
-
-    key: str
-    kind: str
-    rounds: tuple[Round, ...]
-    reference_ms: float
-
-    @cached_property
-    def ratios(self) -> tuple[float, ...]:
-        """Ratio to the anchor beside it, one a round."""
-        return tuple(r.ratio for r in self.rounds)
-
-    @cached_property
-    def latency_ms(self) -> float:
-        """Median ratio to the anchor, times the anchor's reference latency."""
-        return median(self.ratios) * self.reference_ms
-
-    @cached_property
-    def raw_median_ms(self) -> float:
-        """Median of all raw samples, drift and all."""
-        return median(s for r in self.rounds for s in r.samples_ms)
-
-    @cached_property
-    def mad_ms(self) -> float:
-        """Median absolute deviation of the rounds from ``latency_ms``."""
-        centre = median(self.ratios)
-        return median(abs(r - centre) for r in self.ratios) * self.reference_ms
-
-    @cached_property
-    def p90_ms(self) -> float:
-        """90th percentile of all raw samples."""
-        samples = sorted(s for r in self.rounds for s in r.samples_ms)
-        return samples[min(len(samples) - 1, math.ceil(0.9 * len(samples)) - 1)]
-
-    @cached_property
-    def ci_ms(self) -> tuple[float, float]:
-        """Interval for ``latency_ms``: order statistics of the rounds, at least 95 % from six on.
-
-        With fewer than six rounds it is their whole range, which covers less.
-        """
-        ordered = sorted(self.ratios)
-        low = _order_statistic(len(ordered))
-        return ordered[low] * self.reference_ms, ordered[-1 - low] * self.reference_ms
-
-    @property
-    def relative_ci(self) -> float:
-        """Half the width of the interval over the latency."""
-        low, high = self.ci_ms
-        return (high - low) / 2 / self.latency_ms
-
-    def scaled(self, reference_ms: float) -> Measurement:
-        """The same rounds with another latency of the anchor as the scale."""
-        return replace(self, reference_ms=reference_ms)
-
-
-def _order_statistic(count: int) -> int:
-    """Largest ``k`` for which [x(k), x(n-1-k)] covers the median with at least 95 %."""
-    tail, k = 0.5**count, 0
-    while 2 * (tail + math.comb(count, k + 1) * 0.5**count) <= 0.05:
-        k += 1
-        tail += math.comb(count, k) * 0.5**count
-    return k
 
 
 class LatencyTable:
@@ -293,7 +115,8 @@ class LatencyTable:
 
     def save(self, path: Path) -> None:
         """Write the whole table at once."""
-        lines = [self.header(), *(item.to_json() for item in (*self._rounds.values(), *self.notes))]
+        items: list[Round | Note] = [*self._rounds.values(), *self.notes]
+        lines = [self.header(), *(item.to_json() for item in items)]
         files.write_atomic(path, "".join(_line(item) for item in lines))
 
     @classmethod
@@ -375,3 +198,6 @@ def _parse(line: str, path: Path, number: int) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise TableError(f"line {number} of {path} must be a JSON object, but got {type(data).__name__}")
     return data
+
+
+__all__ = ["KINDS", "SCHEMA", "LatencyTable", "Measurement", "Note", "Round", "append", "recover"]

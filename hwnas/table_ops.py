@@ -2,15 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist, median
 from typing import Any
 
+from hwnas import conditions
 from hwnas.device import Target
 from hwnas.errors import SchemaMismatch
-from hwnas.table import LatencyTable
+from hwnas.table import LatencyTable, Measurement
 
 IDENTITY = ("runtime_version", "library_sha256", "machine", "cpu_model", "anchor")
 """Fields of the environment that must agree before two sessions can stand in one table."""
+
+_ROBUST = 1.4826  # median absolute deviation to standard deviation, of a normal distribution
+
+CSV_COLUMNS = (
+    "key",
+    "kind",
+    "latency_ms",
+    "ci_low_ms",
+    "ci_high_ms",
+    "mad_ms",
+    "p90_ms",
+    "raw_median_ms",
+    "rounds",
+    "unstable",
+)
 
 
 def require_same(
@@ -56,3 +77,128 @@ def merge(*tables: LatencyTable) -> LatencyTable:
                 known[identity] = item
         merged.notes += [note for note in table.notes if note not in merged.notes]
     return merged
+
+
+@dataclass(frozen=True)
+class Change:
+    """One key in two tables.
+
+    Attributes:
+        key: Workload or network.
+        before_ms: Latency in the first table.
+        after_ms: Latency in the second table, on the first one's scale: as long as the anchor
+            is the same, what slowed the whole machine is no change.
+        p_value: Probability of so large a difference where there is none.
+        real: Whether it is a change and not noise.
+    """
+
+    key: str
+    before_ms: float
+    after_ms: float
+    p_value: float
+    real: bool
+
+    @property
+    def relative(self) -> float:
+        """The change over what was before."""
+        return self.after_ms / self.before_ms - 1
+
+
+@dataclass(frozen=True)
+class Diff:
+    """What two tables say of the same keys.
+
+    Attributes:
+        changes: Keys of both, the largest change first.
+        only_before: Keys of the first table alone.
+        only_after: Keys of the second table alone.
+        anchor: Relative change of the anchor: of the whole machine, or of the runtime.
+        environment: Fields that differ, with both values.
+    """
+
+    changes: tuple[Change, ...]
+    only_before: tuple[str, ...]
+    only_after: tuple[str, ...]
+    anchor: float
+    environment: Mapping[str, tuple[Any, Any]]
+
+
+def diff(
+    before: LatencyTable, after: LatencyTable, *, least: float = 0.02, false_share: float = 0.05
+) -> Diff:
+    """Tell real change from noise.
+
+    A change is real where it is larger than ``least`` and stands out of the intervals of both
+    rows; of all changes called real, at most ``false_share`` are expected to be noise
+    (Benjamini and Hochberg, Journal of the Royal Statistical Society B 57, 1995). Where both
+    tables are of the same runtime on the same processor, it must also stand out of what most
+    rows do: two sessions differ by more than the intervals within each of them say.
+
+    Raises:
+        SchemaMismatch: The tables have no common scale, because their anchors differ.
+    """
+    if before.environment.get("anchor") != after.environment.get("anchor"):
+        raise SchemaMismatch(
+            "compared tables must have the same anchor, but got "
+            f"{before.environment.get('anchor')!r} and {after.environment.get('anchor')!r}",
+            field="anchor",
+        )
+    first, second = before.measurements, after.measurements
+    common = [key for key in first if key in second]
+    same = all(before.environment.get(name) == after.environment.get(name) for name in IDENTITY)
+    shifts = [math.log(median(second[key].ratios) / median(first[key].ratios)) for key in common]
+    spread = _ROBUST * median(abs(shift) for shift in shifts) if same and shifts else 0.0
+    p_values = [
+        _p_value(first[key], second[key], shift, spread) for key, shift in zip(common, shifts, strict=True)
+    ]
+    threshold = _benjamini_hochberg(p_values, false_share)
+    scale = before.reference_ms
+    changes = []
+    for key, p_value in zip(common, p_values, strict=True):
+        old, new = first[key].latency_ms, second[key].scaled(scale).latency_ms
+        changes.append(Change(key, old, new, p_value, p_value <= threshold and abs(new / old - 1) > least))
+    described = [table.target.to_json() | dict(table.environment) for table in (before, after)]
+    names = dict.fromkeys((*described[0], *described[1]))
+    return Diff(
+        changes=tuple(sorted(changes, key=lambda change: -abs(change.relative))),
+        only_before=tuple(key for key in first if key not in second),
+        only_after=tuple(key for key in second if key not in first),
+        anchor=after.reference_ms / before.reference_ms - 1,
+        environment={
+            name: (described[0].get(name), described[1].get(name))
+            for name in names
+            if described[0].get(name) != described[1].get(name)
+        },
+    )
+
+
+def _p_value(before: Measurement, after: Measurement, shift: float, spread: float) -> float:
+    """Of a two-sided test on the logarithms; the errors follow from the intervals."""
+    width = 2 * NormalDist().inv_cdf(0.975)
+    errors = [math.log(m.ci_ms[1] / m.ci_ms[0]) / width for m in (before, after)]
+    error = math.hypot(*errors, spread)
+    if min(len(before.rounds), len(after.rounds)) < 6 or not error:
+        return 1.0  # an interval of so few rounds, or of none that differ, says too little
+    return 2 * (1 - NormalDist().cdf(abs(shift) / error))
+
+
+def _benjamini_hochberg(p_values: Sequence[float], false_share: float) -> float:
+    """The largest p-value that still counts as a discovery; negative where none does."""
+    passed = -1.0
+    for rank, p_value in enumerate(sorted(p_values), start=1):
+        if p_value <= false_share * rank / len(p_values):
+            passed = p_value
+    return passed
+
+
+def to_csv(table: LatencyTable) -> str:
+    """The estimates of a table, one row a key."""
+    doubtful = conditions.unstable(table)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(CSV_COLUMNS)
+    for key, m in table.measurements.items():
+        numbers = (m.latency_ms, *m.ci_ms, m.mad_ms, m.p90_ms, m.raw_median_ms)
+        cells = [f"{number:.6g}" for number in numbers]
+        writer.writerow([key, m.kind, *cells, len(m.rounds), doubtful.get(key, "")])
+    return text.getvalue()

@@ -30,6 +30,8 @@ PROTOCOL = 1
 CPU_FOLDER = Path("/sys/devices/system/cpu")
 _AGREE = 0.03  # two warm-up windows agree where their mean times differ by less
 _WINDOWS = 4  # windows that the shortest warm-up is cut into
+_PATIENCE = 3  # times as many samples are taken at most, where many are preempted
+_LENGTHENED = 3  # times at most that samples are found too short and taken again
 
 
 class JobError(Exception):
@@ -92,7 +94,7 @@ def answer(job: dict, runtime, kept: dict) -> dict:
     with _stage("warmup"):
         runs, each_ns = _warm_up(model.loaded.invoke, job["warmup_min_ns"], job["warmup_max_ns"])
     with _stage("run"):
-        timed = _sample(model.loaded.invoke, samples, max(1, -(-least_ns // each_ns)))
+        timed = _time(model.loaded.invoke, samples, least_ns, each_ns)
         digest = hashlib.sha256(b"".join(model.loaded.outputs())).hexdigest()
     return {
         **timed,
@@ -119,10 +121,10 @@ _ALLOWED = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(
 
 
 def _warm_up(invoke, min_ns: int, max_ns: int) -> tuple[int, int]:
-    """Run until two successive windows agree; return the runs and the time of one in ns."""
+    """Run until two successive windows agree; return the runs, and the time of one at its best."""
     window_ns = max(1, min_ns // _WINDOWS)
     began = time.perf_counter_ns()
-    runs, before = 0, 0.0
+    runs, before, best = 0, 0.0, float("inf")
     while True:
         count, start = 0, time.perf_counter_ns()
         while (now := time.perf_counter_ns()) - start < window_ns or not count:
@@ -130,35 +132,57 @@ def _warm_up(invoke, min_ns: int, max_ns: int) -> tuple[int, int]:
             count += 1
         now = time.perf_counter_ns()
         runs, each = runs + count, (now - start) / count
+        best = min(best, each)
         settled = now - began >= min_ns and abs(each - before) <= _AGREE * each
         if settled or now - began >= max_ns:
-            return runs, max(1, round(each))
+            return runs, round(best)
         before = each
 
 
+def _time(invoke, samples: int, least_ns: int, each_ns: int) -> dict:
+    """Time samples of at least ``least_ns``; ``each_ns`` says how long one run was before."""
+    timed: dict = {}
+    inner = 1
+    for _ in range(_LENGTHENED):
+        inner = max(inner, -(-least_ns // max(1, each_ns)))
+        timed = _sample(invoke, samples, inner)
+        each_ns = min(timed["samples_ns"]) // inner
+        if each_ns * inner >= 0.9 * least_ns:  # a clock that sped up may shorten them a little
+            break
+    return timed
+
+
 def _sample(invoke, samples: int, inner: int) -> dict:
-    """Time whole samples of ``inner`` runs each."""
-    elapsed, cpus, clock, where = [], [], time.perf_counter_ns, _cpu_number()
-    usage, steal, spent = resource.getrusage(resource.RUSAGE_SELF), _steal_ticks(), time.process_time_ns()
+    """Time whole samples of ``inner`` runs until enough were not preempted, or it takes too many."""
+    elapsed, cpus, switches, clock, where = [], [], [], time.perf_counter_ns, _cpu_number()
+    steal, spent, switched = _steal_ticks(), time.process_time_ns(), _preemptions()
     gc.disable()
     try:
-        for _ in range(samples):
+        while switches.count(0) < samples and len(switches) < _PATIENCE * samples:
             start = clock()
             for _ in range(inner):
                 invoke()
             elapsed.append(clock() - start)
             cpus.append(where())
+            before, switched = switched, _preemptions()
+            switches.append(switched - before)
     finally:
         gc.enable()
-    after, steal_after = resource.getrusage(resource.RUSAGE_SELF), _steal_ticks()
+    steal_after = _steal_ticks()
     return {
         "samples_ns": elapsed,
         "inner": inner,
         "cpu_ids": cpus,
         "cpu_ns": time.process_time_ns() - spent,
-        "preemptions": after.ru_nivcsw - usage.ru_nivcsw,
+        "preemptions": sum(switches),
+        "preempted": switches,
         "steal_ticks": None if steal is None or steal_after is None else steal_after - steal,
     }
+
+
+def _preemptions() -> int:
+    """Times that the system took a CPU away from this process."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
 
 
 def _cpu_number():
@@ -215,6 +239,21 @@ def _read(path: Path) -> str | None:
 def _number(path: Path) -> int | None:
     text = _read(path)
     return int(text) if text and text.lstrip("-").isdigit() else None
+
+
+def _traits() -> dict:
+    """What harms measuring and does not change while it goes on."""
+    flags = _read(Path("/proc/cpuinfo")) or ""
+    no_turbo = _number(CPU_FOLDER / "intel_pstate/no_turbo")
+    boost = _number(CPU_FOLDER / "cpufreq/boost") if no_turbo is None else 1 - no_turbo
+    supplies = [_read(folder / "status") for folder in sorted(Path("/sys/class/power_supply").glob("*"))]
+    return {
+        "boost": None if boost is None else bool(boost),
+        "hypervisor": " hypervisor" in flags if flags else None,
+        "siblings": [_cpu_list(_read(f / "topology/thread_siblings_list")) for f in _cpu_folders()],
+        "capacity": _per_cpu("cpu_capacity"),
+        "on_battery": "Discharging" in supplies if any(supplies) else None,
+    }
 
 
 def _cpu_folders() -> list[Path]:
@@ -315,7 +354,7 @@ def main(runtime) -> int:
         replies.write(json.dumps(data, separators=(",", ":"), allow_nan=False) + "\n")
         replies.flush()
 
-    say({"hello": {**_hello(runtime), "conditions": _conditions()}})
+    say({"hello": {**_hello(runtime), "traits": _traits(), "conditions": _conditions()}})
     kept: dict = {}
     jobs = 0
     for line in _plan_lines(options.plan):

@@ -10,7 +10,17 @@ import sys
 
 from rich.markup import escape
 
-from hwnas.cli import devices, fit, profile, spaces, train  # noqa: F401  (each registers its verbs)
+from hwnas.cli import (  # noqa: F401  (each registers its verbs)
+    devices,
+    doctor,
+    fit,
+    profile,
+    search,
+    ship,
+    spaces,
+    table,
+    train,
+)
 from hwnas.cli._app import app, err
 from hwnas.errors import HwnasError
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hwnas.device import Target
-from hwnas.errors import AgentError, TransportTimeout
+from hwnas.errors import AgentError, DeviceError, TransportTimeout
 from hwnas.profile.options import ProfileOptions
 from hwnas.transport.base import Reply, Transport
 
@@ -85,12 +85,11 @@ class Engine:
     Args:
         transport: An open way to the device.
         target: What is measured.
-        anchor: Path of the anchor model on the device.
+        anchor: Path of the anchor model on the device; not needed to greet.
         options: How well to measure.
 
     Attributes:
         hello: What the agent said of itself when it last started.
-        spans: The agent's conditions at the start and at the end of each of its runs.
     """
 
     def __init__(self, transport: Transport, target: Target, anchor: str, options: ProfileOptions) -> None:
@@ -100,13 +99,38 @@ class Engine:
         self._anchor = anchor
         self._options = options
         self.hello: Mapping[str, Any] = {}
-        self.spans: list[tuple[Mapping[str, Any], Mapping[str, Any]]] = []
+        self._spans: list[tuple[Mapping[str, Any], Mapping[str, Any]]] = []
 
     def greet(self) -> Mapping[str, Any]:
-        """Start the agent without a job, to learn who it is; raises AgentError where it cannot run."""
+        """Start the agent without a job, to learn who it is and whether it can do what is asked.
+
+        Raises:
+            AgentError: The agent cannot run, or is of another runtime than the target's.
+            DeviceError: It is to run on CPUs that are not there.
+        """
         for _ in self._replies([]):
             pass
+        if self.hello.get("runtime") != self._target.runtime:
+            raise AgentError(
+                f"the agent on {self._target.device} must run {self._target.runtime}, "
+                f"but found {self.hello.get('runtime')!r}: install it there or ask for that one"
+            )
+        online, cpus = self.hello.get("cpus_online"), self._options.cpus
+        if cpus is not None and online is not None and not set(cpus) <= set(online):
+            raise DeviceError(
+                f"cpus must be online, but {sorted(set(cpus) - set(online))} are not: online are {online}"
+            )
+        if cpus is not None and len(cpus) < self._target.threads:
+            raise DeviceError(
+                f"cpus must be at least as many as threads, but got {len(cpus)} for {self._target.threads}: "
+                "threads that wait for each other's CPU are no measurement"
+            )
         return self.hello
+
+    def take_spans(self) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+        """The agent's conditions at both ends of each of its runs since this was last asked."""
+        taken, self._spans = self._spans, []
+        return taken
 
     def run(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
         """Time the jobs in order and yield each as soon as it is finished.
@@ -137,8 +161,8 @@ class Engine:
         plan = [job for start in range(0, len(jobs), _GROUP) for job in (None, *jobs[start : start + _GROUP])]
         expected = [job.name if job else _ANCHOR for job in (*plan, None)]
         by_name = {job.name: job for job in jobs}
-        before: tuple[float, ...] = ()
-        waiting: list[tuple[Job, tuple[float, ...], Reply]] = []
+        before: Reply = {}
+        waiting: list[tuple[Job, Reply]] = []
         position, self.hello = 0, {}
         try:
             for reply in self._replies([self._line(by_name.get(name)) for name in expected]):
@@ -148,18 +172,17 @@ class Engine:
                     raise AgentError(f"an agent must answer in order, but answered {reply['job']!r} now")
                 name, position = expected[position], position + 1
                 try:
-                    samples = _samples_ms(reply)
+                    _samples_ms(reply)
                 except AgentError as error:
                     yield _Blame(name, str(error))
                     if name == _ANCHOR:
                         return
                     continue
                 if name != _ANCHOR:
-                    waiting.append((by_name[name], samples, reply))
+                    waiting.append((by_name[name], reply))
                     continue
-                for job, job_samples, job_reply in waiting:
-                    yield Outcome(job, job_samples, before + samples, _conditions(job_reply))
-                before, waiting = samples, []
+                yield from (_outcome(job, answer, (before, reply)) for job, answer in waiting)
+                before, waiting = reply, []
             if position < len(expected):
                 yield _Blame(expected[position], "the agent said goodbye before it answered")
         except (AgentError, TransportTimeout) as error:
@@ -176,7 +199,7 @@ class Engine:
                 self.hello = dict(reply["hello"])
                 began = self.hello.get("conditions") or {}
             elif "bye" in reply:
-                self.spans.append((began, reply["bye"].get("conditions") or {}))
+                self._spans.append((began, reply["bye"].get("conditions") or {}))
             yield reply
 
     def _line(self, job: Job | None) -> dict[str, Any]:
@@ -209,13 +232,23 @@ def _samples_ms(reply: Reply) -> tuple[float, ...]:
     return tuple(round(value / inner / 1e6, 7) for value in samples)
 
 
-def _conditions(reply: Reply) -> dict[str, Any]:
-    """What stays with a row, without what the device could not tell."""
-    kept = {name: reply[name] for name in _KEPT if reply.get(name) not in (None, {}, [])}
-    if all(khz is None for khz in kept.get("freq_khz", ())):
-        kept.pop("freq_khz", None)
-    if reply.get("cpu_ns"):
-        kept["cpu_share"] = round(reply["cpu_ns"] / sum(reply["samples_ns"]), 3)
+def _outcome(job: Job, reply: Reply, anchors: tuple[Reply, Reply]) -> Outcome:
+    """A finished job, with the anchor's samples before and after it."""
+    conditions = {name: reply[name] for name in _KEPT if reply.get(name) not in (None, {}, [])}
+    if all(khz is None for khz in conditions.get("freq_khz", ())):
+        conditions.pop("freq_khz", None)
     if reply.get("cpu_ids"):
-        kept["cpus"] = sorted(set(reply["cpu_ids"]) - {None})
-    return kept
+        conditions["cpus"] = sorted(set(reply["cpu_ids"]) - {None})
+    anchor_ms = tuple(sample for anchor in anchors for sample in _samples_ms(anchor))
+    preempted = _flags(reply), [flag for anchor in anchors for flag in _flags(anchor)]
+    for name, flags in zip(("preempted", "anchor_preempted"), preempted, strict=True):
+        if any(flags):
+            conditions[name] = flags
+    return Outcome(job, _samples_ms(reply), anchor_ms, conditions)
+
+
+def _flags(reply: Reply) -> list[int]:
+    """Which samples another process had a share in; none where the agent does not say."""
+    flags = reply.get("preempted") or ()
+    count = len(reply["samples_ns"])
+    return [int(bool(flag)) for flag in flags] if len(flags) == count else [0] * count

@@ -93,6 +93,13 @@ class Exporter:
             pool.shutdown(cancel_futures=True)
         return results
 
+    def export_anchor(self, target: Target, folder: Path) -> Exported:
+        """Export the anchor alone; raises ExportError where that fails."""
+        anchor = self.export([ANCHOR], target, folder, lambda _: None)[ANCHOR.key]
+        if anchor.failed:
+            raise ExportError(f"the anchor must be exported, but: {anchor.failed}")
+        return anchor
+
     def _one(self, item: Item, target: Target, folder: Path) -> Exported:
         path = folder / sha256(item.key.encode()).hexdigest()[:16]
         task = {

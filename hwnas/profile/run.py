@@ -9,7 +9,7 @@ from pathlib import Path
 
 from hwnas import files
 from hwnas.device import Device, Target
-from hwnas.errors import DeviceError, ExportError
+from hwnas.errors import DeviceError
 from hwnas.profile import plan
 from hwnas.profile.engine import Engine, Job
 from hwnas.profile.models import Exporter
@@ -101,9 +101,7 @@ def measure(
         Exporter(1) as exporter,
     ):
         folder = Path(name)
-        anchor = exporter.export([plan.ANCHOR], target, folder, lambda _: None)[plan.ANCHOR.key]
-        if anchor.failed:
-            raise ExportError(f"the anchor must be exported, but: {anchor.failed}")
+        anchor = exporter.export_anchor(target, folder)
         paths = {key: transport.push(_as_file(model, folder)) for key, model in models.items()}
         engine = Engine(transport, target, transport.push(anchor.path), options)
         found = environment(engine.greet(), transport.describe())

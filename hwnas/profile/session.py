@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from hwnas import __version__
+from hwnas import __version__, conditions
 from hwnas.device import Target
 from hwnas.errors import ExportError
 from hwnas.profile import adaptive
@@ -33,7 +33,7 @@ def new_id() -> str:
 
 def environment(hello: Mapping[str, Any], device: Mapping[str, Any]) -> dict[str, Any]:
     """What the numbers of a session are true of, beside the target."""
-    facts = {name: value for name, value in hello.items() if name != "conditions"}
+    facts = {name: value for name, value in hello.items() if name not in ("traits", "conditions")}
     return {**facts, "device": dict(device), "anchor": ANCHOR.key, "hwnas": __version__}
 
 
@@ -81,7 +81,7 @@ class Session:
                 paths = {e.sha256: self._transport.push(e.path) for e in exported.values() if not e.failed}
             engine = Engine(self._transport, self._target, paths[exported[ANCHOR.key].sha256], self._options)
             self._store.begin(environment(engine.greet(), self._transport.describe()))
-            self._store.note(Note(self._id, "begin", {"anchor_sha256": exported.pop(ANCHOR.key).sha256}))
+            self._store.note(Note(self._id, "begin", self._asked(exported.pop(ANCHOR.key))))
             self._store.add(*self._refused(exported))
             try:
                 with self._clock("measure"):
@@ -111,6 +111,18 @@ class Session:
             raise ExportError(f"the anchor must be exported, but: {exported[ANCHOR.key].failed}")
         return exported
 
+    def _asked(self, anchor: Exported) -> dict[str, Any]:
+        """What this session was asked for; what it saw is in its rows and spans."""
+        options = self._options
+        return {
+            "anchor_sha256": anchor.sha256,
+            "seed": options.seed,
+            "rounds": options.rounds,
+            "max_rounds": options.max_rounds,
+            "target_ci": options.target_ci,
+            "cpus": None if options.cpus is None else list(options.cpus),
+        }
+
     def _refused(self, exported: Mapping[str, Exported]) -> Iterator[Round]:
         """Rows for what cannot be lowered."""
         for key, item in exported.items():
@@ -129,6 +141,9 @@ class Session:
             for outcome in engine.run(self._batch(todo, exported, paths)):
                 done += self._keep(outcome, exported)
                 self._progress(Progress(self._target, "measure", done, total))
+            self._store.note(
+                *(Note(self._id, "span", conditions.span(*ends)) for ends in engine.take_spans())
+            )
 
     def _batch(
         self, todo: Sequence[tuple[str, int]], exported: Mapping[str, Exported], paths: Mapping[str, str]

@@ -86,7 +86,8 @@ class TableStore:
         """Append finished rounds, all or none, and flush them to disk."""
         if self.table is None:
             raise TableError(f"a table must have been begun before rows are added, but {self.path} was not")
-        append(self.path, *rounds)
+        if rounds:
+            append(self.path, *rounds)
         for item in rounds:
             self.table.add(item)
 
@@ -94,7 +95,8 @@ class TableStore:
         """Append notes."""
         if self.table is None:
             raise TableError(f"a table must have been begun before notes are added, but {self.path} was not")
-        append(self.path, *notes)
+        if notes:
+            append(self.path, *notes)
         self.table.notes.extend(notes)
 
     def rounds_of(self, keys: Sequence[str]) -> dict[str, set[int]]:

@@ -1,0 +1,36 @@
+"""``hwnas doctor``: what on a machine harms measuring."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from hwnas import device as devices
+from hwnas.cli._app import Json, app, emit_json, out
+
+
+@app.command()
+def doctor(
+    device: Annotated[str, typer.Option(help="Device to examine.")] = "host",
+    runtime: Annotated[str | None, typer.Option(help="Runtime to measure with; the device's first.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what on a device harms measurement, and what can be done about it."""
+    from hwnas.profile.doctor import examine
+
+    described = devices.load(device)
+    target = described.target(runtime or described.runtimes[0], "fp32")
+    found = examine(described, target)
+    if as_json:
+        emit_json(asdict(found))
+        return
+    colour = {"stable": "green", "noisy": "yellow", "unusable": "red"}[found.verdict.word]
+    out.print(f"[bold {colour}]{found.verdict.word}[/]  (anchor {found.anchor_ms:.3f} ms on {target})")
+    for reason in found.verdict.reasons:
+        out.print(f"  {reason}", highlight=False)
+    for finding in found.findings:
+        out.print(f"• {finding.what}\n  → {finding.remedy}", highlight=False)
+    if not found.findings:
+        out.print("nothing was found that harms measuring")

@@ -1,0 +1,138 @@
+"""``hwnas table``: look at latency tables, compare and merge them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from hwnas import conditions, files, table_ops
+from hwnas.cli._app import Json, app, emit_json, err, out
+from hwnas.errors import TableError
+from hwnas.table import LatencyTable
+
+tables = typer.Typer(no_args_is_help=True, help="Latency tables: show, compare, merge, export.")
+app.add_typer(tables, name="table")
+
+PathArgument = Annotated[Path, typer.Argument(help="A table, as hwnas profile writes it.")]
+
+
+@tables.command()
+def show(path: PathArgument, as_json: Json = False) -> None:
+    """Show what was measured, on what, under which conditions, and what is doubtful."""
+    table = LatencyTable.load(path)
+    doubtful = conditions.unstable(table)
+    verdicts = conditions.verdicts(table)
+    if as_json:
+        emit_json(_as_json(table, doubtful, verdicts))
+        return
+    known = {name: table.environment.get(name) for name in table_ops.IDENTITY}
+    out.print(f"[bold]{table.target}[/]  " + ", ".join(f"{k} {str(v)[:32]}" for k, v in known.items()))
+    for session, verdict in verdicts.items():
+        out.print(f"session {session}: {verdict}", highlight=False)
+    rows = Table("key", "kind", "ms", "95 % interval", "rounds", "doubt")
+    for key, m in sorted(table.measurements.items(), key=lambda pair: pair[1].latency_ms):
+        rows.add_row(
+            key,
+            m.kind,
+            f"{m.latency_ms:.4g}",
+            f"±{100 * m.relative_ci:.1f} %",
+            str(len(m.rounds)),
+            doubtful.get(key, ""),
+        )
+    out.print(rows)
+    for item in table.rounds:
+        if item.failed:
+            err.print(f"[yellow]failed:[/] {item.key}: {item.failed}", soft_wrap=True)
+
+
+@tables.command()
+def diff(
+    before: PathArgument,
+    after: PathArgument,
+    least: Annotated[float, typer.Option(help="Relative changes below this are never real.")] = 0.02,
+    as_json: Json = False,
+) -> None:
+    """Compare two tables and tell real change from noise."""
+    tables_ = [LatencyTable.load(path) for path in (before, after)]
+    found = table_ops.diff(tables_[0], tables_[1], least=least)
+    if as_json:
+        emit_json(asdict(found))
+        return
+    for path, table in zip((before, after), tables_, strict=True):
+        for verdict in conditions.verdicts(table).values():
+            if verdict.reasons:
+                err.print(f"[yellow]{path}[/] is {verdict}", highlight=False)
+    for name, (old, new) in found.environment.items():
+        out.print(f"{name}: {old} → {new}", highlight=False)
+    out.print(f"anchor: {found.anchor:+.1%}", highlight=False)
+    real = [change for change in found.changes if change.real]
+    rows = Table("key", "before (ms)", "after (ms)", "change", "p")
+    for change in real:
+        rows.add_row(
+            change.key,
+            f"{change.before_ms:.4g}",
+            f"{change.after_ms:.4g}",
+            f"{change.relative:+.1%}",
+            f"{change.p_value:.1g}",
+        )
+    if real:
+        out.print(rows)
+    out.print(
+        f"{len(real)} real changes, {len(found.changes) - len(real)} rows within noise, "
+        f"{len(found.only_before)} only before, {len(found.only_after)} only after"
+    )
+
+
+@tables.command()
+def merge(
+    paths: Annotated[list[Path], typer.Argument(help="Tables of the same target.")],
+    path: Annotated[Path, typer.Option("--out", help="The merged table; must not exist.")],
+) -> None:
+    """Put the sessions of several tables of one target into one table."""
+    if path.exists():
+        raise TableError(f"a merged table must be a new file, but {path} exists: give another --out")
+    merged = table_ops.merge(*(LatencyTable.load(item) for item in paths))
+    merged.save(path)
+    out.print(f"{len(merged.measurements)} rows, {len(merged.rounds)} rounds: {path}", soft_wrap=True)
+
+
+@tables.command()
+def export(
+    path: PathArgument,
+    csv: Annotated[
+        Path | None, typer.Option("--csv", help="File to write; standard output if not given.")
+    ] = None,
+) -> None:
+    """Write the estimates as CSV."""
+    text = table_ops.to_csv(LatencyTable.load(path))
+    if csv is None:
+        typer.echo(text, nl=False)
+    else:
+        files.write_atomic(csv, text)
+
+
+def _as_json(
+    table: LatencyTable, doubtful: dict[str, str], verdicts: dict[str, conditions.Verdict]
+) -> dict[str, Any]:
+    return {
+        "target": table.target.to_json(),
+        "environment": table.environment,
+        "reference_ms": table.reference_ms,
+        "sessions": {name: asdict(v) for name, v in verdicts.items()},
+        "rows": [
+            {
+                "key": key,
+                "kind": m.kind,
+                "latency_ms": m.latency_ms,
+                "ci_ms": m.ci_ms,
+                "rounds": len(m.rounds),
+                "unstable": doubtful.get(key, ""),
+            }
+            for key, m in table.measurements.items()
+        ],
+        "failed": {item.key: item.failed for item in table.rounds if item.failed},
+    }
