@@ -1,0 +1,59 @@
+"""Index vectors that describe the same network are counted once.
+
+A candidate that is an identity does nothing, so that inside a row of equal choices only the
+order of the *other* candidates matters. The canonical form moves the identities of each such
+row to its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from hwnas.latency.base import IntArray
+from hwnas.space import SearchSpace
+
+
+@dataclass(frozen=True)
+class Canonical:
+    """Finds the canonical indices of networks.
+
+    Attributes:
+        space: Where the networks are from.
+    """
+
+    space: SearchSpace
+
+    def __call__(self, indices: IntArray) -> IntArray:
+        """Canonical indices: shape (n, choices) in and out."""
+        result = np.array(indices, dtype=np.int64, ndmin=2)
+        for first, last, identity in self._rows:
+            row = result[:, first:last]
+            order = np.argsort(row == identity, axis=1, kind="stable")
+            result[:, first:last] = np.take_along_axis(row, order, axis=1)
+        return result
+
+    def key(self, indices: tuple[int, ...]) -> tuple[int, ...]:
+        """Canonical indices of one architecture."""
+        return tuple(int(i) for i in self(np.array(indices))[0])
+
+    @cached_property
+    def _rows(self) -> tuple[tuple[int, int, int], ...]:
+        """First and last+1 choice of each row of equal choices, and the index of its identity."""
+        return tuple(self._find_rows())
+
+    def _find_rows(self) -> Iterator[tuple[int, int, int]]:
+        shapes, choices = self.space.choice_shapes, self.space.choices
+        first = 0
+        while first < len(choices):
+            same = (shapes[first], choices[first].candidates)
+            last = first + 1
+            while last < len(choices) and (shapes[last], choices[last].candidates) == same:
+                last += 1
+            identities = [n for n, block in enumerate(same[1]) if block.is_identity]
+            if identities and last - first > 1:
+                yield first, last, identities[0]
+            first = last

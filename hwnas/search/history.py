@@ -1,0 +1,115 @@
+"""The history of a search: one JSON line a scored architecture, appended as soon as it is known.
+
+File format ``hwnas-history/1``. The first line says which search it is of; every other line is
+one trial. A line that was cut off is dropped when reading, anything else that does not fit is an
+error. A search that is started again with its history asks the same questions and takes the
+recorded answers, so it goes on exactly as if it had never stopped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hwnas import files
+from hwnas.errors import HwnasError, SchemaMismatch
+from hwnas.search.base import Trial
+
+SCHEMA = "hwnas-history/1"
+
+
+@dataclass
+class History:
+    """Trials that are already known, and where new ones go.
+
+    Attributes:
+        path: The file; None keeps nothing.
+        known: Recorded trials, in order.
+    """
+
+    path: Path | None = None
+    known: list[Trial] = field(default_factory=list)
+
+    @classmethod
+    def open(cls, path: Path | None, identity: Mapping[str, Any]) -> History:
+        """Continue the file, or begin it where it is not there.
+
+        Args:
+            path: The file; None keeps nothing.
+            identity: What must be equal for the recorded answers to hold; plain JSON.
+
+        Raises:
+            SchemaMismatch: The file is of another search.
+            HwnasError: The file cannot be read, or a line is damaged.
+        """
+        if path is None:
+            return cls()
+        header = {"schema": SCHEMA, **json.loads(json.dumps(identity))}
+        if not path.exists():
+            files.write_atomic(path, _line(header))
+            return cls(path)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise HwnasError(f"a history must be readable, but {path} is not: {error}") from error
+        whole = text[: text.rfind("\n") + 1]  # what follows the last newline was never finished
+        lines = whole.splitlines()
+        found = _parse(lines[0], path, 1) if lines else {}
+        for name in header:
+            if found.get(name) != header[name]:
+                raise SchemaMismatch(
+                    f"a history must be of the search that continues it, but {path} has {name} "
+                    f"{found.get(name)!r} instead of {header[name]!r}: give another file",
+                    field=name,
+                )
+        known = [_trial(_parse(line, path, n), path, n) for n, line in enumerate(lines[1:], start=2)]
+        if whole != text:
+            files.write_atomic(path, whole)
+        return cls(path, known)
+
+    def append(self, query: int, trial: Trial, seconds: float) -> None:
+        """Add one trial and flush it to disk."""
+        if self.path is None:
+            return
+        line = {
+            "query": query,
+            "indices": list(trial.indices),
+            "accuracy": trial.accuracy,
+            "latencies_ms": list(trial.latencies_ms),
+            "seconds": round(seconds, 3),
+        }
+        handle = os.open(self.path, os.O_WRONLY | os.O_APPEND)
+        try:
+            os.write(handle, _line(line).encode())
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def _line(data: Mapping[str, Any]) -> str:
+    return json.dumps(data, separators=(",", ":"), allow_nan=False) + "\n"
+
+
+def _parse(line: str, path: Path, number: int) -> dict[str, Any]:
+    try:
+        data = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise HwnasError(f"line {number} of {path} must be JSON, but is not: {error}") from error
+    if not isinstance(data, dict):
+        raise HwnasError(f"line {number} of {path} must be a JSON object, but got {type(data).__name__}")
+    return data
+
+
+def _trial(data: Mapping[str, Any], path: Path, number: int) -> Trial:
+    try:
+        return Trial(
+            tuple(int(i) for i in data["indices"]),
+            float(data["accuracy"]),
+            tuple(float(v) for v in data["latencies_ms"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise HwnasError(f"line {number} of {path} must hold a trial, but does not: {error!r}") from error

@@ -1,0 +1,88 @@
+"""A tabular benchmark in place of training: NAS-Bench-Macro (arXiv:2103.11922).
+
+The file is one JSON object: a key of one digit a choice to ``test_acc`` (percent, one a training
+seed), ``mean_acc`` and more. Keys that describe the same network are counted once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hwnas import files
+from hwnas.errors import DataError
+from hwnas.latency.base import FloatArray, IntArray
+from hwnas.search.base import Evaluate, SearchTask
+from hwnas.search.canonical import Canonical
+from hwnas.space import Architecture, SearchSpace
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """Accuracies of every network of a space, each trained several times.
+
+    Attributes:
+        space: The space.
+        runs: Accuracies in [0, 1] of the trainings of each network, by canonical indices.
+    """
+
+    space: SearchSpace
+    runs: Mapping[tuple[int, ...], FloatArray]
+
+    @classmethod
+    def load(cls, path: Path, space: SearchSpace) -> Benchmark:
+        """Read the benchmark's JSON.
+
+        Raises:
+            DataError: A key is not of the space or lacks its accuracies, or two keys of the same
+                network disagree.
+        """
+        data = files.read_json(path, "a tabular benchmark")
+        canonical, runs = Canonical(space), dict[tuple[int, ...], FloatArray]()
+        if not isinstance(data, dict):
+            raise DataError(f"a tabular benchmark must be one JSON object, but {path} is not")
+        for key, entry in data.items():
+            try:
+                indices = space.architecture([int(digit) for digit in key]).indices
+                accuracies = np.array(entry["test_acc"], dtype=np.float64) / 100
+            except (KeyError, TypeError, ValueError) as error:
+                raise DataError(
+                    f"a key must be one of {space.name} with test_acc, but {key!r} of {path} is not: {error}"
+                ) from error
+            known = runs.setdefault(canonical.key(indices), accuracies)
+            if not np.array_equal(known, accuracies):
+                raise DataError(f"keys of one network must agree, but {key} of {path} differs from its twin")
+        return cls(space, runs)
+
+    @property
+    def networks(self) -> IntArray:
+        """Canonical indices of the distinct networks, shape (networks, choices)."""
+        return np.array(list(self.runs), dtype=np.int64)
+
+    def accuracy(self, indices: tuple[int, ...]) -> float:
+        """Mean accuracy of all trainings of a network; raises DataError where it is unknown."""
+        return float(self._runs_of(indices).mean())
+
+    def oracle(self, task: SearchTask) -> float:
+        """The highest mean accuracy within the budgets."""
+        networks = self.networks
+        means = np.array([runs.mean() for runs in self.runs.values()])
+        return float(means[task.feasible(networks)].max())
+
+    def evaluator(self, rng: np.random.Generator) -> Evaluate:
+        """Answers each query with the accuracy of one random training, drawn anew every time."""
+
+        def evaluate(arch: Architecture) -> float:
+            runs = self._runs_of(arch.indices)
+            return float(runs[rng.integers(len(runs))])
+
+        return evaluate
+
+    def _runs_of(self, indices: tuple[int, ...]) -> FloatArray:
+        key = Canonical(self.space).key(indices)
+        if key not in self.runs:
+            raise DataError(f"a network must be in the benchmark, but {list(indices)} is not")
+        return self.runs[key]
