@@ -67,7 +67,7 @@ def lower(
         ExportError: The module cannot be lowered, or int8 has no calibration images.
         ParityError: The lowered model does not compute what PyTorch computes, or not how.
     """
-    from hwnas.export import _trace
+    from hwnas.export import _trace, parity
 
     _one_of("runtime", runtime, RUNTIMES)
     _one_of("precision", precision, PRECISIONS)
@@ -77,24 +77,32 @@ def lower(
     graph = _trace.trace(module, (batch, *input_shape), native_hswish=hswish == "native")
     batches = None if precision == "fp32" else _batches(calibration, input_shape, batch)
     if runtime == "litert":
-        from hwnas.export import tflite
+        from hwnas.export import quantize, tflite
 
-        model, suffix = tflite.write(graph), ".tflite"
-        if batches is not None:
-            from hwnas.export.quantize import quantize_tflite
-
-            model = quantize_tflite(model, batches)
+        model = tflite.write(graph) if batches is None else quantize.quantize_tflite(graph, batches)
+        suffix = ".tflite"
     else:
-        from hwnas.export import onnx
+        from hwnas.export import onnx, quantize
 
-        proto, suffix = onnx.write(graph), ".onnx"
-        if batches is not None:
-            from hwnas.export.quantize import quantize_onnx
-
-            model = quantize_onnx(proto, batches)
-        else:
-            model = proto.SerializeToString(deterministic=True)
-    return Lowered(model, suffix, None)
+        model = (
+            onnx.write(graph).SerializeToString(deterministic=True)
+            if batches is None
+            else quantize.quantize_onnx(graph, batches)
+        )
+        suffix = ".onnx"
+    if not check:
+        return Lowered(model, suffix, None)
+    images = random_calibration(input_shape, batch, 0) if batches is None else batches[0]
+    report = parity.check(
+        module,
+        model,
+        runtime,
+        precision,
+        images,
+        depth=graph.depth,
+        structure=hswish == "decomposed",
+    )
+    return Lowered(model, suffix, report)
 
 
 def random_module(blocks: Iterable[Block], seed: int) -> nn.Module:
@@ -135,8 +143,8 @@ def _batches(calibration: np.ndarray | None, input_shape: Shape, batch: int) -> 
         raise ExportError(
             f"calibration images must be of shape (n, {input_shape}), but got {calibration.shape}"
         )
-    if not np.isfinite(calibration).all():
-        raise ExportError("calibration images must be finite, but some values are not")
+    if not np.isfinite(calibration).all() or not calibration.any():
+        raise ExportError("calibration images must be finite and not all zero, but got such images")
     count = -(-len(calibration) // batch)
     return np.resize(calibration, (count, batch, *input_shape)).astype(np.float32, copy=False)
 

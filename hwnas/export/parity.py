@@ -1,26 +1,24 @@
-"""Proves that an exported model computes what PyTorch computes, and how its runtime does it."""
+"""Proves that an exported model computes what PyTorch computes, and that its runtime does so well."""
 
 from __future__ import annotations
 
-import math
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hwnas.errors import ExportError, ParityError
-from hwnas.export import runtime as runtimes
+from hwnas.export import _inspect, runtime
 
 if TYPE_CHECKING:
     from torch import nn
 
-FP32_TOLERANCE = 1e-4  # of the largest answer; rounding alone gives some 1e-6
-INT8_BLOCK_SQNR_DB = 25.0
-_BLOCK_DEPTH = 4  # weighted layers of the deepest usual block without squeeze-excite, and one
+FP32_TOLERANCE = 1e-4  # of the largest answer; the order of sums alone makes some 1e-6
+INT8_SQNR_DB = 25.0  # what a block of up to four weighted layers must reach
+_BLOCK_DEPTH = 4
+_INVISIBLE = 1e-8  # answers this small are nothing to the quantiser
 
 
 @dataclass(frozen=True)
@@ -32,11 +30,11 @@ class ParityReport:
         precision: "fp32" or "int8".
         images: Number of images that both answered.
         max_error: Largest difference from PyTorch over PyTorch's largest answer.
-        sqnr_db: Power of PyTorch's answers over that of the differences; None where there is
-            no difference at all, or nothing but zeros to compare with.
+        sqnr_db: Power of PyTorch's answers over that of the differences, in decibels; None
+            where there is no difference at all.
         operators: How often each operator is in the graph that the runtime executes.
-        partitions: XNNPACK delegate partitions; None where the runtime has no such thing.
-        float_operators: Operators of an int8 model that still compute in float.
+        partitions: XNNPACK delegate partitions; None for runtimes without delegates.
+        float_operators: Operators of an int8 model that compute in float all the same.
     """
 
     runtime: str
@@ -51,3 +49,126 @@ class ParityReport:
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""
         return asdict(self)
+
+
+def check(
+    module: nn.Module,
+    model: bytes,
+    runtime_name: str,
+    precision: str,
+    images: np.ndarray,
+    *,
+    depth: int = _BLOCK_DEPTH,
+    structure: bool = True,
+) -> ParityReport:
+    """Compare a model with the module that it was made from.
+
+    Args:
+        module: What was lowered; it is run in eval mode and left as it was.
+        model: The lowered model.
+        runtime_name: "litert" or "onnxruntime".
+        precision: "fp32" or "int8".
+        images: Shape (n, channels, height, width); for int8 like those of the calibration.
+        depth: Weighted layers of the module. Each adds its own rounding noise, so that the
+            signal-to-noise ratio that int8 must reach falls by 3 dB when the depth doubles.
+        structure: Whether one partition and no float operator are demanded or only reported.
+
+    Raises:
+        ParityError: The answers differ, an operator of an int8 model computes in float, or
+            XNNPACK does not run all of the model in one piece.
+    """
+    expected = answers(module, images)
+    if not np.isfinite(expected).all():
+        raise ExportError("PyTorch's answers must be finite, but some are not: check the weights")
+    actual = runtime.run(model, runtime_name, images)
+    execution = _inspect.execution(model, runtime_name)
+    floats = execution.float_operators if precision == "int8" else ()
+    max_error, sqnr_db = differences(expected, actual)
+    report = ParityReport(
+        runtime_name,
+        precision,
+        len(images),
+        max_error,
+        sqnr_db,
+        execution.operators,
+        execution.partitions,
+        floats,
+    )
+    _demand_values(report, expected, depth)
+    if structure:
+        _demand_structure(report, execution.undelegated)
+    return report
+
+
+def answers(module: nn.Module, images: np.ndarray) -> np.ndarray:
+    """What PyTorch answers in eval mode, float32; the module's own mode is put back."""
+    import torch
+
+    device = next((p.device for p in module.parameters()), torch.device("cpu"))
+    with _evaluating(module), torch.inference_mode():
+        result: np.ndarray = module(torch.from_numpy(images).to(device)).cpu().numpy()
+    return result
+
+
+def differences(expected: np.ndarray, actual: np.ndarray) -> tuple[float, float | None]:
+    """Largest error over the largest expected value, and the signal-to-noise ratio in dB.
+
+    Raises:
+        ParityError: The shapes differ.
+    """
+    if expected.shape != actual.shape:
+        raise ParityError(f"answers must be of shape {expected.shape}, but got {actual.shape}")
+    reference, error = expected.astype(np.float64), actual.astype(np.float64) - expected
+    peak, noise = np.abs(reference).max(), np.square(error).sum()
+    if not noise:
+        return 0.0, None
+    smallest = float(np.finfo(np.float32).tiny)
+    ratio = max(np.square(reference).sum(), smallest) / max(noise, smallest)
+    return float(np.abs(error).max() / max(peak, smallest)), float(10 * np.log10(ratio))
+
+
+def least_sqnr_db(depth: int) -> float:
+    """Signal-to-noise ratio that an int8 model of so many weighted layers must reach."""
+    return INT8_SQNR_DB - 10 * float(np.log10(max(depth, _BLOCK_DEPTH) / _BLOCK_DEPTH))
+
+
+def _demand_values(report: ParityReport, expected: np.ndarray, depth: int) -> None:
+    peak = float(np.abs(expected).max())
+    if report.precision == "fp32":
+        if not report.max_error * peak <= FP32_TOLERANCE * max(peak, _INVISIBLE):
+            raise ParityError(
+                f"fp32 answers must be within {FP32_TOLERANCE:g} of PyTorch's largest, but "
+                f"{report.runtime} differs by {report.max_error:.3g}"
+            )
+        return
+    least = least_sqnr_db(depth)
+    if report.sqnr_db is not None and not report.sqnr_db >= least and peak > _INVISIBLE:
+        raise ParityError(
+            f"int8 answers must have a signal-to-noise ratio of {least:.1f} dB, but {report.runtime} has "
+            f"{report.sqnr_db:.1f} dB: calibrate with more images like those of the task"
+        )
+
+
+def _demand_structure(report: ParityReport, undelegated: tuple[str, ...]) -> None:
+    if report.float_operators:
+        raise ParityError(
+            "an int8 model must compute in integers throughout, but these operators are float: "
+            + ", ".join(report.float_operators)
+        )
+    if report.partitions is not None and (report.partitions != 1 or undelegated):
+        raise ParityError(
+            f"XNNPACK must run the model in one partition, but there are {report.partitions}, and it "
+            f"leaves out {', '.join(undelegated) or 'nothing'}"
+        )
+
+
+@contextmanager
+def _evaluating(module: nn.Module) -> Iterator[None]:
+    """Eval mode for as long as the context lasts, layer by layer as it was afterwards."""
+    training = [layer for layer in module.modules() if layer.training]
+    module.eval()
+    try:
+        yield
+    finally:
+        for layer in training:
+            layer.training = True

@@ -8,67 +8,78 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from hwnas.export import _flatbuffer
+from hwnas.errors import ExportError
+from hwnas.export import _ranges
+from hwnas.export._graph import Graph
 
 
-def quantize_tflite(model: bytes, batches: np.ndarray) -> bytes:
+def quantize_tflite(graph: Graph, batches: np.ndarray) -> bytes:
     """An int8 TFLite model, input and output included.
 
     Args:
-        model: A float32 model of ``tflite.write``.
+        graph: The network.
         batches: Calibration images, shape (batches, n, channels, height, width), float32.
     """
     from litert_quantizer import model_modifier, params_generator, recipe, recipe_manager
     from litert_quantizer.utils import tfl_flatbuffer_utils
 
-    # What quantizer.Quantizer does, without its progress bars and its moving average: of few
-    # images, that takes the ranges from the first.
-    manager = recipe_manager.RecipeManager()
-    manager.load_quantization_recipe(recipe.static_wi8_ai8())
+    from hwnas.export import _flatbuffer, tflite
+
+    model = tflite.write(graph)
     with _quiet():
+        ranges = _ranges.usable(graph, _measured(model, batches))
+        fitted = _ranges.fit_biases(graph, ranges)
+        model = model if fitted is graph else tflite.write(fitted)
+        # What quantizer.Quantizer does, without its progress bars and its moving average: of
+        # few images, that would take the ranges from the first.
+        manager = recipe_manager.RecipeManager()
+        manager.load_quantization_recipe(recipe.static_wi8_ai8())
         float_model = tfl_flatbuffer_utils.read_model(model)
         parameters = params_generator.ParamsGenerator(float_model).generate_quantization_parameters(
-            manager, _ranges(model, batches), enable_progress_bar=False
+            manager,
+            {name: {"min": np.array([low]), "max": np.array([high])} for name, (low, high) in ranges.items()},
+            enable_progress_bar=False,
         )
         modifier = model_modifier.ModelModifier(float_model)
         quantized = modifier.modify_model(parameters, enable_progress_bar=False)
     return _flatbuffer.repack(bytes(quantized))
 
 
-def _ranges(model: bytes, batches: np.ndarray) -> dict[str, dict[str, np.ndarray]]:
-    """Smallest and largest value of every run-time tensor over all calibration images."""
-    from ai_edge_litert.interpreter import Interpreter
+def _measured(model: bytes, batches: np.ndarray) -> dict[str, _ranges.Range]:
+    """Smallest and largest value of every tensor of a TFLite model over all calibration images."""
+    from hwnas.export import _flatbuffer, runtime
 
-    runner = Interpreter(model_content=model, num_threads=1, experimental_preserve_all_tensors=True)
-    runner.allocate_tensors()
+    runner = runtime.interpreter(model, keep_tensors=True)
     source = runner.get_input_details()[0]["index"]
     names = _flatbuffer.computed_tensors(model)
-    low = dict.fromkeys(names.values(), np.inf)
-    high = dict.fromkeys(names.values(), -np.inf)
+    low, high = dict.fromkeys(names, np.inf), dict.fromkeys(names, -np.inf)
     for batch in batches:
         runner.set_tensor(source, np.ascontiguousarray(batch.transpose(0, 2, 3, 1), np.float32))
         runner.invoke()
-        for index, name in names.items():
+        for index in names:
             values = runner.get_tensor(index)
-            low[name] = min(low[name], float(values.min()))
-            high[name] = max(high[name], float(values.max()))
-    return {name: {"min": np.array([low[name]]), "max": np.array([high[name]])} for name in low}
+            low[index] = min(low[index], float(values.min()))
+            high[index] = max(high[index], float(values.max()))
+            if not np.isfinite(high[index] - low[index]):
+                raise ExportError(
+                    f"activations must be finite on calibration images, but {names[index]} is not"
+                )
+    return {name: (low[index], high[index]) for index, name in names.items()}
 
 
-def quantize_onnx(model: Any, batches: np.ndarray) -> bytes:
+def quantize_onnx(graph: Graph, batches: np.ndarray) -> bytes:
     """An int8 ONNX model in QDQ form with float32 input and output.
 
     Activations are unsigned: for signed ones ONNX Runtime on x86 has no depthwise kernel.
 
     Args:
-        model: A ModelProto of ``onnx.write``.
+        graph: The network.
         batches: Calibration images, shape (batches, n, channels, height, width), float32.
     """
-    from onnx import ModelProto, helper
+    from onnx import helper
     from onnxruntime.quantization import (
         CalibrationDataReader,
         CalibrationMethod,
@@ -76,6 +87,8 @@ def quantize_onnx(model: Any, batches: np.ndarray) -> bytes:
         QuantType,
         quantize_static,
     )
+
+    from hwnas.export import onnx
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
         def __init__(self) -> None:
@@ -85,14 +98,13 @@ def quantize_onnx(model: Any, batches: np.ndarray) -> bytes:
             batch = next(self._batches, None)
             return None if batch is None else {"x": np.ascontiguousarray(batch, np.float32)}
 
-    prepared = ModelProto()
-    prepared.CopyFrom(model)
-    # There is nothing to prepare: shapes are there, batch norm is folded. Says so.
-    helper.set_model_props(prepared, {"onnx.quant.pre_process": "onnxruntime.quant"})
+    model = onnx.write(graph)
+    # Nothing is left to prepare, shapes are known and batch norm is folded; this says so.
+    helper.set_model_props(model, {"onnx.quant.pre_process": "onnxruntime.quant"})
     with tempfile.TemporaryDirectory() as folder, _quiet():
         path = Path(folder) / "int8.onnx"
         quantize_static(
-            prepared,
+            model,
             path,
             Reader(),
             quant_format=QuantFormat.QDQ,

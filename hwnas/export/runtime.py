@@ -45,10 +45,17 @@ def run(model: bytes | Path, runtime: str, images: np.ndarray, *, threads: int =
     return np.concatenate(answers)
 
 
-def interpreter(model: bytes | Path, *, threads: int = 1) -> Any:
-    """A LiteRT interpreter with its tensors allocated and XNNPACK applied."""
+def interpreter(model: bytes | Path, *, threads: int = 1, keep_tensors: bool = False) -> Any:
+    """A LiteRT interpreter with its tensors allocated and XNNPACK applied.
+
+    Args:
+        model: A ``.tflite`` file or its content.
+        threads: Threads of the interpreter.
+        keep_tensors: Whether values between the operators can be read; LiteRT warns that
+            this costs memory.
+    """
     _greet_quietly()
-    return _interpreter(model, threads)
+    return _interpreter(model, threads, keep_tensors)
 
 
 def session(model: bytes | Path, *, threads: int = 1, optimized: Path | None = None) -> Any:
@@ -75,12 +82,12 @@ def session(model: bytes | Path, *, threads: int = 1, optimized: Path | None = N
         raise ExportError(f"ONNX Runtime must be able to load the model, but it answered: {error}") from error
 
 
-def _interpreter(model: bytes | Path, threads: int) -> Any:
+def _interpreter(model: bytes | Path, threads: int, keep_tensors: bool = False) -> Any:
     from ai_edge_litert.interpreter import Interpreter
 
     given = {"model_content": model} if isinstance(model, bytes) else {"model_path": str(model)}
     try:
-        result = Interpreter(**given, num_threads=threads)
+        result = Interpreter(**given, num_threads=threads, experimental_preserve_all_tensors=keep_tensors)
         result.allocate_tensors()
     except (RuntimeError, ValueError) as error:
         raise ExportError(f"LiteRT must be able to load the model, but it answered: {error}") from error
@@ -142,12 +149,14 @@ def _quantized(values: np.ndarray, details: dict[str, Any]) -> np.ndarray:
         return np.ascontiguousarray(values)
     scale, zero_point = details["quantization"]
     limits = np.iinfo(details["dtype"])
-    steps = np.rint(values / scale) + zero_point
-    return np.clip(steps, limits.min, limits.max).astype(details["dtype"])
+    steps = np.rint(values / np.float32(scale)) + zero_point
+    result: np.ndarray = np.clip(steps, limits.min, limits.max).astype(details["dtype"])
+    return result
 
 
 def _dequantized(values: np.ndarray, details: dict[str, Any]) -> np.ndarray:
     if details["dtype"] == np.float32:
         return values
     scale, zero_point = details["quantization"]
-    return (values.astype(np.float32) - zero_point) * np.float32(scale)
+    result: np.ndarray = (values.astype(np.float32) - zero_point) * np.float32(scale)
+    return result
