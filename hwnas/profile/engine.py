@@ -3,7 +3,7 @@
 The agent answers in order. Jobs are sent in *groups* of a few, with the anchor before and after
 each; a group is finished when the anchor after it has answered. Where the agent dies, hangs or
 talks nonsense, the job that it was at is blamed, and what is not finished is sent again to a
-fresh agent. The second time a job is blamed it has failed, and the rest goes on.
+fresh agent. The second time a model is blamed it has failed, and the rest goes on without it.
 """
 
 from __future__ import annotations
@@ -144,17 +144,21 @@ class Engine:
         while pending:
             for event in self._attempt(list(pending.values())):
                 if isinstance(event, Outcome):
-                    outcome = event
                     blamed.pop(_ANCHOR, None)
-                else:
-                    blamed[event.name] += 1
-                    if blamed[event.name] < _ATTEMPTS:
-                        continue
-                    if event.name == _ANCHOR:
-                        raise AgentError(f"the anchor must run on {self._target}, but: {event.reason}")
-                    outcome = Outcome(pending[event.name], failed=event.reason)
-                del pending[outcome.job.name]
-                yield outcome
+                    if pending.pop(event.job.name, None):
+                        yield event
+                    continue
+                job = pending.get(event.name)
+                if job is None and event.name != _ANCHOR:
+                    continue  # its model has failed already
+                culprit = job.model if job else _ANCHOR
+                blamed[culprit] += 1
+                if blamed[culprit] < _ATTEMPTS:
+                    continue
+                if job is None:
+                    raise AgentError(f"the anchor must run on {self._target}, but: {event.reason}")
+                pending = {name: other for name, other in pending.items() if other.model != culprit}
+                yield Outcome(job, failed=event.reason)
 
     def _attempt(self, jobs: Sequence[Job]) -> Iterator[Outcome | _Blame]:
         """One run of the agent; always finishes or blames at least one job."""

@@ -63,8 +63,7 @@ class LocalTransport:
         if not program.is_file():
             raise AgentError(f"an agent must be a folder with agent.py, but {program} is not there")
         with tempfile.TemporaryFile() as errors, tempfile.NamedTemporaryFile("w", suffix=".jsonl") as plan:
-            plan.writelines(json.dumps(dict(job)) + "\n" for job in jobs)
-            plan.flush()
+            _write(plan, jobs)
             process = subprocess.Popen(
                 [sys.executable, str(program), "--plan", plan.name, "--lifeline"],
                 stdin=subprocess.PIPE,  # closes when this process ends in whatever way
@@ -103,6 +102,16 @@ class LocalTransport:
             if pipe is not None:
                 pipe.close()
         self._running.discard(process)
+
+
+def _write(plan: IO[str], jobs: Sequence[Job]) -> None:
+    try:
+        plan.writelines(json.dumps(dict(job)) + "\n" for job in jobs)
+        plan.flush()
+    except OSError as error:
+        raise TransportError(
+            f"a plan must be written to {plan.name}, but: {error}: free some space"
+        ) from error
 
 
 def _lines(process: subprocess.Popen[bytes], silence_s: float) -> Iterator[bytes]:
