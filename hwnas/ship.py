@@ -14,10 +14,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from hwnas import __version__, blocks, data, export, files, spaces, train
+from hwnas import __version__, blocks, export, files, spaces, train
 from hwnas.data import Dataset
 from hwnas.errors import HwnasError, SchemaMismatch
 from hwnas.space import Architecture
+from hwnas.train.run import dataset_of
 
 SCHEMA = "hwnas-manifest/1"
 MANIFEST = "manifest.json"
@@ -47,13 +48,9 @@ def load_data(record: Mapping[str, Any], source: str | None = None) -> Dataset:
         source: Where they are now, if they moved.
 
     Raises:
-        DataError: They cannot be read.
-        HwnasError: They are not the same any more.
+        DataError: They cannot be read, or are not the same any more.
     """
-    options = {name: record[name] for name in ("resolution", "seed", "val_share", "test_share", "flip")}
-    found = data.load(source or record["source"], **options)
-    require_same_data(found, record)
-    return found
+    return dataset_of({**record, "source": source or record["source"]})
 
 
 def require_same_data(dataset: Dataset, record: Mapping[str, Any]) -> None:

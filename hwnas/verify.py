@@ -84,6 +84,7 @@ def verify(
     dataset: Dataset,
     *,
     tables: Path | None = None,
+    options: profile.ProfileOptions | None = None,
     on_step: Callable[[str], None] = lambda _: None,
 ) -> Verification:
     """Check every variant of a shipping folder and write the result into its manifest.
@@ -98,6 +99,7 @@ def verify(
         dataset: Its test split is the one that accuracy is stated for.
         tables: Folder of the device's latency tables; latencies are put on their scale, so
             that they compare with the predictions although the clock has drifted since.
+        options: How well to measure.
         on_step: Called with a line for people before each step.
 
     Raises:
@@ -112,7 +114,7 @@ def verify(
         accuracy = _accuracy(folder / entry["file"], entry["runtime"], images, dataset.test.labels)
         on_step(f"latency of {entry['file']}")
         target, promised = _target(entry, device, manifest["budgets"])
-        measured = _measure(folder / entry["file"], device, target, tables)
+        measured = _measure(folder / entry["file"], device, target, tables, options)
         checks.append(_check(entry, accuracy, manifest["test_accuracy_pytorch"], measured, promised))
     verification = Verification(device.name, tuple(checks))
     manifest["verification"] = verification.to_json()
@@ -137,10 +139,17 @@ def _target(
     return device.target(entry["runtime"], entry["precision"]), {}
 
 
-def _measure(model: Path, device: Device, target: Target, tables: Path | None) -> Measurement:
+def _measure(
+    model: Path,
+    device: Device,
+    target: Target,
+    tables: Path | None,
+    options: profile.ProfileOptions | None,
+) -> Measurement:
     path = tables / f"{target.slug}.jsonl" if tables else None
     table = LatencyTable.load(path) if path and path.is_file() else None
-    return profile.measure(device, target, {model.name: model}, table=table)[model.name]
+    found = profile.measure(device, target, {model.name: model}, table=table, options=options)
+    return found[model.name]
 
 
 def _check(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -15,3 +16,30 @@ def shared_data() -> Path:
     if not SHARED_DATA.is_dir():
         pytest.skip(f"experiment data is not there: {SHARED_DATA}")
     return SHARED_DATA
+
+
+@pytest.fixture(scope="session")
+def _exported_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small network, really trained on digits and exported in all variants, once a session."""
+    from hwnas import data, device, files, ship, spaces
+    from hwnas.train import TrainConfig
+    from hwnas.train.run import train_run
+
+    run = tmp_path_factory.mktemp("exported") / "run"
+    space = spaces.load("macro", resolution=16)
+    arch = space.architecture([1, 0, 1, 0, 0, 1, 0, 0])
+    dataset = data.load("digits", resolution=16)
+    target = device.load("host").target("litert", "int8")
+    promise = {"name": str(target), "target": target.to_json(), "budget_ms": 1000.0, "predicted_ms": 0.5}
+    search = {"strategy": "by hand", "constraints": [promise], "data": dataset.describe(), "seed": 0}
+    files.write_json(run / "arch.json", arch.to_json())
+    files.write_json(run / "search.json", search)
+    train_run(run, TrainConfig(epochs=3, batch_size=64))
+    ship.export_run(run, dataset)
+    return run
+
+
+@pytest.fixture
+def exported_run(_exported_run: Path, tmp_path: Path) -> Path:
+    """A copy of the exported run, to be changed at will."""
+    return Path(shutil.copytree(_exported_run, tmp_path / "run"))

@@ -58,11 +58,13 @@ def verify(
         Path | None, typer.Option(help="Folder of the device's latency tables, if not its own.")
     ] = None,
     data: Data = None,
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds of measurement.")] = 9,
     as_json: Json = False,
 ) -> None:
     """Measure what ships: accuracy, latency, budget. Exits with 1 where a promise is not kept."""
     from hwnas import ship
     from hwnas import verify as verification
+    from hwnas.profile import ProfileOptions
 
     folder = run / "export" if (run / "export" / ship.MANIFEST).exists() else run
     dataset = ship.load_data(ship.read_manifest(folder)["data"], data)
@@ -72,6 +74,7 @@ def verify(
             devices.load(device),
             dataset,
             tables=tables or files.user_data() / "tables" / device,
+            options=ProfileOptions(rounds=rounds),
             on_step=lambda step: status.update(f"verifying: {step}"),
         )
     if as_json:

@@ -1,0 +1,106 @@
+"""``hwnas quickstart``: the whole chain with a live view of its stages."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.live import Live
+from rich.table import Table
+
+from hwnas import device as devices
+from hwnas.cli._app import Json, app, emit_json, err, out
+
+if TYPE_CHECKING:
+    from hwnas.quickstart import Summary
+
+
+@app.command()
+def quickstart(
+    folder: Annotated[Path | None, typer.Option("--out", help="Folder to create; runs/<time>.")] = None,
+    device: Annotated[str, typer.Option(help="Device to measure on.")] = "host",
+    space: Annotated[str, typer.Option(help="Search space.")] = "macro",
+    data: Annotated[str, typer.Option(help="digits, a folder of images or parquet files, npz.")] = "digits",
+    budget_ms: Annotated[
+        str, typer.Option(help="Milliseconds, or a share of each target's range as 60%.")
+    ] = "60%",
+    epochs: Annotated[int, typer.Option(min=1, help="Of training from scratch.")] = 8,
+    seed: Annotated[int, typer.Option(min=0, help="Where all randomness comes from.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Profile, search, train, export and verify on this machine, in minutes."""
+    from hwnas import quickstart as chain
+
+    target = folder or Path("runs") / f"{datetime.now():%Y-%m-%d-%H%M%S}"
+    view = _View(chain.STAGES)
+    with Live(view.table(), console=err, refresh_per_second=4) as live:
+
+        def tell(stage: str, text: str) -> None:
+            view.tell(stage, text)
+            live.update(view.table())
+
+        summary = chain.run(
+            target,
+            devices.load(device),
+            space=space,
+            data=data,
+            budget=budget_ms,
+            epochs=epochs,
+            seed=seed,
+            tell=tell,
+        )
+    if as_json:
+        emit_json(summary.to_json())
+    else:
+        _show(summary)
+    if not summary.verification.passed:
+        raise typer.Exit(1)
+
+
+class _View:
+    """A line a stage: what it does now, or how long it took."""
+
+    def __init__(self, stages: tuple[str, ...]) -> None:
+        self._stages = stages
+        self._text: dict[str, str] = {}
+        self._began: dict[str, datetime] = {}
+        self._seconds: dict[str, float] = {}
+
+    def tell(self, stage: str, text: str) -> None:
+        """Take note of what a stage says."""
+        self._began.setdefault(stage, datetime.now())
+        if text:
+            self._text[stage] = text
+        else:
+            self._seconds[stage] = (datetime.now() - self._began[stage]).total_seconds()
+            self._text[stage] = ""
+
+    def table(self) -> Table:
+        """What is to be shown now."""
+        shown = Table.grid(padding=(0, 2))
+        for stage in self._stages:
+            if stage in self._seconds:
+                shown.add_row("[green]✓[/]", stage, f"{self._seconds[stage]:.0f} s")
+            elif stage in self._text:
+                shown.add_row("[yellow]▸[/]", f"[bold]{stage}[/]", self._text[stage])
+            else:
+                shown.add_row(" ", f"[dim]{stage}[/]", "")
+        return shown
+
+
+def _show(summary: Summary) -> None:
+    from hwnas.cli.ship import show_verification
+    from hwnas.quickstart import BASELINE, STRATEGY
+
+    show_verification(summary.verification)
+    accuracy = summary.test_accuracy
+    out.print(
+        f"test accuracy: {STRATEGY} [bold]{accuracy[STRATEGY]:.2%}[/], {BASELINE} search under the same "
+        f"budgets {accuracy[BASELINE]:.2%} (one training each: small differences are noise)",
+        highlight=False,
+    )
+    seconds = ", ".join(f"{stage} {value:.0f} s" for stage, value in summary.seconds.items())
+    out.print(f"time: {seconds}; {sum(summary.seconds.values()):.0f} s in all", highlight=False)
+    out.print(f"models: {summary.folder / STRATEGY / 'export'}\nreport: {summary.report}", highlight=False)
