@@ -1,26 +1,51 @@
-"""Which rounds are still to be measured."""
+"""Which rounds are still to be measured, and in what order."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+from collections.abc import Iterable, Mapping, Sequence
 
+from hwnas.profile.engine import Job
 from hwnas.profile.options import ProfileOptions
+from hwnas.profile.plan import shuffled
 from hwnas.table import LatencyTable
 
+_ROUNDS_A_RUN = 3  # of the agent; then it starts afresh, with its memory in other places
 
-def missing(have: Mapping[str, Set[int]], rounds: int) -> list[tuple[str, int]]:
-    """The base rounds that keys do not have, round by round."""
-    return [(key, number) for number in range(rounds) for key in have if number not in have[key]]
+Pair = tuple[str, int]
 
 
-def further(
-    table: LatencyTable, have: Mapping[str, Set[int]], options: ProfileOptions, step: int
-) -> list[tuple[str, int]]:
-    """Up to ``step`` further rounds for every key whose interval is still too wide."""
-    found: list[tuple[str, int]] = []
+def due(table: LatencyTable | None, keys: Iterable[str], options: ProfileOptions) -> list[Pair]:
+    """The (key, round) pairs to measure next, over all sessions of a table.
+
+    First the rounds that every key should have; once all have them, further ones for the keys
+    whose interval is still too wide, up to their limit; nothing where all is done.
+    """
+    have: dict[str, set[int]] = {key: set() for key in keys}
+    for item in table.rounds if table else ():
+        if item.key in have and not item.failed:
+            have[item.key].add(item.number)
+    base = [(key, number) for number in range(options.rounds) for key in have if number not in have[key]]
+    if base or table is None:
+        return base
+    further: list[Pair] = []
     for key, numbers in have.items():
-        measured = table.measurements.get(key)
-        if measured is not None and measured.relative_ci > options.target_ci:
+        if table.measurements[key].relative_ci > options.target_ci:
             first, room = max(numbers) + 1, options.max_rounds - len(numbers)
-            found += [(key, first + offset) for offset in range(min(step, room))]
-    return found
+            further += [(key, first + offset) for offset in range(min(_ROUNDS_A_RUN, room))]
+    return further
+
+
+def batch(pairs: Sequence[Pair], models: Mapping[str, str], paths: Mapping[str, str], seed: int) -> list[Job]:
+    """Jobs for the next run of the agent: a few rounds, each in an order of its own.
+
+    Args:
+        pairs: What is due.
+        models: Digest of each key's model file; keys that share one share its job.
+        paths: Where each digest's file is on the device.
+        seed: Decides the order.
+    """
+    jobs: list[Job] = []
+    for number in sorted({number for _, number in pairs})[:_ROUNDS_A_RUN]:
+        digests = dict.fromkeys(models[key] for key, n in pairs if n == number)
+        jobs += shuffled([Job(digest, paths[digest], number) for digest in digests], seed, number)
+    return jobs

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 
-from hwnas import files
+from hwnas import conditions, files
 from hwnas.device import Device, Target
 from hwnas.errors import DeviceError
-from hwnas.profile import plan
-from hwnas.profile.engine import Engine, Job
+from hwnas.profile import adaptive, plan
+from hwnas.profile.engine import Engine
 from hwnas.profile.models import Exporter
 from hwnas.profile.options import OnProgress, ProfileOptions, Progress, silent
 from hwnas.profile.session import Session, environment, new_id
 from hwnas.profile.store import TableStore
 from hwnas.space import SearchSpace
-from hwnas.table import LatencyTable, Measurement, Round
+from hwnas.table import LatencyTable, Measurement, Note, Round
 from hwnas.table_ops import require_same
 from hwnas.transport import connect
 
@@ -93,8 +93,6 @@ def measure(
     """
     options = options or ProfileOptions()
     _check(device, target)
-    rounds: list[Round] = []
-    session = new_id()
     with (
         tempfile.TemporaryDirectory(prefix="hwnas-") as name,
         connect(device) as transport,
@@ -102,23 +100,43 @@ def measure(
     ):
         folder = Path(name)
         anchor = exporter.export_anchor(target, folder)
-        paths = {key: transport.push(_as_file(model, folder)) for key, model in models.items()}
         engine = Engine(transport, target, transport.push(anchor.path), options)
         found = environment(engine.greet(), transport.describe())
         if table is not None:
             require_same(table.target, table.environment, target, found)
-        total = options.rounds * len(models)
-        for number in range(options.rounds):
-            jobs = [Job(key, path, number) for key, path in paths.items()]
-            for outcome in engine.run(plan.shuffled(jobs, options.seed, number)):
-                if outcome.failed:
-                    raise DeviceError(f"{outcome.job.model} must run on {target}, but: {outcome.failed}")
-                row = (outcome.samples_ms, outcome.anchor_ms, outcome.conditions)
-                rounds.append(Round(outcome.job.model, "finalist", session, number, *row))
-                progress(Progress(target, "measure", len(rounds), total))
-    own = LatencyTable(target, found, rounds)
+        paths = {key: transport.push(_as_file(model, folder)) for key, model in models.items()}
+        own = LatencyTable(target, found)
+        for item in rounds(engine, own, paths, options):
+            if item.failed:
+                raise DeviceError(f"{item.key} must run on {target}, but: {item.failed}")
+            progress(Progress(target, "measure", len(own.rounds), options.rounds * len(models)))
     reference = own.reference_ms if table is None else table.reference_ms
-    return {key: m.scaled(reference) for key, m in own.measurements.items()}
+    return {key: measured.scaled(reference) for key, measured in own.measurements.items()}
+
+
+def rounds(
+    engine: Engine, table: LatencyTable, paths: Mapping[str, str], options: ProfileOptions
+) -> Iterator[Round]:
+    """Measure models into a table in memory; yields each round when it is in.
+
+    Args:
+        engine: Measures.
+        table: Where the rounds go; a session of its own is begun in it.
+        paths: Where each key's model is on the device.
+        options: How well to measure.
+    """
+    session = new_id()
+    names = {key: key for key in paths}
+    failed: set[str] = set()
+    while due := adaptive.due(table, [key for key in paths if key not in failed], options):
+        for outcome in engine.run(adaptive.batch(due, names, paths, options.seed)):
+            row = (outcome.samples_ms, outcome.anchor_ms, outcome.conditions, outcome.failed)
+            item = Round(outcome.job.model, "finalist", session, outcome.job.number, *row)
+            table.add(item)
+            if item.failed:
+                failed.add(item.key)
+            yield item
+        table.notes += [Note(session, "span", conditions.span(*ends)) for ends in engine.take_spans()]
 
 
 def _as_file(model: Path | bytes, folder: Path) -> Path:

@@ -15,15 +15,13 @@ from hwnas import __version__, conditions
 from hwnas.device import Target
 from hwnas.errors import ExportError
 from hwnas.profile import adaptive
-from hwnas.profile.engine import Engine, Job, Outcome
+from hwnas.profile.engine import Engine, Outcome
 from hwnas.profile.models import Exported, Exporter
 from hwnas.profile.options import OnProgress, ProfileOptions, Progress
-from hwnas.profile.plan import ANCHOR, Item, shuffled
+from hwnas.profile.plan import ANCHOR, Item
 from hwnas.profile.store import TableStore
 from hwnas.table import Note, Round
 from hwnas.transport import Transport
-
-_ROUNDS_A_RUN = 3  # of the agent; then it starts afresh, with its memory in other places
 
 
 def new_id() -> str:
@@ -89,14 +87,11 @@ class Session:
             finally:
                 self._store.note(Note(self._id, "end", {"seconds": self._seconds}))
 
-    def _todo(self) -> list[tuple[str, int]]:
-        """The (key, round) pairs to measure next: missing rounds first, then extra ones."""
+    def _todo(self) -> list[adaptive.Pair]:
+        """What to measure next; what has failed is settled."""
         settled = self._settled | self._store.failed(self._id)
-        have = self._store.rounds_of([key for key in self._items if key not in settled])
-        base = adaptive.missing(have, self._options.rounds)
-        if base or self._store.table is None:
-            return base
-        return adaptive.further(self._store.table, have, self._options, _ROUNDS_A_RUN)
+        keys = [key for key in self._items if key not in settled]
+        return adaptive.due(self._store.table, keys, self._options)
 
     def _export(self, items: Sequence[Item], folder: Path) -> dict[str, Exported]:
         total = len(items) + 1
@@ -132,51 +127,36 @@ class Session:
     def _measure(self, engine: Engine, exported: Mapping[str, Exported], paths: Mapping[str, str]) -> None:
         """Measure until nothing is missing or wide, or the time is up."""
         limit = self._options.max_minutes
+        models = {key: item.sha256 for key, item in exported.items() if not item.failed}
         done = 0
-        while todo := [pair for pair in self._todo() if pair[0] in exported]:
+        while todo := [pair for pair in self._todo() if pair[0] in models]:
             if limit is not None and time.monotonic() - self._began > limit * 60:
                 return
             total = done + len(todo)
             self._progress(Progress(self._target, "measure", done, total))
-            for outcome in engine.run(self._batch(todo, exported, paths)):
-                done += self._keep(outcome, exported)
+            for outcome in engine.run(adaptive.batch(todo, models, paths, self._options.seed)):
+                keys = {
+                    key for key, n in todo if n == outcome.job.number and models[key] == outcome.job.model
+                }
+                self._store.add(*(self._row(key, outcome) for key in sorted(keys)))
+                done += len(keys)
                 self._progress(Progress(self._target, "measure", done, total))
             self._store.note(
                 *(Note(self._id, "span", conditions.span(*ends)) for ends in engine.take_spans())
             )
 
-    def _batch(
-        self, todo: Sequence[tuple[str, int]], exported: Mapping[str, Exported], paths: Mapping[str, str]
-    ) -> list[Job]:
-        """Jobs of the next few rounds, each round shuffled; the same file is one job."""
-        jobs: list[Job] = []
-        for number in sorted({number for _, number in todo})[:_ROUNDS_A_RUN]:
-            digests = dict.fromkeys(exported[key].sha256 for key, n in todo if n == number)
-            round_ = [Job(digest, paths[digest], number) for digest in digests]
-            jobs += shuffled(round_, self._options.seed, number)
-        return jobs
-
-    def _keep(self, outcome: Outcome, exported: Mapping[str, Exported]) -> int:
-        """Append the row of every key that this model stands for and that lacks this round."""
-        number = outcome.job.number
-        keys = [key for key, item in exported.items() if item.sha256 == outcome.job.model]
-        have = self._store.rounds_of(keys)
-        rows = [
-            Round(
-                key,
-                self._items[key].kind,
-                self._id,
-                number,
-                outcome.samples_ms,
-                outcome.anchor_ms,
-                outcome.conditions,
-                outcome.failed,
-            )
-            for key in keys
-            if number not in have[key]
-        ]
-        self._store.add(*rows)
-        return len(rows)
+    def _row(self, key: str, outcome: Outcome) -> Round:
+        """The row of one of the keys that a model stands for."""
+        return Round(
+            key,
+            self._items[key].kind,
+            self._id,
+            outcome.job.number,
+            outcome.samples_ms,
+            outcome.anchor_ms,
+            outcome.conditions,
+            outcome.failed,
+        )
 
     @contextmanager
     def _folder(self) -> Iterator[Path]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -98,14 +98,6 @@ class TableStore:
         if notes:
             append(self.path, *notes)
         self.table.notes.extend(notes)
-
-    def rounds_of(self, keys: Sequence[str]) -> dict[str, set[int]]:
-        """Numbers of the good rounds that each key has, over all sessions."""
-        found: dict[str, set[int]] = {key: set() for key in keys}
-        for item in self.table.rounds if self.table else ():
-            if item.key in found and not item.failed:
-                found[item.key].add(item.number)
-        return found
 
     def failed(self, session: str | None = None) -> set[str]:
         """Keys whose last round (of one session) failed."""
