@@ -30,6 +30,7 @@ class Batches:
         self._mean = (255 * torch.tensor(data.mean)).view(1, -1, 1, 1).to(self.device)
         self._std = (255 * torch.tensor(data.std)).view(1, -1, 1, 1).to(self.device)
         self._splits: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._orders: dict[tuple[str, int], tuple[int, np.ndarray]] = {}
 
     def _split(self, name: str) -> tuple[torch.Tensor, torch.Tensor]:
         """Images (uint8) and labels on the device, scaled once."""
@@ -65,12 +66,14 @@ class Batches:
         for start in range(0, steps_per_epoch(len(order), batch_size) * batch_size, batch_size):
             yield self.take(name, order[start : start + batch_size], rng if augmented else None)
 
-    def endless(
-        self, name: str, batch_size: int, rng: np.random.Generator
-    ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Epoch after epoch."""
-        while True:
-            yield from self.epoch(name, batch_size, rng)
+    def step(self, name: str, batch_size: int, seed: int, step: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """The augmented batch of a step, from 0, of an endless pass: a function of its arguments."""
+        epoch, number = divmod(step, max(1, self.size(name) // batch_size))
+        if self._orders.get((name, seed), (-1,))[0] != epoch:
+            order = np.random.default_rng([seed, epoch]).permutation(self.size(name))
+            self._orders[name, seed] = epoch, order
+        rows = self._orders[name, seed][1][number * batch_size : (number + 1) * batch_size]
+        return self.take(name, rows, np.random.default_rng([seed, epoch, number]))
 
     def ordered(self, name: str, batch_size: int = 256) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Every image once, as it is."""

@@ -1,1 +1,35 @@
-"""Searches under a latency budget, one strategy a file."""
+"""Searches under a latency budget, one strategy a file.
+
+A new strategy is one file with a class that satisfies ``base.Strategy``, and one line in
+``STRATEGIES``. The classes are imported when they are asked for: not all need torch.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from hwnas.errors import SpaceError
+from hwnas.search.result import from_json, to_json
+
+STRATEGIES = {
+    "fbnet": "hwnas.search.fbnet:FBNet",
+    "random": "hwnas.search.random:Random",
+}
+"""Name of a strategy to module and class."""
+
+
+def strategy(name: str) -> type[Any]:
+    """The class of a strategy: a frozen dataclass of its settings.
+
+    Raises:
+        SpaceError: There is no strategy of this name.
+    """
+    if name not in STRATEGIES:
+        raise SpaceError(f"a strategy must be one of {sorted(STRATEGIES)}, but got {name!r}")
+    module, attribute = STRATEGIES[name].split(":")
+    found: type[Any] = getattr(import_module(module), attribute)
+    return found
+
+
+__all__ = ["STRATEGIES", "from_json", "strategy", "to_json"]

@@ -60,7 +60,8 @@ class SearchTask:
     Attributes:
         space: What is searched.
         constraints: At least one budget.
-        evaluate: Accuracy in [0, 1] of an architecture; higher is better.
+        evaluate: Accuracy in [0, 1] of an architecture; higher is better. One-shot strategies
+            need a ``OneShot`` here: they train its supernet.
     """
 
     space: SearchSpace
@@ -86,6 +87,19 @@ class SearchTask:
         """Which architectures keep every budget: indices (n, choices) to (n,) of bool."""
         limits = np.array([c.limit_ms for c in self.constraints])
         return np.asarray((self.latencies_ms(indices) <= limits).all(axis=1))
+
+    def trial(self, indices: Sequence[int]) -> Trial:
+        """Score one architecture.
+
+        Raises:
+            SpaceError: The score is not an accuracy.
+        """
+        arch = self.space.architecture(indices)
+        accuracy = float(self.evaluate(arch))
+        if not 0 <= accuracy <= 1:
+            raise SpaceError(f"an accuracy must be in [0, 1], but got {accuracy}: divide percents by 100")
+        latencies_ms = self.latencies_ms(as_array([arch]))[0]
+        return Trial(arch.indices, accuracy, tuple(float(v) for v in latencies_ms))
 
 
 @dataclass(frozen=True)

@@ -120,8 +120,8 @@ class _Bounds:
 
     def over(self, labels: _Labels, depth: int) -> FloatArray:
         """No completion of a label scores more than this."""
-        bound: FloatArray = labels.score + (1 - labels.spent) @ self.prices + self.rest[depth]
-        return bound
+        left = (1 - labels.spent) @ self.prices
+        return np.asarray(labels.score + left + self.rest[depth])
 
 
 def _prices(scores: Sequence[FloatArray], spends: Sequence[FloatArray]) -> FloatArray:
@@ -139,7 +139,8 @@ def _prices(scores: Sequence[FloatArray], spends: Sequence[FloatArray]) -> Float
     )
     if solved.x is None:
         return np.zeros(spends[0].shape[1])
-    return np.maximum(-solved.ineqlin.marginals, 0.0)
+    prices: FloatArray = np.maximum(-solved.ineqlin.marginals, 0.0)
+    return prices
 
 
 def _expand(

@@ -1,0 +1,136 @@
+"""The architecture parameters of a one-shot search: logits, one vector a choice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from hwnas.latency.base import FloatArray
+from hwnas.search.base import Constraint, SearchTask
+from hwnas.search.decode import Decoded, decode
+from hwnas.space import SearchSpace
+
+
+class Gates:
+    """A distribution over architectures in which the choices are independent.
+
+    Args:
+        space: What the gates choose from; all candidates are equally likely at first.
+        device: Where the logits live.
+
+    Attributes:
+        logits: One parameter a choice, shape (candidates,).
+    """
+
+    def __init__(self, space: SearchSpace, device: torch.device | str = "cpu") -> None:
+        self.space = space
+        self.logits = [nn.Parameter(torch.zeros(size, device=device)) for size in space.sizes]
+
+    def named(self) -> list[tuple[str, nn.Parameter]]:
+        """The logits by the name of their choice."""
+        return [(c.name, p) for c, p in zip(self.space.choices, self.logits, strict=True)]
+
+    def probabilities(self) -> list[torch.Tensor]:
+        """Softmax of the logits, differentiable; shape (candidates,) a choice."""
+        return [torch.softmax(logits, 0) for logits in self.logits]
+
+    def log_probabilities(self) -> list[FloatArray]:
+        """As arrays."""
+        return [torch.log_softmax(p.detach().double(), 0).cpu().numpy() for p in self.logits]
+
+    def argmax(self) -> tuple[int, ...]:
+        """The most probable architecture, whatever it costs."""
+        return tuple(int(p.detach().argmax()) for p in self.logits)
+
+    def sample(self, rng: np.random.Generator) -> tuple[int, ...]:
+        """An architecture drawn from the distribution, whatever it costs."""
+        return tuple(int(rng.choice(len(p), p=np.exp(p))) for p in self.log_probabilities())
+
+    def decode(self, task: SearchTask) -> Decoded:
+        """The most probable architecture that keeps every budget."""
+        return decode(self.log_probabilities(), task)
+
+    def finalists(self, task: SearchTask, count: int, rng: np.random.Generator) -> list[tuple[int, ...]]:
+        """Distinct feasible architectures: the most probable one, and others drawn.
+
+        Draws are the best under Gumbel-perturbed log-probabilities, which without a budget is
+        exact sampling (the Gumbel-max trick); with one, every draw keeps it.
+        """
+        found = dict.fromkeys([self.decode(task).indices])
+        for _ in range(3 * count):
+            if len(found) >= count:
+                break
+            noisy = [p + rng.gumbel(size=len(p)) for p in self.log_probabilities()]
+            found[decode(noisy, task).indices] = None
+        return list(found)[:count]
+
+    def summary(self) -> GateSummary:
+        """What to watch a search by."""
+        chances = [np.exp(p) for p in self.log_probabilities()]
+        entropy = [float(-(p * np.log(np.maximum(p, 1e-30))).sum()) for p in chances]
+        skips = [
+            sum(p for p, block in zip(chance, choice.candidates, strict=True) if block.kind == "skip")
+            for chance, choice in zip(chances, self.space.choices, strict=True)
+            if any(block.kind == "skip" for block in choice.candidates)
+        ]
+        return GateSummary(float(np.mean(entropy)), float(np.mean(skips)) if skips else 0.0)
+
+
+@dataclass(frozen=True)
+class GateSummary:
+    """What to watch a search by.
+
+    Attributes:
+        entropy: Mean over the choices, in nats.
+        skip_share: Mean probability of skipping, over the choices that can be skipped.
+    """
+
+    entropy: float
+    skip_share: float
+
+
+class CostTensors:
+    """Additive costs as tensors, so that expected latency can be differentiated."""
+
+    def __init__(self, constraints: Sequence[Constraint], device: torch.device | str = "cpu") -> None:
+        self.constraints = tuple(constraints)
+        self._choices_ms = [
+            [torch.tensor(costs, dtype=torch.float32, device=device) for costs in c.costs.choices_ms]
+            for c in constraints
+        ]
+
+    def expected_ms(self, weights: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+        """Latency that the supernet has on average, one scalar a constraint.
+
+        Args:
+            weights: One tensor a choice, shape (candidates,), summing to 1.
+
+        ProxylessNAS, arXiv:1812.00332, equation 5; FBNet, arXiv:1812.03443, equation 9.
+        """
+        return [
+            torch.stack([(w * c).sum() for w, c in zip(weights, costs, strict=True)]).sum()
+            + constraint.costs.fixed_ms
+            for constraint, costs in zip(self.constraints, self._choices_ms, strict=True)
+        ]
+
+
+def gumbel_softmax(
+    logits: Sequence[torch.Tensor], temperature: float, rng: np.random.Generator
+) -> list[torch.Tensor]:
+    """Soft gates: softmax of perturbed logits over a temperature, differentiable in the logits.
+
+    One draw serves the whole batch (arXiv:1812.03443, equation 7).
+    """
+    return [torch.softmax((p + noise) / temperature, 0) for p, noise in _with_noise(logits, rng)]
+
+
+def _with_noise(
+    logits: Sequence[torch.Tensor], rng: np.random.Generator
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    for p in logits:
+        noise = torch.tensor(rng.gumbel(size=len(p)), dtype=p.dtype, device=p.device)
+        yield torch.log_softmax(p, 0), noise

@@ -1,0 +1,262 @@
+"""A supernet with its images: weights are trained here, and architectures scored.
+
+All randomness of a step follows from the seed and the step's number, so that a training that
+was cut off goes on as if it had not been.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from math import exp
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from hwnas.data.batches import Batches
+from hwnas.errors import SchemaMismatch, SpaceError, TrainingError
+from hwnas.search.base import Evaluate
+from hwnas.space import Architecture, SearchSpace
+from hwnas.supernet import Gate, Supernet, proxy_space
+from hwnas.train import Score, optim
+from hwnas.train import checkpoint as files
+
+if TYPE_CHECKING:
+    from hwnas.data import Dataset
+
+SCHEMA = "hwnas-supernet/1"
+
+
+@dataclass(frozen=True)
+class OneShotConfig:
+    """How a supernet is made, trained and asked.
+
+    Attributes:
+        width: Channels of the proxy over those of the space.
+        resolution: Side of the proxy's images; that of the space where it is None.
+        batch_size: Images a step.
+        learning_rate: The highest, of SGD with Nesterov momentum.
+        momentum: Of SGD.
+        weight_decay: On weights only, not on batch norm and biases.
+        clip_norm: Largest gradient norm.
+        recalibration_images: Training images that batch-norm statistics are estimated from
+            anew for every architecture that is scored.
+        seed: Of initial weights, paths, order and augmentation.
+        device: "cpu" or "cuda" (there with bfloat16 autocast).
+    """
+
+    width: float = 1.0
+    resolution: int | None = None
+    batch_size: int = 64
+    learning_rate: float = 0.08
+    momentum: float = 0.9
+    weight_decay: float = 5e-5
+    clip_norm: float = 5.0
+    recalibration_images: int = 512
+    seed: int = 0
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        for name in ("batch_size", "learning_rate", "clip_norm", "recalibration_images"):
+            if getattr(self, name) <= 0:
+                raise TrainingError(f"{name} must be positive, but got {getattr(self, name)}")
+
+
+class OneShot:
+    """The supernet of a space on a dataset; callable as ``SearchTask.evaluate``.
+
+    Args:
+        space: The space that is searched; the supernet is a proxy of it.
+        data: Weights are trained on the training split, architectures scored on validation.
+        config: Settings.
+
+    Attributes:
+        supernet: The weights.
+        steps: Weight updates so far.
+    """
+
+    def __init__(self, space: SearchSpace, data: Dataset, config: OneShotConfig) -> None:
+        if space.num_classes != data.num_classes:
+            raise SpaceError(
+                f"the space must have as many classes as the data, but {space.name} has "
+                f"{space.num_classes} and {data.name} has {data.num_classes}"
+            )
+        self.space = space
+        self.config = config
+        self.device = optim.pick_device(config.device)
+        self.proxy = proxy_space(space, width=config.width, resolution=config.resolution)
+        self.supernet = Supernet(self.proxy, config.seed, self.device)
+        self.batches = Batches(data, self.device, self.proxy.input_shape[1])
+        self.optimizer = optim.sgd(
+            self.supernet.parameters(),
+            learning_rate=config.learning_rate,
+            momentum=config.momentum,
+            weight_decay=config.weight_decay,
+        )
+        self.steps = 0
+        self._scores: dict[tuple[int, ...], Score] = {}
+
+    def loss(self, split: str, gates: Sequence[Gate], step: int) -> torch.Tensor:
+        """Cross-entropy under gates on the augmented batch of a step."""
+        self.supernet.train()
+        images, labels = self.batches.step(split, self.config.batch_size, self.config.seed, step)
+        with optim.autocast(self.device):
+            logits = self.supernet(images, gates)
+        return functional.cross_entropy(logits.float(), labels)
+
+    def weight_step(self, gates: Sequence[Gate], factor: float) -> float:
+        """One update of the weights on a training batch, at a share of the learning rate.
+
+        Weights that the gates leave out have no gradient at all, so that neither weight decay
+        nor momentum moves them.
+        """
+        optim.set_learning_rate(self.optimizer, self.config.learning_rate * factor)
+        loss = self.loss("train", gates, self.steps)
+        value = optim.check_finite(loss, f"in step {self.steps + 1} of the supernet")
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.supernet.parameters(), self.config.clip_norm)
+        self.optimizer.step()
+        self.steps += 1
+        self._scores.clear()
+        return value
+
+    def uniform_path(self, step: int) -> tuple[int, ...]:
+        """The random single path of a step (arXiv:1904.00420, uniform sampling)."""
+        rng = np.random.default_rng([self.config.seed, 1, step])
+        return self.space.sample(rng).indices
+
+    def score(self, indices: Sequence[int]) -> Score:
+        """Accuracy and loss on validation, with batch norm recalibrated on training images."""
+        key = tuple(indices)
+        if key not in self._scores:
+            with torch.no_grad():
+                self.supernet.recalibrate(key, self._recalibration())
+            self._scores[key] = self._validate(key)
+        return self._scores[key]
+
+    def __call__(self, arch: Architecture) -> float:
+        """Validation accuracy, lowered by less than one image so that loss tells equals apart."""
+        score = self.score(arch.indices)
+        return max(0.0, score.accuracy - (1 - exp(-score.loss)) / self.batches.size("val"))
+
+    def _recalibration(self) -> Iterator[torch.Tensor]:
+        """The same images for every architecture."""
+        size = self.batches.size("train")
+        rows = np.random.default_rng([self.config.seed, 2]).permutation(size)
+        rows = rows[: self.config.recalibration_images]
+        for part in np.array_split(rows, -(-len(rows) // 256)):
+            yield self.batches.take("train", part)[0]
+
+    @torch.no_grad()
+    def _validate(self, indices: tuple[int, ...]) -> Score:
+        self.supernet.eval()
+        correct, loss = 0.0, 0.0
+        for images, labels in self.batches.ordered("val"):
+            with optim.autocast(self.device):
+                logits = self.supernet(images, indices)
+            loss += float(functional.cross_entropy(logits.float(), labels, reduction="sum"))
+            correct += float((logits.argmax(1) == labels).sum())
+        count = self.batches.size("val")
+        return Score(correct / count, loss / count)
+
+    def identity(self) -> dict[str, Any]:
+        """What must be the same for weights to be taken over."""
+        return {
+            "space": self.space.fingerprint,
+            "data": self.batches.data.fingerprint,
+            "config": {k: v for k, v in asdict(self.config).items() if k != "device"},
+        }
+
+    def tensors(self) -> files.Tensors:
+        """Weights and momenta."""
+        momenta = files.optimizer_tensors(self.optimizer, self.supernet.named_parameters())
+        weights = {f"supernet:{k}": v for k, v in self.supernet.state_dict().items()}
+        return weights | {f"momentum:{k}": v for k, v in momenta.items()}
+
+    def restore(self, tensors: Mapping[str, torch.Tensor], steps: int, path: Path) -> None:
+        """Put back what ``tensors`` gave, after so many steps."""
+        parts: dict[str, files.Tensors] = {"supernet": {}, "momentum": {}}
+        for key, tensor in tensors.items():
+            part, name = key.split(":", 1)
+            if part in parts:
+                parts[part][name] = tensor
+        files.copy_into(self.supernet, parts["supernet"], path)
+        files.restore_optimizer(self.optimizer, self.supernet.named_parameters(), parts["momentum"])
+        self.steps = steps
+        self._scores.clear()
+
+    def save(self, path: Path) -> None:
+        """Write the weights, so that another strategy need not train them again."""
+        metadata = {"schema": SCHEMA, "steps": self.steps, **self.identity()}
+        files.save_tensors(path, self.tensors(), metadata)
+
+    @classmethod
+    def load(cls, path: Path, space: SearchSpace, data: Dataset, *, device: str = "cpu") -> OneShot:
+        """The supernet of ``save``, with the settings it was trained under.
+
+        Raises:
+            SchemaMismatch: It is of another space or of other data.
+            TrainingError: The file is damaged.
+        """
+        tensors, metadata = files.read_tensors(path, SCHEMA)
+        for field, value in (("space", space.fingerprint), ("data", data.fingerprint)):
+            if metadata.get(field) != value:
+                raise SchemaMismatch(
+                    f"a supernet must be of the same {field}, but {path} has the fingerprint "
+                    f"{metadata.get(field)} instead of {value}",
+                    field=field,
+                )
+        oneshot = cls(space, data, OneShotConfig(**metadata["config"], device=device))
+        oneshot.restore(tensors, metadata["steps"], path)
+        return oneshot
+
+    def describe(self) -> dict[str, Any]:
+        """The settings, and what the supernet had of them, as JSON."""
+        return {
+            **asdict(self.config),
+            "proxy": self.proxy.name,
+            "steps": self.steps,
+            "images": self.steps * self.config.batch_size,
+        }
+
+
+def warm_up(
+    oneshot: OneShot,
+    steps: int,
+    *,
+    total: int | None = None,
+    on_step: Callable[[Mapping[str, Any]], None] | None = None,
+) -> None:
+    """Train the supernet on uniformly random single paths until it has had so many steps.
+
+    Args:
+        oneshot: The supernet; steps it has had already count.
+        steps: Weight updates in all.
+        total: Length of the learning-rate schedule; ``steps`` where nothing follows.
+        on_step: Called after every step.
+    """
+    while oneshot.steps < steps:
+        step = oneshot.steps
+        loss = oneshot.weight_step(oneshot.uniform_path(step), rate(step, total or steps))
+        if on_step is not None:
+            on_step({"phase": "warm-up", "step": step + 1, "steps": steps, "loss": loss})
+
+
+def rate(step: int, total: int) -> float:
+    """Share of the learning rate: a short rise, then a cosine to 0 at ``total`` steps."""
+    return optim.cosine(step, total, round(0.05 * total))
+
+
+def require_oneshot(evaluate: Evaluate) -> OneShot:
+    """The supernet behind a task's ``evaluate``; raises SpaceError where there is none."""
+    if not isinstance(evaluate, OneShot):
+        raise SpaceError(
+            "a one-shot strategy must have a OneShot as the task's evaluate, "
+            f"but got {type(evaluate).__name__}"
+        )
+    return evaluate

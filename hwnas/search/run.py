@@ -1,0 +1,247 @@
+"""The search stage: latency models, budgets and images in, a run folder out."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+
+from hwnas import data, files, latency, search, spaces
+from hwnas.data import Dataset
+from hwnas.errors import HwnasError, InfeasibleBudget, LatencyModelError
+from hwnas.latency import AdditiveCosts, LatencyModel
+from hwnas.search.base import Constraint, SearchResult, SearchTask, relative_budget
+from hwnas.search.oneshot import OneShot, OneShotConfig, warm_up
+from hwnas.search.oneshot_loop import OneShotStrategy
+from hwnas.search.sampling import SamplingStrategy
+from hwnas.space import SearchSpace
+
+SCHEMA = "hwnas-search/1"
+SUPERNET = "supernet.safetensors"
+CHECKPOINT = "search-checkpoint.safetensors"
+HISTORY = "history.jsonl"
+_MARGIN_SAMPLES = 64
+
+Live = Callable[[Mapping[str, Any]], None]
+
+
+@dataclass(frozen=True)
+class SearchRequest:
+    """What is to be searched.
+
+    Attributes:
+        space: Name of the space; without a class count it gets that of the data.
+        latencies: Files that ``hwnas fit`` wrote, one a target.
+        budgets: Milliseconds, or a share of the range between fastest and slowest as "60%";
+            one for all targets, or one each.
+        data: Source of images.
+        strategy: Name of the strategy.
+        seed: Where all randomness comes from.
+        oneshot: How the supernet is made and trained.
+        settings: Of the strategy, beside its defaults.
+        training_steps: Weight updates of a supernet that a sampling strategy scores with.
+        supernet: Weights of an earlier search, to be used instead of training anew; its
+            settings take the place of ``oneshot``.
+        confidence: Chance that the network keeps a budget that its latency was predicted to
+            meet exactly; over 0.5 a margin is kept, from the model's own uncertainty.
+    """
+
+    space: str
+    latencies: tuple[Path, ...]
+    budgets: tuple[str, ...]
+    data: str = "digits"
+    strategy: str = "fbnet"
+    seed: int = 0
+    oneshot: OneShotConfig = field(default_factory=OneShotConfig)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    training_steps: int = 600
+    supernet: Path | None = None
+    confidence: float = 0.9
+
+
+def search_run(request: SearchRequest, out: Path, *, live: Live | None = None) -> SearchResult:
+    """Search, and write ``arch.json``, ``search.json``, ``history.jsonl``, ``supernet.safetensors``.
+
+    A search that was cut off goes on from its checkpoint in ``out``.
+
+    Args:
+        request: What is to be searched.
+        out: Folder of the run; must not hold a finished search.
+        live: Called after every step.
+
+    Raises:
+        InfeasibleBudget: No architecture keeps the budgets.
+        HwnasError: The folder holds a finished search, or something in the request is wrong.
+    """
+    if (out / "search.json").exists():
+        raise HwnasError(f"a run folder must be new, but {out} holds a finished search: give another one")
+    clock = _Clock(live)
+    space, dataset = _space_and_data(request)
+    models = [latency.load(path) for path in request.latencies]
+    constraints = constraints_of(models, request.budgets, space, request.confidence)
+    clock.phase("data")
+    oneshot = _oneshot(request, space, dataset)
+    task = SearchTask(space, constraints, oneshot)
+    strategy = _strategy(request, out, clock)
+    if isinstance(strategy, SamplingStrategy) and request.supernet is None:
+        warm_up(oneshot, request.training_steps, on_step=clock)
+    result: SearchResult = strategy.search(task, np.random.default_rng(request.seed))
+    clock.phase("finalists")
+    oneshot.save(out / SUPERNET)
+    if isinstance(strategy, OneShotStrategy):
+        _write_history(out / HISTORY, result)
+    record = _record(request, result, task, models, dataset, oneshot, clock)
+    files.write_json(out / "arch.json", result.best.to_json())
+    files.write_json(out / "search.json", record)
+    (out / CHECKPOINT).unlink(missing_ok=True)
+    return result
+
+
+def constraints_of(
+    models: Sequence[LatencyModel], budgets: Sequence[str], space: SearchSpace, confidence: float
+) -> tuple[Constraint, ...]:
+    """One constraint a latency model, with a margin for what the model may be wrong by.
+
+    Args:
+        models: At least one, each of another target.
+        budgets: Texts as in ``SearchRequest``; one for all, or one each.
+        space: The space.
+        confidence: In [0.5, 1); the margin is that quantile of the prediction's error.
+
+    Raises:
+        LatencyModelError: Numbers of models and budgets differ, or two are of one target.
+        InfeasibleBudget: A budget, less its margin, is below the fastest architecture.
+    """
+    names = [str(model.target) for model in models]
+    if not models or len(set(names)) != len(names):
+        raise LatencyModelError(f"latency models must be one a target, but got {names}")
+    if len(budgets) not in (1, len(models)):
+        raise LatencyModelError(
+            f"budgets must be one for all or one for each of {len(models)} latency models, "
+            f"but got {len(budgets)}"
+        )
+    if not 0.5 <= confidence < 1:
+        raise LatencyModelError(f"confidence must be in [0.5, 1), but got {confidence}")
+    texts = list(budgets) * len(models) if len(budgets) == 1 else budgets
+    found = []
+    for model, name, text in zip(models, names, texts, strict=True):
+        costs = model.costs_ms(space)
+        margin_ms = NormalDist().inv_cdf(confidence) * _typical_std_ms(model, space)
+        found.append(Constraint(name, costs, budget_ms(text, costs), margin_ms))
+    return tuple(found)
+
+
+def budget_ms(text: str, costs: AdditiveCosts) -> float:
+    """The budget of a text: milliseconds, or a share of the range as "60%".
+
+    Raises:
+        InfeasibleBudget: It is neither.
+    """
+    matched = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(%|ms)?\s*", text)
+    if not matched:
+        low, high = costs.range_ms
+        raise InfeasibleBudget(
+            f'a budget must be milliseconds or a share as "60%", but got {text!r}: '
+            f"the range is {low:.4g} to {high:.4g} ms",
+            budget_ms=float("nan"),
+            fastest_ms=low,
+        )
+    value = float(matched[1])
+    return relative_budget(costs, value / 100) if matched[2] == "%" else value
+
+
+def _typical_std_ms(model: LatencyModel, space: SearchSpace) -> float:
+    rng = np.random.default_rng(0)  # fixed: the margin belongs to the model, not to the search
+    some = np.array([space.sample(rng).indices for _ in range(_MARGIN_SAMPLES)])
+    return float(np.median(model.predict(space, some).std_ms))
+
+
+def _space_and_data(request: SearchRequest) -> tuple[SearchSpace, Dataset]:
+    space = spaces.load(request.space)
+    dataset = data.load(request.data, resolution=space.input_shape[1], seed=request.seed)
+    if not re.search(r"-c\d+", request.space):
+        space = spaces.load(request.space, num_classes=dataset.num_classes)
+    return space, dataset
+
+
+def _oneshot(request: SearchRequest, space: SearchSpace, dataset: Dataset) -> OneShot:
+    if request.supernet is None:
+        return OneShot(space, dataset, request.oneshot)
+    return OneShot.load(request.supernet, space, dataset, device=request.oneshot.device)
+
+
+def _strategy(request: SearchRequest, out: Path, clock: _Clock) -> Any:
+    kind = search.strategy(request.strategy)
+    own = (
+        {"checkpoint": out / CHECKPOINT} if issubclass(kind, OneShotStrategy) else {"history": out / HISTORY}
+    )
+    return kind(**request.settings, **own, live=clock)
+
+
+def _write_history(path: Path, result: SearchResult) -> None:
+    lines = [{"schema": "hwnas-trace/1", "strategy": result.strategy}, *result.trace]
+    files.write_atomic(path, "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines))
+
+
+def _record(
+    request: SearchRequest,
+    result: SearchResult,
+    task: SearchTask,
+    models: Sequence[LatencyModel],
+    dataset: Dataset,
+    oneshot: OneShot,
+    clock: _Clock,
+) -> dict[str, Any]:
+    """What ``search.json`` holds: the result, and all that it depends on."""
+    indices = np.array([result.best.indices])
+    constraints = []
+    for constraint, model, path in zip(task.constraints, models, request.latencies, strict=True):
+        predicted = model.predict(task.space, indices)
+        constraints.append(
+            {
+                "name": constraint.name,
+                "target": model.target.to_json(),
+                "budget_ms": constraint.budget_ms,
+                "margin_ms": constraint.margin_ms,
+                "predicted_ms": float(predicted.mean_ms[0]),
+                "predicted_std_ms": float(predicted.std_ms[0]),
+                "range_ms": list(constraint.costs.range_ms),
+                "latency_sha256": files.sha256(path),
+            }
+        )
+    return {
+        **search.to_json(result),
+        "schema": SCHEMA,
+        "seed": request.seed,
+        "constraints": constraints,
+        "confidence": request.confidence,
+        "data": dataset.describe(),
+        "oneshot": oneshot.describe(),
+        "seconds": clock.seconds,
+    }
+
+
+class _Clock:
+    """Passes records on and notes how long each phase took."""
+
+    def __init__(self, live: Live | None) -> None:
+        self.seconds: dict[str, float] = {}
+        self._live, self._last = live, time.monotonic()
+
+    def phase(self, name: str) -> None:
+        """What passed since the last call belongs to this phase."""
+        now = time.monotonic()
+        self.seconds[name] = self.seconds.get(name, 0.0) + now - self._last
+        self._last = now
+
+    def __call__(self, record: Mapping[str, Any]) -> None:
+        self.phase(str(record.get("phase", "search")))
+        if self._live:
+            self._live(record)

@@ -1,0 +1,190 @@
+"""The one-shot network: every candidate of every choice, and gates that say what runs.
+
+Gates are an argument of ``forward``, never a mode of the module, so that one forward serves
+every strategy. A gate is, for one choice,
+
+* an index: only that candidate runs (single path: SPOS, warm-up, evaluation);
+* a tensor of shape (candidates,): all run, and their outputs are summed with these weights
+  (soft mixture: FBNet);
+* a tuple of ``Branch``: only these candidates run (binarised paths: ProxylessNAS).
+
+Latency is not computed here: it belongs to the full-size space, the supernet may be a
+narrower proxy of it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import nn
+
+from hwnas import blocks
+from hwnas.errors import SpaceError
+from hwnas.space import Block, Choice, SearchSpace
+
+
+@dataclass(frozen=True)
+class Branch:
+    """One candidate of a sparse gate.
+
+    Attributes:
+        index: The candidate.
+        weight: Scalar tensor that its output is multiplied by.
+        inert: Its weight is 0: the output matters only for the gradient of the weight, so it
+            is computed without a graph of its own, at the memory of one tensor.
+    """
+
+    index: int
+    weight: torch.Tensor
+    inert: bool = False
+
+
+Gate = int | torch.Tensor | tuple[Branch, ...]
+
+
+class MixedChoice(nn.Module):
+    """All candidates of one choice."""
+
+    def __init__(self, choice: Choice) -> None:
+        super().__init__()
+        self.name = choice.name
+        self.candidates = nn.ModuleList(block.build() for block in choice.candidates)
+
+    def forward(self, x: torch.Tensor, gate: Gate) -> torch.Tensor:
+        """Shape (n, c, h, w) in; out what the choice's blocks give."""
+        if isinstance(gate, int):
+            return self._run(gate, x)
+        if isinstance(gate, torch.Tensor):
+            if gate.shape != (len(self.candidates),):
+                raise SpaceError(
+                    f"a soft gate of {self.name} must have shape ({len(self.candidates)},), "
+                    f"but got {tuple(gate.shape)}"
+                )
+            return _sum(weight * self._run(index, x) for index, weight in enumerate(gate))
+        return _sum(branch.weight * self._branch(branch, x) for branch in gate)
+
+    def _run(self, index: int, x: torch.Tensor) -> torch.Tensor:
+        return cast(torch.Tensor, self.candidates[index](x))
+
+    def _branch(self, branch: Branch, x: torch.Tensor) -> torch.Tensor:
+        if not branch.inert:
+            return self._run(branch.index, x)
+        with torch.no_grad():
+            return self._run(branch.index, x)
+
+
+class Supernet(nn.Module):
+    """A network that holds all architectures of a space.
+
+    Args:
+        space: The space, or a ``proxy_space`` of it.
+        seed: Of the initial weights; global random state is neither used nor changed.
+        device: Where it lives.
+    """
+
+    def __init__(self, space: SearchSpace, seed: int, device: torch.device | str = "cpu") -> None:
+        super().__init__()
+        self.space = space
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.stem = blocks.build(space.stem)
+            self.choices = nn.ModuleList(MixedChoice(choice) for choice in space.choices)
+            self.head = blocks.build(space.head)
+        self.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, images: torch.Tensor, gates: Sequence[Gate]) -> torch.Tensor:
+        """Logits (n, classes) of images (n, channels, height, width) under one gate a choice."""
+        if len(gates) != len(self.choices):
+            raise SpaceError(f"gates must be {len(self.choices)}, one a choice, but got {len(gates)}")
+        x = cast(torch.Tensor, self.stem(images))
+        for choice, gate in zip(self.choices, gates, strict=True):
+            x = choice(x, gate)
+        return cast(torch.Tensor, self.head(x))
+
+    def path(self, indices: Sequence[int]) -> Iterator[nn.Module]:
+        """The parts that one architecture uses."""
+        yield self.stem
+        for choice, index in zip(self.choices, indices, strict=True):
+            yield cast(MixedChoice, choice).candidates[index]
+        yield self.head
+
+    @torch.no_grad()
+    def recalibrate(self, indices: Sequence[int], images: Iterable[torch.Tensor]) -> None:
+        """Estimate the batch-norm statistics of one architecture anew.
+
+        The statistics that training left behind are a mixture over all paths and useless for
+        any one of them (arXiv:1904.00420, section 3.4).
+
+        Args:
+            indices: The architecture.
+            images: Batches of normalised *training* images.
+        """
+        norms = [m for part in self.path(indices) for m in part.modules() if isinstance(m, nn.BatchNorm2d)]
+        with _cumulative(norms):
+            self.train()
+            for batch in images:
+                self(batch, indices)
+
+
+@contextmanager
+def _cumulative(norms: Sequence[nn.BatchNorm2d]) -> Iterator[None]:
+    """Batch norms that average over all batches from now on, instead of forgetting."""
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None
+    try:
+        yield
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+
+
+def _sum(terms: Iterator[torch.Tensor]) -> torch.Tensor:
+    total = next(terms)
+    for term in terms:
+        total = total + term
+    return total
+
+
+def proxy_space(space: SearchSpace, *, width: float = 1.0, resolution: int | None = None) -> SearchSpace:
+    """The same choices with fewer channels and smaller images: cheaper to train, to rank with.
+
+    Channels are multiplied by ``width`` and rounded to a multiple of 8 where they were one.
+
+    Raises:
+        SpaceError: ``width`` is not in (0, 1], or a block cannot be that narrow.
+    """
+    if not 0 < width <= 1:
+        raise SpaceError(f"the width of a proxy must be in (0, 1], but got {width}")
+    channels, height, _ = space.input_shape
+    side = resolution or height
+    if width == 1 and side == height:
+        return space
+
+    def narrow(block: Block) -> Block:
+        names = [
+            f.name
+            for f in dataclasses.fields(block)  # type: ignore[arg-type]
+            if f.name in ("in_channels", "out_channels", "hidden_channels")
+        ]
+        return dataclasses.replace(block, **{n: _scaled(getattr(block, n), width) for n in names})  # type: ignore[type-var]
+
+    stem = tuple(narrow(block) for block in space.stem)
+    return SearchSpace(
+        name=f"{space.name}-proxy-w{width:g}-r{side}",
+        input_shape=(channels, side, side),
+        stem=(dataclasses.replace(stem[0], in_channels=channels), *stem[1:]),  # type: ignore[type-var]
+        choices=tuple(Choice(c.name, tuple(narrow(b) for b in c.candidates)) for c in space.choices),
+        head=tuple(narrow(block) for block in space.head),
+    )
+
+
+def _scaled(channels: int, width: float) -> int:
+    unit = 8 if channels % 8 == 0 else 1
+    return max(unit, round(channels * width / unit) * unit)

@@ -1,0 +1,177 @@
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+from oneshot_helpers import constraint, macs_costs
+
+from hwnas.errors import InfeasibleBudget, LatencyModelError, SpaceError
+from hwnas.latency.base import AdditiveCosts
+from hwnas.search import pressure
+from hwnas.search.base import Constraint
+from hwnas.search.gates import CostTensors, Gates, gumbel_softmax
+from hwnas.spaces import load
+
+
+def constraints(count=1):
+    return tuple(constraint(0.4 + 0.2 * n, f"device{n}") for n in range(count))
+
+
+def logits_of(seed):
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(3, generator=generator, dtype=torch.float64).requires_grad_() for _ in range(8)]
+
+
+def loss_of(form, budgets, logits):
+    costs = CostTensors(budgets)
+    costs._choices_ms = [[c.double() for c in one] for one in costs._choices_ms]
+    expected = costs.expected_ms([torch.softmax(p, 0) for p in logits])
+    cross_entropy = sum((p.square() * torch.arange(1.0, 4.0)).sum() for p in logits) / 20
+    return form.loss(cross_entropy, expected)
+
+
+@pytest.mark.parametrize("name", pressure.PRESSURES)
+@pytest.mark.parametrize("count", [1, 2])
+def test_the_gradient_of_every_latency_loss_equals_the_numerical_one(name, count):
+    budgets = constraints(count)
+    form = pressure.make(name, budgets)
+    form.restore(0.7)
+    logits = logits_of(count)
+    gradients = torch.autograd.grad(loss_of(form, budgets, logits), logits)
+    step = 1e-6
+    for choice, candidate in itertools.product(range(8), range(3)):
+        ends = []
+        for sign in (1, -1):
+            moved = [p.detach().clone() for p in logits]
+            moved[choice][candidate] += sign * step
+            ends.append(float(loss_of(form, budgets, moved)))
+        numerical = (ends[0] - ends[1]) / (2 * step)
+        assert float(gradients[choice][candidate]) == pytest.approx(numerical, rel=1e-4, abs=1e-7)
+
+
+def test_expected_latency_is_the_mean_over_architectures():
+    space = load("macro")
+    gates = Gates(space)
+    with torch.no_grad():
+        for number, logits in enumerate(gates.logits):
+            logits.copy_(torch.tensor([0.3, -0.5, 0.1 * number]))
+    rng = np.random.default_rng(0)
+    drawn = np.array([gates.sample(rng) for _ in range(4000)])
+    costs = macs_costs()
+    (expected,) = CostTensors([constraint(0.5)]).expected_ms(gates.probabilities())
+    values = costs.of(drawn)
+    assert float(expected.detach()) == pytest.approx(values.mean(), abs=4 * values.std() / 4000**0.5)
+
+
+def test_fbnets_loss_is_the_papers_form():
+    budgets = (constraint(0.5),)
+    form = pressure.FBNetLoss(budgets, unit="ms")
+    value = form.loss(torch.tensor(1.7), [torch.tensor(25.0)])
+    assert float(value) == pytest.approx(1.7 * 0.2 * math.log(25.0) ** 0.6)
+
+
+def test_the_unit_changes_how_strongly_the_papers_forms_pull():
+    """Why they hold no budget: the same network, in other units, is pushed otherwise."""
+    budgets = (constraint(0.5),)
+    pulls = []
+    for unit in ("ms", "us"):
+        expected = torch.tensor(25.0, requires_grad=True)
+        form = pressure.FBNetLoss(budgets, unit=unit)
+        form.loss(torch.tensor(1.0), [expected]).log().backward()
+        pulls.append(float(expected.grad))
+    assert pulls[0] > 2.5 * pulls[1]
+
+
+@pytest.mark.parametrize("form", [pressure.FBNetLoss, pressure.ProxylessLog])
+def test_a_unit_in_which_the_logarithm_is_not_positive_is_refused(form):
+    small = (constraint(0.5, unit=1e9),)  # from 0.0077 ms
+    with pytest.raises(LatencyModelError, match="use a smaller unit"):
+        form(small, unit="ms")
+    assert form(small, unit="us").unit == "us"
+    with pytest.raises(LatencyModelError, match="must be one of"):
+        form(small, unit="s")
+
+
+def test_the_proxyless_forms_are_neutral_on_budget():
+    (budget,) = constraints()
+    on_budget = [torch.tensor(budget.limit_ms)]
+    assert float(pressure.ProxylessLinear((budget,)).loss(torch.tensor(2.0), on_budget)) == pytest.approx(2)
+    log_form = pressure.ProxylessLog((budget,))
+    assert float(log_form.loss(torch.tensor(2.0), on_budget)) == pytest.approx(0.2 * 2.0)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.8])
+def test_the_multiplier_pushes_to_the_budget_from_both_sides(share):
+    """Gates with no cross-entropy at all, started on one side, end on the budget."""
+    budgets = (constraint(share),)
+    form = pressure.HoldBudget(budgets)
+    costs = CostTensors(budgets)
+    gates = Gates(load("macro"))
+    adam = torch.optim.Adam(gates.logits, lr=0.05)
+    for _ in range(200):
+        adam.zero_grad()
+        form.loss(torch.tensor(0.0), costs.expected_ms(gates.probabilities())).backward()
+        adam.step()
+        form.update([float(e.detach()) for e in costs.expected_ms(gates.probabilities())])
+    (expected,) = costs.expected_ms(gates.probabilities())
+    assert float(expected.detach()) == pytest.approx(budgets[0].limit_ms, rel=0.02)
+
+
+def test_the_tightest_of_several_budgets_is_held():
+    tight, loose = constraint(0.3, "tight"), constraint(0.9, "loose")
+    form = pressure.HoldBudget((loose, tight))
+    form.update([loose.limit_ms * 0.5, tight.limit_ms * 1.1])
+    assert form.multiplier == pytest.approx(form.gain * 0.1)
+
+
+def test_a_budget_above_the_slowest_pushes_nothing():
+    form = pressure.HoldBudget((constraint(1.0),))
+    value = form.loss(torch.tensor(3.0), [torch.tensor(10.0)])
+    form.update([10.0])
+    assert float(value) == 3.0
+    assert form.multiplier == 0
+
+
+def test_the_multiplier_does_not_wind_up():
+    form = pressure.HoldBudget((constraint(0.5),), bound=2.0)
+    for _ in range(1000):
+        form.update([1e3])
+    assert form.multiplier == 2.0
+
+
+def test_gumbel_gates_sum_to_one_sharpen_with_temperature_and_follow_the_logits():
+    logits = [torch.tensor([1.0, 0.0, -1.0])]
+    hot = torch.stack([gumbel_softmax(logits, 5.0, np.random.default_rng(n))[0] for n in range(500)])
+    cold = torch.stack([gumbel_softmax(logits, 0.1, np.random.default_rng(n))[0] for n in range(500)])
+    torch.testing.assert_close(hot.sum(1), torch.ones(500))
+    assert hot.max(1).values.mean() < 0.6 < 0.9 < cold.max(1).values.mean()
+    shares = torch.bincount(cold.argmax(1), minlength=3) / 500
+    torch.testing.assert_close(shares, torch.softmax(logits[0], 0), atol=0.07, rtol=0)
+
+
+def test_an_infeasible_budget_is_refused_with_both_numbers():
+    costs = macs_costs()
+    fastest = costs.range_ms[0]
+    with pytest.raises(InfeasibleBudget) as caught:
+        Constraint("macs", costs, fastest / 2)
+    assert caught.value.fastest_ms == pytest.approx(fastest)
+    assert f"{fastest / 2:.4g}" in str(caught.value)
+    assert f"{fastest:.4g}" in str(caught.value)
+
+
+def test_costs_of_another_space_are_refused():
+    from hwnas.search.base import SearchTask
+
+    with pytest.raises(SpaceError, match="must fit the space"):
+        SearchTask(load("fbnet"), (constraint(0.5),), lambda _: 0.0)
+
+
+def test_costs_are_finite_and_not_negative():
+    with pytest.raises(LatencyModelError):
+        AdditiveCosts(1.0, (np.array([1.0, np.nan]),))
+
+
+def test_an_unknown_form_is_refused():
+    with pytest.raises(LatencyModelError, match="must be one of"):
+        pressure.make("mul", constraints())

@@ -1,0 +1,190 @@
+import json
+
+import numpy as np
+import pytest
+from oneshot_helpers import SPACE, latency_file, macs_costs
+
+from hwnas import data, files, latency, search, spaces
+from hwnas.device import Target
+from hwnas.errors import (
+    DataError,
+    HwnasError,
+    InfeasibleBudget,
+    LatencyModelError,
+    SchemaMismatch,
+    SpaceError,
+)
+from hwnas.search.oneshot import OneShotConfig
+from hwnas.search.run import SearchRequest, budget_ms, constraints_of, search_run
+from hwnas.train import TrainConfig
+from hwnas.train.run import train_run
+
+
+def request_of(tmp_path, **changes):
+    path = tmp_path / "latency.json"
+    if not path.exists():
+        latency_file(path)
+    values = {
+        "space": SPACE,
+        "latencies": (path,),
+        "budgets": ("60%",),
+        "oneshot": OneShotConfig(width=0.25, batch_size=32, recalibration_images=64),
+        "settings": {"warmup_steps": 3, "steps": 4, "finalists": 3},
+        "confidence": 0.5,
+    }
+    return SearchRequest(**(values | changes))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("search")
+    result = search_run(request_of(folder), folder / "run")
+    return folder, result
+
+
+def test_the_folder_holds_what_later_stages_need(finished):
+    folder, result = finished
+    run = folder / "run"
+    arch = spaces.architecture_from_json(files.read_json(run / "arch.json", "architecture"))
+    record = files.read_json(run / "search.json", "record")
+    assert arch == result.best
+    (constraint,) = record["constraints"]
+    assert constraint["target"] == Target("host", "litert", "int8").to_json()
+    assert constraint["predicted_ms"] <= constraint["budget_ms"] - constraint["margin_ms"]
+    assert constraint["predicted_ms"] == pytest.approx(arch.macs / 1e6)
+    dataset = data.load("digits", resolution=8)
+    assert record["data"]["fingerprint"] == dataset.fingerprint
+    assert record["seed"] == 0
+    assert record["best"] == list(arch.indices)
+    assert {"data", "warm-up", "search", "finalists"} <= record["seconds"].keys()
+    assert search.from_json(arch.space, record | {"schema": "hwnas-search-result/1"}) == result
+    lines = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in lines[1:]] == [1, 2, 3, 4]
+    assert sorted(p.name for p in run.iterdir()) == [
+        "arch.json",
+        "history.jsonl",
+        "search.json",
+        "supernet.safetensors",
+    ]
+
+
+def test_a_second_strategy_uses_the_trained_supernet(finished):
+    folder, first = finished
+    request = request_of(
+        folder, strategy="random", settings={"queries": 3}, supernet=folder / "run" / "supernet.safetensors"
+    )
+    result = search_run(request, folder / "random")
+    record = files.read_json(folder / "random" / "search.json", "record")
+    assert result.strategy == "random"
+    assert "warm-up" not in record["seconds"]
+    assert record["oneshot"]["steps"] == first.extra["weight_steps"]
+    assert len((folder / "random" / "history.jsonl").read_text().splitlines()) == 4
+
+
+def test_a_sampling_strategy_without_weights_trains_them_first(tmp_path):
+    request = request_of(tmp_path, strategy="random", settings={"queries": 2}, training_steps=3)
+    search_run(request, tmp_path / "run")
+    assert files.read_json(tmp_path / "run" / "search.json", "record")["oneshot"]["steps"] == 3
+
+
+def test_the_found_architecture_is_trained(finished):
+    folder, result = finished
+    record = train_run(folder / "run", TrainConfig(epochs=1, batch_size=64))
+    assert record["architecture"] == result.best.id
+    assert 0 <= record["test_accuracy"] <= 1
+    assert record == files.read_json(folder / "run" / "train.json", "record")
+    assert (folder / "run" / "weights.safetensors").exists()
+    assert not (folder / "run" / "train-checkpoint.safetensors").exists()
+
+
+def test_data_that_changed_since_the_search_are_refused(finished, tmp_path):
+    folder, _ = finished
+    record = files.read_json(folder / "run" / "search.json", "record")
+    record["data"]["fingerprint"] = "0" * 16
+    (tmp_path / "arch.json").write_text((folder / "run" / "arch.json").read_text())
+    files.write_json(tmp_path / "search.json", record)
+    with pytest.raises(DataError, match="must not change"):
+        train_run(tmp_path, TrainConfig(epochs=1))
+
+
+def test_a_finished_search_is_never_overwritten(finished):
+    folder, _ = finished
+    with pytest.raises(HwnasError, match="holds a finished search"):
+        search_run(request_of(folder), folder / "run")
+
+
+def test_several_targets_each_with_its_budget(tmp_path):
+    files_ = (latency_file(tmp_path / "a.json"), latency_file(tmp_path / "b.json", "fp32"))
+    result = search_run(request_of(tmp_path, latencies=files_, budgets=("70%", "50%")), tmp_path / "run")
+    record = files.read_json(tmp_path / "run" / "search.json", "record")
+    names = [c["name"] for c in record["constraints"]]
+    assert names == ["host/litert-int8", "host/litert-fp32"]
+    assert all(c["predicted_ms"] <= c["budget_ms"] for c in record["constraints"])
+    assert len(result.trials[0].latencies_ms) == 2
+
+
+def test_budgets_are_milliseconds_or_shares_of_the_range():
+    costs = macs_costs()
+    low, high = costs.range_ms
+    assert budget_ms("60%", costs) == pytest.approx(low + 0.6 * (high - low))
+    assert budget_ms(" 12.5 ", costs) == 12.5
+    assert budget_ms("12.5ms", costs) == 12.5
+    for text in ("fast", "-3", "1e3", "60 %%", "nan"):
+        with pytest.raises(InfeasibleBudget, match="milliseconds or a share"):
+            budget_ms(text, costs)
+
+
+def test_a_margin_is_kept_for_what_the_model_may_be_wrong_by(tmp_path):
+    space = spaces.load(SPACE)
+    model = latency.load(latency_file(tmp_path / "noisy.json", spread=0.05))
+    (without,) = constraints_of([model], ["60%"], space, 0.5)
+    (some,) = constraints_of([model], ["60%"], space, 0.9)
+    (more,) = constraints_of([model], ["60%"], space, 0.99)
+    assert without.margin_ms == pytest.approx(0, abs=1e-12)
+    assert 0 < some.margin_ms < more.margin_ms
+    rng = np.random.default_rng(5)
+    std_ms = model.predict(space, np.array([space.sample(rng).indices for _ in range(200)])).std_ms
+    assert some.margin_ms == pytest.approx(1.2816 * np.median(std_ms), rel=0.2)
+
+
+def test_models_and_budgets_that_do_not_fit_are_refused(tmp_path):
+    space = spaces.load(SPACE)
+    model = latency.load(latency_file(tmp_path / "a.json"))
+    with pytest.raises(LatencyModelError, match="one a target"):
+        constraints_of([model, model], ["60%"], space, 0.5)
+    with pytest.raises(LatencyModelError, match="one for all or one for each"):
+        constraints_of([model], ["60%", "50%"], space, 0.5)
+    with pytest.raises(LatencyModelError, match="confidence"):
+        constraints_of([model], ["60%"], space, 1.0)
+    with pytest.raises(InfeasibleBudget, match="fastest"):
+        constraints_of([model], ["0.001"], space, 0.5)
+
+
+def test_a_missing_table_entry_is_refused(tmp_path):
+    """A space of other shapes has no latency here, rather than a default one."""
+    model = latency.load(latency_file(tmp_path / "a.json"))
+    with pytest.raises(LookupError, match="was not"):
+        model.costs_ms(spaces.load("macro", resolution=16))
+
+
+def test_a_space_of_other_classes_than_the_data_is_refused(tmp_path):
+    with pytest.raises((SpaceError, LookupError)):
+        search_run(request_of(tmp_path, space="macro-r8-c7"), tmp_path / "run")
+
+
+def test_a_search_that_was_cut_off_goes_on(tmp_path):
+    class Stop:
+        def __call__(self, record):
+            if record["step"] == 3 and record["phase"] == "search":
+                raise KeyboardInterrupt
+
+    settings = {"warmup_steps": 3, "steps": 4, "finalists": 3, "checkpoint_every": 1}
+    request = request_of(tmp_path, settings=settings)
+    with pytest.raises(KeyboardInterrupt):
+        search_run(request, tmp_path / "run", live=Stop())
+    assert (tmp_path / "run" / "search-checkpoint.safetensors").exists()
+    resumed = search_run(request, tmp_path / "run")
+    whole = search_run(request, tmp_path / "whole")
+    assert search.to_json(resumed) == search.to_json(whole)
+    with pytest.raises(SchemaMismatch):
+        search.from_json(resumed.best.space, {"schema": "other"})
