@@ -20,6 +20,8 @@ RUNTIMES = ("litert", "onnxruntime")
 PRECISIONS = ("fp32", "int8")
 HSWISH = ("decomposed", "native")
 
+_CHECKED_IMAGES = 8
+
 
 @dataclass(frozen=True)
 class Lowered:
@@ -92,7 +94,11 @@ def lower(
         suffix = ".onnx"
     if not check:
         return Lowered(model, suffix, None)
-    images = random_calibration(input_shape, batch, 0) if batches is None else batches[0]
+    images = (
+        random_calibration(input_shape, batch, 0)
+        if batches is None
+        else batches.reshape(-1, *input_shape)[:_CHECKED_IMAGES]
+    )
     report = parity.check(
         module,
         model,

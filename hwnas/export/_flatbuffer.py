@@ -148,8 +148,9 @@ def read(model: bytes) -> Any:
 
 def computed_tensors(model: bytes) -> dict[int, str]:
     """Index and name of every tensor that is not a constant."""
-    tensors = enumerate(read(model).subgraphs[0].tensors)
-    return {index: tensor.name.decode() for index, tensor in tensors if tensor.buffer == 0}
+    graph = schema.Model.GetRootAs(model).Subgraphs(0)
+    tensors = ((index, graph.Tensors(index)) for index in range(graph.TensorsLength()))
+    return {index: tensor.Name().decode() for index, tensor in tensors if tensor.Buffer() == 0}
 
 
 def repack(quantized: bytes) -> bytes:
