@@ -6,6 +6,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,8 @@ class Device:
         runtimes: Agents that can run there, the preferred one first.
         threads: Default number of threads.
         match: Rules on what an attached device says of itself, for example
-            ``{"ro.product.manufacturer": "Google"}``; empty matches nothing by itself.
+            ``{"ro.product.manufacturer": "Google", "ro.product.model": "Pixel *"}``: shell patterns,
+            upper and lower case alike; empty matches nothing by itself.
         options: What else the transport or the agent needs, as given in the file.
     """
 
@@ -112,6 +114,16 @@ class Device:
         for runtime in self.runtimes:
             _one_of("runtime", runtime, RUNTIMES)
         _require(self.threads >= 1, f"threads must be at least 1, but got {self.threads}")
+        _require(
+            all(isinstance(pattern, str) for pattern in self.match.values()),
+            f"the rules of a match must be text, but {self.name} has {dict(self.match)}",
+        )
+
+    def matches(self, facts: Mapping[str, str]) -> bool:
+        """Whether there are rules and all hold for what a device says of itself."""
+        return bool(self.match) and all(
+            fnmatchcase(facts.get(name, "").lower(), pattern.lower()) for name, pattern in self.match.items()
+        )
 
     def target(self, runtime: str, precision: str, *, threads: int | None = None) -> Target:
         """The target for one of this device's runtimes.

@@ -153,7 +153,8 @@ def build(name: str, work: Path, *, out: Path | None = None, ship: bool = False)
     _write(staged / _bundle.MANIFEST, json.dumps(manifest, indent=1, sort_keys=True).encode() + b"\n")
     shipped, cached = _bundle.archives(AGENT, arch)
     target = out / cached.name if out else shipped if ship else cached
-    files.write_atomic(target, _pack(staged))
+    effort = 0 if name == "native" else 9 | lzma.PRESET_EXTREME
+    files.write_atomic(target, lzma.compress(_pack(staged), preset=effort))
     return target
 
 
@@ -296,7 +297,7 @@ def _manifest(staged: Path, arch: str, command: list[str], inputs: dict[str, str
 
 
 def _pack(staged: Path) -> bytes:
-    """The folder as tar.xz whose bytes depend on names and contents only."""
+    """The folder as a tar archive whose bytes depend on names and contents only."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for path in sorted(p for p in staged.rglob("*") if p.is_file()):
@@ -305,7 +306,7 @@ def _pack(staged: Path) -> bytes:
             entry.size = len(content)
             entry.mode = 0o644 if path.parent != staged or path.suffix == ".json" else 0o755
             tar.addfile(entry, io.BytesIO(content))
-    return lzma.compress(buffer.getvalue(), preset=9 | lzma.PRESET_EXTREME)
+    return buffer.getvalue()
 
 
 if __name__ == "__main__":

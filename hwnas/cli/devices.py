@@ -1,30 +1,87 @@
-"""``hwnas devices``: what can be measured on."""
+"""``hwnas devices``: what can be measured on, what is attached, and whether it is ready."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from typing import Annotated
+
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from hwnas import device
 from hwnas.cli._app import Json, app, emit_json, out
+from hwnas.errors import DeviceError
 
 devices = typer.Typer(no_args_is_help=True, help="Devices that can be measured on.")
 app.add_typer(devices, name="devices")
 
+Name = Annotated[str, typer.Argument(help="Device, as in `hwnas devices list`.")]
+Serial = Annotated[
+    str | None, typer.Option(help="Which one: serial number, HOST:PORT, or USER@HOST for boards.")
+]
+_MARKS = {"ok": "[green]ok[/]", "warning": "[yellow]warning[/]", "failed": "[bold red]failed[/]"}
+
 
 @devices.command("list")
 def list_(as_json: Json = False) -> None:
-    """List the devices that are described."""
+    """List the devices that are described, and the phones that are attached."""
+    from hwnas.transport import adb
+
     known = device.load_all()
+    phones = adb.attached()
+    matches = {phone.serial: adb.best_match(phone.facts, known.values()) for phone in phones}
     if as_json:
-        emit_json(
-            [
-                {"name": d.name, "title": d.title, "transport": d.transport, "runtimes": d.runtimes}
-                for d in known.values()
-            ]
-        )
+        described = [
+            {"name": d.name, "title": d.title, "transport": d.transport, "runtimes": d.runtimes}
+            for d in known.values()
+        ]
+        found = [
+            {"serial": p.serial, "state": p.state, "title": p.title, "matches": m.name if m else None}
+            for p, m in ((p, matches[p.serial]) for p in phones)
+        ]
+        emit_json({"devices": described, "attached": found})
         return
     table = Table("device", "what it is", "reached by", "runtimes")
     for item in known.values():
         table.add_row(item.name, item.title, item.transport, ", ".join(item.runtimes))
     out.print(table)
+    attached = Table("attached", "what it says it is", "use --device", "what to do")
+    for phone in phones:
+        match = matches[phone.serial]
+        attached.add_row(phone.serial, phone.title, match.name if match else "", phone.remedy)
+    if phones:
+        out.print(attached)
+
+
+@devices.command()
+def doctor(name: Name, serial: Serial = None, as_json: Json = False) -> None:
+    """Check step by step that a device can be measured on, and say what to do where it cannot."""
+    from hwnas.transport.doctor import FAILED, examine
+
+    checks = []
+    for check in examine(device.load(name), serial):
+        checks.append(check)
+        if not as_json:
+            out.print(
+                f"{_MARKS[check.state]:>22} {escape(check.name)}: {escape(check.found)}", soft_wrap=True
+            )
+            if check.remedy:
+                out.print(f"        [bold]→ {escape(check.remedy)}[/]", soft_wrap=True)
+    if as_json:
+        emit_json([asdict(check) for check in checks])
+    if any(check.state == FAILED for check in checks):
+        raise typer.Exit(1)
+
+
+@devices.command()
+def clean(name: Name, serial: Serial = None) -> None:
+    """Remove everything that hwnas keeps on a phone or board."""
+    from hwnas.transport import connect
+    from hwnas.transport.remote import RemoteTransport
+
+    with connect(device.load(name), serial) as transport:
+        if not isinstance(transport, RemoteTransport):
+            raise DeviceError(f"files must be kept on the device to be removed, but {name} is this machine")
+        transport.clean()
+        out.print(f"{transport.folder} is removed from {name}")

@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
-from hwnas.device import Device
+from hwnas.device import TRANSPORTS, Device
 from hwnas.errors import DeviceError
 from hwnas.transport.base import Transport
 
 
-def connect(device: Device) -> Transport:
+def connect(device: Device, serial: str | None = None) -> Transport:
     """The way to a device, to be entered as a context manager.
 
+    Args:
+        device: Its descriptor.
+        serial: Which one, where several devices of this kind are attached; the option ``serial`` of
+            the descriptor where it is not given.
+
     Raises:
-        DeviceError: There is no such transport.
+        TransportError: The device is not there, or not ready.
+        DeviceError: There is no such transport, or an option makes no sense.
     """
     if device.transport == "local":
         from hwnas.transport.local import LocalTransport
 
         return LocalTransport()
-    raise DeviceError(f"a device must be reached by local, but {device.name} needs {device.transport!r}")
+    serial = serial or device.options.get("serial")
+    if device.transport == "adb":
+        from hwnas.transport.adb import open_phone
+
+        return open_phone(device, serial)
+    if device.transport == "ssh":
+        from hwnas.transport.ssh import open_board
+
+        return open_board(device, serial)
+    raise DeviceError(f"a device must be reached by one of {TRANSPORTS}, but got {device.transport!r}")
 
 
 __all__ = ["Transport", "connect"]

@@ -1,0 +1,186 @@
+"""The preflight: can this device be measured, and if not, what must the user do?
+
+Each check says what it found and, where that will not do, the remedy. Later checks need the ones
+before; the first that fails ends the examination.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hwnas.device import Device
+from hwnas.errors import AgentError, DeviceError, HwnasError, TransportError
+from hwnas.transport import _bundle, _gate, _phone, connect
+from hwnas.transport.base import Transport
+from hwnas.transport.remote import RemoteTransport
+
+OK, WARNING, FAILED = "ok", "warning", "failed"
+
+TOOLS = ("sha256sum", "setsid", "tail", "dd", "chmod", "mv", "env", "sed", "df")
+_SPACE_MB = 200  # the bundle and the models of a large space
+_SILENCE_S = 60.0
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of the report.
+
+    Attributes:
+        name: What was looked at.
+        state: "ok", "warning" or "failed".
+        found: What was found.
+        remedy: What the user must do; empty where nothing.
+    """
+
+    name: str
+    state: str
+    found: str
+    remedy: str = ""
+
+
+def examine(device: Device, serial: str | None = None) -> Iterator[Check]:
+    """Look at a device, step by step.
+
+    Args:
+        device: Its descriptor.
+        serial: Which one, where several match.
+    """
+    try:
+        with connect(device, serial) as transport:
+            if isinstance(transport, RemoteTransport):
+                yield from _examine_remote(transport, device)
+            else:
+                yield _agent(transport, device)
+    except HwnasError as error:
+        yield Check("connection", FAILED, *_split(error))
+
+
+def _examine_remote(transport: RemoteTransport, device: Device) -> Iterator[Check]:
+    model = " ".join(str(v) for k, v in transport.facts().items() if k in _phone.NAMES) or "connected"
+    yield Check("connection", OK, model)
+    steps: tuple[Callable[[RemoteTransport, Device], Check], ...] = (
+        _architecture,
+        _tools,
+        _space,
+        _bundle_check,
+        _agent,
+        _cpus,
+        _conditions,
+        _screen,
+    )
+    for step in steps:
+        check = step(transport, device)
+        yield check
+        if check.state == FAILED:
+            return
+
+
+def _architecture(transport: RemoteTransport, device: Device) -> Check:
+    try:
+        return Check("64-bit", OK, transport.arch())
+    except AgentError as error:
+        return Check("64-bit", FAILED, *_split(error))
+
+
+def _tools(transport: RemoteTransport, device: Device) -> Check:
+    wanted = " ".join(TOOLS)
+    text = transport.ask(f"for t in {wanted}; do command -v $t >/dev/null 2>&1 || echo $t; done")
+    if not text.split():
+        return Check("programs", OK, f"all {len(TOOLS)} that are needed")
+    lacking = ", ".join(text.split())
+    return Check(
+        "programs", FAILED, f"{lacking} not there", "use a newer Android (9 or later), or install them"
+    )
+
+
+def _space(transport: RemoteTransport, device: Device) -> Check:
+    folder = shlex.quote(transport.folder)
+    text = transport.ask(f"mkdir -p {folder} && df -k {folder} | tail -n 1")
+    sizes = re.search(r"\s(\d+)\s+(\d+)\s+(\d+)\s+\d+%", text)
+    if sizes is None:
+        return Check("free space", WARNING, f"df says {text.strip()!r}", f"see that {_SPACE_MB} MB are free")
+    free_mb = int(sizes[3]) // 1024
+    if free_mb >= _SPACE_MB:
+        return Check("free space", OK, f"{free_mb} MB in {transport.folder}")
+    remedy = f"free {_SPACE_MB} MB, for example with `hwnas devices clean {device.name}`"
+    return Check("free space", FAILED, f"{free_mb} MB in {transport.folder}", remedy)
+
+
+def _bundle_check(transport: RemoteTransport, device: Device) -> Check:
+    agent_path = device.options.get("agent_path")
+    if agent_path:
+        return Check("agent's files", OK, f"benchmark_model from {agent_path}")
+    try:
+        bundle = _bundle.find("litert", transport.arch())
+    except AgentError as error:
+        return Check("agent's files", FAILED, *_split(error))
+    return Check("agent's files", OK, f"{bundle.name}, all digests right")
+
+
+def _agent(transport: Transport, device: Device) -> Check:
+    """Start the agent without a job."""
+    runtime = device.runtimes[0]
+    agent = "litert" if runtime == "tflite_runtime" else runtime
+    try:
+        replies = list(transport.run(agent, [], silence_s=_SILENCE_S))
+    except (DeviceError, TransportError) as error:
+        return Check("agent starts", FAILED, str(error), _start_remedy(str(error)))
+    hello: Mapping[str, Any] = next((reply["hello"] for reply in replies if "hello" in reply), {})
+    version = f"{hello.get('runtime')} {hello.get('runtime_version') or ''}".strip()
+    return Check("agent starts", OK, f"{hello.get('agent')}: {version} on {hello.get('cpu_model')}")
+
+
+def _start_remedy(message: str) -> str:
+    if "status 159" in message or "status 31" in message:  # SIGSYS
+        return "the system forbids a call of the agent's C library: run over adb, not from inside an app"
+    if "status 126" in message or "ermission denied" in message:
+        return "programs must not run from that folder: name another with the option folder"
+    return "give Google's benchmark_model instead: --agent benchmark_model --agent-path FILE"
+
+
+def _cpus(transport: RemoteTransport, device: Device) -> Check:
+    groups = _phone.clusters(transport.facts())
+    if not groups:
+        return Check("CPUs", WARNING, "the device does not tell", "numbers may mix fast and slow CPUs")
+    wanted = str(device.options.get("cluster", "fastest"))
+    try:
+        chosen = _phone.choose_cpus(groups, wanted, device.threads)
+    except DeviceError as error:
+        return Check("CPUs", FAILED, *_split(error))
+    listing = "; ".join(
+        f"{len(g.cpus)} x {g.max_khz / 1e6:.2f} GHz" if g.max_khz else f"{len(g.cpus)}" for g in groups
+    )
+    return Check("CPUs", OK, f"{listing}; runs go to {', '.join(map(str, chosen))} ({wanted})")
+
+
+def _conditions(transport: RemoteTransport, device: Device) -> Check:
+    found = transport.conditions()
+    if not found:
+        return Check("heat and battery", WARNING, "the device does not tell", "watch them yourself")
+    reasons = _gate.Gate.of(device.options).reasons(found)
+    names = {"battery_percent": "{} % charged", "battery_c": "battery {} °C", "thermal_status": "status {}"}
+    text = ", ".join(form.format(found[name]) for name, form in names.items() if name in found)
+    if reasons:
+        remedy = "let the phone cool and charge; a run waits for that by itself, within limits"
+        return Check("heat and battery", WARNING, "; ".join(reasons), remedy)
+    return Check("heat and battery", OK, text or "nothing against it")
+
+
+def _screen(transport: RemoteTransport, device: Device) -> Check:
+    found = transport.conditions()
+    if found.get("power_saver"):
+        return Check("screen and power", WARNING, "power saver is on", "switch it off: it limits the clocks")
+    if found.get("screen") == "OFF" or found.get("wakefulness") in ("Asleep", "Dozing"):
+        remedy = "wake the phone and let it stay awake while it charges (developer options)"
+        return Check("screen and power", WARNING, "the screen is off: slow CPUs may be all there is", remedy)
+    return Check("screen and power", OK, "awake" if found else "not told")
+
+
+def _split(error: HwnasError) -> tuple[str, str]:
+    """What was found and the remedy, from a message of the form "invariant, but got values: remedy"."""
+    found, _, remedy = str(error).rpartition(": ")
+    return (found, remedy) if found else (str(error), "")

@@ -1,0 +1,100 @@
+"""Fixtures: test phones, both back ends of ADB, and the agent built for this machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from testphone import REPOSITORY, Phone, free_port
+
+from hwnas import files
+from hwnas.transport import _bundle
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Keys, caches and locks of these tests are their own."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    monkeypatch.setenv("HOME", str(folder))
+    for name in ("config", "data"):
+        monkeypatch.setattr(files, f"user_{name}", lambda name=name: folder / name)
+    return folder
+
+
+@pytest.fixture
+def new_phone(tmp_path: Path) -> Iterator[Callable[..., Phone]]:
+    """Makes phones; each starts with the daemon's arguments that it is given."""
+    phones: list[Phone] = []
+
+    def make(*arguments: str, start: bool = True) -> Phone:
+        phone = Phone(tmp_path / f"phone{len(phones)}")
+        phones.append(phone)
+        return phone.start(*arguments) if start else phone
+
+    yield make
+    for phone in phones:
+        phone.stop()
+
+
+@pytest.fixture
+def tcp() -> None:
+    """Skips where the package adb-shell is not there."""
+    pytest.importorskip("adb_shell", reason="the package adb-shell is not installed")
+
+
+@pytest.fixture
+def adb(monkeypatch: pytest.MonkeyPatch, home: Path) -> Iterator[str]:
+    """The adb program, with a server of its own on another port; skips where there is none."""
+    program = shutil.which("adb")
+    if program is None:
+        pytest.skip("the adb program is not installed")
+    monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(free_port()))
+    yield program
+    subprocess.run([program, "kill-server"], capture_output=True, timeout=20, check=False)
+
+
+@pytest.fixture(params=["tcp", "adb"])
+def back_end(request: pytest.FixtureRequest) -> str:
+    """Both back ends, each where it can be."""
+    request.getfixturevalue(request.param)
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's cache that is made once for all these tests."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def _native_bundle(cache: Path) -> Path:
+    """The agent for this machine, built by the tool; skips where there is no C compiler."""
+    if not any(shutil.which(name) for name in ("cc", "gcc", "clang")):
+        pytest.skip("no C compiler is installed")
+    done = subprocess.run(
+        [
+            sys.executable,
+            str(REPOSITORY / "tools" / "build_agent.py"),
+            "native",
+            "--out",
+            str(cache / "bundles"),
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return Path(done.stdout.strip())
+
+
+@pytest.fixture
+def bundle(cache: Path, _native_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> _bundle.Bundle:
+    """The bundle for test phones, found where users have it."""
+    monkeypatch.setattr(files, "user_cache", lambda: cache)
+    return _bundle.find("litert", _bundle.ARCHITECTURES[os.uname().machine])

@@ -1,0 +1,161 @@
+"""A phone that is none: a real ADB daemon on loopback, a sandbox folder, and commands that answer."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hwnas.device import Device
+from hwnas.transport import _bundle
+
+HERE = Path(__file__).resolve().parent
+REPOSITORY = HERE.parents[1]
+
+PROPERTIES = {
+    "ro.product.manufacturer": "Hwnas",
+    "ro.product.model": "Test Phone",
+    "ro.build.version.sdk": "34",
+    "ro.build.version.release": "14",
+    "ro.product.cpu.abilist": "x86_64",
+}
+
+BATTERY = (
+    "Current Battery Service state:\n  AC powered: false\n  USB powered: true\n"
+    "  level: 83\n  temperature: 285\n"
+)
+THERMAL = (
+    "IsStatusOverride: false\nThermal Status: 0\nCached temperatures:\n"
+    "\tTemperature{mValue=99.0, mType=0, mName=OLD, mStatus=0}\n"
+    "Current temperatures from HAL:\n"
+    "\tTemperature{mValue=33.1, mType=3, mName=VIRTUAL-SKIN, mStatus=0}\n"
+    "\tTemperature{mValue=41.0, mType=0, mName=BIG, mStatus=0}\n"
+)
+POWER = "  mWakefulness=Awake\nDisplay Power: state=ON\n"
+
+
+class Phone:
+    """A test phone: its folder, its daemon, and a descriptor that reaches it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.port = 0
+        self._daemon: subprocess.Popen[str] | None = None
+        self._arguments: list[str] = []
+        (root / "bin").mkdir(parents=True)
+        self.command("getprop", "".join(f"[ $1 != {k} ] || echo '{v}'\n" for k, v in PROPERTIES.items()))
+        self.command("settings", "echo 0")
+        self.says(battery=BATTERY, thermalservice=THERMAL, power=POWER)
+
+    def command(self, name: str, script: str) -> None:
+        """Put a command into the phone's PATH."""
+        path = self.root / "bin" / name
+        path.write_text(f"#!/bin/sh\n{script}\n")
+        path.chmod(0o755)
+
+    def says(self, **services: str) -> None:
+        """What ``dumpsys`` prints for each service."""
+        for name, text in services.items():
+            (self.root / f"dumpsys.{name}").write_text(text)
+        self.command("dumpsys", f"cat {self.root}/dumpsys.$1 2>/dev/null")
+
+    def start(self, *arguments: str) -> Phone:
+        """Start the daemon; on the port of the last time, if there was one."""
+        self._arguments = list(arguments)
+        program = [sys.executable, str(HERE / "adbd.py"), "--root", str(self.root)]
+        self._daemon = subprocess.Popen(
+            [*program, "--port", str(self.port), *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert self._daemon.stdout
+        self.port = int(self._daemon.stdout.readline())
+        return self
+
+    def stop(self) -> None:
+        """The daemon dies, and with it every connection."""
+        if self._daemon:
+            self._daemon.kill()
+            self._daemon.communicate()
+            self._daemon = None
+
+    def freeze(self) -> None:
+        """The daemon says nothing any more, but its connections stay open."""
+        assert self._daemon
+        self._daemon.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """The daemon goes on."""
+        assert self._daemon
+        self._daemon.send_signal(signal.SIGCONT)
+
+    @property
+    def serial(self) -> str:
+        """Its address."""
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def folder(self) -> Path:
+        """Where hwnas keeps its files on it."""
+        return self.root / "data" / "hwnas"
+
+    def device(self, back_end: str = "tcp", **options: object) -> Device:
+        """A descriptor that reaches it."""
+        known = {"folder": str(self.folder), "back_end": back_end, "serial": self.serial, "patience_s": 10}
+        return Device(
+            name="testphone",
+            title="A phone for tests",
+            transport="adb",
+            match={"ro.product.model": "Test*"},
+            options={**known, **options},
+        )
+
+    def processes(self, word: str) -> list[str]:
+        """Command lines on this machine that hold a word and this phone's folder."""
+        found = []
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                text = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            except OSError:
+                continue
+            if word in text and str(self.root) in text:
+                found.append(text)
+        return found
+
+
+def free_port() -> int:
+    """A TCP port that nobody uses now."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+def job(name: str, model: str, /, **changes: Any) -> dict[str, Any]:
+    """A short job."""
+    plain = {
+        "job": name,
+        "model": model,
+        "threads": 1,
+        "cpus": None,
+        "samples": 3,
+        "min_sample_ns": 0,
+        "warmup_min_ns": 0,
+        "warmup_max_ns": 0,
+    }
+    return plain | changes
+
+
+def run_agent(bundle: _bundle.Bundle, jobs: Sequence[Mapping[str, Any]], *more: str) -> list[dict[str, Any]]:
+    """Replies of the agent of a bundle to a plan, on this machine."""
+    words = [word.replace(_bundle.HERE, str(bundle.folder)) for word in bundle.command]
+    plan = "".join(json.dumps(line) + "\n" for line in jobs)
+    done = subprocess.run(
+        [*words, "--plan", "-", *more], input=plan.encode(), capture_output=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
