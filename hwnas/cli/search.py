@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -46,14 +47,17 @@ def search(
     from hwnas import spaces
     from hwnas.search import strategy as strategy_of
     from hwnas.search.oneshot import OneShotConfig
-    from hwnas.search.oneshot_loop import OneShotStrategy
     from hwnas.search.run import SearchRequest, search_run
     from hwnas.train.optim import pick_device
 
-    one_shot = issubclass(strategy_of(strategy), OneShotStrategy)
-    settings = (
-        {"warmup_steps": warmup_steps, "steps": steps, "loss": loss} if one_shot else {"queries": queries}
-    )
+    options = {
+        "warmup_steps": warmup_steps,
+        "steps": steps,
+        "loss": loss,
+        "queries": queries,
+        "training_steps": warmup_steps + steps,
+    }
+    known = {field.name for field in fields(strategy_of(strategy))}
     request = SearchRequest(
         space=space,
         latencies=tuple(latency),
@@ -68,7 +72,7 @@ def search(
             seed=seed,
             device=pick_device(device).type,
         ),
-        settings=settings,
+        settings={name: value for name, value in options.items() if name in known},
         training_steps=warmup_steps + steps,
         supernet=supernet,
         confidence=confidence,

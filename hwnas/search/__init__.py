@@ -13,8 +13,12 @@ from hwnas.errors import SpaceError
 from hwnas.search.result import from_json, to_json
 
 STRATEGIES = {
+    "evolution": "hwnas.search.evolution:Evolution",
     "fbnet": "hwnas.search.fbnet:FBNet",
+    "proxylessnas": "hwnas.search.proxylessnas:ProxylessNAS",
     "random": "hwnas.search.random:Random",
+    "spos": "hwnas.search.spos:SPOS",
+    "surrogate": "hwnas.search.surrogate:Surrogate",
 }
 """Name of a strategy to module and class."""
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from hwnas.latency.base import FloatArray
 from hwnas.search.base import Constraint, SearchTask
+from hwnas.search.canonical import Canonical
 from hwnas.search.decode import Decoded, decode
 from hwnas.space import SearchSpace
 
@@ -55,18 +56,20 @@ class Gates:
         return decode(self.log_probabilities(), task)
 
     def finalists(self, task: SearchTask, count: int, rng: np.random.Generator) -> list[tuple[int, ...]]:
-        """Distinct feasible architectures: the most probable one, and others drawn.
+        """Feasible architectures of distinct networks: the most probable one, and others drawn.
 
         Draws are the best under Gumbel-perturbed log-probabilities, which without a budget is
         exact sampling (the Gumbel-max trick); with one, every draw keeps it.
         """
-        found = dict.fromkeys([self.decode(task).indices])
+        canonical, first = Canonical(task.space), self.decode(task).indices
+        found = {canonical.key(first): first}
         for _ in range(3 * count):
             if len(found) >= count:
                 break
             noisy = [p + rng.gumbel(size=len(p)) for p in self.log_probabilities()]
-            found[decode(noisy, task).indices] = None
-        return list(found)[:count]
+            drawn = decode(noisy, task).indices
+            found.setdefault(canonical.key(drawn), drawn)
+        return list(found.values())
 
     def summary(self) -> GateSummary:
         """What to watch a search by."""

@@ -6,6 +6,7 @@ was cut off goes on as if it had not been.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import exp
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     from hwnas.data import Dataset
 
 SCHEMA = "hwnas-supernet/1"
+CHECKPOINT_EVERY = 100
+"""Steps between two checkpoints of a warm-up."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +104,13 @@ class OneShot:
         self._scores: dict[tuple[int, ...], Score] = {}
 
     def loss(self, split: str, gates: Sequence[Gate], step: int) -> torch.Tensor:
-        """Cross-entropy under gates on the augmented batch of a step."""
+        """Cross-entropy under gates on the augmented batch of a step.
+
+        Only on the training split can it be differentiated in the weights; elsewhere nothing is
+        kept for that.
+        """
         self.supernet.train()
+        self.supernet.requires_grad_(split == "train")
         images, labels = self.batches.step(split, self.config.batch_size, self.config.seed, step)
         with optim.autocast(self.device):
             logits = self.supernet(images, gates)
@@ -203,17 +211,33 @@ class OneShot:
             SchemaMismatch: It is of another space or of other data.
             TrainingError: The file is damaged.
         """
+        _, metadata = files.read_tensors(path, SCHEMA)
+        try:
+            config = OneShotConfig(**metadata["config"], device=device)
+        except (KeyError, TypeError) as error:
+            raise SchemaMismatch(
+                f"{path} must name its settings, but does not: {error}", field="config"
+            ) from error
+        oneshot = cls(space, data, config)
+        oneshot.resume(path)
+        return oneshot
+
+    def resume(self, path: Path) -> None:
+        """Go on from weights of ``save``.
+
+        Raises:
+            SchemaMismatch: They are of another space, other data or other settings.
+            TrainingError: The file is damaged.
+        """
         tensors, metadata = files.read_tensors(path, SCHEMA)
-        for field, value in (("space", space.fingerprint), ("data", data.fingerprint)):
+        for field, value in self.identity().items():
             if metadata.get(field) != value:
                 raise SchemaMismatch(
-                    f"a supernet must be of the same {field}, but {path} has the fingerprint "
+                    f"a supernet must be of the same {field}, but {path} has "
                     f"{metadata.get(field)} instead of {value}",
                     field=field,
                 )
-        oneshot = cls(space, data, OneShotConfig(**metadata["config"], device=device))
-        oneshot.restore(tensors, metadata["steps"], path)
-        return oneshot
+        self.restore(tensors, metadata["steps"], path)
 
     def describe(self) -> dict[str, Any]:
         """The settings, and what the supernet had of them, as JSON."""
@@ -231,6 +255,7 @@ def warm_up(
     *,
     total: int | None = None,
     on_step: Callable[[Mapping[str, Any]], None] | None = None,
+    checkpoint: Path | None = None,
 ) -> None:
     """Train the supernet on uniformly random single paths until it has had so many steps.
 
@@ -239,12 +264,24 @@ def warm_up(
         steps: Weight updates in all.
         total: Length of the learning-rate schedule; ``steps`` where nothing follows.
         on_step: Called after every step.
+        checkpoint: Weights, written now and then; training goes on from them if they are there.
+
+    Raises:
+        SchemaMismatch: The checkpoint is of another supernet.
+        TrainingError: The loss became NaN.
     """
+    if checkpoint is not None and checkpoint.exists():
+        oneshot.resume(checkpoint)
+    began, before = time.monotonic(), oneshot.steps
     while oneshot.steps < steps:
         step = oneshot.steps
         loss = oneshot.weight_step(oneshot.uniform_path(step), rate(step, total or steps))
+        if checkpoint is not None and (oneshot.steps % CHECKPOINT_EVERY == 0 or oneshot.steps == steps):
+            oneshot.save(checkpoint)
         if on_step is not None:
-            on_step({"phase": "warm-up", "step": step + 1, "steps": steps, "loss": loss})
+            pace = (time.monotonic() - began) / (oneshot.steps - before)
+            left = pace * (steps - oneshot.steps)
+            on_step({"phase": "warm-up", "step": step + 1, "steps": steps, "loss": loss, "eta_s": left})
 
 
 def rate(step: int, total: int) -> float:

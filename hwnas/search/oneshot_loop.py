@@ -48,6 +48,7 @@ class State:
         pressure: How latency enters the loss.
         seed: Where all randomness comes from.
         trace: One record a search step, so far.
+        memory: Numbers that a strategy carries from step to step.
     """
 
     task: SearchTask
@@ -58,6 +59,7 @@ class State:
     pressure: pressures.Pressure
     seed: int
     trace: list[Mapping[str, Any]] = field(default_factory=list)
+    memory: dict[str, float] = field(default_factory=dict)
 
     def rng(self, step: int, purpose: int) -> np.random.Generator:
         """Randomness of one purpose in one step."""
@@ -150,7 +152,7 @@ class OneShotStrategy(ABC):
                 self._save(state)
             if self.live:
                 left = (time.monotonic() - began) / steps * (record["steps"] - record["step"])
-                self.live({**record, "strategy": self.name, "eta_s": left})
+                self.live({"strategy": self.name, "eta_s": left, **record})
 
         return watch
 
@@ -238,6 +240,7 @@ class OneShotStrategy(ABC):
             **self._identity(state),
             "weight_steps": state.oneshot.steps,
             "multiplier": state.pressure.multiplier,
+            "memory": state.memory,
             "trace": state.trace,
         }
         files.save_tensors(self.checkpoint, tensors, metadata)
@@ -262,6 +265,7 @@ class OneShotStrategy(ABC):
         adam = {k.removeprefix("adam:"): v for k, v in tensors.items() if k.startswith("adam:")}
         files.restore_optimizer(state.optimizer, named, adam)
         state.pressure.restore(metadata["multiplier"])
+        state.memory.update(metadata["memory"])
         state.trace.extend(metadata["trace"])
 
 

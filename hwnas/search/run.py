@@ -6,7 +6,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
@@ -15,7 +15,7 @@ import numpy as np
 
 from hwnas import data, files, latency, search, spaces
 from hwnas.data import Dataset
-from hwnas.errors import HwnasError, InfeasibleBudget, LatencyModelError
+from hwnas.errors import HwnasError, InfeasibleBudget, LatencyModelError, SpaceError
 from hwnas.latency import AdditiveCosts, LatencyModel
 from hwnas.search.base import Constraint, SearchResult, SearchTask, relative_budget
 from hwnas.search.oneshot import OneShot, OneShotConfig, warm_up
@@ -91,7 +91,7 @@ def search_run(request: SearchRequest, out: Path, *, live: Live | None = None) -
     task = SearchTask(space, constraints, oneshot)
     strategy = _strategy(request, out, clock)
     if isinstance(strategy, SamplingStrategy) and request.supernet is None:
-        warm_up(oneshot, request.training_steps, on_step=clock)
+        warm_up(oneshot, request.training_steps, on_step=clock, checkpoint=out / CHECKPOINT)
     result: SearchResult = strategy.search(task, np.random.default_rng(request.seed))
     clock.phase("finalists")
     oneshot.save(out / SUPERNET)
@@ -179,10 +179,12 @@ def _oneshot(request: SearchRequest, space: SearchSpace, dataset: Dataset) -> On
 
 def _strategy(request: SearchRequest, out: Path, clock: _Clock) -> Any:
     kind = search.strategy(request.strategy)
-    own = (
-        {"checkpoint": out / CHECKPOINT} if issubclass(kind, OneShotStrategy) else {"history": out / HISTORY}
-    )
-    return kind(**request.settings, **own, live=clock)
+    known = {f.name for f in fields(kind)}
+    odd = sorted(set(request.settings) - known)
+    if odd:
+        raise SpaceError(f"{request.strategy} must only be given settings of its own, but got {odd}")
+    own = {"checkpoint": out / CHECKPOINT, "history": out / HISTORY}
+    return kind(**request.settings, **{k: v for k, v in own.items() if k in known}, live=clock)
 
 
 def _write_history(path: Path, result: SearchResult) -> None:

@@ -107,6 +107,25 @@ def test_data_that_changed_since_the_search_are_refused(finished, tmp_path):
         train_run(tmp_path, TrainConfig(epochs=1))
 
 
+def test_a_setting_that_the_strategy_does_not_have_is_refused(tmp_path):
+    with pytest.raises(SpaceError, match=r"settings of its own, but got \['queries'\]"):
+        search_run(request_of(tmp_path, settings={"queries": 3}), tmp_path / "run")
+
+
+@pytest.mark.parametrize("strategy", ["proxylessnas", "spos"])
+def test_the_other_one_shot_strategies_fill_the_folder_too(tmp_path, strategy):
+    settings = {
+        "proxylessnas": {"warmup_steps": 2, "steps": 2, "finalists": 2},
+        "spos": {"training_steps": 2, "queries": 3},
+    }
+    result = search_run(
+        request_of(tmp_path, strategy=strategy, settings=settings[strategy]), tmp_path / "run"
+    )
+    assert result.strategy == strategy
+    assert (tmp_path / "run" / "history.jsonl").exists()
+    assert not (tmp_path / "run" / "search-checkpoint.safetensors").exists()
+
+
 def test_a_finished_search_is_never_overwritten(finished):
     folder, _ = finished
     with pytest.raises(HwnasError, match="holds a finished search"):

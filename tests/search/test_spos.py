@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+from oneshot_helpers import task_of
+
+from hwnas import search
+from hwnas.errors import SchemaMismatch, SpaceError
+from hwnas.search.oneshot import warm_up
+from hwnas.search.spos import SPOS
+
+
+def test_it_trains_then_lets_the_sampler_ask_the_supernet():
+    task = task_of(0.5)
+    seen = []
+    result = SPOS(training_steps=4, queries=5, live=seen.append).search(task, np.random.default_rng(0))
+    assert task.evaluate.steps == 4
+    assert result.strategy == "spos"
+    assert len(result.trials) == 5
+    assert result.accuracy == task.evaluate(result.best)
+    assert task.feasible(np.array([result.best.indices]))[0]
+    assert [r["phase"] for r in seen[:4]] == ["warm-up"] * 4
+    assert result.config["sampler"] == "evolution"
+
+
+def test_any_sampling_strategy_serves_and_no_other():
+    assert (
+        SPOS(sampler="random", training_steps=1, queries=2)
+        .search(task_of(0.5), np.random.default_rng(0))
+        .trials
+    )
+    with pytest.raises(SpaceError, match="must be a sampling strategy"):
+        SPOS(sampler="fbnet")
+    with pytest.raises(SpaceError, match="training_steps"):
+        SPOS(training_steps=0)
+
+
+def test_a_resumed_search_equals_an_uninterrupted_one(tmp_path, monkeypatch):
+    monkeypatch.setattr("hwnas.search.oneshot.CHECKPOINT_EVERY", 3)
+
+    def stop(record):
+        if record.get("step") == 5 or record.get("query") == 7:
+            raise KeyboardInterrupt
+
+    whole = SPOS(training_steps=8, queries=4).search(task_of(0.5), np.random.default_rng(0))
+    kept = {"checkpoint": tmp_path / "c.safetensors", "history": tmp_path / "h.jsonl"}
+    with pytest.raises(KeyboardInterrupt):
+        SPOS(training_steps=8, queries=4, live=stop, **kept).search(task_of(0.5), np.random.default_rng(0))
+    seen = []
+    resumed = SPOS(training_steps=8, queries=4, live=seen.append, **kept).search(
+        task_of(0.5), np.random.default_rng(0)
+    )
+    assert seen[0]["step"] == 4
+    assert search.to_json(resumed) == search.to_json(whole)
+
+
+def test_a_warm_up_of_another_supernet_is_not_continued(tmp_path):
+    one, other = task_of(0.5).evaluate, task_of(0.5).evaluate
+    warm_up(one, 2, checkpoint=tmp_path / "c.safetensors")
+    object.__setattr__(other, "config", type(other.config)(seed=9, width=0.25, batch_size=32))
+    with pytest.raises(SchemaMismatch, match="same config"):
+        warm_up(other, 2, checkpoint=tmp_path / "c.safetensors")
