@@ -97,8 +97,9 @@ class AdbTcp:
             with self._using() as device:
                 device.push(str(local), remote, transport_timeout_s=limit_s, read_timeout_s=limit_s)
         except exceptions.PushFailedError as error:
+            said = bytes(error.args[0]).decode(errors="replace")
             raise TransportError(
-                f"a phone must take the files that it is sent, but for {local.name} it says: {error}: free "
+                f"a phone must take the files that it is sent, but for {local.name} it says: {said}: free "
                 "some space on it"
             ) from error
 

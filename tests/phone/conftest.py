@@ -48,15 +48,24 @@ def tcp() -> None:
     pytest.importorskip("adb_shell", reason="the package adb-shell is not installed")
 
 
-@pytest.fixture
-def adb(monkeypatch: pytest.MonkeyPatch, home: Path) -> Iterator[str]:
-    """The adb program, with a server of its own on another port; skips where there is none."""
+@pytest.fixture(scope="session")
+def _adb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """An adb server of these tests' own, on another port; skips where there is no adb program."""
     program = shutil.which("adb")
     if program is None:
         pytest.skip("the adb program is not installed")
-    monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(free_port()))
-    yield program
-    subprocess.run([program, "kill-server"], capture_output=True, timeout=20, check=False)
+    own = {"ANDROID_ADB_SERVER_PORT": str(free_port()), "HOME": str(tmp_path_factory.mktemp("adb"))}
+    environment = os.environ | own
+    subprocess.run([program, "start-server"], env=environment, capture_output=True, timeout=30, check=True)
+    yield own
+    subprocess.run([program, "kill-server"], env=environment, capture_output=True, timeout=30, check=False)
+
+
+@pytest.fixture
+def adb(monkeypatch: pytest.MonkeyPatch, home: Path, _adb_server: dict[str, str]) -> None:
+    """The adb program with that server."""
+    for name, value in _adb_server.items():
+        monkeypatch.setenv(name, value)
 
 
 @pytest.fixture(params=["tcp", "adb"])

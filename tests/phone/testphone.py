@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -80,10 +81,10 @@ class Phone:
 
     def stop(self) -> None:
         """The daemon dies, and with it every connection."""
-        if self._daemon:
-            self._daemon.kill()
-            self._daemon.communicate()
-            self._daemon = None
+        daemon, self._daemon = self._daemon, None  # a timer may stop it while a fixture does
+        if daemon:
+            daemon.kill()
+            daemon.communicate()
 
     def freeze(self) -> None:
         """The daemon says nothing any more, but its connections stay open."""
@@ -115,6 +116,17 @@ class Phone:
             match={"ro.product.model": "Test*"},
             options={**known, **options},
         )
+
+    def agents(self) -> list[str]:
+        """Command lines of agents that run on this phone."""
+        return self.processes("/agent --library")
+
+    def gone(self, word: str = "/agent --library") -> bool:
+        """Whether no such process is there, or the last one ends within seconds."""
+        deadline = time.monotonic() + 5
+        while self.processes(word) and time.monotonic() < deadline:
+            time.sleep(0.02)
+        return not self.processes(word)
 
     def processes(self, word: str) -> list[str]:
         """Command lines on this machine that hold a word and this phone's folder."""
