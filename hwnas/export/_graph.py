@@ -1,6 +1,6 @@
 """The few operators that networks are lowered to, before any format is chosen.
 
-Shapes are NCHW, or (n, features) after flattening. Weights are float64 until a writer rounds
+Shapes are NCHW, or (n, features) after flattened pooling. Weights are float64 until a writer rounds
 them once. A graph is a list of nodes in the order in which they run.
 """
 
@@ -69,15 +69,7 @@ class Activation:
 
 @dataclass(frozen=True, eq=False)
 class Pool:
-    """Mean over height and width, which stay as 1 x 1."""
-
-    source: Tensor
-    result: Tensor
-
-
-@dataclass(frozen=True, eq=False)
-class Flatten:
-    """(n, c, 1, 1) to (n, c)."""
+    """Mean over height and width; the result is (n, c, 1, 1), or (n, c) where it is flattened."""
 
     source: Tensor
     result: Tensor
@@ -92,7 +84,7 @@ class Shuffle:
     groups: int
 
 
-Node = Conv | Linear | Arithmetic | Activation | Pool | Flatten | Shuffle
+Node = Conv | Linear | Arithmetic | Activation | Pool | Shuffle
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ from hwnas.export._graph import (
     Activation,
     Arithmetic,
     Conv,
-    Flatten,
     Graph,
     Linear,
     Node,
@@ -200,9 +199,10 @@ class _Walk:
         return self._add(Pool(x, Tensor(name, (*x.shape[:2], 1, 1))))
 
     def _flatten(self, name: str, layer: nn.Flatten, x: Tensor) -> Tensor:
-        if (layer.start_dim, layer.end_dim) != (1, -1) or x.shape[2:] != (1, 1):
-            raise _unknown(f"flattening anything but pooled channels ({name}, shape {x.shape})")
-        return self._add(Flatten(x, Tensor(name, x.shape[:2])))
+        producer = self._producer(x)
+        if not isinstance(producer, Pool) or (layer.start_dim, layer.end_dim) != (1, -1):
+            raise _unknown(f"flattening that does not follow global pooling ({name})")
+        return self._add(replace(producer, result=Tensor(x.name, x.shape[:2])))
 
     def _shuffle(self, name: str, layer: ChannelShuffle, x: Tensor) -> Tensor:
         order = np.arange(x.shape[1]).reshape(layer.groups, -1).T.reshape(-1)

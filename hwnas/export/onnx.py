@@ -12,7 +12,6 @@ from hwnas.export._graph import (
     Activation,
     Arithmetic,
     Conv,
-    Flatten,
     Fused,
     Graph,
     Linear,
@@ -119,11 +118,12 @@ class _Lowering:
 
     @add.register
     def _(self, node: Pool) -> None:
-        self._emit("GlobalAveragePool", [node.source.name], node.result)
-
-    @add.register
-    def _(self, node: Flatten) -> None:
-        self._emit("Flatten", [node.source.name], node.result, axis=1)
+        if len(node.result.shape) == 4:
+            self._emit("GlobalAveragePool", [node.source.name], node.result)
+        else:
+            pooled = Tensor(f"{node.result.name}/pooled", (*node.source.shape[:2], 1, 1))
+            self._emit("GlobalAveragePool", [node.source.name], pooled)
+            self._emit("Flatten", [pooled.name], node.result, axis=1)
 
     @add.register
     def _(self, node: Shuffle) -> None:

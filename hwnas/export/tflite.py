@@ -13,7 +13,6 @@ from hwnas.export._graph import (
     Activation,
     Arithmetic,
     Conv,
-    Flatten,
     Graph,
     Linear,
     Node,
@@ -126,13 +125,9 @@ class _Lowering:
     @add.register
     def _(self, node: Pool) -> None:
         options = schema.ReducerOptionsT()
-        options.keepDims = True
+        options.keepDims = len(node.result.shape) == 4
         axes = self._constant(node, "axes", (1, 2), np.int32)
         self._emit("MEAN", node, [self.index(node.source), axes], options)
-
-    @add.register
-    def _(self, node: Flatten) -> None:
-        self._reshape(node, self.index(node.source), node.result.shape, self.index(node.result))
 
     @add.register
     def _(self, node: Shuffle) -> None:
