@@ -1,41 +1,49 @@
 """Gaussian beliefs about costs, and what measured networks do to them. In closed form.
 
-The prior is ``costs ~ N(mean, sum of variance_k * root_k root_k')``: each *component* is one
-way in which the costs may be off together (all of them by a factor, each by itself, ...).
-Networks are sums of costs with a relative error of variance ``noise``; dividing each equation
-by its measured latency makes all errors relative. The variances are those that make the
-measurements most probable (type-II maximum likelihood; Rasmussen & Williams, Gaussian
-Processes for Machine Learning, section 5.4), held near their starting values by a wide
-log-normal prior, so that a few networks cannot drive them to extremes.
+A prior is a sum of *components*: ways in which costs may be what they are, or be off together
+(all of them by a factor, each by itself, as another device has them, ...). Component k has a
+matrix ``root_k`` and weights ``w_k ~ N(centre_k, variance_k)``, and ``costs = sum of root_k w_k``.
+A measured network is the sum of the costs that it pays, with an independent error.
+
+All equations are divided by the latency that the prior expects, scaled to the level that was
+measured: errors are relative, and noise in a measurement does not change its own weight.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
 from hwnas.errors import LatencyModelError
 from hwnas.latency.base import FloatArray
 
-LOG_VARIANCE_SPREAD = 2.0
-"""Standard deviation of the logarithm of each variance around its starting value."""
-
 
 @dataclass(frozen=True)
 class Component:
-    """One way in which costs may be off together.
+    """One way in which costs may be what they are.
 
     Attributes:
         name: What it stands for.
-        root: Shape (entries, rank), in ms; its covariance is ``variance * root @ root.T``.
-        start: Relative standard deviation to start from.
+        root: Shape (entries, rank), in ms for a weight of one.
+        start: Standard deviation of the weights that is most plausible beforehand.
+        centre: Mean of the weights, shape (rank,); None where all are zero.
+        positive: Whether negative weights make no sense.
+        spread: Standard deviation of the logarithm of the weights' variance around its start.
     """
 
     name: str
     root: FloatArray
     start: float
+    centre: FloatArray | None = None
+    positive: bool = False
+    spread: float = 2.0
+
+    @property
+    def middle(self) -> FloatArray:
+        """Mean of the weights, shape (rank,)."""
+        return np.zeros(self.root.shape[1]) if self.centre is None else self.centre
 
 
 @dataclass(frozen=True)
@@ -43,26 +51,85 @@ class Prior:
     """What is believed before whole networks are measured.
 
     Attributes:
-        mean_ms: Shape (entries,).
         components: At least one.
-        noise: Relative standard deviation of one network to start from: what sums of costs
-            cannot explain, and errors of measurement.
+        noise: Relative standard deviation of one network that is most plausible beforehand:
+            what sums of costs cannot explain, and errors of measurement.
+        noise_spread: Standard deviation of the logarithm of its square.
     """
 
-    mean_ms: FloatArray
     components: tuple[Component, ...]
     noise: float
+    noise_spread: float = 4.0
+
+    @cached_property
+    def mean_ms(self) -> FloatArray:
+        """Expected costs, shape (entries,)."""
+        return np.asarray(sum(c.root @ c.middle for c in self.components))
 
     @property
     def start(self) -> FloatArray:
-        """Variances to start from, the noise's last, shape (components + 1,)."""
+        """Plausible variances, the noise's last, shape (components + 1,)."""
         return np.array([c.start**2 for c in self.components] + [self.noise**2])
+
+    @property
+    def spread(self) -> FloatArray:
+        """Standard deviation of the logarithm of each variance, shape (components + 1,)."""
+        return np.array([c.spread for c in self.components] + [self.noise_spread])
 
     def covariance(self, variances: FloatArray) -> FloatArray:
         """Covariance of the costs in ms², shape (entries, entries)."""
         weighted = [c.root * np.sqrt(v) for c, v in zip(self.components, variances, strict=False)]
         root = np.concatenate(weighted, axis=1)
         return np.asarray(root @ root.T)
+
+
+@dataclass(frozen=True)
+class Equations:
+    """Measured networks as linear equations with errors of the same size.
+
+    Attributes:
+        rows: Shape (n, entries), in 1/ms.
+        values: What ``rows @ costs`` came out as, shape (n,), near one.
+        log_scale: Logarithm of what the latencies were divided by, summed.
+        lost: Square sum of what no costs can explain, of equations that were merged.
+        lost_count: Number of equations that were merged away.
+    """
+
+    rows: FloatArray
+    values: FloatArray
+    log_scale: float = 0.0
+    lost: float = 0.0
+    lost_count: int = 0
+
+    @classmethod
+    def of(cls, prior: Prior, matrix: FloatArray, latency_ms: FloatArray) -> Equations:
+        """Scale the networks' equations; merge them where there are more than costs.
+
+        Args:
+            prior: Knows what to expect of each network.
+            matrix: Which costs each network pays, shape (n, entries).
+            latency_ms: What was measured, shape (n,), positive.
+
+        Raises:
+            LatencyModelError: The prior expects a network to take no time.
+        """
+        if not len(latency_ms):
+            return cls(matrix, latency_ms)
+        expected = matrix @ prior.mean_ms
+        if not (expected > 0).all():
+            raise LatencyModelError(
+                f"a prior must expect time of every network, but expects {expected.min():.4g} ms of one: "
+                "check the block latencies"
+            )
+        scale = expected * (latency_ms.mean() / expected.mean())
+        rows, values = matrix / scale[:, None], latency_ms / scale
+        (count, entries), log_scale = rows.shape, float(np.log(scale).sum())
+        if count <= entries:
+            return cls(rows, values, log_scale)
+        basis, triangle = np.linalg.qr(rows)
+        seen = basis.T @ values
+        lost = max(0.0, float(values @ values - seen @ seen))
+        return cls(triangle, seen, log_scale, lost, count - entries)
 
 
 @dataclass(frozen=True)
@@ -80,58 +147,58 @@ class Belief:
     noise: float
 
 
-def condition(prior: Prior, variances: FloatArray, matrix: FloatArray, latency_ms: FloatArray) -> Belief:
-    """The belief after networks were measured.
+def condition(prior: Prior, variances: FloatArray, equations: Equations) -> Belief:
+    """The belief after networks were measured, for given variances.
+
+    Where components have positive weights, the mean is the most probable one that respects it,
+    and the covariance is that of the unrestricted Gaussian: intervals are not narrowed by it.
 
     Args:
         prior: The belief before.
         variances: One a component, the noise's last, shape (components + 1,).
-        matrix: Which costs each network pays, shape (n, entries).
-        latency_ms: What was measured, shape (n,), positive.
+        equations: What was measured.
     """
     covariance, noise = prior.covariance(variances), float(np.sqrt(variances[-1]))
-    if not len(latency_ms):
+    if not len(equations.values):
         return Belief(prior.mean_ms, covariance, noise)
-    rows, residual = _relative(prior, matrix, latency_ms)
+    rows = equations.rows
     shared = covariance @ rows.T
     gain = np.linalg.solve(rows @ shared + variances[-1] * np.eye(len(rows)), shared.T).T
-    mean = prior.mean_ms + gain @ residual
     left = covariance - gain @ shared.T
+    if any(c.positive for c in prior.components):
+        mean = _restricted_mean(prior, variances, equations)
+    else:
+        mean = prior.mean_ms + gain @ (equations.values - rows @ prior.mean_ms)
     return Belief(mean, (left + left.T) / 2, noise)
 
 
-def fit_variances(prior: Prior, matrix: FloatArray, latency_ms: FloatArray) -> FloatArray:
-    """The variances that make the measured networks most probable.
+def _restricted_mean(prior: Prior, variances: FloatArray, equations: Equations) -> FloatArray:
+    """Most probable costs whose positive components have no negative weight, shape (entries,).
 
-    Returns:
-        One variance a component, the noise's last, shape (components + 1,).
-
-    Raises:
-        LatencyModelError: The optimiser could not make sense of the measurements.
+    The other components are integrated out, which leaves least squares with non-negative
+    unknowns; given those, the others follow in closed form.
     """
-    from scipy.optimize import minimize
+    from scipy.optimize import nnls
 
-    start = np.log(prior.start)
-    if not len(latency_ms):
-        return prior.start
-    rows, residual, lost, lost_count = _compress(*_relative(prior, matrix, latency_ms))
-    grams = [(rows @ c.root) @ (rows @ c.root).T for c in prior.components] + [np.eye(len(rows))]
-
-    def loss(log_variances: FloatArray) -> tuple[float, FloatArray]:
-        variances = np.exp(log_variances)
-        away = (log_variances - start) / LOG_VARIANCE_SPREAD
-        value, slope = _evidence(grams, residual, variances)
-        value += 0.5 * (lost / variances[-1] + lost_count * log_variances[-1] + away @ away)
-        slope[-1] += 0.5 * (lost_count - lost / variances[-1])
-        return value, slope + away / LOG_VARIANCE_SPREAD
-
-    bounds = [(s - 15, s + 15) for s in start]
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds)
-    if not np.isfinite(found.fun):
-        raise LatencyModelError(
-            f"the measured networks must have a finite likelihood, but got {found.fun}: check the table"
-        )
-    return np.asarray(np.exp(found.x))
+    pairs = list(zip(prior.components, variances[:-1], strict=True))
+    free = Prior(tuple(c for c, _ in pairs if not c.positive), prior.noise)
+    free_variances = np.array([v for c, v in pairs if not c.positive])
+    root = np.concatenate([c.root for c, _ in pairs if c.positive], axis=1)
+    centre = np.concatenate([c.middle for c, _ in pairs if c.positive])
+    spread = np.concatenate([np.full(c.root.shape[1], np.sqrt(v)) for c, v in pairs if c.positive])
+    rows, base = equations.rows, np.zeros(len(root))
+    covariance = np.zeros((len(root), len(root)))
+    if free.components:
+        base, covariance = free.mean_ms, free.covariance(free_variances)
+    target = equations.values - rows @ base
+    unexplained = rows @ covariance @ rows.T + variances[-1] * np.eye(len(rows))
+    whiten = np.linalg.inv(np.linalg.cholesky(unexplained))
+    weights, _ = nnls(
+        np.concatenate([whiten @ rows @ root, np.diag(1 / spread)]),
+        np.concatenate([whiten @ target, centre / spread]),
+    )
+    rest = np.linalg.solve(unexplained, target - rows @ root @ weights)
+    return np.asarray(base + root @ weights + covariance @ rows.T @ rest)
 
 
 def non_negative(belief: Belief) -> FloatArray:
@@ -153,35 +220,3 @@ def non_negative(belief: Belief) -> FloatArray:
         mean[worst] = 0.0
         covariance[worst] = covariance[:, worst] = 0.0
     return np.asarray(np.maximum(mean, 0.0))
-
-
-def _relative(prior: Prior, matrix: FloatArray, latency_ms: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Each equation over its latency, and what the prior mean leaves of it."""
-    rows = matrix / latency_ms[:, None]
-    return rows, 1.0 - rows @ prior.mean_ms
-
-
-def _compress(rows: FloatArray, residual: FloatArray) -> tuple[FloatArray, FloatArray, float, int]:
-    """At most as many equations as costs; and the square sum and number of what only noise explains."""
-    count, entries = rows.shape
-    if count <= entries:
-        return rows, residual, 0.0, 0
-    basis, triangle = np.linalg.qr(rows)
-    seen = basis.T @ residual
-    return triangle, seen, max(0.0, float(residual @ residual - seen @ seen)), count - entries
-
-
-def _evidence(
-    grams: Sequence[FloatArray], residual: FloatArray, variances: FloatArray
-) -> tuple[float, FloatArray]:
-    """Negative log likelihood without constants, and its slope by the log variances."""
-    total = sum((v * g for v, g in zip(variances, grams, strict=True)), np.zeros_like(grams[0]))
-    lower = np.linalg.cholesky(total)
-    inverse_lower = np.linalg.solve(lower, np.eye(len(lower)))
-    inverse = inverse_lower.T @ inverse_lower
-    weights = inverse @ residual
-    value = 0.5 * float(residual @ weights) + float(np.log(np.diag(lower)).sum())
-    slope = [
-        0.5 * v * (np.sum(inverse * g) - weights @ g @ weights) for v, g in zip(variances, grams, strict=True)
-    ]
-    return value, np.array(slope)

@@ -66,14 +66,3 @@ class Layout:
         """A cost vector, shape (entries,), as search wants it."""
         choices = np.split(costs[: self.fixed], self.offsets[1:])
         return AdditiveCosts(float(costs[self.fixed]), tuple(choices))
-
-    def variance(self, covariance: FloatArray, indices: IntArray) -> FloatArray:
-        """Variance of the latency of architectures, shape (n,), under a covariance of the costs."""
-        picked = self.check(indices) + self.offsets
-        single = np.diag(covariance) + 2 * covariance[:, self.fixed]
-        total = np.full(len(picked), covariance[self.fixed, self.fixed])
-        for number, column in enumerate(picked.T):
-            total += single[column]
-            for other in picked.T[:number]:
-                total += 2 * covariance[column, other]
-        return np.asarray(np.maximum(total, 0.0))

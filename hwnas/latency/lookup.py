@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -11,11 +11,12 @@ import numpy as np
 
 from hwnas.device import Target
 from hwnas.errors import SchemaMismatch
-from hwnas.latency.base import AdditiveCosts, FloatArray, IntArray, Prediction
+from hwnas.latency.base import AdditiveCosts, IntArray, Prediction
+from hwnas.latency.entries import cost_vector
 from hwnas.latency.evaluate import Evaluation
 from hwnas.latency.layout import Layout
 from hwnas.latency.provenance import table_sha256
-from hwnas.space import SearchSpace, Workload
+from hwnas.space import SearchSpace
 from hwnas.table import LatencyTable, Round
 
 MAD_TO_STD = 1.4826
@@ -90,9 +91,3 @@ class Lookup:
             raise SchemaMismatch(
                 f"a lookup model must have its fields, but one is odd: {error!r}", field="recipe"
             ) from error
-
-
-def cost_vector(space: SearchSpace, cost: Callable[[Workload], float]) -> FloatArray:
-    """One value an entry of the space's layout; the fixed part is the sum of stem and head."""
-    values = [cost(workload) for _, _, workload in space.candidates()]
-    return np.array([*values, sum(cost(workload) for workload in space.fixed)])

@@ -1,4 +1,4 @@
-"""Block costs as a Gaussian: a prior, updated by whole networks in closed form."""
+"""Costs as a Gaussian: a prior, updated by whole networks in closed form."""
 
 from __future__ import annotations
 
@@ -11,42 +11,58 @@ import numpy as np
 
 from hwnas.device import Target
 from hwnas.errors import LatencyModelError, SchemaMismatch
-from hwnas.latency.base import AdditiveCosts, FloatArray, IntArray, Prediction
+from hwnas.latency.base import AdditiveCosts, IntArray, Prediction
+from hwnas.latency.device_prior import DevicePrior
 from hwnas.latency.evaluate import Evaluation
-from hwnas.latency.gaussian import Belief, condition, fit_variances, non_negative
+from hwnas.latency.evidence import Variances, believe, infer_variances
+from hwnas.latency.gaussian import Belief, Equations, non_negative
 from hwnas.latency.layout import Layout
 from hwnas.latency.networks import Networks
 from hwnas.latency.provenance import table_sha256
+from hwnas.latency.quadratic import Variance
 from hwnas.latency.table_prior import TablePrior
 from hwnas.space import SearchSpace
 from hwnas.table import LatencyTable
+
+PRIORS: dict[str, type[TablePrior] | type[DevicePrior]] = {p.kind: p for p in (TablePrior, DevicePrior)}
+
+
+@dataclass(frozen=True)
+class _Solved:
+    """What a recipe comes to."""
+
+    belief: Belief
+    costs: AdditiveCosts
+    variance: Variance
 
 
 @dataclass(frozen=True)
 class Posterior:
     """Costs of one space on one target, with how sure they are.
 
-    The object is a recipe: prior, networks and variances. The costs follow from it by one
-    linear solve, which is done when they are first asked for.
+    The object is a recipe: prior, networks and variances. The costs follow from it by linear
+    solves, which are done when they are first asked for.
 
     Attributes:
         target: What the predictions are true of.
         prior: What was believed before whole networks were measured.
         networks: The whole networks.
         fingerprint: Of the space.
-        variances: One a component of the prior, the noise's last.
-        table_sha256: Hash of the table that it was fitted on.
+        variances: Of the prior's components.
+        origin: Where the numbers come from: hash of the table or file, source, licence.
+        notes: What a user of the model should know, one sentence each.
         evaluation: Errors on measured networks, by what those were measured for.
     """
 
     name = "posterior"
 
     target: Target
-    prior: TablePrior
+    prior: TablePrior | DevicePrior
     networks: Networks
     fingerprint: str
-    variances: tuple[float, ...]
-    table_sha256: str
+    variances: Variances
+    origin: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
     evaluation: Mapping[str, Evaluation] = field(default_factory=dict)
 
     @classmethod
@@ -58,16 +74,23 @@ class Posterior:
         """
         prior = TablePrior({w.key(): table.lookup_ms(w) for w in space.workloads()})
         networks = Networks.of_table(table, space, "calibration")
+        return cls.learn(table.target, space, prior, networks, {"table_sha256": table_sha256(table)})
+
+    @classmethod
+    def learn(
+        cls,
+        target: Target,
+        space: SearchSpace,
+        prior: TablePrior | DevicePrior,
+        networks: Networks,
+        origin: Mapping[str, str],
+        notes: tuple[str, ...] = (),
+    ) -> Posterior:
+        """Learn the prior's variances from networks of the space."""
+        built = prior.build(space)
         matrix = Layout(space.sizes).matrix(networks.indices)
-        variances = fit_variances(prior.build(space), matrix, networks.latency_ms)
-        return cls(
-            table.target,
-            prior,
-            networks,
-            space.fingerprint,
-            tuple(variances.tolist()),
-            table_sha256(table),
-        )
+        variances = infer_variances(built, Equations.of(built, matrix, networks.latency_ms))
+        return cls(target, prior, networks, space.fingerprint, variances, origin, notes)
 
     def belief(self, space: SearchSpace) -> Belief:
         """The Gaussian over the cost vector of the space.
@@ -75,46 +98,47 @@ class Posterior:
         Raises:
             LatencyModelError: The model was fitted for another space.
         """
-        return self._solved(space)[0]
+        return self._solved(space).belief
 
     def costs_ms(self, space: SearchSpace) -> AdditiveCosts:
         """Most probable non-negative costs."""
-        return Layout(space.sizes).additive(self._solved(space)[1])
+        return self._solved(space).costs
 
     def predict(self, space: SearchSpace, indices: IntArray) -> Prediction:
         """Sum of costs; the standard deviation holds doubt about them and the networks' noise."""
-        belief, costs = self._solved(space)
-        layout = Layout(space.sizes)
-        mean = layout.additive(costs).of(layout.check(indices))
-        variance = layout.variance(belief.covariance, indices) + (belief.noise * mean) ** 2
-        return Prediction(mean, np.sqrt(variance))
+        solved = self._solved(space)
+        mean = solved.costs.of(Layout(space.sizes).check(indices))
+        return Prediction(mean, np.sqrt(solved.variance(indices) + (solved.belief.noise * mean) ** 2))
 
     @cached_property
-    def _cache(self) -> dict[str, tuple[Belief, FloatArray]]:
+    def _cache(self) -> dict[str, _Solved]:
         return {}
 
-    def _solved(self, space: SearchSpace) -> tuple[Belief, FloatArray]:
+    def _solved(self, space: SearchSpace) -> _Solved:
         if space.fingerprint != self.fingerprint or space.name != self.networks.space:
             raise LatencyModelError(
                 f"a posterior must be used on the space that it was fitted for, but {self.networks.space} "
                 f"({self.fingerprint}) is not {space.name} ({space.fingerprint}): run `hwnas fit` for it"
             )
         if not self._cache:
-            matrix = Layout(space.sizes).matrix(self.networks.indices)
-            prior = self.prior.build(space)
-            belief = condition(prior, np.array(self.variances), matrix, self.networks.latency_ms)
-            self._cache[self.fingerprint] = belief, non_negative(belief)
+            layout, prior = Layout(space.sizes), self.prior.build(space)
+            matrix = layout.matrix(self.networks.indices)
+            belief = believe(prior, self.variances, Equations.of(prior, matrix, self.networks.latency_ms))
+            costs = layout.additive(non_negative(belief))
+            self._cache[self.fingerprint] = _Solved(belief, costs, Variance(layout, belief.covariance))
         return self._cache[self.fingerprint]
 
     def to_json(self) -> dict[str, Any]:
         """The recipe, without the evaluation."""
         return {
             "target": self.target.to_json(),
-            "table_sha256": self.table_sha256,
+            "origin": dict(self.origin),
+            "notes": list(self.notes),
             "space": self.networks.space,
             "space_fingerprint": self.fingerprint,
             "prior": self.prior.to_json(),
-            "variances": list(self.variances),
+            "variances": self.variances.points.tolist(),
+            "variance_weights": self.variances.weights.tolist(),
             "networks": [
                 {"indices": row.tolist(), "latency_ms": float(ms)}
                 for row, ms in zip(self.networks.indices, self.networks.latency_ms, strict=True)
@@ -128,13 +152,18 @@ class Posterior:
             rows = [item["indices"] for item in data["networks"]]
             indices = np.array(rows, dtype=np.int64).reshape(len(rows), -1 if rows else 0)
             latencies = np.array([float(item["latency_ms"]) for item in data["networks"]])
+            points = np.array(data["variances"], dtype=np.float64)
+            weights = np.array(data["variance_weights"], dtype=np.float64)
+            if points.ndim != 2 or weights.shape != points.shape[:1]:
+                raise ValueError(f"variances of the shapes {points.shape} and {weights.shape}")
             return cls(
                 Target.from_json(data["target"]),
-                TablePrior.from_json(data["prior"]),
+                PRIORS[data["prior"]["kind"]].from_json(data["prior"]),
                 Networks(str(data["space"]), indices, latencies),
                 str(data["space_fingerprint"]),
-                tuple(float(v) for v in data["variances"]),
-                str(data["table_sha256"]),
+                Variances(points, weights),
+                dict(data["origin"]),
+                tuple(str(note) for note in data["notes"]),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise SchemaMismatch(

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 
 from hwnas.errors import LatencyModelError
-from hwnas.latency.base import FloatArray
+from hwnas.latency.entries import Entries, cost_vector
 from hwnas.latency.gaussian import Component, Prior
-from hwnas.latency.lookup import cost_vector
 from hwnas.space import SearchSpace
 
 START = 0.1
@@ -50,21 +49,18 @@ class TablePrior:
                 f"every workload of {space.name} must have a latency, but {len(missing)} have none, "
                 f"{missing[0]} first: profile the space"
             )
-        mean = cost_vector(space, lambda w: 0.0 if w.block.is_identity else self.blocks_ms[w.key()])
-        candidates = list(space.candidates())
-        real = np.array([not w.block.is_identity for _, _, w in candidates] + [False], float)
-        shapes = _indicators([str(w.in_shape) for _, _, w in candidates])
-        keys = _indicators([w.key() for _, _, w in candidates])
-        run = np.zeros((len(mean), 1))
-        run[-1] = _typical_ms(mean, space)
+        isolated = cost_vector(space, lambda w: 0.0 if w.block.is_identity else self.blocks_ms[w.key()])
+        entries = Entries.of_space(space)
+        typical = float(isolated[:-1][isolated[:-1] > 0].mean())
+        own = entries.groups(entries.workloads)
         components = (
-            Component("run", run, START),
-            Component("scale", mean[:, None], START),
-            Component("block", (real * mean[:-1][real[:-1] > 0].mean())[:, None], START),
-            Component("shape", shapes * mean[:, None], START),
-            Component("workload", keys * mean[:, None], START),
+            Component("scale", isolated[:, None], START, np.ones(1)),
+            Component("run", entries.fixed_only * float(entries.average @ isolated), START),
+            Component("block", own.sum(axis=1, keepdims=True) * typical, START),
+            Component("shape", entries.groups(entries.shapes) * isolated[:, None], START),
+            Component("workload", own * isolated[:, None], START),
         )
-        return Prior(mean, components, START_NOISE)
+        return Prior(components, START_NOISE)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object that ``from_json`` turns back."""
@@ -74,17 +70,3 @@ class TablePrior:
     def from_json(cls, data: Mapping[str, Any]) -> TablePrior:
         """Rebuild a prior."""
         return cls({str(key): float(ms) for key, ms in data["blocks_ms"].items()})
-
-
-def _typical_ms(mean: FloatArray, space: SearchSpace) -> float:
-    """Latency of the average architecture."""
-    parts = np.split(mean[:-1], np.cumsum(space.sizes)[:-1])
-    return float(mean[-1] + sum(part.mean() for part in parts))
-
-
-def _indicators(labels: list[str]) -> FloatArray:
-    """One column a distinct label, one row an entry; the fixed part, last, is in none."""
-    distinct = list(dict.fromkeys(labels))
-    matrix = np.zeros((len(labels) + 1, len(distinct)))
-    matrix[range(len(labels)), [distinct.index(label) for label in labels]] = 1.0
-    return matrix

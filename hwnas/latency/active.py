@@ -1,0 +1,112 @@
+"""Which networks to measure next: those that leave the least doubt about the whole space."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from hwnas.errors import LatencyModelError
+from hwnas.latency.base import FloatArray, IntArray
+from hwnas.latency.device_prior import DevicePrior, learn_sizes
+from hwnas.latency.entries import Entries
+from hwnas.latency.gaussian import Belief, Prior
+from hwnas.latency.transfer import Known
+from hwnas.space import Architecture, SearchSpace
+
+CANDIDATES = 2000
+"""Random architectures that are chosen from, and over which the doubt is averaged."""
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """What is unsure before the next networks are measured.
+
+    Attributes:
+        covariance: Of the costs, shape (entries, entries); its unit does not matter.
+        noise: Variance of one measurement in the same unit.
+    """
+
+    covariance: FloatArray
+    noise: float
+
+    @classmethod
+    def of_prior(cls, prior: Prior, level_ms: float) -> Doubt:
+        """Before any network is measured; ``level_ms`` is the latency of the average network."""
+        return cls(prior.covariance(prior.start), float(prior.noise * level_ms) ** 2)
+
+    @classmethod
+    def of_belief(cls, belief: Belief, entries: Entries) -> Doubt:
+        """After some networks were measured."""
+        level = float(entries.average @ belief.mean_ms)
+        return cls(belief.covariance, (belief.noise * level) ** 2)
+
+
+def choose_rows(doubt: Doubt, pool: FloatArray, count: int) -> list[int]:
+    """Choose networks one by one, each for the largest drop of the pool's summed variance.
+
+    Measuring a network changes the covariance but not by what comes out, so all can be chosen
+    beforehand. Networks that tell the same are not chosen together.
+
+    Args:
+        doubt: What is unsure.
+        pool: Which costs each network pays, shape (n, entries): what may be chosen, and what
+            the doubt is about.
+        count: How many, at most n.
+
+    Returns:
+        Distinct rows of the pool, the most telling first.
+
+    Raises:
+        LatencyModelError: The pool is too small.
+    """
+    if not 0 <= count <= len(pool):
+        raise LatencyModelError(
+            f"the networks to choose must be within the {len(pool)} at hand, but got {count}"
+        )
+    covariance, spread = doubt.covariance.copy(), pool.T @ pool / len(pool)
+    chosen: list[int] = []
+    for _ in range(count):
+        shared = pool @ covariance
+        gain = np.sum((shared @ spread) * shared, axis=1)
+        gain /= np.sum(shared * pool, axis=1) + doubt.noise
+        gain[chosen] = -np.inf
+        best = int(gain.argmax())
+        chosen.append(best)
+        told = shared[best]
+        covariance -= np.outer(told, told) / (told @ pool[best] + doubt.noise)
+    return chosen
+
+
+def choose_networks(
+    space: SearchSpace,
+    count: int,
+    *,
+    known: Known | None = None,
+    seed: int = 0,
+    feasible: Callable[[IntArray], np.ndarray] | None = None,
+) -> list[Architecture]:
+    """The networks of a space to measure on a device of which nothing is known.
+
+    Args:
+        space: What the model will be for.
+        count: How many networks.
+        known: Cost vectors of known devices.
+        seed: Draws the architectures that are chosen from; the same seed, the same choice.
+        feasible: Which architectures may be measured: indices of shape (n, choices) to (n,) of
+            bool; None allows all.
+
+    Raises:
+        LatencyModelError: Fewer architectures than asked for are distinct and feasible.
+    """
+    entries = Entries.of_space(space)
+    rng = np.random.default_rng(seed)
+    drawn = np.stack([rng.integers(size, size=CANDIDATES) for size in space.sizes], axis=1)
+    indices = np.unique(drawn, axis=0)
+    if feasible is not None:
+        indices = indices[np.asarray(feasible(indices), dtype=bool)]
+    tables = {name: tuple(float(c) for c in costs) for name, costs in (known or {}).items()}
+    prior = DevicePrior(1.0, tables, learn_sizes(entries, tables)).over(entries)
+    rows = choose_rows(Doubt.of_prior(prior, 1.0), entries.layout.matrix(indices), count)
+    return [space.architecture(indices[row]) for row in rows]
