@@ -58,7 +58,8 @@ def lower(
         precision: "fp32", or "int8" for full integer arithmetic.
         calibration: Images for the ranges of int8, shape (n, channels, height, width).
         hswish: "decomposed" writes hard swish as operators that int8 kernels exist for;
-            "native" keeps it as one.
+            "native" keeps it as one, for devices that have a kernel. Then the checks only
+            report how this host would run it.
         batch: Images a run; it becomes a fixed part of the model.
         check: Whether to run ``parity.check`` on the result.
 
@@ -71,6 +72,7 @@ def lower(
     """
     from hwnas.export import _trace, parity
 
+    input_shape = (input_shape[0], input_shape[1], input_shape[2])
     _one_of("runtime", runtime, RUNTIMES)
     _one_of("precision", precision, PRECISIONS)
     _one_of("hswish", hswish, HSWISH)
@@ -114,8 +116,8 @@ def lower(
 def random_module(blocks: Iterable[Block], seed: int) -> nn.Module:
     """The blocks with weights and batch-norm statistics that only the seed decides.
 
-    The signal neither dies nor explodes on its way, as in a trained network, so that a check
-    of the answers sees every weight. The global random state of PyTorch is not touched.
+    The scales keep a signal alive through many ReLU blocks, which the default ones do not, so
+    that a check of the answers sees every weight. The global random state is not touched.
     """
     import torch
     from torch import nn

@@ -26,8 +26,6 @@ _INT8_VERSIONS = {
     "MUL": 2,
     "MEAN": 2,
     "PAD": 2,
-    "RELU": 2,
-    "RELU6": 2,
     "TRANSPOSE": 2,
 }
 

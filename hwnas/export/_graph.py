@@ -59,10 +59,9 @@ class Arithmetic:
 
 
 @dataclass(frozen=True, eq=False)
-class Activation:
-    """An activation that could not be fused, or a native hard swish."""
+class HardSwish:
+    """Hard swish as one operator."""
 
-    kind: Literal["relu", "relu6", "hswish"]
     source: Tensor
     result: Tensor
 
@@ -84,7 +83,7 @@ class Shuffle:
     groups: int
 
 
-Node = Conv | Linear | Arithmetic | Activation | Pool | Shuffle
+Node = Conv | Linear | Arithmetic | HardSwish | Pool | Shuffle
 
 
 @dataclass(frozen=True)

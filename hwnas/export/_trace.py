@@ -14,10 +14,10 @@ from torch import fx, nn
 from hwnas.blocks._layers import ChannelShuffle
 from hwnas.errors import ExportError
 from hwnas.export._graph import (
-    Activation,
     Arithmetic,
     Conv,
     Graph,
+    HardSwish,
     Linear,
     Node,
     Pool,
@@ -72,6 +72,7 @@ class _Walk:
         self._native_hswish = native_hswish
         self._nodes: dict[str, Node] = {}  # by the name of the result
         self._shared: set[str] = set()  # results that more than one call reads
+        self._called: set[str] = set()  # a layer may be called more than once
         self._layers: dict[type[nn.Module], Callable[[str, Any, Tensor], Tensor]] = {
             nn.Conv2d: self._conv,
             nn.BatchNorm2d: self._batch_norm,
@@ -101,16 +102,15 @@ class _Walk:
 
     def _call(self, call: fx.Node, values: dict[fx.Node, Tensor]) -> Tensor:
         if call.op == "call_module":
-            layer = self._modules[str(call.target)]
+            layer, path = self._modules[str(call.target)], str(call.target).removeprefix("0.")
             handler = self._layers.get(type(layer))
-            if handler is not None:
-                return handler(str(call.target), layer, self._single(values, call))
-            raise _unknown(f"the layer {type(layer).__name__} ({str(call.target).removeprefix('0.')})")
-        if call.op == "call_function" and call.target in _ARITHMETIC:
-            left, right = (self._operand(values, argument) for argument in call.args)
-            shape = np.broadcast_shapes(left.shape, right.shape)
-            op = _ARITHMETIC[call.target]
-            return self._add(Arithmetic(op, left, right, Tensor(f"{op}.{call.name}", shape)))
+            if handler is None:
+                raise _unknown(f"the layer {type(layer).__name__} ({path})")
+            name = path if path not in self._called else f"{path}.{call.name}"
+            self._called.add(path)
+            return handler(name, layer, self._single(values, call))
+        if call.op == "call_function" and call.target in _ARITHMETIC and not call.kwargs:
+            return self._arithmetic(call, *(self._operand(values, argument) for argument in call.args))
         raise _unknown(f"the operation {getattr(call.target, '__name__', call.target)}")
 
     def _single(self, values: dict[fx.Node, Tensor], call: fx.Node) -> Tensor:
@@ -135,6 +135,12 @@ class _Walk:
     def _producer(self, value: Tensor) -> Node | None:
         """The node that made a value which nothing else reads, so that it may be rewritten."""
         return None if value.name in self._shared else self._nodes.get(value.name)
+
+    def _arithmetic(self, call: fx.Node, left: Tensor, right: Tensor) -> Tensor:
+        if len(left.shape) != len(right.shape):  # would broadcast otherwise where channels are last
+            raise _unknown(f"a sum or product of shapes {left.shape} and {right.shape}")
+        shape, op = np.broadcast_shapes(left.shape, right.shape), _ARITHMETIC[call.target]
+        return self._add(Arithmetic(op, left, right, Tensor(f"{op}.{call.name}", shape)))
 
     def _conv(self, name: str, layer: nn.Conv2d, x: Tensor) -> Tensor:
         plain = layer.padding_mode == "zeros" and layer.dilation == (1, 1)
@@ -161,7 +167,7 @@ class _Walk:
 
     def _batch_norm(self, name: str, layer: nn.BatchNorm2d, x: Tensor) -> Tensor:
         producer = self._producer(x)
-        if not isinstance(producer, Conv) or producer.fused != "none" or layer.running_var is None:
+        if not isinstance(producer, Conv) or producer.fused != "none":
             raise _unknown(f"a batch norm that does not follow a convolution ({name})")
         mean, variance = _array(layer.running_mean), _array(layer.running_var)
         scale = 1 / np.sqrt(variance + layer.eps)
@@ -176,11 +182,11 @@ class _Walk:
         producer = self._producer(x)
         if isinstance(producer, Conv | Linear | Arithmetic) and producer.fused == "none":
             return self._add(replace(producer, fused=kind))
-        return self._add(Activation(kind, x, Tensor(name, x.shape)))
+        return self._add(Arithmetic("mul", x, 1.0, Tensor(name, x.shape), kind))  # int8 has no relu6 alone
 
     def _hard_swish(self, name: str, _layer: nn.Module, x: Tensor) -> Tensor:
         if self._native_hswish:
-            return self._add(Activation("hswish", x, Tensor(name, x.shape)))
+            return self._add(HardSwish(x, Tensor(name, x.shape)))
         clipped = self._add(Arithmetic("add", x, 3.0, Tensor(f"{name}.clip", x.shape), "relu6"))
         gate = self._add(Arithmetic("mul", clipped, 1 / 6, Tensor(f"{name}.gate", x.shape)))
         return self._add(Arithmetic("mul", gate, x, Tensor(name, x.shape)))

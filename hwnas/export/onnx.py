@@ -9,11 +9,11 @@ import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, numpy_helper
 
 from hwnas.export._graph import (
-    Activation,
     Arithmetic,
     Conv,
     Fused,
     Graph,
+    HardSwish,
     Linear,
     Pool,
     Shuffle,
@@ -22,7 +22,6 @@ from hwnas.export._graph import (
 
 OPSET = 17
 IR_VERSION = 8  # the one that came with the opset; helper would take the newest
-_OPERATORS = {"relu": "Relu", "hswish": "HardSwish"}
 
 
 def write(graph: Graph) -> ModelProto:
@@ -51,7 +50,7 @@ class _Lowering:
         self.initializers: list[TensorProto] = []
 
     def _constant(self, name: str, value: Any, dtype: type = np.float32) -> str:
-        self.initializers.append(numpy_helper.from_array(np.ascontiguousarray(value, dtype), name))
+        self.initializers.append(numpy_helper.from_array(np.asarray(value, dtype), name))
         return name
 
     def _emit(self, op: str, inputs: list[str], result: Tensor, **attributes: Any) -> None:
@@ -64,17 +63,12 @@ class _Lowering:
         """An operator and the activation that follows it; ONNX Runtime fuses them again."""
         before = result if fused == "none" else Tensor(f"{result.name}/linear", result.shape)
         self._emit(op, inputs, before, **attributes)
-        if fused != "none":
-            self._activate(fused, before, result)
-
-    def _activate(self, kind: str, source: Tensor, result: Tensor) -> None:
-        if kind == "relu6":
-            bounds = [
-                self._constant(f"{result.name}/{name}", value) for name, value in (("min", 0), ("max", 6))
-            ]
-            self._emit("Clip", [source.name, *bounds], result)
-        else:
-            self._emit(_OPERATORS[kind], [source.name], result)
+        if fused == "relu":
+            self._emit("Relu", [before.name], result)
+        elif fused == "relu6":
+            low = self._constant(f"{result.name}/min", 0)
+            high = self._constant(f"{result.name}/max", 6)
+            self._emit("Clip", [before.name, low, high], result)
 
     @singledispatchmethod
     def add(self, node: Any) -> None:
@@ -113,8 +107,8 @@ class _Lowering:
         self._emit_fused(node.op.title(), [node.source.name, name], node.result, node.fused)
 
     @add.register
-    def _(self, node: Activation) -> None:
-        self._activate(node.kind, node.source, node.result)
+    def _(self, node: HardSwish) -> None:
+        self._emit("HardSwish", [node.source.name], node.result)
 
     @add.register
     def _(self, node: Pool) -> None:

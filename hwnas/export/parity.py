@@ -109,7 +109,8 @@ def answers(module: nn.Module, images: np.ndarray) -> np.ndarray:
 
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
     with _evaluating(module), torch.inference_mode():
-        result: np.ndarray = module(torch.from_numpy(images).to(device)).cpu().numpy()
+        batch = torch.from_numpy(np.ascontiguousarray(images, np.float32)).to(device)
+        result: np.ndarray = module(batch).cpu().numpy()
     return result
 
 

@@ -100,12 +100,15 @@ def _greet_quietly() -> None:
 
     Its native logger knows no level and writes straight to the descriptor.
     """
+    try:
+        stderr = os.dup(2)
+    except OSError:  # closed: nobody would see it anyway
+        return
     from hwnas.export import tflite
     from hwnas.export._graph import Arithmetic, Graph, Tensor
 
     source, result = Tensor("x", (1, 1, 1, 1)), Tensor("y", (1, 1, 1, 1))
     tiny = tflite.write(Graph(source, result, (Arithmetic("add", source, source, result),)))
-    stderr = os.dup(2)
     try:
         with Path(os.devnull).open("wb") as nowhere:
             os.dup2(nowhere.fileno(), 2)

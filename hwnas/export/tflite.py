@@ -10,10 +10,10 @@ from ai_edge_litert import schema_py_generated as schema
 
 from hwnas.export._flatbuffer import Writer
 from hwnas.export._graph import (
-    Activation,
     Arithmetic,
     Conv,
     Graph,
+    HardSwish,
     Linear,
     Node,
     Pool,
@@ -26,7 +26,6 @@ _FUSED = {
     "relu": schema.ActivationFunctionType.RELU,
     "relu6": schema.ActivationFunctionType.RELU6,
 }
-_OPERATORS = {"relu": "RELU", "relu6": "RELU6", "hswish": "HARD_SWISH"}
 
 
 def write(graph: Graph) -> bytes:
@@ -118,9 +117,8 @@ class _Lowering:
         self._emit(node.op.upper(), node, [self.index(node.source), other], options)
 
     @add.register
-    def _(self, node: Activation) -> None:
-        options = schema.HardSwishOptionsT() if node.kind == "hswish" else None
-        self._emit(_OPERATORS[node.kind], node, [self.index(node.source)], options)
+    def _(self, node: HardSwish) -> None:
+        self._emit("HARD_SWISH", node, [self.index(node.source)], schema.HardSwishOptionsT())
 
     @add.register
     def _(self, node: Pool) -> None:

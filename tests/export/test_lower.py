@@ -140,6 +140,38 @@ def test_trained_networks_in_training_mode_are_lowered_as_in_eval_mode_and_left_
     )
 
 
+class Entangled(nn.Module):
+    """Layers called twice, values read twice, activations that cannot be fused."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(4, 4, 3, padding=1)
+        self.depthwise = nn.Conv2d(4, 8, 3, padding=1, groups=4)
+        self.mix = nn.Conv2d(8, 4, 1)
+        self.relu, self.relu6 = nn.ReLU(), nn.ReLU6()
+        self.gate, self.swish = nn.Hardsigmoid(), nn.Hardswish()
+        self.nothing = nn.Identity()
+
+    def forward(self, x):
+        first = self.conv(x)
+        second = self.conv(self.relu6(self.nothing(first)))
+        third = self.relu(self.relu6(second) + first) * self.gate(first)
+        third += self.mix(self.swish(self.depthwise(third)))
+        return self.relu(third) + self.relu(first)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize("runtime_name", RUNTIMES)
+def test_reused_layers_and_values(runtime_name, precision):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        module = Entangled().eval()
+    images = random_calibration((4, 6, 5), 4, 1)
+    lowered = lower(module, (4, 6, 5), runtime_name, precision, calibration=images)
+    actual, expected = runtime.run(lowered.model, runtime_name, images), answers(module, images)
+    assert sqnr_db(expected, actual) > (100 if precision == "fp32" else 25)
+
+
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 @pytest.mark.parametrize("runtime_name", RUNTIMES)
 def test_batches_give_what_single_images_give(runtime_name, precision):
@@ -223,13 +255,34 @@ class Branching(nn.Module):
         return x if x.sum() > 0 else x + x
 
 
+class Scaled(nn.Module):
+    def forward(self, x):
+        return torch.add(x, x, alpha=3)
+
+
+class Mixed(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.pool = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(1))
+
+    def forward(self, x):
+        return self.pool(x) + x
+
+
 class TwoOutputs(nn.Module):
     def forward(self, x):
         return x, x
 
 
 @pytest.mark.parametrize(
-    ("module", "named"), [(Exponential(), "exp"), (Branching(), "branch"), (TwoOutputs(), "one tensor")]
+    ("module", "named"),
+    [
+        (Exponential(), "exp"),
+        (Branching(), "branch"),
+        (TwoOutputs(), "one tensor"),
+        (Scaled(), "add"),
+        (Mixed(), "shapes"),
+    ],
 )
 def test_unknown_operations_are_named(module, named):
     with pytest.raises(ExportError, match=named):
