@@ -55,6 +55,7 @@ CONDITIONS = (
 
 DRIFT = 0.10  # the last third is slower than the first by more: heat or company
 SLOWED = 0.90  # a clock fell below this share of what it was
+CAPPED = 0.80  # a busy CPU runs below this share of its highest clock
 
 
 @dataclass(frozen=True)
@@ -166,13 +167,19 @@ def _temperatures(text: str) -> dict[str, float]:
     return {name: float(value) for value, _, name in matches if -40 < float(value) < 200}
 
 
-def throttling(reply: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Whether a job slowed down while it ran: by its times, and by the clocks it ran on.
+def throttling(reply: Mapping[str, Any], ceilings: Mapping[int, int] | None = None) -> dict[str, Any] | None:
+    """Whether a job was slowed down: by its times, and by the clocks it ran on.
+
+    Args:
+        reply: An agent's reply.
+        ceilings: Highest clock of each CPU in kHz, as far as known.
 
     Returns:
-        ``drift`` (median of the last third of the samples over that of the first, less 1),
-        ``clock`` (lowest over highest clock of the CPUs that were used, or None where no clock can
-        be read) and ``suspected``; None for fewer than 6 samples.
+        ``drift``: median of the last third of the samples over that of the first, less 1.
+        ``clock``: lowest over highest clock of the CPUs that were used while they were.
+        ``of_max``: median clock over the highest that the hardware has.
+        ``suspected``: it drifted and the clock fell (or cannot be read), or the clock was low all along.
+        What cannot be known is None; None altogether for fewer than 6 samples.
     """
     samples = reply.get("samples_ns") or []
     third = len(samples) // 3
@@ -181,7 +188,12 @@ def throttling(reply: Mapping[str, Any]) -> dict[str, Any] | None:
     drift = median(samples[-third:]) / median(samples[:third]) - 1
     used = {cpu for cpu in reply.get("cpu_ids") or [] if isinstance(cpu, int)}
     track = [row[1:] for row in reply.get("freq_track_khz") or []]
-    clocks = [row[cpu] for row in track for cpu in used if cpu < len(row) and row[cpu]]
-    clock = min(clocks) / max(clocks) if clocks else None
-    slowed = drift > DRIFT and (clock is None or clock < SLOWED)
-    return {"drift": round(drift, 4), "clock": clock and round(clock, 4), "suspected": slowed}
+    seen = [(cpu, row[cpu]) for row in track for cpu in used if cpu < len(row) and row[cpu]]
+    clocks = [khz for _, khz in seen]
+    shares = [khz / ceilings[cpu] for cpu, khz in seen if ceilings and cpu in ceilings]
+    clock = round(min(clocks) / max(clocks), 4) if clocks else None
+    of_max = round(median(shares), 4) if shares else None
+    suspected = (drift > DRIFT and (clock is None or clock < SLOWED)) or (
+        of_max is not None and of_max < CAPPED
+    )
+    return {"drift": round(drift, 4), "clock": clock, "of_max": of_max, "suspected": suspected}

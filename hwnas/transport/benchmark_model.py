@@ -227,7 +227,9 @@ class Script:
         return ["sh", "-c", "\n".join(steps)]
 
     def _words(self, job: Job) -> list[str]:
+        mask = sum(1 << cpu for cpu in job.get("cpus") or ())
         return [
+            *(("taskset", f"{mask:x}") if mask else ()),
             self._program,
             f"--graph={job['model']}",
             f"--num_threads={job['threads']}",

@@ -143,7 +143,7 @@ def _start_remedy(message: str) -> str:
 
 
 def _cpus(transport: RemoteTransport, device: Device) -> Check:
-    groups = _phone.clusters(transport.facts())
+    groups = transport.clusters()
     if not groups:
         return Check("CPUs", WARNING, "the device does not tell", "numbers may mix fast and slow CPUs")
     wanted = str(device.options.get("cluster", "fastest"))

@@ -14,6 +14,7 @@ import shlex
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -120,13 +121,13 @@ class RemoteTransport:
 
     def describe(self) -> Mapping[str, Any]:
         """Model, processor, clusters, kernel; no serial number."""
-        facts = self.facts()
-        clusters = [
-            {"cpus": list(c.cpus), "capacity": c.capacity, "max_khz": c.max_khz}
-            for c in _phone.clusters(facts)
-        ]
-        plain = {name: value for name, value in facts.items() if not name.startswith("cpu")}
+        clusters = [{**asdict(cluster), "cpus": list(cluster.cpus)} for cluster in self.clusters()]
+        plain = {name: value for name, value in self.facts().items() if not name.startswith("cpu")}
         return plain | {"clusters": clusters}
+
+    def clusters(self) -> tuple[_phone.Cluster, ...]:
+        """The device's CPUs, grouped by kind, the fastest first."""
+        return _phone.clusters(self.facts())
 
     def push(self, local: Path) -> str:
         """See ``Transport.push``; files stay on the device, to be found there the next time."""
@@ -144,14 +145,15 @@ class RemoteTransport:
         if job.get("cpus") is not None or self._device.processor != "cpu":
             return dict(job)
         wanted = str(self._device.options.get("cluster", "fastest"))
-        clusters = _phone.clusters(self.facts())
-        cpus = _phone.choose_cpus(clusters, wanted, int(job.get("threads", 1))) if clusters else None
+        groups = self.clusters()
+        cpus = _phone.choose_cpus(groups, wanted, int(job.get("threads", 1))) if groups else None
         return {**job, "cpus": list(cpus) if cpus else None}
 
     def _run_bundle(self, agent: str, jobs: Sequence[Job], silence_s: float) -> Iterator[Reply]:
         bundle = _bundle.find(agent, self.arch())
         here = self._install(bundle)
         command = [*(word.replace(_bundle.HERE, here) for word in bundle.command), "--plan", _PLAN]
+        ceilings = {cpu: g.max_khz for g in self.clusters() for cpu in g.cpus if g.max_khz}
         before = self._cool_down()
         for line in self._lines(command, silence_s, jobs):
             reply = dict(parse_reply(agent, line))
@@ -159,7 +161,7 @@ class RemoteTransport:
                 reply["hello"] = self._introduced(reply["hello"], before, bundle.digest)
             elif "bye" in reply:
                 reply["bye"] = _with_conditions(reply["bye"], self.conditions())
-            elif found := _phone.throttling(reply):
+            elif found := _phone.throttling(reply, ceilings):
                 reply["throttling"] = found
             yield reply
 

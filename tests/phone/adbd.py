@@ -10,7 +10,8 @@ input closes.
 Commands run with the root as working folder and home and with ``root/bin`` first in their PATH, where
 a test puts ``getprop`` and the like. ``--old`` answers like a daemon before Android 7: no shell v2,
 packets of 4 KiB, carriage returns in the output. ``--quota`` is the room that pushed files find.
-``--cut-after`` closes one connection after each such number of bytes sent on all of them together.
+``--cut-after`` closes one connection after each such number of bytes sent on all of them together; more
+of them may be written into the file ``root/cuts`` at any time, counted from then on.
 """
 
 from __future__ import annotations
@@ -50,6 +51,11 @@ class Daemon:
         """Whether sending ``count`` more bytes passes the next cut."""
         with self._lock:
             self._sent += count
+            with suppress(FileNotFoundError):
+                self._cuts = sorted(
+                    self._sent + int(word) for word in (self.root / "cuts").read_text().split()
+                )
+                (self.root / "cuts").unlink()
             if not self._cuts or self._sent < self._cuts[0]:
                 return False
             self._cuts.pop(0)

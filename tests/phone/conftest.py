@@ -82,7 +82,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def _native_bundle(cache: Path) -> Path:
+def native_bundle(cache: Path) -> Path:
     """The agent for this machine, built by the tool; skips where there is no C compiler."""
     if not any(shutil.which(name) for name in ("cc", "gcc", "clang")):
         pytest.skip("no C compiler is installed")
@@ -103,7 +103,7 @@ def _native_bundle(cache: Path) -> Path:
 
 
 @pytest.fixture
-def bundle(cache: Path, _native_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> _bundle.Bundle:
+def bundle(cache: Path, native_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> _bundle.Bundle:
     """The bundle for test phones, found where users have it."""
     monkeypatch.setattr(files, "user_cache", lambda: cache)
     return _bundle.find("litert", _bundle.ARCHITECTURES[os.uname().machine])

@@ -213,7 +213,7 @@ HOSTILE = [
 
 
 @pytest.fixture(scope="session")
-def sanitized(cache, _native_bundle, tmp_path_factory):
+def sanitized(cache, native_bundle, tmp_path_factory):
     """The agent built with the address and undefined-behaviour sanitizers."""
     compiler = shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
@@ -337,7 +337,7 @@ int LiteRtCreateModelFromFile(void *environment, const char *path, void **model)
 
 
 @pytest.fixture
-def crashing(tmp_path, _native_bundle):
+def crashing(tmp_path, native_bundle):
     """A library with LiteRT's names that dies in the ways that a runtime can."""
     (tmp_path / "crash.c").write_text(LIBRARY)
     target = tmp_path / "libcrash.so"

@@ -96,6 +96,12 @@ class Phone:
         assert self._daemon
         self._daemon.send_signal(signal.SIGCONT)
 
+    def cut_after(self, *counts: int) -> None:
+        """Close a connection after each such number of bytes that the phone sends from now on."""
+        beside = self.root / "cuts.new"
+        beside.write_text(" ".join(map(str, counts)))
+        beside.rename(self.root / "cuts")
+
     @property
     def serial(self) -> str:
         """Its address."""
