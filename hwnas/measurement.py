@@ -18,6 +18,11 @@ from hwnas.errors import TableError
 KINDS = ("block", "calibration", "heldout", "finalist")
 CONFIDENCE = 0.95
 
+_WINDOW = 100  # rows before and after that the anchor is compared with
+_SLOWER = 0.05  # an anchor that is slower than its best by more than this was disturbed
+_FEW = 6  # quiet rounds that it takes to leave the others out: as many as an interval needs
+_SHARE = 0.25
+
 
 @dataclass(frozen=True)
 class Round:
@@ -57,18 +62,28 @@ class Round:
 
     @cached_property
     def clean_ms(self) -> tuple[float, ...]:
-        """The samples that no other process had a share in; all where those are too few."""
-        return _clean(self.samples_ms, self.conditions.get("preempted"))
+        """The samples without what other processes took; see ``_clean``."""
+        return _clean(self.samples_ms, self.conditions, "")
 
     @cached_property
     def clean_anchor_ms(self) -> tuple[float, ...]:
         """The same of the anchor's samples."""
-        return _clean(self.anchor_ms, self.conditions.get("anchor_preempted"))
+        return _clean(self.anchor_ms, self.conditions, "anchor_")
 
     @cached_property
+    def level_ms(self) -> float:
+        """Lower quartile of the samples: disturbances only ever add time."""
+        return _lower_quartile(self.clean_ms)
+
+    @cached_property
+    def anchor_level_ms(self) -> float:
+        """The same of the anchor; 1 ms where there is none, so that the ratio is the latency."""
+        return _lower_quartile(self.clean_anchor_ms) if self.anchor_ms else 1.0
+
+    @property
     def ratio(self) -> float:
-        """Median over the anchor's median; over 1 ms where there is no anchor."""
-        return median(self.clean_ms) / (median(self.clean_anchor_ms) if self.anchor_ms else 1.0)
+        """How many times as long as the anchor beside it this took."""
+        return self.level_ms / self.anchor_level_ms
 
     def to_json(self) -> dict[str, Any]:
         """The JSON object that is one line of the file."""
@@ -141,17 +156,25 @@ class Measurement:
         kind: What it was measured for.
         rounds: At least one round with samples.
         reference_ms: The anchor's latency that ratios are scaled by; 1.0 without anchors.
+        quiet: Which rounds the anchor found quiet, see ``quiet``; all where it is not given.
     """
 
     key: str
     kind: str
     rounds: tuple[Round, ...]
     reference_ms: float
+    quiet: tuple[bool, ...] = ()
+
+    @cached_property
+    def used(self) -> tuple[Round, ...]:
+        """The quiet rounds; all rounds where too few of them were quiet."""
+        chosen = tuple(r for r, is_quiet in zip(self.rounds, self.quiet, strict=False) if is_quiet)
+        return chosen if len(chosen) >= max(_FEW, _SHARE * len(self.rounds)) else self.rounds
 
     @cached_property
     def ratios(self) -> tuple[float, ...]:
-        """Ratio to the anchor beside it, one a round."""
-        return tuple(r.ratio for r in self.rounds)
+        """Ratio to the anchor beside it, one for each round that is used."""
+        return tuple(r.ratio for r in self.used)
 
     @cached_property
     def latency_ms(self) -> float:
@@ -192,6 +215,32 @@ class Measurement:
         return replace(self, reference_ms=reference_ms)
 
 
+def quiet(rounds: Sequence[Round]) -> list[bool]:
+    """Which rounds of a session, in the order they were measured, the anchor found quiet.
+
+    A round is quiet where the anchor, before and after it, was about as fast as at its best in
+    the rows around. So rounds are judged by their anchors and never by their own samples: to
+    pick the fast ones of those would be to pick the answer. The best is a local one, because
+    the machine as a whole drifts.
+    """
+    levels = [item.anchor_level_ms for item in rounds]
+    found = []
+    for number, item in enumerate(rounds):
+        around = sorted(levels[max(0, number - _WINDOW) : number + _WINDOW + 1])
+        best = around[len(around) // 10]
+        slow = sorted(item.clean_anchor_ms)[len(item.clean_anchor_ms) * 4 // 5 :]
+        found.append(not slow or slow[0] <= best * (1 + _SLOWER))
+    return found
+
+
+def _lower_quartile(values: Sequence[float]) -> float:
+    ordered = sorted(values)
+    position = (len(ordered) - 1) / 4
+    below = int(position)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (position - below) * (ordered[above] - ordered[below])
+
+
 def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> tuple[float, float]:
     """Interval for the median of what the values are drawn from, whatever its distribution.
 
@@ -220,8 +269,18 @@ def _coverage(rank: int, count: int) -> float:
     return 1 - 2 * sum(math.comb(count, i) for i in range(rank)) * 0.5**count
 
 
-def _clean(samples: tuple[float, ...], preempted: Sequence[int] | None) -> tuple[float, ...]:
+def _clean(samples: tuple[float, ...], conditions: Mapping[str, Any], prefix: str) -> tuple[float, ...]:
+    """Samples freed of what other processes took while they ran.
+
+    A sample that was preempted counts with the CPU time of its thread where that is known;
+    otherwise it is left out, as long as three clean ones remain.
+    """
+    preempted = conditions.get(f"{prefix}preempted")
     if not preempted:
         return samples
-    clean = tuple(sample for sample, flag in zip(samples, preempted, strict=False) if not flag)
-    return clean if 2 * len(clean) >= len(samples) or len(clean) > 2 else samples
+    thread_ms = conditions.get(f"{prefix}thread_ms")
+    if thread_ms:
+        triples = zip(samples, thread_ms, preempted, strict=True)
+        return tuple(busy if flag else sample for sample, busy, flag in triples)
+    clean = tuple(sample for sample, flag in zip(samples, preempted, strict=True) if not flag)
+    return clean if len(clean) > 2 else samples

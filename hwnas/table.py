@@ -22,7 +22,7 @@ from typing import Any
 from hwnas import files
 from hwnas.device import Target
 from hwnas.errors import MissingEntry, SchemaMismatch, TableError
-from hwnas.measurement import KINDS, Measurement, Note, Round
+from hwnas.measurement import KINDS, Measurement, Note, Round, quiet
 from hwnas.space import Workload
 
 SCHEMA = "hwnas-table/1"
@@ -51,24 +51,42 @@ class LatencyTable:
 
     def add(self, item: Round) -> None:
         """Take in a round; raises TableError where it is there already."""
-        identity = (item.key, item.session, item.number)
+        identity = _identity(item)
         if identity in self._rounds:
             raise TableError(f"a round must be unique, but {identity} is there twice")
         self._rounds[identity] = item
-        self.__dict__.pop("measurements", None)
+        for derived in ("measurements", "reference_ms", "_quiet"):
+            self.__dict__.pop(derived, None)
 
     @property
     def rounds(self) -> tuple[Round, ...]:
         """Every round, failures included, in the order of the file."""
         return tuple(self._rounds.values())
 
-    @property
-    def reference_ms(self) -> float:
-        """Long-run anchor latency: the median over sessions of each session's median."""
-        by_session: dict[str, list[float]] = {}
+    @cached_property
+    def _quiet(self) -> dict[tuple[str, str, int], bool]:
+        """Which good rounds the anchor found quiet, each session by itself."""
+        sessions: dict[str, list[Round]] = {}
         for item in self._rounds.values():
-            by_session.setdefault(item.session, []).extend(item.anchor_ms)
-        medians = [median(values) for values in by_session.values() if values]
+            if not item.failed:
+                sessions.setdefault(item.session, []).append(item)
+        return {
+            _identity(item): is_quiet
+            for rounds in sessions.values()
+            for item, is_quiet in zip(rounds, quiet(rounds), strict=True)
+        }
+
+    @cached_property
+    def reference_ms(self) -> float:
+        """Long-run anchor latency: the median over sessions of each session's quiet rounds."""
+        sessions: dict[str, list[Round]] = {}
+        for item in self._rounds.values():
+            if item.anchor_ms and not item.failed:
+                sessions.setdefault(item.session, []).append(item)
+        medians = []
+        for rounds in sessions.values():
+            chosen = [item for item in rounds if self._quiet[_identity(item)]] or rounds
+            medians.append(median(item.anchor_level_ms for item in chosen))
         return median(medians) if medians else 1.0
 
     @cached_property
@@ -78,8 +96,16 @@ class LatencyTable:
         for item in self._rounds.values():
             if not item.failed:
                 good.setdefault(item.key, []).append(item)
-        reference = self.reference_ms
-        return {k: Measurement(k, r[0].kind, tuple(r), reference) for k, r in good.items()}
+        return {
+            key: Measurement(
+                key,
+                rounds[0].kind,
+                tuple(rounds),
+                self.reference_ms,
+                tuple(self._quiet[_identity(item)] for item in rounds),
+            )
+            for key, rounds in good.items()
+        }
 
     def of_kind(self, kind: str) -> dict[str, Measurement]:
         """The measurements of one kind."""
@@ -149,6 +175,10 @@ class LatencyTable:
             except TableError as error:
                 raise TableError(f"line {number} of {path}: {error}") from error
         return table
+
+
+def _identity(item: Round) -> tuple[str, str, int]:
+    return item.key, item.session, item.number
 
 
 def append(path: Path, *items: Round | Note) -> None:

@@ -30,7 +30,6 @@ PROTOCOL = 1
 CPU_FOLDER = Path("/sys/devices/system/cpu")
 _AGREE = 0.03  # two warm-up windows agree where their mean times differ by less
 _WINDOWS = 4  # windows that the shortest warm-up is cut into
-_PATIENCE = 3  # times as many samples are taken at most, where many are preempted
 _LENGTHENED = 3  # times at most that samples are found too short and taken again
 
 
@@ -153,16 +152,18 @@ def _time(invoke, samples: int, least_ns: int, each_ns: int) -> dict:
 
 
 def _sample(invoke, samples: int, inner: int) -> dict:
-    """Time whole samples of ``inner`` runs until enough were not preempted, or it takes too many."""
-    elapsed, cpus, switches, clock, where = [], [], [], time.perf_counter_ns, _cpu_number()
-    steal, spent, switched = _steal_ticks(), time.process_time_ns(), _preemptions()
+    """Time samples of ``inner`` runs each, and what this thread had of the CPU meanwhile."""
+    elapsed, busy, cpus, switches, where = [], [], [], [], _cpu_number()
+    clock, thread_clock = time.perf_counter_ns, time.thread_time_ns
+    steal, switched = _steal_ticks(), _preemptions()
     gc.disable()
     try:
-        while switches.count(0) < samples and len(switches) < _PATIENCE * samples:
-            start = clock()
+        for _ in range(samples):
+            thread_start, start = thread_clock(), clock()
             for _ in range(inner):
                 invoke()
             elapsed.append(clock() - start)
+            busy.append(thread_clock() - thread_start)
             cpus.append(where())
             before, switched = switched, _preemptions()
             switches.append(switched - before)
@@ -172,8 +173,8 @@ def _sample(invoke, samples: int, inner: int) -> dict:
     return {
         "samples_ns": elapsed,
         "inner": inner,
+        "thread_ns": busy,
         "cpu_ids": cpus,
-        "cpu_ns": time.process_time_ns() - spent,
         "preemptions": sum(switches),
         "preempted": switches,
         "steal_ticks": None if steal is None or steal_after is None else steal_after - steal,

@@ -20,7 +20,7 @@ from hwnas.profile.options import ProfileOptions
 from hwnas.transport.base import Reply, Transport
 
 _ATTEMPTS = 2
-_GROUP = 2  # jobs between two anchors
+_GROUP = 1  # jobs between two anchors: so near that bursts of load meet both or neither
 _ANCHOR = "anchor"
 _ANCHOR_SAMPLES = 4
 _KEPT = (  # fields of a reply that stay with its row
@@ -243,11 +243,14 @@ def _outcome(job: Job, reply: Reply, anchors: tuple[Reply, Reply]) -> Outcome:
         conditions.pop("freq_khz", None)
     if reply.get("cpu_ids"):
         conditions["cpus"] = sorted(set(reply["cpu_ids"]) - {None})
+    for name, replies in (("", (reply,)), ("anchor_", anchors)):
+        preempted = [flag for answer in replies for flag in _flags(answer)]
+        if any(preempted):
+            conditions[f"{name}preempted"] = preempted
+            thread_ms = [value for answer in replies for value in _thread_ms(answer)]
+            if len(thread_ms) == len(preempted):
+                conditions[f"{name}thread_ms"] = thread_ms
     anchor_ms = tuple(sample for anchor in anchors for sample in _samples_ms(anchor))
-    preempted = _flags(reply), [flag for anchor in anchors for flag in _flags(anchor)]
-    for name, flags in zip(("preempted", "anchor_preempted"), preempted, strict=True):
-        if any(flags):
-            conditions[name] = flags
     return Outcome(job, _samples_ms(reply), anchor_ms, conditions)
 
 
@@ -256,3 +259,11 @@ def _flags(reply: Reply) -> list[int]:
     flags = reply.get("preempted") or ()
     count = len(reply["samples_ns"])
     return [int(bool(flag)) for flag in flags] if len(flags) == count else [0] * count
+
+
+def _thread_ms(reply: Reply) -> list[float]:
+    """What the one thread had of the CPU in each sample, a run; empty where that is not known."""
+    times = reply.get("thread_ns") or ()
+    if reply.get("threads") != 1 or not all(isinstance(t, int) and t > 0 for t in times):
+        return []
+    return [round(t / reply["inner"] / 1e6, 7) for t in times]

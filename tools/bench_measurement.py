@@ -1,0 +1,271 @@
+"""How repeatable measurements are, quiet and disturbed, ours and the usual practice.
+
+    python tools/bench_measurement.py                      # all of it, about a quarter of an hour
+    python tools/bench_measurement.py --repeats 2 --rounds 6 --max-rounds 6 --blocks 6 --networks 3
+
+Prints one JSON object. FBNet blocks and networks (LiteRT, fp32 and int8) are measured again and
+again, each time independently: by ours (shuffled rounds, anchors, 95 % intervals), and by the
+usual practice, as benchmark programs do it by default (one warm-up, 50 runs in a row, their mean).
+Both take turns in one run, and so do quiet phases and phases in which a disturber burns the other
+CPUs in random bursts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import mean, median
+from typing import Any
+
+import numpy as np
+
+from hwnas import conditions, device, spaces
+from hwnas.device import Target
+from hwnas.measurement import Measurement
+from hwnas.profile import ProfileOptions, plan
+from hwnas.profile.engine import Engine
+from hwnas.profile.models import Exporter
+from hwnas.profile.plan import ANCHOR, Item
+from hwnas.profile.run import rounds
+from hwnas.profile.session import environment
+from hwnas.table import LatencyTable
+from hwnas.table_ops import merge
+from hwnas.transport.local import LocalTransport
+
+USUAL_RUNS = 50
+
+
+def log(text: str) -> None:
+    """Tell how far it is."""
+    print(f"[{time.strftime('%H:%M:%S')}] {text}", file=sys.stderr, flush=True)
+
+
+def burn(seed: int) -> None:
+    """Burn one CPU in random bursts, until the parent is gone."""
+    rng, parent = random.Random(seed), os.getppid()
+    while os.getppid() == parent:
+        end = time.monotonic() + rng.expovariate(1 / 0.3)
+        while time.monotonic() < end:
+            pass
+        time.sleep(rng.expovariate(1 / 0.3))
+
+
+@contextmanager
+def disturber(seed: int) -> Iterator[None]:
+    """One burner for every CPU but one."""
+    count = max(1, (os.cpu_count() or 2) - 1)
+    burners = [subprocess.Popen([sys.executable, __file__, "--burn", str(seed + i)]) for i in range(count)]
+    try:
+        yield
+    finally:
+        for burner in burners:
+            burner.kill()
+            burner.wait()
+
+
+def choose(blocks: int, networks: int, resolution: int, seed: int) -> list[Item]:
+    """Random FBNet workloads, and networks of the plan."""
+    space = spaces.load("fbnet", resolution=resolution)
+    options = ProfileOptions(calibration_networks=networks, heldout_networks=0, seed=seed)
+    items = plan.items([space], options)
+    every = [item for item in items if item.kind == "block"]
+    picked = np.random.default_rng(seed).permutation(len(every))[:blocks]
+    return [every[i] for i in sorted(picked)] + [item for item in items if item.kind != "block"]
+
+
+@dataclass
+class Bench:
+    """One target: its engine, and the models on the device."""
+
+    target: Target
+    engine: Engine
+    paths: Mapping[str, str]
+    transport: LocalTransport
+    found: Mapping[str, Any]
+
+    def ours(self, options: ProfileOptions) -> LatencyTable:
+        """One session of ours."""
+        table = LatencyTable(self.target, self.found)
+        for item in rounds(self.engine, table, self.paths, options):
+            if item.failed:
+                raise SystemExit(f"{item.key} failed: {item.failed}")
+        return table
+
+    def usual(self) -> dict[str, float]:
+        """One warm-up, 50 runs in a row, their mean, in ms."""
+        plain = {"threads": 1, "cpus": None, "keep": False, "seed": 0, "samples": USUAL_RUNS}
+        plain |= {"min_sample_ns": 0, "warmup_min_ns": 0, "warmup_max_ns": 0}
+        jobs = [{"job": key, "model": path} | plain for key, path in self.paths.items()]
+        replies = self.transport.run(self.target.runtime, jobs, silence_s=60)
+        return {r["job"]: mean(r["samples_ns"][:USUAL_RUNS]) / 1e6 for r in replies if "job" in r}
+
+
+def differences(values: Sequence[Mapping[str, float]], keys: Sequence[str]) -> list[float]:
+    """|difference| over mean of each key, between each two successive measurements."""
+    pairs = zip(values[::2], values[1::2], strict=False)
+    return [2 * abs(a[key] - b[key]) / (a[key] + b[key]) for a, b in pairs for key in keys]
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Median and tail."""
+    return {"median": float(np.median(values)), "p95": float(np.quantile(values, 0.95)), "n": len(values)}
+
+
+def coverage(sessions: Sequence[Mapping[str, Measurement]], keys: Sequence[str]) -> list[bool]:
+    """Whether each interval holds the value that all the other sessions give together."""
+    held = []
+    for number, session in enumerate(sessions):
+        others = [other for i, other in enumerate(sessions) if i != number]
+        for key in keys:
+            truth = median(ratio for other in others for ratio in other[key].ratios)
+            low, high = (bound / session[key].reference_ms for bound in session[key].ci_ms)
+            held.append(low <= truth <= high)
+    return held
+
+
+def judge(
+    tables: Sequence[LatencyTable], usual: Sequence[Mapping[str, float]], kinds: Mapping[str, list[str]]
+) -> dict[str, Any]:
+    """Repeatability of both methods, and coverage of our intervals, for one target and phase."""
+    reference = merge(*tables).reference_ms
+    alone = [{key: m.latency_ms for key, m in table.measurements.items()} for table in tables]
+    joined = [{k: m.scaled(reference).latency_ms for k, m in t.measurements.items()} for t in tables]
+    result: dict[str, Any] = {}
+    for kind, keys in kinds.items():
+        held = coverage([table.measurements for table in tables], keys)
+        result[kind] = {
+            "ours": spread(differences(joined, keys)),
+            "ours_each_session_on_its_own_scale": spread(differences(alone, keys)),
+            "usual": spread(differences(usual, keys)),
+            "coverage": mean(held),
+            "rounds": mean(len(t.measurements[key].rounds) for t in tables for key in keys),
+            "relative_ci": median(t.measurements[key].relative_ci for t in tables for key in keys),
+        }
+    result["verdicts"] = [str(v) for table in tables for v in conditions.verdicts(table).values()]
+    result["differences"] = {
+        key: {"ours": [t[key] for t in joined], "usual": [u[key] for u in usual]}
+        for keys in kinds.values()
+        for key in keys
+    }
+    return result
+
+
+def targets_of(results: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What was promised, against what came out; the worst of the targets counts."""
+    found = []
+
+    def add(name: str, value: float | None, op: str, target: float) -> None:
+        if value is not None:
+            met = value <= target if op == "<=" else value >= target
+            found.append({"name": name, "value": value, "op": op, "target": target, "met": met})
+
+    def worst(phase: str, kind: str, method: str, statistic: str) -> float | None:
+        values = [r[phase][kind][method][statistic] for r in results.values() if phase in r]
+        return max(values) if values else None
+
+    for kind, middle, tail in (("networks", 0.01, 0.03), ("blocks", 0.02, 0.06)):
+        add(f"quiet: median difference of {kind}", worst("quiet", kind, "ours", "median"), "<=", middle)
+        add(f"quiet: 95th percentile of {kind}", worst("quiet", kind, "ours", "p95"), "<=", tail)
+    add(
+        "disturbed: median difference of networks",
+        worst("disturbed", "networks", "ours", "median"),
+        "<=",
+        0.02,
+    )
+    ratios = [
+        r["disturbed"]["networks"]["usual"]["median"]
+        / max(1e-9, r["disturbed"]["networks"]["ours"]["median"])
+        for r in results.values()
+        if "disturbed" in r
+    ]
+    add("disturbed: error of the usual practice over ours (networks)", min(ratios, default=None), ">=", 4.0)
+    held = [r[phase][kind] for r in results.values() for phase in r for kind in ("networks", "blocks")]
+    share = sum(h["coverage"] * h["ours"]["n"] for h in held) / sum(h["ours"]["n"] for h in held)
+    add("coverage of the 95 % intervals", share, ">=", 0.90)
+    add("coverage of the 95 % intervals, not too wide", share, "<=", 0.99)
+    return found
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Measure all, in turns, and judge."""
+    host = device.load("host")
+    items = choose(args.blocks, args.networks, args.resolution, args.seed)
+    kinds = {
+        "blocks": [item.key for item in items if item.kind == "block"],
+        "networks": [item.key for item in items if item.kind != "block"],
+    }
+    measured: dict[tuple[str, str], tuple[list[LatencyTable], list[dict[str, float]]]] = {}
+    with tempfile.TemporaryDirectory() as name, LocalTransport() as transport, Exporter() as exporter:
+        benches = []
+        for precision in args.precision.split(","):
+            target = host.target("litert", precision)
+            folder = Path(name) / precision
+            folder.mkdir()
+            exported = exporter.export([ANCHOR, *items], target, folder, lambda _: None)
+            paths = {key: transport.push(item.path) for key, item in exported.items()}
+            options = ProfileOptions()
+            engine = Engine(transport, target, paths.pop(ANCHOR.key), options)
+            found = environment(engine.greet(), transport.describe())
+            benches.append(Bench(target, engine, paths, transport, found))
+        for repeat in range(args.repeats):
+            for phase in args.phases.split(","):
+                with disturber(args.seed + repeat) if phase == "disturbed" else nullcontext():
+                    for bench in benches:
+                        log(f"repeat {repeat + 1} of {args.repeats}, {phase}, {bench.target}")
+                        seed = args.seed + 1000 * (repeat + 1)
+                        options = ProfileOptions(
+                            rounds=args.rounds, max_rounds=args.max_rounds, samples=args.samples, seed=seed
+                        )
+                        tables, usual = measured.setdefault((bench.target.slug, phase), ([], []))
+                        usual.append(bench.usual())
+                        tables.append(bench.ours(options))
+    results: dict[str, dict[str, Any]] = {}
+    for (target, phase), (tables, usual) in measured.items():
+        results.setdefault(target, {})[phase] = judge(tables, usual, kinds)
+    return {
+        "config": vars(args) | {"options": asdict(options)},
+        "environment": {"machine": platform.machine(), "cpus": os.cpu_count(), **dict(benches[0].found)},
+        "results": results,
+        "targets": targets_of(results),
+    }
+
+
+def main() -> None:
+    """Read the options and print the result."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--repeats", type=int, default=6, help="independent measurements; even, 2 at least")
+    parser.add_argument("--phases", default="quiet,disturbed", help="quiet, disturbed or both")
+    parser.add_argument("--precision", default="fp32,int8")
+    parser.add_argument("--blocks", type=int, default=30)
+    parser.add_argument("--networks", type=int, default=10)
+    parser.add_argument("--resolution", type=int, default=224)
+    parser.add_argument("--rounds", type=int, default=ProfileOptions().rounds)
+    parser.add_argument("--max-rounds", type=int, default=ProfileOptions().max_rounds)
+    parser.add_argument("--samples", type=int, default=ProfileOptions().samples)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--burn", type=int, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.burn is not None:
+        burn(args.burn)
+        return
+    if args.repeats < 2 or args.repeats % 2:
+        parser.error(f"--repeats must be even and at least 2, but got {args.repeats}")
+    json.dump(run(args), sys.stdout, indent=2, allow_nan=False)
+    sys.stdout.write("\n")
+
+
+if __name__ == "__main__":
+    main()
