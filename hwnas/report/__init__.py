@@ -81,20 +81,20 @@ def _variants(manifest: Mapping[str, Any] | None, verification: Mapping[str, Any
         rows.append(
             (
                 item["name"],
+                _page.verdict(item["verdict"]),
                 f"{item['bytes'] / 1024:.0f} KiB",
                 f"{item['test_accuracy']:.2%}",
                 f"{item['measured_ms']:.3f} ({low:.3f} to {high:.3f})",
                 "–" if predicted is None else f"{predicted:.3f}",
                 "–" if budget is None else f"{budget:.3f}",
                 _page.Html(_svg.bar(share, over=share > 1)) if budget else "–",
-                _page.verdict(item["verdict"]),
             )
         )
-    header = ("variant", "size", "test accuracy", "measured ms (95 %)", "predicted ms", "budget ms", "", "")
+    header = ("variant", "", "size", "accuracy", "measured ms (95 %)", "predicted ms", "budget ms", "")
     failures = [f"{v['name']}: {reason}." for v in verification["variants"] for reason in v["failures"]]
     return _page.section(
         "What ships",
-        _page.table(header, rows, numeric=(1, 2, 3, 4, 5)),
+        _page.table(header, rows, numeric=(2, 3, 4, 5, 6)),
         *(_page.paragraph(text) for text in failures),
     )
 
@@ -217,17 +217,22 @@ def _training(trained: Mapping[str, Any] | None) -> str:
     if not trained or not trained["history"]:
         return ""
     history = trained["history"]
-    accuracy = [
-        _svg.Series("training", tuple((float(h["epoch"]), float(h["accuracy"])) for h in history)),
-        _svg.Series("validation", tuple((float(h["epoch"]), float(h["val_accuracy"])) for h in history)),
-    ]
-    return _page.section(
-        "Training from scratch",
-        _page.figure(
-            _svg.lines(accuracy, x="epoch", y="accuracy"),
-            "Training accuracy is on augmented images, so it may be below validation.",
+
+    def series(label: str, name: str) -> _svg.Series:
+        return _svg.Series(label, tuple((float(h["epoch"]), float(h[name])) for h in history))
+
+    charts = (
+        _svg.lines(
+            [series("training", "accuracy"), series("validation", "val_accuracy")], x="epoch", y="accuracy"
         ),
+        _svg.lines([series("training", "loss"), series("validation", "val_loss")], x="epoch", y="loss"),
     )
+    captions = (
+        "Training accuracy is on augmented images, so it may be below validation.",
+        "The training loss has label smoothing, the validation loss has none.",
+    )
+    figures = "".join(_page.figure(*pair) for pair in zip(charts, captions, strict=True))
+    return _page.section("Training from scratch", f'<div class="pair">{figures}</div>')
 
 
 def _conditions(verification: Mapping[str, Any] | None) -> str:
