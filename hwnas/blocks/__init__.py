@@ -13,6 +13,7 @@ from hwnas.blocks._key import decode
 from hwnas.blocks.conv import Conv
 from hwnas.blocks.head import Head
 from hwnas.blocks.mbconv import MBConv
+from hwnas.blocks.mbstage import MBStage
 from hwnas.blocks.skip import Skip
 from hwnas.errors import SpaceError
 from hwnas.space import Block
@@ -20,8 +21,8 @@ from hwnas.space import Block
 if TYPE_CHECKING:
     from torch import nn
 
-KINDS: dict[str, type[Conv] | type[MBConv] | type[Skip] | type[Head]] = {
-    kind.kind: kind for kind in (Conv, MBConv, Skip, Head)
+KINDS: dict[str, type[Conv] | type[MBConv] | type[MBStage] | type[Skip] | type[Head]] = {
+    kind.kind: kind for kind in (Conv, MBConv, MBStage, Skip, Head)
 }
 
 
@@ -44,4 +45,4 @@ def build(blocks: Iterable[Block]) -> nn.Sequential:
     return nn.Sequential(*(block.build() for block in blocks))
 
 
-__all__ = ["KINDS", "Conv", "Head", "MBConv", "Skip", "build", "parse"]
+__all__ = ["KINDS", "Conv", "Head", "MBConv", "MBStage", "Skip", "build", "parse"]

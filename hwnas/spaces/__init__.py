@@ -16,8 +16,15 @@ from hwnas.errors import SpaceError
 from hwnas.space import Architecture, SearchSpace
 from hwnas.spaces.fbnet import fbnet
 from hwnas.spaces.macro import macro
+from hwnas.spaces.mnasnet import mnasnet
+from hwnas.spaces.proxylessnas import proxylessnas
 
-SPACES: dict[str, Callable[..., SearchSpace]] = {"fbnet": fbnet, "macro": macro}
+SPACES: dict[str, Callable[..., SearchSpace]] = {
+    "fbnet": fbnet,
+    "macro": macro,
+    "mnasnet": mnasnet,
+    "proxylessnas": proxylessnas,
+}
 
 _NAME = re.compile(
     r"(?P<key>[a-z0-9]+)(-r(?P<resolution>\d+))?(-c(?P<num_classes>\d+))?(-(?P<strides>[a-z]+))?"
@@ -66,4 +73,4 @@ def architecture_from_json(data: Mapping[str, Any]) -> Architecture:
     return Architecture.from_json(load(str(data.get("space"))), data)
 
 
-__all__ = ["SPACES", "architecture_from_json", "fbnet", "load", "macro"]
+__all__ = ["SPACES", "architecture_from_json", "fbnet", "load", "macro", "mnasnet", "proxylessnas"]

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from hwnas import blocks, spaces
-from hwnas.blocks import Conv, Head, MBConv, Skip
+from hwnas.blocks import Conv, Head, MBConv, MBStage, Skip
 from hwnas.errors import SpaceError
 from hwnas.space import Block, Workload
 
@@ -24,6 +24,8 @@ EXAMPLES = [
     Workload(MBConv(8, 8, kernel_size=7, se_ratio=0.25, activation="hswish"), (8, 7, 7)),
     Workload(MBConv(8, 16, expansion_ratio=1, groups=2, stride=2), (8, 8, 12)),
     Workload(MBConv(24, 24, expansion_ratio=11 / 3), (24, 5, 5)),
+    Workload(MBStage(8, 16, layers=3, kernel_size=5, stride=2, se_ratio=1 / 24), (8, 9, 9)),
+    Workload(MBStage(8, 8, expansion_ratio=1, has_expansion=False), (8, 6, 6)),
     *spaces.load("fbnet", resolution=32, num_classes=10, strides="cifar").workloads()[::7],
     *spaces.load("macro").workloads()[::3],
 ]

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from hwnas import blocks, spaces
-from hwnas.blocks import MBConv, Skip
+from hwnas.blocks import MBConv, MBStage, Skip
 from hwnas.errors import SpaceError
 
 
@@ -25,7 +25,9 @@ def test_contract(name):
         assert blocks.parse(workload.block.key()) == workload.block
 
 
-@pytest.mark.parametrize("name", ["macro-r16-c5", "fbnet-r32-c5-cifar"])
+@pytest.mark.parametrize(
+    "name", ["macro-r16-c5", "fbnet-r32-c5-cifar", "mnasnet-r32-c5-cifar", "proxylessnas-r32-c5-cifar"]
+)
 def test_a_network_runs_and_counts_as_specified(name):
     space = spaces.load(name)
     arch = space.sample(np.random.default_rng(1))
@@ -68,6 +70,53 @@ def test_fbnet_for_cifar_keeps_more_pixels():
     space = spaces.load("fbnet", resolution=32, num_classes=100, strides="cifar")
     assert space.choice_shapes[0] == (16, 32, 32)
     assert space.choices[-1].out_shape(space.choice_shapes[-1]) == (352, 4, 4)
+
+
+def test_proxylessnas_is_the_published_one():
+    """Stages, widths and zero operations of the authors' search configuration."""
+    space = spaces.load("proxylessnas")
+    assert len(space.choices) == 21
+    assert [c.candidates[0].out_channels for c in space.choices[::4]] == [24, 40, 80, 96, 192, 320]
+    assert [len(c.candidates) for c in space.choices] == [6, 7, 7, 7] * 5 + [6]
+    assert all(c.candidates[-1].is_identity == (len(c.candidates) == 7) for c in space.choices)
+    assert space.choices[-1].out_shape(space.choice_shapes[-1]) == (320, 7, 7)
+    kinds = [(b.kernel_size, b.expansion_ratio) for b in space.choices[0].candidates if isinstance(b, MBConv)]
+    assert kinds == [(3, 3), (3, 6), (5, 3), (5, 6), (7, 3), (7, 6)]
+
+
+def test_mobilenet_v2_is_in_the_space_of_mnasnet():
+    """The paper's space is built around MobileNetV2: 3,504,872 parameters (arXiv:1801.04381)."""
+    space = spaces.load("mnasnet")
+    wanted = [(1, 1), (6, 2), (6, 3), (6, 4), (6, 3), (6, 3), (6, 1)]
+    indices = [
+        next(
+            n
+            for n, b in enumerate(choice.candidates)
+            if isinstance(b, MBStage)
+            and (b.expansion_ratio, b.layers, b.kernel_size, b.se_ratio) == (*want, 3, 0)
+        )
+        for choice, want in zip(space.choices, wanted, strict=True)
+    ]
+    assert space.architecture(indices).params == 3_504_872
+    assert space.sizes == (24, 36, 36, 36, 36, 36, 24)
+
+
+def test_squeeze_excite_of_mnasnet_is_a_quarter_of_the_input():
+    for choice in spaces.load("mnasnet").choices:
+        for block in choice.candidates:
+            assert isinstance(block, MBStage)
+            if block.se_ratio:
+                assert [layer.se_channels * 4 for layer in block.blocks] == [
+                    layer.in_channels for layer in block.blocks
+                ]
+
+
+@pytest.mark.parametrize("name", ["mnasnet", "proxylessnas"])
+def test_cifar_strides_keep_more_pixels(name):
+    space = spaces.load(name, resolution=32, strides="cifar")
+    assert space.choices[-1].out_shape(space.choice_shapes[-1]) == (320, 4, 4)
+    with pytest.raises(SpaceError, match="strides"):
+        spaces.load(f"{name}-r32-c10-weird")
 
 
 @pytest.mark.parametrize(
