@@ -101,14 +101,14 @@ def a_session(
     return rows
 
 
-@pytest.mark.parametrize("drift", [0.0, 0.5])
+@pytest.mark.parametrize("drift", [0.0, 0.05])
 def test_quiet_rounds_are_those_whose_anchors_were_at_their_best_locally(drift: float) -> None:
     rows = a_session(1, drift=drift)
     speed = [1 + drift * i / len(rows) for i in range(len(rows))]
     truth = [r.anchor_level_ms / s < 1.2 for r, s in zip(rows, speed, strict=True)]
     agree = np.mean([a == b for a, b in zip(quiet(rows), truth, strict=True)])
     assert 0.3 < np.mean(truth) < 0.7
-    assert agree > (0.99 if not drift else 0.85)
+    assert agree > 0.95
 
 
 def test_bursts_that_do_not_slow_all_alike_leave_no_trace() -> None:
