@@ -58,8 +58,9 @@ def test_samples_are_as_long_as_asked_and_inner_runs_are_counted(bundle, model):
     assert short["inner"] == 1
     assert long["inner"] > 1
     undisturbed = [ns for ns, p in zip(long["samples_ns"], long["preempted"], strict=True) if not p]
-    assert len(long["samples_ns"]) >= 5
-    assert len(long["samples_ns"]) == len(long["cpu_ids"]) == len(long["sample_start_ns"])
+    lists = ("samples_ns", "thread_ns", "preempted", "cpu_ids", "sample_start_ns")
+    assert [len(long[name]) for name in lists] == [5] * len(lists)
+    assert all(0 < own <= ns * 1.01 for ns, own in zip(long["samples_ns"], long["thread_ns"], strict=True))
     assert all(ns >= 0.85 * 3_000_000 for ns in undisturbed)
 
 

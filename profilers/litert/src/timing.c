@@ -3,12 +3,12 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "device.h"
 
 #define WINDOWS 4              /* that the shortest warm-up is cut into */
 #define AGREE_PERCENT 3        /* two windows agree where their mean times differ by less */
-#define PATIENCE 3             /* times as many samples are taken at most, where many are preempted */
 #define LENGTHENED 3           /* times at most that samples are found too short and taken again */
 #define CLOCKS_EVERY_NS 100000000LL
 #define MOST_CLOCK_ROWS 512
@@ -17,6 +17,7 @@ void timing_free(struct timing *timing)
 {
     free(timing->elapsed);
     free(timing->cpus);
+    free(timing->thread);
     free(timing->starts);
     free(timing->preempted);
     free(timing->clocks);
@@ -58,34 +59,41 @@ static void note_clocks(struct timing *timing)
     memcpy(row + 1, khz, count * sizeof *khz);
 }
 
+/* CPU time of the calling thread. */
+static long long thread_ns(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+    return time.tv_sec * 1000000000LL + time.tv_nsec;
+}
+
 static long long preemptions(void)
 {
     struct rusage usage;
     return getrusage(RUSAGE_SELF, &usage) == 0 ? usage.ru_nivcsw : 0;
 }
 
-/* Samples of timing->inner runs until enough were not preempted, or it takes too many. */
+/* As many samples as the job wants, of timing->inner runs each. */
 static bool take_samples(const struct job *job, struct model *model, struct timing *timing, struct fault *fault)
 {
-    long long began = now_ns(), clocks_at = began - CLOCKS_EVERY_NS, undisturbed = 0;
-    long long switched = preemptions();
-    timing->count = timing->clock_rows = 0;
-    while (undisturbed < job->samples && timing->count < (size_t)(PATIENCE * job->samples)) {
+    long long began = now_ns(), clocks_at = began - CLOCKS_EVERY_NS, switched = preemptions();
+    timing->clock_rows = 0;
+    for (timing->count = 0; timing->count < (size_t)job->samples; timing->count++) {
+        size_t i = timing->count;
         if (now_ns() - clocks_at >= CLOCKS_EVERY_NS) {
             note_clocks(timing);
             clocks_at = now_ns();
         }
-        size_t i = timing->count++;
-        long long start = now_ns(), before = switched;
+        long long before = switched, thread_start = thread_ns(), start = now_ns();
         for (long long k = 0; k < timing->inner; k++)
             if (!model_run(model, fault))
                 return false;
         timing->elapsed[i] = now_ns() - start;
+        timing->thread[i] = thread_ns() - thread_start;
         timing->cpus[i] = sched_getcpu();
         timing->starts[i] = start - began;
         switched = preemptions();
         timing->preempted[i] = switched - before;
-        undisturbed += switched == before;
     }
     note_clocks(timing);
     return true;
@@ -93,11 +101,9 @@ static bool take_samples(const struct job *job, struct model *model, struct timi
 
 bool timing_sample(const struct job *job, struct model *model, struct timing *timing, struct fault *fault)
 {
-    size_t most = (size_t)(PATIENCE * job->samples);
-    timing->elapsed = checked_realloc(NULL, most, sizeof *timing->elapsed);
-    timing->cpus = checked_realloc(NULL, most, sizeof *timing->cpus);
-    timing->starts = checked_realloc(NULL, most, sizeof *timing->starts);
-    timing->preempted = checked_realloc(NULL, most, sizeof *timing->preempted);
+    long long **lists[] = {&timing->elapsed, &timing->thread, &timing->cpus, &timing->starts, &timing->preempted};
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
+        *lists[i] = checked_realloc(NULL, (size_t)job->samples, sizeof **lists[i]);
     timing->inner = 1;
     for (int attempt = 0; attempt < LENGTHENED; attempt++) {
         long long inner = (job->min_sample_ns + timing->each_ns - 1) / timing->each_ns;
@@ -130,6 +136,7 @@ void timing_write(struct text *reply, const struct timing *timing)
     json_number(reply, "inner", timing->inner);
     json_number(reply, "warmup_runs", timing->warmup_runs);
     json_number(reply, "start_ns", timing->start_ns);
+    json_numbers(reply, "thread_ns", timing->thread, timing->count);
     json_numbers(reply, "cpu_ids", timing->cpus, timing->count);
     json_numbers(reply, "sample_start_ns", timing->starts, timing->count);
     if (timing->clock_rows) {

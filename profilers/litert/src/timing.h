@@ -10,7 +10,7 @@
 
 struct timing {
     long long warmup_runs, each_ns, inner, start_ns;
-    long long *elapsed, *cpus, *starts, *preempted; /* one a sample */
+    long long *elapsed, *thread, *cpus, *starts, *preempted; /* one a sample */
     size_t count;
     long long *clocks; /* rows: sample number, then kHz of each CPU */
     size_t clock_rows, clock_columns;
