@@ -15,6 +15,8 @@ from hwnas.search.result import from_json, to_json
 STRATEGIES = {
     "evolution": "hwnas.search.evolution:Evolution",
     "fbnet": "hwnas.search.fbnet:FBNet",
+    "mnasnet": "hwnas.search.mnasnet:MnasNet",
+    "nsga2": "hwnas.search.nsga2:NSGA2",
     "proxylessnas": "hwnas.search.proxylessnas:ProxylessNAS",
     "random": "hwnas.search.random:Random",
     "spos": "hwnas.search.spos:SPOS",

@@ -23,8 +23,8 @@ CENTRES = np.log([0.3, 0.35, 0.35, 0.5, 1.0, 0.05])
 """Medians of the log-normal priors: variances of standardised scores in the order of ``NAMES``,
 lengths as a share of the choices and in standard deviations squared."""
 
-SPREAD = 1.0
-"""Standard deviation of each logarithm around its centre: a factor of 2.7."""
+SPREAD = 2.0
+"""Standard deviation of each logarithm around its centre: a factor of 7."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class GaussianProcess:
             away = (theta - CENTRES) / SPREAD
             return value + 0.5 * float(away @ away), gradient + away / SPREAD
 
-        bounds = [(c - 5 * SPREAD, c + 5 * SPREAD) for c in CENTRES]
+        bounds = [(centre - 3 * SPREAD, centre + 3 * SPREAD) for centre in CENTRES]
         found = minimize(loss, self.log_parameters, jac=True, method="L-BFGS-B", bounds=bounds)
         return GaussianProcess(self.points, self.scores, found.x)
 

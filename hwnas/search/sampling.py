@@ -150,11 +150,11 @@ def _run(strategy: SamplingStrategy, task: SearchTask, sampler: Sampler) -> list
         query = len(trace)
         ask, end = (sampler.ask, explored) if query < explored else (sampler.ask_again, strategy.queries)
         asked = [found for _ in range(min(strategy.parallel, end - query)) if (found := ask()) is not None]
-        if not asked and query >= explored:
-            break
-        if not asked:
+        if not asked and query < explored and strategy.remeasure:
             explored = query  # nothing new is left: what remains of the queries confirms the leaders
             continue
+        if not asked:
+            break
         for trial in _scores(strategy, task, asked, history, query):
             sampler.tell(trial)
             trace.append(_entry(len(trace) + 1, sampler))
@@ -202,9 +202,13 @@ def _identity(strategy: SamplingStrategy, task: SearchTask) -> dict[str, Any]:
 
 def _entry(query: int, sampler: Sampler) -> Mapping[str, Any]:
     best = sampler.best()
-    entry = {"query": query, "accuracy": sampler.archive.trials[-1].accuracy}
+    entry: dict[str, Any] = {"query": query, "accuracy": sampler.archive.trials[-1].accuracy}
     if best is not None:
-        entry |= {"best_accuracy": best.accuracy, "best_latency_ms": best.latencies_ms[0]}
+        entry |= {
+            "best": list(best.indices),
+            "best_accuracy": best.accuracy,
+            "best_latency_ms": best.latencies_ms[0],
+        }
     return {**entry, **sampler.state()}
 
 

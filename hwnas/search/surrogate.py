@@ -46,7 +46,7 @@ class Surrogate(SamplingStrategy):
 
     name: ClassVar[str] = "surrogate"
 
-    initial: int = 8
+    initial: int = 5
     pool: int = 1000
 
     def __post_init__(self) -> None:

@@ -1,0 +1,169 @@
+"""A recurrent policy over architectures, and its training by policy gradient.
+
+An LSTM decides choice after choice, each decision fed into the next (Zoph & Le,
+arXiv:1611.01578; MnasNet, arXiv:1807.11626). Training is proximal policy optimisation
+(arXiv:1707.06347, equation 7); with one epoch a batch that is REINFORCE.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import nn
+
+from hwnas.latency.base import FloatArray, IntArray
+from hwnas.search.base import SearchTask
+
+WIDTH = 64
+"""Units of the LSTM and of the embedding of a decision."""
+
+CLIP = 0.2
+"""The probability ratio may move so far from 1 within the epochs on one batch."""
+
+
+@dataclass
+class Baseline:
+    """Exponential moving average of rewards.
+
+    Attributes:
+        decay: Weight of the old value.
+        value: The average; None before the first reward.
+    """
+
+    decay: float = 0.95
+    value: float | None = field(default=None)
+
+    def update(self, reward: float) -> None:
+        """Take in one reward; the first one is the average."""
+        old = reward if self.value is None else self.value
+        self.value = self.decay * old + (1.0 - self.decay) * reward
+
+
+class Controller(nn.Module):
+    """Probability of each candidate, given the decisions before.
+
+    Args:
+        sizes: Candidates of each choice.
+        rng: For the initial weights.
+    """
+
+    def __init__(self, sizes: tuple[int, ...], rng: np.random.Generator) -> None:
+        super().__init__()
+        self.sizes = sizes
+        self.starts = [0, *np.cumsum(sizes).tolist()]  # the last is the embedding of the beginning
+        self.embedding = nn.Embedding(sum(sizes) + 1, WIDTH)
+        self.cell = nn.LSTMCell(WIDTH, WIDTH)
+        self.heads = nn.ModuleList(nn.Linear(WIDTH, size) for size in sizes)
+        generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
+        for parameter in self.parameters():  # small, so that the first policy is nearly uniform
+            nn.init.uniform_(parameter, -0.1, 0.1, generator=generator)
+
+    def step(
+        self, number: int, before: torch.Tensor, state: tuple[torch.Tensor, torch.Tensor] | None
+    ) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
+        """Log-probabilities of choice ``number``, shape (n, candidates), and the new state.
+
+        Args:
+            number: The choice to decide.
+            before: Decisions on the choice before, shape (n,); ignored for the first.
+            state: Of the LSTM after the choice before; None for the first.
+        """
+        token = before + self.starts[number - 1] if number else torch.full_like(before, self.starts[-1])
+        hidden, memory = self.cell(self.embedding(token), state)
+        return torch.log_softmax(self.heads[number](hidden), dim=1), (hidden, memory)
+
+    def sample(self, count: int, rng: np.random.Generator) -> IntArray:
+        """Independent architectures, shape (count, choices)."""
+        picked = np.zeros((count, len(self.sizes)), np.int64)
+        state, before = None, torch.zeros(count, dtype=torch.long)
+        with torch.no_grad():
+            for number, size in enumerate(self.sizes):
+                logs, state = self.step(number, before, state)
+                heights = logs.exp().double().numpy().cumsum(axis=1)
+                at = rng.random(count) * heights[:, -1]
+                picked[:, number] = np.minimum((heights <= at[:, None]).sum(axis=1), size - 1)
+                before = torch.from_numpy(picked[:, number])
+        return picked
+
+    def score(self, indices: IntArray) -> tuple[torch.Tensor, torch.Tensor]:
+        """Log-probability of architectures and mean entropy of a decision, each of shape (n,)."""
+        columns = torch.from_numpy(np.asarray(indices, dtype=np.int64)).T
+        state, before = None, torch.zeros_like(columns[0])
+        total, entropy = torch.zeros(len(before)), torch.zeros(len(before))
+        for number, column in enumerate(columns):
+            logs, state = self.step(number, before, state)
+            total = total + logs.gather(1, column[:, None])[:, 0]
+            entropy = entropy - (logs.exp() * logs).sum(dim=1)
+            before = column
+        return total, entropy / len(columns)
+
+
+def improve(
+    controller: Controller,
+    optimizer: torch.optim.Optimizer,
+    indices: IntArray,
+    advantages: FloatArray,
+    old_logs: FloatArray,
+    *,
+    epochs: int,
+) -> None:
+    """Make architectures more probable that did better than expected.
+
+    Args:
+        controller: Changed in place.
+        optimizer: Of the controller's parameters.
+        indices: What was sampled, shape (n, choices).
+        advantages: Reward minus baseline, shape (n,).
+        old_logs: Log-probabilities when it was sampled, shape (n,).
+        epochs: Steps on this batch; 1 is REINFORCE.
+    """
+    gain, old = torch.from_numpy(advantages).float(), torch.from_numpy(old_logs).float()
+    for _ in range(epochs):
+        logs, _ = controller.score(indices)
+        ratio = torch.exp(logs - old)
+        clipped = ratio.clamp(1 - CLIP, 1 + CLIP)
+        loss = -torch.minimum(ratio * gain, clipped * gain).mean()
+        optimizer.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimizer.step()
+
+
+def decode(controller: Controller, task: SearchTask, *, width: int, constrained: bool) -> IntArray | None:
+    """The most probable architecture that a beam search finds, shape (choices,).
+
+    Args:
+        controller: The policy.
+        task: Its budgets bound the search: a prefix that not even the cheapest rest would keep
+            within one of them is dropped.
+        width: Prefixes kept; 1 takes the most probable candidate at each choice.
+        constrained: Whether the budgets count at all.
+
+    Returns:
+        None where no prefix in the beam keeps the budgets to the end.
+    """
+    limits = np.array([c.limit_ms for c in task.constraints])
+    costs = [np.stack(c, axis=1) for c in zip(*(c.costs.choices_ms for c in task.constraints), strict=True)]
+    least = np.array([cost.min(axis=0) for cost in costs])
+    rest = np.concatenate([least[::-1].cumsum(axis=0)[::-1][1:], np.zeros((1, len(limits)))])
+    spent = np.array([[c.costs.fixed_ms for c in task.constraints]])
+    prefixes, totals = np.zeros((1, 0), np.int64), np.zeros(1)
+    state, before = None, torch.zeros(1, dtype=torch.long)
+    for number, cost in enumerate(costs):
+        with torch.no_grad():
+            logs, state = controller.step(number, before, state)
+        scores = totals[:, None] + logs.double().numpy()
+        after = spent[:, None, :] + cost
+        if constrained:
+            scores[~(after + rest[number] <= limits * (1 + 1e-12)).all(axis=2)] = -np.inf
+        best = np.argsort(-scores, axis=None, kind="stable")[:width]
+        best = best[np.isfinite(scores.ravel()[best])]
+        parents, picked = np.unravel_index(best, scores.shape)
+        prefixes = np.concatenate([prefixes[parents], picked[:, None]], axis=1)
+        totals, spent = scores[parents, picked], after[parents, picked]
+        state = (state[0][parents], state[1][parents])
+        before = torch.from_numpy(picked.astype(np.int64))
+    if constrained:
+        prefixes = prefixes[task.feasible(prefixes)] if len(prefixes) else prefixes
+    return prefixes[0] if len(prefixes) else None
