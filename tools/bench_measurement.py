@@ -34,7 +34,7 @@ from hwnas import conditions, device, spaces
 from hwnas.device import Target
 from hwnas.measurement import Measurement
 from hwnas.profile import ProfileOptions, plan
-from hwnas.profile.engine import Engine
+from hwnas.profile.engine import Engine, greet
 from hwnas.profile.models import Exporter
 from hwnas.profile.plan import ANCHOR, Item
 from hwnas.profile.run import rounds
@@ -216,7 +216,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             paths = {key: transport.push(item.path) for key, item in exported.items()}
             options = ProfileOptions()
             engine = Engine(transport, target, paths.pop(ANCHOR.key), options)
-            found = environment(engine.greet(), transport.describe())
+            found = environment(greet(transport, target, options), transport.describe())
             benches.append(Bench(target, engine, paths, transport, found))
         for repeat in range(args.repeats):
             for phase in args.phases.split(","):

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bar
 from rich.table import Table
 
+from hwnas import conditions
 from hwnas import device as devices
 from hwnas import spaces as library
 from hwnas.cli._app import Json, app, emit_json, err, out
@@ -152,12 +153,15 @@ def _summary(target: Target, path: Path) -> dict[str, Any]:
         "rounds": len(table.rounds),
         "median_relative_ci": median(m.relative_ci for m in measured) if measured else None,
         "failed": {key: reason for key, reason in failed.items() if key not in table.measurements},
+        "unstable": conditions.unstable(table),
+        "missing": ends[-1].get("missing", 0) if ends else 0,
+        "sessions": {session: str(verdict) for session, verdict in conditions.verdicts(table).items()},
         "seconds": ends[-1]["seconds"] if ends else {},
     }
 
 
 def _print(summaries: list[dict[str, Any]]) -> None:
-    table = Table("target", "blocks", "networks", "rounds", "95 % interval", "failed", "where the time went")
+    table = Table("target", "blocks", "networks", "rounds", "interval", "unstable", "failed")
     for item in summaries:
         blocks = item["rows"].get("block", 0)
         interval = item["median_relative_ci"]
@@ -167,11 +171,16 @@ def _print(summaries: list[dict[str, Any]]) -> None:
             str(sum(item["rows"].values()) - blocks),
             str(item["rounds"]),
             "" if interval is None else f"±{100 * interval:.1f} %",
+            str(len(item["unstable"])),
             str(len(item["failed"])),
-            ", ".join(f"{name} {seconds:.0f} s" for name, seconds in item["seconds"].items()),
         )
     out.print(table)
     for item in summaries:
-        out.print(item["path"], soft_wrap=True, highlight=False)
+        spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in item["seconds"].items())
+        out.print(f"{item['path']}  ({spent})", soft_wrap=True, highlight=False)
+        for verdict in item["sessions"].values():
+            out.print(f"  {verdict}", soft_wrap=True, highlight=False)
+        if item["missing"]:
+            err.print(f"[yellow]{item['missing']} rounds are left:[/] start again to go on", soft_wrap=True)
         for key, reason in item["failed"].items():
             err.print(f"[yellow]failed on {item['target']}:[/] {key}: {reason}", soft_wrap=True)

@@ -18,7 +18,7 @@ from hwnas import conditions
 from hwnas.conditions import Verdict
 from hwnas.device import Device, Target
 from hwnas.measurement import Round
-from hwnas.profile.engine import Engine, Job
+from hwnas.profile.engine import Engine, Job, greet
 from hwnas.profile.models import Exporter
 from hwnas.profile.options import ProfileOptions
 from hwnas.profile.plan import ANCHOR
@@ -68,11 +68,9 @@ def examine(device: Device, target: Target, *, rounds: int = 40) -> Examination:
         connect(device) as transport,
         Exporter(1) as exporter,
     ):
-        exported = exporter.export_anchor(target, Path(name))
-        path = transport.push(exported.path)
+        hello = greet(transport, target, options)
+        path = transport.push(exporter.export_anchor(target, Path(name)).path)
         engine = Engine(transport, target, path, options)
-        hello = engine.greet()
-        engine.take_spans()
         quiet = _rounds(engine, path, rounds)
         span = conditions.span(*engine.take_spans()[0])
         findings = [*_traits(hello), *_now(span)]

@@ -79,53 +79,57 @@ class _Blame:
     reason: str
 
 
+def agent_of(target: Target) -> str:
+    """The agent for a target: one knows both names of its runtime."""
+    return "litert" if target.runtime == "tflite_runtime" else target.runtime
+
+
+def greet(transport: Transport, target: Target, options: ProfileOptions) -> Mapping[str, Any]:
+    """Start the agent without a job, to learn who it is and whether it can do what is asked.
+
+    Raises:
+        AgentError: The agent cannot run, or is of another runtime than the target's.
+        DeviceError: It is to run on CPUs that are not there.
+    """
+    replies = transport.run(agent_of(target), [], silence_s=options.silence_s)
+    hello = next((dict(reply["hello"]) for reply in list(replies) if "hello" in reply), {})
+    if hello.get("runtime") != target.runtime:
+        raise AgentError(
+            f"the agent on {target.device} must run {target.runtime}, "
+            f"but found {hello.get('runtime')!r}: install it there or ask for that one"
+        )
+    online, cpus = hello.get("cpus_online"), options.cpus
+    if cpus is not None and online is not None and not set(cpus) <= set(online):
+        raise DeviceError(
+            f"cpus must be online, but {sorted(set(cpus) - set(online))} are not: online are {online}"
+        )
+    if cpus is not None and len(cpus) < target.threads:
+        raise DeviceError(
+            f"cpus must be at least as many as threads, but got {len(cpus)} for {target.threads}: "
+            "threads that wait for each other's CPU are no measurement"
+        )
+    return hello
+
+
 class Engine:
     """Times models on one target.
 
     Args:
         transport: An open way to the device.
         target: What is measured.
-        anchor: Path of the anchor model on the device; not needed to greet.
+        anchor: Path of the anchor model on the device.
         options: How well to measure.
 
-    Attributes:
-        hello: What the agent said of itself when it last started.
     """
 
     def __init__(self, transport: Transport, target: Target, anchor: str, options: ProfileOptions) -> None:
         self._transport = transport
-        self._agent = "litert" if target.runtime == "tflite_runtime" else target.runtime
+        self._agent = agent_of(target)
         self._target = target
         self._anchor = anchor
         self._options = options
-        self.hello: Mapping[str, Any] = {}
+        self._hello: Mapping[str, Any] = {}
         self._spans: list[tuple[Mapping[str, Any], Mapping[str, Any]]] = []
-
-    def greet(self) -> Mapping[str, Any]:
-        """Start the agent without a job, to learn who it is and whether it can do what is asked.
-
-        Raises:
-            AgentError: The agent cannot run, or is of another runtime than the target's.
-            DeviceError: It is to run on CPUs that are not there.
-        """
-        for _ in self._replies([]):
-            pass
-        if self.hello.get("runtime") != self._target.runtime:
-            raise AgentError(
-                f"the agent on {self._target.device} must run {self._target.runtime}, "
-                f"but found {self.hello.get('runtime')!r}: install it there or ask for that one"
-            )
-        online, cpus = self.hello.get("cpus_online"), self._options.cpus
-        if cpus is not None and online is not None and not set(cpus) <= set(online):
-            raise DeviceError(
-                f"cpus must be online, but {sorted(set(cpus) - set(online))} are not: online are {online}"
-            )
-        if cpus is not None and len(cpus) < self._target.threads:
-            raise DeviceError(
-                f"cpus must be at least as many as threads, but got {len(cpus)} for {self._target.threads}: "
-                "threads that wait for each other's CPU are no measurement"
-            )
-        return self.hello
 
     def take_spans(self) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
         """The agent's conditions at both ends of each of its runs since this was last asked."""
@@ -167,7 +171,7 @@ class Engine:
         by_name = {job.name: job for job in jobs}
         before: Reply = {}
         waiting: list[tuple[Job, Reply]] = []
-        position, self.hello = 0, {}
+        position, self._hello = 0, {}
         try:
             for reply in self._replies([self._line(by_name.get(name)) for name in expected]):
                 if "job" not in reply:
@@ -190,7 +194,7 @@ class Engine:
             if position < len(expected):
                 yield _Blame(expected[position], "the agent said goodbye before it answered")
         except (AgentError, TransportTimeout) as error:
-            if not self.hello:
+            if not self._hello:
                 raise
             if position < len(expected):
                 yield _Blame(expected[position], str(error))
@@ -200,8 +204,8 @@ class Engine:
         began: Mapping[str, Any] = {}
         for reply in self._transport.run(self._agent, lines, silence_s=self._options.silence_s):
             if "hello" in reply:
-                self.hello = dict(reply["hello"])
-                began = self.hello.get("conditions") or {}
+                self._hello = dict(reply["hello"])
+                began = self._hello.get("conditions") or {}
             elif "bye" in reply:
                 self._spans.append((began, reply["bye"].get("conditions") or {}))
             yield reply

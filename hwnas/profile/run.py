@@ -11,7 +11,7 @@ from hwnas import conditions, files
 from hwnas.device import Device, Target
 from hwnas.errors import DeviceError
 from hwnas.profile import adaptive, plan
-from hwnas.profile.engine import Engine
+from hwnas.profile.engine import Engine, greet
 from hwnas.profile.models import Exporter
 from hwnas.profile.options import OnProgress, ProfileOptions, Progress, silent
 from hwnas.profile.session import Session, environment, new_id
@@ -99,11 +99,11 @@ def measure(
         Exporter(1) as exporter,
     ):
         folder = Path(name)
-        anchor = exporter.export_anchor(target, folder)
-        engine = Engine(transport, target, transport.push(anchor.path), options)
-        found = environment(engine.greet(), transport.describe())
+        found = environment(greet(transport, target, options), transport.describe())
         if table is not None:
             require_same(table.target, table.environment, target, found)
+        anchor = exporter.export_anchor(target, folder)
+        engine = Engine(transport, target, transport.push(anchor.path), options)
         paths = {key: transport.push(_as_file(model, folder)) for key, model in models.items()}
         own = LatencyTable(target, found)
         for item in rounds(engine, own, paths, options):

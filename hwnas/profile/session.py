@@ -15,7 +15,7 @@ from hwnas import __version__, conditions
 from hwnas.device import Target
 from hwnas.errors import ExportError
 from hwnas.profile import adaptive
-from hwnas.profile.engine import Engine, Outcome
+from hwnas.profile.engine import Engine, Outcome, greet
 from hwnas.profile.models import Exported, Exporter
 from hwnas.profile.options import OnProgress, ProfileOptions, Progress
 from hwnas.profile.plan import ANCHOR, Item
@@ -73,19 +73,21 @@ class Session:
         wanted = [self._items[key] for key in dict.fromkeys(key for key, _ in self._todo())]
         if not wanted:
             return
+        hello = greet(self._transport, self._target, self._options)
+        self._store.begin(environment(hello, self._transport.describe()))
         with self._folder() as folder:
             exported = self._export(wanted, folder)
             with self._clock("push"):
                 paths = {e.sha256: self._transport.push(e.path) for e in exported.values() if not e.failed}
             engine = Engine(self._transport, self._target, paths[exported[ANCHOR.key].sha256], self._options)
-            self._store.begin(environment(engine.greet(), self._transport.describe()))
             self._store.note(Note(self._id, "begin", self._asked(exported.pop(ANCHOR.key))))
             self._store.add(*self._refused(exported))
             try:
                 with self._clock("measure"):
                     self._measure(engine, exported, paths)
             finally:
-                self._store.note(Note(self._id, "end", {"seconds": self._seconds}))
+                facts = {"seconds": self._seconds, "missing": len(self._todo())}
+                self._store.note(Note(self._id, "end", facts))
 
     def _todo(self) -> list[adaptive.Pair]:
         """What to measure next; what has failed is settled."""
