@@ -20,7 +20,7 @@ from hwnas.search.base import SearchTask
 from hwnas.search.feasible import FeasibleSampler
 
 _BEAM = 512
-_BLOCK = 1024
+_BLOCK = 128
 _TOLERANCE = 1e-9
 
 

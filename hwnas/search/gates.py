@@ -9,10 +9,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from hwnas.latency.base import FloatArray
+from hwnas.errors import InfeasibleBudget
+from hwnas.latency.base import AdditiveCosts, FloatArray
 from hwnas.search.base import Constraint, SearchTask
 from hwnas.search.canonical import Canonical
 from hwnas.search.decode import Decoded, decode
+from hwnas.search.feasible import FeasibleSampler
 from hwnas.space import SearchSpace
 
 
@@ -55,19 +57,28 @@ class Gates:
         """The most probable architecture that keeps every budget."""
         return decode(self.log_probabilities(), task)
 
-    def finalists(self, task: SearchTask, count: int, rng: np.random.Generator) -> list[tuple[int, ...]]:
+    def finalists(
+        self, task: SearchTask, count: int, least_use: float, rng: np.random.Generator
+    ) -> list[tuple[int, ...]]:
         """Feasible architectures of distinct networks: the most probable one, and others drawn.
 
         Draws are the best under Gumbel-perturbed log-probabilities, which without a budget is
         exact sampling (the Gumbel-max trick); with one, every draw keeps it.
+
+        Args:
+            task: Its budgets.
+            count: How many there should be; there are fewer where draws keep repeating.
+            least_use: Draws spend at least this share of the tightest budget where they can.
+            rng: Where the draws come from.
         """
         canonical, first = Canonical(task.space), self.decode(task).indices
         found = {canonical.key(first): first}
+        near = near_budget(task, least_use)
         for _ in range(3 * count):
             if len(found) >= count:
                 break
             noisy = [p + rng.gumbel(size=len(p)) for p in self.log_probabilities()]
-            drawn = decode(noisy, task).indices
+            drawn = decode(noisy, near).indices
             found.setdefault(canonical.key(drawn), drawn)
         return list(found.values())
 
@@ -81,6 +92,31 @@ class Gates:
             if any(block.kind == "skip" for block in choice.candidates)
         ]
         return GateSummary(float(np.mean(entropy)), float(np.mean(skips)) if skips else 0.0)
+
+
+def near_budget(task: SearchTask, least_use: float) -> SearchTask:
+    """The task with one more constraint: to spend a share of the tightest budget.
+
+    More time buys accuracy, and a supernet's ranking is too noisy to be trusted with giving it
+    away. Where no architecture spends that much within the budgets, the task stays as it is.
+    """
+
+    def room(constraint: Constraint) -> float:
+        low, high = constraint.costs.range_ms
+        return (constraint.limit_ms - low) / max(high - low, 1e-12)
+
+    tightest = min(task.constraints, key=room)
+    costs = tightest.costs
+    left = AdditiveCosts(0.0, tuple(c.max() - c for c in costs.choices_ms))
+    try:
+        use = Constraint(
+            f"unused of {tightest.name}", left, costs.range_ms[1] - least_use * tightest.limit_ms
+        )
+        near = SearchTask(task.space, (*task.constraints, use), task.evaluate)
+        _ = FeasibleSampler(near).feasible
+    except InfeasibleBudget:
+        return task
+    return near
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,7 @@ class OneShotConfig:
         clip_norm: Largest gradient norm.
         recalibration_images: Training images that batch-norm statistics are estimated from
             anew for every architecture that is scored.
+        validation_images: Validation images that an architecture is scored on, at most.
         seed: Of initial weights, paths, order and augmentation.
         device: "cpu" or "cuda" (there with bfloat16 autocast).
     """
@@ -60,11 +61,13 @@ class OneShotConfig:
     weight_decay: float = 5e-5
     clip_norm: float = 5.0
     recalibration_images: int = 512
+    validation_images: int = 2000
     seed: int = 0
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "learning_rate", "clip_norm", "recalibration_images"):
+        positive = ("batch_size", "learning_rate", "clip_norm", "recalibration_images", "validation_images")
+        for name in positive:
             if getattr(self, name) <= 0:
                 raise TrainingError(f"{name} must be positive, but got {getattr(self, name)}")
 
@@ -142,34 +145,34 @@ class OneShot:
         """Accuracy and loss on validation, with batch norm recalibrated on training images."""
         key = tuple(indices)
         if key not in self._scores:
-            with torch.no_grad():
-                self.supernet.recalibrate(key, self._recalibration())
             self._scores[key] = self._validate(key)
         return self._scores[key]
 
     def __call__(self, arch: Architecture) -> float:
         """Validation accuracy, lowered by less than one image so that loss tells equals apart."""
         score = self.score(arch.indices)
-        return max(0.0, score.accuracy - (1 - exp(-score.loss)) / self.batches.size("val"))
+        count = min(self.config.validation_images, self.batches.size("val"))
+        return max(0.0, score.accuracy - (1 - exp(-score.loss)) / count)
 
-    def _recalibration(self) -> Iterator[torch.Tensor]:
-        """The same images for every architecture."""
-        size = self.batches.size("train")
-        rows = np.random.default_rng([self.config.seed, 2]).permutation(size)
-        rows = rows[: self.config.recalibration_images]
+    def _some(self, split: str, count: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Batches of so many random images of a split, the same for every architecture."""
+        rows = np.random.default_rng([self.config.seed, 2]).permutation(self.batches.size(split))[:count]
         for part in np.array_split(rows, -(-len(rows) // 256)):
-            yield self.batches.take("train", part)[0]
+            yield self.batches.take(split, part)
 
     @torch.no_grad()
     def _validate(self, indices: tuple[int, ...]) -> Score:
+        self.supernet.recalibrate(
+            indices, (images for images, _ in self._some("train", self.config.recalibration_images))
+        )
         self.supernet.eval()
-        correct, loss = 0.0, 0.0
-        for images, labels in self.batches.ordered("val"):
+        correct, loss, count = 0.0, 0.0, 0
+        for images, labels in self._some("val", self.config.validation_images):
             with optim.autocast(self.device):
                 logits = self.supernet(images, indices)
             loss += float(functional.cross_entropy(logits.float(), labels, reduction="sum"))
             correct += float((logits.argmax(1) == labels).sum())
-        count = self.batches.size("val")
+            count += len(labels)
         return Score(correct / count, loss / count)
 
     def identity(self) -> dict[str, Any]:

@@ -82,6 +82,7 @@ class OneShotStrategy(ABC):
         gate_learning_rate: Of Adam on the logits.
         loss: How latency enters: one of ``pressure.PRESSURES``.
         finalists: Architectures that are decoded or drawn from the gates and ranked.
+        least_use: Share of the tightest budget that drawn finalists spend, where they can.
         checkpoint: Written now and then; continued if it is there.
         checkpoint_every: Steps between two checkpoints.
         live: Called after every step.
@@ -95,6 +96,7 @@ class OneShotStrategy(ABC):
     gate_learning_rate: float = 0.1
     loss: str = "hold"
     finalists: int = 12
+    least_use: float = 0.95
     checkpoint: Path | None = None
     checkpoint_every: int = 100
     live: Live | None = field(default=None, repr=False)
@@ -104,6 +106,8 @@ class OneShotStrategy(ABC):
         for name, value in least.items():
             if getattr(self, name) < value:
                 raise SpaceError(f"{name} must be at least {value}, but got {getattr(self, name)}")
+        if not 0 <= self.least_use <= 1:
+            raise SpaceError(f"least_use must be in [0, 1], but got {self.least_use}")
         if self.gate_learning_rate <= 0:
             raise SpaceError(f"gate_learning_rate must be positive, but got {self.gate_learning_rate}")
 
@@ -196,7 +200,7 @@ class OneShotStrategy(ABC):
         """Decode and draw finalists, rank them by the supernet, and say how it went."""
         task, gates = state.task, state.gates
         decoded = gates.decode(task)
-        chosen = gates.finalists(task, self.finalists, state.rng(0, purpose=3))
+        chosen = gates.finalists(task, self.finalists, self.least_use, state.rng(0, purpose=3))
         trials = tuple(task.trial(indices) for indices in chosen)
         best = max(trials, key=lambda t: t.accuracy)  # all keep every budget; the first of equals
         argmax = gates.argmax()

@@ -1,0 +1,113 @@
+"""What the supernet benches share: CIFAR-10, NAS-Bench-Macro, and how results are printed."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from hwnas import data, spaces
+from hwnas.data import Dataset
+from hwnas.latency.base import AdditiveCosts
+from hwnas.search.canonical import Canonical
+from hwnas.search.oneshot import OneShot, OneShotConfig, warm_up
+from hwnas.search.tabular import Benchmark
+from hwnas.space import SearchSpace
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+VAL_SHARE = 0.1
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """The options that both scripts have."""
+    found = argparse.ArgumentParser(description=description)
+    found.add_argument("--data", default=str(SHARED / "cifar10"), help="CIFAR-10, as a folder of parquet")
+    found.add_argument(
+        "--benchmark", type=Path, default=SHARED / "nas_bench_macro/nas-bench-macro_cifar10.json"
+    )
+    found.add_argument("--width", type=float, default=0.5, help="of the proxy")
+    found.add_argument("--resolution", type=int, default=16, help="of the proxy")
+    found.add_argument("--batch-size", type=int, default=128)
+    found.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    found.add_argument("--threads", type=int, default=2)
+    return found
+
+
+def config_of(options: argparse.Namespace, seed: int) -> OneShotConfig:
+    """The proxy that the options ask for."""
+    return OneShotConfig(
+        width=options.width,
+        resolution=options.resolution,
+        batch_size=options.batch_size,
+        seed=seed,
+        device=options.device,
+    )
+
+
+def load(options: argparse.Namespace) -> tuple[SearchSpace, Dataset, Benchmark]:
+    """The space, its images with 5,000 held out, and the truth."""
+    torch.set_num_threads(options.threads)
+    space = spaces.load("macro")
+    dataset = data.load(options.data, resolution=32, seed=0, val_share=VAL_SHARE)
+    return space, dataset, Benchmark.load(options.benchmark, space)
+
+
+def macs_costs(space: SearchSpace) -> AdditiveCosts:
+    """Millions of MACs in the place of milliseconds."""
+    fixed, choices = space.macs_table()
+    return AdditiveCosts(fixed / 1e6, tuple(np.asarray(c) / 1e6 for c in choices))
+
+
+def distinct(space: SearchSpace, count: int, seed: int) -> list[tuple[int, ...]]:
+    """Uniformly random architectures of different networks."""
+    canonical, rng = Canonical(space), np.random.default_rng(seed)
+    found: dict[tuple[int, ...], None] = {}
+    for _ in range(100 * count):
+        if len(found) == count:
+            break
+        found[canonical.key(space.sample(rng).indices)] = None
+    return list(found)
+
+
+def train(oneshot: OneShot, steps: int, name: str) -> float:
+    """Warm up to so many steps; seconds."""
+    began = time.monotonic()
+
+    def tell(record: Any) -> None:
+        if record["step"] % 200 == 0:
+            say(f"{name}: step {record['step']}/{record['steps']}, {record['eta_s']:.0f} s left")
+
+    warm_up(oneshot, steps, on_step=tell)
+    return time.monotonic() - began
+
+
+def say(text: str) -> None:
+    """Progress goes to standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def environment(options: argparse.Namespace) -> dict[str, Any]:
+    """Where the numbers are from."""
+    return {
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "load_1min": os.getloadavg()[0],
+        "threads": options.threads,
+        "device": torch.cuda.get_device_name() if options.device == "cuda" else "cpu",
+        "python": platform.python_version(),
+        "torch": version("torch"),
+    }
+
+
+def target(name: str, value: float | None, op: str, bound: float) -> dict[str, Any]:
+    """One line of ``targets``; a value that was not measured in this run does not meet it."""
+    met = value is not None and {"<=": value <= bound, ">=": value >= bound}[op]
+    return {"name": name, "value": value, "op": op, "target": bound, "met": met}

@@ -1,0 +1,296 @@
+"""What a supernet costs, and how well it ranks: the macro space on CIFAR-10.
+
+    python tools/bench_supernet.py                                  # about 25 minutes on 2 cores
+    python tools/bench_supernet.py --minutes 0.2 --architectures 20 # a first impression
+
+Prints one JSON object. *Cost*: time and peak memory of one training step of a single path, of
+FBNet's soft mixture and of ProxylessNAS's two steps, interleaved (memory: one process each),
+and of a single path in channels-first memory. *Rank*: Kendall's tau between what the supernet
+says after so many minutes of training and the true accuracy of NAS-Bench-Macro, beside what
+costs nothing: MACs, parameters, the number of layers that are not identities, NASWOT.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import multiprocessing
+import resource
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from _macro import config_of, distinct, environment, load, macs_costs, parser, say, target, train
+from scipy.stats import kendalltau
+from torch import nn
+
+from hwnas import blocks, data, spaces
+from hwnas.data import Dataset
+from hwnas.data.batches import Batches
+from hwnas.search.base import Constraint, SearchTask, relative_budget
+from hwnas.search.fbnet import FBNet
+from hwnas.search.oneshot import OneShot
+from hwnas.search.oneshot_loop import OneShotStrategy
+from hwnas.search.proxylessnas import ProxylessNAS
+from hwnas.space import SearchSpace
+from hwnas.supernet import proxy_space
+
+TAU_BY_LOSS = {2.0: 0.68, 5.0: 0.76, 10.0: 0.80}
+STEPS = ("single path", "fbnet weights", "fbnet gates", "proxylessnas weights", "proxylessnas gates")
+
+
+def main() -> None:
+    """Measure, then print."""
+    options = _options()
+    results: dict[str, Any] = {}
+    if options.step_rounds:
+        results["step"] = _cost(options)
+    if options.minutes:
+        results["rank"] = _rank(options)
+    report = {
+        "config": {k: str(v) if k == "benchmark" else v for k, v in vars(options).items()},
+        "environment": environment(options),
+        "results": results,
+        "targets": _targets(options, results),
+    }
+    print(json.dumps(report, allow_nan=False))
+
+
+def _options() -> argparse.Namespace:
+    found = parser(__doc__ or "")
+    found.add_argument(
+        "--minutes", type=float, nargs="*", default=[2.0, 5.0, 10.0], help="of training, one run each"
+    )
+    found.add_argument("--architectures", type=int, default=150, help="that are ranked")
+    found.add_argument("--seed", type=int, default=0, help="of supernets")
+    found.add_argument("--sample-seed", type=int, default=123, help="of the ranked architectures")
+    found.add_argument("--step-rounds", type=int, default=5, help="of timing; 0 leaves cost out")
+    found.add_argument("--step-width", type=float, default=0.5, help="of the supernet whose steps are timed")
+    found.add_argument("--step-resolution", type=int, default=16)
+    return found.parse_args()
+
+
+# Cost of a step -----------------------------------------------------------------------------
+
+
+def _cost(options: argparse.Namespace) -> dict[str, Any]:
+    """Seconds of each kind of step, interleaved, and its memory in a process of its own."""
+    runners = {name: _runner(name, options) for name in STEPS}
+    runners["single path, channels first"] = _runner("single path", options, channels_last=False)
+    seconds: dict[str, list[float]] = {name: [] for name in runners}
+    for run in runners.values():
+        run(0)
+    for number in range(1, options.step_rounds + 1):
+        for name, run in runners.items():
+            began = time.perf_counter()
+            for inner in range(5):  # the same random paths for each kind
+                run(5 * number + inner)
+            seconds[name].append((time.perf_counter() - began) / 5)
+        say(f"step cost: round {number}/{options.step_rounds}")
+    found = {}
+    for name, values in seconds.items():
+        found[name] = {"seconds": values, "median_s": statistics.median(values)}
+    if options.device == "cpu":
+        for name in STEPS:
+            found[name]["peak_mib"] = _peak_mib(name, options)
+    base = found["single path"]
+    for entry in found.values():
+        entry["time_ratio"] = entry["median_s"] / base["median_s"]
+        if "peak_mib" in entry:
+            entry["memory_ratio"] = entry["peak_mib"] / base["peak_mib"]
+    return found
+
+
+def _runner(name: str, options: argparse.Namespace, *, channels_last: bool = True) -> Callable[[int], None]:
+    """A function that runs one training step of a kind, on random images."""
+    space = spaces.load("macro")
+    config = dataclasses.replace(
+        config_of(options, 0), width=options.step_width, resolution=options.step_resolution
+    )
+    oneshot = OneShot(space, _noise(options.batch_size), config)
+    if not channels_last:
+        oneshot.supernet.to(memory_format=torch.contiguous_format)
+        take = oneshot.batches.step
+
+        def contiguous(*arguments: Any) -> tuple[torch.Tensor, torch.Tensor]:
+            images, labels = take(*arguments)
+            return images.contiguous(), labels
+
+        oneshot.batches.step = contiguous  # type: ignore[method-assign]
+    costs = macs_costs(space)
+    task = SearchTask(space, (Constraint("macs", costs, relative_budget(costs, 0.5)),), oneshot)
+    strategy: OneShotStrategy = FBNet() if name.startswith("fbnet") else ProxylessNAS()
+    state = strategy._start(task, 0)
+
+    def run(step: int) -> None:
+        if name == "single path":
+            oneshot.weight_step(oneshot.uniform_path(step), 0.01)
+        elif name.endswith("weights"):
+            oneshot.weight_step(strategy.weight_gates(state, step), 0.01)
+        else:
+            strategy.gate_step(state, step)
+        if options.device == "cuda":
+            torch.cuda.synchronize()
+
+    return run
+
+
+def _noise(batch_size: int) -> Dataset:
+    rng = np.random.default_rng(0)
+    split = data.Split(
+        rng.integers(0, 256, (2 * batch_size, 3, 32, 32), dtype=np.uint8), rng.integers(0, 10, 2 * batch_size)
+    )
+    names = tuple(str(n) for n in range(10))
+    half = (0.5,) * 3
+    return Dataset("noise", names, split, split, split, half, half, True, 0, 0.5, 0.5)
+
+
+def _peak_mib(name: str, options: argparse.Namespace) -> float:
+    """Peak resident memory of 8 steps above what the process had before them."""
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1) as pool:
+        return pool.apply(_child, (name, options))
+
+
+def _child(name: str, options: argparse.Namespace) -> float:
+    torch.set_num_threads(options.threads)
+    run = _runner(name, options)
+    unit = 1024 if sys.platform != "darwin" else 1024**2
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for step in range(8):
+        run(step)
+    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / unit
+
+
+# Ranking ------------------------------------------------------------------------------------
+
+
+def _rank(options: argparse.Namespace) -> dict[str, Any]:
+    space, dataset, benchmark = load(options)
+    sample = distinct(space, options.architectures, options.sample_seed)
+    truth = [benchmark.accuracy(indices) for indices in sample]
+    controls = {
+        name: _tau(values, truth) for name, values in _controls(space, dataset, sample, options).items()
+    }
+    runs = [_trained(space, dataset, sample, truth, minutes, options) for minutes in options.minutes]
+    return {"architectures": len(sample), "controls": controls, "supernets": runs}
+
+
+def _trained(
+    space: SearchSpace,
+    dataset: Dataset,
+    sample: list[tuple[int, ...]],
+    truth: list[float],
+    minutes: float,
+    options: argparse.Namespace,
+) -> dict[str, Any]:
+    """A supernet of its own for each length: the learning rate falls to 0 at its end."""
+    oneshot = OneShot(space, dataset, config_of(options, options.seed))
+    steps = round(60 * minutes / _pace(space, dataset, options))
+    seconds = train(oneshot, steps, f"{minutes:g} minutes")
+    began = time.monotonic()
+    scores = [oneshot.score(indices) for indices in sample]
+    say(f"scored {len(sample)} in {time.monotonic() - began:.0f} s")
+    return {
+        "minutes": minutes,
+        "seconds": seconds,
+        "images": steps * options.batch_size,
+        "scoring_s": time.monotonic() - began,
+        "tau_by_loss": _tau([-s.loss for s in scores], truth),
+        "tau_by_accuracy": _tau([s.accuracy for s in scores], truth),
+    }
+
+
+def _pace(space: SearchSpace, dataset: Dataset, options: argparse.Namespace) -> float:
+    """Seconds a step, of a supernet that is thrown away."""
+    oneshot = OneShot(space, dataset, config_of(options, 99))
+    train(oneshot, 5, "pace")
+    return train(oneshot, 45, "pace") / 40
+
+
+def _controls(
+    space: SearchSpace, dataset: Dataset, sample: list[tuple[int, ...]], options: argparse.Namespace
+) -> dict[str, list[float]]:
+    """What needs no training, larger is better."""
+    networks = [space.architecture(indices) for indices in sample]
+    layers = [sum(w.block.is_identity is False for w in network.workloads) for network in networks]
+    largest = max(network.macs for network in networks)
+    return {
+        "MACs": [float(n.macs) for n in networks],
+        "parameters": [float(n.params) for n in networks],
+        "layers that are not skipped, then MACs": [
+            depth + n.macs / largest / 2 for depth, n in zip(layers, networks, strict=True)
+        ],
+        "NASWOT": _naswot(space, dataset, sample, options),
+    }
+
+
+@torch.no_grad()
+def _naswot(
+    space: SearchSpace, dataset: Dataset, sample: list[tuple[int, ...]], options: argparse.Namespace
+) -> list[float]:
+    """Logarithm of |det K| of the ReLU codes of one batch at initialisation (arXiv:2006.04647)."""
+    proxy = proxy_space(space, width=options.width, resolution=options.resolution)
+    batches = Batches(dataset, "cpu", options.resolution)
+    images, _ = batches.take(
+        "train", np.random.default_rng(options.seed).permutation(batches.size("train"))[:128]
+    )
+    found = []
+    for number, indices in enumerate(sample):
+        torch.manual_seed(number)
+        network = blocks.build(proxy.architecture(indices).blocks).train()
+        kernel = torch.zeros(len(images), len(images), dtype=torch.float64)
+
+        def add(
+            _module: nn.Module, _inputs: Any, output: torch.Tensor, kernel: torch.Tensor = kernel
+        ) -> None:
+            codes = (output > 0).flatten(1).to(torch.float32)
+            kernel += (codes @ codes.T + (1 - codes) @ (1 - codes).T).double()
+
+        for module in network.modules():
+            if isinstance(module, nn.ReLU):
+                module.register_forward_hook(add)
+        network(images)
+        found.append(float(torch.linalg.slogdet(kernel).logabsdet))
+    return found
+
+
+def _tau(values: list[float], truth: list[float]) -> dict[str, float]:
+    """Kendall's tau and its standard error over the architectures, by bootstrap."""
+    rng = np.random.default_rng(0)
+    one, two = np.array(values), np.array(truth)
+    rows = [rng.integers(0, len(one), len(one)) for _ in range(200)]
+    again = [float(kendalltau(one[r], two[r]).statistic) for r in rows]
+    return {"tau": float(kendalltau(one, two).statistic), "se": float(np.nanstd(again))}
+
+
+def _targets(options: argparse.Namespace, results: dict[str, Any]) -> list[dict[str, Any]]:
+    found = []
+    if "step" in results:
+        step = results["step"]
+        for kind in ("weights", "gates"):
+            entry = step[f"proxylessnas {kind}"]
+            found.append(
+                target(f"proxylessnas {kind} step, time over single path", entry["time_ratio"], "<=", 1.3)
+            )
+            if "memory_ratio" in entry:
+                name = f"proxylessnas {kind} step, memory over single path"
+                found.append(target(name, entry["memory_ratio"], "<=", 1.3))
+        if options.device == "cpu":
+            gain = step["single path, channels first"]["time_ratio"]
+            found.append(target("channels first over channels last, time of a step", gain, ">=", 1.7))
+    by_minutes = {run["minutes"]: run for run in results.get("rank", {}).get("supernets", [])}
+    for minutes, bound in TAU_BY_LOSS.items():
+        if minutes in by_minutes:
+            value = by_minutes[minutes]["tau_by_loss"]["tau"]
+            found.append(target(f"tau by held-out loss after {minutes:g} minutes", value, ">=", bound))
+    return found
+
+
+if __name__ == "__main__":
+    main()
