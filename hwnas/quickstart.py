@@ -107,7 +107,7 @@ def run(
         supernet = found / "supernet.safetensors"
         search_run(request(BASELINE, supernet), baseline, live=stage.searching)
     with stage("train"):
-        config = TrainConfig(epochs=epochs, batch_size=32, seed=seed)
+        config = TrainConfig(epochs=epochs, batch_size=32, low_resolution_share=0.5, seed=seed)
         trained = {run.name: _train(run, config, stage) for run in (found, baseline)}
     with stage("export"):
         dataset = ship.load_data(trained[STRATEGY]["data"])

@@ -51,6 +51,7 @@ def quickstart(
             seed=seed,
             tell=tell,
         )
+    err.print()
     if as_json:
         emit_json(summary.to_json())
     else:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich import box
 from rich.table import Table
 
 from hwnas import device as devices
@@ -106,13 +107,14 @@ def report(
 
 def show_verification(found: Verification) -> None:
     """Print what was found about each variant, and why one failed."""
-    table = Table("variant", "size", "test accuracy", "measured ms", "predicted ms", "budget ms", "")
+    header = ("variant", "accuracy", "measured ms", "95 % interval", "predicted", "budget", "")
+    table = Table(*header, box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
     for item in found.variants:
         table.add_row(
             item.name,
-            f"{item.bytes / 1024:.0f} KiB",
             f"{item.test_accuracy:.2%}",
-            f"{item.measured_ms:.3f} ({item.interval_ms[0]:.3f}–{item.interval_ms[1]:.3f})",
+            f"{item.measured_ms:.3f}",
+            f"{item.interval_ms[0]:.3f}–{item.interval_ms[1]:.3f}",
             _number(item.predicted_ms),
             _number(item.budget_ms),
             "[green]PASS[/]" if item.passed else "[red]FAIL[/]",
