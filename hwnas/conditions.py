@@ -35,6 +35,8 @@ def span(began: Mapping[str, Any], ended: Mapping[str, Any]) -> dict[str, Any]:
         for name in ("load_1min", "affinity", "governor", "freq_khz", "max_khz", "thermal_mc")
         if _told(ended.get(name))
     }
+    phones = {"phone_before": began.get("phone"), "phone": ended.get("phone")}
+    facts |= {name: said for name, said in phones.items() if said}
     wall_ns, busy, steal = (_change(began, ended, n) for n in ("monotonic_ns", "busy_ticks", "steal_ticks"))
     idle, own_ns, tick_ns = (
         _change(began, ended, "idle_ticks"),

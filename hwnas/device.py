@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -124,6 +124,11 @@ class Device:
         return bool(self.match) and all(
             fnmatchcase(facts.get(name, "").lower(), pattern.lower()) for name, pattern in self.match.items()
         )
+
+    def with_options(self, **given: Any) -> Device:
+        """The same device with further options; those that are None are left as they are."""
+        added = {name: value for name, value in given.items() if value is not None}
+        return replace(self, options={**self.options, **added}) if added else self
 
     def target(self, runtime: str, precision: str, *, threads: int | None = None) -> Target:
         """The target for one of this device's runtimes.

@@ -53,6 +53,16 @@ def profile(
     seed: Annotated[int, typer.Option(help="Picks the networks and the order.")] = _DEFAULT.seed,
     threads: Annotated[int | None, typer.Option(help="Threads of the runtime.")] = None,
     cpus: Annotated[str | None, typer.Option(help='CPUs to run on, for example "4-7" or "0,2".')] = None,
+    serial: Annotated[
+        str | None, typer.Option(help="Which phone or board: serial number, HOST:PORT or USER@HOST.")
+    ] = None,
+    agent: Annotated[
+        str | None,
+        typer.Option(help='"benchmark_model": Google\'s own program, for GPUs and NPUs of phones.'),
+    ] = None,
+    agent_path: Annotated[
+        Path | None, typer.Option(help="File of that program, built for the phone.")
+    ] = None,
     max_minutes: Annotated[float | None, typer.Option(help="Begin no round of a target later.")] = None,
     retry_failed: Annotated[bool, typer.Option(help="Try again what failed before.")] = False,
     as_json: Json = False,
@@ -63,7 +73,7 @@ def profile(
     """
     from hwnas import profile as profiler
 
-    described = devices.load(device)
+    described = devices.load(device).with_options(serial=serial, agent_path=_agent_path(agent, agent_path))
     options = ProfileOptions(
         rounds=rounds,
         max_rounds=max_rounds,
@@ -92,6 +102,18 @@ def profile(
         emit_json({"options": asdict(options), "tables": summaries})
         return
     _print(summaries)
+
+
+def _agent_path(agent: str | None, path: Path | None) -> str | None:
+    """The program that measures in the place of the agent that comes with hwnas, if any."""
+    if agent not in (None, "benchmark_model") or (agent is None) != (path is None):
+        raise DeviceError(
+            f"--agent must be benchmark_model and come with --agent-path, but got {agent} and {path}: "
+            "leave both out for the agent that comes with hwnas"
+        )
+    if path is not None and not path.is_file():
+        raise DeviceError(f"the program of --agent-path must be there, but {path} is not a file")
+    return None if path is None else str(path.resolve())
 
 
 def parse_cpus(text: str | None) -> tuple[int, ...] | None:

@@ -37,6 +37,8 @@ _KEPT = (  # fields of a reply that stay with its row
     "delegate_partitions",
     "delegated_nodes",
     "output_sha256",
+    "throttling",
+    "aggregated",
 )
 
 

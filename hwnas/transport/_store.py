@@ -11,6 +11,19 @@ from hwnas.transport._shell import CALL_S, Link
 
 _HASH_BYTES_PER_S = 20_000_000  # a slow phone
 
+# May be run twice: then the file has its name already.
+_SETTLE = """\
+file={part}
+[ -e "$file" ] || file={target}
+found=$(sha256sum "$file") || exit
+found=${{found%% *}}
+if [ "$found" != {digest} ]; then
+  rm -f "$file"
+elif [ "$file" = {part} ]; then
+  chmod {mode} {part} && mv -f {part} {target} || exit
+fi
+echo "$found\""""
+
 
 class Store:
     """One folder on the device.
@@ -68,16 +81,15 @@ def send(link: Link, local: Path, remote: str, digest: str, mode: str = "644") -
     Raises:
         TransportError: It cannot arrive whole, or the link is lost for good.
     """
-    part, target = shlex.quote(f"{remote}.part"), shlex.quote(remote)
     link.persist(lambda: link.shell.send(local, f"{remote}.part"))
-    found = link.call(f"sha256sum {part}", quiet_s=_patience_s(local.stat().st_size)).split()
-    if not found or found[0] != digest:
-        link.call(f"rm -f {part}")
+    part, target = shlex.quote(f"{remote}.part"), shlex.quote(remote)
+    command = _SETTLE.format(part=part, target=target, digest=digest, mode=mode)
+    found = link.call(command, quiet_s=_patience_s(local.stat().st_size)).strip()
+    if found != digest:
         raise TransportError(
             f"a file must arrive as it was sent, but {local.name} did not (SHA-256 {digest} became "
-            f"{found[0] if found else 'nothing'}): check the free space on the device and the cable"
+            f"{found or 'nothing'}): check the free space on the device and the cable"
         )
-    link.call(f"[ ! -e {part} ] || {{ chmod {mode} {part} && mv -f {part} {target}; }}")
 
 
 def _patience_s(size: int) -> float:

@@ -23,6 +23,7 @@ OK, WARNING, FAILED = "ok", "warning", "failed"
 TOOLS = ("sha256sum", "setsid", "tail", "dd", "chmod", "mv", "env", "sed", "df")
 _SPACE_MB = 200  # the bundle and the models of a large space
 _SILENCE_S = 60.0
+_NOT_EXECUTABLE, _FORBIDDEN_CALL = 126, 128 + 31  # statuses that shells give; 31 is SIGSYS
 
 
 @dataclass(frozen=True)
@@ -135,9 +136,10 @@ def _agent(transport: Transport, device: Device) -> Check:
 
 
 def _start_remedy(message: str) -> str:
-    if "status 159" in message or "status 31" in message:  # SIGSYS
+    status = re.search(r"ended with (\d+)", message)
+    if status and int(status[1]) == _FORBIDDEN_CALL:
         return "the system forbids a call of the agent's C library: run over adb, not from inside an app"
-    if "status 126" in message or "ermission denied" in message:
+    if status and int(status[1]) == _NOT_EXECUTABLE:
         return "programs must not run from that folder: name another with the option folder"
     return "give Google's benchmark_model instead: --agent benchmark_model --agent-path FILE"
 

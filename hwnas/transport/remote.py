@@ -154,7 +154,7 @@ class RemoteTransport:
         here = self._install(bundle)
         command = [*(word.replace(_bundle.HERE, here) for word in bundle.command), "--plan", _PLAN]
         ceilings = {cpu: g.max_khz for g in self.clusters() for cpu in g.cpus if g.max_khz}
-        before = self._cool_down()
+        before = self._cool_down() if jobs else self.conditions()
         for line in self._lines(command, silence_s, jobs):
             reply = dict(parse_reply(agent, line))
             if "hello" in reply:
@@ -180,7 +180,7 @@ class RemoteTransport:
         here = self._models.push(program)
         self._link.call(f"chmod 755 {shlex.quote(here)}")
         flags = [str(flag) for flag in self._device.options.get("flags", ())]
-        before = self._cool_down()
+        before = self._cool_down() if jobs else self.conditions()
         yield {"hello": self._introduced(official.hello(files.sha256(program)), before, "")}
         script = official.Script(here, jobs, self._device.processor, flags)
         for line in self._lines(script.command(), silence_s):
@@ -265,7 +265,8 @@ class RemoteTransport:
 
 def _with_conditions(said: Mapping[str, Any], phone: Mapping[str, Any]) -> dict[str, Any]:
     """Adds what the phone says to the conditions that the agent read itself."""
-    return {**said, "conditions": {**(said.get("conditions") or {}), **phone}} if phone else dict(said)
+    read = said.get("conditions") or {}
+    return {**said, "conditions": {**read, "phone": dict(phone)}} if phone else dict(said)
 
 
 def _lock(identity: str) -> FileLock:

@@ -175,7 +175,7 @@ def test_it_is_an_agent_like_the_others(new_phone, tcp, tmp_path):
     assert hello["hello"]["agent"] == "benchmark_model"
     assert hello["hello"]["cpu_model"] == "Hwnas Test Phone"
     assert len(hello["hello"]["library_sha256"]) == 64
-    assert hello["hello"]["conditions"]["battery_percent"] == 83
+    assert hello["hello"]["conditions"]["phone"]["battery_percent"] == 83
     assert first["samples_ns"] == [1239807_000]
     assert first["inner"] == 1
     assert first["aggregated"]["statistic"] == "median"

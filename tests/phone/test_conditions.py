@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import ClassVar
 
 import pytest
+import tinymodels
+from testphone import job
 
 from hwnas.errors import DeviceError
 from hwnas.transport import _gate, _phone
@@ -231,7 +233,7 @@ class TestGate:
         assert Gate.of({}) == Gate()
 
 
-def test_a_hot_phone_delays_a_run(new_phone, tcp, bundle):
+def test_a_hot_phone_delays_a_run(new_phone, tcp, bundle, tmp_path):
     """End to end: the gate, its messages, and the conditions of the run."""
     from hwnas.transport._adb_tcp import AdbTcp
     from hwnas.transport.remote import RemoteTransport
@@ -241,11 +243,14 @@ def test_a_hot_phone_delays_a_run(new_phone, tcp, bundle):
     said = []
     device = phone.device(gate={"wait_s": 0.2})
     with RemoteTransport(AdbTcp(phone.serial), device, say=said.append) as transport:
-        hello, _ = transport.run("litert", [], silence_s=20)
+        list(transport.run("litert", [], silence_s=20))
+        assert not said, "without a job there is nothing to wait for"
+        remote = transport.push(tinymodels.write(tmp_path / "m.tflite"))
+        hello, *_ = transport.run("litert", [job("a", remote)], silence_s=20)
     assert len(said) == 2
-    assert hello["hello"]["conditions"]["gate"] == {
+    assert hello["hello"]["conditions"]["phone"]["gate"] == {
         "waited_s": 0.2,
         "open": False,
         "reasons": ["thermal status 1 > 0"],
     }
-    assert hello["hello"]["conditions"]["screen"] == "OFF"
+    assert hello["hello"]["conditions"]["phone"]["screen"] == "OFF"

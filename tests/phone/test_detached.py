@@ -223,10 +223,10 @@ def test_the_agent_runs_on_a_phone(new_phone, back_end, bundle, model, arguments
         assert hello["hello"]["cpu_model"] == "Hwnas Test Phone"
         assert hello["hello"]["bundle_sha256"] == bundle.digest
         for said in (hello["hello"], bye["bye"]):
-            assert said["conditions"]["battery_percent"] == 83
-            assert said["conditions"]["temperatures_c"] == {"VIRTUAL-SKIN": 33.1, "BIG": 41.0}
+            assert said["conditions"]["phone"]["battery_percent"] == 83
+            assert said["conditions"]["phone"]["temperatures_c"] == {"VIRTUAL-SKIN": 33.1, "BIG": 41.0}
             assert said["conditions"]["busy_ticks"] > 0
-        assert hello["hello"]["conditions"]["gate"]["open"] is True
+        assert hello["hello"]["conditions"]["phone"]["gate"] == {"waited_s": 0.0, "open": True, "reasons": []}
         assert answer["affinity"] == sorted(os.sched_getaffinity(0))
         assert set(answer["throttling"]) == {"drift", "clock", "of_max", "suspected"}
         again = list(transport.run("litert", [job("a", remote)], silence_s=20))

@@ -1,0 +1,175 @@
+"""The arm64 bundle under qemu-user, on a synthetic phone. What it computes counts, never how long."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import fakephone
+import numpy as np
+import pytest
+import tinymodels
+from testphone import REPOSITORY, job, run_agent
+
+from hwnas import blocks, export, files
+from hwnas.blocks import Conv, Head, MBConv, MBStage, Skip
+from hwnas.transport import _bundle, connect
+
+pytestmark = pytest.mark.slow
+
+QEMU = shutil.which("qemu-aarch64-static") or shutil.which("qemu-aarch64")
+
+EXAMPLES = [
+    (Conv(3, 16, kernel_size=3, stride=2), (3, 16, 16)),
+    (MBConv(8, 8, kernel_size=3), (8, 14, 14)),
+    (MBConv(8, 16, kernel_size=5, stride=2, expansion_ratio=3, activation="relu6"), (8, 9, 9)),
+    (MBConv(8, 8, kernel_size=7, se_ratio=0.25, activation="hswish"), (8, 8, 8)),
+    (MBConv(8, 16, expansion_ratio=1, groups=2, stride=2), (8, 8, 12)),
+    (MBStage(8, 16, layers=2, kernel_size=5, stride=2), (8, 10, 10)),
+    (Skip(8, 12, stride=2), (8, 8, 8)),
+    (Head(8, 32, 10), (8, 4, 4)),
+]
+
+
+@pytest.fixture(scope="session")
+def qemu():
+    if QEMU is None:
+        pytest.skip("qemu-user for aarch64 is not installed")
+    return QEMU
+
+
+@pytest.fixture(scope="session")
+def arm64_archive(tmp_path_factory, qemu):
+    """The bundle as users get it, built from downloads."""
+    for program in ("apt-get", "dpkg-deb"):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed")
+    folder = tmp_path_factory.mktemp("arm64")
+    command = [sys.executable, str(REPOSITORY / "tools" / "build_agent.py"), "arm64", "--out", str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if "apt-get update" in done.stderr:
+        pytest.skip("the package list is empty")
+    assert done.returncode == 0, done.stderr
+    return Path(done.stdout.strip())
+
+
+@pytest.fixture
+def arm64(arm64_archive, bundle, monkeypatch):
+    """The arm64 bundle, found where users have it, beside the one for this machine."""
+    target = _bundle.archives("litert", "arm64")[1]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if not target.exists():
+        shutil.copyfile(arm64_archive, target)
+    return _bundle.find("litert", "arm64")
+
+
+@pytest.fixture
+def tree(tmp_path):
+    return fakephone.write(tmp_path / "tree")
+
+
+def run_arm64(arm64, qemu, tree, jobs, *more):
+    words = [word.replace(_bundle.HERE, str(arm64.folder)) for word in arm64.command]
+    plan = "".join(json.dumps(line) + "\n" for line in jobs)
+    done = subprocess.run(
+        [qemu, "-L", str(tree), *words, "--plan", "-", *more],
+        input=plan.encode(),
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_the_phone_is_read_from_its_own_tree(arm64, qemu, tree):
+    hello, bye = run_arm64(arm64, qemu, tree, [])
+    hello = hello["hello"]
+    assert hello["machine"] == "aarch64"
+    assert hello["cpu_model"] == "Phone That Is None"
+    assert hello["cpus_online"] == list(range(8))
+    assert [cpu["capacity"] for cpu in hello["cpus"]] == [240] * 4 + [760] * 3 + [1024]
+    assert hello["cpus"][7]["hw_max_khz"] == 2802000
+    assert int(hello["cpus"][4]["midr"], 16) >> 4 & 0xFFF == 0xD41
+    conditions = bye["bye"]["conditions"]
+    assert conditions["thermal_mc"] == {
+        f"{n}:{name}": value for n, (name, value) in enumerate(fakephone.ZONES)
+    }
+    assert conditions["governor"] == ["sched_pixel"] * 8
+    assert conditions["freq_khz"] == [400000] * 4 + [600000] * 4
+    assert conditions["load_1min"] == 0.5
+
+
+def test_every_kind_has_an_example():
+    assert {type(block) for block, _ in EXAMPLES} == set(blocks.KINDS.values())
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_outputs_are_those_of_this_machine(arm64, bundle, qemu, tree, tmp_path, precision):
+    """Every block kind, the same input on both: fp32 within rounding, int8 within one step."""
+    jobs: dict[str, list] = {"here": [], "there": []}
+    for number, (block, shape) in enumerate(EXAMPLES):
+        module = export.random_module([block], 0)
+        images = export.random_calibration(shape, 4, 0)
+        lowered = export.lower(module, shape, "litert", precision, calibration=images, check=False)
+        model = tmp_path / f"{number}.tflite"
+        files.write_atomic(model, lowered.model)
+        rng, size = np.random.default_rng(number), int(np.prod(shape))
+        given = (
+            rng.random(size, np.float32) if precision == "fp32" else rng.integers(-128, 128, size, np.int8)
+        )
+        (tmp_path / f"{number}.in").write_bytes(given.tobytes())
+        for place, lines in jobs.items():
+            output = str(tmp_path / f"{number}.{place}")
+            lines.append(
+                job(block.key(), str(model), samples=1, input=str(tmp_path / f"{number}.in"), output=output)
+            )
+    here = run_agent(bundle, jobs["here"])[1:-1]
+    there = run_arm64(arm64, qemu, tree, jobs["there"])[1:-1]
+    kind = np.float32 if precision == "fp32" else np.int8
+    for number, (ours, theirs) in enumerate(zip(here, there, strict=True)):
+        assert "error" not in ours, ours
+        assert "error" not in theirs, theirs
+        assert {k: ours[k] for k in ("nodes", "delegated_nodes")} == {
+            k: theirs[k] for k in ("nodes", "delegated_nodes")
+        }
+        a, b = (np.frombuffer((tmp_path / f"{number}.{p}").read_bytes(), kind) for p in ("here", "there"))
+        assert a.size
+        assert a.std() > 0, "the test must compare something"
+        if precision == "fp32":
+            np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5 * float(np.abs(a).max()))
+        else:
+            assert np.abs(a.astype(int) - b.astype(int)).max() <= 1
+
+
+def test_damaged_models_cost_one_answer_on_arm64_too(arm64, qemu, tree, tmp_path):
+    model = tinymodels.write(tmp_path / "m.tflite")
+    (tmp_path / "cut").write_bytes(model.read_bytes()[:500])
+    answers = run_arm64(
+        arm64, qemu, tree, [job("cut", str(tmp_path / "cut")), job("good", str(model), samples=1)]
+    )
+    assert answers[1]["stage"] == "load"
+    assert answers[2]["samples_ns"]
+
+
+def test_the_whole_chain(arm64, qemu, tree, new_phone, back_end, tmp_path):
+    """Host, ADB, the loader of the bundle, the agent, LiteRT's arm64 kernels, and back."""
+    phone = new_phone()
+    phone.command(
+        "getprop", "case $1 in *abilist) echo arm64-v8a;; *model) echo Test Arm;; *sdk) echo 34;; esac"
+    )
+    model = tinymodels.write(tmp_path / "m.tflite", odd=True)
+    with connect(phone.device(back_end, launcher=[qemu, "-L", str(tree)])) as transport:
+        assert transport.arch() == "arm64"
+        remote = transport.push(model)
+        hello, first, second, bye = transport.run(
+            "litert", [job("a", remote, samples=2, cpus=[0]), job("b", "/none")], silence_s=120
+        )
+        assert hello["hello"]["machine"] == "aarch64"
+        assert hello["hello"]["bundle_sha256"] == arm64.digest
+        assert (first["nodes"], first["delegated_nodes"], first["delegate_partitions"]) == (4, 3, 2)
+        assert second["stage"] == "load"
+        assert bye["bye"]["jobs"] == 2
+    assert phone.gone()
