@@ -66,14 +66,25 @@ class Batches:
         for start in range(0, steps_per_epoch(len(order), batch_size) * batch_size, batch_size):
             yield self.take(name, order[start : start + batch_size], rng if augmented else None)
 
-    def step(self, name: str, batch_size: int, seed: int, step: int) -> tuple[torch.Tensor, torch.Tensor]:
-        """The augmented batch of a step, from 0, of an endless pass: a function of its arguments."""
+    def step(
+        self, name: str, batch_size: int, seed: int, step: int, part: tuple[int, int] = (0, 1)
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The augmented batch of a step, from 0, of an endless pass: a function of its arguments.
+
+        Args:
+            name: The split.
+            batch_size: Images of all parts together.
+            seed: Of order and augmentation.
+            step: Its number.
+            part: Which of how many parts of the batch.
+        """
         epoch, number = divmod(step, max(1, self.size(name) // batch_size))
         if self._orders.get((name, seed), (-1,))[0] != epoch:
             order = np.random.default_rng([seed, epoch]).permutation(self.size(name))
             self._orders[name, seed] = epoch, order
         rows = self._orders[name, seed][1][number * batch_size : (number + 1) * batch_size]
-        return self.take(name, rows, np.random.default_rng([seed, epoch, number]))
+        rows = rows[part[0] :: part[1]]
+        return self.take(name, rows, np.random.default_rng([seed, epoch, number, part[0]]))
 
     def ordered(self, name: str, batch_size: int = 256) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Every image once, as it is."""

@@ -62,8 +62,5 @@ class FBNet(OneShotStrategy):
         expected_ms = state.costs.expected_ms(state.gates.probabilities())
         loss = state.pressure.loss(cross_entropy, expected_ms)
         check_finite(loss, f"in search step {step + 1}")
-        gradients = torch.autograd.grad(loss, state.gates.logits)
-        for parameter, gradient in zip(state.gates.logits, gradients, strict=True):
-            parameter.grad = gradient
-        state.optimizer.step()
+        state.update(torch.autograd.grad(loss, state.gates.logits))
         return {"gate_loss": float(cross_entropy.detach()), "temperature": temperature}

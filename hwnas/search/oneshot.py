@@ -23,7 +23,7 @@ from hwnas.errors import SchemaMismatch, SpaceError, TrainingError
 from hwnas.search.base import Evaluate
 from hwnas.space import Architecture, SearchSpace
 from hwnas.supernet import Gate, Supernet, proxy_space
-from hwnas.train import Score, optim
+from hwnas.train import Score, optim, ranks
 from hwnas.train import checkpoint as files
 
 if TYPE_CHECKING:
@@ -114,7 +114,8 @@ class OneShot:
         """
         self.supernet.train()
         self.supernet.requires_grad_(split == "train")
-        images, labels = self.batches.step(split, self.config.batch_size, self.config.seed, step)
+        part = ranks.rank(), ranks.ranks()
+        images, labels = self.batches.step(split, self.config.batch_size, self.config.seed, step, part)
         with optim.autocast(self.device):
             logits = self.supernet(images, gates)
         return functional.cross_entropy(logits.float(), labels)
@@ -130,6 +131,7 @@ class OneShot:
         value = optim.check_finite(loss, f"in step {self.steps + 1} of the supernet")
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        ranks.average(p.grad for p in self.supernet.parameters())
         nn.utils.clip_grad_norm_(self.supernet.parameters(), self.config.clip_norm)
         self.optimizer.step()
         self.steps += 1
@@ -203,6 +205,8 @@ class OneShot:
 
     def save(self, path: Path) -> None:
         """Write the weights, so that another strategy need not train them again."""
+        if ranks.rank() != 0:
+            return
         metadata = {"schema": SCHEMA, "steps": self.steps, **self.identity()}
         files.save_tensors(path, self.tensors(), metadata)
 

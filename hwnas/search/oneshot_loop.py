@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from math import log
 from pathlib import Path
@@ -26,6 +26,7 @@ from hwnas.search.gates import CostTensors, Gates
 from hwnas.search.oneshot import OneShot, rate, require_oneshot, warm_up
 from hwnas.supernet import Gate
 from hwnas.train import checkpoint as files
+from hwnas.train import ranks
 
 Live = Callable[[Mapping[str, Any]], None]
 """Called after every step with its record, the name of the strategy and the time left."""
@@ -64,6 +65,13 @@ class State:
     def rng(self, step: int, purpose: int) -> np.random.Generator:
         """Randomness of one purpose in one step."""
         return np.random.default_rng([self.seed, purpose, step])
+
+    def update(self, gradients: Iterable[torch.Tensor]) -> None:
+        """Move the logits by gradients, one a choice, averaged over all processes."""
+        for parameter, gradient in zip(self.gates.logits, gradients, strict=True):
+            parameter.grad = gradient
+        ranks.average(p.grad for p in self.gates.logits)
+        self.optimizer.step()
 
     def expected_ms(self) -> list[float]:
         """Expected latency under the gates, one a constraint."""
@@ -233,7 +241,7 @@ class OneShotStrategy(ABC):
         }
 
     def _save(self, state: State) -> None:
-        if self.checkpoint is None:
+        if self.checkpoint is None or ranks.rank() != 0:
             return
         named = state.gates.named()
         tensors = state.oneshot.tensors()

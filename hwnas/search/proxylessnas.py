@@ -12,6 +12,7 @@ import torch
 from hwnas.errors import SpaceError
 from hwnas.search.oneshot_loop import OneShotStrategy, State
 from hwnas.supernet import Branch, Gate
+from hwnas.train import ranks
 from hwnas.train.optim import check_finite
 
 _WEIGHTS, _GATES = 1, 2  # purposes of randomness
@@ -68,10 +69,10 @@ class ProxylessNAS(OneShotStrategy):
         pairs = [draw_pair(p, rng) for p in state.gates.log_probabilities()]
         before = [p.detach().clone() for p in state.gates.logits]
         cross_entropy, gradients = _pair_gradients(state, step, pairs)
-        for parameter, pair, gradient in zip(state.gates.logits, pairs, gradients, strict=True):
-            parameter.grad = torch.zeros_like(parameter)
-            parameter.grad[list(pair)] = gradient
-        state.optimizer.step()
+        state.update(
+            torch.zeros_like(parameter).index_put((torch.tensor(pair, device=parameter.device),), gradient)
+            for parameter, pair, gradient in zip(state.gates.logits, pairs, gradients, strict=True)
+        )
         for parameter, old, pair in zip(state.gates.logits, before, pairs, strict=True):
             rescale(parameter, old, pair)
         return {"gate_loss": cross_entropy}
@@ -80,6 +81,7 @@ class ProxylessNAS(OneShotStrategy):
         drawn = [state.gates.sample(rng) for _ in range(self.samples)]
         with torch.no_grad():
             losses = torch.stack([state.oneshot.loss("val", indices, step) for indices in drawn])
+        ranks.average([losses])
         mean = losses.mean()
         value = check_finite(mean, f"in search step {step + 1}")
         baseline = state.memory.get("baseline", value)
@@ -94,10 +96,7 @@ class ProxylessNAS(OneShotStrategy):
         stand_in = mean + ((losses - baseline) * (likelihoods - likelihoods.detach())).mean()
         expected_ms = state.costs.expected_ms([p.exp() for p in log_probabilities])
         loss = state.pressure.loss(stand_in, expected_ms)
-        gradients = torch.autograd.grad(loss, state.gates.logits)
-        for parameter, gradient in zip(state.gates.logits, gradients, strict=True):
-            parameter.grad = gradient
-        state.optimizer.step()
+        state.update(torch.autograd.grad(loss, state.gates.logits))
         state.memory["baseline"] = moving_average(baseline, value, self.baseline_decay)
         return {"gate_loss": value, "baseline": state.memory["baseline"]}
 

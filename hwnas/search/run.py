@@ -22,6 +22,7 @@ from hwnas.search.oneshot import OneShot, OneShotConfig, warm_up
 from hwnas.search.oneshot_loop import OneShotStrategy
 from hwnas.search.sampling import SamplingStrategy
 from hwnas.space import SearchSpace
+from hwnas.train import optim, ranks
 
 SCHEMA = "hwnas-search/1"
 SUPERNET = "supernet.safetensors"
@@ -69,7 +70,8 @@ class SearchRequest:
 def search_run(request: SearchRequest, out: Path, *, live: Live | None = None) -> SearchResult:
     """Search, and write ``arch.json``, ``search.json``, ``history.jsonl``, ``supernet.safetensors``.
 
-    A search that was cut off goes on from its checkpoint in ``out``.
+    A search that was cut off goes on from its checkpoint in ``out``. Under ``torchrun`` the
+    processes share every batch of the supernet.
 
     Args:
         request: What is to be searched.
@@ -82,7 +84,12 @@ def search_run(request: SearchRequest, out: Path, *, live: Live | None = None) -
     """
     if (out / "search.json").exists():
         raise HwnasError(f"a run folder must be new, but {out} holds a finished search: give another one")
-    clock = _Clock(live)
+    with ranks.joined(optim.pick_device(request.oneshot.device)):
+        return _search(request, out, live)
+
+
+def _search(request: SearchRequest, out: Path, live: Live | None) -> SearchResult:
+    clock = _Clock(live if ranks.rank() == 0 else None)
     space, dataset = _space_and_data(request)
     models = [latency.load(path) for path in request.latencies]
     constraints = constraints_of(models, request.budgets, space, request.confidence)
@@ -94,13 +101,13 @@ def search_run(request: SearchRequest, out: Path, *, live: Live | None = None) -
         warm_up(oneshot, request.training_steps, on_step=clock, checkpoint=out / CHECKPOINT)
     result: SearchResult = strategy.search(task, np.random.default_rng(request.seed))
     clock.phase("finalists")
-    oneshot.save(out / SUPERNET)
-    if isinstance(strategy, OneShotStrategy):
-        _write_history(out / HISTORY, result)
-    record = _record(request, result, task, models, dataset, oneshot, clock)
-    files.write_json(out / "arch.json", result.best.to_json())
-    files.write_json(out / "search.json", record)
-    (out / CHECKPOINT).unlink(missing_ok=True)
+    if ranks.rank() == 0:
+        oneshot.save(out / SUPERNET)
+        if isinstance(strategy, OneShotStrategy):
+            _write_history(out / HISTORY, result)
+        files.write_json(out / "arch.json", result.best.to_json())
+        files.write_json(out / "search.json", _record(request, result, task, models, oneshot, clock))
+        (out / CHECKPOINT).unlink(missing_ok=True)
     return result
 
 
@@ -183,7 +190,7 @@ def _strategy(request: SearchRequest, out: Path, clock: _Clock) -> Any:
     odd = sorted(set(request.settings) - known)
     if odd:
         raise SpaceError(f"{request.strategy} must only be given settings of its own, but got {odd}")
-    own = {"checkpoint": out / CHECKPOINT, "history": out / HISTORY}
+    own = {"checkpoint": out / CHECKPOINT, "history": out / HISTORY if ranks.rank() == 0 else None}
     return kind(**request.settings, **{k: v for k, v in own.items() if k in known}, live=clock)
 
 
@@ -197,7 +204,6 @@ def _record(
     result: SearchResult,
     task: SearchTask,
     models: Sequence[LatencyModel],
-    dataset: Dataset,
     oneshot: OneShot,
     clock: _Clock,
 ) -> dict[str, Any]:
@@ -224,7 +230,7 @@ def _record(
         "seed": request.seed,
         "constraints": constraints,
         "confidence": request.confidence,
-        "data": dataset.describe(),
+        "data": oneshot.batches.data.describe(),
         "oneshot": oneshot.describe(),
         "seconds": clock.seconds,
     }

@@ -1,0 +1,54 @@
+"""Several processes under ``torchrun``, each with its part of every batch; one without it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import distributed
+
+
+def _together() -> bool:
+    return distributed.is_available() and distributed.is_initialized()
+
+
+def rank() -> int:
+    """Number of this process; 0 is the one that writes files."""
+    return distributed.get_rank() if _together() else 0
+
+
+def ranks() -> int:
+    """Number of processes."""
+    return distributed.get_world_size() if _together() else 1
+
+
+def average(tensors: Iterable[torch.Tensor | None]) -> None:
+    """Replace each tensor by its mean over the processes; None is passed over.
+
+    Every process must give tensors of the same shapes in the same order.
+    """
+    if ranks() == 1:
+        return
+    given = [t for t in tensors if t is not None]
+    flat = torch.cat([t.reshape(-1) for t in given])
+    distributed.all_reduce(flat)
+    flat /= ranks()
+    for tensor, part in zip(given, torch.split(flat, [t.numel() for t in given]), strict=True):
+        tensor.copy_(part.view(tensor.shape))
+
+
+@contextmanager
+def joined(device: torch.device) -> Iterator[None]:
+    """Be one of the processes that torchrun started; without it nothing happens."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or _together():
+        yield
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield
+    finally:
+        distributed.destroy_process_group()
