@@ -14,6 +14,7 @@ from hwnas.cli import (  # noqa: F401  (each registers its verbs)
     devices,
     doctor,
     fit,
+    imports,
     profile,
     quickstart,
     search,

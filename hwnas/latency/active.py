@@ -15,8 +15,11 @@ from hwnas.latency.gaussian import Belief, Prior
 from hwnas.latency.transfer import Known
 from hwnas.space import Architecture, SearchSpace
 
-CANDIDATES = 2000
+CANDIDATES = 5000
 """Random architectures that are chosen from, and over which the doubt is averaged."""
+
+EXCHANGES = 5
+"""At most this many times every chosen network is exchanged for a better one."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +47,11 @@ class Doubt:
 
 
 def choose_rows(doubt: Doubt, pool: FloatArray, count: int) -> list[int]:
-    """Choose networks one by one, each for the largest drop of the pool's summed variance.
+    """Choose the networks whose measurement lowers the pool's summed variance most.
 
-    Measuring a network changes the covariance but not by what comes out, so all can be chosen
-    beforehand. Networks that tell the same are not chosen together.
+    What measuring a network does to the covariance does not depend on what comes out, so all
+    can be chosen beforehand: one by one, then each is exchanged for a better one as long as
+    there is any (Fedorov's exchange). Networks that tell the same are not chosen together.
 
     Args:
         doubt: What is unsure.
@@ -56,7 +60,7 @@ def choose_rows(doubt: Doubt, pool: FloatArray, count: int) -> list[int]:
         count: How many, at most n.
 
     Returns:
-        Distinct rows of the pool, the most telling first.
+        Distinct rows of the pool.
 
     Raises:
         LatencyModelError: The pool is too small.
@@ -65,18 +69,45 @@ def choose_rows(doubt: Doubt, pool: FloatArray, count: int) -> list[int]:
         raise LatencyModelError(
             f"the networks to choose must be within the {len(pool)} at hand, but got {count}"
         )
-    covariance, spread = doubt.covariance.copy(), pool.T @ pool / len(pool)
+    gains = _Gains(doubt, pool)
     chosen: list[int] = []
     for _ in range(count):
-        shared = pool @ covariance
-        gain = np.sum((shared @ spread) * shared, axis=1)
-        gain /= np.sum(shared * pool, axis=1) + doubt.noise
-        gain[chosen] = -np.inf
-        best = int(gain.argmax())
-        chosen.append(best)
-        told = shared[best]
-        covariance -= np.outer(told, told) / (told @ pool[best] + doubt.noise)
+        chosen.append(int(gains.after(chosen).argmax()))
+    for _ in range(EXCHANGES):
+        before = list(chosen)
+        for number in range(count):
+            gain = gains.after(chosen[:number] + chosen[number + 1 :])
+            best = int(gain.argmax())
+            if gain[best] > gain[chosen[number]] * (1 + 1e-9):
+                chosen[number] = best
+        if chosen == before:
+            break
     return chosen
+
+
+class _Gains:
+    """By how much measuring a network of the pool lowers the pool's mean variance."""
+
+    def __init__(self, doubt: Doubt, pool: FloatArray) -> None:
+        self.pool, self.noise = pool, doubt.noise
+        self.shared = pool @ doubt.covariance
+        self.variance = np.sum(self.shared * pool, axis=1)
+        self.weighed = self.shared @ (pool.T @ pool / len(pool))
+        self.told = np.sum(self.weighed * self.shared, axis=1)
+
+    def after(self, chosen: list[int]) -> FloatArray:
+        """Gains once others were measured, shape (n,); those cannot be chosen again."""
+        if not chosen:
+            return self.told / (self.variance + self.noise)
+        rows = self.shared[chosen]
+        cross = self.pool @ rows.T
+        explained = cross[chosen] + self.noise * np.eye(len(chosen))
+        weights = np.linalg.solve(explained, cross.T).T
+        told = self.told - 2 * np.sum((self.weighed @ rows.T) * weights, axis=1)
+        told += np.sum((weights @ (self.weighed[chosen] @ rows.T)) * weights, axis=1)
+        gains = told / (self.variance - np.sum(cross * weights, axis=1) + self.noise)
+        gains[chosen] = -np.inf
+        return np.asarray(gains)
 
 
 def choose_networks(

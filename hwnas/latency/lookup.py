@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -35,6 +35,7 @@ class Lookup:
     """
 
     name = "lookup"
+    notes: ClassVar[tuple[str, ...]] = ()
 
     target: Target
     blocks_ms: Mapping[str, tuple[float, float]]

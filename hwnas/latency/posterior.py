@@ -13,6 +13,7 @@ from hwnas.device import Target
 from hwnas.errors import LatencyModelError, SchemaMismatch
 from hwnas.latency.base import AdditiveCosts, IntArray, Prediction
 from hwnas.latency.device_prior import DevicePrior
+from hwnas.latency.entries import Entries
 from hwnas.latency.evaluate import Evaluation
 from hwnas.latency.evidence import Variances, believe, infer_variances
 from hwnas.latency.gaussian import Belief, Equations, non_negative
@@ -20,9 +21,14 @@ from hwnas.latency.layout import Layout
 from hwnas.latency.networks import Networks
 from hwnas.latency.provenance import table_sha256
 from hwnas.latency.quadratic import Variance
+from hwnas.latency.regression import Regression
 from hwnas.latency.table_prior import TablePrior
+from hwnas.latency.transfer import Known, transfer
 from hwnas.space import SearchSpace
 from hwnas.table import LatencyTable
+
+ABSOLUTE_TO_STD = 1.2533
+"""Standard deviation over mean absolute deviation of a normal distribution."""
 
 PRIORS: dict[str, type[TablePrior] | type[DevicePrior]] = {p.kind: p for p in (TablePrior, DevicePrior)}
 
@@ -69,12 +75,43 @@ class Posterior:
     def fit(cls, table: LatencyTable, space: SearchSpace) -> Posterior:
         """Prior from the table's blocks, updated by its calibration networks of this space.
 
+        Blocks that were not measured are estimated by regression on those that were.
+
         Raises:
-            MissingEntry: A workload of the space was not measured.
+            LatencyModelError: Too few blocks were measured for that.
         """
-        prior = TablePrior({w.key(): table.lookup_ms(w) for w in space.workloads()})
+        keys = {w.key(): w for w in space.workloads()}
+        measured = {key: m.latency_ms for key, m in table.of_kind("block").items() if key in keys}
+        estimated: dict[str, float] = {}
+        notes: tuple[str, ...] = ()
+        if len(measured) < len(keys):
+            regression = Regression.fit(table)
+            missing = {key: w for key, w in keys.items() if key not in measured}
+            measured |= {key: regression.estimate_ms(w) for key, w in missing.items()}
+            estimated = dict.fromkeys(missing, regression.relative_error * ABSOLUTE_TO_STD)
+            notes = (f"{len(missing)} of {len(keys)} blocks were not measured", *regression.notes)
         networks = Networks.of_table(table, space, "calibration")
-        return cls.learn(table.target, space, prior, networks, {"table_sha256": table_sha256(table)})
+        prior = TablePrior(measured, estimated)
+        return cls.learn(table.target, space, prior, networks, {"table_sha256": table_sha256(table)}, notes)
+
+    @classmethod
+    def transfer(cls, table: LatencyTable, space: SearchSpace, known: Known) -> Posterior:
+        """Prior from physics and known devices, updated by the table's calibration networks.
+
+        Args:
+            table: Needs no blocks.
+            space: What the model is for.
+            known: Cost vectors of known devices of the same space, by name.
+
+        Raises:
+            LatencyModelError: The table holds no calibration network of the space.
+        """
+        networks = Networks.of_table(table, space, "calibration")
+        found = transfer(Entries.of_space(space), networks.indices, networks.latency_ms, known)
+        origin = {"table_sha256": table_sha256(table)}
+        return cls(
+            table.target, found.prior, networks, space.fingerprint, found.variances, origin, found.notes
+        )
 
     @classmethod
     def learn(

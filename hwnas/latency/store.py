@@ -13,31 +13,48 @@ from hwnas.latency.evaluate import Evaluation, evaluate
 from hwnas.latency.lookup import Lookup
 from hwnas.latency.networks import Networks
 from hwnas.latency.posterior import Posterior
+from hwnas.latency.regression import Regression
+from hwnas.latency.transfer import Known
 from hwnas.space import SearchSpace
 from hwnas.table import LatencyTable
 
 SCHEMA = "hwnas-latency/1"
-MODELS: dict[str, type[Lookup] | type[Posterior]] = {m.name: m for m in (Lookup, Posterior)}
-FittedModel = Lookup | Posterior
+MODELS = ("posterior", "lookup", "regression", "transfer")
 SPLITS = ("heldout", "calibration")
+FittedModel = Lookup | Regression | Posterior
+
+_KINDS: dict[str, type[Lookup] | type[Regression] | type[Posterior]] = {
+    kind.name: kind for kind in (Lookup, Regression, Posterior)
+}
 
 
-def fit(table: LatencyTable, space: SearchSpace, model: str = "posterior") -> FittedModel:
+def fit(
+    table: LatencyTable, space: SearchSpace, model: str = "posterior", *, known: Known | None = None
+) -> FittedModel:
     """Fit a model to the rows of a space and compare it with the measured networks.
 
     Args:
         table: Blocks, calibration networks and held-out networks of one target.
-        space: What the model is for; the rows of other spaces are not used.
-        model: One of ``MODELS``.
+        space: What the model is for; the networks of other spaces are not used.
+        model: One of ``MODELS``; "transfer" is a posterior that needs no blocks.
+        known: Cost vectors of known devices, by name; used by "transfer" only.
 
     Raises:
         LatencyModelError: The model is unknown, or the table does not suffice.
-        MissingEntry: A workload of the space was not measured.
+        MissingEntry: A workload of the space was not measured ("lookup" only).
     """
     if model not in MODELS:
         raise LatencyModelError(f"a latency model must be one of {sorted(MODELS)}, but got {model!r}")
-    fitted = MODELS[model].fit(table, space)
-    splits = {kind: Networks.of_table(table, space, kind) for kind in SPLITS}
+    fitted: FittedModel
+    if model == "transfer":
+        fitted = Posterior.transfer(table, space, known or {})
+    else:
+        fitted = _KINDS[model].fit(table, space)
+    return evaluated(fitted, space, {kind: Networks.of_table(table, space, kind) for kind in SPLITS})
+
+
+def evaluated(fitted: FittedModel, space: SearchSpace, splits: Mapping[str, Networks]) -> FittedModel:
+    """The same model with its errors on measured networks; empty splits are left out."""
     found = {kind: evaluate(fitted, space, networks) for kind, networks in splits.items() if len(networks)}
     return replace(fitted, evaluation=found)
 
@@ -60,11 +77,11 @@ def from_json(data: Mapping[str, Any]) -> FittedModel:
             f"a latency model must be of schema {SCHEMA}, but got {found!r}: run `hwnas fit` again",
             field="schema",
         )
-    if data.get("model") not in MODELS:
+    if data.get("model") not in _KINDS:
         raise SchemaMismatch(
-            f"a latency model must be one of {sorted(MODELS)}, but got {data.get('model')!r}", field="model"
+            f"a latency model must be one of {sorted(_KINDS)}, but got {data.get('model')!r}", field="model"
         )
-    fitted = MODELS[data["model"]].from_json(data)
+    fitted = _KINDS[data["model"]].from_json(data)
     splits = data.get("evaluation", {})
     return replace(fitted, evaluation={k: Evaluation.from_json(item) for k, item in splits.items()})
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,11 +31,14 @@ class TablePrior:
 
     Attributes:
         blocks_ms: Isolated latency by workload key.
+        estimated: Relative standard deviation of the blocks that were not measured but
+            estimated, by workload key.
     """
 
     kind = "table"
 
     blocks_ms: Mapping[str, float]
+    estimated: Mapping[str, float] = field(default_factory=dict)
 
     def build(self, space: SearchSpace) -> Prior:
         """The prior over the cost vector of a space.
@@ -53,20 +56,27 @@ class TablePrior:
         entries = Entries.of_space(space)
         typical = float(isolated[:-1][isolated[:-1] > 0].mean())
         own = entries.groups(entries.workloads)
-        components = (
+        components = [
             Component("scale", isolated[:, None], START, np.ones(1)),
             Component("run", entries.fixed_only * float(entries.average @ isolated), START),
             Component("block", own.sum(axis=1, keepdims=True) * typical, START),
             Component("shape", entries.groups(entries.shapes) * isolated[:, None], START),
             Component("workload", own * isolated[:, None], START),
-        )
-        return Prior(components, START_NOISE)
+        ]
+        if self.estimated:
+            doubt = cost_vector(space, lambda w: self.estimated.get(w.key(), 0.0))
+            components.append(Component("estimated", own * (isolated * doubt)[:, None], 1.0))
+        return Prior(tuple(components), START_NOISE)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object that ``from_json`` turns back."""
-        return {"kind": self.kind, "blocks_ms": dict(self.blocks_ms)}
+        return {"kind": self.kind, "blocks_ms": dict(self.blocks_ms), "estimated": dict(self.estimated)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> TablePrior:
         """Rebuild a prior."""
-        return cls({str(key): float(ms) for key, ms in data["blocks_ms"].items()})
+        blocks, estimated = (
+            {str(key): float(value) for key, value in data[name].items()}
+            for name in ("blocks_ms", "estimated")
+        )
+        return cls(blocks, estimated)

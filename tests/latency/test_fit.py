@@ -30,15 +30,35 @@ def test_lookup_is_exact_where_the_device_is_additive(macro: SearchSpace) -> Non
     assert model.costs_ms(macro).of(np.array([indices]))[0] == pytest.approx(predicted)
 
 
-@pytest.mark.parametrize("model", ["lookup", "posterior"])
-def test_a_missing_block_is_an_error_that_names_the_nearest(macro: SearchSpace, model: str) -> None:
-    table = simulate(macro, calibration=3, heldout=0)
+def without(table: LatencyTable, *keys: str) -> LatencyTable:
+    return LatencyTable(table.target, {}, (r for r in table.rounds if r.key not in keys))
+
+
+def test_lookup_is_strict_and_names_the_nearest(macro: SearchSpace) -> None:
     gone = macro.workloads()[4].key()
-    poorer = LatencyTable(table.target, {}, (r for r in table.rounds if r.key != gone))
     with pytest.raises(MissingEntry) as caught:
-        latency.fit(poorer, macro, model)
+        latency.fit(without(simulate(macro, calibration=3, heldout=0), gone), macro, "lookup")
     assert caught.value.key == gone
     assert len(caught.value.nearest) == 3
+
+
+def test_posterior_estimates_a_missing_block_and_says_so(macro: SearchSpace) -> None:
+    gone = macro.workloads()[4]
+    table = simulate(macro, calibration=0, heldout=0)
+    whole, poorer = latency.fit(table, macro), latency.fit(without(table, gone.key()), macro)
+    assert whole.notes == ()
+    assert poorer.notes[0] == f"1 of {len(macro.workloads())} blocks were not measured"
+    indices = np.array([[2] * 8])
+    assert gone in macro.architecture(indices[0]).workloads
+    before, after = whole.predict(macro, indices), poorer.predict(macro, indices)
+    assert after.mean_ms == pytest.approx(before.mean_ms, rel=0.1)
+    assert after.std_ms > before.std_ms
+
+
+def test_posterior_needs_some_blocks(macro: SearchSpace) -> None:
+    table = simulate(macro, calibration=3, heldout=0)
+    with pytest.raises(LatencyModelError, match="profile a space"):
+        latency.fit(without(table, *(w.key() for w in macro.workloads())), macro)
 
 
 def test_enough_noiseless_networks_recover_an_additive_device(macro: SearchSpace) -> None:

@@ -1,0 +1,39 @@
+"""Devices that were measured before, as a starting point for a new one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from hwnas import files
+from hwnas.device import Target
+from hwnas.latency.posterior import Posterior
+from hwnas.latency.transfer import Known
+from hwnas.space import SearchSpace
+from hwnas.table import LatencyTable
+
+
+def known_devices(space: SearchSpace, target: Target, folders: Iterable[Path] | None = None) -> Known:
+    """Cost vectors of every other target whose table covers a space.
+
+    Args:
+        space: What the costs are for.
+        target: The new one; its own table is left out.
+        folders: Hold ``<device>/*.jsonl``; the user's own and the shipped tables by default.
+
+    Raises:
+        TableError: A table is damaged.
+    """
+    found: dict[str, tuple[float, ...]] = {}
+    places = (files.user_data() / "tables", files.shipped("lut_data")) if folders is None else folders
+    for path in (path for folder in places for path in sorted(folder.glob("*/*.jsonl"))):
+        table = LatencyTable.load(path)
+        name = str(table.target)
+        measured = table.of_kind("block")
+        if table.target == target or name in found or any(w.key() not in measured for w in space.workloads()):
+            continue
+        costs = Posterior.fit(table, space).costs_ms(space)
+        found[name] = tuple(np.concatenate([*costs.choices_ms, [costs.fixed_ms]]).tolist())
+    return found
