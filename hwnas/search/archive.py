@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from statistics import fmean
 
 import numpy as np
@@ -14,8 +15,21 @@ from hwnas.search.feasible import FeasibleSampler
 MEASUREMENTS = 3
 """A leader that was scored so often is believed."""
 
-DRAWS, BATCHES = 64, 20
-"""Random architectures that are tried before the space counts as used up."""
+AT_ONCE, DRAWS = 64, 1000
+"""Random architectures drawn at once, and tried before the space counts as used up."""
+
+
+@dataclass
+class _Network:
+    """The trials of one network."""
+
+    trials: list[Trial]
+    feasible: bool
+    mean: float = 0.0
+
+    def add(self, trial: Trial) -> None:
+        self.trials.append(trial)
+        self.mean = fmean(t.accuracy for t in self.trials)
 
 
 class Archive:
@@ -34,7 +48,8 @@ class Archive:
         self.feasible = FeasibleSampler(task)
         self.trials: list[Trial] = []
         self._claimed: set[tuple[int, ...]] = set()
-        self._told: dict[tuple[int, ...], list[Trial]] = {}
+        self._networks: dict[tuple[int, ...], _Network] = {}
+        self._drawn: list[tuple[int, ...]] = []
 
     def claim(self, indices: tuple[int, ...]) -> bool:
         """Whether this network is new; from now on it is not."""
@@ -50,22 +65,32 @@ class Archive:
 
     def fresh(self, rng: np.random.Generator) -> tuple[int, ...] | None:
         """Claim a random new feasible architecture; None where there seems to be none left."""
-        for _ in range(BATCHES):
-            for row in self.feasible.sample(DRAWS, rng):
-                indices = tuple(int(i) for i in row)
-                if self.claim(indices):
-                    return indices
+        for _ in range(DRAWS):
+            if not self._drawn:
+                self._drawn = [tuple(row) for row in self.feasible.sample(AT_ONCE, rng).tolist()]
+            indices = self._drawn.pop()
+            if self.claim(indices):
+                return indices
         return None
 
     def add(self, trial: Trial) -> None:
         """Keep a score; several of one network are averaged."""
         self.trials.append(trial)
-        self._told.setdefault(self.canonical.key(trial.indices), []).append(trial)
+        key = self.canonical.key(trial.indices)
+        if key not in self._networks:
+            feasible = bool(self.task.feasible(np.array([trial.indices]))[0])
+            self._networks[key] = _Network([], feasible)
+        self._networks[key].add(trial)
 
     def score(self, indices: tuple[int, ...]) -> float | None:
         """Mean score of a network; None where it has none."""
-        told = self._told.get(self.canonical.key(indices))
-        return fmean(t.accuracy for t in told) if told else None
+        network = self._networks.get(self.canonical.key(indices))
+        return network.mean if network else None
+
+    def scored(self) -> IntArray:
+        """The feasible networks that have a score, as they were asked for, shape (n, choices)."""
+        rows = [n.trials[0].indices for n in self._networks.values() if n.feasible]
+        return np.array(rows, dtype=np.int64).reshape(len(rows), len(self.task.space.sizes))
 
     def best(self) -> Trial | None:
         """The feasible network of the highest mean score.
@@ -73,27 +98,14 @@ class Archive:
         A single score is a lucky draw at the top: where some networks were scored more than
         once, the best of those.
         """
-        leaders = self._leaders()
-        confirmed = [trials for trials in leaders if len(trials) > 1]
-        return _mean(confirmed[0] if confirmed else leaders[0]) if leaders else None
+        found = [n for n in self._networks.values() if n.feasible]
+        confirmed = [n for n in found if len(n.trials) > 1]
+        if not found:
+            return None
+        best = max(confirmed or found, key=lambda n: n.mean)
+        return Trial(best.trials[0].indices, best.mean, best.trials[0].latencies_ms)
 
     def doubtful(self) -> tuple[int, ...] | None:
         """The leader that should be scored again; None where all are believed."""
-        for trials in self._leaders():
-            if len(trials) < MEASUREMENTS:
-                return trials[0].indices
-        return None
-
-    def _leaders(self) -> list[list[Trial]]:
-        """Trials of each feasible network, the highest mean first."""
-        limits = [c.limit_ms for c in self.task.constraints]
-        found = [
-            trials
-            for trials in self._told.values()
-            if all(ms <= limit for ms, limit in zip(trials[0].latencies_ms, limits, strict=True))
-        ]
-        return sorted(found, key=lambda trials: -fmean(t.accuracy for t in trials))
-
-
-def _mean(trials: list[Trial]) -> Trial:
-    return Trial(trials[0].indices, fmean(t.accuracy for t in trials), trials[0].latencies_ms)
+        open_ = [n for n in self._networks.values() if n.feasible and len(n.trials) < MEASUREMENTS]
+        return max(open_, key=lambda n: n.mean).trials[0].indices if open_ else None

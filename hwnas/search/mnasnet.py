@@ -26,6 +26,9 @@ REWARDS = ("soft", "hard", "absolute")
 BEAM = 256
 """Prefixes that the constrained decoding keeps."""
 
+GROWTH = 10.0
+"""Learning rate at the end over the one at the beginning."""
+
 STALE = 20
 """Batches without a new network after which the policy counts as converged."""
 
@@ -57,7 +60,8 @@ class MnasNet(SamplingStrategy):
         weight: Of latency in the reward; None takes the one of its paper: -0.07, -1, -0.1.
         batch: Architectures an update.
         epochs: Steps of proximal policy optimisation a batch; 1 is REINFORCE.
-        learning_rate: Of Adam, with a beta_1 of 0 as in TuNAS.
+        learning_rate: Of Adam, with a beta_1 of 0, at the beginning; it grows tenfold to the
+            end, so that the policy explores first and settles last (both as in TuNAS).
     """
 
     name: ClassVar[str] = "mnasnet"
@@ -201,6 +205,8 @@ class _Learner(Sampler):
     def _train(self, batch: _Batch, rewards: FloatArray) -> None:
         from hwnas.search.controller import improve
 
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.settings.learning_rate * GROWTH ** (self.asked / self.settings.queries)
         before = rewards.mean() if self.baseline.value is None else self.baseline.value
         for value in rewards:
             self.baseline.update(float(value))

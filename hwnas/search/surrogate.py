@@ -83,7 +83,7 @@ class _Model(Sampler):
         """The leader whose next score is expected to improve the final pick most."""
         if self.process is None:
             return super().ask_again()
-        rows = self._told
+        rows = self.archive.scored()
         mean, deviation = self.process.predict(self._points(rows))
         gain = knowledge_gradient(mean, deviation, self.process.noise)
         return _row(rows[gain.argmax()]) if gain.max() > 0 else None
@@ -105,7 +105,7 @@ class _Model(Sampler):
 
     def best(self) -> Trial | None:
         """The scored feasible network of the highest posterior mean."""
-        rows = self._told
+        rows = self.archive.scored()
         if self.process is None or not len(rows):
             return super().best()
         mean, _ = self.process.predict(self._points(rows))
@@ -124,8 +124,9 @@ class _Model(Sampler):
         if task.space.num_architectures > ENUMERABLE:
             return None
         rows = np.array(list(itertools.product(*map(range, task.space.sizes))))
-        rows = np.unique(self.archive.canonical(rows), axis=0)
-        return np.asarray(rows[task.feasible(rows)])
+        rows = rows[task.feasible(rows)]
+        _, first = np.unique(self.archive.canonical(rows), axis=0, return_index=True)
+        return np.asarray(rows[np.sort(first)])
 
     @cached_property
     def _points(self) -> Scale:
@@ -134,13 +135,6 @@ class _Model(Sampler):
         if reference is None:
             reference = self.archive.feasible.sample(self.settings.pool, self.rng)
         return Scale(Features(self.archive.task.space), reference)
-
-    @property
-    def _told(self) -> IntArray:
-        """Distinct feasible architectures that have a score, shape (n, choices)."""
-        rows = self.archive.canonical(np.array([t.indices for t in self.archive.trials]))
-        rows = np.unique(rows, axis=0)
-        return np.asarray(rows[self.archive.task.feasible(rows)])
 
     def _with_pending(self, process: GaussianProcess) -> GaussianProcess:
         """As if what was asked and is not yet told had come out as expected."""
@@ -152,7 +146,7 @@ class _Model(Sampler):
 
     def _most_promising(self, process: GaussianProcess) -> tuple[int, ...] | None:
         """Claim the best new candidate: of all, or of a random pool and what surrounds the leaders."""
-        told = self._told
+        told = self.archive.scored()
         mean, _ = process.predict(self._points(told))
         target = float(mean.max())
         if self._every is not None:
@@ -173,7 +167,7 @@ class _Model(Sampler):
         return chosen
 
     def _around(self, centres: IntArray) -> IntArray:
-        """Feasible canonical architectures one change away, or two where one breaks a budget."""
+        """Feasible architectures one change away, or two where one breaks a budget."""
         task = self.archive.task
         near = []
         for place, size in enumerate(task.space.sizes):
@@ -185,7 +179,7 @@ class _Model(Sampler):
         broken = np.flatnonzero(~task.feasible(rows))
         places = self.rng.integers(len(task.space.sizes), size=len(broken))
         rows[broken, places] = self.rng.integers(np.array(task.space.sizes)[places])
-        return self.archive.canonical(rows[task.feasible(rows)])
+        return np.asarray(rows[task.feasible(rows)])
 
 
 def expected_improvement(mean: FloatArray, deviation: FloatArray, target: float) -> FloatArray:

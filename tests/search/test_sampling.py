@@ -1,0 +1,260 @@
+"""What every sampling strategy promises, and the loop that they share."""
+
+from __future__ import annotations
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from sampling_helpers import known_accuracy, task_in, two_budgets
+
+from hwnas import spaces
+from hwnas.blocks import Conv, Head, MBConv, Skip
+from hwnas.errors import HwnasError, InfeasibleBudget, SchemaMismatch, SpaceError
+from hwnas.search import STRATEGIES, strategy
+from hwnas.search.archive import Archive
+from hwnas.search.base import Constraint, SearchTask, Trial
+from hwnas.search.canonical import Canonical
+from hwnas.search.evolution import Evolution
+from hwnas.search.random import Random
+from hwnas.search.sampling import SamplingStrategy
+from hwnas.search.tabular import Benchmark
+from hwnas.space import Choice, SearchSpace
+
+SAMPLING = [
+    kind
+    for kind in map(strategy, STRATEGIES)
+    if issubclass(kind, SamplingStrategy) and kind.name != "spos"  # scores with a supernet of its own
+]
+every_strategy = pytest.mark.parametrize("kind", SAMPLING, ids=lambda kind: kind.name)
+
+
+def seed(number):
+    return np.random.default_rng(number)
+
+
+@every_strategy
+def test_best_keeps_the_budget_and_queries_are_bounded_and_distinct(kind):
+    task = task_in("macro")
+    result = kind(queries=30).search(task, seed(0))
+    assert len(result.trials) == 30
+    assert len({Canonical(task.space).key(t.indices) for t in result.trials}) == 30
+    assert task.feasible(np.array([result.best.indices]))[0]
+    assert result.strategy == kind.name
+    assert [entry["query"] for entry in result.trace] == list(range(1, 31))
+
+
+@every_strategy
+def test_several_budgets_are_kept_in_a_space_that_cannot_be_listed(kind):
+    task = two_budgets()
+    result = kind(queries=15).search(task, seed(0))
+    assert task.feasible(np.array([result.best.indices]))[0]
+    assert all(len(t.latencies_ms) == 2 for t in result.trials)
+
+
+@every_strategy
+def test_same_seed_same_result(kind):
+    first, second, other = (kind(queries=24).search(task_in("macro"), seed(s)) for s in (1, 1, 2))
+    assert first.trials == second.trials
+    assert first.best == second.best
+    assert first.trace == second.trace
+    assert first.config == second.config
+    assert first.trials != other.trials
+
+
+@every_strategy
+@pytest.mark.parametrize("extra", [{}, {"remeasure": 0.25, "parallel": 3}], ids=["plain", "parallel"])
+def test_resumed_equals_uninterrupted(kind, extra, tmp_path):
+    """Cut off in the middle of a line; only what is missing is scored again."""
+    task, scored = task_in("macro", noise=0.01), []
+
+    def counting(arch):
+        scored.append(arch.indices)
+        return task.evaluate(arch)
+
+    whole = kind(queries=24, **extra).search(task, seed(3))
+    path = tmp_path / "history.jsonl"
+    kind(queries=24, history=path, **extra).search(task, seed(3))
+    lines = path.read_text().splitlines(keepends=True)
+    assert len(lines) == 1 + 24
+    path.write_text("".join(lines[:12]) + lines[12][:20])
+    again = SearchTask(task.space, task.constraints, counting)
+    resumed = kind(queries=24, history=path, **extra).search(again, seed(3))
+    assert len(scored) == 24 - 11
+    assert (resumed.trials, resumed.trace, resumed.best) == (whole.trials, whole.trace, whole.best)
+    kept = [json.loads(line)["indices"] for line in path.read_text().splitlines()[1:]]
+    assert kept == [list(t.indices) for t in whole.trials]
+
+
+@every_strategy
+def test_nothing_new_is_left_in_a_small_space(kind):
+    """Four networks, three of them feasible: the search ends by itself."""
+    candidates = (Skip(8, 8), MBConv(8, 8, expansion_ratio=2), MBConv(8, 8, expansion_ratio=3))
+    wide = (MBConv(8, 8, expansion_ratio=2, kernel_size=5), Skip(8, 8))
+    space = SearchSpace(
+        "tiny", (3, 8, 8), (Conv(3, 8),), (Choice("a", candidates), Choice("b", wide)), (Head(8, 8, 4),)
+    )
+    task = SearchTask(space, task_in_space(space, 0.45), known_accuracy(space))
+    result = kind(queries=50).search(task, seed(0))
+    keys = [Canonical(space).key(t.indices) for t in result.trials]
+    assert len(keys) == len(set(keys)) <= 6
+    assert task.feasible(np.array([result.best.indices]))[0]
+
+
+def task_in_space(space, share):
+    from sampling_helpers import macs_costs
+
+    from hwnas.search.base import relative_budget
+
+    costs = macs_costs(space)
+    return (Constraint("macs", costs, relative_budget(costs, share)),)
+
+
+@every_strategy
+def test_budgets_that_no_architecture_keeps_together_are_refused_first(kind):
+    task = task_in("macro", 0.02)
+    mirrored = [costs.max() - costs for costs in task.constraints[0].costs.choices_ms]
+    costs = type(task.constraints[0].costs)(0.0, tuple(mirrored))
+    opposite = Constraint("opposite", costs, 0.02 * costs.range_ms[1])
+
+    def never(arch):
+        raise AssertionError("nothing may be scored")
+
+    with pytest.raises(InfeasibleBudget, match="all budgets together"):
+        kind(queries=5).search(SearchTask(task.space, (task.constraints[0], opposite), never), seed(0))
+
+
+def test_scores_may_come_from_an_executor():
+    task = task_in("macro")
+    with ThreadPoolExecutor(4) as executor:
+        parallel = Random(queries=20, parallel=4, mapper=executor.map).search(task, seed(0))
+    assert parallel.trials == Random(queries=20, parallel=4).search(task, seed(0)).trials
+
+
+def test_live_tells_best_and_time_left():
+    seen = []
+    Random(queries=5, live=seen.append).search(task_in("macro"), seed(0))
+    assert [entry["query"] for entry in seen] == [1, 2, 3, 4, 5]
+    assert seen[-1]["eta_s"] == 0
+    assert seen[0]["eta_s"] > 0
+    assert {"best_accuracy", "best_latency_ms", "budget_ms", "queries"} <= set(seen[0])
+    best = [entry["best_accuracy"] for entry in seen]
+    assert best == sorted(best)
+
+
+def test_more_queries_go_on_from_the_same_history(tmp_path):
+    task, path = task_in("macro"), tmp_path / "history.jsonl"
+    short = Evolution(queries=15, history=path).search(task, seed(0))
+    long = Evolution(queries=30, history=path).search(task, seed(0))
+    assert long.trials[:15] == short.trials
+    assert long.trials == Evolution(queries=30).search(task, seed(0)).trials
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"strategy": Random(queries=5)}, "strategy"),
+        ({"strategy": Evolution(queries=5, tournament=2)}, "settings"),
+        ({"task": task_in("macro", 0.5)}, "limits_ms"),
+        ({"task": task_in("macro-r64-c10", 0.4)}, "space"),
+        ({"seed": 1}, "indices"),
+    ],
+)
+def test_the_history_of_another_search_is_refused(change, field, tmp_path):
+    path = tmp_path / "history.jsonl"
+    Evolution(queries=5, history=path).search(task_in("macro"), seed(0))
+    before = path.read_bytes()
+    kind = type(change.get("strategy", Evolution()))
+    settings = change.get("strategy", Evolution(queries=5)).settings()
+    again = kind(**settings, queries=5, history=path)
+    with pytest.raises(SchemaMismatch) as raised:
+        again.search(change.get("task", task_in("macro")), seed(change.get("seed", 0)))
+    assert raised.value.field == field
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("line", "text", "message"),
+    [(2, "{oops", "line 2"), (3, '{"indices": [0]}', "line 3"), (2, "[1]", "JSON object")],
+)
+def test_a_damaged_history_is_refused_with_its_line(line, text, message, tmp_path):
+    path = tmp_path / "history.jsonl"
+    Random(queries=4, history=path).search(task_in("macro"), seed(0))
+    lines = path.read_text().splitlines()
+    lines[line - 1] = text
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(HwnasError, match=message):
+        Random(queries=4, history=path).search(task_in("macro"), seed(0))
+
+
+@pytest.mark.parametrize("score", [float("nan"), 92.3, -0.1])
+def test_a_score_that_is_no_accuracy_is_refused(score):
+    task = task_in("macro")
+    with pytest.raises(SpaceError, match=r"\[0, 1\]"):
+        Random(queries=3).search(SearchTask(task.space, task.constraints, lambda arch: score), seed(0))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"queries": 0}, "queries"), ({"remeasure": 1.0}, "remeasure"), ({"parallel": 0}, "parallel")],
+)
+def test_settings_that_make_no_sense_are_refused(settings, message):
+    with pytest.raises(SpaceError, match=message):
+        Random(**settings)
+
+
+def test_remeasured_leaders_beat_the_luckiest_sample():
+    """The best single score is luck; a leader that keeps its score when repeated is not."""
+    task = task_in("macro")
+    archive = Archive(task)
+    lucky, solid, third = (tuple(i) for i in np.array([[0] * 8, [1, *[0] * 7], [0, 1, *[0] * 6]]))
+    for indices, scores in ((lucky, (0.9, 0.5)), (solid, (0.8, 0.8)), (third, (0.85,))):
+        for score in scores:
+            archive.add(Trial(tuple(map(int, indices)), score, (10.0,)))
+    assert archive.best().indices == solid
+    assert archive.best().accuracy == pytest.approx(0.8)
+    assert archive.doubtful() == third
+
+
+def test_the_benchmark_has_3969_networks(shared_data):
+    """6,561 keys, of which 1,944 groups describe the same network; 2,225 keep 60 M."""
+    space = spaces.load("macro")
+    benchmark = Benchmark.load(shared_data / "nas_bench_macro" / "nas-bench-macro_cifar10.json", space)
+    assert len(benchmark.runs) == 3969
+    task = SearchTask(space, (Constraint("macs", task_in("macro").constraints[0].costs, 60.0),), float)
+    assert task.feasible(benchmark.networks).sum() == 2225
+    assert benchmark.oracle(task) == pytest.approx(0.92567, abs=1e-5)
+    answers = {benchmark.evaluator(seed(0))(space.architecture([1] * 8)) for _ in range(3)}
+    assert answers <= set(benchmark.runs[(1,) * 8])
+
+
+def test_twins_are_the_same_blocks_in_the_same_order():
+    space, rng = spaces.load("macro"), seed(0)
+    canonical = Canonical(space)
+    archs = [space.sample(rng) for _ in range(3000)]
+    by_key, by_blocks = {}, {}
+    for arch in archs:
+        by_key.setdefault(canonical.key(arch.indices), set()).add(arch.blocks)
+        by_blocks.setdefault(arch.blocks, set()).add(canonical.key(arch.indices))
+    assert len(by_key) == len(by_blocks) < len(set(archs))
+    assert all(len(found) == 1 for found in (*by_key.values(), *by_blocks.values()))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[]", "one JSON object"),
+        ('{"9": {"test_acc": [1]}}', "must be one of macro"),
+        ('{"00000000": {}}', "must be one of macro"),
+        (
+            '{"10010100": {"test_acc": [1]}, "10001100": {"test_acc": [2]}, "10010001": {"test_acc": [3]}}',
+            "twin",
+        ),
+    ],
+)
+def test_a_benchmark_that_does_not_fit_is_refused(content, message, tmp_path):
+    path = tmp_path / "table.json"
+    path.write_text(content)
+    with pytest.raises(HwnasError, match=message):
+        Benchmark.load(path, spaces.load("macro"))
