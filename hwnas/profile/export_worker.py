@@ -21,7 +21,10 @@ _CALIBRATION_IMAGES = 4  # latency does not depend on the ranges that are found
 
 
 def answer(task: Mapping[str, Any]) -> dict[str, Any]:
-    """Export one model to ``task["path"]``; the reply holds its hash, or why it failed."""
+    """Export one model to ``task["path"]``; the reply holds its hash, or why it failed.
+
+    What is not foreseen ends this process, and its last words become the reason.
+    """
     started = time.perf_counter()
     shape = tuple(task["input_shape"])
     try:
@@ -37,8 +40,10 @@ def answer(task: Mapping[str, Any]) -> dict[str, Any]:
             check=task["check"],
         )
         files.write_atomic(Path(task["path"]), lowered.model)
-    except (HwnasError, OSError) as error:
+    except HwnasError as error:
         return {"error": f"{type(error).__name__}: {error}"}
+    except OSError as error:  # a full disk is no fault of the model's
+        return {"broken": str(error)}
     digest = hashlib.sha256(lowered.model).hexdigest()
     return {"sha256": digest, "seconds": time.perf_counter() - started}
 

@@ -73,18 +73,21 @@ class Exporter:
         """Export items for a target into ``folder``; ``done`` is told how many are finished.
 
         Returns:
-            What came of each, by key. A block that cannot be lowered is a failure of its own
-            and stops nothing.
+            What came of each, by key. A block that cannot be lowered, or whose lowering takes
+            its worker down, is a failure of its own and stops nothing.
 
         Raises:
-            ExportError: A worker died.
+            ExportError: The anchor cannot be exported, or no model can be written.
         """
         results: dict[str, Exported] = {}
         pool = ThreadPoolExecutor(self._count)  # a thread does nothing but wait for its worker
         try:
             futures = {pool.submit(self._one, item, target, folder): item for item in _longest_first(items)}
             for future in as_completed(futures):
-                results[futures[future].key] = future.result()
+                key, exported = futures[future].key, future.result()
+                if key == ANCHOR.key and exported.failed:
+                    raise ExportError(f"the anchor must be exported, but: {exported.failed}")
+                results[key] = exported
                 done(len(results))
         except BaseException:
             self.__exit__(None, None, None)  # what a thread waits for ends, and so does the thread
@@ -95,10 +98,7 @@ class Exporter:
 
     def export_anchor(self, target: Target, folder: Path) -> Exported:
         """Export the anchor alone; raises ExportError where that fails."""
-        anchor = self.export([ANCHOR], target, folder, lambda _: None)[ANCHOR.key]
-        if anchor.failed:
-            raise ExportError(f"the anchor must be exported, but: {anchor.failed}")
-        return anchor
+        return self.export([ANCHOR], target, folder, lambda _: None)[ANCHOR.key]
 
     def _one(self, item: Item, target: Target, folder: Path) -> Exported:
         path = folder / sha256(item.key.encode()).hexdigest()[:16]
@@ -114,8 +114,14 @@ class Exporter:
         }
         worker = self._take()
         reply = worker.ask(task)
+        if "broken" in reply:
+            raise ExportError(f"models must be written to {folder}, but: {reply['broken']}")
         with self._guard:
-            self._idle.append(worker)
+            if reply.get("died"):
+                self._workers.remove(worker)
+                worker.close()
+            else:
+                self._idle.append(worker)
         return Exported(path, reply.get("sha256", ""), reply.get("error", ""))
 
     def _take(self) -> _Worker:
@@ -142,7 +148,7 @@ class _Worker:
         )
 
     def ask(self, task: Mapping[str, Any]) -> dict[str, Any]:
-        """Send a task and wait for its reply; raises ExportError where the process is gone."""
+        """Send a task and wait for its reply; says so where the process is gone."""
         try:
             stdin, stdout = _pipe(self._process.stdin), _pipe(self._process.stdout)
             stdin.write(json.dumps(task).encode() + b"\n")
@@ -153,9 +159,7 @@ class _Worker:
         if not line:
             self._errors.seek(0)
             tail = self._errors.read().decode(errors="replace")[-2000:].strip()
-            raise ExportError(
-                f"a process that exports must answer, but it ended: {tail or 'it said nothing'}"
-            )
+            return {"died": True, "error": f"the exporting process ended: {tail or 'it said nothing'}"}
         reply: dict[str, Any] = json.loads(line)
         return reply
 
@@ -176,5 +180,5 @@ def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
 
 
 def _longest_first(items: Iterable[Item]) -> list[Item]:
-    """Big ones first, so that no worker is left with one at the end."""
-    return sorted(items, key=lambda item: -len(item.blocks))
+    """The anchor, then big ones first, so that no worker is left with one at the end."""
+    return sorted(items, key=lambda item: (item.key != ANCHOR.key, -len(item.blocks)))
