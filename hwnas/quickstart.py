@@ -69,7 +69,7 @@ def run(
     space: str = "macro",
     data: str = "digits",
     budget: str = "60%",
-    epochs: int = 8,
+    epochs: int = 6,
     seed: int = 0,
     tell: Tell = lambda _stage, _text: None,
 ) -> Summary:
@@ -107,7 +107,7 @@ def run(
         supernet = found / "supernet.safetensors"
         search_run(request(BASELINE, supernet), baseline, live=stage.searching)
     with stage("train"):
-        config = TrainConfig(epochs=epochs, batch_size=32, low_resolution_share=0.5, seed=seed)
+        config = TrainConfig(epochs=epochs, batch_size=32, seed=seed)
         trained = {run.name: _train(run, config, stage) for run in (found, baseline)}
     with stage("export"):
         dataset = ship.load_data(trained[STRATEGY]["data"])

@@ -26,7 +26,7 @@ def quickstart(
     budget_ms: Annotated[
         str, typer.Option(help="Milliseconds, or a share of each target's range as 60%.")
     ] = "60%",
-    epochs: Annotated[int, typer.Option(min=1, help="Of training from scratch.")] = 8,
+    epochs: Annotated[int, typer.Option(min=1, help="Of training from scratch.")] = 6,
     seed: Annotated[int, typer.Option(min=0, help="Where all randomness comes from.")] = 0,
     as_json: Json = False,
 ) -> None:

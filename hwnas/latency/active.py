@@ -98,7 +98,7 @@ class _Gains:
     def after(self, chosen: list[int]) -> FloatArray:
         """Gains once others were measured, shape (n,); those cannot be chosen again."""
         if not chosen:
-            return self.told / (self.variance + self.noise)
+            return np.asarray(self.told / (self.variance + self.noise))
         rows = self.shared[chosen]
         cross = self.pool @ rows.T
         explained = cross[chosen] + self.noise * np.eye(len(chosen))
