@@ -7,7 +7,7 @@ Prints one JSON object. FBNet blocks and networks (LiteRT, fp32 and int8) are me
 again, each time independently: by ours (shuffled rounds, anchors, 95 % intervals), and by the
 usual practice, as benchmark programs do it by default (one warm-up, 50 runs in a row, their mean).
 Both take turns in one run, and so do quiet phases and phases in which a disturber burns the other
-CPUs in random bursts.
+CPUs in random bursts. The phase "exporting" shows what exporting beside measuring would cost.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import random
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -72,6 +73,25 @@ def disturber(seed: int) -> Iterator[None]:
         for burner in burners:
             burner.kill()
             burner.wait()
+
+
+@contextmanager
+def exporting(items: Sequence[Item], target: Target, folder: Path) -> Iterator[None]:
+    """A process that exports models all the while."""
+    over = threading.Event()
+
+    def work() -> None:
+        with Exporter(1) as exporter:
+            while not over.is_set():
+                exporter.export(items[-3:], target, folder, lambda _: None)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def choose(blocks: int, networks: int, resolution: int, seed: int) -> list[Item]:
@@ -220,7 +240,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             benches.append(Bench(target, engine, paths, transport, found))
         for repeat in range(args.repeats):
             for phase in args.phases.split(","):
-                with disturber(args.seed + repeat) if phase == "disturbed" else nullcontext():
+                contexts = {
+                    "quiet": nullcontext(),
+                    "disturbed": disturber(args.seed + repeat),
+                    "exporting": exporting(items, benches[0].target, Path(name)),
+                }
+                with contexts[phase]:
                     for bench in benches:
                         log(f"repeat {repeat + 1} of {args.repeats}, {phase}, {bench.target}")
                         seed = args.seed + 1000 * (repeat + 1)
@@ -247,7 +272,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--repeats", type=int, default=6, help="independent measurements; even, 2 at least")
-    parser.add_argument("--phases", default="quiet,disturbed", help="quiet, disturbed or both")
+    parser.add_argument("--phases", default="quiet,disturbed", help="any of quiet, disturbed, exporting")
     parser.add_argument("--precision", default="fp32,int8")
     parser.add_argument("--blocks", type=int, default=30)
     parser.add_argument("--networks", type=int, default=10)

@@ -121,7 +121,6 @@ class Engine:
         target: What is measured.
         anchor: Path of the anchor model on the device.
         options: How well to measure.
-
     """
 
     def __init__(self, transport: Transport, target: Target, anchor: str, options: ProfileOptions) -> None:
@@ -239,7 +238,7 @@ def _samples_ms(reply: Reply) -> tuple[float, ...]:
     for value in samples:
         if not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
             raise AgentError(f"a sample must be a positive number of ns, but got {value!r}")
-    return tuple(round(value / inner / 1e6, 7) for value in samples)
+    return tuple(round(value / inner / 1e6, 6) for value in samples)
 
 
 def _outcome(job: Job, reply: Reply, anchors: tuple[Reply, Reply]) -> Outcome:
@@ -247,6 +246,8 @@ def _outcome(job: Job, reply: Reply, anchors: tuple[Reply, Reply]) -> Outcome:
     conditions = {name: reply[name] for name in _KEPT if reply.get(name) not in (None, {}, [])}
     if all(khz is None for khz in conditions.get("freq_khz", ())):
         conditions.pop("freq_khz", None)
+    if "output_sha256" in conditions:
+        conditions["output_sha256"] = str(conditions["output_sha256"])[:16]
     if reply.get("cpu_ids"):
         conditions["cpus"] = sorted(set(reply["cpu_ids"]) - {None})
     for name, replies in (("", (reply,)), ("anchor_", anchors)):
@@ -272,4 +273,4 @@ def _thread_ms(reply: Reply) -> list[float]:
     times = reply.get("thread_ns") or ()
     if reply.get("threads") != 1 or not all(isinstance(t, int) and t > 0 for t in times):
         return []
-    return [round(t / reply["inner"] / 1e6, 7) for t in times]
+    return [round(t / reply["inner"] / 1e6, 6) for t in times]
