@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from rich import box
 from rich.table import Table
 
 from hwnas import spaces as library
@@ -26,7 +27,8 @@ def list_(as_json: Json = False) -> None:
     if as_json:
         emit_json([_summary(space) for space in known])
         return
-    table = Table("space", "choices", "architectures", "MACs (M)", "distinct workloads")
+    header = ("space", "choices", "architectures", "MACs (M)", "workloads")
+    table = Table(*header, box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
     for space in known:
         table.add_row(space.name, *_row(space))
     out.print(table)
