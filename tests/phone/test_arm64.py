@@ -1,4 +1,9 @@
-"""The arm64 bundle under qemu-user, on a synthetic phone. What it computes counts, never how long."""
+"""The arm64 bundle under qemu-user, on a synthetic phone. What it computes counts, never how long.
+
+SME is off: under qemu 7.2 with SME, LiteRT 2.3's int8 kernels give wrong outputs (up to 255 steps),
+and without it exactly those of x86 on every core that qemu knows. Whether that is qemu or the
+kernels cannot be told here; phones with SME (2025 and later) must be checked.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +26,8 @@ from hwnas.transport import _bundle, connect
 pytestmark = pytest.mark.slow
 
 QEMU = shutil.which("qemu-aarch64-static") or shutil.which("qemu-aarch64")
+
+CORES = ("cortex-a53", "cortex-a76", "max,sme=off")  # plain, with dot products, with all but SME
 
 EXAMPLES = [
     (Conv(3, 16, kernel_size=3, stride=2), (3, 16, 16)),
@@ -71,11 +78,11 @@ def tree(tmp_path):
     return fakephone.write(tmp_path / "tree")
 
 
-def run_arm64(arm64, qemu, tree, jobs, *more):
+def run_arm64(arm64, qemu, tree, jobs, core=CORES[1]):
     words = [word.replace(_bundle.HERE, str(arm64.folder)) for word in arm64.command]
     plan = "".join(json.dumps(line) + "\n" for line in jobs)
     done = subprocess.run(
-        [qemu, "-L", str(tree), *words, "--plan", "-", *more],
+        [qemu, "-cpu", core, "-L", str(tree), *words, "--plan", "-"],
         input=plan.encode(),
         capture_output=True,
         check=False,
@@ -106,8 +113,9 @@ def test_every_kind_has_an_example():
     assert {type(block) for block, _ in EXAMPLES} == set(blocks.KINDS.values())
 
 
+@pytest.mark.parametrize("core", CORES)
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
-def test_outputs_are_those_of_this_machine(arm64, bundle, qemu, tree, tmp_path, precision):
+def test_outputs_are_those_of_this_machine(arm64, bundle, qemu, tree, tmp_path, precision, core):
     """Every block kind, the same input on both: fp32 within rounding, int8 within one step."""
     jobs: dict[str, list] = {"here": [], "there": []}
     for number, (block, shape) in enumerate(EXAMPLES):
@@ -127,7 +135,7 @@ def test_outputs_are_those_of_this_machine(arm64, bundle, qemu, tree, tmp_path, 
                 job(block.key(), str(model), samples=1, input=str(tmp_path / f"{number}.in"), output=output)
             )
     here = run_agent(bundle, jobs["here"])[1:-1]
-    there = run_arm64(arm64, qemu, tree, jobs["there"])[1:-1]
+    there = run_arm64(arm64, qemu, tree, jobs["there"], core)[1:-1]
     kind = np.float32 if precision == "fp32" else np.int8
     for number, (ours, theirs) in enumerate(zip(here, there, strict=True)):
         assert "error" not in ours, ours
@@ -161,7 +169,7 @@ def test_the_whole_chain(arm64, qemu, tree, new_phone, back_end, tmp_path):
         "getprop", "case $1 in *abilist) echo arm64-v8a;; *model) echo Test Arm;; *sdk) echo 34;; esac"
     )
     model = tinymodels.write(tmp_path / "m.tflite", odd=True)
-    with connect(phone.device(back_end, launcher=[qemu, "-L", str(tree)])) as transport:
+    with connect(phone.device(back_end, launcher=[qemu, "-cpu", CORES[1], "-L", str(tree)])) as transport:
         assert transport.arch() == "arm64"
         remote = transport.push(model)
         hello, first, second, bye = transport.run(

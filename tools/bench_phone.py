@@ -1,0 +1,261 @@
+"""What measuring over ADB costs, and what a link that breaks does to it; on a test phone, no real one.
+
+    python tools/bench_phone.py --cuts 100 --rounds 5
+
+The test phone is this machine behind a real ADB daemon on loopback (tests/phone). So nothing here
+is a phone's latency: the numbers are those of the way to it. One JSON object on standard output.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from hwnas import __version__, profile, spaces
+from hwnas import device as devices
+from hwnas.device import Device
+from hwnas.profile import ProfileOptions
+from hwnas.table import LatencyTable
+from hwnas.transport import connect
+from hwnas.transport._detached import LINK_S, Detached
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "phone"))
+import tinymodels
+from testphone import Phone, free_port, job
+
+
+def main() -> None:
+    """Run everything and print the report."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--cuts", type=int, default=100, help="runs with random link cuts")
+    parser.add_argument("--freezes", type=int, default=10, help="links that fall silent, a back end")
+    parser.add_argument("--pushes", type=int, default=40, help="files, a back end")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of the profiles")
+    parser.add_argument("--repeats", type=int, default=1, help="profiles of each kind, interleaved")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    back_ends = ["tcp", *(["adb"] if shutil.which("adb") else [])]
+    os.environ["ANDROID_ADB_SERVER_PORT"] = str(free_port())
+    results: dict[str, Any] = {"cuts": random_cuts(options)}
+    for back_end in back_ends:
+        results[back_end] = {"notice_s": notice(options, back_end), "push": push(options, back_end)}
+    results["profile"] = profiles(options, back_ends)
+    if "adb" in back_ends:
+        os.spawnlp(os.P_WAIT, "adb", "adb", "kill-server")
+    report = {
+        "config": vars(options),
+        "environment": {"hwnas": __version__, "cpus": os.cpu_count(), "machine": platform.machine()},
+        "results": results,
+        "targets": targets(results, back_ends),
+    }
+    sys.stdout.write(json.dumps(report, indent=1, allow_nan=False) + "\n")
+
+
+def targets(results: dict[str, Any], back_ends: list[str]) -> list[dict[str, Any]]:
+    """What was set, and whether it is met."""
+    found = [
+        _target("rows lost in random link cuts", results["cuts"]["lost"], "==", 0),
+        _target("rows doubled in random link cuts", results["cuts"]["doubled"], "==", 0),
+    ]
+    for name in back_ends:
+        found += [
+            _target(
+                f"{name}: a dead link is noticed, worst, s", max(results[name]["notice_s"]["cut"]), "<=", 1.0
+            ),
+            _target(
+                f"{name}: a silent link is noticed, median, s",
+                median(results[name]["notice_s"]["silent"]),
+                "<=",
+                1.2,
+            ),
+            _target(f"{name}: bytes pushed twice", results[name]["push"]["bytes_again"], "==", 0),
+            _target(
+                f"{name}: latency against the host's agent, median off",
+                results["profile"][name]["off"],
+                "<=",
+                0.05,
+            ),
+        ]
+    return found
+
+
+def _target(name: str, value: float, op: str, target: float) -> dict[str, Any]:
+    met = value == target if op == "==" else value <= target
+    return {"name": name, "value": value, "op": op, "target": target, "met": met}
+
+
+def say(text: str) -> None:
+    """Progress."""
+    sys.stderr.write(f"{text}\n")
+
+
+@contextmanager
+def phone_at(folder: Path) -> Iterator[Phone]:
+    """A running test phone."""
+    phone = Phone(folder).start()
+    try:
+        yield phone
+    finally:
+        phone.stop()
+
+
+def random_cuts(options: argparse.Namespace) -> dict[str, Any]:
+    """Runs of the agent on links that break at random bytes: what arrived, against what was sent."""
+    lost = doubled = losses = rows = 0
+    with tempfile.TemporaryDirectory() as name, phone_at(Path(name) / "phone") as phone:
+        model = tinymodels.write(Path(name) / "m.tflite")
+        with connect(phone.device()) as transport:
+            remote = transport.push(model)
+            list(transport.run("litert", [], silence_s=60))
+            for number in range(options.cuts):
+                rng = random.Random(options.seed + number)
+                plan = [job(f"j{n}", remote, warmup_max_ns=rng.randrange(1, 20_000_000)) for n in range(12)]
+                phone.cut_after(*(rng.randrange(12_000) for _ in range(4)))
+                replies = transport.run("litert", plan, silence_s=60)
+                counts = Counter(reply["job"] for reply in replies if "job" in reply)
+                rows += len(plan)
+                lost += sum(counts[line["job"]] == 0 for line in plan)
+                doubled += sum(count - 1 for count in counts.values())
+                if number % 20 == 19:
+                    say(f"{number + 1} runs with cuts, {transport.losses} losses of the link")
+            losses = transport.losses
+    return {"runs": options.cuts, "rows": rows, "losses": losses, "lost": lost, "doubled": doubled}
+
+
+def notice(options: argparse.Namespace, back_end: str) -> dict[str, list[float]]:
+    """How long until a broken link is noticed: daemon killed, and daemon that says nothing any more."""
+    found: dict[str, list[float]] = {"cut": [], "silent": []}
+    with (
+        tempfile.TemporaryDirectory() as name,
+        phone_at(Path(name) / "phone") as phone,
+        connect(phone.device(back_end, patience_s=30)) as transport,
+    ):
+        for number in range(options.freezes):
+            for kind, break_it, mend in (
+                ("cut", phone.stop, phone.start),
+                ("silent", phone.freeze, phone.thaw),
+            ):
+                run = Detached(transport._link, f"{phone.folder}/runs/{kind}{number}")
+                found[kind].append(_notice(transport, run, break_it, mend))
+    say(f"{back_end}: notices {found} (limit of silence {LINK_S:g} s)")
+    return found
+
+
+def _notice(transport: Any, run: Detached, break_it: Callable[[], Any], mend: Callable[[], Any]) -> float:
+    """Seconds from breaking the link until it is noticed."""
+    run.start(["sh", "-c", "echo one; sleep 600"])
+    lines = run.lines(silence_s=600)
+    next(lines)
+    time.sleep(0.3)
+    noticed: list[float] = []
+
+    class Noticed(Exception):
+        """Ends the reading."""
+
+    def recover(*_: Any, **__: Any) -> None:
+        noticed.append(time.monotonic())
+        raise Noticed
+
+    original, transport._link.recover = transport._link.recover, recover
+    began = time.monotonic()
+    break_it()
+    with suppress(Noticed):
+        next(lines)
+    transport._link.recover = original
+    mend()
+    run.remove()
+    return round(noticed[0] - began, 3)
+
+
+def push(options: argparse.Namespace, back_end: str) -> dict[str, Any]:
+    """Small files, as models are; then the same again in a new session."""
+    rng = random.Random(options.seed)
+    with tempfile.TemporaryDirectory() as name, phone_at(Path(name) / "phone") as phone:
+        paths = [Path(name) / f"{number}.tflite" for number in range(options.pushes)]
+        for path in paths:
+            path.write_bytes(rng.randbytes(rng.randrange(5_000, 60_000)))
+        seconds, sent = [], []
+        for _ in range(2):
+            with connect(phone.device(back_end)) as transport:
+                began = time.monotonic()
+                for path in paths:
+                    transport.push(path)
+                seconds.append(time.monotonic() - began)
+                sent.append(transport.sent)
+    result = {
+        "files": len(paths),
+        "bytes": sent[0]["bytes"],
+        "pushes_per_s": round(len(paths) / seconds[0], 1),
+        "skips_per_s": round(len(paths) / seconds[1], 1),
+        "bytes_again": sent[1]["bytes"],
+    }
+    say(f"{back_end}: {result}")
+    return result
+
+
+def profiles(options: argparse.Namespace, back_ends: list[str]) -> dict[str, Any]:
+    """The macro space, int8, with the host's own agent and over each back end, interleaved."""
+    tables: dict[str, list[LatencyTable]] = {name: [] for name in ("host", *back_ends)}
+    with tempfile.TemporaryDirectory() as name, phone_at(Path(name) / "phone") as phone:
+        for number in range(options.repeats):
+            for way, found in tables.items():
+                device = devices.load("host") if way == "host" else phone.device(way)
+                found.append(_profile(device, Path(name) / f"{way}{number}", options))
+                say(f"{way}: {_seconds(found[-1])}")
+    host = [_seconds(table) for table in tables["host"]]
+    result: dict[str, Any] = {"host": {"seconds": host}}
+    for way in back_ends:
+        seconds = [_seconds(table) for table in tables[way]]
+        off = [_off(ours, theirs) for ours, theirs in zip(tables[way], tables["host"], strict=True)]
+        result[way] = {
+            "seconds": seconds,
+            "rows": [len(table.measurements) for table in tables[way]],
+            "measure_ratio": median(a["measure"] / b["measure"] for a, b in zip(seconds, host, strict=True)),
+            "whole_ratio": median(
+                sum(a.values()) / sum(b.values()) for a, b in zip(seconds, host, strict=True)
+            ),
+            "off": median(off),
+        }
+    return result
+
+
+def _profile(device: Device, out: Path, options: argparse.Namespace) -> LatencyTable:
+    asked = ProfileOptions(
+        rounds=options.rounds,
+        max_rounds=options.rounds,
+        calibration_networks=4,
+        heldout_networks=2,
+        seed=options.seed,
+    )
+    target = device.target("litert", "int8")
+    return LatencyTable.load(profile.run(device, spaces.load("macro"), [target], out, asked)[target])
+
+
+def _seconds(table: LatencyTable) -> dict[str, float]:
+    """Where the time of the last session went."""
+    ends = [note.facts for note in table.notes if note.moment == "end"]
+    return dict(ends[-1]["seconds"])
+
+
+def _off(ours: LatencyTable, theirs: LatencyTable) -> float:
+    """Median over the rows of how far the two tables are apart."""
+    return median(abs(m.latency_ms / theirs.latency_ms(key) - 1) for key, m in ours.measurements.items())
+
+
+if __name__ == "__main__":
+    main()
