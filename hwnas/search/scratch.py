@@ -41,12 +41,14 @@ class FromScratch:
 
         from hwnas import train
 
-        if self.threads is not None:
-            torch.set_num_threads(self.threads)
-        network = train.new_network(arch, self.config.seed)
-        return train.fit(
-            network, _loaded(self.source, self.resolution, self.data_seed), self.config
-        ).val.accuracy
+        before = torch.get_num_threads()
+        torch.set_num_threads(self.threads or before)
+        try:
+            network = train.new_network(arch, self.config.seed)
+            images = _loaded(self.source, self.resolution, self.data_seed)
+            return train.fit(network, images, self.config).val.accuracy
+        finally:
+            torch.set_num_threads(before)
 
 
 @lru_cache(maxsize=1)
