@@ -1,8 +1,8 @@
 """Exporting what is to be measured, in worker processes.
 
 All models of a target are exported before its first job is measured. Exporting beside measuring
-would save its time again, but the other core is not another machine: memory, last-level cache
-and clock are shared, and on two cores the noise that it makes costs more rounds than it saves.
+would save that time, but cores share memory, last-level cache and clock. What it would cost in
+noise has not been measured well yet; ``tools/bench_measurement.py --phases quiet,exporting`` does.
 """
 
 from __future__ import annotations
