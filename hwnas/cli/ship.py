@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich import box
 from rich.table import Table
 
 from hwnas import device as devices
@@ -107,8 +106,9 @@ def report(
 
 def show_verification(found: Verification) -> None:
     """Print what was found about each variant, and why one failed."""
-    header = ("variant", "accuracy", "measured ms", "95 % interval", "predicted", "budget", "")
-    table = Table(*header, box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for column in ("variant", "accuracy", "ms", "95 % interval", "predicted", "budget", ""):
+        table.add_column(column, no_wrap=True)
     for item in found.variants:
         table.add_row(
             item.name,
