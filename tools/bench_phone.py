@@ -81,7 +81,7 @@ def targets(results: dict[str, Any], back_ends: list[str]) -> list[dict[str, Any
                 f"{name}: a silent link is noticed, median, s",
                 median(results[name]["notice_s"]["silent"]),
                 "<=",
-                1.2,
+                1.0,
             ),
             _target(f"{name}: bytes pushed twice", results[name]["push"]["bytes_again"], "==", 0),
             _target(

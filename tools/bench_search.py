@@ -81,12 +81,17 @@ def main() -> None:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"  # for the workers, which share the cores: read when numpy is loaded
     jobs = list(_jobs(options))
-    rows: list[dict[str, Any]] = []
+    done = _kept(options.rows)
+    todo = [job for job in jobs if str(job) not in done]
     with ProcessPoolExecutor(options.processes, get_context("spawn")) as executor:
-        for number, found in enumerate(executor.map(run, jobs), start=1):
-            rows += found
-            if number % max(1, len(jobs) // 50) == 0:
-                print(f"{number}/{len(jobs)} {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+        for number, (job, found) in enumerate(zip(todo, executor.map(run, todo), strict=True), start=1):
+            done[str(job)] = found
+            if options.rows:
+                with options.rows.open("a") as file:
+                    file.write(json.dumps([str(job), found]) + "\n")
+            if number % max(1, len(todo) // 50) == 0:
+                print(f"{number}/{len(todo)} {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+    rows = [row for job in jobs for row in done[str(job)]]
     regrets = [row for row in rows if "regret" in row]
     landings = [row for row in rows if "argmax_used" in row]
     results = {
@@ -110,6 +115,15 @@ def main() -> None:
         "targets": _targets(results),
     }
     print(json.dumps(report, allow_nan=False))
+
+
+def _kept(path: Path | None) -> dict[str, list[dict[str, Any]]]:
+    """Rows of finished searches by job; a line that was cut off is searched again."""
+    if path is None or not path.exists():
+        return {}
+    lines = path.read_text().split("\n")[:-1]
+    path.write_text("".join(line + "\n" for line in lines))
+    return dict(json.loads(line) for line in lines)
 
 
 def run(job: Job) -> list[dict[str, Any]]:
@@ -307,6 +321,9 @@ def _options() -> argparse.Namespace:
     found.add_argument("--rl-budget", type=float, default=TARGET_BUDGET)
     found.add_argument("--rl-queries", type=int, default=500)
     found.add_argument("--rl-seeds", type=int, default=30)
+    found.add_argument(
+        "--rows", type=Path, help="JSONL of finished searches; a cut-off bench goes on from it"
+    )
     found.add_argument("--processes", type=int, default=2)
     return found.parse_args()
 

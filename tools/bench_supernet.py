@@ -16,11 +16,10 @@ import argparse
 import dataclasses
 import json
 import multiprocessing
-import resource
 import statistics
-import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -95,14 +94,14 @@ def _cost(options: argparse.Namespace) -> dict[str, Any]:
     found = {}
     for name, values in seconds.items():
         found[name] = {"seconds": values, "median_s": statistics.median(values)}
-    if options.device == "cpu":
-        for name in STEPS:
-            found[name]["peak_mib"] = _peak_mib(name, options)
     base = found["single path"]
     for entry in found.values():
         entry["time_ratio"] = entry["median_s"] / base["median_s"]
-        if "peak_mib" in entry:
-            entry["memory_ratio"] = entry["peak_mib"] / base["peak_mib"]
+    if options.device == "cpu":
+        peaks = {name: _peak_mib(name, options) for name in STEPS}
+        for name, peak in peaks.items():
+            if peak is not None:
+                found[name] |= {"peak_mib": peak, "memory_ratio": peak / peaks["single path"]}
     return found
 
 
@@ -150,8 +149,10 @@ def _noise(batch_size: int) -> Dataset:
     return Dataset("noise", names, split, split, split, half, half, True, 0, 0.5, 0.5)
 
 
-def _peak_mib(name: str, options: argparse.Namespace) -> float:
-    """Peak resident memory of 8 steps above what the process had before them."""
+def _peak_mib(name: str, options: argparse.Namespace) -> float | None:
+    """Peak resident memory of 8 steps above what the process held before them; Linux only."""
+    if not Path("/proc/self/clear_refs").exists():
+        return None
     context = multiprocessing.get_context("spawn")
     with context.Pool(1) as pool:
         return pool.apply(_child, (name, options))
@@ -160,11 +161,18 @@ def _peak_mib(name: str, options: argparse.Namespace) -> float:
 def _child(name: str, options: argparse.Namespace) -> float:
     torch.set_num_threads(options.threads)
     run = _runner(name, options)
-    unit = 1024 if sys.platform != "darwin" else 1024**2
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = _memory_mib("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far
     for step in range(8):
         run(step)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / unit
+    return _memory_mib("VmHWM") - before
+
+
+def _memory_mib(field: str) -> float:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(field):
+            return int(line.split()[1]) / 1024
+    raise LookupError(field)
 
 
 # Ranking ------------------------------------------------------------------------------------

@@ -3,7 +3,7 @@
     python tools/bench_transfer.py FILE --sources a,b,c --targets x,y --samples 10,20 --trials 20
 
 FILE holds architectures and their latency on devices (CSV or Parquet: a column ``arch`` of
-candidate numbers, a column a device). Of a target, nothing is used but the sampled rows. All
+candidate numbers, a column a device). Of a target, nothing is used but the sampled rows; all
 other rows are predicted. One JSON object on standard output.
 """
 
@@ -13,6 +13,7 @@ import argparse
 import json
 import platform
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,12 @@ import numpy as np
 from hwnas import __version__, spaces
 from hwnas.latency.active import CANDIDATES, Doubt, choose_rows
 from hwnas.latency.base import Prediction
-from hwnas.latency.device_prior import DevicePrior, believed_costs, learn_sizes
+from hwnas.latency.device_prior import DevicePrior, Known, learn_sizes, network_matrix
 from hwnas.latency.entries import Entries
 from hwnas.latency.evaluate import score
-from hwnas.latency.evidence import believe, infer_variances
-from hwnas.latency.gaussian import Equations
-from hwnas.latency.quadratic import Variance
+from hwnas.latency.known import learn_device
 from hwnas.latency.readers import LatencyFile, read_networks
+from hwnas.latency.remainder import Remainder
 from hwnas.latency.transfer import transfer
 
 METRICS = ("spearman", "kendall", "mape", "within_10", "coverage_90")
@@ -39,37 +39,43 @@ DEFAULT_TARGETS = frozenset(("fpga", "raspi4", "eyeriss"))
 GPU_TARGETS = frozenset(("samsung_s7", "essential_ph_1", "samsung_a50", "silver_4114"))
 
 
+@dataclass(frozen=True)
+class Bench:
+    """What does not depend on the target.
+
+    Attributes:
+        file: All networks.
+        entries: What is known of the candidates.
+        known: Cost vectors of the sources.
+        remainders: What sums cannot explain of them.
+        sizes: What was learnt from them.
+        matrix: The networks' equations.
+    """
+
+    file: LatencyFile
+    entries: Entries
+    known: Known
+    remainders: dict[str, Remainder]
+    sizes: dict[str, tuple[float, float]]
+    matrix: np.ndarray
+
+
 def main() -> None:
     """Run all trials and print the report."""
     options = parse()
-    file = read_networks(options.file)
-    targets = names(options.targets)
-    sources = (
-        []
-        if options.no_sources
-        else names(options.sources) or [d for d in file.latency_ms if d not in targets]
-    )
-    entries = describe(options.space, file)
-    matrix = entries.layout.matrix(file.indices)
-    known = {}
-    for name in sources:
-        say(f"table of {name} from {len(file.lines)} networks")
-        known[name] = source_costs(entries, matrix, file.latency_ms[name])
-    sizes = learn_sizes(entries, known)
+    file, targets = read_networks(options.file), names(options.targets)
+    sources = names(options.sources) or [device for device in file.latency_ms if device not in targets]
+    bench = prepare(file, [] if options.no_sources else sources, options.space)
     results: dict[str, Any] = {}
     for count in [int(c) for c in names(options.samples)]:
-        rows = []
-        for trial in range(options.trials):
-            rng = np.random.default_rng([options.seed, trial])
-            rows.append(sample(rng, entries, matrix, known, sizes, count, active=options.active))
+        rows = [sample(bench, count, [options.seed, t], options.active) for t in range(options.trials)]
         per_target = {}
         for target in targets:
-            trials = [one_trial(entries, matrix, file, known, sizes, target, chosen) for chosen in rows]
-            per_target[target] = summarise(trials)
+            per_target[target] = summarise([one_trial(bench, target, chosen) for chosen in rows])
             shown = per_target[target]["hwnas"]["spearman"]
             say(f"{count} samples, {target}: spearman {shown['mean']:.4f} ± {shown['std']:.4f}")
         results[str(count)] = {"targets": per_target, "mean": average(per_target)}
-    print(json.dumps(report(options, sources, targets, file, results), indent=2, allow_nan=False))
+    print(json.dumps(report(options, bench, targets, results), indent=2, allow_nan=False))
 
 
 def parse() -> argparse.Namespace:
@@ -99,61 +105,50 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def describe(space: str, file: LatencyFile) -> Entries:
-    """What is known of the candidates."""
+def prepare(file: LatencyFile, sources: list[str], space: str) -> Bench:
+    """Learn the sources from all their networks."""
     if space == "none":
-        return Entries.of_sizes((file.indices.max(axis=0) + 1).tolist())
-    return Entries.of_space(spaces.load(PUBLISHED_SPACE if space == "fbnet" else space))
+        entries = Entries.of_sizes((file.indices.max(axis=0) + 1).tolist())
+    else:
+        entries = Entries.of_space(spaces.load(PUBLISHED_SPACE if space == "fbnet" else space))
+    known, remainders = {}, {}
+    for name in sources:
+        say(f"learning {name} from {len(file.lines)} networks")
+        known[name], remainder = learn_device(entries, file.indices, file.latency_ms[name])
+        if remainder is not None:
+            remainders[name] = remainder
+    sizes = learn_sizes(entries, known, remainders)
+    return Bench(
+        file, entries, known, remainders, sizes, network_matrix(entries, file.indices, known, remainders)
+    )
 
 
-def source_costs(entries: Entries, matrix: np.ndarray, latency_ms: np.ndarray) -> tuple[float, ...]:
-    """A known device's table, from all its networks."""
-    prior = DevicePrior(float(latency_ms.mean())).over(entries)
-    equations = Equations.of(prior, matrix, latency_ms)
-    belief = believe(prior, infer_variances(prior, equations, integrate=False), equations)
-    return tuple(believed_costs(entries, belief).tolist())
-
-
-def sample(
-    rng: np.random.Generator,
-    entries: Entries,
-    matrix: np.ndarray,
-    known: dict[str, tuple[float, ...]],
-    sizes: dict[str, tuple[float, float]],
-    count: int,
-    *,
-    active: bool,
-) -> np.ndarray:
+def sample(bench: Bench, count: int, seed: list[int], active: bool) -> np.ndarray:
     """Rows to measure: drawn, or chosen from drawn four fifths of the file."""
+    rng, total = np.random.default_rng(seed), len(bench.matrix)
     if not active:
-        return rng.choice(len(matrix), count, replace=False)
-    pool = rng.choice(len(matrix), max(count, min(CANDIDATES, len(matrix) * 4 // 5)), replace=False)
-    prior = DevicePrior(1.0, known, sizes).over(entries)
-    return pool[choose_rows(Doubt.of_prior(prior, 1.0), matrix[pool], count)]
+        return rng.choice(total, count, replace=False)
+    pool = rng.choice(total, max(count, min(CANDIDATES, total * 4 // 5)), replace=False)
+    prior = DevicePrior(1.0, bench.known, bench.sizes, tuple(bench.remainders)).over(bench.entries)
+    return pool[choose_rows(Doubt.of_prior(prior, 1.0), bench.matrix[pool], count)]
 
 
-def one_trial(
-    entries: Entries,
-    matrix: np.ndarray,
-    file: LatencyFile,
-    known: dict[str, tuple[float, ...]],
-    sizes: dict[str, tuple[float, float]],
-    target: str,
-    rows: np.ndarray,
-) -> dict[str, dict[str, float | None]]:
+def one_trial(bench: Bench, target: str, rows: np.ndarray) -> dict[str, dict[str, float | None]]:
     """Metrics of the model and of the baselines on all other rows."""
-    seen = file.latency_ms[target][rows]
-    rest = np.setdiff1d(np.arange(len(matrix)), rows)
-    found = transfer(entries, file.indices[rows], seen, known, sizes)
-    mean = matrix[rest] @ found.costs_ms
-    variance = Variance(entries.layout, found.belief.covariance)(file.indices[rest])
-    predictions = {"hwnas": Prediction(mean, np.sqrt(variance + (found.belief.noise * mean) ** 2))}
-    for name, mean in baselines(entries, matrix, file, list(known), rows, rest, seen).items():
+    latency_ms = bench.file.latency_ms[target]
+    rest = np.setdiff1d(np.arange(len(bench.matrix)), rows)
+    found = transfer(
+        bench.entries, bench.file.indices[rows], latency_ms[rows], bench.known, bench.sizes, bench.remainders
+    )
+    paid = bench.matrix[rest, : len(found.costs_ms)]
+    mean = paid @ found.costs_ms
+    variance = np.sum((paid @ found.belief.covariance) * paid, axis=1) + (found.belief.noise * mean) ** 2
+    predictions = {"hwnas": Prediction(mean, np.sqrt(np.maximum(variance, 0.0)))}
+    for name, mean in baselines(bench, latency_ms, rows, rest).items():
         predictions[name] = Prediction(mean, np.zeros(len(rest)))
-    measured = file.latency_ms[target][rest]
     scores = {}
     for name, prediction in predictions.items():
-        summary = score(prediction, measured, ()).summary
+        summary = score(prediction, latency_ms[rest], ()).summary
         scores[name] = {metric: summary[metric] for metric in METRICS}
         if name != "hwnas":
             scores[name].pop("coverage_90")
@@ -162,41 +157,38 @@ def one_trial(
 
 
 def baselines(
-    entries: Entries,
-    matrix: np.ndarray,
-    file: LatencyFile,
-    sources: list[str],
-    rows: np.ndarray,
-    rest: np.ndarray,
-    seen: np.ndarray,
+    bench: Bench, latency_ms: np.ndarray, rows: np.ndarray, rest: np.ndarray
 ) -> dict[str, np.ndarray]:
-    """MACs times the factor that fits best, and the sources' own latencies combined."""
+    """MACs times the factor that fits best; the sources' own latencies, combined without minus signs."""
     from scipy.optimize import nnls
 
-    found = {}
-    if entries.features is not None:
-        macs = matrix @ entries.macs
-        found["macs"] = macs[rest] * float(np.mean(seen / macs[rows]))
-    if sources:
-        columns = np.stack([file.latency_ms[name] for name in sources] + [np.ones(len(matrix))], axis=1)
-        weights, _ = nnls(columns[rows], seen)
+    found, layout = {}, bench.entries.layout
+    if bench.entries.features is not None:
+        macs = bench.matrix[:, : layout.entries] @ bench.entries.macs
+        found["macs"] = macs[rest] * float(np.mean(latency_ms[rows] / macs[rows]))
+    if bench.known:
+        measured = [bench.file.latency_ms[name] for name in bench.known]
+        columns = np.stack([*measured, np.ones(len(latency_ms))], axis=1)
+        weights, _ = nnls(columns[rows], latency_ms[rows])
         found["sources"] = columns[rest] @ weights
     return found
 
 
-def summarise(
-    trials: list[dict[str, dict[str, float | None]]],
-) -> dict[str, dict[str, dict[str, float | None]]]:
-    """Mean and standard deviation over trials; None where a metric is undefined in a trial."""
-    found: dict[str, dict[str, dict[str, float | None]]] = {}
+def summarise(trials: list[dict[str, dict[str, float | None]]]) -> dict[str, dict[str, dict[str, Any]]]:
+    """Mean and standard deviation over trials, and in how many a metric was not defined, if in any.
+
+    A rank correlation is not defined where a baseline predicts the same for all networks.
+    """
+    found: dict[str, dict[str, dict[str, Any]]] = {}
     for name, metrics in trials[0].items():
         found[name] = {}
         for metric in metrics:
-            values = [trial[name][metric] for trial in trials]
-            if any(v is None for v in values):
-                found[name][metric] = {"mean": None, "std": None}
-            else:
-                found[name][metric] = {"mean": float(np.mean(values)), "std": float(np.std(values))}
+            values = [v for trial in trials if (v := trial[name][metric]) is not None]
+            defined = (
+                {"mean": float(np.mean(values)), "std": float(np.std(values))} if values else {"mean": None}
+            )
+            missing = len(trials) - len(values)
+            found[name][metric] = defined | ({"undefined": missing} if missing else {})
     return found
 
 
@@ -213,16 +205,19 @@ def average(per_target: dict[str, Any]) -> dict[str, dict[str, float | None]]:
 
 
 def report(
-    options: argparse.Namespace,
-    sources: list[str],
-    targets: list[str],
-    file: LatencyFile,
-    results: dict[str, Any],
+    options: argparse.Namespace, bench: Bench, targets: list[str], results: dict[str, Any]
 ) -> dict[str, Any]:
     """The JSON object that is printed."""
     config = {key: str(value) if isinstance(value, Path) else value for key, value in vars(options).items()}
+    sources = list(bench.known)
     return {
-        "config": config | {"sources": sources, "targets": targets, "networks": len(file.lines)},
+        "config": config
+        | {
+            "sources": sources,
+            "targets": targets,
+            "networks": len(bench.file.lines),
+            "sources_with_remainder": list(bench.remainders),
+        },
         "environment": {
             "hwnas": __version__,
             "python": platform.python_version(),

@@ -9,10 +9,9 @@ import numpy as np
 
 from hwnas.errors import LatencyModelError
 from hwnas.latency.base import FloatArray, IntArray
-from hwnas.latency.device_prior import DevicePrior, learn_sizes
+from hwnas.latency.device_prior import DevicePrior, Known, learn_sizes
 from hwnas.latency.entries import Entries
 from hwnas.latency.gaussian import Belief, Prior
-from hwnas.latency.transfer import Known
 from hwnas.space import Architecture, SearchSpace
 
 CANDIDATES = 5000

@@ -23,13 +23,17 @@ from typing import Any
 import numpy as np
 
 from hwnas.errors import LatencyModelError
-from hwnas.latency.base import FloatArray
+from hwnas.latency.base import FloatArray, IntArray
 from hwnas.latency.entries import Entries
 from hwnas.latency.evidence import infer_variances
 from hwnas.latency.features import FEATURES
-from hwnas.latency.gaussian import Belief, Component, Equations, Prior, non_negative
+from hwnas.latency.gaussian import Belief, Component, Equations, Prior, non_negative, pinned
 from hwnas.latency.layout import Layout
+from hwnas.latency.remainder import Remainder
 from hwnas.space import SearchSpace
+
+Known = Mapping[str, Sequence[float]]
+"""Cost vectors of known devices in ms, shape (entries,), by name."""
 
 NOISE = 0.05
 """Relative standard deviation of one network that is most plausible before any is measured."""
@@ -63,6 +67,8 @@ class DevicePrior:
         level_ms: Latency of the average network, from the measured ones.
         known: Cost vectors of known devices, by name; only their proportions matter.
         sizes: Start and spread of each component's variance, where they were learnt.
+        remainders: Known devices whose remainder is part of the networks' equations: each has
+            one entry more, after the fixed part.
     """
 
     kind = "devices"
@@ -70,6 +76,7 @@ class DevicePrior:
     level_ms: float
     known: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     sizes: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    remainders: tuple[str, ...] = ()
 
     def build(self, space: SearchSpace) -> Prior:
         """The prior over the cost vector of a space."""
@@ -79,14 +86,18 @@ class DevicePrior:
         """The prior over a cost vector whose entries are described."""
         tables = [normalise(entries, np.array(costs)) for costs in self.known.values()]
         make = _indexed if entries.features is None else _physical
-        scaled = [replace(c, root=c.root * self.level_ms) for c in make(entries, tables)]
-        learnt = [
-            replace(c, start=self.sizes[c.name][0], spread=self.sizes[c.name][1])
-            if c.name in self.sizes
-            else c
-            for c in scaled
-        ]
-        return Prior(tuple(learnt), NOISE)
+        return Prior(tuple(self._sized(c) for c in make(entries, tables)), NOISE)
+
+    def _sized(self, component: Component) -> Component:
+        """A component of the size that was learnt, at this device's level."""
+        start, spread = self.sizes.get(component.name, (component.start, component.spread))
+        shared = np.zeros((len(self.remainders), component.root.shape[1]))
+        if component.name == "known":
+            names = list(self.known)
+            for number, name in enumerate(self.remainders):
+                shared[number, names.index(name)] = 1.0
+        root = np.concatenate([component.root, shared]) * self.level_ms
+        return replace(component, root=root, start=start, spread=spread)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object that ``from_json`` turns back."""
@@ -95,6 +106,7 @@ class DevicePrior:
             "level_ms": self.level_ms,
             "known": {name: list(costs) for name, costs in self.known.items()},
             "sizes": {name: list(pair) for name, pair in self.sizes.items()},
+            "remainders": list(self.remainders),
         }
 
     @classmethod
@@ -102,11 +114,26 @@ class DevicePrior:
         """Rebuild a prior."""
         known = {str(name): tuple(float(c) for c in costs) for name, costs in data["known"].items()}
         sizes = {str(name): (float(start), float(spread)) for name, (start, spread) in data["sizes"].items()}
-        return cls(float(data["level_ms"]), known, sizes)
+        return cls(float(data["level_ms"]), known, sizes, tuple(data["remainders"]))
+
+
+def network_matrix(
+    entries: Entries, indices: IntArray, known: Known, remainders: Mapping[str, Remainder]
+) -> FloatArray:
+    """Which costs networks pay, and what known devices' sums cannot explain of them.
+
+    Returns:
+        Shape (n, entries + remainders); a remainder is relative to its device's average network.
+    """
+    columns = [entries.layout.matrix(indices)]
+    for name, remainder in remainders.items():
+        level = float(entries.average @ np.asarray(known[name]))
+        columns.append(remainder(indices)[:, None] / level)
+    return np.concatenate(columns, axis=1)
 
 
 def learn_sizes(
-    entries: Entries, known: Mapping[str, Sequence[float]], *, seed: int = 0
+    entries: Entries, known: Known, remainders: Mapping[str, Remainder] | None = None, *, seed: int = 0
 ) -> dict[str, tuple[float, float]]:
     """How far devices differ from what the others say of them.
 
@@ -117,16 +144,20 @@ def learn_sizes(
         Start and spread of the variance of each component, by its name.
     """
     rng = np.random.default_rng(seed)
-    sizes = entries.layout.sizes
+    remainders = remainders or {}
     found: dict[str, list[float]] = {}
     for name, costs in known.items():
         others = {n: tuple(c) for n, c in known.items() if n != name}
         if not others and entries.features is None:
             continue
-        prior = DevicePrior(1.0, others).over(entries)
+        sizes = entries.layout.sizes
         indices = np.stack([rng.integers(size, size=LEARNING_NETWORKS) for size in sizes], axis=1)
-        matrix = entries.layout.matrix(indices)
-        equations = Equations.of(prior, matrix, matrix @ normalise(entries, np.array(costs)))
+        own = {n: r for n, r in remainders.items() if n == name}
+        shared = {n: r for n, r in remainders.items() if n != name}
+        whole = np.concatenate([normalise(entries, np.asarray(costs)), np.ones(len(own))])
+        latency = network_matrix(entries, indices, known, own) @ whole
+        prior = DevicePrior(1.0, others, {}, tuple(shared)).over(entries)
+        equations = Equations.of(prior, network_matrix(entries, indices, known, shared), latency)
         wanted = infer_variances(prior, equations, integrate=False).points[0]
         for component, variance in zip(prior.components, wanted, strict=False):
             found.setdefault(component.name, []).append(float(np.log(variance)))
@@ -160,10 +191,23 @@ def cheapest_free(layout: Layout, costs: FloatArray) -> FloatArray:
 
 
 def believed_costs(entries: Entries, belief: Belief) -> FloatArray:
-    """Non-negative costs in ms, shape (entries,), that fit a belief best."""
-    if entries.features is None:
-        return np.asarray(np.maximum(cheapest_free(entries.layout, belief.mean_ms), 0.0))
-    return non_negative(belief)
+    """Non-negative costs in ms, of the shape of the belief's mean, that fit it best.
+
+    Where only indices are known, a cost can only be told to be negative where the fastest
+    network would take less than no time: that network is then conditioned on taking none.
+    """
+    if entries.features is not None:
+        return non_negative(belief)
+    layout = entries.layout
+    for _ in range(layout.entries):
+        costs = cheapest_free(layout, belief.mean_ms)
+        if costs[layout.fixed] >= 0:
+            break
+        fastest = [int(part.argmin()) for part in np.split(costs[: layout.fixed], layout.offsets[1:])]
+        row = np.zeros(len(costs))
+        row[: layout.entries] = layout.matrix(np.array([fastest]))[0]
+        belief = pinned(belief, row)
+    return np.asarray(np.maximum(costs, 0.0))
 
 
 def _physical(entries: Entries, tables: Sequence[FloatArray]) -> list[Component]:

@@ -207,16 +207,23 @@ def non_negative(belief: Belief) -> FloatArray:
     The most negative cost is conditioned on being zero, which moves the others as far as they
     are correlated with it, until none is left.
     """
-    mean, covariance = belief.mean_ms.copy(), belief.covariance.copy()
+    mean = belief.mean_ms
     tolerance = 1e-12 * float(np.abs(mean).max())
     for _ in range(len(mean)):
-        worst = int(mean.argmin())
-        if mean[worst] >= -tolerance:
+        worst = int(belief.mean_ms.argmin())
+        if belief.mean_ms[worst] >= -tolerance:
             break
-        if covariance[worst, worst] > 0:
-            gain = covariance[:, worst] / covariance[worst, worst]
-            mean -= gain * mean[worst]
-            covariance -= np.outer(gain, covariance[worst])
-        mean[worst] = 0.0
-        covariance[worst] = covariance[:, worst] = 0.0
-    return np.asarray(np.maximum(mean, 0.0))
+        belief = pinned(belief, np.eye(len(mean))[worst])
+    return np.asarray(np.maximum(belief.mean_ms, 0.0))
+
+
+def pinned(belief: Belief, row: FloatArray) -> Belief:
+    """The belief once it is known that ``row @ costs`` is zero; row has the shape (entries,)."""
+    shared = belief.covariance @ row
+    variance = float(row @ shared)
+    if variance <= 0:
+        mean = np.where(row > 0, np.maximum(belief.mean_ms, 0.0), belief.mean_ms)
+        return Belief(mean, belief.covariance, belief.noise)
+    gain = shared / variance
+    mean = belief.mean_ms - gain * float(row @ belief.mean_ms)
+    return Belief(mean, belief.covariance - np.outer(gain, shared), belief.noise)

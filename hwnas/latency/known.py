@@ -9,8 +9,13 @@ import numpy as np
 
 from hwnas import files
 from hwnas.device import Target
+from hwnas.latency.base import FloatArray, IntArray
+from hwnas.latency.device_prior import DevicePrior, Known, believed_costs
+from hwnas.latency.entries import Entries
+from hwnas.latency.evidence import believe, infer_variances
+from hwnas.latency.gaussian import Equations
 from hwnas.latency.posterior import Posterior
-from hwnas.latency.transfer import Known
+from hwnas.latency.remainder import Remainder
 from hwnas.space import SearchSpace
 from hwnas.table import LatencyTable
 
@@ -37,3 +42,24 @@ def known_devices(space: SearchSpace, target: Target, folders: Iterable[Path] | 
         costs = Posterior.fit(table, space).costs_ms(space)
         found[name] = tuple(np.concatenate([*costs.choices_ms, [costs.fixed_ms]]).tolist())
     return found
+
+
+def learn_device(
+    entries: Entries, indices: IntArray, latency_ms: FloatArray
+) -> tuple[tuple[float, ...], Remainder | None]:
+    """A device of which many whole networks were measured, and no block.
+
+    Args:
+        entries: What is known of the space's candidates.
+        indices: The networks, shape (n, choices).
+        latency_ms: Their latency, shape (n,).
+
+    Returns:
+        Its cost vector, and what sums of costs cannot explain; None where that is only noise.
+    """
+    prior, matrix = DevicePrior(float(latency_ms.mean())).over(entries), entries.layout.matrix(indices)
+    equations = Equations.of(prior, matrix, latency_ms)
+    variances = infer_variances(prior, equations, integrate=False)
+    costs = believed_costs(entries, believe(prior, variances, equations))
+    remainder = Remainder.fit(entries.layout, indices, latency_ms - matrix @ costs)
+    return tuple(costs.tolist()), remainder

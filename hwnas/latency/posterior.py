@@ -12,7 +12,7 @@ import numpy as np
 from hwnas.device import Target
 from hwnas.errors import LatencyModelError, SchemaMismatch
 from hwnas.latency.base import AdditiveCosts, IntArray, Prediction
-from hwnas.latency.device_prior import DevicePrior
+from hwnas.latency.device_prior import DevicePrior, Known
 from hwnas.latency.entries import Entries
 from hwnas.latency.evaluate import Evaluation
 from hwnas.latency.evidence import Variances, believe, infer_variances
@@ -23,7 +23,7 @@ from hwnas.latency.provenance import table_sha256
 from hwnas.latency.quadratic import Variance
 from hwnas.latency.regression import Regression
 from hwnas.latency.table_prior import TablePrior
-from hwnas.latency.transfer import Known, transfer
+from hwnas.latency.transfer import transfer
 from hwnas.space import SearchSpace
 from hwnas.table import LatencyTable
 

@@ -9,12 +9,12 @@ from typing import Any
 
 from hwnas import files
 from hwnas.errors import LatencyModelError, SchemaMismatch
+from hwnas.latency.device_prior import Known
 from hwnas.latency.evaluate import Evaluation, evaluate
 from hwnas.latency.lookup import Lookup
 from hwnas.latency.networks import Networks
 from hwnas.latency.posterior import Posterior
 from hwnas.latency.regression import Regression
-from hwnas.latency.transfer import Known
 from hwnas.space import SearchSpace
 from hwnas.table import LatencyTable
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from hwnas.errors import LatencyModelError
 from hwnas.latency.base import FloatArray, IntArray
-from hwnas.latency.device_prior import DevicePrior, believed_costs, learn_sizes
+from hwnas.latency.device_prior import DevicePrior, Known, believed_costs, learn_sizes, network_matrix
 from hwnas.latency.entries import Entries
 from hwnas.latency.evidence import Variances, believe, infer_variances
 from hwnas.latency.gaussian import Belief, Equations
+from hwnas.latency.remainder import Remainder
 
-Known = Mapping[str, Sequence[float]]
-"""Cost vectors of known devices in ms, shape (entries,), by name."""
+STRONG = 3.0
+"""Logarithm of a ratio of probabilities that is strong evidence (Kass & Raftery, 1995)."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +26,8 @@ class Transferred:
     Attributes:
         prior: What was believed before its networks were measured.
         variances: Of the prior's components.
-        belief: The Gaussian over its cost vector.
-        costs_ms: The most probable non-negative costs, shape (entries,).
+        belief: The Gaussian over its cost vector, followed by its shares of remainders.
+        costs_ms: The most probable non-negative costs and shares, shape (entries + remainders,).
         notes: How the known devices were used, one sentence each.
     """
 
@@ -43,11 +44,12 @@ def transfer(
     latency_ms: FloatArray,
     known: Known,
     sizes: Mapping[str, tuple[float, float]] | None = None,
+    remainders: Mapping[str, Remainder] | None = None,
 ) -> Transferred:
     """Learn a new device's costs from a few whole networks and from known devices.
 
-    Where blocks are known, the known devices are left out if the measured networks are more
-    probable without them; where only indices are known, there is nothing else to fall back to.
+    The known devices are left out if the measured networks are more probable without them;
+    where only indices are known, which says little, they must be far more probable.
 
     Args:
         entries: What is known of the space's candidates.
@@ -55,30 +57,34 @@ def transfer(
         latency_ms: Their latency, shape (n,), positive.
         known: Cost vectors of known devices; may be empty.
         sizes: What ``learn_sizes`` learnt from them; learnt here where it is not given.
+        remainders: What their sums of costs cannot explain, for those of which it is known. The
+            model is then a sum of costs and of shares in these.
 
     Raises:
         LatencyModelError: There is no network.
     """
     if not len(latency_ms):
         raise LatencyModelError("a new device must have at least one measured network, but got none")
+    remainders = remainders or {}
     if sizes is None:
-        sizes = learn_sizes(entries, known)
-    level, matrix = float(latency_ms.mean()), entries.layout.matrix(indices)
+        sizes = learn_sizes(entries, known, remainders)
+    level = float(latency_ms.mean())
     tables = {name: tuple(float(c) for c in costs) for name, costs in known.items()}
-    priors = [DevicePrior(level, tables, sizes)]
-    if tables and entries.features is not None:
-        priors.append(DevicePrior(level, {}, sizes))
+    choices = [(DevicePrior(level, tables, sizes, tuple(remainders)), remainders)]
+    if tables:
+        choices.append((DevicePrior(level, {}, sizes), {}))
     fits = []
-    for prior in priors:
+    for prior, shared in choices:
         built = prior.over(entries)
-        equations = Equations.of(built, matrix, latency_ms)
+        equations = Equations.of(built, network_matrix(entries, indices, known, shared), latency_ms)
         fits.append((prior, built, equations, infer_variances(built, equations)))
-    prior, built, equations, variances = max(fits, key=lambda fit: fit[3].log_evidence)
+    margin = 0.0 if entries.features is not None else STRONG
+    alone = fits[-1][3].log_evidence > fits[0][3].log_evidence + margin
+    prior, built, equations, variances = fits[-1 if alone else 0]
     belief = believe(built, variances, equations)
     costs = believed_costs(entries, belief)
-    return Transferred(
-        prior, variances, belief, costs, _notes(entries, costs, tables, used=bool(prior.known))
-    )
+    notes = _notes(entries, costs[: entries.layout.entries], tables, used=bool(prior.known))
+    return Transferred(prior, variances, belief, costs, notes)
 
 
 def alikeness(entries: Entries, first: FloatArray, second: FloatArray) -> float:

@@ -87,6 +87,17 @@ class Controller(nn.Module):
                 before = torch.from_numpy(picked[:, number])
         return picked
 
+    def argmax(self) -> IntArray:
+        """The most probable candidate at each choice, given those before, shape (choices,)."""
+        state, before = None, torch.zeros(1, dtype=torch.long)
+        picked = []
+        with torch.no_grad():
+            for number in range(len(self.sizes)):
+                logs, state = self.step(number, before, state)
+                before = logs.argmax(dim=1)
+                picked.append(int(before))
+        return np.array(picked, dtype=np.int64)
+
     def score(self, indices: IntArray) -> tuple[torch.Tensor, torch.Tensor]:
         """Log-probability of architectures and mean entropy of a decision, each of shape (n,)."""
         columns = torch.from_numpy(np.asarray(indices, dtype=np.int64)).T
@@ -130,18 +141,19 @@ def improve(
         optimizer.step()
 
 
-def decode(controller: Controller, task: SearchTask, *, width: int, constrained: bool) -> IntArray | None:
-    """The most probable architecture that a beam search finds, shape (choices,).
+def decode(controller: Controller, task: SearchTask, *, width: int) -> IntArray | None:
+    """The most probable architecture within the budgets, by beam search, shape (choices,).
+
+    A prefix that not even the cheapest rest would keep within a budget is dropped, so that with
+    one budget there is always a result.
 
     Args:
         controller: The policy.
-        task: Its budgets bound the search: a prefix that not even the cheapest rest would keep
-            within one of them is dropped.
-        width: Prefixes kept; 1 takes the most probable candidate at each choice.
-        constrained: Whether the budgets count at all.
+        task: The budgets.
+        width: Prefixes kept at each choice.
 
     Returns:
-        None where no prefix in the beam keeps the budgets to the end.
+        None where no prefix in the beam keeps several budgets to the end.
     """
     limits = np.array([c.limit_ms for c in task.constraints])
     costs = [np.stack(c, axis=1) for c in zip(*(c.costs.choices_ms for c in task.constraints), strict=True)]
@@ -155,15 +167,15 @@ def decode(controller: Controller, task: SearchTask, *, width: int, constrained:
             logs, state = controller.step(number, before, state)
         scores = totals[:, None] + logs.double().numpy()
         after = spent[:, None, :] + cost
-        if constrained:
-            scores[~(after + rest[number] <= limits * (1 + 1e-12)).all(axis=2)] = -np.inf
+        scores[~(after + rest[number] <= limits * (1 + 1e-12)).all(axis=2)] = -np.inf
         best = np.argsort(-scores, axis=None, kind="stable")[:width]
         best = best[np.isfinite(scores.ravel()[best])]
+        if not len(best):
+            return None
         parents, picked = np.unravel_index(best, scores.shape)
         prefixes = np.concatenate([prefixes[parents], picked[:, None]], axis=1)
         totals, spent = scores[parents, picked], after[parents, picked]
         state = (state[0][parents], state[1][parents])
         before = torch.from_numpy(picked.astype(np.int64))
-    if constrained:
-        prefixes = prefixes[task.feasible(prefixes)] if len(prefixes) else prefixes
-    return prefixes[0] if len(prefixes) else None
+    kept = prefixes[task.feasible(prefixes)]
+    return kept[0] if len(kept) else None

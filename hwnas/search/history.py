@@ -72,7 +72,11 @@ class History:
         return cls(path, known)
 
     def append(self, query: int, trial: Trial, seconds: float) -> None:
-        """Add one trial and flush it to disk."""
+        """Add one trial and flush it to disk.
+
+        Raises:
+            HwnasError: The line could not be written whole; the file is as before.
+        """
         if self.path is None:
             return
         line = {
@@ -82,9 +86,15 @@ class History:
             "latencies_ms": list(trial.latencies_ms),
             "seconds": round(seconds, 3),
         }
+        text = _line(line).encode()
         handle = os.open(self.path, os.O_WRONLY | os.O_APPEND)
         try:
-            os.write(handle, _line(line).encode())
+            size = os.fstat(handle).st_size
+            if os.write(handle, text) != len(text):
+                os.ftruncate(handle, size)
+                raise HwnasError(
+                    f"a trial must be written whole, but {self.path} took a part: free some space"
+                )
             os.fsync(handle)
         finally:
             os.close(handle)

@@ -120,13 +120,10 @@ class _Learner(Sampler):
     def ask(self) -> tuple[int, ...] | None:
         """The next new network of the policy; the last query is for the decoded one."""
         self.asked += 1
-        last = self.settings.queries - round(self.settings.remeasure * self.settings.queries)
-        found = self._decoded() if self.asked == last else None
-        if found is None or not self.archive.claim(found):
-            found = self._sampled()
-        if found is None:  # converged
+        found = self._sampled() if self.asked < self.settings.explored else None
+        if found is None:  # the last query, or the policy has converged
             decoded = self._decoded()
-            found = decoded if self.archive.claim(decoded) else None
+            found = decoded if self.archive.claim(decoded) else self._sampled()
         return found
 
     def tell(self, trial: Trial) -> None:
@@ -140,10 +137,8 @@ class _Learner(Sampler):
 
     def report(self) -> Mapping[str, Any]:
         """The policy's arg-max and the architecture decoded under the budgets."""
-        from hwnas.search.controller import decode
-
-        argmax = decode(self.controller, self.archive.task, width=1, constrained=False)
-        return {"argmax": self._described(_row(argmax)), "decoded": self._described(self._decoded())}
+        argmax = _row(self.controller.argmax())
+        return {"argmax": self._described(argmax), "decoded": self._described(self._decoded())}
 
     def _described(self, indices: tuple[int, ...]) -> dict[str, Any]:
         return {
@@ -157,11 +152,9 @@ class _Learner(Sampler):
         """The most probable architecture within the budgets."""
         from hwnas.search.controller import decode
 
-        task = self.archive.task
-        found = decode(self.controller, task, width=BEAM, constrained=True)
+        found = decode(self.controller, self.archive.task, width=BEAM)
         if found is None:  # several budgets, and no prefix of the beam keeps them all
-            argmax = decode(self.controller, task, width=1, constrained=False)
-            found = self.archive.feasible.repair(np.array(_row(argmax)))
+            found = self.archive.feasible.repair(self.controller.argmax())
         return _row(found)
 
     def _sampled(self) -> tuple[int, ...] | None:
@@ -226,5 +219,5 @@ class _Learner(Sampler):
         return float((task.latencies_ms(np.array([indices]))[0] / limits).max())
 
 
-def _row(indices: IntArray | None) -> tuple[int, ...]:
-    return () if indices is None else tuple(int(i) for i in indices)
+def _row(indices: IntArray) -> tuple[int, ...]:
+    return tuple(int(i) for i in indices)

@@ -95,6 +95,11 @@ class SamplingStrategy(ABC):
         require(0.0 <= self.remeasure < 1.0, f"remeasure must be in [0, 1), but got {self.remeasure}")
         require(self.parallel >= 1, f"parallel must be at least 1, but got {self.parallel}")
 
+    @property
+    def explored(self) -> int:
+        """Queries that ask for new networks; the rest scores the leaders again."""
+        return max(1, self.queries - round(self.remeasure * self.queries))
+
     @abstractmethod
     def sampler(self, task: SearchTask, rng: np.random.Generator) -> Sampler:
         """A sampler that has not been told anything."""
@@ -143,7 +148,7 @@ def require(condition: bool, message: str) -> None:
 def _run(strategy: SamplingStrategy, task: SearchTask, sampler: Sampler) -> list[Mapping[str, Any]]:
     """Ask, score and tell until the queries are used up or nothing is left to ask."""
     history = History.open(strategy.history, _identity(strategy, task))
-    explored = strategy.queries - round(strategy.remeasure * strategy.queries)
+    explored = strategy.explored
     trace: list[Mapping[str, Any]] = []
     began = time.monotonic()
     while len(trace) < strategy.queries:

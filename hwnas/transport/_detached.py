@@ -19,7 +19,7 @@ from hwnas.transport._shell import Link, LinkLost
 HEARTBEAT_S = 0.2
 """How often the reader says that it is there."""
 
-LINK_S = 1.0
+LINK_S = 0.9
 """A link that is silent for longer is taken to be lost."""
 
 _LINE_BYTES = 64 * 1024 * 1024  # no line of a program is longer
