@@ -22,6 +22,7 @@ _WINDOW = 100  # rows before and after that the anchor is compared with
 _SLOWER = 0.05  # an anchor that is slower than its best by more than this was disturbed
 _FEW = 6  # quiet rounds that it takes to leave the others out: as many as an interval needs
 _SHARE = 0.25
+_HEAVIER = 1.2  # the heavy anchor takes longer than the light one by more than this, or is not used
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,11 @@ class Round:
         session: Identifier of the profiling run.
         number: Round number within the session.
         samples_ms: Raw samples, milliseconds per inference; empty for a failure.
-        anchor_ms: Raw samples of the anchor model taken just before and after; may be empty
+        anchor_ms: Raw samples of the light anchor taken just before and after; may be empty
             for imported numbers.
         conditions: What the agent saw: CPU, frequencies, inner loops, hashes.
         failed: Why there are no samples; empty otherwise.
+        heavy_ms: Raw samples of the heavy anchor taken just before and after; may be empty.
     """
 
     key: str
@@ -48,13 +50,14 @@ class Round:
     anchor_ms: tuple[float, ...] = ()
     conditions: Mapping[str, Any] = field(default_factory=dict)
     failed: str = ""
+    heavy_ms: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
             raise TableError(
                 f"the kind of a row must be one of {KINDS}, but got {self.kind!r} for {self.key}"
             )
-        for value in (*self.samples_ms, *self.anchor_ms):
+        for value in (*self.samples_ms, *self.anchor_ms, *self.heavy_ms):
             if not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
                 raise TableError(f"a latency must be finite and positive, but got {value} for {self.key}")
         if bool(self.samples_ms) == bool(self.failed):
@@ -80,10 +83,20 @@ class Round:
         """The same of the anchor; 1 ms where there is none, so that the ratio is the latency."""
         return _lower_quartile(self.clean_anchor_ms) if self.anchor_ms else 1.0
 
-    @property
-    def ratio(self) -> float:
-        """How many times as long as the anchor beside it this took."""
-        return self.level_ms / self.anchor_level_ms
+    @cached_property
+    def heavy_level_ms(self) -> float | None:
+        """The same of the heavy anchor; None where there is none."""
+        return _lower_quartile(_clean(self.heavy_ms, self.conditions, "heavy_")) if self.heavy_ms else None
+
+    def ratio(self, heavy_share: float = 0.0) -> float:
+        """How many times as long as the anchors beside it this took.
+
+        Args:
+            heavy_share: Weight of the heavy anchor in the geometric mean of the two, in [0, 1].
+        """
+        if not heavy_share or self.heavy_level_ms is None:
+            return self.level_ms / self.anchor_level_ms
+        return self.level_ms / Scale(self.anchor_level_ms, self.heavy_level_ms).at(heavy_share)
 
     def to_json(self) -> dict[str, Any]:
         """The JSON object that is one line of the file."""
@@ -96,7 +109,8 @@ class Round:
             "anchor_ms": list(self.anchor_ms),
             "conditions": dict(self.conditions),
         }
-        return data | ({"failed": self.failed} if self.failed else {})
+        given = {"failed": self.failed, "heavy_ms": list(self.heavy_ms)}
+        return data | {name: value for name, value in given.items() if value}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Round:
@@ -111,6 +125,7 @@ class Round:
                 anchor_ms=tuple(data["anchor_ms"]),
                 conditions=dict(data["conditions"]),
                 failed=str(data.get("failed", "")),
+                heavy_ms=tuple(data.get("heavy_ms", ())),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise TableError(
@@ -148,6 +163,25 @@ class Note:
 
 
 @dataclass(frozen=True)
+class Scale:
+    """Latency of the anchors, that ratios to them are scaled by.
+
+    Attributes:
+        light_ms: Of the light anchor; 1 where there are no anchors.
+        heavy_ms: Of the heavy anchor; None where there is none.
+    """
+
+    light_ms: float = 1.0
+    heavy_ms: float | None = None
+
+    def at(self, heavy_share: float) -> float:
+        """Weighted geometric mean of the two, in ms."""
+        if self.heavy_ms is None:
+            return self.light_ms
+        return float(self.light_ms ** (1 - heavy_share) * self.heavy_ms**heavy_share)
+
+
+@dataclass(frozen=True)
 class Measurement:
     """All good rounds of one key, and what follows from them.
 
@@ -155,14 +189,14 @@ class Measurement:
         key: Workload or network.
         kind: What it was measured for.
         rounds: At least one round with samples.
-        reference_ms: The anchor's latency that ratios are scaled by; 1.0 without anchors.
+        scale: Latency of the anchors that ratios are scaled by.
         quiet: Which rounds the anchor found quiet, see ``quiet``; all where it is not given.
     """
 
     key: str
     kind: str
     rounds: tuple[Round, ...]
-    reference_ms: float
+    scale: Scale
     quiet: tuple[bool, ...] = ()
 
     @cached_property
@@ -172,13 +206,32 @@ class Measurement:
         return chosen if len(chosen) >= max(_FEW, _SHARE * len(self.rounds)) else self.rounds
 
     @cached_property
+    def heavy_share(self) -> float:
+        """Weight of the heavy anchor: like is compared with like.
+
+        What takes as long as the light anchor is compared with it, what takes as long as the
+        heavy one with that, and what lies between with their mean, weighted by how near it is
+        to each on a logarithmic scale.
+        """
+        heavier = [r.heavy_level_ms / r.anchor_level_ms for r in self.used if r.heavy_level_ms is not None]
+        if self.scale.heavy_ms is None or len(heavier) < len(self.used) or median(heavier) <= _HEAVIER:
+            return 0.0
+        size = math.log(median(r.ratio() for r in self.used))
+        return min(1.0, max(0.0, size / math.log(median(heavier))))
+
+    @property
+    def reference_ms(self) -> float:
+        """Latency of the weighted anchors on the scale: what a ratio of one stands for."""
+        return self.scale.at(self.heavy_share)
+
+    @cached_property
     def ratios(self) -> tuple[float, ...]:
-        """Ratio to the anchor beside it, one for each round that is used."""
-        return tuple(r.ratio for r in self.used)
+        """Ratio to the weighted anchors beside it, one for each round that is used."""
+        return tuple(r.ratio(self.heavy_share) for r in self.used)
 
     @cached_property
     def latency_ms(self) -> float:
-        """Median ratio to the anchor, times the anchor's reference latency."""
+        """Median ratio to the weighted anchors, times their latency on the scale."""
         return median(self.ratios) * self.reference_ms
 
     @cached_property
@@ -210,9 +263,9 @@ class Measurement:
         low, high = self.ci_ms
         return (high - low) / 2 / self.latency_ms
 
-    def scaled(self, reference_ms: float) -> Measurement:
-        """The same rounds with another latency of the anchor as the scale."""
-        return replace(self, reference_ms=reference_ms)
+    def scaled(self, scale: Scale) -> Measurement:
+        """The same rounds with other latencies of the anchors as the scale."""
+        return replace(self, scale=scale)
 
 
 def quiet(rounds: Sequence[Round]) -> list[bool]:

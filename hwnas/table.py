@@ -22,7 +22,7 @@ from typing import Any
 from hwnas import files
 from hwnas.device import Target
 from hwnas.errors import MissingEntry, SchemaMismatch, TableError
-from hwnas.measurement import KINDS, Measurement, Note, Round, quiet
+from hwnas.measurement import KINDS, Measurement, Note, Round, Scale, quiet
 from hwnas.space import Workload
 
 SCHEMA = "hwnas-table/1"
@@ -55,7 +55,7 @@ class LatencyTable:
         if identity in self._rounds:
             raise TableError(f"a round must be unique, but {identity} is there twice")
         self._rounds[identity] = item
-        for derived in ("measurements", "reference_ms", "_quiet"):
+        for derived in ("measurements", "scale", "_quiet"):
             self.__dict__.pop(derived, None)
 
     @property
@@ -77,17 +77,19 @@ class LatencyTable:
         }
 
     @cached_property
-    def reference_ms(self) -> float:
+    def scale(self) -> Scale:
         """Long-run anchor latency: the median over sessions of each session's quiet rounds."""
         sessions: dict[str, list[Round]] = {}
         for item in self._rounds.values():
             if item.anchor_ms and not item.failed:
                 sessions.setdefault(item.session, []).append(item)
-        medians = []
+        light, heavy = [], []
         for rounds in sessions.values():
             chosen = [item for item in rounds if self._quiet[_identity(item)]] or rounds
-            medians.append(median(item.anchor_level_ms for item in chosen))
-        return median(medians) if medians else 1.0
+            light.append(median(item.anchor_level_ms for item in chosen))
+            levels = [item.heavy_level_ms for item in chosen if item.heavy_level_ms is not None]
+            heavy += [median(levels)] if levels else []
+        return Scale(median(light) if light else 1.0, median(heavy) if heavy else None)
 
     @cached_property
     def measurements(self) -> Mapping[str, Measurement]:
@@ -101,7 +103,7 @@ class LatencyTable:
                 key,
                 rounds[0].kind,
                 tuple(rounds),
-                self.reference_ms,
+                self.scale,
                 tuple(self._quiet[_identity(item)] for item in rounds),
             )
             for key, rounds in good.items()

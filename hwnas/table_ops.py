@@ -86,8 +86,8 @@ class Change:
     Attributes:
         key: Workload or network.
         before_ms: Latency in the first table.
-        after_ms: Latency in the second table, on the first one's scale: as long as the anchor
-            is the same, what slowed the whole machine is no change.
+        after_ms: Latency in the second table, on the first one's scale: as long as the anchors
+            are the same, what slowed the whole machine is no change.
         p_value: Probability of so large a difference where there is none.
         real: Whether it is a change and not noise.
     """
@@ -112,7 +112,7 @@ class Diff:
         changes: Keys of both, the largest change first.
         only_before: Keys of the first table alone.
         only_after: Keys of the second table alone.
-        anchor: Relative change of the anchor: of the whole machine, or of the runtime.
+        anchor: Relative change of the light anchor: of the whole machine, or of the runtime.
         environment: Fields that differ, with both values.
     """
 
@@ -146,16 +146,17 @@ def diff(
     first, second = before.measurements, after.measurements
     common = [key for key in first if key in second]
     same = all(before.environment.get(name) == after.environment.get(name) for name in IDENTITY)
-    shifts = [math.log(median(second[key].ratios) / median(first[key].ratios)) for key in common]
+    scale = before.scale
+    rescaled = {key: second[key].scaled(scale) for key in common}
+    shifts = [math.log(rescaled[key].latency_ms / first[key].latency_ms) for key in common]
     spread = _ROBUST * median(abs(shift) for shift in shifts) if same and shifts else 0.0
     p_values = [
         _p_value(first[key], second[key], shift, spread) for key, shift in zip(common, shifts, strict=True)
     ]
     threshold = _benjamini_hochberg(p_values, false_share)
-    scale = before.reference_ms
     changes = []
     for key, p_value in zip(common, p_values, strict=True):
-        old, new = first[key].latency_ms, second[key].scaled(scale).latency_ms
+        old, new = first[key].latency_ms, rescaled[key].latency_ms
         changes.append(Change(key, old, new, p_value, p_value <= threshold and abs(new / old - 1) > least))
     described = [table.target.to_json() | dict(table.environment) for table in (before, after)]
     names = dict.fromkeys((*described[0], *described[1]))
@@ -163,7 +164,7 @@ def diff(
         changes=tuple(sorted(changes, key=lambda change: -abs(change.relative))),
         only_before=tuple(key for key in first if key not in second),
         only_after=tuple(key for key in second if key not in first),
-        anchor=after.reference_ms / before.reference_ms - 1,
+        anchor=after.scale.light_ms / before.scale.light_ms - 1,
         environment={
             name: (described[0].get(name), described[1].get(name))
             for name in names

@@ -37,7 +37,7 @@ from hwnas.measurement import Measurement
 from hwnas.profile import ProfileOptions, plan
 from hwnas.profile.engine import Engine, greet
 from hwnas.profile.models import Exporter
-from hwnas.profile.plan import ANCHOR, Item
+from hwnas.profile.plan import ANCHORS, Item
 from hwnas.profile.run import rounds
 from hwnas.profile.session import environment
 from hwnas.table import LatencyTable
@@ -148,8 +148,9 @@ def coverage(sessions: Sequence[Mapping[str, Measurement]], keys: Sequence[str])
     for number, session in enumerate(sessions):
         others = [other for i, other in enumerate(sessions) if i != number]
         for key in keys:
-            truth = median(ratio for other in others for ratio in other[key].ratios)
-            low, high = (bound / session[key].reference_ms for bound in session[key].ci_ms)
+            rounds = tuple(item for other in others for item in other[key].used)
+            truth = Measurement(key, session[key].kind, rounds, session[key].scale).latency_ms
+            low, high = session[key].ci_ms
             held.append(low <= truth <= high)
     return held
 
@@ -158,9 +159,9 @@ def judge(
     tables: Sequence[LatencyTable], usual: Sequence[Mapping[str, float]], kinds: Mapping[str, list[str]]
 ) -> dict[str, Any]:
     """Repeatability of both methods, and coverage of our intervals, for one target and phase."""
-    reference = merge(*tables).reference_ms
+    scale = merge(*tables).scale
     alone = [{key: m.latency_ms for key, m in table.measurements.items()} for table in tables]
-    joined = [{k: m.scaled(reference).latency_ms for k, m in t.measurements.items()} for t in tables]
+    joined = [{k: m.scaled(scale).latency_ms for k, m in t.measurements.items()} for t in tables]
     result: dict[str, Any] = {}
     for kind, keys in kinds.items():
         held = coverage([table.measurements for table in tables], keys)
@@ -232,10 +233,10 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
             target = host.target("litert", precision)
             folder = Path(name) / precision
             folder.mkdir()
-            exported = exporter.export([ANCHOR, *items], target, folder, lambda _: None)
+            exported = exporter.export([*ANCHORS, *items], target, folder, lambda _: None)
             paths = {key: transport.push(item.path) for key, item in exported.items()}
             options = ProfileOptions()
-            engine = Engine(transport, target, paths.pop(ANCHOR.key), options)
+            engine = Engine(transport, target, [paths.pop(anchor.key) for anchor in ANCHORS], options)
             found = environment(greet(transport, target, options), transport.describe())
             benches.append(Bench(target, engine, paths, transport, found))
         for repeat in range(args.repeats):

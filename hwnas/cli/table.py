@@ -121,7 +121,7 @@ def _as_json(
     return {
         "target": table.target.to_json(),
         "environment": table.environment,
-        "reference_ms": table.reference_ms,
+        "anchors_ms": {"light": table.scale.light_ms, "heavy": table.scale.heavy_ms},
         "sessions": {name: asdict(v) for name, v in verdicts.items()},
         "rows": [
             {

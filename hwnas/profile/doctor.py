@@ -69,8 +69,8 @@ def examine(device: Device, target: Target, *, rounds: int = 40) -> Examination:
         Exporter(1) as exporter,
     ):
         hello = greet(transport, target, options)
-        path = transport.push(exporter.export_anchor(target, Path(name)).path)
-        engine = Engine(transport, target, path, options)
+        path = transport.push(exporter.export_anchors(target, Path(name))[0].path)
+        engine = Engine(transport, target, [path], options)
         quiet = _rounds(engine, path, rounds)
         span = conditions.span(*engine.take_spans()[0])
         findings = [*_traits(hello), *_now(span)]
@@ -87,12 +87,7 @@ def examine(device: Device, target: Target, *, rounds: int = 40) -> Examination:
 def _rounds(engine: Engine, path: str, count: int) -> list[Round]:
     """The anchor measured beside itself."""
     jobs = [Job(ANCHOR.key, path, number) for number in range(count)]
-    return [
-        Round(
-            ANCHOR.key, "finalist", "doctor", o.job.number, o.samples_ms, o.anchor_ms, o.conditions, o.failed
-        )
-        for o in engine.run(jobs)
-    ]
+    return [outcome.round(ANCHOR.key, "finalist", "doctor") for outcome in engine.run(jobs)]
 
 
 def _traits(hello: Mapping[str, Any]) -> Iterator[Finding]:

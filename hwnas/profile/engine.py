@@ -1,7 +1,7 @@
-"""Runs jobs on a device, the anchor between them, and gives back finished rounds.
+"""Runs jobs on a device, the anchors between them, and gives back finished rounds.
 
-The agent answers in order. Jobs are sent in *groups* of a few, with the anchor before and after
-each; a group is finished when the anchor after it has answered. Where the agent dies, hangs or
+The agent answers in order. Each job has the anchors before and after it, so near that bursts of
+load meet all or none; it is finished when those after it have answered. Where the agent dies, hangs or
 talks nonsense, the job that it was at is blamed, and what is not finished is sent again to a
 fresh agent. The second time a model is blamed it has failed, and the rest goes on without it.
 """
@@ -16,12 +16,12 @@ from typing import Any
 
 from hwnas.device import Target
 from hwnas.errors import AgentError, DeviceError, TransportTimeout
+from hwnas.measurement import Round
 from hwnas.profile.options import ProfileOptions
 from hwnas.transport.base import Reply, Transport
 
 _ATTEMPTS = 2
-_GROUP = 1  # jobs between two anchors: so near that bursts of load meet both or neither
-_ANCHOR = "anchor"
+_ANCHORS = ("anchor", "heavy")  # names in the plan; also prefixes of what their replies tell
 _ANCHOR_SAMPLES = 4
 _KEPT = (  # fields of a reply that stay with its row
     "inner",
@@ -69,8 +69,23 @@ class Outcome:
     job: Job
     samples_ms: tuple[float, ...] = ()
     anchor_ms: tuple[float, ...] = ()
+    heavy_ms: tuple[float, ...] = ()
     conditions: Mapping[str, Any] = field(default_factory=dict)
     failed: str = ""
+
+    def round(self, key: str, kind: str, session: str) -> Round:
+        """The row of one of the keys that the model stands for."""
+        return Round(
+            key,
+            kind,
+            session,
+            self.job.number,
+            self.samples_ms,
+            self.anchor_ms,
+            self.conditions,
+            self.failed,
+            self.heavy_ms,
+        )
 
 
 @dataclass(frozen=True)
@@ -119,15 +134,18 @@ class Engine:
     Args:
         transport: An open way to the device.
         target: What is measured.
-        anchor: Path of the anchor model on the device.
+        anchors: Paths of the anchor models on the device: the light one, and the heavy one if
+            there is to be one.
         options: How well to measure.
     """
 
-    def __init__(self, transport: Transport, target: Target, anchor: str, options: ProfileOptions) -> None:
+    def __init__(
+        self, transport: Transport, target: Target, anchors: Sequence[str], options: ProfileOptions
+    ) -> None:
         self._transport = transport
         self._agent = agent_of(target)
         self._target = target
-        self._anchor = anchor
+        self._anchors = dict(zip(_ANCHORS, anchors, strict=False))
         self._options = options
         self._hello: Mapping[str, Any] = {}
         self._spans: list[tuple[Mapping[str, Any], Mapping[str, Any]]] = []
@@ -141,7 +159,7 @@ class Engine:
         """Time the jobs in order and yield each as soon as it is finished.
 
         Raises:
-            AgentError: The agent cannot start, or the anchor fails twice in a row.
+            AgentError: The agent cannot start, or an anchor fails twice in a row.
             TransportError: The way to the device is lost.
         """
         pending = {job.name: job for job in jobs}
@@ -149,14 +167,15 @@ class Engine:
         while pending:
             for event in self._attempt(list(pending.values())):
                 if isinstance(event, Outcome):
-                    blamed.pop(_ANCHOR, None)
+                    for anchor in self._anchors:
+                        blamed.pop(anchor, None)
                     if pending.pop(event.job.name, None):
                         yield event
                     continue
                 job = pending.get(event.name)
-                if job is None and event.name != _ANCHOR:
+                if job is None and event.name not in self._anchors:
                     continue  # its model has failed already
-                culprit = job.model if job else _ANCHOR
+                culprit = job.model if job else event.name
                 blamed[culprit] += 1
                 if blamed[culprit] < _ATTEMPTS:
                     continue
@@ -167,14 +186,14 @@ class Engine:
 
     def _attempt(self, jobs: Sequence[Job]) -> Iterator[Outcome | _Blame]:
         """One run of the agent; always finishes or blames at least one job."""
-        plan = [job for start in range(0, len(jobs), _GROUP) for job in (None, *jobs[start : start + _GROUP])]
-        expected = [job.name if job else _ANCHOR for job in (*plan, None)]
         by_name = {job.name: job for job in jobs}
-        before: Reply = {}
-        waiting: list[tuple[Job, Reply]] = []
+        expected = [*(name for job in by_name for name in (*self._anchors, job)), *self._anchors]
+        before: list[Reply] = []
+        after: list[Reply] = []
+        waiting: tuple[Job, Reply] | None = None
         position, self._hello = 0, {}
         try:
-            for reply in self._replies([self._line(by_name.get(name)) for name in expected]):
+            for reply in self._replies([self._line(name, by_name.get(name)) for name in expected]):
                 if "job" not in reply:
                     continue
                 if position == len(expected) or reply["job"] != expected[position]:
@@ -184,14 +203,18 @@ class Engine:
                     _samples_ms(reply)
                 except AgentError as error:
                     yield _Blame(name, str(error))
-                    if name == _ANCHOR:
+                    if name in self._anchors:
                         return
                     continue
-                if name != _ANCHOR:
-                    waiting.append((by_name[name], reply))
+                if name not in self._anchors:
+                    waiting = by_name[name], reply
                     continue
-                yield from (_outcome(job, answer, (before, reply)) for job, answer in waiting)
-                before, waiting = reply, []
+                after.append(reply)
+                if len(after) < len(self._anchors):
+                    continue
+                if waiting is not None:
+                    yield _outcome(*waiting, list(zip(before, after, strict=True)))
+                before, after, waiting = after, [], None
             if position < len(expected):
                 yield _Blame(expected[position], "the agent said goodbye before it answered")
         except (AgentError, TransportTimeout) as error:
@@ -211,12 +234,12 @@ class Engine:
                 self._spans.append((began, reply["bye"].get("conditions") or {}))
             yield reply
 
-    def _line(self, job: Job | None) -> dict[str, Any]:
-        """A line of the plan; None is the anchor."""
+    def _line(self, name: str, job: Job | None) -> dict[str, Any]:
+        """A line of the plan, of a job or of an anchor."""
         options = self._options
         return {
-            "job": job.name if job else _ANCHOR,
-            "model": job.path if job else self._anchor,
+            "job": name,
+            "model": job.path if job else self._anchors[name],
             "threads": self._target.threads,
             "cpus": None if options.cpus is None else list(options.cpus),
             "samples": options.samples if job else _ANCHOR_SAMPLES,
@@ -241,8 +264,8 @@ def _samples_ms(reply: Reply) -> tuple[float, ...]:
     return tuple(round(value / inner / 1e6, 6) for value in samples)
 
 
-def _outcome(job: Job, reply: Reply, anchors: tuple[Reply, Reply]) -> Outcome:
-    """A finished job, with the anchor's samples before and after it."""
+def _outcome(job: Job, reply: Reply, anchors: Sequence[tuple[Reply, Reply]]) -> Outcome:
+    """A finished job, with the samples of each anchor before and after it."""
     conditions = {name: reply[name] for name in _KEPT if reply.get(name) not in (None, {}, [])}
     if all(khz is None for khz in conditions.get("freq_khz", ())):
         conditions.pop("freq_khz", None)
@@ -250,15 +273,19 @@ def _outcome(job: Job, reply: Reply, anchors: tuple[Reply, Reply]) -> Outcome:
         conditions["output_sha256"] = str(conditions["output_sha256"])[:16]
     if reply.get("cpu_ids"):
         conditions["cpus"] = sorted(set(reply["cpu_ids"]) - {None})
-    for name, replies in (("", (reply,)), ("anchor_", anchors)):
+    named = {f"{name}_": replies for name, replies in zip(_ANCHORS, anchors, strict=False)}
+    for name, replies in {"": (reply,), **named}.items():
         preempted = [flag for answer in replies for flag in _flags(answer)]
         if any(preempted):
             conditions[f"{name}preempted"] = preempted
             thread_ms = [value for answer in replies for value in _thread_ms(answer)]
             if len(thread_ms) == len(preempted):
                 conditions[f"{name}thread_ms"] = thread_ms
-    anchor_ms = tuple(sample for anchor in anchors for sample in _samples_ms(anchor))
-    return Outcome(job, _samples_ms(reply), anchor_ms, conditions)
+    beside = {
+        name: tuple(sample for answer in replies for sample in _samples_ms(answer))
+        for name, replies in zip(_ANCHORS, anchors, strict=False)
+    }
+    return Outcome(job, _samples_ms(reply), beside["anchor"], beside.get("heavy", ()), conditions)
 
 
 def _flags(reply: Reply) -> list[int]:

@@ -24,9 +24,10 @@ from typing import IO, Any
 
 from hwnas.device import Target
 from hwnas.errors import ExportError
-from hwnas.profile.plan import ANCHOR, Item
+from hwnas.profile.plan import ANCHOR, ANCHORS, Item
 
 _MAX_WORKERS = 4
+_ANCHOR_KEYS = {anchor.key for anchor in ANCHORS}
 _SEED = 0  # one for all: then networks of the same blocks are the same file, measured once
 
 
@@ -77,7 +78,7 @@ class Exporter:
             its worker down, is a failure of its own and stops nothing.
 
         Raises:
-            ExportError: The anchor cannot be exported, or no model can be written.
+            ExportError: An anchor cannot be exported, or no model can be written.
         """
         results: dict[str, Exported] = {}
         pool = ThreadPoolExecutor(self._count)  # a thread does nothing but wait for its worker
@@ -85,8 +86,8 @@ class Exporter:
             futures = {pool.submit(self._one, item, target, folder): item for item in _longest_first(items)}
             for future in as_completed(futures):
                 key, exported = futures[future].key, future.result()
-                if key == ANCHOR.key and exported.failed:
-                    raise ExportError(f"the anchor must be exported, but: {exported.failed}")
+                if key in _ANCHOR_KEYS and exported.failed:
+                    raise ExportError(f"an anchor must be exported, but: {exported.failed}")
                 results[key] = exported
                 done(len(results))
         except BaseException:
@@ -96,9 +97,10 @@ class Exporter:
             pool.shutdown(cancel_futures=True)
         return results
 
-    def export_anchor(self, target: Target, folder: Path) -> Exported:
-        """Export the anchor alone; raises ExportError where that fails."""
-        return self.export([ANCHOR], target, folder, lambda _: None)[ANCHOR.key]
+    def export_anchors(self, target: Target, folder: Path) -> list[Exported]:
+        """Export the anchors alone, the light one first; raises ExportError where that fails."""
+        found = self.export(ANCHORS, target, folder, lambda _: None)
+        return [found[anchor.key] for anchor in ANCHORS]
 
     def _one(self, item: Item, target: Target, folder: Path) -> Exported:
         path = folder / sha256(item.key.encode()).hexdigest()[:16]
@@ -109,7 +111,7 @@ class Exporter:
             "precision": target.precision,
             "batch": target.batch,
             "seed": _SEED,
-            "check": item.key == ANCHOR.key,  # parity is the exporter's own test; here it costs time
+            "check": item.kind == ANCHOR.kind,  # parity is the exporter's own test; here it costs time
             "path": str(path),
         }
         worker = self._take()
@@ -180,5 +182,5 @@ def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
 
 
 def _longest_first(items: Iterable[Item]) -> list[Item]:
-    """The anchor, then big ones first, so that no worker is left with one at the end."""
-    return sorted(items, key=lambda item: (item.key != ANCHOR.key, -len(item.blocks)))
+    """The anchors, then big ones first, so that no worker is left with one at the end."""
+    return sorted(items, key=lambda item: (item.kind != ANCHOR.kind, -len(item.blocks)))

@@ -1,9 +1,12 @@
 """What is measured, and in what order. Plain data, the same for the same seed.
 
 The items are all distinct workloads of the spaces, whole *calibration* networks that latency
-models are fitted to, and *held-out* networks that they are judged by. Beside them stands the
-*anchor*: one fixed small network, the same for all spaces and sessions, that is measured
-between the jobs, so that what slows the machine for a while slows the anchor as well.
+models are fitted to, and *held-out* networks that they are judged by. Beside them stand the
+*anchors*: two fixed networks, the same for all spaces and sessions, that are measured between
+the jobs, so that what slows the machine for a while slows the anchors as well. There are two
+because not everything is slowed alike: a clock that falls slows all, while a neighbour in the
+last-level cache slows what has many weights. The light one is like a block, the heavy one like
+a network.
 """
 
 from __future__ import annotations
@@ -31,7 +34,7 @@ class Item:
 
     Attributes:
         key: Its key in the table.
-        kind: "block", "calibration", "heldout"; "anchor" for the anchor.
+        kind: "block", "calibration", "heldout"; "anchor" for an anchor.
         blocks: What it is made of, from input to output.
         input_shape: Shape of one input.
     """
@@ -56,7 +59,27 @@ ANCHOR = Item(
     ),
     input_shape=(3, 96, 96),
 )
-"""The anchor: strided, depthwise, pointwise and linear layers, about a millisecond in fp32."""
+"""The light anchor: strided, depthwise, pointwise and linear layers, a quarter of a million weights."""
+
+HEAVY = Item(
+    key="heavy/1",
+    kind="anchor",
+    blocks=(
+        Conv(3, 16, kernel_size=3, stride=2),
+        MBConv(16, 24, kernel_size=3, stride=2, expansion_ratio=6),
+        MBConv(24, 32, kernel_size=5, stride=2, expansion_ratio=6),
+        MBConv(32, 64, kernel_size=3, stride=2, expansion_ratio=6),
+        MBConv(64, 112, kernel_size=5, stride=1, expansion_ratio=6),
+        MBConv(112, 184, kernel_size=5, stride=2, expansion_ratio=6),
+        MBConv(184, 184, kernel_size=5, stride=1, expansion_ratio=6),
+        MBConv(184, 352, kernel_size=3, stride=1, expansion_ratio=6),
+        Head(352, 1504, 1000),
+    ),
+    input_shape=(3, 128, 128),
+)
+"""The heavy anchor: the outline of an FBNet, with its three and a half million weights."""
+
+ANCHORS = (ANCHOR, HEAVY)
 
 
 def items(spaces: Iterable[SearchSpace], options: ProfileOptions) -> tuple[Item, ...]:

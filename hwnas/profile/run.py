@@ -102,16 +102,16 @@ def measure(
         found = environment(greet(transport, target, options), transport.describe())
         if table is not None:
             require_same(table.target, table.environment, target, found)
-        anchor = exporter.export_anchor(target, folder)
-        engine = Engine(transport, target, transport.push(anchor.path), options)
+        anchors = [transport.push(anchor.path) for anchor in exporter.export_anchors(target, folder)]
+        engine = Engine(transport, target, anchors, options)
         paths = {key: transport.push(_as_file(model, folder)) for key, model in models.items()}
         own = LatencyTable(target, found)
         for item in rounds(engine, own, paths, options):
             if item.failed:
                 raise DeviceError(f"{item.key} must run on {target}, but: {item.failed}")
             progress(Progress(target, "measure", len(own.rounds), options.rounds * len(models)))
-    reference = own.reference_ms if table is None else table.reference_ms
-    return {key: measured.scaled(reference) for key, measured in own.measurements.items()}
+    scale = (own if table is None else table).scale
+    return {key: measured.scaled(scale) for key, measured in own.measurements.items()}
 
 
 def rounds(
@@ -130,8 +130,7 @@ def rounds(
     failed: set[str] = set()
     while due := adaptive.due(table, [key for key in paths if key not in failed], options):
         for outcome in engine.run(adaptive.batch(due, names, paths, options.seed)):
-            row = (outcome.samples_ms, outcome.anchor_ms, outcome.conditions, outcome.failed)
-            item = Round(outcome.job.model, "finalist", session, outcome.job.number, *row)
+            item = outcome.round(outcome.job.model, "finalist", session)
             table.add(item)
             if item.failed:
                 failed.add(item.key)

@@ -14,10 +14,10 @@ from typing import Any
 from hwnas import __version__, conditions
 from hwnas.device import Target
 from hwnas.profile import adaptive
-from hwnas.profile.engine import Engine, Outcome, greet
+from hwnas.profile.engine import Engine, greet
 from hwnas.profile.models import Exported, Exporter
 from hwnas.profile.options import OnProgress, ProfileOptions, Progress
-from hwnas.profile.plan import ANCHOR, Item
+from hwnas.profile.plan import ANCHORS, Item
 from hwnas.profile.store import TableStore
 from hwnas.table import Note, Round
 from hwnas.transport import Transport
@@ -31,7 +31,12 @@ def new_id() -> str:
 def environment(hello: Mapping[str, Any], device: Mapping[str, Any]) -> dict[str, Any]:
     """What the numbers of a session are true of, beside the target."""
     facts = {name: value for name, value in hello.items() if name not in ("traits", "conditions")}
-    return {**facts, "device": dict(device), "anchor": ANCHOR.key, "hwnas": __version__}
+    return {
+        **facts,
+        "device": dict(device),
+        "anchor": "+".join(anchor.key for anchor in ANCHORS),
+        "hwnas": __version__,
+    }
 
 
 class Session:
@@ -78,8 +83,10 @@ class Session:
             exported = self._export(wanted, folder)
             with self._clock("push"):
                 paths = {e.sha256: self._transport.push(e.path) for e in exported.values() if not e.failed}
-            engine = Engine(self._transport, self._target, paths[exported[ANCHOR.key].sha256], self._options)
-            self._store.note(Note(self._id, "begin", self._asked(exported.pop(ANCHOR.key))))
+            anchors = {anchor.key: exported.pop(anchor.key).sha256 for anchor in ANCHORS}
+            beside = [paths[sha256] for sha256 in anchors.values()]
+            engine = Engine(self._transport, self._target, beside, self._options)
+            self._store.note(Note(self._id, "begin", self._asked(anchors)))
             self._store.add(*self._refused(exported))
             try:
                 with self._clock("measure"):
@@ -95,20 +102,20 @@ class Session:
         return adaptive.due(self._store.table, keys, self._options)
 
     def _export(self, items: Sequence[Item], folder: Path) -> dict[str, Exported]:
-        total = len(items) + 1
+        total = len(items) + len(ANCHORS)
 
         def done(count: int) -> None:
             self._progress(Progress(self._target, "export", count, total))
 
         done(0)
         with self._clock("export"):
-            return self._exporter.export([ANCHOR, *items], self._target, folder, done)
+            return self._exporter.export([*ANCHORS, *items], self._target, folder, done)
 
-    def _asked(self, anchor: Exported) -> dict[str, Any]:
+    def _asked(self, anchors: Mapping[str, str]) -> dict[str, Any]:
         """What this session was asked for; what it saw is in its rows and spans."""
         options = self._options
         return {
-            "anchor_sha256": anchor.sha256,
+            "anchors_sha256": dict(anchors),
             "seed": options.seed,
             "rounds": options.rounds,
             "max_rounds": options.max_rounds,
@@ -136,25 +143,14 @@ class Session:
                 keys = {
                     key for key, n in todo if n == outcome.job.number and models[key] == outcome.job.model
                 }
-                self._store.add(*(self._row(key, outcome) for key in sorted(keys)))
+                self._store.add(
+                    *(outcome.round(key, self._items[key].kind, self._id) for key in sorted(keys))
+                )
                 done += len(keys)
                 self._progress(Progress(self._target, "measure", done, total))
             self._store.note(
                 *(Note(self._id, "span", conditions.span(*ends)) for ends in engine.take_spans())
             )
-
-    def _row(self, key: str, outcome: Outcome) -> Round:
-        """The row of one of the keys that a model stands for."""
-        return Round(
-            key,
-            self._items[key].kind,
-            self._id,
-            outcome.job.number,
-            outcome.samples_ms,
-            outcome.anchor_ms,
-            outcome.conditions,
-            outcome.failed,
-        )
 
     @contextmanager
     def _folder(self) -> Iterator[Path]:

@@ -163,7 +163,7 @@ def test_failed_rows_are_not_tried_again_unless_asked(tmp_path: Path) -> None:
     fakes.profile(path, fakes.make_items(3), deeds={"block1": "1.0 error"})
     assert fakes.profile(path, fakes.make_items(3)).asked == []
     again = fakes.profile(path, fakes.make_items(3), options=replace(fakes.QUICK, retry_failed=True))
-    assert again.asked == ["anchor/1", "block1"]
+    assert again.asked == ["anchor/1", "heavy/1", "block1"]
     assert len(LatencyTable.load(path).measurements["block1"].rounds) == fakes.QUICK.rounds
 
 

@@ -14,7 +14,7 @@ from hwnas.blocks import Conv, Skip
 from hwnas.errors import ExportError
 from hwnas.profile import models
 from hwnas.profile.models import Exporter
-from hwnas.profile.plan import ANCHOR, Item
+from hwnas.profile.plan import ANCHOR, ANCHORS, Item
 
 TARGET = device.load("host").target("onnxruntime", "fp32")
 
@@ -58,7 +58,7 @@ def test_a_worker_that_dies_fails_one_model(tmp_path: Path, monkeypatch: pytest.
 
 def test_without_the_anchor_nothing_can_be_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = replace(ANCHOR, blocks=(Unknown(),))  # type: ignore[arg-type]
-    with Exporter(1) as exporter, pytest.raises(ExportError, match="the anchor must be exported"):
+    with Exporter(1) as exporter, pytest.raises(ExportError, match="an anchor must be exported"):
         exporter.export([broken], TARGET, tmp_path, ignore)
 
 
@@ -72,4 +72,10 @@ def test_a_folder_that_takes_no_files_is_no_failure_of_the_models(tmp_path: Path
 
 def test_the_anchor_comes_first_and_big_models_before_small_ones() -> None:
     items = [Item(f"i{n}", "block", (Skip(8, 8),) * n, (8, 8, 8)) for n in (1, 3, 2)]
-    assert [i.key for i in models._longest_first([*items, ANCHOR])] == [ANCHOR.key, "i3", "i2", "i1"]
+    assert [i.key for i in models._longest_first([*items, *ANCHORS])] == [
+        ANCHORS[1].key,
+        ANCHOR.key,
+        "i3",
+        "i2",
+        "i1",
+    ]

@@ -50,7 +50,7 @@ def test_a_space_is_measured_on_two_runtimes(tables: tuple[Path, dict[str, Any]]
         assert summary["failed"] == {}
         assert summary["missing"] == 0
         assert all(len(m.rounds) == 2 for m in table.measurements.values())
-        assert 0.1 < table.reference_ms < 50
+        assert 0.1 < table.scale.light_ms < 50
         for key, measured in table.of_kind("calibration").items():
             assert measured.latency_ms > max(m.latency_ms for m in table.of_kind("block").values()) / 2, key
 
@@ -96,7 +96,7 @@ def test_given_models_are_measured_on_the_scale_of_a_table(tables: tuple[Path, d
     options = profile.ProfileOptions(rounds=6, max_rounds=6)
     measured = profile.measure(host, table.target, {"final": model.model}, table=table, options=options)
     assert measured["final"].kind == "finalist"
-    assert measured["final"].reference_ms == table.reference_ms
+    assert measured["final"].scale == table.scale
     assert len(measured["final"].rounds) == 6
     assert 0.5 < measured["final"].latency_ms / table.latency_ms(key) < 2
     with pytest.raises(SchemaMismatch, match="precision"):

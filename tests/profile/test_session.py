@@ -30,13 +30,14 @@ def test_latencies_are_those_of_the_agent(tmp_path: Path) -> None:
         measured = table.measurements[key]
         assert abs(measured.latency_ms / truth - 1) < 0.03
         assert measured.ci_ms[0] < measured.latency_ms < measured.ci_ms[1]
-    assert abs(table.reference_ms / 2.0 - 1) < 0.02
+    assert abs(table.scale.light_ms / 2.0 - 1) < 0.02
 
 
 def test_every_row_has_the_anchor_before_and_after(tmp_path: Path) -> None:
     path = tmp_path / "table.jsonl"
     fakes.profile(path, fakes.make_items(7))
-    assert {len(item.anchor_ms) for item in LatencyTable.load(path).rounds} == {8}
+    rounds = LatencyTable.load(path).rounds
+    assert {(len(item.anchor_ms), len(item.heavy_ms)) for item in rounds} == {(8, 8)}
 
 
 def test_a_finished_table_asks_for_nothing(tmp_path: Path) -> None:
@@ -51,7 +52,7 @@ def test_new_keys_and_new_rounds_are_added_to_the_old(tmp_path: Path) -> None:
     path = tmp_path / "table.jsonl"
     fakes.profile(path, fakes.make_items(2))
     exporter = fakes.profile(path, fakes.make_items(4))
-    assert exporter.asked == ["anchor/1", "block2", "block3"]
+    assert exporter.asked == ["anchor/1", "heavy/1", "block2", "block3"]
     fakes.profile(path, fakes.make_items(4), options=replace(fakes.QUICK, rounds=8, max_rounds=8))
     assert numbers(path) == {f"block{i}": list(range(8)) for i in range(4)}
     assert len({r.session for r in LatencyTable.load(path).rounds}) == 3

@@ -7,7 +7,7 @@ import pytest
 
 from hwnas.device import Target
 from hwnas.errors import TableError
-from hwnas.measurement import Measurement, Round, median_interval, quiet
+from hwnas.measurement import Measurement, Round, Scale, median_interval, quiet
 from hwnas.table import LatencyTable
 
 
@@ -39,15 +39,61 @@ def test_the_interval_is_between_its_order_statistics() -> None:
 
 def test_the_latency_is_the_median_ratio_times_the_reference() -> None:
     rounds = tuple(a_round(ratio, i) for i, ratio in enumerate((1.0, 1.5, 1.2)))
-    measured = Measurement("k", "block", rounds, reference_ms=10.0)
+    measured = Measurement("k", "block", rounds, scale=Scale(10.0))
     assert measured.latency_ms == pytest.approx(12.0)
     assert measured.mad_ms == pytest.approx(2.0)
-    assert measured.scaled(5.0).latency_ms == pytest.approx(6.0)
+    assert measured.scaled(Scale(5.0)).latency_ms == pytest.approx(6.0)
+
+
+def two_anchors(truth: float, weights: float, numbers: range, session: str = "s") -> list[Round]:
+    """Rounds on a machine whose clock and whose cache get slower, by amounts of their own.
+
+    The light anchor needs 1 ms and nothing of the cache; the heavy one 8 ms and all of it.
+    """
+    rows = []
+    for number in numbers:
+        clock, cache = 1 + 0.02 * number, 1 + 0.05 * (number % 3)
+        sample = truth * clock * cache**weights
+        light, heavy = 1.0 * clock, 8.0 * clock * cache
+        rows.append(Round("k", "block", session, number, (sample,) * 3, (light,) * 4, heavy_ms=(heavy,) * 4))
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("truth", "weights"), [(0.5, 0.0), (1.0, 0.0), (8.0**0.5, 0.5), (8.0, 1.0), (20.0, 1.0)]
+)
+def test_like_is_compared_with_like(truth: float, weights: float) -> None:
+    rounds = two_anchors(truth, weights, range(9))
+    measured = Measurement("k", "block", tuple(rounds), Scale(1.0, 8.0))
+    assert measured.heavy_share == pytest.approx(weights, abs=0.02)
+    assert measured.latency_ms == pytest.approx(truth, rel=0.01)
+    assert measured.relative_ci < 0.005
+    alone = Measurement("k", "block", tuple(rounds), Scale(1.0))
+    assert (alone.relative_ci > 0.02) == (weights > 0), "the light anchor alone cannot tell"
+
+
+def test_a_heavy_anchor_that_is_not_heavier_or_not_always_there_is_not_used() -> None:
+    rounds = two_anchors(3.0, 1.0, range(6))
+    flat = [
+        Round(r.key, r.kind, r.session, r.number, r.samples_ms, r.anchor_ms, heavy_ms=r.anchor_ms)
+        for r in rounds
+    ]
+    assert Measurement("k", "block", tuple(flat), Scale(1.0, 1.0)).heavy_share == 0
+    some = [*rounds[:5], Round("k", "block", "s", 5, (3.0,), (1.0,))]
+    assert Measurement("k", "block", tuple(some), Scale(1.0, 8.0)).heavy_share == 0
+
+
+def test_the_heavy_anchor_is_part_of_the_row() -> None:
+    item = two_anchors(3.0, 1.0, range(1))[0]
+    assert Round.from_json(item.to_json()) == item
+    assert Round.from_json(a_round(1.0).to_json()).heavy_ms == ()
+    with pytest.raises(TableError, match="finite and positive"):
+        Round("k", "block", "s", 0, (1.0,), (1.0,), heavy_ms=(-1.0,))
 
 
 def test_what_slows_the_anchor_as_well_changes_nothing() -> None:
-    steady = Measurement("k", "block", tuple(a_round(1.3, i, 2.0) for i in range(6)), 2.0)
-    drifting = Measurement("k", "block", tuple(a_round(1.3, i, 2.0 * 1.1**i) for i in range(6)), 2.0)
+    steady = Measurement("k", "block", tuple(a_round(1.3, i, 2.0) for i in range(6)), Scale(2.0))
+    drifting = Measurement("k", "block", tuple(a_round(1.3, i, 2.0 * 1.1**i) for i in range(6)), Scale(2.0))
     assert drifting.latency_ms == pytest.approx(steady.latency_ms)
     assert drifting.raw_median_ms > 1.2 * steady.raw_median_ms
 
@@ -57,7 +103,7 @@ def test_preempted_samples_do_not_count() -> None:
     flags = {"preempted": [0, 1, 0, 1, 0, 1], "anchor_preempted": [0, 1, 0, 0]}
     item = Round("k", "block", "s", 0, samples, anchor, flags)
     assert item.clean_ms == (1.0, 1.1, 1.2)
-    assert item.ratio == pytest.approx(1.05 / 2.0)
+    assert item.ratio() == pytest.approx(1.05 / 2.0)
 
 
 def test_a_preempted_sample_counts_with_the_cpu_time_of_its_thread() -> None:
@@ -117,7 +163,7 @@ def test_bursts_that_do_not_slow_all_alike_leave_no_trace() -> None:
     assert len(measured) >= 15
     for m in measured:
         assert m.latency_ms == pytest.approx(3.0, rel=0.02)
-    everything = [Measurement(m.key, m.kind, m.rounds, m.reference_ms) for m in measured]
+    everything = [Measurement(m.key, m.kind, m.rounds, m.scale) for m in measured]
     assert np.mean([abs(m.latency_ms / 3.0 - 1) for m in everything]) > 0.02
 
 
@@ -134,7 +180,7 @@ def test_rounds_are_judged_by_their_anchors_alone() -> None:
 
 def test_where_few_rounds_are_quiet_all_are_used() -> None:
     rounds = tuple(a_round(1.0 + 0.1 * i, i) for i in range(8))
-    few = Measurement("k", "block", rounds, 1.0, quiet=(True,) * 5 + (False,) * 3)
-    enough = Measurement("k", "block", rounds, 1.0, quiet=(True,) * 6 + (False,) * 2)
+    few = Measurement("k", "block", rounds, Scale(), quiet=(True,) * 5 + (False,) * 3)
+    enough = Measurement("k", "block", rounds, Scale(), quiet=(True,) * 6 + (False,) * 2)
     assert few.used == rounds
     assert enough.used == rounds[:6]

@@ -51,7 +51,7 @@ def test_merged_sessions_agree_through_their_anchors() -> None:
     fast, slow = a_table(TRUTH, seed=1), a_table(TRUTH, session="s2", speed=1.3, seed=2)
     merged = table_ops.merge(fast, slow)
     assert len(merged.rounds) == 2 * len(fast.rounds)
-    scale = merged.reference_ms / 2.0
+    scale = merged.scale.light_ms / 2.0
     for key, value in TRUTH.items():
         assert merged.measurements[key].latency_ms == pytest.approx(value * scale, rel=0.02)
     assert 1.0 < scale < 1.3
