@@ -9,7 +9,7 @@ from hwnas.profile.options import ProfileOptions
 from hwnas.profile.plan import shuffled
 from hwnas.table import LatencyTable
 
-_ROUNDS_A_RUN = 3  # of the agent; then it starts afresh, with its memory in other places
+_FURTHER = 3  # rounds at once for rows whose interval is wide
 
 Pair = tuple[str, int]
 
@@ -31,12 +31,15 @@ def due(table: LatencyTable | None, keys: Iterable[str], options: ProfileOptions
     for key, numbers in have.items():
         if table.measurements[key].relative_ci > options.target_ci:
             first, room = max(numbers) + 1, options.max_rounds - len(numbers)
-            further += [(key, first + offset) for offset in range(min(_ROUNDS_A_RUN, room))]
+            further += [(key, first + offset) for offset in range(min(_FURTHER, room))]
     return further
 
 
 def batch(pairs: Sequence[Pair], models: Mapping[str, str], paths: Mapping[str, str], seed: int) -> list[Job]:
-    """Jobs for the next run of the agent: a few rounds, each in an order of its own.
+    """Jobs for the next run of the agent: one round, in an order of its own.
+
+    Every round has a run of its own, because memory is then in other places: where it lies is a
+    part of the latency that rounds of one process would share.
 
     Args:
         pairs: What is due.
@@ -44,8 +47,6 @@ def batch(pairs: Sequence[Pair], models: Mapping[str, str], paths: Mapping[str, 
         paths: Where each digest's file is on the device.
         seed: Decides the order.
     """
-    jobs: list[Job] = []
-    for number in sorted({number for _, number in pairs})[:_ROUNDS_A_RUN]:
-        digests = dict.fromkeys(models[key] for key, n in pairs if n == number)
-        jobs += shuffled([Job(digest, paths[digest], number) for digest in digests], seed, number)
-    return jobs
+    number = min(number for _, number in pairs)
+    digests = dict.fromkeys(models[key] for key, n in pairs if n == number)
+    return shuffled([Job(digest, paths[digest], number) for digest in digests], seed, number)

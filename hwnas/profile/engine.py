@@ -9,6 +9,7 @@ fresh agent. The second time a model is blamed it has failed, and the rest goes 
 from __future__ import annotations
 
 import math
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -148,6 +149,7 @@ class Engine:
         self._anchors = dict(zip(_ANCHORS, anchors, strict=False))
         self._options = options
         self._hello: Mapping[str, Any] = {}
+        self._next = 0.0
         self._spans: list[tuple[Mapping[str, Any], Mapping[str, Any]]] = []
 
     def take_spans(self) -> list[tuple[Mapping[str, Any], Mapping[str, Any]]]:
@@ -158,10 +160,14 @@ class Engine:
     def run(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
         """Time the jobs in order and yield each as soon as it is finished.
 
+        Begins ``min_round_s`` after the last time this was called, or later.
+
         Raises:
             AgentError: The agent cannot start, or an anchor fails twice in a row.
             TransportError: The way to the device is lost.
         """
+        time.sleep(max(0.0, self._next - time.monotonic()))
+        self._next = time.monotonic() + self._options.min_round_s
         pending = {job.name: job for job in jobs}
         blamed: Counter[str] = Counter()
         while pending:

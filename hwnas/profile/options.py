@@ -20,6 +20,8 @@ class ProfileOptions:
         target_ci: Half the width of the 95 % interval over the latency that is narrow enough.
         samples: Timed samples a round.
         min_sample_ms: A sample repeats the inference until it is this long.
+        min_round_s: No round begins sooner after the one before it: what drifts for seconds must
+            have time to show in the spread of a few rows.
         warmup_min_ms: Shortest warm-up of a job; the anchor and repeats of a model included.
         warmup_max_ms: Longest warm-up, where successive windows do not agree.
         calibration_networks: Whole networks that latency models are fitted to, for each space.
@@ -38,6 +40,7 @@ class ProfileOptions:
     target_ci: float = 0.015
     samples: int = 7
     min_sample_ms: float = 1.0
+    min_round_s: float = 1.0
     warmup_min_ms: float = 2.0
     warmup_max_ms: float = 30.0
     calibration_networks: int = 20
@@ -53,7 +56,7 @@ class ProfileOptions:
         for name in ("rounds", "samples"):
             if getattr(self, name) < 1:
                 raise DeviceError(f"{name} must be at least 1, but got {getattr(self, name)}")
-        for name in ("calibration_networks", "heldout_networks", "seed", "workers"):
+        for name in ("calibration_networks", "heldout_networks", "seed", "workers", "min_round_s"):
             if getattr(self, name) < 0:
                 raise DeviceError(f"{name} must not be negative, but got {getattr(self, name)}")
         for name in ("target_ci", "min_sample_ms", "warmup_min_ms", "silence_s"):
