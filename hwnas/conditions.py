@@ -11,7 +11,7 @@ from hwnas.measurement import Measurement, Round
 from hwnas.table import LatencyTable
 
 STABLE, NOISY, UNUSABLE = "stable", "noisy", "unusable"
-TARGET_CI = 0.015  # half the 95 % interval over the latency, where a session does not say another
+TARGET_CI = 0.01  # half the 95 % interval over the latency, where a session does not say another
 
 # What is seen: where it is noisy, where it is unusable, and how it is said.
 _LIMITS = {

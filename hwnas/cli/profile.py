@@ -17,10 +17,12 @@ from hwnas import conditions
 from hwnas import device as devices
 from hwnas import spaces as library
 from hwnas.cli._app import Json, app, emit_json, err, out
+from hwnas.cli._evaluation import show
 from hwnas.cli.spaces import Classes, Resolution, Strides
 from hwnas.device import Target
 from hwnas.errors import DeviceError
 from hwnas.profile import ProfileOptions, Progress
+from hwnas.space import SearchSpace
 from hwnas.table import LatencyTable
 
 _DEFAULT = ProfileOptions()
@@ -63,6 +65,13 @@ def profile(
     agent_path: Annotated[
         Path | None, typer.Option(help="File of that program, built for the phone.")
     ] = None,
+    few: Annotated[
+        int | None,
+        typer.Option(
+            min=2,
+            help="Measure only so many whole networks, chosen to tell the most, and fit a model.",
+        ),
+    ] = None,
     max_minutes: Annotated[float | None, typer.Option(help="Begin no round of a target later.")] = None,
     retry_failed: Annotated[bool, typer.Option(help="Try again what failed before.")] = False,
     as_json: Json = False,
@@ -95,6 +104,9 @@ def profile(
         library.load(name, resolution=resolution, num_classes=classes, strides=strides)
         for name in space.split(",")
     ]
+    if few is not None:
+        _profile_few(described, loaded, targets, few, folder, options, as_json)
+        return
     with _Bars() as bars:
         paths = profiler.run(described, loaded, targets, folder, options, bars.show)
     summaries = [_summary(target, path) for target, path in paths.items()]
@@ -102,6 +114,33 @@ def profile(
         emit_json({"options": asdict(options), "tables": summaries})
         return
     _print(summaries)
+
+
+def _profile_few(
+    device: devices.Device,
+    spaces: list[SearchSpace],
+    targets: list[Target],
+    count: int,
+    folder: Path | None,
+    options: ProfileOptions,
+    as_json: bool,
+) -> None:
+    """A model of each space on each target, from a few networks."""
+    from hwnas.profile.few import profile_few
+
+    found = []
+    for space in spaces:
+        for target in targets:
+            with _Bars() as bars:
+                found.append(profile_few(device, space, target, count, folder, options, bars.show))
+    if as_json:
+        emit_json({"options": asdict(options), "models": [item.to_json() for item in found]})
+        return
+    for item in found:
+        show(f"{count} networks on {item.model.target}", item.errors)
+        for note in item.model.notes:
+            err.print(f"[yellow]{note}[/]")
+        out.print(f"table: {item.table}\nmodel: {item.path}", soft_wrap=True, highlight=False)
 
 
 def _agent_path(agent: str | None, path: Path | None) -> str | None:

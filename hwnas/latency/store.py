@@ -10,17 +10,21 @@ from typing import Any
 from hwnas import files
 from hwnas.errors import LatencyModelError, SchemaMismatch
 from hwnas.latency.device_prior import Known
-from hwnas.latency.evaluate import Evaluation, evaluate
+from hwnas.latency.entries import Entries
+from hwnas.latency.evaluate import Evaluation, evaluate, score
 from hwnas.latency.lookup import Lookup
 from hwnas.latency.networks import Networks
 from hwnas.latency.posterior import Posterior
 from hwnas.latency.regression import Regression
+from hwnas.latency.transfer import leave_one_out
 from hwnas.space import SearchSpace
 from hwnas.table import LatencyTable
 
 SCHEMA = "hwnas-latency/1"
 MODELS = ("posterior", "lookup", "regression", "transfer")
 SPLITS = ("heldout", "calibration")
+LEFT_OUT = "leave-one-out"
+FEW = 40  # networks of a new device that are each predicted from the others: it takes a fit for each
 FittedModel = Lookup | Regression | Posterior
 
 _KINDS: dict[str, type[Lookup] | type[Regression] | type[Posterior]] = {
@@ -45,12 +49,16 @@ def fit(
     """
     if model not in MODELS:
         raise LatencyModelError(f"a latency model must be one of {sorted(MODELS)}, but got {model!r}")
-    fitted: FittedModel
-    if model == "transfer":
-        fitted = Posterior.transfer(table, space, known or {})
-    else:
-        fitted = _KINDS[model].fit(table, space)
-    return evaluated(fitted, space, {kind: Networks.of_table(table, space, kind) for kind in SPLITS})
+    splits = {kind: Networks.of_table(table, space, kind) for kind in SPLITS}
+    if model != "transfer":
+        return evaluated(_KINDS[model].fit(table, space), space, splits)
+    fitted = evaluated(Posterior.transfer(table, space, known or {}), space, splits)
+    few = splits["calibration"]
+    if not 2 <= len(few) <= FEW:
+        return fitted
+    found = leave_one_out(Entries.of_space(space), few.indices, few.latency_ms, known or {})
+    judged = {LEFT_OUT: score(found, few.latency_ms, few.keys)}
+    return replace(fitted, evaluation={**fitted.evaluation, **judged})
 
 
 def evaluated(fitted: FittedModel, space: SearchSpace, splits: Mapping[str, Networks]) -> FittedModel:

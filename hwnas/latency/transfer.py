@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwnas.errors import LatencyModelError
-from hwnas.latency.base import FloatArray, IntArray
+from hwnas.latency.base import FloatArray, IntArray, Prediction
 from hwnas.latency.device_prior import DevicePrior, Known, believed_costs, learn_sizes, network_matrix
 from hwnas.latency.entries import Entries
 from hwnas.latency.evidence import Variances, believe, infer_variances
@@ -85,6 +85,27 @@ def transfer(
     costs = believed_costs(entries, belief)
     notes = _notes(entries, costs[: entries.layout.entries], tables, used=bool(prior.known))
     return Transferred(prior, variances, belief, costs, notes)
+
+
+def leave_one_out(entries: Entries, indices: IntArray, latency_ms: FloatArray, known: Known) -> Prediction:
+    """Each network predicted from all the others: what a model of so few is worth.
+
+    Args:
+        entries: What is known of the space's candidates.
+        indices: Measured networks, shape (n, choices), n at least 2.
+        latency_ms: Their latency, shape (n,).
+        known: Cost vectors of known devices.
+    """
+    sizes, mean, std = learn_sizes(entries, known), [], []
+    for number in range(len(indices)):
+        kept = np.arange(len(indices)) != number
+        found = transfer(entries, indices[kept], latency_ms[kept], known, sizes)
+        paid = entries.layout.matrix(indices[number : number + 1])[0]
+        mean.append(float(paid @ found.costs_ms))
+        std.append(
+            float(np.hypot(np.sqrt(paid @ found.belief.covariance @ paid), found.belief.noise * mean[-1]))
+        )
+    return Prediction(np.array(mean), np.array(std))
 
 
 def alikeness(entries: Entries, first: FloatArray, second: FloatArray) -> float:

@@ -37,7 +37,7 @@ class ProfileOptions:
 
     rounds: int = 9
     max_rounds: int = 27
-    target_ci: float = 0.015
+    target_ci: float = 0.01
     samples: int = 7
     min_sample_ms: float = 1.0
     min_round_s: float = 1.0

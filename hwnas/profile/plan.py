@@ -91,10 +91,14 @@ def items(spaces: Iterable[SearchSpace], options: ProfileOptions) -> tuple[Item,
             found.setdefault(item.key, item)
         wanted = {"calibration": options.calibration_networks, "heldout": options.heldout_networks}
         for kind, architectures in networks(space, wanted, options.seed).items():
-            for architecture in architectures:
-                item = Item(architecture.key(), kind, architecture.blocks, space.input_shape)
+            for item in network_items(architectures, kind):
                 found.setdefault(item.key, item)
     return tuple(found.values())
+
+
+def network_items(architectures: Iterable[Architecture], kind: str = "calibration") -> tuple[Item, ...]:
+    """Whole networks, and nothing else."""
+    return tuple(Item(a.key(), kind, a.blocks, a.space.input_shape) for a in architectures)
 
 
 def networks(space: SearchSpace, wanted: Mapping[str, int], seed: int) -> dict[str, tuple[Architecture, ...]]:
