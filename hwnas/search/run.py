@@ -6,18 +6,19 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 
 from hwnas import data, files, latency, search, spaces
 from hwnas.data import Dataset
-from hwnas.errors import HwnasError, InfeasibleBudget, LatencyModelError, SpaceError
-from hwnas.latency import AdditiveCosts, LatencyModel
-from hwnas.search.base import Constraint, SearchResult, SearchTask, relative_budget
+from hwnas.device import Target
+from hwnas.errors import HwnasError, SpaceError
+from hwnas.latency import LatencyModel
+from hwnas.search.base import SearchResult, SearchTask
+from hwnas.search.budgets import constraints_of
 from hwnas.search.oneshot import OneShot, OneShotConfig, warm_up
 from hwnas.search.oneshot_loop import OneShotStrategy
 from hwnas.search.sampling import SamplingStrategy
@@ -28,7 +29,6 @@ SCHEMA = "hwnas-search/1"
 SUPERNET = "supernet.safetensors"
 CHECKPOINT = "search-checkpoint.safetensors"
 HISTORY = "history.jsonl"
-_MARGIN_SAMPLES = 64
 
 Live = Callable[[Mapping[str, Any]], None]
 
@@ -52,6 +52,8 @@ class SearchRequest:
             settings take the place of ``oneshot``.
         confidence: Chance that the network keeps a budget that its latency was predicted to
             meet exactly; over 0.5 a margin is kept, from the model's own uncertainty.
+        measured: Whether finalists will be measured. Then a budget that leaves no room for the
+            margin is searched with half of the room there is, instead of being refused.
     """
 
     space: str
@@ -65,10 +67,31 @@ class SearchRequest:
     training_steps: int = 600
     supernet: Path | None = None
     confidence: float = 0.9
+    measured: bool = False
+
+    def identity(self) -> dict[str, Any]:
+        """What makes another search of it, as JSON; the latency models by their hashes."""
+        return {
+            "space": self.space,
+            "latencies": [files.sha256(path) for path in self.latencies],
+            "budgets": list(self.budgets),
+            "data": self.data,
+            "strategy": self.strategy,
+            "seed": self.seed,
+            "oneshot": asdict(self.oneshot),
+            "settings": dict(self.settings),
+            "training_steps": self.training_steps,
+            "confidence": self.confidence,
+            "measured": self.measured,
+        }
 
 
-def search_run(request: SearchRequest, out: Path, *, live: Live | None = None) -> SearchResult:
+def search_run(
+    request: SearchRequest, out: Path, *, live: Live | None = None, dataset: Dataset | None = None
+) -> SearchResult:
     """Search, and write ``arch.json``, ``search.json``, ``history.jsonl``, ``supernet.safetensors``.
+
+    The latency models are copied to ``latency/<device>-<runtime>-<precision>.json``.
 
     A search that was cut off goes on from its checkpoint in ``out``. Under ``torchrun`` the
     processes share every batch of the supernet.
@@ -77,6 +100,7 @@ def search_run(request: SearchRequest, out: Path, *, live: Live | None = None) -
         request: What is to be searched.
         out: Folder of the run; must not hold a finished search.
         live: Called after every step.
+        dataset: The images of ``request.data``, where they were loaded before.
 
     Raises:
         InfeasibleBudget: No architecture keeps the budgets.
@@ -85,14 +109,17 @@ def search_run(request: SearchRequest, out: Path, *, live: Live | None = None) -
     if (out / "search.json").exists():
         raise HwnasError(f"a run folder must be new, but {out} holds a finished search: give another one")
     with ranks.joined(optim.pick_device(request.oneshot.device)):
-        return _search(request, out, live)
+        return _search(request, out, live, dataset)
 
 
-def _search(request: SearchRequest, out: Path, live: Live | None) -> SearchResult:
+def _search(request: SearchRequest, out: Path, live: Live | None, given: Dataset | None) -> SearchResult:
     clock = _Clock(live if ranks.rank() == 0 else None)
-    space, dataset = _space_and_data(request)
+    dataset = given or load_data(request)
+    space = space_for(request.space, dataset)
     models = [latency.load(path) for path in request.latencies]
-    constraints = constraints_of(models, request.budgets, space, request.confidence)
+    constraints = constraints_of(
+        models, request.budgets, space, request.confidence, measured=request.measured
+    )
     clock.phase("data")
     oneshot = _oneshot(request, space, dataset)
     task = SearchTask(space, constraints, oneshot)
@@ -103,6 +130,7 @@ def _search(request: SearchRequest, out: Path, live: Live | None) -> SearchResul
     clock.phase("finalists")
     if ranks.rank() == 0:
         oneshot.save(out / SUPERNET)
+        _keep_models(request.latencies, models, out)
         if isinstance(strategy, OneShotStrategy):
             _write_history(out / HISTORY, result)
         files.write_json(out / "arch.json", result.best.to_json())
@@ -111,71 +139,28 @@ def _search(request: SearchRequest, out: Path, live: Live | None) -> SearchResul
     return result
 
 
-def constraints_of(
-    models: Sequence[LatencyModel], budgets: Sequence[str], space: SearchSpace, confidence: float
-) -> tuple[Constraint, ...]:
-    """One constraint a latency model, with a margin for what the model may be wrong by.
-
-    Args:
-        models: At least one, each of another target.
-        budgets: Texts as in ``SearchRequest``; one for all, or one each.
-        space: The space.
-        confidence: In [0.5, 1); the margin is that quantile of the prediction's error.
-
-    Raises:
-        LatencyModelError: Numbers of models and budgets differ, or two are of one target.
-        InfeasibleBudget: A budget, less its margin, is below the fastest architecture.
-    """
-    names = [str(model.target) for model in models]
-    if not models or len(set(names)) != len(names):
-        raise LatencyModelError(f"latency models must be one a target, but got {names}")
-    if len(budgets) not in (1, len(models)):
-        raise LatencyModelError(
-            f"budgets must be one for all or one for each of {len(models)} latency models, "
-            f"but got {len(budgets)}"
-        )
-    if not 0.5 <= confidence < 1:
-        raise LatencyModelError(f"confidence must be in [0.5, 1), but got {confidence}")
-    texts = list(budgets) * len(models) if len(budgets) == 1 else budgets
-    found = []
-    for model, name, text in zip(models, names, texts, strict=True):
-        costs = model.costs_ms(space)
-        margin_ms = NormalDist().inv_cdf(confidence) * _typical_std_ms(model, space)
-        found.append(Constraint(name, costs, budget_ms(text, costs), margin_ms))
-    return tuple(found)
+def load_data(request: SearchRequest) -> Dataset:
+    """The images of a request, at the size that its space wants."""
+    resolution = spaces.load(request.space).input_shape[1]
+    return data.load(request.data, resolution=resolution, seed=request.seed)
 
 
-def budget_ms(text: str, costs: AdditiveCosts) -> float:
-    """The budget of a text: milliseconds, or a share of the range as "60%".
-
-    Raises:
-        InfeasibleBudget: It is neither.
-    """
-    matched = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(%|ms)?\s*", text)
-    if not matched:
-        low, high = costs.range_ms
-        raise InfeasibleBudget(
-            f'a budget must be milliseconds or a share as "60%", but got {text!r}: '
-            f"the range is {low:.4g} to {high:.4g} ms",
-            budget_ms=float("nan"),
-            fastest_ms=low,
-        )
-    value = float(matched[1])
-    return relative_budget(costs, value / 100) if matched[2] == "%" else value
+def space_for(name: str, dataset: Dataset) -> SearchSpace:
+    """The space of a name; without a class count it gets that of the data."""
+    given = re.search(r"-c\d+", name)
+    return spaces.load(name) if given else spaces.load(name, num_classes=dataset.num_classes)
 
 
-def _typical_std_ms(model: LatencyModel, space: SearchSpace) -> float:
-    rng = np.random.default_rng(0)  # fixed: the margin belongs to the model, not to the search
-    some = np.array([space.sample(rng).indices for _ in range(_MARGIN_SAMPLES)])
-    return float(np.median(model.predict(space, some).std_ms))
+def latency_file(run: Path, target: Target) -> Path:
+    """Where a run keeps the latency model of a target."""
+    return run / "latency" / f"{target.device}-{target.slug}.json"
 
 
-def _space_and_data(request: SearchRequest) -> tuple[SearchSpace, Dataset]:
-    space = spaces.load(request.space)
-    dataset = data.load(request.data, resolution=space.input_shape[1], seed=request.seed)
-    if not re.search(r"-c\d+", request.space):
-        space = spaces.load(request.space, num_classes=dataset.num_classes)
-    return space, dataset
+def _keep_models(paths: Sequence[Path], models: Sequence[LatencyModel], out: Path) -> None:
+    for path, model in zip(paths, models, strict=True):
+        own = latency_file(out, model.target)
+        if path.resolve() != own.resolve():
+            files.write_atomic(own, path.read_bytes())
 
 
 def _oneshot(request: SearchRequest, space: SearchSpace, dataset: Dataset) -> OneShot:
@@ -228,6 +213,7 @@ def _record(
         **search.to_json(result),
         "schema": SCHEMA,
         "seed": request.seed,
+        "request": request.identity(),
         "constraints": constraints,
         "confidence": request.confidence,
         "data": oneshot.batches.data.describe(),
