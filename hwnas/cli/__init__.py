@@ -18,6 +18,7 @@ from hwnas.cli import (  # noqa: F401  (each registers its verbs)
     pick,
     profile,
     quickstart,
+    run,
     search,
     ship,
     spaces,
