@@ -44,13 +44,13 @@ def set_learning_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
         group["lr"] = value
 
 
-def check_finite(loss: torch.Tensor, where: str) -> float:
+def check_finite(loss: torch.Tensor | float, where: str) -> float:
     """The loss as a number.
 
     Raises:
         TrainingError: It is NaN or infinite.
     """
-    value = float(loss.detach())
+    value = float(loss.detach() if isinstance(loss, torch.Tensor) else loss)
     if not math.isfinite(value):
         raise TrainingError(f"the loss must be finite, but got {value} {where}: lower the learning rate")
     return value
