@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hwnas import export, files, train
-from hwnas.errors import TrainingError
+from hwnas.errors import Diverged, ExportError
 from hwnas.export import runtime as runtimes
 from hwnas.train import optim, qat
 
@@ -84,6 +84,7 @@ def tune(
 
     Raises:
         ExportError: The network cannot be lowered.
+        TrainingError: The checkpoint is of another fine-tuning.
     """
     fp32 = train.evaluate(module, dataset).accuracy
     ptq = accuracies(module, input_shape, dataset, calibration)
@@ -100,9 +101,10 @@ def tune(
             checkpoint=checkpoint,
             on_epoch=on_epoch,
         )
-    except TrainingError as error:
+        healed = accuracies(tuned, input_shape, dataset, calibration)
+    except (Diverged, ExportError) as error:
         return module, Rounding(allowed_loss, fp32, ptq, failure=str(error))
-    found = Rounding(allowed_loss, fp32, ptq, accuracies(tuned, input_shape, dataset, calibration))
+    found = Rounding(allowed_loss, fp32, ptq, healed)
     return (tuned if found.is_tuned else module), found
 
 

@@ -7,7 +7,7 @@ from collections import deque
 
 import torch
 
-from hwnas.errors import TrainingError
+from hwnas.errors import Diverged
 from hwnas.train import optim
 
 _WINDOW = 50  # steps; one bad batch is no divergence
@@ -33,12 +33,12 @@ class Watch:
         """Take the loss of a step.
 
         Raises:
-            TrainingError: The loss is not finite, or has been far too high for many steps.
+            Diverged: The loss is not finite, or has been far too high for many steps.
         """
         self._recent.append(optim.check_finite(cross_entropy, where))
         mean = sum(self._recent) / len(self._recent)
         if len(self._recent) == _WINDOW and mean > self._blind + _EXCESS:
-            raise TrainingError(
+            raise Diverged(
                 f"the loss must not stay far above that of answering blindly, {self._blind:.2f}, but its "
                 f"mean over {_WINDOW} steps is {mean:.3g} {where}: lower the learning rate"
             )

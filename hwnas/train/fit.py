@@ -71,8 +71,9 @@ def fit(
         on_epoch: Called after every epoch.
 
     Raises:
-        TrainingError: The loss became NaN or far too high, the checkpoint is of another
-            training, or teacher and ``distill_weight`` do not go together.
+        Diverged: The loss became NaN or far too high.
+        TrainingError: The checkpoint is of another training, or teacher and ``distill_weight``
+            do not go together.
     """
     return _Fit(model, data, config, teacher, origin or {}).run(checkpoint, before_epoch, on_epoch)
 

@@ -31,12 +31,13 @@ def network_of(run):
 def burden(run):
     """Weights that int8 rounds badly, in a run's file."""
     network = network_of(run)
-    make_int8_hard(network, factor=40)
+    make_int8_hard(network, factor=120)
     metadata = {"data": files.read_json(run / "train.json", "training")["data"]["fingerprint"]}
     train.save_weights(network, run / "weights.safetensors", metadata)
 
 
 def test_a_network_that_int8_does_not_harm_ships_as_it_is(exported_run, digits):
+    assert files.read_json(exported_run / "train.json", "training")["learnt"]
     manifest = ship.read_manifest(exported_run / "export")
     assert manifest["int8"] is None
     again = ship.read_manifest(ship.export_run(exported_run, digits, qat_if_worse=0.02).parent)
@@ -62,7 +63,9 @@ def test_a_network_that_int8_harms_is_fine_tuned_and_the_user_is_told(exported_r
     done = CliRunner().invoke(app, ["export", str(exported_run), "--qat-if-worse", "0.01"])
     assert done.exit_code == 0, done.output
     found = ship.read_manifest(exported_run / "export")["int8"]
-    assert f"int8 after fine-tuning {min(found['qat'].values()):.2%}; qat ships" in done.output
+    assert f"int8 after fine-tuning {min(found['qat'].values()):.2%}; qat ships" in " ".join(
+        done.output.split()
+    )
     assert found["allowed_loss"] == 0.01
     ptq, healed = min(found["ptq"].values()), min(found["qat"].values())
     assert ptq < found["fp32"] - 0.05, "the case must be a hard one"
@@ -79,7 +82,7 @@ def test_a_network_that_int8_harms_is_fine_tuned_and_the_user_is_told(exported_r
     ("changes", "failure"),
     [
         ({"learning_rate": 1.0, "clip_norm": 1e3, "momentum": 0.0, "distill_weight": 0.0}, None),
-        ({"learning_rate": 1e9, "clip_norm": 1e9}, "the loss must be finite"),
+        ({"learning_rate": 1e9, "clip_norm": 1e9}, "must be finite"),
     ],
 )
 def test_the_worse_of_both_never_ships(exported_run, digits, changes, failure):

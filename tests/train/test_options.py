@@ -12,7 +12,7 @@ from torch.nn import functional
 from training_helpers import StopAfter, same, small_network, state, write_noise
 
 from hwnas import data, files, spaces, train
-from hwnas.errors import TrainingError
+from hwnas.errors import Diverged, TrainingError
 from hwnas.train.average import averaged
 from hwnas.train.divergence import Watch
 from hwnas.train.mix import mix
@@ -248,9 +248,9 @@ def test_one_bad_batch_is_no_divergence():
             watch.see(torch.tensor(loss), "")
 
     see(100.0 if step % 50 == 7 else 2.0 for step in range(500))
-    with pytest.raises(TrainingError, match="lower the learning rate"):
+    with pytest.raises(Diverged, match="lower the learning rate"):
         see([8.0] * 50)
-    with pytest.raises(TrainingError, match="finite"):
+    with pytest.raises(Diverged, match="finite"):
         watch.see(torch.tensor(math.inf), "")
 
 
@@ -265,9 +265,7 @@ def test_weights_that_break_in_the_last_step_are_found_on_validation(digits, mon
         train.fit(small_network(), digits, config)
 
 
-def test_a_network_that_learns_nothing_is_marked(digits, tmp_path):
-    write_run(tmp_path / "run", digits)
-    assert train_run(tmp_path / "run", dataclasses.replace(SHORT, epochs=3))["learnt"]
+def test_a_network_that_learns_nothing_is_marked(tmp_path):
     noise = write_noise(tmp_path / "noise.npz")
     write_run(tmp_path / "noise", data.load(noise, resolution=8))
     assert not train_run(tmp_path / "noise", SHORT)["learnt"]
