@@ -112,10 +112,15 @@ class Export:
     Attributes:
         calibration_images: Training images that set int8 ranges.
         licence: Of the models, which are yours; goes into the manifest.
+        qat_if_worse: Drop of validation accuracy by int8 above which the network is fine-tuned under
+            the rounding of int8, such as 0.01; never where it is not set.
+        qat_epochs: Passes of that fine-tuning.
     """
 
     calibration_images: int = 256
     licence: str | None = None
+    qat_if_worse: float | None = None
+    qat_epochs: int = 3
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from hwnas.data.augment import Augmentation
 from hwnas.data.dataset import Dataset
 
 
@@ -19,12 +20,19 @@ class Batches:
         device: Where batches are put.
         resolution: Side that images are scaled to, that of the data by default; a lower one
             makes a cheaper proxy.
+        augmentation: What training images go through; crops, and mirrored images where the
+            data say so, by default.
     """
 
     def __init__(
-        self, data: Dataset, device: torch.device | str = "cpu", resolution: int | None = None
+        self,
+        data: Dataset,
+        device: torch.device | str = "cpu",
+        resolution: int | None = None,
+        augmentation: Augmentation | None = None,
     ) -> None:
         self.data = data
+        self.augmentation = augmentation or Augmentation(flip=data.flip)
         self.device = torch.device(device)
         self.resolution = resolution or data.image_shape[1]
         self._mean = (255 * torch.tensor(data.mean)).view(1, -1, 1, 1).to(self.device)
@@ -54,9 +62,12 @@ class Batches:
         index = torch.from_numpy(rows).to(self.device)
         batch = images[index]
         if rng is not None:
-            batch = augment(batch, rng, flip=self.data.flip)
+            batch = self.augmentation.move(batch, rng)
         batch = batch.to(torch.float32, memory_format=torch.channels_last)
-        return (batch - self._mean) / self._std, labels[index]
+        batch = (batch - self._mean) / self._std
+        if rng is not None:
+            batch = self.augmentation.blank(batch, rng)
+        return batch, labels[index]
 
     def epoch(
         self, name: str, batch_size: int, rng: np.random.Generator, *, augmented: bool = True
@@ -97,28 +108,6 @@ def steps_per_epoch(images: int, batch_size: int) -> int:
     """Batches of a shuffled pass."""
     whole, rest = divmod(images, batch_size)
     return max(1, whole + (2 * rest >= batch_size))
-
-
-def augment(images: torch.Tensor, rng: np.random.Generator, *, flip: bool) -> torch.Tensor:
-    """Random crops after padding by an eighth, and mirrored images where that is sensible.
-
-    Shape (n, c, h, w) in and out; the output is in channels-last memory.
-    """
-    count, _, height, width = images.shape
-    pad = max(1, height // 8)
-    padded = functional.pad(images, (pad, pad, pad, pad))
-    top, left = rng.integers(0, 2 * pad + 1, size=(2, count))
-    rows = top[:, None] + np.arange(height)
-    columns = left[:, None] + np.arange(width)
-    if flip:
-        mirrored = rng.random(count) < 0.5
-        columns[mirrored] = columns[mirrored, ::-1]
-    index = (
-        torch.arange(count, device=images.device)[:, None, None],
-        torch.from_numpy(rows).to(images.device)[:, :, None],
-        torch.from_numpy(columns).to(images.device)[:, None, :],
-    )
-    return padded.permute(0, 2, 3, 1)[index].permute(0, 3, 1, 2)
 
 
 def _scale(images: torch.Tensor, resolution: int) -> torch.Tensor:

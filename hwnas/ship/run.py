@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwnas import __version__, blocks, export, files, spaces, train
+from hwnas import __version__, blocks, export, files, int8, spaces, train
 from hwnas.data import Dataset
 from hwnas.errors import HwnasError
 from hwnas.export import metadata, parity, runtime
@@ -67,6 +67,8 @@ def export_run(
     *,
     calibration_images: int = 256,
     licence: str | None = None,
+    qat_if_worse: float | None = None,
+    qat_epochs: int = 3,
     on_variant: Callable[[str], None] = lambda _: None,
 ) -> Path:
     """Export the trained network of a run in every variant, each checked against PyTorch.
@@ -79,6 +81,9 @@ def export_run(
         dataset: What the network was trained on; its training images calibrate int8.
         calibration_images: How many of them.
         licence: Of the models, which are the user's; goes into the manifest.
+        qat_if_worse: Drop of validation accuracy by int8 above which the network is fine-tuned
+            under the rounding of int8; the better of both ships. None never does.
+        qat_epochs: Passes of that fine-tuning.
         on_variant: Called with the name of each file that is about to be made.
 
     Returns:
@@ -94,10 +99,18 @@ def export_run(
     module = blocks.build(arch.blocks)
     train.load_weights(module, run / "weights.safetensors")
     calibration = dataset.normalize(dataset.train.images[:calibration_images])
+    rounded: nn.Module = module
+    rounding: dict[str, Any] | None = None
+    if qat_if_worse is not None:
+        on_variant("int8 networks for validation")
+        rounded, rounding = int8.tune_run(
+            run, module, dataset, trained, calibration, allowed_loss=qat_if_worse, epochs=qat_epochs
+        )
     lowered = {}
     for (name, precision), file in VARIANTS.items():
         on_variant(file)
-        lowered[file] = export.lower(module, arch.space.input_shape, name, precision, calibration=calibration)
+        source = rounded if precision == "int8" else module
+        lowered[file] = export.lower(source, arch.space.input_shape, name, precision, calibration=calibration)
     folder = run / "export"
     contents, entries = _contents(module, dataset, lowered)
     for name, content in contents.items():
@@ -117,6 +130,7 @@ def export_run(
         "budgets": search["constraints"],
         "test_accuracy_pytorch": trained["test_accuracy"],
         "variants": entries,
+        "int8": rounding,
         "files": {name: files.sha256(folder / name) for name in contents},
     }
     files.write_json(folder / MANIFEST, manifest)

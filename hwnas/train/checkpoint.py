@@ -62,7 +62,7 @@ def load_weights(model: nn.Module, path: Path) -> dict[str, Any]:
     return metadata
 
 
-def copy_into(model: nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:
+def copy_into(model: nn.Module, tensors: Mapping[str, torch.Tensor], path: Path | str) -> None:
     """Copy tensors by name and shape; raises TrainingError where they are not the model's."""
     own = model.state_dict()
     odd = sorted(set(own) ^ set(tensors)) or [

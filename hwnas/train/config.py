@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from hwnas.errors import TrainingError
@@ -35,7 +35,16 @@ class TrainConfig:
         warmup_share: Share of all steps in which the learning rate rises linearly.
         label_smoothing: Of the training loss.
         clip_norm: Largest gradient norm.
-        augment: Random crops, and mirrored images where the data says so.
+        augment: Whether images are cropped, mirrored and erased at all.
+        crop: Share of the side that images are padded by before a random crop.
+        flip: Whether images are mirrored; None as the data say.
+        erasing: Chance that a rectangle of an image is blanked (arXiv:1708.04896).
+        mixup: Alpha of mixup (arXiv:1710.09412); 0 is off.
+        cutmix: Alpha of CutMix (arXiv:1905.04899); 0 is off.
+        ema: Decay a step of the running average of the weights, which then is what is
+            evaluated and kept; 0 is off. See ``hwnas.train.average``.
+        distill_weight: Share of the loss that is the distance from a teacher's answers.
+        temperature: That both answers are softened by (arXiv:1503.02531).
         seed: Of the initial weights, the order of the images and the augmentation.
         device: "cpu" or "cuda".
     """
@@ -49,6 +58,14 @@ class TrainConfig:
     label_smoothing: float = 0.1
     clip_norm: float = 5.0
     augment: bool = True
+    crop: float = 0.125
+    flip: bool | None = None
+    erasing: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
+    ema: float = 0.0
+    distill_weight: float = 0.0
+    temperature: float = 4.0
     seed: int = 0
     device: str = "cpu"
 
@@ -62,6 +79,13 @@ class TrainConfig:
             "warmup_share must be in [0, 1)": 0 <= self.warmup_share < 1,
             "label_smoothing must be in [0, 1)": 0 <= self.label_smoothing < 1,
             "clip_norm must be positive": self.clip_norm > 0,
+            "crop must be in [0, 0.5]": 0 <= self.crop <= 0.5,
+            "erasing must be in [0, 1]": 0 <= self.erasing <= 1,
+            "mixup must not be negative": self.mixup >= 0,
+            "cutmix must not be negative": self.cutmix >= 0,
+            "ema must be in [0, 1)": 0 <= self.ema < 1,
+            "distill_weight must be in [0, 1]": 0 <= self.distill_weight <= 1,
+            "temperature must be positive": self.temperature > 0,
         }
         for invariant, holds in checks.items():
             if not holds:
@@ -74,8 +98,10 @@ class EpochRecord:
 
     Attributes:
         epoch: From 1.
-        loss: Mean training loss, with label smoothing.
-        accuracy: On the augmented training images, as they were seen.
+        loss: Mean of what was minimised: cross-entropy with label smoothing, and what a
+            teacher adds.
+        accuracy: On the augmented training images, as they were seen; of a mixed image, the
+            class that most of it shows counts.
         val_accuracy: On the validation split, after the epoch.
         val_loss: On the validation split, after the epoch.
         learning_rate: Of the last step.
@@ -99,11 +125,13 @@ class TrainResult:
         config: The settings.
         history: One record an epoch.
         val: Score on the validation split after the last epoch.
+        origin: Where the network's first weights came from, and who taught it.
     """
 
     config: TrainConfig
     history: tuple[EpochRecord, ...]
     val: Score
+    origin: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def seconds(self) -> float:
@@ -117,4 +145,5 @@ class TrainResult:
             "history": [asdict(record) for record in self.history],
             "val": asdict(self.val),
             "seconds": self.seconds,
+            **self.origin,
         }

@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
 
 from hwnas import data, files, spaces
 from hwnas.data import Dataset
 from hwnas.errors import DataError
 from hwnas.space import Architecture
-from hwnas.train.checkpoint import save_weights
+from hwnas.train.checkpoint import copy_into, save_weights
 from hwnas.train.config import EpochRecord, TrainConfig
 from hwnas.train.fit import evaluate, fit, new_network
+from hwnas.train.teacher import load_teacher
 
 SCHEMA = "hwnas-train/1"
 WEIGHTS = "weights.safetensors"
 CHECKPOINT = "train-checkpoint.safetensors"
+
+
+@dataclass(frozen=True)
+class Start:
+    """First weights of a network that were learnt elsewhere.
+
+    Attributes:
+        tensors: By the names of the network's own ``state_dict``.
+        record: Where they come from, as JSON.
+    """
+
+    tensors: Mapping[str, torch.Tensor]
+    record: Mapping[str, Any]
 
 
 def train_run(
@@ -25,9 +44,11 @@ def train_run(
     config: TrainConfig,
     *,
     source: str | None = None,
-    on_epoch: Callable[[EpochRecord], None] | None = None,
+    teacher: Path | None = None,
+    start: Callable[[Architecture, Dataset], Start] | None = None,
+    on_epoch: Callable[[EpochRecord], None] = lambda _: None,
 ) -> dict[str, Any]:
-    """Train the architecture of a run from scratch and look at the test split, once.
+    """Train the architecture of a run and look at the test split, once.
 
     Reads ``arch.json`` and ``search.json``; writes ``weights.safetensors`` and ``train.json``.
     A training that was cut off goes on from its checkpoint.
@@ -36,6 +57,8 @@ def train_run(
         run: Folder that ``hwnas search`` wrote.
         config: Settings.
         source: Data to train on instead of those of the search.
+        teacher: Run folder of a trained network to learn from, of the same data.
+        start: Says which weights to begin with; by default they follow from the seed.
         on_epoch: Called after every epoch.
 
     Returns:
@@ -50,7 +73,15 @@ def train_run(
     dataset = dataset_of(search["data"]) if source is None else _load_for(arch, source, search["data"])
     model = new_network(arch, config.seed)
     checkpoint = run / CHECKPOINT
-    result = fit(model, dataset, config, checkpoint=checkpoint, on_epoch=on_epoch)
+    result = fit(
+        model,
+        dataset,
+        config,
+        teacher=None if teacher is None else load_teacher(teacher, dataset),
+        origin={"start": {"from": "seed"} if start is None else _begin(model, start(arch, dataset))},
+        checkpoint=checkpoint,
+        on_epoch=on_epoch,
+    )
     test = evaluate(model, dataset, "test")
     save_weights(model, run / WEIGHTS, {"architecture": arch.to_json(), "data": dataset.fingerprint})
     record = {
@@ -59,6 +90,7 @@ def train_run(
         "data": dataset.describe(),
         **result.to_json(),
         "val_accuracy": result.val.accuracy,
+        "learnt": _beats_blind(result.val.accuracy, dataset.val.labels),
         "test_accuracy": test.accuracy,
         "test": asdict(test),
         "weights_sha256": files.sha256(run / WEIGHTS),
@@ -66,6 +98,17 @@ def train_run(
     files.write_json(run / "train.json", record)
     checkpoint.unlink(missing_ok=True)
     return record
+
+
+def _begin(model: nn.Module, start: Start) -> dict[str, Any]:
+    copy_into(model, start.tensors, str(start.record))
+    return dict(start.record)
+
+
+def _beats_blind(accuracy: float, labels: np.ndarray) -> bool:
+    """Whether an accuracy is clearly better than always giving the most frequent answer."""
+    blind = float(np.bincount(labels).max()) / len(labels)
+    return accuracy > blind + 2 * math.sqrt(blind * (1 - blind) / len(labels))
 
 
 def dataset_of(described: dict[str, Any]) -> Dataset:

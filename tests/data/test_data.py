@@ -3,7 +3,8 @@ import pytest
 from PIL import Image
 
 from hwnas import data
-from hwnas.data.batches import Batches, augment, steps_per_epoch
+from hwnas.data.augment import augment
+from hwnas.data.batches import Batches, steps_per_epoch
 from hwnas.errors import DataError
 
 

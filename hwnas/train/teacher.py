@@ -1,0 +1,60 @@
+"""A trained network that another one learns from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from hwnas import blocks, files, spaces
+from hwnas.errors import TrainingError
+from hwnas.train import checkpoint
+
+if TYPE_CHECKING:
+    from hwnas.data import Dataset
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """Answers that a student is drawn to.
+
+    Attributes:
+        network: Answers (n, classes) for the student's images.
+        record: What it is, as JSON; a checkpoint is only continued under the same teacher.
+    """
+
+    network: nn.Module
+    record: Mapping[str, Any] = field(default_factory=dict)
+
+
+def load_teacher(run: Path, data: Dataset) -> Teacher:
+    """The trained network of a run, for students of the same images.
+
+    Args:
+        run: Folder with ``arch.json`` and ``weights.safetensors``.
+        data: What the student is trained on.
+
+    Raises:
+        TrainingError: The teacher has other classes, or did not learn on the same split of the
+            same images: it may have seen what the student is validated and tested on.
+        HwnasError: A file is missing or damaged.
+    """
+    arch = spaces.architecture_from_json(files.read_json(run / "arch.json", "the teacher's architecture"))
+    if arch.space.num_classes != data.num_classes:
+        raise TrainingError(
+            f"a teacher must know the student's classes, but {run} has {arch.space.num_classes} and "
+            f"{data.name} has {data.num_classes}: give another run"
+        )
+    network = blocks.build(arch.blocks)
+    weights = run / "weights.safetensors"
+    metadata = checkpoint.load_weights(network, weights)
+    if metadata.get("data") != data.fingerprint:
+        raise TrainingError(
+            f"a teacher must have learnt on the same images, splits and resolution as its student, but {run} "
+            f"has the fingerprint {metadata.get('data')} and the data {data.fingerprint}: train it on them"
+        )
+    record = {"run": run.name, "architecture": arch.id, "weights_sha256": files.sha256(weights)}
+    return Teacher(network, record)
