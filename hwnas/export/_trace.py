@@ -64,7 +64,9 @@ class _Tracer(fx.Tracer):
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Whether calls of this module are recorded as such."""
-        return isinstance(m, ChannelShuffle | ChannelSlice) or super().is_leaf_module(m, module_qualified_name)
+        return isinstance(m, ChannelShuffle | ChannelSlice) or super().is_leaf_module(
+            m, module_qualified_name
+        )
 
 
 class _Walk:
