@@ -59,6 +59,13 @@ def knows(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
+def family(name: str) -> Family:
+    """The family of a name; raises SpaceError where there is none."""
+    if name not in FAMILIES:
+        raise SpaceError(f"a family of baselines must be one of {sorted(FAMILIES)}, but got {name!r}")
+    return FAMILIES[name]
+
+
 def short_name(family: str, width: float = 1.0) -> str:
     """The name of a family's network: ``mobilenetv2``, ``mobilenetv2-0.5``."""
     return family if width == 1 else f"{family}-{width:g}"
@@ -97,19 +104,17 @@ def load(
     suits = "imagenet" if resolution >= _SMALLEST_IMAGENET else "cifar"
     strides = strides or matched["strides"] or suits
     width = float(matched["width"] or 1)
-    family = FAMILIES[matched["family"]]
+    widths = FAMILIES[matched["family"]].widths
     if strides not in STRIDES:
         raise SpaceError(f"strides must be one of {STRIDES}, but got {strides!r}")
     if resolution < 8:
         raise SpaceError(f"resolution must be at least 8, but got {resolution}")
-    if family.widths is None and not 0 < width <= _WIDEST:
+    if widths is None and not 0 < width <= _WIDEST:
         raise SpaceError(f"a width must be in (0, {_WIDEST:g}], but got {width:g} for {matched['family']}")
-    if family.widths is not None and width not in family.widths:
-        raise SpaceError(
-            f"the width of {matched['family']} must be one of {family.widths}, but got {width:g}"
-        )
+    if widths is not None and width not in widths:
+        raise SpaceError(f"the width of {matched['family']} must be one of {widths}, but got {width:g}")
     full = f"{short_name(matched['family'], width)}-r{resolution}-c{num_classes}-{strides}"
-    return family.make(Setting(full, resolution, num_classes, strides, width))
+    return FAMILIES[matched["family"]].make(Setting(full, resolution, num_classes, strides, width))
 
 
-__all__ = ["FAMILIES", "Family", "Setting", "knows", "load", "short_name"]
+__all__ = ["FAMILIES", "Family", "Setting", "family", "knows", "load", "short_name"]
