@@ -154,7 +154,5 @@ def untrained(arch: Architecture, target: Target) -> bytes:
     shape = arch.space.input_shape
     module = export.random_module(arch.blocks, 0)
     images = export.random_calibration(shape, 4, 0)
-    lowered = export.lower(
-        module, shape, target.runtime, target.precision, calibration=images, batch=target.batch, check=False
-    )
+    lowered = export.lower(module, shape, target.runtime, target.precision, calibration=images, check=False)
     return lowered.model
