@@ -29,6 +29,7 @@ Variants = Annotated[str, typer.Option(help="Variants to measure, joined by comm
 DeviceName = Annotated[
     str | None, typer.Option("--device", help="Device to measure on; that of the run's budget.")
 ]
+Data = Annotated[str | None, typer.Option(help="Where the training data are now, if they moved.")]
 Rounds = Annotated[int, typer.Option(min=1, help="Rounds of measurement.")]
 
 
@@ -40,6 +41,7 @@ def compare(
     seeds: Seeds = 1,
     device: DeviceName = None,
     variants: Variants = "",
+    data: Data = None,
     rounds: Rounds = 9,
     as_json: Json = False,
 ) -> None:
@@ -55,6 +57,7 @@ def compare(
             match_latency=_names(match_latency),
             seeds=seeds,
             variants=_names(variants),
+            source=data,
             options=ProfileOptions(rounds=rounds),
             tell=lambda text: status.update(text),
         )

@@ -90,19 +90,24 @@ class Entry:
         return self.folder / "export" / str(entry["file"])
 
 
-def prepare(run: Path, name: str, arch: Architecture, seed: int) -> Path:
+def prepare(run: Path, name: str, arch: Architecture, seed: int, dataset: Dataset) -> Path:
     """The run folder ``run/compare/<name>-seed<seed>`` with what training and export read.
 
-    The data are those that the run's own network was trained on; the budgets are the run's,
-    without what was predicted of the found network.
+    The budgets are the run's, without what was predicted of the found network.
+
+    Args:
+        run: The run that is compared.
+        name: Of the network.
+        arch: The network.
+        seed: Of its training.
+        dataset: What the run's own network was trained on.
     """
     folder = run / FOLDER / f"{name}-seed{seed}"
     search = files.read_json(run / "search.json", "the record of the search")
-    trained = files.read_json(run / "train.json", "the record of training")
     record = {
         "strategy": "comparison",
         "seed": search["seed"],
-        "data": trained["data"],
+        "data": dataset.describe(),
         "constraints": [{key: c.get(key) for key in _PROMISED} for c in search["constraints"]],
     }
     for file, content in (("arch.json", arch.to_json()), ("search.json", record)):

@@ -31,6 +31,7 @@ def compare(
     match_latency: Sequence[str] = (),
     seeds: int = 1,
     variants: Sequence[str] = (),
+    source: str | None = None,
     options: profile.ProfileOptions | None = None,
     tell: Tell = lambda _: None,
 ) -> dict[str, Any]:
@@ -51,6 +52,7 @@ def compare(
             the found network, on the first target that the run has a budget for.
         seeds: How often each network is trained, from the run's own seed on.
         variants: Variants to measure, as "litert-int8"; all that the device can run by default.
+        source: Where the run's data are now, if they moved.
         options: How well to measure.
         tell: Called with a line for people before each step.
 
@@ -74,7 +76,7 @@ def compare(
     for family in match_latency:
         baselines.family(family)
     tell("reading the data")
-    dataset = ship.load_data(record["data"])
+    dataset = ship.load_data(record["data"], source)
     contender.exported(run, dataset, tell)
     matches = {
         family: _match(run, family, arch, device, _first(targets, device, search), options, tell)
@@ -188,7 +190,7 @@ def _entry(
         folder = run
         record = files.read_json(run / "train.json", "the record of training")
     else:
-        folder = contender.prepare(run, name, arch, seed)
+        folder = contender.prepare(run, name, arch, seed, dataset)
         record = contender.trained(folder, recipe.seeded(seed), tell)
     manifest = contender.exported(folder, dataset, tell)
     found = {}

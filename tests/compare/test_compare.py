@@ -123,7 +123,8 @@ def test_another_recipe_trains_again(compared, tmp_path):
     run, _, _ = compared
     copied = shutil.copytree(run, tmp_path / "run")
     arch = baselines.load(SMALLEST, resolution=16, num_classes=10)
-    folder = prepare(copied, SMALLEST, arch, 0)
+    dataset = ship.load_data(files.read_json(run / "train.json", "training")["data"])
+    folder = prepare(copied, SMALLEST, arch, 0, dataset)
     before = files.read_json(folder / "train.json", "training")
     told: list[str] = []
     same = trained(folder, TrainConfig(**before["config"]), told.append)
