@@ -69,47 +69,38 @@ def compare(
 
 
 def show_comparison(found: Mapping[str, Any]) -> None:
-    """Print one table a variant: accuracy over the seeds against latency of one session."""
-    from hwnas.compare.run import rows
-
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("variant", "network", "M MACs", "accuracy", "ms", "95 % interval", "found is"):
-        table.add_column(column, no_wrap=True)
-    last = ""
-    for network, variant in rows(found):
-        if last and variant["name"] != last:
-            table.add_section()
-        table.add_row(
-            variant["name"] if variant["name"] != last else "",
-            network["name"],
-            f"{network['macs'] / 1e6:.1f}",
-            _share(variant["accuracy"]),
-            f"{variant['latency_ms']:.3f}",
-            "–".join(f"{bound:.3f}" for bound in variant["interval_ms"]),
-            "" if network["name"] == found["found"] else _against(variant),
-        )
-        last = variant["name"]
-    out.print(table)
+    """Print one table a variant: accuracy over the seeds against latency in one session."""
+    for number, variant in enumerate(found["networks"][0]["variants"]):
+        table = Table(title=variant["name"], title_justify="left", box=None, padding=(0, 1, 0, 0))
+        for column in ("network", "M MACs", "accuracy %", "ms", "points", "time"):
+            table.add_column(column, no_wrap=True, justify="left" if column == "network" else "right")
+        for network in found["networks"]:
+            row = network["variants"][number]
+            low, high = row["interval_ms"]
+            is_found = network["name"] == found["found"]
+            table.add_row(
+                network["name"],
+                f"{network['macs'] / 1e6:.1f}",
+                _percent(row["accuracy"]),
+                f"{row['latency_ms']:.3f} ±{(high - low) / 2:.3f}",
+                "" if is_found else _percent(row["found_minus_this"], "+"),
+                "" if is_found else f"{row['latency_ratio']:.2f}×",
+            )
+        out.print(table)
+    out.print("points, time: the found network's accuracy minus, and latency over, this one's")
     for match in found["matches"]:
         out.print(
-            f"{match['chosen']} is the {match['family']} that was measured nearest to the found network: "
-            f"{match['ratio']:.3f} times its latency",
+            f"{match['chosen']} was measured nearest: {match['ratio']:.3f}× the found network's latency",
             highlight=False,
         )
     for note in found["notes"]:
         err.print(f"[yellow]{note}[/]", highlight=False)
 
 
-def _against(variant: Mapping[str, Any]) -> str:
-    """How the found network compares: points of accuracy with their spread, and time."""
-    difference = variant["found_minus_this"]
-    spread = "" if difference["std"] is None else f" ± {difference['std'] * 100:.2f}"
-    return f"{difference['mean'] * 100:+.2f}{spread} points, {variant['latency_ratio']:.2f} × the time"
-
-
-def _share(accuracy: Mapping[str, Any]) -> str:
-    spread = "" if accuracy["std"] is None else f" ± {accuracy['std']:.2%}"
-    return f"{accuracy['mean']:.2%}{spread}"
+def _percent(values: Mapping[str, Any], sign: str = "") -> str:
+    """Mean and standard deviation over the seeds."""
+    spread = "" if values["std"] is None else f" ±{values['std'] * 100:.2f}"
+    return f"{values['mean'] * 100:{sign}.2f}{spread}"
 
 
 def _names(text: str) -> list[str]:

@@ -84,6 +84,10 @@ class Entry:
     manifest: Mapping[str, Any]
     accuracy: Mapping[str, float]
 
+    def test_accuracy(self, variant: str | None = None) -> float:
+        """Of a variant through its runtime, or of the network in PyTorch."""
+        return float(self.trained["test_accuracy"] if variant is None else self.accuracy[variant])
+
     def model(self, variant: str) -> Path:
         """The file of a variant."""
         entry = next(item for item in self.manifest["variants"] if item["name"] == variant)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -239,13 +239,13 @@ def _row(
             }
             for entry in mine
         ],
-        **_accuracy(mine, found, lambda entry: float(entry.trained["test_accuracy"])),
+        **_accuracy(mine, found),
         "variants": [
             {
                 "name": variant,
                 "target": targets[variant].to_json(),
                 "bytes": mine[0].model(variant).stat().st_size,
-                **_accuracy(mine, found, lambda entry, variant=variant: entry.accuracy[variant]),
+                **_accuracy(mine, found, variant),
                 "latency_ms": result[name].latency_ms,
                 "interval_ms": list(result[name].ci_ms),
                 "latency_ratio": result[FOUND].latency_ms / result[name].latency_ms,
@@ -256,12 +256,14 @@ def _row(
 
 
 def _accuracy(
-    mine: Sequence[Entry], found: Sequence[Entry], of: Callable[[Entry], float]
+    mine: Sequence[Entry], found: Sequence[Entry], variant: str | None = None
 ) -> dict[str, dict[str, Any]]:
     """Accuracy over the seeds, and by how much the found network's is above it, seed by seed."""
+    of = [entry.test_accuracy(variant) for entry in mine]
+    found_of = [entry.test_accuracy(variant) for entry in found]
     return {
-        "accuracy": spread([of(entry) for entry in mine]),
-        "found_minus_this": spread([of(f) - of(m) for f, m in zip(found, mine, strict=True)]),
+        "accuracy": spread(of),
+        "found_minus_this": spread([theirs - own for theirs, own in zip(found_of, of, strict=True)]),
     }
 
 
@@ -272,10 +274,3 @@ def spread(values: Sequence[float]) -> dict[str, Any]:
         "std": statistics.stdev(values) if len(values) > 1 else None,
         "values": list(values),
     }
-
-
-def rows(result: Mapping[str, Any]) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
-    """Every (network, variant) of a comparison, variant by variant."""
-    for number in range(len(result["networks"][0]["variants"])):
-        for network in result["networks"]:
-            yield network, network["variants"][number]

@@ -58,6 +58,7 @@ def test_a_search_ends_where_nothing_is_left_between():
     assert match.further({2: 0.9, 5: 1.2, 7: 0.95}, 9) == [8], "noise is no reason to stop"
 
 
+@pytest.mark.slow
 def test_a_match_is_as_fast_as_measured(tmp_path):
     """Against itself: the network that is asked for is in the grid, so that a ratio near 1 exists."""
     host = device.load("host")
