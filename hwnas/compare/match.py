@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,10 @@ class Candidate:
     latency_ms: float
     interval_ms: tuple[float, float]
     macs: int
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        return asdict(self) | {"interval_ms": list(self.interval_ms)}
 
 
 def grid(family: str, like: Architecture) -> tuple[tuple[str, Architecture], ...]:
@@ -117,7 +121,7 @@ def further(ratios: Mapping[int, float], count: int) -> list[int]:
         count: Number of positions.
 
     Returns:
-        None where no position is left between the two.
+        Nothing where no position is left between the two.
     """
     faster = [i for i, ratio in ratios.items() if ratio <= 1]
     slower = [i for i, ratio in ratios.items() if ratio > 1]

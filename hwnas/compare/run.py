@@ -168,7 +168,7 @@ def _match(
         "target": target.to_json(),
         "chosen": best.name,
         "ratio": best.ratio,
-        "candidates": [asdict(candidate) for candidate in candidates],
+        "candidates": [candidate.to_json() for candidate in candidates],
     }
     files.write_json(path, found)
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import pytest
@@ -56,6 +57,11 @@ def test_a_search_ends_where_nothing_is_left_between():
     assert match.further({9: 0.9}, 10) == []
     assert match.further({0: 1.1}, 10) == []
     assert match.further({2: 0.9, 5: 1.2, 7: 0.95}, 9) == [8], "noise is no reason to stop"
+
+
+def test_a_candidate_is_the_same_after_a_file():
+    record = match.Candidate("mobilenetv2-0.5", 1.01, 2.0, (1.9, 2.1), 1000).to_json()
+    assert json.loads(json.dumps(record)) == record
 
 
 @pytest.mark.slow
