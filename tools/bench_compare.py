@@ -28,7 +28,7 @@ import numpy as np
 import torch
 from _macro import SHARED, VAL_SHARE, environment, say, target
 
-from hwnas import compare, data, device, latency, profile, search, spaces
+from hwnas import compare, data, device, files, latency, profile, search, spaces
 from hwnas.device import Device, Target
 from hwnas.search.oneshot import OneShotConfig
 from hwnas.search.run import SearchRequest, search_run
@@ -46,7 +46,7 @@ def main() -> None:
     """Go through the chain, compare, then print."""
     options = _options()
     torch.set_num_threads(options.threads)
-    stage = Stages()
+    stage = Stages((options.run / "compare" if options.run else options.out) / "seconds.json")
     host = device.load("host")
     runtime, precision = options.target.split("-")
     run = options.run or _run(options, host, host.target(runtime, precision), stage)
@@ -113,16 +113,23 @@ def _options() -> argparse.Namespace:
 
 
 class Stages:
-    """Seconds of each stage; a stage that was done before takes next to none."""
+    """Seconds of each stage, summed over the times that the bench was started.
 
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
+    Args:
+        path: Where they are kept; what a killed stage took is not known.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.seconds: dict[str, float] = files.read_json(path, "kept times") if path.exists() else {}
         self._last = time.monotonic()
 
     def __call__(self, name: str) -> None:
         """What passed since the last call was this stage."""
         now = time.monotonic()
-        self.seconds[name], self._last = now - self._last, now
+        self.seconds[name] = self.seconds.get(name, 0.0) + now - self._last
+        self._last = now
+        files.write_json(self._path, self.seconds)
         say(f"{name}: {self.seconds[name]:.0f} s")
 
 
