@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING
 
 from hwnas.blocks._key import decode
 from hwnas.blocks.conv import Conv
+from hwnas.blocks.convpool import ConvPool
 from hwnas.blocks.head import Head
+from hwnas.blocks.latehead import LateHead
 from hwnas.blocks.mbconv import MBConv
 from hwnas.blocks.mbstage import MBStage
+from hwnas.blocks.shuffleunit import ShuffleUnit
 from hwnas.blocks.skip import Skip
 from hwnas.errors import SpaceError
 from hwnas.space import Block
@@ -21,8 +24,8 @@ from hwnas.space import Block
 if TYPE_CHECKING:
     from torch import nn
 
-KINDS: dict[str, type[Conv] | type[MBConv] | type[MBStage] | type[Skip] | type[Head]] = {
-    kind.kind: kind for kind in (Conv, MBConv, MBStage, Skip, Head)
+KINDS: dict[str, type[Block]] = {
+    kind.kind: kind for kind in (Conv, ConvPool, MBConv, MBStage, ShuffleUnit, Skip, Head, LateHead)
 }
 
 
@@ -45,4 +48,16 @@ def build(blocks: Iterable[Block]) -> nn.Sequential:
     return nn.Sequential(*(block.build() for block in blocks))
 
 
-__all__ = ["KINDS", "Conv", "Head", "MBConv", "MBStage", "Skip", "build", "parse"]
+__all__ = [
+    "KINDS",
+    "Conv",
+    "ConvPool",
+    "Head",
+    "LateHead",
+    "MBConv",
+    "MBStage",
+    "ShuffleUnit",
+    "Skip",
+    "build",
+    "parse",
+]

@@ -33,10 +33,12 @@ def conv_bn(
         groups=groups,
         bias=False,
     )
-    layers: list[nn.Module] = [conv, nn.BatchNorm2d(out_channels)]
-    if activation != "none":
-        layers.append(_ACTIVATIONS[activation]())
-    return layers
+    return [conv, nn.BatchNorm2d(out_channels), *activation_layers(activation)]
+
+
+def activation_layers(name: str) -> list[nn.Module]:
+    """The activation of a name; nothing where it is "none"."""
+    return [] if name == "none" else [_ACTIVATIONS[name]()]
 
 
 class ChannelShuffle(nn.Module):
@@ -78,3 +80,27 @@ class Residual(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Shape (n, c, h, w) in and out."""
         return x + cast(torch.Tensor, self.body(x))
+
+
+class ChannelSlice(nn.Module):
+    """Channels ``start`` to ``stop``, the last one not included."""
+
+    def __init__(self, start: int, stop: int) -> None:
+        super().__init__()
+        self.start, self.stop = start, stop
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Shape (n, c, h, w) in, (n, stop - start, h, w) out."""
+        return x[:, self.start : self.stop]
+
+
+class Branches(nn.Module):
+    """Concatenates the channels of what two branches make of the same input."""
+
+    def __init__(self, left: nn.Module, right: nn.Module) -> None:
+        super().__init__()
+        self.left, self.right = left, right
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Shape (n, c, h, w) in and out."""
+        return torch.cat((self.left(x), self.right(x)), 1)

@@ -11,6 +11,7 @@ import sys
 from rich.markup import escape
 
 from hwnas.cli import (  # noqa: F401  (each registers its verbs)
+    compare,
     devices,
     doctor,
     fit,

@@ -30,6 +30,9 @@ _INT8_VERSIONS = {
     "MEAN": 2,
     "PAD": 2,
     "TRANSPOSE": 2,
+    "MAX_POOL_2D": 2,
+    "SLICE": 2,
+    "CONCATENATION": 2,
 }
 
 

@@ -83,7 +83,37 @@ class Shuffle:
     groups: int
 
 
-Node = Conv | Linear | Arithmetic | HardSwish | Pool | Shuffle
+@dataclass(frozen=True, eq=False)
+class MaxPool:
+    """Largest value of a window, over values that are nowhere negative: padding is zeros."""
+
+    source: Tensor
+    result: Tensor
+    kernel: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Slice:
+    """Channels ``start`` to ``stop``, the last one not included."""
+
+    source: Tensor
+    result: Tensor
+    start: int
+    stop: int
+
+
+@dataclass(frozen=True, eq=False)
+class Concat:
+    """The channels of two tensors, one after the other."""
+
+    source: Tensor
+    other: Tensor
+    result: Tensor
+
+
+Node = Conv | Linear | Arithmetic | HardSwish | Pool | Shuffle | MaxPool | Slice | Concat
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,19 @@ from dataclasses import replace
 import numpy as np
 
 from hwnas.errors import ExportError
-from hwnas.export._graph import Arithmetic, Conv, Graph, Linear, Node, Pool, Shuffle, Tensor
+from hwnas.export._graph import (
+    Arithmetic,
+    Concat,
+    Conv,
+    Graph,
+    Linear,
+    MaxPool,
+    Node,
+    Pool,
+    Shuffle,
+    Slice,
+    Tensor,
+)
 
 Range = tuple[float, float]
 
@@ -91,7 +103,9 @@ def _finest_step(node: Node, steps: Mapping[str, float]) -> float:
         return max(step, other) / _ADD_COARSER if node.op == "add" else step * other
     if isinstance(node, Pool):
         return step / (node.source.shape[2] * node.source.shape[3])
-    return step if isinstance(node, Shuffle) else step / _ADD_COARSER
+    if isinstance(node, Concat):
+        return max(step, steps[node.other.name])  # both have the step of the result
+    return step if isinstance(node, Shuffle | Slice | MaxPool) else step / _ADD_COARSER
 
 
 def _is_sum(node: Node) -> bool:

@@ -11,17 +11,20 @@ import numpy as np
 import torch
 from torch import fx, nn
 
-from hwnas.blocks._layers import ChannelShuffle
+from hwnas.blocks._layers import ChannelShuffle, ChannelSlice
 from hwnas.errors import ExportError
 from hwnas.export._graph import (
     Arithmetic,
+    Concat,
     Conv,
     Graph,
     HardSwish,
     Linear,
+    MaxPool,
     Node,
     Pool,
     Shuffle,
+    Slice,
     Tensor,
 )
 
@@ -57,11 +60,13 @@ def trace(module: nn.Module, input_shape: tuple[int, ...], *, native_hswish: boo
 
 
 class _Tracer(fx.Tracer):
-    """Looks into everything but the layers of torch.nn and the channel shuffle."""
+    """Looks into everything but the layers of torch.nn and those that only move channels."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Whether calls of this module are recorded as such."""
-        return isinstance(m, ChannelShuffle) or super().is_leaf_module(m, module_qualified_name)
+        return isinstance(m, ChannelShuffle | ChannelSlice) or super().is_leaf_module(
+            m, module_qualified_name
+        )
 
 
 class _Walk:
@@ -82,10 +87,12 @@ class _Walk:
             nn.Hardswish: self._hard_swish,
             nn.Hardsigmoid: self._hard_sigmoid,
             nn.AdaptiveAvgPool2d: self._pool,
+            nn.MaxPool2d: self._max_pool,
             nn.Flatten: self._flatten,
             nn.Identity: lambda _name, _layer, x: x,
             nn.Dropout: lambda _name, _layer, x: x,
             ChannelShuffle: self._shuffle,
+            ChannelSlice: self._slice,
         }
 
     def run(self, recorded: fx.Graph, source: Tensor) -> Graph:
@@ -111,6 +118,8 @@ class _Walk:
             return handler(name, layer, self._single(values, call))
         if call.op == "call_function" and call.target in _ARITHMETIC and not call.kwargs:
             return self._arithmetic(call, *(self._operand(values, argument) for argument in call.args))
+        if call.op == "call_function" and call.target is torch.cat and not call.kwargs:
+            return self._concat(call, values)
         raise _unknown(f"the operation {getattr(call.target, '__name__', call.target)}")
 
     def _single(self, values: dict[fx.Node, Tensor], call: fx.Node) -> Tensor:
@@ -149,12 +158,7 @@ class _Walk:
         if len(x.shape) != 4 or x.shape[1] != layer.in_channels:
             raise ExportError(f"{name} must be given {layer.in_channels} channels, but got shape {x.shape}")
         stride, padding = cast(tuple[int, int], layer.stride), cast(tuple[int, int], layer.padding)
-        size = [
-            (length + 2 * pad - kernel) // step + 1
-            for length, pad, kernel, step in zip(x.shape[2:], padding, layer.kernel_size, stride, strict=True)
-        ]
-        if min(size) < 1:
-            raise ExportError(f"the kernel of {name} must fit into its input, but got shape {x.shape}")
+        size = _size(name, x, cast(tuple[int, int], layer.kernel_size), stride, padding)
         result = Tensor(name, (x.shape[0], layer.out_channels, *size))
         weight, bias = _weights(layer)
         return self._add(Conv(x, result, weight, bias, stride, padding, layer.groups))
@@ -204,6 +208,28 @@ class _Walk:
             raise _unknown(f"average pooling to {layer.output_size} ({name})")
         return self._add(Pool(x, Tensor(name, (*x.shape[:2], 1, 1))))
 
+    def _max_pool(self, name: str, layer: nn.MaxPool2d, x: Tensor) -> Tensor:
+        producer = self._nodes.get(x.name)
+        if not isinstance(producer, Conv | Linear | Arithmetic) or producer.fused == "none":
+            raise _unknown(f"max pooling that does not follow a ReLU ({name})")  # zeros would be wrong
+        if layer.dilation != 1 or layer.ceil_mode:
+            raise _unknown(f"dilated or ceiling max pooling ({layer})")
+        kernel, stride, padding = (_pair(v) for v in (layer.kernel_size, layer.stride, layer.padding))
+        result = Tensor(name, (*x.shape[:2], *_size(name, x, kernel, stride, padding)))
+        return self._add(MaxPool(x, result, kernel, stride, padding))
+
+    def _slice(self, name: str, layer: ChannelSlice, x: Tensor) -> Tensor:
+        result = Tensor(name, (x.shape[0], layer.stop - layer.start, *x.shape[2:]))
+        return self._add(Slice(x, result, layer.start, layer.stop))
+
+    def _concat(self, call: fx.Node, values: dict[fx.Node, Tensor]) -> Tensor:
+        parts, axis = call.args
+        if not isinstance(parts, list | tuple) or len(parts) != 2 or axis != 1:
+            raise _unknown(f"a concatenation that is not one of the channels of two tensors ({call})")
+        left, right = (self._operand(values, part) for part in parts)
+        shape = (left.shape[0], left.shape[1] + right.shape[1], *left.shape[2:])
+        return self._add(Concat(left, right, Tensor(f"concat.{call.name}", shape)))
+
     def _flatten(self, name: str, layer: nn.Flatten, x: Tensor) -> Tensor:
         producer = self._producer(x)
         if not isinstance(producer, Pool) or (layer.start_dim, layer.end_dim) != (1, -1):
@@ -227,6 +253,23 @@ _ARITHMETIC: dict[Any, Any] = {
     operator.imul: "mul",
     torch.mul: "mul",
 }
+
+
+def _pair(value: int | tuple[int, ...]) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else (value[0], value[1])
+
+
+def _size(
+    name: str, x: Tensor, kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int]
+) -> list[int]:
+    """Height and width of what a sliding window makes of ``x``."""
+    size = [
+        (length + 2 * pad - window) // step + 1
+        for length, pad, window, step in zip(x.shape[2:], padding, kernel, stride, strict=True)
+    ]
+    if min(size) < 1:
+        raise ExportError(f"the kernel of {name} must fit into its input, but got shape {x.shape}")
+    return size
 
 
 def _unknown(what: str) -> ExportError:

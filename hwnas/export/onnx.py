@@ -10,13 +10,16 @@ from onnx import ModelProto, NodeProto, TensorProto, ValueInfoProto, helper, num
 
 from hwnas.export._graph import (
     Arithmetic,
+    Concat,
     Conv,
     Fused,
     Graph,
     HardSwish,
     Linear,
+    MaxPool,
     Pool,
     Shuffle,
+    Slice,
     Tensor,
 )
 
@@ -118,6 +121,29 @@ class _Lowering:
             pooled = Tensor(f"{node.result.name}/pooled", (*node.source.shape[:2], 1, 1))
             self._emit("GlobalAveragePool", [node.source.name], pooled)
             self._emit("Flatten", [pooled.name], node.result, axis=1)
+
+    @add.register
+    def _(self, node: MaxPool) -> None:
+        pads = (*node.padding, *node.padding)
+        self._emit(
+            "MaxPool",
+            [node.source.name],
+            node.result,
+            kernel_shape=node.kernel,
+            strides=node.stride,
+            pads=pads,
+        )
+
+    @add.register
+    def _(self, node: Slice) -> None:
+        name = node.result.name
+        bounds = {"start": node.start, "stop": node.stop, "axis": 1}
+        inputs = [self._constant(f"{name}/{what}", [value], np.int64) for what, value in bounds.items()]
+        self._emit("Slice", [node.source.name, *inputs], node.result)
+
+    @add.register
+    def _(self, node: Concat) -> None:
+        self._emit("Concat", [node.source.name, node.other.name], node.result, axis=1)
 
     @add.register
     def _(self, node: Shuffle) -> None:

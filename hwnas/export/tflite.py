@@ -11,13 +11,16 @@ from ai_edge_litert import schema_py_generated as schema
 from hwnas.export._flatbuffer import Writer
 from hwnas.export._graph import (
     Arithmetic,
+    Concat,
     Conv,
     Graph,
     HardSwish,
     Linear,
+    MaxPool,
     Node,
     Pool,
     Shuffle,
+    Slice,
     Tensor,
 )
 
@@ -71,14 +74,14 @@ class _Lowering:
         options.strideH, options.strideW = node.stride
         options.dilationHFactor = options.dilationWFactor = 1
         options.fusedActivationFunction = _FUSED[node.fused]
-        source, options.padding = self._padded(node)
+        source, options.padding = self._padded(node, (node.weight.shape[2], node.weight.shape[3]))
         order = (1, 2, 3, 0) if depthwise else (0, 2, 3, 1)
         weight = self._constant(node, "weight", node.weight.transpose(order))
         inputs = [source, weight, self._constant(node, "bias", node.bias)]
         self._emit("DEPTHWISE_CONV_2D" if depthwise else "CONV_2D", node, inputs, options)
 
-    def _padded(self, node: Conv) -> tuple[int, int]:
-        """The input of a convolution and its padding scheme.
+    def _padded(self, node: Conv | MaxPool, window: tuple[int, int]) -> tuple[int, int]:
+        """The input of a sliding window and its padding scheme.
 
         SAME puts the odd row of padding at the end, PyTorch at the start: where they differ,
         which is at stride 2 on even sizes, the padding becomes an operator of its own.
@@ -86,7 +89,7 @@ class _Lowering:
         same, needed = True, []
         for axis in (0, 1):
             length, size = node.source.shape[2 + axis], node.result.shape[2 + axis]
-            pad, step, kernel = node.padding[axis], node.stride[axis], node.weight.shape[2 + axis]
+            pad, step, kernel = node.padding[axis], node.stride[axis], window[axis]
             total = max((size - 1) * step + kernel - length, 0)
             same = same and pad == total // 2 and size == -(-length // step)
             needed.append((pad, max(total - pad, 0)))
@@ -126,6 +129,29 @@ class _Lowering:
         options.keepDims = len(node.result.shape) == 4
         axes = self._constant(node, "axes", (1, 2), np.int32)
         self._emit("MEAN", node, [self.index(node.source), axes], options)
+
+    @add.register
+    def _(self, node: MaxPool) -> None:
+        options = schema.Pool2DOptionsT()
+        options.filterHeight, options.filterWidth = node.kernel
+        options.strideH, options.strideW = node.stride
+        options.fusedActivationFunction = _FUSED["none"]
+        source, options.padding = self._padded(node, node.kernel)
+        self._emit("MAX_POOL_2D", node, [source], options)
+
+    @add.register
+    def _(self, node: Slice) -> None:
+        begin = self._constant(node, "begin", (0, 0, 0, node.start), np.int32)
+        size = self._constant(node, "size", _nhwc(node.result.shape), np.int32)
+        self._emit("SLICE", node, [self.index(node.source), begin, size], schema.SliceOptionsT())
+
+    @add.register
+    def _(self, node: Concat) -> None:
+        options = schema.ConcatenationOptionsT()
+        options.axis = 3
+        options.fusedActivationFunction = _FUSED["none"]
+        sources = [self.index(node.source), self.index(node.other)]
+        self._emit("CONCATENATION", node, sources, options)
 
     @add.register
     def _(self, node: Shuffle) -> None:

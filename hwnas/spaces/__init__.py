@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from hwnas import baselines
 from hwnas.errors import SpaceError
 from hwnas.space import Architecture, SearchSpace
 from hwnas.spaces.fbnet import fbnet
@@ -41,11 +42,13 @@ def load(
     """The space of a short name ("fbnet") or a full one ("fbnet-r224-c1000-imagenet").
 
     What is given beside the name overrides what the name says; what neither says takes the
-    space's own default.
+    space's own default. The name of a baseline gives the space of that one network.
 
     Raises:
         SpaceError: The name or an option is unknown to the space.
     """
+    if baselines.knows(name):
+        return baselines.load(name, resolution=resolution, num_classes=num_classes, strides=strides).space
     matched = _NAME.fullmatch(name)
     if not matched or matched["key"] not in SPACES:
         raise SpaceError(f"a space must be one of {sorted(SPACES)}, but got {name!r}")

@@ -7,13 +7,18 @@ import torch
 from torch import nn
 
 from hwnas import blocks, spaces
-from hwnas.blocks import Conv, Head, MBConv, MBStage, Skip
+from hwnas.blocks import Conv, ConvPool, Head, LateHead, MBConv, MBStage, ShuffleUnit, Skip
 from hwnas.errors import SpaceError
 from hwnas.space import Block, Workload
 
 EXAMPLES = [
     Workload(Conv(3, 16, kernel_size=3, stride=2), (3, 15, 15)),
     Workload(Conv(8, 4, kernel_size=1, activation="none"), (8, 6, 10)),
+    Workload(ConvPool(3, 8), (3, 32, 32)),
+    Workload(ConvPool(3, 8, stride=1, activation="relu6"), (3, 15, 13)),
+    Workload(ShuffleUnit(8, 8), (8, 7, 9)),
+    Workload(ShuffleUnit(6, 16, kernel_size=5, stride=2), (6, 9, 8)),
+    Workload(LateHead(8, 24, 32, 10), (8, 4, 4)),
     Workload(Skip(8, 8), (8, 7, 7)),
     Workload(Skip(8, 12, stride=2), (8, 7, 7)),
     Workload(Head(8, 32, 10), (8, 4, 4)),
@@ -63,7 +68,8 @@ def test_contract(workload: Workload):
     module = block.build()
     macs, out = traced_macs(module, torch.randn(2, *shape))
     assert macs == block.macs(shape)
-    assert tuple(out[1:]) == (block.out_shape(shape) if not isinstance(block, Head) else (block.num_classes,))
+    classifies = isinstance(block, Head | LateHead)
+    assert tuple(out[1:]) == ((block.num_classes,) if classifies else block.out_shape(shape))
     assert sum(p.numel() for p in module.parameters()) == block.params()
     assert block.is_identity == (block.params() == 0)
     with pytest.raises(SpaceError, match="in_channels"):
@@ -103,6 +109,17 @@ def test_channel_shuffle_mixes_the_groups():
     assert ChannelShuffle(2)(x).flatten().tolist() == [0, 3, 1, 4, 2, 5]
 
 
+def test_half_of_a_shuffle_unit_is_its_input():
+    """Left is as it was, right is new, and the two are interleaved."""
+    unit = ShuffleUnit(8, 8).build().eval()
+    for p in unit.parameters():
+        nn.init.zeros_(p)
+    x = torch.randn(1, 8, 5, 5)
+    out = unit(x)
+    assert torch.equal(out[:, ::2], x[:, :4])
+    assert not out[:, 1::2].any()
+
+
 def test_residual_only_where_the_shape_stays():
     x = torch.randn(1, 8, 6, 6)
     kept = MBConv(8, 8).build().eval()
@@ -129,6 +146,11 @@ def test_residual_only_where_the_shape_stays():
         lambda: MBConv(8, 8, expansion_ratio=1, groups=2, has_expansion=False),
         lambda: Skip(8, 8, stride=0),
         lambda: Head(8, 0, 10),
+        lambda: LateHead(8, 8, 0, 10),
+        lambda: ConvPool(3, 8, activation="hswish"),
+        lambda: ConvPool(3, 8, kernel_size=4),
+        lambda: ShuffleUnit(8, 16),
+        lambda: ShuffleUnit(8, 9, stride=2),
     ],
 )
 def test_impossible_blocks_are_refused(make):

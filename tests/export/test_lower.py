@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from hwnas import blocks, spaces
-from hwnas.blocks import Conv, Head, MBConv, Skip
+from hwnas.blocks import Conv, ConvPool, Head, LateHead, MBConv, ShuffleUnit, Skip
 from hwnas.errors import ExportError
 from hwnas.export import lower, parity, random_calibration, random_module, runtime
 
@@ -40,6 +40,11 @@ WORKLOADS = [
     (Skip(16, 16), (16, 8, 8)),
     (Head(24, 64, 10), (24, 7, 7)),
     (Head(24, 64, 10, "hswish"), (24, 3, 5)),
+    (LateHead(24, 64, 48, 10), (24, 3, 5)),
+    (ConvPool(3, 16), (3, 32, 32)),
+    (ConvPool(3, 16, 5, 1, "relu6"), (3, 15, 12)),
+    (ShuffleUnit(16, 16), (16, 8, 8)),
+    (ShuffleUnit(16, 40, 3, 2), (16, 10, 9)),
 ]
 
 MOBILENET_V2 = [  # its strides and expansions, at a third of its widths

@@ -1,0 +1,61 @@
+"""What all baselines share: how a row of blocks becomes a network, and how channels are rounded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hwnas.space import Architecture, Block, Choice, SearchSpace
+
+STRIDES = ("imagenet", "cifar")
+_CHANNEL_STEP = 8
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What a baseline is built for.
+
+    Attributes:
+        name: Full name of the network.
+        resolution: Height and width of the input.
+        num_classes: Classes of the classifier.
+        strides: "imagenet" as published; "cifar" leaves out the first two halvings.
+        width: Multiplier of the channels.
+    """
+
+    name: str
+    resolution: int
+    num_classes: int
+    strides: str
+    width: float = 1.0
+
+    def strided(self, strides: Sequence[int]) -> tuple[int, ...]:
+        """Strides from the stem on; for "cifar" the first two that halve become 1."""
+        left = 0 if self.strides == "imagenet" else 2
+        found = []
+        for stride in strides:
+            cut = stride > 1 and left > 0
+            left -= cut
+            found.append(1 if cut else stride)
+        return tuple(found)
+
+    def channels(self, channels: float) -> int:
+        """The channels times the width, rounded to a multiple of 8 that is not 10 % below."""
+        return divisible(channels * self.width)
+
+    def network(self, stem: Block, body: Sequence[Block], head: Block) -> Architecture:
+        """The network as the only architecture of a space of its own."""
+        space = SearchSpace(
+            name=self.name,
+            input_shape=(3, self.resolution, self.resolution),
+            stem=(stem,),
+            choices=tuple(Choice(f"block{n}", (block,)) for n, block in enumerate(body, start=1)),
+            head=(head,),
+        )
+        return space.architecture([0] * len(body))
+
+
+def divisible(channels: float) -> int:
+    """The nearest multiple of 8, but never more than 10 % below (TensorFlow's ``make_divisible``)."""
+    rounded = max(_CHANNEL_STEP, int(channels + _CHANNEL_STEP / 2) // _CHANNEL_STEP * _CHANNEL_STEP)
+    return rounded + _CHANNEL_STEP if rounded < 0.9 * channels else rounded

@@ -1,0 +1,113 @@
+"""``hwnas compare``: the found network beside known ones, trained and measured alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from hwnas import device as devices
+from hwnas import files
+from hwnas.cli._app import Json, app, emit_json, err, out
+
+Run = Annotated[Path, typer.Argument(help="Folder of a run with a trained network.")]
+Against = Annotated[
+    str, typer.Option(help="Baselines, joined by commas: mobilenetv2-0.5,mobilenetv3-small,…")
+]
+Match = Annotated[
+    str,
+    typer.Option(
+        "--match-latency",
+        help="Families, joined by commas, whose width is chosen so that it is measured to be as fast.",
+    ),
+]
+Seeds = Annotated[int, typer.Option(min=1, help="Trainings of each network, the found one included.")]
+Variants = Annotated[str, typer.Option(help="Variants to measure, joined by commas; all.")]
+DeviceName = Annotated[
+    str | None, typer.Option("--device", help="Device to measure on; that of the run's budget.")
+]
+Data = Annotated[str | None, typer.Option(help="Where the training data are now, if they moved.")]
+Rounds = Annotated[int, typer.Option(min=1, help="Rounds of measurement.")]
+
+
+@app.command()
+def compare(
+    run: Run,
+    against: Against = "",
+    match_latency: Match = "",
+    seeds: Seeds = 1,
+    device: DeviceName = None,
+    variants: Variants = "",
+    data: Data = None,
+    rounds: Rounds = 9,
+    as_json: Json = False,
+) -> None:
+    """Train known networks with the run's recipe and measure all together; continues what was cut off."""
+    from hwnas import compare as comparison
+    from hwnas.profile import ProfileOptions
+
+    with err.status("comparing") as status:
+        found = comparison.compare(
+            run,
+            devices.load(device or _device_of(run)),
+            against=_names(against),
+            match_latency=_names(match_latency),
+            seeds=seeds,
+            variants=_names(variants),
+            source=data,
+            options=ProfileOptions(rounds=rounds),
+            tell=lambda text: status.update(text),
+        )
+    if as_json:
+        emit_json(found)
+        return
+    show_comparison(found)
+    out.print(f"written to {run / 'compare.json'}", highlight=False)
+
+
+def show_comparison(found: Mapping[str, Any]) -> None:
+    """Print one table a variant: accuracy over the seeds against latency in one session."""
+    for number, variant in enumerate(found["networks"][0]["variants"]):
+        table = Table(title=variant["name"], title_justify="left", box=None, padding=(0, 1, 0, 0))
+        for column in ("network", "M MACs", "accuracy %", "ms", "points", "time"):
+            table.add_column(column, no_wrap=True, justify="left" if column == "network" else "right")
+        for network in found["networks"]:
+            row = network["variants"][number]
+            low, high = row["interval_ms"]
+            is_found = network["name"] == found["found"]
+            table.add_row(
+                network["name"],
+                f"{network['macs'] / 1e6:.1f}",
+                _percent(row["accuracy"]),
+                f"{row['latency_ms']:.3f} ±{(high - low) / 2:.3f}",
+                "" if is_found else _percent(row["found_minus_this"], "+"),
+                "" if is_found else f"{row['latency_ratio']:.2f}×",
+            )
+        out.print(table)
+    out.print("points, time: the found network's accuracy minus, and latency over, this one's")
+    for match in found["matches"]:
+        out.print(
+            f"{match['chosen']} was measured nearest: {match['ratio']:.3f}× the found network's latency",
+            highlight=False,
+        )
+    for note in found["notes"]:
+        err.print(f"[yellow]{note}[/]", highlight=False)
+
+
+def _percent(values: Mapping[str, Any], sign: str = "") -> str:
+    """Mean and standard deviation over the seeds."""
+    spread = "" if values["std"] is None else f" ±{values['std'] * 100:.2f}"
+    return f"{values['mean'] * 100:{sign}.2f}{spread}"
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _device_of(run: Path) -> str:
+    """The device of the run's first budget; this machine where it has none."""
+    constraints = files.read_json(run / "search.json", "the record of the search")["constraints"]
+    return str(constraints[0]["target"]["device"]) if constraints else "host"

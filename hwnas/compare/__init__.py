@@ -1,0 +1,7 @@
+"""The found network against known ones: same recipe, same data, measured in the same session."""
+
+from __future__ import annotations
+
+from hwnas.compare.run import FOUND, SCHEMA, compare
+
+__all__ = ["FOUND", "SCHEMA", "compare"]

@@ -1,0 +1,178 @@
+"""What is compared: a network, trained with the run's recipe once a seed, and exported."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from hwnas import files, ship, spaces
+from hwnas.data import Dataset
+from hwnas.errors import TrainingError
+from hwnas.export import runtime as runtimes
+from hwnas.space import Architecture
+from hwnas.train import EpochRecord, TrainConfig
+from hwnas.train.run import WEIGHTS, train_run
+
+FOLDER = "compare"
+_PROMISED = ("name", "target", "budget_ms")
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How every network of a comparison is trained.
+
+    Attributes:
+        config: Settings; the seed is that of the run's own training.
+        own: Whether the run's own weights came of just this recipe.
+        notes: Where this is not what the run itself did, and why.
+    """
+
+    config: TrainConfig
+    own: bool
+    notes: tuple[str, ...]
+
+    @classmethod
+    def of(cls, trained: Mapping[str, Any]) -> Recipe:
+        """The recipe that ``train.json`` records, as far as any network can follow it.
+
+        What only the run's own network could have (weights of the supernet to begin with, a
+        teacher) is left out for all: then the found network is trained again for its own seed
+        as well.
+
+        Raises:
+            TrainingError: The record is of another version.
+        """
+        settings, notes = dict(trained["config"]), []
+        if trained.get("start", {"from": "seed"}) != {"from": "seed"}:
+            notes.append("the run began with weights that other networks do not have: all begin anew here")
+        if settings.get("distill_weight"):
+            settings["distill_weight"] = 0.0
+            notes.append("the run had a teacher: no network has one here")
+        try:
+            config = TrainConfig(**settings)
+        except TypeError as error:
+            raise TrainingError(
+                f"the recorded recipe must be one that this version knows, but: {error}: train the run again"
+            ) from error
+        return cls(config, not notes, tuple(notes))
+
+    def seeded(self, seed: int) -> TrainConfig:
+        """The settings with another seed."""
+        return replace(self.config, seed=seed)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One trained and exported network.
+
+    Attributes:
+        seed: Of its training.
+        folder: A run folder like any other.
+        trained: Its ``train.json``.
+        manifest: Of ``folder/export``.
+        accuracy: Test accuracy through each variant's own runtime, by the variant's name.
+    """
+
+    seed: int
+    folder: Path
+    trained: Mapping[str, Any]
+    manifest: Mapping[str, Any]
+    accuracy: Mapping[str, float]
+
+    def test_accuracy(self, variant: str | None = None) -> float:
+        """Of a variant through its runtime, or of the network in PyTorch."""
+        return float(self.trained["test_accuracy"] if variant is None else self.accuracy[variant])
+
+    def model(self, variant: str) -> Path:
+        """The file of a variant."""
+        entry = next(item for item in self.manifest["variants"] if item["name"] == variant)
+        return self.folder / "export" / str(entry["file"])
+
+
+def prepare(run: Path, name: str, arch: Architecture, seed: int, dataset: Dataset) -> Path:
+    """The run folder ``run/compare/<name>-seed<seed>`` with what training and export read.
+
+    The budgets are the run's, without what was predicted of the found network.
+
+    Args:
+        run: The run that is compared.
+        name: Of the network.
+        arch: The network.
+        seed: Of its training.
+        dataset: What the run's own network was trained on.
+    """
+    folder = run / FOLDER / f"{name}-seed{seed}"
+    search = files.read_json(run / "search.json", "the record of the search")
+    record = {
+        "strategy": "comparison",
+        "seed": search["seed"],
+        "data": dataset.describe(),
+        "constraints": [{key: c.get(key) for key in _PROMISED} for c in search["constraints"]],
+    }
+    for file, content in (("arch.json", arch.to_json()), ("search.json", record)):
+        path = folder / file
+        if not path.exists() or files.read_json(path, "a record of the comparison") != content:
+            files.write_json(path, content)
+    return folder
+
+
+def trained(folder: Path, config: TrainConfig, tell: Tell) -> dict[str, Any]:
+    """The record of training a folder's network, which is only trained where it was not yet."""
+    arch = spaces.architecture_from_json(files.read_json(folder / "arch.json", "the architecture"))
+    wanted = files.read_json(folder / "search.json", "the record of the search")["data"]["fingerprint"]
+    if (folder / "train.json").exists() and (folder / WEIGHTS).exists():
+        record: dict[str, Any] = files.read_json(folder / "train.json", "the record of training")
+        is_same = (record["architecture"], record["config"]) == (arch.id, asdict(config))
+        is_whole = record["weights_sha256"] == files.sha256(folder / WEIGHTS)
+        if is_same and is_whole and record["data"]["fingerprint"] == wanted:
+            return record
+        tell(f"{folder.name} was trained in another way: training again")
+
+    def on_epoch(record: EpochRecord) -> None:
+        tell(
+            f"training {folder.name}: epoch {record.epoch}/{config.epochs}, "
+            f"validation {record.val_accuracy:.1%}"
+        )
+
+    tell(f"training {folder.name}")
+    return train_run(folder, config, on_epoch=on_epoch)
+
+
+def exported(folder: Path, dataset: Dataset, tell: Tell) -> dict[str, Any]:
+    """The manifest of a folder's export, which is only made where it is not there yet."""
+    manifest = folder / "export" / ship.MANIFEST
+    if manifest.exists():
+        found = ship.read_manifest(manifest.parent)
+        if found["weights_sha256"] == files.sha256(folder / WEIGHTS):
+            return found
+        shutil.rmtree(manifest.parent)  # of weights that are no more
+    tell(f"exporting {folder.name}")
+    return ship.read_manifest(ship.export_run(folder, dataset).parent)
+
+
+class Accuracies:
+    """Test accuracy of model files through their own runtimes, each file looked at once.
+
+    Args:
+        path: Where answers are kept.
+        dataset: Its test split is the one that counts.
+    """
+
+    def __init__(self, path: Path, dataset: Dataset) -> None:
+        self._path, self._dataset = path, dataset
+        self._known: dict[str, float] = files.read_json(path, "kept accuracies") if path.exists() else {}
+
+    def of(self, model: Path, runtime: str) -> float:
+        """In [0, 1]."""
+        key = f"{self._dataset.fingerprint}/{files.sha256(model)}"
+        if key not in self._known:
+            test = self._dataset.test
+            logits = runtimes.run(model, runtime, self._dataset.normalize(test.images))
+            self._known[key] = float((logits.argmax(axis=1) == test.labels).mean())
+            files.write_json(self._path, self._known)
+        return self._known[key]

@@ -1,0 +1,162 @@
+"""Which width of a family is as fast as a given network? Measured, not counted.
+
+Latency does not depend on weights, so that the candidates are untrained. They lie on the grid
+of channel roundings: widths that round to the same channels are one network. A search of a few
+sessions halves in on the network, which is measured beside the candidates in each of them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hwnas import baselines, export, profile
+from hwnas.device import Device, Target
+from hwnas.space import Architecture
+
+_STEP, _NARROWEST, _WIDEST = 0.01, 0.1, 3.0
+_CANDIDATES = 6  # a session
+_SESSIONS = 4
+_CLOSE = 0.01  # no session is begun where a candidate is as near as this
+_REACH = 3.0  # the first session spans MACs from a third of the network's to three times as many
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A width that was measured.
+
+    Attributes:
+        name: Short name of the baseline.
+        ratio: Its latency over that of the network beside it.
+        latency_ms: In its session.
+        interval_ms: 95 % interval of that.
+        macs: Multiply-adds.
+    """
+
+    name: str
+    ratio: float
+    latency_ms: float
+    interval_ms: tuple[float, float]
+    macs: int
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        return asdict(self) | {"interval_ms": list(self.interval_ms)}
+
+
+def grid(family: str, like: Architecture) -> tuple[tuple[str, Architecture], ...]:
+    """Distinct networks of a family for the input and classes of another, by rising MACs."""
+    widths: Sequence[float] | None = baselines.family(family).widths
+    if widths is None:
+        count = round((_WIDEST - _NARROWEST) / _STEP) + 1
+        widths = [round(_NARROWEST + _STEP * n, 4) for n in range(count)]
+    found: dict[Any, tuple[str, Architecture]] = {}
+    for width in widths:
+        name = baselines.short_name(family, width)
+        arch = baselines.load(name, resolution=like.space.input_shape[1], num_classes=like.space.num_classes)
+        known = found.get(arch.blocks)
+        if known is None or len(name) < len(known[0]):  # 0.5 and not 0.49
+            found[arch.blocks] = (name, arch)
+    return tuple(sorted(found.values(), key=lambda pair: pair[1].macs))
+
+
+def nearest(
+    family: str,
+    like: Architecture,
+    model: Path,
+    device: Device,
+    target: Target,
+    options: profile.ProfileOptions,
+    tell: Callable[[str], None] = lambda _: None,
+) -> tuple[Candidate, tuple[Candidate, ...]]:
+    """The network of a family whose measured latency is nearest to that of ``model``.
+
+    Args:
+        family: Name of a family of baselines.
+        like: The network that ``model`` was exported from.
+        model: Its file for ``target``.
+        device: Where to measure.
+        target: What to measure.
+        options: How well.
+        tell: Told what is being measured.
+
+    Returns:
+        The nearest, and all that were measured, by rising MACs.
+
+    Raises:
+        SpaceError: There is no such family.
+        HwnasError: Exporting or measuring failed.
+    """
+    networks = grid(family, like)
+    macs = [arch.macs for _, arch in networks]
+    measured: dict[int, Candidate] = {}
+    wanted = first(macs, like.macs)
+    for _ in range(_SESSIONS):
+        tell(f"measuring {', '.join(networks[i][0] for i in wanted)} on {target}")
+        measured |= _session({i: networks[i] for i in wanted}, model, device, target, options)
+        best = min(measured.values(), key=lambda c: abs(math.log(c.ratio)))
+        wanted = further({i: c.ratio for i, c in measured.items()}, len(networks))
+        if not wanted or abs(math.log(best.ratio)) <= _CLOSE:
+            break
+    return best, tuple(measured[i] for i in sorted(measured))
+
+
+def first(macs: Sequence[int], wanted: int) -> list[int]:
+    """Positions to begin with: evenly spaced by the logarithm of MACs, around those wanted."""
+    around = np.geomspace(wanted / _REACH, wanted * _REACH, _CANDIDATES)
+    logs = np.log(macs)
+    return sorted({int(np.abs(logs - np.log(value)).argmin()) for value in around})
+
+
+def further(ratios: Mapping[int, float], count: int) -> list[int]:
+    """Positions to measure next: evenly spaced between the neighbours of ratio 1.
+
+    Args:
+        ratios: Latency over that of the network, by position.
+        count: Number of positions.
+
+    Returns:
+        Nothing where no position is left between the two.
+    """
+    faster = [i for i, ratio in ratios.items() if ratio <= 1]
+    slower = [i for i, ratio in ratios.items() if ratio > 1]
+    low = max(faster, default=-1)
+    high = min((i for i in slower if i > low), default=count)
+    inside = range(low + 1, high)
+    if len(inside) <= _CANDIDATES:
+        return list(inside)
+    return sorted({round(float(i)) for i in np.linspace(low, high, _CANDIDATES + 2)[1:-1]})
+
+
+def _session(
+    networks: Mapping[int, tuple[str, Architecture]],
+    model: Path,
+    device: Device,
+    target: Target,
+    options: profile.ProfileOptions,
+) -> dict[int, Candidate]:
+    """The candidates and the network, interleaved."""
+    models: dict[str, Path | bytes] = {"": model}
+    models |= {name: untrained(arch, target) for name, arch in networks.values()}
+    found = profile.measure(device, target, models, options=options)
+    reference = found[""].latency_ms
+    return {
+        i: Candidate(
+            name, found[name].latency_ms / reference, found[name].latency_ms, found[name].ci_ms, arch.macs
+        )
+        for i, (name, arch) in networks.items()
+    }
+
+
+def untrained(arch: Architecture, target: Target) -> bytes:
+    """A network with random weights in the format of a target."""
+    shape = arch.space.input_shape
+    module = export.random_module(arch.blocks, 0)
+    images = export.random_calibration(shape, 4, 0)
+    lowered = export.lower(module, shape, target.runtime, target.precision, calibration=images, check=False)
+    return lowered.model

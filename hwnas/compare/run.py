@@ -1,0 +1,276 @@
+"""The comparison of a run: train, export and measure all networks alike, and set them side by side."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from hwnas import __version__, baselines, files, profile, ship
+from hwnas.compare import contender, match
+from hwnas.compare.contender import FOLDER, Accuracies, Entry, Recipe, Tell
+from hwnas.data import Dataset
+from hwnas.device import Device, Target
+from hwnas.errors import HwnasError
+from hwnas.measurement import Measurement
+from hwnas.space import Architecture
+
+SCHEMA = "hwnas-compare/1"
+FOUND = "found"
+"""What the run's own network is called beside the others."""
+
+
+def compare(
+    run: Path,
+    device: Device,
+    *,
+    against: Sequence[str] = (),
+    match_latency: Sequence[str] = (),
+    seeds: int = 1,
+    variants: Sequence[str] = (),
+    source: str | None = None,
+    options: profile.ProfileOptions | None = None,
+    tell: Tell = lambda _: None,
+) -> dict[str, Any]:
+    """Train known networks as the run's own was trained, and measure all of them together.
+
+    Every network is trained once a seed with the recipe that ``train.json`` records, on the
+    same data and splits; the run's own weights count for their own seed. Trained and exported
+    networks are kept in ``run/compare/<name>-seed<seed>``, each a run folder like any other,
+    and are not made again. Latencies are measured anew each time, of all networks in one
+    interleaved session a variant; those of the first seed stand for all, because latency does
+    not depend on weights.
+
+    Args:
+        run: Folder with a trained network.
+        device: Where to measure.
+        against: Names of baselines.
+        match_latency: Families of which the width is taken that is measured to be as fast as
+            the found network, on the first target that the run has a budget for.
+        seeds: How often each network is trained, from the run's own seed on.
+        variants: Variants to measure, as "litert-int8"; all that the device can run by default.
+        source: Where the run's data are now, if they moved.
+        options: How well to measure.
+        tell: Called with a line for people before each step.
+
+    Returns:
+        What ``run/compare.json`` holds then.
+
+    Raises:
+        HwnasError: A stage failed; what the earlier ones made is kept.
+    """
+    if not against and not match_latency:
+        raise HwnasError("a comparison must be with something, but got nothing: name baselines or a family")
+    if seeds < 1:
+        raise HwnasError(f"seeds must be at least 1, but got {seeds}")
+    options = options or profile.ProfileOptions()
+    arch, search = ship.read_run(run)
+    record = files.read_json(run / "train.json", "the record of training")
+    recipe = Recipe.of(record)
+    targets = _targets(device, search["constraints"], variants)
+    for name in against:
+        _baseline(name, arch)  # refuse a wrong name before hours of training
+    for family in match_latency:
+        baselines.family(family)
+    tell("reading the data")
+    dataset = ship.load_data(record["data"], source)
+    contender.exported(run, dataset, tell)
+    matches = {
+        family: _match(run, family, arch, device, _first(targets, device, search), options, tell)
+        for family in match_latency
+    }
+    names = dict.fromkeys((*against, *(item["chosen"] for item in matches.values())))
+    networks = {FOUND: arch} | {name: _baseline(name, arch) for name in names}
+    accuracies = Accuracies(run / FOLDER / "accuracy.json", dataset)
+    numbers = range(recipe.config.seed, recipe.config.seed + seeds)
+    entries = {
+        name: [
+            _entry(run, name, network, seed, recipe, targets, dataset, accuracies, tell) for seed in numbers
+        ]
+        for name, network in networks.items()
+    }
+    measured = {
+        variant: _measure(device, target, variant, entries, options, tell)
+        for variant, target in targets.items()
+    }
+    result = {
+        "schema": SCHEMA,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "hwnas": __version__,
+        "found": FOUND,
+        "architecture": arch.id,
+        "device": device.name,
+        "seeds": list(numbers),
+        "recipe": {k: v for k, v in asdict(recipe.config).items() if k != "seed"},
+        "notes": list(recipe.notes),
+        "data": record["data"],
+        "matches": list(matches.values()),
+        "networks": [_row(run, name, networks[name], entries, measured, targets) for name in networks],
+    }
+    files.write_json(run / "compare.json", result)
+    return result
+
+
+def _baseline(name: str, like: Architecture) -> Architecture:
+    """The baseline for the input and the classes of another network."""
+    return baselines.load(name, resolution=like.space.input_shape[1], num_classes=like.space.num_classes)
+
+
+def _targets(
+    device: Device, constraints: Sequence[Mapping[str, Any]], wanted: Sequence[str]
+) -> dict[str, Target]:
+    """What each variant is measured as: as the run's budget says, where it has one."""
+    promised = {
+        f"{target.runtime}-{target.precision}": target
+        for target in (Target.from_json(item["target"]) for item in constraints)
+        if target.device == device.name
+    }
+    known = {
+        f"{runtime}-{precision}": (runtime, precision)
+        for runtime, precision in ship.VARIANTS
+        if runtime in device.runtimes
+    }
+    odd = sorted(set(wanted) - set(known))
+    if odd or not known:
+        raise HwnasError(f"variants must be of {sorted(known)} on {device.name}, but got {odd or 'none'}")
+    return {name: promised.get(name) or device.target(*known[name]) for name in wanted or known}
+
+
+def _first(targets: Mapping[str, Target], device: Device, search: Mapping[str, Any]) -> Target:
+    """The target to match on: the run's first budget that is measured here, or the first variant."""
+    budgets = [Target.from_json(item["target"]) for item in search["constraints"]]
+    return next((target for target in budgets if target in targets.values()), next(iter(targets.values())))
+
+
+def _match(
+    run: Path,
+    family: str,
+    arch: Architecture,
+    device: Device,
+    target: Target,
+    options: profile.ProfileOptions,
+    tell: Tell,
+) -> dict[str, Any]:
+    """The width of a family that is as fast; kept, so that a training that was cut off goes on."""
+    path = run / FOLDER / f"match-{family}-{target.device}-{target.slug}.json"
+    if path.exists():
+        kept: dict[str, Any] = files.read_json(path, "a kept match")
+        if kept["architecture"] == arch.id:
+            return kept
+    model = run / "export" / ship.VARIANTS[target.runtime, target.precision]
+    best, candidates = match.nearest(family, arch, model, device, target, options, tell)
+    found = {
+        "family": family,
+        "architecture": arch.id,
+        "target": target.to_json(),
+        "chosen": best.name,
+        "ratio": best.ratio,
+        "candidates": [candidate.to_json() for candidate in candidates],
+    }
+    files.write_json(path, found)
+    return found
+
+
+def _entry(
+    run: Path,
+    name: str,
+    arch: Architecture,
+    seed: int,
+    recipe: Recipe,
+    targets: Mapping[str, Target],
+    dataset: Dataset,
+    accuracies: Accuracies,
+    tell: Tell,
+) -> Entry:
+    """A network of one seed: trained, exported, and looked at through each variant's runtime."""
+    if name == FOUND and recipe.own and seed == recipe.config.seed:
+        folder = run
+        record = files.read_json(run / "train.json", "the record of training")
+    else:
+        folder = contender.prepare(run, name, arch, seed, dataset)
+        record = contender.trained(folder, recipe.seeded(seed), tell)
+    manifest = contender.exported(folder, dataset, tell)
+    found = {}
+    for item in manifest["variants"]:
+        if item["name"] in targets:
+            tell(f"accuracy of {name}, seed {seed}, {item['name']}")
+            found[item["name"]] = accuracies.of(folder / "export" / item["file"], item["runtime"])
+    return Entry(seed, folder, record, manifest, found)
+
+
+def _measure(
+    device: Device,
+    target: Target,
+    variant: str,
+    entries: Mapping[str, Sequence[Entry]],
+    options: profile.ProfileOptions,
+    tell: Tell,
+) -> dict[str, Measurement]:
+    tell(f"measuring {len(entries)} networks on {target}")
+    models: dict[str, Path | bytes] = {name: found[0].model(variant) for name, found in entries.items()}
+    return profile.measure(device, target, models, options=options)
+
+
+def _row(
+    run: Path,
+    name: str,
+    arch: Architecture,
+    entries: Mapping[str, Sequence[Entry]],
+    measured: Mapping[str, Mapping[str, Measurement]],
+    targets: Mapping[str, Target],
+) -> dict[str, Any]:
+    """What is known of a network, and how the found one compares with it."""
+    mine, found = entries[name], entries[FOUND]
+    return {
+        "name": name,
+        "key": arch.key(),
+        "macs": arch.macs,
+        "params": arch.params,
+        "trainings": [
+            {
+                "seed": entry.seed,
+                "folder": entry.folder.relative_to(run).as_posix(),
+                "val_accuracy": entry.trained["val_accuracy"],
+                "test_accuracy": entry.trained["test_accuracy"],
+                "seconds": entry.trained["seconds"],
+            }
+            for entry in mine
+        ],
+        **_accuracy(mine, found),
+        "variants": [
+            {
+                "name": variant,
+                "target": targets[variant].to_json(),
+                "bytes": mine[0].model(variant).stat().st_size,
+                **_accuracy(mine, found, variant),
+                "latency_ms": result[name].latency_ms,
+                "interval_ms": list(result[name].ci_ms),
+                "latency_ratio": result[FOUND].latency_ms / result[name].latency_ms,
+            }
+            for variant, result in measured.items()
+        ],
+    }
+
+
+def _accuracy(
+    mine: Sequence[Entry], found: Sequence[Entry], variant: str | None = None
+) -> dict[str, dict[str, Any]]:
+    """Accuracy over the seeds, and by how much the found network's is above it, seed by seed."""
+    of = [entry.test_accuracy(variant) for entry in mine]
+    found_of = [entry.test_accuracy(variant) for entry in found]
+    return {
+        "accuracy": spread(of),
+        "found_minus_this": spread([theirs - own for theirs, own in zip(found_of, of, strict=True)]),
+    }
+
+
+def spread(values: Sequence[float]) -> dict[str, Any]:
+    """Mean, sample standard deviation (None of a single value), and the values themselves."""
+    return {
+        "mean": statistics.fmean(values),
+        "std": statistics.stdev(values) if len(values) > 1 else None,
+        "values": list(values),
+    }

@@ -1,0 +1,201 @@
+"""A comparison of a really trained run with a really trained baseline, on this machine."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from hwnas import baselines, device, files, ship
+from hwnas.cli import app
+from hwnas.cli.compare import show_comparison
+from hwnas.compare import FOUND, compare
+from hwnas.compare.contender import FOLDER, Recipe, prepare, trained
+from hwnas.compare.run import spread
+from hwnas.errors import HwnasError, SpaceError, TrainingError
+from hwnas.profile import ProfileOptions
+from hwnas.train import TrainConfig
+
+SMALLEST = "mobilenetv2-0.1"
+QUICK = ProfileOptions(rounds=3, max_rounds=3, samples=3)
+
+
+def compared_run(source: Path, run: Path, seeds: int) -> tuple[Path, dict[str, Any], list[str]]:
+    """The found network and the narrowest MobileNetV2, one epoch, one variant."""
+    shutil.copytree(source, run)
+    record = files.read_json(run / "train.json", "training")
+    record["config"]["epochs"] = 1  # what follows is trained by the record, in little time
+    files.write_json(run / "train.json", record)
+    told: list[str] = []
+    result = compare(
+        run,
+        device.load("host"),
+        against=[SMALLEST],
+        seeds=seeds,
+        variants=["litert-int8"],
+        options=QUICK,
+        tell=told.append,
+    )
+    return run, result, told
+
+
+@pytest.fixture(scope="module")
+def compared(_exported_run, tmp_path_factory):
+    return compared_run(_exported_run, tmp_path_factory.mktemp("compared") / "run", 1)
+
+
+def check(run: Path, result: dict[str, Any], told: list[str]) -> None:
+    """Files, folders and numbers of a comparison belong together."""
+    assert files.read_json(run / "compare.json", "comparison") == json.loads(json.dumps(result))
+    assert [network["name"] for network in result["networks"]] == [FOUND, SMALLEST]
+    own = files.read_json(run / "train.json", "training")
+    for network in result["networks"]:
+        variant = network["variants"][0]
+        for training, accuracy in zip(network["trainings"], network["accuracy"]["values"], strict=True):
+            is_own = network["name"] == FOUND and training["seed"] == 0
+            folder = "." if is_own else f"{FOLDER}/{network['name']}-seed{training['seed']}"
+            assert training["folder"] == folder
+            record = files.read_json(run / folder / "train.json", "training")
+            assert record["config"] == own["config"] | {"seed": training["seed"]}
+            assert record["data"] == own["data"]
+            assert record["test_accuracy"] == accuracy
+        assert variant["accuracy"]["mean"] == pytest.approx(network["accuracy"]["mean"], abs=0.03)
+        assert variant["interval_ms"][0] <= variant["latency_ms"] <= variant["interval_ms"][1]
+        assert variant["bytes"] > 1000
+    one, two = (network["variants"][0] for network in result["networks"])
+    assert set(one["found_minus_this"]["values"]) == {0}
+    assert one["latency_ratio"] == 1
+    assert two["latency_ratio"] == pytest.approx(one["latency_ms"] / two["latency_ms"])
+    pairs = zip(one["accuracy"]["values"], two["accuracy"]["values"], strict=True)
+    assert two["found_minus_this"]["values"] == [a - b for a, b in pairs]
+    measuring = [line for line in told if line.startswith("measuring")]
+    assert measuring == ["measuring 2 networks on host/litert-int8"], "one session for all"
+
+
+def test_all_are_trained_alike_and_measured_together(compared):
+    check(*compared)
+
+
+@pytest.mark.slow
+def test_two_seeds_of_each_network(exported_run):
+    run, result, told = compared_run(exported_run, exported_run / "copy", 2)
+    check(run, result, told)
+    assert result["seeds"] == [0, 1]
+    assert all(n["accuracy"]["std"] is not None for n in result["networks"])
+    ours, theirs = ([t["folder"] for t in n["trainings"]] for n in result["networks"])
+    weights = {files.sha256(run / f / "weights.safetensors") for f in [*ours, *theirs]}
+    assert len(weights) == 4
+
+
+@pytest.mark.slow
+def test_the_width_is_chosen_once_and_kept(exported_run):
+    run = exported_run
+    arguments = {"match_latency": ["mobilenetv2"], "options": QUICK}
+    first = compare(run, device.load("host"), **arguments)
+    match = first["matches"][0]
+    assert match["target"]["precision"] == "int8", "that of the run's budget"
+    assert [n["name"] for n in first["networks"]] == [FOUND, match["chosen"]]
+    assert [v["name"] for v in first["networks"][0]["variants"]] == [f"{r}-{p}" for r, p in ship.VARIANTS]
+    assert match["ratio"] == min((c["ratio"] for c in match["candidates"]), key=lambda r: abs(np.log(r)))
+    told: list[str] = []
+    second = compare(run, device.load("host"), tell=told.append, **arguments)
+    assert second["matches"] == first["matches"]
+    assert len([line for line in told if line.startswith("measuring")]) == len(ship.VARIANTS)
+
+
+def test_a_baseline_is_a_run_like_any_other(compared):
+    run, _, _ = compared
+    folder = run / FOLDER / f"{SMALLEST}-seed0"
+    arch, search = ship.read_run(folder)
+    assert arch == baselines.load(SMALLEST, resolution=16, num_classes=10)
+    assert search["constraints"][0]["budget_ms"] == 1000.0
+    assert "predicted_ms" not in search["constraints"][0], "nobody predicted it"
+    manifest = ship.read_manifest(folder / "export")
+    assert manifest["architecture"]["id"] == arch.id
+
+
+def test_the_command_line_trains_and_looks_at_nothing_twice(compared):
+    run, result, _ = compared
+    before = {p: p.stat().st_mtime_ns for p in (run / FOLDER).rglob("*") if p.is_file()}
+    arguments = ["compare", str(run), "--against", SMALLEST, "--variants", "litert-int8", "--rounds", "2"]
+    invoked = CliRunner().invoke(app, [*arguments, "--json"])
+    assert invoked.exit_code == 0, invoked.output
+    repeated = json.loads(invoked.stdout)
+    assert repeated == files.read_json(run / "compare.json", "comparison")
+    assert {p: p.stat().st_mtime_ns for p in (run / FOLDER).rglob("*") if p.is_file()} == before
+    assert [n["accuracy"] for n in repeated["networks"]] == [n["accuracy"] for n in result["networks"]]
+
+
+def test_the_table_fits_a_narrow_terminal(compared, capsys):
+    _, result, _ = compared
+    wide = copy.deepcopy(result)
+    wide["networks"][1]["name"] = "mobilenetv3-large-0.75"
+    for network in wide["networks"]:
+        for values in network["variants"][0].values():
+            if isinstance(values, dict) and "std" in values:
+                values["std"] = 0.0123
+        network["variants"][0] |= {"latency_ms": 12.3456, "interval_ms": [12.1, 12.5]}
+    show_comparison(wide)
+    shown = capsys.readouterr().out
+    assert "mobilenetv3-large-0.75" in shown
+    assert "12.346 ±0.200" in shown
+    assert "±1.23" in shown
+    assert "…" not in shown
+
+
+def test_another_recipe_trains_again(compared, tmp_path):
+    run, _, _ = compared
+    copied = shutil.copytree(run, tmp_path / "run")
+    arch = baselines.load(SMALLEST, resolution=16, num_classes=10)
+    dataset = ship.load_data(files.read_json(run / "train.json", "training")["data"])
+    folder = prepare(copied, SMALLEST, arch, 0, dataset)
+    before = files.read_json(folder / "train.json", "training")
+    told: list[str] = []
+    same = trained(folder, TrainConfig(**before["config"]), told.append)
+    assert (same, told) == (before, [])
+    other = trained(folder, TrainConfig(**before["config"] | {"batch_size": 128}), told.append)
+    assert other["config"]["batch_size"] == 128
+    assert "in another way" in told[0]
+    assert other["weights_sha256"] != before["weights_sha256"]
+
+
+def test_what_only_the_run_could_have_is_left_out_for_all():
+    config = {"epochs": 2, "seed": 3}
+    plain = Recipe.of({"config": config})
+    assert (plain.own, plain.notes) == (True, ())
+    assert plain.seeded(5) == TrainConfig(epochs=2, seed=5)
+    assert Recipe.of({"config": config, "start": {"from": "seed"}}).own
+    begun = Recipe.of({"config": config, "start": {"from": "supernet"}})
+    assert not begun.own
+    assert len(begun.notes) == 1
+    with pytest.raises(TrainingError, match="train the run again"):
+        Recipe.of({"config": {"epochs": 2, "magic": 1}})
+
+
+def test_spread_of_a_single_value_is_unknown():
+    assert spread([0.5]) == {"mean": 0.5, "std": None, "values": [0.5]}
+    assert spread([0.4, 0.6])["std"] == pytest.approx(0.1414, abs=1e-4)
+
+
+def test_senseless_comparisons_are_refused(exported_run):
+    host = device.load("host")
+    with pytest.raises(HwnasError, match="with something"):
+        compare(exported_run, host)
+    with pytest.raises(HwnasError, match="seeds must be"):
+        compare(exported_run, host, against=[SMALLEST], seeds=0)
+    with pytest.raises(HwnasError, match="variants must be"):
+        compare(exported_run, host, against=[SMALLEST], variants=["tvm-int8"])
+    with pytest.raises(SpaceError, match="must be one of"):
+        compare(exported_run, host, against=["resnet50"])
+    with pytest.raises(SpaceError, match="family"):
+        compare(exported_run, host, match_latency=["resnet50"])
+    assert not (exported_run / FOLDER).exists()
+    (exported_run / "train.json").unlink()
+    with pytest.raises(HwnasError, match="the record of training must be there"):
+        compare(exported_run, host, against=[SMALLEST])
