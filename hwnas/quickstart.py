@@ -115,7 +115,7 @@ def run(
     with stage("verify"):
         verification = verify.verify(manifest.parent, device, dataset, tables=tables, on_step=stage.say)
     with stage("report"):
-        page = report.write(found, latencies=models, baseline=baseline)
+        page = report.write(found, latencies=models, tables=tables, baseline=baseline)
     summary = Summary(
         folder,
         page,

@@ -91,13 +91,16 @@ def report(
     latency: Annotated[
         list[Path] | None, typer.Option(help="Latency model that the search believed; may be repeated.")
     ] = None,
+    tables: Annotated[
+        Path | None, typer.Option(help="Folder of the device's latency tables, if not its own.")
+    ] = None,
     baseline: Annotated[Path | None, typer.Option(help="Another run to compare with.")] = None,
     as_json: Json = False,
 ) -> None:
     """Write a self-contained HTML report of a run."""
     from hwnas import report as reports
 
-    path = reports.write(run, latencies=tuple(latency or ()), baseline=baseline)
+    path = reports.write(run, latencies=tuple(latency or ()), tables=tables, baseline=baseline)
     if as_json:
         emit_json({"report": str(path)})
     else:

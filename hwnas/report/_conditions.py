@@ -1,0 +1,101 @@
+"""What was measured on which device, under which conditions, and whether it can be believed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from statistics import median
+
+from hwnas import conditions
+from hwnas.device import Target
+from hwnas.latency.provenance import table_sha256
+from hwnas.report import _page
+from hwnas.report._record import Json, Record
+from hwnas.table import LatencyTable
+
+_SESSION = re.compile(r"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)\d\dZ")
+
+
+def measured(record: Record) -> str:
+    """The sessions behind the latency models, with their verdicts, and the verification."""
+    parts = []
+    for target, table in record.tables.items():
+        parts.append(f"<h3>{_page.code(str(target))}</h3>")
+        parts.append(_page.paragraph(_environment(table)))
+        parts.append(_sessions(record, target, table))
+    checked = record.verification
+    if checked is not None:
+        parts.append(f"<h3>What ships, measured on {_page.code(checked['device'])}</h3>")
+        parts.append(_verified(checked["variants"]))
+        parts += [_page.paragraph(str(note)) for note in checked.get("notes", ())]
+    return _page.section("What was measured, and how well", *parts) if parts else ""
+
+
+def _environment(table: LatencyTable) -> str:
+    found = table.environment
+    device = found.get("device", {})
+    system = " ".join(str(device[name]) for name in ("system", "kernel", "machine") if name in device)
+    threads = f"{table.target.threads} thread{'s' if table.target.threads > 1 else ''}"
+    words = (
+        found.get("cpu_model"),
+        system,
+        f"{found.get('runtime', table.target.runtime)} {found.get('runtime_version', '')}".strip(),
+        f"{threads}, batch {table.target.batch}, {table.target.processor}",
+    )
+    return ", ".join(str(word) for word in words if word) + "."
+
+
+def _sessions(record: Record, target: Target, table: LatencyTable) -> str:
+    rows = []
+    for session, verdict in conditions.verdicts(table).items():
+        rounds = [item for item in table.rounds if item.session == session]
+        keys = {item.key for item in rounds if not item.failed}
+        rows.append(
+            (
+                _when(session),
+                _page.mark(verdict.word, good=verdict.word == conditions.STABLE),
+                f"{len(keys)} models, {len(rounds)} rounds",
+                "; ".join(verdict.reasons) or "nothing speaks against it",
+            )
+        )
+    half = median(item.relative_ci for item in table.measurements.values())
+    text = f"Half the 95 % interval of a row is {half:.1%} of its latency in the median."
+    model = record.model(str(target))
+    if model is not None and model.origin.get("table_sha256") not in (None, table_sha256(table)):
+        text += " The latency model was fitted to another state of this table."
+    header = ("session", "verdict", "measured", "what speaks against it")
+    return _page.table(header, rows) + _page.paragraph(text, "fine")
+
+
+def _when(session: str) -> str:
+    """The time in the name of a session; the name where there is none in it."""
+    found = _SESSION.match(session)
+    if not found:
+        return session
+    year, month, day, hour, minute = found.groups()
+    return f"{year}-{month}-{day} {hour}:{minute} UTC"
+
+
+def _verified(variants: Sequence[Json]) -> str:
+    rows = [(item["name"], "; ".join(_facts(item["conditions"])) or "–") for item in variants]
+    return _page.table(("variant", "in the last round"), rows)
+
+
+def _facts(found: Mapping[str, object]) -> list[str]:
+    """What an agent saw, in short words; what it could not tell is left out."""
+    facts = []
+    nodes, taken = found.get("nodes"), found.get("delegated_nodes")
+    if isinstance(nodes, int) and isinstance(taken, int):
+        facts.append(f"{taken} of {nodes} nodes taken by the delegate")
+    if isinstance(cpus := found.get("cpus"), list) and cpus:
+        facts.append(f"on CPU {', '.join(map(str, cpus))}")
+    if isinstance(inner := found.get("inner"), int):
+        facts.append(f"{inner} inference{'s' if inner != 1 else ''} a sample")
+    if isinstance(runs := found.get("warmup_runs"), int):
+        facts.append(f"{runs} to warm up")
+    if isinstance(flags := found.get("preempted"), list) and flags:
+        facts.append(f"{sum(map(bool, flags))} of {len(flags)} samples preempted")
+    clocks = found.get("freq_khz")
+    if isinstance(clocks, list) and (known := [k for k in clocks if k]):
+        facts.append(f"{max(known) / 1e6:.2f} GHz")
+    return facts
