@@ -224,7 +224,7 @@ def test_the_commands_are_ones_that_the_command_line_takes(full_run):
     main = typer.main.get_command(app)
     parsed = {}
     for line in _reproduce.commands(record):
-        program, verb, *options = shlex.split(line)
+        program, verb, *options = shlex.split(" ".join(line))
         assert program == "hwnas"
         parsed.setdefault(verb, main.commands[verb].make_context(verb, options).params)
     assert list(parsed) == ["profile", "fit", "search", "train", "export", "verify", "report"]
@@ -248,7 +248,7 @@ def test_a_table_that_grew_since_the_fit_is_told_apart(full_run):
 def test_the_verdict_on_the_session_is_there_in_words(full_run):
     path = full_run / "tables" / "litert-int8.jsonl"
     note = {"note": "span", "session": "20261124T111216Z-66e1", "facts": {"wall_s": 2.0, "others_share": 0.6}}
-    assert "2026-11-24 11:12 UTC stable" in written(full_run).said()
+    assert "host/litert-int8 2026-11-24 11:12 UTC stable" in written(full_run).said()
     path.write_text(path.read_text() + json.dumps(note) + "\n")
     assert "unusable" in written(full_run).said()
     assert "other processes used 60% of the CPUs" in written(full_run).said()
@@ -347,7 +347,7 @@ def test_contrast_is_known_to_be_computed_right():
 @pytest.mark.parametrize("colours", [_style.LIGHT, _style.DARK], ids=["light", "dark"])
 def test_colours_stand_out(colours):
     for below in ("paper", "card"):
-        for text in ("ink", "soft", "good", "bad"):
+        for text in ("ink", "soft", "good", "warn", "bad"):
             assert contrast(colours[text], colours[below]) >= 4.5, (text, below)
         for drawn in ("c0", "c1", "c2", "c3", "rest"):
             assert contrast(colours[drawn], colours[below]) >= 3, (drawn, below)
@@ -422,7 +422,7 @@ def test_html_and_text_are_told_apart():
     ],
 )
 def test_a_value_and_its_interval_have_the_same_decimals(value, half, text):
-    assert _text.plus_minus(value, half) == text
+    assert _text.plus_minus(value, half) == text.replace(" ", "\N{NO-BREAK SPACE}")
 
 
 def test_the_interval_of_a_share_is_wilsons():

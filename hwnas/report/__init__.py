@@ -60,7 +60,7 @@ def write(
     record = read(run, latencies, tables, baseline)
     try:
         sections = [section(record) for section in _SECTIONS]
-        title = _title(record)
+        title = _promise.title(record)
         lead = (
             f"{record.search['strategy']} search in {record.arch.space.name}, made with hwnas {__version__}"
         )
@@ -74,10 +74,3 @@ def write(
     path = run / "report.html"
     files.write_atomic(path, _page.page(title, lead, [text for text in sections if text]))
     return path
-
-
-def _title(record: Record) -> str:
-    device = record.constraints[0]["target"]["device"]
-    verification = record.verification
-    verdict = {"PASS": ": budget kept", "FAIL": ": not all promises kept"}
-    return f"A network for {device}{verdict[verification['verdict']] if verification else ''}"

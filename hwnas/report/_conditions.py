@@ -7,28 +7,40 @@ from collections.abc import Mapping, Sequence
 from statistics import median
 
 from hwnas import conditions
-from hwnas.device import Target
 from hwnas.latency.provenance import table_sha256
 from hwnas.report import _page
 from hwnas.report._record import Json, Record
 from hwnas.table import LatencyTable
 
 _SESSION = re.compile(r"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)\d\dZ")
+_COLOURS = {conditions.STABLE: "good", conditions.NOISY: "warn", conditions.UNUSABLE: "bad"}
 
 
 def measured(record: Record) -> str:
     """The sessions behind the latency models, with their verdicts, and the verification."""
-    parts = []
-    for target, table in record.tables.items():
-        parts.append(f"<h3>{_page.code(str(target))}</h3>")
-        parts.append(_page.paragraph(_environment(table)))
-        parts.append(_sessions(record, target, table))
+    parts = [_tables(record)] if record.tables else []
     checked = record.verification
     if checked is not None:
         parts.append(f"<h3>What ships, measured on {_page.code(checked['device'])}</h3>")
         parts.append(_verified(checked["variants"]))
         parts += [_page.paragraph(str(note)) for note in checked.get("notes", ())]
     return _page.section("What was measured, and how well", *parts) if parts else ""
+
+
+def _tables(record: Record) -> str:
+    """Where, and every session behind the latency models."""
+    places: dict[str, list[str]] = {}
+    for target, table in record.tables.items():
+        places.setdefault(_environment(table), []).append(str(target))
+    rows = [row for target, table in record.tables.items() for row in _sessions(str(target), table)]
+    header = ("target", "session", "verdict", "measured", "±", "what speaks against it")
+    text = "± is half the 95 % interval over the latency, in the median of what was measured."
+    return (
+        "".join(_page.paragraph(f"{', '.join(names)}: {where}") for where, names in places.items())
+        + _page.table(header, rows, numeric=(4,))
+        + _page.paragraph(text, "fine")
+        + "".join(_page.paragraph(note, "fine") for note in _strange(record))
+    )
 
 
 def _environment(table: LatencyTable) -> str:
@@ -45,26 +57,33 @@ def _environment(table: LatencyTable) -> str:
     return ", ".join(str(word) for word in words if word) + "."
 
 
-def _sessions(record: Record, target: Target, table: LatencyTable) -> str:
+def _sessions(target: str, table: LatencyTable) -> list[tuple[str, ...]]:
     rows = []
     for session, verdict in conditions.verdicts(table).items():
         rounds = [item for item in table.rounds if item.session == session]
         keys = {item.key for item in rounds if not item.failed}
+        half = median(table.measurements[key].relative_ci for key in keys) if keys else None
         rows.append(
             (
+                target,
                 _when(session),
-                _page.mark(verdict.word, good=verdict.word == conditions.STABLE),
+                _page.mark(verdict.word, _COLOURS[verdict.word]),
                 f"{len(keys)} models, {len(rounds)} rounds",
-                "; ".join(verdict.reasons) or "nothing speaks against it",
+                "–" if half is None else f"{half:.1%}",
+                "; ".join(verdict.reasons) or "nothing",
             )
         )
-    half = median(item.relative_ci for item in table.measurements.values())
-    text = f"Half the 95 % interval of a row is {half:.1%} of its latency in the median."
-    model = record.model(str(target))
-    if model is not None and model.origin.get("table_sha256") not in (None, table_sha256(table)):
-        text += " The latency model was fitted to another state of this table."
-    header = ("session", "verdict", "measured", "what speaks against it")
-    return _page.table(header, rows) + _page.paragraph(text, "fine")
+    return rows
+
+
+def _strange(record: Record) -> list[str]:
+    """Tables that are not the ones that the models were fitted to."""
+    found = []
+    for target, table in record.tables.items():
+        model = record.model(str(target))
+        if model is not None and model.origin.get("table_sha256") not in (None, table_sha256(table)):
+            found.append(f"The latency model of {target} was fitted to another state of this table.")
+    return found
 
 
 def _when(session: str) -> str:

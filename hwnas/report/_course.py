@@ -14,7 +14,7 @@ def course(record: Record) -> str:
     points = tuple(_svg.Point(float(s["step"]), float(s["expected_share"])) for s in trace)
     chart = _svg.chart(
         [_svg.Group("expected latency", points, "line")],
-        _svg.Axis("search step"),
+        _svg.Axis("search step", whole=True),
         _svg.Axis("expected latency / limit", percent=True),
         title="Expected latency over the search, as a share of the limit",
         y_levels=[("limit", 1.0)],
@@ -32,21 +32,17 @@ def training(record: Record) -> str:
     history = trained["history"]
     accuracy = _svg.chart(
         [_line(history, "training", "accuracy"), _line(history, "validation", "val_accuracy")],
-        _svg.Axis("epoch"),
+        _svg.Axis("epoch", whole=True),
         _svg.Axis("accuracy", percent=True),
         title="Accuracy on training and validation images over the epochs",
     )
     loss = _svg.chart(
         [_line(history, "training", "loss"), _line(history, "validation", "val_loss")],
-        _svg.Axis("epoch"),
+        _svg.Axis("epoch", whole=True),
         _svg.Axis("loss"),
         title="Loss on training and validation images over the epochs",
     )
-    parts = (
-        []
-        if trained.get("learnt", True)
-        else [_page.mark("It did not learn more than guessing.", good=False)]
-    )
+    parts = [] if trained.get("learnt", True) else [_page.mark("It did not learn more than guessing.", "bad")]
     return _page.section(
         "Training",
         _page.paragraph(_recipe(trained)),

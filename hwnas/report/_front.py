@@ -47,12 +47,12 @@ def front(record: Record) -> str:
     if not entries:
         return ""
     figures = [_chart(record, entries, number) for number in range(len(record.constraints))]
-    others = _page.details("The same on the other targets", _page.pair(*figures[1:])) if figures[1:] else ""
+    others = _page.details("The same on the other targets", _page.pair(*figures[2:])) if figures[2:] else ""
     rows = [_row(entry) for entry in _best(entries, 0)]
     header = ("network", "estimated accuracy", f"ms on {record.constraints[0]['name']}")
     return _page.section(
         "Accuracy against latency",
-        figures[0],
+        _page.pair(*figures[:2]),
         _page.paragraph(_said(record, entries), "fine"),
         others,
         _page.details("The networks of the front", _page.table(header, rows, numeric=(1, 2))),

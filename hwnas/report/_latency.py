@@ -8,7 +8,7 @@ from hwnas.latency.store import FittedModel
 from hwnas.report import _page, _svg, _text
 from hwnas.report._record import Record
 
-_SPLITS = {"heldout": "never seen by the model", "calibration": "the model was fitted to these"}
+_SPLITS = ("heldout", "calibration")
 
 
 def believed(record: Record) -> str:
@@ -16,12 +16,10 @@ def believed(record: Record) -> str:
     judged = [model for model in record.models if model.evaluation]
     if not judged:
         return ""
-    rows = [
-        _row(model, split, model.evaluation[split])
+    rows = {
+        split: [_row(model, model.evaluation[split]) for model in judged if split in model.evaluation]
         for split in _SPLITS
-        for model in judged
-        if split in model.evaluation
-    ]
+    }
     header = (
         "target",
         "networks",
@@ -33,23 +31,29 @@ def believed(record: Record) -> str:
         "in 90 % int.",
     )
     seen = [_chart(record, model) for model in judged if "heldout" in model.evaluation]
-    text = "The numbers that count are those of networks that the model never saw; "
-    text += "the errors on the networks it was fitted to only show how well it fits. The rank correlation is "
-    text += "Spearman's; the last column is how often the model's own 90 % interval held the measurement."
+    text = (
+        "Networks that the model never saw. The rank correlation is Spearman's; the last column is how often "
+    )
+    text += "the model's own 90 % interval held the measurement."
+    fitted = "Errors on the networks that the models were fitted to: they only show how well they fit"
+    numeric = range(1, len(header))
     return _page.section(
         "Can the latency model be believed?",
         _page.pair(*seen),
-        _page.table(header, rows, numeric=range(1, 8)),
-        _page.paragraph(text, "fine"),
+        *((_page.table(header, rows["heldout"], numeric=numeric),) if rows["heldout"] else ()),
+        *((_page.paragraph(text, "fine"),) if rows["heldout"] else ()),
+        _page.details(fitted, _page.table(header, rows["calibration"], numeric=numeric))
+        if rows["calibration"]
+        else "",
     )
 
 
-def _row(model: FittedModel, split: str, found: Evaluation) -> tuple[str, ...]:
+def _row(model: FittedModel, found: Evaluation) -> tuple[str, ...]:
     return (
-        f"{model.target} ({model.name}), {_SPLITS[split]}",
+        f"{model.target} ({model.name})",
         str(found.networks),
         f"{found.mape:.1%}",
-        f"{found.bias:+.1%}",
+        _text.signed_percent(found.bias),
         f"{found.within_5:.0%}",
         f"{found.within_10:.0%}",
         "–" if found.spearman is None else f"{found.spearman:.3f}",

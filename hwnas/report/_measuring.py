@@ -22,7 +22,7 @@ def measuring(record: Record) -> str:
     names = [item["name"] for item in record.constraints]
     rows = [_row(number, step) for number, step in enumerate(promise["steps"], start=1)]
     networks = [row for step in promise["steps"] for entry in step["entries"] for row in _entry(names, entry)]
-    refusal = [_page.paragraph(_page.mark(promise["refusal"], good=False))] if promise["refusal"] else []
+    refusal = [_page.paragraph(_page.mark(promise["refusal"], "bad"))] if promise["refusal"] else []
     text = f"{promise['networks_measured']} networks were measured on the device in "
     text += f"{promise['seconds']:.0f} s, {promise['repairs']} of them repairs. Latency does not depend on "
     text += (
@@ -56,7 +56,7 @@ def _entry(names: list[str], entry: Json) -> list[tuple[str, ...]]:
             name,
             _text.plus_minus(predicted, _text.NORMAL_95 * std),
             "–" if found is None else _text.measured(found["ms"], (found["low_ms"], found["high_ms"])),
-            _page.mark("kept", good=True) if entry["kept"] else _page.mark("not kept", good=False),
+            _page.mark("kept", "good") if entry["kept"] else _page.mark("not kept", "bad"),
         )
         for name, predicted, std, found in columns
     ]

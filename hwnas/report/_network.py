@@ -98,7 +98,7 @@ def _parts(record: Record, chosen: Sequence[tuple[float, ...]] | None, macs_in: 
 
 def _drawing(costs: _Costs, stages: Sequence[Sequence[_Part]], target: int) -> str:
     """One target: a skyline (width is cost, height is resolution) for the first, a strip for others."""
-    tallest = max(part.out_shape[1] for stage in stages for part in stage)
+    tallest = max(part.out_shape[1] for stage in stages for part in stage if part.cost)
     shares, pieces = [], []
     for number, stage in enumerate(stages):
         for part in stage:
@@ -150,6 +150,8 @@ def _block(costs: _Costs, part: _Part) -> str:
     what = escape(describe(part.workload.block))
     if part.cost is None:
         return f'<div class="block"><div><span>{what}</span><span>in the grey part</span></div></div>'
+    if part.workload.block.is_identity:
+        return f'<div class="block"><div><span>{what}</span></div></div>'
     cost, share = part.cost[0], part.cost[0] / costs.total[0]
     said = f"{_text.ms(cost)} ms" if costs.unit == "ms" else f"{cost:.2f} M"
     line = f"<div><span>{what}</span><span>{said}, {share:.1%}</span></div>"
@@ -163,7 +165,7 @@ def _said(record: Record, costs: _Costs) -> str:
     left_out = sum(w.block.is_identity for w in arch.workloads)
     skipped = f" {left_out} of the places were left empty." if left_out else ""
     return (
-        f"{arch.space.name}: one of {arch.space.num_architectures:.3g} networks, with "
+        f"{arch.space.name}: one of {_text.count(arch.space.num_architectures)} networks, with "
         f"{sum(not w.block.is_identity for w in arch.workloads)} blocks.{skipped} {where}{source}."
     )
 

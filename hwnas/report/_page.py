@@ -80,9 +80,10 @@ def paragraph(text: str, kind: str = "") -> str:
     return f"<p{name}>{text if isinstance(text, Html) else escape(text)}</p>"
 
 
-def preformatted(text: str) -> str:
-    """Commands, as they are typed."""
-    return f"<pre>{escape(text)}</pre>"
+def commands(lines: Sequence[Sequence[str]]) -> str:
+    """Commands as they are typed, each in parts that stay together where there is room."""
+    divs = ("".join(f"<span>{escape(part)}</span> " for part in line).rstrip() for line in lines)
+    return f"<pre>{''.join(f'<div>{div}</div>' for div in divs)}</pre>"
 
 
 def code(text: str) -> Html:
@@ -90,9 +91,9 @@ def code(text: str) -> Html:
     return Html(f"<code>{escape(text)}</code>")
 
 
-def mark(text: str, *, good: bool) -> Html:
-    """A verdict, in its colour."""
-    return Html(f'<span class="{"good" if good else "bad"}">{escape(text)}</span>')
+def mark(text: str, kind: str) -> Html:
+    """A verdict in its colour: "good", "warn" or "bad"."""
+    return Html(f'<span class="{kind}">{escape(text)}</span>')
 
 
 def details(summary: str, *parts: str) -> str:

@@ -63,6 +63,22 @@ class _Promise:
         return text + (f", measured {_text.measured(*self.measured)}" if self.measured else "")
 
 
+def title(record: Record) -> str:
+    """For which devices, and whether all that was promised is kept."""
+    promises = [_promise(record, item) for item in record.constraints]
+    names = list(dict.fromkeys(str(item["target"]["device"]) for item in record.constraints))
+    states = {promise.state for promise in promises}
+    checked = record.verification
+    verdict = ""
+    if checked is not None and checked["verdict"] != "PASS":
+        verdict = ": not all promises kept"
+    elif BROKEN in states:
+        verdict = ": budget not kept"
+    elif UNMEASURED not in states:
+        verdict = ": budget kept" if len(promises) == 1 else ": budgets kept"
+    return f"A network for {' and '.join(names)}{verdict}"
+
+
 def headline(record: Record) -> str:
     """The promise of each target, and the network in a few numbers."""
     promises = [_promise(record, item) for item in record.constraints]
@@ -99,7 +115,7 @@ def _reading(measured: Json | None) -> tuple[float, tuple[float, float]] | None:
 
 def _box(promise: _Promise) -> str:
     kind = _CLASS[promise.state]
-    verdict = _page.mark(promise.state, good=kind == "kept") if kind else promise.state
+    verdict = _page.mark(promise.state, "good" if kind == "kept" else "bad") if kind else promise.state
     parts = [
         _page.paragraph(_page.Html(f"{_page.code(promise.name)}: {verdict}")),
         f'<p class="said">{escape(promise.sentence)}</p>',

@@ -16,7 +16,7 @@ def variants(record: Record) -> str:
         "What ships: fp32 and int8",
         _precisions(record, checked["variants"]),
         _files(checked["variants"]),
-        *(_page.paragraph(_page.mark(text, good=False)) for text in failures),
+        *(_page.paragraph(_page.mark(text, "bad")) for text in failures),
     )
 
 
@@ -70,7 +70,7 @@ def _files(checked: list[Json]) -> str:
         rows.append(
             (
                 _page.code(item["file"]),
-                _page.mark(item["verdict"], good=item["verdict"] == "PASS"),
+                _page.mark(item["verdict"], "good" if item["verdict"] == "PASS" else "bad"),
                 _text.size(item["bytes"]),
                 _accuracy(item),
                 _latency(item),

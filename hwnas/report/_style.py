@@ -7,6 +7,7 @@ LIGHT = {
     "soft": "#57606a",
     "line": "#d0d7de",
     "good": "#1a7f37",
+    "warn": "#953800",
     "bad": "#cf222e",
     "c0": "#0969da",
     "c1": "#bc4c00",
@@ -14,7 +15,7 @@ LIGHT = {
     "c3": "#8250df",
     "rest": "#6e7781",
 }
-"""Colours by name: paper and card lie below; ink, soft, good and bad are text; others are drawn."""
+"""Colours by name: paper and card lie below; ink, soft, good, warn and bad are text; others are drawn."""
 
 DARK = {
     "paper": "#0d1117",
@@ -23,6 +24,7 @@ DARK = {
     "soft": "#9aa5b1",
     "line": "#30363d",
     "good": "#3fb950",
+    "warn": "#f0883e",
     "bad": "#ff7b72",
     "c0": "#58a6ff",
     "c1": "#f0883e",
@@ -40,7 +42,7 @@ font:16px/1.5 system-ui,sans-serif;overflow-wrap:anywhere}
 h1{font-size:1.7rem;line-height:1.25;margin:.2rem 0}h2{font-size:1.25rem;margin:2.4rem 0 .6rem}
 h3{font-size:1rem;margin:1.2rem 0 .4rem}p{margin:.5rem 0}
 .lead,.fine,figcaption{color:var(--soft)}.fine,figcaption{font-size:.85rem}
-.good{color:var(--good);font-weight:700}.bad{color:var(--bad);font-weight:700}
+.warn{color:var(--warn);font-weight:700}.good{color:var(--good);font-weight:700}.bad{color:var(--bad);font-weight:700}
 .cards{display:grid;margin:.7rem 0;gap:.7rem;
 grid-template-columns:repeat(auto-fit,minmax(min(100%,9.5rem),1fr))}
 .card,.promise,.stage{background:var(--card);border:1px solid var(--line);
@@ -55,9 +57,11 @@ table{border-collapse:collapse;width:100%;font-size:.9rem;margin:.5rem 0}
 th,td{text-align:left;padding:.4rem .7rem .4rem 0;border-bottom:1px solid var(--line);vertical-align:top}
 thead th{color:var(--soft);font-weight:600}th{font-weight:600}
 td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
+th,td{overflow-wrap:normal}td.n{white-space:nowrap}tbody th,code{overflow-wrap:anywhere}
 code,pre{font:.85rem/1.5 ui-monospace,monospace}
 pre{background:var(--card);border:1px solid var(--line);border-radius:.5rem;padding:.8rem;
-white-space:pre-wrap}
+white-space:normal}
+pre div{padding-left:1.5rem;text-indent:-1.5rem}pre span{display:inline-block;max-width:100%;text-indent:0}
 details{margin:.6rem 0}summary{cursor:pointer;color:var(--soft)}
 .grid{stroke:var(--line)}.level{stroke:var(--soft);stroke-dasharray:5 4}
 .tick,.note{fill:var(--soft);font-size:11px}.axis{fill:var(--ink);font-size:12px}
@@ -85,9 +89,10 @@ grid-template-columns:repeat(auto-fill,minmax(min(100%,18rem),1fr))}
 @media (max-width:40rem){body{padding:.9rem}
 table,thead,tbody,tr,th,td{display:block}thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
 tr{border-bottom:1px solid var(--line);padding:.4rem 0}
-th,td{border:0;padding:.1rem 0}td.n{text-align:left}
+th,td{border:0;padding:.1rem 0;overflow-wrap:anywhere}td.n{white-space:normal}
 td[data-name]{display:flex;justify-content:space-between;gap:1rem;text-align:right}
-td[data-name]::before{content:attr(data-name);color:var(--soft);text-align:left;flex:none;max-width:50%}}
+td[data-name=value]{text-align:left}td[data-name]::before{content:attr(data-name);color:var(--soft);text-align:left;flex:none;max-width:50%}
+td[data-name=value]::before{display:none}}
 @media print{.stage,.promise,figure,tr{break-inside:avoid}}
 """
 

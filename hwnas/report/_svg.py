@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH, HEIGHT = 380, 264
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 14, 40
+_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 12, 14, 40
 _COLOURS = 4
 
 Interval = tuple[float, float]
@@ -62,10 +62,12 @@ class Axis:
     Attributes:
         label: Name and unit.
         percent: Whether values in [0, 1] are written as percents.
+        whole: Whether only whole numbers mean something.
     """
 
     label: str
     percent: bool = False
+    whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -196,14 +198,14 @@ def _padded(values: Sequence[float]) -> Interval:
 
 
 def _step(low: float, high: float, count: int = 5) -> float:
-    """A round step that gives about ``count`` ticks between the ends."""
+    """The round step that comes closest to ``count`` ticks between the ends."""
     raw = (high - low) / count
     magnitude = 10.0 ** math.floor(math.log10(raw))
-    return next(m * magnitude for m in (1, 2, 2.5, 5, 10) if m * magnitude >= raw)
+    return min((m * magnitude for m in (1, 2, 2.5, 5, 10)), key=lambda step: abs(math.log(step / raw)))
 
 
-def _ticks(low: float, high: float) -> list[float]:
-    step = _step(low, high)
+def _ticks(low: float, high: float, *, whole: bool = False) -> list[float]:
+    step = max(1.0, round(_step(low, high))) if whole else _step(low, high)
     return [k * step for k in range(math.ceil(low / step), math.floor(high / step) + 1)]
 
 
@@ -217,7 +219,7 @@ def _tick_text(value: float, step: float, percent: bool) -> str:
 def _frame(scale: _Scale, x: Axis, y: Axis) -> str:
     bottom, right = HEIGHT - _BOTTOM, WIDTH - _RIGHT
     parts = []
-    for value in _ticks(scale.x_min, scale.x_max):
+    for value in _ticks(scale.x_min, scale.x_max, whole=x.whole):
         at, text = scale.x(value), _tick_text(value, _step(scale.x_min, scale.x_max), x.percent)
         parts.append(_line("grid", at, _TOP, at, bottom))
         parts.append(f'<text class="tick" x="{at:.1f}" y="{bottom + 14}" text-anchor="middle">{text}</text>')

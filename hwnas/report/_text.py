@@ -8,6 +8,10 @@ NORMAL_95 = 1.959963984540054
 """Half the width of the 95 % interval of a normal distribution, in standard deviations."""
 
 
+_SPACE = "\N{NO-BREAK SPACE}"
+_MINUS = "\N{MINUS SIGN}"
+
+
 def ms(value: float) -> str:
     """Milliseconds without the unit: three digits that count."""
     return f"{value:.{_decimals(value)}f}"
@@ -21,7 +25,7 @@ def plus_minus(value: float, half: float) -> str:
     decimals = _decimals(value)
     while half > 0 and decimals < 6 and round(half, decimals) == 0:
         decimals += 1
-    return f"{value:.{decimals}f} ± {half:.{decimals}f}"
+    return f"{value:.{decimals}f}{_SPACE}±{_SPACE}{half:.{decimals}f}"
 
 
 def measured(value: float, interval: tuple[float, float] | list[float]) -> str:
@@ -32,7 +36,18 @@ def measured(value: float, interval: tuple[float, float] | list[float]) -> str:
 
 def points(share: float) -> str:
     """A difference of accuracies in points, signed: 0.0123 is ``+1.23``."""
-    return f"{share * 100:+.2f}".replace("-", "\N{MINUS SIGN}")
+    return f"{share * 100:+.2f}".replace("-", _MINUS)
+
+
+def signed_percent(share: float) -> str:
+    """A signed share: 0.0123 is ``+1.2%``; no sign where it rounds to zero."""
+    text = f"{share:+.1%}"
+    return "0.0%" if float(text[:-1]) == 0 else text.replace("-", _MINUS)
+
+
+def count(number: int) -> str:
+    """How many: in full, or as a power of ten where nobody would read it."""
+    return f"{number:,}" if number < 10**7 else f"{number:.1e}".replace("e+", "\N{MULTIPLICATION SIGN}10^")
 
 
 def wilson(share: float, count: int) -> tuple[float, float]:
