@@ -28,7 +28,9 @@ def against(record: Record) -> str:
 
 def _variant(found: Json, number: int, name: str) -> str:
     """A table and a chart of one variant."""
-    rows, mine, theirs = [], [], []
+    rows: list[tuple[str, ...]] = []
+    mine: list[_svg.Point] = []
+    theirs: list[_svg.Point] = []
     for network in found["networks"]:
         item = network["variants"][number]
         is_own = network["name"] == found["found"]

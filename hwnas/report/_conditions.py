@@ -9,7 +9,7 @@ from statistics import median
 from hwnas import conditions
 from hwnas.latency.provenance import table_sha256
 from hwnas.report import _page
-from hwnas.report._record import Json, Record
+from hwnas.report._record import Json, Record, fitted_to
 from hwnas.table import LatencyTable
 
 _SESSION = re.compile(r"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)\d\dZ")
@@ -58,7 +58,7 @@ def _environment(table: LatencyTable) -> str:
 
 
 def _sessions(target: str, table: LatencyTable) -> list[tuple[str, ...]]:
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for session, verdict in conditions.verdicts(table).items():
         rounds = [item for item in table.rounds if item.session == session]
         keys = {item.key for item in rounds if not item.failed}
@@ -81,7 +81,7 @@ def _strange(record: Record) -> list[str]:
     found = []
     for target, table in record.tables.items():
         model = record.model(str(target))
-        if model is not None and model.origin.get("table_sha256") not in (None, table_sha256(table)):
+        if model is not None and fitted_to(model) not in (None, table_sha256(table)):
             found.append(f"The latency model of {target} was fitted to another state of this table.")
     return found
 

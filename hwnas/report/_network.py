@@ -89,7 +89,7 @@ def _parts(record: Record, chosen: Sequence[tuple[float, ...]] | None, macs_in: 
     first = len(space.stem)
     found = []
     for number, (name, workload) in enumerate(zip(names, workloads, strict=True)):
-        cost = None if macs_in is None else (workload.macs / macs_in,)
+        cost: tuple[float, ...] | None = None if macs_in is None else (workload.macs / macs_in,)
         if chosen is not None and first <= number < first + len(chosen):
             cost = chosen[number - first]
         found.append(_Part(name, workload, cost))

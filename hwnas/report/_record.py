@@ -9,6 +9,7 @@ from typing import Any
 
 from hwnas import files, latency, ship
 from hwnas.device import Target
+from hwnas.latency.posterior import Posterior
 from hwnas.latency.provenance import table_sha256
 from hwnas.latency.store import FittedModel
 from hwnas.space import Architecture
@@ -109,6 +110,11 @@ def read(
     )
 
 
+def fitted_to(model: FittedModel) -> str | None:
+    """Hash of the table that a model was fitted to; None where the model does not say."""
+    return model.origin.get("table_sha256") if isinstance(model, Posterior) else None
+
+
 def _optional(path: Path) -> Json | None:
     return files.read_json(path, "a record of the run") if path.exists() else None
 
@@ -127,7 +133,7 @@ def _tables(
     Without a folder, the user's own and those that came with hwnas, if a model was fitted to them.
     """
     homes = [folder] if folder else [files.user_data() / "tables", files.shipped("lut_data")]
-    fitted = {str(model.target): model.origin.get("table_sha256") for model in models}
+    fitted = {str(model.target): fitted_to(model) for model in models}
     found = {}
     for target in targets:
         name = f"{target.slug}.jsonl"
