@@ -7,10 +7,18 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
+_AT_3_AND_4 = """
+import fcntl, os, sys
+ends = [fcntl.fcntl(int(number), fcntl.F_DUPFD, 10) for number in sys.argv[1:3]]
+os.dup2(ends[0], 3)
+os.dup2(ends[1], 4)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome")
 
 
@@ -34,10 +42,10 @@ class Browser:
         self._loaded = False
         to_read, self._to = os.pipe()
         self._from, to_write = os.pipe()
-        redirect = f'exec "$0" "$@" 3<&{to_read} 4>&{to_write}'
         self._process = subprocess.Popen(
             [
-                *("sh", "-c", redirect, program, "--headless=new", "--remote-debugging-pipe"),
+                *(sys.executable, "-c", _AT_3_AND_4, str(to_read), str(to_write)),
+                *(program, "--headless=new", "--remote-debugging-pipe"),
                 *("--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-dev-shm-usage"),
                 *(f"--user-data-dir={profile}", "about:blank"),
             ],
@@ -48,14 +56,21 @@ class Browser:
         os.close(to_read)
         os.close(to_write)
         self._buffer = b""
+        self._session: str | None = None
+        try:
+            self._attach()
+        except BaseException:
+            self.__exit__()
+            raise
+
+    def _attach(self) -> None:
+        """Take over the page that is open."""
         targets = self._call("Target.getTargets")["targetInfos"]
         page = next(t["targetId"] for t in targets if t["type"] == "page")
         attached = self._call("Target.attachToTarget", targetId=page, flatten=True)
-        self._session: str | None = attached["sessionId"]
+        self._session = attached["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
-
-    _session = None
 
     def __enter__(self) -> Browser:
         return self
@@ -64,7 +79,11 @@ class Browser:
         os.close(self._to)
         os.close(self._from)
         self._process.terminate()
-        self._process.wait(timeout=20)
+        try:
+            self._process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
     def open(self, path: Path, *, width: int, height: int = 900, scheme: str = "light") -> None:
         """Show a file in a window of this width and colour scheme, and wait until it is there."""

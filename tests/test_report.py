@@ -405,6 +405,18 @@ def test_percents_on_an_axis_are_as_fine_as_its_steps(value, step, text):
     assert _svg._tick_text(value, step, percent=True) == text
 
 
+def test_a_label_is_cut_where_there_is_no_room_and_told_in_full_to_the_pointer():
+    long = "a" * 80
+    chart = _svg.chart(
+        [_svg.Group("g", (_svg.Point(1, 1, name=long, label=long),))],
+        _svg.Axis("x"),
+        _svg.Axis("y"),
+        title="t",
+    )
+    assert f"<title>{long}</title>" in chart
+    assert re.search(r'<text class="note"[^>]*>a+…</text>', chart)
+
+
 def test_html_and_text_are_told_apart():
     table = _page.table(("a", "b"), [("<b>", "<b>"), (_page.Html("<i></i>"), _page.Html("<i></i>"))])
     assert table.count("&lt;b&gt;") == 2

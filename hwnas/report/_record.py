@@ -112,7 +112,7 @@ def read(
 
 def fitted_to(model: FittedModel) -> str | None:
     """Hash of the table that a model was fitted to; None where the model does not say."""
-    return model.origin.get("table_sha256") if isinstance(model, Posterior) else None
+    return model.origin.get("table_sha256") if isinstance(model, Posterior) else model.table_sha256
 
 
 def _optional(path: Path) -> Json | None:

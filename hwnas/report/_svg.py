@@ -14,6 +14,7 @@ from html import escape
 WIDTH, HEIGHT = 380, 264
 _LEFT, _RIGHT, _TOP, _BOTTOM = 62, 12, 14, 40
 _COLOURS = 4
+_LETTER = 7.0
 
 Interval = tuple[float, float]
 
@@ -153,11 +154,19 @@ def _marked(scale: _Scale, point: Point, number: int, *, ring: bool) -> str:
         f'<circle class="ring s{colour}" cx="{x:.1f}" cy="{y:.1f}" r="7"/>' if ring else _mark(x, y, number)
     )
     if point.label:
-        anchor, shift = ("end", -7) if x > WIDTH * 0.6 else ("start", 7)
+        is_right = x > WIDTH / 2
+        anchor, shift = ("end", -7) if is_right else ("start", 7)
+        text = _short(point.label, x - _LEFT if is_right else WIDTH - _RIGHT - x)
         place = f'x="{x + shift:.1f}" y="{y - 5:.1f}" text-anchor="{anchor}"'
-        parts.append(f'<text class="note" {place}>{escape(point.label)}</text>')
+        parts.append(f'<text class="note" {place}>{escape(text)}</text>')
     name = f"<title>{escape(point.name)}</title>" if point.name else ""
     return f"<g>{name}{''.join(parts)}</g>"
+
+
+def _short(text: str, room: float) -> str:
+    """As much of a text as fits into so many pixels, at the widest that small letters usually are."""
+    count = max(2, int(room / _LETTER))
+    return text if len(text) <= count else text[: count - 1] + "…"
 
 
 def _mark(x: float, y: float, number: int) -> str:
@@ -228,11 +237,10 @@ def _frame(scale: _Scale, x: Axis, y: Axis) -> str:
         parts.append(_line("grid", _LEFT, at, right, at))
         parts.append(f'<text class="tick" x="{_LEFT - 5}" y="{at + 4:.1f}" text-anchor="end">{text}</text>')
     middle_x, middle_y = (_LEFT + right) / 2, (_TOP + bottom) / 2
-    parts.append(
-        f'<text class="axis" x="{middle_x}" y="{HEIGHT - 8}" text-anchor="middle">{escape(x.label)}</text>'
-    )
+    place = f'x="{middle_x}" y="{HEIGHT - 8}" text-anchor="middle"'
+    parts.append(f'<text class="axis" {place}>{escape(_short(x.label, WIDTH - _LEFT))}</text>')
     turned = f'transform="translate(11 {middle_y}) rotate(-90)" text-anchor="middle"'
-    parts.append(f'<text class="axis" {turned}>{escape(y.label)}</text>')
+    parts.append(f'<text class="axis" {turned}>{escape(_short(y.label, HEIGHT))}</text>')
     return "".join(parts)
 
 
