@@ -173,6 +173,21 @@ def test_int8_is_set_against_fp32(full_run):
     assert "onnxruntime 93.75% 93.75% nothing" in said
 
 
+def test_fine_tuning_under_rounding_is_told(full_run):
+    ptq, qat = {"litert": 0.9, "onnxruntime": 0.91}, {"litert": 0.95, "onnxruntime": 0.94}
+    made = {"allowed_loss": 0.01, "fp32": 0.96, "ptq": ptq, "qat": qat, "failure": None, "shipped": "qat"}
+    edit(full_run / "export" / ship.MANIFEST, lambda manifest: manifest.update(int8=made))
+    said = written(full_run).said()
+    assert "litert 96.00% 90.00% 95.00% onnxruntime 96.00% 91.00% 94.00%" in said
+    assert "More than 1.00 points below fp32" in said
+    assert "the fine-tuned weights ship in int8" in said
+    untuned = {**made, "qat": None, "shipped": "ptq", "failure": "the loss became NaN"}
+    edit(full_run / "export" / ship.MANIFEST, lambda manifest: manifest.update(int8=untuned))
+    said = written(full_run).said()
+    assert "litert 96.00% 90.00% – " in said
+    assert "The fine-tuning was given up: the loss became NaN" in said
+
+
 def test_what_was_not_measured_is_a_dash(full_run):
     def change(manifest):
         for item in manifest["verification"]["variants"]:
@@ -399,7 +414,7 @@ def test_ticks_lie_between_the_ends(values):
 
 @pytest.mark.parametrize(
     ("value", "step", "text"),
-    [(0.95, 0.05, "95 %"), (0.975, 0.025, "97.5 %"), (0.995, 0.005, "99.5 %"), (0.9925, 0.0025, "99.25 %")],
+    [(0.95, 0.05, "95%"), (0.975, 0.025, "97.5%"), (0.995, 0.005, "99.5%"), (0.9925, 0.0025, "99.25%")],
 )
 def test_percents_on_an_axis_are_as_fine_as_its_steps(value, step, text):
     assert _svg._tick_text(value, step, percent=True) == text

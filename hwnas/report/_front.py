@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from html import escape
 
 import numpy as np
 
@@ -148,9 +149,10 @@ def _said(record: Record, entries: Sequence[_Entry]) -> str:
     measured = sum(any(e.is_measured) for e in entries)
     if measured:
         text += f" The latency of {measured} was measured, of the others it is predicted."
-    if record.gallery:
-        text += " `hwnas pick RUN --budget-ms MS` takes another one from here without searching again."
-    return text
+    if not record.gallery:
+        return text
+    command = _page.code("hwnas pick RUN --budget-ms MS")
+    return _page.Html(f"{escape(text)} {command} takes another one from here without searching again.")
 
 
 def _row(entry: _Entry) -> tuple[str, str, str]:

@@ -16,6 +16,7 @@ def variants(record: Record) -> str:
         "What ships: fp32 and int8",
         _precisions(record, checked["variants"]),
         _files(checked["variants"]),
+        _rounding(record),
         *(_page.paragraph(_page.mark(text, "bad")) for text in failures),
     )
 
@@ -53,6 +54,33 @@ def _accuracy(item: Json) -> str:
 
 def _latency(item: Json) -> str:
     return "–" if item["measured_ms"] is None else _text.measured(item["measured_ms"], item["interval_ms"])
+
+
+def _rounding(record: Record) -> str:
+    """What calibration and quantisation-aware fine-tuning came to, where that was asked for."""
+    found = (record.manifest or {}).get("int8")
+    if not found:
+        return ""
+    tuned = found["qat"] or {}
+    rows = [
+        (
+            runtime,
+            f"{found['fp32']:.2%}",
+            f"{accuracy:.2%}",
+            f"{tuned[runtime]:.2%}" if runtime in tuned else "–",
+        )
+        for runtime, accuracy in found["ptq"].items()
+    ]
+    which = "the fine-tuned weights" if found["shipped"] == "qat" else "the weights as they were trained"
+    text = f"On validation images. More than {_text.points(found['allowed_loss'])[1:]} points below fp32 would be "
+    text += f"fine-tuned under the rounding of int8; {which} ship in int8."
+    text += f" The fine-tuning was given up: {found['failure']}" if found.get("failure") else ""
+    header = ("runtime", "fp32", "int8, calibrated", "int8, fine-tuned")
+    return (
+        "<h3>What rounding costs</h3>"
+        + _page.table(header, rows, numeric=(1, 2, 3))
+        + _page.paragraph(text, "fine")
+    )
 
 
 def _resolution(record: Record) -> str:

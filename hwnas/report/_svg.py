@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH, HEIGHT = 380, 264
-_LEFT, _RIGHT, _TOP, _BOTTOM = 62, 12, 14, 40
+_LEFT, _RIGHT, _TOP, _BOTTOM = 66, 12, 14, 40
 _COLOURS = 4
 _LETTER = 7.0
 
@@ -222,7 +222,7 @@ def _tick_text(value: float, step: float, percent: bool) -> str:
     if not percent:
         return f"{value:.6g}"
     decimals = len(f"{step * 100:.6g}".partition(".")[2])
-    return f"{value * 100:.{decimals}f} %"
+    return f"{value * 100:.{decimals}f}%"
 
 
 def _frame(scale: _Scale, x: Axis, y: Axis) -> str:
