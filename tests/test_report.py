@@ -4,40 +4,56 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
+import shutil
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import report_run
+import typer
 
-from hwnas import report
+from hwnas import report, ship, spaces
+from hwnas.cli import app
 from hwnas.errors import HwnasError
-from hwnas.report import _page, _svg
+from hwnas.report import _network, _page, _reproduce, _style, _svg, _text
+from hwnas.report._record import read
 
 VOID = {"meta", "link"}
+HOSTILE = """<script>alert(1)</script><img src=x onerror=alert(2)>" onload="alert(3)' &amp;"""
 
 
 class Balanced(HTMLParser):
-    """Raises where a tag is closed that is not the one that is open; collects text and links."""
+    """Fails where a tag is closed that is not the one that is open; collects what is there."""
 
     def __init__(self) -> None:
         super().__init__()
         self.open: list[str] = []
         self.text: list[str] = []
-        self.links: list[str] = []
+        self.seen: list[tuple[str, dict[str, str]]] = []
 
     def handle_starttag(self, tag, attrs):
+        self.seen.append((tag, {name: value or "" for name, value in attrs}))
+        assert len({name for name, _ in attrs}) == len(attrs), "an attribute is there twice"
         if tag not in VOID:
             self.open.append(tag)
-        self.links += [value or "" for name, value in attrs if name in ("src", "href")]
 
     def handle_startendtag(self, tag, attrs):
-        pass
+        self.seen.append((tag, {name: value or "" for name, value in attrs}))
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        self.text.append(data)
+        if self.open[-1:] != ["style"]:
+            self.text.append(data)
+
+    def all(self, tag: str) -> list[dict[str, str]]:
+        return [attributes for name, attributes in self.seen if name == tag]
+
+    def said(self) -> str:
+        return " ".join(" ".join(self.text).split())
 
 
 def parse(path: Path) -> Balanced:
@@ -48,25 +64,38 @@ def parse(path: Path) -> Balanced:
     return parser
 
 
-def test_a_report_of_a_run_is_self_contained(exported_run):
-    path = report.write(exported_run, baseline=exported_run)
-    parsed = parse(path)
-    assert parsed.links == ["data:,"], "nothing may be loaded from anywhere"
-    text = " ".join(parsed.text)
-    trained = json.loads((exported_run / "train.json").read_text())
-    for expected in (f"{trained['test_accuracy']:.2%}", "Training from scratch", "Against the baseline"):
-        assert expected in text
-    assert not re.search(r"https?://|<script", path.read_text())
+def edit(path: Path, change) -> None:
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
 
 
-def test_names_from_outside_are_text(exported_run):
-    path = exported_run / "search.json"
-    search = json.loads(path.read_text())
-    search["strategy"] = "<script>alert(1)</script>"
-    path.write_text(json.dumps(search))
-    written = report.write(exported_run, baseline=exported_run)
-    assert "<script" not in written.read_text()
-    assert "<script>alert(1)</script>" in " ".join(parse(written).text)
+@pytest.fixture(scope="module")
+def _complete(_exported_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return report_run.complete(
+        Path(shutil.copytree(_exported_run, tmp_path_factory.mktemp("complete") / "run"))
+    )
+
+
+@pytest.fixture
+def full_run(_complete: Path, tmp_path: Path) -> Path:
+    """A run with everything, to be changed at will."""
+    return Path(shutil.copytree(_complete, tmp_path / "run"))
+
+
+def written(run: Path) -> Balanced:
+    return parse(report.write(run, tables=run / "tables", baseline=run))
+
+
+def test_a_report_is_self_contained(full_run):
+    found = written(full_run)
+    links = [
+        v for _, a in found.seen for n, v in a.items() if n in ("src", "href", "srcset", "action", "data")
+    ]
+    assert links == ["data:,"], "nothing may be loaded from anywhere"
+    text = (full_run / "report.html").read_text()
+    assert not re.search(r"https?://|<script|@import|url\(", text)
+    assert len(text) < 300_000
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path):
@@ -75,13 +104,304 @@ def test_a_folder_that_is_no_run_is_refused(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_axes_hold_every_point():
-    chart = _svg.scatter(
-        [(1.0, 2.0, 0.5), (3.0, 2.5, 0.0)], x="a", y="b", highlight=[(2.0, 9.0)], diagonal=True
+SECTIONS = {
+    "gallery.json": "hwnas pick",
+    "compare.json": "Against known networks",
+    "train.json": "Training",
+    "latency": "Can the latency model be believed?",
+    "export": "What ships: fp32 and int8",
+}
+
+
+@pytest.mark.parametrize(("file", "words"), SECTIONS.items())
+def test_a_section_is_there_when_its_files_are(full_run, file, words):
+    assert words in written(full_run).said()
+    path = full_run / file
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    found = parse(report.write(full_run, tables=full_run / "tables")).said()
+    assert words not in found
+    assert "The network" in found
+
+
+def test_a_search_alone_has_a_report(exported_run):
+    shutil.rmtree(exported_run / "export")
+    for name in ("train.json", "weights.safetensors"):
+        (exported_run / name).unlink()
+    found = parse(report.write(exported_run)).said()
+    assert "not measured yet" in found
+    assert "asked 1000 ms, predicted 0.500" in found
+    assert "no latency model was given" in found
+
+
+@pytest.mark.parametrize(
+    ("measured_ms", "interval_ms", "words", "kind"),
+    [
+        (11.8, [11.7, 11.9], "kept", "kept"),
+        (12.02, [11.95, 12.1], "kept within the measurement's interval", "kept"),
+        (12.3, [12.2, 12.5], "not kept", "broken"),
+    ],
+)
+def test_the_headline_says_what_was_asked_predicted_and_measured(
+    full_run, measured_ms, interval_ms, words, kind
+):
+    def change(manifest):
+        item = next(v for v in manifest["verification"]["variants"] if v["name"] == "litert-int8")
+        item |= {"measured_ms": measured_ms, "interval_ms": interval_ms}
+
+    edit(full_run / "export" / ship.MANIFEST, change)
+    edit(full_run / "search.json", lambda s: s["promise"]["targets"][0].update(asked_ms=12.0))
+    found = written(full_run)
+    half = max(measured_ms - interval_ms[0], interval_ms[1] - measured_ms)
+    said = f"asked 12.0 ms, predicted 11.7 ± 0.2, measured {measured_ms:.1f} ± {half:.1f}"
+    assert said in found.said()
+    assert f"host/litert-int8 : {words} {said}" in found.said()
+    boxes = [a["class"] for a in found.all("div") if a.get("class", "").startswith("promise ")]
+    assert boxes[:1] == [f"promise {kind}"]
+    assert "The search measured 11.8 ± 0.2 ms before it was trained." in found.said()
+
+
+def test_int8_is_set_against_fp32(full_run):
+    def change(manifest):
+        for item in manifest["verification"]["variants"]:
+            exact = item["name"] == "litert-fp32"
+            item |= {"test_accuracy": 0.95 if exact else 0.9375, "measured_ms": 4.0 if exact else 1.6}
+            item["interval_ms"] = [3.8, 4.2] if exact else [1.5, 1.75]
+
+    edit(full_run / "export" / ship.MANIFEST, change)
+    said = written(full_run).said()
+    assert "litert 95.00% 93.75% +1.25 points 4.00 ± 0.20 1.60 ± 0.15 2.50× (2.17 to 2.80)" in said
+    assert "onnxruntime 93.75% 93.75% nothing" in said
+
+
+def test_fine_tuning_under_rounding_is_told(full_run):
+    ptq, qat = {"litert": 0.9, "onnxruntime": 0.91}, {"litert": 0.95, "onnxruntime": 0.94}
+    made = {"allowed_loss": 0.01, "fp32": 0.96, "ptq": ptq, "qat": qat, "failure": None, "shipped": "qat"}
+    edit(full_run / "export" / ship.MANIFEST, lambda manifest: manifest.update(int8=made))
+    said = written(full_run).said()
+    assert "litert 96.00% 90.00% 95.00% onnxruntime 96.00% 91.00% 94.00%" in said
+    assert "More than 1.00 points below fp32" in said
+    assert "the fine-tuned weights ship in int8" in said
+    untuned = {**made, "qat": None, "shipped": "ptq", "failure": "the loss became NaN"}
+    edit(full_run / "export" / ship.MANIFEST, lambda manifest: manifest.update(int8=untuned))
+    said = written(full_run).said()
+    assert "litert 96.00% 90.00% – " in said
+    assert "The fine-tuning was given up: the loss became NaN" in said
+
+
+def test_what_was_not_measured_is_a_dash(full_run):
+    def change(manifest):
+        for item in manifest["verification"]["variants"]:
+            item |= dict.fromkeys(("test_accuracy", "accuracy_loss", "measured_ms", "interval_ms"))
+        manifest["verification"]["notes"] = ["the images were not at hand"]
+
+    edit(full_run / "export" / ship.MANIFEST, change)
+    said = written(full_run).said()
+    assert "litert – – – – – –" in said
+    assert "the images were not at hand" in said
+    assert "measured 11.8 ± 0.2" in said, "what the search measured is what is left"
+
+
+def test_the_shares_of_the_blocks_are_those_of_the_latency_model(full_run):
+    found = written(full_run)
+    drawn = [a["style"] for tag, a in found.seen if tag == "i" and a.get("style", "").startswith("flex:")]
+    skyline = [float(re.match(r"flex:([\d.]+)", style)[1]) for style in drawn if "height" in style]
+    arch, model = ship.read_run(full_run)[0], read(full_run).models[0]
+    costs = model.costs_ms(arch.space)
+    taken = [float(costs.choices_ms[n][i]) for n, i in enumerate(arch.indices)]
+    expected = [t for t in taken if t] + [costs.fixed_ms]
+    assert sum(skyline) == pytest.approx(1, abs=1e-3)
+    assert skyline == pytest.approx([e / (sum(taken) + costs.fixed_ms) for e in expected], abs=1e-4)
+    assert f"{arch.workloads[-1].block.out_shape(arch.workloads[-1].in_shape)[0]} classes" in found.said()
+
+
+def test_every_block_kind_is_described_in_words():
+    said = {
+        _network.describe(block)
+        for name in spaces.SPACES
+        for choice in spaces.load(name).choices
+        for block in choice.candidates
+    }
+    assert {"left out", "MBConv 5×5, expansion 6, stride 2", "MBConv 3×3, expansion 1, groups 2"} <= said
+    assert not any("_" in text for text in said)
+
+
+def test_the_gallery_is_drawn_with_its_front_and_the_chosen_one(full_run):
+    text = written(full_run).said()
+    assert "0.0.0.0.0.0.0.0 50.00% (47.0% to 52.0%) 2.00 ± 0.20" in text
+    assert "1.1.1.1.1.1.1.1 70.00%" not in text, "it is not on the front"
+    assert "12.1 ± 0.1 measured" in text
+    html = (full_run / "report.html").read_text()
+    assert html.count('class="ring') >= 2, "the chosen one, in each target's chart"
+
+
+def test_the_commands_are_ones_that_the_command_line_takes(full_run):
+    record = read(full_run, tables=full_run / "tables")
+    main = typer.main.get_command(app)
+    parsed = {}
+    for line in _reproduce.commands(record):
+        program, verb, *options = shlex.split(" ".join(line))
+        assert program == "hwnas"
+        parsed.setdefault(verb, main.commands[verb].make_context(verb, options).params)
+    assert list(parsed) == ["profile", "fit", "search", "train", "export", "verify", "report"]
+    assert [float(b) for b in parsed["search"]["budget_ms"]] == [c["budget_ms"] for c in record.constraints]
+    assert parsed["search"]["seed"] == record.search["seed"]
+    assert parsed["search"]["space"] == record.arch.space.name
+    assert parsed["profile"]["seed"] == 4
+    for name in ("epochs", "batch_size", "learning_rate", "seed"):
+        assert parsed["train"][name] == record.trained["config"][name]
+
+
+def test_a_table_that_grew_since_the_fit_is_told_apart(full_run):
+    assert "another state of this table" not in written(full_run).said()
+    path = full_run / "tables" / "litert-int8.jsonl"
+    lines = path.read_text().splitlines()
+    row = next(json.loads(line) for line in lines if '"samples_ms"' in line)
+    path.write_text("\n".join([*lines, json.dumps({**row, "round": 99})]) + "\n")
+    assert "another state of this table" in written(full_run).said()
+
+
+def test_the_verdict_on_the_session_is_there_in_words(full_run):
+    path = full_run / "tables" / "litert-int8.jsonl"
+    note = {"note": "span", "session": "20261124T111216Z-66e1", "facts": {"wall_s": 2.0, "others_share": 0.6}}
+    assert "host/litert-int8 2026-11-24 11:12 UTC stable" in written(full_run).said()
+    path.write_text(path.read_text() + json.dumps(note) + "\n")
+    assert "unusable" in written(full_run).said()
+    assert "other processes used 60% of the CPUs" in written(full_run).said()
+
+
+def test_names_from_outside_are_text(full_run):
+    def poison_search(search):
+        search["strategy"] = search["data"]["source"] = search["data"]["fingerprint"] = HOSTILE
+        search["extra"] = {"alarms": [HOSTILE]}
+        search["promise"]["refusal"] = HOSTILE
+        search["promise"]["steps"][0]["purpose"] = HOSTILE
+        search["promise"]["steps"][0]["entries"][0]["indices"] = [HOSTILE]
+        for made, item in zip(search["promise"]["targets"], search["constraints"], strict=True):
+            made["name"] = item["name"] = item["name"] + HOSTILE
+            made["note"] = item["latency_sha256"] = HOSTILE
+
+    def poison_manifest(manifest):
+        manifest["files"][HOSTILE] = manifest["created"] = manifest["licence"] = manifest["hwnas"] = HOSTILE
+        manifest["versions"][HOSTILE] = HOSTILE
+        manifest["verification"]["notes"] = [HOSTILE]
+        for item in manifest["verification"]["variants"]:
+            item["file"] = HOSTILE
+            item["failures"] = [HOSTILE]
+            item["verdict"] = HOSTILE
+            item["conditions"]["cpus"] = [HOSTILE]
+
+    def poison_gallery(gallery):
+        for target in gallery["targets"]:
+            target["name"] += HOSTILE
+        gallery["entries"][0]["indices"] = [HOSTILE]
+
+    def poison_comparison(comparison):
+        comparison["notes"] = [HOSTILE]
+        comparison["device"] = comparison["matches"][0]["chosen"] = comparison["architecture"] = HOSTILE
+        for network in comparison["networks"]:
+            network["name"] += HOSTILE
+            network["variants"][0]["name"] = HOSTILE
+
+    def poison_training(trained):
+        trained["start"] = {"from": HOSTILE}
+
+    edit(full_run / "search.json", poison_search)
+    edit(full_run / "export" / ship.MANIFEST, poison_manifest)
+    edit(full_run / "gallery.json", poison_gallery)
+    edit(full_run / "compare.json", poison_comparison)
+    edit(full_run / "train.json", poison_training)
+    table = full_run / "tables" / "litert-int8.jsonl"
+    table.write_text(table.read_text().replace("A CPU", json.dumps(HOSTILE)[1:-1]))
+    found = written(full_run)
+    assert not {"script", "img", "iframe", "object", "embed", "form"} & {tag for tag, _ in found.seen}
+    assert not [name for _, attributes in found.seen for name in attributes if name.startswith("on")]
+    assert "".join(found.text).count("<script>alert(1)</script>") > 20
+
+
+def test_a_damaged_file_is_one_sentence_and_no_report(full_run):
+    edit(full_run / "gallery.json", lambda gallery: gallery.pop("entries"))
+    with pytest.raises(HwnasError, match=r"must be as hwnas wrote them, .*'entries'"):
+        report.write(full_run)
+    assert not (full_run / "report.html").exists()
+
+
+def test_who_cannot_see_the_charts_is_told_what_they_show(full_run):
+    found = written(full_run)
+    charts = found.all("svg")
+    assert len(charts) > 5
+    for attributes in charts:
+        assert attributes.get("aria-hidden") == "true" or (
+            attributes["role"] == "img" and attributes["aria-label"]
+        )
+    drawings = [a for a in found.all("div") if a.get("class") in ("skyline", "strip")]
+    assert len(drawings) == 2
+    assert all(a["role"] == "img" and "%" in a["aria-label"] for a in drawings)
+    assert found.all("html")[0]["lang"] == "en"
+    levels = [int(tag[1]) for tag, _ in found.seen if re.fullmatch(r"h[1-6]", tag)]
+    assert levels[0] == 1
+    assert all(later - earlier <= 1 for earlier, later in pairwise(levels))
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance as WCAG 2 defines it."""
+    parts = [int(colour[n : n + 2], 16) / 255 for n in (1, 3, 5)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(first: str, second: str) -> float:
+    low, high = sorted((luminance(first), luminance(second)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_contrast_is_known_to_be_computed_right():
+    assert contrast("#000000", "#ffffff") == pytest.approx(21)
+    assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
+
+
+@pytest.mark.parametrize("colours", [_style.LIGHT, _style.DARK], ids=["light", "dark"])
+def test_colours_stand_out(colours):
+    for below in ("paper", "card"):
+        for text in ("ink", "soft", "good", "warn", "bad"):
+            assert contrast(colours[text], colours[below]) >= 4.5, (text, below)
+        for drawn in ("c0", "c1", "c2", "c3", "rest"):
+            assert contrast(colours[drawn], colours[below]) >= 3, (drawn, below)
+
+
+POINTS = (
+    _svg.Point(1.0, 2.0, (0.2, 1.4), (1.5, 2.5), "one"),
+    _svg.Point(3.0, 2.5, label="two"),
+    _svg.Point(2.0, 9.0),
+)
+
+
+@pytest.mark.parametrize("diagonal", [False, True])
+@pytest.mark.parametrize("style", ["dots", "line", "steps", "rings"])
+def test_the_axes_hold_every_point(style, diagonal):
+    chart = _svg.chart(
+        [_svg.Group("a", POINTS, style), _svg.Group("empty", ())],
+        _svg.Axis("x"),
+        _svg.Axis("y"),
+        title="t",
+        diagonal=diagonal,
+        x_levels=[("limit", 12.0)],
+        y_levels=[("level", -1.0)],
     )
-    for x, y in re.findall(r'<circle class="\w+" cx="([\d.]+)" cy="([\d.]+)"', chart):
-        assert 0 < float(x) < _svg.WIDTH
-        assert 0 < float(y) < _svg.HEIGHT
+    places = [(float(x), float(y)) for x, y in re.findall(r"([\d.-]+),([\d.-]+)", chart)]
+    places += [(float(x), float(y)) for x, y in re.findall(r'cx="([\d.-]+)" cy="([\d.-]+)"', chart)]
+    for ends in re.findall(r'x1="([\d.-]+)" y1="([\d.-]+)" x2="([\d.-]+)" y2="([\d.-]+)"', chart):
+        x1, y1, x2, y2 = map(float, ends)
+        places += [(x1, y1), (x2, y2)]
+    assert len(places) > 3
+    assert all(0 < x < _svg.WIDTH and 0 < y < _svg.HEIGHT for x, y in places)
+
+
+def test_groups_differ_in_shape_and_not_only_in_colour():
+    groups = [_svg.Group(str(n), (_svg.Point(n, n),)) for n in range(4)]
+    chart = _svg.chart(groups, _svg.Axis("x"), _svg.Axis("y"), title="t")
+    legend = chart[chart.index('<p class="legend">') :]
+    outlines = re.findall(r'<(circle|polygon) class="mark[^"]*"(?: points="([^"]*)")?', legend)
+    assert len(set(outlines)) == 4
 
 
 @pytest.mark.parametrize("values", [(1.0, 1.0), (0.0, 0.0), (1e-6, 2e-6), (-3.0, 1e6)])
@@ -92,7 +412,47 @@ def test_ticks_lie_between_the_ends(values):
     assert all(low <= tick <= high for tick in ticks)
 
 
+@pytest.mark.parametrize(
+    ("value", "step", "text"),
+    [(0.95, 0.05, "95%"), (0.975, 0.025, "97.5%"), (0.995, 0.005, "99.5%"), (0.9925, 0.0025, "99.25%")],
+)
+def test_percents_on_an_axis_are_as_fine_as_its_steps(value, step, text):
+    assert _svg._tick_text(value, step, percent=True) == text
+
+
+def test_a_label_is_cut_where_there_is_no_room_and_told_in_full_to_the_pointer():
+    long = "a" * 80
+    chart = _svg.chart(
+        [_svg.Group("g", (_svg.Point(1, 1, name=long, label=long),))],
+        _svg.Axis("x"),
+        _svg.Axis("y"),
+        title="t",
+    )
+    assert f"<title>{long}</title>" in chart
+    assert re.search(r'<text class="note"[^>]*>a+…</text>', chart)
+
+
 def test_html_and_text_are_told_apart():
-    table = _page.table(("a",), [("<b>",), (_page.Html("<i></i>"),)])
-    assert "&lt;b&gt;" in table
-    assert "<i></i>" in table
+    table = _page.table(("a", "b"), [("<b>", "<b>"), (_page.Html("<i></i>"), _page.Html("<i></i>"))])
+    assert table.count("&lt;b&gt;") == 2
+    assert table.count("<i></i>") == 2
+
+
+@pytest.mark.parametrize(
+    ("value", "half", "text"),
+    [
+        (11.68, 0.21, "11.7 ± 0.2"),
+        (0.6812, 0.0134, "0.681 ± 0.013"),
+        (250.4, 3.2, "250 ± 3"),
+        (11.68, 0.004, "11.680 ± 0.004"),
+        (2.0, 0.0, "2.00 ± 0.00"),
+    ],
+)
+def test_a_value_and_its_interval_have_the_same_decimals(value, half, text):
+    assert _text.plus_minus(value, half) == text.replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def test_the_interval_of_a_share_is_wilsons():
+    assert _text.wilson(0.5, 100) == pytest.approx((0.4038, 0.5962), abs=1e-4)
+    assert _text.wilson(1.0, 10) == pytest.approx((0.7225, 1.0), abs=1e-4)
+    assert _text.wilson(0.0, 10) == pytest.approx((0.0, 0.2775), abs=1e-4)

@@ -139,6 +139,9 @@ def report(
     latency: Annotated[
         list[Path] | None, typer.Option(help="Latency model that the search believed; may be repeated.")
     ] = None,
+    tables: Annotated[
+        Path | None, typer.Option(help="Folder of the device's latency tables, if not its own.")
+    ] = None,
     baseline: Annotated[Path | None, typer.Option(help="Another run to compare with.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -146,7 +149,7 @@ def report(
     from hwnas import report as reports
     from hwnas import ship
 
-    path = reports.write(run, latencies=tuple(latency or ()), baseline=baseline)
+    path = reports.write(run, latencies=tuple(latency or ()), tables=tables, baseline=baseline)
     if (run / "export" / ship.MANIFEST).exists():
         ship.add_file(run / "export", ship.REPORT, path.read_bytes())
     if as_json:

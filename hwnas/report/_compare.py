@@ -1,0 +1,143 @@
+"""The network against others: known architectures, and another search under the same budget."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hwnas.report import _page, _svg, _text
+from hwnas.report._record import Json, Record
+
+
+def against(record: Record) -> str:
+    """Known networks, trained with the same recipe and measured in the same session."""
+    found = record.comparison
+    if not found:
+        return ""
+    variants = [item["name"] for item in found["networks"][0]["variants"]]
+    parts = [_variant(found, number, name) for number, name in enumerate(variants)]
+    others = _page.details("The same for the other variants", *parts[1:]) if parts[1:] else ""
+    return _page.section(
+        "Against known networks",
+        *(parts[:1] or [_unmeasured(found)]),
+        others,
+        _page.paragraph(_said(record, found), "fine"),
+        *(_page.paragraph(str(note), "fine") for note in found.get("notes", ())),
+    )
+
+
+def _variant(found: Json, number: int, name: str) -> str:
+    """A table and a chart of one variant."""
+    rows: list[tuple[str, ...]] = []
+    mine: list[_svg.Point] = []
+    theirs: list[_svg.Point] = []
+    for network in found["networks"]:
+        item = network["variants"][number]
+        is_own = network["name"] == found["found"]
+        rows.append(_row(network, item, is_own))
+        low, high = item["interval_ms"]
+        label = "this network" if is_own else str(network["name"])
+        point = _svg.Point(
+            item["latency_ms"], item["accuracy"]["mean"], (low, high), _range(item["accuracy"]), label, label
+        )
+        (mine if is_own else theirs).append(point)
+    chart = _svg.chart(
+        (_svg.Group("this network", tuple(mine)), _svg.Group("known networks", tuple(theirs))),
+        _svg.Axis(f"measured ms, {name}"),
+        _svg.Axis("test accuracy", percent=True),
+        title=f"Test accuracy against measured latency of this network and known ones, {name}",
+    )
+    header = (
+        "network",
+        "test accuracy",
+        "this one is better by",
+        "measured ms",
+        "this one takes",
+        "MACs (M)",
+    )
+    caption = "Whiskers: 95 % of the latency; from the worst to the best seed for accuracy."
+    return (
+        f"<h3>{_page.code(name)}</h3>"
+        + _page.table(header, rows, numeric=range(1, 6))
+        + _page.figure(chart, caption)
+    )
+
+
+def _row(network: Json, item: Json, is_own: bool) -> tuple[str, ...]:
+    difference = "–" if is_own else _difference(item["found_minus_this"])
+    ratio = "–" if is_own else f"{item['latency_ratio']:.2f}× its time"
+    return (
+        "this network" if is_own else str(network["name"]),
+        _spread(item["accuracy"]),
+        difference,
+        _text.measured(item["latency_ms"], item["interval_ms"]),
+        ratio,
+        f"{network['macs'] / 1e6:.1f}",
+    )
+
+
+def _spread(found: Mapping[str, Any]) -> str:
+    text = f"{found['mean']:.2%}"
+    return text if found["std"] is None else f"{text} ± {found['std'] * 100:.2f}"
+
+
+def _difference(found: Mapping[str, Any]) -> str:
+    text = f"{_text.points(found['mean'])} points"
+    return text if found["std"] is None else f"{text} ± {found['std'] * 100:.2f}"
+
+
+def _range(found: Mapping[str, Any]) -> tuple[float, float] | None:
+    values = found["values"]
+    return (min(values), max(values)) if len(values) > 1 else None
+
+
+def _unmeasured(found: Json) -> str:
+    rows = [
+        (str(network["name"]), _spread(network["accuracy"]), f"{network['macs'] / 1e6:.1f}")
+        for network in found["networks"]
+    ]
+    return _page.table(("network", "test accuracy", "MACs (M)"), rows, numeric=(1, 2))
+
+
+def _said(record: Record, found: Json) -> str:
+    seeds = found["seeds"]
+    text = "All were trained with the same recipe on the same images"
+    text += (
+        f", {len(seeds)} seeds each (± is the standard deviation over them)"
+        if len(seeds) > 1
+        else ", once each"
+    )
+    text += f", and measured interleaved in one session on {found['device']}."
+    if len(seeds) == 1:
+        text += " With one training each, small differences are noise."
+    for item in found.get("matches", ()):
+        text += (
+            f" {item['chosen']} is the width of {item['family']} that was measured to be nearest in latency"
+        )
+        text += f" ({item['ratio']:.2f} times this network's)."
+    if found.get("architecture") not in (None, record.arch.id):
+        text += (
+            f" The comparison is of the network {found['architecture']}, which is not the one of this report."
+        )
+    return text
+
+
+def other_search(record: Record) -> str:
+    """Another run under the same budgets, trained with the same recipe."""
+    other = record.baseline
+    if other is None or other.trained is None or record.trained is None:
+        return ""
+    rows = [
+        (str(run.search["strategy"]), f"{run.trained['test_accuracy']:.2%}", f"{run.arch.macs / 1e6:.1f}")
+        for run in (record, other)
+        if run.trained
+    ]
+    return _page.section(
+        "Against another search",
+        _page.table(("search", "test accuracy", "MACs (M)"), rows, numeric=(1, 2)),
+        _page.paragraph(
+            "Both were searched under the same budgets with the same supernet and trained with the same "
+            "recipe, once each: small differences are noise.",
+            "fine",
+        ),
+    )

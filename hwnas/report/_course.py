@@ -1,0 +1,80 @@
+"""How the search and the training went."""
+
+from __future__ import annotations
+
+from hwnas.report import _page, _svg
+from hwnas.report._record import Json, Record
+
+
+def course(record: Record) -> str:
+    """The expected latency of a one-shot search, driven to its budget."""
+    trace = [step for step in record.search.get("trace", []) if "expected_share" in step]
+    if not trace:
+        return ""
+    points = tuple(_svg.Point(float(s["step"]), float(s["expected_share"])) for s in trace)
+    chart = _svg.chart(
+        [_svg.Group("expected latency", points, "line")],
+        _svg.Axis("search step", whole=True),
+        _svg.Axis("expected latency / limit", percent=True),
+        title="Expected latency over the search, as a share of the limit",
+        y_levels=[("limit", 1.0)],
+    )
+    caption = "The expected latency of the supernet's gates; the limit is the budget less its margin."
+    alarms = [_page.paragraph(str(alarm)) for alarm in record.search.get("extra", {}).get("alarms", [])]
+    return _page.section("The search", _page.figure(chart, caption), *alarms)
+
+
+def training(record: Record) -> str:
+    """Accuracy and loss over the epochs, and the rate of learning where it was noted."""
+    trained = record.trained
+    if not trained or not trained["history"]:
+        return ""
+    history = trained["history"]
+    accuracy = _svg.chart(
+        [_line(history, "training", "accuracy"), _line(history, "validation", "val_accuracy")],
+        _svg.Axis("epoch", whole=True),
+        _svg.Axis("accuracy", percent=True),
+        title="Accuracy on training and validation images over the epochs",
+    )
+    loss = _svg.chart(
+        [_line(history, "training", "loss"), _line(history, "validation", "val_loss")],
+        _svg.Axis("epoch", whole=True),
+        _svg.Axis("loss"),
+        title="Loss on training and validation images over the epochs",
+    )
+    parts = [] if trained.get("learnt", True) else [_page.mark("It did not learn more than guessing.", "bad")]
+    return _page.section(
+        "Training",
+        _page.paragraph(_recipe(trained)),
+        *map(_page.paragraph, parts),
+        _page.pair(
+            _page.figure(
+                accuracy, "Training accuracy is on augmented images, so it may be below validation."
+            ),
+            _page.figure(loss, "The training loss has label smoothing, the validation loss has none."),
+        ),
+    )
+
+
+def _recipe(trained: Json) -> str:
+    """What was done, in one sentence; settings that are off are left out."""
+    config = trained["config"]
+    parts = [f"{config['epochs']} epochs", f"batches of {config['batch_size']}"]
+    parts.append(f"a learning rate of {config['learning_rate']:g}")
+    named = {
+        "label_smoothing": "label smoothing {:g}",
+        "erasing": "random erasing {:g}",
+        "mixup": "mixup {:g}",
+        "cutmix": "CutMix {:g}",
+        "ema": "averaged weights (decay {:g})",
+        "distill_weight": "a teacher with the weight {:g}",
+    }
+    parts += [text.format(config[name]) for name, text in named.items() if config.get(name)]
+    start = trained.get("start", {}).get("from", "seed")
+    begin = "fresh weights" if start == "seed" else f"weights of the {start}"
+    return f"{', '.join(parts)}; from {begin}, in {trained['seconds']:.0f} s."
+
+
+def _line(history: list[Json], label: str, name: str) -> _svg.Group:
+    points = tuple(_svg.Point(float(h["epoch"]), float(h[name])) for h in history if h.get(name) is not None)
+    return _svg.Group(label, points, "line")

@@ -1,0 +1,167 @@
+"""Accuracy against latency: what else there is to choose."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+
+import numpy as np
+
+from hwnas.report import _page, _svg, _text
+from hwnas.report._record import Record
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """An architecture that was scored.
+
+    Attributes:
+        indices: The architecture.
+        accuracy: Estimated, in [0, 1].
+        accuracy_interval: 95 %; None where it is not known.
+        latencies_ms: One a target: measured where it was, else predicted.
+        intervals_ms: 95 %, one a target; None where it is not known.
+        is_measured: One a target.
+    """
+
+    indices: tuple[int, ...]
+    accuracy: float
+    accuracy_interval: tuple[float, float] | None
+    latencies_ms: tuple[float, ...]
+    intervals_ms: tuple[tuple[float, float] | None, ...]
+    is_measured: tuple[bool, ...]
+
+    def point(self, target: int, *, whiskers: bool) -> _svg.Point:
+        """The mark of this architecture in the chart of a target."""
+        name = ".".join(map(str, self.indices))
+        said = f"{name}: {self.accuracy:.2%}, {_text.ms(self.latencies_ms[target])} ms"
+        said += " measured" if self.is_measured[target] else " predicted"
+        x_interval = self.intervals_ms[target] if whiskers else None
+        y_interval = self.accuracy_interval if whiskers else None
+        return _svg.Point(self.latencies_ms[target], self.accuracy, x_interval, y_interval, said)
+
+
+def front(record: Record) -> str:
+    """The front over the range, from the gallery if the run has one, else from what was scored."""
+    entries = _gallery(record) if record.gallery else _trials(record)
+    if not entries:
+        return ""
+    figures = [_chart(record, entries, number) for number in range(len(record.constraints))]
+    others = _page.details("The same on the other targets", _page.pair(*figures[2:])) if figures[2:] else ""
+    rows = [_row(entry) for entry in _best(entries, 0)]
+    header = ("network", "estimated accuracy", f"ms on {record.constraints[0]['name']}")
+    return _page.section(
+        "Accuracy against latency",
+        _page.pair(*figures[:2]),
+        _page.paragraph(_said(record, entries), "fine"),
+        others,
+        _page.details("The networks of the front", _page.table(header, rows, numeric=(1, 2))),
+    )
+
+
+def _gallery(record: Record) -> list[_Entry]:
+    names = [target["name"] for target in (record.gallery or {})["targets"]]
+    order = [names.index(item["name"]) for item in record.constraints]
+    found = []
+    for item in (record.gallery or {})["entries"]:
+        columns = [
+            (
+                item["predicted_ms"][n],
+                item["predicted_std_ms"][n],
+                item["measured_ms"][n],
+                item["measured_half_ms"][n],
+            )
+            for n in order
+        ]
+        low, high = item["accuracy_interval"]
+        known = [(p, _text.NORMAL_95 * s) if m is None else (m, half) for p, s, m, half in columns]
+        found.append(
+            _Entry(
+                tuple(item["indices"]),
+                item["accuracy"],
+                (low, high),
+                tuple(value for value, _ in known),
+                tuple((value - half, value + half) for value, half in known),
+                tuple(m is not None for _, _, m, _ in columns),
+            )
+        )
+    return found
+
+
+def _trials(record: Record) -> list[_Entry]:
+    """What the search scored, with the models' intervals where the models are there."""
+    trials, space = record.search.get("trials", []), record.arch.space
+    if not trials:
+        return []
+    indices, images = np.array([t["indices"] for t in trials]), record.images
+    models = [record.model(item["name"]) for item in record.constraints]
+    halves = [None if m is None else _text.NORMAL_95 * m.predict(space, indices).std_ms for m in models]
+    return [
+        _Entry(
+            tuple(trial["indices"]),
+            trial["accuracy"],
+            _text.wilson(trial["accuracy"], images) if images else None,
+            tuple(trial["latencies_ms"]),
+            tuple(
+                None if half is None else (value - float(half[row]), value + float(half[row]))
+                for value, half in zip(trial["latencies_ms"], halves, strict=True)
+            ),
+            (False,) * len(models),
+        )
+        for row, trial in enumerate(trials)
+    ]
+
+
+def _best(entries: Sequence[_Entry], target: int) -> list[_Entry]:
+    """Those that no other beats in accuracy and in the latency of a target, the fastest first."""
+    found: list[_Entry] = []
+    for entry in sorted(entries, key=lambda e: (e.latencies_ms[target], -e.accuracy)):
+        if not found or entry.accuracy > found[-1].accuracy:
+            found.append(entry)
+    return found
+
+
+def _chart(record: Record, entries: Sequence[_Entry], target: int) -> str:
+    promise, best = record.constraints[target], _best(entries, target)
+    chosen = [e.point(target, whiskers=False) for e in entries if e.indices == record.arch.indices][:1]
+    groups = (
+        _svg.Group("the best for their time", tuple(e.point(target, whiskers=True) for e in best), "steps"),
+        _svg.Group("others", tuple(e.point(target, whiskers=False) for e in entries if e not in best)),
+        _svg.Group("chosen", tuple(chosen), "rings"),
+    )
+    chart = _svg.chart(
+        groups,
+        _svg.Axis(f"ms on {promise['name']}"),
+        _svg.Axis("estimated accuracy", percent=True),
+        title=f"Estimated accuracy against latency on {promise['name']}",
+        x_levels=[("budget", promise["budget_ms"])],
+    )
+    return _page.figure(chart, f"{promise['name']}; whiskers are 95 % intervals.")
+
+
+def _said(record: Record, entries: Sequence[_Entry]) -> str:
+    images = record.images
+    text = f"{len(entries)} architectures of one supernet. Their accuracy is estimated with its weights"
+    text += f" on {images:,} images" if images else ""
+    text += ", lower than after training, and good for comparing. That the best of many was picked is not "
+    text += "in the intervals."
+    measured = sum(any(e.is_measured) for e in entries)
+    if measured:
+        text += f" The latency of {measured} was measured, of the others it is predicted."
+    if not record.gallery:
+        return text
+    command = _page.code("hwnas pick RUN --budget-ms MS")
+    return _page.Html(f"{escape(text)} {command} takes another one from here without searching again.")
+
+
+def _row(entry: _Entry) -> tuple[str, str, str]:
+    accuracy = f"{entry.accuracy:.2%}"
+    if entry.accuracy_interval:
+        low, high = entry.accuracy_interval
+        accuracy += f" ({low:.1%} to {high:.1%})"
+    interval = entry.intervals_ms[0]
+    latency = entry.latencies_ms[0]
+    said = _text.ms(latency) if interval is None else _text.measured(latency, interval)
+    said += " measured" if entry.is_measured[0] else ""
+    return _page.code(".".join(map(str, entry.indices))), accuracy, said

@@ -1,0 +1,146 @@
+"""What a run has left in its folder, as far as it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hwnas import files, latency, ship
+from hwnas.device import Target
+from hwnas.latency.posterior import Posterior
+from hwnas.latency.provenance import table_sha256
+from hwnas.latency.store import FittedModel
+from hwnas.space import Architecture
+from hwnas.table import LatencyTable
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Record:
+    """All that the sections of the report are made from.
+
+    Attributes:
+        arch: The network.
+        search: How it was found.
+        trained: How it was trained; None where it was not.
+        manifest: The shipping folder's; None where nothing was exported.
+        gallery: The front over the whole range; None where none was made.
+        comparison: Baselines trained and measured beside the network; None where there are none.
+        models: Latency models, in the order of the search's budgets.
+        tables: Latency tables that the models were fitted to, by target.
+        baseline: Another run under the same budgets; None where none was given.
+    """
+
+    arch: Architecture
+    search: Json
+    trained: Json | None
+    manifest: Json | None
+    gallery: Json | None
+    comparison: Json | None
+    models: Sequence[FittedModel]
+    tables: Mapping[Target, LatencyTable]
+    baseline: Record | None = None
+
+    @property
+    def verification(self) -> Json | None:
+        """What was measured of what ships; None where it was not."""
+        return (self.manifest or {}).get("verification")
+
+    @property
+    def constraints(self) -> Sequence[Json]:
+        """The budgets of the search, the first one's target being the main one."""
+        found: Sequence[Json] = self.search["constraints"]
+        return found
+
+    @property
+    def promised(self) -> Sequence[Json]:
+        """What the search measured of the network, one a target; empty where it did not."""
+        found: Sequence[Json] = self.search.get("promise", {}).get("targets", ())
+        return found
+
+    @property
+    def images(self) -> int:
+        """How many images each estimate of an accuracy was made on; 0 where that is not known."""
+        if self.gallery:
+            return int(self.gallery["images"])
+        available = self.search["data"].get("images", {}).get("val", 0)
+        return int(min(available, self.search.get("oneshot", {}).get("validation_images", available)))
+
+    def variant(self, target: Json) -> Json | None:
+        """What was measured of the variant for a target; None where it was not."""
+        wanted = f"{target['runtime']}-{target['precision']}"
+        checked = self.verification
+        if checked is None or checked["device"] != target["device"]:
+            return None
+        return next((item for item in checked["variants"] if item["name"] == wanted), None)
+
+    def model(self, name: str) -> FittedModel | None:
+        """The latency model of a target."""
+        return next((model for model in self.models if str(model.target) == name), None)
+
+
+def read(
+    run: Path, latencies: Sequence[Path] = (), tables: Path | None = None, baseline: Path | None = None
+) -> Record:
+    """Read a run; what is not there is None, what is there must be readable.
+
+    Raises:
+        HwnasError: The run has no architecture, or a file in it cannot be read.
+    """
+    arch, search = ship.read_run(run)
+    names = [item["name"] for item in search["constraints"]]
+    targets = [Target.from_json(item["target"]) for item in search["constraints"]]
+    models = sorted(
+        (latency.load(path) for path in latencies or _kept(run, targets)),
+        key=lambda model: names.index(str(model.target)) if str(model.target) in names else len(names),
+    )
+    return Record(
+        arch=arch,
+        search=search,
+        trained=_optional(run / "train.json"),
+        manifest=_optional(run / "export" / ship.MANIFEST),
+        gallery=_optional(run / "gallery.json"),
+        comparison=_optional(run / "compare.json"),
+        models=models,
+        tables=_tables(tables, targets, models),
+        baseline=None if baseline is None else read(baseline),
+    )
+
+
+def fitted_to(model: FittedModel) -> str | None:
+    """Hash of the table that a model was fitted to; None where the model does not say."""
+    return model.origin.get("table_sha256") if isinstance(model, Posterior) else model.table_sha256
+
+
+def _optional(path: Path) -> Json | None:
+    return files.read_json(path, "a record of the run") if path.exists() else None
+
+
+def _kept(run: Path, targets: Sequence[Target]) -> list[Path]:
+    """The latency models that the search left in its folder."""
+    paths = (run / "latency" / f"{target.device}-{target.slug}.json" for target in targets)
+    return [path for path in paths if path.is_file()]
+
+
+def _tables(
+    folder: Path | None, targets: Sequence[Target], models: Sequence[FittedModel]
+) -> dict[Target, LatencyTable]:
+    """Those of the folder, with or without folders of devices in it.
+
+    Without a folder, the user's own and those that came with hwnas, if a model was fitted to them.
+    """
+    homes = [folder] if folder else [files.user_data() / "tables", files.shipped("lut_data")]
+    fitted = {str(model.target): fitted_to(model) for model in models}
+    found = {}
+    for target in targets:
+        name = f"{target.slug}.jsonl"
+        for path in (path for home in homes for path in (home / target.device / name, home / name)):
+            if not path.is_file() or target in found:
+                continue
+            table = LatencyTable.load(path)
+            if table.target == target and (folder or fitted.get(str(target)) == table_sha256(table)):
+                found[target] = table
+    return found

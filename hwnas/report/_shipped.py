@@ -1,0 +1,109 @@
+"""What ships: every variant, and what int8 costs and gains against fp32."""
+
+from __future__ import annotations
+
+from hwnas.report import _page, _text
+from hwnas.report._record import Json, Record
+
+
+def variants(record: Record) -> str:
+    """fp32 beside int8 for each runtime, and every file with its verdict."""
+    checked = record.verification
+    if checked is None:
+        return ""
+    failures = [f"{v['name']}: {reason}." for v in checked["variants"] for reason in v["failures"]]
+    return _page.section(
+        "What ships: fp32 and int8",
+        _precisions(record, checked["variants"]),
+        _files(checked["variants"]),
+        _rounding(record),
+        *(_page.paragraph(_page.mark(text, "bad")) for text in failures),
+    )
+
+
+def _precisions(record: Record, checked: list[Json]) -> str:
+    by_name = {item["name"]: item for item in checked}
+    rows = []
+    for name, exact in by_name.items():
+        runtime, _, precision = name.rpartition("-")
+        small = by_name.get(f"{runtime}-int8")
+        if precision == "fp32" and small is not None:
+            rows.append((runtime, *_both(exact, small)))
+    if not rows:
+        return ""
+    header = ("runtime", "accuracy fp32", "accuracy int8", "int8 costs", "ms fp32", "ms int8", "speed-up")
+    return _page.table(header, rows, numeric=range(1, 7)) + _page.paragraph(_resolution(record), "fine")
+
+
+def _both(exact: Json, small: Json) -> tuple[str, ...]:
+    """The cells of one runtime: accuracies and their difference, latencies and their ratio."""
+    loss = speed_up = "–"
+    if exact["test_accuracy"] is not None and small["test_accuracy"] is not None:
+        points = exact["test_accuracy"] - small["test_accuracy"]
+        loss = "nothing" if points == 0 else f"{_text.points(points)} points"
+    if exact["measured_ms"] is not None and small["measured_ms"] is not None:
+        low = exact["interval_ms"][0] / small["interval_ms"][1]
+        high = exact["interval_ms"][1] / small["interval_ms"][0]
+        speed_up = f"{exact['measured_ms'] / small['measured_ms']:.2f}× ({low:.2f} to {high:.2f})"
+    return _accuracy(exact), _accuracy(small), loss, _latency(exact), _latency(small), speed_up
+
+
+def _accuracy(item: Json) -> str:
+    return "–" if item["test_accuracy"] is None else f"{item['test_accuracy']:.2%}"
+
+
+def _latency(item: Json) -> str:
+    return "–" if item["measured_ms"] is None else _text.measured(item["measured_ms"], item["interval_ms"])
+
+
+def _rounding(record: Record) -> str:
+    """What calibration and quantisation-aware fine-tuning came to, where that was asked for."""
+    found = (record.manifest or {}).get("int8")
+    if not found:
+        return ""
+    tuned = found["qat"] or {}
+    rows = [
+        (
+            runtime,
+            f"{found['fp32']:.2%}",
+            f"{accuracy:.2%}",
+            f"{tuned[runtime]:.2%}" if runtime in tuned else "–",
+        )
+        for runtime, accuracy in found["ptq"].items()
+    ]
+    which = "the fine-tuned weights" if found["shipped"] == "qat" else "the weights as they were trained"
+    text = f"On validation images. More than {_text.points(found['allowed_loss'])[1:]} points below fp32 would be "
+    text += f"fine-tuned under the rounding of int8; {which} ship in int8."
+    text += f" The fine-tuning was given up: {found['failure']}" if found.get("failure") else ""
+    header = ("runtime", "fp32", "int8, calibrated", "int8, fine-tuned")
+    return (
+        "<h3>What rounding costs</h3>"
+        + _page.table(header, rows, numeric=(1, 2, 3))
+        + _page.paragraph(text, "fine")
+    )
+
+
+def _resolution(record: Record) -> str:
+    """How fine a difference the test images can show."""
+    text = "Measured through each runtime on the whole test split; latencies with 95 % intervals, "
+    text += "the range of the speed-up from the ends of both."
+    count = record.search["data"].get("images", {}).get("test")
+    return text + (f" One of the {count:,} test images is {100 / count:.3g} points." if count else "")
+
+
+def _files(checked: list[Json]) -> str:
+    rows = []
+    for item in checked:
+        budget = item["budget_ms"]
+        rows.append(
+            (
+                _page.code(item["file"]),
+                _page.mark(item["verdict"], "good" if item["verdict"] == "PASS" else "bad"),
+                _text.size(item["bytes"]),
+                _accuracy(item),
+                _latency(item),
+                "–" if budget is None else _text.ms(budget),
+            )
+        )
+    header = ("file", "verified", "size", "test accuracy", "measured ms", "budget ms")
+    return _page.table(header, rows, numeric=(2, 3, 4, 5))

@@ -1,0 +1,67 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+import math
+
+NORMAL_95 = 1.959963984540054
+"""Half the width of the 95 % interval of a normal distribution, in standard deviations."""
+
+
+_SPACE = "\N{NO-BREAK SPACE}"
+_MINUS = "\N{MINUS SIGN}"
+
+
+def ms(value: float) -> str:
+    """Milliseconds without the unit: three digits that count."""
+    return f"{value:.{_decimals(value)}f}"
+
+
+def plus_minus(value: float, half: float) -> str:
+    """A value and half its interval, as ``0.681 ± 0.013``, both with the same decimals.
+
+    The decimals are those of ``ms``, and more where the interval would read as zero.
+    """
+    decimals = _decimals(value)
+    while half > 0 and decimals < 6 and round(half, decimals) == 0:
+        decimals += 1
+    return f"{value:.{decimals}f}{_SPACE}±{_SPACE}{half:.{decimals}f}"
+
+
+def measured(value: float, interval: tuple[float, float] | list[float]) -> str:
+    """A measurement with the longer arm of its interval: no less than what was measured."""
+    low, high = interval
+    return plus_minus(value, max(value - low, high - value))
+
+
+def points(share: float) -> str:
+    """A difference of accuracies in points, signed: 0.0123 is ``+1.23``."""
+    return f"{share * 100:+.2f}".replace("-", _MINUS)
+
+
+def signed_percent(share: float) -> str:
+    """A signed share: 0.0123 is ``+1.2%``; no sign where it rounds to zero."""
+    text = f"{share:+.1%}"
+    return "0.0%" if float(text[:-1]) == 0 else text.replace("-", _MINUS)
+
+
+def count(number: int) -> str:
+    """How many: in full, or as a power of ten where nobody would read it."""
+    return f"{number:,}" if number < 10**7 else f"{number:.1e}".replace("e+", "\N{MULTIPLICATION SIGN}10^")
+
+
+def wilson(share: float, count: int) -> tuple[float, float]:
+    """The 95 % interval of a share that was seen on ``count`` images (Wilson's score)."""
+    z = NORMAL_95
+    centre = (share + z * z / (2 * count)) / (1 + z * z / count)
+    half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def size(count: int) -> str:
+    """Bytes of a file."""
+    return f"{count / 1024:.0f} KiB" if count < 1024 * 1024 else f"{count / 1024 / 1024:.1f} MiB"
+
+
+def _decimals(value: float) -> int:
+    return max(0, 2 - math.floor(math.log10(abs(value)))) if value else 3
