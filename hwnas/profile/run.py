@@ -16,7 +16,7 @@ from hwnas.profile.models import Exporter
 from hwnas.profile.options import OnProgress, ProfileOptions, Progress, silent
 from hwnas.profile.session import Session, environment, new_id
 from hwnas.profile.store import TableStore
-from hwnas.space import SearchSpace
+from hwnas.space import Architecture, SearchSpace
 from hwnas.table import LatencyTable, Measurement, Note, Round
 from hwnas.table_ops import require_same
 from hwnas.transport import connect
@@ -29,6 +29,8 @@ def run(
     out: Path | None = None,
     options: ProfileOptions | None = None,
     progress: OnProgress = silent,
+    *,
+    only: Sequence[Architecture] | None = None,
 ) -> dict[Target, Path]:
     """Measure the workloads and some whole networks of spaces; one table a target.
 
@@ -42,6 +44,7 @@ def run(
             it is not given.
         options: How much, and how well.
         progress: Called often.
+        only: Whole networks to measure instead of all that the spaces hold.
 
     Returns:
         The path of each target's table.
@@ -54,7 +57,10 @@ def run(
     """
     options = options or ProfileOptions()
     folder = files.user_data() / "tables" / device.name if out is None else out
-    items = plan.items([spaces] if isinstance(spaces, SearchSpace) else spaces, options)
+    if only is None:
+        items = plan.items([spaces] if isinstance(spaces, SearchSpace) else spaces, options)
+    else:
+        items = plan.network_items(only)
     paths = {target: folder / f"{target.slug}.jsonl" for target in targets}
     with connect(device) as transport, Exporter(options.workers) as exporter:
         for target, path in paths.items():
