@@ -150,5 +150,7 @@ def _hashes(record: Record) -> Iterator[tuple[str, str]]:
         yield "weights.safetensors", _page.code(str(record.trained["weights_sha256"]))
     files: Json = (record.manifest or {}).get("files", {})
     for name, digest in files.items():
+        if name == ship.REPORT:  # this very page, as it was before
+            continue
         if name not in (_REPORT, ship.MANIFEST):
             yield name, _page.code(str(digest))

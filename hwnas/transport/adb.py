@@ -16,6 +16,13 @@ from hwnas.transport.remote import RemoteTransport
 
 BACK_ENDS = ("adb", "tcp")
 
+ATTACH = (
+    "switch on USB debugging (Settings > Developer options), plug the phone in with a cable that carries "
+    "data, accept the dialog on it, and look whether `adb devices` lists it; over Wi-Fi: `adb pair` and then "
+    "`adb connect`"
+)
+"""What the user must do so that adb sees a phone."""
+
 
 @dataclass(frozen=True)
 class Attached:
@@ -46,6 +53,11 @@ class Attached:
         """Maker and model, as it says."""
         names = ("ro.product.manufacturer", "ro.product.model")
         return " ".join(self.facts[name] for name in names if name in self.facts)
+
+
+def installed() -> bool:
+    """Whether the host has the adb program."""
+    return shutil.which("adb") is not None
 
 
 def attached() -> tuple[Attached, ...]:
@@ -135,8 +147,5 @@ def choose(device: Device, phones: Sequence[Attached]) -> Attached:
         seen = "; ".join(f"{p.serial} is {p.state!r}: {p.remedy}" for p in waiting)
     else:
         others = ", ".join(phone.title or phone.serial for phone in phones)
-        seen = f"adb sees {others or 'none'}"
-    raise TransportError(
-        f"a phone that matches {device.name} must be attached, but {seen} (`hwnas devices list` shows what "
-        "each matches)"
-    )
+        seen = f"adb sees {others or 'none'} (`hwnas devices list` shows what each matches)"
+    raise TransportError(f"a phone that matches {device.name} must be attached, but {seen}")
