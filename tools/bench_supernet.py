@@ -263,7 +263,7 @@ def _naswot(
     proxy = proxy_space(space, width=options.width, resolution=options.resolution)
     batches = Batches(dataset, "cpu", options.resolution)
     images, _ = batches.take(
-        "train", np.random.default_rng(options.seed).permutation(batches.size("train"))[:128]
+        "train", np.random.default_rng(options.sample_seed).permutation(batches.size("train"))[:128]
     )
     found = []
     for number, indices in enumerate(sample):
