@@ -52,7 +52,7 @@ STRATEGIES: dict[str, OneShotStrategy] = {
     "proxylessnas": ProxylessNAS(gate_learning_rate=0.05),
     "proxylessnas-reinforce": ProxylessNAS(gate_learning_rate=0.05, form="reinforce"),
 }
-SAMPLERS = ["evolution", "mnasnet", "nsga2", "surrogate"]
+SAMPLERS = ["random", "evolution", "mnasnet", "nsga2", "surrogate"]
 PAPER_LOSSES = {"fbnet": ("fbnet",), "proxylessnas": ("proxyless-linear", "proxyless-log")}
 
 
@@ -82,10 +82,10 @@ def _options() -> argparse.Namespace:
     found.add_argument("--warmup-images", type=int, default=300_000)
     found.add_argument("--steps", type=int, default=400, help="search steps")
     found.add_argument("--finalists", type=int, default=12)
-    found.add_argument("--no-controls", action="store_true")
+    found.add_argument("--no-controls", action="store_true", help="no search on cross-entropy alone")
     found.add_argument("--paper-losses", action="store_true")
     found.add_argument(
-        "--samplers", nargs="*", default=SAMPLERS, choices=SAMPLERS, help="beside random search"
+        "--samplers", nargs="*", default=SAMPLERS, choices=SAMPLERS, help="over the warm supernet"
     )
     found.add_argument("--rows", type=Path, help="JSONL of finished runs; a cut-off bench goes on from it")
     return found.parse_args()
@@ -143,7 +143,7 @@ def _seed(
                 name: rows.found[f"seed {seed}, budget {share}, {name}, hold, unit 1.0"]["seconds"]
                 for name in options.strategies
             }
-            for name in () if options.no_controls else ("random", *options.samplers):
+            for name in options.samplers:
                 key = f"seed {seed}, budget {share}, {name}"
                 yield from rows.get(
                     key, lambda n=name, c=constraint, s=share, b=cost: bench.sampled(n, c, s, b)

@@ -18,6 +18,8 @@ from hwnas.data import Dataset
 from hwnas.errors import HwnasError, InfeasibleBudget, LatencyModelError, SpaceError
 from hwnas.latency import AdditiveCosts, LatencyModel
 from hwnas.search.base import Constraint, SearchResult, SearchTask, relative_budget
+from hwnas.search.feasible import FeasibleSampler
+from hwnas.search.objective import OBJECTIVES, objective
 from hwnas.search.oneshot import OneShot, OneShotConfig, warm_up
 from hwnas.search.oneshot_loop import OneShotStrategy
 from hwnas.search.sampling import SamplingStrategy
@@ -52,6 +54,9 @@ class SearchRequest:
             settings take the place of ``oneshot``.
         confidence: Chance that the network keeps a budget that its latency was predicted to
             meet exactly; over 0.5 a margin is kept, from the model's own uncertainty.
+        objectives: What is to be small beside latency: names of ``objective.OBJECTIVES``.
+        limits: What must not be exceeded, by such a name; bytes are those of a model in the
+            precision of the first target.
     """
 
     space: str
@@ -65,6 +70,8 @@ class SearchRequest:
     training_steps: int = 600
     supernet: Path | None = None
     confidence: float = 0.9
+    objectives: tuple[str, ...] = ()
+    limits: Mapping[str, float] = field(default_factory=dict)
 
 
 def search_run(request: SearchRequest, out: Path, *, live: Live | None = None) -> SearchResult:
@@ -95,7 +102,14 @@ def _search(request: SearchRequest, out: Path, live: Live | None) -> SearchResul
     constraints = constraints_of(models, request.budgets, space, request.confidence)
     clock.phase("data")
     oneshot = _oneshot(request, space, dataset)
-    task = SearchTask(space, constraints, oneshot)
+    precision = models[0].target.precision
+    others = {name: objective(name, space, precision) for name in (*request.objectives, *request.limits)}
+    limits = [
+        Constraint(n, others[n].costs, limit, unit=others[n].unit) for n, limit in request.limits.items()
+    ]
+    objectives = tuple(others[name] for name in request.objectives)
+    task = SearchTask(space, (*constraints, *limits), oneshot, objectives)
+    _ = FeasibleSampler(task).feasible  # refuses budgets that do not go together, before training
     strategy = _strategy(request, out, clock)
     if isinstance(strategy, SamplingStrategy) and request.supernet is None:
         warm_up(oneshot, request.training_steps, on_step=clock, checkpoint=out / CHECKPOINT)
@@ -210,7 +224,8 @@ def _record(
     """What ``search.json`` holds: the result, and all that it depends on."""
     indices = np.array([result.best.indices])
     constraints = []
-    for constraint, model, path in zip(task.constraints, models, request.latencies, strict=True):
+    latencies = task.constraints[: len(models)]  # what follows are limits on other things
+    for constraint, model, path in zip(latencies, models, request.latencies, strict=True):
         predicted = model.predict(task.space, indices)
         constraints.append(
             {
@@ -230,6 +245,12 @@ def _record(
         "seed": request.seed,
         "constraints": constraints,
         "confidence": request.confidence,
+        "objectives": list(request.objectives),
+        "limits": dict(request.limits),
+        "sizes": {
+            name: float(objective(name, task.space, models[0].target.precision).costs.of(indices)[0])
+            for name in OBJECTIVES
+        },
         "data": oneshot.batches.data.describe(),
         "oneshot": oneshot.describe(),
         "seconds": clock.seconds,
