@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import sys
 import time
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -38,6 +40,9 @@ def parser(description: str) -> argparse.ArgumentParser:
     found.add_argument("--batch-size", type=int, default=128)
     found.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     found.add_argument("--threads", type=int, default=2)
+    found.add_argument(
+        "--keep", type=Path, help="folder where trained supernets stay: used again, and gone on from"
+    )
     return found
 
 
@@ -77,16 +82,56 @@ def distinct(space: SearchSpace, count: int, seed: int) -> list[tuple[int, ...]]
     return list(found)
 
 
-def train(oneshot: OneShot, steps: int, name: str) -> float:
-    """Warm up to so many steps; seconds."""
-    began = time.monotonic()
+def trained(
+    space: SearchSpace, dataset: Dataset, options: argparse.Namespace, seed: int, steps: int
+) -> tuple[OneShot, float]:
+    """A supernet after so many steps on uniform single paths, and the CPU seconds that took now.
+
+    The learning rate falls to 0 at the end, so that each length is a training of its own.
+    """
+    oneshot = OneShot(space, dataset, config_of(options, seed))
+    checkpoint = options.keep and options.keep / f"supernet-{seed}-{steps}.safetensors"
+    if checkpoint:
+        options.keep.mkdir(parents=True, exist_ok=True)
+    return oneshot, train(oneshot, steps, f"seed {seed}, {steps} steps", checkpoint)
+
+
+def train(oneshot: OneShot, steps: int, name: str, checkpoint: Path | None = None) -> float:
+    """Warm up to so many steps; CPU seconds, which a neighbour on the machine changes least."""
+    began = time.process_time()
 
     def tell(record: Any) -> None:
         if record["step"] % 200 == 0:
             say(f"{name}: step {record['step']}/{record['steps']}, {record['eta_s']:.0f} s left")
 
-    warm_up(oneshot, steps, on_step=tell)
-    return time.monotonic() - began
+    warm_up(oneshot, steps, on_step=tell, checkpoint=checkpoint)
+    return time.process_time() - began
+
+
+class Rows:
+    """Finished parts of a bench, in a JSONL file: a bench that was cut off goes on from it.
+
+    Args:
+        path: The file; None keeps the rows in memory only.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self.found: dict[str, dict[str, Any]] = {}
+        if path is not None and path.exists():
+            lines = path.read_text().split("\n")[:-1]  # a line that was cut off is done again
+            path.write_text("".join(line + "\n" for line in lines))
+            self.found = dict(json.loads(line) for line in lines)
+
+    def get(self, key: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """The row of a key, made where it is not there yet."""
+        if key not in self.found:
+            self.found[key] = make()
+            say(f"{key}: {json.dumps(self.found[key])}")
+            if self.path is not None:
+                with self.path.open("a") as file:
+                    file.write(json.dumps([key, self.found[key]]) + "\n")
+        return self.found[key]
 
 
 def say(text: str) -> None:

@@ -7,9 +7,11 @@ Prints one JSON object. For every seed one supernet is warmed up; each strategy 
 copy of it. *Landing*: expected, arg-max and returned latency over the budget. *Found*: the
 benchmark's true accuracy of the returned network, its percentile among feasible networks, and
 how far it is above random feasible networks of equal cost. The controls beside: the strategy on
-cross-entropy alone with the same constrained decoding, and random search over the same
-supernet for as long as the strategy took. With ``--paper-losses`` the papers' own losses, in
-two units of latency, show where fixed coefficients land.
+cross-entropy alone with the same constrained decoding (one search a seed, as it knows no
+budget), and random search over the same warm supernet for as many CPU seconds as the strategy
+took. Sampling strategies ask that supernet as often as random search may beside the cheapest
+one-shot strategy. With ``--paper-losses`` the papers' own losses, in two units of latency, show
+where fixed coefficients land.
 """
 
 from __future__ import annotations
@@ -20,17 +22,21 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from _macro import config_of, environment, load, macs_costs, parser, say, target, train
+import torch
+from _macro import Rows, environment, load, macs_costs, parser, target, trained
 
 from hwnas.data import Dataset
 from hwnas.latency.base import AdditiveCosts
-from hwnas.search.base import Constraint, SearchTask, relative_budget
+from hwnas.search import strategy as strategy_of
+from hwnas.search.base import Constraint, SearchResult, SearchTask, relative_budget
 from hwnas.search.fbnet import FBNet
+from hwnas.search.gates import Gates
 from hwnas.search.oneshot import OneShot
 from hwnas.search.oneshot_loop import OneShotStrategy
 from hwnas.search.proxylessnas import ProxylessNAS
@@ -46,6 +52,7 @@ STRATEGIES: dict[str, OneShotStrategy] = {
     "proxylessnas": ProxylessNAS(gate_learning_rate=0.05),
     "proxylessnas-reinforce": ProxylessNAS(gate_learning_rate=0.05, form="reinforce"),
 }
+SAMPLERS = ["random", "evolution", "mnasnet", "nsga2", "surrogate"]
 PAPER_LOSSES = {"fbnet": ("fbnet",), "proxylessnas": ("proxyless-linear", "proxyless-log")}
 
 
@@ -54,7 +61,8 @@ def main() -> None:
     options = _options()
     space, dataset, benchmark = load(options)
     truth = Truth(space, benchmark)
-    rows = [row for seed in options.seeds for row in _seed(space, dataset, truth, seed, options)]
+    done = Rows(options.rows)
+    rows = [row for seed in options.seeds for row in _seed(space, dataset, truth, seed, options, done)]
     report = {
         "config": {k: str(v) if isinstance(v, Path) else v for k, v in vars(options).items()},
         "environment": environment(options),
@@ -74,8 +82,12 @@ def _options() -> argparse.Namespace:
     found.add_argument("--warmup-images", type=int, default=300_000)
     found.add_argument("--steps", type=int, default=400, help="search steps")
     found.add_argument("--finalists", type=int, default=12)
-    found.add_argument("--no-controls", action="store_true")
+    found.add_argument("--no-controls", action="store_true", help="no search on cross-entropy alone")
     found.add_argument("--paper-losses", action="store_true")
+    found.add_argument(
+        "--samplers", nargs="*", default=SAMPLERS, choices=SAMPLERS, help="over the warm supernet"
+    )
+    found.add_argument("--rows", type=Path, help="JSONL of finished runs; a cut-off bench goes on from it")
     return found.parse_args()
 
 
@@ -103,104 +115,174 @@ class Truth:
 
 
 def _seed(
-    space: SearchSpace, dataset: Dataset, truth: Truth, seed: int, options: argparse.Namespace
+    space: SearchSpace, dataset: Dataset, truth: Truth, seed: int, options: argparse.Namespace, rows: Rows
 ) -> Iterator[dict[str, Any]]:
     """All runs that start from the warm-up of one seed."""
-    oneshot = OneShot(space, dataset, config_of(options, seed))
     steps = options.warmup_images // options.batch_size
-    seconds = train(oneshot, steps, f"seed {seed}")
+    oneshot, _ = trained(space, dataset, options, seed, steps)
+    constraints = {
+        share: Constraint("macs", truth.costs, relative_budget(truth.costs, share))
+        for share in options.budgets
+    }
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "warm.safetensors"
-        oneshot.save(path)
-        for share in options.budgets:
-            constraint = Constraint("macs", truth.costs, relative_budget(truth.costs, share))
-            for name in options.strategies:
+        warm = Path(folder) / "warm.safetensors"
+        oneshot.save(warm)
+        bench = _Bench(oneshot, warm, truth, seed, steps, options)
+        for name in options.strategies:
+            if not options.no_controls:
+                key = f"seed {seed}, {name}, none"
+                yield from rows.get(key, lambda name=name: bench.without_latency(name, constraints))["runs"]
+            for share, constraint in constraints.items():
                 for loss, unit in _losses(name, options):
-                    oneshot.resume(path)
-                    row = _run(name, loss, unit, oneshot, constraint, truth, steps, seed, options)
-                    row |= {"seed": seed, "share": share, "warmup_s": seconds}
-                    say(json.dumps(row))
-                    yield row
-                    if not options.no_controls and loss == "hold":
-                        yield _random(oneshot, constraint, truth, row, seed)
+                    key = f"seed {seed}, budget {share}, {name}, {loss}, unit {unit}"
+                    yield rows.get(
+                        key, lambda a=(name, loss, unit), c=constraint, s=share: bench.one_shot(*a, c, s)
+                    )
+        for share, constraint in constraints.items():
+            cost = {
+                name: rows.found[f"seed {seed}, budget {share}, {name}, hold, unit 1.0"]["seconds"]
+                for name in options.strategies
+            }
+            for name in options.samplers:
+                key = f"seed {seed}, budget {share}, {name}"
+                yield from rows.get(
+                    key, lambda n=name, c=constraint, s=share, b=cost: bench.sampled(n, c, s, b)
+                )["runs"]
 
 
 def _losses(name: str, options: argparse.Namespace) -> Iterator[tuple[str, float]]:
-    """Losses to run, each with what a million MACs count as in ms."""
+    """Losses to run under a budget, each with what a million MACs count as in ms."""
     yield "hold", 1.0
-    if not options.no_controls:
-        yield "none", 1.0
     if options.paper_losses:
         for loss in PAPER_LOSSES.get(name, ()):
             yield loss, 1.0
             yield loss, 1e-3
 
 
-def _run(
-    name: str,
-    loss: str,
-    unit: float,
-    oneshot: OneShot,
-    constraint: Constraint,
-    truth: Truth,
-    warmup_steps: int,
-    seed: int,
-    options: argparse.Namespace,
-) -> dict[str, Any]:
-    """One search; costs, and with them the budget, are counted in the unit."""
-    costs = AdditiveCosts(unit * truth.costs.fixed_ms, tuple(unit * c for c in truth.costs.choices_ms))
-    scaled = Constraint("macs", costs, unit * constraint.budget_ms)
-    strategy = dataclasses.replace(
-        STRATEGIES[name],
-        warmup_steps=warmup_steps,
-        steps=options.steps,
-        finalists=options.finalists,
-        loss=loss,
-    )
-    task = SearchTask(oneshot.space, (scaled,), oneshot)
-    began = time.monotonic()
-    found = strategy.search(task, np.random.default_rng(seed))
-    limit = scaled.limit_ms
-    decoded = tuple(found.extra["decoded"]["indices"])
-    return {
-        "strategy": name,
-        "loss": loss,
-        "unit": unit,
-        "seconds": time.monotonic() - began,
-        "expected": found.extra["expected_ms"][0] / limit,
-        "argmax": found.extra["argmax"]["latencies_ms"][0] / limit,
-        "decoded": found.extra["decoded"]["latencies_ms"][0] / limit,
-        "returned": float(task.latencies_ms(np.array([found.best.indices]))[0, 0] / limit),
-        "entropy": found.trace[-1]["entropy"],
-        "multiplier": found.trace[-1]["multiplier"],
-        "alarms": found.extra["alarms"],
-        "indices": list(found.best.indices),
-        "truth": truth.of(found.best.indices, constraint.limit_ms),
-        "decoded_truth": truth.of(decoded, constraint.limit_ms),
-    }
+@dataclass(frozen=True)
+class _Bench:
+    """Runs that start from one warm supernet, each described by one row or several."""
 
+    oneshot: OneShot
+    warm: Path
+    truth: Truth
+    seed: int
+    warmup_steps: int
+    options: argparse.Namespace
 
-def _random(
-    oneshot: OneShot, constraint: Constraint, truth: Truth, row: dict[str, Any], seed: int
-) -> dict[str, Any]:
-    """Random search over the supernet that the strategy left, for as long as the strategy took."""
-    task = SearchTask(oneshot.space, (constraint,), oneshot)
-    began = time.monotonic()
-    Random(queries=3).search(task, np.random.default_rng(1000 + seed))
-    queries = max(1, round(3 * row["seconds"] / (time.monotonic() - began)))
-    found = Random(queries=queries).search(task, np.random.default_rng(seed))
-    cost = float(constraint.costs.of(np.array([found.best.indices]))[0])
-    return {
-        "strategy": "random",
-        "beside": row["strategy"],
-        "loss": "hold",
-        "seed": seed,
-        "share": row["share"],
-        "queries": queries,
-        "returned": cost / constraint.limit_ms,
-        "indices": list(found.best.indices),
-        "truth": truth.of(found.best.indices, constraint.limit_ms),
-    }
+    def one_shot(
+        self, name: str, loss: str, unit: float, constraint: Constraint, share: float
+    ) -> dict[str, Any]:
+        """One search; costs, and with them the budget, are counted in the unit."""
+        costs = self.truth.costs
+        costs = AdditiveCosts(unit * costs.fixed_ms, tuple(unit * c for c in costs.choices_ms))
+        task = self._task(Constraint("macs", costs, unit * constraint.budget_ms))
+        found, seconds = self._searched(name, loss, task)
+        described = self._described(found.extra, found.best.indices, constraint)
+        trace = [record["expected_share"] for record in found.trace]
+        return {
+            **self._labels(name, loss, share),
+            "unit": unit,
+            "seconds": seconds,
+            "entropy": found.trace[-1]["entropy"],
+            "multiplier": found.trace[-1]["multiplier"],
+            "alarms": found.extra["alarms"],
+            "expected_in_last_tenth": [min(trace[-len(trace) // 10 :]), max(trace[-len(trace) // 10 :])],
+            **described,
+        }
+
+    def without_latency(self, name: str, constraints: dict[float, Constraint]) -> dict[str, Any]:
+        """One search on cross-entropy alone, whose gates are decoded and ranked under each budget."""
+        first = next(iter(constraints.values()))
+        found, seconds = self._searched(name, "none", self._task(first))
+        gates, strategy = Gates(self.oneshot.space), self._strategy(name, "none")
+        for parameter, values in zip(gates.logits, found.extra["logits"], strict=True):
+            parameter.data = torch.tensor(values)
+        rows = []
+        for share, constraint in constraints.items():
+            task, rng = self._task(constraint), np.random.default_rng(self.seed)
+            finalists = gates.finalists(task, strategy.finalists, strategy.least_use, rng)
+            best = max(map(task.trial, finalists), key=lambda trial: trial.accuracy).indices
+            extra = {**found.extra, "decoded": {"indices": gates.decode(task).indices}}
+            row = {**self._labels(name, "none", share), "unit": 1.0, "seconds": seconds}
+            rows.append(row | self._described(extra, best, constraint))
+        return {"runs": rows}
+
+    def sampled(
+        self, name: str, constraint: Constraint, share: float, seconds: dict[str, float]
+    ) -> dict[str, Any]:
+        """A sampling strategy over the warm supernet, at the cost of one-shot searches.
+
+        Random search is one search that is read when it has cost as much as each of them.
+        """
+        self.oneshot.resume(self.warm)
+        task = self._task(constraint)
+        began = time.process_time()
+        Random(queries=5).search(task, np.random.default_rng(1000 + self.seed))
+        pace = (time.process_time() - began) / 5
+        queries = {beside: max(1, round(cost / pace)) for beside, cost in seconds.items()}
+        cheapest = min(queries, key=lambda beside: queries[beside])
+        beside = queries if name == "random" else {cheapest: queries[cheapest]}
+        kind = strategy_of(name)(queries=max(beside.values()))
+        found = kind.search(task, np.random.default_rng(self.seed))
+        rows = []
+        for other, count in beside.items():
+            best = tuple(found.trace[min(count, len(found.trace)) - 1]["best"])
+            row = {**self._labels(name, "hold", share), "beside": other, "queries": count}
+            rows.append(row | self._returned(best, constraint))
+        return {"runs": rows}
+
+    def _strategy(self, name: str, loss: str) -> OneShotStrategy:
+        options = self.options
+        return dataclasses.replace(
+            STRATEGIES[name],
+            warmup_steps=self.warmup_steps,
+            steps=options.steps,
+            finalists=options.finalists,
+            loss=loss,
+        )
+
+    def _task(self, constraint: Constraint) -> SearchTask:
+        return SearchTask(self.oneshot.space, (constraint,), self.oneshot)
+
+    def _searched(self, name: str, loss: str, task: SearchTask) -> tuple[SearchResult, float]:
+        self.oneshot.resume(self.warm)
+        began = time.process_time()
+        found = self._strategy(name, loss).search(task, np.random.default_rng(self.seed))
+        return found, time.process_time() - began
+
+    def _labels(self, name: str, loss: str, share: float) -> dict[str, Any]:
+        return {"strategy": name, "loss": loss, "seed": self.seed, "share": share}
+
+    def _described(
+        self, extra: Mapping[str, Any], best: tuple[int, ...], constraint: Constraint
+    ) -> dict[str, Any]:
+        """Where gates are, what they decode to and what was returned, over the budget."""
+        decoded = tuple(extra["decoded"]["indices"])
+        return {
+            "expected": self._expected(extra["logits"]) / constraint.limit_ms,
+            "argmax": self._used(tuple(extra["argmax"]["indices"]), constraint),
+            "decoded": self._used(decoded, constraint),
+            "decoded_truth": self.truth.of(decoded, constraint.limit_ms),
+            **self._returned(best, constraint),
+        }
+
+    def _returned(self, best: tuple[int, ...], constraint: Constraint) -> dict[str, Any]:
+        return {
+            "returned": self._used(best, constraint),
+            "indices": list(best),
+            "truth": self.truth.of(best, constraint.limit_ms),
+        }
+
+    def _expected(self, logits: Sequence[Sequence[float]]) -> float:
+        costs = self.truth.costs
+        parts = (
+            c @ np.exp(p - np.logaddexp.reduce(p)) for p, c in zip(logits, costs.choices_ms, strict=True)
+        )
+        return float(costs.fixed_ms + sum(parts))
+
+    def _used(self, indices: tuple[int, ...], constraint: Constraint) -> float:
+        return float(self.truth.costs.of(np.array([indices]))[0] / constraint.limit_ms)
 
 
 def _summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -250,13 +332,12 @@ def _targets(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         if name == "proxylessnas":
             regret = statistics.fmean(r["truth"]["regret"] for r in runs)
             found.append(target(f"{name}: mean regret", regret, "<=", 0.0025))
-        for loss, label in (("none", "cross-entropy alone"), ("random", "random search")):
-            others = [
-                r
-                for r in rows
-                if (r["strategy"] == name and r["loss"] == loss)
-                or (loss == "random" and r.get("beside") == name)
-            ]
+        controls = {
+            "cross-entropy alone": lambda r, name=name: r["strategy"] == name and r["loss"] == "none",
+            "random search": lambda r, name=name: r["strategy"] == "random" and r["beside"] == name,
+        }
+        for label, belongs in controls.items():
+            others = [r for r in rows if belongs(r)]
             if others:
                 value = statistics.fmean(r["truth"]["true_accuracy"] for r in runs)
                 bound = statistics.fmean(r["truth"]["true_accuracy"] for r in others)

@@ -68,6 +68,12 @@ def search(
         int | None, typer.Option(help="Side of the supernet's images; by default half the network's.")
     ] = None,
     confidence: Annotated[float, typer.Option(help="Wanted chance that the budget is kept.")] = 0.9,
+    objective: Annotated[
+        list[str] | None, typer.Option(help="Also to be small: macs, params or bytes; may be repeated.")
+    ] = None,
+    limit: Annotated[
+        list[str] | None, typer.Option(help="Not to be exceeded either, as bytes=4e6; may be repeated.")
+    ] = None,
     train_on: Annotated[str, typer.Option(help="Where the supernet trains: cpu, cuda or auto.")] = "auto",
     as_json: Json = False,
 ) -> None:
@@ -101,6 +107,8 @@ def search(
             "batch_size": batch_size,
             "device": train_on,
         },
+        objectives=tuple(dict.fromkeys(objective or ())),
+        limits=dict(map(_limit, limit or ())),
     )
     wishes = promise.Wishes(
         measure=bool(asks) if measure is None else measure,
@@ -167,17 +175,34 @@ def _request(options: Mapping[str, Any], *, oneshot: dict[str, Any], **given: An
     )
 
 
+def _limit(text: str) -> tuple[str, float]:
+    """The name and the number of ``name=number``."""
+    name, _, number = text.partition("=")
+    try:
+        return name, float(number)
+    except ValueError as error:
+        raise typer.BadParameter(
+            f"a limit must be a name and a number as bytes=4e6, but got {text!r}", param_hint="--limit"
+        ) from error
+
+
 def _line(record: Mapping[str, Any]) -> str:
     """One line about a step, for the status."""
     parts = [f"{record.get('phase', 'scoring')} {record.get('step', record.get('query'))}"]
     if total := record.get("steps", record.get("queries")):
         parts[0] += f"/{total}"
-    for name, text in (("loss", "loss {:.3f}"), ("best_accuracy", "best {:.2%}")):
+    for name, text in (
+        ("loss", "loss {:.3f}"),
+        ("best_accuracy", "best {:.2%}"),
+        ("best_latency_ms", "at {:.3f} ms"),
+        ("budget_ms", "budget {:.3f} ms"),
+        ("expected_ms", "expected latency {:.3f} ms"),
+        ("expected_share", "({:.1%} of the limit)"),
+        ("entropy", "entropy {:.2f}"),
+    ):
         if name in record:
-            parts.append(text.format(record[name]))
-    if "expected_share" in record:
-        parts.append(f"expected latency {record['expected_share']:.1%} of the limit")
-        parts.append(f"entropy {record['entropy']:.2f}")
+            value = record[name]
+            parts.append(text.format(value[0] if isinstance(value, list) else value))
     if "eta_s" in record:
         parts.append(f"{record['eta_s']:.0f} s left")
     return "  ".join(parts)
@@ -200,7 +225,19 @@ def _show(record: Mapping[str, Any], to: Path) -> None:
             f"in {promise['seconds']:.0f} s; ranked by {promise['rank']} accuracy",
             highlight=False,
         )
+    sizes = record["sizes"]
+    out.print(
+        f"{sizes['macs'] / 1e6:.2f} M MACs, {sizes['params'] / 1e6:.3f} M parameters, "
+        f"{sizes['bytes'] / 1e6:.3f} MB of weights; {_front(record)}",
+        highlight=False,
+    )
     for alarm in record["extra"].get("alarms", []):
         err.print(f"[yellow]{alarm}[/]")
     seconds = ", ".join(f"{name} {value:.0f} s" for name, value in record["seconds"].items())
     out.print(f"{seconds}; written to {to}", highlight=False)
+
+
+def _front(record: Mapping[str, Any]) -> str:
+    """How many networks no other beats, and in what."""
+    wanted = ["accuracy", *(item["name"] for item in record["constraints"]), *record["objectives"]]
+    return f"{len(record['pareto'])} of the scored networks are not beaten in {', '.join(wanted)}"

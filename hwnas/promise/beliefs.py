@@ -11,6 +11,7 @@ import numpy as np
 from hwnas.device import Target
 from hwnas.latency import Conditioned, LatencyModel, Networks, Prediction
 from hwnas.latency.base import FloatArray, IntArray
+from hwnas.search.base import Constraint
 from hwnas.space import SearchSpace
 
 Indices = tuple[int, ...]
@@ -83,14 +84,21 @@ class Beliefs:
         space: The space.
         goals: At least one.
         confidence: With which a budget is kept by a prediction alone, where nothing is measured.
+        limits: What else must be kept, on MACs, parameters or bytes.
 
     Attributes:
         readings: What was measured, by architecture.
         models: What is believed now, one a goal.
     """
 
-    def __init__(self, space: SearchSpace, goals: Sequence[Goal], confidence: float) -> None:
-        self.space, self.goals, self.confidence = space, tuple(goals), confidence
+    def __init__(
+        self,
+        space: SearchSpace,
+        goals: Sequence[Goal],
+        confidence: float,
+        limits: Sequence[Constraint] = (),
+    ) -> None:
+        self.space, self.goals, self.confidence, self.limits = space, tuple(goals), confidence, tuple(limits)
         self.readings: dict[Indices, Readings] = {}
         self.models: list[LatencyModel | Conditioned] = [goal.model for goal in goals]
 
@@ -124,6 +132,8 @@ class Beliefs:
         from scipy.special import ndtr
 
         total = np.ones(len(indices))
+        for limit in self.limits:
+            total *= limit.costs.of(indices) <= limit.limit_ms
         for goal, found in zip(self.goals, self.predict(indices), strict=True):
             sure = goal.budget_ms / (1 + SESSION) if goal.measurable else goal.budget_ms
             kept = ndtr((sure - found.mean_ms) / np.maximum(found.std_ms, 1e-9 * found.mean_ms))
@@ -138,8 +148,10 @@ class Beliefs:
         return np.asarray(np.max(shares, axis=0))
 
     def kept(self, indices: Indices) -> bool:
-        """Whether a measured architecture keeps all budgets."""
-        return self.excess(indices) <= 1
+        """Whether a measured architecture keeps all budgets and limits."""
+        row = np.array([indices])
+        within = all(limit.costs.of(row)[0] <= limit.limit_ms for limit in self.limits)
+        return within and self.excess(indices) <= 1
 
     def excess(self, indices: Indices) -> float:
         """The largest share of a budget that a measured architecture may need."""

@@ -20,7 +20,9 @@ from hwnas.promise.devices import Bench, devices_of
 from hwnas.promise.judge import Judge
 from hwnas.promise.loop import Loop, Settled, Step, Tell
 from hwnas.promise.proposals import PromiseOptions, Proposals
+from hwnas.search.base import Constraint
 from hwnas.search.canonical import Canonical
+from hwnas.search.objective import objective
 from hwnas.search.oneshot import OneShot
 from hwnas.search.run import SUPERNET, latency_file
 from hwnas.space import SearchSpace
@@ -78,7 +80,7 @@ def keep(
     there = (devices or devices_of(goals)) if measure else {}
     scales = _tables(goals, space, tables) if measure else {}
     with Bench(space, goals, there, scales, run, measuring or ProfileOptions()) as bench:
-        beliefs = Beliefs(space, bench.goals, record["confidence"])
+        beliefs = Beliefs(space, bench.goals, record["confidence"], limits_of(record, space, goals))
         pool: dict[Indices, Indices | None] = dict.fromkeys(trials)
         rng = np.random.default_rng([record["seed"], 7])
         loop = Loop(beliefs, judge, bench.measure, Proposals(beliefs, options, pool, rng), tell)
@@ -113,6 +115,15 @@ def keep(
 def sentences(record: Mapping[str, Any]) -> list[str]:
     """One sentence a target about a promise, for people."""
     return [target["sentence"] for target in record["promise"]["targets"]]
+
+
+def limits_of(record: Mapping[str, Any], space: SearchSpace, goals: Sequence[Goal]) -> list[Constraint]:
+    """What else than latency the search was to keep."""
+    found = []
+    for name, limit in record["limits"].items():
+        what = objective(name, space, goals[0].target.precision)
+        found.append(Constraint(name, what.costs, limit, unit=what.unit))
+    return found
 
 
 def goals_of(run: Path, record: Mapping[str, Any]) -> list[Goal]:

@@ -141,7 +141,7 @@ class Proposals:
             factor = float(np.median(found.mean_ms / costs.of(some)))
             margin = min(0.5, quantile * float(np.median(found.std_ms / found.mean_ms)))
             constraints.append(Constraint(goal.name, costs, goal.budget_ms / factor * (1 - margin)))
-        return SearchTask(self.beliefs.space, tuple(constraints), self._evaluate)
+        return SearchTask(self.beliefs.space, (*constraints, *self.beliefs.limits), self._evaluate)
 
     def _evaluate(self, _: Any) -> float:
         raise SpaceError("a task for drawing architectures must not be asked for scores")

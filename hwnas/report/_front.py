@@ -102,10 +102,10 @@ def _trials(record: Record) -> list[_Entry]:
             tuple(trial["indices"]),
             trial["accuracy"],
             _text.wilson(trial["accuracy"], images) if images else None,
-            tuple(trial["latencies_ms"]),
+            tuple(trial["latencies_ms"][: len(models)]),  # what follows are limits on other things
             tuple(
                 None if half is None else (value - float(half[row]), value + float(half[row]))
-                for value, half in zip(trial["latencies_ms"], halves, strict=True)
+                for value, half in zip(trial["latencies_ms"], halves, strict=False)
             ),
             (False,) * len(models),
         )

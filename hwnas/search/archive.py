@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 import numpy as np
@@ -103,7 +103,7 @@ class Archive:
         if not found:
             return None
         best = max(confirmed or found, key=lambda n: n.mean)
-        return Trial(best.trials[0].indices, best.mean, best.trials[0].latencies_ms)
+        return replace(best.trials[0], accuracy=best.mean)
 
     def doubtful(self) -> tuple[int, ...] | None:
         """The leader that should be scored again; None where all are believed."""

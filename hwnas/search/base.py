@@ -1,19 +1,24 @@
 """What every search shares: the task, the budget, the result.
 
 A latency budget is a *constraint*: additive costs and what they may sum to. There may be
-several (one a target); an architecture is feasible where it keeps all of them.
+several (one a target, and others on MACs, parameters or bytes); an architecture is feasible
+where it keeps all of them. What is only to be *small* is an objective: it has no limit, but the
+Pareto front tells what it costs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from statistics import fmean
 from typing import Any, Protocol
 
 import numpy as np
 
 from hwnas.errors import InfeasibleBudget, SpaceError
 from hwnas.latency.base import AdditiveCosts, FloatArray, IntArray
+from hwnas.search.canonical import Canonical
+from hwnas.search.objective import Objective
 from hwnas.space import Architecture, SearchSpace
 
 Evaluate = Callable[[Architecture], float]
@@ -21,28 +26,35 @@ Evaluate = Callable[[Architecture], float]
 
 @dataclass(frozen=True)
 class Constraint:
-    """A budget on one target.
+    """A budget on one target, or on an objective.
 
     Attributes:
         name: What the budget is for, for example ``host/litert-int8``.
         costs: Additive latency of the space's candidates.
         budget_ms: What was asked for.
         margin_ms: Kept free below the budget, for what the model may be wrong by.
+        unit: What the costs count, where that is not milliseconds.
     """
 
     name: str
     costs: AdditiveCosts
     budget_ms: float
     margin_ms: float = 0.0
+    unit: str = "ms"
 
     def __post_init__(self) -> None:
         fastest, slowest = self.costs.range_ms
         if not np.isfinite(self.budget_ms) or self.limit_ms < fastest:
-            margin = f" with a margin of {self.margin_ms:.4g} ms" if self.margin_ms else ""
+            margin = f" with a margin of {self.margin_ms:.4g} {self.unit}" if self.margin_ms else ""
+            what, least, most = (
+                ("budget_ms", "fastest", "slowest")
+                if self.unit == "ms"
+                else ("a limit", "smallest", "largest")
+            )
             raise InfeasibleBudget(
-                f"budget_ms must be at least that of the fastest architecture, but got "
-                f"{self.budget_ms:.4g} ms < {fastest:.4g} ms ({self.name}{margin}): "
-                f"raise the budget (the slowest needs {slowest:.4g} ms) or shrink the space",
+                f"{what} must be at least that of the {least} architecture, but got "
+                f"{self.budget_ms:.4g} {self.unit} < {fastest:.4g} {self.unit} ({self.name}{margin}): "
+                f"raise the budget (the {most} needs {slowest:.4g} {self.unit}) or shrink the space",
                 budget_ms=self.budget_ms,
                 fastest_ms=fastest + self.margin_ms,
             )
@@ -62,20 +74,22 @@ class SearchTask:
         constraints: At least one budget.
         evaluate: Accuracy in [0, 1] of an architecture; higher is better. One-shot strategies
             need a ``OneShot`` here: they train its supernet.
+        objectives: What is to be small beside the latencies.
     """
 
     space: SearchSpace
     constraints: tuple[Constraint, ...]
     evaluate: Evaluate
+    objectives: tuple[Objective, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.constraints:
             raise SpaceError("a search must have at least one budget, but got none")
-        for constraint in self.constraints:
-            sizes = tuple(len(c) for c in constraint.costs.choices_ms)
+        for part in (*self.constraints, *self.objectives):
+            sizes = tuple(len(c) for c in part.costs.choices_ms)
             if sizes != self.space.sizes:
                 raise SpaceError(
-                    f"the costs of {constraint.name} must fit the space {self.space.name}, "
+                    f"the costs of {part.name} must fit the space {self.space.name}, "
                     f"but have sizes {sizes} instead of {self.space.sizes}"
                 )
 
@@ -98,8 +112,15 @@ class SearchTask:
         accuracy = float(self.evaluate(arch))
         if not 0 <= accuracy <= 1:
             raise SpaceError(f"an accuracy must be in [0, 1], but got {accuracy}: divide percents by 100")
-        latencies_ms = self.latencies_ms(as_array([arch]))[0]
-        return Trial(arch.indices, accuracy, tuple(float(v) for v in latencies_ms))
+        return self.described(arch.indices, accuracy)
+
+    def described(self, indices: Sequence[int], accuracy: float) -> Trial:
+        """An architecture of a known score, with all that is predicted of it."""
+        row = np.array([indices], dtype=np.int64)
+        objectives = tuple(float(o.costs.of(row)[0]) for o in self.objectives)
+        return Trial(
+            tuple(map(int, indices)), accuracy, tuple(self.latencies_ms(row)[0].tolist()), objectives
+        )
 
 
 @dataclass(frozen=True)
@@ -110,11 +131,13 @@ class Trial:
         indices: The architecture.
         accuracy: What ``evaluate`` said.
         latencies_ms: Predicted latency, one a constraint.
+        objectives: The task's other objectives.
     """
 
     indices: tuple[int, ...]
     accuracy: float
     latencies_ms: tuple[float, ...]
+    objectives: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -140,12 +163,28 @@ class SearchResult:
     extra: Mapping[str, Any] = field(default_factory=dict)
 
     def pareto(self) -> tuple[Trial, ...]:
-        """Trials that no other beats in accuracy and in the latency of the first constraint."""
-        front: list[Trial] = []
-        for trial in sorted(self.trials, key=lambda t: (t.latencies_ms[0], -t.accuracy)):
-            if not front or trial.accuracy > front[-1].accuracy:
-                front.append(trial)
-        return tuple(front)
+        """Scored networks that no other beats in everything: accuracy, latencies, objectives.
+
+        A network that was scored several times counts once, by its mean: the luckiest score of
+        a leader is not a point of the front. The fastest one comes first.
+        """
+        networks: dict[tuple[int, ...], list[Trial]] = {}
+        canonical = Canonical(self.best.space)
+        for trial in self.trials:
+            networks.setdefault(canonical.key(trial.indices), []).append(trial)
+        means = [replace(ts[0], accuracy=fmean(t.accuracy for t in ts)) for ts in networks.values()]
+        means.sort(key=lambda t: (t.latencies_ms, t.objectives, -t.accuracy))
+        costs = np.array([(*t.latencies_ms, *t.objectives, -t.accuracy) for t in means])
+        return tuple(
+            trial
+            for number, (trial, own) in enumerate(zip(means, costs, strict=True))
+            if not _beaten(own, costs) and not (costs[:number] == own).all(axis=1).any()
+        )
+
+
+def _beaten(own: FloatArray, costs: FloatArray) -> bool:
+    """Whether another row is nowhere worse and somewhere better."""
+    return bool(((costs <= own).all(axis=1) & (costs < own).any(axis=1)).any())
 
 
 class Strategy(Protocol):

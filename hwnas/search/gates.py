@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import log
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +18,10 @@ from hwnas.search.canonical import Canonical
 from hwnas.search.decode import Decoded, decode
 from hwnas.search.feasible import FeasibleSampler
 from hwnas.space import SearchSpace
+
+MAX_SKIP_SHARE = 0.8
+MIN_ENTROPY = 0.05
+"""Of the entropy of two equal candidates."""
 
 
 class Gates:
@@ -130,6 +136,18 @@ class GateSummary:
 
     entropy: float
     skip_share: float
+
+
+def alarms(trace: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What went wrong without an error: gates that closed too early, or on skipping."""
+    alarms = []
+    skipping = [r["step"] for r in trace if r["skip_share"] > MAX_SKIP_SHARE]
+    if skipping:
+        alarms.append(f"skip collapse: over {MAX_SKIP_SHARE:.0%} of the gates skip from step {skipping[0]}")
+    closed = [r["step"] for r in trace[: len(trace) // 2] if r["entropy"] < MIN_ENTROPY * log(2)]
+    if closed:
+        alarms.append(f"early collapse: the gates closed by step {closed[0]} of {len(trace)}")
+    return alarms
 
 
 class CostTensors:

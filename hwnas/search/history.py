@@ -81,9 +81,7 @@ class History:
             return
         line = {
             "query": query,
-            "indices": list(trial.indices),
-            "accuracy": trial.accuracy,
-            "latencies_ms": list(trial.latencies_ms),
+            **trial_to_json(trial),
             "seconds": round(seconds, 3),
         }
         text = _line(line).encode()
@@ -114,12 +112,24 @@ def _parse(line: str, path: Path, number: int) -> dict[str, Any]:
     return data
 
 
+def trial_to_json(trial: Trial) -> dict[str, Any]:
+    """A JSON object that ``trial_from_json`` turns back."""
+    names = ("indices", "latencies_ms", "objectives")
+    return {"accuracy": trial.accuracy, **{name: list(getattr(trial, name)) for name in names}}
+
+
+def trial_from_json(data: Mapping[str, Any]) -> Trial:
+    """The trial of ``trial_to_json``; raises KeyError, TypeError or ValueError where it is none."""
+    return Trial(
+        tuple(int(i) for i in data["indices"]),
+        float(data["accuracy"]),
+        tuple(float(v) for v in data["latencies_ms"]),
+        tuple(float(v) for v in data.get("objectives", ())),
+    )
+
+
 def _trial(data: Mapping[str, Any], path: Path, number: int) -> Trial:
     try:
-        return Trial(
-            tuple(int(i) for i in data["indices"]),
-            float(data["accuracy"]),
-            tuple(float(v) for v in data["latencies_ms"]),
-        )
+        return trial_from_json(data)
     except (KeyError, TypeError, ValueError) as error:
         raise HwnasError(f"line {number} of {path} must hold a trial, but does not: {error!r}") from error

@@ -1,4 +1,4 @@
-"""NSGA-II (Deb et al., 2002) through optuna: accuracy against the latency of every constraint.
+"""NSGA-II (Deb et al., 2002) through optuna: accuracy, every latency and every other objective.
 
 A genome that breaks a budget is scored as its repaired network, so that no query is spent on
 what could never be used; optuna sees the genome with the objectives of that network.
@@ -50,7 +50,8 @@ class NSGA2(SamplingStrategy):
 class _Study(Sampler):
     def __init__(self, task: SearchTask, rng: np.random.Generator, population: int) -> None:
         super().__init__(task, rng)
-        self.study = _study(1 + len(task.constraints), population, int(rng.integers(2**31)))
+        objectives = 1 + len(task.constraints) + len(task.objectives)
+        self.study = _study(objectives, population, int(rng.integers(2**31)))
         self.names = [f"{n:03d} {choice.name}" for n, choice in enumerate(task.space.choices)]
         self.open: dict[tuple[int, ...], optuna.trial.Trial] = {}
         for row in self.archive.feasible.sample(population, rng):
@@ -95,8 +96,8 @@ class _Study(Sampler):
         if score is None:
             self.study.tell(trial, state=optuna.trial.TrialState.FAIL)
             return
-        latencies = self.archive.task.latencies_ms(np.array([indices]))[0]
-        self.study.tell(trial, [score, *latencies.tolist()])
+        found = self.archive.task.described(indices, score)
+        self.study.tell(trial, [score, *found.latencies_ms, *found.objectives])
 
 
 def _study(objectives: int, population: int, seed: int) -> optuna.Study:

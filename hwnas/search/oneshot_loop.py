@@ -11,7 +11,6 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from math import log
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -20,20 +19,22 @@ import torch
 
 from hwnas.errors import SchemaMismatch, SpaceError
 from hwnas.search import pressure as pressures
-from hwnas.search.base import SearchResult, SearchTask
+from hwnas.search.base import SearchResult, SearchTask, Trial
 from hwnas.search.feasible import FeasibleSampler
-from hwnas.search.gates import CostTensors, Gates
+from hwnas.search.gates import CostTensors, Gates, alarms
 from hwnas.search.oneshot import OneShot, rate, require_oneshot, warm_up
 from hwnas.supernet import Gate
 from hwnas.train import checkpoint as files
-from hwnas.train import ranks
+from hwnas.train import optim, ranks
 
 Live = Callable[[Mapping[str, Any]], None]
 """Called after every step with its record, the name of the strategy and the time left."""
 
 SCHEMA = "hwnas-search-checkpoint/1"
-MAX_SKIP_SHARE = 0.8
-MIN_ENTROPY = 0.05
+SETTLING = 0.25
+"""Share of the steps, the last ones, in which the gates' learning rate falls to ``SETTLED`` of
+it: at the full rate expected latency still swings by some percent around its budget."""
+SETTLED = 0.05
 
 
 @dataclass
@@ -87,7 +88,7 @@ class OneShotStrategy(ABC):
         warmup_steps: Weight updates on uniform single paths before the gates move; those that
             the supernet has had already count.
         steps: Search steps: a weight step on training, a gate step on validation images each.
-        gate_learning_rate: Of Adam on the logits.
+        gate_learning_rate: Of Adam on the logits; it falls over the last quarter of the steps.
         loss: How latency enters: one of ``pressure.PRESSURES``.
         finalists: Architectures that are decoded or drawn from the gates and ranked.
         least_use: Share of the tightest budget that drawn finalists spend, where they can.
@@ -127,6 +128,11 @@ class OneShotStrategy(ABC):
     def gate_step(self, state: State, step: int) -> Mapping[str, float]:
         """Move the logits by one validation batch; returns what to record."""
 
+    def gate_rate(self, step: int) -> float:
+        """The gates' learning rate: constant, then a linear fall in which they settle."""
+        left = (self.steps - step) / (SETTLING * self.steps)
+        return self.gate_learning_rate * min(1.0, max(SETTLED, left))
+
     def settings(self) -> dict[str, Any]:
         """What determines the course of the search, the seed aside; plain JSON."""
         aside = {"checkpoint", "checkpoint_every", "live"}
@@ -164,7 +170,8 @@ class OneShotStrategy(ABC):
                 self._save(state)
             if self.live:
                 left = (time.monotonic() - began) / steps * (record["steps"] - record["step"])
-                self.live({"strategy": self.name, "eta_s": left, **record})
+                budget_ms = state.task.constraints[0].budget_ms
+                self.live({"strategy": self.name, "budget_ms": budget_ms, "eta_s": left, **record})
 
         return watch
 
@@ -186,10 +193,12 @@ class OneShotStrategy(ABC):
         weight_loss = state.oneshot.weight_step(
             self.weight_gates(state, step), rate(self.warmup_steps + step, self.warmup_steps + self.steps)
         )
+        optim.set_learning_rate(state.optimizer, self.gate_rate(step))
         recorded = self.gate_step(state, step)
         expected_ms = state.expected_ms()
         state.pressure.update(expected_ms)
         limits = [c.limit_ms for c in state.task.constraints]
+        argmax = np.array([state.gates.argmax()])
         watched = state.gates.summary()
         return {
             "phase": "search",
@@ -199,6 +208,7 @@ class OneShotStrategy(ABC):
             **recorded,
             "expected_ms": expected_ms,
             "expected_share": max(e / limit for e, limit in zip(expected_ms, limits, strict=True)),
+            "argmax_share": float((state.task.latencies_ms(argmax) / limits).max()),
             "multiplier": state.pressure.multiplier,
             "entropy": watched.entropy,
             "skip_share": watched.skip_share,
@@ -209,15 +219,18 @@ class OneShotStrategy(ABC):
         task, gates = state.task, state.gates
         decoded = gates.decode(task)
         chosen = gates.finalists(task, self.finalists, self.least_use, state.rng(0, purpose=3))
-        trials = tuple(task.trial(indices) for indices in chosen)
-        best = max(trials, key=lambda t: t.accuracy)  # all keep every budget; the first of equals
+        watch, trials = self._watch(state), list[Trial]()
+        for number, indices in enumerate(chosen, start=1):
+            trials.append(task.trial(indices))
+            best = max(trials, key=lambda t: t.accuracy)  # all keep every budget; the first of equals
+            watch(_ranked(number, len(chosen), best))
         argmax = gates.argmax()
         extra = {
             "expected_ms": state.expected_ms(),
             "limit_ms": [c.limit_ms for c in task.constraints],
             "argmax": _told(task, argmax),
             "decoded": _told(task, decoded.indices) | {"gap": decoded.gap},
-            "alarms": _alarms(state.trace),
+            "alarms": alarms(state.trace),
             "logits": [p.detach().cpu().tolist() for p in gates.logits],
             "weight_steps": state.oneshot.steps,
         }
@@ -225,7 +238,7 @@ class OneShotStrategy(ABC):
             strategy=self.name,
             best=task.space.architecture(best.indices),
             accuracy=best.accuracy,
-            trials=trials,
+            trials=tuple(trials),
             config={**self.settings(), "seed": state.seed},
             trace=tuple(state.trace),
             extra=extra,
@@ -281,18 +294,17 @@ class OneShotStrategy(ABC):
         state.trace.extend(metadata["trace"])
 
 
+def _ranked(number: int, count: int, best: Trial) -> Mapping[str, Any]:
+    """The live record of a finalist."""
+    return {
+        "phase": "finalists",
+        "step": number,
+        "steps": count,
+        "best_accuracy": best.accuracy,
+        "best_latency_ms": best.latencies_ms[0],
+    }
+
+
 def _told(task: SearchTask, indices: tuple[int, ...]) -> dict[str, Any]:
     latencies_ms = task.latencies_ms(np.array([indices]))[0]
     return {"indices": list(indices), "latencies_ms": [float(v) for v in latencies_ms]}
-
-
-def _alarms(trace: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What went wrong without an error: gates that closed too early, or on skipping."""
-    alarms = []
-    skipping = [r["step"] for r in trace if r["skip_share"] > MAX_SKIP_SHARE]
-    if skipping:
-        alarms.append(f"skip collapse: over {MAX_SKIP_SHARE:.0%} of the gates skip from step {skipping[0]}")
-    closed = [r["step"] for r in trace[: len(trace) // 2] if r["entropy"] < MIN_ENTROPY * log(2)]
-    if closed:
-        alarms.append(f"early collapse: the gates closed by step {closed[0]} of {len(trace)}")
-    return alarms

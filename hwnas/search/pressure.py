@@ -67,7 +67,7 @@ class HoldBudget:
 
     Args:
         constraints: The budgets.
-        strength: Of the quadratic term.
+        strength: Of the quadratic term; too weak, and batches swing expected latency by percents.
         gain: Of the multiplier.
         bound: Largest multiplier of either sign: keeps it from winding up against a budget
             that the distribution cannot reach.
@@ -77,7 +77,7 @@ class HoldBudget:
         self,
         constraints: Sequence[Constraint],
         *,
-        strength: float = 4.0,
+        strength: float = 12.0,
         gain: float = 0.1,
         bound: float = 10.0,
     ) -> None:
@@ -130,7 +130,7 @@ class FBNetLoss(_Fixed):
     unit: str = "us"
 
     def __post_init__(self) -> None:
-        _require_unit(self.unit)
+        _require_unit(self.unit, self.constraints)
         for constraint in self.constraints:
             fastest = constraint.costs.range_ms[0] * UNITS[self.unit]
             if fastest <= 1:
@@ -179,7 +179,7 @@ class ProxylessLog(_Fixed):
     unit: str = "us"
 
     def __post_init__(self) -> None:
-        _require_unit(self.unit)
+        _require_unit(self.unit, self.constraints)
         for constraint in self.constraints:
             least = min(constraint.costs.range_ms[0], constraint.limit_ms) * UNITS[self.unit]
             if least <= 1:
@@ -227,8 +227,14 @@ def _tightest(values: Sequence[torch.Tensor], constraints: Sequence[Constraint])
     return values[shares.index(max(shares))]
 
 
-def _require_unit(unit: str) -> None:
+def _require_unit(unit: str, constraints: Sequence[Constraint]) -> None:
     if unit not in UNITS:
         raise LatencyModelError(
             f"the unit of a latency loss must be one of {sorted(UNITS)}, but got {unit!r}"
         )
+    for constraint in constraints:
+        if constraint.unit != "ms":
+            raise LatencyModelError(
+                f"a logarithm must be of milliseconds, but {constraint.name} is limited in "
+                f"{constraint.unit}: use the loss hold"
+            )

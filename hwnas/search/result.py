@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from hwnas.errors import SchemaMismatch
-from hwnas.search.base import SearchResult, Trial
+from hwnas.search.base import SearchResult
+from hwnas.search.history import trial_from_json, trial_to_json
 from hwnas.space import SearchSpace
 
 SCHEMA = "hwnas-search-result/1"
@@ -21,10 +22,8 @@ def to_json(result: SearchResult) -> dict[str, Any]:
         "space_fingerprint": result.best.space.fingerprint,
         "best": list(result.best.indices),
         "accuracy": result.accuracy,
-        "trials": [
-            {"indices": list(t.indices), "accuracy": t.accuracy, "latencies_ms": list(t.latencies_ms)}
-            for t in result.trials
-        ],
+        "trials": [trial_to_json(trial) for trial in result.trials],
+        "pareto": [trial_to_json(trial) for trial in result.pareto()],
         "config": dict(result.config),
         "trace": [dict(record) for record in result.trace],
         "extra": dict(result.extra),
@@ -48,9 +47,7 @@ def from_json(space: SearchSpace, data: Mapping[str, Any]) -> SearchResult:
             strategy=data["strategy"],
             best=space.architecture(data["best"]),
             accuracy=data["accuracy"],
-            trials=tuple(
-                Trial(tuple(t["indices"]), t["accuracy"], tuple(t["latencies_ms"])) for t in data["trials"]
-            ),
+            trials=tuple(map(trial_from_json, data["trials"])),
             config=data["config"],
             trace=tuple(data["trace"]),
             extra=data["extra"],

@@ -17,8 +17,10 @@ from hwnas.data import Dataset
 from hwnas.device import Target
 from hwnas.errors import HwnasError, SpaceError
 from hwnas.latency import LatencyModel
-from hwnas.search.base import SearchResult, SearchTask
+from hwnas.search.base import Constraint, SearchResult, SearchTask
 from hwnas.search.budgets import constraints_of
+from hwnas.search.feasible import FeasibleSampler
+from hwnas.search.objective import OBJECTIVES, objective
 from hwnas.search.oneshot import OneShot, OneShotConfig, warm_up
 from hwnas.search.oneshot_loop import OneShotStrategy
 from hwnas.search.sampling import SamplingStrategy
@@ -54,6 +56,9 @@ class SearchRequest:
             meet exactly; over 0.5 a margin is kept, from the model's own uncertainty.
         measured: Whether finalists will be measured. Then a budget that leaves no room for the
             margin is searched with half of the room there is, instead of being refused.
+        objectives: What is to be small beside latency: names of ``objective.OBJECTIVES``.
+        limits: What must not be exceeded, by such a name; bytes are those of a model in the
+            precision of the first target.
     """
 
     space: str
@@ -68,6 +73,8 @@ class SearchRequest:
     supernet: Path | None = None
     confidence: float = 0.9
     measured: bool = False
+    objectives: tuple[str, ...] = ()
+    limits: Mapping[str, float] = field(default_factory=dict)
 
     def identity(self) -> dict[str, Any]:
         """What makes another search of it, as JSON; the latency models by their hashes."""
@@ -83,6 +90,8 @@ class SearchRequest:
             "training_steps": self.training_steps,
             "confidence": self.confidence,
             "measured": self.measured,
+            "objectives": list(self.objectives),
+            "limits": dict(self.limits),
         }
 
 
@@ -122,7 +131,14 @@ def _search(request: SearchRequest, out: Path, live: Live | None, given: Dataset
     )
     clock.phase("data")
     oneshot = _oneshot(request, space, dataset)
-    task = SearchTask(space, constraints, oneshot)
+    precision = models[0].target.precision
+    others = {name: objective(name, space, precision) for name in (*request.objectives, *request.limits)}
+    limits = [
+        Constraint(n, others[n].costs, limit, unit=others[n].unit) for n, limit in request.limits.items()
+    ]
+    objectives = tuple(others[name] for name in request.objectives)
+    task = SearchTask(space, (*constraints, *limits), oneshot, objectives)
+    _ = FeasibleSampler(task).feasible  # refuses budgets that do not go together, before training
     strategy = _strategy(request, out, clock)
     if isinstance(strategy, SamplingStrategy) and request.supernet is None:
         warm_up(oneshot, request.training_steps, on_step=clock, checkpoint=out / CHECKPOINT)
@@ -195,7 +211,8 @@ def _record(
     """What ``search.json`` holds: the result, and all that it depends on."""
     indices = np.array([result.best.indices])
     constraints = []
-    for constraint, model, path in zip(task.constraints, models, request.latencies, strict=True):
+    latencies = task.constraints[: len(models)]  # what follows are limits on other things
+    for constraint, model, path in zip(latencies, models, request.latencies, strict=True):
         predicted = model.predict(task.space, indices)
         constraints.append(
             {
@@ -216,6 +233,12 @@ def _record(
         "request": request.identity(),
         "constraints": constraints,
         "confidence": request.confidence,
+        "objectives": list(request.objectives),
+        "limits": dict(request.limits),
+        "sizes": {
+            name: float(objective(name, task.space, models[0].target.precision).costs.of(indices)[0])
+            for name in OBJECTIVES
+        },
         "data": oneshot.batches.data.describe(),
         "oneshot": oneshot.describe(),
         "seconds": clock.seconds,

@@ -202,6 +202,7 @@ def _identity(strategy: SamplingStrategy, task: SearchTask) -> dict[str, Any]:
         "space": task.space.name,
         "space_fingerprint": task.space.fingerprint,
         "limits_ms": {c.name: c.limit_ms for c in task.constraints},
+        "objectives": [objective.name for objective in task.objectives],
     }
 
 

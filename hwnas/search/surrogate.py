@@ -111,7 +111,7 @@ class _Model(Sampler):
         mean, _ = self.process.predict(self._points(rows))
         best = rows[mean.argmax()]
         accuracy = float(np.clip(1.0 + ERROR_FLOOR - np.exp(-mean.max()), 0.0, 1.0))
-        return Trial(_row(best), accuracy, tuple(self.archive.task.latencies_ms(best[None])[0].tolist()))
+        return self.archive.task.described(_row(best), accuracy)
 
     def report(self) -> Mapping[str, Any]:
         """The parameters of the model at the end."""

@@ -1,15 +1,19 @@
 import dataclasses
+import itertools
 import json
 
 import numpy as np
 import pytest
+import torch
 from oneshot_helpers import constraint, space, task_of
 
 from hwnas import search
-from hwnas.errors import SchemaMismatch, SpaceError
+from hwnas.errors import SchemaMismatch, SpaceError, TrainingError
 from hwnas.search.base import SearchResult
 from hwnas.search.fbnet import FBNet
-from hwnas.search.oneshot_loop import _alarms
+from hwnas.search.gates import alarms
+from hwnas.search.oneshot import warm_up
+from hwnas.search.proxylessnas import ProxylessNAS
 from hwnas.search.random import Random
 
 SHORT = FBNet(warmup_steps=15, steps=20, finalists=5)
@@ -47,6 +51,41 @@ def test_the_trace_tells_the_course(found):
 def test_expected_latency_is_driven_towards_the_budget(found):
     off = [abs(r["expected_share"] - 1) for r in found.trace]
     assert off[-1] < 0.5 * off[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("share", [0.3, 0.7])
+@pytest.mark.parametrize(
+    "strategy",
+    [FBNet(), ProxylessNAS(), ProxylessNAS(form="reinforce")],
+    ids=["fbnet", "gradient", "reinforce"],
+)
+def test_at_the_end_expected_latency_is_within_two_percent_of_the_budget(strategy, share):
+    strategy = dataclasses.replace(strategy, warmup_steps=50, steps=200, finalists=1)
+    result = strategy.search(task_of(share), np.random.default_rng(0))
+    assert result.trace[-1]["expected_share"] == pytest.approx(1, abs=0.02)
+
+
+def test_the_gates_settle_at_the_end():
+    strategy = FBNet(steps=100, gate_learning_rate=0.2)
+    rates = [strategy.gate_rate(step) for step in range(100)]
+    assert rates[:76] == [0.2] * 76
+    assert all(a > b for a, b in itertools.pairwise(rates[75:]))
+    assert 0 < rates[-1] < 0.02
+
+
+@pytest.mark.parametrize(
+    "strategy", [FBNet(), ProxylessNAS(), ProxylessNAS(form="reinforce")], ids=["fbnet", "pair", "reinforce"]
+)
+def test_gates_do_not_move_before_the_weights_are_warm_and_nan_never_reaches_them(strategy):
+    state = strategy._start(task_of(0.5), 0)
+    warm_up(state.oneshot, 2)
+    assert all((p == 0).all() for p in state.gates.logits)
+    with torch.no_grad():
+        next(iter(state.oneshot.supernet.head.parameters())).fill_(float("nan"))
+    with pytest.raises(TrainingError, match="finite"):
+        strategy.gate_step(state, 0)
+    assert all((p == 0).all() for p in state.gates.logits)
 
 
 def test_the_same_seed_gives_the_same_result_and_another_seed_another(found):
@@ -91,7 +130,7 @@ def test_a_checkpoint_of_another_search_is_refused(tmp_path):
             strategy.search(task, np.random.default_rng(seed))
 
 
-def test_the_live_record_tells_the_time_left():
+def test_the_live_record_tells_budget_latency_entropy_best_and_time_left():
     seen = []
     FBNet(warmup_steps=2, steps=2, finalists=1, live=seen.append).search(
         task_of(0.5), np.random.default_rng(0)
@@ -101,9 +140,12 @@ def test_the_live_record_tells_the_time_left():
         ("warm-up", 2),
         ("search", 1),
         ("search", 2),
+        ("finalists", 1),
     ]
-    assert all(r["eta_s"] >= 0 and r["strategy"] == "fbnet" for r in seen)
-    assert seen[-1]["eta_s"] == 0
+    assert all(r["eta_s"] >= 0 and r["strategy"] == "fbnet" and r["budget_ms"] > 0 for r in seen)
+    assert [seen[1]["eta_s"], seen[3]["eta_s"], seen[4]["eta_s"]] == [0, 0, 0]
+    assert {"expected_ms", "argmax_share", "entropy"} <= seen[3].keys()
+    assert {"best_accuracy", "best_latency_ms"} <= seen[4].keys()
 
 
 def test_the_temperature_falls_to_its_floor_and_stays():
@@ -150,9 +192,9 @@ def test_collapse_raises_an_alarm():
     calm = {"step": 1, "entropy": 0.9, "skip_share": 0.3}
     skipping = {"step": 2, "entropy": 0.9, "skip_share": 0.95}
     closed = {"step": 2, "entropy": 0.001, "skip_share": 0.3}
-    assert _alarms([calm] * 4) == []
-    assert "skip collapse" in _alarms([calm, skipping, calm, calm])[0]
-    assert "early collapse" in _alarms([calm, closed, closed, closed, closed])[0]
+    assert alarms([calm] * 4) == []
+    assert "skip collapse" in alarms([calm, skipping, calm, calm])[0]
+    assert "early collapse" in alarms([calm, closed, closed, closed, closed])[0]
 
 
 def test_results_survive_json(found):

@@ -1,3 +1,4 @@
+import dataclasses
 import itertools
 import math
 
@@ -91,6 +92,13 @@ def test_a_unit_in_which_the_logarithm_is_not_positive_is_refused(form):
     assert form(small, unit="us").unit == "us"
     with pytest.raises(LatencyModelError, match="must be one of"):
         form(small, unit="s")
+
+
+@pytest.mark.parametrize("form", [pressure.FBNetLoss, pressure.ProxylessLog])
+def test_a_logarithm_of_something_else_than_latency_is_refused(form):
+    bytes_ = dataclasses.replace(constraint(0.5), name="bytes", unit="bytes")
+    with pytest.raises(LatencyModelError, match="bytes is limited in bytes"):
+        form((constraint(0.5), bytes_))
 
 
 def test_the_proxyless_forms_are_neutral_on_budget():

@@ -17,6 +17,7 @@ from hwnas.errors import (
 from hwnas.search.budgets import budget_ms, constraints_of
 from hwnas.search.oneshot import OneShotConfig
 from hwnas.search.run import SearchRequest, search_run
+from hwnas.table import LatencyTable, Round
 from hwnas.train import TrainConfig
 from hwnas.train.run import train_run
 
@@ -142,6 +143,22 @@ def test_several_targets_each_with_its_budget(tmp_path):
     assert names == ["host/litert-int8", "host/litert-fp32"]
     assert all(c["predicted_ms"] <= c["budget_ms"] for c in record["constraints"])
     assert len(result.trials[0].latencies_ms) == 2
+
+
+def test_budgets_that_do_not_go_together_are_refused_before_training(tmp_path):
+    """The second device is slow where the first one is fast."""
+    opposite, small = tmp_path / "opposite.json", spaces.load(SPACE)
+    rows = [Round(w.key(), "block", "s", n, (1e6 / w.macs,)) for w in small.workloads() for n in range(3)]
+    table = LatencyTable(Target("host", "litert", "fp32"), {}, rows)
+    latency.save(latency.fit(table, small, "lookup"), opposite)
+    seen, both = [], (latency_file(tmp_path / "latency.json"), opposite)
+    with pytest.raises(InfeasibleBudget, match="all budgets together"):
+        search_run(
+            request_of(tmp_path, latencies=both, budgets=("1%",), strategy="random", settings={}),
+            tmp_path / "run",
+            live=seen.append,
+        )
+    assert seen == []
 
 
 def test_budgets_are_milliseconds_or_shares_of_the_range():

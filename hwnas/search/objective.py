@@ -1,0 +1,98 @@
+"""What a search may want little of beside latency: MACs, parameters, bytes of the model.
+
+Each is a sum over the blocks of a network, as predicted latency is. So it serves in two ways:
+as an objective, which the Pareto front and multi-objective strategies look at, and as the costs
+of a ``Constraint``, which every strategy keeps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from hwnas.errors import SpaceError
+from hwnas.latency.base import AdditiveCosts
+from hwnas.space import Block, SearchSpace
+
+WEIGHT_BYTES = {"fp32": 4, "fp16": 2, "int8": 1}
+"""Bytes that one weight takes in a model of a precision."""
+
+_CHANNEL_BYTES = {"fp32": 4, "fp16": 2, "int8": 28}
+"""Bytes of an output channel: its bias, and in int8 scale (4) and zero point (8) of both the
+weights and the bias as well."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """Something to have little of.
+
+    Attributes:
+        name: What it is called.
+        unit: What its costs count; takes the place of ms in their names.
+        costs: What stem and head, and each candidate, add to it.
+    """
+
+    name: str
+    unit: str
+    costs: AdditiveCosts
+
+
+def objective(name: str, space: SearchSpace, precision: str = "fp32") -> Objective:
+    """The objective of a name in a space.
+
+    Args:
+        name: "macs", "params" or "bytes": multiply-adds, trainable parameters, and what the
+            weights take in an exported model (the file has a few kB of structure around them).
+        space: The space.
+        precision: Of the exported model, for "bytes".
+
+    Raises:
+        SpaceError: The name or the precision is unknown.
+    """
+    if name not in OBJECTIVES:
+        raise SpaceError(f"an objective must be one of {sorted(OBJECTIVES)}, but got {name!r}")
+    if precision not in WEIGHT_BYTES:
+        raise SpaceError(f"a precision must be one of {sorted(WEIGHT_BYTES)}, but got {precision!r}")
+    return OBJECTIVES[name](space, precision)
+
+
+def _macs(space: SearchSpace, _precision: str) -> Objective:
+    fixed, choices = space.macs_table()
+    return Objective("macs", "MACs", AdditiveCosts(float(fixed), tuple(c.astype(float) for c in choices)))
+
+
+def _params(space: SearchSpace, _precision: str) -> Objective:
+    return Objective("params", "parameters", _summed(space, lambda block: block.params()))
+
+
+def _bytes(space: SearchSpace, precision: str) -> Objective:
+    return Objective("bytes", "bytes", _summed(space, lambda block: _stored(block, precision)))
+
+
+OBJECTIVES: dict[str, Callable[[SearchSpace, str], Objective]] = {
+    "macs": _macs,
+    "params": _params,
+    "bytes": _bytes,
+}
+
+
+def _summed(space: SearchSpace, cost: Callable[[Block], int]) -> AdditiveCosts:
+    fixed = sum(cost(workload.block) for workload in space.fixed)
+    tables = [np.zeros(size) for size in space.sizes]
+    for number, index, workload in space.candidates():
+        tables[number][index] = cost(workload.block)
+    return AdditiveCosts(float(fixed), tuple(tables))
+
+
+def _stored(block: Block, precision: str) -> int:
+    """Bytes of a block's weights once its batch norms are folded into its convolutions."""
+    import torch
+    from torch import nn
+
+    with torch.device("meta"):
+        layers = [m for m in block.build().modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    return sum(
+        m.weight.numel() * WEIGHT_BYTES[precision] + len(m.weight) * _CHANNEL_BYTES[precision] for m in layers
+    )
