@@ -1,6 +1,7 @@
 """What measuring over ADB costs, and what a link that breaks does to it; on a test phone, no real one.
 
     python tools/bench_phone.py --cuts 100 --rounds 5
+    taskset -c 1 python tools/bench_phone.py --only profile --cpus 0   # agents alone on a CPU
 
 The test phone is this machine behind a real ADB daemon on loopback (tests/phone). So nothing here
 is a phone's latency: the numbers are those of the way to it. One JSON object on standard output.
@@ -26,15 +27,19 @@ from typing import Any
 
 from hwnas import __version__, profile, spaces
 from hwnas import device as devices
+from hwnas.cli.profile import parse_cpus
 from hwnas.device import Device
+from hwnas.errors import DeviceError
 from hwnas.profile import ProfileOptions
 from hwnas.table import LatencyTable
-from hwnas.transport import connect
+from hwnas.transport import _bundle, connect
 from hwnas.transport._detached import LINK_S, Detached
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "phone"))
 import tinymodels
 from testphone import Phone, free_port, job
+
+PARTS = ("cuts", "notice", "push", "profile")
 
 
 def main() -> None:
@@ -42,56 +47,67 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--cuts", type=int, default=100, help="runs with random link cuts")
+    parser.add_argument("--only", default=",".join(PARTS), help=f"parts, joined by commas: {PARTS}")
+    parser.add_argument("--back-ends", default="tcp,adb", help="those of them that are here are used")
+    parser.add_argument("--cuts", type=int, default=100, help="runs with random link cuts, a back end")
     parser.add_argument("--freezes", type=int, default=10, help="links that fall silent, a back end")
     parser.add_argument("--pushes", type=int, default=40, help="files, a back end")
     parser.add_argument("--rounds", type=int, default=5, help="rounds of the profiles")
     parser.add_argument("--repeats", type=int, default=1, help="profiles of each kind, interleaved")
+    parser.add_argument("--cpus", help="CPUs of the agents, of the host's as well; all that are allowed")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    back_ends = ["tcp", *(["adb"] if shutil.which("adb") else [])]
+    parts = options.only.split(",")
+    if odd := set(parts) - set(PARTS):
+        parser.error(f"--only must name parts of {PARTS}, but got {sorted(odd)}")
+    back_ends = [n for n in options.back_ends.split(",") if n == "tcp" or (n == "adb" and shutil.which(n))]
     os.environ["ANDROID_ADB_SERVER_PORT"] = str(free_port())
-    results: dict[str, Any] = {"cuts": random_cuts(options)}
-    for back_end in back_ends:
-        results[back_end] = {"notice_s": notice(options, back_end), "push": push(options, back_end)}
-    results["profile"] = profiles(options, back_ends)
-    if "adb" in back_ends:
-        os.spawnlp(os.P_WAIT, "adb", "adb", "kill-server")
+    results: dict[str, Any] = {name: {} for name in back_ends}
+    try:
+        for name, found in results.items():
+            found |= {part: MEASURES[part](options, name) for part in parts if part in MEASURES}
+        if "profile" in parts:
+            results["host"] = {}
+            for name, found in profiles(options, back_ends).items():
+                results[name]["profile"] = found
+    finally:
+        if "adb" in back_ends:
+            os.spawnlp(os.P_WAIT, "adb", "adb", "kill-server")
     report = {
         "config": vars(options),
-        "environment": {"hwnas": __version__, "cpus": os.cpu_count(), "machine": platform.machine()},
+        "environment": environment(),
         "results": results,
-        "targets": targets(results, back_ends),
+        "targets": [target for name in back_ends for target in targets(name, results[name])],
     }
     sys.stdout.write(json.dumps(report, indent=1, allow_nan=False) + "\n")
 
 
-def targets(results: dict[str, Any], back_ends: list[str]) -> list[dict[str, Any]]:
-    """What was set, and whether it is met."""
-    found = [
-        _target("rows lost in random link cuts", results["cuts"]["lost"], "==", 0),
-        _target("rows doubled in random link cuts", results["cuts"]["doubled"], "==", 0),
-    ]
-    for name in back_ends:
-        found += [
-            _target(
-                f"{name}: a dead link is noticed, worst, s", max(results[name]["notice_s"]["cut"]), "<=", 1.0
-            ),
-            _target(
-                f"{name}: a silent link is noticed, median, s",
-                median(results[name]["notice_s"]["silent"]),
-                "<=",
-                1.0,
-            ),
-            _target(f"{name}: bytes pushed twice", results[name]["push"]["bytes_again"], "==", 0),
-            _target(
-                f"{name}: latency against the host's agent, median off",
-                results["profile"][name]["off"],
-                "<=",
-                0.05,
-            ),
-        ]
-    return found
+def environment() -> dict[str, Any]:
+    """What the numbers are true of; the bundle is that of the user's cache."""
+    bundle = _bundle.find("litert", _bundle.ARCHITECTURES[platform.machine()])
+    return {
+        "hwnas": __version__,
+        "cpus": os.cpu_count(),
+        "machine": platform.machine(),
+        "bundle": bundle.name,
+        "own_loader": "ld-linux" in bundle.command[0],
+    }
+
+
+def targets(name: str, found: dict[str, Any]) -> list[dict[str, Any]]:
+    """What was set for a back end, and whether it is met."""
+    made: list[tuple[str, float, str, float]] = []
+    if cuts := found.get("cuts"):
+        made += [(f"rows {what} in random link cuts", cuts[what], "==", 0) for what in ("lost", "doubled")]
+    if seconds := found.get("notice"):
+        made.append(("a dead link is noticed, worst, s", max(seconds["cut"]), "<=", 1.0))
+        made.append(("a silent link is noticed, worst, s", max(seconds["silent"]), "<=", 1.0))
+    if pushed := found.get("push"):
+        made.append(("bytes pushed twice", pushed["bytes_again"], "==", 0))
+    if profiled := found.get("profile"):
+        made.append(("latency against the host's agent, median off", profiled["off"], "<=", 0.05))
+        made.append(("rows that the host's table has and this lacks", profiled["lacking"], "==", 0))
+    return [_target(f"{name}: {what}", value, op, target) for what, value, op, target in made]
 
 
 def _target(name: str, value: float, op: str, target: float) -> dict[str, Any]:
@@ -114,27 +130,35 @@ def phone_at(folder: Path) -> Iterator[Phone]:
         phone.stop()
 
 
-def random_cuts(options: argparse.Namespace) -> dict[str, Any]:
-    """Runs of the agent on links that break at random bytes: what arrived, against what was sent."""
-    lost = doubled = losses = rows = 0
-    with tempfile.TemporaryDirectory() as name, phone_at(Path(name) / "phone") as phone:
-        model = tinymodels.write(Path(name) / "m.tflite")
-        with connect(phone.device()) as transport:
-            remote = transport.push(model)
-            list(transport.run("litert", [], silence_s=60))
-            for number in range(options.cuts):
-                rng = random.Random(options.seed + number)
-                plan = [job(f"j{n}", remote, warmup_max_ns=rng.randrange(1, 20_000_000)) for n in range(12)]
-                phone.cut_after(*(rng.randrange(12_000) for _ in range(4)))
-                replies = transport.run("litert", plan, silence_s=60)
-                counts = Counter(reply["job"] for reply in replies if "job" in reply)
-                rows += len(plan)
-                lost += sum(counts[line["job"]] == 0 for line in plan)
-                doubled += sum(count - 1 for count in counts.values())
-                if number % 20 == 19:
-                    say(f"{number + 1} runs with cuts, {transport.losses} losses of the link")
-            losses = transport.losses
-    return {"runs": options.cuts, "rows": rows, "losses": losses, "lost": lost, "doubled": doubled}
+def random_cuts(options: argparse.Namespace, back_end: str) -> dict[str, Any]:
+    """Runs of the agent on links that break at random bytes: what arrived, against what was asked for."""
+    lost = doubled = rows = 0
+    failed: list[str] = []
+    with (
+        tempfile.TemporaryDirectory() as name,
+        phone_at(Path(name) / "phone") as phone,
+        connect(phone.device(back_end, patience_s=30)) as transport,
+    ):
+        remote = transport.push(tinymodels.write(Path(name) / "m.tflite"))
+        list(transport.run("litert", [], silence_s=60))
+        for number in range(options.cuts):
+            rng = random.Random(options.seed + number)
+            plan = [job(f"j{n}", remote, warmup_max_ns=rng.randrange(1, 20_000_000)) for n in range(12)]
+            phone.cut_after(*(rng.randrange(12_000) for _ in range(4)))
+            counts: Counter[str] = Counter()
+            try:
+                for reply in transport.run("litert", plan, silence_s=60):
+                    counts[reply.get("job", "")] += "samples_ns" in reply
+            except DeviceError as error:
+                failed.append(f"seed {options.seed + number}: {error}")
+            rows += len(plan)
+            lost += sum(counts[line["job"]] == 0 for line in plan)
+            doubled += sum(max(0, counts[line["job"]] - 1) for line in plan)
+            if number % 20 == 19:
+                say(f"{back_end}: {number + 1} runs with cuts, {transport.losses} losses of the link")
+        losses = transport.losses
+    counted = {"runs": options.cuts, "rows": rows, "losses": losses, "lost": lost, "doubled": doubled}
+    return {**counted, "failed": failed}
 
 
 def notice(options: argparse.Namespace, back_end: str) -> dict[str, list[float]]:
@@ -209,7 +233,10 @@ def push(options: argparse.Namespace, back_end: str) -> dict[str, Any]:
 
 
 def profiles(options: argparse.Namespace, back_ends: list[str]) -> dict[str, Any]:
-    """The macro space, int8, with the host's own agent and over each back end, interleaved."""
+    """The macro space, int8, with the host's own agent and over each back end, interleaved.
+
+    ``host_off_host``, two profiles of the host against each other, says how much of ``off`` is noise.
+    """
     tables: dict[str, list[LatencyTable]] = {name: [] for name in ("host", *back_ends)}
     with tempfile.TemporaryDirectory() as name, phone_at(Path(name) / "phone") as phone:
         for number in range(options.repeats):
@@ -225,6 +252,15 @@ def profiles(options: argparse.Namespace, back_ends: list[str]) -> dict[str, Any
         result[way] = {
             "seconds": seconds,
             "rows": [len(table.measurements) for table in tables[way]],
+            "lacking": sum(
+                len(set(theirs.measurements) - set(ours.measurements))
+                for ours, theirs in zip(tables[way], tables["host"], strict=True)
+            ),
+            "off_each": [round(value, 4) for value in off],
+            "host_off_host": [
+                round(_off(again, first), 4)
+                for first, again in zip(tables["host"], tables["host"][1:], strict=False)
+            ],
             "measure_ratio": median(a["measure"] / b["measure"] for a, b in zip(seconds, host, strict=True)),
             "whole_ratio": median(
                 sum(a.values()) / sum(b.values()) for a, b in zip(seconds, host, strict=True)
@@ -241,6 +277,7 @@ def _profile(device: Device, out: Path, options: argparse.Namespace) -> LatencyT
         calibration_networks=4,
         heldout_networks=2,
         seed=options.seed,
+        cpus=parse_cpus(options.cpus),
     )
     target = device.target("litert", "int8")
     return LatencyTable.load(profile.run(device, spaces.load("macro"), [target], out, asked)[target])
@@ -256,6 +293,8 @@ def _off(ours: LatencyTable, theirs: LatencyTable) -> float:
     """Median over the rows of how far the two tables are apart."""
     return median(abs(m.latency_ms / theirs.latency_ms(key) - 1) for key, m in ours.measurements.items())
 
+
+MEASURES = {"cuts": random_cuts, "notice": notice, "push": push}
 
 if __name__ == "__main__":
     main()

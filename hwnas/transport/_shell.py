@@ -102,7 +102,7 @@ class Link:
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def recover(self, cause: LinkLost, *, since: float | None = None) -> None:
-        """Connect again.
+        """Connect again; tried at least once, as it may be this computer that slept.
 
         Args:
             cause: How the loss was noticed.
@@ -112,8 +112,8 @@ class Link:
             TransportError: The link stayed lost for longer than the patience.
         """
         deadline = (since or time.monotonic()) + self._patience_s
-        pause_s, error = 0.02, cause
-        while time.monotonic() < deadline:
+        pause_s = 0.02
+        while True:
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, 2.0)
             try:
@@ -123,6 +123,8 @@ class Link:
                 error = latest
             else:
                 return
+            if time.monotonic() > deadline:
+                break
         raise TransportError(
             f"a lost link must come back within {self._patience_s:g} s, but it did not: {cause}; then: "
             f"{error}: check the cable or the network and run the same command again"
