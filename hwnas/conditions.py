@@ -13,6 +13,8 @@ from hwnas.table import LatencyTable
 STABLE, NOISY, UNUSABLE = "stable", "noisy", "unusable"
 TARGET_CI = 0.01  # half the 95 % interval over the latency, where a session does not say another
 
+_FEWEST_IN_A_THIRD = 3
+
 # What is seen: where it is noisy, where it is unusable, and how it is said.
 _LIMITS = {
     "others": (0.10, 0.50, "other processes used {:.0%} of the CPUs"),
@@ -20,6 +22,8 @@ _LIMITS = {
     "preempted": (0.10, 0.50, "{:.0%} of the samples were preempted by another process"),
     "anchor": (0.05, 0.25, "the anchor's latency varied by {:.0%} (interquartile range over median)"),
     "throttling": (0.05, 0.25, "the clock fell by {:.0%}"),
+    "throttled": (0.05, 0.25, "{:.0%} of the rounds look throttled"),
+    "drift": (0.05, 0.25, "the anchor was slower by {:.0%} in the last third than in the first: heat"),
 }
 
 
@@ -138,6 +142,23 @@ def _facts(rounds: Sequence[Round], spans: Sequence[Mapping[str, Any]]) -> dict[
     clocks = [max(k for k in khz if k) for item in rounds if any(khz := item.conditions.get("freq_khz", ()))]
     if clocks:
         facts["throttling"] = 1 - min(clocks) / max(clocks)
+    return facts | _heat(rounds)
+
+
+def _heat(rounds: Sequence[Round]) -> dict[str, float]:
+    """What speaks of heat, for devices whose transport looks for it (``throttling`` in the conditions).
+
+    A session may be slow in its last third although no single job was: a phone heats up in minutes.
+    """
+    watched = [i for i in rounds if i.conditions.get("throttling")]
+    anchors = [median(item.clean_anchor_ms) for item in watched if item.anchor_ms]
+    facts: dict[str, float] = {}
+    if watched:
+        slowed = sum(bool(item.conditions["throttling"].get("suspected")) for item in watched)
+        facts["throttled"] = slowed / len(watched)
+    third = len(anchors) // 3
+    if third >= _FEWEST_IN_A_THIRD:
+        facts["drift"] = max(0.0, median(anchors[-third:]) / median(anchors[:third]) - 1)
     return facts
 
 

@@ -213,7 +213,12 @@ def _pip_download(requirement: str, folder: Path, inputs: dict[str, str], *, tag
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
     if tag:
         command += ["--platform", tag, "--python-version", "3.11", "--implementation", "cp"]
-    subprocess.run([*command, "--dest", str(folder), requirement], check=True, stdout=sys.stderr)
+    done = subprocess.run([*command, "--dest", str(folder), requirement], check=False, stdout=sys.stderr)
+    if done.returncode:
+        raise BuildError(
+            f"{requirement} must be downloaded by pip, but `{sys.executable} -m pip` ended with "
+            f"{done.returncode}: see above; where pip itself is not there, `python -m ensurepip` brings it"
+        )
     return _note(next(folder.glob("*.whl")), inputs)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -52,15 +53,30 @@ def list_(as_json: Json = False) -> None:
         attached.add_row(phone.serial, phone.title, match.name if match else "", phone.remedy)
     if phones:
         out.print(attached)
+    elif not adb.installed():
+        out.print(
+            "No phone is looked for: the adb program (Android's platform tools) is not installed. "
+            "With the package adb-shell, one can be reached by --serial HOST:PORT."
+        )
+    else:
+        out.print(f"No phone is attached: {adb.ATTACH}.")
 
 
 @devices.command()
-def doctor(name: Name, serial: Serial = None, as_json: Json = False) -> None:
+def doctor(
+    name: Name,
+    serial: Serial = None,
+    agent_path: Annotated[
+        Path | None, typer.Option(help="Google's benchmark_model for that device, instead of hwnas's agent.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Check step by step that a device can be measured on, and say what to do where it cannot."""
     from hwnas.transport.doctor import FAILED, examine
 
     checks = []
-    for check in examine(device.load(name), serial):
+    described = device.load(name).with_options(agent_path=None if agent_path is None else str(agent_path))
+    for check in examine(described, serial):
         checks.append(check)
         if not as_json:
             out.print(

@@ -72,6 +72,9 @@ def profile(
             help="Measure only so many whole networks, chosen to tell the most, and fit a model.",
         ),
     ] = None,
+    op_profile: Annotated[
+        int | None, typer.Option(help="Also time each operation in so many runs; on phones and boards.")
+    ] = None,
     max_minutes: Annotated[float | None, typer.Option(help="Begin no round of a target later.")] = None,
     retry_failed: Annotated[bool, typer.Option(help="Try again what failed before.")] = False,
     as_json: Json = False,
@@ -82,7 +85,9 @@ def profile(
     """
     from hwnas import profile as profiler
 
-    described = devices.load(device).with_options(serial=serial, agent_path=_agent_path(agent, agent_path))
+    described = devices.load(device).with_options(
+        serial=serial, agent_path=_agent_path(agent, agent_path), op_profile=op_profile
+    )
     options = ProfileOptions(
         rounds=rounds,
         max_rounds=max_rounds,

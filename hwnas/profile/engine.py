@@ -40,6 +40,7 @@ _KEPT = (  # fields of a reply that stay with its row
     "output_sha256",
     "throttling",
     "aggregated",
+    "op_profile",
 )
 
 

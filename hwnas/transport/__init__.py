@@ -22,6 +22,7 @@ def connect(device: Device, serial: str | None = None) -> Transport:
     if device.transport == "local":
         from hwnas.transport.local import LocalTransport
 
+        _require_plain(device, serial)
         return LocalTransport()
     serial = serial or device.options.get("serial")
     if device.transport == "adb":
@@ -33,6 +34,17 @@ def connect(device: Device, serial: str | None = None) -> Transport:
 
         return open_board(device, serial)
     raise DeviceError(f"a device must be reached by one of {TRANSPORTS}, but got {device.transport!r}")
+
+
+def _require_plain(device: Device, serial: str | None) -> None:
+    """Refuse for this machine what only phones and boards have, rather than not to do it and be silent."""
+    given = {"serial": serial} | dict(device.options)
+    words = ("serial", "agent_path", "op_profile")
+    if asked := ["--" + name.replace("_", "-") for name in words if given.get(name)]:
+        raise DeviceError(
+            f"{', '.join(asked)} must be for a phone or a board, but {device.name} is this machine: leave it "
+            "out or name another device"
+        )
 
 
 __all__ = ["Transport", "connect"]

@@ -8,7 +8,9 @@ file of it is checked against the manifest whenever it is used.
 from __future__ import annotations
 
 import hashlib
+import shlex
 import shutil
+import sys
 import tarfile
 import tempfile
 from collections.abc import Mapping
@@ -81,7 +83,7 @@ def find(agent: str, arch: str) -> Bundle:
     Raises:
         AgentError: There is none, it is damaged, or it was built from other sources.
     """
-    remedy = f"run `python {_builder()} {arch}`"
+    remedy = f"run `{shlex.join([sys.executable, str(_builder()), arch])}`"
     for archive in archives(agent, arch):
         if archive.is_file():
             return _open(archive, agent, arch, remedy)

@@ -39,6 +39,7 @@ FACTS = (
     + "".join(f"  echo {name}=$(getprop {name})\n" for name in PROPERTIES)
     + "fi\n"
     "echo cpus_online=$(cat /sys/devices/system/cpu/online)\n"
+    "echo cpus_allowed=$(sed -n 's/^Cpus_allowed_list:[[:space:]]*//p' /proc/self/status)\n"
     "for cpu in /sys/devices/system/cpu/cpu[0-9]*; do\n"
     "  echo cpu:${cpu##*/cpu}=$(cat $cpu/cpu_capacity 2>/dev/null || echo -)"
     "/$(cat $cpu/cpufreq/cpuinfo_max_freq 2>/dev/null || echo -)\n"
@@ -49,7 +50,9 @@ FACTS = (
 CONDITIONS = (
     "dumpsys battery 2>/dev/null; echo ==; dumpsys thermalservice 2>/dev/null; echo ==\n"
     "dumpsys power 2>/dev/null | grep -E 'mWakefulness=|Display Power'; echo ==\n"
-    "echo low_power=$(settings get global low_power 2>/dev/null)"
+    "echo low_power=$(settings get global low_power 2>/dev/null)\n"
+    "echo cpuset=$(cat /proc/self/cpuset 2>/dev/null)\n"
+    "echo cpus_allowed=$(sed -n 's/^Cpus_allowed_list:[[:space:]]*//p' /proc/self/status)"
 )
 """A command whose output ``conditions`` understands."""
 
@@ -80,8 +83,10 @@ def facts(text: str) -> dict[str, str]:
 
 
 def clusters(known: Mapping[str, str]) -> tuple[Cluster, ...]:
-    """The online CPUs grouped by capacity and highest clock, the fastest group first."""
+    """The online CPUs that may be used, grouped by capacity and highest clock, the fastest group first."""
     online = set(cpu_list(known.get("cpus_online", "")))
+    if allowed := set(cpu_list(known.get("cpus_allowed", ""))):
+        online = online & allowed if online else allowed
     groups: dict[tuple[int, int], list[int]] = {}
     for name, value in known.items():
         number = name.removeprefix("cpu:")
@@ -148,10 +153,10 @@ def conditions(text: str) -> dict[str, Any]:
         match = re.search(pattern, power)
         if match:
             found[name] = match[1]
-    saver = facts(mode).get("low_power")
-    if saver in ("0", "1"):
-        found["power_saver"] = saver == "1"
-    return found
+    told = facts(mode)
+    if told.get("low_power") in ("0", "1"):
+        found["power_saver"] = told["low_power"] == "1"
+    return found | {name: told[name] for name in ("cpuset", "cpus_allowed") if name in told}
 
 
 def _field(text: str, name: str) -> int | None:

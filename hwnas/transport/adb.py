@@ -16,6 +16,13 @@ from hwnas.transport.remote import RemoteTransport
 
 BACK_ENDS = ("adb", "tcp")
 
+ATTACH = (
+    "switch on USB debugging (Settings > Developer options), plug the phone in with a cable that carries "
+    "data, accept the dialog on it, and look whether `adb devices` lists it; over Wi-Fi: `adb pair` and then "
+    "`adb connect`"
+)
+"""What the user must do so that adb sees a phone."""
+
 
 @dataclass(frozen=True)
 class Attached:
@@ -46,6 +53,11 @@ class Attached:
         """Maker and model, as it says."""
         names = ("ro.product.manufacturer", "ro.product.model")
         return " ".join(self.facts[name] for name in names if name in self.facts)
+
+
+def installed() -> bool:
+    """Whether the host has the adb program."""
+    return shutil.which("adb") is not None
 
 
 def attached() -> tuple[Attached, ...]:

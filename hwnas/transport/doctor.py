@@ -1,7 +1,7 @@
 """The preflight: can this device be measured, and if not, what must the user do?
 
-Each check says what it found and, where that will not do, the remedy. Later checks need the ones
-before; the first that fails ends the examination.
+Each check says what it found and, where that will not do, the remedy; there is none without one.
+Later checks need the ones before; the first that fails ends the examination.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 
 from hwnas.device import Device
 from hwnas.errors import AgentError, DeviceError, HwnasError, TransportError
-from hwnas.transport import _bundle, _gate, _phone, connect
+from hwnas.transport import _bundle, _gate, _phone, adb, connect
 from hwnas.transport.base import Transport
 from hwnas.transport.remote import RemoteTransport
 
@@ -23,7 +23,10 @@ OK, WARNING, FAILED = "ok", "warning", "failed"
 TOOLS = ("sha256sum", "setsid", "tail", "dd", "chmod", "mv", "env", "sed", "df")
 _SPACE_MB = 200  # the bundle and the models of a large space
 _SILENCE_S = 60.0
+_PATIENCE_S = 10.0  # somebody is waiting for the answer
 _NOT_EXECUTABLE, _FORBIDDEN_CALL = 126, 128 + 31  # statuses that shells give; 31 is SIGSYS
+
+_REACH = "check the cable or the network, and that the device is on"
 
 
 @dataclass(frozen=True)
@@ -34,13 +37,17 @@ class Check:
         name: What was looked at.
         state: "ok", "warning" or "failed".
         found: What was found.
-        remedy: What the user must do; empty where nothing.
+        remedy: What the user must do; empty only where the state is "ok".
     """
 
     name: str
     state: str
     found: str
     remedy: str = ""
+
+    def __post_init__(self) -> None:
+        if self.state != OK and not self.remedy:
+            raise DeviceError(f"a check that is not ok must say what to do, but {self.name} does not")
 
 
 def examine(device: Device, serial: str | None = None) -> Iterator[Check]:
@@ -50,14 +57,15 @@ def examine(device: Device, serial: str | None = None) -> Iterator[Check]:
         device: Its descriptor.
         serial: Which one, where several match.
     """
+    patience_s = min(_PATIENCE_S, float(device.options.get("patience_s", _PATIENCE_S)))
     try:
-        with connect(device, serial) as transport:
+        with connect(device.with_options(patience_s=patience_s), serial) as transport:
             if isinstance(transport, RemoteTransport):
                 yield from _examine_remote(transport, device)
             else:
                 yield _agent(transport, device)
     except HwnasError as error:
-        yield Check("connection", FAILED, *_split(error))
+        yield Check("connection", FAILED, *_split(error, adb.ATTACH if device.transport == "adb" else _REACH))
 
 
 def _examine_remote(transport: RemoteTransport, device: Device) -> Iterator[Check]:
@@ -84,7 +92,7 @@ def _architecture(transport: RemoteTransport, device: Device) -> Check:
     try:
         return Check("64-bit", OK, transport.arch())
     except AgentError as error:
-        return Check("64-bit", FAILED, *_split(error))
+        return Check("64-bit", FAILED, *_split(error, "use another device"))
 
 
 def _tools(transport: RemoteTransport, device: Device) -> Check:
@@ -113,12 +121,13 @@ def _space(transport: RemoteTransport, device: Device) -> Check:
 
 def _bundle_check(transport: RemoteTransport, device: Device) -> Check:
     agent_path = device.options.get("agent_path")
-    if agent_path:
-        return Check("agent's files", OK, f"benchmark_model from {agent_path}")
     try:
+        transport.require_agent()
+        if agent_path:
+            return Check("agent's files", OK, f"benchmark_model from {agent_path}")
         bundle = _bundle.find("litert", transport.arch())
     except AgentError as error:
-        return Check("agent's files", FAILED, *_split(error))
+        return Check("agent's files", FAILED, *_split(error, "build the agent again"))
     return Check("agent's files", OK, f"{bundle.name}, all digests right")
 
 
@@ -129,10 +138,14 @@ def _agent(transport: Transport, device: Device) -> Check:
     try:
         replies = list(transport.run(agent, [], silence_s=_SILENCE_S))
     except (DeviceError, TransportError) as error:
-        return Check("agent starts", FAILED, str(error), _start_remedy(str(error)))
+        remedy = _start_remedy(str(error)) if isinstance(transport, RemoteTransport) else _INSTALL
+        return Check("agent starts", FAILED, str(error), remedy)
     hello: Mapping[str, Any] = next((reply["hello"] for reply in replies if "hello" in reply), {})
     version = f"{hello.get('runtime')} {hello.get('runtime_version') or ''}".strip()
     return Check("agent starts", OK, f"{hello.get('agent')}: {version} on {hello.get('cpu_model')}")
+
+
+_INSTALL = "install hwnas again: its runtimes come with it"
 
 
 def _start_remedy(message: str) -> str:
@@ -152,11 +165,18 @@ def _cpus(transport: RemoteTransport, device: Device) -> Check:
     try:
         chosen = _phone.choose_cpus(groups, wanted, device.threads)
     except DeviceError as error:
-        return Check("CPUs", FAILED, *_split(error))
+        return Check("CPUs", FAILED, *_split(error, "change threads or cluster in a descriptor of your own"))
     listing = "; ".join(
         f"{len(g.cpus)} x {g.max_khz / 1e6:.2f} GHz" if g.max_khz else f"{len(g.cpus)}" for g in groups
     )
-    return Check("CPUs", OK, f"{listing}; runs go to {', '.join(map(str, chosen))} ({wanted})")
+    found = f"{listing}; runs go to {', '.join(map(str, chosen))} ({wanted})"
+    everything = _phone.clusters({k: v for k, v in transport.facts().items() if k != "cpus_allowed"})
+    if not set(everything[0].cpus) & {cpu for group in groups for cpu in group.cpus}:
+        remedy = (
+            "wake the phone and keep its screen on: Android takes fast CPUs away from what is in the dark"
+        )
+        return Check("CPUs", WARNING, f"the fastest ones may not be used now; {found}", remedy)
+    return Check("CPUs", OK, found)
 
 
 def _conditions(transport: RemoteTransport, device: Device) -> Check:
@@ -182,7 +202,12 @@ def _screen(transport: RemoteTransport, device: Device) -> Check:
     return Check("screen and power", OK, "awake" if found else "not told")
 
 
-def _split(error: HwnasError) -> tuple[str, str]:
-    """What was found and the remedy, from a message of the form "invariant, but got values: remedy"."""
+def _split(error: HwnasError, otherwise: str) -> tuple[str, str]:
+    """What was found and the remedy, from a message of the form "invariant, but got values: remedy".
+
+    Args:
+        error: Holds the message.
+        otherwise: The remedy, where the message has none.
+    """
     found, _, remedy = str(error).rpartition(": ")
-    return (found, remedy) if found else (str(error), "")
+    return (found, remedy) if found else (str(error), otherwise)

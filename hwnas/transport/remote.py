@@ -46,7 +46,8 @@ class RemoteTransport:
         device: Its descriptor. Options that are understood: ``folder`` on the device, ``cluster``
             ("fastest", "middle" or "slowest"), ``gate`` (see ``Gate``), ``patience_s`` (how long a
             lost link may stay lost), ``launcher`` (words before the agent's command),
-            ``agent_path`` (a ``benchmark_model`` of the user's) and its ``flags``.
+            ``agent_path`` (a ``benchmark_model`` of the user's) and its ``flags``, ``op_profile`` (runs in
+            which each operation is timed, after the samples).
         identity: Something that names this one device, for the lock; never written anywhere.
         say: Told what the user should know while a run waits.
     """
@@ -135,10 +136,26 @@ class RemoteTransport:
 
     def run(self, agent: str, jobs: Sequence[Job], *, silence_s: float) -> Iterator[Reply]:
         """See ``Transport.run``. The agent is detached: it goes on while the link is lost."""
+        self.require_agent()
         placed = [self._placed(job) for job in jobs]
         if self._device.options.get("agent_path"):
             return self._run_official(placed, silence_s)
         return self._run_bundle(agent, placed, silence_s)
+
+    def require_agent(self) -> None:
+        """Raises AgentError where no agent can do what the descriptor asks for."""
+        options, processor = self._device.options, self._device.processor
+        if processor != "cpu" and not options.get("agent_path"):
+            raise AgentError(
+                f"the {processor} of {self._device.name} must be measured by Google's benchmark_model, but "
+                "that is not given, and hwnas's own agent runs on the CPU: give --agent-path FILE, or "
+                "agent_path in a descriptor of your own"
+            )
+        if options.get("agent_path") and options.get("op_profile"):
+            raise AgentError(
+                "operations must be timed by hwnas's own agent, but benchmark_model was asked to: leave out "
+                "--op-profile, or give benchmark_model its own flag in the option flags"
+            )
 
     def _placed(self, job: Job) -> dict[str, Any]:
         """The job, with the CPUs of the wanted cluster where the plan leaves them open."""
@@ -153,6 +170,8 @@ class RemoteTransport:
         bundle = _bundle.find(agent, self.arch())
         here = self._install(bundle)
         command = [*(word.replace(_bundle.HERE, here) for word in bundle.command), "--plan", _PLAN]
+        if runs := self._device.options.get("op_profile"):
+            command += ["--op-profile", str(runs)]
         ceilings = {cpu: g.max_khz for g in self.clusters() for cpu in g.cpus if g.max_khz}
         before = self._cool_down() if jobs else self.conditions()
         for line in self._lines(command, silence_s, jobs):

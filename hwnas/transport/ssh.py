@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import shlex
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -75,11 +75,10 @@ class SshProgram:
         fixed = {
             "BatchMode": "yes",  # nobody is there to be asked
             "StrictHostKeyChecking": "yes",
-            "ConnectTimeout": f"{CONNECT_S:g}",
-            "ServerAliveInterval": "5",
             "ControlPath": f"{folder}/c",
         }
-        return [self._program, *self._options, *(w for k, v in fixed.items() for w in ("-o", f"{k}={v}"))]
+        usual = {"ConnectTimeout": f"{CONNECT_S:g}", "ServerAliveInterval": "5"}
+        return [self._program, *_words(fixed), *self._options, *_words(usual)]  # of two, ssh takes the first
 
     def close(self) -> None:
         """End the shared connection."""
@@ -112,6 +111,10 @@ class SshProgram:
                 f"a board must take the files that it is sent, but for {local.name} it says: "
                 f"{said.strip()[-300:]}: free some space on it"
             )
+
+
+def _words(options: Mapping[str, str]) -> list[str]:
+    return [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
 
 
 def open_board(device: Device, address: str | None = None) -> RemoteTransport:

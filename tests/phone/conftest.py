@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from testphone import REPOSITORY, Phone, free_port
+from testphone import REPOSITORY, Phone, build_cross, free_port
 
 from hwnas import files
 from hwnas.transport import _bundle
@@ -79,6 +79,18 @@ def back_end(request: pytest.FixtureRequest) -> str:
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A user's cache that is made once for all these tests."""
     return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="session")
+def cross_archive(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """The bundle of an architecture with its own loader and libraries, built once for all these tests."""
+    folder = tmp_path_factory.mktemp("cross")
+
+    def build(arch: str) -> Path:
+        archive = folder / f"litert-{arch}.tar.xz"
+        return archive if archive.exists() else build_cross(arch, folder)
+
+    return build
 
 
 @pytest.fixture(scope="session")

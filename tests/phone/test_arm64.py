@@ -10,14 +10,12 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import sys
-from pathlib import Path
 
 import fakephone
 import numpy as np
 import pytest
 import tinymodels
-from testphone import REPOSITORY, job, run_agent
+from testphone import job, run_agent
 
 from hwnas import blocks, export, files
 from hwnas.blocks import Conv, Head, MBConv, MBStage, Skip
@@ -48,28 +46,13 @@ def qemu():
     return QEMU
 
 
-@pytest.fixture(scope="session")
-def arm64_archive(tmp_path_factory, qemu):
-    """The bundle as users get it, built from downloads."""
-    for program in ("apt-get", "dpkg-deb"):
-        if shutil.which(program) is None:
-            pytest.skip(f"{program} is not installed")
-    folder = tmp_path_factory.mktemp("arm64")
-    command = [sys.executable, str(REPOSITORY / "tools" / "build_agent.py"), "arm64", "--out", str(folder)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if "apt-get update" in done.stderr:
-        pytest.skip("the package list is empty")
-    assert done.returncode == 0, done.stderr
-    return Path(done.stdout.strip())
-
-
 @pytest.fixture
-def arm64(arm64_archive, bundle, monkeypatch):
+def arm64(qemu, cross_archive, bundle):
     """The arm64 bundle, found where users have it, beside the one for this machine."""
     target = _bundle.archives("litert", "arm64")[1]
     target.parent.mkdir(parents=True, exist_ok=True)
     if not target.exists():
-        shutil.copyfile(arm64_archive, target)
+        shutil.copyfile(cross_archive("arm64"), target)
     return _bundle.find("litert", "arm64")
 
 

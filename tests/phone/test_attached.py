@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,11 +13,11 @@ import pytest
 from hwnas import device as devices
 from hwnas import files
 from hwnas.device import Device
-from hwnas.errors import DeviceError, TransportError
+from hwnas.errors import AgentError, DeviceError, TransportError
 from hwnas.transport import adb as adb_module
 from hwnas.transport import connect
 from hwnas.transport.adb import Attached, best_match, choose
-from hwnas.transport.doctor import FAILED, OK, WARNING, examine
+from hwnas.transport.doctor import FAILED, OK, WARNING, Check, examine
 
 HWNAS = Path(sys.executable).with_name("hwnas")
 
@@ -91,6 +92,7 @@ def test_every_phone_descriptor_has_options_that_are_understood():
         "address",
         "ssh",
         "back_end",
+        "op_profile",
     }
     some = clusters({"cpu:0": "100/1", "cpu:1": "200/2"})
     remote = [d for d in devices.load_all().values() if d.transport != "local"]
@@ -137,6 +139,21 @@ def test_without_adb_and_adb_shell_both_are_named(monkeypatch):
     monkeypatch.delitem(sys.modules, "hwnas.transport._adb_tcp", raising=False)
     with pytest.raises(TransportError, match=r"pip install 'hwnas\[phone\]'"):
         connect(devices.load("pixel"), "127.0.0.1:5555")
+
+
+@pytest.mark.parametrize("options", [{"agent_path": "/x"}, {"op_profile": 3}, {"serial": "x"}])
+def test_what_only_phones_have_is_refused_for_this_machine(options):
+    """Not to do what was asked for, and to be silent, would give numbers of something else."""
+    [name] = options
+    with pytest.raises(DeviceError, match=f"--{name.replace('_', '-')} must be for a phone or a board"):
+        connect(devices.load("host").with_options(**options))
+
+
+def test_a_gpu_is_never_measured_by_the_agent_of_the_cpu(new_phone, tcp, bundle):
+    device = new_phone().device()
+    device = Device("testphone", "x", "adb", processor="gpu", match=device.match, options=device.options)
+    with connect(device) as transport, pytest.raises(AgentError, match="hwnas's own agent runs on the CPU"):
+        list(transport.run("litert", [], silence_s=5))
 
 
 def test_an_unknown_back_end_is_an_error():
@@ -203,7 +220,7 @@ class TestDoctor:
         monkeypatch.setattr(files, "user_cache", lambda: home / "empty")
         found = self.states(new_phone())
         assert found["agent's files"].state == FAILED
-        assert found["agent's files"].remedy.startswith("run `python ")
+        assert found["agent's files"].remedy.startswith(f"run `{sys.executable} ")
 
     @pytest.mark.parametrize(
         ("script", "remedy"),
@@ -236,7 +253,40 @@ class TestDoctor:
 
         phone = new_phone()
         device = replace(phone.device(), threads=500)
-        assert [check.state for check in examine(device)][-1] == FAILED
+        *_, last = examine(device)
+        assert last.state == FAILED
+        assert "got 500 >" in last.found
+        assert last.remedy == "change threads or cluster in a descriptor of your own"
+
+    def test_fast_cpus_that_may_not_be_used_are_a_warning(self, new_phone, tcp, bundle, monkeypatch):
+        from hwnas.transport import _phone
+
+        usable = min(os.sched_getaffinity(0))
+        told = (f"cpu:{usable}=100/-", "cpu:200=1024/-", "cpus_online=0-200", f"cpus_allowed={usable}")
+        monkeypatch.setattr(_phone, "FACTS", "\n".join([_phone.FACTS, *(f"echo {line}" for line in told)]))
+        found = self.states(new_phone())["CPUs"]
+        assert found.state == WARNING
+        assert "the fastest ones may not be used now" in found.found
+        assert "keep its screen on" in found.remedy
+
+    def test_a_gpu_without_its_program(self, new_phone, tcp):
+        from dataclasses import replace
+
+        phone = new_phone()
+        *_, last = examine(replace(phone.device(), processor="gpu"))
+        assert (last.name, last.state) == ("agent's files", FAILED)
+        assert "the gpu of testphone must be measured by Google's benchmark_model" in last.found
+        assert last.remedy.startswith("give --agent-path FILE")
+
+    def test_nothing_attached(self, adb):
+        [check] = examine(devices.load("pixel"))
+        assert check.state == FAILED
+        assert "a phone that matches pixel must be attached" in check.found
+        assert "USB debugging" in check.remedy
+
+    def test_there_is_no_bad_line_without_a_remedy(self):
+        with pytest.raises(DeviceError, match="must say what to do"):
+            Check("x", FAILED, "something")
 
     def test_this_machine(self):
         [check] = examine(devices.load("host"))
@@ -263,6 +313,11 @@ def hwnas(monkeypatch, home, cache, tmp_path):
         return subprocess.run([HWNAS, *words], capture_output=True, text=True, timeout=120, check=False)
 
     return run
+
+
+def test_without_a_phone_the_list_says_how_to_attach_one(hwnas, new_phone, adb):
+    listed = hwnas(new_phone(), "devices", "list")
+    assert "No phone is attached: switch on USB debugging" in " ".join(listed.stdout.split())
 
 
 def test_list_and_doctor_and_clean_on_the_command_line(hwnas, new_phone, adb, bundle):

@@ -69,6 +69,11 @@ def test_conditions_are_read():
     }
 
 
+def test_the_cpus_that_android_leaves_are_noted():
+    found = _phone.conditions(text() + "cpuset=/background\ncpus_allowed=0-3\n")
+    assert (found["cpuset"], found["cpus_allowed"]) == ("/background", "0-3")
+
+
 def test_what_a_phone_does_not_tell_is_left_out():
     assert _phone.conditions(text("", "", "", "null")) == {}
     assert _phone.conditions("") == {}
@@ -118,6 +123,13 @@ class TestClusters:
     def test_cpus_that_are_offline_are_not_chosen(self):
         facts = _phone.facts(self.FACTS.replace("cpus_online=0-7", "cpus_online=0-3,6"))
         assert [group.cpus for group in _phone.clusters(facts)] == [(6,), (0, 1, 2, 3)]
+
+    def test_cpus_that_may_not_be_used_are_not_chosen(self):
+        """Android takes fast CPUs away from what runs while the screen is off."""
+        facts = _phone.facts(self.FACTS + "cpus_allowed=0-3\n")
+        assert [group.cpus for group in _phone.clusters(facts)] == [(0, 1, 2, 3)]
+        facts.pop("cpus_online")
+        assert [group.cpus for group in _phone.clusters(facts)] == [(0, 1, 2, 3)]
 
     def test_without_capacities_the_clock_decides_and_without_either_they_are_one(self):
         clocks = _phone.clusters(_phone.facts("cpu:0=-/1800000\ncpu:1=-/2400000\n"))

@@ -169,11 +169,11 @@ def test_what_the_program_did_while_the_link_was_lost_is_collected(new_phone, tc
         assert [line.decode() for line in run.lines(silence_s=10)] == [f"line {i}" for i in range(1, 21)]
 
 
-def one_run_with_cuts(new_phone, model, seed, cuts=4, jobs=12):
+def one_run_with_cuts(new_phone, model, seed, cuts=4, jobs=12, back_end="tcp"):
     """A run of the agent on a link that breaks at random bytes; returns the replies and the losses."""
     rng = random.Random(seed)
     phone = new_phone()
-    with connect(phone.device()) as transport:
+    with connect(phone.device(back_end)) as transport:
         remote = transport.push(model)
         list(transport.run("litert", [], silence_s=30))  # installs the agent
         plan = [job(f"j{n}", remote, warmup_max_ns=rng.randrange(1, 20_000_000)) for n in range(jobs)]
@@ -195,17 +195,17 @@ def check_replies(plan, replies):
         assert ("error" in reply) == (line["model"] == "/nowhere")
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_the_agents_answers_survive_random_cuts(new_phone, tcp, bundle, model, seed):
-    plan, replies, _ = one_run_with_cuts(new_phone, model, seed)
+@pytest.mark.parametrize("seed", range(2))
+def test_the_agents_answers_survive_random_cuts(new_phone, back_end, bundle, model, seed):
+    plan, replies, _ = one_run_with_cuts(new_phone, model, seed, back_end=back_end)
     check_replies(plan, replies)
 
 
 @pytest.mark.slow
-def test_the_agents_answers_survive_a_hundred_seeds_of_random_cuts(new_phone, tcp, bundle, model):
+def test_the_agents_answers_survive_a_hundred_seeds_of_random_cuts(new_phone, back_end, bundle, model):
     losses = 0
     for seed in range(100):
-        plan, replies, lost = one_run_with_cuts(new_phone, model, 1000 + seed)
+        plan, replies, lost = one_run_with_cuts(new_phone, model, 1000 + seed, back_end=back_end)
         check_replies(plan, replies)
         losses += lost
     assert losses > 100, "the cuts must fall into the runs"
@@ -284,6 +284,14 @@ def test_an_agent_without_a_bundle_says_what_to_run(new_phone, tcp, home, monkey
         pytest.raises(AgentError, match=r"build_agent.py x86-64"),
     ):
         list(transport.run("litert", [], silence_s=5))
+
+
+def test_the_operations_are_timed_on_request(new_phone, tcp, bundle, model):
+    with connect(new_phone().device(op_profile=2)) as transport:
+        remote = transport.push(model)
+        [answer] = [r for r in transport.run("litert", [job("a", remote)], silence_s=20) if "job" in r]
+        assert answer["op_profile"]["runs"] == 2
+        assert len(answer["op_profile"]["operations"]) == 3
 
 
 def test_a_launcher_comes_before_the_agents_command(new_phone, tcp, bundle):

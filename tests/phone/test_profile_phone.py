@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+import os
+import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
@@ -13,18 +17,19 @@ from hwnas import device as devices
 from hwnas import files, profile, spaces
 from hwnas.profile import ProfileOptions
 from hwnas.table import LatencyTable
+from hwnas.transport import _bundle
 
 HWNAS = Path(sys.executable).with_name("hwnas")
 
 
 @pytest.fixture
 def quick():
-    return ProfileOptions(rounds=1, max_rounds=1, calibration_networks=1, heldout_networks=1, workers=2)
+    return ProfileOptions(rounds=2, max_rounds=2, calibration_networks=1, heldout_networks=1, workers=2)
 
 
 def test_a_small_space_is_profiled_on_a_phone(new_phone, tcp, bundle, tmp_path, quick):
     space = spaces.load("macro", resolution=8)
-    device = new_phone().device()
+    device = new_phone().device(op_profile=1)
     target = device.target("litert", "int8")
     paths = profile.run(device, space, [target], tmp_path, quick)
     table = LatencyTable.load(paths[target])
@@ -33,11 +38,13 @@ def test_a_small_space_is_profiled_on_a_phone(new_phone, tcp, bundle, tmp_path, 
     assert table.environment["device"]["ro.product.model"] == "Test Phone"
     assert device.options["serial"] not in paths[target].read_text(), "no serial number is written down"
     spans = [note.facts for note in table.notes if note.moment == "span"]
-    assert spans
+    assert len(spans) == quick.rounds, "a phone is looked at between two rounds"
+    assert all(span["phone_before"]["gate"]["open"] for span in spans)
     for span in spans:
         assert span["phone"]["battery_percent"] == span["phone_before"]["battery_percent"] == 83
         assert "thermal_status" in span["phone"]
     assert all("throttling" in item.conditions for item in table.rounds), "the phone's conditions are kept"
+    assert all(item.conditions["op_profile"]["operations"] for item in table.rounds)
     before = paths[target].read_bytes()
     profile.run(device, space, [target], tmp_path, quick)
     assert paths[target].read_bytes() == before, "asked again, it measures nothing"
@@ -59,12 +66,13 @@ def test_agents_that_make_no_sense_are_refused(words, message):
 
 
 @pytest.fixture
-def command(monkeypatch, tmp_path, cache, bundle):
-    """The command with a user's own descriptor of the test phone."""
+def command(monkeypatch, tmp_path, cross_archive):
+    """The command with a user's own descriptor of the test phone, and the bundle with its own loader."""
     for name in ("CONFIG", "CACHE"):
         monkeypatch.setenv(f"XDG_{name}_HOME", str(tmp_path / name))
-    (tmp_path / "CACHE").mkdir()
-    (tmp_path / "CACHE" / "hwnas").symlink_to(cache)
+    archive = cross_archive(_bundle.ARCHITECTURES[os.uname().machine])
+    (tmp_path / "CACHE" / "hwnas" / "bundles").mkdir(parents=True)
+    shutil.copy(archive, tmp_path / "CACHE" / "hwnas" / "bundles")
 
     def run(phone, back_end, *words):
         text = (
@@ -96,6 +104,65 @@ def test_the_macro_space_agrees_with_the_hosts_own_agent(new_phone, back_end, co
     assert remote.environment["library_sha256"] != ""
     off = [abs(m.latency_ms / local.latency_ms(key) - 1) for key, m in remote.measurements.items()]
     assert median(off) <= 0.05, sorted(off)
+
+
+ONE_PHONE = """
+import sys
+from pathlib import Path
+from hwnas import device, files, profile, spaces
+
+described, out, cache = map(Path, sys.argv[1:])
+files.user_cache = lambda: cache
+phone = device.read(described)
+options = profile.ProfileOptions(rounds=3, max_rounds=3, calibration_networks=1, heldout_networks=1)
+profile.run(phone, spaces.load("macro", resolution=8), [phone.target("litert", "int8")], out, options)
+"""
+
+
+@pytest.mark.slow
+def test_two_phones_are_profiled_at_once(new_phone, back_end, bundle, tmp_path):
+    """One process each; neither notices the other."""
+    phones = [new_phone(), new_phone()]
+    running = []
+    for number, phone in enumerate(phones):
+        lines = [f"{key} = {json.dumps(value)}" for key, value in phone.device(back_end).options.items()]
+        descriptor = tmp_path / f"phone{number}.toml"
+        descriptor.write_text(
+            f'name = "phone{number}"\ntitle = "x"\ntransport = "adb"\n[options]\n' + "\n".join(lines)
+        )
+        words = [sys.executable, "-c", ONE_PHONE, str(descriptor), str(tmp_path / f"out{number}")]
+        running.append(subprocess.Popen([*words, str(files.user_cache())], stderr=subprocess.PIPE, text=True))
+    for process in running:
+        _, said = process.communicate(timeout=300)
+        assert process.returncode == 0, said
+    tables = [LatencyTable.load(tmp_path / f"out{n}" / "litert-int8.jsonl") for n in range(2)]
+    assert set(tables[0].measurements) == set(tables[1].measurements)
+    spans = [[r.conditions["start_ns"] for r in table.rounds] for table in tables]
+    assert max(map(min, spans)) < min(map(max, spans)), "they were measured at the same time"
+
+
+@pytest.mark.slow
+def test_benchmark_model_makes_a_table_of_aggregated_rows(new_phone, tcp, tmp_path, quick):
+    """A stand-in that prints as the program does: the larger the model, the longer it says that it took."""
+    program = tmp_path / "benchmark_model"
+    program.write_text(
+        "#!/bin/sh\nfor word; do case $word in --graph=*) file=${word#--graph=};; esac; done\n"
+        "us=$(wc -c <$file)\n"
+        "echo 'INFO: Explicitly applied GPU delegate, and the model graph will be completely executed by the "
+        "delegate.'\n"
+        'echo "INFO: count=50 first=$us curr=$us min=$us max=$us avg=$us std=3 p5=$us median=$us p95=$us"\n'
+        'echo "INFO: Inference timings in us: Init: 5579, First inference: $us, Warmup (avg): $us, '
+        'Inference (avg): $us"\n'
+    )
+    device = replace(new_phone().device(agent_path=str(program)), processor="gpu")
+    target = device.target("litert", "fp32")
+    space = spaces.load("macro", resolution=8)
+    table = LatencyTable.load(profile.run(device, space, [target], tmp_path / "out", quick)[target])
+    assert set(table.of_kind("block")) == {workload.key() for workload in space.workloads()}
+    assert table.target.processor == "gpu"
+    assert table.environment["agent"] == "benchmark_model"
+    assert all(item.conditions["aggregated"]["statistic"] == "median" for item in table.rounds)
+    assert all(len(item.samples_ms) == 1 for item in table.rounds)
 
 
 def test_the_host_keeps_its_descriptor():

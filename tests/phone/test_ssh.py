@@ -196,6 +196,17 @@ def test_a_changed_host_key_is_refused(board):
         pass
 
 
+def test_no_option_of_the_descriptor_turns_the_check_off(board):
+    (board.root / "known_hosts").write_text("")
+    device = board.device()
+    words = ["-o", "StrictHostKeyChecking=no", *device.options["ssh"]]
+    with (
+        pytest.raises(TransportError, match="connect once with"),
+        connect(device.with_options(ssh=words)),
+    ):
+        pass
+
+
 def test_an_unknown_user_is_refused(board):
     with (
         pytest.raises(TransportError, match=r"Permission denied.*ssh-copy-id") as caught,
