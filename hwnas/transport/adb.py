@@ -147,8 +147,5 @@ def choose(device: Device, phones: Sequence[Attached]) -> Attached:
         seen = "; ".join(f"{p.serial} is {p.state!r}: {p.remedy}" for p in waiting)
     else:
         others = ", ".join(phone.title or phone.serial for phone in phones)
-        seen = f"adb sees {others or 'none'}"
-    raise TransportError(
-        f"a phone that matches {device.name} must be attached, but {seen} (`hwnas devices list` shows what "
-        "each matches)"
-    )
+        seen = f"adb sees {others or 'none'} (`hwnas devices list` shows what each matches)"
+    raise TransportError(f"a phone that matches {device.name} must be attached, but {seen}")

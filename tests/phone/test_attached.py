@@ -279,6 +279,7 @@ class TestDoctor:
         assert last.remedy.startswith("give --agent-path FILE")
 
     def test_nothing_attached(self, adb):
+        subprocess.run(["adb", "disconnect"], capture_output=True, check=True)  # phones of other tests
         [check] = examine(devices.load("pixel"))
         assert check.state == FAILED
         assert "a phone that matches pixel must be attached" in check.found
@@ -316,6 +317,7 @@ def hwnas(monkeypatch, home, cache, tmp_path):
 
 
 def test_without_a_phone_the_list_says_how_to_attach_one(hwnas, new_phone, adb):
+    subprocess.run(["adb", "disconnect"], capture_output=True, check=True)  # phones of other tests
     listed = hwnas(new_phone(), "devices", "list")
     assert "No phone is attached: switch on USB debugging" in " ".join(listed.stdout.split())
 
