@@ -121,6 +121,17 @@ def prepare(run: Path, name: str, arch: Architecture, seed: int, dataset: Datase
     return folder
 
 
+def adopt(run: Path, folder: Path) -> None:
+    """Put the run's own training into a folder; it is exported there anew, as all others are.
+
+    The run's own export may have had other calibration images, or fine-tuning for int8.
+    """
+    for name in (WEIGHTS, "train.json"):
+        own, kept = run / name, folder / name
+        if not kept.exists() or files.sha256(kept) != files.sha256(own):
+            files.write_atomic(kept, own.read_bytes())
+
+
 def trained(folder: Path, config: TrainConfig, tell: Tell) -> dict[str, Any]:
     """The record of training a folder's network, which is only trained where it was not yet."""
     arch = spaces.architecture_from_json(files.read_json(folder / "arch.json", "the architecture"))

@@ -77,21 +77,20 @@ def compare(
         baselines.family(family)
     tell("reading the data")
     dataset = ship.load_data(record["data"], source)
-    contender.exported(run, dataset, tell)
-    matches = {
-        family: _match(run, family, arch, device, _first(targets, device, search), options, tell)
-        for family in match_latency
-    }
-    names = dict.fromkeys((*against, *(item["chosen"] for item in matches.values())))
-    networks = {FOUND: arch} | {name: _baseline(name, arch) for name in names}
     accuracies = Accuracies(run / FOLDER / "accuracy.json", dataset)
     numbers = range(recipe.config.seed, recipe.config.seed + seeds)
-    entries = {
-        name: [
-            _entry(run, name, network, seed, recipe, targets, dataset, accuracies, tell) for seed in numbers
-        ]
-        for name, network in networks.items()
-    }
+
+    def entry(name: str, network: Architecture, seed: int) -> Entry:
+        return _entry(run, name, network, seed, recipe, targets, dataset, accuracies, tell)
+
+    matches = {}
+    for family in match_latency:
+        target = _first(targets, search["constraints"])
+        model = entry(FOUND, arch, numbers[0]).model(f"{target.runtime}-{target.precision}")
+        matches[family] = _match(run, family, arch, model, device, target, options, tell)
+    names = dict.fromkeys((*against, *(item["chosen"] for item in matches.values())))
+    networks = {FOUND: arch} | {name: _baseline(name, arch) for name in names}
+    entries = {name: [entry(name, network, seed) for seed in numbers] for name, network in networks.items()}
     measured = {
         variant: _measure(device, target, variant, entries, options, tell)
         for variant, target in targets.items()
@@ -139,9 +138,9 @@ def _targets(
     return {name: promised.get(name) or device.target(*known[name]) for name in wanted or known}
 
 
-def _first(targets: Mapping[str, Target], device: Device, search: Mapping[str, Any]) -> Target:
+def _first(targets: Mapping[str, Target], constraints: Sequence[Mapping[str, Any]]) -> Target:
     """The target to match on: the run's first budget that is measured here, or the first variant."""
-    budgets = [Target.from_json(item["target"]) for item in search["constraints"]]
+    budgets = [Target.from_json(item["target"]) for item in constraints]
     return next((target for target in budgets if target in targets.values()), next(iter(targets.values())))
 
 
@@ -149,6 +148,7 @@ def _match(
     run: Path,
     family: str,
     arch: Architecture,
+    model: Path,
     device: Device,
     target: Target,
     options: profile.ProfileOptions,
@@ -160,7 +160,6 @@ def _match(
         kept: dict[str, Any] = files.read_json(path, "a kept match")
         if kept["architecture"] == arch.id:
             return kept
-    model = run / "export" / ship.VARIANTS[target.runtime, target.precision]
     best, candidates = match.nearest(family, arch, model, device, target, options, tell)
     found = {
         "family": family,
@@ -186,12 +185,10 @@ def _entry(
     tell: Tell,
 ) -> Entry:
     """A network of one seed: trained, exported, and looked at through each variant's runtime."""
+    folder = contender.prepare(run, name, arch, seed, dataset)
     if name == FOUND and recipe.own and seed == recipe.config.seed:
-        folder = run
-        record = files.read_json(run / "train.json", "the record of training")
-    else:
-        folder = contender.prepare(run, name, arch, seed, dataset)
-        record = contender.trained(folder, recipe.seeded(seed), tell)
+        contender.adopt(run, folder)
+    record = contender.trained(folder, recipe.seeded(seed), tell)
     manifest = contender.exported(folder, dataset, tell)
     found = {}
     for item in manifest["variants"]:

@@ -58,9 +58,10 @@ def check(run: Path, result: dict[str, Any], told: list[str]) -> None:
     for network in result["networks"]:
         variant = network["variants"][0]
         for training, accuracy in zip(network["trainings"], network["accuracy"]["values"], strict=True):
-            is_own = network["name"] == FOUND and training["seed"] == 0
-            folder = "." if is_own else f"{FOLDER}/{network['name']}-seed{training['seed']}"
+            folder = f"{FOLDER}/{network['name']}-seed{training['seed']}"
             assert training["folder"] == folder
+            own_weights = files.sha256(run / folder / "weights.safetensors") == own["weights_sha256"]
+            assert own_weights == (network["name"] == FOUND and training["seed"] == 0)
             record = files.read_json(run / folder / "train.json", "training")
             assert record["config"] == own["config"] | {"seed": training["seed"]}
             assert record["data"] == own["data"]
