@@ -72,7 +72,8 @@ def _rounding(record: Record) -> str:
         for runtime, accuracy in found["ptq"].items()
     ]
     which = "the fine-tuned weights" if found["shipped"] == "qat" else "the weights as they were trained"
-    text = f"On validation images. More than {_text.points(found['allowed_loss'])[1:]} points below fp32 would be "
+    allowed = _text.points(found["allowed_loss"])[1:]
+    text = f"On validation images. More than {allowed} points below fp32 would be "
     text += f"fine-tuned under the rounding of int8; {which} ship in int8."
     text += f" The fine-tuning was given up: {found['failure']}" if found.get("failure") else ""
     header = ("runtime", "fp32", "int8, calibrated", "int8, fine-tuned")
