@@ -141,13 +141,15 @@ def run(job: Job) -> list[dict[str, Any]]:
     result = kind(queries=max(job.queries), **settings).search(task, search)
     seconds = time.monotonic() - began
     canonical, oracle = Canonical(benchmark.space), benchmark.oracle(task)
+    scored = len(result.trials)  # fewer than the queries where one more could not change the pick
     return [
         {
             "variant": job.variant,
             "budget": job.budget,
             "seed": job.seed,
             "queries": queries,
-            "regret": 100 * (oracle - benchmark.accuracy(tuple(result.trace[queries - 1]["best"]))),
+            "regret": 100
+            * (oracle - benchmark.accuracy(tuple(result.trace[min(queries, scored) - 1]["best"]))),
             "distinct": len({canonical.key(t.indices) for t in result.trials[:queries]}),
             "seconds": seconds * queries / max(job.queries),
         }

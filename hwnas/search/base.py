@@ -85,7 +85,8 @@ class SearchTask:
     def __post_init__(self) -> None:
         if not self.constraints:
             raise SpaceError("a search must have at least one budget, but got none")
-        for part in (*self.constraints, *self.objectives):
+        parts: tuple[Constraint | Objective, ...] = (*self.constraints, *self.objectives)
+        for part in parts:
             sizes = tuple(len(c) for c in part.costs.choices_ms)
             if sizes != self.space.sizes:
                 raise SpaceError(
