@@ -36,9 +36,9 @@ from hwnas.device import Target
 from hwnas.measurement import Measurement
 from hwnas.profile import ProfileOptions, plan
 from hwnas.profile.engine import Engine, greet
+from hwnas.profile.measurer import rounds
 from hwnas.profile.models import Exporter
 from hwnas.profile.plan import ANCHORS, Item
-from hwnas.profile.run import rounds
 from hwnas.profile.session import environment
 from hwnas.table import LatencyTable
 from hwnas.table_ops import merge

@@ -15,6 +15,7 @@ from hwnas.cli import (  # noqa: F401  (each registers its verbs)
     doctor,
     fit,
     imports,
+    pick,
     profile,
     quickstart,
     search,

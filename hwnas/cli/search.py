@@ -5,22 +5,50 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
-from hwnas import files
 from hwnas.cli._app import Json, app, emit_json, err, out
+
+if TYPE_CHECKING:
+    from hwnas.promise import Ask
+    from hwnas.search.run import SearchRequest
 
 
 @app.command()
 def search(
-    latency: Annotated[list[Path], typer.Option(help="File that `hwnas fit` wrote; one a target.")],
-    budget_ms: Annotated[
-        list[str],
-        typer.Option(help="Milliseconds, or a share of the range as 60%; one for all or one a target."),
-    ],
     to: Annotated[Path, typer.Option("--out", help="Folder of the run; created.")],
+    device: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME=BUDGET or NAME/RUNTIME-PRECISION=BUDGET, budgets in ms or as 60% of the range; "
+            "may be repeated: all are kept."
+        ),
+    ] = None,
+    runtime: Annotated[
+        str | None, typer.Option(help="Runtimes of the devices, joined by commas; each one's first.")
+    ] = None,
+    precision: Annotated[str, typer.Option(help="Precisions of the devices, joined by commas.")] = "int8",
+    tables: Annotated[Path | None, typer.Option(help="Folder of latency tables, if not your own.")] = None,
+    measure: Annotated[
+        bool | None,
+        typer.Option(help="Measure finalists on the devices; by default with --device, not with --latency."),
+    ] = None,
+    rank: Annotated[
+        str | None, typer.Option(help="Rank finalists by fp32 or int8 accuracy; int8 for int8 targets.")
+    ] = None,
+    gallery: Annotated[
+        int, typer.Option(min=0, help="Budgets over the range that `hwnas pick` can choose between.")
+    ] = 10,
+    latency: Annotated[
+        list[Path] | None, typer.Option(help="Instead of --device: a file of `hwnas fit`; one a target.")
+    ] = None,
+    budget_ms: Annotated[
+        list[str] | None,
+        typer.Option(help="With --latency: milliseconds or a share as 60%; one for all or one a target."),
+    ] = None,
     space: Annotated[str, typer.Option(help="Search space, short or full name.")] = "macro",
     data: Annotated[
         str, typer.Option(help="digits, a folder of images or parquet files, or an npz file.")
@@ -40,16 +68,16 @@ def search(
         int | None, typer.Option(help="Side of the supernet's images; by default half the network's.")
     ] = None,
     confidence: Annotated[float, typer.Option(help="Wanted chance that the budget is kept.")] = 0.9,
-    device: Annotated[str, typer.Option(help="Where the supernet trains: cpu, cuda or auto.")] = "auto",
+    train_on: Annotated[str, typer.Option(help="Where the supernet trains: cpu, cuda or auto.")] = "auto",
     as_json: Json = False,
 ) -> None:
-    """Search the best architecture that keeps every budget; started again, it goes on."""
-    from hwnas import spaces
-    from hwnas.search import strategy as strategy_of
-    from hwnas.search.oneshot import OneShotConfig
-    from hwnas.search.run import SearchRequest, search_run
-    from hwnas.train.optim import pick_device
+    """Search the best architecture that keeps every budget, and measure that it does.
 
+    Started again, it goes on.
+    """
+    from hwnas import promise
+
+    asks = _asks(device, runtime, precision, latency, budget_ms)
     options = {
         "warmup_steps": warmup_steps,
         "steps": steps,
@@ -57,33 +85,84 @@ def search(
         "queries": queries,
         "training_steps": warmup_steps + steps,
     }
-    known = {field.name for field in fields(strategy_of(strategy))}
-    request = SearchRequest(
+    request = _request(
+        options,
         space=space,
-        latencies=tuple(latency),
-        budgets=tuple(budget_ms),
+        latencies=tuple(latency or ()),
+        budgets=tuple(budget_ms or ()),
         data=data,
         strategy=strategy,
         seed=seed,
-        oneshot=OneShotConfig(
-            width=proxy_width,
-            resolution=proxy_resolution or max(8, spaces.load(space).input_shape[1] // 2),
-            batch_size=batch_size,
-            seed=seed,
-            device=pick_device(device).type,
-        ),
-        settings={name: value for name, value in options.items() if name in known},
-        training_steps=warmup_steps + steps,
         supernet=supernet,
         confidence=confidence,
+        oneshot={
+            "width": proxy_width,
+            "resolution": proxy_resolution,
+            "batch_size": batch_size,
+            "device": train_on,
+        },
+    )
+    wishes = promise.Wishes(
+        measure=bool(asks) if measure is None else measure,
+        rank=rank,
+        tables=tables,
+        gallery_points=gallery,
     )
     with err.status("reading the images") as status:
-        search_run(request, to, live=lambda record: status.update(_line(record)))
-    record = files.read_json(to / "search.json", "the record of the search")
+        record = promise.search_for(
+            asks,
+            request,
+            to,
+            wishes,
+            live=lambda step: status.update(_line(step)),
+            tell=status.update,
+            warn=lambda text: err.print(
+                f"[yellow]warning:[/] {escape(text)}", soft_wrap=True, highlight=False
+            ),
+        )
     if as_json:
         emit_json(record)
     else:
         _show(record, to)
+
+
+def _asks(
+    device: list[str] | None,
+    runtime: str | None,
+    precision: str,
+    latency: list[Path] | None,
+    budget_ms: list[str] | None,
+) -> tuple[Ask, ...]:
+    """The devices that were asked for; none where there are latency files instead."""
+    from hwnas import promise
+
+    if bool(device) == bool(latency) or bool(latency) != bool(budget_ms):
+        raise typer.BadParameter(
+            "a search must be given either --device NAME=BUDGET, or --latency FILE with --budget-ms"
+        )
+    if not device:
+        return ()
+    return promise.parse(device, runtime.split(",") if runtime else (), precision.split(","))
+
+
+def _request(options: Mapping[str, Any], *, oneshot: dict[str, Any], **given: Any) -> SearchRequest:
+    """What is to be searched; a strategy gets the options that it knows."""
+    from hwnas import spaces
+    from hwnas.search import strategy as strategy_of
+    from hwnas.search.oneshot import OneShotConfig
+    from hwnas.search.run import SearchRequest
+    from hwnas.train.optim import pick_device
+
+    known = {field.name for field in fields(strategy_of(given["strategy"]))}
+    resolution = oneshot["resolution"] or max(8, spaces.load(given["space"]).input_shape[1] // 2)
+    device = pick_device(oneshot["device"]).type
+    config = OneShotConfig(**{**oneshot, "resolution": resolution, "device": device}, seed=given["seed"])
+    return SearchRequest(
+        **given,
+        oneshot=config,
+        settings={name: value for name, value in options.items() if name in known},
+        training_steps=options["training_steps"],
+    )
 
 
 def _line(record: Mapping[str, Any]) -> str:
@@ -103,15 +182,20 @@ def _line(record: Mapping[str, Any]) -> str:
 
 
 def _show(record: Mapping[str, Any], to: Path) -> None:
+    promise = record["promise"]
     out.print(
         f"[bold]{record['strategy']}[/] chose {'.'.join(map(str, record['best']))} of "
         f"{len(record['trials'])} scored; estimated accuracy {record['accuracy']:.2%}",
         highlight=False,
     )
-    for item in record["constraints"]:
+    for target in promise["targets"]:
+        out.print(target["sentence"], highlight=False)
+        if target["measured_ms"] is not None and target["note"]:
+            err.print(f"[yellow]{target['name']}: {target['note']}[/]", soft_wrap=True, highlight=False)
+    if promise["networks_measured"]:
         out.print(
-            f"{item['name']}: predicted {item['predicted_ms']:.3f} ms for a budget of "
-            f"{item['budget_ms']:.3f} ms (margin {item['margin_ms']:.3f} ms)",
+            f"{promise['networks_measured']} networks measured, {promise['repairs']} of them repairs, "
+            f"in {promise['seconds']:.0f} s; ranked by {promise['rank']} accuracy",
             highlight=False,
         )
     for alarm in record["extra"].get("alarms", []):

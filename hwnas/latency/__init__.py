@@ -2,24 +2,32 @@
 
 from hwnas.latency.active import choose_networks
 from hwnas.latency.base import AdditiveCosts, LatencyModel, Prediction
+from hwnas.latency.conditioned import Conditioned
 from hwnas.latency.evaluate import Evaluation, evaluate
+from hwnas.latency.hostile import hostile_to_int8
 from hwnas.latency.importers import Origin, import_blocks, import_networks
 from hwnas.latency.known import known_devices
 from hwnas.latency.networks import Networks
+from hwnas.latency.sources import Source, find_table, fitted
 from hwnas.latency.store import MODELS, fit, from_json, load, save, to_json
 
 __all__ = [
     "MODELS",
     "AdditiveCosts",
+    "Conditioned",
     "Evaluation",
     "LatencyModel",
     "Networks",
     "Origin",
     "Prediction",
+    "Source",
     "choose_networks",
     "evaluate",
+    "find_table",
     "fit",
+    "fitted",
     "from_json",
+    "hostile_to_int8",
     "import_blocks",
     "import_networks",
     "known_devices",

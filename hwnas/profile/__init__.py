@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from hwnas.profile.measurer import Measurer
 from hwnas.profile.options import OnProgress, ProfileOptions, Progress
 from hwnas.profile.run import measure, run
 
-__all__ = ["OnProgress", "ProfileOptions", "Progress", "measure", "run"]
+__all__ = ["Measurer", "OnProgress", "ProfileOptions", "Progress", "measure", "run"]

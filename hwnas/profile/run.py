@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from hashlib import sha256
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from hwnas import conditions, files
+from hwnas import files
 from hwnas.device import Device, Target
 from hwnas.errors import DeviceError
-from hwnas.profile import adaptive, plan
-from hwnas.profile.engine import Engine, greet
+from hwnas.profile import plan
+from hwnas.profile.measurer import Measurer
 from hwnas.profile.models import Exporter
-from hwnas.profile.options import OnProgress, ProfileOptions, Progress, silent
-from hwnas.profile.session import Session, environment, new_id
+from hwnas.profile.options import OnProgress, ProfileOptions, silent
+from hwnas.profile.session import Session
 from hwnas.profile.store import TableStore
 from hwnas.space import Architecture, SearchSpace
-from hwnas.table import LatencyTable, Measurement, Note, Round
+from hwnas.table import LatencyTable, Measurement
 from hwnas.table_ops import require_same
 from hwnas.transport import connect
 
@@ -97,59 +95,12 @@ def measure(
         SchemaMismatch: The table is of another target, runtime, library or processor.
         DeviceError: The device or the agent cannot be used, or a model cannot be measured.
     """
-    options = options or ProfileOptions()
-    _check(device, target)
-    with (
-        tempfile.TemporaryDirectory(prefix="hwnas-") as name,
-        connect(device) as transport,
-        Exporter(1) as exporter,
-    ):
-        folder = Path(name)
-        found = environment(greet(transport, target, options), transport.describe())
+    with Measurer(device, options) as measurer:
         if table is not None:
-            require_same(table.target, table.environment, target, found)
-        anchors = [transport.push(anchor.path) for anchor in exporter.export_anchors(target, folder)]
-        engine = Engine(transport, target, anchors, options)
-        paths = {key: transport.push(_as_file(model, folder)) for key, model in models.items()}
-        own = LatencyTable(target, found)
-        for item in rounds(engine, own, paths, options):
-            if item.failed:
-                raise DeviceError(f"{item.key} must run on {target}, but: {item.failed}")
-            progress(Progress(target, "measure", len(own.rounds), options.rounds * len(models)))
+            require_same(table.target, table.environment, target, measurer.environment(target))
+        own = measurer.measure(target, models, progress=progress)
     scale = (own if table is None else table).scale
     return {key: measured.scaled(scale) for key, measured in own.measurements.items()}
-
-
-def rounds(
-    engine: Engine, table: LatencyTable, paths: Mapping[str, str], options: ProfileOptions
-) -> Iterator[Round]:
-    """Measure models into a table in memory; yields each round when it is in.
-
-    Args:
-        engine: Measures.
-        table: Where the rounds go; a session of its own is begun in it.
-        paths: Where each key's model is on the device.
-        options: How well to measure.
-    """
-    session = new_id()
-    names = {key: key for key in paths}
-    failed: set[str] = set()
-    while due := adaptive.due(table, [key for key in paths if key not in failed], options):
-        for outcome in engine.run(adaptive.batch(due, names, paths, options.seed)):
-            item = outcome.round(outcome.job.model, "finalist", session)
-            table.add(item)
-            if item.failed:
-                failed.add(item.key)
-            yield item
-        table.notes += [Note(session, "span", conditions.span(*ends)) for ends in engine.take_spans()]
-
-
-def _as_file(model: Path | bytes, folder: Path) -> Path:
-    if isinstance(model, Path):
-        return model
-    path = folder / sha256(model).hexdigest()
-    path.write_bytes(model)
-    return path
 
 
 def _check(device: Device, target: Target) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from math import exp
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -153,23 +153,50 @@ class OneShot:
     def __call__(self, arch: Architecture) -> float:
         """Validation accuracy, lowered by less than one image so that loss tells equals apart."""
         score = self.score(arch.indices)
-        count = min(self.config.validation_images, self.batches.size("val"))
-        return max(0.0, score.accuracy - (1 - exp(-score.loss)) / count)
+        return max(0.0, score.accuracy - (1 - exp(-score.loss)) / self.scored_images)
 
-    def _some(self, split: str, count: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    @property
+    def scored_images(self) -> int:
+        """Validation images that an architecture is scored on."""
+        return min(self.config.validation_images, self.batches.size("val"))
+
+    def some(self, split: str, count: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Batches of so many random images of a split, the same for every architecture."""
         rows = np.random.default_rng([self.config.seed, 2]).permutation(self.batches.size(split))[:count]
         for part in np.array_split(rows, -(-len(rows) // 256)):
             yield self.batches.take(split, part)
 
     @torch.no_grad()
+    def subnetwork(self, indices: Sequence[int]) -> nn.Sequential:
+        """One architecture of the proxy as a network of its own, with its own batch-norm statistics."""
+        from hwnas import blocks
+
+        arch = self.proxy.architecture(indices)
+        self._recalibrate(arch.indices)
+        network = blocks.build(arch.blocks)
+        parts = zip(arch.workloads, self._parts(arch.indices), strict=True)
+        kept = [part for workload, part in parts if not workload.block.is_identity]
+        for own, part in zip(network, kept, strict=True):
+            own.load_state_dict(part.state_dict())
+        return network.eval()
+
+    def _parts(self, indices: tuple[int, ...]) -> Iterator[nn.Module]:
+        """The supernet's modules along a path, one a block."""
+        stem, *choices, head = self.supernet.path(indices)
+        yield from cast(nn.Sequential, stem)
+        yield from choices
+        yield from cast(nn.Sequential, head)
+
+    def _recalibrate(self, indices: tuple[int, ...]) -> None:
+        images = (images for images, _ in self.some("train", self.config.recalibration_images))
+        self.supernet.recalibrate(indices, images)
+
+    @torch.no_grad()
     def _validate(self, indices: tuple[int, ...]) -> Score:
-        self.supernet.recalibrate(
-            indices, (images for images, _ in self._some("train", self.config.recalibration_images))
-        )
+        self._recalibrate(indices)
         self.supernet.eval()
         correct, loss, count = 0.0, 0.0, 0
-        for images, labels in self._some("val", self.config.validation_images):
+        for images, labels in self.some("val", self.config.validation_images):
             with optim.autocast(self.device):
                 logits = self.supernet(images, indices)
             loss += float(functional.cross_entropy(logits.float(), labels, reduction="sum"))

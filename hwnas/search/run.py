@@ -6,7 +6,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
@@ -15,9 +15,10 @@ import numpy as np
 
 from hwnas import data, files, latency, search, spaces
 from hwnas.data import Dataset
+from hwnas.device import Target
 from hwnas.errors import HwnasError, InfeasibleBudget, LatencyModelError, SpaceError
 from hwnas.latency import AdditiveCosts, LatencyModel
-from hwnas.search.base import Constraint, SearchResult, SearchTask, relative_budget
+from hwnas.search.base import Constraint, SearchResult, SearchTask
 from hwnas.search.oneshot import OneShot, OneShotConfig, warm_up
 from hwnas.search.oneshot_loop import OneShotStrategy
 from hwnas.search.sampling import SamplingStrategy
@@ -66,9 +67,28 @@ class SearchRequest:
     supernet: Path | None = None
     confidence: float = 0.9
 
+    def identity(self) -> dict[str, Any]:
+        """What makes another search of it, as JSON; the latency models by their hashes."""
+        return {
+            "space": self.space,
+            "latencies": [files.sha256(path) for path in self.latencies],
+            "budgets": list(self.budgets),
+            "data": self.data,
+            "strategy": self.strategy,
+            "seed": self.seed,
+            "oneshot": asdict(self.oneshot),
+            "settings": dict(self.settings),
+            "training_steps": self.training_steps,
+            "confidence": self.confidence,
+        }
 
-def search_run(request: SearchRequest, out: Path, *, live: Live | None = None) -> SearchResult:
+
+def search_run(
+    request: SearchRequest, out: Path, *, live: Live | None = None, dataset: Dataset | None = None
+) -> SearchResult:
     """Search, and write ``arch.json``, ``search.json``, ``history.jsonl``, ``supernet.safetensors``.
+
+    The latency models are copied to ``latency/<device>-<runtime>-<precision>.json``.
 
     A search that was cut off goes on from its checkpoint in ``out``. Under ``torchrun`` the
     processes share every batch of the supernet.
@@ -77,6 +97,7 @@ def search_run(request: SearchRequest, out: Path, *, live: Live | None = None) -
         request: What is to be searched.
         out: Folder of the run; must not hold a finished search.
         live: Called after every step.
+        dataset: The images of ``request.data``, where they were loaded before.
 
     Raises:
         InfeasibleBudget: No architecture keeps the budgets.
@@ -85,12 +106,13 @@ def search_run(request: SearchRequest, out: Path, *, live: Live | None = None) -
     if (out / "search.json").exists():
         raise HwnasError(f"a run folder must be new, but {out} holds a finished search: give another one")
     with ranks.joined(optim.pick_device(request.oneshot.device)):
-        return _search(request, out, live)
+        return _search(request, out, live, dataset)
 
 
-def _search(request: SearchRequest, out: Path, live: Live | None) -> SearchResult:
+def _search(request: SearchRequest, out: Path, live: Live | None, given: Dataset | None) -> SearchResult:
     clock = _Clock(live if ranks.rank() == 0 else None)
-    space, dataset = _space_and_data(request)
+    dataset = given or load_data(request)
+    space = space_for(request.space, dataset)
     models = [latency.load(path) for path in request.latencies]
     constraints = constraints_of(models, request.budgets, space, request.confidence)
     clock.phase("data")
@@ -103,6 +125,7 @@ def _search(request: SearchRequest, out: Path, live: Live | None) -> SearchResul
     clock.phase("finalists")
     if ranks.rank() == 0:
         oneshot.save(out / SUPERNET)
+        _keep_models(request.latencies, models, out)
         if isinstance(strategy, OneShotStrategy):
             _write_history(out / HISTORY, result)
         files.write_json(out / "arch.json", result.best.to_json())
@@ -151,9 +174,13 @@ def budget_ms(text: str, costs: AdditiveCosts) -> float:
     Raises:
         InfeasibleBudget: It is neither.
     """
+    return parse_budget(text, *costs.range_ms)
+
+
+def parse_budget(text: str, low: float, high: float) -> float:
+    """The same for a range from ``low`` to ``high`` milliseconds."""
     matched = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(%|ms)?\s*", text)
     if not matched:
-        low, high = costs.range_ms
         raise InfeasibleBudget(
             f'a budget must be milliseconds or a share as "60%", but got {text!r}: '
             f"the range is {low:.4g} to {high:.4g} ms",
@@ -161,7 +188,7 @@ def budget_ms(text: str, costs: AdditiveCosts) -> float:
             fastest_ms=low,
         )
     value = float(matched[1])
-    return relative_budget(costs, value / 100) if matched[2] == "%" else value
+    return low + value / 100 * (high - low) if matched[2] == "%" else value
 
 
 def _typical_std_ms(model: LatencyModel, space: SearchSpace) -> float:
@@ -170,12 +197,28 @@ def _typical_std_ms(model: LatencyModel, space: SearchSpace) -> float:
     return float(np.median(model.predict(space, some).std_ms))
 
 
-def _space_and_data(request: SearchRequest) -> tuple[SearchSpace, Dataset]:
-    space = spaces.load(request.space)
-    dataset = data.load(request.data, resolution=space.input_shape[1], seed=request.seed)
-    if not re.search(r"-c\d+", request.space):
-        space = spaces.load(request.space, num_classes=dataset.num_classes)
-    return space, dataset
+def load_data(request: SearchRequest) -> Dataset:
+    """The images of a request, at the size that its space wants."""
+    resolution = spaces.load(request.space).input_shape[1]
+    return data.load(request.data, resolution=resolution, seed=request.seed)
+
+
+def space_for(name: str, dataset: Dataset) -> SearchSpace:
+    """The space of a name; without a class count it gets that of the data."""
+    given = re.search(r"-c\d+", name)
+    return spaces.load(name) if given else spaces.load(name, num_classes=dataset.num_classes)
+
+
+def latency_file(run: Path, target: Target) -> Path:
+    """Where a run keeps the latency model of a target."""
+    return run / "latency" / f"{target.device}-{target.slug}.json"
+
+
+def _keep_models(paths: Sequence[Path], models: Sequence[LatencyModel], out: Path) -> None:
+    for path, model in zip(paths, models, strict=True):
+        own = latency_file(out, model.target)
+        if path.resolve() != own.resolve():
+            files.write_atomic(own, path.read_bytes())
 
 
 def _oneshot(request: SearchRequest, space: SearchSpace, dataset: Dataset) -> OneShot:
@@ -228,6 +271,7 @@ def _record(
         **search.to_json(result),
         "schema": SCHEMA,
         "seed": request.seed,
+        "request": request.identity(),
         "constraints": constraints,
         "confidence": request.confidence,
         "data": oneshot.batches.data.describe(),

@@ -63,6 +63,7 @@ def test_the_folder_holds_what_later_stages_need(finished):
     assert sorted(p.name for p in run.iterdir()) == [
         "arch.json",
         "history.jsonl",
+        "latency",
         "search.json",
         "supernet.safetensors",
     ]

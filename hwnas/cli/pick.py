@@ -1,0 +1,53 @@
+"""``hwnas pick``: another network from the gallery of a search, without searching again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hwnas.cli._app import Json, app, emit_json, out
+
+
+@app.command()
+def pick(
+    run: Annotated[Path, typer.Argument(help="Folder that `hwnas search` wrote.")],
+    to: Annotated[Path, typer.Option("--out", help="Folder of the new run; created.")],
+    budget_ms: Annotated[
+        str | None, typer.Option(help="For all targets: milliseconds, or a share of the range as 60%.")
+    ] = None,
+    device: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=BUDGET or NAME/RUNTIME-PRECISION=BUDGET; may be repeated."),
+    ] = None,
+    confidence: Annotated[
+        float, typer.Option(help="Wanted chance that a budget is kept that was not measured.")
+    ] = 0.9,
+    as_json: Json = False,
+) -> None:
+    """Take the best network within other budgets into a run folder of its own."""
+    from hwnas.search.pick import pick as pick_from
+
+    budgets = {} if budget_ms is None else {"": budget_ms}
+    for text in device or ():
+        name, equals, budget = text.partition("=")
+        if not (name and equals and budget):
+            raise typer.BadParameter(f"--device must be NAME=BUDGET, but got {text!r}")
+        budgets[name] = budget
+    record = pick_from(run, budgets, to, confidence=confidence)
+    if as_json:
+        emit_json(record)
+        return
+    out.print(
+        f"picked {'.'.join(map(str, record['best']))}; estimated accuracy {record['accuracy']:.2%}",
+        highlight=False,
+    )
+    for item in record["constraints"]:
+        known = (
+            f"predicted {item['predicted_ms']:.3f} ± {item['predicted_std_ms']:.3f}"
+            if item["measured_ms"] is None
+            else f"measured {item['measured_ms']:.3f}"
+        )
+        out.print(f"{item['name']}: asked {item['budget_ms']:.3f} ms, {known}", highlight=False)
+    out.print(f"written to {to}", highlight=False)

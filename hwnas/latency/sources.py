@@ -1,0 +1,107 @@
+"""The table that a search believes: the user's own, or else one that came with hwnas."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hwnas import files
+from hwnas.device import Target
+from hwnas.errors import SchemaMismatch, TableError
+from hwnas.latency.posterior import Posterior
+from hwnas.latency.provenance import table_sha256
+from hwnas.latency.store import fit, load, save
+from hwnas.space import SearchSpace
+from hwnas.table import LatencyTable
+
+COVERED = 0.5
+"""Share of a space's workloads that a table must hold; what is missing is estimated from them."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A table of a target that covers a space.
+
+    Attributes:
+        table: What was measured.
+        path: Its file.
+        space: The space.
+        own: Whether the user measured it.
+    """
+
+    table: LatencyTable
+    path: Path
+    space: SearchSpace
+    own: bool
+
+    @property
+    def warning(self) -> str:
+        """Whose processor it was, where it was not the user's; empty where it was."""
+        if self.own:
+            return ""
+        processor = self.table.environment.get("cpu_model") or "an unknown processor"
+        began = min((item.session[:8] for item in self.table.rounds), default="")
+        date = f" on {began[:4]}-{began[4:6]}-{began[6:]}" if began.isdecimal() else ""
+        return (
+            f"no table of your own for {self.table.target} covers {self.space.name}, so one that came with "
+            f"hwnas is used: it was measured on another machine ({processor}{date}); "
+            f"`{command(self.table.target, self.space)}` makes your own in minutes"
+        )
+
+
+def find_table(target: Target, space: SearchSpace, folder: Path | None = None) -> Source:
+    """The table to fit a latency model to.
+
+    Args:
+        target: What the latencies are for.
+        space: What they are for; a table must hold most of its blocks.
+        folder: The user's tables, ``<device>/<runtime>-<precision>.jsonl`` or without the
+            device; by default where ``hwnas profile`` keeps them.
+
+    Raises:
+        TableError: There is no such table, neither of the user's own nor shipped.
+        SchemaMismatch: A file is of another target than its place says.
+    """
+    name = f"{target.slug}.jsonl"
+    home = files.user_data() / "tables" if folder is None else folder
+    own = [home / target.device / name] + ([] if folder is None else [folder / name])
+    shipped = files.shipped("lut_data") / target.device / name
+    for path in (*own, shipped):
+        if not path.is_file():
+            continue
+        table = LatencyTable.load(path)
+        if table.target != target:
+            if path == own[-1] != own[0] and table.target.device != target.device:
+                continue  # a folder without devices is of one of those that were asked for
+            raise SchemaMismatch(f"{path} must be of {target}, but is of {table.target}", field="target")
+        if _covers(table, space):
+            return Source(table, path, space, path != shipped)
+    raise TableError(
+        f"a search must have a latency table of {target} for {space.name}, but there is none in "
+        f"{own[0].parent} and none came with hwnas: run `{command(target, space)}`"
+    )
+
+
+def command(target: Target, space: SearchSpace) -> str:
+    """What to run for a table of one's own."""
+    return (
+        f"hwnas profile --device {target.device} --space {space.name} "
+        f"--runtime {target.runtime} --precision {target.precision}"
+    )
+
+
+def fitted(source: Source, path: Path) -> Path:
+    """Fit the posterior of a source into ``path``, unless that was done before; returns ``path``."""
+    if path.is_file():
+        known = load(path)
+        same = isinstance(known, Posterior) and known.fingerprint == source.space.fingerprint
+        if same and known.origin.get("table_sha256") == table_sha256(source.table):  # type: ignore[union-attr]
+            return path
+    save(fit(source.table, source.space), path)
+    return path
+
+
+def _covers(table: LatencyTable, space: SearchSpace) -> bool:
+    measured = table.of_kind("block")
+    workloads = space.workloads()
+    return sum(w.key() in measured for w in workloads) >= COVERED * len(workloads)

@@ -1,0 +1,181 @@
+"""The whole search stage for devices: tables, models, search, promise, gallery; resumable."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hwnas import files, latency, spaces
+from hwnas.data import Dataset
+from hwnas.errors import HwnasError, TableError
+from hwnas.latency import Conditioned, Source
+from hwnas.profile import ProfileOptions
+from hwnas.promise import ask
+from hwnas.promise.ask import Ask
+from hwnas.promise.beliefs import Beliefs, Indices
+from hwnas.promise.keep import goals_of, keep, readings_of, trials_of
+from hwnas.promise.loop import PromiseOptions, Tell
+from hwnas.search import gallery
+from hwnas.search.oneshot import OneShot
+from hwnas.search.run import SUPERNET, Live, SearchRequest, load_data, search_run, space_for
+from hwnas.space import SearchSpace
+from hwnas.train import ranks
+from hwnas.train.run import dataset_of
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What is wanted beside the search.
+
+    Attributes:
+        measure: Whether finalists are measured on the devices.
+        rank: "fp32" or "int8"; None is int8 where any target is.
+        tables: Folder of latency tables; the user's own by default.
+        gallery_points: Budgets over the range that the gallery is drawn for; 0 for no gallery.
+        gallery_each: Architectures scored for each of them.
+        promise: Bounds of the promise's loop.
+        measuring: How well finalists are measured.
+    """
+
+    measure: bool = True
+    rank: str | None = None
+    tables: Path | None = None
+    gallery_points: int = 10
+    gallery_each: int = 4
+    promise: PromiseOptions = field(default_factory=PromiseOptions)
+    measuring: ProfileOptions = field(default_factory=ProfileOptions)
+
+
+def search_for(
+    asks: Sequence[Ask],
+    request: SearchRequest,
+    run: Path,
+    wishes: Wishes | None = None,
+    *,
+    live: Live | None = None,
+    tell: Tell = lambda _: None,
+    warn: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Search the best architecture that keeps the budgets of devices, and measure that it does.
+
+    Started again, it goes on where it was cut off.
+
+    Args:
+        asks: Devices and budgets; where there are none, ``request`` has latency models and budgets.
+        request: What else is to be searched.
+        run: Folder of the run.
+        wishes: What is wanted beside the search.
+        live: Called after every step of the search.
+        tell: Told what is done after the search.
+        warn: Given what the user should know: whose table was used, what int8 does not like.
+
+    Returns:
+        What ``search.json`` holds.
+
+    Raises:
+        TableError: A target has no latency table.
+        InfeasibleBudget: Nothing keeps the budgets.
+        HwnasError: The folder holds another search, or a finished one.
+    """
+    wishes = wishes or Wishes()
+    dataset = load_data(request)
+    if asks:
+        space = space_for(request.space, dataset)
+        found = ask.sources(asks, space, wishes.tables)
+        for text in (*(s.warning for s in found if s.warning), *_hostile(found, space, wishes.tables)):
+            warn(text)
+        request = replace(request, latencies=ask.fit(found, run), budgets=tuple(a.budget for a in asks))
+    record = _searched(request, run, dataset, live)
+    if ranks.rank() == 0:
+        if "promise" not in record or not record["promise"]["kept"]:
+            record = keep(
+                run,
+                measure=wishes.measure,
+                rank=wishes.rank,
+                tables=wishes.tables,
+                dataset=dataset,
+                options=wishes.promise,
+                measuring=wishes.measuring,
+                tell=tell,
+            )
+        if wishes.gallery_points:
+            tell("gallery")
+            write_gallery(run, wishes.gallery_points, wishes.gallery_each, dataset=dataset)
+    return record
+
+
+def _hostile(found: Sequence[Source], space: SearchSpace, folder: Path | None) -> tuple[str, ...]:
+    """What int8 does not like; tables in fp32 are looked for where only int8 was asked for."""
+    tables = [source.table for source in found]
+    for table in list(tables):
+        other = replace(table.target, precision="fp32")
+        if table.target.precision == "int8" and other not in [t.target for t in tables]:
+            with suppress(TableError):
+                tables.append(latency.find_table(other, space, folder).table)
+    return latency.hostile_to_int8(tables, space)
+
+
+def _searched(request: SearchRequest, run: Path, dataset: Dataset, live: Live | None) -> dict[str, Any]:
+    """The record of the search: of one that was done before, if it is the same and not finished."""
+    path = run / "search.json"
+    if not path.exists():
+        search_run(request, run, live=live, dataset=dataset)
+        return dict(files.read_json(path, "the record of the search"))
+    record: dict[str, Any] = files.read_json(path, "the record of the search")
+    same = record.get("request") == json.loads(json.dumps(request.identity()))
+    if not same or (run / gallery.FILE).exists():
+        what = "a finished search" if same else "another search"
+        raise HwnasError(f"a run folder must be new, but {run} holds {what}: give another one")
+    return record
+
+
+def write_gallery(run: Path, points: int, each: int, *, dataset: Dataset | None = None) -> dict[str, Any]:
+    """Draw and score architectures over the whole range of latencies; write ``gallery.json``.
+
+    Args:
+        run: Folder of a finished search.
+        points: Budgets over the range.
+        each: Architectures scored for each.
+        dataset: The images of the search, where they were loaded before.
+    """
+    record = files.read_json(run / "search.json", "the record of the search")
+    arch = spaces.architecture_from_json(files.read_json(run / "arch.json", "the found architecture"))
+    space, goals = arch.space, goals_of(run, record)
+    oneshot = OneShot.load(
+        run / SUPERNET, space, dataset or dataset_of(record["data"]), device=record["oneshot"]["device"]
+    )
+    beliefs = Beliefs(space, goals, record["confidence"])
+    beliefs.learn(readings_of(record))
+    axes = [_axis(beliefs, number) for number in range(len(goals))]
+    logits = record["extra"].get("logits")
+    preferences = None if logits is None else [np.array(p, float) for p in logits]
+    drawn = gallery.sweep(space, axes, points, each, np.random.default_rng([record["seed"], 8]), preferences)
+    accuracies: dict[Indices, float] = trials_of(space, record)
+    for indices in drawn:
+        if indices not in accuracies:
+            accuracies[indices] = oneshot(space.architecture(indices))
+    found = gallery.describe(space, axes, accuracies, oneshot.scored_images)
+    files.write_json(run / gallery.FILE, found)
+    return found
+
+
+def _axis(beliefs: Beliefs, number: int) -> gallery.Axis:
+    goal, model = beliefs.goals[number], beliefs.models[number]
+    measured = {
+        indices: (reading.ms, reading.half_ms)
+        for indices, readings in beliefs.readings.items()
+        if (reading := readings[number]) is not None
+    }
+    return gallery.Axis(
+        goal.name,
+        goal.target.to_json(),
+        goal.model.costs_ms(beliefs.space),
+        model.predict if isinstance(model, Conditioned) else lambda i: model.predict(beliefs.space, i),
+        measured,
+    )

@@ -1,0 +1,169 @@
+"""What a space has to offer over the whole range of latencies, from one trained supernet.
+
+``gallery.json`` in a run (``hwnas-gallery/1``):
+
+* ``space``, ``space_fingerprint``, ``images`` (validation images behind each estimate);
+* ``targets``: ``name``, ``target`` and ``range_ms`` (fastest and slowest architecture) of each;
+* ``entries``, by latency on the first target: ``indices``; ``accuracy``, the supernet's estimate,
+  and ``accuracy_interval``, 95 % for so many images (that the best of many was picked is not in
+  it); ``predicted_ms`` and ``predicted_std_ms``, one a target; ``measured_ms`` and
+  ``measured_half_ms``, the same where it was measured, else null; ``front``: whether no other
+  entry is as accurate and as fast on every target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from math import sqrt
+from typing import Any
+
+import numpy as np
+
+from hwnas.errors import InfeasibleBudget
+from hwnas.latency.base import AdditiveCosts, FloatArray, IntArray, Prediction
+from hwnas.search.base import Constraint, Evaluate, SearchTask, relative_budget
+from hwnas.search.canonical import Canonical
+from hwnas.search.decode import decode
+from hwnas.search.feasible import FeasibleSampler
+from hwnas.search.gates import near_budget
+from hwnas.space import SearchSpace
+
+SCHEMA = "hwnas-gallery/1"
+FILE = "gallery.json"
+LEAST_USE = 0.95
+"""Share of each budget of the sweep that what is drawn for it spends, where it can."""
+
+_NORMAL_95 = 1.959963984540054
+
+Indices = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Latency on one target.
+
+    Attributes:
+        name: Of the target.
+        target: Its JSON.
+        costs: Additive costs, to draw architectures by.
+        predict: Latency of architectures (n, choices).
+        measured: Latency and half its interval, in ms, of what was measured.
+    """
+
+    name: str
+    target: Mapping[str, Any]
+    costs: AdditiveCosts
+    predict: Callable[[IntArray], Prediction]
+    measured: Mapping[Indices, tuple[float, float]]
+
+
+def sweep(
+    space: SearchSpace,
+    axes: Sequence[Axis],
+    points: int,
+    each: int,
+    rng: np.random.Generator,
+    logits: Sequence[FloatArray] | None = None,
+) -> list[Indices]:
+    """Distinct architectures close to budgets that are spread evenly over the range.
+
+    Args:
+        space: The space.
+        axes: The targets; every budget is the same share of the range of each.
+        points: Budgets.
+        each: Architectures a budget.
+        rng: Where draws come from.
+        logits: Preferences of a search, shape (candidates,) a choice: draws are the best under
+            Gumbel-perturbed preferences; without them they are uniform.
+    """
+    canonical, found = Canonical(space), dict[Indices, None]()
+    for share in np.linspace(0.0, 1.0, points):
+        budgets = [
+            Constraint(axis.name, axis.costs, relative_budget(axis.costs, float(share))) for axis in axes
+        ]
+        try:
+            task = near_budget(SearchTask(space, tuple(budgets), _never), LEAST_USE)
+            rows = _draw(task, each, rng, logits)
+        except InfeasibleBudget:  # near the fastest ends, targets may not agree
+            continue
+        found |= dict.fromkeys(tuple(int(i) for i in row) for row in canonical(rows))
+    return list(found)
+
+
+def describe(
+    space: SearchSpace, axes: Sequence[Axis], accuracies: Mapping[Indices, float], images: int
+) -> dict[str, Any]:
+    """What ``gallery.json`` holds; see the module.
+
+    Args:
+        space: The space.
+        axes: The targets.
+        accuracies: Estimates in [0, 1] of distinct architectures.
+        images: Validation images behind each.
+    """
+    architectures = list(accuracies)
+    rows = np.array(architectures)
+    predictions = [axis.predict(rows) for axis in axes]
+    entries = [
+        {
+            "indices": list(indices),
+            "accuracy": accuracies[indices],
+            "accuracy_interval": list(interval(accuracies[indices], images)),
+            "predicted_ms": [float(p.mean_ms[row]) for p in predictions],
+            "predicted_std_ms": [float(p.std_ms[row]) for p in predictions],
+            "measured_ms": [axis.measured.get(indices, (None, None))[0] for axis in axes],
+            "measured_half_ms": [axis.measured.get(indices, (None, None))[1] for axis in axes],
+        }
+        for row, indices in enumerate(architectures)
+    ]
+    for entry, front in zip(entries, _front(entries), strict=True):
+        entry["front"] = front
+    targets = [
+        {"name": axis.name, "target": dict(axis.target), "range_ms": list(axis.costs.range_ms)}
+        for axis in axes
+    ]
+    return {
+        "schema": SCHEMA,
+        "space": space.name,
+        "space_fingerprint": space.fingerprint,
+        "images": images,
+        "targets": targets,
+        "entries": sorted(entries, key=lambda entry: known_ms(entry)[0]),
+    }
+
+
+def known_ms(entry: Mapping[str, Any]) -> list[float]:
+    """Latency of an entry, one a target: measured where it was, else predicted."""
+    pairs = zip(entry["measured_ms"], entry["predicted_ms"], strict=True)
+    return [predicted if measured is None else measured for measured, predicted in pairs]
+
+
+def interval(accuracy: float, images: int) -> tuple[float, float]:
+    """Wilson's 95 % interval for a share of so many images."""
+    spread = _NORMAL_95**2 / images
+    middle = (accuracy + spread / 2) / (1 + spread)
+    half = _NORMAL_95 / (1 + spread) * sqrt(accuracy * (1 - accuracy) / images + spread / images / 4)
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def _draw(
+    task: SearchTask, count: int, rng: np.random.Generator, logits: Sequence[FloatArray] | None
+) -> IntArray:
+    if logits is None:
+        return FeasibleSampler(task).sample(count, rng)
+    noisy = ([p + rng.gumbel(size=len(p)) for p in logits] for _ in range(count - 1))
+    return np.array([decode(scores, task).indices for scores in (logits, *noisy)])
+
+
+def _front(entries: Sequence[Mapping[str, Any]]) -> list[bool]:
+    """Which entries no other beats in accuracy and in every latency."""
+    accuracy = np.array([entry["accuracy"] for entry in entries])
+    latency_ms = np.array([known_ms(entry) for entry in entries])
+    no_worse = (accuracy[:, None] >= accuracy) & (latency_ms[:, None] <= latency_ms).all(axis=2)
+    better = (accuracy[:, None] > accuracy) | (latency_ms[:, None] < latency_ms).any(axis=2)
+    beaten = np.any(no_worse & better, axis=0)
+    return [not row for row in beaten.tolist()]
+
+
+_never: Evaluate = lambda _: float("nan")  # noqa: E731  (drawing needs no scores)

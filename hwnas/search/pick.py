@@ -1,0 +1,173 @@
+"""Another architecture from the gallery of a run: the best within other budgets, without searching."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from statistics import NormalDist
+from typing import Any
+
+from hwnas import files, spaces
+from hwnas.errors import HwnasError, InfeasibleBudget, SchemaMismatch
+from hwnas.search.gallery import FILE, SCHEMA, known_ms
+from hwnas.search.run import SUPERNET, parse_budget
+
+_HALF_95 = NormalDist().inv_cdf(0.975)
+
+
+def read_gallery(run: Path) -> dict[str, Any]:
+    """The gallery of a run.
+
+    Raises:
+        SchemaMismatch: It is of another version.
+        HwnasError: The run has none.
+    """
+    data = files.read_json(run / FILE, "the gallery of a run")
+    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+        raise SchemaMismatch(f"a gallery must be of schema {SCHEMA}, but {run / FILE} is not", field="schema")
+    return data
+
+
+def pick(run: Path, budgets: Mapping[str, str], out: Path, *, confidence: float = 0.9) -> dict[str, Any]:
+    """Take the most accurate architecture that keeps the budgets into a run folder of its own.
+
+    Args:
+        run: Folder of a search with a gallery.
+        budgets: By name of a target (``host/litert-int8``) or of a device with one target
+            (``host``), or "" for all: milliseconds, or a share of the range as "60%".
+        out: Folder to write, for ``hwnas train``; must not hold a search.
+        confidence: With which a predicted latency must keep its budget.
+
+    Returns:
+        What its ``search.json`` holds.
+
+    Raises:
+        InfeasibleBudget: Nothing in the gallery keeps the budgets.
+        HwnasError: The run has no gallery, or ``out`` holds a search.
+    """
+    if (out / "search.json").exists():
+        raise HwnasError(f"a run folder must be new, but {out} holds a finished search: give another one")
+    gallery = read_gallery(run)
+    record = files.read_json(run / "search.json", "the record of the search")
+    limits_ms = _limits(gallery, budgets)
+    entries = gallery["entries"]
+    needs = [_needs_ms(entry, confidence) for entry in entries]
+    fitting = [
+        entry
+        for entry, need in zip(entries, needs, strict=True)
+        if all(need[number] <= limit for number, limit in limits_ms.items())
+    ]
+    if not fitting:
+        raise _refusal(gallery, limits_ms, needs)
+    chosen = max(fitting, key=lambda entry: entry["accuracy"])
+    space = spaces.load(gallery["space"])
+    arch = spaces.architecture_from_json(
+        space.architecture(chosen["indices"]).to_json() | {"space_fingerprint": gallery["space_fingerprint"]}
+    )
+    record = _picked(record, gallery, chosen, limits_ms)
+    _copy(run, out)
+    files.write_json(out / "arch.json", arch.to_json())
+    files.write_json(out / "search.json", record)
+    return record
+
+
+def _limits(gallery: Mapping[str, Any], budgets: Mapping[str, str]) -> dict[int, float]:
+    """Budgets in ms by the number of their target."""
+    names = [target["name"] for target in gallery["targets"]]
+    found: dict[int, float] = {}
+    for name, text in budgets.items():
+        numbers = [n for n, known in enumerate(names) if name in ("", known, known.split("/")[0])]
+        if not numbers:
+            raise HwnasError(f"a budget must be for one of the gallery's {names}, but got {name!r}")
+        for number in numbers:
+            found[number] = parse_budget(text, *gallery["targets"][number]["range_ms"])
+    if not found:
+        raise HwnasError("a pick must be given a budget, but got none")
+    return found
+
+
+def _needs_ms(entry: Mapping[str, Any], confidence: float) -> list[float]:
+    """The smallest budgets that an entry keeps, one a target."""
+    quantile = NormalDist().inv_cdf(confidence)
+    columns = zip(
+        entry["predicted_ms"],
+        entry["predicted_std_ms"],
+        entry["measured_ms"],
+        entry["measured_half_ms"],
+        strict=True,
+    )
+    return [
+        ms + quantile * std if measured is None else measured + half for ms, std, measured, half in columns
+    ]
+
+
+def _refusal(
+    gallery: Mapping[str, Any], limits_ms: Mapping[int, float], needs: list[list[float]]
+) -> InfeasibleBudget:
+    share = [max(need[n] / limit for n, limit in limits_ms.items()) for need in needs]
+    closest = needs[share.index(min(share))]
+    wanted = ", ".join(
+        f"{limit:.4g} ms on {gallery['targets'][n]['name']} (at least {closest[n]:.4g} ms)"
+        for n, limit in limits_ms.items()
+    )
+    first = next(iter(limits_ms))
+    return InfeasibleBudget(
+        f"budgets must be kept by an architecture of the gallery, but none of {len(needs)} keeps {wanted}: "
+        "raise the budget or search again",
+        budget_ms=limits_ms[first],
+        fastest_ms=closest[first],
+    )
+
+
+def _picked(
+    record: dict[str, Any],
+    gallery: Mapping[str, Any],
+    chosen: Mapping[str, Any],
+    limits_ms: Mapping[int, float],
+) -> dict[str, Any]:
+    """The search's record with another architecture, under the budgets that were given."""
+    constraints = []
+    for number, limit in limits_ms.items():
+        name = gallery["targets"][number]["name"]
+        before = next(item for item in record["constraints"] if item["name"] == name)
+        half = chosen["measured_half_ms"][number]
+        measured = chosen["measured_ms"][number]
+        constraints.append(
+            before
+            | {
+                "budget_ms": limit,
+                "predicted_ms": chosen["predicted_ms"][number],
+                "predicted_std_ms": chosen["predicted_std_ms"][number],
+                "measured_ms": measured,
+                "interval_ms": None if measured is None else [measured - half, measured + half],
+            }
+        )
+    names = [item["name"] for item in record["constraints"]]
+    columns = [names.index(item["name"]) for item in constraints]
+    trials = [
+        trial | {"latencies_ms": [trial["latencies_ms"][n] for n in columns]} for trial in record["trials"]
+    ]
+    if not any(trial["indices"] == chosen["indices"] for trial in trials):
+        latencies = [known_ms(chosen)[n] for n in limits_ms]
+        trials.append(
+            {"indices": chosen["indices"], "accuracy": chosen["accuracy"], "latencies_ms": latencies}
+        )
+    kept = {key: value for key, value in record.items() if key != "promise"}
+    return kept | {
+        "best": chosen["indices"],
+        "accuracy": chosen["accuracy"],
+        "constraints": constraints,
+        "trials": trials,
+        "picked": True,
+    }
+
+
+def _copy(run: Path, out: Path) -> None:
+    """What later stages may want of the search."""
+    out.mkdir(parents=True, exist_ok=True)
+    for path in (*sorted((run / "latency").glob("*.json")), run / FILE, run / SUPERNET):
+        if path.is_file():
+            target = out / path.relative_to(run)
+            target.parent.mkdir(exist_ok=True)
+            shutil.copyfile(path, target)
