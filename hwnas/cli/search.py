@@ -189,7 +189,7 @@ def _show(record: Mapping[str, Any], to: Path) -> None:
         highlight=False,
     )
     for target in promise["targets"]:
-        out.print(target["sentence"], highlight=False)
+        out.print(target["sentence"], soft_wrap=True, highlight=False)
         if target["measured_ms"] is not None and target["note"]:
             err.print(f"[yellow]{target['name']}: {target['note']}[/]", soft_wrap=True, highlight=False)
     if promise["networks_measured"]:

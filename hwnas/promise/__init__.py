@@ -18,7 +18,7 @@
 
 from hwnas.promise.ask import Ask, parse
 from hwnas.promise.keep import keep, sentences
-from hwnas.promise.loop import PromiseOptions
+from hwnas.promise.proposals import PromiseOptions
 from hwnas.promise.search import Wishes, search_for, write_gallery
 
 __all__ = [

@@ -18,7 +18,8 @@ from hwnas.profile import ProfileOptions
 from hwnas.promise.beliefs import Beliefs, Goal, Indices, Reading, Readings
 from hwnas.promise.devices import Bench, devices_of
 from hwnas.promise.judge import Judge
-from hwnas.promise.loop import Loop, PromiseOptions, Settled, Step, Tell
+from hwnas.promise.loop import Loop, Settled, Step, Tell
+from hwnas.promise.proposals import PromiseOptions, Proposals
 from hwnas.search.canonical import Canonical
 from hwnas.search.oneshot import OneShot
 from hwnas.search.run import SUPERNET, latency_file
@@ -80,7 +81,7 @@ def keep(
         beliefs = Beliefs(space, bench.goals, record["confidence"])
         pool: dict[Indices, Indices | None] = dict.fromkeys(trials)
         rng = np.random.default_rng([record["seed"], 7])
-        loop = Loop(beliefs, judge, bench.measure, options, pool, rng, tell)
+        loop = Loop(beliefs, judge, bench.measure, Proposals(beliefs, options, pool, rng), tell)
         settled: Settled | None = None
         refusal: InfeasibleBudget | None = None
         try:
@@ -106,7 +107,7 @@ def keep(
     files.write_json(run / "search.json", record)
     if refusal is not None:
         raise refusal
-    return record
+    return dict(files.read_json(run / "search.json", "the record of the search"))
 
 
 def sentences(record: Mapping[str, Any]) -> list[str]:

@@ -20,7 +20,8 @@ from hwnas.promise import ask
 from hwnas.promise.ask import Ask
 from hwnas.promise.beliefs import Beliefs, Indices
 from hwnas.promise.keep import goals_of, keep, readings_of, trials_of
-from hwnas.promise.loop import PromiseOptions, Tell
+from hwnas.promise.loop import Tell
+from hwnas.promise.proposals import PromiseOptions
 from hwnas.search import gallery
 from hwnas.search.oneshot import OneShot
 from hwnas.search.run import SUPERNET, Live, SearchRequest, load_data, search_run, space_for

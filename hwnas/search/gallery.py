@@ -119,10 +119,7 @@ def describe(
     ]
     for entry, front in zip(entries, _front(entries), strict=True):
         entry["front"] = front
-    targets = [
-        {"name": axis.name, "target": dict(axis.target), "range_ms": list(axis.costs.range_ms)}
-        for axis in axes
-    ]
+    targets = [{"name": axis.name, "target": dict(axis.target), "range_ms": _range_ms(axis)} for axis in axes]
     return {
         "schema": SCHEMA,
         "space": space.name,
@@ -131,6 +128,11 @@ def describe(
         "targets": targets,
         "entries": sorted(entries, key=lambda entry: known_ms(entry)[0]),
     }
+
+
+def _range_ms(axis: Axis) -> list[float]:
+    ends = [[int(pick(c)) for c in axis.costs.choices_ms] for pick in (np.argmin, np.argmax)]
+    return [float(ms) for ms in axis.predict(np.array(ends)).mean_ms]
 
 
 def known_ms(entry: Mapping[str, Any]) -> list[float]:

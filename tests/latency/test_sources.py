@@ -1,0 +1,88 @@
+"""Whose table a search believes."""
+
+from __future__ import annotations
+
+import pytest
+
+from hwnas import files, latency, spaces
+from hwnas.device import Target
+from hwnas.errors import SchemaMismatch, TableError
+from hwnas.latency import find_table, fitted
+from hwnas.table import LatencyTable, Round
+
+SPACE = spaces.load("macro-r8-c10")
+TARGET = Target("host", "litert", "int8")
+SESSION = "20260203T040506Z-abcd"
+
+
+def write(path, target=TARGET, workloads=None, cpu="Slow CPU"):
+    rows = [
+        Round(w.key(), "block", SESSION, 0, (0.01 + w.macs / 1e6,)) for w in workloads or SPACE.workloads()
+    ]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    LatencyTable(target, {"cpu_model": cpu}, rows).save(path)
+    return path
+
+
+@pytest.fixture
+def places(tmp_path, monkeypatch):
+    """The user's data folder and the shipped tables, both empty."""
+    monkeypatch.setattr(files, "user_data", lambda: tmp_path / "user")
+    monkeypatch.setattr(files, "shipped", lambda name: tmp_path / name)
+    return tmp_path / "user" / "tables" / "host" / "litert-int8.jsonl", tmp_path / "lut_data" / "host" / (
+        "litert-int8.jsonl"
+    )
+
+
+def test_ones_own_table_comes_first_and_without_a_warning(places):
+    own, shipped = places
+    write(own)
+    write(shipped, cpu="Another CPU")
+    found = find_table(TARGET, SPACE)
+    assert (found.path, found.own, found.warning) == (own, True, "")
+
+
+def test_a_shipped_table_is_used_after_a_warning_that_says_whose_it_was(places):
+    own, shipped = places
+    write(shipped, cpu="AMD EPYC 9999")
+    write(own, workloads=SPACE.workloads()[:2])  # a table of one's own that does not cover the space
+    found = find_table(TARGET, SPACE)
+    assert found.path == shipped
+    assert "AMD EPYC 9999 on 2026-02-03" in found.warning
+    assert (
+        "`hwnas profile --device host --space macro-r8-c10 --runtime litert --precision int8`"
+        in found.warning
+    )
+
+
+def test_no_table_at_all_is_one_sentence_with_the_command(places):
+    with pytest.raises(
+        TableError, match="none came with hwnas: run `hwnas profile --device host --space macro"
+    ):
+        find_table(TARGET, SPACE)
+
+
+def test_a_folder_of_ones_choice_with_or_without_devices(places, tmp_path):
+    flat = write(tmp_path / "flat" / "litert-int8.jsonl")
+    assert find_table(TARGET, SPACE, flat.parent).path == flat
+    nested = write(tmp_path / "flat" / "host" / "litert-int8.jsonl")
+    assert find_table(TARGET, SPACE, flat.parent).path == nested
+    with pytest.raises(TableError, match="must have a latency table of pixel"):
+        find_table(Target("pixel", "litert", "int8"), SPACE, flat.parent)
+
+
+def test_a_table_in_the_wrong_place_is_refused(places):
+    write(places[0], Target("host", "litert", "fp32"))
+    with pytest.raises(SchemaMismatch, match="must be of host/litert-int8, but is of host/litert-fp32"):
+        find_table(TARGET, SPACE)
+
+
+def test_a_model_is_fitted_once(places, tmp_path):
+    write(places[0])
+    source, path = find_table(TARGET, SPACE), tmp_path / "latency.json"
+    before = fitted(source, path).stat().st_mtime_ns
+    assert fitted(source, path).stat().st_mtime_ns == before
+    assert latency.load(path).target == TARGET
+    write(places[0], cpu="Changed")
+    fitted(find_table(TARGET, SPACE), path)
+    assert path.stat().st_mtime_ns != before

@@ -1,0 +1,121 @@
+"""The loop of a promise, in a world whose true latencies are known."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from promise_helpers import World, goal, loop_of, macs, networks, true_accuracies
+
+from hwnas.errors import InfeasibleBudget, SpaceError
+from hwnas.promise.beliefs import Reading
+from hwnas.promise.proposals import PromiseOptions
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.7])
+@pytest.mark.parametrize("believed", [0.7, 0.9, 1.0, 1.15])
+def test_the_budget_is_kept_and_used_however_wrong_the_model_is(believed, share):
+    world, asked = World(macs()), goal(share, believed=believed)
+    loop = loop_of(world, [asked])
+    settled = loop.run()
+    true_ms = world.ms(settled.best)
+    assert true_ms <= asked.budget_ms
+    assert 1 - true_ms / asked.budget_ms <= 0.05
+    best_there_is = max(a for i, a in true_accuracies().items() if world.ms(i) <= asked.budget_ms)
+    assert true_accuracies()[settled.best] >= best_there_is - 0.02
+    assert loop.beliefs.confirmed(settled.best, 2)
+    measured = {i for i, _ in world.asked}
+    assert len(measured) <= 4 + 5 * 3 + 2, "the loop is bounded"
+
+
+def test_a_finalist_over_budget_is_repaired():
+    """The model believes 70 % of the truth, so that all finalists are over budget."""
+    world, asked = World(macs()), goal(0.5, believed=0.7)
+    settled = loop_of(world, [asked]).run()
+    first = settled.steps[0]
+    assert first.purpose == "finalists"
+    assert not any(entry["kept"] for entry in first.entries)
+    repairs = [entry for step in settled.steps if step.purpose == "repair" for entry in step.entries]
+    assert list(settled.best) in [entry["indices"] for entry in repairs + list(settled.steps[-1].entries)]
+    assert repairs
+    for entry in repairs:
+        assert entry["predicted_ms"][0] == pytest.approx(world.ms(tuple(entry["indices"])), rel=0.1)
+    repaired = [entry for entry in repairs if entry["from"]]
+    for entry in repaired:
+        changed = np.sum(np.array(entry["from"]) != np.array(entry["indices"]))
+        assert changed >= 1
+        assert entry["accuracy_change"] is not None
+    assert all(step.seconds["measuring"] >= 0 for step in settled.steps)
+
+
+def test_a_model_that_is_right_needs_no_repair():
+    settled = loop_of(World(macs(), remainder=0.0), [goal(0.5, std=0.01)]).run()
+    assert "repair" not in [step.purpose for step in settled.steps]
+    assert settled.steps[-1].purpose == "confirmation"
+
+
+def test_what_cannot_be_kept_is_refused_with_the_smallest_budget_that_can():
+    """Three times as slow as believed: not even the fastest network fits."""
+    world, asked = World(macs(), factor=3.0), goal(0.05)
+    loop = loop_of(world, [asked])
+    with pytest.raises(InfeasibleBudget, match=r"none of \d+, the fastest ones included") as refused:
+        loop.run()
+    fastest = min(world.ms(i) for i in networks())
+    assert refused.value.budget_ms == asked.budget_ms
+    assert fastest < refused.value.fastest_ms < 1.03 * fastest
+    assert "litert-fp32" in str(refused.value)
+    assert loop.steps[-1].purpose == "last resort"
+    assert len({i for i, _ in world.asked}) <= 4 + 5 * 3 + 2
+
+
+def test_two_budgets_are_kept_together():
+    other = macs(0.6)
+    world = World(macs(), other)
+    goals = [goal(0.6, believed=0.8), goal(0.5, costs=other, believed=1.1, precision="int8")]
+    best = loop_of(world, goals).run().best
+    assert all(world.ms(best, n) <= goals[n].budget_ms for n in (0, 1))
+    assert loop_of(world, goals).run().best == best, "a function of its seed"
+
+
+def test_of_two_budgets_the_one_that_cannot_be_kept_is_named():
+    other = macs(0.6)
+    goals = [goal(0.6), goal(0.5, costs=other, believed=1.0, factor=0.2, precision="int8")]
+    pool = list(networks()[:200:20])
+    with pytest.raises(InfeasibleBudget) as refused:
+        loop_of(World(macs(), other), goals, pool=pool).run()
+    assert "host/litert-int8" in str(refused.value)
+    assert "host/litert-fp32" not in str(refused.value)
+
+
+def test_a_device_that_is_not_there_is_held_to_its_budget_by_prediction():
+    asked = goal(0.5, std=0.02, measurable=False, note="not measured")
+
+    def nothing(batch, _sessions):
+        return dict.fromkeys(batch, (None,))
+
+    loop = loop_of(World(macs()), [asked], measure=nothing)
+    settled = loop.run()
+    predicted = asked.model.predict(None, np.array([settled.best]))
+    assert predicted.mean_ms[0] + 1.28 * predicted.std_ms[0] <= asked.budget_ms
+    assert len(settled.steps) == 1
+
+
+def test_what_was_measured_too_fast_is_found_out():
+    """The first session lies by 4 %; the second one does not, and the promise must hold in it."""
+    world, asked = World(macs(), remainder=0.0), goal(0.5, std=0.01)
+
+    def lying(batch, sessions):
+        if sessions > 1:
+            return world.measure(batch, sessions)
+        readings = world.measure(batch, sessions)
+        return {i: (Reading(0.96 * r.ms, 0.955 * r.ms, 0.965 * r.ms, 1),) for i, (r,) in readings.items()}
+
+    rows = macs().of(np.array(networks()))
+    near = np.flatnonzero((rows > 0.95 * asked.budget_ms) & (rows < 1.02 * asked.budget_ms))[:12]
+    settled = loop_of(world, [asked], pool=[networks()[n] for n in near], measure=lying).run()
+    assert world.ms(settled.best) <= asked.budget_ms
+
+
+@pytest.mark.parametrize("wrong", [{"finalists": 0}, {"slack": 0.0}, {"likely": 1.0}, {"rounds": 0}])
+def test_bounds_are_checked(wrong):
+    with pytest.raises(SpaceError, match=next(iter(wrong))):
+        PromiseOptions(**wrong)

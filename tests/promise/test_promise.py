@@ -1,0 +1,284 @@
+"""From a device and a budget to a network that was measured to keep it: real runtimes, real files."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from promise_helpers import SPACE, space
+from typer.testing import CliRunner
+
+from hwnas import device, files, latency, profile, promise, spaces
+from hwnas.cli import app
+from hwnas.device import Target
+from hwnas.errors import DeviceError, HwnasError, InfeasibleBudget, TableError
+from hwnas.profile import ProfileOptions
+from hwnas.search.gallery import known_ms
+from hwnas.search.oneshot import OneShotConfig
+from hwnas.search.pick import pick
+from hwnas.search.run import SearchRequest
+from hwnas.table import LatencyTable
+from hwnas.train import TrainConfig
+from hwnas.train.run import train_run
+
+PROFILE = ProfileOptions(
+    rounds=3, max_rounds=3, samples=3, calibration_networks=6, heldout_networks=0, workers=1
+)
+QUICK = ProfileOptions(rounds=3, max_rounds=3, samples=3)
+WISHES = promise.Wishes(
+    measuring=QUICK,
+    gallery_points=4,
+    gallery_each=2,
+    promise=promise.PromiseOptions(finalists=2, rounds=3, batch=2, scored=4, sessions=2),
+)
+
+
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory):
+    """A few rounds of the macro space at 8 pixels, measured on this machine."""
+    folder = tmp_path_factory.mktemp("tables")
+    host = device.load("host")
+    profile.run(host, space(), [host.target("litert", p) for p in ("int8", "fp32")], folder, PROFILE)
+    return folder
+
+
+def request(**given):
+    values = {
+        "space": SPACE,
+        "latencies": (),
+        "budgets": (),
+        "oneshot": OneShotConfig(width=0.25, batch_size=32, recalibration_images=64, validation_images=100),
+        "strategy": "random",
+        "settings": {"queries": 6},
+        "training_steps": 10,
+    }
+    return SearchRequest(**(values | given))
+
+
+@pytest.fixture(scope="module")
+def kept(tables, tmp_path_factory):
+    run = tmp_path_factory.mktemp("kept") / "run"
+    asks = promise.parse(["host/litert-int8=70%", "host/litert-fp32=60%"])
+    record = promise.search_for(asks, request(), run, replace(WISHES, tables=tables))
+    return run, record, asks
+
+
+def test_both_budgets_are_kept_as_measured(kept):
+    run, record, _ = kept
+    assert record == files.read_json(run / "search.json", "record")
+    found = record["promise"]
+    assert found["kept"]
+    assert [t["name"] for t in found["targets"]] == ["host/litert-int8", "host/litert-fp32"]
+    for target, constraint in zip(found["targets"], record["constraints"], strict=True):
+        assert target["asked_ms"] == constraint["budget_ms"]
+        assert target["measured_ms"] <= target["interval_ms"][1] <= target["asked_ms"]
+        assert target["sessions"] >= 2
+        assert target["note"] == "", "the table is of this machine, so its scale is used"
+        for word in ("asked ", "predicted ", "measured ", " ± "):
+            assert word in target["sentence"]
+        assert constraint["measured_ms"] == target["measured_ms"]
+    arch = spaces.architecture_from_json(files.read_json(run / "arch.json", "arch"))
+    assert list(arch.indices) == record["best"]
+    assert found["rank"] == "int8"
+    entries = [entry for step in found["steps"] for entry in step["entries"]]
+    assert all({"fp32", "int8"} == set(entry["accuracy"]) for entry in entries)
+    assert record["best"] in [entry["indices"] for entry in entries]
+
+
+def test_raw_samples_are_kept_and_nothing_is_measured_twice(kept, tables, tmp_path):
+    run, record, asks = kept
+    again = Path(shutil.copytree(run, tmp_path / "again"))
+    (again / "gallery.json").unlink()
+    cut_off = {key: value for key, value in record.items() if key != "promise"}
+    files.write_json(again / "search.json", cut_off)
+    paths = sorted((again / "finalists").glob("*.jsonl"))
+    assert [p.name for p in paths] == ["host-litert-fp32.jsonl", "host-litert-int8.jsonl"]
+    before = [p.read_bytes() for p in paths]
+    assert {m.kind for m in LatencyTable.load(paths[0]).measurements.values()} == {"finalist"}
+    with pytest.raises(HwnasError, match="another search"):
+        promise.search_for(asks, request(seed=1), again, replace(WISHES, tables=tables))
+    resumed = promise.keep(again, measuring=QUICK, options=WISHES.promise)
+    measured = {tuple(e["indices"]) for s in record["promise"]["steps"] for e in s["entries"]}
+    now = {tuple(e["indices"]) for s in resumed["promise"]["steps"] for e in s["entries"]}
+    if now <= measured:
+        assert [p.read_bytes() for p in paths] == before
+    for old, path in zip(before, paths, strict=True):
+        assert path.read_bytes().startswith(old)
+    assert resumed["promise"]["kept"]
+
+
+def test_a_finished_run_is_not_overwritten(kept, tables):
+    run, _, asks = kept
+    with pytest.raises(HwnasError, match="holds a finished search"):
+        promise.search_for(asks, request(), run, replace(WISHES, tables=tables))
+
+
+def test_the_gallery_spans_the_range_and_is_a_front(kept):
+    run, record, _ = kept
+    gallery = files.read_json(run / "gallery.json", "gallery")
+    assert [t["name"] for t in gallery["targets"]] == ["host/litert-int8", "host/litert-fp32"]
+    entries = gallery["entries"]
+    assert len(entries) >= 8
+    latencies_ms = [known_ms(e)[0] for e in entries]
+    assert latencies_ms == sorted(latencies_ms)
+    low, high = gallery["targets"][0]["range_ms"]
+    assert 0 < low <= 1.05 * latencies_ms[0]
+    assert high >= 0.95 * latencies_ms[-1]
+    macs = [space().architecture(e["indices"]).macs for e in entries]
+    least, most = space().macs_range()
+    assert min(macs) < least + 0.2 * (most - least)
+    assert max(macs) > least + 0.8 * (most - least)
+    front = [e for e in entries if e["front"]]
+    for entry in entries:
+        least, most = entry["accuracy_interval"]
+        assert least <= entry["accuracy"] <= most
+        assert all(std > 0 for std in entry["predicted_std_ms"])
+        beaten = [
+            other
+            for other in front
+            if other["accuracy"] >= entry["accuracy"]
+            and all(np.array(known_ms(other)) <= np.array(known_ms(entry)))
+        ]
+        assert beaten, "an entry is on the front or beaten by one that is"
+    measured = [e["indices"] for e in entries if e["measured_ms"][0] is not None]
+    assert record["best"] in measured
+
+
+def test_another_budget_is_picked_and_trained_without_searching(kept, tmp_path):
+    run, _, _ = kept
+    record = pick(run, {"": "90%"}, tmp_path / "picked")
+    for item, target in zip(
+        record["constraints"], files.read_json(run / "gallery.json", "g")["targets"], strict=True
+    ):
+        low, high = target["range_ms"]
+        assert item["budget_ms"] == pytest.approx(low + 0.9 * (high - low))
+        assert (item["measured_ms"] or item["predicted_ms"]) <= item["budget_ms"]
+    assert "promise" not in record
+    trained = train_run(tmp_path / "picked", TrainConfig(epochs=1, batch_size=64))
+    assert trained["architecture"] == files.read_json(tmp_path / "picked" / "arch.json", "a")["id"]
+    one = pick(run, {"host/litert-fp32": "30%"}, tmp_path / "one")
+    assert [c["name"] for c in one["constraints"]] == ["host/litert-fp32"]
+    assert all(len(t["latencies_ms"]) == 1 for t in one["trials"])
+    with pytest.raises(InfeasibleBudget, match=r"none of \d+ keeps 0.0001 ms on host/litert-int8 \(at least"):
+        pick(run, {"": "0.0001"}, tmp_path / "none")
+    with pytest.raises(HwnasError, match="one of the gallery's"):
+        pick(run, {"pixel": "5"}, tmp_path / "none")
+    with pytest.raises(HwnasError, match="holds a finished search"):
+        pick(run, {"": "90%"}, tmp_path / "picked")
+
+
+def scaled_tables(tables: Path, folder: Path, factor: float) -> Path:
+    """The same tables, as if blocks and networks took another share of the anchor's time."""
+    folder.mkdir()
+    for path in tables.glob("*.jsonl"):
+        table = LatencyTable.load(path)
+        rounds = [
+            replace(r, samples_ms=tuple(factor * s for s in r.samples_ms), conditions={})
+            for r in table.rounds
+        ]
+        LatencyTable(table.target, table.environment, rounds).save(folder / path.name)
+    return folder
+
+
+def test_a_model_that_promises_too_much_is_found_out_by_measuring(tables, tmp_path):
+    """All predictions are 30 % too low: what the search finds is over budget, and is repaired."""
+    source = latency.find_table(Target("host", "litert", "fp32"), space(), tables)
+    low, high = latency.fit(source.table, space()).costs_ms(space()).range_ms
+    budget_ms = low + 0.5 * (high - low)
+    wrong = scaled_tables(tables, tmp_path / "wrong", 0.7)
+    wishes = replace(WISHES, tables=wrong, gallery_points=0)
+    asks = promise.parse([f"host={budget_ms}"], precisions=["fp32"])
+    record = promise.search_for(asks, request(), tmp_path / "run", wishes)
+    first = record["promise"]["steps"][0]
+    assert not any(entry["kept"] for entry in first["entries"])
+    assert record["promise"]["repairs"] > 0
+    (target,) = record["promise"]["targets"]
+    assert target["interval_ms"][1] <= budget_ms
+    assert record["best"] not in [entry["indices"] for entry in first["entries"]]
+    purposes = [step["purpose"] for step in record["promise"]["steps"]]
+    assert len([p for p in purposes if p != "confirmation"]) <= WISHES.promise.rounds + 1
+
+
+def test_what_no_network_keeps_is_refused_and_the_record_says_so(tables, tmp_path):
+    """Predictions are a third of the truth, and the budget is below what the fastest really needs."""
+    wrong = scaled_tables(tables, tmp_path / "wrong", 0.33)
+    wishes = replace(WISHES, tables=wrong, gallery_points=0)
+    asks = promise.parse(["host=10%"], precisions=["fp32"])
+    with pytest.raises(InfeasibleBudget, match="raise the budget or shrink the space") as refused:
+        promise.search_for(asks, request(), tmp_path / "run", wishes)
+    assert refused.value.fastest_ms > 1.5 * refused.value.budget_ms
+    record = files.read_json(tmp_path / "run" / "search.json", "record")
+    assert not record["promise"]["kept"]
+    assert record["promise"]["refusal"] == str(refused.value)
+
+
+def test_without_measuring_the_sentence_says_so(tables, tmp_path):
+    wishes = replace(WISHES, tables=tables, measure=False, gallery_points=0)
+    record = promise.search_for(promise.parse(["host=60%"]), request(), tmp_path / "run", wishes)
+    (target,) = record["promise"]["targets"]
+    assert target["measured_ms"] is None
+    assert target["sentence"].endswith("not measured, as asked")
+    assert not list((tmp_path / "run").glob("finalists/*"))
+
+
+def test_a_device_that_is_not_attached_is_predicted_for_and_said(kept, tmp_path):
+    run, record, _ = kept
+    again = Path(shutil.copytree(run, tmp_path / "again"))
+    cut_off = {key: value for key, value in record.items() if key != "promise"}
+    files.write_json(again / "search.json", cut_off)
+    gone = replace(device.load("host"), transport="ssh", options={"host": "nobody@localhost", "port": 1})
+    found = promise.keep(again, devices={"host": gone}, measuring=QUICK, options=WISHES.promise)
+    assert all("not measured: " in target["note"] for target in found["promise"]["targets"])
+    assert found["promise"]["networks_measured"] == 0
+
+
+@pytest.mark.parametrize("text", ["host", "host=", "host/litert=5", "=5", "host=5=6"])
+def test_a_budget_of_another_form_is_refused(text):
+    with pytest.raises(DeviceError, match="must be written NAME=BUDGET"):
+        promise.parse([text])
+
+
+def test_devices_are_parsed():
+    found = promise.parse(["host/onnxruntime-fp32=8", "pixel=20"], precisions=["int8", "fp32"])
+    assert [(str(a.target), a.budget) for a in found] == [
+        ("host/onnxruntime-fp32", "8"),
+        ("pixel/litert-int8", "20"),
+        ("pixel/litert-fp32", "20"),
+    ]
+    with pytest.raises(DeviceError, match="one budget"):
+        promise.parse(["host=8", "host/litert-int8=9"])
+    with pytest.raises(DeviceError, match="a device must be one of"):
+        promise.parse(["nope=8"])
+
+
+def run_cli(*arguments):
+    return CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
+
+
+def test_the_command_line_says_what_to_run_where_there_is_no_table(tmp_path):
+    arguments = ["--space", SPACE, "--tables", tmp_path, "--out", tmp_path / "run"]
+    with pytest.raises(TableError, match="run `hwnas profile --device pixel --space macro-r8-c10"):
+        run_cli("search", "--device", "pixel=20", *arguments)
+    assert not (tmp_path / "run").exists()
+    for wrong in ([], ["--device", "host=5", "--latency", "a.json"], ["--budget-ms", "5"]):
+        assert run_cli("search", *arguments, *wrong).exit_code == 2
+
+
+def test_the_command_line_from_a_device_to_a_pick(tables, tmp_path):
+    done = run_cli(
+        "search", "--device", "host=60%", "--tables", tables, "--space", SPACE, "--out", tmp_path / "run",
+        "--strategy", "random", "--queries", "4", "--warmup-steps", "2", "--steps", "2", "--gallery", "3",
+        "--proxy-width", "0.25", "--batch-size", "32", "--no-measure",
+    )  # fmt: skip
+    assert done.exit_code == 0
+    assert "host/litert-int8: asked 0." in done.stdout
+    assert "not measured, as asked" in done.stdout
+    picked = run_cli("pick", tmp_path / "run", "--device", "host=95%", "--out", tmp_path / "other", "--json")
+    assert json.loads(picked.stdout)["picked"]
+    shown = run_cli("pick", tmp_path / "run", "--budget-ms", "95%", "--out", tmp_path / "third")
+    assert "host/litert-int8: asked" in shown.stdout
+    assert run_cli("pick", tmp_path / "run", "--device", "95%", "--out", "fourth").exit_code == 2

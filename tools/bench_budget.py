@@ -1,0 +1,395 @@
+"""Is the budget kept? Twelve searches on this CPU, each judged by a measurement of its own.
+
+    python tools/bench_budget.py --tables DIR --rows rows.jsonl > budget.json
+    python tools/bench_budget.py --tables DIR --only 0 1 --steps 20      # a quick look
+
+The runs are an orthogonal array of strength 2 (12 runs, four factors of two levels and one of
+three): two spaces, two runtimes, two precisions, two strategies, budgets at 30, 50 and 70 % of
+the range. Every level of every factor is used equally often, and so is every pair of levels of
+two factors. One supernet a space is trained first; every search starts from it. *Within*: the
+architecture that the promise kept, exported anew and measured in two sessions of its own after
+all is decided, needs no more than the budget, with the tolerance of that measurement's own 95 %
+interval. That measurement chose nothing, so it is no winner's. Slack is what it leaves.
+
+Beside that, one architecture a space is measured with random and with trained weights,
+interleaved: latency must not depend on them. Tables are those of ``--tables`` (``<device>/`` and
+``<runtime>-<precision>.jsonl`` in it), else one's own, else those shipped; ``--profile`` measures
+what is missing in ``--tables`` first, which takes some minutes a table.
+
+One JSON object on standard output, progress on standard error. With ``--rows`` finished runs
+are kept in a file, and a bench that was cut off goes on from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from _macro import say, target
+
+from hwnas import data, device, export, latency, profile, promise, spaces
+from hwnas.data import Dataset
+from hwnas.device import Target
+from hwnas.errors import HwnasError, TableError
+from hwnas.profile import Measurer, ProfileOptions
+from hwnas.search.oneshot import OneShot, OneShotConfig, warm_up
+from hwnas.search.run import SearchRequest
+from hwnas.space import Architecture, SearchSpace
+from hwnas.table import LatencyTable
+from hwnas.table_ops import require_same
+from hwnas.train import TrainConfig
+from hwnas.train.fit import fit, new_network
+
+RUNTIMES, PRECISIONS, BUDGETS = ("litert", "onnxruntime"), ("int8", "fp32"), (30, 50, 70)
+STRATEGIES = ("proxylessnas", "evolution")
+ARRAY = (  # space, runtime, precision, strategy, budget
+    (0, 0, 0, 0, 0),
+    (0, 0, 1, 1, 0),
+    (1, 1, 0, 0, 0),
+    (1, 1, 1, 1, 0),
+    (0, 0, 0, 1, 1),
+    (0, 1, 1, 0, 1),
+    (1, 0, 1, 0, 1),
+    (1, 1, 0, 1, 1),
+    (0, 1, 0, 0, 2),
+    (0, 1, 1, 1, 2),
+    (1, 0, 0, 1, 2),
+    (1, 0, 1, 0, 2),
+)
+CHECK_SESSIONS = 2
+
+
+@dataclass(frozen=True)
+class Run:
+    """One search."""
+
+    space: str
+    runtime: str
+    precision: str
+    strategy: str
+    budget: str
+
+    @property
+    def name(self) -> str:
+        """Identifier."""
+        return "/".join((self.space, self.runtime, self.precision, self.strategy, self.budget))
+
+
+class World:
+    """What runs of one space share: images, and a supernet that was trained once."""
+
+    def __init__(self, name: str, options: argparse.Namespace, folder: Path) -> None:
+        space = spaces.load(name)
+        self.dataset: Dataset = data.load(options.data, resolution=space.input_shape[1], seed=options.seed)
+        self.space: SearchSpace = spaces.load(name, num_classes=self.dataset.num_classes)
+        resolution, width = max(8, space.input_shape[1] // options.shrink), options.width
+        self.config = OneShotConfig(
+            width=width, resolution=resolution, seed=options.seed, validation_images=options.images
+        )
+        self.supernet = folder / f"{self.space.name}.safetensors"
+        if not self.supernet.exists():
+            oneshot, began = OneShot(self.space, self.dataset, self.config), time.monotonic()
+            warm_up(oneshot, options.warmup_steps)
+            oneshot.save(self.supernet)
+            say(f"supernet of {self.space.name}: {time.monotonic() - began:.0f} s")
+
+
+def main() -> None:
+    """Search, measure, print."""
+    options = _options()
+    began = time.monotonic()
+    runs = [run for number, run in enumerate(_runs(options)) if number in (options.only or range(12))]
+    done = _kept(options.rows)
+    with tempfile.TemporaryDirectory() as name:
+        folder = options.work or Path(name)
+        if options.profile:
+            _profile(runs, options)
+        worlds: dict[str, World] = {}
+
+        def world(space: str) -> World:
+            if space not in worlds:
+                worlds[space] = World(space, options, folder)
+            return worlds[space]
+
+        for run in runs:
+            if run.name not in done:
+                _finish(done, run.name, _search(run, world(run.space), folder, options), options.rows)
+        for space in options.spaces if not options.no_weights else ():
+            key = f"weights/{space}"
+            if key not in done:
+                _finish(done, key, _weights(world(space), options), options.rows)
+    rows = [done[run.name] for run in runs]
+    weights = [row for key, row in done.items() if key.startswith("weights/")]
+    report = {
+        "config": {
+            k: [str(i) for i in v] if isinstance(v, list) else v if isinstance(v, int | float) else str(v)
+            for k, v in vars(options).items()
+        },
+        "environment": _environment(),
+        "results": {
+            "runs": rows,
+            "weights": weights,
+            "summary": _summary(rows),
+            "seconds": time.monotonic() - began,
+        },
+        "targets": _targets(rows, weights),
+    }
+    print(json.dumps(report, allow_nan=False))
+
+
+def _runs(options: argparse.Namespace) -> Iterator[Run]:
+    for space, runtime, precision, strategy, budget in ARRAY:
+        yield Run(
+            options.spaces[space],
+            RUNTIMES[runtime],
+            PRECISIONS[precision],
+            STRATEGIES[strategy],
+            f"{BUDGETS[budget]}%",
+        )
+
+
+def _search(run: Run, world: World, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    """One search with its promise, and the measurement that judges it."""
+    began = time.monotonic()
+    asks = promise.parse([f"host/{run.runtime}-{run.precision}={run.budget}"])
+    settings = {
+        "proxylessnas": {"warmup_steps": options.warmup_steps, "steps": options.steps},
+        "evolution": {"queries": options.queries},
+    }[run.strategy]
+    request = SearchRequest(
+        space=world.space.name,
+        latencies=(),
+        budgets=(),
+        data=options.data,
+        strategy=run.strategy,
+        seed=options.seed,
+        oneshot=world.config,
+        settings=settings,
+        supernet=world.supernet,
+    )
+    wishes = promise.Wishes(
+        tables=options.tables, gallery_points=0, measuring=ProfileOptions(rounds=options.rounds)
+    )
+    to, warnings = folder / run.name.replace("/", "_"), list[str]()
+    row: dict[str, Any] = {"run": run.name, **vars(run), "warnings": warnings}
+    try:
+        record = promise.search_for(asks, request, to, wishes, tell=say, warn=warnings.append)
+    except HwnasError as error:
+        row |= {"refused": str(error), "seconds": time.monotonic() - began}
+        say(json.dumps(row))
+        return row
+    (kept,) = record["promise"]["targets"]
+    arch = world.space.architecture(record["best"])
+    searched = time.monotonic()
+    check = _check(arch, asks[0].target, options)
+    row |= {
+        "indices": record["best"],
+        "accuracy": record["accuracy"],
+        "rank": record["promise"]["rank"],
+        "promise": {k: v for k, v in kept.items() if k != "name"},
+        "check": check,
+        "within": check["interval_ms"][0] <= kept["asked_ms"],
+        "within_strictly": check["ms"] <= kept["asked_ms"],
+        "slack": 1 - check["ms"] / kept["asked_ms"],
+        "predicted_error": kept["predicted_ms"] / check["ms"] - 1,
+        "steps": _steps(record),
+        "networks_measured": record["promise"]["networks_measured"],
+        "seconds": {
+            "search": sum(record["seconds"].values()),
+            "promise": record["promise"]["seconds"],
+            "check": time.monotonic() - searched,
+            "all": time.monotonic() - began,
+        },
+    }
+    say(f"{run.name}: {kept['sentence']}; checked {check['ms']:.3f}, slack {row['slack']:.1%}")
+    return row
+
+
+def _steps(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """What the promise did, and what a repair cost: in time and in estimated accuracy."""
+    rank = record["promise"]["rank"]
+    return [
+        {
+            "purpose": step["purpose"],
+            "networks": len(step["entries"]),
+            "kept": sum(entry["kept"] for entry in step["entries"]),
+            "accuracy": [entry["accuracy"][rank] for entry in step["entries"]],
+            "accuracy_change": [entry["accuracy_change"] for entry in step["entries"]],
+            "seconds": step["seconds"],
+        }
+        for step in record["promise"]["steps"]
+    ]
+
+
+def _check(arch: Architecture, target: Target, options: argparse.Namespace) -> dict[str, Any]:
+    """A measurement that chose nothing, on the scale of the table: agents and sessions are new."""
+    source = latency.find_table(target, arch.space, options.tables)
+    found = []
+    for _ in range(CHECK_SESSIONS):
+        with Measurer(device.load("host"), ProfileOptions(rounds=options.rounds)) as measurer:
+            own = measurer.measure(target, measurer.export(target, [arch]))
+            try:
+                require_same(source.table.target, source.table.environment, target, own.environment)
+                scale = source.table.reference_ms
+            except HwnasError:  # a shipped table of another processor: the promise had its own scale too
+                scale = own.reference_ms
+            found.append((own, scale))
+    merged = LatencyTable(target, found[0][0].environment, [r for table, _ in found for r in table.rounds])
+    pooled = merged.measurements[arch.key()].scaled(statistics.median(scale for _, scale in found))
+    sessions = [table.measurements[arch.key()].scaled(scale).latency_ms for table, scale in found]
+    return {"ms": pooled.latency_ms, "interval_ms": list(pooled.ci_ms), "sessions_ms": sessions}
+
+
+def _weights(world: World, options: argparse.Namespace) -> dict[str, Any]:
+    """One architecture with random and with trained weights, in the same session, twice."""
+    rng = np.random.default_rng(options.seed)
+    arch = world.space.sample(rng)
+    model = new_network(arch, options.seed)
+    config = TrainConfig(epochs=1, batch_size=32, learning_rate=0.05, seed=options.seed)
+    fit(model, world.dataset, config)
+    random = export.random_module(arch.blocks, options.seed)
+    images = world.dataset.normalize(world.dataset.train.images[:64])
+    ratios = {}
+    with Measurer(device.load("host"), ProfileOptions(rounds=options.rounds)) as measurer:
+        for runtime in RUNTIMES:
+            for precision in PRECISIONS:
+                models = {
+                    name: export.lower(
+                        module,
+                        arch.space.input_shape,
+                        runtime,
+                        precision,
+                        calibration=images,
+                        check=False,
+                    ).model
+                    for name, module in (("random", random), ("trained", model))
+                }
+                tables = [measurer.measure(Target("host", runtime, precision), models) for _ in range(2)]
+                ratios[f"{runtime}-{precision}"] = [
+                    t.measurements["trained"].latency_ms / t.measurements["random"].latency_ms for t in tables
+                ]
+    say(f"trained over random weights on {arch.space.name}: {ratios}")
+    return {"space": arch.space.name, "indices": list(arch.indices), "trained_over_random": ratios}
+
+
+def _profile(runs: list[Run], options: argparse.Namespace) -> None:
+    """Measure the tables that are missing, into ``--tables``."""
+    host, folder = device.load("host"), options.tables / "host"
+    for run in runs:
+        dataset = data.load(options.data, resolution=spaces.load(run.space).input_shape[1])
+        space, wanted = (
+            spaces.load(run.space, num_classes=dataset.num_classes),
+            host.target(run.runtime, run.precision),
+        )
+        try:
+            found = latency.find_table(wanted, space, options.tables)
+            if found.own:
+                continue
+        except TableError:
+            pass
+        say(f"profiling {space.name} on {wanted}")
+        profile.run(host, space, [wanted], folder)
+
+
+def _finish(done: dict[str, Any], key: str, row: dict[str, Any], path: Path | None) -> None:
+    done[key] = row
+    if path:
+        with path.open("a") as file:
+            file.write(json.dumps([key, row]) + "\n")
+
+
+def _kept(path: Path | None) -> dict[str, Any]:
+    """Finished runs; a line that was cut off is run again."""
+    if path is None or not path.exists():
+        return {}
+    lines = path.read_text().split("\n")[:-1]
+    path.write_text("".join(line + "\n" for line in lines))
+    return dict(json.loads(line) for line in lines)
+
+
+def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    good = [row for row in rows if "refused" not in row]
+    if not good:
+        return {"runs": len(rows), "refused": len(rows)}
+    repairs = [step for row in good for step in row["steps"] if step["purpose"] == "repair"]
+    changes = [c for step in repairs for c in step["accuracy_change"] if c is not None]
+    return {
+        "runs": len(rows),
+        "refused": len(rows) - len(good),
+        "within": sum(row["within"] for row in good),
+        "within_strictly": sum(row["within_strictly"] for row in good),
+        "mean_slack": statistics.fmean(row["slack"] for row in good),
+        "largest_slack": max(row["slack"] for row in good),
+        "runs_with_repairs": sum(any(s["purpose"] == "repair" for s in row["steps"]) for row in good),
+        "repairs": sum(step["networks"] for step in repairs),
+        "repair_seconds": sum(sum(step["seconds"].values()) for step in repairs),
+        "repair_accuracy_change": statistics.fmean(changes) if changes else None,
+        "promise_seconds": statistics.fmean(row["seconds"]["promise"] for row in good),
+        "networks_measured": statistics.fmean(row["networks_measured"] for row in good),
+        "prediction_error": statistics.fmean(abs(row["predicted_error"]) for row in good),
+    }
+
+
+def _targets(rows: list[dict[str, Any]], weights: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    summary = _summary(rows)
+    found = [
+        target("runs within the budget", summary.get("within"), ">=", len(ARRAY)),
+        target("mean slack over the budget", summary.get("mean_slack"), "<=", 0.05),
+    ]
+    ratios = [r for row in weights for pair in row["trained_over_random"].values() for r in pair]
+    if ratios:
+        off = statistics.median(abs(ratio - 1) for ratio in ratios)
+        found.append(target("trained over random weights: median distance from 1", off, "<=", 0.01))
+    return found
+
+
+def _environment() -> dict[str, Any]:
+    with Measurer(device.load("host")) as measurer:
+        about = {r: measurer.environment(Target("host", r, "fp32")) for r in RUNTIMES}
+    return {
+        "cpu_model": about["litert"].get("cpu_model"),
+        "cores": os.cpu_count(),
+        "load_1min": os.getloadavg()[0],
+        "runtimes": {r: e.get("runtime_version") for r, e in about.items()},
+    }
+
+
+def _options() -> argparse.Namespace:
+    found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    found.add_argument("--tables", type=Path, help="folder of latency tables; one's own by default")
+    found.add_argument("--profile", action="store_true", help="measure missing tables first")
+    found.add_argument("--spaces", nargs=2, default=["macro-r32", "fbnet-r96"])
+    found.add_argument("--data", default="digits", help="or CIFAR-10 as a folder of parquet")
+    found.add_argument("--rows", type=Path, help="JSONL of finished runs; the bench goes on from it")
+    found.add_argument("--work", type=Path, help="folder to keep runs and supernets in")
+    found.add_argument("--only", type=int, nargs="+", help="numbers of the runs, 0 to 11")
+    found.add_argument("--no-weights", action="store_true", help="leave out random against trained weights")
+    found.add_argument("--warmup-steps", type=int, default=300, help="of each supernet")
+    found.add_argument("--steps", type=int, default=60, help="search steps of proxylessnas")
+    found.add_argument("--queries", type=int, default=24, help="of evolution")
+    found.add_argument("--width", type=float, default=0.25, help="of the proxy")
+    found.add_argument("--shrink", type=int, default=3, help="image side over that of the proxy")
+    found.add_argument("--images", type=int, default=500, help="validation images that a score is of")
+    found.add_argument("--rounds", type=int, default=9, help="of every measurement")
+    found.add_argument("--seed", type=int, default=0)
+    options = found.parse_args()
+    if options.profile and options.tables is None:
+        found.error("--profile needs --tables, the folder to write to")
+    if options.rows:
+        options.rows.parent.mkdir(parents=True, exist_ok=True)
+    if options.work:
+        options.work.mkdir(parents=True, exist_ok=True)
+    return options
+
+
+if __name__ == "__main__":
+    main()
