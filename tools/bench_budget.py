@@ -239,12 +239,12 @@ def _check(arch: Architecture, target: Target, options: argparse.Namespace) -> d
             own = measurer.measure(target, measurer.export(target, [arch]))
             try:
                 require_same(source.table.target, source.table.environment, target, own.environment)
-                scale = source.table.reference_ms
+                scale = source.table.scale
             except HwnasError:  # a shipped table of another processor: the promise had its own scale too
-                scale = own.reference_ms
+                scale = own.scale
             found.append((own, scale))
     merged = LatencyTable(target, found[0][0].environment, [r for table, _ in found for r in table.rounds])
-    pooled = merged.measurements[arch.key()].scaled(statistics.median(scale for _, scale in found))
+    pooled = merged.measurements[arch.key()].scaled(found[0][1])
     sessions = [table.measurements[arch.key()].scaled(scale).latency_ms for table, scale in found]
     return {"ms": pooled.latency_ms, "interval_ms": list(pooled.ci_ms), "sessions_ms": sessions}
 

@@ -35,7 +35,7 @@ def test_search_then_train(model, tmp_path):
     )  # fmt: skip
     assert again.exit_code == 0
     assert "random chose" in again.stdout
-    assert "budget" in again.stdout
+    assert "host/litert-int8: asked" in again.stdout
 
 
 def test_a_budget_that_cannot_be_kept_is_refused(model, tmp_path):
