@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hwnas import files, latency, profile, report, ship, spaces, verify
+from hwnas import files, latency, profile, promise, report, ship, spaces, verify
 from hwnas.device import Device, Target
 from hwnas.search.oneshot import OneShotConfig
 from hwnas.search.run import SearchRequest, search_run
@@ -21,12 +21,14 @@ from hwnas.train import TrainConfig
 from hwnas.train.run import train_run
 from hwnas.verify import Verification
 
-STAGES = ("profile", "fit", "search", "baseline", "train", "export", "verify", "report")
+STAGES = ("profile", "fit", "search", "promise", "baseline", "train", "export", "verify", "report")
 STRATEGY, BASELINE = "fbnet", "random"
 
 _PROFILE = profile.ProfileOptions(
     rounds=6, max_rounds=6, samples=5, calibration_networks=14, heldout_networks=8
 )
+_MEASURING = profile.ProfileOptions(rounds=6, max_rounds=6, samples=5)
+_PROMISE = promise.PromiseOptions(finalists=2, rounds=3, batch=2, scored=8, sessions=1)
 _WARMUP_STEPS, _SEARCH_STEPS, _QUERIES = 400, 200, 32
 
 Tell = Callable[[str, str], None]
@@ -103,6 +105,16 @@ def run(
     request = _request(searched.name, data, budget, seed, models)
     with stage("search"):
         search_run(request(STRATEGY), found, live=stage.searching)
+    with stage("promise"):
+        promise.keep(
+            found,
+            rank="fp32",
+            tables=tables,
+            devices={device.name: device},
+            options=_PROMISE,
+            measuring=_MEASURING,
+            tell=stage.say,
+        )
     with stage("baseline"):
         supernet = found / "supernet.safetensors"
         search_run(request(BASELINE, supernet), baseline, live=stage.searching)

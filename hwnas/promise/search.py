@@ -92,7 +92,7 @@ def search_for(
         for text in (*(s.warning for s in found if s.warning), *_hostile(found, space, wishes.tables)):
             warn(text)
         request = replace(request, latencies=ask.fit(found, run), budgets=tuple(a.budget for a in asks))
-    record = _searched(request, run, dataset, live)
+    record = _searched(replace(request, measured=wishes.measure), run, dataset, live)
     if ranks.rank() == 0:
         if "promise" not in record or not record["promise"]["kept"]:
             record = keep(

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -16,9 +15,10 @@ import numpy as np
 from hwnas import data, files, latency, search, spaces
 from hwnas.data import Dataset
 from hwnas.device import Target
-from hwnas.errors import HwnasError, InfeasibleBudget, LatencyModelError, SpaceError
-from hwnas.latency import AdditiveCosts, LatencyModel
-from hwnas.search.base import Constraint, SearchResult, SearchTask
+from hwnas.errors import HwnasError, SpaceError
+from hwnas.latency import LatencyModel
+from hwnas.search.base import SearchResult, SearchTask
+from hwnas.search.budgets import constraints_of
 from hwnas.search.oneshot import OneShot, OneShotConfig, warm_up
 from hwnas.search.oneshot_loop import OneShotStrategy
 from hwnas.search.sampling import SamplingStrategy
@@ -29,7 +29,6 @@ SCHEMA = "hwnas-search/1"
 SUPERNET = "supernet.safetensors"
 CHECKPOINT = "search-checkpoint.safetensors"
 HISTORY = "history.jsonl"
-_MARGIN_SAMPLES = 64
 
 Live = Callable[[Mapping[str, Any]], None]
 
@@ -53,6 +52,8 @@ class SearchRequest:
             settings take the place of ``oneshot``.
         confidence: Chance that the network keeps a budget that its latency was predicted to
             meet exactly; over 0.5 a margin is kept, from the model's own uncertainty.
+        measured: Whether finalists will be measured. Then a budget that leaves no room for the
+            margin is searched with half of the room there is, instead of being refused.
     """
 
     space: str
@@ -66,6 +67,7 @@ class SearchRequest:
     training_steps: int = 600
     supernet: Path | None = None
     confidence: float = 0.9
+    measured: bool = False
 
     def identity(self) -> dict[str, Any]:
         """What makes another search of it, as JSON; the latency models by their hashes."""
@@ -80,6 +82,7 @@ class SearchRequest:
             "settings": dict(self.settings),
             "training_steps": self.training_steps,
             "confidence": self.confidence,
+            "measured": self.measured,
         }
 
 
@@ -114,7 +117,9 @@ def _search(request: SearchRequest, out: Path, live: Live | None, given: Dataset
     dataset = given or load_data(request)
     space = space_for(request.space, dataset)
     models = [latency.load(path) for path in request.latencies]
-    constraints = constraints_of(models, request.budgets, space, request.confidence)
+    constraints = constraints_of(
+        models, request.budgets, space, request.confidence, measured=request.measured
+    )
     clock.phase("data")
     oneshot = _oneshot(request, space, dataset)
     task = SearchTask(space, constraints, oneshot)
@@ -132,69 +137,6 @@ def _search(request: SearchRequest, out: Path, live: Live | None, given: Dataset
         files.write_json(out / "search.json", _record(request, result, task, models, oneshot, clock))
         (out / CHECKPOINT).unlink(missing_ok=True)
     return result
-
-
-def constraints_of(
-    models: Sequence[LatencyModel], budgets: Sequence[str], space: SearchSpace, confidence: float
-) -> tuple[Constraint, ...]:
-    """One constraint a latency model, with a margin for what the model may be wrong by.
-
-    Args:
-        models: At least one, each of another target.
-        budgets: Texts as in ``SearchRequest``; one for all, or one each.
-        space: The space.
-        confidence: In [0.5, 1); the margin is that quantile of the prediction's error.
-
-    Raises:
-        LatencyModelError: Numbers of models and budgets differ, or two are of one target.
-        InfeasibleBudget: A budget, less its margin, is below the fastest architecture.
-    """
-    names = [str(model.target) for model in models]
-    if not models or len(set(names)) != len(names):
-        raise LatencyModelError(f"latency models must be one a target, but got {names}")
-    if len(budgets) not in (1, len(models)):
-        raise LatencyModelError(
-            f"budgets must be one for all or one for each of {len(models)} latency models, "
-            f"but got {len(budgets)}"
-        )
-    if not 0.5 <= confidence < 1:
-        raise LatencyModelError(f"confidence must be in [0.5, 1), but got {confidence}")
-    texts = list(budgets) * len(models) if len(budgets) == 1 else budgets
-    found = []
-    for model, name, text in zip(models, names, texts, strict=True):
-        costs = model.costs_ms(space)
-        margin_ms = NormalDist().inv_cdf(confidence) * _typical_std_ms(model, space)
-        found.append(Constraint(name, costs, budget_ms(text, costs), margin_ms))
-    return tuple(found)
-
-
-def budget_ms(text: str, costs: AdditiveCosts) -> float:
-    """The budget of a text: milliseconds, or a share of the range as "60%".
-
-    Raises:
-        InfeasibleBudget: It is neither.
-    """
-    return parse_budget(text, *costs.range_ms)
-
-
-def parse_budget(text: str, low: float, high: float) -> float:
-    """The same for a range from ``low`` to ``high`` milliseconds."""
-    matched = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(%|ms)?\s*", text)
-    if not matched:
-        raise InfeasibleBudget(
-            f'a budget must be milliseconds or a share as "60%", but got {text!r}: '
-            f"the range is {low:.4g} to {high:.4g} ms",
-            budget_ms=float("nan"),
-            fastest_ms=low,
-        )
-    value = float(matched[1])
-    return low + value / 100 * (high - low) if matched[2] == "%" else value
-
-
-def _typical_std_ms(model: LatencyModel, space: SearchSpace) -> float:
-    rng = np.random.default_rng(0)  # fixed: the margin belongs to the model, not to the search
-    some = np.array([space.sample(rng).indices for _ in range(_MARGIN_SAMPLES)])
-    return float(np.median(model.predict(space, some).std_ms))
 
 
 def load_data(request: SearchRequest) -> Dataset:

@@ -14,8 +14,9 @@ from hwnas.errors import (
     SchemaMismatch,
     SpaceError,
 )
+from hwnas.search.budgets import budget_ms, constraints_of
 from hwnas.search.oneshot import OneShotConfig
-from hwnas.search.run import SearchRequest, budget_ms, constraints_of, search_run
+from hwnas.search.run import SearchRequest, search_run
 from hwnas.train import TrainConfig
 from hwnas.train.run import train_run
 
