@@ -27,7 +27,7 @@ STRATEGY, BASELINE = "fbnet", "random"
 _PROFILE = profile.ProfileOptions(
     rounds=6, max_rounds=6, samples=5, calibration_networks=14, heldout_networks=8
 )
-_MEASURING = profile.ProfileOptions(rounds=6, max_rounds=6, samples=5)
+_MEASURING = profile.ProfileOptions(rounds=6, max_rounds=6, samples=5, min_round_s=0.2)
 _PROMISE = promise.PromiseOptions(finalists=2, rounds=3, batch=2, scored=8, sessions=1)
 _WARMUP_STEPS, _SEARCH_STEPS, _QUERIES = 400, 200, 32
 

@@ -250,7 +250,7 @@ def _check(arch: Architecture, target: Target, options: argparse.Namespace) -> d
 
 
 def _weights(world: World, options: argparse.Namespace) -> dict[str, Any]:
-    """One architecture with random and with trained weights, in the same session, twice."""
+    """One architecture with random and with trained weights, in the same session."""
     rng = np.random.default_rng(options.seed)
     arch = world.space.sample(rng)
     model = new_network(arch, options.seed)
@@ -273,7 +273,10 @@ def _weights(world: World, options: argparse.Namespace) -> dict[str, Any]:
                     ).model
                     for name, module in (("random", random), ("trained", model))
                 }
-                tables = [measurer.measure(Target("host", runtime, precision), models) for _ in range(2)]
+                tables = [
+                    measurer.measure(Target("host", runtime, precision), models)
+                    for _ in range(options.weight_sessions)
+                ]
                 ratios[f"{runtime}-{precision}"] = [
                     t.measurements["trained"].latency_ms / t.measurements["random"].latency_ms for t in tables
                 ]
@@ -380,6 +383,7 @@ def _options() -> argparse.Namespace:
     found.add_argument("--shrink", type=int, default=3, help="image side over that of the proxy")
     found.add_argument("--images", type=int, default=500, help="validation images that a score is of")
     found.add_argument("--rounds", type=int, default=9, help="of every measurement")
+    found.add_argument("--weight-sessions", type=int, default=1, help="of random against trained weights")
     found.add_argument("--seed", type=int, default=0)
     options = found.parse_args()
     if options.profile and options.tables is None:

@@ -120,6 +120,8 @@ def search(
                 f"[yellow]warning:[/] {escape(text)}", soft_wrap=True, highlight=False
             ),
         )
+    if not record:
+        return  # of the processes of torchrun, one tells
     if as_json:
         emit_json(record)
     else:

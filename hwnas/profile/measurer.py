@@ -75,7 +75,7 @@ class Measurer:
             ExportError: One cannot be lowered.
         """
         items = [Item(a.key(), "finalist", a.blocks, a.space.input_shape) for a in architectures]
-        exported = self._exporter.export(items, target, self._folder, lambda _: None)
+        exported = self._exporter.export(items, target, self._place(target), lambda _: None)
         for key, found in exported.items():
             if found.failed:
                 raise ExportError(f"{key} must be exported for {target}, but: {found.failed}")
@@ -105,7 +105,7 @@ class Measurer:
         """
         own = LatencyTable(target, self.environment(target))
         if target not in self._anchors:
-            anchors = self._exporter.export_anchors(target, self._folder)
+            anchors = self._exporter.export_anchors(target, self._place(target))
             self._anchors[target] = [self._transport.push(anchor.path) for anchor in anchors]
         engine = Engine(self._transport, target, self._anchors[target], self.options)
         paths = {key: self._transport.push(self._as_file(model)) for key, model in models.items()}
@@ -115,6 +115,12 @@ class Measurer:
             keep(item)
             progress(Progress(target, "measure", len(own.rounds), self.options.rounds * len(models)))
         return own
+
+    def _place(self, target: Target) -> Path:
+        """Where models of a target go: those of another may have the same names."""
+        folder = self._folder / target.slug
+        folder.mkdir(exist_ok=True)
+        return folder
 
     def _as_file(self, model: Path | bytes) -> Path:
         if isinstance(model, Path):

@@ -79,8 +79,8 @@ class Judge:
         return sorted(listed[: 2 * count], key=self.final, reverse=True)[:count]
 
     def doubt(self, accuracy: float) -> float:
-        """Binomial standard error of an accuracy."""
-        return sqrt(max(accuracy * (1 - accuracy), 1 / self.images) / self.images)
+        """Binomial standard error of the difference of two accuracies like this one."""
+        return sqrt(2 * max(accuracy * (1 - accuracy), 1 / self.images) / self.images)
 
     def _quantised(self, indices: Indices) -> float:
         oneshot = self._oneshot

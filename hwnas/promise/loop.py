@@ -7,7 +7,7 @@ Each round measures a few architectures and conditions the latency models on wha
   that are over budget, which the conditioned models believe to be under it (cheapest in
   estimated accuracy, that is); where none is near enough, others drawn close to the budget;
 * *growth*, while the best leaves too much of the budget: the same towards the budget, as long
-  as the estimated accuracy does not fall;
+  as the estimated accuracy does not clearly fall;
 * *confirmation*: what is chosen is measured again in a session of its own, so that it is not
   chosen for having been measured too fast;
 * *last resort*: the fastest architectures, before the budgets are refused.
@@ -166,7 +166,7 @@ class Loop:
         """The most accurate that keeps all budgets.
 
         More time buys accuracy, and estimates are too noisy to be trusted with giving it away:
-        of those that use the budget up, one within a standard error of the most accurate is taken.
+        of those that use the budget up, one is taken that is not clearly worse than the most accurate.
         """
         kept = [i for i in self.beliefs.readings if self.beliefs.kept(i)]
         if not kept:

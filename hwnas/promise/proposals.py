@@ -40,7 +40,7 @@ class PromiseOptions:
     rounds: int = 6
     batch: int = 3
     scored: int = 16
-    slack: float = 0.05
+    slack: float = 0.04
     likely: float = 0.7
     sessions: int = 2
 

@@ -26,7 +26,7 @@ from hwnas.search import gallery
 from hwnas.search.oneshot import OneShot
 from hwnas.search.run import SUPERNET, Live, SearchRequest, load_data, search_run, space_for
 from hwnas.space import SearchSpace
-from hwnas.train import ranks
+from hwnas.train import optim, ranks
 from hwnas.train.run import dataset_of
 
 
@@ -77,7 +77,7 @@ def search_for(
         warn: Given what the user should know: whose table was used, what int8 does not like.
 
     Returns:
-        What ``search.json`` holds.
+        What ``search.json`` holds; nothing in processes of torchrun other than the first.
 
     Raises:
         TableError: A target has no latency table.
@@ -85,29 +85,49 @@ def search_for(
         HwnasError: The folder holds another search, or a finished one.
     """
     wishes = wishes or Wishes()
-    dataset = load_data(request)
-    if asks:
-        space = space_for(request.space, dataset)
-        found = ask.sources(asks, space, wishes.tables)
-        for text in (*(s.warning for s in found if s.warning), *_hostile(found, space, wishes.tables)):
-            warn(text)
-        request = replace(request, latencies=ask.fit(found, run), budgets=tuple(a.budget for a in asks))
-    record = _searched(replace(request, measured=wishes.measure), run, dataset, live)
-    if ranks.rank() == 0:
-        if "promise" not in record or not record["promise"]["kept"]:
-            record = keep(
-                run,
-                measure=wishes.measure,
-                rank=wishes.rank,
-                tables=wishes.tables,
-                dataset=dataset,
-                options=wishes.promise,
-                measuring=wishes.measuring,
-                tell=tell,
-            )
-        if wishes.gallery_points:
-            tell("gallery")
-            write_gallery(run, wishes.gallery_points, wishes.gallery_each, dataset=dataset)
+    with ranks.joined(optim.pick_device(request.oneshot.device)):
+        dataset = load_data(request)
+        request = _for_devices(asks, request, run, dataset, wishes.tables, warn)
+        record = _searched(replace(request, measured=wishes.measure), run, dataset, live)
+        if ranks.rank() == 0:
+            record = _kept(record, run, dataset, wishes, tell)
+    return record
+
+
+def _for_devices(
+    asks: Sequence[Ask],
+    request: SearchRequest,
+    run: Path,
+    dataset: Dataset,
+    tables: Path | None,
+    warn: Callable[[str], None],
+) -> SearchRequest:
+    """The request with the latency models and the budgets of the devices, if there are any."""
+    if not asks:
+        return request
+    space = space_for(request.space, dataset)
+    found = ask.sources(asks, space, tables)
+    for text in (*(s.warning for s in found if s.warning), *_hostile(found, space, tables)):
+        warn(text)
+    return replace(request, latencies=ask.fit(found, run), budgets=tuple(a.budget for a in asks))
+
+
+def _kept(record: dict[str, Any], run: Path, dataset: Dataset, wishes: Wishes, tell: Tell) -> dict[str, Any]:
+    """The record with its promise kept, as far as that was not done before; and the gallery."""
+    if not record.get("promise", {}).get("kept"):
+        record = keep(
+            run,
+            measure=wishes.measure,
+            rank=wishes.rank,
+            tables=wishes.tables,
+            dataset=dataset,
+            options=wishes.promise,
+            measuring=wishes.measuring,
+            tell=tell,
+        )
+    if wishes.gallery_points:
+        tell("gallery")
+        write_gallery(run, wishes.gallery_points, wishes.gallery_each, dataset=dataset)
     return record
 
 
@@ -127,6 +147,8 @@ def _searched(request: SearchRequest, run: Path, dataset: Dataset, live: Live | 
     path = run / "search.json"
     if not path.exists():
         search_run(request, run, live=live, dataset=dataset)
+        if ranks.rank() != 0:
+            return {}
         return dict(files.read_json(path, "the record of the search"))
     record: dict[str, Any] = files.read_json(path, "the record of the search")
     same = record.get("request") == json.loads(json.dumps(request.identity()))

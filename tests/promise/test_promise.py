@@ -26,9 +26,15 @@ from hwnas.train import TrainConfig
 from hwnas.train.run import train_run
 
 PROFILE = ProfileOptions(
-    rounds=3, max_rounds=3, samples=3, calibration_networks=6, heldout_networks=0, workers=1
+    rounds=3,
+    max_rounds=3,
+    samples=3,
+    min_round_s=0.0,
+    calibration_networks=6,
+    heldout_networks=0,
+    workers=1,
 )
-QUICK = ProfileOptions(rounds=3, max_rounds=3, samples=3)
+QUICK = ProfileOptions(rounds=3, max_rounds=3, samples=3, min_round_s=0.0)
 WISHES = promise.Wishes(
     measuring=QUICK,
     gallery_points=4,
