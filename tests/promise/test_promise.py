@@ -132,8 +132,8 @@ def test_the_gallery_spans_the_range_and_is_a_front(kept):
     latencies_ms = [known_ms(e)[0] for e in entries]
     assert latencies_ms == sorted(latencies_ms)
     low, high = gallery["targets"][0]["range_ms"]
-    assert 0 < low <= 1.05 * latencies_ms[0]
-    assert high >= 0.95 * latencies_ms[-1]
+    assert 0 < low <= 1.3 * latencies_ms[0]
+    assert high >= 0.7 * latencies_ms[-1]
     macs = [space().architecture(e["indices"]).macs for e in entries]
     least, most = space().macs_range()
     assert min(macs) < least + 0.2 * (most - least)
