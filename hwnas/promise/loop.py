@@ -129,19 +129,19 @@ class Loop:
         return self.judge.best(list(dict.fromkeys(found)), self.proposals.options.batch)
 
     def _growth(self, best: Indices) -> list[Indices]:
-        """Where the best leaves too much: near ones that use more and are believed to be as good."""
-        used = float(self.beliefs.use(np.array([best]))[0])
-        likely = self.proposals.options.likely
-        found = self.proposals.changed([best], likely, used) + self.proposals.likely(
-            self.proposals.unmeasured(), likely
-        )
-        least = self.judge.final(best) - self.judge.doubt(self.judge.final(best))
-        chosen = self.judge.best(list(dict.fromkeys(found)), 2 * self.proposals.options.batch)
-        rows = [i for i in chosen if self.judge.final(i) >= least]
-        if not rows:
+        """Where the best leaves too much: near ones that use more and are not clearly worse."""
+        used, likely = float(self.beliefs.use(np.array([best]))[0]), self.proposals.options.likely
+        found = [
+            *self.proposals.changed([best], likely, used),
+            *self.proposals.likely(self.proposals.unmeasured(), likely),
+        ]
+        if not found:
             return []
-        uses = self.beliefs.use(np.array(rows))
-        return [i for i, use in zip(rows, uses, strict=True) if use > used][: self.proposals.options.batch]
+        uses = self.beliefs.use(np.array(found))
+        more = dict.fromkeys(i for i, use in zip(found, uses, strict=True) if use > used)
+        least = self.judge.final(best) - self.judge.doubt(self.judge.final(best))
+        chosen = self.judge.best(list(more), self.proposals.options.batch)
+        return [i for i in chosen if self.judge.final(i) >= least]
 
     def _last_resort(self, began: float) -> Indices:
         """The fastest architectures: kept, or the proof that the budgets cannot be."""
