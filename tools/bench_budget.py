@@ -176,9 +176,7 @@ def _search(run: Run, world: World, folder: Path, options: argparse.Namespace) -
         settings=settings,
         supernet=world.supernet,
     )
-    wishes = promise.Wishes(
-        tables=options.tables, gallery_points=0, measuring=ProfileOptions(rounds=options.rounds)
-    )
+    wishes = promise.Wishes(tables=options.tables, gallery_points=0, measuring=_measuring(options))
     to, warnings = folder / run.name.replace("/", "_"), list[str]()
     row: dict[str, Any] = {"run": run.name, **vars(run), "warnings": warnings}
     try:
@@ -235,7 +233,7 @@ def _check(arch: Architecture, target: Target, options: argparse.Namespace) -> d
     source = latency.find_table(target, arch.space, options.tables)
     found = []
     for _ in range(CHECK_SESSIONS):
-        with Measurer(device.load("host"), ProfileOptions(rounds=options.rounds)) as measurer:
+        with Measurer(device.load("host"), _measuring(options)) as measurer:
             own = measurer.measure(target, measurer.export(target, [arch]))
             try:
                 require_same(source.table.target, source.table.environment, target, own.environment)
@@ -259,7 +257,7 @@ def _weights(world: World, options: argparse.Namespace) -> dict[str, Any]:
     random = export.random_module(arch.blocks, options.seed)
     images = world.dataset.normalize(world.dataset.train.images[:64])
     ratios = {}
-    with Measurer(device.load("host"), ProfileOptions(rounds=options.rounds)) as measurer:
+    with Measurer(device.load("host"), _measuring(options)) as measurer:
         for runtime in RUNTIMES:
             for precision in PRECISIONS:
                 models = {
@@ -282,6 +280,11 @@ def _weights(world: World, options: argparse.Namespace) -> dict[str, Any]:
                 ]
     say(f"trained over random weights on {arch.space.name}: {ratios}")
     return {"space": arch.space.name, "indices": list(arch.indices), "trained_over_random": ratios}
+
+
+def _measuring(options: argparse.Namespace) -> ProfileOptions:
+    """As many rounds for all, so that the bench ends in time."""
+    return ProfileOptions(rounds=options.rounds, max_rounds=options.rounds)
 
 
 def _profile(runs: list[Run], options: argparse.Namespace) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 from hwnas import files
 from hwnas.device import Target
 from hwnas.errors import SchemaMismatch, TableError
+from hwnas.latency.known import known_devices
+from hwnas.latency.networks import Networks
 from hwnas.latency.posterior import Posterior
 from hwnas.latency.provenance import table_sha256
 from hwnas.latency.store import fit, load, save
@@ -16,6 +18,9 @@ from hwnas.table import LatencyTable
 
 COVERED = 0.5
 """Share of a space's workloads that a table must hold; what is missing is estimated from them."""
+
+FEWEST = 2
+"""Whole networks that a table must hold where it has too few blocks."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +32,15 @@ class Source:
         path: Its file.
         space: The space.
         own: Whether the user measured it.
+        model: What can be fitted to it: "posterior", or "transfer" where there are whole networks
+            alone.
     """
 
     table: LatencyTable
     path: Path
     space: SearchSpace
     own: bool
+    model: str = "posterior"
 
     @property
     def warning(self) -> str:
@@ -54,7 +62,7 @@ def find_table(target: Target, space: SearchSpace, folder: Path | None = None) -
 
     Args:
         target: What the latencies are for.
-        space: What they are for; a table must hold most of its blocks.
+        space: What they are for; a table must hold most of its blocks, or some whole networks.
         folder: The user's tables, ``<device>/<runtime>-<precision>.jsonl`` or without the
             device; by default where ``hwnas profile`` keeps them.
 
@@ -74,8 +82,8 @@ def find_table(target: Target, space: SearchSpace, folder: Path | None = None) -
             if path == own[-1] != own[0] and table.target.device != target.device:
                 continue  # a folder without devices is of one of those that were asked for
             raise SchemaMismatch(f"{path} must be of {target}, but is of {table.target}", field="target")
-        if _covers(table, space):
-            return Source(table, path, space, path != shipped)
+        if model := _model_of(table, space):
+            return Source(table, path, space, path != shipped, model)
     raise TableError(
         f"a search must have a latency table of {target} for {space.name}, but there is none in "
         f"{own[0].parent} and none came with hwnas: run `{command(target, space)}`"
@@ -91,17 +99,21 @@ def command(target: Target, space: SearchSpace) -> str:
 
 
 def fitted(source: Source, path: Path) -> Path:
-    """Fit the posterior of a source into ``path``, unless that was done before; returns ``path``."""
+    """Fit the model of a source into ``path``, unless that was done before; returns ``path``."""
     if path.is_file():
         known = load(path)
         same = isinstance(known, Posterior) and known.fingerprint == source.space.fingerprint
         if same and known.origin.get("table_sha256") == table_sha256(source.table):  # type: ignore[union-attr]
             return path
-    save(fit(source.table, source.space), path)
+    few = source.model == "transfer"
+    known = known_devices(source.space, source.table.target) if few else None
+    save(fit(source.table, source.space, source.model, known=known), path)
     return path
 
 
-def _covers(table: LatencyTable, space: SearchSpace) -> bool:
-    measured = table.of_kind("block")
-    workloads = space.workloads()
-    return sum(w.key() in measured for w in workloads) >= COVERED * len(workloads)
+def _model_of(table: LatencyTable, space: SearchSpace) -> str:
+    """What can be fitted to a table for a space; empty where it does not suffice."""
+    measured, workloads = table.of_kind("block"), space.workloads()
+    if sum(w.key() in measured for w in workloads) >= COVERED * len(workloads):
+        return "posterior"
+    return "transfer" if len(Networks.of_table(table, space, "calibration")) >= FEWEST else ""

@@ -17,7 +17,7 @@ from hwnas.profile import adaptive
 from hwnas.profile.engine import Engine, greet
 from hwnas.profile.models import Exporter
 from hwnas.profile.options import OnProgress, ProfileOptions, Progress, silent
-from hwnas.profile.plan import Item
+from hwnas.profile.plan import network_items
 from hwnas.profile.session import environment, new_id
 from hwnas.space import Architecture
 from hwnas.table import LatencyTable, Note, Round
@@ -74,7 +74,7 @@ class Measurer:
         Raises:
             ExportError: One cannot be lowered.
         """
-        items = [Item(a.key(), "finalist", a.blocks, a.space.input_shape) for a in architectures]
+        items = network_items(architectures, "finalist")
         exported = self._exporter.export(items, target, self._place(target), lambda _: None)
         for key, found in exported.items():
             if found.failed:

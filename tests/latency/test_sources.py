@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from hwnas import files, latency, spaces
@@ -75,6 +76,21 @@ def test_a_table_in_the_wrong_place_is_refused(places):
     write(places[0], Target("host", "litert", "fp32"))
     with pytest.raises(SchemaMismatch, match="must be of host/litert-int8, but is of host/litert-fp32"):
         find_table(TARGET, SPACE)
+
+
+def test_a_table_of_a_few_networks_is_enough(places, tmp_path):
+    """What `hwnas profile --few` leaves: whole networks and no block."""
+    rng = np.random.default_rng(0)
+    nets = {a.key(): a.macs for a in (SPACE.sample(rng) for _ in range(8))}
+    rows = [Round(key, "calibration", SESSION, 0, (0.05 + macs / 1e6,)) for key, macs in nets.items()]
+    places[0].parent.mkdir(parents=True)
+    LatencyTable(TARGET, {}, rows).save(places[0])
+    source = find_table(TARGET, SPACE)
+    assert (source.own, source.model) == (True, "transfer")
+    model = latency.load(fitted(source, tmp_path / "latency.json"))
+    arch = SPACE.sample(rng)
+    predicted = model.predict(SPACE, np.array([arch.indices])).mean_ms[0]
+    assert predicted == pytest.approx(0.05 + arch.macs / 1e6, rel=0.3)
 
 
 def test_a_model_is_fitted_once(places, tmp_path):
