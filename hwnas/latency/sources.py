@@ -101,9 +101,9 @@ def command(target: Target, space: SearchSpace) -> str:
 def fitted(source: Source, path: Path) -> Path:
     """Fit the model of a source into ``path``, unless that was done before; returns ``path``."""
     if path.is_file():
-        known = load(path)
-        same = isinstance(known, Posterior) and known.fingerprint == source.space.fingerprint
-        if same and known.origin.get("table_sha256") == table_sha256(source.table):  # type: ignore[union-attr]
+        before = load(path)
+        same = isinstance(before, Posterior) and before.fingerprint == source.space.fingerprint
+        if same and before.to_json()["origin"].get("table_sha256") == table_sha256(source.table):
             return path
     few = source.model == "transfer"
     known = known_devices(source.space, source.table.target) if few else None
