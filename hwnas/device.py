@@ -74,7 +74,12 @@ class Target:
         odd = sorted(set(names) ^ set(data))
         if odd:
             raise SchemaMismatch(f"a target must have the fields {names}, but differs in {odd}", field=odd[0])
-        return cls(**data)
+        try:
+            return cls(**data)
+        except TypeError as error:
+            raise SchemaMismatch(
+                f"a target must have text and numbers, but: {error}", field="target"
+            ) from error
 
 
 @dataclass(frozen=True)

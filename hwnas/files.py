@@ -58,9 +58,14 @@ def write_atomic(path: Path, content: bytes | str) -> None:
         raise
 
 
+def json_text(data: Any) -> str:
+    """Indented JSON; NaN and infinity are refused."""
+    return json.dumps(data, indent=2, allow_nan=False) + "\n"
+
+
 def write_json(path: Path, data: Any) -> None:
-    """Write indented JSON; NaN and infinity are refused."""
-    write_atomic(path, json.dumps(data, indent=2, allow_nan=False) + "\n")
+    """Write what ``json_text`` says."""
+    write_atomic(path, json_text(data))
 
 
 def read_json(path: Path, what: str) -> Any:

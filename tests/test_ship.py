@@ -1,15 +1,22 @@
-"""The shipping folder: complete, hashed, and refused where it was changed."""
+"""The shipping folder: complete, hashed, usable by itself, and refused where it was changed."""
 
 from __future__ import annotations
 
+import ast
 import json
+import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from hwnas import data, files, ship
+from hwnas.data import sources
 from hwnas.errors import DataError, HwnasError, SchemaMismatch
-from hwnas.export import runtime
+from hwnas.export import metadata, parity, runtime
+from hwnas.ship import preprocessing, probes
 
 
 def test_the_folder_is_whole(exported_run):
@@ -17,27 +24,122 @@ def test_the_folder_is_whole(exported_run):
     manifest = ship.read_manifest(folder)
     assert {entry["file"] for entry in manifest["variants"]} == set(ship.VARIANTS.values())
     assert sorted(p.name for p in folder.iterdir()) == sorted([*manifest["files"], ship.MANIFEST])
+    assert set(manifest["files"]) == {
+        *ship.VARIANTS.values(),
+        *ship.EXAMPLES,
+        ship.LABELS,
+        ship.PREPROCESSING,
+        ship.PROBES,
+    }
     assert (folder / ship.LABELS).read_text().splitlines() == [str(digit) for digit in range(10)]
     assert all(entry["parity"] for entry in manifest["variants"])
     assert manifest["weights_sha256"] == files.sha256(exported_run / "weights.safetensors")
+    assert manifest["device"] == "host"
+    assert manifest["licence"] is None
 
 
-def test_the_manifest_is_enough_to_use_a_model(exported_run):
-    """Preprocessing by the manifest's words alone gives the accuracy that training reported."""
+def test_the_preprocessing_is_enough_to_use_a_model(exported_run):
+    """Preprocessing by the file's words alone gives the accuracy that training reported."""
     folder = exported_run / "export"
     manifest = ship.read_manifest(folder)
+    how = json.loads((folder / ship.PREPROCESSING).read_text())
     test = ship.load_data(manifest["data"]).test
-    how = manifest["preprocessing"]
     mean, std = (np.array(how[name], np.float32).reshape(1, 3, 1, 1) for name in ("mean", "std"))
     images = ((test.images * how["scale"] - mean) / std).astype(np.float32)
     for entry in manifest["variants"]:
         logits = runtime.run(folder / entry["file"], entry["runtime"], images)
         accuracy = (logits.argmax(axis=1) == test.labels).mean()
         assert accuracy == pytest.approx(manifest["test_accuracy_pytorch"], abs=0.02), entry["name"]
+        assert how["layout"][entry["runtime"]] == entry["layout"]
     assert manifest["test_accuracy_pytorch"] > 0.8, "three epochs on digits must teach something"
 
 
-@pytest.mark.parametrize("name", [*ship.VARIANTS.values(), ship.LABELS])
+def test_every_model_carries_its_preprocessing_and_labels(exported_run):
+    folder = exported_run / "export"
+    for entry in ship.read_manifest(folder)["variants"]:
+        inside = json.loads(metadata.embedded((folder / entry["file"]).read_bytes(), entry["runtime"]))
+        assert inside["preprocessing"] == json.loads((folder / ship.PREPROCESSING).read_text())
+        assert inside["labels"] == [str(digit) for digit in range(10)]
+
+
+def test_the_quantisation_that_is_written_down_is_the_one_of_the_model(exported_run):
+    """Fed with numbers made by hand, the int8 model answers what our own runtime says."""
+    folder = exported_run / "export"
+    how = json.loads((folder / ship.PREPROCESSING).read_text())
+    assert list(how["quantization"]) == ["model.int8.tflite"]
+    ends = how["quantization"]["model.int8.tflite"]
+    image = np.random.default_rng(0).standard_normal((1, 3, 16, 16)).astype(np.float32)
+    numbers = np.rint(image / ends["input"]["scale"]) + ends["input"]["zero_point"]
+    model = runtime.interpreter(folder / "model.int8.tflite")
+    given = np.clip(numbers, -128, 127).astype(ends["input"]["dtype"]).transpose(0, 2, 3, 1)
+    model.set_tensor(model.get_input_details()[0]["index"], given)
+    model.invoke()
+    answers = model.get_tensor(model.get_output_details()[0]["index"]).astype(np.float32)
+    by_hand = (answers - ends["output"]["zero_point"]) * np.float32(ends["output"]["scale"])
+    np.testing.assert_array_equal(by_hand, runtime.run(folder / "model.int8.tflite", "litert", image))
+
+
+@pytest.fixture(scope="module")
+def pictures(tmp_path_factory):
+    """Two digits as PNG of 8x8 pixels, with their label and what a network reads of them."""
+    from sklearn.datasets import load_digits
+
+    folder = tmp_path_factory.mktemp("pictures")
+    scaled, labels = sources.digits(16).train
+    found = []
+    for row in (0, 3):
+        grey = np.round(load_digits().images[row] * (255 / 16)).astype(np.uint8)
+        Image.fromarray(grey).save(folder / f"{row}.png")
+        found.append((folder / f"{row}.png", str(labels[row]), scaled[row : row + 1]))
+    return found
+
+
+@pytest.mark.parametrize(("name", "precision"), list(ship.VARIANTS))
+def test_the_examples_name_the_digit(exported_run, pictures, tmp_path, name, precision):
+    """In a process of their own, in a copied folder, they agree with our own runtime and the truth."""
+    file = ship.VARIANTS[name, precision]
+    folder = shutil.copytree(exported_run / "export", tmp_path / "elsewhere")
+    dataset = data.load("digits", resolution=16)
+    program = folder / f"example_{name}.py"
+    chosen = [folder / file] if precision == "int8" else []
+    for picture, label, image in pictures:
+        done = subprocess.run(
+            [sys.executable, "-I", program, picture, *chosen],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=tmp_path,
+        )
+        lines = [line.split() for line in done.stdout.splitlines()]
+        logits = runtime.run(folder / file, name, dataset.normalize(image))[0]
+        assert [line[1] for line in lines] == [str(i) for i in np.argsort(-logits)[:3]]
+        assert lines[0][1] == label
+        share = np.exp(logits - logits.max())
+        assert float(lines[0][0].rstrip("%")) == pytest.approx(
+            100 * float((share / share.sum()).max()), abs=0.2
+        )
+
+
+@pytest.mark.parametrize("name", ship.EXAMPLES)
+def test_the_examples_need_a_runtime_numpy_and_pillow_only(exported_run, name):
+    tree = ast.parse((exported_run / "export" / name).read_text())
+    modules = [n.module for n in ast.walk(tree) if isinstance(n, ast.ImportFrom)]
+    modules += [alias.name for n in ast.walk(tree) if isinstance(n, ast.Import) for alias in n.names]
+    own = {"example_litert.py": "ai_edge_litert", "example_onnxruntime.py": "onnxruntime"}[name]
+    assert {m.split(".")[0] for m in modules} == {"json", "sys", "pathlib", "numpy", "PIL", own}
+    statements = [n for n in ast.walk(tree) if isinstance(n, ast.stmt)]
+    assert len(statements) <= 35
+
+
+def test_the_same_weights_give_the_same_files(exported_run):
+    folder = exported_run / "export"
+    before = {p.name: files.sha256(p) for p in folder.iterdir() if p.name != ship.MANIFEST}
+    ship.export_run(exported_run, data.load("digits", resolution=16), licence="CC-BY-4.0")
+    assert before == {p.name: files.sha256(p) for p in folder.iterdir() if p.name != ship.MANIFEST}
+    assert ship.read_manifest(folder)["licence"] == "CC-BY-4.0"
+
+
+@pytest.mark.parametrize("name", [*ship.VARIANTS.values(), ship.LABELS, ship.PREPROCESSING, ship.PROBES])
 def test_a_changed_or_missing_file_is_named(exported_run, name):
     path = exported_run / "export" / name
     content = bytearray(path.read_bytes())
@@ -52,9 +154,101 @@ def test_a_changed_or_missing_file_is_named(exported_run, name):
 
 def test_a_manifest_of_another_version_is_refused(exported_run):
     path = exported_run / "export" / ship.MANIFEST
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": "hwnas-manifest/0"}))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": "hwnas-manifest/1"}))
     with pytest.raises(SchemaMismatch, match="export again"):
         ship.read_manifest(path.parent)
+
+
+def test_a_manifest_that_was_cut_off_is_refused(exported_run):
+    path = exported_run / "export" / ship.MANIFEST
+    whole = path.read_bytes()
+    for end in (0, 1, len(whole) // 2, len(whole) - 3):
+        path.write_bytes(whole[:end])
+        with pytest.raises(HwnasError, match="must be readable JSON"):
+            ship.read_manifest(path.parent)
+    path.unlink()
+    with pytest.raises(HwnasError, match="the manifest of a shipping folder must be there"):
+        ship.read_manifest(path.parent)
+
+
+@pytest.mark.parametrize("odd", [None, 3, "x", [], {}, [3], {"x": 3}])
+def test_a_manifest_with_an_odd_or_missing_field_is_refused(exported_run, odd):
+    """Whatever stands in a field that is needed: it is accepted, or one sentence says why not."""
+    path = exported_run / "export" / ship.MANIFEST
+    manifest = json.loads(path.read_text())
+    spots = [(manifest, name) for name in manifest if name not in ("schema", "parity")]
+    spots += [(manifest["variants"][0], name) for name in manifest["variants"][0]]
+    spots += [(manifest[name], key) for name in ("files", "data") for key in manifest[name]]
+    spots += [(manifest["budgets"][0], name) for name in manifest["budgets"][0]]
+    for place, name in spots:
+        kept = place[name]
+        place[name] = odd
+        path.write_text(json.dumps(manifest))
+        accepted = _accepts(path.parent)
+        assert not accepted or name in _FREE or isinstance(odd, type(kept)), name
+        place[name] = kept
+
+
+def _accepts(folder) -> bool:
+    """Whether a manifest is accepted; where it is refused, it is by an error of our own."""
+    try:
+        ship.read_manifest(folder)
+    except HwnasError as error:
+        return "\n" in str(error)
+    return True
+
+
+_FREE = {"created", "hwnas", "versions", "licence", "macs", "params", "layout", "parity"} | {
+    # not needed to check a folder
+    "classes",
+    "images",
+    "name",
+    "predicted_ms",
+    "budget_ms",
+    "val_share",
+    "test_share",
+    "test_accuracy_pytorch",
+}
+
+
+def test_fields_of_others_are_left_alone(exported_run):
+    path = exported_run / "export" / ship.MANIFEST
+    manifest = json.loads(path.read_text()) | {"customer": {"ticket": 7}}
+    path.write_text(json.dumps(manifest))
+    assert ship.read_manifest(path.parent)["customer"] == {"ticket": 7}
+    ship.add_file(path.parent, "NOTICE.txt", "mine")
+    again = ship.read_manifest(path.parent)
+    assert again["customer"] == {"ticket": 7}
+    assert again["files"]["NOTICE.txt"] == files.sha256(path.parent / "NOTICE.txt")
+
+
+def test_a_file_outside_the_folder_is_refused(exported_run):
+    path = exported_run / "export" / ship.MANIFEST
+    manifest = json.loads(path.read_text())
+    manifest["files"]["../weights.safetensors"] = files.sha256(exported_run / "weights.safetensors")
+    path.write_text(json.dumps(manifest))
+    with pytest.raises(HwnasError, match="files of its own folder"):
+        ship.read_manifest(path.parent)
+
+
+def test_labels_are_one_line_each():
+    assert preprocessing.label_lines(["cat", "big dog"]) == "cat\nbig dog\n"
+    for label in ("two\nlines", "", "a\u2028b"):
+        with pytest.raises(HwnasError, match="one line of text"):
+            preprocessing.label_lines(["cat", label])
+
+
+def test_probes_are_the_same_everywhere_and_all_different():
+    images = probes.images(3, 32, 32)
+    assert images.shape == (probes.COUNT, 3, 32, 32)
+    flat = images.reshape(-1, 32 * 32).astype(float)
+    correlation = np.corrcoef(images.reshape(probes.COUNT, -1).astype(float)) - np.eye(probes.COUNT)
+    assert np.abs(correlation).max() < 0.9
+    assert flat.std(axis=1).min() > 20
+    assert images[0, 0, :2, :4].tolist() == _FIRST_PIXELS
+
+
+_FIRST_PIXELS: list[list[int]] = [[162, 154, 145, 135], [154, 145, 135, 125]]
 
 
 def test_other_data_are_refused(exported_run):
@@ -74,3 +268,12 @@ def test_a_run_without_training_says_what_is_missing(exported_run):
     dataset = data.load("digits", resolution=16)
     with pytest.raises(HwnasError, match="the record of training must be there"):
         ship.export_run(exported_run, dataset)
+
+
+def test_probes_agree_with_pytorch_at_export(exported_run):
+    for entry in ship.read_manifest(exported_run / "export")["variants"]:
+        found = entry["probe"]
+        if entry["precision"] == "fp32":
+            assert found["max_error"] < parity.FP32_TOLERANCE
+        else:
+            assert found["sqnr_db"] > 12

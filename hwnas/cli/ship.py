@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from hwnas import device as devices
@@ -26,6 +27,9 @@ def export(
     calibration_images: Annotated[
         int, typer.Option(min=1, help="Training images that set int8 ranges.")
     ] = 256,
+    licence: Annotated[
+        str | None, typer.Option(help="Of the models, which are yours; goes into the manifest.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Export the trained network to TFLite and ONNX, fp32 and int8."""
@@ -37,6 +41,7 @@ def export(
             run,
             dataset,
             calibration_images=calibration_images,
+            licence=licence,
             on_variant=lambda name: status.update(f"exporting {name}"),
         )
     content = ship.read_manifest(manifest.parent)
@@ -52,29 +57,43 @@ def export(
 
 @app.command()
 def verify(
-    run: Run,
-    device: Annotated[str, typer.Option(help="Device to measure on.")] = "host",
+    folder: Annotated[Path, typer.Argument(help="Shipping folder, wherever it is now, or folder of a run.")],
+    device: Annotated[
+        str | None, typer.Option(help="Device to measure on; by default the one of the budgets.")
+    ] = None,
     tables: Annotated[
         Path | None, typer.Option(help="Folder of the device's latency tables, if not its own.")
     ] = None,
     data: Data = None,
+    skip_accuracy: Annotated[bool, typer.Option("--skip-accuracy", help="Do not look for the data.")] = False,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of measurement.")] = 9,
+    record: Annotated[
+        bool, typer.Option("--record/--no-record", help="Write the result into the manifest.")
+    ] = True,
     as_json: Json = False,
 ) -> None:
-    """Measure what ships: accuracy, latency, budget. Exits with 1 where a promise is not kept."""
+    """Check again all that ships: files, answers, accuracy, latency, budget.
+
+    Exits with 1 where a promise is not kept. Needs nothing but the folder.
+    """
     from hwnas import ship
     from hwnas import verify as verification
     from hwnas.profile import ProfileOptions
 
-    folder = run / "export" if (run / "export" / ship.MANIFEST).exists() else run
-    dataset = ship.load_data(ship.read_manifest(folder)["data"], data)
+    folder = folder / "export" if (folder / "export" / ship.MANIFEST).exists() else folder
+    manifest = ship.read_manifest(folder)
+    described = devices.load(device or manifest["device"])
+    dataset = None
+    if not skip_accuracy and (data or _at_hand(manifest["data"]["source"])):
+        dataset = ship.load_data(manifest["data"], data)
     with err.status("verifying") as status:
         found = verification.verify(
             folder,
-            devices.load(device),
+            described,
             dataset,
-            tables=tables or files.user_data() / "tables" / device,
+            tables=tables or files.user_data() / "tables" / described.name,
             options=ProfileOptions(rounds=rounds),
+            record=record,
             on_step=lambda step: status.update(f"verifying: {step}"),
         )
     if as_json:
@@ -83,6 +102,11 @@ def verify(
         show_verification(found)
     if not found.passed:
         raise typer.Exit(1)
+
+
+def _at_hand(source: str) -> bool:
+    """Whether the data can be looked for where they were at training."""
+    return source == "digits" or Path(source).exists()
 
 
 @app.command()
@@ -96,8 +120,11 @@ def report(
 ) -> None:
     """Write a self-contained HTML report of a run."""
     from hwnas import report as reports
+    from hwnas import ship
 
     path = reports.write(run, latencies=tuple(latency or ()), baseline=baseline)
+    if (run / "export" / ship.MANIFEST).exists():
+        ship.add_file(run / "export", ship.REPORT, path.read_bytes())
     if as_json:
         emit_json({"report": str(path)})
     else:
@@ -105,16 +132,17 @@ def report(
 
 
 def show_verification(found: Verification) -> None:
-    """Print what was found about each variant, and why one failed."""
+    """Print what was found about each variant, why one failed, and what was left out."""
     table = Table(box=None, padding=(0, 2, 0, 0))
     for column in ("variant", "accuracy", "ms", "95 % interval", "predicted", "budget", ""):
         table.add_column(column, no_wrap=True)
     for item in found.variants:
+        low, high = item.interval_ms or (None, None)
         table.add_row(
             item.name,
-            f"{item.test_accuracy:.2%}",
-            f"{item.measured_ms:.3f}",
-            f"{item.interval_ms[0]:.3f}–{item.interval_ms[1]:.3f}",
+            "–" if item.test_accuracy is None else f"{item.test_accuracy:.2%}",
+            _number(item.measured_ms),
+            "–" if low is None else f"{_number(low)}–{_number(high)}",
             _number(item.predicted_ms),
             _number(item.budget_ms),
             "[green]PASS[/]" if item.passed else "[red]FAIL[/]",
@@ -122,8 +150,10 @@ def show_verification(found: Verification) -> None:
     out.print(table)
     for item in found.variants:
         for reason in item.failures:
-            out.print(f"[red]{item.name}[/]: {reason}", highlight=False)
+            out.print(f"[red]{item.name}[/]: {escape(reason)}", highlight=False)
+    for note in found.notes:
+        err.print(f"[yellow]{escape(note)}[/]", highlight=False)
 
 
-def _number(value: Any) -> str:
+def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"

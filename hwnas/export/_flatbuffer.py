@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Sequence
 from typing import Any
 
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+
+from hwnas.errors import ExportError
 
 SIGNATURE = "serving_default"
 INPUT, OUTPUT = "x", "y"
@@ -157,6 +160,45 @@ def repack(quantized: bytes) -> bytes:
     for code in model.operatorCodes:
         name = operator_name(code)
         code.version = max(code.version, _INT8_VERSIONS.get(name, 1))
+    return _pack_aligned(model)
+
+
+def with_metadata(file: bytes, name: str, content: bytes) -> bytes:
+    """The same model with a metadata entry; one of the same name is replaced."""
+    model = read(file)
+    entries = {_text(entry.name): entry for entry in model.metadata or ()}
+    if name in entries:
+        buffer = model.buffers[entries[name].buffer]
+    else:
+        buffer, entry = schema.BufferT(), schema.MetadataT()
+        entry.name, entry.buffer = name, len(model.buffers)
+        model.buffers.append(buffer)
+        model.metadata = [*(model.metadata or ()), entry]
+    buffer.data = np.frombuffer(content, np.uint8)
+    return _pack_aligned(model)
+
+
+def metadata(file: bytes) -> dict[str, bytes]:
+    """Content of every metadata entry, by name.
+
+    Raises:
+        ExportError: The file is no TFLite model.
+    """
+    try:
+        model = read(file)
+        return {
+            _text(entry.name): np.asarray(model.buffers[entry.buffer].data, np.uint8).tobytes()
+            for entry in model.metadata or ()
+        }
+    except (struct.error, ValueError, IndexError, TypeError, AttributeError) as error:
+        raise ExportError(f"a TFLite model must be a readable flatbuffer, but: {error}") from error
+
+
+def _text(name: bytes | str) -> str:
+    return name.decode() if isinstance(name, bytes) else name
+
+
+def _pack_aligned(model: Any) -> bytes:
     model.buffers = [
         buffer if buffer.data is None or not len(buffer.data) else _aligned(buffer.data)
         for buffer in model.buffers

@@ -82,6 +82,24 @@ def session(model: bytes | Path, *, threads: int = 1, optimized: Path | None = N
         raise ExportError(f"ONNX Runtime must be able to load the model, but it answered: {error}") from error
 
 
+def quantization(model: bytes | Path) -> dict[str, dict[str, Any]]:
+    """How whole numbers stand for values at the input and output of a TFLite model.
+
+    Returns:
+        ``{"input": {"dtype", "scale", "zero_point"}, "output": ...}``, value = scale * (number -
+        zero_point); empty where the model reads and answers floats.
+    """
+    runner = interpreter(model)
+    ends = {"input": runner.get_input_details()[0], "output": runner.get_output_details()[0]}
+    found = {}
+    for name, details in ends.items():
+        scale, zero_point = details["quantization"]
+        if scale:
+            dtype = np.dtype(details["dtype"]).name
+            found[name] = {"dtype": dtype, "scale": float(scale), "zero_point": int(zero_point)}
+    return found
+
+
 def _interpreter(model: bytes | Path, threads: int, keep_tensors: bool = False) -> Any:
     from ai_edge_litert.interpreter import Interpreter
 

@@ -76,15 +76,17 @@ def _variants(manifest: Mapping[str, Any] | None, verification: Mapping[str, Any
     rows = []
     for item in verification["variants"]:
         budget, predicted = item["budget_ms"], item["predicted_ms"]
-        low, high = item["interval_ms"]
-        share = item["measured_ms"] / budget if budget else 0.0
+        measured, accuracy = item["measured_ms"], item["test_accuracy"]
+        share = measured / budget if budget and measured else 0.0
         rows.append(
             (
                 item["name"],
                 _page.verdict(item["verdict"]),
                 f"{item['bytes'] / 1024:.0f} KiB",
-                f"{item['test_accuracy']:.2%}",
-                f"{item['measured_ms']:.3f} ({low:.3f} to {high:.3f})",
+                "–" if accuracy is None else f"{accuracy:.2%}",
+                "–"
+                if measured is None
+                else "{:.3f} ({:.3f} to {:.3f})".format(measured, *item["interval_ms"]),
                 "–" if predicted is None else f"{predicted:.3f}",
                 "–" if budget is None else f"{budget:.3f}",
                 _page.Html(_svg.bar(share, over=share > 1)) if budget else "–",
@@ -264,5 +266,6 @@ def _provenance(
         rows.append(("training seed", str(trained["config"]["seed"])))
     if manifest:
         rows.append(("exported", manifest["created"]))
-        rows += [(name, digest) for name, digest in manifest["files"].items()]
+        rows.append(("licence", manifest.get("licence") or "unspecified by the user"))
+        rows += [(name, digest) for name, digest in manifest["files"].items() if name != ship.REPORT]
     return _page.section("Where it comes from", _page.table(("what", "value"), rows))

@@ -1,0 +1,43 @@
+"""The folder that ships: the trained network in every variant, and a manifest that says all.
+
+A variant is a runtime and a precision. The manifest (``hwnas-manifest/2``) holds hashes,
+provenance, the budgets that were asked for, and, once ``verify`` has run, what was measured.
+Preprocessing is a file of its own, and inside every model.
+"""
+
+from __future__ import annotations
+
+from hwnas.ship.manifest import (
+    LABELS,
+    MANIFEST,
+    PREPROCESSING,
+    PROBES,
+    REPORT,
+    SCHEMA,
+    add_file,
+    read_json,
+    read_labels,
+    read_manifest,
+    same,
+)
+from hwnas.ship.run import EXAMPLES, VARIANTS, export_run, load_data, read_run, require_same_data
+
+__all__ = [
+    "EXAMPLES",
+    "LABELS",
+    "MANIFEST",
+    "PREPROCESSING",
+    "PROBES",
+    "REPORT",
+    "SCHEMA",
+    "VARIANTS",
+    "add_file",
+    "export_run",
+    "load_data",
+    "read_json",
+    "read_labels",
+    "read_manifest",
+    "read_run",
+    "require_same_data",
+    "same",
+]

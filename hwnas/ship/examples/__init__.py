@@ -1,0 +1,1 @@
+"""Programs that are copied into every shipping folder; hwnas itself runs none of them."""

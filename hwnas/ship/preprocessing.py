@@ -1,0 +1,59 @@
+"""How an image becomes what the models read, as data; the same text lies in every model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hwnas.data import Dataset
+from hwnas.errors import HwnasError
+
+SCHEMA = "hwnas-preprocessing/1"
+LAYOUTS = {"litert": "NHWC", "onnxruntime": "NCHW"}
+
+
+def describe(dataset: Dataset, quantization: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The content of ``preprocessing.json``.
+
+    Args:
+        dataset: What the network was trained on.
+        quantization: By file name, the scale and zero point of input and output of the models
+            that read and answer whole numbers.
+    """
+    _, height, width = dataset.image_shape
+    return {
+        "schema": SCHEMA,
+        "resize": {
+            "height": height,
+            "width": width,
+            "filter": "bilinear",
+            "method": "scale until height and width are covered, then cut out the centre",
+            "pillow": "ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)",
+        },
+        "channels": "RGB",
+        "scale": 1 / 255,
+        "mean": list(dataset.mean),
+        "std": list(dataset.std),
+        "formula": "(pixel * scale - mean) / std",
+        "layout": LAYOUTS,
+        "quantization": dict(quantization),
+    }
+
+
+def embedded_text(preprocessing: Mapping[str, Any], labels: Sequence[str]) -> str:
+    """What every model carries: preprocessing and labels."""
+    content = {"preprocessing": dict(preprocessing), "labels": list(labels)}
+    return json.dumps(content, sort_keys=True, allow_nan=False)
+
+
+def label_lines(labels: Sequence[str]) -> str:
+    """The content of ``labels.txt``: one label a line, in the order of the answers.
+
+    Raises:
+        HwnasError: A label would be several lines or none.
+    """
+    for label in labels:
+        if label.splitlines() != [label]:
+            raise HwnasError(f"a label must be one line of text, but got {label!r}: rename the class")
+    return "".join(f"{label}\n" for label in labels)

@@ -1,0 +1,53 @@
+"""Images that need no data, and what PyTorch answered to them: a folder can be checked alone.
+
+The images are waves of several frequencies, computed and not drawn, so that every version of
+every library makes the same ones. The answers travel in the shipping folder; a model that was
+exchanged for another one gives other answers, however well the hashes were brought up to date.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwnas.errors import SchemaMismatch
+
+SCHEMA = "hwnas-probes/1"
+COUNT = 8
+
+
+def images(channels: int, height: int, width: int) -> NDArray[np.uint8]:
+    """The probes, shape (8, channels, height, width)."""
+    k, c, y, x = np.meshgrid(
+        np.arange(COUNT), np.arange(channels), np.arange(height), np.arange(width), indexing="ij"
+    )
+    phase = 2.399963 * (k + 1) + 0.2 * c  # the golden angle: no two alike; channels nearly are
+    wave = np.sin(phase + 2 * np.pi * ((1 + k % 3) * x / width + (1 + k // 3) * y / height))
+    return np.round(127.5 * (1 + wave * (0.4 + 0.6 * k / (COUNT - 1)))).astype(np.uint8)
+
+
+def record(answers: np.ndarray) -> dict[str, Any]:
+    """The content of ``probes.json``: PyTorch's answers, shape (8, classes)."""
+    return {"schema": SCHEMA, "answers": [[float(v) for v in row] for row in answers]}
+
+
+def answers(recorded: Mapping[str, Any]) -> NDArray[np.float32]:
+    """What ``record`` wrote, as an array.
+
+    Raises:
+        SchemaMismatch: It is of another version or damaged.
+    """
+    rows: Sequence[Any] | None = recorded.get("answers") if isinstance(recorded, dict) else None
+    try:
+        found = np.array(rows, np.float32)
+    except (TypeError, ValueError):
+        found = np.empty(0, np.float32)
+    if recorded.get("schema") != SCHEMA or found.ndim != 2 or len(found) != COUNT:
+        raise SchemaMismatch(
+            f"probes must be {COUNT} rows of numbers of schema {SCHEMA}, but got other ones: export again",
+            field="probes",
+        )
+    return found

@@ -1,0 +1,184 @@
+"""The export stage of a run folder: trained weights become a folder that ships."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from importlib import metadata as packages
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hwnas import __version__, blocks, export, files, spaces, train
+from hwnas.data import Dataset
+from hwnas.errors import HwnasError
+from hwnas.export import metadata, parity, runtime
+from hwnas.ship import preprocessing, probes
+from hwnas.ship.manifest import LABELS, MANIFEST, PREPROCESSING, PROBES, SCHEMA
+from hwnas.space import Architecture
+from hwnas.train.run import dataset_of
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import nn
+
+VARIANTS = {
+    ("litert", "fp32"): "model.tflite",
+    ("litert", "int8"): "model.int8.tflite",
+    ("onnxruntime", "fp32"): "model.onnx",
+    ("onnxruntime", "int8"): "model.int8.onnx",
+}
+EXAMPLES = ("example_litert.py", "example_onnxruntime.py")
+
+_PACKAGES = ("torch", "ai-edge-litert", "litert-quantizer", "onnx", "onnxruntime", "numpy")
+
+
+def read_run(run: Path) -> tuple[Architecture, dict[str, Any]]:
+    """The architecture that a run found, and what ``search.json`` says of how."""
+    arch = spaces.architecture_from_json(files.read_json(run / "arch.json", "the found architecture"))
+    return arch, files.read_json(run / "search.json", "the record of the search")
+
+
+def load_data(record: Mapping[str, Any], source: str | None = None) -> Dataset:
+    """The data that a record (of search, training or export) was made with.
+
+    Args:
+        record: What ``Dataset.describe`` said.
+        source: Where they are now, if they moved.
+
+    Raises:
+        DataError: They cannot be read, or are not the same any more.
+    """
+    return dataset_of({**record, "source": source or record["source"]})
+
+
+def require_same_data(dataset: Dataset, record: Mapping[str, Any]) -> None:
+    """Raise HwnasError where a dataset is not the one of the record."""
+    if dataset.fingerprint != record["fingerprint"]:
+        raise HwnasError(
+            f"the data must be those that the network was trained on ({record['fingerprint']}), but "
+            f"{dataset.name} has the fingerprint {dataset.fingerprint}: give the same ones with --data"
+        )
+
+
+def export_run(
+    run: Path,
+    dataset: Dataset,
+    *,
+    calibration_images: int = 256,
+    licence: str | None = None,
+    on_variant: Callable[[str], None] = lambda _: None,
+) -> Path:
+    """Export the trained network of a run in every variant, each checked against PyTorch.
+
+    Beside the models there are the labels, the preprocessing as data (both embedded in every
+    model as well), probes, and one example of inference a runtime.
+
+    Args:
+        run: Folder with ``arch.json``, ``search.json``, ``train.json``, ``weights.safetensors``.
+        dataset: What the network was trained on; its training images calibrate int8.
+        calibration_images: How many of them.
+        licence: Of the models, which are the user's; goes into the manifest.
+        on_variant: Called with the name of each file that is about to be made.
+
+    Returns:
+        The manifest in ``run/export``.
+
+    Raises:
+        HwnasError: Something is missing in the run, or ``dataset`` is not the one it used.
+        ExportError: A variant does not compute what PyTorch computes, or would not run whole.
+    """
+    arch, search = read_run(run)
+    trained = files.read_json(run / "train.json", "the record of training")
+    require_same_data(dataset, trained["data"])
+    module = blocks.build(arch.blocks)
+    train.load_weights(module, run / "weights.safetensors")
+    lowered = _lower(module, arch, dataset, calibration_images, on_variant)
+    folder = run / "export"
+    contents, entries = _contents(module, dataset, lowered)
+    for name, content in contents.items():
+        files.write_atomic(folder / name, content)
+    manifest = {
+        "schema": SCHEMA,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "hwnas": __version__,
+        "versions": {"python": platform.python_version()} | {p: packages.version(p) for p in _PACKAGES},
+        "licence": licence,
+        "architecture": arch.to_json(),
+        "macs": arch.macs,
+        "params": arch.params,
+        "weights_sha256": files.sha256(run / "weights.safetensors"),
+        "data": trained["data"],
+        "device": search["constraints"][0]["target"]["device"],
+        "budgets": search["constraints"],
+        "test_accuracy_pytorch": trained["test_accuracy"],
+        "variants": entries,
+        "files": {name: files.sha256(folder / name) for name in contents},
+    }
+    files.write_json(folder / MANIFEST, manifest)
+    return folder / MANIFEST
+
+
+def _lower(
+    module: nn.Module,
+    arch: Architecture,
+    dataset: Dataset,
+    calibration_images: int,
+    on_variant: Callable[[str], None],
+) -> dict[str, export.Lowered]:
+    """Every variant by file name."""
+    calibration = dataset.normalize(dataset.train.images[:calibration_images])
+    found = {}
+    for (name, precision), file in VARIANTS.items():
+        on_variant(file)
+        found[file] = export.lower(module, arch.space.input_shape, name, precision, calibration=calibration)
+    return found
+
+
+def _contents(
+    module: nn.Module, dataset: Dataset, lowered: Mapping[str, export.Lowered]
+) -> tuple[dict[str, bytes | str], list[dict[str, Any]]]:
+    """Every file of the folder but the manifest, and what the manifest says of the models."""
+    quantization = {
+        file: found
+        for (name, _), file in VARIANTS.items()
+        if name == "litert" and (found := runtime.quantization(lowered[file].model))
+    }
+    how = preprocessing.describe(dataset, quantization)
+    text = preprocessing.embedded_text(how, dataset.class_names)
+    images = dataset.normalize(probes.images(*dataset.image_shape))
+    expected = parity.answers(module, images)
+    contents: dict[str, bytes | str] = {}
+    entries = []
+    for (name, precision), file in VARIANTS.items():
+        model = metadata.embed(lowered[file].model, name, text)
+        contents[file] = model
+        entries.append(_entry(name, precision, model, lowered[file], expected, images))
+    contents[LABELS] = preprocessing.label_lines(dataset.class_names)
+    contents[PREPROCESSING] = files.json_text(how)
+    contents[PROBES] = files.json_text(probes.record(expected))
+    for file in EXAMPLES:
+        contents[file] = (resources.files("hwnas.ship.examples") / file).read_text("utf-8")
+    return contents, entries
+
+
+def _entry(
+    name: str,
+    precision: str,
+    model: bytes,
+    lowered: export.Lowered,
+    expected: np.ndarray,
+    images: np.ndarray,
+) -> dict[str, Any]:
+    max_error, sqnr_db = parity.differences(expected, runtime.run(model, name, images))
+    return {
+        "name": f"{name}-{precision}",
+        "runtime": name,
+        "precision": precision,
+        "file": VARIANTS[name, precision],
+        "bytes": len(model),
+        "layout": preprocessing.LAYOUTS[name],
+        "parity": lowered.parity.to_json() if lowered.parity else None,
+        "probe": {"max_error": max_error, "sqnr_db": sqnr_db},
+    }

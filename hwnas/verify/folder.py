@@ -1,0 +1,134 @@
+"""What can be said about a shipping folder without data and without a device."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hwnas import ship
+from hwnas.errors import ExportError, HwnasError, ParityError
+from hwnas.export import metadata, parity
+from hwnas.export import runtime as runtimes
+from hwnas.ship import probes
+
+INT8_DRIFT_DB = 3.0
+"""How much worse the probes of an int8 model may be than at export; kernels of other processors
+round otherwise, another model is at 0 dB."""
+
+
+@dataclass(frozen=True)
+class Folder:
+    """A shipping folder whose files are whole and agree with each other.
+
+    Attributes:
+        path: Where it is.
+        manifest: Its manifest.
+        preprocessing: Content of ``preprocessing.json``.
+        labels: Content of ``labels.txt``.
+    """
+
+    path: Path
+    manifest: Mapping[str, Any]
+    preprocessing: Mapping[str, Any]
+    labels: tuple[str, ...]
+
+
+def read(path: Path) -> Folder:
+    """Read a folder; hashes, labels and embedded metadata must agree.
+
+    Raises:
+        SchemaMismatch: The manifest or the probes are of another version.
+        HwnasError: A file is missing, was changed, or contradicts another one.
+    """
+    manifest = ship.read_manifest(path)
+    how = ship.read_json(path, ship.PREPROCESSING, "the preprocessing of a shipping folder")
+    folder = Folder(path, manifest, how, tuple(ship.read_labels(path)))
+    for entry in manifest["variants"]:
+        _require_same_metadata(folder, entry)
+    return folder
+
+
+def answers_to_probes(folder: Folder) -> dict[str, tuple[str, ...]]:
+    """Failures by file name: who no longer answers to the probes as PyTorch did at export.
+
+    Raises:
+        SchemaMismatch: The probes are damaged.
+        HwnasError: The models do not answer with one number a label, or do not read images of
+            the size that the preprocessing makes.
+    """
+    recorded = ship.read_json(folder.path, ship.PROBES, "the probes of a shipping folder")
+    expected = probes.answers(recorded)
+    images = _normalized(folder.preprocessing)
+    found = {}
+    for entry in folder.manifest["variants"]:
+        answered = _run(folder, entry, images)
+        if answered.shape[1:] != (len(folder.labels),):
+            raise HwnasError(
+                f"labels must be one for each answer of a model, but {ship.LABELS} has {len(folder.labels)} "
+                f"and {entry['file']} answers with {answered.shape[1:]}: export again"
+            )
+        found[entry["file"]] = _compare(entry, expected, answered)
+    return found
+
+
+def _compare(entry: Mapping[str, Any], expected: np.ndarray, answered: np.ndarray) -> tuple[str, ...]:
+    max_error, sqnr_db = parity.differences(expected, answered)
+    if entry["precision"] == "fp32":
+        if max_error <= parity.FP32_TOLERANCE:
+            return ()
+        return (
+            f"answers to the probes must be within {parity.FP32_TOLERANCE:g} of those of the exported "
+            f"network, but differ by {max_error:.3g}: this is another model",
+        )
+    then_db = entry["probe"].get("sqnr_db")
+    least = then_db - INT8_DRIFT_DB if isinstance(then_db, float) else parity.INT8_SQNR_DB
+    if sqnr_db is None or sqnr_db >= least:
+        return ()
+    return (
+        f"int8 answers to the probes must agree with those of the network that was exported as they did then "
+        f"(signal-to-noise ratio of {least:.1f} dB), but have {sqnr_db:.1f} dB: this is another model",
+    )
+
+
+def _run(folder: Folder, entry: Mapping[str, Any], images: np.ndarray) -> np.ndarray:
+    try:
+        return runtimes.run(folder.path / entry["file"], entry["runtime"], images)
+    except (ExportError, ParityError) as error:
+        raise HwnasError(
+            f"{folder.path / entry['file']} must run as it did at export, but: {error}"
+        ) from error
+
+
+def _normalized(how: Mapping[str, Any]) -> np.ndarray:
+    """The probes as the preprocessing data say, shape (8, 3, height, width)."""
+    try:
+        height, width = how["resize"]["height"], how["resize"]["width"]
+        mean, std = (np.array(how[name], np.float32).reshape(1, -1, 1, 1) for name in ("mean", "std"))
+        images = probes.images(mean.shape[1], height, width).astype(np.float32)
+        return ((images * np.float32(how["scale"]) - mean) / std).astype(np.float32)
+    except (KeyError, TypeError, ValueError) as error:
+        raise HwnasError(
+            f"{ship.PREPROCESSING} must hold resize, scale, mean and std, but: {error!r}: export again"
+        ) from error
+
+
+def _require_same_metadata(folder: Folder, entry: Mapping[str, Any]) -> None:
+    path = folder.path / entry["file"]
+    text = metadata.embedded(path.read_bytes(), entry["runtime"])
+    try:
+        inside = json.loads(text) if text is not None else None
+    except json.JSONDecodeError:
+        inside = None
+    outside = {"preprocessing": folder.preprocessing, "labels": list(folder.labels)}
+    if not isinstance(inside, dict):
+        raise HwnasError(f"{path} must carry its preprocessing and labels, but does not: export again")
+    for name, file in (("preprocessing", ship.PREPROCESSING), ("labels", ship.LABELS)):
+        if not ship.same(inside.get(name), outside[name]):
+            raise HwnasError(
+                f"the {name} inside {path} must be those of {file}, but they differ: export again"
+            )
