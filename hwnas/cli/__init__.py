@@ -17,6 +17,7 @@ from hwnas.cli import (  # noqa: F401  (each registers its verbs)
     imports,
     profile,
     quickstart,
+    run,
     search,
     ship,
     spaces,

@@ -32,7 +32,7 @@ _FIELDS = {
     "variants": list,
     "files": dict,
 }
-_VARIANT_FIELDS = {"name": str, "runtime": str, "precision": str, "file": str, "bytes": int, "probe": dict}
+_VARIANT_FIELDS = {"name": str, "runtime": str, "precision": str, "file": str, "bytes": int}
 _DATA_FIELDS = {
     "source": str,
     "fingerprint": str,

@@ -7,7 +7,7 @@ exchanged for another one gives other answers, however well the hashes were brou
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from hwnas.errors import SchemaMismatch
 
 SCHEMA = "hwnas-probes/1"
 COUNT = 8
+PYTORCH = "pytorch"
 
 
 def images(channels: int, height: int, width: int) -> NDArray[np.uint8]:
@@ -29,25 +30,31 @@ def images(channels: int, height: int, width: int) -> NDArray[np.uint8]:
     return np.round(127.5 * (1 + wave * (0.4 + 0.6 * k / (COUNT - 1)))).astype(np.uint8)
 
 
-def record(answers: np.ndarray) -> dict[str, Any]:
-    """The content of ``probes.json``: PyTorch's answers, shape (8, classes)."""
-    return {"schema": SCHEMA, "answers": [[float(v) for v in row] for row in answers]}
+def record(answers: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """The content of ``probes.json``: who answered what, each of shape (8, classes).
+
+    Args:
+        answers: Those of PyTorch by ``PYTORCH``, and those of every int8 model by its file.
+    """
+    rows = {name: [[float(v) for v in row] for row in values] for name, values in answers.items()}
+    return {"schema": SCHEMA, "answers": rows}
 
 
-def answers(recorded: Mapping[str, Any]) -> NDArray[np.float32]:
-    """What ``record`` wrote, as an array.
+def answers(recorded: Mapping[str, Any], name: str) -> NDArray[np.float32]:
+    """What ``record`` wrote of one model, as an array.
 
     Raises:
         SchemaMismatch: It is of another version or damaged.
     """
-    rows: Sequence[Any] | None = recorded.get("answers") if isinstance(recorded, dict) else None
+    rows = recorded.get("answers")
     try:
-        found = np.array(rows, np.float32)
+        found = np.array(rows.get(name) if isinstance(rows, dict) else None, np.float32)
     except (TypeError, ValueError):
         found = np.empty(0, np.float32)
     if recorded.get("schema") != SCHEMA or found.ndim != 2 or len(found) != COUNT:
         raise SchemaMismatch(
-            f"probes must be {COUNT} rows of numbers of schema {SCHEMA}, but got other ones: export again",
+            f"probes must be {COUNT} rows of numbers for {name}, of schema {SCHEMA}, but got other ones: "
+            "export again",
             field="probes",
         )
     return found

@@ -1,0 +1,134 @@
+"""The whole chain from one config; each stage is skipped where its inputs are unchanged.
+
+``hwnas run`` and ``hwnas quickstart`` are this. A stage is skipped if its settings, the files it
+reads and the files it wrote have the hashes that they had when it was last finished. What was
+interrupted goes on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import filelock
+
+from hwnas import device as devices
+from hwnas import files, ship
+from hwnas.chain.config import Config, make, read, template
+from hwnas.chain.stages import Stages
+from hwnas.chain.state import State
+from hwnas.device import Device
+from hwnas.errors import HwnasError
+from hwnas.verify import Verification
+
+STAGES = ("profile", "fit", "search", "baseline", "train", "export", "verify", "report")
+UNCHANGED = "unchanged"
+
+Tell = Callable[[str, str], None]
+"""Told (stage, what it is doing); an empty text ends the stage, ``UNCHANGED`` skips it."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What came of a run.
+
+    Attributes:
+        folder: Where everything is.
+        run: Folder of the found network; what ships is in ``run / "export"``.
+        report: The HTML report.
+        verification: What was measured of the exported variants.
+        test_accuracy: By strategy, in PyTorch: the search, and the baseline if there is one.
+        seconds: Wall time by stage, of the last time that it ran.
+        ran: Stages that were not skipped.
+    """
+
+    folder: Path
+    run: Path
+    report: Path
+    verification: Verification
+    test_accuracy: Mapping[str, float]
+    seconds: Mapping[str, float]
+    ran: tuple[str, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        return {
+            "folder": str(self.folder),
+            "run": str(self.run),
+            "report": str(self.report),
+            "verification": self.verification.to_json(),
+            "test_accuracy": dict(self.test_accuracy),
+            "seconds": dict(self.seconds),
+            "ran": list(self.ran),
+        }
+
+
+def run(config: Config, *, device: Device | None = None, tell: Tell = lambda _stage, _text: None) -> Summary:
+    """Run every stage whose inputs changed since it was last finished.
+
+    Args:
+        config: What is wanted.
+        device: Where to measure, instead of the one that the config names.
+        tell: Called on the way.
+
+    Raises:
+        HwnasError: A stage failed, or another process works in the folder; what earlier stages
+            wrote is kept.
+    """
+    folder = config.folder
+    folder.mkdir(parents=True, exist_ok=True)
+    with _Alone(folder):
+        state = State(folder)
+        stages = Stages(config, device or devices.load(config.basics.device), state)
+        seconds, ran = {}, []
+        for stage in stages:
+            if state.is_done(stage):
+                tell(stage.name, UNCHANGED)
+            else:
+                began = time.monotonic()
+                tell(stage.name, "starting")
+                state.begin(stage)
+                stage.run(lambda text, name=stage.name: tell(name, text))  # type: ignore[misc]
+                state.finish(stage, time.monotonic() - began)
+                tell(stage.name, "")
+                ran.append(stage.name)
+            seconds[stage.name] = state.seconds(stage.name)
+    return _summary(config, stages, seconds, tuple(ran))
+
+
+class _Alone:
+    """A folder for one process at a time."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._lock = folder, filelock.FileLock(folder / ".chain.lock")
+
+    def __enter__(self) -> None:
+        try:
+            self._lock.acquire(timeout=0)
+        except filelock.Timeout as error:
+            raise HwnasError(
+                f"a run must have its folder to itself, but another process works in {self._folder}"
+            ) from error
+
+    def __exit__(self, *exc: object) -> None:
+        self._lock.release()
+
+
+def _summary(config: Config, stages: Stages, seconds: Mapping[str, float], ran: tuple[str, ...]) -> Summary:
+    manifest = ship.read_manifest(stages.run / "export")
+    runs = [run for run in (stages.run, stages.baseline) if run is not None]
+    return Summary(
+        config.folder,
+        stages.run,
+        stages.run / "report.html",
+        Verification.from_json(manifest["verification"]),
+        {r.name: files.read_json(r / "train.json", "the record of training")["test_accuracy"] for r in runs},
+        seconds,
+        ran,
+    )
+
+
+__all__ = ["STAGES", "UNCHANGED", "Config", "Summary", "Tell", "make", "read", "run", "template"]

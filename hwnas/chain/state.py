@@ -1,0 +1,131 @@
+"""What of a run is done: a JSON file that is whole at any moment, and the rule of skipping."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hwnas import files
+from hwnas.errors import SchemaMismatch
+
+SCHEMA = "hwnas-chain/1"
+STATE = "chain.json"
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of a run.
+
+    Attributes:
+        name: Of the stage.
+        settings: What decides its results beside files; plain JSON.
+        reads: Files that decide its results. Two that differ in time only are the same.
+        writes: Files that must be as the stage left them for it to be skipped.
+        owns: Files and folders that are removed before the stage begins anew: with other inputs,
+            or after its results were damaged. What is not among them is continued.
+        run: Does the work; told what to say. Goes on where it was interrupted.
+        intact: What else must hold for it to be skipped.
+    """
+
+    name: str
+    settings: Mapping[str, Any]
+    reads: tuple[Path, ...]
+    writes: tuple[Path, ...]
+    owns: tuple[Path, ...]
+    run: Callable[[Say], None]
+    intact: Callable[[], bool] = lambda: True
+
+
+class State:
+    """The record of a run's folder.
+
+    Args:
+        folder: Of the run.
+
+    Raises:
+        SchemaMismatch: The record is of another version.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._path = folder, folder / STATE
+        self._data: dict[str, Any] = {"schema": SCHEMA, "data": {}, "stages": {}}
+        if self._path.exists():
+            self._data = files.read_json(self._path, "the state of a run")
+            if not isinstance(self._data, dict) or self._data.get("schema") != SCHEMA:
+                found = self._data.get("schema") if isinstance(self._data, dict) else None
+                raise SchemaMismatch(
+                    f"the state of a run must be of schema {SCHEMA}, but {self._path} is of {found!r}: "
+                    "give another folder, or delete it to run every stage again",
+                    field="schema",
+                )
+
+    def is_done(self, stage: Stage) -> bool:
+        """Whether a stage was finished with these inputs, and its results are still there."""
+        record = self._data["stages"].get(stage.name, {})
+        return (
+            record.get("inputs") == self._inputs(stage)
+            and record.get("writes") is not None
+            and all(path.is_file() for path in stage.writes)
+            and record["writes"] == self._hashes(stage.writes)
+            and stage.intact()
+        )
+
+    def begin(self, stage: Stage) -> None:
+        """Make way for a stage: what an earlier one left stays only if this one continues it."""
+        inputs = self._inputs(stage)
+        record = self._data["stages"].get(stage.name, {})
+        if record.get("inputs") != inputs or record.get("writes") is not None:
+            for path in stage.owns:
+                path.unlink(missing_ok=True)
+        self._set(stage.name, {"inputs": inputs, "writes": None})
+
+    def finish(self, stage: Stage, seconds: float) -> None:
+        """Note that a stage is done."""
+        record = {"inputs": self._inputs(stage), "writes": self._hashes(stage.writes), "seconds": seconds}
+        self._set(stage.name, record)
+
+    def seconds(self, stage: str) -> float:
+        """How long a finished stage took."""
+        return float(self._data["stages"][stage].get("seconds", 0.0))
+
+    def classes(self, digest: str, count: Callable[[], int]) -> int:
+        """Number of classes of data; counted once for each digest, which means reading them."""
+        if self._data["data"].get("digest") != digest:
+            self._data["data"] = {"digest": digest, "classes": count()}
+            self._write()
+        return int(self._data["data"]["classes"])
+
+    def _inputs(self, stage: Stage) -> str:
+        content = {"settings": stage.settings, "reads": self._hashes(stage.reads)}
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def _hashes(self, paths: tuple[Path, ...]) -> dict[str, str | None]:
+        """Hash of each file by its place in the run; None where it is missing."""
+        return {
+            path.relative_to(self._folder).as_posix(): files.sha256(path) if path.is_file() else None
+            for path in paths
+        }
+
+    def _set(self, stage: str, record: Mapping[str, Any]) -> None:
+        self._data["stages"][stage] = record
+        self._write()
+
+    def _write(self) -> None:
+        files.write_json(self._path, self._data)
+
+
+def digest_of_data(source: str) -> str:
+    """Hash of everything that a source of images holds; changes with any name or byte."""
+    path = Path(source)
+    if path.is_file():
+        return files.sha256(path)
+    digest = hashlib.sha256(source.encode() if not path.is_dir() else b"folder")
+    for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else ():
+        digest.update(f"{file.relative_to(path).as_posix()}\0{files.sha256(file)}\n".encode())
+    return digest.hexdigest()

@@ -1,0 +1,69 @@
+"""``hwnas init`` and ``hwnas run``: the whole chain from one file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hwnas import files
+from hwnas.cli._app import Json, app, emit_json, err, out
+from hwnas.errors import HwnasError
+
+if TYPE_CHECKING:
+    from hwnas.chain import Summary
+
+
+@app.command()
+def init(
+    path: Annotated[Path, typer.Argument(help="File to write.")] = Path("hwnas.toml"),
+    strategy: Annotated[str, typer.Option(help="Search strategy whose settings are written.")] = "fbnet",
+    force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
+) -> None:
+    """Write a config with every option, its default and what it means."""
+    from hwnas import chain
+
+    if path.exists() and not force:
+        raise HwnasError(
+            f"a config must not be replaced unasked, but {path} exists: give another name or --force"
+        )
+    files.write_atomic(path, chain.template(strategy))
+    out.print(f"written to {path}; change what you like, then: hwnas run {path}", highlight=False)
+
+
+@app.command()
+def run(
+    config: Annotated[Path, typer.Argument(help="File that `hwnas init` wrote.")],
+    as_json: Json = False,
+) -> None:
+    """Run the whole chain; what is unchanged is skipped, what was interrupted goes on."""
+    from hwnas import chain
+
+    wanted = chain.read(config)
+    with err.status("starting") as status:
+
+        def tell(stage: str, text: str) -> None:
+            if text == chain.UNCHANGED:
+                err.print(f"[dim]{stage}: unchanged, skipped[/]", highlight=False)
+            elif text:
+                status.update(f"{stage}: {text}")
+            else:
+                err.print(f"[green]{stage}: done[/]", highlight=False)
+
+        summary = chain.run(wanted, tell=tell)
+    if as_json:
+        emit_json(summary.to_json())
+    else:
+        _show(summary)
+    if not summary.verification.passed:
+        raise typer.Exit(1)
+
+
+def _show(summary: Summary) -> None:
+    from hwnas.cli.ship import show_verification
+
+    show_verification(summary.verification)
+    accuracy = ", ".join(f"{name} {value:.2%}" for name, value in summary.test_accuracy.items())
+    out.print(f"test accuracy: {accuracy}", highlight=False)
+    out.print(f"models: {summary.run / 'export'}\nreport: {summary.report}", highlight=False)
