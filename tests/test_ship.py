@@ -270,10 +270,24 @@ def test_a_run_without_training_says_what_is_missing(exported_run):
         ship.export_run(exported_run, dataset)
 
 
-def test_probes_agree_with_pytorch_at_export(exported_run):
-    for entry in ship.read_manifest(exported_run / "export")["variants"]:
-        found = entry["probe"]
-        if entry["precision"] == "fp32":
-            assert found["max_error"] < parity.FP32_TOLERANCE
+def test_probes_hold_what_pytorch_and_the_int8_models_answer(exported_run):
+    folder = exported_run / "export"
+    recorded = json.loads((folder / ship.PROBES).read_text())
+    images = data.load("digits", resolution=16).normalize(probes.images(3, 16, 16))
+    pytorch = probes.answers(recorded, probes.PYTORCH)
+    assert np.ptp(pytorch.argmax(axis=1)) > 0, "probes must not all look the same to a network"
+    for (name, precision), file in ship.VARIANTS.items():
+        answered = runtime.run(folder / file, name, images)
+        if precision == "fp32":
+            assert parity.differences(pytorch, answered)[0] < parity.FP32_TOLERANCE
         else:
-            assert found["sqnr_db"] > 12
+            np.testing.assert_array_equal(probes.answers(recorded, file), answered)
+
+
+@pytest.mark.parametrize(
+    "recorded",
+    [{}, {"schema": probes.SCHEMA}, {"schema": probes.SCHEMA, "answers": {"pytorch": [["x"]] * 8}}],
+)
+def test_damaged_probes_are_refused(recorded):
+    with pytest.raises(SchemaMismatch, match="rows of numbers"):
+        probes.answers(recorded, probes.PYTORCH)

@@ -174,7 +174,32 @@ def _checked(given: Mapping[str, Any], root: Path, place: Any) -> Config:
             )
     for section, keys in known.items():
         values[section] = _section(section, keys, tables.get(section, {}), place)
-    return Config(root, values)
+    config = Config(root, values)
+    _require_valid(config, place)
+    return config
+
+
+def _require_valid(config: Config, place: Any) -> None:
+    """What the dataclasses themselves refuse is refused at once, not hours later."""
+    from hwnas.profile import ProfileOptions
+    from hwnas.search import strategy
+    from hwnas.search.oneshot import OneShotConfig
+    from hwnas.train import TrainConfig
+
+    def tried(section: str, kind: Any, values: Mapping[str, Any]) -> None:
+        try:
+            kind(**{name: value for name, value in values.items() if value is not None})
+        except HwnasError as error:
+            raise HwnasError(
+                f"[{section}] must hold settings that go together: {error}{place(section, None)}"
+            ) from error
+
+    tried("profile", ProfileOptions, config.profile)
+    tried("search.supernet", OneShotConfig, config.values["search.supernet"])
+    tried("search.settings", strategy(config.search.strategy), config.values["search.settings"])
+    if config.baseline.strategy:
+        tried("baseline.settings", strategy(config.baseline.strategy), config.values["baseline.settings"])
+    tried("train", TrainConfig, config.values["train"])
 
 
 def _tables(given: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

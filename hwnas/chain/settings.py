@@ -136,6 +136,7 @@ _DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "train": {"device": "auto"},
 }
 _DOCS = {
+    ("profile", "cpus"): "CPU numbers to run on; the system chooses where this is not set.",
     ("search.supernet", "resolution"): "Side of the proxy's images; half the network's where it is not set.",
     (
         "search.supernet",

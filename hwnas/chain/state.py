@@ -57,7 +57,7 @@ class State:
         self._data: dict[str, Any] = {"schema": SCHEMA, "data": {}, "stages": {}}
         if self._path.exists():
             self._data = files.read_json(self._path, "the state of a run")
-            if not isinstance(self._data, dict) or self._data.get("schema") != SCHEMA:
+            if not _is_whole(self._data):
                 found = self._data.get("schema") if isinstance(self._data, dict) else None
                 raise SchemaMismatch(
                     f"the state of a run must be of schema {SCHEMA}, but {self._path} is of {found!r}: "
@@ -118,6 +118,12 @@ class State:
 
     def _write(self) -> None:
         files.write_json(self._path, self._data)
+
+
+def _is_whole(data: Any) -> bool:
+    stages = data.get("stages") if isinstance(data, dict) and data.get("schema") == SCHEMA else None
+    records = [data.get("data"), *stages.values()] if isinstance(stages, dict) else [None]
+    return all(isinstance(record, dict) for record in records)
 
 
 def digest_of_data(source: str) -> str:

@@ -1,0 +1,241 @@
+"""``hwnas run`` on this machine: real measuring, searching, training, exporting and verifying."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from hwnas import chain, files, ship
+from hwnas import device as devices
+from hwnas.errors import HwnasError, SchemaMismatch
+from hwnas.profile import ProfileOptions
+from hwnas.train.config import TrainConfig
+from hwnas.verify import verify
+
+HWNAS = Path(sys.executable).with_name("hwnas")
+CONFIG = """
+space = "macro-r16"
+[profile]
+runtimes = ["litert"]
+precisions = ["int8"]
+rounds = 1
+max_rounds = 1
+samples = 2
+calibration_networks = 4
+heldout_networks = 2
+workers = 1
+[search]
+budgets = ["90%"]
+confidence = 0.5
+[search.supernet]
+width = 0.25
+resolution = 8
+recalibration_images = 64
+validation_images = 64
+[search.settings]
+warmup_steps = 4
+steps = 2
+finalists = 2
+[baseline]
+strategy = "random"
+[baseline.settings]
+queries = 2
+[train]
+epochs = 1
+batch_size = 128
+[export]
+calibration_images = 64
+[verify]
+rounds = 2
+samples = 3
+"""
+EVERY = chain.STAGES
+
+
+@pytest.fixture(scope="module")
+def _finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("chain")
+    (folder / "hwnas.toml").write_text(CONFIG)
+    heard = []
+    summary = chain.run(chain.read(folder / "hwnas.toml"), tell=lambda *what: heard.append(what))
+    assert summary.ran == EVERY
+    return folder, heard
+
+
+@pytest.fixture
+def finished(_finished, tmp_path):
+    """A copy of a folder with a config and its finished run: it may be moved as a whole."""
+    return Path(shutil.copytree(_finished[0], tmp_path / "moved"))
+
+
+def again(folder: Path, **replaced: str) -> tuple[str, ...]:
+    """Run once more, with parts of the config replaced; returns the stages that ran."""
+    text = CONFIG
+    for old, new in replaced.values():
+        assert old in text
+        text = text.replace(old, new)
+    (folder / "hwnas.toml").write_text(text)
+    return chain.run(chain.read(folder / "hwnas.toml")).ran
+
+
+def test_every_stage_says_that_it_begins_and_ends(_finished):
+    _, heard = _finished
+    assert [stage for stage, text in heard if text == ""] == list(EVERY)
+    assert [stage for stage, text in heard if text == "starting"] == list(EVERY)
+
+
+def test_what_is_unchanged_is_skipped_and_said(finished):
+    heard = []
+    summary = chain.run(chain.read(finished / "hwnas.toml"), tell=lambda *what: heard.append(what))
+    assert summary.ran == ()
+    assert heard == [(stage, chain.UNCHANGED) for stage in EVERY]
+    assert set(summary.test_accuracy) == {"fbnet", "random"}
+    assert all(seconds > 0 for seconds in summary.seconds.values())
+    shipped = summary.run / "export"
+    assert ship.REPORT in ship.read_manifest(shipped)["files"]
+    assert (shipped / ship.REPORT).read_bytes() == summary.report.read_bytes()
+
+
+def test_a_changed_section_runs_its_stage_and_what_depends_on_it(finished):
+    after = EVERY[EVERY.index("train") :]
+    assert again(finished, epochs=("epochs = 1", "epochs = 2")) == after
+    history = json.loads((finished / "run" / "fbnet" / "train.json").read_text())["history"]
+    assert len(history) == 2
+    assert again(finished, epochs=("epochs = 1", "epochs = 2")) == ()
+    licence = ("calibration_images = 64", 'calibration_images = 64\nlicence = "MIT"')
+    assert again(finished, epochs=("epochs = 1", "epochs = 2"), licence=licence) == EVERY[-3:]
+    assert ship.read_manifest(finished / "run" / "fbnet" / "export")["licence"] == "MIT"
+
+
+def test_a_changed_budget_searches_again_in_the_same_folder(finished):
+    ran = again(finished, budget=("90%", "70%"))
+    assert ran[:2] == ("search", "baseline")
+    assert "profile" not in ran
+
+
+@pytest.mark.parametrize(
+    ("file", "first"),
+    [
+        ("run/fbnet/weights.safetensors", "train"),
+        ("run/fbnet/export/model.onnx", "export"),
+        ("run/fbnet/export/manifest.json", "export"),
+        ("run/fbnet/report.html", "report"),
+    ],
+)
+def test_a_damaged_result_is_made_again(finished, file, first):
+    path = finished / file
+    path.write_bytes(path.read_bytes()[:-10])
+    ran = again(finished)
+    assert ran[0] == first
+    assert again(finished) == ()
+
+
+def test_a_damaged_table_is_one_sentence(finished):
+    path = next((finished / "run" / "tables").rglob("*.jsonl"))
+    lines = path.read_text().splitlines()
+    lines[3] = lines[3][:-5]
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(HwnasError, match="line 4 of .* must be JSON"):
+        again(finished)
+
+
+def test_a_folder_is_for_one_process_at_a_time(finished):
+    import filelock
+
+    with (
+        filelock.FileLock(finished / "run" / ".chain.lock"),
+        pytest.raises(HwnasError, match="another process works in"),
+    ):
+        again(finished)
+
+
+def test_a_training_that_was_killed_goes_on(finished):
+    """SIGKILL between two epochs; the second process begins with a later epoch than the first."""
+    (finished / "hwnas.toml").write_text(CONFIG.replace("epochs = 1", "epochs = 40"))
+    checkpoint = finished / "run" / "fbnet" / "train-checkpoint.safetensors"
+    with subprocess.Popen([HWNAS, "run", finished / "hwnas.toml"], stderr=subprocess.DEVNULL) as process:
+        try:
+            until = time.monotonic() + 120
+            while not checkpoint.exists() and process.poll() is None and time.monotonic() < until:
+                time.sleep(0.01)
+        finally:
+            os.kill(process.pid, signal.SIGKILL)
+    assert checkpoint.exists()
+    assert not (finished / "run" / "fbnet" / "train.json").exists()
+    heard = []
+
+    def tell(stage, text):
+        heard.append((stage, text))
+        if text.startswith("fbnet: epoch "):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        chain.run(chain.read(finished / "hwnas.toml"), tell=tell)
+    assert heard[:4] == [(stage, chain.UNCHANGED) for stage in EVERY[:4]]
+    epoch = int(heard[-1][1].removeprefix("fbnet: epoch ").split("/")[0])
+    assert epoch > 1
+    heard.clear()
+    with pytest.raises(KeyboardInterrupt):
+        chain.run(chain.read(finished / "hwnas.toml"), tell=tell)
+    assert int(heard[-1][1].removeprefix("fbnet: epoch ").split("/")[0]) == epoch + 1
+
+
+def test_the_scale_of_the_predictions_travels_with_the_folder(finished, tmp_path):
+    """Without tables and run, latencies are on the scale that the manifest keeps."""
+    shipped = Path(shutil.copytree(finished / "run" / "fbnet" / "export", tmp_path / "alone"))
+    path = shipped / ship.MANIFEST
+    manifest = json.loads(path.read_text())
+    (name, scale), *others = manifest["scales"].items()
+    assert name == "host/litert-int8"
+    assert not others
+    host, quick = devices.load("host"), ProfileOptions(rounds=2, samples=3)
+    tenfold = {name: scale | {"reference_ms": 10 * scale["reference_ms"]}}
+    path.write_text(json.dumps(manifest | {"scales": tenfold, "variants": manifest["variants"][1:2]}))
+    found = verify(shipped, host, None, options=quick, record=False)
+    then = {v["name"]: v["measured_ms"] for v in manifest["verification"]["variants"]}
+    assert found.variants[0].measured_ms == pytest.approx(10 * then["litert-int8"], rel=0.9)
+    assert found.variants[0].measured_ms > 3 * then["litert-int8"]
+    other = scale["environment"] | {"processor": "another one"}
+    path.write_text(
+        json.dumps(
+            manifest
+            | {"scales": {name: scale | {"environment": other}}, "variants": manifest["variants"][1:2]}
+        )
+    )
+    if "processor" in scale["environment"]:
+        found = verify(shipped, host, None, options=quick, record=False)
+        assert "is not that of the promise" in found.notes[-1]
+    path.write_text(json.dumps(manifest | {"scales": {name: {"reference_ms": 1}}}))
+    with pytest.raises(SchemaMismatch, match="a scale must have"):
+        verify(shipped, host, None, record=False)
+
+
+def test_the_command_line_skips_and_says_so(finished):
+    done = subprocess.run(
+        [HWNAS, "run", finished / "hwnas.toml"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode in (0, 1)  # the budget may be missed in so short a run
+    assert [line for line in done.stderr.splitlines() if "unchanged, skipped" in line] == [
+        f"{stage}: unchanged, skipped" for stage in EVERY
+    ]
+    assert "litert-int8" in done.stdout
+    assert f"models: {finished / 'run' / 'fbnet' / 'export'}" in done.stdout.replace("\n", "")
+
+
+def test_init_writes_a_config_once(tmp_path):
+    path = tmp_path / "hwnas.toml"
+    assert subprocess.run([HWNAS, "init", path], capture_output=True, check=False).returncode == 0
+    assert chain.read(path).values["train"]["epochs"] == TrainConfig().epochs
+    before = files.sha256(path)
+    done = subprocess.run([HWNAS, "init", path], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "must not be replaced unasked" in done.stderr
+    assert files.sha256(path) == before

@@ -1,0 +1,117 @@
+"""The config of ``hwnas run``: what ``init`` writes is read, and what is odd is named with its line."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import tomllib
+
+import pytest
+
+from hwnas import chain
+from hwnas.chain import settings
+from hwnas.errors import HwnasError
+from hwnas.profile import ProfileOptions
+from hwnas.search import STRATEGIES
+from hwnas.search.oneshot import OneShotConfig
+from hwnas.train import TrainConfig
+
+
+def write(folder, text):
+    path = folder / "config.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_the_template_is_the_default_config(tmp_path, strategy):
+    config = chain.read(write(tmp_path, chain.template(strategy)))
+    same = chain.make(tmp_path, {"search": {"strategy": strategy}})
+    assert config == same
+    assert config.search.strategy == strategy
+
+
+def test_every_option_is_in_the_template_with_its_default_and_its_meaning():
+    text = chain.template()
+    given = tomllib.loads(text)
+    assert given["train"]["epochs"] == TrainConfig().epochs
+    for kind in (TrainConfig, OneShotConfig, ProfileOptions):
+        for field in dataclasses.fields(kind):
+            assert re.search(rf"^(# )?{field.name} =", text, re.MULTILINE), field.name
+    for keys in settings.sections(baseline="random").values():
+        assert all(len(key.doc) > 5 for key in keys), [key.name for key in keys if not key.doc]
+
+
+def test_a_new_field_of_a_dataclass_is_a_new_key(monkeypatch, tmp_path):
+    @dataclasses.dataclass(frozen=True)
+    class Longer(TrainConfig):
+        """Longer.
+
+        Attributes:
+            ema: Decay of the running average.
+        """
+
+        ema: float = 0.5
+
+    monkeypatch.setattr("hwnas.train.TrainConfig", Longer)
+    assert "# Decay of the running average.\nema = 0.5" in chain.template()
+    config = chain.read(write(tmp_path, "[train]\nema = 0\n"))
+    assert Longer(**config.values["train"] | {"seed": 0}).ema == 0.0
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("epocs = 3", ["epocs", "line 1"]),
+        ("[train]\nseed = 1\nepocs = 3", ["epocs in [train]", "nearest is epochs", "line 3"]),
+        ("[trian]\nepochs = 3", ["[trian]", "nearest is train", "line 1"]),
+        ("[search]\n\n[search.setings]\nsteps = 1", ["[search.setings]", "search.settings", "line 3"]),
+        ("[search.settings]\nqueries = 1", ["queries in [search.settings]", "line 2"]),
+        ('[train]\nepochs = "8"', ["epochs in [train] must be a whole number", "'8'", "line 2"]),
+        ("[train]\nepochs = 8.5", ["must be a whole number", "8.5"]),
+        ("[train]\nepochs = true", ["must be a whole number", "True"]),
+        ("[train]\naugment = 1", ["must be true or false", "line 2"]),
+        ("[search]\nbudgets = [60]", ["budgets in [search] must be text", "line 2"]),
+        ("[search]\nstrategy = 3", ["strategy in [search] must be text", "line 2"]),
+        ('[search]\nstrategy = "fbnet"\n[baseline]\nstrategy = "fbnet"', ["another strategy", "line 4"]),
+        ('[search]\nstrategy = "nope"', ["a strategy must be one of"]),
+        ("[train", ["must be readable TOML"]),
+        ("train = 3", ["train", "line 1"]),
+    ],
+)
+def test_what_is_odd_is_named_with_its_place(tmp_path, text, words):
+    path = write(tmp_path, text)
+    with pytest.raises(HwnasError) as caught:
+        chain.read(path)
+    message = str(caught.value)
+    assert "\n" not in message.split("readable TOML")[0]
+    for word in words:
+        assert word in message
+
+
+def test_what_a_dataclass_refuses_is_refused_with_its_section(tmp_path):
+    with pytest.raises(HwnasError, match=r"\[train\].*epochs must be at least 1, but got 0"):
+        chain.read(write(tmp_path, "[train]\nepochs = 0"))
+    with pytest.raises(HwnasError, match=r"\[profile\].*rounds must be at least 1"):
+        chain.read(write(tmp_path, "[profile]\nrounds = 0"))
+
+
+def test_a_config_that_is_not_there_says_how_to_get_one(tmp_path):
+    with pytest.raises(HwnasError, match="hwnas init"):
+        chain.read(tmp_path / "none.toml")
+
+
+def test_paths_are_relative_to_the_file(tmp_path, monkeypatch):
+    monkeypatch.chdir("/")
+    config = chain.read(write(tmp_path, 'folder = "mine"\ndata = "pictures"'))
+    assert config.folder == tmp_path / "mine"
+    assert config.data == str(tmp_path / "pictures")
+    assert chain.read(write(tmp_path, "")).data == "digits"
+
+
+def test_numbers_and_lists_may_be_written_shortly(tmp_path):
+    config = chain.read(
+        write(tmp_path, '[search]\nbudgets = "5 ms"\nconfidence = 0.5\n[train]\nmomentum = 0')
+    )
+    assert config.search.budgets == ("5 ms",)
+    assert config.values["train"]["momentum"] == 0.0
