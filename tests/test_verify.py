@@ -151,7 +151,7 @@ def test_a_model_without_metadata_or_with_other_metadata_is_refused(exported_run
     kept = (shipped / "model.onnx").read_bytes()
     for text, message in (
         ("no JSON", "must carry its preprocessing and labels"),
-        ('{"labels": [], "preprocessing": {}}', "the preprocessing inside .* must be those of"),
+        ('{"labels": [], "preprocessing": {}}', r"the preprocessing inside .* must be those of"),
     ):
         replace(shipped, "model.onnx", metadata.embed(kept, "onnxruntime", text))
         with pytest.raises(HwnasError, match=message):
@@ -177,7 +177,7 @@ def test_labels_must_be_one_for_each_answer(exported_run):
         inside = json.loads(metadata.embedded(content, runtime))
         text = json.dumps(inside | {"labels": ["zero", "one"]})
         replace(shipped, file, metadata.embed(content, runtime, text))
-    with pytest.raises(HwnasError, match="labels.txt has 2"):
+    with pytest.raises(HwnasError, match=r"labels\.txt has 2"):
         verify(shipped, BARE, None)
 
 

@@ -104,13 +104,16 @@ class Stages:
 
             profile.run(self._device, spaces.load(self.space), self.targets, self.tables, options, tell)
 
+        def intact() -> bool:
+            return not any(_missing_rounds(table) for table in self._tables())
+
         settings = {
             "device": self._device.name,
             "space": self.space,
             "targets": [t.to_json() for t in self.targets],
             "options": asdict(options),
         }
-        return Stage("profile", settings, (), self._tables(), (), run)
+        return Stage("profile", settings, (), self._tables(), (), run, intact)
 
     def _fit(self) -> Stage:
         kind = self._config.fit.model
@@ -259,6 +262,12 @@ class Stages:
     def _dataset(self) -> images.Dataset:
         record = files.read_json(self.run / "train.json", "the record of training")
         return ship.load_data(record["data"])
+
+
+def _missing_rounds(table: Path) -> int:
+    """Rounds that a profiling with a limit on its time left for the next."""
+    ends = [note.facts for note in LatencyTable.load(table).notes if note.moment == "end"]
+    return int(ends[-1].get("missing", 0)) if ends else 0
 
 
 def _first(*values: int | None) -> int | None:

@@ -129,9 +129,11 @@ def _is_whole(data: Any) -> bool:
 def digest_of_data(source: str) -> str:
     """Hash of everything that a source of images holds; changes with any name or byte."""
     path = Path(source)
+    if source == "digits" or not path.exists():  # what is missing is refused by who reads it
+        return source
     if path.is_file():
         return files.sha256(path)
-    digest = hashlib.sha256(source.encode() if not path.is_dir() else b"folder")
-    for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else ():
+    digest = hashlib.sha256()
+    for file in sorted(p for p in path.rglob("*") if p.is_file()):
         digest.update(f"{file.relative_to(path).as_posix()}\0{files.sha256(file)}\n".encode())
     return digest.hexdigest()

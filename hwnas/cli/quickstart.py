@@ -32,13 +32,14 @@ def quickstart(
 ) -> None:
     """Profile, search, train, export and verify on this machine, in minutes."""
     from hwnas import quickstart as chain
+    from hwnas.chain import UNCHANGED
 
     target = folder or Path("runs") / f"{datetime.now():%Y-%m-%d-%H%M%S}"
     view = _View(chain.STAGES)
     with Live(view.table(), console=err, refresh_per_second=4) as live:
 
         def tell(stage: str, text: str) -> None:
-            view.tell(stage, text)
+            view.tell(stage, "" if text == UNCHANGED else text)
             live.update(view.table())
 
         summary = chain.run(

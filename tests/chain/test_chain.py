@@ -61,7 +61,7 @@ EVERY = chain.STAGES
 
 
 @pytest.fixture(scope="module")
-def _finished(tmp_path_factory):
+def first_run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("chain")
     (folder / "hwnas.toml").write_text(CONFIG)
     heard = []
@@ -71,9 +71,9 @@ def _finished(tmp_path_factory):
 
 
 @pytest.fixture
-def finished(_finished, tmp_path):
+def finished(first_run, tmp_path):
     """A copy of a folder with a config and its finished run: it may be moved as a whole."""
-    return Path(shutil.copytree(_finished[0], tmp_path / "moved"))
+    return Path(shutil.copytree(first_run[0], tmp_path / "moved"))
 
 
 def again(folder: Path, **replaced: str) -> tuple[str, ...]:
@@ -86,8 +86,8 @@ def again(folder: Path, **replaced: str) -> tuple[str, ...]:
     return chain.run(chain.read(folder / "hwnas.toml")).ran
 
 
-def test_every_stage_says_that_it_begins_and_ends(_finished):
-    _, heard = _finished
+def test_every_stage_says_that_it_begins_and_ends(first_run):
+    _, heard = first_run
     assert [stage for stage, text in heard if text == ""] == list(EVERY)
     assert [stage for stage, text in heard if text == "starting"] == list(EVERY)
 
@@ -143,7 +143,7 @@ def test_a_damaged_table_is_one_sentence(finished):
     lines = path.read_text().splitlines()
     lines[3] = lines[3][:-5]
     path.write_text("\n".join(lines) + "\n")
-    with pytest.raises(HwnasError, match="line 4 of .* must be JSON"):
+    with pytest.raises(HwnasError, match=r"line 4 of .* must be JSON"):
         again(finished)
 
 
