@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import difflib
 import json
-import math
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from statistics import median
@@ -28,47 +26,6 @@ from hwnas.measurement import KINDS, Measurement, Note, Round, Scale, quiet
 from hwnas.space import Workload
 
 SCHEMA = "hwnas-table/1"
-
-
-@dataclass(frozen=True)
-class Scale:
-    """The milliseconds of a table: what its anchor took, and on what.
-
-    Attributes:
-        target: What the table is of.
-        environment: Runtime, library, processor and so on.
-        reference_ms: Long-run latency of the anchor.
-    """
-
-    target: Target
-    environment: Mapping[str, Any]
-    reference_ms: float
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON object that ``from_json`` turns back."""
-        environment = dict(self.environment)
-        return {
-            "target": self.target.to_json(),
-            "environment": environment,
-            "reference_ms": self.reference_ms,
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Scale:
-        """Rebuild a scale; raises SchemaMismatch where a field is missing or odd."""
-        try:
-            scale = cls(
-                Target.from_json(data["target"]), dict(data["environment"]), float(data["reference_ms"])
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise SchemaMismatch(
-                f"a scale must have target, environment and reference_ms, but: {error!r}", field="scale"
-            ) from error
-        if not 0 < scale.reference_ms < math.inf:
-            raise SchemaMismatch(
-                f"reference_ms must be positive, but got {scale.reference_ms}", field="reference_ms"
-            )
-        return scale
 
 
 class LatencyTable:
@@ -133,11 +90,6 @@ class LatencyTable:
             levels = [item.heavy_level_ms for item in chosen if item.heavy_level_ms is not None]
             heavy += [median(levels)] if levels else []
         return Scale(median(light) if light else 1.0, median(heavy) if heavy else None)
-
-    @property
-    def scale(self) -> Scale:
-        """What its milliseconds are relative to."""
-        return Scale(self.target, self.environment, self.reference_ms)
 
     @cached_property
     def measurements(self) -> Mapping[str, Measurement]:
@@ -280,4 +232,4 @@ def _parse(line: str, path: Path, number: int) -> dict[str, Any]:
     return data
 
 
-__all__ = ["KINDS", "SCHEMA", "LatencyTable", "Measurement", "Note", "Round", "Scale", "append", "recover"]
+__all__ = ["KINDS", "SCHEMA", "LatencyTable", "Measurement", "Note", "Round", "append", "recover"]
