@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import difflib
 import json
+import math
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from statistics import median
@@ -26,6 +28,41 @@ from hwnas.measurement import KINDS, Measurement, Note, Round, Scale, quiet
 from hwnas.space import Workload
 
 SCHEMA = "hwnas-table/1"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """The milliseconds of a table, without the table: what its anchors took, and on what.
+
+    Attributes:
+        target: What the table is of.
+        environment: Runtime, library, processor and so on.
+        scale: Long-run latency of the anchors.
+    """
+
+    target: Target
+    environment: Mapping[str, Any]
+    scale: Scale
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object that ``from_json`` turns back."""
+        environment = dict(self.environment)
+        return {"target": self.target.to_json(), "environment": environment, "scale": asdict(self.scale)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Reference:
+        """Rebuild a reference; raises SchemaMismatch where a field is missing or odd."""
+        try:
+            light_ms, heavy_ms = data["scale"]["light_ms"], data["scale"]["heavy_ms"]
+            if not all(0 < ms < math.inf for ms in (light_ms, 1.0 if heavy_ms is None else heavy_ms)):
+                raise ValueError(f"{light_ms} and {heavy_ms} ms")
+            target, environment = Target.from_json(data["target"]), dict(data["environment"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise SchemaMismatch(
+                f"a reference must have target, environment and a positive scale, but: {error!r}",
+                field="scale",
+            ) from error
+        return cls(target, environment, Scale(light_ms, heavy_ms))
 
 
 class LatencyTable:
@@ -75,6 +112,11 @@ class LatencyTable:
             for rounds in sessions.values()
             for item, is_quiet in zip(rounds, quiet(rounds), strict=True)
         }
+
+    @property
+    def reference(self) -> Reference:
+        """What its milliseconds are relative to."""
+        return Reference(self.target, self.environment, self.scale)
 
     @cached_property
     def scale(self) -> Scale:
@@ -232,4 +274,14 @@ def _parse(line: str, path: Path, number: int) -> dict[str, Any]:
     return data
 
 
-__all__ = ["KINDS", "SCHEMA", "LatencyTable", "Measurement", "Note", "Round", "append", "recover"]
+__all__ = [
+    "KINDS",
+    "SCHEMA",
+    "LatencyTable",
+    "Measurement",
+    "Note",
+    "Reference",
+    "Round",
+    "append",
+    "recover",
+]

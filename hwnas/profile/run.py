@@ -17,7 +17,7 @@ from hwnas.profile.options import OnProgress, ProfileOptions, Progress, silent
 from hwnas.profile.session import Session, environment, new_id
 from hwnas.profile.store import TableStore
 from hwnas.space import Architecture, SearchSpace
-from hwnas.table import LatencyTable, Measurement, Note, Round
+from hwnas.table import LatencyTable, Measurement, Note, Reference, Round
 from hwnas.table_ops import require_same
 from hwnas.transport import connect
 
@@ -75,7 +75,7 @@ def measure(
     target: Target,
     models: Mapping[str, Path | bytes],
     *,
-    table: LatencyTable | None = None,
+    table: LatencyTable | Reference | None = None,
     options: ProfileOptions | None = None,
     progress: OnProgress = silent,
 ) -> dict[str, Measurement]:
@@ -85,8 +85,9 @@ def measure(
         device: Where to measure.
         target: Runtime and precision of the models.
         models: Model files, or their content, by a name of the caller's.
-        table: A table of the same target: its anchor gives the scale, so that the results can
-            be compared with the latencies that it predicts. Without it, this session's own.
+        table: A table of the same target, or its reference: its anchors give the scale, so that the
+            results can be compared with the latencies that it predicts. Without it, this
+            session's own.
         options: How well to measure; what asks for networks is not used.
         progress: Called often.
 

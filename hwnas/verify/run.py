@@ -10,7 +10,7 @@ from hwnas import files, profile, ship
 from hwnas.device import Device, Target
 from hwnas.errors import HwnasError, SchemaMismatch
 from hwnas.export import runtime as runtimes
-from hwnas.table import LatencyTable, Measurement, Scale
+from hwnas.table import LatencyTable, Measurement, Reference
 from hwnas.verify import folder as folders
 from hwnas.verify.result import VariantCheck, Verification
 
@@ -93,15 +93,15 @@ class _Scales:
     """
 
     def __init__(self, recorded: Mapping[str, Any], tables: Path | None) -> None:
-        self._known = {name: Scale.from_json(data) for name, data in recorded.items()}
+        self._known = {name: Reference.from_json(data) for name, data in recorded.items()}
         self._tables = tables
         self.notes: list[str] = []
 
-    def of(self, target: Target) -> Scale | None:
+    def of(self, target: Target) -> Reference | None:
         """The scale of a target, or None where it is not known."""
         path = self._tables / f"{target.slug}.jsonl" if self._tables else None
         if path and path.is_file():
-            self._known[str(target)] = LatencyTable.load(path).scale
+            self._known[str(target)] = LatencyTable.load(path).reference
         return self._known.get(str(target))
 
     def to_json(self) -> dict[str, Any]:
