@@ -184,8 +184,8 @@ def test_a_manifest_with_an_odd_or_missing_field_is_refused(exported_run, odd):
         kept = place[name]
         place[name] = odd
         path.write_text(json.dumps(manifest))
-        accepted = _accepts(path.parent)
-        assert not accepted or name in _FREE or isinstance(odd, type(kept)), name
+        fits = isinstance(odd, type(kept)) or (isinstance(odd, int) and isinstance(kept, float))
+        assert fits or name in _FREE or not _accepts(path.parent), name
         place[name] = kept
 
 
@@ -203,11 +203,6 @@ _FREE = {"created", "hwnas", "versions", "licence", "macs", "params", "layout", 
     "classes",
     "images",
     "name",
-    "predicted_ms",
-    "budget_ms",
-    "val_share",
-    "test_share",
-    "test_accuracy_pytorch",
 }
 
 

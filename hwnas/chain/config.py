@@ -7,7 +7,7 @@ import json
 import re
 import textwrap
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,9 @@ from hwnas.chain.settings import (
     sections,
 )
 from hwnas.errors import HwnasError
+
+Place = Callable[[str, str | None], str]
+"""Where a section or a key of it stands, for the end of a message."""
 
 _HEADER = re.compile(r"^\s*\[\s*([^\[\]]+?)\s*\]")
 _TITLES = {
@@ -156,7 +159,7 @@ def _toml(value: Any) -> str:
     return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
 
 
-def _checked(given: Mapping[str, Any], root: Path, place: Any) -> Config:
+def _checked(given: Mapping[str, Any], root: Path, place: Place) -> Config:
     tables = dict(_tables(given))
     strategy = _text(tables, "search", "strategy", "fbnet", place)
     baseline = _text(tables, "baseline", "strategy", None, place)
@@ -179,7 +182,7 @@ def _checked(given: Mapping[str, Any], root: Path, place: Any) -> Config:
     return config
 
 
-def _require_valid(config: Config, place: Any) -> None:
+def _require_valid(config: Config, place: Place) -> None:
     """What the dataclasses themselves refuse is refused at once, not hours later."""
     from hwnas.profile import ProfileOptions
     from hwnas.search import strategy
@@ -213,14 +216,14 @@ def _tables(given: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
                     yield f"{name}.{inner}", nested
 
 
-def _text(tables: Mapping[str, Any], section: str, key: str, default: str | None, place: Any) -> str | None:
+def _text(tables: Mapping[str, Any], section: str, key: str, default: str | None, place: Place) -> str | None:
     value = tables.get(section, {}).get(key, default)
     if value is not None and not isinstance(value, str):
         raise HwnasError(f"{key} in [{section}] must be text, but got {value!r}{place(section, key)}")
     return value
 
 
-def _section(section: str, keys: tuple[Key, ...], given: Mapping[str, Any], place: Any) -> dict[str, Any]:
+def _section(section: str, keys: tuple[Key, ...], given: Mapping[str, Any], place: Place) -> dict[str, Any]:
     known = {key.name: key for key in keys}
     where = f" in [{section}]" if section else ""
     for name, value in given.items():

@@ -87,7 +87,8 @@ class State:
 
     def finish(self, stage: Stage, seconds: float) -> None:
         """Note that a stage is done."""
-        record = {"inputs": self._inputs(stage), "writes": self._hashes(stage.writes), "seconds": seconds}
+        inputs = self._data["stages"][stage.name]["inputs"]  # those that it began with
+        record = {"inputs": inputs, "writes": self._hashes(stage.writes), "seconds": seconds}
         self._set(stage.name, record)
 
     def seconds(self, stage: str) -> float:

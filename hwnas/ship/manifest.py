@@ -42,7 +42,8 @@ _DATA_FIELDS = {
     "test_share": float,
     "flip": bool,
 }
-_BUDGET_FIELDS = {"target": dict, "budget_ms": float}
+_BUDGET_FIELDS = {"target": dict, "budget_ms": float, "predicted_ms": float}
+_OPTIONAL = ("verification", "scales")  # what ``hwnas verify`` adds
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -61,6 +62,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             field="schema",
         )
     _require_fields(manifest, _FIELDS, folder)
+    _require_fields(manifest, {name: dict for name in _OPTIONAL if name in manifest}, folder)
     _require_fields(manifest["data"], _DATA_FIELDS, folder)
     for entry in manifest["variants"]:
         _require_fields(entry, _VARIANT_FIELDS, folder)
@@ -83,6 +85,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 def add_file(folder: Path, name: str, content: bytes | str) -> None:
     """Put another file into a shipping folder, or a newer one in its place, and list its hash."""
     manifest = read_json(folder, MANIFEST, "the manifest of a shipping folder")
+    _require_fields(manifest, {"files": dict}, folder)
     files.write_atomic(folder / name, content)
     manifest["files"][name] = files.sha256(folder / name)
     files.write_json(folder / MANIFEST, manifest)

@@ -104,6 +104,7 @@ def test_what_is_unchanged_is_skipped_and_said(finished):
     assert (shipped / ship.REPORT).read_bytes() == summary.report.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_changed_section_runs_its_stage_and_what_depends_on_it(finished):
     after = EVERY[EVERY.index("train") :]
     assert again(finished, epochs=("epochs = 1", "epochs = 2")) == after
@@ -115,12 +116,14 @@ def test_a_changed_section_runs_its_stage_and_what_depends_on_it(finished):
     assert ship.read_manifest(finished / "run" / "fbnet" / "export")["licence"] == "MIT"
 
 
+@pytest.mark.slow
 def test_a_changed_budget_searches_again_in_the_same_folder(finished):
     ran = again(finished, budget=("90%", "70%"))
     assert ran[:2] == ("search", "baseline")
     assert "profile" not in ran
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("file", "first"),
     [
@@ -157,6 +160,7 @@ def test_a_folder_is_for_one_process_at_a_time(finished):
         again(finished)
 
 
+@pytest.mark.slow
 def test_a_training_that_was_killed_goes_on(finished):
     """SIGKILL between two epochs; the second process begins with a later epoch than the first."""
     (finished / "hwnas.toml").write_text(CONFIG.replace("epochs = 1", "epochs = 40"))
@@ -188,6 +192,7 @@ def test_a_training_that_was_killed_goes_on(finished):
     assert int(heard[-1][1].removeprefix("fbnet: epoch ").split("/")[0]) == epoch + 1
 
 
+@pytest.mark.slow
 def test_the_scale_of_the_predictions_travels_with_the_folder(finished, tmp_path):
     """Without tables and run, latencies are on the scale that the manifest keeps."""
     shipped = Path(shutil.copytree(finished / "run" / "fbnet" / "export", tmp_path / "alone"))
