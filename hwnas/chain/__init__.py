@@ -79,7 +79,10 @@ def run(config: Config, *, device: Device | None = None, tell: Tell = lambda _st
             wrote is kept.
     """
     folder = config.folder
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HwnasError(f"a run must be able to make its folder, but {folder}: {error}") from error
     with _Alone(folder):
         state = State(folder)
         stages = Stages(config, device or devices.load(config.basics.device), state)

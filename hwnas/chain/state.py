@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas import files
-from hwnas.errors import SchemaMismatch
+from hwnas.errors import HwnasError, SchemaMismatch
 
 SCHEMA = "hwnas-chain/1"
 STATE = "chain.json"
@@ -27,7 +27,7 @@ class Stage:
         settings: What decides its results beside files; plain JSON.
         reads: Files that decide its results. Two that differ in time only are the same.
         writes: Files that must be as the stage left them for it to be skipped.
-        owns: Files and folders that are removed before the stage begins anew: with other inputs,
+        owns: Files that are removed before the stage begins anew: with other inputs,
             or after its results were damaged. What is not among them is continued.
         run: Does the work; told what to say. Goes on where it was interrupted.
         intact: What else must hold for it to be skipped.
@@ -54,14 +54,14 @@ class State:
 
     def __init__(self, folder: Path) -> None:
         self._folder, self._path = folder, folder / STATE
-        self._data: dict[str, Any] = {"schema": SCHEMA, "data": {}, "stages": {}}
+        self._data: dict[str, Any] = {"schema": SCHEMA, "data": {}, "stages": {}, "owned": []}
         if self._path.exists():
             self._data = files.read_json(self._path, "the state of a run")
             if not _is_whole(self._data):
                 found = self._data.get("schema") if isinstance(self._data, dict) else None
                 raise SchemaMismatch(
                     f"the state of a run must be of schema {SCHEMA}, but {self._path} is of {found!r}: "
-                    "give another folder, or delete it to run every stage again",
+                    "give another folder",
                     field="schema",
                 )
 
@@ -77,7 +77,18 @@ class State:
         )
 
     def begin(self, stage: Stage) -> None:
-        """Make way for a stage: what an earlier one left stays only if this one continues it."""
+        """Make way for a stage: what an earlier one left stays only if this one continues it.
+
+        Raises:
+            HwnasError: What would have to make way was not made by this run.
+        """
+        owned = {path.relative_to(self._folder).as_posix(): path for path in stage.owns}
+        for name, path in owned.items():
+            if path.exists() and name not in self._data["owned"]:
+                raise HwnasError(
+                    f"a run must only replace files of its own, but {path} is not: give another folder"
+                )
+        self._data["owned"] = sorted({*self._data["owned"], *owned})
         inputs = self._inputs(stage)
         record = self._data["stages"].get(stage.name, {})
         if record.get("inputs") != inputs or record.get("writes") is not None:
@@ -124,7 +135,7 @@ class State:
 def _is_whole(data: Any) -> bool:
     stages = data.get("stages") if isinstance(data, dict) and data.get("schema") == SCHEMA else None
     records = [data.get("data"), *stages.values()] if isinstance(stages, dict) else [None]
-    return all(isinstance(record, dict) for record in records)
+    return all(isinstance(record, dict) for record in records) and isinstance(data.get("owned"), list)
 
 
 def digest_of_data(source: str) -> str:

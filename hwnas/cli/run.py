@@ -17,13 +17,14 @@ if TYPE_CHECKING:
 
 @app.command()
 def init(
-    path: Annotated[Path, typer.Argument(help="File to write.")] = Path("hwnas.toml"),
+    path: Annotated[Path, typer.Argument(help="File to write, or its folder.")] = Path("hwnas.toml"),
     strategy: Annotated[str, typer.Option(help="Search strategy whose settings are written.")] = "fbnet",
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
     """Write a config with every option, its default and what it means."""
     from hwnas import chain
 
+    path = path / "hwnas.toml" if path.is_dir() else path
     if path.exists() and not force:
         raise HwnasError(
             f"a config must not be replaced unasked, but {path} exists: give another name or --force"

@@ -1,8 +1,7 @@
 """Text inside a model file, for whoever has the file and nothing else. It changes no answer.
 
 TFLite keeps it as a ``metadata`` entry of the flatbuffer, ONNX as a property of the model.
-Google's own ``TFLITE_METADATA`` is not written: its schema comes with no package that is
-maintained, and what reads it takes no int8 images.
+Google's own ``TFLITE_METADATA`` is not written: its schema would be another dependency.
 """
 
 from __future__ import annotations

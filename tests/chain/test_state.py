@@ -87,6 +87,14 @@ def test_what_was_cut_off_with_other_settings_is_not_continued(toy):
     assert (toy.folder / "target").read_text() == "abcx"
 
 
+def test_files_of_others_are_never_removed(toy):
+    (toy.folder / "target").write_text("a file of the user's")
+    with pytest.raises(HwnasError, match="must only replace files of its own"):
+        toy.advance()
+    assert (toy.folder / "target").read_text() == "a file of the user's"
+    assert toy.ran == 0
+
+
 def test_a_touched_file_is_the_same_file(toy):
     toy.advance()
     (toy.folder / "source").touch()
@@ -100,7 +108,7 @@ def test_a_damaged_state_is_refused(tmp_path):
             State(tmp_path)
     for content in ({"schema": "hwnas-chain/0"}, [], {"schema": "hwnas-chain/1"}):
         (tmp_path / STATE).write_text(json.dumps(content))
-        with pytest.raises(SchemaMismatch, match="delete it to run every stage again"):
+        with pytest.raises(SchemaMismatch, match="give another folder"):
             State(tmp_path)
 
 
