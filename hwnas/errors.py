@@ -14,6 +14,7 @@ HwnasError
 ├── UnstableMeasurement               a number is too noisy to be believed
 ├── InfeasibleBudget(ValueError)      no architecture keeps the budget
 ├── TrainingError                     training cannot go on
+│   └── Diverged                      the loss is not finite, or far too high
 └── ExportError                       a model cannot be lowered
     └── ParityError                   the lowered model does not compute what PyTorch computes
 
@@ -105,6 +106,10 @@ class InfeasibleBudget(HwnasError, ValueError):
 
 class TrainingError(HwnasError):
     """Training cannot go on."""
+
+
+class Diverged(TrainingError):
+    """The loss is not finite, or stays far too high."""
 
 
 class ExportError(HwnasError):

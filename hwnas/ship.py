@@ -12,13 +12,16 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from hwnas import __version__, blocks, export, files, spaces, train
+from hwnas import __version__, blocks, export, files, int8, spaces, train
 from hwnas.data import Dataset
 from hwnas.errors import HwnasError, SchemaMismatch
 from hwnas.space import Architecture
 from hwnas.train.run import dataset_of
+
+if TYPE_CHECKING:
+    from torch import nn
 
 SCHEMA = "hwnas-manifest/1"
 MANIFEST = "manifest.json"
@@ -67,6 +70,8 @@ def export_run(
     dataset: Dataset,
     *,
     calibration_images: int = 256,
+    qat_if_worse: float | None = None,
+    qat_epochs: int = 3,
     on_variant: Callable[[str], None] = lambda _: None,
 ) -> Path:
     """Export the trained network of a run in every variant, each checked against PyTorch.
@@ -75,6 +80,9 @@ def export_run(
         run: Folder with ``arch.json``, ``search.json``, ``train.json``, ``weights.safetensors``.
         dataset: What the network was trained on; its training images calibrate int8.
         calibration_images: How many of them.
+        qat_if_worse: Drop of validation accuracy by int8 above which the network is fine-tuned
+            under the rounding of int8; the better of both ships. None never does.
+        qat_epochs: Passes of that fine-tuning.
         on_variant: Called with the name of each file that is about to be made.
 
     Returns:
@@ -92,15 +100,24 @@ def export_run(
     train.load_weights(module, weights)
     folder = run / "export"
     calibration = dataset.normalize(dataset.train.images[:calibration_images])
+    rounded: nn.Module = module
+    rounding: dict[str, Any] | None = None
+    if qat_if_worse is not None:
+        on_variant("int8 networks for validation")
+        rounded, rounding = int8.tune_run(
+            run, module, dataset, trained, calibration, allowed_loss=qat_if_worse, epochs=qat_epochs
+        )
     entries = []
     for (runtime, precision), name in VARIANTS.items():
         on_variant(name)
-        lowered = export.lower(module, arch.space.input_shape, runtime, precision, calibration=calibration)
+        source = rounded if precision == "int8" else module
+        lowered = export.lower(source, arch.space.input_shape, runtime, precision, calibration=calibration)
         files.write_atomic(folder / name, lowered.model)
         entries.append(_entry(runtime, precision, folder / name, lowered))
     files.write_atomic(folder / LABELS, "".join(f"{label}\n" for label in dataset.class_names))
     manifest = folder / MANIFEST
-    files.write_json(manifest, _manifest(arch, search, trained, dataset, weights, folder, entries))
+    content = _manifest(arch, search, trained, dataset, weights, folder, entries)
+    files.write_json(manifest, content | {"int8": rounding})
     return manifest
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from hwnas import device as devices
@@ -26,6 +28,15 @@ def export(
     calibration_images: Annotated[
         int, typer.Option(min=1, help="Training images that set int8 ranges.")
     ] = 256,
+    qat_if_worse: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Fine-tune for int8 where it loses more validation accuracy than this, such as 0.01.",
+        ),
+    ] = None,
+    qat_epochs: Annotated[int, typer.Option(min=1, help="Passes of that fine-tuning.")] = 3,
     as_json: Json = False,
 ) -> None:
     """Export the trained network to TFLite and ONNX, fp32 and int8."""
@@ -37,6 +48,8 @@ def export(
             run,
             dataset,
             calibration_images=calibration_images,
+            qat_if_worse=qat_if_worse,
+            qat_epochs=qat_epochs,
             on_variant=lambda name: status.update(f"exporting {name}"),
         )
     content = ship.read_manifest(manifest.parent)
@@ -47,7 +60,19 @@ def export(
     for entry in content["variants"]:
         table.add_row(entry["file"], f"{entry['bytes'] / 1024:.0f} KiB")
     out.print(table)
+    if rounding := content["int8"]:
+        _show_rounding(rounding)
     out.print(f"each computes what PyTorch computes; written to {manifest.parent}", highlight=False)
+
+
+def _show_rounding(rounding: Mapping[str, Any]) -> None:
+    """One line on what int8 costs, and whether fine-tuning was called for."""
+    parts = [f"fp32 {rounding['fp32']:.2%}", f"int8 {min(rounding['ptq'].values()):.2%}"]
+    if rounding["failure"]:
+        err.print(f"[yellow]fine-tuning for int8 was given up:[/] {escape(rounding['failure'])}")
+    if rounding["qat"]:
+        parts.append(f"int8 after fine-tuning {min(rounding['qat'].values()):.2%}")
+    out.print(f"validation accuracy: {', '.join(parts)}; {rounding['shipped']} ships", highlight=False)
 
 
 @app.command()

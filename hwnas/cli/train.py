@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,13 +14,71 @@ from hwnas.cli._app import Json, app, emit_json, err, out
 if TYPE_CHECKING:
     from hwnas.train import EpochRecord
 
+_AUGMENTATION, _TEACHER = "What images go through", "Learning from a trained network"
+
+
+class Init(Enum):
+    """Where the first weights come from."""
+
+    SEED = "seed"
+    SUPERNET = "supernet"
+
+
 Run = Annotated[Path, typer.Argument(help="Folder that `hwnas search` wrote.")]
 Data = Annotated[str | None, typer.Option(help="Other data than those of the search.")]
 Epochs = Annotated[int, typer.Option(min=1, help="Passes over the training images.")]
 BatchSize = Annotated[int, typer.Option(min=2, help="Images a step.")]
 LearningRate = Annotated[float, typer.Option(help="The highest learning rate.")]
+WeightDecay = Annotated[float, typer.Option(help="Of convolution and linear weights.")]
+WarmupShare = Annotated[float, typer.Option(help="Share of all steps in which the learning rate rises.")]
+LabelSmoothing = Annotated[float, typer.Option(help="Chance that the loss gives to all classes alike.")]
+Ema = Annotated[
+    float,
+    typer.Option(help="Decay of the running average of the weights, which is what ships; 0 is off."),
+]
+InitFrom = Annotated[
+    Init,
+    typer.Option(
+        "--init", help="First weights: from the seed, or those of the supernet (of a search at full width)."
+    ),
+]
 Seed = Annotated[int, typer.Option(min=0, help="Of initial weights, order and augmentation.")]
 DeviceName = Annotated[str, typer.Option("--device", help="cpu, cuda or auto.")]
+Augment = Annotated[bool, typer.Option(help="Crop, mirror and erase.", rich_help_panel=_AUGMENTATION)]
+Crop = Annotated[
+    float,
+    typer.Option(help="Padding before a random crop, over the side.", rich_help_panel=_AUGMENTATION),
+]
+Flip = Annotated[
+    bool | None,
+    typer.Option(
+        "--flip/--no-flip",
+        help="Mirror images; by default as the data say: not digits.",
+        rich_help_panel=_AUGMENTATION,
+    ),
+]
+Erasing = Annotated[
+    float,
+    typer.Option(help="Chance that a rectangle is blanked.", rich_help_panel=_AUGMENTATION),
+]
+Mixup = Annotated[
+    float,
+    typer.Option(help="Alpha of mixup, which blends two images; 0 is off.", rich_help_panel=_AUGMENTATION),
+]
+Cutmix = Annotated[
+    float,
+    typer.Option(help="Alpha of CutMix, which pastes one into another.", rich_help_panel=_AUGMENTATION),
+]
+TeacherRun = Annotated[
+    Path | None,
+    typer.Option("--teacher", help="Run folder, trained on the same data.", rich_help_panel=_TEACHER),
+]
+DistillWeight = Annotated[
+    float, typer.Option(help="The teacher's share of the loss.", rich_help_panel=_TEACHER)
+]
+Temperature = Annotated[
+    float, typer.Option(help="What both answers are softened by.", rich_help_panel=_TEACHER)
+]
 
 
 @app.command()
@@ -28,11 +88,30 @@ def train(
     epochs: Epochs = 8,
     batch_size: BatchSize = 32,
     learning_rate: LearningRate = 0.1,
+    weight_decay: WeightDecay = 5e-5,
+    warmup_share: WarmupShare = 0.1,
+    label_smoothing: LabelSmoothing = 0.1,
+    ema: Ema = 0.0,
+    init: InitFrom = Init.SEED,
     seed: Seed = 0,
     device: DeviceName = "auto",
+    augment: Augment = True,
+    crop: Crop = 0.125,
+    flip: Flip = None,
+    erasing: Erasing = 0.0,
+    mixup: Mixup = 0.0,
+    cutmix: Cutmix = 0.0,
+    teacher: TeacherRun = None,
+    distill_weight: DistillWeight = 0.5,
+    temperature: Temperature = 4.0,
     as_json: Json = False,
 ) -> None:
-    """Train the architecture of a run from scratch; started again, it goes on where it stopped."""
+    """Train the architecture of a run; started again, it goes on where it stopped.
+
+    The same seed gives the same weights on a CPU, also after an interruption. Everything that is
+    set here is kept in train.json.
+    """
+    from hwnas.search.inherit import inherited
     from hwnas.train import TrainConfig
     from hwnas.train.optim import pick_device
     from hwnas.train.run import train_run
@@ -48,10 +127,28 @@ def train(
         epochs=epochs,
         batch_size=batch_size,
         learning_rate=learning_rate,
+        weight_decay=weight_decay,
+        warmup_share=warmup_share,
+        label_smoothing=label_smoothing,
+        ema=ema,
+        augment=augment,
+        crop=crop,
+        flip=flip,
+        erasing=erasing,
+        mixup=mixup,
+        cutmix=cutmix,
+        distill_weight=distill_weight if teacher else 0.0,
+        temperature=temperature,
         seed=seed,
         device=pick_device(device).type,
     )
-    record = train_run(run, config, source=data, on_epoch=show)
+    start = partial(inherited, run) if init is Init.SUPERNET else None
+    record = train_run(run, config, source=data, teacher=teacher, start=start, on_epoch=show)
+    if not record["learnt"]:
+        err.print(
+            "[yellow]the network is no better than one that always gives the most frequent answer: "
+            "look at the labels, or lower the learning rate[/]"
+        )
     if as_json:
         emit_json(record)
         return

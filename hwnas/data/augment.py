@@ -75,11 +75,9 @@ def erase(images: torch.Tensor, rng: np.random.Generator, *, chance: float) -> t
     wide = np.clip(np.rint(np.sqrt(area / ratio)), 1, width).astype(np.int64)
     top, left = (rng.integers(0, side - length + 1) for side, length in ((height, tall), (width, wide)))
     inside = (
-        hit[:, None, None]
-        & _between(top, tall, height)[:, :, None]
-        & _between(left, wide, width)[:, None, :]
+        hit[:, None, None] & _between(top, tall, height)[:, :, None] & _between(left, wide, width)[:, None, :]
     )
-    return images.masked_fill(torch.from_numpy(inside).to(images.device)[:, None], 0.0)
+    return images.clone().masked_fill_(torch.from_numpy(inside).to(images.device)[:, None], 0.0)
 
 
 def _between(start: np.ndarray, length: np.ndarray, side: int) -> np.ndarray:

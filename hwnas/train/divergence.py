@@ -7,40 +7,38 @@ from collections import deque
 
 import torch
 
-from hwnas.errors import TrainingError
+from hwnas.errors import Diverged
 from hwnas.train import optim
 
 _WINDOW = 50  # steps; one bad batch is no divergence
-_LIMIT = 3.0  # times the loss of a network that answers blindly
+_EXCESS = 5.0  # nats: the right class gets 1/150 of the chance that a blind answer gives it
 
 
 class Watch:
-    """Sees every loss of an epoch.
+    """Sees the loss of every step.
 
-    A network that gives every class the same chance has a cross-entropy of log(classes); an
-    untrained one has hardly more. A mean of three times that over many steps is not learning
-    any more, and does not come back: batch norm hides from the loss how far the weights are.
+    A network that gives every class the same chance has a cross-entropy of log(classes), and
+    an untrained one hardly more. Five nats more than that, as a mean over fifty steps, is a
+    network that is sure of wrong answers: its weights have exploded.
 
     Args:
         classes: Number of classes.
-        steps: Of the epoch.
     """
 
-    def __init__(self, classes: int, steps: int) -> None:
+    def __init__(self, classes: int) -> None:
         self._blind = math.log(classes)
-        self._recent: deque[float] = deque(maxlen=min(_WINDOW, steps))
+        self._recent: deque[float] = deque(maxlen=_WINDOW)
 
     def see(self, cross_entropy: torch.Tensor, where: str) -> None:
         """Take the loss of a step.
 
         Raises:
-            TrainingError: The loss is not finite, or has been far too high for many steps.
+            Diverged: The loss is not finite, or has been far too high for many steps.
         """
         self._recent.append(optim.check_finite(cross_entropy, where))
         mean = sum(self._recent) / len(self._recent)
-        if len(self._recent) == self._recent.maxlen and mean > _LIMIT * self._blind:
-            raise TrainingError(
-                f"the loss must fall below that of answering blindly, {self._blind:.2f}, but over the last "
-                f"{len(self._recent)} steps it was {mean:.2f} {where}: training diverged, lower the "
-                "learning rate"
+        if len(self._recent) == _WINDOW and mean > self._blind + _EXCESS:
+            raise Diverged(
+                f"the loss must not stay far above that of answering blindly, {self._blind:.2f}, but its "
+                f"mean over {_WINDOW} steps is {mean:.3g} {where}: lower the learning rate"
             )

@@ -71,8 +71,9 @@ def fit(
         on_epoch: Called after every epoch.
 
     Raises:
-        TrainingError: The loss became NaN or far too high, the checkpoint is of another
-            training, or teacher and ``distill_weight`` do not go together.
+        Diverged: The loss became NaN or far too high.
+        TrainingError: The checkpoint is of another training, or teacher and ``distill_weight``
+            do not go together.
     """
     return _Fit(model, data, config, teacher, origin or {}).run(checkpoint, before_epoch, on_epoch)
 
@@ -132,6 +133,7 @@ class _Fit:
         )
         guide = None if teacher is None else optim.place(teacher.network, self.device).eval()
         self.objective = Objective(config, data.num_classes, guide)
+        self.watch = Watch(data.num_classes)
         self.history: list[EpochRecord] = []
 
     def run(
@@ -160,13 +162,12 @@ class _Fit:
         config = self.config
         order, mixing = (np.random.default_rng([config.seed, epoch, *part]) for part in ((), (1,)))
         steps = steps_per_epoch(self.batches.size("train"), config.batch_size)
-        watch = Watch(self.objective.classes, steps)
         self.model.train()
         loss, correct, count = 0.0, 0.0, 0
         for number, (images, labels) in enumerate(
             self.batches.epoch("train", config.batch_size, order, augmented=config.augment)
         ):
-            outcome = self._step(images, labels, mixing, watch, (epoch - 1) * steps + number, steps)
+            outcome = self._step(images, labels, mixing, (epoch - 1) * steps + number, steps)
             loss += float(outcome.loss.detach()) * len(labels)
             correct += float(outcome.correct)
             count += len(labels)
@@ -187,7 +188,6 @@ class _Fit:
         images: torch.Tensor,
         labels: torch.Tensor,
         mixing: np.random.Generator,
-        watch: Watch,
         step: int,
         steps_an_epoch: int,
     ) -> Outcome:
@@ -196,7 +196,7 @@ class _Fit:
         factor = optim.cosine(step, steps, round(config.warmup_share * steps))
         optim.set_learning_rate(self.optimizer, config.learning_rate * factor)
         outcome = self.objective(self.model, images, labels, mixing)
-        watch.see(outcome.cross_entropy, f"in step {step + 1} of {steps}")
+        self.watch.see(outcome.cross_entropy, f"in step {step + 1} of {steps}")
         self.optimizer.zero_grad(set_to_none=True)
         outcome.loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.model.parameters(), config.clip_norm)

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
-from hwnas.errors import TrainingError
+from hwnas.errors import Diverged, TrainingError
 
 
 def sgd(
@@ -48,11 +48,11 @@ def check_finite(loss: torch.Tensor | float, where: str) -> float:
     """The loss as a number.
 
     Raises:
-        TrainingError: It is NaN or infinite.
+        Diverged: It is NaN or infinite.
     """
     value = float(loss.detach() if isinstance(loss, torch.Tensor) else loss)
     if not math.isfinite(value):
-        raise TrainingError(f"the loss must be finite, but got {value} {where}: lower the learning rate")
+        raise Diverged(f"the loss must be finite, but got {value} {where}: lower the learning rate")
     return value
 
 

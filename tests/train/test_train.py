@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from training_helpers import StopAfter, same, small_network, state
 
 from hwnas import data, spaces, train
 from hwnas.errors import TrainingError
@@ -16,38 +17,6 @@ CONFIG = train.TrainConfig(epochs=4, batch_size=64, learning_rate=0.1)
 @pytest.fixture(scope="module")
 def digits():
     return data.load("digits", resolution=8)
-
-
-def small_network(seed=0):
-    """A network of this project's blocks that trains in a second."""
-    from hwnas import blocks
-
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return blocks.build(
-            [
-                blocks.Conv(3, 16),
-                blocks.MBConv(16, 24, stride=2, expansion_ratio=2.0),
-                blocks.Head(24, 64, 10),
-            ]
-        )
-
-
-def state(model):
-    return {name: value.clone() for name, value in model.state_dict().items()}
-
-
-def same(one, two):
-    return all(torch.equal(one[name], two[name]) for name in one) and one.keys() == two.keys()
-
-
-class StopAfter:
-    def __init__(self, epochs):
-        self.epochs = epochs
-
-    def __call__(self, record):
-        if record.epoch == self.epochs:
-            raise KeyboardInterrupt
 
 
 def test_digits_are_learnt_and_history_tells_how(digits):

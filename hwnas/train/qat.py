@@ -1,0 +1,322 @@
+"""Quantisation-aware fine-tuning: a network learns to live with the rounding of int8.
+
+A trained network is traced into one that shares its parameters and rounds, going forward,
+what an exported int8 model rounds: weights with batch norm folded in, symmetrically and by
+output channel; every activation that the exported model keeps, asymmetrically and as a whole,
+between the extremes of the calibration images. Going back, rounding is passed over
+(arXiv:1712.05877, section 3). What comes out are ordinary float weights of the same network,
+on the grid that they were trained on, which the same exporter lowers.
+
+Batch-norm statistics stay as they are: the map that is folded is the map that is trained.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import torch
+from torch import fx, nn
+from torch.nn import functional
+
+from hwnas.blocks._layers import ChannelShuffle
+from hwnas.errors import TrainingError
+from hwnas.train import optim
+from hwnas.train.config import EpochRecord, TrainConfig, TrainResult
+from hwnas.train.fit import fit
+from hwnas.train.teacher import Teacher
+
+if TYPE_CHECKING:
+    from hwnas.data import Dataset
+
+_LEVELS = 255
+_NOTHING = 1e-9  # narrower ranges and weights are widened to this, as by the exporter's quantiser
+_BATCH = 64
+
+
+def recipe(trained: TrainConfig, epochs: int) -> TrainConfig:
+    """Settings of a fine-tuning after a training: a small step, and nothing that disturbs."""
+    return replace(
+        trained,
+        epochs=epochs,
+        learning_rate=trained.learning_rate / 10,
+        warmup_share=0.0,
+        erasing=0.0,
+        mixup=0.0,
+        cutmix=0.0,
+        ema=0.0,
+        distill_weight=0.5,
+        temperature=4.0,
+    )
+
+
+def fine_tune(
+    module: nn.Module,
+    data: Dataset,
+    config: TrainConfig,
+    calibration: np.ndarray,
+    *,
+    origin: Mapping[str, Any] | None = None,
+    checkpoint: Path | None = None,
+    on_epoch: Callable[[EpochRecord], None] = lambda _: None,
+) -> TrainResult:
+    """Train the weights of a network under the rounding of int8.
+
+    Args:
+        module: A trained network of this project's layers; trained in place, on the CPU afterwards.
+            Where ``config.distill_weight`` is over 0, its answers before are its own teacher.
+        data: Images; the test split is not touched.
+        config: Settings, for example of ``recipe``.
+        calibration: Normalised images that ranges are taken from before every epoch, shape
+            (n, channels, height, width); those that the export will calibrate with.
+        origin: What the module's weights are, as JSON; a checkpoint must be of the same.
+        checkpoint: As of ``fit``.
+        on_epoch: Called after every epoch, with accuracies under rounding.
+
+    Raises:
+        TrainingError: The network has layers that are not known here, or training cannot go on.
+    """
+    teacher = Teacher(deepcopy(module), {"of": "itself"}) if config.distill_weight else None
+    network = Rounded(module)
+    images = torch.from_numpy(calibration)
+    result = fit(
+        network,
+        data,
+        config,
+        teacher=teacher,
+        origin=origin,
+        checkpoint=checkpoint,
+        before_epoch=lambda: network.calibrate(images),
+        on_epoch=on_epoch,
+    )
+    network.settle()
+    optim.place(module.eval(), torch.device("cpu"))
+    return result
+
+
+class Rounded(nn.Module):
+    """A network as int8 computes it, differentiable, on the parameters of the one it is made from.
+
+    Args:
+        module: Made of the layers that the blocks use; not copied.
+
+    Raises:
+        TrainingError: It uses something else.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.graph = _rewritten(module)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Logits (n, classes) of normalised images (n, channels, height, width)."""
+        with torch.autocast(images.device.type, enabled=False):  # bfloat16 is as coarse as int8
+            return cast(torch.Tensor, self.graph(images))
+
+    @torch.no_grad()
+    def calibrate(self, images: torch.Tensor) -> None:
+        """Set every range to the extremes that the network has on these images without rounding."""
+        parts = [m for m in self.modules() if isinstance(m, _Activation | _Weighted)]
+        for part in parts:
+            part.exact = True
+            if isinstance(part, _Activation):
+                part.forget()
+        device = next(self.parameters()).device
+        for batch in torch.split(images, _BATCH):
+            self(batch.to(device, memory_format=torch.channels_last))
+        for part in parts:
+            part.exact = False
+
+    @torch.no_grad()
+    def settle(self) -> None:
+        """Move every weight to where rounding puts it, so that fp32 computes with int8's weights."""
+        for part in self.modules():
+            if isinstance(part, _Weighted):
+                part.settle()
+
+
+class _Activation(nn.Module):
+    """Rounds values to one of 256 levels; while ``exact``, learns their range instead."""
+
+    low: torch.Tensor
+    high: torch.Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.exact = False
+        self.register_buffer("low", torch.zeros(()))
+        self.register_buffer("high", torch.zeros(()))
+
+    def forget(self) -> None:
+        """Begin a new range; zero is always part of it."""
+        self.low.zero_()
+        self.high.zero_()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.exact:
+            self.low.copy_(torch.minimum(self.low, x.min()))
+            self.high.copy_(torch.maximum(self.high, x.max()))
+            return x
+        scale = (self.high - self.low).clamp(min=_NOTHING) / _LEVELS
+        zero = (-128 - torch.round(self.low / scale)).to(torch.int32)
+        return torch.fake_quantize_per_tensor_affine(x, scale, zero, -128, 127)
+
+
+class _Weighted(nn.Module):
+    """A convolution or linear layer, with the batch norm behind it folded in, of rounded weights."""
+
+    def __init__(self, layer: nn.Conv2d | nn.Linear, norm: nn.BatchNorm2d | None) -> None:
+        super().__init__()
+        self.exact = False
+        self.layer, self.norm = layer, norm
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        layer, (scale, bias) = self.layer, self._map()
+        weight = layer.weight * scale
+        if not self.exact:
+            weight = _rounded(weight)
+        if isinstance(layer, nn.Linear):
+            return functional.linear(x, weight, bias)
+        padding = cast(tuple[int, int], layer.padding)
+        return functional.conv2d(x, weight, bias, layer.stride, padding, layer.dilation, layer.groups)
+
+    def settle(self) -> None:
+        """Replace the weights by those that rounding leaves after batch norm is folded in."""
+        scale, _ = self._map()
+        weight = _rounded(self.layer.weight * scale) / scale
+        self.layer.weight.copy_(torch.where(scale == 0, self.layer.weight, weight))
+
+    def _map(self) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """What folding multiplies the weights by, in their shape, and the folded bias."""
+        weight, bias, norm = self.layer.weight, self.layer.bias, self.norm
+        shape = (-1, *(1,) * (weight.ndim - 1))
+        if norm is None:
+            return weight.new_ones(1).view(shape), bias
+        mean, variance = cast(torch.Tensor, norm.running_mean), cast(torch.Tensor, norm.running_var)
+        scale, shift = torch.rsqrt(variance + norm.eps), torch.zeros_like(mean)
+        if norm.affine:
+            scale, shift = scale * norm.weight, norm.bias
+        offset = -mean if bias is None else bias - mean
+        return scale.view(shape), offset * scale + shift
+
+
+def _rounded(weight: torch.Tensor) -> torch.Tensor:
+    """Weights of 255 levels for each output channel."""
+    step = weight.detach().flatten(1).abs().amax(1).clamp(min=_NOTHING) / 127
+    zero = torch.zeros_like(step, dtype=torch.int32)
+    return torch.fake_quantize_per_channel_affine(weight, step, zero, 0, -127, 127)
+
+
+class _HardSigmoid(nn.Module):
+    """relu6(x + 3) / 6 in two rounded steps, as the exporter writes it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clip, self.gate = _Activation(), _Activation()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        gate: torch.Tensor = self.gate(self.clip(functional.relu6(x + 3)) / 6)
+        return gate
+
+
+class _HardSwish(nn.Module):
+    """x relu6(x + 3) / 6 in three rounded steps, as the exporter writes it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sigmoid, self.product = _HardSigmoid(), _Activation()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        product: torch.Tensor = self.product(x * self.sigmoid(x))
+        return product
+
+
+class _Tracer(fx.Tracer):
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, ChannelShuffle) or super().is_leaf_module(m, module_qualified_name)
+
+
+_RELU = nn.ReLU, nn.ReLU6
+_SILENT = nn.Identity, nn.Dropout, nn.Flatten, ChannelShuffle  # they move values, none is computed
+_ARITHMETIC = operator.add, operator.iadd, operator.mul, operator.imul, torch.add, torch.mul
+
+
+def _rewritten(module: nn.Module) -> fx.GraphModule:
+    """The network with its layers replaced by rounding ones; its parameters are shared."""
+    root = nn.Sequential(module)  # so that the module itself may be a leaf
+    network = fx.GraphModule(root, _Tracer().trace(root))
+    for number, node in enumerate(list(network.graph.nodes)):
+        if isinstance(_layer(network, node), nn.Conv2d | nn.Linear):
+            _fold(network, node, f"weighted_{number}")
+    for number, node in enumerate(list(network.graph.nodes)):
+        _rewrite(network, node, f"rounded_{number}")
+    network.delete_all_unused_submodules()  # or parameters would be there twice
+    network.graph.lint()
+    network.recompile()
+    return network
+
+
+def _fold(network: fx.GraphModule, node: fx.Node, name: str) -> None:
+    norm = _only_user(network, node, (nn.BatchNorm2d,))
+    layer = _Weighted(cast(nn.Conv2d, _layer(network, node)), cast("nn.BatchNorm2d | None", norm))
+    _replace(network, node, name, layer)
+    if norm is not None:
+        behind = next(iter(node.users))
+        behind.replace_all_uses_with(node)
+        network.graph.erase_node(behind)
+
+
+def _rewrite(network: fx.GraphModule, node: fx.Node, name: str) -> None:
+    """Round what a node gives, unless the exported model does not keep it."""
+    layer = _layer(network, node)
+    if node.op == "output" or isinstance(layer, _SILENT):
+        return
+    if isinstance(layer, nn.Hardsigmoid):
+        _replace(network, node, name, _HardSigmoid())
+    elif isinstance(layer, nn.Hardswish):
+        _replace(network, node, name, _HardSwish())
+    elif isinstance(layer, _Weighted):
+        if _only_user(network, node, (*_RELU, nn.Hardsigmoid)) is None:
+            _round(network, node, name)
+    elif node.op == "call_function" and node.target in _ARITHMETIC:
+        if _only_user(network, node, _RELU) is None:
+            _round(network, node, name)
+    elif node.op == "placeholder" or isinstance(layer, (*_RELU, nn.AdaptiveAvgPool2d)):
+        _round(network, node, name)
+    else:
+        what = type(layer).__name__ if layer is not None else str(node.target)
+        raise TrainingError(
+            f"quantisation-aware training must know every layer, but got {what}: "
+            "teach it in hwnas/train/qat.py"
+        )
+
+
+def _layer(network: fx.GraphModule, node: fx.Node) -> nn.Module | None:
+    return network.get_submodule(str(node.target)) if node.op == "call_module" else None
+
+
+def _only_user(network: fx.GraphModule, node: fx.Node, kinds: Sequence[Any]) -> nn.Module | None:
+    """The layer of these kinds that alone reads a value."""
+    if len(node.users) != 1:
+        return None
+    layer = _layer(network, next(iter(node.users)))
+    return layer if isinstance(layer, tuple(kinds)) else None
+
+
+def _replace(network: fx.GraphModule, node: fx.Node, name: str, layer: nn.Module) -> None:
+    network.add_submodule(name, layer)
+    node.target = name
+
+
+def _round(network: fx.GraphModule, node: fx.Node, name: str) -> None:
+    """Put a rounding behind a value."""
+    network.add_submodule(name, _Activation())
+    with network.graph.inserting_after(node):
+        rounded = network.graph.call_module(name, (node,))
+    node.replace_all_uses_with(rounded)
+    rounded.args = (node,)

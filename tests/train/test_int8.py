@@ -1,0 +1,105 @@
+"""What int8 costs, and what is shipped where it costs too much; through the real runtimes."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+from training_helpers import make_int8_hard
+from typer.testing import CliRunner
+
+from hwnas import blocks, data, files, int8, ship, spaces, train
+from hwnas.cli import app
+from hwnas.errors import ExportError
+from hwnas.export import runtime
+from hwnas.train import qat
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return data.load("digits", resolution=16)
+
+
+def network_of(run):
+    arch = spaces.architecture_from_json(files.read_json(run / "arch.json", "the network"))
+    network = blocks.build(arch.blocks)
+    train.load_weights(network, run / "weights.safetensors")
+    return network.eval()
+
+
+def burden(run):
+    """Weights that int8 rounds badly, in a run's file."""
+    network = network_of(run)
+    make_int8_hard(network, factor=120)
+    metadata = {"data": files.read_json(run / "train.json", "training")["data"]["fingerprint"]}
+    train.save_weights(network, run / "weights.safetensors", metadata)
+
+
+def test_a_network_that_int8_does_not_harm_ships_as_it_is(exported_run, digits):
+    assert files.read_json(exported_run / "train.json", "training")["learnt"]
+    manifest = ship.read_manifest(exported_run / "export")
+    assert manifest["int8"] is None
+    again = ship.read_manifest(ship.export_run(exported_run, digits, qat_if_worse=0.02).parent)
+    assert again["files"] == manifest["files"]
+    assert again["int8"]["shipped"] == "ptq"
+    assert again["int8"]["qat"] is None
+    network = network_of(exported_run)
+    assert again["int8"]["fp32"] == train.evaluate(network, digits).accuracy
+    images = digits.normalize(digits.val.images)
+    for entry in again["variants"]:
+        if entry["precision"] == "int8":
+            logits = runtime.run(exported_run / "export" / entry["file"], entry["runtime"], images)
+            accuracy = (logits.argmax(1) == digits.val.labels).mean()
+            assert accuracy == again["int8"]["ptq"][entry["runtime"]]
+    assert not (exported_run / int8.WEIGHTS).exists()
+
+
+def test_a_network_that_int8_harms_is_fine_tuned_and_the_user_is_told(exported_run, digits):
+    burden(exported_run)
+    fp32_weights = files.sha256(exported_run / "weights.safetensors")
+    with pytest.raises(ExportError, match="signal-to-noise"):
+        ship.export_run(exported_run, digits)
+    done = CliRunner().invoke(app, ["export", str(exported_run), "--qat-if-worse", "0.01"])
+    assert done.exit_code == 0, done.output
+    found = ship.read_manifest(exported_run / "export")["int8"]
+    assert f"int8 after fine-tuning {min(found['qat'].values()):.2%}; qat ships" in " ".join(
+        done.output.split()
+    )
+    assert found["allowed_loss"] == 0.01
+    ptq, healed = min(found["ptq"].values()), min(found["qat"].values())
+    assert ptq < found["fp32"] - 0.05, "the case must be a hard one"
+    assert healed > (ptq + found["fp32"]) / 2
+    assert found["weights_sha256"] == files.sha256(exported_run / int8.WEIGHTS)
+    assert files.sha256(exported_run / "weights.safetensors") == fp32_weights
+    tuned = network_of(exported_run)
+    train.load_weights(tuned, exported_run / int8.WEIGHTS)
+    calibration = digits.normalize(digits.train.images[:256])
+    assert int8.accuracies(tuned, (3, 16, 16), digits, calibration) == found["qat"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "failure"),
+    [
+        ({"learning_rate": 1.0, "clip_norm": 1e3, "momentum": 0.0, "distill_weight": 0.0}, None),
+        ({"learning_rate": 1e9, "clip_norm": 1e9}, "must be finite"),
+    ],
+)
+def test_the_worse_of_both_never_ships(exported_run, digits, changes, failure):
+    """Fine-tuning that ruins the network is called for, recorded, and not taken."""
+    network = network_of(exported_run)
+    calibration = digits.normalize(digits.train.images[:64])
+    trained = train.TrainConfig(**files.read_json(exported_run / "train.json", "training")["config"])
+    ruin = dataclasses.replace(qat.recipe(trained, 1), **changes)
+    fewer = data.Split(digits.train.images[:256], digits.train.labels[:256])
+    nothing = data.Split(digits.test.images[:0], digits.test.labels[:0])
+    small = dataclasses.replace(digits, train=fewer, test=nothing)
+    kept, found = int8.tune(network, (3, 16, 16), small, ruin, calibration, allowed_loss=-1.0)
+    assert kept is network
+    assert not found.is_tuned
+    assert found.to_json()["shipped"] == "ptq"
+    json.dumps(found.to_json())
+    if failure:
+        assert failure in found.failure
+    else:
+        assert min(found.qat.values()) < min(found.ptq.values())

@@ -1,0 +1,147 @@
+"""Fake quantisation against the real int8 models of the exporter."""
+
+from __future__ import annotations
+
+import dataclasses
+from copy import deepcopy
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from training_helpers import StopAfter, make_int8_hard, same, small_network, state
+
+from hwnas import data, export, train
+from hwnas.blocks import Conv, Head, MBConv, MBStage, Skip
+from hwnas.errors import TrainingError
+from hwnas.export import parity, runtime
+from hwnas.train import qat
+
+CONFIG = train.TrainConfig(epochs=1, batch_size=64)
+NETWORKS = {
+    "relu6": [Conv(3, 16, activation="relu6"), MBConv(16, 16, activation="relu6"), Head(16, 32, 10)],
+    "squeeze": [Conv(3, 16, activation="hswish"), MBConv(16, 24, se_ratio=0.25, stride=2), Head(24, 32, 10)],
+    "hswish": [
+        Conv(3, 16, activation="hswish"),
+        MBConv(16, 16, se_ratio=0.25, activation="hswish"),
+        Head(16, 32, 10, activation="hswish"),
+    ],
+    "shuffle": [Conv(3, 16), MBConv(16, 32, groups=2), MBConv(32, 32, groups=8), Head(32, 32, 10)],
+    "skip": [Conv(3, 16), Skip(16, 24, activation="none"), MBStage(24, 24, layers=2), Head(24, 32, 10)],
+}
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return data.load("digits", resolution=8)
+
+
+@pytest.fixture(scope="module")
+def images(digits):
+    return digits.normalize(digits.train.images[:128])
+
+
+def answers(network, images):
+    with torch.no_grad():
+        return network.eval()(torch.from_numpy(images)).numpy()
+
+
+def rounded(module, images):
+    network = qat.Rounded(module)
+    network.calibrate(torch.from_numpy(images))
+    return network
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_without_rounding_it_computes_what_the_network_computes(name, images):
+    module = export.random_module(NETWORKS[name], seed=1)
+    network = qat.Rounded(module)
+    for part in network.modules():
+        part.exact = True
+    np.testing.assert_allclose(answers(network, images), answers(module, images), rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("runtime_name", export.RUNTIMES)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_rounding_is_that_of_the_exported_model(name, runtime_name, images):
+    """What int8 changes in a feature map, the imitation changes as well, to a step here and there."""
+    module = export.random_module(NETWORKS[name][:2], seed=1)
+    model = export.lower(module, (3, 8, 8), runtime_name, "int8", calibration=images, check=False).model
+    real = runtime.run(model, runtime_name, images)
+    network = rounded(module, images)
+    imitated = answers(network, images)
+    noise = np.square(real - answers(module, images)).mean()
+    assert np.square(real - imitated).mean() < 0.1 * noise
+    last = [part for part in network.modules() if isinstance(part, qat._Activation)][-1]
+    steps = np.abs(real - imitated) / (float(last.high - last.low) / 255)
+    assert steps.max() < 3.5
+    assert (steps > 0.5).mean() < 0.05
+
+
+def test_parameters_are_shared_learn_and_are_there_once(images):
+    module = export.random_module(NETWORKS["hswish"], seed=1)
+    network = rounded(module, images)
+    assert {id(p) for p in network.parameters()} == {id(p) for p in module.parameters()}
+    assert len(network.state_dict()) == len({v.data_ptr() for v in network.state_dict().values()})
+    network.train()(torch.from_numpy(images)).square().sum().backward()
+    assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in module.parameters())
+
+
+def test_batch_norm_statistics_stay(digits, images):
+    module = small_network()
+    train.fit(module, digits, CONFIG)
+    before = {name: b.clone() for name, b in module.named_buffers()}
+    weights = state(module)
+    qat.fine_tune(module, digits, qat.recipe(CONFIG, 1), images)
+    assert all(torch.equal(before[name], b) for name, b in module.named_buffers())
+    assert not same(weights, state(module))
+
+
+def test_unknown_layers_are_named():
+    with pytest.raises(TrainingError, match="every layer, but got Softplus"):
+        qat.Rounded(nn.Sequential(nn.Conv2d(3, 4, 1), nn.Softplus()))
+    with pytest.raises(TrainingError, match="every layer, but got BatchNorm2d"):
+        qat.Rounded(nn.Sequential(nn.BatchNorm2d(3)))
+
+
+def test_a_resumed_fine_tuning_equals_an_uninterrupted_one_bit_for_bit(digits, images, tmp_path):
+    start = small_network()
+    train.fit(start, digits, CONFIG)
+    config = qat.recipe(CONFIG, 2)
+    whole, cut, resumed = (deepcopy(start) for _ in range(3))
+    path = tmp_path / "checkpoint.safetensors"
+    qat.fine_tune(whole, digits, config, images)
+    with pytest.raises(KeyboardInterrupt):
+        qat.fine_tune(cut, digits, config, images, checkpoint=path, on_epoch=StopAfter(1))
+    qat.fine_tune(resumed, digits, config, images, checkpoint=path)
+    assert same(state(whole), state(resumed))
+
+
+def test_fine_tuning_heals_what_calibration_alone_loses(digits, images):
+    module = small_network()
+    train.fit(module, digits, dataclasses.replace(CONFIG, epochs=5))
+    make_int8_hard(module, factor=40)
+    before = train.evaluate(module, digits).accuracy
+    calibrated = int8_accuracy(module, digits, images)
+    qat.fine_tune(module, digits, qat.recipe(CONFIG, 4), images)
+    healed = int8_accuracy(module, digits, images)
+    assert calibrated < before - 0.1, "the case must be one where int8 loses visibly"
+    assert healed > (calibrated + before) / 2, "at least half of the loss is made good"
+
+
+def test_what_comes_out_is_on_the_grid_of_int8(digits, images):
+    """fp32 then computes with the weights of the int8 model: only activations differ."""
+    module = small_network()
+    train.fit(module, digits, CONFIG)
+    make_int8_hard(module, factor=40)
+    model = export.lower(module, (3, 8, 8), "litert", "int8", calibration=images, check=False).model
+    _, coarse = parity.differences(answers(module, images), runtime.run(model, "litert", images))
+    qat.fine_tune(module, digits, qat.recipe(CONFIG, 1), images)
+    lowered = export.lower(module, (3, 8, 8), "litert", "int8", calibration=images)
+    assert lowered.parity.sqnr_db > coarse + 5
+
+
+def int8_accuracy(module, digits, images):
+    model = export.lower(module, (3, 8, 8), "litert", "int8", calibration=images, check=False).model
+    logits = runtime.run(model, "litert", digits.normalize(digits.val.images))
+    return (logits.argmax(1) == digits.val.labels).mean()
