@@ -265,9 +265,7 @@ class Stages:
         folder, page = self.run / "export", self.run / "report.html"
 
         def work(_: Say) -> None:
-            report.write(
-                self.run, latencies=self.models, tables=self.tables, baseline=self.baseline
-            )
+            report.write(self.run, latencies=self.models, tables=self.tables, baseline=self.baseline)
             ship.add_file(folder, ship.REPORT, page.read_bytes())
 
         def intact() -> bool:
