@@ -153,9 +153,10 @@ def _heat(rounds: Sequence[Round]) -> dict[str, float]:
     watched = [i for i in rounds if i.conditions.get("throttling")]
     anchors = [median(item.clean_anchor_ms) for item in watched if item.anchor_ms]
     facts: dict[str, float] = {}
-    if watched:
-        slowed = sum(bool(item.conditions["throttling"].get("suspected")) for item in watched)
-        facts["throttled"] = slowed / len(watched)
+    seen = [i.conditions["throttling"] for i in watched]
+    told = [s for s in seen if s.get("clock") is not None or s.get("of_max") is not None]
+    if told:  # without a clock, a slow job may as well have had company: that is counted elsewhere
+        facts["throttled"] = sum(bool(s.get("suspected")) for s in told) / len(told)
     third = len(anchors) // 3
     if third >= _FEWEST_IN_A_THIRD:
         facts["drift"] = max(0.0, median(anchors[-third:]) / median(anchors[:third]) - 1)

@@ -8,7 +8,9 @@ import pytest
 import tinymodels
 from testphone import job
 
+from hwnas.conditions import verdict
 from hwnas.errors import DeviceError
+from hwnas.measurement import Round
 from hwnas.transport import _gate, _phone
 from hwnas.transport._gate import Gate
 
@@ -194,6 +196,41 @@ class TestThrottling:
     def test_few_samples_say_nothing(self):
         assert _phone.throttling(self.reply([10] * 5)) is None
         assert _phone.throttling({"error": "x"}) is None
+
+
+class TestSession:
+    """What the verdict on a session makes of it."""
+
+    @staticmethod
+    def verdict(anchors, throttling):
+        rounds = [
+            Round("k", "block", "s", n, (1.0,) * 3, (ms,) * 4, {"throttling": throttling})
+            for n, ms in enumerate(anchors)
+        ]
+        return verdict(rounds, ())
+
+    STEADY: ClassVar = {"drift": 0.0, "clock": 1.0, "of_max": 1.0, "suspected": False}
+
+    def test_a_phone_that_stays_cool_is_stable(self):
+        assert self.verdict([1.0] * 9, self.STEADY).word == "stable"
+
+    def test_a_phone_that_heats_up_in_minutes_is_not(self):
+        """No job alone was slow, but the last third was against the first."""
+        found = self.verdict([1.0, 1.0, 1.0, 1.04, 1.04, 1.04, 1.08, 1.08, 1.08], self.STEADY)
+        assert found.facts["drift"] == pytest.approx(0.08)
+        assert any("last third" in reason for reason in found.reasons)
+
+    def test_rounds_on_a_slow_clock_are_counted(self):
+        found = self.verdict([1.0] * 9, self.STEADY | {"clock": 0.5, "suspected": True})
+        assert found.word == "unusable"
+        assert "100% of the rounds look throttled" in found.reasons
+
+    def test_without_clocks_a_slow_job_is_no_sign_of_heat(self):
+        blind = {"drift": 0.3, "clock": None, "of_max": None, "suspected": True}
+        assert "throttled" not in self.verdict([1.0] * 9, blind).facts
+
+    def test_few_rounds_say_nothing_of_drift(self):
+        assert "drift" not in self.verdict([1.0, 1.0, 1.0, 2.0, 2.0], self.STEADY).facts
 
 
 class TestGate:
