@@ -198,7 +198,7 @@ def _accepts(folder) -> bool:
     return True
 
 
-_FREE = {"created", "hwnas", "versions", "licence", "macs", "params", "layout", "parity"} | {
+_FREE = {"created", "hwnas", "int8", "versions", "licence", "macs", "params", "layout", "parity"} | {
     # not needed to check a folder
     "classes",
     "images",

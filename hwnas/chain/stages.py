@@ -244,7 +244,7 @@ class Stages:
         wanted = asdict(self._config.verify)
 
         def work(say: Say) -> None:
-            options = profile.ProfileOptions(**wanted)
+            options = profile.ProfileOptions(**wanted, max_rounds=3 * wanted["rounds"])
             verify.verify(
                 self.run / "export",
                 self._device,

@@ -116,7 +116,7 @@ def verify(
             described,
             dataset,
             tables=tables or files.user_data() / "tables" / described.name,
-            options=ProfileOptions(rounds=rounds),
+            options=ProfileOptions(rounds=rounds, max_rounds=3 * rounds),
             record=record,
             on_step=lambda step: status.update(f"verifying: {step}"),
         )

@@ -22,7 +22,7 @@ from hwnas.promise.loop import Loop, Settled, Step, Tell
 from hwnas.promise.proposals import PromiseOptions, Proposals
 from hwnas.search.base import Constraint
 from hwnas.search.canonical import Canonical
-from hwnas.search.objective import objective
+from hwnas.search.objective import objective, sizes
 from hwnas.search.oneshot import OneShot
 from hwnas.search.run import SUPERNET, latency_file
 from hwnas.space import SearchSpace
@@ -217,6 +217,7 @@ def _adopt(record: dict[str, Any], beliefs: Beliefs, judge: Judge, best: Indices
     predictions = [goal.model.predict(beliefs.space, row) for goal in beliefs.goals]
     latencies_ms = [float(p.mean_ms[0]) for p in predictions]
     record |= {"best": list(best), "accuracy": judge.fp32(best)}
+    record["sizes"] = sizes(beliefs.space.architecture(best), beliefs.goals[0].target.precision)
     if not any(t["indices"] == list(best) for t in record["trials"]):
         record["trials"].append(
             {"indices": list(best), "accuracy": judge.fp32(best), "latencies_ms": latencies_ms}

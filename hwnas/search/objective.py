@@ -14,7 +14,7 @@ import numpy as np
 
 from hwnas.errors import SpaceError
 from hwnas.latency.base import AdditiveCosts
-from hwnas.space import Block, SearchSpace
+from hwnas.space import Architecture, Block, SearchSpace
 
 WEIGHT_BYTES = {"fp32": 4, "fp16": 2, "int8": 1}
 """Bytes that one weight takes in a model of a precision."""
@@ -56,6 +56,14 @@ def objective(name: str, space: SearchSpace, precision: str = "fp32") -> Objecti
     if precision not in WEIGHT_BYTES:
         raise SpaceError(f"a precision must be one of {sorted(WEIGHT_BYTES)}, but got {precision!r}")
     return OBJECTIVES[name](space, precision)
+
+
+def sizes(architecture: Architecture, precision: str) -> dict[str, float]:
+    """Every objective of one architecture, by name; bytes in a precision."""
+    row = np.array([architecture.indices])
+    return {
+        name: float(objective(name, architecture.space, precision).costs.of(row)[0]) for name in OBJECTIVES
+    }
 
 
 def _macs(space: SearchSpace, _precision: str) -> Objective:

@@ -9,7 +9,9 @@ from statistics import NormalDist
 from typing import Any
 
 from hwnas import files, spaces
+from hwnas.device import Target
 from hwnas.errors import HwnasError, InfeasibleBudget, SchemaMismatch
+from hwnas.search.objective import sizes
 from hwnas.search.budgets import parse_budget
 from hwnas.search.gallery import FILE, SCHEMA, known_ms
 from hwnas.search.run import SUPERNET
@@ -67,6 +69,8 @@ def pick(run: Path, budgets: Mapping[str, str], out: Path, *, confidence: float 
         space.architecture(chosen["indices"]).to_json() | {"space_fingerprint": gallery["space_fingerprint"]}
     )
     record = _picked(record, gallery, chosen, limits_ms)
+    first = Target.from_json(record["constraints"][0]["target"])
+    record["sizes"] = sizes(arch, first.precision)
     _copy(run, out)
     files.write_json(out / "arch.json", arch.to_json())
     files.write_json(out / "search.json", record)

@@ -20,7 +20,7 @@ from hwnas.latency import LatencyModel
 from hwnas.search.base import Constraint, SearchResult, SearchTask
 from hwnas.search.budgets import constraints_of
 from hwnas.search.feasible import FeasibleSampler
-from hwnas.search.objective import OBJECTIVES, objective
+from hwnas.search.objective import objective, sizes
 from hwnas.search.oneshot import OneShot, OneShotConfig, warm_up
 from hwnas.search.oneshot_loop import OneShotStrategy
 from hwnas.search.sampling import SamplingStrategy
@@ -235,10 +235,7 @@ def _record(
         "confidence": request.confidence,
         "objectives": list(request.objectives),
         "limits": dict(request.limits),
-        "sizes": {
-            name: float(objective(name, task.space, models[0].target.precision).costs.of(indices)[0])
-            for name in OBJECTIVES
-        },
+        "sizes": sizes(result.best, models[0].target.precision),
         "data": oneshot.batches.data.describe(),
         "oneshot": oneshot.describe(),
         "seconds": clock.seconds,

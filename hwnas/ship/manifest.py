@@ -42,7 +42,7 @@ _DATA_FIELDS = {
     "test_share": float,
     "flip": bool,
 }
-_BUDGET_FIELDS = {"target": dict, "budget_ms": float, "predicted_ms": float}
+_BUDGET_FIELDS = {"target": dict, "budget_ms": float}  # and what was predicted, where there was a search
 _OPTIONAL = ("verification", "scales")  # what ``hwnas verify`` adds
 
 

@@ -32,6 +32,19 @@ samples = 2
 calibration_networks = 4
 heldout_networks = 2
 workers = 1
+min_round_s = 0.0
+[promise]
+finalists = 1
+rounds = 1
+scored = 1
+sessions = 1
+gallery_points = 2
+gallery_each = 1
+[promise.measuring]
+rounds = 1
+max_rounds = 1
+samples = 2
+min_round_s = 0.0
 [search]
 budgets = ["90%"]
 confidence = 0.5
@@ -54,8 +67,9 @@ batch_size = 128
 [export]
 calibration_images = 64
 [verify]
-rounds = 2
+rounds = 1
 samples = 3
+min_round_s = 0.0
 """
 EVERY = chain.STAGES
 

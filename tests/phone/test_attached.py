@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -278,9 +279,14 @@ class TestDoctor:
         assert "the gpu of testphone must be measured by Google's benchmark_model" in last.found
         assert last.remedy.startswith("give --agent-path FILE")
 
-    def test_nothing_attached(self, adb):
-        subprocess.run(["adb", "disconnect"], capture_output=True, check=True)  # phones of other tests
-        [check] = examine(devices.load("pixel"))
+    def test_nothing_attached(self, adb, monkeypatch):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = str(free.getsockname()[1])
+        monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", port)  # a server that knows no phones of other tests
+        try:
+            [check] = examine(devices.load("pixel"))
+        finally:
+            subprocess.run(["adb", "kill-server"], capture_output=True, check=False)
         assert check.state == FAILED
         assert "a phone that matches pixel must be attached" in check.found
         assert "USB debugging" in check.remedy

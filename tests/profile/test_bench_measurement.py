@@ -46,7 +46,8 @@ def test_repeatability_is_that_of_the_simulation(bench: ModuleType) -> None:
     assert found["ours"]["median"] == pytest.approx(0.95 * 1.25 * 0.02 / 12**0.5, rel=0.3)
     assert found["ours"]["n"] == 3 * len(KEYS)
     assert found["usual"]["median"] == pytest.approx(0.1 / 1.05)
-    assert 0.90 < found["coverage"] < 0.97
+    # These rounds do not resemble each other, which the intervals leave room for.
+    assert 0.95 < found["coverage"] < 0.995
 
 
 def test_targets_take_the_worst_of_all(bench: ModuleType) -> None:
