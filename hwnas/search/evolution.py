@@ -24,15 +24,17 @@ class Evolution(SamplingStrategy):
     """Regularised ("aging") evolution.
 
     Attributes:
-        population: Individuals alive. The paper's 100 (with tournaments of 25) are for
-            thousands of queries; the default is for a hundred.
-        tournament: Individuals of which the best becomes the parent.
+        population: Individuals alive. The paper's 100 are for thousands of queries; the
+            default is for a hundred.
+        tournament: Individuals of which the best becomes the parent. The paper's quarter of the
+            population explores longer than a hundred queries last; with all of them ageing
+            alone keeps the search from getting stuck.
     """
 
     name: ClassVar[str] = "evolution"
 
     population: int = 10
-    tournament: int = 5
+    tournament: int = 10
 
     def __post_init__(self) -> None:
         super().__post_init__()
