@@ -243,7 +243,7 @@ def _controls(
 ) -> dict[str, list[float]]:
     """What needs no training, larger is better."""
     networks = [space.architecture(indices) for indices in sample]
-    layers = [sum(w.block.is_identity is False for w in network.workloads) for network in networks]
+    layers = [sum(w.block.kind != "skip" for w in network.workloads) for network in networks]
     largest = max(network.macs for network in networks)
     return {
         "MACs": [float(n.macs) for n in networks],
