@@ -11,9 +11,9 @@ from typing import Any
 from hwnas import files, spaces
 from hwnas.device import Target
 from hwnas.errors import HwnasError, InfeasibleBudget, SchemaMismatch
-from hwnas.search.objective import sizes
 from hwnas.search.budgets import parse_budget
 from hwnas.search.gallery import FILE, SCHEMA, known_ms
+from hwnas.search.objective import sizes
 from hwnas.search.run import SUPERNET
 
 _HALF_95 = NormalDist().inv_cdf(0.975)

@@ -42,7 +42,7 @@ _DATA_FIELDS = {
     "test_share": float,
     "flip": bool,
 }
-_BUDGET_FIELDS = {"target": dict, "budget_ms": float}  # and what was predicted, where there was a search
+_BUDGET_FIELDS = {"target": dict, "budget_ms": float}
 _OPTIONAL = ("verification", "scales")  # what ``hwnas verify`` adds
 
 
@@ -69,6 +69,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         _require_known(entry, folder)
     for promise in manifest["budgets"]:
         _require_fields(promise, _BUDGET_FIELDS, folder)
+        if promise.get("predicted_ms") is not None:  # a known network was not searched for
+            _require_fields(promise, {"predicted_ms": float}, folder)
     needed = [*(entry["file"] for entry in manifest["variants"]), LABELS, PREPROCESSING, PROBES]
     unlisted = [name for name in needed if name not in manifest["files"]]
     if unlisted or not manifest["variants"]:
