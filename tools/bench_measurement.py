@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
 import random
@@ -143,15 +144,21 @@ def spread(values: Sequence[float]) -> dict[str, float]:
 
 
 def coverage(sessions: Sequence[Mapping[str, Measurement]], keys: Sequence[str]) -> list[bool]:
-    """Whether each interval holds the value that all the other sessions give together."""
+    """Whether each interval holds the long-run value: what all the other sessions give together.
+
+    That value is only known as well as so few sessions tell it: its own interval is added in
+    quadrature, as for any two independent estimates.
+    """
     held = []
     for number, session in enumerate(sessions):
         others = [other for i, other in enumerate(sessions) if i != number]
         for key in keys:
             rounds = tuple(item for other in others for item in other[key].used)
-            truth = Measurement(key, session[key].kind, rounds, session[key].scale).latency_ms
-            low, high = session[key].ci_ms
-            held.append(low <= truth <= high)
+            own, truth = session[key], Measurement(key, session[key].kind, rounds, session[key].scale)
+            away = truth.latency_ms - own.latency_ms
+            reach = own.ci_ms[1] - own.latency_ms if away > 0 else own.latency_ms - own.ci_ms[0]
+            doubt = (truth.ci_ms[1] - truth.ci_ms[0]) / 2
+            held.append(abs(away) <= math.hypot(reach, doubt))
     return held
 
 
