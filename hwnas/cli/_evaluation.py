@@ -11,7 +11,7 @@ from hwnas.cli._app import out
 
 def show(title: str, summaries: Mapping[str, Mapping[str, float | None]]) -> None:
     """Print errors on measured networks, one row a split."""
-    shown = Table(title=title)
+    shown = Table(title=title, box=None, padding=(0, 2, 0, 0))  # fits a narrow terminal
     for heading in ("networks", "n", "MAPE", "±1 %", "±5 %", "±10 %", "Spearman", "Kendall", "in 90 %"):
         shown.add_column(heading, no_wrap=True)
     for split, item in summaries.items():

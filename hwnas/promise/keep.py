@@ -201,7 +201,7 @@ def _entry(steps: Sequence[Step], indices: Indices) -> Mapping[str, Any]:
 
 
 def _sentence(goal: Goal, predicted_ms: float, std_ms: float, reading: Reading | None) -> str:
-    digits = 3 if goal.budget_ms < 1 else 2 if goal.budget_ms < 10 else 1
+    digits = next((d for limit, d in ((0.5, 4), (1, 3), (10, 2)) if goal.budget_ms < limit), 1)
     text = (
         f"{goal.name}: asked {goal.budget_ms:.{digits}f} ms, "
         f"predicted {predicted_ms:.{digits}f} ± {std_ms:.{digits}f}, "
