@@ -18,7 +18,7 @@ import tinymodels
 from testphone import job, run_agent
 
 from hwnas import blocks, export, files
-from hwnas.blocks import Conv, Head, MBConv, MBStage, Skip
+from hwnas.blocks import Conv, ConvPool, Head, LateHead, MBConv, MBStage, ShuffleUnit, Skip
 from hwnas.transport import _bundle, connect
 
 pytestmark = pytest.mark.slow
@@ -36,6 +36,10 @@ EXAMPLES = [
     (MBStage(8, 16, layers=2, kernel_size=5, stride=2), (8, 10, 10)),
     (Skip(8, 12, stride=2), (8, 8, 8)),
     (Head(8, 32, 10), (8, 4, 4)),
+    (ConvPool(3, 8), (3, 32, 32)),
+    (ShuffleUnit(8, 8), (8, 7, 9)),
+    (ShuffleUnit(6, 16, kernel_size=5, stride=2), (6, 9, 8)),
+    (LateHead(8, 24, 32, 10), (8, 4, 4)),
 ]
 
 
