@@ -28,7 +28,6 @@ from hwnas.errors import ExportError
 from hwnas.profile.plan import ANCHOR, ANCHORS, Item
 
 _MAX_WORKERS = 4
-_ANCHOR_KEYS = {anchor.key for anchor in ANCHORS}
 _SEED = 0  # one for all: then networks of the same blocks are the same file, measured once
 
 
@@ -86,10 +85,10 @@ class Exporter:
         try:
             futures = {pool.submit(self._one, item, target, folder): item for item in _longest_first(items)}
             for future in as_completed(futures):
-                key, exported = futures[future].key, future.result()
-                if key in _ANCHOR_KEYS and exported.failed:
+                item, exported = futures[future], future.result()
+                if item.kind == ANCHOR.kind and exported.failed:
                     raise ExportError(f"an anchor must be exported, but: {exported.failed}")
-                results[key] = exported
+                results[item.key] = exported
                 done(len(results))
         except BaseException:
             self.__exit__(None, None, None)  # what a thread waits for ends, and so does the thread
