@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations
 
 import numpy as np
@@ -11,39 +12,41 @@ from hwnas.search.canonical import Canonical
 from hwnas.space import SearchSpace
 
 
-def changes(space: SearchSpace, indices: tuple[int, ...]) -> tuple[IntArray, IntArray]:
-    """All one- and two-choice changes, of distinct networks, each shape (n, choices).
-
-    Returns:
-        Those of one choice, and those of two.
-    """
-    base, sizes = np.array(indices), space.sizes
-    single = [
-        _with(base, {choice: index})
-        for choice, size in enumerate(sizes)
+def single_changes(space: SearchSpace, indices: tuple[int, ...]) -> IntArray:
+    """All one-choice changes that make another network, one row each, shape (n, choices)."""
+    changed = [
+        {choice: index}
+        for choice, size in enumerate(space.sizes)
         for index in range(size)
-        if index != base[choice]
+        if index != indices[choice]
     ]
-    double = [
-        _with(base, {first: i, second: j})
+    return _distinct(space, indices, changed)
+
+
+def double_changes(space: SearchSpace, indices: tuple[int, ...]) -> IntArray:
+    """All two-choice changes that make a network no single change makes, shape (n, choices)."""
+    sizes = space.sizes
+    changed = [
+        {first: i, second: j}
         for first, second in combinations(range(len(sizes)), 2)
         for i in range(sizes[first])
         for j in range(sizes[second])
-        if i != base[first] and j != base[second]
+        if i != indices[first] and j != indices[second]
     ]
-    canonical = Canonical(space)
-    seen = {canonical.key(indices)}
-    found = []
-    for group in (single, double):
-        rows = canonical(np.array(group, dtype=np.int64).reshape(-1, len(sizes)))
-        keys = list(map(tuple, rows.tolist()))
-        fresh = [n for n, key in enumerate(keys) if key not in seen and not seen.add(key)]  # type: ignore[func-returns-value]
-        found.append(rows[fresh])
-    return found[0], found[1]
+    return _distinct(space, indices, changed, single_changes(space, indices))
 
 
-def _with(base: IntArray, changed: dict[int, int]) -> IntArray:
-    row = base.copy()
-    for choice, index in changed.items():
-        row[choice] = index
-    return row
+def _distinct(
+    space: SearchSpace,
+    indices: tuple[int, ...],
+    changed: Sequence[dict[int, int]],
+    known: IntArray | None = None,
+) -> IntArray:
+    """The networks that changes make, each once; not the unchanged one, and not those known."""
+    base, canonical = np.array(indices), Canonical(space)
+    rows = np.tile(base, (len(changed), 1))
+    for row, change in zip(rows, changed, strict=True):
+        row[list(change)] = list(change.values())
+    seen = {canonical.key(indices)} | set(map(tuple, [] if known is None else known.tolist()))
+    keys = dict.fromkeys(map(tuple, canonical(rows).tolist()))
+    return np.array([key for key in keys if key not in seen], dtype=np.int64).reshape(-1, len(base))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from math import sqrt
+from statistics import NormalDist
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from hwnas.search.oneshot import OneShot
 RANKS = ("fp32", "int8")
 
 CALIBRATION_IMAGES = 128
+
+_ONE_SIDED = NormalDist().inv_cdf(0.95)
 
 
 class Judge:
@@ -78,9 +81,16 @@ class Judge:
         listed = sorted(architectures, key=self.fp32, reverse=True)
         return sorted(listed[: 2 * count], key=self.final, reverse=True)[:count]
 
-    def doubt(self, accuracy: float) -> float:
-        """Binomial standard error of the difference of two accuracies like this one."""
-        return sqrt(2 * max(accuracy * (1 - accuracy), 1 / self.images) / self.images)
+    def clearly_worse(self, one: Indices, other: Indices) -> bool:
+        """Whether one is less accurate than another by more than a chance of 5 % explains.
+
+        One-sided, with the binomial standard error of a difference of two accuracies. That one
+        of the two was chosen for its estimate is not counted, and only widens the doubt.
+        """
+        first, second = self.final(one), self.final(other)
+        mean = (first + second) / 2
+        error = sqrt(2 * max(mean * (1 - mean), 1 / self.images) / self.images)
+        return first < second - _ONE_SIDED * error
 
     def _quantised(self, indices: Indices) -> float:
         oneshot = self._oneshot

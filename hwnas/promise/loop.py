@@ -6,8 +6,8 @@ Each round measures a few architectures and conditions the latency models on wha
 * *repair*, while none keeps them: the best of those one or two choices away from the best ones
   that are over budget, which the conditioned models believe to be under it (cheapest in
   estimated accuracy, that is); where none is near enough, others drawn close to the budget;
-* *growth*, while the best leaves too much of the budget: the same towards the budget, as long
-  as the estimated accuracy does not clearly fall;
+* *growth*, while the best leaves too much of the budget: what random changes that cost time
+  make of it, until the budget is used, as long as the estimated accuracy does not clearly fall;
 * *confirmation*: what is chosen is measured again in a session of its own, so that it is not
   chosen for having been measured too fast;
 * *last resort*: the fastest architectures, before the budgets are refused.
@@ -121,7 +121,7 @@ class Loop:
         over = sorted(self.beliefs.readings, key=self.judge.final, reverse=True)
         over = sorted(over[: self.proposals.options.finalists], key=self.beliefs.excess)[:2]
         confident = self.beliefs.confidence
-        found = self.proposals.changed(over, confident, 0.0) + self.proposals.likely(
+        found = self.proposals.changed(over, confident) + self.proposals.likely(
             self.proposals.unmeasured(), confident
         )
         if not found:
@@ -129,19 +129,15 @@ class Loop:
         return self.judge.best(list(dict.fromkeys(found)), self.proposals.options.batch)
 
     def _growth(self, best: Indices) -> list[Indices]:
-        """Where the best leaves too much: near ones that use more and are not clearly worse."""
+        """Where the best leaves too much: what grew from it, and is not clearly worse."""
         used, likely = float(self.beliefs.use(np.array([best]))[0]), self.proposals.options.likely
-        found = [
-            *self.proposals.changed([best], likely, used),
-            *self.proposals.likely(self.proposals.unmeasured(), likely),
-        ]
+        found = [*self.proposals.grown(best), *self.proposals.likely(self.proposals.unmeasured(), likely)]
         if not found:
             return []
         uses = self.beliefs.use(np.array(found))
         more = dict.fromkeys(i for i, use in zip(found, uses, strict=True) if use > used)
-        least = self.judge.final(best) - self.judge.doubt(self.judge.final(best))
         chosen = self.judge.best(list(more), self.proposals.options.batch)
-        return [i for i in chosen if self.judge.final(i) >= least]
+        return [i for i in chosen if not self.judge.clearly_worse(i, best)]
 
     def _last_resort(self, began: float) -> Indices:
         """The fastest architectures: kept, or the proof that the budgets cannot be."""
@@ -172,9 +168,11 @@ class Loop:
         if not kept:
             return None
         top = max(kept, key=self.judge.final)
-        least = self.judge.final(top) - self.judge.doubt(self.judge.final(top))
-        used = [i for i in kept if self.judge.final(i) >= least]
-        full = [i for i in used if self.beliefs.slack(i) <= self.proposals.options.slack]
+        full = [
+            i
+            for i in kept
+            if self.beliefs.slack(i) <= self.proposals.options.slack and not self.judge.clearly_worse(i, top)
+        ]
         return max(full, key=self.judge.final) if full else top
 
     def _step(self, purpose: str, batch: Sequence[Indices], began: float) -> None:

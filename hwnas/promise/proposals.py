@@ -12,7 +12,7 @@ import numpy as np
 from hwnas.errors import InfeasibleBudget, SpaceError
 from hwnas.latency.base import IntArray
 from hwnas.promise.beliefs import Beliefs, Indices
-from hwnas.promise.changes import changes
+from hwnas.promise.changes import double_changes, single_changes
 from hwnas.search.base import Constraint, SearchTask
 from hwnas.search.canonical import Canonical
 from hwnas.search.feasible import FeasibleSampler
@@ -80,8 +80,8 @@ class Proposals:
         found = self.beliefs.chance(np.array(architectures))
         return [i for i, kept in zip(architectures, found, strict=True) if kept >= chance]
 
-    def changed(self, bases: Sequence[Indices], chance: float, used: float) -> list[Indices]:
-        """Changes of measured architectures that likely keep the budgets, and use more than ``used``.
+    def changed(self, bases: Sequence[Indices], chance: float) -> list[Indices]:
+        """Changes of measured architectures that keep the budgets with so much chance.
 
         Half of what may be scored are single changes, those that use the budget most; the rest
         are drawn from the pairs of changes that use it about as much as any.
@@ -89,19 +89,49 @@ class Proposals:
         found: list[Indices] = []
         room = -(-self.options.scored // len(bases)) if bases else 0
         for base in bases:
-            single, double = (self._fitting(rows, chance, used) for rows in changes(self.beliefs.space, base))
+            every = (single_changes(self.beliefs.space, base), double_changes(self.beliefs.space, base))
+            single, double = (self._fitting(rows, chance) for rows in every)
             chosen = [rows[0] for rows in single[: room // 2]]
             near = [i for i, use in double if use >= double[0][1] - _NEAR]
             picks = self.rng.permutation(len(near))[: room - len(chosen)]
             chosen += [near[int(n)] for n in picks]
-            for indices in chosen:
-                if indices not in self.beliefs.readings:
-                    self.pool.setdefault(indices, base)
-                    found.append(indices)
+            found += self._fresh(chosen, base)
         return found
 
-    def _fitting(self, rows: IntArray, chance: float, used: float) -> list[tuple[Indices, float]]:
-        """Rows that likely keep the budgets with the share that they use, the largest first."""
+    def grown(self, base: Indices) -> list[Indices]:
+        """What becomes of an architecture by random changes that each use more, until the budget is used.
+
+        As many as may be scored, each grown on its own: by single changes as long as one is
+        likely to keep the budgets, then by pairs, of which one may give what the other takes.
+        """
+        used = float(self.beliefs.use(np.array([base]))[0])
+        ends = dict.fromkeys(self._walked(base, used) for _ in range(self.options.scored))
+        return self._fresh([i for i in ends if i != base], base)
+
+    def _walked(self, base: Indices, used: float) -> Indices:
+        while 1 - used > self.options.slack:
+            more = self._more(base, used)
+            if not more:
+                break
+            base, used = more[int(self.rng.integers(len(more)))]
+        return base
+
+    def _more(self, base: Indices, used: float) -> list[tuple[Indices, float]]:
+        for change in (single_changes, double_changes):
+            found = self._fitting(change(self.beliefs.space, base), self.options.likely, used)
+            if found:
+                return found
+        return []
+
+    def _fresh(self, found: Sequence[Indices], base: Indices) -> list[Indices]:
+        """Those that were not measured yet; the pool remembers where they come from."""
+        fresh = [i for i in found if i not in self.beliefs.readings]
+        for indices in fresh:
+            self.pool.setdefault(indices, base)
+        return fresh
+
+    def _fitting(self, rows: IntArray, chance: float, used: float = 0.0) -> list[tuple[Indices, float]]:
+        """Rows that likely keep the budgets and use more, with the share they use, the largest first."""
         if not len(rows):
             return []
         use = self.beliefs.use(rows)

@@ -49,7 +49,20 @@ def test_known_accuracies_are_not_estimated_again(trained):
     judge = Judge(trained, "fp32", known={PATHS[0]: 0.123})
     assert judge.estimates(PATHS[0]) == {"fp32": 0.123}
     assert judge.final(PATHS[0]) == 0.123
-    assert 0 < judge.doubt(0.5) < 0.05
-    assert np.isfinite(judge.doubt(1.0))
     with pytest.raises(SpaceError, match="ranked by one of"):
         Judge(trained, "fp16")
+
+
+@pytest.mark.parametrize("best", [0.5, 0.9, 1.0])
+def test_worse_is_clear_where_chance_would_say_so_in_one_of_twenty(trained, best):
+    """Against the distribution itself: two draws of equally good networks on so many images."""
+    judge = Judge(trained, "fp32")
+    draws = np.random.default_rng(0).binomial(judge.images, best, (2, 20000)) / judge.images
+    judge = Judge(trained, "fp32", known={(n,): value for n, value in enumerate(draws.ravel())})
+    called = np.mean([judge.clearly_worse((n,), (20000 + n,)) for n in range(20000)])
+    assert called <= 0.065
+    if best == 0.5:
+        assert called >= 0.035
+    close, far = Judge(trained, "fp32", known={(0,): 0.9, (1,): 0.88}), 0.8
+    assert not close.clearly_worse((1,), (0,))
+    assert Judge(trained, "fp32", known={(0,): 0.9, (1,): far}).clearly_worse((1,), (0,))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from promise_helpers import World, goal, loop_of, macs, networks, true_accuracies
+from promise_helpers import World, goal, loop_of, macs, networks, oneshot, true_accuracies
 
 from hwnas.errors import InfeasibleBudget, SpaceError
 from hwnas.promise.beliefs import Reading
+from hwnas.promise.judge import Judge
 from hwnas.promise.proposals import PromiseOptions
 
 
@@ -51,6 +52,32 @@ def test_a_model_that_is_right_needs_no_repair():
     settled = loop_of(World(macs(), remainder=0.0), [goal(0.5, std=0.01)]).run()
     assert "repair" not in [step.purpose for step in settled.steps]
     assert settled.steps[-1].purpose == "confirmation"
+
+
+def at_half_the_budget(asked):
+    used = macs().of(np.array(networks())) / asked.budget_ms
+    return [networks()[n] for n in np.flatnonzero((used > 0.45) & (used < 0.55))[:12]]
+
+
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.9])
+def test_finalists_that_leave_half_of_the_budget_grow_until_it_is_used(share):
+    world, asked = World(macs()), goal(share)
+    settled = loop_of(world, [asked], pool=at_half_the_budget(asked)).run()
+    assert 0 <= 1 - world.ms(settled.best) / asked.budget_ms <= 0.05
+    grown = [entry for step in settled.steps if step.purpose == "growth" for entry in step.entries]
+    assert grown
+    assert all(np.sum(np.array(e["from"]) != np.array(e["indices"])) >= 1 for e in grown if e["from"])
+
+
+def test_budget_is_not_used_for_what_is_clearly_worse():
+    """Where the fast networks are the good ones, slack is what a user wants."""
+    world, asked = World(macs()), goal(0.9)
+    used = macs().of(np.array(networks())) / asked.budget_ms
+    upside_down = dict(zip(networks(), (0.9 - 0.6 * used).tolist(), strict=True))
+    loop = loop_of(world, [asked], pool=at_half_the_budget(asked))
+    loop.judge = Judge(oneshot(), "fp32", known=upside_down)
+    settled = loop.run()
+    assert 1 - world.ms(settled.best) / asked.budget_ms > 0.4
 
 
 def test_what_cannot_be_kept_is_refused_with_the_smallest_budget_that_can():
