@@ -18,6 +18,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from hwnas.data.augment import Augmentation
 from hwnas.data.batches import Batches
 from hwnas.errors import SchemaMismatch, SpaceError, TrainingError
 from hwnas.search.base import Evaluate
@@ -46,6 +47,9 @@ class OneShotConfig:
         momentum: Of SGD.
         weight_decay: On weights only, not on batch norm and biases.
         clip_norm: Largest gradient norm.
+        crop: Share of the side that training images are padded by before a random crop; mirrored
+            they are as the data say. None by default: a supernet sees each candidate too seldom
+            to overfit, and crops only cost it ranking (``tools/bench_supernet.py --crop``).
         recalibration_images: Training images that batch-norm statistics are estimated from
             anew for every architecture that is scored.
         validation_images: Validation images that an architecture is scored on, at most.
@@ -60,6 +64,7 @@ class OneShotConfig:
     momentum: float = 0.9
     weight_decay: float = 5e-5
     clip_norm: float = 5.0
+    crop: float = 0.0
     recalibration_images: int = 512
     validation_images: int = 2000
     seed: int = 0
@@ -70,6 +75,8 @@ class OneShotConfig:
         for name in positive:
             if getattr(self, name) <= 0:
                 raise TrainingError(f"{name} must be positive, but got {getattr(self, name)}")
+        if not 0 <= self.crop <= 0.5:
+            raise TrainingError(f"crop must be in [0, 0.5], but got {self.crop}")
 
 
 class OneShot:
@@ -96,7 +103,8 @@ class OneShot:
         self.device = optim.pick_device(config.device)
         self.proxy = proxy_space(space, width=config.width, resolution=config.resolution)
         self.supernet = Supernet(self.proxy, config.seed, self.device)
-        self.batches = Batches(data, self.device, self.proxy.input_shape[1])
+        augmentation = Augmentation(crop=config.crop, flip=data.flip)
+        self.batches = Batches(data, self.device, self.proxy.input_shape[1], augmentation)
         self.optimizer = optim.sgd(
             self.supernet.parameters(),
             learning_rate=config.learning_rate,
