@@ -37,7 +37,12 @@ def parser(description: str) -> argparse.ArgumentParser:
     )
     found.add_argument("--width", type=float, default=0.5, help="of the proxy")
     found.add_argument("--resolution", type=int, default=16, help="of the proxy")
-    found.add_argument("--batch-size", type=int, default=128)
+    found.add_argument("--batch-size", type=int, default=64)
+    found.add_argument("--crop", type=float, default=0.0, help="padding before random crops, over the side")
+    found.add_argument(
+        "--validation-images", type=int, default=5000, help="an architecture is scored on; all held out"
+    )
+    found.add_argument("--recalibration-images", type=int, default=2048, help="batch norm is estimated on")
     found.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     found.add_argument("--threads", type=int, default=2)
     found.add_argument(
@@ -52,6 +57,9 @@ def config_of(options: argparse.Namespace, seed: int) -> OneShotConfig:
         width=options.width,
         resolution=options.resolution,
         batch_size=options.batch_size,
+        crop=options.crop,
+        validation_images=options.validation_images,
+        recalibration_images=options.recalibration_images,
         seed=seed,
         device=options.device,
     )
