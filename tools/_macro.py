@@ -37,7 +37,7 @@ def parser(description: str) -> argparse.ArgumentParser:
     )
     found.add_argument("--width", type=float, default=0.5, help="of the proxy")
     found.add_argument("--resolution", type=int, default=16, help="of the proxy")
-    found.add_argument("--batch-size", type=int, default=64)
+    found.add_argument("--batch-size", type=int, default=128)
     found.add_argument("--crop", type=float, default=0.0, help="padding before random crops, over the side")
     found.add_argument(
         "--validation-images", type=int, default=5000, help="an architecture is scored on; all held out"
