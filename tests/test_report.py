@@ -269,6 +269,20 @@ def test_the_verdict_on_the_session_is_there_in_words(full_run):
     assert "other processes used 60% of the CPUs" in written(full_run).said()
 
 
+def test_the_session_of_what_ships_is_there_with_its_verdict(full_run):
+    said = written(full_run).said()
+    assert "litert-fp32, litert-int8: A CPU, litert 2.3.0." in said
+    row = "onnxruntime-int8 2026-11-24 12:12 UTC noisy 9 a fan was heard 28 of 28 nodes taken"
+    assert row in said
+
+    def forget(manifest):
+        for item in manifest["verification"]["variants"]:
+            del item["session"]
+
+    edit(full_run / "export" / ship.MANIFEST, forget)  # as an earlier version wrote it
+    assert "onnxruntime-int8 – – – – 28 of 28 nodes taken" in written(full_run).said()
+
+
 def test_names_from_outside_are_text(full_run):
     def poison_search(search):
         search["strategy"] = search["data"]["source"] = search["data"]["fingerprint"] = HOSTILE
@@ -289,6 +303,8 @@ def test_names_from_outside_are_text(full_run):
             item["failures"] = [HOSTILE]
             item["verdict"] = HOSTILE
             item["conditions"]["cpus"] = [HOSTILE]
+            item["session"] |= {"id": HOSTILE, "verdict": HOSTILE, "reasons": [HOSTILE]}
+            item["session"]["environment"]["cpu_model"] = HOSTILE
 
     def poison_gallery(gallery):
         for target in gallery["targets"]:
