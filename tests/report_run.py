@@ -113,7 +113,9 @@ def verification(variants: list[dict[str, Any]], promises: list[dict[str, Any]])
                     "inner": 2,
                 },
                 failures=(),
-                session=Session("20261124T121216Z-0a1b", 9, "noisy", ("a fan was heard",), _environment(item)),
+                session=Session(
+                    "20261124T121216Z-0a1b", 9, "noisy", ("a fan was heard",), _environment(item)
+                ),
             )
         )
     return Verification("host", tuple(checks))

@@ -466,9 +466,3 @@ def test_html_and_text_are_told_apart():
 )
 def test_a_value_and_its_interval_have_the_same_decimals(value, half, text):
     assert _text.plus_minus(value, half) == text.replace(" ", "\N{NO-BREAK SPACE}")
-
-
-def test_the_interval_of_a_share_is_wilsons():
-    assert _text.wilson(0.5, 100) == pytest.approx((0.4038, 0.5962), abs=1e-4)
-    assert _text.wilson(1.0, 10) == pytest.approx((0.7225, 1.0), abs=1e-4)
-    assert _text.wilson(0.0, 10) == pytest.approx((0.0, 0.2775), abs=1e-4)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from hwnas.intervals import NORMAL_90
 from hwnas.latency import Evaluation
-from hwnas.latency.evaluate import NORMAL_90
 from hwnas.latency.store import FittedModel
 from hwnas.report import _page, _svg, _text
 from hwnas.report._record import Record

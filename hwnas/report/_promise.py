@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from html import escape
 
+from hwnas.intervals import NORMAL_95
 from hwnas.report import _page, _text
 from hwnas.report._record import Json, Record
 
@@ -58,7 +59,7 @@ class _Promise:
     def sentence(self) -> str:
         """Asked, predicted and measured."""
         std, predicted = self.std_ms, self.predicted_ms
-        believed = _text.ms(predicted) if std is None else _text.plus_minus(predicted, _text.NORMAL_95 * std)
+        believed = _text.ms(predicted) if std is None else _text.plus_minus(predicted, NORMAL_95 * std)
         text = f"asked {_text.ms(self.asked_ms)} ms, predicted {believed}"
         return text + (f", measured {_text.measured(*self.measured)}" if self.measured else "")
 

@@ -12,6 +12,7 @@ from hwnas.device import Target
 from hwnas.latency.posterior import Posterior
 from hwnas.latency.provenance import table_sha256
 from hwnas.latency.store import FittedModel
+from hwnas.search.run import latency_file
 from hwnas.space import Architecture
 from hwnas.table import LatencyTable
 
@@ -93,8 +94,9 @@ def read(
     arch, search = ship.read_run(run)
     names = [item["name"] for item in search["constraints"]]
     targets = [Target.from_json(item["target"]) for item in search["constraints"]]
+    kept = [latency_file(run, target) for target in targets]
     models = sorted(
-        (latency.load(path) for path in latencies or _kept(run, targets)),
+        (latency.load(path) for path in latencies or filter(Path.is_file, kept)),
         key=lambda model: names.index(str(model.target)) if str(model.target) in names else len(names),
     )
     return Record(
@@ -117,12 +119,6 @@ def fitted_to(model: FittedModel) -> str | None:
 
 def _optional(path: Path) -> Json | None:
     return files.read_json(path, "a record of the run") if path.exists() else None
-
-
-def _kept(run: Path, targets: Sequence[Target]) -> list[Path]:
-    """The latency models that the search left in its folder."""
-    paths = (run / "latency" / f"{target.device}-{target.slug}.json" for target in targets)
-    return [path for path in paths if path.is_file()]
 
 
 def _tables(
