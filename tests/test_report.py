@@ -251,6 +251,22 @@ def test_the_commands_are_ones_that_the_command_line_takes(full_run):
         assert parsed["train"][name] == record.trained["config"][name]
 
 
+def test_the_command_of_a_training_has_all_that_is_not_usual(full_run):
+    unusual = {"ema": 0.99, "mixup": 0.2, "augment": False, "flip": True, "distill_weight": 0.7, "crop": 0.25}
+
+    def change(trained):
+        trained["config"] |= unusual
+        trained |= {"teacher": {"run": "big one"}, "start": {"from": "supernet"}}
+
+    edit(full_run / "train.json", change)
+    line = next(line for line in _reproduce.commands(read(full_run)) if line[0] == "hwnas train RUN")
+    _, verb, *options = shlex.split(" ".join(line))
+    params = typer.main.get_command(app).commands[verb].make_context(verb, options).params
+    assert {name: params[name] for name in unusual} == unusual
+    assert (str(params["teacher"]), params["init"].value) == ("big one", "supernet")
+    assert "--erasing" not in " ".join(line)
+
+
 def test_a_table_that_grew_since_the_fit_is_told_apart(full_run):
     assert "another state of this table" not in written(full_run).said()
     path = full_run / "tables" / "litert-int8.jsonl"

@@ -25,14 +25,14 @@ class Record:
 
     Attributes:
         arch: The network.
-        search: How it was found.
+        search: How it was found, or for what it was compared.
         trained: How it was trained; None where it was not.
         manifest: The shipping folder's; None where nothing was exported.
         gallery: The front over the whole range; None where none was made.
         comparison: Baselines trained and measured beside the network; None where there are none.
         models: Latency models, in the order of the search's budgets.
         tables: Latency tables that the models were fitted to, by target.
-        baseline: Another run under the same budgets; None where none was given.
+        baseline: Another run; None where none was given.
     """
 
     arch: Architecture
@@ -55,6 +55,11 @@ class Record:
         """The budgets of the search, the first one's target being the main one."""
         found: Sequence[Json] = self.search["constraints"]
         return found
+
+    @property
+    def is_searched(self) -> bool:
+        """Whether a search found it: a network of a comparison has budgets, but nobody predicted it."""
+        return any(item.get("predicted_ms") is not None for item in self.constraints)
 
     @property
     def promised(self) -> Sequence[Json]:
