@@ -13,6 +13,7 @@ from typing import Any
 from hwnas import conditions
 from hwnas.device import Target
 from hwnas.errors import SchemaMismatch
+from hwnas.intervals import NORMAL_95
 from hwnas.table import LatencyTable, Measurement
 
 IDENTITY = ("runtime_version", "library_sha256", "machine", "cpu_model", "anchor")
@@ -175,7 +176,7 @@ def diff(
 
 def _p_value(before: Measurement, after: Measurement, shift: float, spread: float) -> float:
     """Of a two-sided test on the logarithms; the errors follow from the intervals."""
-    width = 2 * NormalDist().inv_cdf(0.975)
+    width = 2 * NORMAL_95
     errors = [math.log(m.ci_ms[1] / m.ci_ms[0]) / width for m in (before, after)]
     error = math.hypot(*errors, spread)
     if min(len(before.rounds), len(after.rounds)) < 6 or not error:

@@ -18,7 +18,7 @@ from hwnas.search.base import SearchTask
 from hwnas.search.run import constraints_of
 from hwnas.space import Architecture
 from hwnas.table import LatencyTable, Note, Round
-from hwnas.verify import VariantCheck, Verification
+from hwnas.verify import Session, VariantCheck, Verification
 
 TARGETS = (("litert", "int8"), ("litert", "fp32"))
 
@@ -82,8 +82,11 @@ def _table(arch: Architecture, target: Any, speed: float) -> LatencyTable:
         if not any(item.key == sampled.key() for item in rounds):
             add(sampled.key(), kind, 0.08 + 1.05 * sampled.macs / speed)
     notes = [Note(session, "begin", {"rounds": 3, "max_rounds": 3, "target_ci": 0.015, "seed": 4})]
-    environment = {"cpu_model": "A CPU", "runtime": target.runtime, "runtime_version": "2.3.0"}
-    return LatencyTable(target, environment, rounds, notes)
+    return LatencyTable(target, _environment({"runtime": target.runtime}), rounds, notes)
+
+
+def _environment(item: dict[str, Any]) -> dict[str, Any]:
+    return {"cpu_model": "A CPU", "runtime": item["runtime"], "runtime_version": "2.3.0"}
 
 
 def verification(variants: list[dict[str, Any]], promises: list[dict[str, Any]]) -> Verification:
@@ -110,6 +113,9 @@ def verification(variants: list[dict[str, Any]], promises: list[dict[str, Any]])
                     "inner": 2,
                 },
                 failures=(),
+                session=Session(
+                    "20261124T121216Z-0a1b", 9, "noisy", ("a fan was heard",), _environment(item)
+                ),
             )
         )
     return Verification("host", tuple(checks))

@@ -251,6 +251,22 @@ def test_the_commands_are_ones_that_the_command_line_takes(full_run):
         assert parsed["train"][name] == record.trained["config"][name]
 
 
+def test_the_command_of_a_training_has_all_that_is_not_usual(full_run):
+    unusual = {"ema": 0.99, "mixup": 0.2, "augment": False, "flip": True, "distill_weight": 0.7, "crop": 0.25}
+
+    def change(trained):
+        trained["config"] |= unusual
+        trained |= {"teacher": {"run": "big one"}, "start": {"from": "supernet"}}
+
+    edit(full_run / "train.json", change)
+    line = next(line for line in _reproduce.commands(read(full_run)) if line[0] == "hwnas train RUN")
+    _, verb, *options = shlex.split(" ".join(line))
+    params = typer.main.get_command(app).commands[verb].make_context(verb, options).params
+    assert {name: params[name] for name in unusual} == unusual
+    assert (str(params["teacher"]), params["init"].value) == ("big one", "supernet")
+    assert "--erasing" not in " ".join(line)
+
+
 def test_a_table_that_grew_since_the_fit_is_told_apart(full_run):
     assert "another state of this table" not in written(full_run).said()
     path = full_run / "tables" / "litert-int8.jsonl"
@@ -267,6 +283,20 @@ def test_the_verdict_on_the_session_is_there_in_words(full_run):
     path.write_text(path.read_text() + json.dumps(note) + "\n")
     assert "unusable" in written(full_run).said()
     assert "other processes used 60% of the CPUs" in written(full_run).said()
+
+
+def test_the_session_of_what_ships_is_there_with_its_verdict(full_run):
+    said = written(full_run).said()
+    assert "litert-fp32, litert-int8: A CPU, litert 2.3.0." in said
+    row = "onnxruntime-int8 2026-11-24 12:12 UTC noisy 9 a fan was heard 28 of 28 nodes taken"
+    assert row in said
+
+    def forget(manifest):
+        for item in manifest["verification"]["variants"]:
+            del item["session"]
+
+    edit(full_run / "export" / ship.MANIFEST, forget)  # as an earlier version wrote it
+    assert "onnxruntime-int8 – – – – 28 of 28 nodes taken" in written(full_run).said()
 
 
 def test_names_from_outside_are_text(full_run):
@@ -289,6 +319,8 @@ def test_names_from_outside_are_text(full_run):
             item["failures"] = [HOSTILE]
             item["verdict"] = HOSTILE
             item["conditions"]["cpus"] = [HOSTILE]
+            item["session"] |= {"id": HOSTILE, "verdict": HOSTILE, "reasons": [HOSTILE]}
+            item["session"]["environment"]["cpu_model"] = HOSTILE
 
     def poison_gallery(gallery):
         for target in gallery["targets"]:
@@ -450,9 +482,3 @@ def test_html_and_text_are_told_apart():
 )
 def test_a_value_and_its_interval_have_the_same_decimals(value, half, text):
     assert _text.plus_minus(value, half) == text.replace(" ", "\N{NO-BREAK SPACE}")
-
-
-def test_the_interval_of_a_share_is_wilsons():
-    assert _text.wilson(0.5, 100) == pytest.approx((0.4038, 0.5962), abs=1e-4)
-    assert _text.wilson(1.0, 10) == pytest.approx((0.7225, 1.0), abs=1e-4)
-    assert _text.wilson(0.0, 10) == pytest.approx((0.0, 0.2775), abs=1e-4)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hwnas import device, export, files, ship, spaces
+from hwnas import conditions, device, export, files, ship, spaces
 from hwnas.device import Device
 from hwnas.errors import HwnasError, SchemaMismatch
 from hwnas.export import metadata
@@ -62,9 +62,18 @@ def test_a_generous_budget_is_kept_and_the_manifest_says_so(exported_run, tmp_pa
         low, high = variant.interval_ms
         assert 0 < low <= variant.measured_ms <= high
         assert variant.budget_ms == (1000.0 if variant.name == "litert-int8" else None)
+        assert variant.session is not None
+        assert variant.session.rounds == QUICK.rounds
+        assert variant.session.verdict in (conditions.STABLE, conditions.NOISY, conditions.UNUSABLE)
+        assert bool(variant.session.reasons) == (variant.session.verdict != conditions.STABLE)
+        assert variant.session.environment["runtime"] == variant.name.rpartition("-")[0]
+        assert variant.session.environment["library_sha256"]
+    assert len({v.session.id for v in found.variants}) == len(ship.VARIANTS), "each is its own session"
     kept = ship.read_manifest(shipped)["verification"]
     assert kept == json.loads(json.dumps(found.to_json()))
     assert Verification.from_json(kept) == found
+    earlier = kept | {"variants": [{k: v for k, v in i.items() if k != "session"} for i in kept["variants"]]}
+    assert Verification.from_json(earlier).variants[0].session is None
 
 
 def test_a_budget_that_is_missed_fails_with_exit_code_1(exported_run):
@@ -95,6 +104,7 @@ def test_what_was_left_out_is_said(exported_run):
     found = verify(exported_run / "export", BARE, None)
     assert found.passed
     assert all(v.measured_ms is None and v.test_accuracy is None for v in found.variants)
+    assert all(v.session is None for v in found.variants)
     assert "accuracy was not checked: the data (digits)" in found.notes[0]
     assert "bare does not have litert, onnxruntime" in found.notes[1]
     assert "no budget was asked for on bare" in found.notes[2]

@@ -18,6 +18,7 @@ from hwnas.chain.settings import (
     Export,
     Fit,
     Key,
+    Origin,
     Promise,
     Search,
     Targets,
@@ -111,6 +112,19 @@ class Config:
     def baseline(self) -> Baseline:
         """What it is compared with."""
         return Baseline(**self.values["baseline"])
+
+    @property
+    def train(self) -> tuple[Origin, dict[str, Any]]:
+        """What a training has beside the images, and the arguments of ``TrainConfig``."""
+        values = dict(self.values["train"])
+        origin = Origin(**{field.name: values.pop(field.name) for field in fields(Origin)})
+        return origin, values if origin.teacher else values | {"distill_weight": 0.0}
+
+    @property
+    def teacher(self) -> Path | None:
+        """Run folder of the network to learn from."""
+        given = self.values["train"]["teacher"]
+        return None if given is None else (self.root / Path(given).expanduser()).resolve()
 
     @property
     def export(self) -> Export:
@@ -221,7 +235,19 @@ def _require_valid(config: Config, place: Place) -> None:
     tried("promise.measuring", ProfileOptions, config.values["promise.measuring"])
     if config.baseline.strategy:
         tried("baseline.settings", strategy(config.baseline.strategy), config.values["baseline.settings"])
-    tried("train", TrainConfig, config.values["train"])
+    tried("train", Origin, {field.name: config.values["train"][field.name] for field in fields(Origin)})
+    origin, settings = config.train
+    tried("train", TrainConfig, settings)
+    width = config.values["search.supernet"]["width"]
+    if origin.init == "supernet" and width != 1:
+        raise HwnasError(
+            f"a supernet must be as wide as the network to lend it weights, but width is {width:g}: set "
+            f'width = 1 in [search.supernet], or init to "seed"{place("train", "init")}'
+        )
+    if origin.teacher and not settings["distill_weight"]:
+        raise HwnasError(
+            f"a teacher must have a distill_weight over 0, but got 0{place('train', 'distill_weight')}"
+        )
 
 
 def _tables(given: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

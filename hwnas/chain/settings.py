@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from inspect import getdoc
 from typing import Any
 
+from hwnas.errors import TrainingError
+
 
 @dataclass(frozen=True)
 class Basics:
@@ -106,6 +108,25 @@ class Baseline:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """What a training has beside the images: first weights, and somebody to learn from.
+
+    Attributes:
+        init: First weights: from the "seed", or those of the "supernet", which needs width = 1 in
+            [search.supernet].
+        teacher: Run folder of a network to learn from, trained on the same data; none where it is
+            not set.
+    """
+
+    init: str = "seed"
+    teacher: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.init not in ("seed", "supernet"):
+            raise TrainingError(f'init must be "seed" or "supernet", but got {self.init!r}')
+
+
+@dataclass(frozen=True)
 class Export:
     """How the models are made.
 
@@ -157,7 +178,7 @@ class Key:
 
 _DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "search.supernet": {"width": 0.5, "device": "auto"},
-    "train": {"device": "auto"},
+    "train": {"device": "auto", "distill_weight": 0.5},
 }
 _DOCS = {
     ("profile", "cpus"): "CPU numbers to run on; the system chooses where this is not set.",
@@ -168,6 +189,10 @@ _DOCS = {
     ): "Of initial weights, paths, order and augmentation; the one above if not set.",
     ("search.supernet", "device"): '"cpu", "cuda", or "auto" for CUDA where there is one.',
     ("train", "seed"): "Of the initial weights, the order and the augmentation; the one above if not set.",
+    (
+        "train",
+        "distill_weight",
+    ): "Share of the loss that is the distance from a teacher's answers, where there is one.",
     ("train", "device"): '"cpu", "cuda", or "auto" for CUDA where there is one.',
 }
 _UNSET = {("search.supernet", "seed"), ("train", "seed")}
@@ -199,7 +224,7 @@ def sections(strategy: str = "fbnet", baseline: str | None = None) -> dict[str, 
         "promise.measuring": (ProfileOptions,),
         "baseline": (Baseline,),
         "baseline.settings": (strategy_of(baseline),) if baseline else (),
-        "train": (TrainConfig,),
+        "train": (Origin, TrainConfig),
         "export": (Export,),
         "verify": (Verify,),
     }

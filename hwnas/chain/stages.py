@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas import data as images
 from hwnas import files, latency, profile, promise, report, ship, spaces, verify
 from hwnas.chain.config import Config
-from hwnas.chain.state import Say, Stage, State, digest_of_data
+from hwnas.chain.state import Say, Stage, State, digest_of_data, hashes_of_teacher
 from hwnas.device import Device, Target
 from hwnas.errors import HwnasError
 from hwnas.table import LatencyTable
@@ -44,6 +44,9 @@ class Stages:
         run: Folder of the found network.
         baseline: Folder of the network that it is compared with, or None.
         tables: Folder of the latency tables.
+
+    Raises:
+        HwnasError: The teacher is not there.
     """
 
     def __init__(self, config: Config, device: Device, state: State) -> None:
@@ -51,6 +54,7 @@ class Stages:
         self.run = config.folder / config.search.strategy
         self.baseline = config.folder / config.baseline.strategy if config.baseline.strategy else None
         self.tables = config.folder / "tables" / device.name
+        self._teacher = hashes_of_teacher(config.teacher) if config.teacher else None
 
     def __iter__(self) -> Iterator[Stage]:
         yield self._profile()
@@ -200,12 +204,13 @@ class Stages:
         from hwnas.train import TrainConfig
         from hwnas.train.optim import pick_device
 
-        values = dict(self._config.values["train"])
+        (origin, values), teacher = self._config.train, self._config.teacher
         values["seed"] = _first(values["seed"], self._config.basics.seed)
         config = TrainConfig(**values | {"device": pick_device(values["device"]).type})
         runs = [run for run in (self.run, self.baseline) if run is not None]
 
         def work(say: Say) -> None:
+            from hwnas.search.inherit import inherited
             from hwnas.train.run import train_run
 
             for run in runs:
@@ -216,10 +221,13 @@ class Stages:
                     say(f"{name}: {epochs}, validation {record.val_accuracy:.1%}")
 
                 if not (run / "train.json").exists():
-                    train_run(run, config, on_epoch=tell)
+                    start = partial(inherited, run) if origin.init == "supernet" else None
+                    train_run(run, config, teacher=teacher, start=start, on_epoch=tell)
 
         settings = {"config": asdict(config), "data": self.data, "seed": self._config.basics.seed}
-        reads = tuple(run / "arch.json" for run in runs)
+        settings |= {"init": origin.init, "teacher": self._teacher}
+        lent = ("supernet.safetensors",) if origin.init == "supernet" else ()
+        reads = tuple(run / name for run in runs for name in ("arch.json", *lent))
         writes = tuple(run / file for run in runs for file in ("train.json", "weights.safetensors"))
         return Stage("train", settings, reads, writes, tuple(r / file for r in runs for file in _TRAIN), work)
 

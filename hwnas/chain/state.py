@@ -149,3 +149,18 @@ def digest_of_data(source: str) -> str:
     for file in sorted(p for p in path.rglob("*") if p.is_file()):
         digest.update(f"{file.relative_to(path).as_posix()}\0{files.sha256(file)}\n".encode())
     return digest.hexdigest()
+
+
+def hashes_of_teacher(run: Path) -> dict[str, str]:
+    """Hash of each file that a training reads of its teacher, which may be outside of the folder.
+
+    Raises:
+        HwnasError: It is not the folder of a trained network.
+    """
+    names = ("arch.json", "weights.safetensors")
+    missing = [name for name in names if not (run / name).is_file()]
+    if missing:
+        raise HwnasError(
+            f"a teacher must be the folder of a trained network, but {run} has no {' and no '.join(missing)}"
+        )
+    return {name: files.sha256(run / name) for name in names}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from hwnas.cli._app import Json, app, emit_json, out
+from hwnas.intervals import NORMAL_95
 
 
 @app.command()
@@ -44,10 +46,13 @@ def pick(
         highlight=False,
     )
     for item in record["constraints"]:
-        known = (
-            f"predicted {item['predicted_ms']:.3f} ± {item['predicted_std_ms']:.3f}"
-            if item["measured_ms"] is None
-            else f"measured {item['measured_ms']:.3f}"
-        )
-        out.print(f"{item['name']}: asked {item['budget_ms']:.3f} ms, {known}", highlight=False)
+        out.print(f"{item['name']}: asked {item['budget_ms']:.3f} ms, {_known(item)}", highlight=False)
     out.print(f"written to {to}", highlight=False)
+
+
+def _known(item: Mapping[str, Any]) -> str:
+    """What is known of the latency on one target, with half its 95 % interval."""
+    if item["measured_ms"] is None:
+        return f"predicted {item['predicted_ms']:.3f} ± {NORMAL_95 * item['predicted_std_ms']:.3f}"
+    low, high = item["interval_ms"]
+    return f"measured {item['measured_ms']:.3f} ± {(high - low) / 2:.3f}"

@@ -178,6 +178,9 @@ def show_verification(found: Verification) -> None:
     for item in found.variants:
         for reason in item.failures:
             out.print(f"[red]{item.name}[/]: {escape(reason)}", highlight=False)
+        if item.session and item.session.reasons:
+            said = f"measured in a session that was {item.session.verdict}: {'; '.join(item.session.reasons)}"
+            err.print(f"[yellow]{item.name}[/]: {escape(said)}", highlight=False)
     for note in found.notes:
         err.print(f"[yellow]{escape(note)}[/]", highlight=False)
 

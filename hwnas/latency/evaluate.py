@@ -10,12 +10,10 @@ from typing import Any
 import numpy as np
 
 from hwnas.errors import LatencyModelError, SchemaMismatch
+from hwnas.intervals import NORMAL_90
 from hwnas.latency.base import FloatArray, LatencyModel, Prediction
 from hwnas.latency.networks import Networks
 from hwnas.space import SearchSpace
-
-NORMAL_90 = 1.6448536269514722
-"""Half the width of the 90 % interval of a normal distribution, in standard deviations."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@
     ``predicted_std_ms``, what was believed when the kept architecture was chosen to be measured;
     ``measured_ms``, ``measured_half_ms`` (half the 95 % interval over all its sessions),
     ``interval_ms``, ``sessions``, ``slack``; null where it was not measured; ``note``;
-    ``sentence``, the same for people;
+    ``sentence``, the same for people, with half the 95 % interval after each ±;
   - ``steps``: every round with its ``purpose``, ``seconds`` and ``entries`` (see ``loop.Step``);
   - ``repairs``, ``networks_measured``, ``rank`` ("fp32" or "int8"), ``options``, ``seconds``.
 """

@@ -9,6 +9,7 @@ from statistics import NormalDist
 import numpy as np
 
 from hwnas.device import Target
+from hwnas.intervals import NORMAL_95
 from hwnas.latency import Conditioned, LatencyModel, Networks, Prediction
 from hwnas.latency.base import FloatArray, IntArray
 from hwnas.search.base import Constraint
@@ -18,8 +19,6 @@ Indices = tuple[int, ...]
 
 SESSION = 0.005
 """Share of a latency that another session may find more, beside what its interval says."""
-
-_HALF_95 = NormalDist().inv_cdf(0.975)
 
 
 @dataclass(frozen=True)
@@ -113,7 +112,7 @@ class Beliefs:
             networks = Networks(
                 self.space.name, np.array([i for i, _ in rows]), np.array([r.ms for _, r in rows])
             )
-            error_ms = np.array([r.half_ms / _HALF_95 for _, r in rows])
+            error_ms = np.array([r.half_ms / NORMAL_95 for _, r in rows])
             self.models[number] = Conditioned(goal.model, self.space, networks, error_ms)
 
     def predict(self, indices: IntArray) -> list[Prediction]:

@@ -14,6 +14,7 @@ from hwnas import files, latency, spaces
 from hwnas.data import Dataset
 from hwnas.device import Device, Target
 from hwnas.errors import HwnasError, InfeasibleBudget, TableError
+from hwnas.intervals import NORMAL_95
 from hwnas.profile import ProfileOptions
 from hwnas.promise.beliefs import Beliefs, Goal, Indices, Reading, Readings
 from hwnas.promise.devices import Bench, devices_of
@@ -113,7 +114,7 @@ def keep(
 
 
 def sentences(record: Mapping[str, Any]) -> list[str]:
-    """One sentence a target about a promise, for people."""
+    """One sentence a target about a promise, for people; each ± is half a 95 % interval."""
     return [target["sentence"] for target in record["promise"]["targets"]]
 
 
@@ -201,10 +202,11 @@ def _entry(steps: Sequence[Step], indices: Indices) -> Mapping[str, Any]:
 
 
 def _sentence(goal: Goal, predicted_ms: float, std_ms: float, reading: Reading | None) -> str:
+    """What was asked, predicted and measured; each ± is half a 95 % interval."""
     digits = next((d for limit, d in ((0.5, 4), (1, 3), (10, 2)) if goal.budget_ms < limit), 1)
     text = (
         f"{goal.name}: asked {goal.budget_ms:.{digits}f} ms, "
-        f"predicted {predicted_ms:.{digits}f} ± {std_ms:.{digits}f}, "
+        f"predicted {predicted_ms:.{digits}f} ± {NORMAL_95 * std_ms:.{digits}f}, "
     )
     if reading is None:
         return text + goal.note

@@ -30,7 +30,7 @@ _SECTIONS: tuple[Callable[[Record], str], ...] = (
     _shipped.variants,
     _front.front,
     _compare.against,
-    _compare.other_search,
+    _compare.other_run,
     _network.network,
     _measuring.measuring,
     _latency.believed,
@@ -52,7 +52,7 @@ def write(
         latencies: Latency models that the search believed; by default those in the run's folder.
         tables: Folder of the tables that they were fitted to, for the conditions of measurement;
             by default the user's own, where the models were fitted to those.
-        baseline: Another run under the same budget, to compare with.
+        baseline: Another run, to compare with.
 
     Raises:
         HwnasError: The run has no architecture, or a file in it cannot be read.
@@ -61,9 +61,7 @@ def write(
     try:
         sections = [section(record) for section in _SECTIONS]
         title = _promise.title(record)
-        lead = (
-            f"{record.search['strategy']} search in {record.arch.space.name}, made with hwnas {__version__}"
-        )
+        lead = f"{_promise.origin(record)}, made with hwnas {__version__}"
     except HwnasError:
         raise
     except (LookupError, TypeError, ValueError, AttributeError) as error:

@@ -1,11 +1,11 @@
-"""The network against others: known architectures, and another search under the same budget."""
+"""The network against others: known architectures, and another run."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-from hwnas.report import _page, _svg, _text
+from hwnas.report import _page, _promise, _svg, _text
 from hwnas.report._record import Json, Record
 
 
@@ -122,22 +122,36 @@ def _said(record: Record, found: Json) -> str:
     return text
 
 
-def other_search(record: Record) -> str:
-    """Another run under the same budgets, trained with the same recipe."""
+def other_run(record: Record) -> str:
+    """Another run, with what both have in common."""
     other = record.baseline
     if other is None or other.trained is None or record.trained is None:
         return ""
     rows = [
-        (str(run.search["strategy"]), f"{run.trained['test_accuracy']:.2%}", f"{run.arch.macs / 1e6:.1f}")
+        (_promise.origin(run), f"{run.trained['test_accuracy']:.2%}", f"{run.arch.macs / 1e6:.1f}")
         for run in (record, other)
         if run.trained
     ]
     return _page.section(
-        "Against another search",
-        _page.table(("search", "test accuracy", "MACs (M)"), rows, numeric=(1, 2)),
-        _page.paragraph(
-            "Both were searched under the same budgets with the same supernet and trained with the same "
-            "recipe, once each: small differences are noise.",
-            "fine",
-        ),
+        "Against another run",
+        _page.table(("run", "test accuracy", "MACs (M)"), rows, numeric=(1, 2)),
+        _page.paragraph(f"{_alike(record, other)} One training each: small differences are noise.", "fine"),
     )
+
+
+def _alike(first: Record, second: Record) -> str:
+    """What two trained runs have in common, and what not."""
+    facts = [_circumstances(run) for run in (first, second)]
+    same = [name for name, value in facts[0].items() if facts[1][name] == value]
+    other = [name for name in facts[0] if name not in same]
+    parts = [("The same for both", same), ("Not the same", other)]
+    return " ".join(f"{words}: {', '.join(names)}." for words, names in parts if names)
+
+
+def _circumstances(run: Record) -> dict[str, Any]:
+    config = (run.trained or {})["config"]
+    return {
+        "budgets": [(item["name"], item["budget_ms"]) for item in run.constraints],
+        "images": run.search["data"]["fingerprint"],
+        "recipe of training": {name: value for name, value in config.items() if name != "seed"},
+    }

@@ -31,30 +31,34 @@ def _tables(record: Record) -> str:
     """Where, and every session behind the latency models."""
     places: dict[str, list[str]] = {}
     for target, table in record.tables.items():
-        places.setdefault(_environment(table), []).append(str(target))
+        places.setdefault(_place(table), []).append(str(target))
     rows = [row for target, table in record.tables.items() for row in _sessions(str(target), table)]
     header = ("target", "session", "verdict", "measured", "±", "what speaks against it")
     text = "± is half the 95 % interval over the latency, in the median of what was measured."
     return (
-        "".join(_page.paragraph(f"{', '.join(names)}: {where}") for where, names in places.items())
+        _named(places)
         + _page.table(header, rows, numeric=(4,))
         + _page.paragraph(text, "fine")
         + "".join(_page.paragraph(note, "fine") for note in _strange(record))
     )
 
 
-def _environment(table: LatencyTable) -> str:
-    found = table.environment
+def _named(places: Mapping[str, Sequence[str]]) -> str:
+    """What was measured where, one paragraph a place."""
+    return "".join(_page.paragraph(f"{', '.join(names)}: {where}.") for where, names in places.items())
+
+
+def _place(table: LatencyTable) -> str:
+    threads = f"{table.target.threads} thread{'s' if table.target.threads > 1 else ''}"
+    how = f"{threads}, batch {table.target.batch}, {table.target.processor}"
+    return _environment({"runtime": table.target.runtime, **table.environment}, how)
+
+
+def _environment(found: Json, how: str = "") -> str:
     device = found.get("device", {})
     system = " ".join(str(device[name]) for name in ("system", "kernel", "machine") if name in device)
-    threads = f"{table.target.threads} thread{'s' if table.target.threads > 1 else ''}"
-    words = (
-        found.get("cpu_model"),
-        system,
-        f"{found.get('runtime', table.target.runtime)} {found.get('runtime_version', '')}".strip(),
-        f"{threads}, batch {table.target.batch}, {table.target.processor}",
-    )
-    return ", ".join(str(word) for word in words if word) + "."
+    runtime = f"{found.get('runtime', '')} {found.get('runtime_version', '')}".strip()
+    return ", ".join(str(word) for word in (found.get("cpu_model"), system, runtime, how) if word)
 
 
 def _sessions(target: str, table: LatencyTable) -> list[tuple[str, ...]]:
@@ -67,7 +71,7 @@ def _sessions(target: str, table: LatencyTable) -> list[tuple[str, ...]]:
             (
                 target,
                 _when(session),
-                _page.mark(verdict.word, _COLOURS[verdict.word]),
+                _verdict(verdict.word),
                 f"{len(keys)} models, {len(rounds)} rounds",
                 "–" if half is None else f"{half:.1%}",
                 "; ".join(verdict.reasons) or "nothing",
@@ -95,9 +99,23 @@ def _when(session: str) -> str:
     return f"{year}-{month}-{day} {hour}:{minute} UTC"
 
 
+def _verdict(word: str) -> _page.Html:
+    return _page.mark(word, _COLOURS.get(word, "bad"))
+
+
 def _verified(variants: Sequence[Json]) -> str:
-    rows = [(item["name"], "; ".join(_facts(item["conditions"])) or "–") for item in variants]
-    return _page.table(("variant", "in the last round"), rows)
+    """Each variant's own session; an earlier version did not note it."""
+    places: dict[str, list[str]] = {}
+    rows: list[tuple[str, ...]] = []
+    for item in variants:
+        cells: tuple[str, ...] = ("–", "–", "–", "–")
+        if session := item.get("session"):
+            places.setdefault(_environment(session["environment"]), []).append(item["name"])
+            reasons = "; ".join(session["reasons"]) or "nothing"
+            cells = (_when(session["id"]), _verdict(session["verdict"]), str(session["rounds"]), reasons)
+        rows.append((item["name"], *cells, "; ".join(_facts(item["conditions"])) or "–"))
+    header = ("variant", "session", "verdict", "rounds", "what speaks against it", "in the last round")
+    return _named(places) + _page.table(header, rows, numeric=(3,))
 
 
 def _facts(found: Mapping[str, object]) -> list[str]:

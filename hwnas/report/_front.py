@@ -8,6 +8,7 @@ from html import escape
 
 import numpy as np
 
+from hwnas.intervals import NORMAL_95, wilson
 from hwnas.report import _page, _svg, _text
 from hwnas.report._record import Record
 
@@ -75,7 +76,7 @@ def _gallery(record: Record) -> list[_Entry]:
             for n in order
         ]
         low, high = item["accuracy_interval"]
-        known = [(p, _text.NORMAL_95 * s) if m is None else (m, half) for p, s, m, half in columns]
+        known = [(p, NORMAL_95 * s) if m is None else (m, half) for p, s, m, half in columns]
         found.append(
             _Entry(
                 tuple(item["indices"]),
@@ -96,12 +97,12 @@ def _trials(record: Record) -> list[_Entry]:
         return []
     indices, images = np.array([t["indices"] for t in trials]), record.images
     models = [record.model(item["name"]) for item in record.constraints]
-    halves = [None if m is None else _text.NORMAL_95 * m.predict(space, indices).std_ms for m in models]
+    halves = [None if m is None else NORMAL_95 * m.predict(space, indices).std_ms for m in models]
     return [
         _Entry(
             tuple(trial["indices"]),
             trial["accuracy"],
-            _text.wilson(trial["accuracy"], images) if images else None,
+            wilson(trial["accuracy"], images) if images else None,
             tuple(trial["latencies_ms"][: len(models)]),  # what follows are limits on other things
             tuple(
                 None if half is None else (value - float(half[row]), value + float(half[row]))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from hwnas.intervals import NORMAL_90
 from hwnas.latency import Evaluation
-from hwnas.latency.evaluate import NORMAL_90
 from hwnas.latency.store import FittedModel
 from hwnas.report import _page, _svg, _text
 from hwnas.report._record import Record
@@ -84,10 +84,13 @@ def _shipped(record: Record, model: FittedModel) -> tuple[_svg.Point, ...]:
     """The network that ships, where it was measured on the model's target."""
     for item in record.constraints:
         checked = record.variant(item["target"])
-        if item["name"] == str(model.target) and checked and checked["measured_ms"] is not None:
+        predicted = item.get("predicted_ms")
+        if item["name"] != str(model.target) or checked is None or predicted is None:
+            continue
+        if checked["measured_ms"] is not None:
             low, high = checked["interval_ms"]
             std = item.get("predicted_std_ms", 0.0)
-            return (_point("this network", checked["measured_ms"], (low, high), item["predicted_ms"], std),)
+            return (_point("this network", checked["measured_ms"], (low, high), predicted, std),)
     return ()
 
 

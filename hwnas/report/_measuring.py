@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hwnas.intervals import NORMAL_95
 from hwnas.report import _page, _text
 from hwnas.report._record import Json, Record
 
@@ -54,7 +55,7 @@ def _entry(names: list[str], entry: Json) -> list[tuple[str, ...]]:
         (
             _page.code(".".join(map(str, entry["indices"]))),
             name,
-            _text.plus_minus(predicted, _text.NORMAL_95 * std),
+            _text.plus_minus(predicted, NORMAL_95 * std),
             "–" if found is None else _text.measured(found["ms"], (found["low_ms"], found["high_ms"])),
             _page.mark("kept", "good") if entry["kept"] else _page.mark("not kept", "bad"),
         )

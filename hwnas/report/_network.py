@@ -164,8 +164,10 @@ def _said(record: Record, costs: _Costs) -> str:
     source = " as its latency model believes" if costs.unit == "ms" else " (no latency model was given)"
     left_out = sum(w.block.is_identity for w in arch.workloads)
     skipped = f" {left_out} of the places were left empty." if left_out else ""
+    count = arch.space.num_architectures
+    chosen = f": one of {_text.count(count)} networks" if count > 1 else ""
     return (
-        f"{arch.space.name}: one of {_text.count(arch.space.num_architectures)} networks, with "
+        f"{arch.space.name}{chosen}, with "
         f"{sum(not w.block.is_identity for w in arch.workloads)} blocks.{skipped} {where}{source}."
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from html import escape
 
+from hwnas.intervals import NORMAL_95
 from hwnas.report import _page, _text
 from hwnas.report._record import Json, Record
 
@@ -24,7 +25,7 @@ class _Promise:
     Attributes:
         name: Of the target.
         asked_ms: The budget.
-        predicted_ms: What the search believed.
+        predicted_ms: What the search believed; None where none predicted it.
         std_ms: Standard deviation of that; None where it is not known.
         finalist: What the search measured of the network, (latency, interval); None for nothing.
         shipped: The same of the file that ships, with its trained weights.
@@ -33,7 +34,7 @@ class _Promise:
 
     name: str
     asked_ms: float
-    predicted_ms: float
+    predicted_ms: float | None
     std_ms: float | None
     finalist: tuple[float, tuple[float, float]] | None
     shipped: tuple[float, tuple[float, float]] | None
@@ -57,9 +58,10 @@ class _Promise:
     @property
     def sentence(self) -> str:
         """Asked, predicted and measured."""
-        std, predicted = self.std_ms, self.predicted_ms
-        believed = _text.ms(predicted) if std is None else _text.plus_minus(predicted, _text.NORMAL_95 * std)
-        text = f"asked {_text.ms(self.asked_ms)} ms, predicted {believed}"
+        std, predicted, text = self.std_ms, self.predicted_ms, f"asked {_text.ms(self.asked_ms)} ms"
+        if predicted is not None:
+            believed = _text.ms(predicted) if std is None else _text.plus_minus(predicted, NORMAL_95 * std)
+            text += f", predicted {believed}"
         return text + (f", measured {_text.measured(*self.measured)}" if self.measured else "")
 
 
@@ -79,11 +81,21 @@ def title(record: Record) -> str:
     return f"A network for {' and '.join(names)}{verdict}"
 
 
+def origin(record: Record) -> str:
+    """Where the network comes from."""
+    space = record.arch.space.name
+    if record.is_searched:
+        return f"{record.search['strategy']} search in {space}"
+    return f"a network of {space}, trained for a comparison"
+
+
 def headline(record: Record) -> str:
     """The promise of each target, and the network in a few numbers."""
     promises = [_promise(record, item) for item in record.constraints]
     boxes = "".join(_box(promise) for promise in promises)
-    fine = "Each ± is a 95 % interval: of the latency model's prediction, and of the measurement."
+    fine = "Each ± is half a 95 % interval: of the latency model's prediction, and of the measurement."
+    if not record.is_searched:
+        fine = "The budgets are those of the network that it was compared with. ± is half a 95 % interval."
     return (
         f'<section><div class="promises">{boxes}</div>'
         f"{_page.paragraph(fine, 'fine')}{_page.cards(_numbers(record))}</section>"
@@ -98,7 +110,7 @@ def _promise(record: Record, item: Json) -> _Promise:
     return _Promise(
         name=item["name"],
         asked_ms=said["asked_ms"],
-        predicted_ms=said["predicted_ms"],
+        predicted_ms=said.get("predicted_ms"),
         std_ms=said.get("predicted_std_ms"),
         finalist=_reading(made),
         shipped=_reading(checked),

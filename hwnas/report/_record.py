@@ -12,6 +12,7 @@ from hwnas.device import Target
 from hwnas.latency.posterior import Posterior
 from hwnas.latency.provenance import table_sha256
 from hwnas.latency.store import FittedModel
+from hwnas.search.run import latency_file
 from hwnas.space import Architecture
 from hwnas.table import LatencyTable
 
@@ -24,14 +25,14 @@ class Record:
 
     Attributes:
         arch: The network.
-        search: How it was found.
+        search: How it was found, or for what it was compared.
         trained: How it was trained; None where it was not.
         manifest: The shipping folder's; None where nothing was exported.
         gallery: The front over the whole range; None where none was made.
         comparison: Baselines trained and measured beside the network; None where there are none.
         models: Latency models, in the order of the search's budgets.
         tables: Latency tables that the models were fitted to, by target.
-        baseline: Another run under the same budgets; None where none was given.
+        baseline: Another run; None where none was given.
     """
 
     arch: Architecture
@@ -54,6 +55,11 @@ class Record:
         """The budgets of the search, the first one's target being the main one."""
         found: Sequence[Json] = self.search["constraints"]
         return found
+
+    @property
+    def is_searched(self) -> bool:
+        """Whether a search found it: a network of a comparison has budgets, but nobody predicted it."""
+        return any(item.get("predicted_ms") is not None for item in self.constraints)
 
     @property
     def promised(self) -> Sequence[Json]:
@@ -93,8 +99,9 @@ def read(
     arch, search = ship.read_run(run)
     names = [item["name"] for item in search["constraints"]]
     targets = [Target.from_json(item["target"]) for item in search["constraints"]]
+    kept = [latency_file(run, target) for target in targets]
     models = sorted(
-        (latency.load(path) for path in latencies or _kept(run, targets)),
+        (latency.load(path) for path in latencies or filter(Path.is_file, kept)),
         key=lambda model: names.index(str(model.target)) if str(model.target) in names else len(names),
     )
     return Record(
@@ -117,12 +124,6 @@ def fitted_to(model: FittedModel) -> str | None:
 
 def _optional(path: Path) -> Json | None:
     return files.read_json(path, "a record of the run") if path.exists() else None
-
-
-def _kept(run: Path, targets: Sequence[Target]) -> list[Path]:
-    """The latency models that the search left in its folder."""
-    paths = (run / "latency" / f"{target.device}-{target.slug}.json" for target in targets)
-    return [path for path in paths if path.is_file()]
 
 
 def _tables(

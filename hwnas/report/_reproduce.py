@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from itertools import product
 from typing import Any
 
@@ -13,10 +14,16 @@ from hwnas.report import _page
 from hwnas.report._record import Json, Record
 from hwnas.space import SearchSpace
 from hwnas.table import LatencyTable
+from hwnas.train import TrainConfig
 
 _SEARCH_OPTIONS = ("warmup_steps", "steps", "queries", "loss")
 _PROXY_OPTIONS = {"proxy_width": "width", "proxy_resolution": "resolution", "batch_size": "batch_size"}
 _TRAIN_OPTIONS = ("epochs", "batch_size", "learning_rate", "seed")
+_TRAIN_FLAGS = ("augment", "flip")
+_RARE_TRAIN_OPTIONS = (
+    *("weight_decay", "warmup_share", "label_smoothing", "ema", "crop", "erasing", "mixup", "cutmix"),
+    *("distill_weight", "temperature", *_TRAIN_FLAGS),
+)
 _PROFILE_OPTIONS = ("rounds", "max_rounds", "target_ci", "seed")
 _REPORT = "report.html"
 
@@ -26,9 +33,8 @@ Command = tuple[str, ...]
 
 def reproduce(record: Record) -> str:
     """Commands that make the same again, and all that shows that they did."""
-    text = (
-        "RUN is the folder of the run. The seeds fix everything that is drawn; latencies are measured anew, "
-    )
+    text = "RUN is the folder of the run" if record.is_searched else "RUN is a folder that hwnas compare made"
+    text += ". The seeds fix everything that is drawn; latencies are measured anew, "
     text += "so that they and what follows from them differ as measurements do."
     return _page.section(
         "How to reproduce it",
@@ -43,20 +49,20 @@ def commands(record: Record) -> Iterator[Command]:
     """The chain as it is typed, in its order."""
     space = record.arch.space
     targets = [Target.from_json(item["target"]) for item in record.constraints]
-    yield from _profiling(space, targets, record.tables)
-    for target in targets:
-        where = {"device": target.device, "runtime": target.runtime, "precision": target.precision}
-        yield _typed("fit", {"space": space.name, **where, "out": _latency_file(target)})
     latencies = tuple(f"--latency {shlex.quote(_latency_file(target))}" for target in targets)
-    yield (*_typed("search"), *latencies, *_searching(record))
+    if record.is_searched:
+        yield from _profiling(space, targets, record.tables)
+        for target in targets:
+            where = {"device": target.device, "runtime": target.runtime, "precision": target.precision}
+            yield _typed("fit", {"space": space.name, **where, "out": _latency_file(target)})
+        yield (*_typed("search"), *latencies, *_searching(record))
     if record.trained:
-        config = record.trained["config"]
-        yield _typed("train RUN", {name: config.get(name) for name in _TRAIN_OPTIONS})
+        yield (*_typed("train RUN"), *_training(record.trained))
     if record.manifest:
         yield _typed("export RUN")
     if record.verification:
         yield _typed("verify RUN", {"device": record.verification["device"]})
-    yield (*_typed("report RUN"), *latencies)
+    yield (*_typed("report RUN"), *(latencies if record.is_searched else ()))
 
 
 def _typed(verb: str, options: Mapping[str, Any] | None = None) -> Command:
@@ -126,12 +132,27 @@ def _searching(record: Record) -> list[str]:
     return budgets + _options({**first, "seed": search["seed"], **settings, **last})
 
 
+def _training(trained: Json) -> list[str]:
+    """The common settings, and those of the others that are not the defaults."""
+    config, usual = trained["config"], asdict(TrainConfig())
+    settings = {name: config.get(name) for name in _TRAIN_OPTIONS}
+    rare = {n: config[n] for n in _RARE_TRAIN_OPTIONS if n in config and config[n] != usual[n]}
+    flags = [f"--{name}" if rare[name] else f"--no-{name}" for name in _TRAIN_FLAGS if name in rare]
+    settings |= {name: value for name, value in rare.items() if name not in _TRAIN_FLAGS}
+    start, teacher = trained.get("start", {}).get("from"), trained.get("teacher", {}).get("run")
+    return [
+        *_options({**settings, "init": "supernet" if start == "supernet" else None, "teacher": teacher}),
+        *flags,
+    ]
+
+
 def _identity(record: Record) -> Iterator[tuple[str, str]]:
     arch, search, manifest = record.arch, record.search, record.manifest
     yield "architecture", _page.code(f"{arch.id} ({'.'.join(map(str, arch.indices))})")
     yield "space", _page.code(f"{arch.space.name} ({arch.space.fingerprint})")
     yield "data", _page.code(f"{search['data']['source']} ({search['data']['fingerprint']})")
-    yield "seed of the search", str(search["seed"])
+    if record.is_searched:
+        yield "seed of the search", str(search["seed"])
     if record.trained:
         yield "seed of the training", str(record.trained["config"]["seed"])
     yield "hwnas", __version__ if manifest is None else str(manifest.get("hwnas", "–"))

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import math
 
-NORMAL_95 = 1.959963984540054
-"""Half the width of the 95 % interval of a normal distribution, in standard deviations."""
-
-
 _SPACE = "\N{NO-BREAK SPACE}"
 _MINUS = "\N{MINUS SIGN}"
 
@@ -48,14 +44,6 @@ def signed_percent(share: float) -> str:
 def count(number: int) -> str:
     """How many: in full, or as a power of ten where nobody would read it."""
     return f"{number:,}" if number < 10**7 else f"{number:.1e}".replace("e+", "\N{MULTIPLICATION SIGN}10^")
-
-
-def wilson(share: float, count: int) -> tuple[float, float]:
-    """The 95 % interval of a share that was seen on ``count`` images (Wilson's score)."""
-    z = NORMAL_95
-    centre = (share + z * z / (2 * count)) / (1 + z * z / count)
-    half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def size(count: int) -> str:

@@ -15,12 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import sqrt
 from typing import Any
 
 import numpy as np
 
 from hwnas.errors import InfeasibleBudget
+from hwnas.intervals import wilson
 from hwnas.latency.base import AdditiveCosts, FloatArray, IntArray, Prediction
 from hwnas.search.base import Constraint, Evaluate, SearchTask, relative_budget
 from hwnas.search.canonical import Canonical
@@ -33,8 +33,6 @@ SCHEMA = "hwnas-gallery/1"
 FILE = "gallery.json"
 LEAST_USE = 0.95
 """Share of each budget of the sweep that what is drawn for it spends, where it can."""
-
-_NORMAL_95 = 1.959963984540054
 
 Indices = tuple[int, ...]
 
@@ -109,7 +107,7 @@ def describe(
         {
             "indices": list(indices),
             "accuracy": accuracies[indices],
-            "accuracy_interval": list(interval(accuracies[indices], images)),
+            "accuracy_interval": list(wilson(accuracies[indices], images)),
             "predicted_ms": [float(p.mean_ms[row]) for p in predictions],
             "predicted_std_ms": [float(p.std_ms[row]) for p in predictions],
             "measured_ms": [axis.measured.get(indices, (None, None))[0] for axis in axes],
@@ -139,14 +137,6 @@ def known_ms(entry: Mapping[str, Any]) -> list[float]:
     """Latency of an entry, one a target: measured where it was, else predicted."""
     pairs = zip(entry["measured_ms"], entry["predicted_ms"], strict=True)
     return [predicted if measured is None else measured for measured, predicted in pairs]
-
-
-def interval(accuracy: float, images: int) -> tuple[float, float]:
-    """Wilson's 95 % interval for a share of so many images."""
-    spread = _NORMAL_95**2 / images
-    middle = (accuracy + spread / 2) / (1 + spread)
-    half = _NORMAL_95 / (1 + spread) * sqrt(accuracy * (1 - accuracy) / images + spread / images / 4)
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def _draw(

@@ -16,8 +16,6 @@ from hwnas.search.gallery import FILE, SCHEMA, known_ms
 from hwnas.search.objective import sizes
 from hwnas.search.run import SUPERNET
 
-_HALF_95 = NormalDist().inv_cdf(0.975)
-
 
 def read_gallery(run: Path) -> dict[str, Any]:
     """The gallery of a run.

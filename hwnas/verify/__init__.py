@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hwnas.verify.result import VariantCheck, Verification
+from hwnas.verify.result import Session, VariantCheck, Verification
 from hwnas.verify.run import MAX_ACCURACY_LOSS, verify
 
-__all__ = ["MAX_ACCURACY_LOSS", "VariantCheck", "Verification", "verify"]
+__all__ = ["MAX_ACCURACY_LOSS", "Session", "VariantCheck", "Verification", "verify"]

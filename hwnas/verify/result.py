@@ -8,6 +8,30 @@ from typing import Any
 
 
 @dataclass(frozen=True)
+class Session:
+    """The session on the device that a latency comes from, and whether it can be believed.
+
+    Attributes:
+        id: Begins with the time (UTC) that it began at.
+        rounds: Rounds of the variant, each with the anchor beside it.
+        verdict: "stable", "noisy" or "unusable"; see ``hwnas.conditions``.
+        reasons: What speaks against it, with numbers; empty where it is stable.
+        environment: What the latency is true of: processor, system, runtime with its hash.
+    """
+
+    id: str
+    rounds: int
+    verdict: str
+    reasons: tuple[str, ...]
+    environment: Mapping[str, Any]
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Session:
+        """Rebuild a session from its fields."""
+        return cls(**{**data, "reasons": tuple(data["reasons"])})
+
+
+@dataclass(frozen=True)
 class VariantCheck:
     """What was found about one shipped file.
 
@@ -23,8 +47,10 @@ class VariantCheck:
         interval_ms: 95 % interval of ``measured_ms``.
         predicted_ms: What the search believed; None where it did not search for this target.
         budget_ms: What was asked for; None where nothing was.
-        conditions: What the agent saw while measuring, delegate coverage included.
+        conditions: What the agent saw in the last round, delegate coverage included.
         failures: Why this variant fails; empty where it passes.
+        session: Where ``measured_ms`` comes from; None where there is none, or where an earlier
+            version verified.
     """
 
     name: str
@@ -38,6 +64,7 @@ class VariantCheck:
     budget_ms: float | None
     conditions: Mapping[str, Any]
     failures: tuple[str, ...]
+    session: Session | None = None
 
     @property
     def passed(self) -> bool:
@@ -81,5 +108,7 @@ class Verification:
             fields = {name: value for name, value in item.items() if name != "verdict"}
             interval = fields["interval_ms"]
             fields["interval_ms"] = None if interval is None else (interval[0], interval[1])
+            session = fields.get("session")
+            fields["session"] = None if session is None else Session.from_json(session)
             variants.append(VariantCheck(**fields | {"failures": tuple(fields["failures"])}))
         return cls(data["device"], tuple(variants), tuple(data["notes"]))

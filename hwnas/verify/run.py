@@ -6,13 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwnas import files, profile, ship
+from hwnas import conditions, files, profile, ship
 from hwnas.device import Device, Target
 from hwnas.errors import HwnasError, SchemaMismatch
 from hwnas.export import runtime as runtimes
 from hwnas.table import LatencyTable, Measurement, Reference
+from hwnas.table_ops import require_same
 from hwnas.verify import folder as folders
-from hwnas.verify.result import VariantCheck, Verification
+from hwnas.verify.result import Session, VariantCheck, Verification
 
 if TYPE_CHECKING:
     from hwnas.data import Dataset
@@ -66,7 +67,7 @@ def verify(
         if dataset is not None:
             on_step(f"accuracy of {entry['file']}")
             accuracy = _accuracy(folder / entry["file"], entry["runtime"], dataset)
-        measured: Measurement | None = None
+        measured: tuple[Measurement, Session] | None = None
         promised: Mapping[str, Any] = {}
         if entry["runtime"] in device.runtimes:
             on_step(f"latency of {entry['file']}")
@@ -97,12 +98,23 @@ class _Scales:
         self._tables = tables
         self.notes: list[str] = []
 
-    def of(self, target: Target) -> Reference | None:
-        """The scale of a target, or None where it is not known."""
+    def of(self, target: Target, environment: Mapping[str, Any]) -> Reference | None:
+        """The scale of a target; None where it is not known, or is of another environment."""
         path = self._tables / f"{target.slug}.jsonl" if self._tables else None
         if path and path.is_file():
             self._known[str(target)] = LatencyTable.load(path).reference
-        return self._known.get(str(target))
+        scale = self._known.get(str(target))
+        if scale is None:
+            return None
+        try:
+            require_same(scale.target, scale.environment, target, environment)
+        except SchemaMismatch as error:
+            self.notes.append(
+                f"{target}: its {error.field} is not that of the promise, "
+                "so its latency is that of this session"
+            )
+            return None
+        return scale
 
     def to_json(self) -> dict[str, Any]:
         """For the manifest."""
@@ -132,18 +144,14 @@ def _measure(
     target: Target,
     scales: _Scales,
     options: profile.ProfileOptions | None,
-) -> Measurement:
-    scale = scales.of(target)
-    try:
-        found = profile.measure(device, target, {model.name: model}, table=scale, options=options)
-    except SchemaMismatch as error:
-        if scale is None:
-            raise
-        scales.notes.append(
-            f"{target}: its {error.field} is not that of the promise, so its latency is that of this session"
-        )
-        found = profile.measure(device, target, {model.name: model}, options=options)
-    return found[model.name]
+) -> tuple[Measurement, Session]:
+    """A latency on the scale of the predictions, where that is known, and how it was measured."""
+    with profile.Measurer(device, options) as measurer:
+        scale = scales.of(target, measurer.environment(target))
+        own = measurer.measure(target, {model.name: model})
+    measured = own.measurements[model.name].scaled((scale or own).scale)
+    ((name, verdict),) = conditions.verdicts(own).items()
+    return measured, Session(name, len(measured.rounds), verdict.word, verdict.reasons, own.environment)
 
 
 def _left_out(manifest: Mapping[str, Any], device: Device, dataset: Dataset | None) -> list[str]:
@@ -165,10 +173,11 @@ def _check(
     entry: Mapping[str, Any],
     accuracy: float | None,
     accuracy_pytorch: float,
-    measured: Measurement | None,
+    found: tuple[Measurement, Session] | None,
     promised: Mapping[str, Any],
     wrong: tuple[str, ...],
 ) -> VariantCheck:
+    measured, session = found or (None, None)
     failures = list(wrong)
     loss, allowed = None, MAX_ACCURACY_LOSS[entry["precision"]]
     if accuracy is not None:
@@ -177,9 +186,9 @@ def _check(
             failures.append(
                 f"test accuracy must be within {allowed:.3f} of PyTorch's, but is {loss:.3f} below"
             )
-    conditions: Mapping[str, Any] = measured.rounds[-1].conditions if measured else {}
+    seen: Mapping[str, Any] = measured.rounds[-1].conditions if measured else {}
     budget_ms = promised.get("budget_ms")
-    nodes, taken = conditions.get("nodes"), conditions.get("delegated_nodes")
+    nodes, taken = seen.get("nodes"), seen.get("delegated_nodes")
     if taken is not None and taken != nodes:
         failures.append(f"the delegate must take all {nodes} nodes, but took {taken}")
     if measured and budget_ms is not None and measured.ci_ms[0] > budget_ms:
@@ -196,8 +205,9 @@ def _check(
         interval_ms=measured.ci_ms if measured else None,
         predicted_ms=promised.get("predicted_ms"),
         budget_ms=budget_ms,
-        conditions=conditions,
+        conditions=seen,
         failures=tuple(failures),
+        session=session,
     )
 
 

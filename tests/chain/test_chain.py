@@ -15,6 +15,8 @@ import pytest
 
 from hwnas import chain, files, ship
 from hwnas import device as devices
+from hwnas.chain.stages import Stages
+from hwnas.chain.state import Stage, State
 from hwnas.errors import HwnasError, SchemaMismatch
 from hwnas.profile import ProfileOptions
 from hwnas.train.config import TrainConfig
@@ -128,6 +130,53 @@ def test_a_changed_section_runs_its_stage_and_what_depends_on_it(finished):
     licence = ("calibration_images = 64", 'calibration_images = 64\nlicence = "MIT"')
     assert again(finished, epochs=("epochs = 1", "epochs = 2"), licence=licence) == EVERY[-3:]
     assert ship.read_manifest(finished / "run" / "fbnet" / "export")["licence"] == "MIT"
+
+
+def training(folder: Path, text: str) -> tuple[Stage, State]:
+    """The stage of training under another config, and what is known of it."""
+    (folder / "hwnas.toml").write_text(text)
+    state = State(folder / "run")
+    stages = Stages(chain.read(folder / "hwnas.toml"), devices.load("host"), state)
+    return next(stage for stage in stages if stage.name == "train"), state
+
+
+def test_a_teacher_is_an_input_of_the_training(finished):
+    run, teacher = finished / "run" / "fbnet", finished / "teacher"
+    shutil.copytree(run, teacher)
+    config = CONFIG.replace("[train]", '[train]\nteacher = "teacher"')
+    stage, state = training(finished, config)
+    assert not state.is_done(stage)
+    state.begin(stage)
+    stage.run(lambda _: None)
+    state.finish(stage, 0.0)
+    for name in ("fbnet", "random"):
+        record = json.loads((finished / "run" / name / "train.json").read_text())
+        assert record["config"]["distill_weight"] == 0.5
+        assert record["teacher"]["weights_sha256"] == files.sha256(teacher / "weights.safetensors")
+    assert state.is_done(training(finished, config)[0])
+    assert not state.is_done(training(finished, CONFIG)[0])
+    shutil.copy(run / "weights.safetensors", teacher)
+    assert not state.is_done(training(finished, config)[0]), "the teacher learnt something else"
+    (teacher / "weights.safetensors").unlink()
+    with pytest.raises(HwnasError, match=r"has no weights\.safetensors"):
+        chain.run(chain.read(finished / "hwnas.toml"))
+
+
+@pytest.mark.slow
+def test_a_training_begins_with_the_weights_of_the_supernet(finished):
+    init = ("[train]", '[train]\ninit = "supernet"')
+    ran = again(finished, width=("width = 0.25", "width = 1.0"), init=init)
+    assert ran == EVERY[EVERY.index("search") :]
+    for name in ("fbnet", "random"):
+        folder = finished / "run" / name
+        record = json.loads((folder / "train.json").read_text())
+        assert record["start"]["from"] == "supernet"
+        assert record["start"]["sha256"] == files.sha256(folder / "supernet.safetensors")
+    text = (finished / "hwnas.toml").read_text()
+    stage, state = training(finished, text)
+    assert state.is_done(stage)
+    assert finished / "run" / "fbnet" / "supernet.safetensors" in stage.reads
+    assert not state.is_done(training(finished, text.replace('init = "supernet"\n', ""))[0])
 
 
 @pytest.mark.slow

@@ -56,7 +56,7 @@ def test_a_new_field_of_a_dataclass_is_a_new_key(monkeypatch, tmp_path):
     monkeypatch.setattr("hwnas.train.TrainConfig", Longer)
     assert "# Decay of the running average.\nema = 0.5" in chain.template()
     config = chain.read(write(tmp_path, "[train]\nema = 0\n"))
-    assert Longer(**config.values["train"] | {"seed": 0}).ema == 0.0
+    assert Longer(**config.train[1] | {"seed": 0}).ema == 0.0
 
 
 @pytest.mark.parametrize(
@@ -75,6 +75,9 @@ def test_a_new_field_of_a_dataclass_is_a_new_key(monkeypatch, tmp_path):
         ("[search]\nstrategy = 3", ["strategy in [search] must be text", "line 2"]),
         ('[search]\nstrategy = "fbnet"\n[baseline]\nstrategy = "fbnet"', ["another strategy", "line 4"]),
         ('[search]\nstrategy = "nope"', ["a strategy must be one of"]),
+        ('[train]\ninit = "super"', ['init must be "seed" or "supernet"', "'super'", "line 1"]),
+        ('[train]\ninit = "supernet"', ["as wide as the network", "width is 0.5", "line 2"]),
+        ('[train]\nteacher = "t"\ndistill_weight = 0', ["must have a distill_weight over 0", "line 3"]),
         ("[train", ["must be readable TOML"]),
         ("train = 3", ["train", "line 1"]),
     ],
@@ -107,6 +110,17 @@ def test_paths_are_relative_to_the_file(tmp_path, monkeypatch):
     assert config.folder == tmp_path / "mine"
     assert config.data == str(tmp_path / "pictures")
     assert chain.read(write(tmp_path, "")).data == "digits"
+
+
+def test_a_teacher_counts_as_much_as_is_said_and_without_one_nothing_does(tmp_path):
+    alone = chain.read(write(tmp_path, "[train]\ndistill_weight = 0.7"))
+    assert alone.train[1]["distill_weight"] == 0.0
+    assert alone.teacher is None
+    taught = chain.read(write(tmp_path, '[train]\nteacher = "other/fbnet"'))
+    assert taught.train[1]["distill_weight"] == 0.5
+    assert taught.teacher == tmp_path / "other" / "fbnet"
+    full = chain.read(write(tmp_path, '[search.supernet]\nwidth = 1\n[train]\ninit = "supernet"'))
+    assert full.train[0].init == "supernet"
 
 
 def test_numbers_and_lists_may_be_written_shortly(tmp_path):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import html
 import json
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from hwnas import baselines, device, files, ship
+from hwnas import baselines, device, files, report, ship
 from hwnas.cli import app
 from hwnas.cli.compare import show_comparison
 from hwnas.compare import FOUND, compare
@@ -21,6 +23,7 @@ from hwnas.compare.run import spread
 from hwnas.errors import HwnasError, SpaceError, TrainingError
 from hwnas.profile import ProfileOptions
 from hwnas.train import TrainConfig
+from hwnas.verify import verify
 
 SMALLEST = "mobilenetv2-0.1"
 QUICK = ProfileOptions(rounds=3, max_rounds=3, samples=3, min_round_s=0.0)
@@ -119,6 +122,44 @@ def test_a_baseline_is_a_run_like_any_other(compared):
     assert "predicted_ms" not in search["constraints"][0], "nobody predicted it"
     manifest = ship.read_manifest(folder / "export")
     assert manifest["architecture"]["id"] == arch.id
+
+
+def said(page: Path) -> str:
+    """The text of a report."""
+    return " ".join(html.unescape(re.sub(r"<style.*?</style>|<[^>]+>", " ", page.read_text())).split())
+
+
+def test_a_known_network_has_a_report(compared, tmp_path):
+    """Nobody predicted it, so that nothing may be said of a prediction or of a search."""
+    run, _, _ = compared
+    known = Path(shutil.copytree(run / FOLDER / f"{SMALLEST}-seed0", tmp_path / "known"))
+    invoked = CliRunner().invoke(app, ["report", str(known)])
+    assert invoked.exit_code == 0, invoked.output
+    full_name = f"{SMALLEST}-r16-c10-cifar"
+    text = said(known / "report.html")
+    assert f"a network of {full_name}, trained for a comparison" in text
+    assert "not measured yet asked 1000 ms" in text
+    assert verify(known / "export", device.load("host"), None, options=QUICK).passed
+    text = said(report.write(known))
+    assert re.search(r"host/litert-int8 : kept asked 1000 ms, measured \d", text)
+    assert "hwnas train RUN --epochs 1" in text
+    for word in ("predicted", "hwnas search", "hwnas fit", "one of 1 "):
+        assert word not in text
+    text = said(report.write(Path(shutil.copytree(run, tmp_path / "run")), baseline=known))
+    assert "The same for both: budgets, images, recipe of training." in text
+
+
+@pytest.mark.slow
+def test_a_known_network_can_be_compared_itself(compared, tmp_path):
+    run, _, _ = compared
+    known = Path(shutil.copytree(run / FOLDER / f"{SMALLEST}-seed0", tmp_path / "known"))
+    arguments = ["--against", "mobilenetv2-0.15", "--variants", "litert-int8", "--rounds", "2", "--json"]
+    invoked = CliRunner().invoke(app, ["compare", str(known), *arguments])
+    assert invoked.exit_code == 0, invoked.output
+    found = json.loads(invoked.stdout)
+    assert [network["name"] for network in found["networks"]] == [FOUND, "mobilenetv2-0.15"]
+    assert found["networks"][0]["trainings"][0]["test_accuracy"] == found["networks"][0]["accuracy"]["mean"]
+    assert "mobilenetv2-0.15" in said(report.write(known))
 
 
 def test_the_command_line_trains_and_looks_at_nothing_twice(compared):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -73,6 +74,20 @@ def kept(tables, tmp_path_factory):
     return run, record, asks
 
 
+def assert_sentence(target):
+    """Every number in it is one of the record's, and each ± is half a 95 % interval."""
+    found = re.fullmatch(
+        r"(.*): asked (.*) ms, predicted (.*) ± (.*), measured (.*) ± (.*)", target["sentence"]
+    )
+    name, *said = found.groups()
+    assert name == target["name"]
+    low, high = target["interval_ms"]
+    values = [target["asked_ms"], target["predicted_ms"], 1.959964 * target["predicted_std_ms"]]
+    values += [target["measured_ms"], (high - low) / 2]
+    digits = len(said[0].partition(".")[2])
+    assert said == [f"{value:.{digits}f}" for value in values]
+
+
 def test_both_budgets_are_kept_as_measured(kept):
     run, record, _ = kept
     assert record == files.read_json(run / "search.json", "record")
@@ -84,8 +99,7 @@ def test_both_budgets_are_kept_as_measured(kept):
         assert target["measured_ms"] <= target["interval_ms"][1] <= target["asked_ms"]
         assert target["sessions"] >= 2
         assert target["note"] == "", "the table is of this machine, so its scale is used"
-        for word in ("asked ", "predicted ", "measured ", " ± "):
-            assert word in target["sentence"]
+        assert_sentence(target)
         assert constraint["measured_ms"] == target["measured_ms"]
     arch = spaces.architecture_from_json(files.read_json(run / "arch.json", "arch"))
     assert list(arch.indices) == record["best"]
@@ -175,6 +189,20 @@ def test_another_budget_is_picked_and_trained_without_searching(kept, tmp_path):
         pick(run, {"pixel": "5"}, tmp_path / "none")
     with pytest.raises(HwnasError, match="holds a finished search"):
         pick(run, {"": "90%"}, tmp_path / "picked")
+
+
+def test_a_picked_network_that_was_measured_is_shown_with_its_interval(kept, tmp_path):
+    run, record, _ = kept
+    again = Path(shutil.copytree(run, tmp_path / "again"))
+    gallery = files.read_json(again / "gallery.json", "gallery")
+    best = next(e for e in gallery["entries"] if e["indices"] == record["best"])
+    files.write_json(again / "gallery.json", gallery | {"entries": [best]})
+    shown = run_cli("pick", again, "--budget-ms", "1000", "--out", tmp_path / "picked")
+    for target, ms, half in zip(
+        gallery["targets"], best["measured_ms"], best["measured_half_ms"], strict=True
+    ):
+        said = f"{target['name']}: asked 1000.000 ms, measured {ms:.3f} ± {half:.3f}"
+        assert said in " ".join(shown.stdout.split())
 
 
 def scaled_tables(tables: Path, folder: Path, factor: float) -> Path:
@@ -287,7 +315,10 @@ def test_the_command_line_from_a_device_to_a_pick(tables, tmp_path):
     assert "host/litert-int8: asked 0." in done.stdout
     assert "not measured, as asked" in done.stdout
     picked = run_cli("pick", tmp_path / "run", "--device", "host=95%", "--out", tmp_path / "other", "--json")
-    assert json.loads(picked.stdout)["picked"]
+    record = json.loads(picked.stdout)
+    assert record["picked"]
+    (item,) = record["constraints"]
+    believed = f"predicted {item['predicted_ms']:.3f} ± {1.959964 * item['predicted_std_ms']:.3f}"
     shown = run_cli("pick", tmp_path / "run", "--budget-ms", "95%", "--out", tmp_path / "third")
-    assert "host/litert-int8: asked" in shown.stdout
+    assert f"host/litert-int8: asked {item['budget_ms']:.3f} ms, {believed}" in shown.stdout
     assert run_cli("pick", tmp_path / "run", "--device", "95%", "--out", "fourth").exit_code == 2

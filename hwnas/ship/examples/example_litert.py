@@ -15,20 +15,16 @@ model = Interpreter(sys.argv[2] if len(sys.argv) > 2 else str(folder / "model.tf
 model.allocate_tensors()
 source, result = model.get_input_details()[0], model.get_output_details()[0]
 
-picture = Image.open(sys.argv[1]).convert("RGB")
 size = (how["resize"]["width"], how["resize"]["height"])
-pixels = np.asarray(ImageOps.fit(picture, size, Image.Resampling.BILINEAR), np.float32)
-values = (pixels * how["scale"] - how["mean"]) / how["std"]  # height, width, channels
-if source["dtype"] == np.int8:
-    scale, zero_point = source["quantization"]
+picture = ImageOps.fit(Image.open(sys.argv[1]).convert("RGB"), size, Image.Resampling.BILINEAR)
+values = (np.asarray(picture) * how["scale"] - how["mean"]) / how["std"]  # height, width, channels
+scale, zero_point = source["quantization"]
+if scale:  # an int8 model; for others it is 0
     values = np.clip(np.rint(values / scale) + zero_point, -128, 127)
 model.set_tensor(source["index"], values[np.newaxis].astype(source["dtype"]))
 model.invoke()
-answers = model.get_tensor(result["index"])[0].astype(np.float32)
-if result["dtype"] == np.int8:
-    scale, zero_point = result["quantization"]
-    answers = (answers - zero_point) * scale
-
-shares = np.exp(answers - answers.max()) / np.exp(answers - answers.max()).sum()
+scale, zero_point = result["quantization"]
+answers = (model.get_tensor(result["index"])[0].astype(float) - zero_point) * (scale or 1)
+shares = np.exp(answers - answers.max())
 for index in np.argsort(-shares)[:3]:
-    print(f"{shares[index]:6.1%}  {labels[index]}")
+    print(f"{shares[index] / shares.sum():6.1%}  {labels[index]}")

@@ -13,13 +13,11 @@ how = json.loads((folder / "preprocessing.json").read_text("utf-8"))
 labels = (folder / "labels.txt").read_text("utf-8").splitlines()
 model = onnxruntime.InferenceSession(sys.argv[2] if len(sys.argv) > 2 else str(folder / "model.onnx"))
 
-picture = Image.open(sys.argv[1]).convert("RGB")
 size = (how["resize"]["width"], how["resize"]["height"])
-pixels = np.asarray(ImageOps.fit(picture, size, Image.Resampling.BILINEAR), np.float32)
-values = (pixels * how["scale"] - how["mean"]) / how["std"]  # height, width, channels
+picture = ImageOps.fit(Image.open(sys.argv[1]).convert("RGB"), size, Image.Resampling.BILINEAR)
+values = (np.asarray(picture) * how["scale"] - how["mean"]) / how["std"]  # height, width, channels
 batch = values.transpose(2, 0, 1)[np.newaxis].astype(np.float32)  # 1, channels, height, width
 answers = model.run(None, {model.get_inputs()[0].name: batch})[0][0]
-
-shares = np.exp(answers - answers.max()) / np.exp(answers - answers.max()).sum()
+shares = np.exp(answers - answers.max())
 for index in np.argsort(-shares)[:3]:
-    print(f"{shares[index]:6.1%}  {labels[index]}")
+    print(f"{shares[index] / shares.sum():6.1%}  {labels[index]}")
