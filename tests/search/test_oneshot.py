@@ -151,7 +151,9 @@ def test_the_rate_rises_then_falls():
     assert rates[-1] < 0.001
 
 
-@pytest.mark.parametrize("bad", [{"batch_size": 0}, {"learning_rate": -1.0}, {"recalibration_images": 0}, {"crop": 0.6}])
+@pytest.mark.parametrize(
+    "bad", [{"batch_size": 0}, {"learning_rate": -1.0}, {"recalibration_images": 0}, {"crop": 0.6}]
+)
 def test_settings_without_sense_are_refused(bad):
     with pytest.raises(TrainingError, match=next(iter(bad))):
         OneShotConfig(**bad)
