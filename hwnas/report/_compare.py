@@ -15,7 +15,9 @@ def against(record: Record) -> str:
     if not found:
         return ""
     variants = [item["name"] for item in found["networks"][0]["variants"]]
-    parts = [_variant(found, number, name) for number, name in enumerate(variants)]
+    promised = {"{runtime}-{precision}".format_map(item["target"]) for item in record.constraints}
+    first = sorted(range(len(variants)), key=lambda number: variants[number] not in promised)
+    parts = [_variant(found, number, variants[number]) for number in first]
     others = _page.details("The same for the other variants", *parts[1:]) if parts[1:] else ""
     return _page.section(
         "Against known networks",
