@@ -42,7 +42,7 @@ def parser(description: str) -> argparse.ArgumentParser:
     found.add_argument(
         "--validation-images", type=int, default=5000, help="an architecture is scored on; all held out"
     )
-    found.add_argument("--recalibration-images", type=int, default=2048, help="batch norm is estimated on")
+    found.add_argument("--recalibration-images", type=int, default=1024, help="batch norm is estimated on")
     found.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     found.add_argument("--threads", type=int, default=2)
     found.add_argument(

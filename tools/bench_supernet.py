@@ -71,6 +71,7 @@ def _options() -> argparse.Namespace:
     found.add_argument("--architectures", type=int, default=150, help="that are ranked")
     found.add_argument("--seeds", type=int, nargs="+", default=[0], help="one supernet each")
     found.add_argument("--sample-seed", type=int, default=123, help="of the ranked architectures")
+    found.add_argument("--no-controls", action="store_true", help="leave out what needs no training")
     found.add_argument("--step-rounds", type=int, default=5, help="of timing; 0 leaves cost out")
     found.add_argument("--step-width", type=float, default=0.5, help="of the supernet whose steps are timed")
     found.add_argument("--step-resolution", type=int, default=16)
@@ -185,9 +186,8 @@ def _rank(options: argparse.Namespace) -> dict[str, Any]:
     space, dataset, benchmark = load(options)
     sample = distinct(space, options.architectures, options.sample_seed)
     truth = [benchmark.accuracy(indices) for indices in sample]
-    controls = {
-        name: _tau(values, truth) for name, values in _controls(space, dataset, sample, options).items()
-    }
+    free = {} if options.no_controls else _controls(space, dataset, sample, options)
+    controls = {name: _tau(values, truth) for name, values in free.items()}
     pace = options.images_per_second or _pace(space, dataset, options)
     runs = [
         _ranked(space, dataset, sample, truth, (minutes, round(60 * minutes * pace), seed), options)
