@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,8 +18,20 @@ if TYPE_CHECKING:
     from hwnas.search.run import SearchRequest
 
 
+class Evaluate(Enum):
+    """What estimates how good an architecture is."""
+
+    SUPERNET = "supernet"
+    SCRATCH = "scratch"
+
+
+_OF_SUPERNETS = ("supernet", "warmup_steps", "steps", "loss", "proxy_width", "proxy_resolution")
+_OF_SCRATCH = ("evaluate_epochs", "workers")
+
+
 @app.command()
 def search(
+    context: typer.Context,
     to: Annotated[Path, typer.Option("--out", help="Folder of the run; created.")],
     device: Annotated[
         list[str] | None,
@@ -61,6 +74,16 @@ def search(
     warmup_steps: Annotated[int, typer.Option(min=0, help="Supernet updates before the gates move.")] = 400,
     steps: Annotated[int, typer.Option(min=1, help="Search steps of a one-shot strategy.")] = 200,
     queries: Annotated[int, typer.Option(min=1, help="Architectures that a sampling strategy scores.")] = 32,
+    evaluate: Annotated[
+        Evaluate,
+        typer.Option(help="Score by a supernet, or by training each architecture from scratch."),
+    ] = Evaluate.SUPERNET,
+    evaluate_epochs: Annotated[
+        int, typer.Option(min=1, help="With --evaluate scratch: passes over the training images for each.")
+    ] = 2,
+    workers: Annotated[
+        int, typer.Option(min=1, help="With --evaluate scratch: processes that train at the same time.")
+    ] = 1,
     loss: Annotated[str, typer.Option(help="How latency enters the loss of a one-shot strategy.")] = "hold",
     batch_size: Annotated[int, typer.Option(min=2, help="Images a step.")] = 64,
     proxy_width: Annotated[float, typer.Option(help="Channels of the supernet over the network's.")] = 0.5,
@@ -74,7 +97,7 @@ def search(
     limit: Annotated[
         list[str] | None, typer.Option(help="Not to be exceeded either, as bytes=4e6; may be repeated.")
     ] = None,
-    train_on: Annotated[str, typer.Option(help="Where the supernet trains: cpu, cuda or auto.")] = "auto",
+    train_on: Annotated[str, typer.Option(help="Where training happens: cpu, cuda or auto.")] = "auto",
     as_json: Json = False,
 ) -> None:
     """Search the best architecture that keeps every budget, and measure that it does.
@@ -83,6 +106,7 @@ def search(
     """
     from hwnas import promise
 
+    _refuse_foreign(context, evaluate)
     asks = _asks(device, runtime, precision, latency, budget_ms)
     options = {
         "warmup_steps": warmup_steps,
@@ -107,6 +131,8 @@ def search(
             "batch_size": batch_size,
             "device": train_on,
         },
+        scratch_epochs=evaluate_epochs if evaluate is Evaluate.SCRATCH else None,
+        workers=workers,
         objectives=tuple(dict.fromkeys(objective or ())),
         limits=dict(map(_limit, limit or ())),
     )
@@ -116,6 +142,8 @@ def search(
         tables=tables,
         gallery_points=gallery,
     )
+    if evaluate is Evaluate.SCRATCH:  # every score is a training: fewer of them
+        wishes = replace(wishes, gallery_each=1, promise=promise.PromiseOptions(scored=4))
     with err.status("reading the images") as status:
         record = promise.search_for(
             asks,
@@ -155,21 +183,40 @@ def _asks(
     return promise.parse(device, runtime.split(",") if runtime else (), precision.split(","))
 
 
-def _request(options: Mapping[str, Any], *, oneshot: dict[str, Any], **given: Any) -> SearchRequest:
+def _refuse_foreign(context: typer.Context, evaluate: Evaluate) -> None:
+    """Options of one way to score must not be given with the other."""
+    foreign = _OF_SUPERNETS if evaluate is Evaluate.SCRATCH else _OF_SCRATCH
+    sources = {name: context.get_parameter_source(name) for name in foreign}
+    given = [name for name, source in sources.items() if source and source.name == "COMMANDLINE"]
+    if given:
+        names = ", ".join("--" + name.replace("_", "-") for name in given)
+        raise typer.BadParameter(
+            f"--evaluate {evaluate.value} must only be given options of its own, but got {names}"
+        )
+
+
+def _request(
+    options: Mapping[str, Any], *, oneshot: dict[str, Any], scratch_epochs: int | None, **given: Any
+) -> SearchRequest:
     """What is to be searched; a strategy gets the options that it knows."""
     from hwnas import spaces
     from hwnas.search import strategy as strategy_of
     from hwnas.search.oneshot import OneShotConfig
     from hwnas.search.run import SearchRequest
+    from hwnas.train import TrainConfig
     from hwnas.train.optim import pick_device
 
     known = {field.name for field in fields(strategy_of(given["strategy"]))}
     resolution = oneshot["resolution"] or max(8, spaces.load(given["space"]).input_shape[1] // 2)
     device = pick_device(oneshot["device"]).type
     config = OneShotConfig(**{**oneshot, "resolution": resolution, "device": device}, seed=given["seed"])
+    scratch = None
+    if scratch_epochs is not None:
+        scratch = TrainConfig(scratch_epochs, oneshot["batch_size"], seed=given["seed"], device=device)
     return SearchRequest(
         **given,
         oneshot=config,
+        scratch=scratch,
         settings={name: value for name, value in options.items() if name in known},
         training_steps=options["training_steps"],
     )

@@ -1,4 +1,4 @@
-"""How good an architecture is believed to be: by the supernet, in fp32 or in int8."""
+"""How good an architecture is believed to be: by what scored it in the search, in fp32 or in int8."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hwnas import export
 from hwnas.errors import SpaceError
 from hwnas.export import runtime as runtimes
 from hwnas.promise.beliefs import Indices
-from hwnas.search.oneshot import OneShot
+from hwnas.search.scorer import Scorer, scores
 
 RANKS = ("fp32", "int8")
 
@@ -22,10 +22,10 @@ _ONE_SIDED = NormalDist().inv_cdf(0.95)
 
 
 class Judge:
-    """Scores architectures with the weights of a supernet; each is scored once.
+    """Scores architectures as the search did; each is scored once.
 
     Args:
-        oneshot: The trained supernet.
+        scorer: The trained supernet, or what trains each from scratch.
         rank: "fp32", or "int8" for finalists ranked by the accuracy of quantised sub-networks.
         runtime: "litert" or "onnxruntime": what runs those.
         known: Accuracies in fp32 that the search has estimated already.
@@ -36,33 +36,33 @@ class Judge:
 
     def __init__(
         self,
-        oneshot: OneShot,
+        scorer: Scorer,
         rank: str,
         runtime: str = "litert",
         known: Mapping[Indices, float] | None = None,
     ) -> None:
         if rank not in RANKS:
             raise SpaceError(f"finalists must be ranked by one of {RANKS}, but got {rank!r}")
-        self.rank, self._oneshot, self._runtime = rank, oneshot, runtime
+        self.rank, self._scorer, self._runtime = rank, scorer, runtime
         self._fp32 = dict(known or {})
         self._int8: dict[Indices, float] = {}
 
     @property
     def images(self) -> int:
         """Validation images that an accuracy is estimated on."""
-        return self._oneshot.scored_images
+        return self._scorer.scored_images
 
     def fp32(self, indices: Indices) -> float:
         """Estimated accuracy of the sub-network, in [0, 1]."""
         if indices not in self._fp32:
-            self._fp32[indices] = self._oneshot(self._oneshot.space.architecture(indices))
+            self._fp32[indices] = self._scorer(self._scorer.space.architecture(indices))
         return self._fp32[indices]
 
     def int8(self, indices: Indices) -> float:
         """The same after post-training quantisation, run by the runtime that devices use.
 
-        The sub-network is one of the supernet's proxy: its batch norm is recalibrated, and the
-        ranges of int8 come from training images.
+        The sub-network is one of the supernet's proxy, its batch norm recalibrated, or the one that
+        was trained from scratch; the ranges of int8 come from training images.
         """
         if indices not in self._int8:
             self._int8[indices] = self._quantised(indices)
@@ -78,6 +78,8 @@ class Judge:
 
     def best(self, architectures: Sequence[Indices], count: int) -> list[Indices]:
         """The best few, the best one first: a short list by fp32, then by what ranks."""
+        fresh = [i for i in architectures if i not in self._fp32]
+        self._fp32 |= dict(zip(fresh, scores(self._scorer, fresh), strict=True))
         listed = sorted(architectures, key=self.fp32, reverse=True)
         return sorted(listed[: 2 * count], key=self.final, reverse=True)[:count]
 
@@ -93,19 +95,19 @@ class Judge:
         return first < second - _ONE_SIDED * error
 
     def _quantised(self, indices: Indices) -> float:
-        oneshot = self._oneshot
-        calibration = _images(oneshot, "train")[0][:CALIBRATION_IMAGES]
-        images, labels = _images(oneshot, "val")
-        network = oneshot.subnetwork(indices).cpu()
+        scorer = self._scorer
+        calibration = _images(scorer, "train")[0][:CALIBRATION_IMAGES]
+        images, labels = _images(scorer, "val")
+        network = scorer.subnetwork(indices).cpu()
         lowered = export.lower(
-            network, oneshot.proxy.input_shape, self._runtime, "int8", calibration=calibration, check=False
+            network, scorer.proxy.input_shape, self._runtime, "int8", calibration=calibration, check=False
         )
         logits = runtimes.run(lowered.model, self._runtime, images)
         return float((logits.argmax(axis=1) == labels).mean())
 
 
-def _images(oneshot: OneShot, split: str) -> tuple[np.ndarray, np.ndarray]:
+def _images(scorer: Scorer, split: str) -> tuple[np.ndarray, np.ndarray]:
     """The images that architectures are recalibrated or scored with, and their labels."""
-    count = {"train": CALIBRATION_IMAGES, "val": oneshot.config.validation_images}[split]
-    batches = [(images.cpu().numpy(), labels.cpu().numpy()) for images, labels in oneshot.some(split, count)]
+    count = {"train": CALIBRATION_IMAGES, "val": scorer.scored_images}[split]
+    batches = [(images.cpu().numpy(), labels.cpu().numpy()) for images, labels in scorer.some(split, count)]
     return np.concatenate([i for i, _ in batches]), np.concatenate([n for _, n in batches])

@@ -24,8 +24,8 @@ from hwnas.promise.proposals import PromiseOptions, Proposals
 from hwnas.search.base import Constraint
 from hwnas.search.canonical import Canonical
 from hwnas.search.objective import objective, sizes
-from hwnas.search.oneshot import OneShot
-from hwnas.search.run import SUPERNET, latency_file
+from hwnas.search.run import latency_file
+from hwnas.search.scorer import scorer_of
 from hwnas.space import SearchSpace
 from hwnas.table import LatencyTable
 from hwnas.train.run import dataset_of
@@ -74,10 +74,9 @@ def keep(
     arch = spaces.architecture_from_json(files.read_json(run / "arch.json", "the found architecture"))
     space, goals = arch.space, goals_of(run, record)
     images = dataset or dataset_of(record["data"])
-    oneshot = OneShot.load(run / SUPERNET, space, images, device=record["oneshot"]["device"])
     trials = trials_of(space, record)
     rank = rank or ("int8" if any(g.target.precision == "int8" for g in goals) else "fp32")
-    judge = Judge(oneshot, rank, _int8_runtime(goals), trials)
+    judge = Judge(scorer_of(run, record, space, images), rank, _int8_runtime(goals), trials)
     there = (devices or devices_of(goals)) if measure else {}
     scales = _tables(goals, space, tables) if measure else {}
     with Bench(space, goals, there, scales, run, measuring or ProfileOptions()) as bench:

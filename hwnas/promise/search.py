@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -23,8 +24,8 @@ from hwnas.promise.keep import goals_of, keep, readings_of, trials_of
 from hwnas.promise.loop import Tell
 from hwnas.promise.proposals import PromiseOptions
 from hwnas.search import gallery
-from hwnas.search.oneshot import OneShot
-from hwnas.search.run import SUPERNET, Live, SearchRequest, load_data, search_run, space_for
+from hwnas.search.run import TRAINED, Live, SearchRequest, load_data, search_run, space_for
+from hwnas.search.scorer import scorer_of, scores
 from hwnas.space import SearchSpace
 from hwnas.train import optim, ranks
 from hwnas.train.run import dataset_of
@@ -128,6 +129,7 @@ def _kept(record: dict[str, Any], run: Path, dataset: Dataset, wishes: Wishes, t
     if wishes.gallery_points:
         tell("gallery")
         write_gallery(run, wishes.gallery_points, wishes.gallery_each, dataset=dataset)
+    shutil.rmtree(run / TRAINED, ignore_errors=True)  # networks of a short training are of no more use
     return record
 
 
@@ -170,9 +172,7 @@ def write_gallery(run: Path, points: int, each: int, *, dataset: Dataset | None 
     record = files.read_json(run / "search.json", "the record of the search")
     arch = spaces.architecture_from_json(files.read_json(run / "arch.json", "the found architecture"))
     space, goals = arch.space, goals_of(run, record)
-    oneshot = OneShot.load(
-        run / SUPERNET, space, dataset or dataset_of(record["data"]), device=record["oneshot"]["device"]
-    )
+    scorer = scorer_of(run, record, space, dataset or dataset_of(record["data"]))
     beliefs = Beliefs(space, goals, record["confidence"])
     beliefs.learn(readings_of(record))
     axes = [_axis(beliefs, number) for number in range(len(goals))]
@@ -180,10 +180,9 @@ def write_gallery(run: Path, points: int, each: int, *, dataset: Dataset | None 
     preferences = None if logits is None else [np.array(p, float) for p in logits]
     drawn = gallery.sweep(space, axes, points, each, np.random.default_rng([record["seed"], 8]), preferences)
     accuracies: dict[Indices, float] = trials_of(space, record)
-    for indices in drawn:
-        if indices not in accuracies:
-            accuracies[indices] = oneshot(space.architecture(indices))
-    found = gallery.describe(space, axes, accuracies, oneshot.scored_images)
+    fresh = [indices for indices in drawn if indices not in accuracies]
+    accuracies |= dict(zip(fresh, scores(scorer, fresh), strict=True))
+    found = gallery.describe(space, axes, accuracies, scorer.scored_images)
     files.write_json(run / gallery.FILE, found)
     return found
 

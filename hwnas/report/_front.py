@@ -143,7 +143,11 @@ def _chart(record: Record, entries: Sequence[_Entry], target: int) -> str:
 
 def _said(record: Record, entries: Sequence[_Entry]) -> str:
     images = record.images
+    scratch = record.search.get("scratch")
     text = f"{len(entries)} architectures of one supernet. Their accuracy is estimated with its weights"
+    if scratch:
+        text = f"{len(entries)} architectures. Their accuracy is estimated by training each from scratch"
+        text += f" (epochs: {scratch['config']['epochs']})"
     text += f" on {images:,} images" if images else ""
     text += ", lower than after training, and good for comparing. That the best of many was picked is not "
     text += "in the intervals."

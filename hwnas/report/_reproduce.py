@@ -122,6 +122,9 @@ def _searching(record: Record) -> list[str]:
     settings = {name: search.get("config", {}).get(name) for name in _SEARCH_OPTIONS}
     proxy = search.get("oneshot", {})
     settings |= {flag: proxy.get(name) for flag, name in _PROXY_OPTIONS.items()}
+    if scratch := search.get("scratch"):
+        settings |= {"evaluate": "scratch", "evaluate_epochs": scratch["config"]["epochs"]}
+        settings |= {"workers": scratch["workers"], "batch_size": scratch["config"]["batch_size"]}
     budgets = [option for item in record.constraints for option in _options({"budget_ms": item["budget_ms"]})]
     first = {
         "space": record.arch.space.name,

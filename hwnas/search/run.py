@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from hwnas import data, files, latency, search, spaces
 from hwnas.data import Dataset
@@ -23,12 +24,14 @@ from hwnas.search.feasible import FeasibleSampler
 from hwnas.search.objective import objective, sizes
 from hwnas.search.oneshot import OneShot, OneShotConfig, warm_up
 from hwnas.search.oneshot_loop import OneShotStrategy
-from hwnas.search.sampling import SamplingStrategy
+from hwnas.search.sampling import Mapper, SamplingStrategy
+from hwnas.search.scratch import FromScratch, workers
 from hwnas.space import SearchSpace
-from hwnas.train import optim, ranks
+from hwnas.train import TrainConfig, optim, ranks
 
 SCHEMA = "hwnas-search/1"
 SUPERNET = "supernet.safetensors"
+TRAINED = "trained"
 CHECKPOINT = "search-checkpoint.safetensors"
 HISTORY = "history.jsonl"
 
@@ -52,6 +55,10 @@ class SearchRequest:
         training_steps: Weight updates of a supernet that a sampling strategy scores with.
         supernet: Weights of an earlier search, to be used instead of training anew; its
             settings take the place of ``oneshot``.
+        scratch: How each architecture is trained to be scored, instead of all of them at once in
+            a supernet; for sampling strategies.
+        workers: Processes that train architectures at the same time, and how many a strategy asks
+            for at once.
         confidence: Chance that the network keeps a budget that its latency was predicted to
             meet exactly; over 0.5 a margin is kept, from the model's own uncertainty.
         measured: Whether finalists will be measured. Then a budget that leaves no room for the
@@ -71,13 +78,37 @@ class SearchRequest:
     settings: Mapping[str, Any] = field(default_factory=dict)
     training_steps: int = 600
     supernet: Path | None = None
+    scratch: TrainConfig | None = None
+    workers: int = 1
     confidence: float = 0.9
     measured: bool = False
     objectives: tuple[str, ...] = ()
     limits: Mapping[str, float] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if self.workers < 1:
+            raise SpaceError(f"workers must be at least 1, but got {self.workers}")
+        if self.scratch is None:
+            if self.workers > 1:
+                raise SpaceError(
+                    f"workers must be 1 where a supernet scores, but got {self.workers}: give more only "
+                    "where every architecture is trained from scratch"
+                )
+            return
+        if self.supernet is not None:
+            raise SpaceError(
+                "architectures must be scored by a supernet or by training each from scratch, but got "
+                f"{self.supernet} and a training: give one of them"
+            )
+        if not issubclass(search.strategy(self.strategy), SamplingStrategy):
+            raise SpaceError(
+                "a strategy that has every architecture trained from scratch must be a sampling one, but "
+                f"{self.strategy} trains a supernet: use evolution, nsga2, random or surrogate, for example"
+            )
+
     def identity(self) -> dict[str, Any]:
         """What makes another search of it, as JSON; the latency models by their hashes."""
+        scratch = {"scratch": asdict(self.scratch), "workers": self.workers} if self.scratch else {}
         return {
             "space": self.space,
             "latencies": [files.sha256(path) for path in self.latencies],
@@ -92,6 +123,7 @@ class SearchRequest:
             "measured": self.measured,
             "objectives": list(self.objectives),
             "limits": dict(self.limits),
+            **scratch,
         }
 
 
@@ -100,7 +132,8 @@ def search_run(
 ) -> SearchResult:
     """Search, and write ``arch.json``, ``search.json``, ``history.jsonl``, ``supernet.safetensors``.
 
-    The latency models are copied to ``latency/<device>-<runtime>-<precision>.json``.
+    Where architectures are trained from scratch, those are in the folder ``trained`` instead of a
+    supernet. The latency models are copied to ``latency/<device>-<runtime>-<precision>.json``.
 
     A search that was cut off goes on from its checkpoint in ``out``. Under ``torchrun`` the
     processes share every batch of the supernet.
@@ -130,27 +163,30 @@ def _search(request: SearchRequest, out: Path, live: Live | None, given: Dataset
         models, request.budgets, space, request.confidence, measured=request.measured
     )
     clock.phase("data")
-    oneshot = _oneshot(request, space, dataset)
+    scorer = _scorer(request, space, dataset, out)
     precision = models[0].target.precision
     others = {name: objective(name, space, precision) for name in (*request.objectives, *request.limits)}
     limits = [
         Constraint(n, others[n].costs, limit, unit=others[n].unit) for n, limit in request.limits.items()
     ]
     objectives = tuple(others[name] for name in request.objectives)
-    task = SearchTask(space, (*constraints, *limits), oneshot, objectives)
+    task = SearchTask(space, (*constraints, *limits), scorer, objectives)
     _ = FeasibleSampler(task).feasible  # refuses budgets that do not go together, before training
-    strategy = _strategy(request, out, clock)
-    if isinstance(strategy, SamplingStrategy) and request.supernet is None:
-        warm_up(oneshot, request.training_steps, on_step=clock, checkpoint=out / CHECKPOINT)
-    result: SearchResult = strategy.search(task, np.random.default_rng(request.seed))
+    with workers(request.workers) as mapper:
+        strategy = _strategy(request, out, clock, mapper)
+        samples = isinstance(strategy, SamplingStrategy)
+        if samples and request.supernet is None and isinstance(scorer, OneShot):
+            warm_up(scorer, request.training_steps, on_step=clock, checkpoint=out / CHECKPOINT)
+        result: SearchResult = strategy.search(task, np.random.default_rng(request.seed))
     clock.phase("finalists")
     if ranks.rank() == 0:
-        oneshot.save(out / SUPERNET)
+        if isinstance(scorer, OneShot):
+            scorer.save(out / SUPERNET)
         _keep_models(request.latencies, models, out)
         if isinstance(strategy, OneShotStrategy):
             _write_history(out / HISTORY, result)
         files.write_json(out / "arch.json", result.best.to_json())
-        files.write_json(out / "search.json", _record(request, result, task, models, oneshot, clock))
+        files.write_json(out / "search.json", _record(request, result, task, models, scorer, dataset, clock))
         (out / CHECKPOINT).unlink(missing_ok=True)
     return result
 
@@ -179,19 +215,38 @@ def _keep_models(paths: Sequence[Path], models: Sequence[LatencyModel], out: Pat
             files.write_atomic(own, path.read_bytes())
 
 
-def _oneshot(request: SearchRequest, space: SearchSpace, dataset: Dataset) -> OneShot:
+def _scorer(request: SearchRequest, space: SearchSpace, dataset: Dataset, out: Path) -> OneShot | FromScratch:
+    if request.scratch is not None:
+        return _from_scratch(request, request.scratch, space, out)
     if request.supernet is None:
         return OneShot(space, dataset, request.oneshot)
     return OneShot.load(request.supernet, space, dataset, device=request.oneshot.device)
 
 
-def _strategy(request: SearchRequest, out: Path, clock: _Clock) -> Any:
+def _from_scratch(request: SearchRequest, config: TrainConfig, space: SearchSpace, out: Path) -> FromScratch:
+    if ranks.ranks() > 1:
+        raise HwnasError(
+            f"training from scratch must be started once, but torchrun started it {ranks.ranks()} times: "
+            "start it without torchrun and give it workers"
+        )
+    threads = max(1, torch.get_num_threads() // request.workers)
+    return FromScratch(
+        space, request.data, request.seed, config, request.workers, threads, (out / TRAINED).resolve()
+    )
+
+
+def _strategy(request: SearchRequest, out: Path, clock: _Clock, mapper: Mapper) -> Any:
     kind = search.strategy(request.strategy)
     known = {f.name for f in fields(kind)}
     odd = sorted(set(request.settings) - known)
     if odd:
         raise SpaceError(f"{request.strategy} must only be given settings of its own, but got {odd}")
-    own = {"checkpoint": out / CHECKPOINT, "history": out / HISTORY if ranks.rank() == 0 else None}
+    own: dict[str, Any] = {
+        "checkpoint": out / CHECKPOINT,
+        "history": out / HISTORY if ranks.rank() == 0 else None,
+    }
+    if request.scratch is not None:
+        own |= {"mapper": mapper, "parallel": request.workers}
     return kind(**request.settings, **{k: v for k, v in own.items() if k in known}, live=clock)
 
 
@@ -205,7 +260,8 @@ def _record(
     result: SearchResult,
     task: SearchTask,
     models: Sequence[LatencyModel],
-    oneshot: OneShot,
+    scorer: OneShot | FromScratch,
+    dataset: Dataset,
     clock: _Clock,
 ) -> dict[str, Any]:
     """What ``search.json`` holds: the result, and all that it depends on."""
@@ -236,8 +292,8 @@ def _record(
         "objectives": list(request.objectives),
         "limits": dict(request.limits),
         "sizes": sizes(result.best, models[0].target.precision),
-        "data": oneshot.batches.data.describe(),
-        "oneshot": oneshot.describe(),
+        "data": dataset.describe(),
+        "scratch" if request.scratch else "oneshot": scorer.describe(),
         "seconds": clock.seconds,
     }
 

@@ -203,6 +203,7 @@ def _identity(strategy: SamplingStrategy, task: SearchTask) -> dict[str, Any]:
         "space_fingerprint": task.space.fingerprint,
         "limits_ms": {c.name: c.limit_ms for c in task.constraints},
         "objectives": [objective.name for objective in task.objectives],
+        "evaluate": identity() if (identity := getattr(task.evaluate, "identity", None)) else None,
     }
 
 

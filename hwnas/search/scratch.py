@@ -2,17 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from pathlib import Path
+from threading import Thread
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
 
 from hwnas import data
 from hwnas.data import Dataset
-from hwnas.space import Architecture
+from hwnas.errors import Diverged, HwnasError, TrainingError
+from hwnas.search.canonical import Canonical
+from hwnas.space import Architecture, SearchSpace
 from hwnas.train.config import TrainConfig
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+SCHEMA = "hwnas-scratch/1"
+
+Asked = TypeVar("Asked")
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -20,23 +39,122 @@ class FromScratch:
     """Validation accuracy after a short training; callable as ``SearchTask.evaluate``.
 
     It holds the name of the data, not the images, so that it can be sent to another process.
+    The score of a network follows from the seed of ``config``, whichever process trains it.
 
     Attributes:
+        space: Where the architectures are from.
         source: What ``data.load`` takes.
-        resolution: Of the images.
         data_seed: Of the splits.
-        config: The training; a short one.
+        config: The training of each; a short one.
+        workers: Processes that train at the same time, where several are to be scored.
         threads: Of PyTorch in the process that trains; None leaves them as they are.
+        kept: Folder in which trained networks are kept, so that none is trained twice.
     """
 
+    space: SearchSpace
     source: str
-    resolution: int
     data_seed: int = 0
     config: TrainConfig = field(default_factory=lambda: TrainConfig(epochs=2))
+    workers: int = 1
     threads: int | None = None
+    kept: Path | None = None
+
+    @property
+    def proxy(self) -> SearchSpace:
+        """The networks that are trained: those of the space, at their full size."""
+        return self.space
+
+    @property
+    def scored_images(self) -> int:
+        """Validation images that an architecture is scored on."""
+        return len(self._data.val.labels)
 
     def __call__(self, arch: Architecture) -> float:
-        """Accuracy on the validation split."""
+        """Accuracy on the validation split.
+
+        A network that cannot be trained under these settings gets nothing right: 0.
+
+        Raises:
+            TrainingError: What was kept is of another training.
+        """
+        try:
+            return self._trained(arch)[1]
+        except Diverged:
+            return 0.0
+
+    def all(self, architectures: Iterable[Architecture]) -> list[float]:
+        """The scores of several, by as many processes as there are ``workers``."""
+        asked = list(architectures)
+        with workers(min(self.workers, len(asked))) as mapper:
+            return list(mapper(self, asked))
+
+    def subnetwork(self, indices: Sequence[int]) -> nn.Module:
+        """One architecture as a network that was trained."""
+        return self._trained(self.space.architecture(indices))[0].eval()
+
+    def some(self, split: str, count: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Batches of so many random images of a split, the same for every architecture."""
+        from hwnas.data.batches import Batches
+
+        batches = Batches(self._data)
+        rows = np.random.default_rng([self.config.seed, 2]).permutation(batches.size(split))[:count]
+        for part in np.array_split(rows, -(-len(rows) // 256)):
+            yield batches.take(split, part)
+
+    def identity(self) -> dict[str, Any]:
+        """What must be the same for scores to be taken over."""
+        return {
+            "space": self.space.fingerprint,
+            "data": self._data.fingerprint,
+            "config": {k: v for k, v in asdict(self.config).items() if k != "device"},
+        }
+
+    def describe(self) -> dict[str, Any]:
+        """The settings, as JSON; ``of_record`` turns them back."""
+        return {"config": asdict(self.config), "workers": self.workers, "threads": self.threads}
+
+    @classmethod
+    def of_record(cls, space: SearchSpace, record: Mapping[str, Any], kept: Path) -> FromScratch:
+        """The evaluator of a search, by what its ``search.json`` says."""
+        described, source = record["scratch"], record["data"]
+        return cls(
+            space,
+            source["source"],
+            source["seed"],
+            TrainConfig(**described["config"]),
+            described["workers"],
+            described["threads"],
+            kept,
+        )
+
+    @property
+    def _data(self) -> Dataset:
+        return _loaded(self.source, self.space.input_shape[1], self.data_seed)
+
+    def _trained(self, arch: Architecture) -> tuple[nn.Module, float]:
+        """The trained network and its accuracy; from the folder where it is there."""
+        from hwnas import train
+        from hwnas.train import checkpoint
+
+        arch = self.space.architecture(Canonical(self.space).key(arch.indices))
+        network = train.new_network(arch, self.config.seed)
+        path = self.kept / f"{arch.id}.safetensors" if self.kept else None
+        if path is not None and path.exists():
+            tensors, metadata = checkpoint.read_tensors(path, SCHEMA)
+            if any(metadata.get(name) != value for name, value in self.identity().items()):
+                raise TrainingError(
+                    f"a network must be kept by the search that goes on, but {path} is of another training: "
+                    "delete its folder"
+                )
+            checkpoint.copy_into(network, tensors, path)
+            return network, float(metadata["accuracy"])
+        accuracy = self._train(network)
+        if path is not None:
+            metadata = {"schema": SCHEMA, **self.identity(), "accuracy": accuracy}
+            checkpoint.save_tensors(path, network.state_dict(), metadata)
+        return network, accuracy
+
+    def _train(self, network: nn.Module) -> float:
         import torch
 
         from hwnas import train
@@ -44,9 +162,7 @@ class FromScratch:
         before = torch.get_num_threads()
         torch.set_num_threads(self.threads or before)
         try:
-            network = train.new_network(arch, self.config.seed)
-            images = _loaded(self.source, self.resolution, self.data_seed)
-            return train.fit(network, images, self.config).val.accuracy
+            return train.fit(network, self._data, self.config).val.accuracy
         finally:
             torch.set_num_threads(before)
 
@@ -59,11 +175,36 @@ def _loaded(source: str, resolution: int, seed: int) -> Dataset:
 @contextmanager
 def workers(
     count: int,
-) -> Iterator[Callable[[Callable[[Architecture], float], Iterable[Architecture]], Iterable[float]]]:
-    """A ``mapper`` for sampling strategies that scores in so many processes.
+) -> Iterator[Callable[[Callable[[Asked], Answer], Iterable[Asked]], Iterable[Answer]]]:
+    """A ``mapper`` for sampling strategies that scores in so many processes; in this one if 1.
 
     Yields:
         Like ``map``, in order; the function it is given must be one that can be pickled.
+
+    Raises:
+        HwnasError: A process was ended from outside.
     """
-    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
-        yield pool.map
+    if count <= 1:
+        yield map
+        return
+    try:
+        with ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_begin) as pool:
+            yield pool.map
+    except BrokenProcessPool as error:
+        raise HwnasError(
+            f"processes that train must be left to end, but one of {count} was killed, for want of memory "
+            "perhaps: use fewer workers; what was scored is kept"
+        ) from error
+
+
+def _begin() -> None:
+    """A worker ends by Ctrl-C without a word, and with the process that started it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    Thread(target=_follow, daemon=True).start()
+
+
+def _follow() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -1,11 +1,17 @@
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 from oneshot_helpers import latency_file
 from typer.testing import CliRunner
 
+from hwnas import report, spaces
 from hwnas.cli import app
 from hwnas.errors import InfeasibleBudget, SpaceError
+from hwnas.search.scratch import FromScratch
+from hwnas.train import TrainConfig
 
 SHORT = ["--space", "macro-r8-c10", "--proxy-width", "0.25", "--batch-size", "32"]
 STEPS = ["--warmup-steps", "3", "--steps", "3"]
@@ -47,3 +53,78 @@ def test_a_budget_that_cannot_be_kept_is_refused(model, tmp_path):
 def test_an_unknown_strategy_is_refused(model, tmp_path):
     with pytest.raises(SpaceError, match="must be one of"):
         run("search", "--latency", model, "--budget-ms", "1", "--out", tmp_path / "r", "--strategy", "grid")
+
+
+SCRATCH = [
+    "--space",
+    "macro-r8-c10",
+    "--evaluate",
+    "scratch",
+    "--evaluate-epochs",
+    "1",
+    "--batch-size",
+    "128",
+]
+
+
+def test_architectures_are_scored_by_training_each(model, tmp_path):
+    out = tmp_path / "run"
+    found = run(
+        "search", "--latency", model, "--budget-ms", "20%", "--out", out, *SCRATCH,
+        "--strategy", "random", "--queries", "3", "--gallery", "2", "--json",
+    )  # fmt: skip
+    assert found.exit_code == 0
+    record = json.loads(found.stdout)
+    assert record["scratch"]["config"]["epochs"] == 1
+    assert record["promise"]["kept"]
+    assert record["promise"]["rank"] == "int8"
+    assert len(json.loads((out / "gallery.json").read_text())["entries"]) >= 3
+    assert not (out / "trained").exists(), "networks of a short training are not kept for good"
+    page = report.write(out).read_text()
+    assert "by training each from scratch (epochs: 1)" in page
+    assert "--evaluate scratch" in page
+    assert "supernet" not in page
+
+
+@pytest.mark.slow
+def test_worker_processes_of_the_program_give_what_one_process_gives(model, tmp_path):
+    """With the same number asked at once, who trains makes no difference."""
+    program = "from hwnas.cli import main; main()"
+    command = [sys.executable, "-c", program, "search", "--latency", model, "--budget-ms", "20%", *SCRATCH]
+    command += ["--strategy", "random", "--queries", "4", "--gallery", "0", "--workers", "2", "--json"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    ended = subprocess.run(
+        [str(a) for a in [*command, "--out", tmp_path / "two"]],
+        capture_output=True, text=True, env=environment, check=False,
+    )  # fmt: skip
+    assert ended.returncode == 0, ended.stderr
+    record = json.loads(ended.stdout)
+    space = spaces.load("macro-r8-c10")
+    evaluate = FromScratch(space, "digits", config=TrainConfig(**record["scratch"]["config"]), threads=1)
+    first = record["trials"][0]
+    assert evaluate(space.architecture(first["indices"])) == first["accuracy"]
+    assert record["config"]["parallel"] == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        (["--evaluate", "scratch", "--proxy-width", "0.5"], "--proxy-width"),
+        (["--evaluate", "scratch", "--supernet", "x"], "--supernet"),
+        (["--workers", "2"], "--workers"),
+        (["--evaluate-epochs", "2"], "--evaluate-epochs"),
+    ],
+)
+def test_options_of_the_other_way_to_score_are_refused(model, tmp_path, options, named):
+    ended = run(
+        "search", "--latency", model, "--budget-ms", "20%", "--out", tmp_path / "r", "--strategy", "random",
+        *options,
+    )  # fmt: skip
+    assert ended.exit_code == 2
+    assert named in ended.stderr
+
+
+def test_a_one_shot_strategy_with_training_from_scratch_is_refused(model, tmp_path):
+    with pytest.raises(SpaceError, match="must be a sampling one, but fbnet trains a supernet"):
+        run("search", "--latency", model, "--budget-ms", "20%", "--out", tmp_path / "r", *SCRATCH)
+    assert not (tmp_path / "r").exists()

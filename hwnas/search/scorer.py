@@ -1,0 +1,63 @@
+"""What scores architectures after a search, as it did during it: a supernet, or training each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from hwnas.search.oneshot import OneShot
+from hwnas.search.run import SUPERNET, TRAINED
+from hwnas.search.scratch import FromScratch
+from hwnas.space import Architecture, SearchSpace
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from hwnas.data import Dataset
+
+
+class Scorer(Protocol):
+    """Estimates accuracies."""
+
+    @property
+    def scored_images(self) -> int:
+        """Validation images that an architecture is scored on."""
+
+    def __call__(self, arch: Architecture, /) -> float:
+        """Estimated accuracy in [0, 1]."""
+
+    def subnetwork(self, indices: Sequence[int], /) -> nn.Module:
+        """The network that the estimate is of."""
+
+    def some(self, split: str, count: int, /) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Batches of so many random images of a split, with labels."""
+
+    @property
+    def space(self) -> SearchSpace:
+        """Where architectures are from."""
+
+    @property
+    def proxy(self) -> SearchSpace:
+        """Where the networks are from that stand for them."""
+
+
+def scorer_of(run: Path, record: Mapping[str, Any], space: SearchSpace, dataset: Dataset) -> Scorer:
+    """The scorer of a run.
+
+    Args:
+        run: Folder that ``search_run`` wrote.
+        record: Its ``search.json``.
+        space: What was searched.
+        dataset: Its images.
+    """
+    if "scratch" in record:
+        return FromScratch.of_record(space, record, run / TRAINED)
+    return OneShot.load(run / SUPERNET, space, dataset, device=record["oneshot"]["device"])
+
+
+def scores(scorer: Scorer, architectures: Sequence[tuple[int, ...]]) -> list[float]:
+    """Estimated accuracies; of trainings several at the same time."""
+    found = map(scorer.space.architecture, architectures)
+    return scorer.all(found) if isinstance(scorer, FromScratch) else list(map(scorer, found))
