@@ -58,6 +58,28 @@ def write_atomic(path: Path, content: bytes | str) -> None:
         raise
 
 
+def append_whole(path: Path, text: str) -> None:
+    """Add to the end of a file and flush to disk: all of it or nothing.
+
+    Raises:
+        OSError: It could not be written whole; the file is as before.
+    """
+    data = text.encode()
+    handle = os.open(path, os.O_WRONLY | os.O_APPEND)
+    try:
+        size = os.fstat(handle).st_size
+        try:
+            written = os.write(handle, data)
+            os.fsync(handle)
+            if written != len(data):
+                raise OSError(f"only {written} of {len(data)} bytes fitted")
+        except OSError:
+            os.ftruncate(handle, size)
+            raise
+    finally:
+        os.close(handle)
+
+
 def json_text(data: Any) -> str:
     """Indented JSON; NaN and infinity are refused."""
     return json.dumps(data, indent=2, allow_nan=False) + "\n"

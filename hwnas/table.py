@@ -231,23 +231,13 @@ def append(path: Path, *items: Round | Note) -> None:
     Raises:
         TableError: They cannot be written whole, for example because the disk is full.
     """
-    data = "".join(_line(item.to_json()) for item in items).encode()
-    handle = os.open(path, os.O_WRONLY | os.O_APPEND)
     try:
-        size = os.fstat(handle).st_size
-        try:
-            written = os.write(handle, data)
-            os.fsync(handle)
-            if written != len(data):
-                raise OSError(f"only {written} of {len(data)} bytes fitted")
-        except OSError as error:
-            os.ftruncate(handle, size)
-            raise TableError(
-                f"a row must be written whole, but {path} did not take it: {error}: free some space "
-                "and start again; what was finished before is kept"
-            ) from error
-    finally:
-        os.close(handle)
+        files.append_whole(path, "".join(_line(item.to_json()) for item in items))
+    except OSError as error:
+        raise TableError(
+            f"a row must be written whole, but {path} did not take it: {error}: free some space "
+            "and start again; what was finished before is kept"
+        ) from error
 
 
 def recover(path: Path) -> None:

@@ -9,7 +9,6 @@ recorded answers, so it goes on exactly as if it had never stopped.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -84,18 +83,12 @@ class History:
             **trial_to_json(trial),
             "seconds": round(seconds, 3),
         }
-        text = _line(line).encode()
-        handle = os.open(self.path, os.O_WRONLY | os.O_APPEND)
         try:
-            size = os.fstat(handle).st_size
-            if os.write(handle, text) != len(text):
-                os.ftruncate(handle, size)
-                raise HwnasError(
-                    f"a trial must be written whole, but {self.path} took a part: free some space"
-                )
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+            files.append_whole(self.path, _line(line))
+        except OSError as error:
+            raise HwnasError(
+                f"a trial must be written whole, but {self.path} did not take it: {error}: free some space"
+            ) from error
 
 
 def _line(data: Mapping[str, Any]) -> str:

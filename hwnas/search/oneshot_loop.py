@@ -23,6 +23,7 @@ from hwnas.search.base import SearchResult, SearchTask, Trial
 from hwnas.search.feasible import FeasibleSampler
 from hwnas.search.gates import CostTensors, Gates, alarms
 from hwnas.search.oneshot import OneShot, rate, require_oneshot, warm_up
+from hwnas.search.trace import Trace
 from hwnas.supernet import Gate
 from hwnas.train import checkpoint as files
 from hwnas.train import optim, ranks
@@ -94,6 +95,7 @@ class OneShotStrategy(ABC):
         least_use: Share of the tightest budget that drawn finalists spend, where they can.
         checkpoint: Written now and then; continued if it is there.
         checkpoint_every: Steps between two checkpoints.
+        history: JSONL file that is written as the search goes.
         live: Called after every step.
     """
 
@@ -108,6 +110,7 @@ class OneShotStrategy(ABC):
     least_use: float = 0.95
     checkpoint: Path | None = None
     checkpoint_every: int = 100
+    history: Path | None = None
     live: Live | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -135,7 +138,7 @@ class OneShotStrategy(ABC):
 
     def settings(self) -> dict[str, Any]:
         """What determines the course of the search, the seed aside; plain JSON."""
-        aside = {"checkpoint", "checkpoint_every", "live"}
+        aside = {"checkpoint", "checkpoint_every", "history", "live"}
         return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in aside}
 
     def search(self, task: SearchTask, rng: np.random.Generator) -> SearchResult:
@@ -144,17 +147,19 @@ class OneShotStrategy(ABC):
         Raises:
             InfeasibleBudget: No architecture keeps them all.
             SpaceError: The task's ``evaluate`` is not a ``OneShot``.
-            SchemaMismatch: The checkpoint is of another search.
+            SchemaMismatch: Checkpoint or history is of another search.
             TrainingError: The loss became NaN.
         """
         _ = FeasibleSampler(task).feasible  # refuses budgets that do not go together
         state = self._start(task, int(rng.integers(2**62)))
         self._resume(state)
+        history = Trace.begin(self.history, self.name, state.trace)
         total = self.warmup_steps + self.steps
         warm_up(state.oneshot, self.warmup_steps, total=total, on_step=self._watch(state))
         watch = self._watch(state)
         while len(state.trace) < self.steps:
             state.trace.append(self._step(state, len(state.trace)))
+            history.append(state.trace[-1])
             watch(state.trace[-1])
         self._save(state)
         return self._conclude(state)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -23,7 +22,6 @@ from hwnas.search.budgets import constraints_of
 from hwnas.search.feasible import FeasibleSampler
 from hwnas.search.objective import objective, sizes
 from hwnas.search.oneshot import OneShot, OneShotConfig, warm_up
-from hwnas.search.oneshot_loop import OneShotStrategy
 from hwnas.search.sampling import Mapper, SamplingStrategy
 from hwnas.search.scratch import FromScratch, workers
 from hwnas.space import SearchSpace
@@ -183,8 +181,6 @@ def _search(request: SearchRequest, out: Path, live: Live | None, given: Dataset
         if isinstance(scorer, OneShot):
             scorer.save(out / SUPERNET)
         _keep_models(request.latencies, models, out)
-        if isinstance(strategy, OneShotStrategy):
-            _write_history(out / HISTORY, result)
         files.write_json(out / "arch.json", result.best.to_json())
         files.write_json(out / "search.json", _record(request, result, task, models, scorer, dataset, clock))
         (out / CHECKPOINT).unlink(missing_ok=True)
@@ -248,11 +244,6 @@ def _strategy(request: SearchRequest, out: Path, clock: _Clock, mapper: Mapper) 
     if request.scratch is not None:
         own |= {"mapper": mapper, "parallel": request.workers}
     return kind(**request.settings, **{k: v for k, v in own.items() if k in known}, live=clock)
-
-
-def _write_history(path: Path, result: SearchResult) -> None:
-    lines = [{"schema": "hwnas-trace/1", "strategy": result.strategy}, *result.trace]
-    files.write_atomic(path, "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines))
 
 
 def _record(
