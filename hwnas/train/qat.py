@@ -7,6 +7,9 @@ between the extremes of the calibration images. Going back, rounding is passed o
 (arXiv:1712.05877, section 3). What comes out are ordinary float weights of the same network,
 on the grid that they were trained on, which the same exporter lowers.
 
+Runtimes differ in concatenations (ShuffleNetV2): LiteRT computes their parts on the levels of the
+result, ONNX Runtime rounds each on levels of its own before. Fine-tuning goes by LiteRT.
+
 Batch-norm statistics stay as they are: the map that is folded is the map that is trained.
 """
 
@@ -22,20 +25,18 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import torch
 from torch import fx, nn
-from torch.nn import functional
 
-from hwnas.blocks._layers import ChannelShuffle
+from hwnas.blocks._layers import ChannelShuffle, ChannelSlice
 from hwnas.errors import TrainingError
 from hwnas.train import optim
 from hwnas.train.config import EpochRecord, TrainConfig, TrainResult
 from hwnas.train.fit import fit
+from hwnas.train.rounding import Activation, HardSigmoid, HardSwish, Joined, Weighted
 from hwnas.train.teacher import Teacher
 
 if TYPE_CHECKING:
     from hwnas.data import Dataset
 
-_LEVELS = 255
-_NOTHING = 1e-9  # narrower ranges and weights are widened to this, as by the exporter's quantiser
 _BATCH = 64
 
 
@@ -104,14 +105,16 @@ class Rounded(nn.Module):
 
     Args:
         module: Made of the layers that the blocks use; not copied.
+        runtime: Whose int8 where they differ, which is in a concatenation: "litert" computes its
+            parts on the levels of the result, "onnxruntime" rounds each on levels of its own before.
 
     Raises:
         TrainingError: It uses something else.
     """
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, runtime: str = "litert") -> None:
         super().__init__()
-        self.graph = _rewritten(module)
+        self.graph = _rewritten(module, joined=runtime == "litert")
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits (n, classes) of normalised images (n, channels, height, width)."""
@@ -121,10 +124,10 @@ class Rounded(nn.Module):
     @torch.no_grad()
     def calibrate(self, images: torch.Tensor) -> None:
         """Set every range to the extremes that the network has on these images without rounding."""
-        parts = [m for m in self.modules() if isinstance(m, _Activation | _Weighted)]
+        parts = [m for m in self.modules() if isinstance(m, Activation | Weighted)]
         for part in parts:
             part.exact = True
-            if isinstance(part, _Activation):
+            if isinstance(part, Activation):
                 part.forget()
         device = next(self.parameters()).device
         for batch in torch.split(images, _BATCH):
@@ -136,125 +139,46 @@ class Rounded(nn.Module):
     def settle(self) -> None:
         """Move every weight to where rounding puts it, so that fp32 computes with int8's weights."""
         for part in self.modules():
-            if isinstance(part, _Weighted):
+            if isinstance(part, Weighted):
                 part.settle()
-
-
-class _Activation(nn.Module):
-    """Rounds values to one of 256 levels; while ``exact``, learns their range instead."""
-
-    low: torch.Tensor
-    high: torch.Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.exact = False
-        self.register_buffer("low", torch.zeros(()))
-        self.register_buffer("high", torch.zeros(()))
-
-    def forget(self) -> None:
-        """Begin a new range; zero is always part of it."""
-        self.low.zero_()
-        self.high.zero_()
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if self.exact:
-            self.low.copy_(torch.minimum(self.low, x.min()))
-            self.high.copy_(torch.maximum(self.high, x.max()))
-            return x
-        scale = (self.high - self.low).clamp(min=_NOTHING) / _LEVELS
-        zero = (-128 - torch.round(self.low / scale)).to(torch.int32)
-        return torch.fake_quantize_per_tensor_affine(x, scale, zero, -128, 127)
-
-
-class _Weighted(nn.Module):
-    """A convolution or linear layer, with the batch norm behind it folded in, of rounded weights."""
-
-    def __init__(self, layer: nn.Conv2d | nn.Linear, norm: nn.BatchNorm2d | None) -> None:
-        super().__init__()
-        self.exact = False
-        self.layer, self.norm = layer, norm
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        layer, (scale, bias) = self.layer, self._map()
-        weight = layer.weight * scale
-        if not self.exact:
-            weight = _rounded(weight)
-        if isinstance(layer, nn.Linear):
-            return functional.linear(x, weight, bias)
-        padding = cast(tuple[int, int], layer.padding)
-        return functional.conv2d(x, weight, bias, layer.stride, padding, layer.dilation, layer.groups)
-
-    def settle(self) -> None:
-        """Replace the weights by those that rounding leaves after batch norm is folded in."""
-        scale, _ = self._map()
-        weight = _rounded(self.layer.weight * scale) / scale
-        self.layer.weight.copy_(torch.where(scale == 0, self.layer.weight, weight))
-
-    def _map(self) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """What folding multiplies the weights by, in their shape, and the folded bias."""
-        weight, bias, norm = self.layer.weight, self.layer.bias, self.norm
-        shape = (-1, *(1,) * (weight.ndim - 1))
-        if norm is None:
-            return weight.new_ones(1).view(shape), bias
-        mean, variance = cast(torch.Tensor, norm.running_mean), cast(torch.Tensor, norm.running_var)
-        scale, shift = torch.rsqrt(variance + norm.eps), torch.zeros_like(mean)
-        if norm.affine:
-            scale, shift = scale * norm.weight, norm.bias
-        offset = -mean if bias is None else bias - mean
-        return scale.view(shape), offset * scale + shift
-
-
-def _rounded(weight: torch.Tensor) -> torch.Tensor:
-    """Weights of 255 levels for each output channel."""
-    step = weight.detach().flatten(1).abs().amax(1).clamp(min=_NOTHING) / 127
-    zero = torch.zeros_like(step, dtype=torch.int32)
-    return torch.fake_quantize_per_channel_affine(weight, step, zero, 0, -127, 127)
-
-
-class _HardSigmoid(nn.Module):
-    """relu6(x + 3) / 6 in two rounded steps, as the exporter writes it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.clip, self.gate = _Activation(), _Activation()
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        gate: torch.Tensor = self.gate(self.clip(functional.relu6(x + 3)) / 6)
-        return gate
-
-
-class _HardSwish(nn.Module):
-    """x relu6(x + 3) / 6 in three rounded steps, as the exporter writes it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.sigmoid, self.product = _HardSigmoid(), _Activation()
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        product: torch.Tensor = self.product(x * self.sigmoid(x))
-        return product
 
 
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, ChannelShuffle) or super().is_leaf_module(m, module_qualified_name)
+        return isinstance(m, ChannelShuffle | ChannelSlice) or super().is_leaf_module(
+            m, module_qualified_name
+        )
 
 
 _RELU = nn.ReLU, nn.ReLU6
-_SILENT = nn.Identity, nn.Dropout, nn.Flatten, ChannelShuffle  # they move values, none is computed
+_SILENT = (  # they move values or choose between them, none is computed
+    nn.Identity,
+    nn.Dropout,
+    nn.Flatten,
+    nn.MaxPool2d,
+    ChannelShuffle,
+    ChannelSlice,
+)
 _ARITHMETIC = operator.add, operator.iadd, operator.mul, operator.imul, torch.add, torch.mul
 
 
-def _rewritten(module: nn.Module) -> fx.GraphModule:
-    """The network with its layers replaced by rounding ones; its parameters are shared."""
+def _rewritten(module: nn.Module, *, joined: bool) -> fx.GraphModule:
+    """The network with its layers replaced by rounding ones; its parameters are shared.
+
+    Args:
+        module: The network.
+        joined: Whether the parts of a concatenation are rounded together, as in LiteRT.
+    """
     root = nn.Sequential(module)  # so that the module itself may be a leaf
     network = fx.GraphModule(root, _Tracer().trace(root))
     for number, node in enumerate(list(network.graph.nodes)):
         if isinstance(_layer(network, node), nn.Conv2d | nn.Linear):
             _fold(network, node, f"weighted_{number}")
     for number, node in enumerate(list(network.graph.nodes)):
-        _rewrite(network, node, f"rounded_{number}")
+        if joined and node.target is torch.cat:
+            _round(network, node, f"rounded_{number}", Joined(_rounded_parts(network, node)))
+        elif not (joined and _only_joined(network, node)):
+            _rewrite(network, node, f"rounded_{number}")
     network.delete_all_unused_submodules()  # or parameters would be there twice
     network.graph.lint()
     network.recompile()
@@ -263,7 +187,7 @@ def _rewritten(module: nn.Module) -> fx.GraphModule:
 
 def _fold(network: fx.GraphModule, node: fx.Node, name: str) -> None:
     norm = _only_user(network, node, (nn.BatchNorm2d,))
-    layer = _Weighted(cast(nn.Conv2d, _layer(network, node)), cast("nn.BatchNorm2d | None", norm))
+    layer = Weighted(cast(nn.Conv2d, _layer(network, node)), cast("nn.BatchNorm2d | None", norm))
     _replace(network, node, name, layer)
     if norm is not None:
         behind = next(iter(node.users))
@@ -277,16 +201,20 @@ def _rewrite(network: fx.GraphModule, node: fx.Node, name: str) -> None:
     if node.op == "output" or isinstance(layer, _SILENT):
         return
     if isinstance(layer, nn.Hardsigmoid):
-        _replace(network, node, name, _HardSigmoid())
+        _replace(network, node, name, HardSigmoid())
     elif isinstance(layer, nn.Hardswish):
-        _replace(network, node, name, _HardSwish())
-    elif isinstance(layer, _Weighted):
+        _replace(network, node, name, HardSwish())
+    elif isinstance(layer, Weighted):
         if _only_user(network, node, (*_RELU, nn.Hardsigmoid)) is None:
             _round(network, node, name)
     elif node.op == "call_function" and node.target in _ARITHMETIC:
         if _only_user(network, node, _RELU) is None:
             _round(network, node, name)
-    elif node.op == "placeholder" or isinstance(layer, (*_RELU, nn.AdaptiveAvgPool2d)):
+    elif (
+        node.op == "placeholder"
+        or node.target is torch.cat
+        or isinstance(layer, (*_RELU, nn.AdaptiveAvgPool2d))
+    ):
         _round(network, node, name)
     else:
         what = type(layer).__name__ if layer is not None else str(node.target)
@@ -308,14 +236,31 @@ def _only_user(network: fx.GraphModule, node: fx.Node, kinds: Sequence[Any]) -> 
     return layer if isinstance(layer, tuple(kinds)) else None
 
 
+def _only_joined(network: fx.GraphModule, node: fx.Node) -> bool:
+    """Whether a value is computed by one layer for a concatenation alone."""
+    known = isinstance(_layer(network, node), (Weighted, *_RELU))
+    return known and len(node.users) == 1 and next(iter(node.users)).target is torch.cat
+
+
+def _rounded_parts(network: fx.GraphModule, node: fx.Node) -> list[Activation]:
+    """What rounds the parts of a concatenation that are rounded already, and only moved since."""
+    found = []
+    for part in node.all_input_nodes:
+        while isinstance(_layer(network, part), _SILENT):
+            part = part.all_input_nodes[0]
+        if isinstance(layer := _layer(network, part), Activation):
+            found.append(layer)
+    return found
+
+
 def _replace(network: fx.GraphModule, node: fx.Node, name: str, layer: nn.Module) -> None:
     network.add_submodule(name, layer)
     node.target = name
 
 
-def _round(network: fx.GraphModule, node: fx.Node, name: str) -> None:
+def _round(network: fx.GraphModule, node: fx.Node, name: str, layer: Activation | None = None) -> None:
     """Put a rounding behind a value."""
-    network.add_submodule(name, _Activation())
+    network.add_submodule(name, layer or Activation())
     with network.graph.inserting_after(node):
         rounded = network.graph.call_module(name, (node,))
     node.replace_all_uses_with(rounded)

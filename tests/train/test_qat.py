@@ -11,11 +11,12 @@ import torch
 from torch import nn
 from training_helpers import StopAfter, make_int8_hard, same, small_network, state
 
-from hwnas import data, export, train
-from hwnas.blocks import Conv, Head, MBConv, MBStage, Skip
+from hwnas import baselines, data, export, train
+from hwnas.blocks import Conv, ConvPool, Head, MBConv, MBStage, ShuffleUnit, Skip
 from hwnas.errors import TrainingError
 from hwnas.export import parity, runtime
 from hwnas.train import qat
+from hwnas.train.rounding import Activation
 
 CONFIG = train.TrainConfig(epochs=1, batch_size=64)
 NETWORKS = {
@@ -27,6 +28,8 @@ NETWORKS = {
         Head(16, 32, 10, activation="hswish"),
     ],
     "shuffle": [Conv(3, 16), MBConv(16, 32, groups=2), MBConv(32, 32, groups=8), Head(32, 32, 10)],
+    "unit": [Conv(3, 16), ShuffleUnit(16, 16), ShuffleUnit(16, 32, stride=2), Head(32, 32, 10)],
+    "pool": [ConvPool(3, 16, stride=1), ShuffleUnit(16, 32, stride=2), ShuffleUnit(32, 32), Head(32, 32, 10)],
     "skip": [Conv(3, 16), Skip(16, 24, activation="none"), MBStage(24, 24, layers=2), Head(24, 32, 10)],
 }
 
@@ -46,8 +49,8 @@ def answers(network, images):
         return network.eval()(torch.from_numpy(images)).numpy()
 
 
-def rounded(module, images):
-    network = qat.Rounded(module)
+def rounded(module, images, runtime_name="litert"):
+    network = qat.Rounded(module, runtime_name)
     network.calibrate(torch.from_numpy(images))
     return network
 
@@ -68,14 +71,39 @@ def test_rounding_is_that_of_the_exported_model(name, runtime_name, images):
     module = export.random_module(NETWORKS[name][:2], seed=1)
     model = export.lower(module, (3, 8, 8), runtime_name, "int8", calibration=images, check=False).model
     real = runtime.run(model, runtime_name, images)
-    network = rounded(module, images)
+    network = rounded(module, images, runtime_name)
     imitated = answers(network, images)
     noise = np.square(real - answers(module, images)).mean()
     assert np.square(real - imitated).mean() < 0.1 * noise
-    last = [part for part in network.modules() if isinstance(part, qat._Activation)][-1]
-    steps = np.abs(real - imitated) / (float(last.high - last.low) / 255)
+    last = [part for part in network.modules() if isinstance(part, Activation)][-1]
+    steps = np.abs(real - imitated) / (float(last.bounds()[1]) / 255)
     assert steps.max() < 3.5
     assert (steps > 0.5).mean() < 0.05
+
+
+@pytest.mark.parametrize("runtime_name", export.RUNTIMES)
+def test_one_concatenation_after_another_is_rounded_as_it_is_there(runtime_name, images):
+    """In LiteRT the later ones take over the levels of the earlier ones, in ONNX Runtime they do not."""
+    blocks = [ConvPool(3, 16, stride=1), ShuffleUnit(16, 32, stride=2), *(ShuffleUnit(32, 32),) * 2]
+    module = export.random_module(blocks, seed=1)
+    model = export.lower(module, (3, 8, 8), runtime_name, "int8", calibration=images, check=False).model
+    real = runtime.run(model, runtime_name, images)
+    other = next(name for name in export.RUNTIMES if name != runtime_name)
+    misses = [
+        np.square(real - answers(rounded(module, images, n), images)).mean() for n in (runtime_name, other)
+    ]
+    assert misses[0] < 0.1 * np.square(real - answers(module, images)).mean()
+    assert misses[0] < misses[1] / 3
+
+
+@pytest.mark.slow
+def test_a_shufflenet_is_fine_tuned_to_what_its_int8_model_gives(digits, images):
+    """The whole baseline: its accuracy under rounding is that of the exported model."""
+    module = train.new_network(baselines.load("shufflenetv2-0.5", resolution=8, num_classes=10), 0)
+    train.fit(module, digits, dataclasses.replace(CONFIG, epochs=4))
+    result = qat.fine_tune(module, digits, qat.recipe(CONFIG, 1), images)
+    assert result.val.accuracy > 0.5, "the case must be one where something was learnt"
+    assert int8_accuracy(module, digits, images) == pytest.approx(result.val.accuracy, abs=0.02)
 
 
 def test_parameters_are_shared_learn_and_are_there_once(images):
