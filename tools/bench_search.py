@@ -44,6 +44,7 @@ from hwnas.search.random import Random
 from hwnas.search.sampling import SamplingStrategy
 from hwnas.search.surrogate import Surrogate
 from hwnas.search.tabular import Benchmark
+from hwnas.search.tpe import TPE
 
 REMEASURED = 0.2
 VARIANTS: dict[str, tuple[type[SamplingStrategy], dict[str, Any]]] = {
@@ -52,6 +53,7 @@ VARIANTS: dict[str, tuple[type[SamplingStrategy], dict[str, Any]]] = {
     "evolution": (Evolution, {}),
     "evolution+remeasure": (Evolution, {"remeasure": REMEASURED}),
     "nsga2": (NSGA2, {}),
+    "tpe": (TPE, {}),
     "surrogate": (Surrogate, {}),
     "surrogate+remeasure": (Surrogate, {"remeasure": REMEASURED}),
 }

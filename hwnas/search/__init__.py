@@ -21,6 +21,7 @@ STRATEGIES = {
     "random": "hwnas.search.random:Random",
     "spos": "hwnas.search.spos:SPOS",
     "surrogate": "hwnas.search.surrogate:Surrogate",
+    "tpe": "hwnas.search.tpe:TPE",
 }
 """Name of a strategy to module and class."""
 

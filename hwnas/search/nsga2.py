@@ -1,8 +1,4 @@
-"""NSGA-II (Deb et al., 2002) through optuna: accuracy, every latency and every other objective.
-
-A genome that breaks a budget is scored as its repaired network, so that no query is spent on
-what could never be used; optuna sees the genome with the objectives of that network.
-"""
+"""NSGA-II (Deb et al., 2002) through optuna: accuracy, every latency and every other objective."""
 
 from __future__ import annotations
 
@@ -11,15 +7,12 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from hwnas.errors import HwnasError
-from hwnas.search.base import SearchTask, Trial
+from hwnas.search.base import SearchTask
 from hwnas.search.sampling import Sampler, SamplingStrategy, require
+from hwnas.search.study import Study
 
 if TYPE_CHECKING:
     import optuna
-
-TRIES = 100
-"""Genomes of known networks in a row before a random new network is asked."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,77 +37,9 @@ class NSGA2(SamplingStrategy):
         Raises:
             HwnasError: optuna is not installed.
         """
-        return _Study(task, rng, self.population)
+        return Study(task, rng, self._optimizer, first=self.population, every=True)
 
-
-class _Study(Sampler):
-    def __init__(self, task: SearchTask, rng: np.random.Generator, population: int) -> None:
-        super().__init__(task, rng)
-        objectives = 1 + len(task.constraints) + len(task.objectives)
-        self.study = _study(objectives, population, int(rng.integers(2**31)))
-        self.names = [f"{n:03d} {choice.name}" for n, choice in enumerate(task.space.choices)]
-        self.open: dict[tuple[int, ...], optuna.trial.Trial] = {}
-        for row in self.archive.feasible.sample(population, rng):
-            self._enqueue(tuple(int(i) for i in row))
-
-    def ask(self) -> tuple[int, ...] | None:
-        """The network of the next genome that was not scored before."""
-        for _ in range(TRIES):
-            trial, indices = self._next()
-            if self.archive.claim(indices):
-                self.open[indices] = trial
-                return indices
-            self._answer(trial, indices)
-        fresh = self.archive.fresh(self.rng)
-        if fresh is not None:
-            self._enqueue(fresh)
-            self.open[fresh], _ = self._next()
-        return fresh
-
-    def tell(self, trial: Trial) -> None:
-        """Learn the score of a network, also on behalf of its genome."""
-        super().tell(trial)
-        if trial.indices in self.open:
-            self._answer(self.open.pop(trial.indices), trial.indices)
-
-    def _next(self) -> tuple[optuna.trial.Trial, tuple[int, ...]]:
-        trial = self.study.ask()
-        sizes = self.archive.task.space.sizes
-        genome = [
-            trial.suggest_categorical(name, range(size)) for name, size in zip(self.names, sizes, strict=True)
-        ]
-        return trial, tuple(int(i) for i in self.archive.feasible.repair(np.array(genome)))
-
-    def _enqueue(self, indices: tuple[int, ...]) -> None:
-        self.study.enqueue_trial(dict(zip(self.names, indices, strict=True)))
-
-    def _answer(self, trial: optuna.trial.Trial, indices: tuple[int, ...]) -> None:
-        """Tell optuna the objectives; a network whose score is still awaited counts as failed."""
+    def _optimizer(self, seed: int) -> optuna.samplers.BaseSampler:
         import optuna
 
-        score = self.archive.score(indices)
-        if score is None:
-            self.study.tell(trial, state=optuna.trial.TrialState.FAIL)
-            return
-        found = self.archive.task.described(indices, score)
-        self.study.tell(trial, [score, *found.latencies_ms, *found.objectives])
-
-
-def _study(objectives: int, population: int, seed: int) -> optuna.Study:
-    """Maximises the first objective and minimises the others."""
-    try:
-        import optuna
-    except ImportError as error:
-        raise HwnasError(
-            "nsga2 must have optuna, but it is not installed: run `pip install 'hwnas[search]'`"
-        ) from error
-    direction = optuna.study.StudyDirection
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    try:
-        return optuna.create_study(
-            directions=[direction.MAXIMIZE] + [direction.MINIMIZE] * (objectives - 1),
-            sampler=optuna.samplers.NSGAIISampler(population_size=population, seed=seed),
-        )
-    finally:
-        optuna.logging.set_verbosity(verbosity)
+        return optuna.samplers.NSGAIISampler(population_size=self.population, seed=seed)
