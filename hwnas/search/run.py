@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
+from math import sqrt
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,7 @@ def _search(request: SearchRequest, out: Path, live: Live | None, given: Dataset
             warm_up(scorer, request.training_steps, on_step=clock, checkpoint=out / CHECKPOINT)
         result: SearchResult = strategy.search(task, np.random.default_rng(request.seed))
     clock.phase("finalists")
+    result = replace(result, extra=dict(result.extra) | _blind(result, dataset, scorer.scored_images))
     if ranks.rank() == 0:
         if isinstance(scorer, OneShot):
             scorer.save(out / SUPERNET)
@@ -185,6 +187,19 @@ def _search(request: SearchRequest, out: Path, live: Live | None, given: Dataset
         files.write_json(out / "search.json", _record(request, result, task, models, scorer, dataset, clock))
         (out / CHECKPOINT).unlink(missing_ok=True)
     return result
+
+
+def _blind(result: SearchResult, dataset: Dataset, images: int) -> dict[str, Any]:
+    """An alarm where what was scored is no better than guessing, so that its order says nothing."""
+    guess = float(np.bincount(dataset.val.labels).max() / len(dataset.val.labels))
+    mean = float(np.mean([trial.accuracy for trial in result.trials]))
+    if mean > guess + 2 * sqrt(guess * (1 - guess) / images):
+        return {}
+    text = (
+        f"scored blindly: architectures are right in {mean:.1%} of the images on average, and always naming "
+        f"the commonest class in {guess:.1%}, so that their order is chance: train what scores them longer"
+    )
+    return {"alarms": [*result.extra.get("alarms", ()), text]}
 
 
 def load_data(request: SearchRequest) -> Dataset:

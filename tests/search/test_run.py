@@ -226,3 +226,21 @@ def test_a_search_that_was_cut_off_goes_on(tmp_path):
     assert search.to_json(resumed) == search.to_json(whole)
     with pytest.raises(SchemaMismatch):
         search.from_json(resumed.best.space, {"schema": "other"})
+
+
+def alarms_of(tmp_path, steps):
+    request = request_of(
+        tmp_path,
+        oneshot=OneShotConfig(width=0.25, batch_size=64, recalibration_images=128, learning_rate=0.1),
+        strategy="random",
+        settings={"queries": 6},
+        training_steps=steps,
+    )
+    return search_run(request, tmp_path / str(steps)).extra.get("alarms", [])
+
+
+def test_scores_that_are_no_better_than_guessing_raise_an_alarm(tmp_path):
+    assert "scored blindly" in alarms_of(tmp_path, 1)[0]
+    record = files.read_json(tmp_path / "1" / "search.json", "record")
+    assert "scored blindly" in record["extra"]["alarms"][0]
+    assert alarms_of(tmp_path, 200) == []
