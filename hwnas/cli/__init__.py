@@ -37,7 +37,9 @@ def main() -> None:
     except HwnasError as error:
         err.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
         sys.exit(1)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as stop:
+        if isinstance(stop, SystemExit) and stop.code != 130:  # typer exits with 130 where it is interrupted
+            raise
         err.print("interrupted; what was finished is kept")
         sys.exit(130)
 

@@ -1,7 +1,9 @@
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from oneshot_helpers import latency_file
@@ -53,6 +55,27 @@ def test_a_budget_that_cannot_be_kept_is_refused(model, tmp_path):
 def test_an_unknown_strategy_is_refused(model, tmp_path):
     with pytest.raises(SpaceError, match="must be one of"):
         run("search", "--latency", model, "--budget-ms", "1", "--out", tmp_path / "r", "--strategy", "grid")
+
+
+def test_an_interrupt_is_one_sentence_and_loses_nothing(model, tmp_path):
+    out, err = tmp_path / "run", tmp_path / "err.txt"
+    arguments = ["--latency", model, "--budget-ms", "60%", "--out", out, *SHORT, "--warmup-steps", "100000"]
+    with err.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-c", "from hwnas.cli import main; main()", "search", *map(str, arguments)],
+            stderr=file,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+        until = time.monotonic() + 120
+        while not (out / "search-checkpoint.safetensors").exists() and time.monotonic() < until:
+            assert process.poll() is None
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) == 130
+    text = err.read_text()
+    assert text.strip().splitlines()[-1] == "interrupted; what was finished is kept"
+    assert "Traceback" not in text
+    assert (out / "search-checkpoint.safetensors").exists()
 
 
 SCRATCH = [
