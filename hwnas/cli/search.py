@@ -287,4 +287,6 @@ def _show(record: Mapping[str, Any], to: Path) -> None:
 def _front(record: Mapping[str, Any]) -> str:
     """How many networks no other beats, and in what."""
     wanted = ["accuracy", *(item["name"] for item in record["constraints"]), *record["objectives"]]
-    return f"{len(record['pareto'])} of the scored networks are not beaten in {', '.join(wanted)}"
+    count = len(record["pareto"])
+    verb = "is" if count == 1 else "are"
+    return f"{count} of the scored networks {verb} not beaten in {', '.join(wanted)}"
