@@ -97,6 +97,12 @@ class Batches:
         rows = rows[part[0] :: part[1]]
         return self.take(name, rows, np.random.default_rng([seed, epoch, number, part[0]]))
 
+    def some(self, name: str, count: int, seed: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """So many random images as they are, the same for the same seed."""
+        rows = np.random.default_rng([seed, 2]).permutation(self.size(name))[:count]
+        for part in np.array_split(rows, -(-len(rows) // 256)):
+            yield self.take(name, part)
+
     def ordered(self, name: str, batch_size: int = 256) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Every image once, as it is."""
         rows = np.arange(self.size(name))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from statistics import NormalDist
 from typing import Any
 
@@ -105,15 +106,18 @@ class Proposals:
         likely to keep the budgets, then by pairs, of which one may give what the other takes.
         """
         used = float(self.beliefs.use(np.array([base]))[0])
-        ends = dict.fromkeys(self._walked(base, used) for _ in range(self.options.scored))
+        more = cache(self._more)  # all walks begin alike, and many meet again
+        ends = dict.fromkeys(self._walked(base, used, more) for _ in range(self.options.scored))
         return self._fresh([i for i in ends if i != base], base)
 
-    def _walked(self, base: Indices, used: float) -> Indices:
+    def _walked(
+        self, base: Indices, used: float, more: Callable[[Indices, float], Sequence[tuple[Indices, float]]]
+    ) -> Indices:
         while 1 - used > self.options.slack:
-            more = self._more(base, used)
-            if not more:
+            found = more(base, used)
+            if not found:
                 break
-            base, used = more[int(self.rng.integers(len(more)))]
+            base, used = found[int(self.rng.integers(len(found)))]
         return base
 
     def _more(self, base: Indices, used: float) -> list[tuple[Indices, float]]:

@@ -170,9 +170,7 @@ class OneShot:
 
     def some(self, split: str, count: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Batches of so many random images of a split, the same for every architecture."""
-        rows = np.random.default_rng([self.config.seed, 2]).permutation(self.batches.size(split))[:count]
-        for part in np.array_split(rows, -(-len(rows) // 256)):
-            yield self.batches.take(split, part)
+        return self.batches.some(split, count, self.config.seed)
 
     @torch.no_grad()
     def subnetwork(self, indices: Sequence[int]) -> nn.Sequential:

@@ -15,8 +15,6 @@ from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import numpy as np
-
 from hwnas import data
 from hwnas.data import Dataset
 from hwnas.errors import Diverged, HwnasError, TrainingError
@@ -96,10 +94,7 @@ class FromScratch:
         """Batches of so many random images of a split, the same for every architecture."""
         from hwnas.data.batches import Batches
 
-        batches = Batches(self._data)
-        rows = np.random.default_rng([self.config.seed, 2]).permutation(batches.size(split))[:count]
-        for part in np.array_split(rows, -(-len(rows) // 256)):
-            yield batches.take(split, part)
+        return Batches(self._data).some(split, count, self.config.seed)
 
     def identity(self) -> dict[str, Any]:
         """What must be the same for scores to be taken over."""
