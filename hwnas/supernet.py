@@ -85,9 +85,13 @@ class Supernet(nn.Module):
         space: The space, or a ``proxy_space`` of it.
         seed: Of the initial weights; global random state is neither used nor changed.
         device: Where it lives.
+        shut: Whether residual branches add nothing at first (arXiv:1706.02677, section 5.1), so
+            that a deep supernet begins as a shallow one.
     """
 
-    def __init__(self, space: SearchSpace, seed: int, device: torch.device | str = "cpu") -> None:
+    def __init__(
+        self, space: SearchSpace, seed: int, device: torch.device | str = "cpu", *, shut: bool = False
+    ) -> None:
         super().__init__()
         self.space = space
         with torch.random.fork_rng(devices=[]):
@@ -95,6 +99,8 @@ class Supernet(nn.Module):
             self.stem = blocks.build(space.stem)
             self.choices = nn.ModuleList(MixedChoice(choice) for choice in space.choices)
             self.head = blocks.build(space.head)
+        if shut:
+            blocks.shut_residuals(self.choices)
         self.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, images: torch.Tensor, gates: Sequence[Gate]) -> torch.Tensor:

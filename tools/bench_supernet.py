@@ -132,7 +132,7 @@ def _runner(name: str, options: argparse.Namespace, *, channels_last: bool = Tru
 
     def run(step: int) -> None:
         if name == "single path":
-            oneshot.weight_step(oneshot.uniform_path(step), 0.01)
+            oneshot.weight_step(oneshot.paths.uniform(step), 0.01)
         elif name.endswith("weights"):
             oneshot.weight_step(strategy.weight_gates(state, step), 0.01)
         else:

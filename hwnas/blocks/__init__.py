@@ -48,6 +48,15 @@ def build(blocks: Iterable[Block]) -> nn.Sequential:
     return nn.Sequential(*(block.build() for block in blocks))
 
 
+def shut_residuals(module: nn.Module) -> None:
+    """Lets every residual branch inside add nothing at first (arXiv:1706.02677, section 5.1)."""
+    from hwnas.blocks import _layers
+
+    for part in module.modules():
+        if isinstance(part, _layers.Residual):
+            part.shut()
+
+
 __all__ = [
     "KINDS",
     "Conv",
@@ -60,4 +69,5 @@ __all__ = [
     "Skip",
     "build",
     "parse",
+    "shut_residuals",
 ]

@@ -13,7 +13,6 @@ from math import exp
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
@@ -22,6 +21,7 @@ from hwnas.data.augment import Augmentation
 from hwnas.data.batches import Batches
 from hwnas.errors import SchemaMismatch, SpaceError, TrainingError
 from hwnas.search.base import Evaluate
+from hwnas.search.paths import Paths, release_for
 from hwnas.space import Architecture, SearchSpace
 from hwnas.supernet import Gate, Supernet, proxy_space
 from hwnas.train import Score, optim, ranks
@@ -50,6 +50,9 @@ class OneShotConfig:
         crop: Share of the side that training images are padded by before a random crop; mirrored
             they are as the data say. None by default: a supernet sees each candidate too seldom
             to overfit, and crops only cost it ranking (``tools/bench_supernet.py --crop``).
+        release: Share of a training after which its paths are uniform; until then they leave one
+            fixed path gradually (``paths.py``). 0: uniform from the beginning. None: what suits
+            the depth of the space.
         recalibration_images: Training images that batch-norm statistics are estimated from
             anew for every architecture that is scored.
         validation_images: Validation images that an architecture is scored on, at most.
@@ -65,6 +68,7 @@ class OneShotConfig:
     weight_decay: float = 5e-5
     clip_norm: float = 5.0
     crop: float = 0.0
+    release: float | None = None
     recalibration_images: int = 512
     validation_images: int = 2000
     seed: int = 0
@@ -77,6 +81,8 @@ class OneShotConfig:
                 raise TrainingError(f"{name} must be positive, but got {getattr(self, name)}")
         if not 0 <= self.crop <= 0.5:
             raise TrainingError(f"crop must be in [0, 0.5], but got {self.crop}")
+        if self.release is not None and not 0 <= self.release <= 1:
+            raise TrainingError(f"release must be in [0, 1], but got {self.release}")
 
 
 class OneShot:
@@ -89,6 +95,7 @@ class OneShot:
 
     Attributes:
         supernet: The weights.
+        paths: What a warm-up trains them on.
         steps: Weight updates so far.
     """
 
@@ -102,7 +109,9 @@ class OneShot:
         self.config = config
         self.device = optim.pick_device(config.device)
         self.proxy = proxy_space(space, width=config.width, resolution=config.resolution)
-        self.supernet = Supernet(self.proxy, config.seed, self.device)
+        release = release_for(space) if config.release is None else config.release
+        self.paths = Paths(space, config.seed, release)
+        self.supernet = Supernet(self.proxy, config.seed, self.device, shut=self.paths.anchored)
         augmentation = Augmentation(crop=config.crop, flip=data.flip)
         self.batches = Batches(data, self.device, self.proxy.input_shape[1], augmentation)
         self.optimizer = optim.sgd(
@@ -145,11 +154,6 @@ class OneShot:
         self.steps += 1
         self._scores.clear()
         return value
-
-    def uniform_path(self, step: int) -> tuple[int, ...]:
-        """The random single path of a step (arXiv:1904.00420, uniform sampling)."""
-        rng = np.random.default_rng([self.config.seed, 1, step])
-        return self.space.sample(rng).indices
 
     def score(self, indices: Sequence[int]) -> Score:
         """Accuracy and loss on validation, with batch norm recalibrated on training images."""
@@ -297,7 +301,7 @@ def warm_up(
     on_step: Callable[[Mapping[str, Any]], None] | None = None,
     checkpoint: Path | None = None,
 ) -> None:
-    """Train the supernet on uniformly random single paths until it has had so many steps.
+    """Train the supernet on random single paths until it has had so many steps.
 
     Args:
         oneshot: The supernet; steps it has had already count.
@@ -315,7 +319,7 @@ def warm_up(
     began, before = time.monotonic(), oneshot.steps
     while oneshot.steps < steps:
         step = oneshot.steps
-        loss = oneshot.weight_step(oneshot.uniform_path(step), rate(step, total or steps))
+        loss = oneshot.weight_step(oneshot.paths.at(step, steps), rate(step, total or steps))
         if checkpoint is not None and (oneshot.steps % CHECKPOINT_EVERY == 0 or oneshot.steps == steps):
             oneshot.save(checkpoint)
         if on_step is not None:

@@ -63,10 +63,10 @@ def test_weight_decay_and_momentum_spare_what_was_not_sampled(oneshot):
 
 
 def test_paths_are_uniform_and_a_function_of_seed_and_step(oneshot):
-    paths = np.array([oneshot.uniform_path(step) for step in range(600)])
+    paths = np.array([oneshot.paths.uniform(step) for step in range(600)])
     shares = np.array([(paths == candidate).mean(axis=0) for candidate in range(3)])
     assert np.abs(shares - 1 / 3).max() < 0.07
-    assert oneshot.uniform_path(5) == OneShot(space(), digits(), CONFIG).uniform_path(5)
+    assert oneshot.paths.uniform(5) == OneShot(space(), digits(), CONFIG).paths.uniform(5)
 
 
 def test_a_score_does_not_depend_on_what_was_scored_before(oneshot):
@@ -152,7 +152,14 @@ def test_the_rate_rises_then_falls():
 
 
 @pytest.mark.parametrize(
-    "bad", [{"batch_size": 0}, {"learning_rate": -1.0}, {"recalibration_images": 0}, {"crop": 0.6}]
+    "bad",
+    [
+        {"batch_size": 0},
+        {"learning_rate": -1.0},
+        {"recalibration_images": 0},
+        {"crop": 0.6},
+        {"release": 1.5},
+    ],
 )
 def test_settings_without_sense_are_refused(bad):
     with pytest.raises(TrainingError, match=next(iter(bad))):
