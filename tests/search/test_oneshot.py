@@ -43,7 +43,8 @@ def test_training_on_random_paths_makes_all_paths_better():
     images = data.load("digits", resolution=16)
     oneshot = OneShot(small, images, OneShotConfig(width=0.5))
     warm_up(oneshot, 300)
-    assert min(oneshot.score(path).accuracy for path in (PATH, OTHER, (0,) * 8, (2,) * 8)) > 0.4
+    assert min(oneshot.score(path).accuracy for path in (PATH, OTHER, (2,) * 8)) > 0.8
+    assert oneshot.score((0,) * 8).accuracy > 0.2  # it has nothing but 1x1 convolutions behind its stem
 
 
 def test_weight_decay_and_momentum_spare_what_was_not_sampled(oneshot):
