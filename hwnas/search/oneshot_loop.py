@@ -86,8 +86,8 @@ class OneShotStrategy(ABC):
     """Settings that one-shot strategies share.
 
     Attributes:
-        warmup_steps: Weight updates on uniform single paths before the gates move; those that
-            the supernet has had already count.
+        warmup_steps: Weight updates on random single paths (``paths.py``) before the gates move;
+            those that the supernet has had already count.
         steps: Search steps: a weight step on training, a gate step on validation images each.
         gate_learning_rate: Of Adam on the logits; it falls over the last quarter of the steps.
         loss: How latency enters: one of ``pressure.PRESSURES``.

@@ -23,8 +23,8 @@ class SPOS:
     """Single-path one-shot search.
 
     Attributes:
-        training_steps: Weight updates on uniform single paths; those that the supernet has had
-            already count.
+        training_steps: Weight updates on single paths, uniform ones in shallow spaces
+            (``paths.py``); those that the supernet has had already count.
         sampler: Name of the sampling strategy that asks the trained supernet; the paper's is
             "evolution".
         queries: Architectures that are scored, each with batch norm recalibrated.

@@ -12,6 +12,7 @@ from hwnas.search.oneshot import OneShot, OneShotConfig, rate, require_oneshot, 
 
 PATH = (1, 0, 2, 0, 1, 2, 0, 1)
 OTHER = (0, 1, 0, 1, 2, 0, 1, 2)
+IDENTITIES = (0,) * 8
 
 
 @pytest.fixture
@@ -37,14 +38,29 @@ def test_weights_learn_what_they_are_trained_on(oneshot):
     assert after.accuracy > 0.35
 
 
-@pytest.mark.slow
-def test_training_on_random_paths_makes_all_paths_better():
+@pytest.fixture(scope="module")
+def trained():
+    """Losses of some paths before a training on random paths, and the supernet after it."""
     small = spaces.load("macro", resolution=16)
-    images = data.load("digits", resolution=16)
-    oneshot = OneShot(small, images, OneShotConfig(width=0.5))
+    oneshot = OneShot(small, data.load("digits", resolution=16), OneShotConfig(width=0.5))
+    before = {path: oneshot.score(path).loss for path in (PATH, OTHER, IDENTITIES, (2,) * 8)}
     warm_up(oneshot, 300)
-    assert min(oneshot.score(path).accuracy for path in (PATH, OTHER, (2,) * 8)) > 0.8
-    assert oneshot.score((0,) * 8).accuracy > 0.2  # it has nothing but 1x1 convolutions behind its stem
+    return before, oneshot
+
+
+@pytest.mark.slow
+def test_training_on_random_paths_makes_all_paths_better(trained):
+    before, oneshot = trained
+    assert all(oneshot.score(path).loss < loss for path, loss in before.items())
+    assert min(oneshot.score(path).accuracy for path in before if path != IDENTITIES) > 0.8
+
+
+@pytest.mark.slow
+@pytest.mark.xfail(
+    strict=True, reason="a path drawn once in 6,561 steps is underrated: .27, and .90 trained alone"
+)
+def test_even_the_rarest_path_is_worth_something(trained):
+    assert trained[1].score(IDENTITIES).accuracy > 0.4
 
 
 def test_weight_decay_and_momentum_spare_what_was_not_sampled(oneshot):
