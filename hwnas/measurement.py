@@ -14,9 +14,14 @@ from statistics import median
 from typing import Any
 
 from hwnas.errors import TableError
+from hwnas.intervals import NORMAL_95
 
 KINDS = ("block", "calibration", "heldout", "finalist")
 CONFIDENCE = 0.95
+MIN_ROUNDS = 6
+"""Rounds that carry a 95 % interval of a median: the range of five holds it with 94 % at best."""
+BETWEEN_SESSIONS = 0.005
+"""Standard deviation, relative, of one session's estimate around the mean of many."""
 
 _WINDOW = 100  # rows before and after that the anchor is compared with
 _SLOWER = 0.05  # an anchor that is slower than its best by more than this was disturbed
@@ -266,6 +271,22 @@ class Measurement:
         centre, wider = median(self.ratios), math.sqrt(_DEPENDENCE)
         bounds = (centre - wider * (centre - low), centre + wider * (high - centre))
         return max(min(self.ratios) / 2, bounds[0]) * self.reference_ms, bounds[1] * self.reference_ms
+
+    @cached_property
+    def interval_ms(self) -> tuple[float, float] | None:
+        """Interval that holds, with 95 %, what further sessions find in the long run.
+
+        ``ci_ms`` with the error between sessions added. None where fewer than ``MIN_ROUNDS``
+        rounds are used: they carry no interval, and so no verdict.
+        """
+        if len(self.used) < MIN_ROUNDS:
+            return None
+        low, high = self.ci_ms
+        sessions = len({item.session for item in self.used})
+        between = NORMAL_95 * BETWEEN_SESSIONS / math.sqrt(sessions) * self.latency_ms
+        low = self.latency_ms - math.hypot(self.latency_ms - low, between)
+        high = self.latency_ms + math.hypot(high - self.latency_ms, between)
+        return max(0.0, low), high
 
     @property
     def relative_ci(self) -> float:

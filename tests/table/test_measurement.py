@@ -7,7 +7,7 @@ import pytest
 
 from hwnas.device import Target
 from hwnas.errors import TableError
-from hwnas.measurement import Measurement, Round, Scale, median_interval, quiet
+from hwnas.measurement import MIN_ROUNDS, Measurement, Round, Scale, median_interval, quiet
 from hwnas.table import LatencyTable
 
 
@@ -43,6 +43,22 @@ def test_the_latency_is_the_median_ratio_times_the_reference() -> None:
     assert measured.latency_ms == pytest.approx(12.0)
     assert measured.mad_ms == pytest.approx(2.0)
     assert measured.scaled(Scale(5.0)).latency_ms == pytest.approx(6.0)
+
+
+def test_the_interval_that_a_user_sees_holds_the_error_between_sessions() -> None:
+    rounds = tuple(a_round(1.2, i) for i in range(MIN_ROUNDS))
+    measured = Measurement("k", "block", rounds, Scale(10.0))
+    assert measured.ci_ms == pytest.approx((12.0, 12.0)), "rounds that agree: nothing within the session"
+    assert measured.interval_ms is not None
+    low, high = measured.interval_ms
+    assert 0.98 * 12 < low < 0.995 * 12
+    assert 1.005 * 12 < high < 1.02 * 12
+
+
+@pytest.mark.parametrize("count", [1, 2, 5])
+def test_few_rounds_carry_no_interval(count: int) -> None:
+    rounds = tuple(a_round(1.2 + 0.1 * i, i) for i in range(count))
+    assert Measurement("k", "block", rounds, Scale(10.0)).interval_ms is None
 
 
 def two_anchors(truth: float, weights: float, numbers: range, session: str = "s") -> list[Round]:
