@@ -1,0 +1,149 @@
+"""PASS, FAIL or NOT PROVEN: what may be said of a promise, and nothing between or beyond.
+
+PASS means proven: the whole 95 % interval keeps the promise. FAIL means refuted: the whole
+interval breaks it. All else is NOT PROVEN, which is no softer PASS: it says what was found, what
+was seen to cause it, and what to do.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from hwnas.conditions import UNUSABLE
+
+PASS, FAIL, NOT_PROVEN = "PASS", "FAIL", "NOT PROVEN"
+WORDS = (PASS, NOT_PROVEN, FAIL)
+"""From the best to the worst."""
+
+MEASURE_MORE = (
+    "measure more rounds, stop what else runs there (`hwnas doctor` says what harms), "
+    "or take --accept-noise if you know better"
+)
+"""What to do where a latency is too uncertain."""
+
+
+class Quality(Protocol):
+    """Whether a session can be believed, and why not; see ``hwnas.conditions``."""
+
+    @property
+    def word(self) -> str:
+        """The session as a whole; "unusable" where its numbers cannot be believed."""
+
+    @property
+    def reasons(self) -> Sequence[str]:
+        """What speaks against it."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What may be said of a promise.
+
+    Attributes:
+        word: One of ``WORDS``.
+        reasons: Why it is not PASS, each a sentence with its numbers; empty for PASS.
+    """
+
+    word: str
+    reasons: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.word not in WORDS or bool(self.reasons) != (self.word != PASS):
+            raise ValueError(
+                f"a verdict must be one of {WORDS} with reasons where it is not {PASS}, but got {self}"
+            )
+
+    def __str__(self) -> str:
+        return f"{self.word}: {'; '.join(self.reasons)}" if self.reasons else self.word
+
+    @property
+    def is_pass(self) -> bool:
+        """Whether it is proven."""
+        return self.word == PASS
+
+    @property
+    def is_fail(self) -> bool:
+        """Whether it is refuted."""
+        return self.word == FAIL
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        return {"verdict": self.word, "reasons": list(self.reasons)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Verdict:
+        """Rebuild what ``to_json`` wrote."""
+        return cls(str(data["verdict"]), tuple(data["reasons"]))
+
+
+def worst(verdicts: Iterable[Verdict | None]) -> Verdict | None:
+    """All verdicts as one: the worst word, and every reason, those for the worst word first.
+
+    Where there is none (None), nothing was promised or looked at: that counts for nothing. None
+    where that is so of all.
+    """
+    found = [item for item in verdicts if item is not None]
+    if not found:
+        return None
+    found.sort(key=lambda item: WORDS.index(item.word), reverse=True)
+    reasons = dict.fromkeys(reason for item in found for reason in item.reasons)
+    return Verdict(found[0].word, tuple(reasons))
+
+
+def on_budget(
+    measured_ms: float | None,
+    interval_ms: tuple[float, float] | None,
+    budget_ms: float | None,
+    quality: Quality | None = None,
+) -> Verdict | None:
+    """Whether a measured latency keeps a budget.
+
+    Args:
+        measured_ms: What was measured; None where nothing was.
+        interval_ms: 95 % interval with the error between sessions in it
+            (``Measurement.interval_ms``); None where the rounds are too few to carry one.
+        budget_ms: The most that is allowed; None where no budget was asked for.
+        quality: Of the session; None where it is not known, as in old manifests.
+
+    Returns:
+        PASS where the whole interval is within the budget and the session can be believed;
+        FAIL where the whole interval is over it; else NOT PROVEN. None without a budget: nothing
+        was promised, so nothing is kept or broken.
+    """
+    if budget_ms is None:
+        return None
+    if measured_ms is None:
+        return Verdict(NOT_PROVEN, (f"the budget of {budget_ms:.3g} ms was not measured: verify it there",))
+    if interval_ms is None:
+        return Verdict(
+            NOT_PROVEN,
+            (
+                f"a verdict needs an interval, but the rounds behind {measured_ms:.3g} ms are too few to "
+                "carry one: measure more rounds",
+            ),
+        )
+    low, high = interval_ms
+    if low > budget_ms:
+        at_least, budget = _distinct(low, budget_ms)
+        return Verdict(FAIL, (f"latency must be at most {budget} ms, but is at least {at_least} ms (95 %)",))
+    is_unusable = quality is not None and quality.word == UNUSABLE
+    if high <= budget_ms and not is_unusable:
+        return Verdict(PASS)
+    seen = "; ".join(quality.reasons) if quality and quality.reasons else "no cause was seen"
+    if high <= budget_ms:
+        why = f"the session that kept the budget of {budget_ms:.3g} ms cannot be believed"
+    else:
+        up_to, budget = _distinct(high, budget_ms)
+        noise = (high - low) / 2 / measured_ms
+        why = f"the budget is {budget} ms, but latency may be up to {up_to} ms (95 %: ±{noise:.1%})"
+    return Verdict(NOT_PROVEN, (f"{why}; seen: {seen}; {MEASURE_MORE}",))
+
+
+def _distinct(first_ms: float, second_ms: float) -> tuple[str, str]:
+    """Two latencies with as many decimals as it takes to see which one is larger."""
+    decimals = max(0, 2 - math.floor(math.log10(second_ms)))
+    while f"{first_ms:.{decimals}f}" == f"{second_ms:.{decimals}f}" and decimals < 17:
+        decimals += 1
+    return f"{first_ms:.{decimals}f}", f"{second_ms:.{decimals}f}"
