@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hwnas import data as images
 from hwnas.chain.settings import (
     Baseline,
     Basics,
@@ -77,7 +78,7 @@ class Config:
     def data(self) -> str:
         """The source of images; a path is absolute."""
         given = self.basics.data
-        return given if given == "digits" else str((self.root / Path(given).expanduser()).resolve())
+        return given if images.is_embedded(given) else str((self.root / Path(given).expanduser()).resolve())
 
     @property
     def targets(self) -> Targets:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hwnas import data as images
 from hwnas import files
 from hwnas.errors import HwnasError, SchemaMismatch
 
@@ -141,7 +142,7 @@ def _is_whole(data: Any) -> bool:
 def digest_of_data(source: str) -> str:
     """Hash of everything that a source of images holds; changes with any name or byte."""
     path = Path(source)
-    if source == "digits" or not path.exists():  # what is missing is refused by who reads it
+    if images.is_embedded(source) or not path.exists():  # what is missing is refused by who reads it
         return source
     if path.is_file():
         return files.sha256(path)

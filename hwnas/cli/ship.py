@@ -130,7 +130,9 @@ def verify(
 
 def _at_hand(source: str) -> bool:
     """Whether the data can be looked for where they were at training."""
-    return source == "digits" or Path(source).exists()
+    from hwnas import data
+
+    return data.is_embedded(source) or Path(source).exists()
 
 
 @app.command()

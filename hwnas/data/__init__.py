@@ -8,5 +8,6 @@ the test split is looked at once, at the end.
 from __future__ import annotations
 
 from hwnas.data.dataset import Dataset, Split, load
+from hwnas.data.embedded import is_embedded
 
-__all__ = ["Dataset", "Split", "load"]
+__all__ = ["Dataset", "Split", "is_embedded", "load"]

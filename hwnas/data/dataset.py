@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hwnas.data import sources
+from hwnas.data import embedded, sources
 from hwnas.data.sources import Images
 from hwnas.errors import DataError
 
@@ -42,7 +42,7 @@ class Dataset:
     """Labelled images in three splits.
 
     Attributes:
-        name: "digits", or the full path of the source.
+        name: "digits" or another embedded source, or the full path of the source.
         class_names: Name of each label.
         train: What weights are fitted to.
         val: What choices are made by; cut from the source's training images.
@@ -154,10 +154,13 @@ def load(
     train, test = raw.train, raw.test
     if test is None:
         train, test = _divide(*train, test_share, rng)
-    train, val = _divide(*train, val_share, rng)
+    if raw.val is None:
+        train, val = _divide(*train, val_share, rng)
+    else:
+        val = raw.val
     mean, std = _statistics(train[0], source)
     return Dataset(
-        name=str(source) if str(source) == "digits" else str(Path(source).expanduser().resolve()),
+        name=str(source) if embedded.is_embedded(source) else str(Path(source).expanduser().resolve()),
         class_names=raw.class_names,
         train=Split(*train),
         val=Split(*val),
@@ -172,8 +175,8 @@ def load(
 
 
 def _reader(source: str | Path) -> Callable[[int], Images]:
-    if str(source) == "digits":
-        return sources.digits
+    if embedded.is_embedded(source):
+        return embedded.reader(source)
     path = Path(source).expanduser()
     if path.is_dir():
         is_parquet = any(path.glob("*.parquet"))

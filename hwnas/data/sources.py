@@ -31,6 +31,7 @@ class Images:
         class_names: Name of each label.
         train: Images (n, 3, resolution, resolution) and labels (n,).
         test: The same where the source brings its own test images.
+        val: The same where it brings its own validation images.
         flip: Whether a mirrored image is still of its class.
     """
 
@@ -38,6 +39,7 @@ class Images:
     train: Labelled
     test: Labelled | None
     flip: bool
+    val: Labelled | None = None
 
 
 def digits(resolution: int) -> Images:
