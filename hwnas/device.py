@@ -49,8 +49,8 @@ class Target:
         _one_of("runtime", self.runtime, RUNTIMES)
         _one_of("precision", self.precision, PRECISIONS)
         _one_of("processor", self.processor, PROCESSORS)
-        _require(self.threads >= 1, f"threads must be at least 1, but got {self.threads}")
-        _require(self.batch >= 1, f"batch must be at least 1, but got {self.batch}")
+        _at_least_one("threads", self.threads)
+        _at_least_one("batch", self.batch)
 
     @property
     def slug(self) -> str:
@@ -118,7 +118,7 @@ class Device:
         _require(bool(self.runtimes), f"a device must name at least one runtime, but {self.name} has none")
         for runtime in self.runtimes:
             _one_of("runtime", runtime, RUNTIMES)
-        _require(self.threads >= 1, f"threads must be at least 1, but got {self.threads}")
+        _at_least_one("threads", self.threads)
         _require(
             all(isinstance(pattern, str) for pattern in self.match.values()),
             f"the rules of a match must be text, but {self.name} has {dict(self.match)}",
@@ -145,7 +145,9 @@ class Device:
             raise DeviceError(
                 f"the runtime must be one of {self.runtimes} on {self.name}, but got {runtime!r}"
             )
-        return Target(self.name, runtime, precision, self.processor, threads or self.threads)
+        return Target(
+            self.name, runtime, precision, self.processor, self.threads if threads is None else threads
+        )
 
 
 def load_all() -> dict[str, Device]:
@@ -190,6 +192,11 @@ def read(path: Path) -> Device:
 
 def _one_of(what: str, value: str, allowed: tuple[str, ...]) -> None:
     _require(value in allowed, f"{what} must be one of {allowed}, but got {value!r}")
+
+
+def _at_least_one(what: str, value: object) -> None:
+    whole = isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    _require(whole, f"{what} must be a whole number of at least 1, but got {value!r}")
 
 
 def _require(condition: bool, message: str) -> None:

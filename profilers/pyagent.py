@@ -254,7 +254,35 @@ def _traits() -> dict:
         "siblings": [_cpu_list(_read(f / "topology/thread_siblings_list")) for f in _cpu_folders()],
         "capacity": _per_cpu("cpu_capacity"),
         "on_battery": "Discharging" in supplies if any(supplies) else None,
+        "cpu_quota": _cpu_quota(),
     }
+
+
+def _cpu_quota() -> float | None:
+    """How many CPUs' worth of time the control groups of this process allow; None where all of it."""
+    found = []
+    for line in (_read(Path("/proc/self/cgroup")) or "").splitlines():
+        number, controllers, name = line.split(":", 2)
+        if number == "0":  # version 2
+            tops = [Path("/sys/fs/cgroup")]
+        elif "cpu" in controllers.split(","):
+            tops = [Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup") / controllers]
+        else:
+            continue
+        for top in tops:
+            group = top / name.lstrip("/")
+            found += [_quota_of(folder) for folder in (group, *group.parents) if folder.is_relative_to(top)]
+    return min((quota for quota in found if quota), default=None)
+
+
+def _quota_of(group: Path) -> float | None:
+    """The quota of one control group over its period; None where there is none."""
+    both = (_read(group / "cpu.max") or "").split()
+    quota = both[0] if both else _read(group / "cpu.cfs_quota_us")
+    period = both[1] if len(both) > 1 else _read(group / "cpu.cfs_period_us")
+    if quota is None or period is None or not quota.isdecimal() or not int(period):
+        return None  # "max" and -1 are no bound
+    return int(quota) / int(period)
 
 
 def _cpu_folders() -> list[Path]:

@@ -27,7 +27,16 @@ def test_a_target_survives_json_and_names_its_file():
 
 
 @pytest.mark.parametrize(
-    "change", [{"runtime": "x"}, {"precision": "int4"}, {"threads": 0}, {"batch": 0}, {"device": "../x"}]
+    "change",
+    [
+        {"runtime": "x"},
+        {"precision": "int4"},
+        {"threads": 0},
+        {"threads": -1},
+        {"threads": 1.5},
+        {"batch": 0},
+        {"device": "../x"},
+    ],
 )
 def test_a_target_refuses_what_it_does_not_know(change):
     with pytest.raises(DeviceError, match="but got"):
@@ -73,3 +82,9 @@ def test_a_bad_descriptor_is_named(tmp_path, text, message):
 def test_an_unknown_device_lists_the_known_ones():
     with pytest.raises(DeviceError, match="host"):
         device.load("nope")
+
+
+@pytest.mark.parametrize("threads", [0, -2])
+def test_no_threads_are_not_the_default_number_of_threads(threads):
+    with pytest.raises(DeviceError, match=f"threads must be a whole number of at least 1, but got {threads}"):
+        device.load("host").target("litert", "fp32", threads=threads)

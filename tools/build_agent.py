@@ -31,12 +31,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hwnas import files
+from hwnas.errors import AgentError
 from hwnas.transport import _bundle
 
 AGENT = "litert"
 LITERT = "2.3.0"
 ZIG = "0.17.1"
-FLAGS = ("-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror")
+FLAGS = ("-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror", "-Wl,-z,max-page-size=16384")
 COMMON_LICENCES = Path("/usr/share/common-licenses")
 
 
@@ -148,6 +149,7 @@ def build(name: str, work: Path, *, out: Path | None = None, ship: bool = False)
     staged = work / name
     (staged / "licences").mkdir(parents=True)
     arch, command, inputs = _stage_native(staged) if name == "native" else _stage_cross(name, staged, work)
+    _require_aligned(staged, arch)
     _write(staged / "licences" / "SOURCES.txt", SOURCES.format(litert=LITERT).encode())
     manifest = _manifest(staged, arch, command, inputs)
     _write(staged / _bundle.MANIFEST, json.dumps(manifest, indent=1, sort_keys=True).encode() + b"\n")
@@ -187,6 +189,13 @@ def _stage_native(staged: Path) -> tuple[str, list[str], dict[str, str]]:
     shutil.copyfile(library, staged / library.name)
     _compile([compiler], staged / "agent", staged.parent)
     return arch, [f"{_bundle.HERE}/agent", *_arguments()], {library.name: files.sha256(library)}
+
+
+def _require_aligned(staged: Path, arch: str) -> None:
+    try:
+        _bundle.require_aligned(staged, arch)
+    except AgentError as error:
+        raise BuildError(str(error)) from error
 
 
 def _arguments() -> list[str]:

@@ -122,12 +122,20 @@ def greet(transport: Transport, target: Target, options: ProfileOptions) -> Mapp
         raise DeviceError(
             f"cpus must be online, but {sorted(set(cpus) - set(online))} are not: online are {online}"
         )
-    if cpus is not None and len(cpus) < target.threads:
-        raise DeviceError(
-            f"cpus must be at least as many as threads, but got {len(cpus)} for {target.threads}: "
-            "threads that wait for each other's CPU are no measurement"
-        )
+    _require_cpus(target, hello, cpus)
     return hello
+
+
+def _require_cpus(target: Target, hello: Mapping[str, Any], cpus: Sequence[int] | None) -> None:
+    """Refuse more threads than there are CPUs for them: such a number is of the waiting, not of the model."""
+    allowed = cpus or (hello.get("conditions") or {}).get("affinity") or hello.get("cpus_online")
+    quota = (hello.get("traits") or {}).get("cpu_quota")
+    usable = min(len(allowed) if allowed else math.inf, quota or math.inf)
+    if target.processor == "cpu" and target.threads > usable:
+        raise DeviceError(
+            f"threads must have a CPU each on {target.device}, but got {target.threads} threads for "
+            f"{usable:g} usable CPUs: threads that wait for each other measure the waiting; ask for fewer"
+        )
 
 
 class Engine:

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from hwnas import files
 from hwnas.errors import AgentError, HwnasError
+from hwnas.transport import _elf
 
 SCHEMA = "hwnas-bundle/1"
 MANIFEST = "manifest.json"
@@ -150,3 +151,32 @@ def read(folder: Path, remedy: str) -> Bundle:
         if not path.is_file() or files.sha256(path) != expected:
             raise AgentError(f"{path} must be as it was built, but is not: delete {folder}, then {remedy}")
     return bundle
+
+
+def require_aligned(folder: Path, arch: str, page_bytes: int = 0) -> int:
+    """Refuse files in a folder that a system with large pages could not load.
+
+    Args:
+        folder: Of loader, libraries and program.
+        arch: "arm64" or "x86-64".
+        page_bytes: Of the device, where it is known.
+
+    Returns:
+        Bytes that all loadable segments are aligned to.
+
+    Raises:
+        AgentError: A file's segments are aligned to less than the pages that there may be.
+    """
+    needed, found = max(page_bytes, _elf.PAGE_BYTES[arch]), []
+    for path in sorted(path for path in folder.iterdir() if path.is_file()):
+        try:
+            aligned = _elf.alignment(path.read_bytes())
+        except AgentError as error:
+            raise AgentError(f"{path.name}: {error}") from error
+        if aligned is not None and aligned < needed:
+            raise AgentError(
+                f"segments must be aligned to pages of {needed} bytes, but those of {path.name} are aligned "
+                f"to {aligned}: link it with -Wl,-z,max-page-size={needed}"
+            )
+        found += [] if aligned is None else [aligned]
+    return min(found, default=needed)

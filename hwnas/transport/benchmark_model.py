@@ -38,9 +38,12 @@ _LITERT = re.compile(
 _REPLACING = re.compile(
     r"Replacing (\d+) out of (\d+) node\(s\) with delegate \((\w+)\) node, yielding (\d+) partitions"
 )
-_EXECUTED = re.compile(r"will be (completely|partially) executed by the delegate")
+_EXECUTED = re.compile(
+    r"(?:applied (.+?) delegate, and .*?)?will be (completely|partially) executed by the delegate"
+)
 _REFUSED = re.compile(r"will not be executed by the delegate")
 _UNKNOWN_FLAGS = re.compile(r"Unconsumed cmdline flags:?\s*(.*)")
+_FORCE = "--require_full_delegation"
 _FLAGS = {"cpu": (), "gpu": ("--use_gpu=true",), "npu": ("--use_nnapi=true",)}
 _MIN_S, _MAX_S, _WARMUP_S = 0.5, 20.0, 0.5
 
@@ -70,7 +73,8 @@ class Result:
         warmup: The warm-up runs, or None.
         measured: The measured runs.
         delegates: Name of the delegate, nodes taken, nodes in all, partitions; one a message.
-        coverage: "completely", "partially", or "" where nothing is said.
+        coverage: How much of the model a delegate other than XNNPACK (which is the CPU's) is said to
+            execute: "completely", "partially" (where any is), or "" where nothing is said.
         errors: Lines that the program marks as errors.
     """
 
@@ -115,10 +119,10 @@ def parse(text: str) -> Result:
     if refused:
         line = next(line for line in lines if _REFUSED.search(line))
         raise AgentError(f"a model must run where it is asked to, but benchmark_model says: {line}")
-    coverage = _EXECUTED.search(plain)
+    coverages = {m[2] for m in _EXECUTED.finditer(plain) if not _of_cpu(m[1] or "")}
     delegates = tuple((m[3], int(m[1]), int(m[2]), int(m[4])) for m in _REPLACING.finditer(plain))
     spreads = [spread for line in lines if (spread := _spread(line)) is not None]
-    shared = (delegates, coverage[1] if coverage else "", errors)
+    shared = (delegates, max(coverages, default=""), errors)  # "partially" is the larger word, too
     for read in (_tflite, _first_generation, _litert):
         found = read(plain, spreads)
         if found is not None:
@@ -127,6 +131,10 @@ def parse(text: str) -> Result:
         "benchmark_model must end with its timings, but did not: "
         + ("; ".join(errors[-3:]) or plain.strip()[-300:] or "it printed nothing")
     )
+
+
+def _of_cpu(delegate: str) -> bool:
+    return "xnnpack" in delegate.lower()
 
 
 _Parts = tuple[str, float, float | None, Spread | None, Spread]
@@ -258,14 +266,10 @@ class Script:
             yield {"job": job["job"], "error": str(error), "stage": "run"}
 
     def _reply(self, result: Result, job: Job) -> Mapping[str, Any]:
-        taken = [d for d in result.delegates if "xnnpack" not in d[0].lower()] or list(result.delegates)
-        certain = result.coverage or any("xnnpack" not in d[0].lower() for d in result.delegates)
-        forced = result.generation == "litert" and any("require_full_delegation" in f for f in self._flags)
-        if self._processor != "cpu" and not certain and not forced:
-            raise AgentError(
-                f"benchmark_model must say that the {self._processor} took the model, but says nothing: it "
-                "may have run on the CPU (LiteRT's needs the flag --require_full_delegation=true)"
-            )
+        others = [d for d in result.delegates if not _of_cpu(d[0])]
+        if self._processor != "cpu":
+            self._require_delegated(result, any(d[1] for d in others))
+        taken = others or list(result.delegates)
         spread = asdict(result.measured)
         return {
             "samples_ns": [round(result.latency_us * 1000)],
@@ -279,3 +283,21 @@ class Script:
             "delegated_nodes": sum(d[1] for d in taken) if taken else None,
             "delegate": taken[0][0] if taken else None,
         }
+
+    def _require_delegated(self, result: Result, counted: bool) -> None:
+        """Refuse a number of which it is not known how much of it is the asked processor's.
+
+        Where nodes were counted the reply says how many were taken, so that a part is seen as one.
+        """
+        if counted or result.coverage == "completely" or (result.generation == "litert" and self._forced()):
+            return
+        said = "only that a part was, and not which" if result.coverage else "nothing"
+        raise AgentError(
+            f"benchmark_model must say that the {self._processor} took the model, but says {said}: it "
+            "may have run on the CPU (LiteRT's needs the flag --require_full_delegation=true)"
+        )
+
+    def _forced(self) -> bool:
+        """Whether the program ends with an error unless everything is delegated; the last flag holds."""
+        values = [f.partition("=") for f in self._flags if f.partition("=")[0] == _FORCE]
+        return bool(values) and (not values[-1][1] or values[-1][2].lower() in ("true", "1"))

@@ -126,9 +126,12 @@ def _bundle_check(transport: RemoteTransport, device: Device) -> Check:
         if agent_path:
             return Check("agent's files", OK, f"benchmark_model from {agent_path}")
         bundle = _bundle.find("litert", transport.arch())
+        said = transport.ask("getconf PAGE_SIZE 2>/dev/null").strip()
+        aligned = _bundle.require_aligned(bundle.folder, bundle.arch, int(said) if said.isdecimal() else 0)
     except AgentError as error:
         return Check("agent's files", FAILED, *_split(error, "build the agent again"))
-    return Check("agent's files", OK, f"{bundle.name}, all digests right")
+    fit = f"fit for pages of {min(aligned, _LARGE_PAGE) // 1024} KB"
+    return Check("agent's files", OK, f"{bundle.name}, all digests right, {fit}")
 
 
 def _agent(transport: Transport, device: Device) -> Check:
@@ -145,6 +148,7 @@ def _agent(transport: Transport, device: Device) -> Check:
     return Check("agent starts", OK, f"{hello.get('agent')}: {version} on {hello.get('cpu_model')}")
 
 
+_LARGE_PAGE = 16384  # the largest that Android uses
 _INSTALL = "install hwnas again: its runtimes come with it"
 
 

@@ -225,3 +225,49 @@ def test_a_program_that_fails_is_an_error_of_that_job(new_phone, tcp, tmp_path):
     [answer] = run(new_phone(), "gpu", program, [job("a", "/m")])[1:-1]
     assert answer["stage"] == "run"
     assert "no GPU here" in answer["error"]
+
+
+PARTLY_UNCOUNTED = "\n".join(line for line in TF2_GPU.splitlines() if "Replacing" not in line)
+OF_THE_CPU = TF2.replace(
+    "Initialized session",
+    "INFO: Explicitly applied XNNPACK delegate, and the model graph "
+    "will be completely executed by the delegate.\n"
+    "Initialized session",
+)
+
+
+@pytest.mark.parametrize(
+    ("output", "flags"),
+    [
+        (PARTLY_UNCOUNTED, []),  # a part of it, and nobody knows which
+        (OF_THE_CPU, []),  # all of it, on the CPU
+        (LITERT, ["--require_full_delegation=false"]),
+        (LITERT, ["--require_full_delegation=true", "--require_full_delegation=false"]),  # the last one holds
+        (TF2, ["--require_full_delegation=true"]),  # not a flag of this generation, so nothing was forced
+    ],
+)
+def test_unknown_delegation_is_never_fine(new_phone, tcp, tmp_path, output, flags):
+    program = official(tmp_path, output)
+    [answer] = run(new_phone(), "gpu", program, [job("a", "/m")], flags=flags)[1:-1]
+    assert "samples_ns" not in answer
+    assert "must say that the gpu took the model" in answer["error"]
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--require_full_delegation"],
+        ["--require_full_delegation=1"],
+        ["--require_full_delegation=false", "--require_full_delegation=true"],
+    ],
+)
+def test_forms_of_a_flag_that_forces(new_phone, tcp, tmp_path, flags):
+    [answer] = run(new_phone(), "gpu", official(tmp_path, LITERT), [job("a", "/m")], flags=flags)[1:-1]
+    assert answer["samples_ns"] == [1930_000]
+
+
+def test_a_model_that_is_said_to_be_taken_whole_needs_no_count(new_phone, tcp, tmp_path):
+    whole = PARTLY_UNCOUNTED.replace("partially", "completely")
+    [answer] = run(new_phone(), "gpu", official(tmp_path, whole), [job("a", "/m")])[1:-1]
+    assert answer["samples_ns"]
+    assert answer["nodes"] is None

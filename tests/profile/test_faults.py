@@ -10,15 +10,21 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import fakes
 import pytest
 
+from hwnas.device import Target
 from hwnas.errors import AgentError, DeviceError, SchemaMismatch, TableError
+from hwnas.profile.engine import greet
+from hwnas.profile.options import ProfileOptions
 from hwnas.profile.store import TableStore
 from hwnas.table import LatencyTable
+from hwnas.transport import Transport
 
 HERE = Path(__file__).parent
 
@@ -265,6 +271,34 @@ def test_cpus_that_are_not_there_are_refused(tmp_path: Path) -> None:
     options = replace(fakes.QUICK, cpus=(0, 77))
     with pytest.raises(DeviceError, match=r"\[77\] are not: online are \[0, 1\]"):
         fakes.profile(tmp_path / "table.jsonl", fakes.make_items(2), options=options)
+
+
+class Hello:
+    """A transport of which only the greeting is asked."""
+
+    def __init__(self, **facts: object) -> None:
+        self.facts = facts
+
+    def run(self, agent: str, jobs: Sequence[object], *, silence_s: float) -> list[dict[str, object]]:
+        return [{"hello": {"runtime": "litert", **self.facts}}]
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"cpus_online": [0, 1]},
+        {"cpus_online": [0, 1, 2, 3], "conditions": {"affinity": [1, 3]}},
+        {"cpus_online": list(range(16)), "traits": {"cpu_quota": 2.5}},
+    ],
+)
+def test_threads_must_have_a_cpu_each(facts: Mapping[str, object]) -> None:
+    options = ProfileOptions()
+    transport = cast(Transport, Hello(**facts))
+    greet(transport, Target("host", "litert", "fp32", threads=2), options)
+    with pytest.raises(DeviceError, match=r"got 3 threads for 2(\.5)? usable CPUs"):
+        greet(transport, Target("host", "litert", "fp32", threads=3), options)
+    with pytest.raises(DeviceError, match="got 2 threads for 1 usable"):
+        greet(transport, Target("host", "litert", "fp32", threads=2), replace(options, cpus=(1,)))
 
 
 def test_ctrl_c_keeps_what_was_finished(tmp_path: Path) -> None:
