@@ -182,16 +182,16 @@ def _request(options: argparse.Namespace, space: str, source: Path, model: Path)
 
 
 def _subset(options: argparse.Namespace, path: Path) -> Path:
-    """The first images of the source, which is shuffled, as a file that is read in no time."""
+    """Some images of the source, as a file that is read in no time."""
     if not path.exists():
         whole = data.load(options.data, resolution=options.resolution, seed=0, val_share=VAL_SHARE)
         path.parent.mkdir(parents=True, exist_ok=True)
         counts = {"train": options.images, "test": options.test_images}
         arrays: dict[str, np.ndarray] = {}
         for split, count in counts.items():
-            part = whole.split(split)
-            arrays[f"x_{split}"] = part.images[:count].transpose(0, 2, 3, 1)
-            arrays[f"y_{split}"] = part.labels[:count]
+            part = whole.sample(split, count)
+            arrays[f"x_{split}"] = part.images.transpose(0, 2, 3, 1)
+            arrays[f"y_{split}"] = part.labels
         part_written = path.with_suffix(".part.npz")
         np.savez(part_written, **arrays)  # type: ignore[arg-type]
         part_written.replace(path)

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from hwnas.data.augment import Augmentation
 from hwnas.data.dataset import Dataset
+from hwnas.data.stratified import stratified_rows
 
 
 class Batches:
@@ -98,8 +99,8 @@ class Batches:
         return self.take(name, rows, np.random.default_rng([seed, epoch, number, part[0]]))
 
     def some(self, name: str, count: int, seed: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """So many random images as they are, the same for the same seed."""
-        rows = np.random.default_rng([seed, 2]).permutation(self.size(name))[:count]
+        """So many random images as they are, of all classes, the same for the same seed."""
+        rows = stratified_rows(self.data.split(name).labels, count, seed)
         for part in np.array_split(rows, -(-len(rows) // 256)):
             yield self.take(name, part)
 

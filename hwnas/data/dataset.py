@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from hwnas.data import embedded, sources
 from hwnas.data.sources import Images
+from hwnas.data.stratified import stratified_rows
 from hwnas.errors import DataError
 
 SPLITS = ("train", "val", "test")
@@ -84,6 +85,23 @@ class Dataset:
             raise DataError(f"a split must be one of {SPLITS}, but got {name!r}")
         found: Split = getattr(self, name)
         return found
+
+    def sample(self, split: str, count: int, seed: int = 0) -> Split:
+        """Random images of a split with classes mixed as in the whole; all where there are fewer.
+
+        Whatever needs "some images" takes them from here, never the first ones: sources are often
+        sorted by class. See ``stratified_rows`` for what holds of every sample.
+
+        Args:
+            split: "train", "val" or "test".
+            count: How many images, at least 1.
+            seed: Where the randomness comes from; the same gives the same images.
+        """
+        if count < 1:
+            raise DataError(f"a sample must have at least 1 image, but got {count}")
+        whole = self.split(split)
+        rows = stratified_rows(whole.labels, count, seed)
+        return Split(whole.images[rows], whole.labels[rows])
 
     def normalize(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """What a network is fed: uint8 (n, channels, height, width) to float32, same shape."""

@@ -45,6 +45,7 @@ def lower(
     precision: str,
     *,
     calibration: np.ndarray | None = None,
+    checked: np.ndarray | None = None,
     hswish: str = "decomposed",
     batch: int = 1,
     check: bool = True,
@@ -57,6 +58,9 @@ def lower(
         runtime: "litert" for TFLite (NHWC) or "onnxruntime" for ONNX (NCHW).
         precision: "fp32", or "int8" for full integer arithmetic.
         calibration: Images for the ranges of int8, shape (n, channels, height, width).
+        checked: Images that answers are compared on, of the same shape. Give others than the
+            ranges come from: on those alone int8 never has to clip. Without any, fp32 is compared on
+            random images and int8 on the first of the calibration, which proves less.
         hswish: "decomposed" writes hard swish as operators that int8 kernels exist for;
             "native" keeps it as one, for devices that have a kernel. Then the checks only
             report how this host would run it.
@@ -96,11 +100,12 @@ def lower(
         suffix = ".onnx"
     if not check:
         return Lowered(model, suffix, None)
-    images = (
-        random_calibration(input_shape, batch, 0)
-        if batches is None
-        else batches.reshape(-1, *input_shape)[:_CHECKED_IMAGES]
-    )
+    if checked is not None:
+        images = _batches(checked, input_shape, batch, "checked").reshape(-1, *input_shape)
+    elif batches is None:
+        images = random_calibration(input_shape, batch, 0)
+    else:
+        images = batches.reshape(-1, *input_shape)[:_CHECKED_IMAGES]
     report = parity.check(
         module,
         model,
@@ -143,18 +148,18 @@ def random_calibration(input_shape: Shape, n: int, seed: int) -> np.ndarray:
     return np.random.default_rng(seed).standard_normal((n, *input_shape), np.float32)
 
 
-def _batches(calibration: np.ndarray | None, input_shape: Shape, batch: int) -> np.ndarray:
-    """Calibration images in batches; the last is filled up with the first images."""
-    if calibration is None or not len(calibration):
-        raise ExportError("int8 must have calibration images, but got none: give some of the training images")
-    if calibration.shape[1:] != input_shape:
-        raise ExportError(
-            f"calibration images must be of shape (n, {input_shape}), but got {calibration.shape}"
-        )
-    if not np.isfinite(calibration).all() or not calibration.any():
-        raise ExportError("calibration images must be finite and not all zero, but got such images")
-    count = -(-len(calibration) // batch)
-    return np.resize(calibration, (count, batch, *input_shape)).astype(np.float32, copy=False)
+def _batches(
+    images: np.ndarray | None, input_shape: Shape, batch: int, what: str = "calibration"
+) -> np.ndarray:
+    """Images in batches; the last is filled up with the first images."""
+    if images is None or not len(images):
+        raise ExportError(f"lowering must have {what} images, but got none: give some of the data")
+    if images.shape[1:] != input_shape:
+        raise ExportError(f"{what} images must be of shape (n, {input_shape}), but got {images.shape}")
+    if not np.isfinite(images).all() or not images.any():
+        raise ExportError(f"{what} images must be finite and not all zero, but got such images")
+    count = -(-len(images) // batch)
+    return np.resize(images, (count, batch, *input_shape)).astype(np.float32, copy=False)
 
 
 def _one_of(what: str, value: str, allowed: tuple[str, ...]) -> None:

@@ -96,7 +96,7 @@ class Judge:
 
     def _quantised(self, indices: Indices) -> float:
         scorer = self._scorer
-        calibration = _images(scorer, "train")[0][:CALIBRATION_IMAGES]
+        calibration = _images(scorer, "train")[0]
         images, labels = _images(scorer, "val")
         network = scorer.subnetwork(indices).cpu()
         lowered = export.lower(

@@ -30,6 +30,7 @@ VARIANTS = {
 }
 EXAMPLES = ("example_litert.py", "example_onnxruntime.py")
 
+_CHECKED_IMAGES = 32  # answers are compared on these, which set no ranges
 _PACKAGES = ("torch", "ai-edge-litert", "litert-quantizer", "onnx", "onnxruntime", "numpy")
 
 
@@ -98,7 +99,8 @@ def export_run(
     require_same_data(dataset, trained["data"])
     module = blocks.build(arch.blocks)
     train.load_weights(module, run / "weights.safetensors")
-    calibration = dataset.normalize(dataset.train.images[:calibration_images])
+    calibration = dataset.normalize(dataset.sample("train", calibration_images).images)
+    checked = dataset.normalize(dataset.sample("val", _CHECKED_IMAGES).images)
     rounded: nn.Module = module
     rounding: dict[str, Any] | None = None
     if qat_if_worse is not None:
@@ -110,7 +112,9 @@ def export_run(
     for (name, precision), file in VARIANTS.items():
         on_variant(file)
         source = rounded if precision == "int8" else module
-        lowered[file] = export.lower(source, arch.space.input_shape, name, precision, calibration=calibration)
+        lowered[file] = export.lower(
+            source, arch.space.input_shape, name, precision, calibration=calibration, checked=checked
+        )
     folder = run / "export"
     contents, entries = _contents(module, dataset, lowered)
     for name, content in contents.items():

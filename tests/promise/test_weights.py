@@ -17,7 +17,7 @@ def test_random_weights_take_as_long_as_trained_ones(exported_run, runtime, prec
     dataset = ship.load_data(search["data"])
     trained = blocks.build(arch.blocks)
     train.load_weights(trained, exported_run / "weights.safetensors")
-    images = dataset.normalize(dataset.train.images[:32])
+    images = dataset.normalize(dataset.sample("train", 32).images)
     shape = arch.space.input_shape
     models = {
         name: export.lower(module, shape, runtime, precision, calibration=images, check=False).model

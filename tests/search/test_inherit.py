@@ -38,7 +38,7 @@ def test_the_network_answers_as_its_path_in_the_supernet(searched):
     network = train.new_network(arch, 0)
     start = inherited(run, arch, digits())
     network.load_state_dict(start.tensors)
-    images = torch.from_numpy(digits().normalize(digits().val.images[:32]))
+    images = torch.from_numpy(digits().normalize(digits().sample("val", 32).images))
     with torch.no_grad():
         expected = oneshot.supernet.eval()(images, INDICES).numpy()
         np.testing.assert_allclose(network.eval()(images).numpy(), expected, atol=1e-5)

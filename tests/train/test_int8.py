@@ -74,7 +74,7 @@ def test_a_network_that_int8_harms_is_fine_tuned_and_the_user_is_told(exported_r
     assert files.sha256(exported_run / "weights.safetensors") == fp32_weights
     tuned = network_of(exported_run)
     train.load_weights(tuned, exported_run / int8.WEIGHTS)
-    calibration = digits.normalize(digits.train.images[:256])
+    calibration = digits.normalize(digits.sample("train", 256).images)
     assert int8.accuracies(tuned, (3, 16, 16), digits, calibration) == found["qat"]
 
 
@@ -88,10 +88,10 @@ def test_a_network_that_int8_harms_is_fine_tuned_and_the_user_is_told(exported_r
 def test_the_worse_of_both_never_ships(exported_run, digits, changes, failure):
     """Fine-tuning that ruins the network is called for, recorded, and not taken."""
     network = network_of(exported_run)
-    calibration = digits.normalize(digits.train.images[:64])
+    calibration = digits.normalize(digits.sample("train", 64).images)
     trained = train.TrainConfig(**files.read_json(exported_run / "train.json", "training")["config"])
     ruin = dataclasses.replace(qat.recipe(trained, 1), **changes)
-    fewer = data.Split(digits.train.images[:256], digits.train.labels[:256])
+    fewer = digits.sample("train", 256)
     nothing = data.Split(digits.test.images[:0], digits.test.labels[:0])
     small = dataclasses.replace(digits, train=fewer, test=nothing)
     kept, found = int8.tune(network, (3, 16, 16), small, ruin, calibration, allowed_loss=-1.0)

@@ -41,7 +41,7 @@ def digits():
 
 @pytest.fixture(scope="module")
 def images(digits):
-    return digits.normalize(digits.train.images[:128])
+    return digits.normalize(digits.sample("train", 128).images)
 
 
 def answers(network, images):
