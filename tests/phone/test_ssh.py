@@ -129,7 +129,7 @@ def board(tmp_path):
 
 
 def no_ssh_is_left(board):
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         left = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
         if not [line for line in left.splitlines() if line.startswith("ssh ") and str(board.root) in line]:
@@ -247,8 +247,8 @@ def test_a_cut_of_a_command_is_no_success(board):
         timer.start()
         began = time.monotonic()
         with pytest.raises(LinkLost):
-            ask_once(transport._link.shell, "sleep 5", quiet_s=20)
-        assert time.monotonic() - began < 2.5
+            ask_once(transport._link.shell, "sleep 100", quiet_s=120)
+        assert time.monotonic() - began < 60
         timer.join()
 
 

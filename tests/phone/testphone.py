@@ -130,8 +130,8 @@ class Phone:
         return self.processes("/agent --library")
 
     def gone(self, word: str = "/agent --library") -> bool:
-        """Whether no such process is there, or the last one ends within seconds."""
-        deadline = time.monotonic() + 5
+        """Whether no such process is there, or the last one ends soon."""
+        deadline = time.monotonic() + 30
         while self.processes(word) and time.monotonic() < deadline:
             time.sleep(0.02)
         return not self.processes(word)

@@ -52,7 +52,7 @@ def test_silence_ends_the_agent_and_its_children(tmp_path: Path) -> None:
         with pytest.raises(TransportTimeout, match=r"within 0\.5 s"):
             next(replies)
         assert not is_running(pids[0])
-        end = time.monotonic() + 10  # the child is killed with it, but nobody waits for it
+        end = time.monotonic() + 60  # the child is killed with it, but nobody waits for it
         while is_running(pids[1]):
             assert time.monotonic() < end
             time.sleep(0.01)
