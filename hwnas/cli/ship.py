@@ -12,7 +12,7 @@ from rich.table import Table
 
 from hwnas import device as devices
 from hwnas import files
-from hwnas.cli._app import Json, app, emit_json, err, out
+from hwnas.cli._app import Json, app, emit_json, err, out, print_table
 
 if TYPE_CHECKING:
     from hwnas.verify import Verification
@@ -63,7 +63,7 @@ def export(
     table = Table("file", "size")
     for entry in content["variants"]:
         table.add_row(entry["file"], f"{entry['bytes'] / 1024:.0f} KiB")
-    out.print(table)
+    print_table(table)
     if rounding := content["int8"]:
         _show_rounding(rounding)
     out.print(f"each computes what PyTorch computes; written to {manifest.parent}", highlight=False)
@@ -176,7 +176,7 @@ def show_verification(found: Verification) -> None:
             _number(item.budget_ms),
             "[green]PASS[/]" if item.passed else "[red]FAIL[/]",
         )
-    out.print(table)
+    print_table(table)
     for item in found.variants:
         for reason in item.failures:
             out.print(f"[red]{item.name}[/]: {escape(reason)}", highlight=False)

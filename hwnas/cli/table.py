@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from hwnas import conditions, files, table_ops
-from hwnas.cli._app import Json, app, emit_json, err, out
+from hwnas.cli._app import Json, app, emit_json, err, out, print_table
 from hwnas.errors import TableError
 from hwnas.table import LatencyTable
 
@@ -43,7 +43,7 @@ def show(path: PathArgument, as_json: Json = False) -> None:
             str(len(m.rounds)),
             doubtful.get(key, ""),
         )
-    out.print(rows)
+    print_table(rows)
     for item in table.rounds:
         if item.failed:
             err.print(f"[yellow]failed:[/] {item.key}: {item.failed}", soft_wrap=True)
@@ -80,7 +80,7 @@ def diff(
             f"{change.p_value:.1g}",
         )
     if real:
-        out.print(rows)
+        print_table(rows)
     out.print(
         f"{len(real)} real changes, {len(found.changes) - len(real)} rows within noise, "
         f"{len(found.only_before)} only before, {len(found.only_after)} only after"
