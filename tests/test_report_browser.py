@@ -6,7 +6,6 @@ import json
 import shutil
 from pathlib import Path
 
-import programs
 import pytest
 import report_run
 from browser import Browser, find
@@ -35,7 +34,7 @@ SMALL = "[...document.querySelectorAll('svg.chart')].map(e => e.getBoundingClien
 def browser(tmp_path_factory: pytest.TempPathFactory):
     program = find()
     if program is None:
-        programs.missing("no Chromium or Chrome was found: the report was not looked at in a browser")
+        pytest.skip("no Chromium or Chrome was found: the report was not looked at in a browser")
     with Browser(program, tmp_path_factory.mktemp("profile")) as opened:
         yield opened
 

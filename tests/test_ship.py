@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from hwnas import data, files, ship
-from hwnas.data import sources
+from hwnas.data.digits import digits as read_digits
 from hwnas.errors import DataError, HwnasError, SchemaMismatch
 from hwnas.export import metadata, parity, runtime
 from hwnas.ship import preprocessing, probes
@@ -85,7 +85,7 @@ def pictures(tmp_path_factory):
     from sklearn.datasets import load_digits
 
     folder = tmp_path_factory.mktemp("pictures")
-    scaled, labels = sources.digits(16).train
+    scaled, labels = read_digits(16).train
     found = []
     for row in (0, 3):
         grey = np.round(load_digits().images[row] * (255 / 16)).astype(np.uint8)

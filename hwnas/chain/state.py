@@ -141,13 +141,13 @@ def _is_whole(data: Any) -> bool:
 
 def digest_of_data(source: str) -> str:
     """Hash of everything that a source of images holds; changes with any name or byte."""
-    path = Path(source)
+    path = Path(source).expanduser()
     if images.is_embedded(source) or not path.exists():  # what is missing is refused by who reads it
         return source
     if path.is_file():
         return files.sha256(path)
     digest = hashlib.sha256()
-    for file in sorted(p for p in path.rglob("*") if p.is_file()):
+    for file in sorted(images.files_of(path)):
         digest.update(f"{file.relative_to(path).as_posix()}\0{files.sha256(file)}\n".encode())
     return digest.hexdigest()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,8 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from hwnas import device as devices
-from hwnas import files, outputs
-from hwnas.cli._app import Json, app, emit_json, err, out, print_table
+from hwnas import files
+from hwnas.cli._app import Json, app, emit_json, err, out
 
 if TYPE_CHECKING:
     from hwnas.verify import Verification
@@ -64,7 +63,7 @@ def export(
     table = Table("file", "size")
     for entry in content["variants"]:
         table.add_row(entry["file"], f"{entry['bytes'] / 1024:.0f} KiB")
-    print_table(table)
+    out.print(table)
     if rounding := content["int8"]:
         _show_rounding(rounding)
     out.print(f"each computes what PyTorch computes; written to {manifest.parent}", highlight=False)
@@ -107,15 +106,11 @@ def verify(
 
     folder = folder / "export" if (folder / "export" / ship.MANIFEST).exists() else folder
     manifest = ship.read_manifest(folder)
-    if record:
-        outputs.require_file(folder / ship.MANIFEST, "the manifest (without --no-record)")
     described = devices.load(device or manifest["device"])
     dataset = None
     if not skip_accuracy and (data or _at_hand(manifest["data"]["source"])):
         dataset = ship.load_data(manifest["data"], data)
-    own = folder.parent if (folder.parent / "arch.json").exists() else folder
-    alone = outputs.claimed(own, "a verification") if record else nullcontext()
-    with alone, err.status("verifying") as status:
+    with err.status("verifying") as status:
         found = verification.verify(
             folder,
             described,
@@ -181,7 +176,7 @@ def show_verification(found: Verification) -> None:
             _number(item.budget_ms),
             "[green]PASS[/]" if item.passed else "[red]FAIL[/]",
         )
-    print_table(table)
+    out.print(table)
     for item in found.variants:
         for reason in item.failures:
             out.print(f"[red]{item.name}[/]: {escape(reason)}", highlight=False)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import logging
+import multiprocessing
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -13,13 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwnas.data import embedded, sources
-from hwnas.data.sources import Images
+from hwnas.data.images import Images
+from hwnas.data.names import SPLITS
+from hwnas.data.reading import Prints, Reading, copies, line
 from hwnas.data.stratified import stratified_rows
 from hwnas.errors import DataError
 
-SPLITS = ("train", "val", "test")
 MIN_PER_CLASS = 5
 _STATISTICS_IMAGES = 10_000
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,14 +49,15 @@ class Dataset:
         name: "digits" or another embedded source, or the full path of the source.
         class_names: Name of each label.
         train: What weights are fitted to.
-        val: What choices are made by; cut from the source's training images.
+        val: What choices are made by; cut from the training images where the source brings none.
         test: What the final network is judged by, once.
         mean: Per channel, of the training images scaled to [0, 1].
         std: Per channel, of the training images scaled to [0, 1].
         flip: Whether a mirrored image is still of its class.
         seed: Of the splits.
-        val_share: Share of the training images that is the validation split.
+        val_share: Share of the training images that is the validation split, where the source brings none.
         test_share: Share that is the test split where the source brings none.
+        reading: What was read, and what was left out.
     """
 
     name: str
@@ -67,6 +71,7 @@ class Dataset:
     seed: int
     val_share: float
     test_share: float
+    reading: Reading = field(default_factory=Reading, repr=False)
 
     @property
     def num_classes(self) -> int:
@@ -143,16 +148,18 @@ def load(
     test_share: float = 0.2,
     flip: bool | None = None,
 ) -> Dataset:
-    """Read a source at a resolution and split it.
+    """Read a source at a resolution and split it; what was read is logged, what is odd as a warning.
 
     Args:
-        source: "digits" (8x8 handwriting that comes with scikit-learn), a folder with one
-            sub-folder a class (also below ``train`` and ``test``), a folder with ``train`` and
-            ``test`` parquet files of columns ``image{bytes,path}`` and ``label``, or an npz
-            file with ``images`` and ``labels`` or ``x_train, y_train, x_test, y_test``.
+        source: "digits" (8x8 handwriting that comes with scikit-learn) or another embedded set; a
+            folder with one sub-folder a class, also below folders of splits; a parquet file, or a
+            folder of them whose names say the split, with columns ``image{bytes,path}`` and
+            ``label``; or an npz file with ``images`` and ``labels`` or ``x_train``, ``y_train``,
+            and so on. Splits may be called as people call them: ``validation``, ``Testing``.
         resolution: Height and width that images are scaled to.
         seed: Of the splits.
-        val_share: Share of the training images that becomes the validation split.
+        val_share: Share of the training images that becomes the validation split where the
+            source brings none.
         test_share: Share that becomes the test split where the source brings none.
         flip: Whether mirrored images are good training images; by default as the source
             says: not for digits, yes for others.
@@ -166,69 +173,79 @@ def load(
             raise DataError(f"{name} must be in (0, 0.5], but got {share}")
     if resolution < 8:
         raise DataError(f"resolution must be at least 8, but got {resolution}")
-    raw = _reader(source)(resolution)
+    raw = sources.read(source, resolution)
     _check(raw, source)
-    rng = np.random.default_rng(seed)
-    train, test = raw.train, raw.test
-    if test is None:
-        train, test = _divide(*train, test_share, rng)
-    if raw.val is None:
-        train, val = _divide(*train, val_share, rng)
-    else:
-        val = raw.val
-    mean, std = _statistics(train[0], source)
+    splits, prints = _splits(raw, np.random.default_rng(seed), val_share, test_share)
+    mean, std = _statistics(splits["train"].images, source)
+    name = str(source) if embedded.is_embedded(source) else str(Path(source).expanduser().resolve())
     return Dataset(
-        name=str(source) if embedded.is_embedded(source) else str(Path(source).expanduser().resolve()),
+        name=name,
         class_names=raw.class_names,
-        train=Split(*train),
-        val=Split(*val),
-        test=Split(*test),
+        **splits,
         mean=mean,
         std=std,
         flip=raw.flip if flip is None else flip,
         seed=seed,
         val_share=val_share,
         test_share=test_share,
+        reading=_reading(raw, name, splits, prints),
     )
 
 
-def _reader(source: str | Path) -> Callable[[int], Images]:
-    if embedded.is_embedded(source):
-        return embedded.reader(source)
-    path = Path(source).expanduser()
-    if path.is_dir():
-        is_parquet = any(path.glob("*.parquet"))
-        return lambda resolution: (sources.parquet if is_parquet else sources.folder)(path, resolution)
-    if path.is_file() and path.suffix == ".npz":
-        return lambda resolution: sources.npz(path, resolution)
-    raise DataError(
-        'data must be "digits", a folder of images or parquet files, or an npz file, but got '
-        f"{str(source)!r}: {'it is no npz file' if path.exists() else 'there is no such path'}"
-    )
+def _splits(
+    raw: Images, rng: np.random.Generator, val_share: float, test_share: float
+) -> tuple[dict[str, Split], dict[str, Prints]]:
+    """The splits, and the prints of their images; those that the source does not bring are drawn."""
+    parts = {split: part for split in SPLITS if (part := getattr(raw, split)) is not None}
+    prints: dict[str, Prints] = {split: raw.account.prints.get(split, ()) for split in SPLITS}
+    for split, share in (("test", test_share), ("val", val_share)):
+        if split not in parts:
+            images, labels = parts["train"]
+            drawn = _drawn(labels, share, rng)
+            parts["train"], parts[split] = (images[~drawn], labels[~drawn]), (images[drawn], labels[drawn])
+            pairs = list(zip(prints["train"], drawn, strict=False))
+            prints["train"], prints[split] = [p for p, d in pairs if not d], [p for p, d in pairs if d]
+    return {split: Split(*parts[split]) for split in SPLITS}, prints
+
+
+def _drawn(labels: NDArray[np.int64], share: float, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Which rows are drawn: this share of every class, at least one."""
+    order = rng.permutation(len(labels))
+    drawn = np.zeros(len(labels), bool)
+    for label in np.unique(labels):
+        members = order[labels[order] == label]
+        drawn[members[: max(1, round(share * len(members)))]] = True
+    return drawn
+
+
+def _reading(raw: Images, name: str, splits: dict[str, Split], prints: dict[str, Prints]) -> Reading:
+    """The account of a reading, and its log."""
+    notes = list(raw.account.notes)
+    if all(len(prints[split]) == len(found) for split, found in splits.items()):
+        notes += copies(prints, {split: found.labels for split, found in splits.items()})
+    drawn = [split for split in SPLITS if getattr(raw, split) is None]
+    counts = {split: len(found) for split, found in splits.items()}
+    text = line(name, raw.class_names, counts, drawn, raw.account.left_out)
+    if multiprocessing.parent_process() is None:  # of several processes with the same data, one tells
+        _LOG.info("%s", text)
+        for note in notes:
+            _LOG.warning("%s", note)
+    return Reading(text, dict(raw.account.left_out), tuple(notes))
 
 
 def _check(raw: Images, source: str | Path) -> None:
+    raw.account.close()
     if len(raw.class_names) < 2:
         raise DataError(f"data must have at least two classes, but {source} has {list(raw.class_names)}")
     counts = np.bincount(raw.train[1], minlength=len(raw.class_names))
     if counts.min() < MIN_PER_CLASS:
         fewest = int(counts.argmin())
+        out = ", ".join(f"{count} {reason}" for reason, count in raw.account.left_out.most_common(3))
         raise DataError(
             f"every class must have at least {MIN_PER_CLASS} training images, but "
             f"{raw.class_names[fewest]!r} in {source} has {counts[fewest]}: add images or remove the class"
+            + (f" (left out: {out})" if out else "")
         )
-
-
-def _divide(
-    images: NDArray[np.uint8], labels: NDArray[np.int64], share: float, rng: np.random.Generator
-) -> tuple[tuple[NDArray[np.uint8], NDArray[np.int64]], tuple[NDArray[np.uint8], NDArray[np.int64]]]:
-    """Two parts with the same mix of classes; the second has the share, at least one a class."""
-    order = rng.permutation(len(labels))
-    second = np.zeros(len(labels), bool)
-    for label in np.unique(labels):
-        members = order[labels[order] == label]
-        second[members[: max(1, round(share * len(members)))]] = True
-    return (images[~second], labels[~second]), (images[second], labels[second])
 
 
 def _statistics(images: NDArray[np.uint8], source: str | Path) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from hwnas.data import sources
-from hwnas.data.sources import Images
+from hwnas.data.digits import digits
+from hwnas.data.images import Images
 
 Reader = Callable[[int], Images]
 """Takes the resolution, as every reader does."""
 
 _READERS: Mapping[str, Reader] = {
-    "digits": sources.digits,
+    "digits": digits,
 }
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from hwnas import outputs
+from filelock import FileLock, Timeout
+
 from hwnas.device import Target
 from hwnas.errors import SchemaMismatch, TableError
 from hwnas.table import LatencyTable, Note, Round, append, recover
@@ -30,23 +30,28 @@ class TableStore:
         self.path = path
         self.table: LatencyTable | None = None
         self._target = target
-        self._hold = ExitStack()
+        self._lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
 
     def __enter__(self) -> TableStore:
-        outputs.require_file(self.path, "a latency table")
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        lock = self.path.with_name(f".{self.path.name}.lock")
-        invariant = "a table must be written by one profiler at a time"
-        with ExitStack() as stack:
-            stack.enter_context(outputs.hold(lock, invariant, str(self.path), TableError))
+        try:
+            self._lock.acquire()
+        except Timeout as error:
+            raise TableError(
+                f"a table must be written by one profiler at a time, but another is writing {self.path}: "
+                "wait for it or give another --out"
+            ) from error
+        try:
             self._read()
-            self._hold = stack.pop_all()
+        except BaseException:
+            self._lock.release()
+            raise
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._hold.close()
+        self._lock.release()
 
     def _read(self) -> None:
         if not self.path.exists():

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from hwnas import data, files, outputs, spaces
+from hwnas import data, files, spaces
 from hwnas.data import Dataset
 from hwnas.errors import DataError
 from hwnas.space import Architecture
@@ -39,7 +39,6 @@ class Start:
     record: Mapping[str, Any]
 
 
-@outputs.alone_in("run", "a training")
 def train_run(
     run: Path,
     config: TrainConfig,
@@ -129,7 +128,8 @@ def dataset_of(described: dict[str, Any]) -> Dataset:
     if dataset.fingerprint != described["fingerprint"]:
         raise DataError(
             f"data must not change between stages, but {described['source']} has the fingerprint "
-            f"{dataset.fingerprint}, and {described['fingerprint']} before: search again"
+            f"{dataset.fingerprint}, and {described['fingerprint']} before (or another version of hwnas read "
+            "them otherwise): search again"
         )
     return dataset
 

@@ -106,7 +106,7 @@ def test_npz_with_and_without_its_own_test_images(tmp_path):
     [
         ({"pictures": np.zeros((4, 8, 8), np.uint8)}, "must hold images and labels"),
         ({"images": np.zeros((9, 8, 8), np.uint8), "labels": np.zeros(8, int)}, "9 images and 8 labels"),
-        ({"images": np.zeros((9, 8, 8)), "labels": np.arange(9)}, "must be uint8"),
+        ({"images": np.full((9, 8, 8), 1.5), "labels": np.arange(9)}, "must be uint8"),
         ({"images": np.zeros((9, 3, 8, 8), np.uint8), "labels": np.arange(9)}, "height, width, 1 or 3"),
         ({"images": np.zeros((9, 8, 8), np.uint8), "labels": np.arange(9) - 1}, "whole numbers from 0"),
         ({"images": np.zeros((9, 8, 8), np.uint8), "labels": np.arange(9)}, "has 1: add images"),

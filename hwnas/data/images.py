@@ -1,0 +1,131 @@
+"""What a reader hands over: images of one resolution, their splits, and an account of the reading."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwnas.data import pixels
+from hwnas.data.names import shown
+from hwnas.data.pixels import Picture
+from hwnas.errors import DataError
+
+Labelled = tuple[NDArray[np.uint8], NDArray[np.int64]]
+
+_MAX_BYTES = 16 * 2**30
+
+
+@dataclass
+class Account:
+    """What a reader met, beside the images that it took.
+
+    Attributes:
+        left_out: How many files were left out, by suffix or reason.
+        notes: What the user should know.
+        prints: By split, a digest of the pixels of each image as it was decoded, with its name.
+    """
+
+    left_out: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
+    prints: dict[str, list[tuple[bytes, str]]] = field(default_factory=dict)
+    _animated: list[str] = field(default_factory=list)
+    _peaks: list[int] = field(default_factory=list)
+
+    def stack(
+        self, split: str, pictures: Iterable[tuple[Picture, str]], count: int, resolution: int
+    ) -> NDArray[np.uint8]:
+        """Scale pictures with their names to squares; shape (n, 3, resolution, resolution)."""
+        require_room(count, resolution)
+        images = np.empty((count, 3, resolution, resolution), np.uint8)
+        prints = self.prints.setdefault(split, [])
+        for row, (picture, name) in enumerate(pictures):
+            images[row] = pixels.square(picture.image, resolution)
+            content = hashlib.blake2b(repr(picture.image.size).encode(), digest_size=16)
+            content.update(picture.image.tobytes())
+            prints.append((content.digest(), name))
+            if picture.frames > 1:
+                self._animated.append(name)
+            if picture.peak is not None:
+                self._peaks.append(picture.peak)
+        return images
+
+    def close(self) -> None:
+        """Say what only all pictures together tell.
+
+        Raises:
+            DataError: Pictures of 16 bits use hardly any of them.
+        """
+        if self._animated:
+            self.notes.append(
+                f"{len(self._animated)} files hold several frames or pages, of which the first was taken "
+                f"({some(self._animated)})"
+            )
+        if self._peaks and max(self._peaks) < 65535 * pixels.LEAST_RANGE:
+            raise DataError(
+                f"pictures of 16 bits must use their range of 0 to 65535, but the brightest value of "
+                f"{len(self._peaks)} is {max(self._peaks)}, which is nearly black: scale them"
+            )
+
+
+@dataclass(frozen=True)
+class Images:
+    """What a source holds before it is split.
+
+    Attributes:
+        class_names: Name of each label.
+        train: Images (n, 3, resolution, resolution) and labels (n,).
+        test: The same where the source brings its own test images.
+        val: The same where it brings its own validation images.
+        flip: Whether a mirrored image is still of its class.
+        account: Of the reading.
+    """
+
+    class_names: tuple[str, ...]
+    train: Labelled
+    test: Labelled | None
+    flip: bool
+    val: Labelled | None = None
+    account: Account = field(default_factory=Account)
+
+
+def require_room(count: int, resolution: int) -> None:
+    """Raise DataError where so many images do not fit in memory; before any is taken."""
+    size, most = count * 3 * resolution**2, min(_MAX_BYTES, memory_bytes() // 2)
+    if size > most:
+        raise DataError(
+            f"images must fit in {most / 2**30:.1f} GiB of memory, but {count} at {resolution} pixels "
+            f"a side need {size / 2**30:.1f}: take a subset or a lower resolution"
+        )
+
+
+def memory_bytes() -> int:
+    """Memory of this machine; no bound where it does not say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (ValueError, OSError, AttributeError):
+        return 2 * _MAX_BYTES
+
+
+def some(names: Iterable[str], most: int = 3) -> str:
+    """The first few names, and that there are more."""
+    given = list(names)
+    return ", ".join(map(shown, given[:most])) + (", …" if len(given) > most else "")
+
+
+def lacking(names: tuple[str, ...], labels: Mapping[str, NDArray[np.int64]]) -> list[str]:
+    """A note for each given split in which classes do not occur."""
+    notes = []
+    for split, found in labels.items():
+        absent = [name for label, name in enumerate(names) if label not in set(found.tolist())]
+        if absent:
+            notes.append(
+                f"the {split} split has no image of {some(absent, 5)}: what it says is not of "
+                f"{'that class' if len(absent) == 1 else 'those classes'}"
+            )
+    return notes

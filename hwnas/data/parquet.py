@@ -1,0 +1,176 @@
+"""Reads parquet files of columns ``image{bytes,path}`` and ``label``, as Hugging Face writes them."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwnas.data import formats, labels, names, pixels
+from hwnas.data.images import Account, Images, Labelled, lacking, require_room, some
+from hwnas.data.names import shown
+from hwnas.data.pixels import Picture
+from hwnas.data.tree import files_of
+from hwnas.errors import DataError
+
+_ROWS = 256  # held in memory as bytes at a time
+SUFFIX = ".parquet"
+
+
+def files_in(path: Path) -> list[Path]:
+    """Parquet files in and below a folder, but for hidden ones."""
+    found = (file for file in files_of(path) if file.suffix.lower() == SUFFIX)
+    return sorted(f for f in found if not any(map(names.is_hidden, f.relative_to(path).parts)))
+
+
+def parquet(path: Path, resolution: int) -> Images:
+    """Read one file, or a folder of ``train*.parquet`` and, if there, ``validation*`` and ``test*``."""
+    account = Account()
+    splits = {"train": [path]} if path.is_file() else _splits(path, account)
+    tables = {split: [_Table(file) for file in files] for split, files in splits.items()}
+    given = {split: np.concatenate([t.labels() for t in tables[split]]) for split in tables}
+    stated = {names for tables_of in tables.values() for t in tables_of if (names := t.class_names())}
+    if len(stated) > 1:
+        raise DataError(
+            f"all files must state the same class names, but those in {shown(path)} differ: write them again"
+        )
+    classes, numbers = labels.encode(given, shown(path), next(iter(stated), None))
+    require_room(sum(len(found) for found in numbers.values()), resolution)
+    parts: dict[str, Labelled] = {}
+    for split, found in tables.items():
+        pictures = (picture for table in found for picture in table.pictures())
+        parts[split] = account.stack(split, pictures, len(numbers[split]), resolution), numbers[split]
+    account.notes += lacking(classes, {split: numbers[split] for split in numbers if split != "train"})
+    return Images(classes, parts["train"], parts.get("test"), True, parts.get("val"), account)
+
+
+def _splits(path: Path, account: Account) -> dict[str, list[Path]]:
+    """Files of each split, told by their names, or by the name of their folder."""
+    found: dict[str, list[Path]] = {}
+    for file in files_in(path):
+        inside = file.relative_to(path)
+        split = next(filter(None, map(names.split_of_file, (file.stem, *reversed(inside.parts[:-1])))), "")
+        found.setdefault(split, []).append(file)
+    unnamed = found.pop("", [])
+    found = {names.settled(split, found): files for split, files in found.items()}
+    if "train" not in found:
+        raise DataError(
+            f"a parquet folder must hold train*.parquet, but {shown(path)} does not (it has "
+            f"{some(file.name for file in files_in(path))}): rename the files, or give one alone"
+        )
+    if unnamed:
+        account.left_out["parquet files of no split"] += len(unnamed)
+        account.notes.append(f"the names of {some(f.name for f in unnamed)} say no split: not used")
+    return {split: found[split] for split in names.SPLITS if split in found}
+
+
+class _Table:
+    """One parquet file.
+
+    Args:
+        path: Of the file.
+
+    Raises:
+        DataError: It is damaged, or has other columns.
+    """
+
+    def __init__(self, path: Path) -> None:
+        import pyarrow
+        import pyarrow.parquet
+
+        self._path = path
+        self._faults = (pyarrow.ArrowException, OSError, KeyError, TypeError, ValueError)
+        try:
+            self._file = pyarrow.parquet.ParquetFile(path)
+            schema = self._file.schema_arrow
+        except self._faults as error:
+            raise self._unfit(f"cannot be read: {' '.join(str(error).split())}") from error
+        if not {"image", "label"} <= set(schema.names):
+            raise self._unfit(f"holds {some(schema.names, 8)}")
+        self._metadata: Mapping[bytes, bytes] = schema.metadata or {}
+
+    def _unfit(self, but: str) -> DataError:
+        return DataError(
+            f"{shown(self._path)} must hold the columns image{{bytes,path}} and label, but {but}"
+        )
+
+    def labels(self) -> NDArray[Any]:
+        """Shape (n,), as they stand there."""
+        import pyarrow
+        from pyarrow import types
+
+        try:
+            column = self._file.read(columns=["label"])["label"].combine_chunks()
+            if isinstance(column, pyarrow.ChunkedArray):
+                column = pyarrow.concat_arrays(column.chunks)
+            if types.is_dictionary(column.type):
+                column = column.dictionary_decode()
+        except self._faults as error:
+            raise self._unfit(f"cannot be read: {' '.join(str(error).split())}") from error
+        if column.null_count:
+            row = column.is_null().to_pylist().index(True)
+            raise DataError(
+                f"every image must have a label, but {shown(self._path)} has {column.null_count} without "
+                f"(row {row}): remove those rows"
+            )
+        if (
+            types.is_list(column.type)
+            or types.is_fixed_size_list(column.type)
+            or types.is_large_list(column.type)
+        ):
+            return np.array(column.to_pylist())
+        if types.is_string(column.type) or types.is_large_string(column.type):
+            return np.array(column.to_pylist(), np.str_)
+        kind = column.type
+        if not (types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)):
+            raise DataError(
+                f"labels must be whole numbers from 0, or words, but {shown(self._path)} has {kind}"
+            )
+        found: NDArray[Any] = column.to_numpy(zero_copy_only=False)
+        return found
+
+    def pictures(self) -> Iterator[tuple[Picture, str]]:
+        """Each picture with its name; some rows at a time."""
+        row = 0
+        try:
+            for batch in self._file.iter_batches(_ROWS, columns=["image"]):
+                for cell in batch.column(0).to_pylist():
+                    yield self._picture(cell, row), f"row {row} of {self._path.name}"
+                    row += 1
+        except self._faults as error:
+            if isinstance(error, DataError):
+                raise
+            raise self._unfit(f"cannot be read: {' '.join(str(error).split())}") from error
+
+    def _picture(self, cell: Any, row: int) -> Picture:
+        blob = cell.get("bytes") if isinstance(cell, dict) else cell
+        if not isinstance(blob, bytes):
+            raise DataError(
+                f"every image must be there as bytes, but row {row} of {shown(self._path)} has none: "
+                "write the images into the file"
+            )
+        missing = formats.of_content(blob[:16])
+        if missing in formats.PLUGINS and missing not in formats.readable():
+            raise DataError(
+                f"all images must be readable, but row {row} of {shown(self._path)} is {missing}: "
+                f"pip install {formats.PLUGINS[missing]}, or convert them"
+            )
+        return pixels.decode(io.BytesIO(blob), f"row {row} of {shown(self._path)}")
+
+    def class_names(self) -> tuple[str, ...] | None:
+        """The names of the labels, where the metadata state them."""
+        for key, place in ((b"huggingface", ("info", "features", "label", "names")), (b"classes", ())):
+            try:
+                found = json.loads(self._metadata.get(key, b"null"))
+                for part in place:
+                    found = found[part]
+            except (ValueError, LookupError, TypeError):
+                continue  # metadata are optional: numbers are names enough
+            if isinstance(found, Sequence) and found and all(isinstance(name, str) for name in found):
+                return tuple(found)
+        return None

@@ -1,0 +1,154 @@
+"""How one picture becomes the pixels that a network reads.
+
+Every way to images goes through here, and what ships says the same: ``RULES`` lies in
+``preprocessing.json``, and a test compares the shipped examples with ``decode``, mode by mode.
+"""
+
+from __future__ import annotations
+
+import struct
+import warnings
+import zlib
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwnas.data import formats
+from hwnas.errors import DataError
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+RULES = {
+    "frames": "the first of an animation or of several pages",
+    "orientation": "turned upright as EXIF says",
+    "depth": "16 bits a channel become 8 by round(value / 257); numbers of 32 bits are refused",
+    "alpha": "laid on white",
+    "colour": "RGB; grey gives three equal channels; colour profiles are ignored",
+}
+"""What ``decode`` does, in this order; then the picture is scaled and cut to its centre."""
+
+BACKGROUND = "white"
+MAX_PIXELS = 178_956_970  # where Pillow gives up as well
+LEAST_RANGE = 1 / 8  # of the range of a type: darker than this, only 32 of 256 levels would be left
+
+_FAULTS = (
+    *(OSError, ValueError, SyntaxError, TypeError, LookupError, ArithmeticError, AttributeError),
+    *(EOFError, MemoryError, struct.error, zlib.error),
+)  # what damaged files make Pillow raise
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One decoded picture.
+
+    Attributes:
+        image: Upright, opaque, RGB.
+        frames: How many the file holds; the first was taken.
+        peak: Largest value of a picture of 16 bits a channel, None for others.
+    """
+
+    image: Image
+    frames: int = 1
+    peak: int | None = None
+
+
+def decode(file: Path | IO[bytes], name: str) -> Picture:
+    """One picture as ``RULES`` say.
+
+    Args:
+        file: A path, or a file that is open.
+        name: What it is called in errors.
+
+    Raises:
+        DataError: It is no picture, is damaged, too large, or of numbers without a stated range.
+    """
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about metadata that is not read; sizes are checked here
+            with Image.open(file, formats=formats.readable()) as image:
+                _check_size(image, name)
+                return _opaque(image, name)
+    except DataError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise _too_large(name) from error
+    except _FAULTS as error:
+        raise DataError(
+            f"every image must be readable, but {name} is not: {_reason(error)}{_beginning(file)}"
+        ) from error
+
+
+def _check_size(image: Image, name: str) -> None:
+    if image.width * image.height > MAX_PIXELS:
+        raise _too_large(name)
+
+
+def _too_large(name: str) -> DataError:
+    return DataError(
+        f"an image must have at most {MAX_PIXELS / 1e6:.0f} million pixels, but {name} claims more: "
+        "scale it down, or remove it"
+    )
+
+
+def _opaque(image: Image, name: str) -> Picture:
+    """Load, turn, bring to 8 bits, lay on white."""
+    from PIL import Image as Pillow
+    from PIL import ImageOps
+
+    frames = 1 if image.format == "MPO" else int(getattr(image, "n_frames", 1))
+    wide = image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PPM", "PNG"))
+    if image.mode in ("I", "F") and not wide:
+        raise DataError(
+            f"an image must have 8 or 16 bits a channel, but {name} has 32 (mode {image.mode}), whose range "
+            "nobody states: convert it"
+        )
+    turned = ImageOps.exif_transpose(image)
+    if wide:
+        values = np.asarray(turned)
+        turned = Pillow.fromarray(np.rint(values / 257).astype(np.uint8))
+        return Picture(turned.convert("RGB"), frames, int(values.max()))
+    return Picture(on_white(turned), frames)
+
+
+def on_white(image: Image) -> Image:
+    """RGB, without what alpha hides."""
+    from PIL import Image as Pillow
+
+    if image.has_transparency_data:
+        image = Pillow.alpha_composite(Pillow.new("RGBA", image.size, BACKGROUND), image.convert("RGBA"))
+    return image.convert("RGB")
+
+
+def _reason(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return "its format is not known" if "cannot identify" in text else text or type(error).__name__
+
+
+def _beginning(file: Path | IO[bytes]) -> str:
+    """What a file that only claims to be a picture is instead, where its beginning says so."""
+    if not isinstance(file, Path):
+        return ""
+    with suppress(OSError), file.open("rb") as opened:
+        head = opened.read(40)
+        if not head:
+            return " (the file is empty)"
+        if head.isascii() and head.decode().replace("\n", " ").isprintable():
+            return f" (it is text: {head.decode().splitlines()[0]!r}…)"
+    return ""
+
+
+def square(image: Image, resolution: int) -> NDArray[np.uint8]:
+    """Scaled until a square is filled, cut to its centre; shape (3, resolution, resolution)."""
+    from PIL import Image as Pillow
+    from PIL import ImageOps
+
+    if image.size != (resolution, resolution):
+        image = ImageOps.fit(image, (resolution, resolution), Pillow.Resampling.BILINEAR)
+    return np.asarray(image).transpose(2, 0, 1)
