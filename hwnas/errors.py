@@ -12,6 +12,7 @@ HwnasError
 │   └── SchemaMismatch(ValueError)    two files do not describe the same thing
 ├── LatencyModelError(ValueError)     a latency model cannot be fitted or used
 ├── UnstableMeasurement               a number is too noisy to be believed
+├── WriteError(OSError)               a file cannot be written whole
 ├── InfeasibleBudget(ValueError)      no architecture keeps the budget
 ├── TrainingError                     training cannot go on
 │   └── Diverged                      the loss is not finite, or far too high
@@ -88,6 +89,10 @@ class LatencyModelError(HwnasError, ValueError):
 
 class UnstableMeasurement(HwnasError):
     """A number is too noisy to be believed."""
+
+
+class WriteError(HwnasError, OSError):
+    """A file cannot be written whole, or not at all."""
 
 
 class InfeasibleBudget(HwnasError, ValueError):

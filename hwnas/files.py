@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import platformdirs
 
-from hwnas.errors import HwnasError
+from hwnas.errors import HwnasError, WriteError
 
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -40,10 +42,24 @@ def user_cache() -> Path:
 
 
 def write_atomic(path: Path, content: bytes | str) -> None:
-    """Write beside, flush to disk, then rename: the file is whole or not there."""
-    data = content.encode() if isinstance(content, str) else content
+    """Write beside, flush to disk, then rename: the file is whole or not there.
+
+    Raises:
+        WriteError: It cannot be written; a file that was there is as before.
+    """
+    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
+    try:
+        _write_beside(path.resolve() if path.is_symlink() else path, data)
+    except OSError as error:
+        raise WriteError(
+            f"a file must be written whole, but {path} was not: {error.strerror or error}: free some space "
+            "or mend the folder, and start again; what was finished before is kept"
+        ) from error
+
+
+def _write_beside(path: Path, data: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".hwnas-")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
@@ -56,6 +72,33 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def write_folder(folder: Path, contents: Mapping[str, bytes | str]) -> None:
+    """Write the files of a folder beside it, then put them in their places, the last one last.
+
+    Other files that are in the folder stay there.
+
+    Raises:
+        WriteError: They cannot all be written; the folder is as before.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".hwnas-"))
+    except OSError as error:
+        raise WriteError(f"a folder must be made, but {folder} was not: {error.strerror}") from error
+    try:
+        for name, content in contents.items():
+            write_atomic(beside / name, content)
+        folder.mkdir(exist_ok=True)
+        for name in contents:
+            (beside / name).replace(folder / name)
+    except WriteError:
+        raise
+    except OSError as error:
+        raise WriteError(f"a folder must be written whole, but {folder} was not: {error}") from error
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
 
 
 def append_whole(path: Path, text: str) -> None:

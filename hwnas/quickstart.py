@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hwnas import chain, files
+from hwnas import chain, files, outputs
 from hwnas.chain import STAGES, Summary, Tell
 from hwnas.device import Device
 
@@ -79,6 +79,7 @@ def run(
             "train": {"epochs": epochs, "batch_size": 32},
         },
     )
+    outputs.require_file(folder / "quickstart.json", "the folder of a quickstart")
     summary = chain.run(config, device=device, tell=tell)
     files.write_json(folder / "quickstart.json", summary.to_json())
     return summary

@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
+
+import programs
 
 _AT_3_AND_4 = """
 import fcntl, os, sys
@@ -24,7 +25,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"
 
 def find() -> str | None:
     """The program, where there is one."""
-    return next((path for name in NAMES if (path := shutil.which(name))), None)
+    return programs.find(*NAMES)
 
 
 class Browser:

@@ -3,11 +3,31 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+PHONES = Path(__file__).parent / "phone"
+
+
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    """Tests that share what is dear to make run in one process, where there are several.
+
+    The phones of ``tests/phone`` share an adb server and what was compiled for them, and most
+    others of a session share a trained run; the rest stays together by files.
+    """
+    for item in items:
+        if PHONES in item.path.parents:
+            group = "phone"
+        elif "_exported_run" in getattr(item, "fixturenames", ()):
+            group = "exported run"
+        else:
+            group = str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import json
 import shutil
 from pathlib import Path
 
+import programs
 import pytest
 import report_run
 from browser import Browser, find
@@ -34,7 +35,7 @@ SMALL = "[...document.querySelectorAll('svg.chart')].map(e => e.getBoundingClien
 def browser(tmp_path_factory: pytest.TempPathFactory):
     program = find()
     if program is None:
-        pytest.skip("no Chromium or Chrome was found: the report was not looked at in a browser")
+        programs.missing("no Chromium or Chrome was found: the report was not looked at in a browser")
     with Browser(program, tmp_path_factory.mktemp("profile")) as opened:
         yield opened
 

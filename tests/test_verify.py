@@ -208,7 +208,7 @@ def test_a_file_that_is_no_model_is_refused(exported_run):
 
 def test_a_folder_that_cannot_be_written_says_so(exported_run, monkeypatch):
     def full(*_: object) -> None:
-        raise OSError("read-only file system")
+        raise OSError(30, "Read-only file system")
 
     monkeypatch.setattr(files, "write_json", full)
     with pytest.raises(HwnasError, match="--no-record"):

@@ -37,7 +37,7 @@ from hwnas.transport import _bundle
 AGENT = "litert"
 LITERT = "2.3.0"
 ZIG = "0.17.1"
-FLAGS = ("-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror", "-Wl,-z,max-page-size=16384")
+FLAGS = ("-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror", "-Wl,-z,max-page-size=65536")
 COMMON_LICENCES = Path("/usr/share/common-licenses")
 
 

@@ -13,15 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import filelock
-
 from hwnas import device as devices
-from hwnas import files, ship
+from hwnas import files, outputs, ship
 from hwnas.chain.config import Config, make, read, template
 from hwnas.chain.stages import Stages
 from hwnas.chain.state import State
 from hwnas.device import Device
-from hwnas.errors import HwnasError
 from hwnas.verify import Verification
 
 STAGES = ("profile", "fit", "search", "baseline", "train", "export", "verify", "report")
@@ -79,11 +76,7 @@ def run(config: Config, *, device: Device | None = None, tell: Tell = lambda _st
             wrote is kept.
     """
     folder = config.folder
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise HwnasError(f"a run must be able to make its folder, but {folder}: {error}") from error
-    with _Alone(folder):
+    with outputs.claimed(folder):
         state = State(folder)
         stages = Stages(config, device or devices.load(config.basics.device), state)
         seconds, ran = {}, []
@@ -100,24 +93,6 @@ def run(config: Config, *, device: Device | None = None, tell: Tell = lambda _st
                 ran.append(stage.name)
             seconds[stage.name] = state.seconds(stage.name)
     return _summary(config, stages, seconds, tuple(ran))
-
-
-class _Alone:
-    """A folder for one process at a time."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder, self._lock = folder, filelock.FileLock(folder / ".chain.lock")
-
-    def __enter__(self) -> None:
-        try:
-            self._lock.acquire(timeout=0)
-        except filelock.Timeout as error:
-            raise HwnasError(
-                f"a run must have its folder to itself, but another process works in {self._folder}"
-            ) from error
-
-    def __exit__(self, *exc: object) -> None:
-        self._lock.release()
 
 
 def _summary(config: Config, stages: Stages, seconds: Mapping[str, float], ran: tuple[str, ...]) -> Summary:

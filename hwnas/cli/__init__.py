@@ -6,11 +6,16 @@ Heavy imports (torch, ONNX, LiteRT, scikit-learn) happen inside the verbs, so th
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
+import traceback
+from pathlib import Path
 
 from rich.markup import escape
 
 from hwnas.cli import (  # noqa: F401  (each registers its verbs)
+    _terminal,
     compare,
     devices,
     doctor,
@@ -29,19 +34,63 @@ from hwnas.cli import (  # noqa: F401  (each registers its verbs)
 from hwnas.cli._app import app, err
 from hwnas.errors import HwnasError
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 def main() -> None:
     """Entry point of the ``hwnas`` program."""
+    _terminal.prepare()
     try:
-        app()
-    except HwnasError as error:
-        err.print(f"[bold red]error:[/] {escape(str(error))}", soft_wrap=True, highlight=False)
+        try:
+            app()
+        finally:
+            _terminal.flush()
+    except BrokenPipeError:  # whoever read has read enough
+        _terminal.abandon(sys.stdout)
         sys.exit(1)
+    except HwnasError as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(_of_the_system(error))
     except (KeyboardInterrupt, SystemExit) as stop:
         if isinstance(stop, SystemExit) and stop.code != 130:  # typer exits with 130 where it is interrupted
             raise
         err.print("interrupted; what was finished is kept")
         sys.exit(130)
+    except Exception as error:
+        if os.environ.get("HWNAS_TRACEBACK"):
+            raise
+        _fail(_unforeseen(error))
+
+
+def _fail(text: str) -> None:
+    """Say what went wrong, in one line, and end."""
+    line = " ".join(text.split("\n"))
+    try:
+        err.print(f"[bold red]error:[/] {escape(line)}", soft_wrap=True, highlight=False)
+        _terminal.flush()
+    except OSError:  # nobody can be told
+        for stream in (sys.stdout, sys.stderr):
+            _terminal.abandon(stream)
+    sys.exit(1)
+
+
+def _of_the_system(error: OSError) -> str:
+    where = error.filename if error.filename is not None else "standard output or another stream"
+    remedy = "free some space" if error.errno in _FULL else "mend that"
+    return (
+        f"files must be readable and writable, but {where}: {error.strerror or error}: {remedy} and start "
+        "again; what was finished is kept"
+    )
+
+
+def _unforeseen(error: Exception) -> str:
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return (
+        "files and settings must be as hwnas knows them, but something is not, and it was not foreseen: "
+        f"{type(error).__name__}: {error} ({Path(place.filename).name}, line {place.lineno}): "
+        "with HWNAS_TRACEBACK=1 it says where, for a report of this fault"
+    )
 
 
 __all__ = ["main"]

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import sys
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
+from rich.errors import MarkupError
+from rich.table import Table
+from rich.text import Text
 
 from hwnas import __version__
 
@@ -21,11 +26,47 @@ app = typer.Typer(
     "under a measured latency budget.",
 )
 
-out = Console()
+_UNBOUNDED = 4096  # columns of a file or a pipe, where nothing is gained by breaking lines
+_STYLES = "bold|dim|red|green|yellow|bold red|bold green|bold yellow"
+_FOREIGN = re.compile(rf"(?<!\\)\[(?=[A-Za-z#/@])(?!(?:/|{_STYLES})\])")
+"""What looks like markup and is none of ours: a name, a path or a value in brackets."""
+
+
+class _Console(Console):
+    """As wide as its terminal, or as its text where there is none; takes text of any origin."""
+
+    @property
+    def size(self) -> ConsoleDimensions:
+        """Width and height in characters."""
+        if os.environ.get("COLUMNS") or self.file.isatty():
+            return super().size
+        return ConsoleDimensions(_UNBOUNDED, 25)
+
+    @size.setter
+    def size(self, new: tuple[int, int]) -> None:
+        self._width, self._height = new
+
+    def render_str(self, text: str, **given: Any) -> Text:
+        """Text with the styles that hwnas uses; any other bracket is just a bracket."""
+        try:
+            return super().render_str(_FOREIGN.sub(r"\[", text), **given)
+        except MarkupError:
+            return super().render_str(text, **{**given, "markup": False})
+
+
+out = _Console(emoji=False)
 """Results for people go here (standard output)."""
 
-err = Console(stderr=True)
+err = _Console(stderr=True, emoji=False)
 """Progress, warnings and errors go here (standard error)."""
+
+
+def print_table(table: Table) -> None:
+    """Print a table of which nothing is cut off, however narrow the terminal is."""
+    for column in table.columns:
+        column.no_wrap, column.overflow = False, "fold"
+    out.print(table)
+
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 

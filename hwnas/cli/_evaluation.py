@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from rich.table import Table
 
-from hwnas.cli._app import out
+from hwnas.cli._app import print_table
 
 
 def show(title: str, summaries: Mapping[str, Mapping[str, float | None]]) -> None:
@@ -24,4 +24,4 @@ def show(title: str, summaries: Mapping[str, Mapping[str, float | None]]) -> Non
             *("–" if rank is None else f"{rank:.3f}" for rank in ranks),
             f"{item['coverage_90']:.0%}",
         )
-    out.print(shown)
+    print_table(shown)

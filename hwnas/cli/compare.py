@@ -11,7 +11,7 @@ from rich.table import Table
 
 from hwnas import device as devices
 from hwnas import files
-from hwnas.cli._app import Json, app, emit_json, err, out
+from hwnas.cli._app import Json, app, emit_json, err, out, print_table
 
 Run = Annotated[Path, typer.Argument(help="Folder of a run with a trained network.")]
 Against = Annotated[
@@ -86,7 +86,7 @@ def show_comparison(found: Mapping[str, Any]) -> None:
                 "" if is_found else _percent(row["found_minus_this"], "+"),
                 "" if is_found else f"{row['latency_ratio']:.2f}×",
             )
-        out.print(table)
+        print_table(table)
     out.print("points, time: the found network's accuracy minus, and latency over, this one's")
     for match in found["matches"]:
         out.print(

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from hwnas import device
-from hwnas.cli._app import Json, app, emit_json, out
+from hwnas.cli._app import Json, app, emit_json, out, print_table
 from hwnas.errors import DeviceError
 
 devices = typer.Typer(no_args_is_help=True, help="Devices that can be measured on.")
@@ -46,13 +46,13 @@ def list_(as_json: Json = False) -> None:
     table = Table("device", "what it is", "reached by", "runtimes")
     for item in known.values():
         table.add_row(item.name, item.title, item.transport, ", ".join(item.runtimes))
-    out.print(table)
+    print_table(table)
     attached = Table("attached", "what it says it is", "use --device", "what to do")
     for phone in phones:
         match = matches[phone.serial]
         attached.add_row(phone.serial, phone.title, match.name if match else "", phone.remedy)
     if phones:
-        out.print(attached)
+        print_table(attached)
     elif not adb.installed():
         out.print(
             "No phone is looked for: the adb program (Android's platform tools) is not installed. "

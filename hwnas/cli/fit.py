@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hwnas import device, files
+from hwnas import device, files, outputs
 from hwnas.cli._app import Json, app, emit_json, err, out
 from hwnas.cli._evaluation import show
 from hwnas.device import Target
@@ -31,6 +31,7 @@ def fit(
     from hwnas import latency, spaces
     from hwnas.table import LatencyTable
 
+    outputs.require_file(to, "a latency model")
     target = device.load(device_name).target(runtime, precision)
     path = table or default_table(target)
     loaded, chosen = LatencyTable.load(path), spaces.load(space)

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from hwnas import outputs
 from hwnas.cli._app import Json, app, emit_json, out
 from hwnas.cli._evaluation import show
 from hwnas.device import Target
@@ -39,6 +40,7 @@ def networks(
     from hwnas import latency, spaces
     from hwnas.latency.importers import Origin, import_networks
 
+    outputs.require_file(to, "a latency model")
     target = Target(device, runtime, precision)
     fitted = import_networks(file, column or device, spaces.load(space), target, Origin(source, licence))
     latency.save(fitted, to)
@@ -64,6 +66,7 @@ def blocks(
     """Make a table of single blocks: a column "key" of workloads, and one "latency_ms"."""
     from hwnas.latency.importers import Origin, import_blocks
 
+    outputs.require_file(to, "a latency table")
     table = import_blocks(file, Target(device, runtime, precision), Origin(source, licence))
     table.save(to)
     if as_json:

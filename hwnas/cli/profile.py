@@ -16,7 +16,7 @@ from rich.table import Table
 from hwnas import conditions
 from hwnas import device as devices
 from hwnas import spaces as library
-from hwnas.cli._app import Json, app, emit_json, err, out
+from hwnas.cli._app import Json, app, emit_json, err, out, print_table
 from hwnas.cli._evaluation import show
 from hwnas.cli.spaces import Classes, Resolution, Strides
 from hwnas.device import Target
@@ -240,7 +240,7 @@ def _print(summaries: list[dict[str, Any]]) -> None:
             str(len(item["unstable"])),
             str(len(item["failed"])),
         )
-    out.print(table)
+    print_table(table)
     for item in summaries:
         spent = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in item["seconds"].items())
         out.print(f"{item['path']}  ({spent})", soft_wrap=True, highlight=False)

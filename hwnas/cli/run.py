@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hwnas import files
+from hwnas import files, outputs
 from hwnas.cli._app import Json, app, emit_json, err, out
 from hwnas.errors import HwnasError
 
@@ -29,6 +29,7 @@ def init(
         raise HwnasError(
             f"a config must not be replaced unasked, but {path} exists: give another name or --force"
         )
+    outputs.require_file(path, "a config")
     files.write_atomic(path, chain.template(strategy))
     out.print(f"written to {path}; change what you like, then: hwnas run {path}", highlight=False)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,8 +12,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from hwnas import device as devices
-from hwnas import files
-from hwnas.cli._app import Json, app, emit_json, err, out
+from hwnas import files, outputs
+from hwnas.cli._app import Json, app, emit_json, err, out, print_table
 
 if TYPE_CHECKING:
     from hwnas.verify import Verification
@@ -63,7 +64,7 @@ def export(
     table = Table("file", "size")
     for entry in content["variants"]:
         table.add_row(entry["file"], f"{entry['bytes'] / 1024:.0f} KiB")
-    out.print(table)
+    print_table(table)
     if rounding := content["int8"]:
         _show_rounding(rounding)
     out.print(f"each computes what PyTorch computes; written to {manifest.parent}", highlight=False)
@@ -106,11 +107,15 @@ def verify(
 
     folder = folder / "export" if (folder / "export" / ship.MANIFEST).exists() else folder
     manifest = ship.read_manifest(folder)
+    if record:
+        outputs.require_file(folder / ship.MANIFEST, "the manifest (without --no-record)")
     described = devices.load(device or manifest["device"])
     dataset = None
     if not skip_accuracy and (data or _at_hand(manifest["data"]["source"])):
         dataset = ship.load_data(manifest["data"], data)
-    with err.status("verifying") as status:
+    own = folder.parent if (folder.parent / "arch.json").exists() else folder
+    alone = outputs.claimed(own, "a verification") if record else nullcontext()
+    with alone, err.status("verifying") as status:
         found = verification.verify(
             folder,
             described,
@@ -176,7 +181,7 @@ def show_verification(found: Verification) -> None:
             _number(item.budget_ms),
             "[green]PASS[/]" if item.passed else "[red]FAIL[/]",
         )
-    out.print(table)
+    print_table(table)
     for item in found.variants:
         for reason in item.failures:
             out.print(f"[red]{item.name}[/]: {escape(reason)}", highlight=False)

@@ -9,7 +9,7 @@ from rich import box
 from rich.table import Table
 
 from hwnas import spaces as library
-from hwnas.cli._app import Json, app, emit_json, out
+from hwnas.cli._app import Json, app, emit_json, out, print_table
 from hwnas.space import SearchSpace
 
 spaces = typer.Typer(no_args_is_help=True, help="Search spaces.")
@@ -31,7 +31,7 @@ def list_(as_json: Json = False) -> None:
     table = Table(*header, box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
     for space in known:
         table.add_row(space.name, *_row(space))
-    out.print(table)
+    print_table(table)
 
 
 @spaces.command()
@@ -55,7 +55,7 @@ def show(
     table = Table("choice", "input", "candidates")
     for choice, shape in zip(space.choices, space.choice_shapes, strict=True):
         table.add_row(choice.name, "x".join(map(str, shape)), "\n".join(b.key() for b in choice.candidates))
-    out.print(table)
+    print_table(table)
 
 
 def _row(space: SearchSpace) -> tuple[str, str, str, str]:

@@ -9,8 +9,8 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from hwnas import conditions, files, table_ops
-from hwnas.cli._app import Json, app, emit_json, err, out
+from hwnas import conditions, files, outputs, table_ops
+from hwnas.cli._app import Json, app, emit_json, err, out, print_table
 from hwnas.errors import TableError
 from hwnas.table import LatencyTable
 
@@ -43,7 +43,7 @@ def show(path: PathArgument, as_json: Json = False) -> None:
             str(len(m.rounds)),
             doubtful.get(key, ""),
         )
-    out.print(rows)
+    print_table(rows)
     for item in table.rounds:
         if item.failed:
             err.print(f"[yellow]failed:[/] {item.key}: {item.failed}", soft_wrap=True)
@@ -80,7 +80,7 @@ def diff(
             f"{change.p_value:.1g}",
         )
     if real:
-        out.print(rows)
+        print_table(rows)
     out.print(
         f"{len(real)} real changes, {len(found.changes) - len(real)} rows within noise, "
         f"{len(found.only_before)} only before, {len(found.only_after)} only after"
@@ -95,6 +95,7 @@ def merge(
     """Put the sessions of several tables of one target into one table."""
     if path.exists():
         raise TableError(f"a merged table must be a new file, but {path} exists: give another --out")
+    outputs.require_file(path, "a merged table")
     merged = table_ops.merge(*(LatencyTable.load(item) for item in paths))
     merged.save(path)
     out.print(f"{len(merged.measurements)} rows, {len(merged.rounds)} rounds: {path}", soft_wrap=True)
@@ -108,6 +109,8 @@ def export(
     ] = None,
 ) -> None:
     """Write the estimates as CSV."""
+    if csv is not None:
+        outputs.require_file(csv, "a CSV file")
     text = table_ops.to_csv(LatencyTable.load(path))
     if csv is None:
         typer.echo(text, nl=False)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from hwnas import __version__, baselines, files, profile, ship
+from hwnas import __version__, baselines, files, outputs, profile, ship
 from hwnas.compare import contender, match
 from hwnas.compare.contender import FOLDER, Accuracies, Entry, Recipe, Tell
 from hwnas.data import Dataset
@@ -23,6 +23,7 @@ FOUND = "found"
 """What the run's own network is called beside the others."""
 
 
+@outputs.alone_in("run", "a comparison")
 def compare(
     run: Path,
     device: Device,

@@ -40,10 +40,10 @@ def answer(task: Mapping[str, Any]) -> dict[str, Any]:
             check=task["check"],
         )
         files.write_atomic(Path(task["path"]), lowered.model)
-    except HwnasError as error:
-        return {"error": f"{type(error).__name__}: {error}"}
     except OSError as error:  # a full disk is no fault of the model's
         return {"broken": str(error)}
+    except HwnasError as error:
+        return {"error": f"{type(error).__name__}: {error}"}
     digest = hashlib.sha256(lowered.model).hexdigest()
     return {"sha256": digest, "seconds": time.perf_counter() - started}
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hwnas import latency
+from hwnas import files, latency, outputs
 from hwnas.device import Device, Target
 from hwnas.latency.store import FittedModel
 from hwnas.profile.options import OnProgress, ProfileOptions, silent
@@ -78,10 +78,12 @@ def profile_few(
         DeviceError: The device cannot be used, or no network could be measured on it.
     """
     options = options or ProfileOptions()
+    folder = files.user_data() / "tables" / device.name if out is None else out
+    path = folder / f"{target.slug}.{space.name}.latency.json"
+    outputs.require_file(path, "a latency model")
     known = latency.known_devices(space, target)
     chosen = latency.choose_networks(space, count, known=known, seed=options.seed)
-    table = run(device, space, [target], out, options, progress, only=chosen)[target]
+    table = run(device, space, [target], folder, options, progress, only=chosen)[target]
     model = latency.fit(LatencyTable.load(table), space, "transfer", known=known)
-    path = table.with_name(f"{target.slug}.{space.name}.latency.json")
     latency.save(model, path)
     return Few(table, path, model, tuple(known))

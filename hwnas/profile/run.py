@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from hwnas import files
+from hwnas import files, outputs
 from hwnas.device import Device, Target
 from hwnas.errors import DeviceError
 from hwnas.profile import plan
@@ -60,6 +60,8 @@ def run(
     else:
         items = plan.network_items(only)
     paths = {target: folder / f"{target.slug}.jsonl" for target in targets}
+    for path in paths.values():
+        outputs.require_file(path, "a latency table")
     with connect(device) as transport, Exporter(options.workers) as exporter:
         for target, path in paths.items():
             _check(device, target)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from filelock import FileLock, Timeout
-
+from hwnas import outputs
 from hwnas.device import Target
 from hwnas.errors import SchemaMismatch, TableError
 from hwnas.table import LatencyTable, Note, Round, append, recover
@@ -30,28 +30,23 @@ class TableStore:
         self.path = path
         self.table: LatencyTable | None = None
         self._target = target
-        self._lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
+        self._hold = ExitStack()
 
     def __enter__(self) -> TableStore:
+        outputs.require_file(self.path, "a latency table")
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self._lock.acquire()
-        except Timeout as error:
-            raise TableError(
-                f"a table must be written by one profiler at a time, but another is writing {self.path}: "
-                "wait for it or give another --out"
-            ) from error
-        try:
+        lock = self.path.with_name(f".{self.path.name}.lock")
+        invariant = "a table must be written by one profiler at a time"
+        with ExitStack() as stack:
+            stack.enter_context(outputs.hold(lock, invariant, str(self.path), TableError))
             self._read()
-        except BaseException:
-            self._lock.release()
-            raise
+            self._hold = stack.pop_all()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._lock.release()
+        self._hold.close()
 
     def _read(self) -> None:
         if not self.path.exists():

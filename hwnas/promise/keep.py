@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hwnas import files, latency, spaces
+from hwnas import files, latency, outputs, spaces
 from hwnas.data import Dataset
 from hwnas.device import Device, Target
 from hwnas.errors import HwnasError, InfeasibleBudget, TableError
@@ -33,6 +33,7 @@ from hwnas.train.run import dataset_of
 SCHEMA = "hwnas-promise/1"
 
 
+@outputs.alone_in("run", "a search")
 def keep(
     run: Path,
     *,

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from hwnas import files, latency, spaces
+from hwnas import files, latency, outputs, spaces
 from hwnas.data import Dataset
 from hwnas.errors import HwnasError, TableError
 from hwnas.latency import Conditioned, Source
@@ -54,6 +54,7 @@ class Wishes:
     measuring: ProfileOptions = field(default_factory=ProfileOptions)
 
 
+@outputs.alone_in("run", "a search", new=True)
 def search_for(
     asks: Sequence[Ask],
     request: SearchRequest,

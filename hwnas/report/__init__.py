@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from hwnas import __version__, files
+from hwnas import __version__, files, outputs
 from hwnas.errors import HwnasError
 from hwnas.report import (
     _compare,
@@ -57,6 +57,9 @@ def write(
     Raises:
         HwnasError: The run has no architecture, or a file in it cannot be read.
     """
+    path = run / "report.html"
+    if run.is_dir():
+        outputs.require_file(path, "a report")
     record = read(run, latencies, tables, baseline)
     try:
         sections = [section(record) for section in _SECTIONS]
@@ -69,6 +72,5 @@ def write(
             f"the files of a run must be as hwnas wrote them, but one in {run} is not: {error!r}: "
             "repeat that stage with this version"
         ) from error
-    path = run / "report.html"
     files.write_atomic(path, _page.page(title, lead, [text for text in sections if text]))
     return path

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import NormalDist
 from typing import Any
 
-from hwnas import files, spaces
+from hwnas import files, outputs, spaces
 from hwnas.device import Target
 from hwnas.errors import HwnasError, InfeasibleBudget, SchemaMismatch
 from hwnas.search.budgets import parse_budget
@@ -30,6 +30,7 @@ def read_gallery(run: Path) -> dict[str, Any]:
     return data
 
 
+@outputs.alone_in("out", "a pick", new=True)
 def pick(run: Path, budgets: Mapping[str, str], out: Path, *, confidence: float = 0.9) -> dict[str, Any]:
     """Take the most accurate architecture that keeps the budgets into a run folder of its own.
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hwnas import data, files, latency, search, spaces
+from hwnas import data, files, latency, outputs, search, spaces
 from hwnas.data import Dataset
 from hwnas.device import Target
 from hwnas.errors import HwnasError, SpaceError
@@ -126,6 +126,7 @@ class SearchRequest:
         }
 
 
+@outputs.alone_in("out", "a search", new=True)
 def search_run(
     request: SearchRequest, out: Path, *, live: Live | None = None, dataset: Dataset | None = None
 ) -> SearchResult:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from hashlib import sha256
 from importlib import metadata as packages
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwnas import __version__, blocks, export, files, int8, spaces, train
+from hwnas import __version__, blocks, export, files, int8, outputs, spaces, train
 from hwnas.data import Dataset
 from hwnas.errors import HwnasError
 from hwnas.export import metadata, parity, runtime
@@ -62,6 +63,7 @@ def require_same_data(dataset: Dataset, record: Mapping[str, Any]) -> None:
         )
 
 
+@outputs.alone_in("run", "an export")
 def export_run(
     run: Path,
     dataset: Dataset,
@@ -115,10 +117,7 @@ def export_run(
         lowered[file] = export.lower(
             source, arch.space.input_shape, name, precision, calibration=calibration, checked=checked
         )
-    folder = run / "export"
     contents, entries = _contents(module, dataset, lowered)
-    for name, content in contents.items():
-        files.write_atomic(folder / name, content)
     manifest = {
         "schema": SCHEMA,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -135,10 +134,14 @@ def export_run(
         "test_accuracy_pytorch": trained["test_accuracy"],
         "variants": entries,
         "int8": rounding,
-        "files": {name: files.sha256(folder / name) for name in contents},
+        "files": {name: sha256(_bytes(content)).hexdigest() for name, content in contents.items()},
     }
-    files.write_json(folder / MANIFEST, manifest)
-    return folder / MANIFEST
+    files.write_folder(run / "export", {**contents, MANIFEST: files.json_text(manifest)})
+    return run / "export" / MANIFEST
+
+
+def _bytes(content: bytes | str) -> bytes:
+    return content.encode() if isinstance(content, str) else content
 
 
 def _contents(

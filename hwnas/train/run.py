@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from hwnas import data, files, spaces
+from hwnas import data, files, outputs, spaces
 from hwnas.data import Dataset
 from hwnas.errors import DataError
 from hwnas.space import Architecture
@@ -39,6 +39,7 @@ class Start:
     record: Mapping[str, Any]
 
 
+@outputs.alone_in("run", "a training")
 def train_run(
     run: Path,
     config: TrainConfig,

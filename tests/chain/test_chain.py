@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from hwnas import chain, files, ship
+from hwnas import chain, files, outputs, ship
 from hwnas import device as devices
 from hwnas.chain.stages import Stages
 from hwnas.chain.state import Stage, State
@@ -217,8 +217,8 @@ def test_a_folder_is_for_one_process_at_a_time(finished):
     import filelock
 
     with (
-        filelock.FileLock(finished / "run" / ".chain.lock"),
-        pytest.raises(HwnasError, match="another process works in"),
+        filelock.FileLock(finished / "run" / outputs.LOCK),
+        pytest.raises(HwnasError, match="another process works on"),
     ):
         again(finished)
 

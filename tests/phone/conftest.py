@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import programs
 import pytest
 from testphone import REPOSITORY, Phone, build_cross, free_port
 
@@ -51,9 +51,7 @@ def tcp() -> None:
 @pytest.fixture(scope="session")
 def _adb_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """An adb server of these tests' own, on another port; skips where there is no adb program."""
-    program = shutil.which("adb")
-    if program is None:
-        pytest.skip("the adb program is not installed")
+    program = programs.need("adb")
     own = {"ANDROID_ADB_SERVER_PORT": str(free_port()), "HOME": str(tmp_path_factory.mktemp("adb"))}
     environment = os.environ | own
     subprocess.run([program, "start-server"], env=environment, capture_output=True, timeout=30, check=True)
@@ -96,8 +94,7 @@ def cross_archive(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], P
 @pytest.fixture(scope="session")
 def native_bundle(cache: Path) -> Path:
     """The agent for this machine, built by the tool; skips where there is no C compiler."""
-    if not any(shutil.which(name) for name in ("cc", "gcc", "clang")):
-        pytest.skip("no C compiler is installed")
+    programs.need("cc", "gcc", "clang")
     done = subprocess.run(
         [
             sys.executable,

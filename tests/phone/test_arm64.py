@@ -13,6 +13,7 @@ import subprocess
 
 import fakephone
 import numpy as np
+import programs
 import pytest
 import tinymodels
 from testphone import job, run_agent
@@ -22,8 +23,6 @@ from hwnas.blocks import Conv, ConvPool, Head, LateHead, MBConv, MBStage, Shuffl
 from hwnas.transport import _bundle, connect
 
 pytestmark = pytest.mark.slow
-
-QEMU = shutil.which("qemu-aarch64-static") or shutil.which("qemu-aarch64")
 
 CORES = ("cortex-a53", "cortex-a76", "max,sme=off")  # plain, with dot products, with all but SME
 
@@ -45,9 +44,7 @@ EXAMPLES = [
 
 @pytest.fixture(scope="session")
 def qemu():
-    if QEMU is None:
-        pytest.skip("qemu-user for aarch64 is not installed")
-    return QEMU
+    return programs.need("qemu-aarch64-static", "qemu-aarch64")
 
 
 @pytest.fixture

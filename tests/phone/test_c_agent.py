@@ -6,11 +6,11 @@ import hashlib
 import importlib.util
 import json
 import os
-import shutil
 import subprocess
 from pathlib import Path
 
 import numpy as np
+import programs
 import pytest
 import tinymodels
 from testphone import REPOSITORY, job, run_agent
@@ -216,9 +216,7 @@ HOSTILE = [
 @pytest.fixture(scope="session")
 def sanitized(cache, native_bundle, tmp_path_factory):
     """The agent built with the address and undefined-behaviour sanitizers."""
-    compiler = shutil.which("gcc") or shutil.which("clang")
-    if compiler is None:
-        pytest.skip("neither gcc nor clang is installed")
+    compiler = programs.need("gcc", "clang")
     target = tmp_path_factory.mktemp("sanitized") / "agent"
     done = subprocess.run(
         [
@@ -242,7 +240,7 @@ def sanitized(cache, native_bundle, tmp_path_factory):
         check=False,
     )
     if "cannot find -lasan" in done.stderr or "cannot find -lubsan" in done.stderr:
-        pytest.skip("the sanitizers' libraries are not installed")
+        programs.missing("the sanitizers' libraries are not installed")
     assert done.returncode == 0, done.stderr
     return target
 
@@ -342,7 +340,7 @@ def crashing(tmp_path, native_bundle):
     """A library with LiteRT's names that dies in the ways that a runtime can."""
     (tmp_path / "crash.c").write_text(LIBRARY)
     target = tmp_path / "libcrash.so"
-    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    compiler = programs.need("cc", "gcc", "clang")
     subprocess.run(
         [compiler, "-shared", "-fPIC", f"-I{SOURCES}", "-o", str(target), str(tmp_path / "crash.c")],
         check=True,
@@ -368,7 +366,7 @@ def test_a_job_that_kills_the_runtime_costs_one_answer(bundle, crashing):
 def test_a_library_of_another_release_is_refused(bundle, tmp_path):
     other = tmp_path / "libother.so"
     (tmp_path / "other.c").write_text("int LiteRtCreateEnvironment(void) { return 0; }\n")
-    compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
+    compiler = programs.need("cc", "gcc", "clang")
     subprocess.run([compiler, "-shared", "-fPIC", "-o", str(other), str(tmp_path / "other.c")], check=True)
     for library, message in ((other, "lacks LiteRt"), (tmp_path / "absent.so", "cannot open")):
         command = [*agent_command(bundle)[:1], "--library", str(library), "--plan", "/dev/null"]

@@ -106,8 +106,10 @@ def test_a_command_whose_link_is_cut_is_no_success(new_phone, back_end):
         threading.Timer(0.4, phone.stop).start()
         began = time.monotonic()
         with pytest.raises(LinkLost):
-            ask_once(shell_of(transport), "sleep 5", quiet_s=20)
-        assert time.monotonic() - began < 2.5, "0.4 s until the cut, then at once (adb itself needs 1 s)"
+            ask_once(shell_of(transport), "sleep 100", quiet_s=120)
+        assert time.monotonic() - began < 60, (
+            "0.4 s until the cut, then at once: not when the command is over"
+        )
 
 
 def test_a_command_on_a_frozen_phone_ends_when_it_was_quiet_for_too_long(new_phone, back_end):
@@ -213,7 +215,7 @@ class TestKeys:
         ):
             pass
         assert not isinstance(caught.value, LinkLost)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 30
 
     def test_the_adb_program_says_unauthorized(self, new_phone, key, adb):
         with (
@@ -251,7 +253,7 @@ def test_sockets_send_at_once_and_whole(new_phone, tcp, tmp_path):
     with connect(new_phone("--old").device()) as transport:
         began = time.monotonic()
         transport.push(path)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 15, "an acknowledgement of each packet, 40 ms late, would be 20 s"
 
 
 def test_a_store_lists_a_folder_of_many_files(new_phone, tcp):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import getpass
 import os
-import shutil
 import signal
 import subprocess
 import threading
@@ -12,6 +11,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import programs
 import pytest
 import tinymodels
 from testphone import free_port, job
@@ -23,13 +23,6 @@ from hwnas.transport import connect
 from hwnas.transport._detached import Detached
 from hwnas.transport._shell import LinkLost, ask_once
 from hwnas.transport.doctor import OK, examine
-
-SSHD = shutil.which("sshd") or shutil.which("sshd", path="/usr/sbin:/usr/local/sbin")
-
-pytestmark = pytest.mark.skipif(
-    not (SSHD and shutil.which("ssh") and shutil.which("ssh-keygen")),
-    reason="sshd, ssh or ssh-keygen is not installed",
-)
 
 
 class Board:
@@ -70,7 +63,7 @@ class Board:
         log = (self.root / "log").open("ab")
         with log:
             self._daemon = subprocess.Popen(
-                [str(SSHD), "-D", "-e", "-f", str(self.root / "sshd_config")],
+                [programs.need("sshd"), "-D", "-e", "-f", str(self.root / "sshd_config")],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -79,7 +72,7 @@ class Board:
             if b"Server listening" in (self.root / "log").read_bytes():
                 return self
             if self._daemon.poll() is not None:
-                pytest.skip(f"sshd does not start here: {(self.root / 'log').read_text()[-200:]}")
+                programs.missing(f"sshd does not start here: {(self.root / 'log').read_text()[-200:]}")
             time.sleep(0.02)
         raise AssertionError("sshd does not listen")
 
@@ -136,7 +129,7 @@ def board(tmp_path):
 
 
 def no_ssh_is_left(board):
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         left = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
         if not [line for line in left.splitlines() if line.startswith("ssh ") and str(board.root) in line]:
@@ -254,8 +247,8 @@ def test_a_cut_of_a_command_is_no_success(board):
         timer.start()
         began = time.monotonic()
         with pytest.raises(LinkLost):
-            ask_once(transport._link.shell, "sleep 5", quiet_s=20)
-        assert time.monotonic() - began < 2.5
+            ask_once(transport._link.shell, "sleep 100", quiet_s=120)
+        assert time.monotonic() - began < 60
         timer.join()
 
 

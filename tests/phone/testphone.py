@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import signal
 import socket
 import subprocess
@@ -13,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pytest
+import programs
 
 from hwnas.device import Device
 from hwnas.transport import _bundle
@@ -131,8 +130,8 @@ class Phone:
         return self.processes("/agent --library")
 
     def gone(self, word: str = "/agent --library") -> bool:
-        """Whether no such process is there, or the last one ends within seconds."""
-        deadline = time.monotonic() + 5
+        """Whether no such process is there, or the last one ends soon."""
+        deadline = time.monotonic() + 30
         while self.processes(word) and time.monotonic() < deadline:
             time.sleep(0.02)
         return not self.processes(word)
@@ -153,12 +152,11 @@ class Phone:
 def build_cross(arch: str, folder: Path) -> Path:
     """The bundle as users get it, built from downloads; skips where there is no Debian to take it from."""
     for program in ("apt-get", "dpkg-deb"):
-        if shutil.which(program) is None:
-            pytest.skip(f"{program} is not installed")
+        programs.need(program)
     command = [sys.executable, str(REPOSITORY / "tools" / "build_agent.py"), arch, "--out", str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if "apt-get update" in done.stderr:
-        pytest.skip("the package list is empty")
+        programs.missing("the package list is empty")
     assert done.returncode == 0, done.stderr
     return Path(done.stdout.strip())
 

@@ -46,13 +46,13 @@ def test_silence_ends_the_agent_and_its_children(tmp_path: Path) -> None:
         "child = subprocess.Popen(['sleep', '60'])\nsay({'pids': [os.getpid(), child.pid]})\ntime.sleep(60)\n"
     )
     with transport(tmp_path, body) as way:
-        replies = way.run("mine", [], silence_s=0.5)
+        replies = way.run("mine", [], silence_s=3)
         pids = next(replies)["pids"]
         assert all(map(is_running, pids))
-        with pytest.raises(TransportTimeout, match=r"within 0\.5 s"):
+        with pytest.raises(TransportTimeout, match="within 3 s"):
             next(replies)
         assert not is_running(pids[0])
-        end = time.monotonic() + 10  # the child is killed with it, but nobody waits for it
+        end = time.monotonic() + 60  # the child is killed with it, but nobody waits for it
         while is_running(pids[1]):
             assert time.monotonic() < end
             time.sleep(0.01)

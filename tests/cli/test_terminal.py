@@ -1,0 +1,117 @@
+"""Output where the terminal is not what one wishes: real processes, real pipes, real devices."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hwnas.device import Target
+from hwnas.table import LatencyTable, Round
+
+HWNAS = str(Path(sys.executable).with_name("hwnas"))
+KEY = "mbconv_k7_e6_c320_s1_with_a_name_that_is_longer_than_any_terminal_is_wide@320x7x7 [/nonsense] :car:"
+ENCODINGS = (
+    {"PYTHONIOENCODING": "ascii"},
+    {"PYTHONIOENCODING": "latin-1"},
+    {"PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0", "LC_ALL": "C"},
+)
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> Path:
+    rounds = [
+        Round(KEY, "block", "s", number, (1.0 + number / 100,), (0.5,), {"classes": "Müll 猫"})
+        for number in range(8)
+    ]
+    rounds.append(Round("broken", "block", "s", 0, (), failed="Gerät weg → 猫 [bold"))
+    path = tmp_path / "tåble-猫.jsonl"
+    LatencyTable(Target("host", "litert", "fp32"), {"anchor": "a"}, rounds).save(path)
+    return path
+
+
+def run(*arguments: object, **env: str) -> subprocess.CompletedProcess[bytes]:
+    words = [HWNAS, *map(str, arguments)]
+    return subprocess.run(words, capture_output=True, check=False, env=os.environ | env, timeout=60)
+
+
+@pytest.mark.parametrize("env", ENCODINGS, ids=["ascii", "latin-1", "C"])
+@pytest.mark.parametrize("verb", [["--help"], ["search", "--help"], ["spaces", "list"], ["devices", "list"]])
+def test_every_encoding_can_be_printed_in(verb, env):
+    done = run(*verb, **env)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout.isascii()
+    assert len(done.stdout) > 300
+
+
+@pytest.mark.parametrize("env", ENCODINGS, ids=["ascii", "latin-1", "C"])
+def test_names_of_the_users_can_be_printed_in_every_encoding(table, env):
+    done = run("table", "show", table, **env)
+    assert done.returncode == 0, done.stderr
+    assert b"+-" in done.stdout or "±".encode("latin-1") in done.stdout
+    assert b"Traceback" not in done.stderr
+    assert b"weg > " in done.stderr
+    missing = run("table", "show", table.with_name("nicht-da-猫.jsonl"), **env)
+    assert missing.returncode == 1
+    assert missing.stderr.startswith(b"error: a latency table must be readable")
+
+
+def test_a_name_that_is_not_utf_8_can_be_printed(tmp_path):
+    path = os.fsencode(tmp_path) + b"/\xff.jsonl"
+    done = subprocess.run([HWNAS, "table", "show", path], capture_output=True, check=False, timeout=60)
+    assert done.returncode == 1
+    assert b"\\udcff" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_nothing_is_cut_off_in_a_pipe_or_in_a_narrow_terminal(table):
+    assert KEY.encode() in run("table", "show", table).stdout
+    narrow = run("table", "show", table, COLUMNS="40").stdout.decode()
+    column = "".join(line.split("│")[1].strip() for line in narrow.splitlines() if "│" in line)
+    assert KEY.replace(" ", "") in column.replace(" ", "")
+    assert "…" not in narrow
+
+
+def test_brackets_of_others_are_not_markup(table):
+    done = run("table", "show", table)
+    assert b"[/nonsense] :car:" in done.stdout
+    assert "Gerät weg → 猫 [bold".encode() in done.stderr
+
+
+def test_json_stays_ascii_and_whole(table):
+    rows = json.loads(run("table", "show", table, "--json", PYTHONIOENCODING="ascii").stdout)["rows"]
+    assert [row["key"] for row in rows] == [KEY]
+
+
+def shell(command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False, timeout=60)
+
+
+@pytest.mark.parametrize("options", ["", "--json"])
+def test_a_reader_that_has_read_enough_is_no_fault(table, options):
+    done = shell(f"'{HWNAS}' table show '{table}' {options} | head -c 20")
+    assert len(done.stdout) == 20
+    assert done.stderr == "" or done.stderr.startswith("failed: ")
+    for command in ("--help", f"table export '{table}'", "spaces list"):
+        assert shell(f"'{HWNAS}' {command} | true").stderr == ""
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("options", ["", "--json"])
+def test_a_full_disk_behind_standard_output_is_said(table, options):
+    done = shell(f"'{HWNAS}' table show '{table}' {options} > /dev/full")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("error: ")
+    assert "No space left on device: free some space" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert shell(f"'{HWNAS}' spaces show nope 2> /dev/full").returncode == 1
+
+
+def test_closed_streams_are_no_fault(table):
+    assert shell(f"'{HWNAS}' table show '{table}' >&-").returncode == 0
+    done = shell(f"'{HWNAS}' spaces show nope 2>&-")
+    assert (done.returncode, done.stdout) == (1, "")
