@@ -26,7 +26,7 @@ class Basics:
         folder: Where everything is written.
         device: Where to measure; ``hwnas devices list`` names them.
         space: Search space; ``hwnas spaces list`` names them.
-        data: "digits", a folder of images or parquet files, or an npz file.
+        data: "digits", "clutter", a folder of images or parquet files, or an npz file.
         seed: Where all randomness of searching and training comes from.
     """
 

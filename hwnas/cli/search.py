@@ -64,7 +64,7 @@ def search(
     ] = None,
     space: Annotated[str, typer.Option(help="Search space, short or full name.")] = "macro",
     data: Annotated[
-        str, typer.Option(help="digits, a folder of images or parquet files, or an npz file.")
+        str, typer.Option(help="digits, clutter, a folder of images or parquet files, or an npz file.")
     ] = "digits",
     strategy: Annotated[str, typer.Option(help="How to search, for example fbnet or random.")] = "fbnet",
     seed: Annotated[int, typer.Option(min=0, help="Where all randomness comes from.")] = 0,

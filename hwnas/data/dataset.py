@@ -151,7 +151,8 @@ def load(
     """Read a source at a resolution and split it; what was read is logged, what is odd as a warning.
 
     Args:
-        source: "digits" (8x8 handwriting that comes with scikit-learn) or another embedded set; a
+        source: "digits" (8x8 handwriting that comes with scikit-learn), "clutter" (those digits in
+            clutter, drawn from the seed; "clutter:20000" says how many, "clutter-64" are larger); a
             folder with one sub-folder a class, also below folders of splits; a parquet file, or a
             folder of them whose names say the split, with columns ``image{bytes,path}`` and
             ``label``; or an npz file with ``images`` and ``labels`` or ``x_train``, ``y_train``,
@@ -173,7 +174,7 @@ def load(
             raise DataError(f"{name} must be in (0, 0.5], but got {share}")
     if resolution < 8:
         raise DataError(f"resolution must be at least 8, but got {resolution}")
-    raw = sources.read(source, resolution)
+    raw = sources.read(source, resolution, seed, val_share, test_share)
     _check(raw, source)
     splits, prints = _splits(raw, np.random.default_rng(seed), val_share, test_share)
     mean, std = _statistics(splits["train"].images, source)

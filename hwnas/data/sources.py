@@ -16,14 +16,18 @@ from hwnas.data.parquet import files_in, parquet
 from hwnas.errors import DataError
 
 
-def read(source: str | Path, resolution: int) -> Images:
+def read(
+    source: str | Path, resolution: int, seed: int = 0, val_share: float = 0.2, test_share: float = 0.2
+) -> Images:
     """Read embedded images, a folder of images or parquet files, one parquet file, or an npz file.
+
+    Seed and shares matter only to images that are drawn, whose splits must be made before.
 
     Raises:
         DataError: It is none of these, or cannot be read.
     """
     if embedded.is_embedded(source):
-        return _embedded(str(source), resolution)
+        return _embedded(str(source), embedded.reader(source)(resolution, seed, val_share, test_share))
     try:
         path = Path(source).expanduser()
         reader = _reader_of_folder(path) if path.is_dir() else _reader_of_file(path)
@@ -34,8 +38,7 @@ def read(source: str | Path, resolution: int) -> Images:
     return reader(path, resolution)
 
 
-def _embedded(name: str, resolution: int) -> Images:
-    images = embedded.reader(name)(resolution)
+def _embedded(name: str, images: Images) -> Images:
     if Path(name).exists():
         images.account.notes.append(
             f"{name!r} is a set of images that comes with hwnas; what lies at ./{name} was not read: give "
@@ -74,6 +77,6 @@ def _reader_of_file(path: Path) -> Callable[[Path, int], Images]:
 
 def _unfit(path: Path, why: str) -> DataError:
     return DataError(
-        'data must be "digits" or another embedded set, a folder of images or parquet files, or an npz file, '
-        f"but got {shown(path)!r}: {why}"
+        f"data must be one of {', '.join(embedded.NAMES)}, a folder of images or parquet files, or an npz "
+        f"file, but got {shown(path)!r}: {why}"
     )

@@ -1,0 +1,127 @@
+"""Does the drawn set tell networks apart? Random networks of `macro`, trained alike.
+
+    python tools/bench_clutter.py --rows rows.jsonl > clutter.json      # about 20 minutes of one core
+    python tools/bench_clutter.py --networks 4 --repeated 2 --source clutter:2000     # a quick look
+
+Distinct random architectures are trained from scratch with the same settings and looked at on the
+test split once. *Spread*: distance between the 10th and the 90th percentile of their accuracies.
+*Repeatability*: the first of them are trained again from other seeds, on the same images; standard
+deviation of the accuracy of one network, pooled over them. Networks are proxies: narrower than
+those of the space, so that thirty can be trained on a CPU.
+
+One JSON object on standard output, progress on standard error. With ``--rows`` finished trainings
+are kept in a file, and a bench that was cut off goes on from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from _macro import Rows, distinct, environment, target
+
+from hwnas import data, spaces
+from hwnas.data import Dataset
+from hwnas.space import SearchSpace
+from hwnas.supernet import proxy_space
+from hwnas.train import TrainConfig
+from hwnas.train.fit import evaluate, fit, new_network
+
+
+def main() -> None:
+    """Train, look, print."""
+    options = _options()
+    torch.set_num_threads(options.threads)
+    dataset = data.load(options.source, resolution=options.resolution, seed=options.data_seed)
+    space = spaces.load(f"macro-r{options.resolution}", num_classes=dataset.num_classes)
+    proxy = proxy_space(space, width=options.width)
+    rows = Rows(options.rows)
+
+    def trained(indices: tuple[int, ...], seed: int) -> dict[str, Any]:
+        made_by = [options.source, options.resolution, options.data_seed, options.width, options.epochs]
+        made_by += [options.batch_size, options.learning_rate]
+        key = "/".join(map(str, [*made_by, "".join(map(str, indices)), seed]))
+        return rows.get(key, lambda: _train(proxy, indices, dataset, options, seed))
+
+    networks = distinct(space, options.networks, options.seed)
+    first = [trained(indices, 0) for indices in networks]
+    again = [
+        [row, *(trained(indices, seed) for seed in range(1, options.trainings))]
+        for row, indices in zip(first[: options.repeated], networks, strict=False)
+    ]
+    accuracies = [row["accuracy"] for row in first]
+    low, high = (float(q) for q in np.quantile(accuracies, (0.1, 0.9)))
+    variances = [statistics.variance(row["accuracy"] for row in group) for group in again]
+    deviation = statistics.fmean(variances) ** 0.5 if variances else None
+    report = {
+        "config": {k: str(v) if isinstance(v, Path) else v for k, v in vars(options).items()},
+        "environment": environment(options),
+        "results": {
+            "data": dataset.describe(),
+            "accuracies": accuracies,
+            "quantiles": {q: float(np.quantile(accuracies, float(q))) for q in ("0", ".1", ".5", ".9", "1")},
+            "standard_error_of_one": float(
+                np.sqrt(np.mean([a * (1 - a) for a in accuracies]) / len(dataset.test))
+            ),
+            "repeated": [[row["accuracy"] for row in group] for group in again],
+            "deviations": [variance**0.5 for variance in variances],
+            "networks": [{"indices": list(i), **row} for i, row in zip(networks, first, strict=True)],
+            "cpu_seconds": sum(row["cpu_seconds"] for row in rows.found.values()),
+        },
+        "targets": [
+            target("10th to 90th percentile of the accuracies", high - low, ">=", 0.1),
+            target("standard deviation between trainings of a network", deviation, "<=", 0.015),
+        ],
+    }
+    print(json.dumps(report, allow_nan=False))
+
+
+def _train(
+    proxy: SearchSpace, indices: tuple[int, ...], dataset: Dataset, options: argparse.Namespace, seed: int
+) -> dict[str, Any]:
+    """One training: accuracy on the test split, and what it cost."""
+    config = TrainConfig(
+        epochs=options.epochs, batch_size=options.batch_size, learning_rate=options.learning_rate, seed=seed
+    )
+    arch = proxy.architecture(indices)
+    model = new_network(arch, seed)
+    began = time.process_time()
+    result = fit(model, dataset, config)
+    return {
+        "accuracy": evaluate(model, dataset, "test").accuracy,
+        "val_accuracy": result.val.accuracy,
+        "macs": arch.macs,
+        "cpu_seconds": time.process_time() - began,
+    }
+
+
+def _options() -> argparse.Namespace:
+    found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    found.add_argument("--source", default="clutter")
+    found.add_argument("--resolution", type=int, default=32)
+    found.add_argument("--networks", type=int, default=30)
+    found.add_argument("--repeated", type=int, default=6, help="networks that are trained several times")
+    found.add_argument("--trainings", type=int, default=3, help="of each of those")
+    found.add_argument("--width", type=float, default=0.25, help="channels over those of the space")
+    found.add_argument("--epochs", type=int, default=2)
+    found.add_argument("--batch-size", type=int, default=64)
+    found.add_argument("--learning-rate", type=float, default=0.1)
+    found.add_argument("--seed", type=int, default=0, help="of the architectures")
+    found.add_argument("--data-seed", type=int, default=0)
+    found.add_argument("--rows", type=Path, help="JSONL of finished trainings; the bench goes on from it")
+    found.add_argument("--threads", type=int, default=1)
+    found.add_argument("--device", default="cpu", choices=("cpu",))
+    options = found.parse_args()
+    if options.rows:
+        options.rows.parent.mkdir(parents=True, exist_ok=True)
+    return options
+
+
+if __name__ == "__main__":
+    main()
