@@ -1,193 +1,35 @@
-"""Raw samples, and the estimates that follow from them: the rows of a latency table.
+"""The estimates that follow from raw samples: what a latency table says of one key.
 
-Nothing here touches a file. Estimates are never stored: they are derived from raw samples, so
-that any of them can be computed again, or in another way.
+Estimates are never stored: they are derived from raw samples, so that any of them can be computed
+again, or in another way.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import median
-from typing import Any
 
-from hwnas.errors import TableError
+from hwnas.clock import SAME, Scale
 from hwnas.intervals import NORMAL_95
+from hwnas.rounds import KINDS, Note, Round
 
-KINDS = ("block", "calibration", "heldout", "finalist")
 CONFIDENCE = 0.95
 MIN_ROUNDS = 6
 """Rounds that carry a 95 % interval of a median: the range of five holds it with 94 % at best."""
-BETWEEN_SESSIONS = 0.005
-"""Standard deviation, relative, of one session's estimate around the mean of many."""
 
-_WINDOW = 100  # rows before and after that the anchor is compared with
-_SLOWER = 0.05  # an anchor that is slower than its best by more than this was disturbed
-_FEW = 6  # quiet rounds that it takes to leave the others out: as many as an interval needs
-_SHARE = 0.25
+_SHARE = 0.25  # of the rounds of one state that must be quiet for the others to be left out
 _DEPENDENCE = 2.0
 """Rounds that tell as much as one independent one: the integrated autocorrelation time of successive
 rounds. Between 1.4 and 2.4 in sessions of FBNet blocks and networks on a virtual machine;
 ``tools/bench_measurement.py`` checks the coverage that follows."""
 _HEAVIER = 1.2  # the heavy anchor takes longer than the light one by more than this, or is not used
-
-
-@dataclass(frozen=True)
-class Round:
-    """The samples of one key in one round of one session.
-
-    Attributes:
-        key: Workload or network.
-        kind: What it was measured for: one of ``KINDS``.
-        session: Identifier of the profiling run.
-        number: Round number within the session.
-        samples_ms: Raw samples, milliseconds per inference; empty for a failure.
-        anchor_ms: Raw samples of the light anchor taken just before and after; may be empty
-            for imported numbers.
-        conditions: What the agent saw: CPU, frequencies, inner loops, hashes.
-        failed: Why there are no samples; empty otherwise.
-        heavy_ms: Raw samples of the heavy anchor taken just before and after; may be empty.
-    """
-
-    key: str
-    kind: str
-    session: str
-    number: int
-    samples_ms: tuple[float, ...]
-    anchor_ms: tuple[float, ...] = ()
-    conditions: Mapping[str, Any] = field(default_factory=dict)
-    failed: str = ""
-    heavy_ms: tuple[float, ...] = ()
-
-    def __post_init__(self) -> None:
-        if self.kind not in KINDS:
-            raise TableError(
-                f"the kind of a row must be one of {KINDS}, but got {self.kind!r} for {self.key}"
-            )
-        for value in (*self.samples_ms, *self.anchor_ms, *self.heavy_ms):
-            if not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
-                raise TableError(f"a latency must be finite and positive, but got {value} for {self.key}")
-        if bool(self.samples_ms) == bool(self.failed):
-            raise TableError(f"a row must hold samples or a failure, but {self.key} holds both or neither")
-
-    @cached_property
-    def clean_ms(self) -> tuple[float, ...]:
-        """The samples without what other processes took; see ``_clean``."""
-        return _clean(self.samples_ms, self.conditions, "")
-
-    @cached_property
-    def clean_anchor_ms(self) -> tuple[float, ...]:
-        """The same of the anchor's samples."""
-        return _clean(self.anchor_ms, self.conditions, "anchor_")
-
-    @cached_property
-    def level_ms(self) -> float:
-        """Lower quartile of the samples: disturbances only ever add time."""
-        return _lower_quartile(self.clean_ms)
-
-    @cached_property
-    def anchor_level_ms(self) -> float:
-        """The same of the anchor; 1 ms where there is none, so that the ratio is the latency."""
-        return _lower_quartile(self.clean_anchor_ms) if self.anchor_ms else 1.0
-
-    @cached_property
-    def heavy_level_ms(self) -> float | None:
-        """The same of the heavy anchor; None where there is none."""
-        return _lower_quartile(_clean(self.heavy_ms, self.conditions, "heavy_")) if self.heavy_ms else None
-
-    def ratio(self, heavy_share: float = 0.0) -> float:
-        """How many times as long as the anchors beside it this took.
-
-        Args:
-            heavy_share: Weight of the heavy anchor in the geometric mean of the two, in [0, 1].
-        """
-        if not heavy_share or self.heavy_level_ms is None:
-            return self.level_ms / self.anchor_level_ms
-        return self.level_ms / Scale(self.anchor_level_ms, self.heavy_level_ms).at(heavy_share)
-
-    def to_json(self) -> dict[str, Any]:
-        """The JSON object that is one line of the file."""
-        data: dict[str, Any] = {
-            "key": self.key,
-            "kind": self.kind,
-            "session": self.session,
-            "round": self.number,
-            "samples_ms": list(self.samples_ms),
-            "anchor_ms": list(self.anchor_ms),
-            "conditions": dict(self.conditions),
-        }
-        given = {"failed": self.failed, "heavy_ms": list(self.heavy_ms)}
-        return data | {name: value for name, value in given.items() if value}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Round:
-        """Rebuild a round; raises TableError where a field is missing or of the wrong type."""
-        try:
-            return cls(
-                key=str(data["key"]),
-                kind=str(data["kind"]),
-                session=str(data["session"]),
-                number=int(data["round"]),
-                samples_ms=tuple(data["samples_ms"]),
-                anchor_ms=tuple(data["anchor_ms"]),
-                conditions=dict(data["conditions"]),
-                failed=str(data.get("failed", "")),
-                heavy_ms=tuple(data.get("heavy_ms", ())),
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise TableError(
-                f"a row must have all fields of the format, but one does not: {error!r}"
-            ) from error
-
-
-@dataclass(frozen=True)
-class Note:
-    """What was seen of the machine in a session, beside the rounds.
-
-    Attributes:
-        session: Identifier of the profiling run.
-        moment: "begin" or "end" of the session, or "span" for one run of the agent within it.
-        facts: What was seen.
-    """
-
-    session: str
-    moment: str
-    facts: Mapping[str, Any]
-
-    def to_json(self) -> dict[str, Any]:
-        """The JSON object that is one line of the file."""
-        return {"note": self.moment, "session": self.session, "facts": dict(self.facts)}
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Note:
-        """Rebuild a note; raises TableError where a field is missing or of the wrong type."""
-        try:
-            return cls(str(data["session"]), str(data["note"]), dict(data["facts"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise TableError(
-                f"a note must have all fields of the format, but one does not: {error!r}"
-            ) from error
-
-
-@dataclass(frozen=True)
-class Scale:
-    """Latency of the anchors, that ratios to them are scaled by.
-
-    Attributes:
-        light_ms: Of the light anchor; 1 where there are no anchors.
-        heavy_ms: Of the heavy anchor; None where there is none.
-    """
-
-    light_ms: float = 1.0
-    heavy_ms: float | None = None
-
-    def at(self, heavy_share: float) -> float:
-        """Weighted geometric mean of the two, in ms."""
-        if self.heavy_ms is None:
-            return self.light_ms
-        return float(self.light_ms ** (1 - heavy_share) * self.heavy_ms**heavy_share)
+_MEDIAN = math.pi / 2  # variance of a median over that of a mean, of a normal distribution
+_ROBUST = 1.4826  # median absolute deviation to standard deviation, of a normal distribution
+_ROUND = 0.02
+"""Standard deviation of log(ratio) of one round, at least, where too few of a state can tell."""
 
 
 @dataclass(frozen=True)
@@ -198,8 +40,9 @@ class Measurement:
         key: Workload or network.
         kind: What it was measured for.
         rounds: At least one round with samples.
-        scale: Latency of the anchors that ratios are scaled by.
-        quiet: Which rounds the anchor found quiet, see ``quiet``; all where it is not given.
+        scale: The clock's fast state, that ratios are scaled by.
+        quiet: Which rounds the anchors found quiet, see ``clock.read``; all where it is not given.
+        slow: Which rounds are of a slower state; none where it is not given.
     """
 
     key: str
@@ -207,12 +50,59 @@ class Measurement:
     rounds: tuple[Round, ...]
     scale: Scale
     quiet: tuple[bool, ...] = ()
+    slow: tuple[bool, ...] = ()
+
+    @cached_property
+    def _is_slow(self) -> tuple[bool, ...]:
+        """Which rounds are of another state than the scale's.
+
+        A session that never saw the fast state shows one state: a slow one, on the scale. Where a
+        session has two, or another one, each round is held against the scale.
+        """
+        slow = list(self.slow or (False,) * len(self.rounds))
+        for session in {item.session for item in self.rounds}:
+            mine = [n for n, item in enumerate(self.rounds) if item.session == session]
+            away = median(self._slowness(self.rounds[n], 0.0) for n in mine)
+            if any(slow[n] for n in mine) or abs(away) > math.log1p(SAME):
+                for number in mine:
+                    slow[number] = not self._shows_scale(self.rounds[number])
+        return tuple(slow)
+
+    def _shows_scale(self, item: Round) -> bool:
+        """Whether both anchors, before and after, are as fast as the scale says."""
+        pairs = [(half, self.scale.light_ms) for half in item.anchor_halves_ms]
+        if self.scale.heavy_ms is not None:
+            pairs += [(half, self.scale.heavy_ms) for half in item.heavy_halves_ms]
+        return all(1 / (1 + SAME) <= half / known <= 1 + SAME for half, known in pairs)
+
+    def _slowness(self, item: Round, heavy_share: float) -> float:
+        """Logarithm of the anchors beside a round over those of the scale; 0 without anchors."""
+        if not item.anchor_ms:
+            return 0.0
+        return math.log(item.level_ms / item.ratio(heavy_share) / self.scale.at(heavy_share))
+
+    @cached_property
+    def fast(self) -> tuple[Round, ...]:
+        """The rounds in the state of the scale."""
+        return tuple(item for item, slow in zip(self.rounds, self._is_slow, strict=True) if not slow)
+
+    @cached_property
+    def is_mixed(self) -> bool:
+        """Whether rounds of a slower state must help, because too few are of the fast one."""
+        return len(self.fast) < min(MIN_ROUNDS, len(self.rounds))
 
     @cached_property
     def used(self) -> tuple[Round, ...]:
-        """The quiet rounds; all rounds where too few of them were quiet."""
-        chosen = tuple(r for r, is_quiet in zip(self.rounds, self.quiet, strict=False) if is_quiet)
-        return chosen if len(chosen) >= max(_FEW, _SHARE * len(self.rounds)) else self.rounds
+        """The quiet rounds in the fast state; those less quiet where too few of them were."""
+        if self.is_mixed:
+            return self.rounds
+        flags = self.quiet or (True,) * len(self.rounds)
+        chosen = tuple(
+            item
+            for item, is_quiet, slow in zip(self.rounds, flags, self._is_slow, strict=True)
+            if is_quiet and not slow
+        )
+        return chosen if len(chosen) >= max(MIN_ROUNDS, _SHARE * len(self.fast)) else self.fast
 
     @cached_property
     def heavy_share(self) -> float:
@@ -235,13 +125,63 @@ class Measurement:
 
     @cached_property
     def ratios(self) -> tuple[float, ...]:
-        """Ratio to the weighted anchors beside it, one for each round that is used."""
-        return tuple(r.ratio(self.heavy_share) for r in self.used)
+        """Ratio to the weighted anchors beside it, one for each round that is used.
+
+        Of a round in a slower state: what it would be in the fast one, as far as is known.
+        """
+        share, response = self.heavy_share, self.scale.response(self.heavy_share)
+        slow = dict(zip(map(id, self.rounds), self._is_slow, strict=True))
+        return tuple(
+            r.ratio(share) * math.exp(-response.mean * self._slowness(r, share) if slow[id(r)] else 0.0)
+            for r in self.used
+        )
 
     @cached_property
     def latency_ms(self) -> float:
         """Median ratio to the weighted anchors, times their latency on the scale."""
-        return median(self.ratios) * self.reference_ms
+        centre = math.exp(self._mixture[0]) if self.is_mixed else median(self.ratios)
+        return centre * self.reference_ms
+
+    @cached_property
+    def _mixture(self) -> tuple[float, float]:
+        """Mean and standard deviation of log(ratio) from rounds of both states.
+
+        Each state's median, weighted by what is known of it: that of the slow one has the error
+        of how this key responds to a slow clock as well.
+        """
+        share, parts = self.heavy_share, []
+        for is_slow in (False, True):
+            pairs = zip(self.ratios, self.rounds, self._is_slow, strict=True)
+            chosen = [(math.log(ratio), item) for ratio, item, slow in pairs if slow == is_slow]
+            if not chosen:
+                continue
+            logs = [value for value, _ in chosen]
+            spread = max(_ROUND, _deviation(logs)) if len(logs) < MIN_ROUNDS else _deviation(logs)
+            away = median(self._slowness(item, share) for _, item in chosen) if is_slow else 0.0
+            of_state = self.scale.response(share).std * away
+            variance = _MEDIAN * _DEPENDENCE * spread**2 / len(logs) + of_state**2
+            parts.append((median(logs), max(variance, 1e-12)))
+        weight = sum(1 / variance for _, variance in parts)
+        return sum(mean / variance for mean, variance in parts) / weight, weight**-0.5
+
+    @cached_property
+    def response(self) -> tuple[float, float] | None:
+        """How much more than the anchors this slowed, see ``clock.Response``, and its variance.
+
+        None where no round, or none of the fast state, tells.
+        """
+        share = self.heavy_share
+        states: dict[bool, list[float]] = {False: [], True: []}
+        away = []
+        for item, slow in zip(self.rounds, self._is_slow, strict=True):
+            states[slow].append(math.log(item.ratio(share)))
+            if slow:
+                away.append(self._slowness(item, share))
+        if not all(states.values()) or median(away) < math.log1p(SAME):
+            return None
+        shift = median(states[True]) - median(states[False])
+        variance = sum(max(_ROUND, _deviation(logs)) ** 2 / len(logs) for logs in states.values())
+        return shift / median(away), _MEDIAN * variance / median(away) ** 2
 
     @cached_property
     def raw_median_ms(self) -> float:
@@ -250,7 +190,7 @@ class Measurement:
 
     @cached_property
     def mad_ms(self) -> float:
-        """Median absolute deviation of the rounds from ``latency_ms``."""
+        """Median absolute deviation of the rounds from their median."""
         centre = median(self.ratios)
         return median(abs(r - centre) for r in self.ratios) * self.reference_ms
 
@@ -262,11 +202,17 @@ class Measurement:
 
     @cached_property
     def ci_ms(self) -> tuple[float, float]:
-        """Interval that holds the latency with 95 %.
+        """Interval that holds the latency with 95 %, as far as the rounds themselves can tell.
 
         That of the median (see ``median_interval``), widened because successive rounds resemble
         each other: the machine drifts more slowly than rounds follow on each other.
         """
+        if self.is_mixed:
+            centre, error = self._mixture
+            return (
+                math.exp(centre - NORMAL_95 * error) * self.reference_ms,
+                math.exp(centre + NORMAL_95 * error) * self.reference_ms,
+            )
         low, high = median_interval(self.ratios)
         centre, wider = median(self.ratios), math.sqrt(_DEPENDENCE)
         bounds = (centre - wider * (centre - low), centre + wider * (high - centre))
@@ -283,14 +229,14 @@ class Measurement:
             return None
         low, high = self.ci_ms
         sessions = len({item.session for item in self.used})
-        between = NORMAL_95 * BETWEEN_SESSIONS / math.sqrt(sessions) * self.latency_ms
+        between = NORMAL_95 * self.scale.between / math.sqrt(sessions) * self.latency_ms
         low = self.latency_ms - math.hypot(self.latency_ms - low, between)
         high = self.latency_ms + math.hypot(high - self.latency_ms, between)
         return max(0.0, low), high
 
     @property
     def relative_ci(self) -> float:
-        """Half the width of the interval over the latency."""
+        """Half the width of ``ci_ms`` over the latency."""
         low, high = self.ci_ms
         return (high - low) / 2 / self.latency_ms
 
@@ -299,30 +245,10 @@ class Measurement:
         return replace(self, scale=scale)
 
 
-def quiet(rounds: Sequence[Round]) -> list[bool]:
-    """Which rounds of a session, in the order they were measured, the anchor found quiet.
-
-    A round is quiet where the anchor, before and after it, was about as fast as at its best in
-    the rows around. So rounds are judged by their anchors and never by their own samples: to
-    pick the fast ones of those would be to pick the answer. The best is a local one, because
-    the machine as a whole drifts.
-    """
-    levels = [item.anchor_level_ms for item in rounds]
-    found = []
-    for number, item in enumerate(rounds):
-        around = sorted(levels[max(0, number - _WINDOW) : number + _WINDOW + 1])
-        best = around[len(around) // 10]
-        slow = sorted(item.clean_anchor_ms)[len(item.clean_anchor_ms) * 4 // 5 :]
-        found.append(not slow or slow[0] <= best * (1 + _SLOWER))
-    return found
-
-
-def _lower_quartile(values: Sequence[float]) -> float:
-    ordered = sorted(values)
-    position = (len(ordered) - 1) / 4
-    below = int(position)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (position - below) * (ordered[above] - ordered[below])
+def _deviation(values: Sequence[float]) -> float:
+    """Robust standard deviation."""
+    centre = median(values)
+    return _ROBUST * median(abs(value - centre) for value in values)
 
 
 def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> tuple[float, float]:
@@ -353,18 +279,4 @@ def _coverage(rank: int, count: int) -> float:
     return 1 - 2 * sum(math.comb(count, i) for i in range(rank)) * 0.5**count
 
 
-def _clean(samples: tuple[float, ...], conditions: Mapping[str, Any], prefix: str) -> tuple[float, ...]:
-    """Samples freed of what other processes took while they ran.
-
-    A sample that was preempted counts with the CPU time of its thread where that is known;
-    otherwise it is left out, as long as three clean ones remain.
-    """
-    preempted = conditions.get(f"{prefix}preempted")
-    if not preempted:
-        return samples
-    thread_ms = conditions.get(f"{prefix}thread_ms")
-    if thread_ms:
-        triples = zip(samples, thread_ms, preempted, strict=True)
-        return tuple(busy if flag else sample for sample, busy, flag in triples)
-    clean = tuple(sample for sample, flag in zip(samples, preempted, strict=True) if not flag)
-    return clean if len(clean) > 2 else samples
+__all__ = ["CONFIDENCE", "KINDS", "MIN_ROUNDS", "Measurement", "Note", "Round", "Scale", "median_interval"]

@@ -12,19 +12,19 @@ from __future__ import annotations
 
 import difflib
 import json
-import math
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from hwnas import files
+from hwnas.clock import Clock, Reading, Scale, read
 from hwnas.device import Target
 from hwnas.errors import MissingEntry, SchemaMismatch, TableError
-from hwnas.measurement import KINDS, Measurement, Note, Round, Scale, quiet
+from hwnas.measurement import KINDS, Measurement, Note, Round
+from hwnas.scale import fastest, learned
 from hwnas.space import Workload
 
 SCHEMA = "hwnas-table/1"
@@ -47,22 +47,20 @@ class Reference:
     def to_json(self) -> dict[str, Any]:
         """A JSON object that ``from_json`` turns back."""
         environment = dict(self.environment)
-        return {"target": self.target.to_json(), "environment": environment, "scale": asdict(self.scale)}
+        return {"target": self.target.to_json(), "environment": environment, "scale": self.scale.to_json()}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Reference:
         """Rebuild a reference; raises SchemaMismatch where a field is missing or odd."""
         try:
-            light_ms, heavy_ms = data["scale"]["light_ms"], data["scale"]["heavy_ms"]
-            if not all(0 < ms < math.inf for ms in (light_ms, 1.0 if heavy_ms is None else heavy_ms)):
-                raise ValueError(f"{light_ms} and {heavy_ms} ms")
+            scale = Scale.from_json(data["scale"])
             target, environment = Target.from_json(data["target"]), dict(data["environment"])
         except (KeyError, TypeError, ValueError) as error:
             raise SchemaMismatch(
                 f"a reference must have target, environment and a positive scale, but: {error!r}",
                 field="scale",
             ) from error
-        return cls(target, environment, Scale(light_ms, heavy_ms))
+        return cls(target, environment, scale)
 
 
 class LatencyTable:
@@ -92,7 +90,7 @@ class LatencyTable:
         if identity in self._rounds:
             raise TableError(f"a round must be unique, but {identity} is there twice")
         self._rounds[identity] = item
-        for derived in ("measurements", "scale", "_quiet"):
+        for derived in ("measurements", "scale", "clocks", "_readings"):
             self.__dict__.pop(derived, None)
 
     @property
@@ -101,16 +99,21 @@ class LatencyTable:
         return tuple(self._rounds.values())
 
     @cached_property
-    def _quiet(self) -> dict[tuple[str, str, int], bool]:
-        """Which good rounds the anchor found quiet, each session by itself."""
+    def _readings(self) -> dict[str, tuple[list[Round], Reading]]:
+        """The good rounds of each session, and what their anchors show."""
         sessions: dict[str, list[Round]] = {}
         for item in self._rounds.values():
             if not item.failed:
                 sessions.setdefault(item.session, []).append(item)
+        return {session: (rounds, read(rounds)) for session, rounds in sessions.items()}
+
+    @cached_property
+    def clocks(self) -> Mapping[str, Clock]:
+        """The clock in each session that has anchors."""
         return {
-            _identity(item): is_quiet
-            for rounds in sessions.values()
-            for item, is_quiet in zip(rounds, quiet(rounds), strict=True)
+            session: reading.clock
+            for session, (_, reading) in self._readings.items()
+            if reading.clock is not None
         }
 
     @property
@@ -120,35 +123,31 @@ class LatencyTable:
 
     @cached_property
     def scale(self) -> Scale:
-        """Long-run anchor latency: the median over sessions of each session's quiet rounds."""
-        sessions: dict[str, list[Round]] = {}
-        for item in self._rounds.values():
-            if item.anchor_ms and not item.failed:
-                sessions.setdefault(item.session, []).append(item)
-        light, heavy = [], []
-        for rounds in sessions.values():
-            chosen = [item for item in rounds if self._quiet[_identity(item)]] or rounds
-            light.append(median(item.anchor_level_ms for item in chosen))
-            levels = [item.heavy_level_ms for item in chosen if item.heavy_level_ms is not None]
-            heavy += [median(levels)] if levels else []
-        return Scale(median(light) if light else 1.0, median(heavy) if heavy else None)
+        """The fast state of the clock over its sessions, and how rows respond to a slow one."""
+        scale = fastest(self.clocks.values())
+        return learned(scale, self._on(scale).values())
 
     @cached_property
     def measurements(self) -> Mapping[str, Measurement]:
         """One measurement a key that has at least one good round."""
-        good: dict[str, list[Round]] = {}
-        for item in self._rounds.values():
-            if not item.failed:
-                good.setdefault(item.key, []).append(item)
+        return {key: measured.scaled(self.scale) for key, measured in self._on(Scale()).items()}
+
+    def _on(self, scale: Scale) -> dict[str, Measurement]:
+        """The measurements on a scale."""
+        good: dict[str, list[tuple[Round, bool, bool]]] = {}
+        for rounds, reading in self._readings.values():
+            for item, quiet, slow in zip(rounds, reading.quiet, reading.slow, strict=True):
+                good.setdefault(item.key, []).append((item, quiet, slow))
         return {
             key: Measurement(
                 key,
-                rounds[0].kind,
-                tuple(rounds),
-                self.scale,
-                tuple(self._quiet[_identity(item)] for item in rounds),
+                rows[0][0].kind,
+                tuple(item for item, _, _ in rows),
+                scale,
+                tuple(quiet for _, quiet, _ in rows),
+                tuple(slow for _, _, slow in rows),
             )
-            for key, rounds in good.items()
+            for key, rows in good.items()
         }
 
     def of_kind(self, kind: str) -> dict[str, Measurement]:

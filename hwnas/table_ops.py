@@ -11,6 +11,7 @@ from statistics import NormalDist, median
 from typing import Any
 
 from hwnas import conditions
+from hwnas.clock import Scale
 from hwnas.device import Target
 from hwnas.errors import SchemaMismatch
 from hwnas.intervals import NORMAL_95
@@ -147,9 +148,8 @@ def diff(
     first, second = before.measurements, after.measurements
     common = [key for key in first if key in second]
     same = all(before.environment.get(name) == after.environment.get(name) for name in IDENTITY)
-    scale = before.scale
-    rescaled = {key: second[key].scaled(scale) for key in common}
-    shifts = [math.log(rescaled[key].latency_ms / first[key].latency_ms) for key in common]
+    rescaled = {key: _rescaled_ms(second[key], before.scale) for key in common}
+    shifts = [math.log(rescaled[key] / first[key].latency_ms) for key in common]
     spread = _ROBUST * median(abs(shift) for shift in shifts) if same and shifts else 0.0
     p_values = [
         _p_value(first[key], second[key], shift, spread) for key, shift in zip(common, shifts, strict=True)
@@ -157,7 +157,7 @@ def diff(
     threshold = _benjamini_hochberg(p_values, false_share)
     changes = []
     for key, p_value in zip(common, p_values, strict=True):
-        old, new = first[key].latency_ms, rescaled[key].latency_ms
+        old, new = first[key].latency_ms, rescaled[key]
         changes.append(Change(key, old, new, p_value, p_value <= threshold and abs(new / old - 1) > least))
     described = [table.target.to_json() | dict(table.environment) for table in (before, after)]
     names = dict.fromkeys((*described[0], *described[1]))
@@ -172,6 +172,11 @@ def diff(
             if described[0].get(name) != described[1].get(name)
         },
     )
+
+
+def _rescaled_ms(measured: Measurement, scale: Scale) -> float:
+    """The same ratio to the anchors, with their latency on another scale."""
+    return measured.latency_ms / measured.reference_ms * scale.at(measured.heavy_share)
 
 
 def _p_value(before: Measurement, after: Measurement, shift: float, spread: float) -> float:
