@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from hwnas.measurement import Measurement, Round
+from hwnas.clock import SAME, Clock, Scale, read
+from hwnas.intervals import MAD_NORMAL
+from hwnas.measurement import MIN_ROUNDS, Measurement, Round
 from hwnas.table import LatencyTable
 
 STABLE, NOISY, UNUSABLE = "stable", "noisy", "unusable"
 TARGET_CI = 0.01  # half the 95 % interval over the latency, where a session does not say another
 
 _FEWEST_IN_A_THIRD = 3
+_FEWEST = 3  # rounds whose scatter can be told
 
-# What is seen: where it is noisy, where it is unusable, and how it is said.
+# What is seen: where it is noisy, where it is unusable, and how it is said. Unusable is where the
+# ratios to the anchors cannot be believed. What moves the anchors alone, or is only a cause, is not that.
 _LIMITS = {
-    "others": (0.10, 0.50, "other processes used {:.0%} of the CPUs"),
-    "steal": (0.01, 0.10, "the hypervisor kept {:.1%} of the CPU time for others"),
-    "preempted": (0.10, 0.50, "{:.0%} of the samples were preempted by another process"),
-    "anchor": (0.05, 0.25, "the anchor's latency varied by {:.0%} (interquartile range over median)"),
-    "throttling": (0.05, 0.25, "the clock fell by {:.0%}"),
-    "throttled": (0.05, 0.25, "{:.0%} of the rounds look throttled"),
-    "drift": (0.05, 0.25, "the anchor was slower by {:.0%} in the last third than in the first: heat"),
+    "scatter": (0.05, 0.25, "rounds of one model scatter by {:.0%} around their centre"),
+    "disagreement": (0.05, 0.25, "the two anchors disagree by {:.0%} from round to round"),
+    "repeats": (0.05, 0.25, "models differ by {:.0%} from what other sessions found"),
+    "throttled": (0.05, 0.50, "{:.0%} of the rounds look throttled"),
+    "others": (0.10, math.inf, "other processes used {:.0%} of the CPUs"),
+    "steal": (0.01, math.inf, "the hypervisor kept {:.1%} of the CPU time for others"),
+    "preempted": (0.10, math.inf, "{:.0%} of the samples were preempted by another process"),
+    "throttling": (0.05, math.inf, "the clock fell by {:.0%}"),
+    "drift": (0.05, math.inf, "the anchor was slower by {:.0%} in the last third than in the first: heat"),
 }
 
 
@@ -58,45 +65,140 @@ def span(began: Mapping[str, Any], ended: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """Whether a session can be believed.
+class Quality:
+    """Whether a session can be believed: what remains after the anchors have spoken.
 
     Attributes:
         word: "stable", "noisy" or "unusable".
         reasons: What speaks against it, with numbers, the worst first; empty where stable.
         facts: The numbers, also of what is in order.
+        notes: What a user should know, though it does no harm.
     """
 
     word: str
     reasons: tuple[str, ...]
     facts: Mapping[str, float]
+    notes: tuple[str, ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.word}: {'; '.join(self.reasons)}" if self.reasons else self.word
+        said = f"{self.word}: {'; '.join(self.reasons)}" if self.reasons else self.word
+        return f"{said} ({'; '.join(self.notes)})" if self.notes else said
 
 
-def verdict(rounds: Iterable[Round], spans: Iterable[Mapping[str, Any]]) -> Verdict:
-    """Judge a session by its rounds and by the spans that were noted in it."""
-    facts = _facts([item for item in rounds if not item.failed], list(spans))
+def quality(
+    rounds: Iterable[Round],
+    spans: Iterable[Mapping[str, Any]],
+    scale: Scale | None = None,
+    repeats: float | None = None,
+) -> Quality:
+    """Judge a session by its rounds and by the spans that were noted in it.
+
+    Args:
+        rounds: Of the session, in the order they were measured.
+        spans: What went on in each run of the agent, see ``span``.
+        scale: The fast state of the device's clock, where more than this session is known.
+        repeats: By how much its models differ from what other sessions found; None where there
+            are none.
+    """
+    good = [item for item in rounds if not item.failed]
+    reading = read(good)
+    facts = _facts(good, list(spans))
+    if reading.clock is not None:
+        facts |= _slow(reading.clock, scale)
+    by_key: dict[str, list[tuple[Round, bool]]] = {}
+    for item, quiet in zip(good, reading.quiet, strict=True):
+        by_key.setdefault(item.key, []).append((item, quiet))
+    facts |= _remains(list(by_key.values()), any(reading.slow))
+    if repeats is not None:
+        facts["repeats"] = repeats
     found = []
-    for name, value in facts.items():
-        noisy, unusable, words = _LIMITS[name]
+    for name, (noisy, unusable, words) in _LIMITS.items():
+        value = facts.get(name, 0.0)
         if value > noisy:
-            found.append((value / noisy, value > unusable, words.format(value)))
+            found.append((value > unusable, value / noisy, words.format(value)))
     found.sort(reverse=True)
-    word = UNUSABLE if any(bad for _, bad, _ in found) else NOISY if found else STABLE
-    return Verdict(word, tuple(words for _, _, words in found), facts)
+    word = UNUSABLE if any(bad for bad, _, _ in found) else NOISY if found else STABLE
+    return Quality(word, tuple(words for _, _, words in found), facts, _notes(facts))
 
 
-def verdicts(table: LatencyTable) -> dict[str, Verdict]:
-    """The verdict on each session of a table."""
+def qualities(table: LatencyTable) -> dict[str, Quality]:
+    """The quality of each session of a table."""
     rounds: dict[str, list[Round]] = {}
     for item in table.rounds:
         rounds.setdefault(item.session, []).append(item)
     return {
-        session: verdict(items, [n.facts for n in table.notes if (n.session, n.moment) == (session, "span")])
+        session: quality(
+            items,
+            [note.facts for note in table.notes if (note.session, note.moment) == (session, "span")],
+            table.scale,
+            _differs(table, session),
+        )
         for session, items in rounds.items()
     }
+
+
+def line(found: Quality, measured: Measurement | None = None) -> str:
+    """A session in one short line, with what a model takes on a slow clock where that was seen."""
+    said = str(found)
+    slow_ms = measured.slow_ms if measured and found.notes else None
+    return said if slow_ms is None else f"{said.removesuffix(')')}: expect {slow_ms:.3g} ms then)"
+
+
+def _differs(table: LatencyTable, session: str) -> float | None:
+    """Median difference, over models, of a session from all others; None where there is no repeat."""
+    found = []
+    for measured in table.measurements.values():
+        others = measured.of({item.session for item in measured.rounds} - {session})
+        own = measured.of({session})
+        if own and others and min(len(own.rounds), len(others.rounds)) >= _FEWEST:
+            found.append(abs(math.log(own.latency_ms / others.latency_ms)))
+    return median(found) if found else None
+
+
+def _slow(clock: Clock, scale: Scale | None) -> dict[str, float]:
+    """Share of the time that the clock was slow, and by how much."""
+    if scale is not None and clock.light_ms > scale.light_ms * (1 + SAME):
+        return {"slow": 1.0, "slow_factor": clock.light_ms / scale.light_ms}
+    return {"slow": clock.slow_share, "slow_factor": clock.slow_factor}
+
+
+def _notes(facts: Mapping[str, float]) -> tuple[str, ...]:
+    if facts.get("slow", 0.0) < 0.01:
+        return ()
+    when = "all the time" if facts["slow"] == 1 else f"{facts['slow']:.0%} of the time"
+    few = facts.get("few", 0.0)
+    return (
+        *(
+            (f"few rounds of {few:.0%} of the models saw the fast clock: their intervals are wider",)
+            * (few > 0)
+        ),
+        f"the clock was slow {when}, by {facts['slow_factor']:.2g}",
+    )
+
+
+def _remains(keys: Sequence[Sequence[tuple[Round, bool]]], has_states: bool) -> dict[str, float]:
+    """What the anchors do not explain: scatter of the ratios, and their own disagreement."""
+    scatter, disagreement = [], []
+    few = 0
+    for rows in keys:
+        quiet = [item for item, flag in rows if flag]
+        few += has_states and len(quiet) < min(MIN_ROUNDS, len(rows))
+        chosen = quiet if len(quiet) >= _FEWEST else [item for item, _ in rows]
+        if len(chosen) < _FEWEST:
+            continue
+        scatter.append(min(_scatter([math.log(i.ratio(share)) for i in chosen]) for share in (0.0, 1.0)))
+        heavy = [math.log(i.ratio() / i.ratio(1.0)) for i in chosen if i.heavy_level_ms is not None]
+        if len(heavy) >= _FEWEST:
+            disagreement.append(_scatter(heavy))
+    found = {"scatter": median(scatter)} if scatter else {}
+    found |= {"disagreement": median(disagreement)} if disagreement else {}
+    return found | ({"few": few / len(keys)} if few else {})
+
+
+def _scatter(values: Sequence[float]) -> float:
+    """Robust standard deviation around the median."""
+    centre = median(values)
+    return MAD_NORMAL * median(abs(value - centre) for value in values)
 
 
 def unstable(table: LatencyTable, target_ci: float | None = None) -> dict[str, str]:
@@ -120,7 +222,7 @@ def unstable(table: LatencyTable, target_ci: float | None = None) -> dict[str, s
 def _why(measured: Measurement, target_ci: float) -> str:
     count = len(measured.rounds)
     reasons = [f"±{measured.relative_ci:.1%} after {count} rounds, ±{target_ci:.1%} was asked for"]
-    reasons += verdict(measured.rounds, ()).reasons
+    reasons += quality(measured.rounds, ()).reasons
     if len(reasons) == 1:
         reasons.append("no cause was seen" if count > 5 else "the rounds are few")
     return "; ".join(reasons)

@@ -16,6 +16,9 @@ NORMAL_90 = NormalDist().inv_cdf(0.95)
 NORMAL_95 = NormalDist().inv_cdf(0.975)
 """The same of the 95 % interval."""
 
+MAD_NORMAL = 1.4826
+"""Standard deviation over the median absolute deviation, of a normal distribution."""
+
 SIGNIFICANT = 0.05
 """What chance explains with a probability below this is taken for real."""
 

@@ -7,13 +7,13 @@ again, or in another way.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import median
 
 from hwnas.clock import SAME, Scale
-from hwnas.intervals import NORMAL_95
+from hwnas.intervals import MAD_NORMAL, NORMAL_95
 from hwnas.rounds import KINDS, Note, Round
 
 CONFIDENCE = 0.95
@@ -27,7 +27,6 @@ rounds. Between 1.4 and 2.4 in sessions of FBNet blocks and networks on a virtua
 ``tools/bench_measurement.py`` checks the coverage that follows."""
 _HEAVIER = 1.2  # the heavy anchor takes longer than the light one by more than this, or is not used
 _MEDIAN = math.pi / 2  # variance of a median over that of a mean, of a normal distribution
-_ROBUST = 1.4826  # median absolute deviation to standard deviation, of a normal distribution
 _ROUND = 0.02
 """Standard deviation of log(ratio) of one round, at least, where too few of a state can tell."""
 
@@ -240,6 +239,32 @@ class Measurement:
         low, high = self.ci_ms
         return (high - low) / 2 / self.latency_ms
 
+    @property
+    def relative_interval(self) -> float | None:
+        """Half the width of ``interval_ms`` over the latency; None where there is none."""
+        if self.interval_ms is None:
+            return None
+        low, high = self.interval_ms
+        return (high - low) / 2 / self.latency_ms
+
+    @cached_property
+    def slow_ms(self) -> float | None:
+        """What this takes while the clock is slow, as it was; None where that was not seen."""
+        slow = [item.level_ms for item, flag in zip(self.rounds, self._is_slow, strict=True) if flag]
+        return median(slow) if slow else None
+
+    def of(self, sessions: Collection[str]) -> Measurement | None:
+        """What some sessions say alone; None where none of their rounds is here."""
+        chosen = [n for n, item in enumerate(self.rounds) if item.session in sessions]
+        if not chosen:
+            return None
+        return replace(
+            self,
+            rounds=tuple(self.rounds[n] for n in chosen),
+            quiet=tuple(self.quiet[n] for n in chosen) if self.quiet else (),
+            slow=tuple(self.slow[n] for n in chosen) if self.slow else (),
+        )
+
     def scaled(self, scale: Scale) -> Measurement:
         """The same rounds with other latencies of the anchors as the scale."""
         return replace(self, scale=scale)
@@ -248,7 +273,7 @@ class Measurement:
 def _deviation(values: Sequence[float]) -> float:
     """Robust standard deviation."""
     centre = median(values)
-    return _ROBUST * median(abs(value - centre) for value in values)
+    return MAD_NORMAL * median(abs(value - centre) for value in values)
 
 
 def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> tuple[float, float]:

@@ -13,13 +13,12 @@ from itertools import combinations
 from statistics import median
 
 from hwnas.clock import Clock, Response, Scale
-from hwnas.intervals import NORMAL_95
+from hwnas.intervals import MAD_NORMAL, NORMAL_95
 from hwnas.measurement import MIN_ROUNDS, Measurement
 
 _DRIFT = 0.15  # sessions whose fast states are within this of the fastest are of one state
 _FEWEST = 3  # keys of which the spread of responses can be told
 _LEAST = 0.05  # a response is not known better than this
-_ROBUST = 1.4826  # median absolute deviation to standard deviation, of a normal distribution
 _PAIRS = 10  # repeats that weigh as much as what is known beforehand of the error between sessions
 
 
@@ -54,7 +53,7 @@ def _response(found: Sequence[tuple[float, float]]) -> Response:
         return prior
     values = [value for value, _ in found]
     centre = median(values)
-    spread = (_ROBUST * median(abs(value - centre) for value in values)) ** 2
+    spread = (MAD_NORMAL * median(abs(value - centre) for value in values)) ** 2
     own = max(_LEAST**2, spread - median(variance for _, variance in found))
     weights = [1 / (variance + own) for _, variance in found]
     total = sum(weights) + prior.std**-2
@@ -64,26 +63,16 @@ def _response(found: Sequence[tuple[float, float]]) -> Response:
 
 def _repeats(measured: Measurement) -> list[tuple[float, float]]:
     """Squared difference of log(latency) of each two sessions of a key, and what rounds explain of it."""
-    sessions: dict[str, list[int]] = {}
-    for number, item in enumerate(measured.rounds):
-        sessions.setdefault(item.session, []).append(number)
+    sessions = dict.fromkeys(item.session for item in measured.rounds)
     if len(sessions) < 2:
         return []
-    each = [_part(measured, numbers) for numbers in sessions.values() if len(numbers) >= MIN_ROUNDS]
+    parts = [measured.of([session]) for session in sessions]
+    whole = [part for part in parts if part and not part.is_mixed and len(part.used) >= MIN_ROUNDS]
     found = []
-    for one, other in combinations([part for part in each if not part.is_mixed], 2):
+    for one, other in combinations(whole, 2):
         errors = [math.log(part.ci_ms[1] / part.ci_ms[0]) / 2 / NORMAL_95 for part in (one, other)]
         found.append((math.log(one.latency_ms / other.latency_ms) ** 2, sum(e**2 for e in errors)))
     return found
-
-
-def _part(measured: Measurement, numbers: Sequence[int]) -> Measurement:
-    return replace(
-        measured,
-        rounds=tuple(measured.rounds[n] for n in numbers),
-        quiet=tuple(measured.quiet[n] for n in numbers),
-        slow=tuple(measured.slow[n] for n in numbers),
-    )
 
 
 def _between(repeats: Sequence[tuple[float, float]]) -> float:
@@ -91,6 +80,6 @@ def _between(repeats: Sequence[tuple[float, float]]) -> float:
     prior = Scale.between
     if not repeats:
         return prior
-    seen = median(squared for squared, _ in repeats) * _ROBUST**2  # of a squared normal variable
+    seen = median(squared for squared, _ in repeats) * MAD_NORMAL**2  # of a squared normal variable
     excess = max(prior**2, (seen - median(explained for _, explained in repeats)) / 2)
     return math.sqrt((_PAIRS * prior**2 + len(repeats) * excess) / (_PAIRS + len(repeats)))

@@ -14,13 +14,12 @@ from hwnas import conditions
 from hwnas.clock import Scale
 from hwnas.device import Target
 from hwnas.errors import SchemaMismatch
-from hwnas.intervals import NORMAL_95
+from hwnas.intervals import MAD_NORMAL, NORMAL_95
 from hwnas.table import LatencyTable, Measurement
 
 IDENTITY = ("runtime_version", "library_sha256", "machine", "cpu_model", "anchor")
 """Fields of the environment that must agree before two sessions can stand in one table."""
 
-_ROBUST = 1.4826  # median absolute deviation to standard deviation, of a normal distribution
 
 CSV_COLUMNS = (
     "key",
@@ -150,7 +149,7 @@ def diff(
     same = all(before.environment.get(name) == after.environment.get(name) for name in IDENTITY)
     rescaled = {key: _rescaled_ms(second[key], before.scale) for key in common}
     shifts = [math.log(rescaled[key] / first[key].latency_ms) for key in common]
-    spread = _ROBUST * median(abs(shift) for shift in shifts) if same and shifts else 0.0
+    spread = MAD_NORMAL * median(abs(shift) for shift in shifts) if same and shifts else 0.0
     p_values = [
         _p_value(first[key], second[key], shift, spread) for key, shift in zip(common, shifts, strict=True)
     ]
@@ -205,7 +204,8 @@ def to_csv(table: LatencyTable) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
     for key, m in table.measurements.items():
-        numbers = (m.latency_ms, *m.ci_ms, m.mad_ms, m.p90_ms, m.raw_median_ms)
-        cells = [f"{number:.6g}" for number in numbers]
+        interval = m.interval_ms or (None, None)
+        numbers = (m.latency_ms, *interval, m.mad_ms, m.p90_ms, m.raw_median_ms)
+        cells = ["" if number is None else f"{number:.6g}" for number in numbers]
         writer.writerow([key, m.kind, *cells, len(m.rounds), doubtful.get(key, "")])
     return text.getvalue()

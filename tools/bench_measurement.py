@@ -180,7 +180,7 @@ def judge(
             "rounds": mean(len(t.measurements[key].rounds) for t in tables for key in keys),
             "relative_ci": median(t.measurements[key].relative_ci for t in tables for key in keys),
         }
-    result["verdicts"] = [str(v) for table in tables for v in conditions.verdicts(table).values()]
+    result["qualities"] = [str(q) for table in tables for q in conditions.qualities(table).values()]
     result["differences"] = {
         key: {"ours": [t[key] for t in joined], "usual": [u[key] for u in usual]}
         for keys in kinds.values()

@@ -26,9 +26,9 @@ def doctor(
     if as_json:
         emit_json(asdict(found))
         return
-    colour = {"stable": "green", "noisy": "yellow", "unusable": "red"}[found.verdict.word]
-    out.print(f"[bold {colour}]{found.verdict.word}[/]  (anchor {found.anchor_ms:.3f} ms on {target})")
-    for reason in found.verdict.reasons:
+    colour = {"stable": "green", "noisy": "yellow", "unusable": "red"}[found.quality.word]
+    out.print(f"[bold {colour}]{found.quality.word}[/]  (anchor {found.anchor_ms:.3f} ms on {target})")
+    for reason in found.quality.reasons:
         out.print(f"  {reason}", highlight=False)
     for finding in found.findings:
         out.print(f"• {finding.what}\n  → {finding.remedy}", highlight=False)

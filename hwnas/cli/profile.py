@@ -221,7 +221,7 @@ def _summary(target: Target, path: Path) -> dict[str, Any]:
         "failed": {key: reason for key, reason in failed.items() if key not in table.measurements},
         "unstable": conditions.unstable(table),
         "missing": ends[-1].get("missing", 0) if ends else 0,
-        "sessions": {session: str(verdict) for session, verdict in conditions.verdicts(table).items()},
+        "sessions": {session: str(found) for session, found in conditions.qualities(table).items()},
         "seconds": ends[-1]["seconds"] if ends else {},
     }
 

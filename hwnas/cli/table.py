@@ -25,21 +25,21 @@ def show(path: PathArgument, as_json: Json = False) -> None:
     """Show what was measured, on what, under which conditions, and what is doubtful."""
     table = LatencyTable.load(path)
     doubtful = conditions.unstable(table)
-    verdicts = conditions.verdicts(table)
+    qualities = conditions.qualities(table)
     if as_json:
-        emit_json(_as_json(table, doubtful, verdicts))
+        emit_json(_as_json(table, doubtful, qualities))
         return
     known = {name: table.environment.get(name) for name in table_ops.IDENTITY}
     out.print(f"[bold]{table.target}[/]  " + ", ".join(f"{k} {str(v)[:32]}" for k, v in known.items()))
-    for session, verdict in verdicts.items():
-        out.print(f"session {session}: {verdict}", highlight=False)
+    for session, quality in qualities.items():
+        out.print(f"session {session}: {quality}", highlight=False)
     rows = Table("key", "kind", "ms", "95 % interval", "rounds", "doubt")
     for key, m in sorted(table.measurements.items(), key=lambda pair: pair[1].latency_ms):
         rows.add_row(
             key,
             m.kind,
             f"{m.latency_ms:.4g}",
-            f"±{100 * m.relative_ci:.1f} %",
+            "–" if m.relative_interval is None else f"±{100 * m.relative_interval:.1f} %",
             str(len(m.rounds)),
             doubtful.get(key, ""),
         )
@@ -63,9 +63,9 @@ def diff(
         emit_json(asdict(found))
         return
     for path, table in zip((before, after), tables_, strict=True):
-        for verdict in conditions.verdicts(table).values():
-            if verdict.reasons:
-                err.print(f"[yellow]{path}[/] is {verdict}", highlight=False)
+        for quality in conditions.qualities(table).values():
+            if quality.reasons:
+                err.print(f"[yellow]{path}[/] is {quality}", highlight=False)
     for name, (old, new) in found.environment.items():
         out.print(f"{name}: {old} → {new}", highlight=False)
     out.print(f"anchor: {found.anchor:+.1%}", highlight=False)
@@ -119,19 +119,21 @@ def export(
 
 
 def _as_json(
-    table: LatencyTable, doubtful: dict[str, str], verdicts: dict[str, conditions.Verdict]
+    table: LatencyTable, doubtful: dict[str, str], qualities: dict[str, conditions.Quality]
 ) -> dict[str, Any]:
     return {
         "target": table.target.to_json(),
         "environment": table.environment,
         "anchors_ms": {"light": table.scale.light_ms, "heavy": table.scale.heavy_ms},
-        "sessions": {name: asdict(v) for name, v in verdicts.items()},
+        "sessions": {name: asdict(found) for name, found in qualities.items()},
         "rows": [
             {
                 "key": key,
                 "kind": m.kind,
                 "latency_ms": m.latency_ms,
                 "ci_ms": m.ci_ms,
+                "interval_ms": m.interval_ms,
+                "slow_ms": m.slow_ms,
                 "rounds": len(m.rounds),
                 "unstable": doubtful.get(key, ""),
             }

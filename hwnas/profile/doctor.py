@@ -15,7 +15,7 @@ from statistics import median
 from typing import Any
 
 from hwnas import conditions
-from hwnas.conditions import Verdict
+from hwnas.conditions import Quality
 from hwnas.device import Device, Target
 from hwnas.measurement import Round
 from hwnas.profile.engine import Engine, Job, greet
@@ -46,12 +46,12 @@ class Examination:
     """What a machine is like.
 
     Attributes:
-        verdict: On a short session in which the anchor alone was measured.
+        quality: Of a short session in which the anchor alone was measured.
         findings: What harms.
         anchor_ms: Median latency of the anchor.
     """
 
-    verdict: Verdict
+    quality: Quality
     findings: tuple[Finding, ...]
     anchor_ms: float
 
@@ -78,7 +78,7 @@ def examine(device: Device, target: Target, *, rounds: int = 40) -> Examination:
             findings += _busiest()
             findings += _neighbour(engine, path, quiet, hello)
     return Examination(
-        verdict=conditions.verdict(quiet, [span]),
+        quality=conditions.quality(quiet, [span]),
         findings=tuple(findings),
         anchor_ms=median(sample for item in quiet for sample in item.clean_ms),
     )

@@ -63,7 +63,7 @@ def _environment(found: Json, how: str = "") -> str:
 
 def _sessions(target: str, table: LatencyTable) -> list[tuple[str, ...]]:
     rows: list[tuple[str, ...]] = []
-    for session, verdict in conditions.verdicts(table).items():
+    for session, quality in conditions.qualities(table).items():
         rounds = [item for item in table.rounds if item.session == session]
         keys = {item.key for item in rounds if not item.failed}
         half = median(table.measurements[key].relative_ci for key in keys) if keys else None
@@ -71,10 +71,10 @@ def _sessions(target: str, table: LatencyTable) -> list[tuple[str, ...]]:
             (
                 target,
                 _when(session),
-                _verdict(verdict.word),
+                _quality(quality.word),
                 f"{len(keys)} models, {len(rounds)} rounds",
                 "–" if half is None else f"{half:.1%}",
-                "; ".join(verdict.reasons) or "nothing",
+                "; ".join((*quality.reasons, *quality.notes)) or "nothing",
             )
         )
     return rows
@@ -99,7 +99,7 @@ def _when(session: str) -> str:
     return f"{year}-{month}-{day} {hour}:{minute} UTC"
 
 
-def _verdict(word: str) -> _page.Html:
+def _quality(word: str) -> _page.Html:
     return _page.mark(word, _COLOURS.get(word, "bad"))
 
 
@@ -112,7 +112,7 @@ def _verified(variants: Sequence[Json]) -> str:
         if session := item.get("session"):
             places.setdefault(_environment(session["environment"]), []).append(item["name"])
             reasons = "; ".join(session["reasons"]) or "nothing"
-            cells = (_when(session["id"]), _verdict(session["verdict"]), str(session["rounds"]), reasons)
+            cells = (_when(session["id"]), _quality(session["verdict"]), str(session["rounds"]), reasons)
         rows.append((item["name"], *cells, "; ".join(_facts(item["conditions"])) or "–"))
     header = ("variant", "session", "verdict", "rounds", "what speaks against it", "in the last round")
     return _named(places) + _page.table(header, rows, numeric=(3,))

@@ -150,8 +150,8 @@ def _measure(
         scale = scales.of(target, measurer.environment(target))
         own = measurer.measure(target, {model.name: model})
     measured = own.measurements[model.name].scaled((scale or own).scale)
-    ((name, verdict),) = conditions.verdicts(own).items()
-    return measured, Session(name, len(measured.rounds), verdict.word, verdict.reasons, own.environment)
+    ((name, quality),) = conditions.qualities(own).items()
+    return measured, Session(name, len(measured.rounds), quality.word, quality.reasons, own.environment)
 
 
 def _left_out(manifest: Mapping[str, Any], device: Device, dataset: Dataset | None) -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 import tinymodels
 from testphone import job
 
-from hwnas.conditions import verdict
+from hwnas.conditions import quality
 from hwnas.errors import DeviceError
 from hwnas.measurement import Round
 from hwnas.transport import _gate, _phone
@@ -207,7 +207,7 @@ class TestSession:
             Round("k", "block", "s", n, (1.0,) * 3, (ms,) * 4, {"throttling": throttling})
             for n, ms in enumerate(anchors)
         ]
-        return verdict(rounds, ())
+        return quality(rounds, ())
 
     STEADY: ClassVar = {"drift": 0.0, "clock": 1.0, "of_max": 1.0, "suspected": False}
 

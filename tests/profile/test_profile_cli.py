@@ -106,7 +106,7 @@ def test_given_models_are_measured_on_the_scale_of_a_table(tables: tuple[Path, d
 
 def test_the_doctor_says_what_it_saw() -> None:
     said = json.loads(hwnas("doctor", "--json").stdout)
-    assert said["verdict"]["word"] in ("stable", "noisy", "unusable")
+    assert said["quality"]["word"] in ("stable", "noisy", "unusable")
     assert said["anchor_ms"] > 0
     assert all(finding["what"] and finding["remedy"] for finding in said["findings"])
 

@@ -128,14 +128,14 @@ def test_wide_rows_are_unstable_for_what_the_session_asked() -> None:
 
 def test_a_quiet_session_is_stable_and_a_busy_one_says_why() -> None:
     table = a_table({"k": 1.0}, noise=0.002)
-    assert str(conditions.verdicts(table)["s1"]) == "stable"
+    assert str(conditions.qualities(table)["s1"]) == "stable"
     table.notes.append(Note("s1", "span", {"wall_s": 1.0, "others_share": 0.8, "steal_share": 0.0}))
     table.notes.append(Note("s1", "span", {"wall_s": 3.0, "others_share": 0.0, "steal_share": 0.0}))
-    busy = conditions.verdicts(table)["s1"]
+    busy = conditions.qualities(table)["s1"]
     assert str(busy) == "noisy: other processes used 20% of the CPUs"
     drifting = a_table({"k": 1.0}, noise=0.3, rounds=60)
-    assert conditions.verdicts(drifting)["s1"].word == "unusable"
-    assert "interquartile" in str(conditions.verdicts(drifting)["s1"])
+    assert conditions.qualities(drifting)["s1"].word == "unusable"
+    assert "scatter by" in str(conditions.qualities(drifting)["s1"])
 
 
 def test_a_span_is_the_difference_of_two_conditions() -> None:
