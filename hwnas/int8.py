@@ -151,7 +151,8 @@ def tune_run(
         accuracies, the settings, and the hash of its weights.
     """
     config = replace(
-        qat.recipe(train.TrainConfig(**trained["config"]), epochs), device=optim.pick_device(device).type
+        qat.recipe(train.TrainConfig.of_record(trained["config"]), epochs),
+        device=optim.pick_device(device).type,
     )
     _, channels, height, width = calibration.shape
     better, found = tune(

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import cast
 
@@ -24,6 +23,7 @@ import torch
 from torch import nn
 
 from hwnas import blocks
+from hwnas.blocks import statistics
 from hwnas.errors import SpaceError
 from hwnas.space import Block, Choice, SearchSpace
 
@@ -128,27 +128,12 @@ class Supernet(nn.Module):
 
         Args:
             indices: The architecture.
-            images: Batches of normalised *training* images.
+            images: Batches of normalised *training* images, each of two or more.
         """
         norms = [m for part in self.path(indices) for m in part.modules() if isinstance(m, nn.BatchNorm2d)]
-        with _cumulative(norms):
+        with statistics.cumulative(norms):
             self.train()
-            for batch in images:
-                self(batch, indices)
-
-
-@contextmanager
-def _cumulative(norms: Sequence[nn.BatchNorm2d]) -> Iterator[None]:
-    """Batch norms that average over all batches from now on, instead of forgetting."""
-    momenta = [norm.momentum for norm in norms]
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None
-    try:
-        yield
-    finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
+            statistics.feed(lambda batch: self(batch, indices), images)
 
 
 def _sum(terms: Iterator[torch.Tensor]) -> torch.Tensor:

@@ -217,7 +217,7 @@ class Stages:
                 say(run.name)
 
                 def tell(record: Any, name: str = run.name) -> None:
-                    epochs = f"epoch {record.epoch}/{config.epochs}"
+                    epochs = f"epoch {record.epoch}/{record.epochs}"
                     say(f"{name}: {epochs}, validation {record.val_accuracy:.1%}")
 
                 if not (run / "train.json").exists():

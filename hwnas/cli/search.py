@@ -85,7 +85,9 @@ def search(
         int, typer.Option(min=1, help="With --evaluate scratch: processes that train at the same time.")
     ] = 1,
     loss: Annotated[str, typer.Option(help="How latency enters the loss of a one-shot strategy.")] = "hold",
-    batch_size: Annotated[int, typer.Option(min=2, help="Images a step.")] = 64,
+    batch_size: Annotated[
+        int | None, typer.Option(min=2, help="Images a step; by default 64, or all where there are fewer.")
+    ] = None,
     proxy_width: Annotated[float, typer.Option(help="Channels of the supernet over the network's.")] = 0.5,
     proxy_resolution: Annotated[
         int | None, typer.Option(help="Side of the supernet's images; by default half the network's.")

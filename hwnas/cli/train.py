@@ -26,8 +26,24 @@ class Init(Enum):
 
 Run = Annotated[Path, typer.Argument(help="Folder that `hwnas search` wrote.")]
 Data = Annotated[str | None, typer.Option(help="Other data than those of the search.")]
-Epochs = Annotated[int, typer.Option(min=1, help="Passes over the training images.")]
-BatchSize = Annotated[int, typer.Option(min=2, help="Images a step.")]
+
+
+class ClassWeights(Enum):
+    """What the classes count in the loss."""
+
+    NONE = "none"
+    BALANCED = "balanced"
+
+
+Epochs = Annotated[
+    int | None,
+    typer.Option(
+        min=1, help="Passes over the training images; by default as many as 2,000 steps take, but 8 to 60."
+    ),
+]
+BatchSize = Annotated[
+    int | None, typer.Option(min=2, help="Images a step; by default 32, or all where there are fewer.")
+]
 LearningRate = Annotated[float, typer.Option(help="The highest learning rate.")]
 WeightDecay = Annotated[float, typer.Option(help="Of convolution and linear weights.")]
 WarmupShare = Annotated[float, typer.Option(help="Share of all steps in which the learning rate rises.")]
@@ -35,6 +51,13 @@ LabelSmoothing = Annotated[float, typer.Option(help="Chance that the loss gives 
 Ema = Annotated[
     float,
     typer.Option(help="Decay of the running average of the weights, which is what ships; 0 is off."),
+]
+Weights = Annotated[
+    ClassWeights,
+    typer.Option(
+        "--class-weights",
+        help="balanced: every class counts the same in the loss, however many images it has.",
+    ),
 ]
 InitFrom = Annotated[
     Init,
@@ -85,13 +108,14 @@ Temperature = Annotated[
 def train(
     run: Run,
     data: Data = None,
-    epochs: Epochs = 8,
-    batch_size: BatchSize = 32,
+    epochs: Epochs = None,
+    batch_size: BatchSize = None,
     learning_rate: LearningRate = 0.1,
     weight_decay: WeightDecay = 5e-5,
     warmup_share: WarmupShare = 0.1,
     label_smoothing: LabelSmoothing = 0.1,
     ema: Ema = 0.0,
+    class_weights: Weights = ClassWeights.NONE,
     init: InitFrom = Init.SEED,
     seed: Seed = 0,
     device: DeviceName = "auto",
@@ -118,7 +142,7 @@ def train(
 
     def show(record: EpochRecord) -> None:
         err.print(
-            f"epoch {record.epoch}/{epochs}  loss {record.loss:.3f}  "
+            f"epoch {record.epoch}/{record.epochs}  loss {record.loss:.3f}  "
             f"validation {record.val_accuracy:.2%}  {record.seconds:.1f} s",
             highlight=False,
         )
@@ -139,6 +163,7 @@ def train(
         cutmix=cutmix,
         distill_weight=distill_weight if teacher else 0.0,
         temperature=temperature,
+        class_weights=class_weights.value,
         seed=seed,
         device=pick_device(device).type,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +54,7 @@ class Recipe:
             settings["distill_weight"] = 0.0
             notes.append("the run had a teacher: no network has one here")
         try:
-            config = TrainConfig(**settings)
+            config = TrainConfig.of_record(settings)
         except TypeError as error:
             raise TrainingError(
                 f"the recorded recipe must be one that this version knows, but: {error}: train the run again"
@@ -138,7 +138,7 @@ def trained(folder: Path, config: TrainConfig, tell: Tell) -> dict[str, Any]:
     wanted = files.read_json(folder / "search.json", "the record of the search")["data"]["fingerprint"]
     if (folder / "train.json").exists() and (folder / WEIGHTS).exists():
         record: dict[str, Any] = files.read_json(folder / "train.json", "the record of training")
-        is_same = (record["architecture"], record["config"]) == (arch.id, asdict(config))
+        is_same = record["architecture"] == arch.id and _is_of(record, config)
         is_whole = record["weights_sha256"] == files.sha256(folder / WEIGHTS)
         if is_same and is_whole and record["data"]["fingerprint"] == wanted:
             return record
@@ -146,12 +146,20 @@ def trained(folder: Path, config: TrainConfig, tell: Tell) -> dict[str, Any]:
 
     def on_epoch(record: EpochRecord) -> None:
         tell(
-            f"training {folder.name}: epoch {record.epoch}/{config.epochs}, "
+            f"training {folder.name}: epoch {record.epoch}/{record.epochs}, "
             f"validation {record.val_accuracy:.1%}"
         )
 
     tell(f"training {folder.name}")
     return train_run(folder, config, on_epoch=on_epoch)
+
+
+def _is_of(record: Mapping[str, Any], config: TrainConfig) -> bool:
+    """Whether a training had these settings, those included that an older record does not name."""
+    try:
+        return TrainConfig.of_record(record["config"]) == config
+    except (TrainingError, TypeError):
+        return False
 
 
 def exported(folder: Path, dataset: Dataset, tell: Tell) -> dict[str, Any]:

@@ -73,7 +73,7 @@ class Batches:
     def epoch(
         self, name: str, batch_size: int, rng: np.random.Generator, *, augmented: bool = True
     ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """One shuffled pass; a last batch of less than half the size is left out."""
+        """One shuffled pass; a last batch of one image or less than half the size is left out."""
         order = rng.permutation(self.size(name))
         for start in range(0, steps_per_epoch(len(order), batch_size) * batch_size, batch_size):
             yield self.take(name, order[start : start + batch_size], rng if augmented else None)
@@ -112,9 +112,9 @@ class Batches:
 
 
 def steps_per_epoch(images: int, batch_size: int) -> int:
-    """Batches of a shuffled pass."""
+    """Batches of a shuffled pass; a last one counts if it is half full and more than one image."""
     whole, rest = divmod(images, batch_size)
-    return max(1, whole + (2 * rest >= batch_size))
+    return max(1, whole + (rest > 1 and 2 * rest >= batch_size))
 
 
 def _scale(images: torch.Tensor, resolution: int) -> torch.Tensor:

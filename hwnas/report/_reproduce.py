@@ -22,7 +22,7 @@ _TRAIN_OPTIONS = ("epochs", "batch_size", "learning_rate", "seed")
 _TRAIN_FLAGS = ("augment", "flip")
 _RARE_TRAIN_OPTIONS = (
     *("weight_decay", "warmup_share", "label_smoothing", "ema", "crop", "erasing", "mixup", "cutmix"),
-    *("distill_weight", "temperature", *_TRAIN_FLAGS),
+    *("distill_weight", "temperature", "class_weights", *_TRAIN_FLAGS),
 )
 _PROFILE_OPTIONS = ("rounds", "max_rounds", "target_ci", "seed")
 _REPORT = "report.html"

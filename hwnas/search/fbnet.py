@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import ClassVar
 
 import torch
@@ -37,7 +38,7 @@ class FBNet(OneShotStrategy):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0.1 <= self.temperature_floor <= self.temperature:
+        if not 0.1 <= self.temperature_floor <= self.temperature < inf:
             raise SpaceError(
                 "temperature_floor must be in [0.1, temperature], but got "
                 f"{self.temperature_floor} for a temperature of {self.temperature}"

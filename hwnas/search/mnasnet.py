@@ -17,6 +17,7 @@ import numpy as np
 from hwnas.latency.base import FloatArray, IntArray
 from hwnas.search.base import SearchTask, Trial
 from hwnas.search.sampling import Sampler, SamplingStrategy, require
+from hwnas.train.config import HIGHEST_RATE
 
 if TYPE_CHECKING:
     from hwnas.search.controller import Controller
@@ -75,10 +76,13 @@ class MnasNet(SamplingStrategy):
     def __post_init__(self) -> None:
         super().__post_init__()
         require(self.reward in REWARDS, f"reward must be one of {REWARDS}, but got {self.reward!r}")
-        require(self.used_weight < 0, f"weight must be negative, but got {self.weight}")
+        require(-math.inf < self.used_weight < 0, f"weight must be negative, but got {self.weight}")
         require(self.batch >= 1, f"batch must be at least 1, but got {self.batch}")
         require(self.epochs >= 1, f"epochs must be at least 1, but got {self.epochs}")
-        require(self.learning_rate > 0, f"learning_rate must be positive, but got {self.learning_rate}")
+        require(
+            0 < self.learning_rate <= HIGHEST_RATE,
+            f"learning_rate must be over 0 and at most {HIGHEST_RATE:g}, but got {self.learning_rate}",
+        )
 
     @property
     def used_weight(self) -> float:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from math import exp
+from dataclasses import asdict, dataclass, replace
+from math import exp, inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -26,11 +26,15 @@ from hwnas.space import Architecture, SearchSpace
 from hwnas.supernet import Gate, Supernet, proxy_space
 from hwnas.train import Score, optim, ranks
 from hwnas.train import checkpoint as files
+from hwnas.train.config import HIGHEST_RATE
 
 if TYPE_CHECKING:
     from hwnas.data import Dataset
 
 SCHEMA = "hwnas-supernet/1"
+BATCH_SIZE = 64
+"""Images a step where nothing is said; fewer where there are not so many."""
+
 CHECKPOINT_EVERY = 100
 """Steps between two checkpoints of a warm-up."""
 
@@ -42,7 +46,7 @@ class OneShotConfig:
     Attributes:
         width: Channels of the proxy over those of the space.
         resolution: Side of the proxy's images; that of the space where it is None.
-        batch_size: Images a step.
+        batch_size: Images a step. None: 64, or all training images where there are fewer.
         learning_rate: The highest, of SGD with Nesterov momentum.
         momentum: Of SGD.
         weight_decay: On weights only, not on batch norm and biases.
@@ -62,7 +66,7 @@ class OneShotConfig:
 
     width: float = 1.0
     resolution: int | None = None
-    batch_size: int = 64
+    batch_size: int | None = None
     learning_rate: float = 0.08
     momentum: float = 0.9
     weight_decay: float = 5e-5
@@ -75,14 +79,42 @@ class OneShotConfig:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        positive = ("batch_size", "learning_rate", "clip_norm", "recalibration_images", "validation_images")
-        for name in positive:
-            if getattr(self, name) <= 0:
-                raise TrainingError(f"{name} must be positive, but got {getattr(self, name)}")
-        if not 0 <= self.crop <= 0.5:
-            raise TrainingError(f"crop must be in [0, 0.5], but got {self.crop}")
-        if self.release is not None and not 0 <= self.release <= 1:
-            raise TrainingError(f"release must be in [0, 1], but got {self.release}")
+        checks = {
+            "width must be in (0, 1]": 0 < self.width <= 1,
+            "batch_size must be at least 2": self.batch_size is None or self.batch_size >= 2,
+            f"learning_rate must be over 0 and at most {HIGHEST_RATE:g}": 0
+            < self.learning_rate
+            <= HIGHEST_RATE,
+            "momentum must be in [0, 1)": 0 <= self.momentum < 1,
+            "weight_decay must be in [0, 1]": 0 <= self.weight_decay <= 1,
+            "clip_norm must be positive and finite": 0 < self.clip_norm < inf,
+            "crop must be in [0, 0.5]": 0 <= self.crop <= 0.5,
+            "release must be in [0, 1]": self.release is None or 0 <= self.release <= 1,
+            "recalibration_images must be at least 2": self.recalibration_images >= 2,
+            "validation_images must be at least 1": self.validation_images >= 1,
+        }
+        for invariant, holds in checks.items():
+            if not holds:
+                raise TrainingError(f"{invariant}, but got {getattr(self, invariant.split()[0])!r}")
+
+    def resolved(self, images: int) -> OneShotConfig:
+        """The same with the batch that so many training images allow where none was asked for.
+
+        Raises:
+            TrainingError: A batch has more images than there are, or less than two for each process.
+        """
+        batch_size = self.batch_size or min(BATCH_SIZE, images)
+        if batch_size > images:
+            raise TrainingError(
+                f"batch_size must be at most the {images} training images, but got {batch_size}: "
+                "take a smaller batch or more images"
+            )
+        if batch_size < 2 * ranks.ranks():
+            raise TrainingError(
+                f"batch_size must be at least 2 for each of {ranks.ranks()} processes, but got {batch_size}: "
+                "take a larger batch or fewer processes"
+            )
+        return replace(self, batch_size=batch_size)
 
 
 class OneShot:
@@ -94,6 +126,8 @@ class OneShot:
         config: Settings.
 
     Attributes:
+        config: The settings; the batch is not left open in them.
+        batch_size: Images a step.
         supernet: The weights.
         paths: What a warm-up trains them on.
         steps: Weight updates so far.
@@ -105,8 +139,10 @@ class OneShot:
                 f"the space must have as many classes as the data, but {space.name} has "
                 f"{space.num_classes} and {data.name} has {data.num_classes}"
             )
+        config = config.resolved(len(data.train))
         self.space = space
         self.config = config
+        self.batch_size = config.batch_size or 0
         self.device = optim.pick_device(config.device)
         self.proxy = proxy_space(space, width=config.width, resolution=config.resolution)
         release = release_for(space) if config.release is None else config.release
@@ -132,7 +168,7 @@ class OneShot:
         self.supernet.train()
         self.supernet.requires_grad_(split == "train")
         part = ranks.rank(), ranks.ranks()
-        images, labels = self.batches.step(split, self.config.batch_size, self.config.seed, step, part)
+        images, labels = self.batches.step(split, self.batch_size, self.config.seed, step, part)
         with optim.autocast(self.device):
             logits = self.supernet(images, gates)
         return functional.cross_entropy(logits.float(), labels)
@@ -289,7 +325,7 @@ class OneShot:
             **asdict(self.config),
             "proxy": self.proxy.name,
             "steps": self.steps,
-            "images": self.steps * self.config.batch_size,
+            "images": self.steps * self.batch_size,
         }
 
 

@@ -27,6 +27,7 @@ from hwnas.search.trace import Trace
 from hwnas.supernet import Gate
 from hwnas.train import checkpoint as files
 from hwnas.train import optim, ranks
+from hwnas.train.config import HIGHEST_RATE
 
 Live = Callable[[Mapping[str, Any]], None]
 """Called after every step with its record, the name of the strategy and the time left."""
@@ -120,8 +121,11 @@ class OneShotStrategy(ABC):
                 raise SpaceError(f"{name} must be at least {value}, but got {getattr(self, name)}")
         if not 0 <= self.least_use <= 1:
             raise SpaceError(f"least_use must be in [0, 1], but got {self.least_use}")
-        if self.gate_learning_rate <= 0:
-            raise SpaceError(f"gate_learning_rate must be positive, but got {self.gate_learning_rate}")
+        if not 0 < self.gate_learning_rate <= HIGHEST_RATE:
+            raise SpaceError(
+                f"gate_learning_rate must be over 0 and at most {HIGHEST_RATE:g}, but got "
+                f"{self.gate_learning_rate}"
+            )
 
     @abstractmethod
     def weight_gates(self, state: State, step: int) -> Sequence[Gate]:

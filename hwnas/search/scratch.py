@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
 from multiprocessing import get_context, parent_process
 from pathlib import Path
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 SCHEMA = "hwnas-scratch/1"
+_BATCH_SIZE = 64  # where nothing is said, as in a supernet
 
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
@@ -116,7 +117,7 @@ class FromScratch:
             space,
             source["source"],
             source["seed"],
-            TrainConfig(**described["config"]),
+            TrainConfig.of_record(described["config"]),
             described["workers"],
             described["threads"],
             kept,
@@ -136,7 +137,7 @@ class FromScratch:
         path = self.kept / f"{arch.id}.safetensors" if self.kept else None
         if path is not None and path.exists():
             tensors, metadata = checkpoint.read_tensors(path, SCHEMA)
-            if any(metadata.get(name) != value for name, value in self.identity().items()):
+            if not self._is_own(metadata):
                 raise TrainingError(
                     f"a network must be kept by the search that goes on, but {path} is of another training: "
                     "delete its folder"
@@ -149,6 +150,16 @@ class FromScratch:
             checkpoint.save_tensors(path, network.state_dict(), metadata)
         return network, accuracy
 
+    def _is_own(self, metadata: Mapping[str, Any]) -> bool:
+        """Whether a kept network is of this training; older versions named fewer settings."""
+        own = self.identity()
+        try:
+            kept = asdict(TrainConfig.of_record(metadata["config"]))
+        except (KeyError, TypeError, TrainingError):
+            return False
+        same = all(kept[name] == value for name, value in own["config"].items())
+        return same and all(metadata.get(name) == own[name] for name in ("space", "data"))
+
     def _train(self, network: nn.Module) -> float:
         import torch
 
@@ -157,7 +168,9 @@ class FromScratch:
         before = torch.get_num_threads()
         torch.set_num_threads(self.threads or before)
         try:
-            return train.fit(network, self._data, self.config).val.accuracy
+            batch_size = self.config.batch_size or min(_BATCH_SIZE, len(self._data.train))
+            config = replace(self.config, batch_size=batch_size)
+            return train.fit(network, self._data, config).val.accuracy
         finally:
             torch.set_num_threads(before)
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from hwnas.train.checkpoint import load_weights, save_weights
-from hwnas.train.config import EpochRecord, Score, TrainConfig, TrainResult
-from hwnas.train.fit import evaluate, fit, new_network
+from hwnas.train.config import EpochRecord, Kept, Score, TrainConfig, TrainResult
+from hwnas.train.fit import fit, new_network
+from hwnas.train.scoring import Beliefs, beliefs, evaluate
 
 __all__ = [
+    "Beliefs",
     "EpochRecord",
+    "Kept",
     "Score",
     "TrainConfig",
     "TrainResult",
+    "beliefs",
     "evaluate",
     "fit",
     "load_weights",

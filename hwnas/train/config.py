@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from hwnas.errors import TrainingError
+
+STEPS = 2000
+"""Weight updates of a training that names no number of epochs, as far as ``MOST_EPOCHS`` allows."""
+
+FEWEST_EPOCHS, MOST_EPOCHS = 8, 60
+BATCH_SIZE = 32
+"""Images a step where nothing is said; fewer where there are not so many."""
+
+CLASS_WEIGHTS = ("none", "balanced")
+HIGHEST_RATE = 1000.0
+"""No training under a higher learning rate learns anything; a slip of the hand does not run for hours."""
 
 
 @dataclass(frozen=True)
@@ -16,10 +28,13 @@ class Score:
     Attributes:
         accuracy: Share of images whose most likely class is right, in [0, 1].
         loss: Mean cross-entropy in nats, without label smoothing.
+        balanced_accuracy: Mean over the classes of the share of their images that are right; None
+            where it was not looked at.
     """
 
     accuracy: float
     loss: float
+    balanced_accuracy: float | None = None
 
 
 @dataclass(frozen=True)
@@ -27,8 +42,8 @@ class TrainConfig:
     """Settings of a training from scratch: SGD with Nesterov momentum, cosine after a warm-up.
 
     Attributes:
-        epochs: Passes over the training images.
-        batch_size: Images a step.
+        epochs: Passes over the training images. None: as many as 2,000 steps take, but 8 to 60.
+        batch_size: Images a step. None: 32, or all where there are fewer.
         learning_rate: The highest, reached after the warm-up.
         momentum: Of SGD.
         weight_decay: On convolution and linear weights only, not on batch norm and biases.
@@ -45,12 +60,14 @@ class TrainConfig:
             evaluated and kept; 0 is off. See ``hwnas.train.average``.
         distill_weight: Share of the loss that is the distance from a teacher's answers.
         temperature: That both answers are softened by (arXiv:1503.02531).
+        class_weights: "balanced" gives every class the same weight in the loss, however many
+            images it has, and lets the epoch of the best balanced accuracy ship; "none" counts images.
         seed: Of the initial weights, the order of the images and the augmentation.
         device: "cpu" or "cuda".
     """
 
-    epochs: int = 8
-    batch_size: int = 32
+    epochs: int | None = None
+    batch_size: int | None = None
     learning_rate: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 5e-5
@@ -66,30 +83,67 @@ class TrainConfig:
     ema: float = 0.0
     distill_weight: float = 0.0
     temperature: float = 4.0
+    class_weights: str = "none"
     seed: int = 0
     device: str = "cpu"
 
     def __post_init__(self) -> None:
         checks = {
-            "epochs must be at least 1": self.epochs >= 1,
-            "batch_size must be at least 2": self.batch_size >= 2,
-            "learning_rate must be positive": self.learning_rate > 0,
+            "epochs must be at least 1": self.epochs is None or self.epochs >= 1,
+            "batch_size must be at least 2": self.batch_size is None or self.batch_size >= 2,
+            f"learning_rate must be over 0 and at most {HIGHEST_RATE:g}": (
+                0 < self.learning_rate <= HIGHEST_RATE
+            ),
             "momentum must be in [0, 1)": 0 <= self.momentum < 1,
-            "weight_decay must not be negative": self.weight_decay >= 0,
+            "weight_decay must be in [0, 1]": 0 <= self.weight_decay <= 1,
             "warmup_share must be in [0, 1)": 0 <= self.warmup_share < 1,
             "label_smoothing must be in [0, 1)": 0 <= self.label_smoothing < 1,
-            "clip_norm must be positive": self.clip_norm > 0,
+            "clip_norm must be positive and finite": 0 < self.clip_norm < math.inf,
             "crop must be in [0, 0.5]": 0 <= self.crop <= 0.5,
             "erasing must be in [0, 1]": 0 <= self.erasing <= 1,
-            "mixup must not be negative": self.mixup >= 0,
-            "cutmix must not be negative": self.cutmix >= 0,
+            "mixup must not be negative, and at most 1000": 0 <= self.mixup <= 1000,
+            "cutmix must not be negative, and at most 1000": 0 <= self.cutmix <= 1000,
             "ema must be in [0, 1)": 0 <= self.ema < 1,
             "distill_weight must be in [0, 1]": 0 <= self.distill_weight <= 1,
-            "temperature must be positive": self.temperature > 0,
+            "temperature must be in [0.01, 1000]": 0.01 <= self.temperature <= 1000,
+            f"class_weights must be one of {CLASS_WEIGHTS}": self.class_weights in CLASS_WEIGHTS,
         }
         for invariant, holds in checks.items():
             if not holds:
-                raise TrainingError(f"{invariant}, but got {getattr(self, invariant.split()[0])}")
+                raise TrainingError(f"{invariant}, but got {getattr(self, invariant.split()[0])!r}")
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> TrainConfig:
+        """The settings of a record, also of an older version that had fewer of them.
+
+        Raises:
+            TrainingError: There are settings that this version does not know.
+        """
+        odd = sorted(set(record) - {item.name for item in fields(cls)})
+        if odd:
+            raise TrainingError(
+                f"recorded settings of training must be known to this version, but {', '.join(odd)} "
+                f"{'is' if len(odd) == 1 else 'are'} not: train the run again"
+            )
+        return cls(**record)
+
+    def resolved(self, images: int) -> TrainConfig:
+        """The same with the numbers that so many training images make of what was left open.
+
+        Raises:
+            TrainingError: A batch has more images than there are.
+        """
+        from hwnas.data.batches import steps_per_epoch
+
+        batch_size = self.batch_size or min(BATCH_SIZE, images)
+        if batch_size > images:
+            raise TrainingError(
+                f"batch_size must be at most the {images} training images, but got {batch_size}: "
+                "take a smaller batch or more images"
+            )
+        steps = math.ceil(STEPS / steps_per_epoch(images, batch_size))
+        epochs = self.epochs or min(MOST_EPOCHS, max(FEWEST_EPOCHS, steps))
+        return replace(self, epochs=epochs, batch_size=batch_size)
 
 
 @dataclass(frozen=True)
@@ -106,6 +160,8 @@ class EpochRecord:
         val_loss: On the validation split, after the epoch.
         learning_rate: Of the last step.
         seconds: Wall time of the epoch.
+        epochs: How many there are to be; 0 in older records.
+        val_balanced_accuracy: Balanced accuracy on the validation split; None in older records.
     """
 
     epoch: int
@@ -115,6 +171,26 @@ class EpochRecord:
     val_loss: float
     learning_rate: float
     seconds: float
+    epochs: int = 0
+    val_balanced_accuracy: float | None = None
+
+    @property
+    def val(self) -> Score:
+        """Score on the validation split after the epoch."""
+        return Score(self.val_accuracy, self.val_loss, self.val_balanced_accuracy)
+
+
+@dataclass(frozen=True)
+class Kept:
+    """Which of the weights that a training had are the ones that stay.
+
+    Attributes:
+        epoch: Number of the epoch that ended with them.
+        recalibrated: Whether their batch-norm statistics were estimated anew.
+    """
+
+    epoch: int
+    recalibrated: bool
 
 
 @dataclass(frozen=True)
@@ -122,15 +198,18 @@ class TrainResult:
     """What came of a training; the weights are in the model that was given to ``fit``.
 
     Attributes:
-        config: The settings.
+        config: The settings; nothing is left open in them.
         history: One record an epoch.
-        val: Score on the validation split after the last epoch.
+        val: Score on the validation split of the weights that were kept.
+        kept: Which weights those are: the epoch they are of, and whether batch-norm statistics were
+            estimated anew for them.
         origin: Where the network's first weights came from, and who taught it.
     """
 
     config: TrainConfig
     history: tuple[EpochRecord, ...]
     val: Score
+    kept: Kept
     origin: Mapping[str, Any] = field(default_factory=dict)
 
     @property
@@ -144,6 +223,7 @@ class TrainResult:
             "config": asdict(self.config),
             "history": [asdict(record) for record in self.history],
             "val": asdict(self.val),
+            "kept": asdict(self.kept),
             "seconds": self.seconds,
             **self.origin,
         }

@@ -7,8 +7,9 @@ draws what an uninterrupted one would have drawn.
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,25 +17,27 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 
 from hwnas import blocks
+from hwnas.blocks import statistics
 from hwnas.data.augment import Augmentation
 from hwnas.data.batches import Batches, steps_per_epoch
 from hwnas.errors import TrainingError
 from hwnas.train import checkpoint as files
 from hwnas.train import optim
 from hwnas.train.average import averaged
-from hwnas.train.config import EpochRecord, Score, TrainConfig, TrainResult
+from hwnas.train.config import EpochRecord, Kept, Score, TrainConfig, TrainResult
 from hwnas.train.divergence import Watch
-from hwnas.train.objective import Objective, Outcome
+from hwnas.train.objective import Objective, Outcome, weights_of
+from hwnas.train.scoring import look
 from hwnas.train.teacher import Teacher
 
 if TYPE_CHECKING:
     from hwnas.data import Dataset
     from hwnas.space import Architecture
 
-_SCHEMA = "hwnas-checkpoint/2"
+_SCHEMA = "hwnas-checkpoint/3"
+_RECALIBRATION_IMAGES = 2048
 
 
 def new_network(architecture: Architecture, seed: int) -> nn.Module:
@@ -53,13 +56,18 @@ def fit(
     origin: Mapping[str, Any] | None = None,
     checkpoint: Path | None = None,
     before_epoch: Callable[[], None] = lambda: None,
+    recalibrate: Callable[[Iterable[torch.Tensor]], None] | None = None,
     on_epoch: Callable[[EpochRecord], None] = lambda _: None,
 ) -> TrainResult:
     """Train the weights of a network on the training split.
 
+    The weights that stay are those of the epoch that does best on the validation split, or of the
+    last, with the batch-norm statistics that training left or with statistics that are estimated
+    anew: whichever does best there.
+
     Args:
         model: Answers (n, classes) for (n, channels, height, width); trained in place. It ends
-            with the averaged weights where ``config.ema`` asks for an average.
+            with averaged weights where ``config.ema`` asks for an average.
         data: Images; the test split is not touched.
         config: Settings.
         teacher: Whose answers are learnt as well, by ``config.distill_weight``.
@@ -68,36 +76,18 @@ def fit(
             from it and ends with the same weights as an uninterrupted run.
         before_epoch: Called before every epoch; what it does to the model must follow from
             the model's weights alone.
+        recalibrate: Estimates the model's batch-norm statistics anew from batches of training
+            images; by default with all layers normalising by the batch.
         on_epoch: Called after every epoch.
 
     Raises:
         Diverged: The loss became NaN or far too high.
         TrainingError: The checkpoint is of another training, or teacher and ``distill_weight``
-            do not go together.
+            do not go together, or a batch has more images than there are.
     """
-    return _Fit(model, data, config, teacher, origin or {}).run(checkpoint, before_epoch, on_epoch)
-
-
-def evaluate(model: nn.Module, data: Dataset, split: str = "val", *, batch_size: int = 256) -> Score:
-    """Accuracy and loss on a split, with the batch-norm statistics the model holds."""
-    device = next(model.parameters()).device
-    return score(model, Batches(data, device), split, batch_size)
-
-
-@torch.no_grad()
-def score(model: nn.Module, batches: Batches, split: str, batch_size: int = 256) -> Score:
-    """What ``evaluate`` does, on batches that are there already."""
-    was_training = model.training
-    model.eval()
-    correct, loss, count = 0.0, 0.0, 0
-    for images, labels in batches.ordered(split, batch_size):
-        with optim.autocast(batches.device):
-            logits = model(images)
-        loss += float(functional.cross_entropy(logits.float(), labels, reduction="sum"))
-        correct += float((logits.argmax(1) == labels).sum())
-        count += len(labels)
-    model.train(was_training)
-    return Score(correct / count, loss / count)
+    trainer = _Fit(model, data, config.resolved(len(data.train)), teacher, origin or {})
+    trainer.run(checkpoint, before_epoch, on_epoch)
+    return trainer.settle(recalibrate or (lambda images: statistics.recalibrate(model, images)))
 
 
 class _Fit:
@@ -132,46 +122,79 @@ class _Fit:
             data, self.device, augmentation=Augmentation(config.crop, flip, config.erasing)
         )
         guide = None if teacher is None else optim.place(teacher.network, self.device).eval()
-        self.objective = Objective(config, data.num_classes, guide)
+        weights = weights_of(data, self.device) if config.class_weights == "balanced" else None
+        self.objective = Objective(config, data.num_classes, guide, weights)
         self.watch = Watch(data.num_classes)
+        self.epochs, self.batch_size = config.epochs or 0, config.batch_size or 0
         self.history: list[EpochRecord] = []
+        self.best: files.Tensors = {}
+        self.best_epoch = 0
 
     def run(
         self,
         checkpoint: Path | None,
         before_epoch: Callable[[], None],
         on_epoch: Callable[[EpochRecord], None],
-    ) -> TrainResult:
+    ) -> None:
         if checkpoint is not None and checkpoint.exists():
             self._resume(checkpoint)
-        while len(self.history) < self.config.epochs:
+        while len(self.history) < self.epochs:
             before_epoch()
             record = self._epoch(len(self.history) + 1)
             self.history.append(record)
+            if record.epoch == 1 or self._worth(record.val) > self._worth(
+                self.history[self.best_epoch - 1].val
+            ):
+                self.best, self.best_epoch = self._weights(), record.epoch
             if checkpoint is not None:
                 self._save(checkpoint)
             on_epoch(record)
-        if self.average is not None:
-            self.model.load_state_dict(self.average.module.state_dict())
-        last = self.history[-1]
-        val = Score(last.val_accuracy, last.val_loss)
-        return TrainResult(self.config, tuple(self.history), val, self.origin)
+
+    def settle(self, recalibrate: Callable[[Iterable[torch.Tensor]], None]) -> TrainResult:
+        """Leave the model with the best weights and statistics that it had or can have."""
+        found: list[tuple[Kept, Score, files.Tensors]] = []
+        for epoch, weights in {self.best_epoch: self.best, self.epochs: self._weights()}.items():
+            files.copy_into(self.model, weights, "memory")
+            found.append((Kept(epoch, False), self.history[epoch - 1].val, weights))
+            recalibrate(
+                images for images, _ in self.batches.some("train", _RECALIBRATION_IMAGES, self.config.seed)
+            )
+            renewed = look(self.model, self.batches, "val").score
+            found.append((Kept(epoch, True), renewed, self._copied(self.model)))
+        kept, val, weights = max(found, key=lambda item: self._worth(item[1]))
+        files.copy_into(self.model, weights, "memory")
+        optim.check_finite(val.loss, "on validation after the last epoch")
+        return TrainResult(self.config, tuple(self.history), val, kept, self.origin)
+
+    def _worth(self, score: Score) -> tuple[float, float]:
+        """What weights are chosen by: accuracy, balanced where classes are weighed; then the loss."""
+        is_balanced = self.config.class_weights == "balanced" and score.balanced_accuracy is not None
+        loss = score.loss if math.isfinite(score.loss) else math.inf
+        return (score.balanced_accuracy or 0.0) if is_balanced else score.accuracy, -loss
+
+    def _weights(self) -> files.Tensors:
+        """What would ship now: the averaged weights where there is an average."""
+        return self._copied(self.model if self.average is None else self.average.module)
+
+    @staticmethod
+    def _copied(model: nn.Module) -> files.Tensors:
+        return {name: tensor.detach().clone() for name, tensor in model.state_dict().items()}
 
     def _epoch(self, epoch: int) -> EpochRecord:
         began = time.perf_counter()
         config = self.config
         order, mixing = (np.random.default_rng([config.seed, epoch, *part]) for part in ((), (1,)))
-        steps = steps_per_epoch(self.batches.size("train"), config.batch_size)
+        steps = steps_per_epoch(self.batches.size("train"), self.batch_size)
         self.model.train()
         loss, correct, count = 0.0, 0.0, 0
         for number, (images, labels) in enumerate(
-            self.batches.epoch("train", config.batch_size, order, augmented=config.augment)
+            self.batches.epoch("train", self.batch_size, order, augmented=config.augment)
         ):
             outcome = self._step(images, labels, mixing, (epoch - 1) * steps + number, steps)
             loss += float(outcome.loss.detach()) * len(labels)
             correct += float(outcome.correct)
             count += len(labels)
-        val = score(self.model if self.average is None else self.average, self.batches, "val")
+        val = look(self.model if self.average is None else self.average, self.batches, "val").score
         optim.check_finite(val.loss, f"on validation after epoch {epoch}")
         return EpochRecord(
             epoch=epoch,
@@ -181,6 +204,8 @@ class _Fit:
             val_loss=val.loss,
             learning_rate=self.optimizer.param_groups[0]["lr"],
             seconds=time.perf_counter() - began,
+            epochs=self.epochs,
+            val_balanced_accuracy=val.balanced_accuracy,
         )
 
     def _step(
@@ -192,7 +217,7 @@ class _Fit:
         steps_an_epoch: int,
     ) -> Outcome:
         config = self.config
-        steps = steps_an_epoch * config.epochs
+        steps = steps_an_epoch * self.epochs
         factor = optim.cosine(step, steps, round(config.warmup_share * steps))
         optim.set_learning_rate(self.optimizer, config.learning_rate * factor)
         outcome = self.objective(self.model, images, labels, mixing)
@@ -219,7 +244,14 @@ class _Fit:
         state |= {f"optimizer:{k}": v for k, v in momenta.items()}
         if self.average is not None:
             state |= {f"average:{k}": v for k, v in self.average.state_dict().items()}
-        metadata = {"schema": _SCHEMA, **self._identity(), "history": [asdict(r) for r in self.history]}
+        if self.best_epoch < len(self.history):  # otherwise it is what the model has
+            state |= {f"best:{k}": v for k, v in self.best.items()}
+        metadata = {
+            "schema": _SCHEMA,
+            **self._identity(),
+            "history": [asdict(r) for r in self.history],
+            "best_epoch": self.best_epoch,
+        }
         files.save_tensors(path, state, metadata)
 
     def _resume(self, path: Path) -> None:
@@ -230,7 +262,7 @@ class _Fit:
                     f"a checkpoint must be of the same training, but {path} differs in its {key}: "
                     "delete it to start anew"
                 )
-        parts: dict[str, files.Tensors] = {"model": {}, "optimizer": {}, "average": {}}
+        parts: dict[str, files.Tensors] = {"model": {}, "optimizer": {}, "average": {}, "best": {}}
         for key, tensor in tensors.items():
             part, name = key.split(":", 1)
             parts[part][name] = tensor
@@ -239,3 +271,6 @@ class _Fit:
         if self.average is not None:
             files.copy_into(self.average, parts["average"], path)
         self.history = [EpochRecord(**record) for record in metadata["history"]]
+        self.best_epoch = metadata["best_epoch"]
+        best = parts["best"] or self._weights()
+        self.best = {name: tensor.to(self.device) for name, tensor in best.items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,6 +13,9 @@ from torch.nn import functional
 from hwnas.train import optim
 from hwnas.train.config import TrainConfig
 from hwnas.train.mix import mix
+
+if TYPE_CHECKING:
+    from hwnas.data import Dataset
 
 
 @dataclass(frozen=True)
@@ -37,11 +41,13 @@ class Objective:
         config: Label smoothing, mixing, distillation.
         classes: Number of classes.
         teacher: In eval mode, on the images' device; None where there is none.
+        weights: Of each class, shape (classes,), of mean 1 over the training images; None for equal ones.
     """
 
     config: TrainConfig
     classes: int
     teacher: nn.Module | None = None
+    weights: torch.Tensor | None = None
 
     def __call__(
         self, model: nn.Module, images: torch.Tensor, labels: torch.Tensor, rng: np.random.Generator
@@ -56,7 +62,7 @@ class Objective:
         with optim.autocast(images.device):
             logits = model(images)
         logits = logits.float()
-        cross_entropy = functional.cross_entropy(logits, targets, label_smoothing=config.label_smoothing)
+        cross_entropy = self._cross_entropy(logits, targets)
         loss = cross_entropy
         if self.teacher is not None:
             with torch.no_grad(), optim.autocast(images.device):
@@ -64,6 +70,22 @@ class Objective:
             distance = distillation(logits, taught.float(), config.temperature)
             loss = (1 - config.distill_weight) * cross_entropy + config.distill_weight * distance
         return Outcome(loss, cross_entropy.detach(), (logits.argmax(1) == labels).sum())
+
+    def _cross_entropy(self, logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Mean over the images, each by the weight of its class; of a mixed one, of its classes."""
+        smoothing = self.config.label_smoothing
+        if self.weights is None:
+            return functional.cross_entropy(logits, targets, label_smoothing=smoothing)
+        weights = self.weights[targets] if targets.ndim == 1 else targets @ self.weights
+        each = functional.cross_entropy(logits, targets, label_smoothing=smoothing, reduction="none")
+        return (weights * each).mean()
+
+
+def weights_of(data: Dataset, device: torch.device) -> torch.Tensor:
+    """Weights that make the training images of each class count the same together, shape (classes,)."""
+    counts = np.bincount(data.train.labels, minlength=data.num_classes)
+    balanced = len(data.train) / (np.count_nonzero(counts) * np.maximum(counts, 1))
+    return torch.from_numpy(balanced).to(device, torch.float32)
 
 
 def distillation(logits: torch.Tensor, taught: torch.Tensor, temperature: float) -> torch.Tensor:

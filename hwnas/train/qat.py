@@ -10,13 +10,14 @@ on the grid that they were trained on, which the same exporter lowers.
 Runtimes differ in concatenations (ShuffleNetV2): LiteRT computes their parts on the levels of the
 result, ONNX Runtime rounds each on levels of its own before. Fine-tuning goes by LiteRT.
 
-Batch-norm statistics stay as they are: the map that is folded is the map that is trained.
+Batch-norm statistics stay as they are: the map that is folded is the map that is trained. At the
+end they are estimated anew, and kept where that does better on validation.
 """
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +27,7 @@ import numpy as np
 import torch
 from torch import fx, nn
 
+from hwnas.blocks import statistics
 from hwnas.blocks._layers import ChannelShuffle, ChannelSlice
 from hwnas.errors import TrainingError
 from hwnas.train import optim
@@ -85,6 +87,11 @@ def fine_tune(
     teacher = Teacher(deepcopy(module), {"of": "itself"}) if config.distill_weight else None
     network = Rounded(module)
     images = torch.from_numpy(calibration)
+
+    def renew(batches: Iterable[torch.Tensor]) -> None:
+        statistics.recalibrate(module, batches)
+        network.calibrate(images)
+
     result = fit(
         network,
         data,
@@ -93,6 +100,7 @@ def fine_tune(
         origin=origin,
         checkpoint=checkpoint,
         before_epoch=lambda: network.calibrate(images),
+        recalibrate=renew,
         on_epoch=on_epoch,
     )
     network.settle()

@@ -18,7 +18,8 @@ from hwnas.errors import DataError
 from hwnas.space import Architecture
 from hwnas.train.checkpoint import copy_into, save_weights
 from hwnas.train.config import EpochRecord, TrainConfig
-from hwnas.train.fit import evaluate, fit, new_network
+from hwnas.train.fit import fit, new_network
+from hwnas.train.scoring import evaluate
 from hwnas.train.teacher import load_teacher
 
 SCHEMA = "hwnas-train/1"

@@ -62,7 +62,7 @@ def test_a_network_is_trained_once_however_it_is_written(tmp_path):
 
 
 def test_a_network_that_cannot_be_trained_gets_nothing_right():
-    wild = replace(SHORT, config=TrainConfig(epochs=1, batch_size=128, learning_rate=1e12, clip_norm=1e12))
+    wild = replace(SHORT, config=TrainConfig(epochs=1, batch_size=128, learning_rate=1000.0, clip_norm=1e12))
     assert wild(SMALL.architecture([1] * 8)) == 0.0
 
 

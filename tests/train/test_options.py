@@ -260,7 +260,7 @@ def test_weights_that_break_in_the_last_step_are_found_on_validation(digits, mon
             self.param_groups[0]["params"][0].fill_(math.nan)
 
     monkeypatch.setattr(torch.optim.SGD, "step", spoil)
-    config = dataclasses.replace(SHORT, batch_size=1152)
+    config = dataclasses.replace(SHORT, batch_size=len(digits.train.labels))
     with pytest.raises(TrainingError, match="on validation after epoch 1"):
         train.fit(small_network(), digits, config)
 
