@@ -136,12 +136,14 @@ class Export:
         qat_if_worse: Drop of validation accuracy by int8 above which the network is fine-tuned under
             the rounding of int8, such as 0.01; never where it is not set.
         qat_epochs: Passes of that fine-tuning.
+        int8_drop: Largest drop of validation accuracy by int8 that is accepted; more is an error.
     """
 
     calibration_images: int = 256
     licence: str | None = None
     qat_if_worse: float | None = None
     qat_epochs: int = 3
+    int8_drop: float = 0.05
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,10 @@ def export(
         ),
     ] = None,
     qat_epochs: Annotated[int, typer.Option(min=1, help="Passes of that fine-tuning.")] = 3,
+    int8_drop: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Largest drop of validation accuracy by int8; more is an error."),
+    ] = 0.05,
     as_json: Json = False,
 ) -> None:
     """Export the trained network to TFLite and ONNX, fp32 and int8."""
@@ -55,6 +59,7 @@ def export(
             licence=licence,
             qat_if_worse=qat_if_worse,
             qat_epochs=qat_epochs,
+            int8_drop=int8_drop,
             on_variant=lambda name: status.update(f"exporting {name}"),
         )
     content = ship.read_manifest(manifest.parent)
@@ -67,6 +72,9 @@ def export(
     print_table(table)
     if rounding := content["int8"]:
         _show_rounding(rounding)
+    for item in content["int8_costs"]:
+        colour = "yellow" if item["drop"] > 0.01 else "default"
+        out.print(f"[{colour}]{escape(item['said'])}[/]", highlight=False)
     out.print(f"each computes what PyTorch computes; written to {manifest.parent}", highlight=False)
 
 

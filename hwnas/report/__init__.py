@@ -17,6 +17,7 @@ from hwnas.report import (
     _front,
     _latency,
     _measuring,
+    _mistakes,
     _network,
     _page,
     _promise,
@@ -36,6 +37,7 @@ _SECTIONS: tuple[Callable[[Record], str], ...] = (
     _latency.believed,
     _course.course,
     _course.training,
+    _mistakes.mistakes,
     _conditions.measured,
     _reproduce.reproduce,
 )

@@ -15,6 +15,7 @@ from hwnas.latency.store import FittedModel
 from hwnas.search.run import latency_file
 from hwnas.space import Architecture
 from hwnas.table import LatencyTable
+from hwnas.train.mistakes import FILE as MISTAKES
 
 Json = Mapping[str, Any]
 
@@ -29,6 +30,7 @@ class Record:
         trained: How it was trained; None where it was not.
         manifest: The shipping folder's; None where nothing was exported.
         gallery: The front over the whole range; None where none was made.
+        mistakes: What the network takes for something else; None where training left no such record.
         comparison: Baselines trained and measured beside the network; None where there are none.
         models: Latency models, in the order of the search's budgets.
         tables: Latency tables that the models were fitted to, by target.
@@ -41,6 +43,7 @@ class Record:
     manifest: Json | None
     gallery: Json | None
     comparison: Json | None
+    mistakes: Json | None
     models: Sequence[FittedModel]
     tables: Mapping[Target, LatencyTable]
     baseline: Record | None = None
@@ -111,6 +114,7 @@ def read(
         manifest=_optional(run / "export" / ship.MANIFEST),
         gallery=_optional(run / "gallery.json"),
         comparison=_optional(run / "compare.json"),
+        mistakes=_optional(run / MISTAKES),
         models=models,
         tables=_tables(tables, targets, models),
         baseline=None if baseline is None else read(baseline),

@@ -15,7 +15,7 @@ from hwnas import __version__, blocks, export, files, int8, outputs, spaces, tra
 from hwnas.data import Dataset
 from hwnas.errors import HwnasError
 from hwnas.export import metadata, parity, runtime
-from hwnas.ship import preprocessing, probes
+from hwnas.ship import cost, preprocessing, probes
 from hwnas.ship.manifest import LABELS, MANIFEST, PREPROCESSING, PROBES, SCHEMA
 from hwnas.space import Architecture
 from hwnas.train.run import dataset_of
@@ -72,6 +72,7 @@ def export_run(
     licence: str | None = None,
     qat_if_worse: float | None = None,
     qat_epochs: int = 3,
+    int8_drop: float = cost.MOST,
     on_variant: Callable[[str], None] = lambda _: None,
 ) -> Path:
     """Export the trained network of a run in every variant, each checked against PyTorch.
@@ -87,6 +88,7 @@ def export_run(
         qat_if_worse: Drop of validation accuracy by int8 above which the network is fine-tuned
             under the rounding of int8; the better of both ships. None never does.
         qat_epochs: Passes of that fine-tuning.
+        int8_drop: Largest drop of validation accuracy by int8 that is accepted, in [0, 1].
         on_variant: Called with the name of each file that is about to be made.
 
     Returns:
@@ -94,7 +96,8 @@ def export_run(
 
     Raises:
         HwnasError: Something is missing in the run, or ``dataset`` is not the one it used.
-        ExportError: A variant does not compute what PyTorch computes, or would not run whole.
+        ExportError: A variant does not compute what PyTorch computes, or would not run whole, or int8
+            loses more accuracy than was accepted.
     """
     arch, search = read_run(run)
     trained = files.read_json(run / "train.json", "the record of training")
@@ -117,6 +120,9 @@ def export_run(
         lowered[file] = export.lower(
             source, arch.space.input_shape, name, precision, calibration=calibration, checked=checked
         )
+    on_variant("accuracy of int8 on validation images")
+    small = {name: lowered[file].model for (name, precision), file in VARIANTS.items() if precision == "int8"}
+    costs = cost.of_models(module, dataset, small, int8_drop)
     contents, entries = _contents(module, dataset, lowered)
     manifest = {
         "schema": SCHEMA,
@@ -134,6 +140,7 @@ def export_run(
         "test_accuracy_pytorch": trained["test_accuracy"],
         "variants": entries,
         "int8": rounding,
+        "int8_costs": [item.to_json() for item in costs],
         "files": {name: sha256(_bytes(content)).hexdigest() for name, content in contents.items()},
     }
     files.write_folder(run / "export", {**contents, MANIFEST: files.json_text(manifest)})

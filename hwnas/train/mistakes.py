@@ -1,0 +1,69 @@
+"""What a trained network takes for something else: counts by class, and its surest mistakes as pictures."""
+
+from __future__ import annotations
+
+import base64
+import io
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from hwnas.data import Dataset
+    from hwnas.train.scoring import Beliefs
+
+SCHEMA = "hwnas-mistakes/1"
+FILE = "mistakes.json"
+
+_PICTURES = 12
+_SIDE = 64  # pixels, at most
+
+
+def describe(beliefs: Beliefs, data: Dataset, split: str, weights_sha256: str) -> dict[str, Any]:
+    """The content of ``mistakes.json``.
+
+    Args:
+        beliefs: What the network holds the images for.
+        data: Where they are from.
+        split: Which split of it.
+        weights_sha256: Of the network.
+    """
+    wrong = np.flatnonzero(beliefs.answered != beliefs.labels)
+    surest = wrong[np.argsort(-beliefs.confidence[wrong], kind="stable")][:_PICTURES]
+    return {
+        "schema": SCHEMA,
+        "weights_sha256": weights_sha256,
+        "split": split,
+        "class_names": list(data.class_names),
+        "images": np.bincount(beliefs.labels, minlength=data.num_classes).tolist(),
+        "answers": triplets(beliefs.labels, beliefs.answered, data.num_classes),
+        "surest": [
+            {
+                "row": int(row),
+                "label": int(beliefs.labels[row]),
+                "answered": int(beliefs.answered[row]),
+                "confidence": float(beliefs.confidence[row]),
+                "png": _thumbnail(data.split(split).images[row]),
+            }
+            for row in surest
+        ],
+    }
+
+
+def triplets(labels: NDArray[np.int64], answered: NDArray[np.int64], classes: int) -> list[list[int]]:
+    """Label, answer and how often, of every pair that there is, in the order of the classes."""
+    pairs, counts = np.unique(labels * classes + answered, return_counts=True)
+    return [[*divmod(int(pair), classes), int(count)] for pair, count in zip(pairs, counts, strict=True)]
+
+
+def _thumbnail(image: NDArray[np.uint8]) -> str:
+    """A picture of (channels, height, width) as PNG in base64."""
+    from PIL import Image
+
+    pixels = image.transpose(1, 2, 0)
+    picture = Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[..., 0])
+    picture.thumbnail((_SIDE, _SIDE))
+    content = io.BytesIO()
+    picture.save(content, "PNG", optimize=True)
+    return base64.b64encode(content.getvalue()).decode()
