@@ -91,7 +91,8 @@ grid-template-columns:repeat(auto-fill,minmax(min(100%,18rem),1fr))}
 .matrix td{position:relative;min-width:2.1rem;padding:.25rem;text-align:center}
 .matrix td i{position:absolute;inset:1px;border-radius:2px}.matrix td b{position:relative;font-weight:400}
 .pictures{display:grid;grid-template-columns:repeat(auto-fill,minmax(7.5rem,1fr));gap:.8rem}
-.pictures img{width:6rem;height:6rem;object-fit:contain;object-position:left;image-rendering:pixelated;display:block}
+.pictures img{width:6rem;height:6rem;object-fit:contain;object-position:left;display:block;
+image-rendering:pixelated}
 @media (max-width:40rem){body{padding:.9rem}
 table,thead,tbody,tr,th,td{display:block}thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
 tr{border-bottom:1px solid var(--line);padding:.4rem 0}
@@ -99,10 +100,11 @@ th,td{border:0;padding:.1rem 0;overflow-wrap:anywhere}td.n{white-space:normal}
 td[data-name]{display:flex;justify-content:space-between;gap:1rem;text-align:right}
 td[data-name=value]{text-align:left}td[data-name]::before{content:attr(data-name);color:var(--soft);text-align:left;flex:none;max-width:50%}
 td[data-name=value]::before{display:none}}
-@media (max-width:40rem){.matrix{display:table}.matrix tbody{display:table-row-group}.matrix tr{display:table-row}
-.matrix thead{display:table-header-group;position:static;width:auto;height:auto;clip-path:none;overflow:visible}
-.matrix th,.matrix td{display:table-cell;padding:.25rem;border-bottom:1px solid var(--line)}
-.matrix tbody th{max-width:6rem}}
+@media (max-width:40rem){.matrix{display:table}.matrix tbody{display:table-row-group}
+.matrix tr{display:table-row}.matrix tbody th{max-width:6rem}
+.matrix thead{display:table-header-group;position:static;width:auto;height:auto;
+clip-path:none;overflow:visible}
+.matrix th,.matrix td{display:table-cell;padding:.25rem;border-bottom:1px solid var(--line)}}
 @media print{.stage,.promise,figure,tr{break-inside:avoid}}
 """
 
