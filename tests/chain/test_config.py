@@ -34,7 +34,7 @@ def test_the_template_is_the_default_config(tmp_path, strategy):
 def test_every_option_is_in_the_template_with_its_default_and_its_meaning():
     text = chain.template()
     given = tomllib.loads(text)
-    assert given["train"]["epochs"] == TrainConfig().epochs
+    assert given["train"]["learning_rate"] == TrainConfig().learning_rate
     for kind in (TrainConfig, OneShotConfig, ProfileOptions):
         for field in dataclasses.fields(kind):
             assert re.search(rf"^(# )?{field.name} =", text, re.MULTILINE), field.name
