@@ -57,6 +57,24 @@ def chance_of_at_least(right: int, count: int, share: float) -> float:
     return float(stats.binom.sf(right - 1, count, share))
 
 
+def beats_guessing(right: int, count: int, guess: float) -> bool | None:
+    """Whether so many right answers are better than a guess (exact binomial test).
+
+    Args:
+        right: Right answers.
+        count: Of so many.
+        guess: Share that the best constant answer has right.
+
+    Returns:
+        None where the images cannot tell: not even an accuracy half way from guessing to perfect
+        would show on so few.
+    """
+    if chance_of_at_least(right, count, guess) < SIGNIFICANT:
+        return True
+    half_way = int(count * (1 + guess) / 2)
+    return False if chance_of_at_least(half_way, count, guess) < SIGNIFICANT else None
+
+
 def chance_of_gap(low: int, high: int, count: int) -> float:
     """One-sided p-value of "the first is as good as the second" (Fisher's exact test).
 

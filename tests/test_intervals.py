@@ -9,6 +9,7 @@ from scipy import stats
 from hwnas.intervals import (
     NORMAL_90,
     NORMAL_95,
+    beats_guessing,
     chance_of_at_least,
     chance_of_gap,
     chance_of_swaps,
@@ -62,6 +63,24 @@ def test_a_perfect_network_is_not_explained_by_chance_however_few_or_unequal_the
     assert chance_of_at_least(10, 10, 0.5) == pytest.approx(2**-10)
     assert chance_of_at_least(100, 100, 0.97) < 0.05
     assert chance_of_at_least(2, 2, 0.5) == pytest.approx(0.25), "two images cannot tell"
+
+
+@pytest.mark.parametrize(
+    ("right", "count", "guess", "expected"),
+    [
+        (10, 10, 0.5, True),  # five a class, all right
+        (100, 100, 0.97, True),
+        (33, 33, 0.97, None),  # one image of the rare class: all right is not rare enough
+        (5, 10, 0.5, None),
+        (2, 2, 0.5, None),
+        (20, 100, 0.2, False),
+        (95, 100, 0.95, None),
+        (950, 1000, 0.95, False),
+        (0, 50, 0.1, False),
+    ],
+)
+def test_few_images_cannot_tell_and_many_can(right, count, guess, expected):
+    assert beats_guessing(right, count, guess) is expected
 
 
 def test_a_gap_is_fishers_exact_test():

@@ -6,7 +6,6 @@ import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
-from math import sqrt
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from hwnas import data, files, latency, outputs, search, spaces
 from hwnas.data import Dataset
 from hwnas.device import Target
 from hwnas.errors import HwnasError, SpaceError
+from hwnas.intervals import beats_guessing, right_of
 from hwnas.latency import LatencyModel
 from hwnas.search.base import Constraint, SearchResult, SearchTask
 from hwnas.search.budgets import constraints_of
@@ -191,15 +191,19 @@ def _search(request: SearchRequest, out: Path, live: Live | None, given: Dataset
 
 
 def _blind(result: SearchResult, dataset: Dataset, images: int) -> dict[str, Any]:
-    """An alarm where what was scored is no better than guessing, so that its order says nothing."""
+    """An alarm where what was scored is no better than guessing, or the images cannot tell."""
     guess = float(np.bincount(dataset.val.labels).max() / len(dataset.val.labels))
     mean = float(np.mean([trial.accuracy for trial in result.trials]))
-    if mean > guess + 2 * sqrt(guess * (1 - guess) / images):
+    is_better = beats_guessing(right_of(mean, images), images, guess)
+    if is_better:
         return {}
-    text = (
-        f"scored blindly: architectures are right in {mean:.1%} of the images on average, and always naming "
-        f"the commonest class in {guess:.1%}, so that their order is chance: train what scores them longer"
-    )
+    facts = f"architectures are right in {mean:.1%} of the images on average, and always naming the "
+    facts += f"commonest class in {guess:.1%}"
+    if is_better is None:
+        text = f"{images} validation images cannot tell whether scores are better than guessing: {facts}: "
+        text += "give more images"
+    else:
+        text = f"scored blindly: {facts}, so that their order is chance: train what scores them longer"
     return {"alarms": [*result.extra.get("alarms", ()), text]}
 
 
