@@ -76,7 +76,7 @@ def run(
                 "measuring": {"rounds": 6, "max_rounds": 6, "samples": 5, "min_round_s": 0.2},
             },
             "baseline": {"strategy": BASELINE, "settings": {"queries": 32}},
-            "train": {"epochs": epochs, "batch_size": 32},
+            "train": {"epochs": epochs},
         },
     )
     outputs.require_file(folder / "quickstart.json", "the folder of a quickstart")

@@ -21,7 +21,7 @@ from hwnas.data.stratified import stratified_rows
 from hwnas.errors import DataError
 
 MIN_PER_CLASS = 5
-_STATISTICS_IMAGES = 10_000
+_AT_ONCE = 1024  # images
 _LOG = logging.getLogger(__name__)
 
 
@@ -250,8 +250,14 @@ def _check(raw: Images, source: str | Path) -> None:
 
 
 def _statistics(images: NDArray[np.uint8], source: str | Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    some = images[:: max(1, len(images) // _STATISTICS_IMAGES)].astype(np.float32) / 255
-    mean, std = some.mean(axis=(0, 2, 3), dtype=np.float64), some.std(axis=(0, 2, 3), dtype=np.float64)
+    """Mean and standard deviation of each channel of all images, from how often each value is there."""
+    counts = np.zeros((images.shape[1], 256), np.int64)
+    for at in range(0, len(images), _AT_ONCE):
+        for channel, count in enumerate(counts):
+            count += np.bincount(images[at : at + _AT_ONCE, channel].ravel(), minlength=256)
+    values, total = np.arange(256) / 255, counts.sum(axis=1)
+    mean = counts @ values / total
+    std = np.sqrt((counts * (values - mean[:, None]) ** 2).sum(axis=1) / total)
     if std.min() < 1e-3:
         raise DataError(
             f"training images must differ, but the standard deviation of a channel in {source} "

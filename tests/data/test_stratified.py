@@ -70,3 +70,23 @@ def test_batches_of_some_images_are_mixed_one_by_one(tmp_path):
     batches = Batches(data.load(tmp_path / "sorted.npz", resolution=8))
     for _, labels in batches.some("train", 512, 0):
         assert np.bincount(labels.numpy(), minlength=3).min() > 0.3 * len(labels)
+
+
+def test_statistics_are_of_all_images_also_of_many_in_a_regular_order(tmp_path):
+    """Every other image of another class: a stride of two would see one class only."""
+    dark, light = np.full((10_000, 4, 4), 30, np.uint8), np.full((10_000, 4, 4), 230, np.uint8)
+    images = np.stack([dark, light], 1).reshape(-1, 4, 4)
+    images[:, 0, 0] += np.arange(20_000, dtype=np.uint64).astype(np.uint8) % 20
+    np.savez(
+        tmp_path / "a.npz",
+        x_train=images,
+        y_train=np.arange(20_000) % 2,
+        x_val=images[:10],
+        y_val=np.arange(10) % 2,
+        x_test=images[10:20],
+        y_test=np.arange(10) % 2,
+    )
+    found = data.load(tmp_path / "a.npz", resolution=8)
+    whole = found.train.images.astype(np.float64) / 255
+    np.testing.assert_allclose(found.mean, whole.mean((0, 2, 3)), rtol=1e-9)
+    np.testing.assert_allclose(found.std, whole.std((0, 2, 3)), rtol=1e-9)

@@ -82,7 +82,7 @@ def test_a_network_that_int8_harms_is_fine_tuned_and_the_user_is_told(exported_r
     ("changes", "failure"),
     [
         ({"learning_rate": 1.0, "clip_norm": 1e3, "momentum": 0.0, "distill_weight": 0.0}, None),
-        ({"learning_rate": 1000.0, "clip_norm": 1e9}, "must be finite"),
+        ({"learning_rate": 1000.0, "clip_norm": 1e9, "weight_decay": 1.0}, "must be finite"),
     ],
 )
 def test_the_worse_of_both_never_ships(exported_run, digits, changes, failure):
