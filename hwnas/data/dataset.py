@@ -189,7 +189,7 @@ def load(
         seed=seed,
         val_share=val_share,
         test_share=test_share,
-        reading=_reading(raw, name, splits, prints),
+        reading=_reading(raw, str(source), splits, prints),
     )
 
 

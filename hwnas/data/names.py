@@ -85,7 +85,7 @@ def settled(split: str, among: Iterable[str]) -> str:
 
 def _words(name: str) -> tuple[tuple[str, ...], str] | None:
     """The words beside the one that names a split, and the split; None where none or several do."""
-    spread = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).casefold()
+    spread = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[a-z]{2})(?=\d)", " ", name).casefold()
     words = [word for word in _WORD.findall(spread) if not _SAYS_NOTHING.fullmatch(word)]
     said = [_SPLIT_OF.get(word) or _SPLIT_OF.get(_stem(word)) for word in words]
     if sum(split is not None for split in said) != 1:

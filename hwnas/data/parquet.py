@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from hwnas.data.tree import files_of
 from hwnas.errors import DataError
 
 _ROWS = 256  # held in memory as bytes at a time
+_LONGEST = 255  # letters of a class name, which is what a folder's can have
 SUFFIX = ".parquet"
 
 
@@ -33,6 +34,7 @@ def parquet(path: Path, resolution: int) -> Images:
     account = Account()
     splits = {"train": [path]} if path.is_file() else _splits(path, account)
     tables = {split: [_Table(file) for file in files] for split, files in splits.items()}
+    require_room(sum(table.rows for found in tables.values() for table in found), resolution)
     given = {split: np.concatenate([t.labels() for t in tables[split]]) for split in tables}
     stated = {names for tables_of in tables.values() for t in tables_of if (names := t.class_names())}
     if len(stated) > 1:
@@ -40,7 +42,6 @@ def parquet(path: Path, resolution: int) -> Images:
             f"all files must state the same class names, but those in {shown(path)} differ: write them again"
         )
     classes, numbers = labels.encode(given, shown(path), next(iter(stated), None))
-    require_room(sum(len(found) for found in numbers.values()), resolution)
     parts: dict[str, Labelled] = {}
     for split, found in tables.items():
         pictures = (picture for table in found for picture in table.pictures())
@@ -75,6 +76,9 @@ class _Table:
     Args:
         path: Of the file.
 
+    Attributes:
+        rows: How many it has.
+
     Raises:
         DataError: It is damaged, or has other columns.
     """
@@ -92,6 +96,7 @@ class _Table:
             raise self._unfit(f"cannot be read: {' '.join(str(error).split())}") from error
         if not {"image", "label"} <= set(schema.names):
             raise self._unfit(f"holds {some(schema.names, 8)}")
+        self.rows: int = self._file.metadata.num_rows
         self._metadata: Mapping[bytes, bytes] = schema.metadata or {}
 
     def _unfit(self, but: str) -> DataError:
@@ -100,39 +105,31 @@ class _Table:
         )
 
     def labels(self) -> NDArray[Any]:
-        """Shape (n,), as they stand there."""
-        import pyarrow
-        from pyarrow import types
-
-        try:
-            column = self._file.read(columns=["label"])["label"].combine_chunks()
-            if isinstance(column, pyarrow.ChunkedArray):
-                column = pyarrow.concat_arrays(column.chunks)
-            if types.is_dictionary(column.type):
-                column = column.dictionary_decode()
-        except self._faults as error:
-            raise self._unfit(f"cannot be read: {' '.join(str(error).split())}") from error
+        """Shape (n,) or one-hot (n, classes), as they stand there."""
+        column = self._column("label")
         if column.null_count:
             row = column.is_null().to_pylist().index(True)
             raise DataError(
                 f"every image must have a label, but {shown(self._path)} has {column.null_count} without "
                 f"(row {row}): remove those rows"
             )
-        if (
-            types.is_list(column.type)
-            or types.is_fixed_size_list(column.type)
-            or types.is_large_list(column.type)
-        ):
-            return np.array(column.to_pylist())
-        if types.is_string(column.type) or types.is_large_string(column.type):
-            return np.array(column.to_pylist(), np.str_)
-        kind = column.type
-        if not (types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)):
+        try:
+            return _as_array(column)
+        except ValueError as error:  # rows of different lengths, or no numbers and no words
             raise DataError(
-                f"labels must be whole numbers from 0, or words, but {shown(self._path)} has {kind}"
-            )
-        found: NDArray[Any] = column.to_numpy(zero_copy_only=False)
-        return found
+                "labels must be whole numbers from 0, or words, one for each image, but "
+                f"{shown(self._path)} has {column.type}"
+            ) from error
+
+    def _column(self, name: str) -> Any:
+        import pyarrow
+        from pyarrow import types
+
+        try:
+            column = pyarrow.concat_arrays(self._file.read(columns=[name])[name].chunks)
+            return column.dictionary_decode() if types.is_dictionary(column.type) else column
+        except self._faults as error:
+            raise self._unfit(f"cannot be read: {' '.join(str(error).split())}") from error
 
     def pictures(self) -> Iterator[tuple[Picture, str]]:
         """Each picture with its name; some rows at a time."""
@@ -171,6 +168,28 @@ class _Table:
                     found = found[part]
             except (ValueError, LookupError, TypeError):
                 continue  # metadata are optional: numbers are names enough
-            if isinstance(found, Sequence) and found and all(isinstance(name, str) for name in found):
+            if isinstance(found, list) and found and all(isinstance(name, str) for name in found):
                 return tuple(found)
         return None
+
+
+def _as_array(column: Any) -> NDArray[Any]:
+    """An arrow array of labels for numpy.
+
+    Raises:
+        ValueError: It is of no type that labels can have.
+    """
+    import pyarrow.compute
+    from pyarrow import types
+
+    kind = column.type
+    if types.is_string(kind) or types.is_large_string(kind):
+        if len(column) and pyarrow.compute.max(pyarrow.compute.utf8_length(column)).as_py() > _LONGEST:
+            raise ValueError("long texts are no names of classes")
+        return np.array(column.to_pylist(), np.str_)
+    if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
+        return np.array(column.to_pylist())
+    if not (types.is_integer(kind) or types.is_floating(kind) or types.is_boolean(kind)):
+        raise ValueError("no numbers and no words")
+    found: NDArray[Any] = column.to_numpy(zero_copy_only=False)
+    return found

@@ -41,7 +41,7 @@ def line(
     """One line on a reading.
 
     Args:
-        name: Of the source.
+        name: Of the source, as it was given.
         class_names: Of the labels.
         counts: Images by split.
         drawn: Splits that were drawn from the training images.

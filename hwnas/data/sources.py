@@ -62,9 +62,8 @@ def _reader_of_file(path: Path) -> Callable[[Path, int], Images]:
     if head.startswith(b"PAR1"):
         return parquet
     if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            if path.suffix.lower() == ".npz" or any(n.endswith(".npy") for n in archive.namelist()):
-                return npz
+        if path.suffix.lower() == ".npz" or _holds_arrays(path):
+            return npz
         raise _unfit(path, "it is an archive: unpack it first")
     if head.startswith(b"\x93NUMPY"):
         raise _unfit(path, "it is a single array (npy): np.savez images and labels together")
@@ -73,6 +72,14 @@ def _reader_of_file(path: Path) -> Callable[[Path, int], Images]:
     if tarfile.is_tarfile(path):
         raise _unfit(path, "it is an archive: unpack it first")
     raise _unfit(path, "it is no npz file")
+
+
+def _holds_arrays(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith(".npy") for name in archive.namelist())
+    except zipfile.BadZipFile:
+        return False
 
 
 def _unfit(path: Path, why: str) -> DataError:

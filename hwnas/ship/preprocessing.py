@@ -6,8 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hwnas.data import Dataset
-from hwnas.errors import HwnasError
+from hwnas.data import Dataset, names, pixels
 
 SCHEMA = "hwnas-preprocessing/1"
 LAYOUTS = {"litert": "NHWC", "onnxruntime": "NCHW"}
@@ -31,6 +30,7 @@ def describe(dataset: Dataset, quantization: Mapping[str, Mapping[str, Any]]) ->
             "method": "scale until height and width are covered, then cut out the centre",
             "pillow": "ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)",
         },
+        "picture": dict(pixels.RULES),
         "channels": "RGB",
         "scale": 1 / 255,
         "mean": list(dataset.mean),
@@ -51,9 +51,6 @@ def label_lines(labels: Sequence[str]) -> str:
     """The content of ``labels.txt``: one label a line, in the order of the answers.
 
     Raises:
-        HwnasError: A label would be several lines or none.
+        DataError: A label would be several lines or none, or is no text.
     """
-    for label in labels:
-        if label.splitlines() != [label]:
-            raise HwnasError(f"a label must be one line of text, but got {label!r}: rename the class")
-    return "".join(f"{label}\n" for label in labels)
+    return "".join(f"{names.check_class_name(label)}\n" for label in labels)

@@ -16,7 +16,16 @@ model.allocate_tensors()
 source, result = model.get_input_details()[0], model.get_output_details()[0]
 
 size = (how["resize"]["width"], how["resize"]["height"])
-picture = ImageOps.fit(Image.open(sys.argv[1]).convert("RGB"), size, Image.Resampling.BILINEAR)
+opened = Image.open(sys.argv[1])
+if opened.mode == "F" or (opened.mode == "I" and opened.format not in ("PPM", "PNG")):
+    sys.exit(f"a picture must have 8 or 16 bits a channel, but {sys.argv[1]} has 32: convert it")
+picture = ImageOps.exif_transpose(opened)  # upright
+if picture.mode.startswith("I"):  # 16 bits become 8
+    picture = Image.fromarray(np.rint(np.asarray(picture) / 257).astype(np.uint8))
+elif picture.has_transparency_data:  # on white
+    white = Image.new("RGBA", picture.size, "white")
+    picture = Image.alpha_composite(white, picture.convert("RGBA"))
+picture = ImageOps.fit(picture.convert("RGB"), size, Image.Resampling.BILINEAR)
 values = (np.asarray(picture) * how["scale"] - how["mean"]) / how["std"]  # height, width, channels
 scale, zero_point = source["quantization"]
 if scale:  # an int8 model; for others it is 0

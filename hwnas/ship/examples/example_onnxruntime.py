@@ -14,7 +14,16 @@ labels = (folder / "labels.txt").read_text("utf-8").splitlines()
 model = onnxruntime.InferenceSession(sys.argv[2] if len(sys.argv) > 2 else str(folder / "model.onnx"))
 
 size = (how["resize"]["width"], how["resize"]["height"])
-picture = ImageOps.fit(Image.open(sys.argv[1]).convert("RGB"), size, Image.Resampling.BILINEAR)
+opened = Image.open(sys.argv[1])
+if opened.mode == "F" or (opened.mode == "I" and opened.format not in ("PPM", "PNG")):
+    sys.exit(f"a picture must have 8 or 16 bits a channel, but {sys.argv[1]} has 32: convert it")
+picture = ImageOps.exif_transpose(opened)  # upright
+if picture.mode.startswith("I"):  # 16 bits become 8
+    picture = Image.fromarray(np.rint(np.asarray(picture) / 257).astype(np.uint8))
+elif picture.has_transparency_data:  # on white
+    white = Image.new("RGBA", picture.size, "white")
+    picture = Image.alpha_composite(white, picture.convert("RGBA"))
+picture = ImageOps.fit(picture.convert("RGB"), size, Image.Resampling.BILINEAR)
 values = (np.asarray(picture) * how["scale"] - how["mean"]) / how["std"]  # height, width, channels
 batch = values.transpose(2, 0, 1)[np.newaxis].astype(np.float32)  # 1, channels, height, width
 answers = model.run(None, {model.get_inputs()[0].name: batch})[0][0]
