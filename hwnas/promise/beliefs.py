@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
+from math import sqrt
+from statistics import NormalDist, median
 
 import numpy as np
 
@@ -12,40 +13,13 @@ from hwnas.device import Target
 from hwnas.intervals import NORMAL_95
 from hwnas.latency import Conditioned, LatencyModel, Networks, Prediction
 from hwnas.latency.base import FloatArray, IntArray
+from hwnas.promise.reading import Indices, Reading, Readings
 from hwnas.search.base import Constraint
 from hwnas.space import SearchSpace
+from hwnas.verdict import FAIL, NOT_PROVEN, PASS, Verdict, worst
 
-Indices = tuple[int, ...]
-
-SESSION = 0.005
-"""Share of a latency that another session may find more, beside what its interval says."""
-
-
-@dataclass(frozen=True)
-class Reading:
-    """A measured latency.
-
-    Attributes:
-        ms: The estimate.
-        low_ms: Lower end of the 95 % interval over all sessions.
-        high_ms: Upper end.
-        sessions: How many sessions it comes from.
-    """
-
-    ms: float
-    low_ms: float
-    high_ms: float
-    sessions: int
-
-    @property
-    def half_ms(self) -> float:
-        """Half the width of the interval."""
-        return (self.high_ms - self.low_ms) / 2
-
-    @property
-    def sure_ms(self) -> float:
-        """A budget from here on is kept, and will be kept when it is measured again."""
-        return max(self.high_ms, self.ms + self.half_ms) + SESSION * self.ms
+_LEAST_MARGIN = 0.01
+"""Share of a latency that its interval reaches upwards, before anything was measured."""
 
 
 @dataclass(frozen=True)
@@ -70,10 +44,6 @@ class Goal:
     def name(self) -> str:
         """For people, and in files."""
         return str(self.target)
-
-
-Readings = tuple[Reading | None, ...]
-"""One a goal; None where its device is not there."""
 
 
 class Beliefs:
@@ -122,8 +92,25 @@ class Beliefs:
             for model in self.models
         ]
 
-    def chance(self, indices: IntArray) -> FloatArray:
-        """Probability that all budgets are kept, shape (n,).
+    def margin(self, number: int, sessions: int) -> float:
+        """Share of a latency that its interval will reach upwards after so many sessions.
+
+        From all that was measured for the goal: intervals narrow with the root of the sessions.
+        """
+        found = [
+            reading.up_ms / reading.ms * sqrt(min(1.0, reading.sessions / sessions))
+            for readings in self.readings.values()
+            if (reading := readings[number]) is not None
+        ]
+        return max(_LEAST_MARGIN, median(found)) if found else _LEAST_MARGIN
+
+    def provable(self, sessions: int) -> float:
+        """Share of the tightest budget that can be proven, by an interval as wide as is usual here."""
+        margins = [self.margin(n, sessions) for n, goal in enumerate(self.goals) if goal.measurable]
+        return 1 / (1 + max(margins, default=0.0))
+
+    def chance(self, indices: IntArray, share: float = 1.0) -> FloatArray:
+        """Probability that no more than a share of all budgets is needed, shape (n,).
 
         Where a device is not there to be measured on, the prediction must keep its budget with
         the confidence that was asked for, or there is no chance.
@@ -134,8 +121,8 @@ class Beliefs:
         for limit in self.limits:
             total *= limit.costs.of(indices) <= limit.limit_ms
         for goal, found in zip(self.goals, self.predict(indices), strict=True):
-            sure = goal.budget_ms / (1 + SESSION) if goal.measurable else goal.budget_ms
-            kept = ndtr((sure - found.mean_ms) / np.maximum(found.std_ms, 1e-9 * found.mean_ms))
+            room = (share * goal.budget_ms if goal.measurable else goal.budget_ms) - found.mean_ms
+            kept = ndtr(room / np.maximum(found.std_ms, 1e-9 * found.mean_ms))
             total *= kept if goal.measurable else (kept >= self.confidence)
         return total
 
@@ -146,37 +133,73 @@ class Beliefs:
         ]
         return np.asarray(np.max(shares, axis=0))
 
-    def kept(self, indices: Indices) -> bool:
-        """Whether a measured architecture keeps all budgets and limits."""
-        row = np.array([indices])
-        within = all(limit.costs.of(row)[0] <= limit.limit_ms for limit in self.limits)
-        return within and self.excess(indices) <= 1
+    def verdict(self, indices: Indices) -> Verdict:
+        """Whether a measured architecture keeps all budgets and limits.
 
-    def excess(self, indices: Indices) -> float:
-        """The largest share of a budget that a measured architecture may need."""
-        needs = self.needs_ms(indices)
-        return max(ms / goal.budget_ms for ms, goal in zip(needs, self.goals, strict=True))
+        Where a device is not there, the prediction stands for it, with the confidence that was
+        asked for.
+        """
+        row = np.array([indices])
+        broken = [limit for limit in self.limits if limit.costs.of(row)[0] > limit.limit_ms]
+        found = [Verdict(FAIL, (f"{limit.name} is over its limit",)) for limit in broken]
+        for number, (goal, reading) in enumerate(zip(self.goals, self.readings[indices], strict=True)):
+            if reading is not None:
+                found.append(reading.on(goal.budget_ms))
+            elif self._sure_ms(indices, number) > goal.budget_ms:
+                found.append(Verdict(FAIL, (f"{goal.name} is predicted to be over its budget",)))
+        return worst(found) or Verdict(PASS)
+
+    def kept(self, indices: Indices) -> bool:
+        """Whether a measured architecture is proven to keep all budgets and limits."""
+        return self.verdict(indices).word == PASS
+
+    def open(self, indices: Indices) -> bool:
+        """Whether that is neither proven nor refuted."""
+        return self.verdict(indices).word == NOT_PROVEN
+
+    def hopeful(self, indices: Indices, sessions: int) -> bool:
+        """Whether so many sessions have a fair chance to prove what is open.
+
+        The latency may well be lower than its estimate, by half of what its interval allows for,
+        but the interval will reach upwards by what it will then be.
+        """
+        return all(
+            reading is None
+            or (reading.ms - reading.up_ms / 2) * (1 + self.margin(number, sessions)) <= goal.budget_ms
+            for number, (goal, reading) in enumerate(zip(self.goals, self.readings[indices], strict=True))
+        )
+
+    def spent(self, indices: Indices) -> float:
+        """Share of the tightest budget that a measured architecture takes, by the estimates."""
+        return max(self.shares(indices))
+
+    def shares(self, indices: Indices) -> list[float]:
+        """The same of each budget: measured, or predicted where the device is not there."""
+        believed = self.predict(np.array([indices]))
+        readings = self.readings[indices]
+        return [
+            (float(p.mean_ms[0]) if reading is None else reading.ms) / goal.budget_ms
+            for p, goal, reading in zip(believed, self.goals, readings, strict=True)
+        ]
 
     def needs_ms(self, indices: Indices) -> list[float]:
-        """The smallest budgets that a measured architecture keeps, one a goal.
+        """Budgets that a measured architecture is sure to keep, one a goal.
 
         Where a device is not there, that is a prediction with the confidence that was asked for.
         """
-        quantile = NormalDist().inv_cdf(self.confidence)
-        believed = self.predict(np.array([indices]))
         return [
-            float(p.mean_ms[0] + quantile * p.std_ms[0]) if reading is None else reading.sure_ms
-            for p, reading in zip(believed, self.readings[indices], strict=True)
+            self._sure_ms(indices, number) if reading is None else reading.safe_ms
+            for number, reading in enumerate(self.readings[indices])
         ]
 
-    def slack(self, indices: Indices) -> float:
-        """Share of the tightest budget that a measured architecture leaves."""
-        believed = [float(p.mean_ms[0]) for p in self.predict(np.array([indices]))]
-        readings = self.readings[indices]
-        return 1 - max(
-            (believed[n] if reading is None else reading.ms) / goal.budget_ms
-            for n, (goal, reading) in enumerate(zip(self.goals, readings, strict=True))
-        )
+    def _sure_ms(self, indices: Indices, number: int) -> float:
+        believed = self.predict(np.array([indices]))[number]
+        quantile = NormalDist().inv_cdf(self.confidence)
+        return float(believed.mean_ms[0] + quantile * believed.std_ms[0])
+
+    def sessions(self, indices: Indices) -> int:
+        """Sessions that an architecture was measured in, on the device that has the fewest."""
+        return min((r.sessions for r in self.readings[indices] if r is not None), default=0)
 
     def confirmed(self, indices: Indices, sessions: int) -> bool:
         """Whether it was measured in so many sessions wherever it can be measured."""

@@ -12,17 +12,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
+from hwnas import conditions
 from hwnas.device import Device
 from hwnas.errors import SchemaMismatch, TransportError
 from hwnas.measurement import Scale
 from hwnas.profile import Measurer, ProfileOptions
 from hwnas.profile.store import TableStore
-from hwnas.promise.beliefs import Goal, Indices, Reading, Readings
+from hwnas.promise.beliefs import Goal
+from hwnas.promise.reading import Indices, Reading, Readings
 from hwnas.space import SearchSpace
 from hwnas.table import LatencyTable, Measurement
 from hwnas.table_ops import require_same
 
 FOLDER = "finalists"
+_WORDS = (conditions.STABLE, conditions.NOISY, conditions.UNUSABLE)
 
 
 @dataclass(frozen=True)
@@ -132,18 +135,23 @@ class Bench:
             missing = [self.space.architecture(i) for i in batch if len(self._sessions(goal, i)) < wanted]
             if missing:
                 models = bench.measurer.export(goal.target, missing)
-                bench.measurer.measure(goal.target, models, keep=bench.store.add)
+                session = bench.measurer.measure(goal.target, models, keep=bench.store.add)
+                bench.store.note(*session.notes)
 
     def _reading(self, goal: Goal, indices: Indices) -> Reading | None:
         if not goal.measurable:
             return None
-        scale = self._scale(goal)
-        sessions = [m.scaled(scale) for m in self._sessions(goal, indices)]
         key = self.space.architecture(indices).key()
-        pooled = self._table(goal).measurements[key].scaled(scale)
-        ends = [pooled.ci_ms, *((m.latency_ms, m.latency_ms) for m in sessions)]
+        sessions = {m.rounds[0].session for m in self._sessions(goal, indices)}
+        table, qualities = self._table(goal), conditions.verdicts(self._table(goal))
+        believed = {name for name in sessions if qualities[name].word != conditions.UNUSABLE} or sessions
+        rounds = [item for item in table.rounds if item.session in believed]
+        pooled = LatencyTable(goal.target, {}, rounds).measurements[key].scaled(self._scale(goal))
+        worst = max((qualities[name] for name in believed), key=lambda found: _WORDS.index(found.word))
+        low_ms, high_ms = pooled.interval_ms or pooled.ci_ms
+        carried = pooled.interval_ms is not None
         return Reading(
-            pooled.latency_ms, min(low for low, _ in ends), max(high for _, high in ends), len(sessions)
+            pooled.latency_ms, low_ms, high_ms, len(sessions), carried, worst.word, tuple(worst.reasons)
         )
 
     def _scale(self, goal: Goal) -> Scale:

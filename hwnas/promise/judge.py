@@ -11,7 +11,7 @@ from hwnas import export
 from hwnas.errors import SpaceError
 from hwnas.export import runtime as runtimes
 from hwnas.intervals import NORMAL_90
-from hwnas.promise.beliefs import Indices
+from hwnas.promise.reading import Indices
 from hwnas.search.scorer import Scorer, scores
 
 RANKS = ("fp32", "int8")

@@ -16,11 +16,12 @@ from hwnas.device import Device, Target
 from hwnas.errors import HwnasError, InfeasibleBudget, TableError
 from hwnas.intervals import NORMAL_95
 from hwnas.profile import ProfileOptions
-from hwnas.promise.beliefs import Beliefs, Goal, Indices, Reading, Readings
+from hwnas.promise.beliefs import Beliefs, Goal
 from hwnas.promise.devices import Bench, devices_of
 from hwnas.promise.judge import Judge
 from hwnas.promise.loop import Loop, Settled, Step, Tell
 from hwnas.promise.proposals import PromiseOptions, Proposals
+from hwnas.promise.reading import Indices, Reading, Readings
 from hwnas.search.base import Constraint
 from hwnas.search.canonical import Canonical
 from hwnas.search.objective import objective, sizes
@@ -158,7 +159,7 @@ def readings_of(record: Mapping[str, Any]) -> dict[Indices, Readings]:
     found: dict[Indices, Readings] = {}
     for step in record.get("promise", {}).get("steps", ()):
         for entry in step["entries"]:
-            measured = tuple(None if r is None else Reading(**r) for r in entry["measured"])
+            measured = tuple(None if r is None else Reading.from_json(r) for r in entry["measured"])
             found[tuple(entry["indices"])] = measured
     return found
 

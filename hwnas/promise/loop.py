@@ -3,18 +3,25 @@
 Each round measures a few architectures and conditions the latency models on what came out:
 
 * *finalists*: the best that are likely to keep the budgets;
-* *repair*, while none keeps them: the best of those one or two choices away from the best ones
-  that are over budget, which the conditioned models believe to be under it (cheapest in
-  estimated accuracy, that is); where none is near enough, others drawn close to the budget;
-* *growth*, while the best leaves too much of the budget: what random changes that cost time
-  make of it, until the budget is used, as long as the estimated accuracy does not clearly fall;
+* *further sessions*, for those whose interval straddles a budget: there the question is the
+  measurement and not the network, so it is measured better before anything smaller is tried;
+* *repair*, while none is proven to keep the budgets: the best of those near the best ones that
+  failed, which the conditioned models believe to take the share of the budget that is aimed at;
+* *growth*, while the best takes less than can be proven: what random changes that cost time
+  make of it, until the share is reached, as long as the estimated accuracy does not clearly fall;
 * *confirmation*: what is chosen is measured again in a session of its own, so that it is not
   chosen for having been measured too fast;
-* *last resort*: the fastest architectures, before the budgets are refused.
+* *last resort*: the fastest architectures. They are the proof that budgets cannot be kept; where
+  they alone are proven, growth goes on from them.
+
+The share that is aimed at is what can be proven by an interval as wide as those seen; where that
+failed already, the middle between the largest share that held and the smallest above it that
+did not.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -22,10 +29,13 @@ from typing import Any
 
 import numpy as np
 
+from hwnas.bounds import at_least, at_most
 from hwnas.errors import InfeasibleBudget
-from hwnas.promise.beliefs import Beliefs, Indices, Readings
+from hwnas.promise.beliefs import Beliefs
 from hwnas.promise.judge import Judge
-from hwnas.promise.proposals import Proposals
+from hwnas.promise.proposals import PromiseOptions, Proposals
+from hwnas.promise.reading import Indices, Readings
+from hwnas.verdict import NOT_PROVEN, PASS, Verdict
 
 Measure = Callable[[Sequence[Indices], int], Mapping[Indices, Readings]]
 """Measures architectures in at least so many sessions each, on the devices of all goals."""
@@ -38,9 +48,10 @@ class Step:
     """What a round did.
 
     Attributes:
-        purpose: "finalists", "repair", "growth", "confirmation" or "last resort".
-        entries: What was measured: indices, where they come from, estimates, prediction before,
-            measurement, and whether the budgets are kept.
+        purpose: "finalists", "further sessions", "repair", "growth", "confirmation" or "last resort".
+        entries: What was measured: indices, where they come from, estimates, prediction before
+            the first measurement, measurement, whether the budgets are proven to be kept, and
+            the verdict on that.
         seconds: Of scoring and of measuring.
     """
 
@@ -54,12 +65,14 @@ class Settled:
     """What came of it.
 
     Attributes:
-        best: The kept architecture.
+        best: The architecture: kept, or where nothing can be proven the best candidate.
         steps: The rounds.
+        verdict: PASS, or NOT PROVEN with the noise that was found and what to do.
     """
 
     best: Indices
     steps: tuple[Step, ...]
+    verdict: Verdict
 
 
 @dataclass
@@ -72,6 +85,8 @@ class Loop:
         measure: Measures them.
         proposals: What may be measured.
         tell: Told what is being done.
+        predicted: Mean and standard deviation, one a goal, that were believed of an architecture
+            before it was measured.
     """
 
     beliefs: Beliefs
@@ -80,86 +95,144 @@ class Loop:
     proposals: Proposals
     tell: Tell = lambda _: None
     steps: list[Step] = field(default_factory=list)
+    predicted: dict[Indices, tuple[list[float], list[float]]] = field(default_factory=dict)
+    _fastest: tuple[Indices, ...] = ()
+
+    @property
+    def options(self) -> PromiseOptions:
+        """Bounds of the loop."""
+        return self.proposals.options
 
     def run(self) -> Settled:
-        """Find the best architecture that keeps all budgets.
+        """Find the best architecture that is proven to keep all budgets.
 
         Raises:
-            InfeasibleBudget: No architecture that was measured keeps them.
+            InfeasibleBudget: No architecture that was measured keeps them, and noise is not why.
         """
         began = time.monotonic()
         batch, purpose = self._finalists(), "finalists"
         there = any(goal.measurable for goal in self.beliefs.goals)
-        for _ in range(self.proposals.options.rounds if there else 1):
-            if not batch:
-                break
-            self._step(purpose, batch, began)
+        for number in range(self.options.rounds if there else 1):
+            if batch:
+                self._step(purpose, batch, began)
+                self._further(batch)
             began, best = time.monotonic(), self._best()
             if self._full(best):
                 best = self._confirmed()
                 if self._full(best):
                     break
+            if best is None and there and (not batch or 2 * (number + 1) >= self.options.rounds):
+                self._last_resort()
+                best = self._best()
             purpose = "repair" if best is None else "growth"
             self.tell(f"{purpose}: scoring changes")
             batch = self._repairs() if best is None else self._growth(best)
-        best = self._confirmed() or self._last_resort(began)
-        return Settled(best, tuple(self.steps))
+            if not batch and self._fastest:
+                break
+        if self._best() is None:
+            self._last_resort()
+        return self._settled()
 
     def _full(self, best: Indices | None) -> bool:
-        """Whether the budgets are kept and used up."""
-        return best is not None and self.beliefs.slack(best) <= self.proposals.options.slack
+        """Whether the budgets are kept, and as much of them is used as can be proven."""
+        return best is not None and self._uses_up(best)
+
+    def _uses_up(self, indices: Indices) -> bool:
+        return self.beliefs.spent(indices) >= (1 - self.options.slack) * self._provable()
+
+    def _provable(self) -> float:
+        return self.beliefs.provable(self.options.most_sessions)
+
+    def _aim(self) -> float:
+        """Share of the tightest budget that is tried next."""
+        spent = {i: self.beliefs.spent(i) for i in self.beliefs.readings}
+        held = max((spent[i] for i in spent if self.beliefs.kept(i)), default=self._floor())
+        failed = min(
+            (spent[i] for i in spent if spent[i] > held and not self.beliefs.kept(i)), default=math.inf
+        )
+        provable = self._provable()
+        return provable if held < provable < failed else (held + min(failed, 1.0)) / 2
+
+    def _floor(self) -> float:
+        """Share that the fastest architectures are believed to need."""
+        return float(self.beliefs.use(np.array(list(self.proposals.fastest()))).min())
 
     def _finalists(self) -> list[Indices]:
         """The best of the search that are likely to keep the budgets, or others drawn close to them."""
-        likely = self.proposals.likely(list(self.proposals.pool), self.proposals.options.likely)
+        share = self._provable()
+        likely = self.proposals.likely(list(self.proposals.pool), self.options.likely, share)
         if not likely:
-            likely = self.proposals.drawn()
-        return self.judge.best(likely, self.proposals.options.finalists)
+            likely = self.proposals.drawn(share)
+        return self.judge.best(likely, self.options.finalists)
+
+    def _further(self, batch: Sequence[Indices]) -> None:
+        """Measure those better whose interval straddles a budget, as long as that may prove something."""
+        most = self.options.most_sessions
+        for _ in range(most):
+            best = self._best()
+            again = [
+                i
+                for i in batch
+                if self.beliefs.open(i)
+                and self.beliefs.sessions(i) < most
+                and self.beliefs.hopeful(i, most)
+                and (best is None or not self._full(best) or self.judge.final(i) > self.judge.final(best))
+            ]
+            if not again:
+                return
+            sessions = min(most, 2 * min(self.beliefs.sessions(i) for i in again))
+            self._step("further sessions", again, time.monotonic(), sessions)
 
     def _repairs(self) -> list[Indices]:
-        """Where nothing keeps the budgets: near architectures that are believed to."""
+        """Where nothing keeps the budgets: near architectures that are believed to take a smaller share."""
         over = sorted(self.beliefs.readings, key=self.judge.final, reverse=True)
-        over = sorted(over[: self.proposals.options.finalists], key=self.beliefs.excess)[:2]
-        confident = self.beliefs.confidence
-        found = self.proposals.changed(over, confident) + self.proposals.likely(
-            self.proposals.unmeasured(), confident
-        )
+        over = sorted(over[: self.options.finalists], key=self.beliefs.spent)[:2]
+        confident, aim = self.beliefs.confidence, self._aim()
+        found = self.proposals.changed(over, confident, aim)
+        found += self.proposals.likely(self.proposals.unmeasured(), confident, aim)
         if not found:
-            found = self.proposals.drawn()
-        return self.judge.best(list(dict.fromkeys(found)), self.proposals.options.batch)
+            found = self.proposals.drawn(aim)
+        return self.judge.best(list(dict.fromkeys(found)), self.options.batch)
 
     def _growth(self, best: Indices) -> list[Indices]:
         """Where the best leaves too much: what grew from it, and is not clearly worse."""
-        used, likely = float(self.beliefs.use(np.array([best]))[0]), self.proposals.options.likely
-        found = [*self.proposals.grown(best), *self.proposals.likely(self.proposals.unmeasured(), likely)]
+        used, likely, aim = float(self.beliefs.use(np.array([best]))[0]), self.options.likely, self._aim()
+        found = self.proposals.grown(best, aim)
+        found += self.proposals.likely(self.proposals.unmeasured(), likely, aim)
         if not found:
             return []
         uses = self.beliefs.use(np.array(found))
         more = dict.fromkeys(i for i, use in zip(found, uses, strict=True) if use > used)
-        chosen = self.judge.best(list(more), self.proposals.options.batch)
+        chosen = self.judge.best(list(more), self.options.batch)
         return [i for i in chosen if not self.judge.clearly_worse(i, best)]
 
-    def _last_resort(self, began: float) -> Indices:
-        """The fastest architectures: kept, or the proof that the budgets cannot be."""
-        fresh = [i for i in self.proposals.fastest() if i not in self.beliefs.readings]
-        if fresh:
-            self._step("last resort", fresh, began)
-        best = self._confirmed()
-        if best is None:
-            raise self._refusal()
-        return best
+    def _last_resort(self) -> None:
+        """The fastest architectures: what growth begins from, or the proof that it cannot.
+
+        Raises:
+            InfeasibleBudget: They do not keep the budgets, and nothing else may.
+        """
+        if not self._fastest:
+            began, self._fastest = time.monotonic(), tuple(self.proposals.fastest())
+            fresh = [i for i in self._fastest if i not in self.beliefs.readings]
+            if fresh:
+                self._step("last resort", fresh, began)
+            self._further(self._fastest)
+        if all(self.beliefs.verdict(i).is_fail for i in self.beliefs.readings):
+            raise refusal(self.beliefs)
 
     def _confirmed(self) -> Indices | None:
         """The best that keeps the budgets, measured in as many sessions as is asked for."""
         for _ in range(len(self.beliefs.readings)):
             best = self._best()
-            if best is None or self.beliefs.confirmed(best, self.proposals.options.sessions):
+            if best is None or self.beliefs.confirmed(best, self.options.sessions):
                 return best
-            self._step("confirmation", [best], time.monotonic())
+            self._step("confirmation", [best], time.monotonic(), self.options.sessions)
+            self._further([best])
         return self._best()
 
     def _best(self) -> Indices | None:
-        """The most accurate that keeps all budgets.
+        """The most accurate that is proven to keep all budgets.
 
         More time buys accuracy, and estimates are too noisy to be trusted with giving it away:
         of those that use the budget up, one is taken that is not clearly worse than the most accurate.
@@ -168,56 +241,86 @@ class Loop:
         if not kept:
             return None
         top = max(kept, key=self.judge.final)
-        full = [
-            i
-            for i in kept
-            if self.beliefs.slack(i) <= self.proposals.options.slack and not self.judge.clearly_worse(i, top)
-        ]
+        full = [i for i in kept if self._uses_up(i) and not self.judge.clearly_worse(i, top)]
         return max(full, key=self.judge.final) if full else top
 
-    def _step(self, purpose: str, batch: Sequence[Indices], began: float) -> None:
+    def _settled(self) -> Settled:
+        """The best that is proven; the best candidate where noise forbids to prove more than the fastest."""
+        best = self._confirmed()
+        found = [i for i in self.beliefs.readings if self.beliefs.open(i)]
+        within = [i for i in found if self.beliefs.spent(i) <= 1]
+        if best is not None and not (best in self._fastest and within):
+            return Settled(best, tuple(self.steps), Verdict(PASS))
+        if within:
+            best = max(within, key=self.judge.final)
+        elif found:
+            best = min(found, key=self.beliefs.spent)
+        if best is None:  # what was open is refuted by its confirmation
+            raise refusal(self.beliefs)
+        return Settled(best, tuple(self.steps), self._unproven(best))
+
+    def _unproven(self, best: Indices) -> Verdict:
+        """What was found instead of a proof."""
+        fastest = "no network but the fastest" if any(map(self.beliefs.kept, self._fastest)) else "no network"
+        reasons = self.beliefs.verdict(best).reasons
+        text = f"{fastest} of {len(self.beliefs.readings)} that were measured is proven to keep the budgets"
+        return Verdict(NOT_PROVEN, (f"{text} under this noise", *reasons))
+
+    def _step(self, purpose: str, batch: Sequence[Indices], began: float, sessions: int = 1) -> None:
         """Measure, and learn from it."""
         scored = time.monotonic()
-        before = self.beliefs.predict(np.array(batch))
-        self.tell(f"{purpose}: measuring {len(batch)}")
-        sessions = self.proposals.options.sessions if purpose == "confirmation" else 1
-        readings = self.measure(batch, sessions)
-        self.beliefs.learn(readings)
-        entries = []
-        for row, indices in enumerate(batch):
-            came_from = self.proposals.pool.get(indices)
-            entries.append(
-                {
-                    "indices": list(indices),
-                    "from": None if came_from is None else list(came_from),
-                    "accuracy": self.judge.estimates(indices),
-                    "accuracy_change": came_from and self.judge.final(indices) - self.judge.final(came_from),
-                    "predicted_ms": [float(p.mean_ms[row]) for p in before],
-                    "predicted_std_ms": [float(p.std_ms[row]) for p in before],
-                    "measured": [None if r is None else asdict(r) for r in readings[indices]],
-                    "kept": self.beliefs.kept(indices),
-                }
+        fresh = [i for i in batch if i not in self.predicted]
+        before = self.beliefs.predict(np.array(fresh)) if fresh else []
+        for row, indices in enumerate(fresh):
+            self.predicted[indices] = (
+                [float(p.mean_ms[row]) for p in before],
+                [float(p.std_ms[row]) for p in before],
             )
+        self.tell(f"{purpose}: measuring {len(batch)}")
+        self.beliefs.learn(self.measure(batch, sessions))
+        entries = tuple(self._entry(indices) for indices in batch)
         spent = {"scoring": scored - began, "measuring": time.monotonic() - scored}
-        self.steps.append(Step(purpose, tuple(entries), spent))
+        self.steps.append(Step(purpose, entries, spent))
 
-    def _refusal(self) -> InfeasibleBudget:
-        """Which budgets cannot be kept, with the smallest that can."""
-        goals, seen = self.beliefs.goals, self.beliefs.readings
-        needs = {indices: self.beliefs.needs_ms(indices) for indices in seen}
-        least = [min(need[number] for need in needs.values()) for number in range(len(goals))]
-        alone = [n for n, goal in enumerate(goals) if least[n] > goal.budget_ms]
-        if not alone:  # each can be kept, but not all of them by one architecture
-            least = needs[min(seen, key=self.beliefs.excess)]
-        named = [
-            f"{goals[n].budget_ms:.4g} ms on {goals[n].name} ({least[n]:.4g} ms can be kept)"
-            for n in alone or range(len(goals))
-        ]
-        worst = max(alone or range(len(goals)), key=lambda n: least[n] / goals[n].budget_ms)
-        return InfeasibleBudget(
-            f"budgets must be kept by an architecture that was measured, but none of {len(seen)}, the "
-            f"fastest ones included, keeps {', '.join(named)}{'' if alone else ' together'}: "
-            "raise the budget or shrink the space",
-            budget_ms=goals[worst].budget_ms,
-            fastest_ms=least[worst],
-        )
+    def _entry(self, indices: Indices) -> dict[str, Any]:
+        """What is to be recorded of an architecture that was just measured."""
+        came_from, verdict = self.proposals.pool.get(indices), self.beliefs.verdict(indices)
+        mean_ms, std_ms = self.predicted[indices]
+        return {
+            "indices": list(indices),
+            "from": None if came_from is None else list(came_from),
+            "accuracy": self.judge.estimates(indices),
+            "accuracy_change": came_from and self.judge.final(indices) - self.judge.final(came_from),
+            "predicted_ms": mean_ms,
+            "predicted_std_ms": std_ms,
+            "measured": [None if r is None else asdict(r) for r in self.beliefs.readings[indices]],
+            "kept": verdict.is_pass,
+            "verdict": verdict.word,
+        }
+
+
+def refusal(beliefs: Beliefs) -> InfeasibleBudget:
+    """Which budgets cannot be kept, with the smallest that can."""
+    goals, seen = beliefs.goals, beliefs.readings
+    needs = {indices: beliefs.needs_ms(indices) for indices in seen}
+    least = [min(need[number] for need in needs.values()) for number in range(len(goals))]
+    alone = [
+        n
+        for n, goal in enumerate(goals)
+        if all(r is None or r.on(goal.budget_ms).is_fail for r in (rs[n] for rs in seen.values()))
+        and least[n] > goal.budget_ms
+    ]
+    if not alone:  # each can be kept, but not all of them by one architecture
+        least = needs[min(seen, key=beliefs.spent)]
+    named = [
+        f"{at_most(goals[n].budget_ms)} ms on {goals[n].name} ({at_least(least[n])} ms can be kept)"
+        for n in alone or range(len(goals))
+    ]
+    worst = max(alone or range(len(goals)), key=lambda n: least[n] / goals[n].budget_ms)
+    return InfeasibleBudget(
+        f"budgets must be kept by an architecture that was measured, but none of {len(seen)}, the "
+        f"fastest ones included, keeps {', '.join(named)}{'' if alone else ' together'}: "
+        "raise the budget or shrink the space",
+        budget_ms=goals[worst].budget_ms,
+        fastest_ms=least[worst],
+    )

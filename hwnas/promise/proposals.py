@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from statistics import NormalDist
 from typing import Any
 
@@ -12,8 +12,9 @@ import numpy as np
 
 from hwnas.errors import InfeasibleBudget, SpaceError
 from hwnas.latency.base import IntArray
-from hwnas.promise.beliefs import Beliefs, Indices
+from hwnas.promise.beliefs import Beliefs
 from hwnas.promise.changes import double_changes, single_changes
+from hwnas.promise.reading import Indices
 from hwnas.search.base import Constraint, SearchTask
 from hwnas.search.canonical import Canonical
 from hwnas.search.feasible import FeasibleSampler
@@ -32,9 +33,11 @@ class PromiseOptions:
         rounds: Rounds of measuring at most, confirmations aside.
         batch: Architectures that a later round measures.
         scored: Architectures that a later round scores with the supernet, at most.
-        slack: Share of the tightest budget that may be left unused.
+        slack: Share of what can be proven of the tightest budget that may be left unused.
         likely: Chance of keeping the budgets that an architecture must have to be measured.
         sessions: Sessions that the kept architecture is measured in.
+        most_sessions: Sessions that an architecture is measured in while its interval straddles a
+            budget; ``sessions`` where that is more.
     """
 
     finalists: int = 4
@@ -44,9 +47,11 @@ class PromiseOptions:
     slack: float = 0.04
     likely: float = 0.7
     sessions: int = 2
+    most_sessions: int = 4
 
     def __post_init__(self) -> None:
-        for name in ("finalists", "rounds", "batch", "scored", "sessions"):
+        object.__setattr__(self, "most_sessions", max(self.sessions, self.most_sessions))
+        for name in ("finalists", "rounds", "batch", "scored", "sessions", "most_sessions"):
             if getattr(self, name) < 1:
                 raise SpaceError(f"{name} must be at least 1, but got {getattr(self, name)}")
         for name in ("slack", "likely"):
@@ -74,15 +79,15 @@ class Proposals:
         """Those of the pool that were not measured yet."""
         return [i for i in self.pool if i not in self.beliefs.readings]
 
-    def likely(self, architectures: Sequence[Indices], chance: float) -> list[Indices]:
-        """Those that keep the budgets with so much chance."""
+    def likely(self, architectures: Sequence[Indices], chance: float, share: float) -> list[Indices]:
+        """Those that take no more than a share of the budgets, with so much chance."""
         if not architectures:
             return []
-        found = self.beliefs.chance(np.array(architectures))
+        found = self.beliefs.chance(np.array(architectures), share)
         return [i for i, kept in zip(architectures, found, strict=True) if kept >= chance]
 
-    def changed(self, bases: Sequence[Indices], chance: float) -> list[Indices]:
-        """Changes of measured architectures that keep the budgets with so much chance.
+    def changed(self, bases: Sequence[Indices], chance: float, share: float) -> list[Indices]:
+        """Changes of measured architectures that take no more than a share of the budgets, with so much chance.
 
         Half of what may be scored are single changes, those that use the budget most; the rest
         are drawn from the pairs of changes that use it about as much as any.
@@ -91,7 +96,7 @@ class Proposals:
         room = -(-self.options.scored // len(bases)) if bases else 0
         for base in bases:
             every = (single_changes(self.beliefs.space, base), double_changes(self.beliefs.space, base))
-            single, double = (self._fitting(rows, chance) for rows in every)
+            single, double = (self._fitting(rows, chance, share) for rows in every)
             chosen = [rows[0] for rows in single[: room // 2]]
             near = [i for i, use in double if use >= double[0][1] - _NEAR]
             picks = self.rng.permutation(len(near))[: room - len(chosen)]
@@ -99,30 +104,34 @@ class Proposals:
             found += self._fresh(chosen, base)
         return found
 
-    def grown(self, base: Indices) -> list[Indices]:
-        """What becomes of an architecture by random changes that each use more, until the budget is used.
+    def grown(self, base: Indices, share: float) -> list[Indices]:
+        """What becomes of an architecture by random changes that each use more, up to a share of the budgets.
 
         As many as may be scored, each grown on its own: by single changes as long as one is
         likely to keep the budgets, then by pairs, of which one may give what the other takes.
         """
         used = float(self.beliefs.use(np.array([base]))[0])
-        more = cache(self._more)  # all walks begin alike, and many meet again
-        ends = dict.fromkeys(self._walked(base, used, more) for _ in range(self.options.scored))
+        more = cache(partial(self._more, share=share))  # all walks begin alike, and many meet again
+        ends = dict.fromkeys(self._walked(base, used, share, more) for _ in range(self.options.scored))
         return self._fresh([i for i in ends if i != base], base)
 
     def _walked(
-        self, base: Indices, used: float, more: Callable[[Indices, float], Sequence[tuple[Indices, float]]]
+        self,
+        base: Indices,
+        used: float,
+        share: float,
+        more: Callable[[Indices, float], Sequence[tuple[Indices, float]]],
     ) -> Indices:
-        while 1 - used > self.options.slack:
+        while used < share * (1 - self.options.slack):
             found = more(base, used)
             if not found:
                 break
             base, used = found[int(self.rng.integers(len(found)))]
         return base
 
-    def _more(self, base: Indices, used: float) -> list[tuple[Indices, float]]:
+    def _more(self, base: Indices, used: float, share: float) -> list[tuple[Indices, float]]:
         for change in (single_changes, double_changes):
-            found = self._fitting(change(self.beliefs.space, base), self.options.likely, used)
+            found = self._fitting(change(self.beliefs.space, base), self.options.likely, share, used)
             if found:
                 return found
         return []
@@ -134,21 +143,23 @@ class Proposals:
             self.pool.setdefault(indices, base)
         return fresh
 
-    def _fitting(self, rows: IntArray, chance: float, used: float = 0.0) -> list[tuple[Indices, float]]:
-        """Rows that likely keep the budgets and use more, with the share they use, the largest first."""
+    def _fitting(
+        self, rows: IntArray, chance: float, share: float, used: float = 0.0
+    ) -> list[tuple[Indices, float]]:
+        """Rows that likely stay below a share and use more, with the share they use, the largest first."""
         if not len(rows):
             return []
         use = self.beliefs.use(rows)
         rows, use = rows[use > used], use[use > used]
-        kept = self.beliefs.chance(rows) >= chance if len(rows) else np.zeros(0, bool)
+        kept = self.beliefs.chance(rows, share) >= chance if len(rows) else np.zeros(0, bool)
         rows, use = rows[kept], use[kept]
         order = np.argsort(-use, kind="stable")
         return [(tuple(int(i) for i in rows[n]), float(use[n])) for n in order]
 
-    def drawn(self) -> list[Indices]:
-        """Architectures drawn close to the budgets, as the conditioned models believe them."""
+    def drawn(self, share: float) -> list[Indices]:
+        """Architectures drawn close to a share of the budgets, as the conditioned models believe them."""
         try:
-            task = near_budget(self._task(), _DRAWN_USE)
+            task = near_budget(self._task(share), _DRAWN_USE)
             drawn = FeasibleSampler(task).sample(4 * self.options.scored, self.rng)
         except InfeasibleBudget:
             return []
@@ -157,13 +168,13 @@ class Proposals:
         fresh = [i for i in distinct if i not in self.beliefs.readings]
         if not fresh:
             return []
-        order = np.argsort(-self.beliefs.chance(np.array(fresh)), kind="stable")[: self.options.scored]
+        order = np.argsort(-self.beliefs.chance(np.array(fresh), share), kind="stable")[: self.options.scored]
         found = [fresh[int(n)] for n in order]
         for indices in found:
             self.pool.setdefault(indices, None)
         return found
 
-    def _task(self) -> SearchTask:
+    def _task(self, share: float) -> SearchTask:
         """The search's own constraints, shifted by what measurements say of them on average."""
         some = np.array(list(self.beliefs.readings) or list(self.pool), dtype=np.int64)
         now = self.beliefs.predict(some)
@@ -174,7 +185,7 @@ class Proposals:
             costs = goal.model.costs_ms(self.beliefs.space)
             factor = float(np.median(found.mean_ms / costs.of(some)))
             margin = min(0.5, quantile * float(np.median(found.std_ms / found.mean_ms)))
-            constraints.append(Constraint(goal.name, costs, goal.budget_ms / factor * (1 - margin)))
+            constraints.append(Constraint(goal.name, costs, share * goal.budget_ms / factor * (1 - margin)))
         return SearchTask(self.beliefs.space, (*constraints, *self.beliefs.limits), self._evaluate)
 
     def _evaluate(self, _: Any) -> float:

@@ -11,10 +11,11 @@ import numpy as np
 from hwnas import data, spaces
 from hwnas.device import Target
 from hwnas.latency.base import AdditiveCosts, Prediction
-from hwnas.promise.beliefs import Beliefs, Goal, Reading
+from hwnas.promise.beliefs import Beliefs, Goal
 from hwnas.promise.judge import Judge
 from hwnas.promise.loop import Loop
 from hwnas.promise.proposals import PromiseOptions, Proposals
+from hwnas.promise.reading import Reading
 from hwnas.search.base import relative_budget
 from hwnas.search.canonical import Canonical
 from hwnas.search.oneshot import OneShot, OneShotConfig

@@ -7,9 +7,9 @@ import pytest
 from promise_helpers import World, goal, loop_of, macs, networks, oneshot, true_accuracies
 
 from hwnas.errors import InfeasibleBudget, SpaceError
-from hwnas.promise.beliefs import Reading
 from hwnas.promise.judge import Judge
 from hwnas.promise.proposals import PromiseOptions
+from hwnas.promise.reading import Reading
 
 
 @pytest.mark.parametrize("share", [0.3, 0.5, 0.7])

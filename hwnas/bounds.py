@@ -1,0 +1,28 @@
+"""Bounds in words: rounded outwards, so that what is printed is true and can be typed back."""
+
+from __future__ import annotations
+
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+
+DIGITS = 4
+"""Significant digits that a bound is printed with."""
+
+_LAST_BIT = 1e-12  # relative: sums of the same numbers in another order differ by as much
+
+
+def at_least(value: float) -> str:
+    """The smallest number of four digits that is not below a value, as in "at least ... is needed"."""
+    return _rounded(value * (1 + _LAST_BIT), ROUND_CEILING)
+
+
+def at_most(value: float) -> str:
+    """The largest number of four digits that is not above a value, as in "... is too little"."""
+    return _rounded(value, ROUND_FLOOR)
+
+
+def _rounded(value: float, how: str) -> str:
+    exact = Decimal(repr(float(value)))
+    if not exact.is_finite() or not exact:
+        return str(value)
+    step = Decimal(1).scaleb(exact.adjusted() - DIGITS + 1)
+    return f"{float(exact.quantize(step, rounding=how)):.{DIGITS}g}"

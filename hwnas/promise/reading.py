@@ -1,0 +1,68 @@
+"""What was measured of an architecture, and what that says of a budget."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hwnas.verdict import PASS, Verdict, on_budget
+
+Indices = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A measured latency.
+
+    Attributes:
+        ms: The estimate.
+        low_ms: Lower end of the 95 % interval over all sessions.
+        high_ms: Upper end.
+        sessions: How many sessions it comes from.
+        carried: Whether there are rounds enough to carry an interval, and so a verdict.
+        word: Quality of the sessions, the worst that counts; see ``hwnas.conditions``.
+        reasons: What speaks against them.
+    """
+
+    ms: float
+    low_ms: float
+    high_ms: float
+    sessions: int
+    carried: bool = True
+    word: str = ""
+    reasons: tuple[str, ...] = ()
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Reading:
+        """Rebuild a reading from its fields, those of an earlier version included."""
+        return cls(**{**data, "reasons": tuple(data.get("reasons", ()))})
+
+    @property
+    def half_ms(self) -> float:
+        """Half the width of the interval."""
+        return (self.high_ms - self.low_ms) / 2
+
+    @property
+    def up_ms(self) -> float:
+        """How far the interval reaches above the estimate."""
+        return self.high_ms - self.ms
+
+    @property
+    def interval_ms(self) -> tuple[float, float] | None:
+        """The 95 % interval; None where the rounds are too few to carry one."""
+        return (self.low_ms, self.high_ms) if self.carried else None
+
+    @property
+    def safe_ms(self) -> float:
+        """A budget that is kept, and will be kept when it is measured again: that errs as well."""
+        return self.ms + 2 * self.up_ms
+
+    def on(self, budget_ms: float) -> Verdict:
+        """Whether it keeps a budget."""
+        found = on_budget(self.ms, self.interval_ms, budget_ms, self if self.word else None)
+        return found or Verdict(PASS)
+
+
+Readings = tuple[Reading | None, ...]
+"""One a goal; None where its device is not there."""
