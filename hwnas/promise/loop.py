@@ -112,22 +112,22 @@ class Loop:
         began = time.monotonic()
         batch, purpose = self._finalists(), "finalists"
         there = any(goal.measurable for goal in self.beliefs.goals)
-        for number in range(self.options.rounds if there else 1):
+        for left in reversed(range(self.options.rounds if there else 1)):
             if batch:
                 self._step(purpose, batch, began)
                 self._further(batch)
             began, best = time.monotonic(), self._best()
-            if self._full(best):
+            if self._full(best) or left == 1:
                 best = self._confirmed()
-                if self._full(best):
-                    break
-            if best is None and there and (not batch or 2 * (number + 1) >= self.options.rounds):
+            if self._full(best):
+                break
+            if best is None and there and (not batch or 2 * left <= self.options.rounds):
                 self._last_resort()
                 best = self._best()
             purpose = "repair" if best is None else "growth"
             self.tell(f"{purpose}: scoring changes")
             batch = self._repairs() if best is None else self._growth(best)
-            if not batch and self._fastest:
+            if not batch and self._confirmed() is not None:
                 break
         if self._best() is None:
             self._last_resort()
@@ -187,9 +187,9 @@ class Loop:
         """Where nothing keeps the budgets: near architectures that are believed to take a smaller share."""
         over = sorted(self.beliefs.readings, key=self.judge.final, reverse=True)
         over = sorted(over[: self.options.finalists], key=self.beliefs.spent)[:2]
-        confident, aim = self.beliefs.confidence, self._aim()
-        found = self.proposals.changed(over, confident, aim)
-        found += self.proposals.likely(self.proposals.unmeasured(), confident, aim)
+        likely, aim = self.options.likely, self._aim()
+        found = self.proposals.changed(over, likely, aim)
+        found += self.proposals.likely(self.proposals.unmeasured(), likely, aim)
         if not found:
             found = self.proposals.drawn(aim)
         return self.judge.best(list(dict.fromkeys(found)), self.options.batch)

@@ -28,7 +28,8 @@ with a drift over each session as large as the noise, or with one of the first s
 
 
 @lru_cache
-def _true_ms() -> dict[Indices, float]:
+def additive_ms() -> dict[Indices, float]:
+    """Latencies that are sums of costs."""
     return dict(zip(networks(), macs().of(np.array(networks())).tolist(), strict=True))
 
 
@@ -52,10 +53,12 @@ class NoisyWorld:
         self.sessions = 0
         self.slow = int(self.rng.integers(3)) if self.kind == "slow session" else -1
 
-    def ms(self, indices: Indices) -> float:
-        """The truth, with a remainder that no sum explains."""
-        own = np.random.default_rng([self.seed, *indices]).normal()
-        return _true_ms()[indices] * (1 + 0.01 * own)
+    @cached_property
+    def true_ms(self) -> dict[Indices, float]:
+        """The truth, with remainders that no sum explains."""
+        found = additive_ms()
+        own = 1 + 0.01 * np.random.default_rng([self.seed, 0]).normal(size=len(found))
+        return {i: ms * own[n] for n, (i, ms) in enumerate(found.items())}
 
     def measure(self, batch: Sequence[Indices], sessions: int) -> Mapping[Indices, tuple[Reading]]:
         for wanted in range(1, sessions + 1):
@@ -79,7 +82,7 @@ class NoisyWorld:
         course = factor * self._course()
         for indices in batch:
             noise = np.exp(self.noise * self.rng.normal(size=ROUNDS) - 0.0)
-            values = self.ms(indices) * course * noise
+            values = self.true_ms[indices] * course * noise
             self.rounds.setdefault(indices, []).extend(
                 Round("n", "finalist", str(self.sessions), n, (float(v),)) for n, v in enumerate(values)
             )
@@ -100,7 +103,7 @@ class NoisyWorld:
         other = NoisyWorld(self.seed + 10**6, self.noise, "steady" if self.slow >= 0 else self.kind)
         some = networks()[:24]
         found = other.measure(some, sessions)
-        return fmean(found[i][0].high_ms / other.ms(i) - 1 for i in some)
+        return fmean(found[i][0].high_ms / other.true_ms[i] - 1 for i in some)
 
 
 def reading(rounds: tuple[Round, ...]) -> Reading:
@@ -139,7 +142,7 @@ class Case:
     def accuracies(self) -> dict[Indices, float]:
         """More multiply-adds are better, with a scatter of their own; estimated on 1,000 images."""
         rng = np.random.default_rng([self.seed, 3])
-        used = np.array(list(_true_ms().values())) / macs().range_ms[1]
+        used = np.array(list(additive_ms().values())) / macs().range_ms[1]
         true = 0.3 + 0.6 * np.sqrt(used) + 0.01 * rng.normal(size=len(used))
         seen = rng.binomial(1000, true) / 1000
         return dict(zip(networks(), seen.tolist(), strict=True))
@@ -166,5 +169,5 @@ class Case:
         most, and gets an interval that reaches upwards as far as they do on average in this world.
         """
         room = self.goal.budget_ms / (1 + self.world.upper(sessions))
-        within = [ms for i in networks() if (ms := self.world.ms(i)) <= room]
+        within = [ms for ms in self.world.true_ms.values() if ms <= room]
         return max(within, default=0.0) / self.goal.budget_ms
