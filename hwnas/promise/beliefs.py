@@ -13,7 +13,7 @@ from hwnas.device import Target
 from hwnas.intervals import NORMAL_95
 from hwnas.latency import Conditioned, LatencyModel, Networks, Prediction
 from hwnas.latency.base import FloatArray, IntArray
-from hwnas.promise.reading import Indices, Reading, Readings
+from hwnas.promise.reading import Indices, Readings
 from hwnas.search.base import Constraint
 from hwnas.space import SearchSpace
 from hwnas.verdict import FAIL, NOT_PROVEN, PASS, Verdict, worst
@@ -175,11 +175,9 @@ class Beliefs:
 
     def shares(self, indices: Indices) -> list[float]:
         """The same of each budget: measured, or predicted where the device is not there."""
-        believed = self.predict(np.array([indices]))
-        readings = self.readings[indices]
         return [
-            (float(p.mean_ms[0]) if reading is None else reading.ms) / goal.budget_ms
-            for p, goal, reading in zip(believed, self.goals, readings, strict=True)
+            (self._mean_ms(indices, number) if reading is None else reading.ms) / goal.budget_ms
+            for number, (goal, reading) in enumerate(zip(self.goals, self.readings[indices], strict=True))
         ]
 
     def needs_ms(self, indices: Indices) -> list[float]:
@@ -191,6 +189,9 @@ class Beliefs:
             self._sure_ms(indices, number) if reading is None else reading.safe_ms
             for number, reading in enumerate(self.readings[indices])
         ]
+
+    def _mean_ms(self, indices: Indices, number: int) -> float:
+        return float(self.predict(np.array([indices]))[number].mean_ms[0])
 
     def _sure_ms(self, indices: Indices, number: int) -> float:
         believed = self.predict(np.array([indices]))[number]

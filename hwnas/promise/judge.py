@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from math import sqrt
 
 import numpy as np
 
 from hwnas import export
 from hwnas.errors import SpaceError
 from hwnas.export import runtime as runtimes
-from hwnas.intervals import NORMAL_90
+from hwnas.intervals import SIGNIFICANT, chance_of_gap, right_of
 from hwnas.promise.reading import Indices
 from hwnas.search.scorer import Scorer, scores
 
 RANKS = ("fp32", "int8")
 
 CALIBRATION_IMAGES = 128
-
-_ONE_SIDED = NORMAL_90  # 5 % of a normal distribution are below the lower end of its 90 % interval
 
 
 class Judge:
@@ -86,13 +83,11 @@ class Judge:
     def clearly_worse(self, one: Indices, other: Indices) -> bool:
         """Whether one is less accurate than another by more than a chance of 5 % explains.
 
-        One-sided, with the binomial standard error of a difference of two accuracies. That one
-        of the two was chosen for its estimate is not counted, and only widens the doubt.
+        By Fisher's exact test. That one of the two was chosen for its estimate is not counted, and
+        only widens the doubt.
         """
-        first, second = self.final(one), self.final(other)
-        mean = (first + second) / 2
-        error = sqrt(2 * max(mean * (1 - mean), 1 / self.images) / self.images)
-        return first < second - _ONE_SIDED * error
+        first, second = right_of(self.final(one), self.images), right_of(self.final(other), self.images)
+        return first < second and chance_of_gap(first, second, self.images) < SIGNIFICANT
 
     def _quantised(self, indices: Indices) -> float:
         scorer = self._scorer

@@ -13,25 +13,24 @@ import numpy as np
 from hwnas import files, latency, outputs, spaces
 from hwnas.data import Dataset
 from hwnas.device import Device, Target
-from hwnas.errors import HwnasError, InfeasibleBudget, TableError
-from hwnas.intervals import NORMAL_95
+from hwnas.errors import InfeasibleBudget, TableError
 from hwnas.profile import ProfileOptions
 from hwnas.promise.beliefs import Beliefs, Goal
 from hwnas.promise.devices import Bench, devices_of
 from hwnas.promise.judge import Judge
-from hwnas.promise.loop import Loop, Settled, Step, Tell
+from hwnas.promise.loop import Loop, Settled, Tell
 from hwnas.promise.proposals import PromiseOptions, Proposals
-from hwnas.promise.reading import Indices, Reading, Readings
+from hwnas.promise.reading import Indices
+from hwnas.promise.record import adopt, targets_of, trials_of, verdict_of, warnings_of
 from hwnas.search.base import Constraint
-from hwnas.search.canonical import Canonical
-from hwnas.search.objective import objective, sizes
+from hwnas.search.objective import objective
 from hwnas.search.run import latency_file
 from hwnas.search.scorer import scorer_of
 from hwnas.space import SearchSpace
 from hwnas.table import LatencyTable
 from hwnas.train.run import dataset_of
 
-SCHEMA = "hwnas-promise/1"
+SCHEMA = "hwnas-promise/2"
 
 
 @outputs.alone_in("run", "a search")
@@ -92,21 +91,22 @@ def keep(
             settled = loop.run()
         except InfeasibleBudget as error:
             refusal = error
-    promise = {
+    record["promise"] = {
         "schema": SCHEMA,
-        "kept": settled is not None,
+        "kept": settled is not None and settled.verdict.is_pass,
+        **verdict_of(beliefs, settled, refusal),
         "refusal": None if refusal is None else str(refusal),
         "rank": rank,
         "options": asdict(options),
-        "targets": [] if settled is None else _targets(beliefs, settled),
+        "targets": [] if settled is None else targets_of(loop, settled.best),
+        "warnings": [] if settled is None else warnings_of(loop, settled.best),
         "repairs": sum(len(s.entries) for s in loop.steps if s.purpose == "repair"),
         "networks_measured": len(beliefs.readings) if any(g.measurable for g in beliefs.goals) else 0,
         "steps": [asdict(step) for step in loop.steps],
         "seconds": time.monotonic() - began,
     }
-    record["promise"] = promise
     if settled is not None:
-        _adopt(record, beliefs, judge, settled.best)
+        adopt(record, loop, settled.best)
         files.write_json(run / "arch.json", space.architecture(settled.best).to_json())
     files.write_json(run / "search.json", record)
     if refusal is not None:
@@ -148,86 +148,7 @@ def _tables(goals: Sequence[Goal], space: SearchSpace, folder: Path | None) -> d
     return found
 
 
-def trials_of(space: SearchSpace, record: Mapping[str, Any]) -> dict[Indices, float]:
-    """What the search scored, one entry a network."""
-    canonical = Canonical(space)
-    return {canonical.key(tuple(t["indices"])): t["accuracy"] for t in record["trials"]}
-
-
-def readings_of(record: Mapping[str, Any]) -> dict[Indices, Readings]:
-    """What a promise has measured, as its record says."""
-    found: dict[Indices, Readings] = {}
-    for step in record.get("promise", {}).get("steps", ()):
-        for entry in step["entries"]:
-            measured = tuple(None if r is None else Reading.from_json(r) for r in entry["measured"])
-            found[tuple(entry["indices"])] = measured
-    return found
-
-
 def _int8_runtime(goals: Sequence[Goal]) -> str:
     """What runs quantised sub-networks: the runtime of the first int8 target, if there is one."""
     names = [g.target.runtime for g in goals if g.target.precision == "int8"]
     return "onnxruntime" if names[:1] == ["onnxruntime"] else "litert"
-
-
-def _targets(beliefs: Beliefs, settled: Settled) -> list[dict[str, Any]]:
-    entry = _entry(settled.steps, settled.best)
-    found = []
-    for number, (goal, reading) in enumerate(zip(beliefs.goals, beliefs.readings[settled.best], strict=True)):
-        predicted, std = entry["predicted_ms"][number], entry["predicted_std_ms"][number]
-        found.append(
-            {
-                "name": goal.name,
-                "asked_ms": goal.budget_ms,
-                "predicted_ms": predicted,
-                "predicted_std_ms": std,
-                "measured_ms": None if reading is None else reading.ms,
-                "measured_half_ms": None if reading is None else reading.half_ms,
-                "interval_ms": None if reading is None else [reading.low_ms, reading.high_ms],
-                "sessions": 0 if reading is None else reading.sessions,
-                "slack": None if reading is None else 1 - reading.ms / goal.budget_ms,
-                "note": goal.note,
-                "sentence": _sentence(goal, predicted, std, reading),
-            }
-        )
-    return found
-
-
-def _entry(steps: Sequence[Step], indices: Indices) -> Mapping[str, Any]:
-    """What was written when an architecture was measured first."""
-    for step in steps:
-        for entry in step.entries:
-            if tuple(entry["indices"]) == indices:
-                return entry
-    raise HwnasError(f"a kept architecture must have been measured, but {indices} was not")
-
-
-def _sentence(goal: Goal, predicted_ms: float, std_ms: float, reading: Reading | None) -> str:
-    """What was asked, predicted and measured; each ± is half a 95 % interval."""
-    digits = next((d for limit, d in ((0.5, 4), (1, 3), (10, 2)) if goal.budget_ms < limit), 1)
-    text = (
-        f"{goal.name}: asked {goal.budget_ms:.{digits}f} ms, "
-        f"predicted {predicted_ms:.{digits}f} ± {NORMAL_95 * std_ms:.{digits}f}, "
-    )
-    if reading is None:
-        return text + goal.note
-    return text + f"measured {reading.ms:.{digits}f} ± {reading.half_ms:.{digits}f}"
-
-
-def _adopt(record: dict[str, Any], beliefs: Beliefs, judge: Judge, best: Indices) -> None:
-    """Put the kept architecture in the place of the one that the search chose."""
-    row = np.array([best])
-    predictions = [goal.model.predict(beliefs.space, row) for goal in beliefs.goals]
-    latencies_ms = [float(p.mean_ms[0]) for p in predictions]
-    record |= {"best": list(best), "accuracy": judge.fp32(best)}
-    record["sizes"] = sizes(beliefs.space.architecture(best), beliefs.goals[0].target.precision)
-    if not any(t["indices"] == list(best) for t in record["trials"]):
-        record["trials"].append(
-            {"indices": list(best), "accuracy": judge.fp32(best), "latencies_ms": latencies_ms}
-        )
-    readings = beliefs.readings[best]
-    for item, predicted, reading in zip(record["constraints"], predictions, readings, strict=True):
-        item["predicted_ms"] = float(predicted.mean_ms[0])
-        item["predicted_std_ms"] = float(predicted.std_ms[0])
-        item["measured_ms"] = None if reading is None else reading.ms
-        item["interval_ms"] = None if reading is None else [reading.low_ms, reading.high_ms]

@@ -87,7 +87,7 @@ class Proposals:
         return [i for i, kept in zip(architectures, found, strict=True) if kept >= chance]
 
     def changed(self, bases: Sequence[Indices], chance: float, share: float) -> list[Indices]:
-        """Changes of measured architectures that take no more than a share of the budgets, with so much chance.
+        """Changes of measured architectures that likely take no more than a share of the budgets.
 
         Half of what may be scored are single changes, those that use the budget most; the rest
         are drawn from the pairs of changes that use it about as much as any.

@@ -20,10 +20,11 @@ from hwnas.profile import ProfileOptions
 from hwnas.promise import ask
 from hwnas.promise.ask import Ask
 from hwnas.promise.beliefs import Beliefs
-from hwnas.promise.keep import goals_of, keep, readings_of, trials_of
+from hwnas.promise.keep import goals_of, keep
 from hwnas.promise.loop import Tell
 from hwnas.promise.proposals import PromiseOptions
 from hwnas.promise.reading import Indices
+from hwnas.promise.record import readings_of, trials_of
 from hwnas.search import gallery
 from hwnas.search.run import TRAINED, Live, SearchRequest, load_data, search_run, space_for
 from hwnas.search.scorer import scorer_of, scores

@@ -9,22 +9,20 @@ from statistics import fmean
 from types import SimpleNamespace
 
 import numpy as np
-from promise_helpers import Believed, goal, macs, networks, space
+from promise_helpers import goal, macs, networks, space
 
-from hwnas.intervals import NORMAL_90
-from hwnas.latency.base import AdditiveCosts
 from hwnas.measurement import BETWEEN_SESSIONS, Measurement, Round, Scale
 from hwnas.promise.beliefs import Beliefs, Goal
 from hwnas.promise.judge import Judge
 from hwnas.promise.loop import Loop
 from hwnas.promise.proposals import PromiseOptions, Proposals
 from hwnas.promise.reading import Indices, Reading
-from hwnas.search.base import relative_budget
 
 ROUNDS = 9
 KINDS = ("steady", "bursts", "drift", "slow session")
 """Noise of every round alone, or with some rounds in a row slower by up to their noise and a third,
-with a drift over each session as large as the noise, or with one of the first sessions slower by 15 to 40 %."""
+with a drift over each session as large as the noise, or with one of the first sessions
+slower by 15 to 40 %."""
 
 
 @lru_cache
