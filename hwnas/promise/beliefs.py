@@ -21,6 +21,8 @@ from hwnas.verdict import FAIL, NOT_PROVEN, PASS, Verdict, worst
 _LEAST_MARGIN = 0.01
 """Share of a latency that its interval reaches upwards, before anything was measured."""
 
+_FEW = 3  # intervals that say by themselves how wide such intervals are
+
 
 @dataclass(frozen=True)
 class Goal:
@@ -95,14 +97,15 @@ class Beliefs:
     def margin(self, number: int, sessions: int) -> float:
         """Share of a latency that its interval will reach upwards after so many sessions.
 
-        From all that was measured for the goal: intervals narrow with the root of the sessions.
+        From what was measured in so many; where that are too few, from all: intervals are to
+        narrow with the root of the sessions.
         """
-        found = [
-            reading.up_ms / reading.ms * sqrt(min(1.0, reading.sessions / sessions))
-            for readings in self.readings.values()
-            if (reading := readings[number]) is not None
-        ]
-        return max(_LEAST_MARGIN, median(found)) if found else _LEAST_MARGIN
+        known = [found for r in self.readings.values() if (found := r[number]) is not None]
+        enough = [found for found in known if found.sessions >= sessions]
+        if len(enough) < _FEW:
+            enough = known
+        margins = [r.up_ms / r.ms * sqrt(min(1.0, r.sessions / sessions)) for r in enough]
+        return max(_LEAST_MARGIN, median(margins)) if margins else _LEAST_MARGIN
 
     def provable(self, sessions: int) -> float:
         """Share of the tightest budget that can be proven, by an interval as wide as is usual here."""

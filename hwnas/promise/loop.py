@@ -16,7 +16,7 @@ Each round measures a few architectures and conditions the latency models on wha
 
 The share that is aimed at is what can be proven by an interval as wide as those seen; where that
 failed already, the middle between the largest share that held and the smallest above it that
-did not.
+did not, or a step below that as long as nothing held.
 """
 
 from __future__ import annotations
@@ -40,6 +40,9 @@ Measure = Callable[[Sequence[Indices], int], Mapping[Indices, Readings]]
 """Measures architectures in at least so many sessions each, on the devices of all goals."""
 
 Tell = Callable[[str], None]
+
+_STEP = 0.9
+"""Where nothing held yet, the next share is as much of the one that failed, or less under more noise."""
 
 
 @dataclass(frozen=True)
@@ -144,13 +147,16 @@ class Loop:
 
     def _aim(self) -> float:
         """Share of the tightest budget that is tried next."""
-        spent = {i: self.beliefs.spent(i) for i in self.beliefs.readings}
-        held = max((spent[i] for i in spent if self.beliefs.kept(i)), default=self._floor())
-        failed = min(
-            (spent[i] for i in spent if spent[i] > held and not self.beliefs.kept(i)), default=math.inf
-        )
-        provable = self._provable()
-        return provable if held < provable < failed else (held + min(failed, 1.0)) / 2
+        provable, measured = self._provable(), list(self.beliefs.readings)
+        use = self.beliefs.use(np.array(measured)).tolist() if measured else []
+        kept = [self.beliefs.kept(i) for i in measured]
+        held = max((u for u, is_kept in zip(use, kept, strict=True) if is_kept), default=self._floor())
+        failed = [u for u, is_kept in zip(use, kept, strict=True) if not is_kept and u > held]
+        least = min(failed, default=math.inf)
+        if held < provable < (1 - self.options.slack) * least:
+            return provable
+        middle = (held + min(least, 1.0)) / 2
+        return middle if any(kept) else max(middle, least * min(provable, _STEP))
 
     def _floor(self) -> float:
         """Share that the fastest architectures are believed to need."""
@@ -198,9 +204,11 @@ class Loop:
         used, likely, aim = float(self.beliefs.use(np.array([best]))[0]), self.options.likely, self._aim()
         found = self.proposals.grown(best, aim)
         found += self.proposals.likely(self.proposals.unmeasured(), likely, aim)
-        if not found:
-            return []
-        uses = self.beliefs.use(np.array(found))
+        return self._better(found, best, used) or self._better(self.proposals.drawn(aim), best, used)
+
+    def _better(self, found: Sequence[Indices], best: Indices, used: float) -> list[Indices]:
+        """The best of those that use more than what is kept, as far as they are not clearly worse."""
+        uses = self.beliefs.use(np.array(found)).tolist() if found else []
         more = dict.fromkeys(i for i, use in zip(found, uses, strict=True) if use > used)
         chosen = self.judge.best(list(more), self.options.batch)
         return [i for i in chosen if not self.judge.clearly_worse(i, best)]

@@ -37,6 +37,15 @@ def readings_of(record: Mapping[str, Any]) -> dict[Indices, Readings]:
     return found
 
 
+def predictions_of(record: Mapping[str, Any]) -> dict[Indices, tuple[list[float], list[float]]]:
+    """Mean and standard deviation, one a target, that were believed before something was measured."""
+    found: dict[Indices, tuple[list[float], list[float]]] = {}
+    for step in record.get("promise", {}).get("steps", ()):
+        for entry in step["entries"]:
+            found.setdefault(tuple(entry["indices"]), (entry["predicted_ms"], entry["predicted_std_ms"]))
+    return found
+
+
 def verdict_of(beliefs: Beliefs, settled: Settled | None, refusal: Exception | None) -> dict[str, Any]:
     """The verdict on all budgets together, and why; null where nothing was measured."""
     if settled is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,7 +15,8 @@ import numpy as np
 from hwnas import files, latency, outputs, spaces
 from hwnas.data import Dataset
 from hwnas.errors import HwnasError, TableError
-from hwnas.latency import Conditioned, Source
+from hwnas.latency import Prediction, Source
+from hwnas.latency.base import IntArray
 from hwnas.profile import ProfileOptions
 from hwnas.promise import ask
 from hwnas.promise.ask import Ask
@@ -24,8 +25,9 @@ from hwnas.promise.keep import goals_of, keep
 from hwnas.promise.loop import Tell
 from hwnas.promise.proposals import PromiseOptions
 from hwnas.promise.reading import Indices
-from hwnas.promise.record import readings_of, trials_of
+from hwnas.promise.record import predictions_of, readings_of, trials_of
 from hwnas.search import gallery
+from hwnas.search.gallery import Axis
 from hwnas.search.run import TRAINED, Live, SearchRequest, load_data, search_run, space_for
 from hwnas.search.scorer import scorer_of, scores
 from hwnas.space import SearchSpace
@@ -157,7 +159,8 @@ def _searched(request: SearchRequest, run: Path, dataset: Dataset, live: Live | 
         return dict(files.read_json(path, "the record of the search"))
     record: dict[str, Any] = files.read_json(path, "the record of the search")
     same = record.get("request") == json.loads(json.dumps(request.identity()))
-    if not same or (run / gallery.FILE).exists():
+    kept = record.get("promise", {}).get("kept")
+    if not same or (kept and (run / gallery.FILE).exists()):
         what = "a finished search" if same else "another search"
         raise HwnasError(f"a run folder must be new, but {run} holds {what}: give another one")
     return record
@@ -178,7 +181,8 @@ def write_gallery(run: Path, points: int, each: int, *, dataset: Dataset | None 
     scorer = scorer_of(run, record, space, dataset or dataset_of(record["data"]))
     beliefs = Beliefs(space, goals, record["confidence"])
     beliefs.learn(readings_of(record))
-    axes = [_axis(beliefs, number) for number in range(len(goals))]
+    predicted = predictions_of(record)
+    axes = [_axis(beliefs, predicted, number) for number in range(len(goals))]
     logits = record["extra"].get("logits")
     preferences = None if logits is None else [np.array(p, float) for p in logits]
     drawn = gallery.sweep(space, axes, points, each, np.random.default_rng([record["seed"], 8]), preferences)
@@ -190,17 +194,20 @@ def write_gallery(run: Path, points: int, each: int, *, dataset: Dataset | None 
     return found
 
 
-def _axis(beliefs: Beliefs, number: int) -> gallery.Axis:
-    goal, model = beliefs.goals[number], beliefs.models[number]
+def _axis(beliefs: Beliefs, predicted: Mapping[Indices, Sequence[Sequence[float]]], number: int) -> Axis:
+    """A target of the gallery; what was measured keeps the prediction that was made before."""
+    goal = beliefs.goals[number]
     measured = {
         indices: (reading.ms, reading.half_ms)
         for indices, readings in beliefs.readings.items()
         if (reading := readings[number]) is not None
     }
-    return gallery.Axis(
-        goal.name,
-        goal.target.to_json(),
-        goal.model.costs_ms(beliefs.space),
-        model.predict if isinstance(model, Conditioned) else lambda i: model.predict(beliefs.space, i),
-        measured,
-    )
+
+    def predict(indices: IntArray) -> Prediction:
+        found = beliefs.predict(indices)[number]
+        for row, key in enumerate(map(tuple, indices.tolist())):
+            if key in predicted:
+                found.mean_ms[row], found.std_ms[row] = (values[number] for values in predicted[key])
+        return found
+
+    return Axis(goal.name, goal.target.to_json(), goal.model.costs_ms(beliefs.space), predict, measured)
