@@ -143,7 +143,7 @@ class Bench:
             return None
         key = self.space.architecture(indices).key()
         sessions = {m.rounds[0].session for m in self._sessions(goal, indices)}
-        table, qualities = self._table(goal), conditions.verdicts(self._table(goal))
+        table, qualities = self._table(goal), conditions.qualities(self._table(goal))
         believed = {name for name in sessions if qualities[name].word != conditions.UNUSABLE} or sessions
         rounds = [item for item in table.rounds if item.session in believed]
         pooled = LatencyTable(goal.target, {}, rounds).measurements[key].scaled(self._scale(goal))

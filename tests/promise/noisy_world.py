@@ -11,12 +11,14 @@ from types import SimpleNamespace
 import numpy as np
 from promise_helpers import goal, macs, networks, space
 
-from hwnas.measurement import BETWEEN_SESSIONS, Measurement, Round, Scale
+from hwnas.clock import Scale
+from hwnas.measurement import Measurement
 from hwnas.promise.beliefs import Beliefs, Goal
 from hwnas.promise.judge import Judge
 from hwnas.promise.loop import Loop
 from hwnas.promise.proposals import PromiseOptions, Proposals
 from hwnas.promise.reading import Indices, Reading
+from hwnas.rounds import Round
 
 ROUNDS = 9
 KINDS = ("steady", "bursts", "drift", "slow session")
@@ -74,7 +76,7 @@ class NoisyWorld:
         return sum(len(items) for items in self.rounds.values()) // ROUNDS
 
     def _session(self, batch: Sequence[Indices]) -> None:
-        factor = 1 + BETWEEN_SESSIONS * self.rng.normal()
+        factor = 1 + Scale().between * self.rng.normal()
         if self.sessions == self.slow:
             factor *= self.rng.uniform(1.15, 1.4)
         course = factor * self._course()
