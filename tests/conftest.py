@@ -15,18 +15,12 @@ PHONES = Path(__file__).parent / "phone"
 
 
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
-    """Tests that share what is dear to make run in one process, where there are several.
+    """Tests of a file run in one process, where there are several, because they share what is dear to make.
 
-    The phones of ``tests/phone`` share an adb server and what was compiled for them, and most
-    others of a session share a trained run; the rest stays together by files.
+    So do all tests of phones: they share an adb server, and what was compiled for them.
     """
     for item in items:
-        if PHONES in item.path.parents:
-            group = "phone"
-        elif "_exported_run" in getattr(item, "fixturenames", ()):
-            group = "exported run"
-        else:
-            group = str(item.path)
+        group = "phone" if PHONES in item.path.parents else str(item.path)
         item.add_marker(pytest.mark.xdist_group(group))
 
 
