@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from hwnas import files
+from hwnas import files, records
 from hwnas.errors import DeviceError, SchemaMismatch
 
 RUNTIMES = ("litert", "tflite_runtime", "onnxruntime", "torch_cuda")
@@ -18,6 +18,16 @@ PRECISIONS = ("fp32", "int8")
 PROCESSORS = ("cpu", "gpu", "npu")
 TRANSPORTS = ("local", "adb", "ssh")
 
+_SHAPE = {
+    "name": str,
+    "title": str,
+    "transport": str,
+    "processor?": str,
+    "runtimes?": [str],
+    "threads?": int,
+    "match?": dict,
+    "options?": dict,
+}
 _NAME = re.compile(r"[a-z0-9][a-z0-9_.-]*")
 
 
@@ -71,6 +81,8 @@ class Target:
     def from_json(cls, data: Mapping[str, Any]) -> Target:
         """Rebuild a target; raises SchemaMismatch where a field is missing or unknown."""
         names = tuple(cls.__dataclass_fields__)
+        if not isinstance(data, Mapping):
+            raise SchemaMismatch(f"a target must be an object, but got {data!r}", field="target")
         odd = sorted(set(names) ^ set(data))
         if odd:
             raise SchemaMismatch(f"a target must have the fields {names}, but differs in {odd}", field=odd[0])
@@ -179,6 +191,10 @@ def read(path: Path) -> Device:
         raise DeviceError(
             f"a device must be described by readable TOML, but {path} is not: {error}"
         ) from error
+    try:
+        records.require(data, _SHAPE, "a device", path, "mend that line")
+    except SchemaMismatch as error:
+        raise DeviceError(str(error)) from error
     data["runtimes"] = tuple(data.get("runtimes", ("litert",)))
     try:
         device = Device(**data)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -133,18 +134,31 @@ def write_json(path: Path, data: Any) -> None:
     write_atomic(path, json_text(data))
 
 
-def read_json(path: Path, what: str) -> Any:
-    """Read JSON; ``what`` names the file's purpose in the error.
+def read_json(path: Path, what: str, remedy: str = "") -> Any:
+    """Read JSON; numbers must be finite.
+
+    Args:
+        path: The file.
+        what: What it is, for messages.
+        remedy: What makes it, or makes it anew: the end of a sentence.
 
     Raises:
         HwnasError: The file is not there or is not JSON.
     """
+    end = f": {remedy}" if remedy else ""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_finite, parse_float=_finite)
     except FileNotFoundError as error:
-        raise HwnasError(f"{what} must be there, but {path} does not exist") from error
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise HwnasError(f"{what} must be readable JSON, but {path} is not: {error}") from error
+        raise HwnasError(f"{what} must be there, but {path} does not exist{end}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise HwnasError(f"{what} must be readable JSON, but {path} is not: {error}{end}") from error
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text} is not a finite number")
+    return value
 
 
 def sha256(path: Path) -> str:

@@ -130,7 +130,7 @@ class Round:
                 failed=str(data.get("failed", "")),
                 heavy_ms=tuple(data.get("heavy_ms", ())),
             )
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise TableError(
                 f"a row must have all fields of the format, but one does not: {error!r}"
             ) from error
@@ -159,7 +159,7 @@ class Note:
         """Rebuild a note; raises TableError where a field is missing or of the wrong type."""
         try:
             return cls(str(data["session"]), str(data["note"]), dict(data["facts"]))
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise TableError(
                 f"a note must have all fields of the format, but one does not: {error!r}"
             ) from error

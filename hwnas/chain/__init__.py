@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas import device as devices
-from hwnas import files, outputs, ship
+from hwnas import outputs, records, ship
 from hwnas.chain.config import Config, make, read, template
 from hwnas.chain.stages import Stages
 from hwnas.chain.state import State
@@ -103,7 +103,7 @@ def _summary(config: Config, stages: Stages, seconds: Mapping[str, float], ran: 
         stages.run,
         stages.run / "report.html",
         Verification.from_json(manifest["verification"]),
-        {r.name: files.read_json(r / "train.json", "the record of training")["test_accuracy"] for r in runs},
+        {r.name: records.trained(r)["test_accuracy"] for r in runs},
         seconds,
         ran,
     )

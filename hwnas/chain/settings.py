@@ -7,6 +7,7 @@ A section takes the fields of dataclasses that are there anyway, so that a new f
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 import types
 import typing
@@ -280,6 +281,8 @@ def convert(value: Any, hint: Any) -> Any:
         return tuple(convert(part, item) for part in given)
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise TypeError("a finite number")
     if not isinstance(value, hint) or (hint is not bool and isinstance(value, bool)):
         raise TypeError({bool: "true or false", int: "a whole number", float: "a number", str: "text"}[hint])
     return value

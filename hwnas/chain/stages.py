@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas import data as images
-from hwnas import files, latency, profile, promise, report, ship, spaces, verify
+from hwnas import latency, profile, promise, records, report, ship, spaces, verify
 from hwnas.chain.config import Config
 from hwnas.chain.state import Say, Stage, State, digest_of_data, hashes_of_teacher
 from hwnas.device import Device, Target
@@ -293,7 +293,7 @@ class Stages:
             return None
 
     def _dataset(self) -> images.Dataset:
-        record = files.read_json(self.run / "train.json", "the record of training")
+        record = records.trained(self.run)
         return ship.load_data(record["data"])
 
 

@@ -10,13 +10,18 @@ from pathlib import Path
 from typing import Any
 
 from hwnas import data as images
-from hwnas import files
+from hwnas import files, records
 from hwnas.errors import HwnasError, SchemaMismatch
 
 SCHEMA = "hwnas-chain/1"
 STATE = "chain.json"
 
 Say = Callable[[str], None]
+_SHAPE = {
+    "data": {"digest?": str, "classes?": int},
+    "stages": {str: {"inputs?": str, "writes?": (dict, records.NONE), "seconds?": float}},
+    "owned": [str],
+}
 
 
 @dataclass(frozen=True)
@@ -57,14 +62,16 @@ class State:
         self._folder, self._path = folder, folder / STATE
         self._data: dict[str, Any] = {"schema": SCHEMA, "data": {}, "stages": {}, "owned": []}
         if self._path.exists():
-            self._data = files.read_json(self._path, "the state of a run")
-            if not _is_whole(self._data):
-                found = self._data.get("schema") if isinstance(self._data, dict) else None
+            what, remedy = "the state of a run", "give another folder"
+            self._data = files.read_json(self._path, what, remedy)
+            found = self._data.get("schema") if isinstance(self._data, dict) else None
+            if found != SCHEMA:
                 raise SchemaMismatch(
                     f"the state of a run must be of schema {SCHEMA}, but {self._path} is of {found!r}: "
                     "give another folder",
                     field="schema",
                 )
+            records.require(self._data, _SHAPE, what, self._path, remedy)
 
     def is_done(self, stage: Stage) -> bool:
         """Whether a stage was finished with these inputs, and its results are still there."""
@@ -131,12 +138,6 @@ class State:
 
     def _write(self) -> None:
         files.write_json(self._path, self._data)
-
-
-def _is_whole(data: Any) -> bool:
-    stages = data.get("stages") if isinstance(data, dict) and data.get("schema") == SCHEMA else None
-    records = [data.get("data"), *stages.values()] if isinstance(stages, dict) else [None]
-    return all(isinstance(record, dict) for record in records) and isinstance(data.get("owned"), list)
 
 
 def digest_of_data(source: str) -> str:

@@ -10,7 +10,7 @@ import typer
 from rich.table import Table
 
 from hwnas import device as devices
-from hwnas import files
+from hwnas import records
 from hwnas.cli._app import Json, app, emit_json, err, out, print_table
 
 Run = Annotated[Path, typer.Argument(help="Folder of a run with a trained network.")]
@@ -109,5 +109,5 @@ def _names(text: str) -> list[str]:
 
 def _device_of(run: Path) -> str:
     """The device of the run's first budget; this machine where it has none."""
-    constraints = files.read_json(run / "search.json", "the record of the search")["constraints"]
+    constraints = records.search(run)["constraints"]
     return str(constraints[0]["target"]["device"]) if constraints else "host"

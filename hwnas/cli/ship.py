@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from hwnas import device as devices
-from hwnas import files, outputs
+from hwnas import files, outputs, records
 from hwnas.cli._app import Json, app, emit_json, err, out, print_table
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def export(
     """Export the trained network to TFLite and ONNX, fp32 and int8."""
     from hwnas import ship
 
-    dataset = ship.load_data(files.read_json(run / "train.json", "the record of training")["data"], data)
+    dataset = ship.load_data(records.trained(run)["data"], data)
     with err.status("exporting") as status:
         manifest = ship.export_run(
             run,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hwnas import files, ship, spaces
+from hwnas import files, records, ship, spaces
 from hwnas.data import Dataset
 from hwnas.errors import TrainingError
 from hwnas.export import runtime as runtimes
@@ -107,7 +107,7 @@ def prepare(run: Path, name: str, arch: Architecture, seed: int, dataset: Datase
         dataset: What the run's own network was trained on.
     """
     folder = run / FOLDER / f"{name}-seed{seed}"
-    search = files.read_json(run / "search.json", "the record of the search")
+    search = records.search(run)
     record = {
         "strategy": "comparison",
         "seed": search["seed"],
@@ -134,10 +134,10 @@ def adopt(run: Path, folder: Path) -> None:
 
 def trained(folder: Path, config: TrainConfig, tell: Tell) -> dict[str, Any]:
     """The record of training a folder's network, which is only trained where it was not yet."""
-    arch = spaces.architecture_from_json(files.read_json(folder / "arch.json", "the architecture"))
-    wanted = files.read_json(folder / "search.json", "the record of the search")["data"]["fingerprint"]
+    arch = spaces.architecture_from_json(records.arch(folder, "the architecture"))
+    wanted = records.search(folder)["data"]["fingerprint"]
     if (folder / "train.json").exists() and (folder / WEIGHTS).exists():
-        record: dict[str, Any] = files.read_json(folder / "train.json", "the record of training")
+        record: dict[str, Any] = records.trained(folder)
         is_same = record["architecture"] == arch.id and _is_of(record, config)
         is_whole = record["weights_sha256"] == files.sha256(folder / WEIGHTS)
         if is_same and is_whole and record["data"]["fingerprint"] == wanted:
@@ -184,7 +184,10 @@ class Accuracies:
 
     def __init__(self, path: Path, dataset: Dataset) -> None:
         self._path, self._dataset = path, dataset
-        self._known: dict[str, float] = files.read_json(path, "kept accuracies") if path.exists() else {}
+        self._known: dict[str, float] = {}
+        if path.exists():
+            what, remedy = "kept accuracies", f"delete {path} and compare again"
+            self._known = records.read(path, what, records.ACCURACIES, remedy)
 
     def of(self, model: Path, runtime: str) -> float:
         """In [0, 1]."""

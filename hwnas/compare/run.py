@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from hwnas import __version__, baselines, files, outputs, profile, ship
+from hwnas import __version__, baselines, files, outputs, profile, records, ship
 from hwnas.compare import contender, match
 from hwnas.compare.contender import FOLDER, Accuracies, Entry, Recipe, Tell
 from hwnas.data import Dataset
@@ -69,7 +69,7 @@ def compare(
         raise HwnasError(f"seeds must be at least 1, but got {seeds}")
     options = options or profile.ProfileOptions()
     arch, search = ship.read_run(run)
-    record = files.read_json(run / "train.json", "the record of training")
+    record = records.trained(run)
     recipe = Recipe.of(record)
     targets = _targets(device, search["constraints"], variants)
     for name in against:
@@ -158,7 +158,9 @@ def _match(
     """The width of a family that is as fast; kept, so that a training that was cut off goes on."""
     path = run / FOLDER / f"match-{family}-{target.device}-{target.slug}.json"
     if path.exists():
-        kept: dict[str, Any] = files.read_json(path, "a kept match")
+        kept: dict[str, Any] = records.read(
+            path, "a kept match", records.MATCH, f"delete {path} and compare again"
+        )
         if kept["architecture"] == arch.id:
             return kept
     best, candidates = match.nearest(family, arch, model, device, target, options, tell)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas import files
-from hwnas.errors import LatencyModelError, SchemaMismatch
+from hwnas.errors import HwnasError, LatencyModelError, SchemaMismatch
 from hwnas.latency.device_prior import Known
 from hwnas.latency.entries import Entries
 from hwnas.latency.evaluate import Evaluation, evaluate, score
@@ -85,13 +85,21 @@ def from_json(data: Mapping[str, Any]) -> FittedModel:
             f"a latency model must be of schema {SCHEMA}, but got {found!r}: run `hwnas fit` again",
             field="schema",
         )
-    if data.get("model") not in _KINDS:
+    if data.get("model") not in list(_KINDS):
         raise SchemaMismatch(
             f"a latency model must be one of {sorted(_KINDS)}, but got {data.get('model')!r}", field="model"
         )
-    fitted = _KINDS[data["model"]].from_json(data)
-    splits = data.get("evaluation", {})
-    return replace(fitted, evaluation={k: Evaluation.from_json(item) for k, item in splits.items()})
+    try:
+        fitted = _KINDS[data["model"]].from_json(data)
+        splits = dict(data.get("evaluation", {}))
+        return replace(fitted, evaluation={k: Evaluation.from_json(item) for k, item in splits.items()})
+    except HwnasError:
+        raise
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
+        raise SchemaMismatch(
+            f"a latency model must be as hwnas writes it, but a field is not: {error!r}: run `hwnas fit` again",
+            field="recipe",
+        ) from error
 
 
 def save(model: FittedModel, path: Path) -> None:

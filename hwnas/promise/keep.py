@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hwnas import files, latency, outputs, spaces
+from hwnas import files, latency, outputs, records, spaces
 from hwnas.data import Dataset
 from hwnas.device import Device, Target
 from hwnas.errors import InfeasibleBudget, TableError
@@ -71,8 +71,8 @@ def keep(
     """
     began = time.monotonic()
     options = options or PromiseOptions()
-    record: dict[str, Any] = files.read_json(run / "search.json", "the record of the search")
-    arch = spaces.architecture_from_json(files.read_json(run / "arch.json", "the found architecture"))
+    record: dict[str, Any] = records.search(run)
+    arch = spaces.architecture_from_json(records.arch(run))
     space, goals = arch.space, goals_of(run, record)
     images = dataset or dataset_of(record["data"])
     trials = trials_of(space, record)
@@ -111,7 +111,7 @@ def keep(
     files.write_json(run / "search.json", record)
     if refusal is not None:
         raise refusal
-    return dict(files.read_json(run / "search.json", "the record of the search"))
+    return records.search(run)
 
 
 def sentences(record: Mapping[str, Any]) -> list[str]:

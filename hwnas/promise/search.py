@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from hwnas import files, latency, outputs, spaces
+from hwnas import files, latency, outputs, records, spaces
 from hwnas.data import Dataset
 from hwnas.errors import HwnasError, TableError
 from hwnas.latency import Prediction, Source
@@ -156,8 +156,8 @@ def _searched(request: SearchRequest, run: Path, dataset: Dataset, live: Live | 
         search_run(request, run, live=live, dataset=dataset)
         if ranks.rank() != 0:
             return {}
-        return dict(files.read_json(path, "the record of the search"))
-    record: dict[str, Any] = files.read_json(path, "the record of the search")
+        return records.search(run)
+    record: dict[str, Any] = records.search(run)
     same = record.get("request") == json.loads(json.dumps(request.identity()))
     kept = record.get("promise", {}).get("kept")
     if not same or (kept and (run / gallery.FILE).exists()):
@@ -175,8 +175,8 @@ def write_gallery(run: Path, points: int, each: int, *, dataset: Dataset | None 
         each: Architectures scored for each.
         dataset: The images of the search, where they were loaded before.
     """
-    record = files.read_json(run / "search.json", "the record of the search")
-    arch = spaces.architecture_from_json(files.read_json(run / "arch.json", "the found architecture"))
+    record = records.search(run)
+    arch = spaces.architecture_from_json(records.arch(run))
     space, goals = arch.space, goals_of(run, record)
     scorer = scorer_of(run, record, space, dataset or dataset_of(record["data"]))
     beliefs = Beliefs(space, goals, record["confidence"])

@@ -69,7 +69,7 @@ def write(
         lead = f"{_promise.origin(record)}, made with hwnas {__version__}"
     except HwnasError:
         raise
-    except (LookupError, TypeError, ValueError, AttributeError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise HwnasError(
             f"the files of a run must be as hwnas wrote them, but one in {run} is not: {error!r}: "
             "repeat that stage with this version"

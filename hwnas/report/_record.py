@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hwnas import files, latency, ship
+from hwnas import files, latency, records, ship
 from hwnas.device import Target
 from hwnas.latency.posterior import Posterior
 from hwnas.latency.provenance import table_sha256
@@ -110,11 +110,11 @@ def read(
     return Record(
         arch=arch,
         search=search,
-        trained=_optional(run / "train.json"),
-        manifest=_optional(run / "export" / ship.MANIFEST),
-        gallery=_optional(run / "gallery.json"),
-        comparison=_optional(run / "compare.json"),
-        mistakes=_optional(run / MISTAKES),
+        trained=records.trained(run) if (run / "train.json").exists() else None,
+        manifest=_optional(run / "export" / ship.MANIFEST, dict),
+        gallery=_optional(run / "gallery.json", records.GALLERY),
+        comparison=_optional(run / "compare.json", records.COMPARISON),
+        mistakes=_optional(run / MISTAKES, dict),
         models=models,
         tables=_tables(tables, targets, models),
         baseline=None if baseline is None else read(baseline),
@@ -126,8 +126,11 @@ def fitted_to(model: FittedModel) -> str | None:
     return model.origin.get("table_sha256") if isinstance(model, Posterior) else model.table_sha256
 
 
-def _optional(path: Path) -> Json | None:
-    return files.read_json(path, "a record of the run") if path.exists() else None
+def _optional(path: Path, shape: records.Shape) -> Json | None:
+    if not path.exists():
+        return None
+    found: Json = records.read(path, "a record of the run", shape, "repeat that stage")
+    return found
 
 
 def _tables(

@@ -124,5 +124,5 @@ def trial_from_json(data: Mapping[str, Any]) -> Trial:
 def _trial(data: Mapping[str, Any], path: Path, number: int) -> Trial:
     try:
         return trial_from_json(data)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise HwnasError(f"line {number} of {path} must hold a trial, but does not: {error!r}") from error

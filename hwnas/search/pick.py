@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import NormalDist
 from typing import Any
 
-from hwnas import files, outputs, spaces
+from hwnas import files, outputs, records, spaces
 from hwnas.device import Target
 from hwnas.errors import HwnasError, InfeasibleBudget, SchemaMismatch
 from hwnas.search.budgets import parse_budget
@@ -24,7 +24,12 @@ def read_gallery(run: Path) -> dict[str, Any]:
         SchemaMismatch: It is of another version.
         HwnasError: The run has none.
     """
-    data = files.read_json(run / FILE, "the gallery of a run")
+    data = records.read(
+        run / FILE,
+        "the gallery of a run",
+        records.PICKABLE,
+        f"`hwnas search --out {run}` with a --gallery makes it",
+    )
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         raise SchemaMismatch(f"a gallery must be of schema {SCHEMA}, but {run / FILE} is not", field="schema")
     return data
@@ -51,7 +56,7 @@ def pick(run: Path, budgets: Mapping[str, str], out: Path, *, confidence: float 
     if (out / "search.json").exists():
         raise HwnasError(f"a run folder must be new, but {out} holds a finished search: give another one")
     gallery = read_gallery(run)
-    record = files.read_json(run / "search.json", "the record of the search")
+    record = records.search(run)
     limits_ms = _limits(gallery, budgets)
     entries = gallery["entries"]
     needs = [_needs_ms(entry, confidence) for entry in entries]

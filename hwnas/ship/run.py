@@ -11,7 +11,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwnas import __version__, blocks, export, files, int8, outputs, spaces, train
+from hwnas import __version__, blocks, export, files, int8, outputs, records, spaces, train
 from hwnas.data import Dataset
 from hwnas.errors import HwnasError
 from hwnas.export import metadata, parity, runtime
@@ -37,8 +37,8 @@ _PACKAGES = ("torch", "ai-edge-litert", "litert-quantizer", "onnx", "onnxruntime
 
 def read_run(run: Path) -> tuple[Architecture, dict[str, Any]]:
     """The architecture that a run found, and what ``search.json`` says of how."""
-    arch = spaces.architecture_from_json(files.read_json(run / "arch.json", "the found architecture"))
-    return arch, files.read_json(run / "search.json", "the record of the search")
+    arch = spaces.architecture_from_json(records.arch(run))
+    return arch, records.search(run)
 
 
 def load_data(record: Mapping[str, Any], source: str | None = None) -> Dataset:
@@ -100,7 +100,7 @@ def export_run(
             loses more accuracy than was accepted.
     """
     arch, search = read_run(run)
-    trained = files.read_json(run / "train.json", "the record of training")
+    trained = records.trained(run)
     require_same_data(dataset, trained["data"])
     module = blocks.build(arch.blocks)
     train.load_weights(module, run / "weights.safetensors")

@@ -34,10 +34,12 @@ def read_tensors(path: Path, schema: str) -> tuple[Tensors, dict[str, Any]]:
         with safe_open(path, framework="pt") as file:
             metadata = json.loads((file.metadata() or {}).get("hwnas", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError, json.JSONDecodeError) as error:
+    except (OSError, SafetensorError, ValueError, RecursionError) as error:
         raise TrainingError(
             f"weights must be a readable safetensors file, but {path} is not: {error}"
         ) from error
+    if not isinstance(metadata, dict):
+        raise TrainingError(f"the metadata of weights must be an object, but those of {path} are not")
     if metadata.get("schema") != schema:
         raise TrainingError(f"{path} must be of schema {schema}, but is of {metadata.get('schema')!r}")
     return tensors, metadata

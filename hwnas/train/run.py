@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from hwnas import data, files, outputs, spaces
+from hwnas import data, files, outputs, records, spaces
 from hwnas.data import Dataset
 from hwnas.errors import DataError
 from hwnas.space import Architecture
@@ -70,8 +70,8 @@ def train_run(
         DataError: The data do not fit the network, or changed since the search.
         TrainingError: Training cannot go on.
     """
-    arch = spaces.architecture_from_json(files.read_json(run / "arch.json", "the found architecture"))
-    search = files.read_json(run / "search.json", "the record of the search")
+    arch = spaces.architecture_from_json(records.arch(run))
+    search = records.search(run)
     dataset = dataset_of(search["data"]) if source is None else _load_for(arch, source, search["data"])
     model = new_network(arch, config.seed)
     checkpoint = run / CHECKPOINT

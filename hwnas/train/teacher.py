@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from hwnas import blocks, files, spaces
+from hwnas import blocks, files, records, spaces
 from hwnas.errors import TrainingError
 from hwnas.train import checkpoint
 
@@ -42,7 +42,7 @@ def load_teacher(run: Path, data: Dataset) -> Teacher:
             same images: it may have seen what the student is validated and tested on.
         HwnasError: A file is missing or damaged.
     """
-    arch = spaces.architecture_from_json(files.read_json(run / "arch.json", "the teacher's architecture"))
+    arch = spaces.architecture_from_json(records.arch(run, "the teacher's architecture"))
     if arch.space.num_classes != data.num_classes:
         raise TrainingError(
             f"a teacher must know the student's classes, but {run} has {arch.space.num_classes} and "

@@ -1,0 +1,231 @@
+"""What the files of a run must hold to be read: one shape a file, and one reader for all.
+
+A shape is a type (``float`` takes whole numbers too), a tuple of shapes (any of them), ``[shape]``
+(a list), ``{name: shape}`` (an object; a name that ends in ``?`` may be missing, further names are
+left alone) or ``{str: shape}`` (an object of any names). Only what is read is asked for, so that
+files of earlier versions can be read as well.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from hwnas import files
+from hwnas.errors import SchemaMismatch
+
+Shape = Any
+
+NONE = type(None)
+_NUMBER, _COUNT, _INTERVAL = (float, NONE), int, ([float], NONE)
+_DATA = {
+    "source": str,
+    "fingerprint": str,
+    "resolution": int,
+    "seed": int,
+    "val_share": float,
+    "test_share": float,
+    "flip": bool,
+    "classes?": int,
+    "images?": {str: int},
+}
+_TARGET = {"device": str, "runtime": str, "precision": str}
+_BUDGET = {
+    "name": str,
+    "target": _TARGET,
+    "budget_ms": float,
+    "predicted_ms?": _NUMBER,
+    "predicted_std_ms?": _NUMBER,
+    "measured_ms?": _NUMBER,
+    "interval_ms?": _INTERVAL,
+}
+_TRIAL = {"indices": [int], "accuracy": float, "latencies_ms": [float]}
+_READING = {"ms": float}
+_STEP = {
+    "purpose": str,
+    "seconds": {str: float},
+    "entries": [
+        {
+            "indices": [int],
+            "kept": (bool, NONE),
+            "predicted_ms": [float],
+            "predicted_std_ms": [float],
+            "measured": [(_READING, NONE)],
+        }
+    ],
+}
+_PROMISE = {
+    "kept?": bool,
+    "targets": [{"name": str, "measured_ms?": _NUMBER, "interval_ms?": _INTERVAL}],
+    "steps?": [_STEP],
+}
+
+ARCH = {"schema": str, "space": str, "indices": [int]}
+SEARCH = {
+    "strategy": str,
+    "seed": int,
+    "data": _DATA,
+    "constraints": [_BUDGET],
+    "best?": [int],
+    "accuracy?": float,
+    "trials?": [_TRIAL],
+    "confidence?": float,
+    "limits?": {str: float},
+    "objectives?": [str],
+    "request?": dict,
+    "sizes?": {str: float},
+    "seconds?": {str: float},
+    "trace?": [dict],
+    "extra?": dict,
+    "oneshot?": dict,
+    "scratch?": dict,
+    "promise?": _PROMISE,
+}
+TRAIN = {
+    "config": dict,
+    "data": _DATA,
+    "test_accuracy": float,
+    "val_accuracy": float,
+    "seconds": float,
+    "history": [{"epoch": int}],
+    "start?": dict,
+    "weights_sha256?": str,
+}
+GALLERY = {
+    "images": int,
+    "targets": [{"name": str, "target": _TARGET, "range_ms": [float]}],
+    "entries": [
+        {
+            "indices": [int],
+            "accuracy": float,
+            "accuracy_interval": [float],
+            "predicted_ms": [float],
+            "predicted_std_ms": [float],
+            "measured_ms": [_NUMBER],
+            "measured_half_ms": [_NUMBER],
+        }
+    ],
+}
+PICKABLE = {**GALLERY, "schema": str, "space": str, "space_fingerprint": str}
+COMPARISON = {
+    "found": str,
+    "notes?": [str],
+    "networks": [{"name": str, "macs": float, "variants": [{"name": str, "latency_ms": float}]}],
+}
+MATCH = {"architecture": str, "chosen": str, "ratio": float}
+ACCURACIES = {str: float}
+
+
+def read(path: Path, what: str, shape: Shape, remedy: str) -> Any:
+    """The content of a JSON file of a run.
+
+    Args:
+        path: The file.
+        what: What it is, for messages.
+        shape: What it must hold; see the module.
+        remedy: What makes the file, or makes it anew: the end of a sentence.
+
+    Raises:
+        HwnasError: It is not there, or cannot be read.
+        SchemaMismatch: It does not hold what it must.
+    """
+    content = files.read_json(path, what, remedy)
+    require(content, shape, what, path, remedy)
+    return content
+
+
+def require(content: Any, shape: Shape, what: str, path: Path, remedy: str) -> None:
+    """Raise SchemaMismatch where JSON is not of a shape; what is odd, and where, is named."""
+    for place, wanted, found in _odd(content, shape, ""):
+        place = place.removeprefix(".")
+        raise SchemaMismatch(
+            f"{what} must be as hwnas writes it, but {path} has {found} instead of {wanted}"
+            f"{' as ' + place if place else ''}: {remedy}",
+            field=place.rsplit(".", 1)[-1] or "schema",
+        )
+
+
+def search(run: Path) -> dict[str, Any]:
+    """How the network of a run was found."""
+    found: dict[str, Any] = read(
+        run / "search.json", "the record of the search", SEARCH, f"`hwnas search --out {run}` makes it"
+    )
+    if not found["constraints"]:
+        raise SchemaMismatch(
+            f"a search must have had a budget, but {run / 'search.json'} has none: search again",
+            field="constraints",
+        )
+    return found
+
+
+def arch(run: Path, what: str = "the found architecture") -> dict[str, Any]:
+    """The architecture of a run."""
+    found: dict[str, Any] = read(run / "arch.json", what, ARCH, f"`hwnas search --out {run}` makes it")
+    return found
+
+
+def trained(run: Path) -> dict[str, Any]:
+    """How the network of a run was trained."""
+    found: dict[str, Any] = read(
+        run / "train.json", "the record of training", TRAIN, f"`hwnas train {run}` makes it"
+    )
+    return found
+
+
+def _odd(content: Any, shape: Shape, place: str) -> list[tuple[str, str, str]]:
+    """The first place that does not fit, with what is wanted and what is there; else nothing."""
+    if isinstance(shape, tuple):
+        found = [_odd(content, each, place) for each in shape]
+        return [] if not all(found) else found[0]
+    if isinstance(shape, list):
+        if not isinstance(content, list):
+            return [(place, "a list", _said(content))]
+        parts = [(f"{place}[{number}]", item, shape[0]) for number, item in enumerate(content)]
+    elif isinstance(shape, dict):
+        if not isinstance(content, dict):
+            return [(place, "an object", _said(content))]
+        if str in shape:
+            parts = [(f"{place}.{name}", item, shape[str]) for name, item in content.items()]
+        else:
+            names = {name: name.removesuffix("?") for name in shape}
+            missing = [name for name in names if not name.endswith("?") and name not in content]
+            if missing:
+                return [(f"{place}.{missing[0]}", _wanted(shape[missing[0]]), "nothing")]
+            parts = [(f"{place}.{n}", content[n], shape[key]) for key, n in names.items() if n in content]
+    else:
+        kinds = (int, float) if shape is float else shape
+        fits = isinstance(content, kinds) and (shape is bool or not isinstance(content, bool))
+        return [] if fits else [(place, _wanted(shape), _said(content))]
+    for inner, item, part in parts:
+        if wrong := _odd(item, part, inner.removeprefix(".")):
+            return wrong
+    return []
+
+
+def _wanted(shape: Shape) -> str:
+    if isinstance(shape, tuple):
+        return " or ".join(map(_wanted, shape))
+    if isinstance(shape, dict | list):
+        return "an object" if isinstance(shape, dict) else "a list"
+    words = {str: "text", int: "a whole number", float: "a number", bool: "true or false"}
+    return {**words, dict: "an object", list: "a list", NONE: "null"}[shape]
+
+
+def _said(content: Any) -> str:
+    text = json.dumps(content, default=str)
+    return text if len(text) <= 40 else f"{text[:37]}…"
+
+
+__all__ = [
+    "ACCURACIES",
+    "COMPARISON",
+    "GALLERY",
+    "MATCH",
+    "PICKABLE",
+    "arch",
+    "read",
+    "require",
+    "search",
+    "trained",
+]
