@@ -11,7 +11,7 @@ from hwnas import device, files, outputs
 from hwnas.cli._app import Json, app, emit_json, err, out
 from hwnas.cli._evaluation import show
 from hwnas.device import Target
-from hwnas.errors import SchemaMismatch
+from hwnas.errors import SchemaMismatch, TableError
 
 
 @app.command()
@@ -34,6 +34,11 @@ def fit(
     outputs.require_file(to, "a latency model")
     target = device.load(device_name).target(runtime, precision)
     path = table or default_table(target)
+    if not path.exists():
+        raise TableError(
+            f"a latency table must be there, but {path} does not exist: `hwnas profile --device "
+            f"{device_name} --space {space} --runtime {runtime} --precision {precision}` makes it"
+        )
     loaded, chosen = LatencyTable.load(path), spaces.load(space)
     found = loaded.target
     if (found.device, found.runtime, found.precision) != (device_name, runtime, precision):

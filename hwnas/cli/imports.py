@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from hwnas import outputs
-from hwnas.cli._app import Json, app, emit_json, out
+from hwnas.cli._app import Json, app, emit_json, err, out
 from hwnas.cli._evaluation import show
 from hwnas.device import Target
 
@@ -49,6 +49,11 @@ def networks(
         emit_json({"target": target.to_json(), "out": str(to), "evaluation": summaries})
         return
     show(f"{fitted.name} on {target}", summaries)
+    if "heldout" not in summaries:
+        err.print(
+            "[yellow]fewer than five distinct networks: none is held out, and nothing is known about the "
+            "model's errors[/]"
+        )
     out.print(f"written to {to}", highlight=False)
 
 

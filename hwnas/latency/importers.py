@@ -11,7 +11,7 @@ from hwnas import files
 from hwnas.device import Target
 from hwnas.errors import DataError, SpaceError
 from hwnas.latency.device_prior import DevicePrior
-from hwnas.latency.networks import Networks
+from hwnas.latency.networks import Networks, groups
 from hwnas.latency.posterior import Posterior
 from hwnas.latency.readers import latency, read_networks, read_rows, require_columns
 from hwnas.latency.store import FittedModel, evaluated
@@ -20,7 +20,7 @@ from hwnas.space import SearchSpace
 from hwnas.table import LatencyTable, Round
 
 HELD_OUT = 0.2
-"""Share of imported networks that the model is judged by and does not see."""
+"""Share of distinct imported networks that the model is judged by and does not see."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ def import_networks(
         space: What the numbers select from.
         target: What the latencies are true of.
         origin: Recorded in the model.
-        seed: Picks the fifth of the networks that the model is judged by.
+        seed: Picks the fifth of the distinct networks that the model is judged by.
 
     Raises:
         DataError: A row is malformed or is no architecture of the space; its line is named.
@@ -77,11 +77,12 @@ def import_networks(
             raise DataError(
                 f"rows must be architectures of {space.name}, but line {line} of {path} is none: {error}"
             ) from error
-    held = int(HELD_OUT * len(file.lines))
-    order = np.random.default_rng(seed).permutation(len(file.lines))
+    numbers = groups(space, file.indices)  # copies of one network are all held out, or none of them is
+    distinct = int(numbers.max()) + 1
+    held = np.random.default_rng(seed).permutation(distinct)[: int(HELD_OUT * distinct)]
+    found = Networks(space.name, file.indices, file.latency_ms[column])
     heldout, calibration = (
-        Networks(space.name, file.indices[rows], file.latency_ms[column][rows])
-        for rows in (np.sort(order[:held]), np.sort(order[held:]))
+        found.at(np.flatnonzero(chosen)) for chosen in (np.isin(numbers, held), ~np.isin(numbers, held))
     )
     prior = DevicePrior(float(calibration.latency_ms.mean()))
     fitted = Posterior.learn(target, space, prior, calibration, origin.of(path))

@@ -8,7 +8,7 @@ import numpy as np
 
 from hwnas.errors import LatencyModelError, SpaceError
 from hwnas.latency.base import FloatArray, IntArray
-from hwnas.space import SearchSpace
+from hwnas.space import Block, SearchSpace
 from hwnas.table import LatencyTable
 
 
@@ -43,6 +43,10 @@ class Networks:
         """Their keys in a latency table."""
         return tuple(f"net:{self.space}:{'.'.join(map(str, row))}" for row in self.indices)
 
+    def at(self, rows: IntArray) -> Networks:
+        """Those of some rows."""
+        return Networks(self.space, self.indices[rows], self.latency_ms[rows])
+
     @classmethod
     def of_table(cls, table: LatencyTable, space: SearchSpace, kind: str) -> Networks:
         """The networks of a space that were measured for a purpose ("calibration", "heldout").
@@ -55,6 +59,27 @@ class Networks:
         rows = [_indices(key, prefix, space) for key in found]
         indices = np.array(rows, dtype=np.int64).reshape(len(rows), len(space.sizes))
         return cls(space.name, indices, np.array(list(found.values())))
+
+
+def groups(space: SearchSpace, indices: IntArray) -> IntArray:
+    """The same number for rows that are the same network: identities do nothing, wherever they stand.
+
+    Args:
+        space: What the indices select from.
+        indices: Shape (n, choices).
+
+    Returns:
+        Shape (n,), numbered from 0 on in the order of the rows.
+    """
+    seen: dict[tuple[Block, ...], int] = {}
+    rows = [seen.setdefault(space.architecture(row).blocks, len(seen)) for row in indices.tolist()]
+    return np.array(rows, dtype=np.int64)
+
+
+def unseen(space: SearchSpace, heldout: Networks, seen: Networks) -> Networks:
+    """The held-out networks that a model was not fitted to in another row."""
+    numbers = groups(space, np.concatenate([heldout.indices, seen.indices]))
+    return heldout.at(np.flatnonzero(~np.isin(numbers[: len(heldout)], numbers[len(heldout) :])))
 
 
 def _indices(key: str, prefix: str, space: SearchSpace) -> tuple[int, ...]:

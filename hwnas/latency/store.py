@@ -13,7 +13,7 @@ from hwnas.latency.device_prior import Known
 from hwnas.latency.entries import Entries
 from hwnas.latency.evaluate import Evaluation, evaluate, score
 from hwnas.latency.lookup import Lookup
-from hwnas.latency.networks import Networks
+from hwnas.latency.networks import Networks, groups, unseen
 from hwnas.latency.posterior import Posterior
 from hwnas.latency.regression import Regression
 from hwnas.latency.transfer import leave_one_out
@@ -50,13 +50,15 @@ def fit(
     if model not in MODELS:
         raise LatencyModelError(f"a latency model must be one of {sorted(MODELS)}, but got {model!r}")
     splits = {kind: Networks.of_table(table, space, kind) for kind in SPLITS}
+    splits["heldout"] = unseen(space, splits["heldout"], splits["calibration"])
     if model != "transfer":
         return evaluated(_KINDS[model].fit(table, space), space, splits)
     fitted = evaluated(Posterior.transfer(table, space, known or {}), space, splits)
     few = splits["calibration"]
-    if not 2 <= len(few) <= FEW:
+    same = groups(space, few.indices)
+    if len(few) > FEW or len(set(same.tolist())) < 2:
         return fitted
-    found = leave_one_out(Entries.of_space(space), few.indices, few.latency_ms, known or {})
+    found = leave_one_out(Entries.of_space(space), few.indices, few.latency_ms, known or {}, same)
     judged = {LEFT_OUT: score(found, few.latency_ms, few.keys)}
     return replace(fitted, evaluation={**fitted.evaluation, **judged})
 
@@ -97,7 +99,8 @@ def from_json(data: Mapping[str, Any]) -> FittedModel:
         raise
     except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
         raise SchemaMismatch(
-            f"a latency model must be as hwnas writes it, but a field is not: {error!r}: run `hwnas fit` again",
+            f"a latency model must be as hwnas writes it, but a field is not: {error!r}: "
+            "run `hwnas fit` again",
             field="recipe",
         ) from error
 
@@ -114,4 +117,4 @@ def load(path: Path) -> FittedModel:
         HwnasError: The file is not there or is not JSON.
         SchemaMismatch: The file is of another schema.
     """
-    return from_json(files.read_json(path, "a latency model"))
+    return from_json(files.read_json(path, "a latency model", "`hwnas fit` makes it"))

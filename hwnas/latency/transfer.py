@@ -87,7 +87,13 @@ def transfer(
     return Transferred(prior, variances, belief, costs, notes)
 
 
-def leave_one_out(entries: Entries, indices: IntArray, latency_ms: FloatArray, known: Known) -> Prediction:
+def leave_one_out(
+    entries: Entries,
+    indices: IntArray,
+    latency_ms: FloatArray,
+    known: Known,
+    groups: IntArray | None = None,
+) -> Prediction:
     """Each network predicted from all the others: what a model of so few is worth.
 
     Args:
@@ -95,10 +101,12 @@ def leave_one_out(entries: Entries, indices: IntArray, latency_ms: FloatArray, k
         indices: Measured networks, shape (n, choices), n at least 2.
         latency_ms: Their latency, shape (n,).
         known: Cost vectors of known devices.
+        groups: The same number for rows that are one network, shape (n,); none sees its copies.
     """
     sizes, mean, std = learn_sizes(entries, known), [], []
+    groups = np.arange(len(indices)) if groups is None else groups
     for number in range(len(indices)):
-        kept = np.arange(len(indices)) != number
+        kept = groups != groups[number]
         found = transfer(entries, indices[kept], latency_ms[kept], known, sizes)
         paid = entries.layout.matrix(indices[number : number + 1])[0]
         mean.append(float(paid @ found.costs_ms))

@@ -291,6 +291,11 @@ class OneShot:
             SchemaMismatch: It is of another space or of other data.
             TrainingError: The file is damaged.
         """
+        if not path.exists():
+            raise SchemaMismatch(
+                f"a supernet must be there, but {path} does not exist: search again into another folder",
+                field="supernet",
+            )
         _, metadata = files.read_tensors(path, SCHEMA)
         try:
             config = OneShotConfig(**metadata["config"], device=device)

@@ -99,7 +99,9 @@ def read_json(folder: Path, name: str, what: str) -> dict[str, Any]:
     Raises:
         HwnasError: It is not there, or is no JSON object.
     """
-    content = files.read_json(folder / name, what)
+    run = folder if (folder / "arch.json").exists() else folder.parent
+    export = run if (run / "arch.json").exists() else "RUN"
+    content = files.read_json(folder / name, what, f"`hwnas export {export}` makes it")
     if not isinstance(content, dict):
         raise HwnasError(f"{what} must be a JSON object, but {folder / name} is not: export again")
     return content

@@ -51,7 +51,8 @@ def load_data(record: Mapping[str, Any], source: str | None = None) -> Dataset:
     Raises:
         DataError: They cannot be read, or are not the same any more.
     """
-    return dataset_of({**record, "source": source or record["source"]})
+    remedy = "give those of the training with --data, or train anew with `hwnas train RUN --data SOURCE`"
+    return dataset_of({**record, "source": source or record["source"]}, remedy)
 
 
 def require_same_data(dataset: Dataset, record: Mapping[str, Any]) -> None:

@@ -59,6 +59,11 @@ def load_weights(model: nn.Module, path: Path) -> dict[str, Any]:
     Raises:
         TrainingError: The file is damaged, or is of another network.
     """
+    if not path.exists():
+        raise TrainingError(
+            f"a network must have been trained, but {path} does not exist: "
+            f"`hwnas train {path.parent}` makes it"
+        )
     tensors, metadata = read_tensors(path, "hwnas-weights/1")
     copy_into(model, tensors, path)
     return metadata

@@ -72,7 +72,7 @@ def train_run(
     """
     arch = spaces.architecture_from_json(records.arch(run))
     search = records.search(run)
-    dataset = dataset_of(search["data"]) if source is None else _load_for(arch, source, search["data"])
+    dataset = _of_search(run, search["data"]) if source is None else _load_for(arch, source, search["data"])
     model = new_network(arch, config.seed)
     checkpoint = run / CHECKPOINT
     result = fit(
@@ -113,8 +113,12 @@ def _beats_blind(accuracy: float, labels: np.ndarray) -> bool:
     return accuracy > blind + 2 * math.sqrt(blind * (1 - blind) / len(labels))
 
 
-def dataset_of(described: dict[str, Any]) -> Dataset:
+def dataset_of(described: dict[str, Any], remedy: str = "search again") -> Dataset:
     """The dataset that ``Dataset.describe`` described, read again.
+
+    Args:
+        described: What a record says of the data.
+        remedy: What to do where they are others now: the end of a sentence.
 
     Raises:
         DataError: The source changed since.
@@ -131,9 +135,14 @@ def dataset_of(described: dict[str, Any]) -> Dataset:
         raise DataError(
             f"data must not change between stages, but {described['source']} has the fingerprint "
             f"{dataset.fingerprint}, and {described['fingerprint']} before (or another version of hwnas read "
-            "them otherwise): search again"
+            f"them otherwise): {remedy}"
         )
     return dataset
+
+
+def _of_search(run: Path, described: dict[str, Any]) -> Dataset:
+    command = f"`hwnas train {run} --data {described['source']}`"
+    return dataset_of(described, f"{command} trains on what is there now")
 
 
 def _load_for(arch: Architecture, source: str, described: dict[str, Any]) -> Dataset:

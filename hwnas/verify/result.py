@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from hwnas.errors import SchemaMismatch
+
 
 @dataclass(frozen=True)
 class Session:
@@ -102,7 +104,17 @@ class Verification:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Verification:
-        """Rebuild what ``to_json`` wrote."""
+        """Rebuild what ``to_json`` wrote; raises SchemaMismatch where it is not that."""
+        try:
+            return cls._rebuilt(data)
+        except (TypeError, ValueError, LookupError, AttributeError) as error:
+            raise SchemaMismatch(
+                f"a verification must be as hwnas writes it, but a field is not: {error!r}: verify again",
+                field="verification",
+            ) from error
+
+    @classmethod
+    def _rebuilt(cls, data: Mapping[str, Any]) -> Verification:
         variants = []
         for item in data["variants"]:
             fields = {name: value for name, value in item.items() if name != "verdict"}

@@ -11,6 +11,7 @@ from hwnas import latency
 from hwnas.device import Target
 from hwnas.errors import DataError
 from hwnas.latency.importers import Origin, import_blocks, import_networks
+from hwnas.latency.networks import Networks, groups, unseen
 from hwnas.latency.readers import read_networks
 from hwnas.space import SearchSpace
 
@@ -37,6 +38,35 @@ def test_networks_become_a_model_with_its_origin(macro: SearchSpace, tmp_path: P
     assert again.origin["source"] == "a paper"
     assert again.origin["file"] == "networks.csv"
     assert len(again.origin["file_sha256"]) == 64
+
+
+def test_copies_of_a_network_are_not_on_both_sides_of_the_split(macro: SearchSpace, tmp_path: Path) -> None:
+    """Also those that are written otherwise: an identity does nothing, wherever it stands in its row."""
+    rng, path = np.random.default_rng(0), tmp_path / "networks.csv"
+    lines = []
+    for number in range(20):
+        drawn = list(macro.sample(rng).indices)
+        for pair in ((0, 1), (1, 0)) * 3:
+            drawn[3:5] = pair
+            lines.append(f"{' '.join(map(str, drawn))},{1 + number}")
+    path.write_text("\n".join(["arch,phone", *lines]) + "\n")
+    model = import_networks(path, "phone", macro, TARGET, ORIGIN)
+    sides = {}
+    for split in ("heldout", "calibration"):
+        rows = [key.split(":")[-1].split(".") for key in model.evaluation[split].keys]
+        sides[split] = {macro.architecture(row).blocks for row in rows}
+    assert len(sides["heldout"]) == 4
+    assert not sides["heldout"] & sides["calibration"]
+    assert model.evaluation["heldout"].networks + model.evaluation["calibration"].networks == len(lines)
+    assert model.evaluation["heldout"].mape > 0.05, "latencies that follow from nothing cannot be predicted"
+
+
+def test_a_table_does_not_judge_a_model_by_networks_that_it_was_fitted_to(macro: SearchSpace) -> None:
+    seen = Networks("macro", np.array([[0, 0, 0, 0, 1, 0, 0, 0]]), np.array([1.0]))
+    rows = np.array([[0, 0, 0, 1, 0, 0, 0, 0], [1] * 8])
+    assert groups(macro, np.concatenate([seen.indices, rows])).tolist() == [0, 0, 1]
+    found = unseen(macro, Networks("macro", rows, np.array([1.0, 2.0])), seen)
+    assert found.indices.tolist() == [[1] * 8]
 
 
 def test_parquet_reads_as_csv(tmp_path: Path) -> None:
