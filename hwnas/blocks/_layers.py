@@ -24,21 +24,52 @@ def conv_bn(
     activation: str = "none",
 ) -> list[nn.Module]:
     """Convolution, batch normalisation and, unless it is "none", an activation."""
-    conv = nn.Conv2d(
-        in_channels,
-        out_channels,
-        kernel_size,
-        stride,
-        padding=kernel_size // 2,
-        groups=groups,
-        bias=False,
-    )
+    conv: nn.Conv2d
+    if kernel_size == 1 and stride > 1:
+        conv = StridedPointwise(in_channels, out_channels, stride, groups)
+    else:
+        conv = nn.Conv2d(
+            in_channels,
+            out_channels,
+            kernel_size,
+            stride,
+            padding=kernel_size // 2,
+            groups=groups,
+            bias=False,
+        )
     return [conv, nn.BatchNorm2d(out_channels), *activation_layers(activation)]
 
 
 def activation_layers(name: str) -> list[nn.Module]:
     """The activation of a name; nothing where it is "none"."""
     return [] if name == "none" else [_ACTIVATIONS[name]()]
+
+
+class StridedPointwise(nn.Conv2d):
+    """A strided 1x1 convolution as what it is: pixels are picked, then convolved at stride 1.
+
+    Never as ``nn.Conv2d(..., 1, stride)``: oneDNN 3.12 (torch 2.13) writes outside its memory in
+    the weight gradient of that on CPUs with AVX-512. Exported it is one strided convolution.
+
+    Attributes:
+        step: Every so many rows and columns are used; ``stride`` is that of the convolution, 1.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, step: int, groups: int = 1) -> None:
+        super().__init__(in_channels, out_channels, 1, groups=groups, bias=False)
+        self.step = step
+
+    def picked(self, x: torch.Tensor) -> torch.Tensor:
+        """The pixels that are used: (n, c, h, w) to (n, c, ceil(h / step), ceil(w / step))."""
+        return x[:, :, :: self.step, :: self.step]
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """Shape (n, c, h, w) in, (n, out_channels, ceil(h / step), ceil(w / step)) out."""
+        return super().forward(self.picked(input))
+
+    def extra_repr(self) -> str:
+        """As of a convolution, and the step."""
+        return f"{super().extra_repr()}, step={self.step}"
 
 
 class ChannelShuffle(nn.Module):
@@ -97,6 +128,10 @@ class ChannelSlice(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Shape (n, c, h, w) in, (n, stop - start, h, w) out."""
         return x[:, self.start : self.stop]
+
+
+LEAVES = StridedPointwise, ChannelShuffle, ChannelSlice
+"""Layers that count as one operation wherever a network is traced."""
 
 
 class Branches(nn.Module):

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import fx, nn
 
-from hwnas.blocks._layers import ChannelShuffle, ChannelSlice
+from hwnas.blocks._layers import LEAVES, ChannelShuffle, ChannelSlice, StridedPointwise
 from hwnas.errors import ExportError
 from hwnas.export._graph import (
     Arithmetic,
@@ -60,13 +60,11 @@ def trace(module: nn.Module, input_shape: tuple[int, ...], *, native_hswish: boo
 
 
 class _Tracer(fx.Tracer):
-    """Looks into everything but the layers of torch.nn and those that only move channels."""
+    """Looks into everything but the layers of torch.nn and the blocks' own leaves."""
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Whether calls of this module are recorded as such."""
-        return isinstance(m, ChannelShuffle | ChannelSlice) or super().is_leaf_module(
-            m, module_qualified_name
-        )
+        return isinstance(m, LEAVES) or super().is_leaf_module(m, module_qualified_name)
 
 
 class _Walk:
@@ -80,6 +78,7 @@ class _Walk:
         self._called: set[str] = set()  # a layer may be called more than once
         self._layers: dict[type[nn.Module], Callable[[str, Any, Tensor], Tensor]] = {
             nn.Conv2d: self._conv,
+            StridedPointwise: self._conv,
             nn.BatchNorm2d: self._batch_norm,
             nn.Linear: self._linear,
             nn.ReLU: self._relu,
@@ -158,6 +157,8 @@ class _Walk:
         if len(x.shape) != 4 or x.shape[1] != layer.in_channels:
             raise ExportError(f"{name} must be given {layer.in_channels} channels, but got shape {x.shape}")
         stride, padding = cast(tuple[int, int], layer.stride), cast(tuple[int, int], layer.padding)
+        if isinstance(layer, StridedPointwise):
+            stride = (layer.step, layer.step)  # picking and convolving are one operator
         size = _size(name, x, cast(tuple[int, int], layer.kernel_size), stride, padding)
         result = Tensor(name, (x.shape[0], layer.out_channels, *size))
         weight, bias = _weights(layer)

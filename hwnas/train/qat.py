@@ -28,7 +28,7 @@ import torch
 from torch import fx, nn
 
 from hwnas.blocks import statistics
-from hwnas.blocks._layers import ChannelShuffle, ChannelSlice
+from hwnas.blocks._layers import LEAVES, ChannelShuffle, ChannelSlice
 from hwnas.errors import TrainingError
 from hwnas.train import optim
 from hwnas.train.config import EpochRecord, TrainConfig, TrainResult
@@ -153,9 +153,7 @@ class Rounded(nn.Module):
 
 class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, ChannelShuffle | ChannelSlice) or super().is_leaf_module(
-            m, module_qualified_name
-        )
+        return isinstance(m, LEAVES) or super().is_leaf_module(m, module_qualified_name)
 
 
 _RELU = nn.ReLU, nn.ReLU6
