@@ -27,6 +27,52 @@ if TYPE_CHECKING:
 
 Shape = tuple[int, int, int]
 
+OP_KINDS = (
+    "conv",
+    "pointwise",
+    "grouped",
+    "depthwise",
+    "linear",
+    "shuffle",
+    "add",
+    "pool",
+    "max_pool",
+    "scale",
+    "slice",
+    "concat",
+)
+"""Every kind of operation: convolutions (of one group; 1x1; 1x1 of several groups; of one channel a
+group), matrix products, and what only moves, adds or scales elements."""
+
+
+@dataclass(frozen=True)
+class Op:
+    """One operation of a block on one image. Batch norms and activations belong to what is before them.
+
+    Attributes:
+        kind: One of ``OP_KINDS``.
+        macs: Multiply-adds.
+        read: Elements read, without weights.
+        written: Elements written.
+        weights: Elements of weights.
+        biases: Output channels of an operation with weights: each has a bias once it is lowered.
+        params: Trainable parameters: weights, and biases or batch-norm scales and shifts.
+        kernel_size: Of a convolution.
+    """
+
+    kind: str
+    macs: int
+    read: int
+    written: int
+    weights: int = 0
+    biases: int = 0
+    params: int = 0
+    kernel_size: int = 1
+
+    def __post_init__(self) -> None:
+        if self.kind not in OP_KINDS:
+            raise SpaceError(f"an operation must be of one of the kinds {OP_KINDS}, but got {self.kind!r}")
+
 
 @runtime_checkable
 class Block(Protocol):
@@ -40,6 +86,9 @@ class Block(Protocol):
 
     def out_shape(self, in_shape: Shape) -> Shape:
         """Shape of the output; raises SpaceError where the input does not fit."""
+
+    def ops(self, in_shape: Shape) -> tuple[Op, ...]:
+        """What it computes, in order: all other figures are sums over it. Empty for an identity."""
 
     def macs(self, in_shape: Shape) -> int:
         """Multiply-adds of convolutions and linear layers for one image."""
@@ -64,6 +113,11 @@ class Workload:
     def key(self) -> str:
         """Canonical text, for example ``mbconv_i16_…@16x112x112``."""
         return f"{self.block.key()}@{'x'.join(map(str, self.in_shape))}"
+
+    @property
+    def ops(self) -> tuple[Op, ...]:
+        """What the block computes on this input."""
+        return self.block.ops(self.in_shape)
 
     @property
     def macs(self) -> int:

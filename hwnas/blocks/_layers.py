@@ -67,10 +67,6 @@ class StridedPointwise(nn.Conv2d):
         """Shape (n, c, h, w) in, (n, out_channels, ceil(h / step), ceil(w / step)) out."""
         return super().forward(self.picked(input))
 
-    def extra_repr(self) -> str:
-        """As of a convolution, and the step."""
-        return f"{super().extra_repr()}, step={self.step}"
-
 
 class ChannelShuffle(nn.Module):
     """Interleaves the channels of ``groups`` groups (ShuffleNet, arXiv:1707.01083)."""

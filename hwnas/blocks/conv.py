@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from hwnas.blocks._key import ACTIVATIONS, encode, require, tagged
-from hwnas.space import Shape
+from hwnas.blocks import _ops
+from hwnas.blocks._base import Strided
+from hwnas.blocks._key import ACTIVATIONS, require, tagged
+from hwnas.space import Op, Shape
 
 if TYPE_CHECKING:
     from torch import nn
 
 
 @dataclass(frozen=True)
-class Conv:
+class Conv(Strided):
     """Convolution + batch norm + activation; padding is half the kernel."""
 
     kind: ClassVar[str] = "conv"
@@ -30,27 +32,10 @@ class Conv:
         require(self.stride > 0, self, "stride must be positive")
         require(self.activation in ACTIVATIONS, self, f"activation must be one of {ACTIVATIONS}")
 
-    @property
-    def is_identity(self) -> bool:
-        """Never: it computes something."""
-        return False
-
-    def out_shape(self, in_shape: Shape) -> Shape:
-        """Shape (out_channels, ceil(height / stride), ceil(width / stride))."""
-        return strided_shape(self, in_shape, self.in_channels, self.out_channels, self.stride)
-
-    def macs(self, in_shape: Shape) -> int:
-        """Multiply-adds for one image."""
-        _, height, width = self.out_shape(in_shape)
-        return self.kernel_size**2 * self.in_channels * self.out_channels * height * width
-
-    def params(self) -> int:
-        """Weights, and batch-norm scale and shift."""
-        return (self.kernel_size**2 * self.in_channels + 2) * self.out_channels
-
-    def key(self) -> str:
-        """Canonical text."""
-        return encode(self)
+    def ops(self, in_shape: Shape) -> tuple[Op, ...]:
+        """The convolution."""
+        kind = "pointwise" if self.kernel_size == 1 else "conv"
+        return (_ops.conv(kind, in_shape, self.out_shape(in_shape), kernel_size=self.kernel_size),)
 
     def build(self) -> nn.Module:
         """A fresh module, NCHW."""
@@ -67,11 +52,3 @@ class Conv:
                 activation=self.activation,
             )
         )
-
-
-def strided_shape(block: object, in_shape: Shape, in_channels: int, out_channels: int, stride: int) -> Shape:
-    """Output shape of a half-padded convolution; raises SpaceError where channels do not fit."""
-    channels, height, width = in_shape
-    require(channels == in_channels, block, f"the input must have in_channels, not {channels}, channels")
-    require(height > 0 and width > 0, block, f"the input must not be empty, not {in_shape}")
-    return out_channels, -(-height // stride), -(-width // stride)

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from hwnas.blocks._key import encode, require, tagged
+from hwnas.blocks import _ops
+from hwnas.blocks._base import Base
+from hwnas.blocks._key import require, tagged
 from hwnas.blocks.conv import Conv
-from hwnas.space import Shape
+from hwnas.space import Op, Shape
 
 if TYPE_CHECKING:
     from torch import nn
@@ -16,7 +18,7 @@ _POOL_KERNEL, _POOL_STRIDE = 3, 2
 
 
 @dataclass(frozen=True)
-class ConvPool:
+class ConvPool(Base):
     """Convolution + batch norm + ReLU, then max pooling with kernel 3, stride 2, padding 1.
 
     One block and not two: only after a ReLU is a pixel of padding the same in every runtime,
@@ -39,27 +41,15 @@ class ConvPool:
     def _conv(self) -> Conv:
         return Conv(self.in_channels, self.out_channels, self.kernel_size, self.stride, self.activation)
 
-    @property
-    def is_identity(self) -> bool:
-        """Never: it computes something."""
-        return False
-
     def out_shape(self, in_shape: Shape) -> Shape:
         """Shape (out_channels, ceil(height / 2 stride), ceil(width / 2 stride))."""
         channels, height, width = self._conv.out_shape(in_shape)
         return channels, -(-height // _POOL_STRIDE), -(-width // _POOL_STRIDE)
 
-    def macs(self, in_shape: Shape) -> int:
-        """Multiply-adds for one image; pooling has none."""
-        return self._conv.macs(in_shape)
-
-    def params(self) -> int:
-        """Weights, and batch-norm scale and shift."""
-        return self._conv.params()
-
-    def key(self) -> str:
-        """Canonical text."""
-        return encode(self)
+    def ops(self, in_shape: Shape) -> tuple[Op, ...]:
+        """The convolution and the pooling."""
+        between, out = self._conv.out_shape(in_shape), self.out_shape(in_shape)
+        return (*self._conv.ops(in_shape), _ops.moved("max_pool", _ops.size(between), _ops.size(out)))
 
     def build(self) -> nn.Module:
         """A fresh module, NCHW."""

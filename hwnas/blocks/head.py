@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from hwnas.blocks._key import ACTIVATIONS, encode, require, tagged
-from hwnas.space import Shape
+from hwnas.blocks import _ops
+from hwnas.blocks._base import Classifier
+from hwnas.blocks._key import ACTIVATIONS, require, tagged
+from hwnas.space import Op, Shape
 
 if TYPE_CHECKING:
     from torch import nn
 
 
 @dataclass(frozen=True)
-class Head:
+class Head(Classifier):
     """1x1 convolution + batch norm + activation, global average pooling, linear layer."""
 
     kind: ClassVar[str] = "head"
@@ -28,30 +30,15 @@ class Head:
         require(min(numbers) > 0, self, "channels and classes must be positive")
         require(self.activation in ACTIVATIONS, self, f"activation must be one of {ACTIVATIONS}")
 
-    @property
-    def is_identity(self) -> bool:
-        """Never: it computes something."""
-        return False
-
-    def out_shape(self, in_shape: Shape) -> Shape:
-        """Shape (num_classes, 1, 1), although the module answers (n, num_classes)."""
-        channels = in_shape[0]
-        require(channels == self.in_channels, self, f"the input must have in_channels, not {channels}")
-        return self.num_classes, 1, 1
-
-    def macs(self, in_shape: Shape) -> int:
-        """Multiply-adds for one image; pooling has none."""
-        self.out_shape(in_shape)
-        _, height, width = in_shape
-        return self.hidden_channels * (self.in_channels * height * width + self.num_classes)
-
-    def params(self) -> int:
-        """Weights, batch-norm scale and shift, and the biases of the linear layer."""
-        return self.hidden_channels * (self.in_channels + 2 + self.num_classes) + self.num_classes
-
-    def key(self) -> str:
-        """Canonical text."""
-        return encode(self)
+    def ops(self, in_shape: Shape) -> tuple[Op, ...]:
+        """Convolution, pooling, linear layer."""
+        self.out_shape(in_shape)  # refuses what does not fit
+        hidden = (self.hidden_channels, *in_shape[1:])
+        return (
+            _ops.conv("pointwise", in_shape, hidden),
+            _ops.moved("pool", _ops.size(hidden), self.hidden_channels),
+            _ops.linear(self.hidden_channels, self.num_classes),
+        )
 
     def build(self) -> nn.Module:
         """A fresh module: NCHW in, (n, num_classes) out."""

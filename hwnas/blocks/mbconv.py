@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from hwnas.blocks._key import ACTIVATIONS, encode, require, tagged
-from hwnas.blocks.conv import strided_shape
-from hwnas.space import Shape
+from hwnas.blocks import _ops
+from hwnas.blocks._base import Strided
+from hwnas.blocks._key import ACTIVATIONS, require, tagged
+from hwnas.space import Op, Shape
 
 if TYPE_CHECKING:
     from torch import nn
 
 
 @dataclass(frozen=True)
-class MBConv:
+class MBConv(Strided):
     """1x1 expansion, depthwise kernel, optional squeeze-excite, 1x1 projection.
 
     Attributes:
@@ -78,36 +79,28 @@ class MBConv:
         """Whether the input is added to the output."""
         return self.stride == 1 and self.in_channels == self.out_channels
 
-    @property
-    def is_identity(self) -> bool:
-        """Never: it computes something."""
-        return False
-
-    def out_shape(self, in_shape: Shape) -> Shape:
-        """Shape (out_channels, ceil(height / stride), ceil(width / stride))."""
-        return strided_shape(self, in_shape, self.in_channels, self.out_channels, self.stride)
-
-    def macs(self, in_shape: Shape) -> int:
-        """Multiply-adds for one image, squeeze-excite included."""
-        _, out_height, out_width = self.out_shape(in_shape)
-        pixels, hidden = out_height * out_width, self.hidden_channels
-        expand = self.in_channels * hidden // self.groups * in_shape[1] * in_shape[2]
-        depthwise = self.kernel_size**2 * hidden * pixels
-        project = hidden * self.out_channels // self.groups * pixels
-        return expand * self.has_expansion + depthwise + project + 2 * hidden * self.se_channels
-
-    def params(self) -> int:
-        """Weights, biases of squeeze-excite, and batch-norm scales and shifts."""
-        hidden, squeezed = self.hidden_channels, self.se_channels
-        expand = self.in_channels * hidden // self.groups + 2 * hidden
-        depthwise = (self.kernel_size**2 + 2) * hidden
-        project = hidden * self.out_channels // self.groups + 2 * self.out_channels
-        excite = 2 * hidden * squeezed + hidden + squeezed if squeezed else 0
-        return expand * self.has_expansion + depthwise + excite + project
-
-    def key(self) -> str:
-        """Canonical text."""
-        return encode(self)
+    def ops(self, in_shape: Shape) -> tuple[Op, ...]:
+        """Expansion, shuffle, depthwise convolution, squeeze-excite, projection, residual."""
+        hidden, out = self.hidden_channels, self.out_shape(in_shape)
+        wide, wide_out = (hidden, *in_shape[1:]), (hidden, *out[1:])
+        pointwise = "pointwise" if self.groups == 1 else "grouped"
+        found: list[Op] = []
+        if self.has_expansion:
+            found.append(_ops.conv(pointwise, in_shape, wide, groups=self.groups))
+        if self.groups > 1:
+            found.append(_ops.moved("shuffle", _ops.size(wide), _ops.size(wide)))
+        found.append(_ops.conv("depthwise", wide, wide_out, kernel_size=self.kernel_size, groups=hidden))
+        if self.se_channels:
+            found += [
+                _ops.moved("pool", _ops.size(wide_out), hidden),
+                _ops.linear(hidden, self.se_channels),
+                _ops.linear(self.se_channels, hidden),
+                _ops.moved("scale", _ops.size(wide_out) + hidden, _ops.size(wide_out)),
+            ]
+        found.append(_ops.conv(pointwise, wide_out, out, groups=self.groups))
+        if self.has_residual:
+            found.append(_ops.moved("add", 2 * _ops.size(out), _ops.size(out)))
+        return tuple(found)
 
     def build(self) -> nn.Module:
         """A fresh module, NCHW."""

@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from hwnas.blocks._key import encode, require, tagged
+from hwnas.blocks._base import Strided
+from hwnas.blocks._key import require, tagged
 from hwnas.blocks.mbconv import MBConv
-from hwnas.space import Shape
+from hwnas.space import Op, Shape
 
 if TYPE_CHECKING:
     from torch import nn
 
 
 @dataclass(frozen=True)
-class MBStage:
+class MBStage(Strided):
     """``layers`` MBConvs in a row; the first changes channels and resolution.
 
     Attributes:
@@ -53,29 +54,14 @@ class MBStage:
         rest = self._layer(self.out_channels, 1)
         return (self._layer(self.in_channels, self.stride), *(rest,) * (self.layers - 1))
 
-    @property
-    def is_identity(self) -> bool:
-        """Never: it computes something."""
-        return False
-
-    def out_shape(self, in_shape: Shape) -> Shape:
-        """Shape (out_channels, ceil(height / stride), ceil(width / stride))."""
-        return self._layer(self.in_channels, self.stride).out_shape(in_shape)
-
-    def macs(self, in_shape: Shape) -> int:
-        """Multiply-adds for one image."""
-        total, shape = 0, in_shape
+    def ops(self, in_shape: Shape) -> tuple[Op, ...]:
+        """Those of its layers."""
+        found: list[Op] = []
+        shape = in_shape
         for block in self.blocks:
-            total, shape = total + block.macs(shape), block.out_shape(shape)
-        return total
-
-    def params(self) -> int:
-        """Trainable parameters of all layers."""
-        return sum(block.params() for block in self.blocks)
-
-    def key(self) -> str:
-        """Canonical text."""
-        return encode(self)
+            found += block.ops(shape)
+            shape = block.out_shape(shape)
+        return tuple(found)
 
     def build(self) -> nn.Module:
         """A fresh module, NCHW."""

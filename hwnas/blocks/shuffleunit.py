@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from hwnas.blocks._key import ACTIVATIONS, encode, require, tagged
-from hwnas.blocks.conv import strided_shape
-from hwnas.space import Shape
+from hwnas.blocks import _ops
+from hwnas.blocks._base import Strided
+from hwnas.blocks._key import ACTIVATIONS, require, tagged
+from hwnas.space import Op, Shape
 
 if TYPE_CHECKING:
     from torch import nn
 
 
 @dataclass(frozen=True)
-class ShuffleUnit:
+class ShuffleUnit(Strided):
     """Two branches that are concatenated and whose channels are then interleaved.
 
     At stride 1 the left branch is the first half of the channels as it is, and the right branch
@@ -55,33 +56,28 @@ class ShuffleUnit:
         """Channels that the right branch sees."""
         return self.in_channels if self.stride > 1 else self._half
 
-    @property
-    def is_identity(self) -> bool:
-        """Never: it computes something."""
-        return False
-
-    def out_shape(self, in_shape: Shape) -> Shape:
-        """Shape (out_channels, ceil(height / stride), ceil(width / stride))."""
-        return strided_shape(self, in_shape, self.in_channels, self.out_channels, self.stride)
-
-    def macs(self, in_shape: Shape) -> int:
-        """Multiply-adds for one image; splitting, joining and shuffling have none."""
-        _, out_height, out_width = self.out_shape(in_shape)
-        pixels, half, taps = out_height * out_width, self._half, self.kernel_size**2
-        right = self._right_channels * half * in_shape[1] * in_shape[2] + half * (taps + half) * pixels
-        left = self.in_channels * (taps + half) * pixels if self.stride > 1 else 0
-        return left + right
-
-    def params(self) -> int:
-        """Weights, and batch-norm scales and shifts."""
-        half, taps = self._half, self.kernel_size**2
-        right = (self._right_channels + 2) * half + (taps + 2) * half + (half + 2) * half
-        left = (taps + 2) * self.in_channels + (self.in_channels + 2) * half if self.stride > 1 else 0
-        return left + right
-
-    def key(self) -> str:
-        """Canonical text."""
-        return encode(self)
+    def ops(self, in_shape: Shape) -> tuple[Op, ...]:
+        """The left branch, the right branch, their concatenation and the shuffle."""
+        out, kernel = self.out_shape(in_shape), self.kernel_size
+        pixels = in_shape[1:]
+        half, half_out = (self._half, *pixels), (self._half, *out[1:])
+        split = _ops.moved("slice", _ops.size(half), _ops.size(half))
+        if self.stride == 1:
+            left, right = [split], [split]
+        else:
+            every = (self.in_channels, *out[1:])
+            left = [
+                _ops.conv("depthwise", in_shape, every, kernel_size=kernel, groups=self.in_channels),
+                _ops.conv("pointwise", every, half_out),
+            ]
+            right = []
+        right += [
+            _ops.conv("pointwise", (self._right_channels, *pixels), half),
+            _ops.conv("depthwise", half, half_out, kernel_size=kernel, groups=self._half),
+            _ops.conv("pointwise", half_out, half_out),
+        ]
+        joined = [_ops.moved(kind, _ops.size(out), _ops.size(out)) for kind in ("concat", "shuffle")]
+        return (*left, *right, *joined)
 
     def build(self) -> nn.Module:
         """A fresh module, NCHW."""

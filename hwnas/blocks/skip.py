@@ -5,16 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from hwnas.blocks._key import ACTIVATIONS, encode, require, tagged
-from hwnas.blocks.conv import strided_shape
-from hwnas.space import Shape
+from hwnas.blocks import _ops
+from hwnas.blocks._base import Strided
+from hwnas.blocks._key import ACTIVATIONS, require, tagged
+from hwnas.space import Op, Shape
 
 if TYPE_CHECKING:
     from torch import nn
 
 
 @dataclass(frozen=True)
-class Skip:
+class Skip(Strided):
     """Identity; where the shape changes, a 1x1 convolution + batch norm + activation."""
 
     kind: ClassVar[str] = "skip"
@@ -34,22 +35,12 @@ class Skip:
         """True where the shape stays: then there is nothing to compute."""
         return self.stride == 1 and self.in_channels == self.out_channels
 
-    def out_shape(self, in_shape: Shape) -> Shape:
-        """Shape (out_channels, ceil(height / stride), ceil(width / stride))."""
-        return strided_shape(self, in_shape, self.in_channels, self.out_channels, self.stride)
-
-    def macs(self, in_shape: Shape) -> int:
-        """Multiply-adds for one image; 0 for the identity."""
-        channels, height, width = self.out_shape(in_shape)
-        return 0 if self.is_identity else self.in_channels * channels * height * width
-
-    def params(self) -> int:
-        """Weights, and batch-norm scale and shift; 0 for the identity."""
-        return 0 if self.is_identity else (self.in_channels + 2) * self.out_channels
-
-    def key(self) -> str:
-        """Canonical text."""
-        return encode(self)
+    def ops(self, in_shape: Shape) -> tuple[Op, ...]:
+        """The convolution, which reads only the pixels that it uses; nothing for the identity."""
+        out = self.out_shape(in_shape)
+        if self.is_identity:
+            return ()
+        return (_ops.conv("pointwise", (self.in_channels, *out[1:]), out),)
 
     def build(self) -> nn.Module:
         """A fresh module, NCHW."""

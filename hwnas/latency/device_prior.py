@@ -26,7 +26,7 @@ from hwnas.errors import LatencyModelError
 from hwnas.latency.base import FloatArray, IntArray
 from hwnas.latency.entries import Entries
 from hwnas.latency.evidence import infer_variances
-from hwnas.latency.features import FEATURES
+from hwnas.latency.features import FEATURES, VERSION, require_same
 from hwnas.latency.gaussian import Belief, Component, Equations, Prior, non_negative, pinned
 from hwnas.latency.layout import Layout
 from hwnas.latency.remainder import Remainder
@@ -69,6 +69,7 @@ class DevicePrior:
         sizes: Start and spread of each component's variance, where they were learnt.
         remainders: Known devices whose remainder is part of the networks' equations: each has
             one entry more, after the fixed part.
+        features_version: Of the features that physical work was counted by.
     """
 
     kind = "devices"
@@ -77,9 +78,15 @@ class DevicePrior:
     known: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     sizes: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     remainders: tuple[str, ...] = ()
+    features_version: int = VERSION
 
     def build(self, space: SearchSpace) -> Prior:
-        """The prior over the cost vector of a space."""
+        """The prior over the cost vector of a space.
+
+        Raises:
+            LatencyModelError: It was learnt when the features of the space's blocks were others.
+        """
+        require_same(self.features_version, space.workloads())
         return self.over(Entries.of_space(space))
 
     def over(self, entries: Entries) -> Prior:
@@ -107,6 +114,7 @@ class DevicePrior:
             "known": {name: list(costs) for name, costs in self.known.items()},
             "sizes": {name: list(pair) for name, pair in self.sizes.items()},
             "remainders": list(self.remainders),
+            "features_version": self.features_version,
         }
 
     @classmethod
@@ -114,7 +122,8 @@ class DevicePrior:
         """Rebuild a prior."""
         known = {str(name): tuple(float(c) for c in costs) for name, costs in data["known"].items()}
         sizes = {str(name): (float(start), float(spread)) for name, (start, spread) in data["sizes"].items()}
-        return cls(float(data["level_ms"]), known, sizes, tuple(data["remainders"]))
+        remainders, version = tuple(data["remainders"]), int(data.get("features_version", 1))
+        return cls(float(data["level_ms"]), known, sizes, remainders, version)
 
 
 def network_matrix(

@@ -7,15 +7,13 @@ positive factors (a roofline without overlap), which is why they make a good pri
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable
 
 import numpy as np
 
-from hwnas.blocks import Conv, Head, MBConv, Skip
+from hwnas.errors import LatencyModelError
 from hwnas.latency.base import FloatArray
-from hwnas.space import Shape, Workload
+from hwnas.space import Op, Workload
 
 FEATURES = (
     "macs_pointwise",
@@ -33,43 +31,35 @@ FEATURES = (
 """Multiply-adds by kind of operation; elements read, written, of weights; operations; elements
 whose channels are shuffled."""
 
+VERSION = 2
+"""Part of every saved model that was fitted to features; goes up where those of a kind change."""
 
-@dataclass(frozen=True)
-class Op:
-    """One operation of a lowered block.
+_SINCE = {"convpool": 2, "latehead": 2, "mbstage": 2, "shuffleunit": 2}
+"""The version in which the features of a kind got the meaning that they have now; else the first."""
 
-    Attributes:
-        kind: "conv", "pointwise", "grouped", "depthwise", "linear", "shuffle", "add", "pool", "scale".
-        macs: Multiply-adds.
-        read: Elements read, without weights.
-        written: Elements written.
-        weights: Elements of weights.
-        kernel_size: Of a depthwise convolution.
+
+def require_same(version: int, workloads: Iterable[Workload]) -> None:
+    """Refuse to use a model on blocks whose features meant something else when it was fitted.
+
+    Args:
+        version: Of the features that the model was fitted to.
+        workloads: What it was fitted to or is asked about.
+
+    Raises:
+        LatencyModelError: The features of one of them have changed since.
     """
-
-    kind: str
-    macs: int
-    read: int
-    written: int
-    weights: int = 0
-    kernel_size: int = 1
-
-
-def ops(workload: Workload) -> tuple[Op, ...]:
-    """The operations of a block; one generic operation for kinds that this module does not know."""
-    if workload.block.is_identity:
-        return ()
-    known = _OPS.get(workload.block.kind)
-    if known is not None:
-        return known(workload.block, workload.in_shape)
-    block, shape = workload.block, workload.in_shape
-    return (Op("conv", block.macs(shape), _size(shape), _size(block.out_shape(shape)), block.params()),)
+    changed = sorted({w.block.kind for w in workloads if _SINCE.get(w.block.kind, 1) > version})
+    if changed:
+        raise LatencyModelError(
+            f"a latency model must go by what blocks do as hwnas knows it now, but this one was fitted when "
+            f"{', '.join(changed)} blocks counted as one operation each: run `hwnas fit` again"
+        )
 
 
 def features(workload: Workload) -> FloatArray:
     """Shape (len(FEATURES),)."""
     total = dict.fromkeys(FEATURES, 0)
-    for op in ops(workload):
+    for op in workload.ops:
         total[_macs_feature(op)] += op.macs
         total["read"] += op.read
         total["written"] += op.written
@@ -85,64 +75,3 @@ def _macs_feature(op: Op) -> str:
     if op.kind == "depthwise":
         return f"macs_depthwise_{op.kernel_size}" if op.kernel_size in (3, 5) else "macs_depthwise_other"
     return "macs_other"
-
-
-def _size(shape: Shape) -> int:
-    return shape[0] * shape[1] * shape[2]
-
-
-def _conv_ops(block: Conv, shape: Shape) -> tuple[Op, ...]:
-    kind = "pointwise" if block.kernel_size == 1 else "conv"
-    weights = block.kernel_size**2 * block.in_channels * block.out_channels
-    return (Op(kind, block.macs(shape), _size(shape), _size(block.out_shape(shape)), weights),)
-
-
-def _skip_ops(block: Skip, shape: Shape) -> tuple[Op, ...]:
-    out = block.out_shape(shape)
-    # a strided 1x1 convolution reads only the pixels that it uses
-    weights = block.in_channels * block.out_channels
-    return (Op("pointwise", block.macs(shape), block.in_channels * out[1] * out[2], _size(out), weights),)
-
-
-def _head_ops(block: Head, shape: Shape) -> tuple[Op, ...]:
-    pixels, hidden, classes = shape[1] * shape[2], block.hidden_channels, block.num_classes
-    weights = block.in_channels * hidden
-    return (
-        Op("pointwise", weights * pixels, _size(shape), hidden * pixels, weights),
-        Op("pool", 0, hidden * pixels, hidden),
-        Op("linear", hidden * classes, hidden, classes, hidden * classes),
-    )
-
-
-def _mbconv_ops(block: MBConv, shape: Shape) -> tuple[Op, ...]:
-    out, hidden = block.out_shape(shape), block.hidden_channels
-    pixels, out_pixels = shape[1] * shape[2], out[1] * out[2]
-    wide, wide_out = hidden * pixels, hidden * out_pixels
-    kind = "pointwise" if block.groups == 1 else "grouped"
-    found: list[Op] = []
-    if block.has_expansion:
-        weights = block.in_channels * hidden // block.groups
-        found.append(Op(kind, weights * pixels, _size(shape), wide, weights))
-    if block.groups > 1:
-        found.append(Op("shuffle", 0, wide, wide))
-    taps = block.kernel_size**2 * hidden
-    found.append(Op("depthwise", taps * out_pixels, wide, wide_out, taps, block.kernel_size))
-    if block.se_channels:
-        squeeze = hidden * block.se_channels
-        found.append(Op("pool", 0, wide_out, hidden))
-        found.append(Op("linear", squeeze, hidden, block.se_channels, squeeze))
-        found.append(Op("linear", squeeze, block.se_channels, hidden, squeeze))
-        found.append(Op("scale", 0, wide_out + hidden, wide_out))
-    weights = hidden * block.out_channels // block.groups
-    found.append(Op(kind, weights * out_pixels, wide_out, _size(out), weights))
-    if block.has_residual:
-        found.append(Op("add", 0, 2 * _size(out), _size(out)))
-    return tuple(found)
-
-
-_OPS: dict[str, Callable[[Any, Shape], tuple[Op, ...]]] = {
-    "conv": _conv_ops,
-    "skip": _skip_ops,
-    "head": _head_ops,
-    "mbconv": _mbconv_ops,
-}

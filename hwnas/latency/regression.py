@@ -19,7 +19,7 @@ from hwnas.errors import LatencyModelError, SchemaMismatch
 from hwnas.latency.base import AdditiveCosts, FloatArray, IntArray, Prediction
 from hwnas.latency.entries import cost_vector
 from hwnas.latency.evaluate import Evaluation
-from hwnas.latency.features import features
+from hwnas.latency.features import VERSION, features, require_same
 from hwnas.latency.layout import Layout
 from hwnas.latency.provenance import table_sha256
 from hwnas.latency.workloads import parse_workload
@@ -47,6 +47,7 @@ class Regression:
         errors: Mean absolute relative error of every family in cross-validation.
         table_sha256: Hash of the table that was trained on.
         evaluation: Errors on measured networks, by what those were measured for.
+        features_version: Of the features that it was fitted to.
     """
 
     name = "regression"
@@ -57,6 +58,7 @@ class Regression:
     errors: Mapping[str, float]
     table_sha256: str
     evaluation: Mapping[str, Evaluation] = field(default_factory=dict)
+    features_version: int = VERSION
 
     @classmethod
     def fit(cls, table: LatencyTable, space: SearchSpace | None = None) -> Regression:
@@ -85,13 +87,20 @@ class Regression:
 
     @cached_property
     def _predict(self) -> Predict:
-        rows = np.array([features(parse_workload(key)) for key in self.blocks_ms])
+        measured = [parse_workload(key) for key in self.blocks_ms]
+        require_same(self.features_version, measured)
+        rows = np.array([features(w) for w in measured])
         return FAMILIES[self.family](rows, np.array(list(self.blocks_ms.values())))
 
     def estimate_ms(self, workload: Workload) -> float:
-        """Latency by regression, even of a block that was measured; 0 for an identity."""
+        """Latency by regression, even of a block that was measured; 0 for an identity.
+
+        Raises:
+            LatencyModelError: The model was fitted when features meant something else.
+        """
         if workload.block.is_identity:
             return 0.0
+        require_same(self.features_version, [workload])
         return float(self._predict(features(workload)[None])[0])
 
     def block_ms(self, workload: Workload) -> float:
@@ -118,6 +127,7 @@ class Regression:
         """The recipe, without the evaluation."""
         return {
             "target": self.target.to_json(),
+            "features_version": self.features_version,
             "table_sha256": self.table_sha256,
             "family": self.family,
             "errors": dict(self.errors),
@@ -136,6 +146,7 @@ class Regression:
                 str(data["family"]),
                 {str(name): float(error) for name, error in data["errors"].items()},
                 str(data["table_sha256"]),
+                features_version=int(data.get("features_version", 1)),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise SchemaMismatch(

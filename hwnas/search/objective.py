@@ -14,7 +14,7 @@ import numpy as np
 
 from hwnas.errors import SpaceError
 from hwnas.latency.base import AdditiveCosts
-from hwnas.space import Architecture, Block, SearchSpace
+from hwnas.space import Architecture, SearchSpace, Workload
 
 WEIGHT_BYTES = {"fp32": 4, "fp16": 2, "int8": 1}
 """Bytes that one weight takes in a model of a precision."""
@@ -72,11 +72,11 @@ def _macs(space: SearchSpace, _precision: str) -> Objective:
 
 
 def _params(space: SearchSpace, _precision: str) -> Objective:
-    return Objective("params", "parameters", _summed(space, lambda block: block.params()))
+    return Objective("params", "parameters", _summed(space, lambda w: w.block.params()))
 
 
 def _bytes(space: SearchSpace, precision: str) -> Objective:
-    return Objective("bytes", "bytes", _summed(space, lambda block: _stored(block, precision)))
+    return Objective("bytes", "bytes", _summed(space, lambda w: _stored(w, precision)))
 
 
 OBJECTIVES: dict[str, Callable[[SearchSpace, str], Objective]] = {
@@ -86,21 +86,15 @@ OBJECTIVES: dict[str, Callable[[SearchSpace, str], Objective]] = {
 }
 
 
-def _summed(space: SearchSpace, cost: Callable[[Block], int]) -> AdditiveCosts:
-    fixed = sum(cost(workload.block) for workload in space.fixed)
+def _summed(space: SearchSpace, cost: Callable[[Workload], int]) -> AdditiveCosts:
+    fixed = sum(cost(workload) for workload in space.fixed)
     tables = [np.zeros(size) for size in space.sizes]
     for number, index, workload in space.candidates():
-        tables[number][index] = cost(workload.block)
+        tables[number][index] = cost(workload)
     return AdditiveCosts(float(fixed), tuple(tables))
 
 
-def _stored(block: Block, precision: str) -> int:
+def _stored(workload: Workload, precision: str) -> int:
     """Bytes of a block's weights once its batch norms are folded into its convolutions."""
-    import torch
-    from torch import nn
-
-    with torch.device("meta"):
-        layers = [m for m in block.build().modules() if isinstance(m, nn.Conv2d | nn.Linear)]
-    return sum(
-        m.weight.numel() * WEIGHT_BYTES[precision] + len(m.weight) * _CHANNEL_BYTES[precision] for m in layers
-    )
+    weight, channel = WEIGHT_BYTES[precision], _CHANNEL_BYTES[precision]
+    return sum(op.weights * weight + op.biases * channel for op in workload.ops)

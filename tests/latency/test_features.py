@@ -9,7 +9,7 @@ from hwnas import spaces
 from hwnas.blocks import Conv, Head, MBConv, Skip
 from hwnas.errors import SpaceError
 from hwnas.latency.entries import Entries
-from hwnas.latency.features import FEATURES, features, ops
+from hwnas.latency.features import FEATURES, features
 from hwnas.latency.workloads import parse_workload
 from hwnas.space import Workload
 
@@ -43,7 +43,7 @@ def test_macs_are_those_of_the_block(block: object) -> None:
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda b: b.key())
 def test_operations_follow_one_another(block: object) -> None:
-    chain = ops(workload(block))
+    chain = workload(block).ops
     out = workload(block).block.out_shape(workload(block).in_shape)
     if not chain:
         assert workload(block).block.is_identity

@@ -1,0 +1,75 @@
+"""What the kinds of blocks share: figures that are sums over operations, keys, output shapes."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+from hwnas.blocks._key import encode, require
+from hwnas.space import Op, Shape
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class Base(ABC):
+    """A kind of block: it must say its operations, its output shape and how it is built."""
+
+    in_channels: int
+
+    @property
+    def is_identity(self) -> bool:
+        """Whether there is nothing to compute."""
+        return False
+
+    @abstractmethod
+    def out_shape(self, in_shape: Shape) -> Shape:
+        """Shape of the output; raises SpaceError where the input does not fit."""
+
+    @abstractmethod
+    def ops(self, in_shape: Shape) -> tuple[Op, ...]:
+        """What it computes, in order."""
+
+    @abstractmethod
+    def build(self) -> nn.Module:
+        """A fresh module, NCHW."""
+
+    def macs(self, in_shape: Shape) -> int:
+        """Multiply-adds for one image."""
+        return sum(op.macs for op in self.ops(in_shape))
+
+    def params(self) -> int:
+        """Trainable parameters; they do not depend on the size of the input."""
+        return sum(op.params for op in self.ops((self.in_channels, 1, 1)))
+
+    def key(self) -> str:
+        """Canonical text."""
+        return encode(self)
+
+
+class Strided(Base):
+    """A block that keeps the size of its input, or divides it by a stride."""
+
+    out_channels: int
+    stride: int
+
+    def out_shape(self, in_shape: Shape) -> Shape:
+        """Shape (out_channels, ceil(height / stride), ceil(width / stride))."""
+        channels, height, width = in_shape
+        require(
+            channels == self.in_channels, self, f"the input must have in_channels, not {channels}, channels"
+        )
+        require(height > 0 and width > 0, self, f"the input must not be empty, not {in_shape}")
+        return self.out_channels, -(-height // self.stride), -(-width // self.stride)
+
+
+class Classifier(Base):
+    """A block that ends a network."""
+
+    num_classes: int
+
+    def out_shape(self, in_shape: Shape) -> Shape:
+        """Shape (num_classes, 1, 1), although the module answers (n, num_classes)."""
+        channels = in_shape[0]
+        require(channels == self.in_channels, self, f"the input must have in_channels, not {channels}")
+        return self.num_classes, 1, 1
