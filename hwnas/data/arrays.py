@@ -162,13 +162,7 @@ def _unit(parts: Mapping[str, NDArray[Any]], where: str, account: Account) -> fl
         raise DataError(f"image arrays must be finite, but {where} has NaN or infinity: replace them")
     low = min(float(images.min()) for images in parts.values())
     high = max(float(images.max()) for images in parts.values())
-    full = (
-        1
-        if dtype.kind == "b" or (dtype.kind == "f" and high <= 1)
-        else 65535
-        if dtype == np.uint16
-        else _BYTE
-    )
+    full = _full_scale(dtype, high)
     if dtype == np.uint8:
         if high < _BYTE * pixels.LEAST_RANGE:
             account.notes.append(
@@ -182,6 +176,13 @@ def _unit(parts: Mapping[str, NDArray[Any]], where: str, account: Account) -> fl
     else:
         account.notes.append(f"{dtype} from {low:g} to {high:g} was read as 0 to {full}")
     return full / _BYTE
+
+
+def _full_scale(dtype: np.dtype[Any], high: float) -> int:
+    """The number that stands for white."""
+    if dtype.kind == "b" or (dtype.kind == "f" and high <= 1):
+        return 1
+    return 65535 if (dtype.kind, dtype.itemsize) == ("u", 2) else _BYTE
 
 
 def _check_shape(images: NDArray[Any], where: str) -> None:

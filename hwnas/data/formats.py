@@ -41,6 +41,7 @@ _BEGINNINGS = {
     b"\xff\x0a": "JXL",
     b"\0\0\0\x0cJXL \r\n\x87\n": "JXL",
 }
+_HEAD = 64  # bytes; that many tell all formats apart
 _BRANDS = dict.fromkeys((b"avif", b"avis"), "AVIF") | dict.fromkeys(
     (b"heic", b"heix", b"hevc", b"hevx", b"heim", b"heis", b"mif1", b"msf1"), "HEIF"
 )
@@ -100,14 +101,14 @@ def kind(file: Path) -> str | None:
         return None
     try:
         with file.open("rb") as opened:
-            head = opened.read(16)
+            head = opened.read(_HEAD)
     except OSError as error:
         raise DataError(f"files must be readable, but {shown(file)} is not: {error.strerror}") from error
     return of_content(head) or _KIND_OF.get(suffix)
 
 
 def of_content(head: bytes) -> str | None:
-    """The format that begins with these sixteen bytes."""
+    """The format that begins with these bytes."""
     for beginning, found in _BEGINNINGS.items():
         if head.startswith(beginning):
             return found
@@ -115,7 +116,9 @@ def of_content(head: bytes) -> str | None:
         return "WEBP"
     if head[:2] == b"BM" and head[6:10] == b"\0\0\0\0":
         return "BMP"
-    return _BRANDS.get(head[8:12]) if head[4:8] == b"ftyp" else None
+    if head[4:8] != b"ftyp":
+        return None
+    return "AVIF" if b"avif" in head[8:] else _BRANDS.get(head[8:12])  # its first brand may be a general one
 
 
 def require_readable(unread: dict[str, list[Path]], root: Path) -> None:

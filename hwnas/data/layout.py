@@ -15,6 +15,8 @@ from hwnas.data.names import shown
 from hwnas.errors import DataError
 
 _MAX_DEPTH = 40
+_CLASSES = frozenset(("train", "valid"))  # names of splits that classes have as well
+_HOLDS_ANYTHING = frozenset(("images", "imgs", "jpegimages", "masks"))
 _MAX_FOLDERS = 200_000
 
 
@@ -159,18 +161,21 @@ def _is_class(found: Mapping[str, Folder], level: Folder) -> bool:
 
 def _split_level(level: Folder, found: Mapping[str, Folder], account: Account) -> dict[str, Folder]:
     others = [folder for folder in level.filled if folder not in found.values()]
-    if others and len(found) == 1:
+    known = {folder.name for folder in _inner(found["train"]).filled}
+    unclear = [f.name for f in others if len(found) == 1 or known & {c.name for c in _inner(f).filled}]
+    if unclear:
         raise DataError(
             f"a folder must hold either splits or classes, but {shown(level.path)} holds "
-            f"{found['train'].name!r}, which looks like a split, beside {some([f.name for f in others])}: "
-            "rename that class, or move the others away"
+            f"{found['train'].name!r}, which looks like a split, beside {some(unclear)}: call them train, "
+            "val and test, or move what is none away"
         )
     for split, empty in names.splits_of(f.name for f in level.folders if not f.files).items():
         if split not in found:
             account.notes.append(f"{some(empty)} in {shown(level.path)} holds no images and is not used")
-    _note_stray(level, [*level.pictures, *(file for folder in others for file in folder.files)], account)
+    _note_stray(level, level.pictures, account)
+    for folder in others:
+        _note_stray(folder, folder.files, account)
     result = {}
-    known = {folder.name for folder in _inner(found["train"]).filled}
     for split, folder in found.items():
         inner = _inner(folder, known)
         if inner.filled:
@@ -203,6 +208,7 @@ def _inner(folder: Folder, known: Set[str] = frozenset()) -> Folder:
 
 
 def _refuse_splits_as_classes(level: Folder, found: Mapping[str, Folder]) -> None:
+    _refuse_split_beside_classes(level, found)
     only_splits = len(found) == len(level.filled) and any(_inner(f).filled for f in found.values())
     if len(found) < 2 and not only_splits:
         return
@@ -212,6 +218,23 @@ def _refuse_splits_as_classes(level: Folder, found: Mapping[str, Folder]) -> Non
         f"{shown(level.path)} has {seen}: sort the images into class folders below train, or rename the "
         "folders if they are the classes"
     )
+
+
+def _refuse_split_beside_classes(level: Folder, found: Mapping[str, Folder]) -> None:
+    """One name of a split, or of a folder of anything, among classes; "train" and "valid" can be classes."""
+    odd = [
+        folder
+        for folder in level.filled
+        if folder.name.casefold() in _HOLDS_ANYTHING
+        or (folder in found.values() and (folder.name.casefold() not in _CLASSES or not folder.pictures))
+    ]
+    if odd and len(level.filled) > 1 and len(found) < 2:
+        others = [folder.name for folder in level.filled if folder is not odd[0]]
+        raise DataError(
+            f"all folders must be classes, or all splits, but {shown(level.path)} holds "
+            f"{shown(odd[0].name)!r}, which is hardly a class, beside {some(others)}: move it away, or "
+            "rename it if it is one"
+        )
 
 
 def _refuse_shared_folders(level: Folder) -> None:
@@ -230,8 +253,8 @@ def _refuse_shared_folders(level: Folder) -> None:
 def _note_stray(level: Folder, stray: Sequence[Path], account: Account) -> None:
     """Pictures beside the folders that count."""
     if stray:
-        account.left_out["beside the folders"] += len(stray)
+        account.left_out["in no class folder"] += len(stray)
         account.notes.append(
-            f"{len(stray)} images in {shown(level.path)} are in none of the folders that count and not used "
+            f"{len(stray)} images of {shown(level.path)} are in no class folder and not used "
             f"({some([file.name for file in stray])})"
         )

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwnas.data import formats, labels, names, pixels
-from hwnas.data.images import Account, Images, Labelled, lacking, require_room, some
+from hwnas.data.images import Account, Images, Labelled, lacking, memory_bytes, require_room, some
 from hwnas.data.names import shown
 from hwnas.data.pixels import Picture
 from hwnas.data.tree import files_of
@@ -97,6 +97,13 @@ class _Table:
         if not {"image", "label"} <= set(schema.names):
             raise self._unfit(f"holds {some(schema.names, 8)}")
         self.rows: int = self._file.metadata.num_rows
+        groups = (self._file.metadata.row_group(n) for n in range(self._file.metadata.num_row_groups))
+        largest = max((group.total_byte_size for group in groups), default=0)
+        if largest > memory_bytes() // 2:
+            raise DataError(
+                f"a group of rows must fit in half of this machine's memory, but {shown(path)} has one of "
+                f"{largest / 2**30:.1f} GiB: write the file with smaller groups"
+            )
         self._metadata: Mapping[bytes, bytes] = schema.metadata or {}
 
     def _unfit(self, but: str) -> DataError:
@@ -151,7 +158,7 @@ class _Table:
                 f"every image must be there as bytes, but row {row} of {shown(self._path)} has none: "
                 "write the images into the file"
             )
-        missing = formats.of_content(blob[:16])
+        missing = formats.of_content(blob[:64])
         if missing in formats.PLUGINS and missing not in formats.readable():
             raise DataError(
                 f"all images must be readable, but row {row} of {shown(self._path)} is {missing}: "

@@ -68,6 +68,7 @@ def test_a_validation_array_without_a_test_array(tmp_path):
 SAME = {
     "uint8": IMAGES,
     "uint16": IMAGES.astype(np.uint16) * 257,
+    "uint16 of the other byte order": IMAGES.astype(">u2") * 257,
     "floats to 1": IMAGES / 255,
     "half floats to 1": (IMAGES / np.float16(255)).astype(np.float16),
     "floats to 255": IMAGES.astype(np.float32),
@@ -431,6 +432,13 @@ def test_a_claim_of_too_many_rows_is_refused_before_they_are_read(tmp_path, monk
     path = parquet(tmp_path / "train.parquet", TWENTY)
     monkeypatch.setattr(memory, "memory_bytes", lambda: 5000)
     with pytest.raises(DataError, match="images must fit in"):
+        load(path)
+
+
+def test_groups_of_rows_that_do_not_fit_in_memory_are_refused(tmp_path, monkeypatch):
+    path = parquet(tmp_path / "train.parquet", TWENTY)
+    monkeypatch.setattr("hwnas.data.parquet.memory_bytes", lambda: 5000)
+    with pytest.raises(DataError, match="group of rows must fit in half of this machine's memory"):
         load(path)
 
 

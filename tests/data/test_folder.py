@@ -126,6 +126,32 @@ REFUSED = {
         {"train__cat": 6, "train__dog": 6, "bird": 6},
         "holds 'train', which looks like a split, beside bird",
     ),
+    "pictures to be tested beside classes": (
+        {"cat": 6, "dog": 6, "test": 6},
+        "holds 'test', which is hardly a class, beside cat, dog",
+    ),
+    "a validation split beside classes": (
+        {"cat": 6, "dog": 6, "valid__cat": 6, "valid__dog": 6},
+        "holds 'valid', which is hardly a class, beside cat, dog",
+    ),
+    "images and masks": ({"JPEGImages": 6, "Masks": 6}, "holds 'JPEGImages', which is hardly a class"),
+    "splits of detection": ({"images__train": 6, "images__val": 6}, "images has train .*, val"),
+    "splits in names of classes": (
+        {"train_cat": 6, "train_dog": 6, "test_cat": 2, "test_dog": 2},
+        "are all for (train|test): put them together",
+    ),
+    "another split with the same classes": (
+        {"train__cat": 6, "train__dog": 6, "test__cat": 2, "test__dog": 2, "holdout__cat": 2},
+        "holds 'train', which looks like a split, beside holdout: call them train, val and test",
+    ),
+    "folds": (
+        {"fold1__train__cat": 6, "fold1__val__cat": 6, "fold2__train__cat": 6, "fold2__val__cat": 6},
+        "all hold the sub-folders train, val",
+    ),
+    "another language": (
+        {"Entrenamiento__a": 6, "Entrenamiento__b": 6, "Prueba__a": 2, "Prueba__b": 2},
+        "Entrenamiento, Prueba in .* all hold the sub-folders a, b",
+    ),
     "an unknown class in test": (
         {"train__cat": 6, "train__dog": 6, "test__cat": 2, "test__cow": 2},
         r"same classes.*\(test\) has cow",
@@ -242,7 +268,7 @@ def test_pictures_beside_the_classes_are_said(tmp_path):
     root = tree(tmp_path, cat=6, dog=6)
     picture().save(root / "contact-sheet.png")
     found = load(root)
-    assert "1 beside the folders" in found.reading.line
+    assert "1 in no class folder" in found.reading.line
     assert "contact-sheet.png" in found.reading.notes[0]
 
 
