@@ -24,6 +24,7 @@ def run(
     budget: str = "60%",
     epochs: int = 6,
     seed: int = 0,
+    accept_noise: bool = False,
     tell: Tell = lambda _stage, _text: None,
 ) -> Summary:
     """Profile, fit, search, train, export and verify on one device, into one folder.
@@ -39,6 +40,7 @@ def run(
         budget: Milliseconds for all targets, or a share of each target's range as "60%".
         epochs: Of training from scratch.
         seed: Where all randomness comes from.
+        accept_noise: Whether a promise that is NOT PROVEN is taken all the same.
         tell: Called on the way.
 
     Raises:
@@ -77,6 +79,7 @@ def run(
             },
             "baseline": {"strategy": BASELINE, "settings": {"queries": 32}},
             "train": {"epochs": epochs},
+            "verify": {"accept_noise": accept_noise},
         },
     )
     outputs.require_file(folder / "quickstart.json", "the folder of a quickstart")

@@ -10,19 +10,30 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from hwnas.conditions import UNUSABLE
+from hwnas.differences import TRAINING_NOISE, Difference
+from hwnas.intervals import SIGNIFICANT, chance_of_at_least
+
+if TYPE_CHECKING:
+    from hwnas.answers import Answers
 
 PASS, FAIL, NOT_PROVEN = "PASS", "FAIL", "NOT PROVEN"
 WORDS = (PASS, NOT_PROVEN, FAIL)
 """From the best to the worst."""
+
+BUDGET = "budget"
+"""What the check of a latency against its budget is called beside other checks."""
 
 MEASURE_MORE = (
     "measure more rounds, stop what else runs there (`hwnas doctor` says what harms), "
     "or take --accept-noise if you know better"
 )
 """What to do where a latency is too uncertain."""
+
+_USEFUL = 0.25  # of the way from guessing to perfect: what stays below that has learned nothing
+_ENOUGH = 5  # images of other classes, after which one answer for all is no coincidence
 
 
 class Quality(Protocol):
@@ -139,6 +150,67 @@ def on_budget(
         noise = (high - low) / 2 / measured_ms
         why = f"the budget is {budget} ms, but latency may be up to {up_to} ms (95 %: ±{noise:.1%})"
     return Verdict(NOT_PROVEN, (f"{why}; seen: {seen}; {MEASURE_MORE}",))
+
+
+def on_learning(answers: Answers) -> Verdict:
+    """Whether a network knows more of the images than guessing does.
+
+    Two ways lead to PASS, so that unevenly frequent classes count too: more right answers than the
+    best constant answer has (exact binomial test), or a balanced accuracy that answers without any
+    knowledge of the labels do not reach (permutation test). They share the error probability.
+
+    Args:
+        answers: To labelled images that it was not trained on.
+
+    Returns:
+        FAIL where all answers are the same, or the whole interval of the balanced accuracy is below
+        a quarter of the way from guessing to perfect; NOT PROVEN where the images cannot tell.
+    """
+    level = SIGNIFICANT / 2
+    if chance_of_at_least(answers.right, answers.images, answers.blind) < level:
+        return Verdict(PASS)
+    if answers.chance_of_balance < level:
+        return Verdict(PASS)
+    low, high = answers.interval
+    facts = f"{answers.right} of {answers.images} test images are right ({answers.accuracy:.1%}; 95 %: "
+    facts += f"{low:.1%} to {high:.1%}), and the best constant answer has {answers.blind:.1%}"
+    if answers.is_uneven:
+        facts += f"; balanced accuracy {answers.balanced:.1%}, by guessing {1 / len(answers.seen):.1%}"
+    guessing = 1 / len(answers.seen)
+    others = answers.images - int(answers.seen.max())
+    is_blind = answers.is_constant and others >= _ENOUGH
+    if is_blind or answers.balanced_interval[1] < guessing + _USEFUL * (1 - guessing):
+        how = "all answers are the same: " if is_blind else ""
+        remedy = "look at the labels, train longer, or with another learning rate"
+        return Verdict(FAIL, (f"it learned nothing: {how}{facts}: {remedy}",))
+    what = f"{answers.images} images cannot tell whether it learned anything"
+    return Verdict(NOT_PROVEN, (f"{what}: {facts}: test on more images",))
+
+
+def on_baseline(difference: Difference, name: str, baseline: str) -> Verdict | None:
+    """FAIL where a search found a network that is clearly worse than its baseline's.
+
+    Clearly: the whole interval is below what two trainings of one network differ by easily.
+
+    Args:
+        difference: The found network's accuracy minus the baseline's.
+        name: What found the one.
+        baseline: What found the other.
+
+    Returns:
+        None otherwise: to be better than a baseline was not promised.
+    """
+    low, high = (abs(end) * 100 for end in difference.interval)
+    if difference.interval[1] >= -TRAINING_NOISE:
+        return None
+    return Verdict(
+        FAIL,
+        (
+            f"the {name} search found a network that is clearly WORSE than that of {baseline} search: by "
+            f"{-difference.mean * 100:.1f} points of test accuracy (95 %: {high:.1f} to {low:.1f}, the same "
+            f"{difference.images:,} images): ship the other one, or search longer",
+        ),
+    )
 
 
 def _distinct(first_ms: float, second_ms: float) -> tuple[str, str]:

@@ -18,7 +18,8 @@ from hwnas.search.base import SearchTask
 from hwnas.search.run import constraints_of
 from hwnas.space import Architecture
 from hwnas.table import LatencyTable, Note, Round
-from hwnas.verify import Session, VariantCheck, Verification
+from hwnas.verdict import BUDGET, PASS, Verdict
+from hwnas.verify import Accuracy, Session, VariantCheck, Verification
 
 TARGETS = (("litert", "int8"), ("litert", "fp32"))
 
@@ -100,7 +101,9 @@ def verification(variants: list[dict[str, Any]], promises: list[dict[str, Any]])
                 file=item["file"],
                 bytes=item["bytes"],
                 test_accuracy=0.9375,
+                accuracy=Accuracy(320, 300, 0.9375, (0.905, 0.961), 0.9375, (0.9, 0.96), False),
                 accuracy_loss=0.0,
+                further=None,
                 measured_ms=11.8,
                 interval_ms=(11.6, 11.9),
                 predicted_ms=asked.get("predicted_ms"),
@@ -112,7 +115,8 @@ def verification(variants: list[dict[str, Any]], promises: list[dict[str, Any]])
                     "preempted": [1, 0, 0],
                     "inner": 2,
                 },
-                failures=(),
+                checks={"answers": Verdict(PASS), "learning": Verdict(PASS)}
+                | ({} if asked.get("budget_ms") is None else {BUDGET: Verdict(PASS)}),
                 session=Session(
                     "20261124T121216Z-0a1b", 9, "noisy", ("a fan was heard",), _environment(item)
                 ),

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pytest
 
 from hwnas import conditions
-from hwnas.verdict import FAIL, NOT_PROVEN, PASS, Verdict, on_budget, worst
+from hwnas.answers import Answers
+from hwnas.differences import Difference
+from hwnas.verdict import FAIL, NOT_PROVEN, PASS, Verdict, on_baseline, on_budget, on_learning, worst
 
 
 class Quality:
@@ -86,3 +89,76 @@ def test_a_verdict_is_one_of_three_words_and_gives_reasons():
 def test_a_verdict_survives_json():
     for found in (Verdict(PASS), Verdict(NOT_PROVEN, ("noise", "few")), Verdict(FAIL, ("slow",))):
         assert Verdict.from_json(found.to_json()) == found
+
+
+def answers(labels, answered, classes):
+    return Answers.of(np.array(labels), np.array(answered), classes)
+
+
+def five(right_of_40, rng):
+    """200 images of five classes, 40 each, of which so many of each are right and the rest drawn."""
+    labels = np.repeat(np.arange(5), 40)
+    wrong = (labels + rng.integers(1, 5, 200)) % 5
+    return answers(labels, np.where(np.arange(200) % 40 < right_of_40, labels, wrong), 5)
+
+
+def test_a_network_that_guesses_learned_nothing():
+    rng = np.random.default_rng(0)
+    found = on_learning(five(8, rng))  # 20 % on five classes
+    assert found.word == FAIL
+    assert "it learned nothing" in found.reasons[0]
+    assert "40 of 200" in found.reasons[0]
+    assert on_learning(five(14, rng)).is_pass
+
+
+def test_always_the_commonest_answer_on_uneven_noise_learned_nothing():
+    labels = np.repeat([0, 1], [95, 5])
+    found = on_learning(answers(labels, np.zeros(100, int), 2))
+    assert found.word == FAIL
+    assert "all answers are the same" in found.reasons[0]
+    assert "balanced accuracy 50.0%" in found.reasons[0]
+
+
+def test_a_perfect_network_is_not_blind_on_few_images_or_uneven_classes():
+    for counts in ([97, 3], [5, 5], [1, 1, 1, 1, 1]):
+        labels = np.repeat(np.arange(len(counts)), counts)
+        assert on_learning(answers(labels, labels, len(counts))).is_pass
+
+
+@pytest.mark.parametrize("counts", [[1, 1], [2, 1], [30]])
+def test_where_the_images_cannot_tell_that_is_said(counts):
+    labels = np.repeat(np.arange(len(counts)), counts)
+    for answered in (labels, np.zeros_like(labels)):
+        found = on_learning(answers(labels, answered, 2))
+        assert found.word == NOT_PROVEN
+        assert f"{sum(counts)} images cannot tell" in found.reasons[0]
+
+
+def test_useless_networks_seldom_pass_and_useful_ones_never_fail():
+    """Balanced and uneven sets; 60 % of the way from guessing to perfect is useful."""
+    rng, passed, failed, rounds = np.random.default_rng(3), 0, 0, 80
+    for number in range(rounds):
+        counts = [40, 40, 40] if number % 2 else [80, 20, 20]
+        labels = np.repeat(np.arange(3), counts)
+        passed += on_learning(answers(labels, rng.permutation(labels), 3)).is_pass
+        right = rng.random(120) < 0.6
+        useful = np.where(right, labels, rng.permutation(labels))
+        failed += not on_learning(answers(labels, useful, 3)).is_pass
+    assert passed / rounds <= 0.1
+    assert failed == 0
+
+
+def difference(mine, theirs, images=400):
+    return Difference.of([np.arange(images) < mine], [np.arange(images) < theirs])
+
+
+def test_clearly_worse_than_random_search_is_a_failure_and_said_loudly():
+    found = on_baseline(difference(144, 397), "fbnet", "random")
+    assert found.word == FAIL
+    assert "clearly WORSE" in found.reasons[0]
+    assert "63.2 points" in found.reasons[0]
+
+
+def test_what_two_trainings_may_differ_by_is_not_clearly_worse():
+    for mine, theirs in ((390, 397), (397, 390), (397, 397), (380, 392)):
+        assert on_baseline(difference(mine, theirs), "fbnet", "random") is None

@@ -19,9 +19,12 @@ from hwnas.chain.config import Config, make, read, template
 from hwnas.chain.stages import Stages
 from hwnas.chain.state import State
 from hwnas.device import Device
+from hwnas.differences import Difference
+from hwnas.ship import against
+from hwnas.verdict import Verdict, on_baseline, worst
 from hwnas.verify import Verification
 
-STAGES = ("profile", "fit", "search", "baseline", "train", "export", "verify", "report")
+STAGES = ("profile", "fit", "search", "baseline", "train", "against", "export", "verify", "report")
 UNCHANGED = "unchanged"
 
 Tell = Callable[[str, str], None]
@@ -38,6 +41,7 @@ class Summary:
         report: The HTML report.
         verification: What was measured of the exported variants.
         test_accuracy: By strategy, in PyTorch: the search, and the baseline if there is one.
+        difference: Of the two, on the same test images; None without a baseline.
         seconds: Wall time by stage, of the last time that it ran.
         ran: Stages that were not skipped.
     """
@@ -47,8 +51,19 @@ class Summary:
     report: Path
     verification: Verification
     test_accuracy: Mapping[str, float]
+    difference: Difference | None
     seconds: Mapping[str, float]
     ran: tuple[str, ...]
+
+    @property
+    def against(self) -> Verdict | None:
+        """FAIL where the search found a clearly worse network than the baseline did."""
+        return None if self.difference is None else on_baseline(self.difference, *self.test_accuracy)
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """Of all that was promised: budgets, accuracy, and not to be worse than the baseline."""
+        return worst([self.verification.verdict, self.against])
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""
@@ -57,7 +72,10 @@ class Summary:
             "run": str(self.run),
             "report": str(self.report),
             "verification": self.verification.to_json(),
+            "verdict": None if self.verdict is None else self.verdict.word,
+            "reasons": [] if self.verdict is None else list(self.verdict.reasons),
             "test_accuracy": dict(self.test_accuracy),
+            "difference": None if self.difference is None else self.difference.to_json(),
             "seconds": dict(self.seconds),
             "ran": list(self.ran),
         }
@@ -104,6 +122,7 @@ def _summary(config: Config, stages: Stages, seconds: Mapping[str, float], ran: 
         stages.run / "report.html",
         Verification.from_json(manifest["verification"]),
         {r.name: records.trained(r)["test_accuracy"] for r in runs},
+        None if stages.baseline is None else against.read(stages.run),
         seconds,
         ran,
     )

@@ -155,11 +155,13 @@ class Verify:
         rounds: Rounds of measurement; up to three times as many where the interval is wide.
         samples: Timed samples a round.
         min_round_s: No round begins sooner after the one before it.
+        accept_noise: Whether a promise that is NOT PROVEN is taken all the same (exit code 0, not 3).
     """
 
     rounds: int = 9
     samples: int = 7
     min_round_s: float = 1.0
+    accept_noise: bool = False
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from hwnas.chain.config import Config
 from hwnas.chain.state import Say, Stage, State, digest_of_data, hashes_of_teacher
 from hwnas.device import Device, Target
 from hwnas.errors import HwnasError
+from hwnas.ship import against
 from hwnas.table import LatencyTable
 
 if TYPE_CHECKING:
@@ -63,6 +64,8 @@ class Stages:
         if self.baseline is not None:
             yield self._search("baseline", self.baseline, self.run / "supernet.safetensors")
         yield self._train()
+        if self.baseline is not None:
+            yield self._against(self.baseline)
         yield self._export()
         yield self._verify()
         yield self._report()
@@ -231,6 +234,16 @@ class Stages:
         writes = tuple(run / file for run in runs for file in ("train.json", "weights.safetensors"))
         return Stage("train", settings, reads, writes, tuple(r / file for r in runs for file in _TRAIN), work)
 
+    def _against(self, baseline: Path) -> Stage:
+        """Both trained networks on the same test images."""
+
+        def work(_: Say) -> None:
+            against.write(self.run, baseline, self._dataset())
+
+        runs = (self.run, baseline)
+        reads = tuple(run / file for run in runs for file in ("train.json", "weights.safetensors"))
+        return Stage("against", {"data": self.data}, reads, (self.run / against.FILE,), (), work)
+
     def _shipped(self) -> tuple[Path, ...]:
         """Files of the shipping folder that later stages leave alone."""
         names = (*ship.VARIANTS.values(), *ship.EXAMPLES, ship.LABELS, ship.PREPROCESSING, ship.PROBES)
@@ -250,6 +263,7 @@ class Stages:
 
     def _verify(self) -> Stage:
         wanted = asdict(self._config.verify)
+        accept_noise = wanted.pop("accept_noise")
 
         def work(say: Say) -> None:
             options = profile.ProfileOptions(**wanted, max_rounds=3 * wanted["rounds"])
@@ -259,6 +273,7 @@ class Stages:
                 self._dataset(),
                 tables=self.tables,
                 options=options,
+                accept_noise=accept_noise,
                 on_step=say,
             )
 
@@ -266,6 +281,7 @@ class Stages:
             return "verification" in (self._manifest() or {})
 
         settings = wanted | {"device": self._device.name}
+        settings |= {"accept_noise": True} if accept_noise else {}
         reads = (*self._shipped(), self.run / "search.json", self.run / "train.json", *self._tables())
         return Stage("verify", settings, reads, (), (), work, intact)
 
@@ -282,6 +298,7 @@ class Stages:
         settings = {"verification": (self._manifest() or {}).get("verification")}
         runs = [run for run in (self.run, self.baseline) if run is not None]
         records = tuple(run / name for run in runs for name in ("search.json", "train.json"))
+        records += (self.run / against.FILE,) if self.baseline else ()
         reads = (*records, *self._shipped(), *self.models)
         return Stage("report", settings, reads, (page,), (), work, intact)
 

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hwnas import __version__
+from hwnas.verdict import FAIL, NOT_PROVEN, PASS, Verdict
 
 app = typer.Typer(
     name="hwnas",
@@ -24,6 +25,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Finds the best neural network for your own phone, board, CPU or GPU, "
     "under a measured latency budget.",
+    epilog="Exit codes: 0 done and PASS, 1 FAIL or an error, 2 wrong usage, 3 NOT PROVEN, 130 interrupted.",
 )
 
 _UNBOUNDED = 4096  # columns of a file or a pipe, where nothing is gained by breaking lines
@@ -74,6 +76,33 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on sta
 def emit_json(data: Any) -> None:
     """Print one JSON object for machines; NaN and infinity are refused."""
     sys.stdout.write(json.dumps(data, allow_nan=False) + "\n")
+
+
+EXIT_CODES = {PASS: 0, FAIL: 1, NOT_PROVEN: 3}
+"""By verdict; 1 is also an error of the user's or the device's, 2 a usage error, 130 an interruption."""
+
+AcceptNoise = Annotated[
+    bool,
+    typer.Option("--accept-noise", help="Exit with 0 where a promise is NOT PROVEN; it is said and kept."),
+]
+
+_COLOURS = {PASS: "green", FAIL: "red", NOT_PROVEN: "yellow"}
+
+
+def coloured(found: Verdict | None, nothing: str = "–") -> str:
+    """The word of a verdict as rich markup; ``nothing`` where there is none."""
+    return f"[dim]{nothing}[/]" if found is None else f"[bold {_COLOURS[found.word]}]{found.word}[/]"
+
+
+def leave(found: Verdict | None, *, accept_noise: bool = False) -> None:
+    """End the program with the code of a verdict; nothing happens where that is 0.
+
+    Raises:
+        typer.Exit: The verdict is not PASS, nor NOT PROVEN and accepted.
+    """
+    code = 0 if found is None else EXIT_CODES[found.word]
+    if code and not (accept_noise and found is not None and found.word == NOT_PROVEN):
+        raise typer.Exit(code)
 
 
 def _version(asked: bool) -> None:

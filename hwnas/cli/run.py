@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from hwnas import files, outputs
-from hwnas.cli._app import Json, app, emit_json, err, out
+from hwnas.cli._app import Json, app, coloured, emit_json, err, leave, out
 from hwnas.errors import HwnasError
 
 if TYPE_CHECKING:
@@ -39,7 +40,11 @@ def run(
     config: Annotated[Path, typer.Argument(help="File that `hwnas init` wrote.")],
     as_json: Json = False,
 ) -> None:
-    """Run the whole chain; what is unchanged is skipped, what was interrupted goes on."""
+    """Run the whole chain; what is unchanged is skipped, what was interrupted goes on.
+
+    Exits with 0 for PASS, with 1 for FAIL (also of a network that learned nothing, or is clearly worse
+    than the baseline's), with 3 for NOT PROVEN.
+    """
     from hwnas import chain
 
     wanted = chain.read(config)
@@ -58,14 +63,32 @@ def run(
         emit_json(summary.to_json())
     else:
         _show(summary)
-    if not summary.verification.passed:
-        raise typer.Exit(1)
+    leave(summary.verdict, accept_noise=summary.verification.accepted_noise)
 
 
 def _show(summary: Summary) -> None:
     from hwnas.cli.ship import show_verification
 
     show_verification(summary.verification)
-    accuracy = ", ".join(f"{name} {value:.2%}" for name, value in summary.test_accuracy.items())
-    out.print(f"test accuracy: {accuracy}", highlight=False)
+    show_accuracies(summary)
     out.print(f"models: {summary.run / 'export'}\nreport: {summary.report}", highlight=False)
+
+
+def show_accuracies(summary: Summary) -> None:
+    """Print the accuracy of the found network beside its baseline's, and whether they differ."""
+    accuracy = ", ".join(f"{name} [bold]{value:.2%}[/]" for name, value in summary.test_accuracy.items())
+    found = summary.difference
+    if found is None:
+        out.print(f"test accuracy: {accuracy}", highlight=False)
+        return
+    low, high = (end * 100 for end in found.interval)
+    name, baseline = summary.test_accuracy
+    out.print(
+        f"test accuracy under the same budgets: {accuracy}; {name} minus {baseline} {found.mean * 100:+.2f} "
+        f"points (95 %: {low:+.2f} to {high:+.2f}): {found.said}",
+        highlight=False,
+    )
+    if summary.against is not None:
+        out.print(
+            f"{coloured(summary.against)}: {escape('; '.join(summary.against.reasons))}", highlight=False
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,10 +13,12 @@ from rich.table import Table
 
 from hwnas import device as devices
 from hwnas import files, outputs, records
-from hwnas.cli._app import Json, app, emit_json, err, out, print_table
+from hwnas.cli._app import AcceptNoise, Json, app, coloured, emit_json, err, leave, out, print_table
 
 if TYPE_CHECKING:
-    from hwnas.verify import Verification
+    from hwnas.data import Dataset, Split
+    from hwnas.verdict import Verdict
+    from hwnas.verify import VariantCheck, Verification
 
 Run = Annotated[Path, typer.Argument(help="Folder of the run.")]
 Data = Annotated[str | None, typer.Option("--data", help="Where the training data are now, if they moved.")]
@@ -97,17 +99,27 @@ def verify(
     tables: Annotated[
         Path | None, typer.Option(help="Folder of the device's latency tables, if not its own.")
     ] = None,
-    data: Data = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data", help="Where the training data are now, or a further test set of the same classes."
+        ),
+    ] = None,
     skip_accuracy: Annotated[bool, typer.Option("--skip-accuracy", help="Do not look for the data.")] = False,
-    rounds: Annotated[int, typer.Option(min=1, help="Rounds of measurement.")] = 9,
+    rounds: Annotated[
+        int, typer.Option(min=1, help="Rounds of measurement; fewer than 6 carry no verdict.")
+    ] = 9,
     record: Annotated[
         bool, typer.Option("--record/--no-record", help="Write the result into the manifest.")
     ] = True,
+    accept_noise: AcceptNoise = False,
     as_json: Json = False,
 ) -> None:
-    """Check again all that ships: files, answers, accuracy, latency, budget.
+    """Check again all that ships: files, answers, accuracy, what was learned, latency, budget.
 
-    Exits with 1 where a promise is not kept. Needs nothing but the folder.
+    PASS is proven: the whole 95 % interval of the latency is within the budget. Exits with 1 where a
+    promise is broken (FAIL) and with 3 where nothing can be said (NOT PROVEN). Needs nothing but the
+    folder. Other data of the same classes are a further test set, stated beside the network's own.
     """
     from hwnas import ship
     from hwnas import verify as verification
@@ -118,9 +130,10 @@ def verify(
     if record:
         outputs.require_file(folder / ship.MANIFEST, "the manifest (without --no-record)")
     described = devices.load(device or manifest["device"])
-    dataset = None
-    if not skip_accuracy and (data or _at_hand(manifest["data"]["source"])):
-        dataset = ship.load_data(manifest["data"], data)
+    dataset, further, missing = None, None, ""
+    if not skip_accuracy:
+        with err.status("reading the data"):
+            dataset, further, missing = _images(folder, manifest, data)
     own = folder.parent if (folder.parent / "arch.json").exists() else folder
     alone = outputs.claimed(own, "a verification") if record else nullcontext()
     with alone, err.status("verifying") as status:
@@ -128,8 +141,10 @@ def verify(
             folder,
             described,
             dataset,
+            further=further,
             tables=tables or files.user_data() / "tables" / described.name,
             options=ProfileOptions(rounds=rounds, max_rounds=3 * rounds),
+            accept_noise=accept_noise,
             record=record,
             on_step=lambda step: status.update(f"verifying: {step}"),
         )
@@ -137,15 +152,38 @@ def verify(
         emit_json(found.to_json())
     else:
         show_verification(found)
-    if not found.passed:
-        raise typer.Exit(1)
+    if missing:
+        err.print(f"[yellow]{escape(missing)}[/]", highlight=False)
+    if record and ship.REPORT in manifest["files"]:
+        err.print("the report beside the models shows what was verified before: hwnas report writes it again")
+    leave(found.verdict, accept_noise=accept_noise)
 
 
-def _at_hand(source: str) -> bool:
-    """Whether the data can be looked for where they were at training."""
-    from hwnas import data
+def _images(
+    folder: Path, manifest: Mapping[str, Any], source: str | None
+) -> tuple[Dataset | None, tuple[str, Split] | None, str]:
+    """The network's own data, a further test set, and why the own ones are not at hand."""
+    from hwnas import data as images
+    from hwnas import ship
+    from hwnas.errors import DataError, HwnasError
 
-    return data.is_embedded(source) or Path(source).exists()
+    record = manifest["data"]
+    if source is None:
+        own, missing = ship.find_data(folder, record)
+        return own, None, missing
+    try:
+        return ship.load_data(record, source), None, ""
+    except DataError:  # not the same: then they must at least have the same classes
+        labels = tuple(ship.read_labels(folder))
+        split = images.load_test(source, resolution=record["resolution"], class_names=labels)
+    own, missing = ship.find_data(folder, record)
+    if own is not None:
+        count, split = len(split), ship.unseen(split, own)
+        if len(split) < count:
+            missing = f"{count - len(split)} of its {count} images were trained on: left out"
+        if not len(split):
+            raise HwnasError(f"a further test set must have images that were not trained on, but {missing}")
+    return own, (ship.public_name(source), split), missing
 
 
 @app.command()
@@ -174,30 +212,73 @@ def report(
 
 
 def show_verification(found: Verification) -> None:
-    """Print what was found about each variant, why one failed, and what was left out."""
+    """Print what was found about each variant, why it is not PASS, and what was left out."""
     table = Table(box=None, padding=(0, 2, 0, 0))
     for column in ("variant", "accuracy", "ms", "95 % interval", "predicted", "budget", ""):
         table.add_column(column, no_wrap=True)
     for item in found.variants:
-        low, high = item.interval_ms or (None, None)
         table.add_row(
             item.name,
             "–" if item.test_accuracy is None else f"{item.test_accuracy:.2%}",
             _number(item.measured_ms),
-            "–" if low is None else f"{_number(low)}–{_number(high)}",
+            _interval(item),
             _number(item.predicted_ms),
             _number(item.budget_ms),
-            "[green]PASS[/]" if item.passed else "[red]FAIL[/]",
+            coloured(item.verdict, "no budget"),
         )
     print_table(table)
+    for line in _accuracies(found):
+        out.print(line, highlight=False)
+    for reason, names in _reasons(found).items():
+        out.print(f"[bold]{escape(', '.join(names))}[/]: {escape(reason)}", highlight=False)
     for item in found.variants:
-        for reason in item.failures:
-            out.print(f"[red]{item.name}[/]: {escape(reason)}", highlight=False)
         if item.session and item.session.reasons:
             said = f"measured in a session that was {item.session.verdict}: {'; '.join(item.session.reasons)}"
             err.print(f"[yellow]{item.name}[/]: {escape(said)}", highlight=False)
     for note in found.notes:
         err.print(f"[yellow]{escape(note)}[/]", highlight=False)
+    accepted = " (accepted: --accept-noise)" if found.accepted_noise and _is_open(found.verdict) else ""
+    word = coloured(found.verdict, f"no verdict on latency: no budget was asked for on {found.device}")
+    out.print(f"{word}{accepted}", highlight=False)
+
+
+def _is_open(found: Verdict | None) -> bool:
+    return found is not None and not found.is_pass and not found.is_fail
+
+
+def _accuracies(found: Verification) -> Iterator[str]:
+    """Intervals of the accuracies, of all variants together where they are near each other."""
+    for title, known in (
+        ("test accuracy", [item.accuracy for item in found.variants]),
+        (f"accuracy on {(found.further or {}).get('name')}", [item.further for item in found.variants]),
+    ):
+        there = [item for item in known if item is not None]
+        if not there:
+            continue
+        best = max(there, key=lambda item: item.right)
+        worst = min(there, key=lambda item: item.right)
+        values = f"{worst.value:.2%}" + ("" if worst.right == best.right else f" to {best.value:.2%}")
+        low, high = worst.interval[0], best.interval[1]
+        balanced = f"; balanced {worst.balanced:.2%}" if worst.is_uneven else ""
+        yield f"{escape(title)} {values} on {worst.images:,} images (95 %: {low:.1%} to {high:.1%}){balanced}"
+
+
+def _reasons(found: Verification) -> dict[str, list[str]]:
+    """Why it is not PASS, each reason with the variants that it is of."""
+    reasons: dict[str, list[str]] = {reason: ["the folder"] for reason in found.stale}
+    for item in found.variants:
+        for reason in item.reasons:
+            reasons.setdefault(reason, []).append(item.name)
+    return reasons
+
+
+def _interval(item: VariantCheck) -> str:
+    if item.measured_ms is None:
+        return "–"
+    if item.interval_ms is None:
+        return "too few rounds"
+    low, high = item.interval_ms
+    return f"{_number(low)}–{_number(high)}"
 
 
 def _number(value: float | None) -> str:

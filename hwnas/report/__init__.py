@@ -62,8 +62,8 @@ def write(
     path = run / "report.html"
     if run.is_dir():
         outputs.require_file(path, "a report")
-    record = read(run, latencies, tables, baseline)
     try:
+        record = read(run, latencies, tables, baseline)
         sections = [section(record) for section in _SECTIONS]
         title = _promise.title(record)
         lead = f"{_promise.origin(record)}, made with hwnas {__version__}"

@@ -10,6 +10,7 @@ from hwnas import conditions
 from hwnas.latency.provenance import table_sha256
 from hwnas.report import _page
 from hwnas.report._record import Json, Record, fitted_to
+from hwnas.ship.verification import VariantCheck
 from hwnas.table import LatencyTable
 
 _SESSION = re.compile(r"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)\d\dZ")
@@ -21,9 +22,9 @@ def measured(record: Record) -> str:
     parts = [_tables(record)] if record.tables else []
     checked = record.verification
     if checked is not None:
-        parts.append(f"<h3>What ships, measured on {_page.code(checked['device'])}</h3>")
-        parts.append(_verified(checked["variants"]))
-        parts += [_page.paragraph(str(note)) for note in checked.get("notes", ())]
+        parts.append(f"<h3>What ships, measured on {_page.code(checked.device)}</h3>")
+        parts.append(_verified(checked.variants))
+        parts += [_page.paragraph(note) for note in checked.notes]
     return _page.section("What was measured, and how well", *parts) if parts else ""
 
 
@@ -103,17 +104,17 @@ def _quality(word: str) -> _page.Html:
     return _page.mark(word, _COLOURS.get(word, "bad"))
 
 
-def _verified(variants: Sequence[Json]) -> str:
+def _verified(variants: Sequence[VariantCheck]) -> str:
     """Each variant's own session; an earlier version did not note it."""
     places: dict[str, list[str]] = {}
     rows: list[tuple[str, ...]] = []
     for item in variants:
         cells: tuple[str, ...] = ("–", "–", "–", "–")
-        if session := item.get("session"):
-            places.setdefault(_environment(session["environment"]), []).append(item["name"])
-            reasons = "; ".join(session["reasons"]) or "nothing"
-            cells = (_when(session["id"]), _quality(session["verdict"]), str(session["rounds"]), reasons)
-        rows.append((item["name"], *cells, "; ".join(_facts(item["conditions"])) or "–"))
+        if session := item.session:
+            places.setdefault(_environment(session.environment), []).append(item.name)
+            reasons = "; ".join(session.reasons) or "nothing"
+            cells = (_when(session.id), _quality(session.verdict), str(session.rounds), reasons)
+        rows.append((item.name, *cells, "; ".join(_facts(item.conditions)) or "–"))
     header = ("variant", "session", "verdict", "rounds", "what speaks against it", "in the last round")
     return _named(places) + _page.table(header, rows, numeric=(3,))
 

@@ -87,10 +87,10 @@ def _shipped(record: Record, model: FittedModel) -> tuple[_svg.Point, ...]:
         predicted = item.get("predicted_ms")
         if item["name"] != str(model.target) or checked is None or predicted is None:
             continue
-        if checked["measured_ms"] is not None:
-            low, high = checked["interval_ms"]
+        if checked.measured_ms is not None:
+            low, high = checked.interval_ms or (checked.measured_ms, checked.measured_ms)
             std = item.get("predicted_std_ms", 0.0)
-            return (_point("this network", checked["measured_ms"], (low, high), predicted, std),)
+            return (_point("this network", checked.measured_ms, (low, high), predicted, std),)
     return ()
 
 

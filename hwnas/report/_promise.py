@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
 
-from hwnas.intervals import NORMAL_95
+from hwnas import verdict
+from hwnas.intervals import NORMAL_95, clopper_pearson, right_of
 from hwnas.report import _page, _text
 from hwnas.report._record import Json, Record
+from hwnas.ship.verification import Session, VariantCheck
+from hwnas.verdict import FAIL, NOT_PROVEN, PASS, Verdict
 
-KEPT, WITHIN, BROKEN, UNMEASURED = (
-    "kept",
-    "kept within the measurement's interval",
-    "not kept",
-    "not measured yet",
-)
-_CLASS = {KEPT: "kept", WITHIN: "kept", BROKEN: "broken", UNMEASURED: ""}
+UNMEASURED = "not measured yet"
+_BOXES = {PASS: "kept", NOT_PROVEN: "open", FAIL: "broken"}
+_MARKS = {PASS: "good", NOT_PROVEN: "warn", FAIL: "bad"}
+_OF_BUDGETS = {PASS: "kept", NOT_PROVEN: "NOT PROVEN", FAIL: "not kept"}
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class _Promise:
         std_ms: Standard deviation of that; None where it is not known.
         finalist: What the search measured of the network, (latency, interval); None for nothing.
         shipped: The same of the file that ships, with its trained weights.
+        session: That ``shipped`` was measured in; None where it is not known.
         note: What else is to be known, empty for nothing.
     """
 
@@ -36,24 +38,23 @@ class _Promise:
     asked_ms: float
     predicted_ms: float | None
     std_ms: float | None
-    finalist: tuple[float, tuple[float, float]] | None
-    shipped: tuple[float, tuple[float, float]] | None
+    finalist: _text.Reading | None
+    shipped: _text.Reading | None
+    session: Session | None = None
     note: str = ""
 
     @property
-    def measured(self) -> tuple[float, tuple[float, float]] | None:
+    def measured(self) -> _text.Reading | None:
         """What counts: what ships, or else what the search measured."""
         return self.shipped or self.finalist
 
     @property
-    def state(self) -> str:
-        """Whether the budget is kept, by the interval of the measurement."""
+    def verdict(self) -> Verdict | None:
+        """Whether the budget is kept; None where nothing was measured."""
         if self.measured is None:
-            return UNMEASURED
-        value_ms, (low_ms, _) = self.measured
-        if value_ms <= self.asked_ms:
-            return KEPT
-        return WITHIN if low_ms <= self.asked_ms else BROKEN
+            return None
+        session = self.session if self.shipped else None
+        return verdict.on_budget(*self.measured, self.asked_ms, session)
 
     @property
     def sentence(self) -> str:
@@ -66,19 +67,44 @@ class _Promise:
 
 
 def title(record: Record) -> str:
-    """For which devices, and whether all that was promised is kept."""
+    """For which devices, and whether all that was promised is proven."""
     promises = [_promise(record, item) for item in record.constraints]
     names = list(dict.fromkeys(str(item["target"]["device"]) for item in record.constraints))
-    states = {promise.state for promise in promises}
+    found, budgets = overall(record), verdict.worst(promise.verdict for promise in promises)
+    words = ""
+    if found is None:
+        words = ""
+    elif found.is_pass or (budgets is not None and budgets.word == found.word):
+        words = f": budget{'s' if len(promises) > 1 else ''} {_OF_BUDGETS[found.word]}"
+    else:
+        words = f": {found.word}"
+    return f"A network for {' and '.join(names)}{words}"
+
+
+def overall(record: Record) -> Verdict | None:
+    """Everything that is known of the network as one verdict; None where nothing was measured.
+
+    PASS only where every budget is: one that was not measured is not proven.
+    """
+    budgets = [_promise(record, item).verdict for item in record.constraints]
+    known = verdict.worst([*budgets, *_others(record)])
+    if known is not None and known.is_pass and None in budgets:
+        return None
+    return known
+
+
+def _others(record: Record) -> Iterator[Verdict | None]:
+    """The verdicts that are not on a budget."""
+    if record.stale:
+        yield Verdict(FAIL, record.stale)
     checked = record.verification
-    verdict = ""
-    if checked is not None and checked["verdict"] != "PASS":
-        verdict = ": not all promises kept"
-    elif BROKEN in states:
-        verdict = ": budget not kept"
-    elif UNMEASURED not in states:
-        verdict = ": budget kept" if len(promises) == 1 else ": budgets kept"
-    return f"A network for {' and '.join(names)}{verdict}"
+    for variant in checked.variants if checked else ():
+        yield from (check for name, check in variant.checks.items() if name != verdict.BUDGET)
+    if checked is None:
+        yield record.learning
+    if record.difference is not None and record.baseline is not None:
+        names = str(record.search["strategy"]), str(record.baseline.search["strategy"])
+        yield verdict.on_baseline(record.difference, *names)
 
 
 def origin(record: Record) -> str:
@@ -90,16 +116,37 @@ def origin(record: Record) -> str:
 
 
 def headline(record: Record) -> str:
-    """The promise of each target, and the network in a few numbers."""
+    """The verdict, the promise of each target, and the network in a few numbers."""
     promises = [_promise(record, item) for item in record.constraints]
     boxes = "".join(_box(promise) for promise in promises)
     fine = "Each ± is half a 95 % interval: of the latency model's prediction, and of the measurement."
     if not record.is_searched:
         fine = "The budgets are those of the network that it was compared with. ± is half a 95 % interval."
     return (
-        f'<section><div class="promises">{boxes}</div>'
+        f'<section>{_verdict(record)}<div class="promises">{boxes}</div>'
         f"{_page.paragraph(fine, 'fine')}{_page.cards(_numbers(record))}</section>"
     )
+
+
+def mark(found: Verdict | None, nothing: str) -> _page.Html:
+    """The word of a verdict in its colour; ``nothing`` as plain text where there is none."""
+    if found is None:
+        return _page.Html(escape(nothing))
+    return _page.mark(found.word, _MARKS[found.word])
+
+
+def _verdict(record: Record) -> str:
+    """The verdict on all of it, with every reason; nothing where nothing was measured."""
+    found = overall(record)
+    if found is None:
+        return ""
+    checked = record.verification
+    is_taken = found.word == NOT_PROVEN and checked is not None and checked.accepted_noise
+    taken = ", accepted as it is (--accept-noise)" if is_taken else ""
+    proven = "Every budget is proven to be kept." if found.is_pass else ""
+    reasons = "".join(f"<li>{escape(reason)}</li>" for reason in found.reasons)
+    line = _page.paragraph(_page.Html(f"{mark(found, '')}{taken} {escape(proven)}"))
+    return f'<div class="verdict {_BOXES[found.word]}">{line}{f"<ul>{reasons}</ul>" if reasons else ""}</div>'
 
 
 def _promise(record: Record, item: Json) -> _Promise:
@@ -107,34 +154,43 @@ def _promise(record: Record, item: Json) -> _Promise:
     made = next((t for t in record.promised if t["name"] == item["name"]), None)
     checked = record.variant(item["target"])
     said = made or {**item, "asked_ms": item["budget_ms"]}
+    finalist, shipped = _finalist(made), _shipped(checked)
     return _Promise(
         name=item["name"],
         asked_ms=said["asked_ms"],
         predicted_ms=said.get("predicted_ms"),
         std_ms=said.get("predicted_std_ms"),
-        finalist=_reading(made),
-        shipped=_reading(checked),
-        note=str(said.get("note") or ""),
+        finalist=finalist,
+        shipped=shipped,
+        session=checked.session if checked else None,
+        # what the search says of not measuring is over once the shipped file was measured
+        note="" if shipped and not finalist else str(said.get("note") or ""),
     )
 
 
-def _reading(measured: Json | None) -> tuple[float, tuple[float, float]] | None:
-    if measured is None or measured["measured_ms"] is None:
+def _finalist(made: Json | None) -> _text.Reading | None:
+    if made is None or made["measured_ms"] is None:
         return None
-    low, high = measured["interval_ms"]
-    return measured["measured_ms"], (low, high)
+    interval = made["interval_ms"]
+    return made["measured_ms"], None if interval is None else (interval[0], interval[1])
+
+
+def _shipped(checked: VariantCheck | None) -> _text.Reading | None:
+    if checked is None or checked.measured_ms is None:
+        return None
+    return checked.measured_ms, checked.interval_ms
 
 
 def _box(promise: _Promise) -> str:
-    kind = _CLASS[promise.state]
-    verdict = _page.mark(promise.state, "good" if kind == "kept" else "bad") if kind else promise.state
+    found = promise.verdict
+    kind = _BOXES[found.word] if found else ""
     parts = [
-        _page.paragraph(_page.Html(f"{_page.code(promise.name)}: {verdict}")),
+        _page.paragraph(_page.Html(f"{_page.code(promise.name)}: {mark(found, UNMEASURED)}")),
         f'<p class="said">{escape(promise.sentence)}</p>',
     ]
     if promise.measured is not None:
         share = promise.measured[0] / promise.asked_ms
-        parts.append(_page.bar(share, colour="b-bad" if kind == "broken" else "b-good"))
+        parts.append(_page.bar(share, colour={"broken": "b-bad", "open": "b-warn"}.get(kind, "b-good")))
         parts.append(_page.paragraph(f"{share:.1%} of the budget is used", "fine"))
     if promise.shipped and promise.finalist:
         said = f"The search measured {_text.measured(*promise.finalist)} ms before it was trained."
@@ -147,8 +203,18 @@ def _box(promise: _Promise) -> str:
 def _numbers(record: Record) -> list[tuple[str, str]]:
     arch, data = record.arch, record.search["data"]
     items = [(f"{arch.macs / 1e6:.1f} M", "multiply-adds"), (f"{arch.params / 1e6:.2f} M", "parameters")]
-    if record.trained:
-        items.insert(0, (f"{record.trained['test_accuracy']:.2%}", "test accuracy in PyTorch, fp32"))
     counts = [f"{data['classes']} classes"] if "classes" in data else []
     counts += [f"{count:,} {split}" for split, count in data.get("images", {}).items()]
-    return [*items, (str(data["source"]), "images: " + ", ".join(counts) if counts else "images")]
+    if record.trained:
+        items.insert(0, _accuracy(record.trained))
+    return [*items, (record.source, "images: " + ", ".join(counts) if counts else "images")]
+
+
+def _accuracy(trained: Json) -> tuple[str, str]:
+    """The test accuracy with its interval, where the number of images is known."""
+    value, images = float(trained["test_accuracy"]), trained["data"].get("images", {}).get("test")
+    what = "test accuracy in PyTorch, fp32"
+    if images:
+        low, high = clopper_pearson(right_of(value, images), images)
+        what += f" (95 %: {low:.1%} to {high:.1%} on {images:,} images)"
+    return f"{value:.2%}", what

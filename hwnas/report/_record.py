@@ -4,18 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from hwnas import files, latency, records, ship
 from hwnas.device import Target
+from hwnas.differences import Difference
 from hwnas.latency.posterior import Posterior
 from hwnas.latency.provenance import table_sha256
 from hwnas.latency.store import FittedModel
 from hwnas.search.run import latency_file
+from hwnas.ship import against
+from hwnas.ship.verification import VariantCheck, Verification
 from hwnas.space import Architecture
 from hwnas.table import LatencyTable
 from hwnas.train.mistakes import FILE as MISTAKES
+from hwnas.verdict import NOT_PROVEN, Verdict
 
 Json = Mapping[str, Any]
 
@@ -34,7 +39,9 @@ class Record:
         comparison: Baselines trained and measured beside the network; None where there are none.
         models: Latency models, in the order of the search's budgets.
         tables: Latency tables that the models were fitted to, by target.
+        stale: What in the run's folder is of something that is no more.
         baseline: Another run; None where none was given.
+        difference: Of the accuracies of both on the same images; None where it is not known.
     """
 
     arch: Architecture
@@ -46,12 +53,30 @@ class Record:
     mistakes: Json | None
     models: Sequence[FittedModel]
     tables: Mapping[Target, LatencyTable]
+    stale: tuple[str, ...] = ()
     baseline: Record | None = None
+    difference: Difference | None = None
+
+    @cached_property
+    def verification(self) -> Verification | None:
+        """What was measured of what ships; None where it was not, or of weights that are no more."""
+        found = (self.manifest or {}).get("verification")
+        return None if found is None else Verification.from_json(found)
 
     @property
-    def verification(self) -> Json | None:
-        """What was measured of what ships; None where it was not."""
-        return (self.manifest or {}).get("verification")
+    def learning(self) -> Verdict | None:
+        """Whether the network learned anything, as export found; None where it is not known."""
+        found = (self.manifest or {}).get("learning")
+        if found is not None:
+            return Verdict.from_json(found)
+        if self.trained is not None and not self.trained.get("learnt", True):
+            return Verdict(NOT_PROVEN, ("the training found no more than guessing: export says more",))
+        return None
+
+    @property
+    def source(self) -> str:
+        """Name of the images, which tells nothing of the machine: the report ships."""
+        return ship.public_name(str(self.search["data"]["source"]))
 
     @property
     def constraints(self) -> Sequence[Json]:
@@ -78,13 +103,13 @@ class Record:
         available = self.search["data"].get("images", {}).get("val", 0)
         return int(min(available, self.search.get("oneshot", {}).get("validation_images", available)))
 
-    def variant(self, target: Json) -> Json | None:
+    def variant(self, target: Json) -> VariantCheck | None:
         """What was measured of the variant for a target; None where it was not."""
         wanted = f"{target['runtime']}-{target['precision']}"
         checked = self.verification
-        if checked is None or checked["device"] != target["device"]:
+        if checked is None or checked.device != target["device"]:
             return None
-        return next((item for item in checked["variants"] if item["name"] == wanted), None)
+        return next((item for item in checked.variants if item.name == wanted), None)
 
     def model(self, name: str) -> FittedModel | None:
         """The latency model of a target."""
@@ -117,7 +142,9 @@ def read(
         mistakes=_optional(run / MISTAKES, dict),
         models=models,
         tables=_tables(tables, targets, models),
+        stale=ship.stale(run),
         baseline=None if baseline is None else read(baseline),
+        difference=None if baseline is None else against.read(run, baseline),
     )
 
 

@@ -61,7 +61,7 @@ def commands(record: Record) -> Iterator[Command]:
     if record.manifest:
         yield _typed("export RUN")
     if record.verification:
-        yield _typed("verify RUN", {"device": record.verification["device"]})
+        yield _typed("verify RUN", {"device": record.verification.device})
     yield (*_typed("report RUN"), *(latencies if record.is_searched else ()))
 
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from hwnas.report import _page, _text
-from hwnas.report._record import Json, Record
+from collections.abc import Sequence
+
+from hwnas.differences import ratio_interval
+from hwnas.report import _page, _promise, _text
+from hwnas.report._record import Record
+from hwnas.ship.verification import Accuracy, VariantCheck
 
 
 def variants(record: Record) -> str:
@@ -11,18 +15,24 @@ def variants(record: Record) -> str:
     checked = record.verification
     if checked is None:
         return ""
-    failures = [f"{v['name']}: {reason}." for v in checked["variants"] for reason in v["failures"]]
+    reasons: dict[str, list[str]] = {}
+    for item in checked.variants:
+        for reason in item.reasons:
+            reasons.setdefault(reason, []).append(item.name)
+    stale = (_page.paragraph(_page.mark(text, "bad")) for text in record.stale)
     return _page.section(
         "What ships: fp32 and int8",
-        _precisions(record, checked["variants"]),
-        _files(checked["variants"]),
+        *stale,
+        _precisions(record, checked.variants),
+        _files(checked.variants),
+        *(_page.paragraph(f"{', '.join(names)}: {reason}.") for reason, names in reasons.items()),
+        _further(record),
         _rounding(record),
-        *(_page.paragraph(_page.mark(text, "bad")) for text in failures),
     )
 
 
-def _precisions(record: Record, checked: list[Json]) -> str:
-    by_name = {item["name"]: item for item in checked}
+def _precisions(record: Record, checked: Sequence[VariantCheck]) -> str:
+    by_name = {item.name: item for item in checked}
     rows = []
     for name, exact in by_name.items():
         runtime, _, precision = name.rpartition("-")
@@ -35,25 +45,51 @@ def _precisions(record: Record, checked: list[Json]) -> str:
     return _page.table(header, rows, numeric=range(1, 7)) + _page.paragraph(_resolution(record), "fine")
 
 
-def _both(exact: Json, small: Json) -> tuple[str, ...]:
+def _both(exact: VariantCheck, small: VariantCheck) -> tuple[str, ...]:
     """The cells of one runtime: accuracies and their difference, latencies and their ratio."""
     loss = speed_up = "–"
-    if exact["test_accuracy"] is not None and small["test_accuracy"] is not None:
-        points = exact["test_accuracy"] - small["test_accuracy"]
+    if exact.test_accuracy is not None and small.test_accuracy is not None:
+        points = exact.test_accuracy - small.test_accuracy
         loss = "nothing" if points == 0 else f"{_text.points(points)} points"
-    if exact["measured_ms"] is not None and small["measured_ms"] is not None:
-        low = exact["interval_ms"][0] / small["interval_ms"][1]
-        high = exact["interval_ms"][1] / small["interval_ms"][0]
-        speed_up = f"{exact['measured_ms'] / small['measured_ms']:.2f}× ({low:.2f} to {high:.2f})"
+    if exact.measured_ms is not None and small.measured_ms is not None:
+        speed_up = f"{exact.measured_ms / small.measured_ms:.2f}×"
+        if exact.interval_ms is not None and small.interval_ms is not None:
+            low, high = ratio_interval(
+                exact.measured_ms, exact.interval_ms, small.measured_ms, small.interval_ms
+            )
+            speed_up += f" ({low:.2f} to {high:.2f})"
     return _accuracy(exact), _accuracy(small), loss, _latency(exact), _latency(small), speed_up
 
 
-def _accuracy(item: Json) -> str:
-    return "–" if item["test_accuracy"] is None else f"{item['test_accuracy']:.2%}"
+def _accuracy(item: VariantCheck) -> str:
+    if item.test_accuracy is None:
+        return "–"
+    return f"{item.test_accuracy:.2%}" if item.accuracy is None else _with_interval(item.accuracy)
 
 
-def _latency(item: Json) -> str:
-    return "–" if item["measured_ms"] is None else _text.measured(item["measured_ms"], item["interval_ms"])
+def _with_interval(found: Accuracy) -> str:
+    low, high = found.interval
+    balanced = f", balanced {found.balanced:.1%}" if found.is_uneven else ""
+    return f"{found.value:.2%} ({low:.1%} to {high:.1%}){balanced}"
+
+
+def _latency(item: VariantCheck) -> str:
+    return "–" if item.measured_ms is None else _text.measured(item.measured_ms, item.interval_ms)
+
+
+def _further(record: Record) -> str:
+    """Accuracies on a further test set, where one was given."""
+    checked = record.verification
+    if checked is None or checked.further is None:
+        return ""
+    rows = [(item.name, _with_interval(item.further)) for item in checked.variants if item.further]
+    name, images = checked.further["name"], checked.further["images"]
+    said = f"{name}: {images:,} images that the network was not trained on, as far as is known."
+    return (
+        "<h3>A further test set</h3>"
+        + _page.paragraph(said)
+        + _page.table(("variant", "accuracy"), rows, numeric=(1,))
+    )
 
 
 def _rounding(record: Record) -> str:
@@ -86,24 +122,22 @@ def _rounding(record: Record) -> str:
 
 def _resolution(record: Record) -> str:
     """How fine a difference the test images can show."""
-    text = "Measured through each runtime on the whole test split; latencies with 95 % intervals, "
-    text += "the range of the speed-up from the ends of both."
+    text = "Measured through each runtime on the whole test split; all intervals hold with 95 %."
     count = record.search["data"].get("images", {}).get("test")
     return text + (f" One of the {count:,} test images is {100 / count:.3g} points." if count else "")
 
 
-def _files(checked: list[Json]) -> str:
+def _files(checked: Sequence[VariantCheck]) -> str:
     rows = []
     for item in checked:
-        budget = item["budget_ms"]
         rows.append(
             (
-                _page.code(item["file"]),
-                _page.mark(item["verdict"], "good" if item["verdict"] == "PASS" else "bad"),
-                _text.size(item["bytes"]),
+                _page.code(item.file),
+                _promise.mark(item.verdict, "no budget"),
+                _text.size(item.bytes),
                 _accuracy(item),
                 _latency(item),
-                "–" if budget is None else _text.ms(budget),
+                "–" if item.budget_ms is None else _text.ms(item.budget_ms),
             )
         )
     header = ("file", "verified", "size", "test accuracy", "measured ms", "budget ms")

@@ -50,7 +50,11 @@ border-radius:.5rem;padding:.7rem .9rem}
 .card b{display:block;font-size:1.25rem;line-height:1.3}.card span{color:var(--soft);font-size:.85rem}
 .promises{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,24rem),1fr));gap:.7rem}
 .promise{border-left:.35rem solid var(--rest)}.promise.kept{border-left-color:var(--good)}
-.promise.broken{border-left-color:var(--bad)}.promise p{margin:.2rem 0}.said{font-size:1.1rem;font-weight:600}
+.promise.open{border-left-color:var(--warn)}.promise.broken{border-left-color:var(--bad)}
+.promise p{margin:.2rem 0}.said{font-size:1.1rem;font-weight:600}
+.verdict{border:2px solid var(--rest);border-radius:.5rem;padding:.5rem .9rem;margin:.7rem 0}
+.verdict.kept{border-color:var(--good)}.verdict.open{border-color:var(--warn)}.verdict.broken{border-color:var(--bad)}
+.verdict p{margin:.2rem 0;font-size:1.1rem}.verdict ul{margin:.3rem 0;padding-left:1.2rem}
 .pair{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,24rem),1fr));gap:1.2rem}
 figure{margin:0 0 .8rem;min-width:0}.chart{width:100%;max-width:34rem;height:auto;display:block}
 table{border-collapse:collapse;width:100%;font-size:.9rem;margin:.5rem 0}
@@ -71,7 +75,7 @@ details{margin:.6rem 0}summary{cursor:pointer;color:var(--soft)}
 .legend{margin:.2rem 0;font-size:.85rem}.legend span{margin-right:1rem;display:inline-block}
 .legend svg{width:1.1rem;height:.8rem;margin-right:.35rem}
 .b0{background:var(--c0)}.b1{background:var(--c1)}.b2{background:var(--c2)}.b3{background:var(--c3)}
-.b-rest{background:var(--rest)}.b-bad{background:var(--bad)}.b-good{background:var(--good)}
+.b-rest{background:var(--rest)}.b-warn{background:var(--warn)}.b-bad{background:var(--bad)}.b-good{background:var(--good)}
 .bar{display:block;height:.5rem;border-radius:.25rem;background:var(--line);overflow:hidden}
 .bar i{display:block;height:100%}
 .skyline{display:flex;align-items:flex-end;height:8rem;border-bottom:1px solid var(--line)}

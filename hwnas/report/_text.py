@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 
+Reading = tuple[float, tuple[float, float] | None]
+"""A latency with its 95 % interval; None where the rounds are too few to carry one."""
+
 _SPACE = "\N{NO-BREAK SPACE}"
 _MINUS = "\N{MINUS SIGN}"
 
@@ -24,8 +27,10 @@ def plus_minus(value: float, half: float) -> str:
     return f"{value:.{decimals}f}{_SPACE}±{_SPACE}{half:.{decimals}f}"
 
 
-def measured(value: float, interval: tuple[float, float] | list[float]) -> str:
+def measured(value: float, interval: tuple[float, float] | list[float] | None) -> str:
     """A measurement with the longer arm of its interval: no less than what was measured."""
+    if interval is None:
+        return f"{ms(value)} (too few rounds for an interval)"
     low, high = interval
     return plus_minus(value, max(value - low, high - value))
 

@@ -7,6 +7,7 @@ Preprocessing is a file of its own, and inside every model.
 
 from __future__ import annotations
 
+from hwnas.ship.images import find_data, load_data, public_name, require_same_data, unseen
 from hwnas.ship.manifest import (
     LABELS,
     MANIFEST,
@@ -20,7 +21,8 @@ from hwnas.ship.manifest import (
     read_manifest,
     same,
 )
-from hwnas.ship.run import EXAMPLES, VARIANTS, export_run, load_data, read_run, require_same_data
+from hwnas.ship.run import EXAMPLES, VARIANTS, export_run, read_run
+from hwnas.ship.stale import run_of, stale
 
 __all__ = [
     "EXAMPLES",
@@ -33,11 +35,16 @@ __all__ = [
     "VARIANTS",
     "add_file",
     "export_run",
+    "find_data",
     "load_data",
+    "public_name",
     "read_json",
     "read_labels",
     "read_manifest",
     "read_run",
     "require_same_data",
+    "run_of",
     "same",
+    "stale",
+    "unseen",
 ]

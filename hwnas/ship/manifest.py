@@ -14,6 +14,8 @@ from typing import Any
 from hwnas import files
 from hwnas.errors import HwnasError, SchemaMismatch
 from hwnas.export import PRECISIONS, RUNTIMES
+from hwnas.ship.verification import Verification
+from hwnas.verdict import Verdict
 
 SCHEMA = "hwnas-manifest/2"
 MANIFEST = "manifest.json"
@@ -44,6 +46,7 @@ _DATA_FIELDS = {
 }
 _BUDGET_FIELDS = {"target": dict, "budget_ms": float}
 _OPTIONAL = ("verification", "scales")  # what ``hwnas verify`` adds
+_PARSED: Mapping[str, type[Verification | Verdict]] = {"verification": Verification, "learning": Verdict}
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -63,6 +66,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         )
     _require_fields(manifest, _FIELDS, folder)
     _require_fields(manifest, {name: dict for name in _OPTIONAL if name in manifest}, folder)
+    for name, kind in _PARSED.items():
+        if name in manifest:
+            _require_parsed(manifest[name], name, kind, folder)
     _require_fields(manifest["data"], _DATA_FIELDS, folder)
     for entry in manifest["variants"]:
         _require_fields(entry, _VARIANT_FIELDS, folder)
@@ -130,6 +136,17 @@ def _require_fields(found: Any, fields: Mapping[str, type], folder: Path) -> Non
                 f"{'none' if value is None else repr(value)}: export again",
                 field=name,
             )
+
+
+def _require_parsed(found: Any, name: str, kind: type[Verification | Verdict], folder: Path) -> None:
+    try:
+        kind.from_json(found)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise SchemaMismatch(
+            f"the {name} in a manifest must be as hwnas wrote it, but that in {folder / MANIFEST} is not: "
+            f"{error!r}: verify again, or export again",
+            field=name,
+        ) from error
 
 
 def _require_known(entry: Mapping[str, Any], folder: Path) -> None:

@@ -12,13 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas import __version__, blocks, export, files, int8, outputs, records, spaces, train
+from hwnas.answers import Answers
 from hwnas.data import Dataset
-from hwnas.errors import HwnasError
 from hwnas.export import metadata, parity, runtime
 from hwnas.ship import cost, preprocessing, probes
-from hwnas.ship.manifest import LABELS, MANIFEST, PREPROCESSING, PROBES, SCHEMA
+from hwnas.ship.images import answered, public_name, require_same_data
+from hwnas.ship.manifest import LABELS, MANIFEST, PREPROCESSING, PROBES, REPORT, SCHEMA
+from hwnas.ship.stale import require_whole_training
 from hwnas.space import Architecture
-from hwnas.train.run import dataset_of
+from hwnas.verdict import on_learning
 
 if TYPE_CHECKING:
     from torch import nn
@@ -39,29 +41,6 @@ def read_run(run: Path) -> tuple[Architecture, dict[str, Any]]:
     """The architecture that a run found, and what ``search.json`` says of how."""
     arch = spaces.architecture_from_json(records.arch(run))
     return arch, records.search(run)
-
-
-def load_data(record: Mapping[str, Any], source: str | None = None) -> Dataset:
-    """The data that a record (of search, training or export) was made with.
-
-    Args:
-        record: What ``Dataset.describe`` said.
-        source: Where they are now, if they moved.
-
-    Raises:
-        DataError: They cannot be read, or are not the same any more.
-    """
-    remedy = "give those of the training with --data, or train anew with `hwnas train RUN --data SOURCE`"
-    return dataset_of({**record, "source": source or record["source"]}, remedy)
-
-
-def require_same_data(dataset: Dataset, record: Mapping[str, Any]) -> None:
-    """Raise HwnasError where a dataset is not the one of the record."""
-    if dataset.fingerprint != record["fingerprint"]:
-        raise HwnasError(
-            f"the data must be those that the network was trained on ({record['fingerprint']}), but "
-            f"{dataset.name} has the fingerprint {dataset.fingerprint}: give the same ones with --data"
-        )
 
 
 @outputs.alone_in("run", "an export")
@@ -102,6 +81,7 @@ def export_run(
     """
     arch, search = read_run(run)
     trained = records.trained(run)
+    require_whole_training(run)
     require_same_data(dataset, trained["data"])
     module = blocks.build(arch.blocks)
     train.load_weights(module, run / "weights.safetensors")
@@ -125,6 +105,7 @@ def export_run(
     small = {name: lowered[file].model for (name, precision), file in VARIANTS.items() if precision == "int8"}
     costs = cost.of_models(module, dataset, small, int8_drop)
     contents, entries = _contents(module, dataset, lowered)
+    found = Answers.of(dataset.test.labels, answered(module, dataset), dataset.num_classes)
     manifest = {
         "schema": SCHEMA,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -135,16 +116,18 @@ def export_run(
         "macs": arch.macs,
         "params": arch.params,
         "weights_sha256": files.sha256(run / "weights.safetensors"),
-        "data": trained["data"],
+        "data": trained["data"] | {"source": public_name(str(trained["data"]["source"]))},
         "device": search["constraints"][0]["target"]["device"],
         "budgets": search["constraints"],
         "test_accuracy_pytorch": trained["test_accuracy"],
+        "learning": on_learning(found).to_json(),
         "variants": entries,
         "int8": rounding,
         "int8_costs": [item.to_json() for item in costs],
         "files": {name: sha256(_bytes(content)).hexdigest() for name, content in contents.items()},
     }
     files.write_folder(run / "export", {**contents, MANIFEST: files.json_text(manifest)})
+    (run / "export" / REPORT).unlink(missing_ok=True)  # it was of the models before these
     return run / "export" / MANIFEST
 
 

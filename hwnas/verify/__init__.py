@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from hwnas.verify.result import Session, VariantCheck, Verification
-from hwnas.verify.run import MAX_ACCURACY_LOSS, verify
+from hwnas.ship.verification import Accuracy, Session, VariantCheck, Verification
+from hwnas.verify.checks import MAX_ACCURACY_LOSS
+from hwnas.verify.run import verify
 
-__all__ = ["MAX_ACCURACY_LOSS", "Session", "VariantCheck", "Verification", "verify"]
+__all__ = [
+    "MAX_ACCURACY_LOSS",
+    "Accuracy",
+    "Session",
+    "VariantCheck",
+    "Verification",
+    "verify",
+]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hwnas import ship
 from hwnas.errors import ExportError, HwnasError, ParityError
@@ -58,7 +59,7 @@ def answers_to_probes(folder: Folder) -> dict[str, tuple[str, ...]]:
             the size that the preprocessing makes.
     """
     recorded = ship.read_json(folder.path, ship.PROBES, "the probes of a shipping folder")
-    images = _normalized(folder.preprocessing)
+    images = _probes(folder.preprocessing)
     found = {}
     for entry in folder.manifest["variants"]:
         answered = _run(folder, entry, images)
@@ -98,17 +99,33 @@ def _run(folder: Folder, entry: Mapping[str, Any], images: np.ndarray) -> np.nda
         ) from error
 
 
-def _normalized(how: Mapping[str, Any]) -> np.ndarray:
+def normalized(how: Mapping[str, Any], images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Images as the preprocessing data say, same shape (n, channels, height, width).
+
+    Raises:
+        HwnasError: The preprocessing does not say how.
+    """
+    try:
+        mean, std = (np.array(how[name], np.float32).reshape(1, -1, 1, 1) for name in ("mean", "std"))
+        return ((images.astype(np.float32) * np.float32(how["scale"]) - mean) / std).astype(np.float32)
+    except (KeyError, TypeError, ValueError) as error:
+        raise _odd(error) from error
+
+
+def _probes(how: Mapping[str, Any]) -> NDArray[np.float32]:
     """The probes as the preprocessing data say, shape (8, 3, height, width)."""
     try:
-        height, width = how["resize"]["height"], how["resize"]["width"]
-        mean, std = (np.array(how[name], np.float32).reshape(1, -1, 1, 1) for name in ("mean", "std"))
-        images = probes.images(mean.shape[1], height, width).astype(np.float32)
-        return ((images * np.float32(how["scale"]) - mean) / std).astype(np.float32)
+        height, width, channels = how["resize"]["height"], how["resize"]["width"], len(how["mean"])
+        images = probes.images(channels, height, width)
     except (KeyError, TypeError, ValueError) as error:
-        raise HwnasError(
-            f"{ship.PREPROCESSING} must hold resize, scale, mean and std, but: {error!r}: export again"
-        ) from error
+        raise _odd(error) from error
+    return normalized(how, images)
+
+
+def _odd(error: Exception) -> HwnasError:
+    return HwnasError(
+        f"{ship.PREPROCESSING} must hold resize, scale, mean and std, but: {error!r}: export again"
+    )
 
 
 def _require_same_metadata(folder: Folder, entry: Mapping[str, Any]) -> None:

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwnas import conditions, files, profile, ship
+from hwnas import conditions, files, profile, ship, verdict
 from hwnas.device import Device, Target
 from hwnas.errors import HwnasError, SchemaMismatch
-from hwnas.export import runtime as runtimes
+from hwnas.ship.verification import Accuracy, Session, VariantCheck, Verification
 from hwnas.table import LatencyTable, Measurement, Reference
 from hwnas.table_ops import require_same
+from hwnas.verdict import BUDGET, Verdict
+from hwnas.verify import checks
 from hwnas.verify import folder as folders
-from hwnas.verify.result import Session, VariantCheck, Verification
+from hwnas.verify.accuracy import Earlier, Known, answers
 
 if TYPE_CHECKING:
-    from hwnas.data import Dataset
-
-MAX_ACCURACY_LOSS = {"fp32": 0.005, "int8": 0.02}
-"""Largest accepted drop of test accuracy below PyTorch's, in [0, 1], by precision."""
+    from hwnas.data import Dataset, Split
 
 
 def verify(
@@ -27,27 +27,30 @@ def verify(
     device: Device,
     dataset: Dataset | None,
     *,
+    further: tuple[str, Split] | None = None,
     tables: Path | None = None,
     options: profile.ProfileOptions | None = None,
+    accept_noise: bool = False,
     record: bool = True,
     on_step: Callable[[str], None] = lambda _: None,
 ) -> Verification:
     """Check every variant of a shipping folder and write the result into its manifest.
 
-    A variant passes where it answers as the exported network did, its test accuracy is close
-    to PyTorch's, one delegate runs all of it, and its measured latency keeps the budget; a
-    latency above the budget is only accepted where the measurement's own 95 % interval reaches
-    down to it. Nothing but the folder is needed.
+    A variant passes where it answers as the exported network did, its test accuracy is close to
+    PyTorch's and better than guessing, one delegate runs all of it, and its latency is proven to
+    keep the budget (see ``hwnas.verdict``). Nothing but the folder is needed.
 
     Args:
         folder: What ``ship.export_run`` wrote, or a copy of it.
         device: Where to measure.
         dataset: Its test split is the one that accuracy is stated for; None where the data are
-            not at hand, which the result says.
+            not looked at. Then an earlier verification's accuracy of the same files stands.
+        further: Name and images of another test set, whose accuracy is stated beside that.
         tables: Folder of the device's latency tables; latencies are put on their scale, so
             that they compare with the predictions although the clock has drifted since. The
             scale is kept in the manifest, and taken from there where the tables are gone.
         options: How well to measure.
+        accept_noise: Whether the user takes what is NOT PROVEN; it is only noted.
         record: Whether to write the result into the manifest.
         on_step: Called with a line for people before each step.
 
@@ -60,25 +63,36 @@ def verify(
     wrong = folders.answers_to_probes(checked)
     if dataset is not None:
         ship.require_same_data(dataset, manifest["data"])
-    scales = _Scales(manifest.get("scales", {}), tables)
-    checks = []
+    scales, run = _Scales(manifest.get("scales", {}), tables), ship.run_of(folder)
+    earlier = Earlier(manifest)
+    variants = []
     for entry in manifest["variants"]:
-        accuracy = None
+        known, found = earlier.of(entry["file"]), {"answers": checks.answers(wrong[entry["file"]])}
         if dataset is not None:
             on_step(f"accuracy of {entry['file']}")
-            accuracy = _accuracy(folder / entry["file"], entry["runtime"], dataset)
+            known = Known.of(answers(checked, entry, dataset.test), manifest, entry["precision"])
+        beside = None
+        if further is not None:
+            on_step(f"accuracy of {entry['file']} on {further[0]}")
+            answered = answers(checked, entry, further[1])
+            beside = Accuracy.of(answered)
+            found[f"learning, on {further[0]}"] = verdict.on_learning(answered)
         measured: tuple[Measurement, Session] | None = None
         promised: Mapping[str, Any] = {}
         if entry["runtime"] in device.runtimes:
             on_step(f"latency of {entry['file']}")
             target, promised = _target(entry, device, manifest["budgets"])
             measured = _measure(folder / entry["file"], device, target, scales, options)
-        failures = wrong[entry["file"]]
-        checks.append(
-            _check(entry, accuracy, manifest["test_accuracy_pytorch"], measured, promised, failures)
-        )
-    notes = (*_left_out(manifest, device, dataset), *scales.notes)
-    verification = Verification(device.name, tuple(checks), notes)
+        variants.append(_check(entry, known, beside, measured, promised, found))
+    verification = Verification(
+        device.name,
+        tuple(variants),
+        (*_left_out(manifest, device, dataset, earlier, further), *scales.notes),
+        stale=() if run is None else ship.stale(run),
+        further=None if further is None else {"name": further[0], "images": len(further[1])},
+        accepted_noise=accept_noise,
+        verified=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
     if record:
         manifest |= {"verification": verification.to_json(), "scales": scales.to_json()}
         _write(folder / ship.MANIFEST, manifest)
@@ -121,11 +135,6 @@ class _Scales:
         return {name: scale.to_json() for name, scale in self._known.items()}
 
 
-def _accuracy(model: Path, runtime: str, dataset: Dataset) -> float:
-    logits = runtimes.run(model, runtime, dataset.normalize(dataset.test.images))
-    return float((logits.argmax(axis=1) == dataset.test.labels).mean())
-
-
 def _target(
     entry: Mapping[str, Any], device: Device, budgets: Sequence[Mapping[str, Any]]
 ) -> tuple[Target, Mapping[str, Any]]:
@@ -154,59 +163,72 @@ def _measure(
     return measured, Session(name, len(measured.rounds), quality.word, quality.reasons, own.environment)
 
 
-def _left_out(manifest: Mapping[str, Any], device: Device, dataset: Dataset | None) -> list[str]:
+def _left_out(
+    manifest: Mapping[str, Any],
+    device: Device,
+    dataset: Dataset | None,
+    earlier: Earlier,
+    further: tuple[str, Split] | None,
+) -> list[str]:
     notes = []
     if dataset is None:
+        is_known = earlier.when is not None
         notes.append(
-            f"accuracy was not checked: the data ({manifest['data'].get('source')}) are not at hand; "
-            "give them with --data"
+            f"the test images were not looked at: accuracies are those verified before ({earlier.when})"
+            if is_known
+            else "the test images were not looked at: no accuracy was checked"
+        )
+    if further is not None:
+        notes.append(
+            f"{further[0]} ({len(further[1])} images) is a further test set: its accuracy says something "
+            "only if none of its images were trained on"
         )
     runtimes_left = sorted({e["runtime"] for e in manifest["variants"]} - set(device.runtimes))
     if runtimes_left:
         notes.append(f"{device.name} does not have {', '.join(runtimes_left)}: not measured there")
-    if not any(promise["target"].get("device") == device.name for promise in manifest["budgets"]):
-        notes.append(f"no budget was asked for on {device.name}: latencies are only reported")
+    budgets = [promise["target"].get("device") for promise in manifest["budgets"]]
+    if device.name not in budgets:
+        notes.append(
+            f"no budget was asked for on {device.name}: latencies are only reported, without a verdict"
+        )
+    elsewhere = sorted({str(name) for name in budgets} - {device.name})
+    if elsewhere:
+        notes.append(f"the budgets on {', '.join(elsewhere)} were not looked at: verify them there")
     return notes
 
 
 def _check(
     entry: Mapping[str, Any],
-    accuracy: float | None,
-    accuracy_pytorch: float,
+    known: Known,
+    further: Accuracy | None,
     found: tuple[Measurement, Session] | None,
     promised: Mapping[str, Any],
-    wrong: tuple[str, ...],
+    looked_at: Mapping[str, Verdict],
 ) -> VariantCheck:
     measured, session = found or (None, None)
-    failures = list(wrong)
-    loss, allowed = None, MAX_ACCURACY_LOSS[entry["precision"]]
-    if accuracy is not None:
-        loss = accuracy_pytorch - accuracy
-        if loss > allowed:
-            failures.append(
-                f"test accuracy must be within {allowed:.3f} of PyTorch's, but is {loss:.3f} below"
-            )
+    latency_ms = measured.latency_ms if measured else None
+    interval_ms = measured.interval_ms if measured else None
     seen: Mapping[str, Any] = measured.rounds[-1].conditions if measured else {}
-    budget_ms = promised.get("budget_ms")
-    nodes, taken = seen.get("nodes"), seen.get("delegated_nodes")
-    if taken is not None and taken != nodes:
-        failures.append(f"the delegate must take all {nodes} nodes, but took {taken}")
-    if measured and budget_ms is not None and measured.ci_ms[0] > budget_ms:
-        failures.append(
-            f"latency must be at most {budget_ms:.3f} ms, but {measured.latency_ms:.3f} ms were measured"
-        )
+    judged = {
+        **looked_at,
+        **known.checks,
+        "delegate": checks.delegation(seen),
+        BUDGET: verdict.on_budget(latency_ms, interval_ms, promised.get("budget_ms"), session),
+    }
     return VariantCheck(
         name=entry["name"],
         file=entry["file"],
         bytes=entry["bytes"],
-        test_accuracy=accuracy,
-        accuracy_loss=loss,
-        measured_ms=measured.latency_ms if measured else None,
-        interval_ms=measured.ci_ms if measured else None,
+        test_accuracy=known.value,
+        accuracy=known.accuracy,
+        accuracy_loss=known.loss,
+        further=further,
+        measured_ms=latency_ms,
+        interval_ms=interval_ms,
         predicted_ms=promised.get("predicted_ms"),
-        budget_ms=budget_ms,
+        budget_ms=promised.get("budget_ms"),
         conditions=seen,
-        failures=tuple(failures),
+        checks={name: found for name, found in judged.items() if found is not None},
         session=session,
     )
 

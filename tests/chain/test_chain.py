@@ -284,7 +284,7 @@ def test_the_command_line_skips_and_says_so(finished):
     done = subprocess.run(
         [HWNAS, "run", finished / "hwnas.toml"], capture_output=True, text=True, check=False
     )
-    assert done.returncode in (0, 1)  # the budget may be missed in so short a run
+    assert done.returncode in (0, 1, 3)  # the budget may be missed, or not proven, in so short a run
     assert [line for line in done.stderr.splitlines() if "unchanged, skipped" in line] == [
         f"{stage}: unchanged, skipped" for stage in EVERY
     ]
