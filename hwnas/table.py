@@ -197,27 +197,50 @@ class LatencyTable:
             SchemaMismatch: The file is of another schema.
         """
         try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise TableError(f"a latency table must be readable, but {path} is not: {error}") from error
-        lines = text.split("\n")[:-1]  # what follows the last newline was never finished
-        objects = [_parse(line, path, number) for number, line in enumerate(lines, start=1)]
-        if not objects or objects[0].get("schema") != SCHEMA:
-            found = objects[0].get("schema") if objects else None
-            raise SchemaMismatch(
-                f"a latency table must be of schema {SCHEMA}, but {path} is of {found!r}", field="schema"
-            )
-        target = Target.from_json(objects[0].get("target", {}))
-        table = cls(target, objects[0].get("environment", {}))
-        for number, data in enumerate(objects[1:], start=2):
+            content = path.read_bytes()
+        except OSError as error:
+            reason = error.strerror or error
+            raise TableError(f"a latency table must be readable, but {path} is not: {reason}") from error
+        whole = content.split(b"\n")[:-1]  # what follows the last newline was never finished
+        header, *lines = whole or [b""]
+        table = cls.of_header(header, path)
+        for number, line in enumerate(lines, start=2):
             try:
-                if "note" in data:
-                    table.notes.append(Note.from_json(data))
-                else:
-                    table.add(Round.from_json(data))
+                table.take(line)
             except TableError as error:
-                raise TableError(f"line {number} of {path}: {error}") from error
+                raise TableError(
+                    f"line {number} of {path}: {error}: `hwnas table repair {path}` drops what is damaged "
+                    "and keeps a copy"
+                ) from error
         return table
+
+    @classmethod
+    def of_header(cls, line: bytes, path: Path) -> LatencyTable:
+        """A table without rows, from the first line of a file; raises SchemaMismatch where it is none."""
+        try:
+            data = _parse(line)
+        except TableError:
+            data = {}
+        if data.get("schema") != SCHEMA:
+            raise SchemaMismatch(
+                f"a latency table must be of schema {SCHEMA}, but {path} is of {data.get('schema')!r}",
+                field="schema",
+            )
+        environment = data.get("environment", {})
+        if not isinstance(environment, dict):
+            raise SchemaMismatch(
+                f"the environment of a table must be an object, but {path} has {environment!r}",
+                field="environment",
+            )
+        return cls(Target.from_json(data.get("target", {})), environment)
+
+    def take(self, line: bytes) -> None:
+        """Take in a line of a file; raises TableError where it is damaged."""
+        data = _parse(line)
+        if "note" in data:
+            self.notes.append(Note.from_json(data))
+        else:
+            self.add(Round.from_json(data))
 
 
 def _identity(item: Round) -> tuple[str, str, int]:
@@ -253,13 +276,13 @@ def _line(data: Mapping[str, Any]) -> str:
     return json.dumps(data, separators=(",", ":"), allow_nan=False) + "\n"
 
 
-def _parse(line: str, path: Path, number: int) -> dict[str, Any]:
+def _parse(line: bytes) -> dict[str, Any]:
     try:
-        data = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise TableError(f"line {number} of {path} must be JSON, but is not: {error}") from error
+        data = json.loads(line.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise TableError(f"a line must be JSON, but is not: {error}") from error
     if not isinstance(data, dict):
-        raise TableError(f"line {number} of {path} must be a JSON object, but got {type(data).__name__}")
+        raise TableError(f"a line must be a JSON object, but got {type(data).__name__}")
     return data
 
 

@@ -20,6 +20,11 @@ from hwnas.table import LatencyTable, Measurement
 IDENTITY = ("runtime_version", "library_sha256", "machine", "cpu_model", "anchor")
 """Fields of the environment that must agree before two sessions can stand in one table."""
 
+MACHINE = ("device", "processor", "machine", "cpu_model")
+"""Fields of target and environment that say what was measured on."""
+
+
+_LEAST_ROUNDS = 6  # an interval of fewer says too little
 
 CSV_COLUMNS = (
     "key",
@@ -88,9 +93,11 @@ class Change:
         key: Workload or network.
         before_ms: Latency in the first table.
         after_ms: Latency in the second table, on the first one's scale: as long as the anchors
-            are the same, what slowed the whole machine is no change.
+            are the same, what slowed the whole machine is no change. As it was measured, where the
+            tables are of different machines.
         p_value: Probability of so large a difference where there is none.
         real: Whether it is a change and not noise.
+        told: Whether there are rounds enough to tell, or nothing to tell of.
     """
 
     key: str
@@ -98,6 +105,7 @@ class Change:
     after_ms: float
     p_value: float
     real: bool
+    told: bool = True
 
     @property
     def relative(self) -> float:
@@ -115,6 +123,8 @@ class Diff:
         only_after: Keys of the second table alone.
         anchor: Relative change of the light anchor: of the whole machine, or of the runtime.
         environment: Fields that differ, with both values.
+        foreign: Those of them that say that the tables are of different machines: then there is no
+            change, but a difference between machines.
     """
 
     changes: tuple[Change, ...]
@@ -122,6 +132,12 @@ class Diff:
     only_after: tuple[str, ...]
     anchor: float
     environment: Mapping[str, tuple[Any, Any]]
+    foreign: tuple[str, ...] = ()
+
+    @property
+    def untold(self) -> int:
+        """How many rows differ, but have too few rounds to tell whether that is noise."""
+        return sum(not change.told for change in self.changes)
 
 
 def diff(
@@ -147,7 +163,13 @@ def diff(
     first, second = before.measurements, after.measurements
     common = [key for key in first if key in second]
     same = all(before.environment.get(name) == after.environment.get(name) for name in IDENTITY)
-    rescaled = {key: _rescaled_ms(second[key], before.scale) for key in common}
+    described = [table.target.to_json() | dict(table.environment) for table in (before, after)]
+    names = dict.fromkeys((*described[0], *described[1]))
+    differing = [name for name in names if described[0].get(name) != described[1].get(name)]
+    foreign = tuple(name for name in MACHINE if name in differing)
+    rescaled = {
+        key: second[key].latency_ms if foreign else _rescaled_ms(second[key], before.scale) for key in common
+    }
     shifts = [math.log(rescaled[key] / first[key].latency_ms) for key in common]
     spread = MAD_NORMAL * median(abs(shift) for shift in shifts) if same and shifts else 0.0
     p_values = [
@@ -157,19 +179,16 @@ def diff(
     changes = []
     for key, p_value in zip(common, p_values, strict=True):
         old, new = first[key].latency_ms, rescaled[key]
-        changes.append(Change(key, old, new, p_value, p_value <= threshold and abs(new / old - 1) > least))
-    described = [table.target.to_json() | dict(table.environment) for table in (before, after)]
-    names = dict.fromkeys((*described[0], *described[1]))
+        large = abs(new / old - 1) > least
+        told = not large or min(len(first[key].rounds), len(second[key].rounds)) >= _LEAST_ROUNDS
+        changes.append(Change(key, old, new, p_value, p_value <= threshold and large, told))
     return Diff(
         changes=tuple(sorted(changes, key=lambda change: -abs(change.relative))),
         only_before=tuple(key for key in first if key not in second),
         only_after=tuple(key for key in second if key not in first),
         anchor=after.scale.light_ms / before.scale.light_ms - 1,
-        environment={
-            name: (described[0].get(name), described[1].get(name))
-            for name in names
-            if described[0].get(name) != described[1].get(name)
-        },
+        environment={name: (described[0].get(name), described[1].get(name)) for name in differing},
+        foreign=foreign,
     )
 
 
@@ -183,8 +202,8 @@ def _p_value(before: Measurement, after: Measurement, shift: float, spread: floa
     width = 2 * NORMAL_95
     errors = [math.log(m.ci_ms[1] / m.ci_ms[0]) / width for m in (before, after)]
     error = math.hypot(*errors, spread)
-    if min(len(before.rounds), len(after.rounds)) < 6 or not error:
-        return 1.0  # an interval of so few rounds, or of none that differ, says too little
+    if min(len(before.rounds), len(after.rounds)) < _LEAST_ROUNDS or not error:
+        return 1.0  # so few rounds, or none that differ, say too little
     return 2 * (1 - NormalDist().cdf(abs(shift) / error))
 
 

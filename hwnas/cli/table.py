@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from hwnas import conditions, files, outputs, table_ops
@@ -14,7 +15,7 @@ from hwnas.cli._app import Json, app, emit_json, err, out, print_table
 from hwnas.errors import TableError
 from hwnas.table import LatencyTable
 
-tables = typer.Typer(no_args_is_help=True, help="Latency tables: show, compare, merge, export.")
+tables = typer.Typer(no_args_is_help=True, help="Latency tables: show, compare, merge, repair, export.")
 app.add_typer(tables, name="table")
 
 PathArgument = Annotated[Path, typer.Argument(help="A table, as hwnas profile writes it.")]
@@ -68,6 +69,14 @@ def diff(
                 err.print(f"[yellow]{path}[/] is {quality}", highlight=False)
     for name, (old, new) in found.environment.items():
         out.print(f"{name}: {old} → {new}", highlight=False)
+    if found.foreign:
+        err.print(
+            f"[yellow]the tables are of different machines ({', '.join(found.foreign)}):[/] what follows "
+            "is no change over time but how much slower or faster the second machine is, row by row in its "
+            "own milliseconds; neither table says anything of the other's machine",
+            soft_wrap=True,
+            highlight=False,
+        )
     out.print(f"anchor: {found.anchor:+.1%}", highlight=False)
     real = [change for change in found.changes if change.real]
     rows = Table("key", "before (ms)", "after (ms)", "change", "p")
@@ -81,9 +90,11 @@ def diff(
         )
     if real:
         print_table(rows)
+    within = len(found.changes) - len(real) - found.untold
+    untold = f"{found.untold} with too few rounds to tell, " if found.untold else ""
     out.print(
-        f"{len(real)} real changes, {len(found.changes) - len(real)} rows within noise, "
-        f"{len(found.only_before)} only before, {len(found.only_after)} only after"
+        f"{len(real)} {'real differences' if found.foreign else 'real changes'}, {within} rows within noise, "
+        f"{untold}{len(found.only_before)} only before, {len(found.only_after)} only after"
     )
 
 
@@ -99,6 +110,27 @@ def merge(
     merged = table_ops.merge(*(LatencyTable.load(item) for item in paths))
     merged.save(path)
     out.print(f"{len(merged.measurements)} rows, {len(merged.rounds)} rounds: {path}", soft_wrap=True)
+
+
+@tables.command()
+def repair(path: PathArgument, as_json: Json = False) -> None:
+    """Drop the lines that are damaged, say which, and keep a copy of the file as it was."""
+    from hwnas import table_repair
+
+    found = table_repair.repair(path)
+    if as_json:
+        emit_json({"kept": found.kept, "dropped": found.dropped, "copy": found.copy and str(found.copy)})
+        return
+    for number, reason in found.dropped.items():
+        err.print(f"[yellow]line {number} is dropped:[/] {escape(reason)}", soft_wrap=True, highlight=False)
+    if found.copy is None:
+        out.print(f"nothing is damaged: {found.kept} rows and notes", highlight=False)
+        return
+    out.print(
+        f"{len(found.dropped)} lines dropped, {found.kept} rows and notes kept; as it was: {found.copy}",
+        soft_wrap=True,
+        highlight=False,
+    )
 
 
 @tables.command()

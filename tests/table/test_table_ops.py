@@ -111,6 +111,25 @@ def test_a_diff_names_what_differs_in_the_environment() -> None:
         table_ops.diff(newer, a_table({"k": 1.0}, environment=SAME | {"anchor": "anchor/2"}))
 
 
+@pytest.mark.parametrize("field", ["cpu_model", "machine"])
+def test_tables_of_two_machines_are_not_before_and_after(field: str) -> None:
+    """The second machine is 3.4 times as fast in all: that is a difference, and no change."""
+    other = a_table(TRUTH, speed=1 / 3.4, seed=2, environment=SAME | {field: "another"})
+    found = table_ops.diff(a_table(TRUTH, seed=1), other)
+    assert found.foreign == (field,)
+    assert all(change.real for change in found.changes)
+    for change in found.changes:
+        assert change.relative == pytest.approx(1 / 3.4 - 1, abs=0.05)
+    assert table_ops.diff(a_table(TRUTH, seed=1), a_table(TRUTH, seed=2)).foreign == ()
+
+
+def test_rows_of_too_few_rounds_are_counted_by_themselves() -> None:
+    found = table_ops.diff(
+        a_table({"k": 1.0, "same": 1.0}, rounds=5), a_table({"k": 2.0, "same": 1.0}, rounds=5), least=0.5
+    )
+    assert (found.untold, [change.key for change in found.changes if not change.told]) == (1, ["k"])
+
+
 def test_csv_has_a_row_for_each_key() -> None:
     table = a_table({"k1": 1.0, "k2": 3.0})
     rows = list(csv.DictReader(io.StringIO(table_ops.to_csv(table))))
