@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hwnas import chain, files, outputs
-from hwnas.chain import STAGES, Summary, Tell
+from hwnas import chain, files, outputs, spaces
+from hwnas import data as images
+from hwnas.chain import STAGES, Config, Summary, Tell
 from hwnas.device import Device
 
 STRATEGY, BASELINE = "fbnet", "random"
+DATA, BUDGET = "clutter", "60%"
+STEPS, BATCH_SIZE = 500, 32
+"""Of training, where no number of epochs is given: what two cores do in about a minute."""
 
 
 def run(
@@ -20,9 +24,9 @@ def run(
     device: Device,
     *,
     space: str = "macro",
-    data: str = "digits",
-    budget: str = "60%",
-    epochs: int = 6,
+    data: str = DATA,
+    budget: str = BUDGET,
+    epochs: int | None = None,
     seed: int = 0,
     accept_noise: bool = False,
     tell: Tell = lambda _stage, _text: None,
@@ -38,7 +42,7 @@ def run(
         space: Search space.
         data: Source of images.
         budget: Milliseconds for all targets, or a share of each target's range as "60%".
-        epochs: Of training from scratch.
+        epochs: Of training from scratch; as many as take about ``STEPS`` steps, if not given.
         seed: Where all randomness comes from.
         accept_noise: Whether a promise that is NOT PROVEN is taken all the same.
         tell: Called on the way.
@@ -46,11 +50,29 @@ def run(
     Raises:
         HwnasError: A stage failed; what the earlier ones wrote is kept in ``folder``.
     """
-    config = chain.make(
+    outputs.require_file(folder / "quickstart.json", "the folder of a quickstart")
+    config = config_of(folder, device.name, space=space, data=data, budget=budget, epochs=epochs, seed=seed)
+    summary = chain.run(config, device=device, tell=tell)
+    files.write_json(folder / "quickstart.json", summary.to_json())
+    return summary
+
+
+def config_of(
+    folder: Path,
+    device: str,
+    *,
+    space: str = "macro",
+    data: str = DATA,
+    budget: str = BUDGET,
+    epochs: int | None = None,
+    seed: int = 0,
+) -> Config:
+    """The config of a quickstart; see ``run``."""
+    return chain.make(
         Path.cwd(),
         {
             "folder": str(folder),
-            "device": device.name,
+            "device": device,
             "space": space,
             "data": data,
             "seed": seed,
@@ -78,14 +100,17 @@ def run(
                 "measuring": {"rounds": 6, "max_rounds": 6, "samples": 5, "min_round_s": 0.2},
             },
             "baseline": {"strategy": BASELINE, "settings": {"queries": 32}},
-            "train": {"epochs": epochs},
+            "train": {"epochs": epochs or _epochs(space, data, seed), "batch_size": BATCH_SIZE},
             "verify": {"accept_noise": accept_noise},
         },
     )
-    outputs.require_file(folder / "quickstart.json", "the folder of a quickstart")
-    summary = chain.run(config, device=device, tell=tell)
-    files.write_json(folder / "quickstart.json", summary.to_json())
-    return summary
 
 
-__all__ = ["BASELINE", "STAGES", "STRATEGY", "Summary", "run"]
+def _epochs(space: str, data: str, seed: int) -> int:
+    from hwnas.data.batches import steps_per_epoch
+
+    dataset = images.load(data, resolution=spaces.load(space).input_shape[1], seed=seed)
+    return max(1, round(STEPS / steps_per_epoch(len(dataset.train), BATCH_SIZE)))
+
+
+__all__ = ["BASELINE", "STAGES", "STRATEGY", "Summary", "config_of", "run"]

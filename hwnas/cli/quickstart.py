@@ -22,11 +22,15 @@ def quickstart(
     folder: Annotated[Path | None, typer.Option("--out", help="Folder to create; runs/<time>.")] = None,
     device: Annotated[str, typer.Option(help="Device to measure on.")] = "host",
     space: Annotated[str, typer.Option(help="Search space.")] = "macro",
-    data: Annotated[str, typer.Option(help="digits, a folder of images or parquet files, npz.")] = "digits",
+    data: Annotated[
+        str, typer.Option(help="clutter, digits, a folder of images or parquet files, npz.")
+    ] = "clutter",
     budget_ms: Annotated[
         str, typer.Option(help="Milliseconds, or a share of each target's range as 60%.")
     ] = "60%",
-    epochs: Annotated[int, typer.Option(min=1, help="Of training from scratch.")] = 6,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Of training from scratch; as many as take about 500 steps.")
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Where all randomness comes from.")] = 0,
     accept_noise: AcceptNoise = False,
     as_json: Json = False,
