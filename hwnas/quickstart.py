@@ -15,7 +15,7 @@ from hwnas.device import Device
 
 STRATEGY, BASELINE = "fbnet", "random"
 DATA, BUDGET = "clutter", "60%"
-STEPS, BATCH_SIZE = 500, 32
+STEPS = 500
 """Of training, where no number of epochs is given: what two cores do in about a minute."""
 
 
@@ -51,7 +51,16 @@ def run(
         HwnasError: A stage failed; what the earlier ones wrote is kept in ``folder``.
     """
     outputs.require_file(folder / "quickstart.json", "the folder of a quickstart")
-    config = config_of(folder, device.name, space=space, data=data, budget=budget, epochs=epochs, seed=seed)
+    config = config_of(
+        folder,
+        device.name,
+        space=space,
+        data=data,
+        budget=budget,
+        epochs=epochs,
+        seed=seed,
+        accept_noise=accept_noise,
+    )
     summary = chain.run(config, device=device, tell=tell)
     files.write_json(folder / "quickstart.json", summary.to_json())
     return summary
@@ -66,6 +75,7 @@ def config_of(
     budget: str = BUDGET,
     epochs: int | None = None,
     seed: int = 0,
+    accept_noise: bool = False,
 ) -> Config:
     """The config of a quickstart; see ``run``."""
     return chain.make(
@@ -100,7 +110,7 @@ def config_of(
                 "measuring": {"rounds": 6, "max_rounds": 6, "samples": 5, "min_round_s": 0.2},
             },
             "baseline": {"strategy": BASELINE, "settings": {"queries": 32}},
-            "train": {"epochs": epochs or _epochs(space, data, seed), "batch_size": BATCH_SIZE},
+            "train": {"epochs": epochs or _epochs(space, data, seed)},
             "verify": {"accept_noise": accept_noise},
         },
     )
@@ -108,9 +118,10 @@ def config_of(
 
 def _epochs(space: str, data: str, seed: int) -> int:
     from hwnas.data.batches import steps_per_epoch
+    from hwnas.train.config import BATCH_SIZE
 
-    dataset = images.load(data, resolution=spaces.load(space).input_shape[1], seed=seed)
-    return max(1, round(STEPS / steps_per_epoch(len(dataset.train), BATCH_SIZE)))
+    count = len(images.load(data, resolution=spaces.load(space).input_shape[1], seed=seed).train)
+    return max(1, round(STEPS / steps_per_epoch(count, min(BATCH_SIZE, count))))
 
 
 __all__ = ["BASELINE", "STAGES", "STRATEGY", "Summary", "config_of", "run"]

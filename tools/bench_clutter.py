@@ -31,7 +31,8 @@ from hwnas.data import Dataset
 from hwnas.space import SearchSpace
 from hwnas.supernet import proxy_space
 from hwnas.train import TrainConfig
-from hwnas.train.fit import evaluate, fit, new_network
+from hwnas.train.fit import fit, new_network
+from hwnas.train.scoring import evaluate
 
 
 def main() -> None:

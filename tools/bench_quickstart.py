@@ -44,7 +44,8 @@ from hwnas.search.oneshot import OneShotConfig
 from hwnas.search.run import SearchRequest, search_run
 from hwnas.space import Architecture
 from hwnas.train import TrainConfig
-from hwnas.train.fit import evaluate, fit, new_network
+from hwnas.train.fit import fit, new_network
+from hwnas.train.scoring import evaluate
 
 FOUND, SEARCHED, DRAWN = "found", "random search", "random network"
 EQUAL = 0.95  # of the tightest budget that a random network of equal cost uses at least

@@ -27,7 +27,7 @@ _WHOLE = _PER_PIXEL * _PIXELS
 _PLACES = _PER_PIXEL * (_PIXELS + 2)  # side of a digit in the bank, where it has a dark border
 _TURN = math.radians(25)  # largest rotation
 _ANGLES = 255  # rotations that are tabled
-_DIGIT_LIGHT = 160, 257
+_DIGIT_LIGHT = 176, 257
 _PIECE = 3 * _PER_PIXEL, 4 * _PER_PIXEL  # side of a piece, from and below
 _CHUNK = 256  # images drawn at once: what is computed stays in the processor's cache
 
@@ -52,12 +52,12 @@ class Scene:
     """
 
     side: int
-    smallest: int = 45
-    largest: int = 77
+    smallest: int = 55
+    largest: int = 85
     pieces: int = 5
     halves: int = 1
     noise: int = 16
-    light: tuple[int, int] = (64, 192)
+    light: tuple[int, int] = (48, 160)
 
 
 SCENE = Scene(32)
