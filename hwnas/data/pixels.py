@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 RULES = {
     "frames": "the first of an animation or of several pages",
     "orientation": "turned upright as EXIF says",
-    "depth": "16 bits a channel become 8 by round(value / 257); numbers of 32 bits are refused",
+    "depth": "grey of 16 bits becomes 8 by round(value / 257), colour of 16 bits by its high byte; 32 bits "
+    "are refused",
     "alpha": "laid on white",
     "colour": "RGB; grey gives three equal channels; colour profiles are ignored",
 }
@@ -109,12 +110,12 @@ def _opaque(image: Image, name: str) -> Picture:
             f"an image must have 8 or 16 bits a channel, but {name} has 32 (mode {image.mode}), whose range "
             "nobody states: convert it"
         )
-    turned = ImageOps.exif_transpose(image)
+    ImageOps.exif_transpose(image, in_place=True)
     if wide:
-        values = np.asarray(turned)
-        turned = Pillow.fromarray(np.rint(values / 257).astype(np.uint8))
-        return Picture(turned.convert("RGB"), frames, int(values.max()))
-    return Picture(on_white(turned), frames)
+        values = np.asarray(image)
+        grey = Pillow.fromarray(np.rint(values / 257).astype(np.uint8))
+        return Picture(grey.convert("RGB"), frames, int(values.max()))
+    return Picture(on_white(image), frames)
 
 
 def on_white(image: Image) -> Image:

@@ -51,6 +51,26 @@ def animated(path, **options):
     return path
 
 
+def chunk(kind, content):
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def png(values, colour, depth=16):
+    """A PNG of a kind that Pillow does not write; values as their bytes stand in a line."""
+    header = struct.pack(">IIBBBBB", 12, len(values), depth, colour, 0, 0, 0)
+    lines = b"".join(b"\0" + line.tobytes() for line in values)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        (chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(lines)), chunk(b"IEND", b""))
+    )
+
+
+def written(path, content):
+    path.write_bytes(content)
+    return path
+
+
+DEEP_COLOUR = np.random.default_rng(2).integers(0, 65536, (20, 12, 4)).astype(">u2")
+
 MAKERS = {
     "grey.png": lambda p: saved(p, Image.fromarray(RGB[..., 0])),
     "one-bit.png": lambda p: saved(p, Image.fromarray(RGB[..., 0]).convert("1")),
@@ -62,6 +82,10 @@ MAKERS = {
     "key.png": lambda p: saved(p, Image.fromarray(RGB), transparency=tuple(RGB[3, 4].tolist())),
     "grey-key.png": lambda p: saved(p, Image.fromarray(RGB[..., 0]), transparency=int(RGB[3, 4, 0])),
     "deep.png": lambda p: saved(p, Image.fromarray(DEEP)),
+    "deep-rgb.png": lambda p: written(p, png(DEEP_COLOUR[..., :3], 2)),
+    "deep-rgba.png": lambda p: written(p, png(DEEP_COLOUR, 6)),
+    "deep-la.png": lambda p: written(p, png(DEEP_COLOUR[..., :2], 4)),
+    "two-bit.png": lambda p: written(p, png(RGB[:, :3, 0], 0, depth=2)),
     "deep.tif": lambda p: saved(p, Image.fromarray(DEEP)),
     "deep-big-endian.tif": lambda p: saved(p, Image.fromarray(DEEP.astype(">u2"))),
     "deep.pgm": lambda p: saved(p, Image.fromarray(DEEP)),
@@ -120,6 +144,29 @@ def test_sixteen_bits_become_eight_by_their_type(tmp_path, kind):
     np.testing.assert_array_equal(found, np.rint(DEEP / 257).astype(np.uint8)[..., None].repeat(3, axis=2))
 
 
+def test_colour_of_sixteen_bits_becomes_its_high_byte(tmp_path):
+    found = read(MAKERS["deep-rgb.png"](tmp_path / "x.png"))
+    np.testing.assert_array_equal(found, DEEP_COLOUR[..., :3] >> 8)
+
+
+@pytest.mark.parametrize(
+    ("head", "kind"),
+    [
+        (b"\0\0\0\x1cftypavif\0\0\0\0mif1avif", "AVIF"),
+        (b"\0\0\0\x1cftypmif1\0\0\0\0mif1avif", "AVIF"),
+        (b"\0\0\0\x1cftypmif1\0\0\0\0mif1heic", "HEIF"),
+        (b"\0\0\0\x18ftypheix\0\0\0\0mif1heix", "HEIF"),
+        (b"\0\0\0\x1cftypisom\0\0\0\0isomavc1", None),
+        (b"\xff\x0a\xfa\x1f", "JXL"),
+        (b"RIFF\x10\0\0\0WAVEfmt ", None),
+        (b"BMW is a maker of cars", None),
+        (b"", None),
+    ],
+)
+def test_formats_are_told_by_their_beginning(head, kind):
+    assert formats.of_content(head) == kind
+
+
 def test_alpha_is_laid_on_white_and_hides_its_colours(tmp_path):
     hidden = np.zeros((4, 4, 4), np.uint8)
     hidden[..., :3] = 200, 10, 60
@@ -169,16 +216,10 @@ def test_numbers_without_a_stated_range_are_refused(tmp_path, dtype, example):
         read(path) if example == "reader" else shipped(example, path, 10)
 
 
-def png_of(width, height, extra=b""):
+def png_of(width, height):
     """A PNG that claims a size and holds next to nothing."""
-
-    def chunk(kind, content):
-        return (
-            struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-        )
-
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + extra + chunk(b"IDAT", zlib.compress(b"\0" * 9))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 9))
 
 
 @pytest.mark.parametrize("side", [14_000, 60_000, 2**31 - 1])
