@@ -24,9 +24,21 @@ A message states the invariant, then the values, then the remedy. Facts ride as 
 
 from __future__ import annotations
 
+from typing import Any
+
 
 class HwnasError(Exception):
     """Base of every error whose message is meant for the user."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Errors with attributes of their own cross processes as well."""
+        return _remade, (type(self), self.args, self.__dict__)
+
+
+def _remade(kind: type[HwnasError], args: tuple[Any, ...], facts: dict[str, Any]) -> HwnasError:
+    error = kind.__new__(kind, *args)
+    error.__dict__.update(facts)
+    return error
 
 
 class SpaceError(HwnasError, ValueError):

@@ -7,6 +7,7 @@ Heavy imports (torch, ONNX, LiteRT, scikit-learn) happen inside the verbs, so th
 from __future__ import annotations
 
 import errno
+import faulthandler
 import os
 import sys
 import traceback
@@ -40,6 +41,8 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 def main() -> None:
     """Entry point of the ``hwnas`` program."""
     _terminal.prepare()
+    if not faulthandler.is_enabled():
+        faulthandler.enable()  # a crash in a compiled library says at least where
     try:
         try:
             app()

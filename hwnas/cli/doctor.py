@@ -1,4 +1,4 @@
-"""``hwnas doctor``: what on a machine harms measuring."""
+"""``hwnas doctor``: what on a machine harms measuring, and which PyTorch trains here."""
 
 from __future__ import annotations
 
@@ -19,12 +19,14 @@ def doctor(
 ) -> None:
     """Say what on a device harms measurement, and what can be done about it."""
     from hwnas.profile.doctor import examine
+    from hwnas.torch_build import torch_build
 
     described = devices.load(device)
     target = described.target(runtime or described.runtimes[0], "fp32")
     found = examine(described, target)
+    build = torch_build()
     if as_json:
-        emit_json(asdict(found))
+        emit_json({**asdict(found), "torch": asdict(build)})
         return
     colour = {"stable": "green", "noisy": "yellow", "unusable": "red"}[found.quality.word]
     out.print(f"[bold {colour}]{found.quality.word}[/]  (anchor {found.anchor_ms:.3f} ms on {target})")
@@ -34,3 +36,7 @@ def doctor(
         out.print(f"• {finding.what}\n  → {finding.remedy}", highlight=False)
     if not found.findings:
         out.print("nothing was found that harms measuring")
+    onednn = f", oneDNN {build.onednn}" if build.onednn else ""
+    out.print(f"training: torch {build.version}{onednn}, {build.capability}", highlight=False)
+    if build.warning:
+        out.print(f"  [yellow]{build.warning}[/]", soft_wrap=True, highlight=False)

@@ -24,10 +24,12 @@ from types import TracebackType
 from typing import IO, Any
 
 from hwnas.device import Target
+from hwnas.endings import ended, remedy
 from hwnas.errors import ExportError
 from hwnas.profile.plan import ANCHOR, ANCHORS, Item
 
 _MAX_WORKERS = 4
+_LAST_BREATH_S = 10.0  # between the end of a process's pipe and that of the process
 _SEED = 0  # one for all: then networks of the same blocks are the same file, measured once
 
 
@@ -161,7 +163,8 @@ class _Worker:
         if not line:
             self._errors.seek(0)
             tail = self._errors.read().decode(errors="replace")[-2000:].strip()
-            return {"died": True, "error": f"the exporting process ended: {tail or 'it said nothing'}"}
+            status = self._process.wait(_LAST_BREATH_S)
+            return {"died": True, "error": f"the exporting process {ended(status)}: {tail or remedy(status)}"}
         reply: dict[str, Any] = json.loads(line)
         return reply
 

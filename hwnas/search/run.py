@@ -23,8 +23,9 @@ from hwnas.search.budgets import constraints_of
 from hwnas.search.feasible import FeasibleSampler
 from hwnas.search.objective import objective, sizes
 from hwnas.search.oneshot import OneShot, OneShotConfig, warm_up
+from hwnas.search.pool import workers
 from hwnas.search.sampling import Mapper, SamplingStrategy
-from hwnas.search.scratch import FromScratch, workers
+from hwnas.search.scratch import FromScratch
 from hwnas.space import SearchSpace
 from hwnas.train import TrainConfig, optim, ranks
 

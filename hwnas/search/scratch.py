@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
-from multiprocessing import get_context, parent_process
 from pathlib import Path
-from threading import Thread
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from hwnas import data
 from hwnas.data import Dataset
-from hwnas.errors import Diverged, HwnasError, TrainingError
+from hwnas.errors import Diverged, TrainingError
 from hwnas.search.canonical import Canonical
+from hwnas.search.pool import workers
 from hwnas.space import Architecture, SearchSpace
 from hwnas.train.config import TrainConfig
 
@@ -28,9 +22,6 @@ if TYPE_CHECKING:
 
 SCHEMA = "hwnas-scratch/1"
 _BATCH_SIZE = 64  # where nothing is said, as in a supernet
-
-Asked = TypeVar("Asked")
-Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
@@ -178,41 +169,3 @@ class FromScratch:
 @lru_cache(maxsize=1)
 def _loaded(source: str, resolution: int, seed: int) -> Dataset:
     return data.load(source, resolution=resolution, seed=seed)
-
-
-@contextmanager
-def workers(
-    count: int,
-) -> Iterator[Callable[[Callable[[Asked], Answer], Iterable[Asked]], Iterable[Answer]]]:
-    """A ``mapper`` for sampling strategies that scores in so many processes; in this one if 1.
-
-    Yields:
-        Like ``map``, in order; the function it is given must be one that can be pickled.
-
-    Raises:
-        HwnasError: A process was ended from outside.
-    """
-    if count <= 1:
-        yield map
-        return
-    try:
-        with ProcessPoolExecutor(count, mp_context=get_context("spawn"), initializer=_begin) as pool:
-            yield pool.map
-    except BrokenProcessPool as error:
-        raise HwnasError(
-            f"processes that train must be left to end, but one of {count} was killed, for want of memory "
-            "perhaps: use fewer workers; what was scored is kept"
-        ) from error
-
-
-def _begin() -> None:
-    """A worker ends by Ctrl-C without a word, and with the process that started it."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    Thread(target=_follow, daemon=True).start()
-
-
-def _follow() -> None:
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

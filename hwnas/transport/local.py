@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from hwnas import files
+from hwnas.endings import ended
 from hwnas.errors import AgentError, TransportError, TransportTimeout
 from hwnas.transport.base import Job, Reply, parse_reply
 
@@ -89,7 +90,7 @@ class LocalTransport:
         with suppress(subprocess.TimeoutExpired):
             process.wait(_BYE_S)
         raise AgentError(
-            f"an agent must end with its goodbye, but {agent} ended with status {process.returncode}: "
+            f"an agent must end with its goodbye, but {agent} {ended(process.returncode)}: "
             f"{_tail(errors) or 'it wrote nothing to standard error'}"
         )
 

@@ -109,6 +109,8 @@ def test_the_doctor_says_what_it_saw() -> None:
     assert said["quality"]["word"] in ("stable", "noisy", "unusable")
     assert said["anchor_ms"] > 0
     assert all(finding["what"] and finding["remedy"] for finding in said["findings"])
+    assert said["torch"]["version"]
+    assert said["torch"]["capability"]
 
 
 @pytest.mark.parametrize("cpus", ["4095", "x", "3-1", "0,,1", ""])

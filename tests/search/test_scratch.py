@@ -8,10 +8,11 @@ from hwnas import data, files, spaces, train
 from hwnas.errors import SchemaMismatch, SpaceError, TrainingError
 from hwnas.promise.judge import Judge
 from hwnas.search.base import SearchTask
+from hwnas.search.pool import workers
 from hwnas.search.random import Random
 from hwnas.search.run import SearchRequest, search_run
 from hwnas.search.scorer import scorer_of
-from hwnas.search.scratch import FromScratch, workers
+from hwnas.search.scratch import FromScratch
 from hwnas.train import TrainConfig
 
 SMALL = spaces.load(SPACE)

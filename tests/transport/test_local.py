@@ -80,6 +80,15 @@ def test_an_agent_that_ends_early_is_quoted(tmp_path: Path) -> None:
         list(way.run("mine", [], silence_s=10))
 
 
+def test_an_agent_that_is_killed_is_reported_by_the_signal(tmp_path: Path) -> None:
+    body = "say({'hello': {}})\nos.kill(os.getpid(), 11)\n"
+    with (
+        transport(tmp_path, body) as way,
+        pytest.raises(AgentError, match=r"mine was killed by SIGSEGV: it wrote nothing"),
+    ):
+        list(way.run("mine", [], silence_s=10))
+
+
 @pytest.mark.parametrize("line", ["{torn", "[1, 2]", "plain words", "\\xff\\xfe"])
 def test_what_is_no_json_object_is_shown(tmp_path: Path, line: str) -> None:
     body = f"sys.stdout.buffer.write(b'{line}\\n'); sys.stdout.flush(); time.sleep(60)\n"

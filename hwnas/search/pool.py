@@ -1,0 +1,155 @@
+"""Scoring architectures in worker processes; one that dies is reported with what it trained."""
+
+from __future__ import annotations
+
+import os
+import signal
+import traceback
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from multiprocessing import connection, get_context, parent_process
+from multiprocessing.connection import Connection
+from threading import Thread
+from typing import Any, TypeVar
+
+from hwnas.endings import ended, remedy
+from hwnas.errors import HwnasError, TrainingError
+
+Asked = TypeVar("Asked")
+Answer = TypeVar("Answer")
+
+_LAST_BREATH_S = 10.0  # between the end of a process's pipe and that of the process
+
+
+@contextmanager
+def workers(
+    count: int,
+) -> Iterator[Callable[[Callable[[Asked], Answer], Iterable[Asked]], Iterable[Answer]]]:
+    """A ``mapper`` for sampling strategies that scores in so many processes; in this one if 1.
+
+    Yields:
+        Like ``map``, in order; the function it is given must be one that can be pickled. It raises
+        what the function raises, and TrainingError where a process dies: then what other processes
+        have in hand is given up, and what they finished is where the function put it.
+    """
+    if count <= 1:
+        yield map
+        return
+    pool = _Pool(count)
+    try:
+        yield pool.map
+    finally:
+        pool.close()
+
+
+class _Worker:
+    """One process, which answers one question at a time."""
+
+    def __init__(self) -> None:
+        context = get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs,), daemon=True)
+        self.process.start()
+        theirs.close()  # so that the pipe ends with the process
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.join()
+        self.connection.close()
+
+
+class _Pool:
+    """Processes that are started when they are first needed."""
+
+    def __init__(self, count: int) -> None:
+        self._count = count
+        self._idle: list[_Worker] = []
+
+    def close(self) -> None:
+        while self._idle:
+            self._idle.pop().close()
+
+    def map(self, function: Callable[[Asked], Answer], items: Iterable[Asked]) -> Iterator[Answer]:
+        waiting = deque(enumerate(items))
+        busy: dict[Any, tuple[_Worker, int, Asked]] = {}
+        found: dict[int, Answer] = {}
+        following = 0
+        try:
+            while waiting or busy:
+                while waiting and len(busy) < self._count:
+                    number, item = waiting.popleft()
+                    worker = self._ask(function, item)
+                    busy[worker.connection] = worker, number, item
+                for ready in connection.wait(list(busy)):
+                    worker, number, item = busy[ready]
+                    found[number] = _reply(worker, item)
+                    del busy[ready]
+                    self._idle.append(worker)
+                while following in found:
+                    yield found.pop(following)
+                    following += 1
+        finally:
+            for worker, _, _ in busy.values():  # what it would answer, nobody asks any more
+                worker.close()
+
+    def _ask(self, function: Callable[[Asked], Answer], item: Asked) -> _Worker:
+        while self._idle:
+            worker = self._idle.pop()
+            try:
+                worker.connection.send((function, item))
+            except OSError:  # it was ended while it had nothing to do
+                worker.close()
+            else:
+                return worker
+        worker = _Worker()
+        worker.connection.send((function, item))
+        return worker
+
+
+def _reply(worker: _Worker, item: object) -> Any:
+    try:
+        good, value = worker.connection.recv()
+    except (EOFError, OSError) as error:
+        worker.process.join(_LAST_BREATH_S)
+        status = worker.process.exitcode
+        raise TrainingError(
+            f"a training must run to its end, but the process that trained {_name(item)} {ended(status)}: "
+            f"{remedy(status)}; what was scored is kept, and the same command goes on from there"
+        ) from error
+    if not good:
+        raise value
+    return value
+
+
+def _name(item: object) -> str:
+    """An architecture, or its indices, as users know it: ``0.3.1``."""
+    indices = getattr(item, "indices", item)
+    return ".".join(map(str, indices)) if isinstance(indices, tuple | list) else str(indices)
+
+
+def _serve(questions: Connection) -> None:
+    """Answer until nobody asks any more."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a word
+    Thread(target=_follow, daemon=True).start()
+    while True:
+        try:
+            function, item = questions.recv()
+        except EOFError:
+            return
+        try:
+            reply = True, function(item)
+        except HwnasError as error:
+            reply = False, error
+        except Exception as error:  # noqa: BLE001  (raised where the question came from)
+            error.add_note(f"in a process that trained {_name(item)}:\n{traceback.format_exc()}")
+            reply = False, error
+        questions.send(reply)
+
+
+def _follow() -> None:
+    """End with the process that started this one."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

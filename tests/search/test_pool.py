@@ -1,0 +1,101 @@
+"""Worker processes that score, and what is said where one dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import numpy as np
+import pytest
+from pool_helpers import DiesOnce, broken, ends, process_of, refused, squared
+from sampling_helpers import macs_costs
+
+from hwnas import spaces
+from hwnas.errors import InfeasibleBudget, TrainingError
+from hwnas.search.base import Constraint, SearchTask
+from hwnas.search.pool import workers
+from hwnas.search.random import Random
+from hwnas.search.result import to_json
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_answers_come_in_order_from_other_processes_that_end():
+    with workers(2) as mapper:
+        assert list(mapper(squared, range(7))) == [n**2 for n in range(7)]
+        processes = set(mapper(process_of, range(4)))
+    assert 1 <= len(processes) <= 2
+    assert os.getpid() not in processes
+    assert not any(map(is_running, processes))
+
+
+def test_one_worker_is_this_process():
+    with workers(1) as mapper:
+        assert list(mapper(process_of, [0])) == [os.getpid()]
+
+
+def test_what_a_worker_raises_is_raised_here_with_its_facts():
+    with workers(2) as mapper:
+        with pytest.raises(InfeasibleBudget, match="no") as raised:
+            list(mapper(refused, range(4)))
+        assert raised.value.fastest_ms == 2.0
+        with pytest.raises(ZeroDivisionError) as failed:
+            list(mapper(broken, [1, 0]))
+        assert "in a process that trained 0" in failed.value.__notes__[0]
+        assert list(mapper(squared, [5])) == [25]  # and those that are left go on
+
+
+def test_a_worker_that_ends_without_an_answer_is_reported():
+    with workers(2) as mapper, pytest.raises(TrainingError, match="that trained 1 ended with status 3"):
+        list(mapper(ends, range(3)))
+
+
+def test_a_worker_that_died_while_it_was_idle_is_replaced():
+    with workers(1 + 1) as mapper:
+        for pid in set(mapper(process_of, range(2))):
+            os.kill(pid, signal.SIGKILL)
+            while is_running_and_no_zombie(pid):
+                pass
+        assert list(mapper(squared, [3, 4])) == [9, 16]
+
+
+def is_running_and_no_zombie(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as file:  # noqa: PTH123
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("name", ["SIGSEGV", "SIGKILL"])
+def test_a_search_whose_training_dies_names_it_and_goes_on_when_started_again(tmp_path, name):
+    space = spaces.load("macro-r16-c4")
+    costs = macs_costs(space)
+    budget = Constraint("macs", costs, costs.range_ms[1])
+
+    def search(folder, fatal):
+        folder.mkdir(exist_ok=True)
+        task = SearchTask(space, (budget,), DiesOnce(folder, fatal, signal.Signals[name]))
+        with workers(2) as mapper:
+            strategy = Random(queries=6, parallel=2, mapper=mapper, history=folder / "history.jsonl")
+            return strategy.search(task, np.random.default_rng(0))
+
+    whole = search(tmp_path / "whole", ())
+    fatal = whole.trials[3].indices
+    label = ".".join(map(str, fatal))
+    with pytest.raises(TrainingError, match=f"the process that trained {label} was killed by {name}") as died:
+        search(tmp_path / "cut", fatal)
+    assert ("memory" if name == "SIGKILL" else "hwnas doctor") in str(died.value)
+    kept = (tmp_path / "cut" / "history.jsonl").read_text().count('"indices"')
+    assert 2 <= kept <= 3
+    resumed = search(tmp_path / "cut", fatal)
+    assert to_json(resumed)["trials"] == to_json(whole)["trials"]
+    again = (tmp_path / "cut" / "scored").read_text().splitlines()
+    assert len(set(again)) == 6
+    assert len(again) <= 7, "what was scored before the crash is not scored again, but for one in hand"
