@@ -163,7 +163,9 @@ class _Worker:
         if not line:
             self._errors.seek(0)
             tail = self._errors.read().decode(errors="replace")[-2000:].strip()
-            status = self._process.wait(_LAST_BREATH_S)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(_LAST_BREATH_S)
+            status = self._process.returncode
             return {"died": True, "error": f"the exporting process {ended(status)}: {tail or remedy(status)}"}
         reply: dict[str, Any] = json.loads(line)
         return reply
