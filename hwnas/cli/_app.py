@@ -6,6 +6,7 @@ import json
 import os
 import re
 import sys
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -68,6 +69,20 @@ def print_table(table: Table) -> None:
     for column in table.columns:
         column.no_wrap, column.overflow = False, "fold"
     out.print(table)
+
+
+def print_quality(session: Mapping[str, Any]) -> None:
+    """Print what speaks against a session, and what its clock did; nothing where all was quiet.
+
+    Args:
+        session: The fields of a ``conditions.Quality``.
+    """
+    reasons, notes = session.get("reasons") or (), session.get("notes") or ()
+    if reasons:
+        said = f"measured in a session that was {session['word']}: {'; '.join(reasons)}"
+        err.print(f"[yellow]{said}[/]", highlight=False, soft_wrap=True)
+    for note in notes:
+        out.print(f"while measuring, {note}", highlight=False, soft_wrap=True)
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]

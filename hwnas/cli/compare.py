@@ -11,7 +11,7 @@ from rich.table import Table
 
 from hwnas import device as devices
 from hwnas import records
-from hwnas.cli._app import Json, app, emit_json, err, out, print_table
+from hwnas.cli._app import Json, app, emit_json, err, out, print_quality, print_table
 
 Run = Annotated[Path, typer.Argument(help="Folder of a run with a trained network.")]
 Against = Annotated[
@@ -76,17 +76,21 @@ def show_comparison(found: Mapping[str, Any]) -> None:
             table.add_column(column, no_wrap=True, justify="left" if column == "network" else "right")
         for network in found["networks"]:
             row = network["variants"][number]
-            low, high = row["interval_ms"]
+            interval = row["interval_ms"]
+            half = f" ±{(interval[1] - interval[0]) / 2:.3f}" if interval else ""
             is_found = network["name"] == found["found"]
             table.add_row(
                 network["name"],
                 f"{network['macs'] / 1e6:.1f}",
                 _percent(row["accuracy"]),
-                f"{row['latency_ms']:.3f} ±{(high - low) / 2:.3f}",
+                f"{row['latency_ms']:.3f}{half}",
                 "" if is_found else _percent(row["found_minus_this"], "+"),
                 "" if is_found else f"{row['latency_ratio']:.2f}×",
             )
         print_table(table)
+        session = found.get("sessions", {}).get(variant["name"])
+        if session is not None:
+            print_quality(session)
     out.print("points, time: the found network's accuracy minus, and latency over, this one's")
     for match in found["matches"]:
         out.print(

@@ -34,19 +34,19 @@ class Candidate:
         name: Short name of the baseline.
         ratio: Its latency over that of the network beside it.
         latency_ms: In its session.
-        interval_ms: 95 % interval of that.
+        interval_ms: 95 % interval of that; None where the rounds are too few to carry one.
         macs: Multiply-adds.
     """
 
     name: str
     ratio: float
     latency_ms: float
-    interval_ms: tuple[float, float]
+    interval_ms: tuple[float, float] | None
     macs: int
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""
-        return asdict(self) | {"interval_ms": list(self.interval_ms)}
+        return asdict(self) | {"interval_ms": self.interval_ms and list(self.interval_ms)}
 
 
 def grid(family: str, like: Architecture) -> tuple[tuple[str, Architecture], ...]:
@@ -145,12 +145,11 @@ def _session(
     models |= {name: untrained(arch, target) for name, arch in networks.values()}
     found = profile.measure(device, target, models, options=options)
     reference = found[""].latency_ms
-    return {
-        i: Candidate(
-            name, found[name].latency_ms / reference, found[name].latency_ms, found[name].ci_ms, arch.macs
-        )
-        for i, (name, arch) in networks.items()
-    }
+    candidates = {}
+    for i, (name, arch) in networks.items():
+        ms, interval_ms = found[name].latency_ms, found[name].interval_ms
+        candidates[i] = Candidate(name, ms / reference, ms, interval_ms, arch.macs)
+    return candidates
 
 
 def untrained(arch: Architecture, target: Target) -> bytes:

@@ -108,6 +108,9 @@ def compare(
         "notes": list(recipe.notes),
         "data": record["data"],
         "matches": list(matches.values()),
+        "sessions": {
+            variant: {"id": found.session, **asdict(found.quality)} for variant, found in measured.items()
+        },
         "networks": [_row(run, name, networks[name], entries, measured, targets) for name in networks],
     }
     files.write_json(run / "compare.json", result)
@@ -208,7 +211,7 @@ def _measure(
     entries: Mapping[str, Sequence[Entry]],
     options: profile.ProfileOptions,
     tell: Tell,
-) -> dict[str, Measurement]:
+) -> profile.Measured:
     tell(f"measuring {len(entries)} networks on {target}")
     models: dict[str, Path | bytes] = {name: found[0].model(variant) for name, found in entries.items()}
     return profile.measure(device, target, models, options=options)
@@ -247,7 +250,7 @@ def _row(
                 "bytes": mine[0].model(variant).stat().st_size,
                 **_accuracy(mine, found, variant),
                 "latency_ms": result[name].latency_ms,
-                "interval_ms": list(result[name].ci_ms),
+                "interval_ms": result[name].interval_ms,
                 "latency_ratio": result[FOUND].latency_ms / result[name].latency_ms,
             }
             for variant, result in measured.items()

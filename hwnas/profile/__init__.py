@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from hwnas.profile.measurer import Measurer
 from hwnas.profile.options import OnProgress, ProfileOptions, Progress
-from hwnas.profile.run import measure, run
+from hwnas.profile.run import Measured, measure, measured, run
 
-__all__ = ["Measurer", "OnProgress", "ProfileOptions", "Progress", "measure", "run"]
+__all__ = ["Measured", "Measurer", "OnProgress", "ProfileOptions", "Progress", "measure", "measured", "run"]

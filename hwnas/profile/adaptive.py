@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from hwnas.measurement import MIN_ROUNDS
 from hwnas.profile.engine import Job
 from hwnas.profile.options import ProfileOptions
 from hwnas.profile.plan import shuffled
 from hwnas.table import LatencyTable
 
 _FURTHER = 3  # rounds at once for rows whose interval is wide
+_WAITING = 3  # part of the most rounds that is added in hope of a fast clock
 
 Pair = tuple[str, int]
 
@@ -18,7 +20,8 @@ def due(table: LatencyTable | None, keys: Iterable[str], options: ProfileOptions
     """The (key, round) pairs to measure next, over all sessions of a table.
 
     First the rounds that every key should have; once all have them, further ones for the keys
-    whose interval is still too wide, up to their limit; nothing where all is done.
+    whose interval is still too wide, up to their limit; a third more for those of which too few
+    rounds saw the fast state of the clock; nothing where all is done.
     """
     have: dict[str, set[int]] = {key: set() for key in keys}
     for item in table.rounds if table else ():
@@ -30,7 +33,10 @@ def due(table: LatencyTable | None, keys: Iterable[str], options: ProfileOptions
     further: list[Pair] = []
     for key, numbers in have.items():
         if table.measurements[key].relative_ci > options.target_ci:
-            first, room = max(numbers) + 1, options.max_rounds - len(numbers)
+            most = options.max_rounds
+            if table.measurements[key].is_mixed and options.rounds >= MIN_ROUNDS:
+                most += most // _WAITING
+            first, room = max(numbers) + 1, most - len(numbers)
             further += [(key, first + offset) for offset in range(min(_FURTHER, room))]
     return further
 

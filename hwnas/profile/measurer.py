@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from hwnas import conditions
+from hwnas import conditions, scales
 from hwnas.device import Device, Target
 from hwnas.errors import DeviceError, ExportError
 from hwnas.profile import adaptive
@@ -98,7 +98,7 @@ class Measurer:
             progress: Called often.
 
         Returns:
-            The session by itself, on the scale of its own anchors.
+            The session by itself, on the scale of its own anchors; ``scales.of`` has the device's.
 
         Raises:
             DeviceError: The device or the agent cannot be used, or a model cannot be measured.
@@ -114,6 +114,7 @@ class Measurer:
                 raise DeviceError(f"{item.key} must run on {target}, but: {item.failed}")
             keep(item)
             progress(Progress(target, "measure", len(own.rounds), self.options.rounds * len(models)))
+        scales.remember(own)
         return own
 
     def _place(self, target: Target) -> Path:

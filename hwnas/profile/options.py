@@ -16,7 +16,8 @@ class ProfileOptions:
     Attributes:
         rounds: Rounds that every key gets, spread over the whole run.
         max_rounds: Rounds that a key gets at most while its interval is wide; ``rounds`` where
-            that is more.
+            that is more. A third more where the clock has two states and too few of them were
+            in the fast one.
         target_ci: Half the width of the 95 % interval over the latency that is narrow enough.
         samples: Timed samples a round.
         min_sample_ms: A sample repeats the inference until it is this long.

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from hwnas import files, outputs
+from hwnas import files, outputs, scales
+from hwnas.conditions import Quality, quality
 from hwnas.device import Device, Target
 from hwnas.errors import DeviceError
+from hwnas.measurement import Measurement
 from hwnas.profile import plan
 from hwnas.profile.measurer import Measurer
 from hwnas.profile.models import Exporter
@@ -15,7 +17,7 @@ from hwnas.profile.options import OnProgress, ProfileOptions, silent
 from hwnas.profile.session import Session
 from hwnas.profile.store import TableStore
 from hwnas.space import Architecture, SearchSpace
-from hwnas.table import LatencyTable, Measurement, Reference
+from hwnas.table import LatencyTable, Reference
 from hwnas.table_ops import require_same
 from hwnas.transport import connect
 
@@ -78,21 +80,20 @@ def measure(
     table: LatencyTable | Reference | None = None,
     options: ProfileOptions | None = None,
     progress: OnProgress = silent,
-) -> dict[str, Measurement]:
+) -> Measured:
     """Measure given model files, interleaved with the anchor and with each other.
 
     Args:
         device: Where to measure.
         target: Runtime and precision of the models.
         models: Model files, or their content, by a name of the caller's.
-        table: A table of the same target, or its reference: its anchors give the scale, so that the
-            results can be compared with the latencies that it predicts. Without it, this
-            session's own.
+        table: A table of the same target, or its reference: what its sessions saw of the clock
+            counts for the scale, see ``scales.of``.
         options: How well to measure; what asks for networks is not used.
         progress: Called often.
 
     Returns:
-        A measurement for each name that could be measured.
+        A measurement for each name, on the scale of the device, and the quality of the session.
 
     Raises:
         SchemaMismatch: The table is of another target, runtime, library or processor.
@@ -102,8 +103,40 @@ def measure(
         if table is not None:
             require_same(table.target, table.environment, target, measurer.environment(target))
         own = measurer.measure(target, models, progress=progress)
-    scale = (own if table is None else table).scale
-    return {key: measured.scaled(scale) for key, measured in own.measurements.items()}
+    return measured(own, *(() if table is None else (table,)))
+
+
+class Measured(dict[str, Measurement]):
+    """Measurements of one session by name, on the scale of the device.
+
+    Attributes:
+        session: Its identifier.
+        quality: Whether it can be believed.
+        reference: The scale, and what it is true of.
+    """
+
+    def __init__(
+        self, found: Mapping[str, Measurement], session: str, quality: Quality, reference: Reference
+    ) -> None:
+        super().__init__(found)
+        self.session, self.quality, self.reference = session, quality, reference
+
+
+def measured(own: LatencyTable, *sources: LatencyTable | Reference) -> Measured:
+    """A session, as ``Measurer.measure`` returns it, on the scale of its device.
+
+    Args:
+        own: The session.
+        sources: What else is known of the scale; see ``scales.of``.
+    """
+    scale = scales.of(own.target, own.environment, *sources, own)
+    spans = [note.facts for note in own.notes if note.moment == "span"]
+    return Measured(
+        {key: found.scaled(scale) for key, found in own.measurements.items()},
+        own.rounds[0].session,
+        quality(own.rounds, spans, scale),
+        Reference(own.target, own.environment, scale),
+    )
 
 
 def _check(device: Device, target: Target) -> None:

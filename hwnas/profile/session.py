@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from hwnas import __version__, conditions
+from hwnas import __version__, conditions, scales
 from hwnas.device import Target
 from hwnas.profile import adaptive
 from hwnas.profile.engine import Engine, greet
@@ -94,6 +94,8 @@ class Session:
             finally:
                 facts = {"seconds": self._seconds, "missing": len(self._todo())}
                 self._store.note(Note(self._id, "end", facts))
+                if self._store.table is not None:
+                    scales.remember(self._store.table)
 
     def _todo(self) -> list[adaptive.Pair]:
         """What to measure next; what has failed is settled."""

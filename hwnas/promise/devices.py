@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
-from hwnas import conditions
+from hwnas import conditions, scales
+from hwnas.clock import Scale
 from hwnas.device import Device
 from hwnas.errors import SchemaMismatch, TransportError
-from hwnas.measurement import Scale
 from hwnas.profile import Measurer, ProfileOptions
 from hwnas.profile.store import TableStore
 from hwnas.promise.beliefs import Goal
@@ -34,7 +34,7 @@ class _Bench:
 
     measurer: Measurer
     store: TableStore
-    scale: Scale | None
+    model_table: LatencyTable | None
 
 
 class Bench:
@@ -44,9 +44,8 @@ class Bench:
         space: Where the architectures are from.
         goals: What is asked for, one a target.
         devices: The devices by name; those that are missing are not measured on.
-        tables: By target's name, the table that the model was fitted to: its anchors give the
-            scale. Without one, and where it is of another processor or library, the scale is
-            that of the first session.
+        tables: By target's name, the table that the model was fitted to: its sessions count for
+            the scale of the device, where they are of the same processor and library.
         folder: Of the run.
         options: How well to measure.
 
@@ -104,16 +103,14 @@ class Bench:
         environment = measurer.environment(goal.target)
         store.begin(environment)
         table, note = self._tables.get(goal.name), ""
-        scale: Scale | None = None
         try:
             if table is None:
-                note = "measured on this session's own scale: the table of the model was not found"
+                note = "measured on the device's own scale: the table of the model was not found"
             else:
                 require_same(table.target, table.environment, goal.target, environment)
-                scale = table.scale
         except SchemaMismatch as error:
-            note = f"measured on this session's own scale: the model's table differs in {error.field}"
-        self._benches[goal.name] = _Bench(measurer, store, scale)
+            note = f"measured on the device's own scale: the model's table differs in {error.field}"
+        self._benches[goal.name] = _Bench(measurer, store, table)
         return replace(goal, note=note)
 
     def measure(self, batch: Sequence[Indices], sessions: int) -> dict[Indices, Readings]:
@@ -155,14 +152,9 @@ class Bench:
         )
 
     def _scale(self, goal: Goal) -> Scale:
-        """The anchors' latency that all sessions are put to."""
-        scale = self._benches[goal.name].scale
-        if scale is not None:
-            return scale
-        table = self._table(goal)
-        first = table.rounds[0].session
-        rounds = (item for item in table.rounds if item.session == first)
-        return LatencyTable(goal.target, table.environment, rounds).scale
+        """The device's, that all sessions are put to."""
+        own, model_table = self._table(goal), self._benches[goal.name].model_table
+        return scales.of(goal.target, own.environment, *([model_table] if model_table else []), own)
 
     def _sessions(self, goal: Goal, indices: Indices) -> list[Measurement]:
         """An architecture's whole sessions; one that was cut off does not count as one."""

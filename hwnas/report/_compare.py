@@ -37,7 +37,7 @@ def _variant(found: Json, number: int, name: str) -> str:
         item = network["variants"][number]
         is_own = network["name"] == found["found"]
         rows.append(_row(network, item, is_own))
-        low, high = item["interval_ms"]
+        low, high = item["interval_ms"] or (item["latency_ms"], item["latency_ms"])
         label = "this network" if is_own else str(network["name"])
         point = _svg.Point(
             item["latency_ms"], item["accuracy"]["mean"], (low, high), _range(item["accuracy"]), label, label

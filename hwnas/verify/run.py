@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwnas import conditions, files, profile, ship, verdict
+from hwnas import files, profile, ship, verdict
 from hwnas.device import Device, Target
 from hwnas.errors import HwnasError, SchemaMismatch
 from hwnas.ship.verification import Accuracy, Session, VariantCheck, Verification
@@ -130,6 +130,14 @@ class _Scales:
             return None
         return scale
 
+    def put(self, own: LatencyTable) -> profile.Measured:
+        """A session on the scale of the device, to which what was promised by counts as well."""
+        promised = self.of(own.target, own.environment)
+        found = profile.measured(own, *([promised] if promised else []))
+        if promised or str(own.target) not in self._known:
+            self._known[str(own.target)] = found.reference
+        return found
+
     def to_json(self) -> dict[str, Any]:
         """For the manifest."""
         return {name: scale.to_json() for name, scale in self._known.items()}
@@ -154,13 +162,13 @@ def _measure(
     scales: _Scales,
     options: profile.ProfileOptions | None,
 ) -> tuple[Measurement, Session]:
-    """A latency on the scale of the predictions, where that is known, and how it was measured."""
+    """A latency on the scale of the device, and how it was measured."""
     with profile.Measurer(device, options) as measurer:
-        scale = scales.of(target, measurer.environment(target))
-        own = measurer.measure(target, {model.name: model})
-    measured = own.measurements[model.name].scaled((scale or own).scale)
-    ((name, quality),) = conditions.qualities(own).items()
-    return measured, Session(name, len(measured.rounds), quality.word, quality.reasons, own.environment)
+        found = scales.put(measurer.measure(target, {model.name: model}))
+    quality, environment = found.quality, found.reference.environment
+    measured = found[model.name]
+    session = Session(found.session, len(measured.rounds), quality.word, quality.reasons, environment)
+    return measured, session
 
 
 def _left_out(

@@ -70,7 +70,8 @@ def check(run: Path, result: dict[str, Any], told: list[str]) -> None:
             assert record["data"] == own["data"]
             assert record["test_accuracy"] == accuracy
         assert variant["accuracy"]["mean"] == pytest.approx(network["accuracy"]["mean"], abs=0.03)
-        assert variant["interval_ms"][0] <= variant["latency_ms"] <= variant["interval_ms"][1]
+        assert variant["interval_ms"] is None, "three rounds carry no interval"
+        assert result["sessions"][variant["name"]]["word"] in ("stable", "noisy", "unusable")
         assert variant["bytes"] > 1000
     one, two = (network["variants"][0] for network in result["networks"])
     assert set(one["found_minus_this"]["values"]) == {0}
