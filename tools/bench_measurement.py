@@ -33,8 +33,9 @@ from typing import Any
 import numpy as np
 
 from hwnas import conditions, device, spaces
+from hwnas.clock import Scale
 from hwnas.device import Target
-from hwnas.measurement import Measurement
+from hwnas.measurement import MIN_ROUNDS
 from hwnas.profile import ProfileOptions, plan
 from hwnas.profile.engine import Engine, greet
 from hwnas.profile.measurer import rounds
@@ -143,44 +144,60 @@ def spread(values: Sequence[float]) -> dict[str, float]:
     return {"median": float(np.median(values)), "p95": float(np.quantile(values, 0.95)), "n": len(values)}
 
 
-def coverage(sessions: Sequence[Mapping[str, Measurement]], keys: Sequence[str]) -> list[bool]:
-    """Whether each interval holds the long-run value: what all the other sessions give together.
+def coverage(
+    sessions: Sequence[LatencyTable], others: Sequence[LatencyTable], keys: Sequence[str], scale: Scale
+) -> list[bool]:
+    """Whether each interval holds the long-run value: what all other sessions give together.
 
     That value is only known as well as so few sessions tell it: its own interval is added in
     quadrature, as for any two independent estimates.
     """
     held = []
-    for number, session in enumerate(sessions):
-        others = [other for i, other in enumerate(sessions) if i != number]
+    for session in sessions:
+        truths = merge(*(other for other in others if other is not session)).measurements
         for key in keys:
-            rounds = tuple(item for other in others for item in other[key].used)
-            own, truth = session[key], Measurement(key, session[key].kind, rounds, session[key].scale)
+            own, truth = session.measurements[key].scaled(scale), truths[key].scaled(scale)
+            if own.interval_ms is None or truth.interval_ms is None:
+                raise SystemExit(f"an interval needs {MIN_ROUNDS} rounds, but got fewer: give --rounds more")
             away = truth.latency_ms - own.latency_ms
-            reach = own.ci_ms[1] - own.latency_ms if away > 0 else own.latency_ms - own.ci_ms[0]
-            doubt = (truth.ci_ms[1] - truth.ci_ms[0]) / 2
+            reach = own.interval_ms[1] - own.latency_ms if away > 0 else own.latency_ms - own.interval_ms[0]
+            doubt = (truth.interval_ms[1] - truth.interval_ms[0]) / 2
             held.append(abs(away) <= math.hypot(reach, doubt))
     return held
 
 
 def judge(
-    tables: Sequence[LatencyTable], usual: Sequence[Mapping[str, float]], kinds: Mapping[str, list[str]]
+    tables: Sequence[LatencyTable],
+    others: Sequence[LatencyTable],
+    usual: Sequence[Mapping[str, float]],
+    kinds: Mapping[str, list[str]],
 ) -> dict[str, Any]:
-    """Repeatability of both methods, and coverage of our intervals, for one target and phase."""
-    scale = merge(*tables).scale
+    """Repeatability of both methods, and coverage of our intervals, for one target and phase.
+
+    Args:
+        tables: The sessions of the phase.
+        others: All sessions of the target: the scale is that of the device.
+        usual: What the usual practice gave in the phase.
+        kinds: Keys by kind.
+    """
+    scale = merge(*others).scale
     alone = [{key: m.latency_ms for key, m in table.measurements.items()} for table in tables]
     joined = [{k: m.scaled(scale).latency_ms for k, m in t.measurements.items()} for t in tables]
     result: dict[str, Any] = {}
     for kind, keys in kinds.items():
-        held = coverage([table.measurements for table in tables], keys)
+        found = [t.measurements[key].scaled(scale) for t in tables for key in keys]
         result[kind] = {
             "ours": spread(differences(joined, keys)),
             "ours_each_session_on_its_own_scale": spread(differences(alone, keys)),
             "usual": spread(differences(usual, keys)),
-            "coverage": mean(held),
-            "rounds": mean(len(t.measurements[key].rounds) for t in tables for key in keys),
-            "relative_ci": median(t.measurements[key].relative_ci for t in tables for key in keys),
+            "coverage": mean(coverage(tables, others, keys, scale)),
+            "rounds": mean(len(m.rounds) for m in found),
+            "rounds_in_the_fast_state": mean(len(m.fast) for m in found),
+            "relative_interval": median(m.relative_interval or math.inf for m in found),
         }
-    result["qualities"] = [str(q) for table in tables for q in conditions.qualities(table).values()]
+    result["scale"] = scale.to_json()
+    result["clocks"] = [asdict(clock) for table in tables for clock in table.clocks.values()]
+    result["qualities"] = [str(found) for table in tables for found in conditions.qualities(table).values()]
     result["differences"] = {
         key: {"ours": [t[key] for t in joined], "usual": [u[key] for u in usual]}
         for keys in kinds.values()
@@ -265,7 +282,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
                         tables.append(bench.ours(options))
     results: dict[str, dict[str, Any]] = {}
     for (target, phase), (tables, usual) in measured.items():
-        results.setdefault(target, {})[phase] = judge(tables, usual, kinds)
+        others = [table for (slug, _), (found, _) in measured.items() if slug == target for table in found]
+        results.setdefault(target, {})[phase] = judge(tables, others, usual, kinds)
     return {
         "config": vars(args) | {"options": asdict(options)},
         "environment": {"machine": platform.machine(), "cpus": os.cpu_count(), **dict(benches[0].found)},

@@ -41,13 +41,13 @@ def a_session(number: int, noise: float) -> LatencyTable:
 def test_repeatability_is_that_of_the_simulation(bench: ModuleType) -> None:
     tables = [a_session(number, 0.02) for number in range(6)]
     usual = [dict.fromkeys(KEYS, 1.0 + 0.1 * (number % 2)) for number in range(6)]
-    found = bench.judge(tables, usual, {"networks": KEYS})["networks"]
+    found = bench.judge(tables, tables, usual, {"networks": KEYS})["networks"]
     # The median of 12 lognormals has a deviation of 1.25 · 0.02 / √12; |difference| a median of 0.95 of it.
     assert found["ours"]["median"] == pytest.approx(0.95 * 1.25 * 0.02 / 12**0.5, rel=0.3)
     assert found["ours"]["n"] == 3 * len(KEYS)
     assert found["usual"]["median"] == pytest.approx(0.1 / 1.05)
-    # These rounds do not resemble each other, which the intervals leave room for.
-    assert 0.95 < found["coverage"] < 0.995
+    # These rounds do not resemble each other, and sessions do not differ: the intervals leave room for both.
+    assert found["coverage"] > 0.95
 
 
 def test_targets_take_the_worst_of_all(bench: ModuleType) -> None:
