@@ -137,11 +137,12 @@ def qualities(table: LatencyTable) -> dict[str, Quality]:
     }
 
 
-def line(found: Quality, measured: Measurement | None = None) -> str:
-    """A session in one short line, with what a model takes on a slow clock where that was seen."""
-    said = str(found)
-    slow_ms = measured.slow_ms if measured and found.notes else None
-    return said if slow_ms is None else f"{said.removesuffix(')')}: expect {slow_ms:.3g} ms then)"
+def notes(found: Quality, measured: Measurement) -> tuple[str, ...]:
+    """The notes of a session, with what a model took while the clock was slow, where that was seen."""
+    if not found.notes or measured.slow_ms is None:
+        return found.notes
+    *others, clock = found.notes
+    return (*others, f"{clock}: expect {measured.slow_ms:.3g} ms then")
 
 
 def _differs(table: LatencyTable, session: str) -> float | None:

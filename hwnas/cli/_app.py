@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console, ConsoleDimensions
 from rich.errors import MarkupError
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -71,18 +72,20 @@ def print_table(table: Table) -> None:
     out.print(table)
 
 
-def print_quality(session: Mapping[str, Any]) -> None:
+def print_quality(session: Mapping[str, Any], name: str = "") -> None:
     """Print what speaks against a session, and what its clock did; nothing where all was quiet.
 
     Args:
         session: The fields of a ``conditions.Quality``.
+        name: What was measured.
     """
     reasons, notes = session.get("reasons") or (), session.get("notes") or ()
+    of = f"{name}: " if name else ""
     if reasons:
         said = f"measured in a session that was {session['word']}: {'; '.join(reasons)}"
-        err.print(f"[yellow]{said}[/]", highlight=False, soft_wrap=True)
+        err.print(f"{escape(of)}[yellow]{escape(said)}[/]", highlight=False, soft_wrap=True)
     for note in notes:
-        out.print(f"while measuring, {note}", highlight=False, soft_wrap=True)
+        out.print(escape(f"{of}while measuring, {note}"), highlight=False, soft_wrap=True)
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]

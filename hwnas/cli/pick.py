@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from hwnas.cli._app import Json, app, emit_json, out
+from hwnas.cli._app import Json, app, emit_json, out, print_quality
 from hwnas.intervals import NORMAL_95
 
 
@@ -47,6 +47,7 @@ def pick(
     )
     for item in record["constraints"]:
         out.print(f"{item['name']}: asked {item['budget_ms']:.3f} ms, {_known(item)}", highlight=False)
+        print_quality(item.get("quality") or {}, item["name"])
     out.print(f"written to {to}", highlight=False)
 
 
@@ -54,5 +55,7 @@ def _known(item: Mapping[str, Any]) -> str:
     """What is known of the latency on one target, with half its 95 % interval."""
     if item["measured_ms"] is None:
         return f"predicted {item['predicted_ms']:.3f} ± {NORMAL_95 * item['predicted_std_ms']:.3f}"
+    if item["interval_ms"] is None:
+        return f"measured {item['measured_ms']:.3f}, in too few rounds for an interval"
     low, high = item["interval_ms"]
     return f"measured {item['measured_ms']:.3f} ± {(high - low) / 2:.3f}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from hwnas.cli._app import Json, app, emit_json, err, out
+from hwnas.cli._app import Json, app, emit_json, err, out, print_quality
 
 if TYPE_CHECKING:
     from hwnas.promise import Ask
@@ -268,6 +268,7 @@ def _show(record: Mapping[str, Any], to: Path) -> None:
         out.print(target["sentence"], soft_wrap=True, highlight=False)
         if target["measured_ms"] is not None and target["note"]:
             err.print(f"[yellow]{target['name']}: {target['note']}[/]", soft_wrap=True, highlight=False)
+        print_quality(target.get("quality") or {}, target["name"])
     if promise["networks_measured"]:
         out.print(
             f"{promise['networks_measured']} networks measured, {promise['repairs']} of them repairs, "

@@ -13,7 +13,18 @@ from rich.table import Table
 
 from hwnas import device as devices
 from hwnas import files, outputs, records
-from hwnas.cli._app import AcceptNoise, Json, app, coloured, emit_json, err, leave, out, print_table
+from hwnas.cli._app import (
+    AcceptNoise,
+    Json,
+    app,
+    coloured,
+    emit_json,
+    err,
+    leave,
+    out,
+    print_quality,
+    print_table,
+)
 
 if TYPE_CHECKING:
     from hwnas.data import Dataset, Split
@@ -232,9 +243,9 @@ def show_verification(found: Verification) -> None:
     for reason, names in _reasons(found).items():
         out.print(f"[bold]{escape(', '.join(names))}[/]: {escape(reason)}", highlight=False)
     for item in found.variants:
-        if item.session and item.session.reasons:
-            said = f"measured in a session that was {item.session.verdict}: {'; '.join(item.session.reasons)}"
-            err.print(f"[yellow]{item.name}[/]: {escape(said)}", highlight=False)
+        if item.session:
+            found_there = {name: getattr(item.session, name) for name in ("word", "reasons", "notes")}
+            print_quality(found_there, item.name)
     for note in found.notes:
         err.print(f"[yellow]{escape(note)}[/]", highlight=False)
     accepted = " (accepted: --accept-noise)" if found.accepted_noise and _is_open(found.verdict) else ""

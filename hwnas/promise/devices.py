@@ -148,7 +148,14 @@ class Bench:
         low_ms, high_ms = pooled.interval_ms or pooled.ci_ms
         carried = pooled.interval_ms is not None
         return Reading(
-            pooled.latency_ms, low_ms, high_ms, len(sessions), carried, worst.word, tuple(worst.reasons)
+            pooled.latency_ms,
+            low_ms,
+            high_ms,
+            len(sessions),
+            carried,
+            worst.word,
+            worst.reasons,
+            conditions.notes(worst, pooled),
         )
 
     def _scale(self, goal: Goal) -> Scale:

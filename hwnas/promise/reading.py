@@ -23,6 +23,7 @@ class Reading:
         carried: Whether there are rounds enough to carry an interval, and so a verdict.
         word: Quality of the sessions, the worst that counts; see ``hwnas.conditions``.
         reasons: What speaks against them.
+        notes: What did no harm: how long the clock was slow, and what to expect then.
     """
 
     ms: float
@@ -32,11 +33,17 @@ class Reading:
     carried: bool = True
     word: str = ""
     reasons: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Reading:
         """Rebuild a reading from its fields, those of an earlier version included."""
-        return cls(**{**data, "reasons": tuple(data.get("reasons", ()))})
+        return cls(**{**data, **{name: tuple(data.get(name, ())) for name in ("reasons", "notes")}})
+
+    @property
+    def quality(self) -> dict[str, Any]:
+        """A JSON object of what the sessions were like."""
+        return {"word": self.word, "reasons": list(self.reasons), "notes": list(self.notes)}
 
     @property
     def half_ms(self) -> float:

@@ -74,7 +74,7 @@ def targets_of(loop: Loop, best: Indices) -> list[dict[str, Any]]:
                 "interval_ms": None if interval is None else list(interval),
                 "sessions": 0 if reading is None else reading.sessions,
                 "slack": None if reading is None else 1 - reading.ms / goal.budget_ms,
-                "quality": None if reading is None else {"word": reading.word, "reasons": reading.reasons},
+                "quality": None if reading is None else reading.quality,
                 **({"verdict": None, "reasons": []} if verdict is None else verdict.to_json()),
                 "note": goal.note,
                 "sentence": _sentence(goal, predicted, std, reading),

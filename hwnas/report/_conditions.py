@@ -112,7 +112,7 @@ def _verified(variants: Sequence[VariantCheck]) -> str:
         cells: tuple[str, ...] = ("–", "–", "–", "–")
         if session := item.session:
             places.setdefault(_environment(session.environment), []).append(item.name)
-            reasons = "; ".join(session.reasons) or "nothing"
+            reasons = "; ".join((*session.reasons, *session.notes)) or "nothing"
             cells = (_when(session.id), _quality(session.verdict), str(session.rounds), reasons)
         rows.append((item.name, *cells, "; ".join(_facts(item.conditions)) or "–"))
     header = ("variant", "session", "verdict", "rounds", "what speaks against it", "in the last round")

@@ -107,7 +107,8 @@ def _needs_ms(entry: Mapping[str, Any], confidence: float) -> list[float]:
         strict=True,
     )
     return [
-        ms + quantile * std if measured is None else measured + half for ms, std, measured, half in columns
+        ms + quantile * std if measured is None or half is None else measured + half
+        for ms, std, measured, half in columns
     ]
 
 
@@ -149,7 +150,10 @@ def _picked(
                 "predicted_ms": chosen["predicted_ms"][number],
                 "predicted_std_ms": chosen["predicted_std_ms"][number],
                 "measured_ms": measured,
-                "interval_ms": None if measured is None else [measured - half, measured + half],
+                "interval_ms": None
+                if measured is None or half is None
+                else [measured - half, measured + half],
+                "quality": None if measured is None else _quality(record, chosen["indices"], name),
             }
         )
     names = [item["name"] for item in record["constraints"]]
@@ -170,6 +174,17 @@ def _picked(
         "trials": trials,
         "picked": True,
     }
+
+
+def _quality(record: Mapping[str, Any], indices: list[int], name: str) -> dict[str, Any] | None:
+    """What the sessions were like in which the promise measured an architecture; None in old records."""
+    promise = record.get("promise") or {}
+    number = [item["name"] for item in record["constraints"]].index(name)
+    steps = (entry for step in promise.get("steps", ()) for entry in step["entries"])
+    found = [entry["measured"][number] for entry in steps if entry["indices"] == indices]
+    if not found or not found[-1] or "word" not in found[-1]:
+        return None
+    return {field: found[-1].get(field) or [] for field in ("word", "reasons", "notes")}
 
 
 def _copy(run: Path, out: Path) -> None:

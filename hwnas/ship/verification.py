@@ -23,6 +23,7 @@ class Session:
         verdict: "stable", "noisy" or "unusable"; see ``hwnas.conditions``.
         reasons: What speaks against it, with numbers; empty where it is stable.
         environment: What the latency is true of: processor, system, runtime with its hash.
+        notes: What did no harm: how long the clock was slow, and what to expect then.
     """
 
     id: str
@@ -30,6 +31,7 @@ class Session:
     verdict: str
     reasons: tuple[str, ...]
     environment: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
 
     @property
     def word(self) -> str:
@@ -39,7 +41,7 @@ class Session:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Session:
         """Rebuild a session from its fields."""
-        return cls(**{**data, "reasons": tuple(data["reasons"])})
+        return cls(**{**data, **{name: tuple(data.get(name, ())) for name in ("reasons", "notes")}})
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwnas import files, profile, ship, verdict
+from hwnas import conditions, files, profile, ship, verdict
 from hwnas.device import Device, Target
 from hwnas.errors import HwnasError, SchemaMismatch
 from hwnas.ship.verification import Accuracy, Session, VariantCheck, Verification
@@ -167,7 +167,14 @@ def _measure(
         found = scales.put(measurer.measure(target, {model.name: model}))
     quality, environment = found.quality, found.reference.environment
     measured = found[model.name]
-    session = Session(found.session, len(measured.rounds), quality.word, quality.reasons, environment)
+    session = Session(
+        found.session,
+        len(measured.rounds),
+        quality.word,
+        quality.reasons,
+        environment,
+        conditions.notes(quality, measured),
+    )
     return measured, session
 
 

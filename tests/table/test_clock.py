@@ -128,7 +128,7 @@ def test_what_the_clock_did_is_a_note_and_no_reason() -> None:
     assert quality.notes[-1].endswith("% of the time, by 1.5")
     network = table.measurements["network"]
     assert network.slow_ms == pytest.approx(6.0 * 1.64, rel=0.03)
-    assert conditions.line(quality, network).endswith(f"expect {network.slow_ms:.3g} ms then)")
+    assert conditions.notes(quality, network)[-1].endswith(f", by 1.5: expect {network.slow_ms:.3g} ms then")
 
 
 @pytest.mark.parametrize(
