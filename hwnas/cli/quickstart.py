@@ -24,12 +24,12 @@ def quickstart(
     space: Annotated[str, typer.Option(help="Search space.")] = "macro",
     data: Annotated[
         str, typer.Option(help="clutter, digits, a folder of images or parquet files, npz.")
-    ] = "clutter",
+    ] = "clutter:10000",
     budget_ms: Annotated[
-        str, typer.Option(help="Milliseconds, or a share of each target's range as 60%.")
-    ] = "60%",
+        str, typer.Option(help="Milliseconds, or a share of each target's range as 40%.")
+    ] = "40%",
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Of training from scratch; as many as take about 500 steps.")
+        int | None, typer.Option(min=1, help="Of training from scratch; as many as take about 200 steps.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Where all randomness comes from.")] = 0,
     accept_noise: AcceptNoise = False,
