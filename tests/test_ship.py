@@ -202,6 +202,7 @@ def _accepts(folder) -> bool:
 
 _FREE = {"created", "hwnas", "int8", "versions", "licence", "macs", "params", "layout", "parity"} | {
     # not needed to check a folder
+    "int8_costs",
     "classes",
     "images",
     "name",
