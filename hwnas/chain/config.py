@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas import data as images
+from hwnas.chain.checks import require_valid
+from hwnas.chain.comments import UNUSED
 from hwnas.chain.settings import (
     Baseline,
     Basics,
@@ -39,13 +41,13 @@ _HEADER = re.compile(r"^\s*\[\s*([^\[\]]+?)\s*\]")
 _TITLES = {
     "": "Paths are relative to this file. What is commented out is not set.",
     "profile": "Measuring blocks and networks on the device. A table that is there is continued.",
-    "fit": "From the table to a model of latency.",
+    "fit": "How the latency of a network is predicted from what was measured.",
     "search": "The network that is best under the budgets.",
-    "search.supernet": "The network of networks that architectures are scored with.",
+    "search.supernet": "One large network that contains all others: they are scored with its weights.",
     "search.settings": "Of the strategy {strategy}; others have others: hwnas init --strategy NAME.",
-    "promise": "Finalists are measured on the device before one is trained.",
-    "promise.measuring": "How well finalists are measured.",
-    "baseline": "A second search to compare with. Its own settings go into [baseline.settings].",
+    "promise": "The best networks are measured on the device before one is trained.",
+    "promise.measuring": "How well those are measured.",
+    "baseline": "A search to compare with, under the same budgets; its settings: [baseline.settings].",
     "train": "Training from scratch.",
     "export": "TFLite and ONNX, fp32 and int8.",
     "verify": "Measuring what ships.",
@@ -173,6 +175,7 @@ def template(strategy: str = "fbnet") -> str:
         parts += [
             _described(key, strategy if (section, key.name) == ("search", "strategy") else None)
             for key in keys
+            if key.name not in UNUSED.get(section, ())
         ]
     return "\n".join(parts)
 
@@ -208,47 +211,8 @@ def _checked(given: Mapping[str, Any], root: Path, place: Place) -> Config:
     for section, keys in known.items():
         values[section] = _section(section, keys, tables.get(section, {}), place)
     config = Config(root, values)
-    _require_valid(config, place)
+    require_valid(config, place)
     return config
-
-
-def _require_valid(config: Config, place: Place) -> None:
-    """What the dataclasses themselves refuse is refused at once, not hours later."""
-    from hwnas.profile import ProfileOptions
-    from hwnas.promise import PromiseOptions
-    from hwnas.search import strategy
-    from hwnas.search.oneshot import OneShotConfig
-    from hwnas.train import TrainConfig
-
-    def tried(section: str, kind: Any, values: Mapping[str, Any]) -> None:
-        try:
-            kind(**{name: value for name, value in values.items() if value is not None})
-        except HwnasError as error:
-            raise HwnasError(
-                f"[{section}] must hold settings that go together: {error}{place(section, None)}"
-            ) from error
-
-    tried("profile", ProfileOptions, config.profile)
-    tried("search.supernet", OneShotConfig, config.values["search.supernet"])
-    tried("search.settings", strategy(config.search.strategy), config.values["search.settings"])
-    bounds = {field.name: config.values["promise"][field.name] for field in fields(PromiseOptions)}
-    tried("promise", PromiseOptions, bounds)
-    tried("promise.measuring", ProfileOptions, config.values["promise.measuring"])
-    if config.baseline.strategy:
-        tried("baseline.settings", strategy(config.baseline.strategy), config.values["baseline.settings"])
-    tried("train", Origin, {field.name: config.values["train"][field.name] for field in fields(Origin)})
-    origin, settings = config.train
-    tried("train", TrainConfig, settings)
-    width = config.values["search.supernet"]["width"]
-    if origin.init == "supernet" and width != 1:
-        raise HwnasError(
-            f"a supernet must be as wide as the network to lend it weights, but width is {width:g}: set "
-            f'width = 1 in [search.supernet], or init to "seed"{place("train", "init")}'
-        )
-    if origin.teacher and not settings["distill_weight"]:
-        raise HwnasError(
-            f"a teacher must have a distill_weight over 0, but got 0{place('train', 'distill_weight')}"
-        )
 
 
 def _tables(given: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

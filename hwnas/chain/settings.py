@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from inspect import getdoc
 from typing import Any
 
+from hwnas.chain.comments import comment
 from hwnas.errors import TrainingError
 
 
@@ -69,9 +70,10 @@ class Search:
     Attributes:
         strategy: How to search, for example "fbnet", "evolution" or "random".
         budgets: Milliseconds, or a share of the range between the fastest and the slowest network
-            as "60%"; one for all targets, or one each (runtime by runtime, precisions within).
+            as "60%"; one for all, or one for each runtime and precision, in the order of the report:
+            both precisions of the first runtime, then those of the next.
         confidence: Wanted chance that a budget is kept.
-        training_steps: Weight updates of a supernet that a sampling strategy scores with.
+        training_steps: Training steps of the supernet, for strategies that only score with it.
     """
 
     strategy: str = "fbnet"
@@ -185,21 +187,6 @@ _DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "search.supernet": {"width": 0.5, "device": "auto"},
     "train": {"device": "auto", "distill_weight": 0.5},
 }
-_DOCS = {
-    ("profile", "cpus"): "CPU numbers to run on; the system chooses where this is not set.",
-    ("search.supernet", "resolution"): "Side of the proxy's images; half the network's where it is not set.",
-    (
-        "search.supernet",
-        "seed",
-    ): "Of initial weights, paths, order and augmentation; the one above if not set.",
-    ("search.supernet", "device"): '"cpu", "cuda", or "auto" for CUDA where there is one.',
-    ("train", "seed"): "Of the initial weights, the order and the augmentation; the one above if not set.",
-    (
-        "train",
-        "distill_weight",
-    ): "Share of the loss that is the distance from a teacher's answers, where there is one.",
-    ("train", "device"): '"cpu", "cuda", or "auto" for CUDA where there is one.',
-}
 _UNSET = {("search.supernet", "seed"), ("train", "seed")}
 _OF_THE_PROGRAM = {"checkpoint_every", "parallel"}
 _SCALARS = (bool, int, float, str)
@@ -246,7 +233,7 @@ def _keys(section: str, kind: type[Any]) -> list[Key]:
         default = _DEFAULTS.get(section, {}).get(name, field.default)
         if (section, name) in _UNSET:
             default = None
-        found.append(Key(name, hint, default, _DOCS.get((section, name), docs.get(name, ""))))
+        found.append(Key(name, hint, default, comment(section, name, docs.get(name, ""))))
     return found
 
 

@@ -56,6 +56,12 @@ class Stages:
         self.baseline = config.folder / config.baseline.strategy if config.baseline.strategy else None
         self.tables = config.folder / "tables" / device.name
         self._teacher = hashes_of_teacher(config.teacher) if config.teacher else None
+        budgets = config.search.budgets
+        if len(budgets) not in (1, len(self.targets)):
+            raise HwnasError(
+                f"budgets must be one for all or one for each of {', '.join(map(str, self.targets))}, "
+                f"but got {len(budgets)}"
+            )
 
     def __iter__(self) -> Iterator[Stage]:
         yield self._profile()

@@ -48,15 +48,15 @@ def test_a_new_field_of_a_dataclass_is_a_new_key(monkeypatch, tmp_path):
         """Longer.
 
         Attributes:
-            ema: Decay of the running average.
+            wobble: How much it wobbles.
         """
 
-        ema: float = 0.5
+        wobble: float = 0.5
 
     monkeypatch.setattr("hwnas.train.TrainConfig", Longer)
-    assert "# Decay of the running average.\nema = 0.5" in chain.template()
-    config = chain.read(write(tmp_path, "[train]\nema = 0\n"))
-    assert Longer(**config.train[1] | {"seed": 0}).ema == 0.0
+    assert "# How much it wobbles.\nwobble = 0.5" in chain.template()
+    config = chain.read(write(tmp_path, "[train]\nwobble = 0\n"))
+    assert Longer(**config.train[1] | {"seed": 0}).wobble == 0.0
 
 
 @pytest.mark.parametrize(
@@ -129,3 +129,75 @@ def test_numbers_and_lists_may_be_written_shortly(tmp_path):
     )
     assert config.search.budgets == ("5 ms",)
     assert config.values["train"]["momentum"] == 0.0
+
+
+INTERNALS = re.compile(
+    r"``|None|NaN|\.py\b|tools/|hwnas\.|prox|\bjobs?\b|\bkeys?\b|\bagent|\blogit|\bgate|arXiv"
+)
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_comments_are_for_users(strategy):
+    """They speak of networks, images and minutes, and not of classes, modules and fields."""
+    comments = [line for line in chain.template(strategy).splitlines() if line.startswith("# ")]
+    assert len(comments) > 100
+    said = [line for line in comments if INTERNALS.search(line)]
+    assert not [line for line in said if not re.match(r"# \w+ =$", line)]
+
+
+BAD = {
+    "seed = -1": "seed",
+    'space = "nonsense"': "space",
+    'data = ""': "data",
+    'folder = ""': "folder",
+    "[profile]\nrounds = 0": "rounds",
+    "[profile]\nmax_rounds = -1": "max_rounds",
+    '[profile]\nruntimes = ["nonsense"]': "runtimes",
+    '[profile]\nprecisions = ["int4"]': "precisions",
+    '[profile]\nprecisions = ["int8", "int8"]': "precisions",
+    "[profile]\ncpus = [-1]": "cpus",
+    "[profile]\nmax_minutes = 0": "max_minutes",
+    "[profile]\ntarget_ci = nan": "target_ci",
+    "[profile]\nmin_round_s = inf": "min_round_s",
+    "[profile]\nmin_round_s = 1e30": "min_round_s",
+    '[fit]\nmodel = "nonsense"': "model",
+    '[search]\nstrategy = "nonsense"': "strategy",
+    "[search]\nconfidence = 1.5": "confidence",
+    "[search]\ntraining_steps = 0": "training_steps",
+    "[search]\nbudgets = []": "budget",
+    '[search]\nbudgets = ["-5"]': "budget",
+    '[search]\nbudgets = ["0 ms"]': "budget",
+    '[search]\nbudgets = ["150%"]': "budget",
+    '[search]\nbudgets = ["fast"]': "budget",
+    "[search.supernet]\nresolution = 0": "resolution",
+    '[search.supernet]\ndevice = "tpu"': "device",
+    '[search.settings]\nloss = "nonsense"': "loss",
+    '[promise]\nrank = "int4"': "rank",
+    "[promise]\ngallery_points = -1": "gallery_points",
+    "[promise]\ngallery_each = 0": "gallery_each",
+    "[promise.measuring]\nrounds = 0": "rounds",
+    "[train]\nepochs = 0": "epochs",
+    "[train]\nseed = -1": "seed",
+    "[train]\nlearning_rate = nan": "learning_rate",
+    '[train]\ndevice = "tpu"': "device",
+    '[train]\nteacher = ""': "teacher",
+    "[export]\ncalibration_images = 0": "calibration_images",
+    "[export]\nqat_if_worse = 2": "qat_if_worse",
+    "[export]\nqat_epochs = 0": "qat_epochs",
+    "[verify]\nrounds = 0": "rounds",
+    "[verify]\nsamples = 0": "samples",
+    "[verify]\nmin_round_s = -1": "min_round_s",
+}
+
+
+@pytest.mark.parametrize("text", BAD)
+def test_what_a_later_stage_would_refuse_is_refused_at_once(tmp_path, text):
+    with pytest.raises(HwnasError, match=rf"{BAD[text]}.*(line \d|\[)"):
+        chain.read(write(tmp_path, text))
+
+
+def test_budgets_must_fit_the_targets_before_anything_is_measured(tmp_path):
+    config = chain.make(tmp_path, {"search": {"budgets": ["50%", "50%", "50%"]}})
+    with pytest.raises(HwnasError, match=r"one for all or one for each of .*litert-int8.* but got 3"):
+        chain.run(config)
+    assert not list(tmp_path.iterdir())

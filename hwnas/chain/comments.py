@@ -1,0 +1,138 @@
+"""What a config says of its keys, where the words of the program's own documentation are for programmers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+_DEVICE = '"cpu", "cuda", or "auto": CUDA where there is one.'
+
+COMMENTS: Mapping[str, Mapping[str, str]] = {
+    "profile": {
+        "precisions": 'Number formats that are measured: "int8" (quantised models), "fp32", or both.',
+        "rounds": "How often everything is measured, spread over the whole run. At least 6 for an interval.",
+        "max_rounds": "How often at most, where the interval is still wide; rounds where that is more.",
+        "target_ci": "An interval of this share of the latency to either side is narrow enough (95 %).",
+        "samples": "Timed samples in each round.",
+        "min_sample_ms": "Fast models run several times a sample, so that each is at least this long.",
+        "min_round_s": "Shortest time between two rounds: slow drifts must show in the intervals.",
+        "warmup_min_ms": "Each model runs at least this long before it is timed.",
+        "warmup_max_ms": "And at most this long, while its times still fall.",
+        "calibration_networks": "Whole networks to measure beside the blocks, to fit the latency model to.",
+        "heldout_networks": "Further whole networks, which the latency model does not see but is judged by.",
+        "seed": "Picks those networks and the order of measuring.",
+        "cpus": "Numbers of the CPUs to run on, as [4, 5]; the system chooses where this is not set.",
+        "max_minutes": "Stop beginning rounds after so many minutes a runtime and precision; started again, "
+        "the run goes on.",
+        "workers": "Processes that make the models to be measured; 0 is one a CPU, at most four.",
+        "silence_s": "A device that says nothing for so long is taken to hang.",
+        "retry_failed": "Whether what could not be measured before is tried again.",
+    },
+    "search.supernet": {
+        "width": "Its channels over those of the real network: smaller trains faster and judges less well.",
+        "resolution": "Side of its images in pixels; half the real network's where it is not set.",
+        "batch_size": "Images a training step; 64 where it is not set, or all images where there are fewer.",
+        "learning_rate": "The highest learning rate of its training.",
+        "momentum": "Momentum of its training.",
+        "weight_decay": "Weight decay of its training.",
+        "clip_norm": "Gradients are cut to this norm.",
+        "crop": "Random crops: padding over the side of the image. 0 is off, and usually best here.",
+        "release": "Share of the training after which all its networks are trained alike; before, it begins "
+        "with one. As the depth of the space needs it where this is not set; 0 is from the beginning.",
+        "recalibration_images": "Training images that batch norm is adjusted on for every network it judges.",
+        "validation_images": "Validation images that every network is judged on, at most.",
+        "seed": "Where its randomness comes from; the seed at the top where it is not set.",
+        "device": _DEVICE,
+    },
+    "search.settings": {
+        "queries": "Networks that are scored.",
+        "remeasure": "Share of the queries that score the best networks once more; worth it only where every "
+        "network is trained by itself.",
+        "population": "Networks that are alive at a time.",
+        "tournament": "Networks of which the best becomes the parent of the next one.",
+        "warmup_steps": "Training steps of the supernet before the search begins to choose.",
+        "steps": "Search steps; each also trains the supernet once.",
+        "gate_learning_rate": "How fast preferences for blocks change.",
+        "loss": 'How latency counts: "hold" drives the expected latency to the budget; others are forms of '
+        "papers, which an unknown name lists.",
+        "finalists": "Networks that are compared at the end.",
+        "least_use": "Share of the budget that those networks use at least, where they can.",
+        "temperature": "How evenly blocks are mixed at the beginning.",
+        "temperature_floor": "And at the end; at least 0.1.",
+        "reward": 'How accuracy and latency are weighed: "soft", "hard" or "absolute" (MnasNet paper).',
+        "weight": "How much latency counts in that; negative. The paper's where it is not set.",
+        "batch": "Networks that are scored before the controller learns from them.",
+        "epochs": "How often it learns from each of those batches.",
+        "learning_rate": "How fast it learns at the beginning; ten times as fast at the end.",
+        "form": 'How preferences learn: "gradient" or "reinforce" (see the ProxylessNAS paper).',
+        "samples": 'Networks a step, with form = "reinforce".',
+        "baseline_decay": 'How slowly the mean loss follows, with form = "reinforce"; 0.5 to below 1.',
+        "training_steps": "Training steps of the supernet.",
+        "sampler": 'Strategy that searches in the trained supernet, for example "evolution".',
+        "initial": "Random networks to begin with.",
+        "pool": "Random networks that are looked at for each one that is scored, in large spaces.",
+        "startup": "Random networks to begin with.",
+    },
+    "promise": {
+        "measure": "Whether the best networks of the search are measured on the device before one is "
+        "trained, and replaced where they are too slow.",
+        "rank": 'By which accuracy the best is chosen, "fp32" or "int8"; int8 where any budget is for int8, '
+        "if not set.",
+        "gallery_points": "Budgets over the whole range that `hwnas pick` can choose for later; 0 for none.",
+        "gallery_each": "Networks that are scored for each of them.",
+        "finalists": "Networks that are measured first.",
+        "rounds": "How often further networks are tried, at most.",
+        "batch": "Networks that are measured in each of those.",
+        "scored": "Networks that are scored with the supernet for each of those, at most.",
+        "slack": "Share of the budget that may stay unused.",
+        "likely": "A network is only measured if its chance to keep the budget is at least this.",
+        "sessions": "Independent sessions that the chosen network is measured in.",
+        "most_sessions": "And at most, while it is not clear yet whether the budget is kept.",
+    },
+    "train": {
+        "epochs": "Passes over the training images; where it is not set, as many as 2,000 steps take, but 8 "
+        "to 60.",
+        "batch_size": "Images a step; 32 where it is not set, or all where there are fewer.",
+        "learning_rate": "The highest learning rate.",
+        "momentum": "Momentum of the optimiser (SGD).",
+        "weight_decay": "Weight decay.",
+        "warmup_share": "Share of the training in which the learning rate rises.",
+        "label_smoothing": "Chance that the loss spreads over all classes.",
+        "clip_norm": "Gradients are cut to this norm.",
+        "augment": "Whether training images are cropped, mirrored and erased at all.",
+        "crop": "Random crops: padding over the side of the image.",
+        "flip": "Whether images are mirrored; as the data need it where this is not set (digits are not).",
+        "erasing": "Chance that a rectangle of an image is blanked.",
+        "mixup": "Strength of mixup, which blends two images; 0 is off.",
+        "cutmix": "Strength of CutMix, which pastes one image into another; 0 is off.",
+        "ema": "Decay of a running average of the weights, which then is what ships, as 0.999; 0 is off.",
+        "distill_weight": "The teacher's share of the loss, where there is a teacher.",
+        "temperature": "How much the answers of a teacher are softened.",
+        "seed": "Where its randomness comes from; the seed at the top where it is not set.",
+        "device": _DEVICE,
+    },
+    "export": {
+        "calibration_images": "Training images that the ranges of int8 are taken from.",
+        "licence": "Licence of your models, to be written into the manifest.",
+        "qat_if_worse": "Fine-tune for int8 where int8 loses more validation accuracy than this, as 0.01; "
+        "never where it is not set.",
+        "qat_epochs": "Passes of that fine-tuning.",
+    },
+    "verify": {
+        "rounds": "How often each model is measured; up to three times as often while the interval is wide.",
+        "samples": "Timed samples in each round.",
+        "min_round_s": "Shortest time between two rounds.",
+    },
+}
+COMMENTS = {
+    **COMMENTS,
+    "baseline.settings": COMMENTS["search.settings"],
+    "promise.measuring": COMMENTS["profile"],
+}
+
+UNUSED = {"promise.measuring": ("calibration_networks", "heldout_networks", "retry_failed")}
+"""Keys that a section takes and does not need: a new config leaves them out."""
+
+
+def comment(section: str, key: str, documented: str) -> str:
+    """What is said of a key; what its class says where nobody said it for users."""
+    return COMMENTS.get(section, {}).get(key) or documented.replace("``", "`")
