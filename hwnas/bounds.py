@@ -25,4 +25,5 @@ def _rounded(value: float, how: str) -> str:
     if not exact.is_finite() or not exact:
         return str(value)
     step = Decimal(1).scaleb(exact.adjusted() - DIGITS + 1)
-    return f"{float(exact.quantize(step, rounding=how)):.{DIGITS}g}"
+    text = f"{exact.quantize(step, rounding=how):f}"  # never as 1e-05: budgets are not read so
+    return text.rstrip("0").rstrip(".") if "." in text else text

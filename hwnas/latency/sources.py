@@ -12,7 +12,7 @@ from hwnas.latency.known import known_devices
 from hwnas.latency.networks import Networks
 from hwnas.latency.posterior import Posterior
 from hwnas.latency.provenance import table_sha256
-from hwnas.latency.store import fit, load, save
+from hwnas.latency.store import FittedModel, fit, load, save
 from hwnas.space import SearchSpace
 from hwnas.table import LatencyTable
 
@@ -105,10 +105,15 @@ def fitted(source: Source, path: Path) -> Path:
         same = isinstance(before, Posterior) and before.fingerprint == source.space.fingerprint
         if same and before.to_json()["origin"].get("table_sha256") == table_sha256(source.table):
             return path
+    save(fit_source(source), path)
+    return path
+
+
+def fit_source(source: Source) -> FittedModel:
+    """The model that a source's table carries."""
     few = source.model == "transfer"
     known = known_devices(source.space, source.table.target) if few else None
-    save(fit(source.table, source.space, source.model, known=known), path)
-    return path
+    return fit(source.table, source.space, source.model, known=known)
 
 
 def _model_of(table: LatencyTable, space: SearchSpace) -> str:

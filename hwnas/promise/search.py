@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -18,7 +19,7 @@ from hwnas.errors import HwnasError, TableError
 from hwnas.latency import Prediction, Source
 from hwnas.latency.base import IntArray
 from hwnas.profile import ProfileOptions
-from hwnas.promise import ask
+from hwnas.promise import ask, ranges
 from hwnas.promise.ask import Ask
 from hwnas.promise.beliefs import Beliefs
 from hwnas.promise.keep import goals_of, keep
@@ -27,6 +28,7 @@ from hwnas.promise.proposals import PromiseOptions
 from hwnas.promise.reading import Indices
 from hwnas.promise.record import predictions_of, readings_of, trials_of
 from hwnas.search import gallery
+from hwnas.search.budgets import constraints_of, not_binding, range_of
 from hwnas.search.gallery import Axis
 from hwnas.search.run import TRAINED, Live, SearchRequest, load_data, search_run, space_for
 from hwnas.search.scorer import scorer_of, scores
@@ -93,8 +95,11 @@ def search_for(
     wishes = wishes or Wishes()
     with ranks.joined(optim.pick_device(request.oneshot.device)):
         dataset = load_data(request)
-        request = _for_devices(asks, request, run, dataset, wishes.tables, warn)
-        record = _searched(replace(request, measured=wishes.measure), run, dataset, live)
+        request = replace(request, measured=wishes.measure)
+        request = _for_devices(asks, request, run, dataset, wishes, warn)
+        for text in _not_binding(request, dataset):
+            warn(text)
+        record = _searched(request, run, dataset, live)
         if ranks.rank() == 0:
             record = _kept(record, run, dataset, wishes, tell)
     return record
@@ -105,17 +110,35 @@ def _for_devices(
     request: SearchRequest,
     run: Path,
     dataset: Dataset,
-    tables: Path | None,
+    wishes: Wishes,
     warn: Callable[[str], None],
 ) -> SearchRequest:
     """The request with the latency models and the budgets of the devices, if there are any."""
     if not asks:
         return request
     space = space_for(request.space, dataset)
-    found = ask.sources(asks, space, tables)
-    for text in (*(s.warning for s in found if s.warning), *_hostile(found, space, tables)):
+    found = ask.sources(asks, space, wishes.tables)
+    for text in (*(s.warning for s in found if s.warning), *_hostile(found, space, wishes.tables)):
         warn(text)
-    return replace(request, latencies=ask.fit(found, run), budgets=tuple(a.budget for a in asks))
+    here = ranges.resolve(asks, found, run, wishes.measure, wishes.measuring, warn=warn)
+    models = ask.fit([item.source for item in here], run)
+    shared = {str(a.target): item.range_ms for a, item in zip(asks, here, strict=True) if item.range_ms}
+    return replace(request, latencies=models, budgets=tuple(a.budget for a in asks), ranges=shared)
+
+
+def _not_binding(request: SearchRequest, dataset: Dataset) -> list[str]:
+    """What to know of budgets that every network keeps, before the search begins."""
+    models = [latency.load(path) for path in request.latencies]
+    space = space_for(request.space, dataset)
+    constraints = constraints_of(
+        models,
+        request.budgets,
+        space,
+        request.confidence,
+        measured=request.measured,
+        ranges=request.ranges,
+    )
+    return not_binding(constraints, request.budgets)
 
 
 def _kept(record: dict[str, Any], run: Path, dataset: Dataset, wishes: Wishes, tell: Tell) -> dict[str, Any]:
@@ -182,7 +205,7 @@ def write_gallery(run: Path, points: int, each: int, *, dataset: Dataset | None 
     beliefs = Beliefs(space, goals, record["confidence"])
     beliefs.learn(readings_of(record))
     predicted = predictions_of(record)
-    axes = [_axis(beliefs, predicted, number) for number in range(len(goals))]
+    axes = [_axis(beliefs, predicted, range_of(record, g.name), n) for n, g in enumerate(goals)]
     logits = record["extra"].get("logits")
     preferences = None if logits is None else [np.array(p, float) for p in logits]
     drawn = gallery.sweep(space, axes, points, each, np.random.default_rng([record["seed"], 8]), preferences)
@@ -194,13 +217,18 @@ def write_gallery(run: Path, points: int, each: int, *, dataset: Dataset | None 
     return found
 
 
-def _axis(beliefs: Beliefs, predicted: Mapping[Indices, Sequence[Sequence[float]]], number: int) -> Axis:
+def _axis(
+    beliefs: Beliefs,
+    predicted: Mapping[Indices, Sequence[Sequence[float]]],
+    range_ms: tuple[float, float],
+    number: int,
+) -> Axis:
     """A target of the gallery; what was measured keeps the prediction that was made before."""
     goal = beliefs.goals[number]
     measured = {
         indices: (reading.ms, reading.half_ms)
         for indices, readings in beliefs.readings.items()
-        if (reading := readings[number]) is not None
+        if (reading := readings[number]) is not None and reading.on(math.inf).is_pass
     }
 
     def predict(indices: IntArray) -> Prediction:
@@ -210,4 +238,5 @@ def _axis(beliefs: Beliefs, predicted: Mapping[Indices, Sequence[Sequence[float]
                 found.mean_ms[row], found.std_ms[row] = (values[number] for values in predicted[key])
         return found
 
-    return Axis(goal.name, goal.target.to_json(), goal.model.costs_ms(beliefs.space), predict, measured)
+    costs = goal.model.costs_ms(beliefs.space)
+    return Axis(goal.name, goal.target.to_json(), costs, predict, range_ms, measured)

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from hwnas.bounds import at_least, at_most
 from hwnas.errors import InfeasibleBudget, SpaceError
 from hwnas.latency.base import AdditiveCosts, FloatArray, IntArray
 from hwnas.search.canonical import Canonical
@@ -43,21 +44,22 @@ class Constraint:
     unit: str = "ms"
 
     def __post_init__(self) -> None:
-        fastest, slowest = self.costs.range_ms
-        if not np.isfinite(self.budget_ms) or self.limit_ms < fastest:
-            margin = f" with a margin of {self.margin_ms:.4g} {self.unit}" if self.margin_ms else ""
-            what, least, most = (
-                ("budget_ms", "fastest", "slowest")
-                if self.unit == "ms"
-                else ("a limit", "smallest", "largest")
-            )
-            raise InfeasibleBudget(
-                f"{what} must be at least that of the {least} architecture, but got "
-                f"{self.budget_ms:.4g} {self.unit} < {fastest:.4g} {self.unit} ({self.name}{margin}): "
-                f"raise the budget (the {most} needs {slowest:.4g} {self.unit}) or shrink the space",
-                budget_ms=self.budget_ms,
-                fastest_ms=fastest + self.margin_ms,
-            )
+        fastest, slowest = (ms + self.margin_ms for ms in self.costs.range_ms)
+        if np.isfinite(self.budget_ms) and self.limit_ms >= self.costs.range_ms[0]:
+            return
+        what, least, most = (
+            ("budget_ms", "fastest", "slowest") if self.unit == "ms" else ("a limit", "smallest", "largest")
+        )
+        got = f"{at_most(self.budget_ms)} {self.unit}"
+        if np.isfinite(self.budget_ms):
+            got += f" < {at_least(fastest)} {self.unit}"
+        margin = f", with a margin of {self.margin_ms:.3g} {self.unit}" if self.margin_ms else ""
+        raise InfeasibleBudget(
+            f"{what} must be at least that of the {least} architecture, but got {got} ({self.name}{margin}): "
+            f"raise the budget (the {most} needs {at_least(slowest)} {self.unit}) or shrink the space",
+            budget_ms=self.budget_ms,
+            fastest_ms=fastest,
+        )
 
     @property
     def limit_ms(self) -> float:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 
-from hwnas.errors import InfeasibleBudget, LatencyModelError
+from hwnas.bounds import at_least
+from hwnas.errors import HwnasError, InfeasibleBudget, LatencyModelError
 from hwnas.latency import AdditiveCosts, LatencyModel
 from hwnas.search.base import Constraint
 from hwnas.space import SearchSpace
@@ -23,6 +25,7 @@ def constraints_of(
     confidence: float,
     *,
     measured: bool = False,
+    ranges: Mapping[str, tuple[float, float]] | None = None,
 ) -> tuple[Constraint, ...]:
     """One constraint a latency model, with a margin for what the model may be wrong by.
 
@@ -32,6 +35,7 @@ def constraints_of(
         space: The space.
         confidence: In [0.5, 1); the margin is that quantile of the prediction's error.
         measured: As in ``SearchRequest``.
+        ranges: As in ``SearchRequest``.
 
     Raises:
         LatencyModelError: Numbers of models and budgets differ, or two are of one target.
@@ -52,7 +56,9 @@ def constraints_of(
     for model, name, text in zip(models, names, texts, strict=True):
         costs = model.costs_ms(space)
         margin_ms = NormalDist().inv_cdf(confidence) * _typical_std_ms(model, space)
-        asked_ms = budget_ms(text, costs)
+        low_ms, high_ms = (ranges or {}).get(name, costs.range_ms)
+        least_ms = costs.range_ms[0] + (0.0 if measured else margin_ms)
+        asked_ms = parse_budget(text, low_ms, high_ms, least_ms)
         room_ms = max(0.0, asked_ms - costs.range_ms[0])
         found.append(
             Constraint(name, costs, asked_ms, min(margin_ms, room_ms / 2) if measured else margin_ms)
@@ -69,18 +75,65 @@ def budget_ms(text: str, costs: AdditiveCosts) -> float:
     return parse_budget(text, *costs.range_ms)
 
 
-def parse_budget(text: str, low: float, high: float) -> float:
-    """The same for a range from ``low`` to ``high`` milliseconds."""
+def parse_budget(text: str, low: float, high: float, least: float | None = None) -> float:
+    """The same for a range from ``low`` to ``high`` milliseconds.
+
+    Args:
+        text: What was asked for.
+        low: Latency of the fastest architecture.
+        high: Latency of the slowest one.
+        least: Smallest budget that is accepted, where that is more than ``low``.
+    """
     matched = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(%|ms)?\s*", text)
     if not matched:
         raise InfeasibleBudget(
             f'a budget must be milliseconds or a share as "60%", but got {text!r}: '
-            f"the range is {low:.4g} to {high:.4g} ms",
+            f"the range is {at_least(low if least is None else least)} to {at_least(high)} ms",
             budget_ms=float("nan"),
             fastest_ms=low,
         )
     value = float(matched[1])
     return low + value / 100 * (high - low) if matched[2] == "%" else value
+
+
+def is_share(text: str) -> bool:
+    """Whether a budget is a share of the range."""
+    return text.strip().endswith("%")
+
+
+def range_of(record: Mapping[str, Any], name: str) -> tuple[float, float]:
+    """The range of a target that shares are of, as the search's record says: one for all commands.
+
+    Raises:
+        HwnasError: The search had no such target.
+    """
+    for item in record["constraints"]:
+        if item["name"] == name:
+            low, high = item["range_ms"]
+            return float(low), float(high)
+    raise HwnasError(f"a budget must be for a target of the search, but {name} was none of them")
+
+
+def not_binding(constraints: Sequence[Constraint], budgets: Sequence[str]) -> list[str]:
+    """What to know of budgets that even the slowest architecture keeps, one sentence each.
+
+    Args:
+        constraints: As from ``constraints_of``.
+        budgets: The texts that they were made of; one for all, or one each. Shares are as they were meant.
+    """
+    texts = list(budgets) * len(constraints) if len(budgets) == 1 else budgets
+    found = []
+    for item, text in zip(constraints, texts, strict=True):
+        slowest = item.costs.range_ms[1]
+        if is_share(text) or item.budget_ms < slowest:
+            continue
+        meant = f"{item.budget_ms:g}% of the range, if that was meant, or " if item.budget_ms <= 100 else ""
+        found.append(
+            f"{item.name}: a budget of {item.budget_ms:g} ms does not bind: it is "
+            f"{item.budget_ms / slowest:.3g} times what the slowest network of the space needs "
+            f"({at_least(slowest)} ms), so that every network keeps it: give {meant}less than that"
+        )
+    return found
 
 
 def _typical_std_ms(model: LatencyModel, space: SearchSpace) -> float:

@@ -15,6 +15,7 @@ from functools import cached_property
 
 import numpy as np
 
+from hwnas.bounds import at_most
 from hwnas.errors import InfeasibleBudget
 from hwnas.latency.base import FloatArray, IntArray
 from hwnas.search.base import SearchTask
@@ -160,7 +161,7 @@ class FeasibleSampler:
             if self.task.feasible(indices[None])[0]:
                 return indices
         first = self.task.constraints[0]
-        asked = ", ".join(f"{c.name} {c.budget_ms:.4g} ms" for c in self.task.constraints)
+        asked = ", ".join(f"{c.name} {at_most(c.budget_ms)} {c.unit}" for c in self.task.constraints)
         raise InfeasibleBudget(
             f"one architecture must keep all budgets together, but none keeps {asked}: raise one of them",
             budget_ms=first.budget_ms,

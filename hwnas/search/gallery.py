@@ -46,6 +46,7 @@ class Axis:
         target: Its JSON.
         costs: Additive costs, to draw architectures by.
         predict: Latency of architectures (n, choices).
+        range_ms: Latency of the fastest and the slowest, that shares are of.
         measured: Latency and half its interval, in ms, of what was measured.
     """
 
@@ -53,6 +54,7 @@ class Axis:
     target: Mapping[str, Any]
     costs: AdditiveCosts
     predict: Callable[[IntArray], Prediction]
+    range_ms: tuple[float, float]
     measured: Mapping[Indices, tuple[float, float]]
 
 
@@ -117,7 +119,9 @@ def describe(
     ]
     for entry, front in zip(entries, _front(entries), strict=True):
         entry["front"] = front
-    targets = [{"name": axis.name, "target": dict(axis.target), "range_ms": _range_ms(axis)} for axis in axes]
+    targets = [
+        {"name": axis.name, "target": dict(axis.target), "range_ms": list(axis.range_ms)} for axis in axes
+    ]
     return {
         "schema": SCHEMA,
         "space": space.name,
@@ -126,11 +130,6 @@ def describe(
         "targets": targets,
         "entries": sorted(entries, key=lambda entry: known_ms(entry)[0]),
     }
-
-
-def _range_ms(axis: Axis) -> list[float]:
-    ends = [[int(pick(c)) for c in axis.costs.choices_ms] for pick in (np.argmin, np.argmax)]
-    return [float(ms) for ms in axis.predict(np.array(ends)).mean_ms]
 
 
 def known_ms(entry: Mapping[str, Any]) -> list[float]:

@@ -11,7 +11,7 @@ from typing import Any
 from hwnas import files, outputs, records, spaces
 from hwnas.device import Target
 from hwnas.errors import HwnasError, InfeasibleBudget, SchemaMismatch
-from hwnas.search.budgets import parse_budget
+from hwnas.search.budgets import parse_budget, range_of
 from hwnas.search.gallery import FILE, SCHEMA, known_ms
 from hwnas.search.objective import sizes
 from hwnas.search.run import SUPERNET
@@ -57,7 +57,7 @@ def pick(run: Path, budgets: Mapping[str, str], out: Path, *, confidence: float 
         raise HwnasError(f"a run folder must be new, but {out} holds a finished search: give another one")
     gallery = read_gallery(run)
     record = records.search(run)
-    limits_ms = _limits(gallery, budgets)
+    limits_ms = _limits(gallery, record, budgets)
     entries = gallery["entries"]
     needs = [_needs_ms(entry, confidence) for entry in entries]
     fitting = [
@@ -81,7 +81,9 @@ def pick(run: Path, budgets: Mapping[str, str], out: Path, *, confidence: float 
     return record
 
 
-def _limits(gallery: Mapping[str, Any], budgets: Mapping[str, str]) -> dict[int, float]:
+def _limits(
+    gallery: Mapping[str, Any], record: Mapping[str, Any], budgets: Mapping[str, str]
+) -> dict[int, float]:
     """Budgets in ms by the number of their target."""
     names = [target["name"] for target in gallery["targets"]]
     found: dict[int, float] = {}
@@ -90,7 +92,7 @@ def _limits(gallery: Mapping[str, Any], budgets: Mapping[str, str]) -> dict[int,
         if not numbers:
             raise HwnasError(f"a budget must be for one of the gallery's {names}, but got {name!r}")
         for number in numbers:
-            found[number] = parse_budget(text, *gallery["targets"][number]["range_ms"])
+            found[number] = parse_budget(text, *range_of(record, names[number]))
     if not found:
         raise HwnasError("a pick must be given a budget, but got none")
     return found

@@ -19,7 +19,7 @@ from hwnas.errors import HwnasError, SpaceError
 from hwnas.intervals import beats_guessing, right_of
 from hwnas.latency import LatencyModel
 from hwnas.search.base import Constraint, SearchResult, SearchTask
-from hwnas.search.budgets import constraints_of
+from hwnas.search.budgets import constraints_of, not_binding
 from hwnas.search.feasible import FeasibleSampler
 from hwnas.search.objective import objective, sizes
 from hwnas.search.oneshot import OneShot, OneShotConfig, warm_up
@@ -63,6 +63,8 @@ class SearchRequest:
             meet exactly; over 0.5 a margin is kept, from the model's own uncertainty.
         measured: Whether finalists will be measured. Then a budget that leaves no room for the
             margin is searched with half of the room there is, instead of being refused.
+        ranges: By name of a target, latency in ms of the fastest and the slowest architecture, that
+            shares are of; that of the latency model where it is not given.
         objectives: What is to be small beside latency: names of ``objective.OBJECTIVES``.
         limits: What must not be exceeded, by such a name; bytes are those of a model in the
             precision of the first target.
@@ -82,6 +84,7 @@ class SearchRequest:
     workers: int = 1
     confidence: float = 0.9
     measured: bool = False
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     objectives: tuple[str, ...] = ()
     limits: Mapping[str, float] = field(default_factory=dict)
 
@@ -123,6 +126,7 @@ class SearchRequest:
             "measured": self.measured,
             "objectives": list(self.objectives),
             "limits": dict(self.limits),
+            **({"ranges": {name: list(ends) for name, ends in self.ranges.items()}} if self.ranges else {}),
             **scratch,
         }
 
@@ -161,8 +165,14 @@ def _search(request: SearchRequest, out: Path, live: Live | None, given: Dataset
     space = space_for(request.space, dataset)
     models = [latency.load(path) for path in request.latencies]
     constraints = constraints_of(
-        models, request.budgets, space, request.confidence, measured=request.measured
+        models,
+        request.budgets,
+        space,
+        request.confidence,
+        measured=request.measured,
+        ranges=request.ranges,
     )
+    loose = not_binding(constraints, request.budgets)
     clock.phase("data")
     scorer = _scorer(request, space, dataset, out)
     precision = models[0].target.precision
@@ -181,6 +191,9 @@ def _search(request: SearchRequest, out: Path, live: Live | None, given: Dataset
         result: SearchResult = strategy.search(task, np.random.default_rng(request.seed))
     clock.phase("finalists")
     result = replace(result, extra=dict(result.extra) | _blind(result, dataset, scorer.scored_images))
+    if loose:
+        alarms = [*loose, *result.extra.get("alarms", ())]
+        result = replace(result, extra=dict(result.extra) | {"alarms": alarms})
     if ranks.rank() == 0:
         if isinstance(scorer, OneShot):
             scorer.save(out / SUPERNET)
@@ -290,7 +303,7 @@ def _record(
                 "margin_ms": constraint.margin_ms,
                 "predicted_ms": float(predicted.mean_ms[0]),
                 "predicted_std_ms": float(predicted.std_ms[0]),
-                "range_ms": list(constraint.costs.range_ms),
+                "range_ms": list(request.ranges.get(constraint.name, constraint.costs.range_ms)),
                 "latency_sha256": files.sha256(path),
             }
         )
