@@ -46,7 +46,9 @@ def pick(
         highlight=False,
     )
     for item in record["constraints"]:
-        out.print(f"{item['name']}: asked {item['budget_ms']:.3f} ms, {_known(item)}", highlight=False)
+        used = (item["measured_ms"] or item["predicted_ms"]) / item["budget_ms"]
+        said = f"{item['name']}: asked {item['budget_ms']:.3f} ms, {_known(item)}: {used:.0%} of the budget"
+        out.print(said, soft_wrap=True, highlight=False)
         print_quality(item.get("quality") or {}, item["name"])
     out.print(f"written to {to}", highlight=False)
 

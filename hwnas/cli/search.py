@@ -154,9 +154,7 @@ def search(
             wishes,
             live=lambda step: status.update(_line(step)),
             tell=status.update,
-            warn=lambda text: err.print(
-                f"[yellow]warning:[/] {escape(text)}", soft_wrap=True, highlight=False
-            ),
+            warn=_warn,
         )
     if not record:
         return  # of the processes of torchrun, one tells
@@ -257,6 +255,10 @@ def _line(record: Mapping[str, Any]) -> str:
     return "  ".join(parts)
 
 
+def _warn(text: str) -> None:
+    err.print(f"[yellow]warning:[/] {escape(text)}", soft_wrap=True, highlight=False)
+
+
 def _show(record: Mapping[str, Any], to: Path) -> None:
     promise = record["promise"]
     out.print(
@@ -267,8 +269,10 @@ def _show(record: Mapping[str, Any], to: Path) -> None:
     for target in promise["targets"]:
         out.print(target["sentence"], soft_wrap=True, highlight=False)
         if target["measured_ms"] is not None and target["note"]:
-            err.print(f"[yellow]{target['name']}: {target['note']}[/]", soft_wrap=True, highlight=False)
+            _warn(f"{target['name']}: {target['note']}")
         print_quality(target.get("quality") or {}, target["name"])
+    for text in (*promise["warnings"], *([] if promise["kept"] else promise["reasons"])):
+        _warn(text)
     if promise["networks_measured"]:
         out.print(
             f"{promise['networks_measured']} networks measured, {promise['repairs']} of them repairs, "
@@ -282,7 +286,7 @@ def _show(record: Mapping[str, Any], to: Path) -> None:
         highlight=False,
     )
     for alarm in record["extra"].get("alarms", []):
-        err.print(f"[yellow]{alarm}[/]")
+        _warn(alarm)
     seconds = ", ".join(f"{name} {value:.0f} s" for name, value in record["seconds"].items())
     out.print(f"{seconds}; written to {to}", highlight=False)
 

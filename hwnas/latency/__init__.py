@@ -8,7 +8,7 @@ from hwnas.latency.hostile import hostile_to_int8
 from hwnas.latency.importers import Origin, import_blocks, import_networks
 from hwnas.latency.known import known_devices
 from hwnas.latency.networks import Networks
-from hwnas.latency.sources import Source, find_table, fitted
+from hwnas.latency.sources import Source, find_table, fit_source, fitted
 from hwnas.latency.store import MODELS, fit, from_json, load, save, to_json
 
 __all__ = [
@@ -25,6 +25,7 @@ __all__ = [
     "evaluate",
     "find_table",
     "fit",
+    "fit_source",
     "fitted",
     "from_json",
     "hostile_to_int8",

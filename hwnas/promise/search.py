@@ -226,7 +226,7 @@ def _axis(
     """A target of the gallery; what was measured keeps the prediction that was made before."""
     goal = beliefs.goals[number]
     measured = {
-        indices: (reading.ms, reading.half_ms)
+        indices: (reading.ms, max(reading.up_ms, reading.ms - reading.low_ms))
         for indices, readings in beliefs.readings.items()
         if (reading := readings[number]) is not None and reading.on(math.inf).is_pass
     }

@@ -7,7 +7,8 @@
 * ``entries``, by latency on the first target: ``indices``; ``accuracy``, the supernet's estimate,
   and ``accuracy_interval``, 95 % for so many images (that the best of many was picked is not in
   it); ``predicted_ms`` and ``predicted_std_ms``, one a target; ``measured_ms`` and
-  ``measured_half_ms``, the same where it was measured, else null; ``front``: whether no other
+  ``measured_half_ms``, latency and the longer arm of its 95 % interval where it was measured well
+  enough to be believed, else null; ``front``: whether no other
   entry is as accurate and as fast on every target.
 """
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from promise_helpers import World, goal, loop_of, macs, networks, oneshot, true_accuracies
@@ -10,6 +12,7 @@ from hwnas.errors import InfeasibleBudget, SpaceError
 from hwnas.promise.judge import Judge
 from hwnas.promise.proposals import PromiseOptions
 from hwnas.promise.reading import Reading
+from hwnas.verdict import PASS
 
 
 @pytest.mark.parametrize("share", [0.3, 0.5, 0.7])
@@ -90,6 +93,10 @@ def test_what_cannot_be_kept_is_refused_with_the_smallest_budget_that_can():
     assert refused.value.budget_ms == asked.budget_ms
     assert fastest < refused.value.fastest_ms < 1.03 * fastest
     assert "litert-fp32" in str(refused.value)
+    typed = float(re.search(r"\(([0-9.]+) ms can be kept\)", str(refused.value))[1])
+    again = loop_of(World(macs(), factor=3.0), [type(asked)(asked.target, typed, asked.model)])
+    assert again.beliefs.goals[0].budget_ms == typed
+    assert again.run().verdict.word == PASS, "what is printed is kept when it is typed"
     assert set(loop.proposals.fastest()) <= set(loop.beliefs.readings), "they are the proof"
     assert len({i for i, _ in world.asked}) <= 4 + 5 * 3 + 2
 

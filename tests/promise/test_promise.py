@@ -18,6 +18,7 @@ from hwnas.cli import app
 from hwnas.device import Target
 from hwnas.errors import DeviceError, HwnasError, InfeasibleBudget, TableError
 from hwnas.profile import ProfileOptions
+from hwnas.promise import ask, ranges
 from hwnas.promise.reading import Reading
 from hwnas.search.gallery import known_ms
 from hwnas.search.oneshot import OneShotConfig
@@ -191,8 +192,7 @@ def test_the_gallery_spans_the_range_and_is_a_front(kept):
     latencies_ms = [known_ms(e)[0] for e in entries]
     assert latencies_ms == sorted(latencies_ms)
     low, high = gallery["targets"][0]["range_ms"]
-    assert 0 < low <= 1.3 * latencies_ms[0]
-    assert high >= 0.7 * latencies_ms[-1]
+    assert [low, high] == record["constraints"][0]["range_ms"]
     macs = [space().architecture(e["indices"]).macs for e in entries]
     least, most = space().macs_range()
     assert min(macs) < least + 0.2 * (most - least)
@@ -216,10 +216,11 @@ def test_the_gallery_spans_the_range_and_is_a_front(kept):
 def test_another_budget_is_picked_and_trained_without_searching(kept, tmp_path):
     run, _, _ = kept
     record = pick(run, {"": "90%"}, tmp_path / "picked")
-    for item, target in zip(
-        record["constraints"], files.read_json(run / "gallery.json", "g")["targets"], strict=True
-    ):
-        low, high = target["range_ms"]
+    searched = files.read_json(run / "search.json", "s")["constraints"]
+    shown = files.read_json(run / "gallery.json", "g")["targets"]
+    for item, before, target in zip(record["constraints"], searched, shown, strict=True):
+        low, high = before["range_ms"]
+        assert target["range_ms"] == [low, high], "one range, wherever shares are taken of it"
         assert item["budget_ms"] == pytest.approx(low + 0.9 * (high - low))
         assert (item["measured_ms"] or item["predicted_ms"]) <= item["budget_ms"]
     assert "promise" not in record
@@ -228,8 +229,10 @@ def test_another_budget_is_picked_and_trained_without_searching(kept, tmp_path):
     one = pick(run, {"host/litert-fp32": "30%"}, tmp_path / "one")
     assert [c["name"] for c in one["constraints"]] == ["host/litert-fp32"]
     assert all(len(t["latencies_ms"]) == 1 for t in one["trials"])
-    with pytest.raises(InfeasibleBudget, match=r"none of \d+ keeps 0.0001 ms on host/litert-int8 \(at least"):
+    with pytest.raises(InfeasibleBudget, match=r"none of \d+ keeps 0.0001 ms on host/litert-int8") as refused:
         pick(run, {"": "0.0001"}, tmp_path / "none")
+    bounds = dict(re.findall(r"ms on (\S+) \(at least ([0-9.]+) ms\)", str(refused.value)))
+    pick(run, bounds, tmp_path / "typed")
     with pytest.raises(HwnasError, match="one of the gallery's"):
         pick(run, {"pixel": "5"}, tmp_path / "none")
     with pytest.raises(HwnasError, match="holds a finished search"):
@@ -280,6 +283,56 @@ def test_a_model_that_promises_too_much_is_found_out_by_measuring(tables, tmp_pa
     purposes = [step["purpose"] for step in record["promise"]["steps"]]
     again = ("confirmation", "further sessions")
     assert len([p for p in purposes if p not in again]) <= WISHES.promise.rounds + 1
+
+
+def foreign(tables: Path, folder: Path, factor: float) -> Path:
+    """The same tables, as if they came from another processor on which all but the anchors is slower."""
+    folder.mkdir()
+    for path in tables.glob("*.jsonl"):
+        table = ranges.slowed(LatencyTable.load(path), factor)
+        environment = table.environment | {"cpu_model": "another processor"}
+        LatencyTable(table.target, environment, table.rounds).save(folder / path.name)
+    return folder
+
+
+def test_a_share_of_another_machines_table_is_of_what_is_measured_here(tables, tmp_path):
+    """The table says ten times what is true here: ends are measured, and the model is put right."""
+    folder, asks = foreign(tables, tmp_path / "foreign", 10.0), promise.parse(["host/litert-int8=50%"])
+    (source,) = ask.sources(asks, space(), folder)
+    said: list[str] = []
+    (here,) = ranges.resolve(asks, [source], tmp_path / "run", True, QUICK, warn=said.append)
+    low, high = here.range_ms
+    told = files.read_json(tmp_path / "run" / "ranges.json", "r")["ranges"]["host/litert-int8"]
+    assert told["range_ms"] == [low, high]
+    table_low, table_high = told["table_range_ms"]
+    assert low < table_low
+    assert high < table_high
+    factor = np.sqrt(low / table_low * high / table_high)
+    model_low, model_high = latency.fit_source(here.source).costs_ms(space()).range_ms
+    assert model_low == pytest.approx(factor * table_low)
+    assert model_high == pytest.approx(factor * table_high)
+    assert "is of another machine (it differs in cpu_model" in said[0]
+    assert "50% is of that range" in said[0]
+    (again,) = ranges.resolve(asks, [source], tmp_path / "run", False, QUICK, warn=said.append)
+    assert again.range_ms == here.range_ms, "what was measured once holds for the run"
+    assert len(said) == 1
+
+
+def test_a_share_of_another_machines_table_is_refused_where_nothing_may_be_measured(tables, tmp_path):
+    asks = promise.parse(["host/litert-int8=50%"])
+    (source,) = ask.sources(asks, space(), tables)
+    shipped = replace(source, own=False)
+    with pytest.raises(
+        TableError, match="a share of the range must be of this device's own latencies"
+    ) as error:
+        ranges.resolve(asks, [shipped], tmp_path, False, QUICK)
+    assert "host/litert-int8=50% is of a table that came from another machine" in str(error.value)
+    assert "leave out --no-measure, or run `hwnas profile --device host --space macro-r8-c10" in str(
+        error.value
+    )
+    plain = promise.parse(["host/litert-int8=5"])
+    (here,) = ranges.resolve(plain, [shipped], tmp_path, False, QUICK)
+    assert here.range_ms is None
 
 
 def test_what_no_network_keeps_is_refused_and_the_record_says_so(tables, tmp_path):
