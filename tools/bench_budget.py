@@ -16,6 +16,10 @@ interleaved: latency must not depend on them. Tables are those of ``--tables`` (
 ``<runtime>-<precision>.jsonl`` in it), else one's own, else those shipped; ``--profile`` measures
 what is missing in ``--tables`` first, which takes some minutes a table.
 
+With ``--disturb`` it is six searches of the first space instead (two precisions, three budgets,
+evolution), each in quiet and beside a disturber that burns every CPU in bursts while it searches and
+measures; what they kept is checked in quiet.
+
 One JSON object on standard output, progress on standard error. With ``--rows`` finished runs
 are kept in a file, and a bench that was cut off goes on from there.
 """
@@ -29,10 +33,12 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import _disturbed
 import numpy as np
 from _macro import say, target
 
@@ -77,11 +83,13 @@ class Run:
     precision: str
     strategy: str
     budget: str
+    phase: str = ""
 
     @property
     def name(self) -> str:
         """Identifier."""
-        return "/".join((self.space, self.runtime, self.precision, self.strategy, self.budget))
+        parts = (self.space, self.runtime, self.precision, self.strategy, self.budget, self.phase)
+        return "/".join(part for part in parts if part)
 
 
 class World:
@@ -107,7 +115,8 @@ def main() -> None:
     """Search, measure, print."""
     options = _options()
     began = time.monotonic()
-    runs = [run for number, run in enumerate(_runs(options)) if number in (options.only or range(12))]
+    every = list(_disturbed_runs(options) if options.disturb else _runs(options))
+    runs = [run for number, run in enumerate(every) if number in (options.only or range(len(every)))]
     done = _kept(options.rows)
     with tempfile.TemporaryDirectory() as name:
         folder = options.work or Path(name)
@@ -123,7 +132,7 @@ def main() -> None:
         for run in runs:
             if run.name not in done:
                 _finish(done, run.name, _search(run, world(run.space), folder, options), options.rows)
-        for space in options.spaces if not options.no_weights else ():
+        for space in options.spaces if not (options.no_weights or options.disturb) else ():
             key = f"weights/{space}"
             if key not in done:
                 _finish(done, key, _weights(world(space), options), options.rows)
@@ -138,10 +147,10 @@ def main() -> None:
         "results": {
             "runs": rows,
             "weights": weights,
-            "summary": _summary(rows),
+            "summary": _phases(rows) if options.disturb else _summary(rows),
             "seconds": time.monotonic() - began,
         },
-        "targets": _targets(rows, weights),
+        "targets": _disturbed.targets(_phases(rows)) if options.disturb else _targets(rows, weights),
     }
     print(json.dumps(report, allow_nan=False))
 
@@ -155,6 +164,22 @@ def _runs(options: argparse.Namespace) -> Iterator[Run]:
             STRATEGIES[strategy],
             f"{BUDGETS[budget]}%",
         )
+
+
+def _disturbed_runs(options: argparse.Namespace) -> Iterator[Run]:
+    """Quiet and disturbed in turns."""
+    for precision in _disturbed.PRECISIONS:
+        for budget in _disturbed.BUDGETS:
+            run = Run(options.spaces[0], RUNTIMES[0], precision, STRATEGIES[1], budget)
+            yield from (replace(run, phase=phase) for phase in _disturbed.PHASES)
+
+
+def _phases(rows: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    return {p: _disturbed.summary([row for row in rows if row["phase"] == p]) for p in _disturbed.PHASES}
+
+
+def _beside(run: Run, options: argparse.Namespace) -> AbstractContextManager[None]:
+    return _disturbed.disturber(options.seed) if run.phase == "disturbed" else nullcontext()
 
 
 def _search(run: Run, world: World, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
@@ -180,7 +205,8 @@ def _search(run: Run, world: World, folder: Path, options: argparse.Namespace) -
     to, warnings = folder / run.name.replace("/", "_"), list[str]()
     row: dict[str, Any] = {"run": run.name, **vars(run), "warnings": warnings}
     try:
-        record = promise.search_for(asks, request, to, wishes, tell=say, warn=warnings.append)
+        with _beside(run, options):
+            record = promise.search_for(asks, request, to, wishes, tell=say, warn=warnings.append)
     except HwnasError as error:
         row |= {"refused": str(error), "seconds": time.monotonic() - began}
         say(json.dumps(row))
@@ -193,6 +219,8 @@ def _search(run: Run, world: World, folder: Path, options: argparse.Namespace) -
         "indices": record["best"],
         "accuracy": record["accuracy"],
         "rank": record["promise"]["rank"],
+        "verdict": record["promise"]["verdict"],
+        "said": [*record["promise"]["warnings"], *record["promise"]["reasons"]],
         "promise": {k: v for k, v in kept.items() if k != "name"},
         "check": check,
         "within": check["interval_ms"][0] <= kept["asked_ms"],
@@ -244,7 +272,7 @@ def _check(arch: Architecture, target: Target, options: argparse.Namespace) -> d
     merged = LatencyTable(target, found[0][0].environment, [r for table, _ in found for r in table.rounds])
     pooled = merged.measurements[arch.key()].scaled(found[0][1])
     sessions = [table.measurements[arch.key()].scaled(scale).latency_ms for table, scale in found]
-    return {"ms": pooled.latency_ms, "interval_ms": list(pooled.ci_ms), "sessions_ms": sessions}
+    return {"ms": pooled.latency_ms, "interval_ms": list(pooled.interval_ms or pooled.ci_ms), "sessions_ms": sessions}
 
 
 def _weights(world: World, options: argparse.Namespace) -> dict[str, Any]:
@@ -284,7 +312,7 @@ def _weights(world: World, options: argparse.Namespace) -> dict[str, Any]:
 
 def _measuring(options: argparse.Namespace) -> ProfileOptions:
     """As many rounds for all, so that the bench ends in time."""
-    return ProfileOptions(rounds=options.rounds, max_rounds=options.rounds)
+    return ProfileOptions(rounds=options.rounds, max_rounds=options.rounds, min_round_s=options.min_round_s)
 
 
 def _profile(runs: list[Run], options: argparse.Namespace) -> None:
@@ -377,7 +405,7 @@ def _options() -> argparse.Namespace:
     found.add_argument("--data", default="digits", help="or CIFAR-10 as a folder of parquet")
     found.add_argument("--rows", type=Path, help="JSONL of finished runs; the bench goes on from it")
     found.add_argument("--work", type=Path, help="folder to keep runs and supernets in")
-    found.add_argument("--only", type=int, nargs="+", help="numbers of the runs, 0 to 11")
+    found.add_argument("--only", type=int, nargs="+", help="numbers of the runs, from 0")
     found.add_argument("--no-weights", action="store_true", help="leave out random against trained weights")
     found.add_argument("--warmup-steps", type=int, default=300, help="of each supernet")
     found.add_argument("--steps", type=int, default=60, help="search steps of proxylessnas")
@@ -386,6 +414,8 @@ def _options() -> argparse.Namespace:
     found.add_argument("--shrink", type=int, default=3, help="image side over that of the proxy")
     found.add_argument("--images", type=int, default=500, help="validation images that a score is of")
     found.add_argument("--rounds", type=int, default=9, help="of every measurement")
+    found.add_argument("--min-round-s", type=float, default=1.0, help="shortest time of a round")
+    found.add_argument("--disturb", action="store_true", help="six searches, in quiet and disturbed")
     found.add_argument("--weight-sessions", type=int, default=1, help="of random against trained weights")
     found.add_argument("--seed", type=int, default=0)
     options = found.parse_args()
