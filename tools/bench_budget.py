@@ -272,7 +272,11 @@ def _check(arch: Architecture, target: Target, options: argparse.Namespace) -> d
     merged = LatencyTable(target, found[0][0].environment, [r for table, _ in found for r in table.rounds])
     pooled = merged.measurements[arch.key()].scaled(found[0][1])
     sessions = [table.measurements[arch.key()].scaled(scale).latency_ms for table, scale in found]
-    return {"ms": pooled.latency_ms, "interval_ms": list(pooled.interval_ms or pooled.ci_ms), "sessions_ms": sessions}
+    return {
+        "ms": pooled.latency_ms,
+        "interval_ms": list(pooled.interval_ms or pooled.ci_ms),
+        "sessions_ms": sessions,
+    }
 
 
 def _weights(world: World, options: argparse.Namespace) -> dict[str, Any]:
