@@ -39,6 +39,7 @@ _BUDGET = {
     "predicted_std_ms?": _NUMBER,
     "measured_ms?": _NUMBER,
     "interval_ms?": _INTERVAL,
+    "range_ms?": [float],
 }
 _TRIAL = {"indices": [int], "accuracy": float, "latencies_ms": [float]}
 _READING = {"ms": float}

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
-from hwnas.cli._app import Json, app, emit_json, err, out, print_quality
+from hwnas.cli._app import AcceptNoise, Json, app, emit_json, err, leave, out, print_quality
+from hwnas.verdict import Verdict
 
 if TYPE_CHECKING:
     from hwnas.promise import Ask
@@ -100,11 +101,13 @@ def search(
         list[str] | None, typer.Option(help="Not to be exceeded either, as bytes=4e6; may be repeated.")
     ] = None,
     train_on: Annotated[str, typer.Option(help="Where training happens: cpu, cuda or auto.")] = "auto",
+    accept_noise: AcceptNoise = False,
     as_json: Json = False,
 ) -> None:
     """Search the best architecture that keeps every budget, and measure that it does.
 
-    Started again, it goes on.
+    Started again, it goes on. Exits with 3 where noise does not let it be proven: the best candidate
+    is kept as such, and a search that is started again measures more.
     """
     from hwnas import promise
 
@@ -162,6 +165,8 @@ def search(
         emit_json(record)
     else:
         _show(record, to)
+    word, reasons = record["promise"]["verdict"], tuple(record["promise"]["reasons"])
+    leave(None if word is None else Verdict(word, reasons), accept_noise=accept_noise)
 
 
 def _asks(

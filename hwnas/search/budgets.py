@@ -105,13 +105,13 @@ def range_of(record: Mapping[str, Any], name: str) -> tuple[float, float]:
     """The range of a target that shares are of, as the search's record says: one for all commands.
 
     Raises:
-        HwnasError: The search had no such target.
+        HwnasError: The search had no such target, or its record does not say the range.
     """
     for item in record["constraints"]:
-        if item["name"] == name:
+        if item["name"] == name and len(item.get("range_ms", ())) == 2:
             low, high = item["range_ms"]
             return float(low), float(high)
-    raise HwnasError(f"a budget must be for a target of the search, but {name} was none of them")
+    raise HwnasError(f"the record of a search must say the range of {name}, but does not: search again")
 
 
 def not_binding(constraints: Sequence[Constraint], budgets: Sequence[str]) -> list[str]:

@@ -9,6 +9,7 @@ from statistics import NormalDist
 from typing import Any
 
 from hwnas import files, outputs, records, spaces
+from hwnas.bounds import at_least, at_most
 from hwnas.device import Target
 from hwnas.errors import HwnasError, InfeasibleBudget, SchemaMismatch
 from hwnas.search.budgets import parse_budget, range_of
@@ -120,7 +121,7 @@ def _refusal(
     share = [max(need[n] / limit for n, limit in limits_ms.items()) for need in needs]
     closest = needs[share.index(min(share))]
     wanted = ", ".join(
-        f"{limit:.4g} ms on {gallery['targets'][n]['name']} (at least {closest[n]:.4g} ms)"
+        f"{at_most(limit)} ms on {gallery['targets'][n]['name']} (at least {at_least(closest[n])} ms)"
         for n, limit in limits_ms.items()
     )
     first = next(iter(limits_ms))
