@@ -30,7 +30,7 @@ _SEARCH = (
     "gallery.json",
 )
 _PROMISE = ("promise", "promise.measuring")
-_TRAIN = ("train.json", "weights.safetensors", "train-checkpoint.safetensors")
+_TRAIN = ("train.json", "weights.safetensors", "mistakes.json", "train-checkpoint.safetensors")
 
 
 class Stages:

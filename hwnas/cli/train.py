@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from hwnas.cli._app import Json, app, emit_json, err, out
 
 if TYPE_CHECKING:
     from hwnas.train import EpochRecord
 
+_WORST = 8  # classes that are named
 _AUGMENTATION, _TEACHER = "What images go through", "Learning from a trained network"
 
 
@@ -169,15 +172,50 @@ def train(
     )
     start = partial(inherited, run) if init is Init.SUPERNET else None
     record = train_run(run, config, source=data, teacher=teacher, start=start, on_epoch=show)
-    if not record["learnt"]:
-        err.print(
-            "[yellow]the network is no better than one that always gives the most frequent answer: "
-            "look at the labels, or lower the learning rate[/]"
-        )
     if as_json:
         emit_json(record)
-        return
+    else:
+        _show(record, run)
+
+
+def _show(record: Mapping[str, Any], run: Path) -> None:
+    """What was learned, with intervals; by class where classes are unevenly frequent; what to do better."""
+    test, val, kept = record["test"], record["val"], record["kept"]
     out.print(
-        f"test accuracy [bold]{record['test_accuracy']:.2%}[/] (validation {record['val_accuracy']:.2%}) "
-        f"after {record['seconds']:.0f} s; weights in {run / 'weights.safetensors'}"
+        f"test accuracy [bold]{_share(test, 'accuracy', 'interval')}[/], "
+        f"validation {_share(val, 'accuracy', 'interval')}; {record['seconds']:.0f} s",
+        highlight=False,
     )
+    if test["is_uneven"]:
+        out.print(
+            f"balanced accuracy [bold]{_share(test, 'balanced_accuracy', 'balanced_interval')}[/]: classes "
+            "are unevenly frequent",
+            highlight=False,
+        )
+        known = [(recall, name) for recall, name in zip(test["recalls"], _classes(run), strict=True)]
+        worst = sorted((item for item in known if item[0] is not None), key=lambda item: item[0])[:_WORST]
+        listed = ", ".join(f"{escape(name)} {recall:.0%}" for recall, name in worst)
+        out.print(f"right by class, the worst first: {listed}", highlight=False)
+    what = "its batch-norm statistics estimated anew" if kept["recalibrated"] else "as it was"
+    epochs = record["config"]["epochs"]
+    out.print(f"epoch {kept['epoch']} of {epochs} was kept, {what}; weights in {run / 'weights.safetensors'}")
+    if record["learning"]["reasons"]:
+        err.print(f"[yellow]{escape('; '.join(record['learning']['reasons']))}[/]", highlight=False)
+    if record["rising"] is not None:
+        err.print(
+            f"[yellow]validation accuracy was still rising, by {record['rising'] * 100:.1f} points over the "
+            f"last quarter of the epochs: train longer, for example with --epochs {2 * epochs}[/]",
+            highlight=False,
+        )
+
+
+def _share(found: Mapping[str, Any], name: str, interval: str) -> str:
+    low, high = found[interval]
+    return f"{found[name]:.2%} (95 %: {low:.1%} to {high:.1%} on {found['images']:,} images)"
+
+
+def _classes(run: Path) -> list[str]:
+    from hwnas import files
+    from hwnas.train import mistakes
+
+    return [str(name) for name in files.read_json(run / mistakes.FILE, "the mistakes")["class_names"]]

@@ -42,11 +42,10 @@ def training(record: Record) -> str:
         _svg.Axis("loss"),
         title="Loss on training and validation images over the epochs",
     )
-    parts = [] if trained.get("learnt", True) else [_page.mark("It did not learn more than guessing.", "bad")]
     return _page.section(
         "Training",
         _page.paragraph(_recipe(trained)),
-        *map(_page.paragraph, parts),
+        *map(_page.paragraph, _judged(trained)),
         _page.pair(
             _page.figure(
                 accuracy, "Training accuracy is on augmented images, so it may be below validation."
@@ -54,6 +53,37 @@ def training(record: Record) -> str:
             _page.figure(loss, "The training loss has label smoothing, the validation loss has none."),
         ),
     )
+
+
+def _judged(trained: Json) -> list[str]:
+    """What was learned, with intervals, and what speaks against it; older records say less."""
+    parts: list[str] = []
+    if "interval" in trained.get("test", {}):
+        parts.append(
+            f"In PyTorch: {_share(trained['test'], 'test')}; {_share(trained['val'], 'validation')}."
+        )
+    if "kept" in trained:
+        how = ", with batch-norm statistics estimated anew" if trained["kept"]["recalibrated"] else ""
+        parts.append(
+            f"The weights after epoch {trained['kept']['epoch']} were kept: best on validation{how}."
+        )
+    learnt = trained.get("learnt", True)
+    reasons = trained.get("learning", {}).get("reasons") or ["It did not learn more than guessing."]
+    if learnt is not True:
+        parts += [_page.mark(str(reason), "bad" if learnt is False else "warn") for reason in reasons]
+    if trained.get("rising") is not None:
+        text = f"Validation accuracy was still rising, by {trained['rising'] * 100:.1f} points over the last "
+        parts.append(_page.mark(text + "quarter of the epochs: train longer.", "warn"))
+    return parts
+
+
+def _share(found: Json, split: str) -> str:
+    low, high = found["interval"]
+    text = f"{found['accuracy']:.2%} (95 %: {low:.1%} to {high:.1%}) of {found['images']:,} {split} images"
+    if found["is_uneven"]:
+        low, high = found["balanced_interval"]
+        text += f", balanced accuracy {found['balanced_accuracy']:.2%} ({low:.1%} to {high:.1%})"
+    return text
 
 
 def _recipe(trained: Json) -> str:

@@ -90,7 +90,8 @@ grid-template-columns:repeat(auto-fill,minmax(min(100%,18rem),1fr))}
 .block{border-top:1px solid var(--line);padding:.35rem 0;font-size:.9rem}
 .block div{display:flex;justify-content:space-between;gap:.8rem}
 .block div span:last-child{color:var(--soft);white-space:nowrap;font-variant-numeric:tabular-nums}
-.wide{overflow-x:auto}.matrix{width:auto;font-size:.8rem}.matrix thead th{vertical-align:bottom}
+.wide{overflow-x:auto}.matrix{width:auto;font-size:.8rem}
+.matrix thead th{vertical-align:bottom;text-align:center}
 .matrix thead span{writing-mode:vertical-rl;transform:rotate(180deg);max-height:9rem}
 .matrix td{position:relative;min-width:2.1rem;padding:.25rem;text-align:center}
 .matrix td i{position:absolute;inset:1px;border-radius:2px}.matrix td b{position:relative;font-weight:400}
@@ -105,7 +106,7 @@ td[data-name]{display:flex;justify-content:space-between;gap:1rem;text-align:rig
 td[data-name=value]{text-align:left}td[data-name]::before{content:attr(data-name);color:var(--soft);text-align:left;flex:none;max-width:50%}
 td[data-name=value]::before{display:none}}
 @media (max-width:40rem){.matrix{display:table}.matrix tbody{display:table-row-group}
-.matrix tr{display:table-row}.matrix tbody th{max-width:6rem}
+.matrix tr{display:table-row}.matrix tbody th{min-width:4.5rem;overflow-wrap:break-word}
 .matrix thead{display:table-header-group;position:static;width:auto;height:auto;
 clip-path:none;overflow:visible}
 .matrix th,.matrix td{display:table-cell;padding:.25rem;border-bottom:1px solid var(--line)}}

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from hwnas import data, files, outputs, records, spaces
 from hwnas.data import Dataset
-from hwnas.errors import DataError
+from hwnas.errors import DataError, Diverged
 from hwnas.space import Architecture
+from hwnas.train import mistakes
 from hwnas.train.checkpoint import copy_into, save_weights
 from hwnas.train.config import EpochRecord, TrainConfig
 from hwnas.train.fit import fit, new_network
-from hwnas.train.scoring import evaluate
+from hwnas.train.judging import answers_of, judged, rise
+from hwnas.train.scoring import beliefs
 from hwnas.train.teacher import load_teacher
+from hwnas.verdict import FAIL, PASS, on_learning
 
 SCHEMA = "hwnas-train/1"
 WEIGHTS = "weights.safetensors"
@@ -75,28 +76,38 @@ def train_run(
     dataset = _of_search(run, search["data"]) if source is None else _load_for(arch, source, search["data"])
     model = new_network(arch, config.seed)
     checkpoint = run / CHECKPOINT
-    result = fit(
-        model,
-        dataset,
-        config,
-        teacher=None if teacher is None else load_teacher(teacher, dataset),
-        origin={"start": {"from": "seed"} if start is None else _begin(model, start(arch, dataset))},
-        checkpoint=checkpoint,
-        on_epoch=on_epoch,
-    )
-    test = evaluate(model, dataset, "test")
+    try:
+        result = fit(
+            model,
+            dataset,
+            config,
+            teacher=None if teacher is None else load_teacher(teacher, dataset),
+            origin={"start": {"from": "seed"} if start is None else _begin(model, start(arch, dataset))},
+            checkpoint=checkpoint,
+            on_epoch=on_epoch,
+        )
+    except Diverged:  # to go on would only diverge again, and other settings would be refused
+        checkpoint.unlink(missing_ok=True)
+        raise
+    val, test = (beliefs(model, dataset, split) for split in ("val", "test"))
+    learning = on_learning(answers_of(test, dataset.num_classes))
     save_weights(model, run / WEIGHTS, {"architecture": arch.to_json(), "data": dataset.fingerprint})
+    weights = files.sha256(run / WEIGHTS)
     record = {
         "schema": SCHEMA,
         "architecture": arch.id,
         "data": dataset.describe(),
         **result.to_json(),
+        "rising": rise(result.history, len(dataset.val)),
+        "val": judged(val, dataset.num_classes),
         "val_accuracy": result.val.accuracy,
-        "learnt": _beats_blind(result.val.accuracy, dataset.val.labels),
-        "test_accuracy": test.accuracy,
-        "test": asdict(test),
-        "weights_sha256": files.sha256(run / WEIGHTS),
+        "learnt": {PASS: True, FAIL: False}.get(learning.word),
+        "learning": learning.to_json(),
+        "test_accuracy": test.score.accuracy,
+        "test": judged(test, dataset.num_classes),
+        "weights_sha256": weights,
     }
+    files.write_json(run / mistakes.FILE, mistakes.describe(test, dataset, "test", weights))
     files.write_json(run / "train.json", record)
     checkpoint.unlink(missing_ok=True)
     return record
@@ -105,12 +116,6 @@ def train_run(
 def _begin(model: nn.Module, start: Start) -> dict[str, Any]:
     copy_into(model, start.tensors, str(start.record))
     return dict(start.record)
-
-
-def _beats_blind(accuracy: float, labels: np.ndarray) -> bool:
-    """Whether an accuracy is clearly better than always giving the most frequent answer."""
-    blind = float(np.bincount(labels).max()) / len(labels)
-    return accuracy > blind + 2 * math.sqrt(blind * (1 - blind) / len(labels))
 
 
 def dataset_of(described: dict[str, Any], remedy: str = "search again") -> Dataset:
