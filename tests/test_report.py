@@ -20,7 +20,7 @@ from hwnas.errors import HwnasError
 from hwnas.report import _network, _page, _reproduce, _style, _svg, _text
 from hwnas.report._record import read
 
-VOID = {"meta", "link"}
+VOID = {"meta", "link", "img"}
 HOSTILE = """<script>alert(1)</script><img src=x onerror=alert(2)>" onload="alert(3)' &amp;"""
 
 

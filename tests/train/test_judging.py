@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from hwnas import data, files, report, spaces, train
+from hwnas import data, device, files, report, spaces, train
 from hwnas.cli import app
 from hwnas.train import mistakes
 from hwnas.train.judging import judged, rise
@@ -84,7 +84,9 @@ def run(uneven):
     dataset = data.load(uneven / "images", resolution=16)
     arch = spaces.load("macro", resolution=16, num_classes=2).architecture([0] * 8)
     files.write_json(run / "arch.json", arch.to_json())
-    search = {"data": dataset.describe(), "seed": 0, "constraints": [], "strategy": "by hand"}
+    target = device.load("host").target("litert", "int8")
+    promise = {"name": str(target), "target": target.to_json(), "budget_ms": 1000.0, "predicted_ms": 0.5}
+    search = {"data": dataset.describe(), "seed": 0, "constraints": [promise], "strategy": "by hand"}
     files.write_json(run / "search.json", search)
     return run
 
