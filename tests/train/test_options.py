@@ -12,7 +12,7 @@ from torch.nn import functional
 from training_helpers import StopAfter, same, small_network, state, write_noise
 
 from hwnas import data, device, files, spaces, train
-from hwnas.errors import Diverged, TrainingError
+from hwnas.errors import Diverged, HwnasError, TrainingError
 from hwnas.train.average import averaged
 from hwnas.train.divergence import Watch
 from hwnas.train.mix import mix
@@ -228,7 +228,7 @@ def test_a_run_learns_from_another_and_says_so(digits, tmp_path):
 def test_unfit_teachers_are_refused(digits, tmp_path):
     run = tmp_path / "teacher"
     arch = write_run(run, digits)
-    with pytest.raises(TrainingError, match="readable safetensors"):
+    with pytest.raises(HwnasError, match="must have been trained"):
         load_teacher(run, digits)
     network = train.new_network(arch, 0)
     train.save_weights(network, run / "weights.safetensors", {"data": digits.fingerprint})
