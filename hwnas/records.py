@@ -115,7 +115,7 @@ COMPARISON = {
     "networks": [{"name": str, "macs": float, "variants": [{"name": str, "latency_ms": float}]}],
 }
 MATCH = {"architecture": str, "chosen": str, "ratio": float}
-ACCURACIES = {str: float}
+RIGHT = {str: {"images": int, "right": str}}
 
 
 def read(path: Path, what: str, shape: Shape, remedy: str) -> Any:
@@ -219,11 +219,11 @@ def _said(content: Any) -> str:
 
 
 __all__ = [
-    "ACCURACIES",
     "COMPARISON",
     "GALLERY",
     "MATCH",
     "PICKABLE",
+    "RIGHT",
     "arch",
     "read",
     "require",

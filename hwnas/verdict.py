@@ -206,7 +206,7 @@ def on_baseline(difference: Difference, name: str, baseline: str) -> Verdict | N
     return Verdict(
         FAIL,
         (
-            f"the {name} search found a network that is clearly WORSE than that of {baseline} search: by "
+            f"{name} found a network that is clearly WORSE than that of {baseline}: by "
             f"{-difference.mean * 100:.1f} points of test accuracy (95 %: {high:.1f} to {low:.1f}, the same "
             f"{difference.images:,} images): ship the other one, or search longer",
         ),

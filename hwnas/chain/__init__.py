@@ -58,7 +58,11 @@ class Summary:
     @property
     def against(self) -> Verdict | None:
         """FAIL where the search found a clearly worse network than the baseline did."""
-        return None if self.difference is None else on_baseline(self.difference, *self.test_accuracy)
+        return (
+            None
+            if self.difference is None
+            else on_baseline(self.difference, *(f"{name} search" for name in self.test_accuracy))
+        )
 
     @property
     def verdict(self) -> Verdict | None:

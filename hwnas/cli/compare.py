@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from hwnas import device as devices
 from hwnas import records
-from hwnas.cli._app import Json, app, emit_json, err, out, print_quality, print_table
+from hwnas.cli._app import Json, app, coloured, emit_json, err, out, print_quality, print_table
+from hwnas.verdict import Verdict
 
 Run = Annotated[Path, typer.Argument(help="Folder of a run with a trained network.")]
 Against = Annotated[
@@ -69,7 +71,7 @@ def compare(
 
 
 def show_comparison(found: Mapping[str, Any]) -> None:
-    """Print one table a variant: accuracy over the seeds against latency in one session."""
+    """Print one table a variant: accuracy over the seeds against latency, and what is real of it."""
     for number, variant in enumerate(found["networks"][0]["variants"]):
         table = Table(title=variant["name"], title_justify="left", box=None, padding=(0, 1, 0, 0))
         for column in ("network", "M MACs", "accuracy %", "ms", "points", "time"):
@@ -88,6 +90,10 @@ def show_comparison(found: Mapping[str, Any]) -> None:
                 "" if is_found else f"{row['latency_ratio']:.2f}×",
             )
         print_table(table)
+        for network in found["networks"]:
+            said = _said(network["variants"][number], is_found=network["name"] == found["found"])
+            if said:
+                out.print(f"{escape(network['name'])}: {said}", highlight=False)
         session = found.get("sessions", {}).get(variant["name"])
         if session is not None:
             print_quality(session)
@@ -99,6 +105,24 @@ def show_comparison(found: Mapping[str, Any]) -> None:
         )
     for note in found["notes"]:
         err.print(f"[yellow]{note}[/]", highlight=False)
+
+
+def _said(row: Mapping[str, Any], *, is_found: bool) -> str:
+    """Which differences are real, and what may be said of the budget."""
+    parts, minus, ratio = [], row["found_minus_this"], row.get("ratio_interval")
+    if not is_found and "said" in minus:
+        low, high = (end * 100 for end in minus["interval"])
+        parts.append(f"{minus['mean'] * 100:+.2f} points (95 %: {low:+.2f} to {high:+.2f}): {minus['said']}")
+    if not is_found and ratio:
+        is_real = "" if not ratio[0] <= 1 <= ratio[1] else ": no difference shown"
+        parts.append(
+            f"{row['latency_ratio']:.2f}× the time (95 %: {ratio[0]:.2f} to {ratio[1]:.2f}){is_real}"
+        )
+    if kept := row.get("on_budget"):
+        word = coloured(Verdict.from_json(kept))
+        reasons = f", {escape('; '.join(kept['reasons']))}" if is_found and kept["reasons"] else ""
+        parts.append(f"budget of {row['budget_ms']:.3g} ms: {word}{reasons}")
+    return "; ".join(parts)
 
 
 def _percent(values: Mapping[str, Any], sign: str = "") -> str:

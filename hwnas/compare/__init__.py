@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
-from hwnas.compare.run import FOUND, SCHEMA, compare
+from hwnas.compare.rows import FOUND
+from hwnas.compare.run import SCHEMA, compare
 
 __all__ = ["FOUND", "SCHEMA", "compare"]

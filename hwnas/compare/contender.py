@@ -8,6 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hwnas import files, records, ship, spaces
 from hwnas.data import Dataset
 from hwnas.errors import TrainingError
@@ -75,18 +78,15 @@ class Entry:
         folder: A run folder like any other.
         trained: Its ``train.json``.
         manifest: Of ``folder/export``.
-        accuracy: Test accuracy through each variant's own runtime, by the variant's name.
+        right: Which test images are answered rightly, in PyTorch by None, and through each variant's
+            own runtime by the variant's name.
     """
 
     seed: int
     folder: Path
     trained: Mapping[str, Any]
     manifest: Mapping[str, Any]
-    accuracy: Mapping[str, float]
-
-    def test_accuracy(self, variant: str | None = None) -> float:
-        """Of a variant through its runtime, or of the network in PyTorch."""
-        return float(self.trained["test_accuracy"] if variant is None else self.accuracy[variant])
+    right: Mapping[str | None, NDArray[np.bool_]]
 
     def model(self, variant: str) -> Path:
         """The file of a variant."""
@@ -174,8 +174,8 @@ def exported(folder: Path, dataset: Dataset, tell: Tell) -> dict[str, Any]:
     return ship.read_manifest(ship.export_run(folder, dataset).parent)
 
 
-class Accuracies:
-    """Test accuracy of model files through their own runtimes, each file looked at once.
+class RightAnswers:
+    """Which test images a network answers rightly: each file, and each set of weights, looked at once.
 
     Args:
         path: Where answers are kept.
@@ -184,17 +184,31 @@ class Accuracies:
 
     def __init__(self, path: Path, dataset: Dataset) -> None:
         self._path, self._dataset = path, dataset
-        self._known: dict[str, float] = {}
+        self._known: dict[str, dict[str, Any]] = {}
         if path.exists():
-            what, remedy = "kept accuracies", f"delete {path} and compare again"
-            self._known = records.read(path, what, records.ACCURACIES, remedy)
+            what, remedy = "kept answers", f"delete {path} and compare again"
+            self._known = records.read(path, what, records.RIGHT, remedy)
 
-    def of(self, model: Path, runtime: str) -> float:
-        """In [0, 1]."""
-        key = f"{self._dataset.fingerprint}/{files.sha256(model)}"
+    def of_model(self, model: Path, runtime: str) -> NDArray[np.bool_]:
+        """Through the runtime of a model file, shape (n,)."""
+        images = self._dataset.test.images
+
+        def look() -> NDArray[np.int64]:
+            found: NDArray[np.int64] = runtimes.run(model, runtime, self._dataset.normalize(images)).argmax(1)
+            return found
+
+        return self._kept(model, look)
+
+    def of_weights(self, folder: Path) -> NDArray[np.bool_]:
+        """In PyTorch, of the trained network in a run folder, shape (n,)."""
+        return self._kept(folder / WEIGHTS, lambda: ship.answers_of(folder, self._dataset))
+
+    def _kept(self, file: Path, look: Callable[[], NDArray[np.int64]]) -> NDArray[np.bool_]:
+        key = f"{self._dataset.fingerprint}/{files.sha256(file)}"
         if key not in self._known:
-            test = self._dataset.test
-            logits = runtimes.run(model, runtime, self._dataset.normalize(test.images))
-            self._known[key] = float((logits.argmax(axis=1) == test.labels).mean())
+            right = look() == self._dataset.test.labels
+            self._known[key] = {"images": len(right), "right": np.packbits(right).tobytes().hex()}
             files.write_json(self._path, self._known)
-        return self._known[key]
+        kept = self._known[key]
+        bits = np.frombuffer(bytes.fromhex(kept["right"]), np.uint8)
+        return np.unpackbits(bits, count=kept["images"]).astype(bool)

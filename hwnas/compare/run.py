@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from hwnas import __version__, baselines, files, outputs, profile, records, ship
-from hwnas.compare import contender, match
-from hwnas.compare.contender import FOLDER, Accuracies, Entry, Recipe, Tell
+from hwnas.compare import contender, match, rows
+from hwnas.compare.contender import FOLDER, Entry, Recipe, RightAnswers, Tell
+from hwnas.compare.rows import FOUND
 from hwnas.data import Dataset
 from hwnas.device import Device, Target
 from hwnas.errors import HwnasError
-from hwnas.measurement import Measurement
 from hwnas.space import Architecture
 
 SCHEMA = "hwnas-compare/1"
-FOUND = "found"
-"""What the run's own network is called beside the others."""
 
 
 @outputs.alone_in("run", "a comparison")
@@ -78,11 +78,11 @@ def compare(
         baselines.family(family)
     tell("reading the data")
     dataset = ship.load_data(record["data"], source)
-    accuracies = Accuracies(run / FOLDER / "accuracy.json", dataset)
+    answers = RightAnswers(run / FOLDER / "answers.json", dataset)
     numbers = range(recipe.config.seed, recipe.config.seed + seeds)
 
     def entry(name: str, network: Architecture, seed: int) -> Entry:
-        return _entry(run, name, network, seed, recipe, targets, dataset, accuracies, tell)
+        return _entry(run, name, network, seed, recipe, targets, dataset, answers, tell)
 
     matches = {}
     for family in match_latency:
@@ -94,6 +94,10 @@ def compare(
     entries = {name: [entry(name, network, seed) for seed in numbers] for name, network in networks.items()}
     measured = {
         variant: _measure(device, target, variant, entries, options, tell)
+        for variant, target in targets.items()
+    }
+    budgets = {
+        variant: next((c["budget_ms"] for c in search["constraints"] if _is_of(c, target)), None)
         for variant, target in targets.items()
     }
     result = {
@@ -111,10 +115,16 @@ def compare(
         "sessions": {
             variant: {"id": found.session, **asdict(found.quality)} for variant, found in measured.items()
         },
-        "networks": [_row(run, name, networks[name], entries, measured, targets) for name in networks],
+        "networks": [
+            rows.row(run, name, networks[name], entries, measured, targets, budgets) for name in networks
+        ],
     }
     files.write_json(run / "compare.json", result)
     return result
+
+
+def _is_of(constraint: Mapping[str, Any], target: Target) -> bool:
+    return Target.from_json(constraint["target"]) == target
 
 
 def _baseline(name: str, like: Architecture) -> Architecture:
@@ -187,7 +197,7 @@ def _entry(
     recipe: Recipe,
     targets: Mapping[str, Target],
     dataset: Dataset,
-    accuracies: Accuracies,
+    answers: RightAnswers,
     tell: Tell,
 ) -> Entry:
     """A network of one seed: trained, exported, and looked at through each variant's runtime."""
@@ -196,11 +206,12 @@ def _entry(
         contender.adopt(run, folder)
     record = contender.trained(folder, recipe.seeded(seed), tell)
     manifest = contender.exported(folder, dataset, tell)
-    found = {}
+    tell(f"answers of {name}, seed {seed}")
+    found: dict[str | None, NDArray[np.bool_]] = {None: answers.of_weights(folder)}
     for item in manifest["variants"]:
         if item["name"] in targets:
-            tell(f"accuracy of {name}, seed {seed}, {item['name']}")
-            found[item["name"]] = accuracies.of(folder / "export" / item["file"], item["runtime"])
+            tell(f"answers of {name}, seed {seed}, {item['name']}")
+            found[item["name"]] = answers.of_model(folder / "export" / item["file"], item["runtime"])
     return Entry(seed, folder, record, manifest, found)
 
 
@@ -215,65 +226,3 @@ def _measure(
     tell(f"measuring {len(entries)} networks on {target}")
     models: dict[str, Path | bytes] = {name: found[0].model(variant) for name, found in entries.items()}
     return profile.measure(device, target, models, options=options)
-
-
-def _row(
-    run: Path,
-    name: str,
-    arch: Architecture,
-    entries: Mapping[str, Sequence[Entry]],
-    measured: Mapping[str, Mapping[str, Measurement]],
-    targets: Mapping[str, Target],
-) -> dict[str, Any]:
-    """What is known of a network, and how the found one compares with it."""
-    mine, found = entries[name], entries[FOUND]
-    return {
-        "name": name,
-        "key": arch.key(),
-        "macs": arch.macs,
-        "params": arch.params,
-        "trainings": [
-            {
-                "seed": entry.seed,
-                "folder": entry.folder.relative_to(run).as_posix(),
-                "val_accuracy": entry.trained["val_accuracy"],
-                "test_accuracy": entry.trained["test_accuracy"],
-                "seconds": entry.trained["seconds"],
-            }
-            for entry in mine
-        ],
-        **_accuracy(mine, found),
-        "variants": [
-            {
-                "name": variant,
-                "target": targets[variant].to_json(),
-                "bytes": mine[0].model(variant).stat().st_size,
-                **_accuracy(mine, found, variant),
-                "latency_ms": result[name].latency_ms,
-                "interval_ms": result[name].interval_ms,
-                "latency_ratio": result[FOUND].latency_ms / result[name].latency_ms,
-            }
-            for variant, result in measured.items()
-        ],
-    }
-
-
-def _accuracy(
-    mine: Sequence[Entry], found: Sequence[Entry], variant: str | None = None
-) -> dict[str, dict[str, Any]]:
-    """Accuracy over the seeds, and by how much the found network's is above it, seed by seed."""
-    of = [entry.test_accuracy(variant) for entry in mine]
-    found_of = [entry.test_accuracy(variant) for entry in found]
-    return {
-        "accuracy": spread(of),
-        "found_minus_this": spread([theirs - own for theirs, own in zip(found_of, of, strict=True)]),
-    }
-
-
-def spread(values: Sequence[float]) -> dict[str, Any]:
-    """Mean, sample standard deviation (None of a single value), and the values themselves."""
-    return {
-        "mean": statistics.fmean(values),
-        "std": statistics.stdev(values) if len(values) > 1 else None,
-        "values": list(values),
-    }

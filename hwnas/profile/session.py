@@ -122,6 +122,9 @@ class Session:
             "rounds": options.rounds,
             "max_rounds": options.max_rounds,
             "target_ci": options.target_ci,
+            "samples": options.samples,
+            "calibration_networks": options.calibration_networks,
+            "heldout_networks": options.heldout_networks,
             "cpus": None if options.cpus is None else list(options.cpus),
         }
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from hwnas.report import _page, _promise, _svg, _text
 from hwnas.report._record import Json, Record
+from hwnas.verdict import Verdict, on_baseline
 
 
 def against(record: Record) -> str:
@@ -53,14 +54,16 @@ def _variant(found: Json, number: int, name: str) -> str:
         "network",
         "test accuracy",
         "this one is better by",
+        "which is",
         "measured ms",
         "this one takes",
+        "budget",
         "MACs (M)",
     )
     caption = "Whiskers: 95 % of the latency; from the worst to the best seed for accuracy."
     return (
         f"<h3>{_page.code(name)}</h3>"
-        + _page.table(header, rows, numeric=range(1, 6))
+        + _page.table(header, rows, numeric=(1, 2, 4, 5, 7))
         + _page.figure(chart, caption)
     )
 
@@ -68,23 +71,33 @@ def _variant(found: Json, number: int, name: str) -> str:
 def _row(network: Json, item: Json, is_own: bool) -> tuple[str, ...]:
     difference = "–" if is_own else _difference(item["found_minus_this"])
     ratio = "–" if is_own else f"{item['latency_ratio']:.2f}× its time"
+    if not is_own and (ends := item.get("ratio_interval")):
+        ratio += f" ({ends[0]:.2f} to {ends[1]:.2f})"
+    kept = item.get("on_budget")
     return (
         "this network" if is_own else str(network["name"]),
         _spread(item["accuracy"]),
         difference,
+        "–" if is_own else str(item["found_minus_this"].get("said", "–")),
         _text.measured(item["latency_ms"], item["interval_ms"]),
         ratio,
+        _promise.mark(None if kept is None else Verdict.from_json(kept), "–"),
         f"{network['macs'] / 1e6:.1f}",
     )
 
 
 def _spread(found: Mapping[str, Any]) -> str:
     text = f"{found['mean']:.2%}"
-    return text if found["std"] is None else f"{text} ± {found['std'] * 100:.2f}"
+    if found["std"] is not None:
+        return f"{text} ± {found['std'] * 100:.2f}"
+    ends = found.get("interval")
+    return f"{text} ({ends[0]:.1%} to {ends[1]:.1%})" if ends else text
 
 
 def _difference(found: Mapping[str, Any]) -> str:
     text = f"{_text.points(found['mean'])} points"
+    if ends := found.get("interval"):
+        return f"{text} ({_text.points(ends[0])} to {_text.points(ends[1])})"
     return text if found["std"] is None else f"{text} ± {found['std'] * 100:.2f}"
 
 
@@ -111,7 +124,9 @@ def _said(record: Record, found: Json) -> str:
     )
     text += f", and measured interleaved in one session on {found['device']}."
     if len(seeds) == 1:
-        text += " With one training each, small differences are noise."
+        text += " With one training each, small differences are noise: what another training would change is "
+        text += "in no interval."
+    text += " Ranges hold with 95 %."
     for item in found.get("matches", ()):
         text += (
             f" {item['chosen']} is the width of {item['family']} that was measured to be nearest in latency"
@@ -134,11 +149,26 @@ def other_run(record: Record) -> str:
         for run in (record, other)
         if run.trained
     ]
+    worse = None
+    if record.difference is not None:
+        worse = on_baseline(record.difference, _promise.origin(record), _promise.origin(other))
     return _page.section(
         "Against another run",
+        _page.paragraph(_page.mark("; ".join(worse.reasons), "bad")) if worse else "",
         _page.table(("run", "test accuracy", "MACs (M)"), rows, numeric=(1, 2)),
+        _page.paragraph(_apart(record)),
         _page.paragraph(f"{_alike(record, other)} One training each: small differences are noise.", "fine"),
     )
+
+
+def _apart(record: Record) -> str:
+    """By how much the runs differ on the same images, or that this is not known."""
+    found = record.difference
+    if found is None:
+        return "Which images both have right was not kept, so that the difference has no interval."
+    low, high = found.interval
+    said = f"{_text.points(found.mean)} points ({_text.points(low)} to {_text.points(high)}, 95 %)"
+    return f"The first minus the second, on the same {found.images:,} images: {said}: {found.said}."
 
 
 def _alike(first: Record, second: Record) -> str:

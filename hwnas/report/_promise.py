@@ -103,8 +103,7 @@ def _others(record: Record) -> Iterator[Verdict | None]:
     if checked is None:
         yield record.learning
     if record.difference is not None and record.baseline is not None:
-        names = str(record.search["strategy"]), str(record.baseline.search["strategy"])
-        yield verdict.on_baseline(record.difference, *names)
+        yield verdict.on_baseline(record.difference, origin(record), origin(record.baseline))
 
 
 def origin(record: Record) -> str:

@@ -9,7 +9,9 @@ from itertools import product
 from typing import Any
 
 from hwnas import __version__, ship
+from hwnas.data import is_embedded
 from hwnas.device import Target
+from hwnas.promise import PromiseOptions
 from hwnas.report import _page
 from hwnas.report._record import Json, Record
 from hwnas.space import SearchSpace
@@ -18,13 +20,14 @@ from hwnas.train import TrainConfig
 
 _SEARCH_OPTIONS = ("warmup_steps", "steps", "queries", "loss")
 _PROXY_OPTIONS = {"proxy_width": "width", "proxy_resolution": "resolution", "batch_size": "batch_size"}
-_TRAIN_OPTIONS = ("epochs", "batch_size", "learning_rate", "seed")
+_TRAIN_OPTIONS = ("epochs", "batch_size", "learning_rate", "seed", "device")
 _TRAIN_FLAGS = ("augment", "flip")
 _RARE_TRAIN_OPTIONS = (
     *("weight_decay", "warmup_share", "label_smoothing", "ema", "crop", "erasing", "mixup", "cutmix"),
     *("distill_weight", "temperature", "class_weights", *_TRAIN_FLAGS),
 )
-_PROFILE_OPTIONS = ("rounds", "max_rounds", "target_ci", "seed")
+_PROFILE_OPTIONS = ("rounds", "max_rounds", "target_ci", "samples", "seed")
+_NETWORKS = {"calibration_networks": "calibration", "heldout_networks": "heldout"}
 _REPORT = "report.html"
 
 Command = tuple[str, ...]
@@ -36,10 +39,13 @@ def reproduce(record: Record) -> str:
     text = "RUN is the folder of the run" if record.is_searched else "RUN is a folder that hwnas compare made"
     text += ". The seeds fix everything that is drawn; latencies are measured anew, "
     text += "so that they and what follows from them differ as measurements do."
+    if not is_embedded(record.source):
+        text += f" {record.source} is where the images are."
     return _page.section(
         "How to reproduce it",
         _page.commands(list(commands(record))),
         _page.paragraph(text, "fine"),
+        *(_page.paragraph(said) for said in _not_typed(record)),
         _page.table(("what", "value"), list(_identity(record))),
         _page.details("Hashes of the files", _page.table(("file", "value"), list(_hashes(record)))),
     )
@@ -54,15 +60,30 @@ def commands(record: Record) -> Iterator[Command]:
         yield from _profiling(space, targets, record.tables)
         for target in targets:
             where = {"device": target.device, "runtime": target.runtime, "precision": target.precision}
-            yield _typed("fit", {"space": space.name, **where, "out": _latency_file(target)})
+            model = _model(record, target)
+            yield _typed("fit", {"space": space.name, **where, "model": model, "out": _latency_file(target)})
         yield (*_typed("search"), *latencies, *_searching(record))
     if record.trained:
-        yield (*_typed("train RUN"), *_training(record.trained))
+        yield (*_typed("train RUN"), *_training(record))
     if record.manifest:
-        yield _typed("export RUN")
+        licence = record.manifest.get("licence")
+        yield _typed("export RUN", record.manifest.get("settings", {}) | {"licence": licence})
     if record.verification:
-        yield _typed("verify RUN", {"device": record.verification.device})
+        yield (*_typed("verify RUN", {"device": record.verification.device}), *_verifying(record))
     yield (*_typed("report RUN"), *(latencies if record.is_searched else ()))
+
+
+def _not_typed(record: Record) -> Iterator[str]:
+    """What decided the search and no option of the command line sets: it takes ``hwnas run``."""
+    if not record.is_searched:
+        return
+    settings = record.search.get("request", {}).get("settings", {})
+    odd = {name: value for name, value in settings.items() if name not in _SEARCH_OPTIONS}
+    bounds, usual = record.search.get("promise", {}).get("options", {}), asdict(PromiseOptions())
+    odd |= {n: value for n, value in bounds.items() if n in usual and value != usual[n]}
+    if odd:
+        listed = ", ".join(f"{name} = {value}" for name, value in odd.items())
+        yield f"Set in the file of hwnas run, not on the command line: {listed}."
 
 
 def _typed(verb: str, options: Mapping[str, Any] | None = None) -> Command:
@@ -104,56 +125,95 @@ def _kind(target: Target) -> tuple[str, str]:
 
 
 def _asked(space: SearchSpace, table: LatencyTable | None) -> dict[str, Any]:
-    """What the first session of a table was asked for, and what it measured for this space."""
+    """What the first session of a table was asked for; older ones did not note all of it."""
     if table is None:
         return {}
     facts = next((note.facts for note in table.notes if note.moment == "begin"), {})
-    asked = {name: facts.get(name) for name in _PROFILE_OPTIONS}
+    threads = None if table.target.threads == 1 else table.target.threads
+    asked = {name: facts.get(name) for name in _PROFILE_OPTIONS} | {"threads": threads}
+    if asked["samples"] is None:
+        asked["samples"] = next((len(item.samples_ms) for item in table.rounds if item.samples_ms), None)
     networks = [m for key, m in table.measurements.items() if key.startswith(f"net:{space.name}:")]
-    return asked | {
-        "samples": next((len(item.samples_ms) for item in table.rounds if item.samples_ms), None),
-        "calibration_networks": sum(m.kind == "calibration" for m in networks),
-        "heldout_networks": sum(m.kind == "heldout" for m in networks),
-    }
+    if _is_few(space, table):
+        return asked | {"few": len(networks)}
+    counts = {name: sum(m.kind == kind for m in networks) or None for name, kind in _NETWORKS.items()}
+    return asked | {name: facts.get(name, count) for name, count in counts.items()}
+
+
+def _is_few(space: SearchSpace, table: LatencyTable) -> bool:
+    """Whether only some whole networks of a space were measured, and none of its blocks."""
+    keys = set(table.measurements)
+    blocks = any(workload.key() in keys for workload in space.workloads())
+    return not blocks and any(key.startswith(f"net:{space.name}:") for key in keys)
+
+
+def _model(record: Record, target: Target) -> str | None:
+    """The kind of the latency model of a target; None where it is not known."""
+    table = record.tables.get(target)
+    if table is not None and _is_few(record.arch.space, table):
+        return "transfer"
+    found = record.model(str(target))
+    return None if found is None else found.name
 
 
 def _searching(record: Record) -> list[str]:
     search = record.search
-    settings = {name: search.get("config", {}).get(name) for name in _SEARCH_OPTIONS}
+    request = search.get("request", {})
+    known = {**search.get("config", {}), **request.get("settings", {})}
+    settings = {name: known.get(name) for name in _SEARCH_OPTIONS}
     proxy = search.get("oneshot", {})
     settings |= {flag: proxy.get(name) for flag, name in _PROXY_OPTIONS.items()}
+    steps = request.get("training_steps")
     if scratch := search.get("scratch"):
         settings |= {"evaluate": "scratch", "evaluate_epochs": scratch["config"]["epochs"]}
         settings |= {"workers": scratch["workers"], "batch_size": scratch["config"]["batch_size"]}
+    elif steps and settings["warmup_steps"] is None:  # a sampling strategy: only their sum counts
+        settings |= {"warmup_steps": 0, "steps": steps}
     budgets = [option for item in record.constraints for option in _options({"budget_ms": item["budget_ms"]})]
-    first = {
-        "space": record.arch.space.name,
-        "data": search["data"]["source"],
-        "strategy": search["strategy"],
-    }
-    last = {"confidence": search.get("confidence"), "out": "RUN"}
-    return budgets + _options({**first, "seed": search["seed"], **settings, **last})
+    first = {"space": record.arch.space.name, "data": record.source, "strategy": search["strategy"]}
+    promise = search.get("promise", {})
+    last = {"confidence": search.get("confidence"), "rank": promise.get("rank"), "out": "RUN"}
+    many = [f"--objective {shlex.quote(str(name))}" for name in search.get("objectives", ())]
+    many += [f"--limit {shlex.quote(f'{n}={value!r}')}" for n, value in search.get("limits", {}).items()]
+    measured = bool(promise.get("networks_measured")) or bool(request.get("measured"))
+    return [
+        *budgets,
+        *_options({**first, "seed": search["seed"], **settings, **last}),
+        *many,
+        "--measure" if measured else "--no-measure",
+    ]
 
 
-def _training(trained: Json) -> list[str]:
+def _verifying(record: Record) -> list[str]:
+    checked = record.verification
+    if checked is None:
+        return []
+    skipped = all(variant.test_accuracy is None for variant in checked.variants)
+    flags = {"--skip-accuracy": skipped, "--accept-noise": checked.accepted_noise}
+    return [*_options({"rounds": checked.rounds}), *(flag for flag, is_on in flags.items() if is_on)]
+
+
+def _training(record: Record) -> list[str]:
     """The common settings, and those of the others that are not the defaults."""
+    trained: Json = record.trained or {}
     config, usual = trained["config"], asdict(TrainConfig())
     settings = {name: config.get(name) for name in _TRAIN_OPTIONS}
     rare = {n: config[n] for n in _RARE_TRAIN_OPTIONS if n in config and config[n] != usual[n]}
     flags = [f"--{name}" if rare[name] else f"--no-{name}" for name in _TRAIN_FLAGS if name in rare]
     settings |= {name: value for name, value in rare.items() if name not in _TRAIN_FLAGS}
     start, teacher = trained.get("start", {}).get("from"), trained.get("teacher", {}).get("run")
-    return [
-        *_options({**settings, "init": "supernet" if start == "supernet" else None, "teacher": teacher}),
-        *flags,
-    ]
+    if trained["data"]["fingerprint"] != record.search["data"]["fingerprint"]:
+        settings["data"] = ship.public_name(str(trained["data"]["source"]))
+    settings["init"] = "supernet" if start == "supernet" else None
+    settings["teacher"] = None if teacher is None else ship.public_name(str(teacher))
+    return [*_options(settings), *flags]
 
 
 def _identity(record: Record) -> Iterator[tuple[str, str]]:
     arch, search, manifest = record.arch, record.search, record.manifest
     yield "architecture", _page.code(f"{arch.id} ({'.'.join(map(str, arch.indices))})")
     yield "space", _page.code(f"{arch.space.name} ({arch.space.fingerprint})")
-    yield "data", _page.code(f"{search['data']['source']} ({search['data']['fingerprint']})")
+    yield "data", _page.code(f"{record.source} ({search['data']['fingerprint']})")
     if record.is_searched:
         yield "seed of the search", str(search["seed"])
     if record.trained:

@@ -7,7 +7,7 @@ Preprocessing is a file of its own, and inside every model.
 
 from __future__ import annotations
 
-from hwnas.ship.images import find_data, load_data, public_name, require_same_data, unseen
+from hwnas.ship.images import answers_of, find_data, load_data, public_name, require_same_data, unseen
 from hwnas.ship.manifest import (
     LABELS,
     MANIFEST,
@@ -34,6 +34,7 @@ __all__ = [
     "SCHEMA",
     "VARIANTS",
     "add_file",
+    "answers_of",
     "export_run",
     "find_data",
     "load_data",

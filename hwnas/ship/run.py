@@ -121,6 +121,12 @@ def export_run(
         "budgets": search["constraints"],
         "test_accuracy_pytorch": trained["test_accuracy"],
         "learning": on_learning(found).to_json(),
+        "settings": {
+            "calibration_images": calibration_images,
+            "qat_if_worse": qat_if_worse,
+            "qat_epochs": qat_epochs,
+            "int8_drop": int8_drop,
+        },
         "variants": entries,
         "int8": rounding,
         "int8_costs": [item.to_json() for item in costs],

@@ -180,6 +180,7 @@ class Verification:
         further: Name and number of images of a further test set; None where none was given.
         accepted_noise: Whether the user takes what is NOT PROVEN.
         verified: When, ISO 8601 in UTC; empty where an earlier version verified.
+        rounds: Of measurement that were asked for; None where it is not known.
     """
 
     device: str
@@ -189,6 +190,7 @@ class Verification:
     further: Mapping[str, Any] | None = None
     accepted_noise: bool = False
     verified: str = ""
+    rounds: int | None = None
 
     @property
     def verdict(self) -> Verdict | None:
@@ -204,6 +206,7 @@ class Verification:
             "verdict": None if found is None else found.word,
             "accepted_noise": self.accepted_noise,
             "verified": self.verified,
+            "rounds": self.rounds,
             "notes": list(self.notes),
             "stale": list(self.stale),
             "further": None if self.further is None else dict(self.further),
@@ -226,6 +229,7 @@ class Verification:
                 data.get("further"),
                 bool(data.get("accepted_noise", False)),
                 str(data.get("verified", "")),
+                data.get("rounds"),
             )
         except (TypeError, ValueError, LookupError, AttributeError) as error:
             raise SchemaMismatch(

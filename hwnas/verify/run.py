@@ -92,6 +92,7 @@ def verify(
         further=None if further is None else {"name": further[0], "images": len(further[1])},
         accepted_noise=accept_noise,
         verified=datetime.now(UTC).isoformat(timespec="seconds"),
+        rounds=(options or profile.ProfileOptions()).rounds,
     )
     if record:
         manifest |= {"verification": verification.to_json(), "scales": scales.to_json()}

@@ -19,7 +19,7 @@ from hwnas.cli import app
 from hwnas.cli.compare import show_comparison
 from hwnas.compare import FOUND, compare
 from hwnas.compare.contender import FOLDER, Recipe, prepare, trained
-from hwnas.compare.run import spread
+from hwnas.compare.rows import spread
 from hwnas.errors import HwnasError, SpaceError, TrainingError
 from hwnas.profile import ProfileOptions
 from hwnas.train import TrainConfig
@@ -70,8 +70,14 @@ def check(run: Path, result: dict[str, Any], told: list[str]) -> None:
             assert record["data"] == own["data"]
             assert record["test_accuracy"] == accuracy
         assert variant["accuracy"]["mean"] == pytest.approx(network["accuracy"]["mean"], abs=0.03)
-        assert variant["interval_ms"] is None, "three rounds carry no interval"
         assert result["sessions"][variant["name"]]["word"] in ("stable", "noisy", "unusable")
+        assert variant["interval_ms"] is None, "three rounds carry none"
+        assert variant["ratio_interval"] in (None, [1.0, 1.0])
+        assert variant["on_budget"]["verdict"] == "NOT PROVEN"
+        minus, images = variant["found_minus_this"], variant["accuracy"]["images"]
+        assert images == minus["images"] == len(ship.load_data(own["data"]).test)
+        assert minus["trainings"] == len(network["trainings"])
+        assert minus["interval"][0] <= minus["mean"] <= minus["interval"][1]
         assert variant["bytes"] > 1000
     one, two = (network["variants"][0] for network in result["networks"])
     assert set(one["found_minus_this"]["values"]) == {0}
@@ -140,9 +146,10 @@ def test_a_known_network_has_a_report(compared, tmp_path):
     text = said(known / "report.html")
     assert f"a network of {full_name}, trained for a comparison" in text
     assert "not measured yet asked 1000 ms" in text
-    assert verify(known / "export", device.load("host"), None, options=QUICK).passed
+    found = verify(known / "export", device.load("host"), None, options=QUICK)
+    assert found.verdict.word == "NOT PROVEN", "three rounds carry no verdict"
     text = said(report.write(known))
-    assert re.search(r"host/litert-int8 : kept asked 1000 ms, measured \d", text)
+    assert re.search(r"host/litert-int8 : NOT PROVEN asked 1000 ms, measured \d", text)
     assert "hwnas train RUN --epochs 1" in text
     for word in ("predicted", "hwnas search", "hwnas fit", "one of 1 "):
         assert word not in text
@@ -189,6 +196,7 @@ def test_the_table_fits_a_narrow_terminal(compared, capsys):
     assert "mobilenetv3-large-0.75" in shown
     assert "12.346 ±0.200" in shown
     assert "±1.23" in shown
+    assert "one training a side" in shown or "another training may turn it round" in shown
     assert "…" not in shown
 
 
