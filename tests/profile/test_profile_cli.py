@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from hwnas import device, export, profile, spaces
+from hwnas import device, export, profile, scales, spaces
 from hwnas.errors import DeviceError, SchemaMismatch
 from hwnas.table import LatencyTable
 
@@ -95,8 +95,8 @@ def test_given_models_are_measured_on_the_scale_of_a_table(tables: tuple[Path, d
     options = profile.ProfileOptions(rounds=6, max_rounds=6)
     measured = profile.measure(host, table.target, {"final": model.model}, table=table, options=options)
     assert measured["final"].kind == "finalist"
-    assert measured["final"].scale == table.scale
-    assert len(measured["final"].rounds) == 6
+    assert measured["final"].scale == scales.of(table.target, table.environment, table)
+    assert len(measured["final"].rounds) in (6, 8), "a third more where too few saw the fast clock"
     assert measured["final"].latency_ms > 0
     with pytest.raises(SchemaMismatch, match="precision"):
         profile.measure(host, host.target("litert", "fp32"), {"x": model.model}, table=table)
