@@ -32,6 +32,8 @@ def doctor(
     out.print(f"[bold {colour}]{found.quality.word}[/]  (anchor {found.anchor_ms:.3f} ms on {target})")
     for reason in found.quality.reasons:
         out.print(f"  {reason}", highlight=False)
+    for note in found.quality.notes:
+        out.print(f"  {note}", highlight=False)
     for finding in found.findings:
         out.print(f"• {finding.what}\n  → {finding.remedy}", highlight=False)
     if not found.findings:
