@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from hwnas import data, files, spaces
+from hwnas import data, device, files, spaces
 from hwnas.cli import app
 
 
@@ -31,8 +31,13 @@ def run(tmp_path, pets):
     arch = spaces.load("macro", resolution=8, num_classes=2).architecture([0] * 8)
     files.write_json(tmp_path / "run" / "arch.json", arch.to_json())
     described = data.load(pets, resolution=8).describe()
-    files.write_json(tmp_path / "run" / "search.json", {"data": described, "seed": 0})
-    files.write_json(tmp_path / "run" / "train.json", {"data": described})
+    target = device.load("host").target("litert", "int8")
+    budget = {"name": str(target), "target": target.to_json(), "budget_ms": 1.0, "predicted_ms": 0.5}
+    search = {"strategy": "by hand", "seed": 0, "data": described, "constraints": [budget]}
+    trained = {"config": {}, "data": described, "history": []}
+    trained |= dict.fromkeys(("test_accuracy", "val_accuracy", "seconds"), 0.5)
+    files.write_json(tmp_path / "run" / "search.json", search)
+    files.write_json(tmp_path / "run" / "train.json", trained)
     return tmp_path / "run"
 
 
@@ -53,7 +58,6 @@ def test_what_was_read_is_one_line_and_what_is_odd_a_warning(run, pets):
 
 
 def test_each_command_says_it_anew(run, pets):
-    files.write_json(run / "search.json", {"data": {}, "constraints": [], "seed": 0})
     for _ in range(2):
         done = hwnas("export", run, "--data", pets)
         assert done.exit_code == 1
