@@ -120,7 +120,10 @@ def _for_devices(
     found = ask.sources(asks, space, wishes.tables)
     for text in (*(s.warning for s in found if s.warning), *_hostile(found, space, wishes.tables)):
         warn(text)
-    here = ranges.resolve(asks, found, run, wishes.measure, wishes.measuring, warn=warn)
+    measuring = wishes.measuring
+    here = ranks.first_then_others(
+        lambda: ranges.resolve(asks, found, run, wishes.measure, measuring, warn=warn)
+    )
     models = ask.fit([item.source for item in here], run)
     shared = {str(a.target): item.range_ms for a, item in zip(asks, here, strict=True) if item.range_ms}
     return replace(request, latencies=models, budgets=tuple(a.budget for a in asks), ranges=shared)

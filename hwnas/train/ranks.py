@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 from torch import distributed
+
+T = TypeVar("T")
 
 
 def _together() -> bool:
@@ -22,6 +25,19 @@ def rank() -> int:
 def ranks() -> int:
     """Number of processes."""
     return distributed.get_world_size() if _together() else 1
+
+
+def first_then_others(work: Callable[[], T]) -> T:
+    """What every process comes to; the first one alone, because it may use a device or write a file."""
+    if ranks() == 1:
+        return work()
+    if rank() == 0:
+        try:
+            return work()
+        finally:  # the others find out by themselves where it failed
+            distributed.barrier()
+    distributed.barrier()
+    return work()
 
 
 def average(tensors: Iterable[torch.Tensor | None]) -> None:

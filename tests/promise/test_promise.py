@@ -13,7 +13,7 @@ import pytest
 from promise_helpers import SPACE, space
 from typer.testing import CliRunner
 
-from hwnas import device, files, latency, profile, promise, spaces
+from hwnas import device, files, latency, profile, promise, report, spaces
 from hwnas.cli import app
 from hwnas.device import Target
 from hwnas.errors import DeviceError, HwnasError, InfeasibleBudget, TableError
@@ -237,6 +237,28 @@ def test_another_budget_is_picked_and_trained_without_searching(kept, tmp_path):
         pick(run, {"pixel": "5"}, tmp_path / "none")
     with pytest.raises(HwnasError, match="holds a finished search"):
         pick(run, {"": "90%"}, tmp_path / "picked")
+
+
+def test_runs_of_earlier_versions_are_read(kept, tmp_path):
+    """hwnas-promise/1: readings without quality, no verdicts, no warnings."""
+    run, record, _ = kept
+    again = Path(shutil.copytree(run, tmp_path / "again"))
+    promised = {k: v for k, v in record["promise"].items() if k not in ("verdict", "reasons", "warnings")}
+    new = ("verdict", "reasons", "quality")
+    targets = [{k: v for k, v in target.items() if k not in new} for target in promised["targets"]]
+    steps = json.loads(json.dumps(promised["steps"]))
+    for entry in [entry for step in steps for entry in step["entries"]]:
+        del entry["verdict"]
+        fields = ("ms", "low_ms", "high_ms", "sessions")
+        entry["measured"] = [{name: reading[name] for name in fields} for reading in entry["measured"]]
+    promised |= {"schema": "hwnas-promise/1", "targets": targets, "steps": steps}
+    files.write_json(again / "search.json", record | {"promise": promised})
+    (again / "gallery.json").unlink()
+    gallery = promise.write_gallery(again, 2, 1)
+    assert record["best"] in [entry["indices"] for entry in gallery["entries"]]
+    assert "promise" not in pick(again, {"": "1000"}, tmp_path / "picked")
+    report.write(again)
+    assert (again / "report.html").stat().st_size > 10_000
 
 
 def test_a_picked_network_that_was_measured_is_shown_with_its_interval(kept, tmp_path):
