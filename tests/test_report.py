@@ -478,22 +478,28 @@ def test_names_from_outside_are_text(full_run):
     def poison_training(trained):
         trained["start"] = {"from": HOSTILE}
 
+    def poison_mistakes(mistakes):
+        mistakes["class_names"] = [HOSTILE] * len(mistakes["class_names"])
+        mistakes["split"] = mistakes["surest"][0]["png"] = HOSTILE
+
     edit(full_run / "search.json", poison_search)
     edit(full_run / "export" / ship.MANIFEST, poison_manifest)
     edit(full_run / "gallery.json", poison_gallery)
     edit(full_run / "compare.json", poison_comparison)
     edit(full_run / "train.json", poison_training)
+    edit(full_run / "mistakes.json", poison_mistakes)
     table = full_run / "tables" / "litert-int8.jsonl"
     table.write_text(table.read_text().replace("A CPU", json.dumps(HOSTILE)[1:-1]))
     found = written(full_run)
-    assert not {"script", "img", "iframe", "object", "embed", "form"} & {tag for tag, _ in found.seen}
+    assert all(image["src"].startswith("data:image/png;base64,") for image in found.all("img"))
+    assert not {"script", "iframe", "object", "embed", "form"} & {tag for tag, _ in found.seen}
     assert not [name for _, attributes in found.seen for name in attributes if name.startswith("on")]
     assert "".join(found.text).count("<script>alert(1)</script>") > 20
 
 
 def test_a_damaged_file_is_one_sentence_and_no_report(full_run):
     edit(full_run / "gallery.json", lambda gallery: gallery.pop("entries"))
-    with pytest.raises(HwnasError, match=r"must be as hwnas wrote them, .*'entries'"):
+    with pytest.raises(HwnasError, match=r"must be as hwnas writes it, .* as entries"):
         report.write(full_run)
     assert not (full_run / "report.html").exists()
 

@@ -27,6 +27,7 @@ def variants(record: Record) -> str:
         _files(checked.variants),
         *(_page.paragraph(f"{', '.join(names)}: {reason}.") for reason, names in reasons.items()),
         _further(record),
+        *(_page.paragraph(f"{item['said']}.") for item in (record.manifest or {}).get("int8_costs", ())),
         _rounding(record),
     )
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from oneshot_helpers import CONFIG, digits, space
 
-from hwnas import data, files, train
+from hwnas import data, device, files, train
 from hwnas.errors import TrainingError
 from hwnas.search.inherit import inherited
 from hwnas.search.oneshot import OneShot, warm_up
@@ -27,7 +27,10 @@ def searched(tmp_path_factory):
     warm_up(oneshot, 3)
     oneshot.save(run / "supernet.safetensors")
     files.write_json(run / "arch.json", space().architecture(INDICES).to_json())
-    files.write_json(run / "search.json", {"data": digits().describe(), "seed": 0})
+    target = device.load("host").target("litert", "int8").to_json()
+    promise = {"name": "host", "target": target, "budget_ms": 1.0}
+    record = {"strategy": "by hand", "seed": 0, "data": digits().describe(), "constraints": [promise]}
+    files.write_json(run / "search.json", record)
     return run, oneshot
 
 
