@@ -178,7 +178,10 @@ def _odd(content: Any, shape: Shape, place: str) -> list[tuple[str, str, str]]:
     """The first place that does not fit, with what is wanted and what is there; else nothing."""
     if isinstance(shape, tuple):
         found = [_odd(content, each, place) for each in shape]
-        return [] if not all(found) else found[0]
+        if not all(found):
+            return []
+        deeper = [each for each in found if each[0][0] != place]
+        return deeper[0] if deeper else [(place, _wanted(shape), _said(content))]
     if isinstance(shape, list):
         if not isinstance(content, list):
             return [(place, "a list", _said(content))]

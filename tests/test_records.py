@@ -147,6 +147,8 @@ def test_a_broken_file_is_named_by_every_verb_that_reads_it(run, damage):
     for name, commands in verbs.items():
         path = run / name
         whole = path.read_bytes()
+        if (damage, path.parent.name) == ("a folder", "latency"):
+            continue  # what is no file is no model there
         if damage == "a folder":
             path.unlink()
             path.mkdir()

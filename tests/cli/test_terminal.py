@@ -115,3 +115,47 @@ def test_closed_streams_are_no_fault(table):
     assert shell(f"'{HWNAS}' table show '{table}' >&-").returncode == 0
     done = shell(f"'{HWNAS}' spaces show nope 2>&-")
     assert (done.returncode, done.stdout) == (1, "")
+
+
+@pytest.mark.parametrize(
+    "error", [KeyError("x"), TypeError("[bold] and\nmore"), RecursionError(), MemoryError()]
+)
+def test_what_nobody_foresaw_is_one_line_and_says_how_to_report_it(error, monkeypatch, capsys):
+    from hwnas import cli
+
+    def broken() -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "app", broken)
+    monkeypatch.delenv("HWNAS_TRACEBACK", raising=False)
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    said = capsys.readouterr().err
+    assert (stop.value.code, len(said.splitlines())) == (1, 1)
+    assert type(error).__name__ in said
+    assert "HWNAS_TRACEBACK=1" in said
+    monkeypatch.setenv("HWNAS_TRACEBACK", "1")
+    with pytest.raises(type(error)):
+        cli.main()
+
+
+def test_an_interruption_and_a_full_disk_are_said(monkeypatch, capsys):
+    from hwnas import cli
+
+    for error, code, words in (
+        (KeyboardInterrupt(), 130, "interrupted; what was finished is kept"),
+        (
+            OSError(28, "No space left on device", "x.json"),
+            1,
+            "x.json: No space left on device: free some space",
+        ),
+    ):
+
+        def broken(error: BaseException = error) -> None:
+            raise error
+
+        monkeypatch.setattr(cli, "app", broken)
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        assert stop.value.code == code
+        assert words in capsys.readouterr().err
