@@ -38,6 +38,10 @@ Known = Mapping[str, Sequence[float]]
 NOISE = 0.05
 """Relative standard deviation of one network that is most plausible before any is measured."""
 
+UNEXPECTED = 5.0
+"""Factor between the expected and the measured latency of a new device's network that is no error of
+the prior's usual size, but another order of magnitude."""
+
 PLAUSIBLE = {
     "work": 0.5,
     "known": 0.5,
@@ -70,6 +74,7 @@ class DevicePrior:
         remainders: Known devices whose remainder is part of the networks' equations: each has
             one entry more, after the fixed part.
         features_version: Of the features that physical work was counted by.
+        only: Names of the components that are used; empty for all.
     """
 
     kind = "devices"
@@ -79,6 +84,7 @@ class DevicePrior:
     sizes: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     remainders: tuple[str, ...] = ()
     features_version: int = VERSION
+    only: tuple[str, ...] = ()
 
     def build(self, space: SearchSpace) -> Prior:
         """The prior over the cost vector of a space.
@@ -93,7 +99,8 @@ class DevicePrior:
         """The prior over a cost vector whose entries are described."""
         tables = [normalise(entries, np.array(costs)) for costs in self.known.values()]
         make = _indexed if entries.features is None else _physical
-        return Prior(tuple(self._sized(c) for c in make(entries, tables)), NOISE)
+        components = [c for c in make(entries, tables) if not self.only or c.name in self.only]
+        return Prior(tuple(self._sized(c) for c in components), NOISE, unexpected=UNEXPECTED)
 
     def _sized(self, component: Component) -> Component:
         """A component of the size that was learnt, at this device's level."""
@@ -115,6 +122,7 @@ class DevicePrior:
             "sizes": {name: list(pair) for name, pair in self.sizes.items()},
             "remainders": list(self.remainders),
             "features_version": self.features_version,
+            "only": list(self.only),
         }
 
     @classmethod
@@ -123,7 +131,8 @@ class DevicePrior:
         known = {str(name): tuple(float(c) for c in costs) for name, costs in data["known"].items()}
         sizes = {str(name): (float(start), float(spread)) for name, (start, spread) in data["sizes"].items()}
         remainders, version = tuple(data["remainders"]), int(data.get("features_version", 1))
-        return cls(float(data["level_ms"]), known, sizes, remainders, version)
+        only = tuple(str(name) for name in data.get("only", ()))  # models of before have none
+        return cls(float(data["level_ms"]), known, sizes, remainders, version, only)
 
 
 def network_matrix(

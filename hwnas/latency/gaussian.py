@@ -6,11 +6,14 @@ matrix ``root_k`` and weights ``w_k ~ N(centre_k, variance_k)``, and ``costs = s
 A measured network is the sum of the costs that it pays, with an independent error.
 
 All equations are divided by the latency that the prior expects, scaled to the level that was
-measured: errors are relative, and noise in a measurement does not change its own weight.
+measured: errors are relative, and noise in a measurement does not change its own weight. A prior
+may say from which factor on what a network took itself sets its weight: on a device whose latencies
+span orders of magnitude, nearly empty networks would count for nothing otherwise.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -55,11 +58,14 @@ class Prior:
         noise: Relative standard deviation of one network that is most plausible beforehand:
             what sums of costs cannot explain, and errors of measurement.
         noise_spread: Standard deviation of the logarithm of its square.
+        unexpected: Factor between the expected and the measured latency of a network beyond which
+            the measured one sets the weight of its equation.
     """
 
     components: tuple[Component, ...]
     noise: float
     noise_spread: float = 4.0
+    unexpected: float = math.inf
 
     @cached_property
     def mean_ms(self) -> FloatArray:
@@ -121,7 +127,8 @@ class Equations:
                 f"a prior must expect time of every network, but expects {expected.min():.4g} ms of one: "
                 "check the block latencies"
             )
-        scale = expected * (latency_ms.mean() / expected.mean())
+        expected = expected * (latency_ms.mean() / expected.mean())
+        scale = latency_ms / np.clip(latency_ms / expected, 1 / prior.unexpected, prior.unexpected)
         rows, values = matrix / scale[:, None], latency_ms / scale
         (count, entries), log_scale = rows.shape, float(np.log(scale).sum())
         if count <= entries:

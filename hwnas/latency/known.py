@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +59,9 @@ def learn_device(
     Returns:
         Its cost vector, and what sums of costs cannot explain; None where that is only noise.
     """
-    prior, matrix = DevicePrior(float(latency_ms.mean())).over(entries), entries.layout.matrix(indices)
+    # of many networks none is rare: what prunes itself away is left to the remainder
+    prior = replace(DevicePrior(float(latency_ms.mean())).over(entries), unexpected=math.inf)
+    matrix = entries.layout.matrix(indices)
     equations = Equations.of(prior, matrix, latency_ms)
     variances = infer_variances(prior, equations, integrate=False)
     costs = believed_costs(entries, believe(prior, variances, equations))

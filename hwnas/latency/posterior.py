@@ -18,7 +18,7 @@ from hwnas.latency.evaluate import Evaluation
 from hwnas.latency.evidence import Variances, believe, infer_variances
 from hwnas.latency.gaussian import Belief, Equations, non_negative
 from hwnas.latency.layout import Layout
-from hwnas.latency.networks import Networks
+from hwnas.latency.networks import Networks, groups
 from hwnas.latency.provenance import table_sha256
 from hwnas.latency.quadratic import Variance
 from hwnas.latency.regression import Regression
@@ -107,7 +107,8 @@ class Posterior:
             LatencyModelError: The table holds no calibration network of the space.
         """
         networks = Networks.of_table(table, space, "calibration")
-        found = transfer(Entries.of_space(space), networks.indices, networks.latency_ms, known)
+        same = groups(space, networks.indices)
+        found = transfer(Entries.of_space(space), networks.indices, networks.latency_ms, known, groups=same)
         origin = {"table_sha256": table_sha256(table)}
         return cls(
             table.target, found.prior, networks, space.fingerprint, found.variances, origin, found.notes

@@ -16,7 +16,7 @@ from hwnas.latency.lookup import Lookup
 from hwnas.latency.networks import Networks, groups, unseen
 from hwnas.latency.posterior import Posterior
 from hwnas.latency.regression import Regression
-from hwnas.latency.transfer import leave_one_out
+from hwnas.latency.transfer import transfer
 from hwnas.space import SearchSpace
 from hwnas.table import LatencyTable
 
@@ -58,8 +58,10 @@ def fit(
     same = groups(space, few.indices)
     if len(few) > FEW or len(set(same.tolist())) < 2:
         return fitted
-    found = leave_one_out(Entries.of_space(space), few.indices, few.latency_ms, known or {}, same)
-    judged = {LEFT_OUT: score(found, few.latency_ms, few.keys)}
+    learnt = transfer(Entries.of_space(space), few.indices, few.latency_ms, known or {}, groups=same)
+    if learnt.left_out is None:
+        return fitted
+    judged = {LEFT_OUT: score(learnt.left_out, few.latency_ms, few.keys)}
     return replace(fitted, evaluation={**fitted.evaluation, **judged})
 
 
