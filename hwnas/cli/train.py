@@ -139,6 +139,7 @@ def train(
     set here is kept in train.json.
     """
     from hwnas.search.inherit import inherited
+    from hwnas.ship import stale
     from hwnas.train import TrainConfig
     from hwnas.train.optim import pick_device
     from hwnas.train.run import train_run
@@ -172,6 +173,8 @@ def train(
     )
     start = partial(inherited, run) if init is Init.SUPERNET else None
     record = train_run(run, config, source=data, teacher=teacher, start=start, on_epoch=show)
+    for text in stale(run):
+        err.print(f"[yellow]{escape(text)}[/]", soft_wrap=True, highlight=False)
     if as_json:
         emit_json(record)
     else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hwnas.intervals import paired_difference, right_of
+from hwnas.intervals import paired_difference
 from hwnas.ship.verification import Accuracy
 from hwnas.verdict import FAIL, NOT_PROVEN, PASS, Verdict
 
@@ -27,7 +27,7 @@ def accuracy(found: Accuracy, accuracy_pytorch: float, precision: str) -> Verdic
     loss = accuracy_pytorch - found.value
     if loss <= allowed:
         return Verdict(PASS)
-    lost = right_of(accuracy_pytorch, found.images) - found.right
+    lost = round(loss * found.images)
     least, _ = paired_difference(lost, 0, found.images)
     text = f"test accuracy must be within {allowed:.3f} of PyTorch's, but is {loss:.3f} below"
     if least > allowed:
