@@ -322,6 +322,54 @@ def test_what_no_option_sets_is_said(full_run):
     assert "on the command line: population = 9, finalists = 1." in written(full_run).said()
 
 
+def test_what_was_verified_of_earlier_weights_is_not_shown_as_kept(full_run):
+    """Training again leaves the export and its verification standing: the headline is not green."""
+    edit(full_run / "train.json", lambda trained: trained.update(weights_sha256="0" * 64))
+    (full_run / "weights.safetensors").unlink()
+    edit(full_run / "search.json", lambda s: s.pop("promise"))
+    found = written(full_run)
+    assert "A network for host: FAIL" in found.said()
+    assert "and the run's are 00000000 now: export, verify and report again" in found.said()
+    assert "host/litert-int8 : not measured yet asked" in found.said()
+    boxes = [a["class"] for a in found.all("div") if a.get("class", "").startswith(("promise", "verdict"))]
+    assert "promise kept" not in boxes
+    assert "verdict broken" in boxes
+
+
+LEARNING = {
+    "FAIL": ("it learned nothing: 4 of 20", "broken"),
+    "NOT PROVEN": ("20 images cannot tell whether it learned anything", "open"),
+}
+
+
+@pytest.mark.parametrize("word", LEARNING)
+def test_a_network_that_learned_nothing_has_no_green_headline(full_run, word):
+    reason, kind = LEARNING[word]
+
+    def change(manifest):
+        for item in manifest["verification"]["variants"]:
+            item["checks"]["learning"] = {"verdict": word, "reasons": [reason]}
+
+    edit(full_run / "export" / ship.MANIFEST, change)
+    found = written(full_run)
+    assert f"A network for host: {word} " in found.said()
+    assert reason in found.said()
+    assert f"verdict {kind}" in [a.get("class") for a in found.all("div")]
+
+
+def test_a_search_that_did_not_measure_says_so_only_until_something_was_measured(full_run):
+    def change(search):
+        for target in search["promise"]["targets"]:
+            target |= {"measured_ms": None, "interval_ms": None, "note": "not measured, as asked"}
+
+    edit(full_run / "search.json", change)
+    assert "not measured, as asked" not in written(full_run).said(), "what ships was measured"
+    edit(full_run / "export" / ship.MANIFEST, lambda manifest: manifest.pop("verification"))
+    said = written(full_run).said()
+    assert "not measured, as asked" in said
+    assert "budgets kept" not in said
+
+
 def typed(run: Path, verb: str, **places) -> dict:
     """The parameters of a printed command, as the real command line reads them."""
     lines = [" ".join(line) for line in _reproduce.commands(read(run, **places))]

@@ -22,7 +22,8 @@ BACKGROUND = "getComputedStyle(document.body).backgroundColor"
 OPEN_ALL = "document.querySelectorAll('details').forEach(d => d.open = true)"
 OUTSIDE = """[...document.querySelectorAll('main *')].filter(e => {
     const box = e.getBoundingClientRect();
-    return box.width > 2 && (box.right > innerWidth + 1 || box.left < -1);
+    const scrolls = e.closest('.wide') && !e.classList.contains('wide');
+    return !scrolls && box.width > 2 && (box.right > innerWidth + 1 || box.left < -1);
 }).map(e => e.tagName + '.' + e.getAttribute('class') + ': ' + e.textContent.slice(0, 60))"""
 CLIPPED = """[...document.querySelectorAll('svg.chart text')].filter(e => {
     const box = e.getBoundingClientRect(), chart = e.closest('svg').getBoundingClientRect();

@@ -90,7 +90,9 @@ def export(
         out.print(f"[{colour}]{escape(item['said'])}[/]", highlight=False)
     out.print(f"each computes what PyTorch computes; written to {manifest.parent}", highlight=False)
     if (run / ship.REPORT).exists():
-        err.print(f"{run / ship.REPORT} is of what was exported before: hwnas verify and hwnas report make it new")
+        err.print(
+            f"{run / ship.REPORT} is of what was exported before: hwnas verify and hwnas report make it new"
+        )
 
 
 def _show_rounding(rounding: Mapping[str, Any]) -> None:

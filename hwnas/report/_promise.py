@@ -151,7 +151,7 @@ def _verdict(record: Record) -> str:
 def _promise(record: Record, item: Json) -> _Promise:
     """From the promise of the search where it was made, else from what it was searched under."""
     made = next((t for t in record.promised if t["name"] == item["name"]), None)
-    checked = record.variant(item["target"])
+    checked = None if record.stale else record.variant(item["target"])  # of models that are no more
     said = made or {**item, "asked_ms": item["budget_ms"]}
     finalist, shipped = _finalist(made), _shipped(checked)
     return _Promise(
