@@ -128,7 +128,8 @@ class Equations:
                 "check the block latencies"
             )
         expected = expected * (latency_ms.mean() / expected.mean())
-        scale = latency_ms / np.clip(latency_ms / expected, 1 / prior.unexpected, prior.unexpected)
+        ratio = latency_ms / expected
+        scale = expected * (ratio / np.clip(ratio, 1 / prior.unexpected, prior.unexpected))
         rows, values = matrix / scale[:, None], latency_ms / scale
         (count, entries), log_scale = rows.shape, float(np.log(scale).sum())
         if count <= entries:
