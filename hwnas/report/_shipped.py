@@ -59,13 +59,15 @@ def _both(exact: VariantCheck, small: VariantCheck) -> tuple[str, ...]:
                 exact.measured_ms, exact.interval_ms, small.measured_ms, small.interval_ms
             )
             speed_up += f" ({low:.2f} to {high:.2f})"
-    return _accuracy(exact), _accuracy(small), loss, _latency(exact), _latency(small), speed_up
+    return _share(exact), _share(small), loss, _latency(exact), _latency(small), speed_up
+
+
+def _share(item: VariantCheck) -> str:
+    return "–" if item.test_accuracy is None else f"{item.test_accuracy:.2%}"
 
 
 def _accuracy(item: VariantCheck) -> str:
-    if item.test_accuracy is None:
-        return "–"
-    return f"{item.test_accuracy:.2%}" if item.accuracy is None else _with_interval(item.accuracy)
+    return _share(item) if item.accuracy is None else _with_interval(item.accuracy)
 
 
 def _with_interval(found: Accuracy) -> str:
