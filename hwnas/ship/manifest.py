@@ -45,7 +45,7 @@ _DATA_FIELDS = {
     "flip": bool,
 }
 _BUDGET_FIELDS = {"target": dict, "budget_ms": float}
-_OPTIONAL = ("verification", "scales")  # what ``hwnas verify`` adds
+_OPTIONAL = ("verification", "scales", "settings")  # not of every version, or only after ``hwnas verify``
 _PARSED: Mapping[str, type[Verification | Verdict]] = {"verification": Verification, "learning": Verdict}
 
 
