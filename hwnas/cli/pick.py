@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
-from hwnas.cli._app import Json, app, emit_json, out, print_quality
+from hwnas.cli._app import Json, app, coloured, emit_json, out, print_quality
+from hwnas.conditions import Quality
 from hwnas.intervals import NORMAL_95
+from hwnas.verdict import Verdict, on_budget
 
 
 @app.command()
@@ -48,9 +51,21 @@ def pick(
     for item in record["constraints"]:
         used = (item["measured_ms"] or item["predicted_ms"]) / item["budget_ms"]
         said = f"{item['name']}: asked {item['budget_ms']:.3f} ms, {_known(item)}: {used:.0%} of the budget"
-        out.print(said, soft_wrap=True, highlight=False)
+        kept = _kept(item)
+        reasons = f": {escape('; '.join(kept.reasons))}" if kept and kept.reasons else ""
+        out.print(f"{escape(said)}, {coloured(kept)}{reasons}", soft_wrap=True, highlight=False)
         print_quality(item.get("quality") or {}, item["name"])
     out.print(f"written to {to}", highlight=False)
+
+
+def _kept(item: Mapping[str, Any]) -> Verdict | None:
+    """Whether the budget is proven to be kept: not where the network was only predicted."""
+    found, interval = item.get("quality"), item["interval_ms"]
+    quality = None
+    if found:
+        quality = Quality(str(found.get("word", "")), tuple(found.get("reasons", ())), {})
+    interval_ms = None if interval is None else (interval[0], interval[1])
+    return on_budget(item["measured_ms"], interval_ms, item["budget_ms"], quality)
 
 
 def _known(item: Mapping[str, Any]) -> str:
