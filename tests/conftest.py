@@ -14,6 +14,7 @@ SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 PHONES = Path(__file__).parent / "phone"
 
 
+@pytest.hookimpl(tryfirst=True)  # before the plugin that reads the groups
 def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
     """Tests of a file run in one process, where there are several, because they share what is dear to make.
 

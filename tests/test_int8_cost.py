@@ -59,7 +59,12 @@ def run(sorted_folder, tmp_path_factory):
     dataset = data.load(sorted_folder, resolution=16)
     target = device.load("host").target("litert", "int8")
     promise = {"name": str(target), "target": target.to_json(), "budget_ms": 1000.0, "predicted_ms": 0.5}
-    search = {"constraints": [promise], "data": dataset.describe(), "seed": 0}
+    search = {
+        "strategy": "by hand",
+        "constraints": [promise],
+        "data": dataset.describe(),
+        "seed": 0,
+    }
     files.write_json(run / "arch.json", arch.to_json())
     files.write_json(run / "search.json", search)
     train_run(run, train.TrainConfig(epochs=3, batch_size=32))

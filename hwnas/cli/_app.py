@@ -31,7 +31,7 @@ app = typer.Typer(
 )
 
 _UNBOUNDED = 4096  # columns of a file or a pipe, where nothing is gained by breaking lines
-_STYLES = "bold|dim|red|green|yellow|bold red|bold green|bold yellow"
+_STYLES = "default|bold|dim|red|green|yellow|bold red|bold green|bold yellow"
 _FOREIGN = re.compile(rf"(?<!\\)\[(?=[A-Za-z#/@])(?!(?:/|{_STYLES})\])")
 """What looks like markup and is none of ours: a name, a path or a value in brackets."""
 

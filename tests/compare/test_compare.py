@@ -182,7 +182,8 @@ def test_the_command_line_trains_and_looks_at_nothing_twice(compared):
     assert [n["accuracy"] for n in repeated["networks"]] == [n["accuracy"] for n in result["networks"]]
 
 
-def test_the_table_fits_a_narrow_terminal(compared, capsys):
+def test_the_table_fits_a_narrow_terminal(compared, capsys, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)
     _, result, _ = compared
     wide = copy.deepcopy(result)
     wide["networks"][1]["name"] = "mobilenetv3-large-0.75"

@@ -7,6 +7,7 @@ import pytest
 import torch
 from oneshot_helpers import constraint, macs_costs
 
+from hwnas.bounds import at_least, at_most
 from hwnas.errors import InfeasibleBudget, LatencyModelError, SpaceError
 from hwnas.latency.base import AdditiveCosts
 from hwnas.search import pressure
@@ -164,8 +165,7 @@ def test_an_infeasible_budget_is_refused_with_both_numbers():
     with pytest.raises(InfeasibleBudget) as caught:
         Constraint("macs", costs, fastest / 2)
     assert caught.value.fastest_ms == pytest.approx(fastest)
-    assert f"{fastest / 2:.4g}" in str(caught.value)
-    assert f"{fastest:.4g}" in str(caught.value)
+    assert f"got {at_most(fastest / 2)} ms < {at_least(fastest)} ms" in str(caught.value)
 
 
 def test_costs_of_another_space_are_refused():

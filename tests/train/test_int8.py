@@ -32,8 +32,10 @@ def burden(run):
     """Weights that int8 rounds badly, in a run's file."""
     network = network_of(run)
     make_int8_hard(network, factor=120)
-    metadata = {"data": files.read_json(run / "train.json", "training")["data"]["fingerprint"]}
-    train.save_weights(network, run / "weights.safetensors", metadata)
+    record = files.read_json(run / "train.json", "training")
+    path = run / "weights.safetensors"
+    train.save_weights(network, path, {"data": record["data"]["fingerprint"]})
+    files.write_json(run / "train.json", record | {"weights_sha256": files.sha256(path)})
 
 
 def test_a_network_that_int8_does_not_harm_ships_as_it_is(exported_run, digits):

@@ -134,6 +134,8 @@ def test_the_report_shows_what_is_taken_for_what(run):
 
 @pytest.mark.parametrize("png", ["", "bm8=", "<script>", '" onload="x', 5, None])
 def test_a_picture_that_is_none_is_left_out(run, png):
+    if not (run / "train.json").exists():
+        train_run(run, train.TrainConfig(epochs=1))
     found = files.read_json(run / mistakes.FILE, "mistakes")
     found["surest"] = [{"row": 1, "label": 1, "answered": 0, "confidence": 0.9, "png": png}]
     files.write_json(run / mistakes.FILE, found)
@@ -141,6 +143,8 @@ def test_a_picture_that_is_none_is_left_out(run, png):
 
 
 def test_mistakes_of_other_weights_are_left_out(run):
+    if not (run / "train.json").exists():
+        train_run(run, train.TrainConfig(epochs=1))
     found = files.read_json(run / mistakes.FILE, "mistakes")
     files.write_json(run / mistakes.FILE, {**found, "weights_sha256": "other"})
     assert "Mistakes</h2>" not in page_of(run)
