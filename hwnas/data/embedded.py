@@ -16,6 +16,7 @@ from hwnas.errors import DataError
 IMAGES = 12_500
 """Of a drawn set that does not say how many: 8,000 are for training, with the usual shares."""
 _FEWEST = 100
+_MOST = 999_999_999
 _DRAWN: Mapping[str, clutter.Scene] = {"clutter": clutter.SCENE, "clutter-64": clutter.SCENE_64}
 NAMES = ("digits", *_DRAWN)
 
@@ -47,9 +48,10 @@ def reader(source: str | Path) -> Reader:
 
 
 def _count(source: str, number: str) -> int:
-    if not (number.isascii() and number.isdigit() and len(number) < 10 and int(number) >= _FEWEST):
+    if not (number.isascii() and number.isdigit() and len(number) < 10 and _FEWEST <= int(number) <= _MOST):
         raise DataError(
-            f"what follows the colon must be a number of images, at least {_FEWEST}, but got {shown(source)}"
+            f"what follows the colon must be a number of images from {_FEWEST} to {_MOST:,}, "
+            f"but got {shown(source)}"
         )
     return int(number)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from hwnas.data.pixels import Picture
 from hwnas.data.tree import files_of
 from hwnas.errors import DataError
 
+_PART = re.compile(r"(?P<name>.+)-(?P<number>\d+)-of-(?P<count>\d+)(?:-[0-9a-f]+)?", re.IGNORECASE)
 _ROWS = 256  # held in memory as bytes at a time
 _LONGEST = 255  # letters of a class name, which is what a folder's can have
 SUFFIX = ".parquet"
@@ -50,6 +52,21 @@ def parquet(path: Path, resolution: int) -> Images:
     return Images(classes, parts["train"], parts.get("test"), True, parts.get("val"), account)
 
 
+def _require_whole(files: Sequence[Path]) -> None:
+    """Refuse a split of which a file is missing that the names of others count: ``train-00000-of-00002``."""
+    parts: dict[tuple[Path, str, int], set[int]] = {}
+    for file in files:
+        if matched := _PART.fullmatch(file.stem):
+            whole = file.parent, matched["name"], int(matched["count"])
+            parts.setdefault(whole, set()).add(int(matched["number"]))
+    for (_, name, count), numbers in parts.items():
+        if len(numbers) < count:
+            raise DataError(
+                f"all files of a split must be there, but of {shown(name)} there are {len(numbers)} of "
+                f"{count}: fetch the others, or give a file alone"
+            )
+
+
 def _splits(path: Path, account: Account) -> dict[str, list[Path]]:
     """Files of each split, told by their names, or by the name of their folder."""
     found: dict[str, list[Path]] = {}
@@ -67,6 +84,8 @@ def _splits(path: Path, account: Account) -> dict[str, list[Path]]:
     if unnamed:
         account.left_out["parquet files of no split"] += len(unnamed)
         account.notes.append(f"the names of {some(f.name for f in unnamed)} say no split: not used")
+    for files in found.values():
+        _require_whole(files)
     return {split: found[split] for split in names.SPLITS if split in found}
 
 

@@ -68,6 +68,10 @@ class ProfileOptions:
                 "warmup_max_ms must be at least warmup_min_ms, "
                 f"but got {self.warmup_max_ms} < {self.warmup_min_ms}"
             )
+        if self.max_minutes is not None and not self.max_minutes > 0:
+            raise DeviceError(
+                f"max_minutes must be positive, but got {self.max_minutes}: leave it out for all"
+            )
         if self.cpus is not None and not self.cpus:
             raise DeviceError("cpus must name at least one CPU, but got none: leave it out for all")
 

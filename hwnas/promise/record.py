@@ -124,6 +124,8 @@ def warnings_of(loop: Loop, best: Indices) -> list[str]:
 
 def _why_little(loop: Loop, best: Indices) -> str:
     """Why so much of a budget is left, and what to do."""
+    if not any(goal.measurable for goal in loop.beliefs.goals):
+        return "nothing was measured, so no larger one could be proven; measure finalists, or choose another"
     provable = loop.beliefs.provable(loop.options.most_sessions)
     if provable < _LITTLE:
         return (

@@ -93,6 +93,13 @@ def parse_budget(text: str, low: float, high: float, least: float | None = None)
             fastest_ms=low,
         )
     value = float(matched[1])
+    if matched[2] != "%" and not value > 0:
+        raise InfeasibleBudget(
+            f"a budget must be more than 0 ms, but got {text!r}: the range is "
+            f"{at_least(low if least is None else least)} to {at_least(high)} ms",
+            budget_ms=value,
+            fastest_ms=low,
+        )
     return low + value / 100 * (high - low) if matched[2] == "%" else value
 
 

@@ -54,17 +54,27 @@ def load(
         raise SpaceError(f"a space must be one of {sorted(SPACES)}, but got {name!r}")
     make = SPACES[matched["key"]]
     given: dict[str, Any] = {
-        "resolution": resolution or (int(matched["resolution"]) if matched["resolution"] else None),
-        "num_classes": num_classes or (int(matched["num_classes"]) if matched["num_classes"] else None),
+        "resolution": _given(resolution, matched["resolution"]),
+        "num_classes": _given(num_classes, matched["num_classes"]),
         "strides": strides or matched["strides"],
     }
     options = {key: value for key, value in given.items() if value is not None}
     unknown = sorted(set(options) - set(inspect.signature(make).parameters))
     if unknown:
-        raise SpaceError(f"{matched['key']} must not be given {', '.join(unknown)}, but got {name!r}")
+        odd = ", ".join(f"{option} ({options[option]!r})" for option in unknown)
+        raise SpaceError(f"{matched['key']} must not be given {odd}: it has none")
     if options.get("resolution", 8) < 8:
         raise SpaceError(f"resolution must be at least 8, but got {options['resolution']}")
+    if options.get("num_classes", 1) < 1:
+        raise SpaceError(f"num_classes must be at least 1, but got {options['num_classes']}")
     return make(**options)
+
+
+def _given(option: int | None, named: str | None) -> int | None:
+    """An option, or else the number in the name; 0 is no "not given"."""
+    if option is not None:
+        return option
+    return int(named) if named else None
 
 
 def architecture_from_json(data: Mapping[str, Any]) -> Architecture:

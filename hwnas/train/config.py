@@ -106,6 +106,7 @@ class TrainConfig:
             "ema must be in [0, 1)": 0 <= self.ema < 1,
             "distill_weight must be in [0, 1]": 0 <= self.distill_weight <= 1,
             "temperature must be in [0.01, 1000]": 0.01 <= self.temperature <= 1000,
+            "seed must be from 0 to 2**63 - 1": 0 <= self.seed < 2**63,
             f"class_weights must be one of {CLASS_WEIGHTS}": self.class_weights in CLASS_WEIGHTS,
         }
         for invariant, holds in checks.items():

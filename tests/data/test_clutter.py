@@ -102,7 +102,7 @@ def test_it_is_scaled_to_what_a_network_wants():
 @pytest.mark.parametrize(
     ("source", "message"),
     [
-        ("clutter:99", "at least 100, but got clutter:99"),
+        ("clutter:99", "from 100 to 999,999,999, but got clutter:99"),
         ("clutter:-5", "must be a number of images"),
         ("clutter:many", "must be a number of images"),
         ("clutter:", "must be a number of images"),

@@ -1,4 +1,6 @@
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -245,3 +247,17 @@ def test_augmentation_shifts_by_at_most_an_eighth_and_mirrors_only_on_request():
         places[flip] = {tuple(p) for p in shifted[:, 0].nonzero()[:, 1:].tolist()}
     assert places[False] == {(y, x) for y in range(6, 11) for x in range(1, 6)}
     assert places[True] == places[False] | {(y, 15 - x) for y, x in places[False]}
+
+
+def test_a_missing_file_of_a_split_is_no_smaller_split(tmp_path):
+    for name in ("train-00000-of-00002", "test-00000-of-00001"):
+        table = {"image": [{"bytes": b"x", "path": None}], "label": [0]}
+        pq.write_table(pa.table(table), tmp_path / f"{name}.parquet")
+    with pytest.raises(DataError, match="of train there are 1 of 2: fetch the others"):
+        data.load(tmp_path, resolution=16)
+
+
+@pytest.mark.parametrize("number", ["0", "99", "99999999999", "-5", "x"])
+def test_numbers_of_drawn_images_have_both_bounds(number):
+    with pytest.raises(DataError, match="from 100 to 999,999,999"):
+        data.load(f"clutter:{number}", resolution=16)

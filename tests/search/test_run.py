@@ -170,6 +170,9 @@ def test_budgets_are_milliseconds_or_shares_of_the_range():
     for text in ("fast", "-3", "1e3", "60 %%", "nan"):
         with pytest.raises(InfeasibleBudget, match="milliseconds or a share"):
             budget_ms(text, costs)
+    for text in ("0", "0.0", "0ms"):
+        with pytest.raises(InfeasibleBudget, match="must be more than 0 ms"):
+            budget_ms(text, costs)
 
 
 def test_a_margin_is_kept_for_what_the_model_may_be_wrong_by(tmp_path):

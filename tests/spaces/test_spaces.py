@@ -126,6 +126,8 @@ def test_cifar_strides_keep_more_pixels(name):
         ("fbnet-r224-c10-weird", {}, "strides"),
         ("macro", {"strides": "cifar"}, "must not be given strides"),
         ("macro", {"resolution": 4}, "at least 8"),
+        ("macro", {"resolution": 0}, "at least 8"),
+        ("macro", {"num_classes": 0}, "at least 1"),
         ("macro-r32-c10-x-y", {}, "must be one of"),
     ],
 )
