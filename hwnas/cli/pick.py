@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from hwnas.cli._app import Json, app, coloured, emit_json, out, print_quality
+from hwnas.cli._app import Json, app, coloured, emit_json, err, out, print_quality
 from hwnas.conditions import Quality
 from hwnas.intervals import NORMAL_95
 from hwnas.verdict import Verdict, on_budget
@@ -32,6 +32,7 @@ def pick(
     as_json: Json = False,
 ) -> None:
     """Take the best network within other budgets into a run folder of its own."""
+    from hwnas.search.budgets import LITTLE, range_of, unbound
     from hwnas.search.pick import pick as pick_from
 
     budgets = {} if budget_ms is None else {"": budget_ms}
@@ -49,13 +50,30 @@ def pick(
         highlight=False,
     )
     for item in record["constraints"]:
-        used = (item["measured_ms"] or item["predicted_ms"]) / item["budget_ms"]
+        used = _latency_ms(item) / item["budget_ms"]
         said = f"{item['name']}: asked {item['budget_ms']:.3f} ms, {_known(item)}: {used:.0%} of the budget"
         kept = _kept(item)
         reasons = f": {escape('; '.join(kept.reasons))}" if kept and kept.reasons else ""
         out.print(f"{escape(said)}, {coloured(kept)}{reasons}", soft_wrap=True, highlight=False)
         print_quality(item.get("quality") or {}, item["name"])
+        for text in unbound(item["name"], item["budget_ms"], range_of(record, item["name"])[1]):
+            err.print(f"[yellow]warning:[/] {escape(text)}", highlight=False, soft_wrap=True)
+    spent = max(_latency_ms(item) / item["budget_ms"] for item in record["constraints"])
+    if spent < LITTLE:
+        err.print(
+            f"[yellow]warning:[/] only {spent:.0%} of the tightest budget is used: nothing in the gallery is "
+            "estimated better within it; search with this budget for one that uses it",
+            highlight=False,
+            soft_wrap=True,
+        )
+    for text in record.get("extra", {}).get("alarms", ()):
+        err.print(f"[yellow]warning:[/] of the search: {escape(str(text))}", highlight=False, soft_wrap=True)
     out.print(f"written to {to}", highlight=False)
+
+
+def _latency_ms(item: Mapping[str, Any]) -> float:
+    """What was measured, or else predicted."""
+    return float(item["measured_ms"] or item["predicted_ms"])
 
 
 def _kept(item: Mapping[str, Any]) -> Verdict | None:

@@ -9,13 +9,11 @@ from hwnas.intervals import NORMAL_95
 from hwnas.promise.beliefs import Beliefs, Goal
 from hwnas.promise.loop import Loop, Settled
 from hwnas.promise.reading import Indices, Reading, Readings
+from hwnas.search.budgets import LITTLE
 from hwnas.search.canonical import Canonical
 from hwnas.search.objective import sizes
 from hwnas.space import SearchSpace
 from hwnas.verdict import FAIL, Verdict
-
-_LITTLE = 0.85
-"""Share of a budget below which it is said that much of it is left."""
 
 _RAISE = "raise the budget to have them"
 _QUIET = "measure while nothing else runs there to prove that it is kept"
@@ -106,7 +104,7 @@ def warnings_of(loop: Loop, best: Indices) -> list[str]:
     """What a user should know of the price of the budgets: time left unused, accuracy given up."""
     beliefs, judge, found = loop.beliefs, loop.judge, []
     shares = beliefs.shares(best)
-    if max(shares) < _LITTLE:
+    if max(shares) < LITTLE:
         tightest = beliefs.goals[shares.index(max(shares))].name
         found.append(
             f"only {max(shares):.0%} of the tightest budget ({tightest}) is used: {_why_little(loop, best)}"
@@ -127,7 +125,7 @@ def _why_little(loop: Loop, best: Indices) -> str:
     if not any(goal.measurable for goal in loop.beliefs.goals):
         return "nothing was measured, so no larger one could be proven; measure finalists, or choose another"
     provable = loop.beliefs.provable(loop.options.most_sessions)
-    if provable < _LITTLE:
+    if provable < LITTLE:
         return (
             f"under this noise about {provable:.0%} can be proven; stop what else runs there and search "
             "again, or allow more sessions"

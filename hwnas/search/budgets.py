@@ -15,6 +15,9 @@ from hwnas.latency import AdditiveCosts, LatencyModel
 from hwnas.search.base import Constraint
 from hwnas.space import SearchSpace
 
+LITTLE = 0.85
+"""Share of a budget below which it is said that much of it is left."""
+
 _MARGIN_SAMPLES = 64
 
 
@@ -131,16 +134,22 @@ def not_binding(constraints: Sequence[Constraint], budgets: Sequence[str]) -> li
     texts = list(budgets) * len(constraints) if len(budgets) == 1 else budgets
     found = []
     for item, text in zip(constraints, texts, strict=True):
-        slowest = item.costs.range_ms[1]
-        if is_share(text) or item.budget_ms < slowest:
-            continue
-        meant = f"{item.budget_ms:g}% of the range, if that was meant, or " if item.budget_ms <= 100 else ""
-        found.append(
-            f"{item.name}: a budget of {item.budget_ms:g} ms does not bind: it is "
-            f"{item.budget_ms / slowest:.3g} times what the slowest network of the space needs "
-            f"({at_least(slowest)} ms), so that every network keeps it: give {meant}less than that"
-        )
+        within = is_share(text) and float(text.strip().rstrip("% ")) <= 100
+        if not within:
+            found += unbound(item.name, item.budget_ms, item.costs.range_ms[1])
     return found
+
+
+def unbound(name: str, budget_ms: float, slowest_ms: float) -> list[str]:
+    """What to know of a budget that even the slowest architecture keeps: one sentence, or none."""
+    if budget_ms < slowest_ms:
+        return []
+    meant = f"{budget_ms:g}% of the range, if that was meant, or " if budget_ms <= 100 else ""
+    return [
+        f"{name}: a budget of {budget_ms:g} ms does not bind: it is {budget_ms / slowest_ms:.3g} times what "
+        f"the slowest network of the space needs ({at_least(slowest_ms)} ms), so that every network keeps "
+        f"it: give {meant}less than that"
+    ]
 
 
 def _typical_std_ms(model: LatencyModel, space: SearchSpace) -> float:

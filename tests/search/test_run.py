@@ -14,7 +14,8 @@ from hwnas.errors import (
     SchemaMismatch,
     SpaceError,
 )
-from hwnas.search.budgets import budget_ms, constraints_of
+from hwnas.search.base import Constraint
+from hwnas.search.budgets import budget_ms, constraints_of, not_binding
 from hwnas.search.oneshot import OneShotConfig
 from hwnas.search.run import SearchRequest, search_run
 from hwnas.table import LatencyTable, Round
@@ -247,3 +248,10 @@ def test_scores_that_are_no_better_than_guessing_raise_an_alarm(tmp_path):
     record = files.read_json(tmp_path / "1" / "search.json", "record")
     assert "scored blindly" in record["extra"]["alarms"][0]
     assert alarms_of(tmp_path, 200) == []
+
+
+@pytest.mark.parametrize(("text", "said"), [("100%", 0), ("101%", 1), ("1000%", 1), ("60%", 0)])
+def test_a_share_of_more_than_all_does_not_bind(text, said):
+    costs = macs_costs()
+    budget = Constraint("macs", costs, budget_ms(text, costs))
+    assert len(not_binding([budget], [text])) == said
