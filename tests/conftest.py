@@ -3,26 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
-
-
-PHONES = Path(__file__).parent / "phone"
-
-
-@pytest.hookimpl(tryfirst=True)  # before the plugin that reads the groups
-def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
-    """Tests of a file run in one process, where there are several, because they share what is dear to make.
-
-    So do all tests of phones: they share an adb server, and what was compiled for them.
-    """
-    for item in items:
-        group = "phone" if PHONES in item.path.parents else str(item.path)
-        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(autouse=True)
