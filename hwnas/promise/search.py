@@ -28,9 +28,9 @@ from hwnas.promise.proposals import PromiseOptions
 from hwnas.promise.reading import Indices
 from hwnas.promise.record import predictions_of, readings_of, trials_of
 from hwnas.search import gallery
-from hwnas.search.budgets import constraints_of, not_binding, range_of
+from hwnas.search.budgets import not_binding, range_of
 from hwnas.search.gallery import Axis
-from hwnas.search.run import TRAINED, Live, SearchRequest, load_data, search_run, space_for
+from hwnas.search.run import TRAINED, Live, SearchRequest, constraints_for, load_data, search_run, space_for
 from hwnas.search.scorer import scorer_of, scores
 from hwnas.space import SearchSpace
 from hwnas.train import optim, ranks
@@ -133,14 +133,7 @@ def _not_binding(request: SearchRequest, dataset: Dataset) -> list[str]:
     """What to know of budgets that every network keeps, before the search begins."""
     models = [latency.load(path) for path in request.latencies]
     space = space_for(request.space, dataset)
-    constraints = constraints_of(
-        models,
-        request.budgets,
-        space,
-        request.confidence,
-        measured=request.measured,
-        ranges=request.ranges,
-    )
+    constraints = constraints_for(request, models, space)
     return not_binding(constraints, request.budgets)
 
 

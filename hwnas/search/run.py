@@ -159,12 +159,11 @@ def search_run(
         return _search(request, out, live, dataset)
 
 
-def _search(request: SearchRequest, out: Path, live: Live | None, given: Dataset | None) -> SearchResult:
-    clock = _Clock(live if ranks.rank() == 0 else None)
-    dataset = given or load_data(request)
-    space = space_for(request.space, dataset)
-    models = [latency.load(path) for path in request.latencies]
-    constraints = constraints_of(
+def constraints_for(
+    request: SearchRequest, models: Sequence[LatencyModel], space: SearchSpace
+) -> tuple[Constraint, ...]:
+    """The budgets of a request on its latency models; raises as ``constraints_of`` does."""
+    return constraints_of(
         models,
         request.budgets,
         space,
@@ -172,6 +171,14 @@ def _search(request: SearchRequest, out: Path, live: Live | None, given: Dataset
         measured=request.measured,
         ranges=request.ranges,
     )
+
+
+def _search(request: SearchRequest, out: Path, live: Live | None, given: Dataset | None) -> SearchResult:
+    clock = _Clock(live if ranks.rank() == 0 else None)
+    dataset = given or load_data(request)
+    space = space_for(request.space, dataset)
+    models = [latency.load(path) for path in request.latencies]
+    constraints = constraints_for(request, models, space)
     loose = not_binding(constraints, request.budgets)
     clock.phase("data")
     scorer = _scorer(request, space, dataset, out)
