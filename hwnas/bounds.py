@@ -1,7 +1,8 @@
-"""Bounds in words: rounded outwards, so that what is printed is true and can be typed back."""
+"""Numbers in words; bounds are rounded outwards, so that what is printed is true and can be typed back."""
 
 from __future__ import annotations
 
+import math
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 DIGITS = 4
@@ -18,6 +19,12 @@ def at_least(value: float) -> str:
 def at_most(value: float) -> str:
     """The largest number of four digits that is not above a value, as in "... is too little"."""
     return _rounded(value, ROUND_FLOOR)
+
+
+def decimals(*values: float) -> int:
+    """How many decimals it takes to show three digits that count of every value."""
+    found = max((2 - math.floor(math.log10(abs(value))) for value in values if value), default=3)
+    return max(0, found)
 
 
 def _rounded(value: float, how: str) -> str:

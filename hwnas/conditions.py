@@ -142,7 +142,8 @@ def notes(found: Quality, measured: Measurement) -> tuple[str, ...]:
     if not found.notes or measured.slow_ms is None:
         return found.notes
     *others, clock = found.notes
-    return (*others, f"{clock}: expect {measured.slow_ms:.3g} ms then")
+    factor = measured.slow_ms / measured.latency_ms
+    return (*others, f"{clock}; this model took {measured.slow_ms:.3g} ms then, {factor:.2g} times as long")
 
 
 def _differs(table: LatencyTable, session: str) -> float | None:
@@ -173,7 +174,7 @@ def _notes(facts: Mapping[str, float]) -> tuple[str, ...]:
             (f"few rounds of {few:.0%} of the models saw the fast clock: their intervals are wider",)
             * (few > 0)
         ),
-        f"the clock was slow {when}, by {facts['slow_factor']:.2g}",
+        f"the clock was slow {when}: the anchors took {facts['slow_factor']:.2g} times as long",
     )
 
 

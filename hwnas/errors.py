@@ -135,3 +135,12 @@ class ExportError(HwnasError):
 
 class ParityError(ExportError):
     """The lowered model does not compute what PyTorch computes."""
+
+
+def in_words(error: Exception) -> str:
+    """What is wrong with data that were read, without the names of Python's exceptions."""
+    if isinstance(error, KeyError):
+        return f"{error.args[0] if error.args else 'a field'} is missing"
+    if isinstance(error, IndexError):
+        return "a list is too short"
+    return str(error) or "a value is of another type"

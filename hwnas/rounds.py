@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from hwnas.errors import TableError
+from hwnas.errors import TableError, in_words
 
 KINDS = ("block", "calibration", "heldout", "finalist")
 
@@ -131,9 +131,7 @@ class Round:
                 heavy_ms=tuple(data.get("heavy_ms", ())),
             )
         except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise TableError(
-                f"a row must have all fields of the format, but one does not: {error!r}"
-            ) from error
+            raise TableError(f"a row must have all fields of the format, but {in_words(error)}") from error
 
 
 @dataclass(frozen=True)
@@ -160,9 +158,7 @@ class Note:
         try:
             return cls(str(data["session"]), str(data["note"]), dict(data["facts"]))
         except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise TableError(
-                f"a note must have all fields of the format, but one does not: {error!r}"
-            ) from error
+            raise TableError(f"a note must have all fields of the format, but {in_words(error)}") from error
 
 
 def _lower_quartile(values: Sequence[float]) -> float:

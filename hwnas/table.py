@@ -22,7 +22,7 @@ from typing import Any
 from hwnas import files
 from hwnas.clock import Clock, Reading, Scale, read
 from hwnas.device import Target
-from hwnas.errors import MissingEntry, SchemaMismatch, TableError
+from hwnas.errors import MissingEntry, SchemaMismatch, TableError, in_words
 from hwnas.measurement import KINDS, Measurement, Note, Round
 from hwnas.scale import fastest, learned
 from hwnas.space import Workload
@@ -57,7 +57,7 @@ class Reference:
             target, environment = Target.from_json(data["target"]), dict(data["environment"])
         except (KeyError, TypeError, ValueError) as error:
             raise SchemaMismatch(
-                f"a reference must have target, environment and a positive scale, but: {error!r}",
+                f"a reference must have target, environment and a positive scale, but: {in_words(error)}",
                 field="scale",
             ) from error
         return cls(target, environment, scale)

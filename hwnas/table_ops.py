@@ -13,7 +13,7 @@ from typing import Any
 from hwnas import conditions
 from hwnas.clock import Scale
 from hwnas.device import Target
-from hwnas.errors import SchemaMismatch
+from hwnas.errors import SchemaMismatch, TableError
 from hwnas.intervals import MAD_NORMAL, NORMAL_95
 from hwnas.table import LatencyTable, Measurement
 
@@ -153,7 +153,10 @@ def diff(
 
     Raises:
         SchemaMismatch: The tables have no common scale, because their anchors differ.
+        TableError: There is nothing to compare, or ``least`` is no size of a change.
     """
+    if not 0 <= least < math.inf:
+        raise TableError(f"the least change must be a share of 0 or more, but got {least}: give 0.02, say")
     if before.environment.get("anchor") != after.environment.get("anchor"):
         raise SchemaMismatch(
             "compared tables must have the same anchor, but got "
@@ -162,6 +165,12 @@ def diff(
         )
     first, second = before.measurements, after.measurements
     common = [key for key in first if key in second]
+    if not common:
+        rows = [f"{len(rows)} (such as {next(iter(rows))})" if rows else "none" for rows in (first, second)]
+        raise TableError(
+            f"compared tables must have a row in common, but none is, of {rows[0]} in the first and "
+            f"{rows[1]} in the second: compare tables of the same space"
+        )
     same = all(before.environment.get(name) == after.environment.get(name) for name in IDENTITY)
     described = [table.target.to_json() | dict(table.environment) for table in (before, after)]
     names = dict.fromkeys((*described[0], *described[1]))

@@ -552,6 +552,31 @@ def test_a_damaged_file_is_one_sentence_and_no_report(full_run):
     assert not (full_run / "report.html").exists()
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", "history.jsonl has no whole line"),
+        ('{"schema": "hwnas-history/1"}\n{oops\n', "line 2 of history.jsonl must be JSON"),
+        ('{"schema": "hwnas-history/1"}\n{"indices": ', "the last one of history.jsonl was cut off"),
+    ],
+)
+def test_a_damaged_history_is_named_and_the_report_is_made_all_the_same(full_run, content, words):
+    (full_run / "history.jsonl").write_text(content)
+    assert words in written(full_run).said()
+    shown = CliRunner().invoke(app, ["report", str(full_run)])
+    assert shown.exit_code == 0
+    assert words in shown.stderr
+    (full_run / "history.jsonl").unlink()
+    assert "history.jsonl" not in written(full_run).said()
+
+
+def test_alarms_of_a_search_without_gates_are_shown(full_run):
+    edit(
+        full_run / "search.json", lambda search: search.update(trace=[], extra={"alarms": ["scored blindly"]})
+    )
+    assert "scored blindly" in written(full_run).said()
+
+
 def test_who_cannot_see_the_charts_is_told_what_they_show(full_run):
     found = written(full_run)
     charts = found.all("svg")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 import sys
@@ -94,6 +95,13 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on sta
 def emit_json(data: Any) -> None:
     """Print one JSON object for machines; NaN and infinity are refused."""
     sys.stdout.write(json.dumps(data, allow_nan=False) + "\n")
+
+
+def finite(value: float | None) -> float | None:
+    """A callback of options that take a number: nan is neither below their least nor above their most."""
+    if value is not None and not math.isfinite(value):
+        raise typer.BadParameter(f"a number must be finite, but got {value}")
+    return value
 
 
 EXIT_CODES = {PASS: 0, FAIL: 1, NOT_PROVEN: 3}

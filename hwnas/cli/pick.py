@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from hwnas.bounds import decimals
 from hwnas.cli._app import Json, app, coloured, emit_json, err, out, print_quality
 from hwnas.conditions import Quality
 from hwnas.intervals import NORMAL_95
@@ -51,7 +52,9 @@ def pick(
     )
     for item in record["constraints"]:
         used = _latency_ms(item) / item["budget_ms"]
-        said = f"{item['name']}: asked {item['budget_ms']:.3f} ms, {_known(item)}: {used:.0%} of the budget"
+        digits = max(3, decimals(item["budget_ms"], _latency_ms(item)))
+        asked = f"{item['budget_ms']:.{digits}f}"
+        said = f"{item['name']}: asked {asked} ms, {_known(item, digits)}: {used:.0%} of the budget"
         kept = _kept(item)
         reasons = f": {escape('; '.join(kept.reasons))}" if kept and kept.reasons else ""
         out.print(f"{escape(said)}, {coloured(kept)}{reasons}", soft_wrap=True, highlight=False)
@@ -86,11 +89,13 @@ def _kept(item: Mapping[str, Any]) -> Verdict | None:
     return on_budget(item["measured_ms"], interval_ms, item["budget_ms"], quality)
 
 
-def _known(item: Mapping[str, Any]) -> str:
+def _known(item: Mapping[str, Any], digits: int) -> str:
     """What is known of the latency on one target, with half its 95 % interval."""
     if item["measured_ms"] is None:
-        return f"predicted {item['predicted_ms']:.3f} ± {NORMAL_95 * item['predicted_std_ms']:.3f}"
+        return (
+            f"predicted {item['predicted_ms']:.{digits}f} ± {NORMAL_95 * item['predicted_std_ms']:.{digits}f}"
+        )
     if item["interval_ms"] is None:
-        return f"measured {item['measured_ms']:.3f}, in too few rounds for an interval"
+        return f"measured {item['measured_ms']:.{digits}f}, in too few rounds for an interval"
     low, high = item["interval_ms"]
-    return f"measured {item['measured_ms']:.3f} ± {(high - low) / 2:.3f}"
+    return f"measured {item['measured_ms']:.{digits}f} ± {(high - low) / 2:.{digits}f}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import fields, replace
 from enum import Enum
 from pathlib import Path
@@ -149,6 +149,12 @@ def search(
     )
     if evaluate is Evaluate.SCRATCH:  # every score is a training: fewer of them
         wishes = replace(wishes, gallery_each=1, promise=promise.PromiseOptions(scored=4))
+    said: list[str] = []
+
+    def warn(text: str) -> None:
+        said.append(text)
+        _warn(text)
+
     with err.status("reading the images") as status:
         record = promise.search_for(
             asks,
@@ -157,14 +163,14 @@ def search(
             wishes,
             live=lambda step: status.update(_line(step)),
             tell=status.update,
-            warn=_warn,
+            warn=warn,
         )
     if not record:
         return  # of the processes of torchrun, one tells
     if as_json:
         emit_json(record)
     else:
-        _show(record, to)
+        _show(record, to, said)
     word, reasons = record["promise"]["verdict"], tuple(record["promise"]["reasons"])
     leave(None if word is None else Verdict(word, reasons), accept_noise=accept_noise)
 
@@ -264,7 +270,7 @@ def _warn(text: str) -> None:
     err.print(f"[yellow]warning:[/] {escape(text)}", soft_wrap=True, highlight=False)
 
 
-def _show(record: Mapping[str, Any], to: Path) -> None:
+def _show(record: Mapping[str, Any], to: Path, said: Collection[str]) -> None:
     promise = record["promise"]
     out.print(
         f"[bold]{record['strategy']}[/] chose {'.'.join(map(str, record['best']))} of "
@@ -291,7 +297,8 @@ def _show(record: Mapping[str, Any], to: Path) -> None:
         highlight=False,
     )
     for alarm in record["extra"].get("alarms", []):
-        _warn(alarm)
+        if alarm not in said:  # before the search began
+            _warn(alarm)
     seconds = ", ".join(f"{name} {value:.0f} s" for name, value in record["seconds"].items())
     out.print(f"{seconds}; written to {to}", highlight=False)
 

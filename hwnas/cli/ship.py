@@ -13,6 +13,7 @@ from rich.table import Table
 
 from hwnas import device as devices
 from hwnas import files, outputs, records
+from hwnas.bounds import decimals
 from hwnas.cli._app import (
     AcceptNoise,
     Json,
@@ -20,6 +21,7 @@ from hwnas.cli._app import (
     coloured,
     emit_json,
     err,
+    finite,
     leave,
     out,
     print_quality,
@@ -50,13 +52,19 @@ def export(
         typer.Option(
             min=0,
             max=1,
+            callback=finite,
             help="Fine-tune for int8 where it loses more validation accuracy than this, such as 0.01.",
         ),
     ] = None,
     qat_epochs: Annotated[int, typer.Option(min=1, help="Passes of that fine-tuning.")] = 3,
     int8_drop: Annotated[
         float,
-        typer.Option(min=0, max=1, help="Largest drop of validation accuracy by int8; more is an error."),
+        typer.Option(
+            min=0,
+            max=1,
+            callback=finite,
+            help="Largest drop of validation accuracy by int8; more is an error.",
+        ),
     ] = 0.05,
     as_json: Json = False,
 ) -> None:
@@ -217,6 +225,8 @@ def report(
     from hwnas import report as reports
     from hwnas import ship
 
+    for text in reports.damaged(run):
+        err.print(f"[yellow]warning:[/] {escape(text)}", highlight=False, soft_wrap=True)
     path = reports.write(run, latencies=tuple(latency or ()), tables=tables, baseline=baseline)
     if (run / "export" / ship.MANIFEST).exists():
         ship.add_file(run / "export", ship.REPORT, path.read_bytes())
@@ -297,4 +307,4 @@ def _interval(item: VariantCheck) -> str:
 
 
 def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
+    return "–" if value is None else f"{value:.{max(3, decimals(value))}f}"

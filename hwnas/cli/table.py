@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from hwnas import conditions, files, outputs, table_ops
-from hwnas.cli._app import Json, app, emit_json, err, out, print_table
+from hwnas.cli._app import Json, app, emit_json, err, finite, out, print_table
 from hwnas.errors import TableError
 from hwnas.table import LatencyTable
 
@@ -54,7 +54,9 @@ def show(path: PathArgument, as_json: Json = False) -> None:
 def diff(
     before: PathArgument,
     after: PathArgument,
-    least: Annotated[float, typer.Option(help="Relative changes below this are never real.")] = 0.02,
+    least: Annotated[
+        float, typer.Option(min=0, callback=finite, help="Relative changes below this are never real.")
+    ] = 0.02,
     as_json: Json = False,
 ) -> None:
     """Compare two tables and tell real change from noise."""

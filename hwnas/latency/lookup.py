@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from hwnas.device import Target
-from hwnas.errors import SchemaMismatch
+from hwnas.errors import SchemaMismatch, in_words
 from hwnas.latency.base import AdditiveCosts, IntArray, Prediction
 from hwnas.latency.entries import cost_vector
 from hwnas.latency.evaluate import Evaluation
@@ -90,5 +90,5 @@ class Lookup:
             return cls(Target.from_json(data["target"]), blocks, str(data["table_sha256"]))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise SchemaMismatch(
-                f"a lookup model must have its fields, but one is odd: {error!r}", field="recipe"
+                f"a lookup model must have its fields, but one is odd: {in_words(error)}", field="recipe"
             ) from error

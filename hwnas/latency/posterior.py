@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from hwnas.device import Target
-from hwnas.errors import LatencyModelError, SchemaMismatch
+from hwnas.errors import LatencyModelError, SchemaMismatch, in_words
 from hwnas.latency.base import AdditiveCosts, IntArray, Prediction
 from hwnas.latency.device_prior import DevicePrior, Known
 from hwnas.latency.entries import Entries
@@ -205,5 +205,5 @@ class Posterior:
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise SchemaMismatch(
-                f"a posterior must have its fields, but one is odd: {error!r}", field="recipe"
+                f"a posterior must have its fields, but one is odd: {in_words(error)}", field="recipe"
             ) from error

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from hwnas.device import Target
-from hwnas.errors import LatencyModelError, SchemaMismatch
+from hwnas.errors import LatencyModelError, SchemaMismatch, in_words
 from hwnas.latency.base import AdditiveCosts, FloatArray, IntArray, Prediction
 from hwnas.latency.entries import cost_vector
 from hwnas.latency.evaluate import Evaluation
@@ -150,7 +150,7 @@ class Regression:
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise SchemaMismatch(
-                f"a regression must have its fields, but one is odd: {error!r}", field="recipe"
+                f"a regression must have its fields, but one is odd: {in_words(error)}", field="recipe"
             ) from error
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas import files
-from hwnas.errors import HwnasError, LatencyModelError, SchemaMismatch
+from hwnas.errors import HwnasError, LatencyModelError, SchemaMismatch, in_words
 from hwnas.latency.device_prior import Known
 from hwnas.latency.entries import Entries
 from hwnas.latency.evaluate import Evaluation, evaluate, score
@@ -101,7 +101,7 @@ def from_json(data: Mapping[str, Any]) -> FittedModel:
         raise
     except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
         raise SchemaMismatch(
-            f"a latency model must be as hwnas writes it, but a field is not: {error!r}: "
+            f"a latency model must be as hwnas writes it, but a field is not: {in_words(error)}: "
             "run `hwnas fit` again",
             field="recipe",
         ) from error

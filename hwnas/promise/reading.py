@@ -23,7 +23,7 @@ class Reading:
         carried: Whether there are rounds enough to carry an interval, and so a verdict.
         word: Quality of the sessions, the worst that counts; see ``hwnas.conditions``.
         reasons: What speaks against them.
-        notes: What did no harm: how long the clock was slow, and what to expect then.
+        notes: What did no harm: how long the clock was slow, and what this took then.
     """
 
     ms: float

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from hwnas.bounds import decimals
 from hwnas.intervals import NORMAL_95
 from hwnas.promise.beliefs import Beliefs, Goal
 from hwnas.promise.loop import Loop, Settled
@@ -86,7 +87,7 @@ def _sentence(goal: Goal, predicted_ms: float, std_ms: float, reading: Reading |
 
     Each ± is half a 95 % interval.
     """
-    digits = next((d for limit, d in ((0.5, 4), (1, 3), (10, 2)) if goal.budget_ms < limit), 1)
+    digits = decimals(goal.budget_ms, predicted_ms, *(() if reading is None else (reading.ms,)))
     text = (
         f"{goal.name}: asked {goal.budget_ms:.{digits}f} ms, "
         f"predicted {predicted_ms:.{digits}f} ± {NORMAL_95 * std_ms:.{digits}f}, "

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hwnas import __version__, files, outputs
-from hwnas.errors import HwnasError
+from hwnas.errors import HwnasError, in_words
 from hwnas.report import (
     _compare,
     _conditions,
@@ -24,7 +24,7 @@ from hwnas.report import (
     _reproduce,
     _shipped,
 )
-from hwnas.report._record import Record, read
+from hwnas.report._record import Record, damaged, read
 
 _SECTIONS: tuple[Callable[[Record], str], ...] = (
     _promise.headline,
@@ -71,8 +71,11 @@ def write(
         raise
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise HwnasError(
-            f"the files of a run must be as hwnas wrote them, but one in {run} is not: {error!r}: "
+            f"the files of a run must be as hwnas wrote them, but one in {run} is not: {in_words(error)}: "
             "repeat that stage with this version"
         ) from error
     files.write_atomic(path, _page.page(title, lead, [text for text in sections if text]))
     return path
+
+
+__all__ = ["damaged", "write"]

@@ -7,10 +7,16 @@ from hwnas.report._record import Json, Record
 
 
 def course(record: Record) -> str:
-    """The expected latency of a one-shot search, driven to its budget."""
+    """The expected latency of a one-shot search, driven to its budget; and what is to be known of any."""
+    said = [*record.search.get("extra", {}).get("alarms", ()), *record.damaged]
+    parts = [_page.paragraph(_page.mark(str(text), "warn")) for text in said]
     trace = [step for step in record.search.get("trace", []) if "expected_share" in step]
-    if not trace:
-        return ""
+    if trace:
+        parts.insert(0, _gates(trace))
+    return _page.section("The search", *parts) if parts else ""
+
+
+def _gates(trace: list[Json]) -> str:
     points = tuple(_svg.Point(float(s["step"]), float(s["expected_share"])) for s in trace)
     chart = _svg.chart(
         [_svg.Group("expected latency", points, "line")],
@@ -20,8 +26,7 @@ def course(record: Record) -> str:
         y_levels=[("limit", 1.0)],
     )
     caption = "The expected latency of the supernet's gates; the limit is the budget less its margin."
-    alarms = [_page.paragraph(str(alarm)) for alarm in record.search.get("extra", {}).get("alarms", [])]
-    return _page.section("The search", _page.figure(chart, caption), *alarms)
+    return _page.figure(chart, caption)
 
 
 def training(record: Record) -> str:

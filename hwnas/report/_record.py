@@ -14,7 +14,8 @@ from hwnas.differences import Difference
 from hwnas.latency.posterior import Posterior
 from hwnas.latency.provenance import table_sha256
 from hwnas.latency.store import FittedModel
-from hwnas.search.run import latency_file
+from hwnas.search import history
+from hwnas.search.run import HISTORY, latency_file
 from hwnas.ship import against
 from hwnas.ship.verification import VariantCheck, Verification
 from hwnas.space import Architecture
@@ -40,6 +41,7 @@ class Record:
         models: Latency models, in the order of the search's budgets.
         tables: Latency tables that the models were fitted to, by target.
         stale: What in the run's folder is of something that is no more.
+        damaged: What is wrong with files that the report can do without, a sentence each.
         baseline: Another run; None where none was given.
         difference: Of the accuracies of both on the same images; None where it is not known.
     """
@@ -54,6 +56,7 @@ class Record:
     models: Sequence[FittedModel]
     tables: Mapping[Target, LatencyTable]
     stale: tuple[str, ...] = ()
+    damaged: tuple[str, ...] = ()
     baseline: Record | None = None
     difference: Difference | None = None
 
@@ -143,9 +146,18 @@ def read(
         models=models,
         tables=_tables(tables, targets, models),
         stale=ship.stale(run),
+        damaged=damaged(run),
         baseline=None if baseline is None else read(baseline),
         difference=None if baseline is None else against.read(run, baseline),
     )
+
+
+def damaged(run: Path) -> tuple[str, ...]:
+    """What is wrong with files of a run that a report can do without, a sentence each."""
+    path = run / HISTORY
+    said = history.damage(path) if path.exists() else ""
+    kept = "what the search scored is shown as search.json says"
+    return (f"{said.replace(str(path), path.name)} ({kept})",) if said else ()  # the report ships
 
 
 def fitted_to(model: FittedModel) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from hwnas.bounds import decimals
 
 Reading = tuple[float, tuple[float, float] | None]
 """A latency with its 95 % interval; None where the rounds are too few to carry one."""
@@ -13,7 +13,7 @@ _MINUS = "\N{MINUS SIGN}"
 
 def ms(value: float) -> str:
     """Milliseconds without the unit: three digits that count."""
-    return f"{value:.{_decimals(value)}f}"
+    return f"{value:.{decimals(value)}f}"
 
 
 def plus_minus(value: float, half: float) -> str:
@@ -21,10 +21,10 @@ def plus_minus(value: float, half: float) -> str:
 
     The decimals are those of ``ms``, and more where the interval would read as zero.
     """
-    decimals = _decimals(value)
-    while half > 0 and decimals < 6 and round(half, decimals) == 0:
-        decimals += 1
-    return f"{value:.{decimals}f}{_SPACE}±{_SPACE}{half:.{decimals}f}"
+    digits = decimals(value)
+    while half > 0 and digits < 6 and round(half, digits) == 0:
+        digits += 1
+    return f"{value:.{digits}f}{_SPACE}±{_SPACE}{half:.{digits}f}"
 
 
 def measured(value: float, interval: tuple[float, float] | list[float] | None) -> str:
@@ -54,7 +54,3 @@ def count(number: int) -> str:
 def size(count: int) -> str:
     """Bytes of a file."""
     return f"{count / 1024:.0f} KiB" if count < 1024 * 1024 else f"{count / 1024 / 1024:.1f} MiB"
-
-
-def _decimals(value: float) -> int:
-    return max(0, 2 - math.floor(math.log10(abs(value)))) if value else 3

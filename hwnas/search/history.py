@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas import files
-from hwnas.errors import HwnasError, SchemaMismatch
+from hwnas.errors import HwnasError, SchemaMismatch, in_words
 from hwnas.search.base import Trial
 
 SCHEMA = "hwnas-history/1"
@@ -51,13 +51,8 @@ class History:
         if not path.exists():
             files.write_atomic(path, _line(header))
             return cls(path)
-        try:
-            text = path.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise HwnasError(f"a history must be readable, but {path} is not: {error}") from error
-        whole = text[: text.rfind("\n") + 1]  # what follows the last newline was never finished
-        lines = whole.splitlines()
-        found = _parse(lines[0], path, 1) if lines else {}
+        whole, is_torn = _read(path)
+        found, known = _parsed(whole, path)
         for name in header:
             if found.get(name) != header[name]:
                 raise SchemaMismatch(
@@ -65,8 +60,7 @@ class History:
                     f"{found.get(name)!r} instead of {header[name]!r}: give another file",
                     field=name,
                 )
-        known = [_trial(_parse(line, path, n), path, n) for n, line in enumerate(lines[1:], start=2)]
-        if whole != text:
+        if is_torn:
             files.write_atomic(path, whole)
         return cls(path, known)
 
@@ -89,6 +83,38 @@ class History:
             raise HwnasError(
                 f"a trial must be written whole, but {self.path} did not take it: {error}: free some space"
             ) from error
+
+
+def damage(path: Path) -> str:
+    """What is wrong with the history of a finished search, as a sentence; empty for nothing."""
+    try:
+        whole, is_torn = _read(path)
+        _parsed(whole, path)
+    except HwnasError as error:
+        return str(error)
+    return f"a history must end with a whole line, but the last one of {path} was cut off" if is_torn else ""
+
+
+def _read(path: Path) -> tuple[str, bool]:
+    """The whole lines of a file, and whether something follows them that was never finished."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise HwnasError(f"a history must be readable, but {path} is not: {error}") from error
+    whole = text[: text.rfind("\n") + 1]
+    return whole, whole != text
+
+
+def _parsed(whole: str, path: Path) -> tuple[dict[str, Any], list[Trial]]:
+    """The header and the trials."""
+    lines = whole.splitlines()
+    if not lines:
+        raise HwnasError(
+            f"a history must begin with the search that it is of, but {path} has no whole line: remove it "
+            "where a search is to begin anew"
+        )
+    header = _parse(lines[0], path, 1)
+    return header, [_trial(_parse(line, path, n), path, n) for n, line in enumerate(lines[1:], start=2)]
 
 
 def _line(data: Mapping[str, Any]) -> str:
@@ -123,6 +149,11 @@ def trial_from_json(data: Mapping[str, Any]) -> Trial:
 
 def _trial(data: Mapping[str, Any], path: Path, number: int) -> Trial:
     try:
-        return trial_from_json(data)
+        found = trial_from_json(data)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise HwnasError(f"line {number} of {path} must hold a trial, but does not: {error!r}") from error
+        raise HwnasError(
+            f"line {number} of {path} must hold a trial, but does not: {in_words(error)}"
+        ) from error
+    if not 0 <= found.accuracy <= 1:
+        raise HwnasError(f"line {number} of {path} must hold an accuracy in [0, 1], but has {found.accuracy}")
+    return found

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas import files
-from hwnas.errors import HwnasError, SchemaMismatch
+from hwnas.errors import HwnasError, SchemaMismatch, in_words
 from hwnas.export import PRECISIONS, RUNTIMES
 from hwnas.ship.verification import Verification
 from hwnas.verdict import Verdict
@@ -144,7 +144,7 @@ def _require_parsed(found: Any, name: str, kind: type[Verification | Verdict], f
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise SchemaMismatch(
             f"the {name} in a manifest must be as hwnas wrote it, but that in {folder / MANIFEST} is not: "
-            f"{error!r}: verify again, or export again",
+            f"{in_words(error)}: verify again, or export again",
             field=name,
         ) from error
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from hwnas import verdict
 from hwnas.answers import Answers
-from hwnas.errors import SchemaMismatch
+from hwnas.errors import SchemaMismatch, in_words
 from hwnas.measurement import MIN_ROUNDS
 from hwnas.verdict import BUDGET, FAIL, PASS, Verdict
 
@@ -23,7 +23,7 @@ class Session:
         verdict: "stable", "noisy" or "unusable"; see ``hwnas.conditions``.
         reasons: What speaks against it, with numbers; empty where it is stable.
         environment: What the latency is true of: processor, system, runtime with its hash.
-        notes: What did no harm: how long the clock was slow, and what to expect then.
+        notes: What did no harm: how long the clock was slow, and what the variant took then.
     """
 
     id: str
@@ -233,7 +233,8 @@ class Verification:
             )
         except (TypeError, ValueError, LookupError, AttributeError) as error:
             raise SchemaMismatch(
-                f"a verification must be as hwnas writes it, but a field is not: {error!r}: verify again",
+                f"a verification must be as hwnas writes it, but a field is not: {in_words(error)}: "
+                "verify again",
                 field="verification",
             ) from error
 

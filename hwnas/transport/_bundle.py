@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hwnas import files
-from hwnas.errors import AgentError, HwnasError
+from hwnas.errors import AgentError, HwnasError, in_words
 from hwnas.transport import _elf
 
 SCHEMA = "hwnas-bundle/1"
@@ -143,7 +143,7 @@ def read(folder: Path, remedy: str) -> Bundle:
         )
         schema, sources = data["schema"], data["sources_sha256"]
     except (HwnasError, KeyError, TypeError, AttributeError) as error:
-        raise AgentError(f"{folder} must be a bundle, but is not ({error!r}): {remedy}") from error
+        raise AgentError(f"{folder} must be a bundle, but is not ({in_words(error)}): {remedy}") from error
     if schema != SCHEMA or sources != sources_digest(bundle.agent):
         raise AgentError(f"the bundle in {folder} must be built from these sources, but is older: {remedy}")
     for name, expected in bundle.files.items():

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import struct
 
-from hwnas.errors import AgentError
+from hwnas.errors import AgentError, in_words
 
 PAGE_BYTES = {"arm64": 16384, "x86-64": 4096}
 """Largest page, by a bundle's architecture, that its files must fit: x86-64 has no other than 4 KB."""
@@ -36,7 +36,7 @@ def alignment(content: bytes) -> int | None:
         places = range(start, start + count * size, max(1, size))
         segments = [struct.unpack_from(order + entry, content, place) for place in places]
     except (IndexError, KeyError, struct.error) as error:
-        raise AgentError(f"an ELF file must have whole headers, but has not: {error!r}") from error
+        raise AgentError(f"an ELF file must have whole headers, but has not: {in_words(error)}") from error
     loaded = [_fits(offset, address, align) for kind, offset, address, align in segments if kind == _LOAD]
     if not loaded:
         raise AgentError("an ELF file must have a segment to load, but has none")

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwnas import ship
-from hwnas.errors import ExportError, HwnasError, ParityError
+from hwnas.errors import ExportError, HwnasError, ParityError, in_words
 from hwnas.export import metadata, parity
 from hwnas.export import runtime as runtimes
 from hwnas.ship import probes
@@ -124,7 +124,7 @@ def _probes(how: Mapping[str, Any]) -> NDArray[np.float32]:
 
 def _odd(error: Exception) -> HwnasError:
     return HwnasError(
-        f"{ship.PREPROCESSING} must hold resize, scale, mean and std, but: {error!r}: export again"
+        f"{ship.PREPROCESSING} must hold resize, scale, mean and std, but: {in_words(error)}: export again"
     )
 
 

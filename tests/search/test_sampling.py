@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -17,6 +18,7 @@ from hwnas.search.archive import Archive
 from hwnas.search.base import Constraint, SearchTask, Trial
 from hwnas.search.canonical import Canonical
 from hwnas.search.evolution import Evolution
+from hwnas.search.history import damage
 from hwnas.search.random import Random
 from hwnas.search.sampling import SamplingStrategy
 from hwnas.search.tabular import Benchmark
@@ -176,7 +178,12 @@ def test_the_history_of_another_search_is_refused(change, field, tmp_path):
 
 @pytest.mark.parametrize(
     ("line", "text", "message"),
-    [(2, "{oops", "line 2"), (3, '{"indices": [0]}', "line 3"), (2, "[1]", "JSON object")],
+    [
+        (2, "{oops", "line 2"),
+        (3, '{"indices": [0]}', "line 3 of .* must hold a trial, but does not: accuracy is missing"),
+        (2, "[1]", "JSON object"),
+        (2, '{"indices": [0], "accuracy": NaN, "latencies_ms": [1]}', "line 2 .* an accuracy in"),
+    ],
 )
 def test_a_damaged_history_is_refused_with_its_line(line, text, message, tmp_path):
     path = tmp_path / "history.jsonl"
@@ -186,6 +193,24 @@ def test_a_damaged_history_is_refused_with_its_line(line, text, message, tmp_pat
     path.write_text("\n".join(lines) + "\n")
     with pytest.raises(HwnasError, match=message):
         Random(queries=4, history=path).search(task_in("macro"), seed(0))
+    assert re.search(message, damage(path))
+
+
+@pytest.mark.parametrize("content", ["", '{"schema": "hwnas-hist'])
+def test_a_history_without_a_line_is_named_and_said_how_to_begin_anew(content, tmp_path):
+    path = tmp_path / "history.jsonl"
+    path.write_text(content)
+    with pytest.raises(HwnasError, match="has no whole line: remove it where a search is to begin anew"):
+        Random(queries=4, history=path).search(task_in("macro"), seed(0))
+    assert "no whole line" in damage(path)
+
+
+def test_a_whole_history_is_not_called_damaged_and_a_torn_one_is(tmp_path):
+    path = tmp_path / "history.jsonl"
+    Random(queries=4, history=path).search(task_in("macro"), seed(0))
+    assert damage(path) == ""
+    path.write_bytes(path.read_bytes()[:-5])
+    assert "was cut off" in damage(path)
 
 
 @pytest.mark.parametrize("score", [float("nan"), 92.3, -0.1])

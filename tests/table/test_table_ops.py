@@ -5,11 +5,14 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from hwnas import conditions, table_ops
+from hwnas.cli import app
 from hwnas.device import Target
 from hwnas.errors import SchemaMismatch, TableError
 from hwnas.table import LatencyTable, Note, Round
@@ -166,3 +169,22 @@ def test_a_span_is_the_difference_of_two_conditions() -> None:
     )
     assert facts == {"wall_s": 1.0, "steal_share": 0.05, "others_share": 0.3}
     assert conditions.span({}, {}) == {}
+
+
+def test_tables_without_a_common_row_are_not_compared() -> None:
+    with pytest.raises(
+        TableError, match=r"must have a row in common, .*1 \(such as k\).*1 \(such as other\)"
+    ):
+        table_ops.diff(a_table({"k": 1.0}), a_table({"other": 1.0}))
+    with pytest.raises(TableError, match=r"1 \(such as k\) in the first and none in the second"):
+        table_ops.diff(a_table({"k": 1.0}), LatencyTable(Target("host", "litert", "int8"), SAME))
+
+
+@pytest.mark.parametrize("least", [float("nan"), float("inf"), -0.1])
+def test_the_least_change_is_a_size(least: float, tmp_path: Path) -> None:
+    table = a_table({"k": 1.0})
+    with pytest.raises(TableError, match="must be a share of 0 or more, but got"):
+        table_ops.diff(table, table, least=least)
+    table.save(tmp_path / "table.jsonl")
+    files = [str(tmp_path / "table.jsonl")] * 2
+    assert CliRunner().invoke(app, ["table", "diff", *files, "--least", str(least)]).exit_code == 2

@@ -49,6 +49,7 @@ def test_only_what_is_damaged_is_dropped(path: Path, damage: str) -> None:
         LatencyTable.load(path)
     found = repair(path)
     assert list(found.dropped) == [6, 8]
+    assert "Error" not in " ".join(found.dropped.values()), "words, not names of exceptions"
     assert found.copy is not None
     assert found.copy.read_bytes() == b"\n".join(damaged)
     assert path.read_bytes() == b"\n".join(line for n, line in enumerate(lines) if n not in (5, 7))
@@ -85,3 +86,10 @@ def test_a_table_that_is_being_written_is_left_alone(path: Path) -> None:
     lock = path.with_name(".table.jsonl.lock")
     with outputs.hold(lock, "it", "it", TableError), pytest.raises(TableError, match="works on"):
         repair(path)
+
+
+def test_what_is_missing_is_said_in_words(path: Path) -> None:
+    lines = path.read_bytes().split(b"\n")
+    lines[5] = DAMAGES["a field gone"](lines[5])
+    path.write_bytes(b"\n".join(lines))
+    assert repair(path).dropped == {6: "a row must have all fields of the format, but session is missing"}
