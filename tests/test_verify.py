@@ -435,7 +435,6 @@ _DAMAGES = {
         [],
         "must be readable JSON",
     ),
-    "no such device": (lambda _: None, ["--device=nope"], "a device must be one of"),
     "a device that is gone": (lambda _: None, ["--device=pixel", "--skip-accuracy"], "pixel"),
     "no such data": (lambda _: None, ["--data=nope"], "there is no such path"),
 }

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from hwnas import device as devices
 from hwnas import records
+from hwnas.cli import _usage
 from hwnas.cli._app import Json, app, coloured, emit_json, err, out, print_quality, print_table
 from hwnas.verdict import Verdict
 
@@ -29,7 +30,8 @@ Match = Annotated[
 Seeds = Annotated[int, typer.Option(min=1, help="Trainings of each network, the found one included.")]
 Variants = Annotated[str, typer.Option(help="Variants to measure, joined by commas; all.")]
 DeviceName = Annotated[
-    str | None, typer.Option("--device", help="Device to measure on; that of the run's budget.")
+    str | None,
+    typer.Option("--device", help="Device to measure on; that of the run's budget.", callback=_usage.device),
 ]
 Data = Annotated[str | None, typer.Option(help="Where the training data are now, if they moved.")]
 Rounds = Annotated[int, typer.Option(min=1, help="Rounds of measurement.")]
@@ -51,6 +53,8 @@ def compare(
     from hwnas import compare as comparison
     from hwnas.profile import ProfileOptions
 
+    with _usage.usage():
+        comparison.require_known(_names(against), _names(match_latency), _names(variants))
     with err.status("comparing") as status:
         found = comparison.compare(
             run,

@@ -8,12 +8,13 @@ from typing import Annotated
 import typer
 
 from hwnas import device as devices
+from hwnas.cli import _usage
 from hwnas.cli._app import Json, app, emit_json, out
 
 
 @app.command()
 def doctor(
-    device: Annotated[str, typer.Option(help="Device to examine.")] = "host",
+    device: Annotated[str, typer.Option(help="Device to examine.", callback=_usage.device)] = "host",
     runtime: Annotated[str | None, typer.Option(help="Runtime to measure with; the device's first.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -22,7 +23,8 @@ def doctor(
     from hwnas.torch_build import torch_build
 
     described = devices.load(device)
-    target = described.target(runtime or described.runtimes[0], "fp32")
+    with _usage.usage():
+        target = described.target(runtime or described.runtimes[0], "fp32")
     found = examine(described, target)
     build = torch_build()
     if as_json:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from hwnas import device, files, outputs
+from hwnas.cli import _usage
 from hwnas.cli._app import Json, app, emit_json, err, out
 from hwnas.cli._evaluation import show
 from hwnas.device import Target
@@ -16,13 +17,22 @@ from hwnas.errors import SchemaMismatch, TableError
 
 @app.command()
 def fit(
-    space: Annotated[str, typer.Option(help="Search space, short or full name.")],
-    device_name: Annotated[str, typer.Option("--device", help="Device of the table.")] = "host",
+    space: Annotated[
+        str,
+        typer.Option(help="Search space, short or full name.", callback=_usage.checked(_usage.space)),
+    ],
+    device_name: Annotated[
+        str, typer.Option("--device", help="Device of the table.", callback=_usage.device)
+    ] = "host",
     runtime: Annotated[str, typer.Option(help="Runtime of the table.")] = "litert",
     precision: Annotated[str, typer.Option(help='"int8" or "fp32".')] = "int8",
     table: Annotated[Path | None, typer.Option(help="Table to read instead of the device's own.")] = None,
     model: Annotated[
-        str, typer.Option(help='"posterior", "lookup", "regression", or "transfer" for a new device.')
+        str,
+        typer.Option(
+            help='"posterior", "lookup", "regression", or "transfer" for a new device.',
+            callback=_usage.checked(_usage.latency_model),
+        ),
     ] = "posterior",
     to: Annotated[Path, typer.Option("--out", help="File to write.")] = Path("latency.json"),
     as_json: Json = False,
@@ -31,8 +41,9 @@ def fit(
     from hwnas import latency, spaces
     from hwnas.table import LatencyTable
 
+    with _usage.usage():
+        target = device.load(device_name).target(runtime, precision)
     outputs.require_file(to, "a latency model")
-    target = device.load(device_name).target(runtime, precision)
     path = table or default_table(target)
     if not path.exists():
         raise TableError(

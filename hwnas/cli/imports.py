@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from hwnas import outputs
+from hwnas.cli import _usage
 from hwnas.cli._app import Json, app, emit_json, err, out
 from hwnas.cli._evaluation import show
 from hwnas.device import Target
@@ -40,9 +41,10 @@ def networks(
     from hwnas import latency, spaces
     from hwnas.latency.importers import Origin, import_networks
 
+    with _usage.usage():
+        target, searched = Target(device, runtime, precision), spaces.load(space)
     outputs.require_file(to, "a latency model")
-    target = Target(device, runtime, precision)
-    fitted = import_networks(file, column or device, spaces.load(space), target, Origin(source, licence))
+    fitted = import_networks(file, column or device, searched, target, Origin(source, licence))
     latency.save(fitted, to)
     summaries = {split: item.summary for split, item in fitted.evaluation.items()}
     if as_json:
@@ -71,8 +73,10 @@ def blocks(
     """Make a table of single blocks: a column "key" of workloads, and one "latency_ms"."""
     from hwnas.latency.importers import Origin, import_blocks
 
+    with _usage.usage():
+        target = Target(device, runtime, precision)
     outputs.require_file(to, "a latency table")
-    table = import_blocks(file, Target(device, runtime, precision), Origin(source, licence))
+    table = import_blocks(file, target, Origin(source, licence))
     table.save(to)
     if as_json:
         emit_json({"target": table.target.to_json(), "out": str(to), "blocks": len(table.rounds)})

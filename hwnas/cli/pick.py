@@ -10,6 +10,7 @@ import typer
 from rich.markup import escape
 
 from hwnas.bounds import decimals
+from hwnas.cli import _usage
 from hwnas.cli._app import Json, app, coloured, emit_json, err, out, print_quality
 from hwnas.conditions import Quality
 from hwnas.intervals import NORMAL_95
@@ -21,14 +22,22 @@ def pick(
     run: Annotated[Path, typer.Argument(help="Folder that `hwnas search` wrote.")],
     to: Annotated[Path, typer.Option("--out", help="Folder of the new run; created.")],
     budget_ms: Annotated[
-        str | None, typer.Option(help="For all targets: milliseconds, or a share of the range as 60%.")
+        str | None,
+        typer.Option(
+            help="For all targets: milliseconds, or a share of the range as 60%.",
+            callback=_usage.checked(_usage.budget),
+        ),
     ] = None,
     device: Annotated[
         list[str] | None,
         typer.Option(help="NAME=BUDGET or NAME/RUNTIME-PRECISION=BUDGET; may be repeated."),
     ] = None,
     confidence: Annotated[
-        float, typer.Option(help="Wanted chance that a budget is kept that was not measured.")
+        float,
+        typer.Option(
+            help="Wanted chance that a budget is kept that was not measured.",
+            callback=_usage.share("a confidence", least=0.5),
+        ),
     ] = 0.9,
     as_json: Json = False,
 ) -> None:
@@ -41,7 +50,13 @@ def pick(
         name, equals, budget = text.partition("=")
         if not (name and equals and budget):
             raise typer.BadParameter(f"--device must be NAME=BUDGET, but got {text!r}")
+        if name in budgets:
+            raise typer.BadParameter(f"a target must have one budget, but {name} has two")
+        with _usage.usage():
+            _usage.budget(budget)
         budgets[name] = budget
+    if not budgets:
+        raise typer.BadParameter("a pick must be given --budget-ms, or --device NAME=BUDGET")
     record = pick_from(run, budgets, to, confidence=confidence)
     if as_json:
         emit_json(record)

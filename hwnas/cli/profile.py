@@ -16,6 +16,7 @@ from rich.table import Table
 from hwnas import conditions
 from hwnas import device as devices
 from hwnas import spaces as library
+from hwnas.cli import _usage
 from hwnas.cli._app import Json, app, emit_json, err, out, print_table
 from hwnas.cli._evaluation import show
 from hwnas.cli.spaces import Classes, Resolution, Strides
@@ -30,7 +31,8 @@ _DEFAULT = ProfileOptions()
 
 @app.command()
 def profile(
-    device: Annotated[str, typer.Option(help="Device to measure on.")] = "host",
+    context: typer.Context,
+    device: Annotated[str, typer.Option(help="Device to measure on.", callback=_usage.device)] = "host",
     space: Annotated[str, typer.Option(help="Spaces to measure, joined by commas.")] = "macro",
     resolution: Resolution = None,
     classes: Classes = None,
@@ -73,7 +75,8 @@ def profile(
         ),
     ] = None,
     op_profile: Annotated[
-        int | None, typer.Option(help="Also time each operation in so many runs; on phones and boards.")
+        int | None,
+        typer.Option(min=1, help="Also time each operation in so many runs; on phones and boards."),
     ] = None,
     max_minutes: Annotated[float | None, typer.Option(help="Begin no round of a target later.")] = None,
     retry_failed: Annotated[bool, typer.Option(help="Try again what failed before.")] = False,
@@ -85,30 +88,32 @@ def profile(
     """
     from hwnas import profile as profiler
 
-    described = devices.load(device).with_options(
-        serial=serial, agent_path=_agent_path(agent, agent_path), op_profile=op_profile
+    _refuse_idle(context, few)
+    with _usage.usage():
+        options = ProfileOptions(
+            rounds=rounds,
+            max_rounds=max_rounds,
+            target_ci=target_ci,
+            samples=samples,
+            calibration_networks=calibration_networks,
+            heldout_networks=heldout_networks,
+            seed=seed,
+            cpus=parse_cpus(cpus),
+            max_minutes=max_minutes,
+            retry_failed=retry_failed,
+        )
+        _require_pair(agent, agent_path)
+        described = _described(context, device)
+        runtimes = runtime.split(",") if runtime else described.runtimes
+        kinds = [(name, kind) for name in runtimes for kind in precision.split(",")]
+        targets = [described.target(name, kind, threads=threads) for name, kind in kinds]
+        loaded = [
+            library.load(name, resolution=resolution, num_classes=classes, strides=strides)
+            for name in space.split(",")
+        ]
+    described = described.with_options(
+        serial=serial, agent_path=_agent_path(agent_path), op_profile=op_profile
     )
-    options = ProfileOptions(
-        rounds=rounds,
-        max_rounds=max_rounds,
-        target_ci=target_ci,
-        samples=samples,
-        calibration_networks=calibration_networks,
-        heldout_networks=heldout_networks,
-        seed=seed,
-        cpus=parse_cpus(cpus),
-        max_minutes=max_minutes,
-        retry_failed=retry_failed,
-    )
-    targets = [
-        described.target(name, kind, threads=threads)
-        for name in (runtime.split(",") if runtime else described.runtimes)
-        for kind in precision.split(",")
-    ]
-    loaded = [
-        library.load(name, resolution=resolution, num_classes=classes, strides=strides)
-        for name in space.split(",")
-    ]
     if few is not None:
         _profile_few(described, loaded, targets, few, folder, options, as_json)
         return
@@ -148,13 +153,32 @@ def _profile_few(
         out.print(f"table: {item.table}\nmodel: {item.path}", soft_wrap=True, highlight=False)
 
 
-def _agent_path(agent: str | None, path: Path | None) -> str | None:
-    """The program that measures in the place of the agent that comes with hwnas, if any."""
+def _refuse_idle(context: typer.Context, few: int | None) -> None:
+    """Options must do something."""
+    if few is not None:
+        needs = "without --few, which chooses the networks itself"
+        _usage.no_effect(context, "calibration_networks", "heldout_networks", needs=needs)
+
+
+def _described(context: typer.Context, name: str) -> devices.Device:
+    """The device; what only phones and boards have must not be asked of this machine."""
+    described = devices.load(name)
+    if described.transport == "local":
+        needs = f"with a phone or a board, and {name} is this machine"
+        _usage.no_effect(context, "serial", "agent", "agent_path", "op_profile", needs=needs)
+    return described
+
+
+def _require_pair(agent: str | None, path: Path | None) -> None:
     if agent not in (None, "benchmark_model") or (agent is None) != (path is None):
         raise DeviceError(
             f"--agent must be benchmark_model and come with --agent-path, but got {agent} and {path}: "
             "leave both out for the agent that comes with hwnas"
         )
+
+
+def _agent_path(path: Path | None) -> str | None:
+    """The program that measures in the place of the agent that comes with hwnas, if any."""
     if path is not None and not path.is_file():
         raise DeviceError(f"the program of --agent-path must be there, but {path} is not a file")
     return None if path is None else str(path.resolve())

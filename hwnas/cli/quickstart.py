@@ -11,6 +11,7 @@ from rich.live import Live
 from rich.table import Table
 
 from hwnas import device as devices
+from hwnas.cli import _usage
 from hwnas.cli._app import AcceptNoise, Json, app, emit_json, err, leave, out
 
 if TYPE_CHECKING:
@@ -20,13 +21,19 @@ if TYPE_CHECKING:
 @app.command()
 def quickstart(
     folder: Annotated[Path | None, typer.Option("--out", help="Folder to create; runs/<time>.")] = None,
-    device: Annotated[str, typer.Option(help="Device to measure on.")] = "host",
-    space: Annotated[str, typer.Option(help="Search space.")] = "macro",
+    device: Annotated[str, typer.Option(help="Device to measure on.", callback=_usage.device)] = "host",
+    space: Annotated[
+        str, typer.Option(help="Search space.", callback=_usage.checked(_usage.space))
+    ] = "macro",
     data: Annotated[
         str, typer.Option(help="clutter, digits, a folder of images or parquet files, npz.")
     ] = "clutter:10000",
     budget_ms: Annotated[
-        str, typer.Option(help="Milliseconds, or a share of each target's range as 40%.")
+        str,
+        typer.Option(
+            help="Milliseconds, or a share of each target's range as 40%.",
+            callback=_usage.checked(_usage.budget),
+        ),
     ] = "40%",
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Of training from scratch; as many as take about 200 steps.")

@@ -9,7 +9,8 @@ import typer
 from rich.markup import escape
 
 from hwnas import files, outputs
-from hwnas.cli._app import Json, app, coloured, emit_json, err, leave, out
+from hwnas.cli import _usage
+from hwnas.cli._app import AcceptNoise, Json, app, coloured, emit_json, err, leave, out
 from hwnas.errors import HwnasError
 
 if TYPE_CHECKING:
@@ -19,7 +20,12 @@ if TYPE_CHECKING:
 @app.command()
 def init(
     path: Annotated[Path, typer.Argument(help="File to write, or its folder.")] = Path("hwnas.toml"),
-    strategy: Annotated[str, typer.Option(help="Search strategy whose settings are written.")] = "fbnet",
+    strategy: Annotated[
+        str,
+        typer.Option(
+            help="Search strategy whose settings are written.", callback=_usage.checked(_usage.strategy)
+        ),
+    ] = "fbnet",
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
     """Write a config with every option, its default and what it means."""
@@ -38,6 +44,7 @@ def init(
 @app.command()
 def run(
     config: Annotated[Path, typer.Argument(help="File that `hwnas init` wrote.")],
+    accept_noise: AcceptNoise = False,
     as_json: Json = False,
 ) -> None:
     """Run the whole chain; what is unchanged is skipped, what was interrupted goes on.
@@ -48,6 +55,7 @@ def run(
     from hwnas import chain
 
     wanted = chain.read(config)
+    wanted = wanted.accepting_noise() if accept_noise else wanted
     with err.status("starting") as status:
 
         def tell(stage: str, text: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import fields, replace
 from enum import Enum
@@ -11,7 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
+from hwnas import device as devices
+from hwnas.cli import _usage
 from hwnas.cli._app import AcceptNoise, Json, app, emit_json, err, leave, out, print_quality
+from hwnas.device import PRECISIONS
 from hwnas.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -51,7 +55,11 @@ def search(
         typer.Option(help="Measure finalists on the devices; by default with --device, not with --latency."),
     ] = None,
     rank: Annotated[
-        str | None, typer.Option(help="Rank finalists by fp32 or int8 accuracy; int8 for int8 targets.")
+        str | None,
+        typer.Option(
+            help="Rank finalists by fp32 or int8 accuracy; int8 for int8 targets.",
+            callback=_usage.one_of("a rank", PRECISIONS),
+        ),
     ] = None,
     gallery: Annotated[
         int, typer.Option(min=0, help="Budgets over the range that `hwnas pick` can choose between.")
@@ -61,13 +69,24 @@ def search(
     ] = None,
     budget_ms: Annotated[
         list[str] | None,
-        typer.Option(help="With --latency: milliseconds or a share as 60%; one for all or one a target."),
+        typer.Option(
+            help="With --latency: milliseconds or a share as 60%; one for all or one a target.",
+            callback=_usage.checked(_usage.budget),
+        ),
     ] = None,
-    space: Annotated[str, typer.Option(help="Search space, short or full name.")] = "macro",
+    space: Annotated[
+        str,
+        typer.Option(help="Search space, short or full name.", callback=_usage.checked(_usage.space)),
+    ] = "macro",
     data: Annotated[
         str, typer.Option(help="digits, clutter, a folder of images or parquet files, or an npz file.")
     ] = "digits",
-    strategy: Annotated[str, typer.Option(help="How to search, for example fbnet or random.")] = "fbnet",
+    strategy: Annotated[
+        str,
+        typer.Option(
+            help="How to search, for example fbnet or random.", callback=_usage.checked(_usage.strategy)
+        ),
+    ] = "fbnet",
     seed: Annotated[int, typer.Option(min=0, help="Where all randomness comes from.")] = 0,
     supernet: Annotated[
         Path | None, typer.Option(help="Weights of an earlier search, instead of training anew.")
@@ -93,14 +112,29 @@ def search(
     proxy_resolution: Annotated[
         int | None, typer.Option(help="Side of the supernet's images; by default half the network's.")
     ] = None,
-    confidence: Annotated[float, typer.Option(help="Wanted chance that the budget is kept.")] = 0.9,
+    confidence: Annotated[
+        float,
+        typer.Option(
+            help="Wanted chance that the budget is kept.", callback=_usage.share("a confidence", least=0.5)
+        ),
+    ] = 0.9,
     objective: Annotated[
-        list[str] | None, typer.Option(help="Also to be small: macs, params or bytes; may be repeated.")
+        list[str] | None,
+        typer.Option(
+            help="Also to be small: macs, params or bytes; may be repeated.",
+            callback=_usage.checked(_usage.objective),
+        ),
     ] = None,
     limit: Annotated[
         list[str] | None, typer.Option(help="Not to be exceeded either, as bytes=4e6; may be repeated.")
     ] = None,
-    train_on: Annotated[str, typer.Option(help="Where training happens: cpu, cuda or auto.")] = "auto",
+    train_on: Annotated[
+        str,
+        typer.Option(
+            help="Where training happens: cpu, cuda or auto.",
+            callback=_usage.one_of("where training happens", _usage.TRAINERS),
+        ),
+    ] = "auto",
     accept_noise: AcceptNoise = False,
     as_json: Json = False,
 ) -> None:
@@ -110,9 +144,11 @@ def search(
     is kept as such, and a search that is started again measures more.
     """
     from hwnas import promise
+    from hwnas.train.optim import pick_device
 
-    _refuse_foreign(context, evaluate)
     asks = _asks(device, runtime, precision, latency, budget_ms)
+    measured = bool(asks) if measure is None else measure
+    _refuse_idle(context, strategy, evaluate, is_measured=measured)
     options = {
         "warmup_steps": warmup_steps,
         "steps": steps,
@@ -120,29 +156,31 @@ def search(
         "queries": queries,
         "training_steps": warmup_steps + steps,
     }
-    request = _request(
-        options,
-        space=space,
-        latencies=tuple(latency or ()),
-        budgets=tuple(budget_ms or ()),
-        data=data,
-        strategy=strategy,
-        seed=seed,
-        supernet=supernet,
-        confidence=confidence,
-        oneshot={
-            "width": proxy_width,
-            "resolution": proxy_resolution,
-            "batch_size": batch_size,
-            "device": train_on,
-        },
-        scratch_epochs=evaluate_epochs if evaluate is Evaluate.SCRATCH else None,
-        workers=workers,
-        objectives=tuple(dict.fromkeys(objective or ())),
-        limits=dict(map(_limit, limit or ())),
-    )
+    trainer = pick_device(train_on).type
+    with _usage.usage():
+        request = _request(
+            options,
+            space=space,
+            latencies=tuple(latency or ()),
+            budgets=tuple(budget_ms or ()),
+            data=data,
+            strategy=strategy,
+            seed=seed,
+            supernet=supernet,
+            confidence=confidence,
+            oneshot={
+                "width": proxy_width,
+                "resolution": proxy_resolution,
+                "batch_size": batch_size,
+                "device": trainer,
+            },
+            scratch_epochs=evaluate_epochs if evaluate is Evaluate.SCRATCH else None,
+            workers=workers,
+            objectives=tuple(dict.fromkeys(objective or ())),
+            limits=dict(map(_limit, limit or ())),
+        )
     wishes = promise.Wishes(
-        measure=bool(asks) if measure is None else measure,
+        measure=measured,
         rank=rank,
         tables=tables,
         gallery_points=gallery,
@@ -189,21 +227,46 @@ def _asks(
         raise typer.BadParameter(
             "a search must be given either --device NAME=BUDGET, or --latency FILE with --budget-ms"
         )
+    count = len(budget_ms or ())
+    if latency and count not in (1, len(latency)):
+        raise typer.BadParameter(f"budgets must be one for all or one a --latency, but got {count}")
     if not device:
         return ()
-    return promise.parse(device, runtime.split(",") if runtime else (), precision.split(","))
+    devices.load_all()  # a damaged description is no wrong usage
+    with _usage.usage():
+        asks = promise.parse(device, runtime.split(",") if runtime else (), precision.split(","))
+        for ask in asks:
+            _usage.budget(ask.budget)
+    return asks
 
 
-def _refuse_foreign(context: typer.Context, evaluate: Evaluate) -> None:
-    """Options of one way to score must not be given with the other."""
-    foreign = _OF_SUPERNETS if evaluate is Evaluate.SCRATCH else _OF_SCRATCH
-    sources = {name: context.get_parameter_source(name) for name in foreign}
-    given = [name for name, source in sources.items() if source and source.name == "COMMANDLINE"]
-    if given:
-        names = ", ".join("--" + name.replace("_", "-") for name in given)
-        raise typer.BadParameter(
-            f"--evaluate {evaluate.value} must only be given options of its own, but got {names}"
+def _refuse_idle(context: typer.Context, strategy: str, evaluate: Evaluate, *, is_measured: bool) -> None:
+    """Options must do something: not those of another way to score, to search or to measure."""
+    from hwnas.search import strategy as strategy_of
+
+    asked: list[str] = context.params["device"] or []
+    own = {field.name for field in fields(strategy_of(strategy))}
+    if evaluate is Evaluate.SCRATCH:
+        _usage.no_effect(
+            context, *_OF_SUPERNETS, needs="where a supernet scores, not with --evaluate scratch"
         )
+    else:
+        _usage.no_effect(context, *_OF_SCRATCH, needs="with --evaluate scratch, not where a supernet scores")
+    for name in ("loss", "queries"):
+        if name not in own:
+            _usage.no_effect(context, name, needs=f"with a strategy that has it, not with {strategy}")
+    if context.params["supernet"] is not None:
+        settings = ("proxy_width", "proxy_resolution", "batch_size")
+        _usage.no_effect(context, *settings, needs="without --supernet, whose own settings are used")
+        if not own & {"steps", "training_steps"}:  # it only scores with that supernet
+            _usage.no_effect(context, "warmup_steps", "steps", needs="where a supernet is trained")
+    if all("/" in text.partition("=")[0] for text in asked):
+        needs = "with a --device that does not name its own as NAME/RUNTIME-PRECISION"
+        _usage.no_effect(context, "runtime", "precision", needs=needs)
+    if not is_measured:
+        _usage.no_effect(context, "accept_noise", needs="where finalists are measured")
+        if not asked:
+            _usage.no_effect(context, "tables", needs="with --device or --measure")
 
 
 def _request(
@@ -215,20 +278,27 @@ def _request(
     from hwnas.search.oneshot import OneShotConfig
     from hwnas.search.run import SearchRequest
     from hwnas.train import TrainConfig
-    from hwnas.train.optim import pick_device
 
-    known = {field.name for field in fields(strategy_of(given["strategy"]))}
-    resolution = oneshot["resolution"] or max(8, spaces.load(given["space"]).input_shape[1] // 2)
-    device = pick_device(oneshot["device"]).type
-    config = OneShotConfig(**{**oneshot, "resolution": resolution, "device": device}, seed=given["seed"])
+    kind = strategy_of(given["strategy"])
+    known = {field.name for field in fields(kind)}
+    settings = {name: value for name, value in options.items() if name in known}
+    kind(**settings)  # checks them
+    for name in given["objectives"] + tuple(given["limits"]):
+        _usage.objective(name)
+    resolution = oneshot["resolution"]
+    if resolution is None:
+        resolution = max(8, spaces.load(given["space"]).input_shape[1] // 2)
+    config = OneShotConfig(**{**oneshot, "resolution": resolution}, seed=given["seed"])
     scratch = None
     if scratch_epochs is not None:
-        scratch = TrainConfig(scratch_epochs, oneshot["batch_size"], seed=given["seed"], device=device)
+        scratch = TrainConfig(
+            scratch_epochs, oneshot["batch_size"], seed=given["seed"], device=oneshot["device"]
+        )
     return SearchRequest(
         **given,
         oneshot=config,
         scratch=scratch,
-        settings={name: value for name, value in options.items() if name in known},
+        settings=settings,
         training_steps=options["training_steps"],
     )
 
@@ -237,11 +307,14 @@ def _limit(text: str) -> tuple[str, float]:
     """The name and the number of ``name=number``."""
     name, _, number = text.partition("=")
     try:
-        return name, float(number)
-    except ValueError as error:
+        value = float(number)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
         raise typer.BadParameter(
-            f"a limit must be a name and a number as bytes=4e6, but got {text!r}", param_hint="--limit"
-        ) from error
+            f"a limit must be a name and a number over 0 as bytes=4e6, but got {text!r}", param_hint="--limit"
+        )
+    return name, value
 
 
 def _line(record: Mapping[str, Any]) -> str:

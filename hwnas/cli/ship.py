@@ -14,6 +14,7 @@ from rich.table import Table
 from hwnas import device as devices
 from hwnas import files, outputs, records
 from hwnas.bounds import decimals
+from hwnas.cli import _usage
 from hwnas.cli._app import (
     AcceptNoise,
     Json,
@@ -39,6 +40,7 @@ Data = Annotated[str | None, typer.Option("--data", help="Where the training dat
 
 @app.command()
 def export(
+    context: typer.Context,
     run: Run,
     data: Data = None,
     calibration_images: Annotated[
@@ -71,6 +73,8 @@ def export(
     """Export the trained network to TFLite and ONNX, fp32 and int8."""
     from hwnas import ship
 
+    if qat_if_worse is None:
+        _usage.no_effect(context, "qat_epochs", needs="with --qat-if-worse")
     dataset = ship.load_data(records.trained(run)["data"], data)
     with err.status("exporting") as status:
         manifest = ship.export_run(
@@ -115,9 +119,11 @@ def _show_rounding(rounding: Mapping[str, Any]) -> None:
 
 @app.command()
 def verify(
+    context: typer.Context,
     folder: Annotated[Path, typer.Argument(help="Shipping folder, wherever it is now, or folder of a run.")],
     device: Annotated[
-        str | None, typer.Option(help="Device to measure on; by default the one of the budgets.")
+        str | None,
+        typer.Option(help="Device to measure on; by default the one of the budgets.", callback=_usage.device),
     ] = None,
     tables: Annotated[
         Path | None, typer.Option(help="Folder of the device's latency tables, if not its own.")
@@ -148,6 +154,8 @@ def verify(
     from hwnas import verify as verification
     from hwnas.profile import ProfileOptions
 
+    if skip_accuracy:
+        _usage.no_effect(context, "data", needs="without --skip-accuracy")
     folder = folder / "export" if (folder / "export" / ship.MANIFEST).exists() else folder
     manifest = ship.read_manifest(folder)
     if record:

@@ -9,6 +9,7 @@ from rich import box
 from rich.table import Table
 
 from hwnas import spaces as library
+from hwnas.cli import _usage
 from hwnas.cli._app import Json, app, emit_json, out, print_table
 from hwnas.space import SearchSpace
 
@@ -43,7 +44,8 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show the choices of a search space."""
-    space = library.load(name, resolution=resolution, num_classes=classes, strides=strides)
+    with _usage.usage():
+        space = library.load(name, resolution=resolution, num_classes=classes, strides=strides)
     if as_json:
         emit_json(_summary(space) | {"candidates": [[b.key() for b in c.candidates] for c in space.choices]})
         return

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
+from hwnas.cli import _usage
 from hwnas.cli._app import Json, app, emit_json, err, out
 
 if TYPE_CHECKING:
@@ -69,7 +70,10 @@ InitFrom = Annotated[
     ),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Of initial weights, order and augmentation.")]
-DeviceName = Annotated[str, typer.Option("--device", help="cpu, cuda or auto.")]
+DeviceName = Annotated[
+    str,
+    typer.Option("--device", help="cpu, cuda or auto.", callback=_usage.one_of("a device", _usage.TRAINERS)),
+]
 Augment = Annotated[bool, typer.Option(help="Crop, mirror and erase.", rich_help_panel=_AUGMENTATION)]
 Crop = Annotated[
     float,
@@ -109,6 +113,7 @@ Temperature = Annotated[
 
 @app.command()
 def train(
+    context: typer.Context,
     run: Run,
     data: Data = None,
     epochs: Epochs = None,
@@ -151,26 +156,31 @@ def train(
             highlight=False,
         )
 
-    config = TrainConfig(
-        epochs=epochs,
-        batch_size=batch_size,
-        learning_rate=learning_rate,
-        weight_decay=weight_decay,
-        warmup_share=warmup_share,
-        label_smoothing=label_smoothing,
-        ema=ema,
-        augment=augment,
-        crop=crop,
-        flip=flip,
-        erasing=erasing,
-        mixup=mixup,
-        cutmix=cutmix,
-        distill_weight=distill_weight if teacher else 0.0,
-        temperature=temperature,
-        class_weights=class_weights.value,
-        seed=seed,
-        device=pick_device(device).type,
-    )
+    if teacher is None:
+        _usage.no_effect(context, "distill_weight", "temperature", needs="with --teacher")
+    if not augment:
+        _usage.no_effect(context, "crop", "flip", "erasing", needs="without --no-augment")
+    with _usage.usage():
+        config = TrainConfig(
+            epochs=epochs,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            weight_decay=weight_decay,
+            warmup_share=warmup_share,
+            label_smoothing=label_smoothing,
+            ema=ema,
+            augment=augment,
+            crop=crop,
+            flip=flip,
+            erasing=erasing,
+            mixup=mixup,
+            cutmix=cutmix,
+            distill_weight=distill_weight if teacher else 0.0,
+            temperature=temperature,
+            class_weights=class_weights.value,
+            seed=seed,
+            device=pick_device(device).type,
+        )
     start = partial(inherited, run) if init is Init.SUPERNET else None
     record = train_run(run, config, source=data, teacher=teacher, start=start, on_epoch=show)
     for text in stale(run):

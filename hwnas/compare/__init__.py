@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from hwnas.compare.rows import FOUND
-from hwnas.compare.run import SCHEMA, compare
+from hwnas.compare.run import SCHEMA, compare, require_known
 
-__all__ = ["FOUND", "SCHEMA", "compare"]
+__all__ = ["FOUND", "SCHEMA", "compare", "require_known"]

@@ -63,8 +63,7 @@ def compare(
     Raises:
         HwnasError: A stage failed; what the earlier ones made is kept.
     """
-    if not against and not match_latency:
-        raise HwnasError("a comparison must be with something, but got nothing: name baselines or a family")
+    require_known(against, match_latency, variants)
     if seeds < 1:
         raise HwnasError(f"seeds must be at least 1, but got {seeds}")
     options = options or profile.ProfileOptions()
@@ -74,8 +73,6 @@ def compare(
     targets = _targets(device, search["constraints"], variants)
     for name in against:
         _baseline(name, arch)  # refuse a wrong name before hours of training
-    for family in match_latency:
-        baselines.family(family)
     tell("reading the data")
     dataset = ship.load_data(record["data"], source)
     answers = RightAnswers(run / FOLDER / "answers.json", dataset)
@@ -121,6 +118,25 @@ def compare(
     }
     files.write_json(run / "compare.json", result)
     return result
+
+
+def require_known(against: Sequence[str], families: Sequence[str], variants: Sequence[str]) -> None:
+    """Raise HwnasError where there is nothing to compare with, or a name is of nothing.
+
+    Args:
+        against: As of ``compare``.
+        families: Its ``match_latency``.
+        variants: As of ``compare``.
+    """
+    if not against and not families:
+        raise HwnasError("a comparison must be with something, but got nothing: name baselines or a family")
+    for name in against:
+        baselines.load(name)
+    for name in families:
+        baselines.family(name)
+    known = [f"{runtime}-{precision}" for runtime, precision in ship.VARIANTS]
+    if odd := [name for name in variants if name not in known]:
+        raise HwnasError(f"variants must be of {', '.join(known)}, but got {', '.join(odd)}")
 
 
 def _is_of(constraint: Mapping[str, Any], target: Target) -> bool:

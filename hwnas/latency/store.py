@@ -47,8 +47,7 @@ def fit(
         LatencyModelError: The model is unknown, or the table does not suffice.
         MissingEntry: A workload of the space was not measured ("lookup" only).
     """
-    if model not in MODELS:
-        raise LatencyModelError(f"a latency model must be one of {sorted(MODELS)}, but got {model!r}")
+    require_model(model)
     splits = {kind: Networks.of_table(table, space, kind) for kind in SPLITS}
     splits["heldout"] = unseen(space, splits["heldout"], splits["calibration"])
     if model != "transfer":
@@ -63,6 +62,12 @@ def fit(
         return fitted
     judged = {LEFT_OUT: score(learnt.left_out, few.latency_ms, few.keys)}
     return replace(fitted, evaluation={**fitted.evaluation, **judged})
+
+
+def require_model(name: str) -> None:
+    """Raise LatencyModelError where there is no latency model of this name."""
+    if name not in MODELS:
+        raise LatencyModelError(f"a latency model must be one of {sorted(MODELS)}, but got {name!r}")
 
 
 def evaluated(fitted: FittedModel, space: SearchSpace, splits: Mapping[str, Networks]) -> FittedModel:

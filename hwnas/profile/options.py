@@ -54,7 +54,7 @@ class ProfileOptions:
     retry_failed: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("rounds", "samples"):
+        for name in ("rounds", "max_rounds", "samples"):
             if getattr(self, name) < 1:
                 raise DeviceError(f"{name} must be at least 1, but got {getattr(self, name)}")
         for name in ("calibration_networks", "heldout_networks", "seed", "workers", "min_round_s"):

@@ -32,11 +32,16 @@ def strategy(name: str) -> type[Any]:
     Raises:
         SpaceError: There is no strategy of this name.
     """
-    if name not in STRATEGIES:
-        raise SpaceError(f"a strategy must be one of {sorted(STRATEGIES)}, but got {name!r}")
+    require_strategy(name)
     module, attribute = STRATEGIES[name].split(":")
     found: type[Any] = getattr(import_module(module), attribute)
     return found
 
 
-__all__ = ["STRATEGIES", "from_json", "strategy", "to_json"]
+def require_strategy(name: str) -> None:
+    """Raise SpaceError where there is no strategy of this name; loads none."""
+    if name not in STRATEGIES:
+        raise SpaceError(f"a strategy must be one of {sorted(STRATEGIES)}, but got {name!r}")
+
+
+__all__ = ["STRATEGIES", "from_json", "require_strategy", "strategy", "to_json"]

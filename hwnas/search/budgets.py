@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from statistics import NormalDist
@@ -87,23 +88,31 @@ def parse_budget(text: str, low: float, high: float, least: float | None = None)
         high: Latency of the slowest one.
         least: Smallest budget that is accepted, where that is more than ``low``.
     """
-    matched = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(%|ms)?\s*", text)
-    if not matched:
+    value, is_percent, odd = _read(text)
+    if odd:
         raise InfeasibleBudget(
-            f'a budget must be milliseconds or a share as "60%", but got {text!r}: '
-            f"the range is {at_least(low if least is None else least)} to {at_least(high)} ms",
-            budget_ms=float("nan"),
-            fastest_ms=low,
-        )
-    value = float(matched[1])
-    if matched[2] != "%" and not value > 0:
-        raise InfeasibleBudget(
-            f"a budget must be more than 0 ms, but got {text!r}: the range is "
-            f"{at_least(low if least is None else least)} to {at_least(high)} ms",
+            f"{odd}: the range is {at_least(low if least is None else least)} to {at_least(high)} ms",
             budget_ms=value,
             fastest_ms=low,
         )
-    return low + value / 100 * (high - low) if matched[2] == "%" else value
+    return low + value / 100 * (high - low) if is_percent else value
+
+
+def require_budget(text: str) -> None:
+    """Raise LatencyModelError where a text is no budget, whatever the range is."""
+    _, _, odd = _read(text)
+    if odd:
+        raise LatencyModelError(odd)
+
+
+def _read(text: str) -> tuple[float, bool, str]:
+    """The number of a budget, whether it is in percent, and what is wrong with it."""
+    matched = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(%|ms)?\s*", text)
+    if not matched:
+        return math.nan, False, f'a budget must be milliseconds or a share as "60%", but got {text!r}'
+    value, is_percent = float(matched[1]), matched[2] == "%"
+    is_odd = not math.isfinite(value) or (not is_percent and value == 0)
+    return value, is_percent, f"a budget must be finite and over 0 ms, but got {text!r}" if is_odd else ""
 
 
 def is_share(text: str) -> bool:

@@ -51,11 +51,16 @@ def objective(name: str, space: SearchSpace, precision: str = "fp32") -> Objecti
     Raises:
         SpaceError: The name or the precision is unknown.
     """
-    if name not in OBJECTIVES:
-        raise SpaceError(f"an objective must be one of {sorted(OBJECTIVES)}, but got {name!r}")
+    require_objective(name)
     if precision not in WEIGHT_BYTES:
         raise SpaceError(f"a precision must be one of {sorted(WEIGHT_BYTES)}, but got {precision!r}")
     return OBJECTIVES[name](space, precision)
+
+
+def require_objective(name: str) -> None:
+    """Raise SpaceError where there is no objective of this name."""
+    if name not in OBJECTIVES:
+        raise SpaceError(f"an objective must be one of {sorted(OBJECTIVES)}, but got {name!r}")
 
 
 def sizes(architecture: Architecture, precision: str) -> dict[str, float]:

@@ -81,6 +81,7 @@ class OneShotConfig:
     def __post_init__(self) -> None:
         checks = {
             "width must be in (0, 1]": 0 < self.width <= 1,
+            "resolution must be at least 8": self.resolution is None or self.resolution >= 8,
             "batch_size must be at least 2": self.batch_size is None or self.batch_size >= 2,
             f"learning_rate must be over 0 and at most {HIGHEST_RATE:g}": 0
             < self.learning_rate

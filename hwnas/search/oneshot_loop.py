@@ -115,6 +115,7 @@ class OneShotStrategy(ABC):
     live: Live | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
+        pressures.require_known(self.loss)
         least = {"warmup_steps": 0, "steps": 1, "finalists": 1, "checkpoint_every": 1}
         for name, value in least.items():
             if getattr(self, name) < value:

@@ -217,9 +217,14 @@ PRESSURES: dict[str, Callable[[tuple[Constraint, ...]], Pressure]] = {
 
 def make(name: str, constraints: Sequence[Constraint]) -> Pressure:
     """The pressure of a name, with its default coefficients."""
+    require_known(name)
+    return PRESSURES[name](tuple(constraints))
+
+
+def require_known(name: str) -> None:
+    """Raise LatencyModelError where there is no latency loss of this name."""
     if name not in PRESSURES:
         raise LatencyModelError(f"a latency loss must be one of {sorted(PRESSURES)}, but got {name!r}")
-    return PRESSURES[name](tuple(constraints))
 
 
 def _tightest(values: Sequence[torch.Tensor], constraints: Sequence[Constraint]) -> torch.Tensor:

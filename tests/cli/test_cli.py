@@ -40,9 +40,9 @@ def test_json_for_machines(verb):
 
 
 def test_an_error_of_the_user_is_one_sentence_and_exit_code_1():
-    done = hwnas("spaces", "show", "nope")
+    done = hwnas("table", "show", "nope.jsonl")
     assert done.returncode == 1
-    assert done.stderr.startswith("error: a space must be one of")
+    assert done.stderr.startswith("error: a latency table must be readable")
     assert "Traceback" not in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
 

@@ -112,12 +112,14 @@ def test_a_full_disk_behind_standard_output_is_said(table, options):
     assert "No space left on device: free some space" in done.stderr
     assert "Traceback" not in done.stderr
     assert shell(f"'{HWNAS}' spaces show nope 2> /dev/full").returncode == 1
+    assert shell(f"'{HWNAS}' table show nope 2> /dev/full").returncode == 1
 
 
 def test_closed_streams_are_no_fault(table):
     assert shell(f"'{HWNAS}' table show '{table}' >&-").returncode == 0
-    done = shell(f"'{HWNAS}' spaces show nope 2>&-")
+    done = shell(f"'{HWNAS}' table show nope 2>&-")
     assert (done.returncode, done.stdout) == (1, "")
+    assert shell(f"'{HWNAS}' spaces show nope 2>&-").returncode == 2
 
 
 @pytest.mark.parametrize(
