@@ -29,6 +29,7 @@ _APART = 0.12  # two states are as far apart as this, or further
 _FAR = 0.35  # the end of the fast crowd is looked for within this
 _REACH = math.log(2)  # what is slower than twice the best was interrupted
 _VALLEY, _SURE = 0.4, 3.0  # a valley has at most this share of both crowds, by so many deviations
+_RARE, _FEWEST = 0.05, 4  # share and number of anchors that make the fast state, however rare it was
 
 
 @dataclass(frozen=True)
@@ -215,13 +216,35 @@ def _within(halves: Sequence[Sequence[float]], threshold: float) -> list[bool]:
 def _threshold(levels: Sequence[float]) -> float | None:
     """Between the fast state and the others; None where there is one state.
 
-    The fast state is the first crowd of levels from below (nothing is faster) after which they
-    thin out and then crowd again, by more than chance makes them: counts of values have a standard
-    deviation of about their root.
+    Slowness comes in steps or in all shades. In steps, the threshold is in the valley between the
+    first crowd of levels and the next. Where the bulk is far from the fastest there is, in no steps
+    that could be told, or in steps that all are slow, what is near the fastest is the fast state.
     """
     logs = sorted(math.log(level) for level in levels)
     if len(logs) < _LEAST:
         return None
+    steps, fastest = _steps(logs), _fastest(logs)
+    crowd, threshold = steps or (logs[len(logs) // 2], None)
+    if crowd - fastest > _APART:
+        return math.exp(fastest) * (1 + SAME)
+    return threshold
+
+
+def _fastest(logs: Sequence[float]) -> float:
+    """Middle of the fastest few of sorted values that are near each other."""
+    count = max(_FEWEST, math.ceil(_RARE * len(logs)))
+    for first in range(len(logs) - count + 1):
+        if logs[first + count - 1] - logs[first] <= 2 * _WIDTH:
+            return logs[first + count // 2]
+    return logs[len(logs) // 2]
+
+
+def _steps(logs: Sequence[float]) -> tuple[float, float] | None:
+    """The first crowd of sorted values from below, and the end of it; None where there are no two.
+
+    It is one after which they thin out and then crowd again, by more than chance makes them: counts
+    of values have a standard deviation of about their root.
+    """
     steps = int(min(logs[-1] - logs[0], _REACH) / _GRID) + 1
     counts = [_near(logs, logs[0] + _GRID * step) for step in range(steps)]
     apart = round(_APART / _GRID)
@@ -232,7 +255,7 @@ def _threshold(levels: Sequence[float]) -> float | None:
             beyond = max(counts[max(valley, crowd + apart) :], default=0)
             peak, least = min(count, beyond), counts[valley]
             if least <= _VALLEY * peak and peak - least >= _SURE * math.sqrt(least + 1):
-                return math.exp(logs[0] + _GRID * _middle(counts, valley))
+                return logs[0] + _GRID * crowd, math.exp(logs[0] + _GRID * _middle(counts, valley))
     return None
 
 

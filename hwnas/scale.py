@@ -17,19 +17,25 @@ from hwnas.intervals import MAD_NORMAL, NORMAL_95
 from hwnas.measurement import MIN_ROUNDS, Measurement
 
 _DRIFT = 0.15  # sessions whose fast states are within this of the fastest are of one state
+_GLIMPSE = 3  # rounds in which a clock shows that it has a state
 _FEWEST = 3  # keys of which the spread of responses can be told
 _LEAST = 0.05  # a response is not known better than this
 _PAIRS = 10  # repeats that weigh as much as what is known beforehand of the error between sessions
 
 
 def fastest(clocks: Iterable[Clock]) -> Scale:
-    """The fast state over sessions: the median of those that saw it, and never of slow ones."""
+    """The fast state over sessions: the median of those that saw it, and never of slow ones.
+
+    A session that saw it for a few rounds only has seen it all the same: nothing but a faster
+    clock makes anchors faster. Where others saw it for longer, theirs is the better estimate.
+    """
     known = list(clocks)
-    known = [clock for clock in known if clock.rounds >= MIN_ROUNDS] or known
     if not known:
         return Scale()
+    known = [clock for clock in known if clock.rounds >= _GLIMPSE] or known
     best = min(clock.light_ms for clock in known)
     same = [clock for clock in known if clock.light_ms <= best * (1 + _DRIFT)]
+    same = [clock for clock in same if clock.rounds >= MIN_ROUNDS] or same
     heavy = [clock.heavy_ms for clock in same if clock.heavy_ms is not None]
     return Scale(median(clock.light_ms for clock in same), median(heavy) if heavy else None)
 

@@ -58,8 +58,9 @@ class Beliefs:
         limits: What else must be kept, on MACs, parameters or bytes.
 
     Attributes:
-        readings: What was measured, by architecture.
-        models: What is believed now, one a goal.
+        readings: What was measured, by architecture, all on one scale a goal.
+        models: What is believed now, one a goal, on the scale of its latency model.
+        per_model_ms: What a millisecond of each goal's model is on the device's scale now.
     """
 
     def __init__(
@@ -72,27 +73,39 @@ class Beliefs:
         self.space, self.goals, self.confidence, self.limits = space, tuple(goals), confidence, tuple(limits)
         self.readings: dict[Indices, Readings] = {}
         self.models: list[LatencyModel | Conditioned] = [goal.model for goal in goals]
+        self.per_model_ms = [1.0] * len(goals)
 
     def learn(self, readings: Mapping[Indices, Readings]) -> None:
-        """Take measurements in; the newest of an architecture holds."""
+        """Take measurements in; the newest of an architecture holds, and the newest scale for all."""
         self.readings |= readings
         for number, goal in enumerate(self.goals):
+            newest = [found.per_model_ms for r in readings.values() if (found := r[number]) is not None]
+            if newest:
+                self._put(number, newest[-1])
             known = {i: r[number] for i, r in self.readings.items()}
             rows = [(i, reading) for i, reading in known.items() if reading is not None]
             if not rows:
                 continue
-            networks = Networks(
-                self.space.name, np.array([i for i, _ in rows]), np.array([r.ms for _, r in rows])
-            )
-            error_ms = np.array([r.half_ms / NORMAL_95 for _, r in rows])
+            model_ms = np.array([r.ms for _, r in rows]) / self.per_model_ms[number]
+            networks = Networks(self.space.name, np.array([i for i, _ in rows]), model_ms)
+            error_ms = np.array([r.half_ms / NORMAL_95 for _, r in rows]) / self.per_model_ms[number]
             self.models[number] = Conditioned(goal.model, self.space, networks, error_ms)
+
+    def _put(self, number: int, per_model_ms: float) -> None:
+        """Put all that was measured for a goal on a scale."""
+        self.per_model_ms[number] = per_model_ms
+        for indices, row in self.readings.items():
+            found = [None if r is None else r.on_scale(per_model_ms) for r in row[number : number + 1]]
+            self.readings[indices] = (*row[:number], *found, *row[number + 1 :])
 
     def predict(self, indices: IntArray) -> list[Prediction]:
         """Latency of architectures (n, choices) as it is believed now, one prediction a goal."""
-        return [
+        found = [
             model.predict(indices) if isinstance(model, Conditioned) else model.predict(self.space, indices)
             for model in self.models
         ]
+        factors = zip(found, self.per_model_ms, strict=True)
+        return [Prediction(p.mean_ms * factor, p.std_ms * factor) for p, factor in factors]
 
     def margin(self, number: int, sessions: int) -> float:
         """Share of a latency that its interval will reach upwards after so many sessions.

@@ -143,7 +143,9 @@ class Bench:
         table, qualities = self._table(goal), conditions.qualities(self._table(goal))
         believed = {name for name in sessions if qualities[name].word != conditions.UNUSABLE} or sessions
         rounds = [item for item in table.rounds if item.session in believed]
-        pooled = LatencyTable(goal.target, {}, rounds).measurements[key].scaled(self._scale(goal))
+        scale, model_table = self._scale(goal), self._benches[goal.name].model_table
+        pooled = LatencyTable(goal.target, {}, rounds).measurements[key].scaled(scale)
+        share = pooled.heavy_share
         worst = max((qualities[name] for name in believed), key=lambda found: _WORDS.index(found.word))
         low_ms, high_ms = pooled.interval_ms or pooled.ci_ms
         carried = pooled.interval_ms is not None
@@ -156,6 +158,7 @@ class Bench:
             worst.word,
             worst.reasons,
             conditions.notes(worst, pooled),
+            scale.at(share) / model_table.scale.at(share) if model_table is not None else 1.0,
         )
 
     def _scale(self, goal: Goal) -> Scale:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hwnas.verdict import PASS, Verdict, on_budget
@@ -24,6 +24,8 @@ class Reading:
         word: Quality of the sessions, the worst that counts; see ``hwnas.conditions``.
         reasons: What speaks against them.
         notes: What did no harm: how long the clock was slow, and what this took then.
+        per_model_ms: What a millisecond of the latency model was on the device's scale, as it was
+            known then: sessions may meet a faster clock than those that the model was fitted to.
     """
 
     ms: float
@@ -34,11 +36,18 @@ class Reading:
     word: str = ""
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    per_model_ms: float = 1.0
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Reading:
         """Rebuild a reading from its fields, those of an earlier version included."""
         return cls(**{**data, **{name: tuple(data.get(name, ())) for name in ("reasons", "notes")}})
+
+    def on_scale(self, per_model_ms: float) -> Reading:
+        """The same rounds on a scale of the device that was known later."""
+        factor = per_model_ms / self.per_model_ms
+        scaled = (self.ms * factor, self.low_ms * factor, self.high_ms * factor)
+        return replace(self, ms=scaled[0], low_ms=scaled[1], high_ms=scaled[2], per_model_ms=per_model_ms)
 
     @property
     def quality(self) -> dict[str, Any]:

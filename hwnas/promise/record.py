@@ -27,11 +27,12 @@ def trials_of(space: SearchSpace, record: Mapping[str, Any]) -> dict[Indices, fl
 
 
 def readings_of(record: Mapping[str, Any]) -> dict[Indices, Readings]:
-    """What a promise has measured, as its record says."""
+    """What a promise has measured, as its record says, in the order of the last measurement."""
     found: dict[Indices, Readings] = {}
     for step in record.get("promise", {}).get("steps", ()):
         for entry in step["entries"]:
             measured = tuple(None if r is None else Reading.from_json(r) for r in entry["measured"])
+            found.pop(tuple(entry["indices"]), None)
             found[tuple(entry["indices"])] = measured
     return found
 

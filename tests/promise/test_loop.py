@@ -153,3 +153,26 @@ def test_what_was_measured_too_fast_is_found_out():
 def test_bounds_are_checked(wrong):
     with pytest.raises(SpaceError, match=next(iter(wrong))):
         PromiseOptions(**wrong)
+
+
+def test_a_faster_clock_that_is_met_on_the_way_moves_predictions_and_all_that_was_measured():
+    """The model and the first sessions know a slow clock; later ones show that all takes 70 % of that."""
+    asked = goal(0.5)
+    world, now = World(macs()), [1.0]
+
+    def measure(batch, sessions):
+        found = world.measure(batch, sessions)
+        readings = {i: (reading.on_scale(now[0]),) for i, (reading,) in found.items()}
+        now[0] = 0.7
+        return readings
+
+    loop = loop_of(world, [asked], measure=measure)
+    settled = loop.run()
+    assert settled.verdict.is_pass
+    for indices, (reading,) in loop.beliefs.readings.items():
+        assert reading.per_model_ms == 0.7
+        assert reading.ms == pytest.approx(0.7 * world.ms(indices), rel=0.05)
+    rows = np.array(networks())
+    predicted = loop.beliefs.predict(rows)[0].mean_ms
+    assert np.median(predicted / [world.ms(i) for i in networks()]) == pytest.approx(0.7, rel=0.02)
+    assert loop.beliefs.spent(settled.best) > 0.85, "what the faster clock leaves of the budget is used"

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from hwnas import conditions
-from hwnas.clock import Response, Scale, read
+from hwnas.clock import SAME, Response, Scale, read
 from hwnas.device import Target
 from hwnas.measurement import Measurement, Round
 from hwnas.table import LatencyTable
@@ -42,6 +42,8 @@ class Machine:
         drift: By how much it is slower at the end of a session than at its beginning.
         burst: Chance that a job or an anchor beside it is met by a burst of load, half as slow again.
         speed: Of the whole session.
+        shades: By how much its logarithm wanders, in all shades, between fast and slowest; in the
+            fast state for a tenth of the time. Then ``slow`` counts for nothing.
     """
 
     slow: float = 0.0
@@ -50,18 +52,20 @@ class Machine:
     drift: float = 0.0
     burst: float = 0.0
     speed: float = 1.0
+    shades: float = 0.0
 
     def session(self, seed: int, rounds: int, keys: Sequence[str] = tuple(KEYS)) -> LatencyTable:
         """One session, as the profiler would write it."""
         rng = np.random.default_rng(seed)
         table = LatencyTable(TARGET, {})
         total, slow = rounds * len(keys), bool(rng.random() < self.slow)
+        shade = self._shade(rng)
         for number in range(rounds):
             for place in rng.permutation(len(keys)):
                 key, before = keys[place], slow
                 if rng.random() < 1 / self.dwell:
-                    slow = bool(rng.random() < self.slow)
-                at = self.speed * (1 + self.drift * len(table.rounds) / total)
+                    slow, shade = bool(rng.random() < self.slow), self._shade(rng)
+                at = self.speed * (1 + self.drift * len(table.rounds) / total) * shade
 
                 def took(ms: float, memory: float, is_slow: bool, count: int, at: float = at) -> list[float]:
                     worse = 1.5 ** (1 - memory) * 1.65**memory if is_slow else 1.0
@@ -75,6 +79,12 @@ class Machine:
                 samples = tuple(took(*KEYS[key], before if rng.random() < 0.5 else slow, 7))
                 table.add(Round(key, "finalist", f"s{seed}", number, samples, beside[0], heavy_ms=beside[1]))
         return table
+
+    def _shade(self, rng: np.random.Generator) -> float:
+        """How many times as long everything takes for a while."""
+        if not self.shades or rng.random() < 0.1:
+            return 1.0
+        return math.exp(rng.uniform(0, self.shades))
 
 
 def error(measured: Measurement) -> float:
@@ -141,6 +151,28 @@ def test_one_state_is_called_one_state(machine: Machine) -> None:
     for seed in range(10):
         (clock,) = machine.session(seed, rounds=12).clocks.values()
         assert (clock.slow_share, clock.slow_factor) == (0.0, 1.0)
+
+
+def test_a_clock_of_all_shades_has_the_fastest_as_its_scale() -> None:
+    """No valley is between its states, and its bulk is far from the fast one: that is no scale."""
+    machine = Machine(shades=math.log(1.9), dwell=3.0)
+    for seed in range(10):
+        (clock,) = machine.session(seed, rounds=40).clocks.values()
+        assert clock.light_ms == pytest.approx(LIGHT_MS, rel=SAME)
+        assert clock.slow_share > 0.2
+        assert 1.2 < clock.slow_factor < 1.9
+
+
+def test_a_glimpse_of_the_fast_state_counts_more_than_sessions_without_it() -> None:
+    """Else a scale jumps, once that state is met for longer."""
+    rounds = Machine().session(1, rounds=1).rounds
+    glimpse = LatencyTable(TARGET, {}, rounds)
+    slow = merge(*[Machine(slow=1.0).session(seed, rounds=12) for seed in (2, 3)])
+    assert merge(slow, glimpse).scale.light_ms == pytest.approx(LIGHT_MS, rel=0.03)
+    longer = merge(slow, glimpse, Machine(speed=1.1).session(4, rounds=12))
+    assert longer.scale.light_ms == pytest.approx(1.1 * LIGHT_MS, rel=0.03), (
+        "seen for long, it is known better"
+    )
 
 
 def test_rounds_are_sorted_by_their_anchors_and_never_by_their_own_samples() -> None:
