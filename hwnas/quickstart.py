@@ -97,12 +97,12 @@ def config_of(
                 "strategy": STRATEGY,
                 "budgets": [budget],
                 "supernet": {"validation_images": 1000},
-                "settings": {"warmup_steps": 800, "steps": 60},
+                "settings": {"warmup_steps": 700, "steps": 60},
             },
             "promise": {
                 "rank": "fp32",
                 "finalists": 2,
-                "rounds": 3,
+                "rounds": 4,
                 "batch": 2,
                 "scored": 8,
                 "sessions": 1,
@@ -112,7 +112,7 @@ def config_of(
             },
             "baseline": {"strategy": BASELINE, "settings": {"queries": 32}},
             "train": {"epochs": epochs or _epochs(space, data, seed)},
-            "verify": {"rounds": 8, "min_round_s": 0.4, "accept_noise": accept_noise},
+            "verify": {"rounds": 8, "min_round_s": 0.25, "accept_noise": accept_noise},
         },
     )
 

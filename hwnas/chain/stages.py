@@ -52,6 +52,7 @@ class Stages:
 
     def __init__(self, config: Config, device: Device, state: State) -> None:
         self._config, self._device, self._state = config, device, state
+        self._images: images.Dataset | None = None
         self.run = config.folder / config.search.strategy
         self.baseline = config.folder / config.baseline.strategy if config.baseline.strategy else None
         self.tables = config.folder / "tables" / device.name
@@ -231,7 +232,8 @@ class Stages:
 
                 if not (run / "train.json").exists():
                     start = partial(inherited, run) if origin.init == "supernet" else None
-                    train_run(run, config, teacher=teacher, start=start, on_epoch=tell)
+                    dataset = self._dataset(records.search(run))
+                    train_run(run, config, dataset=dataset, teacher=teacher, start=start, on_epoch=tell)
 
         settings = {"config": asdict(config), "data": self.data, "seed": self._config.basics.seed}
         settings |= {"init": origin.init, "teacher": self._teacher}
@@ -315,9 +317,12 @@ class Stages:
         except HwnasError:
             return None
 
-    def _dataset(self) -> images.Dataset:
-        record = records.trained(self.run)
-        return ship.load_data(record["data"])
+    def _dataset(self, record: Mapping[str, Any] | None = None) -> images.Dataset:
+        """The images that a record names, by default that of the training; read once by all stages."""
+        described = (record or records.trained(self.run))["data"]
+        if self._images is None or self._images.describe() != described:
+            self._images = ship.load_data(described)
+        return self._images
 
 
 def _missing_rounds(table: Path) -> int:

@@ -47,6 +47,7 @@ def train_run(
     config: TrainConfig,
     *,
     source: str | None = None,
+    dataset: Dataset | None = None,
     teacher: Path | None = None,
     start: Callable[[Architecture, Dataset], Start] | None = None,
     on_epoch: Callable[[EpochRecord], None] = lambda _: None,
@@ -60,6 +61,7 @@ def train_run(
         run: Folder that ``hwnas search`` wrote.
         config: Settings.
         source: Data to train on instead of those of the search.
+        dataset: The data of the search, where they were read before.
         teacher: Run folder of a trained network to learn from, of the same data.
         start: Says which weights to begin with; by default they follow from the seed.
         on_epoch: Called after every epoch.
@@ -73,7 +75,9 @@ def train_run(
     """
     arch = spaces.architecture_from_json(records.arch(run))
     search = records.search(run)
-    dataset = _of_search(run, search["data"]) if source is None else _load_for(arch, source, search["data"])
+    if source is not None:
+        dataset = _load_for(arch, source, search["data"])
+    dataset = dataset or _of_search(run, search["data"])
     model = new_network(arch, config.seed)
     checkpoint = run / CHECKPOINT
     try:

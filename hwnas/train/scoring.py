@@ -18,7 +18,7 @@ from hwnas.train.config import Score
 if TYPE_CHECKING:
     from hwnas.data import Dataset
 
-_BATCH = 256
+_BATCH, _GPU_BATCH = 64, 512  # what a CPU's caches hold is twice as fast as four times as much
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,20 +45,21 @@ class Beliefs:
         return Score(float(right.mean()), float(self.loss.mean()), float(np.mean(recalls)))
 
 
-def evaluate(model: nn.Module, data: Dataset, split: str = "val", *, batch_size: int = _BATCH) -> Score:
+def evaluate(model: nn.Module, data: Dataset, split: str = "val", *, batch_size: int | None = None) -> Score:
     """Accuracy and loss on a split, with the batch-norm statistics the model holds."""
     return beliefs(model, data, split, batch_size=batch_size).score
 
 
-def beliefs(model: nn.Module, data: Dataset, split: str, *, batch_size: int = _BATCH) -> Beliefs:
+def beliefs(model: nn.Module, data: Dataset, split: str, *, batch_size: int | None = None) -> Beliefs:
     """What ``evaluate`` scores, image by image in the order of the split."""
     device = next(model.parameters()).device
     return look(model, Batches(data, device), split, batch_size)
 
 
 @torch.no_grad()
-def look(model: nn.Module, batches: Batches, split: str, batch_size: int = _BATCH) -> Beliefs:
+def look(model: nn.Module, batches: Batches, split: str, batch_size: int | None = None) -> Beliefs:
     """What ``beliefs`` gives, on batches that are there already."""
+    batch_size = batch_size or (_BATCH if batches.device.type == "cpu" else _GPU_BATCH)
     was_training = model.training
     model.eval()
     found = []
