@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hwnas import export, files, train
+from hwnas.differences import Difference
 from hwnas.errors import Diverged, ExportError
 from hwnas.export import runtime as runtimes
 from hwnas.train import optim, qat
@@ -35,6 +37,8 @@ class Rounding:
         fp32: Accuracy of PyTorch in fp32.
         ptq: Accuracy of the int8 models after calibration alone, by runtime.
         qat: The same after quantisation-aware fine-tuning; None where there was none.
+        gain: By how much fine-tuning raised the accuracy of the runtime that does worst, on the same
+            images; None where there was none.
         failure: Why the fine-tuning was given up, if it was.
     """
 
@@ -42,16 +46,35 @@ class Rounding:
     fp32: float
     ptq: Mapping[str, float]
     qat: Mapping[str, float] | None = None
+    gain: Difference | None = None
     failure: str | None = None
 
     @property
     def is_tuned(self) -> bool:
-        """Whether the fine-tuned weights are the better ones, by the runtime that does worst."""
-        return self.qat is not None and min(self.qat.values()) > min(self.ptq.values())
+        """Whether the fine-tuned weights are shown to be the better ones, by the runtime that does worst.
+
+        Where the images cannot tell, the network stays as it was trained.
+        """
+        return self.gain is not None and self.gain.is_real and self.gain.mean > 0
+
+    @property
+    def said(self) -> str:
+        """What fine-tuning came to, in words; empty where there was none."""
+        if self.gain is None:
+            return ""
+        low, high = (end * 100 for end in self.gain.interval)
+        told = "" if self.gain.is_real else f": not told apart by {self.gain.images:,} validation images, so "
+        kept = "" if self.gain.is_real else "the network stays as it was trained"
+        return (
+            f"fine-tuning for int8 changed accuracy by {self.gain.mean * 100:+.2f} points "
+            f"(95 %: {low:+.2f} to {high:+.2f}){told}{kept}"
+        )
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""
-        return {**asdict(self), "shipped": "qat" if self.is_tuned else "ptq"}
+        gain = None if self.gain is None else self.gain.to_json()
+        shipped = "qat" if self.is_tuned else "ptq"
+        return {**asdict(self), "gain": gain, "said": self.said, "shipped": shipped}
 
 
 def tune(
@@ -66,7 +89,7 @@ def tune(
     checkpoint: Path | None = None,
     on_epoch: Callable[[EpochRecord], None] = lambda _: None,
 ) -> tuple[nn.Module, Rounding]:
-    """The network whose int8 models are the better ones: as it is, or fine-tuned.
+    """The network whose int8 models are the better ones: as it is, or fine-tuned where that is shown.
 
     It is fine-tuned only where the int8 model of some runtime loses more than ``allowed_loss``;
     a fine-tuning that diverges leaves the network as it was. The test split plays no part.
@@ -87,7 +110,8 @@ def tune(
         TrainingError: The checkpoint is of another fine-tuning.
     """
     fp32 = train.evaluate(module, dataset).accuracy
-    ptq = accuracies(module, input_shape, dataset, calibration)
+    before = _right(module, input_shape, dataset, calibration)
+    ptq = _shares(before)
     if fp32 - min(ptq.values()) <= allowed_loss:
         return module, Rounding(allowed_loss, fp32, ptq)
     tuned = deepcopy(module)
@@ -101,10 +125,11 @@ def tune(
             checkpoint=checkpoint,
             on_epoch=on_epoch,
         )
-        healed = accuracies(tuned, input_shape, dataset, calibration)
+        after = _right(tuned, input_shape, dataset, calibration)
     except (Diverged, ExportError) as error:
         return module, Rounding(allowed_loss, fp32, ptq, failure=str(error))
-    found = Rounding(allowed_loss, fp32, ptq, healed)
+    gain = Difference.of([min(after.values(), key=np.mean)], [min(before.values(), key=np.mean)])
+    found = Rounding(allowed_loss, fp32, ptq, _shares(after), gain)
     return (tuned if found.is_tuned else module), found
 
 
@@ -112,12 +137,23 @@ def accuracies(
     module: nn.Module, input_shape: Shape, dataset: Dataset, calibration: np.ndarray
 ) -> dict[str, float]:
     """Accuracy of a network's int8 models on the validation split, through each runtime itself."""
+    return _shares(_right(module, input_shape, dataset, calibration))
+
+
+def _shares(right: Mapping[str, NDArray[np.bool_]]) -> dict[str, float]:
+    return {runtime: float(each.mean()) for runtime, each in right.items()}
+
+
+def _right(
+    module: nn.Module, input_shape: Shape, dataset: Dataset, calibration: np.ndarray
+) -> dict[str, NDArray[np.bool_]]:
+    """Which validation images the int8 models answer rightly, by runtime."""
     images = dataset.normalize(dataset.val.images)
     found = {}
     for runtime in export.RUNTIMES:
         lowered = export.lower(module, input_shape, runtime, "int8", calibration=calibration, check=False)
         logits = runtimes.run(lowered.model, runtime, images)
-        found[runtime] = float((logits.argmax(axis=1) == dataset.val.labels).mean())
+        found[runtime] = logits.argmax(axis=1) == dataset.val.labels
     return found
 
 

@@ -1,14 +1,16 @@
 """What the files of a run must hold to be read: one shape a file, and one reader for all.
 
-A shape is a type (``float`` takes whole numbers too), a tuple of shapes (any of them), ``[shape]``
-(a list), ``{name: shape}`` (an object; a name that ends in ``?`` may be missing, further names are
-left alone) or ``{str: shape}`` (an object of any names). Only what is read is asked for, so that
+A shape is a type (``float`` takes whole numbers too), a ``Range``, a tuple of shapes (any of them),
+``[shape]`` (a list), ``{name: shape}`` (an object; a name that ends in ``?`` may be missing, further
+names are left alone) or ``{str: shape}`` (an object of any names). Only what is read is asked for, so that
 files of earlier versions can be read as well.
 """
 
 from __future__ import annotations
 
 import json
+import math
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,37 +20,61 @@ from hwnas.errors import SchemaMismatch
 Shape = Any
 
 NONE = type(None)
-_NUMBER, _COUNT, _INTERVAL = (float, NONE), int, ([float], NONE)
-_DATA = {
+
+
+@dataclass(frozen=True)
+class Range:
+    """A shape: a number within bounds, both included.
+
+    Attributes:
+        kind: ``int`` or ``float``.
+        least: The smallest.
+        most: The largest.
+    """
+
+    kind: type[int] | type[float]
+    least: float
+    most: float = math.inf
+
+    def __str__(self) -> str:
+        to = (
+            f"from {self.least:g} to {self.most:g}" if self.most < math.inf else f"of at least {self.least:g}"
+        )
+        return f"{'a whole number' if self.kind is int else 'a number'} {to}"
+
+
+SHARE, COUNT, SOME, SIZE = Range(float, 0, 1), Range(int, 0), Range(int, 1), Range(float, 0)
+_NUMBER, _INTERVAL = (SIZE, NONE), ([float], NONE)
+DATA = {
     "source": str,
     "fingerprint": str,
-    "resolution": int,
-    "seed": int,
-    "val_share": float,
-    "test_share": float,
+    "resolution": SOME,
+    "seed": COUNT,
+    "val_share": SHARE,
+    "test_share": SHARE,
     "flip": bool,
-    "classes?": int,
-    "images?": {str: int},
+    "classes?": SOME,
+    "images?": {str: COUNT},
 }
 _TARGET = {"device": str, "runtime": str, "precision": str}
 _BUDGET = {
     "name": str,
     "target": _TARGET,
-    "budget_ms": float,
+    "budget_ms": SIZE,
     "predicted_ms?": _NUMBER,
     "predicted_std_ms?": _NUMBER,
     "measured_ms?": _NUMBER,
     "interval_ms?": _INTERVAL,
     "range_ms?": [float],
 }
-_TRIAL = {"indices": [int], "accuracy": float, "latencies_ms": [float]}
-_READING = {"ms": float}
+_TRIAL = {"indices": [COUNT], "accuracy": SHARE, "latencies_ms": [SIZE]}
+_READING = {"ms": SIZE}
 _STEP = {
     "purpose": str,
-    "seconds": {str: float},
+    "seconds": {str: SIZE},
     "entries": [
         {
-            "indices": [int],
+            "indices": [COUNT],
             "kept": (bool, NONE),
             "predicted_ms": [float],
             "predicted_std_ms": [float],
@@ -62,45 +88,63 @@ _PROMISE = {
     "steps?": [_STEP],
 }
 
-ARCH = {"schema": str, "space": str, "indices": [int]}
+ARCH = {"schema": str, "space": str, "indices": [COUNT]}
 SEARCH = {
     "strategy": str,
-    "seed": int,
-    "data": _DATA,
+    "seed": COUNT,
+    "data": DATA,
     "constraints": [_BUDGET],
-    "best?": [int],
-    "accuracy?": float,
+    "best?": [COUNT],
+    "accuracy?": SHARE,
     "trials?": [_TRIAL],
-    "confidence?": float,
-    "limits?": {str: float},
+    "confidence?": SHARE,
+    "limits?": {str: SIZE},
     "objectives?": [str],
     "request?": dict,
-    "sizes?": {str: float},
-    "seconds?": {str: float},
+    "sizes?": {str: SIZE},
+    "seconds?": {str: SIZE},
     "trace?": [dict],
     "extra?": dict,
     "oneshot?": dict,
     "scratch?": dict,
     "promise?": _PROMISE,
 }
+_JUDGED = {
+    "accuracy?": SHARE,
+    "balanced_accuracy?": (SHARE, NONE),
+    "loss?": SIZE,
+    "images?": COUNT,
+    "interval?": [SHARE],
+    "balanced_interval?": [SHARE],
+    "recalls?": [(SHARE, NONE)],
+}
 TRAIN = {
-    "config": dict,
-    "data": _DATA,
-    "test_accuracy": float,
-    "val_accuracy": float,
-    "seconds": float,
-    "history": [{"epoch": int}],
+    "config": {
+        "epochs?": (SOME, NONE),
+        "batch_size?": (SOME, NONE),
+        "learning_rate?": SIZE,
+        "seed?": COUNT,
+        "distill_weight?": SHARE,
+    },
+    "data": DATA,
+    "test_accuracy": SHARE,
+    "val_accuracy": SHARE,
+    "seconds": SIZE,
+    "history": [{"epoch": SOME, "accuracy?": SHARE, "val_accuracy?": SHARE, "seconds?": SIZE}],
+    "kept?": {"epoch": SOME},
+    "val?": _JUDGED,
+    "test?": _JUDGED,
     "start?": dict,
     "weights_sha256?": str,
 }
 GALLERY = {
-    "images": int,
-    "targets": [{"name": str, "target": _TARGET, "range_ms": [float]}],
+    "images": COUNT,
+    "targets": [{"name": str, "target": _TARGET, "range_ms": [SIZE]}],
     "entries": [
         {
-            "indices": [int],
-            "accuracy": float,
-            "accuracy_interval": [float],
+            "indices": [COUNT],
+            "accuracy": SHARE,
+            "accuracy_interval": [SHARE],
             "predicted_ms": [float],
             "predicted_std_ms": [float],
             "measured_ms": [_NUMBER],
@@ -112,10 +156,10 @@ PICKABLE = {**GALLERY, "schema": str, "space": str, "space_fingerprint": str}
 COMPARISON = {
     "found": str,
     "notes?": [str],
-    "networks": [{"name": str, "macs": float, "variants": [{"name": str, "latency_ms": float}]}],
+    "networks": [{"name": str, "macs": SIZE, "variants": [{"name": str, "latency_ms": SIZE}]}],
 }
-MATCH = {"architecture": str, "chosen": str, "ratio": float}
-RIGHT = {str: {"images": int, "right": str}}
+MATCH = {"architecture": str, "chosen": str, "ratio": SIZE}
+RIGHT = {str: {"images": COUNT, "right": str}}
 
 
 def read(path: Path, what: str, shape: Shape, remedy: str) -> Any:
@@ -198,8 +242,7 @@ def _odd(content: Any, shape: Shape, place: str) -> list[tuple[str, str, str]]:
                 return [(f"{place}.{missing[0]}", _wanted(shape[missing[0]]), "nothing")]
             parts = [(f"{place}.{n}", content[n], shape[key]) for key, n in names.items() if n in content]
     else:
-        kinds = (int, float) if shape is float else shape
-        fits = isinstance(content, kinds) and (shape is bool or not isinstance(content, bool))
+        fits = _fits(content, shape)
         return [] if fits else [(place, _wanted(shape), _said(content))]
     for inner, item, part in parts:
         if wrong := _odd(item, part, inner.removeprefix(".")):
@@ -207,7 +250,18 @@ def _odd(content: Any, shape: Shape, place: str) -> list[tuple[str, str, str]]:
     return []
 
 
+def _fits(content: Any, shape: Shape) -> bool:
+    if isinstance(shape, Range):
+        return _fits(content, shape.kind) and shape.least <= content <= shape.most
+    kinds = (int, float) if shape is float else shape
+    if not isinstance(content, kinds) or (isinstance(content, bool) and shape is not bool):
+        return False
+    return not isinstance(content, float) or math.isfinite(content)
+
+
 def _wanted(shape: Shape) -> str:
+    if isinstance(shape, Range):
+        return str(shape)
     if isinstance(shape, tuple):
         return " or ".join(map(_wanted, shape))
     if isinstance(shape, dict | list):

@@ -252,3 +252,66 @@ def test_what_is_odd_is_named_with_its_place(tmp_path):
         assert words in str(caught.value)
     path.write_text(json.dumps({"a": [{"b": None, "more": 1}], "c": {"x": 1}}))
     assert records.read(path, "it", shape, "make it")["c"] == {"x": 1}
+
+
+IMPOSSIBLE = {
+    "train.json": [
+        ("config", "epochs", -1),
+        ("config", "epochs", 0),
+        ("config", "seed", -3),
+        ("config", "learning_rate", float("nan")),
+        ("test_accuracy", 1.01),
+        ("val_accuracy", -0.1),
+        ("test_accuracy", float("nan")),
+        ("seconds", -1.0),
+        ("history", 0, "epoch", 0),
+        ("history", 0, "val_accuracy", 7.0),
+        ("data", "resolution", -16),
+        ("data", "seed", -1),
+        ("data", "images", "train", -5),
+        ("test", "accuracy", 1.5),
+        ("test", "interval", 0, -0.5),
+    ],
+    "search.json": [
+        ("seed", -1),
+        ("accuracy", 1.2),
+        ("trials", 0, "accuracy", -0.2),
+        ("trials", 0, "latencies_ms", 0, -1.0),
+        ("constraints", 0, "budget_ms", -3.0),
+        ("constraints", 0, "budget_ms", float("inf")),
+        ("data", "val_share", 20.0),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("file", "place"),
+    [(file, place) for file, places_ in IMPOSSIBLE.items() for place in places_],
+    ids=lambda item: item if isinstance(item, str) else ".".join(map(str, item)),
+)
+def test_impossible_values_are_refused_by_their_place(run, file, place):
+    *way, last, value = place
+    content = json.loads((run / file).read_text())
+    inner = content
+    for step in way:
+        inner = inner[step]
+    assert last in inner or isinstance(inner, list)
+    inner[last] = value
+    (run / file).write_text(json.dumps(content))
+    with pytest.raises(HwnasError) as caught:
+        records.trained(run) if file == "train.json" else records.search(run)
+    if value == value and value != float("inf"):  # JSON itself has no others
+        assert json.dumps(value) in str(caught.value)
+        assert str(last) in str(caught.value)
+
+
+@pytest.mark.parametrize("seed", [-1, -(10**6), 2**63])
+def test_a_seed_that_is_none_is_a_sentence(seed):
+    from hwnas import data
+    from hwnas.errors import DataError, TrainingError
+    from hwnas.search.oneshot import OneShotConfig
+
+    with pytest.raises(DataError, match="seed must be from 0"):
+        data.load("digits", resolution=16, seed=seed)
+    with pytest.raises(TrainingError, match="seed must be from 0"):
+        OneShotConfig(seed=seed)

@@ -11,8 +11,10 @@ import sys
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from hwnas import data, files, ship
+from hwnas.cli import app
 from hwnas.data.digits import digits as read_digits
 from hwnas.errors import DataError, HwnasError, SchemaMismatch
 from hwnas.export import metadata, parity, runtime
@@ -289,3 +291,21 @@ def test_probes_hold_what_pytorch_and_the_int8_models_answer(exported_run):
 def test_damaged_probes_are_refused(recorded):
     with pytest.raises(SchemaMismatch, match="rows of numbers"):
         probes.answers(recorded, probes.PYTORCH)
+
+
+def test_an_unfinished_retraining_is_said_by_export_verify_and_report(exported_run):
+    """What is left of a training that was cut off, beside the weights of the one before."""
+    arguments = [str(exported_run)]
+    for verb in ("export", "report"):
+        assert "is not finished" not in CliRunner().invoke(app, [verb, *arguments]).output
+    (exported_run / "train-checkpoint.safetensors").write_bytes(b"")
+    for verb in ("export", "report"):
+        done = CliRunner().invoke(app, [verb, *arguments])
+        assert done.exit_code == 0, done.output
+        assert "a further training of this run was begun and is not finished" in done.stderr
+        assert f"`hwnas train {exported_run}`" in done.stderr
+    assert "is not finished" in (exported_run / "report.html").read_text()
+    done = CliRunner().invoke(
+        app, ["verify", *arguments, "--skip-accuracy", "--rounds", "1", "--no-record", "--accept-noise"]
+    )
+    assert "is not finished" in done.stderr

@@ -89,6 +89,7 @@ def export(
         )
     content = ship.read_manifest(manifest.parent)
     if as_json:
+        _say_unfinished(run)
         emit_json(content)
         return
     table = Table("file", "size")
@@ -101,10 +102,18 @@ def export(
         colour = "yellow" if item["drop"] > 0.01 else "default"
         out.print(f"[{colour}]{escape(item['said'])}[/]", highlight=False)
     out.print(f"each computes what PyTorch computes; written to {manifest.parent}", highlight=False)
+    _say_unfinished(run)
     if (run / ship.REPORT).exists():
         err.print(
             f"{run / ship.REPORT} is of what was exported before: hwnas verify and hwnas report make it new"
         )
+
+
+def _say_unfinished(run: Path) -> None:
+    from hwnas import ship
+
+    for text in ship.unfinished(run):
+        err.print(f"[yellow]{escape(text)}[/]", soft_wrap=True, highlight=False)
 
 
 def _show_rounding(rounding: Mapping[str, Any]) -> None:
@@ -115,6 +124,8 @@ def _show_rounding(rounding: Mapping[str, Any]) -> None:
     if rounding["qat"]:
         parts.append(f"int8 after fine-tuning {min(rounding['qat'].values()):.2%}")
     out.print(f"validation accuracy: {', '.join(parts)}; {rounding['shipped']} ships", highlight=False)
+    if rounding.get("said"):
+        out.print(escape(rounding["said"]), highlight=False)
 
 
 @app.command()
@@ -238,6 +249,7 @@ def report(
     path = reports.write(run, latencies=tuple(latency or ()), tables=tables, baseline=baseline)
     if (run / "export" / ship.MANIFEST).exists():
         ship.add_file(run / "export", ship.REPORT, path.read_bytes())
+    _say_unfinished(run)
     if as_json:
         emit_json({"report": str(path)})
     else:

@@ -172,6 +172,8 @@ def load(
     for name, share in (("val_share", val_share), ("test_share", test_share)):
         if not 0 < share <= 0.5:
             raise DataError(f"{name} must be in (0, 0.5], but got {share}")
+    if not 0 <= seed < 2**63:
+        raise DataError(f"seed must be from 0 to 2**63 - 1, but got {seed}")
     if resolution < 8:
         raise DataError(f"resolution must be at least 8, but got {resolution}")
     raw = sources.read(source, resolution, seed, val_share, test_share)

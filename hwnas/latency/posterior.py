@@ -95,13 +95,19 @@ class Posterior:
         return cls.learn(table.target, space, prior, networks, {"table_sha256": table_sha256(table)}, notes)
 
     @classmethod
-    def transfer(cls, table: LatencyTable, space: SearchSpace, known: Known) -> Posterior:
+    def transfer(
+        cls, table: LatencyTable, space: SearchSpace, known: Known
+    ) -> tuple[Posterior, Prediction | None]:
         """Prior from physics and known devices, updated by the table's calibration networks.
 
         Args:
             table: Needs no blocks.
             space: What the model is for.
             known: Cost vectors of known devices of the same space, by name.
+
+        Returns:
+            The model, and what it predicts for each calibration network from the others, in ms; None
+            where that was not found out.
 
         Raises:
             LatencyModelError: The table holds no calibration network of the space.
@@ -110,9 +116,10 @@ class Posterior:
         same = groups(space, networks.indices)
         found = transfer(Entries.of_space(space), networks.indices, networks.latency_ms, known, groups=same)
         origin = {"table_sha256": table_sha256(table)}
-        return cls(
+        model = cls(
             table.target, found.prior, networks, space.fingerprint, found.variances, origin, found.notes
         )
+        return model, found.left_out
 
     @classmethod
     def learn(

@@ -10,13 +10,11 @@ from typing import Any
 from hwnas import files
 from hwnas.errors import HwnasError, LatencyModelError, SchemaMismatch, in_words
 from hwnas.latency.device_prior import Known
-from hwnas.latency.entries import Entries
 from hwnas.latency.evaluate import Evaluation, evaluate, score
 from hwnas.latency.lookup import Lookup
 from hwnas.latency.networks import Networks, groups, unseen
 from hwnas.latency.posterior import Posterior
 from hwnas.latency.regression import Regression
-from hwnas.latency.transfer import transfer
 from hwnas.space import SearchSpace
 from hwnas.table import LatencyTable
 
@@ -52,15 +50,12 @@ def fit(
     splits["heldout"] = unseen(space, splits["heldout"], splits["calibration"])
     if model != "transfer":
         return evaluated(_KINDS[model].fit(table, space), space, splits)
-    fitted = evaluated(Posterior.transfer(table, space, known or {}), space, splits)
+    learnt, left_out = Posterior.transfer(table, space, known or {})
+    fitted = evaluated(learnt, space, splits)
     few = splits["calibration"]
-    same = groups(space, few.indices)
-    if len(few) > FEW or len(set(same.tolist())) < 2:
+    if left_out is None or len(few) > FEW or len(set(groups(space, few.indices).tolist())) < 2:
         return fitted
-    learnt = transfer(Entries.of_space(space), few.indices, few.latency_ms, known or {}, groups=same)
-    if learnt.left_out is None:
-        return fitted
-    judged = {LEFT_OUT: score(learnt.left_out, few.latency_ms, few.keys)}
+    judged = {LEFT_OUT: score(left_out, few.latency_ms, few.keys)}
     return replace(fitted, evaluation={**fitted.evaluation, **judged})
 
 

@@ -8,7 +8,7 @@ from hwnas.report._record import Json, Record
 
 def course(record: Record) -> str:
     """The expected latency of a one-shot search, driven to its budget; and what is to be known of any."""
-    said = [*record.search.get("extra", {}).get("alarms", ()), *record.damaged]
+    said = [*record.search.get("extra", {}).get("alarms", ()), *record.damaged, *record.unfinished]
     parts = [_page.paragraph(_page.mark(str(text), "warn")) for text in said]
     trace = [step for step in record.search.get("trace", []) if "expected_share" in step]
     if trace:

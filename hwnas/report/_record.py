@@ -42,6 +42,7 @@ class Record:
         tables: Latency tables that the models were fitted to, by target.
         stale: What in the run's folder is of something that is no more.
         damaged: What is wrong with files that the report can do without, a sentence each.
+        unfinished: That a further training was begun and not ended, a sentence.
         baseline: Another run; None where none was given.
         difference: Of the accuracies of both on the same images; None where it is not known.
     """
@@ -57,6 +58,7 @@ class Record:
     tables: Mapping[Target, LatencyTable]
     stale: tuple[str, ...] = ()
     damaged: tuple[str, ...] = ()
+    unfinished: tuple[str, ...] = ()
     baseline: Record | None = None
     difference: Difference | None = None
 
@@ -147,6 +149,7 @@ def read(
         tables=_tables(tables, targets, models),
         stale=ship.stale(run),
         damaged=damaged(run),
+        unfinished=ship.unfinished(run),
         baseline=None if baseline is None else read(baseline),
         difference=None if baseline is None else against.read(run, baseline),
     )

@@ -114,6 +114,7 @@ def _rounding(record: Record) -> str:
     allowed = _text.points(found["allowed_loss"])[1:]
     text = f"On validation images. More than {allowed} points below fp32 would be "
     text += f"fine-tuned under the rounding of int8; {which} ship in int8."
+    text += f" {found['said']}." if found.get("said") else ""
     text += f" The fine-tuning was given up: {found['failure']}" if found.get("failure") else ""
     header = ("runtime", "fp32", "int8, calibrated", "int8, fine-tuned")
     return (

@@ -92,6 +92,7 @@ class OneShotConfig:
             "crop must be in [0, 0.5]": 0 <= self.crop <= 0.5,
             "release must be in [0, 1]": self.release is None or 0 <= self.release <= 1,
             "recalibration_images must be at least 2": self.recalibration_images >= 2,
+            "seed must be from 0 to 2**63 - 1": 0 <= self.seed < 2**63,
             "validation_images must be at least 1": self.validation_images >= 1,
         }
         for invariant, holds in checks.items():

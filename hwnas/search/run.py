@@ -89,6 +89,10 @@ class SearchRequest:
     limits: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**63:
+            raise SpaceError(f"seed must be from 0 to 2**63 - 1, but got {self.seed}")
+        if self.training_steps < 0:
+            raise SpaceError(f"training_steps must not be negative, but got {self.training_steps}")
         if self.workers < 1:
             raise SpaceError(f"workers must be at least 1, but got {self.workers}")
         if self.scratch is None:

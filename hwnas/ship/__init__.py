@@ -22,7 +22,7 @@ from hwnas.ship.manifest import (
     same,
 )
 from hwnas.ship.run import EXAMPLES, VARIANTS, export_run, read_run
-from hwnas.ship.stale import run_of, stale
+from hwnas.ship.stale import run_of, stale, unfinished
 
 __all__ = [
     "EXAMPLES",
@@ -47,5 +47,6 @@ __all__ = [
     "run_of",
     "same",
     "stale",
+    "unfinished",
     "unseen",
 ]

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hwnas import files
+from hwnas import files, records
 from hwnas.errors import HwnasError, SchemaMismatch, in_words
 from hwnas.export import PRECISIONS, RUNTIMES
 from hwnas.ship.verification import Verification
@@ -35,15 +35,6 @@ _FIELDS = {
     "files": dict,
 }
 _VARIANT_FIELDS = {"name": str, "runtime": str, "precision": str, "file": str, "bytes": int}
-_DATA_FIELDS = {
-    "source": str,
-    "fingerprint": str,
-    "resolution": int,
-    "seed": int,
-    "val_share": float,
-    "test_share": float,
-    "flip": bool,
-}
 _BUDGET_FIELDS = {"target": dict, "budget_ms": float}
 _OPTIONAL = ("verification", "scales", "settings")  # not of every version, or only after ``hwnas verify``
 _PARSED: Mapping[str, type[Verification | Verdict]] = {"verification": Verification, "learning": Verdict}
@@ -69,7 +60,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     for name, kind in _PARSED.items():
         if name in manifest:
             _require_parsed(manifest[name], name, kind, folder)
-    _require_fields(manifest["data"], _DATA_FIELDS, folder)
+    records.require(
+        manifest["data"], records.DATA, "the data of a manifest", folder / MANIFEST, "export again"
+    )
     for entry in manifest["variants"]:
         _require_fields(entry, _VARIANT_FIELDS, folder)
         _require_known(entry, folder)

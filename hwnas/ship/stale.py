@@ -9,6 +9,7 @@ from typing import Any
 from hwnas import files, records, spaces
 from hwnas.errors import HwnasError
 from hwnas.ship.manifest import MANIFEST, read_json
+from hwnas.train.checkpoint import CHECKPOINT
 
 EXPORT = "export"
 _SHOWN = 8  # digits of a hash that people compare
@@ -35,6 +36,18 @@ def stale(run: Path) -> tuple[str, ...]:
     if manifest.is_file():
         found += _export(run, read_json(manifest.parent, MANIFEST, "the manifest of a shipping folder"))
     return tuple(found)
+
+
+def unfinished(run: Path) -> tuple[str, ...]:
+    """A sentence where a training was begun after the one that the run's weights are of, and not ended."""
+    checkpoint = run / CHECKPOINT
+    if not checkpoint.is_file() or not (run / "train.json").is_file():
+        return ()
+    return (
+        "a further training of this run was begun and is not finished: what is exported, verified and "
+        f"reported is of the weights before it; `hwnas train {run}` with the same options goes on, and "
+        f"deleting {checkpoint} gives it up",
+    )
 
 
 def require_whole_training(run: Path) -> None:

@@ -15,7 +15,7 @@ from hwnas.data import Dataset
 from hwnas.errors import DataError, Diverged
 from hwnas.space import Architecture
 from hwnas.train import mistakes
-from hwnas.train.checkpoint import copy_into, save_weights
+from hwnas.train.checkpoint import CHECKPOINT, copy_into, save_weights
 from hwnas.train.config import EpochRecord, TrainConfig
 from hwnas.train.fit import fit, new_network
 from hwnas.train.judging import answers_of, judged, rise
@@ -25,7 +25,6 @@ from hwnas.verdict import FAIL, PASS, on_learning
 
 SCHEMA = "hwnas-train/1"
 WEIGHTS = "weights.safetensors"
-CHECKPOINT = "train-checkpoint.safetensors"
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,11 @@ def verify(
     verification = Verification(
         device.name,
         tuple(variants),
-        (*_left_out(manifest, device, dataset, earlier, further), *scales.notes),
+        (
+            *_left_out(manifest, device, dataset, earlier, further),
+            *scales.notes,
+            *(() if run is None else ship.unfinished(run)),
+        ),
         stale=() if run is None else ship.stale(run),
         further=None if further is None else {"name": further[0], "images": len(further[1])},
         accepted_noise=accept_noise,

@@ -67,7 +67,7 @@ def test_a_saved_regression(space: SearchSpace, fitted: Regression) -> None:
 
 def test_a_saved_transfer(space: SearchSpace) -> None:
     table = table_of(space)
-    fitted = Posterior.transfer(table, space, {})
+    fitted, _ = Posterior.transfer(table, space, {})
     indices = Networks.of_table(table, space, "calibration").indices
     expected = fitted.predict(space, indices)
     again, before = latency.from_json(latency.to_json(fitted)), as_saved_before(fitted)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 from training_helpers import make_int8_hard
 from typer.testing import CliRunner
 
 from hwnas import blocks, data, files, int8, ship, spaces, train
 from hwnas.cli import app
+from hwnas.differences import Difference
 from hwnas.errors import ExportError
 from hwnas.export import runtime
 from hwnas.train import qat
@@ -77,6 +79,9 @@ def test_a_network_that_int8_harms_is_fine_tuned_and_the_user_is_told(exported_r
     tuned = network_of(exported_run)
     train.load_weights(tuned, exported_run / int8.WEIGHTS)
     calibration = digits.normalize(digits.sample("train", 256).images)
+    assert found["gain"]["real"]
+    assert found["gain"]["mean"] > 0
+    assert "points (95 %" in found["said"]
     assert int8.accuracies(tuned, (3, 16, 16), digits, calibration) == found["qat"]
 
 
@@ -105,3 +110,21 @@ def test_the_worse_of_both_never_ships(exported_run, digits, changes, failure):
         assert failure in found.failure
     else:
         assert min(found.qat.values()) < min(found.ptq.values())
+        assert found.gain.mean < 0
+
+
+@pytest.mark.parametrize(
+    ("gained", "lost", "tuned"), [(3, 1, False), (5, 0, False), (6, 0, True), (20, 5, True), (0, 9, False)]
+)
+def test_fine_tuned_weights_ship_only_where_the_same_images_show_that_they_are_better(gained, lost, tuned):
+    """McNemar: five images gained and none lost have p = .0625, six .031."""
+    both = np.ones(40, bool)
+    before, after = both.copy(), both.copy()
+    before[:gained] = False
+    after[gained : gained + lost] = False
+    gain = Difference.of([after], [before])
+    found = int8.Rounding(0.01, 0.9, {"litert": before.mean()}, {"litert": after.mean()}, gain)
+    assert found.is_tuned is tuned
+    assert ("not told apart by 40 validation images" in found.said) is not gain.is_real
+    assert found.to_json()["shipped"] == ("qat" if tuned else "ptq")
+    json.dumps(found.to_json())
