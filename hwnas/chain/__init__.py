@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas import device as devices
-from hwnas import outputs, records, ship
+from hwnas import outputs, records, ship, use
 from hwnas.chain.config import Config, make, read, template
 from hwnas.chain.stages import Stages
 from hwnas.chain.state import State
@@ -42,6 +42,8 @@ class Summary:
         verification: What was measured of the exported variants.
         test_accuracy: By strategy, in PyTorch: the search, and the baseline if there is one.
         difference: Of the two, on the same test images; None without a baseline.
+        why_little: Why the search could not use more of the budgets; empty where it does not say.
+        said: What else is to be known of the search: what a budget cost, and its alarms.
         seconds: Wall time by stage, of the last time that it ran.
         ran: Stages that were not skipped.
     """
@@ -54,6 +56,8 @@ class Summary:
     difference: Difference | None
     seconds: Mapping[str, float]
     ran: tuple[str, ...]
+    why_little: str = ""
+    said: tuple[str, ...] = ()
 
     @property
     def against(self) -> Verdict | None:
@@ -69,6 +73,11 @@ class Summary:
         """Of all that was promised: budgets, accuracy, and not to be worse than the baseline."""
         return worst([self.verification.verdict, self.against])
 
+    @property
+    def little(self) -> str:
+        """What to know where little of the tightest budget is used; empty where that is not so."""
+        return use.warning(self.verification.shares, self.why_little)
+
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""
         return {
@@ -82,6 +91,8 @@ class Summary:
             "difference": None if self.difference is None else self.difference.to_json(),
             "seconds": dict(self.seconds),
             "ran": list(self.ran),
+            "used": self.verification.shares,
+            "warnings": [text for text in (self.little, *self.said) if text],
         }
 
 
@@ -120,6 +131,9 @@ def run(config: Config, *, device: Device | None = None, tell: Tell = lambda _st
 def _summary(config: Config, stages: Stages, seconds: Mapping[str, float], ran: tuple[str, ...]) -> Summary:
     manifest = ship.read_manifest(stages.run / "export")
     runs = [run for run in (stages.run, stages.baseline) if run is not None]
+    search = records.search(stages.run)
+    promise = search.get("promise", {})
+    said = (*promise.get("warnings", ()), *search.get("extra", {}).get("alarms", ()))
     return Summary(
         config.folder,
         stages.run,
@@ -129,6 +143,8 @@ def _summary(config: Config, stages: Stages, seconds: Mapping[str, float], ran: 
         None if stages.baseline is None else against.read(stages.run),
         seconds,
         ran,
+        promise.get("why_little", ""),
+        tuple(text for text in said if not use.is_warning(text)),  # that is said of what ships
     )
 
 

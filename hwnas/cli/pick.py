@@ -9,12 +9,17 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from hwnas import use
 from hwnas.bounds import decimals
 from hwnas.cli import _usage
 from hwnas.cli._app import Json, app, coloured, emit_json, err, out, print_quality
 from hwnas.conditions import Quality
 from hwnas.intervals import NORMAL_95
 from hwnas.verdict import Verdict, on_budget
+
+_WHY_LITTLE = (
+    "nothing in the gallery is estimated better within it; search with this budget for one that uses it"
+)
 
 
 @app.command()
@@ -42,7 +47,7 @@ def pick(
     as_json: Json = False,
 ) -> None:
     """Take the best network within other budgets into a run folder of its own."""
-    from hwnas.search.budgets import LITTLE, range_of, unbound
+    from hwnas.search.budgets import range_of, unbound
     from hwnas.search.pick import pick as pick_from
 
     budgets = {} if budget_ms is None else {"": budget_ms}
@@ -76,14 +81,11 @@ def pick(
         print_quality(item.get("quality") or {}, item["name"])
         for text in unbound(item["name"], item["budget_ms"], range_of(record, item["name"])[1]):
             err.print(f"[yellow]warning:[/] {escape(text)}", highlight=False, soft_wrap=True)
-    spent = max(_latency_ms(item) / item["budget_ms"] for item in record["constraints"])
-    if spent < LITTLE:
-        err.print(
-            f"[yellow]warning:[/] only {spent:.0%} of the tightest budget is used: nothing in the gallery is "
-            "estimated better within it; search with this budget for one that uses it",
-            highlight=False,
-            soft_wrap=True,
-        )
+    shares = {item["name"]: _latency_ms(item) / item["budget_ms"] for item in record["constraints"]}
+    if len(shares) > 1:
+        out.print(escape(use.said(shares)), soft_wrap=True, highlight=False)
+    if little := use.warning(shares, _WHY_LITTLE):
+        err.print(f"[yellow]warning:[/] {escape(little)}", highlight=False, soft_wrap=True)
     for text in record.get("extra", {}).get("alarms", ()):
         err.print(f"[yellow]warning:[/] of the search: {escape(str(text))}", highlight=False, soft_wrap=True)
     out.print(f"written to {to}", highlight=False)

@@ -109,11 +109,12 @@ class _View:
 
 
 def _show(summary: Summary) -> None:
-    from hwnas.cli.run import show_accuracies
+    from hwnas.cli.run import show_accuracies, show_said
     from hwnas.cli.ship import show_verification
     from hwnas.quickstart import STRATEGY
 
-    show_verification(summary.verification)
+    show_verification(summary.verification, summary.why_little)
+    show_said(summary)
     show_accuracies(summary)
     seconds = ", ".join(f"{stage} {value:.0f} s" for stage, value in summary.seconds.items())
     out.print(f"time: {seconds}; {sum(summary.seconds.values()):.0f} s in all", highlight=False)

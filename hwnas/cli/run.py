@@ -77,9 +77,16 @@ def run(
 def _show(summary: Summary) -> None:
     from hwnas.cli.ship import show_verification
 
-    show_verification(summary.verification)
+    show_verification(summary.verification, summary.why_little)
+    show_said(summary)
     show_accuracies(summary)
     out.print(f"models: {summary.run / 'export'}\nreport: {summary.report}", highlight=False)
+
+
+def show_said(summary: Summary) -> None:
+    """Print what else is to be known of the search."""
+    for text in summary.said:
+        err.print(f"[yellow]warning:[/] of the search: {escape(text)}", highlight=False, soft_wrap=True)
 
 
 def show_accuracies(summary: Summary) -> None:

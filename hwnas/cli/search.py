@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields, replace
 from enum import Enum
 from pathlib import Path
@@ -13,6 +13,7 @@ import typer
 from rich.markup import escape
 
 from hwnas import device as devices
+from hwnas import use
 from hwnas.cli import _usage
 from hwnas.cli._app import AcceptNoise, Json, app, emit_json, err, leave, out, print_quality
 from hwnas.device import PRECISIONS
@@ -355,6 +356,8 @@ def _show(record: Mapping[str, Any], to: Path, said: Collection[str]) -> None:
         if target["measured_ms"] is not None and target["note"]:
             _warn(f"{target['name']}: {target['note']}")
         print_quality(target.get("quality") or {}, target["name"])
+    if len(promise["targets"]) > 1:
+        out.print(use.said(_shares(promise["targets"])), soft_wrap=True, highlight=False)
     for text in (*promise["warnings"], *([] if promise["kept"] else promise["reasons"])):
         _warn(text)
     if promise["networks_measured"]:
@@ -374,6 +377,13 @@ def _show(record: Mapping[str, Any], to: Path, said: Collection[str]) -> None:
             _warn(alarm)
     seconds = ", ".join(f"{name} {value:.0f} s" for name, value in record["seconds"].items())
     out.print(f"{seconds}; written to {to}", highlight=False)
+
+
+def _shares(targets: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Latency over budget of each target, as measured or else as predicted."""
+    return {
+        item["name"]: (item["measured_ms"] or item["predicted_ms"]) / item["asked_ms"] for item in targets
+    }
 
 
 def _front(record: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from hwnas import device as devices
-from hwnas import files, outputs, records
+from hwnas import files, outputs, records, use
 from hwnas.bounds import decimals
 from hwnas.cli import _usage
 from hwnas.cli._app import (
@@ -256,10 +256,15 @@ def report(
         out.print(f"written to {path}", highlight=False)
 
 
-def show_verification(found: Verification) -> None:
-    """Print what was found about each variant, why it is not PASS, and what was left out."""
+def show_verification(found: Verification, why_little: str = "") -> None:
+    """Print what was found about each variant, why it is not PASS, and what was left out.
+
+    Args:
+        found: What was found.
+        why_little: Why the search could not use more of the budgets, where that is known.
+    """
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("variant", "accuracy", "ms", "95 % interval", "predicted", "budget", ""):
+    for column in ("variant", "accuracy", "ms", "95 % interval", "predicted", "budget", "used", ""):
         table.add_column(column, no_wrap=True)
     for item in found.variants:
         table.add_row(
@@ -269,6 +274,7 @@ def show_verification(found: Verification) -> None:
             _interval(item),
             _number(item.predicted_ms),
             _number(item.budget_ms),
+            f"{found.shares[item.name]:.0%}" if item.name in found.shares else "–",
             coloured(item.verdict, "no budget"),
         )
     print_table(table)
@@ -282,6 +288,10 @@ def show_verification(found: Verification) -> None:
             print_quality(found_there, item.name)
     for note in found.notes:
         err.print(f"[yellow]{escape(note)}[/]", highlight=False)
+    if found.shares:
+        out.print(use.said(found.shares), highlight=False)
+    if little := use.warning(found.shares, why_little):
+        err.print(f"[yellow]warning:[/] {escape(little)}", highlight=False, soft_wrap=True)
     accepted = " (accepted: --accept-noise)" if found.accepted_noise and _is_open(found.verdict) else ""
     word = coloured(found.verdict, f"no verdict on latency: no budget was asked for on {found.device}")
     out.print(f"{word}{accepted}", highlight=False)

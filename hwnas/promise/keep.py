@@ -21,7 +21,7 @@ from hwnas.promise.judge import Judge
 from hwnas.promise.loop import Loop, Settled, Tell
 from hwnas.promise.proposals import PromiseOptions, Proposals
 from hwnas.promise.reading import Indices
-from hwnas.promise.record import adopt, targets_of, trials_of, verdict_of, warnings_of
+from hwnas.promise.record import adopt, targets_of, trials_of, verdict_of, warnings_of, why_little
 from hwnas.search.base import Constraint
 from hwnas.search.objective import objective
 from hwnas.search.run import latency_file
@@ -100,6 +100,7 @@ def keep(
         "options": asdict(options),
         "targets": [] if settled is None else targets_of(loop, settled.best),
         "warnings": [] if settled is None else warnings_of(loop, settled.best),
+        "why_little": "" if settled is None else why_little(loop, settled.best),
         "repairs": sum(len(s.entries) for s in loop.steps if s.purpose == "repair"),
         "networks_measured": len(beliefs.readings) if any(g.measurable for g in beliefs.goals) else 0,
         "steps": [asdict(step) for step in loop.steps],

@@ -10,10 +10,10 @@ from hwnas.intervals import NORMAL_95
 from hwnas.promise.beliefs import Beliefs, Goal
 from hwnas.promise.loop import Loop, Settled
 from hwnas.promise.reading import Indices, Reading, Readings
-from hwnas.search.budgets import LITTLE
 from hwnas.search.canonical import Canonical
 from hwnas.search.objective import sizes
 from hwnas.space import SearchSpace
+from hwnas.use import LITTLE, warning
 from hwnas.verdict import FAIL, Verdict
 
 _RAISE = "raise the budget to have them"
@@ -104,13 +104,10 @@ def _sentence(goal: Goal, predicted_ms: float, std_ms: float, reading: Reading |
 
 def warnings_of(loop: Loop, best: Indices) -> list[str]:
     """What a user should know of the price of the budgets: time left unused, accuracy given up."""
-    beliefs, judge, found = loop.beliefs, loop.judge, []
-    shares = beliefs.shares(best)
-    if max(shares) < LITTLE:
-        tightest = beliefs.goals[shares.index(max(shares))].name
-        found.append(
-            f"only {max(shares):.0%} of the tightest budget ({tightest}) is used: {_why_little(loop, best)}"
-        )
+    beliefs, judge = loop.beliefs, loop.judge
+    names = [goal.name for goal in beliefs.goals]
+    little = warning(dict(zip(names, beliefs.shares(best), strict=True)), why_little(loop, best))
+    found = [little] if little else []
     top = max(beliefs.readings, key=judge.final)
     if judge.clearly_worse(best, top):
         points, used = 100 * (judge.final(top) - judge.final(best)), beliefs.spent(top)
@@ -122,8 +119,10 @@ def warnings_of(loop: Loop, best: Indices) -> list[str]:
     return found
 
 
-def _why_little(loop: Loop, best: Indices) -> str:
-    """Why so much of a budget is left, and what to do."""
+def why_little(loop: Loop, best: Indices) -> str:
+    """Why so much of the tightest budget is left, and what to do; empty where that is not so."""
+    if loop.beliefs.spent(best) >= LITTLE:
+        return ""
     if not any(goal.measurable for goal in loop.beliefs.goals):
         return "nothing was measured, so no larger one could be proven; measure finalists, or choose another"
     provable = loop.beliefs.provable(loop.options.most_sessions)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
 
-from hwnas import verdict
+from hwnas import use, verdict
 from hwnas.intervals import NORMAL_95, clopper_pearson, right_of
 from hwnas.report import _page, _text
 from hwnas.report._record import Json, Record
@@ -55,6 +55,12 @@ class _Promise:
             return None
         session = self.session if self.shipped else None
         return verdict.on_budget(*self.measured, self.asked_ms, session)
+
+    @property
+    def share(self) -> float | None:
+        """Of the budget that is used, as measured or else as predicted; None where neither is known."""
+        known = self.measured[0] if self.measured else self.predicted_ms
+        return None if known is None else known / self.asked_ms
 
     @property
     def sentence(self) -> str:
@@ -121,8 +127,14 @@ def headline(record: Record) -> str:
     fine = "Each ± is half a 95 % interval: of the latency model's prediction, and of the measurement."
     if not record.is_searched:
         fine = "The budgets are those of the network that it was compared with. ± is half a 95 % interval."
+    shares = {p.name: p.share for p in promises if p.share is not None}
+    used = _page.paragraph(f"{use.said(shares)}.") if len(shares) > 1 else ""
+    made = record.search.get("promise", {})
+    little = use.warning(shares, str(made.get("why_little", "")))
+    others = [text for text in made.get("warnings", ()) if not use.is_warning(text)]
+    warned = "".join(_page.paragraph(_page.mark(text, "warn")) for text in (little, *others) if text)
     return (
-        f'<section>{_verdict(record)}<div class="promises">{boxes}</div>'
+        f'<section>{_verdict(record)}{used}{warned}<div class="promises">{boxes}</div>'
         f"{_page.paragraph(fine, 'fine')}{_page.cards(_numbers(record))}</section>"
     )
 

@@ -16,9 +16,6 @@ from hwnas.latency import AdditiveCosts, LatencyModel
 from hwnas.search.base import Constraint
 from hwnas.space import SearchSpace
 
-LITTLE = 0.85
-"""Share of a budget below which it is said that much of it is left."""
-
 _MARGIN_SAMPLES = 64
 
 

@@ -198,6 +198,15 @@ class Verification:
         stale = Verdict(FAIL, self.stale) if self.stale else None
         return verdict.worst([stale, *(variant.verdict for variant in self.variants)])
 
+    @property
+    def shares(self) -> dict[str, float]:
+        """Latency over budget, by variant; of those that were measured here and have a budget here."""
+        return {
+            item.name: item.measured_ms / item.budget_ms
+            for item in self.variants
+            if item.measured_ms is not None and item.budget_ms is not None
+        }
+
     def to_json(self) -> dict[str, Any]:
         """The JSON object that goes into the manifest."""
         found = self.verdict
@@ -209,6 +218,7 @@ class Verification:
             "rounds": self.rounds,
             "notes": list(self.notes),
             "stale": list(self.stale),
+            "used": self.shares,
             "further": None if self.further is None else dict(self.further),
             "variants": [variant.to_json() for variant in self.variants],
         }

@@ -14,6 +14,7 @@ from promise_helpers import SPACE, space
 from typer.testing import CliRunner
 
 from hwnas import device, files, latency, profile, promise, report, spaces
+from hwnas.bounds import decimals
 from hwnas.cli import app
 from hwnas.device import Target
 from hwnas.errors import DeviceError, HwnasError, InfeasibleBudget, TableError
@@ -271,7 +272,8 @@ def test_a_picked_network_that_was_measured_is_shown_with_its_interval(kept, tmp
     for target, ms, half in zip(
         gallery["targets"], best["measured_ms"], best["measured_half_ms"], strict=True
     ):
-        said = f"{target['name']}: asked 1000.000 ms, measured {ms:.3f} ± {half:.3f}"
+        digits = max(3, decimals(ms))
+        said = f"{target['name']}: asked {1000:.{digits}f} ms, measured {ms:.{digits}f} ± {half:.{digits}f}"
         assert said in " ".join(shown.stdout.split())
 
 
@@ -437,7 +439,9 @@ def test_the_command_line_from_a_device_to_a_pick(tables, tmp_path):
     record = json.loads(picked.stdout)
     assert record["picked"]
     (item,) = record["constraints"]
-    believed = f"predicted {item['predicted_ms']:.3f} ± {1.959964 * item['predicted_std_ms']:.3f}"
+    digits = max(3, decimals(item["budget_ms"], item["predicted_ms"]))
+    half_ms = 1.959964 * item["predicted_std_ms"]
+    believed = f"predicted {item['predicted_ms']:.{digits}f} ± {half_ms:.{digits}f}"
     shown = run_cli("pick", tmp_path / "run", "--budget-ms", "95%", "--out", tmp_path / "third")
-    assert f"host/litert-int8: asked {item['budget_ms']:.3f} ms, {believed}" in shown.stdout
+    assert f"host/litert-int8: asked {item['budget_ms']:.{digits}f} ms, {believed}" in shown.stdout
     assert run_cli("pick", tmp_path / "run", "--device", "95%", "--out", "fourth").exit_code == 2
