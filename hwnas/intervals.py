@@ -57,6 +57,13 @@ def chance_of_at_least(right: int, count: int, share: float) -> float:
     return float(stats.binom.sf(right - 1, count, share))
 
 
+def chance_of_at_most(right: int, count: int, share: float) -> float:
+    """Probability that ``count`` tries that succeed by ``share`` succeed ``right`` times or more rarely."""
+    from scipy import stats
+
+    return float(stats.binom.cdf(right, count, share))
+
+
 def beats_guessing(right: int, count: int, guess: float) -> bool | None:
     """Whether so many right answers are better than a guess (exact binomial test).
 

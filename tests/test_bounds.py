@@ -12,8 +12,10 @@ from hwnas.bounds import DIGITS, at_least, at_most
 from hwnas.device import Target
 from hwnas.errors import InfeasibleBudget
 from hwnas.latency.base import AdditiveCosts, Prediction
+from hwnas.latency.evaluate import score
 from hwnas.search.base import Constraint
 from hwnas.search.budgets import constraints_of, not_binding, parse_budget
+from hwnas.search.run import SearchRequest, said_of
 
 SPACE = spaces.load("macro-r8-c10")
 
@@ -134,3 +136,18 @@ def test_a_range_of_the_device_takes_the_place_of_the_models():
     ranges = {"host/litert-int8": (2 * model.costs.range_ms[0], 2 * model.costs.range_ms[1])}
     (constraint,) = constraints_of([model], ["50%"], SPACE, 0.5, ranges=ranges)
     assert constraint.budget_ms == parse_budget("50%", *ranges["host/litert-int8"])
+
+
+def test_what_is_to_be_known_of_a_search_names_the_model_that_fails():
+    """Before the search, and in its record."""
+    right, wrong = (
+        score(Prediction(np.ones(9), np.full(9, 0.1)), np.full(9, ms), ("k",) * 9) for ms in (1, 3)
+    )
+    model = Model(1)
+    constraints = constraints_of([model], ["60%"], SPACE, 0.9)
+    request = SearchRequest(SPACE.name, (), ("60%",))
+    for evaluation, words in ((right, []), (wrong, ["host/litert-int8: do not trust this latency model"])):
+        model.evaluation = {"heldout": evaluation}
+        found = said_of(constraints, [model], request)
+        assert len(found) == len(words)
+        assert all(text.startswith(word) for text, word in zip(found, words, strict=True))

@@ -62,6 +62,7 @@ def fit(
     fitted = latency.fit(loaded, chosen, model, known=known)
     latency.save(fitted, to)
     summaries = {split: item.summary for split, item in fitted.evaluation.items()}
+    doubt = latency.doubt(fitted.evaluation)
     if as_json:
         emit_json(
             {
@@ -71,12 +72,15 @@ def fit(
                 "out": str(to),
                 "notes": list(fitted.notes),
                 "evaluation": summaries,
+                "warnings": [doubt] if doubt else [],
             }
         )
         return
     show(f"{fitted.name} on {fitted.target}", summaries)
     for note in fitted.notes:
         err.print(f"[yellow]{note}[/]")
+    if doubt:
+        err.print(f"[yellow]warning:[/] {doubt}", highlight=False, soft_wrap=True)
     if "heldout" not in summaries:
         err.print("[yellow]the table has no held-out networks: nothing is known about the model's errors[/]")
     out.print(f"written to {to}", highlight=False)

@@ -3,7 +3,7 @@
 from hwnas.latency.active import choose_networks
 from hwnas.latency.base import AdditiveCosts, LatencyModel, Prediction
 from hwnas.latency.conditioned import Conditioned
-from hwnas.latency.evaluate import Evaluation, evaluate
+from hwnas.latency.evaluate import Evaluation, doubt, evaluate
 from hwnas.latency.hostile import hostile_to_int8
 from hwnas.latency.importers import Origin, import_blocks, import_networks
 from hwnas.latency.known import known_devices
@@ -22,6 +22,7 @@ __all__ = [
     "Prediction",
     "Source",
     "choose_networks",
+    "doubt",
     "evaluate",
     "find_table",
     "fit",

@@ -10,10 +10,18 @@ from typing import Any
 import numpy as np
 
 from hwnas.errors import LatencyModelError, SchemaMismatch
-from hwnas.intervals import NORMAL_90
+from hwnas.intervals import NORMAL_90, SIGNIFICANT, chance_of_at_most, right_of
 from hwnas.latency.base import FloatArray, LatencyModel, Prediction
 from hwnas.latency.networks import Networks
 from hwnas.space import SearchSpace
+
+HELDOUT, LEFT_OUT = "heldout", "leave-one-out"
+"""Splits whose networks the model never saw."""
+
+LARGE = 0.10
+"""Mean relative error on networks never seen that is too large to choose networks by."""
+
+_INTERVAL, _FAR = 0.90, 0.80  # what intervals are to hold, and what is far from that
 
 
 @dataclass(frozen=True)
@@ -105,6 +113,33 @@ def score(prediction: Prediction, measured_ms: FloatArray, keys: tuple[str, ...]
         measured_ms=tuple(measured_ms.tolist()),
         predicted_ms=tuple(predicted.tolist()),
         std_ms=tuple(prediction.std_ms.tolist()),
+    )
+
+
+def doubt(evaluation: Mapping[str, Evaluation]) -> str:
+    """Why a model cannot be believed, as one sentence with what to do; empty where nothing speaks against it.
+
+    Its mean error on networks that it never saw is over ``LARGE``; or its 90 % intervals hold far
+    fewer of them, by an exact binomial test.
+
+    Args:
+        evaluation: By split. Errors on networks that the model was fitted to say nothing.
+    """
+    found = evaluation.get(HELDOUT) or evaluation.get(LEFT_OUT)
+    if found is None:
+        return ""
+    count, held = found.networks, right_of(found.coverage_90, found.networks)
+    reasons = []
+    if not found.mape <= LARGE:
+        reasons.append(f"it is wrong by {found.mape:.0%} in the mean")
+    if held < _FAR * count and chance_of_at_most(held, count, _INTERVAL) < SIGNIFICANT:
+        reasons.append(f"its 90 % intervals hold {held} of them ({found.coverage_90:.0%})")
+    if not reasons:
+        return ""
+    return (
+        f"do not trust this latency model: of {count} networks that it never saw, {' and '.join(reasons)}: "
+        "profile more whole networks (--calibration-networks) in more rounds and fit again, or another "
+        "--model; a search on it must measure its finalists"
     )
 
 

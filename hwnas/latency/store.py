@@ -10,7 +10,7 @@ from typing import Any
 from hwnas import files
 from hwnas.errors import HwnasError, LatencyModelError, SchemaMismatch, in_words
 from hwnas.latency.device_prior import Known
-from hwnas.latency.evaluate import Evaluation, evaluate, score
+from hwnas.latency.evaluate import HELDOUT, LEFT_OUT, Evaluation, evaluate, score
 from hwnas.latency.lookup import Lookup
 from hwnas.latency.networks import Networks, groups, unseen
 from hwnas.latency.posterior import Posterior
@@ -20,8 +20,7 @@ from hwnas.table import LatencyTable
 
 SCHEMA = "hwnas-latency/1"
 MODELS = ("posterior", "lookup", "regression", "transfer")
-SPLITS = ("heldout", "calibration")
-LEFT_OUT = "leave-one-out"
+SPLITS = (HELDOUT, "calibration")
 FEW = 40  # networks of a new device that are each predicted from the others: it takes a fit for each
 FittedModel = Lookup | Regression | Posterior
 

@@ -28,9 +28,18 @@ from hwnas.promise.proposals import PromiseOptions
 from hwnas.promise.reading import Indices
 from hwnas.promise.record import predictions_of, readings_of, trials_of
 from hwnas.search import gallery
-from hwnas.search.budgets import not_binding, range_of
+from hwnas.search.budgets import range_of
 from hwnas.search.gallery import Axis
-from hwnas.search.run import TRAINED, Live, SearchRequest, constraints_for, load_data, search_run, space_for
+from hwnas.search.run import (
+    TRAINED,
+    Live,
+    SearchRequest,
+    constraints_for,
+    load_data,
+    said_of,
+    search_run,
+    space_for,
+)
 from hwnas.search.scorer import scorer_of, scores
 from hwnas.space import SearchSpace
 from hwnas.train import optim, ranks
@@ -97,7 +106,7 @@ def search_for(
         dataset = load_data(request)
         request = replace(request, measured=wishes.measure)
         request = _for_devices(asks, request, run, dataset, wishes, warn)
-        for text in _not_binding(request, dataset):
+        for text in _said_before(request, dataset):
             warn(text)
         record = _searched(request, run, dataset, live)
         if ranks.rank() == 0:
@@ -129,12 +138,12 @@ def _for_devices(
     return replace(request, latencies=models, budgets=tuple(a.budget for a in asks), ranges=shared)
 
 
-def _not_binding(request: SearchRequest, dataset: Dataset) -> list[str]:
-    """What to know of budgets that every network keeps, before the search begins."""
+def _said_before(request: SearchRequest, dataset: Dataset) -> list[str]:
+    """What a user should know before the search begins."""
     models = [latency.load(path) for path in request.latencies]
     space = space_for(request.space, dataset)
     constraints = constraints_for(request, models, space)
-    return not_binding(constraints, request.budgets)
+    return said_of(constraints, models, request)
 
 
 def _kept(record: dict[str, Any], run: Path, dataset: Dataset, wishes: Wishes, tell: Tell) -> dict[str, Any]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from hwnas.latency import doubt
 from hwnas.report import _page, _svg
 from hwnas.report._record import Json, Record
 
 
 def course(record: Record) -> str:
     """The expected latency of a one-shot search, driven to its budget; and what is to be known of any."""
-    said = [*record.search.get("extra", {}).get("alarms", ()), *record.damaged, *record.unfinished]
+    models = [f"{model.target}: {doubt(model.evaluation)}" for model in record.models]  # said of each there
+    alarms = [text for text in record.search.get("extra", {}).get("alarms", ()) if text not in models]
+    said = [*alarms, *record.damaged, *record.unfinished]
     parts = [_page.paragraph(_page.mark(str(text), "warn")) for text in said]
     trace = [step for step in record.search.get("trace", []) if "expected_share" in step]
     if trace:

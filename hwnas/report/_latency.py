@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hwnas.intervals import NORMAL_90
-from hwnas.latency import Evaluation
+from hwnas.latency import Evaluation, doubt
 from hwnas.latency.store import FittedModel
 from hwnas.report import _page, _svg, _text
 from hwnas.report._record import Record
@@ -37,8 +37,10 @@ def believed(record: Record) -> str:
     text += "the model's own 90 % interval held the measurement."
     fitted = "Errors on the networks that the models were fitted to: they only show how well they fit"
     numeric = range(1, len(header))
+    doubts = {str(model.target): doubt(model.evaluation) for model in judged}
     return _page.section(
         "Can the latency model be believed?",
+        *(_page.paragraph(_page.mark(f"{name}: {said}", "warn")) for name, said in doubts.items() if said),
         _page.pair(*seen),
         *((_page.table(header, rows["heldout"], numeric=numeric),) if rows["heldout"] else ()),
         *((_page.paragraph(text, "fine"),) if rows["heldout"] else ()),

@@ -177,13 +177,24 @@ def constraints_for(
     )
 
 
+def said_of(
+    constraints: Sequence[Constraint], models: Sequence[latency.store.FittedModel], request: SearchRequest
+) -> list[str]:
+    """What a user should know before a search begins: budgets that do not bind, models not to be trusted."""
+    doubts = {str(model.target): latency.doubt(model.evaluation) for model in models}
+    return [
+        *not_binding(constraints, request.budgets),
+        *(f"{name}: {text}" for name, text in doubts.items() if text),
+    ]
+
+
 def _search(request: SearchRequest, out: Path, live: Live | None, given: Dataset | None) -> SearchResult:
     clock = _Clock(live if ranks.rank() == 0 else None)
     dataset = given or load_data(request)
     space = space_for(request.space, dataset)
     models = [latency.load(path) for path in request.latencies]
     constraints = constraints_for(request, models, space)
-    loose = not_binding(constraints, request.budgets)
+    known = said_of(constraints, models, request)
     clock.phase("data")
     scorer = _scorer(request, space, dataset, out)
     precision = models[0].target.precision
@@ -202,8 +213,8 @@ def _search(request: SearchRequest, out: Path, live: Live | None, given: Dataset
         result: SearchResult = strategy.search(task, np.random.default_rng(request.seed))
     clock.phase("finalists")
     result = replace(result, extra=dict(result.extra) | _blind(result, dataset, scorer.scored_images))
-    if loose:
-        alarms = [*loose, *result.extra.get("alarms", ())]
+    if known:
+        alarms = [*known, *result.extra.get("alarms", ())]
         result = replace(result, extra=dict(result.extra) | {"alarms": alarms})
     if ranks.rank() == 0:
         if isinstance(scorer, OneShot):

@@ -42,6 +42,7 @@ def test_fit_reports_errors_on_heldout_networks_and_writes_the_model(table: Path
     assert report["evaluation"]["heldout"] == pytest.approx(model.evaluation["heldout"].summary)
     assert report["evaluation"]["heldout"]["mape"] < 0.02
     assert report["target"] == model.target.to_json()
+    assert report["warnings"] == []
 
 
 def test_fit_for_people(table: Path, tmp_path: Path) -> None:
@@ -49,6 +50,10 @@ def test_fit_for_people(table: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "heldout" in done.stdout
     assert "16.7%" in done.stdout  # the table promises 1 / 1.2 of what networks take
+    assert (
+        "warning: do not trust this latency model: of 10 networks that it never saw, it is wrong by 17%"
+        in (done.stderr)
+    )
 
 
 def test_a_missing_table_is_one_clear_sentence(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hwnas.latency.base import Prediction
-from hwnas.latency.evaluate import Evaluation, rank_correlations, score
+from hwnas.latency.evaluate import Evaluation, doubt, rank_correlations, score
 
 
 def test_known_answers() -> None:
@@ -34,3 +34,39 @@ def test_rank_correlations_with_one_swap_and_with_ties() -> None:
 @pytest.mark.parametrize("values", [[1.0], [2.0, 2.0]])
 def test_undefined_rank_correlations_are_none(values: list[float]) -> None:
     assert rank_correlations(np.array(values), np.arange(len(values), dtype=float)) == (None, None)
+
+
+def judged(count: int, held: int, mape: float = 0.01) -> Evaluation:
+    """An evaluation in which intervals hold so many of the networks."""
+    measured = np.full(count, 1.0)
+    predicted = measured * (1 + mape)
+    std = np.where(np.arange(count) < held, mape, mape / 1e3)
+    return score(Prediction(predicted, std), measured, tuple(map(str, range(count))))
+
+
+@pytest.mark.parametrize(
+    ("count", "held", "mape", "words"),
+    [
+        (20, 9, 0.01, "of 20 networks that it never saw, its 90 % intervals hold 9 of them (45%)"),
+        (20, 20, 0.24, "of 20 networks that it never saw, it is wrong by 24% in the mean"),
+        (20, 0, 0.24, "it is wrong by 24% in the mean and its 90 % intervals hold 0 of them (0%)"),
+        (20, 16, 0.01, ""),  # 16 of 20 is no proof of less than 90 %
+        (3, 2, 0.01, ""),
+        (2, 0, 0.01, "hold 0 of them"),  # a chance of one in a hundred
+        (400, 345, 0.01, ""),  # 86 % is surely not 90 %, but not far from it either
+    ],
+)
+def test_a_model_that_fails_on_networks_never_seen_is_doubted(count, held, mape, words) -> None:
+    found = doubt({"heldout": judged(count, held, mape)})
+    assert words in found
+    assert bool(found) == bool(words)
+    if words:
+        assert found.startswith("do not trust this latency model")
+        assert "--calibration-networks" in found
+
+
+def test_errors_on_networks_that_were_fitted_raise_no_doubt() -> None:
+    bad, good = judged(20, 0, 0.5), judged(20, 20)
+    assert doubt({"calibration": bad}) == doubt({}) == ""
+    assert doubt({"heldout": good, "leave-one-out": bad}) == ""
+    assert doubt({"leave-one-out": bad}) != ""
