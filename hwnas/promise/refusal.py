@@ -20,8 +20,10 @@ def refusal(beliefs: Beliefs) -> InfeasibleBudget:
     ]
     if not alone:  # each can be kept, but not all of them by one architecture
         least = needs[min(seen, key=beliefs.spent)]
+    there = [any(readings[n] is not None for readings in seen.values()) for n in range(len(goals))]
     named = [
-        f"{at_most(goals[n].budget_ms)} ms on {goals[n].name} ({at_least(least[n])} ms can be kept)"
+        f"{at_most(goals[n].budget_ms)} ms on {goals[n].name} ({at_least(least[n])} ms can be kept"
+        f"{'' if there[n] else ', as predicted: it was not measured'})"
         for n in alone or range(len(goals))
     ]
     worst = max(alone or range(len(goals)), key=lambda n: least[n] / goals[n].budget_ms)

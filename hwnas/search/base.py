@@ -35,6 +35,9 @@ class Constraint:
         budget_ms: What was asked for.
         margin_ms: Kept free below the budget, for what the model may be wrong by.
         unit: What the costs count, where that is not milliseconds.
+        sure_ms: The smallest budget that measuring is expected to confirm, where that is known: what is
+            predicted of the fastest architecture may be too little.
+        measured: Whether it will be measured. Then a refusal names ``sure_ms`` as the smallest budget.
     """
 
     name: str
@@ -42,6 +45,8 @@ class Constraint:
     budget_ms: float
     margin_ms: float = 0.0
     unit: str = "ms"
+    sure_ms: float | None = None
+    measured: bool = False
 
     def __post_init__(self) -> None:
         fastest, slowest = (ms + self.margin_ms for ms in self.costs.range_ms)
@@ -50,12 +55,22 @@ class Constraint:
         what, least, most = (
             ("budget_ms", "fastest", "slowest") if self.unit == "ms" else ("a limit", "smallest", "largest")
         )
+        predicted = ""
+        if self.sure_ms is not None and self.measured:
+            predicted = f"; predicted {at_least(fastest)} ms, and what measuring may find beyond that"
+            fastest = max(fastest, self.sure_ms)
+        elif self.sure_ms is not None:
+            predicted = (
+                f"; that is predicted and not measured: {at_least(max(fastest, self.sure_ms))} ms "
+                "should be kept when it is measured"
+            )
         got = f"{at_most(self.budget_ms)} {self.unit}"
         if np.isfinite(self.budget_ms):
             got += f" < {at_least(fastest)} {self.unit}"
         margin = f", with a margin of {self.margin_ms:.3g} {self.unit}" if self.margin_ms else ""
         raise InfeasibleBudget(
-            f"{what} must be at least that of the {least} architecture, but got {got} ({self.name}{margin}): "
+            f"{what} must be at least that of the {least} architecture, but got {got} ({self.name}{margin}"
+            f"{predicted}): "
             f"raise the budget (the {most} needs {at_least(slowest)} {self.unit}) or shrink the space",
             budget_ms=self.budget_ms,
             fastest_ms=fastest,

@@ -13,10 +13,15 @@ import numpy as np
 from hwnas.bounds import at_least
 from hwnas.errors import HwnasError, InfeasibleBudget, LatencyModelError
 from hwnas.latency import AdditiveCosts, LatencyModel
+from hwnas.latency.evaluate import HELDOUT
 from hwnas.search.base import Constraint
 from hwnas.space import SearchSpace
 
 _MARGIN_SAMPLES = 64
+_SURE = NormalDist().inv_cdf(0.999)  # deviations of a prediction that its truth hardly ever exceeds
+_MEASURING = 0.08
+"""Share of a latency that its interval may reach upwards, and an estimate lie too high in another session:
+twice the widest interval of a network that was seen on virtual machines (±3.6 %), and a bit."""
 
 
 def constraints_of(
@@ -58,12 +63,14 @@ def constraints_of(
         costs = model.costs_ms(space)
         margin_ms = NormalDist().inv_cdf(confidence) * _typical_std_ms(model, space)
         low_ms, high_ms = (ranges or {}).get(name, costs.range_ms)
-        least_ms = costs.range_ms[0] + (0.0 if measured else margin_ms)
+        sure_ms = _sure_ms(model, space, costs)
+        if (ranges or {}).get(name):  # measured here, where the model was fitted elsewhere
+            sure_ms = low_ms * (1 + _MEASURING)
+        least_ms = max(costs.range_ms[0], sure_ms) if measured else costs.range_ms[0] + margin_ms
         asked_ms = parse_budget(text, low_ms, high_ms, least_ms)
         room_ms = max(0.0, asked_ms - costs.range_ms[0])
-        found.append(
-            Constraint(name, costs, asked_ms, min(margin_ms, room_ms / 2) if measured else margin_ms)
-        )
+        kept_free_ms = min(margin_ms, room_ms / 2) if measured else margin_ms
+        found.append(Constraint(name, costs, asked_ms, kept_free_ms, sure_ms=sure_ms, measured=measured))
     return tuple(found)
 
 
@@ -88,7 +95,7 @@ def parse_budget(text: str, low: float, high: float, least: float | None = None)
     value, is_percent, odd = _read(text)
     if odd:
         raise InfeasibleBudget(
-            f"{odd}: the range is {at_least(low if least is None else least)} to {at_least(high)} ms",
+            f"{odd}: the range is {_range(low, high, least)}",
             budget_ms=value,
             fastest_ms=low,
         )
@@ -110,6 +117,12 @@ def _read(text: str) -> tuple[float, bool, str]:
     value, is_percent = float(matched[1]), matched[2] == "%"
     is_odd = not math.isfinite(value) or (not is_percent and value == 0)
     return value, is_percent, f"a budget must be finite and over 0 ms, but got {text!r}" if is_odd else ""
+
+
+def _range(low: float, high: float, least: float | None) -> str:
+    """The budgets that may be given, in words."""
+    start = low if least is None else least
+    return f"{at_least(start)} to {at_least(max(start, high))} ms"
 
 
 def is_share(text: str) -> bool:
@@ -156,6 +169,21 @@ def unbound(name: str, budget_ms: float, slowest_ms: float) -> list[str]:
         f"the slowest network of the space needs ({at_least(slowest_ms)} ms), so that every network keeps "
         f"it: give {meant}less than that"
     ]
+
+
+def _sure_ms(model: LatencyModel, space: SearchSpace, costs: AdditiveCosts) -> float:
+    """The budget that the fastest architecture should be proven to keep when it is measured.
+
+    What is predicted of it, its error as the model states it or as held-out networks show it, whichever
+    is more, and room for the interval of the measurement.
+    """
+    fastest = np.array([[int(np.argmin(ms)) for ms in costs.choices_ms]])
+    believed = model.predict(space, fastest)
+    mean_ms = max(costs.range_ms[0], float(believed.mean_ms[0]))
+    seen = getattr(model, "evaluation", {}).get(HELDOUT)
+    ratios = zip(seen.measured_ms, seen.predicted_ms, strict=True) if seen else ()
+    worst = max((measured / predicted for measured, predicted in ratios), default=1.0)
+    return max(mean_ms + _SURE * float(believed.std_ms[0]), mean_ms * worst) * (1 + _MEASURING)
 
 
 def _typical_std_ms(model: LatencyModel, space: SearchSpace) -> float:

@@ -120,13 +120,16 @@ def _refusal(
 ) -> InfeasibleBudget:
     share = [max(need[n] / limit for n, limit in limits_ms.items()) for need in needs]
     closest = needs[share.index(min(share))]
+    unmeasured = any(entry["measured_ms"][n] is None for entry in gallery["entries"] for n in limits_ms)
+    how = " (where a network was not measured, that is predicted)" if unmeasured else ""
     wanted = ", ".join(
         f"{at_most(limit)} ms on {gallery['targets'][n]['name']} (at least {at_least(closest[n])} ms)"
         for n, limit in limits_ms.items()
     )
     first = next(iter(limits_ms))
     return InfeasibleBudget(
-        f"budgets must be kept by an architecture of the gallery, but none of {len(needs)} keeps {wanted}: "
+        f"budgets must be kept by an architecture of the gallery, but none of {len(needs)} keeps "
+        f"{wanted}{how}: "
         "raise the budget or search again",
         budget_ms=limits_ms[first],
         fastest_ms=closest[first],

@@ -6,12 +6,16 @@ import re
 
 import numpy as np
 import pytest
-from promise_helpers import World, goal, loop_of, macs, networks, oneshot, true_accuracies
+from promise_helpers import Believed, World, goal, loop_of, macs, networks, oneshot, space, true_accuracies
 
 from hwnas.errors import InfeasibleBudget, SpaceError
+from hwnas.latency.base import Prediction
+from hwnas.latency.evaluate import score
+from hwnas.promise.beliefs import Goal
 from hwnas.promise.judge import Judge
 from hwnas.promise.proposals import PromiseOptions
 from hwnas.promise.reading import Reading
+from hwnas.search.budgets import constraints_of
 from hwnas.verdict import PASS
 
 
@@ -176,3 +180,53 @@ def test_a_faster_clock_that_is_met_on_the_way_moves_predictions_and_all_that_wa
     predicted = loop.beliefs.predict(rows)[0].mean_ms
     assert np.median(predicted / [world.ms(i) for i in networks()]) == pytest.approx(0.7, rel=0.02)
     assert loop.beliefs.spent(settled.best) > 0.85, "what the faster clock leaves of the budget is used"
+
+
+class Noisy(World):
+    """Its measurements have wide intervals, and err by a third of that from session to session."""
+
+    def reading(self, indices, number, sessions):
+        ms = self.ms(indices, number) * float(np.exp(0.036 / 3 * self.rng.normal()))
+        return Reading(ms, ms * (1 - 0.036), ms * (1 + 0.036), sessions)
+
+
+def refused(world: World, budget_ms: float, model: Believed) -> bool:
+    cheap = sorted(networks(), key=lambda indices: model.costs.of(np.array([indices]))[0])[:6]
+    try:
+        loop_of(world, [Goal(model.target, budget_ms, model)], pool=cheap).run()
+    except InfeasibleBudget:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("kind", [World, Noisy])
+@pytest.mark.parametrize("deviations", [-1.0, 0.0, 1.0, 1.5, 2.5])
+def test_the_smallest_budget_that_is_printed_from_predictions_is_kept_when_measured(kind, deviations) -> None:
+    """Truths by so many deviations of the model above what it predicts, which itself is refused there."""
+    model = Believed(macs(), 0.06)
+    factor = float(np.exp(0.06 * deviations))
+    with pytest.raises(InfeasibleBudget) as said:
+        constraints_of([model], [f"{0.9 * macs().range_ms[0]:.6f}"], space(), 0.9, measured=True)
+    printed = re.search(r"got [0-9.]+ ms < ([0-9.]+) ms \(.*; predicted ([0-9.]+) ms", str(said.value))
+    typed_ms, predicted_ms = map(float, printed.groups())
+    assert predicted_ms == pytest.approx(macs().range_ms[0], rel=1e-3)
+    assert not refused(kind(macs(), factor=factor), typed_ms, model)
+    if deviations >= 1.5:
+        assert refused(kind(macs(), factor=factor), predicted_ms, model), "or this test could not fail"
+
+
+def test_what_held_out_networks_show_is_in_the_printed_budget() -> None:
+    """A model that is sure of itself, and a quarter too low: the bound is over the truth."""
+    model = Believed(macs(), 0.001)
+    ones = np.ones(5)
+    model.evaluation = {"heldout": score(Prediction(ones, 0.001 * ones), 1.25 * ones, ("k",) * 5)}
+    with pytest.raises(InfeasibleBudget) as said:
+        constraints_of([model], ["0.000001"], space(), 0.9, measured=True)
+    typed = float(re.search(r"got [0-9.]+ ms < ([0-9.]+) ms", str(said.value))[1])
+    assert not refused(World(macs(), factor=1.25), typed, model)
+
+
+def test_a_search_that_does_not_measure_says_that_its_bound_is_predicted() -> None:
+    model = Believed(macs(), 0.05)
+    with pytest.raises(InfeasibleBudget, match=r"predicted and not measured: [0-9.]+ ms should be kept when"):
+        constraints_of([model], ["0.000001"], space(), 0.9)
