@@ -69,9 +69,9 @@ class Search:
 
     Attributes:
         strategy: How to search, for example "fbnet", "evolution" or "random".
-        budgets: Milliseconds, or a share of the range between the fastest and the slowest network
-            as "60%"; one for all, or one for each runtime and precision, in the order of the report:
-            both precisions of the first runtime, then those of the next.
+        budgets: Milliseconds, or a share of the range between the fastest and the slowest network, as
+            the latency model predicts it, as "60%"; one for all, or one for each runtime and precision,
+            in the order of the report: both precisions of the first runtime, then those of the next.
         confidence: Wanted chance that a budget is kept.
         training_steps: Training steps of the supernet, for strategies that only score with it.
     """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -29,7 +29,7 @@ def pick(
     budget_ms: Annotated[
         str | None,
         typer.Option(
-            help="For all targets: milliseconds, or a share of the range as 60%.",
+            help="For all targets: milliseconds, or as 60% of the range that the search took shares of.",
             callback=_usage.checked(_usage.budget),
         ),
     ] = None,
@@ -81,6 +81,8 @@ def pick(
         print_quality(item.get("quality") or {}, item["name"])
         for text in unbound(item["name"], item["budget_ms"], range_of(record, item["name"])[1]):
             err.print(f"[yellow]warning:[/] {escape(text)}", highlight=False, soft_wrap=True)
+    for text in _shares_of(record, budgets):
+        out.print(escape(text), soft_wrap=True, highlight=False)
     shares = {item["name"]: _latency_ms(item) / item["budget_ms"] for item in record["constraints"]}
     if len(shares) > 1:
         out.print(escape(use.said(shares)), soft_wrap=True, highlight=False)
@@ -89,6 +91,18 @@ def pick(
     for text in record.get("extra", {}).get("alarms", ()):
         err.print(f"[yellow]warning:[/] of the search: {escape(str(text))}", highlight=False, soft_wrap=True)
     out.print(f"written to {to}", highlight=False)
+
+
+def _shares_of(record: Mapping[str, Any], budgets: Mapping[str, str]) -> Iterator[str]:
+    """What each budget that is a share is a share of."""
+    from hwnas.search.budgets import is_share, range_of, range_said
+
+    for item in record["constraints"]:
+        names = (item["name"], item["name"].split("/")[0], "")
+        text = next(budgets[name] for name in names if name in budgets)
+        if is_share(text):
+            said = range_said(*range_of(record, item["name"]), is_measured=item.get("range_is_measured"))
+            yield f"{item['name']}: {text.strip()} is of {said}"
 
 
 def _latency_ms(item: Mapping[str, Any]) -> float:

@@ -31,7 +31,7 @@ def quickstart(
     budget_ms: Annotated[
         str,
         typer.Option(
-            help="Milliseconds, or a share of each target's range as 40%.",
+            help="Milliseconds, or as 40% of each target's range between fastest and slowest, as predicted.",
             callback=_usage.checked(_usage.budget),
         ),
     ] = "40%",

@@ -42,8 +42,9 @@ def search(
     device: Annotated[
         list[str] | None,
         typer.Option(
-            help="NAME=BUDGET or NAME/RUNTIME-PRECISION=BUDGET, budgets in ms or as 60% of the range; "
-            "may be repeated: all are kept."
+            help="NAME=BUDGET or NAME/RUNTIME-PRECISION=BUDGET, budgets in ms or as 60% of the range from "
+            "the fastest to the slowest network: as your own table's model predicts it, or, with a table from "
+            "elsewhere, as measured now. May be repeated: all are kept."
         ),
     ] = None,
     runtime: Annotated[
@@ -71,7 +72,8 @@ def search(
     budget_ms: Annotated[
         list[str] | None,
         typer.Option(
-            help="With --latency: milliseconds or a share as 60%; one for all or one a target.",
+            help="With --latency: milliseconds, or as 60% of the range from the fastest to the slowest "
+            "network as that model predicts it; one for all or one a target.",
             callback=_usage.checked(_usage.budget),
         ),
     ] = None,

@@ -103,6 +103,8 @@ def search_for(
     """
     wishes = wishes or Wishes()
     with ranks.joined(optim.pick_device(request.oneshot.device)):
+        for path in request.latencies:
+            latency.load(path)  # what is wrong with it is said before images are read
         dataset = load_data(request)
         request = replace(request, measured=wishes.measure)
         request = _for_devices(asks, request, run, dataset, wishes, warn)

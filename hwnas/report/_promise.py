@@ -10,6 +10,7 @@ from hwnas import use, verdict
 from hwnas.intervals import NORMAL_95, clopper_pearson, right_of
 from hwnas.report import _page, _text
 from hwnas.report._record import Json, Record
+from hwnas.search.budgets import is_share, range_said
 from hwnas.ship.verification import Session, VariantCheck
 from hwnas.verdict import FAIL, NOT_PROVEN, PASS, Verdict
 
@@ -32,6 +33,7 @@ class _Promise:
         shipped: The same of the file that ships, with its trained weights.
         session: That ``shipped`` was measured in; None where it is not known.
         note: What else is to be known, empty for nothing.
+        share_of: What the budget is a share of, empty where it was given in milliseconds.
     """
 
     name: str
@@ -42,6 +44,7 @@ class _Promise:
     shipped: _text.Reading | None
     session: Session | None = None
     note: str = ""
+    share_of: str = ""
 
     @property
     def measured(self) -> _text.Reading | None:
@@ -174,9 +177,17 @@ def _promise(record: Record, item: Json) -> _Promise:
         finalist=finalist,
         shipped=shipped,
         session=checked.session if checked else None,
+        share_of=_share_of(item),
         # what the search says of not measuring is over once the shipped file was measured
         note="" if shipped and not finalist else str(said.get("note") or ""),
     )
+
+
+def _share_of(item: Json) -> str:
+    asked = str(item.get("asked", ""))
+    if not is_share(asked) or len(item.get("range_ms", ())) != 2:
+        return ""
+    return f"{asked.strip()} of {range_said(*item['range_ms'], is_measured=item.get('range_is_measured'))}"
 
 
 def _finalist(made: Json | None) -> _text.Reading | None:
@@ -206,6 +217,8 @@ def _box(promise: _Promise) -> str:
     if promise.shipped and promise.finalist:
         said = f"The search measured {_text.measured(*promise.finalist)} ms before it was trained."
         parts.append(_page.paragraph(said, "fine"))
+    if promise.share_of:
+        parts.append(_page.paragraph(promise.share_of, "fine"))
     if promise.note:
         parts.append(_page.paragraph(promise.note, "fine"))
     return f'<div class="promise {kind}">{"".join(parts)}</div>'

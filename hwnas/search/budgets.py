@@ -159,6 +159,40 @@ def not_binding(constraints: Sequence[Constraint], budgets: Sequence[str]) -> li
     return found
 
 
+def shares_of(
+    constraints: Sequence[Constraint], budgets: Sequence[str], measured: Mapping[str, tuple[float, float]]
+) -> list[str]:
+    """What shares are of, where that is a range that was predicted: one sentence for all, or none.
+
+    Args:
+        constraints: As from ``constraints_of``.
+        budgets: The texts that they were made of; one for all, or one each.
+        measured: By name of a target, ranges whose ends were measured: that is said by who measured them.
+    """
+    texts = list(budgets) * len(constraints) if len(budgets) == 1 else budgets
+    found = [
+        f"{item.name} {text.strip()} of {low:.4g} to {high:.4g} ms = {item.budget_ms:.4g} ms"
+        for item, text in zip(constraints, texts, strict=True)
+        if is_share(text) and item.name not in measured
+        for low, high in (item.costs.range_ms,)
+    ]
+    if not found:
+        return []
+    return [
+        "shares are of the range from the fastest to the slowest network as the latency model predicts it; "
+        f"its ends were not measured: {', '.join(found)}: give milliseconds where the exact budget counts"
+    ]
+
+
+def range_said(low: float, high: float, *, is_measured: bool | None) -> str:
+    """A range that shares are of, and how it is known; None where an old record does not say."""
+    how = {
+        True: ", measured on the device",
+        False: " as the latency model predicts: its ends were not measured",
+    }
+    return f"the range from {low:.4g} to {high:.4g} ms{'' if is_measured is None else how[is_measured]}"
+
+
 def unbound(name: str, budget_ms: float, slowest_ms: float) -> list[str]:
     """What to know of a budget that even the slowest architecture keeps: one sentence, or none."""
     if budget_ms < slowest_ms:

@@ -153,6 +153,7 @@ def _picked(
             before
             | {
                 "budget_ms": limit,
+                "asked": f"{limit!r} ms",
                 "predicted_ms": chosen["predicted_ms"][number],
                 "predicted_std_ms": chosen["predicted_std_ms"][number],
                 "measured_ms": measured,

@@ -19,7 +19,7 @@ from hwnas.errors import HwnasError, SpaceError
 from hwnas.intervals import beats_guessing, right_of
 from hwnas.latency import LatencyModel
 from hwnas.search.base import Constraint, SearchResult, SearchTask
-from hwnas.search.budgets import constraints_of, not_binding
+from hwnas.search.budgets import constraints_of, not_binding, require_budget, shares_of
 from hwnas.search.feasible import FeasibleSampler
 from hwnas.search.objective import objective, sizes
 from hwnas.search.oneshot import OneShot, OneShotConfig, warm_up
@@ -93,6 +93,8 @@ class SearchRequest:
             raise SpaceError(f"seed must be from 0 to 2**63 - 1, but got {self.seed}")
         if self.training_steps < 0:
             raise SpaceError(f"training_steps must not be negative, but got {self.training_steps}")
+        for text in self.budgets:
+            require_budget(text)
         if self.workers < 1:
             raise SpaceError(f"workers must be at least 1, but got {self.workers}")
         if self.scratch is None:
@@ -180,10 +182,14 @@ def constraints_for(
 def said_of(
     constraints: Sequence[Constraint], models: Sequence[latency.store.FittedModel], request: SearchRequest
 ) -> list[str]:
-    """What a user should know before a search begins: budgets that do not bind, models not to be trusted."""
+    """What a user should know before a search begins.
+
+    Budgets that do not bind, what shares are of, models that are not to be trusted.
+    """
     doubts = {str(model.target): latency.doubt(model.evaluation) for model in models}
     return [
         *not_binding(constraints, request.budgets),
+        *shares_of(constraints, request.budgets, request.ranges),
         *(f"{name}: {text}" for name, text in doubts.items() if text),
     ]
 
@@ -315,13 +321,16 @@ def _record(
     indices = np.array([result.best.indices])
     constraints = []
     latencies = task.constraints[: len(models)]  # what follows are limits on other things
-    for constraint, model, path in zip(latencies, models, request.latencies, strict=True):
+    texts = list(request.budgets) * (1 if len(request.budgets) == len(models) else len(models))
+    for constraint, text, model, path in zip(latencies, texts, models, request.latencies, strict=True):
         predicted = model.predict(task.space, indices)
         constraints.append(
             {
                 "name": constraint.name,
                 "target": model.target.to_json(),
                 "budget_ms": constraint.budget_ms,
+                "asked": text,
+                "range_is_measured": constraint.name in request.ranges,
                 "margin_ms": constraint.margin_ms,
                 "predicted_ms": float(predicted.mean_ms[0]),
                 "predicted_std_ms": float(predicted.std_ms[0]),
