@@ -37,7 +37,7 @@ def _exported_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     dataset = data.load("digits", resolution=16)
     target = device.load("host").target("litert", "int8")
     promise = {"name": str(target), "target": target.to_json(), "budget_ms": 1000.0, "predicted_ms": 0.5}
-    search = {"strategy": "by hand", "constraints": [promise], "data": dataset.describe(), "seed": 0}
+    search = {"strategy": "random", "constraints": [promise], "data": dataset.describe(), "seed": 0}
     files.write_json(run / "arch.json", arch.to_json())
     files.write_json(run / "search.json", search)
     train_run(run, TrainConfig(epochs=3, batch_size=64))

@@ -10,11 +10,11 @@ import pytest
 from hwnas import spaces
 from hwnas.bounds import DIGITS, at_least, at_most
 from hwnas.device import Target
-from hwnas.errors import InfeasibleBudget
+from hwnas.errors import InfeasibleBudget, LatencyModelError
 from hwnas.latency.base import AdditiveCosts, Prediction
 from hwnas.latency.evaluate import score
 from hwnas.search.base import Constraint
-from hwnas.search.budgets import constraints_of, not_binding, parse_budget
+from hwnas.search.budgets import constraints_of, not_binding, parse_budget, shares_of, shares_said
 from hwnas.search.run import SearchRequest, said_of
 
 SPACE = spaces.load("macro-r8-c10")
@@ -151,3 +151,26 @@ def test_what_is_to_be_known_of_a_search_names_the_model_that_fails():
         found = said_of(constraints, [model], request)
         assert len(found) == len(words)
         assert all(text.startswith(word) for text, word in zip(found, words, strict=True))
+
+
+def test_what_shares_are_of_is_said_where_its_ends_were_not_measured():
+    model = Model(1)
+    low, high = model.costs.range_ms
+    name = str(model.target)
+    constraints = constraints_of([model], [" 50% "], SPACE, 0.5)
+    (text,) = shares_of(constraints, [" 50% "], {})
+    budget_ms = constraints[0].budget_ms
+    assert (
+        f"its ends were not measured: {name} 50% of {low:.4g} to {high:.4g} ms = {budget_ms:.4g} ms" in text
+    )
+    assert shares_of(constraints, ["50%"], {name: (low, high)}) == [], "those were measured"
+    assert shares_of(constraints, [f"{budget_ms} ms"], {}) == []
+    record = {"name": name, "asked": "50%", "budget_ms": budget_ms, "range_ms": [low, high]}
+    assert shares_said([record | {"range_is_measured": False}]) == [text]
+    assert shares_said([record | {"range_is_measured": True}]) == []
+    assert shares_said([{k: v for k, v in record.items() if k != "asked"}]) == [], "older records"
+
+
+def test_a_budget_of_a_request_is_checked_before_anything_is_read():
+    with pytest.raises(LatencyModelError, match="a budget must be milliseconds or a share"):
+        SearchRequest(SPACE.name, (), ("half",), data="nowhere")

@@ -291,6 +291,7 @@ def test_the_command_of_a_search_asks_for_the_same_search(full_run, name, monkey
             del search["oneshot"]
 
     edit(full_run / "search.json", change)
+    edit(full_run / "gallery.json", lambda gallery: gallery.update(points=7, each=4))
     line = next(line for line in _reproduce.commands(read(full_run)) if line[0] == "hwnas search")
     seen = {}
 
@@ -303,6 +304,7 @@ def test_the_command_of_a_search_asks_for_the_same_search(full_run, name, monkey
     assert done.exit_code == 0, done.output
     assert seen["asks"] == ()
     assert (seen["out"], seen["wishes"].measure, seen["wishes"].rank) == (Path("RUN"), asked.measured, "fp32")
+    assert seen["wishes"].gallery_points == 7
     typed, recorded = (item.identity() for item in (replace(seen["request"], latencies=()), asked))
     # whether finalists are measured is the wishes', not the request's, until the search begins
     foreign = {"latencies", "measured"} | (
@@ -311,6 +313,34 @@ def test_the_command_of_a_search_asks_for_the_same_search(full_run, name, monkey
     assert {n: v for n, v in typed.items() if n not in foreign} == {
         n: v for n, v in recorded.items() if n not in foreign
     } | ({} if recorded["settings"] or asked.scratch else {"settings": typed["settings"]})
+
+
+def search_command(run: Path) -> str:
+    return next(" ".join(line) for line in _reproduce.commands(read(run)) if line[0] == "hwnas search")
+
+
+@pytest.mark.parametrize(("points", "option"), [(None, 0), (3, 3)])
+def test_the_command_of_a_search_has_its_gallery_and_its_supernet(full_run, points, option):
+    """Without a gallery, none is asked for; one of an earlier version does not say how it was drawn."""
+    if points is None:
+        (full_run / "gallery.json").unlink()
+    else:
+        assert "gallery" not in search_command(full_run)
+        edit(full_run / "gallery.json", lambda gallery: gallery.update(points=points))
+
+    def change(search):
+        search["supernet_sha256"] = "0" * 64
+        search["strategy"], search["request"] = "random", {"settings": {"queries": 4}, "training_steps": 600}
+        search["config"] = {}
+
+    edit(full_run / "search.json", change)
+    asked = typed(full_run, "search")
+    assert asked["gallery"] == option
+    assert asked["supernet"] == Path("OTHER_RUN/supernet.safetensors")
+    line = search_command(full_run)
+    assert "--proxy-width" not in line, "the supernet has its own"
+    assert "--warmup-steps" not in line, "it is not trained"
+    assert "OTHER_RUN that of another one that was used" in written(full_run).said()
 
 
 def test_what_no_option_sets_is_said(full_run):

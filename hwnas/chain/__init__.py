@@ -20,6 +20,7 @@ from hwnas.chain.stages import Stages
 from hwnas.chain.state import State
 from hwnas.device import Device
 from hwnas.differences import Difference
+from hwnas.search import budgets
 from hwnas.ship import against
 from hwnas.verdict import Verdict, on_baseline, worst
 from hwnas.verify import Verification
@@ -133,7 +134,8 @@ def _summary(config: Config, stages: Stages, seconds: Mapping[str, float], ran: 
     runs = [run for run in (stages.run, stages.baseline) if run is not None]
     search = records.search(stages.run)
     promise = search.get("promise", {})
-    said = (*promise.get("warnings", ()), *search.get("extra", {}).get("alarms", ()))
+    shares = budgets.shares_said(search["constraints"])
+    said = (*shares, *promise.get("warnings", ()), *search.get("extra", {}).get("alarms", ()))
     return Summary(
         config.folder,
         stages.run,

@@ -43,8 +43,8 @@ def search(
         list[str] | None,
         typer.Option(
             help="NAME=BUDGET or NAME/RUNTIME-PRECISION=BUDGET, budgets in ms or as 60% of the range from "
-            "the fastest to the slowest network: as your own table's model predicts it, or, with a table from "
-            "elsewhere, as measured now. May be repeated: all are kept."
+            "the fastest to the slowest network: as your own table's model predicts it, or, with a table "
+            "from elsewhere, as measured now. May be repeated: all are kept."
         ),
     ] = None,
     runtime: Annotated[

@@ -28,7 +28,7 @@ from hwnas.promise.proposals import PromiseOptions
 from hwnas.promise.reading import Indices
 from hwnas.promise.record import predictions_of, readings_of, trials_of
 from hwnas.search import gallery
-from hwnas.search.budgets import range_of
+from hwnas.search.budgets import range_of, shares_of
 from hwnas.search.gallery import Axis
 from hwnas.search.run import (
     TRAINED,
@@ -145,7 +145,8 @@ def _said_before(request: SearchRequest, dataset: Dataset) -> list[str]:
     models = [latency.load(path) for path in request.latencies]
     space = space_for(request.space, dataset)
     constraints = constraints_for(request, models, space)
-    return said_of(constraints, models, request)
+    alarms = said_of(constraints, models, request)
+    return [*alarms, *shares_of(constraints, request.budgets, request.ranges)]
 
 
 def _kept(record: dict[str, Any], run: Path, dataset: Dataset, wishes: Wishes, tell: Tell) -> dict[str, Any]:
@@ -220,6 +221,7 @@ def write_gallery(run: Path, points: int, each: int, *, dataset: Dataset | None 
     fresh = [indices for indices in drawn if indices not in accuracies]
     accuracies |= dict(zip(fresh, scores(scorer, fresh), strict=True))
     found = gallery.describe(space, axes, accuracies, scorer.scored_images)
+    found |= {"points": points, "each": each}
     files.write_json(run / gallery.FILE, found)
     return found
 

@@ -37,6 +37,8 @@ Command = tuple[str, ...]
 def reproduce(record: Record) -> str:
     """Commands that make the same again, and all that shows that they did."""
     text = "RUN is the folder of the run" if record.is_searched else "RUN is a folder that hwnas compare made"
+    if record.baseline is not None or "supernet_sha256" in record.search:
+        text += ", OTHER_RUN that of another one that was used"
     text += ". The seeds fix everything that is drawn; latencies are measured anew, "
     text += "so that they and what follows from them differ as measurements do."
     if not is_embedded(record.source):
@@ -70,7 +72,8 @@ def commands(record: Record) -> Iterator[Command]:
         yield _typed("export RUN", record.manifest.get("settings", {}) | {"licence": licence})
     if record.verification:
         yield (*_typed("verify RUN", {"device": record.verification.device}), *_verifying(record))
-    yield (*_typed("report RUN"), *(latencies if record.is_searched else ()))
+    other = {"baseline": None if record.baseline is None else "OTHER_RUN"}
+    yield (*_typed("report RUN", other), *(latencies if record.is_searched else ()))
 
 
 def _not_typed(record: Record) -> Iterator[str]:
@@ -173,6 +176,12 @@ def _searching(record: Record) -> list[str]:
     first = {"space": record.arch.space.name, "data": record.source, "strategy": search["strategy"]}
     promise = search.get("promise", {})
     last = {"confidence": search.get("confidence"), "rank": promise.get("rank"), "out": "RUN"}
+    last |= {"gallery": _gallery(record), "train_on": request.get("oneshot", {}).get("device")}
+    if "supernet_sha256" in search:  # its own settings are used, and nothing is trained
+        settings = {name: settings.get(name) for name in ("queries", "loss")}
+        first["supernet"] = "OTHER_RUN/supernet.safetensors"
+        if _trains_gates(known):
+            settings |= {name: known.get(name) for name in ("warmup_steps", "steps")}
     many = [f"--objective {shlex.quote(str(name))}" for name in search.get("objectives", ())]
     many += [f"--limit {shlex.quote(f'{n}={value!r}')}" for n, value in search.get("limits", {}).items()]
     measured = bool(promise.get("networks_measured")) or bool(request.get("measured"))
@@ -184,13 +193,27 @@ def _searching(record: Record) -> list[str]:
     ]
 
 
+def _gallery(record: Record) -> int | None:
+    """Budgets that the gallery was drawn for; None where an earlier version does not say."""
+    return 0 if record.gallery is None else record.gallery.get("points")
+
+
+def _trains_gates(settings: Json) -> bool:
+    """Whether a strategy takes steps of its own beside those of a supernet."""
+    return settings.get("steps") is not None
+
+
 def _verifying(record: Record) -> list[str]:
     checked = record.verification
     if checked is None:
         return []
     skipped = all(variant.test_accuracy is None for variant in checked.variants)
     flags = {"--skip-accuracy": skipped, "--accept-noise": checked.accepted_noise}
-    return [*_options({"rounds": checked.rounds}), *(flag for flag, is_on in flags.items() if is_on)]
+    data = None if checked.further is None else checked.further["name"]
+    return [
+        *_options({"rounds": checked.rounds, "data": data}),
+        *(flag for flag, is_on in flags.items() if is_on),
+    ]
 
 
 def _training(record: Record) -> list[str]:

@@ -170,11 +170,22 @@ def shares_of(
         measured: By name of a target, ranges whose ends were measured: that is said by who measured them.
     """
     texts = list(budgets) * len(constraints) if len(budgets) == 1 else budgets
+    return shares_said(
+        [
+            {"name": c.name, "asked": text, "budget_ms": c.budget_ms, "range_ms": c.costs.range_ms}
+            for c, text in zip(constraints, texts, strict=True)
+            if c.name not in measured
+        ]
+    )
+
+
+def shares_said(items: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The same of constraints as the record of a search has them; older ones do not say what was asked."""
     found = [
-        f"{item.name} {text.strip()} of {low:.4g} to {high:.4g} ms = {item.budget_ms:.4g} ms"
-        for item, text in zip(constraints, texts, strict=True)
-        if is_share(text) and item.name not in measured
-        for low, high in (item.costs.range_ms,)
+        f"{item['name']} {item['asked'].strip()} of {low:.4g} to {high:.4g} ms = {item['budget_ms']:.4g} ms"
+        for item in items
+        if is_share(item.get("asked", "")) and not item.get("range_is_measured")
+        for low, high in (item["range_ms"],)
     ]
     if not found:
         return []

@@ -19,7 +19,7 @@ from hwnas.errors import HwnasError, SpaceError
 from hwnas.intervals import beats_guessing, right_of
 from hwnas.latency import LatencyModel
 from hwnas.search.base import Constraint, SearchResult, SearchTask
-from hwnas.search.budgets import constraints_of, not_binding, require_budget, shares_of
+from hwnas.search.budgets import constraints_of, not_binding, require_budget
 from hwnas.search.feasible import FeasibleSampler
 from hwnas.search.objective import objective, sizes
 from hwnas.search.oneshot import OneShot, OneShotConfig, warm_up
@@ -182,14 +182,10 @@ def constraints_for(
 def said_of(
     constraints: Sequence[Constraint], models: Sequence[latency.store.FittedModel], request: SearchRequest
 ) -> list[str]:
-    """What a user should know before a search begins.
-
-    Budgets that do not bind, what shares are of, models that are not to be trusted.
-    """
+    """Alarms before a search begins: budgets that do not bind, models that are not to be trusted."""
     doubts = {str(model.target): latency.doubt(model.evaluation) for model in models}
     return [
         *not_binding(constraints, request.budgets),
-        *shares_of(constraints, request.budgets, request.ranges),
         *(f"{name}: {text}" for name, text in doubts.items() if text),
     ]
 
@@ -351,6 +347,7 @@ def _record(
         "data": dataset.describe(),
         "scratch" if request.scratch else "oneshot": scorer.describe(),
         "seconds": clock.seconds,
+        **({"supernet_sha256": files.sha256(request.supernet)} if request.supernet else {}),
     }
 
 
