@@ -38,7 +38,7 @@ def test_search_then_train(model, tmp_path):
     assert train.exit_code == 0
     assert json.loads(train.stdout)["architecture"]
     again = run(
-        "search", "--latency", model, "--budget-ms", "60%", "--out", tmp_path / "random", *SHORT,
+        "search", "--latency", model, "--budget-ms", "60%", "--out", tmp_path / "random", "--space", SHORT[1],
         "--strategy", "random", "--queries", "2", "--supernet", out / "supernet.safetensors",
     )  # fmt: skip
     assert again.exit_code == 0
