@@ -20,6 +20,16 @@ _SHUFFLES = 1000
 _UNEVEN = 1.5  # the commonest class is more frequent than this times an even share: say balanced accuracy
 
 
+def balanced_images(labels: ArrayLike) -> int:
+    """How many evenly divided images a balanced accuracy is as certain as: by the rarest class, cautiously.
+
+    Args:
+        labels: Shape (n,).
+    """
+    counts = np.unique(np.asarray(labels), return_counts=True)[1]
+    return int(len(counts) * counts.min())
+
+
 @dataclass(frozen=True, eq=False)
 class Answers:
     """How often each class was answered for each class.

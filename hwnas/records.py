@@ -94,6 +94,7 @@ SEARCH = {
     "seed": COUNT,
     "data": DATA,
     "constraints": [_BUDGET],
+    "score?": str,
     "best?": [COUNT],
     "accuracy?": SHARE,
     "trials?": [_TRIAL],

@@ -250,6 +250,7 @@ def test_the_commands_are_ones_that_the_command_line_takes(full_run):
     for line in _reproduce.commands(record):
         program, verb, *options = shlex.split(" ".join(line))
         assert program == "hwnas"
+        options = ["fbnet" if word == "by hand" else word for word in options]
         parsed.setdefault(verb, main.commands[verb].make_context(verb, options).params)
     assert list(parsed) == ["profile", "fit", "search", "train", "export", "verify", "report"]
     assert [float(b) for b in parsed["search"]["budget_ms"]] == [c["budget_ms"] for c in record.constraints]
@@ -266,6 +267,11 @@ REQUESTS = {
     "evolution": {"strategy": "evolution", "objectives": ("macs",), "limits": {"bytes": 4e6, "macs": 1e7}},
     "measured": {"strategy": "random", "measured": True, "confidence": 0.8, "seed": 5},
     "scratch": {"strategy": "random", "scratch": TrainConfig(3, 32, seed=5), "workers": 2, "seed": 5},
+    "weighed": {
+        "strategy": "random",
+        "scratch": TrainConfig(3, 32, seed=5, class_weights="balanced"),
+        "seed": 5,
+    },
 }
 
 
@@ -287,7 +293,8 @@ def test_the_command_of_a_search_asks_for_the_same_search(full_run, name, monkey
         search |= {"objectives": asked.objectives, "config": {}, "oneshot": asked.identity()["oneshot"]}
         search["promise"] |= {"networks_measured": 3 if asked.measured else 0, "rank": "fp32"}
         if asked.scratch:
-            search["scratch"] = {"config": {"epochs": 3, "batch_size": 32}, "workers": 2}
+            config = {"epochs": 3, "batch_size": 32, "class_weights": asked.scratch.class_weights}
+            search["scratch"] = {"config": config, "workers": asked.workers}
             del search["oneshot"]
 
     edit(full_run / "search.json", change)

@@ -40,6 +40,8 @@ COMMENTS: Mapping[str, Mapping[str, str]] = {
         "with one. As the depth of the space needs it where this is not set; 0 is from the beginning.",
         "recalibration_images": "Training images that batch norm is adjusted on for every network it judges.",
         "validation_images": "Validation images that every network is judged on, at most.",
+        "class_weights": '"balanced": every class counts the same in its training, and networks are judged '
+        'by balanced accuracy; "none": images count. Like class_weights in [train].',
         "seed": "Where its randomness comes from; the seed at the top where it is not set.",
         "device": _DEVICE,
     },

@@ -185,6 +185,7 @@ class Stages:
                 self._keep(run, say)
 
         settings = asdict(request) | {"data": self.data, "latencies": None, "supernet": None}
+        settings |= {"oneshot": request.oneshot.recorded()}
         owns = [run / file for file in _SEARCH]
         if supernet is None:
             settings |= {section: dict(self._config.values[section]) for section in _PROMISE}

@@ -67,7 +67,8 @@ def pick(
         emit_json(record)
         return
     out.print(
-        f"picked {'.'.join(map(str, record['best']))}; estimated accuracy {record['accuracy']:.2%}",
+        f"picked {'.'.join(map(str, record['best']))}; estimated "
+        f"{record.get('score', 'accuracy')} {record['accuracy']:.2%}",
         highlight=False,
     )
     for item in record["constraints"]:

@@ -16,6 +16,7 @@ from hwnas import device as devices
 from hwnas import use
 from hwnas.cli import _usage
 from hwnas.cli._app import AcceptNoise, Json, app, emit_json, err, leave, out, print_quality
+from hwnas.cli._usage import ClassWeights
 from hwnas.device import PRECISIONS
 from hwnas.verdict import Verdict
 
@@ -108,6 +109,13 @@ def search(
         int, typer.Option(min=1, help="With --evaluate scratch: processes that train at the same time.")
     ] = 1,
     loss: Annotated[str, typer.Option(help="How latency enters the loss of a one-shot strategy.")] = "hold",
+    class_weights: Annotated[
+        ClassWeights,
+        typer.Option(
+            help="balanced: every class counts the same in every training, and balanced accuracy is what "
+            "networks are ranked by."
+        ),
+    ] = ClassWeights.NONE,
     batch_size: Annotated[
         int | None, typer.Option(min=2, help="Images a step; by default 64, or all where there are fewer.")
     ] = None,
@@ -175,6 +183,7 @@ def search(
                 "width": proxy_width,
                 "resolution": proxy_resolution,
                 "batch_size": batch_size,
+                "class_weights": class_weights.value,
                 "device": trainer,
             },
             scratch_epochs=evaluate_epochs if evaluate is Evaluate.SCRATCH else None,
@@ -259,7 +268,7 @@ def _refuse_idle(context: typer.Context, strategy: str, evaluate: Evaluate, *, i
         if name not in own:
             _usage.no_effect(context, name, needs=f"with a strategy that has it, not with {strategy}")
     if context.params["supernet"] is not None:
-        settings = ("proxy_width", "proxy_resolution", "batch_size")
+        settings = ("proxy_width", "proxy_resolution", "batch_size", "class_weights")
         _usage.no_effect(context, *settings, needs="without --supernet, whose own settings are used")
         if not own & {"steps", "training_steps"}:  # it only scores with that supernet
             _usage.no_effect(context, "warmup_steps", "steps", needs="where a supernet is trained")
@@ -294,9 +303,8 @@ def _request(
     config = OneShotConfig(**{**oneshot, "resolution": resolution}, seed=given["seed"])
     scratch = None
     if scratch_epochs is not None:
-        scratch = TrainConfig(
-            scratch_epochs, oneshot["batch_size"], seed=given["seed"], device=oneshot["device"]
-        )
+        shared = {name: oneshot[name] for name in ("batch_size", "class_weights", "device")}
+        scratch = TrainConfig(scratch_epochs, seed=given["seed"], **shared)
     return SearchRequest(
         **given,
         oneshot=config,
@@ -350,7 +358,8 @@ def _show(record: Mapping[str, Any], to: Path, said: Collection[str]) -> None:
     promise = record["promise"]
     out.print(
         f"[bold]{record['strategy']}[/] chose {'.'.join(map(str, record['best']))} of "
-        f"{len(record['trials'])} scored; estimated accuracy {record['accuracy']:.2%}",
+        f"{len(record['trials'])} scored; estimated {record.get('score', 'accuracy')} "
+        f"{record['accuracy']:.2%}",
         highlight=False,
     )
     for target in promise["targets"]:

@@ -13,6 +13,7 @@ from rich.markup import escape
 
 from hwnas.cli import _usage
 from hwnas.cli._app import Json, app, emit_json, err, out
+from hwnas.cli._usage import ClassWeights
 
 if TYPE_CHECKING:
     from hwnas.train import EpochRecord
@@ -30,13 +31,6 @@ class Init(Enum):
 
 Run = Annotated[Path, typer.Argument(help="Folder that `hwnas search` wrote.")]
 Data = Annotated[str | None, typer.Option(help="Other data than those of the search.")]
-
-
-class ClassWeights(Enum):
-    """What the classes count in the loss."""
-
-    NONE = "none"
-    BALANCED = "balanced"
 
 
 Epochs = Annotated[

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from hwnas import export
+from hwnas.answers import Answers
 from hwnas.errors import SpaceError
 from hwnas.export import runtime as runtimes
 from hwnas.intervals import SIGNIFICANT, chance_of_gap, right_of
@@ -46,8 +47,8 @@ class Judge:
 
     @property
     def images(self) -> int:
-        """Validation images that an accuracy is estimated on."""
-        return self._scorer.scored_images
+        """Validation images that an accuracy is as certain as."""
+        return self._scorer.effective_images
 
     def fp32(self, indices: Indices) -> float:
         """Estimated accuracy of the sub-network, in [0, 1]."""
@@ -98,7 +99,8 @@ class Judge:
             network, scorer.proxy.input_shape, self._runtime, "int8", calibration=calibration, check=False
         )
         logits = runtimes.run(lowered.model, self._runtime, images)
-        return float((logits.argmax(axis=1) == labels).mean())
+        answers = Answers.of(labels, logits.argmax(axis=1), scorer.space.num_classes)
+        return answers.balanced if scorer.is_balanced else answers.accuracy
 
 
 def _images(scorer: Scorer, split: str) -> tuple[np.ndarray, np.ndarray]:

@@ -220,7 +220,7 @@ def write_gallery(run: Path, points: int, each: int, *, dataset: Dataset | None 
     accuracies: dict[Indices, float] = trials_of(space, record)
     fresh = [indices for indices in drawn if indices not in accuracies]
     accuracies |= dict(zip(fresh, scores(scorer, fresh), strict=True))
-    found = gallery.describe(space, axes, accuracies, scorer.scored_images)
+    found = gallery.describe(space, axes, accuracies, scorer.effective_images)
     found |= {"points": points, "each": each}
     files.write_json(run / gallery.FILE, found)
     return found

@@ -51,7 +51,7 @@ def front(record: Record) -> str:
     figures = [_chart(record, entries, number) for number in range(len(record.constraints))]
     others = _page.details("The same on the other targets", _page.pair(*figures[2:])) if figures[2:] else ""
     rows = [_row(entry) for entry in _best(entries, 0)]
-    header = ("network", "estimated accuracy", f"ms on {record.constraints[0]['name']}")
+    header = ("network", f"estimated {record.score}", f"ms on {record.constraints[0]['name']}")
     return _page.section(
         "Accuracy against latency",
         _page.pair(*figures[:2]),
@@ -134,7 +134,7 @@ def _chart(record: Record, entries: Sequence[_Entry], target: int) -> str:
     chart = _svg.chart(
         groups,
         _svg.Axis(f"ms on {promise['name']}"),
-        _svg.Axis("estimated accuracy", percent=True),
+        _svg.Axis(f"estimated {record.score}", percent=True),
         title=f"Estimated accuracy against latency on {promise['name']}",
         x_levels=[("budget", promise["budget_ms"])],
     )

@@ -101,6 +101,11 @@ class Record:
         return found
 
     @property
+    def score(self) -> str:
+        """What architectures were ranked by: "accuracy", or "balanced accuracy"."""
+        return str(self.search.get("score", "accuracy"))
+
+    @property
     def images(self) -> int:
         """How many images each estimate of an accuracy was made on; 0 where that is not known."""
         if self.gallery:

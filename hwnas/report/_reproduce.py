@@ -20,6 +20,7 @@ from hwnas.train import TrainConfig
 
 _SEARCH_OPTIONS = ("warmup_steps", "steps", "queries", "loss")
 _PROXY_OPTIONS = {"proxy_width": "width", "proxy_resolution": "resolution", "batch_size": "batch_size"}
+_PROXY_OPTIONS |= {"class_weights": "class_weights"}
 _TRAIN_OPTIONS = ("epochs", "batch_size", "learning_rate", "seed", "device")
 _TRAIN_FLAGS = ("augment", "flip")
 _RARE_TRAIN_OPTIONS = (
@@ -69,7 +70,10 @@ def commands(record: Record) -> Iterator[Command]:
         yield (*_typed("train RUN"), *_training(record))
     if record.manifest:
         licence = record.manifest.get("licence")
-        yield _typed("export RUN", record.manifest.get("settings", {}) | {"licence": licence})
+        settings = record.manifest.get("settings", {}) | {"licence": licence}
+        if settings.get("qat_if_worse") is None:  # then this does nothing, and is refused
+            settings.pop("qat_epochs", None)
+        yield _typed("export RUN", settings)
     if record.verification:
         yield (*_typed("verify RUN", {"device": record.verification.device}), *_verifying(record))
     other = {"baseline": None if record.baseline is None else "OTHER_RUN"}
@@ -170,6 +174,8 @@ def _searching(record: Record) -> list[str]:
     if scratch := search.get("scratch"):
         settings |= {"evaluate": "scratch", "evaluate_epochs": scratch["config"]["epochs"]}
         settings |= {"workers": scratch["workers"], "batch_size": scratch["config"]["batch_size"]}
+        weights = scratch["config"].get("class_weights")
+        settings |= {"class_weights": None if weights == "none" else weights}
     elif steps and settings["warmup_steps"] is None:  # a sampling strategy: only their sum counts
         settings |= {"warmup_steps": 0, "steps": steps}
     budgets = [option for item in record.constraints for option in _options({"budget_ms": item["budget_ms"]})]
@@ -222,6 +228,9 @@ def _training(record: Record) -> list[str]:
     config, usual = trained["config"], asdict(TrainConfig())
     settings = {name: config.get(name) for name in _TRAIN_OPTIONS}
     rare = {n: config[n] for n in _RARE_TRAIN_OPTIONS if n in config and config[n] != usual[n]}
+    idle: tuple[str, ...] = ("temperature", "distill_weight") if not trained.get("teacher") else ()
+    idle += ("crop", "flip", "erasing") if not rare.get("augment", True) else ()
+    rare = {name: value for name, value in rare.items() if name not in idle}  # does nothing, and is refused
     flags = [f"--{name}" if rare[name] else f"--no-{name}" for name in _TRAIN_FLAGS if name in rare]
     settings |= {name: value for name, value in rare.items() if name not in _TRAIN_FLAGS}
     start, teacher = trained.get("start", {}).get("from"), trained.get("teacher", {}).get("run")

@@ -101,7 +101,7 @@ def describe(
         space: The space.
         axes: The targets.
         accuracies: Estimates in [0, 1] of distinct architectures.
-        images: Validation images behind each.
+        images: Validation images that each is as certain as.
     """
     architectures = list(accuracies)
     rows = np.array(architectures)

@@ -13,10 +13,12 @@ from math import exp, inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
+from hwnas.answers import Answers, balanced_images
 from hwnas.data.augment import Augmentation
 from hwnas.data.batches import Batches
 from hwnas.errors import SchemaMismatch, SpaceError, TrainingError
@@ -26,7 +28,8 @@ from hwnas.space import Architecture, SearchSpace
 from hwnas.supernet import Gate, Supernet, proxy_space
 from hwnas.train import Score, optim, ranks
 from hwnas.train import checkpoint as files
-from hwnas.train.config import HIGHEST_RATE
+from hwnas.train.config import CLASS_WEIGHTS, HIGHEST_RATE
+from hwnas.train.objective import weights_of
 
 if TYPE_CHECKING:
     from hwnas.data import Dataset
@@ -60,6 +63,8 @@ class OneShotConfig:
         recalibration_images: Training images that batch-norm statistics are estimated from
             anew for every architecture that is scored.
         validation_images: Validation images that an architecture is scored on, at most.
+        class_weights: "balanced" gives every class the same weight in the loss, however many images it
+            has, and scores architectures by balanced accuracy; "none" counts images.
         seed: Of initial weights, paths, order and augmentation.
         device: "cpu" or "cuda" (there with bfloat16 autocast).
     """
@@ -75,6 +80,7 @@ class OneShotConfig:
     release: float | None = None
     recalibration_images: int = 512
     validation_images: int = 2000
+    class_weights: str = "none"
     seed: int = 0
     device: str = "cpu"
 
@@ -92,12 +98,20 @@ class OneShotConfig:
             "crop must be in [0, 0.5]": 0 <= self.crop <= 0.5,
             "release must be in [0, 1]": self.release is None or 0 <= self.release <= 1,
             "recalibration_images must be at least 2": self.recalibration_images >= 2,
+            f"class_weights must be one of {CLASS_WEIGHTS}": self.class_weights in CLASS_WEIGHTS,
             "seed must be from 0 to 2**63 - 1": 0 <= self.seed < 2**63,
             "validation_images must be at least 1": self.validation_images >= 1,
         }
         for invariant, holds in checks.items():
             if not holds:
                 raise TrainingError(f"{invariant}, but got {getattr(self, invariant.split()[0])!r}")
+
+    def recorded(self) -> dict[str, Any]:
+        """The settings as JSON; of earlier versions are those that had no class weights."""
+        found = asdict(self)
+        if self.class_weights == "none":
+            del found["class_weights"]
+        return found
 
     def resolved(self, images: int) -> OneShotConfig:
         """The same with the batch that so many training images allow where none was asked for.
@@ -132,6 +146,8 @@ class OneShot:
         batch_size: Images a step.
         supernet: The weights.
         paths: What a warm-up trains them on.
+        is_balanced: Whether balanced accuracy is what architectures are scored by.
+        class_weights: Of each class in the loss, shape (classes,); None for equal ones.
         steps: Weight updates so far.
     """
 
@@ -158,11 +174,13 @@ class OneShot:
             momentum=config.momentum,
             weight_decay=config.weight_decay,
         )
+        self.is_balanced = config.class_weights == "balanced"
+        self.class_weights = weights_of(data, self.device) if self.is_balanced else None
         self.steps = 0
         self._scores: dict[tuple[int, ...], Score] = {}
 
     def loss(self, split: str, gates: Sequence[Gate], step: int) -> torch.Tensor:
-        """Cross-entropy under gates on the augmented batch of a step.
+        """Cross-entropy under gates on the augmented batch of a step, each image by its class's weight.
 
         Only on the training split can it be differentiated in the weights; elsewhere nothing is
         kept for that.
@@ -173,7 +191,10 @@ class OneShot:
         images, labels = self.batches.step(split, self.batch_size, self.config.seed, step, part)
         with optim.autocast(self.device):
             logits = self.supernet(images, gates)
-        return functional.cross_entropy(logits.float(), labels)
+        if self.class_weights is None:
+            return functional.cross_entropy(logits.float(), labels)
+        each = functional.cross_entropy(logits.float(), labels, reduction="none")
+        return (self.class_weights[labels] * each).mean()
 
     def weight_step(self, gates: Sequence[Gate], factor: float) -> float:
         """One update of the weights on a training batch, at a share of the learning rate.
@@ -201,14 +222,28 @@ class OneShot:
         return self._scores[key]
 
     def __call__(self, arch: Architecture) -> float:
-        """Validation accuracy, lowered by less than one image so that loss tells equals apart."""
+        """Validation accuracy, balanced where classes are weighed.
+
+        Lowered by less than one image makes, of whatever class, so that loss tells equals apart.
+        """
         score = self.score(arch.indices)
-        return max(0.0, score.accuracy - (1 - exp(-score.loss)) / self.scored_images)
+        less = (1 - exp(-score.loss)) / self.scored_images
+        if self.is_balanced and score.balanced_accuracy is not None:
+            return max(0.0, score.balanced_accuracy - less / self.space.num_classes)
+        return max(0.0, score.accuracy - less)
 
     @property
     def scored_images(self) -> int:
         """Validation images that an architecture is scored on."""
         return min(self.config.validation_images, self.batches.size("val"))
+
+    @property
+    def effective_images(self) -> int:
+        """As many images as a score is as certain as; of balanced accuracy, the rarest class decides."""
+        if not self.is_balanced:
+            return self.scored_images
+        labels = [labels.cpu().numpy() for _, labels in self.some("val", self.config.validation_images)]
+        return balanced_images(np.concatenate(labels))
 
     def some(self, split: str, count: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Batches of so many random images of a split, the same for every architecture."""
@@ -243,21 +278,23 @@ class OneShot:
     def _validate(self, indices: tuple[int, ...]) -> Score:
         self._recalibrate(indices)
         self.supernet.eval()
-        correct, loss, count = 0.0, 0.0, 0
+        loss, known, answered = 0.0, [], []
         for images, labels in self.some("val", self.config.validation_images):
             with optim.autocast(self.device):
                 logits = self.supernet(images, indices)
             loss += float(functional.cross_entropy(logits.float(), labels, reduction="sum"))
-            correct += float((logits.argmax(1) == labels).sum())
-            count += len(labels)
-        return Score(correct / count, loss / count)
+            known.append(labels)
+            answered.append(logits.argmax(1))
+        labels_, answered_ = (torch.cat(part).cpu().numpy() for part in (known, answered))
+        answers = Answers.of(labels_, answered_, self.space.num_classes)
+        return Score(answers.accuracy, loss / answers.images, answers.balanced)
 
     def identity(self) -> dict[str, Any]:
         """What must be the same for weights to be taken over."""
         return {
             "space": self.space.fingerprint,
             "data": self.batches.data.fingerprint,
-            "config": {k: v for k, v in asdict(self.config).items() if k != "device"},
+            "config": {k: v for k, v in self.config.recorded().items() if k != "device"},
         }
 
     def tensors(self) -> files.Tensors:
@@ -329,7 +366,7 @@ class OneShot:
     def describe(self) -> dict[str, Any]:
         """The settings, and what the supernet had of them, as JSON."""
         return {
-            **asdict(self.config),
+            **self.config.recorded(),
             "proxy": self.proxy.name,
             "steps": self.steps,
             "images": self.steps * self.batch_size,

@@ -125,7 +125,7 @@ class SearchRequest:
             "data": self.data,
             "strategy": self.strategy,
             "seed": self.seed,
-            "oneshot": asdict(self.oneshot),
+            "oneshot": self.oneshot.recorded(),
             "settings": dict(self.settings),
             "training_steps": self.training_steps,
             "confidence": self.confidence,
@@ -214,7 +214,7 @@ def _search(request: SearchRequest, out: Path, live: Live | None, given: Dataset
             warm_up(scorer, request.training_steps, on_step=clock, checkpoint=out / CHECKPOINT)
         result: SearchResult = strategy.search(task, np.random.default_rng(request.seed))
     clock.phase("finalists")
-    result = replace(result, extra=dict(result.extra) | _blind(result, dataset, scorer.scored_images))
+    result = replace(result, extra=dict(result.extra) | _blind(result, dataset, scorer))
     if known:
         alarms = [*known, *result.extra.get("alarms", ())]
         result = replace(result, extra=dict(result.extra) | {"alarms": alarms})
@@ -228,15 +228,19 @@ def _search(request: SearchRequest, out: Path, live: Live | None, given: Dataset
     return result
 
 
-def _blind(result: SearchResult, dataset: Dataset, images: int) -> dict[str, Any]:
+def _blind(result: SearchResult, dataset: Dataset, scorer: OneShot | FromScratch) -> dict[str, Any]:
     """An alarm where what was scored is no better than guessing, or the images cannot tell."""
-    guess = float(np.bincount(dataset.val.labels).max() / len(dataset.val.labels))
+    counts, images = np.bincount(dataset.val.labels), scorer.effective_images
+    guess = 1 / np.count_nonzero(counts) if scorer.is_balanced else float(counts.max() / counts.sum())
     mean = float(np.mean([trial.accuracy for trial in result.trials]))
     is_better = beats_guessing(right_of(mean, images), images, guess)
     if is_better:
         return {}
     facts = f"architectures are right in {mean:.1%} of the images on average, and always naming the "
     facts += f"commonest class in {guess:.1%}"
+    if scorer.is_balanced:
+        facts = f"the balanced accuracy of architectures is {mean:.1%} on average, and that of always naming "
+        facts += f"one class {guess:.1%}"
     if is_better is None:
         text = f"{images} validation images cannot tell whether scores are better than guessing: {facts}: "
         text += "give more images"
@@ -337,6 +341,7 @@ def _record(
     return {
         **search.to_json(result),
         "schema": SCHEMA,
+        "score": "balanced accuracy" if scorer.is_balanced else "accuracy",
         "seed": request.seed,
         "request": request.identity(),
         "constraints": constraints,

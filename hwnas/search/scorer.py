@@ -25,8 +25,16 @@ class Scorer(Protocol):
     def scored_images(self) -> int:
         """Validation images that an architecture is scored on."""
 
+    @property
+    def is_balanced(self) -> bool:
+        """Whether the estimates are of balanced accuracy."""
+
+    @property
+    def effective_images(self) -> int:
+        """As many images as an estimate is as certain as; of balanced accuracy, the rarest class decides."""
+
     def __call__(self, arch: Architecture, /) -> float:
-        """Estimated accuracy in [0, 1]."""
+        """Estimated accuracy in [0, 1]; balanced accuracy where classes are weighed."""
 
     def subnetwork(self, indices: Sequence[int], /) -> nn.Module:
         """The network that the estimate is of."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas import data
+from hwnas.answers import balanced_images
 from hwnas.data import Dataset
 from hwnas.errors import Diverged, TrainingError
 from hwnas.search.canonical import Canonical
@@ -59,8 +60,18 @@ class FromScratch:
         """Validation images that an architecture is scored on."""
         return len(self._data.val.labels)
 
+    @property
+    def is_balanced(self) -> bool:
+        """Whether balanced accuracy is what architectures are scored by."""
+        return self.config.class_weights == "balanced"
+
+    @property
+    def effective_images(self) -> int:
+        """As of ``Scorer``."""
+        return balanced_images(self._data.val.labels) if self.is_balanced else self.scored_images
+
     def __call__(self, arch: Architecture) -> float:
-        """Accuracy on the validation split.
+        """Accuracy on the validation split; balanced accuracy where classes are weighed.
 
         A network that cannot be trained under these settings gets nothing right: 0.
 
@@ -161,7 +172,9 @@ class FromScratch:
         try:
             batch_size = self.config.batch_size or min(_BATCH_SIZE, len(self._data.train))
             config = replace(self.config, batch_size=batch_size)
-            return train.fit(network, self._data, config).val.accuracy
+            val = train.fit(network, self._data, config).val
+            is_known = self.is_balanced and val.balanced_accuracy is not None
+            return float(val.balanced_accuracy or 0.0) if is_known else val.accuracy
         finally:
             torch.set_num_threads(before)
 
