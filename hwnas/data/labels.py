@@ -15,6 +15,9 @@ from hwnas.errors import DataError
 _LARGEST = 2**53  # whole numbers up to here are the same as floats
 
 
+_MISSING = ("nan", "<na>", "none", "null")  # what tables write where there is no label
+
+
 def encode(
     parts: Mapping[str, NDArray[Any]], where: str, class_names: tuple[str, ...] | None = None
 ) -> tuple[tuple[str, ...], dict[str, NDArray[np.int64]]]:
@@ -46,7 +49,13 @@ def encode(
                 f"that do not ({some(map(str, strange))}): remove those images, or add some to training"
             )
     numbers = {split: np.searchsorted(known, array).astype(np.int64) for split, array in whole.items()}
-    return names.check_class_names([str(value) for value in known]), numbers
+    words = [str(value) for value in known]
+    if known.dtype.kind != "i" and (lost := [word for word in words if word.strip().casefold() in _MISSING]):
+        raise DataError(
+            f"each image must have a label, but {where} has some that stand for none "
+            f"({', '.join(map(repr, lost))}): remove those images, or name the class otherwise"
+        )
+    return names.check_class_names(words), numbers
 
 
 def _require_named(parts: Mapping[str, NDArray[np.int64]], class_names: tuple[str, ...], where: str) -> None:

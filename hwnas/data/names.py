@@ -117,6 +117,10 @@ def check_class_name(name: str) -> str:
         name.encode()
     except UnicodeEncodeError as error:
         raise DataError(f"a class name must be UTF-8, but got {name!r}: rename the class") from error
+    if not name.strip():
+        raise DataError(
+            f"a class name must be one line of text that can be seen, but got {name!r}: rename the class"
+        )
     if name.splitlines() != [name] or any(unicodedata.category(letter) == "Cc" for letter in name):
         raise DataError(f"a class name must be one line of text, but got {name!r}: rename the class")
     return name
@@ -130,7 +134,8 @@ def check_class_names(names: Sequence[str]) -> tuple[str, ...]:
     """
     seen: dict[str, str] = {}
     for name in map(check_class_name, names):
-        other = seen.setdefault(unicodedata.normalize("NFC", name).strip(), name)
+        form = " ".join(unicodedata.normalize("NFKC", name).split())
+        other = seen.setdefault(form.casefold() if len(form) > 1 else form, name)  # a and A are letters
         if other is not name:
             raise DataError(
                 f"class names must be different, but {other!r} and {name!r} look the same: rename one, "

@@ -98,9 +98,16 @@ def read_json(folder: Path, name: str, what: str) -> dict[str, Any]:
     Raises:
         HwnasError: It is not there, or is no JSON object.
     """
+    if folder.is_file():
+        raise HwnasError(
+            f"{what} must be looked for in a folder, but {folder} is a file: give its folder, {folder.parent}"
+        )
     run = folder if (folder / "arch.json").exists() else folder.parent
-    export = run if (run / "arch.json").exists() else "RUN"
-    content = files.read_json(folder / name, what, f"`hwnas export {export}` makes it")
+    known = (run / "arch.json").exists()
+    remedy = f"`hwnas export {run if known else 'RUN'}` makes it"
+    if known and not (run / "train.json").exists():
+        remedy = f"`hwnas train {run}`, then `hwnas export {run}`, make it"
+    content = files.read_json(folder / name, what, remedy)
     if not isinstance(content, dict):
         raise HwnasError(f"{what} must be a JSON object, but {folder / name} is not: export again")
     return content

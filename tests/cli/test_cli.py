@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -50,3 +51,30 @@ def test_an_error_of_the_user_is_one_sentence_and_exit_code_1():
 def test_usage_is_exit_code_2():
     assert hwnas("spaces", "show").returncode == 2
     assert hwnas("no-such-verb").returncode == 2
+
+
+def test_an_interrupt_while_the_program_loads_is_one_line(tmp_path):
+    """Ctrl-C in the middle of an import, wherever it is."""
+    for module in ("typer", "rich"):
+        (tmp_path / f"{module}.py").write_text("raise KeyboardInterrupt")
+        done = subprocess.run(
+            [sys.executable, "-c", "from hwnas.__main__ import main; main()"],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+        )
+        (tmp_path / f"{module}.py").unlink()
+        assert done.returncode == 130
+        assert done.stderr == "interrupted; what was finished is kept\n"
+
+
+@pytest.mark.parametrize("verb", ["verify", "export"])
+def test_what_is_missing_is_said_in_the_order_in_which_it_is_made(tmp_path, verb):
+    (tmp_path / "arch.json").write_text("{}")
+    done = hwnas(verb, str(tmp_path))
+    assert done.returncode == 1
+    assert f"`hwnas train {tmp_path}`" in done.stderr
+    if verb == "verify":
+        assert "is a file: give" in hwnas(verb, str(tmp_path / "arch.json")).stderr

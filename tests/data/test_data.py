@@ -261,3 +261,34 @@ def test_a_missing_file_of_a_split_is_no_smaller_split(tmp_path):
 def test_numbers_of_drawn_images_have_both_bounds(number):
     with pytest.raises(DataError, match="from 100 to 999,999,999"):
         data.load(f"clutter:{number}", resolution=16)
+
+
+@pytest.mark.parametrize(
+    ("names", "same"),
+    [
+        (("Dog", "dog"), True),
+        (("dog ", "dog"), True),
+        (("d\u00e9j\u00e0", "de\u0301ja\u0300"), True),
+        (("dog\u00a0one", "dog one"), True),
+        (("\ufb01sh", "fish"), True),
+        (("a", "A"), False),  # letters are classes of their own
+        (("dog", "dogs"), False),
+    ],
+)
+def test_names_that_look_the_same_are_refused(names, same):
+    from hwnas.data.names import check_class_names
+    from hwnas.errors import DataError
+
+    if same:
+        with pytest.raises(DataError, match="look the same"):
+            check_class_names(names)
+    else:
+        assert check_class_names(names) == names
+
+
+@pytest.mark.parametrize("word", ["nan", "None", " ", "", "<NA>"])
+def test_words_that_stand_for_no_label_are_refused(tmp_path, word):
+    images = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3)).astype(np.uint8)
+    np.savez(tmp_path / "a.npz", images=images, labels=np.array([word, "cat", "dog", "cow"] * 10))
+    with pytest.raises(DataError, match=r"stand for none|one line"):
+        data.load(tmp_path / "a.npz", resolution=8)

@@ -1,0 +1,20 @@
+"""The ``hwnas`` program: loads the command line, and can be interrupted while it does."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> None:
+    """Entry point; Ctrl-C is one line from the first import on."""
+    try:
+        from hwnas.cli import main as run
+
+        run()
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; what was finished is kept\n")
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
