@@ -27,7 +27,7 @@ from hwnas.latency.base import FloatArray, IntArray
 from hwnas.latency.entries import Entries
 from hwnas.latency.evidence import infer_variances
 from hwnas.latency.features import FEATURES, VERSION, require_same
-from hwnas.latency.gaussian import Belief, Component, Equations, Prior, non_negative, pinned
+from hwnas.latency.gaussian import LEAST, Belief, Component, Equations, Prior, non_negative, pinned
 from hwnas.latency.layout import Layout
 from hwnas.latency.remainder import Remainder
 from hwnas.space import SearchSpace
@@ -173,7 +173,7 @@ def learn_sizes(
         own = {n: r for n, r in remainders.items() if n == name}
         shared = {n: r for n, r in remainders.items() if n != name}
         whole = np.concatenate([normalise(entries, np.asarray(costs)), np.ones(len(own))])
-        latency = network_matrix(entries, indices, known, own) @ whole
+        latency = np.maximum(network_matrix(entries, indices, known, own) @ whole, LEAST)
         prior = DevicePrior(1.0, others, {}, tuple(shared)).over(entries)
         equations = Equations.of(prior, network_matrix(entries, indices, known, shared), latency)
         wanted = infer_variances(prior, equations, integrate=False).points[0]

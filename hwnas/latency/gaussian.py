@@ -22,6 +22,9 @@ import numpy as np
 from hwnas.errors import LatencyModelError
 from hwnas.latency.base import FloatArray
 
+LEAST = 1e-3
+"""Share of the average network's latency that a device is taken to need for any network at least."""
+
 
 @dataclass(frozen=True)
 class Component:
@@ -122,6 +125,9 @@ class Equations:
         if not len(latency_ms):
             return cls(matrix, latency_ms)
         expected = matrix @ prior.mean_ms
+        if math.isfinite(prior.unexpected):
+            # remainders of known devices may overshoot; what was measured sets the weight there
+            expected = np.maximum(expected, LEAST * expected.mean())
         if not (expected > 0).all():
             raise LatencyModelError(
                 f"a prior must expect time of every network, but expects {expected.min():.4g} ms of one: "

@@ -66,4 +66,6 @@ def learn_device(
     variances = infer_variances(prior, equations, integrate=False)
     costs = believed_costs(entries, believe(prior, variances, equations))
     remainder = Remainder.fit(entries.layout, indices, latency_ms - matrix @ costs)
+    if remainder is not None:
+        remainder = remainder.with_jumps(indices, matrix @ costs, latency_ms)
     return tuple(costs.tolist()), remainder

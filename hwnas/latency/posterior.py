@@ -114,7 +114,8 @@ class Posterior:
         """
         networks = Networks.of_table(table, space, "calibration")
         same = groups(space, networks.indices)
-        found = transfer(Entries.of_space(space), networks.indices, networks.latency_ms, known, groups=same)
+        entries = Entries.of_space(space)
+        found = transfer(entries, networks.indices, networks.latency_ms, known, groups=same, sums_only=True)
         origin = {"table_sha256": table_sha256(table)}
         model = cls(
             table.target, found.prior, networks, space.fingerprint, found.variances, origin, found.notes

@@ -5,14 +5,18 @@ known device was measured on many networks, its remainder is a smooth function o
 architecture: a Gaussian process whose covariance falls with the number of choices in which two
 architectures differ. How smooth, and whether there is anything but noise, is decided by the
 evidence. A new device may then share the remainders of known ones.
+
+Smooth functions miss jumps: a network of which one choice makes all of it useless. An architecture
+that was measured farther off than noise explains keeps what it was measured at.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from hwnas.intervals import MAD_NORMAL
 from hwnas.latency.base import FloatArray, IntArray
 from hwnas.latency.layout import Layout
 
@@ -28,6 +32,9 @@ NETWORKS = 1500
 WORTH = 5.0
 """Logarithm of how much more probable the networks must be with a remainder than with noise alone."""
 
+JUMP = 5.0
+"""Standard deviations of the noise, estimated by its median, beyond which nothing is noise."""
+
 
 @dataclass(frozen=True)
 class Remainder:
@@ -38,12 +45,18 @@ class Remainder:
         indices: Architectures that it was fitted to, shape (m, choices).
         weights: Weight of the covariance to each of them in ms, shape (m,).
         reach: Share of choices that may differ before the covariance falls to 1/e.
+        jumped: Architectures that are farther off, as a ratio, than noise is, shape (k, choices).
+        jumps_ms: How far each is off what the smooth function says, shape (k,).
+        least_ms: The least latency that the device was measured to have; 0 where it is not known.
     """
 
     layout: Layout
     indices: IntArray
     weights: FloatArray
     reach: float
+    jumped: IntArray
+    jumps_ms: FloatArray
+    least_ms: float = 0.0
 
     @classmethod
     def fit(
@@ -78,11 +91,36 @@ class Remainder:
                     best, found = evidence, (reach, axes @ (turned * ratio / spread))
         if found is None:
             return None
-        return cls(layout, indices, scale * found[1], found[0])
+        none = np.zeros((0, indices.shape[1]), np.int64), np.zeros(0)
+        return cls(layout, indices, scale * found[1], found[0], *none)
+
+    def with_jumps(self, indices: IntArray, sums_ms: FloatArray, latency_ms: FloatArray) -> Remainder:
+        """The same function with what it misses of networks that were measured.
+
+        Args:
+            indices: The networks, shape (n, choices).
+            sums_ms: Their sums of costs, shape (n,).
+            latency_ms: What was measured, shape (n,).
+        """
+        least, smooth = float(latency_ms.min()), sums_ms + self(indices)
+        off = np.log(latency_ms / np.maximum(smooth, least))
+        far = (smooth < least) | (np.abs(off) > JUMP * MAD_NORMAL * np.median(np.abs(off)))
+        return replace(self, jumped=indices[far], jumps_ms=(latency_ms - smooth)[far], least_ms=least)
 
     def __call__(self, indices: IntArray) -> FloatArray:
         """Remainder in ms, shape (n,), of architectures of shape (n, choices)."""
-        return np.asarray(np.exp(-_distance(self.layout, indices, self.indices) / self.reach) @ self.weights)
+        smooth = np.exp(-_distance(self.layout, indices, self.indices) / self.reach) @ self.weights
+        return np.asarray(smooth + self._jumps(indices))
+
+    def _jumps(self, indices: IntArray) -> FloatArray:
+        """Mean of the jumps that were seen of each architecture in ms, shape (n,)."""
+        found: dict[bytes, list[float]] = {}
+        for row, ms in zip(self.jumped, self.jumps_ms, strict=True):
+            found.setdefault(row.tobytes(), []).append(float(ms))
+        if not found:
+            return np.zeros(len(indices))
+        rows = np.ascontiguousarray(indices, dtype=self.jumped.dtype)
+        return np.array([np.mean(found.get(row.tobytes(), 0.0)) for row in rows])
 
 
 def _distance(layout: Layout, first: IntArray, second: IntArray) -> FloatArray:

@@ -40,7 +40,13 @@ def test_a_device_like_a_source_is_found(file: Path, active: tuple[str, ...]) ->
     assert found["results"]["10"]["targets"]["c"]["hwnas"]["spearman"]["mean"] > 0.98
     assert found["results"]["10"]["mean"]["sources"]["spearman"] > 0.98
     assert found["config"]["sources"] == ["a", "b"]
-    assert found["targets"] == []
+    judged = found["targets"]
+    assert [t["op"] for t in judged] == [">=", "<=", ">=", "<="]
+    assert judged[0]["met"], judged
+    assert all(
+        t["met"] == (t["value"] >= t["target"] if t["op"] == ">=" else t["value"] <= t["target"])
+        for t in judged
+    )
 
 
 def test_nothing_but_indices(file: Path) -> None:

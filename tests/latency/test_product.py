@@ -1,0 +1,112 @@
+"""New devices as products of known ones: latencies over orders of magnitude, and pruned networks."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+
+import numpy as np
+
+from hwnas.intervals import NORMAL_90
+from hwnas.latency.device_prior import learn_sizes
+from hwnas.latency.entries import Entries
+from hwnas.latency.evaluate import rank_correlations
+from hwnas.latency.known import learn_device
+from hwnas.latency.product import Logs, Product
+from hwnas.latency.transfer import COMBINATION, Few, transfer
+
+EDGES, OPERATIONS = 5, 4  # a chain of which operation 0 stops all that follows
+EVERY = np.array(list(itertools.product(range(OPERATIONS), repeat=EDGES)))
+ENTRIES = Entries.of_sizes((OPERATIONS,) * EDGES)
+
+
+def chain(
+    operations: list[float], fixed: float, seed: int, *, stops: bool, noise: float = 0.02
+) -> np.ndarray:
+    """Latency of all networks; where a device stops, one that stops at once takes next to nothing."""
+    rng = np.random.default_rng(seed)
+    paid = np.array(operations)[EVERY] * np.exp(0.15 * rng.standard_normal(EDGES))
+    if stops:
+        paid = paid * np.cumprod(EVERY > 0, axis=1)
+    return (fixed + paid.sum(axis=1)) * np.exp(0.02 * rng.standard_normal(len(EVERY)))
+
+
+MEASURED = {
+    "gpu": chain([0.1, 0.3, 1.0, 1.1], 6, 1, stops=False),
+    "phone": chain([0, 0.4, 2, 9], 0.02, 2, stops=True),
+    "other phone": chain([0, 0.8, 3, 8], 0.05, 3, stops=True),
+}
+LEARNT = {name: learn_device(ENTRIES, EVERY, latency) for name, latency in MEASURED.items()}
+KNOWN = {name: costs for name, (costs, _) in LEARNT.items()}
+REMAINDERS = {name: found for name, (_, found) in LEARNT.items() if found is not None}
+SIZES = learn_sizes(ENTRIES, KNOWN, REMAINDERS)
+
+
+def test_a_network_that_is_far_off_what_is_smooth_keeps_what_was_measured() -> None:
+    matrix = ENTRIES.layout.matrix(EVERY)
+    for name in ("phone", "other phone"):
+        found = matrix @ np.array(KNOWN[name]) + REMAINDERS[name](EVERY)
+        stopped = EVERY[:, 0] == 0
+        assert REMAINDERS[name].least_ms == MEASURED[name].min()
+        np.testing.assert_allclose(found[stopped], MEASURED[name][stopped], rtol=0.5)
+
+
+def test_powers_and_level_of_a_product_are_found() -> None:
+    """A device that is another one squared, times three."""
+    rows = np.random.default_rng(0).choice(len(EVERY), 30, replace=False)
+    logs = Logs(ENTRIES, {"gpu": KNOWN["gpu"]}, {})
+    gpu = ENTRIES.layout.matrix(EVERY) @ np.array(KNOWN["gpu"])
+    truth = 3 * gpu**2
+    found = Product.fit(logs, EVERY[rows], truth[rows]).predict(EVERY)
+    np.testing.assert_allclose(found.mean_ms, truth, rtol=0.02)
+    assert (np.abs(found.mean_ms - truth) <= 3 * found.std_ms + 1e-3 * truth).mean() > 0.9
+
+
+def test_networks_that_stop_at_once_do_not_explode() -> None:
+    """From .005 ms to 60 ms: errors in proportion, no worse than sums or known devices combined."""
+    truth = chain([0, 0.6, 3, 12], 0.005, 9, stops=True)
+    assert truth.max() / truth.min() > 5e3
+    errors: dict[str, list[float]] = {"both": [], "sum": [], "combination": []}
+    ranks, covered, shares = [], [], []
+    for seed in range(3):
+        rows = np.random.default_rng(seed).choice(len(EVERY), 10, replace=False)
+        few = Few(ENTRIES, EVERY[rows], truth[rows], KNOWN, REMAINDERS)
+        found = transfer(ENTRIES, EVERY[rows], truth[rows], KNOWN, SIZES, REMAINDERS)
+        sums = transfer(ENTRIES, EVERY[rows], truth[rows], KNOWN, SIZES, REMAINDERS, sums_only=True)
+        assert sums.product is None
+        np.testing.assert_array_equal(sums.costs_ms, found.costs_ms)
+        combined = few.as_sum(replace(found.prior, only=COMBINATION), EVERY)
+        mixed = found.predict(EVERY)
+        for name, p in (("both", mixed), ("sum", sums.predict(EVERY)), ("combination", combined)):
+            errors[name].append(float(np.abs(p.mean_ms / truth - 1).mean()))
+        ranks.append(rank_correlations(mixed.mean_ms, truth)[0])
+        covered.append(np.mean(np.abs(mixed.mean_ms - truth) <= NORMAL_90 * mixed.std_ms))
+        shares.append(found.share)
+    means = {name: np.mean(values) for name, values in errors.items()}
+    assert np.mean(shares) > 0.2
+    assert means["both"] < 0.2
+    assert means["both"] < 1.1 * min(means["sum"], means["combination"])
+    assert np.mean(ranks) > 0.95
+    assert 0.85 <= np.mean(covered) <= 0.99
+
+
+def test_a_sum_stays_a_sum() -> None:
+    """Where sums are exact the product has next to no share."""
+    truth = ENTRIES.layout.matrix(EVERY) @ (0.5 * np.array(KNOWN["gpu"]) + 0.5 * np.array(KNOWN["phone"]))
+    shares = []
+    for seed in range(2):
+        rows = np.random.default_rng(seed).choice(len(EVERY), 12, replace=False)
+        found = transfer(ENTRIES, EVERY[rows], truth[rows], KNOWN, SIZES)
+        shares.append(found.share)
+        assert (found.product is None) == (found.share == 0)
+    assert np.mean(shares) < 0.1
+
+
+def test_what_is_predicted_of_left_out_networks_is_what_is_said() -> None:
+    truth = chain([0, 0.6, 3, 12], 0.005, 9, stops=True)
+    rows = np.random.default_rng(1).choice(len(EVERY), 10, replace=False)
+    found = transfer(ENTRIES, EVERY[rows], truth[rows], KNOWN, SIZES, REMAINDERS)
+    assert found.left_out is not None
+    assert (found.left_out.mean_ms > 0).all()
+    assert (found.predict(EVERY).mean_ms > 0).all()
+    assert ("as a product" in found.notes[0]) == (found.share > 0)
