@@ -7,7 +7,21 @@ from pathlib import Path
 
 import pytest
 
+_LONG = (
+    "promise/test_promise",
+    "test_verify",
+    "compare/test_compare",
+    "chain/test_chain",
+    "latency/test_transfer",
+)
+"""Files of about a minute each: begun first, so that no worker is left alone with one at the end."""
+
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first; within a file, tests stay in their order."""
+    items.sort(key=lambda item: not item.path.with_suffix("").as_posix().endswith(_LONG))
 
 
 @pytest.fixture(autouse=True)
