@@ -14,12 +14,6 @@ _LONG = (
     "chain/test_chain",
     "latency/test_transfer",
 )
-    "promise/test_promise",
-    "test_verify",
-    "compare/test_compare",
-    "chain/test_chain",
-    "latency/test_transfer",
-)
 """Files of about a minute each: begun first, so that no worker is left alone with one at the end."""
 
 SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
