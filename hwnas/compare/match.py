@@ -59,8 +59,8 @@ def grid(family: str, like: Architecture) -> tuple[tuple[str, Architecture], ...
     for width in widths:
         name = baselines.short_name(family, width)
         arch = baselines.load(name, resolution=like.space.input_shape[1], num_classes=like.space.num_classes)
-        known = found.get(arch.blocks)
-        if known is None or len(name) < len(known[0]):  # 0.5 and not 0.49
+        same = found.get(arch.blocks)
+        if same is None or len(name) < len(same[0]):  # 0.5 and not 0.49
             found[arch.blocks] = (name, arch)
     return tuple(sorted(found.values(), key=lambda pair: pair[1].macs))
 

@@ -134,9 +134,9 @@ def require_known(against: Sequence[str], families: Sequence[str], variants: Seq
         baselines.load(name)
     for name in families:
         baselines.family(name)
-    known = [f"{runtime}-{precision}" for runtime, precision in ship.VARIANTS]
-    if odd := [name for name in variants if name not in known]:
-        raise HwnasError(f"variants must be of {', '.join(known)}, but got {', '.join(odd)}")
+    offered = [f"{runtime}-{precision}" for runtime, precision in ship.VARIANTS]
+    if odd := [name for name in variants if name not in offered]:
+        raise HwnasError(f"variants must be of {', '.join(offered)}, but got {', '.join(odd)}")
 
 
 def _is_of(constraint: Mapping[str, Any], target: Target) -> bool:
@@ -157,15 +157,15 @@ def _targets(
         for target in (Target.from_json(item["target"]) for item in constraints)
         if target.device == device.name
     }
-    known = {
+    there = {
         f"{runtime}-{precision}": (runtime, precision)
         for runtime, precision in ship.VARIANTS
         if runtime in device.runtimes
     }
-    odd = sorted(set(wanted) - set(known))
-    if odd or not known:
-        raise HwnasError(f"variants must be of {sorted(known)} on {device.name}, but got {odd or 'none'}")
-    return {name: promised.get(name) or device.target(*known[name]) for name in wanted or known}
+    odd = sorted(set(wanted) - set(there))
+    if odd or not there:
+        raise HwnasError(f"variants must be of {sorted(there)} on {device.name}, but got {odd or 'none'}")
+    return {name: promised.get(name) or device.target(*there[name]) for name in wanted or there}
 
 
 def _first(targets: Mapping[str, Target], constraints: Sequence[Mapping[str, Any]]) -> Target:

@@ -139,35 +139,35 @@ def said(page: Path) -> str:
 def test_a_known_network_has_a_report(compared, tmp_path):
     """Nobody predicted it, so that nothing may be said of a prediction or of a search."""
     run, _, _ = compared
-    known = Path(shutil.copytree(run / FOLDER / f"{SMALLEST}-seed0", tmp_path / "known"))
-    invoked = CliRunner().invoke(app, ["report", str(known)])
+    network = Path(shutil.copytree(run / FOLDER / f"{SMALLEST}-seed0", tmp_path / "known"))
+    invoked = CliRunner().invoke(app, ["report", str(network)])
     assert invoked.exit_code == 0, invoked.output
     full_name = f"{SMALLEST}-r16-c10-cifar"
-    text = said(known / "report.html")
+    text = said(network / "report.html")
     assert f"a network of {full_name}, trained for a comparison" in text
     assert "not measured yet asked 1000 ms" in text
-    found = verify(known / "export", device.load("host"), None, options=QUICK)
+    found = verify(network / "export", device.load("host"), None, options=QUICK)
     assert found.verdict.word == "NOT PROVEN", "three rounds carry no verdict"
-    text = said(report.write(known))
+    text = said(report.write(network))
     assert re.search(r"host/litert-int8 : NOT PROVEN asked 1000 ms, measured \d", text)
     assert "hwnas train RUN --epochs 1" in text
     for word in ("predicted", "hwnas search", "hwnas fit", "one of 1 "):
         assert word not in text
-    text = said(report.write(Path(shutil.copytree(run, tmp_path / "run")), baseline=known))
+    text = said(report.write(Path(shutil.copytree(run, tmp_path / "run")), baseline=network))
     assert "The same for both: budgets, images, recipe of training." in text
 
 
 @pytest.mark.slow
 def test_a_known_network_can_be_compared_itself(compared, tmp_path):
     run, _, _ = compared
-    known = Path(shutil.copytree(run / FOLDER / f"{SMALLEST}-seed0", tmp_path / "known"))
+    network = Path(shutil.copytree(run / FOLDER / f"{SMALLEST}-seed0", tmp_path / "known"))
     arguments = ["--against", "mobilenetv2-0.15", "--variants", "litert-int8", "--rounds", "2", "--json"]
-    invoked = CliRunner().invoke(app, ["compare", str(known), *arguments])
+    invoked = CliRunner().invoke(app, ["compare", str(network), *arguments])
     assert invoked.exit_code == 0, invoked.output
     found = json.loads(invoked.stdout)
     assert [network["name"] for network in found["networks"]] == [FOUND, "mobilenetv2-0.15"]
     assert found["networks"][0]["trainings"][0]["test_accuracy"] == found["networks"][0]["accuracy"]["mean"]
-    assert "mobilenetv2-0.15" in said(report.write(known))
+    assert "mobilenetv2-0.15" in said(report.write(network))
 
 
 def test_the_command_line_trains_and_looks_at_nothing_twice(compared):
