@@ -10,8 +10,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from hwnas import files, records
+from hwnas import files
 from hwnas.errors import DeviceError, SchemaMismatch
+from hwnas.runs import records
 
 RUNTIMES = ("litert", "tflite_runtime", "onnxruntime", "torch_cuda")
 PRECISIONS = ("fp32", "int8")

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 _LONG = (
-    "promise/test_promise",
+    "finalists/test_finalists",
     "test_verify",
     "compare/test_compare",
-    "chain/test_chain",
+    "pipeline/test_pipeline",
     "latency/test_transfer",
 )
 """Files of about a minute each: begun first, so that no worker is left alone with one at the end."""
@@ -41,7 +41,7 @@ def shared_data() -> Path:
 @pytest.fixture(scope="session")
 def _exported_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small network, really trained on digits and exported in all variants, once a session."""
-    from hwnas import data, device, files, ship, spaces
+    from hwnas import data, device, files, release, spaces
     from hwnas.train import TrainConfig
     from hwnas.train.run import train_run
 
@@ -55,7 +55,7 @@ def _exported_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     files.write_json(run / "arch.json", arch.to_json())
     files.write_json(run / "search.json", search)
     train_run(run, TrainConfig(epochs=3, batch_size=64))
-    ship.export_run(run, dataset)
+    release.export_run(run, dataset)
     return run
 
 

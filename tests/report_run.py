@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from hwnas import device, latency, search, ship
+from hwnas import device, latency, release, search
 from hwnas.search.base import SearchTask
 from hwnas.search.run import constraints_of
 from hwnas.space import Architecture
-from hwnas.table import LatencyTable, Note, Round
-from hwnas.verdict import BUDGET, PASS, Verdict
+from hwnas.statistics.verdict import BUDGET, PASS, Verdict
+from hwnas.tables.table import LatencyTable, Note, Round
 from hwnas.verify import Accuracy, Session, VariantCheck, Verification
 
 TARGETS = (("litert", "int8"), ("litert", "fp32"))
@@ -26,7 +26,7 @@ TARGETS = (("litert", "int8"), ("litert", "fp32"))
 
 def complete(run: Path) -> Path:
     """Add to an exported run all that a run can have."""
-    arch, record = ship.read_run(run)
+    arch, record = release.read_run(run)
     host = device.load("host")
     paths = []
     for number, (runtime, precision) in enumerate(TARGETS):
@@ -53,9 +53,9 @@ def complete(run: Path) -> Path:
     record = {**search.to_json(result), **record, "schema": "hwnas-search/1", "constraints": promises}
     record |= {"confidence": 0.9, "best": list(arch.indices), "promise": promise(arch, promises)}
     write(run / "search.json", record)
-    manifest = json.loads((run / "export" / ship.MANIFEST).read_text())
+    manifest = json.loads((run / "export" / release.MANIFEST).read_text())
     verified = verification(manifest["variants"], promises).to_json()
-    write(run / "export" / ship.MANIFEST, {**manifest, "budgets": promises, "verification": verified})
+    write(run / "export" / release.MANIFEST, {**manifest, "budgets": promises, "verification": verified})
     write(run / "gallery.json", gallery(arch, promises))
     write(run / "compare.json", comparison(arch))
     return run

@@ -16,13 +16,13 @@ import report_run
 import typer
 from typer.testing import CliRunner
 
-from hwnas import promise, report, ship, spaces
+from hwnas import finalists, release, report, spaces
 from hwnas.cli import app
 from hwnas.errors import HwnasError
-from hwnas.profile import ProfileOptions
+from hwnas.measure import ProfileOptions
 from hwnas.report import _network, _page, _reproduce, _style, _svg, _text
 from hwnas.report._record import read
-from hwnas.search.oneshot import OneShotConfig
+from hwnas.search.oneshot.oneshot import OneShotConfig
 from hwnas.search.run import SearchRequest
 from hwnas.train import TrainConfig
 
@@ -156,7 +156,7 @@ def test_the_headline_says_what_was_asked_predicted_and_measured(
         item = next(v for v in manifest["verification"]["variants"] if v["name"] == "litert-int8")
         item |= {"measured_ms": measured_ms, "interval_ms": interval_ms, "checks": {}}
 
-    edit(full_run / "export" / ship.MANIFEST, change)
+    edit(full_run / "export" / release.MANIFEST, change)
     edit(full_run / "search.json", lambda s: s["promise"]["targets"][0].update(asked_ms=12.0))
     found = written(full_run)
     half = max(measured_ms - interval_ms[0], interval_ms[1] - measured_ms)
@@ -176,7 +176,7 @@ def test_int8_is_set_against_fp32(full_run):
             item |= {"test_accuracy": 0.95 if exact else 0.9375, "measured_ms": 4.0 if exact else 1.6}
             item["interval_ms"] = [3.8, 4.2] if exact else [1.5, 1.75]
 
-    edit(full_run / "export" / ship.MANIFEST, change)
+    edit(full_run / "export" / release.MANIFEST, change)
     said = written(full_run).said()
     assert "litert 95.00% 93.75% +1.25 points 4.00 ± 0.20 1.60 ± 0.15 2.50× (2.25 to 2.71)" in said
     assert "onnxruntime 93.75% 93.75% nothing" in said
@@ -185,13 +185,13 @@ def test_int8_is_set_against_fp32(full_run):
 def test_fine_tuning_under_rounding_is_told(full_run):
     ptq, qat = {"litert": 0.9, "onnxruntime": 0.91}, {"litert": 0.95, "onnxruntime": 0.94}
     made = {"allowed_loss": 0.01, "fp32": 0.96, "ptq": ptq, "qat": qat, "failure": None, "shipped": "qat"}
-    edit(full_run / "export" / ship.MANIFEST, lambda manifest: manifest.update(int8=made))
+    edit(full_run / "export" / release.MANIFEST, lambda manifest: manifest.update(int8=made))
     said = written(full_run).said()
     assert "litert 96.00% 90.00% 95.00% onnxruntime 96.00% 91.00% 94.00%" in said
     assert "More than 1.00 points below fp32" in said
     assert "the fine-tuned weights ship in int8" in said
     untuned = {**made, "qat": None, "shipped": "ptq", "failure": "the loss became NaN"}
-    edit(full_run / "export" / ship.MANIFEST, lambda manifest: manifest.update(int8=untuned))
+    edit(full_run / "export" / release.MANIFEST, lambda manifest: manifest.update(int8=untuned))
     said = written(full_run).said()
     assert "litert 96.00% 90.00% – " in said
     assert "The fine-tuning was given up: the loss became NaN" in said
@@ -203,7 +203,7 @@ def test_what_was_not_measured_is_a_dash(full_run):
             item |= dict.fromkeys(("test_accuracy", "accuracy_loss", "measured_ms", "interval_ms"))
         manifest["verification"]["notes"] = ["the images were not at hand"]
 
-    edit(full_run / "export" / ship.MANIFEST, change)
+    edit(full_run / "export" / release.MANIFEST, change)
     said = written(full_run).said()
     assert "litert – – – – – –" in said
     assert "the images were not at hand" in said
@@ -214,7 +214,7 @@ def test_the_shares_of_the_blocks_are_those_of_the_latency_model(full_run):
     found = written(full_run)
     drawn = [a["style"] for tag, a in found.seen if tag == "i" and a.get("style", "").startswith("flex:")]
     skyline = [float(re.match(r"flex:([\d.]+)", style)[1]) for style in drawn if "height" in style]
-    arch, model = ship.read_run(full_run)[0], read(full_run).models[0]
+    arch, model = release.read_run(full_run)[0], read(full_run).models[0]
     costs = model.costs_ms(arch.space)
     taken = [float(costs.choices_ms[n][i]) for n, i in enumerate(arch.indices)]
     expected = [t for t in taken if t] + [costs.fixed_ms]
@@ -281,7 +281,7 @@ def test_the_command_of_a_search_asks_for_the_same_search(full_run, name, monkey
     given = REQUESTS[name]
     training = given.get("training_steps", 50 if name == "fbnet" else 600)
     oneshot = OneShotConfig(width=0.25, resolution=8, batch_size=16, seed=given.get("seed", 0), device="cpu")
-    arch, before = ship.read_run(full_run)
+    arch, before = release.read_run(full_run)
     budgets = tuple(repr(float(item["budget_ms"])) for item in before["constraints"])
     asked = SearchRequest(
         arch.space.name, (), budgets, data="digits", oneshot=oneshot, **{**given, "training_steps": training}
@@ -306,7 +306,7 @@ def test_the_command_of_a_search_asks_for_the_same_search(full_run, name, monkey
         seen.update(asks=asks, request=request, out=out, wishes=wishes)
         return {}
 
-    monkeypatch.setattr(promise, "search_for", search_for)
+    monkeypatch.setattr(finalists, "search_for", search_for)
     done = CliRunner().invoke(app, [*shlex.split(" ".join(line))[1:], "--train-on", "cpu"])
     assert done.exit_code == 0, done.output
     assert seen["asks"] == ()
@@ -353,7 +353,7 @@ def test_the_command_of_a_search_has_its_gallery_and_its_supernet(full_run, poin
 def test_what_no_option_sets_is_said(full_run):
     def change(search):
         search["request"] = {"settings": {"population": 9, "queries": 4}}
-        search["promise"]["options"] = asdict(promise.PromiseOptions(finalists=1))
+        search["promise"]["options"] = asdict(finalists.PromiseOptions(finalists=1))
 
     edit(full_run / "search.json", change)
     assert "on the command line: population = 9, finalists = 1." in written(full_run).said()
@@ -387,7 +387,7 @@ def test_a_network_that_learned_nothing_has_no_green_headline(full_run, word):
         for item in manifest["verification"]["variants"]:
             item["checks"]["learning"] = {"verdict": word, "reasons": [reason]}
 
-    edit(full_run / "export" / ship.MANIFEST, change)
+    edit(full_run / "export" / release.MANIFEST, change)
     found = written(full_run)
     assert f"A network for host: {word} " in found.said()
     assert reason in found.said()
@@ -401,7 +401,7 @@ def test_a_search_that_did_not_measure_says_so_only_until_something_was_measured
 
     edit(full_run / "search.json", change)
     assert "not measured, as asked" not in written(full_run).said(), "what ships was measured"
-    edit(full_run / "export" / ship.MANIFEST, lambda manifest: manifest.pop("verification"))
+    edit(full_run / "export" / release.MANIFEST, lambda manifest: manifest.pop("verification"))
     said = written(full_run).said()
     assert "not measured, as asked" in said
     assert "budgets kept" not in said
@@ -457,7 +457,7 @@ def test_the_commands_of_export_and_verify_have_their_settings(full_run):
         manifest |= {"settings": settings, "licence": "MIT OR Apache-2.0"}
         manifest["verification"] |= {"rounds": 11, "accepted_noise": True}
 
-    edit(full_run / "export" / ship.MANIFEST, change)
+    edit(full_run / "export" / release.MANIFEST, change)
     found = typed(full_run, "export")
     assert {name: found[name] for name in settings} == settings
     assert found["licence"] == "MIT OR Apache-2.0"
@@ -524,7 +524,7 @@ def test_the_session_of_what_ships_is_there_with_its_verdict(full_run):
         for item in manifest["verification"]["variants"]:
             del item["session"]
 
-    edit(full_run / "export" / ship.MANIFEST, forget)  # as an earlier version wrote it
+    edit(full_run / "export" / release.MANIFEST, forget)  # as an earlier version wrote it
     assert "onnxruntime-int8 – – – – 28 of 28 nodes taken" in written(full_run).said()
 
 
@@ -568,7 +568,7 @@ def test_names_from_outside_are_text(full_run):
         mistakes["split"] = mistakes["surest"][0]["png"] = HOSTILE
 
     edit(full_run / "search.json", poison_search)
-    edit(full_run / "export" / ship.MANIFEST, poison_manifest)
+    edit(full_run / "export" / release.MANIFEST, poison_manifest)
     edit(full_run / "gallery.json", poison_gallery)
     edit(full_run / "compare.json", poison_comparison)
     edit(full_run / "train.json", poison_training)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from hwnas import use
 from hwnas.cli.ship import show_verification
-from hwnas.ship.verification import VariantCheck, Verification
-from hwnas.verdict import BUDGET, PASS, Verdict
+from hwnas.finalists import use
+from hwnas.release.verification import VariantCheck, Verification
+from hwnas.statistics.verdict import BUDGET, PASS, Verdict
 
 
 def test_the_tightest_budget_binds():

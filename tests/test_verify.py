@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hwnas import conditions, device, export, files, ship, spaces
-from hwnas.answers import Answers
+from hwnas import device, export, files, release, spaces
 from hwnas.device import Device
 from hwnas.errors import HwnasError, SchemaMismatch
 from hwnas.export import metadata
-from hwnas.profile import ProfileOptions
-from hwnas.ship import images, probes
-from hwnas.verdict import BUDGET
+from hwnas.measure import ProfileOptions
+from hwnas.release import images, probes
+from hwnas.statistics.answers import Answers
+from hwnas.statistics.verdict import BUDGET, NOISY, STABLE, UNUSABLE
 from hwnas.verify import Accuracy, Verification, checks, folder, verify
 
 QUICK = ProfileOptions(rounds=2, max_rounds=2, samples=3, min_round_s=0.0)
@@ -32,19 +32,19 @@ def hwnas(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 def change(shipped: Path, **fields: object) -> None:
     """Change fields of the manifest."""
-    path = shipped / ship.MANIFEST
+    path = shipped / release.MANIFEST
     path.write_text(json.dumps(json.loads(path.read_text()) | fields))
 
 
 def replace(shipped: Path, name: str, content: bytes) -> None:
     """Put another file in the place of one and bring its hash up to date."""
     (shipped / name).write_bytes(content)
-    manifest = json.loads((shipped / ship.MANIFEST).read_text())
+    manifest = json.loads((shipped / release.MANIFEST).read_text())
     change(shipped, files=manifest["files"] | {name: files.sha256(shipped / name)})
 
 
 def change_budget(shipped: Path, budget_ms: float) -> None:
-    budgets = json.loads((shipped / ship.MANIFEST).read_text())["budgets"]
+    budgets = json.loads((shipped / release.MANIFEST).read_text())["budgets"]
     change(shipped, budgets=[budgets[0] | {"budget_ms": budget_ms}])
 
 
@@ -52,13 +52,13 @@ def test_a_generous_budget_is_kept_and_the_manifest_says_so(exported_run, tmp_pa
     """The folder was moved, and the run is gone."""
     shipped = Path(shutil.move(exported_run / "export", tmp_path / "elsewhere"))
     shutil.rmtree(exported_run)
-    dataset = ship.load_data(ship.read_manifest(shipped)["data"])
+    dataset = release.load_data(release.read_manifest(shipped)["data"])
     steps: list[str] = []
     found = verify(shipped, device.load("host"), dataset, options=QUICK, on_step=steps.append)
     assert [word(v) for v in found.variants] == [None, "NOT PROVEN", None, None], "two rounds prove nothing"
     assert found.notes == ()
-    assert [v.name for v in found.variants] == [f"{r}-{p}" for r, p in ship.VARIANTS]
-    assert len(steps) == 1 + 2 * len(ship.VARIANTS)
+    assert [v.name for v in found.variants] == [f"{r}-{p}" for r, p in release.VARIANTS]
+    assert len(steps) == 1 + 2 * len(release.VARIANTS)
     for variant in found.variants:
         assert variant.measured_ms > 0
         assert variant.interval_ms is None, "two rounds carry no interval"
@@ -71,19 +71,19 @@ def test_a_generous_budget_is_kept_and_the_manifest_says_so(exported_run, tmp_pa
         assert low < variant.test_accuracy == variant.accuracy.value < high
         assert variant.session is not None
         assert variant.session.rounds == QUICK.rounds
-        assert variant.session.verdict in (conditions.STABLE, conditions.NOISY, conditions.UNUSABLE)
-        assert bool(variant.session.reasons) == (variant.session.verdict != conditions.STABLE)
+        assert variant.session.verdict in (STABLE, NOISY, UNUSABLE)
+        assert bool(variant.session.reasons) == (variant.session.verdict != STABLE)
         assert variant.session.environment["runtime"] == variant.name.rpartition("-")[0]
         assert variant.session.environment["library_sha256"]
-    assert len({v.session.id for v in found.variants}) == len(ship.VARIANTS), "each is its own session"
-    kept = ship.read_manifest(shipped)["verification"]
+    assert len({v.session.id for v in found.variants}) == len(release.VARIANTS), "each is its own session"
+    kept = release.read_manifest(shipped)["verification"]
     assert kept == json.loads(json.dumps(found.to_json()))
     assert Verification.from_json(kept) == found
 
 
 def only(shipped: Path, name: str) -> None:
     """Leave one variant in the manifest: measuring takes its time."""
-    manifest = ship.read_manifest(shipped)
+    manifest = release.read_manifest(shipped)
     change(shipped, variants=[item for item in manifest["variants"] if item["name"] == name])
 
 
@@ -94,7 +94,7 @@ def word(check) -> str | None:
 def test_a_budget_that_is_missed_fails_with_exit_code_1(exported_run):
     change_budget(exported_run / "export", 1e-4)
     only(exported_run / "export", "litert-int8")
-    before = files.sha256(exported_run / "export" / ship.MANIFEST)
+    before = files.sha256(exported_run / "export" / release.MANIFEST)
     done = hwnas(
         "verify",
         exported_run,
@@ -114,7 +114,7 @@ def test_a_budget_that_is_missed_fails_with_exit_code_1(exported_run):
     assert list(failed) == ["litert-int8"]
     assert "latency must be at most 0.000100 ms" in failed["litert-int8"][0]
     assert all(v["test_accuracy"] is None for v in found["variants"])
-    assert files.sha256(exported_run / "export" / ship.MANIFEST) == before
+    assert files.sha256(exported_run / "export" / release.MANIFEST) == before
 
 
 def test_too_few_rounds_are_not_proven_with_exit_code_3_unless_that_is_accepted(exported_run):
@@ -125,12 +125,12 @@ def test_too_few_rounds_are_not_proven_with_exit_code_3_unless_that_is_accepted(
     assert "NOT PROVEN" in done.stdout
     assert "too few rounds" in done.stdout
     assert "measure more rounds" in " ".join(done.stdout.split())
-    manifest = ship.read_manifest(exported_run / "export")["verification"]
+    manifest = release.read_manifest(exported_run / "export")["verification"]
     assert (manifest["verdict"], manifest["accepted_noise"]) == ("NOT PROVEN", False)
     done = hwnas(*arguments, "--accept-noise")
     assert done.returncode == 0
     assert "NOT PROVEN (accepted: --accept-noise)" in done.stdout
-    manifest = ship.read_manifest(exported_run / "export")["verification"]
+    manifest = release.read_manifest(exported_run / "export")["verification"]
     assert (manifest["verdict"], manifest["accepted_noise"]) == ("NOT PROVEN", True)
 
 
@@ -147,9 +147,9 @@ def test_what_was_left_out_is_said(exported_run):
 
 def test_a_model_that_lost_its_accuracy_fails(exported_run):
     shipped = exported_run / "export"
-    manifest = ship.read_manifest(shipped)
+    manifest = release.read_manifest(shipped)
     change(shipped, test_accuracy_pytorch=manifest["test_accuracy_pytorch"] + 0.1)
-    found = verify(shipped, BARE, ship.load_data(manifest["data"]))
+    found = verify(shipped, BARE, release.load_data(manifest["data"]))
     assert found.verdict.is_fail
     assert all("test accuracy must be within" in v.reasons[0] for v in found.variants)
 
@@ -169,7 +169,7 @@ def test_a_network_that_learned_nothing_fails_with_and_without_its_data(exported
     found = verify(shipped, BARE, None)
     assert found.verdict.is_fail
     assert "it learned nothing" in found.verdict.reasons[0]
-    found = verify(shipped, BARE, ship.load_data(ship.read_manifest(shipped)["data"]))
+    found = verify(shipped, BARE, release.load_data(release.read_manifest(shipped)["data"]))
     assert found.verdict.is_fail
     done = hwnas(
         "verify", shipped, "--tables", exported_run, "--rounds", "1", "--skip-accuracy", "--accept-noise"
@@ -183,19 +183,19 @@ def relabelled(run: Path) -> Path:
     from hwnas.train import save_weights
     from hwnas.train.fit import new_network
 
-    arch, _ = ship.read_run(run)
+    arch, _ = release.read_run(run)
     save_weights(new_network(arch, 3), run / "weights.safetensors", {})
     record = json.loads((run / "train.json").read_text())
-    dataset = ship.load_data(record["data"])
+    dataset = release.load_data(record["data"])
     accuracy = float((images.answers_of(run, dataset) == dataset.test.labels).mean())
     record |= {"weights_sha256": files.sha256(run / "weights.safetensors"), "test_accuracy": accuracy}
     (run / "train.json").write_text(json.dumps(record))
-    return ship.export_run(run, dataset).parent
+    return release.export_run(run, dataset).parent
 
 
 def test_an_accuracy_that_was_verified_stands_where_the_data_are_not_looked_at(exported_run):
     shipped = exported_run / "export"
-    looked = verify(shipped, BARE, ship.load_data(ship.read_manifest(shipped)["data"]))
+    looked = verify(shipped, BARE, release.load_data(release.read_manifest(shipped)["data"]))
     again = verify(shipped, BARE, None)
     assert [v.accuracy for v in again.variants] == [v.accuracy for v in looked.variants]
     assert f"those verified before ({looked.verified})" in again.notes[0]
@@ -203,7 +203,7 @@ def test_an_accuracy_that_was_verified_stands_where_the_data_are_not_looked_at(e
 
 def test_a_further_test_set_is_stated_beside_the_own_one(exported_run, tmp_path):
     shipped = exported_run / "export"
-    dataset = ship.load_data(ship.read_manifest(shipped)["data"])
+    dataset = release.load_data(release.read_manifest(shipped)["data"])
     only(shipped, "onnxruntime-fp32")
     looked = verify(shipped, BARE, dataset)
     write_folder(tmp_path / "elsewhere", dataset.test, count=60)
@@ -211,16 +211,16 @@ def test_a_further_test_set_is_stated_beside_the_own_one(exported_run, tmp_path)
     done = hwnas("verify", shipped, "--data", tmp_path / "elsewhere", *arguments)
     assert done.returncode == 0, done.stderr
     assert "accuracy on elsewhere" in done.stdout
-    manifest = ship.read_manifest(shipped)
+    manifest = release.read_manifest(shipped)
     found = Verification.from_json(manifest["verification"])
     assert [v.accuracy for v in found.variants] == [v.accuracy for v in looked.variants]
     assert found.further == {"name": "elsewhere", "images": 60}
     assert all(v.further.images == 60 and v.further.value > 0.8 for v in found.variants)
-    assert str(tmp_path) not in (shipped / ship.MANIFEST).read_text()
+    assert str(tmp_path) not in (shipped / release.MANIFEST).read_text()
 
 
 def test_images_that_were_trained_on_are_no_test(exported_run, tmp_path):
-    dataset = ship.load_data(ship.read_manifest(exported_run / "export")["data"])
+    dataset = release.load_data(release.read_manifest(exported_run / "export")["data"])
     write_folder(tmp_path / "seen", dataset.train, count=60)
     done = hwnas("verify", exported_run, "--data", tmp_path / "seen")
     assert done.returncode == 1
@@ -228,7 +228,7 @@ def test_images_that_were_trained_on_are_no_test(exported_run, tmp_path):
 
 
 def test_a_further_test_set_of_other_classes_is_refused(exported_run, tmp_path):
-    dataset = ship.load_data(ship.read_manifest(exported_run / "export")["data"])
+    dataset = release.load_data(release.read_manifest(exported_run / "export")["data"])
     write_folder(tmp_path / "other", dataset.test, count=60, names=[f"class {n}" for n in range(10)])
     done = hwnas("verify", exported_run, "--data", tmp_path / "other")
     assert done.returncode == 1
@@ -251,9 +251,9 @@ def test_an_export_of_earlier_weights_is_stale(exported_run):
     from hwnas.train import TrainConfig
     from hwnas.train.run import train_run
 
-    assert ship.stale(exported_run) == ()
+    assert release.stale(exported_run) == ()
     train_run(exported_run, TrainConfig(epochs=1, batch_size=128, seed=5))
-    assert "export, verify and report again" in ship.stale(exported_run)[0]
+    assert "export, verify and report again" in release.stale(exported_run)[0]
     found = verify(exported_run / "export", BARE, None, record=False)
     assert found.verdict.is_fail
     assert "the exported models are of the weights" in found.verdict.reasons[0]
@@ -262,7 +262,7 @@ def test_an_export_of_earlier_weights_is_stale(exported_run):
 
 
 def test_an_export_must_be_of_the_last_training(exported_run):
-    dataset = ship.load_data(ship.read_manifest(exported_run / "export")["data"])
+    dataset = release.load_data(release.read_manifest(exported_run / "export")["data"])
     weights, arch = exported_run / "weights.safetensors", exported_run / "arch.json"
     other = spaces.load("macro", resolution=16).architecture([0] * 8)
     for path, content, words in (
@@ -271,9 +271,9 @@ def test_an_export_must_be_of_the_last_training(exported_run):
     ):
         kept = path.read_bytes()
         path.write_bytes(content)
-        assert words in ship.stale(exported_run)[0]
+        assert words in release.stale(exported_run)[0]
         with pytest.raises(HwnasError, match=words):
-            ship.export_run(exported_run, dataset)
+            release.export_run(exported_run, dataset)
         path.write_bytes(kept)
 
 
@@ -318,10 +318,10 @@ def test_what_an_earlier_version_verified_is_read_and_judged_again(changed, expe
     assert again == found
 
 
-@pytest.mark.parametrize(("runtime", "precision"), list(ship.VARIANTS))
+@pytest.mark.parametrize(("runtime", "precision"), list(release.VARIANTS))
 def test_another_valid_model_with_its_hash_brought_up_to_date_fails(exported_run, runtime, precision):
     shipped = exported_run / "export"
-    arch = spaces.architecture_from_json(ship.read_manifest(shipped)["architecture"])
+    arch = spaces.architecture_from_json(release.read_manifest(shipped)["architecture"])
     calibration = export.random_calibration(arch.space.input_shape, 16, seed=0)
     other = export.lower(
         export.random_module(arch.blocks, seed=7),
@@ -330,7 +330,7 @@ def test_another_valid_model_with_its_hash_brought_up_to_date_fails(exported_run
         precision,
         calibration=calibration,
     )
-    file = ship.VARIANTS[runtime, precision]
+    file = release.VARIANTS[runtime, precision]
     text = metadata.embedded((shipped / file).read_bytes(), runtime)
     replace(shipped, file, metadata.embed(other.model, runtime, text))
     found = verify(shipped, BARE, None)
@@ -369,8 +369,8 @@ def test_a_model_without_metadata_or_with_other_metadata_is_refused(exported_run
 
 def test_a_preprocessing_that_was_changed_everywhere_but_in_the_models_is_refused(exported_run):
     shipped = exported_run / "export"
-    how = json.loads((shipped / ship.PREPROCESSING).read_text())
-    replace(shipped, ship.PREPROCESSING, json.dumps(how | {"mean": [0, 0, 0]}).encode())
+    how = json.loads((shipped / release.PREPROCESSING).read_text())
+    replace(shipped, release.PREPROCESSING, json.dumps(how | {"mean": [0, 0, 0]}).encode())
     with pytest.raises(HwnasError, match=r"the preprocessing inside .* must be those of preprocessing\.json"):
         folder.read(shipped)
 
@@ -378,10 +378,10 @@ def test_a_preprocessing_that_was_changed_everywhere_but_in_the_models_is_refuse
 def test_labels_must_be_one_for_each_answer(exported_run):
     """Too few labels, in every place where they stand, are still noticed."""
     shipped = exported_run / "export"
-    replace(shipped, ship.LABELS, b"zero\none\n")
+    replace(shipped, release.LABELS, b"zero\none\n")
     with pytest.raises(HwnasError, match=r"the labels inside .* must be those of labels.txt"):
         folder.read(shipped)
-    for (runtime, _), file in ship.VARIANTS.items():
+    for (runtime, _), file in release.VARIANTS.items():
         content = (shipped / file).read_bytes()
         inside = json.loads(metadata.embedded(content, runtime))
         text = json.dumps(inside | {"labels": ["zero", "one"]})
@@ -392,13 +392,13 @@ def test_labels_must_be_one_for_each_answer(exported_run):
 
 def test_damaged_probes_are_refused(exported_run):
     shipped = exported_run / "export"
-    replace(shipped, ship.PROBES, json.dumps({"schema": probes.SCHEMA, "answers": {}}).encode())
+    replace(shipped, release.PROBES, json.dumps({"schema": probes.SCHEMA, "answers": {}}).encode())
     with pytest.raises(SchemaMismatch, match="export again"):
         verify(shipped, BARE, None)
 
 
 def test_a_file_that_is_no_model_is_refused(exported_run):
-    for file in ship.VARIANTS.values():
+    for file in release.VARIANTS.values():
         shipped = Path(shutil.copytree(exported_run / "export", exported_run / f"copy-{file}"))
         replace(shipped, file, b"not a model of any kind")
         with pytest.raises(HwnasError):
@@ -429,9 +429,9 @@ _DAMAGES = {
         [],
         "a manifest must be of schema",
     ),
-    "no labels": (lambda shipped: (shipped / ship.LABELS).unlink(), [], "labels.txt is missing"),
+    "no labels": (lambda shipped: (shipped / release.LABELS).unlink(), [], "labels.txt is missing"),
     "cut off": (
-        lambda shipped: (shipped / ship.MANIFEST).write_text('{"schema": "hwnas-mani'),
+        lambda shipped: (shipped / release.MANIFEST).write_text('{"schema": "hwnas-mani'),
         [],
         "must be readable JSON",
     ),

@@ -20,7 +20,7 @@ from hwnas import data, spaces
 from hwnas.data import Dataset
 from hwnas.latency.base import AdditiveCosts
 from hwnas.search.canonical import Canonical
-from hwnas.search.oneshot import OneShot, OneShotConfig, warm_up
+from hwnas.search.oneshot.oneshot import OneShot, OneShotConfig, warm_up
 from hwnas.search.tabular import Benchmark
 from hwnas.space import SearchSpace
 

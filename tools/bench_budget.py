@@ -42,16 +42,16 @@ import _disturbed
 import numpy as np
 from _macro import say, target
 
-from hwnas import data, device, export, latency, profile, promise, spaces
+from hwnas import data, device, export, finalists, latency, measure, spaces
 from hwnas.data import Dataset
 from hwnas.device import Target
 from hwnas.errors import HwnasError, TableError
-from hwnas.profile import Measurer, ProfileOptions
-from hwnas.search.oneshot import OneShot, OneShotConfig, warm_up
+from hwnas.measure import Measurer, ProfileOptions
+from hwnas.search.oneshot.oneshot import OneShot, OneShotConfig, warm_up
 from hwnas.search.run import SearchRequest
 from hwnas.space import Architecture, SearchSpace
-from hwnas.table import LatencyTable
-from hwnas.table_ops import require_same
+from hwnas.tables.operations import require_same
+from hwnas.tables.table import LatencyTable
 from hwnas.train import TrainConfig
 from hwnas.train.fit import fit, new_network
 
@@ -185,7 +185,7 @@ def _beside(run: Run, options: argparse.Namespace) -> AbstractContextManager[Non
 def _search(run: Run, world: World, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """One search with its promise, and the measurement that judges it."""
     began = time.monotonic()
-    asks = promise.parse([f"host/{run.runtime}-{run.precision}={run.budget}"])
+    asks = finalists.parse([f"host/{run.runtime}-{run.precision}={run.budget}"])
     settings = {
         "proxylessnas": {"warmup_steps": options.warmup_steps, "steps": options.steps},
         "evolution": {"queries": options.queries},
@@ -201,12 +201,12 @@ def _search(run: Run, world: World, folder: Path, options: argparse.Namespace) -
         settings=settings,
         supernet=world.supernet,
     )
-    wishes = promise.Wishes(tables=options.tables, gallery_points=0, measuring=_measuring(options))
+    wishes = finalists.Wishes(tables=options.tables, gallery_points=0, measuring=_measuring(options))
     to, warnings = folder / run.name.replace("/", "_"), list[str]()
     row: dict[str, Any] = {"run": run.name, **vars(run), "warnings": warnings}
     try:
         with _beside(run, options):
-            record = promise.search_for(asks, request, to, wishes, tell=say, warn=warnings.append)
+            record = finalists.search_for(asks, request, to, wishes, tell=say, warn=warnings.append)
     except HwnasError as error:
         row |= {"refused": str(error), "seconds": time.monotonic() - began}
         say(json.dumps(row))
@@ -335,7 +335,7 @@ def _profile(runs: list[Run], options: argparse.Namespace) -> None:
         except TableError:
             pass
         say(f"profiling {space.name} on {wanted}")
-        profile.run(host, space, [wanted], folder)
+        measure.run(host, space, [wanted], folder)
 
 
 def _finish(done: dict[str, Any], key: str, row: dict[str, Any], path: Path | None) -> None:

@@ -28,16 +28,16 @@ import numpy as np
 import torch
 from _macro import SHARED, VAL_SHARE, environment, say, target
 
-from hwnas import compare, data, device, files, latency, profile, search, spaces
+from hwnas import compare, data, device, files, latency, measure, search, spaces
 from hwnas.device import Device, Target
-from hwnas.search.oneshot import OneShotConfig
+from hwnas.search.oneshot.oneshot import OneShotConfig
 from hwnas.search.run import SearchRequest, search_run
-from hwnas.table import LatencyTable
+from hwnas.tables.table import LatencyTable
 from hwnas.train import TrainConfig
 from hwnas.train.run import train_run
 
 FAMILY = "mobilenetv2"
-_PROFILE = profile.ProfileOptions(
+_PROFILE = measure.ProfileOptions(
     rounds=6, max_rounds=12, samples=5, calibration_networks=14, heldout_networks=8
 )
 
@@ -56,7 +56,7 @@ def main() -> None:
         match_latency=[FAMILY],
         seeds=options.seeds,
         variants=[options.target],
-        options=profile.ProfileOptions(rounds=options.rounds, max_rounds=3 * options.rounds),
+        options=measure.ProfileOptions(rounds=options.rounds, max_rounds=3 * options.rounds),
         tell=say,
     )
     stage("compare")
@@ -139,7 +139,7 @@ def _run(options: argparse.Namespace, host: Device, wanted: Target, stage: Stage
     source = _subset(options, out / "images.npz")
     stage("images")
     space = spaces.load(options.space, resolution=options.resolution, num_classes=10)
-    table = profile.run(host, space, [wanted], out / "tables", _PROFILE)[wanted]
+    table = measure.run(host, space, [wanted], out / "tables", _PROFILE)[wanted]
     stage("profile")
     model = out / "latency.json"
     if not model.exists():

@@ -22,7 +22,7 @@ import torch
 from _macro import environment, say, target
 
 from hwnas import data, spaces
-from hwnas.search.oneshot import OneShot, OneShotConfig, warm_up
+from hwnas.search.oneshot.oneshot import OneShot, OneShotConfig, warm_up
 
 RELEASES = {"uniform": 0.0, "by depth": None}
 

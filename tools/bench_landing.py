@@ -35,12 +35,12 @@ from hwnas.data import Dataset
 from hwnas.latency.base import AdditiveCosts
 from hwnas.search import strategy as strategy_of
 from hwnas.search.base import Constraint, SearchResult, SearchTask, relative_budget
-from hwnas.search.fbnet import FBNet
-from hwnas.search.gates import Gates
-from hwnas.search.oneshot import OneShot
-from hwnas.search.oneshot_loop import OneShotStrategy
-from hwnas.search.proxylessnas import ProxylessNAS
-from hwnas.search.random import Random
+from hwnas.search.oneshot.fbnet import FBNet
+from hwnas.search.oneshot.gates import Gates
+from hwnas.search.oneshot.loop import OneShotStrategy
+from hwnas.search.oneshot.oneshot import OneShot
+from hwnas.search.oneshot.proxylessnas import ProxylessNAS
+from hwnas.search.sampling.random import Random
 from hwnas.search.tabular import Benchmark
 from hwnas.space import SearchSpace
 

@@ -29,7 +29,7 @@ from hwnas.latency.evaluate import score
 from hwnas.latency.networks import Networks
 from hwnas.latency.regression import Regression
 from hwnas.space import SearchSpace
-from hwnas.table import LatencyTable
+from hwnas.tables.table import LatencyTable
 
 
 def main() -> None:

@@ -32,18 +32,19 @@ from typing import Any
 
 import numpy as np
 
-from hwnas import conditions, device, spaces
-from hwnas.clock import Scale
+from hwnas import device, spaces
 from hwnas.device import Target
-from hwnas.measurement import MIN_ROUNDS
-from hwnas.profile import ProfileOptions, plan
-from hwnas.profile.engine import Engine, greet
-from hwnas.profile.measurer import rounds
-from hwnas.profile.models import Exporter
-from hwnas.profile.plan import ANCHORS, Item
-from hwnas.profile.session import environment
-from hwnas.table import LatencyTable
-from hwnas.table_ops import merge
+from hwnas.measure import ProfileOptions, plan
+from hwnas.measure.engine import Engine, greet
+from hwnas.measure.measurer import rounds
+from hwnas.measure.models import Exporter
+from hwnas.measure.plan import ANCHORS, Item
+from hwnas.measure.session import environment
+from hwnas.tables import conditions
+from hwnas.tables.clock import Scale
+from hwnas.tables.measurement import MIN_ROUNDS
+from hwnas.tables.operations import merge
+from hwnas.tables.table import LatencyTable
 from hwnas.transport.local import LocalTransport
 
 USUAL_RUNS = 50

@@ -25,13 +25,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from hwnas import __version__, profile, spaces
+from hwnas import __version__, measure, spaces
 from hwnas import device as devices
 from hwnas.cli.profile import parse_cpus
 from hwnas.device import Device
 from hwnas.errors import DeviceError
-from hwnas.profile import ProfileOptions
-from hwnas.table import LatencyTable
+from hwnas.measure import ProfileOptions
+from hwnas.tables.table import LatencyTable
 from hwnas.transport import _bundle, connect
 from hwnas.transport._detached import LINK_S, Detached
 
@@ -280,7 +280,7 @@ def _profile(device: Device, out: Path, options: argparse.Namespace) -> LatencyT
         cpus=parse_cpus(options.cpus),
     )
     target = device.target("litert", "int8")
-    return LatencyTable.load(profile.run(device, spaces.load("macro"), [target], out, asked)[target])
+    return LatencyTable.load(measure.run(device, spaces.load("macro"), [target], out, asked)[target])
 
 
 def _seconds(table: LatencyTable) -> dict[str, float]:

@@ -33,14 +33,14 @@ import numpy as np
 import torch
 from _macro import Rows, environment, say, target
 
-from hwnas import data, device, files, latency, quickstart, spaces
-from hwnas.chain import Config
+from hwnas import data, device, files, latency, spaces
 from hwnas.data import Dataset
+from hwnas.pipeline import Config, quickstart
 from hwnas.search.base import SearchTask
 from hwnas.search.budgets import constraints_of
 from hwnas.search.feasible import FeasibleSampler
-from hwnas.search.gates import near_budget
-from hwnas.search.oneshot import OneShotConfig
+from hwnas.search.oneshot.gates import near_budget
+from hwnas.search.oneshot.oneshot import OneShotConfig
 from hwnas.search.run import SearchRequest, search_run
 from hwnas.space import Architecture
 from hwnas.train import TrainConfig

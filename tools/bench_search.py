@@ -37,14 +37,14 @@ from hwnas.latency import from_json
 from hwnas.latency.base import AdditiveCosts
 from hwnas.search.base import Constraint, SearchTask
 from hwnas.search.canonical import Canonical
-from hwnas.search.evolution import Evolution
-from hwnas.search.mnasnet import REWARDS, MnasNet, reward
-from hwnas.search.nsga2 import NSGA2
-from hwnas.search.random import Random
-from hwnas.search.sampling import SamplingStrategy
-from hwnas.search.surrogate import Surrogate
+from hwnas.search.sampling.evolution import Evolution
+from hwnas.search.sampling.loop import SamplingStrategy
+from hwnas.search.sampling.mnasnet import REWARDS, MnasNet, reward
+from hwnas.search.sampling.nsga2 import NSGA2
+from hwnas.search.sampling.random import Random
+from hwnas.search.sampling.surrogate import Surrogate
+from hwnas.search.sampling.tpe import TPE
 from hwnas.search.tabular import Benchmark
-from hwnas.search.tpe import TPE
 
 REMEASURED = 0.2
 VARIANTS: dict[str, tuple[type[SamplingStrategy], dict[str, Any]]] = {

@@ -34,12 +34,12 @@ from hwnas import blocks, data, spaces
 from hwnas.data import Dataset
 from hwnas.data.batches import Batches
 from hwnas.search.base import Constraint, SearchTask, relative_budget
-from hwnas.search.fbnet import FBNet
-from hwnas.search.oneshot import OneShot
-from hwnas.search.oneshot_loop import OneShotStrategy
-from hwnas.search.proxylessnas import ProxylessNAS
+from hwnas.search.oneshot.fbnet import FBNet
+from hwnas.search.oneshot.loop import OneShotStrategy
+from hwnas.search.oneshot.oneshot import OneShot
+from hwnas.search.oneshot.proxylessnas import ProxylessNAS
+from hwnas.search.oneshot.supernet import proxy_space
 from hwnas.space import SearchSpace
-from hwnas.supernet import proxy_space
 
 TAU_BY_LOSS = {2.0: 0.68, 5.0: 0.76, 10.0: 0.80}
 STEPS = ("single path", "fbnet weights", "fbnet gates", "proxylessnas weights", "proxylessnas gates")

@@ -20,15 +20,15 @@ from typing import Any
 import numpy as np
 
 from hwnas import __version__, spaces
-from hwnas.latency.active import CANDIDATES, Doubt, choose_rows
 from hwnas.latency.base import Prediction
-from hwnas.latency.device_prior import DevicePrior, Known, learn_sizes, network_matrix
-from hwnas.latency.entries import Entries
+from hwnas.latency.bayes.active import CANDIDATES, Doubt, choose_rows
+from hwnas.latency.bayes.device_prior import DevicePrior, Known, learn_sizes, network_matrix
+from hwnas.latency.bayes.entries import Entries
+from hwnas.latency.bayes.interactions import Remainder
+from hwnas.latency.bayes.known_devices import learn_device
+from hwnas.latency.bayes.transfer import transfer
 from hwnas.latency.evaluate import score
-from hwnas.latency.known import learn_device
-from hwnas.latency.readers import LatencyFile, read_networks
-from hwnas.latency.remainder import Remainder
-from hwnas.latency.transfer import transfer
+from hwnas.latency.imports.readers import LatencyFile, read_networks
 
 METRICS = ("spearman", "kendall", "mape", "within_10", "coverage_90")
 PUBLISHED_SPACE = "fbnet-r32-c100-cifar"  # the networks of the published FBNet latencies

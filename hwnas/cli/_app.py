@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hwnas import __version__
-from hwnas.verdict import FAIL, NOT_PROVEN, PASS, Verdict
+from hwnas.statistics.verdict import FAIL, NOT_PROVEN, PASS, Verdict
 
 app = typer.Typer(
     name="hwnas",

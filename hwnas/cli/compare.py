@@ -11,10 +11,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from hwnas import device as devices
-from hwnas import records
 from hwnas.cli import _usage
 from hwnas.cli._app import Json, app, coloured, emit_json, err, out, print_quality, print_table
-from hwnas.verdict import Verdict
+from hwnas.runs import records
+from hwnas.statistics.verdict import Verdict
 
 Run = Annotated[Path, typer.Argument(help="Folder of a run with a trained network.")]
 Against = Annotated[
@@ -51,7 +51,7 @@ def compare(
 ) -> None:
     """Train known networks with the run's recipe and measure all together; continues what was cut off."""
     from hwnas import compare as comparison
-    from hwnas.profile import ProfileOptions
+    from hwnas.measure import ProfileOptions
 
     with _usage.usage():
         comparison.require_known(_names(against), _names(match_latency), _names(variants))

@@ -19,7 +19,7 @@ def doctor(
     as_json: Json = False,
 ) -> None:
     """Say what on a device harms measurement, and what can be done about it."""
-    from hwnas.profile.doctor import examine
+    from hwnas.measure.doctor import examine
     from hwnas.torch_build import torch_build
 
     described = devices.load(device)

@@ -7,12 +7,13 @@ from typing import Annotated
 
 import typer
 
-from hwnas import device, files, outputs
+from hwnas import device, files
 from hwnas.cli import _usage
 from hwnas.cli._app import Json, app, emit_json, err, out
 from hwnas.cli._evaluation import show
 from hwnas.device import Target
 from hwnas.errors import SchemaMismatch, TableError
+from hwnas.runs import outputs
 
 
 @app.command()
@@ -39,7 +40,7 @@ def fit(
 ) -> None:
     """Fit a latency model and report its errors on held-out networks."""
     from hwnas import latency, spaces
-    from hwnas.table import LatencyTable
+    from hwnas.tables.table import LatencyTable
 
     with _usage.usage():
         target = device.load(device_name).target(runtime, precision)

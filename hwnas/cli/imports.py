@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from hwnas import outputs
 from hwnas.cli import _usage
 from hwnas.cli._app import Json, app, emit_json, err, out
 from hwnas.cli._evaluation import show
 from hwnas.device import Target
+from hwnas.runs import outputs
 
 imports = typer.Typer(no_args_is_help=True, help="Use latencies that were measured elsewhere.")
 app.add_typer(imports, name="import")
@@ -39,7 +39,7 @@ def networks(
 ) -> None:
     """Fit a latency model to whole networks: a column "arch" of candidate numbers, and one of ms."""
     from hwnas import latency, spaces
-    from hwnas.latency.importers import Origin, import_networks
+    from hwnas.latency.imports.importers import Origin, import_networks
 
     with _usage.usage():
         target, searched = Target(device, runtime, precision), spaces.load(space)
@@ -71,7 +71,7 @@ def blocks(
     as_json: Json = False,
 ) -> None:
     """Make a table of single blocks: a column "key" of workloads, and one "latency_ms"."""
-    from hwnas.latency.importers import Origin, import_blocks
+    from hwnas.latency.imports.importers import Origin, import_blocks
 
     with _usage.usage():
         target = Target(device, runtime, precision)

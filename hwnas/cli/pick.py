@@ -9,13 +9,13 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
-from hwnas import use
-from hwnas.bounds import decimals
 from hwnas.cli import _usage
 from hwnas.cli._app import Json, app, coloured, emit_json, err, out, print_quality
-from hwnas.conditions import Quality
-from hwnas.intervals import NORMAL_95
-from hwnas.verdict import Verdict, on_budget
+from hwnas.finalists import use
+from hwnas.statistics.bounds import decimals
+from hwnas.statistics.intervals import NORMAL_95
+from hwnas.statistics.verdict import Verdict, on_budget
+from hwnas.tables.conditions import Quality
 
 _WHY_LITTLE = (
     "nothing in the gallery is estimated better within it; search with this budget for one that uses it"

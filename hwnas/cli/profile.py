@@ -13,7 +13,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsed
 from rich.progress import Progress as Bar
 from rich.table import Table
 
-from hwnas import conditions
 from hwnas import device as devices
 from hwnas import spaces as library
 from hwnas.cli import _usage
@@ -22,9 +21,10 @@ from hwnas.cli._evaluation import show
 from hwnas.cli.spaces import Classes, Resolution, Strides
 from hwnas.device import Target
 from hwnas.errors import DeviceError
-from hwnas.profile import ProfileOptions, Progress
+from hwnas.measure import ProfileOptions, Progress
 from hwnas.space import SearchSpace
-from hwnas.table import LatencyTable
+from hwnas.tables import conditions
+from hwnas.tables.table import LatencyTable
 
 _DEFAULT = ProfileOptions()
 
@@ -86,7 +86,7 @@ def profile(
 
     Goes on where it stopped when it is started again.
     """
-    from hwnas import profile as profiler
+    from hwnas import measure as profiler
 
     _refuse_idle(context, few)
     with _usage.usage():
@@ -136,7 +136,7 @@ def _profile_few(
     as_json: bool,
 ) -> None:
     """A model of each space on each target, from a few networks."""
-    from hwnas.profile.few import profile_few
+    from hwnas.measure.new_device import profile_few
 
     found = []
     for space in spaces:

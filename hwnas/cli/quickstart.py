@@ -15,7 +15,7 @@ from hwnas.cli import _usage
 from hwnas.cli._app import AcceptNoise, Json, app, emit_json, err, leave, out
 
 if TYPE_CHECKING:
-    from hwnas.quickstart import Summary
+    from hwnas.pipeline.quickstart import Summary
 
 
 @app.command()
@@ -47,8 +47,8 @@ def quickstart(
     Exits with 0 for PASS, with 1 for FAIL (also of a network that learned nothing, or is clearly worse
     than that of random search), with 3 for NOT PROVEN.
     """
-    from hwnas import quickstart as chain
-    from hwnas.chain import UNCHANGED
+    from hwnas.pipeline import UNCHANGED
+    from hwnas.pipeline import quickstart as chain
 
     target = folder or Path("runs") / f"{datetime.now():%Y-%m-%d-%H%M%S}"
     view = _View(chain.STAGES)
@@ -111,7 +111,7 @@ class _View:
 def _show(summary: Summary) -> None:
     from hwnas.cli.run import show_accuracies, show_said
     from hwnas.cli.ship import show_verification
-    from hwnas.quickstart import STRATEGY
+    from hwnas.pipeline.quickstart import STRATEGY
 
     show_verification(summary.verification, summary.why_little)
     show_said(summary)

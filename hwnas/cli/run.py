@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from hwnas import files, outputs
+from hwnas import files
 from hwnas.cli import _usage
 from hwnas.cli._app import AcceptNoise, Json, app, coloured, emit_json, err, leave, out
 from hwnas.errors import HwnasError
+from hwnas.runs import outputs
 
 if TYPE_CHECKING:
-    from hwnas.chain import Summary
+    from hwnas.pipeline import Summary
 
 
 @app.command()
@@ -29,7 +30,7 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
     """Write a config with every option, its default and what it means."""
-    from hwnas import chain
+    from hwnas import pipeline
 
     path = path / "hwnas.toml" if path.is_dir() else path
     if path.exists() and not force:
@@ -37,7 +38,7 @@ def init(
             f"a config must not be replaced unasked, but {path} exists: give another name or --force"
         )
     outputs.require_file(path, "a config")
-    files.write_atomic(path, chain.template(strategy))
+    files.write_atomic(path, pipeline.template(strategy))
     out.print(f"written to {path}; change what you like, then: hwnas run {path}", highlight=False)
 
 
@@ -52,21 +53,21 @@ def run(
     Exits with 0 for PASS, with 1 for FAIL (also of a network that learned nothing, or is clearly worse
     than the baseline's), with 3 for NOT PROVEN.
     """
-    from hwnas import chain
+    from hwnas import pipeline
 
-    wanted = chain.read(config)
+    wanted = pipeline.read(config)
     wanted = wanted.accepting_noise() if accept_noise else wanted
     with err.status("starting") as status:
 
         def tell(stage: str, text: str) -> None:
-            if text == chain.UNCHANGED:
+            if text == pipeline.UNCHANGED:
                 err.print(f"[dim]{stage}: unchanged, skipped[/]", highlight=False)
             elif text:
                 status.update(f"{stage}: {text}")
             else:
                 err.print(f"[green]{stage}: done[/]", highlight=False)
 
-        summary = chain.run(wanted, tell=tell)
+        summary = pipeline.run(wanted, tell=tell)
     if as_json:
         emit_json(summary.to_json())
     else:

@@ -13,15 +13,15 @@ import typer
 from rich.markup import escape
 
 from hwnas import device as devices
-from hwnas import use
 from hwnas.cli import _usage
 from hwnas.cli._app import AcceptNoise, Json, app, emit_json, err, leave, out, print_quality
 from hwnas.cli._usage import ClassWeights
 from hwnas.device import PRECISIONS
-from hwnas.verdict import Verdict
+from hwnas.finalists import use
+from hwnas.statistics.verdict import Verdict
 
 if TYPE_CHECKING:
-    from hwnas.promise import Ask
+    from hwnas.finalists import Ask
     from hwnas.search.run import SearchRequest
 
 
@@ -154,7 +154,7 @@ def search(
     Started again, it goes on. Exits with 3 where noise does not let it be proven: the best candidate
     is kept as such, and a search that is started again measures more.
     """
-    from hwnas import promise
+    from hwnas import finalists
     from hwnas.train.optim import pick_device
 
     asks = _asks(device, runtime, precision, latency, budget_ms)
@@ -191,14 +191,14 @@ def search(
             objectives=tuple(dict.fromkeys(objective or ())),
             limits=dict(map(_limit, limit or ())),
         )
-    wishes = promise.Wishes(
+    wishes = finalists.Wishes(
         measure=measured,
         rank=rank,
         tables=tables,
         gallery_points=gallery,
     )
     if evaluate is Evaluate.SCRATCH:  # every score is a training: fewer of them
-        wishes = replace(wishes, gallery_each=1, promise=promise.PromiseOptions(scored=4))
+        wishes = replace(wishes, gallery_each=1, promise=finalists.PromiseOptions(scored=4))
     said: list[str] = []
 
     def warn(text: str) -> None:
@@ -206,7 +206,7 @@ def search(
         _warn(text)
 
     with err.status("reading the images") as status:
-        record = promise.search_for(
+        record = finalists.search_for(
             asks,
             request,
             to,
@@ -233,7 +233,7 @@ def _asks(
     budget_ms: list[str] | None,
 ) -> tuple[Ask, ...]:
     """The devices that were asked for; none where there are latency files instead."""
-    from hwnas import promise
+    from hwnas import finalists
 
     if bool(device) == bool(latency) or bool(latency) != bool(budget_ms):
         raise typer.BadParameter(
@@ -246,7 +246,7 @@ def _asks(
         return ()
     devices.load_all()  # a damaged description is no wrong usage
     with _usage.usage():
-        asks = promise.parse(device, runtime.split(",") if runtime else (), precision.split(","))
+        asks = finalists.parse(device, runtime.split(",") if runtime else (), precision.split(","))
         for ask in asks:
             _usage.budget(ask.budget)
     return asks
@@ -287,7 +287,7 @@ def _request(
     """What is to be searched; a strategy gets the options that it knows."""
     from hwnas import spaces
     from hwnas.search import strategy as strategy_of
-    from hwnas.search.oneshot import OneShotConfig
+    from hwnas.search.oneshot.oneshot import OneShotConfig
     from hwnas.search.run import SearchRequest
     from hwnas.train import TrainConfig
 

@@ -12,8 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from hwnas import device as devices
-from hwnas import files, outputs, records, use
-from hwnas.bounds import decimals
+from hwnas import files
 from hwnas.cli import _usage
 from hwnas.cli._app import (
     AcceptNoise,
@@ -28,10 +27,13 @@ from hwnas.cli._app import (
     print_quality,
     print_table,
 )
+from hwnas.finalists import use
+from hwnas.runs import outputs, records
+from hwnas.statistics.bounds import decimals
 
 if TYPE_CHECKING:
     from hwnas.data import Dataset, Split
-    from hwnas.verdict import Verdict
+    from hwnas.statistics.verdict import Verdict
     from hwnas.verify import VariantCheck, Verification
 
 Run = Annotated[Path, typer.Argument(help="Folder of the run.")]
@@ -71,13 +73,13 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Export the trained network to TFLite and ONNX, fp32 and int8."""
-    from hwnas import ship
+    from hwnas import release
 
     if qat_if_worse is None:
         _usage.no_effect(context, "qat_epochs", needs="with --qat-if-worse")
-    dataset = ship.load_data(records.trained(run)["data"], data)
+    dataset = release.load_data(records.trained(run)["data"], data)
     with err.status("exporting") as status:
-        manifest = ship.export_run(
+        manifest = release.export_run(
             run,
             dataset,
             calibration_images=calibration_images,
@@ -87,7 +89,7 @@ def export(
             int8_drop=int8_drop,
             on_variant=lambda name: status.update(f"exporting {name}"),
         )
-    content = ship.read_manifest(manifest.parent)
+    content = release.read_manifest(manifest.parent)
     if as_json:
         _say_unfinished(run)
         emit_json(content)
@@ -103,16 +105,15 @@ def export(
         out.print(f"[{colour}]{escape(item['said'])}[/]", highlight=False)
     out.print(f"each computes what PyTorch computes; written to {manifest.parent}", highlight=False)
     _say_unfinished(run)
-    if (run / ship.REPORT).exists():
-        err.print(
-            f"{run / ship.REPORT} is of what was exported before: hwnas verify and hwnas report make it new"
-        )
+    if (run / release.REPORT).exists():
+        page = run / release.REPORT
+        err.print(f"{page} is of what was exported before: hwnas verify and hwnas report make it new")
 
 
 def _say_unfinished(run: Path) -> None:
-    from hwnas import ship
+    from hwnas import release
 
-    for text in ship.unfinished(run):
+    for text in release.unfinished(run):
         err.print(f"[yellow]{escape(text)}[/]", soft_wrap=True, highlight=False)
 
 
@@ -161,16 +162,16 @@ def verify(
     promise is broken (FAIL) and with 3 where nothing can be said (NOT PROVEN). Needs nothing but the
     folder. Other data of the same classes are a further test set, stated beside the network's own.
     """
-    from hwnas import ship
+    from hwnas import release
     from hwnas import verify as verification
-    from hwnas.profile import ProfileOptions
+    from hwnas.measure import ProfileOptions
 
     if skip_accuracy:
         _usage.no_effect(context, "data", needs="without --skip-accuracy")
-    folder = folder / "export" if (folder / "export" / ship.MANIFEST).exists() else folder
-    manifest = ship.read_manifest(folder)
+    folder = folder / "export" if (folder / "export" / release.MANIFEST).exists() else folder
+    manifest = release.read_manifest(folder)
     if record:
-        outputs.require_file(folder / ship.MANIFEST, "the manifest (without --no-record)")
+        outputs.require_file(folder / release.MANIFEST, "the manifest (without --no-record)")
     described = devices.load(device or manifest["device"])
     dataset, further, missing = None, None, ""
     if not skip_accuracy:
@@ -196,7 +197,7 @@ def verify(
         show_verification(found)
     if missing:
         err.print(f"[yellow]{escape(missing)}[/]", highlight=False)
-    if record and ship.REPORT in manifest["files"]:
+    if record and release.REPORT in manifest["files"]:
         err.print("the report beside the models shows what was verified before: hwnas report writes it again")
     leave(found.verdict, accept_noise=accept_noise)
 
@@ -206,26 +207,26 @@ def _images(
 ) -> tuple[Dataset | None, tuple[str, Split] | None, str]:
     """The network's own data, a further test set, and why the own ones are not at hand."""
     from hwnas import data as images
-    from hwnas import ship
+    from hwnas import release
     from hwnas.errors import DataError, HwnasError
 
     record = manifest["data"]
     if source is None:
-        own, missing = ship.find_data(folder, record)
+        own, missing = release.find_data(folder, record)
         return own, None, missing
     try:
-        return ship.load_data(record, source), None, ""
+        return release.load_data(record, source), None, ""
     except DataError:  # not the same: then they must at least have the same classes
-        labels = tuple(ship.read_labels(folder))
+        labels = tuple(release.read_labels(folder))
         split = images.load_test(source, resolution=record["resolution"], class_names=labels)
-    own, missing = ship.find_data(folder, record)
+    own, missing = release.find_data(folder, record)
     if own is not None:
-        count, split = len(split), ship.unseen(split, own)
+        count, split = len(split), release.unseen(split, own)
         if len(split) < count:
             missing = f"{count - len(split)} of its {count} images were trained on: left out"
         if not len(split):
             raise HwnasError(f"a further test set must have images that were not trained on, but {missing}")
-    return own, (ship.public_name(source), split), missing
+    return own, (release.public_name(source), split), missing
 
 
 @app.command()
@@ -241,14 +242,14 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Write a self-contained HTML report of a run."""
+    from hwnas import release
     from hwnas import report as reports
-    from hwnas import ship
 
     for text in reports.damaged(run):
         err.print(f"[yellow]warning:[/] {escape(text)}", highlight=False, soft_wrap=True)
     path = reports.write(run, latencies=tuple(latency or ()), tables=tables, baseline=baseline)
-    if (run / "export" / ship.MANIFEST).exists():
-        ship.add_file(run / "export", ship.REPORT, path.read_bytes())
+    if (run / "export" / release.MANIFEST).exists():
+        release.add_file(run / "export", release.REPORT, path.read_bytes())
     _say_unfinished(run)
     if as_json:
         emit_json({"report": str(path)})

@@ -10,10 +10,12 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from hwnas import conditions, files, outputs, table_ops
+from hwnas import files
 from hwnas.cli._app import Json, app, emit_json, err, finite, out, print_table
 from hwnas.errors import TableError
-from hwnas.table import LatencyTable
+from hwnas.runs import outputs
+from hwnas.tables import conditions, operations
+from hwnas.tables.table import LatencyTable
 
 tables = typer.Typer(no_args_is_help=True, help="Latency tables: show, compare, merge, repair, export.")
 app.add_typer(tables, name="table")
@@ -30,7 +32,7 @@ def show(path: PathArgument, as_json: Json = False) -> None:
     if as_json:
         emit_json(_as_json(table, doubtful, qualities))
         return
-    known = {name: table.environment.get(name) for name in table_ops.IDENTITY}
+    known = {name: table.environment.get(name) for name in operations.IDENTITY}
     out.print(f"[bold]{table.target}[/]  " + ", ".join(f"{k} {str(v)[:32]}" for k, v in known.items()))
     for session, quality in qualities.items():
         out.print(f"session {session}: {quality}", highlight=False)
@@ -61,7 +63,7 @@ def diff(
 ) -> None:
     """Compare two tables and tell real change from noise."""
     tables_ = [LatencyTable.load(path) for path in (before, after)]
-    found = table_ops.diff(tables_[0], tables_[1], least=least)
+    found = operations.diff(tables_[0], tables_[1], least=least)
     if as_json:
         emit_json(asdict(found))
         return
@@ -109,7 +111,7 @@ def merge(
     if path.exists():
         raise TableError(f"a merged table must be a new file, but {path} exists: give another --out")
     outputs.require_file(path, "a merged table")
-    merged = table_ops.merge(*(LatencyTable.load(item) for item in paths))
+    merged = operations.merge(*(LatencyTable.load(item) for item in paths))
     merged.save(path)
     out.print(f"{len(merged.measurements)} rows, {len(merged.rounds)} rounds: {path}", soft_wrap=True)
 
@@ -117,9 +119,9 @@ def merge(
 @tables.command()
 def repair(path: PathArgument, as_json: Json = False) -> None:
     """Drop the lines that are damaged, say which, and keep a copy of the file as it was."""
-    from hwnas import table_repair
+    from hwnas.tables import repair
 
-    found = table_repair.repair(path)
+    found = repair.repair(path)
     if as_json:
         emit_json({"kept": found.kept, "dropped": found.dropped, "copy": found.copy and str(found.copy)})
         return
@@ -145,7 +147,7 @@ def export(
     """Write the estimates as CSV."""
     if csv is not None:
         outputs.require_file(csv, "a CSV file")
-    text = table_ops.to_csv(LatencyTable.load(path))
+    text = operations.to_csv(LatencyTable.load(path))
     if csv is None:
         typer.echo(text, nl=False)
     else:

@@ -137,8 +137,8 @@ def train(
     The same seed gives the same weights on a CPU, also after an interruption. Everything that is
     set here is kept in train.json.
     """
-    from hwnas.search.inherit import inherited
-    from hwnas.ship import stale
+    from hwnas.release import stale
+    from hwnas.search.oneshot.inherit import inherited
     from hwnas.train import TrainConfig
     from hwnas.train.optim import pick_device
     from hwnas.train.run import train_run

@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hwnas import files, records, ship, spaces
+from hwnas import files, release, spaces
 from hwnas.data import Dataset
 from hwnas.errors import TrainingError
 from hwnas.export import runtime as runtimes
+from hwnas.runs import records
 from hwnas.space import Architecture
 from hwnas.train import EpochRecord, TrainConfig
 from hwnas.train.run import WEIGHTS, train_run
@@ -164,14 +165,14 @@ def _is_of(record: Mapping[str, Any], config: TrainConfig) -> bool:
 
 def exported(folder: Path, dataset: Dataset, tell: Tell) -> dict[str, Any]:
     """The manifest of a folder's export, which is only made where it is not there yet."""
-    manifest = folder / "export" / ship.MANIFEST
+    manifest = folder / "export" / release.MANIFEST
     if manifest.exists():
-        found = ship.read_manifest(manifest.parent)
+        found = release.read_manifest(manifest.parent)
         if found["weights_sha256"] == files.sha256(folder / WEIGHTS):
             return found
         shutil.rmtree(manifest.parent)  # of weights that are no more
     tell(f"exporting {folder.name}")
-    return ship.read_manifest(ship.export_run(folder, dataset).parent)
+    return release.read_manifest(release.export_run(folder, dataset).parent)
 
 
 class RightAnswers:
@@ -201,7 +202,7 @@ class RightAnswers:
 
     def of_weights(self, folder: Path) -> NDArray[np.bool_]:
         """In PyTorch, of the trained network in a run folder, shape (n,)."""
-        return self._kept(folder / WEIGHTS, lambda: ship.answers_of(folder, self._dataset))
+        return self._kept(folder / WEIGHTS, lambda: release.answers_of(folder, self._dataset))
 
     def _kept(self, file: Path, look: Callable[[], NDArray[np.int64]]) -> NDArray[np.bool_]:
         key = f"{self._dataset.fingerprint}/{files.sha256(file)}"

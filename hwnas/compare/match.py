@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from hwnas import baselines, export, profile
+from hwnas import export, known, measure
 from hwnas.device import Device, Target
 from hwnas.space import Architecture
 
@@ -51,14 +51,14 @@ class Candidate:
 
 def grid(family: str, like: Architecture) -> tuple[tuple[str, Architecture], ...]:
     """Distinct networks of a family for the input and classes of another, by rising MACs."""
-    widths: Sequence[float] | None = baselines.family(family).widths
+    widths: Sequence[float] | None = known.family(family).widths
     if widths is None:
         count = round((_WIDEST - _NARROWEST) / _STEP) + 1
         widths = [round(_NARROWEST + _STEP * n, 4) for n in range(count)]
     found: dict[Any, tuple[str, Architecture]] = {}
     for width in widths:
-        name = baselines.short_name(family, width)
-        arch = baselines.load(name, resolution=like.space.input_shape[1], num_classes=like.space.num_classes)
+        name = known.short_name(family, width)
+        arch = known.load(name, resolution=like.space.input_shape[1], num_classes=like.space.num_classes)
         same = found.get(arch.blocks)
         if same is None or len(name) < len(same[0]):  # 0.5 and not 0.49
             found[arch.blocks] = (name, arch)
@@ -71,7 +71,7 @@ def nearest(
     model: Path,
     device: Device,
     target: Target,
-    options: profile.ProfileOptions,
+    options: measure.ProfileOptions,
     tell: Callable[[str], None] = lambda _: None,
 ) -> tuple[Candidate, tuple[Candidate, ...]]:
     """The network of a family whose measured latency is nearest to that of ``model``.
@@ -138,12 +138,12 @@ def _session(
     model: Path,
     device: Device,
     target: Target,
-    options: profile.ProfileOptions,
+    options: measure.ProfileOptions,
 ) -> dict[int, Candidate]:
     """The candidates and the network, interleaved."""
     models: dict[str, Path | bytes] = {"": model}
     models |= {name: untrained(arch, target) for name, arch in networks.values()}
-    found = profile.measure(device, target, models, options=options)
+    found = measure.measure(device, target, models, options=options)
     reference = found[""].latency_ms
     candidates = {}
     for i, (name, arch) in networks.items():

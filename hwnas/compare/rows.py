@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hwnas import verdict
 from hwnas.compare.contender import Entry
 from hwnas.device import Target
-from hwnas.differences import Difference, ratio_interval
-from hwnas.intervals import clopper_pearson
-from hwnas.measurement import Measurement
-from hwnas.profile import Measured
+from hwnas.measure import Measured
 from hwnas.space import Architecture
-from hwnas.verdict import Quality
+from hwnas.statistics import verdict
+from hwnas.statistics.differences import Difference, ratio_interval
+from hwnas.statistics.intervals import clopper_pearson
+from hwnas.statistics.verdict import Quality
+from hwnas.tables.measurement import Measurement
 
 FOUND = "found"
 """What the run's own network is called beside the others."""

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hwnas import __version__, baselines, files, outputs, profile, records, ship
+from hwnas import __version__, files, known, measure, release
 from hwnas.compare import contender, match, rows
 from hwnas.compare.contender import FOLDER, Entry, Recipe, RightAnswers, Tell
 from hwnas.compare.rows import FOUND
 from hwnas.data import Dataset
 from hwnas.device import Device, Target
 from hwnas.errors import HwnasError
+from hwnas.runs import outputs, records
 from hwnas.space import Architecture
 
 SCHEMA = "hwnas-compare/1"
@@ -33,7 +34,7 @@ def compare(
     seeds: int = 1,
     variants: Sequence[str] = (),
     source: str | None = None,
-    options: profile.ProfileOptions | None = None,
+    options: measure.ProfileOptions | None = None,
     tell: Tell = lambda _: None,
 ) -> dict[str, Any]:
     """Train known networks as the run's own was trained, and measure all of them together.
@@ -66,15 +67,15 @@ def compare(
     require_known(against, match_latency, variants)
     if seeds < 1:
         raise HwnasError(f"seeds must be at least 1, but got {seeds}")
-    options = options or profile.ProfileOptions()
-    arch, search = ship.read_run(run)
+    options = options or measure.ProfileOptions()
+    arch, search = release.read_run(run)
     record = records.trained(run)
     recipe = Recipe.of(record)
     targets = _targets(device, search["constraints"], variants)
     for name in against:
         _baseline(name, arch)  # refuse a wrong name before hours of training
     tell("reading the data")
-    dataset = ship.load_data(record["data"], source)
+    dataset = release.load_data(record["data"], source)
     answers = RightAnswers(run / FOLDER / "answers.json", dataset)
     numbers = range(recipe.config.seed, recipe.config.seed + seeds)
 
@@ -131,10 +132,10 @@ def require_known(against: Sequence[str], families: Sequence[str], variants: Seq
     if not against and not families:
         raise HwnasError("a comparison must be with something, but got nothing: name baselines or a family")
     for name in against:
-        baselines.load(name)
+        known.load(name)
     for name in families:
-        baselines.family(name)
-    offered = [f"{runtime}-{precision}" for runtime, precision in ship.VARIANTS]
+        known.family(name)
+    offered = [f"{runtime}-{precision}" for runtime, precision in release.VARIANTS]
     if odd := [name for name in variants if name not in offered]:
         raise HwnasError(f"variants must be of {', '.join(offered)}, but got {', '.join(odd)}")
 
@@ -145,7 +146,7 @@ def _is_of(constraint: Mapping[str, Any], target: Target) -> bool:
 
 def _baseline(name: str, like: Architecture) -> Architecture:
     """The baseline for the input and the classes of another network."""
-    return baselines.load(name, resolution=like.space.input_shape[1], num_classes=like.space.num_classes)
+    return known.load(name, resolution=like.space.input_shape[1], num_classes=like.space.num_classes)
 
 
 def _targets(
@@ -159,7 +160,7 @@ def _targets(
     }
     there = {
         f"{runtime}-{precision}": (runtime, precision)
-        for runtime, precision in ship.VARIANTS
+        for runtime, precision in release.VARIANTS
         if runtime in device.runtimes
     }
     odd = sorted(set(wanted) - set(there))
@@ -181,7 +182,7 @@ def _match(
     model: Path,
     device: Device,
     target: Target,
-    options: profile.ProfileOptions,
+    options: measure.ProfileOptions,
     tell: Tell,
 ) -> dict[str, Any]:
     """The width of a family that is as fast; kept, so that a training that was cut off goes on."""
@@ -236,9 +237,9 @@ def _measure(
     target: Target,
     variant: str,
     entries: Mapping[str, Sequence[Entry]],
-    options: profile.ProfileOptions,
+    options: measure.ProfileOptions,
     tell: Tell,
-) -> profile.Measured:
+) -> measure.Measured:
     tell(f"measuring {len(entries)} networks on {target}")
     models: dict[str, Path | bytes] = {name: found[0].model(variant) for name, found in entries.items()}
-    return profile.measure(device, target, models, options=options)
+    return measure.measure(device, target, models, options=options)

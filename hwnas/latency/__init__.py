@@ -1,12 +1,12 @@
 """Latency models: what a whole network will need on a target, and how sure that is."""
 
-from hwnas.latency.active import choose_networks
 from hwnas.latency.base import AdditiveCosts, LatencyModel, Prediction
-from hwnas.latency.conditioned import Conditioned
+from hwnas.latency.bayes.active import choose_networks
+from hwnas.latency.bayes.conditioned import Conditioned
+from hwnas.latency.bayes.known_devices import known_devices
 from hwnas.latency.evaluate import Evaluation, doubt, evaluate
-from hwnas.latency.hostile import hostile_to_int8
-from hwnas.latency.importers import Origin, import_blocks, import_networks
-from hwnas.latency.known import known_devices
+from hwnas.latency.imports.importers import Origin, import_blocks, import_networks
+from hwnas.latency.int8 import hostile_to_int8
 from hwnas.latency.networks import Networks
 from hwnas.latency.sources import Source, find_table, fit_source, fitted
 from hwnas.latency.store import MODELS, fit, from_json, load, save, to_json

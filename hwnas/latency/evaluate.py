@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from hwnas.errors import LatencyModelError, SchemaMismatch
-from hwnas.intervals import NORMAL_90, SIGNIFICANT, chance_of_at_most, right_of
 from hwnas.latency.base import FloatArray, LatencyModel, Prediction
 from hwnas.latency.networks import Networks
 from hwnas.space import SearchSpace
+from hwnas.statistics.intervals import NORMAL_90, SIGNIFICANT, chance_of_at_most, right_of
 
 HELDOUT, LEFT_OUT = "heldout", "leave-one-out"
 """Splits whose networks the model never saw."""

@@ -12,12 +12,12 @@ import numpy as np
 from hwnas.device import Target
 from hwnas.errors import SchemaMismatch, in_words
 from hwnas.latency.base import AdditiveCosts, IntArray, Prediction
-from hwnas.latency.entries import cost_vector
+from hwnas.latency.bayes.entries import cost_vector
 from hwnas.latency.evaluate import Evaluation
 from hwnas.latency.layout import Layout
 from hwnas.latency.provenance import table_sha256
 from hwnas.space import SearchSpace
-from hwnas.table import LatencyTable, Round
+from hwnas.tables.table import LatencyTable, Round
 
 MAD_TO_STD = 1.4826
 """Standard deviation over median absolute deviation of a normal distribution."""

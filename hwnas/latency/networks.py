@@ -9,7 +9,7 @@ import numpy as np
 from hwnas.errors import LatencyModelError, SpaceError
 from hwnas.latency.base import FloatArray, IntArray
 from hwnas.space import Block, SearchSpace
-from hwnas.table import LatencyTable
+from hwnas.tables.table import LatencyTable
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 
-from hwnas.table import LatencyTable
+from hwnas.tables.table import LatencyTable
 
 
 def table_sha256(table: LatencyTable) -> str:

@@ -17,14 +17,14 @@ import numpy as np
 from hwnas.device import Target
 from hwnas.errors import LatencyModelError, SchemaMismatch, in_words
 from hwnas.latency.base import AdditiveCosts, FloatArray, IntArray, Prediction
-from hwnas.latency.entries import cost_vector
+from hwnas.latency.bayes.entries import cost_vector
 from hwnas.latency.evaluate import Evaluation
 from hwnas.latency.features import VERSION, features, require_same
 from hwnas.latency.layout import Layout
 from hwnas.latency.provenance import table_sha256
 from hwnas.latency.workloads import parse_workload
 from hwnas.space import SearchSpace, Workload
-from hwnas.table import LatencyTable
+from hwnas.tables.table import LatencyTable
 
 Predict = Callable[[FloatArray], FloatArray]
 """Features of shape (n, features) to milliseconds of shape (n,)."""

@@ -8,13 +8,13 @@ from pathlib import Path
 from hwnas import files
 from hwnas.device import Target
 from hwnas.errors import SchemaMismatch, TableError
-from hwnas.latency.known import known_devices
+from hwnas.latency.bayes.known_devices import known_devices
+from hwnas.latency.bayes.posterior import Posterior
 from hwnas.latency.networks import Networks
-from hwnas.latency.posterior import Posterior
 from hwnas.latency.provenance import table_sha256
 from hwnas.latency.store import FittedModel, fit, load, save
 from hwnas.space import SearchSpace
-from hwnas.table import LatencyTable
+from hwnas.tables.table import LatencyTable
 
 COVERED = 0.5
 """Share of a space's workloads that a table must hold; what is missing is estimated from them."""

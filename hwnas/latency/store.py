@@ -9,14 +9,14 @@ from typing import Any
 
 from hwnas import files
 from hwnas.errors import HwnasError, LatencyModelError, SchemaMismatch, in_words
-from hwnas.latency.device_prior import Known
+from hwnas.latency.bayes.device_prior import Known
+from hwnas.latency.bayes.posterior import Posterior
 from hwnas.latency.evaluate import HELDOUT, LEFT_OUT, Evaluation, evaluate, score
 from hwnas.latency.lookup import Lookup
 from hwnas.latency.networks import Networks, groups, unseen
-from hwnas.latency.posterior import Posterior
 from hwnas.latency.regression import Regression
 from hwnas.space import SearchSpace
-from hwnas.table import LatencyTable
+from hwnas.tables.table import LatencyTable
 
 SCHEMA = "hwnas-latency/1"
 MODELS = ("posterior", "lookup", "regression", "transfer")

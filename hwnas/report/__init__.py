@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from hwnas import __version__, files, outputs
+from hwnas import __version__, files
 from hwnas.errors import HwnasError, in_words
 from hwnas.report import (
     _compare,
@@ -25,6 +25,7 @@ from hwnas.report import (
     _shipped,
 )
 from hwnas.report._record import Record, damaged, read
+from hwnas.runs import outputs
 
 _SECTIONS: tuple[Callable[[Record], str], ...] = (
     _promise.headline,

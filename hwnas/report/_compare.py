@@ -7,7 +7,7 @@ from typing import Any
 
 from hwnas.report import _page, _promise, _svg, _text
 from hwnas.report._record import Json, Record
-from hwnas.verdict import Verdict, on_baseline
+from hwnas.statistics.verdict import Verdict, on_baseline
 
 
 def against(record: Record) -> str:

@@ -6,15 +6,16 @@ import re
 from collections.abc import Mapping, Sequence
 from statistics import median
 
-from hwnas import conditions
 from hwnas.latency.provenance import table_sha256
+from hwnas.release.verification import VariantCheck
 from hwnas.report import _page
 from hwnas.report._record import Json, Record, fitted_to
-from hwnas.ship.verification import VariantCheck
-from hwnas.table import LatencyTable
+from hwnas.statistics.verdict import NOISY, STABLE, UNUSABLE
+from hwnas.tables import conditions
+from hwnas.tables.table import LatencyTable
 
 _SESSION = re.compile(r"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)\d\dZ")
-_COLOURS = {conditions.STABLE: "good", conditions.NOISY: "warn", conditions.UNUSABLE: "bad"}
+_COLOURS = {STABLE: "good", NOISY: "warn", UNUSABLE: "bad"}
 
 
 def measured(record: Record) -> str:

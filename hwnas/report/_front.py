@@ -8,9 +8,9 @@ from html import escape
 
 import numpy as np
 
-from hwnas.intervals import NORMAL_95, wilson
 from hwnas.report import _page, _svg, _text
 from hwnas.report._record import Record
+from hwnas.statistics.intervals import NORMAL_95, wilson
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from hwnas.intervals import NORMAL_90
 from hwnas.latency import Evaluation, doubt
 from hwnas.latency.store import FittedModel
 from hwnas.report import _page, _svg, _text
 from hwnas.report._record import Record
+from hwnas.statistics.intervals import NORMAL_90
 
 _SPLITS = ("heldout", "calibration")
 

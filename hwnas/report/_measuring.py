@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from hwnas.intervals import NORMAL_95
 from hwnas.report import _page, _text
 from hwnas.report._record import Json, Record
+from hwnas.statistics.intervals import NORMAL_95
 
 _PURPOSES = {
     "finalists": "the best of the search",

@@ -7,9 +7,9 @@ from base64 import b64decode
 from collections.abc import Iterator, Sequence
 from html import escape
 
-from hwnas.intervals import clopper_pearson
 from hwnas.report import _page
 from hwnas.report._record import Json, Record
+from hwnas.statistics.intervals import clopper_pearson
 
 _MATRIX_CLASSES = 25  # more cells than this a side cannot be read
 _PNG = b"\x89PNG\r\n\x1a\n"

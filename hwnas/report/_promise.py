@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
 
-from hwnas import use, verdict
-from hwnas.intervals import NORMAL_95, clopper_pearson, right_of
+from hwnas.finalists import use
+from hwnas.release.verification import Session, VariantCheck
 from hwnas.report import _page, _text
 from hwnas.report._record import Json, Record
 from hwnas.search.budgets import is_share, range_said
-from hwnas.ship.verification import Session, VariantCheck
-from hwnas.verdict import FAIL, NOT_PROVEN, PASS, Verdict
+from hwnas.statistics import verdict
+from hwnas.statistics.intervals import NORMAL_95, clopper_pearson, right_of
+from hwnas.statistics.verdict import FAIL, NOT_PROVEN, PASS, Verdict
 
 UNMEASURED = "not measured yet"
 _BOXES = {PASS: "kept", NOT_PROVEN: "open", FAIL: "broken"}

@@ -8,20 +8,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from hwnas import files, latency, records, ship
+from hwnas import files, latency, release
 from hwnas.device import Target
-from hwnas.differences import Difference
-from hwnas.latency.posterior import Posterior
+from hwnas.latency.bayes.posterior import Posterior
 from hwnas.latency.provenance import table_sha256
 from hwnas.latency.store import FittedModel
+from hwnas.release import against
+from hwnas.release.verification import VariantCheck, Verification
+from hwnas.runs import records
 from hwnas.search import history
 from hwnas.search.run import HISTORY, latency_file
-from hwnas.ship import against
-from hwnas.ship.verification import VariantCheck, Verification
 from hwnas.space import Architecture
-from hwnas.table import LatencyTable
+from hwnas.statistics.differences import Difference
+from hwnas.statistics.verdict import NOT_PROVEN, Verdict
+from hwnas.tables.table import LatencyTable
 from hwnas.train.mistakes import FILE as MISTAKES
-from hwnas.verdict import NOT_PROVEN, Verdict
 
 Json = Mapping[str, Any]
 
@@ -81,7 +82,7 @@ class Record:
     @property
     def source(self) -> str:
         """Name of the images, which tells nothing of the machine: the report ships."""
-        return ship.public_name(str(self.search["data"]["source"]))
+        return release.public_name(str(self.search["data"]["source"]))
 
     @property
     def constraints(self) -> Sequence[Json]:
@@ -134,7 +135,7 @@ def read(
     Raises:
         HwnasError: The run has no architecture, or a file in it cannot be read.
     """
-    arch, search = ship.read_run(run)
+    arch, search = release.read_run(run)
     names = [item["name"] for item in search["constraints"]]
     targets = [Target.from_json(item["target"]) for item in search["constraints"]]
     kept = [latency_file(run, target) for target in targets]
@@ -146,15 +147,15 @@ def read(
         arch=arch,
         search=search,
         trained=records.trained(run) if (run / "train.json").exists() else None,
-        manifest=_optional(run / "export" / ship.MANIFEST, dict),
+        manifest=_optional(run / "export" / release.MANIFEST, dict),
         gallery=_optional(run / "gallery.json", records.GALLERY),
         comparison=_optional(run / "compare.json", records.COMPARISON),
         mistakes=_optional(run / MISTAKES, dict),
         models=models,
         tables=_tables(tables, targets, models),
-        stale=ship.stale(run),
+        stale=release.stale(run),
         damaged=damaged(run),
-        unfinished=ship.unfinished(run),
+        unfinished=release.unfinished(run),
         baseline=None if baseline is None else read(baseline),
         difference=None if baseline is None else against.read(run, baseline),
     )

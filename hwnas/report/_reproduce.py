@@ -8,14 +8,14 @@ from dataclasses import asdict
 from itertools import product
 from typing import Any
 
-from hwnas import __version__, ship
+from hwnas import __version__, release
 from hwnas.data import is_embedded
 from hwnas.device import Target
-from hwnas.promise import PromiseOptions
+from hwnas.finalists import PromiseOptions
 from hwnas.report import _page
 from hwnas.report._record import Json, Record
 from hwnas.space import SearchSpace
-from hwnas.table import LatencyTable
+from hwnas.tables.table import LatencyTable
 from hwnas.train import TrainConfig
 
 _SEARCH_OPTIONS = ("warmup_steps", "steps", "queries", "loss")
@@ -235,9 +235,9 @@ def _training(record: Record) -> list[str]:
     settings |= {name: value for name, value in rare.items() if name not in _TRAIN_FLAGS}
     start, teacher = trained.get("start", {}).get("from"), trained.get("teacher", {}).get("run")
     if trained["data"]["fingerprint"] != record.search["data"]["fingerprint"]:
-        settings["data"] = ship.public_name(str(trained["data"]["source"]))
+        settings["data"] = release.public_name(str(trained["data"]["source"]))
     settings["init"] = "supernet" if start == "supernet" else None
-    settings["teacher"] = None if teacher is None else ship.public_name(str(teacher))
+    settings["teacher"] = None if teacher is None else release.public_name(str(teacher))
     return [*_options(settings), *flags]
 
 
@@ -266,7 +266,7 @@ def _hashes(record: Record) -> Iterator[tuple[str, str]]:
         yield "weights.safetensors", _page.code(str(record.trained["weights_sha256"]))
     files: Json = (record.manifest or {}).get("files", {})
     for name, digest in files.items():
-        if name == ship.REPORT:  # this very page, as it was before
+        if name == release.REPORT:  # this very page, as it was before
             continue
-        if name not in (_REPORT, ship.MANIFEST):
+        if name not in (_REPORT, release.MANIFEST):
             yield name, _page.code(str(digest))

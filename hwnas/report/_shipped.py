@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from hwnas.differences import ratio_interval
+from hwnas.release.verification import Accuracy, VariantCheck
 from hwnas.report import _page, _promise, _text
 from hwnas.report._record import Record
-from hwnas.ship.verification import Accuracy, VariantCheck
+from hwnas.statistics.differences import ratio_interval
 
 
 def variants(record: Record) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hwnas.bounds import decimals
+from hwnas.statistics.bounds import decimals
 
 Reading = tuple[float, tuple[float, float] | None]
 """A latency with its 95 % interval; None where the rounds are too few to carry one."""

@@ -13,15 +13,15 @@ from hwnas.errors import SpaceError
 from hwnas.search.result import from_json, to_json
 
 STRATEGIES = {
-    "evolution": "hwnas.search.evolution:Evolution",
-    "fbnet": "hwnas.search.fbnet:FBNet",
-    "mnasnet": "hwnas.search.mnasnet:MnasNet",
-    "nsga2": "hwnas.search.nsga2:NSGA2",
-    "proxylessnas": "hwnas.search.proxylessnas:ProxylessNAS",
-    "random": "hwnas.search.random:Random",
-    "spos": "hwnas.search.spos:SPOS",
-    "surrogate": "hwnas.search.surrogate:Surrogate",
-    "tpe": "hwnas.search.tpe:TPE",
+    "evolution": "hwnas.search.sampling.evolution:Evolution",
+    "fbnet": "hwnas.search.oneshot.fbnet:FBNet",
+    "mnasnet": "hwnas.search.sampling.mnasnet:MnasNet",
+    "nsga2": "hwnas.search.sampling.nsga2:NSGA2",
+    "proxylessnas": "hwnas.search.oneshot.proxylessnas:ProxylessNAS",
+    "random": "hwnas.search.sampling.random:Random",
+    "spos": "hwnas.search.oneshot.spos:SPOS",
+    "surrogate": "hwnas.search.sampling.surrogate:Surrogate",
+    "tpe": "hwnas.search.sampling.tpe:TPE",
 }
 """Name of a strategy to module and class."""
 

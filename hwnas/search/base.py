@@ -15,12 +15,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from hwnas.bounds import at_least, at_most
 from hwnas.errors import InfeasibleBudget, SpaceError
 from hwnas.latency.base import AdditiveCosts, FloatArray, IntArray
 from hwnas.search.canonical import Canonical
 from hwnas.search.objective import Objective
 from hwnas.space import Architecture, SearchSpace
+from hwnas.statistics.bounds import at_least, at_most
 
 Evaluate = Callable[[Architecture], float]
 

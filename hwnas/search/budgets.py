@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from hwnas.bounds import at_least
 from hwnas.errors import HwnasError, InfeasibleBudget, LatencyModelError
 from hwnas.latency import AdditiveCosts, LatencyModel
 from hwnas.latency.evaluate import HELDOUT
 from hwnas.search.base import Constraint
 from hwnas.space import SearchSpace
+from hwnas.statistics.bounds import at_least
 
 _MARGIN_SAMPLES = 64
 _SURE = NormalDist().inv_cdf(0.999)  # deviations of a prediction that its truth hardly ever exceeds

@@ -15,10 +15,10 @@ from functools import cached_property
 
 import numpy as np
 
-from hwnas.bounds import at_most
 from hwnas.errors import InfeasibleBudget
 from hwnas.latency.base import FloatArray, IntArray
 from hwnas.search.base import SearchTask
+from hwnas.statistics.bounds import at_most
 
 PROPOSALS = 512
 """Proposals a round, or as many as are wanted where that is more."""

@@ -8,14 +8,15 @@ from pathlib import Path
 from statistics import NormalDist
 from typing import Any
 
-from hwnas import files, outputs, records, spaces
-from hwnas.bounds import at_least, at_most
+from hwnas import files, spaces
 from hwnas.device import Target
 from hwnas.errors import HwnasError, InfeasibleBudget, SchemaMismatch
+from hwnas.runs import outputs, records
 from hwnas.search.budgets import parse_budget, range_of
 from hwnas.search.gallery import FILE, SCHEMA, known_ms
 from hwnas.search.objective import sizes
 from hwnas.search.run import SUPERNET
+from hwnas.statistics.bounds import at_least, at_most
 
 
 def read_gallery(run: Path) -> dict[str, Any]:

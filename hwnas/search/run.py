@@ -12,21 +12,22 @@ from typing import Any
 import numpy as np
 import torch
 
-from hwnas import data, files, latency, outputs, search, spaces
+from hwnas import data, files, latency, search, spaces
 from hwnas.data import Dataset
 from hwnas.device import Target
 from hwnas.errors import HwnasError, SpaceError
-from hwnas.intervals import beats_guessing, right_of
 from hwnas.latency import LatencyModel
+from hwnas.runs import outputs
 from hwnas.search.base import Constraint, SearchResult, SearchTask
 from hwnas.search.budgets import constraints_of, not_binding, require_budget
 from hwnas.search.feasible import FeasibleSampler
 from hwnas.search.objective import objective, sizes
-from hwnas.search.oneshot import OneShot, OneShotConfig, warm_up
+from hwnas.search.oneshot.oneshot import OneShot, OneShotConfig, warm_up
 from hwnas.search.pool import workers
-from hwnas.search.sampling import Mapper, SamplingStrategy
+from hwnas.search.sampling.loop import Mapper, SamplingStrategy
 from hwnas.search.scratch import FromScratch
 from hwnas.space import SearchSpace
+from hwnas.statistics.intervals import beats_guessing, right_of
 from hwnas.train import TrainConfig, optim, ranks
 
 SCHEMA = "hwnas-search/1"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from hwnas.search.oneshot import OneShot
+from hwnas.search.oneshot.oneshot import OneShot
 from hwnas.search.run import SUPERNET, TRAINED
 from hwnas.search.scratch import FromScratch
 from hwnas.space import Architecture, SearchSpace

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas import data
-from hwnas.answers import balanced_images
 from hwnas.data import Dataset
 from hwnas.errors import Diverged, TrainingError
 from hwnas.search.canonical import Canonical
 from hwnas.search.pool import workers
 from hwnas.space import Architecture, SearchSpace
+from hwnas.statistics.answers import balanced_images
 from hwnas.train.config import TrainConfig
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from hwnas import baselines
+from hwnas import known
 from hwnas.errors import SpaceError
 from hwnas.space import Architecture, SearchSpace
 from hwnas.spaces.fbnet import fbnet
@@ -47,8 +47,8 @@ def load(
     Raises:
         SpaceError: The name or an option is unknown to the space.
     """
-    if baselines.knows(name):
-        return baselines.load(name, resolution=resolution, num_classes=num_classes, strides=strides).space
+    if known.knows(name):
+        return known.load(name, resolution=resolution, num_classes=num_classes, strides=strides).space
     matched = _NAME.fullmatch(name)
     if not matched or matched["key"] not in SPACES:
         raise SpaceError(f"a space must be one of {sorted(SPACES)}, but got {name!r}")

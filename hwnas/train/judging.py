@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from hwnas.answers import Answers
+from hwnas.statistics.answers import Answers
 from hwnas.train.config import EpochRecord
 from hwnas.train.scoring import Beliefs
 

@@ -10,10 +10,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from hwnas import data, files, outputs, records, spaces
+from hwnas import data, files, spaces
 from hwnas.data import Dataset
 from hwnas.errors import DataError, Diverged
+from hwnas.runs import outputs, records
 from hwnas.space import Architecture
+from hwnas.statistics.verdict import FAIL, PASS, on_learning
 from hwnas.train import mistakes
 from hwnas.train.checkpoint import CHECKPOINT, copy_into, save_weights
 from hwnas.train.config import EpochRecord, TrainConfig
@@ -21,7 +23,6 @@ from hwnas.train.fit import fit, new_network
 from hwnas.train.judging import answers_of, judged, rise
 from hwnas.train.scoring import beliefs
 from hwnas.train.teacher import load_teacher
-from hwnas.verdict import FAIL, PASS, on_learning
 
 SCHEMA = "hwnas-train/1"
 WEIGHTS = "weights.safetensors"

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from hwnas import blocks, files, records, spaces
+from hwnas import blocks, files, spaces
 from hwnas.errors import TrainingError
+from hwnas.runs import records
 from hwnas.train import checkpoint
 
 if TYPE_CHECKING:

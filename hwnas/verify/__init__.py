@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hwnas.ship.verification import Accuracy, Session, VariantCheck, Verification
+from hwnas.release.verification import Accuracy, Session, VariantCheck, Verification
 from hwnas.verify.checks import MAX_ACCURACY_LOSS
 from hwnas.verify.run import verify
 

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from hwnas import verdict
-from hwnas.answers import Answers
 from hwnas.export import runtime as runtimes
-from hwnas.ship.verification import Accuracy, Verification
-from hwnas.verdict import Verdict
+from hwnas.release.verification import Accuracy, Verification
+from hwnas.statistics import verdict
+from hwnas.statistics.answers import Answers
+from hwnas.statistics.verdict import Verdict
 from hwnas.verify import checks, folder
 from hwnas.verify.folder import Folder
 

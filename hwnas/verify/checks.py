@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hwnas.intervals import paired_difference
-from hwnas.ship.verification import Accuracy
-from hwnas.verdict import FAIL, NOT_PROVEN, PASS, Verdict
+from hwnas.release.verification import Accuracy
+from hwnas.statistics.intervals import paired_difference
+from hwnas.statistics.verdict import FAIL, NOT_PROVEN, PASS, Verdict
 
 MAX_ACCURACY_LOSS = {"fp32": 0.005, "int8": 0.02}
 """Largest accepted drop of test accuracy below PyTorch's, in [0, 1], by precision."""

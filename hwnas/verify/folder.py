@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hwnas import ship
+from hwnas import release
 from hwnas.errors import ExportError, HwnasError, ParityError, in_words
 from hwnas.export import metadata, parity
 from hwnas.export import runtime as runtimes
-from hwnas.ship import probes
+from hwnas.release import probes
 
 
 @dataclass(frozen=True)
@@ -42,9 +42,9 @@ def read(path: Path) -> Folder:
         SchemaMismatch: The manifest or the probes are of another version.
         HwnasError: A file is missing, was changed, or contradicts another one.
     """
-    manifest = ship.read_manifest(path)
-    how = ship.read_json(path, ship.PREPROCESSING, "the preprocessing of a shipping folder")
-    folder = Folder(path, manifest, how, tuple(ship.read_labels(path)))
+    manifest = release.read_manifest(path)
+    how = release.read_json(path, release.PREPROCESSING, "the preprocessing of a shipping folder")
+    folder = Folder(path, manifest, how, tuple(release.read_labels(path)))
     for entry in manifest["variants"]:
         _require_same_metadata(folder, entry)
     return folder
@@ -58,15 +58,16 @@ def answers_to_probes(folder: Folder) -> dict[str, tuple[str, ...]]:
         HwnasError: The models do not answer with one number a label, or do not read images of
             the size that the preprocessing makes.
     """
-    recorded = ship.read_json(folder.path, ship.PROBES, "the probes of a shipping folder")
+    recorded = release.read_json(folder.path, release.PROBES, "the probes of a shipping folder")
     images = _probes(folder.preprocessing)
     found = {}
     for entry in folder.manifest["variants"]:
         answered = _run(folder, entry, images)
         if answered.shape[1:] != (len(folder.labels),):
             raise HwnasError(
-                f"labels must be one for each answer of a model, but {ship.LABELS} has {len(folder.labels)} "
-                f"and {entry['file']} answers with {answered.shape[1:]}: export again"
+                "labels must be one for each answer of a model, but "
+                f"{release.LABELS} has {len(folder.labels)} and {entry['file']} answers with "
+                f"{answered.shape[1:]}: export again"
             )
         found[entry["file"]] = _compare(entry, recorded, answered)
     return found
@@ -124,7 +125,7 @@ def _probes(how: Mapping[str, Any]) -> NDArray[np.float32]:
 
 def _odd(error: Exception) -> HwnasError:
     return HwnasError(
-        f"{ship.PREPROCESSING} must hold resize, scale, mean and std, but: {in_words(error)}: export again"
+        f"{release.PREPROCESSING} must hold resize, scale, mean and std, but: {in_words(error)}: export again"
     )
 
 
@@ -138,8 +139,8 @@ def _require_same_metadata(folder: Folder, entry: Mapping[str, Any]) -> None:
     outside = {"preprocessing": folder.preprocessing, "labels": list(folder.labels)}
     if not isinstance(inside, dict):
         raise HwnasError(f"{path} must carry its preprocessing and labels, but does not: export again")
-    for name, file in (("preprocessing", ship.PREPROCESSING), ("labels", ship.LABELS)):
-        if not ship.same(inside.get(name), outside[name]):
+    for name, file in (("preprocessing", release.PREPROCESSING), ("labels", release.LABELS)):
+        if not release.same(inside.get(name), outside[name]):
             raise HwnasError(
                 f"the {name} inside {path} must be those of {file}, but they differ: export again"
             )

@@ -7,13 +7,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwnas import conditions, files, profile, ship, verdict
+from hwnas import files, measure, release
 from hwnas.device import Device, Target
 from hwnas.errors import HwnasError, SchemaMismatch
-from hwnas.ship.verification import Accuracy, Session, VariantCheck, Verification
-from hwnas.table import LatencyTable, Measurement, Reference
-from hwnas.table_ops import require_same
-from hwnas.verdict import BUDGET, Verdict
+from hwnas.release.verification import Accuracy, Session, VariantCheck, Verification
+from hwnas.statistics import verdict
+from hwnas.statistics.verdict import BUDGET, Verdict
+from hwnas.tables import conditions
+from hwnas.tables.operations import require_same
+from hwnas.tables.table import LatencyTable, Measurement, Reference
 from hwnas.verify import checks
 from hwnas.verify import folder as folders
 from hwnas.verify.accuracy import Earlier, Known, answers
@@ -29,7 +31,7 @@ def verify(
     *,
     further: tuple[str, Split] | None = None,
     tables: Path | None = None,
-    options: profile.ProfileOptions | None = None,
+    options: measure.ProfileOptions | None = None,
     accept_noise: bool = False,
     record: bool = True,
     on_step: Callable[[str], None] = lambda _: None,
@@ -38,7 +40,7 @@ def verify(
 
     A variant passes where it answers as the exported network did, its test accuracy is close to
     PyTorch's and better than guessing, one delegate runs all of it, and its latency is proven to
-    keep the budget (see ``hwnas.verdict``). Nothing but the folder is needed.
+    keep the budget (see ``hwnas.statistics.verdict``). Nothing but the folder is needed.
 
     Args:
         folder: What ``ship.export_run`` wrote, or a copy of it.
@@ -62,8 +64,8 @@ def verify(
     manifest = dict(checked.manifest)
     wrong = folders.answers_to_probes(checked)
     if dataset is not None:
-        ship.require_same_data(dataset, manifest["data"])
-    scales, run = _Scales(manifest.get("scales", {}), tables), ship.run_of(folder)
+        release.require_same_data(dataset, manifest["data"])
+    scales, run = _Scales(manifest.get("scales", {}), tables), release.run_of(folder)
     earlier = Earlier(manifest)
     variants = []
     for entry in manifest["variants"]:
@@ -90,17 +92,17 @@ def verify(
         (
             *_left_out(manifest, device, dataset, earlier, further),
             *scales.notes,
-            *(() if run is None else ship.unfinished(run)),
+            *(() if run is None else release.unfinished(run)),
         ),
-        stale=() if run is None else ship.stale(run),
+        stale=() if run is None else release.stale(run),
         further=None if further is None else {"name": further[0], "images": len(further[1])},
         accepted_noise=accept_noise,
         verified=datetime.now(UTC).isoformat(timespec="seconds"),
-        rounds=(options or profile.ProfileOptions()).rounds,
+        rounds=(options or measure.ProfileOptions()).rounds,
     )
     if record:
         manifest |= {"verification": verification.to_json(), "scales": scales.to_json()}
-        _write(folder / ship.MANIFEST, manifest)
+        _write(folder / release.MANIFEST, manifest)
     return verification
 
 
@@ -135,10 +137,10 @@ class _Scales:
             return None
         return scale
 
-    def put(self, own: LatencyTable) -> profile.Measured:
+    def put(self, own: LatencyTable) -> measure.Measured:
         """A session on the scale of the device, to which what was promised by counts as well."""
         promised = self.of(own.target, own.environment)
-        found = profile.measured(own, *([promised] if promised else []))
+        found = measure.measured(own, *([promised] if promised else []))
         if promised or str(own.target) not in self._known:
             self._known[str(own.target)] = found.reference
         return found
@@ -165,10 +167,10 @@ def _measure(
     device: Device,
     target: Target,
     scales: _Scales,
-    options: profile.ProfileOptions | None,
+    options: measure.ProfileOptions | None,
 ) -> tuple[Measurement, Session]:
     """A latency on the scale of the device, and how it was measured."""
-    with profile.Measurer(device, options) as measurer:
+    with measure.Measurer(device, options) as measurer:
         found = scales.put(measurer.measure(target, {model.name: model}))
     quality, environment = found.quality, found.reference.environment
     measured = found[model.name]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hwnas import export
-from hwnas.profile.plan import ANCHOR
+from hwnas.measure.plan import ANCHOR
 
 RUNTIMES = ("litert", "onnxruntime")
 

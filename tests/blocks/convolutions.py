@@ -14,10 +14,10 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from hwnas import baselines, blocks, spaces
+from hwnas import blocks, known, spaces
 from hwnas.blocks import MBStage
+from hwnas.search.oneshot.supernet import proxy_space
 from hwnas.space import Block, SearchSpace
-from hwnas.supernet import proxy_space
 
 PROXY_WIDTH = 0.5  # a supernet's own
 
@@ -51,14 +51,14 @@ class Recorder(TorchDispatchMode):
 
 def all_spaces() -> Iterator[SearchSpace]:
     """Every known network and space, and narrower proxies of the spaces."""
-    for name, family in baselines.FAMILIES.items():
+    for name, family in known.FAMILIES.items():
         for width in family.widths or (1.0, 0.5):
-            yield baselines.load(baselines.short_name(name, width)).space
+            yield known.load(known.short_name(name, width)).space
     for name in spaces.SPACES:
         space = spaces.load(name)
         yield space
         yield proxy_space(space, width=PROXY_WIDTH, resolution=max(8, space.input_shape[1] // 2))
-    yield from (spaces.load("fbnet", strides="cifar"), baselines.load("fbnet-c", strides="cifar").space)
+    yield from (spaces.load("fbnet", strides="cifar"), known.load("fbnet-c", strides="cifar").space)
 
 
 def all_blocks() -> dict[Block, int]:

@@ -11,7 +11,7 @@ import torch
 from test_blocks import EXAMPLES
 from torch import fx, nn
 
-from hwnas import baselines, blocks, spaces
+from hwnas import blocks, known, spaces
 from hwnas.blocks import Conv, ConvPool, LateHead, MBConv, MBStage, ShuffleUnit, Skip
 from hwnas.blocks._base import Base
 from hwnas.blocks._layers import LEAVES, ChannelShuffle, ChannelSlice, SqueezeExcite, StridedPointwise
@@ -25,8 +25,8 @@ WORKLOADS = [
     *(w for name in ("mnasnet", "proxylessnas") for w in spaces.load(name).workloads()[::29]),
     *(
         w
-        for name in baselines.FAMILIES
-        for w in baselines.load(name, resolution=32, num_classes=10).space.workloads()[::5]
+        for name in known.FAMILIES
+        for w in known.load(name, resolution=32, num_classes=10).space.workloads()[::5]
     ),
 ]
 

@@ -12,7 +12,7 @@ import pytest
 
 from hwnas import latency, spaces
 from hwnas.device import Target
-from hwnas.table import LatencyTable, Round
+from hwnas.tables.table import LatencyTable, Round
 
 HWNAS = Path(sys.executable).with_name("hwnas")
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from hwnas import latency, spaces
-from hwnas.table import LatencyTable
+from hwnas.tables.table import LatencyTable
 
 HWNAS = Path(sys.executable).with_name("hwnas")
 TARGET = ("--device", "phone", "--runtime", "litert", "--precision", "int8")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from hwnas.device import Target
-from hwnas.table import LatencyTable, Round
+from hwnas.tables.table import LatencyTable, Round
 
 HWNAS = str(Path(sys.executable).with_name("hwnas"))
 KEY = "mbconv_k7_e6_c320_s1_with_a_name_that_is_longer_than_any_terminal_is_wide@320x7x7 [/nonsense] :car:"

@@ -14,14 +14,14 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from hwnas import baselines, device, files, report, ship
+from hwnas import device, files, known, release, report
 from hwnas.cli import app
 from hwnas.cli.compare import show_comparison
 from hwnas.compare import FOUND, compare
 from hwnas.compare.contender import FOLDER, Recipe, prepare, trained
 from hwnas.compare.rows import spread
 from hwnas.errors import HwnasError, SpaceError, TrainingError
-from hwnas.profile import ProfileOptions
+from hwnas.measure import ProfileOptions
 from hwnas.train import TrainConfig
 from hwnas.verify import verify
 
@@ -75,7 +75,7 @@ def check(run: Path, result: dict[str, Any], told: list[str]) -> None:
         assert variant["ratio_interval"] in (None, [1.0, 1.0])
         assert variant["on_budget"]["verdict"] == "NOT PROVEN"
         minus, images = variant["found_minus_this"], variant["accuracy"]["images"]
-        assert images == minus["images"] == len(ship.load_data(own["data"]).test)
+        assert images == minus["images"] == len(release.load_data(own["data"]).test)
         assert minus["trainings"] == len(network["trainings"])
         assert minus["interval"][0] <= minus["mean"] <= minus["interval"][1]
         assert variant["bytes"] > 1000
@@ -112,22 +112,22 @@ def test_the_width_is_chosen_once_and_kept(exported_run):
     match = first["matches"][0]
     assert match["target"]["precision"] == "int8", "that of the run's budget"
     assert [n["name"] for n in first["networks"]] == [FOUND, match["chosen"]]
-    assert [v["name"] for v in first["networks"][0]["variants"]] == [f"{r}-{p}" for r, p in ship.VARIANTS]
+    assert [v["name"] for v in first["networks"][0]["variants"]] == [f"{r}-{p}" for r, p in release.VARIANTS]
     assert match["ratio"] == min((c["ratio"] for c in match["candidates"]), key=lambda r: abs(np.log(r)))
     told: list[str] = []
     second = compare(run, device.load("host"), tell=told.append, **arguments)
     assert second["matches"] == first["matches"]
-    assert len([line for line in told if line.startswith("measuring")]) == len(ship.VARIANTS)
+    assert len([line for line in told if line.startswith("measuring")]) == len(release.VARIANTS)
 
 
 def test_a_baseline_is_a_run_like_any_other(compared):
     run, _, _ = compared
     folder = run / FOLDER / f"{SMALLEST}-seed0"
-    arch, search = ship.read_run(folder)
-    assert arch == baselines.load(SMALLEST, resolution=16, num_classes=10)
+    arch, search = release.read_run(folder)
+    assert arch == known.load(SMALLEST, resolution=16, num_classes=10)
     assert search["constraints"][0]["budget_ms"] == 1000.0
     assert "predicted_ms" not in search["constraints"][0], "nobody predicted it"
-    manifest = ship.read_manifest(folder / "export")
+    manifest = release.read_manifest(folder / "export")
     assert manifest["architecture"]["id"] == arch.id
 
 
@@ -204,8 +204,8 @@ def test_the_table_fits_a_narrow_terminal(compared, capsys, monkeypatch):
 def test_another_recipe_trains_again(compared, tmp_path):
     run, _, _ = compared
     copied = shutil.copytree(run, tmp_path / "run")
-    arch = baselines.load(SMALLEST, resolution=16, num_classes=10)
-    dataset = ship.load_data(files.read_json(run / "train.json", "training")["data"])
+    arch = known.load(SMALLEST, resolution=16, num_classes=10)
+    dataset = release.load_data(files.read_json(run / "train.json", "training")["data"])
     folder = prepare(copied, SMALLEST, arch, 0, dataset)
     before = files.read_json(folder / "train.json", "training")
     told: list[str] = []

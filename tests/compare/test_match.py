@@ -7,10 +7,10 @@ import math
 
 import pytest
 
-from hwnas import baselines, device, spaces
+from hwnas import device, known, spaces
 from hwnas.compare import match
 from hwnas.errors import SpaceError
-from hwnas.profile import ProfileOptions
+from hwnas.measure import ProfileOptions
 
 LIKE = spaces.load("macro", resolution=16).architecture([1, 0, 1, 0, 0, 1, 0, 0])
 
@@ -22,7 +22,7 @@ def test_the_grid_holds_each_network_once_by_rising_macs():
     assert [arch.macs for _, arch in found] == sorted(arch.macs for _, arch in found)
     assert {"mobilenetv2", "mobilenetv2-0.5", "mobilenetv2-2"} <= set(names)
     for name, arch in found:
-        assert baselines.load(name, resolution=16, num_classes=10) == arch
+        assert known.load(name, resolution=16, num_classes=10) == arch
 
 
 def test_a_family_of_fixed_widths_has_a_grid_of_these():
@@ -69,7 +69,7 @@ def test_a_match_is_as_fast_as_measured(tmp_path):
     """Against itself: the network that is asked for is in the grid, so that a ratio near 1 exists."""
     host = device.load("host")
     target = host.target("litert", "fp32")
-    like = baselines.load("mobilenetv2-0.5", resolution=16, num_classes=10)
+    like = known.load("mobilenetv2-0.5", resolution=16, num_classes=10)
     model = tmp_path / "model.tflite"
     model.write_bytes(match.untrained(like, target))
     quick = ProfileOptions(rounds=4, max_rounds=4, samples=3, min_round_s=0.0)

@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from hwnas import chain, data
+from hwnas import data, pipeline
 from hwnas.data import clutter
 from hwnas.errors import DataError
 from hwnas.train.run import dataset_of
@@ -119,4 +119,4 @@ def test_names_that_mean_nothing_are_refused_in_a_sentence(source, message):
 
 
 def test_a_config_takes_it_for_a_name_not_a_path(tmp_path):
-    assert chain.make(tmp_path, {"data": "clutter:500"}).data == "clutter:500"
+    assert pipeline.make(tmp_path, {"data": "clutter:500"}).data == "clutter:500"

@@ -109,7 +109,7 @@ def read(path):
 
 def shipped(name, path, side):
     """The pixels that a shipped example feeds, by its own statements."""
-    text = (resources.files("hwnas.ship.examples") / f"example_{name}.py").read_text("utf-8")
+    text = (resources.files("hwnas.release.examples") / f"example_{name}.py").read_text("utf-8")
     body = ast.parse(text).body
     names = [
         n.targets[0].id if isinstance(n, ast.Assign) and isinstance(n.targets[0], ast.Name) else ""

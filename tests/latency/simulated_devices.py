@@ -8,7 +8,7 @@ import numpy as np
 
 from hwnas.device import Target
 from hwnas.space import SearchSpace, Workload
-from hwnas.table import LatencyTable, Round
+from hwnas.tables.table import LatencyTable, Round
 
 TARGET = Target("host", "litert", "int8")
 

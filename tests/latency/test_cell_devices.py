@@ -7,12 +7,12 @@ import itertools
 import numpy as np
 import pytest
 
-from hwnas.intervals import NORMAL_90
-from hwnas.latency.device_prior import UNEXPECTED, DevicePrior, learn_sizes
-from hwnas.latency.entries import Entries
+from hwnas.latency.bayes.device_prior import UNEXPECTED, DevicePrior, learn_sizes
+from hwnas.latency.bayes.entries import Entries
+from hwnas.latency.bayes.gaussian import Component, Equations, Prior
+from hwnas.latency.bayes.transfer import COMBINATION, Transferred, transfer
 from hwnas.latency.evaluate import rank_correlations
-from hwnas.latency.gaussian import Component, Equations, Prior
-from hwnas.latency.transfer import COMBINATION, Transferred, transfer
+from hwnas.statistics.intervals import NORMAL_90
 
 EDGES, OPERATIONS = 4, 5  # none, skip, a small and a large convolution, pooling
 EVERY = np.array(list(itertools.product(range(OPERATIONS), repeat=EDGES)))

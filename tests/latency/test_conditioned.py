@@ -8,7 +8,7 @@ import pytest
 from hwnas import spaces
 from hwnas.device import Target
 from hwnas.latency import Conditioned, Networks, fit
-from hwnas.table import LatencyTable, Round
+from hwnas.tables.table import LatencyTable, Round
 
 SPACE = spaces.load("macro-r8-c10")
 

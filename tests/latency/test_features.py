@@ -8,7 +8,7 @@ import pytest
 from hwnas import spaces
 from hwnas.blocks import Conv, Head, MBConv, Skip
 from hwnas.errors import SpaceError
-from hwnas.latency.entries import Entries
+from hwnas.latency.bayes.entries import Entries
 from hwnas.latency.features import FEATURES, features
 from hwnas.latency.workloads import parse_workload
 from hwnas.space import Workload

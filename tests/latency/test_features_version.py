@@ -8,12 +8,12 @@ import pytest
 from hwnas import latency, spaces
 from hwnas.device import Target
 from hwnas.errors import LatencyModelError
+from hwnas.latency.bayes.posterior import Posterior
 from hwnas.latency.features import VERSION, features
 from hwnas.latency.networks import Networks
-from hwnas.latency.posterior import Posterior
 from hwnas.latency.regression import Regression
 from hwnas.space import SearchSpace
-from hwnas.table import LatencyTable, Round
+from hwnas.tables.table import LatencyTable, Round
 
 TARGET = Target("host", "litert", "int8")
 FBNET = spaces.load("fbnet", resolution=64)

@@ -13,7 +13,7 @@ from simulated_devices import simulate, true_block_ms, true_network_ms
 from hwnas import latency
 from hwnas.errors import HwnasError, LatencyModelError, MissingEntry, SchemaMismatch
 from hwnas.space import SearchSpace, Workload
-from hwnas.table import LatencyTable, Round
+from hwnas.tables.table import LatencyTable, Round
 
 
 def slower_inside(workload: Workload) -> float:

@@ -8,10 +8,10 @@ from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
 
 from hwnas.errors import LatencyModelError
-from hwnas.latency.evidence import believe, infer_variances
-from hwnas.latency.gaussian import Belief, Component, Equations, Prior, condition, non_negative
+from hwnas.latency.bayes.evidence import believe, infer_variances
+from hwnas.latency.bayes.gaussian import Belief, Component, Equations, Prior, condition, non_negative
+from hwnas.latency.bayes.quadratic import Variance
 from hwnas.latency.layout import Layout
-from hwnas.latency.quadratic import Variance
 
 LAYOUT = Layout((3, 2, 3))
 NOTHING = np.zeros((0, LAYOUT.entries)), np.zeros(0)

@@ -10,9 +10,9 @@ import pytest
 from hwnas import latency
 from hwnas.device import Target
 from hwnas.errors import DataError
-from hwnas.latency.importers import Origin, import_blocks, import_networks
+from hwnas.latency.imports.importers import Origin, import_blocks, import_networks
+from hwnas.latency.imports.readers import read_networks
 from hwnas.latency.networks import Networks, groups, unseen
-from hwnas.latency.readers import read_networks
 from hwnas.space import SearchSpace
 
 TARGET = Target("phone", "litert", "int8")

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from hwnas.intervals import NORMAL_90
-from hwnas.latency.device_prior import learn_sizes
-from hwnas.latency.entries import Entries
+from hwnas.latency.bayes.device_prior import learn_sizes
+from hwnas.latency.bayes.entries import Entries
+from hwnas.latency.bayes.known_devices import learn_device
+from hwnas.latency.bayes.product import Logs, Product
+from hwnas.latency.bayes.transfer import COMBINATION, Few, transfer
 from hwnas.latency.evaluate import rank_correlations
-from hwnas.latency.known import learn_device
-from hwnas.latency.product import Logs, Product
-from hwnas.latency.transfer import COMBINATION, Few, transfer
+from hwnas.statistics.intervals import NORMAL_90
 
 EDGES, OPERATIONS = 5, 4  # a chain of which operation 0 stops all that follows
 EVERY = np.array(list(itertools.product(range(OPERATIONS), repeat=EDGES)))

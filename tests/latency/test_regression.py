@@ -13,7 +13,7 @@ from hwnas.errors import LatencyModelError, SchemaMismatch
 from hwnas.latency.features import FEATURES, features
 from hwnas.latency.regression import FAMILIES, Regression, cross_validate
 from hwnas.space import Workload
-from hwnas.table import LatencyTable, Round
+from hwnas.tables.table import LatencyTable, Round
 
 TARGET = Target("host", "litert", "int8")
 

@@ -9,7 +9,7 @@ from hwnas import files, latency, spaces
 from hwnas.device import Target
 from hwnas.errors import SchemaMismatch, TableError
 from hwnas.latency import find_table, fitted
-from hwnas.table import LatencyTable, Round
+from hwnas.tables.table import LatencyTable, Round
 
 SPACE = spaces.load("macro-r8-c10")
 TARGET = Target("host", "litert", "int8")

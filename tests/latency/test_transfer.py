@@ -8,14 +8,20 @@ import pytest
 from hwnas import latency, spaces
 from hwnas.device import Target
 from hwnas.errors import LatencyModelError
-from hwnas.latency.active import Doubt, choose_networks, choose_rows
-from hwnas.latency.device_prior import DevicePrior, cheapest_free, learn_sizes, normalise, work_columns
-from hwnas.latency.entries import Entries
+from hwnas.latency.bayes.active import Doubt, choose_networks, choose_rows
+from hwnas.latency.bayes.device_prior import (
+    DevicePrior,
+    cheapest_free,
+    learn_sizes,
+    normalise,
+    work_columns,
+)
+from hwnas.latency.bayes.entries import Entries
+from hwnas.latency.bayes.transfer import alikeness, transfer
 from hwnas.latency.evaluate import rank_correlations
 from hwnas.latency.layout import Layout
-from hwnas.latency.transfer import alikeness, transfer
 from hwnas.space import SearchSpace
-from hwnas.table import LatencyTable, Round
+from hwnas.tables.table import LatencyTable, Round
 
 SPACE = spaces.load("fbnet", resolution=32, num_classes=100, strides="cifar")
 PHYSICAL = Entries.of_space(SPACE)

@@ -8,9 +8,9 @@ import pytest
 import tinymodels
 from testphone import job
 
-from hwnas.conditions import quality
 from hwnas.errors import DeviceError
-from hwnas.measurement import Round
+from hwnas.tables.conditions import quality
+from hwnas.tables.measurement import Round
 from hwnas.transport import _gate, _phone
 from hwnas.transport._gate import Gate
 

@@ -10,8 +10,8 @@ from hwnas import data, latency, spaces
 from hwnas.device import Target
 from hwnas.latency.base import AdditiveCosts
 from hwnas.search.base import Constraint, SearchTask, relative_budget
-from hwnas.search.oneshot import OneShot, OneShotConfig
-from hwnas.table import LatencyTable, Round
+from hwnas.search.oneshot.oneshot import OneShot, OneShotConfig
+from hwnas.tables.table import LatencyTable, Round
 
 SPACE = "macro-r8-c10"
 

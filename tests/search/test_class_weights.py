@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from hwnas import data, spaces
-from hwnas.answers import Answers, balanced_images
 from hwnas.errors import TrainingError
-from hwnas.search.oneshot import OneShot, OneShotConfig, warm_up
+from hwnas.search.oneshot.oneshot import OneShot, OneShotConfig, warm_up
 from hwnas.search.run import SearchRequest, _blind
 from hwnas.search.scratch import FromScratch
+from hwnas.statistics.answers import Answers, balanced_images
 from hwnas.train import TrainConfig
 
 SPACE = spaces.load("macro-r8-c3")

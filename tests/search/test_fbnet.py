@@ -10,11 +10,11 @@ from oneshot_helpers import constraint, space, task_of
 from hwnas import search
 from hwnas.errors import SchemaMismatch, SpaceError, TrainingError
 from hwnas.search.base import SearchResult
-from hwnas.search.fbnet import FBNet
-from hwnas.search.gates import alarms
-from hwnas.search.oneshot import warm_up
-from hwnas.search.proxylessnas import ProxylessNAS
-from hwnas.search.random import Random
+from hwnas.search.oneshot.fbnet import FBNet
+from hwnas.search.oneshot.gates import alarms
+from hwnas.search.oneshot.oneshot import warm_up
+from hwnas.search.oneshot.proxylessnas import ProxylessNAS
+from hwnas.search.sampling.random import Random
 
 SHORT = FBNet(warmup_steps=15, steps=20, finalists=5)
 

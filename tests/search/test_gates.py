@@ -5,7 +5,7 @@ from oneshot_helpers import constraint, task_of
 
 from hwnas.search.base import SearchTask
 from hwnas.search.canonical import Canonical
-from hwnas.search.gates import Gates, near_budget
+from hwnas.search.oneshot.gates import Gates, near_budget
 from hwnas.spaces import load
 
 
@@ -76,7 +76,7 @@ def test_the_summary_knows_uniform_and_closed_gates():
 
 
 def test_a_returned_network_spends_the_budget_of_its_search():
-    from hwnas.search.fbnet import FBNet
+    from hwnas.search.oneshot.fbnet import FBNet
 
     result = FBNet(warmup_steps=1, steps=1, finalists=4).search(task_of(0.5), np.random.default_rng(0))
     assert all(t.latencies_ms[0] >= 0.95 * result.extra["limit_ms"][0] for t in result.trials[1:])

@@ -12,8 +12,8 @@ from sampling_helpers import macs_costs, task_in, two_budgets
 from hwnas.errors import SpaceError
 from hwnas.latency.base import AdditiveCosts
 from hwnas.search.base import Constraint, SearchTask
-from hwnas.search.controller import Baseline, Controller, decode, improve
-from hwnas.search.mnasnet import MnasNet, reward
+from hwnas.search.sampling.controller import Baseline, Controller, decode, improve
+from hwnas.search.sampling.mnasnet import MnasNet, reward
 
 
 def controller(sizes=(3,) * 8, seed=0, spread=0.0):

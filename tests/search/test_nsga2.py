@@ -11,8 +11,8 @@ import pytest
 from sampling_helpers import task_in, two_budgets
 
 from hwnas.errors import HwnasError, SpaceError
-from hwnas.search.nsga2 import NSGA2
-from hwnas.search.random import Random
+from hwnas.search.sampling.nsga2 import NSGA2
+from hwnas.search.sampling.random import Random
 
 SCRIPT = """
 import numpy as np

@@ -15,14 +15,14 @@ from hwnas import blocks, export, files, search, spaces
 from hwnas.errors import InfeasibleBudget, SchemaMismatch, SpaceError
 from hwnas.search.base import Constraint, SearchTask
 from hwnas.search.canonical import Canonical
-from hwnas.search.evolution import Evolution
-from hwnas.search.fbnet import FBNet
-from hwnas.search.mnasnet import MnasNet
-from hwnas.search.nsga2 import NSGA2
 from hwnas.search.objective import OBJECTIVES, objective
-from hwnas.search.proxylessnas import ProxylessNAS
-from hwnas.search.random import Random
-from hwnas.search.surrogate import Surrogate
+from hwnas.search.oneshot.fbnet import FBNet
+from hwnas.search.oneshot.proxylessnas import ProxylessNAS
+from hwnas.search.sampling.evolution import Evolution
+from hwnas.search.sampling.mnasnet import MnasNet
+from hwnas.search.sampling.nsga2 import NSGA2
+from hwnas.search.sampling.random import Random
+from hwnas.search.sampling.surrogate import Surrogate
 
 SAMPLING = (Evolution, MnasNet, NSGA2, Random, Surrogate)
 

@@ -8,7 +8,7 @@ from torch import nn
 
 from hwnas import data, spaces
 from hwnas.errors import SchemaMismatch, SpaceError, TrainingError
-from hwnas.search.oneshot import OneShot, OneShotConfig, rate, require_oneshot, warm_up
+from hwnas.search.oneshot.oneshot import OneShot, OneShotConfig, rate, require_oneshot, warm_up
 
 PATH = (1, 0, 2, 0, 1, 2, 0, 1)
 OTHER = (0, 1, 0, 1, 2, 0, 1, 2)

@@ -8,8 +8,8 @@ import torch
 from oneshot_helpers import CONFIG, digits, space
 
 from hwnas import data, spaces
-from hwnas.search.oneshot import OneShot, OneShotConfig, warm_up
-from hwnas.search.paths import DEEP, RELEASE, STAY, Paths, release_for
+from hwnas.search.oneshot.oneshot import OneShot, OneShotConfig, warm_up
+from hwnas.search.oneshot.paths import DEEP, RELEASE, STAY, Paths, release_for
 
 DEEP_SPACES = ["fbnet", "proxylessnas"]
 

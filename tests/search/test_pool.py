@@ -16,8 +16,8 @@ from hwnas import spaces
 from hwnas.errors import InfeasibleBudget, TrainingError
 from hwnas.search.base import Constraint, SearchTask
 from hwnas.search.pool import workers
-from hwnas.search.random import Random
 from hwnas.search.result import to_json
+from hwnas.search.sampling.random import Random
 
 
 def is_running(pid: int) -> bool:

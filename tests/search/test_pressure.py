@@ -7,13 +7,13 @@ import pytest
 import torch
 from oneshot_helpers import constraint, macs_costs
 
-from hwnas.bounds import at_least, at_most
 from hwnas.errors import InfeasibleBudget, LatencyModelError, SpaceError
 from hwnas.latency.base import AdditiveCosts
-from hwnas.search import pressure
 from hwnas.search.base import Constraint
-from hwnas.search.gates import CostTensors, Gates, gumbel_softmax
+from hwnas.search.oneshot import latency_loss
+from hwnas.search.oneshot.gates import CostTensors, Gates, gumbel_softmax
 from hwnas.spaces import load
+from hwnas.statistics.bounds import at_least, at_most
 
 
 def constraints(count=1):
@@ -33,11 +33,11 @@ def loss_of(form, budgets, logits):
     return form.loss(cross_entropy, expected)
 
 
-@pytest.mark.parametrize("name", pressure.PRESSURES)
+@pytest.mark.parametrize("name", latency_loss.PRESSURES)
 @pytest.mark.parametrize("count", [1, 2])
 def test_the_gradient_of_every_latency_loss_equals_the_numerical_one(name, count):
     budgets = constraints(count)
-    form = pressure.make(name, budgets)
+    form = latency_loss.make(name, budgets)
     form.restore(0.7)
     logits = logits_of(count)
     gradients = torch.autograd.grad(loss_of(form, budgets, logits), logits)
@@ -68,7 +68,7 @@ def test_expected_latency_is_the_mean_over_architectures():
 
 def test_fbnets_loss_is_the_papers_form():
     budgets = (constraint(0.5),)
-    form = pressure.FBNetLoss(budgets, unit="ms")
+    form = latency_loss.FBNetLoss(budgets, unit="ms")
     value = form.loss(torch.tensor(1.7), [torch.tensor(25.0)])
     assert float(value) == pytest.approx(1.7 * 0.2 * math.log(25.0) ** 0.6)
 
@@ -79,13 +79,13 @@ def test_the_unit_changes_how_strongly_the_papers_forms_pull():
     pulls = []
     for unit in ("ms", "us"):
         expected = torch.tensor(25.0, requires_grad=True)
-        form = pressure.FBNetLoss(budgets, unit=unit)
+        form = latency_loss.FBNetLoss(budgets, unit=unit)
         form.loss(torch.tensor(1.0), [expected]).log().backward()
         pulls.append(float(expected.grad))
     assert pulls[0] > 2.5 * pulls[1]
 
 
-@pytest.mark.parametrize("form", [pressure.FBNetLoss, pressure.ProxylessLog])
+@pytest.mark.parametrize("form", [latency_loss.FBNetLoss, latency_loss.ProxylessLog])
 def test_a_unit_in_which_the_logarithm_is_not_positive_is_refused(form):
     small = (constraint(0.5, unit=1e9),)  # from 0.0077 ms
     with pytest.raises(LatencyModelError, match="use a smaller unit"):
@@ -95,7 +95,7 @@ def test_a_unit_in_which_the_logarithm_is_not_positive_is_refused(form):
         form(small, unit="s")
 
 
-@pytest.mark.parametrize("form", [pressure.FBNetLoss, pressure.ProxylessLog])
+@pytest.mark.parametrize("form", [latency_loss.FBNetLoss, latency_loss.ProxylessLog])
 def test_a_logarithm_of_something_else_than_latency_is_refused(form):
     bytes_ = dataclasses.replace(constraint(0.5), name="bytes", unit="bytes")
     with pytest.raises(LatencyModelError, match="bytes is limited in bytes"):
@@ -105,8 +105,10 @@ def test_a_logarithm_of_something_else_than_latency_is_refused(form):
 def test_the_proxyless_forms_are_neutral_on_budget():
     (budget,) = constraints()
     on_budget = [torch.tensor(budget.limit_ms)]
-    assert float(pressure.ProxylessLinear((budget,)).loss(torch.tensor(2.0), on_budget)) == pytest.approx(2)
-    log_form = pressure.ProxylessLog((budget,))
+    assert float(latency_loss.ProxylessLinear((budget,)).loss(torch.tensor(2.0), on_budget)) == pytest.approx(
+        2
+    )
+    log_form = latency_loss.ProxylessLog((budget,))
     assert float(log_form.loss(torch.tensor(2.0), on_budget)) == pytest.approx(0.2 * 2.0)
 
 
@@ -114,7 +116,7 @@ def test_the_proxyless_forms_are_neutral_on_budget():
 def test_the_multiplier_pushes_to_the_budget_from_both_sides(share):
     """Gates with no cross-entropy at all, started on one side, end on the budget."""
     budgets = (constraint(share),)
-    form = pressure.HoldBudget(budgets)
+    form = latency_loss.HoldBudget(budgets)
     costs = CostTensors(budgets)
     gates = Gates(load("macro"))
     adam = torch.optim.Adam(gates.logits, lr=0.05)
@@ -129,13 +131,13 @@ def test_the_multiplier_pushes_to_the_budget_from_both_sides(share):
 
 def test_the_tightest_of_several_budgets_is_held():
     tight, loose = constraint(0.3, "tight"), constraint(0.9, "loose")
-    form = pressure.HoldBudget((loose, tight))
+    form = latency_loss.HoldBudget((loose, tight))
     form.update([loose.limit_ms * 0.5, tight.limit_ms * 1.1])
     assert form.multiplier == pytest.approx(form.gain * 0.1)
 
 
 def test_a_budget_above_the_slowest_pushes_nothing():
-    form = pressure.HoldBudget((constraint(1.0),))
+    form = latency_loss.HoldBudget((constraint(1.0),))
     value = form.loss(torch.tensor(3.0), [torch.tensor(10.0)])
     form.update([10.0])
     assert float(value) == 3.0
@@ -143,7 +145,7 @@ def test_a_budget_above_the_slowest_pushes_nothing():
 
 
 def test_the_multiplier_does_not_wind_up():
-    form = pressure.HoldBudget((constraint(0.5),), bound=2.0)
+    form = latency_loss.HoldBudget((constraint(0.5),), bound=2.0)
     for _ in range(1000):
         form.update([1e3])
     assert form.multiplier == 2.0
@@ -182,4 +184,4 @@ def test_costs_are_finite_and_not_negative():
 
 def test_an_unknown_form_is_refused():
     with pytest.raises(LatencyModelError, match="must be one of"):
-        pressure.make("mul", constraints())
+        latency_loss.make("mul", constraints())

@@ -7,14 +7,14 @@ from oneshot_helpers import task_of
 
 from hwnas import search
 from hwnas.errors import SpaceError
-from hwnas.search.proxylessnas import (
+from hwnas.search.oneshot.proxylessnas import (
     ProxylessNAS,
     _pair_gradients,
     draw_pair,
     moving_average,
     rescale,
 )
-from hwnas.supernet import Branch
+from hwnas.search.oneshot.supernet import Branch
 
 SHORT = ProxylessNAS(warmup_steps=5, steps=8, finalists=4)
 

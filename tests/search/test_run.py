@@ -16,9 +16,9 @@ from hwnas.errors import (
 )
 from hwnas.search.base import Constraint
 from hwnas.search.budgets import budget_ms, constraints_of, not_binding
-from hwnas.search.oneshot import OneShotConfig
+from hwnas.search.oneshot.oneshot import OneShotConfig
 from hwnas.search.run import SearchRequest, search_run
-from hwnas.table import LatencyTable, Round
+from hwnas.tables.table import LatencyTable, Round
 from hwnas.train import TrainConfig
 from hwnas.train.run import train_run
 

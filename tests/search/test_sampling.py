@@ -14,13 +14,13 @@ from hwnas import spaces
 from hwnas.blocks import Conv, Head, MBConv, Skip
 from hwnas.errors import HwnasError, InfeasibleBudget, SchemaMismatch, SpaceError
 from hwnas.search import STRATEGIES, strategy
-from hwnas.search.archive import Archive
 from hwnas.search.base import Constraint, SearchTask, Trial
 from hwnas.search.canonical import Canonical
-from hwnas.search.evolution import Evolution
 from hwnas.search.history import damage
-from hwnas.search.random import Random
-from hwnas.search.sampling import SamplingStrategy
+from hwnas.search.sampling.archive import Archive
+from hwnas.search.sampling.evolution import Evolution
+from hwnas.search.sampling.loop import SamplingStrategy
+from hwnas.search.sampling.random import Random
 from hwnas.search.tabular import Benchmark
 from hwnas.space import Choice, SearchSpace
 

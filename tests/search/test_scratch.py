@@ -6,11 +6,11 @@ from oneshot_helpers import SPACE, constraint, latency_file
 
 from hwnas import data, files, spaces, train
 from hwnas.errors import SchemaMismatch, SpaceError, TrainingError
-from hwnas.promise.judge import Judge
+from hwnas.finalists.ranking import Judge
 from hwnas.search.base import SearchTask
 from hwnas.search.pool import workers
-from hwnas.search.random import Random
 from hwnas.search.run import SearchRequest, search_run
+from hwnas.search.sampling.random import Random
 from hwnas.search.scorer import scorer_of
 from hwnas.search.scratch import FromScratch
 from hwnas.train import TrainConfig

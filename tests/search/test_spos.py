@@ -4,8 +4,8 @@ from oneshot_helpers import task_of
 
 from hwnas import search
 from hwnas.errors import SchemaMismatch, SpaceError
-from hwnas.search.oneshot import warm_up
-from hwnas.search.spos import SPOS
+from hwnas.search.oneshot.oneshot import warm_up
+from hwnas.search.oneshot.spos import SPOS
 
 
 def test_it_trains_then_lets_the_sampler_ask_the_supernet():
@@ -34,7 +34,7 @@ def test_any_sampling_strategy_serves_and_no_other():
 
 
 def test_a_resumed_search_equals_an_uninterrupted_one(tmp_path, monkeypatch):
-    monkeypatch.setattr("hwnas.search.oneshot.CHECKPOINT_EVERY", 3)
+    monkeypatch.setattr("hwnas.search.oneshot.oneshot.CHECKPOINT_EVERY", 3)
 
     def stop(record):
         if record.get("step") == 5 or record.get("query") == 7:

@@ -12,10 +12,17 @@ from hwnas import spaces
 from hwnas.blocks import MBConv, MBStage, Skip
 from hwnas.errors import SpaceError
 from hwnas.search.base import Trial
-from hwnas.search.features import Features
-from hwnas.search.gp import CENTRES, GaussianProcess, Points, Scale, _negative_log_likelihood, _Parts
-from hwnas.search.random import Random
-from hwnas.search.surrogate import Surrogate, expected_improvement, knowledge_gradient
+from hwnas.search.sampling.features import Features
+from hwnas.search.sampling.gp import (
+    CENTRES,
+    GaussianProcess,
+    Points,
+    Scale,
+    _negative_log_likelihood,
+    _Parts,
+)
+from hwnas.search.sampling.random import Random
+from hwnas.search.sampling.surrogate import Surrogate, expected_improvement, knowledge_gradient
 
 
 def points(count, seed=0, name="macro"):

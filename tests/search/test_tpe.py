@@ -9,8 +9,8 @@ import pytest
 from sampling_helpers import regret, task_in, two_budgets
 
 from hwnas.errors import HwnasError, SpaceError
-from hwnas.search.random import Random
-from hwnas.search.tpe import TPE
+from hwnas.search.sampling.random import Random
+from hwnas.search.sampling.tpe import TPE
 
 
 def test_every_query_is_feasible_under_two_budgets():

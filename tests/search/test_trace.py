@@ -11,8 +11,8 @@ from oneshot_helpers import task_of
 
 from hwnas import files
 from hwnas.errors import HwnasError, SchemaMismatch
-from hwnas.search.fbnet import FBNet
-from hwnas.search.trace import Trace
+from hwnas.search.oneshot.fbnet import FBNet
+from hwnas.search.oneshot.trace import Trace
 
 SHORT = FBNet(warmup_steps=2, steps=7, finalists=2, checkpoint_every=3)
 

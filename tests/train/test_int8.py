@@ -10,11 +10,12 @@ import pytest
 from training_helpers import make_int8_hard
 from typer.testing import CliRunner
 
-from hwnas import blocks, data, files, int8, ship, spaces, train
+from hwnas import blocks, data, files, release, spaces, train
 from hwnas.cli import app
-from hwnas.differences import Difference
 from hwnas.errors import ExportError
 from hwnas.export import runtime
+from hwnas.release import int8
+from hwnas.statistics.differences import Difference
 from hwnas.train import qat
 
 
@@ -42,9 +43,9 @@ def burden(run):
 
 def test_a_network_that_int8_does_not_harm_ships_as_it_is(exported_run, digits):
     assert files.read_json(exported_run / "train.json", "training")["learnt"]
-    manifest = ship.read_manifest(exported_run / "export")
+    manifest = release.read_manifest(exported_run / "export")
     assert manifest["int8"] is None
-    again = ship.read_manifest(ship.export_run(exported_run, digits, qat_if_worse=0.02).parent)
+    again = release.read_manifest(release.export_run(exported_run, digits, qat_if_worse=0.02).parent)
     assert again["files"] == manifest["files"]
     assert again["int8"]["shipped"] == "ptq"
     assert again["int8"]["qat"] is None
@@ -63,10 +64,10 @@ def test_a_network_that_int8_harms_is_fine_tuned_and_the_user_is_told(exported_r
     burden(exported_run)
     fp32_weights = files.sha256(exported_run / "weights.safetensors")
     with pytest.raises(ExportError, match="signal-to-noise"):
-        ship.export_run(exported_run, digits)
+        release.export_run(exported_run, digits)
     done = CliRunner().invoke(app, ["export", str(exported_run), "--qat-if-worse", "0.01"])
     assert done.exit_code == 0, done.output
-    found = ship.read_manifest(exported_run / "export")["int8"]
+    found = release.read_manifest(exported_run / "export")["int8"]
     assert f"int8 after fine-tuning {min(found['qat'].values()):.2%}; qat ships" in " ".join(
         done.output.split()
     )

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from training_helpers import StopAfter, make_int8_hard, same, small_network, state
 
-from hwnas import baselines, data, export, train
+from hwnas import data, export, known, train
 from hwnas.blocks import Conv, ConvPool, Head, MBConv, MBStage, ShuffleUnit, Skip
 from hwnas.errors import TrainingError
 from hwnas.export import parity, runtime
@@ -99,7 +99,7 @@ def test_one_concatenation_after_another_is_rounded_as_it_is_there(runtime_name,
 @pytest.mark.slow
 def test_a_shufflenet_is_fine_tuned_to_what_its_int8_model_gives(digits, images):
     """The whole baseline: its accuracy under rounding is that of the exported model."""
-    module = train.new_network(baselines.load("shufflenetv2-0.5", resolution=8, num_classes=10), 0)
+    module = train.new_network(known.load("shufflenetv2-0.5", resolution=8, num_classes=10), 0)
     train.fit(module, digits, dataclasses.replace(CONFIG, epochs=4))
     result = qat.fine_tune(module, digits, qat.recipe(CONFIG, 1), images)
     assert result.val.accuracy > 0.5, "the case must be one where something was learnt"

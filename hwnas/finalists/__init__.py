@@ -1,0 +1,33 @@
+"""A budget as a promise: finalists of a search are measured, repaired or refused.
+
+``keep`` works on the folder of a finished search. It writes
+
+* ``finalists/*.jsonl``: what was measured, raw, one latency table a target;
+* ``arch.json``: the architecture that was kept;
+* ``search.json``: the same with its figures, and under ``promise`` (``hwnas-promise/1``):
+
+  - ``kept``: whether the budgets are kept; ``refusal`` says why not;
+  - ``targets``: for each budget ``name``, ``asked_ms``; ``predicted_ms`` and
+    ``predicted_std_ms``, what was believed when the kept architecture was chosen to be measured;
+    ``measured_ms``, ``measured_half_ms`` (half the 95 % interval over all its sessions),
+    ``interval_ms``, ``sessions``, ``slack``; null where it was not measured; ``note``;
+    ``sentence``, the same for people, with half the 95 % interval after each ±;
+  - ``steps``: every round with its ``purpose``, ``seconds`` and ``entries`` (see ``loop.Step``);
+  - ``repairs``, ``networks_measured``, ``rank`` ("fp32" or "int8"), ``options``, ``seconds``.
+"""
+
+from hwnas.finalists.budgets import Ask, parse
+from hwnas.finalists.candidates import PromiseOptions
+from hwnas.finalists.select import keep, sentences
+from hwnas.finalists.stage import Wishes, search_for, write_gallery
+
+__all__ = [
+    "Ask",
+    "PromiseOptions",
+    "Wishes",
+    "keep",
+    "parse",
+    "search_for",
+    "sentences",
+    "write_gallery",
+]

@@ -1,0 +1,192 @@
+"""Architectures measured on devices, with random weights, beside the anchors; written as they come.
+
+The rounds of a target go to ``finalists/<device>-<runtime>-<precision>.jsonl`` in the run, a
+latency table of the kind "finalist". What is in it is not measured again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+
+from hwnas.device import Device
+from hwnas.errors import SchemaMismatch, TransportError
+from hwnas.finalists.latencies import Goal
+from hwnas.finalists.reading import Indices, Reading, Readings
+from hwnas.measure import Measurer, ProfileOptions
+from hwnas.measure.store import TableStore
+from hwnas.space import SearchSpace
+from hwnas.statistics.verdict import NOISY, STABLE, UNUSABLE
+from hwnas.tables import conditions, scales
+from hwnas.tables.clock import Scale
+from hwnas.tables.operations import require_same
+from hwnas.tables.table import LatencyTable, Measurement
+
+FOLDER = "finalists"
+_WORDS = (STABLE, NOISY, UNUSABLE)
+
+
+@dataclass(frozen=True)
+class _Bench:
+    """A goal whose device is there."""
+
+    measurer: Measurer
+    store: TableStore
+    model_table: LatencyTable | None
+
+
+class Bench:
+    """The devices of some goals, ready to measure architectures. A context manager.
+
+    Args:
+        space: Where the architectures are from.
+        goals: What is asked for, one a target.
+        devices: The devices by name; those that are missing are not measured on.
+        tables: By target's name, the table that the model was fitted to: its sessions count for
+            the scale of the device, where they are of the same processor and library.
+        folder: Of the run.
+        options: How well to measure.
+
+    Attributes:
+        goals: The same goals, with what is measurable, and notes.
+    """
+
+    def __init__(
+        self,
+        space: SearchSpace,
+        goals: Sequence[Goal],
+        devices: Mapping[str, Device],
+        tables: Mapping[str, LatencyTable],
+        folder: Path,
+        options: ProfileOptions,
+    ) -> None:
+        self.space, self.goals = space, tuple(goals)
+        self._devices, self._tables = devices, tables
+        self._folder, self._options = folder / FOLDER, options
+        self._benches: dict[str, _Bench] = {}
+        self._open = ExitStack()
+
+    def __enter__(self) -> Bench:
+        with ExitStack() as stack:
+            self._connect(stack)
+            self._open = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.close()
+
+    def _connect(self, stack: ExitStack) -> None:
+        """Connect to what is there; a device that is not makes its goals predictions."""
+        measurers: dict[str, Measurer] = {}
+        goals = []
+        for goal in self.goals:
+            name = goal.target.device
+            if name not in self._devices:
+                goals.append(replace(goal, measurable=False, note="not measured, as asked"))
+                continue
+            try:
+                if name not in measurers:
+                    measurers[name] = stack.enter_context(Measurer(self._devices[name], self._options))
+            except TransportError as error:
+                goals.append(replace(goal, measurable=False, note=f"not measured: {error}"))
+                continue
+            goals.append(self._begin(goal, measurers[name], stack))
+        self.goals = tuple(goals)
+
+    def _begin(self, goal: Goal, measurer: Measurer, stack: ExitStack) -> Goal:
+        path = self._folder / f"{goal.target.device}-{goal.target.slug}.jsonl"
+        store = stack.enter_context(TableStore(path, goal.target))
+        environment = measurer.environment(goal.target)
+        store.begin(environment)
+        table, note = self._tables.get(goal.name), ""
+        try:
+            if table is None:
+                note = "measured on the device's own scale: the table of the model was not found"
+            else:
+                require_same(table.target, table.environment, goal.target, environment)
+        except SchemaMismatch as error:
+            note = f"measured on the device's own scale: the model's table differs in {error.field}"
+        self._benches[goal.name] = _Bench(measurer, store, table)
+        return replace(goal, note=note)
+
+    def measure(self, batch: Sequence[Indices], sessions: int) -> dict[Indices, Readings]:
+        """Readings of architectures, each from at least so many sessions on every device.
+
+        Raises:
+            DeviceError: A device failed, or an architecture cannot be measured.
+            ExportError: An architecture cannot be lowered.
+        """
+        for goal in self.goals:
+            if goal.measurable:
+                self._fill(goal, batch, sessions)
+        return {indices: tuple(self._reading(goal, indices) for goal in self.goals) for indices in batch}
+
+    def _fill(self, goal: Goal, batch: Sequence[Indices], sessions: int) -> None:
+        """Run one session after another until all of the batch have enough of them."""
+        bench = self._benches[goal.name]
+        for wanted in range(1, sessions + 1):
+            missing = [self.space.architecture(i) for i in batch if len(self._sessions(goal, i)) < wanted]
+            if missing:
+                models = bench.measurer.export(goal.target, missing)
+                session = bench.measurer.measure(goal.target, models, keep=bench.store.add)
+                bench.store.note(*session.notes)
+
+    def _reading(self, goal: Goal, indices: Indices) -> Reading | None:
+        if not goal.measurable:
+            return None
+        key = self.space.architecture(indices).key()
+        sessions = {m.rounds[0].session for m in self._sessions(goal, indices)}
+        table, qualities = self._table(goal), conditions.qualities(self._table(goal))
+        believed = {name for name in sessions if qualities[name].word != UNUSABLE} or sessions
+        rounds = [item for item in table.rounds if item.session in believed]
+        scale, model_table = self._scale(goal), self._benches[goal.name].model_table
+        pooled = LatencyTable(goal.target, {}, rounds).measurements[key].scaled(scale)
+        share = pooled.heavy_share
+        worst = max((qualities[name] for name in believed), key=lambda found: _WORDS.index(found.word))
+        low_ms, high_ms = pooled.interval_ms or pooled.ci_ms
+        carried = pooled.interval_ms is not None
+        return Reading(
+            pooled.latency_ms,
+            low_ms,
+            high_ms,
+            len(sessions),
+            carried,
+            worst.word,
+            worst.reasons,
+            conditions.notes(worst, pooled),
+            scale.at(share) / model_table.scale.at(share) if model_table is not None else 1.0,
+        )
+
+    def _scale(self, goal: Goal) -> Scale:
+        """The device's, that all sessions are put to."""
+        own, model_table = self._table(goal), self._benches[goal.name].model_table
+        return scales.of(goal.target, own.environment, *([model_table] if model_table else []), own)
+
+    def _sessions(self, goal: Goal, indices: Indices) -> list[Measurement]:
+        """An architecture's whole sessions; one that was cut off does not count as one."""
+        key = self.space.architecture(indices).key()
+        rounds = [item for item in self._table(goal).rounds if item.key == key and not item.failed]
+        sessions = {item.session: [i for i in rounds if i.session == item.session] for item in rounds}
+        return [
+            LatencyTable(goal.target, {}, items).measurements[key]
+            for items in sessions.values()
+            if len(items) >= self._options.rounds
+        ]
+
+    def _table(self, goal: Goal) -> LatencyTable:
+        table = self._benches[goal.name].store.table
+        if table is None:
+            raise SchemaMismatch(f"the measurements of {goal.name} must have been begun", field="target")
+        return table
+
+
+def devices_of(goals: Iterable[Goal]) -> dict[str, Device]:
+    """The descriptors of the devices that goals are about."""
+    from hwnas import device
+
+    return {name: device.load(name) for name in {goal.target.device for goal in goals}}

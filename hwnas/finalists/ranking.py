@@ -1,0 +1,110 @@
+"""How good an architecture is believed to be: by what scored it in the search, in fp32 or in int8."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from hwnas import export
+from hwnas.errors import SpaceError
+from hwnas.export import runtime as runtimes
+from hwnas.finalists.reading import Indices
+from hwnas.search.scorer import Scorer, scores
+from hwnas.statistics.answers import Answers
+from hwnas.statistics.intervals import SIGNIFICANT, chance_of_gap, right_of
+
+RANKS = ("fp32", "int8")
+
+CALIBRATION_IMAGES = 128
+
+
+class Judge:
+    """Scores architectures as the search did; each is scored once.
+
+    Args:
+        scorer: The trained supernet, or what trains each from scratch.
+        rank: "fp32", or "int8" for finalists ranked by the accuracy of quantised sub-networks.
+        runtime: "litert" or "onnxruntime": what runs those.
+        known: Accuracies in fp32 that the search has estimated already.
+
+    Raises:
+        SpaceError: There is no such ranking.
+    """
+
+    def __init__(
+        self,
+        scorer: Scorer,
+        rank: str,
+        runtime: str = "litert",
+        known: Mapping[Indices, float] | None = None,
+    ) -> None:
+        if rank not in RANKS:
+            raise SpaceError(f"finalists must be ranked by one of {RANKS}, but got {rank!r}")
+        self.rank, self._scorer, self._runtime = rank, scorer, runtime
+        self._fp32 = dict(known or {})
+        self._int8: dict[Indices, float] = {}
+
+    @property
+    def images(self) -> int:
+        """Validation images that an accuracy is as certain as."""
+        return self._scorer.effective_images
+
+    def fp32(self, indices: Indices) -> float:
+        """Estimated accuracy of the sub-network, in [0, 1]."""
+        if indices not in self._fp32:
+            self._fp32[indices] = self._scorer(self._scorer.space.architecture(indices))
+        return self._fp32[indices]
+
+    def int8(self, indices: Indices) -> float:
+        """The same after post-training quantisation, run by the runtime that devices use.
+
+        The sub-network is one of the supernet's proxy, its batch norm recalibrated, or the one that
+        was trained from scratch; the ranges of int8 come from training images.
+        """
+        if indices not in self._int8:
+            self._int8[indices] = self._quantised(indices)
+        return self._int8[indices]
+
+    def estimates(self, indices: Indices) -> dict[str, float]:
+        """What is to be recorded of a finalist."""
+        return {"fp32": self.fp32(indices)} | ({"int8": self.int8(indices)} if self.rank == "int8" else {})
+
+    def final(self, indices: Indices) -> float:
+        """What finalists are ranked by."""
+        return self.int8(indices) if self.rank == "int8" else self.fp32(indices)
+
+    def best(self, architectures: Sequence[Indices], count: int) -> list[Indices]:
+        """The best few, the best one first: a short list by fp32, then by what ranks."""
+        fresh = [i for i in architectures if i not in self._fp32]
+        self._fp32 |= dict(zip(fresh, scores(self._scorer, fresh), strict=True))
+        listed = sorted(architectures, key=self.fp32, reverse=True)
+        return sorted(listed[: 2 * count], key=self.final, reverse=True)[:count]
+
+    def clearly_worse(self, one: Indices, other: Indices) -> bool:
+        """Whether one is less accurate than another by more than a chance of 5 % explains.
+
+        By Fisher's exact test. That one of the two was chosen for its estimate is not counted, and
+        only widens the doubt.
+        """
+        first, second = right_of(self.final(one), self.images), right_of(self.final(other), self.images)
+        return first < second and chance_of_gap(first, second, self.images) < SIGNIFICANT
+
+    def _quantised(self, indices: Indices) -> float:
+        scorer = self._scorer
+        calibration = _images(scorer, "train")[0]
+        images, labels = _images(scorer, "val")
+        network = scorer.subnetwork(indices).cpu()
+        lowered = export.lower(
+            network, scorer.proxy.input_shape, self._runtime, "int8", calibration=calibration, check=False
+        )
+        logits = runtimes.run(lowered.model, self._runtime, images)
+        answers = Answers.of(labels, logits.argmax(axis=1), scorer.space.num_classes)
+        return answers.balanced if scorer.is_balanced else answers.accuracy
+
+
+def _images(scorer: Scorer, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """The images that architectures are recalibrated or scored with, and their labels."""
+    count = {"train": CALIBRATION_IMAGES, "val": scorer.scored_images}[split]
+    batches = [(images.cpu().numpy(), labels.cpu().numpy()) for images, labels in scorer.some(split, count)]
+    return np.concatenate([i for i, _ in batches]), np.concatenate([n for _, n in batches])

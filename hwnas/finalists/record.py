@@ -1,0 +1,162 @@
+"""What ``search.json`` says of a promise, and how that is read again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hwnas.finalists.latencies import Beliefs, Goal
+from hwnas.finalists.reading import Indices, Reading, Readings
+from hwnas.finalists.repair import Loop, Settled
+from hwnas.finalists.use import LITTLE, warning
+from hwnas.search.canonical import Canonical
+from hwnas.search.objective import sizes
+from hwnas.space import SearchSpace
+from hwnas.statistics.bounds import decimals
+from hwnas.statistics.intervals import NORMAL_95
+from hwnas.statistics.verdict import FAIL, Verdict
+
+_RAISE = "raise the budget to have them"
+_QUIET = "measure while nothing else runs there to prove that it is kept"
+
+
+def trials_of(space: SearchSpace, record: Mapping[str, Any]) -> dict[Indices, float]:
+    """What the search scored, one entry a network."""
+    canonical = Canonical(space)
+    return {canonical.key(tuple(t["indices"])): t["accuracy"] for t in record["trials"]}
+
+
+def readings_of(record: Mapping[str, Any]) -> dict[Indices, Readings]:
+    """What a promise has measured, as its record says, in the order of the last measurement."""
+    found: dict[Indices, Readings] = {}
+    for step in record.get("promise", {}).get("steps", ()):
+        for entry in step["entries"]:
+            measured = tuple(None if r is None else Reading.from_json(r) for r in entry["measured"])
+            found.pop(tuple(entry["indices"]), None)
+            found[tuple(entry["indices"])] = measured
+    return found
+
+
+def predictions_of(record: Mapping[str, Any]) -> dict[Indices, tuple[list[float], list[float]]]:
+    """Mean and standard deviation, one a target, that were believed before something was measured."""
+    found: dict[Indices, tuple[list[float], list[float]]] = {}
+    for step in record.get("promise", {}).get("steps", ()):
+        for entry in step["entries"]:
+            found.setdefault(tuple(entry["indices"]), (entry["predicted_ms"], entry["predicted_std_ms"]))
+    return found
+
+
+def verdict_of(beliefs: Beliefs, settled: Settled | None, refusal: Exception | None) -> dict[str, Any]:
+    """The verdict on all budgets together, and why; null where nothing was measured."""
+    if settled is None:
+        return Verdict(FAIL, (str(refusal),)).to_json()
+    if not any(goal.measurable for goal in beliefs.goals):
+        return {"verdict": None, "reasons": []}
+    return settled.verdict.to_json()
+
+
+def targets_of(loop: Loop, best: Indices) -> list[dict[str, Any]]:
+    """What was asked, predicted and measured of an architecture, one object a target."""
+    means, stds = loop.predicted[best]
+    found = []
+    columns = zip(loop.beliefs.goals, loop.beliefs.readings[best], means, stds, strict=True)
+    for goal, reading, predicted, std in columns:
+        interval = None if reading is None else reading.interval_ms
+        verdict = None if reading is None else reading.on(goal.budget_ms)
+        found.append(
+            {
+                "name": goal.name,
+                "asked_ms": goal.budget_ms,
+                "predicted_ms": predicted,
+                "predicted_std_ms": std,
+                "measured_ms": None if reading is None else reading.ms,
+                "measured_half_ms": None if reading is None or interval is None else reading.half_ms,
+                "interval_ms": None if interval is None else list(interval),
+                "sessions": 0 if reading is None else reading.sessions,
+                "slack": None if reading is None else 1 - reading.ms / goal.budget_ms,
+                "quality": None if reading is None else reading.quality,
+                **({"verdict": None, "reasons": []} if verdict is None else verdict.to_json()),
+                "note": goal.note,
+                "sentence": _sentence(goal, predicted, std, reading),
+            }
+        )
+    return found
+
+
+def _sentence(goal: Goal, predicted_ms: float, std_ms: float, reading: Reading | None) -> str:
+    """What was asked, predicted and measured, and how much of the budget that is.
+
+    Each ± is half a 95 % interval.
+    """
+    digits = decimals(goal.budget_ms, predicted_ms, *(() if reading is None else (reading.ms,)))
+    text = (
+        f"{goal.name}: asked {goal.budget_ms:.{digits}f} ms, "
+        f"predicted {predicted_ms:.{digits}f} ± {NORMAL_95 * std_ms:.{digits}f}, "
+    )
+    if reading is None:
+        return f"{text}{goal.note}; {predicted_ms / goal.budget_ms:.0%} of the budget, as predicted"
+    half = f"± {reading.half_ms:.{digits}f}" if reading.carried else "in too few rounds for an interval"
+    return (
+        f"{text}measured {reading.ms:.{digits}f} {half}: {reading.ms / goal.budget_ms:.0%} of the budget, "
+        f"{reading.on(goal.budget_ms).word}"
+    )
+
+
+def warnings_of(loop: Loop, best: Indices) -> list[str]:
+    """What a user should know of the price of the budgets: time left unused, accuracy given up."""
+    beliefs, judge = loop.beliefs, loop.judge
+    names = [goal.name for goal in beliefs.goals]
+    little = warning(dict(zip(names, beliefs.shares(best), strict=True)), why_little(loop, best))
+    found = [little] if little else []
+    top = max(beliefs.readings, key=judge.final)
+    if judge.clearly_worse(best, top):
+        points, used = 100 * (judge.final(top) - judge.final(best)), beliefs.spent(top)
+        found.append(
+            f"{points:.0f} points of estimated accuracy were given up for the budget: another finalist is "
+            f"estimated at {judge.final(top):.1%} instead of {judge.final(best):.1%}, and takes {used:.0%} "
+            f"of it: {_RAISE if used > 1 else _QUIET}"
+        )
+    return found
+
+
+def why_little(loop: Loop, best: Indices) -> str:
+    """Why so much of the tightest budget is left, and what to do; empty where that is not so."""
+    if loop.beliefs.spent(best) >= LITTLE:
+        return ""
+    if not any(goal.measurable for goal in loop.beliefs.goals):
+        return "nothing was measured, so no larger one could be proven; measure finalists, or choose another"
+    provable = loop.beliefs.provable(loop.options.most_sessions)
+    if provable < LITTLE:
+        return (
+            f"under this noise about {provable:.0%} can be proven; stop what else runs there and search "
+            "again, or allow more sessions"
+        )
+    larger = [i for i in loop.beliefs.readings if loop.beliefs.spent(i) > loop.beliefs.spent(best)]
+    if any(loop.beliefs.kept(i) and loop.judge.clearly_worse(i, best) for i in larger):
+        return "what uses more of it is estimated worse; a smaller budget would do"
+    return (
+        "nothing that uses more of it was proven to keep it; search again with more rounds, or choose another"
+    )
+
+
+def adopt(record: dict[str, Any], loop: Loop, best: Indices) -> None:
+    """Put the kept architecture in the place of the one that the search chose.
+
+    Its prediction is from now on the one that was made before it was measured, wherever it is shown.
+    """
+    beliefs, accuracy = loop.beliefs, loop.judge.fp32(best)
+    means, stds = loop.predicted[best]
+    record |= {"best": list(best), "accuracy": accuracy}
+    record["sizes"] = sizes(beliefs.space.architecture(best), beliefs.goals[0].target.precision)
+    if not any(t["indices"] == list(best) for t in record["trials"]):
+        record["trials"].append({"indices": list(best), "accuracy": accuracy, "latencies_ms": list(means)})
+    canonical = Canonical(beliefs.space)
+    for trial in (*record["trials"], *record.get("pareto", ())):
+        if canonical.key(tuple(trial["indices"])) == best:
+            trial["latencies_ms"] = [*means, *trial["latencies_ms"][len(means) :]]
+    columns = zip(record["constraints"], means, stds, beliefs.readings[best], strict=True)
+    for item, predicted, std, reading in columns:
+        item["predicted_ms"], item["predicted_std_ms"] = predicted, std
+        item["measured_ms"] = None if reading is None else reading.ms
+        interval = None if reading is None else reading.interval_ms
+        item["interval_ms"] = None if interval is None else list(interval)

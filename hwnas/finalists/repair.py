@@ -1,0 +1,306 @@
+"""The bounded loop that keeps a promise: measure finalists, repair, use the slack, confirm.
+
+Each round measures a few architectures and conditions the latency models on what came out:
+
+* *finalists*: the best that are likely to keep the budgets;
+* *further sessions*, for those whose interval straddles a budget: there the question is the
+  measurement and not the network, so it is measured better before anything smaller is tried;
+* *repair*, while none is proven to keep the budgets: the best of those near the best ones that
+  failed, which the conditioned models believe to take the share of the budget that is aimed at;
+* *growth*, while the best takes less than can be proven: what random changes that cost time
+  make of it, until the share is reached, as long as the estimated accuracy does not clearly fall;
+* *confirmation*: what is chosen is measured again in a session of its own, so that it is not
+  chosen for having been measured too fast;
+* *last resort*: the fastest architectures. They are the proof that budgets cannot be kept; where
+  they alone are proven, growth goes on from them.
+
+The share that is aimed at is what can be proven by an interval as wide as those seen; where that
+failed already, the middle between the largest share that held and the smallest above it that
+did not, or a step below that as long as nothing held.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from hwnas.finalists.candidates import PromiseOptions, Proposals
+from hwnas.finalists.latencies import Beliefs
+from hwnas.finalists.ranking import Judge
+from hwnas.finalists.reading import Indices, Readings
+from hwnas.finalists.refusal import refusal
+from hwnas.statistics.verdict import NOT_PROVEN, PASS, Verdict
+
+Measure = Callable[[Sequence[Indices], int], Mapping[Indices, Readings]]
+"""Measures architectures in at least so many sessions each, on the devices of all goals."""
+
+Tell = Callable[[str], None]
+
+_STEP = 0.9
+"""Where nothing held yet, the next share is as much of the one that failed, or less under more noise."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a round did.
+
+    Attributes:
+        purpose: "finalists", "further sessions", "repair", "growth", "confirmation" or "last resort".
+        entries: What was measured: indices, where they come from, estimates, prediction before
+            the first measurement, measurement, whether the budgets are proven to be kept, and
+            the verdict on that.
+        seconds: Of scoring and of measuring.
+    """
+
+    purpose: str
+    entries: tuple[Mapping[str, Any], ...]
+    seconds: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What came of it.
+
+    Attributes:
+        best: The architecture: kept, or where nothing can be proven the best candidate.
+        steps: The rounds.
+        verdict: PASS, or NOT PROVEN with the noise that was found and what to do.
+    """
+
+    best: Indices
+    steps: tuple[Step, ...]
+    verdict: Verdict
+
+
+@dataclass
+class Loop:
+    """One promise in the making.
+
+    Attributes:
+        beliefs: The goals, and what is known of latencies.
+        judge: Scores architectures.
+        measure: Measures them.
+        proposals: What may be measured.
+        tell: Told what is being done.
+        predicted: Mean and standard deviation, one a goal, that were believed of an architecture
+            before it was measured.
+    """
+
+    beliefs: Beliefs
+    judge: Judge
+    measure: Measure
+    proposals: Proposals
+    tell: Tell = lambda _: None
+    steps: list[Step] = field(default_factory=list)
+    predicted: dict[Indices, tuple[list[float], list[float]]] = field(default_factory=dict)
+    _fastest: tuple[Indices, ...] = ()
+
+    @property
+    def options(self) -> PromiseOptions:
+        """Bounds of the loop."""
+        return self.proposals.options
+
+    def run(self) -> Settled:
+        """Find the best architecture that is proven to keep all budgets.
+
+        Raises:
+            InfeasibleBudget: No architecture that was measured keeps them, and noise is not why.
+        """
+        began = time.monotonic()
+        batch, purpose = self._finalists(), "finalists"
+        there = any(goal.measurable for goal in self.beliefs.goals)
+        for left in reversed(range(self.options.rounds if there else 1)):
+            if batch:
+                self._step(purpose, batch, began)
+                self._further(batch)
+            began, best = time.monotonic(), self._best()
+            if self._full(best) or left == 1:
+                best = self._confirmed()
+            if self._full(best):
+                break
+            if best is None and there and (not batch or 2 * left <= self.options.rounds):
+                self._last_resort()
+                best = self._best()
+            purpose = "repair" if best is None else "growth"
+            self.tell(f"{purpose}: scoring changes")
+            batch = self._repairs() if best is None else self._growth(best)
+            if not batch and self._confirmed() is not None:
+                break
+        if self._best() is None:
+            self._last_resort()
+        return self._settled()
+
+    def _full(self, best: Indices | None) -> bool:
+        """Whether the budgets are kept, and as much of them is used as can be proven."""
+        return best is not None and self._uses_up(best)
+
+    def _uses_up(self, indices: Indices) -> bool:
+        return self.beliefs.spent(indices) >= (1 - self.options.slack) * self._provable()
+
+    def _provable(self) -> float:
+        return self.beliefs.provable(self.options.most_sessions)
+
+    def _aim(self) -> float:
+        """Share of the tightest budget that is tried next."""
+        provable, measured = self._provable(), list(self.beliefs.readings)
+        use = self.beliefs.use(np.array(measured)).tolist() if measured else []
+        kept = [self.beliefs.kept(i) for i in measured]
+        held = max((u for u, is_kept in zip(use, kept, strict=True) if is_kept), default=self._floor())
+        failed = [u for u, is_kept in zip(use, kept, strict=True) if not is_kept and u > held]
+        least = min(failed, default=math.inf)
+        if held < provable < (1 - self.options.slack) * least:
+            return provable
+        middle = (held + min(least, 1.0)) / 2
+        return middle if any(kept) else max(middle, least * min(provable, _STEP))
+
+    def _floor(self) -> float:
+        """Share that the fastest architectures are believed to need."""
+        return float(self.beliefs.use(np.array(list(self.proposals.fastest()))).min())
+
+    def _finalists(self) -> list[Indices]:
+        """The best of the search that are likely to keep the budgets, or others drawn close to them."""
+        share = self._provable()
+        likely = self.proposals.likely(list(self.proposals.pool), self.options.likely, share)
+        if not likely:
+            likely = self.proposals.drawn(share)
+        return self.judge.best(likely, self.options.finalists)
+
+    def _further(self, batch: Sequence[Indices]) -> None:
+        """Measure those better whose interval straddles a budget, as long as that may prove something."""
+        most = self.options.most_sessions
+        for _ in range(most):
+            best = self._best()
+            again = [
+                i
+                for i in batch
+                if self.beliefs.open(i)
+                and self.beliefs.sessions(i) < most
+                and self.beliefs.hopeful(i, most)
+                and (best is None or not self._full(best) or self.judge.final(i) > self.judge.final(best))
+            ]
+            if not again:
+                return
+            sessions = min(most, 2 * min(self.beliefs.sessions(i) for i in again))
+            self._step("further sessions", again, time.monotonic(), sessions)
+
+    def _repairs(self) -> list[Indices]:
+        """Where nothing keeps the budgets: near architectures that are believed to take a smaller share."""
+        over = sorted(self.beliefs.readings, key=self.judge.final, reverse=True)
+        over = sorted(over[: self.options.finalists], key=self.beliefs.spent)[:2]
+        likely, aim = self.options.likely, self._aim()
+        found = self.proposals.changed(over, likely, aim)
+        found += self.proposals.likely(self.proposals.unmeasured(), likely, aim)
+        if not found:
+            found = self.proposals.drawn(aim)
+        return self.judge.best(list(dict.fromkeys(found)), self.options.batch)
+
+    def _growth(self, best: Indices) -> list[Indices]:
+        """Where the best leaves too much: what grew from it, and is not clearly worse."""
+        used, likely, aim = float(self.beliefs.use(np.array([best]))[0]), self.options.likely, self._aim()
+        found = self.proposals.grown(best, aim)
+        found += self.proposals.likely(self.proposals.unmeasured(), likely, aim)
+        return self._better(found, best, used) or self._better(self.proposals.drawn(aim), best, used)
+
+    def _better(self, found: Sequence[Indices], best: Indices, used: float) -> list[Indices]:
+        """The best of those that use more than what is kept, as far as they are not clearly worse."""
+        uses = self.beliefs.use(np.array(found)).tolist() if found else []
+        more = dict.fromkeys(i for i, use in zip(found, uses, strict=True) if use > used)
+        chosen = self.judge.best(list(more), self.options.batch)
+        return [i for i in chosen if not self.judge.clearly_worse(i, best)]
+
+    def _last_resort(self) -> None:
+        """The fastest architectures: what growth begins from, or the proof that it cannot.
+
+        Raises:
+            InfeasibleBudget: They do not keep the budgets, and nothing else may.
+        """
+        if not self._fastest:
+            began, self._fastest = time.monotonic(), tuple(self.proposals.fastest())
+            fresh = [i for i in self._fastest if i not in self.beliefs.readings]
+            if fresh:
+                self._step("last resort", fresh, began)
+            self._further(self._fastest)
+        if all(self.beliefs.verdict(i).is_fail for i in self.beliefs.readings):
+            raise refusal(self.beliefs)
+
+    def _confirmed(self) -> Indices | None:
+        """The best that keeps the budgets, measured in as many sessions as is asked for."""
+        for _ in range(len(self.beliefs.readings)):
+            best = self._best()
+            if best is None or self.beliefs.confirmed(best, self.options.sessions):
+                return best
+            self._step("confirmation", [best], time.monotonic(), self.options.sessions)
+            self._further([best])
+        return self._best()
+
+    def _best(self) -> Indices | None:
+        """The most accurate that is proven to keep all budgets.
+
+        More time buys accuracy, and estimates are too noisy to be trusted with giving it away:
+        of those that use the budget up, one is taken that is not clearly worse than the most accurate.
+        """
+        kept = [i for i in self.beliefs.readings if self.beliefs.kept(i)]
+        if not kept:
+            return None
+        top = max(kept, key=self.judge.final)
+        full = [i for i in kept if self._uses_up(i) and not self.judge.clearly_worse(i, top)]
+        return max(full, key=self.judge.final) if full else top
+
+    def _settled(self) -> Settled:
+        """The best that is proven; the best candidate where noise forbids to prove more than the fastest."""
+        best = self._confirmed()
+        found = [i for i in self.beliefs.readings if self.beliefs.open(i)]
+        within = [i for i in found if self.beliefs.spent(i) <= 1]
+        if best is not None and not (best in self._fastest and within):
+            return Settled(best, tuple(self.steps), Verdict(PASS))
+        if within:
+            best = max(within, key=self.judge.final)
+        elif found:
+            best = min(found, key=self.beliefs.spent)
+        if best is None:  # what was open is refuted by its confirmation
+            raise refusal(self.beliefs)
+        return Settled(best, tuple(self.steps), self._unproven(best))
+
+    def _unproven(self, best: Indices) -> Verdict:
+        """What was found instead of a proof."""
+        fastest = "no network but the fastest" if any(map(self.beliefs.kept, self._fastest)) else "no network"
+        reasons = self.beliefs.verdict(best).reasons
+        text = f"{fastest} of {len(self.beliefs.readings)} that were measured is proven to keep the budgets"
+        return Verdict(NOT_PROVEN, (f"{text} under this noise", *reasons))
+
+    def _step(self, purpose: str, batch: Sequence[Indices], began: float, sessions: int = 1) -> None:
+        """Measure, and learn from it."""
+        scored = time.monotonic()
+        fresh = [i for i in batch if i not in self.predicted]
+        before = self.beliefs.predict(np.array(fresh)) if fresh else []
+        for row, indices in enumerate(fresh):
+            self.predicted[indices] = (
+                [float(p.mean_ms[row]) for p in before],
+                [float(p.std_ms[row]) for p in before],
+            )
+        self.tell(f"{purpose}: measuring {len(batch)}")
+        self.beliefs.learn(self.measure(batch, sessions))
+        entries = tuple(self._entry(indices) for indices in batch)
+        spent = {"scoring": scored - began, "measuring": time.monotonic() - scored}
+        self.steps.append(Step(purpose, entries, spent))
+
+    def _entry(self, indices: Indices) -> dict[str, Any]:
+        """What is to be recorded of an architecture that was just measured."""
+        came_from, verdict = self.proposals.pool.get(indices), self.beliefs.verdict(indices)
+        mean_ms, std_ms = self.predicted[indices]
+        return {
+            "indices": list(indices),
+            "from": None if came_from is None else list(came_from),
+            "accuracy": self.judge.estimates(indices),
+            "accuracy_change": came_from and self.judge.final(indices) - self.judge.final(came_from),
+            "predicted_ms": mean_ms,
+            "predicted_std_ms": std_ms,
+            "measured": [None if r is None else asdict(r) for r in self.beliefs.readings[indices]],
+            "kept": verdict.is_pass,
+            "verdict": verdict.word,
+        }

@@ -1,0 +1,156 @@
+"""The promise stage of a run folder; see the package."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hwnas import files, latency, spaces
+from hwnas.data import Dataset
+from hwnas.device import Device, Target
+from hwnas.errors import InfeasibleBudget, TableError
+from hwnas.finalists.bench import Bench, devices_of
+from hwnas.finalists.candidates import PromiseOptions, Proposals
+from hwnas.finalists.latencies import Beliefs, Goal
+from hwnas.finalists.ranking import Judge
+from hwnas.finalists.reading import Indices
+from hwnas.finalists.record import adopt, targets_of, trials_of, verdict_of, warnings_of, why_little
+from hwnas.finalists.repair import Loop, Settled, Tell
+from hwnas.measure import ProfileOptions
+from hwnas.runs import outputs, records
+from hwnas.search.base import Constraint
+from hwnas.search.objective import objective
+from hwnas.search.run import latency_file
+from hwnas.search.scorer import scorer_of
+from hwnas.space import SearchSpace
+from hwnas.tables.table import LatencyTable
+from hwnas.train.run import dataset_of
+
+SCHEMA = "hwnas-promise/2"
+
+
+@outputs.alone_in("run", "a search")
+def keep(
+    run: Path,
+    *,
+    measure: bool = True,
+    rank: str | None = None,
+    tables: Path | None = None,
+    devices: Mapping[str, Device] | None = None,
+    dataset: Dataset | None = None,
+    options: PromiseOptions | None = None,
+    measuring: ProfileOptions | None = None,
+    tell: Tell = lambda _: None,
+) -> dict[str, Any]:
+    """Make the result of a search keep its budgets, measured on the devices.
+
+    A run that was cut off goes on: what was measured is not measured again. Devices that are
+    not there are held to their budgets by prediction, and the record says so.
+
+    Args:
+        run: Folder that ``search_run`` wrote.
+        measure: Whether to measure at all.
+        rank: "fp32" or "int8": what finalists are ranked by; int8 where any target is, if not given.
+        tables: Folder of latency tables, for their scale; the user's own by default.
+        devices: Descriptors to use, by name, instead of those of ``hwnas.device.load``.
+        dataset: The images of the search, where they were loaded before.
+        options: Bounds of the loop.
+        measuring: How well to measure.
+        tell: Told what is being done.
+
+    Returns:
+        What ``search.json`` holds now.
+
+    Raises:
+        InfeasibleBudget: No architecture that was measured keeps the budgets; ``search.json`` says so.
+        HwnasError: Something is missing in the run, or a device failed.
+    """
+    began = time.monotonic()
+    options = options or PromiseOptions()
+    record: dict[str, Any] = records.search(run)
+    arch = spaces.architecture_from_json(records.arch(run))
+    space, goals = arch.space, goals_of(run, record)
+    images = dataset or dataset_of(record["data"])
+    trials = trials_of(space, record)
+    rank = rank or ("int8" if any(g.target.precision == "int8" for g in goals) else "fp32")
+    judge = Judge(scorer_of(run, record, space, images), rank, _int8_runtime(goals), trials)
+    there = (devices or devices_of(goals)) if measure else {}
+    scales = _tables(goals, space, tables) if measure else {}
+    with Bench(space, goals, there, scales, run, measuring or ProfileOptions()) as bench:
+        beliefs = Beliefs(space, bench.goals, record["confidence"], limits_of(record, space, goals))
+        pool: dict[Indices, Indices | None] = dict.fromkeys(trials)
+        rng = np.random.default_rng([record["seed"], 7])
+        loop = Loop(beliefs, judge, bench.measure, Proposals(beliefs, options, pool, rng), tell)
+        settled: Settled | None = None
+        refusal: InfeasibleBudget | None = None
+        try:
+            settled = loop.run()
+        except InfeasibleBudget as error:
+            refusal = error
+    record["promise"] = {
+        "schema": SCHEMA,
+        "kept": settled is not None and settled.verdict.is_pass,
+        **verdict_of(beliefs, settled, refusal),
+        "refusal": None if refusal is None else str(refusal),
+        "rank": rank,
+        "options": asdict(options),
+        "targets": [] if settled is None else targets_of(loop, settled.best),
+        "warnings": [] if settled is None else warnings_of(loop, settled.best),
+        "why_little": "" if settled is None else why_little(loop, settled.best),
+        "repairs": sum(len(s.entries) for s in loop.steps if s.purpose == "repair"),
+        "networks_measured": len(beliefs.readings) if any(g.measurable for g in beliefs.goals) else 0,
+        "steps": [asdict(step) for step in loop.steps],
+        "seconds": time.monotonic() - began,
+    }
+    if settled is not None:
+        adopt(record, loop, settled.best)
+        files.write_json(run / "arch.json", space.architecture(settled.best).to_json())
+    files.write_json(run / "search.json", record)
+    if refusal is not None:
+        raise refusal
+    return records.search(run)
+
+
+def sentences(record: Mapping[str, Any]) -> list[str]:
+    """One sentence a target about a promise, for people; each ± is half a 95 % interval."""
+    return [target["sentence"] for target in record["promise"]["targets"]]
+
+
+def limits_of(record: Mapping[str, Any], space: SearchSpace, goals: Sequence[Goal]) -> list[Constraint]:
+    """What else than latency the search was to keep."""
+    found = []
+    for name, limit in record["limits"].items():
+        what = objective(name, space, goals[0].target.precision)
+        found.append(Constraint(name, what.costs, limit, unit=what.unit))
+    return found
+
+
+def goals_of(run: Path, record: Mapping[str, Any]) -> list[Goal]:
+    """The budgets of a run with its latency models."""
+    found = []
+    for item in record["constraints"]:
+        target = Target.from_json(item["target"])
+        found.append(Goal(target, item["budget_ms"], latency.load(latency_file(run, target))))
+    return found
+
+
+def _tables(goals: Sequence[Goal], space: SearchSpace, folder: Path | None) -> dict[str, LatencyTable]:
+    """The tables that the models were fitted to, as far as they are found."""
+    found = {}
+    for goal in goals:
+        try:
+            found[goal.name] = latency.find_table(goal.target, space, folder).table
+        except TableError:
+            continue
+    return found
+
+
+def _int8_runtime(goals: Sequence[Goal]) -> str:
+    """What runs quantised sub-networks: the runtime of the first int8 target, if there is one."""
+    names = [g.target.runtime for g in goals if g.target.precision == "int8"]
+    return "onnxruntime" if names[:1] == ["onnxruntime"] else "litert"

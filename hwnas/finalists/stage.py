@@ -1,0 +1,252 @@
+"""The whole search stage for devices: tables, models, search, promise, gallery; resumable."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hwnas import files, latency, spaces
+from hwnas.data import Dataset
+from hwnas.errors import HwnasError, TableError
+from hwnas.finalists import budgets, ranges
+from hwnas.finalists.budgets import Ask
+from hwnas.finalists.candidates import PromiseOptions
+from hwnas.finalists.latencies import Beliefs
+from hwnas.finalists.reading import Indices
+from hwnas.finalists.record import predictions_of, readings_of, trials_of
+from hwnas.finalists.repair import Tell
+from hwnas.finalists.select import goals_of, keep
+from hwnas.latency import Prediction, Source
+from hwnas.latency.base import IntArray
+from hwnas.measure import ProfileOptions
+from hwnas.runs import outputs, records
+from hwnas.search import gallery
+from hwnas.search.budgets import range_of, shares_of
+from hwnas.search.gallery import Axis
+from hwnas.search.run import (
+    TRAINED,
+    Live,
+    SearchRequest,
+    constraints_for,
+    load_data,
+    said_of,
+    search_run,
+    space_for,
+)
+from hwnas.search.scorer import scorer_of, scores
+from hwnas.space import SearchSpace
+from hwnas.train import optim, ranks
+from hwnas.train.run import dataset_of
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What is wanted beside the search.
+
+    Attributes:
+        measure: Whether finalists are measured on the devices.
+        rank: "fp32" or "int8"; None is int8 where any target is.
+        tables: Folder of latency tables; the user's own by default.
+        gallery_points: Budgets over the range that the gallery is drawn for; 0 for no gallery.
+        gallery_each: Architectures scored for each of them.
+        promise: Bounds of the promise's loop.
+        measuring: How well finalists are measured.
+    """
+
+    measure: bool = True
+    rank: str | None = None
+    tables: Path | None = None
+    gallery_points: int = 10
+    gallery_each: int = 4
+    promise: PromiseOptions = field(default_factory=PromiseOptions)
+    measuring: ProfileOptions = field(default_factory=ProfileOptions)
+
+
+@outputs.alone_in("run", "a search", new=True)
+def search_for(
+    asks: Sequence[Ask],
+    request: SearchRequest,
+    run: Path,
+    wishes: Wishes | None = None,
+    *,
+    live: Live | None = None,
+    tell: Tell = lambda _: None,
+    warn: Callable[[str], None] = lambda _: None,
+) -> dict[str, Any]:
+    """Search the best architecture that keeps the budgets of devices, and measure that it does.
+
+    Started again, it goes on where it was cut off.
+
+    Args:
+        asks: Devices and budgets; where there are none, ``request`` has latency models and budgets.
+        request: What else is to be searched.
+        run: Folder of the run.
+        wishes: What is wanted beside the search.
+        live: Called after every step of the search.
+        tell: Told what is done after the search.
+        warn: Given what the user should know: whose table was used, what int8 does not like.
+
+    Returns:
+        What ``search.json`` holds; nothing in processes of torchrun other than the first.
+
+    Raises:
+        TableError: A target has no latency table.
+        InfeasibleBudget: Nothing keeps the budgets.
+        HwnasError: The folder holds another search, or a finished one.
+    """
+    wishes = wishes or Wishes()
+    with ranks.joined(optim.pick_device(request.oneshot.device)):
+        for path in request.latencies:
+            latency.load(path)  # what is wrong with it is said before images are read
+        dataset = load_data(request)
+        request = replace(request, measured=wishes.measure)
+        request = _for_devices(asks, request, run, dataset, wishes, warn)
+        for text in _said_before(request, dataset):
+            warn(text)
+        record = _searched(request, run, dataset, live)
+        if ranks.rank() == 0:
+            record = _kept(record, run, dataset, wishes, tell)
+    return record
+
+
+def _for_devices(
+    asks: Sequence[Ask],
+    request: SearchRequest,
+    run: Path,
+    dataset: Dataset,
+    wishes: Wishes,
+    warn: Callable[[str], None],
+) -> SearchRequest:
+    """The request with the latency models and the budgets of the devices, if there are any."""
+    if not asks:
+        return request
+    space = space_for(request.space, dataset)
+    found = budgets.sources(asks, space, wishes.tables)
+    for text in (*(s.warning for s in found if s.warning), *_hostile(found, space, wishes.tables)):
+        warn(text)
+    measuring = wishes.measuring
+    here = ranks.first_then_others(
+        lambda: ranges.resolve(asks, found, run, wishes.measure, measuring, warn=warn)
+    )
+    models = budgets.fit([item.source for item in here], run)
+    shared = {str(a.target): item.range_ms for a, item in zip(asks, here, strict=True) if item.range_ms}
+    return replace(request, latencies=models, budgets=tuple(a.budget for a in asks), ranges=shared)
+
+
+def _said_before(request: SearchRequest, dataset: Dataset) -> list[str]:
+    """What a user should know before the search begins."""
+    models = [latency.load(path) for path in request.latencies]
+    space = space_for(request.space, dataset)
+    constraints = constraints_for(request, models, space)
+    alarms = said_of(constraints, models, request)
+    return [*alarms, *shares_of(constraints, request.budgets, request.ranges)]
+
+
+def _kept(record: dict[str, Any], run: Path, dataset: Dataset, wishes: Wishes, tell: Tell) -> dict[str, Any]:
+    """The record with its promise kept, as far as that was not done before; and the gallery."""
+    if not record.get("promise", {}).get("kept"):
+        record = keep(
+            run,
+            measure=wishes.measure,
+            rank=wishes.rank,
+            tables=wishes.tables,
+            dataset=dataset,
+            options=wishes.promise,
+            measuring=wishes.measuring,
+            tell=tell,
+        )
+    if wishes.gallery_points:
+        tell("gallery")
+        write_gallery(run, wishes.gallery_points, wishes.gallery_each, dataset=dataset)
+    shutil.rmtree(run / TRAINED, ignore_errors=True)  # networks of a short training are of no more use
+    return record
+
+
+def _hostile(found: Sequence[Source], space: SearchSpace, folder: Path | None) -> tuple[str, ...]:
+    """What int8 does not like; tables in fp32 are looked for where only int8 was asked for."""
+    tables = [source.table for source in found]
+    for table in list(tables):
+        other = replace(table.target, precision="fp32")
+        if table.target.precision == "int8" and other not in [t.target for t in tables]:
+            with suppress(TableError):
+                tables.append(latency.find_table(other, space, folder).table)
+    return latency.hostile_to_int8(tables, space)
+
+
+def _searched(request: SearchRequest, run: Path, dataset: Dataset, live: Live | None) -> dict[str, Any]:
+    """The record of the search: of one that was done before, if it is the same and not finished."""
+    path = run / "search.json"
+    if not path.exists():
+        search_run(request, run, live=live, dataset=dataset)
+        if ranks.rank() != 0:
+            return {}
+        return records.search(run)
+    record: dict[str, Any] = records.search(run)
+    same = record.get("request") == json.loads(json.dumps(request.identity()))
+    kept = record.get("promise", {}).get("kept")
+    if not same or (kept and (run / gallery.FILE).exists()):
+        what = "a finished search" if same else "another search"
+        raise HwnasError(f"a run folder must be new, but {run} holds {what}: give another one")
+    return record
+
+
+def write_gallery(run: Path, points: int, each: int, *, dataset: Dataset | None = None) -> dict[str, Any]:
+    """Draw and score architectures over the whole range of latencies; write ``gallery.json``.
+
+    Args:
+        run: Folder of a finished search.
+        points: Budgets over the range.
+        each: Architectures scored for each.
+        dataset: The images of the search, where they were loaded before.
+    """
+    record = records.search(run)
+    arch = spaces.architecture_from_json(records.arch(run))
+    space, goals = arch.space, goals_of(run, record)
+    scorer = scorer_of(run, record, space, dataset or dataset_of(record["data"]))
+    beliefs = Beliefs(space, goals, record["confidence"])
+    beliefs.learn(readings_of(record))
+    predicted = predictions_of(record)
+    axes = [_axis(beliefs, predicted, range_of(record, g.name), n) for n, g in enumerate(goals)]
+    logits = record["extra"].get("logits")
+    preferences = None if logits is None else [np.array(p, float) for p in logits]
+    drawn = gallery.sweep(space, axes, points, each, np.random.default_rng([record["seed"], 8]), preferences)
+    accuracies: dict[Indices, float] = trials_of(space, record)
+    fresh = [indices for indices in drawn if indices not in accuracies]
+    accuracies |= dict(zip(fresh, scores(scorer, fresh), strict=True))
+    found = gallery.describe(space, axes, accuracies, scorer.effective_images)
+    found |= {"points": points, "each": each}
+    files.write_json(run / gallery.FILE, found)
+    return found
+
+
+def _axis(
+    beliefs: Beliefs,
+    predicted: Mapping[Indices, Sequence[Sequence[float]]],
+    range_ms: tuple[float, float],
+    number: int,
+) -> Axis:
+    """A target of the gallery; what was measured keeps the prediction that was made before."""
+    goal = beliefs.goals[number]
+    measured = {
+        indices: (reading.ms, max(reading.up_ms, reading.ms - reading.low_ms))
+        for indices, readings in beliefs.readings.items()
+        if (reading := readings[number]) is not None and reading.on(math.inf).is_pass
+    }
+
+    def predict(indices: IntArray) -> Prediction:
+        found = beliefs.predict(indices)[number]
+        for row, key in enumerate(map(tuple, indices.tolist())):
+            if key in predicted:
+                found.mean_ms[row], found.std_ms[row] = (values[number] for values in predicted[key])
+        return found
+
+    costs = goal.model.costs_ms(beliefs.space)
+    return Axis(goal.name, goal.target.to_json(), costs, predict, range_ms, measured)

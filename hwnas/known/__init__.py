@@ -1,0 +1,120 @@
+"""Known networks in this project's own blocks, to compare with: one family a file.
+
+A baseline is the only architecture of a space of its own, so that it is trained, exported,
+measured and shipped like any network that was found. Names are ``<family>[-<width>]``, full
+names ``<family>[-<width>]-r<resolution>-c<classes>-<strides>``; ``load`` makes the same network
+again from a full name alone.
+
+A new family is one file with a function of a ``Setting`` and one line in ``FAMILIES``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hwnas.errors import SpaceError
+from hwnas.known._network import STRIDES, Setting
+from hwnas.known.fbnet_c import fbnet_c
+from hwnas.known.mnasnet_a1 import mnasnet_a1
+from hwnas.known.mobilenetv2 import mobilenetv2
+from hwnas.known.mobilenetv3 import mobilenetv3_large, mobilenetv3_small
+from hwnas.known.shufflenetv2 import WIDTHS, shufflenetv2
+from hwnas.space import Architecture
+
+
+@dataclass(frozen=True)
+class Family:
+    """Networks that differ in their width.
+
+    Attributes:
+        make: The network of a setting.
+        widths: Widths that there are; None for any.
+    """
+
+    make: Callable[[Setting], Architecture]
+    widths: tuple[float, ...] | None = (1.0,)
+
+
+FAMILIES: dict[str, Family] = {
+    "fbnet-c": Family(fbnet_c),
+    "mnasnet-a1": Family(mnasnet_a1),
+    "mobilenetv2": Family(mobilenetv2, None),
+    "mobilenetv3-large": Family(mobilenetv3_large, None),
+    "mobilenetv3-small": Family(mobilenetv3_small, None),
+    "shufflenetv2": Family(shufflenetv2, tuple(WIDTHS)),
+}
+
+_SMALLEST_IMAGENET = 96  # pixels; dividing fewer by 32 leaves next to nothing
+_WIDEST = 4.0
+_NAME = re.compile(
+    rf"(?P<family>{'|'.join(FAMILIES)})(-(?P<width>\d+(\.\d+)?))?"
+    rf"(-r(?P<resolution>\d+))?(-c(?P<classes>\d+))?(-(?P<strides>{'|'.join(STRIDES)}))?"
+)
+
+
+def knows(name: str) -> bool:
+    """Whether a name, short or full, has the form of a baseline's."""
+    return _NAME.fullmatch(name) is not None
+
+
+def family(name: str) -> Family:
+    """The family of a name; raises SpaceError where there is none."""
+    if name not in FAMILIES:
+        raise SpaceError(f"a family of baselines must be one of {sorted(FAMILIES)}, but got {name!r}")
+    return FAMILIES[name]
+
+
+def short_name(family: str, width: float = 1.0) -> str:
+    """The name of a family's network: ``mobilenetv2``, ``mobilenetv2-0.5``."""
+    return family if width == 1 else f"{family}-{width:g}"
+
+
+def load(
+    name: str,
+    *,
+    resolution: int | None = None,
+    num_classes: int | None = None,
+    strides: str | None = None,
+) -> Architecture:
+    """The network of a short name ("mobilenetv2-0.5") or a full one.
+
+    What is given beside the name overrides what the name says; what neither says is 224 pixels,
+    1000 classes, and the strides that suit the resolution.
+
+    Args:
+        name: Family and width, and in a full name resolution, classes and strides.
+        resolution: Height and width of the input.
+        num_classes: Classes of the classifier.
+        strides: "imagenet" as published, which divides the input by 32; "cifar" leaves out the
+            first two halvings and divides by 8. By default "imagenet" from 96 pixels on.
+
+    Raises:
+        SpaceError: There is no such network.
+    """
+    matched = _NAME.fullmatch(name)
+    if not matched:
+        raise SpaceError(
+            f"a baseline must be one of {sorted(FAMILIES)}, with a width as in mobilenetv2-0.5 where it has "
+            f"several, but got {name!r}"
+        )
+    resolution = resolution or int(matched["resolution"] or 224)
+    num_classes = num_classes or int(matched["classes"] or 1000)
+    suits = "imagenet" if resolution >= _SMALLEST_IMAGENET else "cifar"
+    strides = strides or matched["strides"] or suits
+    width = float(matched["width"] or 1)
+    widths = FAMILIES[matched["family"]].widths
+    if strides not in STRIDES:
+        raise SpaceError(f"strides must be one of {STRIDES}, but got {strides!r}")
+    if resolution < 8:
+        raise SpaceError(f"resolution must be at least 8, but got {resolution}")
+    if widths is None and not 0 < width <= _WIDEST:
+        raise SpaceError(f"a width must be in (0, {_WIDEST:g}], but got {width:g} for {matched['family']}")
+    if widths is not None and width not in widths:
+        raise SpaceError(f"the width of {matched['family']} must be one of {widths}, but got {width:g}")
+    full = f"{short_name(matched['family'], width)}-r{resolution}-c{num_classes}-{strides}"
+    return FAMILIES[matched["family"]].make(Setting(full, resolution, num_classes, strides, width))
+
+
+__all__ = ["FAMILIES", "Family", "Setting", "family", "knows", "load", "short_name"]

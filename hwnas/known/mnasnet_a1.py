@@ -1,0 +1,41 @@
+"""MnasNet-A1 (arXiv:1807.11626, figure 7)."""
+
+from __future__ import annotations
+
+from hwnas.blocks import Conv, Head, MBConv
+from hwnas.known._network import Setting
+from hwnas.space import Architecture, Block
+
+_STAGES = (  # kernel size, expansion ratio, squeeze-excite over input channels, channels, layers, stride
+    (3, 1, 0.0, 16, 1, 1),
+    (3, 6, 0.0, 24, 2, 2),
+    (5, 3, 0.25, 40, 3, 2),
+    (3, 6, 0.0, 80, 4, 2),
+    (3, 6, 0.25, 112, 2, 1),
+    (5, 6, 0.25, 160, 3, 2),
+    (3, 6, 0.0, 320, 1, 1),
+)
+
+
+def mnasnet_a1(setting: Setting) -> Architecture:
+    """As published, with a hard sigmoid as the gate of squeeze-excite where theirs is a sigmoid.
+
+    That changes neither parameters nor MACs. The dropout before the classifier and the batch
+    norm's own epsilon and momentum are left out. "cifar" leaves out the strides of the stem
+    and of the stage of 24 channels.
+    """
+    rows = [
+        (kernel, ratio, se, out, stride if layer == 0 else 1)
+        for kernel, ratio, se, out, layers, stride in _STAGES
+        for layer in range(layers)
+    ]
+    first, *strides = setting.strided([2, *(row[-1] for row in rows)])
+    channels = 32
+    stem = Conv(3, channels, stride=first)
+    body: list[Block] = []
+    for (kernel, ratio, se, out, _), stride in zip(rows, strides, strict=True):
+        body.append(
+            MBConv(channels, out, kernel, stride, ratio, se_ratio=se / ratio, has_expansion=ratio > 1)
+        )
+        channels = out
+    return setting.network(stem, body, Head(channels, 1280, setting.num_classes))

@@ -1,0 +1,1 @@
+"""Costs as Gaussian beliefs: conditioned on whole networks, shared between devices."""

@@ -1,0 +1,71 @@
+"""Devices that were measured before, as a starting point for a new one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from hwnas import files
+from hwnas.device import Target
+from hwnas.latency.base import FloatArray, IntArray
+from hwnas.latency.bayes.device_prior import DevicePrior, Known, believed_costs
+from hwnas.latency.bayes.entries import Entries
+from hwnas.latency.bayes.evidence import believe, infer_variances
+from hwnas.latency.bayes.gaussian import Equations
+from hwnas.latency.bayes.interactions import Remainder
+from hwnas.latency.bayes.posterior import Posterior
+from hwnas.space import SearchSpace
+from hwnas.tables.table import LatencyTable
+
+
+def known_devices(space: SearchSpace, target: Target, folders: Iterable[Path] | None = None) -> Known:
+    """Cost vectors of every other target whose table covers a space.
+
+    Args:
+        space: What the costs are for.
+        target: The new one; its own table is left out.
+        folders: Hold ``<device>/*.jsonl``; the user's own and the shipped tables by default.
+
+    Raises:
+        TableError: A table is damaged.
+    """
+    found: dict[str, tuple[float, ...]] = {}
+    places = (files.user_data() / "tables", files.shipped("lut_data")) if folders is None else folders
+    for path in (path for folder in places for path in sorted(folder.glob("*/*.jsonl"))):
+        table = LatencyTable.load(path)
+        name = str(table.target)
+        measured = table.of_kind("block")
+        if table.target == target or name in found or any(w.key() not in measured for w in space.workloads()):
+            continue
+        costs = Posterior.fit(table, space).costs_ms(space)
+        found[name] = tuple(np.concatenate([*costs.choices_ms, [costs.fixed_ms]]).tolist())
+    return found
+
+
+def learn_device(
+    entries: Entries, indices: IntArray, latency_ms: FloatArray
+) -> tuple[tuple[float, ...], Remainder | None]:
+    """A device of which many whole networks were measured, and no block.
+
+    Args:
+        entries: What is known of the space's candidates.
+        indices: The networks, shape (n, choices).
+        latency_ms: Their latency, shape (n,).
+
+    Returns:
+        Its cost vector, and what sums of costs cannot explain; None where that is only noise.
+    """
+    # of many networks none is rare: what prunes itself away is left to the remainder
+    prior = replace(DevicePrior(float(latency_ms.mean())).over(entries), unexpected=math.inf)
+    matrix = entries.layout.matrix(indices)
+    equations = Equations.of(prior, matrix, latency_ms)
+    variances = infer_variances(prior, equations, integrate=False)
+    costs = believed_costs(entries, believe(prior, variances, equations))
+    remainder = Remainder.fit(entries.layout, indices, latency_ms - matrix @ costs)
+    if remainder is not None:
+        remainder = remainder.with_jumps(indices, matrix @ costs, latency_ms)
+    return tuple(costs.tolist()), remainder

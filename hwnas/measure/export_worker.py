@@ -1,0 +1,63 @@
+"""Exports models in a process of its own: ``python -m hwnas.measure.export_worker``.
+
+One JSON line in, one out. Its own program and not ``multiprocessing``: that would run the
+caller's main module again, and the process that measures stays free of torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hwnas import blocks, export, files
+from hwnas.errors import HwnasError
+
+_CALIBRATION_IMAGES = 4  # latency does not depend on the ranges that are found
+
+
+def answer(task: Mapping[str, Any]) -> dict[str, Any]:
+    """Export one model to ``task["path"]``; the reply holds its hash, or why it failed.
+
+    What is not foreseen ends this process, and its last words become the reason.
+    """
+    started = time.perf_counter()
+    shape = tuple(task["input_shape"])
+    try:
+        module = export.random_module([blocks.parse(key) for key in task["blocks"]], task["seed"])
+        images = export.random_calibration(shape, _CALIBRATION_IMAGES, task["seed"])
+        lowered = export.lower(
+            module,
+            shape,
+            task["runtime"],
+            task["precision"],
+            calibration=images,
+            batch=task["batch"],
+            check=task["check"],
+        )
+        files.write_atomic(Path(task["path"]), lowered.model)
+    except OSError as error:  # a full disk is no fault of the model's
+        return {"broken": str(error)}
+    except HwnasError as error:
+        return {"error": f"{type(error).__name__}: {error}"}
+    digest = hashlib.sha256(lowered.model).hexdigest()
+    return {"sha256": digest, "seconds": time.perf_counter() - started}
+
+
+def main() -> None:
+    """Answer every line of standard input."""
+    import torch
+
+    torch.set_num_threads(1)
+    for line in sys.stdin:
+        reply = answer(json.loads(line))
+        sys.stdout.write(json.dumps(reply) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""A new device from a few whole networks: chosen to tell the most, measured, and fitted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hwnas import files, latency
+from hwnas.device import Device, Target
+from hwnas.latency.store import FittedModel
+from hwnas.measure.options import OnProgress, ProfileOptions, silent
+from hwnas.measure.run import run
+from hwnas.runs import outputs
+from hwnas.space import SearchSpace
+from hwnas.tables.table import LatencyTable
+
+
+@dataclass(frozen=True)
+class Few:
+    """What a few networks taught.
+
+    Attributes:
+        table: Where the measurements are.
+        path: Where the model is.
+        model: Its own errors, each network predicted from the others, stand in its evaluation.
+        known: Names of the known devices that it could start from.
+    """
+
+    table: Path
+    path: Path
+    model: FittedModel
+    known: tuple[str, ...]
+
+    @property
+    def errors(self) -> dict[str, Mapping[str, float | None]]:
+        """The model's errors by split, without the single networks."""
+        return {split: found.summary for split, found in self.model.evaluation.items()}
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object for a machine."""
+        return {
+            "target": self.model.target.to_json(),
+            "table": str(self.table),
+            "model": str(self.path),
+            "known": list(self.known),
+            "notes": list(self.model.notes),
+            "evaluation": self.errors,
+        }
+
+
+def profile_few(
+    device: Device,
+    space: SearchSpace,
+    target: Target,
+    count: int,
+    out: Path | None = None,
+    options: ProfileOptions | None = None,
+    progress: OnProgress = silent,
+) -> Few:
+    """Measure the few networks of a space that tell the most of a device, and fit a model to them.
+
+    The model starts from physics and from the tables of other devices that cover the space, the
+    user's own and the shipped ones. The same seed and the same known devices choose the same
+    networks, so that a run that was cut off goes on.
+
+    Args:
+        device: Where to measure.
+        space: What the model is for.
+        target: Runtime and precision on that device.
+        count: How many networks.
+        out: Folder of the table and the model; the user's data folder where it is not given.
+        options: How well to measure.
+        progress: Called often.
+
+    Raises:
+        LatencyModelError: The space does not have so many networks.
+        DeviceError: The device cannot be used, or no network could be measured on it.
+    """
+    options = options or ProfileOptions()
+    folder = files.user_data() / "tables" / device.name if out is None else out
+    path = folder / f"{target.slug}.{space.name}.latency.json"
+    outputs.require_file(path, "a latency model")
+    known = latency.known_devices(space, target)
+    chosen = latency.choose_networks(space, count, known=known, seed=options.seed)
+    table = run(device, space, [target], folder, options, progress, only=chosen)[target]
+    model = latency.fit(LatencyTable.load(table), space, "transfer", known=known)
+    latency.save(model, path)
+    return Few(table, path, model, tuple(known))

@@ -1,0 +1,101 @@
+"""The table of a running profile: locked, continued where it stopped, appended durably."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from hwnas.device import Target
+from hwnas.errors import SchemaMismatch, TableError
+from hwnas.runs import outputs
+from hwnas.tables.operations import require_same
+from hwnas.tables.table import LatencyTable, Note, Round, append, recover
+
+
+class TableStore:
+    """One profiler's hold on a table file. A context manager; entering it takes the lock.
+
+    Attributes:
+        table: What the file holds; None as long as it does not exist.
+
+    Raises:
+        TableError: Another profiler holds the file, or the file cannot be read.
+        SchemaMismatch: The file is of another target.
+    """
+
+    def __init__(self, path: Path, target: Target) -> None:
+        self.path = path
+        self.table: LatencyTable | None = None
+        self._target = target
+        self._hold = ExitStack()
+
+    def __enter__(self) -> TableStore:
+        outputs.require_file(self.path, "a latency table")
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        lock = self.path.with_name(f".{self.path.name}.lock")
+        invariant = "a table must be written by one profiler at a time"
+        with ExitStack() as stack:
+            stack.enter_context(outputs.hold(lock, invariant, str(self.path), TableError))
+            self._read()
+            self._hold = stack.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._hold.close()
+
+    def _read(self) -> None:
+        if not self.path.exists():
+            return
+        recover(self.path)
+        if not self.path.stat().st_size:  # not even the header was finished
+            self.path.unlink()
+            return
+        self.table = LatencyTable.load(self.path)
+        if self.table.target != self._target:
+            require_same(self._target, {}, self.table.target, {})
+
+    def begin(self, environment: Mapping[str, Any]) -> LatencyTable:
+        """Write the header, or check that the file was measured in the same environment.
+
+        Raises:
+            SchemaMismatch: Runtime, library, processor or anchor are not those of the file.
+        """
+        if self.table is None:
+            self.table = LatencyTable(self._target, environment)
+            self.table.save(self.path)
+            return self.table
+        try:
+            require_same(self.table.target, self.table.environment, self._target, environment)
+        except SchemaMismatch as error:
+            raise SchemaMismatch(
+                f"{self.path} cannot be continued: {error} (give another --out)", field=error.field
+            ) from error
+        return self.table
+
+    def add(self, *rounds: Round) -> None:
+        """Append finished rounds, all or none, and flush them to disk."""
+        if self.table is None:
+            raise TableError(f"a table must have been begun before rows are added, but {self.path} was not")
+        if rounds:
+            append(self.path, *rounds)
+        for item in rounds:
+            self.table.add(item)
+
+    def note(self, *notes: Note) -> None:
+        """Append notes."""
+        if self.table is None:
+            raise TableError(f"a table must have been begun before notes are added, but {self.path} was not")
+        if notes:
+            append(self.path, *notes)
+        self.table.notes.extend(notes)
+
+    def failed(self, session: str | None = None) -> set[str]:
+        """Keys whose last round (of one session) failed."""
+        rounds = self.table.rounds if self.table else ()
+        last = {item.key: item.failed for item in rounds if session in (None, item.session)}
+        return {key for key, failed in last.items() if failed}

@@ -1,0 +1,155 @@
+"""The whole chain from one config; each stage is skipped where its inputs are unchanged.
+
+``hwnas run`` and ``hwnas quickstart`` are this. A stage is skipped if its settings, the files it
+reads and the files it wrote have the hashes that they had when it was last finished. What was
+interrupted goes on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hwnas import device as devices
+from hwnas import release
+from hwnas.device import Device
+from hwnas.finalists import use
+from hwnas.pipeline.config import Config, make, read, template
+from hwnas.pipeline.stages import Stages
+from hwnas.pipeline.state import State
+from hwnas.release import against
+from hwnas.runs import outputs, records
+from hwnas.search import budgets
+from hwnas.statistics.differences import Difference
+from hwnas.statistics.verdict import Verdict, on_baseline, worst
+from hwnas.verify import Verification
+
+STAGES = ("profile", "fit", "search", "baseline", "train", "against", "export", "verify", "report")
+UNCHANGED = "unchanged"
+
+Tell = Callable[[str, str], None]
+"""Told (stage, what it is doing); an empty text ends the stage, ``UNCHANGED`` skips it."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What came of a run.
+
+    Attributes:
+        folder: Where everything is.
+        run: Folder of the found network; what ships is in ``run / "export"``.
+        report: The HTML report.
+        verification: What was measured of the exported variants.
+        test_accuracy: By strategy, in PyTorch: the search, and the baseline if there is one.
+        difference: Of the two, on the same test images; None without a baseline.
+        why_little: Why the search could not use more of the budgets; empty where it does not say.
+        said: What else is to be known of the search: what a budget cost, and its alarms.
+        seconds: Wall time by stage, of the last time that it ran.
+        ran: Stages that were not skipped.
+    """
+
+    folder: Path
+    run: Path
+    report: Path
+    verification: Verification
+    test_accuracy: Mapping[str, float]
+    difference: Difference | None
+    seconds: Mapping[str, float]
+    ran: tuple[str, ...]
+    why_little: str = ""
+    said: tuple[str, ...] = ()
+
+    @property
+    def against(self) -> Verdict | None:
+        """FAIL where the search found a clearly worse network than the baseline did."""
+        return (
+            None
+            if self.difference is None
+            else on_baseline(self.difference, *(f"{name} search" for name in self.test_accuracy))
+        )
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """Of all that was promised: budgets, accuracy, and not to be worse than the baseline."""
+        return worst([self.verification.verdict, self.against])
+
+    @property
+    def little(self) -> str:
+        """What to know where little of the tightest budget is used; empty where that is not so."""
+        return use.warning(self.verification.shares, self.why_little)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        return {
+            "folder": str(self.folder),
+            "run": str(self.run),
+            "report": str(self.report),
+            "verification": self.verification.to_json(),
+            "verdict": None if self.verdict is None else self.verdict.word,
+            "reasons": [] if self.verdict is None else list(self.verdict.reasons),
+            "test_accuracy": dict(self.test_accuracy),
+            "difference": None if self.difference is None else self.difference.to_json(),
+            "seconds": dict(self.seconds),
+            "ran": list(self.ran),
+            "used": self.verification.shares,
+            "warnings": [text for text in (self.little, *self.said) if text],
+        }
+
+
+def run(config: Config, *, device: Device | None = None, tell: Tell = lambda _stage, _text: None) -> Summary:
+    """Run every stage whose inputs changed since it was last finished.
+
+    Args:
+        config: What is wanted.
+        device: Where to measure, instead of the one that the config names.
+        tell: Called on the way.
+
+    Raises:
+        HwnasError: A stage failed, or another process works in the folder; what earlier stages
+            wrote is kept.
+    """
+    folder = config.folder
+    with outputs.claimed(folder):
+        state = State(folder)
+        stages = Stages(config, device or devices.load(config.basics.device), state)
+        seconds, ran = {}, []
+        for stage in stages:
+            if state.is_done(stage):
+                tell(stage.name, UNCHANGED)
+            else:
+                began = time.monotonic()
+                tell(stage.name, "starting")
+                state.begin(stage)
+                stage.run(lambda text, name=stage.name: tell(name, text))  # type: ignore[misc]
+                state.finish(stage, time.monotonic() - began)
+                tell(stage.name, "")
+                ran.append(stage.name)
+            seconds[stage.name] = state.seconds(stage.name)
+    return _summary(config, stages, seconds, tuple(ran))
+
+
+def _summary(config: Config, stages: Stages, seconds: Mapping[str, float], ran: tuple[str, ...]) -> Summary:
+    manifest = release.read_manifest(stages.run / "export")
+    runs = [run for run in (stages.run, stages.baseline) if run is not None]
+    search = records.search(stages.run)
+    promise = search.get("promise", {})
+    shares = budgets.shares_said(search["constraints"])
+    said = (*shares, *promise.get("warnings", ()), *search.get("extra", {}).get("alarms", ()))
+    return Summary(
+        config.folder,
+        stages.run,
+        stages.run / "report.html",
+        Verification.from_json(manifest["verification"]),
+        {r.name: records.trained(r)["test_accuracy"] for r in runs},
+        None if stages.baseline is None else against.read(stages.run),
+        seconds,
+        ran,
+        promise.get("why_little", ""),
+        tuple(text for text in said if not use.is_warning(text)),  # that is said of what ships
+    )
+
+
+__all__ = ["STAGES", "UNCHANGED", "Config", "Summary", "Tell", "make", "read", "run", "template"]

@@ -1,0 +1,176 @@
+"""What of a config can be known to be wrong before anything is done, hours before it would be met."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hwnas.errors import HwnasError
+from hwnas.pipeline.settings import Origin
+
+if TYPE_CHECKING:
+    from hwnas.pipeline.config import Config, Place
+
+_FROM_0, _FROM_1, _SHARE = (0, None), (1, None), (0, 1)
+_MEASURED = ("profile", "promise.measuring")
+_MEASURING = {
+    "max_rounds": _FROM_1,
+    "cpus": _FROM_0,
+    "target_ci": _SHARE,
+    "min_sample_ms": (0, 60_000),
+    "min_round_s": (0, 3_600),
+    "warmup_max_ms": (0, 600_000),
+    "silence_s": (0, 86_400),
+}
+_RANGES: Mapping[tuple[str, str], tuple[float, float | None]] = {
+    **{(section, name): ends for section in _MEASURED for name, ends in _MEASURING.items()},
+    ("", "seed"): _FROM_0,
+    ("search", "training_steps"): _FROM_1,
+    ("search.supernet", "resolution"): (8, None),
+    ("search.supernet", "seed"): _FROM_0,
+    ("promise", "gallery_points"): _FROM_0,
+    ("promise", "gallery_each"): _FROM_1,
+    ("promise", "most_sessions"): _FROM_1,
+    ("train", "seed"): _FROM_0,
+    ("train", "distill_weight"): _SHARE,
+    ("export", "calibration_images"): _FROM_1,
+    ("export", "qat_if_worse"): _SHARE,
+    ("export", "qat_epochs"): _FROM_1,
+    ("export", "int8_drop"): _SHARE,
+    ("verify", "rounds"): _FROM_1,
+    ("verify", "samples"): _FROM_1,
+    ("verify", "min_round_s"): (0, 3_600),
+}
+"""Least and largest value of what no class checks by itself."""
+
+
+def require_valid(config: Config, place: Place) -> None:
+    """Refuse what a later stage would refuse, naming the line.
+
+    Raises:
+        HwnasError: A value is out of its range, is not known, or does not go with another one.
+    """
+    _require_ranges(config, place)
+    _require_known(config, place)
+    _require_accepted(config, place)
+    _require_together(config, place)
+
+
+def _require_ranges(config: Config, place: Place) -> None:
+    for (section, name), (low, high) in _RANGES.items():
+        given = config.values[section].get(name)
+        for value in given if isinstance(given, tuple) else (given,):
+            if value is not None and not (low <= value and (high is None or value <= high)):
+                wanted = f"at least {low}" if high is None else f"from {low} to {high}"
+                raise HwnasError(f"{name} must be {wanted}, but got {value}{place(section, name)}")
+    for section in _MEASURED:
+        minutes = config.values[section]["max_minutes"]
+        if minutes is not None and minutes <= 0:
+            raise HwnasError(f"max_minutes must be over 0, but got {minutes}{place(section, 'max_minutes')}")
+    if not 0.5 <= config.search.confidence < 1:
+        raise HwnasError(
+            f"confidence must be at least 0.5 and below 1, but got {config.search.confidence}"
+            f"{place('search', 'confidence')}"
+        )
+
+
+def _require_known(config: Config, place: Place) -> None:
+    from hwnas import device, latency, spaces
+    from hwnas import search as searching
+    from hwnas.search.budgets import parse_budget
+    from hwnas.search.oneshot.latency_loss import PRESSURES
+    from hwnas.train.optim import pick_device
+
+    one_of: dict[tuple[str, str], tuple[str, ...]] = {
+        ("fit", "model"): latency.MODELS,
+        ("promise", "rank"): device.PRECISIONS,
+        ("profile", "precisions"): device.PRECISIONS,
+        ("profile", "runtimes"): device.RUNTIMES,
+        ("search", "strategy"): tuple(searching.STRATEGIES),
+        ("baseline", "strategy"): tuple(searching.STRATEGIES),
+        ("search.settings", "loss"): tuple(sorted(PRESSURES)),
+        ("baseline.settings", "loss"): tuple(sorted(PRESSURES)),
+    }
+    for (section, name), known in one_of.items():
+        given = config.values[section].get(name)
+        for value in given if isinstance(given, tuple) else (given,):
+            if value is not None and value not in known:
+                raise HwnasError(
+                    f"{name} must be of {', '.join(known)}, but got {value!r}{place(section, name)}"
+                )
+        if isinstance(given, tuple) and len(set(given)) != max(1, len(given)):
+            raise HwnasError(f"{name} must name something, each once, but got {given}{place(section, name)}")
+
+    def checked(section: str, name: str, check: Callable[[], object]) -> None:
+        try:
+            check()
+        except HwnasError as error:
+            raise HwnasError(f"{error}{place(section, name)}") from error
+
+    for budget in config.search.budgets or ("",):
+        if not _is_budget(budget, parse_budget):
+            raise HwnasError(
+                f'a budget must be milliseconds over 0 or a share up to 100 % as "60%", but got {budget!r}'
+                f"{place('search', 'budgets')}"
+            )
+    checked("", "space", lambda: spaces.load(config.basics.space))
+    for section in ("search.supernet", "train"):
+        checked(section, "device", lambda name=section: pick_device(config.values[name]["device"]))  # type: ignore[misc]
+    if not config.basics.folder.strip():
+        raise HwnasError(f"folder must name a folder, but is empty{place('', 'folder')}")
+    if Path(config.data) == config.root and config.basics.data.strip() in ("", "."):
+        raise HwnasError(f"data must name the images, but got {config.basics.data!r}{place('', 'data')}")
+
+
+def _is_budget(text: str, parse: Callable[[str, float, float], float]) -> bool:
+    try:
+        value = parse(text, 0.0, 100.0)
+    except HwnasError:
+        return False
+    return value <= 100 if text.strip().endswith("%") else value > 0
+
+
+def _require_accepted(config: Config, place: Place) -> None:
+    """What the classes themselves refuse."""
+    from hwnas.finalists import PromiseOptions
+    from hwnas.measure import ProfileOptions
+    from hwnas.search import strategy
+    from hwnas.search.oneshot.oneshot import OneShotConfig
+    from hwnas.train import TrainConfig
+
+    def tried(section: str, kind: Any, values: Mapping[str, Any]) -> None:
+        try:
+            kind(**{name: value for name, value in values.items() if value is not None})
+        except HwnasError as error:
+            raise HwnasError(
+                f"[{section}] must hold settings that go together: {error}{place(section, None)}"
+            ) from error
+
+    tried("profile", ProfileOptions, config.profile)
+    tried("search.supernet", OneShotConfig, config.values["search.supernet"])
+    tried("search.settings", strategy(config.search.strategy), config.values["search.settings"])
+    bounds = {field.name: config.values["promise"][field.name] for field in fields(PromiseOptions)}
+    tried("promise", PromiseOptions, bounds)
+    tried("promise.measuring", ProfileOptions, config.values["promise.measuring"])
+    if config.baseline.strategy:
+        tried("baseline.settings", strategy(config.baseline.strategy), config.values["baseline.settings"])
+    tried("train", Origin, {field.name: config.values["train"][field.name] for field in fields(Origin)})
+    tried("train", TrainConfig, config.train[1])
+
+
+def _require_together(config: Config, place: Place) -> None:
+    origin, settings = config.train
+    width = config.values["search.supernet"]["width"]
+    if origin.init == "supernet" and width != 1:
+        raise HwnasError(
+            f"a supernet must be as wide as the network to lend it weights, but width is {width:g}: set "
+            f'width = 1 in [search.supernet], or init to "seed"{place("train", "init")}'
+        )
+    if origin.teacher is not None and not origin.teacher.strip():
+        raise HwnasError(f"a teacher must be the folder of a run, but is empty{place('train', 'teacher')}")
+    if origin.teacher and not settings["distill_weight"]:
+        raise HwnasError(
+            f"a teacher must have a distill_weight over 0, but got 0{place('train', 'distill_weight')}"
+        )

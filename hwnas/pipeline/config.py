@@ -1,0 +1,281 @@
+"""Reading and writing the TOML file of ``hwnas run``."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import textwrap
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hwnas import data as images
+from hwnas.errors import HwnasError
+from hwnas.pipeline.checks import require_valid
+from hwnas.pipeline.comments import UNUSED
+from hwnas.pipeline.settings import (
+    Baseline,
+    Basics,
+    Export,
+    Fit,
+    Key,
+    Origin,
+    Promise,
+    Search,
+    Targets,
+    Verify,
+    convert,
+    sections,
+)
+
+if TYPE_CHECKING:
+    from hwnas.finalists import PromiseOptions
+
+Place = Callable[[str, str | None], str]
+"""Where a section or a key of it stands, for the end of a message."""
+
+_HEADER = re.compile(r"^\s*\[\s*([^\[\]]+?)\s*\]")
+_TITLES = {
+    "": "Paths are relative to this file. What is commented out is not set.",
+    "profile": "Measuring blocks and networks on the device. A table that is there is continued.",
+    "fit": "How the latency of a network is predicted from what was measured.",
+    "search": "The network that is best under the budgets.",
+    "search.supernet": "One large network that contains all others: they are scored with its weights.",
+    "search.settings": "Of the strategy {strategy}; others have others: hwnas init --strategy NAME.",
+    "promise": "The best networks are measured on the device before one is trained.",
+    "promise.measuring": "How well those are measured.",
+    "baseline": "A search to compare with, under the same budgets; its settings: [baseline.settings].",
+    "train": "Training from scratch.",
+    "export": "TFLite and ONNX, fp32 and int8.",
+    "verify": "Measuring what ships.",
+}
+
+
+@dataclass(frozen=True)
+class Config:
+    """A checked config; every value is there, defaults included.
+
+    Attributes:
+        root: Folder that paths are relative to.
+        values: Section to key to value; values are of the types that the dataclasses want.
+    """
+
+    root: Path
+    values: Mapping[str, Mapping[str, Any]]
+
+    @property
+    def basics(self) -> Basics:
+        """The keys outside any section."""
+        return Basics(**self.values[""])
+
+    def accepting_noise(self) -> Config:
+        """The same, with a promise that is NOT PROVEN taken all the same."""
+        return replace(
+            self, values={**self.values, "verify": {**self.values["verify"], "accept_noise": True}}
+        )
+
+    @property
+    def folder(self) -> Path:
+        """Where everything is written."""
+        return self.root / self.basics.folder
+
+    @property
+    def data(self) -> str:
+        """The source of images; a path is absolute."""
+        given = self.basics.data
+        return given if images.is_embedded(given) else str((self.root / Path(given).expanduser()).resolve())
+
+    @property
+    def targets(self) -> Targets:
+        """Which targets are measured."""
+        return Targets(**{name: self.values["profile"][name] for name in ("runtimes", "precisions")})
+
+    @property
+    def profile(self) -> dict[str, Any]:
+        """The arguments of ``ProfileOptions``."""
+        return {k: v for k, v in self.values["profile"].items() if k not in ("runtimes", "precisions")}
+
+    @property
+    def fit(self) -> Fit:
+        """How latency is predicted."""
+        return Fit(**self.values["fit"])
+
+    @property
+    def search(self) -> Search:
+        """What is searched."""
+        return Search(**self.values["search"])
+
+    @property
+    def promise(self) -> tuple[Promise, PromiseOptions]:
+        """How the found network is held to its budgets."""
+        from hwnas.finalists import PromiseOptions
+
+        values = dict(self.values["promise"])
+        ours = {field.name: values.pop(field.name) for field in fields(Promise)}
+        return Promise(**ours), PromiseOptions(**values)
+
+    @property
+    def baseline(self) -> Baseline:
+        """What it is compared with."""
+        return Baseline(**self.values["baseline"])
+
+    @property
+    def train(self) -> tuple[Origin, dict[str, Any]]:
+        """What a training has beside the images, and the arguments of ``TrainConfig``."""
+        values = dict(self.values["train"])
+        origin = Origin(**{field.name: values.pop(field.name) for field in fields(Origin)})
+        return origin, values if origin.teacher else values | {"distill_weight": 0.0}
+
+    @property
+    def teacher(self) -> Path | None:
+        """Run folder of the network to learn from."""
+        given = self.values["train"]["teacher"]
+        return None if given is None else (self.root / Path(given).expanduser()).resolve()
+
+    @property
+    def export(self) -> Export:
+        """How the models are made."""
+        return Export(**self.values["export"])
+
+    @property
+    def verify(self) -> Verify:
+        """How well the shipped models are measured."""
+        return Verify(**self.values["verify"])
+
+
+def read(path: Path) -> Config:
+    """Read a config.
+
+    Raises:
+        HwnasError: It is not there or is no TOML; a section or key is not known (the nearest one
+            and the line are named); a value is of the wrong type.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+        given = tomllib.loads(text)
+    except FileNotFoundError as error:
+        raise HwnasError(
+            f"a config must be there, but {path} does not exist: `hwnas init {path}` writes one"
+        ) from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise HwnasError(f"a config must be readable TOML, but {path} is not: {error}") from error
+    return _checked(given, path.resolve().parent, lambda section, key: _place(path, text, section, key))
+
+
+def make(root: Path, given: Mapping[str, Any]) -> Config:
+    """A config of values that a program gives, nested as in TOML."""
+    return _checked(given, root, lambda section, key: "")
+
+
+def template(strategy: str = "fbnet") -> str:
+    """A config with every key, its default and what it means."""
+    parts = ["# A whole run of hwnas, from measuring to a network that ships: hwnas run FILE"]
+    for section, keys in sections(strategy).items():
+        if not keys:
+            continue
+        title = _TITLES[section].format(strategy=strategy)
+        parts.append((f"[{section}]  # {title}" if section else f"# {title}") + "\n")
+        parts += [
+            _described(key, strategy if (section, key.name) == ("search", "strategy") else None)
+            for key in keys
+            if key.name not in UNUSED.get(section, ())
+        ]
+    return "\n".join(parts)
+
+
+def _described(key: Key, instead: Any) -> str:
+    default = key.default if instead is None else instead
+    lines = textwrap.wrap(key.doc, 96, initial_indent="# ", subsequent_indent="#   ")
+    value = f"# {key.name} =" if default is None else f"{key.name} = {_toml(default)}"
+    return "\n".join([*lines, value, ""])
+
+
+def _toml(value: Any) -> str:
+    """TOML of a scalar or a list of them, which JSON has in common with it."""
+    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
+
+
+def _checked(given: Mapping[str, Any], root: Path, place: Place) -> Config:
+    tables = dict(_tables(given))
+    strategy = _text(tables, "search", "strategy", "fbnet", place)
+    baseline = _text(tables, "baseline", "strategy", None, place)
+    if baseline is not None and baseline == strategy:
+        raise HwnasError(
+            f"the baseline must be another strategy than the search, but both are {strategy!r}"
+            + place("baseline", "strategy")
+        )
+    known = sections(strategy or "fbnet", baseline)
+    values = {}
+    for section in tables:
+        if section not in known:
+            raise HwnasError(
+                _unknown(f"[{section}]", section, [s for s in known if s]) + place(section, None)
+            )
+    for section, keys in known.items():
+        values[section] = _section(section, keys, tables.get(section, {}), place)
+    config = Config(root, values)
+    require_valid(config, place)
+    return config
+
+
+def _tables(given: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Name and keys of every table, those outside any table first."""
+    yield "", {k: v for k, v in given.items() if not isinstance(v, dict)}
+    for name, table in given.items():
+        if isinstance(table, dict):
+            yield name, {k: v for k, v in table.items() if not isinstance(v, dict)}
+            for inner, nested in table.items():
+                if isinstance(nested, dict):
+                    yield f"{name}.{inner}", nested
+
+
+def _text(tables: Mapping[str, Any], section: str, key: str, default: str | None, place: Place) -> str | None:
+    value = tables.get(section, {}).get(key, default)
+    if value is not None and not isinstance(value, str):
+        raise HwnasError(f"{key} in [{section}] must be text, but got {value!r}{place(section, key)}")
+    return value
+
+
+def _section(section: str, keys: tuple[Key, ...], given: Mapping[str, Any], place: Place) -> dict[str, Any]:
+    known = {key.name: key for key in keys}
+    where = f" in [{section}]" if section else ""
+    for name, value in given.items():
+        if name not in known:
+            raise HwnasError(_unknown(f"{name}{where}", name, list(known)) + place(section, name))
+        try:
+            convert(value, known[name].hint)
+        except TypeError as error:
+            raise HwnasError(
+                f"{name}{where} must be {error}, but got {value!r}{place(section, name)}"
+            ) from error
+    return {
+        name: convert(given[name], key.hint) if name in given else key.default for name, key in known.items()
+    }
+
+
+def _unknown(what: str, name: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+    return f"a config must only hold what hwnas knows, but got {what}" + (
+        f"; the nearest is {near[0]}" if near else ""
+    )
+
+
+def _place(path: Path, text: str, section: str, key: str | None) -> str:
+    """Where a key stands, for the end of a message."""
+    current = ""
+    for number, line in enumerate(text.splitlines(), start=1):
+        if header := _HEADER.match(line):
+            current = header[1].replace('"', "").replace(" ", "")
+            found = key is None and (current == section or current.startswith(f"{section}."))
+        else:
+            found = (
+                current == section
+                and key is not None
+                and bool(re.match(rf"\s*[\"']?{re.escape(key)}[\"']?\s*[=.]", line))
+            )
+        if found:
+            return f" (line {number} of {path})"
+    return f" (in {path})"

@@ -1,0 +1,129 @@
+"""The whole chain on one device with settings for a first impression: minutes, not hours.
+
+It is ``hwnas run`` with a config that is fixed here: fewer rounds and steps than one would take
+for a network that ships, and random search under the same budgets to compare with.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hwnas import data as images
+from hwnas import files, pipeline, spaces
+from hwnas.device import Device
+from hwnas.pipeline import STAGES, Config, Summary, Tell
+from hwnas.runs import outputs
+
+STRATEGY, BASELINE = "fbnet", "random"
+DATA, BUDGET = "clutter:10000", "40%"
+STEPS = 200
+"""Of training, where no number of epochs is given: what two slow cores do in less than a minute."""
+
+
+def run(
+    folder: Path,
+    device: Device,
+    *,
+    space: str = "macro",
+    data: str = DATA,
+    budget: str = BUDGET,
+    epochs: int | None = None,
+    seed: int = 0,
+    accept_noise: bool = False,
+    tell: Tell = lambda _stage, _text: None,
+) -> Summary:
+    """Profile, fit, search, train, export and verify on one device, into one folder.
+
+    Every runtime and precision of the device is a target with a budget of its own; the network
+    must keep all of them.
+
+    Args:
+        folder: Created; an earlier quickstart that was interrupted goes on.
+        device: Where to measure. Training and searching happen on this machine.
+        space: Search space.
+        data: Source of images.
+        budget: Milliseconds for all targets, or a share of each target's range as "40%".
+        epochs: Of training from scratch; as many as take about ``STEPS`` steps, if not given.
+        seed: Where all randomness comes from.
+        accept_noise: Whether a promise that is NOT PROVEN is taken all the same.
+        tell: Called on the way.
+
+    Raises:
+        HwnasError: A stage failed; what the earlier ones wrote is kept in ``folder``.
+    """
+    outputs.require_file(folder / "quickstart.json", "the folder of a quickstart")
+    config = config_of(
+        folder,
+        device.name,
+        space=space,
+        data=data,
+        budget=budget,
+        epochs=epochs,
+        seed=seed,
+        accept_noise=accept_noise,
+    )
+    summary = pipeline.run(config, device=device, tell=tell)
+    files.write_json(folder / "quickstart.json", summary.to_json())
+    return summary
+
+
+def config_of(
+    folder: Path,
+    device: str,
+    *,
+    space: str = "macro",
+    data: str = DATA,
+    budget: str = BUDGET,
+    epochs: int | None = None,
+    seed: int = 0,
+    accept_noise: bool = False,
+) -> Config:
+    """The config of a quickstart; see ``run``."""
+    return pipeline.make(
+        Path.cwd(),
+        {
+            "folder": str(folder),
+            "device": device,
+            "space": space,
+            "data": data,
+            "seed": seed,
+            "profile": {
+                "rounds": 6,
+                "max_rounds": 6,
+                "samples": 5,
+                "calibration_networks": 12,
+                "heldout_networks": 6,
+            },
+            "search": {
+                "strategy": STRATEGY,
+                "budgets": [budget],
+                "supernet": {"validation_images": 1000},
+                "settings": {"warmup_steps": 700, "steps": 60},
+            },
+            "promise": {
+                "rank": "fp32",
+                "finalists": 2,
+                "rounds": 4,
+                "batch": 2,
+                "scored": 8,
+                "sessions": 1,
+                "gallery_points": 6,
+                "gallery_each": 2,
+                "measuring": {"rounds": 6, "max_rounds": 6, "samples": 5, "min_round_s": 0.2},
+            },
+            "baseline": {"strategy": BASELINE, "settings": {"queries": 32}},
+            "train": {"epochs": epochs or _epochs(space, data, seed)},
+            "verify": {"rounds": 8, "min_round_s": 0.25, "accept_noise": accept_noise},
+        },
+    )
+
+
+def _epochs(space: str, data: str, seed: int) -> int:
+    from hwnas.data.batches import steps_per_epoch
+    from hwnas.train.config import BATCH_SIZE
+
+    count = len(images.load(data, resolution=spaces.load(space).input_shape[1], seed=seed).train)
+    return max(1, round(STEPS / steps_per_epoch(count, min(BATCH_SIZE, count))))
+
+
+__all__ = ["BASELINE", "STAGES", "STRATEGY", "Summary", "config_of", "run"]

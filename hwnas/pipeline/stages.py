@@ -1,0 +1,344 @@
+"""The stages of a run: what each reads and writes, and the public function that does its work."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hwnas import data as images
+from hwnas import finalists, latency, measure, release, report, spaces, verify
+from hwnas.device import Device, Target
+from hwnas.errors import HwnasError
+from hwnas.pipeline.config import Config
+from hwnas.pipeline.state import Say, Stage, State, digest_of_data, hashes_of_teacher
+from hwnas.release import against
+from hwnas.runs import records
+from hwnas.tables.table import LatencyTable
+
+if TYPE_CHECKING:
+    from hwnas.search.run import SearchRequest
+
+_SEARCH = (
+    "arch.json",
+    "search.json",
+    "history.jsonl",
+    "supernet.safetensors",
+    "search-checkpoint.safetensors",
+    "gallery.json",
+)
+_PROMISE = ("promise", "promise.measuring")
+_TRAIN = ("train.json", "weights.safetensors", "mistakes.json", "train-checkpoint.safetensors")
+
+
+class Stages:
+    """Makes the stages of a run one after another: a later one may only be made after an earlier.
+
+    Args:
+        config: What is wanted.
+        device: Where to measure.
+        state: For what need not be found out twice.
+
+    Attributes:
+        run: Folder of the found network.
+        baseline: Folder of the network that it is compared with, or None.
+        tables: Folder of the latency tables.
+
+    Raises:
+        HwnasError: The teacher is not there.
+    """
+
+    def __init__(self, config: Config, device: Device, state: State) -> None:
+        self._config, self._device, self._state = config, device, state
+        self._images: images.Dataset | None = None
+        self.run = config.folder / config.search.strategy
+        self.baseline = config.folder / config.baseline.strategy if config.baseline.strategy else None
+        self.tables = config.folder / "tables" / device.name
+        self._teacher = hashes_of_teacher(config.teacher) if config.teacher else None
+        budgets = config.search.budgets
+        if len(budgets) not in (1, len(self.targets)):
+            raise HwnasError(
+                f"budgets must be one for all or one for each of {', '.join(map(str, self.targets))}, "
+                f"but got {len(budgets)}"
+            )
+
+    def __iter__(self) -> Iterator[Stage]:
+        yield self._profile()
+        yield self._fit()
+        yield self._search("search", self.run, None)
+        if self.baseline is not None:
+            yield self._search("baseline", self.baseline, self.run / "supernet.safetensors")
+        yield self._train()
+        if self.baseline is not None:
+            yield self._against(self.baseline)
+        yield self._export()
+        yield self._verify()
+        yield self._report()
+
+    @cached_property
+    def targets(self) -> tuple[Target, ...]:
+        """Runtime by runtime, precisions within."""
+        wanted = self._config.targets
+        runtimes = wanted.runtimes or self._device.runtimes
+        return tuple(self._device.target(r, p) for r in runtimes for p in wanted.precisions)
+
+    @cached_property
+    def data(self) -> dict[str, str]:
+        """What the images are, as settings of a stage."""
+        return {"source": self._config.data, "digest": digest_of_data(self._config.data)}
+
+    @cached_property
+    def space(self) -> str:
+        """Full name of the space, with as many classes as the data have."""
+        name = self._config.basics.space
+        if re.search(r"-c\d+", name):
+            return spaces.load(name).name
+
+        def count() -> int:
+            resolution = spaces.load(name).input_shape[1]
+            return images.load(self._config.data, resolution=resolution).num_classes
+
+        classes = self._state.classes(self.data["digest"], count)
+        return spaces.load(name, num_classes=classes).name
+
+    @property
+    def models(self) -> tuple[Path, ...]:
+        """The latency models, one a target."""
+        return tuple(self._config.folder / "latency" / f"{t.slug}.json" for t in self.targets)
+
+    def _tables(self) -> tuple[Path, ...]:
+        return tuple(self.tables / f"{target.slug}.jsonl" for target in self.targets)
+
+    def _profile(self) -> Stage:
+        options = measure.ProfileOptions(**self._config.profile)
+
+        def run(say: Say) -> None:
+            def tell(progress: measure.Progress) -> None:
+                say(f"{progress.target}: {progress.stage} {progress.done}/{progress.total}")
+
+            measure.run(self._device, spaces.load(self.space), self.targets, self.tables, options, tell)
+
+        def intact() -> bool:
+            return not any(_missing_rounds(table) for table in self._tables())
+
+        settings = {
+            "device": self._device.name,
+            "space": self.space,
+            "targets": [t.to_json() for t in self.targets],
+            "options": asdict(options),
+        }
+        return Stage("profile", settings, (), self._tables(), (), run, intact)
+
+    def _fit(self) -> Stage:
+        kind = self._config.fit.model
+
+        def run(say: Say) -> None:
+            space = spaces.load(self.space)
+            for target, table, path in zip(self.targets, self._tables(), self.models, strict=True):
+                say(str(target))
+                known = latency.known_devices(space, target) if kind == "transfer" else None
+                latency.save(latency.fit(LatencyTable.load(table), space, kind, known=known), path)
+
+        settings = {"space": self.space, "model": kind}
+        return Stage("fit", settings, self._tables(), self.models, self.models, run)
+
+    def _request(self, strategy: str, settings: Mapping[str, Any], supernet: Path | None) -> SearchRequest:
+        from hwnas.search.oneshot.oneshot import OneShotConfig
+        from hwnas.search.run import SearchRequest
+        from hwnas.train.optim import pick_device
+
+        wanted, values = self._config.search, dict(self._config.values["search.supernet"])
+        values["seed"] = _first(values["seed"], self._config.basics.seed)
+        values["resolution"] = values["resolution"] or max(8, spaces.load(self.space).input_shape[1] // 2)
+        values["device"] = pick_device(values["device"]).type
+        return SearchRequest(
+            space=self.space,
+            latencies=self.models,
+            budgets=wanted.budgets,
+            data=self._config.data,
+            strategy=strategy,
+            seed=self._config.basics.seed,
+            oneshot=OneShotConfig(**values),
+            settings=settings,
+            training_steps=wanted.training_steps,
+            supernet=supernet,
+            confidence=wanted.confidence,
+        )
+
+    def _search(self, name: str, run: Path, supernet: Path | None) -> Stage:
+        values = self._config.values["search.settings" if supernet is None else "baseline.settings"]
+        request = self._request(run.name, values, supernet)
+
+        def work(say: Say) -> None:
+            from hwnas.search.run import search_run
+
+            def tell(record: Mapping[str, Any]) -> None:
+                done = record.get("step", record.get("query"))
+                total = record.get("steps", record.get("queries"))
+                say(f"{record.get('phase', 'scoring')} {done}/{total}")
+
+            if not (run / "search.json").exists():  # or it was interrupted after its last step
+                search_run(request, run, live=tell)
+            if supernet is None:
+                self._keep(run, say)
+
+        settings = asdict(request) | {"data": self.data, "latencies": None, "supernet": None}
+        settings |= {"oneshot": request.oneshot.recorded()}
+        owns = [run / file for file in _SEARCH]
+        if supernet is None:
+            settings |= {section: dict(self._config.values[section]) for section in _PROMISE}
+            owns += [run / "finalists" / f"{target.slug}.jsonl" for target in self.targets]
+        reads = (*self.models, *([supernet] if supernet else []))
+        writes = (run / "arch.json", run / "search.json", run / "supernet.safetensors")
+        return Stage(name, settings, reads, writes, tuple(owns), work)
+
+    def _keep(self, run: Path, say: Say) -> None:
+        """Hold the found network to its budgets, and draw the gallery."""
+        wanted, options = self._config.promise
+        finalists.keep(
+            run,
+            measure=wanted.measure,
+            rank=wanted.rank,
+            tables=self.tables,
+            devices={self._device.name: self._device},
+            options=options,
+            measuring=measure.ProfileOptions(**self._config.values["promise.measuring"]),
+            tell=say,
+        )
+        if wanted.gallery_points:
+            say("gallery")
+            finalists.write_gallery(run, wanted.gallery_points, wanted.gallery_each)
+
+    def _train(self) -> Stage:
+        from hwnas.train import TrainConfig
+        from hwnas.train.optim import pick_device
+
+        (origin, values), teacher = self._config.train, self._config.teacher
+        values["seed"] = _first(values["seed"], self._config.basics.seed)
+        config = TrainConfig(**values | {"device": pick_device(values["device"]).type})
+        runs = [run for run in (self.run, self.baseline) if run is not None]
+
+        def work(say: Say) -> None:
+            from hwnas.search.oneshot.inherit import inherited
+            from hwnas.train.run import train_run
+
+            for run in runs:
+                say(run.name)
+
+                def tell(record: Any, name: str = run.name) -> None:
+                    epochs = f"epoch {record.epoch}/{record.epochs}"
+                    say(f"{name}: {epochs}, validation {record.val_accuracy:.1%}")
+
+                if not (run / "train.json").exists():
+                    start = partial(inherited, run) if origin.init == "supernet" else None
+                    dataset = self._dataset(records.search(run))
+                    train_run(run, config, dataset=dataset, teacher=teacher, start=start, on_epoch=tell)
+
+        settings = {"config": asdict(config), "data": self.data, "seed": self._config.basics.seed}
+        settings |= {"init": origin.init, "teacher": self._teacher}
+        lent = ("supernet.safetensors",) if origin.init == "supernet" else ()
+        reads = tuple(run / name for run in runs for name in ("arch.json", *lent))
+        writes = tuple(run / file for run in runs for file in ("train.json", "weights.safetensors"))
+        return Stage("train", settings, reads, writes, tuple(r / file for r in runs for file in _TRAIN), work)
+
+    def _against(self, baseline: Path) -> Stage:
+        """Both trained networks on the same test images."""
+
+        def work(_: Say) -> None:
+            against.write(self.run, baseline, self._dataset())
+
+        runs = (self.run, baseline)
+        reads = tuple(run / file for run in runs for file in ("train.json", "weights.safetensors"))
+        return Stage("against", {"data": self.data}, reads, (self.run / against.FILE,), (), work)
+
+    def _shipped(self) -> tuple[Path, ...]:
+        """Files of the shipping folder that later stages leave alone."""
+        names = (
+            *release.VARIANTS.values(),
+            *release.EXAMPLES,
+            release.LABELS,
+            release.PREPROCESSING,
+            release.PROBES,
+        )
+        return tuple(self.run / "export" / name for name in names)
+
+    def _export(self) -> Stage:
+        wanted = self._config.export
+
+        def work(say: Say) -> None:
+            release.export_run(self.run, self._dataset(), **asdict(wanted), on_variant=say)
+
+        def intact() -> bool:
+            return self._manifest() is not None
+
+        reads = tuple(self.run / n for n in ("arch.json", "search.json", "train.json", "weights.safetensors"))
+        return Stage("export", asdict(wanted) | {"data": self.data}, reads, self._shipped(), (), work, intact)
+
+    def _verify(self) -> Stage:
+        wanted = asdict(self._config.verify)
+        accept_noise = wanted.pop("accept_noise")
+
+        def work(say: Say) -> None:
+            options = measure.ProfileOptions(**wanted, max_rounds=3 * wanted["rounds"])
+            verify.verify(
+                self.run / "export",
+                self._device,
+                self._dataset(),
+                tables=self.tables,
+                options=options,
+                accept_noise=accept_noise,
+                on_step=say,
+            )
+
+        def intact() -> bool:
+            return "verification" in (self._manifest() or {})
+
+        settings = wanted | {"device": self._device.name}
+        settings |= {"accept_noise": True} if accept_noise else {}
+        reads = (*self._shipped(), self.run / "search.json", self.run / "train.json", *self._tables())
+        return Stage("verify", settings, reads, (), (), work, intact)
+
+    def _report(self) -> Stage:
+        folder, page = self.run / "export", self.run / "report.html"
+
+        def work(_: Say) -> None:
+            report.write(self.run, latencies=self.models, tables=self.tables, baseline=self.baseline)
+            release.add_file(folder, release.REPORT, page.read_bytes())
+
+        def intact() -> bool:
+            return release.REPORT in (self._manifest() or {}).get("files", {})
+
+        settings = {"verification": (self._manifest() or {}).get("verification")}
+        runs = [run for run in (self.run, self.baseline) if run is not None]
+        records = tuple(run / name for run in runs for name in ("search.json", "train.json"))
+        records += (self.run / against.FILE,) if self.baseline else ()
+        reads = (*records, *self._shipped(), *self.models)
+        return Stage("report", settings, reads, (page,), (), work, intact)
+
+    def _manifest(self) -> dict[str, Any] | None:
+        """The manifest, or None where the shipping folder is not whole."""
+        try:
+            return release.read_manifest(self.run / "export")
+        except HwnasError:
+            return None
+
+    def _dataset(self, record: Mapping[str, Any] | None = None) -> images.Dataset:
+        """The images that a record names, by default that of the training; read once by all stages."""
+        described = (record or records.trained(self.run))["data"]
+        if self._images is None or self._images.describe() != described:
+            self._images = release.load_data(described)
+        return self._images
+
+
+def _missing_rounds(table: Path) -> int:
+    """Rounds that a profiling with a limit on its time left for the next."""
+    ends = [note.facts for note in LatencyTable.load(table).notes if note.moment == "end"]
+    return int(ends[-1].get("missing", 0)) if ends else 0
+
+
+def _first(*values: int | None) -> int | None:
+    """The first that is set."""
+    return next((value for value in values if value is not None), None)

@@ -1,0 +1,52 @@
+"""The folder that ships: the trained network in every variant, and a manifest that says all.
+
+A variant is a runtime and a precision. The manifest (``hwnas-manifest/2``) holds hashes,
+provenance, the budgets that were asked for, and, once ``verify`` has run, what was measured.
+Preprocessing is a file of its own, and inside every model.
+"""
+
+from __future__ import annotations
+
+from hwnas.release.images import answers_of, find_data, load_data, public_name, require_same_data, unseen
+from hwnas.release.manifest import (
+    LABELS,
+    MANIFEST,
+    PREPROCESSING,
+    PROBES,
+    REPORT,
+    SCHEMA,
+    add_file,
+    read_json,
+    read_labels,
+    read_manifest,
+    same,
+)
+from hwnas.release.run import EXAMPLES, VARIANTS, export_run, read_run
+from hwnas.release.stale import run_of, stale, unfinished
+
+__all__ = [
+    "EXAMPLES",
+    "LABELS",
+    "MANIFEST",
+    "PREPROCESSING",
+    "PROBES",
+    "REPORT",
+    "SCHEMA",
+    "VARIANTS",
+    "add_file",
+    "answers_of",
+    "export_run",
+    "find_data",
+    "load_data",
+    "public_name",
+    "read_json",
+    "read_labels",
+    "read_manifest",
+    "read_run",
+    "require_same_data",
+    "run_of",
+    "same",
+    "stale",
+    "unfinished",
+    "unseen",
+]

@@ -1,0 +1,171 @@
+"""``manifest.json``: what is in a shipping folder, where it comes from, what was promised.
+
+Fields that this version does not know are left alone, so that others can add their own; those
+that it needs must be there. Another schema is refused.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hwnas import files
+from hwnas.errors import HwnasError, SchemaMismatch, in_words
+from hwnas.export import PRECISIONS, RUNTIMES
+from hwnas.release.verification import Verification
+from hwnas.runs import records
+from hwnas.statistics.verdict import Verdict
+
+SCHEMA = "hwnas-manifest/2"
+MANIFEST = "manifest.json"
+LABELS = "labels.txt"
+PREPROCESSING = "preprocessing.json"
+PROBES = "probes.json"
+REPORT = "report.html"
+
+_FIELDS = {
+    "architecture": dict,
+    "weights_sha256": str,
+    "data": dict,
+    "device": str,
+    "test_accuracy_pytorch": float,
+    "budgets": list,
+    "variants": list,
+    "files": dict,
+}
+_VARIANT_FIELDS = {"name": str, "runtime": str, "precision": str, "file": str, "bytes": int}
+_BUDGET_FIELDS = {"target": dict, "budget_ms": float}
+_OPTIONAL = ("verification", "scales", "settings")  # not of every version, or only after ``hwnas verify``
+_PARSED: Mapping[str, type[Verification | Verdict]] = {"verification": Verification, "learning": Verdict}
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a shipping folder, with every file's hash checked.
+
+    Raises:
+        SchemaMismatch: The manifest is of another version, or a field is missing or odd.
+        HwnasError: The manifest is no JSON, or a file is missing or not the one that was
+            exported.
+    """
+    manifest = read_json(folder, MANIFEST, "the manifest of a shipping folder")
+    found = manifest.get("schema")
+    if found != SCHEMA:
+        raise SchemaMismatch(
+            f"a manifest must be of schema {SCHEMA}, but {folder / MANIFEST} is of {found!r}: export again",
+            field="schema",
+        )
+    _require_fields(manifest, _FIELDS, folder)
+    _require_fields(manifest, {name: dict for name in _OPTIONAL if name in manifest}, folder)
+    for name, kind in _PARSED.items():
+        if name in manifest:
+            _require_parsed(manifest[name], name, kind, folder)
+    records.require(
+        manifest["data"], records.DATA, "the data of a manifest", folder / MANIFEST, "export again"
+    )
+    for entry in manifest["variants"]:
+        _require_fields(entry, _VARIANT_FIELDS, folder)
+        _require_known(entry, folder)
+    for promise in manifest["budgets"]:
+        _require_fields(promise, _BUDGET_FIELDS, folder)
+        if promise.get("predicted_ms") is not None:  # a known network was not searched for
+            _require_fields(promise, {"predicted_ms": float}, folder)
+    needed = [*(entry["file"] for entry in manifest["variants"]), LABELS, PREPROCESSING, PROBES]
+    unlisted = [name for name in needed if name not in manifest["files"]]
+    if unlisted or not manifest["variants"]:
+        raise SchemaMismatch(
+            "a manifest must list the hash of every model, the labels, the preprocessing and the probes, but "
+            f"{folder / MANIFEST} lacks {', '.join(unlisted) or 'models'}: export again",
+            field="files",
+        )
+    for name, digest in manifest["files"].items():
+        _require_file(folder, name, digest)
+    return manifest
+
+
+def add_file(folder: Path, name: str, content: bytes | str) -> None:
+    """Put another file into a shipping folder, or a newer one in its place, and list its hash."""
+    manifest = read_json(folder, MANIFEST, "the manifest of a shipping folder")
+    _require_fields(manifest, {"files": dict}, folder)
+    files.write_atomic(folder / name, content)
+    manifest["files"][name] = files.sha256(folder / name)
+    files.write_json(folder / MANIFEST, manifest)
+
+
+def read_json(folder: Path, name: str, what: str) -> dict[str, Any]:
+    """A JSON object of a shipping folder.
+
+    Raises:
+        HwnasError: It is not there, or is no JSON object.
+    """
+    if folder.is_file():
+        raise HwnasError(
+            f"{what} must be looked for in a folder, but {folder} is a file: give its folder, {folder.parent}"
+        )
+    run = folder if (folder / "arch.json").exists() else folder.parent
+    known = (run / "arch.json").exists()
+    remedy = f"`hwnas export {run if known else 'RUN'}` makes it"
+    if known and not (run / "train.json").exists():
+        remedy = f"`hwnas train {run}`, then `hwnas export {run}`, make it"
+    content = files.read_json(folder / name, what, remedy)
+    if not isinstance(content, dict):
+        raise HwnasError(f"{what} must be a JSON object, but {folder / name} is not: export again")
+    return content
+
+
+def read_labels(folder: Path) -> list[str]:
+    """The labels, in the order of the models' answers."""
+    try:
+        return (folder / LABELS).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise HwnasError(f"labels must be readable text, but {folder / LABELS} is not: {error}") from error
+
+
+def same(first: Any, second: Any) -> bool:
+    """Whether two values are the same JSON."""
+    return json.dumps(first, sort_keys=True) == json.dumps(second, sort_keys=True)
+
+
+def _require_fields(found: Any, fields: Mapping[str, type], folder: Path) -> None:
+    for name, kind in fields.items():
+        value = found.get(name) if isinstance(found, dict) else None
+        accepted = (float, int) if kind is float else kind
+        if not isinstance(value, accepted):
+            raise SchemaMismatch(
+                f"a manifest must have {name} ({kind.__name__}), but {folder / MANIFEST} has "
+                f"{'none' if value is None else repr(value)}: export again",
+                field=name,
+            )
+
+
+def _require_parsed(found: Any, name: str, kind: type[Verification | Verdict], folder: Path) -> None:
+    try:
+        kind.from_json(found)
+    except (LookupError, TypeError, ValueError, AttributeError) as error:
+        raise SchemaMismatch(
+            f"the {name} in a manifest must be as hwnas wrote it, but that in {folder / MANIFEST} is not: "
+            f"{in_words(error)}: verify again, or export again",
+            field=name,
+        ) from error
+
+
+def _require_known(entry: Mapping[str, Any], folder: Path) -> None:
+    for name, known in (("runtime", RUNTIMES), ("precision", PRECISIONS)):
+        if entry[name] not in known:
+            raise SchemaMismatch(
+                f"the {name} of a model must be one of {known}, but {folder / MANIFEST} has {entry[name]!r}",
+                field=name,
+            )
+
+
+def _require_file(folder: Path, name: str, digest: Any) -> None:
+    if Path(name).name != name:
+        raise HwnasError(
+            f"a manifest must list files of its own folder, but {folder / MANIFEST} has {name!r}"
+        )
+    path = folder / name
+    if not path.is_file():
+        raise HwnasError(f"a shipping folder must be whole, but {path} is missing: export again")
+    if files.sha256(path) != digest:
+        raise HwnasError(f"{path} must be the file that was exported, but its hash differs: export again")

@@ -1,0 +1,182 @@
+"""The export stage of a run folder: trained weights become a folder that ships."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from hashlib import sha256
+from importlib import metadata as packages
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hwnas import __version__, blocks, export, files, spaces, train
+from hwnas.data import Dataset
+from hwnas.export import metadata, parity, runtime
+from hwnas.release import cost, int8, preprocessing, probes
+from hwnas.release.images import answered, public_name, require_same_data
+from hwnas.release.manifest import LABELS, MANIFEST, PREPROCESSING, PROBES, REPORT, SCHEMA
+from hwnas.release.stale import require_whole_training
+from hwnas.runs import outputs, records
+from hwnas.space import Architecture
+from hwnas.statistics.answers import Answers
+from hwnas.statistics.verdict import on_learning
+
+if TYPE_CHECKING:
+    from torch import nn
+
+VARIANTS = {
+    ("litert", "fp32"): "model.tflite",
+    ("litert", "int8"): "model.int8.tflite",
+    ("onnxruntime", "fp32"): "model.onnx",
+    ("onnxruntime", "int8"): "model.int8.onnx",
+}
+EXAMPLES = ("example_litert.py", "example_onnxruntime.py")
+
+_CHECKED_IMAGES = 32  # answers are compared on these, which set no ranges
+_PACKAGES = ("torch", "ai-edge-litert", "litert-quantizer", "onnx", "onnxruntime", "numpy")
+
+
+def read_run(run: Path) -> tuple[Architecture, dict[str, Any]]:
+    """The architecture that a run found, and what ``search.json`` says of how."""
+    arch = spaces.architecture_from_json(records.arch(run))
+    return arch, records.search(run)
+
+
+@outputs.alone_in("run", "an export")
+def export_run(
+    run: Path,
+    dataset: Dataset,
+    *,
+    calibration_images: int = 256,
+    licence: str | None = None,
+    qat_if_worse: float | None = None,
+    qat_epochs: int = 3,
+    int8_drop: float = cost.MOST,
+    on_variant: Callable[[str], None] = lambda _: None,
+) -> Path:
+    """Export the trained network of a run in every variant, each checked against PyTorch.
+
+    Beside the models there are the labels, the preprocessing as data (both embedded in every
+    model as well), probes, and one example of inference a runtime.
+
+    Args:
+        run: Folder with ``arch.json``, ``search.json``, ``train.json``, ``weights.safetensors``.
+        dataset: What the network was trained on; its training images calibrate int8.
+        calibration_images: How many of them.
+        licence: Of the models, which are the user's; goes into the manifest.
+        qat_if_worse: Drop of validation accuracy by int8 above which the network is fine-tuned
+            under the rounding of int8; the better of both ships. None never does.
+        qat_epochs: Passes of that fine-tuning.
+        int8_drop: Largest drop of validation accuracy by int8 that is accepted, in [0, 1].
+        on_variant: Called with the name of each file that is about to be made.
+
+    Returns:
+        The manifest in ``run/export``.
+
+    Raises:
+        HwnasError: Something is missing in the run, or ``dataset`` is not the one it used.
+        ExportError: A variant does not compute what PyTorch computes, or would not run whole, or int8
+            loses more accuracy than was accepted.
+    """
+    arch, search = read_run(run)
+    trained = records.trained(run)
+    require_whole_training(run)
+    require_same_data(dataset, trained["data"])
+    module = blocks.build(arch.blocks)
+    train.load_weights(module, run / "weights.safetensors")
+    calibration = dataset.normalize(dataset.sample("train", calibration_images).images)
+    checked = dataset.normalize(dataset.sample("val", _CHECKED_IMAGES).images)
+    rounded: nn.Module = module
+    rounding: dict[str, Any] | None = None
+    if qat_if_worse is not None:
+        on_variant("int8 networks for validation")
+        rounded, rounding = int8.tune_run(
+            run, module, dataset, trained, calibration, allowed_loss=qat_if_worse, epochs=qat_epochs
+        )
+    lowered = {}
+    for (name, precision), file in VARIANTS.items():
+        on_variant(file)
+        source = rounded if precision == "int8" else module
+        lowered[file] = export.lower(
+            source, arch.space.input_shape, name, precision, calibration=calibration, checked=checked
+        )
+    on_variant("accuracy of int8 on validation images")
+    small = {name: lowered[file].model for (name, precision), file in VARIANTS.items() if precision == "int8"}
+    costs = cost.of_models(module, dataset, small, int8_drop)
+    contents, entries = _contents(module, dataset, lowered)
+    found = Answers.of(dataset.test.labels, answered(module, dataset), dataset.num_classes)
+    manifest = {
+        "schema": SCHEMA,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "hwnas": __version__,
+        "versions": {"python": platform.python_version()} | {p: packages.version(p) for p in _PACKAGES},
+        "licence": licence,
+        "architecture": arch.to_json(),
+        "macs": arch.macs,
+        "params": arch.params,
+        "weights_sha256": files.sha256(run / "weights.safetensors"),
+        "data": trained["data"] | {"source": public_name(str(trained["data"]["source"]))},
+        "device": search["constraints"][0]["target"]["device"],
+        "budgets": search["constraints"],
+        "test_accuracy_pytorch": trained["test_accuracy"],
+        "learning": on_learning(found).to_json(),
+        "settings": {
+            "calibration_images": calibration_images,
+            "qat_if_worse": qat_if_worse,
+            "qat_epochs": qat_epochs,
+            "int8_drop": int8_drop,
+        },
+        "variants": entries,
+        "int8": rounding,
+        "int8_costs": [item.to_json() for item in costs],
+        "files": {name: sha256(_bytes(content)).hexdigest() for name, content in contents.items()},
+    }
+    files.write_folder(run / "export", {**contents, MANIFEST: files.json_text(manifest)})
+    (run / "export" / REPORT).unlink(missing_ok=True)  # it was of the models before these
+    return run / "export" / MANIFEST
+
+
+def _bytes(content: bytes | str) -> bytes:
+    return content.encode() if isinstance(content, str) else content
+
+
+def _contents(
+    module: nn.Module, dataset: Dataset, lowered: Mapping[str, export.Lowered]
+) -> tuple[dict[str, bytes | str], list[dict[str, Any]]]:
+    """Every file of the folder but the manifest, and what the manifest says of the models."""
+    quantization = {
+        file: found
+        for (name, _), file in VARIANTS.items()
+        if name == "litert" and (found := runtime.quantization(lowered[file].model))
+    }
+    how = preprocessing.describe(dataset, quantization)
+    text = preprocessing.embedded_text(how, dataset.class_names)
+    images = dataset.normalize(probes.images(*dataset.image_shape))
+    answers = {probes.PYTORCH: parity.answers(module, images)}
+    contents: dict[str, bytes | str] = {}
+    entries = []
+    for (name, precision), file in VARIANTS.items():
+        contents[file] = model = metadata.embed(lowered[file].model, name, text)
+        entries.append(_entry(name, precision, model, lowered[file]))
+        if precision == "int8":
+            answers[file] = runtime.run(model, name, images)
+    contents[LABELS] = preprocessing.label_lines(dataset.class_names)
+    contents[PREPROCESSING] = files.json_text(how)
+    contents[PROBES] = files.json_text(probes.record(answers))
+    for file in EXAMPLES:
+        contents[file] = (resources.files("hwnas.release.examples") / file).read_text("utf-8")
+    return contents, entries
+
+
+def _entry(name: str, precision: str, model: bytes, lowered: export.Lowered) -> dict[str, Any]:
+    return {
+        "name": f"{name}-{precision}",
+        "runtime": name,
+        "precision": precision,
+        "file": VARIANTS[name, precision],
+        "bytes": len(model),
+        "layout": preprocessing.LAYOUTS[name],
+        "parity": lowered.parity.to_json() if lowered.parity else None,
+    }

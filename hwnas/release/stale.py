@@ -1,0 +1,91 @@
+"""What in the folder of a run is of something that is no more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hwnas import files, spaces
+from hwnas.errors import HwnasError
+from hwnas.release.manifest import MANIFEST, read_json
+from hwnas.runs import records
+from hwnas.train.checkpoint import CHECKPOINT
+
+EXPORT = "export"
+_SHOWN = 8  # digits of a hash that people compare
+
+
+def run_of(folder: Path) -> Path | None:
+    """The run whose shipping folder this is; None where it lies alone."""
+    run = folder.resolve().parent
+    is_of_run = folder.resolve().name == EXPORT and (run / "arch.json").is_file()
+    return run if is_of_run and (run / "train.json").is_file() else None
+
+
+def stale(run: Path) -> tuple[str, ...]:
+    """Sentences on every stage whose input was made again after it; empty where all fit together.
+
+    An architecture is trained, weights are exported, an export is verified and reported: each stage
+    keeps the name or the hash of what it was made of.
+
+    Args:
+        run: Folder with at least ``arch.json``.
+    """
+    found = [*_training(run)]
+    manifest = run / EXPORT / MANIFEST
+    if manifest.is_file():
+        found += _export(run, read_json(manifest.parent, MANIFEST, "the manifest of a shipping folder"))
+    return tuple(found)
+
+
+def unfinished(run: Path) -> tuple[str, ...]:
+    """A sentence where a training was begun after the one that the run's weights are of, and not ended."""
+    checkpoint = run / CHECKPOINT
+    if not checkpoint.is_file() or not (run / "train.json").is_file():
+        return ()
+    return (
+        "a further training of this run was begun and is not finished: what is exported, verified and "
+        f"reported is of the weights before it; `hwnas train {run}` with the same options goes on, and "
+        f"deleting {checkpoint} gives it up",
+    )
+
+
+def require_whole_training(run: Path) -> None:
+    """Raise HwnasError where architecture, record of training and weights are not of one training."""
+    if found := _training(run):
+        raise HwnasError(f"an export must be of the network that was trained last, but {found[0]}")
+
+
+def _training(run: Path) -> list[str]:
+    trained = _trained(run)
+    if trained is None:
+        return []
+    arch = spaces.architecture_from_json(records.arch(run))
+    if trained.get("architecture", arch.id) != arch.id:
+        return [
+            f"the training is of the network {trained['architecture']}, and the run's is {arch.id} now: "
+            "train, export and verify again"
+        ]
+    weights, expected = run / "weights.safetensors", trained.get("weights_sha256")
+    if expected is not None and weights.is_file() and files.sha256(weights) != expected:
+        return ["weights.safetensors is not what train.json describes: train, export and verify again"]
+    return []
+
+
+def _export(run: Path, manifest: Mapping[str, Any]) -> list[str]:
+    trained, shipped = _trained(run), manifest.get("weights_sha256")
+    weights = run / "weights.safetensors"
+    now = None if trained is None else trained.get("weights_sha256")
+    if now is None and weights.is_file():
+        now = files.sha256(weights)
+    if now is None or shipped == now:
+        return []
+    return [
+        f"the exported models are of the weights {str(shipped)[:_SHOWN]}, and the run's are {now[:_SHOWN]} "
+        "now: export, verify and report again"
+    ]
+
+
+def _trained(run: Path) -> dict[str, Any] | None:
+    return records.trained(run) if (run / "train.json").is_file() else None

@@ -1,0 +1,262 @@
+"""What verification finds, and its JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from hwnas.errors import SchemaMismatch, in_words
+from hwnas.statistics import verdict
+from hwnas.statistics.answers import Answers
+from hwnas.statistics.verdict import BUDGET, FAIL, PASS, Verdict
+from hwnas.tables.measurement import MIN_ROUNDS
+
+
+@dataclass(frozen=True)
+class Session:
+    """The session on the device that a latency comes from, and whether it can be believed.
+
+    Attributes:
+        id: Begins with the time (UTC) that it began at.
+        rounds: Rounds of the variant, each with the anchor beside it.
+        verdict: "stable", "noisy" or "unusable"; see ``hwnas.tables.conditions``.
+        reasons: What speaks against it, with numbers; empty where it is stable.
+        environment: What the latency is true of: processor, system, runtime with its hash.
+        notes: What did no harm: how long the clock was slow, and what the variant took then.
+    """
+
+    id: str
+    rounds: int
+    verdict: str
+    reasons: tuple[str, ...]
+    environment: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def word(self) -> str:
+        """The quality of the session in one word."""
+        return self.verdict
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Session:
+        """Rebuild a session from its fields."""
+        return cls(**{**data, **{name: tuple(data.get(name, ())) for name in ("reasons", "notes")}})
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Right answers of a file through its own runtime, with 95 % intervals.
+
+    Attributes:
+        images: How many were answered.
+        right: How many of them rightly.
+        value: Their share.
+        interval: Of it.
+        balanced: Balanced accuracy.
+        balanced_interval: Of it.
+        is_uneven: Whether the balanced one is what counts, because classes are unevenly frequent.
+    """
+
+    images: int
+    right: int
+    value: float
+    interval: tuple[float, float]
+    balanced: float
+    balanced_interval: tuple[float, float]
+    is_uneven: bool
+
+    @classmethod
+    def of(cls, answers: Answers) -> Accuracy:
+        """What answers come to."""
+        return cls(
+            answers.images,
+            answers.right,
+            answers.accuracy,
+            answers.interval,
+            answers.balanced,
+            answers.balanced_interval,
+            answers.is_uneven,
+        )
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any] | None) -> Accuracy | None:
+        """Rebuild an accuracy from its fields."""
+        if data is None:
+            return None
+        pairs = {name: tuple(data[name]) for name in ("interval", "balanced_interval")}
+        return cls(**{**data, **pairs})
+
+
+@dataclass(frozen=True)
+class VariantCheck:
+    """What was found about one shipped file.
+
+    Attributes:
+        name: ``<runtime>-<precision>``.
+        file: File name in the shipping folder.
+        bytes: Its size.
+        test_accuracy: On the test split, in [0, 1]; None where the data were never at hand.
+        accuracy: What that is made of; None where an earlier version verified.
+        accuracy_loss: PyTorch's test accuracy minus this one.
+        further: Accuracy on a further test set; None where none was given.
+        measured_ms: Latency on the device, anchored; see ``hwnas.tables.table.Measurement``. None
+            where the device does not have the variant's runtime.
+        interval_ms: 95 % interval of ``measured_ms``; None where the rounds are too few for one.
+        predicted_ms: What the search believed; None where it did not search for this target.
+        budget_ms: What was asked for; None where nothing was.
+        conditions: What the agent saw in the last round, delegate coverage included.
+        checks: The verdict on everything that was looked at, by what it was; ``verdict.BUDGET`` is
+            not among them where no budget was asked for.
+        session: Where ``measured_ms`` comes from; None where there is none, or where an earlier
+            version verified.
+    """
+
+    name: str
+    file: str
+    bytes: int
+    test_accuracy: float | None
+    accuracy: Accuracy | None
+    accuracy_loss: float | None
+    further: Accuracy | None
+    measured_ms: float | None
+    interval_ms: tuple[float, float] | None
+    predicted_ms: float | None
+    budget_ms: float | None
+    conditions: Mapping[str, Any]
+    checks: Mapping[str, Verdict]
+    session: Session | None = None
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """All checks as one; None where nothing is wrong and no budget was promised."""
+        found = verdict.worst(self.checks.values())
+        return None if found is None or (found.is_pass and BUDGET not in self.checks) else found
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why it is not PASS."""
+        found = verdict.worst(self.checks.values())
+        return found.reasons if found else ()
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        found = self.verdict
+        return asdict(self) | {
+            "checks": {name: check.to_json() for name, check in self.checks.items()},
+            "verdict": None if found is None else found.word,
+            "reasons": list(self.reasons),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> VariantCheck:
+        """Rebuild what ``to_json`` wrote, or what an earlier version did.
+
+        An earlier version's verdict is not taken over: it said PASS of whatever was not refuted. What
+        it measured is judged again.
+        """
+        fields = {name: value for name, value in data.items() if name in cls.__dataclass_fields__}
+        interval = data["interval_ms"]
+        fields["interval_ms"] = None if interval is None else (interval[0], interval[1])
+        session = data.get("session")
+        fields["session"] = None if session is None else Session.from_json(session)
+        fields |= {name: Accuracy.from_json(data.get(name)) for name in ("accuracy", "further")}
+        if "checks" in data:
+            fields["checks"] = {name: Verdict.from_json(check) for name, check in data["checks"].items()}
+        else:
+            fields |= _judged_again(data, fields)
+        return cls(**fields)
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was found about a shipping folder on one device.
+
+    Attributes:
+        device: Where it was measured.
+        variants: One check a shipped model.
+        notes: What was left out, and why.
+        stale: Why the folder is not what its run would ship now.
+        further: Name and number of images of a further test set; None where none was given.
+        accepted_noise: Whether the user takes what is NOT PROVEN.
+        verified: When, ISO 8601 in UTC; empty where an earlier version verified.
+        rounds: Of measurement that were asked for; None where it is not known.
+    """
+
+    device: str
+    variants: tuple[VariantCheck, ...]
+    notes: tuple[str, ...] = ()
+    stale: tuple[str, ...] = ()
+    further: Mapping[str, Any] | None = None
+    accepted_noise: bool = False
+    verified: str = ""
+    rounds: int | None = None
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """All variants as one; None where nothing is wrong and no budget was promised here."""
+        stale = Verdict(FAIL, self.stale) if self.stale else None
+        return verdict.worst([stale, *(variant.verdict for variant in self.variants)])
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """Latency over budget, by variant; of those that were measured here and have a budget here."""
+        return {
+            item.name: item.measured_ms / item.budget_ms
+            for item in self.variants
+            if item.measured_ms is not None and item.budget_ms is not None
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """The JSON object that goes into the manifest."""
+        found = self.verdict
+        return {
+            "device": self.device,
+            "verdict": None if found is None else found.word,
+            "accepted_noise": self.accepted_noise,
+            "verified": self.verified,
+            "rounds": self.rounds,
+            "notes": list(self.notes),
+            "stale": list(self.stale),
+            "used": self.shares,
+            "further": None if self.further is None else dict(self.further),
+            "variants": [variant.to_json() for variant in self.variants],
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Verification:
+        """Rebuild what ``to_json`` wrote, or what an earlier version did.
+
+        Raises:
+            SchemaMismatch: It is not that.
+        """
+        try:
+            return cls(
+                data["device"],
+                tuple(VariantCheck.from_json(item) for item in data["variants"]),
+                tuple(data["notes"]),
+                tuple(data.get("stale", ())),
+                data.get("further"),
+                bool(data.get("accepted_noise", False)),
+                str(data.get("verified", "")),
+                data.get("rounds"),
+            )
+        except (TypeError, ValueError, LookupError, AttributeError) as error:
+            raise SchemaMismatch(
+                f"a verification must be as hwnas writes it, but a field is not: {in_words(error)}: "
+                "verify again",
+                field="verification",
+            ) from error
+
+
+def _judged_again(data: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Checks of a variant that an earlier version verified; it gave too few rounds an interval."""
+    session: Session | None = fields["session"]
+    is_enough = session is not None and session.rounds >= MIN_ROUNDS
+    interval = fields["interval_ms"] if is_enough else None
+    reasons = tuple(str(reason) for reason in data["failures"])
+    checks = {"earlier version": Verdict(FAIL, reasons) if reasons else Verdict(PASS)}
+    if data["measured_ms"] is not None:
+        budget = verdict.on_budget(data["measured_ms"], interval, data["budget_ms"], session)
+        checks |= {} if budget is None else {BUDGET: budget}
+    return {"interval_ms": interval, "checks": checks}

@@ -1,0 +1,1 @@
+"""Searches in one supernet: gates trained beside shared weights."""

@@ -1,0 +1,70 @@
+"""A found network that begins with the weights it shared in the supernet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hwnas import files
+from hwnas.errors import TrainingError
+from hwnas.search.oneshot.oneshot import SCHEMA
+from hwnas.search.run import SUPERNET
+from hwnas.train.checkpoint import read_tensors
+from hwnas.train.run import Start
+
+if TYPE_CHECKING:
+    from hwnas.data import Dataset
+    from hwnas.space import Architecture
+
+
+def inherited(run: Path, arch: Architecture, data: Dataset) -> Start:
+    """The weights that the supernet of a run has for an architecture.
+
+    Its batch-norm statistics come along, but they are those of many paths mixed: the first
+    steps of training replace them.
+
+    Args:
+        run: Folder that ``hwnas search`` wrote.
+        arch: Of the space that was searched.
+        data: What the network is going to be trained on.
+
+    Raises:
+        TrainingError: There is no supernet, it is of another space or of other data, or it is a
+            narrower proxy, whose layers do not fit the network's.
+    """
+    path = run / SUPERNET
+    tensors, metadata = read_tensors(path, SCHEMA)
+    if metadata.get("space") != arch.space.fingerprint or metadata.get("data") != data.fingerprint:
+        raise TrainingError(
+            f"a supernet must be of the network's space and data, but {path} is of others: it may have seen "
+            "validation or test images; train without its weights"
+        )
+    width = metadata["config"]["width"]
+    if width != 1:
+        raise TrainingError(
+            f"a supernet must be as wide as the network to lend it weights, but {path} was made with "
+            f"--proxy-width {width:g}: search with --proxy-width 1, or train without its weights"
+        )
+    weights = {
+        f"{target}.{name.removeprefix(source)}": tensor
+        for source, target in _places(arch)
+        for name, tensor in tensors.items()
+        if name.startswith(source)
+    }
+    record = {"from": "supernet", "sha256": files.sha256(path), "steps": metadata["steps"]}
+    return Start(weights, record)
+
+
+def _places(arch: Architecture) -> Iterator[tuple[str, int]]:
+    """Where the weights of each block are in the supernet, and the block's number in the network."""
+    space = arch.space
+    stem = [(block, f"supernet:stem.{i}.") for i, block in enumerate(space.stem)]
+    chosen = [
+        (choice.candidates[index], f"supernet:choices.{i}.candidates.{index}.")
+        for i, (choice, index) in enumerate(zip(space.choices, arch.indices, strict=True))
+    ]
+    head = [(block, f"supernet:head.{i}.") for i, block in enumerate(space.head)]
+    kept = [source for block, source in (*stem, *chosen, *head) if not block.is_identity]
+    for number, source in enumerate(kept):
+        yield source, number

@@ -1,0 +1,320 @@
+"""The one-shot loop: warm up, alternate weight and gate steps, decode, rank the finalists.
+
+Strategies differ in the gates they train weights under and in how they move the logits. All
+of it is a function of the task and one seed drawn from ``rng``; randomness of a step follows
+from seed and step number, so that a search goes on from its checkpoint as if nothing had been.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from hwnas.errors import SchemaMismatch, SpaceError
+from hwnas.search.base import SearchResult, SearchTask, Trial
+from hwnas.search.feasible import FeasibleSampler
+from hwnas.search.oneshot import latency_loss as pressures
+from hwnas.search.oneshot.gates import CostTensors, Gates, alarms
+from hwnas.search.oneshot.oneshot import OneShot, rate, require_oneshot, warm_up
+from hwnas.search.oneshot.supernet import Gate
+from hwnas.search.oneshot.trace import Trace
+from hwnas.train import checkpoint as files
+from hwnas.train import optim, ranks
+from hwnas.train.config import HIGHEST_RATE
+
+Live = Callable[[Mapping[str, Any]], None]
+"""Called after every step with its record, the name of the strategy and the time left."""
+
+SCHEMA = "hwnas-search-checkpoint/1"
+SETTLING = 0.25
+"""Share of the steps, the last ones, in which the gates' learning rate falls to ``SETTLED`` of
+it: at the full rate expected latency still swings by some percent around its budget."""
+SETTLED = 0.05
+
+
+@dataclass
+class State:
+    """A search under way.
+
+    Attributes:
+        task: What is searched.
+        oneshot: The supernet.
+        gates: The architecture parameters.
+        optimizer: Of the gates.
+        costs: For expected latency.
+        pressure: How latency enters the loss.
+        seed: Where all randomness comes from.
+        trace: One record a search step, so far.
+        memory: Numbers that a strategy carries from step to step.
+    """
+
+    task: SearchTask
+    oneshot: OneShot
+    gates: Gates
+    optimizer: torch.optim.Optimizer
+    costs: CostTensors
+    pressure: pressures.Pressure
+    seed: int
+    trace: list[Mapping[str, Any]] = field(default_factory=list)
+    memory: dict[str, float] = field(default_factory=dict)
+
+    def rng(self, step: int, purpose: int) -> np.random.Generator:
+        """Randomness of one purpose in one step."""
+        return np.random.default_rng([self.seed, purpose, step])
+
+    def update(self, gradients: Iterable[torch.Tensor]) -> None:
+        """Move the logits by gradients, one a choice, averaged over all processes."""
+        for parameter, gradient in zip(self.gates.logits, gradients, strict=True):
+            parameter.grad = gradient
+        ranks.average(p.grad for p in self.gates.logits)
+        self.optimizer.step()
+
+    def expected_ms(self) -> list[float]:
+        """Expected latency under the gates, one a constraint."""
+        with torch.no_grad():
+            return [float(e) for e in self.costs.expected_ms(self.gates.probabilities())]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneShotStrategy(ABC):
+    """Settings that one-shot strategies share.
+
+    Attributes:
+        warmup_steps: Weight updates on random single paths (``paths.py``) before the gates move;
+            those that the supernet has had already count.
+        steps: Search steps: a weight step on training, a gate step on validation images each.
+        gate_learning_rate: Of Adam on the logits; it falls over the last quarter of the steps.
+        loss: How latency enters: one of ``pressure.PRESSURES``.
+        finalists: Architectures that are decoded or drawn from the gates and ranked.
+        least_use: Share of the tightest budget that drawn finalists spend, where they can.
+        checkpoint: Written now and then; continued if it is there.
+        checkpoint_every: Steps between two checkpoints.
+        history: JSONL file that is written as the search goes.
+        live: Called after every step.
+    """
+
+    name: ClassVar[str]
+    gate_betas: ClassVar[tuple[float, float]] = (0.9, 0.999)
+
+    warmup_steps: int = 400
+    steps: int = 200
+    gate_learning_rate: float = 0.1
+    loss: str = "hold"
+    finalists: int = 12
+    least_use: float = 0.95
+    checkpoint: Path | None = None
+    checkpoint_every: int = 100
+    history: Path | None = None
+    live: Live | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        pressures.require_known(self.loss)
+        least = {"warmup_steps": 0, "steps": 1, "finalists": 1, "checkpoint_every": 1}
+        for name, value in least.items():
+            if getattr(self, name) < value:
+                raise SpaceError(f"{name} must be at least {value}, but got {getattr(self, name)}")
+        if not 0 <= self.least_use <= 1:
+            raise SpaceError(f"least_use must be in [0, 1], but got {self.least_use}")
+        if not 0 < self.gate_learning_rate <= HIGHEST_RATE:
+            raise SpaceError(
+                f"gate_learning_rate must be over 0 and at most {HIGHEST_RATE:g}, but got "
+                f"{self.gate_learning_rate}"
+            )
+
+    @abstractmethod
+    def weight_gates(self, state: State, step: int) -> Sequence[Gate]:
+        """The gates under which weights are trained in a step."""
+
+    @abstractmethod
+    def gate_step(self, state: State, step: int) -> Mapping[str, float]:
+        """Move the logits by one validation batch; returns what to record."""
+
+    def gate_rate(self, step: int) -> float:
+        """The gates' learning rate: constant, then a linear fall in which they settle."""
+        left = (self.steps - step) / (SETTLING * self.steps)
+        return self.gate_learning_rate * min(1.0, max(SETTLED, left))
+
+    def settings(self) -> dict[str, Any]:
+        """What determines the course of the search, the seed aside; plain JSON."""
+        aside = {"checkpoint", "checkpoint_every", "history", "live"}
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in aside}
+
+    def search(self, task: SearchTask, rng: np.random.Generator) -> SearchResult:
+        """Find the best architecture that keeps every budget of the task.
+
+        Raises:
+            InfeasibleBudget: No architecture keeps them all.
+            SpaceError: The task's ``evaluate`` is not a ``OneShot``.
+            SchemaMismatch: Checkpoint or history is of another search.
+            TrainingError: The loss became NaN.
+        """
+        _ = FeasibleSampler(task).feasible  # refuses budgets that do not go together
+        state = self._start(task, int(rng.integers(2**62)))
+        self._resume(state)
+        history = Trace.begin(self.history, self.name, state.trace)
+        total = self.warmup_steps + self.steps
+        warm_up(state.oneshot, self.warmup_steps, total=total, on_step=self._watch(state))
+        watch = self._watch(state)
+        while len(state.trace) < self.steps:
+            state.trace.append(self._step(state, len(state.trace)))
+            history.append(state.trace[-1])
+            watch(state.trace[-1])
+        self._save(state)
+        return self._conclude(state)
+
+    def _watch(self, state: State) -> Live:
+        """What happens after each step of a phase: a checkpoint now and then, a live record."""
+        began, steps = time.monotonic(), 0
+
+        def watch(record: Mapping[str, Any]) -> None:
+            nonlocal steps
+            steps += 1
+            if record["step"] % self.checkpoint_every == 0:
+                self._save(state)
+            if self.live:
+                left = (time.monotonic() - began) / steps * (record["steps"] - record["step"])
+                budget_ms = state.task.constraints[0].budget_ms
+                self.live({"strategy": self.name, "budget_ms": budget_ms, "eta_s": left, **record})
+
+        return watch
+
+    def _start(self, task: SearchTask, seed: int) -> State:
+        oneshot = require_oneshot(task.evaluate)
+        gates = Gates(task.space, oneshot.device)
+        optimizer = torch.optim.Adam(gates.logits, lr=self.gate_learning_rate, betas=self.gate_betas)
+        return State(
+            task=task,
+            oneshot=oneshot,
+            gates=gates,
+            optimizer=optimizer,
+            costs=CostTensors(task.constraints, oneshot.device),
+            pressure=pressures.make(self.loss, task.constraints),
+            seed=seed,
+        )
+
+    def _step(self, state: State, step: int) -> Mapping[str, Any]:
+        weight_loss = state.oneshot.weight_step(
+            self.weight_gates(state, step), rate(self.warmup_steps + step, self.warmup_steps + self.steps)
+        )
+        optim.set_learning_rate(state.optimizer, self.gate_rate(step))
+        recorded = self.gate_step(state, step)
+        expected_ms = state.expected_ms()
+        state.pressure.update(expected_ms)
+        limits = [c.limit_ms for c in state.task.constraints]
+        argmax = np.array([state.gates.argmax()])
+        watched = state.gates.summary()
+        return {
+            "phase": "search",
+            "step": step + 1,
+            "steps": self.steps,
+            "loss": weight_loss,
+            **recorded,
+            "expected_ms": expected_ms,
+            "expected_share": max(e / limit for e, limit in zip(expected_ms, limits, strict=True)),
+            "argmax_share": float((state.task.latencies_ms(argmax) / limits).max()),
+            "multiplier": state.pressure.multiplier,
+            "entropy": watched.entropy,
+            "skip_share": watched.skip_share,
+        }
+
+    def _conclude(self, state: State) -> SearchResult:
+        """Decode and draw finalists, rank them by the supernet, and say how it went."""
+        task, gates = state.task, state.gates
+        decoded = gates.decode(task)
+        chosen = gates.finalists(task, self.finalists, self.least_use, state.rng(0, purpose=3))
+        watch, trials = self._watch(state), list[Trial]()
+        for number, indices in enumerate(chosen, start=1):
+            trials.append(task.trial(indices))
+            best = max(trials, key=lambda t: t.accuracy)  # all keep every budget; the first of equals
+            watch(_ranked(number, len(chosen), best))
+        argmax = gates.argmax()
+        extra = {
+            "expected_ms": state.expected_ms(),
+            "limit_ms": [c.limit_ms for c in task.constraints],
+            "argmax": _told(task, argmax),
+            "decoded": _told(task, decoded.indices) | {"gap": decoded.gap},
+            "alarms": alarms(state.trace),
+            "logits": [p.detach().cpu().tolist() for p in gates.logits],
+            "weight_steps": state.oneshot.steps,
+        }
+        return SearchResult(
+            strategy=self.name,
+            best=task.space.architecture(best.indices),
+            accuracy=best.accuracy,
+            trials=tuple(trials),
+            config={**self.settings(), "seed": state.seed},
+            trace=tuple(state.trace),
+            extra=extra,
+        )
+
+    def _identity(self, state: State) -> dict[str, Any]:
+        return {
+            "strategy": self.name,
+            "settings": self.settings(),
+            "seed": state.seed,
+            "limits_ms": [c.limit_ms for c in state.task.constraints],
+            "oneshot": state.oneshot.identity(),
+        }
+
+    def _save(self, state: State) -> None:
+        if self.checkpoint is None or ranks.rank() != 0:
+            return
+        named = state.gates.named()
+        tensors = state.oneshot.tensors()
+        tensors |= {f"logits:{name}": value for name, value in named}
+        tensors |= {f"adam:{k}": v for k, v in files.optimizer_tensors(state.optimizer, named).items()}
+        metadata = {
+            "schema": SCHEMA,
+            **self._identity(state),
+            "weight_steps": state.oneshot.steps,
+            "multiplier": state.pressure.multiplier,
+            "memory": state.memory,
+            "trace": state.trace,
+        }
+        files.save_tensors(self.checkpoint, tensors, metadata)
+
+    def _resume(self, state: State) -> None:
+        path = self.checkpoint
+        if path is None or not path.exists():
+            return
+        tensors, metadata = files.read_tensors(path, SCHEMA)
+        for key, value in self._identity(state).items():
+            if metadata.get(key) != value:
+                raise SchemaMismatch(
+                    f"a checkpoint must be of the same search, but {path} differs in its {key}: "
+                    "delete it to start anew",
+                    field=key,
+                )
+        state.oneshot.restore(tensors, metadata["weight_steps"], path)
+        named = state.gates.named()
+        with torch.no_grad():
+            for name, parameter in named:
+                parameter.copy_(tensors[f"logits:{name}"])
+        adam = {k.removeprefix("adam:"): v for k, v in tensors.items() if k.startswith("adam:")}
+        files.restore_optimizer(state.optimizer, named, adam)
+        state.pressure.restore(metadata["multiplier"])
+        state.memory.update(metadata["memory"])
+        state.trace.extend(metadata["trace"])
+
+
+def _ranked(number: int, count: int, best: Trial) -> Mapping[str, Any]:
+    """The live record of a finalist."""
+    return {
+        "phase": "finalists",
+        "step": number,
+        "steps": count,
+        "best_accuracy": best.accuracy,
+        "best_latency_ms": best.latencies_ms[0],
+    }
+
+
+def _told(task: SearchTask, indices: tuple[int, ...]) -> dict[str, Any]:
+    latencies_ms = task.latencies_ms(np.array([indices]))[0]
+    return {"indices": list(indices), "latencies_ms": [float(v) for v in latencies_ms]}

@@ -1,0 +1,423 @@
+"""A supernet with its images: weights are trained here, and architectures scored.
+
+All randomness of a step follows from the seed and the step's number, so that a training that
+was cut off goes on as if it had not been.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from math import exp, inf
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional
+
+from hwnas.data.augment import Augmentation
+from hwnas.data.batches import Batches
+from hwnas.errors import SchemaMismatch, SpaceError, TrainingError
+from hwnas.search.base import Evaluate
+from hwnas.search.oneshot.paths import Paths, release_for
+from hwnas.search.oneshot.supernet import Gate, Supernet, proxy_space
+from hwnas.space import Architecture, SearchSpace
+from hwnas.statistics.answers import Answers, balanced_images
+from hwnas.train import Score, optim, ranks
+from hwnas.train import checkpoint as files
+from hwnas.train.config import CLASS_WEIGHTS, HIGHEST_RATE
+from hwnas.train.objective import weights_of
+
+if TYPE_CHECKING:
+    from hwnas.data import Dataset
+
+SCHEMA = "hwnas-supernet/1"
+BATCH_SIZE = 64
+"""Images a step where nothing is said; fewer where there are not so many."""
+
+CHECKPOINT_EVERY = 100
+"""Steps between two checkpoints of a warm-up."""
+
+
+@dataclass(frozen=True)
+class OneShotConfig:
+    """How a supernet is made, trained and asked.
+
+    Attributes:
+        width: Channels of the proxy over those of the space.
+        resolution: Side of the proxy's images; that of the space where it is None.
+        batch_size: Images a step. None: 64, or all training images where there are fewer.
+        learning_rate: The highest, of SGD with Nesterov momentum.
+        momentum: Of SGD.
+        weight_decay: On weights only, not on batch norm and biases.
+        clip_norm: Largest gradient norm.
+        crop: Share of the side that training images are padded by before a random crop; mirrored
+            they are as the data say. None by default: a supernet sees each candidate too seldom
+            to overfit, and crops only cost it ranking (``tools/bench_supernet.py --crop``).
+        release: Share of a training after which its paths are uniform; until then they leave one
+            fixed path gradually (``paths.py``). 0: uniform from the beginning. None: what suits
+            the depth of the space.
+        recalibration_images: Training images that batch-norm statistics are estimated from
+            anew for every architecture that is scored.
+        validation_images: Validation images that an architecture is scored on, at most.
+        class_weights: "balanced" gives every class the same weight in the loss, however many images it
+            has, and scores architectures by balanced accuracy; "none" counts images.
+        seed: Of initial weights, paths, order and augmentation.
+        device: "cpu" or "cuda" (there with bfloat16 autocast).
+    """
+
+    width: float = 1.0
+    resolution: int | None = None
+    batch_size: int | None = None
+    learning_rate: float = 0.08
+    momentum: float = 0.9
+    weight_decay: float = 5e-5
+    clip_norm: float = 5.0
+    crop: float = 0.0
+    release: float | None = None
+    recalibration_images: int = 512
+    validation_images: int = 2000
+    class_weights: str = "none"
+    seed: int = 0
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        checks = {
+            "width must be in (0, 1]": 0 < self.width <= 1,
+            "resolution must be at least 8": self.resolution is None or self.resolution >= 8,
+            "batch_size must be at least 2": self.batch_size is None or self.batch_size >= 2,
+            f"learning_rate must be over 0 and at most {HIGHEST_RATE:g}": 0
+            < self.learning_rate
+            <= HIGHEST_RATE,
+            "momentum must be in [0, 1)": 0 <= self.momentum < 1,
+            "weight_decay must be in [0, 1]": 0 <= self.weight_decay <= 1,
+            "clip_norm must be positive and finite": 0 < self.clip_norm < inf,
+            "crop must be in [0, 0.5]": 0 <= self.crop <= 0.5,
+            "release must be in [0, 1]": self.release is None or 0 <= self.release <= 1,
+            "recalibration_images must be at least 2": self.recalibration_images >= 2,
+            f"class_weights must be one of {CLASS_WEIGHTS}": self.class_weights in CLASS_WEIGHTS,
+            "seed must be from 0 to 2**63 - 1": 0 <= self.seed < 2**63,
+            "validation_images must be at least 1": self.validation_images >= 1,
+        }
+        for invariant, holds in checks.items():
+            if not holds:
+                raise TrainingError(f"{invariant}, but got {getattr(self, invariant.split()[0])!r}")
+
+    def recorded(self) -> dict[str, Any]:
+        """The settings as JSON; of earlier versions are those that had no class weights."""
+        found = asdict(self)
+        if self.class_weights == "none":
+            del found["class_weights"]
+        return found
+
+    def resolved(self, images: int) -> OneShotConfig:
+        """The same with the batch that so many training images allow where none was asked for.
+
+        Raises:
+            TrainingError: A batch has more images than there are, or less than two for each process.
+        """
+        batch_size = self.batch_size or min(BATCH_SIZE, images)
+        if batch_size > images:
+            raise TrainingError(
+                f"batch_size must be at most the {images} training images, but got {batch_size}: "
+                "take a smaller batch or more images"
+            )
+        if batch_size < 2 * ranks.ranks():
+            raise TrainingError(
+                f"batch_size must be at least 2 for each of {ranks.ranks()} processes, but got {batch_size}: "
+                "take a larger batch or fewer processes"
+            )
+        return replace(self, batch_size=batch_size)
+
+
+class OneShot:
+    """The supernet of a space on a dataset; callable as ``SearchTask.evaluate``.
+
+    Args:
+        space: The space that is searched; the supernet is a proxy of it.
+        data: Weights are trained on the training split, architectures scored on validation.
+        config: Settings.
+
+    Attributes:
+        config: The settings; the batch is not left open in them.
+        batch_size: Images a step.
+        supernet: The weights.
+        paths: What a warm-up trains them on.
+        is_balanced: Whether balanced accuracy is what architectures are scored by.
+        class_weights: Of each class in the loss, shape (classes,); None for equal ones.
+        steps: Weight updates so far.
+    """
+
+    def __init__(self, space: SearchSpace, data: Dataset, config: OneShotConfig) -> None:
+        if space.num_classes != data.num_classes:
+            raise SpaceError(
+                f"the space must have as many classes as the data, but {space.name} has "
+                f"{space.num_classes} and {data.name} has {data.num_classes}"
+            )
+        config = config.resolved(len(data.train))
+        self.space = space
+        self.config = config
+        self.batch_size = config.batch_size or 0
+        self.device = optim.pick_device(config.device)
+        self.proxy = proxy_space(space, width=config.width, resolution=config.resolution)
+        release = release_for(space) if config.release is None else config.release
+        self.paths = Paths(space, config.seed, release)
+        self.supernet = Supernet(self.proxy, config.seed, self.device, shut=self.paths.anchored)
+        augmentation = Augmentation(crop=config.crop, flip=data.flip)
+        self.batches = Batches(data, self.device, self.proxy.input_shape[1], augmentation)
+        self.optimizer = optim.sgd(
+            self.supernet.parameters(),
+            learning_rate=config.learning_rate,
+            momentum=config.momentum,
+            weight_decay=config.weight_decay,
+        )
+        self.is_balanced = config.class_weights == "balanced"
+        self.class_weights = weights_of(data, self.device) if self.is_balanced else None
+        self.steps = 0
+        self._scores: dict[tuple[int, ...], Score] = {}
+
+    def loss(self, split: str, gates: Sequence[Gate], step: int) -> torch.Tensor:
+        """Cross-entropy under gates on the augmented batch of a step, each image by its class's weight.
+
+        Only on the training split can it be differentiated in the weights; elsewhere nothing is
+        kept for that.
+        """
+        self.supernet.train()
+        self.supernet.requires_grad_(split == "train")
+        part = ranks.rank(), ranks.ranks()
+        images, labels = self.batches.step(split, self.batch_size, self.config.seed, step, part)
+        with optim.autocast(self.device):
+            logits = self.supernet(images, gates)
+        if self.class_weights is None:
+            return functional.cross_entropy(logits.float(), labels)
+        each = functional.cross_entropy(logits.float(), labels, reduction="none")
+        return (self.class_weights[labels] * each).mean()
+
+    def weight_step(self, gates: Sequence[Gate], factor: float) -> float:
+        """One update of the weights on a training batch, at a share of the learning rate.
+
+        Weights that the gates leave out have no gradient at all, so that neither weight decay
+        nor momentum moves them.
+        """
+        optim.set_learning_rate(self.optimizer, self.config.learning_rate * factor)
+        loss = self.loss("train", gates, self.steps)
+        value = optim.check_finite(loss, f"in step {self.steps + 1} of the supernet")
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        ranks.average(p.grad for p in self.supernet.parameters())
+        nn.utils.clip_grad_norm_(self.supernet.parameters(), self.config.clip_norm)
+        self.optimizer.step()
+        self.steps += 1
+        self._scores.clear()
+        return value
+
+    def score(self, indices: Sequence[int]) -> Score:
+        """Accuracy and loss on validation, with batch norm recalibrated on training images."""
+        key = tuple(indices)
+        if key not in self._scores:
+            self._scores[key] = self._validate(key)
+        return self._scores[key]
+
+    def __call__(self, arch: Architecture) -> float:
+        """Validation accuracy, balanced where classes are weighed.
+
+        Lowered by less than one image makes, of whatever class, so that loss tells equals apart.
+        """
+        score = self.score(arch.indices)
+        less = (1 - exp(-score.loss)) / self.scored_images
+        if self.is_balanced and score.balanced_accuracy is not None:
+            return max(0.0, score.balanced_accuracy - less / self.space.num_classes)
+        return max(0.0, score.accuracy - less)
+
+    @property
+    def scored_images(self) -> int:
+        """Validation images that an architecture is scored on."""
+        return min(self.config.validation_images, self.batches.size("val"))
+
+    @property
+    def effective_images(self) -> int:
+        """As many images as a score is as certain as; of balanced accuracy, the rarest class decides."""
+        if not self.is_balanced:
+            return self.scored_images
+        labels = [labels.cpu().numpy() for _, labels in self.some("val", self.config.validation_images)]
+        return balanced_images(np.concatenate(labels))
+
+    def some(self, split: str, count: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Batches of so many random images of a split, the same for every architecture."""
+        return self.batches.some(split, count, self.config.seed)
+
+    @torch.no_grad()
+    def subnetwork(self, indices: Sequence[int]) -> nn.Sequential:
+        """One architecture of the proxy as a network of its own, with its own batch-norm statistics."""
+        from hwnas import blocks
+
+        arch = self.proxy.architecture(indices)
+        self._recalibrate(arch.indices)
+        network = blocks.build(arch.blocks)
+        parts = zip(arch.workloads, self._parts(arch.indices), strict=True)
+        kept = [part for workload, part in parts if not workload.block.is_identity]
+        for own, part in zip(network, kept, strict=True):
+            own.load_state_dict(part.state_dict())
+        return network.eval()
+
+    def _parts(self, indices: tuple[int, ...]) -> Iterator[nn.Module]:
+        """The supernet's modules along a path, one a block."""
+        stem, *choices, head = self.supernet.path(indices)
+        yield from cast(nn.Sequential, stem)
+        yield from choices
+        yield from cast(nn.Sequential, head)
+
+    def _recalibrate(self, indices: tuple[int, ...]) -> None:
+        images = (images for images, _ in self.some("train", self.config.recalibration_images))
+        self.supernet.recalibrate(indices, images)
+
+    @torch.no_grad()
+    def _validate(self, indices: tuple[int, ...]) -> Score:
+        self._recalibrate(indices)
+        self.supernet.eval()
+        loss, known, answered = 0.0, [], []
+        for images, labels in self.some("val", self.config.validation_images):
+            with optim.autocast(self.device):
+                logits = self.supernet(images, indices)
+            loss += float(functional.cross_entropy(logits.float(), labels, reduction="sum"))
+            known.append(labels)
+            answered.append(logits.argmax(1))
+        labels_, answered_ = (torch.cat(part).cpu().numpy() for part in (known, answered))
+        answers = Answers.of(labels_, answered_, self.space.num_classes)
+        return Score(answers.accuracy, loss / answers.images, answers.balanced)
+
+    def identity(self) -> dict[str, Any]:
+        """What must be the same for weights to be taken over."""
+        return {
+            "space": self.space.fingerprint,
+            "data": self.batches.data.fingerprint,
+            "config": {k: v for k, v in self.config.recorded().items() if k != "device"},
+        }
+
+    def tensors(self) -> files.Tensors:
+        """Weights and momenta."""
+        momenta = files.optimizer_tensors(self.optimizer, self.supernet.named_parameters())
+        weights = {f"supernet:{k}": v for k, v in self.supernet.state_dict().items()}
+        return weights | {f"momentum:{k}": v for k, v in momenta.items()}
+
+    def restore(self, tensors: Mapping[str, torch.Tensor], steps: int, path: Path) -> None:
+        """Put back what ``tensors`` gave, after so many steps."""
+        parts: dict[str, files.Tensors] = {"supernet": {}, "momentum": {}}
+        for key, tensor in tensors.items():
+            part, name = key.split(":", 1)
+            if part in parts:
+                parts[part][name] = tensor
+        files.copy_into(self.supernet, parts["supernet"], path)
+        files.restore_optimizer(self.optimizer, self.supernet.named_parameters(), parts["momentum"])
+        self.steps = steps
+        self._scores.clear()
+
+    def save(self, path: Path) -> None:
+        """Write the weights, so that another strategy need not train them again."""
+        if ranks.rank() != 0:
+            return
+        metadata = {"schema": SCHEMA, "steps": self.steps, **self.identity()}
+        files.save_tensors(path, self.tensors(), metadata)
+
+    @classmethod
+    def load(cls, path: Path, space: SearchSpace, data: Dataset, *, device: str = "cpu") -> OneShot:
+        """The supernet of ``save``, with the settings it was trained under.
+
+        Raises:
+            SchemaMismatch: It is of another space or of other data.
+            TrainingError: The file is damaged.
+        """
+        if not path.exists():
+            raise SchemaMismatch(
+                f"a supernet must be there, but {path} does not exist: search again into another folder",
+                field="supernet",
+            )
+        _, metadata = files.read_tensors(path, SCHEMA)
+        try:
+            config = OneShotConfig(**metadata["config"], device=device)
+        except (KeyError, TypeError) as error:
+            raise SchemaMismatch(
+                f"{path} must name its settings, but does not: {error}", field="config"
+            ) from error
+        oneshot = cls(space, data, config)
+        oneshot.resume(path)
+        return oneshot
+
+    def resume(self, path: Path) -> None:
+        """Go on from weights of ``save``.
+
+        Raises:
+            SchemaMismatch: They are of another space, other data or other settings.
+            TrainingError: The file is damaged.
+        """
+        tensors, metadata = files.read_tensors(path, SCHEMA)
+        for field, value in self.identity().items():
+            if metadata.get(field) != value:
+                raise SchemaMismatch(
+                    f"a supernet must be of the same {field}, but {path} has "
+                    f"{metadata.get(field)} instead of {value}",
+                    field=field,
+                )
+        self.restore(tensors, metadata["steps"], path)
+
+    def describe(self) -> dict[str, Any]:
+        """The settings, and what the supernet had of them, as JSON."""
+        return {
+            **self.config.recorded(),
+            "proxy": self.proxy.name,
+            "steps": self.steps,
+            "images": self.steps * self.batch_size,
+        }
+
+
+def warm_up(
+    oneshot: OneShot,
+    steps: int,
+    *,
+    total: int | None = None,
+    on_step: Callable[[Mapping[str, Any]], None] | None = None,
+    checkpoint: Path | None = None,
+) -> None:
+    """Train the supernet on random single paths until it has had so many steps.
+
+    Args:
+        oneshot: The supernet; steps it has had already count.
+        steps: Weight updates in all.
+        total: Length of the learning-rate schedule; ``steps`` where nothing follows.
+        on_step: Called after every step.
+        checkpoint: Weights, written now and then; training goes on from them if they are there.
+
+    Raises:
+        SchemaMismatch: The checkpoint is of another supernet.
+        TrainingError: The loss became NaN.
+    """
+    if checkpoint is not None and checkpoint.exists():
+        oneshot.resume(checkpoint)
+    began, before = time.monotonic(), oneshot.steps
+    while oneshot.steps < steps:
+        step = oneshot.steps
+        loss = oneshot.weight_step(oneshot.paths.at(step, steps), rate(step, total or steps))
+        if checkpoint is not None and (oneshot.steps % CHECKPOINT_EVERY == 0 or oneshot.steps == steps):
+            oneshot.save(checkpoint)
+        if on_step is not None:
+            pace = (time.monotonic() - began) / (oneshot.steps - before)
+            left = pace * (steps - oneshot.steps)
+            on_step({"phase": "warm-up", "step": step + 1, "steps": steps, "loss": loss, "eta_s": left})
+
+
+def rate(step: int, total: int) -> float:
+    """Share of the learning rate: a short rise, then a cosine to 0 at ``total`` steps."""
+    return optim.cosine(step, total, round(0.05 * total))
+
+
+def require_oneshot(evaluate: Evaluate) -> OneShot:
+    """The supernet behind a task's ``evaluate``; raises SpaceError where there is none."""
+    if not isinstance(evaluate, OneShot):
+        raise SpaceError(
+            "a one-shot strategy must have a OneShot as the task's evaluate, "
+            f"but got {type(evaluate).__name__}"
+        )
+    return evaluate

@@ -1,0 +1,1 @@
+"""Searches that ask for an architecture, are told its score, and ask again."""

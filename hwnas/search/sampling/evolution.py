@@ -1,0 +1,103 @@
+"""Regularised evolution (arXiv:1802.01548): the oldest dies, the best of a sample has a child.
+
+Every individual keeps the budgets: the first ones are drawn among the feasible architectures,
+and a child that breaks a budget is not born.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from hwnas.search.base import SearchTask, Trial
+from hwnas.search.sampling.loop import Sampler, SamplingStrategy, require
+
+TRIES = 100
+"""Mutations that are tried before one is repaired."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evolution(SamplingStrategy):
+    """Regularised ("aging") evolution.
+
+    Attributes:
+        population: Individuals alive. The paper's 100 are for thousands of queries; the
+            default is for a hundred.
+        tournament: Individuals of which the best becomes the parent. The paper's quarter of the
+            population explores longer than a hundred queries last; with all of them ageing
+            alone keeps the search from getting stuck.
+    """
+
+    name: ClassVar[str] = "evolution"
+
+    population: int = 10
+    tournament: int = 10
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.population >= 1, f"population must be at least 1, but got {self.population}")
+        require(
+            1 <= self.tournament <= self.population,
+            f"tournament must be in 1..population, but got {self.tournament} of {self.population}",
+        )
+
+    def sampler(self, task: SearchTask, rng: np.random.Generator) -> Sampler:
+        """A population without individuals."""
+        return _Population(task, rng, self)
+
+
+class _Population(Sampler):
+    def __init__(self, task: SearchTask, rng: np.random.Generator, settings: Evolution) -> None:
+        super().__init__(task, rng)
+        self.tournament = settings.tournament
+        self.alive: deque[Trial] = deque(maxlen=settings.population)  # drops the oldest by itself
+        self.founders = settings.population
+
+    def ask(self) -> tuple[int, ...] | None:
+        """A random founder, later a mutated child of the best of a random few."""
+        if self.founders > 0 or not self.alive:
+            self.founders -= 1
+            return self.archive.fresh(self.rng)
+        drawn = self.rng.choice(len(self.alive), min(self.tournament, len(self.alive)), replace=False)
+        parent = max((self.alive[i] for i in drawn), key=lambda trial: trial.accuracy)
+        return self._child(parent.indices)
+
+    def tell(self, trial: Trial) -> None:
+        """The child joins; a network that is scored again does not."""
+        if self.archive.score(trial.indices) is None:
+            self.alive.append(trial)
+        super().tell(trial)
+
+    def _child(self, parent: tuple[int, ...]) -> tuple[int, ...] | None:
+        """A new feasible network: one mutation of the parent, or two that make up for each other.
+
+        A good parent spends nearly all of its budget. One mutation alone could then only make
+        it cheaper, so one that breaks the budget gets a second that may pay for it.
+        """
+        for _ in range(TRIES):
+            child = self._mutated(parent)
+            if not self._keeps_budgets(child):
+                child = self._mutated(child)
+            if self._keeps_budgets(child) and self.archive.claim(child):
+                return child
+        child = parent
+        for _ in range(TRIES):
+            child = self._mutated(child)
+            repaired = tuple(int(i) for i in self.archive.feasible.repair(np.array(child)))
+            if self.archive.claim(repaired):
+                return repaired
+        return self.archive.fresh(self.rng)
+
+    def _keeps_budgets(self, indices: tuple[int, ...]) -> bool:
+        return bool(self.archive.task.feasible(np.array([indices]))[0])
+
+    def _mutated(self, indices: tuple[int, ...]) -> tuple[int, ...]:
+        """Another candidate for one random choice."""
+        sizes = np.array(self.archive.task.space.sizes)
+        place = int(self.rng.choice(np.flatnonzero(sizes > 1)))
+        other = int(self.rng.integers(sizes[place] - 1))
+        other += other >= indices[place]
+        return (*indices[:place], other, *indices[place + 1 :])

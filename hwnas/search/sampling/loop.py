@@ -1,0 +1,227 @@
+"""The sampling loop: ask for an architecture, score it, tell; bounded, logged and resumable.
+
+A *sampler* is what differs between strategies. The loop scores what it asks for, at most
+``queries`` times, writes each score to the history at once, and can be started again from
+there: the sampler is a function of its random numbers and of what it is told, so recorded
+answers bring it back to where it was.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from hwnas.errors import SchemaMismatch, SpaceError
+from hwnas.search.base import SearchResult, SearchTask, Trial
+from hwnas.search.history import History
+from hwnas.search.sampling.archive import Archive
+
+Live = Callable[[Mapping[str, Any]], None]
+"""Called after every score with the newest entry of the trace, the totals and the time left."""
+
+Mapper = Callable[[Callable[[tuple[int, ...]], Trial], Iterable[tuple[int, ...]]], Iterable[Trial]]
+"""``map``, or the ``map`` of an executor that scores in parallel."""
+
+
+class Sampler(ABC):
+    """Says which architecture to score next, and learns from the scores.
+
+    Attributes:
+        archive: What was asked and told.
+        rng: The only source of randomness.
+    """
+
+    def __init__(self, task: SearchTask, rng: np.random.Generator) -> None:
+        self.archive = Archive(task)
+        self.rng = rng
+
+    @abstractmethod
+    def ask(self) -> tuple[int, ...] | None:
+        """An architecture whose network was not asked before; None where there is none left."""
+
+    def ask_again(self) -> tuple[int, ...] | None:
+        """One of the best so far, to be scored once more; None where that would not help."""
+        return self.archive.doubtful()
+
+    def tell(self, trial: Trial) -> None:
+        """Learn the score of an architecture."""
+        self.archive.add(trial)
+
+    def best(self) -> Trial | None:
+        """The architecture to use, with its estimated accuracy; keeps every budget."""
+        return self.archive.best()
+
+    def state(self) -> Mapping[str, float]:
+        """What to show and keep beside each score."""
+        return {}
+
+    def report(self) -> Mapping[str, Any]:
+        """What only this strategy has to say at the end."""
+        return {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingStrategy(ABC):
+    """Settings that all sampling strategies share.
+
+    Attributes:
+        queries: How many scores may be asked for.
+        remeasure: Share of the queries, the last ones, that score the leaders again. Worth it
+            where a score is noisy (training from scratch); useless where it is repeatable.
+        parallel: How many architectures are asked for at once.
+        mapper: Scores them, for example ``ProcessPoolExecutor(4).map``.
+        history: JSONL file that is written as the search goes, and continued if it is there.
+        live: Called after every score.
+    """
+
+    name: ClassVar[str]
+
+    queries: int = 100
+    remeasure: float = 0.0
+    parallel: int = 1
+    mapper: Mapper = dataclasses.field(default=map, repr=False)
+    history: Path | None = None
+    live: Live | None = dataclasses.field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        require(self.queries >= 1, f"queries must be at least 1, but got {self.queries}")
+        require(0.0 <= self.remeasure < 1.0, f"remeasure must be in [0, 1), but got {self.remeasure}")
+        require(self.parallel >= 1, f"parallel must be at least 1, but got {self.parallel}")
+
+    @property
+    def explored(self) -> int:
+        """Queries that ask for new networks; the rest scores the leaders again."""
+        return max(1, self.queries - round(self.remeasure * self.queries))
+
+    @abstractmethod
+    def sampler(self, task: SearchTask, rng: np.random.Generator) -> Sampler:
+        """A sampler that has not been told anything."""
+
+    def settings(self) -> dict[str, Any]:
+        """What determines the course of the search, the random numbers aside; plain JSON."""
+        aside = {"queries", "mapper", "history", "live"}
+        names = [f.name for f in dataclasses.fields(self) if f.name not in aside]
+        return {name: getattr(self, name) for name in names}
+
+    def search(self, task: SearchTask, rng: np.random.Generator) -> SearchResult:
+        """Find the best architecture that keeps every budget of the task.
+
+        Raises:
+            InfeasibleBudget: No architecture keeps them all.
+            SchemaMismatch: The history is of another search.
+            SpaceError: A score is not an accuracy.
+        """
+        start = dict(rng.bit_generator.state)
+        sampler = self.sampler(task, rng)
+        _ = sampler.archive.feasible.feasible  # refuses budgets that do not go together
+        trace = _run(self, task, sampler)
+        best = sampler.best()
+        if best is None:
+            raise SpaceError(
+                f"at least one scored architecture must keep the budgets, but none of "
+                f"{len(sampler.archive.trials)} does: allow more queries"
+            )
+        return SearchResult(
+            strategy=self.name,
+            best=task.space.architecture(best.indices),
+            accuracy=best.accuracy,
+            trials=tuple(sampler.archive.trials),
+            config={"queries": self.queries, **self.settings(), "rng": start},
+            trace=tuple(trace),
+            extra=dict(sampler.report()),
+        )
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise SpaceError where a setting of a search makes no sense."""
+    if not condition:
+        raise SpaceError(message)
+
+
+def _run(strategy: SamplingStrategy, task: SearchTask, sampler: Sampler) -> list[Mapping[str, Any]]:
+    """Ask, score and tell until the queries are used up or nothing is left to ask."""
+    history = History.open(strategy.history, _identity(strategy, task))
+    explored = strategy.explored
+    trace: list[Mapping[str, Any]] = []
+    began = time.monotonic()
+    while len(trace) < strategy.queries:
+        query = len(trace)
+        ask, end = (sampler.ask, explored) if query < explored else (sampler.ask_again, strategy.queries)
+        asked = [found for _ in range(min(strategy.parallel, end - query)) if (found := ask()) is not None]
+        if not asked and query < explored and strategy.remeasure:
+            explored = query  # nothing new is left: what remains of the queries confirms the leaders
+            continue
+        if not asked:
+            break
+        for trial in _scores(strategy, task, asked, history, query):
+            sampler.tell(trial)
+            trace.append(_entry(len(trace) + 1, sampler))
+            if strategy.live:
+                fresh = len(trace) - len(history.known)
+                left = (time.monotonic() - began) / max(fresh, 1) * (strategy.queries - len(trace))
+                strategy.live({**trace[-1], **_totals(strategy, task), "eta_s": left})
+    return trace
+
+
+def _scores(
+    strategy: SamplingStrategy,
+    task: SearchTask,
+    asked: list[tuple[int, ...]],
+    history: History,
+    query: int,
+) -> Iterable[Trial]:
+    """The trials of what was asked: from the history where it has them, else scored and added."""
+    known = history.known[query : query + len(asked)]
+    for indices, trial in zip(asked, known, strict=False):
+        if trial.indices != indices:
+            raise SchemaMismatch(
+                f"a history must be of the search that continues it, but {history.path} answers "
+                f"{list(trial.indices)} where {list(indices)} is asked: use the same seed",
+                field="indices",
+            )
+        yield trial
+    began = time.monotonic()
+    new = asked[len(known) :]
+    for number, trial in enumerate(strategy.mapper(task.trial, new), start=query + len(known) + 1):
+        history.append(number, trial, time.monotonic() - began)
+        began = time.monotonic()
+        yield trial
+
+
+def _identity(strategy: SamplingStrategy, task: SearchTask) -> dict[str, Any]:
+    return {
+        "strategy": strategy.name,
+        "settings": strategy.settings(),
+        "space": task.space.name,
+        "space_fingerprint": task.space.fingerprint,
+        "limits_ms": {c.name: c.limit_ms for c in task.constraints},
+        "objectives": [objective.name for objective in task.objectives],
+        "evaluate": identity() if (identity := getattr(task.evaluate, "identity", None)) else None,
+    }
+
+
+def _entry(query: int, sampler: Sampler) -> Mapping[str, Any]:
+    best = sampler.best()
+    entry: dict[str, Any] = {"query": query, "accuracy": sampler.archive.trials[-1].accuracy}
+    if best is not None:
+        entry |= {
+            "best": list(best.indices),
+            "best_accuracy": best.accuracy,
+            "best_latency_ms": best.latencies_ms[0],
+        }
+    return {**entry, **sampler.state()}
+
+
+def _totals(strategy: SamplingStrategy, task: SearchTask) -> dict[str, Any]:
+    return {
+        "strategy": strategy.name,
+        "queries": strategy.queries,
+        "budget_ms": task.constraints[0].budget_ms,
+    }

@@ -1,0 +1,120 @@
+"""Which differences are real: accuracies on the same images, latencies of the same session."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hwnas.errors import DataError
+from hwnas.statistics.intervals import NORMAL_95, SIGNIFICANT, chance_of_swaps, paired_difference
+
+TRAINING_NOISE = 0.02
+"""By how much two trainings of one network differ easily; no difference below it speaks of networks."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """By how much one network's accuracy is above another's, on the same images.
+
+    Attributes:
+        mean: Of the first minus of the second, in [-1, 1], over the trainings.
+        interval: Of it, 95 %. With one training a side it is only of these two trained networks.
+        chance: p-value of "both are as good" on these images; None with several trainings.
+        images: How many both answered.
+        trainings: Of each.
+    """
+
+    mean: float
+    interval: tuple[float, float]
+    chance: float | None
+    images: int
+    trainings: int
+
+    @classmethod
+    def of(cls, first: Sequence[NDArray[np.bool_]], second: Sequence[NDArray[np.bool_]]) -> Difference:
+        """Compare right answers.
+
+        One training a side: McNemar's exact test and the interval of ``paired_difference``. Several:
+        the error of their mean (Student's t over the pairs of trainings) and that of the images add up.
+
+        Args:
+            first: Which images were answered rightly, shape (images,), one array a training.
+            second: The same of the other network, for the same images in the same order.
+
+        Raises:
+            DataError: The arrays do not go together.
+        """
+        if not first or len(first) != len(second) or len({len(item) for item in (*first, *second)}) != 1:
+            raise DataError("a difference must be of as many trainings on the same images, but is not")
+        gains = np.array(first, np.float64) - np.array(second, np.float64)
+        images, trainings, mean = gains.shape[1], len(first), float(gains.mean())
+        if trainings == 1:
+            gained, lost = int((gains > 0).sum()), int((gains < 0).sum())
+            return cls(
+                mean, paired_difference(gained, lost, images), chance_of_swaps(gained, lost), images, 1
+            )
+        from scipy import stats
+
+        over_images = gains.mean(axis=0)
+        of_images = NORMAL_95 * float(over_images.std(ddof=1)) / math.sqrt(images) if images > 1 else 1.0
+        spread = statistics.stdev(gains.mean(axis=1).tolist()) / math.sqrt(trainings)
+        half = math.hypot(of_images, float(stats.t.ppf(0.975, trainings - 1)) * spread)
+        return cls(mean, (max(-1.0, mean - half), min(1.0, mean + half)), None, images, trainings)
+
+    @property
+    def is_real(self) -> bool:
+        """Whether it is not explained by chance; with one training a side, that of the images alone."""
+        low, high = self.interval
+        return not low <= 0 <= high and (self.chance is None or self.chance < SIGNIFICANT)
+
+    @property
+    def said(self) -> str:
+        """Whether it is real, in words."""
+        if not self.is_real:
+            return f"not shown by {self.images:,} images" + self._once
+        if self.trainings == 1:
+            low, high = (abs(end) for end in self.interval)
+            if min(low, high) <= TRAINING_NOISE:
+                return "of these two trainings; another training may turn it round"
+            return "real" + self._once
+        return "real"
+
+    @property
+    def _once(self) -> str:
+        return " and one training a side" if self.trainings == 1 else ""
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        return asdict(self) | {"interval": list(self.interval), "real": self.is_real, "said": self.said}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Difference:
+        """Rebuild what ``to_json`` wrote."""
+        fields = {name: data[name] for name in cls.__dataclass_fields__}
+        low, high = fields["interval"]
+        return cls(**fields | {"interval": (low, high)})
+
+
+def ratio_interval(
+    first: float, of_first: tuple[float, float], second: float, of_second: tuple[float, float]
+) -> tuple[float, float]:
+    """95 % interval of a ratio of two latencies from those of both.
+
+    The squared arms add up on the logarithmic scale (Zou and Donner, Statistics in Medicine 27, 2008).
+
+    Args:
+        first: Above the line.
+        of_first: Its 95 % interval.
+        second: Below the line.
+        of_second: Its 95 % interval.
+    """
+    ratio = first / second
+    low = math.hypot(math.log(first / of_first[0]), math.log(of_second[1] / second))
+    high = math.hypot(math.log(of_first[1] / first), math.log(second / of_second[0]))
+    return ratio * math.exp(-low), ratio * math.exp(high)

@@ -1,0 +1,1 @@
+"""Latency tables: raw rounds, the clock beneath them, and what follows from both."""

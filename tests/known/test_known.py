@@ -1,0 +1,149 @@
+"""The known networks: published sizes, names, strides, and that devices can run them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from hwnas import blocks, known, spaces
+from hwnas.errors import SpaceError
+from hwnas.export import lower, random_calibration, random_module
+from hwnas.space import Architecture
+
+PUBLISHED = {
+    # name: parameters, their tolerance, M MACs, their tolerance. An exact parameter count is
+    # torchvision's (the "num_params" of its weights) or timm's; papers round, so that theirs
+    # have half a unit of their last digit, MACs too. Papers count squeeze-excite, pooling,
+    # activations and batch norm each in its own way: 1 % where the count is known to be ours.
+    "mobilenetv2": (3_504_872, 0, 300, 0.01),  # torchvision; arXiv:1801.04381 table 4
+    "mobilenetv2-1.4": (6.06e6, 0.01, 582, 0.01),  # this and below: tensorflow/models slim
+    "mobilenetv2-1.3": (5.34e6, 0.01, 509, 0.01),
+    "mobilenetv2-0.75": (2.61e6, 0.015, 209, 0.01),
+    "mobilenetv2-0.5": (1.95e6, 0.015, 97, 0.01),
+    "mobilenetv2-0.35": (1.66e6, 0.015, 59, 0.01),
+    "mobilenetv3-large": (5_483_032, 0, 217, 0.01),  # torchvision; slim (the paper: 219)
+    "mobilenetv3-large-0.75": (4.0e6, 0.0125, 155, 0.01),  # arXiv:1905.02244 table 3, and slim
+    "mobilenetv3-small": (2_542_856, 0, 56, 0.01),  # torchvision; arXiv:1905.02244 table 3
+    "mobilenetv3-small-0.75": (2.0e6, 0.025, 44, 0.015),  # arXiv:1905.02244 table 3
+    "shufflenetv2-0.5": (1_366_792, 0, 41, 0.02),  # torchvision; arXiv:1807.11164 table 5 (one digit less)
+    "shufflenetv2-1.0": (2_278_604, 0, 146, 0.01),
+    "shufflenetv2-1.5": (3_503_624, 0, 299, 0.015),
+    "shufflenetv2-2.0": (7_393_996, 0, 591, 0.015),
+    "mnasnet-a1": (3_887_038, 0, 312, 0.005),  # timm's semnasnet_100; arXiv:1807.11626 table 1
+    "fbnet-c": (5_572_200, 0, 375, 0.03),  # timm's fbnetc_100; arXiv:1812.03443 table 3 (5.5 M)
+}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_sizes_are_the_published_ones(name):
+    params, params_tolerance, macs, macs_tolerance = PUBLISHED[name]
+    network = known.load(name)
+    assert network.params == pytest.approx(params, rel=params_tolerance, abs=0)
+    assert network.macs / 1e6 == pytest.approx(macs, rel=macs_tolerance)
+    assert network.space.input_shape == (3, 224, 224)
+    assert network.space.num_classes == 1000
+
+
+def test_every_family_has_a_published_size():
+    names = [known.short_name(family) for family in known.FAMILIES]
+    assert {name.removesuffix("-1.0") for name in PUBLISHED} >= set(names)
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_full_name_makes_the_same_network_again(name):
+    network = known.load(name, resolution=32, num_classes=7)
+    assert known.load(network.space.name) == network
+    assert spaces.load(network.space.name) == network.space
+    assert spaces.architecture_from_json(network.to_json()) == network
+    assert network.space.num_architectures == 1
+    assert all(blocks.parse(block.key()) == block for block in network.blocks)
+
+
+@pytest.mark.parametrize("family", known.FAMILIES)
+def test_strides_suit_the_resolution(family):
+    """ImageNet's divide by 32; CIFAR's leave out two halvings and nothing else."""
+    small, large = known.load(family, resolution=32), known.load(family, resolution=96)
+    assert small.space.name.endswith("-cifar")
+    assert large.space.name.endswith("-imagenet")
+    assert small.workloads[-1].in_shape[1:] == (4, 4)
+    assert large.workloads[-1].in_shape[1:] == (3, 3)
+    assert small.params == large.params
+    asked = known.load(family, resolution=32, strides="imagenet")
+    assert asked.workloads[-1].in_shape[1:] == (1, 1)
+    assert asked.blocks == large.blocks
+    changed = [
+        (one.key(), two.key()) for one, two in zip(small.blocks, large.blocks, strict=True) if one != two
+    ]
+    assert 1 <= len(changed) <= 2, changed  # ShuffleNetV2 has both halvings in its stem
+
+
+def test_widths_grow_by_multiples_of_eight():
+    channels = {
+        width: [b.out_channels for b in known.load(f"mobilenetv2-{width}").blocks[:-1]]
+        for width in (0.1, 0.3, 0.5, 0.9, 1.1, 2.0)
+    }
+    for found in channels.values():
+        assert all(c % 8 == 0 for c in found)
+    ordered = np.array(list(channels.values()))
+    assert (np.diff(ordered, axis=0) >= 0).all()
+    assert (ordered[-1] > ordered[0]).all()
+
+
+def test_the_first_block_of_mobilenetv3_has_no_expansion():
+    for name in ("mobilenetv3-large", "mobilenetv3-small"):
+        _, first, *others = known.load(name).blocks
+        assert not first.has_expansion
+        assert all(block.has_expansion for block in others[:-1])
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("mobilenetv4", {}, "must be one of"),
+        ("mobilenetv2-", {}, "must be one of"),
+        ("mobilenetv2-r32-c10-weird", {}, "must be one of"),
+        ("mobilenetv2-0", {}, r"in \(0, 4\]"),
+        ("mobilenetv2-9", {}, r"in \(0, 4\]"),
+        ("shufflenetv2-0.75", {}, "width of shufflenetv2"),
+        ("fbnet-c-0.5", {}, "width of fbnet-c"),
+        ("mobilenetv2", {"strides": "weird"}, "strides"),
+        ("mobilenetv2", {"resolution": 4}, "at least 8"),
+    ],
+)
+def test_unknown_networks_are_refused(name, options, message):
+    with pytest.raises(SpaceError, match=message):
+        known.load(name, **options)
+
+
+@pytest.mark.parametrize("family", known.FAMILIES)
+def test_a_network_runs_and_counts_as_specified(family):
+    network = known.load(family, resolution=32, num_classes=5)
+    module = blocks.build(network.blocks).eval()
+    with torch.no_grad():
+        assert module(torch.randn(2, 3, 32, 32)).shape == (2, 5)
+    assert sum(p.numel() for p in module.parameters()) == network.params
+
+
+def exported(network: Architecture, runtime: str) -> None:
+    """Lower in both precisions; ``lower`` itself demands parity, one partition and no float."""
+    module = random_module(network.blocks, seed=0)
+    images = random_calibration(network.space.input_shape, 4, seed=0)
+    for precision in ("fp32", "int8"):
+        report = lower(module, network.space.input_shape, runtime, precision, calibration=images).parity
+        assert report is not None
+        assert report.float_operators == ()
+
+
+@pytest.mark.parametrize("runtime", ["litert", "onnxruntime"])
+@pytest.mark.parametrize("name", ["shufflenetv2-0.5", "mobilenetv3-small"])
+def test_the_networks_with_blocks_of_their_own_are_lowered(name, runtime):
+    exported(known.load(name, resolution=16, num_classes=10), runtime)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("runtime", ["litert", "onnxruntime"])
+@pytest.mark.parametrize("resolution", [32, 96])
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_every_network_is_lowered(name, resolution, runtime):
+    exported(known.load(name, resolution=resolution, num_classes=10), runtime)

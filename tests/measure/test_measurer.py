@@ -1,0 +1,40 @@
+"""One open way to a device serves many sessions, of several targets."""
+
+from __future__ import annotations
+
+import pytest
+
+from hwnas import device, spaces
+from hwnas.device import Target
+from hwnas.errors import DeviceError
+from hwnas.measure import Measurer, ProfileOptions
+
+QUICK = ProfileOptions(rounds=2, max_rounds=2, samples=2, min_round_s=0.0)
+
+
+def test_targets_take_turns_with_models_of_the_same_name():
+    """Both runtimes have an anchor and a network of the same keys, in formats of their own."""
+    space = spaces.load("macro-r8-c10")
+    small, large = (space.architecture([n] * 8) for n in (0, 2))
+    targets = [Target("host", "litert", "fp32"), Target("host", "onnxruntime", "fp32")]
+    kept = []
+    with Measurer(device.load("host"), QUICK) as measurer:
+        models = {target: measurer.export(target, [small, large]) for target in targets}
+        assert not set(models[targets[0]].values()) & set(models[targets[1]].values())
+        for target in (*targets, *targets):
+            found = measurer.measure(target, models[target], keep=kept.append)
+            ms = {key: m.latency_ms for key, m in found.measurements.items()}
+            assert ms[small.key()] < ms[large.key()]
+            assert found.environment["runtime"] == target.runtime
+        assert len({item.session for item in kept}) == 4
+        assert {item.kind for item in kept} == {"finalist"}
+        with pytest.raises(DeviceError, match="must be of the device host"):
+            measurer.environment(Target("pixel", "litert", "fp32"))
+
+
+def test_a_model_that_does_not_run_is_an_error_with_its_name():
+    with (
+        Measurer(device.load("host"), QUICK) as measurer,
+        pytest.raises(DeviceError, match="broken must run on host/litert-fp32, but"),
+    ):
+        measurer.measure(Target("host", "litert", "fp32"), {"broken": b"no model"})

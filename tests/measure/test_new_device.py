@@ -1,0 +1,64 @@
+"""A new device from a few whole networks."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hwnas import latency, spaces
+from hwnas.device import Target
+from hwnas.tables.table import LatencyTable, Round
+
+HWNAS = Path(sys.executable).with_name("hwnas")
+SPACE = "macro-r16-c4"
+
+
+def few(folder: Path, count: int, *arguments: str) -> subprocess.CompletedProcess[str]:
+    target = ["--space", SPACE, "--runtime", "litert", "--precision", "fp32", "--few", str(count)]
+    quick = ["--rounds", "3", "--max-rounds", "3", "--samples", "3"]
+    command = [HWNAS, "profile", *target, *quick, *arguments]
+    environment = os.environ | {"XDG_DATA_HOME": str(folder)}
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=environment)
+
+
+@pytest.fixture
+def known(tmp_path: Path) -> Path:
+    """A user's data folder that holds the table of another device, whose blocks cost as their MACs do."""
+    space = spaces.load(SPACE)
+    table = LatencyTable(Target("another", "litert", "fp32"), {})
+    for number, workload in enumerate(space.workloads()):
+        table.add(Round(workload.key(), "block", "s", number, (1e-3 + workload.macs * 1e-8,) * 3))
+    table.save(tmp_path / "hwnas" / "tables" / "another" / "litert-fp32.jsonl")
+    return tmp_path
+
+
+def test_a_few_networks_make_a_model_of_a_new_device(known: Path) -> None:
+    """Real networks on this machine's real runtime."""
+    done = few(known, 5, "--json")
+    assert done.returncode == 0, done.stderr
+    (said,) = json.loads(done.stdout)["models"]
+    assert said["known"] == ["another/litert-fp32"]
+    assert said["evaluation"]["leave-one-out"]["networks"] == 5
+    table = LatencyTable.load(Path(said["table"]))
+    assert len(table.of_kind("calibration")) == 5
+    assert table.of_kind("block") == {}
+    model, space = latency.load(Path(said["model"])), spaces.load(SPACE)
+    low, high = model.costs_ms(space).range_ms
+    measured = [m.latency_ms for m in table.measurements.values()]
+    assert 0 < low < min(measured) * 1.5
+    assert high > max(measured) / 1.5
+    before = Path(said["table"]).read_bytes()
+    assert few(known, 5).returncode == 0
+    assert Path(said["table"]).read_bytes() == before, "what was measured is not measured again"
+
+
+def test_more_networks_than_the_space_holds_are_refused(known: Path) -> None:
+    done = few(known, 7000)
+    assert done.returncode == 1
+    assert "networks to choose must be within" in done.stderr
+    assert "Traceback" not in done.stderr

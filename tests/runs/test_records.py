@@ -1,0 +1,318 @@
+"""Files of a run that are JSON but not what they should be: a sentence, whatever reads them."""
+
+from __future__ import annotations
+
+import copy
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import report_run
+from typer.testing import CliRunner
+
+from hwnas import latency, release, report
+from hwnas.runs import records
+from hwnas.pipeline.state import STATE, State
+from hwnas.cli import app
+from hwnas.device import read as read_device
+from hwnas.errors import HwnasError
+from hwnas.search.pick import pick
+from hwnas.verify import Verification
+
+ODD = (None, [], {}, "x", "1", -1, True, 1e300, [None], {"a": 1})
+BROKEN = {
+    "nothing": b"",
+    "cut off": b'{"schema": "hwn',
+    "a list": b"[]",
+    "null": b"null",
+    "a number": b"3",
+    "text": b'"x"',
+    "an empty object": b"{}",
+    "not UTF-8": b'{"schema": "\xff"}',
+    "zeros": b"\0" * 100,
+    "not a number": b'{"schema": NaN}',
+    "too large a number": b'{"schema": 1e999}',
+    "deep": b"[" * 100_000,
+}
+
+
+@pytest.fixture(scope="session")
+def _complete(_exported_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import shutil
+
+    run = Path(shutil.copytree(_exported_run, tmp_path_factory.mktemp("records") / "run"))
+    return report_run.complete(run)
+
+
+@pytest.fixture
+def run(_complete: Path, tmp_path: Path) -> Path:
+    import shutil
+
+    return Path(shutil.copytree(_complete, tmp_path / "run"))
+
+
+def places(data: Any, place: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Every place in JSON; of lists, the first two items stand for all."""
+    yield place
+    items = list(data.items()) if isinstance(data, dict) else []
+    items = list(enumerate(data))[:2] if isinstance(data, list) else items
+    for name, item in items:
+        yield from places(item, (*place, name))
+
+
+def with_odd(data: Any, place: tuple[Any, ...], value: Any) -> Any:
+    """The same JSON with something else in one place; nothing at all where it is ``...``."""
+    if not place:
+        return value
+    changed = copy.deepcopy(data)
+    inner = changed
+    for name in place[:-1]:
+        inner = inner[name]
+    if value is ...:
+        del inner[place[-1]]
+    else:
+        inner[place[-1]] = value
+    return changed
+
+
+def verified(run: Path) -> None:
+    manifest = release.read_manifest(run / "export")
+    if "verification" in manifest:
+        Verification.from_json(manifest["verification"])
+
+
+READERS = {
+    "arch.json": lambda run: release.read_run(run),
+    "search.json": lambda run: (records.search(run), pick(run, {"": "90%"}, run / "picked")),
+    "train.json": lambda run: records.trained(run),
+    "gallery.json": lambda run: pick(run, {"": "90%"}, run / "picked"),
+    "export/manifest.json": verified,
+    "latency/host-litert-int8.json": lambda run: latency.load(run / "latency" / "host-litert-int8.json"),
+}
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_an_odd_value_anywhere_is_read_or_refused_in_words(run, name):
+    """A sample of all places and values, another one for each file; the same ones every time."""
+    path = run / name
+    data = json.loads(path.read_text())
+    cases = [(place, value) for place in places(data) for value in (*ODD, ...) if place or value is not ...]
+    refused = 0
+    for place, value in random.Random(name).sample(cases, min(60, len(cases))):
+        path.write_text(json.dumps(with_odd(data, place, value)))
+        for file in (run / "picked").glob("*.json"):
+            file.unlink()
+        try:
+            READERS[name](run)
+        except HwnasError:
+            refused += 1
+        except Exception as error:
+            raise AssertionError(f"{place} = {value!r}: {error!r}") from error
+    assert refused > 10
+
+
+@pytest.mark.parametrize("name", ["search.json", "train.json", "gallery.json", "compare.json", "arch.json"])
+def test_the_report_reads_or_refuses_what_is_odd(run, name):
+    path = run / name
+    data = json.loads(path.read_text())
+    cases = [(place, value) for place in places(data) for value in (*ODD, ...) if place or value is not ...]
+    for place, value in random.Random(name).sample(cases, 12):
+        path.write_text(json.dumps(with_odd(data, place, value)))
+        try:
+            report.write(run)
+        except HwnasError:
+            continue
+        except Exception as error:
+            raise AssertionError(f"{place} = {value!r}: {error!r}") from error
+
+
+@pytest.mark.parametrize("damage", [*BROKEN, "a folder"])
+def test_a_broken_file_is_named_by_every_verb_that_reads_it(run, damage):
+    """None of these gets as far as work: the file is read first. One damage is met by all verbs."""
+    verbs = {
+        "arch.json": (["train", run], ["export", run], ["report", run]),
+        "search.json": (
+            ["train", run],
+            ["report", run],
+            ["pick", run, "--budget-ms", "90%", "--out", run / "o"],
+        ),
+        "train.json": (["export", run], ["report", run], ["compare", run, "--against", "mnasnet-a1"]),
+        "gallery.json": (["report", run], ["pick", run, "--budget-ms", "90%", "--out", run / "o"]),
+        "compare.json": (["report", run],),
+        "export/manifest.json": (["verify", run],),
+        "latency/host-litert-int8.json": (["report", run],),
+    }
+    for name, commands in verbs.items():
+        path = run / name
+        whole = path.read_bytes()
+        if (damage, path.parent.name) == ("a folder", "latency"):
+            continue  # what is no file is no model there
+        if damage == "a folder":
+            path.unlink()
+            path.mkdir()
+        else:
+            path.write_bytes(BROKEN[damage])
+        for words in commands if damage == "a list" else commands[:1]:
+            done = CliRunner().invoke(app, list(map(str, words)))
+            assert isinstance(done.exception, HwnasError), (name, words, done.exception)
+            assert "\n" not in str(done.exception)
+        if damage == "a folder":
+            path.rmdir()
+        path.write_bytes(whole)
+
+
+@pytest.mark.parametrize(
+    ("missing", "words", "remedy"),
+    [
+        ("arch.json", ["train"], "`hwnas search --out RUN` makes it"),
+        ("search.json", ["train"], "`hwnas search --out RUN` makes it"),
+        ("search.json", ["report"], "`hwnas search --out RUN` makes it"),
+        ("train.json", ["export"], "`hwnas train RUN` makes it"),
+        ("train.json", ["compare", "--against", "mnasnet-a1"], "`hwnas train RUN` makes it"),
+        ("weights.safetensors", ["export"], "`hwnas train RUN` makes it"),
+        ("gallery.json", ["pick", "--budget-ms", "90%", "--out", "picked"], "--gallery makes it"),
+        ("export/manifest.json", ["verify"], "`hwnas export RUN` makes it"),
+        ("export/labels.txt", ["verify"], "export again"),
+        ("export/model.tflite", ["verify"], "export again"),
+    ],
+)
+def test_what_is_missing_is_said_with_the_command_that_makes_it(run, missing, words, remedy):
+    (run / missing).unlink()
+    verb, *options = words
+    options = [str(run / option) if option == "picked" else option for option in options]
+    done = CliRunner().invoke(app, [verb, str(run), *options])
+    assert isinstance(done.exception, HwnasError), done.exception
+    assert remedy.replace("RUN", str(run)) in str(done.exception)
+    assert "search again" not in str(done.exception)
+
+
+@pytest.mark.parametrize("damage", BROKEN)
+def test_a_broken_state_of_a_run_is_refused(tmp_path, damage):
+    (tmp_path / STATE).write_bytes(BROKEN[damage])
+    with pytest.raises(HwnasError, match="the state of a run"):
+        State(tmp_path)
+
+
+def test_an_odd_state_of_a_run_is_refused_or_read(tmp_path):
+    stage = {"inputs": "a", "writes": {"b": "c"}, "seconds": 1.0}
+    whole = {
+        "schema": "hwnas-chain/1",
+        "data": {"digest": "d", "classes": 3},
+        "stages": {"fit": stage},
+        "owned": ["b"],
+    }
+    (tmp_path / STATE).write_text(json.dumps(whole))
+    State(tmp_path)
+    for place in places(whole):
+        for value in ODD:
+            (tmp_path / STATE).write_text(json.dumps(with_odd(whole, place, value)))
+            try:
+                state = State(tmp_path)
+            except HwnasError:
+                continue
+            if place != ("stages",) and place != ("stages", "fit"):
+                assert state.seconds("fit") >= -1
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "name = 3",
+        "runtimes = 5",
+        "runtimes = [1]",
+        'match = "x"',
+        "options = [1]",
+        'threads = "2"',
+        "threads = true",
+        "processor = 1979-05-27",
+    ],
+)
+def test_a_device_of_wrong_types_is_refused(tmp_path, line):
+    text = 'name = "x"\ntitle = "X"\ntransport = "local"\n'
+    text = "\n".join(t for t in text.splitlines() if t.split()[0] != line.split()[0])
+    (tmp_path / "x.toml").write_text(f"{text}\n{line}\n")
+    with pytest.raises(HwnasError, match=f"x.toml has .*{line.split()[0]}"):
+        read_device(tmp_path / "x.toml")
+
+
+def test_what_is_odd_is_named_with_its_place(tmp_path):
+    shape = {"a": [{"b": (float, records.NONE)}], "c?": {str: int}}
+    path = tmp_path / "it.json"
+    for content, words in (
+        ({"a": [{"b": 1}, {"b": "x"}]}, 'has "x" instead of a number or null as a[1].b: make it'),
+        ({"a": [{}]}, "has nothing instead of a number or null as a[0].b"),
+        ({"a": [], "c": {"d": True}}, "has true instead of a whole number as c.d"),
+        ([], "has [] instead of an object: make it"),
+    ):
+        path.write_text(json.dumps(content))
+        with pytest.raises(HwnasError) as caught:
+            records.read(path, "it", shape, "make it")
+        assert words in str(caught.value)
+    path.write_text(json.dumps({"a": [{"b": None, "more": 1}], "c": {"x": 1}}))
+    assert records.read(path, "it", shape, "make it")["c"] == {"x": 1}
+
+
+IMPOSSIBLE = {
+    "train.json": [
+        ("config", "epochs", -1),
+        ("config", "epochs", 0),
+        ("config", "seed", -3),
+        ("config", "learning_rate", float("nan")),
+        ("test_accuracy", 1.01),
+        ("val_accuracy", -0.1),
+        ("test_accuracy", float("nan")),
+        ("seconds", -1.0),
+        ("history", 0, "epoch", 0),
+        ("history", 0, "val_accuracy", 7.0),
+        ("data", "resolution", -16),
+        ("data", "seed", -1),
+        ("data", "images", "train", -5),
+        ("test", "accuracy", 1.5),
+        ("test", "interval", 0, -0.5),
+    ],
+    "search.json": [
+        ("seed", -1),
+        ("accuracy", 1.2),
+        ("trials", 0, "accuracy", -0.2),
+        ("trials", 0, "latencies_ms", 0, -1.0),
+        ("constraints", 0, "budget_ms", -3.0),
+        ("constraints", 0, "budget_ms", float("inf")),
+        ("data", "val_share", 20.0),
+    ],
+}
+
+
+@pytest.mark.parametrize(
+    ("file", "place"),
+    [(file, place) for file, places_ in IMPOSSIBLE.items() for place in places_],
+    ids=lambda item: item if isinstance(item, str) else ".".join(map(str, item)),
+)
+def test_impossible_values_are_refused_by_their_place(run, file, place):
+    *way, last, value = place
+    content = json.loads((run / file).read_text())
+    inner = content
+    for step in way:
+        inner = inner[step]
+    assert last in inner or isinstance(inner, list)
+    inner[last] = value
+    (run / file).write_text(json.dumps(content))
+    with pytest.raises(HwnasError) as caught:
+        records.trained(run) if file == "train.json" else records.search(run)
+    if value == value and value != float("inf"):  # JSON itself has no others
+        assert json.dumps(value) in str(caught.value)
+        assert str(last) in str(caught.value)
+
+
+@pytest.mark.parametrize("seed", [-1, -(10**6), 2**63])
+def test_a_seed_that_is_none_is_a_sentence(seed):
+    from hwnas import data
+    from hwnas.errors import DataError, TrainingError
+    from hwnas.search.oneshot.oneshot import OneShotConfig
+
+    with pytest.raises(DataError, match="seed must be from 0"):
+        data.load("digits", resolution=16, seed=seed)
+    with pytest.raises(TrainingError, match="seed must be from 0"):
+        OneShotConfig(seed=seed)

@@ -1,0 +1,176 @@
+"""Printed bounds are true, and what is printed is accepted when it is typed."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from hwnas import spaces
+from hwnas.device import Target
+from hwnas.errors import InfeasibleBudget, LatencyModelError
+from hwnas.latency.base import AdditiveCosts, Prediction
+from hwnas.latency.evaluate import score
+from hwnas.search.base import Constraint
+from hwnas.search.budgets import constraints_of, not_binding, parse_budget, shares_of, shares_said
+from hwnas.search.run import SearchRequest, said_of
+from hwnas.statistics.bounds import DIGITS, at_least, at_most
+
+SPACE = spaces.load("macro-r8-c10")
+
+
+class Model:
+    """Costs drawn at random, over six orders of magnitude."""
+
+    target = Target("host", "litert", "int8")
+
+    def __init__(self, seed: int) -> None:
+        rng = np.random.default_rng(seed)
+        size = 10.0 ** rng.uniform(-4, 2)
+        choices = tuple(size * rng.uniform(0.01, 1, n) for n in SPACE.sizes)
+        self.costs, self.std = AdditiveCosts(float(size * rng.uniform()), choices), rng.uniform(0, 0.2)
+
+    def costs_ms(self, _space):
+        return self.costs
+
+    def predict(self, _space, indices):
+        mean = self.costs.of(indices)
+        return Prediction(mean, self.std * mean)
+
+    def to_json(self):
+        return {}
+
+
+@pytest.mark.parametrize("seed", range(300))
+def test_bounds_are_rounded_outwards(seed):
+    rng = np.random.default_rng(seed)
+    value = float(10.0 ** rng.uniform(-6, 9))
+    above, below = at_least(value), at_most(value)
+    assert float(below) <= value <= float(above)
+    assert float(above) - float(below) <= 2.1 * 10 ** (np.floor(np.log10(value)) - DIGITS + 1)
+    assert re.fullmatch(r"\d+(\.\d+)?", above), "as it can be typed, without an exponent"
+    assert re.fullmatch(r"\d+(\.\d+)?", below)
+
+
+def test_what_was_typed_is_shown_as_it_was_typed():
+    assert [at_most(value) for value in (0.0286, 12.5, 3.0, 20.0, 0.5)] == [
+        "0.0286",
+        "12.5",
+        "3",
+        "20",
+        "0.5",
+    ]
+
+
+def test_the_margin_is_in_the_printed_bound():
+    """The budget is over the fastest network, but not by the margin: the bound says by how much."""
+    costs = AdditiveCosts(0.02849, ())
+    with pytest.raises(InfeasibleBudget) as refused:
+        Constraint("host/litert-int8", costs, 0.0286, 0.0016)
+    assert "got 0.0286 ms < 0.0301 ms (host/litert-int8, with a margin of 0.0016 ms)" in str(refused.value)
+
+
+def bounds_in(text: str) -> tuple[float, float, str]:
+    small, bound = re.search(r"got ([0-9.]+) \w+ < ([0-9.]+) \w+", text).groups()
+    return float(small), float(bound), bound
+
+
+@pytest.mark.parametrize("measured", [False, True])
+@pytest.mark.parametrize("seed", range(50))
+def test_the_smallest_budget_that_is_printed_is_accepted_when_typed(seed, measured):
+    model = Model(seed)
+    low = model.costs.range_ms[0]
+    with pytest.raises(InfeasibleBudget) as refused:
+        constraints_of([model], [f"{0.999 * low:.12f}"], SPACE, 0.9, measured=measured)
+    small, bound, typed = bounds_in(str(refused.value))
+    assert small < bound
+    (constraint,) = constraints_of([model], [typed], SPACE, 0.9, measured=measured)
+    assert constraint.budget_ms == float(typed)
+    assert bound >= refused.value.fastest_ms
+    assert bound <= 1.002 * refused.value.fastest_ms, "no more than rounding"
+
+
+@pytest.mark.parametrize("measured", [False, True])
+def test_the_range_that_is_printed_is_accepted_when_typed(measured):
+    for seed in range(20):
+        model = Model(seed)
+        with pytest.raises(InfeasibleBudget, match="a share as") as refused:
+            constraints_of([model], ["fast"], SPACE, 0.9, measured=measured)
+        low, high = re.search(r"the range is ([0-9.]+) to ([0-9.]+) ms", str(refused.value)).groups()
+        for typed in (low, high):
+            constraints_of([model], [typed], SPACE, 0.9, measured=measured)
+
+
+def test_limits_are_printed_so_that_they_can_be_typed():
+    costs = AdditiveCosts(123456.0, tuple(np.array([1000.0, 2000.0]) for _ in range(3)))
+    with pytest.raises(InfeasibleBudget) as refused:
+        Constraint("bytes", costs, 1e5, unit="bytes")
+    _, _, typed = bounds_in(str(refused.value))
+    assert Constraint("bytes", costs, float(typed), unit="bytes").budget_ms < 126600
+
+
+def test_a_budget_that_is_no_number_is_refused_without_a_comparison():
+    with pytest.raises(InfeasibleBudget, match=r"but got inf ms \(host"):
+        Constraint("host/litert-int8", AdditiveCosts(1.0, ()), float("inf"))
+
+
+def test_budgets_that_bind_nothing_are_said_with_what_was_meant():
+    model = Model(1)
+    slowest = model.costs.range_ms[1]
+    loose = constraints_of([model], [f"{119 * slowest:.6f}"], SPACE, 0.9)
+    (text,) = not_binding(loose, ["50"])
+    assert "does not bind: it is 119 times what the slowest network of the space needs" in text
+    for fine in ("100%", f"{0.9 * slowest:.9f}"):
+        assert not_binding(constraints_of([model], [fine], SPACE, 0.5), [fine]) == []
+
+
+def test_a_budget_without_its_percent_sign_is_told_what_it_may_have_been():
+    costs = AdditiveCosts(0.1, (np.array([0.1, 0.32]),))
+    (text,) = not_binding([Constraint("host/litert-int8", costs, 50.0)], ["50"])
+    assert "give 50% of the range, if that was meant, or less than that" in text
+
+
+def test_a_range_of_the_device_takes_the_place_of_the_models():
+    model = Model(2)
+    ranges = {"host/litert-int8": (2 * model.costs.range_ms[0], 2 * model.costs.range_ms[1])}
+    (constraint,) = constraints_of([model], ["50%"], SPACE, 0.5, ranges=ranges)
+    assert constraint.budget_ms == parse_budget("50%", *ranges["host/litert-int8"])
+
+
+def test_what_is_to_be_known_of_a_search_names_the_model_that_fails():
+    """Before the search, and in its record."""
+    right, wrong = (
+        score(Prediction(np.ones(9), np.full(9, 0.1)), np.full(9, ms), ("k",) * 9) for ms in (1, 3)
+    )
+    model = Model(1)
+    constraints = constraints_of([model], ["60%"], SPACE, 0.9)
+    request = SearchRequest(SPACE.name, (), ("60%",))
+    for evaluation, words in ((right, []), (wrong, ["host/litert-int8: do not trust this latency model"])):
+        model.evaluation = {"heldout": evaluation}
+        found = said_of(constraints, [model], request)
+        assert len(found) == len(words)
+        assert all(text.startswith(word) for text, word in zip(found, words, strict=True))
+
+
+def test_what_shares_are_of_is_said_where_its_ends_were_not_measured():
+    model = Model(1)
+    low, high = model.costs.range_ms
+    name = str(model.target)
+    constraints = constraints_of([model], [" 50% "], SPACE, 0.5)
+    (text,) = shares_of(constraints, [" 50% "], {})
+    budget_ms = constraints[0].budget_ms
+    assert (
+        f"its ends were not measured: {name} 50% of {low:.4g} to {high:.4g} ms = {budget_ms:.4g} ms" in text
+    )
+    assert shares_of(constraints, ["50%"], {name: (low, high)}) == [], "those were measured"
+    assert shares_of(constraints, [f"{budget_ms} ms"], {}) == []
+    record = {"name": name, "asked": "50%", "budget_ms": budget_ms, "range_ms": [low, high]}
+    assert shares_said([record | {"range_is_measured": False}]) == [text]
+    assert shares_said([record | {"range_is_measured": True}]) == []
+    assert shares_said([{k: v for k, v in record.items() if k != "asked"}]) == [], "older records"
+
+
+def test_a_budget_of_a_request_is_checked_before_anything_is_read():
+    with pytest.raises(LatencyModelError, match="a budget must be milliseconds or a share"):
+        SearchRequest(SPACE.name, (), ("half",), data="nowhere")
