@@ -22,6 +22,7 @@ from hwnas.cli.spaces import Classes, Resolution, Strides
 from hwnas.device import Target
 from hwnas.errors import DeviceError
 from hwnas.measure import ProfileOptions, Progress
+from hwnas.measure.store import missing_rounds
 from hwnas.space import SearchSpace
 from hwnas.tables import conditions
 from hwnas.tables.table import LatencyTable
@@ -150,6 +151,7 @@ def _profile_few(
         show(f"{count} networks on {item.model.target}", item.errors)
         for note in item.model.notes:
             err.print(f"[yellow]{note}[/]")
+        _say_missing(item.missing)
         out.print(f"table: {item.table}\nmodel: {item.path}", soft_wrap=True, highlight=False)
 
 
@@ -244,10 +246,15 @@ def _summary(target: Target, path: Path) -> dict[str, Any]:
         "median_relative_ci": median(m.relative_ci for m in measured) if measured else None,
         "failed": {key: reason for key, reason in failed.items() if key not in table.measurements},
         "unstable": conditions.unstable(table),
-        "missing": ends[-1].get("missing", 0) if ends else 0,
+        "missing": missing_rounds(table),
         "sessions": {session: str(found) for session, found in conditions.qualities(table).items()},
         "seconds": ends[-1]["seconds"] if ends else {},
     }
+
+
+def _say_missing(rounds: int) -> None:
+    if rounds:
+        err.print(f"[yellow]{rounds} rounds are left:[/] start again to go on", soft_wrap=True)
 
 
 def _print(summaries: list[dict[str, Any]]) -> None:
@@ -270,7 +277,6 @@ def _print(summaries: list[dict[str, Any]]) -> None:
         out.print(f"{item['path']}  ({spent})", soft_wrap=True, highlight=False)
         for verdict in item["sessions"].values():
             out.print(f"  {verdict}", soft_wrap=True, highlight=False)
-        if item["missing"]:
-            err.print(f"[yellow]{item['missing']} rounds are left:[/] start again to go on", soft_wrap=True)
+        _say_missing(item["missing"])
         for key, reason in item["failed"].items():
             err.print(f"[yellow]failed on {item['target']}:[/] {key}: {reason}", soft_wrap=True)

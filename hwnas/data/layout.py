@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections import defaultdict
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -15,7 +15,6 @@ from hwnas.data.names import shown
 from hwnas.errors import DataError
 
 _MAX_DEPTH = 40
-_CLASSES = frozenset(("train", "valid"))  # names of splits that classes have as well
 _HOLDS_ANYTHING = frozenset(("images", "imgs", "jpegimages", "masks"))
 _MAX_FOLDERS = 200_000
 
@@ -93,7 +92,7 @@ class Walk:
         for entry in entries:
             file = path / entry.name
             if names.is_hidden(entry.name):
-                self.account.left_out["hidden"] += 1
+                self._leave_out_hidden(entry)
             elif file.is_dir():
                 status = file.stat()
                 if (status.st_dev, status.st_ino) in above:
@@ -103,6 +102,13 @@ class Walk:
             elif self._is_picture(file):
                 pictures.append(file)
         return Folder(path, tuple(pictures), tuple(folders))
+
+    def _leave_out_hidden(self, entry: os.DirEntry[str]) -> None:
+        """Count the file, or all files in and below the folder; links are not followed."""
+        is_folder = entry.is_dir(follow_symlinks=False)
+        count = sum(len(files) for _, _, files in os.walk(entry.path)) if is_folder else 1
+        if count:
+            self.account.left_out["hidden"] += count
 
     def _is_picture(self, file: Path) -> bool:
         if not file.is_file():
@@ -126,7 +132,7 @@ def splits(root: Folder, account: Account) -> dict[str, Folder]:
     level = root
     for _ in range(_MAX_DEPTH):
         found = _named(level)
-        if "train" in found and _inner(found["train"]).filled and not _is_class(found, level):
+        if "train" in found and _inner(found["train"]).filled:
             return _split_level(level, found, account)
         _refuse_splits_as_classes(level, found)
         if level.pictures or len(level.filled) != 1 or not level.filled[0].filled:
@@ -134,7 +140,18 @@ def splits(root: Folder, account: Account) -> dict[str, Folder]:
         level = level.filled[0]
     _refuse_shared_folders(level)
     _note_stray(level, level.pictures, account)
-    return {"train": level}
+    return {"train": _without_empty_splits(level, account)}
+
+
+def _without_empty_splits(level: Folder, account: Account) -> Folder:
+    """Class folders but for those that are named like splits and hold nothing."""
+    empty = {
+        name
+        for same in names.splits_of(f.name for f in level.folders if not f.files).values()
+        for name in same
+    }
+    _note_empty(level, sorted(empty), account)
+    return replace(level, folders=tuple(folder for folder in level.folders if folder.name not in empty))
 
 
 def _named(level: Folder) -> dict[str, Folder]:
@@ -154,11 +171,6 @@ def _named(level: Folder) -> dict[str, Folder]:
     return {split: filled[same[0]] for split, same in found.items()}
 
 
-def _is_class(found: Mapping[str, Folder], level: Folder) -> bool:
-    """Whether "train" is a class among classes: with pictures of its own, and no other split."""
-    return len(found) == 1 and len(level.filled) > 1 and bool(found["train"].pictures)
-
-
 def _split_level(level: Folder, found: Mapping[str, Folder], account: Account) -> dict[str, Folder]:
     others = [folder for folder in level.filled if folder not in found.values()]
     known = {folder.name for folder in _inner(found["train"]).filled}
@@ -171,7 +183,7 @@ def _split_level(level: Folder, found: Mapping[str, Folder], account: Account) -
         )
     for split, empty in names.splits_of(f.name for f in level.folders if not f.files).items():
         if split not in found:
-            account.notes.append(f"{some(empty)} in {shown(level.path)} holds no images and is not used")
+            _note_empty(level, empty, account)
     _note_stray(level, level.pictures, account)
     for folder in others:
         _note_stray(folder, folder.files, account)
@@ -221,19 +233,19 @@ def _refuse_splits_as_classes(level: Folder, found: Mapping[str, Folder]) -> Non
 
 
 def _refuse_split_beside_classes(level: Folder, found: Mapping[str, Folder]) -> None:
-    """One name of a split, or of a folder of anything, among classes; "train" and "valid" can be classes."""
+    """One folder that is named like a split, or like one of anything, among classes."""
     odd = [
         folder
         for folder in level.filled
-        if folder.name.casefold() in _HOLDS_ANYTHING
-        or (folder in found.values() and (folder.name.casefold() not in _CLASSES or not folder.pictures))
+        if folder.name.casefold() in _HOLDS_ANYTHING or folder in found.values()
     ]
     if odd and len(level.filled) > 1 and len(found) < 2:
         others = [folder.name for folder in level.filled if folder is not odd[0]]
+        name = shown(odd[0].name)
         raise DataError(
-            f"all folders must be classes, or all splits, but {shown(level.path)} holds "
-            f"{shown(odd[0].name)!r}, which is hardly a class, beside {some(others)}: move it away, or "
-            "rename it if it is one"
+            f"all folders must be classes, or all splits, but {shown(level.path)} holds {name!r}, which is "
+            f"hardly a class, beside {some(others)} (it has {len(odd[0].files)} images): move it away, or "
+            f"rename it if it is one, for example to {name + '_class'!r}"
         )
 
 
@@ -247,6 +259,15 @@ def _refuse_shared_folders(level: Folder) -> None:
             f"class folders must hold images, but {some([f.name for f in hollow])} in {shown(level.path)} "
             f"all hold the sub-folders {some(sorted(shared))}: give one of them alone, or turn the tree "
             "round, with the classes below the splits"
+        )
+
+
+def _note_empty(level: Folder, empty: Sequence[str], account: Account) -> None:
+    """Folders of splits that hold nothing."""
+    if empty:
+        account.notes.append(
+            f"{some(empty)} in {shown(level.path)} {'holds' if len(empty) == 1 else 'hold'} no images and "
+            f"{'is' if len(empty) == 1 else 'are'} not used"
         )
 
 

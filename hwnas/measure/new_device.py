@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hwnas import files, latency
 from hwnas.device import Device, Target
+from hwnas.errors import LatencyModelError
 from hwnas.latency.store import FittedModel
+from hwnas.measure import plan
 from hwnas.measure.options import OnProgress, ProfileOptions, silent
 from hwnas.measure.run import run
+from hwnas.measure.store import missing_rounds
 from hwnas.runs import outputs
-from hwnas.space import SearchSpace
+from hwnas.space import Architecture, SearchSpace
 from hwnas.tables.table import LatencyTable
 
 
@@ -26,12 +29,14 @@ class Few:
         path: Where the model is.
         model: Its own errors, each network predicted from the others, stand in its evaluation.
         known: Names of the known devices that it could start from.
+        missing: Rounds that were left when the time was up.
     """
 
     table: Path
     path: Path
     model: FittedModel
     known: tuple[str, ...]
+    missing: int = 0
 
     @property
     def errors(self) -> dict[str, Mapping[str, float | None]]:
@@ -46,6 +51,7 @@ class Few:
             "model": str(self.path),
             "known": list(self.known),
             "notes": list(self.model.notes),
+            "missing": self.missing,
             "evaluation": self.errors,
         }
 
@@ -75,7 +81,8 @@ def profile_few(
         progress: Called often.
 
     Raises:
-        LatencyModelError: The space does not have so many networks.
+        LatencyModelError: The space does not have so many networks, or the time was up before each
+            was measured.
         DeviceError: The device cannot be used, or no network could be measured on it.
     """
     options = options or ProfileOptions()
@@ -85,6 +92,22 @@ def profile_few(
     known = latency.known_devices(space, target)
     chosen = latency.choose_networks(space, count, known=known, seed=options.seed)
     table = run(device, space, [target], folder, options, progress, only=chosen)[target]
-    model = latency.fit(LatencyTable.load(table), space, "transfer", known=known)
+    measured = LatencyTable.load(table)
+    missing = missing_rounds(measured)
+    if missing and options.max_minutes is not None:
+        _require_all(measured, chosen, options.max_minutes)
+    model = latency.fit(measured, space, "transfer", known=known)
     latency.save(model, path)
-    return Few(table, path, model, tuple(known))
+    return Few(table, path, model, tuple(known), missing)
+
+
+def _require_all(table: LatencyTable, chosen: Sequence[Architecture], minutes: float) -> None:
+    """Raise LatencyModelError where time ran out before each network was measured once."""
+    tried = {item.key for item in table.rounds}
+    done = sum(item.key in tried for item in plan.network_items(chosen))
+    if done < len(chosen):
+        raise LatencyModelError(
+            f"all {len(chosen)} networks must be measured for a model of the device, but the time "
+            f"(max_minutes {minutes:g}) ran out after {done}: what was measured is kept, so start again with "
+            "more minutes to go on"
+        )

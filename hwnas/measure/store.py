@@ -15,6 +15,12 @@ from hwnas.tables.operations import require_same
 from hwnas.tables.table import LatencyTable, Note, Round, append, recover
 
 
+def missing_rounds(table: LatencyTable) -> int:
+    """How many rounds the last session left, because its time was up or it was cut off."""
+    ends = [note.facts for note in table.notes if note.moment == "end"]
+    return int(ends[-1].get("missing", 0)) if ends else 0
+
+
 class TableStore:
     """One profiler's hold on a table file. A context manager; entering it takes the lock.
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from hwnas import data as images
 from hwnas import finalists, latency, measure, release, report, spaces, verify
 from hwnas.device import Device, Target
-from hwnas.errors import HwnasError
+from hwnas.errors import HwnasError, LatencyModelError
+from hwnas.measure.store import missing_rounds
 from hwnas.pipeline.config import Config
 from hwnas.pipeline.state import Say, Stage, State, digest_of_data, hashes_of_teacher
 from hwnas.release import against
@@ -122,7 +123,7 @@ class Stages:
             measure.run(self._device, spaces.load(self.space), self.targets, self.tables, options, tell)
 
         def intact() -> bool:
-            return not any(_missing_rounds(table) for table in self._tables())
+            return not any(missing_rounds(LatencyTable.load(table)) for table in self._tables())
 
         settings = {
             "device": self._device.name,
@@ -137,10 +138,19 @@ class Stages:
 
         def run(say: Say) -> None:
             space = spaces.load(self.space)
-            for target, table, path in zip(self.targets, self._tables(), self.models, strict=True):
+            for target, file, path in zip(self.targets, self._tables(), self.models, strict=True):
                 say(str(target))
+                table = LatencyTable.load(file)
                 known = latency.known_devices(space, target) if kind == "transfer" else None
-                latency.save(latency.fit(LatencyTable.load(table), space, kind, known=known), path)
+                try:
+                    latency.save(latency.fit(table, space, kind, known=known), path)
+                except LatencyModelError as error:
+                    if not (left := missing_rounds(table)):
+                        raise
+                    raise LatencyModelError(
+                        f"a table must be complete enough for a latency model, but {left} rounds on {target} "
+                        f"were left when the time (max_minutes) ran out, and so {error}: start again to go on"
+                    ) from error
 
         settings = {"space": self.space, "model": kind}
         return Stage("fit", settings, self._tables(), self.models, self.models, run)
@@ -331,12 +341,6 @@ class Stages:
         if self._images is None or self._images.describe() != described:
             self._images = release.load_data(described)
         return self._images
-
-
-def _missing_rounds(table: Path) -> int:
-    """Rounds that a profiling with a limit on its time left for the next."""
-    ends = [note.facts for note in LatencyTable.load(table).notes if note.moment == "end"]
-    return int(ends[-1].get("missing", 0)) if ends else 0
 
 
 def _first(*values: int | None) -> int | None:

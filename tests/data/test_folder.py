@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 
 import numpy as np
@@ -98,11 +99,34 @@ def test_pictures_in_folders_within_a_class_are_of_that_class(tmp_path):
     assert sum(counts(found)) == 12
 
 
-def test_a_class_may_be_called_like_a_split(tmp_path):
-    """Vehicles: one name that could be a split, among others that hold pictures themselves."""
-    assert load(tree(tmp_path / "a", train=6, bus=6, car=6)).class_names == ("bus", "car", "train")
-    assert load(tree(tmp_path / "b", valid=6, invalid=6)).class_names == ("invalid", "valid")
-    assert load(tree(tmp_path / "c", test_tube=6, beaker=6)).class_names == ("beaker", "test_tube")
+@pytest.mark.parametrize(
+    "name",
+    ["train", "Train", "training", "trainset", "tr", "val", "valid", "Validation", "dev", "eval", "tests"],
+)
+@pytest.mark.parametrize("inside", ["", "__cars"])
+def test_a_folder_named_like_a_split_beside_classes_is_refused_and_the_advice_works(tmp_path, name, inside):
+    root = tree(tmp_path, bus=6, car=6, **{f"{name}{inside}": 6})
+    with pytest.raises(DataError, match=f"holds '{name}'.*beside bus, car") as error:
+        load(root)
+    if not inside:
+        renamed = re.search(r"for example to '(\w+)'", str(error.value))[1]
+        (root / name).rename(root / renamed)
+        assert load(root).class_names == tuple(sorted(("bus", "car", renamed)))
+
+
+@pytest.mark.parametrize("name", ["train", "Test", "validation"])
+def test_an_empty_folder_named_like_a_split_is_not_a_class(tmp_path, name):
+    found = load(tree(tmp_path, bus=6, car=6, **{name: 0}))
+    assert found.class_names == ("bus", "car")
+    assert any(
+        f"{name} in " in note and "holds no images and is not used" in note for note in found.reading.notes
+    )
+
+
+def test_what_only_begins_like_a_split_is_a_class(tmp_path):
+    assert load(tree(tmp_path / "a", trains=6, bus=6)).class_names == ("bus", "trains")
+    assert load(tree(tmp_path / "b", test_tube=6, beaker=6)).class_names == ("beaker", "test_tube")
+    assert load(tree(tmp_path / "c", train__train=6, train__bus=6)).class_names == ("bus", "train")
 
 
 REFUSED = {
@@ -199,7 +223,8 @@ def test_images_of_a_test_folder_without_labels_are_left_out_and_said(tmp_path):
 CLUTTER = (
     *("__MACOSX/cat/._1.png", "cat/@eaDir/1.png/SYNOPHOTO_THUMB_M.jpg", "cat/.ipynb_checkpoints/1.png"),
     *("cat/._1.png", "dog/.hidden.png", ".thumbnails/large/1.png", "cat/Thumbs.db", "dog/desktop.ini"),
-    *(".DS_Store", "#recycle/dog/2.png", "$RECYCLE.BIN/3.png", "lost+found/4.png"),
+    *(".DS_Store", "#recycle/dog/2.png", "#recycle/cat/5.png", "$RECYCLE.BIN/3.png", "lost+found/4.png"),
+    *(".git/config", ".git/objects/ab/1", ".git/objects/ab/2"),
 )
 
 
@@ -208,10 +233,11 @@ def test_what_systems_leave_behind_is_never_an_image(tmp_path):
     for name in CLUTTER:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         picture().save(root / name, "PNG")
+    (root / ".cache" / "empty").mkdir(parents=True)
     found = load(root)
     assert found.class_names == ("cat", "dog")
     assert sum(counts(found)) == 12
-    assert f"left out: {len(CLUTTER)} hidden" in found.reading.line
+    assert f"left out: {len(CLUTTER)} hidden" in found.reading.line  # files, not folders
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,18 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+import fakes
 import pytest
 
-from hwnas import latency, spaces
+from hwnas import device, latency, spaces
 from hwnas.device import Target
+from hwnas.errors import LatencyModelError
+from hwnas.measure.new_device import profile_few
 from hwnas.tables.table import LatencyTable, Round
+from hwnas.transport.local import LocalTransport
 
 HWNAS = Path(sys.executable).with_name("hwnas")
 SPACE = "macro-r16-c4"
@@ -55,6 +60,25 @@ def test_a_few_networks_make_a_model_of_a_new_device(known: Path) -> None:
     before = Path(said["table"]).read_bytes()
     assert few(known, 5).returncode == 0
     assert Path(said["table"]).read_bytes() == before, "what was measured is not measured again"
+
+
+def test_time_that_runs_out_is_said_and_the_same_goes_on(
+    known: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(known))
+    running = sys.modules["hwnas.measure.run"]
+    monkeypatch.setattr(running, "Exporter", lambda _: fakes.FakeExporter())
+    monkeypatch.setattr(running, "connect", lambda _: LocalTransport(fakes.agents(known / "agents")))
+    space, target, host = spaces.load(SPACE), Target("host", "litert", "fp32"), device.load("host")
+    hurried = replace(fakes.QUICK, max_minutes=1e-9)
+    for _ in range(2):
+        with pytest.raises(
+            LatencyModelError, match=r"time \(max_minutes 1e-09\) ran out after 0: .*start again"
+        ):
+            profile_few(host, space, target, 5, known, hurried)
+    found = profile_few(host, space, target, 5, known, replace(hurried, max_minutes=10))
+    assert found.missing == 0
+    assert found.errors["leave-one-out"]["networks"] == 5
 
 
 def test_more_networks_than_the_space_holds_are_refused(known: Path) -> None:
