@@ -72,9 +72,7 @@ def test_time_that_runs_out_is_said_and_the_same_goes_on(
     space, target, host = spaces.load(SPACE), Target("host", "litert", "fp32"), device.load("host")
     hurried = replace(fakes.QUICK, max_minutes=1e-9)
     for _ in range(2):
-        with pytest.raises(
-            LatencyModelError, match=r"\(max_minutes 1e-09\) ran out after 0: .*start again"
-        ):
+        with pytest.raises(LatencyModelError, match=r"\(max_minutes 1e-09\) ran out after 0: .*start again"):
             profile_few(host, space, target, 5, known, hurried)
     found = profile_few(host, space, target, 5, known, replace(hurried, max_minutes=10))
     assert found.missing == 0

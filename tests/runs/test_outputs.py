@@ -17,10 +17,10 @@ import pytest
 from typer.testing import CliRunner
 
 from hwnas import files
-from hwnas.runs import outputs
 from hwnas.cli import _of_the_system, app
 from hwnas.device import Target
 from hwnas.errors import HwnasError, WriteError
+from hwnas.runs import outputs
 from hwnas.tables.table import LatencyTable, Round
 
 LONG = "x" * 300

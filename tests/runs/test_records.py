@@ -14,11 +14,11 @@ import report_run
 from typer.testing import CliRunner
 
 from hwnas import latency, release, report
-from hwnas.runs import records
-from hwnas.pipeline.state import STATE, State
 from hwnas.cli import app
 from hwnas.device import read as read_device
 from hwnas.errors import HwnasError
+from hwnas.pipeline.state import STATE, State
+from hwnas.runs import records
 from hwnas.search.pick import pick
 from hwnas.verify import Verification
 
