@@ -10,6 +10,7 @@ from hwnas import export
 from hwnas.errors import SpaceError
 from hwnas.export import runtime as runtimes
 from hwnas.finalists.reading import Indices
+from hwnas.search.result import score_name
 from hwnas.search.scorer import Scorer, scores
 from hwnas.statistics.answers import Answers
 from hwnas.statistics.intervals import SIGNIFICANT, chance_of_gap, right_of
@@ -44,6 +45,11 @@ class Judge:
         self.rank, self._scorer, self._runtime = rank, scorer, runtime
         self._fp32 = dict(known or {})
         self._int8: dict[Indices, float] = {}
+
+    @property
+    def score(self) -> str:
+        """What is estimated: "accuracy", or "balanced accuracy" where classes are weighed."""
+        return score_name(is_balanced=self._scorer.is_balanced)
 
     @property
     def images(self) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from hwnas.finalists.latencies import Beliefs, Goal
 from hwnas.finalists.reading import Indices, Reading, Readings
 from hwnas.finalists.repair import Loop, Settled
@@ -112,8 +114,8 @@ def warnings_of(loop: Loop, best: Indices) -> list[str]:
     if judge.clearly_worse(best, top):
         points, used = 100 * (judge.final(top) - judge.final(best)), beliefs.spent(top)
         found.append(
-            f"{points:.0f} points of estimated accuracy were given up for the budget: another finalist is "
-            f"estimated at {judge.final(top):.1%} instead of {judge.final(best):.1%}, and takes {used:.0%} "
+            f"{points:.0f} points of estimated {judge.score} were given up for the budget: another finalist "
+            f"is estimated at {judge.final(top):.1%} instead of {judge.final(best):.1%}, and takes {used:.0%} "
             f"of it: {_RAISE if used > 1 else _QUIET}"
         )
     return found
@@ -124,7 +126,7 @@ def why_little(loop: Loop, best: Indices) -> str:
     if loop.beliefs.spent(best) >= LITTLE:
         return ""
     if not any(goal.measurable for goal in loop.beliefs.goals):
-        return "nothing was measured, so no larger one could be proven; measure finalists, or choose another"
+        return _why_little_is_predicted(loop, best)
     provable = loop.beliefs.provable(loop.options.most_sessions)
     if provable < LITTLE:
         return (
@@ -134,8 +136,34 @@ def why_little(loop: Loop, best: Indices) -> str:
     larger = [i for i in loop.beliefs.readings if loop.beliefs.spent(i) > loop.beliefs.spent(best)]
     if any(loop.beliefs.kept(i) and loop.judge.clearly_worse(i, best) for i in larger):
         return "what uses more of it is estimated worse; a smaller budget would do"
+    if any(map(loop.beliefs.kept, larger)):
+        return "what uses more of it is not estimated better; a smaller budget would do"
     return (
         "nothing that uses more of it was proven to keep it; search again with more rounds, or choose another"
+    )
+
+
+def _why_little_is_predicted(loop: Loop, best: Indices) -> str:
+    """The same where nothing was measured: then the latency model alone says what keeps the budgets."""
+    beliefs, pool = loop.beliefs, list(loop.proposals.pool)
+    spent = beliefs.spent(best)
+    sure = max(ms / goal.budget_ms for ms, goal in zip(beliefs.needs_ms(best), beliefs.goals, strict=True))
+    if (allowed := spent / sure) < LITTLE:
+        return (
+            f"nothing was measured, and with a margin for what the latency model may be wrong by about "
+            f"{allowed:.0%} can be used; have the finalists measured"
+        )
+    uses = beliefs.use(np.array(pool)).tolist()
+    larger = [i for i, use in zip(pool, uses, strict=True) if use > spent]
+    if likely := loop.proposals.likely(larger, loop.options.likely, 1.0):
+        number = "the one" if len(likely) == 1 else f"the {len(likely)}"
+        return (
+            f"of {number} scored that uses more of it and is predicted to keep it, none is estimated better; "
+            "search again for longer, or with another seed; a smaller budget would do for this network"
+        )
+    return (
+        "none that was scored uses more of it and is predicted to keep it; search again for longer, or with "
+        "another seed or strategy"
     )
 
 

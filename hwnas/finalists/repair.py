@@ -126,6 +126,8 @@ class Loop:
             if best is None and there and (not batch or 2 * left <= self.options.rounds):
                 self._last_resort()
                 best = self._best()
+            if not left:  # nothing more is measured
+                break
             purpose = "repair" if best is None else "growth"
             self.tell(f"{purpose}: scoring changes")
             batch = self._repairs() if best is None else self._growth(best)

@@ -24,6 +24,7 @@ from hwnas.search.feasible import FeasibleSampler
 from hwnas.search.objective import objective, sizes
 from hwnas.search.oneshot.oneshot import OneShot, OneShotConfig, warm_up
 from hwnas.search.pool import workers
+from hwnas.search.result import score_name
 from hwnas.search.sampling.loop import Mapper, SamplingStrategy
 from hwnas.search.scratch import FromScratch
 from hwnas.space import SearchSpace
@@ -342,7 +343,7 @@ def _record(
     return {
         **search.to_json(result),
         "schema": SCHEMA,
-        "score": "balanced accuracy" if scorer.is_balanced else "accuracy",
+        "score": score_name(is_balanced=scorer.is_balanced),
         "seed": request.seed,
         "request": request.identity(),
         "constraints": constraints,

@@ -120,7 +120,7 @@ class KnownJudge(Judge):
     images = 1000  # type: ignore[assignment]
 
     def __init__(self, accuracies: Mapping[Indices, float]) -> None:
-        super().__init__(SimpleNamespace(space=space()), "fp32", known=accuracies)
+        super().__init__(SimpleNamespace(space=space(), is_balanced=False), "fp32", known=accuracies)
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import pytest
-from finalists_helpers import goal, loop_of, networks
-from noisy_world import KINDS, Case, NoisyWorld
+from finalists_helpers import goal, loop_of, networks, true_accuracies
+from noisy_world import KINDS, Case, KnownJudge, NoisyWorld
 
 from hwnas.errors import InfeasibleBudget
 from hwnas.finalists.candidates import PromiseOptions
@@ -162,14 +163,42 @@ def test_the_fastest_network_does_not_win_although_it_alone_is_proven_at_first()
     )
 
 
-def test_accuracy_that_was_given_up_is_said():
+@pytest.mark.parametrize(("is_balanced", "score"), [(False, "accuracy"), (True, "balanced accuracy")])
+def test_accuracy_that_was_given_up_is_said(is_balanced, score):
     world, asked = NoisyWorld(7, 0.01, KINDS[0]), goal(0.12, believed=0.25)
     loop = loop_of(world, [asked])
+    judge = KnownJudge(true_accuracies())
+    judge._scorer.is_balanced = is_balanced
+    loop = replace(loop, judge=judge)
     best = loop.run().best
     text = " ".join(warnings_of(loop, best))
     points = 100 * (max(loop.judge.final(i) for i in loop.beliefs.readings) - loop.judge.final(best))
-    assert f"{points:.0f} points of estimated accuracy were given up for the budget" in text
+    assert f"{points:.0f} points of estimated {score} were given up for the budget" in text
     assert "raise the budget to have them" in text
+
+
+def unmeasured(std: float, uses: tuple[float, ...], best: float = 0.5) -> str:
+    """The reason of a search that measures nothing, of networks at shares of the budget; one is the best."""
+    asked = replace(goal(0.6, std=std), measurable=False)
+    use = asked.model.costs.of(np.array(networks())) / asked.budget_ms
+    pool = [networks()[int(np.argmin(np.abs(use - share)))] for share in uses]
+    accuracies = {i: 0.9 if share == best else 0.5 for i, share in zip(pool, uses, strict=True)}
+    loop = loop_of(
+        NoisyWorld(1, 0.01, KINDS[0]), [asked], pool=pool, measure=lambda b, _: dict.fromkeys(b, (None,))
+    )
+    loop = replace(loop, judge=KnownJudge(accuracies))
+    (warning,) = warnings_of(loop, loop.run().best)
+    return warning
+
+
+def test_an_unmeasured_search_that_uses_little_says_the_true_reason():
+    assert "of the 2 scored that uses more of it and is predicted to keep it, none is estimated better" in (
+        unmeasured(0.01, (0.5, 0.7, 0.9))
+    )
+    assert "none that was scored uses more of it and is predicted to keep it" in unmeasured(0.01, (0.3, 0.5))
+    assert re.search(
+        r"may be wrong by about 7\d% can be used; have the finalists measured", unmeasured(0.3, (0.5, 0.6))
+    )
 
 
 def test_few_rounds_carry_no_verdict():
