@@ -115,8 +115,8 @@ def warnings_of(loop: Loop, best: Indices) -> list[str]:
         points, used = 100 * (judge.final(top) - judge.final(best)), beliefs.spent(top)
         found.append(
             f"{points:.0f} points of estimated {judge.score} were given up for the budget: another finalist "
-            f"is estimated at {judge.final(top):.1%} instead of {judge.final(best):.1%}, and takes {used:.0%} "
-            f"of it: {_RAISE if used > 1 else _QUIET}"
+            f"is estimated at {judge.final(top):.1%} instead of {judge.final(best):.1%}, and takes "
+            f"{used:.0%} of it: {_RAISE if used > 1 else _QUIET}"
         )
     return found
 
