@@ -14,6 +14,7 @@ from hwnas import device as devices
 from hwnas.cli import _usage
 from hwnas.cli._app import Json, app, coloured, emit_json, err, out, print_quality, print_table
 from hwnas.runs import records
+from hwnas.runs.folder import RunFolder
 from hwnas.statistics.verdict import Verdict
 
 Run = Annotated[Path, typer.Argument(help="Folder of a run with a trained network.")]
@@ -71,7 +72,7 @@ def compare(
         emit_json(found)
         return
     show_comparison(found)
-    out.print(f"written to {run / 'compare.json'}", highlight=False)
+    out.print(f"written to {RunFolder(run).comparison}", highlight=False)
 
 
 def show_comparison(found: Mapping[str, Any]) -> None:

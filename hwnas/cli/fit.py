@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from hwnas import device, files
+from hwnas import device
 from hwnas.cli import _usage
 from hwnas.cli._app import Json, app, emit_json, err, out
 from hwnas.cli._evaluation import show
-from hwnas.device import Target
 from hwnas.errors import SchemaMismatch, TableError
 from hwnas.runs import outputs
+from hwnas.tables import places
 
 
 @app.command()
@@ -45,7 +45,7 @@ def fit(
     with _usage.usage():
         target = device.load(device_name).target(runtime, precision)
     outputs.require_file(to, "a latency model")
-    path = table or default_table(target)
+    path = table or places.table(places.of_device(target.device), target)
     if not path.exists():
         raise TableError(
             f"a latency table must be there, but {path} does not exist: `hwnas profile --device "
@@ -85,8 +85,3 @@ def fit(
     if "heldout" not in summaries:
         err.print("[yellow]the table has no held-out networks: nothing is known about the model's errors[/]")
     out.print(f"written to {to}", highlight=False)
-
-
-def default_table(target: Target) -> Path:
-    """Where ``hwnas profile`` keeps the table of a target."""
-    return files.user_data() / "tables" / target.device / f"{target.slug}.jsonl"

@@ -13,6 +13,7 @@ from rich.table import Table
 from hwnas import device as devices
 from hwnas.cli import _usage
 from hwnas.cli._app import AcceptNoise, Json, app, emit_json, err, leave, out
+from hwnas.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from hwnas.pipeline.quickstart import Summary
@@ -111,11 +112,10 @@ class _View:
 def _show(summary: Summary) -> None:
     from hwnas.cli.run import show_accuracies, show_said
     from hwnas.cli.ship import show_verification
-    from hwnas.pipeline.quickstart import STRATEGY
 
     show_verification(summary.verification, summary.why_little)
     show_said(summary)
     show_accuracies(summary)
     seconds = ", ".join(f"{stage} {value:.0f} s" for stage, value in summary.seconds.items())
     out.print(f"time: {seconds}; {sum(summary.seconds.values()):.0f} s in all", highlight=False)
-    out.print(f"models: {summary.folder / STRATEGY / 'export'}\nreport: {summary.report}", highlight=False)
+    out.print(f"models: {RunFolder(summary.run).export}\nreport: {summary.report}", highlight=False)

@@ -13,6 +13,7 @@ from hwnas.cli import _usage
 from hwnas.cli._app import AcceptNoise, Json, app, coloured, emit_json, err, leave, out
 from hwnas.errors import HwnasError
 from hwnas.runs import outputs
+from hwnas.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from hwnas.pipeline import Summary
@@ -81,7 +82,7 @@ def _show(summary: Summary) -> None:
     show_verification(summary.verification, summary.why_little)
     show_said(summary)
     show_accuracies(summary)
-    out.print(f"models: {summary.run / 'export'}\nreport: {summary.report}", highlight=False)
+    out.print(f"models: {RunFolder(summary.run).export}\nreport: {summary.report}", highlight=False)
 
 
 def show_said(summary: Summary) -> None:

@@ -12,7 +12,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from hwnas import device as devices
-from hwnas import files
 from hwnas.cli import _usage
 from hwnas.cli._app import (
     AcceptNoise,
@@ -29,7 +28,9 @@ from hwnas.cli._app import (
 )
 from hwnas.finalists import use
 from hwnas.runs import outputs, records
+from hwnas.runs.folder import RunFolder
 from hwnas.statistics.bounds import decimals
+from hwnas.tables import places
 
 if TYPE_CHECKING:
     from hwnas.data import Dataset, Split
@@ -105,8 +106,8 @@ def export(
         out.print(f"[{colour}]{escape(item['said'])}[/]", highlight=False)
     out.print(f"each computes what PyTorch computes; written to {manifest.parent}", highlight=False)
     _say_unfinished(run)
-    if (run / release.REPORT).exists():
-        page = run / release.REPORT
+    page = RunFolder(run).report
+    if page.exists():
         err.print(f"{page} is of what was exported before: hwnas verify and hwnas report make it new")
 
 
@@ -168,7 +169,7 @@ def verify(
 
     if skip_accuracy:
         _usage.no_effect(context, "data", needs="without --skip-accuracy")
-    folder = folder / "export" if (folder / "export" / release.MANIFEST).exists() else folder
+    folder = RunFolder(folder).export if RunFolder(folder).shipping.manifest.exists() else folder
     manifest = release.read_manifest(folder)
     if record:
         outputs.require_file(folder / release.MANIFEST, "the manifest (without --no-record)")
@@ -177,7 +178,7 @@ def verify(
     if not skip_accuracy:
         with err.status("reading the data"):
             dataset, further, missing = _images(folder, manifest, data)
-    own = folder.parent if (folder.parent / "arch.json").exists() else folder
+    own = folder.parent if RunFolder(folder.parent).arch.exists() else folder
     alone = outputs.claimed(own, "a verification") if record else nullcontext()
     with alone, err.status("verifying") as status:
         found = verification.verify(
@@ -185,7 +186,7 @@ def verify(
             described,
             dataset,
             further=further,
-            tables=tables or files.user_data() / "tables" / described.name,
+            tables=tables or places.of_device(described.name),
             options=ProfileOptions(rounds=rounds, max_rounds=3 * rounds),
             accept_noise=accept_noise,
             record=record,
@@ -248,8 +249,9 @@ def report(
     for text in reports.damaged(run):
         err.print(f"[yellow]warning:[/] {escape(text)}", highlight=False, soft_wrap=True)
     path = reports.write(run, latencies=tuple(latency or ()), tables=tables, baseline=baseline)
-    if (run / "export" / release.MANIFEST).exists():
-        release.add_file(run / "export", release.REPORT, path.read_bytes())
+    shipping = RunFolder(run).shipping
+    if shipping.manifest.exists():
+        release.add_file(shipping.path, release.REPORT, path.read_bytes())
     _say_unfinished(run)
     if as_json:
         emit_json({"report": str(path)})

@@ -14,6 +14,7 @@ from rich.markup import escape
 from hwnas.cli import _usage
 from hwnas.cli._app import Json, app, emit_json, err, out
 from hwnas.cli._usage import ClassWeights
+from hwnas.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from hwnas.train import EpochRecord
@@ -205,7 +206,7 @@ def _show(record: Mapping[str, Any], run: Path) -> None:
         out.print(f"right by class, the worst first: {listed}", highlight=False)
     what = "its batch-norm statistics estimated anew" if kept["recalibrated"] else "as it was"
     epochs = record["config"]["epochs"]
-    out.print(f"epoch {kept['epoch']} of {epochs} was kept, {what}; weights in {run / 'weights.safetensors'}")
+    out.print(f"epoch {kept['epoch']} of {epochs} was kept, {what}; weights in {RunFolder(run).weights}")
     if record["learning"]["reasons"]:
         err.print(f"[yellow]{escape('; '.join(record['learning']['reasons']))}[/]", highlight=False)
     if record["rising"] is not None:
@@ -223,6 +224,5 @@ def _share(found: Mapping[str, Any], name: str, interval: str) -> str:
 
 def _classes(run: Path) -> list[str]:
     from hwnas import files
-    from hwnas.train import mistakes
 
-    return [str(name) for name in files.read_json(run / mistakes.FILE, "the mistakes")["class_names"]]
+    return [str(name) for name in files.read_json(RunFolder(run).mistakes, "the mistakes")["class_names"]]

@@ -16,11 +16,11 @@ from hwnas.data import Dataset
 from hwnas.errors import TrainingError
 from hwnas.export import runtime as runtimes
 from hwnas.runs import records
+from hwnas.runs.folder import RunFolder
 from hwnas.space import Architecture
 from hwnas.train import EpochRecord, TrainConfig
-from hwnas.train.run import WEIGHTS, train_run
+from hwnas.train.run import train_run
 
-FOLDER = "compare"
 _PROMISED = ("name", "target", "budget_ms")
 
 Tell = Callable[[str], None]
@@ -92,7 +92,7 @@ class Entry:
     def model(self, variant: str) -> Path:
         """The file of a variant."""
         entry = next(item for item in self.manifest["variants"] if item["name"] == variant)
-        return self.folder / "export" / str(entry["file"])
+        return RunFolder(self.folder).export / str(entry["file"])
 
 
 def prepare(run: Path, name: str, arch: Architecture, seed: int, dataset: Dataset) -> Path:
@@ -107,7 +107,7 @@ def prepare(run: Path, name: str, arch: Architecture, seed: int, dataset: Datase
         seed: Of its training.
         dataset: What the run's own network was trained on.
     """
-    folder = run / FOLDER / f"{name}-seed{seed}"
+    folder = RunFolder(run).contender(name, seed)
     search = records.search(run)
     record = {
         "strategy": "comparison",
@@ -115,11 +115,10 @@ def prepare(run: Path, name: str, arch: Architecture, seed: int, dataset: Datase
         "data": dataset.describe(),
         "constraints": [{key: c.get(key) for key in _PROMISED} for c in search["constraints"]],
     }
-    for file, content in (("arch.json", arch.to_json()), ("search.json", record)):
-        path = folder / file
+    for path, content in ((folder.arch, arch.to_json()), (folder.search, record)):
         if not path.exists() or files.read_json(path, "a record of the comparison") != content:
             files.write_json(path, content)
-    return folder
+    return folder.path
 
 
 def adopt(run: Path, folder: Path) -> None:
@@ -127,7 +126,7 @@ def adopt(run: Path, folder: Path) -> None:
 
     The run's own export may have had other calibration images, or fine-tuning for int8.
     """
-    for name in (WEIGHTS, "train.json"):
+    for name in (RunFolder.weights, RunFolder.train):
         own, kept = run / name, folder / name
         if not kept.exists() or files.sha256(kept) != files.sha256(own):
             files.write_atomic(kept, own.read_bytes())
@@ -137,10 +136,11 @@ def trained(folder: Path, config: TrainConfig, tell: Tell) -> dict[str, Any]:
     """The record of training a folder's network, which is only trained where it was not yet."""
     arch = spaces.architecture_from_json(records.arch(folder, "the architecture"))
     wanted = records.search(folder)["data"]["fingerprint"]
-    if (folder / "train.json").exists() and (folder / WEIGHTS).exists():
+    run = RunFolder(folder)
+    if run.train.exists() and run.weights.exists():
         record: dict[str, Any] = records.trained(folder)
         is_same = record["architecture"] == arch.id and _is_of(record, config)
-        is_whole = record["weights_sha256"] == files.sha256(folder / WEIGHTS)
+        is_whole = record["weights_sha256"] == files.sha256(run.weights)
         if is_same and is_whole and record["data"]["fingerprint"] == wanted:
             return record
         tell(f"{folder.name} was trained in another way: training again")
@@ -165,10 +165,11 @@ def _is_of(record: Mapping[str, Any], config: TrainConfig) -> bool:
 
 def exported(folder: Path, dataset: Dataset, tell: Tell) -> dict[str, Any]:
     """The manifest of a folder's export, which is only made where it is not there yet."""
-    manifest = folder / "export" / release.MANIFEST
+    run = RunFolder(folder)
+    manifest = run.shipping.manifest
     if manifest.exists():
         found = release.read_manifest(manifest.parent)
-        if found["weights_sha256"] == files.sha256(folder / WEIGHTS):
+        if found["weights_sha256"] == files.sha256(run.weights):
             return found
         shutil.rmtree(manifest.parent)  # of weights that are no more
     tell(f"exporting {folder.name}")
@@ -202,7 +203,7 @@ class RightAnswers:
 
     def of_weights(self, folder: Path) -> NDArray[np.bool_]:
         """In PyTorch, of the trained network in a run folder, shape (n,)."""
-        return self._kept(folder / WEIGHTS, lambda: release.answers_of(folder, self._dataset))
+        return self._kept(RunFolder(folder).weights, lambda: release.answers_of(folder, self._dataset))
 
     def _kept(self, file: Path, look: Callable[[], NDArray[np.int64]]) -> NDArray[np.bool_]:
         key = f"{self._dataset.fingerprint}/{files.sha256(file)}"

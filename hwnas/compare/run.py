@@ -13,12 +13,13 @@ from numpy.typing import NDArray
 
 from hwnas import __version__, files, known, measure, release
 from hwnas.compare import contender, match, rows
-from hwnas.compare.contender import FOLDER, Entry, Recipe, RightAnswers, Tell
+from hwnas.compare.contender import Entry, Recipe, RightAnswers, Tell
 from hwnas.compare.rows import FOUND
 from hwnas.data import Dataset
 from hwnas.device import Device, Target
 from hwnas.errors import HwnasError
 from hwnas.runs import outputs, records
+from hwnas.runs.folder import RunFolder
 from hwnas.space import Architecture
 
 SCHEMA = "hwnas-compare/1"
@@ -76,7 +77,7 @@ def compare(
         _baseline(name, arch)  # refuse a wrong name before hours of training
     tell("reading the data")
     dataset = release.load_data(record["data"], source)
-    answers = RightAnswers(run / FOLDER / "answers.json", dataset)
+    answers = RightAnswers(RunFolder(run).answers, dataset)
     numbers = range(recipe.config.seed, recipe.config.seed + seeds)
 
     def entry(name: str, network: Architecture, seed: int) -> Entry:
@@ -117,7 +118,7 @@ def compare(
             rows.row(run, name, networks[name], entries, measured, targets, budgets) for name in networks
         ],
     }
-    files.write_json(run / "compare.json", result)
+    files.write_json(RunFolder(run).comparison, result)
     return result
 
 
@@ -186,7 +187,7 @@ def _match(
     tell: Tell,
 ) -> dict[str, Any]:
     """The width of a family that is as fast; kept, so that a training that was cut off goes on."""
-    path = run / FOLDER / f"match-{family}-{target.device}-{target.slug}.json"
+    path = RunFolder(run).match(family, target)
     if path.exists():
         kept: dict[str, Any] = records.read(
             path, "a kept match", records.MATCH, f"delete {path} and compare again"
@@ -228,7 +229,7 @@ def _entry(
     for item in manifest["variants"]:
         if item["name"] in targets:
             tell(f"answers of {name}, seed {seed}, {item['name']}")
-            found[item["name"]] = answers.of_model(folder / "export" / item["file"], item["runtime"])
+            found[item["name"]] = answers.of_model(RunFolder(folder).export / item["file"], item["runtime"])
     return Entry(seed, folder, record, manifest, found)
 
 

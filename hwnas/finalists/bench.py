@@ -18,6 +18,7 @@ from hwnas.finalists.latencies import Goal
 from hwnas.finalists.reading import Indices, Reading, Readings
 from hwnas.measure import Measurer, ProfileOptions
 from hwnas.measure.store import TableStore
+from hwnas.runs.folder import RunFolder
 from hwnas.space import SearchSpace
 from hwnas.statistics.verdict import NOISY, STABLE, UNUSABLE
 from hwnas.tables import conditions, scales
@@ -25,7 +26,6 @@ from hwnas.tables.clock import Scale
 from hwnas.tables.operations import require_same
 from hwnas.tables.table import LatencyTable, Measurement
 
-FOLDER = "finalists"
 _WORDS = (STABLE, NOISY, UNUSABLE)
 
 
@@ -65,7 +65,7 @@ class Bench:
     ) -> None:
         self.space, self.goals = space, tuple(goals)
         self._devices, self._tables = devices, tables
-        self._folder, self._options = folder / FOLDER, options
+        self._run, self._options = RunFolder(folder), options
         self._benches: dict[str, _Bench] = {}
         self._open = ExitStack()
 
@@ -99,7 +99,7 @@ class Bench:
         self.goals = tuple(goals)
 
     def _begin(self, goal: Goal, measurer: Measurer, stack: ExitStack) -> Goal:
-        path = self._folder / f"{goal.target.device}-{goal.target.slug}.jsonl"
+        path = self._run.finalists_table(goal.target)
         store = stack.enter_context(TableStore(path, goal.target))
         environment = measurer.environment(goal.target)
         store.begin(environment)

@@ -12,7 +12,7 @@ from hwnas import latency
 from hwnas.device import PRECISIONS, Target
 from hwnas.errors import DeviceError
 from hwnas.latency import Source
-from hwnas.search.run import latency_file
+from hwnas.runs.folder import RunFolder
 from hwnas.space import SearchSpace
 
 _FORM = re.compile(
@@ -72,4 +72,5 @@ def sources(asks: Sequence[Ask], space: SearchSpace, tables: Path | None) -> lis
 
 def fit(found: Sequence[Source], run: Path) -> tuple[Path, ...]:
     """Fit a latency model to each table, into the run's own folder; done once."""
-    return tuple(latency.fitted(source, latency_file(run, source.table.target)) for source in found)
+    folder = RunFolder(run)
+    return tuple(latency.fitted(source, folder.latency_model(source.table.target)) for source in found)

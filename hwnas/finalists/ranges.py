@@ -25,12 +25,12 @@ from hwnas.finalists.reading import Indices
 from hwnas.latency import Source
 from hwnas.latency.sources import command, fit_source
 from hwnas.measure import Measurer, ProfileOptions
+from hwnas.runs.folder import RunFolder
 from hwnas.search.budgets import is_share
 from hwnas.search.canonical import Canonical
 from hwnas.tables.operations import require_same
 from hwnas.tables.table import LatencyTable
 
-FILE = "ranges.json"
 SCHEMA = "hwnas-ranges/1"
 
 
@@ -71,7 +71,8 @@ def resolve(
         TableError: A share is of a range that was measured on another machine, and nothing may be
             or can be measured.
     """
-    known = _read(run / FILE)
+    path = RunFolder(run).ranges
+    known = _read(path)
     found = []
     for ask, source in zip(asks, sources, strict=True):
         name = str(ask.target)
@@ -80,7 +81,7 @@ def resolve(
             if differs and reachable:
                 known[name] = _measured(ask, source, run, options)
                 warn(_said(ask, source, known[name], differs))
-                files.write_json(run / FILE, {"schema": SCHEMA, "ranges": known})
+                files.write_json(path, {"schema": SCHEMA, "ranges": known})
             elif differs and is_share(ask.budget):
                 raise TableError(_refused(ask, source, differs, measure))
         found.append(_here(source, known[name]) if name in known else Here(source))

@@ -23,9 +23,9 @@ from hwnas.finalists.record import adopt, targets_of, trials_of, verdict_of, war
 from hwnas.finalists.repair import Loop, Settled, Tell
 from hwnas.measure import ProfileOptions
 from hwnas.runs import outputs, records
+from hwnas.runs.folder import RunFolder
 from hwnas.search.base import Constraint
 from hwnas.search.objective import objective
-from hwnas.search.run import latency_file
 from hwnas.search.scorer import scorer_of
 from hwnas.space import SearchSpace
 from hwnas.tables.table import LatencyTable
@@ -109,8 +109,8 @@ def keep(
     }
     if settled is not None:
         adopt(record, loop, settled.best)
-        files.write_json(run / "arch.json", space.architecture(settled.best).to_json())
-    files.write_json(run / "search.json", record)
+        files.write_json(RunFolder(run).arch, space.architecture(settled.best).to_json())
+    files.write_json(RunFolder(run).search, record)
     if refusal is not None:
         raise refusal
     return records.search(run)
@@ -135,7 +135,7 @@ def goals_of(run: Path, record: Mapping[str, Any]) -> list[Goal]:
     found = []
     for item in record["constraints"]:
         target = Target.from_json(item["target"])
-        found.append(Goal(target, item["budget_ms"], latency.load(latency_file(run, target))))
+        found.append(Goal(target, item["budget_ms"], latency.load(RunFolder(run).latency_model(target))))
     return found
 
 

@@ -28,11 +28,11 @@ from hwnas.latency import Prediction, Source
 from hwnas.latency.base import IntArray
 from hwnas.measure import ProfileOptions
 from hwnas.runs import outputs, records
+from hwnas.runs.folder import RunFolder
 from hwnas.search import gallery
 from hwnas.search.budgets import range_of, shares_of
 from hwnas.search.gallery import Axis
 from hwnas.search.run import (
-    TRAINED,
     Live,
     SearchRequest,
     constraints_for,
@@ -166,7 +166,8 @@ def _kept(record: dict[str, Any], run: Path, dataset: Dataset, wishes: Wishes, t
     if wishes.gallery_points:
         tell("gallery")
         write_gallery(run, wishes.gallery_points, wishes.gallery_each, dataset=dataset)
-    shutil.rmtree(run / TRAINED, ignore_errors=True)  # networks of a short training are of no more use
+    trained = RunFolder(run).trained  # networks of a short training, of no more use
+    shutil.rmtree(trained, ignore_errors=True)
     return record
 
 
@@ -183,8 +184,8 @@ def _hostile(found: Sequence[Source], space: SearchSpace, folder: Path | None) -
 
 def _searched(request: SearchRequest, run: Path, dataset: Dataset, live: Live | None) -> dict[str, Any]:
     """The record of the search: of one that was done before, if it is the same and not finished."""
-    path = run / "search.json"
-    if not path.exists():
+    folder = RunFolder(run)
+    if not folder.search.exists():
         search_run(request, run, live=live, dataset=dataset)
         if ranks.rank() != 0:
             return {}
@@ -192,7 +193,7 @@ def _searched(request: SearchRequest, run: Path, dataset: Dataset, live: Live | 
     record: dict[str, Any] = records.search(run)
     same = record.get("request") == json.loads(json.dumps(request.identity()))
     kept = record.get("promise", {}).get("kept")
-    if not same or (kept and (run / gallery.FILE).exists()):
+    if not same or (kept and folder.gallery.exists()):
         what = "a finished search" if same else "another search"
         raise HwnasError(f"a run folder must be new, but {run} holds {what}: give another one")
     return record
@@ -223,7 +224,7 @@ def write_gallery(run: Path, points: int, each: int, *, dataset: Dataset | None 
     accuracies |= dict(zip(fresh, scores(scorer, fresh), strict=True))
     found = gallery.describe(space, axes, accuracies, scorer.effective_images)
     found |= {"points": points, "each": each}
-    files.write_json(run / gallery.FILE, found)
+    files.write_json(RunFolder(run).gallery, found)
     return found
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from hwnas import files
 from hwnas.device import Target
 from hwnas.errors import SchemaMismatch, TableError
 from hwnas.latency.bayes.known_devices import known_devices
@@ -14,6 +13,7 @@ from hwnas.latency.networks import Networks
 from hwnas.latency.provenance import table_sha256
 from hwnas.latency.store import FittedModel, fit, load, save
 from hwnas.space import SearchSpace
+from hwnas.tables import places
 from hwnas.tables.table import LatencyTable
 
 COVERED = 0.5
@@ -70,10 +70,8 @@ def find_table(target: Target, space: SearchSpace, folder: Path | None = None) -
         TableError: There is no such table, neither of the user's own nor shipped.
         SchemaMismatch: A file is of another target than its place says.
     """
-    name = f"{target.slug}.jsonl"
-    home = files.user_data() / "tables" if folder is None else folder
-    own = [home / target.device / name] + ([] if folder is None else [folder / name])
-    shipped = files.shipped("lut_data") / target.device / name
+    own = places.candidates(folder or places.own(), target)[: 1 if folder is None else 2]
+    shipped, _ = places.candidates(places.shipped(), target)
     for path in (*own, shipped):
         if not path.is_file():
             continue

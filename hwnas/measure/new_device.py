@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hwnas import files, latency
+from hwnas import latency
 from hwnas.device import Device, Target
 from hwnas.errors import LatencyModelError
 from hwnas.latency.store import FittedModel
@@ -17,6 +17,7 @@ from hwnas.measure.run import run
 from hwnas.measure.store import missing_rounds
 from hwnas.runs import outputs
 from hwnas.space import Architecture, SearchSpace
+from hwnas.tables import places
 from hwnas.tables.table import LatencyTable
 
 
@@ -86,8 +87,8 @@ def profile_few(
         DeviceError: The device cannot be used, or no network could be measured on it.
     """
     options = options or ProfileOptions()
-    folder = files.user_data() / "tables" / device.name if out is None else out
-    path = folder / f"{target.slug}.{space.name}.latency.json"
+    folder = places.of_device(device.name) if out is None else out
+    path = places.few_model(folder, target, space.name)
     outputs.require_file(path, "a latency model")
     known = latency.known_devices(space, target)
     chosen = latency.choose_networks(space, count, known=known, seed=options.seed)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from hwnas import files
 from hwnas.device import Device, Target
 from hwnas.errors import DeviceError
 from hwnas.measure import plan
@@ -16,7 +15,7 @@ from hwnas.measure.session import Session
 from hwnas.measure.store import TableStore
 from hwnas.runs import outputs
 from hwnas.space import Architecture, SearchSpace
-from hwnas.tables import scales
+from hwnas.tables import places, scales
 from hwnas.tables.conditions import Quality, quality
 from hwnas.tables.measurement import Measurement
 from hwnas.tables.operations import require_same
@@ -58,12 +57,12 @@ def run(
             model is a failed row.
     """
     options = options or ProfileOptions()
-    folder = files.user_data() / "tables" / device.name if out is None else out
+    folder = places.of_device(device.name) if out is None else out
     if only is None:
         items = plan.items([spaces] if isinstance(spaces, SearchSpace) else spaces, options)
     else:
         items = plan.network_items(only)
-    paths = {target: folder / f"{target.slug}.jsonl" for target in targets}
+    paths = {target: places.table(folder, target) for target in targets}
     for path in paths.values():
         outputs.require_file(path, "a latency table")
     with connect(device) as transport, Exporter(options.workers) as exporter:

@@ -132,19 +132,20 @@ def run(config: Config, *, device: Device | None = None, tell: Tell = lambda _st
 
 
 def _summary(config: Config, stages: Stages, seconds: Mapping[str, float], ran: tuple[str, ...]) -> Summary:
-    manifest = release.read_manifest(stages.run / "export")
-    runs = [run for run in (stages.run, stages.baseline) if run is not None]
-    search = records.search(stages.run)
+    manifest = release.read_manifest(stages.run.export)
+    run = stages.run.path
+    runs = [run] if stages.baseline is None else [run, stages.baseline.path]
+    search = records.search(run)
     promise = search.get("promise", {})
     shares = budgets.shares_said(search["constraints"])
     said = (*shares, *promise.get("warnings", ()), *search.get("extra", {}).get("alarms", ()))
     return Summary(
         config.folder,
-        stages.run,
-        stages.run / "report.html",
+        run,
+        stages.run.report,
         Verification.from_json(manifest["verification"]),
         {r.name: records.trained(r)["test_accuracy"] for r in runs},
-        None if stages.baseline is None else against.read(stages.run),
+        None if stages.baseline is None else against.read(run),
         seconds,
         ran,
         promise.get("why_little", ""),

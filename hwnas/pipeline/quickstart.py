@@ -13,6 +13,7 @@ from hwnas import files, pipeline, spaces
 from hwnas.device import Device
 from hwnas.pipeline import STAGES, Config, Summary, Tell
 from hwnas.runs import outputs
+from hwnas.runs.folder import ChainFolder
 
 STRATEGY, BASELINE = "fbnet", "random"
 DATA, BUDGET = "clutter:10000", "40%"
@@ -51,7 +52,7 @@ def run(
     Raises:
         HwnasError: A stage failed; what the earlier ones wrote is kept in ``folder``.
     """
-    outputs.require_file(folder / "quickstart.json", "the folder of a quickstart")
+    outputs.require_file(ChainFolder(folder).quickstart, "the folder of a quickstart")
     config = config_of(
         folder,
         device.name,
@@ -63,7 +64,7 @@ def run(
         accept_noise=accept_noise,
     )
     summary = pipeline.run(config, device=device, tell=tell)
-    files.write_json(folder / "quickstart.json", summary.to_json())
+    files.write_json(ChainFolder(folder).quickstart, summary.to_json())
     return summary
 
 

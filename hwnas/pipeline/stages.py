@@ -18,21 +18,14 @@ from hwnas.pipeline.config import Config
 from hwnas.pipeline.state import Say, Stage, State, digest_of_data, hashes_of_teacher
 from hwnas.release import against
 from hwnas.runs import records
+from hwnas.runs.folder import ChainFolder, RunFolder
+from hwnas.tables import places
 from hwnas.tables.table import LatencyTable
 
 if TYPE_CHECKING:
     from hwnas.search.run import SearchRequest
 
-_SEARCH = (
-    "arch.json",
-    "search.json",
-    "history.jsonl",
-    "supernet.safetensors",
-    "search-checkpoint.safetensors",
-    "gallery.json",
-)
 _PROMISE = ("promise", "promise.measuring")
-_TRAIN = ("train.json", "weights.safetensors", "mistakes.json", "train-checkpoint.safetensors")
 
 
 class Stages:
@@ -55,9 +48,10 @@ class Stages:
     def __init__(self, config: Config, device: Device, state: State) -> None:
         self._config, self._device, self._state = config, device, state
         self._images: images.Dataset | None = None
-        self.run = config.folder / config.search.strategy
-        self.baseline = config.folder / config.baseline.strategy if config.baseline.strategy else None
-        self.tables = config.folder / "tables" / device.name
+        self._folder = ChainFolder(config.folder)
+        self.run = self._folder.run(config.search.strategy)
+        self.baseline = self._folder.run(config.baseline.strategy) if config.baseline.strategy else None
+        self.tables = self._folder.tables / device.name
         self._teacher = hashes_of_teacher(config.teacher) if config.teacher else None
         budgets = config.search.budgets
         if len(budgets) not in (1, len(self.targets)):
@@ -71,7 +65,7 @@ class Stages:
         yield self._fit()
         yield self._search("search", self.run, None)
         if self.baseline is not None:
-            yield self._search("baseline", self.baseline, self.run / "supernet.safetensors")
+            yield self._search("baseline", self.baseline, self.run.supernet)
         yield self._train()
         if self.baseline is not None:
             yield self._against(self.baseline)
@@ -108,10 +102,10 @@ class Stages:
     @property
     def models(self) -> tuple[Path, ...]:
         """The latency models, one a target."""
-        return tuple(self._config.folder / "latency" / f"{t.slug}.json" for t in self.targets)
+        return tuple(map(self._folder.latency_model, self.targets))
 
     def _tables(self) -> tuple[Path, ...]:
-        return tuple(self.tables / f"{target.slug}.jsonl" for target in self.targets)
+        return tuple(places.table(self.tables, target) for target in self.targets)
 
     def _profile(self) -> Stage:
         options = measure.ProfileOptions(**self._config.profile)
@@ -178,9 +172,9 @@ class Stages:
             confidence=wanted.confidence,
         )
 
-    def _search(self, name: str, run: Path, supernet: Path | None) -> Stage:
+    def _search(self, name: str, run: RunFolder, supernet: Path | None) -> Stage:
         values = self._config.values["search.settings" if supernet is None else "baseline.settings"]
-        request = self._request(run.name, values, supernet)
+        request = self._request(run.path.name, values, supernet)
 
         def work(say: Say) -> None:
             from hwnas.search.run import search_run
@@ -190,26 +184,25 @@ class Stages:
                 total = record.get("steps", record.get("queries"))
                 say(f"{record.get('phase', 'scoring')} {done}/{total}")
 
-            if not (run / "search.json").exists():  # or it was interrupted after its last step
-                search_run(request, run, live=tell)
+            if not run.search.exists():  # or it was interrupted after its last step
+                search_run(request, run.path, live=tell)
             if supernet is None:
                 self._keep(run, say)
 
         settings = asdict(request) | {"data": self.data, "latencies": None, "supernet": None}
         settings |= {"oneshot": request.oneshot.recorded()}
-        owns = [run / file for file in _SEARCH]
+        writes = (run.arch, run.search, run.supernet)
+        owns = (*writes, run.history, run.search_checkpoint, run.gallery)
         if supernet is None:
             settings |= {section: dict(self._config.values[section]) for section in _PROMISE}
-            owns += [run / "finalists" / f"{target.slug}.jsonl" for target in self.targets]
         reads = (*self.models, *([supernet] if supernet else []))
-        writes = (run / "arch.json", run / "search.json", run / "supernet.safetensors")
-        return Stage(name, settings, reads, writes, tuple(owns), work)
+        return Stage(name, settings, reads, writes, owns, work)
 
-    def _keep(self, run: Path, say: Say) -> None:
+    def _keep(self, run: RunFolder, say: Say) -> None:
         """Hold the found network to its budgets, and draw the gallery."""
         wanted, options = self._config.promise
         finalists.keep(
-            run,
+            run.path,
             measure=wanted.measure,
             rank=wanted.rank,
             tables=self.tables,
@@ -220,7 +213,7 @@ class Stages:
         )
         if wanted.gallery_points:
             say("gallery")
-            finalists.write_gallery(run, wanted.gallery_points, wanted.gallery_each)
+            finalists.write_gallery(run.path, wanted.gallery_points, wanted.gallery_each)
 
     def _train(self) -> Stage:
         from hwnas.train import TrainConfig
@@ -229,40 +222,45 @@ class Stages:
         (origin, values), teacher = self._config.train, self._config.teacher
         values["seed"] = _first(values["seed"], self._config.basics.seed)
         config = TrainConfig(**values | {"device": pick_device(values["device"]).type})
-        runs = [run for run in (self.run, self.baseline) if run is not None]
+        runs = self._runs
 
         def work(say: Say) -> None:
             from hwnas.search.oneshot.inherit import inherited
             from hwnas.train.run import train_run
 
             for run in runs:
-                say(run.name)
+                say(run.path.name)
 
-                def tell(record: Any, name: str = run.name) -> None:
+                def tell(record: Any, name: str = run.path.name) -> None:
                     epochs = f"epoch {record.epoch}/{record.epochs}"
                     say(f"{name}: {epochs}, validation {record.val_accuracy:.1%}")
 
-                if not (run / "train.json").exists():
-                    start = partial(inherited, run) if origin.init == "supernet" else None
-                    dataset = self._dataset(records.search(run))
-                    train_run(run, config, dataset=dataset, teacher=teacher, start=start, on_epoch=tell)
+                if not run.train.exists():
+                    start = partial(inherited, run.path) if origin.init == "supernet" else None
+                    dataset = self._dataset(records.search(run.path))
+                    train_run(run.path, config, dataset=dataset, teacher=teacher, start=start, on_epoch=tell)
 
         settings = {"config": asdict(config), "data": self.data, "seed": self._config.basics.seed}
         settings |= {"init": origin.init, "teacher": self._teacher}
-        lent = ("supernet.safetensors",) if origin.init == "supernet" else ()
-        reads = tuple(run / name for run in runs for name in ("arch.json", *lent))
-        writes = tuple(run / file for run in runs for file in ("train.json", "weights.safetensors"))
-        return Stage("train", settings, reads, writes, tuple(r / file for r in runs for file in _TRAIN), work)
+        reads = tuple(run.arch for run in runs)
+        reads += tuple(run.supernet for run in runs) if origin.init == "supernet" else ()
+        writes = tuple(path for run in runs for path in (run.train, run.weights))
+        owns = (*writes, *(path for run in runs for path in (run.mistakes, run.train_checkpoint)))
+        return Stage("train", settings, reads, writes, owns, work)
 
-    def _against(self, baseline: Path) -> Stage:
+    @property
+    def _runs(self) -> tuple[RunFolder, ...]:
+        """The found network, and the one that it is compared with."""
+        return (self.run,) if self.baseline is None else (self.run, self.baseline)
+
+    def _against(self, baseline: RunFolder) -> Stage:
         """Both trained networks on the same test images."""
 
         def work(_: Say) -> None:
-            against.write(self.run, baseline, self._dataset())
+            against.write(self.run.path, baseline.path, self._dataset())
 
-        runs = (self.run, baseline)
-        reads = tuple(run / file for run in runs for file in ("train.json", "weights.safetensors"))
-        return Stage("against", {"data": self.data}, reads, (self.run / against.FILE,), (), work)
+        reads = tuple(path for run in (self.run, baseline) for path in (run.train, run.weights))
+        return Stage("against", {"data": self.data}, reads, (self.run.against,), (), work)
 
     def _shipped(self) -> tuple[Path, ...]:
         """Files of the shipping folder that later stages leave alone."""
@@ -273,18 +271,18 @@ class Stages:
             release.PREPROCESSING,
             release.PROBES,
         )
-        return tuple(self.run / "export" / name for name in names)
+        return tuple(self.run.export / name for name in names)
 
     def _export(self) -> Stage:
         wanted = self._config.export
 
         def work(say: Say) -> None:
-            release.export_run(self.run, self._dataset(), **asdict(wanted), on_variant=say)
+            release.export_run(self.run.path, self._dataset(), **asdict(wanted), on_variant=say)
 
         def intact() -> bool:
             return self._manifest() is not None
 
-        reads = tuple(self.run / n for n in ("arch.json", "search.json", "train.json", "weights.safetensors"))
+        reads = (self.run.arch, self.run.search, self.run.train, self.run.weights)
         return Stage("export", asdict(wanted) | {"data": self.data}, reads, self._shipped(), (), work, intact)
 
     def _verify(self) -> Stage:
@@ -294,7 +292,7 @@ class Stages:
         def work(say: Say) -> None:
             options = measure.ProfileOptions(**wanted, max_rounds=3 * wanted["rounds"])
             verify.verify(
-                self.run / "export",
+                self.run.export,
                 self._device,
                 self._dataset(),
                 tables=self.tables,
@@ -308,36 +306,36 @@ class Stages:
 
         settings = wanted | {"device": self._device.name}
         settings |= {"accept_noise": True} if accept_noise else {}
-        reads = (*self._shipped(), self.run / "search.json", self.run / "train.json", *self._tables())
+        reads = (*self._shipped(), self.run.search, self.run.train, *self._tables())
         return Stage("verify", settings, reads, (), (), work, intact)
 
     def _report(self) -> Stage:
-        folder, page = self.run / "export", self.run / "report.html"
+        page = self.run.report
 
         def work(_: Say) -> None:
-            report.write(self.run, latencies=self.models, tables=self.tables, baseline=self.baseline)
-            release.add_file(folder, release.REPORT, page.read_bytes())
+            baseline = None if self.baseline is None else self.baseline.path
+            report.write(self.run.path, latencies=self.models, tables=self.tables, baseline=baseline)
+            release.add_file(self.run.export, release.REPORT, page.read_bytes())
 
         def intact() -> bool:
             return release.REPORT in (self._manifest() or {}).get("files", {})
 
         settings = {"verification": (self._manifest() or {}).get("verification")}
-        runs = [run for run in (self.run, self.baseline) if run is not None]
-        records = tuple(run / name for run in runs for name in ("search.json", "train.json"))
-        records += (self.run / against.FILE,) if self.baseline else ()
-        reads = (*records, *self._shipped(), *self.models)
+        known = tuple(path for run in self._runs for path in (run.search, run.train))
+        known += (self.run.against,) if self.baseline else ()
+        reads = (*known, *self._shipped(), *self.models)
         return Stage("report", settings, reads, (page,), (), work, intact)
 
     def _manifest(self) -> dict[str, Any] | None:
         """The manifest, or None where the shipping folder is not whole."""
         try:
-            return release.read_manifest(self.run / "export")
+            return release.read_manifest(self.run.export)
         except HwnasError:
             return None
 
     def _dataset(self, record: Mapping[str, Any] | None = None) -> images.Dataset:
         """The images that a record names, by default that of the training; read once by all stages."""
-        described = (record or records.trained(self.run))["data"]
+        described = (record or records.trained(self.run.path))["data"]
         if self._images is None or self._images.describe() != described:
             self._images = release.load_data(described)
         return self._images

@@ -13,9 +13,9 @@ from hwnas import data as images
 from hwnas import files
 from hwnas.errors import HwnasError, SchemaMismatch
 from hwnas.runs import records
+from hwnas.runs.folder import ChainFolder, RunFolder
 
 SCHEMA = "hwnas-chain/1"
-STATE = "chain.json"
 
 Say = Callable[[str], None]
 _SHAPE = {
@@ -60,7 +60,7 @@ class State:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self._path = folder, folder / STATE
+        self._folder, self._path = folder, ChainFolder(folder).state
         self._data: dict[str, Any] = {"schema": SCHEMA, "data": {}, "stages": {}, "owned": []}
         if self._path.exists():
             what, remedy = "the state of a run", "give another folder"
@@ -160,7 +160,7 @@ def hashes_of_teacher(run: Path) -> dict[str, str]:
     Raises:
         HwnasError: It is not the folder of a trained network.
     """
-    names = ("arch.json", "weights.safetensors")
+    names = (RunFolder.arch, RunFolder.weights)
     missing = [name for name in names if not (run / name).is_file()]
     if missing:
         raise HwnasError(

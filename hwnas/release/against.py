@@ -10,13 +10,12 @@ import numpy as np
 from hwnas import files
 from hwnas.release.images import answers_of
 from hwnas.runs import records
+from hwnas.runs.folder import RunFolder
 from hwnas.statistics.differences import Difference
-from hwnas.train.run import WEIGHTS
 
 if TYPE_CHECKING:
     from hwnas.data import Dataset
 
-FILE = "against.json"
 SCHEMA = "hwnas-against/1"
 _SHAPE = {
     "weights_sha256": str,
@@ -42,9 +41,12 @@ def write(run: Path, other: Path, dataset: Dataset) -> Difference:
     labels = dataset.test.labels
     mine, theirs = (np.equal(answers_of(folder, dataset), labels) for folder in (run, other))
     found = Difference.of([mine], [theirs])
-    hashes = {"weights_sha256": files.sha256(run / WEIGHTS), "other_sha256": files.sha256(other / WEIGHTS)}
+    hashes = {
+        name: files.sha256(RunFolder(folder).weights)
+        for name, folder in (("weights_sha256", run), ("other_sha256", other))
+    }
     record = {"schema": SCHEMA, "other": other.name, **hashes, "difference": found.to_json()}
-    files.write_json(run / FILE, record)
+    files.write_json(RunFolder(run).against, record)
     return found
 
 
@@ -55,12 +57,13 @@ def read(run: Path, other: Path | None = None) -> Difference | None:
         run: Folder of the trained network.
         other: Folder of the one that it must have been compared with; any by default.
     """
-    path = run / FILE
+    path = RunFolder(run).against
     if not path.is_file():
         return None
     record = records.read(path, "the comparison of two runs", _SHAPE, "`hwnas run` makes it")
     known = [(run, "weights_sha256"), *([(other, "other_sha256")] if other else [])]
     for folder, name in known:
-        if not (folder / WEIGHTS).is_file() or files.sha256(folder / WEIGHTS) != record[name]:
+        weights = RunFolder(folder).weights
+        if not weights.is_file() or files.sha256(weights) != record[name]:
             return None
     return Difference.from_json(record["difference"])

@@ -18,7 +18,8 @@ from hwnas.data import Split
 from hwnas.errors import DataError, HwnasError
 from hwnas.export import parity
 from hwnas.runs import records
-from hwnas.train.run import WEIGHTS, dataset_of
+from hwnas.runs.folder import RunFolder
+from hwnas.train.run import dataset_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -66,7 +67,7 @@ def find_data(folder: Path, record: Mapping[str, Any]) -> tuple[Dataset | None, 
     Returns:
         The data; None with a sentence that says why they are not at hand.
     """
-    trained = folder.parent / "train.json"
+    trained = RunFolder(folder.parent).train
     places = [str(record["source"])]  # an embedded source, or the path in an older manifest
     if trained.is_file():
         places.append(str(records.trained(folder.parent)["data"]["source"]))
@@ -95,7 +96,7 @@ def answers_of(run: Path, dataset: Dataset) -> NDArray[np.int64]:
     """Classes that the trained network of a run gives to the test images, in PyTorch, shape (n,)."""
     arch = spaces.architecture_from_json(records.arch(run))
     module = blocks.build(arch.blocks)
-    train.load_weights(module, run / WEIGHTS)
+    train.load_weights(module, RunFolder(run).weights)
     return answered(module, dataset)
 
 

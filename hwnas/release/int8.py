@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from hwnas import export, files, train
 from hwnas.errors import Diverged, ExportError
 from hwnas.export import runtime as runtimes
+from hwnas.runs.folder import RunFolder
 from hwnas.statistics.differences import Difference
 from hwnas.train import optim, qat
 
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from hwnas.data import Dataset
     from hwnas.space import Shape
     from hwnas.train import EpochRecord, TrainConfig
-
-WEIGHTS = "weights.int8.safetensors"
-_CHECKPOINT = "int8-checkpoint.safetensors"
 
 
 @dataclass(frozen=True)
@@ -190,6 +188,7 @@ def tune_run(
         qat.recipe(train.TrainConfig.of_record(trained["config"]), epochs),
         device=optim.pick_device(device).type,
     )
+    folder = RunFolder(run)
     _, channels, height, width = calibration.shape
     better, found = tune(
         module,
@@ -199,7 +198,7 @@ def tune_run(
         calibration,
         allowed_loss=allowed_loss,
         origin={"weights_sha256": trained["weights_sha256"]},
-        checkpoint=run / _CHECKPOINT,
+        checkpoint=folder.int8_checkpoint,
         on_epoch=on_epoch,
     )
     record = {
@@ -207,9 +206,9 @@ def tune_run(
         "config": asdict(config) if found.qat or found.failure else None,
         "weights_sha256": None,
     }
-    (run / WEIGHTS).unlink(missing_ok=True)
+    folder.int8_weights.unlink(missing_ok=True)
     if found.is_tuned:
-        train.save_weights(better, run / WEIGHTS, {"data": dataset.fingerprint})
-        record["weights_sha256"] = files.sha256(run / WEIGHTS)
-    (run / _CHECKPOINT).unlink(missing_ok=True)
+        train.save_weights(better, folder.int8_weights, {"data": dataset.fingerprint})
+        record["weights_sha256"] = files.sha256(folder.int8_weights)
+    folder.int8_checkpoint.unlink(missing_ok=True)
     return better, record

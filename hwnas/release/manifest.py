@@ -16,14 +16,15 @@ from hwnas.errors import HwnasError, SchemaMismatch, in_words
 from hwnas.export import PRECISIONS, RUNTIMES
 from hwnas.release.verification import Verification
 from hwnas.runs import records
+from hwnas.runs.folder import RunFolder, ShippingFolder
 from hwnas.statistics.verdict import Verdict
 
 SCHEMA = "hwnas-manifest/2"
-MANIFEST = "manifest.json"
-LABELS = "labels.txt"
-PREPROCESSING = "preprocessing.json"
-PROBES = "probes.json"
-REPORT = "report.html"
+MANIFEST = ShippingFolder.manifest
+LABELS = ShippingFolder.labels
+PREPROCESSING = ShippingFolder.preprocessing
+PROBES = ShippingFolder.probes
+REPORT = ShippingFolder.report
 
 _FIELDS = {
     "architecture": dict,
@@ -103,10 +104,10 @@ def read_json(folder: Path, name: str, what: str) -> dict[str, Any]:
         raise HwnasError(
             f"{what} must be looked for in a folder, but {folder} is a file: give its folder, {folder.parent}"
         )
-    run = folder if (folder / "arch.json").exists() else folder.parent
-    known = (run / "arch.json").exists()
+    run = folder if RunFolder(folder).arch.exists() else folder.parent
+    known = RunFolder(run).arch.exists()
     remedy = f"`hwnas export {run if known else 'RUN'}` makes it"
-    if known and not (run / "train.json").exists():
+    if known and not RunFolder(run).train.exists():
         remedy = f"`hwnas train {run}`, then `hwnas export {run}`, make it"
     content = files.read_json(folder / name, what, remedy)
     if not isinstance(content, dict):

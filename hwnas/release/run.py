@@ -16,9 +16,10 @@ from hwnas.data import Dataset
 from hwnas.export import metadata, parity, runtime
 from hwnas.release import cost, int8, preprocessing, probes
 from hwnas.release.images import answered, public_name, require_same_data
-from hwnas.release.manifest import LABELS, MANIFEST, PREPROCESSING, PROBES, REPORT, SCHEMA
+from hwnas.release.manifest import LABELS, MANIFEST, PREPROCESSING, PROBES, SCHEMA
 from hwnas.release.stale import require_whole_training
 from hwnas.runs import outputs, records
+from hwnas.runs.folder import RunFolder
 from hwnas.space import Architecture
 from hwnas.statistics.answers import Answers
 from hwnas.statistics.verdict import on_learning
@@ -84,8 +85,9 @@ def export_run(
     trained = records.trained(run)
     require_whole_training(run)
     require_same_data(dataset, trained["data"])
+    folder = RunFolder(run)
     module = blocks.build(arch.blocks)
-    train.load_weights(module, run / "weights.safetensors")
+    train.load_weights(module, folder.weights)
     calibration = dataset.normalize(dataset.sample("train", calibration_images).images)
     checked = dataset.normalize(dataset.sample("val", _CHECKED_IMAGES).images)
     rounded: nn.Module = module
@@ -116,7 +118,7 @@ def export_run(
         "architecture": arch.to_json(),
         "macs": arch.macs,
         "params": arch.params,
-        "weights_sha256": files.sha256(run / "weights.safetensors"),
+        "weights_sha256": files.sha256(folder.weights),
         "data": trained["data"] | {"source": public_name(str(trained["data"]["source"]))},
         "device": search["constraints"][0]["target"]["device"],
         "budgets": search["constraints"],
@@ -133,9 +135,9 @@ def export_run(
         "int8_costs": [item.to_json() for item in costs],
         "files": {name: sha256(_bytes(content)).hexdigest() for name, content in contents.items()},
     }
-    files.write_folder(run / "export", {**contents, MANIFEST: files.json_text(manifest)})
-    (run / "export" / REPORT).unlink(missing_ok=True)  # it was of the models before these
-    return run / "export" / MANIFEST
+    files.write_folder(folder.export, {**contents, MANIFEST: files.json_text(manifest)})
+    folder.shipping.report.unlink(missing_ok=True)  # it was of the models before these
+    return folder.shipping.manifest
 
 
 def _bytes(content: bytes | str) -> bytes:

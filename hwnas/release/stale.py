@@ -10,17 +10,16 @@ from hwnas import files, spaces
 from hwnas.errors import HwnasError
 from hwnas.release.manifest import MANIFEST, read_json
 from hwnas.runs import records
-from hwnas.train.checkpoint import CHECKPOINT
+from hwnas.runs.folder import RunFolder
 
-EXPORT = "export"
 _SHOWN = 8  # digits of a hash that people compare
 
 
 def run_of(folder: Path) -> Path | None:
     """The run whose shipping folder this is; None where it lies alone."""
-    run = folder.resolve().parent
-    is_of_run = folder.resolve().name == EXPORT and (run / "arch.json").is_file()
-    return run if is_of_run and (run / "train.json").is_file() else None
+    run = RunFolder(folder.resolve().parent)
+    is_of_run = folder.resolve() == run.export and run.arch.is_file()
+    return run.path if is_of_run and run.train.is_file() else None
 
 
 def stale(run: Path) -> tuple[str, ...]:
@@ -33,7 +32,7 @@ def stale(run: Path) -> tuple[str, ...]:
         run: Folder with at least ``arch.json``.
     """
     found = [*_training(run)]
-    manifest = run / EXPORT / MANIFEST
+    manifest = RunFolder(run).shipping.manifest
     if manifest.is_file():
         found += _export(run, read_json(manifest.parent, MANIFEST, "the manifest of a shipping folder"))
     return tuple(found)
@@ -41,8 +40,8 @@ def stale(run: Path) -> tuple[str, ...]:
 
 def unfinished(run: Path) -> tuple[str, ...]:
     """A sentence where a training was begun after the one that the run's weights are of, and not ended."""
-    checkpoint = run / CHECKPOINT
-    if not checkpoint.is_file() or not (run / "train.json").is_file():
+    checkpoint = RunFolder(run).train_checkpoint
+    if not checkpoint.is_file() or not RunFolder(run).train.is_file():
         return ()
     return (
         "a further training of this run was begun and is not finished: what is exported, verified and "
@@ -67,15 +66,15 @@ def _training(run: Path) -> list[str]:
             f"the training is of the network {trained['architecture']}, and the run's is {arch.id} now: "
             "train, export and verify again"
         ]
-    weights, expected = run / "weights.safetensors", trained.get("weights_sha256")
+    weights, expected = RunFolder(run).weights, trained.get("weights_sha256")
     if expected is not None and weights.is_file() and files.sha256(weights) != expected:
-        return ["weights.safetensors is not what train.json describes: train, export and verify again"]
+        return [f"{weights.name} is not what {RunFolder.train} describes: train, export and verify again"]
     return []
 
 
 def _export(run: Path, manifest: Mapping[str, Any]) -> list[str]:
     trained, shipped = _trained(run), manifest.get("weights_sha256")
-    weights = run / "weights.safetensors"
+    weights = RunFolder(run).weights
     now = None if trained is None else trained.get("weights_sha256")
     if now is None and weights.is_file():
         now = files.sha256(weights)
@@ -88,4 +87,4 @@ def _export(run: Path, manifest: Mapping[str, Any]) -> list[str]:
 
 
 def _trained(run: Path) -> dict[str, Any] | None:
-    return records.trained(run) if (run / "train.json").is_file() else None
+    return records.trained(run) if RunFolder(run).train.is_file() else None

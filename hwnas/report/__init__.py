@@ -26,6 +26,7 @@ from hwnas.report import (
 )
 from hwnas.report._record import Record, damaged, read
 from hwnas.runs import outputs
+from hwnas.runs.folder import RunFolder
 
 _SECTIONS: tuple[Callable[[Record], str], ...] = (
     _promise.headline,
@@ -60,7 +61,7 @@ def write(
     Raises:
         HwnasError: The run has no architecture, or a file in it cannot be read.
     """
-    path = run / "report.html"
+    path = RunFolder(run).report
     if run.is_dir():
         outputs.require_file(path, "a report")
     try:

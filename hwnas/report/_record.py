@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from hwnas import files, latency, release
+from hwnas import latency, release
 from hwnas.device import Target
 from hwnas.latency.bayes.posterior import Posterior
 from hwnas.latency.provenance import table_sha256
@@ -16,13 +16,13 @@ from hwnas.latency.store import FittedModel
 from hwnas.release import against
 from hwnas.release.verification import VariantCheck, Verification
 from hwnas.runs import records
+from hwnas.runs.folder import RunFolder
 from hwnas.search import history
-from hwnas.search.run import HISTORY, latency_file
 from hwnas.space import Architecture
 from hwnas.statistics.differences import Difference
 from hwnas.statistics.verdict import NOT_PROVEN, Verdict
+from hwnas.tables import places
 from hwnas.tables.table import LatencyTable
-from hwnas.train.mistakes import FILE as MISTAKES
 
 Json = Mapping[str, Any]
 
@@ -138,7 +138,8 @@ def read(
     arch, search = release.read_run(run)
     names = [item["name"] for item in search["constraints"]]
     targets = [Target.from_json(item["target"]) for item in search["constraints"]]
-    kept = [latency_file(run, target) for target in targets]
+    folder = RunFolder(run)
+    kept = map(folder.latency_model, targets)
     models = sorted(
         (latency.load(path) for path in latencies or filter(Path.is_file, kept)),
         key=lambda model: names.index(str(model.target)) if str(model.target) in names else len(names),
@@ -146,11 +147,11 @@ def read(
     return Record(
         arch=arch,
         search=search,
-        trained=records.trained(run) if (run / "train.json").exists() else None,
-        manifest=_optional(run / "export" / release.MANIFEST, dict),
-        gallery=_optional(run / "gallery.json", records.GALLERY),
-        comparison=_optional(run / "compare.json", records.COMPARISON),
-        mistakes=_optional(run / MISTAKES, dict),
+        trained=records.trained(run) if folder.train.exists() else None,
+        manifest=_optional(folder.shipping.manifest, dict),
+        gallery=_optional(folder.gallery, records.GALLERY),
+        comparison=_optional(folder.comparison, records.COMPARISON),
+        mistakes=_optional(folder.mistakes, dict),
         models=models,
         tables=_tables(tables, targets, models),
         stale=release.stale(run),
@@ -163,7 +164,7 @@ def read(
 
 def damaged(run: Path) -> tuple[str, ...]:
     """What is wrong with files of a run that a report can do without, a sentence each."""
-    path = run / HISTORY
+    path = RunFolder(run).history
     said = history.damage(path) if path.exists() else ""
     kept = "what the search scored is shown as search.json says"
     return (f"{said.replace(str(path), path.name)} ({kept})",) if said else ()  # the report ships
@@ -188,12 +189,11 @@ def _tables(
 
     Without a folder, the user's own and those that came with hwnas, if a model was fitted to them.
     """
-    homes = [folder] if folder else [files.user_data() / "tables", files.shipped("lut_data")]
+    homes = [folder] if folder else [places.own(), places.shipped()]
     fitted = {str(model.target): fitted_to(model) for model in models}
     found = {}
     for target in targets:
-        name = f"{target.slug}.jsonl"
-        for path in (path for home in homes for path in (home / target.device / name, home / name)):
+        for path in (path for home in homes for path in places.candidates(home, target)):
             if not path.is_file() or target in found:
                 continue
             table = LatencyTable.load(path)

@@ -14,6 +14,7 @@ from hwnas.device import Target
 from hwnas.finalists import PromiseOptions
 from hwnas.report import _page
 from hwnas.report._record import Json, Record
+from hwnas.runs.folder import RunFolder, model_name
 from hwnas.space import SearchSpace
 from hwnas.tables.table import LatencyTable
 from hwnas.train import TrainConfig
@@ -29,7 +30,6 @@ _RARE_TRAIN_OPTIONS = (
 )
 _PROFILE_OPTIONS = ("rounds", "max_rounds", "target_ci", "samples", "seed")
 _NETWORKS = {"calibration_networks": "calibration", "heldout_networks": "heldout"}
-_REPORT = "report.html"
 
 Command = tuple[str, ...]
 """Parts that stay together on a line: the verb, then an option with its value each."""
@@ -58,13 +58,13 @@ def commands(record: Record) -> Iterator[Command]:
     """The chain as it is typed, in its order."""
     space = record.arch.space
     targets = [Target.from_json(item["target"]) for item in record.constraints]
-    latencies = tuple(f"--latency {shlex.quote(_latency_file(target))}" for target in targets)
+    latencies = tuple(f"--latency {shlex.quote(model_name(target))}" for target in targets)
     if record.is_searched:
         yield from _profiling(space, targets, record.tables)
         for target in targets:
             where = {"device": target.device, "runtime": target.runtime, "precision": target.precision}
             model = _model(record, target)
-            yield _typed("fit", {"space": space.name, **where, "model": model, "out": _latency_file(target)})
+            yield _typed("fit", {"space": space.name, **where, "model": model, "out": model_name(target)})
         yield (*_typed("search"), *latencies, *_searching(record))
     if record.trained:
         yield (*_typed("train RUN"), *_training(record))
@@ -104,10 +104,6 @@ def _options(options: Mapping[str, Any]) -> list[str]:
         for name, value in options.items()
         if value is not None
     ]
-
-
-def _latency_file(target: Target) -> str:
-    return f"{target.device}-{target.slug}.json"
 
 
 def _profiling(
@@ -185,7 +181,7 @@ def _searching(record: Record) -> list[str]:
     last |= {"gallery": _gallery(record), "train_on": request.get("oneshot", {}).get("device")}
     if "supernet_sha256" in search:  # its own settings are used, and nothing is trained
         settings = {name: settings.get(name) for name in ("queries", "loss")}
-        first["supernet"] = "OTHER_RUN/supernet.safetensors"
+        first["supernet"] = f"OTHER_RUN/{RunFolder.supernet}"
         if _trains_gates(known):
             settings |= {name: known.get(name) for name in ("warmup_steps", "steps")}
     many = [f"--objective {shlex.quote(str(name))}" for name in search.get("objectives", ())]
@@ -263,10 +259,8 @@ def _hashes(record: Record) -> Iterator[tuple[str, str]]:
         if "latency_sha256" in item:
             yield f"latency model of {item['name']}", _page.code(str(item["latency_sha256"]))
     if record.trained and "weights_sha256" in record.trained:
-        yield "weights.safetensors", _page.code(str(record.trained["weights_sha256"]))
+        yield RunFolder.weights, _page.code(str(record.trained["weights_sha256"]))
     files: Json = (record.manifest or {}).get("files", {})
     for name, digest in files.items():
-        if name == release.REPORT:  # this very page, as it was before
-            continue
-        if name not in (_REPORT, release.MANIFEST):
+        if name not in (release.REPORT, release.MANIFEST):  # the first is this very page, as it was before
             yield name, _page.code(str(digest))

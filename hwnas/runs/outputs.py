@@ -17,9 +17,7 @@ from typing import Any, TypeVar, cast
 import filelock
 
 from hwnas.errors import HwnasError
-
-LOCK = ".lock"
-"""Name of the file that marks a folder as taken; it is gone when the work is done."""
+from hwnas.runs.folder import RunFolder
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _PROBE = b"\0" * 16384  # a disk with less room than this is full for our purposes
@@ -117,13 +115,14 @@ def claimed(folder: Path, what: str = "a run") -> Iterator[None]:
     made = [each for each in (place, *place.parents) if not each.exists()]
     place.mkdir(parents=True, exist_ok=True)
     try:
-        with hold(place / LOCK, f"{what} must have its folder to itself", str(folder), HwnasError):
+        lock = RunFolder(place).lock
+        with hold(lock, f"{what} must have its folder to itself", str(folder), HwnasError):
             _held.add(place)
             try:
                 yield
             finally:
                 _held.discard(place)
-                (place / LOCK).unlink(missing_ok=True)  # while it is held: nobody can be waiting for it
+                lock.unlink(missing_ok=True)  # while it is held: nobody can be waiting for it
     finally:
         for each in made:
             with suppress(OSError):

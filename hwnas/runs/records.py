@@ -16,6 +16,7 @@ from typing import Any
 
 from hwnas import files
 from hwnas.errors import SchemaMismatch
+from hwnas.runs.folder import RunFolder
 
 Shape = Any
 
@@ -195,11 +196,11 @@ def require(content: Any, shape: Shape, what: str, path: Path, remedy: str) -> N
 def search(run: Path) -> dict[str, Any]:
     """How the network of a run was found."""
     found: dict[str, Any] = read(
-        run / "search.json", "the record of the search", SEARCH, f"`hwnas search --out {run}` makes it"
+        RunFolder(run).search, "the record of the search", SEARCH, f"`hwnas search --out {run}` makes it"
     )
     if not found["constraints"]:
         raise SchemaMismatch(
-            f"a search must have had a budget, but {run / 'search.json'} has none: search again",
+            f"a search must have had a budget, but {RunFolder(run).search} has none: search again",
             field="constraints",
         )
     return found
@@ -207,14 +208,14 @@ def search(run: Path) -> dict[str, Any]:
 
 def arch(run: Path, what: str = "the found architecture") -> dict[str, Any]:
     """The architecture of a run."""
-    found: dict[str, Any] = read(run / "arch.json", what, ARCH, f"`hwnas search --out {run}` makes it")
+    found: dict[str, Any] = read(RunFolder(run).arch, what, ARCH, f"`hwnas search --out {run}` makes it")
     return found
 
 
 def trained(run: Path) -> dict[str, Any]:
     """How the network of a run was trained."""
     found: dict[str, Any] = read(
-        run / "train.json", "the record of training", TRAIN, f"`hwnas train {run}` makes it"
+        RunFolder(run).train, "the record of training", TRAIN, f"`hwnas train {run}` makes it"
     )
     return found
 

@@ -31,7 +31,6 @@ from hwnas.space import SearchSpace
 from hwnas.statistics.intervals import wilson
 
 SCHEMA = "hwnas-gallery/1"
-FILE = "gallery.json"
 LEAST_USE = 0.95
 """Share of each budget of the sweep that what is drawn for it spends, where it can."""
 

@@ -12,10 +12,10 @@ from hwnas import files, spaces
 from hwnas.device import Target
 from hwnas.errors import HwnasError, InfeasibleBudget, SchemaMismatch
 from hwnas.runs import outputs, records
+from hwnas.runs.folder import RunFolder
 from hwnas.search.budgets import parse_budget, range_of
-from hwnas.search.gallery import FILE, SCHEMA, known_ms
+from hwnas.search.gallery import SCHEMA, known_ms
 from hwnas.search.objective import sizes
-from hwnas.search.run import SUPERNET
 from hwnas.statistics.bounds import at_least, at_most
 
 
@@ -26,14 +26,15 @@ def read_gallery(run: Path) -> dict[str, Any]:
         SchemaMismatch: It is of another version.
         HwnasError: The run has none.
     """
+    path = RunFolder(run).gallery
     data = records.read(
-        run / FILE,
+        path,
         "the gallery of a run",
         records.PICKABLE,
         f"`hwnas search --out {run}` with a --gallery makes it",
     )
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
-        raise SchemaMismatch(f"a gallery must be of schema {SCHEMA}, but {run / FILE} is not", field="schema")
+        raise SchemaMismatch(f"a gallery must be of schema {SCHEMA}, but {path} is not", field="schema")
     return data
 
 
@@ -55,7 +56,8 @@ def pick(run: Path, budgets: Mapping[str, str], out: Path, *, confidence: float 
         InfeasibleBudget: Nothing in the gallery keeps the budgets.
         HwnasError: The run has no gallery, or ``out`` holds a search.
     """
-    if (out / "search.json").exists():
+    new = RunFolder(out)
+    if new.search.exists():
         raise HwnasError(f"a run folder must be new, but {out} holds a finished search: give another one")
     gallery = read_gallery(run)
     record = records.search(run)
@@ -77,9 +79,9 @@ def pick(run: Path, budgets: Mapping[str, str], out: Path, *, confidence: float 
     record = _picked(record, gallery, chosen, limits_ms)
     first = Target.from_json(record["constraints"][0]["target"])
     record["sizes"] = sizes(arch, first.precision)
-    _copy(run, out)
-    files.write_json(out / "arch.json", arch.to_json())
-    files.write_json(out / "search.json", record)
+    _copy(RunFolder(run), out)
+    files.write_json(new.arch, arch.to_json())
+    files.write_json(new.search, record)
     return record
 
 
@@ -195,11 +197,11 @@ def _quality(record: Mapping[str, Any], indices: list[int], name: str) -> dict[s
     return {field: found[-1].get(field) or [] for field in ("word", "reasons", "notes")}
 
 
-def _copy(run: Path, out: Path) -> None:
+def _copy(run: RunFolder, out: Path) -> None:
     """What later stages may want of the search."""
     out.mkdir(parents=True, exist_ok=True)
-    for path in (*sorted((run / "latency").glob("*.json")), run / FILE, run / SUPERNET):
+    for path in (*run.latency_models, run.gallery, run.supernet):
         if path.is_file():
-            target = out / path.relative_to(run)
+            target = out / path.relative_to(run.path)
             target.parent.mkdir(exist_ok=True)
             shutil.copyfile(path, target)

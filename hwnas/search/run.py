@@ -14,10 +14,10 @@ import torch
 
 from hwnas import data, files, latency, search, spaces
 from hwnas.data import Dataset
-from hwnas.device import Target
 from hwnas.errors import HwnasError, SpaceError
 from hwnas.latency import LatencyModel
 from hwnas.runs import outputs
+from hwnas.runs.folder import RunFolder
 from hwnas.search.base import Constraint, SearchResult, SearchTask
 from hwnas.search.budgets import constraints_of, not_binding, require_budget
 from hwnas.search.feasible import FeasibleSampler
@@ -32,10 +32,6 @@ from hwnas.statistics.intervals import beats_guessing, right_of
 from hwnas.train import TrainConfig, optim, ranks
 
 SCHEMA = "hwnas-search/1"
-SUPERNET = "supernet.safetensors"
-TRAINED = "trained"
-CHECKPOINT = "search-checkpoint.safetensors"
-HISTORY = "history.jsonl"
 
 Live = Callable[[Mapping[str, Any]], None]
 
@@ -161,7 +157,7 @@ def search_run(
         InfeasibleBudget: No architecture keeps the budgets.
         HwnasError: The folder holds a finished search, or something in the request is wrong.
     """
-    if (out / "search.json").exists():
+    if RunFolder(out).search.exists():
         raise HwnasError(f"a run folder must be new, but {out} holds a finished search: give another one")
     with ranks.joined(optim.pick_device(request.oneshot.device)):
         return _search(request, out, live, dataset)
@@ -213,7 +209,9 @@ def _search(request: SearchRequest, out: Path, live: Live | None, given: Dataset
         strategy = _strategy(request, out, clock, mapper)
         samples = isinstance(strategy, SamplingStrategy)
         if samples and request.supernet is None and isinstance(scorer, OneShot):
-            warm_up(scorer, request.training_steps, on_step=clock, checkpoint=out / CHECKPOINT)
+            warm_up(
+                scorer, request.training_steps, on_step=clock, checkpoint=RunFolder(out).search_checkpoint
+            )
         result: SearchResult = strategy.search(task, np.random.default_rng(request.seed))
     clock.phase("finalists")
     result = replace(result, extra=dict(result.extra) | _blind(result, dataset, scorer))
@@ -221,12 +219,13 @@ def _search(request: SearchRequest, out: Path, live: Live | None, given: Dataset
         alarms = [*known, *result.extra.get("alarms", ())]
         result = replace(result, extra=dict(result.extra) | {"alarms": alarms})
     if ranks.rank() == 0:
+        run = RunFolder(out)
         if isinstance(scorer, OneShot):
-            scorer.save(out / SUPERNET)
-        _keep_models(request.latencies, models, out)
-        files.write_json(out / "arch.json", result.best.to_json())
-        files.write_json(out / "search.json", _record(request, result, task, models, scorer, dataset, clock))
-        (out / CHECKPOINT).unlink(missing_ok=True)
+            scorer.save(run.supernet)
+        _keep_models(request.latencies, models, run)
+        files.write_json(run.arch, result.best.to_json())
+        files.write_json(run.search, _record(request, result, task, models, scorer, dataset, clock))
+        run.search_checkpoint.unlink(missing_ok=True)
     return result
 
 
@@ -263,14 +262,9 @@ def space_for(name: str, dataset: Dataset) -> SearchSpace:
     return spaces.load(name) if given else spaces.load(name, num_classes=dataset.num_classes)
 
 
-def latency_file(run: Path, target: Target) -> Path:
-    """Where a run keeps the latency model of a target."""
-    return run / "latency" / f"{target.device}-{target.slug}.json"
-
-
-def _keep_models(paths: Sequence[Path], models: Sequence[LatencyModel], out: Path) -> None:
+def _keep_models(paths: Sequence[Path], models: Sequence[LatencyModel], run: RunFolder) -> None:
     for path, model in zip(paths, models, strict=True):
-        own = latency_file(out, model.target)
+        own = run.latency_model(model.target)
         if path.resolve() != own.resolve():
             files.write_atomic(own, path.read_bytes())
 
@@ -291,7 +285,13 @@ def _from_scratch(request: SearchRequest, config: TrainConfig, space: SearchSpac
         )
     threads = max(1, torch.get_num_threads() // request.workers)
     return FromScratch(
-        space, request.data, request.seed, config, request.workers, threads, (out / TRAINED).resolve()
+        space,
+        request.data,
+        request.seed,
+        config,
+        request.workers,
+        threads,
+        RunFolder(out).trained.resolve(),
     )
 
 
@@ -302,8 +302,8 @@ def _strategy(request: SearchRequest, out: Path, clock: _Clock, mapper: Mapper) 
     if odd:
         raise SpaceError(f"{request.strategy} must only be given settings of its own, but got {odd}")
     own: dict[str, Any] = {
-        "checkpoint": out / CHECKPOINT,
-        "history": out / HISTORY if ranks.rank() == 0 else None,
+        "checkpoint": RunFolder(out).search_checkpoint,
+        "history": RunFolder(out).history if ranks.rank() == 0 else None,
     }
     if request.scratch is not None:
         own |= {"mapper": mapper, "parallel": request.workers}

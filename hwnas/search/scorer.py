@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from hwnas.runs.folder import RunFolder
 from hwnas.search.oneshot.oneshot import OneShot
-from hwnas.search.run import SUPERNET, TRAINED
 from hwnas.search.scratch import FromScratch
 from hwnas.space import Architecture, SearchSpace
 
@@ -61,8 +61,8 @@ def scorer_of(run: Path, record: Mapping[str, Any], space: SearchSpace, dataset:
         dataset: Its images.
     """
     if "scratch" in record:
-        return FromScratch.of_record(space, record, run / TRAINED)
-    return OneShot.load(run / SUPERNET, space, dataset, device=record["oneshot"]["device"])
+        return FromScratch.of_record(space, record, RunFolder(run).trained)
+    return OneShot.load(RunFolder(run).supernet, space, dataset, device=record["oneshot"]["device"])
 
 
 def scores(scorer: Scorer, architectures: Sequence[tuple[int, ...]]) -> list[float]:

@@ -15,9 +15,6 @@ from torch import nn
 from hwnas.errors import TrainingError
 from hwnas.files import write_atomic
 
-CHECKPOINT = "train-checkpoint.safetensors"
-"""In the folder of a run, as long as its training is not finished."""
-
 Tensors = dict[str, torch.Tensor]
 
 

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from hwnas.train.scoring import Beliefs
 
 SCHEMA = "hwnas-mistakes/1"
-FILE = "mistakes.json"
 
 _PICTURES = 12
 _SIDE = 64  # pixels, at most

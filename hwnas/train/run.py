@@ -14,10 +14,11 @@ from hwnas import data, files, spaces
 from hwnas.data import Dataset
 from hwnas.errors import DataError, Diverged
 from hwnas.runs import outputs, records
+from hwnas.runs.folder import RunFolder
 from hwnas.space import Architecture
 from hwnas.statistics.verdict import FAIL, PASS, on_learning
 from hwnas.train import mistakes
-from hwnas.train.checkpoint import CHECKPOINT, copy_into, save_weights
+from hwnas.train.checkpoint import copy_into, save_weights
 from hwnas.train.config import EpochRecord, TrainConfig
 from hwnas.train.fit import fit, new_network
 from hwnas.train.judging import answers_of, judged, rise
@@ -25,7 +26,6 @@ from hwnas.train.scoring import beliefs
 from hwnas.train.teacher import load_teacher
 
 SCHEMA = "hwnas-train/1"
-WEIGHTS = "weights.safetensors"
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,8 @@ def train_run(
         dataset = _load_for(arch, source, search["data"])
     dataset = dataset or _of_search(run, search["data"])
     model = new_network(arch, config.seed)
-    checkpoint = run / CHECKPOINT
+    folder = RunFolder(run)
+    checkpoint = folder.train_checkpoint
     try:
         result = fit(
             model,
@@ -95,8 +96,8 @@ def train_run(
         raise
     val, test = (beliefs(model, dataset, split) for split in ("val", "test"))
     learning = on_learning(answers_of(test, dataset.num_classes))
-    save_weights(model, run / WEIGHTS, {"architecture": arch.to_json(), "data": dataset.fingerprint})
-    weights = files.sha256(run / WEIGHTS)
+    save_weights(model, folder.weights, {"architecture": arch.to_json(), "data": dataset.fingerprint})
+    weights = files.sha256(folder.weights)
     record = {
         "schema": SCHEMA,
         "architecture": arch.id,
@@ -111,8 +112,8 @@ def train_run(
         "test": judged(test, dataset.num_classes),
         "weights_sha256": weights,
     }
-    files.write_json(run / mistakes.FILE, mistakes.describe(test, dataset, "test", weights))
-    files.write_json(run / "train.json", record)
+    files.write_json(folder.mistakes, mistakes.describe(test, dataset, "test", weights))
+    files.write_json(folder.train, record)
     checkpoint.unlink(missing_ok=True)
     return record
 

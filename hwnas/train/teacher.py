@@ -12,6 +12,7 @@ from torch import nn
 from hwnas import blocks, files, spaces
 from hwnas.errors import TrainingError
 from hwnas.runs import records
+from hwnas.runs.folder import RunFolder
 from hwnas.train import checkpoint
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def load_teacher(run: Path, data: Dataset) -> Teacher:
             f"{data.name} has {data.num_classes}: give another run"
         )
     network = blocks.build(arch.blocks)
-    weights = run / "weights.safetensors"
+    weights = RunFolder(run).weights
     metadata = checkpoint.load_weights(network, weights)
     if metadata.get("data") != data.fingerprint:
         raise TrainingError(

@@ -13,7 +13,7 @@ from hwnas.errors import HwnasError, SchemaMismatch
 from hwnas.release.verification import Accuracy, Session, VariantCheck, Verification
 from hwnas.statistics import verdict
 from hwnas.statistics.verdict import BUDGET, Verdict
-from hwnas.tables import conditions
+from hwnas.tables import conditions, places
 from hwnas.tables.operations import require_same
 from hwnas.tables.table import LatencyTable, Measurement, Reference
 from hwnas.verify import checks
@@ -121,7 +121,7 @@ class _Scales:
 
     def of(self, target: Target, environment: Mapping[str, Any]) -> Reference | None:
         """The scale of a target; None where it is not known, or is of another environment."""
-        path = self._tables / f"{target.slug}.jsonl" if self._tables else None
+        path = places.table(self._tables, target) if self._tables else None
         if path and path.is_file():
             self._known[str(target)] = LatencyTable.load(path).reference
         scale = self._known.get(str(target))

@@ -18,10 +18,11 @@ from hwnas import device, files, known, release, report
 from hwnas.cli import app
 from hwnas.cli.compare import show_comparison
 from hwnas.compare import FOUND, compare
-from hwnas.compare.contender import FOLDER, Recipe, prepare, trained
+from hwnas.compare.contender import Recipe, prepare, trained
 from hwnas.compare.rows import spread
 from hwnas.errors import HwnasError, SpaceError, TrainingError
 from hwnas.measure import ProfileOptions
+from hwnas.runs.folder import RunFolder
 from hwnas.train import TrainConfig
 from hwnas.verify import verify
 
@@ -61,7 +62,7 @@ def check(run: Path, result: dict[str, Any], told: list[str]) -> None:
     for network in result["networks"]:
         variant = network["variants"][0]
         for training, accuracy in zip(network["trainings"], network["accuracy"]["values"], strict=True):
-            folder = f"{FOLDER}/{network['name']}-seed{training['seed']}"
+            folder = f"{RunFolder.compared}/{network['name']}-seed{training['seed']}"
             assert training["folder"] == folder
             own_weights = files.sha256(run / folder / "weights.safetensors") == own["weights_sha256"]
             assert own_weights == (network["name"] == FOUND and training["seed"] == 0)
@@ -122,7 +123,7 @@ def test_the_width_is_chosen_once_and_kept(exported_run):
 
 def test_a_baseline_is_a_run_like_any_other(compared):
     run, _, _ = compared
-    folder = run / FOLDER / f"{SMALLEST}-seed0"
+    folder = RunFolder(run).contender(SMALLEST, 0).path
     arch, search = release.read_run(folder)
     assert arch == known.load(SMALLEST, resolution=16, num_classes=10)
     assert search["constraints"][0]["budget_ms"] == 1000.0
@@ -139,7 +140,7 @@ def said(page: Path) -> str:
 def test_a_known_network_has_a_report(compared, tmp_path):
     """Nobody predicted it, so that nothing may be said of a prediction or of a search."""
     run, _, _ = compared
-    network = Path(shutil.copytree(run / FOLDER / f"{SMALLEST}-seed0", tmp_path / "known"))
+    network = Path(shutil.copytree(RunFolder(run).contender(SMALLEST, 0).path, tmp_path / "known"))
     invoked = CliRunner().invoke(app, ["report", str(network)])
     assert invoked.exit_code == 0, invoked.output
     full_name = f"{SMALLEST}-r16-c10-cifar"
@@ -160,7 +161,7 @@ def test_a_known_network_has_a_report(compared, tmp_path):
 @pytest.mark.slow
 def test_a_known_network_can_be_compared_itself(compared, tmp_path):
     run, _, _ = compared
-    network = Path(shutil.copytree(run / FOLDER / f"{SMALLEST}-seed0", tmp_path / "known"))
+    network = Path(shutil.copytree(RunFolder(run).contender(SMALLEST, 0).path, tmp_path / "known"))
     arguments = ["--against", "mobilenetv2-0.15", "--variants", "litert-int8", "--rounds", "2", "--json"]
     invoked = CliRunner().invoke(app, ["compare", str(network), *arguments])
     assert invoked.exit_code == 0, invoked.output
@@ -172,13 +173,13 @@ def test_a_known_network_can_be_compared_itself(compared, tmp_path):
 
 def test_the_command_line_trains_and_looks_at_nothing_twice(compared):
     run, result, _ = compared
-    before = {p: p.stat().st_mtime_ns for p in (run / FOLDER).rglob("*") if p.is_file()}
+    before = {p: p.stat().st_mtime_ns for p in (RunFolder(run).compared).rglob("*") if p.is_file()}
     arguments = ["compare", str(run), "--against", SMALLEST, "--variants", "litert-int8", "--rounds", "2"]
     invoked = CliRunner().invoke(app, [*arguments, "--json"])
     assert invoked.exit_code == 0, invoked.output
     repeated = json.loads(invoked.stdout)
     assert repeated == files.read_json(run / "compare.json", "comparison")
-    assert {p: p.stat().st_mtime_ns for p in (run / FOLDER).rglob("*") if p.is_file()} == before
+    assert {p: p.stat().st_mtime_ns for p in (RunFolder(run).compared).rglob("*") if p.is_file()} == before
     assert [n["accuracy"] for n in repeated["networks"]] == [n["accuracy"] for n in result["networks"]]
 
 
@@ -247,7 +248,7 @@ def test_senseless_comparisons_are_refused(exported_run):
         compare(exported_run, host, against=["resnet50"])
     with pytest.raises(SpaceError, match="family"):
         compare(exported_run, host, match_latency=["resnet50"])
-    assert not (exported_run / FOLDER).exists()
+    assert not (RunFolder(exported_run).compared).exists()
     (exported_run / "train.json").unlink()
     with pytest.raises(HwnasError, match="the record of training must be there"):
         compare(exported_run, host, against=[SMALLEST])

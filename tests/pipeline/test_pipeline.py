@@ -19,7 +19,7 @@ from hwnas.errors import HwnasError, SchemaMismatch
 from hwnas.measure import ProfileOptions
 from hwnas.pipeline.stages import Stages
 from hwnas.pipeline.state import Stage, State
-from hwnas.runs import outputs
+from hwnas.runs.folder import RunFolder
 from hwnas.train.config import TrainConfig
 from hwnas.verify import verify
 
@@ -218,7 +218,7 @@ def test_a_folder_is_for_one_process_at_a_time(finished):
     import filelock
 
     with (
-        filelock.FileLock(finished / "run" / outputs.LOCK),
+        filelock.FileLock(RunFolder(finished / "run").lock),
         pytest.raises(HwnasError, match="another process works on"),
     ):
         again(finished)

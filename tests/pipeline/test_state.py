@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from hwnas.errors import HwnasError, SchemaMismatch
-from hwnas.pipeline.state import STATE, Stage, State, digest_of_data
+from hwnas.pipeline.state import Stage, State, digest_of_data
+from hwnas.runs.folder import ChainFolder
 
 
 class Toy:
@@ -103,11 +104,11 @@ def test_a_touched_file_is_the_same_file(toy):
 
 def test_a_damaged_state_is_refused(tmp_path):
     for text in ('{"schema": "hwnas-ch', ""):
-        (tmp_path / STATE).write_text(text)
+        (ChainFolder(tmp_path).state).write_text(text)
         with pytest.raises(HwnasError, match="the state of a run must be readable JSON"):
             State(tmp_path)
     for content in ({"schema": "hwnas-chain/0"}, [], {"schema": "hwnas-chain/1"}):
-        (tmp_path / STATE).write_text(json.dumps(content))
+        (ChainFolder(tmp_path).state).write_text(json.dumps(content))
         with pytest.raises(SchemaMismatch, match="give another folder"):
             State(tmp_path)
 

@@ -21,6 +21,7 @@ from hwnas.cli import _of_the_system, app
 from hwnas.device import Target
 from hwnas.errors import HwnasError, WriteError
 from hwnas.runs import outputs
+from hwnas.runs.folder import RunFolder
 from hwnas.tables.table import LatencyTable, Round
 
 LONG = "x" * 300
@@ -253,7 +254,7 @@ def test_no_permission_is_said(tmp_path, table):
 HOLD = """
 import sys, time
 from pathlib import Path
-from hwnas import outputs
+from hwnas.runs import outputs
 with outputs.claimed(Path(sys.argv[1]), "a search"):
     print("held", flush=True)
     time.sleep(600)
@@ -285,7 +286,7 @@ def test_a_folder_is_for_one_process_which_is_named(tmp_path):
 
 def test_a_process_may_claim_what_it_holds_and_leaves_nothing(tmp_path):
     with outputs.claimed(tmp_path / "a" / "b"), outputs.claimed(tmp_path / "a" / "b" / ".." / "b"):
-        assert (tmp_path / "a" / "b" / outputs.LOCK).is_file()
+        assert RunFolder(tmp_path / "a" / "b").lock.is_file()
     assert tree(tmp_path) == []
 
 

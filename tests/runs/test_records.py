@@ -17,8 +17,9 @@ from hwnas import latency, release, report
 from hwnas.cli import app
 from hwnas.device import read as read_device
 from hwnas.errors import HwnasError
-from hwnas.pipeline.state import STATE, State
+from hwnas.pipeline.state import State
 from hwnas.runs import records
+from hwnas.runs.folder import ChainFolder
 from hwnas.search.pick import pick
 from hwnas.verify import Verification
 
@@ -191,7 +192,7 @@ def test_what_is_missing_is_said_with_the_command_that_makes_it(run, missing, wo
 
 @pytest.mark.parametrize("damage", BROKEN)
 def test_a_broken_state_of_a_run_is_refused(tmp_path, damage):
-    (tmp_path / STATE).write_bytes(BROKEN[damage])
+    (ChainFolder(tmp_path).state).write_bytes(BROKEN[damage])
     with pytest.raises(HwnasError, match="the state of a run"):
         State(tmp_path)
 
@@ -204,11 +205,11 @@ def test_an_odd_state_of_a_run_is_refused_or_read(tmp_path):
         "stages": {"fit": stage},
         "owned": ["b"],
     }
-    (tmp_path / STATE).write_text(json.dumps(whole))
+    (ChainFolder(tmp_path).state).write_text(json.dumps(whole))
     State(tmp_path)
     for place in places(whole):
         for value in ODD:
-            (tmp_path / STATE).write_text(json.dumps(with_odd(whole, place, value)))
+            (ChainFolder(tmp_path).state).write_text(json.dumps(with_odd(whole, place, value)))
             try:
                 state = State(tmp_path)
             except HwnasError:

@@ -15,6 +15,7 @@ from hwnas.cli import app
 from hwnas.errors import ExportError
 from hwnas.export import runtime
 from hwnas.release import int8
+from hwnas.runs.folder import RunFolder
 from hwnas.statistics.differences import Difference
 from hwnas.train import qat
 
@@ -57,7 +58,7 @@ def test_a_network_that_int8_does_not_harm_ships_as_it_is(exported_run, digits):
             logits = runtime.run(exported_run / "export" / entry["file"], entry["runtime"], images)
             accuracy = (logits.argmax(1) == digits.val.labels).mean()
             assert accuracy == again["int8"]["ptq"][entry["runtime"]]
-    assert not (exported_run / int8.WEIGHTS).exists()
+    assert not (RunFolder(exported_run).int8_weights).exists()
 
 
 def test_a_network_that_int8_harms_is_fine_tuned_and_the_user_is_told(exported_run, digits):
@@ -75,10 +76,10 @@ def test_a_network_that_int8_harms_is_fine_tuned_and_the_user_is_told(exported_r
     ptq, healed = min(found["ptq"].values()), min(found["qat"].values())
     assert ptq < found["fp32"] - 0.05, "the case must be a hard one"
     assert healed > (ptq + found["fp32"]) / 2
-    assert found["weights_sha256"] == files.sha256(exported_run / int8.WEIGHTS)
+    assert found["weights_sha256"] == files.sha256(RunFolder(exported_run).int8_weights)
     assert files.sha256(exported_run / "weights.safetensors") == fp32_weights
     tuned = network_of(exported_run)
-    train.load_weights(tuned, exported_run / int8.WEIGHTS)
+    train.load_weights(tuned, RunFolder(exported_run).int8_weights)
     calibration = digits.normalize(digits.sample("train", 256).images)
     assert found["gain"]["real"]
     assert found["gain"]["mean"] > 0

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from hwnas import data, device, files, report, spaces, train
 from hwnas.cli import app
+from hwnas.runs.folder import RunFolder
 from hwnas.train import mistakes
 from hwnas.train.judging import judged, rise
 from hwnas.train.run import train_run
@@ -118,12 +119,12 @@ def page_of(run):
 def test_the_report_shows_what_is_taken_for_what(run):
     if not (run / "train.json").exists():
         train_run(run, train.TrainConfig(epochs=1))
-    found = files.read_json(run / mistakes.FILE, "mistakes")
+    found = files.read_json(RunFolder(run).mistakes, "mistakes")
     found["answers"] = [[0, 0, 18], [0, 1, 2], [1, 0, 1], [1, 1, 1]]
     found["images"] = [20, 2]
     png = mistakes._thumbnail(np.full((3, 8, 8), 200, np.uint8))
     found["surest"] = [{"row": 1, "label": 1, "answered": 0, "confidence": 0.987, "png": png}]
-    files.write_json(run / mistakes.FILE, found)
+    files.write_json(RunFolder(run).mistakes, found)
     text = page_of(run)
     assert "Of 22 test images 19 are right" in text
     assert "one &amp; only, taken for &lt;b&gt;nought" in text
@@ -136,15 +137,15 @@ def test_the_report_shows_what_is_taken_for_what(run):
 def test_a_picture_that_is_none_is_left_out(run, png):
     if not (run / "train.json").exists():
         train_run(run, train.TrainConfig(epochs=1))
-    found = files.read_json(run / mistakes.FILE, "mistakes")
+    found = files.read_json(RunFolder(run).mistakes, "mistakes")
     found["surest"] = [{"row": 1, "label": 1, "answered": 0, "confidence": 0.9, "png": png}]
-    files.write_json(run / mistakes.FILE, found)
+    files.write_json(RunFolder(run).mistakes, found)
     assert "<img" not in page_of(run)
 
 
 def test_mistakes_of_other_weights_are_left_out(run):
     if not (run / "train.json").exists():
         train_run(run, train.TrainConfig(epochs=1))
-    found = files.read_json(run / mistakes.FILE, "mistakes")
-    files.write_json(run / mistakes.FILE, {**found, "weights_sha256": "other"})
+    found = files.read_json(RunFolder(run).mistakes, "mistakes")
+    files.write_json(RunFolder(run).mistakes, {**found, "weights_sha256": "other"})
     assert "Mistakes</h2>" not in page_of(run)

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from hwnas import files
 from hwnas.device import Target
 from hwnas.latency.base import FloatArray, IntArray
 from hwnas.latency.bayes.device_prior import DevicePrior, Known, believed_costs
@@ -19,6 +18,7 @@ from hwnas.latency.bayes.gaussian import Equations
 from hwnas.latency.bayes.interactions import Remainder
 from hwnas.latency.bayes.posterior import Posterior
 from hwnas.space import SearchSpace
+from hwnas.tables import places
 from hwnas.tables.table import LatencyTable
 
 
@@ -34,8 +34,8 @@ def known_devices(space: SearchSpace, target: Target, folders: Iterable[Path] | 
         TableError: A table is damaged.
     """
     found: dict[str, tuple[float, ...]] = {}
-    places = (files.user_data() / "tables", files.shipped("lut_data")) if folders is None else folders
-    for path in (path for folder in places for path in sorted(folder.glob("*/*.jsonl"))):
+    homes = (places.own(), places.shipped()) if folders is None else folders
+    for path in (path for folder in homes for path in sorted(folder.glob("*/*.jsonl"))):
         table = LatencyTable.load(path)
         name = str(table.target)
         measured = table.of_kind("block")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from hwnas import files
 from hwnas.errors import TrainingError
+from hwnas.runs.folder import RunFolder
 from hwnas.search.oneshot.oneshot import SCHEMA
-from hwnas.search.run import SUPERNET
 from hwnas.train.checkpoint import read_tensors
 from hwnas.train.run import Start
 
@@ -33,7 +33,7 @@ def inherited(run: Path, arch: Architecture, data: Dataset) -> Start:
         TrainingError: There is no supernet, it is of another space or of other data, or it is a
             narrower proxy, whose layers do not fit the network's.
     """
-    path = run / SUPERNET
+    path = RunFolder(run).supernet
     tensors, metadata = read_tensors(path, SCHEMA)
     if metadata.get("space") != arch.space.fingerprint or metadata.get("data") != data.fingerprint:
         raise TrainingError(

@@ -1,0 +1,150 @@
+"""Every file and folder of a run: its name stands here, once.
+
+An ``Entry`` is a name on the class and a path on a folder::
+
+    RunFolder.weights                 # "weights.safetensors"
+    RunFolder(Path("run")).weights    # Path("run/weights.safetensors")
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, overload
+
+
+class Place(Protocol):
+    """What a file of a target is named by: ``hwnas.device.Target`` is one."""
+
+    @property
+    def device(self) -> str:
+        """Name of the device."""
+
+    @property
+    def slug(self) -> str:
+        """Runtime, precision and whatever is not usual."""
+
+
+class Entry:
+    """A file or a folder: its name on the class, its path on a folder."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, folder: None, owner: type[Any]) -> str: ...
+    @overload
+    def __get__(self, folder: object, owner: type[Any]) -> Path: ...
+    def __get__(self, folder: Any, owner: type[Any]) -> str | Path:
+        """The name of a class's entry, the path of a folder's."""
+        return self.name if folder is None else folder.path / self.name
+
+
+@dataclass(frozen=True)
+class ShippingFolder:
+    """What is exported, wherever it lies; the models' names stand in its manifest.
+
+    Attributes:
+        path: The folder.
+    """
+
+    path: Path
+
+    manifest = Entry("manifest.json")
+    labels = Entry("labels.txt")
+    preprocessing = Entry("preprocessing.json")
+    probes = Entry("probes.json")
+    report = Entry("report.html")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """One network: how it was found, trained, exported, compared.
+
+    Attributes:
+        path: The folder.
+    """
+
+    path: Path
+
+    lock = Entry(".lock")  # as long as a process works in the folder
+
+    arch = Entry("arch.json")
+    search = Entry("search.json")
+    history = Entry("history.jsonl")
+    supernet = Entry("supernet.safetensors")
+    search_checkpoint = Entry("search-checkpoint.safetensors")
+    trained = Entry("trained")  # networks of a search that trains each from scratch
+    latency = Entry("latency")  # models, one a target
+    ranges = Entry("ranges.json")
+    finalists = Entry("finalists")  # tables, one a target
+    gallery = Entry("gallery.json")
+
+    train = Entry("train.json")
+    weights = Entry("weights.safetensors")
+    train_checkpoint = Entry("train-checkpoint.safetensors")
+    mistakes = Entry("mistakes.json")
+    int8_weights = Entry("weights.int8.safetensors")
+    int8_checkpoint = Entry("int8-checkpoint.safetensors")
+
+    export = Entry("export")
+    report = Entry("report.html")
+    against = Entry("against.json")
+    comparison = Entry("compare.json")
+    compared = Entry("compare")  # run folders of the other networks, and what is kept between comparisons
+    answers = Entry("compare/answers.json")
+
+    @property
+    def shipping(self) -> ShippingFolder:
+        """What is exported."""
+        return ShippingFolder(self.export)
+
+    def latency_model(self, target: Place) -> Path:
+        """The latency model of a target."""
+        return self.latency / model_name(target)
+
+    @property
+    def latency_models(self) -> tuple[Path, ...]:
+        """Those that are there."""
+        return tuple(sorted(self.latency.glob("*.json")))
+
+    def finalists_table(self, target: Place) -> Path:
+        """What was measured of finalists on a target."""
+        return self.finalists / f"{target.device}-{target.slug}.jsonl"
+
+    def contender(self, network: str, seed: int) -> RunFolder:
+        """The run folder of a network that this one is compared with."""
+        return RunFolder(self.compared / f"{network}-seed{seed}")
+
+    def match(self, family: str, target: Place) -> Path:
+        """Which width of a family was found to be as fast on a target."""
+        return self.compared / f"match-{family}-{target.device}-{target.slug}.json"
+
+
+@dataclass(frozen=True)
+class ChainFolder:
+    """Where ``hwnas run`` and ``hwnas quickstart`` work: tables, models, and a run folder a strategy.
+
+    Attributes:
+        path: The folder.
+    """
+
+    path: Path
+
+    state = Entry("chain.json")
+    quickstart = Entry("quickstart.json")
+    latency = Entry("latency")
+    tables = Entry("tables")
+
+    def run(self, strategy: str) -> RunFolder:
+        """The folder of what a strategy finds."""
+        return RunFolder(self.path / strategy)
+
+    def latency_model(self, target: Place) -> Path:
+        """The latency model of a target."""
+        return self.latency / f"{target.slug}.json"
+
+
+def model_name(target: Place) -> str:
+    """Name of the file of a target's latency model, among those of several devices."""
+    return f"{target.device}-{target.slug}.json"
