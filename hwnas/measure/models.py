@@ -23,6 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+from hwnas.children import out_of_reach
 from hwnas.device import Target
 from hwnas.endings import ended, remedy
 from hwnas.errors import ExportError
@@ -142,14 +143,15 @@ class _Worker:
 
     def __init__(self) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  (closed in close)
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "hwnas.measure.export_worker"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            start_new_session=True,  # Ctrl-C is this process's to handle
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-        )
+        with out_of_reach():
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "hwnas.measure.export_worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                start_new_session=True,  # to be ended whole
+                env=os.environ | {"OMP_NUM_THREADS": "1"},
+            )
 
     def ask(self, task: Mapping[str, Any]) -> dict[str, Any]:
         """Send a task and wait for its reply; says so where the process is gone."""

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import os
-import signal
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import connection, get_context, parent_process, resource_tracker
 from multiprocessing.connection import Connection
 from threading import Thread
 from typing import Any, TypeVar
 
+from hwnas.children import out_of_reach
 from hwnas.endings import ended, remedy
 from hwnas.errors import HwnasError, TrainingError
 
@@ -50,7 +50,9 @@ class _Worker:
         context = get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs,), daemon=True)
-        self.process.start()
+        resource_tracker.ensure_running()  # which would let the signals through that it holds back itself
+        with out_of_reach():
+            self.process.start()
         theirs.close()  # so that the pipe ends with the process
 
     def close(self) -> None:
@@ -130,7 +132,6 @@ def _name(item: object) -> str:
 
 def _serve(questions: Connection) -> None:
     """Answer until nobody asks any more."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C ends it without a word
     Thread(target=_follow, daemon=True).start()
     while True:
         try:

@@ -83,3 +83,11 @@ def test_the_anchor_comes_first_and_big_models_before_small_ones() -> None:
         "i2",
         "i1",
     ]
+
+
+def test_a_worker_does_not_see_ctrl_c_while_it_loads() -> None:
+    worker = models._Worker()
+    os.kill(worker._process.pid, signal.SIGINT)
+    task = {"input_shape": [3, 8, 8], "blocks": ["unknown"], "seed": 0}
+    assert "unknown" in worker.ask(task)["error"]
+    worker.close()

@@ -15,7 +15,7 @@ from sampling_helpers import macs_costs
 from hwnas import spaces
 from hwnas.errors import InfeasibleBudget, TrainingError
 from hwnas.search.base import Constraint, SearchTask
-from hwnas.search.pool import workers
+from hwnas.search.pool import _Worker, workers
 from hwnas.search.result import to_json
 from hwnas.search.sampling.random import Random
 
@@ -51,6 +51,16 @@ def test_what_a_worker_raises_is_raised_here_with_its_facts():
             list(mapper(broken, [1, 0]))
         assert "in a process that trained 0" in failed.value.__notes__[0]
         assert list(mapper(squared, [5])) == [25]  # and those that are left go on
+
+
+def test_a_worker_does_not_see_ctrl_c_while_it_loads_nor_later(capfd):
+    worker = _Worker()
+    for _ in range(2):
+        os.kill(worker.process.pid, signal.SIGINT)
+        worker.connection.send((squared, 3))
+        assert worker.connection.recv() == (True, 9)
+    worker.close()
+    assert capfd.readouterr().err == ""
 
 
 def test_a_worker_that_ends_without_an_answer_is_reported():
