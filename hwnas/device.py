@@ -13,8 +13,8 @@ from typing import Any
 from hwnas import files
 from hwnas.errors import DeviceError, SchemaMismatch
 from hwnas.runs import records
+from hwnas.runtimes import DEFAULT, IMPORTED, RUNTIMES
 
-RUNTIMES = ("litert", "tflite_runtime", "onnxruntime", "torch_cuda")
 PRECISIONS = ("fp32", "int8")
 PROCESSORS = ("cpu", "gpu", "npu")
 TRANSPORTS = ("local", "adb", "ssh")
@@ -38,7 +38,7 @@ class Target:
 
     Attributes:
         device: Name of the device descriptor.
-        runtime: Inference runtime.
+        runtime: Inference runtime: a name of ``hwnas.runtimes``.
         precision: "fp32", or "int8" for fully quantised models.
         processor: "cpu", "gpu" or "npu".
         threads: Threads of the runtime.
@@ -57,7 +57,7 @@ class Target:
             bool(_NAME.fullmatch(self.device)),
             f"a device name must match {_NAME.pattern}, but got {self.device!r}",
         )
-        _one_of("runtime", self.runtime, RUNTIMES)
+        _one_of("runtime", self.runtime, (*RUNTIMES, *IMPORTED))
         _one_of("precision", self.precision, PRECISIONS)
         _one_of("processor", self.processor, PROCESSORS)
         _at_least_one("threads", self.threads)
@@ -116,7 +116,7 @@ class Device:
     title: str
     transport: str
     processor: str = "cpu"
-    runtimes: tuple[str, ...] = ("litert",)
+    runtimes: tuple[str, ...] = (DEFAULT,)
     threads: int = 1
     match: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -130,7 +130,7 @@ class Device:
         _one_of("processor", self.processor, PROCESSORS)
         _require(bool(self.runtimes), f"a device must name at least one runtime, but {self.name} has none")
         for runtime in self.runtimes:
-            _one_of("runtime", runtime, RUNTIMES)
+            _one_of("runtime", runtime, (*RUNTIMES, *IMPORTED))
         _at_least_one("threads", self.threads)
         _require(
             all(isinstance(pattern, str) for pattern in self.match.values()),
@@ -196,7 +196,7 @@ def read(path: Path) -> Device:
         records.require(data, _SHAPE, "a device", path, "mend that line")
     except SchemaMismatch as error:
         raise DeviceError(str(error)) from error
-    data["runtimes"] = tuple(data.get("runtimes", ("litert",)))
+    data["runtimes"] = tuple(data.get("runtimes", (DEFAULT,)))
     try:
         device = Device(**data)
     except (TypeError, DeviceError) as error:

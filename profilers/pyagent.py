@@ -6,6 +6,7 @@ an object with
 * ``identity()``: the fields of the hello that are its own (agent, runtime, version, library);
 * ``open(path, threads)``: a loaded model with ``allocate()``, ``fill(rng)``, ``invoke()``,
   ``outputs()`` (bytes, one a tensor) and ``coverage()`` (nodes and what the delegate took);
+* ``processors`` (optional): where it runs models; the CPU alone if it does not say;
 
 and calls ``main(runtime)``. The protocol is described in ``README.md`` beside this file.
 """
@@ -27,6 +28,7 @@ from pathlib import Path
 import numpy as np
 
 PROTOCOL = 1
+CPU = "cpu"
 CPU_FOLDER = Path("/sys/devices/system/cpu")
 _AGREE = 0.03  # two warm-up windows agree where their mean times differ by less
 _WINDOWS = 4  # windows that the shortest warm-up is cut into
@@ -81,6 +83,7 @@ def answer(job: dict, runtime, kept: dict) -> dict:
         samples, least_ns = int(job["samples"]), int(job["min_sample_ns"])
         if samples < 1 or threads < 1:
             raise JobError("plan", f"samples and threads must be at least 1, but got {samples}, {threads}")
+        _require_processor(job.get("processor", CPU), runtime)
         _pin(cpus)
     start_ns = time.monotonic_ns()
     model = kept.get((path, threads))
@@ -107,6 +110,15 @@ def answer(job: dict, runtime, kept: dict) -> dict:
         **model.loaded.coverage(),
         "output_sha256": digest,
     }
+
+
+def _processors(runtime) -> list[str]:
+    return list(getattr(runtime, "processors", (CPU,)))
+
+
+def _require_processor(wanted: str, runtime) -> None:
+    if wanted not in _processors(runtime):
+        raise JobError("plan", f"processor must be one of {_processors(runtime)}, but got {wanted!r}")
 
 
 def _pin(cpus: list | None) -> None:
@@ -343,6 +355,7 @@ def _hello(runtime) -> dict:
     return {
         "protocol": PROTOCOL,
         **runtime.identity(),
+        "processors": _processors(runtime),
         "machine": platform.machine(),
         "cpu_model": _cpu_model(),
         "cpus_online": _cpu_list(_read(CPU_FOLDER / "online")),

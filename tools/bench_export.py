@@ -31,7 +31,8 @@ import torch
 from torch import nn
 
 from hwnas import spaces
-from hwnas.export import lower, random_calibration, random_module, runtime
+from hwnas.export import lower, random_calibration, random_module
+from hwnas.runtimes import litert
 from hwnas.space import SearchSpace, Shape, Workload
 
 TARGETS = {
@@ -187,7 +188,7 @@ def _crosscheck(workloads: tuple[Workload, ...], options: argparse.Namespace) ->
 
 def _operators(model: Any) -> dict[str, int]:
     content = model if isinstance(model, bytes) else model.model_content()
-    steps = runtime.interpreter(bytes(content))._get_ops_details()
+    steps = litert.interpreter(bytes(content))._get_ops_details()
     return dict(sorted(Counter(s["op_name"] for s in steps if s["op_name"] != "DELEGATE").items()))
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from hwnas import device
+from hwnas import device, runtimes
 from hwnas.cli import _usage
 from hwnas.cli._app import Json, app, emit_json, err, out
 from hwnas.cli._evaluation import show
@@ -25,7 +25,7 @@ def fit(
     device_name: Annotated[
         str, typer.Option("--device", help="Device of the table.", callback=_usage.device)
     ] = "host",
-    runtime: Annotated[str, typer.Option(help="Runtime of the table.")] = "litert",
+    runtime: Annotated[str, typer.Option(help="Runtime of the table.")] = runtimes.DEFAULT,
     precision: Annotated[str, typer.Option(help='"int8" or "fp32".')] = "int8",
     table: Annotated[Path | None, typer.Option(help="Table to read instead of the device's own.")] = None,
     model: Annotated[

@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hwnas import files, release, spaces
+from hwnas import files, release, runtimes, spaces
 from hwnas.data import Dataset
 from hwnas.errors import TrainingError
-from hwnas.export import runtime as runtimes
 from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
 from hwnas.space import Architecture

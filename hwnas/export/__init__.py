@@ -8,15 +8,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hwnas import runtimes
 from hwnas.errors import ExportError
+from hwnas.runtimes.base import ONNX, TFLITE
 from hwnas.space import Block, Shape
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from hwnas.export._graph import Graph
     from hwnas.export.parity import ParityReport
 
-RUNTIMES = ("litert", "onnxruntime")
+RUNTIMES = tuple(runtime.name for runtime in runtimes.shipping())
 PRECISIONS = ("fp32", "int8")
 HSWISH = ("decomposed", "native")
 
@@ -29,7 +32,7 @@ class Lowered:
 
     Attributes:
         model: Content of the file.
-        suffix: ".tflite" or ".onnx".
+        suffix: Of such files: ".tflite" or ".onnx".
         parity: What the checks found; None where they were not asked for.
     """
 
@@ -55,7 +58,7 @@ def lower(
     Args:
         module: Made by ``hwnas.blocks``, trained or not; it is left as it was.
         input_shape: Shape of one image.
-        runtime: "litert" for TFLite (NHWC) or "onnxruntime" for ONNX (NCHW).
+        runtime: Name of one of ``hwnas.runtimes``; decides the format and the layout.
         precision: "fp32", or "int8" for full integer arithmetic.
         calibration: Images for the ranges of int8, shape (n, channels, height, width).
         checked: Images that answers are compared on, of the same shape. Give others than the
@@ -77,29 +80,17 @@ def lower(
     from hwnas.export import _trace, parity
 
     input_shape = (input_shape[0], input_shape[1], input_shape[2])
-    _one_of("runtime", runtime, RUNTIMES)
-    _one_of("precision", precision, PRECISIONS)
+    made_for = runtimes.get(runtime, ExportError)
+    _one_of("precision", precision, made_for.precisions)
+    _one_of("a format", made_for.format.name, tuple(_WRITERS))
     _one_of("hswish", hswish, HSWISH)
     if batch < 1:
         raise ExportError(f"batch must be at least 1, but got {batch}")
     graph = _trace.trace(module, (batch, *input_shape), native_hswish=hswish == "native")
     batches = None if precision == "fp32" else _batches(calibration, input_shape, batch)
-    if runtime == "litert":
-        from hwnas.export import quantize, tflite
-
-        model = tflite.write(graph) if batches is None else quantize.quantize_tflite(graph, batches)
-        suffix = ".tflite"
-    else:
-        from hwnas.export import onnx, quantize
-
-        model = (
-            onnx.write(graph).SerializeToString(deterministic=True)
-            if batches is None
-            else quantize.quantize_onnx(graph, batches)
-        )
-        suffix = ".onnx"
+    model = _WRITERS[made_for.format.name](graph, batches)
     if not check:
-        return Lowered(model, suffix, None)
+        return Lowered(model, made_for.format.suffix, None)
     if checked is not None:
         images = _batches(checked, input_shape, batch, "checked").reshape(-1, *input_shape)
     elif batches is None:
@@ -115,7 +106,26 @@ def lower(
         depth=graph.depth,
         structure=hswish == "decomposed",
     )
-    return Lowered(model, suffix, report)
+    return Lowered(model, made_for.format.suffix, report)
+
+
+def _tflite(graph: Graph, batches: np.ndarray | None) -> bytes:
+    from hwnas.export import quantize, tflite
+
+    return tflite.write(graph) if batches is None else quantize.quantize_tflite(graph, batches)
+
+
+def _onnx(graph: Graph, batches: np.ndarray | None) -> bytes:
+    from hwnas.export import onnx, quantize
+
+    if batches is not None:
+        return quantize.quantize_onnx(graph, batches)
+    content: bytes = onnx.write(graph).SerializeToString(deterministic=True)
+    return content
+
+
+_WRITERS = {TFLITE.name: _tflite, ONNX.name: _onnx}
+"""By name of a format: writes a graph, in int8 where calibration batches are given."""
 
 
 def random_module(blocks: Iterable[Block], seed: int) -> nn.Module:

@@ -6,8 +6,9 @@ Google's own ``TFLITE_METADATA`` is not written: its schema would be another dep
 
 from __future__ import annotations
 
+from hwnas import runtimes
 from hwnas.errors import ExportError
-from hwnas.export import RUNTIMES
+from hwnas.runtimes.base import ONNX, TFLITE
 
 KEY = "hwnas"
 
@@ -17,14 +18,35 @@ def embed(model: bytes, runtime: str, text: str) -> bytes:
 
     Args:
         model: A TFLite or ONNX file.
-        runtime: "litert" or "onnxruntime".
+        runtime: Name of the runtime that it is for.
         text: Any text; the same one gives the same bytes.
     """
-    _require_known(runtime)
-    if runtime == "litert":
-        from hwnas.export import _flatbuffer
+    return _WRITERS[runtimes.get(runtime, ExportError).format.name](model, text)
 
-        return _flatbuffer.with_metadata(model, KEY, text.encode())
+
+def embedded(model: bytes, runtime: str) -> str | None:
+    """What ``embed`` put into a model, or None.
+
+    Raises:
+        ExportError: The file cannot be read as a model of this runtime.
+    """
+    return _READERS[runtimes.get(runtime, ExportError).format.name](model)
+
+
+def _into_tflite(model: bytes, text: str) -> bytes:
+    from hwnas.export import _flatbuffer
+
+    return _flatbuffer.with_metadata(model, KEY, text.encode())
+
+
+def _of_tflite(model: bytes) -> str | None:
+    from hwnas.export import _flatbuffer
+
+    found = _flatbuffer.metadata(model).get(KEY)
+    return None if found is None else found.decode(errors="replace")
+
+
+def _into_onnx(model: bytes, text: str) -> bytes:
     import onnx
 
     loaded = onnx.load_model_from_string(model)
@@ -34,24 +56,12 @@ def embed(model: bytes, runtime: str, text: str) -> bytes:
     return content
 
 
-def embedded(model: bytes, runtime: str) -> str | None:
-    """What ``embed`` put into a model, or None.
-
-    Raises:
-        ExportError: The file cannot be read as a model of this runtime.
-    """
-    _require_known(runtime)
-    if runtime == "litert":
-        from hwnas.export import _flatbuffer
-
-        found = _flatbuffer.metadata(model).get(KEY)
-        return None if found is None else found.decode(errors="replace")
-    from hwnas.export.runtime import session
+def _of_onnx(model: bytes) -> str | None:
+    from hwnas.runtimes.onnxruntime import session
 
     text: str | None = session(model).get_modelmeta().custom_metadata_map.get(KEY)
     return text
 
 
-def _require_known(runtime: str) -> None:
-    if runtime not in RUNTIMES:
-        raise ExportError(f"a runtime must be one of {RUNTIMES}, but got {runtime!r}")
+_WRITERS = {TFLITE.name: _into_tflite, ONNX.name: _into_onnx}
+_READERS = {TFLITE.name: _of_tflite, ONNX.name: _of_onnx}

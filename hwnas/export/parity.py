@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hwnas import runtimes
 from hwnas.errors import ExportError, ParityError
-from hwnas.export import _inspect, runtime
 
 if TYPE_CHECKING:
     from torch import nn
@@ -34,7 +34,7 @@ class ParityReport:
         sqnr_db: Power of PyTorch's answers over that of the differences, in decibels; None
             where there is no difference at all.
         operators: How often each operator is in the graph that the runtime executes.
-        partitions: XNNPACK delegate partitions; None for runtimes without delegates.
+        partitions: Delegate partitions; None for runtimes without delegates.
         float_operators: Operators of an int8 model that compute in float all the same.
     """
 
@@ -67,7 +67,7 @@ def check(
     Args:
         module: What was lowered; it is run in eval mode and left as it was.
         model: The lowered model.
-        runtime_name: "litert" or "onnxruntime".
+        runtime_name: Name of one of ``hwnas.runtimes``.
         precision: "fp32" or "int8".
         images: Shape (n, channels, height, width); for int8 like those of the calibration.
         depth: Weighted layers of the module. Each adds rounding noise, so that the deeper it
@@ -76,13 +76,14 @@ def check(
 
     Raises:
         ParityError: The answers differ, an operator of an int8 model computes in float, or
-            XNNPACK does not run all of the model in one piece.
+            a delegate does not run all of the model in one piece.
     """
     expected = answers(module, images)
     if not np.isfinite(expected).all():
         raise ExportError("PyTorch's answers must be finite, but some are not: check the weights")
-    actual = runtime.run(model, runtime_name, images)
-    execution = _inspect.execution(model, runtime_name)
+    host = runtimes.get(runtime_name, ExportError).host
+    actual = runtimes.run(model, runtime_name, images)
+    execution = host.execution(model)
     floats = execution.float_operators if precision == "int8" else ()
     max_error, sqnr_db = differences(expected, actual)
     report = ParityReport(
@@ -100,7 +101,7 @@ def check(
     else:
         _demand_values(report, depth)
     if structure:
-        _demand_structure(report, execution.undelegated)
+        _demand_structure(report, execution.undelegated, host.delegate)
     return report
 
 
@@ -160,15 +161,15 @@ def _demand_silence(report: ParityReport, actual: np.ndarray, images: np.ndarray
         )
 
 
-def _demand_structure(report: ParityReport, undelegated: tuple[str, ...]) -> None:
+def _demand_structure(report: ParityReport, undelegated: tuple[str, ...], delegate: str) -> None:
     if report.float_operators:
         raise ParityError(
             "an int8 model must compute in integers throughout, but these operators are float: "
             + ", ".join(report.float_operators)
         )
-    if report.partitions is not None and (report.partitions != 1 or undelegated):
+    if delegate and (report.partitions != 1 or undelegated):
         raise ParityError(
-            f"XNNPACK must run the model in one partition, but there are {report.partitions}, and it "
+            f"{delegate} must run the model in one partition, but there are {report.partitions}, and it "
             f"leaves out {', '.join(undelegated) or 'nothing'}"
         )
 

@@ -50,9 +50,10 @@ def quantize_tflite(graph: Graph, batches: np.ndarray) -> bytes:
 
 def _measured(model: bytes, batches: np.ndarray) -> dict[str, _ranges.Range]:
     """Smallest and largest value of every tensor of a TFLite model over all calibration images."""
-    from hwnas.export import _flatbuffer, runtime
+    from hwnas.export import _flatbuffer
+    from hwnas.runtimes.litert import interpreter
 
-    runner = runtime.interpreter(model, keep_tensors=True)
+    runner = interpreter(model, keep_tensors=True)
     source = runner.get_input_details()[0]["index"]
     names = _flatbuffer.computed_tensors(model)
     low, high = dict.fromkeys(names, np.inf), dict.fromkeys(names, -np.inf)

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from hwnas import export
+from hwnas import export, runtimes
 from hwnas.errors import SpaceError
-from hwnas.export import runtime as runtimes
 from hwnas.finalists.reading import Indices
 from hwnas.search.result import score_name
 from hwnas.search.scorer import Scorer, scores
@@ -26,7 +25,7 @@ class Judge:
     Args:
         scorer: The trained supernet, or what trains each from scratch.
         rank: "fp32", or "int8" for finalists ranked by the accuracy of quantised sub-networks.
-        runtime: "litert" or "onnxruntime": what runs those.
+        runtime: Name of what runs those.
         known: Accuracies in fp32 that the search has estimated already.
 
     Raises:
@@ -37,7 +36,7 @@ class Judge:
         self,
         scorer: Scorer,
         rank: str,
-        runtime: str = "litert",
+        runtime: str = runtimes.DEFAULT,
         known: Mapping[Indices, float] | None = None,
     ) -> None:
         if rank not in RANKS:

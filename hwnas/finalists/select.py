@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hwnas import files, latency, spaces
+from hwnas import files, latency, runtimes, spaces
 from hwnas.data import Dataset
 from hwnas.device import Device, Target
 from hwnas.errors import InfeasibleBudget, TableError
@@ -152,5 +152,6 @@ def _tables(goals: Sequence[Goal], space: SearchSpace, folder: Path | None) -> d
 
 def _int8_runtime(goals: Sequence[Goal]) -> str:
     """What runs quantised sub-networks: the runtime of the first int8 target, if there is one."""
-    names = [g.target.runtime for g in goals if g.target.precision == "int8"]
-    return "onnxruntime" if names[:1] == ["onnxruntime"] else "litert"
+    found = [runtimes.RUNTIMES.get(g.target.runtime) for g in goals if g.target.precision == "int8"]
+    first = found[0] if found else None
+    return first.host.runtime if first else runtimes.DEFAULT

@@ -15,9 +15,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from hwnas import runtimes
 from hwnas.device import Target
 from hwnas.errors import AgentError, DeviceError, TransportTimeout
 from hwnas.measure.options import ProfileOptions
+from hwnas.runtimes.base import CPU
 from hwnas.tables.measurement import Round
 from hwnas.transport.base import Reply, Transport
 
@@ -98,24 +100,27 @@ class _Blame:
     reason: str
 
 
-def agent_of(target: Target) -> str:
-    """The agent for a target: one knows both names of its runtime."""
-    return "litert" if target.runtime == "tflite_runtime" else target.runtime
-
-
 def greet(transport: Transport, target: Target, options: ProfileOptions) -> Mapping[str, Any]:
     """Start the agent without a job, to learn who it is and whether it can do what is asked.
 
     Raises:
         AgentError: The agent cannot run, or is of another runtime than the target's.
-        DeviceError: It is to run on CPUs that are not there.
+        DeviceError: The runtime cannot do what the target asks, or is to run on CPUs that are not there.
     """
-    replies = transport.run(agent_of(target), [], silence_s=options.silence_s)
+    runtime = runtimes.get(target.runtime)
+    runtime.require(target.precision, target.processor)
+    replies = transport.run(runtime.agent, [], silence_s=options.silence_s)
     hello = next((dict(reply["hello"]) for reply in list(replies) if "hello" in reply), {})
     if hello.get("runtime") != target.runtime:
         raise AgentError(
             f"the agent on {target.device} must run {target.runtime}, "
             f"but found {hello.get('runtime')!r}: install it there or ask for that one"
+        )
+    processors = hello.get("processors") or [CPU]
+    if target.processor not in processors:
+        raise AgentError(
+            f"the agent must run on the {target.processor} of {target.device}, but it runs on "
+            f"{', '.join(map(str, processors))} only: ask for that, or give an agent that can"
         )
     online, cpus = hello.get("cpus_online"), options.cpus
     if cpus is not None and online is not None and not set(cpus) <= set(online):
@@ -131,7 +136,7 @@ def _require_cpus(target: Target, hello: Mapping[str, Any], cpus: Sequence[int] 
     allowed = cpus or (hello.get("conditions") or {}).get("affinity") or hello.get("cpus_online")
     quota = (hello.get("traits") or {}).get("cpu_quota")
     usable = min(len(allowed) if allowed else math.inf, quota or math.inf)
-    if target.processor == "cpu" and target.threads > usable:
+    if target.processor == CPU and target.threads > usable:
         raise DeviceError(
             f"threads must have a CPU each on {target.device}, but got {target.threads} threads for "
             f"{usable:g} usable CPUs: threads that wait for each other measure the waiting; ask for fewer"
@@ -153,7 +158,7 @@ class Engine:
         self, transport: Transport, target: Target, anchors: Sequence[str], options: ProfileOptions
     ) -> None:
         self._transport = transport
-        self._agent = agent_of(target)
+        self._runtime = runtimes.get(target.runtime)
         self._target = target
         self._anchors = dict(zip(_ANCHORS, anchors, strict=False))
         self._options = options
@@ -216,6 +221,7 @@ class Engine:
                 name, position = expected[position], position + 1
                 try:
                     _samples_ms(reply)
+                    self._runtime.require_delegated(self._target.processor, reply)
                 except AgentError as error:
                     yield _Blame(name, str(error))
                     if name in self._anchors:
@@ -241,7 +247,7 @@ class Engine:
     def _replies(self, lines: Sequence[Mapping[str, Any]]) -> Iterator[Reply]:
         """Replies of one run of the agent; takes note of its hello and its goodbye."""
         began: Mapping[str, Any] = {}
-        for reply in self._transport.run(self._agent, lines, silence_s=self._options.silence_s):
+        for reply in self._transport.run(self._runtime.agent, lines, silence_s=self._options.silence_s):
             if "hello" in reply:
                 self._hello = dict(reply["hello"])
                 began = self._hello.get("conditions") or {}
@@ -255,6 +261,7 @@ class Engine:
         return {
             "job": name,
             "model": job.path if job else self._anchors[name],
+            "processor": self._target.processor,
             "threads": self._target.threads,
             "cpus": None if options.cpus is None else list(options.cpus),
             "samples": options.samples if job else _ANCHOR_SAMPLES,

@@ -23,6 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
 
+from hwnas import runtimes
 from hwnas.children import out_of_reach
 from hwnas.device import Target
 from hwnas.endings import ended, remedy
@@ -110,7 +111,7 @@ class Exporter:
         task = {
             "blocks": [block.key() for block in item.blocks],
             "input_shape": item.input_shape,
-            "runtime": "litert" if target.runtime == "tflite_runtime" else target.runtime,
+            "runtime": runtimes.get(target.runtime).host.runtime,
             "precision": target.precision,
             "batch": target.batch,
             "seed": _SEED,

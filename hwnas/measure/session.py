@@ -23,6 +23,8 @@ from hwnas.tables import conditions, scales
 from hwnas.tables.table import Note, Round
 from hwnas.transport import Transport
 
+_PASSING = ("traits", "conditions", "processors")  # of a hello: what numbers are not true of
+
 
 def new_id() -> str:
     """Identifier of a session: when it began, and something random."""
@@ -31,7 +33,7 @@ def new_id() -> str:
 
 def environment(hello: Mapping[str, Any], device: Mapping[str, Any]) -> dict[str, Any]:
     """What the numbers of a session are true of, beside the target."""
-    facts = {name: value for name, value in hello.items() if name not in ("traits", "conditions")}
+    facts = {name: value for name, value in hello.items() if name not in _PASSING}
     return {
         **facts,
         "device": dict(device),

@@ -77,7 +77,7 @@ def _require_ranges(config: Config, place: Place) -> None:
 
 
 def _require_known(config: Config, place: Place) -> None:
-    from hwnas import device, latency, spaces
+    from hwnas import device, latency, runtimes, spaces
     from hwnas import search as searching
     from hwnas.search.budgets import parse_budget
     from hwnas.search.oneshot.latency_loss import PRESSURES
@@ -87,7 +87,7 @@ def _require_known(config: Config, place: Place) -> None:
         ("fit", "model"): latency.MODELS,
         ("promise", "rank"): device.PRECISIONS,
         ("profile", "precisions"): device.PRECISIONS,
-        ("profile", "runtimes"): device.RUNTIMES,
+        ("profile", "runtimes"): tuple(runtimes.RUNTIMES),
         ("search", "strategy"): tuple(searching.STRATEGIES),
         ("baseline", "strategy"): tuple(searching.STRATEGIES),
         ("search.settings", "loss"): tuple(sorted(PRESSURES)),

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hwnas import runtimes
 from hwnas.errors import ExportError
-from hwnas.export import parity, runtime
+from hwnas.export import parity
 from hwnas.statistics.intervals import SIGNIFICANT, chance_of_swaps, paired_difference
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def of_models(
     exact = np.concatenate([parity.answers(module, part).argmax(axis=1) for part in images]) == split.labels
     found = []
     for name, model in models.items():
-        logits = runtime.run(model, name, np.concatenate(images))
+        logits = runtimes.run(model, name, np.concatenate(images))
         right = logits.argmax(axis=1) == split.labels
         gained, lost = int((right & ~exact).sum()), int((exact & ~right).sum())
         found.append(Int8Cost(name, len(split), float(exact.mean()), float(right.mean()), gained, lost))

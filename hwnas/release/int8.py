@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hwnas import export, files, train
+from hwnas import export, files, runtimes, train
 from hwnas.errors import Diverged, ExportError
-from hwnas.export import runtime as runtimes
 from hwnas.runs.folder import RunFolder
 from hwnas.statistics.differences import Difference
 from hwnas.train import optim, qat

@@ -6,10 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from hwnas import runtimes
 from hwnas.data import Dataset, names, pixels
 
 SCHEMA = "hwnas-preprocessing/1"
-LAYOUTS = {"litert": "NHWC", "onnxruntime": "NCHW"}
 
 
 def describe(dataset: Dataset, quantization: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -36,7 +36,7 @@ def describe(dataset: Dataset, quantization: Mapping[str, Mapping[str, Any]]) ->
         "mean": list(dataset.mean),
         "std": list(dataset.std),
         "formula": "(pixel * scale - mean) / std",
-        "layout": LAYOUTS,
+        "layout": {runtime.name: runtime.format.layout for runtime in runtimes.shipping()},
         "quantization": dict(quantization),
     }
 

@@ -11,9 +11,9 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwnas import __version__, blocks, export, files, spaces, train
+from hwnas import __version__, blocks, export, files, runtimes, spaces, train
 from hwnas.data import Dataset
-from hwnas.export import metadata, parity, runtime
+from hwnas.export import metadata, parity
 from hwnas.release import cost, int8, preprocessing, probes
 from hwnas.release.images import answered, public_name, require_same_data
 from hwnas.release.manifest import LABELS, MANIFEST, PREPROCESSING, PROBES, SCHEMA
@@ -27,16 +27,16 @@ from hwnas.statistics.verdict import on_learning
 if TYPE_CHECKING:
     from torch import nn
 
+_INFIX = {"fp32": ""}  # of file names; that of another precision is its name
 VARIANTS = {
-    ("litert", "fp32"): "model.tflite",
-    ("litert", "int8"): "model.int8.tflite",
-    ("onnxruntime", "fp32"): "model.onnx",
-    ("onnxruntime", "int8"): "model.int8.onnx",
+    (runtime.name, precision): f"model{_INFIX.get(precision, f'.{precision}')}{runtime.format.suffix}"
+    for runtime in runtimes.shipping()
+    for precision in runtime.precisions
 }
-EXAMPLES = ("example_litert.py", "example_onnxruntime.py")
+EXAMPLES = tuple(runtime.example for runtime in runtimes.shipping())
 
 _CHECKED_IMAGES = 32  # answers are compared on these, which set no ranges
-_PACKAGES = ("torch", "ai-edge-litert", "litert-quantizer", "onnx", "onnxruntime", "numpy")
+_PACKAGES = ("torch", *(name for runtime in runtimes.shipping() for name in runtime.packages), "numpy")
 
 
 def read_run(run: Path) -> tuple[Architecture, dict[str, Any]]:
@@ -151,7 +151,7 @@ def _contents(
     quantization = {
         file: found
         for (name, _), file in VARIANTS.items()
-        if name == "litert" and (found := runtime.quantization(lowered[file].model))
+        if (found := runtimes.get(name).host.quantization(lowered[file].model))
     }
     how = preprocessing.describe(dataset, quantization)
     text = preprocessing.embedded_text(how, dataset.class_names)
@@ -163,7 +163,7 @@ def _contents(
         contents[file] = model = metadata.embed(lowered[file].model, name, text)
         entries.append(_entry(name, precision, model, lowered[file]))
         if precision == "int8":
-            answers[file] = runtime.run(model, name, images)
+            answers[file] = runtimes.run(model, name, images)
     contents[LABELS] = preprocessing.label_lines(dataset.class_names)
     contents[PREPROCESSING] = files.json_text(how)
     contents[PROBES] = files.json_text(probes.record(answers))
@@ -179,6 +179,6 @@ def _entry(name: str, precision: str, model: bytes, lowered: export.Lowered) -> 
         "precision": precision,
         "file": VARIANTS[name, precision],
         "bytes": len(model),
-        "layout": preprocessing.LAYOUTS[name],
+        "layout": runtimes.get(name).format.layout,
         "parity": lowered.parity.to_json() if lowered.parity else None,
     }

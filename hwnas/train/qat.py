@@ -27,6 +27,7 @@ import numpy as np
 import torch
 from torch import fx, nn
 
+from hwnas import runtimes
 from hwnas.blocks import statistics
 from hwnas.blocks._layers import LEAVES, ChannelShuffle, ChannelSlice
 from hwnas.errors import TrainingError
@@ -113,16 +114,15 @@ class Rounded(nn.Module):
 
     Args:
         module: Made of the layers that the blocks use; not copied.
-        runtime: Whose int8 where they differ, which is in a concatenation: "litert" computes its
-            parts on the levels of the result, "onnxruntime" rounds each on levels of its own before.
+        runtime: Whose int8 where they differ, which is in a concatenation (see ``joins_on_one_scale``).
 
     Raises:
         TrainingError: It uses something else.
     """
 
-    def __init__(self, module: nn.Module, runtime: str = "litert") -> None:
+    def __init__(self, module: nn.Module, runtime: str = runtimes.DEFAULT) -> None:
         super().__init__()
-        self.graph = _rewritten(module, joined=runtime == "litert")
+        self.graph = _rewritten(module, joined=runtimes.get(runtime).joins_on_one_scale)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Logits (n, classes) of normalised images (n, channels, height, width)."""

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hwnas.errors import AgentError
+from hwnas.runtimes.litert import LITERT
 from hwnas.transport.base import Job, Reply
 
 _NUMBER = r"([-+]?\d+\.?\d*(?:[eE][-+]?\d+)?)"
@@ -67,7 +68,7 @@ class Result:
     """What one run of the program printed.
 
     Attributes:
-        generation: "tf1", "tflite" or "litert".
+        generation: "tf1", "interpreter" (TensorFlow Lite from 2.0 on) or "compiled" (LiteRT 2).
         init_us: Loading and preparing the model.
         first_us: First inference, or None.
         warmup: The warm-up runs, or None.
@@ -147,7 +148,7 @@ def _tflite(text: str, spreads: Sequence[Spread]) -> _Parts | None:
         return None
     init, first, _, mean = (float(value) for value in match.groups())
     warmup, measured = _last_two(spreads, mean)
-    return "tflite", init, first, warmup, measured
+    return "interpreter", init, first, warmup, measured
 
 
 def _first_generation(text: str, spreads: Sequence[Spread]) -> _Parts | None:
@@ -173,7 +174,7 @@ def _litert(text: str, spreads: Sequence[Spread]) -> _Parts | None:
         ]
         measured = Spread(int(count or 0), mean, *extremes)
     first = found.get("Warmup (first)", (None, None))[0]
-    return "litert", found.get("Model initialization", (0.0, None))[0], first, warmup, measured
+    return "compiled", found.get("Model initialization", (0.0, None))[0], first, warmup, measured
 
 
 def _last_two(spreads: Sequence[Spread], mean_us: float) -> tuple[Spread | None, Spread]:
@@ -203,7 +204,8 @@ def hello(program_sha256: str) -> dict[str, Any]:
     return {
         "protocol": 1,
         "agent": "benchmark_model",
-        "runtime": "litert",
+        "runtime": LITERT.name,
+        "processors": list(LITERT.processors),
         "runtime_version": None,
         "library_sha256": program_sha256,
     }
@@ -277,6 +279,7 @@ class Script:
             "aggregated": spread | {"statistic": "mean" if spread["median_us"] is None else "median"},
             "warmup_runs": result.warmup.count if result.warmup else None,
             "load_ns": round(result.init_us * 1000),
+            "processor": self._processor,
             "threads": job["threads"],
             "nodes": taken[0][2] if taken else None,
             "delegate_partitions": taken[0][3] if taken else None,
@@ -289,7 +292,7 @@ class Script:
 
         Where nodes were counted the reply says how many were taken, so that a part is seen as one.
         """
-        if counted or result.coverage == "completely" or (result.generation == "litert" and self._forced()):
+        if counted or result.coverage == "completely" or (result.generation == "compiled" and self._forced()):
             return
         said = "only that a part was, and not which" if result.coverage else "nothing"
         raise AgentError(

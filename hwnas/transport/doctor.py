@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hwnas import runtimes
 from hwnas.device import Device
 from hwnas.errors import AgentError, DeviceError, HwnasError, TransportError
 from hwnas.transport import _bundle, _gate, _phone, adb, connect
@@ -125,10 +126,10 @@ def _bundle_check(transport: RemoteTransport, device: Device) -> Check:
         transport.require_agent()
         if agent_path:
             return Check("agent's files", OK, f"benchmark_model from {agent_path}")
-        bundle = _bundle.find("litert", transport.arch())
+        bundle = _bundle.find(runtimes.get(device.runtimes[0]).agent, transport.arch())
         said = transport.ask("getconf PAGE_SIZE 2>/dev/null").strip()
         aligned = _bundle.require_aligned(bundle.folder, bundle.arch, int(said) if said.isdecimal() else 0)
-    except AgentError as error:
+    except DeviceError as error:
         return Check("agent's files", FAILED, *_split(error, "build the agent again"))
     fit = f"fit for pages of {min(aligned, _LARGE_PAGE) // 1024} KB"
     return Check("agent's files", OK, f"{bundle.name}, all digests right, {fit}")
@@ -136,8 +137,10 @@ def _bundle_check(transport: RemoteTransport, device: Device) -> Check:
 
 def _agent(transport: Transport, device: Device) -> Check:
     """Start the agent without a job."""
-    runtime = device.runtimes[0]
-    agent = "litert" if runtime == "tflite_runtime" else runtime
+    try:
+        agent = runtimes.get(device.runtimes[0]).agent
+    except DeviceError as error:
+        return Check("agent starts", FAILED, *_split(error, _INSTALL))
     try:
         replies = list(transport.run(agent, [], silence_s=_SILENCE_S))
     except (DeviceError, TransportError) as error:

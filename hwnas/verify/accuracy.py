@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from hwnas.export import runtime as runtimes
+from hwnas import runtimes
 from hwnas.release.verification import Accuracy, Verification
 from hwnas.statistics import verdict
 from hwnas.statistics.answers import Answers

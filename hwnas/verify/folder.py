@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hwnas import release
+from hwnas import release, runtimes
 from hwnas.errors import ExportError, HwnasError, ParityError, in_words
 from hwnas.export import metadata, parity
-from hwnas.export import runtime as runtimes
 from hwnas.release import probes
 
 

@@ -11,10 +11,10 @@ import pytest
 import torch
 from torch import nn
 
-from hwnas import blocks, spaces
+from hwnas import blocks, runtimes, spaces
 from hwnas.blocks import Conv, ConvPool, Head, LateHead, MBConv, ShuffleUnit, Skip
 from hwnas.errors import ExportError
-from hwnas.export import lower, parity, random_calibration, random_module, runtime
+from hwnas.export import lower, parity, random_calibration, random_module
 
 RUNTIMES = ("litert", "onnxruntime")
 
@@ -77,12 +77,12 @@ def test_blocks_compute_what_pytorch_computes(block, shape, runtime_name):
     expected = answers(module, images)
 
     exact = lower(module, shape, runtime_name, "fp32")
-    actual = runtime.run(exact.model, runtime_name, images)
+    actual = runtimes.run(exact.model, runtime_name, images)
     assert actual.shape == expected.shape
     assert np.abs(actual - expected).max() <= 1e-5 * np.abs(expected).max()
 
     small = lower(module, shape, runtime_name, "int8", calibration=images)
-    assert sqnr_db(expected, runtime.run(small.model, runtime_name, images)) > 25
+    assert sqnr_db(expected, runtimes.run(small.model, runtime_name, images)) > 25
     assert small.parity.float_operators == ()
     assert small.parity.partitions == (1 if runtime_name == "litert" else None)
 
@@ -94,7 +94,7 @@ def test_both_int8_runtimes_agree_to_one_step(block, shape):
     module = random_module([block], seed=3)
     images = random_calibration(shape, 4, seed=4)
     first, second = (
-        runtime.run(lower(module, shape, name, "int8", calibration=images).model, name, images)
+        runtimes.run(lower(module, shape, name, "int8", calibration=images).model, name, images)
         for name in RUNTIMES
     )
     step = np.diff(np.unique(first)).min()
@@ -118,12 +118,12 @@ def test_networks_compute_what_pytorch_computes(name, runtime_name):
 
     exact = lower(module, (3, 32, 32), runtime_name, "fp32")
     assert (
-        np.abs(runtime.run(exact.model, runtime_name, images) - expected).max()
+        np.abs(runtimes.run(exact.model, runtime_name, images) - expected).max()
         <= 1e-5 * np.abs(expected).max()
     )
 
     small = lower(module, (3, 32, 32), runtime_name, "int8", calibration=images)
-    assert sqnr_db(expected, runtime.run(small.model, runtime_name, images)) > 20
+    assert sqnr_db(expected, runtimes.run(small.model, runtime_name, images)) > 20
 
 
 def test_trained_networks_in_training_mode_are_lowered_as_in_eval_mode_and_left_alone():
@@ -140,9 +140,8 @@ def test_trained_networks_in_training_mode_are_lowered_as_in_eval_mode_and_left_
     assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
     images = random_calibration((3, 32, 32), 2, seed=0)
     expected = answers(module.eval(), images)
-    assert (
-        np.abs(runtime.run(lowered.model, "litert", images) - expected).max() <= 1e-5 * np.abs(expected).max()
-    )
+    errors = np.abs(runtimes.run(lowered.model, "litert", images) - expected)
+    assert errors.max() <= 1e-5 * np.abs(expected).max()
 
 
 class Entangled(nn.Module):
@@ -173,7 +172,7 @@ def test_reused_layers_and_values(runtime_name, precision):
         module = Entangled().eval()
     images = random_calibration((4, 6, 5), 4, 1)
     lowered = lower(module, (4, 6, 5), runtime_name, precision, calibration=images)
-    actual, expected = runtime.run(lowered.model, runtime_name, images), answers(module, images)
+    actual, expected = runtimes.run(lowered.model, runtime_name, images), answers(module, images)
     assert sqnr_db(expected, actual) > (100 if precision == "fp32" else 25)
 
 
@@ -185,8 +184,8 @@ def test_batches_give_what_single_images_give(runtime_name, precision):
     one, three = (
         lower(module, shape, runtime_name, precision, calibration=images, batch=batch) for batch in (1, 3)
     )
-    expected = runtime.run(one.model, runtime_name, images)
-    actual = runtime.run(three.model, runtime_name, images)
+    expected = runtimes.run(one.model, runtime_name, images)
+    actual = runtimes.run(three.model, runtime_name, images)
     np.testing.assert_allclose(actual, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
 
 

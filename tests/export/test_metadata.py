@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from hwnas import export, spaces
+from hwnas import export, runtimes, spaces
 from hwnas.errors import ExportError
-from hwnas.export import _inspect, metadata, random_calibration, random_module, runtime
+from hwnas.export import metadata, random_calibration, random_module
 
 SHAPE = (3, 16, 16)
 TEXT = '{"labels": ["Möwe", "cat"]}'
@@ -30,8 +30,8 @@ def test_answers_and_delegates_stay_as_they_were(models, name, precision):
     before = models[name, precision]
     after = metadata.embed(before, name, TEXT)
     images = random_calibration(SHAPE, 8, seed=1)
-    assert runtime.run(after, name, images).tobytes() == runtime.run(before, name, images).tobytes()
-    assert _inspect.execution(after, name) == _inspect.execution(before, name)
+    assert runtimes.run(after, name, images).tobytes() == runtimes.run(before, name, images).tobytes()
+    assert runtimes.get(name).host.execution(after) == runtimes.get(name).host.execution(before)
     assert metadata.embedded(before, name) is None
     assert metadata.embedded(after, name) == TEXT
 

@@ -6,8 +6,9 @@ import numpy as np
 import onnx
 import pytest
 
+from hwnas import runtimes
 from hwnas.blocks import Head, MBConv
-from hwnas.export import lower, random_calibration, random_module, runtime
+from hwnas.export import lower, random_calibration, random_module
 
 BLOCKS = [MBConv(8, 16, 3, 2, 3, groups=8, se_ratio=0.25, activation="hswish"), Head(16, 24, 5, "relu6")]
 SHAPE = (8, 14, 10)
@@ -42,5 +43,5 @@ def test_native_hard_swish_is_float_in_int8_models_and_reported():
     module, images = random_module(BLOCKS, 0), random_calibration(SHAPE, 4, 1)
     lowered = lower(module, SHAPE, "onnxruntime", "int8", calibration=images, hswish="native")
     assert any("HardSigmoid" in name for name in lowered.parity.float_operators)
-    answers = runtime.run(lowered.model, "onnxruntime", images)
+    answers = runtimes.run(lowered.model, "onnxruntime", images)
     assert np.isfinite(answers).all()

@@ -14,7 +14,8 @@ from torch import nn
 
 from hwnas.blocks import MBConv
 from hwnas.errors import ExportError, ParityError
-from hwnas.export import _inspect, _trace, lower, onnx, parity, random_calibration, random_module, tflite
+from hwnas.export import _trace, lower, onnx, parity, random_calibration, random_module, tflite
+from hwnas.runtimes import litert
 
 SHAPE = (16, 10, 12)
 RUNTIMES = ("litert", "onnxruntime")
@@ -120,7 +121,7 @@ def test_a_second_partition_is_found_and_what_splits_it_is_named(images):
     model = lower(module, SHAPE, "litert", "int8", calibration=images, hswish="native").model
     with pytest.raises(ParityError, match=r"there are 3, and it leaves out HARD_SWISH"):
         parity.check(module, model, "litert", "int8", images)
-    execution = _inspect.execution(model, "litert")
+    execution = litert.execution(model)
     assert [label.split(" ")[0] for label in execution.undelegated] == ["HARD_SWISH", "HARD_SWISH"]
 
 

@@ -9,11 +9,13 @@ import pytest
 import torch
 from torch import nn
 
+from hwnas import runtimes
 from hwnas.blocks import Head, MBConv
 from hwnas.errors import ExportError
-from hwnas.export import lower, random_calibration, random_module, runtime
+from hwnas.export import lower, random_calibration, random_module
 from hwnas.export._ranges import usable
 from hwnas.export._trace import trace
+from hwnas.runtimes import litert
 
 SHAPE = (16, 10, 10)
 RUNTIMES = ("litert", "onnxruntime")
@@ -33,14 +35,14 @@ def test_an_atypical_first_image_does_not_decide_the_ranges(runtime_name):
     rest = images[1:]
     with torch.no_grad():
         expected = module(torch.from_numpy(rest)).numpy()
-    noise = expected - runtime.run(first.model, runtime_name, rest)
+    noise = expected - runtimes.run(first.model, runtime_name, rest)
     assert 10 * np.log10(np.square(expected).sum() / np.square(noise).sum()) > 30
 
 
 def test_ranges_are_the_extremes_over_all_images():
     module, images = random_module([MBConv(16, 16, 3, 1, 3)], 0), random_calibration(SHAPE, 5, 1)
     model = lower(module, SHAPE, "litert", "int8", calibration=images).model
-    scale, zero_point = runtime.interpreter(model).get_input_details()[0]["quantization"]
+    scale, zero_point = litert.interpreter(model).get_input_details()[0]["quantization"]
     assert scale == pytest.approx((images.max() - images.min()) / 255, rel=1e-6)
     assert zero_point == round(-128 - images.min() / scale)
 
@@ -129,7 +131,7 @@ def test_degenerate_networks_stay_exact(damage, activation, runtime_name):
         DAMAGES[damage](module)
         expected = module(torch.from_numpy(images)).numpy()
     lowered = lower(module, SHAPE, runtime_name, "int8", calibration=images)
-    actual = runtime.run(lowered.model, runtime_name, images)
+    actual = runtimes.run(lowered.model, runtime_name, images)
     assert np.abs(actual - expected).max() <= 0.05 * np.abs(expected).max()
     assert lowered.parity.partitions in (1, None)
 

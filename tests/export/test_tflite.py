@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
 
+from hwnas import runtimes
 from hwnas.blocks import Conv, Head, MBConv
-from hwnas.export import lower, random_calibration, random_module, runtime
+from hwnas.export import lower, random_calibration, random_module
+from hwnas.runtimes import litert
 
 
 def operators(model: bytes) -> list[str]:
-    return [step["op_name"] for step in runtime.interpreter(model)._get_ops_details()][:-1]
+    return [step["op_name"] for step in litert.interpreter(model)._get_ops_details()][:-1]
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,7 @@ def test_every_buffer_lies_at_a_multiple_of_16_bytes(models, index):
 
 @pytest.mark.parametrize("index", [0, 1], ids=["fp32", "int8"])
 def test_the_signature_is_serving_default_from_x_to_y(models, index):
-    runner = runtime.interpreter(models[index])
+    runner = litert.interpreter(models[index])
     assert runner.get_signature_list() == {"serving_default": {"inputs": ["x"], "outputs": ["y"]}}
     source = runner.get_input_details()[0]
     answer = runner.get_signature_runner("serving_default")(x=np.ones(source["shape"], source["dtype"]))
@@ -45,7 +47,7 @@ def test_the_signature_is_serving_default_from_x_to_y(models, index):
 
 
 def test_int8_models_are_int8_from_input_to_output(models):
-    runner = runtime.interpreter(models[1])
+    runner = litert.interpreter(models[1])
     ends = (*runner.get_input_details(), *runner.get_output_details())
     assert [end["dtype"] for end in ends] == [np.int8, np.int8]
 
@@ -97,7 +99,7 @@ def test_hard_swish_is_kept_on_request():
         assert native.parity.partitions == partitions  # reported, not refused: phones may do better
         plain = lower(module, shape, "litert", precision, calibration=images)
         assert "HARD_SWISH" not in plain.parity.operators
-        first, second = (runtime.run(m.model, "litert", images) for m in (native, plain))
+        first, second = (runtimes.run(m.model, "litert", images) for m in (native, plain))
         assert np.abs(first - second).max() < (1e-5 if precision == "fp32" else 0.1) * np.abs(first).max()
 
 

@@ -79,7 +79,7 @@ def test_tensorflow_1():
 
 def test_tensorflow_2_prints_numbers_with_exponents():
     found = benchmark_model.parse(TF2)
-    assert found.generation == "tflite"
+    assert found.generation == "interpreter"
     assert found.first_us == 3512391
     assert found.warmup.mean_us == found.warmup.min_us == 3512391, "one run has only curr="
     assert found.latency_us == 2.95034e6
@@ -98,7 +98,7 @@ def test_with_percentiles_the_median_is_the_latency(text):
 
 def test_litert():
     found = benchmark_model.parse(LITERT)
-    assert found.generation == "litert"
+    assert found.generation == "compiled"
     assert found.latency_us == 1930
     assert found.init_us == 12340
     assert found.first_us == 2100

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from hwnas import blocks, data, device, export, files, release, spaces, train
+from hwnas import blocks, data, device, export, files, release, runtimes, spaces, train
 from hwnas.cli import app
 from hwnas.errors import ExportError
 from hwnas.release import cost
@@ -77,7 +77,7 @@ def accuracies(network, dataset, calibration):
     found = {}
     for name in export.RUNTIMES:
         lowered = export.lower(network, (3, 16, 16), name, "int8", calibration=calibration, check=False)
-        found[name] = (export.runtime.run(lowered.model, name, images).argmax(1) == labels).mean()
+        found[name] = (runtimes.run(lowered.model, name, images).argmax(1) == labels).mean()
     return found
 
 

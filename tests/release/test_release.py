@@ -13,12 +13,13 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from hwnas import data, files, release
+from hwnas import data, files, release, runtimes
 from hwnas.cli import app
 from hwnas.data.digits import digits as read_digits
 from hwnas.errors import DataError, HwnasError, SchemaMismatch
-from hwnas.export import metadata, parity, runtime
+from hwnas.export import metadata, parity
 from hwnas.release import preprocessing, probes
+from hwnas.runtimes import litert
 
 
 def test_the_folder_is_whole(exported_run):
@@ -49,7 +50,7 @@ def test_the_preprocessing_is_enough_to_use_a_model(exported_run):
     mean, std = (np.array(how[name], np.float32).reshape(1, 3, 1, 1) for name in ("mean", "std"))
     images = ((test.images * how["scale"] - mean) / std).astype(np.float32)
     for entry in manifest["variants"]:
-        logits = runtime.run(folder / entry["file"], entry["runtime"], images)
+        logits = runtimes.run(folder / entry["file"], entry["runtime"], images)
         accuracy = (logits.argmax(axis=1) == test.labels).mean()
         assert accuracy == pytest.approx(manifest["test_accuracy_pytorch"], abs=0.02), entry["name"]
         assert how["layout"][entry["runtime"]] == entry["layout"]
@@ -72,13 +73,13 @@ def test_the_quantisation_that_is_written_down_is_the_one_of_the_model(exported_
     ends = how["quantization"]["model.int8.tflite"]
     image = np.random.default_rng(0).standard_normal((1, 3, 16, 16)).astype(np.float32)
     numbers = np.rint(image / ends["input"]["scale"]) + ends["input"]["zero_point"]
-    model = runtime.interpreter(folder / "model.int8.tflite")
+    model = litert.interpreter(folder / "model.int8.tflite")
     given = np.clip(numbers, -128, 127).astype(ends["input"]["dtype"]).transpose(0, 2, 3, 1)
     model.set_tensor(model.get_input_details()[0]["index"], given)
     model.invoke()
     answers = model.get_tensor(model.get_output_details()[0]["index"]).astype(np.float32)
     by_hand = (answers - ends["output"]["zero_point"]) * np.float32(ends["output"]["scale"])
-    np.testing.assert_array_equal(by_hand, runtime.run(folder / "model.int8.tflite", "litert", image))
+    np.testing.assert_array_equal(by_hand, runtimes.run(folder / "model.int8.tflite", "litert", image))
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +114,7 @@ def test_the_examples_name_the_digit(exported_run, pictures, tmp_path, name, pre
             cwd=tmp_path,
         )
         lines = [line.split() for line in done.stdout.splitlines()]
-        logits = runtime.run(folder / file, name, dataset.normalize(image))[0]
+        logits = runtimes.run(folder / file, name, dataset.normalize(image))[0]
         assert [line[1] for line in lines] == [str(i) for i in np.argsort(-logits)[:3]]
         assert lines[0][1] == label
         share = np.exp(logits - logits.max())
@@ -279,7 +280,7 @@ def test_probes_hold_what_pytorch_and_the_int8_models_answer(exported_run):
     pytorch = probes.answers(recorded, probes.PYTORCH)
     assert np.ptp(pytorch.argmax(axis=1)) > 0, "probes must not all look the same to a network"
     for (name, precision), file in release.VARIANTS.items():
-        answered = runtime.run(folder / file, name, images)
+        answered = runtimes.run(folder / file, name, images)
         if precision == "fp32":
             assert parity.differences(pytorch, answered)[0] < parity.FP32_TOLERANCE
         else:

@@ -10,10 +10,9 @@ import pytest
 from training_helpers import make_int8_hard
 from typer.testing import CliRunner
 
-from hwnas import blocks, data, files, release, spaces, train
+from hwnas import blocks, data, files, release, runtimes, spaces, train
 from hwnas.cli import app
 from hwnas.errors import ExportError
-from hwnas.export import runtime
 from hwnas.release import int8
 from hwnas.runs.folder import RunFolder
 from hwnas.statistics.differences import Difference
@@ -55,7 +54,7 @@ def test_a_network_that_int8_does_not_harm_ships_as_it_is(exported_run, digits):
     images = digits.normalize(digits.val.images)
     for entry in again["variants"]:
         if entry["precision"] == "int8":
-            logits = runtime.run(exported_run / "export" / entry["file"], entry["runtime"], images)
+            logits = runtimes.run(exported_run / "export" / entry["file"], entry["runtime"], images)
             accuracy = (logits.argmax(1) == digits.val.labels).mean()
             assert accuracy == again["int8"]["ptq"][entry["runtime"]]
     assert not (RunFolder(exported_run).int8_weights).exists()

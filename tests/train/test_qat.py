@@ -11,10 +11,10 @@ import torch
 from torch import nn
 from training_helpers import StopAfter, make_int8_hard, same, small_network, state
 
-from hwnas import data, export, known, train
+from hwnas import data, export, known, runtimes, train
 from hwnas.blocks import Conv, ConvPool, Head, MBConv, MBStage, ShuffleUnit, Skip
 from hwnas.errors import TrainingError
-from hwnas.export import parity, runtime
+from hwnas.export import parity
 from hwnas.train import qat
 from hwnas.train.rounding import Activation
 
@@ -70,7 +70,7 @@ def test_rounding_is_that_of_the_exported_model(name, runtime_name, images):
     """What int8 changes in a feature map, the imitation changes as well, to a step here and there."""
     module = export.random_module(NETWORKS[name][:2], seed=1)
     model = export.lower(module, (3, 8, 8), runtime_name, "int8", calibration=images, check=False).model
-    real = runtime.run(model, runtime_name, images)
+    real = runtimes.run(model, runtime_name, images)
     network = rounded(module, images, runtime_name)
     imitated = answers(network, images)
     noise = np.square(real - answers(module, images)).mean()
@@ -87,7 +87,7 @@ def test_one_concatenation_after_another_is_rounded_as_it_is_there(runtime_name,
     blocks = [ConvPool(3, 16, stride=1), ShuffleUnit(16, 32, stride=2), *(ShuffleUnit(32, 32),) * 2]
     module = export.random_module(blocks, seed=1)
     model = export.lower(module, (3, 8, 8), runtime_name, "int8", calibration=images, check=False).model
-    real = runtime.run(model, runtime_name, images)
+    real = runtimes.run(model, runtime_name, images)
     other = next(name for name in export.RUNTIMES if name != runtime_name)
     misses = [
         np.square(real - answers(rounded(module, images, n), images)).mean() for n in (runtime_name, other)
@@ -163,7 +163,7 @@ def test_what_comes_out_is_on_the_grid_of_int8(digits, images):
     train.fit(module, digits, CONFIG)
     make_int8_hard(module, factor=40)
     model = export.lower(module, (3, 8, 8), "litert", "int8", calibration=images, check=False).model
-    _, coarse = parity.differences(answers(module, images), runtime.run(model, "litert", images))
+    _, coarse = parity.differences(answers(module, images), runtimes.run(model, "litert", images))
     qat.fine_tune(module, digits, qat.recipe(CONFIG, 1), images)
     lowered = export.lower(module, (3, 8, 8), "litert", "int8", calibration=images)
     assert lowered.parity.sqnr_db > coarse + 5
@@ -171,5 +171,5 @@ def test_what_comes_out_is_on_the_grid_of_int8(digits, images):
 
 def int8_accuracy(module, digits, images):
     model = export.lower(module, (3, 8, 8), "litert", "int8", calibration=images, check=False).model
-    logits = runtime.run(model, "litert", digits.normalize(digits.val.images))
+    logits = runtimes.run(model, "litert", digits.normalize(digits.val.images))
     return (logits.argmax(1) == digits.val.labels).mean()

@@ -1,0 +1,82 @@
+"""The runtimes that models are made for and measured with, one a file.
+
+A new one is one file with a ``Runtime``, one line in ``RUNTIMES``, and its agent in ``profilers/``.
+Nothing outside this package asks which runtime it has; what differs is a field of ``Runtime``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hwnas.errors import DeviceError, ExportError, HwnasError
+from hwnas.runtimes.base import Runtime
+from hwnas.runtimes.litert import LITERT
+from hwnas.runtimes.onnxruntime import ONNXRUNTIME
+from hwnas.runtimes.tflite_runtime import TFLITE_RUNTIME
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+RUNTIMES: dict[str, Runtime] = {runtime.name: runtime for runtime in (LITERT, TFLITE_RUNTIME, ONNXRUNTIME)}
+IMPORTED = ("torch_cuda",)
+"""Names that other people's latencies may be of; hwnas has no agent and no exporter for them."""
+
+DEFAULT = LITERT.name
+
+
+def get(name: str, error: type[HwnasError] = DeviceError) -> Runtime:
+    """The runtime of this name.
+
+    Args:
+        name: As in a target.
+        error: What is raised where there is none that can be measured and exported for.
+    """
+    if name in RUNTIMES:
+        return RUNTIMES[name]
+    if name in IMPORTED:
+        raise error(
+            f"a runtime must have an agent and an exporter for this, but hwnas has neither for {name}: its "
+            f"latencies can be imported, and nothing more; use one of {', '.join(RUNTIMES)}"
+        )
+    raise error(f"a runtime must be one of {tuple(RUNTIMES)}, but got {name!r}")
+
+
+def shipping() -> tuple[Runtime, ...]:
+    """Those that an export makes models for."""
+    return tuple(runtime for runtime in RUNTIMES.values() if runtime.example)
+
+
+def run(
+    model: bytes | Path, runtime: str, images: NDArray[np.float32], *, threads: int = 1
+) -> NDArray[np.float32]:
+    """What a model answers in this process, in float32 and in PyTorch's layout whatever the model uses.
+
+    Args:
+        model: A file or its content; its batch is kept, the last batch is filled up with zeros.
+        runtime: Name of the runtime.
+        images: Shape (n, channels, height, width), float32; int8 models have them quantised.
+        threads: Threads of the runtime.
+
+    Returns:
+        Shape (n, channels, height, width) or (n, features), dequantised.
+
+    Raises:
+        ExportError: The runtime is unknown or refuses the model, or the images do not fit it.
+    """
+    import numpy as np
+
+    shape, answer = get(runtime, ExportError).host.open(model, threads)
+    if images.ndim != 4 or images.shape[1:] != shape[1:] or not len(images):
+        raise ExportError(f"images must be of shape (n, {shape[1:]}), but got {images.shape}")
+    batch, answers = shape[0], []
+    for start in range(0, len(images), batch):
+        chunk = np.asarray(images[start : start + batch], np.float32)
+        missing = batch - len(chunk)
+        filled = np.pad(chunk, [(0, missing), (0, 0), (0, 0), (0, 0)]) if missing else chunk
+        answers.append(answer(filled)[: len(chunk)])
+    return np.concatenate(answers)
+
+
+__all__ = ["DEFAULT", "IMPORTED", "RUNTIMES", "Runtime", "get", "run", "shipping"]

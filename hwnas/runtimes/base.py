@@ -1,0 +1,139 @@
+"""What a runtime is: everything that differs between LiteRT, ONNX Runtime and whatever comes next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hwnas.errors import AgentError, DeviceError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Batch = Callable[["NDArray[np.float32]"], "NDArray[np.float32]"]
+"""Answers images (n, channels, height, width) in the same layout; n is the model's own batch."""
+
+CPU = "cpu"
+
+
+@dataclass(frozen=True)
+class Format:
+    """A kind of model file; ``hwnas.export`` has a writer of each.
+
+    Attributes:
+        name: What writers are looked up by.
+        suffix: Of its files.
+        layout: Order of an image's dimensions in it: "NHWC" or "NCHW".
+    """
+
+    name: str
+    suffix: str
+    layout: str
+
+
+TFLITE = Format("tflite", ".tflite", "NHWC")
+ONNX = Format("onnx", ".onnx", "NCHW")
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a runtime executes a model, after its delegates and optimisations.
+
+    Attributes:
+        operators: How often each operator occurs.
+        float_operators: Operators that read or write float, as ``TYPE (name)``; converting
+            the input and the output of the model is not counted.
+        partitions: Delegate partitions, None for runtimes without delegates.
+        undelegated: Operators outside every partition.
+    """
+
+    operators: Mapping[str, int]
+    float_operators: tuple[str, ...]
+    partitions: int | None
+    undelegated: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Host:
+    """How models are run in this process, to prove that they compute what PyTorch computes.
+
+    Attributes:
+        runtime: Name of the runtime that does it.
+        open: Opens a model (a file or its content) with so many threads; gives the shape of its
+            input as (n, channels, height, width), whatever the model's layout is, and what answers.
+            Raises ExportError where the runtime refuses the model.
+        execution: Looks at the graph that is executed.
+        quantization: How whole numbers stand for values at both ends of a model:
+            ``{"input": {"dtype", "scale", "zero_point"}, "output": ...}``, value = scale * (number -
+            zero_point); empty where it reads and answers floats.
+        delegate: What must run all of a model in one piece; empty where there is no such thing.
+    """
+
+    runtime: str
+    open: Callable[[bytes | Path, int], tuple[tuple[int, ...], Batch]]
+    execution: Callable[[bytes], Execution]
+    quantization: Callable[[bytes | Path], dict[str, dict[str, Any]]]
+    delegate: str = ""
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """A program that runs networks on devices. Code elsewhere never asks which one it has.
+
+    Attributes:
+        name: As in targets, tables and file names.
+        format: What its models are files of.
+        precisions: That it computes in: "fp32", "int8".
+        processors: That its agents can measure: "cpu", "gpu", "npu".
+        agent: Folder in ``profilers/``; for the machine that hwnas runs on, any other one, as an
+            absolute path.
+        host: What runs its models in this process.
+        proves_delegation: Whether its agents say in each reply which processor took the model.
+            Nothing but the CPU is believed without.
+        example: File in ``hwnas/release/examples`` that ships beside its models; without one, an
+            export makes none for it.
+        packages: Distributions whose versions bear on its models.
+        joins_on_one_scale: Whether its int8 computes the parts of a concatenation on the levels of the
+            result, instead of rounding each on levels of its own before.
+    """
+
+    name: str
+    format: Format
+    precisions: tuple[str, ...]
+    processors: tuple[str, ...]
+    agent: str
+    host: Host
+    proves_delegation: bool = False
+    example: str = ""
+    packages: tuple[str, ...] = ()
+    joins_on_one_scale: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.proves_delegation and set(self.processors) - {CPU}:
+            raise DeviceError(
+                f"a runtime must prove delegation to be used on {self.processors}, but {self.name} does not"
+            )
+
+    def require(self, precision: str, processor: str) -> None:
+        """Refuse what this runtime cannot do; raises DeviceError."""
+        for what, value, known in (
+            ("precision", precision, self.precisions),
+            ("processor", processor, self.processors),
+        ):
+            if value not in known:
+                raise DeviceError(f"the {what} must be one of {known} with {self.name}, but got {value!r}")
+
+    def require_delegated(self, processor: str, reply: Mapping[str, Any]) -> None:
+        """Refuse a reply that does not prove which processor took the model; raises AgentError.
+
+        The CPU needs no proof: it is where everything runs that nothing else takes.
+        """
+        took = reply.get("processor") if self.proves_delegation else None
+        if processor not in (CPU, took):
+            raise AgentError(
+                f"the agent must prove that the {processor} took the model, but says {took!r}: "
+                "it may have run on the CPU"
+            )

@@ -1,0 +1,96 @@
+"""ONNX Runtime on the CPU."""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hwnas.errors import ExportError
+from hwnas.runtimes.base import ONNX, Batch, Execution, Host, Runtime
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_PROVIDERS = ["CPUExecutionProvider"]
+_CONVERTING = {"QuantizeLinear", "DequantizeLinear"}
+
+
+def session(model: bytes | Path, *, threads: int = 1, optimized: Path | None = None) -> Any:
+    """A session on the CPU that writes its optimised graph to ``optimized``.
+
+    Raises:
+        ExportError: ONNX Runtime refuses the model.
+    """
+    import onnxruntime
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 3  # errors
+    if optimized is not None:
+        options.optimized_model_filepath = str(optimized)
+    content = model if isinstance(model, bytes) else str(model)
+    refusals = (
+        state.Fail,
+        state.InvalidArgument,
+        state.InvalidGraph,
+        state.InvalidProtobuf,
+        state.NoSuchFile,
+    )
+    try:
+        return onnxruntime.InferenceSession(content, options, providers=_PROVIDERS)
+    except (*refusals, state.NotImplemented) as error:
+        raise ExportError(f"ONNX Runtime must be able to load the model, but it answered: {error}") from error
+
+
+def execution(model: bytes) -> Execution:
+    """How ONNX Runtime executes the model on this machine; there is no delegate."""
+    import onnx
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "optimized.onnx"
+        session(model, optimized=path)
+        graph = onnx.load(path).graph
+    ends = {value.name for value in (*graph.input, *graph.output)}
+    floats = {value.name for value in graph.input}
+    touching = []
+    for node in graph.node:
+        reads, writes = set(node.input) & floats, set(node.output)
+        if node.op_type == "DequantizeLinear" or (reads and node.op_type != "QuantizeLinear"):
+            floats |= writes
+        converts_end = node.op_type in _CONVERTING and (reads | writes) & ends
+        if (reads or writes & floats) and not converts_end:
+            touching.append(f"{node.op_type} ({node.output[0]})")
+    operators = dict(sorted(Counter(node.op_type for node in graph.node).items()))
+    return Execution(operators, tuple(touching), None, ())
+
+
+def _open(model: bytes | Path, threads: int) -> tuple[tuple[int, ...], Batch]:
+    runner = session(model, threads=threads)
+    source = runner.get_inputs()[0]
+
+    def answer(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        values: NDArray[np.float32] = runner.run(None, {source.name: images})[0]
+        return values
+
+    return tuple(source.shape), answer
+
+
+def _quantization(model: bytes | Path) -> dict[str, dict[str, Any]]:
+    """Nothing: models in QDQ form read and answer floats."""
+    return {}
+
+
+ONNXRUNTIME = Runtime(
+    name="onnxruntime",
+    format=ONNX,
+    precisions=("fp32", "int8"),
+    processors=("cpu",),
+    agent="onnxruntime",
+    host=Host("onnxruntime", _open, execution, _quantization),
+    example="example_onnxruntime.py",
+    packages=("onnx", "onnxruntime"),
+)
