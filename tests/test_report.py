@@ -19,10 +19,10 @@ from typer.testing import CliRunner
 from hwnas import finalists, release, report, spaces
 from hwnas.cli import app
 from hwnas.errors import HwnasError
+from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.measure import ProfileOptions
 from hwnas.report import _network, _page, _reproduce, _style, _svg, _text
 from hwnas.report._record import read
-from hwnas.search.oneshot.oneshot import OneShotConfig
 from hwnas.search.run import SearchRequest
 from hwnas.train import TrainConfig
 

@@ -18,11 +18,13 @@ import torch
 
 from hwnas import data, spaces
 from hwnas.data import Dataset
+from hwnas.evaluators.supernet.config import OneShotConfig
+from hwnas.evaluators.supernet.oneshot import OneShot
+from hwnas.evaluators.supernet.warm_up import warm_up
+from hwnas.evaluators.tabular import Benchmark
 from hwnas.latency.base import AdditiveCosts
-from hwnas.search.canonical import Canonical
-from hwnas.search.oneshot.oneshot import OneShot, OneShotConfig, warm_up
-from hwnas.search.tabular import Benchmark
 from hwnas.space import SearchSpace
+from hwnas.spaces.canonical import Canonical
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 VAL_SHARE = 0.1

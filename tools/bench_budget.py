@@ -46,8 +46,10 @@ from hwnas import data, device, export, finalists, latency, measure, spaces
 from hwnas.data import Dataset
 from hwnas.device import Target
 from hwnas.errors import HwnasError, TableError
+from hwnas.evaluators.supernet.config import OneShotConfig
+from hwnas.evaluators.supernet.oneshot import OneShot
+from hwnas.evaluators.supernet.warm_up import warm_up
 from hwnas.measure import Measurer, ProfileOptions
-from hwnas.search.oneshot.oneshot import OneShot, OneShotConfig, warm_up
 from hwnas.search.run import SearchRequest
 from hwnas.space import Architecture, SearchSpace
 from hwnas.tables.operations import require_same

@@ -28,7 +28,7 @@ from _macro import Rows, distinct, environment, target
 
 from hwnas import data, spaces
 from hwnas.data import Dataset
-from hwnas.search.oneshot.supernet import proxy_space
+from hwnas.evaluators.supernet.network import proxy_space
 from hwnas.space import SearchSpace
 from hwnas.train import TrainConfig
 from hwnas.train.fit import fit, new_network

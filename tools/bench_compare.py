@@ -30,7 +30,7 @@ from _macro import SHARED, VAL_SHARE, environment, say, target
 
 from hwnas import compare, data, device, files, latency, measure, search, spaces
 from hwnas.device import Device, Target
-from hwnas.search.oneshot.oneshot import OneShotConfig
+from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.search.run import SearchRequest, search_run
 from hwnas.tables.table import LatencyTable
 from hwnas.train import TrainConfig

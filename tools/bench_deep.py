@@ -22,7 +22,9 @@ import torch
 from _macro import environment, say, target
 
 from hwnas import data, spaces
-from hwnas.search.oneshot.oneshot import OneShot, OneShotConfig, warm_up
+from hwnas.evaluators.supernet.config import OneShotConfig
+from hwnas.evaluators.supernet.oneshot import OneShot
+from hwnas.evaluators.supernet.warm_up import warm_up
 
 RELEASES = {"uniform": 0.0, "by depth": None}
 

@@ -32,16 +32,16 @@ import torch
 from _macro import Rows, environment, load, macs_costs, parser, target, trained
 
 from hwnas.data import Dataset
+from hwnas.evaluators.supernet.oneshot import OneShot
+from hwnas.evaluators.tabular import Benchmark
 from hwnas.latency.base import AdditiveCosts
 from hwnas.search import strategy as strategy_of
 from hwnas.search.base import Constraint, SearchResult, SearchTask, relative_budget
 from hwnas.search.oneshot.fbnet import FBNet
 from hwnas.search.oneshot.gates import Gates
 from hwnas.search.oneshot.loop import OneShotStrategy
-from hwnas.search.oneshot.oneshot import OneShot
 from hwnas.search.oneshot.proxylessnas import ProxylessNAS
 from hwnas.search.sampling.random import Random
-from hwnas.search.tabular import Benchmark
 from hwnas.space import SearchSpace
 
 BAND = 0.025

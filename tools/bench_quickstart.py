@@ -35,12 +35,12 @@ from _macro import Rows, environment, say, target
 
 from hwnas import data, device, files, latency, spaces
 from hwnas.data import Dataset
+from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.pipeline import Config, quickstart
 from hwnas.search.base import SearchTask
 from hwnas.search.budgets import constraints_of
 from hwnas.search.feasible import FeasibleSampler
 from hwnas.search.oneshot.gates import near_budget
-from hwnas.search.oneshot.oneshot import OneShotConfig
 from hwnas.search.run import SearchRequest, search_run
 from hwnas.space import Architecture
 from hwnas.train import TrainConfig

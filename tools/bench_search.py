@@ -33,10 +33,10 @@ from typing import Any
 import numpy as np
 
 from hwnas import files, spaces
+from hwnas.evaluators.tabular import Benchmark
 from hwnas.latency import from_json
 from hwnas.latency.base import AdditiveCosts
 from hwnas.search.base import Constraint, SearchTask
-from hwnas.search.canonical import Canonical
 from hwnas.search.sampling.evolution import Evolution
 from hwnas.search.sampling.loop import SamplingStrategy
 from hwnas.search.sampling.mnasnet import REWARDS, MnasNet, reward
@@ -44,7 +44,7 @@ from hwnas.search.sampling.nsga2 import NSGA2
 from hwnas.search.sampling.random import Random
 from hwnas.search.sampling.surrogate import Surrogate
 from hwnas.search.sampling.tpe import TPE
-from hwnas.search.tabular import Benchmark
+from hwnas.spaces.canonical import Canonical
 
 REMEASURED = 0.2
 VARIANTS: dict[str, tuple[type[SamplingStrategy], dict[str, Any]]] = {
@@ -143,7 +143,7 @@ def run(job: Job) -> list[dict[str, Any]]:
     kind, settings = VARIANTS[job.variant]
     result = kind(queries=max(job.queries), **settings).search(task, search)
     seconds = time.monotonic() - began
-    canonical, oracle = Canonical(benchmark.space), benchmark.oracle(task)
+    canonical, oracle = Canonical(benchmark.space), benchmark.oracle(task.feasible)
     scored = len(result.trials)  # fewer than the queries where one more could not change the pick
     return [
         {
@@ -163,7 +163,7 @@ def run(job: Job) -> list[dict[str, Any]]:
 def _landing(job: Job, benchmark: Benchmark, task: SearchTask, rng: np.random.Generator) -> dict[str, Any]:
     began = time.monotonic()
     result = MnasNet(queries=job.queries[0], reward=job.variant).search(task, rng)
-    oracle, argmax, decoded = benchmark.oracle(task), result.extra["argmax"], result.extra["decoded"]
+    oracle, argmax, decoded = benchmark.oracle(task.feasible), result.extra["argmax"], result.extra["decoded"]
     return {
         "reward": job.variant,
         "budget": job.budget,

@@ -33,12 +33,12 @@ from torch import nn
 from hwnas import blocks, data, spaces
 from hwnas.data import Dataset
 from hwnas.data.batches import Batches
+from hwnas.evaluators.supernet.network import proxy_space
+from hwnas.evaluators.supernet.oneshot import OneShot
 from hwnas.search.base import Constraint, SearchTask, relative_budget
 from hwnas.search.oneshot.fbnet import FBNet
 from hwnas.search.oneshot.loop import OneShotStrategy
-from hwnas.search.oneshot.oneshot import OneShot
 from hwnas.search.oneshot.proxylessnas import ProxylessNAS
-from hwnas.search.oneshot.supernet import proxy_space
 from hwnas.space import SearchSpace
 
 TAU_BY_LOSS = {2.0: 0.68, 5.0: 0.76, 10.0: 0.80}

@@ -286,8 +286,8 @@ def _request(
 ) -> SearchRequest:
     """What is to be searched; a strategy gets the options that it knows."""
     from hwnas import spaces
+    from hwnas.evaluators.supernet.config import OneShotConfig
     from hwnas.search import strategy as strategy_of
-    from hwnas.search.oneshot.oneshot import OneShotConfig
     from hwnas.search.run import SearchRequest
     from hwnas.train import TrainConfig
 

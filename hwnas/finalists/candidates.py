@@ -16,9 +16,9 @@ from hwnas.finalists.neighbours import double_changes, single_changes
 from hwnas.finalists.reading import Indices
 from hwnas.latency.base import IntArray
 from hwnas.search.base import Constraint, SearchTask
-from hwnas.search.canonical import Canonical
 from hwnas.search.feasible import FeasibleSampler
 from hwnas.search.oneshot.gates import near_budget
+from hwnas.spaces.canonical import Canonical
 
 _DRAWN_USE = 0.95  # of what is drawn close to the budget, at least
 _NEAR = 0.03  # of the budget: changes that use it about as much as the one that uses it most

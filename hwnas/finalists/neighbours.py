@@ -8,8 +8,8 @@ from itertools import combinations
 import numpy as np
 
 from hwnas.latency.base import IntArray
-from hwnas.search.canonical import Canonical
 from hwnas.space import SearchSpace
+from hwnas.spaces.canonical import Canonical
 
 
 def single_changes(space: SearchSpace, indices: tuple[int, ...]) -> IntArray:

@@ -27,7 +27,7 @@ from hwnas.latency.sources import command, fit_source
 from hwnas.measure import Measurer, ProfileOptions
 from hwnas.runs.folder import RunFolder
 from hwnas.search.budgets import is_share
-from hwnas.search.canonical import Canonical
+from hwnas.spaces.canonical import Canonical
 from hwnas.tables.operations import require_same
 from hwnas.tables.table import LatencyTable
 

@@ -134,10 +134,10 @@ def _is_budget(text: str, parse: Callable[[str, float, float], float]) -> bool:
 
 def _require_accepted(config: Config, place: Place) -> None:
     """What the classes themselves refuse."""
+    from hwnas.evaluators.supernet.config import OneShotConfig
     from hwnas.finalists import PromiseOptions
     from hwnas.measure import ProfileOptions
     from hwnas.search import strategy
-    from hwnas.search.oneshot.oneshot import OneShotConfig
     from hwnas.train import TrainConfig
 
     def tried(section: str, kind: Any, values: Mapping[str, Any]) -> None:

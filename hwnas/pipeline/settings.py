@@ -199,10 +199,10 @@ def sections(strategy: str = "fbnet", baseline: str | None = None) -> dict[str, 
         strategy: Of the search; decides the keys of ``[search.settings]``.
         baseline: Of the baseline; there is no ``[baseline.settings]`` without one.
     """
+    from hwnas.evaluators.supernet.config import OneShotConfig
     from hwnas.finalists import PromiseOptions
     from hwnas.measure import ProfileOptions
     from hwnas.search import strategy as strategy_of
-    from hwnas.search.oneshot.oneshot import OneShotConfig
     from hwnas.train import TrainConfig
 
     kinds: dict[str, tuple[type[Any], ...]] = {

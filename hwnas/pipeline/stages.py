@@ -150,7 +150,7 @@ class Stages:
         return Stage("fit", settings, self._tables(), self.models, self.models, run)
 
     def _request(self, strategy: str, settings: Mapping[str, Any], supernet: Path | None) -> SearchRequest:
-        from hwnas.search.oneshot.oneshot import OneShotConfig
+        from hwnas.evaluators.supernet.config import OneShotConfig
         from hwnas.search.run import SearchRequest
         from hwnas.train.optim import pick_device
 

@@ -17,9 +17,9 @@ import numpy as np
 
 from hwnas.errors import InfeasibleBudget, SpaceError
 from hwnas.latency.base import AdditiveCosts, FloatArray, IntArray
-from hwnas.search.canonical import Canonical
 from hwnas.search.objective import Objective
 from hwnas.space import Architecture, SearchSpace
+from hwnas.spaces.canonical import Canonical
 from hwnas.statistics.bounds import at_least, at_most
 
 Evaluate = Callable[[Architecture], float]

@@ -23,11 +23,11 @@ import numpy as np
 from hwnas.errors import InfeasibleBudget
 from hwnas.latency.base import AdditiveCosts, FloatArray, IntArray, Prediction
 from hwnas.search.base import Constraint, Evaluate, SearchTask, relative_budget
-from hwnas.search.canonical import Canonical
 from hwnas.search.decode import decode
 from hwnas.search.feasible import FeasibleSampler
 from hwnas.search.oneshot.gates import near_budget
 from hwnas.space import SearchSpace
+from hwnas.spaces.canonical import Canonical
 from hwnas.statistics.intervals import wilson
 
 SCHEMA = "hwnas-gallery/1"

@@ -15,6 +15,11 @@ import torch
 from hwnas import data, files, latency, search, spaces
 from hwnas.data import Dataset
 from hwnas.errors import HwnasError, SpaceError
+from hwnas.evaluators.pool import workers
+from hwnas.evaluators.standalone import FromScratch
+from hwnas.evaluators.supernet.config import OneShotConfig
+from hwnas.evaluators.supernet.oneshot import OneShot
+from hwnas.evaluators.supernet.warm_up import warm_up
 from hwnas.latency import LatencyModel
 from hwnas.runs import outputs
 from hwnas.runs.folder import RunFolder
@@ -22,11 +27,8 @@ from hwnas.search.base import Constraint, SearchResult, SearchTask
 from hwnas.search.budgets import constraints_of, not_binding, require_budget
 from hwnas.search.feasible import FeasibleSampler
 from hwnas.search.objective import objective, sizes
-from hwnas.search.oneshot.oneshot import OneShot, OneShotConfig, warm_up
-from hwnas.search.pool import workers
 from hwnas.search.result import score_name
 from hwnas.search.sampling.loop import Mapper, SamplingStrategy
-from hwnas.search.scratch import FromScratch
 from hwnas.space import SearchSpace
 from hwnas.statistics.intervals import beats_guessing, right_of
 from hwnas.train import TrainConfig, optim, ranks

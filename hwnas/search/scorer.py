@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from hwnas.evaluators.standalone import FromScratch
+from hwnas.evaluators.supernet.oneshot import OneShot
 from hwnas.runs.folder import RunFolder
-from hwnas.search.oneshot.oneshot import OneShot
-from hwnas.search.scratch import FromScratch
 from hwnas.space import Architecture, SearchSpace
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from hwnas import blocks, known, spaces
 from hwnas.blocks import MBStage
-from hwnas.search.oneshot.supernet import proxy_space
+from hwnas.evaluators.supernet.network import proxy_space
 from hwnas.space import Block, SearchSpace
 
 PROXY_WIDTH = 0.5  # a supernet's own

@@ -19,8 +19,8 @@ from torch.nn import functional
 from hwnas import blocks, spaces
 from hwnas.blocks import Conv, ConvPool, MBConv, MBStage, ShuffleUnit, Skip
 from hwnas.blocks._layers import StridedPointwise
+from hwnas.evaluators.supernet.network import Supernet, proxy_space
 from hwnas.export import lower, random_calibration, random_module
-from hwnas.search.oneshot.supernet import Supernet, proxy_space
 from hwnas.space import Workload
 from hwnas.train.qat import Rounded
 

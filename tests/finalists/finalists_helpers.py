@@ -10,6 +10,8 @@ import numpy as np
 
 from hwnas import data, spaces
 from hwnas.device import Target
+from hwnas.evaluators.supernet.config import OneShotConfig
+from hwnas.evaluators.supernet.oneshot import OneShot
 from hwnas.finalists.candidates import PromiseOptions, Proposals
 from hwnas.finalists.latencies import Beliefs, Goal
 from hwnas.finalists.ranking import Judge
@@ -17,8 +19,7 @@ from hwnas.finalists.reading import Reading
 from hwnas.finalists.repair import Loop
 from hwnas.latency.base import AdditiveCosts, Prediction
 from hwnas.search.base import relative_budget
-from hwnas.search.canonical import Canonical
-from hwnas.search.oneshot.oneshot import OneShot, OneShotConfig
+from hwnas.spaces.canonical import Canonical
 
 SPACE = "macro-r8-c10"
 NOISE = 0.004

@@ -17,11 +17,11 @@ from hwnas import device, files, finalists, latency, measure, report, spaces
 from hwnas.cli import app
 from hwnas.device import Target
 from hwnas.errors import DeviceError, HwnasError, InfeasibleBudget, TableError
+from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.finalists import budgets, ranges
 from hwnas.finalists.reading import Reading
 from hwnas.measure import ProfileOptions
 from hwnas.search.gallery import known_ms
-from hwnas.search.oneshot.oneshot import OneShotConfig
 from hwnas.search.pick import pick
 from hwnas.search.run import SearchRequest
 from hwnas.statistics.bounds import decimals

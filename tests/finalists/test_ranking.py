@@ -9,8 +9,10 @@ from finalists_helpers import space
 
 from hwnas import data
 from hwnas.errors import SpaceError
+from hwnas.evaluators.supernet.config import OneShotConfig
+from hwnas.evaluators.supernet.oneshot import OneShot
+from hwnas.evaluators.supernet.warm_up import rate
 from hwnas.finalists.ranking import Judge
-from hwnas.search.oneshot.oneshot import OneShot, OneShotConfig, rate
 
 PATHS = [(1, 1, 1, 0, 1, 2, 0, 0), (2, 0, 1, 1, 0, 1, 1, 0)]
 

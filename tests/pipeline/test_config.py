@@ -10,10 +10,10 @@ import pytest
 
 from hwnas import pipeline
 from hwnas.errors import HwnasError
+from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.measure import ProfileOptions
 from hwnas.pipeline import settings
 from hwnas.search import STRATEGIES
-from hwnas.search.oneshot.oneshot import OneShotConfig
 from hwnas.train import TrainConfig
 
 

@@ -311,7 +311,7 @@ def test_impossible_values_are_refused_by_their_place(run, file, place):
 def test_a_seed_that_is_none_is_a_sentence(seed):
     from hwnas import data
     from hwnas.errors import DataError, TrainingError
-    from hwnas.search.oneshot.oneshot import OneShotConfig
+    from hwnas.evaluators.supernet.config import OneShotConfig
 
     with pytest.raises(DataError, match="seed must be from 0"):
         data.load("digits", resolution=16, seed=seed)

@@ -8,9 +8,10 @@ import numpy as np
 
 from hwnas import data, latency, spaces
 from hwnas.device import Target
+from hwnas.evaluators.supernet.config import OneShotConfig
+from hwnas.evaluators.supernet.oneshot import OneShot
 from hwnas.latency.base import AdditiveCosts
 from hwnas.search.base import Constraint, SearchTask, relative_budget
-from hwnas.search.oneshot.oneshot import OneShot, OneShotConfig
 from hwnas.tables.table import LatencyTable, Round
 
 SPACE = "macro-r8-c10"

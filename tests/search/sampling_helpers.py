@@ -10,8 +10,8 @@ import numpy as np
 from hwnas import spaces
 from hwnas.latency.base import AdditiveCosts
 from hwnas.search.base import Constraint, SearchTask, relative_budget
-from hwnas.search.canonical import Canonical
 from hwnas.space import Architecture, SearchSpace
+from hwnas.spaces.canonical import Canonical
 
 
 def macs_costs(space: SearchSpace) -> AdditiveCosts:

@@ -11,9 +11,11 @@ import torch
 
 from hwnas import data, spaces
 from hwnas.errors import TrainingError
-from hwnas.search.oneshot.oneshot import OneShot, OneShotConfig, warm_up
+from hwnas.evaluators.standalone import FromScratch
+from hwnas.evaluators.supernet.config import OneShotConfig
+from hwnas.evaluators.supernet.oneshot import OneShot
+from hwnas.evaluators.supernet.warm_up import warm_up
 from hwnas.search.run import SearchRequest, _blind
-from hwnas.search.scratch import FromScratch
 from hwnas.statistics.answers import Answers, balanced_images
 from hwnas.train import TrainConfig
 

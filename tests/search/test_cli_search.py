@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from hwnas import report, spaces
 from hwnas.cli import app
 from hwnas.errors import InfeasibleBudget
-from hwnas.search.scratch import FromScratch
+from hwnas.evaluators.standalone import FromScratch
 from hwnas.train import TrainConfig
 
 SHORT = ["--space", "macro-r8-c10", "--proxy-width", "0.25", "--batch-size", "32"]

@@ -8,9 +8,9 @@ from sampling_helpers import task_in, two_budgets
 
 from hwnas.errors import SpaceError
 from hwnas.search.base import Trial
-from hwnas.search.canonical import Canonical
 from hwnas.search.sampling.evolution import Evolution
 from hwnas.search.sampling.random import Random
+from hwnas.spaces.canonical import Canonical
 
 
 def trial_of(task, indices, accuracy):

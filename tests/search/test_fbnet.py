@@ -9,10 +9,10 @@ from oneshot_helpers import constraint, space, task_of
 
 from hwnas import search
 from hwnas.errors import SchemaMismatch, SpaceError, TrainingError
+from hwnas.evaluators.supernet.warm_up import warm_up
 from hwnas.search.base import SearchResult
 from hwnas.search.oneshot.fbnet import FBNet
 from hwnas.search.oneshot.gates import alarms
-from hwnas.search.oneshot.oneshot import warm_up
 from hwnas.search.oneshot.proxylessnas import ProxylessNAS
 from hwnas.search.sampling.random import Random
 

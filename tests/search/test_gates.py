@@ -4,9 +4,9 @@ import torch
 from oneshot_helpers import constraint, task_of
 
 from hwnas.search.base import SearchTask
-from hwnas.search.canonical import Canonical
 from hwnas.search.oneshot.gates import Gates, near_budget
 from hwnas.spaces import load
+from hwnas.spaces.canonical import Canonical
 
 
 def gates_of(seed=0, spread=2.0):

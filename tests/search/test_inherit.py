@@ -11,8 +11,9 @@ from oneshot_helpers import CONFIG, digits, space
 
 from hwnas import data, device, files, train
 from hwnas.errors import TrainingError
+from hwnas.evaluators.supernet.oneshot import OneShot
+from hwnas.evaluators.supernet.warm_up import warm_up
 from hwnas.search.oneshot.inherit import inherited
-from hwnas.search.oneshot.oneshot import OneShot, warm_up
 from hwnas.train.run import train_run
 
 FULL = dataclasses.replace(CONFIG, width=1.0, resolution=8)

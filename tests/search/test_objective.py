@@ -14,7 +14,6 @@ from typer.testing import CliRunner
 from hwnas import blocks, export, files, search, spaces
 from hwnas.errors import InfeasibleBudget, SchemaMismatch, SpaceError
 from hwnas.search.base import Constraint, SearchTask
-from hwnas.search.canonical import Canonical
 from hwnas.search.objective import OBJECTIVES, objective
 from hwnas.search.oneshot.fbnet import FBNet
 from hwnas.search.oneshot.proxylessnas import ProxylessNAS
@@ -23,6 +22,7 @@ from hwnas.search.sampling.mnasnet import MnasNet
 from hwnas.search.sampling.nsga2 import NSGA2
 from hwnas.search.sampling.random import Random
 from hwnas.search.sampling.surrogate import Surrogate
+from hwnas.spaces.canonical import Canonical
 
 SAMPLING = (Evolution, MnasNet, NSGA2, Random, Surrogate)
 

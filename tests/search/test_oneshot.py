@@ -8,7 +8,10 @@ from torch import nn
 
 from hwnas import data, spaces
 from hwnas.errors import SchemaMismatch, SpaceError, TrainingError
-from hwnas.search.oneshot.oneshot import OneShot, OneShotConfig, rate, require_oneshot, warm_up
+from hwnas.evaluators.base import shared_weights
+from hwnas.evaluators.supernet.config import OneShotConfig
+from hwnas.evaluators.supernet.oneshot import OneShot
+from hwnas.evaluators.supernet.warm_up import rate, warm_up
 
 PATH = (1, 0, 2, 0, 1, 2, 0, 1)
 OTHER = (0, 1, 0, 1, 2, 0, 1, 2)
@@ -185,6 +188,6 @@ def test_settings_without_sense_are_refused(bad):
 
 def test_a_one_shot_strategy_needs_a_supernet():
     task = task_of()
-    assert require_oneshot(task.evaluate) is task.evaluate
-    with pytest.raises(SpaceError, match="must have a OneShot"):
-        require_oneshot(lambda _: 0.5)
+    assert shared_weights(task.evaluate) is task.evaluate
+    with pytest.raises(SpaceError, match="must have an evaluator with a supernet"):
+        shared_weights(lambda _: 0.5)

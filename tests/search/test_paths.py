@@ -8,8 +8,10 @@ import torch
 from oneshot_helpers import CONFIG, digits, space
 
 from hwnas import data, spaces
-from hwnas.search.oneshot.oneshot import OneShot, OneShotConfig, warm_up
-from hwnas.search.oneshot.paths import DEEP, RELEASE, STAY, Paths, release_for
+from hwnas.evaluators.supernet.config import OneShotConfig
+from hwnas.evaluators.supernet.oneshot import OneShot
+from hwnas.evaluators.supernet.paths import DEEP, RELEASE, STAY, Paths, release_for
+from hwnas.evaluators.supernet.warm_up import warm_up
 
 DEEP_SPACES = ["fbnet", "proxylessnas"]
 

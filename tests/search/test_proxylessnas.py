@@ -7,6 +7,7 @@ from oneshot_helpers import task_of
 
 from hwnas import search
 from hwnas.errors import SpaceError
+from hwnas.evaluators.supernet.network import Branch
 from hwnas.search.oneshot.proxylessnas import (
     ProxylessNAS,
     _pair_gradients,
@@ -14,7 +15,6 @@ from hwnas.search.oneshot.proxylessnas import (
     moving_average,
     rescale,
 )
-from hwnas.search.oneshot.supernet import Branch
 
 SHORT = ProxylessNAS(warmup_steps=5, steps=8, finalists=4)
 

@@ -17,7 +17,7 @@ import os
 import sys
 from pathlib import Path
 from hwnas import files
-from hwnas.search.oneshot import OneShotConfig
+from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.search.run import SearchRequest, search_run
 
 folder, strategy = Path(sys.argv[1]), sys.argv[2]

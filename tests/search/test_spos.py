@@ -4,7 +4,7 @@ from oneshot_helpers import task_of
 
 from hwnas import search
 from hwnas.errors import SchemaMismatch, SpaceError
-from hwnas.search.oneshot.oneshot import warm_up
+from hwnas.evaluators.supernet.warm_up import warm_up
 from hwnas.search.oneshot.spos import SPOS
 
 
@@ -34,7 +34,7 @@ def test_any_sampling_strategy_serves_and_no_other():
 
 
 def test_a_resumed_search_equals_an_uninterrupted_one(tmp_path, monkeypatch):
-    monkeypatch.setattr("hwnas.search.oneshot.oneshot.CHECKPOINT_EVERY", 3)
+    monkeypatch.setattr("hwnas.evaluators.supernet.warm_up.CHECKPOINT_EVERY", 3)
 
     def stop(record):
         if record.get("step") == 5 or record.get("query") == 7:

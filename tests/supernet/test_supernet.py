@@ -4,7 +4,7 @@ from torch import nn
 
 from hwnas import blocks, spaces
 from hwnas.errors import SpaceError
-from hwnas.search.oneshot.supernet import Branch, Supernet, proxy_space
+from hwnas.evaluators.supernet.network import Branch, Supernet, proxy_space
 
 
 @pytest.fixture(scope="module")

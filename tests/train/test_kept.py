@@ -14,7 +14,7 @@ from hwnas import data, train
 from hwnas.blocks import statistics
 from hwnas.data.batches import steps_per_epoch
 from hwnas.errors import TrainingError
-from hwnas.search.oneshot.oneshot import OneShotConfig
+from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.train import config as settings
 from hwnas.train.objective import Objective, weights_of
 

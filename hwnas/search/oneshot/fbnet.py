@@ -10,9 +10,9 @@ from typing import ClassVar
 import torch
 
 from hwnas.errors import SpaceError
+from hwnas.evaluators.supernet.network import Gate
 from hwnas.search.oneshot.gates import gumbel_softmax
 from hwnas.search.oneshot.loop import OneShotStrategy, State
-from hwnas.search.oneshot.supernet import Gate
 from hwnas.train.optim import check_finite
 
 _WEIGHTS, _GATES = 1, 2  # purposes of randomness

@@ -14,10 +14,10 @@ from torch import nn
 from hwnas.errors import InfeasibleBudget
 from hwnas.latency.base import AdditiveCosts, FloatArray
 from hwnas.search.base import Constraint, SearchTask
-from hwnas.search.canonical import Canonical
 from hwnas.search.decode import Decoded, decode
 from hwnas.search.feasible import FeasibleSampler
 from hwnas.space import SearchSpace
+from hwnas.spaces.canonical import Canonical
 
 MAX_SKIP_SHARE = 0.8
 MIN_ENTROPY = 0.05

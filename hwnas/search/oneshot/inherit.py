@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from hwnas import files
 from hwnas.errors import TrainingError
+from hwnas.evaluators.supernet.oneshot import SCHEMA
 from hwnas.runs.folder import RunFolder
-from hwnas.search.oneshot.oneshot import SCHEMA
 from hwnas.train.checkpoint import read_tensors
 from hwnas.train.run import Start
 

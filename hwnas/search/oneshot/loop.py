@@ -18,12 +18,13 @@ import numpy as np
 import torch
 
 from hwnas.errors import SchemaMismatch, SpaceError
+from hwnas.evaluators.base import SharedWeights, shared_weights
+from hwnas.evaluators.supernet.network import Gate
+from hwnas.evaluators.supernet.warm_up import rate, warm_up
 from hwnas.search.base import SearchResult, SearchTask, Trial
 from hwnas.search.feasible import FeasibleSampler
 from hwnas.search.oneshot import latency_loss as pressures
 from hwnas.search.oneshot.gates import CostTensors, Gates, alarms
-from hwnas.search.oneshot.oneshot import OneShot, rate, require_oneshot, warm_up
-from hwnas.search.oneshot.supernet import Gate
 from hwnas.search.oneshot.trace import Trace
 from hwnas.train import checkpoint as files
 from hwnas.train import optim, ranks
@@ -56,7 +57,7 @@ class State:
     """
 
     task: SearchTask
-    oneshot: OneShot
+    oneshot: SharedWeights
     gates: Gates
     optimizer: torch.optim.Optimizer
     costs: CostTensors
@@ -186,7 +187,7 @@ class OneShotStrategy(ABC):
         return watch
 
     def _start(self, task: SearchTask, seed: int) -> State:
-        oneshot = require_oneshot(task.evaluate)
+        oneshot = shared_weights(task.evaluate)
         gates = Gates(task.space, oneshot.device)
         optimizer = torch.optim.Adam(gates.logits, lr=self.gate_learning_rate, betas=self.gate_betas)
         return State(

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from hwnas.errors import SpaceError
+from hwnas.evaluators.supernet.network import Branch, Gate
 from hwnas.search.oneshot.loop import OneShotStrategy, State
-from hwnas.search.oneshot.supernet import Branch, Gate
 from hwnas.train import ranks
 from hwnas.train.optim import check_finite
 

@@ -12,9 +12,10 @@ import numpy as np
 
 from hwnas import search
 from hwnas.errors import SpaceError
+from hwnas.evaluators.base import shared_weights
+from hwnas.evaluators.supernet.warm_up import warm_up
 from hwnas.search.base import SearchResult, SearchTask
 from hwnas.search.feasible import FeasibleSampler
-from hwnas.search.oneshot.oneshot import require_oneshot, warm_up
 from hwnas.search.sampling.loop import SamplingStrategy
 
 
@@ -63,7 +64,7 @@ class SPOS:
             TrainingError: The loss became NaN.
         """
         _ = FeasibleSampler(task).feasible  # refuses budgets that do not go together
-        oneshot = require_oneshot(task.evaluate)
+        oneshot = shared_weights(task.evaluate)
         warm_up(oneshot, self.training_steps, on_step=self.live, checkpoint=self.checkpoint)
         found = self._sampling().search(task, rng)
         aside = {"checkpoint", "history", "live"}

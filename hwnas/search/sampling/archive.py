@@ -9,8 +9,8 @@ import numpy as np
 
 from hwnas.latency.base import IntArray
 from hwnas.search.base import SearchTask, Trial
-from hwnas.search.canonical import Canonical
 from hwnas.search.feasible import FeasibleSampler
+from hwnas.spaces.canonical import Canonical
 
 MEASUREMENTS = 3
 """A leader that was scored so often is believed."""

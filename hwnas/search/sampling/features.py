@@ -14,8 +14,8 @@ import numpy as np
 
 from hwnas.blocks import Skip
 from hwnas.latency.base import FloatArray, IntArray
-from hwnas.search.canonical import Canonical
 from hwnas.space import Block, SearchSpace
+from hwnas.spaces.canonical import Canonical
 
 _TRAITS = ("kernel_size", "expansion_ratio", "groups", "se_ratio")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import lru_cache
@@ -11,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from hwnas import data
 from hwnas.data import Dataset
 from hwnas.errors import Diverged, TrainingError
-from hwnas.search.canonical import Canonical
-from hwnas.search.pool import workers
+from hwnas.evaluators.base import Traits
+from hwnas.evaluators.pool import workers
 from hwnas.space import Architecture, SearchSpace
+from hwnas.spaces.canonical import Canonical
 from hwnas.statistics.answers import balanced_images
 from hwnas.train.config import TrainConfig
 
@@ -27,7 +29,7 @@ _BATCH_SIZE = 64  # where nothing is said, as in a supernet
 
 @dataclass(frozen=True)
 class FromScratch:
-    """Validation accuracy after a short training; callable as ``SearchTask.evaluate``.
+    """Validation accuracy after a short training: ``evaluators.base.TrainedNetworks``.
 
     It holds the name of the data, not the images, so that it can be sent to another process.
     The score of a network follows from the seed of ``config``, whichever process trains it.
@@ -49,6 +51,7 @@ class FromScratch:
     workers: int = 1
     threads: int | None = None
     kept: Path | None = None
+    _spent: list[float] = field(default_factory=list, init=False, repr=False, compare=False)
 
     @property
     def proxy(self) -> SearchSpace:
@@ -67,7 +70,7 @@ class FromScratch:
 
     @property
     def effective_images(self) -> int:
-        """As of ``Scorer``."""
+        """As of ``TrainedNetworks``."""
         return balanced_images(self._data.val.labels) if self.is_balanced else self.scored_images
 
     def __call__(self, arch: Architecture) -> float:
@@ -98,6 +101,16 @@ class FromScratch:
         from hwnas.data.batches import Batches
 
         return Batches(self._data).some(split, count, self.config.seed)
+
+    @property
+    def traits(self) -> Traits:
+        """Repeatable, as the seed is; may be sent, as it holds no images."""
+        return Traits(
+            f"trained from scratch for {self.config.epochs} epochs",
+            images=self.effective_images,
+            seconds=sum(self._spent) / len(self._spent) if self._spent else None,
+            is_sendable=True,
+        )
 
     def identity(self) -> dict[str, Any]:
         """What must be the same for scores to be taken over."""
@@ -146,7 +159,9 @@ class FromScratch:
                 )
             checkpoint.copy_into(network, tensors, path)
             return network, float(metadata["accuracy"])
+        began = time.monotonic()
         accuracy = self._train(network)
+        self._spent.append(time.monotonic() - began)
         if path is not None:
             metadata = {"schema": SCHEMA, **self.identity(), "accuracy": accuracy}
             checkpoint.save_tensors(path, network.state_dict(), metadata)

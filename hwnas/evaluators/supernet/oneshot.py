@@ -7,9 +7,8 @@ was cut off goes on as if it had not been.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from math import exp, inf
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import exp
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,121 +19,25 @@ from torch.nn import functional
 
 from hwnas.data.augment import Augmentation
 from hwnas.data.batches import Batches
-from hwnas.errors import SchemaMismatch, SpaceError, TrainingError
-from hwnas.search.base import Evaluate
-from hwnas.search.oneshot.paths import Paths, release_for
-from hwnas.search.oneshot.supernet import Gate, Supernet, proxy_space
+from hwnas.errors import SchemaMismatch, SpaceError
+from hwnas.evaluators.base import Traits
+from hwnas.evaluators.supernet.config import OneShotConfig
+from hwnas.evaluators.supernet.network import Gate, Supernet, proxy_space
+from hwnas.evaluators.supernet.paths import Paths, release_for
 from hwnas.space import Architecture, SearchSpace
 from hwnas.statistics.answers import Answers, balanced_images
 from hwnas.train import Score, optim, ranks
 from hwnas.train import checkpoint as files
-from hwnas.train.config import CLASS_WEIGHTS, HIGHEST_RATE
 from hwnas.train.objective import weights_of
 
 if TYPE_CHECKING:
     from hwnas.data import Dataset
 
 SCHEMA = "hwnas-supernet/1"
-BATCH_SIZE = 64
-"""Images a step where nothing is said; fewer where there are not so many."""
-
-CHECKPOINT_EVERY = 100
-"""Steps between two checkpoints of a warm-up."""
-
-
-@dataclass(frozen=True)
-class OneShotConfig:
-    """How a supernet is made, trained and asked.
-
-    Attributes:
-        width: Channels of the proxy over those of the space.
-        resolution: Side of the proxy's images; that of the space where it is None.
-        batch_size: Images a step. None: 64, or all training images where there are fewer.
-        learning_rate: The highest, of SGD with Nesterov momentum.
-        momentum: Of SGD.
-        weight_decay: On weights only, not on batch norm and biases.
-        clip_norm: Largest gradient norm.
-        crop: Share of the side that training images are padded by before a random crop; mirrored
-            they are as the data say. None by default: a supernet sees each candidate too seldom
-            to overfit, and crops only cost it ranking (``tools/bench_supernet.py --crop``).
-        release: Share of a training after which its paths are uniform; until then they leave one
-            fixed path gradually (``paths.py``). 0: uniform from the beginning. None: what suits
-            the depth of the space.
-        recalibration_images: Training images that batch-norm statistics are estimated from
-            anew for every architecture that is scored.
-        validation_images: Validation images that an architecture is scored on, at most.
-        class_weights: "balanced" gives every class the same weight in the loss, however many images it
-            has, and scores architectures by balanced accuracy; "none" counts images.
-        seed: Of initial weights, paths, order and augmentation.
-        device: "cpu" or "cuda" (there with bfloat16 autocast).
-    """
-
-    width: float = 1.0
-    resolution: int | None = None
-    batch_size: int | None = None
-    learning_rate: float = 0.08
-    momentum: float = 0.9
-    weight_decay: float = 5e-5
-    clip_norm: float = 5.0
-    crop: float = 0.0
-    release: float | None = None
-    recalibration_images: int = 512
-    validation_images: int = 2000
-    class_weights: str = "none"
-    seed: int = 0
-    device: str = "cpu"
-
-    def __post_init__(self) -> None:
-        checks = {
-            "width must be in (0, 1]": 0 < self.width <= 1,
-            "resolution must be at least 8": self.resolution is None or self.resolution >= 8,
-            "batch_size must be at least 2": self.batch_size is None or self.batch_size >= 2,
-            f"learning_rate must be over 0 and at most {HIGHEST_RATE:g}": 0
-            < self.learning_rate
-            <= HIGHEST_RATE,
-            "momentum must be in [0, 1)": 0 <= self.momentum < 1,
-            "weight_decay must be in [0, 1]": 0 <= self.weight_decay <= 1,
-            "clip_norm must be positive and finite": 0 < self.clip_norm < inf,
-            "crop must be in [0, 0.5]": 0 <= self.crop <= 0.5,
-            "release must be in [0, 1]": self.release is None or 0 <= self.release <= 1,
-            "recalibration_images must be at least 2": self.recalibration_images >= 2,
-            f"class_weights must be one of {CLASS_WEIGHTS}": self.class_weights in CLASS_WEIGHTS,
-            "seed must be from 0 to 2**63 - 1": 0 <= self.seed < 2**63,
-            "validation_images must be at least 1": self.validation_images >= 1,
-        }
-        for invariant, holds in checks.items():
-            if not holds:
-                raise TrainingError(f"{invariant}, but got {getattr(self, invariant.split()[0])!r}")
-
-    def recorded(self) -> dict[str, Any]:
-        """The settings as JSON; of earlier versions are those that had no class weights."""
-        found = asdict(self)
-        if self.class_weights == "none":
-            del found["class_weights"]
-        return found
-
-    def resolved(self, images: int) -> OneShotConfig:
-        """The same with the batch that so many training images allow where none was asked for.
-
-        Raises:
-            TrainingError: A batch has more images than there are, or less than two for each process.
-        """
-        batch_size = self.batch_size or min(BATCH_SIZE, images)
-        if batch_size > images:
-            raise TrainingError(
-                f"batch_size must be at most the {images} training images, but got {batch_size}: "
-                "take a smaller batch or more images"
-            )
-        if batch_size < 2 * ranks.ranks():
-            raise TrainingError(
-                f"batch_size must be at least 2 for each of {ranks.ranks()} processes, but got {batch_size}: "
-                "take a larger batch or fewer processes"
-            )
-        return replace(self, batch_size=batch_size)
 
 
 class OneShot:
-    """The supernet of a space on a dataset; callable as ``SearchTask.evaluate``.
+    """The supernet of a space on a dataset as an evaluator: ``evaluators.base.SharedWeights``.
 
     Args:
         space: The space that is searched; the supernet is a proxy of it.
@@ -178,6 +81,7 @@ class OneShot:
         self.class_weights = weights_of(data, self.device) if self.is_balanced else None
         self.steps = 0
         self._scores: dict[tuple[int, ...], Score] = {}
+        self._spent: list[float] = []
 
     def loss(self, split: str, gates: Sequence[Gate], step: int) -> torch.Tensor:
         """Cross-entropy under gates on the augmented batch of a step, each image by its class's weight.
@@ -218,7 +122,9 @@ class OneShot:
         """Accuracy and loss on validation, with batch norm recalibrated on training images."""
         key = tuple(indices)
         if key not in self._scores:
+            began = time.monotonic()
             self._scores[key] = self._validate(key)
+            self._spent.append(time.monotonic() - began)
         return self._scores[key]
 
     def __call__(self, arch: Architecture) -> float:
@@ -231,6 +137,20 @@ class OneShot:
         if self.is_balanced and score.balanced_accuracy is not None:
             return max(0.0, score.balanced_accuracy - less / self.space.num_classes)
         return max(0.0, score.accuracy - less)
+
+    def all(self, architectures: Iterable[Architecture]) -> list[float]:
+        """The scores of several, one after the other."""
+        return list(map(self, architectures))
+
+    @property
+    def traits(self) -> Traits:
+        """Repeatable; of other weights, scores of the same architecture differ."""
+        side = self.proxy.input_shape[1]
+        return Traits(
+            f"shared weights after {self.steps} steps, width {self.config.width:g}, {side} pixels",
+            images=self.effective_images,
+            seconds=sum(self._spent) / len(self._spent) if self._spent else None,
+        )
 
     @property
     def scored_images(self) -> int:
@@ -371,53 +291,3 @@ class OneShot:
             "steps": self.steps,
             "images": self.steps * self.batch_size,
         }
-
-
-def warm_up(
-    oneshot: OneShot,
-    steps: int,
-    *,
-    total: int | None = None,
-    on_step: Callable[[Mapping[str, Any]], None] | None = None,
-    checkpoint: Path | None = None,
-) -> None:
-    """Train the supernet on random single paths until it has had so many steps.
-
-    Args:
-        oneshot: The supernet; steps it has had already count.
-        steps: Weight updates in all.
-        total: Length of the learning-rate schedule; ``steps`` where nothing follows.
-        on_step: Called after every step.
-        checkpoint: Weights, written now and then; training goes on from them if they are there.
-
-    Raises:
-        SchemaMismatch: The checkpoint is of another supernet.
-        TrainingError: The loss became NaN.
-    """
-    if checkpoint is not None and checkpoint.exists():
-        oneshot.resume(checkpoint)
-    began, before = time.monotonic(), oneshot.steps
-    while oneshot.steps < steps:
-        step = oneshot.steps
-        loss = oneshot.weight_step(oneshot.paths.at(step, steps), rate(step, total or steps))
-        if checkpoint is not None and (oneshot.steps % CHECKPOINT_EVERY == 0 or oneshot.steps == steps):
-            oneshot.save(checkpoint)
-        if on_step is not None:
-            pace = (time.monotonic() - began) / (oneshot.steps - before)
-            left = pace * (steps - oneshot.steps)
-            on_step({"phase": "warm-up", "step": step + 1, "steps": steps, "loss": loss, "eta_s": left})
-
-
-def rate(step: int, total: int) -> float:
-    """Share of the learning rate: a short rise, then a cosine to 0 at ``total`` steps."""
-    return optim.cosine(step, total, round(0.05 * total))
-
-
-def require_oneshot(evaluate: Evaluate) -> OneShot:
-    """The supernet behind a task's ``evaluate``; raises SpaceError where there is none."""
-    if not isinstance(evaluate, OneShot):
-        raise SpaceError(
-            "a one-shot strategy must have a OneShot as the task's evaluate, "
-            f"but got {type(evaluate).__name__}"
-        )
-    return evaluate

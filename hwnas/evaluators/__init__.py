@@ -1,0 +1,1 @@
+"""How good an architecture is: looked up, scored in a supernet, or trained on its own."""

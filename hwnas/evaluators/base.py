@@ -1,0 +1,167 @@
+"""What an evaluator is: it says how good an architecture is, and what that answer is worth.
+
+Whoever searches asks an ``Evaluator`` and nothing more. What needs the networks behind the scores asks
+for ``TrainedNetworks``, and a one-shot strategy, which trains a supernet itself, for ``SharedWeights``:
+by what an evaluator offers, never by its class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from hwnas.errors import SpaceError
+from hwnas.space import Architecture, SearchSpace
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from hwnas.evaluators.supernet.network import Gate
+    from hwnas.evaluators.supernet.paths import Paths
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What is to be known of the scores of an evaluator.
+
+    Attributes:
+        fidelity: What stands for a network that is trained to its end, in a few words.
+        is_comparable: Whether scores of another fidelity may stand beside these.
+        noise: Standard deviation of the scores of one architecture that is asked for again and again;
+            0 where they are all the same.
+        images: As many images as a score is as certain as; None where it is not of images.
+        seconds: What a score took so far in this process, on average; None before the first.
+        is_sendable: Whether the evaluator may be sent to another process, and scores there as it does here.
+    """
+
+    fidelity: str
+    is_comparable: bool = False
+    noise: float = 0.0
+    images: int | None = None
+    seconds: float | None = None
+    is_sendable: bool = False
+
+    @property
+    def is_repeatable(self) -> bool:
+        """Whether asking again is of no use."""
+        return self.noise == 0
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields as JSON."""
+        return asdict(self)
+
+
+class Evaluator(Protocol):
+    """Says how good an architecture is."""
+
+    def __call__(self, arch: Architecture, /) -> float:
+        """Accuracy in [0, 1], or whatever a task ranks its networks by; higher is better."""
+
+    @property
+    def traits(self) -> Traits:
+        """What the scores are worth, and what they cost."""
+
+    def identity(self) -> Mapping[str, Any] | None:
+        """What must be the same for scores to be taken over, as JSON; None where nothing is known."""
+
+
+@runtime_checkable
+class TrainedNetworks(Evaluator, Protocol):
+    """An evaluator that can also hand out the networks that it scores."""
+
+    @property
+    def space(self) -> SearchSpace:
+        """Where architectures are from."""
+
+    @property
+    def proxy(self) -> SearchSpace:
+        """Where the networks are from that stand for them."""
+
+    @property
+    def scored_images(self) -> int:
+        """Validation images that an architecture is scored on."""
+
+    @property
+    def is_balanced(self) -> bool:
+        """Whether the estimates are of balanced accuracy."""
+
+    @property
+    def effective_images(self) -> int:
+        """As many images as an estimate is as certain as; of balanced accuracy, the rarest class decides."""
+
+    def all(self, architectures: Iterable[Architecture], /) -> list[float]:
+        """The scores of several; at the same time where that is of use."""
+
+    def subnetwork(self, indices: Sequence[int], /) -> nn.Module:
+        """The network that the estimate is of."""
+
+    def some(self, split: str, count: int, /) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        """Batches of so many random images of a split, with labels, the same for every architecture."""
+
+    def describe(self) -> dict[str, Any]:
+        """The settings, and what came of them, as JSON."""
+
+
+@runtime_checkable
+class SharedWeights(TrainedNetworks, Protocol):
+    """An evaluator whose architectures share the weights of one supernet, which whoever asks may train."""
+
+    paths: Paths
+    device: torch.device
+    steps: int
+
+    def loss(self, split: str, gates: Sequence[Gate], step: int, /) -> torch.Tensor:
+        """Loss under gates on the batch of a step; only on "train" differentiable in the weights."""
+
+    def weight_step(self, gates: Sequence[Gate], factor: float, /) -> float:
+        """One update of the weights at a share of the learning rate; returns the loss."""
+
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Weights and momenta."""
+
+    def restore(self, tensors: Mapping[str, torch.Tensor], steps: int, path: Path, /) -> None:
+        """Put back what ``tensors`` gave, after so many steps."""
+
+    def save(self, path: Path, /) -> None:
+        """Write the weights."""
+
+    def resume(self, path: Path, /) -> None:
+        """Go on from weights of ``save``."""
+
+
+def shared_weights(evaluator: object) -> SharedWeights:
+    """The evaluator as one that has a supernet.
+
+    Raises:
+        SpaceError: It has none.
+    """
+    if not isinstance(evaluator, SharedWeights):
+        raise SpaceError(
+            "a one-shot strategy must have an evaluator with a supernet to train, but got "
+            f"{type(evaluator).__name__}: give a supernet, or take a strategy that samples"
+        )
+    return evaluator
+
+
+@dataclass(frozen=True)
+class Function:
+    """Any function of an architecture as an evaluator, with what is to be known of it.
+
+    Attributes:
+        function: Score in [0, 1] of an architecture.
+        traits: What the scores are worth.
+    """
+
+    function: Callable[[Architecture], float]
+    traits: Traits = Traits("a function")
+
+    def __call__(self, arch: Architecture) -> float:
+        """What the function says."""
+        return self.function(arch)
+
+    def identity(self) -> None:
+        """Nothing: functions cannot be told apart."""
+        return

@@ -1,0 +1,105 @@
+"""How a supernet is made, trained and asked."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from math import inf
+from typing import Any
+
+from hwnas.errors import TrainingError
+from hwnas.train import ranks
+from hwnas.train.config import CLASS_WEIGHTS, HIGHEST_RATE
+
+BATCH_SIZE = 64
+"""Images a step where nothing is said; fewer where there are not so many."""
+
+
+@dataclass(frozen=True)
+class OneShotConfig:
+    """How a supernet is made, trained and asked.
+
+    Attributes:
+        width: Channels of the proxy over those of the space.
+        resolution: Side of the proxy's images; that of the space where it is None.
+        batch_size: Images a step. None: 64, or all training images where there are fewer.
+        learning_rate: The highest, of SGD with Nesterov momentum.
+        momentum: Of SGD.
+        weight_decay: On weights only, not on batch norm and biases.
+        clip_norm: Largest gradient norm.
+        crop: Share of the side that training images are padded by before a random crop; mirrored
+            they are as the data say. None by default: a supernet sees each candidate too seldom
+            to overfit, and crops only cost it ranking (``tools/bench_supernet.py --crop``).
+        release: Share of a training after which its paths are uniform; until then they leave one
+            fixed path gradually (``paths.py``). 0: uniform from the beginning. None: what suits
+            the depth of the space.
+        recalibration_images: Training images that batch-norm statistics are estimated from
+            anew for every architecture that is scored.
+        validation_images: Validation images that an architecture is scored on, at most.
+        class_weights: "balanced" gives every class the same weight in the loss, however many images it
+            has, and scores architectures by balanced accuracy; "none" counts images.
+        seed: Of initial weights, paths, order and augmentation.
+        device: "cpu" or "cuda" (there with bfloat16 autocast).
+    """
+
+    width: float = 1.0
+    resolution: int | None = None
+    batch_size: int | None = None
+    learning_rate: float = 0.08
+    momentum: float = 0.9
+    weight_decay: float = 5e-5
+    clip_norm: float = 5.0
+    crop: float = 0.0
+    release: float | None = None
+    recalibration_images: int = 512
+    validation_images: int = 2000
+    class_weights: str = "none"
+    seed: int = 0
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        checks = {
+            "width must be in (0, 1]": 0 < self.width <= 1,
+            "resolution must be at least 8": self.resolution is None or self.resolution >= 8,
+            "batch_size must be at least 2": self.batch_size is None or self.batch_size >= 2,
+            f"learning_rate must be over 0 and at most {HIGHEST_RATE:g}": 0
+            < self.learning_rate
+            <= HIGHEST_RATE,
+            "momentum must be in [0, 1)": 0 <= self.momentum < 1,
+            "weight_decay must be in [0, 1]": 0 <= self.weight_decay <= 1,
+            "clip_norm must be positive and finite": 0 < self.clip_norm < inf,
+            "crop must be in [0, 0.5]": 0 <= self.crop <= 0.5,
+            "release must be in [0, 1]": self.release is None or 0 <= self.release <= 1,
+            "recalibration_images must be at least 2": self.recalibration_images >= 2,
+            f"class_weights must be one of {CLASS_WEIGHTS}": self.class_weights in CLASS_WEIGHTS,
+            "seed must be from 0 to 2**63 - 1": 0 <= self.seed < 2**63,
+            "validation_images must be at least 1": self.validation_images >= 1,
+        }
+        for invariant, holds in checks.items():
+            if not holds:
+                raise TrainingError(f"{invariant}, but got {getattr(self, invariant.split()[0])!r}")
+
+    def recorded(self) -> dict[str, Any]:
+        """The settings as JSON; of earlier versions are those that had no class weights."""
+        found = asdict(self)
+        if self.class_weights == "none":
+            del found["class_weights"]
+        return found
+
+    def resolved(self, images: int) -> OneShotConfig:
+        """The same with the batch that so many training images allow where none was asked for.
+
+        Raises:
+            TrainingError: A batch has more images than there are, or less than two for each process.
+        """
+        batch_size = self.batch_size or min(BATCH_SIZE, images)
+        if batch_size > images:
+            raise TrainingError(
+                f"batch_size must be at most the {images} training images, but got {batch_size}: "
+                "take a smaller batch or more images"
+            )
+        if batch_size < 2 * ranks.ranks():
+            raise TrainingError(
+                f"batch_size must be at least 2 for each of {ranks.ranks()} processes, but got {batch_size}: "
+                "take a larger batch or fewer processes"
+            )
+        return replace(self, batch_size=batch_size)
