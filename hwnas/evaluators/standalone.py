@@ -42,6 +42,7 @@ class FromScratch:
         workers: Processes that train at the same time, where several are to be scored.
         threads: Of PyTorch in the process that trains; None leaves them as they are.
         kept: Folder in which trained networks are kept, so that none is trained twice.
+        images: What ``source`` holds, where this process has read it; stays in this process.
     """
 
     space: SearchSpace
@@ -51,7 +52,11 @@ class FromScratch:
     workers: int = 1
     threads: int | None = None
     kept: Path | None = None
+    images: Dataset | None = field(default=None, compare=False, repr=False)
     _spent: list[float] = field(default_factory=list, init=False, repr=False, compare=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "images": None}
 
     @property
     def proxy(self) -> SearchSpace:
@@ -125,7 +130,9 @@ class FromScratch:
         return {"config": asdict(self.config), "workers": self.workers, "threads": self.threads}
 
     @classmethod
-    def of_record(cls, space: SearchSpace, record: Mapping[str, Any], kept: Path) -> FromScratch:
+    def of_record(
+        cls, space: SearchSpace, record: Mapping[str, Any], kept: Path, images: Dataset | None = None
+    ) -> FromScratch:
         """The evaluator of a search, by what its ``search.json`` says."""
         described, source = record["scratch"], record["data"]
         return cls(
@@ -136,11 +143,12 @@ class FromScratch:
             described["workers"],
             described["threads"],
             kept,
+            images,
         )
 
     @property
     def _data(self) -> Dataset:
-        return _loaded(self.source, self.space.input_shape[1], self.data_seed)
+        return self.images or _loaded(self.source, self.space.input_shape[1], self.data_seed)
 
     def _trained(self, arch: Architecture) -> tuple[nn.Module, float]:
         """The trained network and its accuracy; from the folder where it is there."""

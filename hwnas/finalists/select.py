@@ -26,7 +26,7 @@ from hwnas.runs import outputs, records
 from hwnas.runs.folder import RunFolder
 from hwnas.search.base import Constraint
 from hwnas.search.objective import objective
-from hwnas.search.scorer import scorer_of
+from hwnas.search.scorer import Scorer, scorer_of
 from hwnas.space import SearchSpace
 from hwnas.tables.table import LatencyTable
 from hwnas.train.run import dataset_of
@@ -43,6 +43,7 @@ def keep(
     tables: Path | None = None,
     devices: Mapping[str, Device] | None = None,
     dataset: Dataset | None = None,
+    scorer: Scorer | None = None,
     options: PromiseOptions | None = None,
     measuring: ProfileOptions | None = None,
     tell: Tell = lambda _: None,
@@ -59,6 +60,7 @@ def keep(
         tables: Folder of latency tables, for their scale; the user's own by default.
         devices: Descriptors to use, by name, instead of those of ``hwnas.device.load``.
         dataset: The images of the search, where they were loaded before.
+        scorer: What scored architectures, where it is still in memory.
         options: Bounds of the loop.
         measuring: How well to measure.
         tell: Told what is being done.
@@ -75,10 +77,10 @@ def keep(
     record: dict[str, Any] = records.search(run)
     arch = spaces.architecture_from_json(records.arch(run))
     space, goals = arch.space, goals_of(run, record)
-    images = dataset or dataset_of(record["data"])
+    scorer = scorer or scorer_of(run, record, space, dataset or dataset_of(record["data"]))
     trials = trials_of(space, record)
     rank = rank or ("int8" if any(g.target.precision == "int8" for g in goals) else "fp32")
-    judge = Judge(scorer_of(run, record, space, images), rank, _int8_runtime(goals), trials)
+    judge = Judge(scorer, rank, _int8_runtime(goals), trials)
     there = (devices or devices_of(goals)) if measure else {}
     scales = _tables(goals, space, tables) if measure else {}
     with Bench(space, goals, there, scales, run, measuring or ProfileOptions()) as bench:

@@ -38,10 +38,10 @@ from hwnas.search.run import (
     constraints_for,
     load_data,
     said_of,
-    search_run,
+    searched,
     space_for,
 )
-from hwnas.search.scorer import scorer_of, scores
+from hwnas.search.scorer import Scorer, scorer_in, scorer_of, scores
 from hwnas.space import SearchSpace
 from hwnas.train import optim, ranks
 from hwnas.train.run import dataset_of
@@ -111,9 +111,9 @@ def search_for(
         request = _for_devices(asks, request, run, dataset, wishes, warn)
         for text in _said_before(request, dataset):
             warn(text)
-        record = _searched(request, run, dataset, live)
+        record, scorer = _searched(request, run, dataset, live)
         if ranks.rank() == 0:
-            record = _kept(record, run, dataset, wishes, tell)
+            record = _kept(record, run, scorer or scorer_in(run, dataset), wishes, tell)
     return record
 
 
@@ -150,7 +150,7 @@ def _said_before(request: SearchRequest, dataset: Dataset) -> list[str]:
     return [*alarms, *shares_of(constraints, request.budgets, request.ranges)]
 
 
-def _kept(record: dict[str, Any], run: Path, dataset: Dataset, wishes: Wishes, tell: Tell) -> dict[str, Any]:
+def _kept(record: dict[str, Any], run: Path, scorer: Scorer, wishes: Wishes, tell: Tell) -> dict[str, Any]:
     """The record with its promise kept, as far as that was not done before; and the gallery."""
     if not record.get("promise", {}).get("kept"):
         record = keep(
@@ -158,14 +158,14 @@ def _kept(record: dict[str, Any], run: Path, dataset: Dataset, wishes: Wishes, t
             measure=wishes.measure,
             rank=wishes.rank,
             tables=wishes.tables,
-            dataset=dataset,
+            scorer=scorer,
             options=wishes.promise,
             measuring=wishes.measuring,
             tell=tell,
         )
     if wishes.gallery_points:
         tell("gallery")
-        write_gallery(run, wishes.gallery_points, wishes.gallery_each, dataset=dataset)
+        write_gallery(run, wishes.gallery_points, wishes.gallery_each, scorer=scorer)
     trained = RunFolder(run).trained  # networks of a short training, of no more use
     shutil.rmtree(trained, ignore_errors=True)
     return record
@@ -182,24 +182,29 @@ def _hostile(found: Sequence[Source], space: SearchSpace, folder: Path | None) -
     return latency.hostile_to_int8(tables, space)
 
 
-def _searched(request: SearchRequest, run: Path, dataset: Dataset, live: Live | None) -> dict[str, Any]:
-    """The record of the search: of one that was done before, if it is the same and not finished."""
+def _searched(
+    request: SearchRequest, run: Path, dataset: Dataset, live: Live | None
+) -> tuple[dict[str, Any], Scorer | None]:
+    """The record of the search, and what scored in it if that was now.
+
+    Of a search that was done before, if it is the same and not finished.
+    """
     folder = RunFolder(run)
     if not folder.search.exists():
-        search_run(request, run, live=live, dataset=dataset)
-        if ranks.rank() != 0:
-            return {}
-        return records.search(run)
+        scorer = searched(request, run, live=live, dataset=dataset).scorer
+        return ({} if ranks.rank() != 0 else records.search(run)), scorer
     record: dict[str, Any] = records.search(run)
     same = record.get("request") == json.loads(json.dumps(request.identity()))
     kept = record.get("promise", {}).get("kept")
     if not same or (kept and folder.gallery.exists()):
         what = "a finished search" if same else "another search"
         raise HwnasError(f"a run folder must be new, but {run} holds {what}: give another one")
-    return record
+    return record, None
 
 
-def write_gallery(run: Path, points: int, each: int, *, dataset: Dataset | None = None) -> dict[str, Any]:
+def write_gallery(
+    run: Path, points: int, each: int, *, dataset: Dataset | None = None, scorer: Scorer | None = None
+) -> dict[str, Any]:
     """Draw and score architectures over the whole range of latencies; write ``gallery.json``.
 
     Args:
@@ -207,11 +212,12 @@ def write_gallery(run: Path, points: int, each: int, *, dataset: Dataset | None 
         points: Budgets over the range.
         each: Architectures scored for each.
         dataset: The images of the search, where they were loaded before.
+        scorer: What scored architectures, where it is still in memory.
     """
     record = records.search(run)
     arch = spaces.architecture_from_json(records.arch(run))
     space, goals = arch.space, goals_of(run, record)
-    scorer = scorer_of(run, record, space, dataset or dataset_of(record["data"]))
+    scorer = scorer or scorer_of(run, record, space, dataset or dataset_of(record["data"]))
     beliefs = Beliefs(space, goals, record["confidence"])
     beliefs.learn(readings_of(record))
     predicted = predictions_of(record)

@@ -24,6 +24,7 @@ from hwnas.tables.table import LatencyTable
 
 if TYPE_CHECKING:
     from hwnas.search.run import SearchRequest
+    from hwnas.search.scorer import Scorer
 
 _PROMISE = ("promise", "promise.measuring")
 
@@ -92,12 +93,15 @@ class Stages:
         if re.search(r"-c\d+", name):
             return spaces.load(name).name
 
-        def count() -> int:
-            resolution = spaces.load(name).input_shape[1]
-            return images.load(self._config.data, resolution=resolution).num_classes
-
-        classes = self._state.classes(self.data["digest"], count)
+        classes = self._state.classes(self.data["digest"], lambda: self._searched_images.num_classes)
         return spaces.load(name, num_classes=classes).name
+
+    @cached_property
+    def _searched_images(self) -> images.Dataset:
+        """The images of a search of this config, for all stages; read when a stage first needs them."""
+        basics = self._config.basics
+        resolution = spaces.load(basics.space).input_shape[1]
+        return images.load(self._config.data, resolution=resolution, seed=basics.seed)
 
     @property
     def models(self) -> tuple[Path, ...]:
@@ -177,17 +181,18 @@ class Stages:
         request = self._request(run.path.name, values, supernet)
 
         def work(say: Say) -> None:
-            from hwnas.search.run import search_run
+            from hwnas.search.run import searched
 
             def tell(record: Mapping[str, Any]) -> None:
                 done = record.get("step", record.get("query"))
                 total = record.get("steps", record.get("queries"))
                 say(f"{record.get('phase', 'scoring')} {done}/{total}")
 
+            scorer = None
             if not run.search.exists():  # or it was interrupted after its last step
-                search_run(request, run.path, live=tell)
+                scorer = searched(request, run.path, live=tell, dataset=self._searched_images).scorer
             if supernet is None:
-                self._keep(run, say)
+                self._keep(run, scorer, say)
 
         settings = asdict(request) | {"data": self.data, "latencies": None, "supernet": None}
         settings |= {"oneshot": request.oneshot.recorded()}
@@ -198,22 +203,26 @@ class Stages:
         reads = (*self.models, *([supernet] if supernet else []))
         return Stage(name, settings, reads, writes, owns, work)
 
-    def _keep(self, run: RunFolder, say: Say) -> None:
+    def _keep(self, run: RunFolder, scorer: Scorer | None, say: Say) -> None:
         """Hold the found network to its budgets, and draw the gallery."""
+        from hwnas.search.scorer import scorer_in
+
         wanted, options = self._config.promise
+        scorer = scorer or scorer_in(run.path, self._dataset(records.search(run.path)))
         finalists.keep(
             run.path,
             measure=wanted.measure,
             rank=wanted.rank,
             tables=self.tables,
             devices={self._device.name: self._device},
+            scorer=scorer,
             options=options,
             measuring=measure.ProfileOptions(**self._config.values["promise.measuring"]),
             tell=say,
         )
         if wanted.gallery_points:
             say("gallery")
-            finalists.write_gallery(run.path, wanted.gallery_points, wanted.gallery_each)
+            finalists.write_gallery(run.path, wanted.gallery_points, wanted.gallery_each, scorer=scorer)
 
     def _train(self) -> Stage:
         from hwnas.train import TrainConfig
@@ -336,8 +345,11 @@ class Stages:
     def _dataset(self, record: Mapping[str, Any] | None = None) -> images.Dataset:
         """The images that a record names, by default that of the training; read once by all stages."""
         described = (record or records.trained(self.run.path))["data"]
-        if self._images is None or self._images.describe() != described:
-            self._images = release.load_data(described)
+        known = vars(self).get("_searched_images")  # a stage may have been skipped that would have read them
+        for found in (known, self._images):
+            if found is not None and found.describe() == described:
+                return found
+        self._images = release.load_data(described)
         return self._images
 
 

@@ -137,10 +137,30 @@ class SearchRequest:
         }
 
 
-@outputs.alone_in("out", "a search", new=True)
+@dataclass(frozen=True)
+class Searched:
+    """A search with what it holds in memory, so that what comes after need not read it again.
+
+    Attributes:
+        result: What was found.
+        scorer: What scored architectures.
+    """
+
+    result: SearchResult
+    scorer: OneShot | FromScratch
+
+
 def search_run(
     request: SearchRequest, out: Path, *, live: Live | None = None, dataset: Dataset | None = None
 ) -> SearchResult:
+    """As ``searched``, for callers that want nothing but the result."""
+    return searched(request, out, live=live, dataset=dataset).result
+
+
+@outputs.alone_in("out", "a search", new=True)
+def searched(
+    request: SearchRequest, out: Path, *, live: Live | None = None, dataset: Dataset | None = None
+) -> Searched:
     """Search, and write ``arch.json``, ``search.json``, ``history.jsonl``, ``supernet.safetensors``.
 
     Where architectures are trained from scratch, those are in the folder ``trained`` instead of a
@@ -190,7 +210,7 @@ def said_of(
     ]
 
 
-def _search(request: SearchRequest, out: Path, live: Live | None, given: Dataset | None) -> SearchResult:
+def _search(request: SearchRequest, out: Path, live: Live | None, given: Dataset | None) -> Searched:
     clock = _Clock(live if ranks.rank() == 0 else None)
     dataset = given or load_data(request)
     space = space_for(request.space, dataset)
@@ -228,7 +248,7 @@ def _search(request: SearchRequest, out: Path, live: Live | None, given: Dataset
         files.write_json(run.arch, result.best.to_json())
         files.write_json(run.search, _record(request, result, task, models, scorer, dataset, clock))
         run.search_checkpoint.unlink(missing_ok=True)
-    return result
+    return Searched(result, scorer)
 
 
 def _blind(result: SearchResult, dataset: Dataset, scorer: OneShot | FromScratch) -> dict[str, Any]:
@@ -273,13 +293,15 @@ def _keep_models(paths: Sequence[Path], models: Sequence[LatencyModel], run: Run
 
 def _scorer(request: SearchRequest, space: SearchSpace, dataset: Dataset, out: Path) -> OneShot | FromScratch:
     if request.scratch is not None:
-        return _from_scratch(request, request.scratch, space, out)
+        return _from_scratch(request, request.scratch, space, dataset, out)
     if request.supernet is None:
         return OneShot(space, dataset, request.oneshot)
     return OneShot.load(request.supernet, space, dataset, device=request.oneshot.device)
 
 
-def _from_scratch(request: SearchRequest, config: TrainConfig, space: SearchSpace, out: Path) -> FromScratch:
+def _from_scratch(
+    request: SearchRequest, config: TrainConfig, space: SearchSpace, dataset: Dataset, out: Path
+) -> FromScratch:
     if ranks.ranks() > 1:
         raise HwnasError(
             f"training from scratch must be started once, but torchrun started it {ranks.ranks()} times: "
@@ -294,6 +316,7 @@ def _from_scratch(request: SearchRequest, config: TrainConfig, space: SearchSpac
         request.workers,
         threads,
         RunFolder(out).trained.resolve(),
+        dataset,
     )
 
 

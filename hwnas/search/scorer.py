@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from hwnas import spaces
 from hwnas.evaluators.standalone import FromScratch
 from hwnas.evaluators.supernet.oneshot import OneShot
+from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
 from hwnas.space import Architecture, SearchSpace
 
@@ -61,8 +63,19 @@ def scorer_of(run: Path, record: Mapping[str, Any], space: SearchSpace, dataset:
         dataset: Its images.
     """
     if "scratch" in record:
-        return FromScratch.of_record(space, record, RunFolder(run).trained)
+        return FromScratch.of_record(space, record, RunFolder(run).trained, dataset)
     return OneShot.load(RunFolder(run).supernet, space, dataset, device=record["oneshot"]["device"])
+
+
+def scorer_in(run: Path, dataset: Dataset) -> Scorer:
+    """The scorer of a finished search, read from its folder.
+
+    Args:
+        run: Folder that ``search_run`` wrote.
+        dataset: Its images.
+    """
+    space = spaces.architecture_from_json(records.arch(run)).space
+    return scorer_of(run, records.search(run), space, dataset)
 
 
 def scores(scorer: Scorer, architectures: Sequence[tuple[int, ...]]) -> list[float]:

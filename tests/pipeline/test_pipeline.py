@@ -9,17 +9,20 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from hwnas import device as devices
 from hwnas import files, pipeline, release
+from hwnas.data import sources
 from hwnas.errors import HwnasError, SchemaMismatch
 from hwnas.measure import ProfileOptions
 from hwnas.pipeline.stages import Stages
 from hwnas.pipeline.state import Stage, State
 from hwnas.runs.folder import RunFolder
+from hwnas.train import checkpoint
 from hwnas.train.config import TrainConfig
 from hwnas.verify import verify
 
@@ -81,10 +84,21 @@ EVERY = pipeline.STAGES
 def first_run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("chain")
     (folder / "hwnas.toml").write_text(CONFIG)
-    heard = []
-    summary = pipeline.run(pipeline.read(folder / "hwnas.toml"), tell=lambda *what: heard.append(what))
+    heard, counted = [], Counter()
+
+    def counting(name, function):
+        def count(*args, **kwargs):
+            counted[name] += 1
+            return function(*args, **kwargs)
+
+        return count
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sources, "read", counting("read", sources.read))
+        patch.setattr(checkpoint, "read_tensors", counting("tensors", checkpoint.read_tensors))
+        summary = pipeline.run(pipeline.read(folder / "hwnas.toml"), tell=lambda *what: heard.append(what))
     assert summary.ran == EVERY
-    return folder, heard
+    return folder, heard, counted
 
 
 @pytest.fixture
@@ -103,8 +117,15 @@ def again(folder: Path, **replaced: str) -> tuple[str, ...]:
     return pipeline.run(pipeline.read(folder / "hwnas.toml")).ran
 
 
+def test_a_run_reads_images_and_weights_once(first_run):
+    """The supernet by the baseline alone; weights by the comparison of both networks and by the export."""
+    _, _, counted = first_run
+    assert counted["read"] == 1
+    assert counted["tensors"] == 4
+
+
 def test_every_stage_says_that_it_begins_and_ends(first_run):
-    _, heard = first_run
+    _, heard, _ = first_run
     assert [stage for stage, text in heard if text == ""] == list(EVERY)
     assert [stage for stage, text in heard if text == "starting"] == list(EVERY)
 

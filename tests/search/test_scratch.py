@@ -1,3 +1,4 @@
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -29,6 +30,16 @@ def test_worker_processes_score_like_this_one(tmp_path):
     kept = replace(SHORT, workers=2, kept=tmp_path)
     assert kept.all([SMALL.architecture(t.indices) for t in here.trials]) == [t.accuracy for t in here.trials]
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_images_in_memory_are_not_read_again_and_stay_in_their_process(monkeypatch):
+    images = data.load("digits", resolution=SMALL.input_shape[1])
+    known = replace(SHORT, images=images)
+    monkeypatch.setattr(data, "load", lambda *_, **__: pytest.fail("read again"))
+    assert known.scored_images == len(images.val)
+    sent = pickle.loads(pickle.dumps(known))
+    assert sent.images is None
+    assert sent == known
 
 
 def test_the_score_is_the_validation_accuracy_of_a_network_trained_alone():

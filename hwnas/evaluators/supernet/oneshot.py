@@ -255,7 +255,7 @@ class OneShot:
                 f"a supernet must be there, but {path} does not exist: search again into another folder",
                 field="supernet",
             )
-        _, metadata = files.read_tensors(path, SCHEMA)
+        tensors, metadata = files.read_tensors(path, SCHEMA)
         try:
             config = OneShotConfig(**metadata["config"], device=device)
         except (KeyError, TypeError) as error:
@@ -263,7 +263,7 @@ class OneShot:
                 f"{path} must name its settings, but does not: {error}", field="config"
             ) from error
         oneshot = cls(space, data, config)
-        oneshot.resume(path)
+        oneshot._take_over(tensors, metadata, path)
         return oneshot
 
     def resume(self, path: Path) -> None:
@@ -273,7 +273,9 @@ class OneShot:
             SchemaMismatch: They are of another space, other data or other settings.
             TrainingError: The file is damaged.
         """
-        tensors, metadata = files.read_tensors(path, SCHEMA)
+        self._take_over(*files.read_tensors(path, SCHEMA), path)
+
+    def _take_over(self, tensors: files.Tensors, metadata: Mapping[str, Any], path: Path) -> None:
         for field, value in self.identity().items():
             if metadata.get(field) != value:
                 raise SchemaMismatch(
