@@ -95,8 +95,8 @@ def _train(
     began = time.process_time()
     result = fit(model, dataset, config)
     return {
-        "accuracy": evaluate(model, dataset, "test").accuracy,
-        "val_accuracy": result.val.accuracy,
+        "accuracy": evaluate(model, dataset, "test").value,
+        "val_accuracy": result.val.value,
         "macs": arch.macs,
         "cpu_seconds": time.process_time() - began,
     }

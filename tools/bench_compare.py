@@ -157,7 +157,7 @@ def _run(options: argparse.Namespace, host: Device, wanted: Target, stage: Stage
             seed=options.seed,
             device=options.device,
         )
-        train_run(run, config, on_epoch=lambda r: say(f"epoch {r.epoch}: validation {r.val_accuracy:.1%}"))
+        train_run(run, config, on_epoch=lambda r: say(f"epoch {r.epoch}: validation {r.val_value:.1%}"))
     stage("train")
     return run
 

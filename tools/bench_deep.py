@@ -93,8 +93,8 @@ def _run(name: str, seed: int, paths: str, options: argparse.Namespace) -> dict[
         "seed": seed,
         "paths": paths,
         "cpu_seconds": seconds,
-        "mean_accuracy": statistics.fmean(score.accuracy for score in scores),
-        "accuracies": [score.accuracy for score in scores],
+        "mean_accuracy": statistics.fmean(score.value for score in scores),
+        "accuracies": [score.value for score in scores],
         "mean_loss": statistics.fmean(score.loss for score in scores),
     }
     say(json.dumps(row))

@@ -215,7 +215,7 @@ def _trained(archs: dict[str, Architecture], dataset: Dataset, config: Config) -
         if arch.id not in known:
             model = new_network(arch, config.basics.seed)
             fit(model, dataset, TrainConfig(**values))
-            known[arch.id] = evaluate(model, dataset, "test").accuracy
+            known[arch.id] = evaluate(model, dataset, "test").value
         say(f"seed {config.basics.seed}: {name} {arch.indices}: {known[arch.id]:.4f}")
     return {name: known[arch.id] for name, arch in archs.items()}
 

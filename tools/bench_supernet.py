@@ -223,7 +223,7 @@ def _ranked(
         "cpu_seconds": seconds,
         "scoring_cpu_seconds": time.process_time() - began,
         "tau_by_loss": _tau([-s.loss for s in scores], truth),
-        "tau_by_accuracy": _tau([s.accuracy for s in scores], truth),
+        "tau_by_accuracy": _tau([s.value for s in scores], truth),
     }
     say(json.dumps(found))
     return found

@@ -147,7 +147,7 @@ def train(
     def show(record: EpochRecord) -> None:
         err.print(
             f"epoch {record.epoch}/{record.epochs}  loss {record.loss:.3f}  "
-            f"validation {record.val_accuracy:.2%}  {record.seconds:.1f} s",
+            f"validation {record.metric.text(record.val_value, 2)}  {record.seconds:.1f} s",
             highlight=False,
         )
 

@@ -147,7 +147,7 @@ def trained(folder: Path, config: TrainConfig, tell: Tell) -> dict[str, Any]:
     def on_epoch(record: EpochRecord) -> None:
         tell(
             f"training {folder.name}: epoch {record.epoch}/{record.epochs}, "
-            f"validation {record.val_accuracy:.1%}"
+            f"validation {record.metric.text(record.val_value)}"
         )
 
     tell(f"training {folder.name}")

@@ -100,9 +100,15 @@ class Batches:
 
     def some(self, name: str, count: int, seed: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """So many random images as they are, of all classes, the same for the same seed."""
-        rows = stratified_rows(self.data.split(name).labels, count, seed)
+        rows = stratified_rows(self.data.split(name).strata, count, seed)
         for part in np.array_split(rows, -(-len(rows) // 256)):
             yield self.take(name, part)
+
+    def targets(self, name: str, count: int, seed: int) -> np.ndarray:
+        """What the images of ``some`` are labelled with."""
+        split = self.data.split(name)
+        found: np.ndarray = split.labels[stratified_rows(split.strata, count, seed)]
+        return found
 
     def ordered(self, name: str, batch_size: int = 256) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Every image once, as it is."""

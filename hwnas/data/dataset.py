@@ -27,18 +27,25 @@ _LOG = logging.getLogger(__name__)
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Images and labels of one split.
+    """Images of one split, and what a network is to say of them.
 
     Attributes:
         images: Shape (n, channels, height, width), uint8.
-        labels: Shape (n,), int64, in 0..classes-1.
+        labels: The truth, one row an image, as the task wants it; of classification shape (n,),
+            int64, in 0..classes-1.
     """
 
     images: NDArray[np.uint8] = field(repr=False)
-    labels: NDArray[np.int64] = field(repr=False)
+    labels: NDArray[Any] = field(repr=False)
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def strata(self) -> NDArray[np.int64]:
+        """What samples are mixed by, shape (n,): the class of an image, or one for all without classes."""
+        is_class = self.labels.ndim == 1 and self.labels.dtype.kind in "iu"
+        return self.labels if is_class else np.zeros(len(self.labels), np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,7 +54,7 @@ class Dataset:
 
     Attributes:
         name: "digits" or another embedded source, or the full path of the source.
-        class_names: Name of each label.
+        class_names: Name of each class; of another task, of each number that a network answers.
         train: What weights are fitted to.
         val: What choices are made by; cut from the training images where the source brings none.
         test: What the final network is judged by, once.
@@ -58,6 +65,7 @@ class Dataset:
         val_share: Share of the training images that is the validation split, where the source brings none.
         test_share: Share that is the test split where the source brings none.
         reading: What was read, and what was left out.
+        task: What they are for: a name of ``hwnas.tasks``.
     """
 
     name: str
@@ -72,6 +80,7 @@ class Dataset:
     val_share: float
     test_share: float
     reading: Reading = field(default_factory=Reading, repr=False)
+    task: str = "classification"
 
     @property
     def num_classes(self) -> int:
@@ -105,7 +114,7 @@ class Dataset:
         if count < 1:
             raise DataError(f"a sample must have at least 1 image, but got {count}")
         whole = self.split(split)
-        rows = stratified_rows(whole.labels, count, seed)
+        rows = stratified_rows(whole.strata, count, seed)
         return Split(whole.images[rows], whole.labels[rows])
 
     def normalize(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -116,6 +125,7 @@ class Dataset:
     def describe(self) -> dict[str, Any]:
         """What it takes to load this dataset again and to see that it is the same, as JSON."""
         return {
+            "task": self.task,
             "source": self.name,
             "resolution": self.image_shape[1],
             "classes": self.num_classes,
@@ -134,6 +144,8 @@ class Dataset:
         for name in SPLITS:
             split = self.split(name)
             digest.update(f"{name}:{len(split)}".encode())
+            if self.task != "classification":
+                digest.update(f"{self.task}:{split.labels.dtype}{split.labels.shape}".encode())
             digest.update(np.ascontiguousarray(split.images).data)
             digest.update(np.ascontiguousarray(split.labels).data)
         return digest.hexdigest()[:16]
@@ -184,7 +196,9 @@ def load(
     return Dataset(
         name=name,
         class_names=raw.class_names,
-        **splits,
+        train=splits["train"],
+        val=splits["val"],
+        test=splits["test"],
         mean=mean,
         std=std,
         flip=raw.flip if flip is None else flip,

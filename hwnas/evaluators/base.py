@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from hwnas.evaluators.supernet.network import Gate
     from hwnas.evaluators.supernet.paths import Paths
+    from hwnas.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -85,8 +86,12 @@ class TrainedNetworks(Evaluator, Protocol):
         """Validation images that an architecture is scored on."""
 
     @property
-    def is_balanced(self) -> bool:
-        """Whether the estimates are of balanced accuracy."""
+    def task(self) -> Task:
+        """What networks are trained for."""
+
+    @property
+    def class_weights(self) -> str:
+        """How classes are weighed, as of ``tasks.base.LossSettings``."""
 
     @property
     def effective_images(self) -> int:

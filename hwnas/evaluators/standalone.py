@@ -9,19 +9,20 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwnas import data
+from hwnas import data, tasks
 from hwnas.data import Dataset
 from hwnas.errors import Diverged, TrainingError
 from hwnas.evaluators.base import Traits
 from hwnas.evaluators.pool import workers
 from hwnas.space import Architecture, SearchSpace
 from hwnas.spaces.canonical import Canonical
-from hwnas.statistics.answers import balanced_images
 from hwnas.train.config import TrainConfig
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+    from hwnas.tasks import Task
 
 SCHEMA = "hwnas-scratch/1"
 _BATCH_SIZE = 64  # where nothing is said, as in a supernet
@@ -29,7 +30,7 @@ _BATCH_SIZE = 64  # where nothing is said, as in a supernet
 
 @dataclass(frozen=True)
 class FromScratch:
-    """Validation accuracy after a short training: ``evaluators.base.TrainedNetworks``.
+    """What a network is worth on validation after a short training: ``evaluators.base.TrainedNetworks``.
 
     It holds the name of the data, not the images, so that it can be sent to another process.
     The score of a network follows from the seed of ``config``, whichever process trains it.
@@ -66,22 +67,27 @@ class FromScratch:
     @property
     def scored_images(self) -> int:
         """Validation images that an architecture is scored on."""
-        return len(self._data.val.labels)
+        return len(self._data.val)
 
     @property
-    def is_balanced(self) -> bool:
-        """Whether balanced accuracy is what architectures are scored by."""
-        return self.config.class_weights == "balanced"
+    def task(self) -> Task:
+        """What the images are for."""
+        return tasks.of(self._data)
+
+    @property
+    def class_weights(self) -> str:
+        """As of ``TrainedNetworks``."""
+        return self.config.class_weights
 
     @property
     def effective_images(self) -> int:
         """As of ``TrainedNetworks``."""
-        return balanced_images(self._data.val.labels) if self.is_balanced else self.scored_images
+        return self.task.effective_images(self._data.val.labels, self.class_weights)
 
     def __call__(self, arch: Architecture) -> float:
-        """Accuracy on the validation split; balanced accuracy where classes are weighed.
+        """What the task ranks networks by, on the validation split.
 
-        A network that cannot be trained under these settings gets nothing right: 0.
+        A network that cannot be trained under these settings is worth nothing: 0.
 
         Raises:
             TrainingError: What was kept is of another training.
@@ -195,9 +201,8 @@ class FromScratch:
         try:
             batch_size = self.config.batch_size or min(_BATCH_SIZE, len(self._data.train))
             config = replace(self.config, batch_size=batch_size)
-            val = train.fit(network, self._data, config).val
-            is_known = self.is_balanced and val.balanced_accuracy is not None
-            return float(val.balanced_accuracy or 0.0) if is_known else val.accuracy
+            score = train.fit(network, self._data, config).val
+            return self.task.merit(score, self.class_weights)
         finally:
             torch.set_num_threads(before)
 

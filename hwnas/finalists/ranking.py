@@ -6,13 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from hwnas import export, runtimes
+from hwnas import export, runtimes, tasks
 from hwnas.errors import SpaceError
 from hwnas.finalists.reading import Indices
-from hwnas.search.result import score_name
 from hwnas.search.scorer import Scorer, scores
-from hwnas.statistics.answers import Answers
-from hwnas.statistics.intervals import SIGNIFICANT, chance_of_gap, right_of
 
 RANKS = ("fp32", "int8")
 
@@ -48,7 +45,7 @@ class Judge:
     @property
     def score(self) -> str:
         """What is estimated: "accuracy", or "balanced accuracy" where classes are weighed."""
-        return score_name(is_balanced=self._scorer.is_balanced)
+        return self._scorer.task.merit_name(self._scorer.class_weights)
 
     @property
     def images(self) -> int:
@@ -87,29 +84,27 @@ class Judge:
         return sorted(listed[: 2 * count], key=self.final, reverse=True)[:count]
 
     def clearly_worse(self, one: Indices, other: Indices) -> bool:
-        """Whether one is less accurate than another by more than a chance of 5 % explains.
+        """Whether one is worse than another by more than a chance of 5 % explains.
 
-        By Fisher's exact test. That one of the two was chosen for its estimate is not counted, and
-        only widens the doubt.
+        That one of the two was chosen for its estimate is not counted, and only widens the doubt.
         """
-        first, second = right_of(self.final(one), self.images), right_of(self.final(other), self.images)
-        return first < second and chance_of_gap(first, second, self.images) < SIGNIFICANT
+        return self._scorer.task.is_clearly_worse(self.final(one), self.final(other), self.images)
 
     def _quantised(self, indices: Indices) -> float:
         scorer = self._scorer
         calibration = _images(scorer, "train")[0]
-        images, labels = _images(scorer, "val")
+        images, targets = _images(scorer, "val")
         network = scorer.subnetwork(indices).cpu()
         lowered = export.lower(
             network, scorer.proxy.input_shape, self._runtime, "int8", calibration=calibration, check=False
         )
-        logits = runtimes.run(lowered.model, self._runtime, images)
-        answers = Answers.of(labels, logits.argmax(axis=1), scorer.space.num_classes)
-        return answers.balanced if scorer.is_balanced else answers.accuracy
+        outputs = runtimes.run(lowered.model, self._runtime, images)
+        found = tasks.predictions(scorer.task, outputs, targets)
+        return scorer.task.merit(found.score, scorer.class_weights)
 
 
 def _images(scorer: Scorer, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """The images that architectures are recalibrated or scored with, and their labels."""
+    """The images that architectures are recalibrated or scored with, and their targets."""
     count = {"train": CALIBRATION_IMAGES, "val": scorer.scored_images}[split]
     batches = [(images.cpu().numpy(), labels.cpu().numpy()) for images, labels in scorer.some(split, count)]
     return np.concatenate([i for i, _ in batches]), np.concatenate([n for _, n in batches])

@@ -242,7 +242,7 @@ class Stages:
 
                 def tell(record: Any, name: str = run.path.name) -> None:
                     epochs = f"epoch {record.epoch}/{record.epochs}"
-                    say(f"{name}: {epochs}, validation {record.val_accuracy:.1%}")
+                    say(f"{name}: {epochs}, validation {record.metric.text(record.val_value)}")
 
                 if not run.train.exists():
                     start = partial(inherited, run.path) if origin.init == "supernet" else None

@@ -106,7 +106,7 @@ def tune(
         ExportError: The network cannot be lowered.
         TrainingError: The checkpoint is of another fine-tuning.
     """
-    fp32 = train.evaluate(module, dataset).accuracy
+    fp32 = train.evaluate(module, dataset).value
     before = _right(module, input_shape, dataset, calibration)
     ptq = _shares(before)
     if fp32 - min(ptq.values()) <= allowed_loss:

@@ -13,11 +13,6 @@ from hwnas.space import SearchSpace
 SCHEMA = "hwnas-search-result/1"
 
 
-def score_name(*, is_balanced: bool) -> str:
-    """What architectures are scored by, in words."""
-    return "balanced accuracy" if is_balanced else "accuracy"
-
-
 def to_json(result: SearchResult) -> dict[str, Any]:
     """A JSON object that ``from_json`` turns back."""
     return {

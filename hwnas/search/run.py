@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hwnas import data, files, latency, search, spaces
+from hwnas import data, files, latency, search, spaces, tasks
 from hwnas.data import Dataset
 from hwnas.errors import HwnasError, SpaceError
 from hwnas.evaluators.pool import workers
@@ -27,10 +27,8 @@ from hwnas.search.base import Constraint, SearchResult, SearchTask
 from hwnas.search.budgets import constraints_of, not_binding, require_budget
 from hwnas.search.feasible import FeasibleSampler
 from hwnas.search.objective import objective, sizes
-from hwnas.search.result import score_name
 from hwnas.search.sampling.loop import Mapper, SamplingStrategy
 from hwnas.space import SearchSpace
-from hwnas.statistics.intervals import beats_guessing, right_of
 from hwnas.train import TrainConfig, optim, ranks
 
 SCHEMA = "hwnas-search/1"
@@ -253,23 +251,9 @@ def _search(request: SearchRequest, out: Path, live: Live | None, given: Dataset
 
 def _blind(result: SearchResult, dataset: Dataset, scorer: OneShot | FromScratch) -> dict[str, Any]:
     """An alarm where what was scored is no better than guessing, or the images cannot tell."""
-    counts, images = np.bincount(dataset.val.labels), scorer.effective_images
-    guess = 1 / np.count_nonzero(counts) if scorer.is_balanced else float(counts.max() / counts.sum())
-    mean = float(np.mean([trial.accuracy for trial in result.trials]))
-    is_better = beats_guessing(right_of(mean, images), images, guess)
-    if is_better:
-        return {}
-    facts = f"architectures are right in {mean:.1%} of the images on average, and always naming the "
-    facts += f"commonest class in {guess:.1%}"
-    if scorer.is_balanced:
-        facts = f"the balanced accuracy of architectures is {mean:.1%} on average, and that of always naming "
-        facts += f"one class {guess:.1%}"
-    if is_better is None:
-        text = f"{images} validation images cannot tell whether scores are better than guessing: {facts}: "
-        text += "give more images"
-    else:
-        text = f"scored blindly: {facts}, so that their order is chance: train what scores them longer"
-    return {"alarms": [*result.extra.get("alarms", ()), text]}
+    merits = [trial.accuracy for trial in result.trials]
+    text = scorer.task.blind_search(merits, dataset.val.labels, scorer.effective_images, scorer.class_weights)
+    return {} if text is None else {"alarms": [*result.extra.get("alarms", ()), text]}
 
 
 def load_data(request: SearchRequest) -> Dataset:
@@ -281,7 +265,7 @@ def load_data(request: SearchRequest) -> Dataset:
 def space_for(name: str, dataset: Dataset) -> SearchSpace:
     """The space of a name; without a class count it gets that of the data."""
     given = re.search(r"-c\d+", name)
-    return spaces.load(name) if given else spaces.load(name, num_classes=dataset.num_classes)
+    return spaces.load(name) if given else spaces.load(name, num_classes=tasks.of(dataset).outputs(dataset))
 
 
 def _keep_models(paths: Sequence[Path], models: Sequence[LatencyModel], run: RunFolder) -> None:
@@ -368,7 +352,7 @@ def _record(
     return {
         **search.to_json(result),
         "schema": SCHEMA,
-        "score": score_name(is_balanced=scorer.is_balanced),
+        "score": scorer.task.merit_name(scorer.class_weights),
         "seed": request.seed,
         "request": request.identity(),
         "constraints": constraints,

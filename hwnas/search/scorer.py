@@ -18,31 +18,36 @@ if TYPE_CHECKING:
     from torch import nn
 
     from hwnas.data import Dataset
+    from hwnas.tasks import Task
 
 
 class Scorer(Protocol):
-    """Estimates accuracies."""
+    """Estimates what networks are worth."""
 
     @property
     def scored_images(self) -> int:
         """Validation images that an architecture is scored on."""
 
     @property
-    def is_balanced(self) -> bool:
-        """Whether the estimates are of balanced accuracy."""
+    def task(self) -> Task:
+        """What networks are trained for."""
+
+    @property
+    def class_weights(self) -> str:
+        """How classes are weighed, as of ``tasks.base.LossSettings``."""
 
     @property
     def effective_images(self) -> int:
-        """As many images as an estimate is as certain as; of balanced accuracy, the rarest class decides."""
+        """As many images as an estimate is as certain as."""
 
     def __call__(self, arch: Architecture, /) -> float:
-        """Estimated accuracy in [0, 1]; balanced accuracy where classes are weighed."""
+        """Estimate of ``Task.merit``, in [0, 1]."""
 
     def subnetwork(self, indices: Sequence[int], /) -> nn.Module:
         """The network that the estimate is of."""
 
     def some(self, split: str, count: int, /) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        """Batches of so many random images of a split, with labels."""
+        """Batches of so many random images of a split, with targets."""
 
     @property
     def space(self) -> SearchSpace:

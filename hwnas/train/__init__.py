@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from hwnas.train.checkpoint import load_weights, save_weights
-from hwnas.train.config import EpochRecord, Kept, Score, TrainConfig, TrainResult
+from hwnas.train.config import EpochRecord, Kept, TrainConfig, TrainResult
 from hwnas.train.fit import fit, new_network
-from hwnas.train.scoring import Beliefs, beliefs, evaluate
+from hwnas.train.scoring import evaluate, predictions
 
 __all__ = [
-    "Beliefs",
     "EpochRecord",
     "Kept",
-    "Score",
     "TrainConfig",
     "TrainResult",
-    "beliefs",
     "evaluate",
     "fit",
     "load_weights",
     "new_network",
+    "predictions",
     "save_weights",
 ]

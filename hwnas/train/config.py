@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from hwnas.errors import TrainingError
+from hwnas.tasks.base import ACCURACY, LossSettings, Metric, Score
 
 STEPS = 2000
 """Weight updates of a training that names no number of epochs, as far as ``MOST_EPOCHS`` allows."""
@@ -19,22 +20,6 @@ BATCH_SIZE = 32
 CLASS_WEIGHTS = ("none", "balanced")
 HIGHEST_RATE = 1000.0
 """No training under a higher learning rate learns anything; a slip of the hand does not run for hours."""
-
-
-@dataclass(frozen=True)
-class Score:
-    """How well a network does on a split.
-
-    Attributes:
-        accuracy: Share of images whose most likely class is right, in [0, 1].
-        loss: Mean cross-entropy in nats, without label smoothing.
-        balanced_accuracy: Mean over the classes of the share of their images that are right; None
-            where it was not looked at.
-    """
-
-    accuracy: float
-    loss: float
-    balanced_accuracy: float | None = None
 
 
 @dataclass(frozen=True)
@@ -113,6 +98,13 @@ class TrainConfig:
             if not holds:
                 raise TrainingError(f"{invariant}, but got {getattr(self, invariant.split()[0])!r}")
 
+    @property
+    def loss(self) -> LossSettings:
+        """How the task's loss is shaped."""
+        return LossSettings(
+            self.label_smoothing, self.mixup, self.cutmix, self.temperature, self.class_weights
+        )
+
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> TrainConfig:
         """The settings of a record, also of an older version that had fewer of them.
@@ -153,32 +145,56 @@ class EpochRecord:
 
     Attributes:
         epoch: From 1.
-        loss: Mean of what was minimised: cross-entropy with label smoothing, and what a
-            teacher adds.
-        accuracy: On the augmented training images, as they were seen; of a mixed image, the
-            class that most of it shows counts.
-        val_accuracy: On the validation split, after the epoch.
+        loss: Mean of what was minimised: the task's loss, and what a teacher adds.
+        value: The task's metric on the augmented training images, as they were seen; of an image
+            with others mixed in, what most of it shows counts.
+        val_value: The metric on the validation split, after the epoch.
         val_loss: On the validation split, after the epoch.
         learning_rate: Of the last step.
         seconds: Wall time of the epoch.
         epochs: How many there are to be; 0 in older records.
-        val_balanced_accuracy: Balanced accuracy on the validation split; None in older records.
+        val_balanced: The metric on the validation split with every class counting the same; None
+            without classes, and in older records.
+        metric: What it is.
     """
 
     epoch: int
     loss: float
-    accuracy: float
-    val_accuracy: float
+    value: float
+    val_value: float
     val_loss: float
     learning_rate: float
     seconds: float
     epochs: int = 0
-    val_balanced_accuracy: float | None = None
+    val_balanced: float | None = None
+    metric: Metric = ACCURACY
 
     @property
     def val(self) -> Score:
         """Score on the validation split after the epoch."""
-        return Score(self.val_accuracy, self.val_loss, self.val_balanced_accuracy)
+        return Score(self.val_value, self.val_loss, self.val_balanced)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object; the metric goes by its own name."""
+        found = asdict(self)
+        del found["metric"]
+        return {_named(name, self.metric): value for name, value in found.items()}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any], metric: Metric) -> EpochRecord:
+        """Rebuild what ``to_json`` wrote of an epoch of this metric."""
+        names = {_named(item.name, metric): item.name for item in fields(cls)}
+        return cls(**{names[name]: value for name, value in data.items()}, metric=metric)
+
+
+def _named(name: str, metric: Metric) -> str:
+    """The name in records of a field: it says which metric it is."""
+    known = {
+        "value": metric.key,
+        "val_value": f"val_{metric.key}",
+        "val_balanced": f"val_balanced_{metric.key}",
+    }
+    return known.get(name, name)
 
 
 @dataclass(frozen=True)
@@ -222,8 +238,8 @@ class TrainResult:
         """A JSON object."""
         return {
             "config": asdict(self.config),
-            "history": [asdict(record) for record in self.history],
-            "val": asdict(self.val),
+            "history": [record.to_json() for record in self.history],
+            "val": self.val.to_json(self.history[0].metric),
             "kept": asdict(self.kept),
             "seconds": self.seconds,
             **self.origin,

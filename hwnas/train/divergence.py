@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 
 import torch
@@ -11,33 +10,32 @@ from hwnas.errors import Diverged
 from hwnas.train import optim
 
 _WINDOW = 50  # steps; one bad batch is no divergence
-_EXCESS = 5.0  # nats: the right class gets 1/150 of the chance that a blind answer gives it
 
 
 class Watch:
     """Sees the loss of every step.
 
-    A network that gives every class the same chance has a cross-entropy of log(classes), and
-    an untrained one hardly more. Five nats more than that, as a mean over fifty steps, is a
-    network that is sure of wrong answers: its weights have exploded.
+    An untrained network has hardly a higher loss than one that answers without looking. One that
+    stays above a far higher one, as a mean over fifty steps, has weights that have exploded.
 
     Args:
-        classes: Number of classes.
+        blind: Loss of answering blindly.
+        hopeless: What only a broken network stays above.
     """
 
-    def __init__(self, classes: int) -> None:
-        self._blind = math.log(classes)
+    def __init__(self, blind: float, hopeless: float) -> None:
+        self._blind, self._hopeless = blind, hopeless
         self._recent: deque[float] = deque(maxlen=_WINDOW)
 
-    def see(self, cross_entropy: torch.Tensor, where: str) -> None:
+    def see(self, loss: torch.Tensor, where: str) -> None:
         """Take the loss of a step.
 
         Raises:
             Diverged: The loss is not finite, or has been far too high for many steps.
         """
-        self._recent.append(optim.check_finite(cross_entropy, where))
+        self._recent.append(optim.check_finite(loss, where))
         mean = sum(self._recent) / len(self._recent)
-        if len(self._recent) == _WINDOW and mean > self._blind + _EXCESS:
+        if len(self._recent) == _WINDOW and mean > self._hopeless:
             raise Diverged(
                 f"the loss must not stay far above that of answering blindly, {self._blind:.2f}, but its "
                 f"mean over {_WINDOW} steps is {mean:.3g} {where}: lower the learning rate"

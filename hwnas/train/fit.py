@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from hwnas import blocks
+from hwnas import blocks, tasks
 from hwnas.blocks import statistics
 from hwnas.data.augment import Augmentation
 from hwnas.data.batches import Batches, steps_per_epoch
@@ -26,15 +26,16 @@ from hwnas.errors import TrainingError
 from hwnas.train import checkpoint as files
 from hwnas.train import optim
 from hwnas.train.average import averaged
-from hwnas.train.config import EpochRecord, Kept, Score, TrainConfig, TrainResult
+from hwnas.train.config import EpochRecord, Kept, TrainConfig, TrainResult
 from hwnas.train.divergence import Watch
-from hwnas.train.objective import Objective, Outcome, weights_of
+from hwnas.train.objective import Objective, Outcome
 from hwnas.train.scoring import look
 from hwnas.train.teacher import Teacher
 
 if TYPE_CHECKING:
     from hwnas.data import Dataset
     from hwnas.space import Architecture
+    from hwnas.tasks.base import Score
 
 _SCHEMA = "hwnas-checkpoint/3"
 _RECALIBRATION_IMAGES = 2048
@@ -66,7 +67,7 @@ def fit(
     anew: whichever does best there.
 
     Args:
-        model: Answers (n, classes) for (n, channels, height, width); trained in place. It ends
+        model: Answers what the task wants for (n, channels, height, width); trained in place. It ends
             with averaged weights where ``config.ema`` asks for an average.
         data: Images; the test split is not touched.
         config: Settings.
@@ -122,9 +123,10 @@ class _Fit:
             data, self.device, augmentation=Augmentation(config.crop, flip, config.erasing)
         )
         guide = None if teacher is None else optim.place(teacher.network, self.device).eval()
-        weights = weights_of(data, self.device) if config.class_weights == "balanced" else None
-        self.objective = Objective(config, data.num_classes, guide, weights)
-        self.watch = Watch(data.num_classes)
+        self.task = tasks.of(data)
+        criterion = self.task.criterion(data, config.loss, self.device)
+        self.objective = Objective(criterion, guide, config.distill_weight)
+        self.watch = Watch(*self.task.blindness(data))
         self.epochs, self.batch_size = config.epochs or 0, config.batch_size or 0
         self.history: list[EpochRecord] = []
         self.best: files.Tensors = {}
@@ -167,10 +169,10 @@ class _Fit:
         return TrainResult(self.config, tuple(self.history), val, kept, self.origin)
 
     def _worth(self, score: Score) -> tuple[float, float]:
-        """What weights are chosen by: accuracy, balanced where classes are weighed; then the loss."""
-        is_balanced = self.config.class_weights == "balanced" and score.balanced_accuracy is not None
+        """What weights are chosen by: the metric, balanced where classes are weighed; then the loss."""
+        is_balanced = self.config.class_weights == "balanced" and score.balanced is not None
         loss = score.loss if math.isfinite(score.loss) else math.inf
-        return (score.balanced_accuracy or 0.0) if is_balanced else score.accuracy, -loss
+        return self.task.metric.better((score.balanced or 0.0) if is_balanced else score.value), -loss
 
     def _weights(self) -> files.Tensors:
         """What would ship now: the averaged weights where there is an average."""
@@ -186,32 +188,33 @@ class _Fit:
         order, mixing = (np.random.default_rng([config.seed, epoch, *part]) for part in ((), (1,)))
         steps = steps_per_epoch(self.batches.size("train"), self.batch_size)
         self.model.train()
-        loss, correct, count = 0.0, 0.0, 0
-        for number, (images, labels) in enumerate(
+        loss, total, count = 0.0, 0.0, 0
+        for number, (images, targets) in enumerate(
             self.batches.epoch("train", self.batch_size, order, augmented=config.augment)
         ):
-            outcome = self._step(images, labels, mixing, (epoch - 1) * steps + number, steps)
-            loss += float(outcome.loss.detach()) * len(labels)
-            correct += float(outcome.correct)
-            count += len(labels)
+            outcome = self._step(images, targets, mixing, (epoch - 1) * steps + number, steps)
+            loss += float(outcome.loss.detach()) * len(targets)
+            total += float(outcome.total)
+            count += len(targets)
         val = look(self.model if self.average is None else self.average, self.batches, "val").score
         optim.check_finite(val.loss, f"on validation after epoch {epoch}")
         return EpochRecord(
             epoch=epoch,
             loss=loss / count,
-            accuracy=correct / count,
-            val_accuracy=val.accuracy,
+            value=total / count,
+            val_value=val.value,
             val_loss=val.loss,
             learning_rate=self.optimizer.param_groups[0]["lr"],
             seconds=time.perf_counter() - began,
             epochs=self.epochs,
-            val_balanced_accuracy=val.balanced_accuracy,
+            val_balanced=val.balanced,
+            metric=self.task.metric,
         )
 
     def _step(
         self,
         images: torch.Tensor,
-        labels: torch.Tensor,
+        targets: torch.Tensor,
         mixing: np.random.Generator,
         step: int,
         steps_an_epoch: int,
@@ -220,8 +223,8 @@ class _Fit:
         steps = steps_an_epoch * self.epochs
         factor = optim.cosine(step, steps, round(config.warmup_share * steps))
         optim.set_learning_rate(self.optimizer, config.learning_rate * factor)
-        outcome = self.objective(self.model, images, labels, mixing)
-        self.watch.see(outcome.cross_entropy, f"in step {step + 1} of {steps}")
+        outcome = self.objective(self.model, images, targets, mixing)
+        self.watch.see(outcome.task_loss, f"in step {step + 1} of {steps}")
         self.optimizer.zero_grad(set_to_none=True)
         outcome.loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.model.parameters(), config.clip_norm)
@@ -249,7 +252,7 @@ class _Fit:
         metadata = {
             "schema": _SCHEMA,
             **self._identity(),
-            "history": [asdict(r) for r in self.history],
+            "history": [r.to_json() for r in self.history],
             "best_epoch": self.best_epoch,
         }
         files.save_tensors(path, state, metadata)
@@ -270,7 +273,7 @@ class _Fit:
         files.restore_optimizer(self.optimizer, self.model.named_parameters(), parts["optimizer"])
         if self.average is not None:
             files.copy_into(self.average, parts["average"], path)
-        self.history = [EpochRecord(**record) for record in metadata["history"]]
+        self.history = [EpochRecord.from_json(record, self.task.metric) for record in metadata["history"]]
         self.best_epoch = metadata["best_epoch"]
         best = parts["best"] or self._weights()
         self.best = {name: tensor.to(self.device) for name, tensor in best.items()}

@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from hwnas import data, files, spaces
+from hwnas import files, spaces, tasks
 from hwnas.data import Dataset
 from hwnas.errors import DataError, Diverged
 from hwnas.runs import outputs, records
 from hwnas.runs.folder import RunFolder
 from hwnas.space import Architecture
-from hwnas.statistics.verdict import FAIL, PASS, on_learning
-from hwnas.train import mistakes
+from hwnas.statistics.verdict import FAIL, PASS
 from hwnas.train.checkpoint import copy_into, save_weights
 from hwnas.train.config import EpochRecord, TrainConfig
 from hwnas.train.fit import fit, new_network
-from hwnas.train.judging import answers_of, judged, rise
-from hwnas.train.scoring import beliefs
+from hwnas.train.judging import rise
+from hwnas.train.scoring import predictions
 from hwnas.train.teacher import load_teacher
 
 SCHEMA = "hwnas-train/1"
@@ -94,8 +93,9 @@ def train_run(
     except Diverged:  # to go on would only diverge again, and other settings would be refused
         checkpoint.unlink(missing_ok=True)
         raise
-    val, test = (beliefs(model, dataset, split) for split in ("val", "test"))
-    learning = on_learning(answers_of(test, dataset.num_classes))
+    task = tasks.of(dataset)
+    val, test = (predictions(model, dataset, split) for split in ("val", "test"))
+    learning = test.learning
     save_weights(model, folder.weights, {"architecture": arch.to_json(), "data": dataset.fingerprint})
     weights = files.sha256(folder.weights)
     record = {
@@ -103,16 +103,20 @@ def train_run(
         "architecture": arch.id,
         "data": dataset.describe(),
         **result.to_json(),
-        "rising": rise(result.history, len(dataset.val)),
-        "val": judged(val, dataset.num_classes),
-        "val_accuracy": result.val.accuracy,
+        "metric": asdict(task.metric),
+        "rising": rise(result.history, len(dataset.val), task),
+        "val": val.to_json(),
+        f"val_{task.metric.key}": result.val.value,
         "learnt": {PASS: True, FAIL: False}.get(learning.word),
         "learning": learning.to_json(),
-        "test_accuracy": test.score.accuracy,
-        "test": judged(test, dataset.num_classes),
+        f"test_{task.metric.key}": test.score.value,
+        "test": test.to_json(),
         "weights_sha256": weights,
     }
-    files.write_json(folder.mistakes, mistakes.describe(test, dataset, "test", weights))
+    if (found := task.mistakes(test, dataset, "test")) is not None:
+        files.write_json(folder.mistakes, {**found, "weights_sha256": weights})
+    else:
+        folder.mistakes.unlink(missing_ok=True)
     files.write_json(folder.train, record)
     checkpoint.unlink(missing_ok=True)
     return record
@@ -133,7 +137,7 @@ def dataset_of(described: dict[str, Any], remedy: str = "search again") -> Datas
     Raises:
         DataError: The source changed since.
     """
-    dataset = data.load(
+    dataset = tasks.of_record(described).load(
         described["source"],
         resolution=described["resolution"],
         seed=described["seed"],
@@ -156,10 +160,11 @@ def _of_search(run: Path, described: dict[str, Any]) -> Dataset:
 
 
 def _load_for(arch: Architecture, source: str, described: dict[str, Any]) -> Dataset:
-    dataset = data.load(source, resolution=arch.space.input_shape[1], seed=described["seed"])
-    if dataset.num_classes != arch.space.num_classes:
+    task = tasks.of_record(described)
+    dataset = task.load(source, resolution=arch.space.input_shape[1], seed=described["seed"])
+    if task.outputs(dataset) != arch.space.num_classes:
         raise DataError(
             f"the data must have as many classes as the network, but {source} has "
-            f"{dataset.num_classes} and {arch.space.name} has {arch.space.num_classes}"
+            f"{task.outputs(dataset)} and {arch.space.name} has {arch.space.num_classes}"
         )
     return dataset

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from hwnas import blocks, files, spaces
+from hwnas import blocks, files, spaces, tasks
 from hwnas.errors import TrainingError
 from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
@@ -24,7 +24,7 @@ class Teacher:
     """Answers that a student is drawn to.
 
     Attributes:
-        network: Answers (n, classes) for the student's images.
+        network: Answers the student's images.
         record: What it is, as JSON; a checkpoint is only continued under the same teacher.
     """
 
@@ -45,10 +45,10 @@ def load_teacher(run: Path, data: Dataset) -> Teacher:
         HwnasError: A file is missing or damaged.
     """
     arch = spaces.architecture_from_json(records.arch(run, "the teacher's architecture"))
-    if arch.space.num_classes != data.num_classes:
+    if arch.space.num_classes != tasks.of(data).outputs(data):
         raise TrainingError(
             f"a teacher must know the student's classes, but {run} has {arch.space.num_classes} and "
-            f"{data.name} has {data.num_classes}: give another run"
+            f"{data.name} has {tasks.of(data).outputs(data)}: give another run"
         )
     network = blocks.build(arch.blocks)
     weights = RunFolder(run).weights

@@ -11,6 +11,7 @@ from types import SimpleNamespace
 import numpy as np
 from finalists_helpers import goal, macs, networks, space
 
+from hwnas import tasks
 from hwnas.finalists.candidates import PromiseOptions, Proposals
 from hwnas.finalists.latencies import Beliefs, Goal
 from hwnas.finalists.ranking import Judge
@@ -120,7 +121,9 @@ class KnownJudge(Judge):
     images = 1000  # type: ignore[assignment]
 
     def __init__(self, accuracies: Mapping[Indices, float]) -> None:
-        super().__init__(SimpleNamespace(space=space(), is_balanced=False), "fp32", known=accuracies)
+        task = tasks.get("classification")
+        scorer = SimpleNamespace(space=space(), task=task, class_weights="none")
+        super().__init__(scorer, "fp32", known=accuracies)
 
 
 @dataclass(frozen=True)

@@ -163,12 +163,12 @@ def test_the_fastest_network_does_not_win_although_it_alone_is_proven_at_first()
     )
 
 
-@pytest.mark.parametrize(("is_balanced", "score"), [(False, "accuracy"), (True, "balanced accuracy")])
-def test_accuracy_that_was_given_up_is_said(is_balanced, score):
+@pytest.mark.parametrize(("weights", "score"), [("none", "accuracy"), ("balanced", "balanced accuracy")])
+def test_accuracy_that_was_given_up_is_said(weights, score):
     world, asked = NoisyWorld(7, 0.01, KINDS[0]), goal(0.12, believed=0.25)
     loop = loop_of(world, [asked])
     judge = KnownJudge(true_accuracies())
-    judge._scorer.is_balanced = is_balanced
+    judge._scorer.class_weights = weights
     loop = replace(loop, judge=judge)
     best = loop.run().best
     text = " ".join(warnings_of(loop, best))

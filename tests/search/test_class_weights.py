@@ -60,8 +60,8 @@ def test_the_supernet_is_scored_by_what_its_subnetwork_answers_in_each_class(une
             answered = oneshot.subnetwork(arch.indices)(images).argmax(1)
         found = Answers.of(labels.numpy(), answered.numpy(), 3)
         score = oneshot.score(arch.indices)
-        assert score.balanced_accuracy == pytest.approx(found.balanced)
-        assert score.accuracy == pytest.approx(found.accuracy)
+        assert score.balanced == pytest.approx(found.balanced)
+        assert score.value == pytest.approx(found.accuracy)
         assert found.balanced - 1 / len(uneven.val) / 3 <= oneshot(arch) <= found.balanced
 
 
@@ -90,8 +90,8 @@ def test_each_class_counts_the_same_in_the_loss(uneven):
         for kind in ("balanced", "none")
     )
     counts = np.bincount(uneven.train.labels)
-    assert weighed.class_weights.tolist() == pytest.approx((counts.sum() / 3 / counts).tolist())
-    assert plain.class_weights is None
+    assert weighed.criterion.weights.tolist() == pytest.approx((counts.sum() / 3 / counts).tolist())
+    assert plain.criterion.weights is None
     losses = [float(each.loss("val", gates, 0)) for each in (weighed, plain)]
     assert losses[0] != pytest.approx(losses[1])
 
@@ -105,7 +105,7 @@ def test_trainings_from_scratch_are_scored_alike(uneven, source):
         images = torch.from_numpy(uneven.normalize(uneven.val.images))
         answered = network(images).argmax(1).numpy()
     assert balanced(arch) == pytest.approx(Answers.of(uneven.val.labels, answered, 3).balanced)
-    assert balanced.is_balanced
+    assert balanced.class_weights == "balanced"
     counts = np.bincount(uneven.val.labels)
     assert balanced.effective_images == 3 * counts.min() == balanced_images(uneven.val.labels)
     assert FromScratch(SPACE, str(source)).effective_images == len(uneven.val)
@@ -121,7 +121,7 @@ def test_supernets_and_searches_of_earlier_versions_are_those_without_weights(un
     OneShot(SPACE, uneven, plain).save(path)
     assert OneShot.load(path, SPACE, uneven).config.class_weights == "none"
     OneShot(SPACE, uneven, CONFIG).save(path)
-    assert OneShot.load(path, SPACE, uneven).is_balanced
+    assert OneShot.load(path, SPACE, uneven).class_weights == "balanced"
 
 
 def test_an_unknown_word_is_refused():

@@ -99,6 +99,6 @@ def test_a_deep_supernet_learns_with_an_anchor_what_it_does_not_learn_without():
         oneshot = OneShot(found, images, config)
         warm_up(oneshot, 1000)
         rng = np.random.default_rng(5)
-        means[release] = np.mean([oneshot.score(found.sample(rng).indices).accuracy for _ in range(8)])
+        means[release] = np.mean([oneshot.score(found.sample(rng).indices).value for _ in range(8)])
     assert means[0.0] < 0.2
     assert means[RELEASE] > 0.3

@@ -54,7 +54,7 @@ def test_the_score_is_the_validation_accuracy_of_a_network_trained_alone():
         train.fit(network, dataset, SHORT.config)
     finally:
         torch.set_num_threads(before)
-    assert SHORT(arch) == train.evaluate(network, dataset, "val").accuracy
+    assert SHORT(arch) == train.evaluate(network, dataset, "val").value
     assert torch.get_num_threads() == before, "the evaluator leaves the process as it was"
 
 
@@ -67,7 +67,7 @@ def test_a_network_is_trained_once_however_it_is_written(tmp_path):
     before = path.stat().st_mtime_ns
     assert kept(same) == score
     network = kept.subnetwork(same.indices)
-    assert train.evaluate(network, data.load("digits", resolution=8), "val").accuracy == score
+    assert train.evaluate(network, data.load("digits", resolution=8), "val").value == score
     assert path.stat().st_mtime_ns == before
     with pytest.raises(TrainingError, match="of another training"):
         replace(kept, config=TrainConfig(epochs=2, batch_size=128))(one)

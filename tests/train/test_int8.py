@@ -50,7 +50,7 @@ def test_a_network_that_int8_does_not_harm_ships_as_it_is(exported_run, digits):
     assert again["int8"]["shipped"] == "ptq"
     assert again["int8"]["qat"] is None
     network = network_of(exported_run)
-    assert again["int8"]["fp32"] == train.evaluate(network, digits).accuracy
+    assert again["int8"]["fp32"] == train.evaluate(network, digits).value
     images = digits.normalize(digits.val.images)
     for entry in again["variants"]:
         if entry["precision"] == "int8":

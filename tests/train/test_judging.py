@@ -11,11 +11,12 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from hwnas import data, device, files, report, spaces, train
+from hwnas import data, device, files, report, spaces, tasks, train
 from hwnas.cli import app
 from hwnas.runs.folder import RunFolder
-from hwnas.train import mistakes
-from hwnas.train.judging import judged, rise
+from hwnas.tasks import mistakes
+from hwnas.tasks.classification import Classes
+from hwnas.train import judging
 from hwnas.train.run import train_run
 
 
@@ -24,6 +25,9 @@ def history(accuracies):
 
 
 def test_a_rise_at_the_end_is_seen_where_it_is_more_than_noise():
+    def rise(history, images):
+        return judging.rise(history, images, tasks.get("classification"))
+
     assert rise(history([0.2, 0.3, 0.4, 0.5]), 1000) == pytest.approx(0.1)
     assert rise(history([0.2, 0.4, 0.49, 0.5]), 1000) is None
     assert rise(history([0.2, 0.3, 0.4, 0.45]), 20) is None, "twenty images cannot tell"
@@ -32,13 +36,13 @@ def test_a_rise_at_the_end_is_seen_where_it_is_more_than_noise():
     assert rise(history([0.2, 0.4, 0.6, 0.8, 0.9, 0.9, 0.9, 0.9]), 10_000) is None
 
 
-def beliefs(labels, answered):
-    labels, answered = np.array(labels), np.array(answered)
-    return train.Beliefs(labels, answered, np.linspace(0.5, 0.9, len(labels)), np.ones(len(labels)))
+def classes(labels, predicted, count):
+    labels, predicted = np.array(labels), np.array(predicted)
+    return Classes(labels, predicted, np.linspace(0.5, 0.9, len(labels)), np.ones(len(labels)), count)
 
 
 def test_accuracies_have_intervals_and_recalls():
-    found = judged(beliefs([0] * 90 + [1] * 10, [0] * 95 + [1] * 5), 2)
+    found = classes([0] * 90 + [1] * 10, [0] * 95 + [1] * 5, 2).to_json()
     assert found["accuracy"] == 0.95
     assert found["balanced_accuracy"] == 0.75
     assert found["recalls"] == [1.0, 0.5]
@@ -56,7 +60,7 @@ def test_mistakes_are_counted_and_the_surest_come_first():
     digits = data.load("digits", resolution=8)
     answered = digits.test.labels.copy()
     answered[[5, 9, 30]] = (answered[[5, 9, 30]] + 1) % 10
-    found = mistakes.describe(beliefs(digits.test.labels, answered), digits, "test", "abc")
+    found = tasks.of(digits).mistakes(classes(digits.test.labels, answered, 10), digits, "test")
     assert [item["row"] for item in found["surest"]] == [30, 9, 5]
     assert sum(count for label, answer, count in found["answers"] if label != answer) == 3
     assert sum(count for _, _, count in found["answers"]) == len(digits.test) == sum(found["images"])

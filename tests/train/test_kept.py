@@ -15,8 +15,9 @@ from hwnas.blocks import statistics
 from hwnas.data.batches import steps_per_epoch
 from hwnas.errors import TrainingError
 from hwnas.evaluators.supernet.config import OneShotConfig
+from hwnas.tasks.base import LossSettings
+from hwnas.tasks.classification import CrossEntropy, weights_of
 from hwnas.train import config as settings
-from hwnas.train.objective import Objective, weights_of
 
 CONFIG = train.TrainConfig(epochs=3, batch_size=64)
 
@@ -64,9 +65,9 @@ def test_the_epoch_that_is_best_on_validation_stays(digits):
     only = dataclasses.replace(digits, train=threes, val=threes)
     model = Scripted([0.25, 0.75, 0.5])
     result = train.fit(model, only, CONFIG)
-    assert [r.val_accuracy for r in result.history] == [0.25, 0.75, 0.5]
+    assert [r.val_value for r in result.history] == [0.25, 0.75, 0.5]
     assert result.kept.epoch == 2
-    assert result.val.accuracy == 0.75
+    assert result.val.value == 0.75
     assert int(model.epoch) == 2
     assert train.evaluate(model, only) == result.val
 
@@ -85,7 +86,7 @@ def test_the_best_epoch_survives_an_interruption(digits, tmp_path):
     config = dataclasses.replace(CONFIG, epochs=5, learning_rate=6.0, warmup_share=0.9)
     whole, path = small_network(), tmp_path / "checkpoint.safetensors"
     expected = train.fit(whole, digits, config)
-    best = max(expected.history, key=lambda r: (r.val_accuracy, -r.val_loss)).epoch
+    best = max(expected.history, key=lambda r: (r.val_value, -r.val_loss)).epoch
     assert best < config.epochs - 1, "the case must be one"
     for seed, stop in ((0, best), (9, config.epochs - 1)):  # just then, and when it is long ago
         with pytest.raises(KeyboardInterrupt):
@@ -102,8 +103,8 @@ def test_statistics_that_few_steps_left_wrong_are_estimated_anew(digits):
     pairs = few(digits, (48, 48))
     model = small_network()
     result = train.fit(model, pairs, dataclasses.replace(CONFIG, batch_size=32, epochs=1))
-    assert result.history[-1].val_accuracy < 0.7
-    assert result.val.accuracy > result.history[-1].val_accuracy + 0.1
+    assert result.history[-1].val_value < 0.7
+    assert result.val.value > result.history[-1].val_value + 0.1
     assert result.kept.recalibrated
     assert train.evaluate(model, pairs) == result.val
 
@@ -118,7 +119,7 @@ def test_statistics_stay_where_they_are_better(digits, monkeypatch):
     model = small_network()
     result = train.fit(model, digits, CONFIG)
     assert not result.kept.recalibrated
-    assert result.val.accuracy == max(r.val_accuracy for r in result.history)
+    assert result.val.value == max(r.val_value for r in result.history)
     assert train.evaluate(model, digits) == result.val
 
 
@@ -190,14 +191,14 @@ def test_class_weights_make_classes_count_the_same(digits):
     weights = weights_of(uneven, torch.device("cpu"))
     counts = torch.tensor([60.0, 12.0])
     assert (weights[:2] * counts).tolist() == pytest.approx([36, 36])
-    objective = Objective(CONFIG, 2, None, weights[:2])
+    criterion = CrossEntropy(LossSettings(label_smoothing=0.1), 2, weights[:2])
     logits = torch.tensor([[2.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
     labels = torch.tensor([0, 1, 1])
     plain = nn.functional.cross_entropy(logits, labels, reduction="none", label_smoothing=0.1)
     expected = (plain * weights[labels]).mean()
-    torch.testing.assert_close(objective._cross_entropy(logits, labels), expected)
+    torch.testing.assert_close(criterion.loss(logits, labels), expected)
     mixed = nn.functional.one_hot(labels, 2).float()
-    torch.testing.assert_close(objective._cross_entropy(logits, mixed), expected)
+    torch.testing.assert_close(criterion.loss(logits, mixed), expected)
 
 
 def test_class_weights_find_the_rare_class(digits):
@@ -210,7 +211,7 @@ def test_class_weights_find_the_rare_class(digits):
         result = train.fit(model, uneven, config)
         assert result.config.class_weights == name
         scores[name] = result.val
-    assert scores["balanced"].balanced_accuracy >= scores["none"].balanced_accuracy
+    assert scores["balanced"].balanced >= scores["none"].balanced
     with pytest.raises(TrainingError, match=r"class_weights must be one of .*but got 'more'"):
         train.TrainConfig(class_weights="more")
 

@@ -102,8 +102,8 @@ def test_a_shufflenet_is_fine_tuned_to_what_its_int8_model_gives(digits, images)
     module = train.new_network(known.load("shufflenetv2-0.5", resolution=8, num_classes=10), 0)
     train.fit(module, digits, dataclasses.replace(CONFIG, epochs=4))
     result = qat.fine_tune(module, digits, qat.recipe(CONFIG, 1), images)
-    assert result.val.accuracy > 0.5, "the case must be one where something was learnt"
-    assert int8_accuracy(module, digits, images) == pytest.approx(result.val.accuracy, abs=0.02)
+    assert result.val.value > 0.5, "the case must be one where something was learnt"
+    assert int8_accuracy(module, digits, images) == pytest.approx(result.val.value, abs=0.02)
 
 
 def test_parameters_are_shared_learn_and_are_there_once(images):
@@ -149,7 +149,7 @@ def test_fine_tuning_heals_what_calibration_alone_loses(digits, images):
     module = small_network()
     train.fit(module, digits, dataclasses.replace(CONFIG, epochs=5))
     make_int8_hard(module, factor=40)
-    before = train.evaluate(module, digits).accuracy
+    before = train.evaluate(module, digits).value
     calibrated = int8_accuracy(module, digits, images)
     qat.fine_tune(module, digits, qat.recipe(CONFIG, 4), images)
     healed = int8_accuracy(module, digits, images)

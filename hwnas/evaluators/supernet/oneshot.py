@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from math import exp
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 
+from hwnas import tasks
 from hwnas.data.augment import Augmentation
 from hwnas.data.batches import Batches
 from hwnas.errors import SchemaMismatch, SpaceError
@@ -25,10 +24,9 @@ from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.evaluators.supernet.network import Gate, Supernet, proxy_space
 from hwnas.evaluators.supernet.paths import Paths, release_for
 from hwnas.space import Architecture, SearchSpace
-from hwnas.statistics.answers import Answers, balanced_images
-from hwnas.train import Score, optim, ranks
+from hwnas.tasks.base import LossSettings, Score
 from hwnas.train import checkpoint as files
-from hwnas.train.objective import weights_of
+from hwnas.train import optim, ranks
 
 if TYPE_CHECKING:
     from hwnas.data import Dataset
@@ -49,16 +47,17 @@ class OneShot:
         batch_size: Images a step.
         supernet: The weights.
         paths: What a warm-up trains them on.
-        is_balanced: Whether balanced accuracy is what architectures are scored by.
-        class_weights: Of each class in the loss, shape (classes,); None for equal ones.
+        task: What the images are for.
+        criterion: What its weights are trained by.
         steps: Weight updates so far.
     """
 
     def __init__(self, space: SearchSpace, data: Dataset, config: OneShotConfig) -> None:
-        if space.num_classes != data.num_classes:
+        self.task = tasks.of(data)
+        if space.num_classes != self.task.outputs(data):
             raise SpaceError(
                 f"the space must have as many classes as the data, but {space.name} has "
-                f"{space.num_classes} and {data.name} has {data.num_classes}"
+                f"{space.num_classes} and {data.name} has {self.task.outputs(data)}"
             )
         config = config.resolved(len(data.train))
         self.space = space
@@ -77,14 +76,14 @@ class OneShot:
             momentum=config.momentum,
             weight_decay=config.weight_decay,
         )
-        self.is_balanced = config.class_weights == "balanced"
-        self.class_weights = weights_of(data, self.device) if self.is_balanced else None
+        settings = LossSettings(class_weights=config.class_weights)
+        self.criterion = self.task.criterion(data, settings, self.device)
         self.steps = 0
         self._scores: dict[tuple[int, ...], Score] = {}
         self._spent: list[float] = []
 
     def loss(self, split: str, gates: Sequence[Gate], step: int) -> torch.Tensor:
-        """Cross-entropy under gates on the augmented batch of a step, each image by its class's weight.
+        """The task's loss under gates on the augmented batch of a step.
 
         Only on the training split can it be differentiated in the weights; elsewhere nothing is
         kept for that.
@@ -92,13 +91,10 @@ class OneShot:
         self.supernet.train()
         self.supernet.requires_grad_(split == "train")
         part = ranks.rank(), ranks.ranks()
-        images, labels = self.batches.step(split, self.batch_size, self.config.seed, step, part)
+        images, targets = self.batches.step(split, self.batch_size, self.config.seed, step, part)
         with optim.autocast(self.device):
-            logits = self.supernet(images, gates)
-        if self.class_weights is None:
-            return functional.cross_entropy(logits.float(), labels)
-        each = functional.cross_entropy(logits.float(), labels, reduction="none")
-        return (self.class_weights[labels] * each).mean()
+            outputs = self.supernet(images, gates)
+        return self.criterion.loss(outputs.float(), targets)
 
     def weight_step(self, gates: Sequence[Gate], factor: float) -> float:
         """One update of the weights on a training batch, at a share of the learning rate.
@@ -119,7 +115,7 @@ class OneShot:
         return value
 
     def score(self, indices: Sequence[int]) -> Score:
-        """Accuracy and loss on validation, with batch norm recalibrated on training images."""
+        """Metric and loss on validation, with batch norm recalibrated on training images."""
         key = tuple(indices)
         if key not in self._scores:
             began = time.monotonic()
@@ -128,15 +124,14 @@ class OneShot:
         return self._scores[key]
 
     def __call__(self, arch: Architecture) -> float:
-        """Validation accuracy, balanced where classes are weighed.
+        """What the task ranks networks by, on validation; the loss tells equals apart."""
+        few = self.scored_images, self.space.num_classes
+        return self.task.merit(self.score(arch.indices), self.class_weights, few)
 
-        Lowered by less than one image makes, of whatever class, so that loss tells equals apart.
-        """
-        score = self.score(arch.indices)
-        less = (1 - exp(-score.loss)) / self.scored_images
-        if self.is_balanced and score.balanced_accuracy is not None:
-            return max(0.0, score.balanced_accuracy - less / self.space.num_classes)
-        return max(0.0, score.accuracy - less)
+    @property
+    def class_weights(self) -> str:
+        """As of ``TrainedNetworks``."""
+        return self.config.class_weights
 
     def all(self, architectures: Iterable[Architecture]) -> list[float]:
         """The scores of several, one after the other."""
@@ -159,11 +154,9 @@ class OneShot:
 
     @property
     def effective_images(self) -> int:
-        """As many images as a score is as certain as; of balanced accuracy, the rarest class decides."""
-        if not self.is_balanced:
-            return self.scored_images
-        labels = [labels.cpu().numpy() for _, labels in self.some("val", self.config.validation_images)]
-        return balanced_images(np.concatenate(labels))
+        """As many images as a score is as certain as."""
+        targets = self.batches.targets("val", self.config.validation_images, self.config.seed)
+        return self.task.effective_images(targets, self.class_weights)
 
     def some(self, split: str, count: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Batches of so many random images of a split, the same for every architecture."""
@@ -198,16 +191,14 @@ class OneShot:
     def _validate(self, indices: tuple[int, ...]) -> Score:
         self._recalibrate(indices)
         self.supernet.eval()
-        loss, known, answered = 0.0, [], []
-        for images, labels in self.some("val", self.config.validation_images):
+        found, loss = [], 0.0
+        for images, targets in self.some("val", self.config.validation_images):
             with optim.autocast(self.device):
-                logits = self.supernet(images, indices)
-            loss += float(functional.cross_entropy(logits.float(), labels, reduction="sum"))
-            known.append(labels)
-            answered.append(logits.argmax(1))
-        labels_, answered_ = (torch.cat(part).cpu().numpy() for part in (known, answered))
-        answers = Answers.of(labels_, answered_, self.space.num_classes)
-        return Score(answers.accuracy, loss / answers.images, answers.balanced)
+                outputs = self.supernet(images, indices).float()
+            loss += float(self.task.loss_sum(outputs, targets))
+            found.append((outputs, targets))
+        predictions = self.task.predictions(found)
+        return replace(predictions.score, loss=loss / predictions.images)
 
     def identity(self) -> dict[str, Any]:
         """What must be the same for weights to be taken over."""

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from hwnas.data import Dataset
-    from hwnas.train.scoring import Beliefs
 
 SCHEMA = "hwnas-mistakes/1"
 
@@ -19,30 +18,36 @@ _PICTURES = 12
 _SIDE = 64  # pixels, at most
 
 
-def describe(beliefs: Beliefs, data: Dataset, split: str, weights_sha256: str) -> dict[str, Any]:
-    """The content of ``mistakes.json``.
+def describe(
+    labels: NDArray[np.int64],
+    predicted: NDArray[np.int64],
+    confidence: NDArray[np.float64],
+    data: Dataset,
+    split: str,
+) -> dict[str, Any]:
+    """The content of ``mistakes.json``, but for the network that they are of.
 
     Args:
-        beliefs: What the network holds the images for.
+        labels: What the images are, shape (n,).
+        predicted: What the network holds them for, shape (n,).
+        confidence: Probability that it gives to that, shape (n,).
         data: Where they are from.
         split: Which split of it.
-        weights_sha256: Of the network.
     """
-    wrong = np.flatnonzero(beliefs.answered != beliefs.labels)
-    surest = wrong[np.argsort(-beliefs.confidence[wrong], kind="stable")][:_PICTURES]
+    wrong = np.flatnonzero(predicted != labels)
+    surest = wrong[np.argsort(-confidence[wrong], kind="stable")][:_PICTURES]
     return {
         "schema": SCHEMA,
-        "weights_sha256": weights_sha256,
         "split": split,
         "class_names": list(data.class_names),
-        "images": np.bincount(beliefs.labels, minlength=data.num_classes).tolist(),
-        "answers": triplets(beliefs.labels, beliefs.answered, data.num_classes),
+        "images": np.bincount(labels, minlength=data.num_classes).tolist(),
+        "answers": triplets(labels, predicted, data.num_classes),
         "surest": [
             {
                 "row": int(row),
-                "label": int(beliefs.labels[row]),
-                "answered": int(beliefs.answered[row]),
-                "confidence": float(beliefs.confidence[row]),
+                "label": int(labels[row]),
+                "answered": int(predicted[row]),
+                "confidence": float(confidence[row]),
                 "png": _thumbnail(data.split(split).images[row]),
             }
             for row in surest
