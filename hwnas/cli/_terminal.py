@@ -49,6 +49,8 @@ def _in_ascii(error: UnicodeError) -> tuple[str, int]:
 def _plain(character: str) -> str:
     if ord(character) in _SPINNER:
         return "."
+    if "\udc80" <= character <= "\udcff":  # a byte of a path that is no text here: as $'...' takes it
+        return f"\\x{ord(character) - 0xDC00:02x}"
     if character in _PLAIN:
         return _PLAIN[character]
     bare = unicodedata.normalize("NFKD", character).encode("ascii", "ignore").decode()

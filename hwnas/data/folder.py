@@ -8,20 +8,20 @@ import numpy as np
 
 from hwnas.data import formats, layout, names, pixels
 from hwnas.data.images import Account, Images, Labelled, lacking, require_room, some
-from hwnas.data.layout import Folder
+from hwnas.data.walk import Folder, Walk
 from hwnas.errors import DataError
 
 
 def is_folder_of_images(path: Path) -> bool:
     """Whether there are class folders with pictures, whatever else there is."""
-    root = layout.Walk(Account()).folder(path)
+    root = Walk(Account()).folder(path)
     return any(folder.files for folder in root.folders)
 
 
 def folder(path: Path, resolution: int) -> Images:
     """Read a folder with one sub-folder a class, in splits or not."""
     account = Account()
-    walk = layout.Walk(account)
+    walk = Walk(account)
     root = walk.folder(path)
     formats.require_readable(walk.unread, path)
     if not any(inner.files for inner in root.folders):

@@ -51,6 +51,10 @@ _SYSTEM = frozenset(
 )
 
 
+_JOINERS = "\u200c\u200d"
+_NO_JOINERS = dict.fromkeys(map(ord, _JOINERS))
+
+
 def is_hidden(name: str) -> bool:
     """Whether a file or folder is one that people do not see: hidden, or left there by a system."""
     return name.startswith(".") or name.casefold() in _SYSTEM
@@ -111,7 +115,7 @@ def check_class_name(name: str) -> str:
     """The name of a class, if it can be a line of ``labels.txt`` and be printed.
 
     Raises:
-        DataError: It is empty, of several lines, has control characters, or is not UTF-8.
+        DataError: It is empty, of several lines, has control characters or unseen ones, or is not UTF-8.
     """
     try:
         name.encode()
@@ -123,7 +127,27 @@ def check_class_name(name: str) -> str:
         )
     if name.splitlines() != [name] or any(unicodedata.category(letter) == "Cc" for letter in name):
         raise DataError(f"a class name must be one line of text, but got {name!r}: rename the class")
+    if unseen := _unseen(name):
+        raise DataError(
+            f"a class name must be text that can be seen, but {name!r} has {', '.join(unseen)}, which "
+            "cannot: rename the class"
+        )
     return name
+
+
+def _unseen(name: str) -> list[str]:
+    """Format characters of a name, in order, but for the joiners that some scripts and emoji need."""
+    return [
+        f"U+{ord(letter):04X}"
+        for before, letter, after in zip(" " + name, name, name[1:] + " ", strict=False)
+        if unicodedata.category(letter) == "Cf"
+        and not (letter in _JOINERS and not before.isspace() and not after.isspace() and _joins(before))
+    ]
+
+
+def _joins(letter: str) -> bool:
+    """Whether joiners may follow a letter: not those of Latin, Greek or Cyrillic, nor digits or signs."""
+    return unicodedata.category(letter) in ("Lo", "Mn", "Mc", "So", "Sk")
 
 
 def check_class_names(names: Sequence[str]) -> tuple[str, ...]:
@@ -134,20 +158,27 @@ def check_class_names(names: Sequence[str]) -> tuple[str, ...]:
     """
     seen: dict[str, str] = {}
     for name in map(check_class_name, names):
-        form = " ".join(unicodedata.normalize("NFKC", name).split())
-        other = seen.setdefault(form.casefold() if len(form) > 1 else form, name)  # a and A are letters
-        if other is not name:
+        form = " ".join(unicodedata.normalize("NFKC", name.translate(_NO_JOINERS)).split())
+        form = form.casefold() if len(form) > 1 else form  # a and A are letters
+        if form in seen:
             raise DataError(
-                f"class names must be different, but {other!r} and {name!r} look the same: rename one, "
+                f"class names must be different, but {seen[form]!r} and {name!r} look the same: rename one, "
                 "or put both together"
             )
+        seen[form] = name
     return tuple(names)
 
 
 def shown(path: str | PurePath) -> str:
-    """A path as it can be printed anywhere: what is no text, or steers a terminal, is escaped."""
-    text = str(path).encode("utf-8", "backslashreplace").decode()
-    return "".join(
-        letter.encode("unicode_escape").decode() if unicodedata.category(letter) == "Cc" else letter
-        for letter in text
-    )
+    r"""A path as it can be printed anywhere: what is no text, or steers a terminal, is escaped.
+
+    A byte that is no text is ``\xff``, as ``$'...'`` of a shell takes it.
+    """
+    return "".join(map(_shown_letter, str(path)))
+
+
+def _shown_letter(letter: str) -> str:
+    if "\udc80" <= letter <= "\udcff":  # how Python keeps a byte that is no text
+        return f"\\x{ord(letter) - 0xDC00:02x}"
+    steers = unicodedata.category(letter) in ("Cc", "Cf", "Cs") and letter not in _JOINERS
+    return letter.encode("unicode_escape").decode() if steers else letter

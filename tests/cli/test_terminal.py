@@ -67,7 +67,15 @@ def test_a_name_that_is_not_utf_8_can_be_printed(tmp_path):
     path = os.fsencode(tmp_path) + b"/\xff.jsonl"
     done = subprocess.run([HWNAS, "table", "show", path], capture_output=True, check=False, timeout=60)
     assert done.returncode == 1
-    assert b"\\udcff" in done.stderr
+    assert b"/\\xff.jsonl" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_path_is_printed_by_its_bytes_where_the_system_knows_ascii_alone(tmp_path):
+    env = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    done = run("table", "show", tmp_path / "tä[b].jsonl", **env)
+    assert done.returncode == 1
+    assert rb"/t\xc3\xa4[b].jsonl" in done.stderr.replace(b"\n", b"")
     assert b"Traceback" not in done.stderr
 
 

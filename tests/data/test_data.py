@@ -273,6 +273,10 @@ def test_numbers_of_drawn_images_have_both_bounds(number):
         (("\ufb01sh", "fish"), True),
         (("a", "A"), False),  # letters are classes of their own
         (("dog", "dogs"), False),
+        (("a", "a"), True),
+        (("dog", "".join("dog")), True),
+        (("\u0645\u06cc\u200c\u062e", "\U0001f469\u200d\U0001f4bb"), False),  # written with joiners
+        (("\u0645\u06cc\u200c\u062e", "\u0645\u06cc\u062e"), True),
     ],
 )
 def test_names_that_look_the_same_are_refused(names, same):

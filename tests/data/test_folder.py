@@ -172,6 +172,30 @@ REFUSED = {
         {"fold1__train__cat": 6, "fold1__val__cat": 6, "fold2__train__cat": 6, "fold2__val__cat": 6},
         "all hold the sub-folders train, val",
     ),
+    "splits within what would be a class": (
+        {"dataset__v1__train__cat": 6, "dataset__v1__test__cat": 6, "dataset__notes": 6},
+        r"'v1' in .* holds the splits test, train \(in .*dataset/v1\): give .*/v1 alone",
+    ),
+    "one split deep within what would be a class": (
+        {"archive__data__training__cat": 6, "archive__data__training__dog": 6, "notes": 6},
+        "'archive' in .* holds the splits training",
+    ),
+    "splits below classes of a split": (
+        {"train__cat": 6, "train__dog": 6, "test__cat__val": 6, "test__cat__test": 6, "test__dog": 6},
+        "'cat' in .*test holds the splits test, val",
+    ),
+    "splits below classes in other words": (
+        {"cat__train": 6, "cat__test": 6, "dog__Train": 6, "dog__Test": 6, "bird__training": 6},
+        "bird, cat, dog in .* all hold the sub-folders Test, Train, test",
+    ),
+    "one split below classes in other words": (
+        {"cat__train": 6, "dog__TRAINING": 6, "bird__train_set": 6},
+        "bird, cat, dog in .* all hold the sub-folders TRAINING, train, train_set",
+    ),
+    "groups beside an odd one": (
+        {"real__cat": 6, "real__dog": 6, "sketch__cat": 6, "sketch__dog": 6, "extra__bird": 6},
+        r"real, sketch in .* all hold the sub-folders cat, dog \(beside 1 others\)",
+    ),
     "another language": (
         {"Entrenamiento__a": 6, "Entrenamiento__b": 6, "Prueba__a": 2, "Prueba__b": 2},
         "Entrenamiento, Prueba in .* all hold the sub-folders a, b",
@@ -195,6 +219,36 @@ def test_what_may_be_meant_otherwise_is_refused_with_what_was_seen(tmp_path, kin
     folders, message = REFUSED[kind]
     with pytest.raises(DataError, match=message):
         load(tree(tmp_path, **folders))
+
+
+ALIKE = {
+    "masks": ({"cat": 6, "cat__masks": 6, "dog": 6, "dog__masks": 6, "owl": 6}, ["12 masks cat, dog"]),
+    "spelled otherwise": (
+        {"cat": 6, "cat__Thumbs": 2, "dog": 6, "dog__thumbs": 3},
+        ["5 Thumbs, thumbs cat, dog"],
+    ),
+    "deep": (
+        {"cat__images__a": 6, "cat__images__a__gt": 4, "dog__images": 6, "dog__images__gt": 5},
+        ["9 gt cat, dog"],
+    ),
+    "beside own images in one": ({"cat": 6, "cat__old": 1, "dog__old": 6}, ["7 old cat, dog"]),
+    "shared by few": ({"a__x": 6, "b__x": 6, "c__y": 6, "d__z": 6}, ["12 x a, b"]),
+    "in one class": ({"cat": 6, "cat__old": 6, "dog": 6, "dog__new": 6}, []),
+    "names that say nothing": ({"cat": 6, "cat__images": 6, "dog": 6, "dog__images": 6}, []),
+}
+
+
+@pytest.mark.parametrize("kind", ALIKE)
+def test_folders_of_one_name_in_several_classes_are_said(tmp_path, kind):
+    folders, expected = ALIKE[kind]
+    found = [
+        re.fullmatch(
+            r"(\d+) images are in the sub-folders (.+) of \d class folders in \S+ \((.+)\) and .*",
+            note,
+        )
+        for note in load(tree(tmp_path, **folders)).reading.notes
+    ]
+    assert [" ".join(match.groups()) for match in found] == expected
 
 
 def test_pictures_without_class_folders_are_refused(tmp_path):
@@ -339,13 +393,21 @@ def test_a_stray_parquet_file_does_not_switch_the_reader(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name", [b"two\nlines", b"tab\there", b"esc\x1b[31m", "paragraph\u2029end".encode(), b"caf\xe9"]
+    "name",
+    [
+        *(f"cat{letter}".encode() for letter in "\u200b\u202e\u200d\ufeff\u00ad"),
+        b"two\nlines",
+        b"tab\there",
+        b"esc\x1b[31m",
+        "paragraph\u2029end".encode(),
+        b"caf\xe9",
+    ],
 )
 def test_names_that_cannot_ship_are_refused_when_data_are_read(tmp_path, name):
     root = tree(tmp_path, cat=6)
     fill(root / os.fsdecode(name))
     with pytest.raises(
-        DataError, match=r"a class name must be (one line|UTF-8).*: rename the class"
+        DataError, match=r"a class name must be (one line|UTF-8|text that can be seen).*: rename the class"
     ) as caught:
         load(root)
     assert str(caught.value).isprintable()
