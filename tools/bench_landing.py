@@ -36,11 +36,12 @@ from hwnas.evaluators.supernet.oneshot import OneShot
 from hwnas.evaluators.tabular import Benchmark
 from hwnas.latency.base import AdditiveCosts
 from hwnas.search import strategy as strategy_of
-from hwnas.search.base import Constraint, SearchResult, SearchTask, relative_budget
+from hwnas.search.base import SearchResult, SearchTask
 from hwnas.search.oneshot.fbnet import FBNet
 from hwnas.search.oneshot.gates import Gates
 from hwnas.search.oneshot.loop import OneShotStrategy
 from hwnas.search.oneshot.proxylessnas import ProxylessNAS
+from hwnas.search.problem import Constraint, relative_budget
 from hwnas.search.sampling.random import Random
 from hwnas.space import SearchSpace
 

@@ -37,10 +37,10 @@ from hwnas import data, device, files, latency, spaces
 from hwnas.data import Dataset
 from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.pipeline import Config, quickstart
-from hwnas.search.base import SearchTask
 from hwnas.search.budgets import constraints_of
 from hwnas.search.feasible import FeasibleSampler
 from hwnas.search.oneshot.gates import near_budget
+from hwnas.search.problem import Problem
 from hwnas.search.run import SearchRequest, search_run
 from hwnas.space import Architecture
 from hwnas.train import TrainConfig
@@ -199,12 +199,12 @@ def _search(request: SearchRequest, out: Path, dataset: Dataset) -> None:
         search_run(request, out, dataset=dataset)
 
 
-def _task(request: SearchRequest) -> SearchTask:
+def _task(request: SearchRequest) -> Problem:
     """The budgets of a search, to draw random networks under."""
     models = [latency.load(path) for path in request.latencies]
     space = spaces.load(request.space, num_classes=10)
     limits = constraints_of(models, request.budgets, space, request.confidence)
-    return SearchTask(space, limits, lambda _: 0.0)
+    return Problem(space, limits)
 
 
 def _trained(archs: dict[str, Architecture], dataset: Dataset, config: Config) -> dict[str, float]:

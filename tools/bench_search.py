@@ -36,7 +36,8 @@ from hwnas import files, spaces
 from hwnas.evaluators.tabular import Benchmark
 from hwnas.latency import from_json
 from hwnas.latency.base import AdditiveCosts
-from hwnas.search.base import Constraint, SearchTask
+from hwnas.search.base import SearchTask
+from hwnas.search.problem import Constraint
 from hwnas.search.sampling.evolution import Evolution
 from hwnas.search.sampling.loop import SamplingStrategy
 from hwnas.search.sampling.mnasnet import REWARDS, MnasNet, reward

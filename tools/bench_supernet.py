@@ -35,10 +35,11 @@ from hwnas.data import Dataset
 from hwnas.data.batches import Batches
 from hwnas.evaluators.supernet.network import proxy_space
 from hwnas.evaluators.supernet.oneshot import OneShot
-from hwnas.search.base import Constraint, SearchTask, relative_budget
+from hwnas.search.base import SearchTask
 from hwnas.search.oneshot.fbnet import FBNet
 from hwnas.search.oneshot.loop import OneShotStrategy
 from hwnas.search.oneshot.proxylessnas import ProxylessNAS
+from hwnas.search.problem import Constraint, relative_budget
 from hwnas.space import SearchSpace
 
 TAU_BY_LOSS = {2.0: 0.68, 5.0: 0.76, 10.0: 0.80}

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from statistics import NormalDist
-from typing import Any
 
 import numpy as np
 
@@ -15,9 +14,9 @@ from hwnas.finalists.latencies import Beliefs
 from hwnas.finalists.neighbours import double_changes, single_changes
 from hwnas.finalists.reading import Indices
 from hwnas.latency.base import IntArray
-from hwnas.search.base import Constraint, SearchTask
 from hwnas.search.feasible import FeasibleSampler
 from hwnas.search.oneshot.gates import near_budget
+from hwnas.search.problem import Constraint, Problem
 from hwnas.spaces.canonical import Canonical
 
 _DRAWN_USE = 0.95  # of what is drawn close to the budget, at least
@@ -159,8 +158,8 @@ class Proposals:
     def drawn(self, share: float) -> list[Indices]:
         """Architectures drawn close to a share of the budgets, as the conditioned models believe them."""
         try:
-            task = near_budget(self._task(share), _DRAWN_USE)
-            drawn = FeasibleSampler(task).sample(4 * self.options.scored, self.rng)
+            problem = near_budget(self._problem(share), _DRAWN_USE)
+            drawn = FeasibleSampler(problem).sample(4 * self.options.scored, self.rng)
         except InfeasibleBudget:
             return []
         canonical = Canonical(self.beliefs.space)
@@ -174,7 +173,7 @@ class Proposals:
             self.pool.setdefault(indices, None)
         return found
 
-    def _task(self, share: float) -> SearchTask:
+    def _problem(self, share: float) -> Problem:
         """The search's own constraints, shifted by what measurements say of them on average."""
         some = np.array(list(self.beliefs.readings) or list(self.pool), dtype=np.int64)
         now = self.beliefs.predict(some)
@@ -186,10 +185,7 @@ class Proposals:
             factor = float(np.median(found.mean_ms / costs.of(some)))
             margin = min(0.5, quantile * float(np.median(found.std_ms / found.mean_ms)))
             constraints.append(Constraint(goal.name, costs, share * goal.budget_ms / factor * (1 - margin)))
-        return SearchTask(self.beliefs.space, (*constraints, *self.beliefs.limits), self._evaluate)
-
-    def _evaluate(self, _: Any) -> float:
-        raise SpaceError("a task for drawing architectures must not be asked for scores")
+        return Problem(self.beliefs.space, (*constraints, *self.beliefs.limits))
 
     def fastest(self) -> Iterator[Indices]:
         """The fastest architecture of every goal, and the one that relieves all of them most."""

@@ -13,7 +13,7 @@ from hwnas.device import Target
 from hwnas.finalists.reading import Indices, Readings
 from hwnas.latency import Conditioned, LatencyModel, Networks, Prediction
 from hwnas.latency.base import FloatArray, IntArray
-from hwnas.search.base import Constraint
+from hwnas.search.problem import Constraint
 from hwnas.space import SearchSpace
 from hwnas.statistics.intervals import NORMAL_95
 from hwnas.statistics.verdict import FAIL, NOT_PROVEN, PASS, Verdict, worst

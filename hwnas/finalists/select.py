@@ -24,8 +24,8 @@ from hwnas.finalists.repair import Loop, Settled, Tell
 from hwnas.measure import ProfileOptions
 from hwnas.runs import outputs, records
 from hwnas.runs.folder import RunFolder
-from hwnas.search.base import Constraint
 from hwnas.search.objective import objective
+from hwnas.search.problem import Constraint
 from hwnas.search.scorer import Scorer, scorer_of
 from hwnas.space import SearchSpace
 from hwnas.tables.table import LatencyTable

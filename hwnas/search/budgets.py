@@ -13,7 +13,7 @@ import numpy as np
 from hwnas.errors import HwnasError, InfeasibleBudget, LatencyModelError
 from hwnas.latency import AdditiveCosts, LatencyModel
 from hwnas.latency.evaluate import HELDOUT
-from hwnas.search.base import Constraint
+from hwnas.search.problem import Constraint
 from hwnas.space import SearchSpace
 from hwnas.statistics.bounds import at_least
 

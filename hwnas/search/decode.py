@@ -16,8 +16,8 @@ import numpy as np
 
 from hwnas.errors import SpaceError
 from hwnas.latency.base import FloatArray, IntArray
-from hwnas.search.base import SearchTask
 from hwnas.search.feasible import FeasibleSampler
+from hwnas.search.problem import Problem
 
 _BEAM = 512
 _BLOCK = 128
@@ -52,12 +52,12 @@ class _Labels:
         return _Labels(self.picks[rows], self.score[rows], self.spent[rows])
 
 
-def decode(scores: Sequence[FloatArray], task: SearchTask, *, max_labels: int = 200_000) -> Decoded:
+def decode(scores: Sequence[FloatArray], problem: Problem, *, max_labels: int = 200_000) -> Decoded:
     """The feasible architecture with the largest sum of scores.
 
     Args:
         scores: One array a choice, shape (candidates,), for example log-probabilities; finite.
-        task: Its space and budgets.
+        problem: Its space and budgets.
         max_labels: Partial architectures kept a choice; only where that is too few, the result
             may be short of the optimum, by ``gap`` at most.
 
@@ -66,35 +66,35 @@ def decode(scores: Sequence[FloatArray], task: SearchTask, *, max_labels: int = 
         SpaceError: The scores do not fit the space.
     """
     scores = [np.asarray(s, np.float64) for s in scores]
-    if tuple(len(s) for s in scores) != task.space.sizes or not all(np.isfinite(s).all() for s in scores):
+    if tuple(len(s) for s in scores) != problem.space.sizes or not all(np.isfinite(s).all() for s in scores):
         raise SpaceError(
-            f"scores must be finite and have the sizes {task.space.sizes}, "
+            f"scores must be finite and have the sizes {problem.space.sizes}, "
             f"but have {tuple(len(s) for s in scores)} or are not"
         )
-    known = FeasibleSampler(task).feasible
-    spends = _spends(task)
+    known = FeasibleSampler(problem).feasible
+    spends = _spends(problem)
     bounds = _Bounds.of(scores, spends)
-    best = _better(task, scores, [known])
+    best = _better(problem, scores, [known])
     found, _ = _expand(scores, spends, bounds, best.score, _BEAM)
-    best = _better(task, scores, [best.indices, *found.picks])
+    best = _better(problem, scores, [best.indices, *found.picks])
     found, lost = _expand(scores, spends, bounds, best.score, max_labels)
-    best = _better(task, scores, [best.indices, *found.picks])
+    best = _better(problem, scores, [best.indices, *found.picks])
     return Decoded(best.indices, best.score, max(0.0, lost - best.score))
 
 
-def _spends(task: SearchTask) -> list[FloatArray]:
+def _spends(problem: Problem) -> list[FloatArray]:
     """Share of each budget's slack that a candidate spends: (candidates, constraints) a choice."""
-    slack = [max(c.limit_ms - c.costs.range_ms[0], 1e-12 * c.costs.range_ms[1]) for c in task.constraints]
-    choices = zip(*(c.costs.choices_ms for c in task.constraints), strict=True)
+    slack = [max(c.limit_ms - c.costs.range_ms[0], 1e-12 * c.costs.range_ms[1]) for c in problem.constraints]
+    choices = zip(*(c.costs.choices_ms for c in problem.constraints), strict=True)
     return [np.stack([c - c.min() for c in costs], axis=1) / slack for costs in choices]
 
 
 def _better(
-    task: SearchTask, scores: Sequence[FloatArray], picks: Sequence[Sequence[int] | IntArray]
+    problem: Problem, scores: Sequence[FloatArray], picks: Sequence[Sequence[int] | IntArray]
 ) -> Decoded:
     """The best of some architectures that is truly feasible; there is at least one."""
     indices = np.array([list(p) for p in picks], np.int64)
-    indices = indices[task.feasible(indices)]
+    indices = indices[problem.feasible(indices)]
     values = sum(s[column] for s, column in zip(scores, indices.T, strict=True))
     row = int(np.argmax(values))
     return Decoded(tuple(int(i) for i in indices[row]), float(np.asarray(values)[row]), 0.0)

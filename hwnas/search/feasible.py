@@ -17,7 +17,7 @@ import numpy as np
 
 from hwnas.errors import InfeasibleBudget
 from hwnas.latency.base import FloatArray, IntArray
-from hwnas.search.base import SearchTask
+from hwnas.search.problem import Problem
 from hwnas.statistics.bounds import at_most
 
 PROPOSALS = 512
@@ -29,13 +29,13 @@ ROUNDS = 100
 
 @dataclass(frozen=True)
 class FeasibleSampler:
-    """Draws architectures that keep every budget of a task.
+    """Draws architectures that keep every budget of a problem.
 
     Attributes:
-        task: What is searched, under which budgets.
+        problem: What is searched, under which budgets.
     """
 
-    task: SearchTask
+    problem: Problem
 
     def sample(self, count: int, rng: np.random.Generator) -> IntArray:
         """Independent feasible architectures, shape (count, choices); they may repeat.
@@ -43,7 +43,7 @@ class FeasibleSampler:
         Raises:
             InfeasibleBudget: Each budget can be kept, but not all of them together.
         """
-        kept = np.empty((0, len(self.task.space.sizes)), np.int64)
+        kept = np.empty((0, len(self.problem.space.sizes)), np.int64)
         for _ in range(ROUNDS):
             if len(kept) >= count:
                 break
@@ -67,7 +67,7 @@ class FeasibleSampler:
             InfeasibleBudget: Each budget can be kept, but not all of them together.
         """
         current, goal = np.array(indices, dtype=np.int64), self.feasible
-        while not self.task.feasible(current[None])[0]:  # ends at the goal at the latest
+        while not self.problem.feasible(current[None])[0]:  # ends at the goal at the latest
             changes = np.flatnonzero(current != goal)
             steps = np.tile(current, (len(changes), 1))
             steps[np.arange(len(changes)), changes] = goal[changes]
@@ -82,17 +82,17 @@ class FeasibleSampler:
             InfeasibleBudget: Each budget can be kept, but not all of them together.
         """
         fastest = np.array([spent.sum(axis=1).argmin() for spent in self._spent])
-        if self.task.feasible(fastest[None])[0]:
+        if self.problem.feasible(fastest[None])[0]:
             return fastest
         drawn, _ = self._propose(PROPOSALS, np.random.default_rng(0))  # any will do, so no seed is needed
-        kept = drawn[self.task.feasible(drawn)]
+        kept = drawn[self.problem.feasible(drawn)]
         return kept[0] if len(kept) else self._solved()
 
     @cached_property
     def _slack(self) -> FloatArray:
         """What each budget leaves above its fastest architecture, kept from zero."""
-        ranges = [c.costs.range_ms for c in self.task.constraints]
-        slack = [c.limit_ms - low for c, (low, _) in zip(self.task.constraints, ranges, strict=True)]
+        ranges = [c.costs.range_ms for c in self.problem.constraints]
+        slack = [c.limit_ms - low for c, (low, _) in zip(self.problem.constraints, ranges, strict=True)]
         return np.maximum(slack, [1e-12 * high for _, high in ranges])
 
     @cached_property
@@ -101,13 +101,13 @@ class FeasibleSampler:
 
         A candidate that spends more than 1 can never be picked.
         """
-        choices = zip(*(c.costs.choices_ms for c in self.task.constraints), strict=True)
+        choices = zip(*(c.costs.choices_ms for c in self.problem.constraints), strict=True)
         return tuple(np.stack([c - c.min() for c in costs], axis=1) / self._slack for costs in choices)
 
     def _excess(self, indices: IntArray) -> FloatArray:
         """By how much budgets are exceeded in all, in slacks: (n, choices) to (n,)."""
-        limits = np.array([c.limit_ms for c in self.task.constraints])
-        over = self.task.latencies_ms(indices) - limits
+        limits = np.array([c.limit_ms for c in self.problem.constraints])
+        over = self.problem.latencies_ms(indices) - limits
         return np.asarray((np.maximum(over, 0.0) / self._slack).sum(axis=1))
 
     @cached_property
@@ -129,7 +129,7 @@ class FeasibleSampler:
             mean = sum(w @ s / w.sum() for w, s in zip(weights, spent, strict=True))
             return prices.sum() + sum(np.log(w.sum()) for w in weights), 1.0 - mean
 
-        count = len(self.task.constraints)
+        count = len(self.problem.constraints)
         best = minimize(bound, np.zeros(count), jac=True, method="L-BFGS-B", bounds=[(0.0, 500.0)] * count)
         return best.x, tuple(w / w.sum() for w in weigh(best.x))
 
@@ -140,13 +140,13 @@ class FeasibleSampler:
         drawn = np.stack(columns, axis=1)
         spent = sum(s[c] for s, c in zip(self._spent, columns, strict=True))
         kept = rng.random(count) < np.exp(np.minimum((spent - 1.0) @ prices, 0.0))
-        return drawn, kept & self.task.feasible(drawn)
+        return drawn, kept & self.problem.feasible(drawn)
 
     def _solved(self) -> IntArray:
         """A feasible architecture by integer programming, for budgets that hardly agree."""
         from scipy.optimize import Bounds, LinearConstraint, milp
 
-        sizes = self.task.space.sizes
+        sizes = self.problem.space.sizes
         owner = np.repeat(np.arange(len(sizes)), sizes)
         one_each = (owner == np.arange(len(sizes))[:, None]).astype(float)
         spent = np.concatenate(self._spent)
@@ -158,10 +158,10 @@ class FeasibleSampler:
         )
         if found.x is not None:
             indices = np.array([x.argmax() for x in np.split(found.x, np.cumsum(sizes)[:-1])])
-            if self.task.feasible(indices[None])[0]:
+            if self.problem.feasible(indices[None])[0]:
                 return indices
-        first = self.task.constraints[0]
-        asked = ", ".join(f"{c.name} {at_most(c.budget_ms)} {c.unit}" for c in self.task.constraints)
+        first = self.problem.constraints[0]
+        asked = ", ".join(f"{c.name} {at_most(c.budget_ms)} {c.unit}" for c in self.problem.constraints)
         raise InfeasibleBudget(
             f"one architecture must keep all budgets together, but none keeps {asked}: raise one of them",
             budget_ms=first.budget_ms,

@@ -22,10 +22,10 @@ import numpy as np
 
 from hwnas.errors import InfeasibleBudget
 from hwnas.latency.base import AdditiveCosts, FloatArray, IntArray, Prediction
-from hwnas.search.base import Constraint, Evaluate, SearchTask, relative_budget
 from hwnas.search.decode import decode
 from hwnas.search.feasible import FeasibleSampler
 from hwnas.search.oneshot.gates import near_budget
+from hwnas.search.problem import Constraint, Problem, relative_budget
 from hwnas.space import SearchSpace
 from hwnas.spaces.canonical import Canonical
 from hwnas.statistics.intervals import wilson
@@ -83,8 +83,8 @@ def sweep(
             Constraint(axis.name, axis.costs, relative_budget(axis.costs, float(share))) for axis in axes
         ]
         try:
-            task = near_budget(SearchTask(space, tuple(budgets), _never), LEAST_USE)
-            rows = _draw(task, each, rng, logits)
+            problem = near_budget(Problem(space, tuple(budgets)), LEAST_USE)
+            rows = _draw(problem, each, rng, logits)
         except InfeasibleBudget:  # near the fastest ends, targets may not agree
             continue
         found |= dict.fromkeys(tuple(int(i) for i in row) for row in canonical(rows))
@@ -139,12 +139,12 @@ def known_ms(entry: Mapping[str, Any]) -> list[float]:
 
 
 def _draw(
-    task: SearchTask, count: int, rng: np.random.Generator, logits: Sequence[FloatArray] | None
+    problem: Problem, count: int, rng: np.random.Generator, logits: Sequence[FloatArray] | None
 ) -> IntArray:
     if logits is None:
-        return FeasibleSampler(task).sample(count, rng)
+        return FeasibleSampler(problem).sample(count, rng)
     noisy = ([p + rng.gumbel(size=len(p)) for p in logits] for _ in range(count - 1))
-    return np.array([decode(scores, task).indices for scores in (logits, *noisy)])
+    return np.array([decode(scores, problem).indices for scores in (logits, *noisy)])
 
 
 def _front(entries: Sequence[Mapping[str, Any]]) -> list[bool]:
@@ -155,6 +155,3 @@ def _front(entries: Sequence[Mapping[str, Any]]) -> list[bool]:
     better = (accuracy[:, None] > accuracy) | (latency_ms[:, None] < latency_ms).any(axis=2)
     beaten = np.any(no_worse & better, axis=0)
     return [not row for row in beaten.tolist()]
-
-
-_never: Evaluate = lambda _: float("nan")  # noqa: E731  (drawing needs no scores)

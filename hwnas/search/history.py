@@ -16,7 +16,7 @@ from typing import Any
 
 from hwnas import files
 from hwnas.errors import HwnasError, SchemaMismatch, in_words
-from hwnas.search.base import Trial
+from hwnas.search.problem import Trial
 
 SCHEMA = "hwnas-history/1"
 

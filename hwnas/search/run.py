@@ -23,10 +23,11 @@ from hwnas.evaluators.supernet.warm_up import warm_up
 from hwnas.latency import LatencyModel
 from hwnas.runs import outputs
 from hwnas.runs.folder import RunFolder
-from hwnas.search.base import Constraint, SearchResult, SearchTask
+from hwnas.search.base import SearchResult, SearchTask
 from hwnas.search.budgets import constraints_of, not_binding, require_budget
 from hwnas.search.feasible import FeasibleSampler
 from hwnas.search.objective import objective, sizes
+from hwnas.search.problem import Constraint
 from hwnas.search.sampling.loop import Mapper, SamplingStrategy
 from hwnas.space import SearchSpace
 from hwnas.train import TrainConfig, optim, ranks
@@ -223,7 +224,7 @@ def _search(request: SearchRequest, out: Path, live: Live | None, given: Dataset
         Constraint(n, others[n].costs, limit, unit=others[n].unit) for n, limit in request.limits.items()
     ]
     objectives = tuple(others[name] for name in request.objectives)
-    task = SearchTask(space, (*constraints, *limits), scorer, objectives)
+    task = SearchTask(space, (*constraints, *limits), scorer, objectives=objectives)
     _ = FeasibleSampler(task).feasible  # refuses budgets that do not go together, before training
     with workers(request.workers) as mapper:
         strategy = _strategy(request, out, clock, mapper)

@@ -18,7 +18,7 @@ from hwnas.finalists.ranking import Judge
 from hwnas.finalists.reading import Reading
 from hwnas.finalists.repair import Loop
 from hwnas.latency.base import AdditiveCosts, Prediction
-from hwnas.search.base import relative_budget
+from hwnas.search.problem import relative_budget
 from hwnas.spaces.canonical import Canonical
 
 SPACE = "macro-r8-c10"

@@ -11,7 +11,8 @@ from hwnas.device import Target
 from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.evaluators.supernet.oneshot import OneShot
 from hwnas.latency.base import AdditiveCosts
-from hwnas.search.base import Constraint, SearchTask, relative_budget
+from hwnas.search.base import SearchTask
+from hwnas.search.problem import Constraint, relative_budget
 from hwnas.tables.table import LatencyTable, Round
 
 SPACE = "macro-r8-c10"

@@ -9,7 +9,8 @@ import numpy as np
 
 from hwnas import spaces
 from hwnas.latency.base import AdditiveCosts
-from hwnas.search.base import Constraint, SearchTask, relative_budget
+from hwnas.search.base import SearchTask
+from hwnas.search.problem import Constraint, relative_budget
 from hwnas.space import Architecture, SearchSpace
 from hwnas.spaces.canonical import Canonical
 

@@ -6,8 +6,8 @@ import pytest
 from hwnas import blocks
 from hwnas.errors import InfeasibleBudget, SpaceError
 from hwnas.latency.base import AdditiveCosts
-from hwnas.search.base import Constraint, SearchTask
 from hwnas.search.decode import decode
+from hwnas.search.problem import Constraint, Problem
 from hwnas.space import Choice, SearchSpace
 
 
@@ -35,7 +35,7 @@ def task_of(rng, choices, candidates, constraints, tightness, *, whole=False):
         additive = AdditiveCosts(float(rng.random()), tuple(costs.astype(float)))
         low, high = additive.range_ms
         limits.append(Constraint(f"device{number}", additive, low + tightness * (high - low)))
-    return SearchTask(space, tuple(limits), lambda _: 0.0)
+    return Problem(space, tuple(limits))
 
 
 def brute_force(scores, task):

@@ -7,7 +7,7 @@ import pytest
 from sampling_helpers import task_in, two_budgets
 
 from hwnas.errors import SpaceError
-from hwnas.search.base import Trial
+from hwnas.search.problem import Trial
 from hwnas.search.sampling.evolution import Evolution
 from hwnas.search.sampling.random import Random
 from hwnas.spaces.canonical import Canonical

@@ -10,8 +10,8 @@ import pytest
 from hwnas import spaces
 from hwnas.errors import InfeasibleBudget
 from hwnas.latency.base import AdditiveCosts
-from hwnas.search.base import Constraint, SearchTask, relative_budget
 from hwnas.search.feasible import FeasibleSampler
+from hwnas.search.problem import Constraint, Problem, relative_budget
 from hwnas.space import SearchSpace
 
 EVERY_MACRO = np.array(list(itertools.product(range(3), repeat=8)))
@@ -22,8 +22,8 @@ def macs_costs(space: SearchSpace) -> AdditiveCosts:
     return AdditiveCosts(fixed / 1e6, tuple(table / 1e6 for table in tables))
 
 
-def task_of(space: SearchSpace, *constraints: Constraint) -> SearchTask:
-    return SearchTask(space, constraints, lambda arch: 0.0)
+def task_of(space: SearchSpace, *constraints: Constraint) -> Problem:
+    return Problem(space, constraints)
 
 
 def test_draws_are_uniform_over_what_keeps_the_budget():

@@ -3,8 +3,8 @@ import pytest
 import torch
 from oneshot_helpers import constraint, task_of
 
-from hwnas.search.base import SearchTask
 from hwnas.search.oneshot.gates import Gates, near_budget
+from hwnas.search.problem import Problem
 from hwnas.spaces import load
 from hwnas.spaces.canonical import Canonical
 
@@ -19,7 +19,7 @@ def gates_of(seed=0, spread=2.0):
 
 
 def task(share=0.5, **others):
-    return SearchTask(load("macro"), (constraint(share), *others.values()), lambda _: 0.5)
+    return Problem(load("macro"), (constraint(share), *others.values()))
 
 
 def test_finalists_are_distinct_networks_that_keep_and_spend_the_budget():
@@ -36,9 +36,7 @@ def test_finalists_are_distinct_networks_that_keep_and_spend_the_budget():
 
 def test_a_budget_that_cannot_be_spent_is_only_kept():
     beyond = constraint(1.0)
-    above = SearchTask(
-        load("macro"), (type(beyond)("macs", beyond.costs, 2 * beyond.budget_ms),), lambda _: 0.5
-    )
+    above = Problem(load("macro"), (type(beyond)("macs", beyond.costs, 2 * beyond.budget_ms),))
     assert near_budget(above, 0.95) is above
     assert len(gates_of().finalists(above, 5, 0.95, np.random.default_rng(0))) == 5
 
@@ -54,7 +52,7 @@ def test_of_several_budgets_the_tightest_is_spent():
 def test_draws_without_a_budget_follow_the_probabilities():
     """The Gumbel-max trick: with every architecture feasible, draws are exact samples."""
     gates = gates_of(spread=0.7)
-    free = SearchTask(load("macro"), (constraint(1.0),), lambda _: 0.5)
+    free = Problem(load("macro"), (constraint(1.0),))
     rng = np.random.default_rng(0)
     seconds = [gates.finalists(free, 2, 0.0, np.random.default_rng(n))[-1] for n in range(400)]
     chances = np.exp(gates.log_probabilities()[0])

@@ -11,7 +11,8 @@ from sampling_helpers import macs_costs, task_in, two_budgets
 
 from hwnas.errors import SpaceError
 from hwnas.latency.base import AdditiveCosts
-from hwnas.search.base import Constraint, SearchTask
+from hwnas.search.base import SearchTask
+from hwnas.search.problem import Constraint
 from hwnas.search.sampling.controller import Baseline, Controller, decode, improve
 from hwnas.search.sampling.mnasnet import MnasNet, reward
 

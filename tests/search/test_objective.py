@@ -13,10 +13,11 @@ from typer.testing import CliRunner
 
 from hwnas import blocks, export, files, search, spaces
 from hwnas.errors import InfeasibleBudget, SchemaMismatch, SpaceError
-from hwnas.search.base import Constraint, SearchTask
+from hwnas.search.base import SearchTask
 from hwnas.search.objective import OBJECTIVES, objective
 from hwnas.search.oneshot.fbnet import FBNet
 from hwnas.search.oneshot.proxylessnas import ProxylessNAS
+from hwnas.search.problem import Constraint
 from hwnas.search.sampling.evolution import Evolution
 from hwnas.search.sampling.mnasnet import MnasNet
 from hwnas.search.sampling.nsga2 import NSGA2

@@ -15,7 +15,8 @@ from sampling_helpers import macs_costs
 from hwnas import spaces
 from hwnas.errors import InfeasibleBudget, TrainingError
 from hwnas.evaluators.pool import _Worker, workers
-from hwnas.search.base import Constraint, SearchTask
+from hwnas.search.base import SearchTask
+from hwnas.search.problem import Constraint
 from hwnas.search.result import to_json
 from hwnas.search.sampling.random import Random
 

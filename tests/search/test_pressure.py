@@ -9,9 +9,9 @@ from oneshot_helpers import constraint, macs_costs
 
 from hwnas.errors import InfeasibleBudget, LatencyModelError, SpaceError
 from hwnas.latency.base import AdditiveCosts
-from hwnas.search.base import Constraint
 from hwnas.search.oneshot import latency_loss
 from hwnas.search.oneshot.gates import CostTensors, Gates, gumbel_softmax
+from hwnas.search.problem import Constraint
 from hwnas.spaces import load
 from hwnas.statistics.bounds import at_least, at_most
 
@@ -171,10 +171,10 @@ def test_an_infeasible_budget_is_refused_with_both_numbers():
 
 
 def test_costs_of_another_space_are_refused():
-    from hwnas.search.base import SearchTask
+    from hwnas.search.problem import Problem
 
     with pytest.raises(SpaceError, match="must fit the space"):
-        SearchTask(load("fbnet"), (constraint(0.5),), lambda _: 0.0)
+        Problem(load("fbnet"), (constraint(0.5),))
 
 
 def test_costs_are_finite_and_not_negative():

@@ -15,8 +15,8 @@ from hwnas.errors import (
     SpaceError,
 )
 from hwnas.evaluators.supernet.config import OneShotConfig
-from hwnas.search.base import Constraint
 from hwnas.search.budgets import budget_ms, constraints_of, not_binding
+from hwnas.search.problem import Constraint
 from hwnas.search.run import SearchRequest, search_run
 from hwnas.tables.table import LatencyTable, Round
 from hwnas.train import TrainConfig

@@ -15,8 +15,9 @@ from hwnas.blocks import Conv, Head, MBConv, Skip
 from hwnas.errors import HwnasError, InfeasibleBudget, SchemaMismatch, SpaceError
 from hwnas.evaluators.tabular import Benchmark
 from hwnas.search import STRATEGIES, strategy
-from hwnas.search.base import Constraint, SearchTask, Trial
+from hwnas.search.base import SearchTask
 from hwnas.search.history import damage
+from hwnas.search.problem import Constraint, Trial
 from hwnas.search.sampling.archive import Archive
 from hwnas.search.sampling.evolution import Evolution
 from hwnas.search.sampling.loop import SamplingStrategy
@@ -107,7 +108,7 @@ def test_nothing_new_is_left_in_a_small_space(kind):
 def task_in_space(space, share):
     from sampling_helpers import macs_costs
 
-    from hwnas.search.base import relative_budget
+    from hwnas.search.problem import relative_budget
 
     costs = macs_costs(space)
     return (Constraint("macs", costs, relative_budget(costs, share)),)

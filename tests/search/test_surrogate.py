@@ -11,7 +11,7 @@ from sampling_helpers import regret, task_in, two_budgets
 from hwnas import spaces
 from hwnas.blocks import MBConv, MBStage, Skip
 from hwnas.errors import SpaceError
-from hwnas.search.base import Trial
+from hwnas.search.problem import Trial
 from hwnas.search.sampling.features import Features
 from hwnas.search.sampling.gp import (
     CENTRES,

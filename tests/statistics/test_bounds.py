@@ -12,8 +12,8 @@ from hwnas.device import Target
 from hwnas.errors import InfeasibleBudget, LatencyModelError
 from hwnas.latency.base import AdditiveCosts, Prediction
 from hwnas.latency.evaluate import score
-from hwnas.search.base import Constraint
 from hwnas.search.budgets import constraints_of, not_binding, parse_budget, shares_of, shares_said
+from hwnas.search.problem import Constraint
 from hwnas.search.run import SearchRequest, said_of
 from hwnas.statistics.bounds import DIGITS, at_least, at_most
 

@@ -13,9 +13,9 @@ from torch import nn
 
 from hwnas.errors import InfeasibleBudget
 from hwnas.latency.base import AdditiveCosts, FloatArray
-from hwnas.search.base import Constraint, SearchTask
 from hwnas.search.decode import Decoded, decode
 from hwnas.search.feasible import FeasibleSampler
+from hwnas.search.problem import Constraint, Problem
 from hwnas.space import SearchSpace
 from hwnas.spaces.canonical import Canonical
 
@@ -59,12 +59,12 @@ class Gates:
         """An architecture drawn from the distribution, whatever it costs."""
         return tuple(int(rng.choice(len(p), p=np.exp(p))) for p in self.log_probabilities())
 
-    def decode(self, task: SearchTask) -> Decoded:
+    def decode(self, problem: Problem) -> Decoded:
         """The most probable architecture that keeps every budget."""
-        return decode(self.log_probabilities(), task)
+        return decode(self.log_probabilities(), problem)
 
     def finalists(
-        self, task: SearchTask, count: int, least_use: float, rng: np.random.Generator
+        self, problem: Problem, count: int, least_use: float, rng: np.random.Generator
     ) -> list[tuple[int, ...]]:
         """Feasible architectures of distinct networks: the most probable one, and others drawn.
 
@@ -72,14 +72,14 @@ class Gates:
         exact sampling (the Gumbel-max trick); with one, every draw keeps it.
 
         Args:
-            task: Its budgets.
+            problem: Its budgets.
             count: How many there should be; there are fewer where draws keep repeating.
             least_use: Draws spend at least this share of the tightest budget where they can.
             rng: Where the draws come from.
         """
-        canonical, first = Canonical(task.space), self.decode(task).indices
+        canonical, first = Canonical(problem.space), self.decode(problem).indices
         found = {canonical.key(first): first}
-        near = near_budget(task, least_use)
+        near = near_budget(problem, least_use)
         for _ in range(3 * count):
             if len(found) >= count:
                 break
@@ -100,7 +100,7 @@ class Gates:
         return GateSummary(float(np.mean(entropy)), float(np.mean(skips)) if skips else 0.0)
 
 
-def near_budget(task: SearchTask, least_use: float) -> SearchTask:
+def near_budget(problem: Problem, least_use: float) -> Problem:
     """The task with one more constraint: to spend a share of the tightest budget.
 
     More time buys accuracy, and a supernet's ranking is too noisy to be trusted with giving it
@@ -111,17 +111,17 @@ def near_budget(task: SearchTask, least_use: float) -> SearchTask:
         low, high = constraint.costs.range_ms
         return (constraint.limit_ms - low) / max(high - low, 1e-12)
 
-    tightest = min(task.constraints, key=room)
+    tightest = min(problem.constraints, key=room)
     costs = tightest.costs
     left = AdditiveCosts(0.0, tuple(c.max() - c for c in costs.choices_ms))
     try:
         use = Constraint(
             f"unused of {tightest.name}", left, costs.range_ms[1] - least_use * tightest.limit_ms
         )
-        near = SearchTask(task.space, (*task.constraints, use), task.evaluate)
+        near = Problem(problem.space, (*problem.constraints, use))
         _ = FeasibleSampler(near).feasible
     except InfeasibleBudget:
-        return task
+        return problem
     return near
 
 

@@ -15,7 +15,7 @@ from typing import Protocol
 import torch
 
 from hwnas.errors import LatencyModelError
-from hwnas.search.base import Constraint
+from hwnas.search.problem import Constraint
 
 UNITS = {"ms": 1.0, "us": 1e3}
 

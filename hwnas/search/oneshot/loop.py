@@ -21,11 +21,12 @@ from hwnas.errors import SchemaMismatch, SpaceError
 from hwnas.evaluators.base import SharedWeights, shared_weights
 from hwnas.evaluators.supernet.network import Gate
 from hwnas.evaluators.supernet.warm_up import rate, warm_up
-from hwnas.search.base import SearchResult, SearchTask, Trial
+from hwnas.search.base import SearchResult, SearchTask
 from hwnas.search.feasible import FeasibleSampler
 from hwnas.search.oneshot import latency_loss as pressures
 from hwnas.search.oneshot.gates import CostTensors, Gates, alarms
 from hwnas.search.oneshot.trace import Trace
+from hwnas.search.problem import Trial
 from hwnas.train import checkpoint as files
 from hwnas.train import optim, ranks
 from hwnas.train.config import HIGHEST_RATE

@@ -8,8 +8,8 @@ from statistics import fmean
 import numpy as np
 
 from hwnas.latency.base import IntArray
-from hwnas.search.base import SearchTask, Trial
 from hwnas.search.feasible import FeasibleSampler
+from hwnas.search.problem import Problem, Trial
 from hwnas.spaces.canonical import Canonical
 
 MEASUREMENTS = 3
@@ -42,7 +42,7 @@ class Archive:
         trials: What was told, in order.
     """
 
-    def __init__(self, task: SearchTask) -> None:
+    def __init__(self, task: Problem) -> None:
         self.task = task
         self.canonical = Canonical(task.space)
         self.feasible = FeasibleSampler(task)

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from hwnas.latency.base import FloatArray, IntArray
-from hwnas.search.base import SearchTask
+from hwnas.search.problem import Problem
 
 WIDTH = 64
 """Units of the LSTM and of the embedding of a decision."""
@@ -141,7 +141,7 @@ def improve(
         optimizer.step()
 
 
-def decode(controller: Controller, task: SearchTask, *, width: int) -> IntArray | None:
+def decode(controller: Controller, problem: Problem, *, width: int) -> IntArray | None:
     """The most probable architecture within the budgets, by beam search, shape (choices,).
 
     A prefix that not even the cheapest rest would keep within a budget is dropped, so that with
@@ -149,17 +149,19 @@ def decode(controller: Controller, task: SearchTask, *, width: int) -> IntArray 
 
     Args:
         controller: The policy.
-        task: The budgets.
+        problem: The budgets.
         width: Prefixes kept at each choice.
 
     Returns:
         None where no prefix in the beam keeps several budgets to the end.
     """
-    limits = np.array([c.limit_ms for c in task.constraints])
-    costs = [np.stack(c, axis=1) for c in zip(*(c.costs.choices_ms for c in task.constraints), strict=True)]
+    limits = np.array([c.limit_ms for c in problem.constraints])
+    costs = [
+        np.stack(c, axis=1) for c in zip(*(c.costs.choices_ms for c in problem.constraints), strict=True)
+    ]
     least = np.array([cost.min(axis=0) for cost in costs])
     rest = np.concatenate([least[::-1].cumsum(axis=0)[::-1][1:], np.zeros((1, len(limits)))])
-    spent = np.array([[c.costs.fixed_ms for c in task.constraints]])
+    spent = np.array([[c.costs.fixed_ms for c in problem.constraints]])
     prefixes, totals = np.zeros((1, 0), np.int64), np.zeros(1)
     state, before = None, torch.zeros(1, dtype=torch.long)
     for number, cost in enumerate(costs):
@@ -177,5 +179,5 @@ def decode(controller: Controller, task: SearchTask, *, width: int) -> IntArray 
         totals, spent = scores[parents, picked], after[parents, picked]
         state = (state[0][parents], state[1][parents])
         before = torch.from_numpy(picked.astype(np.int64))
-    kept = prefixes[task.feasible(prefixes)]
+    kept = prefixes[problem.feasible(prefixes)]
     return kept[0] if len(kept) else None

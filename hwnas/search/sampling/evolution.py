@@ -12,7 +12,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from hwnas.search.base import SearchTask, Trial
+from hwnas.search.base import SearchTask
+from hwnas.search.problem import Trial
 from hwnas.search.sampling.loop import Sampler, SamplingStrategy, require
 
 TRIES = 100

@@ -19,8 +19,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from hwnas.errors import SchemaMismatch, SpaceError
-from hwnas.search.base import SearchResult, SearchTask, Trial
+from hwnas.search.base import SearchResult, SearchTask
 from hwnas.search.history import History
+from hwnas.search.problem import Trial
 from hwnas.search.sampling.archive import Archive
 
 Live = Callable[[Mapping[str, Any]], None]

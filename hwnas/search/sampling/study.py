@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hwnas.errors import HwnasError
-from hwnas.search.base import SearchTask, Trial
+from hwnas.search.base import SearchTask
+from hwnas.search.problem import Trial
 from hwnas.search.sampling.loop import Sampler
 
 if TYPE_CHECKING:

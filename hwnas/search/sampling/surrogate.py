@@ -17,7 +17,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from hwnas.latency.base import FloatArray, IntArray
-from hwnas.search.base import SearchTask, Trial
+from hwnas.search.base import SearchTask
+from hwnas.search.problem import Trial
 from hwnas.search.sampling.features import Features
 from hwnas.search.sampling.gp import GaussianProcess, Scale
 from hwnas.search.sampling.loop import Sampler, SamplingStrategy, require
