@@ -8,8 +8,9 @@ import numpy as np
 
 from hwnas import export, runtimes, tasks
 from hwnas.errors import SpaceError
+from hwnas.evaluators.base import TrainedNetworks
+from hwnas.evaluators.of_run import scores
 from hwnas.finalists.reading import Indices
-from hwnas.search.scorer import Scorer, scores
 
 RANKS = ("fp32", "int8")
 
@@ -31,7 +32,7 @@ class Judge:
 
     def __init__(
         self,
-        scorer: Scorer,
+        scorer: TrainedNetworks,
         rank: str,
         runtime: str = runtimes.DEFAULT,
         known: Mapping[Indices, float] | None = None,
@@ -103,7 +104,7 @@ class Judge:
         return scorer.task.merit(found.score, scorer.class_weights)
 
 
-def _images(scorer: Scorer, split: str) -> tuple[np.ndarray, np.ndarray]:
+def _images(scorer: TrainedNetworks, split: str) -> tuple[np.ndarray, np.ndarray]:
     """The images that architectures are recalibrated or scored with, and their targets."""
     count = {"train": CALIBRATION_IMAGES, "val": scorer.scored_images}[split]
     batches = [(images.cpu().numpy(), labels.cpu().numpy()) for images, labels in scorer.some(split, count)]

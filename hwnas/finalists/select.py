@@ -14,6 +14,8 @@ from hwnas import files, latency, runtimes, spaces
 from hwnas.data import Dataset
 from hwnas.device import Device, Target
 from hwnas.errors import InfeasibleBudget, TableError
+from hwnas.evaluators.base import TrainedNetworks
+from hwnas.evaluators.of_run import scorer_of
 from hwnas.finalists.bench import Bench, devices_of
 from hwnas.finalists.candidates import PromiseOptions, Proposals
 from hwnas.finalists.latencies import Beliefs, Goal
@@ -26,7 +28,6 @@ from hwnas.runs import outputs, records
 from hwnas.runs.folder import RunFolder
 from hwnas.search.objective import objective
 from hwnas.search.problem import Constraint
-from hwnas.search.scorer import Scorer, scorer_of
 from hwnas.space import SearchSpace
 from hwnas.tables.table import LatencyTable
 from hwnas.train.run import dataset_of
@@ -43,7 +44,7 @@ def keep(
     tables: Path | None = None,
     devices: Mapping[str, Device] | None = None,
     dataset: Dataset | None = None,
-    scorer: Scorer | None = None,
+    scorer: TrainedNetworks | None = None,
     options: PromiseOptions | None = None,
     measuring: ProfileOptions | None = None,
     tell: Tell = lambda _: None,

@@ -16,6 +16,8 @@ import numpy as np
 from hwnas import files, latency, spaces
 from hwnas.data import Dataset
 from hwnas.errors import HwnasError, TableError
+from hwnas.evaluators.base import TrainedNetworks
+from hwnas.evaluators.of_run import scorer_in, scorer_of, scores
 from hwnas.finalists import budgets, ranges
 from hwnas.finalists.budgets import Ask
 from hwnas.finalists.candidates import PromiseOptions
@@ -41,7 +43,6 @@ from hwnas.search.run import (
     searched,
     space_for,
 )
-from hwnas.search.scorer import Scorer, scorer_in, scorer_of, scores
 from hwnas.space import SearchSpace
 from hwnas.train import optim, ranks
 from hwnas.train.run import dataset_of
@@ -150,7 +151,9 @@ def _said_before(request: SearchRequest, dataset: Dataset) -> list[str]:
     return [*alarms, *shares_of(constraints, request.budgets, request.ranges)]
 
 
-def _kept(record: dict[str, Any], run: Path, scorer: Scorer, wishes: Wishes, tell: Tell) -> dict[str, Any]:
+def _kept(
+    record: dict[str, Any], run: Path, scorer: TrainedNetworks, wishes: Wishes, tell: Tell
+) -> dict[str, Any]:
     """The record with its promise kept, as far as that was not done before; and the gallery."""
     if not record.get("promise", {}).get("kept"):
         record = keep(
@@ -184,7 +187,7 @@ def _hostile(found: Sequence[Source], space: SearchSpace, folder: Path | None) -
 
 def _searched(
     request: SearchRequest, run: Path, dataset: Dataset, live: Live | None
-) -> tuple[dict[str, Any], Scorer | None]:
+) -> tuple[dict[str, Any], TrainedNetworks | None]:
     """The record of the search, and what scored in it if that was now.
 
     Of a search that was done before, if it is the same and not finished.
@@ -203,7 +206,12 @@ def _searched(
 
 
 def write_gallery(
-    run: Path, points: int, each: int, *, dataset: Dataset | None = None, scorer: Scorer | None = None
+    run: Path,
+    points: int,
+    each: int,
+    *,
+    dataset: Dataset | None = None,
+    scorer: TrainedNetworks | None = None,
 ) -> dict[str, Any]:
     """Draw and score architectures over the whole range of latencies; write ``gallery.json``.
 

@@ -23,8 +23,8 @@ from hwnas.tables import places
 from hwnas.tables.table import LatencyTable
 
 if TYPE_CHECKING:
+    from hwnas.evaluators.base import TrainedNetworks
     from hwnas.search.run import SearchRequest
-    from hwnas.search.scorer import Scorer
 
 _PROMISE = ("promise", "promise.measuring")
 
@@ -203,9 +203,9 @@ class Stages:
         reads = (*self.models, *([supernet] if supernet else []))
         return Stage(name, settings, reads, writes, owns, work)
 
-    def _keep(self, run: RunFolder, scorer: Scorer | None, say: Say) -> None:
+    def _keep(self, run: RunFolder, scorer: TrainedNetworks | None, say: Say) -> None:
         """Hold the found network to its budgets, and draw the gallery."""
-        from hwnas.search.scorer import scorer_in
+        from hwnas.evaluators.of_run import scorer_in
 
         wanted, options = self._config.promise
         scorer = scorer or scorer_in(run.path, self._dataset(records.search(run.path)))

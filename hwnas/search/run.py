@@ -15,6 +15,7 @@ import torch
 from hwnas import data, files, latency, search, spaces, tasks
 from hwnas.data import Dataset
 from hwnas.errors import HwnasError, SpaceError
+from hwnas.evaluators.base import SharedWeights
 from hwnas.evaluators.pool import workers
 from hwnas.evaluators.standalone import FromScratch
 from hwnas.evaluators.supernet.config import OneShotConfig
@@ -229,7 +230,7 @@ def _search(request: SearchRequest, out: Path, live: Live | None, given: Dataset
     with workers(request.workers) as mapper:
         strategy = _strategy(request, out, clock, mapper)
         samples = isinstance(strategy, SamplingStrategy)
-        if samples and request.supernet is None and isinstance(scorer, OneShot):
+        if samples and request.supernet is None and isinstance(scorer, SharedWeights):
             warm_up(
                 scorer, request.training_steps, on_step=clock, checkpoint=RunFolder(out).search_checkpoint
             )
@@ -241,7 +242,7 @@ def _search(request: SearchRequest, out: Path, live: Live | None, given: Dataset
         result = replace(result, extra=dict(result.extra) | {"alarms": alarms})
     if ranks.rank() == 0:
         run = RunFolder(out)
-        if isinstance(scorer, OneShot):
+        if isinstance(scorer, SharedWeights):
             scorer.save(run.supernet)
         _keep_models(request.latencies, models, run)
         files.write_json(run.arch, result.best.to_json())

@@ -7,13 +7,13 @@ from oneshot_helpers import SPACE, constraint, latency_file
 
 from hwnas import data, files, spaces, train
 from hwnas.errors import SchemaMismatch, SpaceError, TrainingError
+from hwnas.evaluators.of_run import scorer_of
 from hwnas.evaluators.pool import workers
 from hwnas.evaluators.standalone import FromScratch
 from hwnas.finalists.ranking import Judge
 from hwnas.search.base import SearchTask
 from hwnas.search.run import SearchRequest, search_run
 from hwnas.search.sampling.random import Random
-from hwnas.search.scorer import scorer_of
 from hwnas.train import TrainConfig
 
 SMALL = spaces.load(SPACE)

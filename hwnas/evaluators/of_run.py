@@ -1,0 +1,48 @@
+"""What scores architectures after a search, as it did during it: a supernet, or training each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hwnas import spaces
+from hwnas.evaluators.base import TrainedNetworks
+from hwnas.evaluators.standalone import FromScratch
+from hwnas.evaluators.supernet.oneshot import OneShot
+from hwnas.runs import records
+from hwnas.runs.folder import RunFolder
+from hwnas.space import SearchSpace
+
+if TYPE_CHECKING:
+    from hwnas.data import Dataset
+
+
+def scorer_of(run: Path, record: Mapping[str, Any], space: SearchSpace, dataset: Dataset) -> TrainedNetworks:
+    """The scorer of a run.
+
+    Args:
+        run: Folder that ``search_run`` wrote.
+        record: Its ``search.json``.
+        space: What was searched.
+        dataset: Its images.
+    """
+    if "scratch" in record:
+        return FromScratch.of_record(space, record, RunFolder(run).trained, dataset)
+    return OneShot.load(RunFolder(run).supernet, space, dataset, device=record["oneshot"]["device"])
+
+
+def scorer_in(run: Path, dataset: Dataset) -> TrainedNetworks:
+    """The scorer of a finished search, read from its folder.
+
+    Args:
+        run: Folder that ``search_run`` wrote.
+        dataset: Its images.
+    """
+    space = spaces.architecture_from_json(records.arch(run)).space
+    return scorer_of(run, records.search(run), space, dataset)
+
+
+def scores(scorer: TrainedNetworks, architectures: Sequence[tuple[int, ...]]) -> list[float]:
+    """Estimated accuracies; of trainings several at the same time."""
+    return scorer.all(map(scorer.space.architecture, architectures))
