@@ -216,7 +216,8 @@ def _images(
         own, missing = release.find_data(folder, record)
         return own, None, missing
     try:
-        return release.load_data(record, source), None, ""
+        with images.held_back():
+            return release.load_data(record, source), None, ""
     except DataError:  # not the same: then they must at least have the same classes
         labels = tuple(release.read_labels(folder))
         split = images.load_test(source, resolution=record["resolution"], class_names=labels)

@@ -8,6 +8,7 @@ import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -160,22 +161,62 @@ def _unit(parts: Mapping[str, NDArray[Any]], where: str, account: Account) -> fl
         raise DataError(f"image arrays must be uint8 or other numbers, all alike, but {where} has {dtypes}")
     if dtype.kind == "f" and not all(np.isfinite(images).all() for images in parts.values()):
         raise DataError(f"image arrays must be finite, but {where} has NaN or infinity: replace them")
-    low = min(float(images.min()) for images in parts.values())
-    high = max(float(images.max()) for images in parts.values())
-    full = _full_scale(dtype, high)
-    if dtype == np.uint8:
-        if high < _BYTE * pixels.LEAST_RANGE:
-            account.notes.append(
-                f"images are nearly black: the brightest value in {where} is {high:g} of 255"
-            )
-    elif low < 0 or high > full or (full > 1 and high < full * pixels.LEAST_RANGE):
+    ranges = {split: _range(images, f"{where} ({split})") for split, images in parts.items()}
+    scales = {scale.full: split for split, scale in ranges.items() if scale.high > 0}
+    if len(scales) > 1:
+        seen = ", ".join(f"{s} goes from {_told(r.low)} to {_told(r.high)}" for s, r in ranges.items())
+        raise DataError(f"all splits must use the same scale, but in {where} {seen}: scale them alike")
+    full = next(iter(scales), ranges["train"].full)
+    if dtype != np.uint8:
+        low, high = (min(r.low for r in ranges.values()), max(r.high for r in ranges.values()))
+        account.notes.append(f"{dtype} from {_told(low)} to {_told(high)} was read as 0 to {full}")
+    return full / _BYTE
+
+
+@dataclass(frozen=True)
+class _Range:
+    """Of the colours of an array.
+
+    Attributes:
+        low: Least value.
+        high: Largest value.
+        full: The number that stands for white.
+    """
+
+    low: float
+    high: float
+    full: int
+
+
+def _range(images: NDArray[Any], where: str) -> _Range:
+    """Of one split.
+
+    Raises:
+        DataError: Colours or alpha have no plain meaning.
+    """
+    has_alpha = images.ndim == 4 and images.shape[3] == 4
+    colours = images[..., :3] if has_alpha else images
+    low, high = float(images.min()), float(colours.max())
+    full = _full_scale(images.dtype, high)
+    dark = full > 1 and images.dtype != np.uint8 and high < full * pixels.LEAST_RANGE
+    if low < 0 or high > full or dark:
         raise DataError(
             "image arrays must be uint8, uint16 that use 0 to 65535, or other numbers that use 0 to 1 or 0 "
-            f"to 255, but {where} has {dtype} from {low:g} to {high:g}: scale them"
+            f"to 255, but {where} has {images.dtype} from {_told(low)} to {_told(high)}: scale them"
         )
-    else:
-        account.notes.append(f"{dtype} from {low:g} to {high:g} was read as 0 to {full}")
-    return full / _BYTE
+    alpha = float(images[..., 3].max()) if has_alpha else full
+    if alpha > full or 0 < alpha < full * pixels.LEAST_RANGE:
+        raise DataError(
+            f"alpha must use the same scale as colours, but {where} has colours up to {_told(high)}, of "
+            f"{full}, and alpha up to {_told(alpha)}: scale it alike"
+        )
+    return _Range(low, high, full)
+
+
+def _told(value: float) -> str:
+    """With all digits where fewer say a bound that it is not."""
+    short = f"{value:g}"
+    return short if float(short) not in (0, 1, _BYTE, 65535) else repr(value).removesuffix(".0")
 
 
 def _full_scale(dtype: np.dtype[Any], high: float) -> int:

@@ -280,27 +280,3 @@ def _statistics(images: NDArray[np.uint8], source: str | Path) -> tuple[tuple[fl
             f"is {std.min():.1g}"
         )
     return tuple(float(v) for v in mean), tuple(float(v) for v in std)
-
-
-def load_test(source: str | Path, *, resolution: int, class_names: tuple[str, ...]) -> Split:
-    """Images to test a trained network on: the source's test split, or all where it has none.
-
-    Args:
-        source: As for ``load``.
-        resolution: Height and width that images are scaled to.
-        class_names: The network's, in the order of its answers; the source must have the same.
-
-    Raises:
-        DataError: The source cannot be read, or has other classes.
-    """
-    raw = sources.read(source, resolution, 0, 0.2, 0.2)
-    raw.account.close()
-    if sorted(raw.class_names) != sorted(class_names):
-        odd = sorted(set(raw.class_names) ^ set(class_names))
-        raise DataError(
-            f"a further test set must have the classes of the network, but {source} differs in "
-            f"{', '.join(map(repr, odd[:5]))}{' and others' if len(odd) > 5 else ''}"
-        )
-    images, labels = raw.train if raw.test is None else raw.test
-    places = np.array([class_names.index(name) for name in raw.class_names], np.int64)
-    return Split(images, places[labels])

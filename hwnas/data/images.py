@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
@@ -35,7 +35,8 @@ class Account:
     notes: list[str] = field(default_factory=list)
     prints: dict[str, list[tuple[bytes, str]]] = field(default_factory=dict)
     _animated: list[str] = field(default_factory=list)
-    _peaks: list[int] = field(default_factory=list)
+    _peaks: dict[str, dict[str, int]] = field(default_factory=lambda: defaultdict(dict))
+    _ranges: dict[str, dict[str, tuple[int, int]]] = field(default_factory=lambda: defaultdict(dict))
 
     def stack(
         self, split: str, pictures: Iterable[tuple[Picture, str]], count: int, resolution: int
@@ -51,25 +52,59 @@ class Account:
             prints.append((content.digest(), name))
             if picture.frames > 1:
                 self._animated.append(name)
-            if picture.peak is not None:
-                self._peaks.append(picture.peak)
+            if picture.peak is None:
+                bands = np.array(picture.image.getextrema())
+                self._ranges[split][name] = int(bands.min()), int(bands.max())
+            else:
+                self._peaks[split][name] = picture.peak
         return images
 
     def close(self) -> None:
         """Say what only all pictures together tell.
 
         Raises:
-            DataError: Pictures of 16 bits use hardly any of them.
+            DataError: Pictures of 16 bits of a split use hardly any of them.
         """
         if self._animated:
             self.notes.append(
                 f"{len(self._animated)} files hold several frames or pages, of which the first was taken "
                 f"({some(self._animated)})"
             )
-        if self._peaks and max(self._peaks) < 65535 * pixels.LEAST_RANGE:
+        for split, peaks in self._peaks.items():
+            self._judge_peaks(split, {name: peak for name, peak in peaks.items() if peak})
+        for split, ranges in self._ranges.items():
+            self._note_pale(split, ranges)
+
+    def _judge_peaks(self, split: str, peaks: Mapping[str, int]) -> None:
+        """Of pictures of 16 bits that are not black."""
+        dark = [name for name, peak in peaks.items() if peak < 65535 * pixels.LEAST_RANGE]
+        if dark and len(dark) == len(peaks):
             raise DataError(
                 f"pictures of 16 bits must use their range of 0 to 65535, but the brightest value of "
-                f"{len(self._peaks)} is {max(self._peaks)}, which is nearly black: scale them"
+                f"{len(peaks)} is {max(peaks.values())} ({split}: {some(peaks)}), which is nearly black: "
+                "scale them"
+            )
+        if dark:
+            self.notes.append(
+                f"{len(dark)} of {len(peaks)} {split} images of 16 bits use less than an eighth of 0 to "
+                f"65535 ({some(dark)}) and are nearly black: scale all alike"
+            )
+
+    def _note_pale(self, split: str, ranges: Mapping[str, tuple[int, int]]) -> None:
+        """Where most images of a split show next to nothing."""
+        least = 255 * pixels.LEAST_RANGE
+        dark = {name: high for name, (_, high) in ranges.items() if high < least}
+        light = {name: low for name, (low, _) in ranges.items() if low > 255 - least}
+        if 2 * len(dark) > len(ranges):
+            self.notes.append(
+                f"{len(dark)} of {len(ranges)} {split} images are nearly black: the brightest value in them "
+                f"is {max(dark.values())} of 255 ({some(dark)}); scale them if they are to be seen"
+            )
+        if 2 * len(light) > len(ranges):
+            self.notes.append(
+                f"{len(light)} of {len(ranges)} {split} images are nearly white: the darkest value in them "
+                f"is {min(light.values())} of 255 ({some(light)}); scale their colours and alpha if they are "
+                "to be seen"
             )
 
 

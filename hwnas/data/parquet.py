@@ -35,7 +35,11 @@ def parquet(path: Path, resolution: int) -> Images:
     """Read one file, or a folder of ``train*.parquet`` and, if there, ``validation*`` and ``test*``."""
     account = Account()
     splits = {"train": [path]} if path.is_file() else _splits(path, account)
-    tables = {split: [_Table(file) for file in files] for split, files in splits.items()}
+    root = path.parent if path.is_file() else path
+    tables = {
+        split: [_Table(file, shown(file.relative_to(root))) for file in files]
+        for split, files in splits.items()
+    }
     require_room(sum(table.rows for found in tables.values() for table in found), resolution)
     given = {split: np.concatenate([t.labels() for t in tables[split]]) for split in tables}
     stated = {names for tables_of in tables.values() for t in tables_of if (names := t.class_names())}
@@ -83,10 +87,22 @@ def _splits(path: Path, account: Account) -> dict[str, list[Path]]:
         )
     if unnamed:
         account.left_out["parquet files of no split"] += len(unnamed)
-        account.notes.append(f"the names of {some(f.name for f in unnamed)} say no split: not used")
-    for files in found.values():
+        unsaid = some(str(file.relative_to(path)) for file in unnamed)
+        account.notes.append(f"the names of {unsaid} say no split: not used")
+    for split, files in found.items():
         _require_whole(files)
+        places = sorted({_place(file.relative_to(path)) for file in files})
+        if len(places) > 1:
+            account.notes.append(
+                f"the {split} files of {len(places)} folders were joined ({some(places)}): give one folder "
+                "alone if they are configurations of the same images"
+            )
     return {split: found[split] for split in names.SPLITS if split in found}
+
+
+def _place(inside: Path) -> str:
+    """Folders of a file that do not say its split."""
+    return "/".join(part for part in inside.parts[:-1] if not names.split_of_file(part)) or "."
 
 
 class _Table:
@@ -94,6 +110,7 @@ class _Table:
 
     Args:
         path: Of the file.
+        name: Its path below what was given, for names of images.
 
     Attributes:
         rows: How many it has.
@@ -102,11 +119,11 @@ class _Table:
         DataError: It is damaged, or has other columns.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, name: str) -> None:
         import pyarrow
         import pyarrow.parquet
 
-        self._path = path
+        self._path, self._name = path, name
         self._faults = (pyarrow.ArrowException, OSError, KeyError, TypeError, ValueError)
         try:
             self._file = pyarrow.parquet.ParquetFile(path)
@@ -163,7 +180,7 @@ class _Table:
         try:
             for batch in self._file.iter_batches(_ROWS, columns=["image"]):
                 for cell in batch.column(0).to_pylist():
-                    yield self._picture(cell, row), f"row {row} of {self._path.name}"
+                    yield self._picture(cell, row), f"row {row} of {self._name}"
                     row += 1
         except self._faults as error:
             if isinstance(error, DataError):

@@ -50,7 +50,7 @@ class Picture:
     Attributes:
         image: Upright, opaque, RGB.
         frames: How many the file holds; the first was taken.
-        peak: Largest value of a picture of 16 bits a channel, None for others.
+        peak: Largest value of the colours of a picture of 16 bits a channel, at most; None for others.
     """
 
     image: Image
@@ -110,12 +110,20 @@ def _opaque(image: Image, name: str) -> Picture:
             f"an image must have 8 or 16 bits a channel, but {name} has 32 (mode {image.mode}), whose range "
             "nobody states: convert it"
         )
+    deep = any(";16" in str(tile[3]) for tile in getattr(image, "tile", ()))
     ImageOps.exif_transpose(image, in_place=True)
     if wide:
         values = np.asarray(image)
         grey = Pillow.fromarray(np.rint(values / 257).astype(np.uint8))
         return Picture(grey.convert("RGB"), frames, int(values.max()))
-    return Picture(on_white(image), frames)
+    return Picture(on_white(image), frames, _peak(image) if deep else None)
+
+
+def _peak(image: Image) -> int | None:
+    """Of colour that had 16 bits, of which Pillow kept the high ones; None of black with alpha."""
+    bands = zip(image.getbands(), image.split(), strict=True)
+    high = max(int(band.getextrema()[1]) for name, band in bands if name != "A")  # type: ignore[arg-type]
+    return None if high == 0 and "A" in image.getbands() else high * 256 + 255
 
 
 def on_white(image: Image) -> Image:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import shutil
 import zipfile
 
 import numpy as np
@@ -124,6 +126,57 @@ def test_numbers_without_a_plain_meaning_are_refused(tmp_path, kind):
 def test_dark_bytes_are_said(tmp_path):
     notes = load(npz(tmp_path / "x.npz", images=IMAGES // 16, labels=LABELS)).reading.notes
     assert any("nearly black: the brightest value in" in note and "15 of 255" in note for note in notes)
+
+
+def test_each_split_is_judged_by_itself(tmp_path):
+    unit, own = IMAGES / 255, {"y_train": LABELS, "y_test": LABELS}
+    for train, test, seen in (
+        (unit, IMAGES.astype(float), "train goes from 0 to 1, test goes from 0 to 255"),
+        (IMAGES.astype(float), unit, "train goes from 0 to 255, test goes from 0 to 1"),
+    ):
+        with pytest.raises(DataError, match=f"same scale, but in .* {seen}: scale them alike"):
+            load(npz(tmp_path / "x.npz", x_train=train, x_test=test, **own))
+    for test, dark in ((unit / 255, 1), (unit / 100, 3), (unit * 0, 0)):
+        notes = load(npz(tmp_path / "x.npz", x_train=unit, x_test=test, **own)).reading.notes
+        assert [note for note in notes if "nearly black" in note] == [
+            f"40 of 40 test images are nearly black: the brightest value in them is {dark} of 255 (row 0 of "
+            "test, row 1 of test, row 2 of test, …); scale them if they are to be seen"
+        ]
+    black = load(npz(tmp_path / "x.npz", x_train=IMAGES.astype(float), x_test=unit * 0, **own))
+    assert black.train.images.max() > 200  # black is black on every scale
+    wide = IMAGES.astype(np.uint16)
+    with pytest.raises(DataError, match=r"x\.npz \(test\) has uint16 from 0 to 4080"):
+        load(npz(tmp_path / "x.npz", x_train=wide * 257, x_test=wide * 16, **own))
+    light = load(npz(tmp_path / "x.npz", images=255 - IMAGES // 16, labels=LABELS)).reading.notes
+    assert any("nearly white: the darkest value in them is 240 of 255" in note for note in light)
+
+
+@pytest.mark.parametrize(
+    ("colours", "alpha"),
+    [
+        (IMAGES, np.uint8(1)),
+        (IMAGES.astype(float), 1.0),
+        (IMAGES / 255, 255.0),
+        (IMAGES.astype(np.uint16) * 257, np.uint16(255)),
+    ],
+)
+def test_alpha_of_another_scale_is_refused(tmp_path, colours, alpha):
+    images = np.concatenate([colours, np.full((*IMAGES.shape[:3], 1), alpha)], axis=3)
+    assert images.dtype == colours.dtype
+    with pytest.raises(DataError, match="alpha must use the same scale as colours"):
+        load(npz(tmp_path / "x.npz", images=images, labels=LABELS))
+
+
+def test_alpha_hides_no_darkness(tmp_path):
+    images = np.concatenate([IMAGES.astype(np.uint16) * 16, np.full((*IMAGES.shape[:3], 1), 65535)], axis=3)
+    with pytest.raises(DataError, match="uint16 from 0 to 4080"):
+        load(npz(tmp_path / "x.npz", images=images.astype(np.uint16), labels=LABELS))
+
+
+def test_numbers_are_told_with_the_digits_that_matter(tmp_path):
+    images = (IMAGES / IMAGES.max()).astype(np.float32) * np.float32(1.0000002)
+    with pytest.raises(DataError, match=r"float32 from 0 to 1\.000000238418579: scale them"):
+        load(npz(tmp_path / "x.npz", images=images, labels=LABELS))
 
 
 WORDS = np.array(["cat", "cow", "dog", "owl"])
@@ -356,9 +409,24 @@ def test_parquet_files_of_no_split_are_said(tmp_path):
     found = load(tmp_path)
     assert "1 parquet files of no split" in found.reading.line
     assert "the names of extra.parquet say no split: not used" in found.reading.notes
+    (tmp_path / "extra.parquet").unlink()
+    parquet(tmp_path / "partial-train" / "0000.parquet", TWENTY)
+    assert "the names of partial-train/0000.parquet say no split: not used" in load(tmp_path).reading.notes
+    shutil.rmtree(tmp_path / "partial-train")
+    parquet(tmp_path / "extra.parquet", TWENTY)
     (tmp_path / "train.parquet").unlink()
     with pytest.raises(DataError, match=r"must hold train\*\.parquet, but .* \(it has extra\.parquet\)"):
         load(tmp_path)
+
+
+def test_parquet_files_that_are_joined_are_said_with_their_folders(tmp_path):
+    parquet(tmp_path / "fine" / "train" / "0000.parquet", TWENTY)
+    shutil.copytree(tmp_path / "fine", tmp_path / "coarse")
+    notes = load(tmp_path).reading.notes
+    assert any("the train files of 2 folders were joined (coarse, fine)" in note for note in notes)
+    named = r"row \d+ of (coarse|fine)/train/0000\.parquet"
+    assert any(re.search(f"{named} = {named}", note) for note in notes)
+    assert load(tmp_path / "fine").reading.notes == ()
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -483,6 +485,56 @@ def test_pictures_of_sixteen_bits_that_use_four_of_them_less_are_refused(tmp_pat
         DataError, match=r"must use their range of 0 to 65535, but the brightest value of 1 is 4\d\d\d"
     ):
         load(root)
+
+
+@pytest.mark.parametrize("kind", [2, 4, 6])
+def test_colour_of_sixteen_bits_that_uses_twelve_is_refused(tmp_path, kind):
+    channels = {2: 3, 4: 2, 6: 4}[kind]
+    values = np.random.default_rng(0).integers(0, 4096, (8, 8, channels)).astype(">u2")
+    values[0, 0] = 4095
+    if channels != 3:
+        values[..., -1] = 65535
+    root = tree(tmp_path, cat=6, dog=6)
+    path = root / "dog" / "x.png"
+    path.write_bytes(png_of_sixteen_bits(values, kind))
+    with pytest.raises(DataError, match=r"the brightest value of 1 is 4095 \(train: dog/x.png\)"):
+        load(root)
+    path.write_bytes(png_of_sixteen_bits(values * 16, kind))
+    assert load(root).reading.notes == ()
+
+
+def png_of_sixteen_bits(values, kind):
+    """A PNG of values (height, width, channels); Pillow writes none of colour."""
+    parts = {
+        b"IHDR": struct.pack(">IIBBBBB", values.shape[1], values.shape[0], 16, kind, 0, 0, 0),
+        b"IDAT": zlib.compress(b"".join(b"\0" + row.tobytes() for row in values)),
+        b"IEND": b"",
+    }
+    chunks = (
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+        for name, body in parts.items()
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+
+
+def test_dark_pictures_among_others_of_sixteen_bits_are_said(tmp_path):
+    root = tree(tmp_path, cat=0, dog=0)
+    for number in range(16):
+        grey = np.random.default_rng(number).integers(0, 4096 if number % 4 else 65536, (8, 8))
+        Image.fromarray(grey.astype(np.uint16)).save(root / ("cat", "dog")[number % 2] / f"{number}.png")
+    assert any("12 of 16 train images of 16 bits use less than" in note for note in load(root).reading.notes)
+
+
+@pytest.mark.parametrize("levels", [2, 10])
+def test_dark_pictures_of_eight_bits_are_said(tmp_path, levels):
+    root = tree(tmp_path, cat=0, dog=0)
+    for number in range(16):
+        dark = np.random.default_rng(number).integers(0, levels, (8, 8, 3)).astype(np.uint8)
+        Image.fromarray(dark).save(root / ("cat", "dog")[number % 2] / f"{number}.png")
+    assert any(
+        f"16 of 16 train images are nearly black: the brightest value in them is {levels - 1} of 255" in note
+        for note in load(root).reading.notes
+    )
 
 
 def test_the_built_in_set_says_that_a_folder_of_its_name_was_not_read(tmp_path, monkeypatch):
