@@ -196,7 +196,7 @@ def no_work(monkeypatch):
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("work began")
 
-    for name in ("data.load", "profile.run", "profile.few.profile_few", "chain.run"):
+    for name in ("data.load", "measure.run", "measure.new_device.profile_few", "pipeline.run"):
         monkeypatch.setattr(f"hwnas.{name}", refuse)
 
 
