@@ -481,7 +481,7 @@ def test_the_report_tells_nothing_of_the_machine(full_run):
 
 
 def test_the_command_of_a_training_has_all_that_is_not_usual(full_run):
-    unusual = {"ema": 0.99, "mixup": 0.2, "augment": False, "flip": True, "distill_weight": 0.7, "crop": 0.25}
+    unusual = {"ema": 0.99, "mixup": 0.2, "flip": True, "distill_weight": 0.7, "crop": 0.25}
 
     def change(trained):
         trained["config"] |= unusual
@@ -494,6 +494,15 @@ def test_the_command_of_a_training_has_all_that_is_not_usual(full_run):
     assert {name: params[name] for name in unusual} == unusual
     assert (str(params["teacher"]), params["init"].value) == ("big one", "supernet")
     assert "--erasing" not in " ".join(line)
+
+
+def test_the_command_of_a_training_without_augmentation_asks_for_none_of_it(full_run):
+    unusual = {"augment": False, "flip": True, "crop": 0.25, "erasing": 0.5, "ema": 0.99}
+    edit(full_run / "train.json", lambda trained: trained["config"].update(unusual))
+    line = next(line for line in _reproduce.commands(read(full_run)) if line[0] == "hwnas train RUN")
+    words = " ".join(line).split()
+    assert "--no-augment" in words and "--ema" in words
+    assert not {"--flip", "--crop", "--erasing"} & set(words), "they would do nothing, and are refused"
 
 
 def test_a_table_that_grew_since_the_fit_is_told_apart(full_run):

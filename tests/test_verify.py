@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -26,8 +27,14 @@ HWNAS = Path(sys.executable).with_name("hwnas")
 BARE = Device("bare", "A device that has none of the runtimes", "local", runtimes=("torch_cuda",))
 
 
+WIDE = {**os.environ, "COLUMNS": "500"}
+"""No line is broken, so that words can be looked for."""
+
+
 def hwnas(*arguments: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([HWNAS, *map(str, arguments)], capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [HWNAS, *map(str, arguments)], capture_output=True, text=True, check=False, env=WIDE
+    )
 
 
 def change(shipped: Path, **fields: object) -> None:

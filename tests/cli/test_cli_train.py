@@ -80,9 +80,6 @@ def test_a_teacher_and_the_usual_settings(run):
     [
         (("--init", "supernet"), "readable safetensors"),
         (("--teacher", "nowhere"), "the teacher's architecture must be there"),
-        (("--ema", "1"), "ema must be in"),
-        (("--erasing", "2"), "erasing must be in"),
-        (("--mixup", "-1"), "mixup must not be negative"),
     ],
 )
 def test_what_cannot_be_done_is_said(run, arguments, message):
@@ -91,6 +88,21 @@ def test_what_cannot_be_done_is_said(run, arguments, message):
     done = hwnas("train", run, *arguments)
     assert isinstance(done.exception, HwnasError)
     assert message in str(done.exception)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--ema", "1"), "ema must be in"),
+        (("--erasing", "2"), "erasing must be in"),
+        (("--mixup", "-1"), "mixup must not be negative"),
+    ],
+)
+def test_settings_out_of_their_range_are_wrong_usage(run, arguments, message):
+    done = hwnas("train", run, *arguments)
+    assert done.exit_code == 2
+    assert message in done.stderr
+    assert not (run / "train.json").exists()
 
 
 def test_a_network_that_learns_nothing_is_pointed_out(run, tmp_path):
