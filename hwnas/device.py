@@ -187,7 +187,7 @@ def load(name: str) -> Device:
 def read(path: Path) -> Device:
     """Read one descriptor; raises DeviceError naming the file and what is wrong with it."""
     try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
+        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise DeviceError(
             f"a device must be described by readable TOML, but {path} is not: {error}"

@@ -501,7 +501,7 @@ def test_the_command_of_a_training_without_augmentation_asks_for_none_of_it(full
     edit(full_run / "train.json", lambda trained: trained["config"].update(unusual))
     line = next(line for line in _reproduce.commands(read(full_run)) if line[0] == "hwnas train RUN")
     words = " ".join(line).split()
-    assert "--no-augment" in words and "--ema" in words
+    assert {"--no-augment", "--ema"} <= set(words)
     assert not {"--flip", "--crop", "--erasing"} & set(words), "they would do nothing, and are refused"
 
 
@@ -604,6 +604,13 @@ def test_a_damaged_file_is_one_sentence_and_no_report(full_run):
         ("", "history.jsonl has no whole line"),
         ('{"schema": "hwnas-history/1"}\n{oops\n', "line 2 of history.jsonl must be JSON"),
         ('{"schema": "hwnas-history/1"}\n{"indices": ', "the last one of history.jsonl was cut off"),
+        ('{"schema": "hwnas-history/1"}\n{"step": 1}\n', "line 2 of history.jsonl must hold a trial"),
+        (
+            '{"schema": "hwnas-trace/1"}\n{"step": 1}\n{"loss": 2.0}\n',
+            "line 3 of history.jsonl must hold a step",
+        ),
+        ('{"schema": "hwnas-trace/1"}\n{"step": 1}\n{"st', "the last one of history.jsonl was cut off"),
+        ('{"schema": "other/1"}\n', "history.jsonl is of 'other/1'"),
     ],
 )
 def test_a_damaged_history_is_named_and_the_report_is_made_all_the_same(full_run, content, words):
@@ -614,6 +621,16 @@ def test_a_damaged_history_is_named_and_the_report_is_made_all_the_same(full_run
     assert words in shown.stderr
     (full_run / "history.jsonl").unlink()
     assert "history.jsonl" not in written(full_run).said()
+
+
+def test_the_trace_of_a_one_shot_search_is_no_damage(tmp_path):
+    from hwnas.search.oneshot.trace import Trace
+
+    steps = [{"phase": "search", "step": 1, "loss": 2.4}, {"phase": "finalists", "step": 1}]
+    trace = Trace.begin(tmp_path / "history.jsonl", "fbnet", steps[:1])
+    assert report.damaged(tmp_path) == ()
+    trace.append(steps[1])
+    assert report.damaged(tmp_path) == ()
 
 
 def test_alarms_of_a_search_without_gates_are_shown(full_run):

@@ -200,6 +200,19 @@ def relabelled(run: Path) -> Path:
     return release.export_run(run, dataset).parent
 
 
+def test_a_promised_model_that_is_missing_fails_and_is_named(exported_run):
+    shipped = exported_run / "export"
+    only(shipped, "onnxruntime-fp32")
+    host = Device("host", "A host that has none of the runtimes", "local", runtimes=("torch_cuda",))
+    found = verify(shipped, host, None)
+    assert found.verdict.is_fail
+    assert "the one for host/litert-int8 (1000 ms) is missing: export again" in found.verdict.reasons[0]
+    assert not any("no budget was asked for" in note for note in found.notes)
+    again = Verification.from_json(release.read_manifest(shipped)["verification"])
+    assert again.verdict == found.verdict
+    assert verify(shipped, BARE, None).verdict is None, "another device was promised nothing"
+
+
 def test_an_accuracy_that_was_verified_stands_where_the_data_are_not_looked_at(exported_run):
     shipped = exported_run / "export"
     looked = verify(shipped, BARE, release.load_data(release.read_manifest(shipped)["data"]))
@@ -211,7 +224,7 @@ def test_an_accuracy_that_was_verified_stands_where_the_data_are_not_looked_at(e
 def test_a_further_test_set_is_stated_beside_the_own_one(exported_run, tmp_path):
     shipped = exported_run / "export"
     dataset = release.load_data(release.read_manifest(shipped)["data"])
-    only(shipped, "onnxruntime-fp32")
+    only(shipped, "litert-int8")
     looked = verify(shipped, BARE, dataset)
     write_folder(tmp_path / "elsewhere", dataset.test, count=60)
     arguments = ["--tables", exported_run, "--rounds", "1", "--accept-noise"]

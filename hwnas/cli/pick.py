@@ -10,11 +10,11 @@ import typer
 from rich.markup import escape
 
 from hwnas.cli import _usage
-from hwnas.cli._app import Json, app, coloured, emit_json, err, out, print_quality
+from hwnas.cli._app import AcceptNoise, Json, app, coloured, emit_json, err, leave, out, print_quality
 from hwnas.finalists import use
 from hwnas.statistics.bounds import decimals
 from hwnas.statistics.intervals import NORMAL_95
-from hwnas.statistics.verdict import Verdict, on_budget
+from hwnas.statistics.verdict import Verdict, on_budget, worst
 from hwnas.tables.conditions import Quality
 
 _WHY_LITTLE = (
@@ -44,10 +44,14 @@ def pick(
             callback=_usage.share("a confidence", least=0.5),
         ),
     ] = 0.9,
+    accept_noise: AcceptNoise = False,
     as_json: Json = False,
 ) -> None:
-    """Take the best network within other budgets into a run folder of its own."""
-    from hwnas.search.budgets import range_of, unbound
+    """Take the best network within other budgets into a run folder of its own.
+
+    What the search measured of it has a verdict: exits with 3 where a budget is NOT PROVEN by that. What
+    was not measured is only predicted, and without a verdict: `hwnas verify` gives it.
+    """
     from hwnas.search.pick import pick as pick_from
 
     budgets = {} if budget_ms is None else {"": budget_ms}
@@ -65,7 +69,15 @@ def pick(
     record = pick_from(run, budgets, to, confidence=confidence)
     if as_json:
         emit_json(record)
-        return
+    else:
+        _show(record, budgets, to)
+    leave(worst(map(_kept, record["constraints"])), accept_noise=accept_noise)
+
+
+def _show(record: Mapping[str, Any], budgets: Mapping[str, str], to: Path) -> None:
+    """What was picked, what is known of its latency, and what else is to be known."""
+    from hwnas.search.budgets import range_of, unbound
+
     out.print(
         f"picked {'.'.join(map(str, record['best']))}; estimated "
         f"{record.get('score', 'accuracy')} {record['accuracy']:.2%}",
@@ -78,7 +90,9 @@ def pick(
         said = f"{item['name']}: asked {asked} ms, {_known(item, digits)}: {used:.0%} of the budget"
         kept = _kept(item)
         reasons = f": {escape('; '.join(kept.reasons))}" if kept and kept.reasons else ""
-        out.print(f"{escape(said)}, {coloured(kept)}{reasons}", soft_wrap=True, highlight=False)
+        out.print(
+            f"{escape(said)}, {coloured(kept, 'not measured')}{reasons}", soft_wrap=True, highlight=False
+        )
         print_quality(item.get("quality") or {}, item["name"])
         for text in unbound(item["name"], item["budget_ms"], range_of(record, item["name"])[1]):
             err.print(f"[yellow]warning:[/] {escape(text)}", highlight=False, soft_wrap=True)
@@ -112,7 +126,9 @@ def _latency_ms(item: Mapping[str, Any]) -> float:
 
 
 def _kept(item: Mapping[str, Any]) -> Verdict | None:
-    """Whether the budget is proven to be kept: not where the network was only predicted."""
+    """Whether the budget is proven to be kept; None where the network was only predicted."""
+    if item["measured_ms"] is None:
+        return None
     found, interval = item.get("quality"), item["interval_ms"]
     quality = None
     if found:

@@ -81,6 +81,13 @@ def diff(
             soft_wrap=True,
             highlight=False,
         )
+    elif found.unlike:
+        err.print(
+            f"[yellow]the tables differ in {', '.join(found.unlike)}:[/] what follows is no change over time "
+            "but how much slower or faster the second way to run is, row by row in its own milliseconds",
+            soft_wrap=True,
+            highlight=False,
+        )
     out.print(f"anchor: {found.anchor:+.1%}", highlight=False)
     real = [change for change in found.changes if change.real]
     rows = Table("key", "before (ms)", "after (ms)", "change", "p")
@@ -97,7 +104,8 @@ def diff(
     within = len(found.changes) - len(real) - found.untold
     untold = f"{found.untold} with too few rounds to tell, " if found.untold else ""
     out.print(
-        f"{len(real)} {'real differences' if found.foreign else 'real changes'}, {within} rows within noise, "
+        f"{len(real)} real {'differences' if found.foreign or found.unlike else 'changes'}, "
+        f"{within} rows within noise, "
         f"{untold}{len(found.only_before)} only before, {len(found.only_after)} only after"
     )
 

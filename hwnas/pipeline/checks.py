@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -144,8 +145,9 @@ def _require_accepted(config: Config, place: Place) -> None:
         try:
             kind(**{name: value for name, value in values.items() if value is not None})
         except HwnasError as error:
+            named = next((word for word in re.findall(r"\w+", str(error)) if word in values), None)
             raise HwnasError(
-                f"[{section}] must hold settings that go together: {error}{place(section, None)}"
+                f"[{section}] must hold settings that go together: {error}{place(section, named)}"
             ) from error
 
     tried("profile", ProfileOptions, config.profile)

@@ -154,7 +154,7 @@ def read(path: Path) -> Config:
             and the line are named); a value is of the wrong type.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         given = tomllib.loads(text)
     except FileNotFoundError as error:
         raise HwnasError(
@@ -264,12 +264,14 @@ def _unknown(what: str, name: str, known: list[str]) -> str:
 
 
 def _place(path: Path, text: str, section: str, key: str | None) -> str:
-    """Where a key stands, for the end of a message."""
-    current = ""
+    """Where a key stands, for the end of a message: its line, or that of its section's heading."""
+    current, heading = "", None
     for number, line in enumerate(text.splitlines(), start=1):
         if header := _HEADER.match(line):
             current = header[1].replace('"', "").replace(" ", "")
-            found = key is None and (current == section or current.startswith(f"{section}."))
+            is_within = current == section or current.startswith(f"{section}.")
+            heading = heading or (number if is_within else None)
+            found = is_within and key is None
         else:
             found = (
                 current == section
@@ -278,4 +280,4 @@ def _place(path: Path, text: str, section: str, key: str | None) -> str:
             )
         if found:
             return f" (line {number} of {path})"
-    return f" (in {path})"
+    return f" (line {heading} of {path})" if heading else f" (in {path})"

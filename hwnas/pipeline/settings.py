@@ -272,6 +272,8 @@ def convert(value: Any, hint: Any) -> Any:
         return float(value)
     if isinstance(value, float) and not math.isfinite(value):
         raise TypeError("a finite number")
+    if isinstance(value, str) and "\0" in value:
+        raise TypeError("text without NUL characters")
     if not isinstance(value, hint) or (hint is not bool and isinstance(value, bool)):
         raise TypeError({bool: "true or false", int: "a whole number", float: "a number", str: "text"}[hint])
     return value

@@ -176,7 +176,7 @@ class Verification:
         device: Where it was measured.
         variants: One check a shipped model.
         notes: What was left out, and why.
-        stale: Why the folder is not what its run would ship now.
+        stale: Why the folder is not what its run would ship now, or lacks what was promised.
         further: Name and number of images of a further test set; None where none was given.
         accepted_noise: Whether the user takes what is NOT PROVEN.
         verified: When, ISO 8601 in UTC; empty where an earlier version verified.

@@ -149,7 +149,7 @@ def read(
         search=search,
         trained=records.trained(run) if folder.train.exists() else None,
         manifest=_optional(folder.shipping.manifest, dict),
-        gallery=_optional(folder.gallery, records.GALLERY),
+        gallery=_gallery(folder.gallery),
         comparison=_optional(folder.comparison, records.COMPARISON),
         mistakes=_optional(folder.mistakes, dict),
         models=models,
@@ -180,6 +180,10 @@ def _optional(path: Path, shape: records.Shape) -> Json | None:
         return None
     found: Json = records.read(path, "a record of the run", shape, "repeat that stage")
     return found
+
+
+def _gallery(path: Path) -> Json | None:
+    return records.gallery(path, records.GALLERY, "repeat that stage") if path.exists() else None
 
 
 def _tables(

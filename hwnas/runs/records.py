@@ -1,9 +1,9 @@
 """What the files of a run must hold to be read: one shape a file, and one reader for all.
 
 A shape is a type (``float`` takes whole numbers too), a ``Range``, a tuple of shapes (any of them),
-``[shape]`` (a list), ``{name: shape}`` (an object; a name that ends in ``?`` may be missing, further
-names are left alone) or ``{str: shape}`` (an object of any names). Only what is read is asked for, so that
-files of earlier versions can be read as well.
+``[shape]`` (a list), ``Items`` (a list of a length), ``{name: shape}`` (an object; a name that ends
+in ``?`` may be missing, further names are left alone) or ``{str: shape}`` (an object of any names).
+Only what is read is asked for, so that files of earlier versions can be read as well.
 """
 
 from __future__ import annotations
@@ -44,8 +44,26 @@ class Range:
         return f"{'a whole number' if self.kind is int else 'a number'} {to}"
 
 
+@dataclass(frozen=True)
+class Items:
+    """A shape: a list of so many items.
+
+    Attributes:
+        shape: Of each item.
+        least: The fewest items.
+        most: The most; None for any number.
+    """
+
+    shape: Any
+    least: int
+    most: int | None = None
+
+    def __str__(self) -> str:
+        return f"a list of {self.least}" + ("" if self.most == self.least else " or more")
+
+
 SHARE, COUNT, SOME, SIZE = Range(float, 0, 1), Range(int, 0), Range(int, 1), Range(float, 0)
-_NUMBER, _INTERVAL = (SIZE, NONE), ([float], NONE)
+_NUMBER, _INTERVAL = (SIZE, NONE), (Items(float, 2, 2), NONE)
 DATA = {
     "source": str,
     "fingerprint": str,
@@ -66,7 +84,7 @@ _BUDGET = {
     "predicted_std_ms?": _NUMBER,
     "measured_ms?": _NUMBER,
     "interval_ms?": _INTERVAL,
-    "range_ms?": [float],
+    "range_ms?": Items(float, 2, 2),
 }
 _TRIAL = {"indices": [COUNT], "accuracy": SHARE, "latencies_ms": [SIZE]}
 _READING = {"ms": SIZE}
@@ -116,8 +134,8 @@ _JUDGED = {
     "balanced_accuracy?": (SHARE, NONE),
     "loss?": SIZE,
     "images?": COUNT,
-    "interval?": [SHARE],
-    "balanced_interval?": [SHARE],
+    "interval?": Items(SHARE, 2, 2),
+    "balanced_interval?": Items(SHARE, 2, 2),
     "recalls?": [(SHARE, NONE)],
 }
 TRAIN = {
@@ -141,19 +159,21 @@ TRAIN = {
 }
 GALLERY = {
     "images": COUNT,
-    "targets": [{"name": str, "target": _TARGET, "range_ms": [SIZE]}],
-    "entries": [
+    "targets": Items({"name": str, "target": _TARGET, "range_ms": Items(SIZE, 2, 2)}, 1),
+    "entries": Items(
         {
             "indices": [COUNT],
             "accuracy": SHARE,
-            "accuracy_interval": [SHARE],
+            "accuracy_interval": Items(SHARE, 2, 2),
             "predicted_ms": [float],
             "predicted_std_ms": [float],
             "measured_ms": [_NUMBER],
             "measured_half_ms": [_NUMBER],
-        }
-    ],
+        },
+        1,
+    ),
 }
+_OF_EACH_TARGET = ("predicted_ms", "predicted_std_ms", "measured_ms", "measured_half_ms")
 PICKABLE = {**GALLERY, "schema": str, "space": str, "space_fingerprint": str}
 COMPARISON = {
     "found": str,
@@ -206,6 +226,22 @@ def search(run: Path) -> dict[str, Any]:
     return found
 
 
+def gallery(path: Path, shape: Shape, remedy: str) -> dict[str, Any]:
+    """The gallery of a run: every entry has a number for each target.
+
+    Args:
+        path: The file.
+        shape: ``GALLERY``, or ``PICKABLE`` where another network is to be taken from it.
+        remedy: As of ``read``.
+    """
+    what = "the gallery of a run"
+    found: dict[str, Any] = read(path, what, shape, remedy)
+    targets = len(found["targets"])
+    each = {name: Items(object, targets, targets) for name in _OF_EACH_TARGET}
+    require(found, {"entries": [each]}, what, path, remedy)
+    return found
+
+
 def arch(run: Path, what: str = "the found architecture") -> dict[str, Any]:
     """The architecture of a run."""
     found: dict[str, Any] = read(RunFolder(run).arch, what, ARCH, f"`hwnas search --out {run}` makes it")
@@ -228,10 +264,12 @@ def _odd(content: Any, shape: Shape, place: str) -> list[tuple[str, str, str]]:
             return []
         deeper = [each for each in found if each[0][0] != place]
         return deeper[0] if deeper else [(place, _wanted(shape), _said(content))]
-    if isinstance(shape, list):
-        if not isinstance(content, list):
-            return [(place, "a list", _said(content))]
-        parts = [(f"{place}[{number}]", item, shape[0]) for number, item in enumerate(content)]
+    if isinstance(shape, list | Items):
+        among = shape if isinstance(shape, Items) else Items(shape[0], 0)
+        most = among.most or math.inf
+        if not isinstance(content, list) or not among.least <= len(content) <= most:
+            return [(place, _wanted(shape), _said(content))]
+        parts = [(f"{place}[{number}]", item, among.shape) for number, item in enumerate(content)]
     elif isinstance(shape, dict):
         if not isinstance(content, dict):
             return [(place, "an object", _said(content))]
@@ -258,11 +296,13 @@ def _fits(content: Any, shape: Shape) -> bool:
     kinds = (int, float) if shape is float else shape
     if not isinstance(content, kinds) or (isinstance(content, bool) and shape is not bool):
         return False
+    if isinstance(content, str) and "\0" in content:  # no path has one
+        return False
     return not isinstance(content, float) or math.isfinite(content)
 
 
 def _wanted(shape: Shape) -> str:
-    if isinstance(shape, Range):
+    if isinstance(shape, Range | Items):
         return str(shape)
     if isinstance(shape, tuple):
         return " or ".join(map(_wanted, shape))
@@ -284,6 +324,7 @@ __all__ = [
     "PICKABLE",
     "RIGHT",
     "arch",
+    "gallery",
     "read",
     "require",
     "search",

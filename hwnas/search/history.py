@@ -16,6 +16,7 @@ from typing import Any
 
 from hwnas import files
 from hwnas.errors import HwnasError, SchemaMismatch, in_words
+from hwnas.search.oneshot import trace
 from hwnas.search.problem import Trial
 
 SCHEMA = "hwnas-history/1"
@@ -86,10 +87,19 @@ class History:
 
 
 def damage(path: Path) -> str:
-    """What is wrong with the history of a finished search, as a sentence; empty for nothing."""
+    """What is wrong with the history of a finished search, as a sentence; empty for nothing.
+
+    One-shot searches keep the trace of their steps there (``hwnas.search.oneshot.trace``).
+    """
     try:
         whole, is_torn = _read(path)
-        _parsed(whole, path)
+        header, *lines = _objects(whole, path)
+        known = {SCHEMA: _trial, trace.SCHEMA: _step}
+        schema = header.get("schema")
+        if schema not in known:
+            return f"a history must be of {' or '.join(known)}, but {path} is of {schema!r}"
+        for number, line in enumerate(lines, start=2):
+            known[schema](line, path, number)
     except HwnasError as error:
         return str(error)
     return f"a history must end with a whole line, but the last one of {path} was cut off" if is_torn else ""
@@ -107,14 +117,19 @@ def _read(path: Path) -> tuple[str, bool]:
 
 def _parsed(whole: str, path: Path) -> tuple[dict[str, Any], list[Trial]]:
     """The header and the trials."""
+    header, *lines = _objects(whole, path)
+    return header, [_trial(line, path, n) for n, line in enumerate(lines, start=2)]
+
+
+def _objects(whole: str, path: Path) -> list[dict[str, Any]]:
+    """Every line; there is one at least."""
     lines = whole.splitlines()
     if not lines:
         raise HwnasError(
             f"a history must begin with the search that it is of, but {path} has no whole line: remove it "
             "where a search is to begin anew"
         )
-    header = _parse(lines[0], path, 1)
-    return header, [_trial(_parse(line, path, n), path, n) for n, line in enumerate(lines[1:], start=2)]
+    return [_parse(line, path, number) for number, line in enumerate(lines, start=1)]
 
 
 def _line(data: Mapping[str, Any]) -> str:
@@ -157,3 +172,8 @@ def _trial(data: Mapping[str, Any], path: Path, number: int) -> Trial:
     if not 0 <= found.accuracy <= 1:
         raise HwnasError(f"line {number} of {path} must hold an accuracy in [0, 1], but has {found.accuracy}")
     return found
+
+
+def _step(data: Mapping[str, Any], path: Path, number: int) -> None:
+    if not isinstance(data.get("step"), int):
+        raise HwnasError(f"line {number} of {path} must hold a step of a search, but does not")

@@ -27,13 +27,9 @@ def read_gallery(run: Path) -> dict[str, Any]:
         HwnasError: The run has none.
     """
     path = RunFolder(run).gallery
-    data = records.read(
-        path,
-        "the gallery of a run",
-        records.PICKABLE,
-        f"`hwnas search --out {run}` with a --gallery makes it",
-    )
-    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+    remedy = f"`hwnas search --out {run}` with a --gallery makes it"
+    data = records.gallery(path, records.PICKABLE, remedy)
+    if data["schema"] != SCHEMA:
         raise SchemaMismatch(f"a gallery must be of schema {SCHEMA}, but {path} is not", field="schema")
     return data
 
@@ -61,6 +57,7 @@ def pick(run: Path, budgets: Mapping[str, str], out: Path, *, confidence: float 
         raise HwnasError(f"a run folder must be new, but {out} holds a finished search: give another one")
     gallery = read_gallery(run)
     record = records.search(run)
+    _require_of_search(gallery, record, run)
     limits_ms = _limits(gallery, record, budgets)
     entries = gallery["entries"]
     needs = [_needs_ms(entry, confidence) for entry in entries]
@@ -83,6 +80,18 @@ def pick(run: Path, budgets: Mapping[str, str], out: Path, *, confidence: float 
     files.write_json(new.arch, arch.to_json())
     files.write_json(new.search, record)
     return record
+
+
+def _require_of_search(gallery: Mapping[str, Any], record: Mapping[str, Any], run: Path) -> None:
+    """Refuse a gallery of targets that the search had no budget for."""
+    names = {item["name"] for item in record["constraints"]}
+    odd = [target["name"] for target in gallery["targets"] if target["name"] not in names]
+    if odd:
+        raise SchemaMismatch(
+            f"a gallery must be of the targets of its search, {', '.join(sorted(names))}, but "
+            f"{RunFolder(run).gallery} is of {', '.join(odd)}: `hwnas search --out {run}` makes both",
+            field="targets",
+        )
 
 
 def _limits(
@@ -169,7 +178,8 @@ def _picked(
     names = [item["name"] for item in record["constraints"]]
     columns = [names.index(item["name"]) for item in constraints]
     trials = [
-        trial | {"latencies_ms": [trial["latencies_ms"][n] for n in columns]} for trial in record["trials"]
+        trial | {"latencies_ms": [trial["latencies_ms"][n] for n in columns]}
+        for trial in record.get("trials", ())
     ]
     if not any(trial["indices"] == chosen["indices"] for trial in trials):
         latencies = [known_ms(chosen)[n] for n in limits_ms]

@@ -23,6 +23,9 @@ IDENTITY = ("runtime_version", "library_sha256", "machine", "cpu_model", "anchor
 MACHINE = ("device", "processor", "machine", "cpu_model")
 """Fields of target and environment that say what was measured on."""
 
+WAY = ("runtime", "precision", "threads", "batch")
+"""Fields of the target that say how a machine was made to run the models."""
+
 
 _LEAST_ROUNDS = 6  # an interval of fewer says too little
 
@@ -94,7 +97,7 @@ class Change:
         before_ms: Latency in the first table.
         after_ms: Latency in the second table, on the first one's scale: as long as the anchors
             are the same, what slowed the whole machine is no change. As it was measured, where the
-            tables are of different machines.
+            tables are of different machines or ways to run.
         p_value: Probability of so large a difference where there is none.
         real: Whether it is a change and not noise.
         told: Whether there are rounds enough to tell, or nothing to tell of.
@@ -125,6 +128,8 @@ class Diff:
         environment: Fields that differ, with both values.
         foreign: Those of them that say that the tables are of different machines: then there is no
             change, but a difference between machines.
+        unlike: Those of them that say that models were run in different ways, such as int8 and
+            fp32: then there is no change either, but a difference between those ways.
     """
 
     changes: tuple[Change, ...]
@@ -133,6 +138,7 @@ class Diff:
     anchor: float
     environment: Mapping[str, tuple[Any, Any]]
     foreign: tuple[str, ...] = ()
+    unlike: tuple[str, ...] = ()
 
     @property
     def untold(self) -> int:
@@ -148,7 +154,7 @@ def diff(
     A change is real where it is larger than ``least`` and stands out of the intervals of both
     rows; of all changes called real, at most ``false_share`` are expected to be noise
     (Benjamini and Hochberg, Journal of the Royal Statistical Society B 57, 1995). Where both
-    tables are of the same runtime on the same processor, it must also stand out of what most
+    tables are of the same target, runtime and processor, it must also stand out of what most
     rows do: two sessions differ by more than the intervals within each of them say.
 
     Raises:
@@ -171,13 +177,15 @@ def diff(
             f"compared tables must have a row in common, but none is, of {rows[0]} in the first and "
             f"{rows[1]} in the second: compare tables of the same space"
         )
-    same = all(before.environment.get(name) == after.environment.get(name) for name in IDENTITY)
     described = [table.target.to_json() | dict(table.environment) for table in (before, after)]
     names = dict.fromkeys((*described[0], *described[1]))
     differing = [name for name in names if described[0].get(name) != described[1].get(name)]
-    foreign = tuple(name for name in MACHINE if name in differing)
+    foreign, unlike = (tuple(name for name in names if name in differing) for names in (MACHINE, WAY))
+    is_as_it_was = bool(foreign or unlike)  # the anchors are not of one target then
+    same = not is_as_it_was and not set(IDENTITY) & set(differing)
     rescaled = {
-        key: second[key].latency_ms if foreign else _rescaled_ms(second[key], before.scale) for key in common
+        key: second[key].latency_ms if is_as_it_was else _rescaled_ms(second[key], before.scale)
+        for key in common
     }
     shifts = [math.log(rescaled[key] / first[key].latency_ms) for key in common]
     spread = MAD_NORMAL * median(abs(shift) for shift in shifts) if same and shifts else 0.0
@@ -198,6 +206,7 @@ def diff(
         anchor=after.scale.light_ms / before.scale.light_ms - 1,
         environment={name: (described[0].get(name), described[1].get(name)) for name in differing},
         foreign=foreign,
+        unlike=unlike,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -94,7 +94,7 @@ def verify(
             *scales.notes,
             *(() if run is None else release.unfinished(run)),
         ),
-        stale=() if run is None else release.stale(run),
+        stale=(*_missing(manifest, device), *(() if run is None else release.stale(run))),
         further=None if further is None else {"name": further[0], "images": len(further[1])},
         accepted_noise=accept_noise,
         verified=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -183,6 +183,19 @@ def _measure(
         conditions.notes(quality, measured),
     )
     return measured, session
+
+
+def _missing(manifest: Mapping[str, Any], device: Device) -> Iterator[str]:
+    """Promised on the device, and not in the folder: nothing can prove it."""
+    there = {(entry["runtime"], entry["precision"]) for entry in manifest["variants"]}
+    for promised in manifest["budgets"]:
+        target = Target.from_json(promised["target"])
+        wanted = (target.runtime, target.precision)
+        if target.device == device.name and wanted in release.VARIANTS and wanted not in there:
+            yield (
+                f"a shipping folder must have a model for each budget, but the one for {target} "
+                f"({promised['budget_ms']:g} ms) is missing: export again"
+            )
 
 
 def _left_out(

@@ -75,7 +75,18 @@ def test_a_new_field_of_a_dataclass_is_a_new_key(monkeypatch, tmp_path):
         ("[search]\nstrategy = 3", ["strategy in [search] must be text", "line 2"]),
         ('[search]\nstrategy = "fbnet"\n[baseline]\nstrategy = "fbnet"', ["another strategy", "line 4"]),
         ('[search]\nstrategy = "nope"', ["a strategy must be one of"]),
-        ('[train]\ninit = "super"', ['init must be "seed" or "supernet"', "'super'", "line 1"]),
+        ('[train]\ninit = "super"', ['init must be "seed" or "supernet"', "'super'", "line 2"]),
+        ("[train]\nseed = 1\nepochs = 0", ["epochs must be at least 1, but got 0", "line 3"]),
+        ("[search]\n[search.supernet]\n\nwidth = 7", ["width", "line 4"]),
+        ("[profile]\nsamples = 3\nrounds = 0", ["rounds must be at least 1", "line 3"]),
+        ("seed = 1\n[search.settings]\nfinalists = 0", ["finalists", "line 3"]),
+        ('folder = "x\\u0000y"', ["folder must be text without NUL characters", "line 1"]),
+        ('data = "x\\u0000y"', ["data must be text without NUL characters", "line 1"]),
+        (
+            '[train]\nteacher = "x\\u0000y"',
+            ["teacher in [train] must be text without NUL characters", "line 2"],
+        ),
+        ('[profile]\nruntimes = ["x\\u0000y"]', ["text without NUL characters", "line 2"]),
         ('[train]\ninit = "supernet"', ["as wide as the network", "width is 0.5", "line 2"]),
         ('[train]\nteacher = "t"\ndistill_weight = 0', ["must have a distill_weight over 0", "line 3"]),
         ("[train", ["must be readable TOML"]),
@@ -97,6 +108,16 @@ def test_what_a_dataclass_refuses_is_refused_with_its_section(tmp_path):
         pipeline.read(write(tmp_path, "[train]\nepochs = 0"))
     with pytest.raises(HwnasError, match=r"\[profile\].*rounds must be at least 1"):
         pipeline.read(write(tmp_path, "[profile]\nrounds = 0"))
+
+
+def test_a_byte_order_mark_is_no_part_of_a_config(tmp_path):
+    path = tmp_path / "marked.toml"
+    path.write_bytes(b"\xef\xbb\xbffolder = 'mine'\r\n[train]\r\nepochs = 3\r\n")
+    config = pipeline.read(path)
+    assert (config.basics.folder, config.train[1]["epochs"]) == ("mine", 3)
+    path.write_bytes(b"\xef\xbb\xbf[train]\nepochs = 0\n")
+    with pytest.raises(HwnasError, match="line 2 of"):
+        pipeline.read(path)
 
 
 def test_a_config_that_is_not_there_says_how_to_get_one(tmp_path):

@@ -36,13 +36,15 @@ def a_table(
     rounds: int = 12,
     seed: int = 0,
     environment: Mapping[str, object] = SAME,
+    target: Target = TARGET,
+    anchor_ms: float = 2.0,
 ) -> LatencyTable:
-    """A machine that is ``speed`` times slower, and noisy, and whose anchor needs 2 ms."""
+    """A machine that is ``speed`` times slower, and noisy, and whose anchor needs some ms."""
     rng = np.random.default_rng(seed)
-    table = LatencyTable(TARGET, environment)
+    table = LatencyTable(target, environment)
     for number in range(rounds):
         for key, value in truth.items():
-            sample, anchor = (x * speed * rng.lognormal(0, noise) for x in (value, 2.0))
+            sample, anchor = (x * speed * rng.lognormal(0, noise) for x in (value, anchor_ms))
             table.add(Round(key, "block", session, number, (sample,), (anchor,)))
     return table
 
@@ -124,6 +126,29 @@ def test_tables_of_two_machines_are_not_before_and_after(field: str) -> None:
     for change in found.changes:
         assert change.relative == pytest.approx(1 / 3.4 - 1, abs=0.05)
     assert operations.diff(a_table(TRUTH, seed=1), a_table(TRUTH, seed=2)).foreign == ()
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("precision", "fp32"), ("threads", 2), ("batch", 4), ("runtime", "onnxruntime")]
+)
+def test_another_way_to_run_on_one_machine_is_a_difference_and_no_noise(
+    field: str, value: object, tmp_path: Path
+) -> None:
+    """All rows are two to four times as slow, and the anchor three times: nothing of it is noise."""
+    target = Target(**{**TARGET.to_json(), field: value})
+    slower = {key: ms * (2 + n % 3) for n, (key, ms) in enumerate(TRUTH.items())}
+    before, after = a_table(TRUTH, seed=1), a_table(slower, seed=2, target=target, anchor_ms=6.0)
+    found = operations.diff(before, after)
+    assert (found.unlike, found.foreign) == ((field,), ())
+    assert all(change.real for change in found.changes)
+    for change in found.changes:
+        assert change.relative == pytest.approx(slower[change.key] / TRUTH[change.key] - 1, abs=0.15)
+    before.save(tmp_path / "before.jsonl")
+    after.save(tmp_path / "after.jsonl")
+    paths = [str(tmp_path / name) for name in ("before.jsonl", "after.jsonl")]
+    shown = CliRunner().invoke(app, ["table", "diff", *paths], env={"COLUMNS": "300"})
+    assert "40 real differences, 0 rows within noise" in shown.stdout
+    assert f"differ in {field}:" in shown.stderr
 
 
 def test_rows_of_too_few_rounds_are_counted_by_themselves() -> None:
