@@ -137,3 +137,15 @@ class Runtime:
                 f"the agent must prove that the {processor} took the model, but says {took!r}: "
                 "it may have run on the CPU"
             )
+
+
+def content_of(model: bytes | Path) -> bytes | str:
+    """A model as native code takes it: its path, or its bytes where the path is no text."""
+    if isinstance(model, bytes):
+        return model
+    path = str(model)
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return model.read_bytes()
+    return path

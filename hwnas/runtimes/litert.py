@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas.errors import ExportError
-from hwnas.runtimes.base import TFLITE, Batch, Execution, Host, Runtime
+from hwnas.runtimes.base import TFLITE, Batch, Execution, Host, Runtime, content_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -129,7 +129,8 @@ def _dequantized(values: NDArray[Any], details: dict[str, Any]) -> NDArray[np.fl
 def _interpreter(model: bytes | Path, threads: int, keep_tensors: bool = False) -> Any:
     from ai_edge_litert.interpreter import Interpreter
 
-    given = {"model_content": model} if isinstance(model, bytes) else {"model_path": str(model)}
+    content = content_of(model)
+    given = {"model_content": content} if isinstance(content, bytes) else {"model_path": content}
     try:
         result = Interpreter(**given, num_threads=threads, experimental_preserve_all_tensors=keep_tensors)
         result.allocate_tensors()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas.errors import ExportError
-from hwnas.runtimes.base import ONNX, Batch, Execution, Host, Runtime
+from hwnas.runtimes.base import ONNX, Batch, Execution, Host, Runtime, content_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,7 +32,7 @@ def session(model: bytes | Path, *, threads: int = 1, optimized: Path | None = N
     options.log_severity_level = 3  # errors
     if optimized is not None:
         options.optimized_model_filepath = str(optimized)
-    content = model if isinstance(model, bytes) else str(model)
+    content = content_of(model)
     refusals = (
         state.Fail,
         state.InvalidArgument,

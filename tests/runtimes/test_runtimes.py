@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -99,6 +100,29 @@ def test_the_tiny_model_computes():
     runner.set_tensor(0, np.full(1, 1.5, np.float32))
     runner.invoke()
     assert runner.get_tensor(1).tolist() == [3.0]
+
+
+def test_models_in_folders_whose_names_are_no_text_can_be_loaded(tmp_path):
+    import onnx
+
+    from hwnas.runtimes import onnxruntime
+
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    (folder / "model.tflite").write_bytes(litert._tiny())
+    runner = litert.interpreter(folder / "model.tflite")
+    runner.set_tensor(0, np.full(1, 1.5, np.float32))
+    runner.invoke()
+    assert runner.get_tensor(1).tolist() == [3.0]
+    ends = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in "xy"]
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Add", ["x", "x"], ["y"])], "twice", ends[:1], ends[1:]
+    )
+    versions = [onnx.helper.make_opsetid("", 17)]
+    model = onnx.helper.make_model(graph, opset_imports=versions, ir_version=8)
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+    found = onnxruntime.session(folder / "model.onnx").run(None, {"x": np.full(1, 1.5, np.float32)})
+    assert found[0].tolist() == [3.0]
 
 
 class TestOfOnesOwn:
