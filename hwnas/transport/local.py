@@ -6,12 +6,13 @@ import json
 import os
 import platform
 import selectors
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import IO, Any
 
@@ -35,6 +36,7 @@ class LocalTransport:
     def __init__(self, agents: Path | None = None) -> None:
         self._agents = agents
         self._running: set[subprocess.Popen[bytes]] = set()
+        self._copies = ExitStack()
 
     def __enter__(self) -> LocalTransport:
         return self
@@ -42,6 +44,7 @@ class LocalTransport:
     def __exit__(self, *exc: object) -> None:
         for process in tuple(self._running):
             self._kill(process)
+        self._copies.close()
 
     def describe(self) -> Mapping[str, Any]:
         """Operating system, kernel, machine and number of CPUs."""
@@ -53,10 +56,16 @@ class LocalTransport:
         }
 
     def push(self, local: Path) -> str:
-        """The file's own absolute path; raises TransportError where it is not there."""
+        """The file's absolute path, or a copy's where that is no text; TransportError: it is not there."""
         if not local.is_file():
             raise TransportError(f"a file must be there to be used by an agent, but {local} is not")
-        return str(local.resolve())
+        path = str(local.resolve())
+        try:
+            path.encode()
+        except UnicodeEncodeError:  # what runtimes refuse; kept until this transport is closed
+            folder = Path(self._copies.enter_context(tempfile.TemporaryDirectory(prefix="hwnas-")))
+            return str(shutil.copyfile(local, folder / f"model{local.suffix}"))
+        return path
 
     def run(self, agent: str, jobs: Sequence[Job], *, silence_s: float) -> Iterator[Reply]:
         """Run an agent on the jobs; see ``Transport.run``."""

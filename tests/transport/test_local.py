@@ -121,3 +121,15 @@ def test_it_says_what_machine_this_is_without_a_serial_number() -> None:
     facts = LocalTransport().describe()
     assert facts["machine"] == os.uname().machine
     assert os.uname().nodename not in facts.values()
+
+
+def test_a_file_whose_path_is_no_text_is_copied_for_as_long_as_needed(tmp_path):
+    folder = tmp_path / os.fsdecode(b"caf\xe9")
+    folder.mkdir()
+    (folder / "a.tflite").write_bytes(b"model")
+    with LocalTransport() as transport:
+        copy = Path(transport.push(folder / "a.tflite"))
+        assert copy.suffix == ".tflite"
+        assert str(copy).isprintable()
+        assert copy.read_bytes() == b"model"
+    assert not copy.exists()
