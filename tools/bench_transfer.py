@@ -26,6 +26,7 @@ from hwnas.latency.bayes.device_prior import DevicePrior, Known, learn_sizes, ne
 from hwnas.latency.bayes.entries import Entries
 from hwnas.latency.bayes.interactions import Remainder
 from hwnas.latency.bayes.known_devices import learn_device
+from hwnas.latency.bayes.mixture import FORMS, SUM
 from hwnas.latency.bayes.transfer import transfer
 from hwnas.latency.evaluate import score
 from hwnas.latency.imports.readers import LatencyFile, read_networks
@@ -150,7 +151,8 @@ def one_trial(bench: Bench, target: str, rows: np.ndarray) -> dict[str, dict[str
         if name != "hwnas":
             scores[name].pop("coverage_90")
     scores["hwnas"]["known_used"] = float(bool(found.prior.known))
-    scores["hwnas"]["product_share"] = found.share
+    for name in (SUM, *FORMS):
+        scores["hwnas"][f"share as {name}"] = found.shares.get(name, 0.0)
     return scores
 
 

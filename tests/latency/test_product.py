@@ -6,10 +6,14 @@ import itertools
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
+from hwnas.latency.base import Prediction
 from hwnas.latency.bayes.device_prior import learn_sizes
 from hwnas.latency.bayes.entries import Entries
 from hwnas.latency.bayes.known_devices import learn_device
+from hwnas.latency.bayes.known_latency import Combination, KnownLatency, Proportion
+from hwnas.latency.bayes.mixture import PRODUCT, SUM, shares_of
 from hwnas.latency.bayes.product import Logs, Product
 from hwnas.latency.bayes.transfer import COMBINATION, Few, transfer
 from hwnas.latency.evaluate import rank_correlations
@@ -54,7 +58,7 @@ def test_a_network_that_is_far_off_what_is_smooth_keeps_what_was_measured() -> N
 def test_powers_and_level_of_a_product_are_found() -> None:
     """A device that is another one squared, times three."""
     rows = np.random.default_rng(0).choice(len(EVERY), 30, replace=False)
-    logs = Logs(ENTRIES, {"gpu": KNOWN["gpu"]}, {})
+    logs = Logs(KnownLatency(ENTRIES, {"gpu": KNOWN["gpu"]}, {}))
     gpu = ENTRIES.layout.matrix(EVERY) @ np.array(KNOWN["gpu"])
     truth = 3 * gpu**2
     found = Product.fit(logs, EVERY[rows], truth[rows]).predict(EVERY)
@@ -73,7 +77,7 @@ def test_networks_that_stop_at_once_do_not_explode() -> None:
         few = Few(ENTRIES, EVERY[rows], truth[rows], KNOWN, REMAINDERS)
         found = transfer(ENTRIES, EVERY[rows], truth[rows], KNOWN, SIZES, REMAINDERS)
         sums = transfer(ENTRIES, EVERY[rows], truth[rows], KNOWN, SIZES, REMAINDERS, sums_only=True)
-        assert sums.product is None
+        assert sums.mixture is None
         np.testing.assert_array_equal(sums.costs_ms, found.costs_ms)
         combined = few.as_sum(replace(found.prior, only=COMBINATION), EVERY)
         mixed = found.predict(EVERY)
@@ -81,7 +85,7 @@ def test_networks_that_stop_at_once_do_not_explode() -> None:
             errors[name].append(float(np.abs(p.mean_ms / truth - 1).mean()))
         ranks.append(rank_correlations(mixed.mean_ms, truth)[0])
         covered.append(np.mean(np.abs(mixed.mean_ms - truth) <= NORMAL_90 * mixed.std_ms))
-        shares.append(found.share)
+        shares.append(1 - found.shares.get(SUM, 0.0))
     means = {name: np.mean(values) for name, values in errors.items()}
     assert np.mean(shares) > 0.2
     assert means["both"] < 0.2
@@ -97,8 +101,8 @@ def test_a_sum_stays_a_sum() -> None:
     for seed in range(2):
         rows = np.random.default_rng(seed).choice(len(EVERY), 12, replace=False)
         found = transfer(ENTRIES, EVERY[rows], truth[rows], KNOWN, SIZES)
-        shares.append(found.share)
-        assert (found.product is None) == (found.share == 0)
+        shares.append(found.shares.get(PRODUCT, 0.0))
+        np.testing.assert_allclose(found.predict(EVERY).mean_ms, truth, rtol=0.05)
     assert np.mean(shares) < 0.1
 
 
@@ -109,4 +113,56 @@ def test_what_is_predicted_of_left_out_networks_is_what_is_said() -> None:
     assert found.left_out is not None
     assert (found.left_out.mean_ms > 0).all()
     assert (found.predict(EVERY).mean_ms > 0).all()
-    assert ("as a product" in found.notes[0]) == (found.share > 0)
+    assert ("as a product" in found.notes[0]) == (PRODUCT in found.shares)
+    assert sum(found.shares.values()) == pytest.approx(1.0)
+
+
+def test_what_was_measured_of_a_known_device_is_what_it_takes() -> None:
+    known = KnownLatency(ENTRIES, KNOWN, REMAINDERS)
+    found = known(EVERY[::7])
+    for number, name in enumerate(KNOWN):
+        if name in REMAINDERS:
+            np.testing.assert_allclose(found[:, number], MEASURED[name][::7])
+    assert (known.least_ms < known.average_ms).all()
+
+
+def test_the_plain_combination_of_known_devices_is_found() -> None:
+    truth = 0.5 * MEASURED["phone"] + 0.2 * MEASURED["other phone"] + 0.3
+    rows = np.random.default_rng(0).choice(len(EVERY), 10, replace=False)
+    found = Combination.fit(KnownLatency(ENTRIES, KNOWN, REMAINDERS), EVERY[rows], truth[rows])
+    np.testing.assert_allclose(found.predict(EVERY).mean_ms, truth, rtol=1e-6)
+    mixed = transfer(ENTRIES, EVERY[rows], truth[rows], KNOWN, SIZES, REMAINDERS).predict(EVERY)
+    assert np.abs(mixed.mean_ms / truth - 1).mean() < 0.02
+
+
+def test_what_is_tiny_on_every_known_device_is_not_of_average_size() -> None:
+    phones = {name: KNOWN[name] for name in REMAINDERS if name != "gpu"}
+    known = KnownLatency(ENTRIES, phones, REMAINDERS)
+    truth = chain([0, 0.6, 3, 12], 0.02, 9, stops=True)
+    rows = np.flatnonzero(EVERY[:, 0] > 0)[::40]
+    near = Proportion.fit(known, EVERY[rows], truth[rows], np.arange(len(rows)))
+    average = Prediction(np.full(len(EVERY), truth.mean()), np.full(len(EVERY), 0.1))
+    found, stopped = near.within(average, EVERY), EVERY[:, 0] == 0
+    assert (found.mean_ms[stopped] < 0.02 * truth.mean()).all()
+    assert (np.abs(found.mean_ms - truth) <= NORMAL_90 * found.std_ms)[stopped].all()
+    kept = near.within(Prediction(truth, 0.1 * truth), EVERY[rows[:1]].repeat(len(EVERY), axis=0))
+    assert kept.mean_ms[rows[0]] == pytest.approx(truth[rows[0]])
+
+
+def test_a_form_that_the_best_mixture_does_without_has_no_share() -> None:
+    truth = np.array([1.0, 2.0, 3.0, 4.0])
+    right, wrong = Prediction(truth * 1.001, truth), Prediction(truth * 2, truth)
+    assert shares_of({"right": right, "wrong": wrong}, truth) == {"right": 1.0}
+    low = Prediction(truth / 2, truth)
+    assert shares_of({"low": low, "wrong": wrong}, truth) == {
+        "low": pytest.approx(0.5),
+        "wrong": pytest.approx(0.5),
+    }
+
+
+def test_a_sum_says_where_other_forms_would_do_better() -> None:
+    truth = 0.5 * MEASURED["phone"] + 0.2 * MEASURED["other phone"] + 0.01
+    rows = np.random.default_rng(0).choice(len(EVERY), 10, replace=False)
+    found = transfer(ENTRIES, EVERY[rows], truth[rows], KNOWN, SIZES, REMAINDERS, sums_only=True)
+    assert found.mixture is None
+    assert "multiplied or combined" in found.notes[-1]

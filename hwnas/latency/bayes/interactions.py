@@ -7,12 +7,14 @@ architectures differ. How smooth, and whether there is anything but noise, is de
 evidence. A new device may then share the remainders of known ones.
 
 Smooth functions miss jumps: a network of which one choice makes all of it useless. An architecture
-that was measured farther off than noise explains keeps what it was measured at.
+that was measured farther off than noise explains keeps what it was measured at. What was measured
+of the others is kept too, for models that compare devices network by network.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -37,6 +39,34 @@ JUMP = 5.0
 
 
 @dataclass(frozen=True)
+class Seen:
+    """What was seen of single architectures.
+
+    Attributes:
+        indices: Shape (k, choices); an architecture may stand there more than once.
+        values: Shape (k,).
+    """
+
+    indices: IntArray = field(default_factory=lambda: np.zeros((0, 0), np.int64))
+    values: FloatArray = field(default_factory=lambda: np.zeros(0))
+
+    def of(self, indices: IntArray, otherwise: FloatArray) -> FloatArray:
+        """Mean of what was seen of each architecture, shape (n,), or what is given for it."""
+        if not self._means:
+            return otherwise
+        rows = np.ascontiguousarray(indices, dtype=self.indices.dtype)
+        pairs = zip(rows, otherwise, strict=True)
+        return np.array([self._means.get(row.tobytes(), value) for row, value in pairs], dtype=np.float64)
+
+    @cached_property
+    def _means(self) -> dict[bytes, float]:
+        found: dict[bytes, list[float]] = {}
+        for row, value in zip(self.indices, self.values, strict=True):
+            found.setdefault(row.tobytes(), []).append(float(value))
+        return {row: float(np.mean(values)) for row, values in found.items()}
+
+
+@dataclass(frozen=True)
 class Remainder:
     """A function of the architecture.
 
@@ -45,8 +75,9 @@ class Remainder:
         indices: Architectures that it was fitted to, shape (m, choices).
         weights: Weight of the covariance to each of them in ms, shape (m,).
         reach: Share of choices that may differ before the covariance falls to 1/e.
-        jumped: Architectures that are farther off, as a ratio, than noise is, shape (k, choices).
-        jumps_ms: How far each is off what the smooth function says, shape (k,).
+        jumps_ms: How far architectures are off the smooth function that are, as a ratio, farther off
+            than noise is.
+        measured_ms: Latency of all architectures that were measured.
         least_ms: The least latency that the device was measured to have; 0 where it is not known.
     """
 
@@ -54,8 +85,8 @@ class Remainder:
     indices: IntArray
     weights: FloatArray
     reach: float
-    jumped: IntArray
-    jumps_ms: FloatArray
+    jumps_ms: Seen = field(default_factory=Seen)
+    measured_ms: Seen = field(default_factory=Seen)
     least_ms: float = 0.0
 
     @classmethod
@@ -91,11 +122,10 @@ class Remainder:
                     best, found = evidence, (reach, axes @ (turned * ratio / spread))
         if found is None:
             return None
-        none = np.zeros((0, indices.shape[1]), np.int64), np.zeros(0)
-        return cls(layout, indices, scale * found[1], found[0], *none)
+        return cls(layout, indices, scale * found[1], found[0])
 
-    def with_jumps(self, indices: IntArray, sums_ms: FloatArray, latency_ms: FloatArray) -> Remainder:
-        """The same function with what it misses of networks that were measured.
+    def with_measured(self, indices: IntArray, sums_ms: FloatArray, latency_ms: FloatArray) -> Remainder:
+        """The same function with networks that were measured, and what it misses of them.
 
         Args:
             indices: The networks, shape (n, choices).
@@ -105,22 +135,13 @@ class Remainder:
         least, smooth = float(latency_ms.min()), sums_ms + self(indices)
         off = np.log(latency_ms / np.maximum(smooth, least))
         far = (smooth < least) | (np.abs(off) > JUMP * MAD_NORMAL * np.median(np.abs(off)))
-        return replace(self, jumped=indices[far], jumps_ms=(latency_ms - smooth)[far], least_ms=least)
+        jumps, measured = Seen(indices[far], (latency_ms - smooth)[far]), Seen(indices, latency_ms)
+        return replace(self, jumps_ms=jumps, measured_ms=measured, least_ms=least)
 
     def __call__(self, indices: IntArray) -> FloatArray:
         """Remainder in ms, shape (n,), of architectures of shape (n, choices)."""
         smooth = np.exp(-_distance(self.layout, indices, self.indices) / self.reach) @ self.weights
-        return np.asarray(smooth + self._jumps(indices))
-
-    def _jumps(self, indices: IntArray) -> FloatArray:
-        """Mean of the jumps that were seen of each architecture in ms, shape (n,)."""
-        found: dict[bytes, list[float]] = {}
-        for row, ms in zip(self.jumped, self.jumps_ms, strict=True):
-            found.setdefault(row.tobytes(), []).append(float(ms))
-        if not found:
-            return np.zeros(len(indices))
-        rows = np.ascontiguousarray(indices, dtype=self.jumped.dtype)
-        return np.array([np.mean(found.get(row.tobytes(), 0.0)) for row in rows])
+        return np.asarray(smooth + self.jumps_ms.of(indices, np.zeros(len(indices))))
 
 
 def _distance(layout: Layout, first: IntArray, second: IntArray) -> FloatArray:

@@ -67,5 +67,5 @@ def learn_device(
     costs = believed_costs(entries, believe(prior, variances, equations))
     remainder = Remainder.fit(entries.layout, indices, latency_ms - matrix @ costs)
     if remainder is not None:
-        remainder = remainder.with_jumps(indices, matrix @ costs, latency_ms)
+        remainder = remainder.with_measured(indices, matrix @ costs, latency_ms)
     return tuple(costs.tolist()), remainder

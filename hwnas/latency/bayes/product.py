@@ -10,24 +10,28 @@ is skipped by the new one as well:
 It is the same Gaussian model as that of costs: the powers are expected to be equal and to sum to one
 and are not negative, factors are expected to be one, and how far they are not is inferred from the
 measured networks. Predictions are medians.
+
+Where each run of a known device starts with a time that the new one does not need, proportions hold
+of what its networks take over the fastest one. The simplest model of this kind has no factors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from hwnas.latency.base import FloatArray, IntArray, Prediction
-from hwnas.latency.bayes.device_prior import NOISE, PLAUSIBLE, Known
-from hwnas.latency.bayes.entries import Entries
+from hwnas.latency.bayes.device_prior import NOISE, PLAUSIBLE
 from hwnas.latency.bayes.evidence import believe, infer_variances
-from hwnas.latency.bayes.gaussian import LEAST, Belief, Component, Equations, Prior
-from hwnas.latency.bayes.interactions import Remainder
+from hwnas.latency.bayes.gaussian import Belief, Component, Equations, Prior
+from hwnas.latency.bayes.known_latency import KnownLatency
 
 LEVEL = 1.0
 """Standard deviation of the logarithm of the level around that of the measured networks."""
+
+START = 0.01
+"""Share of what the average network takes over the fastest one that is added before logarithms."""
 
 
 @dataclass(frozen=True)
@@ -35,51 +39,41 @@ class Logs:
     """Architectures as equations of the product.
 
     Attributes:
-        entries: What is known of the space's candidates.
-        known: Cost vectors of known devices; at least one.
-        remainders: What their sums of costs cannot explain.
+        known: What whole networks take on known devices.
+        over_fastest: Whether that is what they take over the fastest network.
+        factors: Whether candidates have factors.
     """
 
-    entries: Entries
-    known: Known
-    remainders: Mapping[str, Remainder]
+    known: KnownLatency
+    over_fastest: bool = False
+    factors: bool = True
 
     def __call__(self, indices: IntArray) -> FloatArray:
-        """Candidates and logarithms of latencies, shape (n, entries + known devices).
-
-        A known device takes at least the least that it was measured to take, or, where it was not
-        measured whole, a thousandth of its average network.
-        """
-        paid = self.entries.layout.matrix(indices)
-        columns = []
-        for name, costs in self.known.items():
-            latency = paid @ np.asarray(costs)
-            least = float(self.entries.average @ np.asarray(costs)) * LEAST
-            if name in self.remainders:
-                latency = latency + self.remainders[name](indices)
-                least = self.remainders[name].least_ms or least
-            columns.append(np.log(np.maximum(latency, least)))
-        return np.concatenate([paid, np.stack(columns, axis=1)], axis=1)
+        """Candidates and logarithms of latencies, shape (n, entries + known devices)."""
+        latency = self.known(indices)
+        if self.over_fastest:
+            least = self.known.least_ms
+            latency = np.maximum(latency - least, 0.0) + START * (self.known.average_ms - least)
+        return np.concatenate([self.known.entries.layout.matrix(indices), np.log(latency)], axis=1)
 
     @property
     def prior(self) -> Prior:
         """Over the level, the logarithms of factors, and the powers."""
-        entries, count = self.entries, len(self.known)
+        entries, count = self.known.entries, len(self.known.known)
         size = entries.layout.entries
 
-        def factors(name: str, root: FloatArray, start: float) -> Component:
+        def component(name: str, root: FloatArray, start: float) -> Component:
             return Component(name, np.concatenate([root, np.zeros((count, root.shape[1]))]), start)
 
         powers = np.concatenate([np.zeros((size, count)), np.eye(count)])
-        return Prior(
-            (
-                Component("known", powers, PLAUSIBLE["known"], np.full(count, 1 / count), positive=True),
-                factors("level", entries.fixed_only, LEVEL),
-                factors("candidate", entries.groups(entries.candidates), PLAUSIBLE["entry"]),
-                factors("entry", entries.groups(entries.workloads), PLAUSIBLE["entry"]),
-            ),
-            NOISE,
-        )
+        components = [
+            Component("known", powers, PLAUSIBLE["known"], np.full(count, 1 / count), positive=True),
+            component("level", entries.fixed_only, LEVEL),
+        ]
+        if self.factors:
+            for name, labels in (("candidate", entries.candidates), ("entry", entries.workloads)):
+                components.append(component(name, entries.groups(labels), PLAUSIBLE["entry"]))
+        return Prior(tuple(components), NOISE)
 
 
 @dataclass(frozen=True)
@@ -103,11 +97,12 @@ class Product:
         """Learn from measured networks, shapes (n, choices) and (n,), n at least 1."""
         rows, values = logs(indices), np.log(latency_ms)
         # powers turn around the measured networks, and leave their level where it is
-        centre, size = rows.mean(axis=0), logs.entries.layout.entries
+        centre, size = rows.mean(axis=0), logs.known.entries.layout.entries
         centre[:size] = 0.0
         level, prior = float(values.mean()), logs.prior
         equations = Equations(rows - centre, values - level)
-        belief = believe(prior, infer_variances(prior, equations), equations)
+        # intervals are widened to left-out networks: the most probable variances do
+        belief = believe(prior, infer_variances(prior, equations, integrate=False), equations)
         return cls(logs, centre, level, belief)
 
     def predict(self, indices: IntArray) -> Prediction:

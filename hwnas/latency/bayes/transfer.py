@@ -20,7 +20,8 @@ from hwnas.latency.bayes.entries import Entries
 from hwnas.latency.bayes.evidence import Variances, believe, infer_variances
 from hwnas.latency.bayes.gaussian import Belief, Equations, Prior
 from hwnas.latency.bayes.interactions import Remainder
-from hwnas.latency.bayes.product import Logs, Product
+from hwnas.latency.bayes.known_latency import KnownLatency, Proportion
+from hwnas.latency.bayes.mixture import FORMS, SUM, Mixture, clearly_better, shares_of, widening
 
 STRONG = 3.0
 """Logarithm of a ratio of probabilities that is strong evidence (Kass & Raftery, 1995)."""
@@ -31,11 +32,6 @@ COMBINATION = ("known", "run", "work")
 
 FOLDS = 20
 """Parts that networks are left out in: each by itself where there are no more."""
-
-SHARES = 11
-"""Shares of the product that are tried, from none to all."""
-
-_FAR = 4.0  # standard deviations: one network that is as far off, or farther, says no more than this
 
 
 @dataclass(frozen=True)
@@ -90,10 +86,14 @@ class Few:
         _, belief, costs = self.learn(prior)
         return self.predict(prior, belief, costs, indices)
 
-    def as_product(self) -> Product:
-        """The device as a product of known ones."""
-        logs = Logs(self.entries, self.known, self.remainders)
-        return Product.fit(logs, self.indices, self.latency_ms)
+    @property
+    def known_latency(self) -> KnownLatency:
+        """What whole networks take on the known devices."""
+        return KnownLatency(self.entries, self.known, self.remainders)
+
+    def as_form(self, name: str, indices: IntArray) -> Prediction:
+        """Other networks predicted from these by one of ``FORMS``."""
+        return FORMS[name](self.known_latency, self.indices, self.latency_ms).predict(indices)
 
     def left_out(self, learn: Callable[[Few, IntArray], Prediction], folds: IntArray) -> Prediction:
         """Each network predicted from those of other folds, of which there are at least two."""
@@ -118,9 +118,7 @@ class Transferred:
         notes: How the known devices were used, one sentence each.
         left_out: Each measured network predicted without it; None where there is one only.
         few: The measured networks.
-        product: The device as a product of known ones, where left-out networks speak for it.
-        share: Of the product in predictions, by their logarithms; the rest is the sum's.
-        wider: What the standard deviations of these mixed predictions are multiplied by.
+        mixture: The sum with other forms, where left-out networks speak for them.
     """
 
     prior: DevicePrior
@@ -130,17 +128,17 @@ class Transferred:
     notes: tuple[str, ...]
     left_out: Prediction | None
     few: Few
-    product: Product | None = None
-    share: float = 0.0
-    wider: float = 1.0
+    mixture: Mixture | None = None
+
+    @property
+    def shares(self) -> Mapping[str, float]:
+        """Of each form in predictions."""
+        return {SUM: 1.0} if self.mixture is None else self.mixture.shares
 
     def predict(self, indices: IntArray) -> Prediction:
-        """Latency of architectures of shape (n, choices), by sum and product."""
+        """Latency of architectures of shape (n, choices), by the sum and the forms mixed with it."""
         found = self.few.predict(self.prior, self.belief, self.costs_ms, indices)
-        if self.product is None:
-            return found
-        mixed = _mixed(found, self.product.predict(indices), self.share)
-        return Prediction(mixed.mean_ms, mixed.std_ms * self.wider)
+        return found if self.mixture is None else self.mixture.predict(found, indices)
 
 
 def transfer(
@@ -159,7 +157,7 @@ def transfer(
     The known devices are left out if the measured networks are more probable without them;
     where only indices are known, which says little, they must be far more probable. Combined
     with positive factors they are all that is used where that predicts left-out networks clearly
-    better. Where left-out networks speak for a product of known devices, it has a share in
+    better. Where left-out networks speak for other forms than the sum, those have a share in
     predictions. Intervals are widened to what was seen of left-out networks.
 
     Args:
@@ -172,6 +170,7 @@ def transfer(
             model is then a sum of costs and of shares in these.
         groups: The same number for rows that are one network, shape (n,); left out together.
         sums_only: Whether the model must be a sum of costs: searches are by costs of candidates.
+            A note then says where other forms would have been clearly better.
 
     Raises:
         LatencyModelError: There is no network.
@@ -188,23 +187,22 @@ def transfer(
         return Transferred(prior, variances, belief, costs, _notes(few, costs, prior), None, few)
     prior, left_out = _best_sum(few, prior, folds)
     variances, belief, costs = few.learn(prior)
-    product = None
-    if prior.known and not sums_only:
-        product = few.left_out(lambda others, out: others.as_product().predict(out), folds)
-    share = 0.0 if product is None else _share(left_out, product, latency_ms, len(np.unique(folds)))
-    wider = _widening(left_out, latency_ms)
+    wider = widening(left_out, latency_ms)
     # all variances by one factor: the mean stays where it is
     variances = replace(variances, points=variances.points * wider**2)
     belief = Belief(belief.mean_ms, belief.covariance * wider**2, belief.noise * wider)
     left_out = Prediction(left_out.mean_ms, left_out.std_ms * wider)
-    notes = _notes(few, costs, prior, share)
-    found = Transferred(prior, variances, belief, costs, notes, left_out, few)
-    if product is None or not share:
+    found = Transferred(prior, variances, belief, costs, _notes(few, costs, prior), left_out, few)
+    if not known:
         return found
-    mixed = _mixed(left_out, product, share)
-    wider = _widening(mixed, latency_ms)
-    mixed = Prediction(mixed.mean_ms, mixed.std_ms * wider)
-    return replace(found, left_out=mixed, product=few.as_product(), share=share, wider=wider)
+    mixture, mixed = _mixture(few, left_out, folds)
+    sure = clearly_better(mixed, left_out, latency_ms)
+    if sums_only:
+        return replace(found, notes=(*found.notes, *([_lost(left_out, mixed, latency_ms)] if sure else [])))
+    if not (prior.known or sure):
+        return found
+    notes = found.notes if list(mixture.shares) == [SUM] else _notes(few, costs, prior, mixture.shares)
+    return replace(found, notes=notes, left_out=mixed, mixture=mixture)
 
 
 def _prior(few: Few, sizes: Mapping[str, tuple[float, float]]) -> DevicePrior:
@@ -227,44 +225,22 @@ def _best_sum(few: Few, prior: DevicePrior, folds: IntArray) -> tuple[DevicePrio
         return prior, found
     combined = replace(prior, only=COMBINATION)
     simple = few.left_out(lambda others, out: others.as_sum(combined, out), folds)
-    return (combined, simple) if _clearly_better(simple, found, few.latency_ms) else (prior, found)
+    return (combined, simple) if clearly_better(simple, found, few.latency_ms) else (prior, found)
 
 
-def _share(found: Prediction, product: Prediction, latency_ms: FloatArray, count: int) -> float:
-    """Share of the product that left-out networks speak for: none where the sum alone does best.
-
-    Else its mean over all shares, weighted by the probability of the errors in logarithms (Laplace's
-    distribution, its scale integrated out): the mean error to the power of minus the number of
-    networks. Ten networks do not know one best share, and no single one of them decides.
-    """
-    shares = np.linspace(0.0, 1.0, SHARES)
-    errors = np.array([np.abs(np.log(_mixed(found, product, w).mean_ms / latency_ms)).mean() for w in shares])
-    if not errors.argmin():
-        return 0.0
-    weights = (errors.min() / np.maximum(errors, 1e-12)) ** count
-    return float(weights @ shares / weights.sum())
-
-
-def _mixed(found: Prediction, product: Prediction, share: float) -> Prediction:
-    """Logarithms of two predictions, mixed; where they disagree, either may be right."""
-    logs = np.log([found.mean_ms, product.mean_ms])
-    relative = [p.std_ms / p.mean_ms for p in (found, product)]
-    mean = np.exp((1 - share) * logs[0] + share * logs[1])
-    doubt = (1 - share) * relative[0] ** 2 + share * relative[1] ** 2
-    return Prediction(mean, mean * np.sqrt(doubt + share * (1 - share) * (logs[1] - logs[0]) ** 2))
-
-
-def _clearly_better(first: Prediction, second: Prediction, latency_ms: FloatArray) -> bool:
-    """Whether errors, in logarithms, are smaller by more than the standard error of the difference."""
-    errors = [np.abs(np.log(p.mean_ms / latency_ms)) for p in (first, second)]
-    gain = errors[1] - errors[0]
-    return bool(gain.mean() > gain.std(ddof=1) / np.sqrt(len(gain)))
-
-
-def _widening(left_out: Prediction, latency_ms: FloatArray) -> float:
-    """Factor by which standard deviations were too small for left-out networks, at least 1."""
-    away = np.minimum(np.abs(left_out.mean_ms - latency_ms) / left_out.std_ms, _FAR)
-    return max(1.0, float(np.sqrt(np.mean(away**2))))
+def _mixture(few: Few, summed: Prediction, folds: IntArray) -> tuple[Mixture, Prediction]:
+    """Forms beside the sum, and predictions of left-out networks."""
+    left_out = {SUM: summed}
+    for name in FORMS:
+        left_out[name] = few.left_out(lambda others, out, name=name: others.as_form(name, out), folds)
+    shares = shares_of(left_out, few.latency_ms)
+    known = few.known_latency
+    forms = {n: FORMS[n](known, few.indices, few.latency_ms) for n in shares if n != SUM}
+    near = Proportion.fit(known, few.indices, few.latency_ms, folds)
+    found = Mixture(shares, forms, near)
+    mixed = found.mixed({name: left_out[name] for name in shares}, few.indices)
+    wider = widening(mixed, few.latency_ms)
+    return replace(found, wider=wider), Prediction(mixed.mean_ms, mixed.std_ms * wider)
 
 
 def alikeness(entries: Entries, first: FloatArray, second: FloatArray) -> float:
@@ -275,7 +251,19 @@ def alikeness(entries: Entries, first: FloatArray, second: FloatArray) -> float:
     return float(shared / np.sqrt(scale)) if scale > 0 else 0.0
 
 
-def _notes(few: Few, costs: FloatArray, prior: DevicePrior, share: float = 0.0) -> tuple[str, ...]:
+def _lost(summed: Prediction, mixed: Prediction, latency_ms: FloatArray) -> str:
+    """What a model loses by being a sum, as a sentence."""
+    off = [float(np.exp(np.abs(np.log(p.mean_ms / latency_ms)).mean())) for p in (summed, mixed)]
+    return (
+        f"this model is a sum of costs, which searches need: it is off by a factor of {off[0]:.2f} on "
+        f"left-out networks, and with known devices multiplied or combined by {off[1]:.2f}: measure a "
+        "search's finalists"
+    )
+
+
+def _notes(
+    few: Few, costs: FloatArray, prior: DevicePrior, shares: Mapping[str, float] | None = None
+) -> tuple[str, ...]:
     known, entries = few.known, few.entries
     if not known:
         return (
@@ -286,10 +274,10 @@ def _notes(few: Few, costs: FloatArray, prior: DevicePrior, share: float = 0.0) 
     }
     name = max(alike, key=lambda n: alike[n])
     closest = f"the most alike is {name} (correlation {alike[name]:.2f})"
-    if share:
+    if shares:
+        parts = ", ".join(f"{share:.0%} as {name}" for name, share in shares.items())
         return (
-            f"{len(known)} known devices were used, {share:.0%} as a product and the rest as a sum: that "
-            f"predicts left-out networks best; {closest}",
+            f"{len(known)} known devices were used, {parts}: that predicts left-out networks best; {closest}",
         )
     if prior.only:
         return (f"{len(known)} known devices were combined, and nothing else: that predicts best; {closest}",)
