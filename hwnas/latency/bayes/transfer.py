@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from hwnas.latency.bayes.evidence import Variances, believe, infer_variances
 from hwnas.latency.bayes.gaussian import Belief, Equations, Prior
 from hwnas.latency.bayes.interactions import Remainder
 from hwnas.latency.bayes.known_latency import KnownLatency, Proportion
-from hwnas.latency.bayes.mixture import FORMS, SUM, Mixture, clearly_better, shares_of, widening
+from hwnas.latency.bayes.mixture import FORMS, SUM, Mixture, clearly_better, gain, shares_of, widening
 
 STRONG = 3.0
 """Logarithm of a ratio of probabilities that is strong evidence (Kass & Raftery, 1995)."""
@@ -91,7 +92,7 @@ class Few:
         """What whole networks take on the known devices."""
         return KnownLatency(self.entries, self.known, self.remainders)
 
-    def as_form(self, name: str, indices: IntArray) -> Prediction:
+    def as_form(self, indices: IntArray, name: str) -> Prediction:
         """Other networks predicted from these by one of ``FORMS``."""
         return FORMS[name](self.known_latency, self.indices, self.latency_ms).predict(indices)
 
@@ -157,8 +158,8 @@ def transfer(
     The known devices are left out if the measured networks are more probable without them;
     where only indices are known, which says little, they must be far more probable. Combined
     with positive factors they are all that is used where that predicts left-out networks clearly
-    better. Where left-out networks speak for other forms than the sum, those have a share in
-    predictions. Intervals are widened to what was seen of left-out networks.
+    better. Where only indices are known and left-out networks speak for other forms than the sum,
+    those have a share in predictions. Intervals are widened to what was seen of left-out networks.
 
     Args:
         entries: What is known of the space's candidates.
@@ -193,10 +194,11 @@ def transfer(
     belief = Belief(belief.mean_ms, belief.covariance * wider**2, belief.noise * wider)
     left_out = Prediction(left_out.mean_ms, left_out.std_ms * wider)
     found = Transferred(prior, variances, belief, costs, _notes(few, costs, prior), left_out, few)
-    if not known:
+    # ten networks choose a form worse than physics does
+    if not known or (entries.features is not None and not sums_only):
         return found
     mixture, mixed = _mixture(few, left_out, folds)
-    sure = clearly_better(mixed, left_out, latency_ms)
+    sure = clearly_better(mixed, left_out, latency_ms) and gain(mixed, left_out, latency_ms) > STRONG
     if sums_only:
         return replace(found, notes=(*found.notes, *([_lost(left_out, mixed, latency_ms)] if sure else [])))
     if not (prior.known or sure):
@@ -232,7 +234,7 @@ def _mixture(few: Few, summed: Prediction, folds: IntArray) -> tuple[Mixture, Pr
     """Forms beside the sum, and predictions of left-out networks."""
     left_out = {SUM: summed}
     for name in FORMS:
-        left_out[name] = few.left_out(lambda others, out, name=name: others.as_form(name, out), folds)
+        left_out[name] = few.left_out(partial(Few.as_form, name=name), folds)
     shares = shares_of(left_out, few.latency_ms)
     known = few.known_latency
     forms = {n: FORMS[n](known, few.indices, few.latency_ms) for n in shares if n != SUM}
