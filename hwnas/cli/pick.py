@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from hwnas.cli import _usage
 from hwnas.cli._app import AcceptNoise, Json, app, coloured, emit_json, err, leave, out, print_quality
-from hwnas.finalists import use
+from hwnas.statistics import use
 from hwnas.statistics.bounds import decimals
 from hwnas.statistics.intervals import NORMAL_95
 from hwnas.statistics.verdict import Verdict, on_budget, worst

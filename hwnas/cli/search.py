@@ -17,7 +17,7 @@ from hwnas.cli import _usage
 from hwnas.cli._app import AcceptNoise, Json, app, emit_json, err, leave, out, print_quality
 from hwnas.cli._usage import ClassWeights
 from hwnas.device import PRECISIONS
-from hwnas.finalists import use
+from hwnas.statistics import use
 from hwnas.statistics.verdict import Verdict
 
 if TYPE_CHECKING:

@@ -26,9 +26,9 @@ from hwnas.cli._app import (
     print_quality,
     print_table,
 )
-from hwnas.finalists import use
 from hwnas.runs import outputs, records
 from hwnas.runs.folder import RunFolder
+from hwnas.statistics import use
 from hwnas.statistics.bounds import decimals
 from hwnas.tables import places
 

@@ -10,12 +10,12 @@ import numpy as np
 from hwnas.finalists.latencies import Beliefs, Goal
 from hwnas.finalists.reading import Indices, Reading, Readings
 from hwnas.finalists.repair import Loop, Settled
-from hwnas.finalists.use import LITTLE, warning
 from hwnas.search.objective import sizes
 from hwnas.space import SearchSpace
 from hwnas.spaces.canonical import Canonical
 from hwnas.statistics.bounds import decimals
 from hwnas.statistics.intervals import NORMAL_95
+from hwnas.statistics.use import LITTLE, warning
 from hwnas.statistics.verdict import FAIL, Verdict
 
 _RAISE = "raise the budget to have them"

@@ -16,13 +16,13 @@ from typing import Any
 from hwnas import device as devices
 from hwnas import release
 from hwnas.device import Device
-from hwnas.finalists import use
 from hwnas.pipeline.config import Config, make, read, template
 from hwnas.pipeline.stages import Stages
 from hwnas.pipeline.state import State
 from hwnas.release import against
 from hwnas.runs import outputs, records
 from hwnas.search import budgets
+from hwnas.statistics import use
 from hwnas.statistics.differences import Difference
 from hwnas.statistics.verdict import Verdict, on_baseline, worst
 from hwnas.verify import Verification

@@ -72,6 +72,7 @@ DATA = {
     "val_share": SHARE,
     "test_share": SHARE,
     "flip": bool,
+    "task?": str,
     "classes?": SOME,
     "images?": {str: COUNT},
 }

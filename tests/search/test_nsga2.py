@@ -17,7 +17,7 @@ from hwnas.search.sampling.random import Random
 SCRIPT = """
 import numpy as np
 from sampling_helpers import task_in
-from hwnas.search.nsga2 import NSGA2
+from hwnas.search.sampling.nsga2 import NSGA2
 result = NSGA2(queries=50, population=8).search(task_in("macro"), np.random.default_rng(5))
 print([t.indices for t in result.trials])
 """

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from hwnas.cli.ship import show_verification
-from hwnas.finalists import use
 from hwnas.release.verification import VariantCheck, Verification
+from hwnas.statistics import use
 from hwnas.statistics.verdict import BUDGET, PASS, Verdict
 
 
