@@ -7,7 +7,7 @@ by what an evaluator offers, never by its class.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -149,24 +149,3 @@ def shared_weights(evaluator: object) -> SharedWeights:
             f"{type(evaluator).__name__}: give a supernet, or take a strategy that samples"
         )
     return evaluator
-
-
-@dataclass(frozen=True)
-class Function:
-    """Any function of an architecture as an evaluator, with what is to be known of it.
-
-    Attributes:
-        function: Score in [0, 1] of an architecture.
-        traits: What the scores are worth.
-    """
-
-    function: Callable[[Architecture], float]
-    traits: Traits = Traits("a function")
-
-    def __call__(self, arch: Architecture) -> float:
-        """What the function says."""
-        return self.function(arch)
-
-    def identity(self) -> None:
-        """Nothing: functions cannot be told apart."""
-        return

@@ -124,7 +124,8 @@ class Bench:
         for goal in self.goals:
             if goal.measurable:
                 self._fill(goal, batch, sessions)
-        return {indices: tuple(self._reading(goal, indices) for goal in self.goals) for indices in batch}
+        columns = [self._readings(goal, batch) for goal in self.goals]
+        return dict(zip(batch, zip(*columns, strict=True), strict=True))
 
     def _fill(self, goal: Goal, batch: Sequence[Indices], sessions: int) -> None:
         """Run one session after another until all of the batch have enough of them."""
@@ -136,15 +137,21 @@ class Bench:
                 session = bench.measurer.measure(goal.target, models, keep=bench.store.add)
                 bench.store.note(*session.notes)
 
-    def _reading(self, goal: Goal, indices: Indices) -> Reading | None:
+    def _readings(self, goal: Goal, batch: Sequence[Indices]) -> list[Reading | None]:
+        """What all sessions say of architectures, on the scale of the device as it is known now."""
         if not goal.measurable:
-            return None
+            return [None] * len(batch)
+        qualities, scale = conditions.qualities(self._table(goal)), self._scale(goal)
+        return [self._reading(goal, indices, qualities, scale) for indices in batch]
+
+    def _reading(
+        self, goal: Goal, indices: Indices, qualities: Mapping[str, conditions.Quality], scale: Scale
+    ) -> Reading:
         key = self.space.architecture(indices).key()
         sessions = {m.rounds[0].session for m in self._sessions(goal, indices)}
-        table, qualities = self._table(goal), conditions.qualities(self._table(goal))
         believed = {name for name in sessions if qualities[name].word != UNUSABLE} or sessions
-        rounds = [item for item in table.rounds if item.session in believed]
-        scale, model_table = self._scale(goal), self._benches[goal.name].model_table
+        rounds = [item for item in self._table(goal).rounds if item.session in believed]
+        model_table = self._benches[goal.name].model_table
         pooled = LatencyTable(goal.target, {}, rounds).measurements[key].scaled(scale)
         share = pooled.heavy_share
         worst = max((qualities[name] for name in believed), key=lambda found: _WORDS.index(found.word))

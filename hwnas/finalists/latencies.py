@@ -95,8 +95,10 @@ class Beliefs:
         """Put all that was measured for a goal on a scale."""
         self.per_model_ms[number] = per_model_ms
         for indices, row in self.readings.items():
-            found = [None if r is None else r.on_scale(per_model_ms) for r in row[number : number + 1]]
-            self.readings[indices] = (*row[:number], *found, *row[number + 1 :])
+            reading = row[number]
+            if reading is not None:
+                moved = reading.on_scale(per_model_ms)
+                self.readings[indices] = (*row[:number], moved, *row[number + 1 :])
 
     def predict(self, indices: IntArray) -> list[Prediction]:
         """Latency of architectures (n, choices) as it is believed now, one prediction a goal."""
