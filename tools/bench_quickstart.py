@@ -105,9 +105,11 @@ def _settings(options: argparse.Namespace) -> str:
 
 
 def _config(seed: int, folder: Path, options: argparse.Namespace) -> Config:
-    return quickstart.config_of(
-        folder, "host", data=options.data, budget=options.budget, epochs=options.epochs, seed=seed
-    )
+    return quickstart.config_of(folder, "host", _wishes(seed, options))
+
+
+def _wishes(seed: int, options: argparse.Namespace) -> quickstart.Wishes:
+    return quickstart.Wishes(data=options.data, budget=options.budget, epochs=options.epochs, seed=seed)
 
 
 def _whole(seed: int, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
@@ -116,10 +118,7 @@ def _whole(seed: int, folder: Path, options: argparse.Namespace) -> dict[str, An
     summary = quickstart.run(
         folder,
         device.load("host"),
-        data=options.data,
-        budget=options.budget,
-        epochs=options.epochs,
-        seed=seed,
+        _wishes(seed, options),
         tell=lambda stage, text: say(f"seed {seed}: {stage}: {text}") if text else None,
     )
     accuracy = summary.test_accuracy
@@ -223,8 +222,8 @@ def _trained(archs: dict[str, Architecture], dataset: Dataset, config: Config) -
 def _options() -> argparse.Namespace:
     found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     found.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    found.add_argument("--data", default=quickstart.DATA)
-    found.add_argument("--budget", default=quickstart.BUDGET)
+    found.add_argument("--data", default=quickstart.Wishes.data)
+    found.add_argument("--budget", default=quickstart.Wishes.budget)
     found.add_argument("--epochs", type=int, help="of every training; those of the quickstart by default")
     found.add_argument("--full", action="store_true", help="whole quickstarts, with measuring")
     found.add_argument("--tables", type=Path, help="folder of latency tables; one's own by default")

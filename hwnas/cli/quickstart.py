@@ -62,13 +62,8 @@ def quickstart(
         summary = chain.run(
             target,
             devices.load(device),
-            space=space,
-            data=data,
-            budget=budget_ms,
-            epochs=epochs,
-            seed=seed,
-            accept_noise=accept_noise,
-            tell=tell,
+            chain.Wishes(space, data, budget_ms, epochs, seed, accept_noise),
+            tell,
         )
     err.print()
     if as_json:

@@ -6,6 +6,7 @@ for a network that ships, and random search under the same budgets to compare wi
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from hwnas import data as images
@@ -16,22 +17,33 @@ from hwnas.runs import outputs
 from hwnas.runs.folder import ChainFolder
 
 STRATEGY, BASELINE = "fbnet", "random"
-DATA, BUDGET = "clutter:10000", "40%"
 STEPS = 200
 """Of training, where no number of epochs is given: what two slow cores do in less than a minute."""
 
 
+@dataclass(frozen=True)
+class Wishes:
+    """What may be asked of a quickstart.
+
+    Attributes:
+        space: Search space.
+        data: Source of images.
+        budget: Milliseconds for all targets, or a share of each target's range as "40%".
+        epochs: Of training from scratch; as many as take about ``STEPS`` steps, if not given.
+        seed: Where all randomness comes from.
+        accept_noise: Whether a promise that is NOT PROVEN is taken all the same.
+    """
+
+    space: str = "macro"
+    data: str = "clutter:10000"
+    budget: str = "40%"
+    epochs: int | None = None
+    seed: int = 0
+    accept_noise: bool = False
+
+
 def run(
-    folder: Path,
-    device: Device,
-    *,
-    space: str = "macro",
-    data: str = DATA,
-    budget: str = BUDGET,
-    epochs: int | None = None,
-    seed: int = 0,
-    accept_noise: bool = False,
-    tell: Tell = lambda _stage, _text: None,
+    folder: Path, device: Device, wishes: Wishes | None = None, tell: Tell = lambda _stage, _text: None
 ) -> Summary:
     """Profile, fit, search, train, export and verify on one device, into one folder.
 
@@ -41,53 +53,29 @@ def run(
     Args:
         folder: Created; an earlier quickstart that was interrupted goes on.
         device: Where to measure. Training and searching happen on this machine.
-        space: Search space.
-        data: Source of images.
-        budget: Milliseconds for all targets, or a share of each target's range as "40%".
-        epochs: Of training from scratch; as many as take about ``STEPS`` steps, if not given.
-        seed: Where all randomness comes from.
-        accept_noise: Whether a promise that is NOT PROVEN is taken all the same.
+        wishes: What differs from a quickstart without options.
         tell: Called on the way.
 
     Raises:
         HwnasError: A stage failed; what the earlier ones wrote is kept in ``folder``.
     """
     outputs.require_file(ChainFolder(folder).quickstart, "the folder of a quickstart")
-    config = config_of(
-        folder,
-        device.name,
-        space=space,
-        data=data,
-        budget=budget,
-        epochs=epochs,
-        seed=seed,
-        accept_noise=accept_noise,
-    )
-    summary = pipeline.run(config, device=device, tell=tell)
+    summary = pipeline.run(config_of(folder, device.name, wishes), device=device, tell=tell)
     files.write_json(ChainFolder(folder).quickstart, summary.to_json())
     return summary
 
 
-def config_of(
-    folder: Path,
-    device: str,
-    *,
-    space: str = "macro",
-    data: str = DATA,
-    budget: str = BUDGET,
-    epochs: int | None = None,
-    seed: int = 0,
-    accept_noise: bool = False,
-) -> Config:
+def config_of(folder: Path, device: str, wishes: Wishes | None = None) -> Config:
     """The config of a quickstart; see ``run``."""
+    asked = wishes or Wishes()
     return pipeline.make(
         Path.cwd(),
         {
             "folder": str(folder),
             "device": device,
-            "space": space,
-            "data": data,
-            "seed": seed,
+            "space": asked.space,
+            "data": asked.data,
+            "seed": asked.seed,
             "profile": {
                 "rounds": 6,
                 "max_rounds": 6,
@@ -97,7 +85,7 @@ def config_of(
             },
             "search": {
                 "strategy": STRATEGY,
-                "budgets": [budget],
+                "budgets": [asked.budget],
                 "supernet": {"validation_images": 1000},
                 "settings": {"warmup_steps": 700, "steps": 60},
             },
@@ -113,18 +101,19 @@ def config_of(
                 "measuring": {"rounds": 6, "max_rounds": 6, "samples": 5, "min_round_s": 0.2},
             },
             "baseline": {"strategy": BASELINE, "settings": {"queries": 32}},
-            "train": {"epochs": epochs or _epochs(space, data, seed)},
-            "verify": {"rounds": 8, "min_round_s": 0.25, "accept_noise": accept_noise},
+            "train": {"epochs": asked.epochs or _epochs(asked)},
+            "verify": {"rounds": 8, "min_round_s": 0.25, "accept_noise": asked.accept_noise},
         },
     )
 
 
-def _epochs(space: str, data: str, seed: int) -> int:
+def _epochs(asked: Wishes) -> int:
     from hwnas.data.batches import steps_per_epoch
     from hwnas.train.config import BATCH_SIZE
 
-    count = len(images.load(data, resolution=spaces.load(space).input_shape[1], seed=seed).train)
+    side = spaces.load(asked.space).input_shape[1]
+    count = len(images.load(asked.data, resolution=side, seed=asked.seed).train)
     return max(1, round(STEPS / steps_per_epoch(count, min(BATCH_SIZE, count))))
 
 
-__all__ = ["BASELINE", "STAGES", "STRATEGY", "Summary", "config_of", "run"]
+__all__ = ["BASELINE", "STAGES", "STRATEGY", "Summary", "Wishes", "config_of", "run"]
