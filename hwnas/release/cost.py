@@ -29,7 +29,7 @@ MOST = 0.05
 """A larger one is an error, unless more is allowed."""
 
 _IMAGES = 2000
-_BATCH = 256
+_BATCH = 64  # what the caches of a CPU hold
 
 
 @dataclass(frozen=True)

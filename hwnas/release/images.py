@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from hwnas.data import Dataset
 
-_BATCH = 256
+_BATCH = 64  # what the caches of a CPU hold
 
 
 def public_name(source: str) -> str:
