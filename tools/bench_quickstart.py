@@ -105,11 +105,13 @@ def _settings(options: argparse.Namespace) -> str:
 
 
 def _config(seed: int, folder: Path, options: argparse.Namespace) -> Config:
-    return quickstart.config_of(folder, "host", _wishes(seed, options))
+    return quickstart.config_of(folder, "host", _asked(seed, options))
 
 
-def _wishes(seed: int, options: argparse.Namespace) -> quickstart.Wishes:
-    return quickstart.Wishes(data=options.data, budget=options.budget, epochs=options.epochs, seed=seed)
+def _asked(seed: int, options: argparse.Namespace) -> quickstart.QuickstartOptions:
+    return quickstart.QuickstartOptions(
+        data=options.data, budget=options.budget, epochs=options.epochs, seed=seed
+    )
 
 
 def _whole(seed: int, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
@@ -118,7 +120,7 @@ def _whole(seed: int, folder: Path, options: argparse.Namespace) -> dict[str, An
     summary = quickstart.run(
         folder,
         device.load("host"),
-        _wishes(seed, options),
+        _asked(seed, options),
         tell=lambda stage, text: say(f"seed {seed}: {stage}: {text}") if text else None,
     )
     accuracy = summary.test_accuracy
@@ -222,8 +224,8 @@ def _trained(archs: dict[str, Architecture], dataset: Dataset, config: Config) -
 def _options() -> argparse.Namespace:
     found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     found.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
-    found.add_argument("--data", default=quickstart.Wishes.data)
-    found.add_argument("--budget", default=quickstart.Wishes.budget)
+    found.add_argument("--data", default=quickstart.QuickstartOptions.data)
+    found.add_argument("--budget", default=quickstart.QuickstartOptions.budget)
     found.add_argument("--epochs", type=int, help="of every training; those of the quickstart by default")
     found.add_argument("--full", action="store_true", help="whole quickstarts, with measuring")
     found.add_argument("--tables", type=Path, help="folder of latency tables; one's own by default")

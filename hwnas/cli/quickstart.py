@@ -62,7 +62,7 @@ def quickstart(
         summary = chain.run(
             target,
             devices.load(device),
-            chain.Wishes(space, data, budget_ms, epochs, seed, accept_noise),
+            chain.QuickstartOptions(space, data, budget_ms, epochs, seed, accept_noise),
             tell,
         )
     err.print()

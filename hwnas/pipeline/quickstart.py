@@ -22,7 +22,7 @@ STEPS = 200
 
 
 @dataclass(frozen=True)
-class Wishes:
+class QuickstartOptions:
     """What may be asked of a quickstart.
 
     Attributes:
@@ -43,7 +43,10 @@ class Wishes:
 
 
 def run(
-    folder: Path, device: Device, wishes: Wishes | None = None, tell: Tell = lambda _stage, _text: None
+    folder: Path,
+    device: Device,
+    options: QuickstartOptions | None = None,
+    tell: Tell = lambda _stage, _text: None,
 ) -> Summary:
     """Profile, fit, search, train, export and verify on one device, into one folder.
 
@@ -53,21 +56,21 @@ def run(
     Args:
         folder: Created; an earlier quickstart that was interrupted goes on.
         device: Where to measure. Training and searching happen on this machine.
-        wishes: What differs from a quickstart without options.
+        options: What differs from a quickstart without options.
         tell: Called on the way.
 
     Raises:
         HwnasError: A stage failed; what the earlier ones wrote is kept in ``folder``.
     """
     outputs.require_file(ChainFolder(folder).quickstart, "the folder of a quickstart")
-    summary = pipeline.run(config_of(folder, device.name, wishes), device=device, tell=tell)
+    summary = pipeline.run(config_of(folder, device.name, options), device=device, tell=tell)
     files.write_json(ChainFolder(folder).quickstart, summary.to_json())
     return summary
 
 
-def config_of(folder: Path, device: str, wishes: Wishes | None = None) -> Config:
+def config_of(folder: Path, device: str, options: QuickstartOptions | None = None) -> Config:
     """The config of a quickstart; see ``run``."""
-    asked = wishes or Wishes()
+    asked = options or QuickstartOptions()
     return pipeline.make(
         Path.cwd(),
         {
@@ -107,7 +110,7 @@ def config_of(folder: Path, device: str, wishes: Wishes | None = None) -> Config
     )
 
 
-def _epochs(asked: Wishes) -> int:
+def _epochs(asked: QuickstartOptions) -> int:
     from hwnas.data.batches import steps_per_epoch
     from hwnas.train.config import BATCH_SIZE
 
@@ -116,4 +119,4 @@ def _epochs(asked: Wishes) -> int:
     return max(1, round(STEPS / steps_per_epoch(count, min(BATCH_SIZE, count))))
 
 
-__all__ = ["BASELINE", "STAGES", "STRATEGY", "Summary", "Wishes", "config_of", "run"]
+__all__ = ["BASELINE", "STAGES", "STRATEGY", "Summary", "QuickstartOptions", "config_of", "run"]

@@ -8,7 +8,7 @@ import pytest
 
 from hwnas.cli.quickstart import quickstart as cli
 from hwnas.pipeline import quickstart
-from hwnas.pipeline.quickstart import Wishes
+from hwnas.pipeline.quickstart import QuickstartOptions
 
 
 @pytest.mark.parametrize(("images", "epochs"), [(1250, 8), (4000, 2), (12_500, 1)])
@@ -16,21 +16,23 @@ def test_training_takes_about_as_many_steps_whatever_the_data(tmp_path, images, 
     some = np.random.default_rng(0).integers(0, 256, (images, 2, 2), dtype=np.uint8)
     labels = np.arange(images) % 2
     np.savez(tmp_path / "a.npz", images=some, labels=labels)
-    config = quickstart.config_of(tmp_path / "run", "host", Wishes("macro-r8", str(tmp_path / "a.npz")))
+    config = quickstart.config_of(
+        tmp_path / "run", "host", QuickstartOptions("macro-r8", str(tmp_path / "a.npz"))
+    )
     assert config.values["train"]["epochs"] == epochs
 
 
 def test_its_own_images_are_those_that_tell_networks_apart(tmp_path):
-    assert quickstart.config_of(tmp_path, "host", Wishes(epochs=1)).data.startswith("clutter")
+    assert quickstart.config_of(tmp_path, "host", QuickstartOptions(epochs=1)).data.startswith("clutter")
 
 
 def test_the_command_has_the_same_defaults():
     command = {name: p.default for name, p in inspect.signature(cli).parameters.items()}
     asked = ("space", "data", "budget_ms", "epochs", "seed", "accept_noise")
-    assert [command[name] for name in asked] == list(astuple(Wishes()))
+    assert [command[name] for name in asked] == list(astuple(QuickstartOptions()))
 
 
 def test_a_number_of_epochs_that_is_given_is_kept(tmp_path):
-    config = quickstart.config_of(tmp_path, "host", Wishes(data="digits", epochs=3))
+    config = quickstart.config_of(tmp_path, "host", QuickstartOptions(data="digits", epochs=3))
     assert config.data == "digits"
     assert config.values["train"]["epochs"] == 3
