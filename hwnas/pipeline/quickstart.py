@@ -119,4 +119,4 @@ def _epochs(asked: QuickstartOptions) -> int:
     return max(1, round(STEPS / steps_per_epoch(count, min(BATCH_SIZE, count))))
 
 
-__all__ = ["BASELINE", "STAGES", "STRATEGY", "Summary", "QuickstartOptions", "config_of", "run"]
+__all__ = ["BASELINE", "STAGES", "STRATEGY", "QuickstartOptions", "Summary", "config_of", "run"]
