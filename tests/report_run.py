@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from task_helpers import Task, searched
 
 from hwnas import device, latency, release, search
-from hwnas.search.base import SearchTask
 from hwnas.search.run import constraints_of
 from hwnas.space import Architecture
 from hwnas.statistics.verdict import BUDGET, PASS, Verdict
@@ -38,8 +38,8 @@ def complete(run: Path) -> Path:
         paths.append(path)
     models = [latency.load(path) for path in paths]
     constraints = constraints_of(models, ("70%",), arch.space, 0.9)
-    task = SearchTask(arch.space, constraints, lambda a: 0.5 + 0.4 * a.macs / arch.space.macs_range()[1])
-    result = search.strategy("random")(queries=12).search(task, np.random.default_rng(0))
+    task = Task(arch.space, constraints, lambda a: 0.5 + 0.4 * a.macs / arch.space.macs_range()[1])
+    result = searched(search.strategy("random")(queries=12), task, np.random.default_rng(0))
     promises = [
         {
             "name": constraint.name,

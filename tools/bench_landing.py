@@ -36,13 +36,14 @@ from hwnas.evaluators.supernet.oneshot import OneShot
 from hwnas.evaluators.tabular import Benchmark
 from hwnas.latency.base import AdditiveCosts
 from hwnas.search import strategy as strategy_of
-from hwnas.search.base import SearchResult, SearchTask
+from hwnas.search.base import SearchResult
 from hwnas.search.oneshot.fbnet import FBNet
 from hwnas.search.oneshot.gates import Gates
 from hwnas.search.oneshot.loop import OneShotStrategy
 from hwnas.search.oneshot.proxylessnas import ProxylessNAS
-from hwnas.search.problem import Constraint, relative_budget
+from hwnas.search.problem import Constraint, Problem, relative_budget
 from hwnas.search.sampling.random import Random
+from hwnas.search.session import Session
 from hwnas.space import SearchSpace
 
 BAND = 0.025
@@ -177,8 +178,8 @@ class _Bench:
         """One search; costs, and with them the budget, are counted in the unit."""
         costs = self.truth.costs
         costs = AdditiveCosts(unit * costs.fixed_ms, tuple(unit * c for c in costs.choices_ms))
-        task = self._task(Constraint("macs", costs, unit * constraint.budget_ms))
-        found, seconds = self._searched(name, loss, task)
+        scaled = Constraint("macs", costs, unit * constraint.budget_ms)
+        found, seconds = self._searched(name, loss, scaled)
         described = self._described(found.extra, found.best.indices, constraint)
         trace = [record["expected_share"] for record in found.trace]
         return {
@@ -195,16 +196,16 @@ class _Bench:
     def without_latency(self, name: str, constraints: dict[float, Constraint]) -> dict[str, Any]:
         """One search on cross-entropy alone, whose gates are decoded and ranked under each budget."""
         first = next(iter(constraints.values()))
-        found, seconds = self._searched(name, "none", self._task(first))
+        found, seconds = self._searched(name, "none", first)
         gates, strategy = Gates(self.oneshot.space), self._strategy(name, "none")
         for parameter, values in zip(gates.logits, found.extra["logits"], strict=True):
             parameter.data = torch.tensor(values)
         rows = []
         for share, constraint in constraints.items():
-            task, rng = self._task(constraint), np.random.default_rng(self.seed)
-            finalists = gates.finalists(task, strategy.finalists, strategy.least_use, rng)
-            best = max(map(task.trial, finalists), key=lambda trial: trial.accuracy).indices
-            extra = {**found.extra, "decoded": {"indices": gates.decode(task).indices}}
+            problem, rng = Problem(self.oneshot.space, (constraint,)), np.random.default_rng(self.seed)
+            finalists = gates.finalists(problem, strategy.finalists, strategy.least_use, rng)
+            best = max(finalists, key=lambda indices: self.oneshot(problem.space.architecture(indices)))
+            extra = {**found.extra, "decoded": {"indices": gates.decode(problem).indices}}
             row = {**self._labels(name, "none", share), "unit": 1.0, "seconds": seconds}
             rows.append(row | self._described(extra, best, constraint))
         return {"runs": rows}
@@ -217,15 +218,15 @@ class _Bench:
         Random search is one search that is read when it has cost as much as each of them.
         """
         self.oneshot.resume(self.warm)
-        task = self._task(constraint)
+        problem = Problem(self.oneshot.space, (constraint,))
         began = time.process_time()
-        Random(queries=5).search(task, np.random.default_rng(1000 + self.seed))
+        Random(queries=5).search(problem, self.oneshot, np.random.default_rng(1000 + self.seed), Session())
         pace = (time.process_time() - began) / 5
         queries = {beside: max(1, round(cost / pace)) for beside, cost in seconds.items()}
         cheapest = min(queries, key=lambda beside: queries[beside])
         beside = queries if name == "random" else {cheapest: queries[cheapest]}
         kind = strategy_of(name)(queries=max(beside.values()))
-        found = kind.search(task, np.random.default_rng(self.seed))
+        found = kind.search(problem, self.oneshot, np.random.default_rng(self.seed), Session())
         rows = []
         for other, count in beside.items():
             best = tuple(found.trace[min(count, len(found.trace)) - 1]["best"])
@@ -243,13 +244,13 @@ class _Bench:
             loss=loss,
         )
 
-    def _task(self, constraint: Constraint) -> SearchTask:
-        return SearchTask(self.oneshot.space, (constraint,), self.oneshot)
-
-    def _searched(self, name: str, loss: str, task: SearchTask) -> tuple[SearchResult, float]:
+    def _searched(self, name: str, loss: str, constraint: Constraint) -> tuple[SearchResult, float]:
         self.oneshot.resume(self.warm)
+        problem = Problem(self.oneshot.space, (constraint,))
         began = time.process_time()
-        found = self._strategy(name, loss).search(task, np.random.default_rng(self.seed))
+        found = self._strategy(name, loss).search(
+            problem, self.oneshot, np.random.default_rng(self.seed), Session()
+        )
         return found, time.process_time() - began
 
     def _labels(self, name: str, loss: str, share: float) -> dict[str, Any]:

@@ -33,11 +33,10 @@ from typing import Any
 import numpy as np
 
 from hwnas import files, spaces
-from hwnas.evaluators.tabular import Benchmark
+from hwnas.evaluators.tabular import Benchmark, Tabular
 from hwnas.latency import from_json
 from hwnas.latency.base import AdditiveCosts
-from hwnas.search.base import SearchTask
-from hwnas.search.problem import Constraint
+from hwnas.search.problem import Constraint, Problem
 from hwnas.search.sampling.evolution import Evolution
 from hwnas.search.sampling.loop import SamplingStrategy
 from hwnas.search.sampling.mnasnet import REWARDS, MnasNet, reward
@@ -45,6 +44,7 @@ from hwnas.search.sampling.nsga2 import NSGA2
 from hwnas.search.sampling.random import Random
 from hwnas.search.sampling.surrogate import Surrogate
 from hwnas.search.sampling.tpe import TPE
+from hwnas.search.session import Session
 from hwnas.spaces.canonical import Canonical
 
 REMEASURED = 0.2
@@ -135,16 +135,15 @@ def run(job: Job) -> list[dict[str, Any]]:
     benchmark, costs = _world(job.file, job.costs)
     chance = np.random.default_rng([job.seed, round(job.budget * 1000), *job.variant.encode()])
     answers, search = chance.spawn(2)
-    task = SearchTask(
-        benchmark.space, (Constraint("costs", costs, job.budget),), benchmark.evaluator(answers)
-    )
+    problem = Problem(benchmark.space, (Constraint("costs", costs, job.budget),))
+    evaluator = benchmark.evaluator(answers)
     began = time.monotonic()
     if job.variant in REWARDS:
-        return [_landing(job, benchmark, task, search)]
+        return [_landing(job, problem, evaluator, search)]
     kind, settings = VARIANTS[job.variant]
-    result = kind(queries=max(job.queries), **settings).search(task, search)
+    result = kind(queries=max(job.queries), **settings).search(problem, evaluator, search, Session())
     seconds = time.monotonic() - began
-    canonical, oracle = Canonical(benchmark.space), benchmark.oracle(task.feasible)
+    canonical, oracle = Canonical(benchmark.space), benchmark.oracle(problem.feasible)
     scored = len(result.trials)  # fewer than the queries where one more could not change the pick
     return [
         {
@@ -161,10 +160,15 @@ def run(job: Job) -> list[dict[str, Any]]:
     ]
 
 
-def _landing(job: Job, benchmark: Benchmark, task: SearchTask, rng: np.random.Generator) -> dict[str, Any]:
-    began = time.monotonic()
-    result = MnasNet(queries=job.queries[0], reward=job.variant).search(task, rng)
-    oracle, argmax, decoded = benchmark.oracle(task.feasible), result.extra["argmax"], result.extra["decoded"]
+def _landing(job: Job, problem: Problem, evaluator: Tabular, rng: np.random.Generator) -> dict[str, Any]:
+    began, benchmark = time.monotonic(), evaluator.benchmark
+    strategy = MnasNet(queries=job.queries[0], reward=job.variant)
+    result = strategy.search(problem, evaluator, rng, Session())
+    oracle, argmax, decoded = (
+        benchmark.oracle(problem.feasible),
+        result.extra["argmax"],
+        result.extra["decoded"],
+    )
     return {
         "reward": job.variant,
         "budget": job.budget,
@@ -210,26 +214,24 @@ def _world(file: Path, costs: Path | None) -> tuple[Benchmark, AdditiveCosts]:
     return Benchmark.load(file, space), table
 
 
-def _task(options: argparse.Namespace, budget: float) -> tuple[Benchmark, SearchTask]:
+def _problem(options: argparse.Namespace, budget: float) -> tuple[Benchmark, Problem]:
     benchmark, costs = _world(options.file, options.costs)
-    return benchmark, SearchTask(
-        benchmark.space, (Constraint("costs", costs, budget),), lambda arch: benchmark.accuracy(arch.indices)
-    )
+    return benchmark, Problem(benchmark.space, (Constraint("costs", costs, budget),))
 
 
 def _feasible(options: argparse.Namespace, budget: float) -> dict[str, float]:
     """How many distinct networks keep a budget, the best and the mean accuracy of them."""
-    benchmark, task = _task(options, budget)
+    benchmark, problem = _problem(options, budget)
     networks = benchmark.networks
-    means = np.array([runs.mean() for runs in benchmark.runs.values()])[task.feasible(networks)]
+    means = np.array([runs.mean() for runs in benchmark.runs.values()])[problem.feasible(networks)]
     return {"networks": len(means), "oracle": 100 * means.max(), "mean": 100 * float(means.mean())}
 
 
 def _optimum(options: argparse.Namespace, kind: str) -> dict[str, Any]:
     """What a reward asks for: its best network in the whole table, without any search."""
-    benchmark, task = _task(options, options.rl_budget)
+    benchmark, problem = _problem(options, options.rl_budget)
     networks = benchmark.networks
-    used = task.latencies_ms(networks)[:, 0] / options.rl_budget
+    used = problem.latencies_ms(networks)[:, 0] / options.rl_budget
     weight = MnasNet(reward=kind).used_weight
     rewards = [
         reward(kind, float(runs.mean()), float(share), weight)

@@ -35,11 +35,11 @@ from hwnas.data import Dataset
 from hwnas.data.batches import Batches
 from hwnas.evaluators.supernet.network import proxy_space
 from hwnas.evaluators.supernet.oneshot import OneShot
-from hwnas.search.base import SearchTask
 from hwnas.search.oneshot.fbnet import FBNet
 from hwnas.search.oneshot.loop import OneShotStrategy
 from hwnas.search.oneshot.proxylessnas import ProxylessNAS
-from hwnas.search.problem import Constraint, relative_budget
+from hwnas.search.problem import Constraint, Problem, relative_budget
+from hwnas.search.session import Session
 from hwnas.space import SearchSpace
 
 TAU_BY_LOSS = {2.0: 0.68, 5.0: 0.76, 10.0: 0.80}
@@ -127,9 +127,9 @@ def _runner(name: str, options: argparse.Namespace, *, channels_last: bool = Tru
 
         oneshot.batches.step = contiguous  # type: ignore[method-assign]
     costs = macs_costs(space)
-    task = SearchTask(space, (Constraint("macs", costs, relative_budget(costs, 0.5)),), oneshot)
+    problem = Problem(space, (Constraint("macs", costs, relative_budget(costs, 0.5)),))
     strategy: OneShotStrategy = FBNet() if name.startswith("fbnet") else ProxylessNAS()
-    state = strategy._start(task, 0)
+    state = strategy._start(problem, oneshot, 0, Session())
 
     def run(step: int) -> None:
         if name == "single path":

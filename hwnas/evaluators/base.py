@@ -7,7 +7,7 @@ by what an evaluator offers, never by its class.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
     from hwnas.evaluators.supernet.network import Gate
     from hwnas.evaluators.supernet.paths import Paths
+    from hwnas.runs.folder import RunFolder
     from hwnas.tasks import Task
+
+Live = Callable[[Mapping[str, Any]], None]
+"""Told of every step and every score: its record, with what is left to do."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,18 @@ class TrainedNetworks(Evaluator, Protocol):
     def all(self, architectures: Iterable[Architecture], /) -> list[float]:
         """The scores of several; at the same time where that is of use."""
 
+    def prepare(self, steps: int, /, *, on_step: Live, checkpoint: Path) -> None:
+        """Train what all scores are taken from, so many steps; nothing where each is trained on its own.
+
+        Args:
+            steps: Weight updates in all.
+            on_step: Called after every one.
+            checkpoint: Written now and then; continued if it is there.
+        """
+
+    def keep(self, run: RunFolder, /) -> None:
+        """Leave in a run what its architectures can be scored with again; nothing where it is there."""
+
     def subnetwork(self, indices: Sequence[int], /) -> nn.Module:
         """The network that the estimate is of."""
 
@@ -135,6 +151,34 @@ class SharedWeights(TrainedNetworks, Protocol):
 
     def resume(self, path: Path, /) -> None:
         """Go on from weights of ``save``."""
+
+
+def require_sendable(evaluator: Evaluator) -> None:
+    """Refuse to score in several processes what only scores in this one.
+
+    Raises:
+        SpaceError: The evaluator cannot be sent.
+    """
+    traits = evaluator.traits
+    if not traits.is_sendable:
+        raise SpaceError(
+            f"scores of several processes must be of an evaluator that can be sent to them, but "
+            f"{type(evaluator).__name__} ({traits.fidelity}) cannot: score in one process"
+        )
+
+
+def require_comparable(evaluator: Evaluator) -> None:
+    """Refuse scores that must not stand beside those of another fidelity.
+
+    Raises:
+        SpaceError: They cannot be compared.
+    """
+    traits = evaluator.traits
+    if not traits.is_comparable:
+        raise SpaceError(
+            f"scores of several fidelities must be comparable, but those of {type(evaluator).__name__} "
+            f"({traits.fidelity}) are not: take a strategy that scores all alike"
+        )
 
 
 def shared_weights(evaluator: object) -> SharedWeights:

@@ -15,6 +15,8 @@ from typing import Any, TypeVar
 from hwnas.children import out_of_reach
 from hwnas.endings import ended, remedy
 from hwnas.errors import HwnasError, TrainingError
+from hwnas.evaluators.base import Evaluator, require_sendable
+from hwnas.space import Architecture
 
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
@@ -26,7 +28,7 @@ _LAST_BREATH_S = 10.0  # between the end of a process's pipe and that of the pro
 def workers(
     count: int,
 ) -> Iterator[Callable[[Callable[[Asked], Answer], Iterable[Asked]], Iterable[Answer]]]:
-    """A ``mapper`` for sampling strategies that scores in so many processes; in this one if 1.
+    """Answers in so many processes; in this one if 1.
 
     Yields:
         Like ``map``, in order; the function it is given must be one that can be pickled. It raises
@@ -41,6 +43,21 @@ def workers(
         yield pool.map
     finally:
         pool.close()
+
+
+@contextmanager
+def scoring(
+    evaluator: Evaluator, count: int
+) -> Iterator[Callable[[Iterable[Architecture]], Iterable[float]]]:
+    """Scores of an evaluator by so many processes, in order; as of ``workers``.
+
+    Raises:
+        SpaceError: There are to be several, and the evaluator cannot be sent.
+    """
+    if count > 1:
+        require_sendable(evaluator)
+    with workers(count) as mapper:
+        yield lambda architectures: mapper(evaluator, architectures)
 
 
 class _Worker:

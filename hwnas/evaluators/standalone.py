@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from hwnas import data, tasks
 from hwnas.data import Dataset
 from hwnas.errors import Diverged, TrainingError
-from hwnas.evaluators.base import Traits
-from hwnas.evaluators.pool import workers
+from hwnas.evaluators.base import Live, Traits
+from hwnas.evaluators.pool import scoring
 from hwnas.space import Architecture, SearchSpace
 from hwnas.spaces.canonical import Canonical
 from hwnas.train.config import TrainConfig
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from hwnas.runs.folder import RunFolder
     from hwnas.tasks import Task
 
 SCHEMA = "hwnas-scratch/1"
@@ -100,8 +101,14 @@ class FromScratch:
     def all(self, architectures: Iterable[Architecture]) -> list[float]:
         """The scores of several, by as many processes as there are ``workers``."""
         asked = list(architectures)
-        with workers(min(self.workers, len(asked))) as mapper:
-            return list(mapper(self, asked))
+        with scoring(self, min(self.workers, len(asked))) as score:
+            return list(score(asked))
+
+    def prepare(self, steps: int, *, on_step: Live, checkpoint: Path) -> None:
+        """Nothing: each network is trained when it is asked for."""
+
+    def keep(self, run: RunFolder) -> None:
+        """Nothing: networks are kept as they are trained."""
 
     def subnetwork(self, indices: Sequence[int]) -> nn.Module:
         """One architecture as a network that was trained."""

@@ -16,7 +16,7 @@ import numpy as np
 from hwnas import files, latency, spaces
 from hwnas.data import Dataset
 from hwnas.errors import HwnasError, TableError
-from hwnas.evaluators.base import TrainedNetworks
+from hwnas.evaluators.base import Live, TrainedNetworks
 from hwnas.evaluators.of_run import scorer_in, scorer_of, scores
 from hwnas.finalists import budgets, ranges
 from hwnas.finalists.budgets import Ask
@@ -35,7 +35,6 @@ from hwnas.search import gallery
 from hwnas.search.budgets import range_of, shares_of
 from hwnas.search.gallery import Axis
 from hwnas.search.run import (
-    Live,
     SearchRequest,
     constraints_for,
     load_data,

@@ -188,7 +188,7 @@ _DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "train": {"device": "auto", "distill_weight": 0.5},
 }
 _UNSET = {("search.supernet", "seed"), ("train", "seed")}
-_OF_THE_PROGRAM = {"checkpoint_every", "parallel"}
+_OF_THE_PROGRAM = {"parallel"}
 _SCALARS = (bool, int, float, str)
 
 

@@ -6,10 +6,13 @@ A new strategy is one file with a class that satisfies ``base.Strategy``, and on
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import fields
 from importlib import import_module
 from typing import Any
 
 from hwnas.errors import SpaceError
+from hwnas.search.base import Strategy
 from hwnas.search.result import from_json, to_json
 
 STRATEGIES = {
@@ -38,10 +41,24 @@ def strategy(name: str) -> type[Any]:
     return found
 
 
+def made(name: str, settings: Mapping[str, Any]) -> Strategy:
+    """A strategy with settings of its own beside its defaults.
+
+    Raises:
+        SpaceError: There is no strategy of this name, it has no such setting, or one makes no sense.
+    """
+    kind = strategy(name)
+    odd = sorted(set(settings) - {field.name for field in fields(kind)})
+    if odd:
+        raise SpaceError(f"{name} must only be given settings of its own, but got {odd}")
+    found: Strategy = kind(**settings)
+    return found
+
+
 def require_strategy(name: str) -> None:
     """Raise SpaceError where there is no strategy of this name; loads none."""
     if name not in STRATEGIES:
         raise SpaceError(f"a strategy must be one of {sorted(STRATEGIES)}, but got {name!r}")
 
 
-__all__ = ["STRATEGIES", "from_json", "require_strategy", "strategy", "to_json"]
+__all__ = ["STRATEGIES", "from_json", "made", "require_strategy", "strategy", "to_json"]

@@ -2,44 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from statistics import fmean
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from hwnas.errors import SpaceError
+from hwnas.evaluators.base import Evaluator, require_comparable, shared_weights
 from hwnas.latency.base import FloatArray
 from hwnas.search.problem import Problem, Trial
+from hwnas.search.session import Session
 from hwnas.space import Architecture
 from hwnas.spaces.canonical import Canonical
 
-Evaluate = Callable[[Architecture], float]
-
 
 @dataclass(frozen=True)
-class SearchTask(Problem):
-    """A problem, and what scores its architectures.
+class Needs:
+    """What a strategy needs of an evaluator beside its scores.
 
     Attributes:
-        evaluate: Accuracy in [0, 1] of an architecture; higher is better. One-shot strategies
-            need a supernet here (``evaluators.base.SharedWeights``): they train it.
+        shared_weights: A supernet, which the strategy trains itself.
+        comparable: Scores that may stand beside those of another fidelity, as where cheap ones decide who
+            gets dear ones.
     """
 
-    evaluate: Evaluate
+    shared_weights: bool = False
+    comparable: bool = False
 
-    def trial(self, indices: Sequence[int]) -> Trial:
-        """Score one architecture.
+    def require(self, evaluator: Evaluator) -> None:
+        """Refuse an evaluator that does not offer it.
 
         Raises:
-            SpaceError: The score is not an accuracy.
+            SpaceError: There is no supernet, or its scores cannot be compared.
         """
-        arch = self.space.architecture(indices)
-        accuracy = float(self.evaluate(arch))
-        if not 0 <= accuracy <= 1:
-            raise SpaceError(f"an accuracy must be in [0, 1], but got {accuracy}: divide percents by 100")
-        return self.described(arch.indices, accuracy)
+        if self.shared_weights:
+            shared_weights(evaluator)
+        if self.comparable:
+            require_comparable(evaluator)
 
 
 @dataclass(frozen=True)
@@ -90,13 +91,35 @@ def _beaten(own: FloatArray, costs: FloatArray) -> bool:
 
 
 class Strategy(Protocol):
-    """A way to search."""
+    """A way to search: its settings, and nothing of a run."""
 
-    name: str
+    name: ClassVar[str]
+    needs: ClassVar[Needs]
 
-    def search(self, task: SearchTask, rng: np.random.Generator) -> SearchResult:
-        """Find the best architecture that keeps every budget of the task.
+    def search(
+        self, problem: Problem, evaluator: Evaluator, rng: np.random.Generator, session: Session
+    ) -> SearchResult:
+        """Find the best architecture that keeps every budget of the problem.
+
+        Args:
+            problem: What is searched.
+            evaluator: Scores architectures.
+            rng: All randomness.
+            session: What the search may use while it runs.
 
         Raises:
             InfeasibleBudget: No architecture keeps them all.
+            SpaceError: The evaluator is not what the strategy needs.
         """
+
+
+def scored(problem: Problem, arch: Architecture, accuracy: float) -> Trial:
+    """The trial of an architecture that an evaluator scored.
+
+    Raises:
+        SpaceError: The score is not an accuracy.
+    """
+    accuracy = float(accuracy)
+    if not 0 <= accuracy <= 1:
+        raise SpaceError(f"an accuracy must be in [0, 1], but got {accuracy}: divide percents by 100")
+    return problem.described(arch.indices, accuracy)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,27 +15,23 @@ import torch
 from hwnas import data, files, latency, search, spaces, tasks
 from hwnas.data import Dataset
 from hwnas.errors import HwnasError, SpaceError
-from hwnas.evaluators.base import SharedWeights
-from hwnas.evaluators.pool import workers
+from hwnas.evaluators.base import Live, TrainedNetworks
 from hwnas.evaluators.standalone import FromScratch
 from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.evaluators.supernet.oneshot import OneShot
-from hwnas.evaluators.supernet.warm_up import warm_up
 from hwnas.latency import LatencyModel
 from hwnas.runs import outputs
 from hwnas.runs.folder import RunFolder
-from hwnas.search.base import SearchResult, SearchTask
+from hwnas.search.base import SearchResult, Strategy
 from hwnas.search.budgets import constraints_of, not_binding, require_budget
 from hwnas.search.feasible import FeasibleSampler
 from hwnas.search.objective import objective, sizes
-from hwnas.search.problem import Constraint
-from hwnas.search.sampling.loop import Mapper, SamplingStrategy
+from hwnas.search.problem import Constraint, Problem
+from hwnas.search.session import Session
 from hwnas.space import SearchSpace
 from hwnas.train import TrainConfig, optim, ranks
 
 SCHEMA = "hwnas-search/1"
-
-Live = Callable[[Mapping[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -109,7 +105,7 @@ class SearchRequest:
                 "architectures must be scored by a supernet or by training each from scratch, but got "
                 f"{self.supernet} and a training: give one of them"
             )
-        if not issubclass(search.strategy(self.strategy), SamplingStrategy):
+        if search.strategy(self.strategy).needs.shared_weights:
             raise SpaceError(
                 "a strategy that has every architecture trained from scratch must be a sampling one, but "
                 f"{self.strategy} trains a supernet: use evolution, nsga2, random or surrogate, for example"
@@ -147,7 +143,7 @@ class Searched:
     """
 
     result: SearchResult
-    scorer: OneShot | FromScratch
+    scorer: TrainedNetworks
 
 
 def search_run(
@@ -225,33 +221,33 @@ def _search(request: SearchRequest, out: Path, live: Live | None, given: Dataset
         Constraint(n, others[n].costs, limit, unit=others[n].unit) for n, limit in request.limits.items()
     ]
     objectives = tuple(others[name] for name in request.objectives)
-    task = SearchTask(space, (*constraints, *limits), scorer, objectives=objectives)
-    _ = FeasibleSampler(task).feasible  # refuses budgets that do not go together, before training
-    with workers(request.workers) as mapper:
-        strategy = _strategy(request, out, clock, mapper)
-        samples = isinstance(strategy, SamplingStrategy)
-        if samples and request.supernet is None and isinstance(scorer, SharedWeights):
-            warm_up(
-                scorer, request.training_steps, on_step=clock, checkpoint=RunFolder(out).search_checkpoint
-            )
-        result: SearchResult = strategy.search(task, np.random.default_rng(request.seed))
+    problem = Problem(space, (*constraints, *limits), objectives=objectives)
+    _ = FeasibleSampler(problem).feasible  # refuses budgets that do not go together, before training
+    strategy, run = _strategy(request), RunFolder(out)
+    session = Session(
+        history=run.history if ranks.rank() == 0 else None,
+        checkpoint=run.search_checkpoint,
+        workers=request.workers,
+        tell=clock,
+    )
+    if request.supernet is None and not strategy.needs.shared_weights:
+        scorer.prepare(request.training_steps, on_step=clock, checkpoint=run.search_checkpoint)
+    result = strategy.search(problem, scorer, np.random.default_rng(request.seed), session)
     clock.phase("finalists")
     result = replace(result, extra=dict(result.extra) | _blind(result, dataset, scorer))
     if known:
         alarms = [*known, *result.extra.get("alarms", ())]
         result = replace(result, extra=dict(result.extra) | {"alarms": alarms})
     if ranks.rank() == 0:
-        run = RunFolder(out)
-        if isinstance(scorer, SharedWeights):
-            scorer.save(run.supernet)
+        scorer.keep(run)
         _keep_models(request.latencies, models, run)
         files.write_json(run.arch, result.best.to_json())
-        files.write_json(run.search, _record(request, result, task, models, scorer, dataset, clock))
+        files.write_json(run.search, _record(request, result, problem, models, scorer, dataset, clock))
         run.search_checkpoint.unlink(missing_ok=True)
     return Searched(result, scorer)
 
 
-def _blind(result: SearchResult, dataset: Dataset, scorer: OneShot | FromScratch) -> dict[str, Any]:
+def _blind(result: SearchResult, dataset: Dataset, scorer: TrainedNetworks) -> dict[str, Any]:
     """An alarm where what was scored is no better than guessing, or the images cannot tell."""
     merits = [trial.accuracy for trial in result.trials]
     text = scorer.task.blind_search(merits, dataset.val.labels, scorer.effective_images, scorer.class_weights)
@@ -277,7 +273,7 @@ def _keep_models(paths: Sequence[Path], models: Sequence[LatencyModel], run: Run
             files.write_atomic(own, path.read_bytes())
 
 
-def _scorer(request: SearchRequest, space: SearchSpace, dataset: Dataset, out: Path) -> OneShot | FromScratch:
+def _scorer(request: SearchRequest, space: SearchSpace, dataset: Dataset, out: Path) -> TrainedNetworks:
     if request.scratch is not None:
         return _from_scratch(request, request.scratch, space, dataset, out)
     if request.supernet is None:
@@ -306,37 +302,30 @@ def _from_scratch(
     )
 
 
-def _strategy(request: SearchRequest, out: Path, clock: _Clock, mapper: Mapper) -> Any:
-    kind = search.strategy(request.strategy)
-    known = {f.name for f in fields(kind)}
-    odd = sorted(set(request.settings) - known)
-    if odd:
-        raise SpaceError(f"{request.strategy} must only be given settings of its own, but got {odd}")
-    own: dict[str, Any] = {
-        "checkpoint": RunFolder(out).search_checkpoint,
-        "history": RunFolder(out).history if ranks.rank() == 0 else None,
-    }
+def _strategy(request: SearchRequest) -> Strategy:
+    """The strategy with its settings; as many architectures are asked for at once as there are workers."""
+    settings = dict(request.settings)
     if request.scratch is not None:
-        own |= {"mapper": mapper, "parallel": request.workers}
-    return kind(**request.settings, **{k: v for k, v in own.items() if k in known}, live=clock)
+        settings["parallel"] = request.workers
+    return search.made(request.strategy, settings)
 
 
 def _record(
     request: SearchRequest,
     result: SearchResult,
-    task: SearchTask,
+    problem: Problem,
     models: Sequence[LatencyModel],
-    scorer: OneShot | FromScratch,
+    scorer: TrainedNetworks,
     dataset: Dataset,
     clock: _Clock,
 ) -> dict[str, Any]:
     """What ``search.json`` holds: the result, and all that it depends on."""
     indices = np.array([result.best.indices])
     constraints = []
-    latencies = task.constraints[: len(models)]  # what follows are limits on other things
+    latencies = problem.constraints[: len(models)]  # what follows are limits on other things
     texts = list(request.budgets) * (1 if len(request.budgets) == len(models) else len(models))
     for constraint, text, model, path in zip(latencies, texts, models, request.latencies, strict=True):
-        predicted = model.predict(task.space, indices)
+        predicted = model.predict(problem.space, indices)
         constraints.append(
             {
                 "name": constraint.name,
@@ -364,6 +353,7 @@ def _record(
         "sizes": sizes(result.best, models[0].target.precision),
         "data": dataset.describe(),
         "scratch" if request.scratch else "oneshot": scorer.describe(),
+        "traits": scorer.traits.to_json(),
         "seconds": clock.seconds,
         **({"supernet_sha256": files.sha256(request.supernet)} if request.supernet else {}),
     }

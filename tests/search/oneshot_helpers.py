@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
+from task_helpers import Task
 
 from hwnas import data, latency, spaces
 from hwnas.device import Target
 from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.evaluators.supernet.oneshot import OneShot
 from hwnas.latency.base import AdditiveCosts
-from hwnas.search.base import SearchTask
 from hwnas.search.problem import Constraint, relative_budget
 from hwnas.tables.table import LatencyTable, Round
 
@@ -42,7 +42,7 @@ def constraint(share, name="macs", unit=1e6):
 
 def task_of(share=0.5, config=CONFIG, constraints=None):
     found = constraints or (constraint(share),)
-    return SearchTask(space(), found, OneShot(space(), digits(), config))
+    return Task(space(), found, OneShot(space(), digits(), config))
 
 
 def latency_file(path, precision="int8", spread=0.0):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hwnas.errors import InfeasibleBudget
+from hwnas.evaluators.base import Traits
 from hwnas.space import Architecture
 
 
@@ -25,6 +26,13 @@ class DiesOnce:
     folder: Path
     fatal: tuple[int, ...]
     signal: int = signal.SIGSEGV
+
+    @property
+    def traits(self) -> Traits:
+        return Traits("scored beside others", is_sendable=True)
+
+    def identity(self) -> None:
+        return None
 
     def __call__(self, arch: Architecture) -> float:
         died = self.folder / "died"

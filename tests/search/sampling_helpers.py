@@ -6,10 +6,10 @@ import zlib
 from collections.abc import Callable
 
 import numpy as np
+from task_helpers import Task
 
 from hwnas import spaces
 from hwnas.latency.base import AdditiveCosts
-from hwnas.search.base import SearchTask
 from hwnas.search.problem import Constraint, relative_budget
 from hwnas.space import Architecture, SearchSpace
 from hwnas.spaces.canonical import Canonical
@@ -40,24 +40,24 @@ def known_accuracy(space: SearchSpace, *, noise: float = 0.0) -> Callable[[Archi
     return evaluate
 
 
-def task_in(name: str, share: float = 0.4, *, noise: float = 0.0) -> SearchTask:
+def task_in(name: str, share: float = 0.4, *, noise: float = 0.0) -> Task:
     """A task in a shipped space under one budget, given as a share of the range of MACs."""
     space = spaces.load(name)
     costs = macs_costs(space)
     constraint = Constraint("macs", costs, relative_budget(costs, share))
-    return SearchTask(space, (constraint,), known_accuracy(space, noise=noise))
+    return Task(space, (constraint,), known_accuracy(space, noise=noise))
 
 
-def two_budgets(name: str = "fbnet", share: float = 0.4) -> SearchTask:
+def two_budgets(name: str = "fbnet", share: float = 0.4) -> Task:
     """A task whose second target likes other candidates."""
     task = task_in(name, share)
     rng = np.random.default_rng(3)
     costs = AdditiveCosts(1.0, tuple(rng.uniform(0.2, 2.0, size) for size in task.space.sizes))
     second = Constraint("second", costs, relative_budget(costs, share))
-    return SearchTask(task.space, (*task.constraints, second), task.evaluate)
+    return Task(task.space, (*task.constraints, second), task.evaluate)
 
 
-def regret(task: SearchTask, indices: tuple[int, ...]) -> float:
+def regret(task: Task, indices: tuple[int, ...]) -> float:
     """How much worse a network of the macro space is than the best feasible one, by true accuracy."""
     every = np.unique(Canonical(task.space)(np.array(list(np.ndindex(*task.space.sizes)))), axis=0)
     truth = known_accuracy(task.space)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from sampling_helpers import task_in, two_budgets
+from task_helpers import searched
 
 from hwnas.errors import SpaceError
 from hwnas.search.problem import Trial
@@ -52,7 +53,7 @@ def test_a_network_that_is_scored_again_has_no_second_place():
 @pytest.mark.parametrize("share", [0.003, 0.02, 0.5])
 def test_children_keep_tight_budgets(share):
     task = two_budgets("fbnet", 0.4) if share == 0.5 else task_in("fbnet", share)
-    result = Evolution(queries=60, population=5, tournament=2).search(task, np.random.default_rng(0))
+    result = searched(Evolution(queries=60, population=5, tournament=2), task, np.random.default_rng(0))
     assert task.feasible(np.array([t.indices for t in result.trials])).all()
     canonical = Canonical(task.space)
     assert len({canonical.key(t.indices) for t in result.trials}) == len(result.trials) == 60
@@ -62,7 +63,7 @@ def test_it_beats_random_search_at_equal_cost():
     task = task_in("fbnet", 0.4)
 
     def accuracy(kind):
-        results = [kind(queries=60).search(task, np.random.default_rng(s)) for s in range(4)]
+        results = [searched(kind(queries=60), task, np.random.default_rng(s)) for s in range(4)]
         return np.array([r.accuracy for r in results])
 
     assert accuracy(Evolution).mean() > accuracy(Random).mean() + 0.002  # two standard errors

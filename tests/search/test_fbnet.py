@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from oneshot_helpers import constraint, space, task_of
+from task_helpers import begun, searched
 
 from hwnas import search
 from hwnas.errors import SchemaMismatch, SpaceError, TrainingError
@@ -21,7 +22,7 @@ SHORT = FBNet(warmup_steps=15, steps=20, finalists=5)
 
 @pytest.fixture(scope="module")
 def found() -> SearchResult:
-    return SHORT.search(task_of(0.3), np.random.default_rng(0))
+    return searched(SHORT, task_of(0.3), np.random.default_rng(0))
 
 
 def test_the_best_keeps_the_budget_and_is_the_best_of_the_finalists(found):
@@ -62,7 +63,7 @@ def test_expected_latency_is_driven_towards_the_budget(found):
 )
 def test_at_the_end_expected_latency_is_within_two_percent_of_the_budget(strategy, share):
     strategy = dataclasses.replace(strategy, warmup_steps=50, steps=200, finalists=1)
-    result = strategy.search(task_of(share), np.random.default_rng(0))
+    result = searched(strategy, task_of(share), np.random.default_rng(0))
     assert result.trace[-1]["expected_share"] == pytest.approx(1, abs=0.02)
 
 
@@ -78,7 +79,7 @@ def test_the_gates_settle_at_the_end():
     "strategy", [FBNet(), ProxylessNAS(), ProxylessNAS(form="reinforce")], ids=["fbnet", "pair", "reinforce"]
 )
 def test_gates_do_not_move_before_the_weights_are_warm_and_nan_never_reaches_them(strategy):
-    state = strategy._start(task_of(0.5), 0)
+    state = begun(strategy, task_of(0.5), 0)
     warm_up(state.oneshot, 2)
     assert all((p == 0).all() for p in state.gates.logits)
     with torch.no_grad():
@@ -89,8 +90,8 @@ def test_gates_do_not_move_before_the_weights_are_warm_and_nan_never_reaches_the
 
 
 def test_the_same_seed_gives_the_same_result_and_another_seed_another(found):
-    again = SHORT.search(task_of(0.3), np.random.default_rng(0))
-    other = SHORT.search(task_of(0.3), np.random.default_rng(1))
+    again = searched(SHORT, task_of(0.3), np.random.default_rng(0))
+    other = searched(SHORT, task_of(0.3), np.random.default_rng(1))
     assert search.to_json(again) == search.to_json(found)
     assert other.trace != found.trace
 
@@ -107,11 +108,11 @@ class Stop:
 @pytest.mark.parametrize("at", [("warm-up", 13), ("search", 12)])
 def test_a_resumed_search_equals_an_uninterrupted_one(found, tmp_path, at):
     path = tmp_path / "checkpoint.safetensors"
-    kept = dataclasses.replace(SHORT, checkpoint=path, checkpoint_every=5)
+    kept = {"checkpoint": path, "checkpoint_every": 5}
     with pytest.raises(KeyboardInterrupt):
-        dataclasses.replace(kept, live=Stop(*at)).search(task_of(0.3), np.random.default_rng(0))
+        searched(SHORT, task_of(0.3), np.random.default_rng(0), tell=Stop(*at), **kept)
     seen = []
-    result = dataclasses.replace(kept, live=seen.append).search(task_of(0.3), np.random.default_rng(0))
+    result = searched(SHORT, task_of(0.3), np.random.default_rng(0), tell=seen.append, **kept)
     assert seen[0]["step"] == {13: 11, 12: 11}[at[1]]  # it did not begin anew
     assert seen[0]["phase"] == at[0]
     assert search.to_json(result) == search.to_json(found)
@@ -119,21 +120,21 @@ def test_a_resumed_search_equals_an_uninterrupted_one(found, tmp_path, at):
 
 def test_a_checkpoint_of_another_search_is_refused(tmp_path):
     path = tmp_path / "checkpoint.safetensors"
-    short = FBNet(warmup_steps=1, steps=1, finalists=1, checkpoint=path)
-    short.search(task_of(0.5), np.random.default_rng(0))
+    short = FBNet(warmup_steps=1, steps=1, finalists=1)
+    searched(short, task_of(0.5), np.random.default_rng(0), checkpoint=path)
     for strategy, task, seed in (
         (dataclasses.replace(short, steps=2), task_of(0.5), 0),
         (short, task_of(0.6), 0),
         (short, task_of(0.5), 1),
     ):
         with pytest.raises(SchemaMismatch, match="same search"):
-            strategy.search(task, np.random.default_rng(seed))
+            searched(strategy, task, np.random.default_rng(seed), checkpoint=path)
 
 
 def test_the_live_record_tells_budget_latency_entropy_best_and_time_left():
     seen = []
-    FBNet(warmup_steps=2, steps=2, finalists=1, live=seen.append).search(
-        task_of(0.5), np.random.default_rng(0)
+    searched(
+        FBNet(warmup_steps=2, steps=2, finalists=1), task_of(0.5), np.random.default_rng(0), tell=seen.append
     )
     assert [(r["phase"], r["step"]) for r in seen] == [
         ("warm-up", 1),
@@ -165,8 +166,8 @@ def test_a_temperature_floor_that_ends_in_nan_is_refused():
 
 def test_several_budgets_are_all_kept():
     budgets = (constraint(0.6, "one"), constraint(0.4, "two", unit=2e6))
-    result = FBNet(warmup_steps=2, steps=3, finalists=4).search(
-        task_of(constraints=budgets), np.random.default_rng(0)
+    result = searched(
+        FBNet(warmup_steps=2, steps=3, finalists=4), task_of(constraints=budgets), np.random.default_rng(0)
     )
     for trial in result.trials:
         assert all(ms <= b.limit_ms for ms, b in zip(trial.latencies_ms, budgets, strict=True))
@@ -174,16 +175,16 @@ def test_several_budgets_are_all_kept():
 
 @pytest.mark.parametrize("loss", ["fbnet", "proxyless-linear", "proxyless-log", "none"])
 def test_the_papers_losses_run_and_the_result_still_keeps_the_budget(loss):
-    result = FBNet(warmup_steps=2, steps=3, finalists=2, loss=loss).search(
-        task_of(0.4), np.random.default_rng(0)
+    result = searched(
+        FBNet(warmup_steps=2, steps=3, finalists=2, loss=loss), task_of(0.4), np.random.default_rng(0)
     )
     assert result.trials[0].latencies_ms[0] <= result.extra["limit_ms"][0]
 
 
 def test_random_is_scored_by_the_same_supernet():
     task = task_of(0.5)
-    FBNet(warmup_steps=1, steps=1, finalists=1).search(task, np.random.default_rng(0))
-    baseline = Random(queries=4).search(task, np.random.default_rng(0))
+    searched(FBNet(warmup_steps=1, steps=1, finalists=1), task, np.random.default_rng(0))
+    baseline = searched(Random(queries=4), task, np.random.default_rng(0))
     assert baseline.accuracy == task.evaluate(baseline.best)
     assert all(t.latencies_ms[0] <= task.constraints[0].limit_ms for t in baseline.trials)
 

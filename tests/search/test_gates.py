@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from oneshot_helpers import constraint, task_of
+from task_helpers import searched
 
 from hwnas.search.oneshot.gates import Gates, near_budget
 from hwnas.search.problem import Problem
@@ -76,5 +77,5 @@ def test_the_summary_knows_uniform_and_closed_gates():
 def test_a_returned_network_spends_the_budget_of_its_search():
     from hwnas.search.oneshot.fbnet import FBNet
 
-    result = FBNet(warmup_steps=1, steps=1, finalists=4).search(task_of(0.5), np.random.default_rng(0))
+    result = searched(FBNet(warmup_steps=1, steps=1, finalists=4), task_of(0.5), np.random.default_rng(0))
     assert all(t.latencies_ms[0] >= 0.95 * result.extra["limit_ms"][0] for t in result.trials[1:])

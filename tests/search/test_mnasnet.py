@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import torch
 from sampling_helpers import macs_costs, task_in, two_budgets
+from task_helpers import Task, searched
 
 from hwnas.errors import SpaceError
 from hwnas.latency.base import AdditiveCosts
-from hwnas.search.base import SearchTask
 from hwnas.search.problem import Constraint
 from hwnas.search.sampling.controller import Baseline, Controller, decode, improve
 from hwnas.search.sampling.mnasnet import MnasNet, reward
@@ -56,8 +56,8 @@ def test_rewards_do_not_depend_on_the_unit_of_latency():
     micro = AdditiveCosts(
         constraint.costs.fixed_ms * 1000, tuple(c * 1000 for c in constraint.costs.choices_ms)
     )
-    scaled = SearchTask(task.space, (Constraint("macs", micro, constraint.budget_ms * 1000),), task.evaluate)
-    first, second = (MnasNet(queries=30).search(t, np.random.default_rng(0)) for t in (task, scaled))
+    scaled = Task(task.space, (Constraint("macs", micro, constraint.budget_ms * 1000),), task.evaluate)
+    first, second = (searched(MnasNet(queries=30), t, np.random.default_rng(0)) for t in (task, scaled))
     assert [t.indices for t in first.trials] == [t.indices for t in second.trials]
 
 
@@ -145,7 +145,7 @@ def test_decoding_finds_the_most_probable_architecture_within_the_budget(share):
 
 def test_decoding_keeps_two_budgets():
     task = two_budgets("fbnet", 0.3)
-    result = MnasNet(queries=6).search(task, np.random.default_rng(0))
+    result = searched(MnasNet(queries=6), task, np.random.default_rng(0))
     decoded = np.array(result.extra["decoded"]["indices"])
     assert task.feasible(decoded[None])[0]
     assert result.extra["decoded"]["budget_used"] <= 1
@@ -153,7 +153,7 @@ def test_decoding_keeps_two_budgets():
 
 def test_the_decoded_architecture_is_scored_and_the_arg_max_reported():
     task = task_in("macro", 0.5)
-    result = MnasNet(queries=40).search(task, np.random.default_rng(0))
+    result = searched(MnasNet(queries=40), task, np.random.default_rng(0))
     decoded, argmax = result.extra["decoded"], result.extra["argmax"]
     assert tuple(decoded["indices"]) in {t.indices for t in result.trials}
     assert result.accuracy >= decoded["accuracy"]
@@ -165,7 +165,7 @@ def test_the_decoded_architecture_is_scored_and_the_arg_max_reported():
 
 def test_a_converged_policy_ends_the_search():
     task = task_in("macro", 0.5)
-    result = MnasNet(queries=3000, learning_rate=0.02, batch=5).search(task, np.random.default_rng(0))
+    result = searched(MnasNet(queries=3000, learning_rate=0.02, batch=5), task, np.random.default_rng(0))
     assert len(result.trials) < 1000
     assert result.trace[-1]["entropy"] < 0.2
 
@@ -175,9 +175,9 @@ def test_the_absolute_reward_lands_on_the_budget_and_the_soft_one_elsewhere():
     task = task_in("macro", 0.5)
     used = {
         kind: [
-            MnasNet(queries=500, reward=kind)
-            .search(task, np.random.default_rng(s))
-            .extra["argmax"]["budget_used"]
+            searched(MnasNet(queries=500, reward=kind), task, np.random.default_rng(s)).extra["argmax"][
+                "budget_used"
+            ]
             for s in range(5)
         ]
         for kind in ("absolute", "soft")

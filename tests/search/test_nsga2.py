@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sampling_helpers import task_in, two_budgets
+from task_helpers import searched
 
 from hwnas.errors import HwnasError, SpaceError
 from hwnas.search.sampling.nsga2 import NSGA2
@@ -24,7 +25,7 @@ print([t.indices for t in result.trials])
 
 
 def test_the_same_in_another_process():
-    result = NSGA2(queries=50, population=8).search(task_in("macro"), np.random.default_rng(5))
+    result = searched(NSGA2(queries=50, population=8), task_in("macro"), np.random.default_rng(5))
     other = subprocess.run(
         [sys.executable, "-W", "error", "-c", SCRIPT],
         cwd=Path(__file__).parent,
@@ -38,7 +39,7 @@ def test_the_same_in_another_process():
 
 def test_every_query_is_feasible_under_two_budgets():
     task = two_budgets()
-    result = NSGA2(queries=40, population=10).search(task, np.random.default_rng(0))
+    result = searched(NSGA2(queries=40, population=10), task, np.random.default_rng(0))
     assert task.feasible(np.array([t.indices for t in result.trials])).all()
 
 
@@ -52,13 +53,13 @@ def test_its_front_is_better_than_that_of_random_search():
         return sum(t.accuracy * (b - a) for t, a, b in zip(front, edges, edges[1:], strict=False))
 
     seeds = range(4)
-    ours = [area(NSGA2(queries=150, population=20).search(task, np.random.default_rng(s))) for s in seeds]
-    random = [area(Random(queries=150).search(task, np.random.default_rng(s))) for s in seeds]
+    ours = [area(searched(NSGA2(queries=150, population=20), task, np.random.default_rng(s))) for s in seeds]
+    random = [area(searched(Random(queries=150), task, np.random.default_rng(s))) for s in seeds]
     assert np.mean(ours) > np.mean(random)
 
 
 def test_the_front_is_not_dominated():
-    result = NSGA2(queries=60).search(task_in("macro", 0.8), np.random.default_rng(0))
+    result = searched(NSGA2(queries=60), task_in("macro", 0.8), np.random.default_rng(0))
     front = result.pareto()
     assert len(front) > 3
     for member in front:
@@ -71,7 +72,7 @@ def test_the_front_is_not_dominated():
 def test_without_optuna_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(HwnasError, match=r"pip install 'hwnas\[search\]'"):
-        NSGA2().search(task_in("macro"), np.random.default_rng(0))
+        searched(NSGA2(), task_in("macro"), np.random.default_rng(0))
 
 
 def test_a_population_of_one_is_refused():

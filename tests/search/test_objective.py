@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from oneshot_helpers import latency_file, task_of
 from sampling_helpers import task_in, two_budgets
+from task_helpers import Task, searched
 from typer.testing import CliRunner
 
 from hwnas import blocks, export, files, search, spaces
 from hwnas.errors import InfeasibleBudget, SchemaMismatch, SpaceError
-from hwnas.search.base import SearchTask
 from hwnas.search.objective import OBJECTIVES, objective
 from hwnas.search.oneshot.fbnet import FBNet
 from hwnas.search.oneshot.proxylessnas import ProxylessNAS
@@ -28,7 +28,7 @@ from hwnas.spaces.canonical import Canonical
 SAMPLING = (Evolution, MnasNet, NSGA2, Random, Surrogate)
 
 
-def with_objectives(task: SearchTask, *names: str) -> SearchTask:
+def with_objectives(task: Task, *names: str) -> Task:
     """The task, with more to keep small."""
     return dataclasses.replace(task, objectives=tuple(objective(name, task.space) for name in names))
 
@@ -76,7 +76,7 @@ def test_objectives_of_another_space_are_refused():
 def test_the_front_is_what_no_network_beats_in_everything(kind):
     """Accuracy, latency on two targets and parameters, against the definition."""
     task = with_objectives(two_budgets("macro", 0.6), "params")
-    result = kind(queries=60, remeasure=0.2).search(task, np.random.default_rng(0))
+    result = searched(kind(queries=60, remeasure=0.2), task, np.random.default_rng(0))
     canonical, trials = Canonical(task.space), {}
     for trial in result.trials:
         trials.setdefault(canonical.key(trial.indices), []).append(trial)
@@ -114,7 +114,7 @@ def test_sampling_strategies_keep_limits_on_other_things(kind):
     low, high = small.costs.range_ms
     limit = Constraint("bytes", small.costs, low + 0.3 * (high - low), unit=small.unit)
     both = dataclasses.replace(task, constraints=(*task.constraints, limit))
-    result = kind(queries=30).search(both, np.random.default_rng(0))
+    result = searched(kind(queries=30), both, np.random.default_rng(0))
     assert small.costs.of(np.array([result.best.indices]))[0] <= limit.budget_ms
     assert both.feasible(np.array([result.best.indices]))[0]
 
@@ -126,7 +126,7 @@ def test_one_shot_strategies_keep_limits_on_other_things(kind):
     low, high = small.costs.range_ms
     limit = Constraint("params", small.costs, low + 0.3 * (high - low), unit=small.unit)
     both = with_objectives(dataclasses.replace(task, constraints=(*task.constraints, limit)), "macs")
-    result = kind(warmup_steps=2, steps=4, finalists=3).search(both, np.random.default_rng(0))
+    result = searched(kind(warmup_steps=2, steps=4, finalists=3), both, np.random.default_rng(0))
     assert result.best.params <= limit.budget_ms
     assert [t.objectives[0] for t in result.trials] == [
         task.space.architecture(t.indices).macs for t in result.trials
@@ -141,17 +141,17 @@ def test_a_limit_that_nothing_keeps_is_refused_in_its_own_unit():
 
 def test_a_search_with_objectives_resumes_and_no_other_continues_it(tmp_path):
     task, path = with_objectives(task_in("macro"), "macs", "bytes"), tmp_path / "history.jsonl"
-    whole = NSGA2(queries=30).search(task, np.random.default_rng(0))
-    NSGA2(queries=12, history=path).search(task, np.random.default_rng(0))
-    resumed = NSGA2(queries=30, history=path).search(task, np.random.default_rng(0))
+    whole = searched(NSGA2(queries=30), task, np.random.default_rng(0))
+    searched(NSGA2(queries=12), task, np.random.default_rng(0), history=path)
+    resumed = searched(NSGA2(queries=30), task, np.random.default_rng(0), history=path)
     assert (resumed.trials, resumed.pareto()) == (whole.trials, whole.pareto())
     with pytest.raises(SchemaMismatch, match="objectives"):
-        NSGA2(queries=30, history=path).search(task_in("macro"), np.random.default_rng(0))
+        searched(NSGA2(queries=30), task_in("macro"), np.random.default_rng(0), history=path)
 
 
 def test_results_hold_the_front():
     task = with_objectives(task_in("macro"), "macs")
-    result = Random(queries=20).search(task, np.random.default_rng(0))
+    result = searched(Random(queries=20), task, np.random.default_rng(0))
     data = json.loads(json.dumps(search.to_json(result), allow_nan=False))
     assert [tuple(t["indices"]) for t in data["pareto"]] == [t.indices for t in result.pareto()]
     assert search.from_json(task.space, data) == result

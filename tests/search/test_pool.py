@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from pool_helpers import DiesOnce, broken, ends, process_of, refused, squared
 from sampling_helpers import macs_costs
+from task_helpers import Task, searched
 
 from hwnas import spaces
 from hwnas.errors import InfeasibleBudget, TrainingError
 from hwnas.evaluators.pool import _Worker, workers
-from hwnas.search.base import SearchTask
 from hwnas.search.problem import Constraint
 from hwnas.search.result import to_json
 from hwnas.search.sampling.random import Random
@@ -86,10 +86,9 @@ def test_a_search_whose_training_dies_names_it_and_goes_on_when_started_again(tm
 
     def search(folder, fatal):
         folder.mkdir(exist_ok=True)
-        task = SearchTask(space, (budget,), DiesOnce(folder, fatal, signal.Signals[name]))
-        with workers(2) as mapper:
-            strategy = Random(queries=6, parallel=2, mapper=mapper, history=folder / "history.jsonl")
-            return strategy.search(task, np.random.default_rng(0))
+        task = Task(space, (budget,), DiesOnce(folder, fatal, signal.Signals[name]))
+        files = {"history": folder / "history.jsonl"}
+        return searched(Random(queries=6, parallel=2), task, np.random.default_rng(0), workers=2, **files)
 
     whole = search(tmp_path / "whole", ())
     fatal = whole.trials[3].indices

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from oneshot_helpers import task_of
+from task_helpers import begun, searched
 
 from hwnas import search
 from hwnas.errors import SpaceError
@@ -20,7 +21,7 @@ SHORT = ProxylessNAS(warmup_steps=5, steps=8, finalists=4)
 
 
 def state_of(strategy=SHORT, share=0.4):
-    state = strategy._start(task_of(share), seed=3)
+    state = begun(strategy, task_of(share), 3)
     with torch.no_grad():
         for number, logits in enumerate(state.gates.logits):
             logits.copy_(torch.tensor([0.5, -0.3 * number / 8, 0.2]))
@@ -167,7 +168,7 @@ def test_reinforce_estimates_the_gradient_of_the_expected_loss():
 
 @pytest.mark.parametrize("form", ["gradient", "reinforce"])
 def test_the_best_keeps_the_budget(form):
-    result = dataclasses.replace(SHORT, form=form).search(task_of(0.4), np.random.default_rng(0))
+    result = searched(dataclasses.replace(SHORT, form=form), task_of(0.4), np.random.default_rng(0))
     (limit,) = result.extra["limit_ms"]
     assert all(t.latencies_ms[0] <= limit for t in result.trials)
     assert len(result.trace) == 8
@@ -182,11 +183,11 @@ def test_a_resumed_search_equals_an_uninterrupted_one(tmp_path, form):
                 raise KeyboardInterrupt
 
     strategy = dataclasses.replace(SHORT, form=form)
-    whole = strategy.search(task_of(0.4), np.random.default_rng(0))
-    kept = dataclasses.replace(strategy, checkpoint=tmp_path / "c.safetensors", checkpoint_every=3)
+    whole = searched(strategy, task_of(0.4), np.random.default_rng(0))
+    kept = {"checkpoint": tmp_path / "c.safetensors", "checkpoint_every": 3}
     with pytest.raises(KeyboardInterrupt):
-        dataclasses.replace(kept, live=Stop()).search(task_of(0.4), np.random.default_rng(0))
-    resumed = kept.search(task_of(0.4), np.random.default_rng(0))
+        searched(strategy, task_of(0.4), np.random.default_rng(0), tell=Stop(), **kept)
+    resumed = searched(strategy, task_of(0.4), np.random.default_rng(0), **kept)
     assert search.to_json(resumed) == search.to_json(whole)
 
 

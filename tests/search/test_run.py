@@ -1,4 +1,5 @@
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.search.budgets import budget_ms, constraints_of, not_binding
 from hwnas.search.problem import Constraint
 from hwnas.search.run import SearchRequest, search_run
+from hwnas.search.session import Session
 from hwnas.tables.table import LatencyTable, Round
 from hwnas.train import TrainConfig
 from hwnas.train.run import train_run
@@ -214,13 +216,14 @@ def test_a_space_of_other_classes_than_the_data_is_refused(tmp_path):
         search_run(request_of(tmp_path, space="macro-r8-c7"), tmp_path / "run")
 
 
-def test_a_search_that_was_cut_off_goes_on(tmp_path):
+def test_a_search_that_was_cut_off_goes_on(tmp_path, monkeypatch):
     class Stop:
         def __call__(self, record):
             if record["step"] == 3 and record["phase"] == "search":
                 raise KeyboardInterrupt
 
-    settings = {"warmup_steps": 3, "steps": 4, "finalists": 3, "checkpoint_every": 1}
+    monkeypatch.setattr("hwnas.search.run.Session", partial(Session, checkpoint_every=1))
+    settings = {"warmup_steps": 3, "steps": 4, "finalists": 3}
     request = request_of(tmp_path, settings=settings)
     with pytest.raises(KeyboardInterrupt):
         search_run(request, tmp_path / "run", live=Stop())

@@ -2,32 +2,33 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 from sampling_helpers import known_accuracy, task_in, two_budgets
+from task_helpers import Task, searched
 
-from hwnas import spaces
+from hwnas import search, spaces
 from hwnas.blocks import Conv, Head, MBConv, Skip
 from hwnas.errors import HwnasError, InfeasibleBudget, SchemaMismatch, SpaceError
 from hwnas.evaluators.tabular import Benchmark
-from hwnas.search import STRATEGIES, strategy
-from hwnas.search.base import SearchTask
+from hwnas.search.base import Needs
 from hwnas.search.history import damage
 from hwnas.search.problem import Constraint, Trial
 from hwnas.search.sampling.archive import Archive
 from hwnas.search.sampling.evolution import Evolution
 from hwnas.search.sampling.loop import SamplingStrategy
 from hwnas.search.sampling.random import Random
+from hwnas.search.session import Session
 from hwnas.space import Choice, SearchSpace
 from hwnas.spaces.canonical import Canonical
 
 SAMPLING = [
     kind
-    for kind in map(strategy, STRATEGIES)
+    for kind in map(search.strategy, search.STRATEGIES)
     if issubclass(kind, SamplingStrategy) and kind.name != "spos"  # scores with a supernet of its own
 ]
 every_strategy = pytest.mark.parametrize("kind", SAMPLING, ids=lambda kind: kind.name)
@@ -40,7 +41,7 @@ def seed(number):
 @every_strategy
 def test_best_keeps_the_budget_and_queries_are_bounded_and_distinct(kind):
     task = task_in("macro")
-    result = kind(queries=30).search(task, seed(0))
+    result = searched(kind(queries=30), task, seed(0))
     assert len(result.trials) == 30
     assert len({Canonical(task.space).key(t.indices) for t in result.trials}) == 30
     assert task.feasible(np.array([result.best.indices]))[0]
@@ -51,14 +52,14 @@ def test_best_keeps_the_budget_and_queries_are_bounded_and_distinct(kind):
 @every_strategy
 def test_several_budgets_are_kept_in_a_space_that_cannot_be_listed(kind):
     task = two_budgets()
-    result = kind(queries=15).search(task, seed(0))
+    result = searched(kind(queries=15), task, seed(0))
     assert task.feasible(np.array([result.best.indices]))[0]
     assert all(len(t.latencies_ms) == 2 for t in result.trials)
 
 
 @every_strategy
 def test_same_seed_same_result(kind):
-    first, second, other = (kind(queries=24).search(task_in("macro"), seed(s)) for s in (1, 1, 2))
+    first, second, other = (searched(kind(queries=24), task_in("macro"), seed(s)) for s in (1, 1, 2))
     assert first.trials == second.trials
     assert first.best == second.best
     assert first.trace == second.trace
@@ -76,14 +77,14 @@ def test_resumed_equals_uninterrupted(kind, extra, tmp_path):
         scored.append(arch.indices)
         return task.evaluate(arch)
 
-    whole = kind(queries=24, **extra).search(task, seed(3))
+    whole = searched(kind(queries=24, **extra), task, seed(3))
     path = tmp_path / "history.jsonl"
-    kind(queries=24, history=path, **extra).search(task, seed(3))
+    searched(kind(queries=24, **extra), task, seed(3), history=path)
     lines = path.read_text().splitlines(keepends=True)
     assert len(lines) == 1 + 24
     path.write_text("".join(lines[:12]) + lines[12][:20])
-    again = SearchTask(task.space, task.constraints, counting)
-    resumed = kind(queries=24, history=path, **extra).search(again, seed(3))
+    again = Task(task.space, task.constraints, counting)
+    resumed = searched(kind(queries=24, **extra), again, seed(3), history=path)
     assert len(scored) == 24 - 11
     assert (resumed.trials, resumed.trace, resumed.best) == (whole.trials, whole.trace, whole.best)
     kept = [json.loads(line)["indices"] for line in path.read_text().splitlines()[1:]]
@@ -98,8 +99,8 @@ def test_nothing_new_is_left_in_a_small_space(kind):
     space = SearchSpace(
         "tiny", (3, 8, 8), (Conv(3, 8),), (Choice("a", candidates), Choice("b", wide)), (Head(8, 8, 4),)
     )
-    task = SearchTask(space, task_in_space(space, 0.45), known_accuracy(space))
-    result = kind(queries=50).search(task, seed(0))
+    task = Task(space, task_in_space(space, 0.45), known_accuracy(space))
+    result = searched(kind(queries=50), task, seed(0))
     keys = [Canonical(space).key(t.indices) for t in result.trials]
     assert len(keys) == len(set(keys)) <= 6
     assert task.feasible(np.array([result.best.indices]))[0]
@@ -125,19 +126,52 @@ def test_budgets_that_no_architecture_keeps_together_are_refused_first(kind):
         raise AssertionError("nothing may be scored")
 
     with pytest.raises(InfeasibleBudget, match="all budgets together"):
-        kind(queries=5).search(SearchTask(task.space, (task.constraints[0], opposite), never), seed(0))
+        searched(kind(queries=5), Task(task.space, (task.constraints[0], opposite), never), seed(0))
 
 
-def test_scores_may_come_from_an_executor():
+def test_only_an_evaluator_that_can_be_sent_scores_in_several_processes(tmp_path):
+    """``test_pool`` has one that can."""
+    path = tmp_path / "history.jsonl"
+    with pytest.raises(SpaceError, match=r"Scores \(known\) cannot: score in one process"):
+        searched(Random(queries=20, parallel=4), task_in("macro"), seed(0), workers=2, history=path)
+    with pytest.raises(SpaceError, match="workers must be at least 1"):
+        searched(Random(queries=20), task_in("macro"), seed(0), workers=0)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Halving(Random):
+    """Would decide by cheap scores who gets dear ones."""
+
+    name = "halving"
+    needs = Needs(comparable=True)
+
+
+def test_a_strategy_of_several_fidelities_refuses_scores_that_do_not_compare(shared_data):
+    space = spaces.load("macro")
+    benchmark = Benchmark.load(shared_data / "nas_bench_macro" / "nas-bench-macro_cifar10.json", space)
     task = task_in("macro")
-    with ThreadPoolExecutor(4) as executor:
-        parallel = Random(queries=20, parallel=4, mapper=executor.map).search(task, seed(0))
-    assert parallel.trials == Random(queries=20, parallel=4).search(task, seed(0)).trials
+    with pytest.raises(SpaceError, match=r"Scores \(known\) are not"):
+        searched(Halving(queries=3), task, seed(0))
+    known = Task(space, task.constraints, benchmark.evaluator(seed(1)))
+    assert len(searched(Halving(queries=3), known, seed(0)).trials) == 3
+
+
+@pytest.mark.parametrize("name", sorted(search.STRATEGIES))
+def test_a_strategy_holds_settings_only(name):
+    """Plain values that are its identity; files, processes and who is told are of the session."""
+    fields = dataclasses.asdict(search.strategy(name)())
+    assert json.loads(json.dumps(fields)) == fields
+    assert not set(fields) & {field.name for field in dataclasses.fields(Session)}
+
+
+def test_a_strategy_that_trains_a_supernet_refuses_an_evaluator_without_one():
+    with pytest.raises(SpaceError, match="evaluator with a supernet to train, but got Scores"):
+        searched(search.strategy("fbnet")(), task_in("macro"), seed(0))
 
 
 def test_live_tells_best_and_time_left():
     seen = []
-    Random(queries=5, live=seen.append).search(task_in("macro"), seed(0))
+    searched(Random(queries=5), task_in("macro"), seed(0), tell=seen.append)
     assert [entry["query"] for entry in seen] == [1, 2, 3, 4, 5]
     assert seen[-1]["eta_s"] == 0
     assert seen[0]["eta_s"] > 0
@@ -148,10 +182,10 @@ def test_live_tells_best_and_time_left():
 
 def test_more_queries_go_on_from_the_same_history(tmp_path):
     task, path = task_in("macro"), tmp_path / "history.jsonl"
-    short = Evolution(queries=15, history=path).search(task, seed(0))
-    long = Evolution(queries=30, history=path).search(task, seed(0))
+    short = searched(Evolution(queries=15), task, seed(0), history=path)
+    long = searched(Evolution(queries=30), task, seed(0), history=path)
     assert long.trials[:15] == short.trials
-    assert long.trials == Evolution(queries=30).search(task, seed(0)).trials
+    assert long.trials == searched(Evolution(queries=30), task, seed(0)).trials
 
 
 @pytest.mark.parametrize(
@@ -166,13 +200,14 @@ def test_more_queries_go_on_from_the_same_history(tmp_path):
 )
 def test_the_history_of_another_search_is_refused(change, field, tmp_path):
     path = tmp_path / "history.jsonl"
-    Evolution(queries=5, history=path).search(task_in("macro"), seed(0))
+    searched(Evolution(queries=5), task_in("macro"), seed(0), history=path)
     before = path.read_bytes()
     kind = type(change.get("strategy", Evolution()))
     settings = change.get("strategy", Evolution(queries=5)).settings()
-    again = kind(**settings, queries=5, history=path)
+    again = kind(**settings, queries=5)
+    task = change.get("task", task_in("macro"))
     with pytest.raises(SchemaMismatch) as raised:
-        again.search(change.get("task", task_in("macro")), seed(change.get("seed", 0)))
+        searched(again, task, seed(change.get("seed", 0)), history=path)
     assert raised.value.field == field
     assert path.read_bytes() == before
 
@@ -188,12 +223,12 @@ def test_the_history_of_another_search_is_refused(change, field, tmp_path):
 )
 def test_a_damaged_history_is_refused_with_its_line(line, text, message, tmp_path):
     path = tmp_path / "history.jsonl"
-    Random(queries=4, history=path).search(task_in("macro"), seed(0))
+    searched(Random(queries=4), task_in("macro"), seed(0), history=path)
     lines = path.read_text().splitlines()
     lines[line - 1] = text
     path.write_text("\n".join(lines) + "\n")
     with pytest.raises(HwnasError, match=message):
-        Random(queries=4, history=path).search(task_in("macro"), seed(0))
+        searched(Random(queries=4), task_in("macro"), seed(0), history=path)
     assert re.search(message, damage(path))
 
 
@@ -202,13 +237,13 @@ def test_a_history_without_a_line_is_named_and_said_how_to_begin_anew(content, t
     path = tmp_path / "history.jsonl"
     path.write_text(content)
     with pytest.raises(HwnasError, match="has no whole line: remove it where a search is to begin anew"):
-        Random(queries=4, history=path).search(task_in("macro"), seed(0))
+        searched(Random(queries=4), task_in("macro"), seed(0), history=path)
     assert "no whole line" in damage(path)
 
 
 def test_a_whole_history_is_not_called_damaged_and_a_torn_one_is(tmp_path):
     path = tmp_path / "history.jsonl"
-    Random(queries=4, history=path).search(task_in("macro"), seed(0))
+    searched(Random(queries=4), task_in("macro"), seed(0), history=path)
     assert damage(path) == ""
     path.write_bytes(path.read_bytes()[:-5])
     assert "was cut off" in damage(path)
@@ -218,7 +253,7 @@ def test_a_whole_history_is_not_called_damaged_and_a_torn_one_is(tmp_path):
 def test_a_score_that_is_no_accuracy_is_refused(score):
     task = task_in("macro")
     with pytest.raises(SpaceError, match=r"\[0, 1\]"):
-        Random(queries=3).search(SearchTask(task.space, task.constraints, lambda arch: score), seed(0))
+        searched(Random(queries=3), Task(task.space, task.constraints, lambda arch: score), seed(0))
 
 
 @pytest.mark.parametrize(
@@ -248,7 +283,7 @@ def test_the_benchmark_has_3969_networks(shared_data):
     space = spaces.load("macro")
     benchmark = Benchmark.load(shared_data / "nas_bench_macro" / "nas-bench-macro_cifar10.json", space)
     assert len(benchmark.runs) == 3969
-    task = SearchTask(space, (Constraint("macs", task_in("macro").constraints[0].costs, 60.0),), float)
+    task = Task(space, (Constraint("macs", task_in("macro").constraints[0].costs, 60.0),), float)
     assert task.feasible(benchmark.networks).sum() == 2225
     assert benchmark.oracle(task.feasible) == pytest.approx(0.92567, abs=1e-5)
     answers = {benchmark.evaluator(seed(0))(space.architecture([1] * 8)) for _ in range(3)}

@@ -4,14 +4,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from oneshot_helpers import SPACE, constraint, latency_file
+from task_helpers import Task, searched
 
 from hwnas import data, files, spaces, train
 from hwnas.errors import SchemaMismatch, SpaceError, TrainingError
 from hwnas.evaluators.of_run import scorer_of
-from hwnas.evaluators.pool import workers
 from hwnas.evaluators.standalone import FromScratch
 from hwnas.finalists.ranking import Judge
-from hwnas.search.base import SearchTask
 from hwnas.search.run import SearchRequest, search_run
 from hwnas.search.sampling.random import Random
 from hwnas.train import TrainConfig
@@ -22,10 +21,9 @@ SHORT = FromScratch(SMALL, "digits", config=TrainConfig(epochs=1, batch_size=128
 
 @pytest.mark.slow
 def test_worker_processes_score_like_this_one(tmp_path):
-    task = SearchTask(SMALL, (constraint(0.2),), SHORT)
-    here = Random(queries=2, parallel=2).search(task, np.random.default_rng(0))
-    with workers(2) as mapper:
-        there = Random(queries=2, parallel=2, mapper=mapper).search(task, np.random.default_rng(0))
+    task = Task(SMALL, (constraint(0.2),), SHORT)
+    here = searched(Random(queries=2, parallel=2), task, np.random.default_rng(0))
+    there = searched(Random(queries=2, parallel=2), task, np.random.default_rng(0), workers=2)
     assert here.trials == there.trials
     kept = replace(SHORT, workers=2, kept=tmp_path)
     assert kept.all([SMALL.architecture(t.indices) for t in here.trials]) == [t.accuracy for t in here.trials]

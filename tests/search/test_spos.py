@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 from oneshot_helpers import task_of
+from task_helpers import searched
 
 from hwnas import search
 from hwnas.errors import SchemaMismatch, SpaceError
@@ -11,7 +12,7 @@ from hwnas.search.oneshot.spos import SPOS
 def test_it_trains_then_lets_the_sampler_ask_the_supernet():
     task = task_of(0.5)
     seen = []
-    result = SPOS(training_steps=4, queries=5, live=seen.append).search(task, np.random.default_rng(0))
+    result = searched(SPOS(training_steps=4, queries=5), task, np.random.default_rng(0), tell=seen.append)
     assert task.evaluate.steps == 4
     assert result.strategy == "spos"
     assert len(result.trials) == 5
@@ -22,11 +23,9 @@ def test_it_trains_then_lets_the_sampler_ask_the_supernet():
 
 
 def test_any_sampling_strategy_serves_and_no_other():
-    assert (
-        SPOS(sampler="random", training_steps=1, queries=2)
-        .search(task_of(0.5), np.random.default_rng(0))
-        .trials
-    )
+    assert searched(
+        SPOS(sampler="random", training_steps=1, queries=2), task_of(0.5), np.random.default_rng(0)
+    ).trials
     with pytest.raises(SpaceError, match="must be a sampling strategy"):
         SPOS(sampler="fbnet")
     with pytest.raises(SpaceError, match="training_steps"):
@@ -40,14 +39,13 @@ def test_a_resumed_search_equals_an_uninterrupted_one(tmp_path, monkeypatch):
         if record.get("step") == 5 or record.get("query") == 7:
             raise KeyboardInterrupt
 
-    whole = SPOS(training_steps=8, queries=4).search(task_of(0.5), np.random.default_rng(0))
+    short = SPOS(training_steps=8, queries=4)
+    whole = searched(short, task_of(0.5), np.random.default_rng(0))
     kept = {"checkpoint": tmp_path / "c.safetensors", "history": tmp_path / "h.jsonl"}
     with pytest.raises(KeyboardInterrupt):
-        SPOS(training_steps=8, queries=4, live=stop, **kept).search(task_of(0.5), np.random.default_rng(0))
+        searched(short, task_of(0.5), np.random.default_rng(0), tell=stop, **kept)
     seen = []
-    resumed = SPOS(training_steps=8, queries=4, live=seen.append, **kept).search(
-        task_of(0.5), np.random.default_rng(0)
-    )
+    resumed = searched(short, task_of(0.5), np.random.default_rng(0), tell=seen.append, **kept)
     assert seen[0]["step"] == 4
     assert search.to_json(resumed) == search.to_json(whole)
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from sampling_helpers import regret, task_in, two_budgets
+from task_helpers import searched
 
 from hwnas import spaces
 from hwnas.blocks import MBConv, MBStage, Skip
@@ -177,19 +178,20 @@ def test_the_best_is_not_the_luckiest_sample():
 def test_it_finds_the_optimum_where_random_search_does_not(noise):
     task = task_in("macro", 0.5, noise=noise)
     ours = [
-        regret(task, Surrogate(queries=30).search(task, np.random.default_rng(s)).best.indices)
+        regret(task, searched(Surrogate(queries=30), task, np.random.default_rng(s)).best.indices)
         for s in range(4)
     ]
     random = [
-        regret(task, Random(queries=30).search(task, np.random.default_rng(s)).best.indices) for s in range(4)
+        regret(task, searched(Random(queries=30), task, np.random.default_rng(s)).best.indices)
+        for s in range(4)
     ]
     assert np.mean(ours) < 0.3 * np.mean(random)
 
 
 def test_a_space_that_cannot_be_listed_is_searched_under_two_budgets():
     task = two_budgets("fbnet", 0.4)
-    ours = Surrogate(queries=30, pool=200).search(task, np.random.default_rng(0))
-    random = Random(queries=300).search(task, np.random.default_rng(0))
+    ours = searched(Surrogate(queries=30, pool=200), task, np.random.default_rng(0))
+    random = searched(Random(queries=300), task, np.random.default_rng(0))
     assert task.feasible(np.array([t.indices for t in ours.trials])).all()
     assert ours.accuracy > random.accuracy  # with a tenth of the queries
 
@@ -197,7 +199,7 @@ def test_a_space_that_cannot_be_listed_is_searched_under_two_budgets():
 def test_the_last_fifth_scores_leaders_again():
     task, luck = task_in("macro", 0.5), np.random.default_rng(1)
     noisy = replace(task, evaluate=lambda arch: task.evaluate(arch) - abs(luck.normal(0, 0.003)))
-    result = Surrogate(queries=40, remeasure=0.2).search(noisy, np.random.default_rng(0))
+    result = searched(Surrogate(queries=40, remeasure=0.2), noisy, np.random.default_rng(0))
     assert len(result.trials) == 40
     earlier = {t.indices for t in result.trials[:32]}
     assert len(earlier) == 32
@@ -208,7 +210,7 @@ def test_the_last_fifth_scores_leaders_again():
 
 def test_several_at_once_are_not_all_in_one_place():
     task = task_in("macro", 0.5)
-    result = Surrogate(queries=29, parallel=6).search(task, np.random.default_rng(0))
+    result = searched(Surrogate(queries=29, parallel=6), task, np.random.default_rng(0))
     assert len({t.indices for t in result.trials}) == 29
     assert regret(task, result.best.indices) < 0.01
 

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 from sampling_helpers import regret, task_in, two_budgets
+from task_helpers import searched
 
 from hwnas.errors import HwnasError, SpaceError
 from hwnas.search.sampling.random import Random
@@ -15,7 +16,7 @@ from hwnas.search.sampling.tpe import TPE
 
 def test_every_query_is_feasible_under_two_budgets():
     task = two_budgets()
-    result = TPE(queries=40).search(task, np.random.default_rng(0))
+    result = searched(TPE(queries=40), task, np.random.default_rng(0))
     assert task.feasible(np.array([t.indices for t in result.trials])).all()
     assert len(result.trials) == 40
 
@@ -33,7 +34,7 @@ def test_it_is_better_than_random_search():
     task = task_in("macro", 0.8)
 
     def mean(kind):
-        found = [kind(queries=100).search(task, np.random.default_rng(s)).best.indices for s in range(6)]
+        found = [searched(kind(queries=100), task, np.random.default_rng(s)).best.indices for s in range(6)]
         return np.mean([regret(task, indices) for indices in found])
 
     assert mean(TPE) < mean(Random)
@@ -44,4 +45,4 @@ def test_what_it_needs_is_named(monkeypatch):
         TPE(startup=0)
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(HwnasError, match=r"pip install 'hwnas\[search\]'"):
-        TPE().search(task_in("macro"), np.random.default_rng(0))
+        searched(TPE(), task_in("macro"), np.random.default_rng(0))

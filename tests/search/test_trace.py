@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 
 import numpy as np
 import pytest
 from oneshot_helpers import task_of
+from task_helpers import searched
 
 from hwnas import files
 from hwnas.errors import HwnasError, SchemaMismatch
 from hwnas.search.oneshot.fbnet import FBNet
 from hwnas.search.oneshot.trace import Trace
 
-SHORT = FBNet(warmup_steps=2, steps=7, finalists=2, checkpoint_every=3)
+SHORT = FBNet(warmup_steps=2, steps=7, finalists=2)
 
 
-def search(folder, **changes):
-    strategy = dataclasses.replace(
-        SHORT, checkpoint=folder / "checkpoint.safetensors", history=folder / "history.jsonl", **changes
-    )
-    return strategy.search(task_of(0.5), np.random.default_rng(0))
+def search(folder, **session):
+    session |= {"checkpoint": folder / "checkpoint.safetensors", "history": folder / "history.jsonl"}
+    return searched(SHORT, task_of(0.5), np.random.default_rng(0), checkpoint_every=3, **session)
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +40,7 @@ def test_every_step_is_on_disk_before_the_next_begins(tmp_path):
             lines = (tmp_path / "history.jsonl").read_text().splitlines()
             seen.append([json.loads(line)["step"] for line in lines[1:]])
 
-    search(tmp_path, live=look)
+    search(tmp_path, tell=look)
     assert seen == [list(range(1, n + 1)) for n in range(1, 8)]
 
 
@@ -57,7 +55,7 @@ def test_a_resumed_search_leaves_the_same_file(whole, tmp_path, step, tail):
 
     path = tmp_path / "history.jsonl"
     with pytest.raises(KeyboardInterrupt):
-        search(tmp_path, live=stop)
+        search(tmp_path, tell=stop)
     assert len(path.read_text().splitlines()) == 1 + step
     with path.open("a") as file:
         file.write(tail)

@@ -19,10 +19,11 @@ from hwnas import tasks
 from hwnas.data.augment import Augmentation
 from hwnas.data.batches import Batches
 from hwnas.errors import SchemaMismatch, SpaceError
-from hwnas.evaluators.base import Traits
+from hwnas.evaluators.base import Live, Traits
 from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.evaluators.supernet.network import Gate, Supernet, proxy_space
 from hwnas.evaluators.supernet.paths import Paths, release_for
+from hwnas.evaluators.supernet.warm_up import warm_up
 from hwnas.space import Architecture, SearchSpace
 from hwnas.tasks.base import LossSettings, Score
 from hwnas.train import checkpoint as files
@@ -30,6 +31,7 @@ from hwnas.train import optim, ranks
 
 if TYPE_CHECKING:
     from hwnas.data import Dataset
+    from hwnas.runs.folder import RunFolder
 
 SCHEMA = "hwnas-supernet/1"
 
@@ -136,6 +138,14 @@ class OneShot:
     def all(self, architectures: Iterable[Architecture]) -> list[float]:
         """The scores of several, one after the other."""
         return list(map(self, architectures))
+
+    def prepare(self, steps: int, *, on_step: Live, checkpoint: Path) -> None:
+        """Train the supernet on random single paths until it has had so many steps."""
+        warm_up(self, steps, on_step=on_step, checkpoint=checkpoint)
+
+    def keep(self, run: RunFolder) -> None:
+        """Leave the supernet in a run."""
+        self.save(run.supernet)
 
     @property
     def traits(self) -> Traits:

@@ -1,7 +1,7 @@
 """The one-shot loop: warm up, alternate weight and gate steps, decode, rank the finalists.
 
 Strategies differ in the gates they train weights under and in how they move the logits. All
-of it is a function of the task and one seed drawn from ``rng``; randomness of a step follows
+of it is a function of the problem and one seed drawn from ``rng``; randomness of a step follows
 from seed and step number, so that a search goes on from its checkpoint as if nothing had been.
 """
 
@@ -9,30 +9,27 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
 from hwnas.errors import SchemaMismatch, SpaceError
-from hwnas.evaluators.base import SharedWeights, shared_weights
+from hwnas.evaluators.base import Evaluator, Live, SharedWeights, shared_weights
 from hwnas.evaluators.supernet.network import Gate
 from hwnas.evaluators.supernet.warm_up import rate, warm_up
-from hwnas.search.base import SearchResult, SearchTask
+from hwnas.search.base import Needs, SearchResult, scored
 from hwnas.search.feasible import FeasibleSampler
 from hwnas.search.oneshot import latency_loss as pressures
 from hwnas.search.oneshot.gates import CostTensors, Gates, alarms
 from hwnas.search.oneshot.trace import Trace
-from hwnas.search.problem import Trial
+from hwnas.search.problem import Problem, Trial
+from hwnas.search.session import Session
 from hwnas.train import checkpoint as files
 from hwnas.train import optim, ranks
 from hwnas.train.config import HIGHEST_RATE
-
-Live = Callable[[Mapping[str, Any]], None]
-"""Called after every step with its record, the name of the strategy and the time left."""
 
 SCHEMA = "hwnas-search-checkpoint/1"
 SETTLING = 0.25
@@ -46,8 +43,9 @@ class State:
     """A search under way.
 
     Attributes:
-        task: What is searched.
+        problem: What is searched.
         oneshot: The supernet.
+        session: What the search may use while it runs.
         gates: The architecture parameters.
         optimizer: Of the gates.
         costs: For expected latency.
@@ -57,8 +55,9 @@ class State:
         memory: Numbers that a strategy carries from step to step.
     """
 
-    task: SearchTask
+    problem: Problem
     oneshot: SharedWeights
+    session: Session
     gates: Gates
     optimizer: torch.optim.Optimizer
     costs: CostTensors
@@ -96,13 +95,10 @@ class OneShotStrategy(ABC):
         loss: How latency enters: one of ``pressure.PRESSURES``.
         finalists: Architectures that are decoded or drawn from the gates and ranked.
         least_use: Share of the tightest budget that drawn finalists spend, where they can.
-        checkpoint: Written now and then; continued if it is there.
-        checkpoint_every: Steps between two checkpoints.
-        history: JSONL file that is written as the search goes.
-        live: Called after every step.
     """
 
     name: ClassVar[str]
+    needs: ClassVar[Needs] = Needs(shared_weights=True)
     gate_betas: ClassVar[tuple[float, float]] = (0.9, 0.999)
 
     warmup_steps: int = 400
@@ -111,14 +107,10 @@ class OneShotStrategy(ABC):
     loss: str = "hold"
     finalists: int = 12
     least_use: float = 0.95
-    checkpoint: Path | None = None
-    checkpoint_every: int = 100
-    history: Path | None = None
-    live: Live | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         pressures.require_known(self.loss)
-        least = {"warmup_steps": 0, "steps": 1, "finalists": 1, "checkpoint_every": 1}
+        least = {"warmup_steps": 0, "steps": 1, "finalists": 1}
         for name, value in least.items():
             if getattr(self, name) < value:
                 raise SpaceError(f"{name} must be at least {value}, but got {getattr(self, name)}")
@@ -145,22 +137,24 @@ class OneShotStrategy(ABC):
 
     def settings(self) -> dict[str, Any]:
         """What determines the course of the search, the seed aside; plain JSON."""
-        aside = {"checkpoint", "checkpoint_every", "history", "live"}
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in aside}
+        return asdict(self)
 
-    def search(self, task: SearchTask, rng: np.random.Generator) -> SearchResult:
-        """Find the best architecture that keeps every budget of the task.
+    def search(
+        self, problem: Problem, evaluator: Evaluator, rng: np.random.Generator, session: Session
+    ) -> SearchResult:
+        """Find the best architecture that keeps every budget of the problem.
 
         Raises:
             InfeasibleBudget: No architecture keeps them all.
-            SpaceError: The task's ``evaluate`` is not a ``OneShot``.
+            SpaceError: The evaluator has no supernet.
             SchemaMismatch: Checkpoint or history is of another search.
             TrainingError: The loss became NaN.
         """
-        _ = FeasibleSampler(task).feasible  # refuses budgets that do not go together
-        state = self._start(task, int(rng.integers(2**62)))
+        self.needs.require(evaluator)
+        _ = FeasibleSampler(problem).feasible  # refuses budgets that do not go together
+        state = self._start(problem, shared_weights(evaluator), int(rng.integers(2**62)), session)
         self._resume(state)
-        history = Trace.begin(self.history, self.name, state.trace)
+        history = Trace.begin(session.history, self.name, state.trace)
         total = self.warmup_steps + self.steps
         warm_up(state.oneshot, self.warmup_steps, total=total, on_step=self._watch(state))
         watch = self._watch(state)
@@ -178,26 +172,25 @@ class OneShotStrategy(ABC):
         def watch(record: Mapping[str, Any]) -> None:
             nonlocal steps
             steps += 1
-            if record["step"] % self.checkpoint_every == 0:
+            if record["step"] % state.session.checkpoint_every == 0:
                 self._save(state)
-            if self.live:
-                left = (time.monotonic() - began) / steps * (record["steps"] - record["step"])
-                budget_ms = state.task.constraints[0].budget_ms
-                self.live({"strategy": self.name, "budget_ms": budget_ms, "eta_s": left, **record})
+            left = (time.monotonic() - began) / steps * (record["steps"] - record["step"])
+            budget_ms = state.problem.constraints[0].budget_ms
+            state.session.tell({"strategy": self.name, "budget_ms": budget_ms, "eta_s": left, **record})
 
         return watch
 
-    def _start(self, task: SearchTask, seed: int) -> State:
-        oneshot = shared_weights(task.evaluate)
-        gates = Gates(task.space, oneshot.device)
+    def _start(self, problem: Problem, oneshot: SharedWeights, seed: int, session: Session) -> State:
+        gates = Gates(problem.space, oneshot.device)
         optimizer = torch.optim.Adam(gates.logits, lr=self.gate_learning_rate, betas=self.gate_betas)
         return State(
-            task=task,
+            problem=problem,
             oneshot=oneshot,
+            session=session,
             gates=gates,
             optimizer=optimizer,
-            costs=CostTensors(task.constraints, oneshot.device),
-            pressure=pressures.make(self.loss, task.constraints),
+            costs=CostTensors(problem.constraints, oneshot.device),
+            pressure=pressures.make(self.loss, problem.constraints),
             seed=seed,
         )
 
@@ -209,7 +202,7 @@ class OneShotStrategy(ABC):
         recorded = self.gate_step(state, step)
         expected_ms = state.expected_ms()
         state.pressure.update(expected_ms)
-        limits = [c.limit_ms for c in state.task.constraints]
+        limits = [c.limit_ms for c in state.problem.constraints]
         argmax = np.array([state.gates.argmax()])
         watched = state.gates.summary()
         return {
@@ -220,7 +213,7 @@ class OneShotStrategy(ABC):
             **recorded,
             "expected_ms": expected_ms,
             "expected_share": max(e / limit for e, limit in zip(expected_ms, limits, strict=True)),
-            "argmax_share": float((state.task.latencies_ms(argmax) / limits).max()),
+            "argmax_share": float((state.problem.latencies_ms(argmax) / limits).max()),
             "multiplier": state.pressure.multiplier,
             "entropy": watched.entropy,
             "skip_share": watched.skip_share,
@@ -228,27 +221,28 @@ class OneShotStrategy(ABC):
 
     def _conclude(self, state: State) -> SearchResult:
         """Decode and draw finalists, rank them by the supernet, and say how it went."""
-        task, gates = state.task, state.gates
-        decoded = gates.decode(task)
-        chosen = gates.finalists(task, self.finalists, self.least_use, state.rng(0, purpose=3))
+        problem, gates = state.problem, state.gates
+        decoded = gates.decode(problem)
+        chosen = gates.finalists(problem, self.finalists, self.least_use, state.rng(0, purpose=3))
         watch, trials = self._watch(state), list[Trial]()
         for number, indices in enumerate(chosen, start=1):
-            trials.append(task.trial(indices))
+            arch = problem.space.architecture(indices)
+            trials.append(scored(problem, arch, state.oneshot(arch)))
             best = max(trials, key=lambda t: t.accuracy)  # all keep every budget; the first of equals
             watch(_ranked(number, len(chosen), best))
         argmax = gates.argmax()
         extra = {
             "expected_ms": state.expected_ms(),
-            "limit_ms": [c.limit_ms for c in task.constraints],
-            "argmax": _told(task, argmax),
-            "decoded": _told(task, decoded.indices) | {"gap": decoded.gap},
+            "limit_ms": [c.limit_ms for c in problem.constraints],
+            "argmax": _told(problem, argmax),
+            "decoded": _told(problem, decoded.indices) | {"gap": decoded.gap},
             "alarms": alarms(state.trace),
             "logits": [p.detach().cpu().tolist() for p in gates.logits],
             "weight_steps": state.oneshot.steps,
         }
         return SearchResult(
             strategy=self.name,
-            best=task.space.architecture(best.indices),
+            best=problem.space.architecture(best.indices),
             accuracy=best.accuracy,
             trials=tuple(trials),
             config={**self.settings(), "seed": state.seed},
@@ -261,12 +255,12 @@ class OneShotStrategy(ABC):
             "strategy": self.name,
             "settings": self.settings(),
             "seed": state.seed,
-            "limits_ms": [c.limit_ms for c in state.task.constraints],
+            "limits_ms": [c.limit_ms for c in state.problem.constraints],
             "oneshot": state.oneshot.identity(),
         }
 
     def _save(self, state: State) -> None:
-        if self.checkpoint is None or ranks.rank() != 0:
+        if state.session.checkpoint is None or ranks.rank() != 0:
             return
         named = state.gates.named()
         tensors = state.oneshot.tensors()
@@ -280,10 +274,10 @@ class OneShotStrategy(ABC):
             "memory": state.memory,
             "trace": state.trace,
         }
-        files.save_tensors(self.checkpoint, tensors, metadata)
+        files.save_tensors(state.session.checkpoint, tensors, metadata)
 
     def _resume(self, state: State) -> None:
-        path = self.checkpoint
+        path = state.session.checkpoint
         if path is None or not path.exists():
             return
         tensors, metadata = files.read_tensors(path, SCHEMA)
@@ -317,6 +311,6 @@ def _ranked(number: int, count: int, best: Trial) -> Mapping[str, Any]:
     }
 
 
-def _told(task: SearchTask, indices: tuple[int, ...]) -> dict[str, Any]:
-    latencies_ms = task.latencies_ms(np.array([indices]))[0]
+def _told(problem: Problem, indices: tuple[int, ...]) -> dict[str, Any]:
+    latencies_ms = problem.latencies_ms(np.array([indices]))[0]
     return {"indices": list(indices), "latencies_ms": [float(v) for v in latencies_ms]}

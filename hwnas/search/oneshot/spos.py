@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
-from pathlib import Path
-from typing import Any, ClassVar
+from dataclasses import asdict, dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
 from hwnas import search
 from hwnas.errors import SpaceError
-from hwnas.evaluators.base import shared_weights
+from hwnas.evaluators.base import Evaluator, shared_weights
 from hwnas.evaluators.supernet.warm_up import warm_up
-from hwnas.search.base import SearchResult, SearchTask
+from hwnas.search.base import Needs, SearchResult
 from hwnas.search.feasible import FeasibleSampler
+from hwnas.search.problem import Problem
 from hwnas.search.sampling.loop import SamplingStrategy
+from hwnas.search.session import Session
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,19 +28,14 @@ class SPOS:
         sampler: Name of the sampling strategy that asks the trained supernet; the paper's is
             "evolution".
         queries: Architectures that are scored, each with batch norm recalibrated.
-        checkpoint: Weights, written now and then; continued if they are there.
-        history: JSONL file of the scores; continued if it is there.
-        live: Called after every step and every score.
     """
 
     name: ClassVar[str] = "spos"
+    needs: ClassVar[Needs] = Needs(shared_weights=True)
 
     training_steps: int = 600
     sampler: str = "evolution"
     queries: int = 100
-    checkpoint: Path | None = None
-    history: Path | None = None
-    live: Callable[[Mapping[str, Any]], None] | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         if self.training_steps < 1:
@@ -52,21 +46,22 @@ class SPOS:
         kind = search.strategy(self.sampler)
         if not issubclass(kind, SamplingStrategy):
             raise SpaceError(f"the sampler of spos must be a sampling strategy, but got {self.sampler!r}")
-        return kind(queries=self.queries, history=self.history, live=self.live)
+        return kind(queries=self.queries)
 
-    def search(self, task: SearchTask, rng: np.random.Generator) -> SearchResult:
-        """Train, then find the best architecture that keeps every budget of the task.
+    def search(
+        self, problem: Problem, evaluator: Evaluator, rng: np.random.Generator, session: Session
+    ) -> SearchResult:
+        """Train, then find the best architecture that keeps every budget of the problem.
 
         Raises:
             InfeasibleBudget: No architecture keeps them all.
-            SpaceError: The task's ``evaluate`` is not a ``OneShot``.
+            SpaceError: The evaluator has no supernet.
             SchemaMismatch: Checkpoint or history is of another search.
             TrainingError: The loss became NaN.
         """
-        _ = FeasibleSampler(task).feasible  # refuses budgets that do not go together
-        oneshot = shared_weights(task.evaluate)
-        warm_up(oneshot, self.training_steps, on_step=self.live, checkpoint=self.checkpoint)
-        found = self._sampling().search(task, rng)
-        aside = {"checkpoint", "history", "live"}
-        own = {f.name: getattr(self, f.name) for f in fields(self) if f.name not in aside}
-        return dataclasses.replace(found, strategy=self.name, config={**found.config, **own})
+        self.needs.require(evaluator)
+        _ = FeasibleSampler(problem).feasible  # refuses budgets that do not go together
+        oneshot = shared_weights(evaluator)
+        warm_up(oneshot, self.training_steps, on_step=session.tell, checkpoint=session.checkpoint)
+        found = self._sampling().search(problem, oneshot, rng, session)
+        return replace(found, strategy=self.name, config={**found.config, **asdict(self)})

@@ -36,16 +36,16 @@ class Archive:
     """The networks that were claimed for scoring, and their scores.
 
     Attributes:
-        task: What is searched.
+        problem: What is searched.
         canonical: Tells which indices describe the same network.
         feasible: Draws architectures that keep every budget.
         trials: What was told, in order.
     """
 
-    def __init__(self, task: Problem) -> None:
-        self.task = task
-        self.canonical = Canonical(task.space)
-        self.feasible = FeasibleSampler(task)
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        self.canonical = Canonical(problem.space)
+        self.feasible = FeasibleSampler(problem)
         self.trials: list[Trial] = []
         self._claimed: set[tuple[int, ...]] = set()
         self._networks: dict[tuple[int, ...], _Network] = {}
@@ -78,7 +78,7 @@ class Archive:
         self.trials.append(trial)
         key = self.canonical.key(trial.indices)
         if key not in self._networks:
-            feasible = bool(self.task.feasible(np.array([trial.indices]))[0])
+            feasible = bool(self.problem.feasible(np.array([trial.indices]))[0])
             self._networks[key] = _Network([], feasible)
         self._networks[key].add(trial)
 
@@ -90,7 +90,7 @@ class Archive:
     def scored(self) -> IntArray:
         """The feasible networks that have a score, as they were asked for, shape (n, choices)."""
         rows = [n.trials[0].indices for n in self._networks.values() if n.feasible]
-        return np.array(rows, dtype=np.int64).reshape(len(rows), len(self.task.space.sizes))
+        return np.array(rows, dtype=np.int64).reshape(len(rows), len(self.problem.space.sizes))
 
     def best(self) -> Trial | None:
         """The feasible network of the highest mean score.

@@ -12,8 +12,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from hwnas.search.base import SearchTask
-from hwnas.search.problem import Trial
+from hwnas.search.problem import Problem, Trial
 from hwnas.search.sampling.loop import Sampler, SamplingStrategy, require
 
 TRIES = 100
@@ -45,14 +44,14 @@ class Evolution(SamplingStrategy):
             f"tournament must be in 1..population, but got {self.tournament} of {self.population}",
         )
 
-    def sampler(self, task: SearchTask, rng: np.random.Generator) -> Sampler:
+    def sampler(self, problem: Problem, rng: np.random.Generator) -> Sampler:
         """A population without individuals."""
-        return _Population(task, rng, self)
+        return _Population(problem, rng, self)
 
 
 class _Population(Sampler):
-    def __init__(self, task: SearchTask, rng: np.random.Generator, settings: Evolution) -> None:
-        super().__init__(task, rng)
+    def __init__(self, problem: Problem, rng: np.random.Generator, settings: Evolution) -> None:
+        super().__init__(problem, rng)
         self.tournament = settings.tournament
         self.alive: deque[Trial] = deque(maxlen=settings.population)  # drops the oldest by itself
         self.founders = settings.population
@@ -93,11 +92,11 @@ class _Population(Sampler):
         return self.archive.fresh(self.rng)
 
     def _keeps_budgets(self, indices: tuple[int, ...]) -> bool:
-        return bool(self.archive.task.feasible(np.array([indices]))[0])
+        return bool(self.archive.problem.feasible(np.array([indices]))[0])
 
     def _mutated(self, indices: tuple[int, ...]) -> tuple[int, ...]:
         """Another candidate for one random choice."""
-        sizes = np.array(self.archive.task.space.sizes)
+        sizes = np.array(self.archive.problem.space.sizes)
         place = int(self.rng.choice(np.flatnonzero(sizes > 1)))
         other = int(self.rng.integers(sizes[place] - 1))
         other += other >= indices[place]

@@ -13,22 +13,22 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from hwnas.errors import SchemaMismatch, SpaceError
-from hwnas.search.base import SearchResult, SearchTask
+from hwnas.evaluators.base import Evaluator
+from hwnas.evaluators.pool import scoring
+from hwnas.search.base import Needs, SearchResult, scored
 from hwnas.search.history import History
-from hwnas.search.problem import Trial
+from hwnas.search.problem import Problem, Trial
 from hwnas.search.sampling.archive import Archive
+from hwnas.search.session import Session
+from hwnas.space import Architecture
 
-Live = Callable[[Mapping[str, Any]], None]
-"""Called after every score with the newest entry of the trace, the totals and the time left."""
-
-Mapper = Callable[[Callable[[tuple[int, ...]], Trial], Iterable[tuple[int, ...]]], Iterable[Trial]]
-"""``map``, or the ``map`` of an executor that scores in parallel."""
+Score = Callable[[Iterable[Architecture]], Iterable[float]]
+"""Scores several architectures, in their order."""
 
 
 class Sampler(ABC):
@@ -39,8 +39,8 @@ class Sampler(ABC):
         rng: The only source of randomness.
     """
 
-    def __init__(self, task: SearchTask, rng: np.random.Generator) -> None:
-        self.archive = Archive(task)
+    def __init__(self, problem: Problem, rng: np.random.Generator) -> None:
+        self.archive = Archive(problem)
         self.rng = rng
 
     @abstractmethod
@@ -77,19 +77,14 @@ class SamplingStrategy(ABC):
         remeasure: Share of the queries, the last ones, that score the leaders again. Worth it
             where a score is noisy (training from scratch); useless where it is repeatable.
         parallel: How many architectures are asked for at once.
-        mapper: Scores them, for example ``ProcessPoolExecutor(4).map``.
-        history: JSONL file that is written as the search goes, and continued if it is there.
-        live: Called after every score.
     """
 
     name: ClassVar[str]
+    needs: ClassVar[Needs] = Needs()
 
     queries: int = 100
     remeasure: float = 0.0
     parallel: int = 1
-    mapper: Mapper = dataclasses.field(default=map, repr=False)
-    history: Path | None = None
-    live: Live | None = dataclasses.field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         require(self.queries >= 1, f"queries must be at least 1, but got {self.queries}")
@@ -102,27 +97,31 @@ class SamplingStrategy(ABC):
         return max(1, self.queries - round(self.remeasure * self.queries))
 
     @abstractmethod
-    def sampler(self, task: SearchTask, rng: np.random.Generator) -> Sampler:
+    def sampler(self, problem: Problem, rng: np.random.Generator) -> Sampler:
         """A sampler that has not been told anything."""
 
     def settings(self) -> dict[str, Any]:
         """What determines the course of the search, the random numbers aside; plain JSON."""
-        aside = {"queries", "mapper", "history", "live"}
-        names = [f.name for f in dataclasses.fields(self) if f.name not in aside]
+        names = [f.name for f in dataclasses.fields(self) if f.name != "queries"]
         return {name: getattr(self, name) for name in names}
 
-    def search(self, task: SearchTask, rng: np.random.Generator) -> SearchResult:
-        """Find the best architecture that keeps every budget of the task.
+    def search(
+        self, problem: Problem, evaluator: Evaluator, rng: np.random.Generator, session: Session
+    ) -> SearchResult:
+        """Find the best architecture that keeps every budget of the problem.
 
         Raises:
             InfeasibleBudget: No architecture keeps them all.
             SchemaMismatch: The history is of another search.
-            SpaceError: A score is not an accuracy.
+            SpaceError: A score is not an accuracy, or the evaluator is not what the strategy needs.
         """
+        self.needs.require(evaluator)
         start = dict(rng.bit_generator.state)
-        sampler = self.sampler(task, rng)
+        sampler = self.sampler(problem, rng)
         _ = sampler.archive.feasible.feasible  # refuses budgets that do not go together
-        trace = _run(self, task, sampler)
+        history = History.open(session.history, _identity(self, problem, evaluator))
+        with scoring(evaluator, session.workers) as score:
+            trace = _run(self, problem, sampler, score, history, session)
         best = sampler.best()
         if best is None:
             raise SpaceError(
@@ -131,7 +130,7 @@ class SamplingStrategy(ABC):
             )
         return SearchResult(
             strategy=self.name,
-            best=task.space.architecture(best.indices),
+            best=problem.space.architecture(best.indices),
             accuracy=best.accuracy,
             trials=tuple(sampler.archive.trials),
             config={"queries": self.queries, **self.settings(), "rng": start},
@@ -146,9 +145,15 @@ def require(condition: bool, message: str) -> None:
         raise SpaceError(message)
 
 
-def _run(strategy: SamplingStrategy, task: SearchTask, sampler: Sampler) -> list[Mapping[str, Any]]:
+def _run(
+    strategy: SamplingStrategy,
+    problem: Problem,
+    sampler: Sampler,
+    score: Score,
+    history: History,
+    session: Session,
+) -> list[Mapping[str, Any]]:
     """Ask, score and tell until the queries are used up or nothing is left to ask."""
-    history = History.open(strategy.history, _identity(strategy, task))
     explored = strategy.explored
     trace: list[Mapping[str, Any]] = []
     began = time.monotonic()
@@ -161,22 +166,17 @@ def _run(strategy: SamplingStrategy, task: SearchTask, sampler: Sampler) -> list
             continue
         if not asked:
             break
-        for trial in _scores(strategy, task, asked, history, query):
+        for trial in _scores(problem, asked, score, history, query):
             sampler.tell(trial)
             trace.append(_entry(len(trace) + 1, sampler))
-            if strategy.live:
-                fresh = len(trace) - len(history.known)
-                left = (time.monotonic() - began) / max(fresh, 1) * (strategy.queries - len(trace))
-                strategy.live({**trace[-1], **_totals(strategy, task), "eta_s": left})
+            fresh = len(trace) - len(history.known)
+            left = (time.monotonic() - began) / max(fresh, 1) * (strategy.queries - len(trace))
+            session.tell({**trace[-1], **_totals(strategy, problem), "eta_s": left})
     return trace
 
 
 def _scores(
-    strategy: SamplingStrategy,
-    task: SearchTask,
-    asked: list[tuple[int, ...]],
-    history: History,
-    query: int,
+    problem: Problem, asked: list[tuple[int, ...]], score: Score, history: History, query: int
 ) -> Iterable[Trial]:
     """The trials of what was asked: from the history where it has them, else scored and added."""
     known = history.known[query : query + len(asked)]
@@ -189,22 +189,24 @@ def _scores(
             )
         yield trial
     began = time.monotonic()
-    new = asked[len(known) :]
-    for number, trial in enumerate(strategy.mapper(task.trial, new), start=query + len(known) + 1):
+    new = [problem.space.architecture(indices) for indices in asked[len(known) :]]
+    first = query + len(known) + 1
+    for number, (arch, accuracy) in enumerate(zip(new, score(new), strict=True), start=first):
+        trial = scored(problem, arch, accuracy)
         history.append(number, trial, time.monotonic() - began)
         began = time.monotonic()
         yield trial
 
 
-def _identity(strategy: SamplingStrategy, task: SearchTask) -> dict[str, Any]:
+def _identity(strategy: SamplingStrategy, problem: Problem, evaluator: Evaluator) -> dict[str, Any]:
     return {
         "strategy": strategy.name,
         "settings": strategy.settings(),
-        "space": task.space.name,
-        "space_fingerprint": task.space.fingerprint,
-        "limits_ms": {c.name: c.limit_ms for c in task.constraints},
-        "objectives": [objective.name for objective in task.objectives],
-        "evaluate": identity() if (identity := getattr(task.evaluate, "identity", None)) else None,
+        "space": problem.space.name,
+        "space_fingerprint": problem.space.fingerprint,
+        "limits_ms": {c.name: c.limit_ms for c in problem.constraints},
+        "objectives": [objective.name for objective in problem.objectives],
+        "evaluate": evaluator.identity(),
     }
 
 
@@ -220,9 +222,9 @@ def _entry(query: int, sampler: Sampler) -> Mapping[str, Any]:
     return {**entry, **sampler.state()}
 
 
-def _totals(strategy: SamplingStrategy, task: SearchTask) -> dict[str, Any]:
+def _totals(strategy: SamplingStrategy, problem: Problem) -> dict[str, Any]:
     return {
         "strategy": strategy.name,
         "queries": strategy.queries,
-        "budget_ms": task.constraints[0].budget_ms,
+        "budget_ms": problem.constraints[0].budget_ms,
     }

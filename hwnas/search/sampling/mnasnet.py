@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from hwnas.latency.base import FloatArray, IntArray
-from hwnas.search.base import SearchTask
-from hwnas.search.problem import Trial
+from hwnas.search.problem import Problem, Trial
 from hwnas.search.sampling.loop import Sampler, SamplingStrategy, require
 from hwnas.train.config import HIGHEST_RATE
 
@@ -90,9 +89,9 @@ class MnasNet(SamplingStrategy):
         """The weight, or that of the paper."""
         return {"soft": -0.07, "hard": -1.0}.get(self.reward, -0.1) if self.weight is None else self.weight
 
-    def sampler(self, task: SearchTask, rng: np.random.Generator) -> Sampler:
+    def sampler(self, problem: Problem, rng: np.random.Generator) -> Sampler:
         """An untrained controller."""
-        return _Learner(task, rng, self)
+        return _Learner(problem, rng, self)
 
 
 @dataclass
@@ -106,14 +105,14 @@ class _Batch:
 
 
 class _Learner(Sampler):
-    def __init__(self, task: SearchTask, rng: np.random.Generator, settings: MnasNet) -> None:
+    def __init__(self, problem: Problem, rng: np.random.Generator, settings: MnasNet) -> None:
         import torch
 
         from hwnas.search.sampling.controller import Baseline, Controller
 
-        super().__init__(task, rng)
+        super().__init__(problem, rng)
         self.settings = settings
-        self.controller: Controller = Controller(task.space.sizes, rng)
+        self.controller: Controller = Controller(problem.space.sizes, rng)
         self.optimizer = torch.optim.Adam(
             self.controller.parameters(), lr=settings.learning_rate, betas=(0.0, 0.999)
         )
@@ -148,7 +147,7 @@ class _Learner(Sampler):
     def _described(self, indices: tuple[int, ...]) -> dict[str, Any]:
         return {
             "indices": list(indices),
-            "latencies_ms": self.archive.task.latencies_ms(np.array([indices]))[0].tolist(),
+            "latencies_ms": self.archive.problem.latencies_ms(np.array([indices]))[0].tolist(),
             "budget_used": self._used(indices),
             "accuracy": self.archive.score(indices),
         }
@@ -157,7 +156,7 @@ class _Learner(Sampler):
         """The most probable architecture within the budgets."""
         from hwnas.search.sampling.controller import decode
 
-        found = decode(self.controller, self.archive.task, width=BEAM)
+        found = decode(self.controller, self.archive.problem, width=BEAM)
         if found is None:  # several budgets, and no prefix of the beam keeps them all
             found = self.archive.feasible.repair(self.controller.argmax())
         return _row(found)
@@ -182,7 +181,7 @@ class _Learner(Sampler):
         indices = self.controller.sample(self.settings.batch, self.rng)
         with torch.no_grad():
             logs, entropy = self.controller.score(indices)
-        latencies = self.archive.task.latencies_ms(indices)
+        latencies = self.archive.problem.latencies_ms(indices)
         self.seen = {"expected_ms": float(latencies[:, 0].mean()), "entropy": float(entropy.mean())}
         return _Batch(indices, logs.double().numpy(), [None] * len(indices))
 
@@ -219,9 +218,9 @@ class _Learner(Sampler):
 
     def _used(self, indices: tuple[int, ...]) -> float:
         """Latency over what is allowed, for the budget that is used most."""
-        task = self.archive.task
-        limits = np.array([c.limit_ms for c in task.constraints])
-        return float((task.latencies_ms(np.array([indices]))[0] / limits).max())
+        problem = self.archive.problem
+        limits = np.array([c.limit_ms for c in problem.constraints])
+        return float((problem.latencies_ms(np.array([indices]))[0] / limits).max())
 
 
 def _row(indices: IntArray) -> tuple[int, ...]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from hwnas.search.base import SearchTask
+from hwnas.search.problem import Problem
 from hwnas.search.sampling.loop import Sampler, SamplingStrategy, require
 from hwnas.search.sampling.study import Study
 
@@ -31,13 +31,13 @@ class NSGA2(SamplingStrategy):
         super().__post_init__()
         require(self.population >= 2, f"population must be at least 2, but got {self.population}")
 
-    def sampler(self, task: SearchTask, rng: np.random.Generator) -> Sampler:
+    def sampler(self, problem: Problem, rng: np.random.Generator) -> Sampler:
         """An empty study.
 
         Raises:
             HwnasError: optuna is not installed.
         """
-        return Study(task, rng, self._optimizer, first=self.population, every=True)
+        return Study(problem, rng, self._optimizer, first=self.population, every=True)
 
     def _optimizer(self, seed: int) -> optuna.samplers.BaseSampler:
         import optuna

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from hwnas.search.base import SearchTask
+from hwnas.search.problem import Problem
 from hwnas.search.sampling.loop import Sampler, SamplingStrategy
 
 
@@ -25,6 +25,6 @@ class Random(SamplingStrategy):
 
     name: ClassVar[str] = "random"
 
-    def sampler(self, task: SearchTask, rng: np.random.Generator) -> Sampler:
+    def sampler(self, problem: Problem, rng: np.random.Generator) -> Sampler:
         """A sampler that has not been told anything."""
-        return RandomSampler(task, rng)
+        return RandomSampler(problem, rng)

@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hwnas.errors import HwnasError
-from hwnas.search.base import SearchTask
-from hwnas.search.problem import Trial
+from hwnas.search.problem import Problem, Trial
 from hwnas.search.sampling.loop import Sampler
 
 if TYPE_CHECKING:
@@ -27,7 +26,7 @@ class Study(Sampler):
     """Asks what optuna suggests.
 
     Args:
-        task: What is searched.
+        problem: What is searched.
         rng: Gives the seed of optuna's sampler, and what is random here.
         optimizer: optuna's sampler, of a seed.
         first: Random feasible architectures that are suggested first.
@@ -39,17 +38,17 @@ class Study(Sampler):
 
     def __init__(
         self,
-        task: SearchTask,
+        problem: Problem,
         rng: np.random.Generator,
         optimizer: Callable[[int], optuna.samplers.BaseSampler],
         *,
         first: int,
         every: bool,
     ) -> None:
-        super().__init__(task, rng)
-        self.objectives = 1 + len(task.constraints) + len(task.objectives) if every else 1
+        super().__init__(problem, rng)
+        self.objectives = 1 + len(problem.constraints) + len(problem.objectives) if every else 1
         self.study = _study(self.objectives, optimizer, int(rng.integers(2**31)))
-        self.names = [f"{n:03d} {choice.name}" for n, choice in enumerate(task.space.choices)]
+        self.names = [f"{n:03d} {choice.name}" for n, choice in enumerate(problem.space.choices)]
         self.open: dict[tuple[int, ...], optuna.trial.Trial] = {}
         for row in self.archive.feasible.sample(first, rng):
             self._enqueue(tuple(int(i) for i in row))
@@ -76,7 +75,7 @@ class Study(Sampler):
 
     def _next(self) -> tuple[optuna.trial.Trial, tuple[int, ...]]:
         trial = self.study.ask()
-        sizes = self.archive.task.space.sizes
+        sizes = self.archive.problem.space.sizes
         genome = [
             trial.suggest_categorical(name, range(size)) for name, size in zip(self.names, sizes, strict=True)
         ]
@@ -93,7 +92,7 @@ class Study(Sampler):
         if score is None:
             self.study.tell(trial, state=optuna.trial.TrialState.FAIL)
             return
-        found = self.archive.task.described(indices, score)
+        found = self.archive.problem.described(indices, score)
         told = [score, *found.latencies_ms, *found.objectives]
         self.study.tell(trial, told[: self.objectives])
 

@@ -17,8 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from hwnas.latency.base import FloatArray, IntArray
-from hwnas.search.base import SearchTask
-from hwnas.search.problem import Trial
+from hwnas.search.problem import Problem, Trial
 from hwnas.search.sampling.features import Features
 from hwnas.search.sampling.gp import GaussianProcess, Scale
 from hwnas.search.sampling.loop import Sampler, SamplingStrategy, require
@@ -55,14 +54,14 @@ class Surrogate(SamplingStrategy):
         require(self.initial >= 2, f"initial must be at least 2, but got {self.initial}")
         require(self.pool >= 1, f"pool must be at least 1, but got {self.pool}")
 
-    def sampler(self, task: SearchTask, rng: np.random.Generator) -> Sampler:
+    def sampler(self, problem: Problem, rng: np.random.Generator) -> Sampler:
         """A model that has seen nothing."""
-        return _Model(task, rng, self)
+        return _Model(problem, rng, self)
 
 
 class _Model(Sampler):
-    def __init__(self, task: SearchTask, rng: np.random.Generator, settings: Surrogate) -> None:
-        super().__init__(task, rng)
+    def __init__(self, problem: Problem, rng: np.random.Generator, settings: Surrogate) -> None:
+        super().__init__(problem, rng)
         self.settings = settings
         self.pending: list[tuple[int, ...]] = []
         self.started = 0
@@ -112,7 +111,7 @@ class _Model(Sampler):
         mean, _ = self.process.predict(self._points(rows))
         best = rows[mean.argmax()]
         accuracy = float(np.clip(1.0 + ERROR_FLOOR - np.exp(-mean.max()), 0.0, 1.0))
-        return self.archive.task.described(_row(best), accuracy)
+        return self.archive.problem.described(_row(best), accuracy)
 
     def report(self) -> Mapping[str, Any]:
         """The parameters of the model at the end."""
@@ -121,11 +120,11 @@ class _Model(Sampler):
     @cached_property
     def _every(self) -> IntArray | None:
         """All distinct feasible architectures; None where there are too many to list."""
-        task = self.archive.task
-        if task.space.num_architectures > ENUMERABLE:
+        problem = self.archive.problem
+        if problem.space.num_architectures > ENUMERABLE:
             return None
-        rows = np.array(list(itertools.product(*map(range, task.space.sizes))))
-        rows = rows[task.feasible(rows)]
+        rows = np.array(list(itertools.product(*map(range, problem.space.sizes))))
+        rows = rows[problem.feasible(rows)]
         _, first = np.unique(self.archive.canonical(rows), axis=0, return_index=True)
         return np.asarray(rows[np.sort(first)])
 
@@ -135,7 +134,7 @@ class _Model(Sampler):
         reference = self._every
         if reference is None:
             reference = self.archive.feasible.sample(self.settings.pool, self.rng)
-        return Scale(Features(self.archive.task.space), reference)
+        return Scale(Features(self.archive.problem.space), reference)
 
     def _with_pending(self, process: GaussianProcess) -> GaussianProcess:
         """As if what was asked and is not yet told had come out as expected."""
@@ -169,18 +168,18 @@ class _Model(Sampler):
 
     def _around(self, centres: IntArray) -> IntArray:
         """Feasible architectures one change away, or two where one breaks a budget."""
-        task = self.archive.task
+        problem = self.archive.problem
         near = []
-        for place, size in enumerate(task.space.sizes):
+        for place, size in enumerate(problem.space.sizes):
             for candidate in range(size):
                 changed = centres.copy()
                 changed[:, place] = candidate
                 near.append(changed)
         rows = np.concatenate(near)
-        broken = np.flatnonzero(~task.feasible(rows))
-        places = self.rng.integers(len(task.space.sizes), size=len(broken))
-        rows[broken, places] = self.rng.integers(np.array(task.space.sizes)[places])
-        return np.asarray(rows[task.feasible(rows)])
+        broken = np.flatnonzero(~problem.feasible(rows))
+        places = self.rng.integers(len(problem.space.sizes), size=len(broken))
+        rows[broken, places] = self.rng.integers(np.array(problem.space.sizes)[places])
+        return np.asarray(rows[problem.feasible(rows)])
 
 
 def expected_improvement(mean: FloatArray, deviation: FloatArray, target: float) -> FloatArray:

@@ -1,0 +1,42 @@
+"""What a search may use while it runs. What it finds does not depend on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hwnas.errors import SpaceError
+from hwnas.evaluators.base import Live
+
+
+def _nothing(_: Mapping[str, Any], /) -> None:
+    return
+
+
+@dataclass(frozen=True)
+class Session:
+    """Files, processes and who is told, of one run of a search.
+
+    A search that was cut off and gets the same files goes on as if it had not been.
+
+    Attributes:
+        history: JSONL file that is written as the search goes; the scores that it holds already are taken
+            from there.
+        checkpoint: Weights and gates, written now and then; continued if they are there.
+        checkpoint_every: Steps between two checkpoints of a one-shot search.
+        workers: Processes that score what a sampling strategy asks for at once.
+        tell: Called after every step and every score.
+    """
+
+    history: Path | None = None
+    checkpoint: Path | None = None
+    checkpoint_every: int = 100
+    workers: int = 1
+    tell: Live = _nothing
+
+    def __post_init__(self) -> None:
+        for name in ("checkpoint_every", "workers"):
+            if getattr(self, name) < 1:
+                raise SpaceError(f"{name} must be at least 1, but got {getattr(self, name)}")
