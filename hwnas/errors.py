@@ -14,6 +14,7 @@ HwnasError
 ├── UnstableMeasurement               a number is too noisy to be believed
 ├── WriteError(OSError)               a file cannot be written whole
 ├── InfeasibleBudget(ValueError)      no architecture keeps the budget
+├── PluginError                       a plug-in cannot be loaded, or brings a name that is taken
 ├── TrainingError                     training cannot go on
 │   └── Diverged                      the loss is not finite, or far too high
 └── ExportError                       a model cannot be lowered
@@ -119,6 +120,10 @@ class InfeasibleBudget(HwnasError, ValueError):
         super().__init__(message)
         self.budget_ms = budget_ms
         self.fastest_ms = fastest_ms
+
+
+class PluginError(HwnasError):
+    """A plug-in cannot be loaded, or brings a name that is taken."""
 
 
 class TrainingError(HwnasError):

@@ -13,6 +13,7 @@ import tempfile
 import venv
 from pathlib import Path
 
+_TYPED = "import hwnas, pathlib; assert (pathlib.Path(hwnas.__file__).parent / 'py.typed').is_file()"
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -35,6 +36,7 @@ def main() -> None:
         run(binaries / "python", "-m", "pip", "install", "--quiet", "-c", constraints, wheel, cwd=folder)
         for arguments in (["--help"], ["devices", "list"], ["spaces", "list"]):
             run(binaries / "hwnas", *arguments, cwd=folder)
+        run(binaries / "python", "-c", _TYPED, cwd=folder)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,18 @@
 """The blocks that networks are made of, one kind a file.
 
 A new kind is one file with a frozen dataclass that satisfies ``hwnas.space.Block``, and one
-line in ``KINDS``; the contract tests pick it up from there.
+line in ``KINDS``; the contract tests pick it up from there. A plug-in has ``register`` instead, and
+``Base``, ``Strided``, ``Classifier`` and ``tagged`` to build on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
-from hwnas.blocks._key import decode
+from hwnas import plugins
+from hwnas.blocks._base import Base, Classifier, Strided
+from hwnas.blocks._key import decode, tagged
 from hwnas.blocks.conv import Conv
 from hwnas.blocks.convpool import ConvPool
 from hwnas.blocks.head import Head
@@ -28,6 +31,22 @@ KINDS: dict[str, type[Block]] = {
     kind.kind: kind for kind in (Conv, ConvPool, MBConv, MBStage, ShuffleUnit, Skip, Head, LateHead)
 }
 
+Kind = TypeVar("Kind", bound=type[Block])
+
+
+def register(kind: Kind) -> Kind:
+    """Add a kind of block of one's own; a decorator of its class.
+
+    Args:
+        kind: A frozen dataclass that ``hwnas.testing.check_block`` has nothing against; its fields are
+            made by ``tagged``, its name is its class attribute ``kind``.
+
+    Raises:
+        PluginError: Its name is taken, or can be none.
+    """
+    plugins.add(KINDS, getattr(kind, "kind", None), kind, "kind of block", "[a-z][a-z0-9]*")
+    return kind
+
 
 def parse(key: str) -> Block:
     """The block that a key describes; ``parse(block.key()) == block``.
@@ -37,7 +56,10 @@ def parse(key: str) -> Block:
     """
     kind = key.split("_", 1)[0]
     if kind not in KINDS:
-        raise SpaceError(f"a block key must start with one of {sorted(KINDS)}, but got {key!r}")
+        raise SpaceError(
+            f"a block key must start with one of {sorted(KINDS)}, but got {key!r}: one of your own "
+            "comes with --plugin"
+        )
     return decode(KINDS[kind], key)
 
 
@@ -50,15 +72,17 @@ def build(blocks: Iterable[Block]) -> nn.Sequential:
 
 def shut_residuals(module: nn.Module) -> None:
     """Lets every residual branch inside add nothing at first (arXiv:1706.02677, section 5.1)."""
-    from hwnas.blocks import _layers
+    from hwnas.blocks import layers
 
     for part in module.modules():
-        if isinstance(part, _layers.Residual):
+        if isinstance(part, layers.Residual):
             part.shut()
 
 
 __all__ = [
     "KINDS",
+    "Base",
+    "Classifier",
     "Conv",
     "ConvPool",
     "Head",
@@ -67,7 +91,10 @@ __all__ = [
     "MBStage",
     "ShuffleUnit",
     "Skip",
+    "Strided",
     "build",
     "parse",
+    "register",
     "shut_residuals",
+    "tagged",
 ]

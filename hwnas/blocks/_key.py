@@ -40,11 +40,11 @@ def decode(cls: type[T], key: str) -> T:
         raise SpaceError(f"a key of {key.split('_')[0]} must have {len(fields)} fields, but got {key!r}")
     values: dict[str, Any] = {}
     for field, part in zip(fields, parts, strict=True):
-        tag = field.metadata["tag"]
-        matched = re.fullmatch(f"{tag}([0-9.e+-]+)" if field.type != "str" else f"{tag}([a-z0-9]+)", part)
+        tag, kind = field.metadata["tag"], getattr(field.type, "__name__", field.type)
+        matched = re.fullmatch(f"{tag}([0-9.e+-]+)" if kind != "str" else f"{tag}([a-z0-9]+)", part)
         if not matched:
             raise SpaceError(f"field {field.name} must read {tag}<value>, but got {part!r} in {key!r}")
-        values[field.name] = _convert(str(field.type), matched[1], key)
+        values[field.name] = _convert(str(kind), matched[1], key)
     block = cls(**values)
     if encode(block) != key:
         raise SpaceError(f"a key must be canonical, but got {key!r} for {encode(block)!r}")

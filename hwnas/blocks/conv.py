@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from hwnas.blocks import _ops
+from hwnas.blocks import ops
 from hwnas.blocks._base import Strided
 from hwnas.blocks._key import ACTIVATIONS, require, tagged
 from hwnas.space import Op, Shape
@@ -35,16 +35,16 @@ class Conv(Strided):
     def ops(self, in_shape: Shape) -> tuple[Op, ...]:
         """The convolution."""
         kind = "pointwise" if self.kernel_size == 1 else "conv"
-        return (_ops.conv(kind, in_shape, self.out_shape(in_shape), kernel_size=self.kernel_size),)
+        return (ops.conv(kind, in_shape, self.out_shape(in_shape), kernel_size=self.kernel_size),)
 
     def build(self) -> nn.Module:
         """A fresh module, NCHW."""
         from torch import nn
 
-        from hwnas.blocks import _layers
+        from hwnas.blocks import layers
 
         return nn.Sequential(
-            *_layers.conv_bn(
+            *layers.conv_bn(
                 self.in_channels,
                 self.out_channels,
                 self.kernel_size,

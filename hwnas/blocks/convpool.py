@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from hwnas.blocks import _ops
+from hwnas.blocks import ops
 from hwnas.blocks._base import Base
 from hwnas.blocks._key import require, tagged
 from hwnas.blocks.conv import Conv
@@ -49,7 +49,7 @@ class ConvPool(Base):
     def ops(self, in_shape: Shape) -> tuple[Op, ...]:
         """The convolution and the pooling."""
         between, out = self._conv.out_shape(in_shape), self.out_shape(in_shape)
-        return (*self._conv.ops(in_shape), _ops.moved("max_pool", _ops.size(between), _ops.size(out)))
+        return (*self._conv.ops(in_shape), ops.moved("max_pool", ops.size(between), ops.size(out)))
 
     def build(self) -> nn.Module:
         """A fresh module, NCHW."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from hwnas.blocks import _ops
+from hwnas.blocks import ops
 from hwnas.blocks._base import Classifier
 from hwnas.blocks._key import ACTIVATIONS, require, tagged
 from hwnas.space import Op, Shape
@@ -44,23 +44,23 @@ class LateHead(Classifier):
         self.out_shape(in_shape)  # refuses what does not fit
         wide = (self.conv_channels, *in_shape[1:])
         return (
-            _ops.conv("pointwise", in_shape, wide),
-            _ops.moved("pool", _ops.size(wide), self.conv_channels),
-            _ops.linear(self.conv_channels, self.hidden_channels),
-            _ops.linear(self.hidden_channels, self.num_classes),
+            ops.conv("pointwise", in_shape, wide),
+            ops.moved("pool", ops.size(wide), self.conv_channels),
+            ops.linear(self.conv_channels, self.hidden_channels),
+            ops.linear(self.hidden_channels, self.num_classes),
         )
 
     def build(self) -> nn.Module:
         """A fresh module: NCHW in, (n, num_classes) out."""
         from torch import nn
 
-        from hwnas.blocks import _layers
+        from hwnas.blocks import layers
 
         return nn.Sequential(
-            *_layers.conv_bn(self.in_channels, self.conv_channels, 1, activation=self.activation),
+            *layers.conv_bn(self.in_channels, self.conv_channels, 1, activation=self.activation),
             nn.AdaptiveAvgPool2d(1),
             nn.Flatten(1),
             nn.Linear(self.conv_channels, self.hidden_channels),
-            *_layers.activation_layers(self.activation),
+            *layers.activation_layers(self.activation),
             nn.Linear(self.hidden_channels, self.num_classes),
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from hwnas.blocks import _ops
+from hwnas.blocks import ops
 from hwnas.blocks._base import Strided
 from hwnas.blocks._key import ACTIVATIONS, require, tagged
 from hwnas.space import Op, Shape
@@ -86,39 +86,39 @@ class MBConv(Strided):
         pointwise = "pointwise" if self.groups == 1 else "grouped"
         found: list[Op] = []
         if self.has_expansion:
-            found.append(_ops.conv(pointwise, in_shape, wide, groups=self.groups))
+            found.append(ops.conv(pointwise, in_shape, wide, groups=self.groups))
         if self.groups > 1:
-            found.append(_ops.moved("shuffle", _ops.size(wide), _ops.size(wide)))
-        found.append(_ops.conv("depthwise", wide, wide_out, kernel_size=self.kernel_size, groups=hidden))
+            found.append(ops.moved("shuffle", ops.size(wide), ops.size(wide)))
+        found.append(ops.conv("depthwise", wide, wide_out, kernel_size=self.kernel_size, groups=hidden))
         if self.se_channels:
             found += [
-                _ops.moved("pool", _ops.size(wide_out), hidden),
-                _ops.linear(hidden, self.se_channels),
-                _ops.linear(self.se_channels, hidden),
-                _ops.moved("scale", _ops.size(wide_out) + hidden, _ops.size(wide_out)),
+                ops.moved("pool", ops.size(wide_out), hidden),
+                ops.linear(hidden, self.se_channels),
+                ops.linear(self.se_channels, hidden),
+                ops.moved("scale", ops.size(wide_out) + hidden, ops.size(wide_out)),
             ]
-        found.append(_ops.conv(pointwise, wide_out, out, groups=self.groups))
+        found.append(ops.conv(pointwise, wide_out, out, groups=self.groups))
         if self.has_residual:
-            found.append(_ops.moved("add", 2 * _ops.size(out), _ops.size(out)))
+            found.append(ops.moved("add", 2 * ops.size(out), ops.size(out)))
         return tuple(found)
 
     def build(self) -> nn.Module:
         """A fresh module, NCHW."""
         from torch import nn
 
-        from hwnas.blocks import _layers
+        from hwnas.blocks import layers
 
         hidden, act = self.hidden_channels, self.activation
-        layers: list[nn.Module] = []
+        parts: list[nn.Module] = []
         if self.has_expansion:
-            layers += _layers.conv_bn(self.in_channels, hidden, 1, groups=self.groups, activation=act)
+            parts += layers.conv_bn(self.in_channels, hidden, 1, groups=self.groups, activation=act)
         if self.groups > 1:
-            layers.append(_layers.ChannelShuffle(self.groups))
-        layers += _layers.conv_bn(
+            parts.append(layers.ChannelShuffle(self.groups))
+        parts += layers.conv_bn(
             hidden, hidden, self.kernel_size, stride=self.stride, groups=hidden, activation=act
         )
         if self.se_channels:
-            layers.append(_layers.SqueezeExcite(hidden, self.se_channels))
-        layers += _layers.conv_bn(hidden, self.out_channels, 1, groups=self.groups)
-        body = nn.Sequential(*layers)
-        return _layers.Residual(body) if self.has_residual else body
+            parts.append(layers.SqueezeExcite(hidden, self.se_channels))
+        parts += layers.conv_bn(hidden, self.out_channels, 1, groups=self.groups)
+        body = nn.Sequential(*parts)
+        return layers.Residual(body) if self.has_residual else body

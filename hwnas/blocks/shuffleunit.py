@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from hwnas.blocks import _ops
+from hwnas.blocks import ops
 from hwnas.blocks._base import Strided
 from hwnas.blocks._key import ACTIVATIONS, require, tagged
 from hwnas.space import Op, Shape
@@ -61,50 +61,50 @@ class ShuffleUnit(Strided):
         out, kernel = self.out_shape(in_shape), self.kernel_size
         pixels = in_shape[1:]
         half, half_out = (self._half, *pixels), (self._half, *out[1:])
-        split = _ops.moved("slice", _ops.size(half), _ops.size(half))
+        split = ops.moved("slice", ops.size(half), ops.size(half))
         if self.stride == 1:
             left, right = [split], [split]
         else:
             every = (self.in_channels, *out[1:])
             left = [
-                _ops.conv("depthwise", in_shape, every, kernel_size=kernel, groups=self.in_channels),
-                _ops.conv("pointwise", every, half_out),
+                ops.conv("depthwise", in_shape, every, kernel_size=kernel, groups=self.in_channels),
+                ops.conv("pointwise", every, half_out),
             ]
             right = []
         right += [
-            _ops.conv("pointwise", (self._right_channels, *pixels), half),
-            _ops.conv("depthwise", half, half_out, kernel_size=kernel, groups=self._half),
-            _ops.conv("pointwise", half_out, half_out),
+            ops.conv("pointwise", (self._right_channels, *pixels), half),
+            ops.conv("depthwise", half, half_out, kernel_size=kernel, groups=self._half),
+            ops.conv("pointwise", half_out, half_out),
         ]
-        joined = [_ops.moved(kind, _ops.size(out), _ops.size(out)) for kind in ("concat", "shuffle")]
+        joined = [ops.moved(kind, ops.size(out), ops.size(out)) for kind in ("concat", "shuffle")]
         return (*left, *right, *joined)
 
     def build(self) -> nn.Module:
         """A fresh module, NCHW."""
         from torch import nn
 
-        from hwnas.blocks import _layers
+        from hwnas.blocks import layers
 
         half, act = self._half, self.activation
         right = [
-            *_layers.conv_bn(self._right_channels, half, 1, activation=act),
-            *_layers.conv_bn(half, half, self.kernel_size, stride=self.stride, groups=half),
-            *_layers.conv_bn(half, half, 1, activation=act),
+            *layers.conv_bn(self._right_channels, half, 1, activation=act),
+            *layers.conv_bn(half, half, self.kernel_size, stride=self.stride, groups=half),
+            *layers.conv_bn(half, half, 1, activation=act),
         ]
         if self.stride > 1:
             left = [
-                *_layers.conv_bn(
+                *layers.conv_bn(
                     self.in_channels,
                     self.in_channels,
                     self.kernel_size,
                     stride=self.stride,
                     groups=self.in_channels,
                 ),
-                *_layers.conv_bn(self.in_channels, half, 1, activation=act),
+                *layers.conv_bn(self.in_channels, half, 1, activation=act),
             ]
         else:
-            left = [_layers.ChannelSlice(0, half)]
-            right.insert(0, _layers.ChannelSlice(half, 2 * half))
+            left = [layers.ChannelSlice(0, half)]
+            right.insert(0, layers.ChannelSlice(half, 2 * half))
         return nn.Sequential(
-            _layers.Branches(nn.Sequential(*left), nn.Sequential(*right)), _layers.ChannelShuffle(2)
+            layers.Branches(nn.Sequential(*left), nn.Sequential(*right)), layers.ChannelShuffle(2)
         )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from hwnas.blocks import _ops
+from hwnas.blocks import ops
 from hwnas.blocks._base import Strided
 from hwnas.blocks._key import ACTIVATIONS, require, tagged
 from hwnas.space import Op, Shape
@@ -40,18 +40,18 @@ class Skip(Strided):
         out = self.out_shape(in_shape)
         if self.is_identity:
             return ()
-        return (_ops.conv("pointwise", (self.in_channels, *out[1:]), out),)
+        return (ops.conv("pointwise", (self.in_channels, *out[1:]), out),)
 
     def build(self) -> nn.Module:
         """A fresh module, NCHW."""
         from torch import nn
 
-        from hwnas.blocks import _layers
+        from hwnas.blocks import layers
 
         if self.is_identity:
             return nn.Identity()
         return nn.Sequential(
-            *_layers.conv_bn(
+            *layers.conv_bn(
                 self.in_channels,
                 self.out_channels,
                 1,

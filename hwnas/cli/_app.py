@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import os
 import re
 import sys
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console, ConsoleDimensions
@@ -17,10 +20,60 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from hwnas import __version__
+from hwnas import __version__, plugins
 from hwnas.statistics.verdict import FAIL, NOT_PROVEN, PASS, Verdict
 
-app = typer.Typer(
+_Verb = TypeVar("_Verb", bound=Callable[..., Any])
+
+
+def _loaded(paths: list[Path] | None) -> list[Path] | None:
+    """Load plug-ins before any other option is looked at: a name may be one that they bring."""
+    plugins.load(*paths or ())
+    plugins.ready()
+    return paths
+
+
+_Plugins = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--plugin",
+        metavar="FILE",
+        callback=_loaded,
+        is_eager=True,
+        help="Python file that registers blocks, spaces, tasks, runtimes or strategies; may be repeated.",
+    ),
+]
+
+
+class App(typer.Typer):
+    """Verbs of the command line: each takes ``--plugin`` beside its own options."""
+
+    def command(self, *names: Any, **settings: Any) -> Callable[[_Verb], _Verb]:
+        """Make a function a verb."""
+        add = super().command(*names, **settings)
+
+        def made(verb: _Verb) -> _Verb:
+            add(_with_plugins(verb))
+            return verb
+
+        return made
+
+
+def _with_plugins(verb: Callable[..., Any]) -> Callable[..., Any]:
+    """The same with one more option, which is dealt with before the verb is called."""
+
+    @wraps(verb)
+    def command(*args: Any, plugin: list[Path] | None = None, **options: Any) -> Any:
+        return verb(*args, **options)
+
+    own = inspect.signature(verb, eval_str=True)
+    option = inspect.Parameter("plugin", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_Plugins)
+    command.__signature__ = own.replace(parameters=[*own.parameters.values(), option])  # type: ignore[attr-defined]
+    command.__annotations__ = {**verb.__annotations__, "plugin": _Plugins}
+    return command
+
+
+app = App(
     name="hwnas",
     no_args_is_help=True,
     add_completion=False,

@@ -99,9 +99,9 @@ def space(name: str) -> None:
 
 def strategy(name: str) -> None:
     """Raise HwnasError where there is no strategy of a name; loads none."""
-    from hwnas import search
+    from hwnas.search import require_strategy
 
-    search.require_strategy(name)
+    require_strategy(name)
 
 
 def objective(name: str) -> None:

@@ -51,13 +51,14 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Train known networks with the run's recipe and measure all together; continues what was cut off."""
-    from hwnas import compare as comparison
+    from hwnas.compare import compare as compare_run
+    from hwnas.compare import require_known
     from hwnas.measure import ProfileOptions
 
     with _usage.usage():
-        comparison.require_known(_names(against), _names(match_latency), _names(variants))
+        require_known(_names(against), _names(match_latency), _names(variants))
     with err.status("comparing") as status:
-        found = comparison.compare(
+        found = compare_run(
             run,
             devices.load(device or _device_of(run)),
             against=_names(against),

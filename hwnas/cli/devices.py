@@ -12,10 +12,10 @@ from rich.table import Table
 
 from hwnas import device
 from hwnas.cli import _usage
-from hwnas.cli._app import Json, app, emit_json, out, print_table
+from hwnas.cli._app import App, Json, app, emit_json, out, print_table
 from hwnas.errors import DeviceError
 
-devices = typer.Typer(no_args_is_help=True, help="Devices that can be measured on.")
+devices = App(no_args_is_help=True, help="Devices that can be measured on.")
 app.add_typer(devices, name="devices")
 
 Name = Annotated[str, typer.Argument(help="Device, as in `hwnas devices list`.", callback=_usage.device)]

@@ -8,12 +8,12 @@ from typing import Annotated
 import typer
 
 from hwnas.cli import _usage
-from hwnas.cli._app import Json, app, emit_json, err, out
+from hwnas.cli._app import App, Json, app, emit_json, err, out
 from hwnas.cli._evaluation import show
 from hwnas.device import Target
 from hwnas.runs import outputs
 
-imports = typer.Typer(no_args_is_help=True, help="Use latencies that were measured elsewhere.")
+imports = App(no_args_is_help=True, help="Use latencies that were measured elsewhere.")
 app.add_typer(imports, name="import")
 
 File = Annotated[Path, typer.Argument(help="CSV or Parquet.")]

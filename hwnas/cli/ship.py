@@ -164,8 +164,8 @@ def verify(
     folder. Other data of the same classes are a further test set, stated beside the network's own.
     """
     from hwnas import release
-    from hwnas import verify as verification
     from hwnas.measure import ProfileOptions
+    from hwnas.verify import verify as verify_folder
 
     if skip_accuracy:
         _usage.no_effect(context, "data", needs="without --skip-accuracy")
@@ -181,7 +181,7 @@ def verify(
     own = folder.parent if RunFolder(folder.parent).arch.exists() else folder
     alone = outputs.claimed(own, "a verification") if record else nullcontext()
     with alone, err.status("verifying") as status:
-        found = verification.verify(
+        found = verify_folder(
             folder,
             described,
             dataset,

@@ -10,10 +10,10 @@ from rich.table import Table
 
 from hwnas import spaces as library
 from hwnas.cli import _usage
-from hwnas.cli._app import Json, app, emit_json, out, print_table
+from hwnas.cli._app import App, Json, app, emit_json, out, print_table
 from hwnas.space import SearchSpace
 
-spaces = typer.Typer(no_args_is_help=True, help="Search spaces.")
+spaces = App(no_args_is_help=True, help="Search spaces.")
 app.add_typer(spaces, name="spaces")
 
 Resolution = Annotated[int | None, typer.Option(help="Height and width of the input.")]

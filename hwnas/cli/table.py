@@ -11,13 +11,13 @@ from rich.markup import escape
 from rich.table import Table
 
 from hwnas import files
-from hwnas.cli._app import Json, app, emit_json, err, finite, out, print_table
+from hwnas.cli._app import App, Json, app, emit_json, err, finite, out, print_table
 from hwnas.errors import TableError
 from hwnas.runs import outputs
 from hwnas.tables import conditions, operations
 from hwnas.tables.table import LatencyTable
 
-tables = typer.Typer(no_args_is_help=True, help="Latency tables: show, compare, merge, repair, export.")
+tables = App(no_args_is_help=True, help="Latency tables: show, compare, merge, repair, export.")
 app.add_typer(tables, name="table")
 
 PathArgument = Annotated[Path, typer.Argument(help="A table, as hwnas profile writes it.")]

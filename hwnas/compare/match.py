@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from hwnas import export, known, measure
+from hwnas import known, measure
 from hwnas.device import Device, Target
+from hwnas.export import lower, random_calibration, random_module
 from hwnas.space import Architecture
 
 _STEP, _NARROWEST, _WIDEST = 0.01, 0.1, 3.0
@@ -155,7 +156,7 @@ def _session(
 def untrained(arch: Architecture, target: Target) -> bytes:
     """A network with random weights in the format of a target."""
     shape = arch.space.input_shape
-    module = export.random_module(arch.blocks, 0)
-    images = export.random_calibration(shape, 4, 0)
-    lowered = export.lower(module, shape, target.runtime, target.precision, calibration=images, check=False)
+    module = random_module(arch.blocks, 0)
+    images = random_calibration(shape, 4, 0)
+    lowered = lower(module, shape, target.runtime, target.precision, calibration=images, check=False)
     return lowered.model

@@ -12,6 +12,7 @@ from multiprocessing.connection import Connection
 from threading import Thread
 from typing import Any, TypeVar
 
+from hwnas import plugins
 from hwnas.children import out_of_reach
 from hwnas.endings import ended, remedy
 from hwnas.errors import HwnasError, TrainingError
@@ -150,6 +151,7 @@ def _name(item: object) -> str:
 def _serve(questions: Connection) -> None:
     """Answer until nobody asks any more."""
     Thread(target=_follow, daemon=True).start()
+    plugins.ready()  # before anything is unpickled that is of theirs
     while True:
         try:
             function, item = questions.recv()

@@ -165,11 +165,10 @@ class FromScratch:
 
     def _trained(self, arch: Architecture) -> tuple[nn.Module, float]:
         """The trained network and its accuracy; from the folder where it is there."""
-        from hwnas import train
-        from hwnas.train import checkpoint
+        from hwnas.train import checkpoint, new_network
 
         arch = self.space.architecture(Canonical(self.space).key(arch.indices))
-        network = train.new_network(arch, self.config.seed)
+        network = new_network(arch, self.config.seed)
         path = self.kept / f"{arch.id}.safetensors" if self.kept else None
         if path is not None and path.exists():
             tensors, metadata = checkpoint.read_tensors(path, SCHEMA)
@@ -201,14 +200,14 @@ class FromScratch:
     def _train(self, network: nn.Module) -> float:
         import torch
 
-        from hwnas import train
+        from hwnas.train import fit
 
         before = torch.get_num_threads()
         torch.set_num_threads(self.threads or before)
         try:
             batch_size = self.config.batch_size or min(_BATCH_SIZE, len(self._data.train))
             config = replace(self.config, batch_size=batch_size)
-            score = train.fit(network, self._data, config).val
+            score = fit(network, self._data, config).val
             return self.task.merit(score, self.class_weights)
         finally:
             torch.set_num_threads(before)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import fx, nn
 
-from hwnas.blocks._layers import LEAVES, ChannelShuffle, ChannelSlice, StridedPointwise
+from hwnas.blocks.layers import LEAVES, ChannelShuffle, ChannelSlice, StridedPointwise
 from hwnas.errors import ExportError
 from hwnas.export._graph import (
     Arithmetic,

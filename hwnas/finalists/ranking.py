@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from hwnas import export, runtimes, tasks
+from hwnas import runtimes, tasks
 from hwnas.errors import SpaceError
 from hwnas.evaluators.base import TrainedNetworks
 from hwnas.evaluators.of_run import scores
+from hwnas.export import lower
 from hwnas.finalists.reading import Indices
 
 RANKS = ("fp32", "int8")
@@ -96,7 +97,7 @@ class Judge:
         calibration = _images(scorer, "train")[0]
         images, targets = _images(scorer, "val")
         network = scorer.subnetwork(indices).cpu()
-        lowered = export.lower(
+        lowered = lower(
             network, scorer.proxy.input_shape, self._runtime, "int8", calibration=calibration, check=False
         )
         outputs = runtimes.run(lowered.model, self._runtime, images)

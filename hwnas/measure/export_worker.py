@@ -14,8 +14,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hwnas import blocks, export, files
+from hwnas import blocks, files, plugins
 from hwnas.errors import HwnasError
+from hwnas.export import lower, random_calibration, random_module
 
 _CALIBRATION_IMAGES = 4  # latency does not depend on the ranges that are found
 
@@ -28,9 +29,9 @@ def answer(task: Mapping[str, Any]) -> dict[str, Any]:
     started = time.perf_counter()
     shape = tuple(task["input_shape"])
     try:
-        module = export.random_module([blocks.parse(key) for key in task["blocks"]], task["seed"])
-        images = export.random_calibration(shape, _CALIBRATION_IMAGES, task["seed"])
-        lowered = export.lower(
+        module = random_module([blocks.parse(key) for key in task["blocks"]], task["seed"])
+        images = random_calibration(shape, _CALIBRATION_IMAGES, task["seed"])
+        lowered = lower(
             module,
             shape,
             task["runtime"],
@@ -52,6 +53,7 @@ def main() -> None:
     """Answer every line of standard input."""
     import torch
 
+    plugins.ready()
     torch.set_num_threads(1)
     for line in sys.stdin:
         reply = answer(json.loads(line))

@@ -79,7 +79,7 @@ def _require_ranges(config: Config, place: Place) -> None:
 
 def _require_known(config: Config, place: Place) -> None:
     from hwnas import device, latency, runtimes, spaces
-    from hwnas import search as searching
+    from hwnas.search import STRATEGIES
     from hwnas.search.budgets import parse_budget
     from hwnas.search.oneshot.latency_loss import PRESSURES
     from hwnas.train.optim import pick_device
@@ -89,8 +89,8 @@ def _require_known(config: Config, place: Place) -> None:
         ("promise", "rank"): device.PRECISIONS,
         ("profile", "precisions"): device.PRECISIONS,
         ("profile", "runtimes"): tuple(runtimes.RUNTIMES),
-        ("search", "strategy"): tuple(searching.STRATEGIES),
-        ("baseline", "strategy"): tuple(searching.STRATEGIES),
+        ("search", "strategy"): tuple(STRATEGIES),
+        ("baseline", "strategy"): tuple(STRATEGIES),
         ("search.settings", "loss"): tuple(sorted(PRESSURES)),
         ("baseline.settings", "loss"): tuple(sorted(PRESSURES)),
     }

@@ -7,13 +7,14 @@ import json
 import re
 import textwrap
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas import data as images
-from hwnas.errors import HwnasError
+from hwnas import plugins
+from hwnas.errors import HwnasError, PluginError
 from hwnas.pipeline.checks import require_valid
 from hwnas.pipeline.comments import UNUSED
 from hwnas.pipeline.settings import (
@@ -200,6 +201,7 @@ def _toml(value: Any) -> str:
 
 def _checked(given: Mapping[str, Any], root: Path, place: Place) -> Config:
     tables = dict(_tables(given))
+    _load_plugins(tables[""].get("plugins", ()), root, place)
     strategy = _text(tables, "search", "strategy", "fbnet", place)
     baseline = _text(tables, "baseline", "strategy", None, place)
     if baseline is not None and baseline == strategy:
@@ -219,6 +221,21 @@ def _checked(given: Mapping[str, Any], root: Path, place: Place) -> Config:
     config = Config(root, values)
     require_valid(config, place)
     return config
+
+
+def _load_plugins(given: Any, root: Path, place: Place) -> None:
+    """Load what the names in a config may be of, before they are looked at."""
+    if (
+        isinstance(given, str)
+        or not isinstance(given, Iterable)
+        or not all(isinstance(i, str) for i in given)
+    ):
+        raise HwnasError(f"plugins must be a list of files, but got {given!r}{place('', 'plugins')}")
+    try:
+        plugins.load(*(root / Path(file).expanduser() for file in given))
+        plugins.ready()
+    except PluginError as error:
+        raise PluginError(f"{error}{place('', 'plugins')}") from error
 
 
 def _tables(given: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

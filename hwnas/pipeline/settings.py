@@ -30,6 +30,7 @@ class Basics:
         space: Search space; ``hwnas spaces list`` names them.
         data: "digits", "clutter", a folder of images or parquet files, or an npz file.
         seed: Where all randomness of searching and training comes from.
+        plugins: Python files that register blocks, spaces, tasks, runtimes or strategies.
     """
 
     folder: str = "run"
@@ -37,6 +38,7 @@ class Basics:
     space: str = "macro"
     data: str = "digits"
     seed: int = 0
+    plugins: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

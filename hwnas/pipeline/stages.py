@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas import data as images
-from hwnas import finalists, latency, measure, release, report, spaces, verify
+from hwnas import files, finalists, latency, measure, plugins, release, report, spaces
 from hwnas.device import Device, Target
 from hwnas.errors import HwnasError, LatencyModelError
 from hwnas.measure.store import missing_rounds
@@ -21,6 +21,7 @@ from hwnas.runs import records
 from hwnas.runs.folder import ChainFolder, RunFolder
 from hwnas.tables import places
 from hwnas.tables.table import LatencyTable
+from hwnas.verify import verify
 
 if TYPE_CHECKING:
     from hwnas.evaluators.base import TrainedNetworks
@@ -62,6 +63,11 @@ class Stages:
             )
 
     def __iter__(self) -> Iterator[Stage]:
+        for stage in self._planned():  # any of them may use what plug-ins bring
+            known = {path.name: files.sha256(path) for path in plugins.files()}
+            yield replace(stage, settings={**stage.settings, "plugins": known}) if known else stage
+
+    def _planned(self) -> Iterator[Stage]:
         yield self._profile()
         yield self._fit()
         yield self._search("search", self.run, None)
@@ -300,7 +306,7 @@ class Stages:
 
         def work(say: Say) -> None:
             options = measure.ProfileOptions(**wanted, max_rounds=3 * wanted["rounds"])
-            verify.verify(
+            verify(
                 self.run.export,
                 self._device,
                 self._dataset(),

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hwnas import blocks, data, spaces, train
+from hwnas import blocks, data, spaces
 from hwnas.data import Split
 from hwnas.errors import DataError, HwnasError
 from hwnas.export import parity
 from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
+from hwnas.train import load_weights
 from hwnas.train.run import dataset_of
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def answers_of(run: Path, dataset: Dataset) -> NDArray[np.int64]:
     """Classes that the trained network of a run gives to the test images, in PyTorch, shape (n,)."""
     arch = spaces.architecture_from_json(records.arch(run))
     module = blocks.build(arch.blocks)
-    train.load_weights(module, RunFolder(run).weights)
+    load_weights(module, RunFolder(run).weights)
     return answered(module, dataset)
 
 

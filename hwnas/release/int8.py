@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hwnas import export, files, runtimes, train
+from hwnas import files, runtimes
 from hwnas.errors import Diverged, ExportError
+from hwnas.export import RUNTIMES, lower
 from hwnas.runs.folder import RunFolder
 from hwnas.statistics.differences import Difference
-from hwnas.train import optim, qat
+from hwnas.train import TrainConfig, evaluate, optim, qat, save_weights
 
 if TYPE_CHECKING:
     from torch import nn
 
     from hwnas.data import Dataset
     from hwnas.space import Shape
-    from hwnas.train import EpochRecord, TrainConfig
+    from hwnas.train import EpochRecord
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def tune(
         ExportError: The network cannot be lowered.
         TrainingError: The checkpoint is of another fine-tuning.
     """
-    fp32 = train.evaluate(module, dataset).value
+    fp32 = evaluate(module, dataset).value
     before = _right(module, input_shape, dataset, calibration)
     ptq = _shares(before)
     if fp32 - min(ptq.values()) <= allowed_loss:
@@ -147,8 +148,8 @@ def _right(
     """Which validation images the int8 models answer rightly, by runtime."""
     images = dataset.normalize(dataset.val.images)
     found = {}
-    for runtime in export.RUNTIMES:
-        lowered = export.lower(module, input_shape, runtime, "int8", calibration=calibration, check=False)
+    for runtime in RUNTIMES:
+        lowered = lower(module, input_shape, runtime, "int8", calibration=calibration, check=False)
         logits = runtimes.run(lowered.model, runtime, images)
         found[runtime] = logits.argmax(axis=1) == dataset.val.labels
     return found
@@ -184,7 +185,7 @@ def tune_run(
         accuracies, the settings, and the hash of its weights.
     """
     config = replace(
-        qat.recipe(train.TrainConfig.of_record(trained["config"]), epochs),
+        qat.recipe(TrainConfig.of_record(trained["config"]), epochs),
         device=optim.pick_device(device).type,
     )
     folder = RunFolder(run)
@@ -207,7 +208,7 @@ def tune_run(
     }
     folder.int8_weights.unlink(missing_ok=True)
     if found.is_tuned:
-        train.save_weights(better, folder.int8_weights, {"data": dataset.fingerprint})
+        save_weights(better, folder.int8_weights, {"data": dataset.fingerprint})
         record["weights_sha256"] = files.sha256(folder.int8_weights)
     folder.int8_checkpoint.unlink(missing_ok=True)
     return better, record

@@ -11,9 +11,9 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwnas import __version__, blocks, export, files, runtimes, spaces, train
+from hwnas import __version__, blocks, files, runtimes, spaces
 from hwnas.data import Dataset
-from hwnas.export import metadata, parity
+from hwnas.export import Lowered, lower, metadata, parity
 from hwnas.release import cost, int8, preprocessing, probes
 from hwnas.release.images import answered, public_name, require_same_data
 from hwnas.release.manifest import LABELS, MANIFEST, PREPROCESSING, PROBES, SCHEMA
@@ -23,6 +23,7 @@ from hwnas.runs.folder import RunFolder
 from hwnas.space import Architecture
 from hwnas.statistics.answers import Answers
 from hwnas.statistics.verdict import on_learning
+from hwnas.train import load_weights
 
 if TYPE_CHECKING:
     from torch import nn
@@ -87,7 +88,7 @@ def export_run(
     require_same_data(dataset, trained["data"])
     folder = RunFolder(run)
     module = blocks.build(arch.blocks)
-    train.load_weights(module, folder.weights)
+    load_weights(module, folder.weights)
     calibration = dataset.normalize(dataset.sample("train", calibration_images).images)
     checked = dataset.normalize(dataset.sample("val", _CHECKED_IMAGES).images)
     rounded: nn.Module = module
@@ -101,7 +102,7 @@ def export_run(
     for (name, precision), file in VARIANTS.items():
         on_variant(file)
         source = rounded if precision == "int8" else module
-        lowered[file] = export.lower(
+        lowered[file] = lower(
             source, arch.space.input_shape, name, precision, calibration=calibration, checked=checked
         )
     on_variant("accuracy of int8 on validation images")
@@ -145,7 +146,7 @@ def _bytes(content: bytes | str) -> bytes:
 
 
 def _contents(
-    module: nn.Module, dataset: Dataset, lowered: Mapping[str, export.Lowered]
+    module: nn.Module, dataset: Dataset, lowered: Mapping[str, Lowered]
 ) -> tuple[dict[str, bytes | str], list[dict[str, Any]]]:
     """Every file of the folder but the manifest, and what the manifest says of the models."""
     quantization = {
@@ -172,7 +173,7 @@ def _contents(
     return contents, entries
 
 
-def _entry(name: str, precision: str, model: bytes, lowered: export.Lowered) -> dict[str, Any]:
+def _entry(name: str, precision: str, model: bytes, lowered: Lowered) -> dict[str, Any]:
     return {
         "name": f"{name}-{precision}",
         "runtime": name,

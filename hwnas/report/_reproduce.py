@@ -55,7 +55,13 @@ def reproduce(record: Record) -> str:
 
 
 def commands(record: Record) -> Iterator[Command]:
-    """The chain as it is typed, in its order."""
+    """The chain as it is typed, in its order; each command with the plug-ins that the search had."""
+    own = [f"--plugin {shlex.quote(name)}" for name in record.search.get("plugins", ())]
+    for command in _chain(record):
+        yield (*command, *own)
+
+
+def _chain(record: Record) -> Iterator[Command]:
     space = record.arch.space
     targets = [Target.from_json(item["target"]) for item in record.constraints]
     latencies = tuple(f"--latency {shlex.quote(model_name(target))}" for target in targets)

@@ -128,6 +128,7 @@ SEARCH = {
     "extra?": dict,
     "oneshot?": dict,
     "scratch?": dict,
+    "plugins?": {str: str},
     "promise?": _PROMISE,
 }
 _JUDGED = {

@@ -1,6 +1,7 @@
 """The runtimes that models are made for and measured with, one a file.
 
-A new one is one file with a ``Runtime``, one line in ``RUNTIMES``, and its agent in ``profilers/``.
+A new one is one file with a ``Runtime``, one line in ``RUNTIMES``, and its agent in ``profilers/``; a
+plug-in has ``register`` instead, and its agent beside it.
 Nothing outside this package asks which runtime it has; what differs is a field of ``Runtime``.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hwnas import plugins
 from hwnas.errors import DeviceError, ExportError, HwnasError
 from hwnas.runtimes.base import Runtime
 from hwnas.runtimes.litert import LITERT
@@ -26,6 +28,19 @@ IMPORTED = ("torch_cuda",)
 DEFAULT = LITERT.name
 
 
+def register(runtime: Runtime) -> Runtime:
+    """Add a runtime of one's own.
+
+    Args:
+        runtime: ``hwnas.testing.check_runtime`` says what it must be like.
+
+    Raises:
+        PluginError: Its name is taken, or can be none.
+    """
+    plugins.add(RUNTIMES, getattr(runtime, "name", None), runtime, "runtime")
+    return runtime
+
+
 def get(name: str, error: type[HwnasError] = DeviceError) -> Runtime:
     """The runtime of this name.
 
@@ -40,7 +55,9 @@ def get(name: str, error: type[HwnasError] = DeviceError) -> Runtime:
             f"a runtime must have an agent and an exporter for this, but hwnas has neither for {name}: its "
             f"latencies can be imported, and nothing more; use one of {', '.join(RUNTIMES)}"
         )
-    raise error(f"a runtime must be one of {tuple(RUNTIMES)}, but got {name!r}")
+    raise error(
+        f"a runtime must be one of {tuple(RUNTIMES)}, but got {name!r}: one of your own comes with --plugin"
+    )
 
 
 def shipping() -> tuple[Runtime, ...]:
@@ -79,4 +96,4 @@ def run(
     return np.concatenate(answers)
 
 
-__all__ = ["DEFAULT", "IMPORTED", "RUNTIMES", "Runtime", "get", "run", "shipping"]
+__all__ = ["DEFAULT", "IMPORTED", "RUNTIMES", "Runtime", "get", "register", "run", "shipping"]

@@ -1,7 +1,8 @@
 """Searches under a latency budget, one strategy a file.
 
 A new strategy is one file with a class that satisfies ``base.Strategy``, and one line in
-``STRATEGIES``. The classes are imported when they are asked for: not all need torch.
+``STRATEGIES``; a plug-in has ``register`` instead. The classes are imported when they are asked for: not
+all need torch.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
 
+from hwnas import plugins
 from hwnas.errors import SpaceError
 from hwnas.search.base import Strategy
 from hwnas.search.result import from_json, to_json
@@ -27,6 +29,23 @@ STRATEGIES = {
     "tpe": "hwnas.search.sampling.tpe:TPE",
 }
 """Name of a strategy to module and class."""
+
+
+Kind = TypeVar("Kind", bound=type[Any])
+
+
+def register(kind: Kind) -> Kind:
+    """Add a strategy of one's own; a decorator of its class.
+
+    Args:
+        kind: A frozen dataclass of its settings that satisfies ``base.Strategy``, named by its class
+            attribute ``name``; ``hwnas.testing.check_strategy`` says what it must do.
+
+    Raises:
+        PluginError: Its name is taken, or can be none; or it is not at the top of its file.
+    """
+    plugins.add(STRATEGIES, getattr(kind, "name", None), plugins.reference(kind, "strategy"), "strategy")
+    return kind
 
 
 def strategy(name: str) -> type[Any]:
@@ -58,7 +77,10 @@ def made(name: str, settings: Mapping[str, Any]) -> Strategy:
 def require_strategy(name: str) -> None:
     """Raise SpaceError where there is no strategy of this name; loads none."""
     if name not in STRATEGIES:
-        raise SpaceError(f"a strategy must be one of {sorted(STRATEGIES)}, but got {name!r}")
+        raise SpaceError(
+            f"a strategy must be one of {sorted(STRATEGIES)}, but got {name!r}: one of your own comes with "
+            "--plugin"
+        )
 
 
-__all__ = ["STRATEGIES", "from_json", "made", "require_strategy", "strategy", "to_json"]
+__all__ = ["STRATEGIES", "from_json", "made", "register", "require_strategy", "strategy", "to_json"]

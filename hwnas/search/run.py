@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hwnas import data, files, latency, search, spaces, tasks
+from hwnas import data, files, latency, plugins, spaces, tasks
 from hwnas.data import Dataset
 from hwnas.errors import HwnasError, SpaceError
 from hwnas.evaluators.base import Live, TrainedNetworks
@@ -22,6 +22,8 @@ from hwnas.evaluators.supernet.oneshot import OneShot
 from hwnas.latency import LatencyModel
 from hwnas.runs import outputs
 from hwnas.runs.folder import RunFolder
+from hwnas.search import made, to_json
+from hwnas.search import strategy as strategy_of
 from hwnas.search.base import SearchResult, Strategy
 from hwnas.search.budgets import constraints_of, not_binding, require_budget
 from hwnas.search.feasible import FeasibleSampler
@@ -105,7 +107,7 @@ class SearchRequest:
                 "architectures must be scored by a supernet or by training each from scratch, but got "
                 f"{self.supernet} and a training: give one of them"
             )
-        if search.strategy(self.strategy).needs.shared_weights:
+        if strategy_of(self.strategy).needs.shared_weights:
             raise SpaceError(
                 "a strategy that has every architecture trained from scratch must be a sampling one, but "
                 f"{self.strategy} trains a supernet: use evolution, nsga2, random or surrogate, for example"
@@ -307,7 +309,7 @@ def _strategy(request: SearchRequest) -> Strategy:
     settings = dict(request.settings)
     if request.scratch is not None:
         settings["parallel"] = request.workers
-    return search.made(request.strategy, settings)
+    return made(request.strategy, settings)
 
 
 def _record(
@@ -341,7 +343,7 @@ def _record(
             }
         )
     return {
-        **search.to_json(result),
+        **to_json(result),
         "schema": SCHEMA,
         "score": scorer.task.merit_name(scorer.class_weights),
         "seed": request.seed,
@@ -356,6 +358,7 @@ def _record(
         "traits": scorer.traits.to_json(),
         "seconds": clock.seconds,
         **({"supernet_sha256": files.sha256(request.supernet)} if request.supernet else {}),
+        **({"plugins": {p.name: files.sha256(p) for p in plugins.files()}} if plugins.files() else {}),
     }
 
 

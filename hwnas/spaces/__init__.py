@@ -1,8 +1,9 @@
 """The search spaces that come with hwnas, one a file.
 
 A new space is one file with a function that returns a ``SearchSpace``, and one line in
-``SPACES``. Its name must be ``<key>-r<resolution>-c<classes>[-<strides>]``, so that ``load``
-makes the same space again from the name alone.
+``SPACES``; a plug-in has ``register`` instead. Its name must be
+``<key>-r<resolution>-c<classes>[-<strides>]``, so that ``load`` makes the same space again from the name
+alone.
 """
 
 from __future__ import annotations
@@ -10,10 +11,10 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
-from hwnas import known
-from hwnas.errors import SpaceError
+from hwnas import known, plugins
+from hwnas.errors import PluginError, SpaceError
 from hwnas.space import Architecture, SearchSpace
 from hwnas.spaces.fbnet import fbnet
 from hwnas.spaces.macro import macro
@@ -27,9 +28,28 @@ SPACES: dict[str, Callable[..., SearchSpace]] = {
     "proxylessnas": proxylessnas,
 }
 
+Make = TypeVar("Make", bound=Callable[..., SearchSpace])
+
 _NAME = re.compile(
     r"(?P<key>[a-z0-9]+)(-r(?P<resolution>\d+))?(-c(?P<num_classes>\d+))?(-(?P<strides>[a-z]+))?"
 )
+
+
+def register(make: Make) -> Make:
+    """Add a space of one's own; a decorator of the function that makes it, which it is named by.
+
+    Args:
+        make: Takes ``resolution`` and ``num_classes``, and ``strides`` where there is more than one way;
+            ``hwnas.testing.check_space`` says what the space must be like.
+
+    Raises:
+        PluginError: The name is taken, or can be none.
+    """
+    name = getattr(make, "__name__", None)
+    if isinstance(name, str) and known.knows(name):
+        raise PluginError(f"a space must have a name of its own, but {name!r} is a known network: rename it")
+    plugins.add(SPACES, name, make, "space", "[a-z][a-z0-9]*")
+    return make
 
 
 def load(
@@ -51,7 +71,9 @@ def load(
         return known.load(name, resolution=resolution, num_classes=num_classes, strides=strides).space
     matched = _NAME.fullmatch(name)
     if not matched or matched["key"] not in SPACES:
-        raise SpaceError(f"a space must be one of {sorted(SPACES)}, but got {name!r}")
+        raise SpaceError(
+            f"a space must be one of {sorted(SPACES)}, but got {name!r}: one of your own comes with --plugin"
+        )
     make = SPACES[matched["key"]]
     given: dict[str, Any] = {
         "resolution": _given(resolution, matched["resolution"]),
@@ -86,4 +108,13 @@ def architecture_from_json(data: Mapping[str, Any]) -> Architecture:
     return Architecture.from_json(load(str(data.get("space"))), data)
 
 
-__all__ = ["SPACES", "architecture_from_json", "fbnet", "load", "macro", "mnasnet", "proxylessnas"]
+__all__ = [
+    "SPACES",
+    "architecture_from_json",
+    "fbnet",
+    "load",
+    "macro",
+    "mnasnet",
+    "proxylessnas",
+    "register",
+]

@@ -1,18 +1,19 @@
 """What a network is trained for: everything that depends on what images are labelled with.
 
 A new task is one file with a class that satisfies ``hwnas.tasks.base.Task``, and one line in
-``TASKS``. Images say by ``Dataset.task`` which one they are for.
+``TASKS``; a plug-in has ``register`` instead. Images say by ``Dataset.task`` which one they are for.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
+from hwnas import plugins
 from hwnas.errors import DataError
 from hwnas.tasks.base import Predictions, Task
 
@@ -25,6 +26,22 @@ TASKS: dict[str, str] = {
 """The class of each task, by its module, which is imported when it is asked for."""
 
 
+Kind = TypeVar("Kind", bound=type[Any])
+
+
+def register(kind: Kind) -> Kind:
+    """Add a task of one's own; a decorator of its class, which is made without arguments.
+
+    Args:
+        kind: Satisfies ``Task``; ``hwnas.testing.check_task`` says whether.
+
+    Raises:
+        PluginError: Its name is taken, or can be none; or it is not at the top of its file.
+    """
+    plugins.add(TASKS, getattr(kind, "name", None), plugins.reference(kind, "task"), "task")
+    return kind
+
+
 def get(name: str) -> Task:
     """The task of a name.
 
@@ -32,7 +49,9 @@ def get(name: str) -> Task:
         DataError: There is none.
     """
     if name not in TASKS:
-        raise DataError(f"a task must be one of {sorted(TASKS)}, but got {name!r}")
+        raise DataError(
+            f"a task must be one of {sorted(TASKS)}, but got {name!r}: one of your own comes with --plugin"
+        )
     module, _, kind = TASKS[name].partition(":")
     return cast(Task, getattr(import_module(module), kind)())
 
@@ -58,4 +77,4 @@ def predictions(task: Task, outputs: NDArray[np.float32], targets: NDArray[Any])
     return task.predictions([(torch.from_numpy(outputs), torch.from_numpy(targets))])
 
 
-__all__ = ["TASKS", "Task", "get", "of", "of_record", "predictions"]
+__all__ = ["TASKS", "Task", "get", "of", "of_record", "predictions", "register"]

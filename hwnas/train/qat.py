@@ -29,7 +29,7 @@ from torch import fx, nn
 
 from hwnas import runtimes
 from hwnas.blocks import statistics
-from hwnas.blocks._layers import LEAVES, ChannelShuffle, ChannelSlice
+from hwnas.blocks.layers import LEAVES, ChannelShuffle, ChannelSlice
 from hwnas.errors import TrainingError
 from hwnas.train import optim
 from hwnas.train.config import EpochRecord, TrainConfig, TrainResult

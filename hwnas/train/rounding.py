@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from hwnas.blocks._layers import StridedPointwise
+from hwnas.blocks.layers import StridedPointwise
 
 _LEVELS = 255
 _NOTHING = 1e-9  # narrower ranges and weights are widened to this, as by the exporter's quantiser

@@ -103,7 +103,7 @@ def test_mobilenet_v2_is_the_published_one():
 
 
 def test_channel_shuffle_mixes_the_groups():
-    from hwnas.blocks._layers import ChannelShuffle
+    from hwnas.blocks.layers import ChannelShuffle
 
     x = torch.arange(6.0).reshape(1, 6, 1, 1)
     assert ChannelShuffle(2)(x).flatten().tolist() == [0, 3, 1, 4, 2, 5]

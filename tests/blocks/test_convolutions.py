@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from hwnas import blocks, spaces
 from hwnas.blocks import Conv, ConvPool, MBConv, MBStage, ShuffleUnit, Skip
-from hwnas.blocks._layers import StridedPointwise
+from hwnas.blocks.layers import StridedPointwise
 from hwnas.evaluators.supernet.network import Supernet, proxy_space
 from hwnas.export import lower, random_calibration, random_module
 from hwnas.space import Workload

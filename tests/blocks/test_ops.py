@@ -14,7 +14,7 @@ from torch import fx, nn
 from hwnas import blocks, known, spaces
 from hwnas.blocks import Conv, ConvPool, LateHead, MBConv, MBStage, ShuffleUnit, Skip
 from hwnas.blocks._base import Base
-from hwnas.blocks._layers import LEAVES, ChannelShuffle, ChannelSlice, SqueezeExcite, StridedPointwise
+from hwnas.blocks.layers import LEAVES, ChannelShuffle, ChannelSlice, SqueezeExcite, StridedPointwise
 from hwnas.errors import SpaceError
 from hwnas.latency.features import FEATURES, features
 from hwnas.search.objective import _CHANNEL_BYTES, WEIGHT_BYTES, sizes

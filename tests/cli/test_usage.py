@@ -137,7 +137,7 @@ ANY_TEXT = {
 """Options of which every text may be right: names in the user's own files, addresses, prose."""
 
 PATHS = {"agent_path", "baseline", "csv", "folder", "latency", "path", "supernet", "table", "tables"}
-PATHS |= {"teacher", "to"}
+PATHS |= {"plugin", "teacher", "to"}
 
 COMBINATIONS = [
     (["search", "--out", "o"], "either --device"),

@@ -7,10 +7,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from hwnas import search
 from hwnas.errors import SpaceError
 from hwnas.evaluators.base import Evaluator, shared_weights
 from hwnas.evaluators.supernet.warm_up import warm_up
+from hwnas.search import strategy
 from hwnas.search.base import Needs, SearchResult
 from hwnas.search.feasible import FeasibleSampler
 from hwnas.search.problem import Problem
@@ -43,7 +43,7 @@ class SPOS:
         self._sampling()
 
     def _sampling(self) -> SamplingStrategy:
-        kind = search.strategy(self.sampler)
+        kind = strategy(self.sampler)
         if not issubclass(kind, SamplingStrategy):
             raise SpaceError(f"the sampler of spos must be a sampling strategy, but got {self.sampler!r}")
         return kind(queries=self.queries)

@@ -1,0 +1,265 @@
+"""From a latency model to a trained network."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hwnas import plugins, spaces
+from hwnas.api.given import AnyPath, AnySpace
+from hwnas.device import Target
+from hwnas.errors import HwnasError, TrainingError
+from hwnas.runs import records
+from hwnas.space import Architecture
+from hwnas.statistics.verdict import Verdict
+
+if TYPE_CHECKING:
+    from hwnas.evaluators.supernet.config import OneShotConfig
+    from hwnas.finalists import Ask, Wishes
+    from hwnas.latency import LatencyModel
+    from hwnas.train import EpochRecord, TrainConfig
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search found.
+
+    Attributes:
+        run: Its folder, which the later stages work in.
+        architecture: The best network that keeps the budgets.
+        score: What the search estimated of it: validation accuracy of a shared or short training, for
+            example; not what it will reach when it is trained.
+        verdict: Whether it is proven, by measuring, to keep the budgets; None where nothing was measured.
+        record: All that ``search.json`` says.
+    """
+
+    run: Path
+    architecture: Architecture
+    score: float
+    verdict: Verdict | None
+    record: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came of a training.
+
+    Attributes:
+        run: Its folder.
+        metric: What ``value`` is of, for example "accuracy".
+        value: On the test images.
+        interval: 95 % interval of it.
+        images: How many test images there are.
+        record: All that ``train.json`` says.
+    """
+
+    run: Path
+    metric: str
+    value: float
+    interval: tuple[float, float]
+    images: int
+    record: Mapping[str, Any] = field(repr=False)
+
+
+def search(
+    space: AnySpace,
+    budgets: Mapping[str | Target, float | str],
+    out: AnyPath,
+    *,
+    models: Sequence[LatencyModel | AnyPath] = (),
+    data: str | Path = "digits",
+    strategy: str = "fbnet",
+    settings: Mapping[str, Any] | None = None,
+    oneshot: OneShotConfig | None = None,
+    training_steps: int = 600,
+    scratch: TrainConfig | None = None,
+    workers: int = 1,
+    seed: int = 0,
+    confidence: float = 0.9,
+    objectives: Sequence[str] = (),
+    limits: Mapping[str, float] | None = None,
+    wishes: Wishes | None = None,
+    progress: Callable[[Mapping[str, Any]], None] | None = None,
+    warn: Callable[[str], None] | None = None,
+) -> Found:
+    """Search the best architecture that keeps every budget, and measure that it does.
+
+    Called again for the same folder, it goes on where it was cut off.
+
+    Args:
+        space: What is searched; without a class count in its name it gets that of the data.
+        budgets: For each target, as "host/litert-int8" or, for the device's first runtime in int8,
+            "host": milliseconds, or a share of the range from the fastest to the slowest network as "60%".
+        out: Folder of the run; created.
+        models: Latency models to believe, one a budget, instead of those that follow from the devices'
+            tables; then nothing is measured unless ``wishes`` says so.
+        data: "digits", "clutter", a folder of images or parquet files, or an npz file.
+        strategy: How to search.
+        settings: Of the strategy, beside its defaults.
+        oneshot: How a supernet is made and trained.
+        training_steps: Weight updates of a supernet that a sampling strategy scores with.
+        scratch: How each architecture is trained to be scored, instead of a supernet.
+        workers: Processes that do that at the same time.
+        seed: Where all randomness comes from.
+        confidence: Wanted chance that the budgets are kept, in [0.5, 1).
+        objectives: Also to be small: "macs", "params", "bytes".
+        limits: Not to be exceeded either, by such a name.
+        wishes: What is wanted beside the search: measuring, ranking, gallery, folder of tables.
+        progress: Called after every step with what is known of it.
+        warn: Given a sentence for each thing that one should know.
+
+    Returns:
+        The network, and whether its budgets are proven to be kept.
+
+    Raises:
+        InfeasibleBudget: No architecture keeps the budgets.
+        TableError: A target has no latency table.
+        HwnasError: The folder holds another search, or a finished one.
+    """
+    from hwnas import finalists
+    from hwnas.search.run import SearchRequest
+
+    plugins.ready()
+    name = space if isinstance(space, str) else space.name
+    asks = tuple(ask for target, budget in budgets.items() for ask in _asked(target, budget))
+    with _files(models) as files:
+        believed = _matched(files, asks) if models else ()
+        request = SearchRequest(
+            space=name,
+            latencies=files,
+            budgets=believed,
+            data=str(data),
+            strategy=strategy,
+            seed=seed,
+            oneshot=oneshot or _oneshot(name, seed),
+            settings=dict(settings or {}),
+            training_steps=training_steps,
+            scratch=scratch,
+            workers=workers,
+            confidence=confidence,
+            objectives=tuple(objectives),
+            limits=dict(limits or {}),
+        )
+        record = finalists.search_for(
+            () if models else asks,
+            request,
+            Path(out),
+            wishes or finalists.Wishes(measure=not models),
+            live=progress,
+            warn=warn or (lambda _: None),
+        )
+    run = Path(out)
+    record = record or records.search(run)  # of the processes of torchrun, one has it
+    promise = record["promise"]
+    verdict = None if promise["verdict"] is None else Verdict(promise["verdict"], tuple(promise["reasons"]))
+    best = spaces.architecture_from_json(records.arch(run))
+    return Found(run, best, float(record["accuracy"]), verdict, record)
+
+
+def _asked(target: str | Target, budget: float | str) -> tuple[Ask, ...]:
+    from hwnas.finalists import Ask, parse
+
+    text = budget if isinstance(budget, str) else np.format_float_positional(float(budget), trim="-")
+    return (Ask(target, text),) if isinstance(target, Target) else parse([f"{target}={text}"])
+
+
+@contextmanager
+def _files(models: Sequence[LatencyModel | AnyPath]) -> Iterator[tuple[Path, ...]]:
+    """The files of latency models; those that are objects are written for as long as it takes."""
+    from hwnas import latency
+
+    with tempfile.TemporaryDirectory(prefix="hwnas-") as folder:
+        found = []
+        for number, model in enumerate(models):
+            if not isinstance(model, str | Path):
+                latency.save(model, path := Path(folder) / f"{number}.json")  # type: ignore[arg-type]
+            else:
+                path = Path(model)
+            found.append(path)
+        yield tuple(found)
+
+
+def _matched(files: Sequence[Path], asks: Sequence[Ask]) -> tuple[str, ...]:
+    """The budget of each model's target."""
+    from hwnas import latency
+
+    targets, asked = [latency.load(file).target for file in files], {ask.target: ask.budget for ask in asks}
+    if len(asked) != len(asks) or sorted(map(str, targets)) != sorted(map(str, asked)):
+        raise HwnasError(
+            f"latency models must be one a budget, but the models are of {', '.join(map(str, targets))} and "
+            f"the budgets of {', '.join(str(ask.target) for ask in asks)}"
+        )
+    return tuple(asked[target] for target in targets)
+
+
+def train(
+    run: AnyPath,
+    config: TrainConfig | None = None,
+    *,
+    data: str | Path | None = None,
+    teacher: AnyPath | None = None,
+    from_supernet: bool = False,
+    progress: Callable[[EpochRecord], None] | None = None,
+    **settings: Any,
+) -> Trained:
+    """Train the architecture of a run; called again, it goes on where it stopped.
+
+    Args:
+        run: Folder of a search.
+        config: Settings; by default those of ``TrainConfig``.
+        data: Other data than those of the search.
+        teacher: Run folder of a trained network to learn from, of the same data.
+        from_supernet: Whether the first weights are those of the search's supernet, at full width.
+        progress: Called after every epoch.
+        settings: Fields of ``TrainConfig``, instead of ``config``: ``epochs=20``.
+
+    Returns:
+        How well it does on test images.
+
+    Raises:
+        DataError: The data do not fit the network, or changed since the search.
+        TrainingError: Training cannot go on, or a setting is not known.
+    """
+    from hwnas.search.oneshot.inherit import inherited
+    from hwnas.train import TrainConfig
+    from hwnas.train.optim import pick_device
+    from hwnas.train.run import train_run
+
+    plugins.ready()
+    known = {item.name for item in fields(TrainConfig)}
+    if settings and config is not None:
+        raise TrainingError(f"settings must be given by config or by name, but got both: {sorted(settings)}")
+    if odd := sorted(set(settings) - known):
+        raise TrainingError(f"settings must be fields of TrainConfig, but got {', '.join(odd)}")
+    settings["device"] = pick_device(settings.get("device", "auto")).type
+    if teacher is not None:
+        settings.setdefault("distill_weight", 0.5)
+    run = Path(run)
+    record = train_run(
+        run,
+        config or TrainConfig(**settings),
+        source=None if data is None else str(data),
+        teacher=None if teacher is None else Path(teacher),
+        start=partial(inherited, run) if from_supernet else None,
+        on_epoch=progress or (lambda _: None),
+    )
+    test, metric = record["test"], str(record["metric"]["name"])
+    low, high = test["interval"]
+    value = float(test[metric.replace(" ", "_")])
+    return Trained(run, metric, value, (float(low), float(high)), int(test["images"]), record)
+
+
+def _oneshot(space: str, seed: int) -> OneShotConfig:
+    """As the command line has it: a supernet of half the width on images of half the side."""
+    from hwnas.evaluators.supernet.config import OneShotConfig
+    from hwnas.train.optim import pick_device
+
+    resolution = max(8, spaces.load(space).input_shape[1] // 2)
+    return OneShotConfig(width=0.5, resolution=resolution, seed=seed, device=pick_device("auto").type)

@@ -1,0 +1,177 @@
+"""From a trained network to what is proven of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hwnas import plugins
+from hwnas.api.given import AnyDevice, AnyPath, device_of
+from hwnas.runs import outputs, records
+from hwnas.runs.folder import RunFolder, ShippingFolder
+from hwnas.tables import places
+
+if TYPE_CHECKING:
+    from hwnas.measure import ProfileOptions
+    from hwnas.release.verification import Verification
+
+
+@dataclass(frozen=True)
+class Exported:
+    """A folder that ships.
+
+    Attributes:
+        folder: Where it is.
+        models: By variant, as "litert-int8", the file of the model.
+        manifest: What ``manifest.json`` says.
+    """
+
+    folder: Path
+    models: Mapping[str, Path]
+    manifest: Mapping[str, Any] = field(repr=False)
+
+
+def export(
+    run: AnyPath,
+    *,
+    data: str | Path | None = None,
+    progress: Callable[[str], None] | None = None,
+    **settings: Any,
+) -> Exported:
+    """Export the trained network of a run in every variant, each checked against PyTorch.
+
+    Args:
+        run: Folder of a trained network.
+        data: Where the training data are now, if they moved.
+        progress: Called with the name of each file that is about to be made.
+        settings: As of ``hwnas.release.export_run``: ``calibration_images``, ``licence``,
+            ``qat_if_worse``, ``qat_epochs``, ``int8_drop``.
+
+    Returns:
+        The folder that ships.
+
+    Raises:
+        ExportError: A variant does not compute what PyTorch computes, or int8 loses too much.
+        HwnasError: Something is missing in the run.
+    """
+    from hwnas import release
+
+    plugins.ready()
+    run = Path(run)
+    dataset = release.load_data(records.trained(run)["data"], None if data is None else str(data))
+    folder = release.export_run(run, dataset, **settings, on_variant=progress or (lambda _: None)).parent
+    manifest = release.read_manifest(folder)
+    models = {item["name"]: folder / item["file"] for item in manifest["variants"]}
+    return Exported(folder, models, manifest)
+
+
+def verify(
+    folder: AnyPath,
+    *,
+    device: AnyDevice | None = None,
+    data: str | Path | None = None,
+    skip_accuracy: bool = False,
+    tables: AnyPath | None = None,
+    options: ProfileOptions | None = None,
+    record: bool = True,
+    progress: Callable[[str], None] | None = None,
+) -> Verification:
+    """Check all that ships again: files, answers, accuracy, what was learned, latency, budget.
+
+    Args:
+        folder: What was exported, wherever it is now, or the folder of a run.
+        device: Where to measure; the one of the budgets by default.
+        data: Where the training data are now, if they moved.
+        skip_accuracy: Whether the data are left alone.
+        tables: Folder of the device's latency tables, if not its own.
+        options: How well to measure; 9 to 27 rounds by default.
+        record: Whether the result is written into the manifest.
+        progress: Called with a line for people before each step.
+
+    Returns:
+        What was found of each model, and the verdict: PASS is proven.
+
+    Raises:
+        HwnasError: The folder is damaged, or the data are others, or the device cannot be used.
+    """
+    from hwnas import release
+    from hwnas.verify.run import verify as verify_folder
+
+    plugins.ready()
+    folder = Path(folder)
+    within = RunFolder(folder)
+    folder = within.export if within.shipping.manifest.exists() else folder
+    manifest = release.read_manifest(folder)
+    where = device_of(device or manifest["device"])
+    dataset = None
+    if data is not None:
+        dataset = release.load_data(manifest["data"], str(data))
+    elif not skip_accuracy:
+        dataset, _ = release.find_data(folder, manifest["data"])
+    if record:
+        outputs.require_file(ShippingFolder(folder).manifest, "the manifest")
+    own = folder.parent if RunFolder(folder.parent).arch.exists() else folder
+    with outputs.claimed(own, "a verification") if record else nullcontext():
+        return verify_folder(
+            folder,
+            where,
+            dataset,
+            tables=places.of_device(where.name) if tables is None else Path(tables),
+            options=options,
+            record=record,
+            on_step=progress or (lambda _: None),
+        )
+
+
+def compare(
+    run: AnyPath,
+    *,
+    against: Sequence[str] = (),
+    match_latency: Sequence[str] = (),
+    seeds: int = 1,
+    device: AnyDevice | None = None,
+    variants: Sequence[str] = (),
+    data: str | Path | None = None,
+    options: ProfileOptions | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Mapping[str, Any]:
+    """Train known networks with a run's recipe, and measure all together.
+
+    Args:
+        run: Folder of a trained network.
+        against: Names of known networks, as "mobilenetv2-0.5".
+        match_latency: Families of which the width is taken that is measured to be as fast.
+        seeds: Trainings of each network.
+        device: Where to measure; that of the run's budget by default.
+        variants: As "litert-int8"; all that the device can run by default.
+        data: Where the training data are now, if they moved.
+        options: How well to measure.
+        progress: Called with a line for people before each step.
+
+    Returns:
+        What ``compare.json`` holds.
+
+    Raises:
+        HwnasError: There is nothing to compare with, or a stage failed; what earlier ones made is kept.
+    """
+    from hwnas.compare.run import compare as compare_run
+
+    plugins.ready()
+    run = Path(run)
+    if device is None:
+        constraints = records.search(run)["constraints"]
+        device = str(constraints[0]["target"]["device"]) if constraints else "host"
+    return compare_run(
+        run,
+        device_of(device),
+        against=against,
+        match_latency=match_latency,
+        seeds=seeds,
+        variants=variants,
+        source=None if data is None else str(data),
+        options=options,
+        tell=progress or (lambda _: None),
+    )

@@ -1,0 +1,70 @@
+"""What a runtime must keep."""
+
+from __future__ import annotations
+
+from importlib import resources
+from pathlib import Path
+
+from hwnas import files, runtimes
+from hwnas.blocks import Conv
+from hwnas.device import PRECISIONS, PROCESSORS, Device
+from hwnas.measure import ProfileOptions, measure
+from hwnas.testing.claims import claim, works
+
+_SHAPE = (3, 8, 6)
+_QUICK = ProfileOptions(rounds=2, max_rounds=2, samples=2, min_round_s=0.0)
+
+
+def check_runtime(name: str, device: Device | None = None) -> None:
+    """Claim that a runtime has what it names, that models are made for it, and that its agent measures them.
+
+    Args:
+        name: Of a runtime that is registered.
+        device: Where to measure a small model; nothing is measured without.
+
+    Raises:
+        AssertionError: Something does not hold.
+    """
+    from hwnas.export import lower, random_calibration, random_module
+
+    with works(f"the runtime {name!r}"):
+        runtime = runtimes.get(name)
+        claim(
+            runtime.name == name,
+            f"a runtime must be registered by its name, but {name!r} is {runtime.name!r}",
+        )
+        program = files.shipped("profilers") / runtime.agent / "agent.py"
+        claim(program.is_file(), f"the agent of {name} must be there, but {program} is not a file")
+        for what, own, known in (
+            ("precisions", runtime.precisions, PRECISIONS),
+            ("processors", runtime.processors, PROCESSORS),
+        ):
+            claim(own and set(own) <= set(known), f"the {what} of {name} must be of {known}, but are {own}")
+        claim(
+            runtime.host.runtime in runtimes.RUNTIMES,
+            f"the host of {name} must run a runtime that is known, but names {runtime.host.runtime!r}",
+        )
+        if runtime.example:
+            example = resources.files("hwnas.release.examples") / runtime.example
+            claim(example.is_file(), f"the example of {name} must be there, but {runtime.example} is not")
+        module, images = random_module([Conv(3, 4)], 0), random_calibration(_SHAPE, 4, 1)
+        for precision in runtime.precisions:
+            model = lower(module, _SHAPE, name, precision, calibration=images).model
+            found = runtimes.run(model, name, images).shape
+            claim(
+                found == (4, 4, 8, 6),
+                f"{name} must answer (4, 4, 8, 6) in PyTorch's layout, but answers {found}",
+            )
+            ends = runtime.host.quantization(model)
+            claim(
+                not ends or (precision != "fp32" and {"input", "output"} == set(ends)),
+                f"{name} must say how both ends of int8 models are quantised, but says {ends} in {precision}",
+            )
+            if device is not None:
+                _check_agent(name, precision, device, model)
+
+
+def _check_agent(name: str, precision: str, device: Device, model: Path | bytes) -> None:
+    """The agent speaks the protocol, through the engine that measures everything else."""
+    found = measure(device, device.target(name, precision), {"small": model}, options=_QUICK)["small"]
+    claim(found.latency_ms > 0, f"{name} must take some time, but took {found.latency_ms} ms in {precision}")

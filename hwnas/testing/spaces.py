@@ -1,0 +1,60 @@
+"""What a space must keep."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hwnas import blocks, spaces
+from hwnas.testing.claims import claim, works
+
+_CLASSES = 7  # as few spaces have them by default
+
+
+def check_space(name: str) -> None:
+    """Claim that a space can be made again from its name, counts what it computes, and can be built.
+
+    Args:
+        name: Short, as "macro", or full, as "macro-r16-c5"; small ones are checked faster.
+
+    Raises:
+        AssertionError: Something does not hold.
+    """
+    with works(f"the space {name!r}"):
+        space = spaces.load(name)
+        again = spaces.load(space.name)
+        claim(
+            again == space,
+            f"the full name must make the same space again, but {space.name!r} makes {again.name!r}: it must "
+            "read <key>-r<resolution>-c<classes>[-<strides>]",
+        )
+        claim(again.fingerprint == space.fingerprint, f"{space.name} must be made the same way each time")
+        few = spaces.load(name, num_classes=_CLASSES)
+        claim(few.num_classes == _CLASSES, f"num_classes must be asked for, but {name} has {few.num_classes}")
+        side = spaces.load(name, resolution=space.input_shape[1]).input_shape
+        claim(side == space.input_shape, f"resolution must be asked for, but {name} has {side}")
+        for workload in space.workloads():
+            block = workload.block
+            claim(blocks.parse(block.key()) == block, f"blocks must be registered, but {block!r} is not")
+        low, high = space.macs_range()
+        for seed in range(4):
+            arch = space.sample(np.random.default_rng(seed))
+            claim(
+                low <= arch.macs <= high,
+                f"{low} <= MACs <= {high} must hold, but {arch.key()} has {arch.macs}",
+            )
+        _check_network(space.name)
+
+
+def _check_network(name: str) -> None:
+    """One network runs, and is as large as it says."""
+    import torch
+
+    space = spaces.load(name)
+    arch = space.sample(np.random.default_rng(1))
+    network = blocks.build(arch.blocks).eval()
+    with torch.no_grad():
+        found = tuple(network(torch.randn(2, *space.input_shape)).shape)
+    wanted = (2, space.num_classes), (2, *space.output_shape)
+    claim(found in wanted, f"a network must answer {wanted[0]}, but one of {name} answers {found}")
+    count = sum(p.numel() for p in network.parameters())
+    claim(count == arch.params, f"params must be {count} for {arch.key()}, but are {arch.params}")

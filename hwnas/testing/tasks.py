@@ -1,0 +1,162 @@
+"""What a task must keep."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+from hwnas import tasks
+from hwnas.testing.claims import claim, works
+
+if TYPE_CHECKING:
+    import torch
+
+    from hwnas.data import Dataset
+    from hwnas.tasks.base import Predictions, Task
+
+_IMAGES = 64
+
+
+def check_task(data: Dataset) -> None:
+    """Claim that the task of images says what training, searching and shipping ask it.
+
+    Losses that can be learnt from; predictions that are the same however they are batched; a metric that lies
+    within its interval, and a merit in [0, 1] that is higher where predictions are better.
+
+    Args:
+        data: Images that say by ``Dataset.task`` whose they are; some dozens a split suffice.
+
+    Raises:
+        AssertionError: Something does not hold.
+    """
+    import torch
+
+    with works(f"the task {data.task!r}"):
+        task = tasks.of(data)
+        claim(
+            task.name == data.task,
+            f"a task must be registered by its name, but {data.task!r} is {task.name!r}",
+        )
+        channels = task.outputs(data)
+        claim(
+            isinstance(channels, int) and channels > 0,
+            f"outputs must be a whole number over 0, but is {channels}",
+        )
+        targets = torch.from_numpy(data.val.labels[:_IMAGES])
+        generator = torch.Generator().manual_seed(0)
+        outputs = _outputs(task, data, channels, generator)
+        _check_losses(task, data, outputs, targets)
+        predictions = task.predictions([(outputs, targets)])
+        _check_predictions(task, predictions, len(targets))
+        halves = task.predictions([(part, target) for part, target in _halves(outputs, targets)])
+        claim(
+            halves.score == predictions.score, f"{task.name}: batches must not matter for predictions, but do"
+        )
+        _check_merits(task, data, predictions)
+
+
+def _outputs(task: Task, data: Dataset, channels: int, generator: torch.Generator) -> torch.Tensor:
+    """Answers of an untrained network, in the shape that its head gives them."""
+    import torch
+
+    from hwnas import blocks
+
+    network = blocks.build([blocks.Conv(3, 8), blocks.Head(8, 16, channels)]).eval()
+    images = torch.from_numpy(data.normalize(data.val.images[:_IMAGES]))
+    with torch.no_grad():
+        found: torch.Tensor = network(images)
+    return found + torch.randn(found.shape, generator=generator)
+
+
+def _halves(outputs: torch.Tensor, targets: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    half = len(targets) // 2
+    return [(outputs[:half], targets[:half]), (outputs[half:], targets[half:])]
+
+
+def _check_losses(task: Task, data: Dataset, outputs: torch.Tensor, targets: torch.Tensor) -> None:
+    import numpy as np
+    import torch
+
+    from hwnas.tasks.base import LossSettings
+
+    criterion = task.criterion(data, LossSettings(), torch.device("cpu"))
+    images = torch.from_numpy(data.normalize(data.val.images[:_IMAGES]))
+    mixed, wanted = criterion.mixed(images, targets, np.random.default_rng(0))
+    claim(
+        mixed.shape == images.shape and len(wanted) == len(targets),
+        f"{task.name}: mixed must keep the number and the shape of images, but gives {tuple(mixed.shape)}",
+    )
+    outputs = outputs.clone().requires_grad_()
+    loss = criterion.loss(outputs, wanted)
+    claim(
+        loss.ndim == 0 and bool(torch.isfinite(loss)),
+        f"{task.name}: the loss must be a finite scalar, is {loss}",
+    )
+    loss.backward()  # type: ignore[no-untyped-call]
+    claim(
+        outputs.grad is not None and bool(outputs.grad.abs().sum() > 0),
+        f"{task.name}: the loss must have a gradient, but has none",
+    )
+    near, far = (
+        float(criterion.distance(outputs.detach(), o.detach())) for o in (outputs, outputs + 3 * outputs)
+    )
+    claim(
+        near <= far,
+        f"{task.name}: answers must be nearest to themselves, but distances are {near:.3g} and {far:.3g}",
+    )
+    total, whole = criterion.total(outputs.detach(), wanted), task.loss_sum(outputs.detach(), targets)
+    claim(total.ndim == 0 and whole.ndim == 0, f"{task.name}: total and loss_sum must be scalars")
+    blind, broken = task.blindness(data)
+    claim(
+        math.isfinite(blind) and blind < broken,
+        f"{task.name}: a broken network's loss must be over a blind one's, but they are {broken} and {blind}",
+    )
+
+
+def _check_predictions(task: Task, found: Predictions, count: int) -> None:
+    metric = task.metric
+    claim(
+        found.images == count, f"{task.name}: predictions must be of {count} images, but say {found.images}"
+    )
+    value, (low, high) = found.score.value, found.interval
+    claim(
+        low <= value <= high,
+        f"{task.name}: the {metric.name} must lie in its interval, but {value} is not in [{low}, {high}]",
+    )
+    claim(
+        not metric.is_share or 0 <= low <= high <= 1,
+        f"{task.name}: a share must be in [0, 1], but got {value}",
+    )
+    claim(math.isfinite(found.score.loss), f"{task.name}: the loss must be finite, but is {found.score.loss}")
+    data: dict[str, Any] = json.loads(json.dumps(found.to_json(), allow_nan=False))
+    for name, wanted in ((metric.key, value), ("images", count), ("interval", [low, high])):
+        claim(
+            data.get(name) == wanted,
+            f"{task.name}: to_json must say {name} = {wanted}, but says {data.get(name)}",
+        )
+
+
+def _check_merits(task: Task, data: Dataset, found: Predictions) -> None:
+    from dataclasses import replace
+
+    score = found.score
+    step = 0.25 * (abs(score.value) or 1.0) * (1 if task.metric.is_higher_better else -1)
+    better = replace(
+        score, value=score.value + step, balanced=None if score.balanced is None else score.balanced + step
+    )
+    merit, more = task.merit(score, "none"), task.merit(better, "none")
+    claim(0 <= merit <= 1, f"{task.name}: a merit must be in [0, 1], but is {merit}")
+    claim(
+        more > merit,
+        f"{task.name}: a merit must be higher where the {task.metric.name} is better, but is {merit} for "
+        f"{score.value} and {more} for {better.value}",
+    )
+    images = task.effective_images(data.val.labels, "none")
+    claim(0 < images <= len(data.val), f"{task.name}: effective_images must be of the split, but is {images}")
+    claim(
+        not task.is_clearly_worse(merit, merit, images),
+        f"{task.name}: a merit must not be clearly worse than itself, but is",
+    )
+    text = task.blind_search([merit], data.val.labels, images, "none")
+    claim(text is None or isinstance(text, str), f"{task.name}: blind_search must give a text or None")
