@@ -107,7 +107,7 @@ def space(name, head):
     ("make", "said"),
     [
         (lambda r, c: space("macro-r8-c10", Head(8, 8, c)), "must make the same space again"),
-        (lambda r, c: space("own", Head(8, 8, c)), "num_classes must be asked for|must make the same"),
+        (lambda r, c: space("own", Head(8, 8, c)), "must make the same space again, but 'own'"),
         (
             lambda r, c: space(f"own-r{r}-c10", Head(8, 8, 10)),
             "num_classes must be asked for, but own has 10",
