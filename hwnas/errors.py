@@ -20,12 +20,23 @@ HwnasError
 └── ExportError                       a model cannot be lowered
     └── ParityError                   the lowered model does not compute what PyTorch computes
 
-A message states the invariant, then the values, then the remedy. Facts ride as attributes.
+A message states the invariant, then the values, then the remedy. Facts ride as attributes. A remedy
+that is a command is ``typed``: it can be typed as it stands, and it works.
 """
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
+
+
+def typed(*words: object) -> str:
+    """A command of hwnas as it is typed, quoted for a shell and between backticks.
+
+    Args:
+        words: The verb and what follows it.
+    """
+    return f"`hwnas {shlex.join(map(str, words))}`"
 
 
 class HwnasError(Exception):

@@ -31,7 +31,7 @@ def complete(run: Path) -> Path:
     paths = []
     for number, (runtime, precision) in enumerate(TARGETS):
         target = host.target(runtime, precision)
-        table = _table(arch, target, speed=(1 + number) * 2e6)
+        table = table_of(arch, target, speed=(1 + number) * 2e6)
         table.save(run / "tables" / f"{target.slug}.jsonl")
         path = run / "latency" / f"host-{target.slug}.json"
         latency.save(latency.fit(table, arch.space), path)
@@ -65,7 +65,7 @@ def write(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content))
 
 
-def _table(arch: Architecture, target: Any, speed: float) -> LatencyTable:
+def table_of(arch: Architecture, target: Any, speed: float) -> LatencyTable:
     """Rounds of a device that takes its time for MACs, with a little noise."""
     space, rng, session = arch.space, np.random.default_rng(1), "20261124T111216Z-66e1"
     rounds = []

@@ -252,7 +252,10 @@ def test_the_commands_are_ones_that_the_command_line_takes(full_run):
         assert program == "hwnas"
         options = ["fbnet" if word == "by hand" else word for word in options]
         parsed.setdefault(verb, main.commands[verb].make_context(verb, options).params)
-    assert list(parsed) == ["profile", "fit", "search", "train", "export", "verify", "report"]
+    assert list(parsed) == ["profile", "fit", "search", "train", "export", "verify", "compare", "report"]
+    asked = {name: parsed["compare"][name] for name in ("match_latency", "variants", "seeds", "device")}
+    assert asked == {"match_latency": "mobilenetv2", "variants": "litert-int8", "seeds": 2, "device": "host"}
+    assert parsed["compare"]["against"] == "", "the width of a family was chosen, not named"
     assert [float(b) for b in parsed["search"]["budget_ms"]] == [c["budget_ms"] for c in record.constraints]
     assert parsed["search"]["seed"] == record.search["seed"]
     assert parsed["search"]["space"] == record.arch.space.name

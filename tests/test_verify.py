@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -12,12 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hwnas import device, export, files, release, spaces
+from hwnas import device, export, files, release, report, spaces
 from hwnas.device import Device
 from hwnas.errors import HwnasError, SchemaMismatch
 from hwnas.export import metadata
 from hwnas.measure import ProfileOptions
 from hwnas.release import images, probes
+from hwnas.runs import records
 from hwnas.statistics.answers import Answers
 from hwnas.statistics.verdict import BUDGET, NOISY, STABLE, UNUSABLE
 from hwnas.verify import Accuracy, Verification, checks, folder, verify
@@ -211,6 +213,67 @@ def test_a_promised_model_that_is_missing_fails_and_is_named(exported_run):
     again = Verification.from_json(release.read_manifest(shipped)["verification"])
     assert again.verdict == found.verdict
     assert verify(shipped, BARE, None).verdict is None, "another device was promised nothing"
+
+
+def test_a_promise_on_a_runtime_that_is_gone_is_not_proven(exported_run):
+    """Nothing measures it, so that nothing says that it is kept."""
+    shipped = exported_run / "export"
+    host = Device("host", "A host that lost its LiteRT", "local", runtimes=("torch_cuda",))
+    found = verify(shipped, host, None)
+    assert found.verdict.word == "NOT PROVEN"
+    promised = next(v for v in found.variants if v.name == "litert-int8")
+    assert promised.budget_ms == 1000.0
+    assert promised.measured_ms is None
+    assert "host has no litert now" in promised.reasons[0]
+    assert [word(v) for v in found.variants if v is not promised] == [None] * 3, (
+        "nothing was promised of them"
+    )
+    assert "NOT PROVEN" in report.write(exported_run).read_text()
+    again = Verification.from_json(release.read_manifest(shipped)["verification"])
+    assert again == found
+
+
+def test_a_promise_that_hwnas_can_never_measure_is_not_proven(exported_run):
+    """A search by imported latencies can be of a runtime that there is no agent for."""
+    shipped = exported_run / "export"
+    (budget,) = release.read_manifest(shipped)["budgets"]
+    change(shipped, budgets=[budget | {"target": budget["target"] | {"runtime": "torch_cuda"}}])
+    host = Device("host", "A host with a GPU", "local", runtimes=("torch_cuda",))
+    found = verify(shipped, host, None)
+    assert found.verdict.word == "NOT PROVEN"
+    assert "hwnas has no agent for torch_cuda" in found.verdict.reasons[0]
+    assert verify(shipped, BARE, None).verdict is None, "another device was promised nothing"
+    assert Verification.from_json(json.loads(json.dumps(found.to_json()))) == found
+
+
+def test_each_budget_of_a_model_has_its_own_row_and_verdict(exported_run):
+    """The same file with one thread and with two: one can be kept and the other one not."""
+    shipped = exported_run / "export"
+    (budget,) = release.read_manifest(shipped)["budgets"]
+    two = budget | {
+        "target": budget["target"] | {"threads": 2},
+        "budget_ms": 1e-6,
+        "name": "host/litert-int8-t2",
+    }
+    change(shipped, budgets=[budget, two])
+    only(shipped, "litert-int8")
+    found = verify(
+        shipped, device.load("host"), None, options=dataclasses.replace(QUICK, rounds=6, max_rounds=6)
+    )
+    one, other = found.variants
+    assert (one.name, other.name) == ("litert-int8", "litert-int8-t2")
+    assert (one.file, one.budget_ms, other.budget_ms) == (other.file, 1000.0, 1e-6)
+    assert other.verdict.is_fail
+    assert not one.verdict.is_fail
+    assert found.verdict.is_fail
+    assert one.session.id != other.session.id
+    assert set(found.shares) == {"litert-int8", "litert-int8-t2"}
+    files.write_json(
+        exported_run / "search.json", records.search(exported_run) | {"constraints": [budget, two]}
+    )
+    page = report.write(exported_run).read_text()
+    assert page.count("asked 1000 ms") == 1
+    assert "model.int8.tflite as litert-int8-t2" in page
 
 
 def test_an_accuracy_that_was_verified_stands_where_the_data_are_not_looked_at(exported_run):

@@ -15,6 +15,7 @@ from hwnas.cli import _usage
 from hwnas.cli._app import Json, app, coloured, emit_json, err, out, print_quality, print_table
 from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
+from hwnas.statistics import use
 from hwnas.statistics.verdict import Verdict
 
 Run = Annotated[Path, typer.Argument(help="Folder of a run with a trained network.")]
@@ -104,6 +105,10 @@ def show_comparison(found: Mapping[str, Any]) -> None:
         if session is not None:
             print_quality(session)
     out.print("points, time: the found network's accuracy minus, and latency over, this one's")
+    if used := found.get("used"):
+        out.print(escape(use.said(used)), highlight=False)
+        if little := use.warning(used):
+            err.print(f"[yellow]warning:[/] {escape(little)}", highlight=False, soft_wrap=True)
     for match in found["matches"]:
         out.print(
             f"{match['chosen']} was measured nearest: {match['ratio']:.3f}× the found network's latency",

@@ -47,10 +47,10 @@ def fit(
     outputs.require_file(to, "a latency model")
     path = table or places.table(places.of_device(target.device), target)
     if not path.exists():
-        raise TableError(
-            f"a latency table must be there, but {path} does not exist: `hwnas profile --device "
-            f"{device_name} --space {space} --runtime {runtime} --precision {precision}` makes it"
-        )
+        command = places.profile_command(target, space, None if table is None else path.parent)
+        own = places.table(path.parent, target)
+        made = "makes it" if path == own else f"makes {own}, which --table can name"
+        raise TableError(f"a latency table must be there, but {path} does not exist: {command} {made}")
     loaded, chosen = LatencyTable.load(path), spaces.load(space)
     found = loaded.target
     if (found.device, found.runtime, found.precision) != (device_name, runtime, precision):

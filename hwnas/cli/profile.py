@@ -22,7 +22,7 @@ from hwnas.cli.spaces import Classes, Resolution, Strides
 from hwnas.device import Target
 from hwnas.errors import DeviceError
 from hwnas.measure import ProfileOptions, Progress
-from hwnas.measure.store import missing_rounds
+from hwnas.measure.store import missing_rounds, to_go_on
 from hwnas.space import SearchSpace
 from hwnas.tables import conditions
 from hwnas.tables.table import LatencyTable
@@ -151,7 +151,7 @@ def _profile_few(
         show(f"{count} networks on {item.model.target}", item.errors)
         for note in item.model.notes:
             err.print(f"[yellow]{note}[/]")
-        _say_missing(item.missing)
+        _say_missing(item.missing, item.to_go_on)
         out.print(f"table: {item.table}\nmodel: {item.path}", soft_wrap=True, highlight=False)
 
 
@@ -247,14 +247,15 @@ def _summary(target: Target, path: Path) -> dict[str, Any]:
         "failed": {key: reason for key, reason in failed.items() if key not in table.measurements},
         "unstable": conditions.unstable(table),
         "missing": missing_rounds(table),
+        "to_go_on": to_go_on(table) if missing_rounds(table) else "",
         "sessions": {session: str(found) for session, found in conditions.qualities(table).items()},
         "seconds": ends[-1]["seconds"] if ends else {},
     }
 
 
-def _say_missing(rounds: int) -> None:
+def _say_missing(rounds: int, what: str) -> None:
     if rounds:
-        err.print(f"[yellow]{rounds} rounds are left:[/] start again to go on", soft_wrap=True)
+        err.print(f"[yellow]{rounds} rounds are left:[/] {what}", soft_wrap=True, highlight=False)
 
 
 def _print(summaries: list[dict[str, Any]]) -> None:
@@ -277,6 +278,6 @@ def _print(summaries: list[dict[str, Any]]) -> None:
         out.print(f"{item['path']}  ({spent})", soft_wrap=True, highlight=False)
         for verdict in item["sessions"].values():
             out.print(f"  {verdict}", soft_wrap=True, highlight=False)
-        _say_missing(item["missing"])
+        _say_missing(item["missing"], item["to_go_on"])
         for key, reason in item["failed"].items():
             err.print(f"[yellow]failed on {item['target']}:[/] {key}: {reason}", soft_wrap=True)

@@ -11,7 +11,7 @@ from rich.markup import escape
 from hwnas import files
 from hwnas.cli import _usage
 from hwnas.cli._app import AcceptNoise, Json, app, coloured, emit_json, err, leave, out
-from hwnas.errors import HwnasError
+from hwnas.errors import HwnasError, typed
 from hwnas.runs import outputs
 from hwnas.runs.folder import RunFolder
 
@@ -40,7 +40,8 @@ def init(
         )
     outputs.require_file(path, "a config")
     files.write_atomic(path, pipeline.template(strategy))
-    out.print(f"written to {path}; change what you like, then: hwnas run {path}", highlight=False)
+    then = f"written to {path}; change what you like, then {typed('run', path)}"
+    out.print(escape(then), highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -26,6 +26,7 @@ from hwnas.cli._app import (
     print_quality,
     print_table,
 )
+from hwnas.errors import typed
 from hwnas.runs import outputs, records
 from hwnas.runs.folder import RunFolder
 from hwnas.statistics import use
@@ -78,7 +79,7 @@ def export(
 
     if qat_if_worse is None:
         _usage.no_effect(context, "qat_epochs", needs="with --qat-if-worse")
-    dataset = release.load_data(records.trained(run)["data"], data)
+    dataset = release.load_data(records.trained(run)["data"], data, run)
     with err.status("exporting") as status:
         manifest = release.export_run(
             run,
@@ -108,7 +109,8 @@ def export(
     _say_unfinished(run)
     page = RunFolder(run).report
     if page.exists():
-        err.print(f"{page} is of what was exported before: hwnas verify and hwnas report make it new")
+        made = f"{typed('verify', run)}, then {typed('report', run)}, make it new"
+        err.print(f"{page} is of what was exported before: {escape(made)}", soft_wrap=True, highlight=False)
 
 
 def _say_unfinished(run: Path) -> None:
@@ -199,7 +201,9 @@ def verify(
     if missing:
         err.print(f"[yellow]{escape(missing)}[/]", highlight=False)
     if record and release.REPORT in manifest["files"]:
-        err.print("the report beside the models shows what was verified before: hwnas report writes it again")
+        where = typed("report", own) if own != folder else "`hwnas report`, in the folder of its run,"
+        said = f"the report beside the models shows what was verified before: {where} writes it again"
+        err.print(escape(said), soft_wrap=True, highlight=False)
     leave(found.verdict, accept_noise=accept_noise)
 
 
@@ -324,7 +328,7 @@ def _accuracies(found: Verification) -> Iterator[str]:
 
 def _reasons(found: Verification) -> dict[str, list[str]]:
     """Why it is not PASS, each reason with the variants that it is of."""
-    reasons: dict[str, list[str]] = {reason: ["the folder"] for reason in found.stale}
+    reasons = {reason: ["the folder"] for item in found.of_folder for reason in item.reasons}
     for item in found.variants:
         for reason in item.reasons:
             reasons.setdefault(reason, []).append(item.name)

@@ -76,7 +76,7 @@ def compare(
     for name in against:
         _baseline(name, arch)  # refuse a wrong name before hours of training
     tell("reading the data")
-    dataset = release.load_data(record["data"], source)
+    dataset = release.load_data(record["data"], source, run)
     answers = RightAnswers(RunFolder(run).answers, dataset)
     numbers = range(recipe.config.seed, recipe.config.seed + seeds)
 
@@ -99,12 +99,18 @@ def compare(
         variant: next((c["budget_ms"] for c in search["constraints"] if _is_of(c, target)), None)
         for variant, target in targets.items()
     }
-    result = {
+    result: dict[str, Any] = {
         "schema": SCHEMA,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "hwnas": __version__,
         "found": FOUND,
         "architecture": arch.id,
+        "asked": {
+            "against": list(against),
+            "match_latency": list(match_latency),
+            "variants": list(variants),
+            "rounds": options.rounds,
+        },
         "device": device.name,
         "seeds": list(numbers),
         "recipe": {k: v for k, v in asdict(recipe.config).items() if k != "seed"},
@@ -117,6 +123,11 @@ def compare(
         "networks": [
             rows.row(run, name, networks[name], entries, measured, targets, budgets) for name in networks
         ],
+    }
+    result["used"] = {
+        variant: found[FOUND].latency_ms / budget_ms
+        for variant, found in measured.items()
+        if (budget_ms := budgets[variant]) is not None
     }
     files.write_json(RunFolder(run).comparison, result)
     return result

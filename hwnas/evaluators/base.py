@@ -140,6 +140,9 @@ class SharedWeights(TrainedNetworks, Protocol):
     def weight_step(self, gates: Sequence[Gate], factor: float, /) -> float:
         """One update of the weights at a share of the learning rate; returns the loss."""
 
+    def origin(self) -> Mapping[str, Any]:
+        """What must be the same for weights to be taken over, as JSON."""
+
     def tensors(self) -> dict[str, torch.Tensor]:
         """Weights and momenta."""
 

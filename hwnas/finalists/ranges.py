@@ -23,7 +23,7 @@ from hwnas.finalists.budgets import Ask
 from hwnas.finalists.latencies import Goal
 from hwnas.finalists.reading import Indices
 from hwnas.latency import Source
-from hwnas.latency.sources import command, fit_source
+from hwnas.latency.sources import fit_source
 from hwnas.measure import Measurer, ProfileOptions
 from hwnas.runs.folder import RunFolder
 from hwnas.search.budgets import is_share
@@ -168,5 +168,5 @@ def _refused(ask: Ask, source: Source, differs: str, measure: bool) -> str:
         f"a share of the range must be of this device's own latencies, but {ask.target}={ask.budget} is of "
         f"a table that came from another machine ({differs}), and {why}: give milliseconds, "
         f"{'attach the device' if measure else 'leave out --no-measure'}, or run "
-        f"`{command(ask.target, source.space)}`"
+        f"{source.command}"
     )

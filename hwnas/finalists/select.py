@@ -77,7 +77,7 @@ def keep(
     options = options or PromiseOptions()
     record: dict[str, Any] = records.search(run)
     arch = spaces.architecture_from_json(records.arch(run))
-    space, goals = arch.space, goals_of(run, record)
+    space, goals = arch.space, goals_of(run, record, arch.space)
     scorer = scorer or scorer_of(run, record, space, dataset or dataset_of(record["data"]))
     trials = trials_of(space, record)
     rank = rank or ("int8" if any(g.target.precision == "int8" for g in goals) else "fp32")
@@ -133,12 +133,13 @@ def limits_of(record: Mapping[str, Any], space: SearchSpace, goals: Sequence[Goa
     return found
 
 
-def goals_of(run: Path, record: Mapping[str, Any]) -> list[Goal]:
+def goals_of(run: Path, record: Mapping[str, Any], space: SearchSpace) -> list[Goal]:
     """The budgets of a run with its latency models."""
     found = []
     for item in record["constraints"]:
         target = Target.from_json(item["target"])
-        found.append(Goal(target, item["budget_ms"], latency.load(RunFolder(run).latency_model(target))))
+        path = RunFolder(run).latency_model(target)
+        found.append(Goal(target, item["budget_ms"], latency.load(path, space.name, target)))
     return found
 
 

@@ -105,7 +105,7 @@ def search_for(
     wishes = wishes or Wishes()
     with ranks.joined(optim.pick_device(request.oneshot.device)):
         for path in request.latencies:
-            latency.load(path)  # what is wrong with it is said before images are read
+            latency.load(path, request.space)  # what is wrong with it is said before images are read
         dataset = load_data(request)
         request = replace(request, measured=wishes.measure)
         request = _for_devices(asks, request, run, dataset, wishes, warn)
@@ -223,7 +223,7 @@ def write_gallery(
     """
     record = records.search(run)
     arch = spaces.architecture_from_json(records.arch(run))
-    space, goals = arch.space, goals_of(run, record)
+    space, goals = arch.space, goals_of(run, record, arch.space)
     scorer = scorer or scorer_of(run, record, space, dataset or dataset_of(record["data"]))
     beliefs = Beliefs(space, goals, record["confidence"])
     beliefs.learn(readings_of(record))

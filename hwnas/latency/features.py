@@ -52,7 +52,7 @@ def require_same(version: int, workloads: Iterable[Workload]) -> None:
     if changed:
         raise LatencyModelError(
             f"a latency model must go by what blocks do as hwnas knows it now, but this one was fitted when "
-            f"{', '.join(changed)} blocks counted as one operation each: run `hwnas fit` again"
+            f"{', '.join(changed)} blocks counted as one operation each: fit it again"
         )
 
 

@@ -50,7 +50,7 @@ class Lookup:
             MissingEntry: A workload of the space was not measured.
         """
         for workload in space.workloads():
-            table.lookup_ms(workload)
+            table.lookup_ms(workload, space.name)
         blocks = {
             key: (m.latency_ms, MAD_TO_STD * m.mad_ms / len(m.rounds) ** 0.5)
             for key, m in table.of_kind("block").items()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from hwnas.device import Target
-from hwnas.errors import SchemaMismatch, TableError
+from hwnas.errors import HwnasError, SchemaMismatch, TableError
 from hwnas.latency.bayes.known_devices import known_devices
 from hwnas.latency.bayes.posterior import Posterior
 from hwnas.latency.networks import Networks
@@ -34,6 +35,7 @@ class Source:
         own: Whether the user measured it.
         model: What can be fitted to it: "posterior", or "transfer" where there are whole networks
             alone.
+        folder: Where the user's tables were looked for; None for their usual place.
     """
 
     table: LatencyTable
@@ -41,6 +43,12 @@ class Source:
     space: SearchSpace
     own: bool
     model: str = "posterior"
+    folder: Path | None = None
+
+    @property
+    def command(self) -> str:
+        """What makes a table of one's own that takes the place of this one."""
+        return _command(self.table.target, self.space, self.folder)
 
     @property
     def warning(self) -> str:
@@ -53,7 +61,7 @@ class Source:
         return (
             f"no table of your own for {self.table.target} covers {self.space.name}, so one that came with "
             f"hwnas is used: it was measured on another machine ({processor}{date}); "
-            f"`{command(self.table.target, self.space)}` makes your own in minutes"
+            f"{self.command} makes your own in minutes"
         )
 
 
@@ -81,28 +89,25 @@ def find_table(target: Target, space: SearchSpace, folder: Path | None = None) -
                 continue  # a folder without devices is of one of those that were asked for
             raise SchemaMismatch(f"{path} must be of {target}, but is of {table.target}", field="target")
         if model := _model_of(table, space):
-            return Source(table, path, space, path != shipped, model)
+            return Source(table, path, space, path != shipped, model, folder)
     raise TableError(
         f"a search must have a latency table of {target} for {space.name}, but there is none in "
-        f"{own[0].parent} and none came with hwnas: run `{command(target, space)}`"
+        f"{own[0].parent} and none came with hwnas: run {_command(target, space, folder)}"
     )
 
 
-def command(target: Target, space: SearchSpace) -> str:
-    """What to run for a table of one's own."""
-    return (
-        f"hwnas profile --device {target.device} --space {space.name} "
-        f"--runtime {target.runtime} --precision {target.precision}"
-    )
+def _command(target: Target, space: SearchSpace, folder: Path | None) -> str:
+    return places.profile_command(target, space.name, None if folder is None else folder / target.device)
 
 
 def fitted(source: Source, path: Path) -> Path:
     """Fit the model of a source into ``path``, unless that was done before; returns ``path``."""
     if path.is_file():
-        before = load(path)
-        same = isinstance(before, Posterior) and before.fingerprint == source.space.fingerprint
-        if same and before.to_json()["origin"].get("table_sha256") == table_sha256(source.table):
-            return path
+        with suppress(HwnasError):  # what is damaged or of an older version is fitted anew
+            before = load(path)
+            same = isinstance(before, Posterior) and before.fingerprint == source.space.fingerprint
+            if same and before.to_json()["origin"].get("table_sha256") == table_sha256(source.table):
+                return path
     save(fit_source(source), path)
     return path
 

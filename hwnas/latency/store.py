@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas import files
+from hwnas.device import Target
 from hwnas.errors import HwnasError, LatencyModelError, SchemaMismatch, in_words
 from hwnas.latency.bayes.device_prior import Known
 from hwnas.latency.bayes.posterior import Posterior
@@ -16,6 +17,7 @@ from hwnas.latency.lookup import Lookup
 from hwnas.latency.networks import Networks, groups, unseen
 from hwnas.latency.regression import Regression
 from hwnas.space import SearchSpace
+from hwnas.tables import places
 from hwnas.tables.table import LatencyTable
 
 SCHEMA = "hwnas-latency/1"
@@ -76,8 +78,12 @@ def to_json(model: FittedModel) -> dict[str, Any]:
     return {"schema": SCHEMA, "model": model.name, **model.to_json(), "evaluation": evaluation}
 
 
-def from_json(data: Mapping[str, Any]) -> FittedModel:
+def from_json(data: Mapping[str, Any], remedy: str = "fit it again") -> FittedModel:
     """Rebuild a model.
+
+    Args:
+        data: What ``to_json`` made.
+        remedy: What to do where it is something else: the end of a sentence.
 
     Raises:
         SchemaMismatch: The object is of another schema, or fields are missing.
@@ -85,12 +91,13 @@ def from_json(data: Mapping[str, Any]) -> FittedModel:
     if not isinstance(data, dict) or data.get("schema") != SCHEMA:
         found = data.get("schema") if isinstance(data, dict) else type(data).__name__
         raise SchemaMismatch(
-            f"a latency model must be of schema {SCHEMA}, but got {found!r}: run `hwnas fit` again",
+            f"a latency model must be of schema {SCHEMA}, but got {found!r}: {remedy}",
             field="schema",
         )
     if data.get("model") not in list(_KINDS):
         raise SchemaMismatch(
-            f"a latency model must be one of {sorted(_KINDS)}, but got {data.get('model')!r}", field="model"
+            f"a latency model must be one of {sorted(_KINDS)}, but got {data.get('model')!r}: {remedy}",
+            field="model",
         )
     try:
         fitted = _KINDS[data["model"]].from_json(data)
@@ -100,8 +107,7 @@ def from_json(data: Mapping[str, Any]) -> FittedModel:
         raise
     except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
         raise SchemaMismatch(
-            f"a latency model must be as hwnas writes it, but a field is not: {in_words(error)}: "
-            "run `hwnas fit` again",
+            f"a latency model must be as hwnas writes it, but a field is not: {in_words(error)}: {remedy}",
             field="recipe",
         ) from error
 
@@ -111,11 +117,17 @@ def save(model: FittedModel, path: Path) -> None:
     files.write_json(path, to_json(model))
 
 
-def load(path: Path) -> FittedModel:
+def load(path: Path, space: str = "", target: Target | None = None) -> FittedModel:
     """Read a model.
+
+    Args:
+        path: Its file.
+        space: Name of what it is wanted for, for the remedy.
+        target: Likewise.
 
     Raises:
         HwnasError: The file is not there or is not JSON.
         SchemaMismatch: The file is of another schema.
     """
-    return from_json(files.read_json(path, "a latency model", "`hwnas fit` makes it"))
+    remedy = f"{places.fit_command(space, target, path)} makes it" if space else "`hwnas fit` makes it"
+    return from_json(files.read_json(path, "a latency model", remedy), remedy)

@@ -14,7 +14,7 @@ from hwnas.latency.store import FittedModel
 from hwnas.measure import plan
 from hwnas.measure.options import OnProgress, ProfileOptions, silent
 from hwnas.measure.run import run
-from hwnas.measure.store import missing_rounds
+from hwnas.measure.store import missing_rounds, to_go_on
 from hwnas.runs import outputs
 from hwnas.space import Architecture, SearchSpace
 from hwnas.tables import places
@@ -31,6 +31,7 @@ class Few:
         model: Its own errors, each network predicted from the others, stand in its evaluation.
         known: Names of the known devices that it could start from.
         missing: Rounds that were left when the time was up.
+        to_go_on: What to do about them.
     """
 
     table: Path
@@ -38,6 +39,7 @@ class Few:
     model: FittedModel
     known: tuple[str, ...]
     missing: int = 0
+    to_go_on: str = ""
 
     @property
     def errors(self) -> dict[str, Mapping[str, float | None]]:
@@ -99,7 +101,7 @@ def profile_few(
         _require_all(measured, chosen, options.max_minutes)
     model = latency.fit(measured, space, "transfer", known=known)
     latency.save(model, path)
-    return Few(table, path, model, tuple(known), missing)
+    return Few(table, path, model, tuple(known), missing, to_go_on(measured) if missing else "")
 
 
 def _require_all(table: LatencyTable, chosen: Sequence[Architecture], minutes: float) -> None:
@@ -109,6 +111,5 @@ def _require_all(table: LatencyTable, chosen: Sequence[Architecture], minutes: f
     if done < len(chosen):
         raise LatencyModelError(
             f"all {len(chosen)} networks must be measured for a model of the device, but the time "
-            f"(max_minutes {minutes:g}) ran out after {done}: what was measured is kept, so start again with "
-            "more minutes to go on"
+            f"(max_minutes {minutes:g}) ran out after {done}: what was measured is kept: {to_go_on(table)}"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -19,6 +20,22 @@ def missing_rounds(table: LatencyTable) -> int:
     """How many rounds the last session left, because its time was up or it was cut off."""
     ends = [note.facts for note in table.notes if note.moment == "end"]
     return int(ends[-1].get("missing", 0)) if ends else 0
+
+
+def to_go_on(table: LatencyTable) -> str:
+    """What to do where the time was up before the last session had measured all: the end of a sentence.
+
+    To start again is of no use where exporting alone takes longer than the time that was given: then no
+    round is begun however often it is tried.
+    """
+    last = next((note for note in reversed(table.notes) if note.moment == "end"), None)
+    if last is None or any(item.session == last.session and not item.failed for item in table.rounds):
+        return "start again to go on"
+    minutes = math.ceil(sum(last.facts.get("seconds", {}).values()) / 6 + 1e-9) / 10
+    return (
+        f"nothing was measured, because exporting the models alone took up to {minutes:g} minutes, and would "
+        f"again: give more than that (max_minutes)"
+    )
 
 
 class TableStore:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwnas import data as images
 from hwnas import plugins
-from hwnas.errors import HwnasError, PluginError
+from hwnas.errors import HwnasError, PluginError, typed
 from hwnas.pipeline.checks import require_valid
 from hwnas.pipeline.comments import UNUSED
 from hwnas.pipeline.settings import (
@@ -159,7 +159,7 @@ def read(path: Path) -> Config:
         given = tomllib.loads(text)
     except FileNotFoundError as error:
         raise HwnasError(
-            f"a config must be there, but {path} does not exist: `hwnas init {path}` writes one"
+            f"a config must be there, but {path} does not exist: {typed('init', path)} writes one"
         ) from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise HwnasError(f"a config must be readable TOML, but {path} is not: {error}") from error

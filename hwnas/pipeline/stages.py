@@ -13,7 +13,7 @@ from hwnas import data as images
 from hwnas import files, finalists, latency, measure, plugins, release, report, spaces
 from hwnas.device import Device, Target
 from hwnas.errors import HwnasError, LatencyModelError
-from hwnas.measure.store import missing_rounds
+from hwnas.measure.store import missing_rounds, to_go_on
 from hwnas.pipeline.config import Config
 from hwnas.pipeline.state import Say, Stage, State, digest_of_data, hashes_of_teacher
 from hwnas.release import against
@@ -153,7 +153,7 @@ class Stages:
                         raise
                     raise LatencyModelError(
                         f"a table must be complete enough for a latency model, but {left} rounds on {target} "
-                        f"were left when the time (max_minutes) ran out, and so {error}: start again to go on"
+                        f"were left when the time (max_minutes) ran out: {to_go_on(table)}"
                     ) from error
 
         settings = {"space": self.space, "model": kind}
@@ -207,7 +207,12 @@ class Stages:
         if supernet is None:
             settings |= {section: dict(self._config.values[section]) for section in _PROMISE}
         reads = (*self.models, *([supernet] if supernet else []))
-        return Stage(name, settings, reads, writes, owns, work)
+        draws = supernet is None and self._config.promise[0].gallery_points > 0
+
+        def intact() -> bool:
+            return run.gallery.is_file() or not draws
+
+        return Stage(name, settings, reads, writes, owns, work, intact)
 
     def _keep(self, run: RunFolder, scorer: TrainedNetworks | None, say: Say) -> None:
         """Hold the found network to its budgets, and draw the gallery."""

@@ -60,7 +60,9 @@ def read(run: Path, other: Path | None = None) -> Difference | None:
     path = RunFolder(run).against
     if not path.is_file():
         return None
-    record = records.read(path, "the comparison of two runs", _SHAPE, "`hwnas run` makes it")
+    record = records.read(
+        path, "the comparison of two runs", _SHAPE, "start the `hwnas run` again that it is of, or delete it"
+    )
     known = [(run, "weights_sha256"), *([(other, "other_sha256")] if other else [])]
     for folder, name in known:
         weights = RunFolder(folder).weights

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from hwnas import blocks, data, spaces
 from hwnas.data import Split
-from hwnas.errors import DataError, HwnasError
+from hwnas.errors import DataError, HwnasError, typed
 from hwnas.export import parity
 from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
@@ -35,18 +35,21 @@ def public_name(source: str) -> str:
     return source if data.is_embedded(source) else Path(source).name or "images"
 
 
-def load_data(record: Mapping[str, Any], source: str | None = None) -> Dataset:
+def load_data(record: Mapping[str, Any], source: str | None = None, run: Path | None = None) -> Dataset:
     """The data that a record (of search, training or export) was made with.
 
     Args:
         record: What ``Dataset.describe`` said.
         source: Where they are now, if they moved.
+        run: Folder of the run, where it is known: for the remedy.
 
     Raises:
         DataError: They cannot be read, or are not the same any more.
     """
-    remedy = "give those of the training with --data, or train anew with `hwnas train RUN --data SOURCE`"
-    return dataset_of({**record, "source": source or record["source"]}, remedy)
+    source = source or str(record["source"])
+    command = typed("train", run or "RUN", "--data", source)
+    remedy = f"give those of the training with --data, or train anew with {command}"
+    return dataset_of({**record, "source": source}, remedy)
 
 
 def require_same_data(dataset: Dataset, record: Mapping[str, Any]) -> None:

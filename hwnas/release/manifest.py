@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas import files
-from hwnas.errors import HwnasError, SchemaMismatch, in_words
+from hwnas.errors import HwnasError, SchemaMismatch, in_words, typed
 from hwnas.export import PRECISIONS, RUNTIMES
 from hwnas.release.verification import Verification
 from hwnas.runs import records
@@ -54,7 +54,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     found = manifest.get("schema")
     if found != SCHEMA:
         raise SchemaMismatch(
-            f"a manifest must be of schema {SCHEMA}, but {folder / MANIFEST} is of {found!r}: export again",
+            f"a manifest must be of schema {SCHEMA}, but {folder / MANIFEST} is of {found!r}: "
+            f"{_export_again(folder)}",
             field="schema",
         )
     _require_fields(manifest, _FIELDS, folder)
@@ -63,7 +64,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         if name in manifest:
             _require_parsed(manifest[name], name, kind, folder)
     records.require(
-        manifest["data"], records.DATA, "the data of a manifest", folder / MANIFEST, "export again"
+        manifest["data"], records.DATA, "the data of a manifest", folder / MANIFEST, _export_again(folder)
     )
     for entry in manifest["variants"]:
         _require_fields(entry, _VARIANT_FIELDS, folder)
@@ -77,7 +78,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if unlisted or not manifest["variants"]:
         raise SchemaMismatch(
             "a manifest must list the hash of every model, the labels, the preprocessing and the probes, but "
-            f"{folder / MANIFEST} lacks {', '.join(unlisted) or 'models'}: export again",
+            f"{folder / MANIFEST} lacks {', '.join(unlisted) or 'models'}: {_export_again(folder)}",
             field="files",
         )
     for name, digest in manifest["files"].items():
@@ -104,15 +105,29 @@ def read_json(folder: Path, name: str, what: str) -> dict[str, Any]:
         raise HwnasError(
             f"{what} must be looked for in a folder, but {folder} is a file: give its folder, {folder.parent}"
         )
-    run = folder if RunFolder(folder).arch.exists() else folder.parent
-    known = RunFolder(run).arch.exists()
-    remedy = f"`hwnas export {run if known else 'RUN'}` makes it"
-    if known and not RunFolder(run).train.exists():
-        remedy = f"`hwnas train {run}`, then `hwnas export {run}`, make it"
+    remedy = _export_again(folder)
     content = files.read_json(folder / name, what, remedy)
     if not isinstance(content, dict):
-        raise HwnasError(f"{what} must be a JSON object, but {folder / name} is not: export again")
+        raise HwnasError(f"{what} must be a JSON object, but {folder / name} is not: {remedy}")
     return content
+
+
+def _export_again(folder: Path) -> str:
+    """What makes a shipping folder, or makes it anew: the end of a sentence."""
+    is_inside = folder.name == RunFolder.export and not RunFolder(folder).arch.exists()
+    run = folder.parent if is_inside else folder
+    known, shipped = RunFolder(run), ShippingFolder(folder)
+    if not known.arch.exists():
+        if any(path.exists() for path in (shipped.manifest, shipped.labels, shipped.probes)):
+            return "copy the whole folder again from where it was exported, or export there again"
+        return f"{typed('search', '--device', 'host=60%', '--out', run)}, then {_after_search(run)}, make it"
+    if not known.train.exists():
+        return f"{_after_search(run)}, make it"
+    return f"{typed('export', run)} makes it anew"
+
+
+def _after_search(run: Path) -> str:
+    return f"{typed('train', run)}, then {typed('export', run)}"
 
 
 def read_labels(folder: Path) -> list[str]:
@@ -135,7 +150,7 @@ def _require_fields(found: Any, fields: Mapping[str, type], folder: Path) -> Non
         if not isinstance(value, accepted):
             raise SchemaMismatch(
                 f"a manifest must have {name} ({kind.__name__}), but {folder / MANIFEST} has "
-                f"{'none' if value is None else repr(value)}: export again",
+                f"{'none' if value is None else repr(value)}: {_export_again(folder)}",
                 field=name,
             )
 
@@ -146,7 +161,7 @@ def _require_parsed(found: Any, name: str, kind: type[Verification | Verdict], f
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise SchemaMismatch(
             f"the {name} in a manifest must be as hwnas wrote it, but that in {folder / MANIFEST} is not: "
-            f"{in_words(error)}: verify again, or export again",
+            f"{in_words(error)}: {_export_again(folder)}",
             field=name,
         ) from error
 
@@ -167,6 +182,8 @@ def _require_file(folder: Path, name: str, digest: Any) -> None:
         )
     path = folder / name
     if not path.is_file():
-        raise HwnasError(f"a shipping folder must be whole, but {path} is missing: export again")
+        raise HwnasError(f"a shipping folder must be whole, but {path} is missing: {_export_again(folder)}")
     if files.sha256(path) != digest:
-        raise HwnasError(f"{path} must be the file that was exported, but its hash differs: export again")
+        raise HwnasError(
+            f"{path} must be the file that was exported, but its hash differs: {_export_again(folder)}"
+        )

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas import files, spaces
-from hwnas.errors import HwnasError
+from hwnas.errors import HwnasError, typed
 from hwnas.release.manifest import MANIFEST, read_json
 from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
@@ -45,7 +45,7 @@ def unfinished(run: Path) -> tuple[str, ...]:
         return ()
     return (
         "a further training of this run was begun and is not finished: what is exported, verified and "
-        f"reported is of the weights before it; `hwnas train {run}` with the same options goes on, and "
+        f"reported is of the weights before it; {typed('train', run)} with the same options goes on, and "
         f"deleting {checkpoint} gives it up",
     )
 
@@ -64,11 +64,12 @@ def _training(run: Path) -> list[str]:
     if trained.get("architecture", arch.id) != arch.id:
         return [
             f"the training is of the network {trained['architecture']}, and the run's is {arch.id} now: "
-            "train, export and verify again"
+            f"{_again(run, 'train', 'export', 'verify')}"
         ]
     weights, expected = RunFolder(run).weights, trained.get("weights_sha256")
     if expected is not None and weights.is_file() and files.sha256(weights) != expected:
-        return [f"{weights.name} is not what {RunFolder.train} describes: train, export and verify again"]
+        anew = _again(run, "train", "export", "verify")
+        return [f"{weights.name} is not what {RunFolder.train} describes: {anew}"]
     return []
 
 
@@ -82,8 +83,13 @@ def _export(run: Path, manifest: Mapping[str, Any]) -> list[str]:
         return []
     return [
         f"the exported models are of the weights {str(shipped)[:_SHOWN]}, and the run's are {now[:_SHOWN]} "
-        "now: export, verify and report again"
+        f"now: {_again(run, 'export', 'verify', 'report')}"
     ]
+
+
+def _again(run: Path, *verbs: str) -> str:
+    """What puts a run in order: the end of a sentence."""
+    return f"{', then '.join(typed(verb, run) for verb in verbs)}, make it anew"
 
 
 def _trained(run: Path) -> dict[str, Any] | None:

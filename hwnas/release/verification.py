@@ -9,7 +9,7 @@ from typing import Any
 from hwnas.errors import SchemaMismatch, in_words
 from hwnas.statistics import verdict
 from hwnas.statistics.answers import Answers
-from hwnas.statistics.verdict import BUDGET, FAIL, PASS, Verdict
+from hwnas.statistics.verdict import BUDGET, FAIL, NOT_PROVEN, PASS, Verdict
 from hwnas.tables.measurement import MIN_ROUNDS
 
 
@@ -177,6 +177,7 @@ class Verification:
         variants: One check a shipped model.
         notes: What was left out, and why.
         stale: Why the folder is not what its run would ship now, or lacks what was promised.
+        beyond: What was promised and can never be measured here.
         further: Name and number of images of a further test set; None where none was given.
         accepted_noise: Whether the user takes what is NOT PROVEN.
         verified: When, ISO 8601 in UTC; empty where an earlier version verified.
@@ -191,12 +192,18 @@ class Verification:
     accepted_noise: bool = False
     verified: str = ""
     rounds: int | None = None
+    beyond: tuple[str, ...] = ()
 
     @property
     def verdict(self) -> Verdict | None:
         """All variants as one; None where nothing is wrong and no budget was promised here."""
-        stale = Verdict(FAIL, self.stale) if self.stale else None
-        return verdict.worst([stale, *(variant.verdict for variant in self.variants)])
+        return verdict.worst([*self.of_folder, *(variant.verdict for variant in self.variants)])
+
+    @property
+    def of_folder(self) -> list[Verdict]:
+        """What is wrong with the folder, or open, that is of no file in it."""
+        stale = [Verdict(FAIL, self.stale)] if self.stale else []
+        return [*stale, *([Verdict(NOT_PROVEN, self.beyond)] if self.beyond else [])]
 
     @property
     def shares(self) -> dict[str, float]:
@@ -218,6 +225,7 @@ class Verification:
             "rounds": self.rounds,
             "notes": list(self.notes),
             "stale": list(self.stale),
+            "beyond": list(self.beyond),
             "used": self.shares,
             "further": None if self.further is None else dict(self.further),
             "variants": [variant.to_json() for variant in self.variants],
@@ -240,11 +248,11 @@ class Verification:
                 bool(data.get("accepted_noise", False)),
                 str(data.get("verified", "")),
                 data.get("rounds"),
+                tuple(data.get("beyond", ())),
             )
         except (TypeError, ValueError, LookupError, AttributeError) as error:
             raise SchemaMismatch(
-                f"a verification must be as hwnas writes it, but a field is not: {in_words(error)}: "
-                "verify again",
+                f"a verification must be as hwnas writes it, but a field is not: {in_words(error)}",
                 field="verification",
             ) from error
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hwnas.report import _page, _promise, _svg, _text
 from hwnas.report._record import Json, Record
+from hwnas.statistics import use
 from hwnas.statistics.verdict import Verdict, on_baseline
 
 
@@ -24,6 +25,7 @@ def against(record: Record) -> str:
         "Against known networks",
         *(parts[:1] or [_unmeasured(found)]),
         others,
+        *_use(found),
         _page.paragraph(_said(record, found), "fine"),
         *(_page.paragraph(str(note), "fine") for note in found.get("notes", ())),
     )
@@ -104,6 +106,14 @@ def _difference(found: Mapping[str, Any]) -> str:
 def _range(found: Mapping[str, Any]) -> tuple[float, float] | None:
     values = found["values"]
     return (min(values), max(values)) if len(values) > 1 else None
+
+
+def _use(found: Json) -> Iterator[str]:
+    """How much of the tightest budget this network was measured to use beside the others."""
+    if used := found.get("used"):
+        yield _page.paragraph(f"{use.said(used)}.")
+        if little := use.warning(used):
+            yield _page.paragraph(_page.mark(little, "warn"))
 
 
 def _unmeasured(found: Json) -> str:

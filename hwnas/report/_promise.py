@@ -34,6 +34,7 @@ class _Promise:
         session: That ``shipped`` was measured in; None where it is not known.
         note: What else is to be known, empty for nothing.
         share_of: What the budget is a share of, empty where it was given in milliseconds.
+        open: Why what ships could not be measured, where that was tried.
     """
 
     name: str
@@ -45,6 +46,7 @@ class _Promise:
     session: Session | None = None
     note: str = ""
     share_of: str = ""
+    open: Verdict | None = None
 
     @property
     def measured(self) -> _text.Reading | None:
@@ -54,6 +56,8 @@ class _Promise:
     @property
     def verdict(self) -> Verdict | None:
         """Whether the budget is kept; None where nothing was measured."""
+        if self.open is not None:
+            return self.open
         if self.measured is None:
             return None
         session = self.session if self.shipped else None
@@ -111,6 +115,8 @@ def _others(record: Record) -> Iterator[Verdict | None]:
         yield from (check for name, check in variant.checks.items() if name != verdict.BUDGET)
     if checked is None:
         yield record.learning
+    elif not record.stale:
+        yield from checked.of_folder
     if record.difference is not None and record.baseline is not None:
         yield verdict.on_baseline(record.difference, origin(record), origin(record.baseline))
 
@@ -178,6 +184,7 @@ def _promise(record: Record, item: Json) -> _Promise:
         shipped=shipped,
         session=checked.session if checked else None,
         share_of=_share_of(item),
+        open=checked.checks.get(verdict.BUDGET) if checked and checked.measured_ms is None else None,
         # what the search says of not measuring is over once the shipped file was measured
         note="" if shipped and not finalist else str(said.get("note") or ""),
     )

@@ -10,6 +10,7 @@ from typing import Any
 
 from hwnas import latency, release
 from hwnas.device import Target
+from hwnas.errors import typed
 from hwnas.latency.bayes.posterior import Posterior
 from hwnas.latency.provenance import table_sha256
 from hwnas.latency.store import FittedModel
@@ -18,6 +19,7 @@ from hwnas.release.verification import VariantCheck, Verification
 from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
 from hwnas.search import history
+from hwnas.search.pick import draw_again
 from hwnas.space import Architecture
 from hwnas.statistics.differences import Difference
 from hwnas.statistics.verdict import NOT_PROVEN, Verdict
@@ -116,11 +118,12 @@ class Record:
 
     def variant(self, target: Json) -> VariantCheck | None:
         """What was measured of the variant for a target; None where it was not."""
-        wanted = f"{target['runtime']}-{target['precision']}"
+        wanted = Target.from_json(target)
         checked = self.verification
-        if checked is None or checked.device != target["device"]:
+        if checked is None or checked.device != wanted.device:
             return None
-        return next((item for item in checked.variants if item.name == wanted), None)
+        names = {item.name: item for item in checked.variants}
+        return names.get(wanted.slug) or names.get(f"{wanted.runtime}-{wanted.precision}")
 
     def model(self, name: str) -> FittedModel | None:
         """The latency model of a target."""
@@ -141,17 +144,17 @@ def read(
     folder = RunFolder(run)
     kept = map(folder.latency_model, targets)
     models = sorted(
-        (latency.load(path) for path in latencies or filter(Path.is_file, kept)),
+        (latency.load(path, arch.space.name) for path in latencies or filter(Path.is_file, kept)),
         key=lambda model: names.index(str(model.target)) if str(model.target) in names else len(names),
     )
     return Record(
         arch=arch,
         search=search,
         trained=records.trained(run) if folder.train.exists() else None,
-        manifest=_optional(folder.shipping.manifest, dict),
+        manifest=_optional(folder.shipping.manifest, dict, f"{typed('export', run)} makes it anew"),
         gallery=_gallery(folder.gallery),
-        comparison=_optional(folder.comparison, records.COMPARISON),
-        mistakes=_optional(folder.mistakes, dict),
+        comparison=_optional(folder.comparison, records.COMPARISON, "compare again, or delete it"),
+        mistakes=_optional(folder.mistakes, dict, f"{typed('train', run)} makes it anew"),
         models=models,
         tables=_tables(tables, targets, models),
         stale=release.stale(run),
@@ -175,15 +178,15 @@ def fitted_to(model: FittedModel) -> str | None:
     return model.origin.get("table_sha256") if isinstance(model, Posterior) else model.table_sha256
 
 
-def _optional(path: Path, shape: records.Shape) -> Json | None:
+def _optional(path: Path, shape: records.Shape, remedy: str) -> Json | None:
     if not path.exists():
         return None
-    found: Json = records.read(path, "a record of the run", shape, "repeat that stage")
+    found: Json = records.read(path, "a record of the run", shape, remedy)
     return found
 
 
 def _gallery(path: Path) -> Json | None:
-    return records.gallery(path, records.GALLERY, "repeat that stage") if path.exists() else None
+    return records.gallery(path, records.GALLERY, draw_again(path.parent)) if path.exists() else None
 
 
 def _tables(

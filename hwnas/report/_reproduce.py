@@ -82,6 +82,8 @@ def _chain(record: Record) -> Iterator[Command]:
         yield _typed("export RUN", settings)
     if record.verification:
         yield (*_typed("verify RUN", {"device": record.verification.device}), *_verifying(record))
+    if record.comparison and record.comparison.get("architecture") in (None, record.arch.id):
+        yield _typed("compare RUN", _comparing(record.comparison))
     other = {"baseline": None if record.baseline is None else "OTHER_RUN"}
     yield (*_typed("report RUN", other), *(latencies if record.is_searched else ()))
 
@@ -222,6 +224,19 @@ def _verifying(record: Record) -> list[str]:
         *_options({"rounds": checked.rounds, "data": data}),
         *(flag for flag, is_on in flags.items() if is_on),
     ]
+
+
+def _comparing(found: Json) -> dict[str, Any]:
+    """What a comparison was asked for; older ones say only what came of it."""
+    matches = found.get("matches", ())
+    chosen = {found["found"], *(item["chosen"] for item in matches)}
+    names = [item["name"] for item in found["networks"] if item["name"] not in chosen]
+    variants = [item["name"] for item in found["networks"][0]["variants"]]
+    asked = {"against": names, "match_latency": [item["family"] for item in matches], "variants": variants}
+    asked |= found.get("asked", {})
+    settings = {name: ",".join(asked[name]) or None for name in ("against", "match_latency", "variants")}
+    seeds = len(found.get("seeds", ())) or None
+    return settings | {"seeds": seeds, "device": found.get("device"), "rounds": asked.get("rounds")}
 
 
 def _training(record: Record) -> list[str]:

@@ -36,10 +36,9 @@ def _precisions(record: Record, checked: Sequence[VariantCheck]) -> str:
     by_name = {item.name: item for item in checked}
     rows = []
     for name, exact in by_name.items():
-        runtime, _, precision = name.rpartition("-")
-        small = by_name.get(f"{runtime}-int8")
-        if precision == "fp32" and small is not None:
-            rows.append((runtime, *_both(exact, small)))
+        small = by_name.get(name.replace("-fp32", "-int8"))
+        if "-fp32" in name and small is not None:
+            rows.append((name.replace("-fp32", ""), *_both(exact, small)))
     if not rows:
         return ""
     header = ("runtime", "accuracy fp32", "accuracy int8", "int8 costs", "ms fp32", "ms int8", "speed-up")
@@ -132,11 +131,12 @@ def _resolution(record: Record) -> str:
 
 
 def _files(checked: Sequence[VariantCheck]) -> str:
-    rows = []
+    rows, files = [], [item.file for item in checked]
     for item in checked:
+        name = item.file if files.count(item.file) == 1 else f"{item.file} as {item.name}"
         rows.append(
             (
-                _page.code(item.file),
+                _page.code(name),
                 _promise.mark(item.verdict, "no budget"),
                 _text.size(item.bytes),
                 _accuracy(item),

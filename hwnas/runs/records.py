@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from hwnas import files
-from hwnas.errors import SchemaMismatch
-from hwnas.runs.folder import RunFolder
+from hwnas.errors import SchemaMismatch, typed
+from hwnas.runs.folder import ChainFolder, RunFolder
 
 Shape = Any
 
@@ -177,9 +177,15 @@ GALLERY = {
 }
 _OF_EACH_TARGET = ("predicted_ms", "predicted_std_ms", "measured_ms", "measured_half_ms")
 PICKABLE = {**GALLERY, "schema": str, "space": str, "space_fingerprint": str}
+_ASKED = {"against": [str], "match_latency": [str], "variants": [str], "rounds": SOME}
 COMPARISON = {
     "found": str,
     "notes?": [str],
+    "asked?": _ASKED,
+    "used?": {str: SIZE},
+    "device?": str,
+    "seeds?": [COUNT],
+    "matches?": [{"family": str, "chosen": str, "ratio": SIZE}],
     "networks": [{"name": str, "macs": SIZE, "variants": [{"name": str, "latency_ms": SIZE}]}],
 }
 MATCH = {"architecture": str, "chosen": str, "ratio": SIZE}
@@ -217,15 +223,36 @@ def require(content: Any, shape: Shape, what: str, path: Path, remedy: str) -> N
 
 def search(run: Path) -> dict[str, Any]:
     """How the network of a run was found."""
-    found: dict[str, Any] = read(
-        RunFolder(run).search, "the record of the search", SEARCH, f"`hwnas search --out {run}` makes it"
-    )
+    what, path, remedy = "the record of the search", RunFolder(run).search, search_anew(run)
+    found: dict[str, Any] = read(path, what, SEARCH, remedy)
     if not found["constraints"]:
         raise SchemaMismatch(
-            f"a search must have had a budget, but {RunFolder(run).search} has none: search again",
-            field="constraints",
+            f"a search must have had a budget, but {path} has none: {remedy}", field="constraints"
         )
+    budgets = len(found["constraints"])
+    columns = Items(object, budgets, budgets)
+    entry = dict.fromkeys(("predicted_ms", "predicted_std_ms", "measured"), columns)
+    shape = {"trials?": [{"latencies_ms": Items(object, budgets)}]}  # limits on other things may follow
+    require(found, shape | {"promise?": {"steps?": [{"entries": [entry]}]}}, what, path, remedy)
     return found
+
+
+def search_anew(run: Path) -> str:
+    """What makes the record and the architecture of a run: the end of a sentence.
+
+    A folder with a record is not searched into again: it would be continued, or is refused.
+    """
+    if is_of_chain(run):
+        return "start the `hwnas run` or `hwnas quickstart` again that it is of"
+    example = ("search", "--device", "host=60%", "--out")
+    if not RunFolder(run).search.exists():
+        return f"{typed(*example, run)} makes it, with --device, --data and a budget of your own"
+    return f"search into another folder, as {typed(*example, f'{run}-2' if run.name else 'run-2')} does"
+
+
+def is_of_chain(run: Path) -> bool:
+    """Whether ``hwnas run`` or ``hwnas quickstart`` made a run: they make anew what is missing."""
+    return ChainFolder(run.resolve().parent).state.is_file()
 
 
 def gallery(path: Path, shape: Shape, remedy: str) -> dict[str, Any]:
@@ -246,14 +273,14 @@ def gallery(path: Path, shape: Shape, remedy: str) -> dict[str, Any]:
 
 def arch(run: Path, what: str = "the found architecture") -> dict[str, Any]:
     """The architecture of a run."""
-    found: dict[str, Any] = read(RunFolder(run).arch, what, ARCH, f"`hwnas search --out {run}` makes it")
+    found: dict[str, Any] = read(RunFolder(run).arch, what, ARCH, search_anew(run))
     return found
 
 
 def trained(run: Path) -> dict[str, Any]:
     """How the network of a run was trained."""
     found: dict[str, Any] = read(
-        RunFolder(run).train, "the record of training", TRAIN, f"`hwnas train {run}` makes it"
+        RunFolder(run).train, "the record of training", TRAIN, f"{typed('train', run)} makes it"
     )
     return found
 

@@ -140,7 +140,9 @@ def range_of(record: Mapping[str, Any], name: str) -> tuple[float, float]:
         if item["name"] == name and len(item.get("range_ms", ())) == 2:
             low, high = item["range_ms"]
             return float(low), float(high)
-    raise HwnasError(f"the record of a search must say the range of {name}, but does not: search again")
+    raise HwnasError(
+        f"the record of a search must say the range of {name}, but does not: search into another folder"
+    )
 
 
 def not_binding(constraints: Sequence[Constraint], budgets: Sequence[str]) -> list[str]:

@@ -20,6 +20,8 @@ from hwnas.search.oneshot import trace
 from hwnas.search.problem import Trial
 
 SCHEMA = "hwnas-history/1"
+_OF_WEIGHTS = ("steps", "weights")
+"""What an evaluator says of the weights that it scores by, if it has any."""
 
 
 @dataclass
@@ -55,12 +57,9 @@ class History:
         whole, is_torn = _read(path)
         found, known = _parsed(whole, path)
         for name in header:
-            if found.get(name) != header[name]:
-                raise SchemaMismatch(
-                    f"a history must be of the search that continues it, but {path} has {name} "
-                    f"{found.get(name)!r} instead of {header[name]!r}: give another file",
-                    field=name,
-                )
+            before, now = _comparable(found.get(name), header[name])
+            if before != now:
+                raise SchemaMismatch(_differs(path, name, before, now), field=name)
         if is_torn:
             files.write_atomic(path, whole)
         return cls(path, known)
@@ -84,6 +83,27 @@ class History:
             raise HwnasError(
                 f"a trial must be written whole, but {self.path} did not take it: {error}: free some space"
             ) from error
+
+
+def _comparable(before: Any, now: Any) -> tuple[Any, Any]:
+    """Two values of a header; what an earlier version did not say of an evaluator's weights is left out."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        now = {name: value for name, value in now.items() if name in before or name not in _OF_WEIGHTS}
+    return before, now
+
+
+def _differs(path: Path, name: str, before: Any, now: Any) -> str:
+    """The sentence on a history of another search."""
+    what = f"a history must be of the search that continues it, but {path}"
+    end = "delete it to start anew"
+    if isinstance(before, dict) and isinstance(now, dict):
+        odd = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+        if set(odd) <= set(_OF_WEIGHTS):
+            return (
+                f"{what} has scores by other weights of the supernet, after {before.get('steps')} steps "
+                f"instead of {now.get('steps')}, which are on another scale: {end}"
+            )
+    return f"{what} has {name} {before!r} instead of {now!r}: {end}"
 
 
 def damage(path: Path) -> str:

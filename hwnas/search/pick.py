@@ -26,12 +26,24 @@ def read_gallery(run: Path) -> dict[str, Any]:
         SchemaMismatch: It is of another version.
         HwnasError: The run has none.
     """
-    path = RunFolder(run).gallery
-    remedy = f"`hwnas search --out {run}` with a --gallery makes it"
+    path, remedy = RunFolder(run).gallery, draw_again(run)
     data = records.gallery(path, records.PICKABLE, remedy)
     if data["schema"] != SCHEMA:
-        raise SchemaMismatch(f"a gallery must be of schema {SCHEMA}, but {path} is not", field="schema")
+        raise SchemaMismatch(
+            f"a gallery must be of schema {SCHEMA}, but {path} is not: {remedy}", field="schema"
+        )
     return data
+
+
+def draw_again(run: Path) -> str:
+    """What makes the gallery of a run: the end of a sentence."""
+    folder = RunFolder(run)
+    if not folder.search.exists():
+        return records.search_anew(run)
+    first = f"delete {folder.gallery}, then start" if folder.gallery.exists() else "start"
+    if records.is_of_chain(run):
+        return f"{first} the `hwnas run` again that it is of, with gallery_points over 0 in its [promise]"
+    return f"{first} the search again with the same options and --gallery 10, which only adds it"
 
 
 @outputs.alone_in("out", "a pick", new=True)
@@ -89,7 +101,7 @@ def _require_of_search(gallery: Mapping[str, Any], record: Mapping[str, Any], ru
     if odd:
         raise SchemaMismatch(
             f"a gallery must be of the targets of its search, {', '.join(sorted(names))}, but "
-            f"{RunFolder(run).gallery} is of {', '.join(odd)}: `hwnas search --out {run}` makes both",
+            f"{RunFolder(run).gallery} is of {', '.join(odd)}: {draw_again(run)}",
             field="targets",
         )
 
@@ -142,7 +154,7 @@ def _refusal(
     return InfeasibleBudget(
         f"budgets must be kept by an architecture of the gallery, but none of {len(needs)} keeps "
         f"{wanted}{how}: "
-        "raise the budget or search again",
+        "raise the budget, or search into another folder",
         budget_ms=limits_ms[first],
         fastest_ms=closest[first],
     )

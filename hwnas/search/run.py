@@ -212,7 +212,7 @@ def _search(request: SearchRequest, out: Path, live: Live | None, given: Dataset
     clock = _Clock(live if ranks.rank() == 0 else None)
     dataset = given or load_data(request)
     space = space_for(request.space, dataset)
-    models = [latency.load(path) for path in request.latencies]
+    models = [latency.load(path, request.space) for path in request.latencies]
     constraints = constraints_for(request, models, space)
     known = said_of(constraints, models, request)
     clock.phase("data")

@@ -1,4 +1,7 @@
-"""Where latency tables lie: ``<device>/<runtime>-<precision>.jsonl``, the user's own and the shipped ones."""
+"""Where latency tables lie: ``<device>/<runtime>-<precision>.jsonl``, the user's own and the shipped ones.
+
+And what is typed for a table, or for a model of it, where there is none.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from pathlib import Path
 
 from hwnas import files
 from hwnas.device import Target
+from hwnas.errors import typed
 
 
 def own() -> Path:
@@ -36,3 +40,35 @@ def few_model(folder: Path, target: Target, space: str) -> Path:
 def candidates(home: Path, target: Target) -> tuple[Path, Path]:
     """Where the table of a target may lie in a folder: with a folder of its device in it, or without."""
     return table(home / target.device, target), table(home, target)
+
+
+def profile_command(target: Target, space: str, folder: Path | None = None, few: int | None = None) -> str:
+    """What is typed for a table of one's own of a target.
+
+    Args:
+        target: Of the table.
+        space: Name of the space that it must cover.
+        folder: Where it goes; the usual place by default.
+        few: So many whole networks alone; all that there is by default.
+    """
+    threads = () if target.threads == 1 else ("--threads", target.threads)
+    rest = () if few is None else ("--few", few)
+    rest += () if folder is None else ("--out", folder)
+    return typed(
+        *("profile", "--device", target.device, "--space", space, "--runtime", target.runtime),
+        *("--precision", target.precision, *threads, *rest),
+    )
+
+
+def fit_command(space: str, target: Target | None = None, path: Path | None = None) -> str:
+    """What is typed for a latency model.
+
+    Args:
+        space: Name of the space that it is for.
+        target: Of its table; the usual one by default.
+        path: File of the model; likewise.
+    """
+    where = ("--space", space)
+    if target is not None:
+        where += ("--device", target.device, "--runtime", target.runtime, "--precision", target.precision)
+    return typed("fit", *where, *(() if path is None else ("--out", path)))

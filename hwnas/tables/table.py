@@ -21,8 +21,9 @@ from typing import Any
 
 from hwnas import files
 from hwnas.device import Target
-from hwnas.errors import MissingEntry, SchemaMismatch, TableError, in_words
+from hwnas.errors import MissingEntry, SchemaMismatch, TableError, in_words, typed
 from hwnas.space import Workload
+from hwnas.tables import places
 from hwnas.tables.clock import Clock, Reading, Scale, read
 from hwnas.tables.measurement import KINDS, Measurement, Note, Round
 from hwnas.tables.scale import fastest, learned
@@ -154,25 +155,29 @@ class LatencyTable:
         """The measurements of one kind."""
         return {k: m for k, m in self.measurements.items() if m.kind == kind}
 
-    def lookup_ms(self, workload: Workload) -> float:
+    def lookup_ms(self, workload: Workload, space: str = "") -> float:
         """Measured latency of a workload; 0 for an identity; never interpolates.
+
+        Args:
+            workload: Which one.
+            space: What it is of, for the remedy.
 
         Raises:
             MissingEntry: The workload was not profiled on this target.
         """
         if workload.block.is_identity:
             return 0.0
-        return self.latency_ms(workload.key())
+        return self.latency_ms(workload.key(), space)
 
-    def latency_ms(self, key: str) -> float:
+    def latency_ms(self, key: str, space: str = "") -> float:
         """Measured latency of a key; raises MissingEntry with the nearest keys."""
         found = self.measurements.get(key)
         if found is None:
             near = tuple(difflib.get_close_matches(key, list(self.measurements), n=3, cutoff=0.0))
             raise MissingEntry(
                 f"a latency must have been measured on {self.target}, but {key} was not; nearest: "
-                f"{', '.join(near) or 'none'}: run `hwnas profile --device {self.target.device} "
-                f"--runtime {self.target.runtime} --precision {self.target.precision}` for its space",
+                f"{', '.join(near) or 'none'}: "
+                + (f"{places.profile_command(self.target, space)} does" if space else "profile its space"),
                 key=key,
                 nearest=near,
             )
@@ -209,8 +214,8 @@ class LatencyTable:
                 table.take(line)
             except TableError as error:
                 raise TableError(
-                    f"line {number} of {path}: {error}: `hwnas table repair {path}` drops what is damaged "
-                    "and keeps a copy"
+                    f"line {number} of {path}: {error}: {typed('table', 'repair', path)} drops what is "
+                    "damaged and keeps a copy"
                 ) from error
         return table
 

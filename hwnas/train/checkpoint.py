@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import nn
 
-from hwnas.errors import TrainingError
+from hwnas.errors import TrainingError, typed
 from hwnas.files import write_atomic
 
 Tensors = dict[str, torch.Tensor]
@@ -24,24 +24,30 @@ def save_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapp
     write_atomic(path, save(whole, {"hwnas": json.dumps(metadata, allow_nan=False)}))
 
 
-def read_tensors(path: Path, schema: str) -> tuple[Tensors, dict[str, Any]]:
+def read_tensors(path: Path, schema: str, remedy: str = "") -> tuple[Tensors, dict[str, Any]]:
     """Read what ``save_tensors`` wrote.
+
+    Args:
+        path: The file.
+        schema: Of what it must hold.
+        remedy: What to do where it does not: the end of a sentence.
 
     Raises:
         TrainingError: The file is not there, is damaged, or is of another schema.
     """
+    end = f": {remedy}" if remedy else ""
     try:
         with safe_open(path, framework="pt") as file:
             metadata = json.loads((file.metadata() or {}).get("hwnas", "{}"))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError, ValueError, RecursionError) as error:
         raise TrainingError(
-            f"weights must be a readable safetensors file, but {path} is not: {error}"
+            f"weights must be a readable safetensors file, but {path} is not: {error}{end}"
         ) from error
     if not isinstance(metadata, dict):
-        raise TrainingError(f"the metadata of weights must be an object, but those of {path} are not")
+        raise TrainingError(f"the metadata of weights must be an object, but those of {path} are not{end}")
     if metadata.get("schema") != schema:
-        raise TrainingError(f"{path} must be of schema {schema}, but is of {metadata.get('schema')!r}")
+        raise TrainingError(f"{path} must be of schema {schema}, but is of {metadata.get('schema')!r}{end}")
     return tensors, metadata
 
 
@@ -62,9 +68,9 @@ def load_weights(model: nn.Module, path: Path) -> dict[str, Any]:
     if not path.exists():
         raise TrainingError(
             f"a network must have been trained, but {path} does not exist: "
-            f"`hwnas train {path.parent}` makes it"
+            f"{typed('train', path.parent)} makes it"
         )
-    tensors, metadata = read_tensors(path, "hwnas-weights/1")
+    tensors, metadata = read_tensors(path, "hwnas-weights/1", f"{typed('train', path.parent)} makes others")
     copy_into(model, tensors, path)
     return metadata
 

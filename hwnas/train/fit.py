@@ -258,7 +258,7 @@ class _Fit:
         files.save_tensors(path, state, metadata)
 
     def _resume(self, path: Path) -> None:
-        tensors, metadata = files.read_tensors(path, _SCHEMA)
+        tensors, metadata = files.read_tensors(path, _SCHEMA, "delete it to start anew")
         for key, value in self._identity().items():
             if metadata.get(key) != value:
                 raise TrainingError(

@@ -12,7 +12,7 @@ from torch import nn
 
 from hwnas import files, spaces, tasks
 from hwnas.data import Dataset
-from hwnas.errors import DataError, Diverged
+from hwnas.errors import DataError, Diverged, typed
 from hwnas.runs import outputs, records
 from hwnas.runs.folder import RunFolder
 from hwnas.space import Architecture
@@ -127,7 +127,7 @@ def _begin(model: nn.Module, start: Start) -> dict[str, Any]:
     return dict(start.record)
 
 
-def dataset_of(described: dict[str, Any], remedy: str = "search again") -> Dataset:
+def dataset_of(described: dict[str, Any], remedy: str = "search into another folder") -> Dataset:
     """The dataset that ``Dataset.describe`` described, read again.
 
     Args:
@@ -155,7 +155,7 @@ def dataset_of(described: dict[str, Any], remedy: str = "search again") -> Datas
 
 
 def _of_search(run: Path, described: dict[str, Any]) -> Dataset:
-    command = f"`hwnas train {run} --data {described['source']}`"
+    command = typed("train", run, "--data", described["source"])
     return dataset_of(described, f"{command} trains on what is there now")
 
 

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwnas import files, measure, release
+from hwnas import files, measure, release, runtimes
 from hwnas.device import Device, Target
 from hwnas.errors import HwnasError, SchemaMismatch
 from hwnas.release.verification import Accuracy, Session, VariantCheck, Verification
 from hwnas.statistics import verdict
-from hwnas.statistics.verdict import BUDGET, Verdict
+from hwnas.statistics.verdict import BUDGET, NOT_PROVEN, Verdict
 from hwnas.tables import conditions, places
 from hwnas.tables.operations import require_same
 from hwnas.tables.table import LatencyTable, Measurement, Reference
@@ -79,13 +79,12 @@ def verify(
             answered = answers(checked, entry, further[1])
             beside = Accuracy.of(answered)
             found[f"learning, on {further[0]}"] = verdict.on_learning(answered)
-        measured: tuple[Measurement, Session] | None = None
-        promised: Mapping[str, Any] = {}
-        if entry["runtime"] in device.runtimes:
-            on_step(f"latency of {entry['file']}")
-            target, promised = _target(entry, device, manifest["budgets"])
-            measured = _measure(folder / entry["file"], device, target, scales, options)
-        variants.append(_check(entry, known, beside, measured, promised, found))
+        for name, target, promised in _targets(entry, device, manifest["budgets"]):
+            measured: tuple[Measurement, Session] | None = None
+            if target is not None and target.runtime in device.runtimes:
+                on_step(f"latency of {entry['file']}" + (f" on {target}" if name != entry["name"] else ""))
+                measured = _measure(folder / entry["file"], device, target, scales, options)
+            variants.append(_check(name, entry, known, beside, measured, promised, found))
     verification = Verification(
         device.name,
         tuple(variants),
@@ -95,6 +94,7 @@ def verify(
             *(() if run is None else release.unfinished(run)),
         ),
         stale=(*_missing(manifest, device), *(() if run is None else release.stale(run))),
+        beyond=tuple(_beyond(manifest, device)),
         further=None if further is None else {"name": further[0], "images": len(further[1])},
         accepted_noise=accept_noise,
         verified=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -150,16 +150,35 @@ class _Scales:
         return {name: scale.to_json() for name, scale in self._known.items()}
 
 
-def _target(
+def _targets(
     entry: Mapping[str, Any], device: Device, budgets: Sequence[Mapping[str, Any]]
-) -> tuple[Target, Mapping[str, Any]]:
-    """What a variant is measured as, and the budget that was searched under, if one was."""
-    wanted = (device.name, entry["runtime"], entry["precision"])
-    for promised in budgets:
-        target = Target.from_json(promised["target"])
-        if (target.device, target.runtime, target.precision) == wanted:
-            return target, promised
-    return device.target(entry["runtime"], entry["precision"]), {}
+) -> list[tuple[str, Target | None, Mapping[str, Any]]]:
+    """What a file is measured as: by name, with the budget that was searched under, if one was.
+
+    One for each budget that the file is for on the device; where there are several, they are named
+    by what differs. A target that the device does not have (any more) keeps its budget.
+    """
+    promised = [
+        (target, item)
+        for item in budgets
+        if _is_for(target := Target.from_json(item["target"]), entry) and target.device == device.name
+    ]
+    if not promised:
+        there = entry["runtime"] in device.runtimes
+        return [(entry["name"], device.target(entry["runtime"], entry["precision"]) if there else None, {})]
+    if len(promised) == 1 and promised[0][0].runtime == entry["runtime"]:
+        return [(entry["name"], *promised[0])]
+    return [(target.slug, target, item) for target, item in promised]
+
+
+def _is_for(target: Target, entry: Mapping[str, Any]) -> bool:
+    """Whether a shipped file is what a target runs: of its runtime, or of one that reads the same files."""
+    if target.precision != entry["precision"]:
+        return False
+    if (target.runtime, target.precision) in release.VARIANTS:
+        return target.runtime == entry["runtime"]
+    known = runtimes.RUNTIMES.get(target.runtime)
+    return known is not None and known.format == runtimes.get(entry["runtime"]).format
 
 
 def _measure(
@@ -187,14 +206,24 @@ def _measure(
 
 def _missing(manifest: Mapping[str, Any], device: Device) -> Iterator[str]:
     """Promised on the device, and not in the folder: nothing can prove it."""
-    there = {(entry["runtime"], entry["precision"]) for entry in manifest["variants"]}
     for promised in manifest["budgets"]:
         target = Target.from_json(promised["target"])
-        wanted = (target.runtime, target.precision)
-        if target.device == device.name and wanted in release.VARIANTS and wanted not in there:
+        is_there = any(_is_for(target, entry) for entry in manifest["variants"])
+        if target.device == device.name and not is_there and target.runtime in runtimes.RUNTIMES:
             yield (
                 f"a shipping folder must have a model for each budget, but the one for {target} "
                 f"({promised['budget_ms']:g} ms) is missing: export again"
+            )
+
+
+def _beyond(manifest: Mapping[str, Any], device: Device) -> Iterator[str]:
+    """Promised on the device for a runtime that hwnas cannot measure: nothing here can prove it."""
+    for promised in manifest["budgets"]:
+        target = Target.from_json(promised["target"])
+        if target.device == device.name and target.runtime not in runtimes.RUNTIMES:
+            yield (
+                f"the budget of {promised['budget_ms']:g} ms on {target} cannot be measured: hwnas has no "
+                f"agent for {target.runtime}: measure what ships there by other means"
             )
 
 
@@ -233,6 +262,7 @@ def _left_out(
 
 
 def _check(
+    name: str,
     entry: Mapping[str, Any],
     known: Known,
     further: Accuracy | None,
@@ -248,10 +278,10 @@ def _check(
         **looked_at,
         **known.checks,
         "delegate": checks.delegation(seen),
-        BUDGET: verdict.on_budget(latency_ms, interval_ms, promised.get("budget_ms"), session),
+        BUDGET: _on_budget(latency_ms, interval_ms, promised, session),
     }
     return VariantCheck(
-        name=entry["name"],
+        name=name,
         file=entry["file"],
         bytes=entry["bytes"],
         test_accuracy=known.value,
@@ -266,6 +296,26 @@ def _check(
         checks={name: found for name, found in judged.items() if found is not None},
         session=session,
     )
+
+
+def _on_budget(
+    latency_ms: float | None,
+    interval_ms: tuple[float, float] | None,
+    promised: Mapping[str, Any],
+    session: Session | None,
+) -> Verdict | None:
+    """The verdict on a budget; a promise that cannot be measured here is NOT PROVEN."""
+    if promised and latency_ms is None:
+        target = Target.from_json(promised["target"])
+        return Verdict(
+            NOT_PROVEN,
+            (
+                f"the budget of {promised['budget_ms']:g} ms on {target} cannot be measured: "
+                f"{target.device} has no {target.runtime} now: bring it back (`hwnas devices list` shows "
+                "what it has), or search for what it has",
+            ),
+        )
+    return verdict.on_budget(latency_ms, interval_ms, promised.get("budget_ms"), session)
 
 
 def _write(path: Path, manifest: Mapping[str, Any]) -> None:

@@ -78,7 +78,7 @@ def test_a_teacher_and_the_usual_settings(run):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--init", "supernet"), "readable safetensors"),
+        (("--init", "supernet"), "train without --init supernet"),
         (("--teacher", "nowhere"), "the teacher's architecture must be there"),
     ],
 )

@@ -81,6 +81,8 @@ def check(run: Path, result: dict[str, Any], told: list[str]) -> None:
         assert minus["interval"][0] <= minus["mean"] <= minus["interval"][1]
         assert variant["bytes"] > 1000
     one, two = (network["variants"][0] for network in result["networks"])
+    assert result["used"] == {"litert-int8": one["latency_ms"] / 1000.0}
+    assert result["asked"]["against"] == [SMALLEST]
     assert set(one["found_minus_this"]["values"]) == {0}
     assert one["latency_ratio"] == 1
     assert two["latency_ratio"] == pytest.approx(one["latency_ms"] / two["latency_ms"])
@@ -171,7 +173,7 @@ def test_a_known_network_can_be_compared_itself(compared, tmp_path):
     assert "mobilenetv2-0.15" in said(report.write(network))
 
 
-def test_the_command_line_trains_and_looks_at_nothing_twice(compared):
+def test_the_command_line_trains_and_looks_at_nothing_twice(compared, tmp_path):
     run, result, _ = compared
     before = {p: p.stat().st_mtime_ns for p in (RunFolder(run).compared).rglob("*") if p.is_file()}
     arguments = ["compare", str(run), "--against", SMALLEST, "--variants", "litert-int8", "--rounds", "2"]
@@ -181,6 +183,12 @@ def test_the_command_line_trains_and_looks_at_nothing_twice(compared):
     assert repeated == files.read_json(run / "compare.json", "comparison")
     assert {p: p.stat().st_mtime_ns for p in (RunFolder(run).compared).rglob("*") if p.is_file()} == before
     assert [n["accuracy"] for n in repeated["networks"]] == [n["accuracy"] for n in result["networks"]]
+    text = said(report.write(Path(shutil.copytree(run, tmp_path / "run"))))
+    command = (
+        f"hwnas compare RUN --against {SMALLEST} --variants litert-int8 --seeds 1 --device host --rounds 2"
+    )
+    assert command in text
+    assert "% of the tightest budget (litert-int8) is used" in text
 
 
 def test_the_table_fits_a_narrow_terminal(compared, capsys, monkeypatch):
@@ -200,6 +208,7 @@ def test_the_table_fits_a_narrow_terminal(compared, capsys, monkeypatch):
     assert "±1.23" in shown
     assert "one training a side" in shown or "another training may turn it round" in shown
     assert "…" not in shown
+    assert "0% of the tightest budget (litert-int8) is used" in shown
 
 
 def test_another_recipe_trains_again(compared, tmp_path):

@@ -11,6 +11,7 @@ from pathlib import Path
 import fakes
 
 from hwnas.measure import Progress
+from hwnas.measure.store import missing_rounds, to_go_on
 from hwnas.tables import conditions
 from hwnas.tables.table import LatencyTable, Note, Round, append
 
@@ -98,9 +99,24 @@ def test_narrow_rows_get_no_more_rounds(tmp_path: Path) -> None:
 def test_no_round_is_begun_after_the_time_is_up(tmp_path: Path) -> None:
     path = tmp_path / "table.jsonl"
     fakes.profile(path, fakes.make_items(3), options=replace(fakes.QUICK, max_minutes=1e-9))
-    assert LatencyTable.load(path).rounds == ()
+    table = LatencyTable.load(path)
+    assert table.rounds == ()
+    assert missing_rounds(table) == 18
+    assert "exporting the models alone took up to 0.1 minutes" in to_go_on(table)
+    assert "start again" not in to_go_on(table), "with the same time nothing would ever be measured"
     fakes.profile(path, fakes.make_items(3))
     assert sum(map(len, numbers(path).values())) == 18
+
+
+def test_where_some_rounds_were_measured_in_time_a_further_start_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "table.jsonl"
+    fakes.profile(path, fakes.make_items(2))
+    table = LatencyTable.load(path)
+    session = table.rounds[0].session
+    table.notes.append(Note(session, "end", {"seconds": {"export": 90.0}, "missing": 4}))
+    assert to_go_on(table) == "start again to go on"
+    table.notes.append(Note("another", "end", {"seconds": {"export": 90.0, "push": 6.0}, "missing": 4}))
+    assert "alone took up to 1.7 minutes" in to_go_on(table), "a bound is rounded up"
 
 
 def test_progress_ends_where_it_said_it_would(tmp_path: Path) -> None:

@@ -161,7 +161,7 @@ def test_a_changed_or_missing_file_is_named(exported_run, name):
 def test_a_manifest_of_another_version_is_refused(exported_run):
     path = exported_run / "export" / release.MANIFEST
     path.write_text(json.dumps(json.loads(path.read_text()) | {"schema": "hwnas-manifest/1"}))
-    with pytest.raises(SchemaMismatch, match="export again"):
+    with pytest.raises(SchemaMismatch, match="makes it anew"):
         release.read_manifest(path.parent)
 
 

@@ -168,16 +168,20 @@ def test_a_broken_file_is_named_by_every_verb_that_reads_it(run, damage):
 @pytest.mark.parametrize(
     ("missing", "words", "remedy"),
     [
-        ("arch.json", ["train"], "`hwnas search --out RUN` makes it"),
-        ("search.json", ["train"], "`hwnas search --out RUN` makes it"),
-        ("search.json", ["report"], "`hwnas search --out RUN` makes it"),
+        ("arch.json", ["train"], "as `hwnas search --device host=60% --out RUN-2` does"),
+        ("search.json", ["train"], "`hwnas search --device host=60% --out RUN` makes it"),
+        ("search.json", ["report"], "`hwnas search --device host=60% --out RUN` makes it"),
         ("train.json", ["export"], "`hwnas train RUN` makes it"),
         ("train.json", ["compare", "--against", "mnasnet-a1"], "`hwnas train RUN` makes it"),
         ("weights.safetensors", ["export"], "`hwnas train RUN` makes it"),
-        ("gallery.json", ["pick", "--budget-ms", "90%", "--out", "picked"], "--gallery makes it"),
+        (
+            "gallery.json",
+            ["pick", "--budget-ms", "90%", "--out", "picked"],
+            "again with the same options and --gallery 10",
+        ),
         ("export/manifest.json", ["verify"], "`hwnas export RUN` makes it"),
-        ("export/labels.txt", ["verify"], "export again"),
-        ("export/model.tflite", ["verify"], "export again"),
+        ("export/labels.txt", ["verify"], "`hwnas export RUN` makes it anew"),
+        ("export/model.tflite", ["verify"], "`hwnas export RUN` makes it anew"),
     ],
 )
 def test_what_is_missing_is_said_with_the_command_that_makes_it(run, missing, words, remedy):
@@ -305,6 +309,27 @@ def test_impossible_values_are_refused_by_their_place(run, file, place):
     if value == value and value != float("inf"):  # JSON itself has no others
         assert json.dumps(value) in str(caught.value)
         assert str(last) in str(caught.value)
+
+
+def test_numbers_that_some_budget_lacks_are_refused_by_who_reads_them(run):
+    """A record of two budgets whose trials, or measurements, hold a number for one of them alone."""
+    path = run / "search.json"
+    whole = json.loads(path.read_text())
+    assert len(whole["constraints"]) == 2
+    assert len(records.search(run)["trials"][0]["latencies_ms"]) == 2
+    for place in (
+        ("trials", 1, "latencies_ms"),
+        ("promise", "steps", 0, "entries", 0, "predicted_ms"),
+        ("promise", "steps", 0, "entries", 0, "predicted_std_ms"),
+        ("promise", "steps", 1, "entries", 0, "measured"),
+    ):
+        path.write_text(json.dumps(with_odd(whole, place, [1.0] if place[-1] != "measured" else [None])))
+        for read in (report.write, lambda run: pick(run, {"": "90%"}, run / "picked")):
+            with pytest.raises(HwnasError, match=f"{place[-1]}: search into another folder"):
+                read(run)
+    more = with_odd(whole, ("trials", 1, "latencies_ms"), [1.0, 2.0, 3.0])  # the third is of a limit on MACs
+    path.write_text(json.dumps(more))
+    records.search(run)
 
 
 @pytest.mark.parametrize("seed", [-1, -(10**6), 2**63])

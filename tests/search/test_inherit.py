@@ -67,10 +67,12 @@ def test_training_begins_there_and_says_so(searched):
 
 def test_a_supernet_that_does_not_fit_is_refused(searched, tmp_path):
     arch = space().architecture(INDICES)
-    with pytest.raises(TrainingError, match="readable safetensors"):
+    with pytest.raises(TrainingError, match=r"must be there to lend its weights.*without --init supernet"):
         inherited(tmp_path, arch, digits())
     OneShot(space(), digits(), CONFIG).save(tmp_path / "supernet.safetensors")
-    with pytest.raises(TrainingError, match=r"--proxy-width 0\.25: search with --proxy-width 1"):
+    with pytest.raises(
+        TrainingError, match=r"--proxy-width 0\.25: search into another folder with --proxy-width 1"
+    ):
         inherited(tmp_path, arch, digits())
     other = data.load("digits", resolution=8, seed=1)
     with pytest.raises(TrainingError, match="of the network's space and data"):

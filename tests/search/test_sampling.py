@@ -7,6 +7,7 @@ import json
 import re
 
 import numpy as np
+import oneshot_helpers
 import pytest
 from sampling_helpers import known_accuracy, task_in, two_budgets
 from task_helpers import Task, searched
@@ -14,6 +15,7 @@ from task_helpers import Task, searched
 from hwnas import search, spaces
 from hwnas.blocks import Conv, Head, MBConv, Skip
 from hwnas.errors import HwnasError, InfeasibleBudget, SchemaMismatch, SpaceError
+from hwnas.evaluators.supernet.warm_up import warm_up
 from hwnas.evaluators.tabular import Benchmark
 from hwnas.search.base import Needs
 from hwnas.search.history import damage
@@ -319,3 +321,24 @@ def test_a_benchmark_that_does_not_fit_is_refused(content, message, tmp_path):
     path.write_text(content)
     with pytest.raises(HwnasError, match=message):
         Benchmark.load(path, spaces.load("macro"))
+
+
+def test_scores_by_other_weights_of_a_supernet_are_not_taken_over(tmp_path):
+    """They are on another scale, however alike the settings are."""
+    path, task = tmp_path / "history.jsonl", oneshot_helpers.task_of()
+    first = Random(queries=2, history=path).search(task, seed(0))
+    assert Random(queries=2, history=path).search(oneshot_helpers.task_of(), seed(0)).trials == first.trials
+    warm_up(task.evaluate, 1)
+    with pytest.raises(SchemaMismatch) as caught:
+        Random(queries=3, history=path).search(task, seed(0))
+    assert "other weights of the supernet, after 0 steps instead of 1, which are on another" in str(
+        caught.value
+    )
+    assert str(caught.value).endswith("delete it to start anew")
+    header, *lines = path.read_text().splitlines()
+    old = json.loads(header)
+    del old["evaluate"]["steps"], old["evaluate"]["weights"]
+    path.write_text("\n".join([json.dumps(old), *lines]) + "\n")
+    assert len(Random(queries=3, history=path).search(task, seed(0)).trials) == 3, (
+        "an older version's goes on"
+    )

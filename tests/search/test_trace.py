@@ -68,7 +68,7 @@ def test_the_history_of_another_strategy_is_refused_and_left_alone(tmp_path):
     path = tmp_path / "history.jsonl"
     path.write_text('{"schema":"hwnas-history/1","strategy":"random"}\n{"query":1}\n')
     before = path.read_bytes()
-    with pytest.raises(SchemaMismatch, match="give another file"):
+    with pytest.raises(SchemaMismatch, match="delete it to start anew"):
         search(tmp_path)
     assert path.read_bytes() == before
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from hwnas.runs.folder import RunFolder
 
 SCHEMA = "hwnas-supernet/1"
+_OTHER = "give the supernet of another search as --supernet, or search into another folder without one"
 
 
 class OneShot:
@@ -211,6 +213,13 @@ class OneShot:
         return replace(predictions.score, loss=loss / predictions.images)
 
     def identity(self) -> dict[str, Any]:
+        """What must be the same for scores to be taken over: the weights too."""
+        digest = sha256()
+        for parameter in self.supernet.parameters():  # batch-norm statistics are made anew for each score
+            digest.update(parameter.detach().cpu().contiguous().numpy().tobytes())
+        return {**self.origin(), "steps": self.steps, "weights": digest.hexdigest()[:16]}
+
+    def origin(self) -> dict[str, Any]:
         """What must be the same for weights to be taken over."""
         return {
             "space": self.space.fingerprint,
@@ -240,7 +249,7 @@ class OneShot:
         """Write the weights, so that another strategy need not train them again."""
         if ranks.rank() != 0:
             return
-        metadata = {"schema": SCHEMA, "steps": self.steps, **self.identity()}
+        metadata = {"schema": SCHEMA, "steps": self.steps, **self.origin()}
         files.save_tensors(path, self.tensors(), metadata)
 
     @classmethod
@@ -252,19 +261,17 @@ class OneShot:
             TrainingError: The file is damaged.
         """
         if not path.exists():
-            raise SchemaMismatch(
-                f"a supernet must be there, but {path} does not exist: search again into another folder",
-                field="supernet",
-            )
-        tensors, metadata = files.read_tensors(path, SCHEMA)
+            what = f"a supernet must be there, but {path} does not exist"
+            raise SchemaMismatch(f"{what}: {_OTHER}", field="supernet")
+        tensors, metadata = files.read_tensors(path, SCHEMA, _OTHER)
         try:
             config = OneShotConfig(**metadata["config"], device=device)
         except (KeyError, TypeError) as error:
             raise SchemaMismatch(
-                f"{path} must name its settings, but does not: {error}", field="config"
+                f"{path} must name its settings, but does not: {error}: {_OTHER}", field="config"
             ) from error
         oneshot = cls(space, data, config)
-        oneshot._take_over(tensors, metadata, path)
+        oneshot._take_over(tensors, metadata, path, _OTHER)
         return oneshot
 
     def resume(self, path: Path) -> None:
@@ -274,14 +281,17 @@ class OneShot:
             SchemaMismatch: They are of another space, other data or other settings.
             TrainingError: The file is damaged.
         """
-        self._take_over(*files.read_tensors(path, SCHEMA), path)
+        remedy = "delete it to start anew"
+        self._take_over(*files.read_tensors(path, SCHEMA, remedy), path, remedy)
 
-    def _take_over(self, tensors: files.Tensors, metadata: Mapping[str, Any], path: Path) -> None:
-        for field, value in self.identity().items():
+    def _take_over(
+        self, tensors: files.Tensors, metadata: Mapping[str, Any], path: Path, remedy: str
+    ) -> None:
+        for field, value in self.origin().items():
             if metadata.get(field) != value:
                 raise SchemaMismatch(
                     f"a supernet must be of the same {field}, but {path} has "
-                    f"{metadata.get(field)} instead of {value}",
+                    f"{metadata.get(field)} instead of {value}: {remedy}",
                     field=field,
                 )
         self.restore(tensors, metadata["steps"], path)

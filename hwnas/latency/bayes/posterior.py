@@ -25,6 +25,7 @@ from hwnas.latency.networks import Networks, groups
 from hwnas.latency.provenance import table_sha256
 from hwnas.latency.regression import Regression
 from hwnas.space import SearchSpace
+from hwnas.tables import places
 from hwnas.tables.table import LatencyTable
 
 ABSOLUTE_TO_STD = 1.2533
@@ -85,7 +86,7 @@ class Posterior:
         estimated: dict[str, float] = {}
         notes: tuple[str, ...] = ()
         if len(measured) < len(keys):
-            regression = Regression.fit(table)
+            regression = _regression(table, space, len(measured), len(keys))
             missing = {key: w for key, w in keys.items() if key not in measured}
             measured |= {key: regression.estimate_ms(w) for key, w in missing.items()}
             estimated = dict.fromkeys(missing, regression.relative_error * ABSOLUTE_TO_STD)
@@ -113,6 +114,12 @@ class Posterior:
             LatencyModelError: The table holds no calibration network of the space.
         """
         networks = Networks.of_table(table, space, "calibration")
+        if not len(networks):
+            command = places.profile_command(table.target, space.name, few=10)
+            raise LatencyModelError(
+                f"whole networks of {space.name} must have been measured on {table.target}, but none was: "
+                f"{command} measures some"
+            )
         same = groups(space, networks.indices)
         entries = Entries.of_space(space)
         found = transfer(entries, networks.indices, networks.latency_ms, known, groups=same, sums_only=True)
@@ -164,7 +171,8 @@ class Posterior:
         if space.fingerprint != self.fingerprint or space.name != self.networks.space:
             raise LatencyModelError(
                 f"a posterior must be used on the space that it was fitted for, but {self.networks.space} "
-                f"({self.fingerprint}) is not {space.name} ({space.fingerprint}): run `hwnas fit` for it"
+                f"({self.fingerprint}) is not {space.name} ({space.fingerprint}): "
+                f"{places.fit_command(space.name, self.target)} fits one for it"
             )
         if not self._cache:
             layout, prior = Layout(space.sizes), self.prior.build(space)
@@ -215,3 +223,15 @@ class Posterior:
             raise SchemaMismatch(
                 f"a posterior must have its fields, but one is odd: {in_words(error)}", field="recipe"
             ) from error
+
+
+def _regression(table: LatencyTable, space: SearchSpace, measured: int, blocks: int) -> Regression:
+    """What estimates the blocks of a space that were not measured, from all that were."""
+    try:
+        return Regression.fit(table)
+    except LatencyModelError as error:
+        command = places.profile_command(table.target, space.name)
+        raise LatencyModelError(
+            f"most blocks of {space.name} must have been measured on {table.target}, but {measured} of "
+            f"{blocks} were: {command} measures them; --model transfer goes by whole networks alone"
+        ) from error

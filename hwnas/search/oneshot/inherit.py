@@ -34,17 +34,22 @@ def inherited(run: Path, arch: Architecture, data: Dataset) -> Start:
             narrower proxy, whose layers do not fit the network's.
     """
     path = RunFolder(run).supernet
-    tensors, metadata = read_tensors(path, SCHEMA)
+    remedy = "train without --init supernet"
+    if not path.exists():
+        raise TrainingError(
+            f"a supernet must be there to lend its weights, but {path} does not exist: {remedy}"
+        )
+    tensors, metadata = read_tensors(path, SCHEMA, remedy)
     if metadata.get("space") != arch.space.fingerprint or metadata.get("data") != data.fingerprint:
         raise TrainingError(
             f"a supernet must be of the network's space and data, but {path} is of others: it may have seen "
-            "validation or test images; train without its weights"
+            f"validation or test images; {remedy}"
         )
     width = metadata["config"]["width"]
     if width != 1:
         raise TrainingError(
             f"a supernet must be as wide as the network to lend it weights, but {path} was made with "
-            f"--proxy-width {width:g}: search with --proxy-width 1, or train without its weights"
+            f"--proxy-width {width:g}: search into another folder with --proxy-width 1, or {remedy}"
         )
     weights = {
         f"{target}.{name.removeprefix(source)}": tensor

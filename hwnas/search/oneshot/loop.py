@@ -256,7 +256,7 @@ class OneShotStrategy(ABC):
             "settings": self.settings(),
             "seed": state.seed,
             "limits_ms": [c.limit_ms for c in state.problem.constraints],
-            "oneshot": state.oneshot.identity(),
+            "oneshot": state.oneshot.origin(),
         }
 
     def _save(self, state: State) -> None:
@@ -280,7 +280,7 @@ class OneShotStrategy(ABC):
         path = state.session.checkpoint
         if path is None or not path.exists():
             return
-        tensors, metadata = files.read_tensors(path, SCHEMA)
+        tensors, metadata = files.read_tensors(path, SCHEMA, "delete it to start anew")
         for key, value in self._identity(state).items():
             if metadata.get(key) != value:
                 raise SchemaMismatch(

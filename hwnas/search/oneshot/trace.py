@@ -71,7 +71,7 @@ def _refuse_other(path: Path, header: str) -> None:
     if found.endswith("\n") and found != header:
         raise SchemaMismatch(
             f"a trace must be of the search that continues it, but {path} begins with {found.strip()[:100]} "
-            f"instead of {header.strip()}: give another file",
+            f"instead of {header.strip()}: delete it to start anew",
             field="strategy",
         )
 
