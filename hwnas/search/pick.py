@@ -43,7 +43,7 @@ def draw_again(run: Path) -> str:
     first = f"delete {folder.gallery}, then start" if folder.gallery.exists() else "start"
     if records.is_of_chain(run):
         return f"{first} the `hwnas run` again that it is of, with gallery_points over 0 in its [promise]"
-    return f"{first} the search again with the same options and --gallery 10, which only adds it"
+    return f"{first} the same search once more, with its options and --gallery 10, which only adds it"
 
 
 @outputs.alone_in("out", "a pick", new=True)

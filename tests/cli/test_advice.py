@@ -175,11 +175,11 @@ def test_a_gallery_that_is_missing_or_damaged_is_made_by_the_same_search(run):
     gallery.unlink()
     code, said = hwnas_(*PICK)
     assert code == 1
-    assert "start the search again with the same options and --gallery 10" in said
+    assert "start the same search once more, with its options and --gallery 10" in said
     assert hwnas_(*SEARCH)[0] == 0
     assert gallery.is_file()
     gallery.write_text("{}")
-    assert f"delete {gallery}, then start the search again with the same options" in hwnas_(*PICK)[1]
+    assert f"delete {gallery}, then start the same search once more" in hwnas_(*PICK)[1]
     assert "give another one" in hwnas_(*SEARCH)[1], "without deleting it, it would be refused"
     gallery.unlink()
     assert hwnas_(*SEARCH)[0] == 0
