@@ -326,19 +326,18 @@ def test_a_benchmark_that_does_not_fit_is_refused(content, message, tmp_path):
 def test_scores_by_other_weights_of_a_supernet_are_not_taken_over(tmp_path):
     """They are on another scale, however alike the settings are."""
     path, task = tmp_path / "history.jsonl", oneshot_helpers.task_of()
-    first = Random(queries=2, history=path).search(task, seed(0))
-    assert Random(queries=2, history=path).search(oneshot_helpers.task_of(), seed(0)).trials == first.trials
+    first = searched(Random(queries=2), task, seed(0), history=path)
+    again = searched(Random(queries=2), oneshot_helpers.task_of(), seed(0), history=path)
+    assert again.trials == first.trials
     warm_up(task.evaluate, 1)
     with pytest.raises(SchemaMismatch) as caught:
-        Random(queries=3, history=path).search(task, seed(0))
-    assert "other weights of the supernet, after 0 steps instead of 1, which are on another" in str(
-        caught.value
-    )
-    assert str(caught.value).endswith("delete it to start anew")
+        searched(Random(queries=3), task, seed(0), history=path)
+    text = str(caught.value)
+    assert "other weights of the supernet, after 0 steps instead of 1, which are on another scale" in text
+    assert text.endswith("delete it to start anew")
     header, *lines = path.read_text().splitlines()
     old = json.loads(header)
     del old["evaluate"]["steps"], old["evaluate"]["weights"]
     path.write_text("\n".join([json.dumps(old), *lines]) + "\n")
-    assert len(Random(queries=3, history=path).search(task, seed(0)).trials) == 3, (
-        "an older version's goes on"
-    )
+    longer = searched(Random(queries=3), task, seed(0), history=path)
+    assert len(longer.trials) == 3, "that of an older version goes on"
