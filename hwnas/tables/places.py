@@ -52,7 +52,7 @@ def profile_command(target: Target, space: str, folder: Path | None = None, few:
         few: So many whole networks alone; all that there is by default.
     """
     threads = () if target.threads == 1 else ("--threads", target.threads)
-    rest = () if few is None else ("--few", few)
+    rest: tuple[object, ...] = () if few is None else ("--few", few)
     rest += () if folder is None else ("--out", folder)
     return typed(
         *("profile", "--device", target.device, "--space", space, "--runtime", target.runtime),
@@ -68,7 +68,7 @@ def fit_command(space: str, target: Target | None = None, path: Path | None = No
         target: Of its table; the usual one by default.
         path: File of the model; likewise.
     """
-    where = ("--space", space)
+    where: tuple[str, ...] = ("--space", space)
     if target is not None:
         where += ("--device", target.device, "--runtime", target.runtime, "--precision", target.precision)
     return typed("fit", *where, *(() if path is None else ("--out", path)))

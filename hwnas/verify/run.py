@@ -176,7 +176,7 @@ def _is_for(target: Target, entry: Mapping[str, Any]) -> bool:
     if target.precision != entry["precision"]:
         return False
     if (target.runtime, target.precision) in release.VARIANTS:
-        return target.runtime == entry["runtime"]
+        return bool(target.runtime == entry["runtime"])
     known = runtimes.RUNTIMES.get(target.runtime)
     return known is not None and known.format == runtimes.get(entry["runtime"]).format
 
