@@ -58,14 +58,15 @@ def test_the_package_is_typed():
 
 
 def test_a_whole_chain_with_a_space_a_block_and_a_strategy_of_ones_own(tmp_path):
-    """Processes that export and that train load the same file."""
+    """The process that exports blocks loads the same file."""
     hwnas.load_plugins(MINE)
-    options = hwnas.ProfileOptions(
+    quick = hwnas.ProfileOptions(
         rounds=2, max_rounds=2, samples=2, min_round_s=0.0, calibration_networks=2, heldout_networks=1
     )
+    host = hwnas.Device("host", "This machine", "local", runtimes=("litert",))
     try:
         tables = hwnas.profile(
-            "tiny", runtimes=["litert"], precisions=["int8"], out=tmp_path / "tables", options=options
+            "tiny", device=host, precisions=["int8"], out=tmp_path / "tables", options=quick
         )
         [(target, table)] = tables.items()
         assert str(target) == "host/litert-int8"
@@ -78,9 +79,8 @@ def test_a_whole_chain_with_a_space_a_block_and_a_strategy_of_ones_own(tmp_path)
             tmp_path / "run",
             models=[model],
             strategy="simple",
-            settings={"queries": 3},
+            settings={"queries": 2},
             scratch=hwnas.TrainConfig(epochs=1, batch_size=64),
-            workers=2,
             wishes=hwnas.Wishes(measure=False, gallery_points=0),
         )
         assert isinstance(found.architecture, hwnas.Architecture)
@@ -92,11 +92,10 @@ def test_a_whole_chain_with_a_space_a_block_and_a_strategy_of_ones_own(tmp_path)
         assert trained.interval[0] <= trained.value <= trained.interval[1]
         shipped = hwnas.export(found.run, calibration_images=32, int8_drop=1.0)
         assert shipped.models["litert-int8"].is_file()
-        checked = hwnas.verify(
-            found.run, options=hwnas.ProfileOptions(rounds=2, max_rounds=2, samples=2, min_round_s=0.0)
-        )
+        checked = hwnas.verify(found.run, device=host, options=quick)
         assert isinstance(checked, hwnas.Verification)
-        assert {item.name for item in checked.variants} == set(shipped.models)
+        measured = {item.name: item.measured_ms is not None for item in checked.variants}
+        assert measured == {name: name.startswith("litert") for name in shipped.models}
     finally:
         hwnas.plugins.forget()
 

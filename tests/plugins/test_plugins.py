@@ -58,6 +58,15 @@ def test_what_a_file_registers_is_known_by_name_and_goes_again(mine):
     assert plugins.ENVIRONMENT not in os.environ
 
 
+def test_a_process_that_works_for_this_one_has_them_before_it_is_asked(mine):
+    from hwnas.evaluators.pool import workers
+
+    hwnas.load_plugins(mine)
+    module = sys.modules[blocks.KINDS["twin"].__module__]
+    with workers(2) as mapper:
+        assert list(mapper(module.size_of, ["tiny"])) == [16]
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
