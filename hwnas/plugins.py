@@ -24,7 +24,7 @@ from collections.abc import Callable, MutableMapping
 from hashlib import sha256
 from importlib.machinery import SourceFileLoader
 from importlib.metadata import entry_points
-from importlib.util import module_from_spec, spec_from_loader
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
@@ -144,7 +144,8 @@ def _origin(item: Any) -> Any:
 def _run(file: Path) -> None:
     digest = sha256(os.fsencode(file)).hexdigest()[:8]
     name = f"hwnas_plugin_{re.sub(r'[^A-Za-z0-9]', '_', file.stem)}_{digest}"
-    spec = spec_from_loader(name, loader := _Loader(name, str(file)), origin=str(file))
+    loader = _Loader(name, str(file))
+    spec = spec_from_file_location(name, file, loader=loader)
     if spec is None:
         raise PluginError(f"a plug-in must be a Python file, but {file} is none: give the path of one")
     module = module_from_spec(spec)

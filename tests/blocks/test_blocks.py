@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from hwnas import blocks, spaces
+from hwnas import blocks, spaces, testing
 from hwnas.blocks import Conv, ConvPool, Head, LateHead, MBConv, MBStage, ShuffleUnit, Skip
 from hwnas.errors import SpaceError
 from hwnas.space import Block, Workload
@@ -36,44 +36,15 @@ EXAMPLES = [
 ]
 
 
-def traced_macs(module: nn.Module, x: torch.Tensor) -> tuple[int, torch.Size]:
-    """Multiply-adds of one run, counted by hooks on the layers that really ran."""
-    total = 0
-
-    def count(layer: nn.Module, _: object, output: torch.Tensor) -> None:
-        nonlocal total
-        if isinstance(layer, nn.Conv2d):
-            total += layer.weight[0].numel() * output[0].numel()
-        elif isinstance(layer, nn.Linear):
-            total += layer.weight.numel()
-
-    hooks = [m.register_forward_hook(count) for m in module.modules()]
-    with torch.no_grad():
-        shape = module.eval()(x).shape
-    for hook in hooks:
-        hook.remove()
-    return total, shape
-
-
 def test_every_kind_has_an_example():
     assert {type(w.block) for w in EXAMPLES} == set(blocks.KINDS.values())
 
 
 @pytest.mark.parametrize("workload", EXAMPLES, ids=Workload.key)
 def test_contract(workload: Workload):
-    block, shape = workload.block, workload.in_shape
-    assert isinstance(block, Block)
-    assert blocks.parse(block.key()) == block
-    assert hash(blocks.parse(block.key())) == hash(block)
-    module = block.build()
-    macs, out = traced_macs(module, torch.randn(2, *shape))
-    assert macs == block.macs(shape)
-    classifies = isinstance(block, Head | LateHead)
-    assert tuple(out[1:]) == ((block.num_classes,) if classifies else block.out_shape(shape))
-    assert sum(p.numel() for p in module.parameters()) == block.params()
-    assert block.is_identity == (block.params() == 0)
+    testing.check_block(workload.block, workload.in_shape, is_exported=False)
     with pytest.raises(SpaceError, match="in_channels"):
-        block.out_shape((shape[0] + 1, *shape[1:]))
+        workload.block.out_shape((workload.in_shape[0] + 1, *workload.in_shape[1:]))
 
 
 def test_mobilenet_v2_is_the_published_one():

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from test_blocks import EXAMPLES
-from torch import fx, nn
+from torch import nn
 
 from hwnas import blocks, known, spaces
 from hwnas.blocks import Conv, ConvPool, LateHead, MBConv, MBStage, ShuffleUnit, Skip
 from hwnas.blocks._base import Base
-from hwnas.blocks.layers import LEAVES, ChannelShuffle, ChannelSlice, SqueezeExcite, StridedPointwise
 from hwnas.errors import SpaceError
 from hwnas.latency.features import FEATURES, features
 from hwnas.search.objective import _CHANNEL_BYTES, WEIGHT_BYTES, sizes
 from hwnas.space import OP_KINDS, Block, Op, Workload
+from hwnas.testing.traced import operations
 
 WORKLOADS = [
     *EXAMPLES,
@@ -31,96 +30,11 @@ WORKLOADS = [
 ]
 
 
-class Tracer(fx.Tracer):
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, LEAVES) or super().is_leaf_module(m, module_qualified_name)
-
-
-class Traced(fx.Interpreter):
-    """Runs a trace, and notes every operation with what it read and wrote for one image."""
-
-    def __init__(self, module: nn.Module, whole: bool) -> None:
-        root = nn.Sequential(module)
-        super().__init__(fx.GraphModule(root, Tracer().trace(root)))
-        self.excites = [n for n, m in root.named_modules() if isinstance(m, SqueezeExcite)]
-        self.found: list[Op] = []
-        self.whole = whole  # whether a strided 1x1 convolution counts pixels that it does not use
-
-    def run_node(self, n: fx.Node):
-        result = super().run_node(n)
-        if n.op == "call_module":
-            self._module(
-                str(n.target),
-                self.fetch_attr(str(n.target)),
-                self.fetch_args_kwargs_from_env(n)[0][0],
-                result,
-            )
-        elif n.op == "call_function":
-            args, _ = self.fetch_args_kwargs_from_env(n)
-            parts = args[0] if isinstance(args[0], tuple | list) else args
-            kind = {"add": "add", "mul": "scale", "cat": "concat"}[n.target.__name__.strip("_")]
-            self.found.append(Op(kind, 0, sum(p[0].numel() for p in parts), result[0].numel()))
-        return result
-
-    def _module(self, name: str, layer: nn.Module, x: torch.Tensor, y: torch.Tensor) -> None:
-        read, written = x[0].numel(), y[0].numel()
-        if isinstance(layer, nn.BatchNorm2d):
-            last = self.found[-1]
-            self.found[-1] = replace(last, params=last.params + 2 * layer.num_features)
-        elif isinstance(layer, nn.Conv2d | nn.Linear):
-            if isinstance(layer, StridedPointwise) and not self.whole:
-                read = layer.picked(x)[0].numel()
-            pixels = y[0, 0].numel() if isinstance(layer, nn.Conv2d) else 1
-            params = sum(p.numel() for p in layer.parameters())
-            kernel = layer.kernel_size[0] if isinstance(layer, nn.Conv2d) else 1
-            weights = layer.weight.numel()
-            self.found.append(
-                Op(
-                    self._kind(name, layer),
-                    weights * pixels,
-                    read,
-                    written,
-                    weights,
-                    len(layer.weight),
-                    params,
-                    kernel,
-                )
-            )
-        elif (kind := _MOVING.get(type(layer))) is not None:
-            self.found.append(Op(kind, 0, written if kind == "slice" else read, written))
-        else:
-            assert isinstance(layer, _SILENT), layer
-
-    def _kind(self, name: str, layer: nn.Module) -> str:
-        if isinstance(layer, nn.Linear) or any(name.startswith(f"{e}.") for e in self.excites):
-            return "linear"
-        if layer.groups == layer.in_channels == layer.out_channels and layer.groups > 1:
-            return "depthwise"
-        if layer.kernel_size == (1, 1):
-            return "pointwise" if layer.groups == 1 else "grouped"
-        return "conv"
-
-
-_MOVING = {
-    ChannelShuffle: "shuffle",
-    ChannelSlice: "slice",
-    nn.AdaptiveAvgPool2d: "pool",
-    nn.MaxPool2d: "max_pool",
-}
-_SILENT = nn.ReLU, nn.ReLU6, nn.Hardswish, nn.Hardsigmoid, nn.Flatten, nn.Identity
-
-
-def traced(workload: Workload) -> list[Op]:
-    walk = Traced(workload.block.build().eval(), whole=isinstance(workload.block, Conv | ConvPool))
-    with torch.no_grad():
-        walk.run(torch.randn(1, *workload.in_shape))
-    return walk.found
-
-
 @pytest.mark.parametrize("workload", WORKLOADS, ids=Workload.key)
 def test_ops_are_those_of_the_traced_network(workload: Workload):
     """Every field of every operation, kind by kind: sums and counts follow."""
-    said, ran = workload.ops, traced(workload)
+    is_whole = isinstance(workload.block, Conv | ConvPool)
+    said, ran = workload.ops, operations(workload, is_whole=is_whole)
     assert Counter(op.kind for op in said) == Counter(op.kind for op in ran)
     assert sorted(said, key=str) == sorted(ran, key=str)
     assert workload.macs == sum(op.macs for op in ran)

@@ -53,6 +53,7 @@ def test_what_a_file_registers_is_known_by_name_and_goes_again(mine):
     kind = type(block)
     hwnas.load_plugins(str(mine))
     assert blocks.KINDS["twin"] is kind
+    assert not (mine.parent / "__pycache__" / "mine.cpython-311.pyc").exists(), "nothing is written beside it"
     plugins.forget()
     assert tables() == before
     assert plugins.ENVIRONMENT not in os.environ
@@ -190,6 +191,22 @@ class TestCommandLine:
         done = cli("spaces", "show", "tiny-r16-c3", "--json", "--plugin", mine)
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout)["candidates"][1] == ["skip_i16_o16_s1_arelu", "twin_i16_o16_s1"]
+
+    def test_a_space_is_measured_with_a_runtime(self, tmp_path, mine):
+        """A device of the user's own names the runtime; the process that exports knows the block."""
+        bench = 'name = "bench"\ntitle = "x"\ntransport = "local"\nruntimes = ["byte_counter"]\n'
+        (tmp_path / "hwnas" / "devices").mkdir(parents=True)
+        written(tmp_path / "hwnas" / "devices", bench, "bench.toml")
+        few = {"rounds": 2, "max-rounds": 2, "samples": 2, "calibration-networks": 1, "heldout-networks": 1}
+        asked = ["--device", "bench", "--space", "tiny", "--precision", "int8", "--out", tmp_path]
+        asked += [word for name, value in few.items() for word in (f"--{name}", value)]
+        own = ["--plugin", mine, "--plugin", mine.with_name("counted.py")]
+        done = cli("profile", *asked, *own, "--json", XDG_CONFIG_HOME=str(tmp_path))
+        assert done.returncode == 0, done.stderr
+        [table] = json.loads(done.stdout)["tables"]
+        assert table["target"] == "bench/byte_counter-int8"
+        assert table["failed"] == {}
+        assert "twin_i8_o16_s2@8x8x8" in (tmp_path / "byte_counter-int8.jsonl").read_text()
 
     @pytest.mark.parametrize("verb", [["spaces", "list"], ["profile"], ["run", "nothing.toml"]])
     def test_a_broken_file_ends_with_1(self, tmp_path, verb):

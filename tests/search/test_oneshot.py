@@ -6,7 +6,7 @@ import torch
 from oneshot_helpers import CONFIG, digits, space, task_of
 from torch import nn
 
-from hwnas import data, spaces
+from hwnas import data, search, spaces, testing
 from hwnas.errors import SchemaMismatch, SpaceError, TrainingError
 from hwnas.evaluators.base import shared_weights
 from hwnas.evaluators.supernet.config import OneShotConfig
@@ -21,6 +21,13 @@ IDENTITIES = (0,) * 8
 @pytest.fixture
 def oneshot():
     return OneShot(space(), digits(), CONFIG)
+
+
+@pytest.mark.parametrize("name", ["fbnet", "proxylessnas", "spos"])
+def test_contract_of_strategies_that_train_a_supernet(name):
+    quick = {"warmup_steps": 2, "steps": 2, "finalists": 2} if name != "spos" else {"training_steps": 4}
+    strategy = search.made(name, quick | ({"queries": 4} if name == "spos" else {}))
+    testing.check_strategy(strategy, space(), lambda: OneShot(space(), digits(), CONFIG))
 
 
 def weights(oneshot):

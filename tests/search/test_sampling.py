@@ -12,7 +12,7 @@ import pytest
 from sampling_helpers import known_accuracy, task_in, two_budgets
 from task_helpers import Task, searched
 
-from hwnas import search, spaces
+from hwnas import search, spaces, testing
 from hwnas.blocks import Conv, Head, MBConv, Skip
 from hwnas.errors import HwnasError, InfeasibleBudget, SchemaMismatch, SpaceError
 from hwnas.evaluators.supernet.warm_up import warm_up
@@ -38,6 +38,11 @@ every_strategy = pytest.mark.parametrize("kind", SAMPLING, ids=lambda kind: kind
 
 def seed(number):
     return np.random.default_rng(number)
+
+
+@every_strategy
+def test_contract(kind):
+    testing.check_strategy(kind(queries=12))
 
 
 @every_strategy
