@@ -190,7 +190,7 @@ def test_a_network_that_learned_nothing_fails_with_and_without_its_data(exported
 def relabelled(run: Path) -> Path:
     """Export the run's network with fresh weights: it answers, and knows nothing."""
     from hwnas.train import save_weights
-    from hwnas.train.fit import new_network
+    from hwnas.train.fitting import new_network
 
     arch, _ = release.read_run(run)
     save_weights(new_network(arch, 3), run / "weights.safetensors", {})

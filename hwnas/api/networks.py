@@ -124,7 +124,7 @@ def search(
         HwnasError: The folder holds another search, or a finished one.
     """
     from hwnas import finalists
-    from hwnas.search.run import SearchRequest
+    from hwnas.search.request import SearchRequest
 
     plugins.ready()
     name = space if isinstance(space, str) else space.name

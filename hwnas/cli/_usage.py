@@ -72,6 +72,13 @@ def share(what: str, *, least: float = 0.0, under: float = 1.0) -> Callable[[Any
     return checked(check)
 
 
+def at_least(what: str, value: int, least: int) -> int:
+    """The value, or HwnasError where it is too small."""
+    if value < least:
+        raise HwnasError(f"{what} must be at least {least}, but got {value}")
+    return value
+
+
 def device(value: str | None) -> str | None:
     """A callback: a device that is described; a damaged description is no wrong usage."""
     from hwnas import device as devices

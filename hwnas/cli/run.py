@@ -81,6 +81,9 @@ def _show(summary: Summary) -> None:
     from hwnas.cli.ship import show_verification
 
     show_verification(summary.verification, summary.why_little)
+    for name, found in summary.further.items():
+        out.print(f"[bold]on {escape(name)}[/]", highlight=False)
+        show_verification(found)
     show_said(summary)
     show_accuracies(summary)
     out.print(f"models: {RunFolder(summary.run).export}\nreport: {summary.report}", highlight=False)

@@ -2,44 +2,44 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import fields, replace
-from enum import Enum
+from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.markup import escape
 
 from hwnas import device as devices
-from hwnas.cli import _usage
-from hwnas.cli._app import AcceptNoise, Json, app, emit_json, err, leave, out, print_quality
-from hwnas.cli._usage import ClassWeights
-from hwnas.device import PRECISIONS
-from hwnas.statistics import use
+from hwnas.cli import _found, _usage
+from hwnas.cli._app import AcceptNoise, Json, app, emit_json, err, leave
+from hwnas.cli._options import Settings, settings
+from hwnas.settings import options
 from hwnas.statistics.verdict import Verdict
 
 if TYPE_CHECKING:
     from hwnas.finalists import Ask
-    from hwnas.search.run import SearchRequest
+    from hwnas.settings.config import Config
 
+QUERIES = 32
+"""Networks that are scored where somebody waits; a file of hwnas run has the strategy's own number."""
 
-class Evaluate(Enum):
-    """What estimates how good an architecture is."""
-
-    SUPERNET = "supernet"
-    SCRATCH = "scratch"
-
-
+_USUAL_STEPS = {"warmup_steps": 400, "steps": 200}
 _OF_SUPERNETS = ("supernet", "warmup_steps", "steps", "loss", "proxy_width", "proxy_resolution")
 _OF_SCRATCH = ("evaluate_epochs", "workers")
 
 
 @app.command()
+@settings(
+    *options.SEARCH,
+    warmup_steps=(int | None, None, "Supernet updates before the gates move; 400 where it is not set."),
+    steps=(int | None, None, "Search steps of a one-shot strategy; 200 where it is not set."),
+    queries=(int | None, None, f"Networks that a sampling strategy scores; {QUERIES} where it is not set."),
+    loss=(str | None, None, "How latency enters the loss of a one-shot strategy; hold where it is not set."),
+)
 def search(
     context: typer.Context,
     to: Annotated[Path, typer.Option("--out", help="Folder of the run; created.")],
+    settings: Settings,
     device: Annotated[
         list[str] | None,
         typer.Option(
@@ -57,16 +57,6 @@ def search(
         bool | None,
         typer.Option(help="Measure finalists on the devices; by default with --device, not with --latency."),
     ] = None,
-    rank: Annotated[
-        str | None,
-        typer.Option(
-            help="Rank finalists by fp32 or int8 accuracy; int8 for int8 targets.",
-            callback=_usage.one_of("a rank", PRECISIONS),
-        ),
-    ] = None,
-    gallery: Annotated[
-        int, typer.Option(min=0, help="Budgets over the range that `hwnas pick` can choose between.")
-    ] = 10,
     latency: Annotated[
         list[Path] | None, typer.Option(help="Instead of --device: a file of `hwnas fit`; one a target.")
     ] = None,
@@ -78,74 +68,17 @@ def search(
             callback=_usage.checked(_usage.budget),
         ),
     ] = None,
-    space: Annotated[
-        str,
-        typer.Option(help="Search space, short or full name.", callback=_usage.checked(_usage.space)),
-    ] = "macro",
-    data: Annotated[
-        str, typer.Option(help="digits, clutter, a folder of images or parquet files, or an npz file.")
-    ] = "digits",
-    strategy: Annotated[
-        str,
-        typer.Option(
-            help="How to search, for example fbnet or random.", callback=_usage.checked(_usage.strategy)
-        ),
-    ] = "fbnet",
-    seed: Annotated[int, typer.Option(min=0, help="Where all randomness comes from.")] = 0,
     supernet: Annotated[
         Path | None, typer.Option(help="Weights of an earlier search, instead of training anew.")
     ] = None,
-    warmup_steps: Annotated[int, typer.Option(min=0, help="Supernet updates before the gates move.")] = 400,
-    steps: Annotated[int, typer.Option(min=1, help="Search steps of a one-shot strategy.")] = 200,
-    queries: Annotated[int, typer.Option(min=1, help="Architectures that a sampling strategy scores.")] = 32,
-    evaluate: Annotated[
-        Evaluate,
-        typer.Option(help="Score by a supernet, or by training each architecture from scratch."),
-    ] = Evaluate.SUPERNET,
-    evaluate_epochs: Annotated[
-        int, typer.Option(min=1, help="With --evaluate scratch: passes over the training images for each.")
-    ] = 2,
-    workers: Annotated[
-        int, typer.Option(min=1, help="With --evaluate scratch: processes that train at the same time.")
-    ] = 1,
-    loss: Annotated[str, typer.Option(help="How latency enters the loss of a one-shot strategy.")] = "hold",
-    class_weights: Annotated[
-        ClassWeights,
-        typer.Option(
-            help="balanced: every class counts the same in every training, and balanced accuracy is what "
-            "networks are ranked by."
-        ),
-    ] = ClassWeights.NONE,
-    batch_size: Annotated[
-        int | None, typer.Option(min=2, help="Images a step; by default 64, or all where there are fewer.")
-    ] = None,
-    proxy_width: Annotated[float, typer.Option(help="Channels of the supernet over the network's.")] = 0.5,
-    proxy_resolution: Annotated[
-        int | None, typer.Option(help="Side of the supernet's images; by default half the network's.")
-    ] = None,
-    confidence: Annotated[
-        float,
-        typer.Option(
-            help="Wanted chance that the budget is kept.", callback=_usage.share("a confidence", least=0.5)
-        ),
-    ] = 0.9,
-    objective: Annotated[
+    more: Annotated[
         list[str] | None,
         typer.Option(
-            help="Also to be small: macs, params or bytes; may be repeated.",
-            callback=_usage.checked(_usage.objective),
+            "--set",
+            help="Any other setting of a file of hwnas run, as search.settings.temperature=3, "
+            "search.supernet.momentum=0.8 or promise.finalists=6; may be repeated.",
         ),
     ] = None,
-    limit: Annotated[
-        list[str] | None, typer.Option(help="Not to be exceeded either, as bytes=4e6; may be repeated.")
-    ] = None,
-    train_on: Annotated[
-        str,
-        typer.Option(
-            help="Where training happens: cpu, cuda or auto.",
-            callback=_usage.one_of("where training happens", _usage.TRAINERS),
-        ),
-    ] = "auto",
     accept_noise: AcceptNoise = False,
     as_json: Json = False,
 ) -> None:
@@ -155,55 +88,28 @@ def search(
     is kept as such, and a search that is started again measures more.
     """
     from hwnas import finalists
-    from hwnas.train.optim import pick_device
+    from hwnas.settings import requests
 
     asks = _asks(device, runtime, precision, latency, budget_ms)
     measured = bool(asks) if measure is None else measure
-    _refuse_idle(context, strategy, evaluate, is_measured=measured)
-    options = {
-        "warmup_steps": warmup_steps,
-        "steps": steps,
-        "loss": loss,
-        "queries": queries,
-        "training_steps": warmup_steps + steps,
-    }
-    trainer = pick_device(train_on).type
     with _usage.usage():
-        request = _request(
-            options,
-            space=space,
+        _usage.strategy(settings["strategy"])
+    _refuse_idle(context, settings, is_measured=measured)
+    with _usage.usage():
+        config = _config(settings, budget_ms or (), more or ())
+        request = requests.search(
+            config,
+            space=config.basics.space,
+            data=config.basics.data,
             latencies=tuple(latency or ()),
-            budgets=tuple(budget_ms or ()),
-            data=data,
-            strategy=strategy,
-            seed=seed,
             supernet=supernet,
-            confidence=confidence,
-            oneshot={
-                "width": proxy_width,
-                "resolution": proxy_resolution,
-                "batch_size": batch_size,
-                "class_weights": class_weights.value,
-                "device": trainer,
-            },
-            scratch_epochs=evaluate_epochs if evaluate is Evaluate.SCRATCH else None,
-            workers=workers,
-            objectives=tuple(dict.fromkeys(objective or ())),
-            limits=dict(map(_limit, limit or ())),
         )
-    wishes = finalists.Wishes(
-        measure=measured,
-        rank=rank,
-        tables=tables,
-        gallery_points=gallery,
-    )
-    if evaluate is Evaluate.SCRATCH:  # every score is a training: fewer of them
-        wishes = replace(wishes, gallery_each=1, promise=finalists.PromiseOptions(scored=4))
+        wishes = requests.wishes(config, measure=measured, tables=tables)
     said: list[str] = []
 
     def warn(text: str) -> None:
         said.append(text)
-        _warn(text)
+        _found.warn(text)
 
     with err.status("reading the images") as status:
         record = finalists.search_for(
@@ -211,7 +117,7 @@ def search(
             request,
             to,
             wishes,
-            live=lambda step: status.update(_line(step)),
+            live=lambda step: status.update(_found.line(step)),
             tell=status.update,
             warn=warn,
         )
@@ -220,7 +126,7 @@ def search(
     if as_json:
         emit_json(record)
     else:
-        _show(record, to, said)
+        _found.show(record, to, said)
     word, reasons = record["promise"]["verdict"], tuple(record["promise"]["reasons"])
     leave(None if word is None else Verdict(word, reasons), accept_noise=accept_noise)
 
@@ -252,13 +158,14 @@ def _asks(
     return asks
 
 
-def _refuse_idle(context: typer.Context, strategy: str, evaluate: Evaluate, *, is_measured: bool) -> None:
+def _refuse_idle(context: typer.Context, settings: Settings, *, is_measured: bool) -> None:
     """Options must do something: not those of another way to score, to search or to measure."""
     from hwnas.search import strategy as strategy_of
 
     asked: list[str] = context.params["device"] or []
+    strategy = settings["strategy"]
     own = {field.name for field in fields(strategy_of(strategy))}
-    if evaluate is Evaluate.SCRATCH:
+    if settings["evaluate"] == "scratch":
         _usage.no_effect(
             context, *_OF_SUPERNETS, needs="where a supernet scores, not with --evaluate scratch"
         )
@@ -268,8 +175,8 @@ def _refuse_idle(context: typer.Context, strategy: str, evaluate: Evaluate, *, i
         if name not in own:
             _usage.no_effect(context, name, needs=f"with a strategy that has it, not with {strategy}")
     if context.params["supernet"] is not None:
-        settings = ("proxy_width", "proxy_resolution", "batch_size", "class_weights")
-        _usage.no_effect(context, *settings, needs="without --supernet, whose own settings are used")
+        idle = ("proxy_width", "proxy_resolution", "batch_size", "class_weights")
+        _usage.no_effect(context, *idle, needs="without --supernet, whose own settings are used")
         if not own & {"steps", "training_steps"}:  # it only scores with that supernet
             _usage.no_effect(context, "warmup_steps", "steps", needs="where a supernet is trained")
     if all("/" in text.partition("=")[0] for text in asked):
@@ -281,125 +188,43 @@ def _refuse_idle(context: typer.Context, strategy: str, evaluate: Evaluate, *, i
             _usage.no_effect(context, "tables", needs="with --device or --measure")
 
 
-def _request(
-    options: Mapping[str, Any], *, oneshot: dict[str, Any], scratch_epochs: int | None, **given: Any
-) -> SearchRequest:
-    """What is to be searched; a strategy gets the options that it knows."""
-    from hwnas import spaces
-    from hwnas.evaluators.supernet.config import OneShotConfig
+def _config(settings: Settings, budgets: Sequence[str], more: Sequence[str]) -> Config:
+    """All settings of a search: those of options, those of ``--set``, and the usual ones."""
     from hwnas.search import strategy as strategy_of
-    from hwnas.search.run import SearchRequest
-    from hwnas.train import TrainConfig
+    from hwnas.settings.config import make
 
-    kind = strategy_of(given["strategy"])
-    known = {field.name for field in fields(kind)}
-    settings = {name: value for name, value in options.items() if name in known}
-    kind(**settings)  # checks them
-    for name in given["objectives"] + tuple(given["limits"]):
-        _usage.objective(name)
-    resolution = oneshot["resolution"]
-    if resolution is None:
-        resolution = max(8, spaces.load(given["space"]).input_shape[1] // 2)
-    config = OneShotConfig(**{**oneshot, "resolution": resolution}, seed=given["seed"])
-    scratch = None
-    if scratch_epochs is not None:
-        shared = {name: oneshot[name] for name in ("batch_size", "class_weights", "device")}
-        scratch = TrainConfig(scratch_epochs, seed=given["seed"], **shared)
-    return SearchRequest(
-        **given,
-        oneshot=config,
-        scratch=scratch,
-        settings=settings,
-        training_steps=options["training_steps"],
+    values: dict[str, dict[str, Any]] = {name: {} for name in ("", *options.SETTABLE)}
+    for option in options.SEARCH:
+        value = settings[option.name]
+        if value is not None:
+            values[option.section][option.key] = list(value) if isinstance(value, tuple) else value
+    if budgets:
+        values["search"]["budgets"] = list(budgets)
+    warmup_steps, steps = (
+        usual if settings[name] is None else settings[name] for name, usual in _USUAL_STEPS.items()
     )
-
-
-def _limit(text: str) -> tuple[str, float]:
-    """The name and the number of ``name=number``."""
-    name, _, number = text.partition("=")
-    try:
-        value = float(number)
-    except ValueError:
-        value = math.nan
-    if not 0 < value < math.inf:
-        raise typer.BadParameter(
-            f"a limit must be a name and a number over 0 as bytes=4e6, but got {text!r}", param_hint="--limit"
-        )
-    return name, value
-
-
-def _line(record: Mapping[str, Any]) -> str:
-    """One line about a step, for the status."""
-    parts = [f"{record.get('phase', 'scoring')} {record.get('step', record.get('query'))}"]
-    if total := record.get("steps", record.get("queries")):
-        parts[0] += f"/{total}"
-    for name, text in (
-        ("loss", "loss {:.3f}"),
-        ("best_accuracy", "best {:.2%}"),
-        ("best_latency_ms", "at {:.3f} ms"),
-        ("budget_ms", "budget {:.3f} ms"),
-        ("expected_ms", "expected latency {:.3f} ms"),
-        ("expected_share", "({:.1%} of the limit)"),
-        ("entropy", "entropy {:.2f}"),
-    ):
-        if name in record:
-            value = record[name]
-            parts.append(text.format(value[0] if isinstance(value, list) else value))
-    if "eta_s" in record:
-        parts.append(f"{record['eta_s']:.0f} s left")
-    return "  ".join(parts)
-
-
-def _warn(text: str) -> None:
-    err.print(f"[yellow]warning:[/] {escape(text)}", soft_wrap=True, highlight=False)
-
-
-def _show(record: Mapping[str, Any], to: Path, said: Collection[str]) -> None:
-    promise = record["promise"]
-    out.print(
-        f"[bold]{record['strategy']}[/] chose {'.'.join(map(str, record['best']))} of "
-        f"{len(record['trials'])} scored; estimated {record.get('score', 'accuracy')} "
-        f"{record['accuracy']:.2%}",
-        highlight=False,
-    )
-    for target in promise["targets"]:
-        out.print(target["sentence"], soft_wrap=True, highlight=False)
-        if target["measured_ms"] is not None and target["note"]:
-            _warn(f"{target['name']}: {target['note']}")
-        print_quality(target.get("quality") or {}, target["name"])
-    if len(promise["targets"]) > 1:
-        out.print(use.said(_shares(promise["targets"])), soft_wrap=True, highlight=False)
-    for text in (*promise["warnings"], *([] if promise["kept"] else promise["reasons"])):
-        _warn(text)
-    if promise["networks_measured"]:
-        out.print(
-            f"{promise['networks_measured']} networks measured, {promise['repairs']} of them repairs, "
-            f"in {promise['seconds']:.0f} s; ranked by {promise['rank']} accuracy",
-            highlight=False,
-        )
-    sizes = record["sizes"]
-    out.print(
-        f"{sizes['macs'] / 1e6:.2f} M MACs, {sizes['params'] / 1e6:.3f} M parameters, "
-        f"{sizes['bytes'] / 1e6:.3f} MB of weights; {_front(record)}",
-        highlight=False,
-    )
-    for alarm in record["extra"].get("alarms", []):
-        if alarm not in said:  # before the search began
-            _warn(alarm)
-    seconds = ", ".join(f"{name} {value:.0f} s" for name, value in record["seconds"].items())
-    out.print(f"{seconds}; written to {to}", highlight=False)
-
-
-def _shares(targets: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Latency over budget of each target, as measured or else as predicted."""
-    return {
-        item["name"]: (item["measured_ms"] or item["predicted_ms"]) / item["asked_ms"] for item in targets
+    training = _usage.at_least("warmup_steps", warmup_steps, 0) + _usage.at_least("steps", steps, 1)
+    usual = {"queries": QUERIES, "training_steps": training}
+    known = {field.name for field in fields(strategy_of(settings["strategy"]))}
+    given = usual | {
+        option.name: value for option in options.OF_STRATEGIES if (value := settings[option.name]) is not None
     }
+    values["search.settings"] = {name: value for name, value in given.items() if name in known}
+    values["search"]["training_steps"] = training
+    for text in more:
+        section, key, value = options.set_read(text)
+        values[section][key] = value
+    nested = {**values[""], "search": values["search"], "promise": values["promise"]}
+    for inner in options.SETTABLE:
+        outer, _, name = inner.partition(".")
+        if name:
+            nested[outer][name] = values[inner]
+    return make(Path.cwd(), nested, _flag)
 
 
-def _front(record: Mapping[str, Any]) -> str:
-    """How many networks no other beats, and in what."""
-    wanted = ["accuracy", *(item["name"] for item in record["constraints"]), *record["objectives"]]
-    count = len(record["pareto"])
-    verb = "is" if count == 1 else "are"
-    return f"{count} of the scored networks {verb} not beaten in {', '.join(wanted)}"
+def _flag(section: str, key: str | None) -> str:
+    """The option that sets a key, for the end of a message."""
+    for option in (*options.SEARCH, *options.OF_STRATEGIES):
+        if (option.section, option.key) == (section, key):
+            return f" ({option.flag})"
+    return "" if key is None else f" (--set {section}.{key})"

@@ -20,15 +20,16 @@ from hwnas.cli._app import (
     coloured,
     emit_json,
     err,
-    finite,
     leave,
     out,
     print_quality,
     print_table,
 )
+from hwnas.cli._options import Settings, settings
 from hwnas.errors import typed
 from hwnas.runs import outputs, records
 from hwnas.runs.folder import RunFolder
+from hwnas.settings.options import of_section
 from hwnas.statistics import use
 from hwnas.statistics.bounds import decimals
 from hwnas.tables import places
@@ -43,52 +44,25 @@ Data = Annotated[str | None, typer.Option("--data", help="Where the training dat
 
 
 @app.command()
+@settings(*of_section("export"))
 def export(
     context: typer.Context,
     run: Run,
+    settings: Settings,
     data: Data = None,
-    calibration_images: Annotated[
-        int, typer.Option(min=1, help="Training images that set int8 ranges.")
-    ] = 256,
-    licence: Annotated[
-        str | None, typer.Option(help="Of the models, which are yours; goes into the manifest.")
-    ] = None,
-    qat_if_worse: Annotated[
-        float | None,
-        typer.Option(
-            min=0,
-            max=1,
-            callback=finite,
-            help="Fine-tune for int8 where it loses more validation accuracy than this, such as 0.01.",
-        ),
-    ] = None,
-    qat_epochs: Annotated[int, typer.Option(min=1, help="Passes of that fine-tuning.")] = 3,
-    int8_drop: Annotated[
-        float,
-        typer.Option(
-            min=0,
-            max=1,
-            callback=finite,
-            help="Largest drop of validation accuracy by int8; more is an error.",
-        ),
-    ] = 0.05,
     as_json: Json = False,
 ) -> None:
     """Export the trained network to TFLite and ONNX, fp32 and int8."""
     from hwnas import release
 
-    if qat_if_worse is None:
+    if settings["qat_if_worse"] is None:
         _usage.no_effect(context, "qat_epochs", needs="with --qat-if-worse")
     dataset = release.load_data(records.trained(run)["data"], data, run)
     with err.status("exporting") as status:
         manifest = release.export_run(
             run,
             dataset,
-            calibration_images=calibration_images,
-            licence=licence,
-            qat_if_worse=qat_if_worse,
-            qat_epochs=qat_epochs,
-            int8_drop=int8_drop,
+            **settings,
             on_variant=lambda name: status.update(f"exporting {name}"),
         )
     content = release.read_manifest(manifest.parent)
@@ -133,9 +107,11 @@ def _show_rounding(rounding: Mapping[str, Any]) -> None:
 
 
 @app.command()
+@settings(*(option for option in of_section("verify") if option.name != "accept_noise"))
 def verify(
     context: typer.Context,
     folder: Annotated[Path, typer.Argument(help="Shipping folder, wherever it is now, or folder of a run.")],
+    settings: Settings,
     device: Annotated[
         str | None,
         typer.Option(help="Device to measure on; by default the one of the budgets.", callback=_usage.device),
@@ -150,9 +126,6 @@ def verify(
         ),
     ] = None,
     skip_accuracy: Annotated[bool, typer.Option("--skip-accuracy", help="Do not look for the data.")] = False,
-    rounds: Annotated[
-        int, typer.Option(min=1, help="Rounds of measurement; fewer than 6 carry no verdict.")
-    ] = 9,
     record: Annotated[
         bool, typer.Option("--record/--no-record", help="Write the result into the manifest.")
     ] = True,
@@ -189,7 +162,7 @@ def verify(
             dataset,
             further=further,
             tables=tables or places.of_device(described.name),
-            options=ProfileOptions(rounds=rounds, max_rounds=3 * rounds),
+            options=ProfileOptions(**settings, max_rounds=3 * settings["rounds"]),
             accept_noise=accept_noise,
             record=record,
             on_step=lambda step: status.update(f"verifying: {step}"),

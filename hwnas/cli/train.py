@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from enum import Enum
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,124 +12,27 @@ from rich.markup import escape
 
 from hwnas.cli import _usage
 from hwnas.cli._app import Json, app, emit_json, err, out
-from hwnas.cli._usage import ClassWeights
+from hwnas.cli._options import Settings, settings
 from hwnas.runs.folder import RunFolder
+from hwnas.settings.options import of_section
 
 if TYPE_CHECKING:
     from hwnas.train import EpochRecord
 
 _WORST = 8  # classes that are named
-_AUGMENTATION, _TEACHER = "What images go through", "Learning from a trained network"
-
-
-class Init(Enum):
-    """Where the first weights come from."""
-
-    SEED = "seed"
-    SUPERNET = "supernet"
-
-
-Run = Annotated[Path, typer.Argument(help="Folder that `hwnas search` wrote.")]
-Data = Annotated[str | None, typer.Option(help="Other data than those of the search.")]
-
-
-Epochs = Annotated[
-    int | None,
-    typer.Option(
-        min=1, help="Passes over the training images; by default as many as 2,000 steps take, but 8 to 60."
-    ),
-]
-BatchSize = Annotated[
-    int | None, typer.Option(min=2, help="Images a step; by default 32, or all where there are fewer.")
-]
-LearningRate = Annotated[float, typer.Option(help="The highest learning rate.")]
-WeightDecay = Annotated[float, typer.Option(help="Of convolution and linear weights.")]
-WarmupShare = Annotated[float, typer.Option(help="Share of all steps in which the learning rate rises.")]
-LabelSmoothing = Annotated[float, typer.Option(help="Chance that the loss gives to all classes alike.")]
-Ema = Annotated[
-    float,
-    typer.Option(help="Decay of the running average of the weights, which is what ships; 0 is off."),
-]
-Weights = Annotated[
-    ClassWeights,
-    typer.Option(
-        "--class-weights",
-        help="balanced: every class counts the same in the loss, however many images it has.",
-    ),
-]
-InitFrom = Annotated[
-    Init,
-    typer.Option(
-        "--init", help="First weights: from the seed, or those of the supernet (of a search at full width)."
-    ),
-]
-Seed = Annotated[int, typer.Option(min=0, help="Of initial weights, order and augmentation.")]
-DeviceName = Annotated[
-    str,
-    typer.Option("--device", help="cpu, cuda or auto.", callback=_usage.one_of("a device", _usage.TRAINERS)),
-]
-Augment = Annotated[bool, typer.Option(help="Crop, mirror and erase.", rich_help_panel=_AUGMENTATION)]
-Crop = Annotated[
-    float,
-    typer.Option(help="Padding before a random crop, over the side.", rich_help_panel=_AUGMENTATION),
-]
-Flip = Annotated[
-    bool | None,
-    typer.Option(
-        "--flip/--no-flip",
-        help="Mirror images; by default as the data say: not digits.",
-        rich_help_panel=_AUGMENTATION,
-    ),
-]
-Erasing = Annotated[
-    float,
-    typer.Option(help="Chance that a rectangle is blanked.", rich_help_panel=_AUGMENTATION),
-]
-Mixup = Annotated[
-    float,
-    typer.Option(help="Alpha of mixup, which blends two images; 0 is off.", rich_help_panel=_AUGMENTATION),
-]
-Cutmix = Annotated[
-    float,
-    typer.Option(help="Alpha of CutMix, which pastes one into another.", rich_help_panel=_AUGMENTATION),
-]
-TeacherRun = Annotated[
-    Path | None,
-    typer.Option("--teacher", help="Run folder, trained on the same data.", rich_help_panel=_TEACHER),
-]
-DistillWeight = Annotated[
-    float, typer.Option(help="The teacher's share of the loss.", rich_help_panel=_TEACHER)
-]
-Temperature = Annotated[
-    float, typer.Option(help="What both answers are softened by.", rich_help_panel=_TEACHER)
-]
+_PANELS = {
+    **dict.fromkeys(("augment", "crop", "flip", "erasing", "mixup", "cutmix"), "What images go through"),
+    **dict.fromkeys(("teacher", "distill_weight", "temperature"), "Learning from a trained network"),
+}
 
 
 @app.command()
+@settings(*of_section("train"), panels=_PANELS)
 def train(
     context: typer.Context,
-    run: Run,
-    data: Data = None,
-    epochs: Epochs = None,
-    batch_size: BatchSize = None,
-    learning_rate: LearningRate = 0.1,
-    weight_decay: WeightDecay = 5e-5,
-    warmup_share: WarmupShare = 0.1,
-    label_smoothing: LabelSmoothing = 0.1,
-    ema: Ema = 0.0,
-    class_weights: Weights = ClassWeights.NONE,
-    init: InitFrom = Init.SEED,
-    seed: Seed = 0,
-    device: DeviceName = "auto",
-    augment: Augment = True,
-    crop: Crop = 0.125,
-    flip: Flip = None,
-    erasing: Erasing = 0.0,
-    mixup: Mixup = 0.0,
-    cutmix: Cutmix = 0.0,
-    teacher: TeacherRun = None,
-    distill_weight: DistillWeight = 0.5,
-    temperature: Temperature = 4.0,
+    run: Annotated[Path, typer.Argument(help="Folder that `hwnas search` wrote.")],
+    settings: Settings,
+    data: Annotated[str | None, typer.Option(help="Other data than those of the search.")] = None,
     as_json: Json = False,
 ) -> None:
     """Train the architecture of a run; started again, it goes on where it stopped.
@@ -140,8 +42,8 @@ def train(
     """
     from hwnas.release import stale
     from hwnas.search.oneshot.inherit import inherited
-    from hwnas.train import TrainConfig
-    from hwnas.train.optim import pick_device
+    from hwnas.settings import requests
+    from hwnas.settings.kinds import Origin
     from hwnas.train.run import train_run
 
     def show(record: EpochRecord) -> None:
@@ -151,32 +53,15 @@ def train(
             highlight=False,
         )
 
-    if teacher is None:
+    if settings["teacher"] is None:
         _usage.no_effect(context, "distill_weight", "temperature", needs="with --teacher")
-    if not augment:
+    if not settings["augment"]:
         _usage.no_effect(context, "crop", "flip", "erasing", needs="without --no-augment")
     with _usage.usage():
-        config = TrainConfig(
-            epochs=epochs,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            weight_decay=weight_decay,
-            warmup_share=warmup_share,
-            label_smoothing=label_smoothing,
-            ema=ema,
-            augment=augment,
-            crop=crop,
-            flip=flip,
-            erasing=erasing,
-            mixup=mixup,
-            cutmix=cutmix,
-            distill_weight=distill_weight if teacher else 0.0,
-            temperature=temperature,
-            class_weights=class_weights.value,
-            seed=seed,
-            device=pick_device(device).type,
-        )
-    start = partial(inherited, run) if init is Init.SUPERNET else None
+        origin = Origin(settings["init"], settings["teacher"])
+        config = requests.training(settings)
+    teacher = Path(origin.teacher) if origin.teacher else None
+    start = partial(inherited, run) if origin.init == "supernet" else None
     record = train_run(run, config, source=data, teacher=teacher, start=start, on_epoch=show)
     for text in stale(run):
         err.print(f"[yellow]{escape(text)}[/]", soft_wrap=True, highlight=False)

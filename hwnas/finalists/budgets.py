@@ -32,6 +32,10 @@ class Ask:
     target: Target
     budget: str
 
+    def __str__(self) -> str:
+        """As it is typed, with everything that need not be."""
+        return f"{self.target.device}/{self.target.runtime}-{self.target.precision}={self.budget}"
+
 
 def parse(
     texts: Sequence[str], runtimes: Sequence[str] = (), precisions: Sequence[str] = ()

@@ -74,7 +74,7 @@ def keep(
         HwnasError: Something is missing in the run, or a device failed.
     """
     began = time.monotonic()
-    options = options or PromiseOptions()
+    options, measuring = options or PromiseOptions(), measuring or ProfileOptions()
     record: dict[str, Any] = records.search(run)
     arch = spaces.architecture_from_json(records.arch(run))
     space, goals = arch.space, goals_of(run, record, arch.space)
@@ -84,7 +84,7 @@ def keep(
     judge = Judge(scorer, rank, _int8_runtime(goals), trials)
     there = (devices or devices_of(goals)) if measure else {}
     scales = _tables(goals, space, tables) if measure else {}
-    with Bench(space, goals, there, scales, run, measuring or ProfileOptions()) as bench:
+    with Bench(space, goals, there, scales, run, measuring) as bench:
         beliefs = Beliefs(space, bench.goals, record["confidence"], limits_of(record, space, goals))
         pool: dict[Indices, Indices | None] = dict.fromkeys(trials)
         rng = np.random.default_rng([record["seed"], 7])
@@ -102,6 +102,7 @@ def keep(
         "refusal": None if refusal is None else str(refusal),
         "rank": rank,
         "options": asdict(options),
+        "measuring": asdict(measuring),
         "targets": [] if settled is None else targets_of(loop, settled.best),
         "warnings": [] if settled is None else warnings_of(loop, settled.best),
         "why_little": "" if settled is None else why_little(loop, settled.best),

@@ -7,7 +7,7 @@ import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from hwnas import files, latency, spaces
 from hwnas.data import Dataset
+from hwnas.device import Device
 from hwnas.errors import HwnasError, TableError
 from hwnas.evaluators.base import Live, TrainedNetworks
 from hwnas.evaluators.of_run import scorer_in, scorer_of, scores
@@ -32,10 +33,11 @@ from hwnas.measure import ProfileOptions
 from hwnas.runs import outputs, records
 from hwnas.runs.folder import RunFolder
 from hwnas.search import gallery
+from hwnas.search import strategy as strategy_of
 from hwnas.search.budgets import range_of, shares_of
 from hwnas.search.gallery import Axis
+from hwnas.search.request import SearchRequest
 from hwnas.search.run import (
-    SearchRequest,
     constraints_for,
     load_data,
     said_of,
@@ -77,6 +79,9 @@ def search_for(
     run: Path,
     wishes: Wishes | None = None,
     *,
+    devices: Mapping[str, Device] | None = None,
+    dataset: Dataset | None = None,
+    is_new: bool = True,
     live: Live | None = None,
     tell: Tell = lambda _: None,
     warn: Callable[[str], None] = lambda _: None,
@@ -90,6 +95,9 @@ def search_for(
         request: What else is to be searched.
         run: Folder of the run.
         wishes: What is wanted beside the search.
+        devices: Descriptors to measure with, by name, instead of those of ``hwnas.device.load``.
+        dataset: The images of the search, where they were loaded before.
+        is_new: Whether a search that was finished before is refused; else nothing is done again.
         live: Called after every step of the search.
         tell: Told what is done after the search.
         warn: Given what the user should know: whose table was used, what int8 does not like.
@@ -106,14 +114,14 @@ def search_for(
     with ranks.joined(optim.pick_device(request.oneshot.device)):
         for path in request.latencies:
             latency.load(path, request.space)  # what is wrong with it is said before images are read
-        dataset = load_data(request)
+        dataset = dataset or load_data(request)
         request = replace(request, measured=wishes.measure)
         request = _for_devices(asks, request, run, dataset, wishes, warn)
         for text in _said_before(request, dataset):
             warn(text)
-        record, scorer = _searched(request, run, dataset, live)
+        record, scorer = _searched(request, run, dataset, is_new, live)
         if ranks.rank() == 0:
-            record = _kept(record, run, scorer or scorer_in(run, dataset), wishes, tell)
+            record = _kept(record, run, scorer or scorer_in(run, dataset), wishes, devices, tell)
     return record
 
 
@@ -138,7 +146,12 @@ def _for_devices(
     )
     models = budgets.fit([item.source for item in here], run)
     shared = {str(a.target): item.range_ms for a, item in zip(asks, here, strict=True) if item.range_ms}
-    return replace(request, latencies=models, budgets=tuple(a.budget for a in asks), ranges=shared)
+    texts = tuple(map(str, asks))
+    if budgets.parse(texts) != tuple(asks):  # of other threads, say, which a text cannot name
+        texts = ()
+    return replace(
+        request, latencies=models, budgets=tuple(a.budget for a in asks), ranges=shared, asked=texts
+    )
 
 
 def _said_before(request: SearchRequest, dataset: Dataset) -> list[str]:
@@ -151,7 +164,12 @@ def _said_before(request: SearchRequest, dataset: Dataset) -> list[str]:
 
 
 def _kept(
-    record: dict[str, Any], run: Path, scorer: TrainedNetworks, wishes: Wishes, tell: Tell
+    record: dict[str, Any],
+    run: Path,
+    scorer: TrainedNetworks,
+    wishes: Wishes,
+    devices: Mapping[str, Device] | None,
+    tell: Tell,
 ) -> dict[str, Any]:
     """The record with its promise kept, as far as that was not done before; and the gallery."""
     if not record.get("promise", {}).get("kept"):
@@ -160,6 +178,7 @@ def _kept(
             measure=wishes.measure,
             rank=wishes.rank,
             tables=wishes.tables,
+            devices=devices,
             scorer=scorer,
             options=wishes.promise,
             measuring=wishes.measuring,
@@ -185,7 +204,7 @@ def _hostile(found: Sequence[Source], space: SearchSpace, folder: Path | None) -
 
 
 def _searched(
-    request: SearchRequest, run: Path, dataset: Dataset, live: Live | None
+    request: SearchRequest, run: Path, dataset: Dataset, is_new: bool, live: Live | None
 ) -> tuple[dict[str, Any], TrainedNetworks | None]:
     """The record of the search, and what scored in it if that was now.
 
@@ -196,12 +215,23 @@ def _searched(
         scorer = searched(request, run, live=live, dataset=dataset).scorer
         return ({} if ranks.rank() != 0 else records.search(run)), scorer
     record: dict[str, Any] = records.search(run)
-    same = record.get("request") == json.loads(json.dumps(request.identity()))
+    same = _is_same(record.get("request", {}), request)
     kept = record.get("promise", {}).get("kept")
-    if not same or (kept and folder.gallery.exists()):
+    if not same or (is_new and kept and folder.gallery.exists()):
         what = "a finished search" if same else "another search"
         raise HwnasError(f"a run folder must be new, but {run} holds {what}: give another one")
     return record, None
+
+
+def _is_same(recorded: Mapping[str, Any], request: SearchRequest) -> bool:
+    """Whether a record is of this request; earlier versions left out settings that are the usual ones."""
+
+    def complete(identity: Mapping[str, Any]) -> dict[str, Any]:
+        given = identity.get("settings", {})
+        strategy = strategy_of(request.strategy)()
+        return {**identity, "settings": {**asdict(strategy), **given}, "measured": None}
+
+    return complete(recorded) == complete(json.loads(json.dumps(request.identity())))
 
 
 def write_gallery(

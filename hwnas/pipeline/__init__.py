@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from hwnas import device as devices
-from hwnas import release
+from hwnas import files, release
 from hwnas.device import Device
-from hwnas.pipeline.config import Config, make, read, template
 from hwnas.pipeline.stages import Stages
 from hwnas.pipeline.state import State
 from hwnas.release import against
 from hwnas.runs import outputs, records
 from hwnas.search import budgets
+from hwnas.settings.config import Config, make, read
+from hwnas.settings.template import template
 from hwnas.statistics import use
 from hwnas.statistics.differences import Difference
 from hwnas.statistics.verdict import Verdict, on_baseline, worst
@@ -47,6 +48,7 @@ class Summary:
         difference: Of the two, on the same test images; None without a baseline.
         why_little: Why the search could not use more of the budgets; empty where it does not say.
         said: What else is to be known of the search: what a budget cost, and its alarms.
+        further: What was measured of the same on further devices, by name.
         seconds: Wall time by stage, of the last time that it ran.
         ran: Stages that were not skipped.
     """
@@ -61,6 +63,7 @@ class Summary:
     ran: tuple[str, ...]
     why_little: str = ""
     said: tuple[str, ...] = ()
+    further: Mapping[str, Verification] = field(default_factory=dict)
 
     @property
     def against(self) -> Verdict | None:
@@ -74,7 +77,8 @@ class Summary:
     @property
     def verdict(self) -> Verdict | None:
         """Of all that was promised: budgets, accuracy, and not to be worse than the baseline."""
-        return worst([self.verification.verdict, self.against])
+        elsewhere = (found.verdict for found in self.further.values())
+        return worst([self.verification.verdict, *elsewhere, self.against])
 
     @property
     def little(self) -> str:
@@ -96,6 +100,7 @@ class Summary:
             "ran": list(self.ran),
             "used": self.verification.shares,
             "warnings": [text for text in (self.little, *self.said) if text],
+            **({"further": {n: v.to_json() for n, v in self.further.items()}} if self.further else {}),
         }
 
 
@@ -104,7 +109,7 @@ def run(config: Config, *, device: Device | None = None, tell: Tell = lambda _st
 
     Args:
         config: What is wanted.
-        device: Where to measure, instead of the one that the config names.
+        device: Where to measure, instead of where the config says.
         tell: Called on the way.
 
     Raises:
@@ -114,7 +119,8 @@ def run(config: Config, *, device: Device | None = None, tell: Tell = lambda _st
     folder = config.folder
     with outputs.claimed(folder):
         state = State(folder)
-        stages = Stages(config, device or devices.load(config.basics.device), state)
+        there = [device] if device else [devices.load(name) for name in config.basics.device]
+        stages = Stages(config, there, state)
         seconds, ran = {}, []
         for stage in stages:
             if state.is_done(stage):
@@ -150,6 +156,10 @@ def _summary(config: Config, stages: Stages, seconds: Mapping[str, float], ran: 
         ran,
         promise.get("why_little", ""),
         tuple(text for text in said if not use.is_warning(text)),  # that is said of what ships
+        {
+            name: Verification.from_json(files.read_json(path, "what was measured elsewhere"))
+            for name, path in stages.further.items()
+        },
     )
 
 

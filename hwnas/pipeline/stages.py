@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property, partial
 from pathlib import Path
@@ -14,18 +14,18 @@ from hwnas import files, finalists, latency, measure, plugins, release, report, 
 from hwnas.device import Device, Target
 from hwnas.errors import HwnasError, LatencyModelError
 from hwnas.measure.store import missing_rounds, to_go_on
-from hwnas.pipeline.config import Config
 from hwnas.pipeline.state import Say, Stage, State, digest_of_data, hashes_of_teacher
 from hwnas.release import against
 from hwnas.runs import records
 from hwnas.runs.folder import ChainFolder, RunFolder
+from hwnas.settings import requests
+from hwnas.settings.config import Config
 from hwnas.tables import places
 from hwnas.tables.table import LatencyTable
 from hwnas.verify import verify
 
 if TYPE_CHECKING:
-    from hwnas.evaluators.base import TrainedNetworks
-    from hwnas.search.run import SearchRequest
+    pass
 
 _PROMISE = ("promise", "promise.measuring")
 
@@ -35,25 +35,27 @@ class Stages:
 
     Args:
         config: What is wanted.
-        device: Where to measure.
+        devices: Where to measure; what ships is what the first one runs.
         state: For what need not be found out twice.
 
     Attributes:
         run: Folder of the found network.
         baseline: Folder of the network that it is compared with, or None.
-        tables: Folder of the latency tables.
+        tables: Folder of the latency tables, a folder a device.
+        further: What was measured of what ships on each device but the first.
 
     Raises:
         HwnasError: The teacher is not there.
     """
 
-    def __init__(self, config: Config, device: Device, state: State) -> None:
-        self._config, self._device, self._state = config, device, state
+    def __init__(self, config: Config, devices: Sequence[Device], state: State) -> None:
+        self._config, self._devices, self._state = config, {d.name: d for d in devices}, state
         self._images: images.Dataset | None = None
         self._folder = ChainFolder(config.folder)
         self.run = self._folder.run(config.search.strategy)
         self.baseline = self._folder.run(config.baseline.strategy) if config.baseline.strategy else None
-        self.tables = self._folder.tables / device.name
+        self.tables = self._folder.tables
+        self.further = {device.name: self.run.verified / f"{device.name}.json" for device in devices[1:]}
         self._teacher = hashes_of_teacher(config.teacher) if config.teacher else None
         budgets = config.search.budgets
         if len(budgets) not in (1, len(self.targets)):
@@ -70,9 +72,9 @@ class Stages:
     def _planned(self) -> Iterator[Stage]:
         yield self._profile()
         yield self._fit()
-        yield self._search("search", self.run, None)
+        yield self._search("search", self.run)
         if self.baseline is not None:
-            yield self._search("baseline", self.baseline, self.run.supernet)
+            yield self._search("baseline", self.baseline, is_baseline=True)
         yield self._train()
         if self.baseline is not None:
             yield self._against(self.baseline)
@@ -82,10 +84,14 @@ class Stages:
 
     @cached_property
     def targets(self) -> tuple[Target, ...]:
-        """Runtime by runtime, precisions within."""
+        """Device by device, runtimes within, precisions within those."""
         wanted = self._config.targets
-        runtimes = wanted.runtimes or self._device.runtimes
-        return tuple(self._device.target(r, p) for r in runtimes for p in wanted.precisions)
+        return tuple(
+            device.target(runtime, precision)
+            for device in self._devices.values()
+            for runtime in wanted.runtimes or device.runtimes
+            for precision in wanted.precisions
+        )
 
     @cached_property
     def data(self) -> dict[str, str]:
@@ -112,10 +118,10 @@ class Stages:
     @property
     def models(self) -> tuple[Path, ...]:
         """The latency models, one a target."""
-        return tuple(map(self._folder.latency_model, self.targets))
+        return tuple(self._folder.latency_model(t, len(self._devices) > 1) for t in self.targets)
 
     def _tables(self) -> tuple[Path, ...]:
-        return tuple(places.table(self.tables, target) for target in self.targets)
+        return tuple(places.table(self.tables / target.device, target) for target in self.targets)
 
     def _profile(self) -> Stage:
         options = measure.ProfileOptions(**self._config.profile)
@@ -124,13 +130,15 @@ class Stages:
             def tell(progress: measure.Progress) -> None:
                 say(f"{progress.target}: {progress.stage} {progress.done}/{progress.total}")
 
-            measure.run(self._device, spaces.load(self.space), self.targets, self.tables, options, tell)
+            for name, device in self._devices.items():
+                targets = [target for target in self.targets if target.device == name]
+                measure.run(device, spaces.load(self.space), targets, self.tables / name, options, tell)
 
         def intact() -> bool:
             return not any(missing_rounds(LatencyTable.load(table)) for table in self._tables())
 
         settings = {
-            "device": self._device.name,
+            "device": ", ".join(self._devices),
             "space": self.space,
             "targets": [t.to_json() for t in self.targets],
             "options": asdict(options),
@@ -159,89 +167,60 @@ class Stages:
         settings = {"space": self.space, "model": kind}
         return Stage("fit", settings, self._tables(), self.models, self.models, run)
 
-    def _request(self, strategy: str, settings: Mapping[str, Any], supernet: Path | None) -> SearchRequest:
-        from hwnas.evaluators.supernet.config import OneShotConfig
-        from hwnas.search.run import SearchRequest
-        from hwnas.train.optim import pick_device
-
-        wanted, values = self._config.search, dict(self._config.values["search.supernet"])
-        values["seed"] = _first(values["seed"], self._config.basics.seed)
-        values["resolution"] = values["resolution"] or max(8, spaces.load(self.space).input_shape[1] // 2)
-        values["device"] = pick_device(values["device"]).type
-        return SearchRequest(
+    def _search(self, name: str, run: RunFolder, *, is_baseline: bool = False) -> Stage:
+        has_supernet = self._config.search.evaluate == "supernet"
+        supernet = self.run.supernet if is_baseline and has_supernet else None
+        request = requests.search(
+            self._config,
             space=self.space,
-            latencies=self.models,
-            budgets=wanted.budgets,
             data=self._config.data,
-            strategy=strategy,
-            seed=self._config.basics.seed,
-            oneshot=OneShotConfig(**values),
-            settings=settings,
-            training_steps=wanted.training_steps,
+            latencies=self.models,
             supernet=supernet,
-            confidence=wanted.confidence,
+            is_baseline=is_baseline,
         )
 
-    def _search(self, name: str, run: RunFolder, supernet: Path | None) -> Stage:
-        values = self._config.values["search.settings" if supernet is None else "baseline.settings"]
-        request = self._request(run.path.name, values, supernet)
-
         def work(say: Say) -> None:
-            from hwnas.search.run import searched
+            from hwnas.search.run import search_run
 
             def tell(record: Mapping[str, Any]) -> None:
                 done = record.get("step", record.get("query"))
                 total = record.get("steps", record.get("queries"))
                 say(f"{record.get('phase', 'scoring')} {done}/{total}")
 
-            scorer = None
-            if not run.search.exists():  # or it was interrupted after its last step
-                scorer = searched(request, run.path, live=tell, dataset=self._searched_images).scorer
-            if supernet is None:
-                self._keep(run, scorer, say)
+            if is_baseline:  # only compared with: nobody promises anything of it
+                if not run.search.exists():
+                    search_run(request, run.path, live=tell, dataset=self._searched_images)
+                return
+            finalists.search_for(
+                (),
+                request,
+                run.path,
+                requests.wishes(self._config, tables=self.tables),
+                devices=self._devices,
+                dataset=self._searched_images,
+                is_new=False,
+                live=tell,
+                tell=say,
+            )
 
         settings = asdict(request) | {"data": self.data, "latencies": None, "supernet": None}
         settings |= {"oneshot": request.oneshot.recorded()}
-        writes = (run.arch, run.search, run.supernet)
-        owns = (*writes, run.history, run.search_checkpoint, run.gallery)
-        if supernet is None:
+        del settings["asked"]
+        writes = (run.arch, run.search, *([run.supernet] if has_supernet else []))
+        owns = (run.arch, run.search, run.supernet, run.history, run.search_checkpoint, run.gallery)
+        if not is_baseline:
             settings |= {section: dict(self._config.values[section]) for section in _PROMISE}
         reads = (*self.models, *([supernet] if supernet else []))
-        draws = supernet is None and self._config.promise[0].gallery_points > 0
+        draws = not is_baseline and self._config.promise[0].gallery_points > 0
 
         def intact() -> bool:
             return run.gallery.is_file() or not draws
 
         return Stage(name, settings, reads, writes, owns, work, intact)
 
-    def _keep(self, run: RunFolder, scorer: TrainedNetworks | None, say: Say) -> None:
-        """Hold the found network to its budgets, and draw the gallery."""
-        from hwnas.evaluators.of_run import scorer_in
-
-        wanted, options = self._config.promise
-        scorer = scorer or scorer_in(run.path, self._dataset(records.search(run.path)))
-        finalists.keep(
-            run.path,
-            measure=wanted.measure,
-            rank=wanted.rank,
-            tables=self.tables,
-            devices={self._device.name: self._device},
-            scorer=scorer,
-            options=options,
-            measuring=measure.ProfileOptions(**self._config.values["promise.measuring"]),
-            tell=say,
-        )
-        if wanted.gallery_points:
-            say("gallery")
-            finalists.write_gallery(run.path, wanted.gallery_points, wanted.gallery_each, scorer=scorer)
-
     def _train(self) -> Stage:
-        from hwnas.train import TrainConfig
-        from hwnas.train.optim import pick_device
-
-        (origin, values), teacher = self._config.train, self._config.teacher
-        values["seed"] = _first(values["seed"], self._config.basics.seed)
-        config = TrainConfig(**values | {"device": pick_device(values["device"]).type})
+        (origin, _), teacher = self._config.train, self._config.teacher
+        config = requests.training(self._config.values["train"], self._config.basics.seed)
         runs = self._runs
 
         def work(say: Say) -> None:
@@ -311,23 +290,29 @@ class Stages:
 
         def work(say: Say) -> None:
             options = measure.ProfileOptions(**wanted, max_rounds=3 * wanted["rounds"])
-            verify(
-                self.run.export,
-                self._device,
-                self._dataset(),
-                tables=self.tables,
-                options=options,
-                accept_noise=accept_noise,
-                on_step=say,
-            )
+            for name, device in self._devices.items():
+                path = self.further.get(name)
+                found = verify(
+                    self.run.export,
+                    device,
+                    self._dataset(),
+                    tables=self.tables / name,
+                    options=options,
+                    accept_noise=accept_noise,
+                    record=path is None,
+                    on_step=say if path is None else lambda text, name=name: say(f"{name}: {text}"),  # type: ignore[misc]
+                )
+                if path is not None:
+                    files.write_json(path, found.to_json())
 
         def intact() -> bool:
             return "verification" in (self._manifest() or {})
 
-        settings = wanted | {"device": self._device.name}
+        settings = wanted | {"device": ", ".join(self._devices)}
         settings |= {"accept_noise": True} if accept_noise else {}
         reads = (*self._shipped(), self.run.search, self.run.train, *self._tables())
-        return Stage("verify", settings, reads, (), (), work, intact)
+        written = tuple(self.further.values())
+        return Stage("verify", settings, reads, written, written, work, intact)
 
     def _report(self) -> Stage:
         page = self.run.report
@@ -362,8 +347,3 @@ class Stages:
                 return found
         self._images = release.load_data(described)
         return self._images
-
-
-def _first(*values: int | None) -> int | None:
-    """The first that is set."""
-    return next((value for value in values if value is not None), None)

@@ -4,30 +4,22 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
 from itertools import product
 from typing import Any
 
 from hwnas import __version__, release
 from hwnas.data import is_embedded
 from hwnas.device import Target
-from hwnas.finalists import PromiseOptions
 from hwnas.report import _page
 from hwnas.report._record import Json, Record
 from hwnas.runs.folder import RunFolder, model_name
+from hwnas.search import STRATEGIES
+from hwnas.settings import Key, options, section, sections
+from hwnas.settings.kinds import SCARCE
 from hwnas.space import SearchSpace
 from hwnas.tables.table import LatencyTable
-from hwnas.train import TrainConfig
 
-_SEARCH_OPTIONS = ("warmup_steps", "steps", "queries", "loss")
-_PROXY_OPTIONS = {"proxy_width": "width", "proxy_resolution": "resolution", "batch_size": "batch_size"}
-_PROXY_OPTIONS |= {"class_weights": "class_weights"}
-_TRAIN_OPTIONS = ("epochs", "batch_size", "learning_rate", "seed", "device")
-_TRAIN_FLAGS = ("augment", "flip")
-_RARE_TRAIN_OPTIONS = (
-    *("weight_decay", "warmup_share", "label_smoothing", "ema", "crop", "erasing", "mixup", "cutmix"),
-    *("distill_weight", "temperature", "class_weights", *_TRAIN_FLAGS),
-)
+_TRAIN_COMMON = ("epochs", "batch_size", "learning_rate", "seed", "device")
 _PROFILE_OPTIONS = ("rounds", "max_rounds", "target_ci", "samples", "seed")
 _NETWORKS = {"calibration_networks": "calibration", "heldout_networks": "heldout"}
 
@@ -48,7 +40,6 @@ def reproduce(record: Record) -> str:
         "How to reproduce it",
         _page.commands(list(commands(record))),
         _page.paragraph(text, "fine"),
-        *(_page.paragraph(said) for said in _not_typed(record)),
         _page.table(("what", "value"), list(_identity(record))),
         _page.details("Hashes of the files", _page.table(("file", "value"), list(_hashes(record)))),
     )
@@ -64,14 +55,18 @@ def commands(record: Record) -> Iterator[Command]:
 def _chain(record: Record) -> Iterator[Command]:
     space = record.arch.space
     targets = [Target.from_json(item["target"]) for item in record.constraints]
+    asked: Sequence[str] = record.search.get("asked", ())
     latencies = tuple(f"--latency {shlex.quote(model_name(target))}" for target in targets)
+    if asked:  # such a search fits its own models
+        latencies = ()
     if record.is_searched:
         yield from _profiling(space, targets, record.tables)
-        for target in targets:
+        for target in () if asked else targets:
             where = {"device": target.device, "runtime": target.runtime, "precision": target.precision}
             model = _model(record, target)
             yield _typed("fit", {"space": space.name, **where, "model": model, "out": model_name(target)})
-        yield (*_typed("search"), *latencies, *_searching(record))
+        wanted = [f"--device {shlex.quote(text)}" for text in asked] or [*latencies, *_budgets(record)]
+        yield (*_typed("search"), *wanted, *_searching(record))
     if record.trained:
         yield (*_typed("train RUN"), *_training(record))
     if record.manifest:
@@ -86,19 +81,6 @@ def _chain(record: Record) -> Iterator[Command]:
         yield _typed("compare RUN", _comparing(record.comparison))
     other = {"baseline": None if record.baseline is None else "OTHER_RUN"}
     yield (*_typed("report RUN", other), *(latencies if record.is_searched else ()))
-
-
-def _not_typed(record: Record) -> Iterator[str]:
-    """What decided the search and no option of the command line sets: it takes ``hwnas run``."""
-    if not record.is_searched:
-        return
-    settings = record.search.get("request", {}).get("settings", {})
-    odd = {name: value for name, value in settings.items() if name not in _SEARCH_OPTIONS}
-    bounds, usual = record.search.get("promise", {}).get("options", {}), asdict(PromiseOptions())
-    odd |= {n: value for n, value in bounds.items() if n in usual and value != usual[n]}
-    if odd:
-        listed = ", ".join(f"{name} = {value}" for name, value in odd.items())
-        yield f"Set in the file of hwnas run, not on the command line: {listed}."
 
 
 def _typed(verb: str, options: Mapping[str, Any] | None = None) -> Command:
@@ -167,50 +149,81 @@ def _model(record: Record, target: Target) -> str | None:
     return None if found is None else found.name
 
 
+def _budgets(record: Record) -> list[str]:
+    """What was asked for of latency models; in ms where an earlier version does not say."""
+    request: Json = record.search.get("request", {})
+    texts = request.get("budgets") or [item["budget_ms"] for item in record.constraints]
+    return [word for text in texts for word in _options({"budget_ms": text})]
+
+
 def _searching(record: Record) -> list[str]:
-    search = record.search
-    request = search.get("request", {})
-    known = {**search.get("config", {}), **request.get("settings", {})}
-    settings = {name: known.get(name) for name in _SEARCH_OPTIONS}
-    proxy = search.get("oneshot", {})
-    settings |= {flag: proxy.get(name) for flag, name in _PROXY_OPTIONS.items()}
-    steps = request.get("training_steps")
-    if scratch := search.get("scratch"):
-        settings |= {"evaluate": "scratch", "evaluate_epochs": scratch["config"]["epochs"]}
-        settings |= {"workers": scratch["workers"], "batch_size": scratch["config"]["batch_size"]}
-        weights = scratch["config"].get("class_weights")
-        settings |= {"class_weights": None if weights == "none" else weights}
-    elif steps and settings["warmup_steps"] is None:  # a sampling strategy: only their sum counts
-        settings |= {"warmup_steps": 0, "steps": steps}
-    budgets = [option for item in record.constraints for option in _options({"budget_ms": item["budget_ms"]})]
-    first = {"space": record.arch.space.name, "data": record.source, "strategy": search["strategy"]}
-    promise = search.get("promise", {})
-    last = {"confidence": search.get("confidence"), "rank": promise.get("rank"), "out": "RUN"}
-    last |= {"gallery": _gallery(record), "train_on": request.get("oneshot", {}).get("device")}
-    if "supernet_sha256" in search:  # its own settings are used, and nothing is trained
-        settings = {name: settings.get(name) for name in ("queries", "loss")}
-        first["supernet"] = f"OTHER_RUN/{RunFolder.supernet}"
-        if _trains_gates(known):
-            settings |= {name: known.get(name) for name in ("warmup_steps", "steps")}
-    many = [f"--objective {shlex.quote(str(name))}" for name in search.get("objectives", ())]
-    many += [f"--limit {shlex.quote(f'{n}={value!r}')}" for n, value in search.get("limits", {}).items()]
+    """Every setting of the search: those that have an option of their own, and what else is unusual."""
+    search, values = record.search, _settings_of(record)
+    usual = {name: {key.name: key.default for key in keys} for name, keys in _known(search["strategy"])}
+    if "scratch" in search:
+        usual["promise"] |= SCARCE
+    own = (*options.SEARCH, *options.OF_STRATEGIES)
+    words = [word for o in own for word in o.words(values.get(o.section, {}).get(o.key))]
+    typed = {(option.section, option.key) for option in own}
+    for room, found in values.items():
+        for key, value in found.items():
+            if (room, key) not in typed and value is not None and value != usual[room].get(key):
+                words.append(options.set_words(room, key, value))
+    request, promise = search.get("request", {}), search.get("promise", {})
     measured = bool(promise.get("networks_measured")) or bool(request.get("measured"))
+    supernet = f"OTHER_RUN/{RunFolder.supernet}" if "supernet_sha256" in search else None
     return [
-        *budgets,
-        *_options({**first, "seed": search["seed"], **settings, **last}),
-        *many,
+        *words,
+        *_options({"supernet": supernet, "out": "RUN"}),
         "--measure" if measured else "--no-measure",
     ]
 
 
-def _gallery(record: Record) -> int | None:
-    """Budgets that the gallery was drawn for; None where an earlier version does not say."""
-    return 0 if record.gallery is None else record.gallery.get("points")
+def _known(strategy: str) -> Iterator[tuple[str, Sequence[Key]]]:
+    """The settings of a search by section; those of a strategy that is not known here are all unusual."""
+    is_known = strategy in STRATEGIES
+    for name, keys in sections(strategy if is_known else "random").items():
+        yield name, keys if is_known or name != "search.settings" else ()
 
 
-def _trains_gates(settings: Json) -> bool:
-    """Whether a strategy takes steps of its own beside those of a supernet."""
-    return settings.get("steps") is not None
+def _settings_of(record: Record) -> dict[str, dict[str, Any]]:
+    """Section to key to value: what was recorded of a search."""
+    search = record.search
+    request, promise = search.get("request", {}), search.get("promise", {})
+    strategy, seed = search["strategy"], search["seed"]
+    wanted: dict[str, Any] = {"strategy": strategy, "confidence": search.get("confidence")}
+    wanted |= {"objectives": list(search.get("objectives", ()))}
+    wanted |= {"limits": [f"{name}={value!r}" for name, value in search.get("limits", {}).items()]}
+    keys = {name: {key.name for key in found} for name, found in _known(strategy)}
+    recorded = {**search.get("config", {}), **request.get("settings", {})}
+    settings = {
+        n: v for n, v in recorded.items() if n in keys["search.settings"] or n in request.get("settings", {})
+    }
+    supernet = {n: v for n, v in search.get("oneshot", {}).items() if n in keys["search.supernet"]}
+    supernet["device"] = request.get("oneshot", {}).get("device")
+    supernet |= {"seed": None} if supernet.get("seed") == seed else {}
+    training = settings.pop("training_steps", None) or request.get("training_steps")
+    if scratch := search.get("scratch"):
+        supernet = {"device": supernet["device"]}
+        supernet |= {name: scratch["config"].get(name) for name in ("batch_size", "class_weights")}
+        wanted |= {"evaluate": "scratch", "evaluate_epochs": scratch["config"]["epochs"]}
+        wanted |= {"workers": scratch["workers"]}
+    elif "supernet_sha256" in search:  # its own settings are used, and nothing is trained
+        supernet = {"device": supernet["device"]}
+    elif training and settings.get("steps") is None:  # who only scores with a supernet: their sum counts
+        settings |= {"warmup_steps": 0, "steps": training}
+    bounds = {n: v for n, v in promise.get("options", {}).items() if n in keys["promise"]}
+    gallery = record.gallery or {}
+    bounds |= {"rank": promise.get("rank"), "gallery_each": gallery.get("each")}
+    bounds |= {"gallery_points": 0 if record.gallery is None else gallery.get("points")}
+    return {
+        "": {"space": record.arch.space.name, "data": record.source, "seed": seed},
+        "search": wanted,
+        "search.supernet": supernet,
+        "search.settings": settings,
+        "promise": bounds,
+        "promise.measuring": dict(promise.get("measuring", {})),
+    }
 
 
 def _verifying(record: Record) -> list[str]:
@@ -242,20 +255,23 @@ def _comparing(found: Json) -> dict[str, Any]:
 def _training(record: Record) -> list[str]:
     """The common settings, and those of the others that are not the defaults."""
     trained: Json = record.trained or {}
-    config, usual = trained["config"], asdict(TrainConfig())
-    settings = {name: config.get(name) for name in _TRAIN_OPTIONS}
-    rare = {n: config[n] for n in _RARE_TRAIN_OPTIONS if n in config and config[n] != usual[n]}
-    idle: tuple[str, ...] = ("temperature", "distill_weight") if not trained.get("teacher") else ()
-    idle += ("crop", "flip", "erasing") if not rare.get("augment", True) else ()
-    rare = {name: value for name, value in rare.items() if name not in idle}  # does nothing, and is refused
-    flags = [f"--{name}" if rare[name] else f"--no-{name}" for name in _TRAIN_FLAGS if name in rare]
-    settings |= {name: value for name, value in rare.items() if name not in _TRAIN_FLAGS}
     start, teacher = trained.get("start", {}).get("from"), trained.get("teacher", {}).get("run")
+    values = dict(trained["config"])
+    values["init"] = "supernet" if start == "supernet" else None
+    values["teacher"] = None if teacher is None else release.public_name(str(teacher))
+    idle: tuple[str, ...] = () if teacher else ("temperature", "distill_weight")
+    idle += () if values.get("augment", True) else ("crop", "flip", "erasing")  # it would be refused
+    usual = {name: key.default for name, key in section("train").items()}
+    words = [
+        word
+        for option in options.of_section("train")
+        if option.key not in idle
+        if option.key in _TRAIN_COMMON or values.get(option.key) != usual[option.key]
+        for word in option.words(values.get(option.key))
+    ]
     if trained["data"]["fingerprint"] != record.search["data"]["fingerprint"]:
-        settings["data"] = release.public_name(str(trained["data"]["source"]))
-    settings["init"] = "supernet" if start == "supernet" else None
-    settings["teacher"] = None if teacher is None else release.public_name(str(teacher))
-    return [*_options(settings), *flags]
+        words += _options({"data": release.public_name(str(trained["data"]["source"]))})
+    return words
 
 
 def _identity(record: Record) -> Iterator[tuple[str, str]]:

@@ -87,6 +87,7 @@ class RunFolder:
     int8_weights = Entry("weights.int8.safetensors")
     int8_checkpoint = Entry("int8-checkpoint.safetensors")
 
+    verified = Entry("verified")  # what was measured of what ships on further devices, a file each
     export = Entry("export")
     report = Entry("report.html")
     against = Entry("against.json")
@@ -140,9 +141,14 @@ class ChainFolder:
         """The folder of what a strategy finds."""
         return RunFolder(self.path / strategy)
 
-    def latency_model(self, target: Place) -> Path:
-        """The latency model of a target."""
-        return self.latency / f"{target.slug}.json"
+    def latency_model(self, target: Place, among: bool = False) -> Path:
+        """The latency model of a target.
+
+        Args:
+            target: What it is of.
+            among: Whether there are those of several devices.
+        """
+        return self.latency / (model_name(target) if among else f"{target.slug}.json")
 
 
 def model_name(target: Place) -> str:

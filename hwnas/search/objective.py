@@ -7,6 +7,7 @@ of a ``Constraint``, which every strategy keeps.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -61,6 +62,23 @@ def require_objective(name: str) -> None:
     """Raise SpaceError where there is no objective of this name."""
     if name not in OBJECTIVES:
         raise SpaceError(f"an objective must be one of {sorted(OBJECTIVES)}, but got {name!r}")
+
+
+def limit(text: str) -> tuple[str, float]:
+    """The name and the number of a limit as it is typed: ``bytes=4e6``.
+
+    Raises:
+        SpaceError: It is not of this form, or there is no objective of this name.
+    """
+    name, _, number = text.partition("=")
+    try:
+        value = float(number)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise SpaceError(f"a limit must be a name and a number over 0 as bytes=4e6, but got {text!r}")
+    require_objective(name.strip())
+    return name.strip(), value
 
 
 def sizes(architecture: Architecture, precision: str) -> dict[str, float]:

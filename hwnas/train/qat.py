@@ -33,7 +33,7 @@ from hwnas.blocks.layers import LEAVES, ChannelShuffle, ChannelSlice
 from hwnas.errors import TrainingError
 from hwnas.train import optim
 from hwnas.train.config import EpochRecord, TrainConfig, TrainResult
-from hwnas.train.fit import fit
+from hwnas.train.fitting import fit
 from hwnas.train.rounding import Activation, HardSigmoid, HardSwish, Joined, Weighted
 from hwnas.train.teacher import Teacher
 

@@ -8,11 +8,10 @@ import tomllib
 
 import pytest
 
-from hwnas import pipeline
+from hwnas import pipeline, settings
 from hwnas.errors import HwnasError
 from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.measure import ProfileOptions
-from hwnas.pipeline import settings
 from hwnas.search import STRATEGIES
 from hwnas.train import TrainConfig
 
@@ -167,6 +166,12 @@ def test_comments_are_for_users(strategy):
 
 
 BAD = {
+    'device = ["host", "host"]': "device",
+    '[search]\nevaluate = "guess"': "evaluate",
+    "[search]\nworkers = 2": "workers",
+    '[search]\nevaluate = "scratch"': "strategy",
+    '[search]\nobjectives = ["speed"]': "objectives",
+    '[search]\nlimits = ["bytes"]': "limits",
     "seed = -1": "seed",
     'space = "nonsense"': "space",
     'data = ""': "data",

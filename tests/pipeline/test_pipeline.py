@@ -158,7 +158,7 @@ def training(folder: Path, text: str) -> tuple[Stage, State]:
     """The stage of training under another config, and what is known of it."""
     (folder / "hwnas.toml").write_text(text)
     state = State(folder / "run")
-    stages = Stages(pipeline.read(folder / "hwnas.toml"), devices.load("host"), state)
+    stages = Stages(pipeline.read(folder / "hwnas.toml"), [devices.load("host")], state)
     return next(stage for stage in stages if stage.name == "train"), state
 
 
@@ -323,3 +323,62 @@ def test_init_writes_a_config_once(tmp_path):
     assert done.returncode == 1
     assert "must not be replaced unasked" in done.stderr
     assert files.sha256(path) == before
+
+
+def stages_of(folder: Path, text: str, *names: str) -> tuple[dict[str, Stage], State]:
+    """Some stages under another config; what comes before them is there."""
+    (folder / "hwnas.toml").write_text(text)
+    state = State(folder / "run")
+    stages = Stages(pipeline.read(folder / "hwnas.toml"), [devices.load("host")], state)
+    found = {}
+    for stage in stages:
+        found[stage.name] = stage
+        if stage.name == names[-1]:
+            return {name: found[name] for name in names}, state
+    raise AssertionError(f"no stage {names[-1]}")
+
+
+def test_networks_may_be_scored_by_training_each_in_a_run_too(finished):
+    """As ``hwnas search --evaluate scratch`` does; there is no supernet for the baseline either."""
+    config = CONFIG.replace(
+        "[search]\n", '[search]\nstrategy = "evolution"\nevaluate = "scratch"\nevaluate_epochs = 1\n'
+    )
+    config = config.replace("warmup_steps = 4\nsteps = 2\nfinalists = 2\n", "queries = 2\n")
+    config = config.replace("gallery_points = 2", "gallery_points = 0").replace(
+        "queries = 2\n[tr", "queries = 1\n[tr"
+    )
+    found, state = stages_of(finished, config, "search", "baseline")
+    for stage in found.values():
+        state.begin(stage)
+        stage.run(lambda _: None)
+        state.finish(stage, 0.0)
+        assert state.is_done(stage)
+    for name, queries in (("evolution", 2), ("random", 1)):
+        run = RunFolder(finished / "run" / name)
+        record = json.loads(run.search.read_text())
+        assert record["scratch"]["config"]["epochs"] == 1
+        assert (len(record["trials"]) >= queries, "oneshot" in record) == (True, False)
+        assert not run.supernet.exists(), "that of an earlier search has no place here"
+
+
+@pytest.mark.slow
+def test_a_run_keeps_its_budgets_on_several_devices(tmp_path, monkeypatch):
+    """A second description of this machine: tables, models, budgets and verification of its own."""
+    described = tmp_path / "config" / "hwnas" / "devices"
+    described.mkdir(parents=True)
+    text = (Path(devices.__file__).parents[1] / "devices" / "host.toml").read_text()
+    (described / "second.toml").write_text(text.replace('name = "host"', 'name = "second"'))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+    config = CONFIG.replace('space = "macro-r16"', 'space = "macro-r16"\ndevice = ["host", "second"]')
+    config = config.replace('[baseline]\nstrategy = "random"\n[baseline.settings]\nqueries = 2\n', "")
+    (tmp_path / "hwnas.toml").write_text(config)
+    summary = pipeline.run(pipeline.read(tmp_path / "hwnas.toml"))
+    record = json.loads((summary.run / "search.json").read_text())
+    assert [item["name"] for item in record["constraints"]] == ["host/litert-int8", "second/litert-int8"]
+    assert all(target["measured_ms"] > 0 for target in record["promise"]["targets"])
+    assert {path.name for path in (tmp_path / "run" / "tables").iterdir()} == {"host", "second"}
+    assert (summary.verification.device, list(summary.further)) == ("host", ["second"])
+    assert any(item.measured_ms and item.budget_ms for item in summary.further["second"].variants)
+    assert summary.verdict is not None
+    assert set(summary.further["second"].verdict.reasons) <= set(summary.verdict.reasons)
+    assert pipeline.run(pipeline.read(tmp_path / "hwnas.toml")).ran == ()

@@ -262,7 +262,7 @@ class TestConfig:
         config = pipeline.make(tmp_path, {"space": "own", "folder": "run", "plugins": [str(file)]})
 
         def settings():
-            return next(iter(Stages(config, device.load("host"), State(tmp_path / "run")))).settings
+            return next(iter(Stages(config, [device.load("host")], State(tmp_path / "run")))).settings
 
         (tmp_path / "run").mkdir()
         before = settings()
@@ -272,5 +272,6 @@ class TestConfig:
         plugins.forget()
         plain = pipeline.make(tmp_path, {"folder": "run"})
         assert (
-            "plugins" not in next(iter(Stages(plain, device.load("host"), State(tmp_path / "run")))).settings
+            "plugins"
+            not in next(iter(Stages(plain, [device.load("host")], State(tmp_path / "run")))).settings
         )

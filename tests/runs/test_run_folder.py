@@ -115,6 +115,7 @@ def test_names_are_those_of_every_version():
     assert RunFolder(run).contender("found", 3).path == run / "compare" / "found-seed3"
     assert RunFolder(run).answers == run / "compare" / "answers.json"
     assert ChainFolder(run).latency_model(target) == run / "latency" / "litert-int8.json"
+    assert ChainFolder(run).latency_model(target, among=True) == run / "latency" / "host-litert-int8.json"
     assert ChainFolder(run).run("fbnet").arch == run / "fbnet" / "arch.json"
     assert model_name(target) == "host-litert-int8.json"
     assert {"arch.json", "search.json", "history.jsonl", "train.json", "supernet.safetensors"} <= FILES

@@ -7,7 +7,6 @@ from math import inf
 from typing import Any
 
 from hwnas.errors import TrainingError
-from hwnas.train import ranks
 from hwnas.train.config import CLASS_WEIGHTS, HIGHEST_RATE
 
 BATCH_SIZE = 64
@@ -91,6 +90,8 @@ class OneShotConfig:
         Raises:
             TrainingError: A batch has more images than there are, or less than two for each process.
         """
+        from hwnas.train import ranks
+
         batch_size = self.batch_size or min(BATCH_SIZE, images)
         if batch_size > images:
             raise TrainingError(

@@ -28,8 +28,8 @@ COMMENTS: Mapping[str, Mapping[str, str]] = {
         "retry_failed": "Whether what could not be measured before is tried again.",
     },
     "search.supernet": {
-        "width": "Its channels over those of the real network: smaller trains faster and judges less well.",
-        "resolution": "Side of its images in pixels; half the real network's where it is not set.",
+        "width": "Channels of the supernet over those of the network: fewer train faster, judge less well.",
+        "resolution": "Side of the supernet's images in pixels; half the real network's where it is not set.",
         "batch_size": "Images a training step; 64 where it is not set, or all images where there are fewer.",
         "learning_rate": "The highest learning rate of its training.",
         "momentum": "Momentum of its training.",

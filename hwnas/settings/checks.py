@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas.errors import HwnasError
-from hwnas.pipeline.settings import Origin
+from hwnas.settings.kinds import Origin
 
 if TYPE_CHECKING:
-    from hwnas.pipeline.config import Config, Place
+    from hwnas.settings.config import Config, Place
 
 _FROM_0, _FROM_1, _SHARE = (0, None), (1, None), (0, 1)
 _MEASURED = ("profile", "promise.measuring")
@@ -29,6 +29,8 @@ _RANGES: Mapping[tuple[str, str], tuple[float, float | None]] = {
     **{(section, name): ends for section in _MEASURED for name, ends in _MEASURING.items()},
     ("", "seed"): _FROM_0,
     ("search", "training_steps"): _FROM_1,
+    ("search", "evaluate_epochs"): _FROM_1,
+    ("search", "workers"): _FROM_1,
     ("search.supernet", "resolution"): (8, None),
     ("search.supernet", "seed"): _FROM_0,
     ("promise", "gallery_points"): _FROM_0,
@@ -59,13 +61,23 @@ def require_valid(config: Config, place: Place) -> None:
     _require_together(config, place)
 
 
-def _require_ranges(config: Config, place: Place) -> None:
-    for (section, name), (low, high) in _RANGES.items():
-        given = config.values[section].get(name)
+def require_in_range(section: str, values: Mapping[str, Any], place: Place) -> None:
+    """Refuse a value of a section that is too small or too large, where no class does by itself.
+
+    Raises:
+        HwnasError: One is.
+    """
+    for (of, name), (low, high) in _RANGES.items():
+        given = values.get(name) if of == section else None
         for value in given if isinstance(given, tuple) else (given,):
             if value is not None and not (low <= value and (high is None or value <= high)):
                 wanted = f"at least {low}" if high is None else f"from {low} to {high}"
                 raise HwnasError(f"{name} must be {wanted}, but got {value}{place(section, name)}")
+
+
+def _require_ranges(config: Config, place: Place) -> None:
+    for section, values in config.values.items():
+        require_in_range(section, values, place)
     for section in _MEASURED:
         minutes = config.values[section]["max_minutes"]
         if minutes is not None and minutes <= 0:
@@ -81,6 +93,7 @@ def _require_known(config: Config, place: Place) -> None:
     from hwnas import device, latency, runtimes, spaces
     from hwnas.search import STRATEGIES
     from hwnas.search.budgets import parse_budget
+    from hwnas.search.objective import limit, require_objective
     from hwnas.search.oneshot.latency_loss import PRESSURES
     from hwnas.train.optim import pick_device
 
@@ -90,6 +103,7 @@ def _require_known(config: Config, place: Place) -> None:
         ("profile", "precisions"): device.PRECISIONS,
         ("profile", "runtimes"): tuple(runtimes.RUNTIMES),
         ("search", "strategy"): tuple(STRATEGIES),
+        ("search", "evaluate"): ("supernet", "scratch"),
         ("baseline", "strategy"): tuple(STRATEGIES),
         ("search.settings", "loss"): tuple(sorted(PRESSURES)),
         ("baseline.settings", "loss"): tuple(sorted(PRESSURES)),
@@ -110,12 +124,17 @@ def _require_known(config: Config, place: Place) -> None:
         except HwnasError as error:
             raise HwnasError(f"{error}{place(section, name)}") from error
 
+    names = config.basics.device
+    if len(set(names)) != max(1, len(names)):
+        raise HwnasError(f"device must name something, each once, but got {names}{place('', 'device')}")
     for budget in config.search.budgets or ("",):
         if not _is_budget(budget, parse_budget):
             raise HwnasError(
                 f'a budget must be milliseconds over 0 or a share up to 100 % as "60%", but got {budget!r}'
                 f"{place('search', 'budgets')}"
             )
+    checked("search", "objectives", lambda: list(map(require_objective, config.search.objectives)))
+    checked("search", "limits", lambda: list(map(limit, config.search.limits)))
     checked("", "space", lambda: spaces.load(config.basics.space))
     for section in ("search.supernet", "train"):
         checked(section, "device", lambda name=section: pick_device(config.values[name]["device"]))  # type: ignore[misc]
@@ -164,6 +183,7 @@ def _require_accepted(config: Config, place: Place) -> None:
 
 def _require_together(config: Config, place: Place) -> None:
     origin, settings = config.train
+    _require_scoring(config, place)
     width = config.values["search.supernet"]["width"]
     if origin.init == "supernet" and width != 1:
         raise HwnasError(
@@ -175,4 +195,30 @@ def _require_together(config: Config, place: Place) -> None:
     if origin.teacher and not settings["distill_weight"]:
         raise HwnasError(
             f"a teacher must have a distill_weight over 0, but got 0{place('train', 'distill_weight')}"
+        )
+
+
+def _require_scoring(config: Config, place: Place) -> None:
+    """Who trains a supernet has one; who trains each network has no use of one, and may have workers."""
+    from hwnas.search import strategy
+
+    wanted, asked = config.search, config.baseline.strategy
+    if wanted.evaluate == "supernet":
+        if wanted.workers > 1:
+            raise HwnasError(
+                f"workers must be 1 where a supernet scores, but got {wanted.workers}: "
+                f'set evaluate = "scratch" to train every network{place("search", "workers")}'
+            )
+        return
+    for section, name in (("search", wanted.strategy), ("baseline", asked)):
+        if name is not None and strategy(name).needs.shared_weights:
+            raise HwnasError(
+                "a strategy that has every network trained from scratch must be a sampling one, but "
+                f"{name} trains a supernet: use evolution, nsga2, random or surrogate, for example"
+                f"{place(section, 'strategy')}"
+            )
+    if config.train[0].init == "supernet":
+        raise HwnasError(
+            'init must be "seed" where networks are trained from scratch, but got "supernet": there is none'
+            f"{place('train', 'init')}"
         )

@@ -1,11 +1,9 @@
-"""Reading and writing the TOML file of ``hwnas run``."""
+"""Settings that were checked, and reading them from the TOML file of ``hwnas run``."""
 
 from __future__ import annotations
 
 import difflib
-import json
 import re
-import textwrap
 import tomllib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
@@ -15,21 +13,20 @@ from typing import TYPE_CHECKING, Any
 from hwnas import data as images
 from hwnas import plugins
 from hwnas.errors import HwnasError, PluginError, typed
-from hwnas.pipeline.checks import require_valid
-from hwnas.pipeline.comments import UNUSED
-from hwnas.pipeline.settings import (
+from hwnas.settings import sections
+from hwnas.settings.checks import require_valid
+from hwnas.settings.keys import Key, convert
+from hwnas.settings.kinds import (
+    SCARCE,
     Baseline,
     Basics,
     Export,
     Fit,
-    Key,
     Origin,
     Promise,
     Search,
     Targets,
     Verify,
-    convert,
-    sections,
 )
 
 if TYPE_CHECKING:
@@ -39,20 +36,6 @@ Place = Callable[[str, str | None], str]
 """Where a section or a key of it stands, for the end of a message."""
 
 _HEADER = re.compile(r"^\s*\[\s*([^\[\]]+?)\s*\]")
-_TITLES = {
-    "": "Paths are relative to this file. What is commented out is not set.",
-    "profile": "Measuring blocks and networks on the device. A table that is there is continued.",
-    "fit": "How the latency of a network is predicted from what was measured.",
-    "search": "The network that is best under the budgets.",
-    "search.supernet": "One large network that contains all others: they are scored with its weights.",
-    "search.settings": "Of the strategy {strategy}; others have others: hwnas init --strategy NAME.",
-    "promise": "The best networks are measured on the device before one is trained.",
-    "promise.measuring": "How well those are measured.",
-    "baseline": "A search to compare with, under the same budgets; its settings: [baseline.settings].",
-    "train": "Training from scratch.",
-    "export": "TFLite and ONNX, fp32 and int8.",
-    "verify": "Measuring what ships.",
-}
 
 
 @dataclass(frozen=True)
@@ -166,37 +149,18 @@ def read(path: Path) -> Config:
     return _checked(given, path.resolve().parent, lambda section, key: _place(path, text, section, key))
 
 
-def make(root: Path, given: Mapping[str, Any]) -> Config:
-    """A config of values that a program gives, nested as in TOML."""
-    return _checked(given, root, lambda section, key: "")
+def make(root: Path, given: Mapping[str, Any], place: Place = lambda _section, _key: "") -> Config:
+    """A config of values that a program gives, nested as in TOML.
 
+    Args:
+        root: Folder that paths are relative to.
+        given: The values that are not the defaults.
+        place: Says where a value came from, for the end of a message.
 
-def template(strategy: str = "fbnet") -> str:
-    """A config with every key, its default and what it means."""
-    parts = ["# A whole run of hwnas, from measuring to a network that ships: hwnas run FILE"]
-    for section, keys in sections(strategy).items():
-        if not keys:
-            continue
-        title = _TITLES[section].format(strategy=strategy)
-        parts.append((f"[{section}]  # {title}" if section else f"# {title}") + "\n")
-        parts += [
-            _described(key, strategy if (section, key.name) == ("search", "strategy") else None)
-            for key in keys
-            if key.name not in UNUSED.get(section, ())
-        ]
-    return "\n".join(parts)
-
-
-def _described(key: Key, instead: Any) -> str:
-    default = key.default if instead is None else instead
-    lines = textwrap.wrap(key.doc, 96, initial_indent="# ", subsequent_indent="#   ")
-    value = f"# {key.name} =" if default is None else f"{key.name} = {_toml(default)}"
-    return "\n".join([*lines, value, ""])
-
-
-def _toml(value: Any) -> str:
-    """TOML of a scalar or a list of them, which JSON has in common with it."""
-    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
+    Raises:
+        HwnasError: As of ``read``.
+    """
+    return _checked(given, root, place)
 
 
 def _checked(given: Mapping[str, Any], root: Path, place: Place) -> Config:
@@ -216,6 +180,8 @@ def _checked(given: Mapping[str, Any], root: Path, place: Place) -> Config:
             raise HwnasError(
                 _unknown(f"[{section}]", section, [s for s in known if s]) + place(section, None)
             )
+    if tables.get("search", {}).get("evaluate") == "scratch":
+        tables["promise"] = SCARCE | tables.get("promise", {})
     for section, keys in known.items():
         values[section] = _section(section, keys, tables.get(section, {}), place)
     config = Config(root, values)

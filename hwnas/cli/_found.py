@@ -1,0 +1,97 @@
+"""What is printed of a search, while it runs and when it is done."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.markup import escape
+
+from hwnas.cli._app import err, out, print_quality
+from hwnas.statistics import use
+
+
+def line(record: Mapping[str, Any]) -> str:
+    """One line about a step, for the status."""
+    parts = [f"{record.get('phase', 'scoring')} {record.get('step', record.get('query'))}"]
+    if total := record.get("steps", record.get("queries")):
+        parts[0] += f"/{total}"
+    for name, text in (
+        ("loss", "loss {:.3f}"),
+        ("best_accuracy", "best {:.2%}"),
+        ("best_latency_ms", "at {:.3f} ms"),
+        ("budget_ms", "budget {:.3f} ms"),
+        ("expected_ms", "expected latency {:.3f} ms"),
+        ("expected_share", "({:.1%} of the limit)"),
+        ("entropy", "entropy {:.2f}"),
+    ):
+        if name in record:
+            value = record[name]
+            parts.append(text.format(value[0] if isinstance(value, list) else value))
+    if "eta_s" in record:
+        parts.append(f"{record['eta_s']:.0f} s left")
+    return "  ".join(parts)
+
+
+def warn(text: str) -> None:
+    """Print what the user should know."""
+    err.print(f"[yellow]warning:[/] {escape(text)}", soft_wrap=True, highlight=False)
+
+
+def show(record: Mapping[str, Any], to: Path, said: Collection[str]) -> None:
+    """Print what was found.
+
+    Args:
+        record: What ``search.json`` holds.
+        to: Folder of the run.
+        said: Warnings that were printed before.
+    """
+    promise = record["promise"]
+    out.print(
+        f"[bold]{record['strategy']}[/] chose {'.'.join(map(str, record['best']))} of "
+        f"{len(record['trials'])} scored; estimated {record.get('score', 'accuracy')} "
+        f"{record['accuracy']:.2%}",
+        highlight=False,
+    )
+    for target in promise["targets"]:
+        out.print(target["sentence"], soft_wrap=True, highlight=False)
+        if target["measured_ms"] is not None and target["note"]:
+            warn(f"{target['name']}: {target['note']}")
+        print_quality(target.get("quality") or {}, target["name"])
+    if len(promise["targets"]) > 1:
+        out.print(use.said(_shares(promise["targets"])), soft_wrap=True, highlight=False)
+    for text in (*promise["warnings"], *([] if promise["kept"] else promise["reasons"])):
+        warn(text)
+    if promise["networks_measured"]:
+        out.print(
+            f"{promise['networks_measured']} networks measured, {promise['repairs']} of them repairs, "
+            f"in {promise['seconds']:.0f} s; ranked by {promise['rank']} accuracy",
+            highlight=False,
+        )
+    sizes = record["sizes"]
+    out.print(
+        f"{sizes['macs'] / 1e6:.2f} M MACs, {sizes['params'] / 1e6:.3f} M parameters, "
+        f"{sizes['bytes'] / 1e6:.3f} MB of weights; {_front(record)}",
+        highlight=False,
+    )
+    for alarm in record["extra"].get("alarms", []):
+        if alarm not in said:  # before the search began
+            warn(alarm)
+    seconds = ", ".join(f"{name} {value:.0f} s" for name, value in record["seconds"].items())
+    out.print(f"{seconds}; written to {to}", highlight=False)
+
+
+def _shares(targets: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Latency over budget of each target, as measured or else as predicted."""
+    return {
+        item["name"]: (item["measured_ms"] or item["predicted_ms"]) / item["asked_ms"] for item in targets
+    }
+
+
+def _front(record: Mapping[str, Any]) -> str:
+    """How many networks no other beats, and in what."""
+    wanted = ["accuracy", *(item["name"] for item in record["constraints"]), *record["objectives"]]
+    count = len(record["pareto"])
+    verb = "is" if count == 1 else "are"
+    return f"{count} of the scored networks {verb} not beaten in {', '.join(wanted)}"

@@ -1,0 +1,117 @@
+"""What is to be searched, as one frozen object."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hwnas import files
+from hwnas.errors import SpaceError
+from hwnas.evaluators.supernet.config import OneShotConfig
+from hwnas.search import strategy as strategy_of
+from hwnas.search.budgets import require_budget
+from hwnas.train import TrainConfig
+
+
+@dataclass(frozen=True)
+class SearchRequest:
+    """What is to be searched.
+
+    Attributes:
+        space: Name of the space; without a class count it gets that of the data.
+        latencies: Files that ``hwnas fit`` wrote, one a target.
+        budgets: Milliseconds, or a share of the range between fastest and slowest as "60%";
+            one for all targets, or one each.
+        data: Source of images.
+        strategy: Name of the strategy.
+        seed: Where all randomness comes from.
+        oneshot: How the supernet is made and trained.
+        settings: Of the strategy, beside its defaults.
+        training_steps: Weight updates of a supernet that a sampling strategy scores with.
+        supernet: Weights of an earlier search, to be used instead of training anew; its
+            settings take the place of ``oneshot``.
+        scratch: How each architecture is trained to be scored, instead of all of them at once in
+            a supernet; for sampling strategies.
+        workers: Processes that train architectures at the same time, and how many a strategy asks
+            for at once.
+        confidence: Chance that the network keeps a budget that its latency was predicted to
+            meet exactly; over 0.5 a margin is kept, from the model's own uncertainty.
+        measured: Whether finalists will be measured. Then a budget that leaves no room for the
+            margin is searched with half of the room there is, instead of being refused.
+        ranges: By name of a target, latency in ms of the fastest and the slowest architecture, that
+            shares are of; that of the latency model where it is not given.
+        objectives: What is to be small beside latency: names of ``objective.OBJECTIVES``.
+        asked: Devices and budgets as they were typed, where the latency models were made for them; they make
+            no other search.
+        limits: What must not be exceeded, by such a name; bytes are those of a model in the
+            precision of the first target.
+    """
+
+    space: str
+    latencies: tuple[Path, ...]
+    budgets: tuple[str, ...]
+    data: str = "digits"
+    strategy: str = "fbnet"
+    seed: int = 0
+    oneshot: OneShotConfig = field(default_factory=OneShotConfig)
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    training_steps: int = 600
+    supernet: Path | None = None
+    scratch: TrainConfig | None = None
+    workers: int = 1
+    confidence: float = 0.9
+    measured: bool = False
+    ranges: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    objectives: tuple[str, ...] = ()
+    limits: Mapping[str, float] = field(default_factory=dict)
+    asked: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**63:
+            raise SpaceError(f"seed must be from 0 to 2**63 - 1, but got {self.seed}")
+        if self.training_steps < 0:
+            raise SpaceError(f"training_steps must not be negative, but got {self.training_steps}")
+        for text in self.budgets:
+            require_budget(text)
+        if self.workers < 1:
+            raise SpaceError(f"workers must be at least 1, but got {self.workers}")
+        if self.scratch is None:
+            if self.workers > 1:
+                raise SpaceError(
+                    f"workers must be 1 where a supernet scores, but got {self.workers}: give more only "
+                    "where every architecture is trained from scratch"
+                )
+            return
+        if self.supernet is not None:
+            raise SpaceError(
+                "architectures must be scored by a supernet or by training each from scratch, but got "
+                f"{self.supernet} and a training: give one of them"
+            )
+        if strategy_of(self.strategy).needs.shared_weights:
+            raise SpaceError(
+                "a strategy that has every architecture trained from scratch must be a sampling one, but "
+                f"{self.strategy} trains a supernet: use evolution, nsga2, random or surrogate, for example"
+            )
+
+    def identity(self) -> dict[str, Any]:
+        """What makes another search of it, as JSON; the latency models by their hashes."""
+        scratch = {"scratch": asdict(self.scratch), "workers": self.workers} if self.scratch else {}
+        return {
+            "space": self.space,
+            "latencies": [files.sha256(path) for path in self.latencies],
+            "budgets": list(self.budgets),
+            "data": self.data,
+            "strategy": self.strategy,
+            "seed": self.seed,
+            "oneshot": self.oneshot.recorded(),
+            "settings": dict(self.settings),
+            "training_steps": self.training_steps,
+            "confidence": self.confidence,
+            "measured": self.measured,
+            "objectives": list(self.objectives),
+            "limits": dict(self.limits),
+            **({"ranges": {name: list(ends) for name, ends in self.ranges.items()}} if self.ranges else {}),
+            **scratch,
+        }

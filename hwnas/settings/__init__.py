@@ -1,0 +1,106 @@
+"""The one list of settings: what a config of ``hwnas run`` holds, an option sets, a report repeats.
+
+A section takes the fields of dataclasses that are there anyway, so that a new field of, say,
+``TrainConfig`` is a new key of ``[train]`` and a new option of ``hwnas train`` by itself, with its
+documentation. ``options`` says how keys are written on the command line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from hwnas.settings.keys import Key, keys_of
+from hwnas.settings.kinds import Baseline, Basics, Export, Fit, Origin, Promise, Search, Targets, Verify
+
+Kinds = tuple[type[Any], ...]
+
+
+def sections(strategy: str = "fbnet", baseline: str | None = None) -> dict[str, tuple[Key, ...]]:
+    """Every section and its keys; the one of keys outside any section is "".
+
+    Args:
+        strategy: Of the search; decides the keys of ``[search.settings]``.
+        baseline: Of the baseline; there is no ``[baseline.settings]`` without one.
+    """
+    kinds: Mapping[str, Callable[[], Kinds]] = {
+        **_KINDS,
+        "search.settings": partial(_of_strategy, strategy),
+        "baseline.settings": partial(_of_strategy, baseline),
+    }
+    return {name: tuple(key for kind in kinds[name]() for key in keys_of(name, kind)) for name in _ORDER}
+
+
+def section(name: str) -> dict[str, Key]:
+    """The keys of a section that depends on no strategy; imports nothing but their classes."""
+    return {key.name: key for kind in _KINDS[name]() for key in keys_of(name, kind)}
+
+
+def _supernet() -> Kinds:
+    from hwnas.evaluators.supernet.config import OneShotConfig
+
+    return (OneShotConfig,)
+
+
+def _promise() -> Kinds:
+    from hwnas.finalists import PromiseOptions
+
+    return Promise, PromiseOptions
+
+
+def _profile() -> Kinds:
+    return Targets, *_measuring()
+
+
+def _measuring() -> Kinds:
+    from hwnas.measure import ProfileOptions
+
+    return (ProfileOptions,)
+
+
+def _train() -> Kinds:
+    from hwnas.train import TrainConfig
+
+    return Origin, TrainConfig
+
+
+def _of_strategy(name: str | None) -> Kinds:
+    from hwnas.search import strategy
+
+    return (strategy(name),) if name else ()
+
+
+_KINDS: Mapping[str, Callable[[], Kinds]] = {
+    "": lambda: (Basics,),
+    "profile": _profile,
+    "fit": lambda: (Fit,),
+    "search": lambda: (Search,),
+    "search.supernet": _supernet,
+    "promise": _promise,
+    "promise.measuring": _measuring,
+    "baseline": lambda: (Baseline,),
+    "train": _train,
+    "export": lambda: (Export,),
+    "verify": lambda: (Verify,),
+}
+_ORDER = (
+    *("", "profile", "fit", "search", "search.supernet", "search.settings", "promise", "promise.measuring"),
+    *("baseline", "baseline.settings", "train", "export", "verify"),
+)
+
+__all__ = [
+    "Baseline",
+    "Basics",
+    "Export",
+    "Fit",
+    "Key",
+    "Origin",
+    "Promise",
+    "Search",
+    "Targets",
+    "Verify",
+    "keys_of",
+    "section",
+    "sections",
+]

@@ -1,0 +1,171 @@
+"""Settings that belong to no class of the stages themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hwnas.errors import TrainingError
+
+
+@dataclass(frozen=True)
+class Basics:
+    """What every stage needs.
+
+    Attributes:
+        folder: Where everything is written.
+        device: Where to measure; ``hwnas devices list`` names them. Several as ["host", "pixel"]: the
+            network keeps its budgets on all, and ships what the first of them runs.
+        space: Search space; ``hwnas spaces list`` names them.
+        data: "digits", "clutter", a folder of images or parquet files, or an npz file.
+        seed: Where all randomness of searching and training comes from.
+        plugins: Python files that register blocks, spaces, tasks, runtimes or strategies.
+    """
+
+    folder: str = "run"
+    device: tuple[str, ...] = ("host",)
+    space: str = "macro"
+    data: str = "digits"
+    seed: int = 0
+    plugins: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Which targets are measured and searched for: every runtime with every precision.
+
+    Attributes:
+        runtimes: Runtimes of the devices; all that each has where this is not set.
+        precisions: "int8" and "fp32".
+    """
+
+    runtimes: tuple[str, ...] | None = None
+    precisions: tuple[str, ...] = ("int8", "fp32")
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How latency is predicted.
+
+    Attributes:
+        model: "posterior", "lookup", "regression", or "transfer" for a new device.
+    """
+
+    model: str = "posterior"
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is searched.
+
+    Attributes:
+        strategy: How to search, for example "fbnet", "evolution" or "random".
+        budgets: Milliseconds, or a share of the range between the fastest and the slowest network, as
+            the latency model predicts it, as "60%"; one for all, or one for each runtime and precision,
+            in the order of the report: both precisions of the first runtime, then those of the next, then
+            those of the next device.
+        confidence: Wanted chance that a budget is kept.
+        training_steps: Training steps of the supernet, for strategies that only score with it.
+        objectives: What is to be small beside latency: "macs", "params" or "bytes".
+        limits: What must not be exceeded either, as "bytes=4e6".
+        evaluate: Score networks by a "supernet", or from "scratch": by training each of them.
+        evaluate_epochs: Passes over the training images for each network that is trained from scratch.
+        workers: Processes that train networks from scratch at the same time.
+    """
+
+    strategy: str = "fbnet"
+    budgets: tuple[str, ...] = ("60%",)
+    confidence: float = 0.9
+    training_steps: int = 600
+    objectives: tuple[str, ...] = ()
+    limits: tuple[str, ...] = ()
+    evaluate: str = "supernet"
+    evaluate_epochs: int = 2
+    workers: int = 1
+
+
+@dataclass(frozen=True)
+class Promise:
+    """How the found network is held to its budgets, and what else the search leaves to pick from.
+
+    Attributes:
+        measure: Whether finalists are measured on the device, and repaired where they are slow.
+        rank: "fp32" or "int8": by which accuracy; int8 where any target is, if not set.
+        gallery_points: Budgets over the whole range that the gallery is drawn for; 0 for none.
+        gallery_each: Architectures scored for each of them.
+    """
+
+    measure: bool = True
+    rank: str | None = None
+    gallery_points: int = 10
+    gallery_each: int = 4
+
+
+SCARCE = {"gallery_each": 1, "scored": 4}
+"""Keys of ``[promise]`` where nothing else is asked for and every score is a training: fewer of them."""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """Another search under the same budgets with the same supernet, for the report.
+
+    Attributes:
+        strategy: For example "random"; none where it is not set.
+    """
+
+    strategy: str | None = None
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What a training has beside the images: first weights, and somebody to learn from.
+
+    Attributes:
+        init: First weights: from the "seed", or those of the "supernet", which needs width = 1 in
+            [search.supernet].
+        teacher: Run folder of a network to learn from, trained on the same data; none where it is
+            not set.
+    """
+
+    init: str = "seed"
+    teacher: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.init not in ("seed", "supernet"):
+            raise TrainingError(f'init must be "seed" or "supernet", but got {self.init!r}')
+
+
+@dataclass(frozen=True)
+class Export:
+    """How the models are made.
+
+    Attributes:
+        calibration_images: Training images that set int8 ranges.
+        licence: Of the models, which are yours; goes into the manifest.
+        qat_if_worse: Drop of validation accuracy by int8 above which the network is fine-tuned under
+            the rounding of int8, such as 0.01; never where it is not set.
+        qat_epochs: Passes of that fine-tuning.
+        int8_drop: Largest drop of validation accuracy by int8 that is accepted; more is an error.
+    """
+
+    calibration_images: int = 256
+    licence: str | None = None
+    qat_if_worse: float | None = None
+    qat_epochs: int = 3
+    int8_drop: float = 0.05
+
+
+@dataclass(frozen=True)
+class Verify:
+    """How well the shipped models are measured.
+
+    Attributes:
+        rounds: Rounds of measurement; up to three times as many where the interval is wide.
+        samples: Timed samples a round.
+        min_round_s: No round begins sooner after the one before it.
+        accept_noise: Whether a promise that is NOT PROVEN is taken all the same (exit code 0, not 3).
+    """
+
+    rounds: int = 9
+    samples: int = 7
+    min_round_s: float = 1.0
+    accept_noise: bool = False

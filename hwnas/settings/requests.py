@@ -1,0 +1,123 @@
+"""What is asked of the stages, made of settings: ``hwnas run`` and the verbs ask the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hwnas.settings.config import Config
+
+if TYPE_CHECKING:
+    from hwnas.finalists import Wishes
+    from hwnas.search.request import SearchRequest
+    from hwnas.train import TrainConfig
+
+
+def search(
+    config: Config,
+    *,
+    space: str,
+    data: str,
+    latencies: tuple[Path, ...] = (),
+    supernet: Path | None = None,
+    is_baseline: bool = False,
+) -> SearchRequest:
+    """What is to be searched.
+
+    Args:
+        config: The settings.
+        space: Name of the space; without a class count it gets that of the data.
+        data: Source of images.
+        latencies: Latency models, one a target, that the budgets are of.
+        supernet: Weights of an earlier search, to be used instead of training anew.
+        is_baseline: Whether the search that another one is compared with is meant.
+    """
+    from hwnas.search.objective import limit
+    from hwnas.search.request import SearchRequest
+
+    wanted, seed = config.search, config.basics.seed
+    strategy, section = wanted.strategy, "search.settings"
+    if is_baseline:
+        strategy, section = config.baseline.strategy or strategy, "baseline.settings"
+    return SearchRequest(
+        space=space,
+        latencies=latencies,
+        budgets=wanted.budgets,
+        data=data,
+        strategy=strategy,
+        seed=seed,
+        **_scoring(config, space),
+        settings=config.values[section],
+        training_steps=wanted.training_steps,
+        supernet=supernet,
+        confidence=wanted.confidence,
+        objectives=tuple(dict.fromkeys(wanted.objectives)),
+        limits=dict(map(limit, wanted.limits)),
+    )
+
+
+def _scoring(config: Config, space: str) -> dict[str, Any]:
+    """What scores architectures: a supernet, or training each of them like one."""
+    from hwnas import spaces
+    from hwnas.evaluators.supernet.config import OneShotConfig
+    from hwnas.train import TrainConfig
+    from hwnas.train.optim import pick_device
+
+    wanted, values = config.search, dict(config.values["search.supernet"])
+    values["seed"] = _first(values["seed"], config.basics.seed)
+    values["resolution"] = values["resolution"] or max(8, spaces.load(space).input_shape[1] // 2)
+    values["device"] = pick_device(values["device"]).type
+    found: dict[str, Any] = {"oneshot": OneShotConfig(**values)}
+    if wanted.evaluate == "scratch":
+        shared = {name: values[name] for name in ("batch_size", "class_weights", "seed", "device")}
+        found |= {"scratch": TrainConfig(wanted.evaluate_epochs, **shared), "workers": wanted.workers}
+    return found
+
+
+def wishes(config: Config, *, measure: bool | None = None, tables: Path | None = None) -> Wishes:
+    """What is wanted beside the search.
+
+    Args:
+        config: The settings.
+        measure: Whether finalists are measured; as the settings say where it is None.
+        tables: Folder of latency tables, if not the user's own.
+    """
+    from hwnas.finalists import Wishes
+    from hwnas.measure import ProfileOptions
+
+    wanted, options = config.promise
+    return Wishes(
+        measure=wanted.measure if measure is None else measure,
+        rank=wanted.rank,
+        tables=tables,
+        gallery_points=wanted.gallery_points,
+        gallery_each=wanted.gallery_each,
+        promise=options,
+        measuring=ProfileOptions(**config.values["promise.measuring"]),
+    )
+
+
+def training(values: Mapping[str, Any], seed: int = 0) -> TrainConfig:
+    """How a network is trained.
+
+    Args:
+        values: The keys of ``[train]``.
+        seed: Where they name none.
+    """
+    from dataclasses import fields
+
+    from hwnas.train import TrainConfig
+    from hwnas.train.optim import pick_device
+
+    given = {field.name: values[field.name] for field in fields(TrainConfig) if field.name in values}
+    given["seed"] = _first(given["seed"], seed)
+    given["device"] = pick_device(given["device"]).type
+    if not values["teacher"]:
+        given["distill_weight"] = 0.0
+    return TrainConfig(**given)
+
+
+def _first(*values: int | None) -> int | None:
+    """The first that is set."""
+    return next((value for value in values if value is not None), None)

@@ -1,0 +1,108 @@
+"""The commands of a report, typed again, make the same run."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from hwnas import latency, spaces
+from hwnas.cli import app
+from hwnas.device import Target
+from hwnas.report import _reproduce
+from hwnas.report._record import read
+from hwnas.tables import places
+from hwnas.tables.table import LatencyTable, Round
+
+SPACE = "macro-r8-c10"
+SMALL = ["--space", SPACE, "--proxy-width", "0.25", "--batch-size", "32", "--gallery", "2"]
+SMALL += [
+    "--set",
+    "search.supernet.recalibration_images=64",
+    "--set",
+    "search.supernet.validation_images=200",
+]
+
+
+@pytest.fixture
+def tables(tmp_path, monkeypatch) -> dict[str, LatencyTable]:
+    """The user's own tables of two targets, on which a million MACs need one or two milliseconds."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+    space, found = spaces.load(SPACE), {}
+    for precision, pace in (("int8", 1e6), ("fp32", 5e5)):
+        target = Target("host", "litert", precision)
+        rows = [
+            Round(w.key(), "block", "s", n, (w.macs / pace * (1 + 0.02 * n),))
+            for w in space.workloads()
+            for n in (-1, 0, 1)
+        ]
+        table = LatencyTable(target, {}, rows)
+        path = places.table(places.of_device("host"), target)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        table.save(path)
+        found[precision] = table
+    return found
+
+
+def typed(*words: str) -> None:
+    done = CliRunner().invoke(app, list(words))
+    assert done.exit_code == 0, done.output
+
+
+def command(run: Path, verb: str) -> list[str]:
+    """What the report of a run says is to be typed, RUN being another folder."""
+    lines = [" ".join(line) for line in _reproduce.commands(read(run))]
+    line = next(line for line in lines if line.startswith(f"hwnas {verb}"))
+    return ["again" if word == "RUN" else word for word in shlex.split(line)[1:]]
+
+
+def same(run: Path, again: Path, *names: str) -> None:
+    one, other = (json.loads((folder / "search.json").read_text()) for folder in (run, again))
+    assert one["trials"], "nothing was compared"
+    for name in ("best", "trials", "trace", "config", "request", "limits", "confidence", *names):
+        assert one.get(name) == other.get(name), name
+    assert (run / "arch.json").read_bytes() == (again / "arch.json").read_bytes()
+    galleries = [json.loads((folder / "gallery.json").read_text()) for folder in (run, again)]
+    assert galleries[0] == galleries[1]
+
+
+@pytest.mark.usefixtures("tables")
+def test_a_search_for_devices_is_typed_with_its_devices(tmp_path):
+    run = tmp_path / "run"
+    asked = ["--device", "host=70%", "--device", "host/litert-fp32=50%"]
+    strategy = ["--strategy", "evolution", "--queries", "5", "--warmup-steps", "2", "--steps", "4"]
+    more = ["--limit", "bytes=4e6", "--set", "population=3", "--set", "tournament=2", "--seed", "3"]
+    typed("search", "--out", str(run), *asked, "--no-measure", *SMALL, *strategy, *more)
+    words = command(run, "search")
+    assert [words[n + 1] for n, word in enumerate(words) if word == "--device"] == [
+        "host/litert-int8=70%",
+        "host/litert-fp32=50%",
+    ]
+    assert not {"--latency", "--budget-ms"} & set(words)
+    assert not [line for line in _reproduce.commands(read(run)) if line[0] == "hwnas fit"]
+    typed(*words)
+    same(run, tmp_path / "again", "asked")
+
+
+def test_a_search_with_latency_models_is_typed_with_what_was_asked(tables, tmp_path):
+    run = tmp_path / "run"
+    model = latency.fit(tables["int8"], spaces.load(SPACE), "lookup")
+    latency.save(model, tmp_path / "host-litert-int8.json")
+    asked = ["--latency", "host-litert-int8.json", "--budget-ms", "60%"]
+    strategy = ["--warmup-steps", "2", "--steps", "3", "--set", "temperature=4.0", "--set", "finalists=3"]
+    typed("search", "--out", str(run), *asked, *SMALL, *strategy)
+    words = command(run, "search")
+    assert words[words.index("--budget-ms") + 1] == "60%"
+    typed(*words)
+    same(run, tmp_path / "again")
+    typed("train", str(run), "--epochs", "1", "--momentum", "0.8", "--ema", "0.9", "--no-augment")
+    typed(*command(run, "train"))
+    one, other = (json.loads((tmp_path / name / "train.json").read_text()) for name in ("run", "again"))
+    assert one["config"]["momentum"] == 0.8
+    assert {n: one[n] for n in ("config", "test", "val", "weights_sha256")} == {
+        n: other[n] for n in ("config", "test", "val", "weights_sha256")
+    }
