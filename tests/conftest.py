@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -57,6 +58,19 @@ def _exported_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     train_run(run, TrainConfig(epochs=3, batch_size=64))
     release.export_run(run, dataset)
     return run
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands that measure do so in the rounds that they are asked for, of few samples, without pauses."""
+    from hwnas import measure
+
+    whole = measure.ProfileOptions
+
+    def options(**given: Any) -> Any:
+        return whole(**given | {"max_rounds": given["rounds"], "samples": 3, "min_round_s": 0.0})
+
+    monkeypatch.setattr(measure, "ProfileOptions", options)
 
 
 @pytest.fixture

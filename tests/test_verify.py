@@ -12,8 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import Result
+from shipping_helpers import leave_one
+from typer.testing import CliRunner
 
 from hwnas import device, export, files, release, report, spaces
+from hwnas.cli import app
 from hwnas.device import Device
 from hwnas.errors import HwnasError, SchemaMismatch
 from hwnas.export import metadata
@@ -37,6 +41,11 @@ def hwnas(*arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [HWNAS, *map(str, arguments)], capture_output=True, text=True, check=False, env=WIDE
     )
+
+
+def typed(*arguments: object) -> Result:
+    """The same in this process, where fixtures hold."""
+    return CliRunner(env={"COLUMNS": "500"}).invoke(app, list(map(str, arguments)))
 
 
 def change(shipped: Path, **fields: object) -> None:
@@ -90,33 +99,20 @@ def test_a_generous_budget_is_kept_and_the_manifest_says_so(exported_run, tmp_pa
     assert Verification.from_json(kept) == found
 
 
-def only(shipped: Path, name: str) -> None:
-    """Leave one variant in the manifest: measuring takes its time."""
-    manifest = release.read_manifest(shipped)
-    change(shipped, variants=[item for item in manifest["variants"] if item["name"] == name])
-
-
 def word(check) -> str | None:
     return None if check.verdict is None else check.verdict.word
 
 
+@pytest.mark.usefixtures("hurried")
 def test_a_budget_that_is_missed_fails_with_exit_code_1(exported_run):
     change_budget(exported_run / "export", 1e-4)
-    only(exported_run / "export", "litert-int8")
+    leave_one(exported_run / "export", "litert-int8")
     before = files.sha256(exported_run / "export" / release.MANIFEST)
-    done = hwnas(
-        "verify",
-        exported_run,
-        "--tables",
-        exported_run,
-        "--rounds",
-        "6",
-        "--skip-accuracy",
-        "--no-record",
-        "--accept-noise",
-        "--json",
+    done = typed(
+        *("verify", exported_run, "--tables", exported_run, "--rounds", "6", "--skip-accuracy"),
+        *("--no-record", "--accept-noise", "--json"),
     )
-    assert done.returncode == 1
+    assert done.exit_code == 1
     found = json.loads(done.stdout)
     assert found["verdict"] == "FAIL"
     failed = {v["name"]: v["reasons"] for v in found["variants"] if v["verdict"] == "FAIL"}
@@ -126,18 +122,19 @@ def test_a_budget_that_is_missed_fails_with_exit_code_1(exported_run):
     assert files.sha256(exported_run / "export" / release.MANIFEST) == before
 
 
+@pytest.mark.usefixtures("hurried")
 def test_too_few_rounds_are_not_proven_with_exit_code_3_unless_that_is_accepted(exported_run):
-    only(exported_run / "export", "litert-int8")
+    leave_one(exported_run / "export", "litert-int8")
     arguments = ["verify", exported_run, "--tables", exported_run, "--rounds", "1", "--skip-accuracy"]
-    done = hwnas(*arguments)
-    assert done.returncode == 3
+    done = typed(*arguments)
+    assert done.exit_code == 3
     assert "NOT PROVEN" in done.stdout
     assert "too few rounds" in done.stdout
     assert "measure more rounds" in " ".join(done.stdout.split())
     manifest = release.read_manifest(exported_run / "export")["verification"]
     assert (manifest["verdict"], manifest["accepted_noise"]) == ("NOT PROVEN", False)
-    done = hwnas(*arguments, "--accept-noise")
-    assert done.returncode == 0
+    done = typed(*arguments, "--accept-noise")
+    assert done.exit_code == 0
     assert "NOT PROVEN (accepted: --accept-noise)" in done.stdout
     manifest = release.read_manifest(exported_run / "export")["verification"]
     assert (manifest["verdict"], manifest["accepted_noise"]) == ("NOT PROVEN", True)
@@ -171,19 +168,20 @@ def test_one_image_of_few_cannot_tell_a_lost_point():
     assert checks.accuracy(Accuracy.of(answered), 0.95, "int8").is_pass
 
 
+@pytest.mark.usefixtures("hurried")
 def test_a_network_that_learned_nothing_fails_with_and_without_its_data(exported_run):
     """Its files are as they were exported: only what it answers is worthless."""
     shipped = relabelled(exported_run)
-    only(shipped, "litert-int8")
+    leave_one(shipped, "litert-int8")
     found = verify(shipped, BARE, None)
     assert found.verdict.is_fail
     assert "it learned nothing" in found.verdict.reasons[0]
     found = verify(shipped, BARE, release.load_data(release.read_manifest(shipped)["data"]))
     assert found.verdict.is_fail
-    done = hwnas(
+    done = typed(
         "verify", shipped, "--tables", exported_run, "--rounds", "1", "--skip-accuracy", "--accept-noise"
     )
-    assert done.returncode == 1
+    assert done.exit_code == 1
     assert "it learned nothing" in " ".join(done.stdout.split())
 
 
@@ -204,7 +202,7 @@ def relabelled(run: Path) -> Path:
 
 def test_a_promised_model_that_is_missing_fails_and_is_named(exported_run):
     shipped = exported_run / "export"
-    only(shipped, "onnxruntime-fp32")
+    leave_one(shipped, "onnxruntime-fp32")
     host = Device("host", "A host that has none of the runtimes", "local", runtimes=("torch_cuda",))
     found = verify(shipped, host, None)
     assert found.verdict.is_fail
@@ -256,7 +254,7 @@ def test_each_budget_of_a_model_has_its_own_row_and_verdict(exported_run):
         "name": "host/litert-int8-t2",
     }
     change(shipped, budgets=[budget, two])
-    only(shipped, "litert-int8")
+    leave_one(shipped, "litert-int8")
     found = verify(
         shipped, device.load("host"), None, options=dataclasses.replace(QUICK, rounds=6, max_rounds=6)
     )
@@ -287,7 +285,7 @@ def test_an_accuracy_that_was_verified_stands_where_the_data_are_not_looked_at(e
 def test_a_further_test_set_is_stated_beside_the_own_one(exported_run, tmp_path):
     shipped = exported_run / "export"
     dataset = release.load_data(release.read_manifest(shipped)["data"])
-    only(shipped, "litert-int8")
+    leave_one(shipped, "litert-int8")
     looked = verify(shipped, BARE, dataset)
     write_folder(tmp_path / "elsewhere", dataset.test, count=60)
     arguments = ["--tables", exported_run, "--rounds", "1", "--accept-noise"]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import typer.main
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 from hwnas.cli import app
 
@@ -190,8 +190,11 @@ COMBINATIONS = [
 ]
 
 
+PROGRAM = typer.main.get_command(app)  # made once: with every call it would take longer than the call
+
+
 def invoke(arguments: list[str]) -> tuple[int, str]:
-    done = CliRunner(env={"COLUMNS": "1000"}).invoke(app, arguments)
+    done = CliRunner(env={"COLUMNS": "1000"}).invoke(PROGRAM, arguments)
     return done.exit_code, done.output
 
 
@@ -238,7 +241,7 @@ def commands(group: Any, above: str = "") -> Iterator[tuple[str, Any]]:
 def test_each_option_of_each_command_is_tried():
     wanted = {
         f"{verb} {parameter.opts[0]}"
-        for verb, command in commands(typer.main.get_command(app))
+        for verb, command in commands(PROGRAM)
         for parameter in command.params
         if parameter.param_type_name == "option"
         and not parameter.is_flag
