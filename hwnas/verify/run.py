@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -68,23 +70,25 @@ def verify(
     scales, run = _Scales(manifest.get("scales", {}), tables), release.run_of(folder)
     earlier = Earlier(manifest)
     variants = []
-    for entry in manifest["variants"]:
-        known, found = earlier.of(entry["file"]), {"answers": checks.answers(wrong[entry["file"]])}
-        if dataset is not None:
-            on_step(f"accuracy of {entry['file']}")
-            known = Known.of(answers(checked, entry, dataset.test), manifest, entry["precision"])
-        beside = None
-        if further is not None:
-            on_step(f"accuracy of {entry['file']} on {further[0]}")
-            answered = answers(checked, entry, further[1])
-            beside = Accuracy.of(answered)
-            found[f"learning, on {further[0]}"] = verdict.on_learning(answered)
-        for name, target, promised in _targets(entry, device, manifest["budgets"]):
-            measured: tuple[Measurement, Session] | None = None
-            if target is not None and target.runtime in device.runtimes:
-                on_step(f"latency of {entry['file']}" + (f" on {target}" if name != entry["name"] else ""))
-                measured = _measure(folder / entry["file"], device, target, scales, options)
-            variants.append(_check(name, entry, known, beside, measured, promised, found))
+    with ExitStack() as stack:  # one way to the device for all, opened when it is first needed
+        measurer = cache(lambda: stack.enter_context(measure.Measurer(device, options)))
+        for entry in manifest["variants"]:
+            known, found = earlier.of(entry["file"]), {"answers": checks.answers(wrong[entry["file"]])}
+            if dataset is not None:
+                on_step(f"accuracy of {entry['file']}")
+                known = Known.of(answers(checked, entry, dataset.test), manifest, entry["precision"])
+            beside = None
+            if further is not None:
+                on_step(f"accuracy of {entry['file']} on {further[0]}")
+                answered = answers(checked, entry, further[1])
+                beside = Accuracy.of(answered)
+                found[f"learning, on {further[0]}"] = verdict.on_learning(answered)
+            for name, target, promised in _targets(entry, device, manifest["budgets"]):
+                measured: tuple[Measurement, Session] | None = None
+                if target is not None and target.runtime in device.runtimes:
+                    on_step(f"latency of {entry['file']}{f' on {target}' if name != entry['name'] else ''}")
+                    measured = _measure(folder / entry["file"], measurer(), target, scales)
+                variants.append(_check(name, entry, known, beside, measured, promised, found))
     verification = Verification(
         device.name,
         tuple(variants),
@@ -182,15 +186,10 @@ def _is_for(target: Target, entry: Mapping[str, Any]) -> bool:
 
 
 def _measure(
-    model: Path,
-    device: Device,
-    target: Target,
-    scales: _Scales,
-    options: measure.ProfileOptions | None,
+    model: Path, measurer: measure.Measurer, target: Target, scales: _Scales
 ) -> tuple[Measurement, Session]:
     """A latency on the scale of the device, and how it was measured."""
-    with measure.Measurer(device, options) as measurer:
-        found = scales.put(measurer.measure(target, {model.name: model}))
+    found = scales.put(measurer.measure(target, {model.name: model}))
     quality, environment = found.quality, found.reference.environment
     measured = found[model.name]
     session = Session(
