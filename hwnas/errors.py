@@ -123,14 +123,16 @@ class InfeasibleBudget(HwnasError, ValueError):
     """No architecture keeps the budget.
 
     Attributes:
-        budget_ms: What was asked for.
-        fastest_ms: What the fastest architecture needs.
+        budget: What was asked for.
+        least: What the architecture needs that needs least.
+        unit: Of both: "ms", or what else was limited.
     """
 
-    def __init__(self, message: str, *, budget_ms: float, fastest_ms: float) -> None:
+    def __init__(self, message: str, *, budget: float, least: float, unit: str = "ms") -> None:
         super().__init__(message)
-        self.budget_ms = budget_ms
-        self.fastest_ms = fastest_ms
+        self.budget = budget
+        self.least = least
+        self.unit = unit
 
 
 class PluginError(HwnasError):

@@ -216,11 +216,11 @@ def test_the_shares_of_the_blocks_are_those_of_the_latency_model(full_run):
     drawn = [a["style"] for tag, a in found.seen if tag == "i" and a.get("style", "").startswith("flex:")]
     skyline = [float(re.match(r"flex:([\d.]+)", style)[1]) for style in drawn if "height" in style]
     arch, model = release.read_run(full_run)[0], read(full_run).models[0]
-    costs = model.costs_ms(arch.space)
-    taken = [float(costs.choices_ms[n][i]) for n, i in enumerate(arch.indices)]
-    expected = [t for t in taken if t] + [costs.fixed_ms]
+    costs = model.costs(arch.space)
+    taken = [float(costs.choices[n][i]) for n, i in enumerate(arch.indices)]
+    expected = [t for t in taken if t] + [costs.fixed]
     assert sum(skyline) == pytest.approx(1, abs=1e-3)
-    assert skyline == pytest.approx([e / (sum(taken) + costs.fixed_ms) for e in expected], abs=1e-4)
+    assert skyline == pytest.approx([e / (sum(taken) + costs.fixed) for e in expected], abs=1e-4)
     assert f"{arch.workloads[-1].block.out_shape(arch.workloads[-1].in_shape)[0]} classes" in found.said()
 
 

@@ -22,7 +22,7 @@ from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.evaluators.supernet.oneshot import OneShot
 from hwnas.evaluators.supernet.warm_up import warm_up
 from hwnas.evaluators.tabular import Benchmark
-from hwnas.latency.base import AdditiveCosts
+from hwnas.latency.base import Cost
 from hwnas.space import SearchSpace
 from hwnas.spaces.canonical import Canonical
 
@@ -75,10 +75,10 @@ def load(options: argparse.Namespace) -> tuple[SearchSpace, Dataset, Benchmark]:
     return space, dataset, Benchmark.load(options.benchmark, space)
 
 
-def macs_costs(space: SearchSpace) -> AdditiveCosts:
+def macs_costs(space: SearchSpace) -> Cost:
     """Millions of MACs in the place of milliseconds."""
     fixed, choices = space.macs_table()
-    return AdditiveCosts(fixed / 1e6, tuple(np.asarray(c) / 1e6 for c in choices))
+    return Cost(fixed / 1e6, tuple(np.asarray(c) / 1e6 for c in choices))
 
 
 def distinct(space: SearchSpace, count: int, seed: int) -> list[tuple[int, ...]]:

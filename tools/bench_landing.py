@@ -34,7 +34,7 @@ from _macro import Rows, environment, load, macs_costs, parser, target, trained
 from hwnas.data import Dataset
 from hwnas.evaluators.supernet.oneshot import OneShot
 from hwnas.evaluators.tabular import Benchmark
-from hwnas.latency.base import AdditiveCosts
+from hwnas.latency.base import Cost
 from hwnas.search import strategy as strategy_of
 from hwnas.search.base import SearchResult
 from hwnas.search.oneshot.fbnet import FBNet
@@ -98,7 +98,7 @@ class Truth:
 
     def __init__(self, space: SearchSpace, benchmark: Benchmark) -> None:
         self.benchmark = benchmark
-        self.costs: AdditiveCosts = macs_costs(space)
+        self.costs: Cost = macs_costs(space)
         self.cost = self.costs.of(benchmark.networks)
         self.accuracy = np.array([runs.mean() for runs in benchmark.runs.values()])
 
@@ -177,8 +177,8 @@ class _Bench:
     ) -> dict[str, Any]:
         """One search; costs, and with them the budget, are counted in the unit."""
         costs = self.truth.costs
-        costs = AdditiveCosts(unit * costs.fixed_ms, tuple(unit * c for c in costs.choices_ms))
-        scaled = Constraint("macs", costs, unit * constraint.budget_ms)
+        costs = Cost(unit * costs.fixed, tuple(unit * c for c in costs.choices))
+        scaled = Constraint("macs", costs, unit * constraint.budget)
         found, seconds = self._searched(name, loss, scaled)
         described = self._described(found.extra, found.best.indices, constraint)
         trace = [record["expected_share"] for record in found.trace]
@@ -262,10 +262,10 @@ class _Bench:
         """Where gates are, what they decode to and what was returned, over the budget."""
         decoded = tuple(extra["decoded"]["indices"])
         return {
-            "expected": self._expected(extra["logits"]) / constraint.limit_ms,
+            "expected": self._expected(extra["logits"]) / constraint.limit,
             "argmax": self._used(tuple(extra["argmax"]["indices"]), constraint),
             "decoded": self._used(decoded, constraint),
-            "decoded_truth": self.truth.of(decoded, constraint.limit_ms),
+            "decoded_truth": self.truth.of(decoded, constraint.limit),
             **self._returned(best, constraint),
         }
 
@@ -273,18 +273,16 @@ class _Bench:
         return {
             "returned": self._used(best, constraint),
             "indices": list(best),
-            "truth": self.truth.of(best, constraint.limit_ms),
+            "truth": self.truth.of(best, constraint.limit),
         }
 
     def _expected(self, logits: Sequence[Sequence[float]]) -> float:
         costs = self.truth.costs
-        parts = (
-            c @ np.exp(p - np.logaddexp.reduce(p)) for p, c in zip(logits, costs.choices_ms, strict=True)
-        )
-        return float(costs.fixed_ms + sum(parts))
+        parts = (c @ np.exp(p - np.logaddexp.reduce(p)) for p, c in zip(logits, costs.choices, strict=True))
+        return float(costs.fixed + sum(parts))
 
     def _used(self, indices: tuple[int, ...], constraint: Constraint) -> float:
-        return float(self.truth.costs.of(np.array([indices]))[0] / constraint.limit_ms)
+        return float(self.truth.costs.of(np.array([indices]))[0] / constraint.limit)
 
 
 def _summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

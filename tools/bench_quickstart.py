@@ -153,12 +153,12 @@ def _predicted(seed: int, folder: Path, options: argparse.Namespace) -> dict[str
     near = FeasibleSampler(near_budget(task, EQUAL)).sample(1, np.random.default_rng([seed, 17]))
     archs[DRAWN] = task.space.architecture(near[0])
     accuracy = _trained(archs, dataset, config)
-    limits = [constraint.limit_ms for constraint in task.constraints]
+    limits = [constraint.limit for constraint in task.constraints]
     return {
         "accuracy": accuracy,
         "indices": {name: list(arch.indices) for name, arch in archs.items()},
         "use_of_tightest": {
-            name: float((task.latencies_ms(np.array([arch.indices]))[0] / limits).max())
+            name: float((task.costs(np.array([arch.indices]))[0] / limits).max())
             for name, arch in archs.items()
         },
         "seconds": {"search": searched, "all": time.monotonic() - began},

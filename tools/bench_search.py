@@ -35,7 +35,7 @@ import numpy as np
 from hwnas import files, spaces
 from hwnas.evaluators.tabular import Benchmark, Tabular
 from hwnas.latency import from_json
-from hwnas.latency.base import AdditiveCosts
+from hwnas.latency.base import Cost
 from hwnas.search.problem import Constraint, Problem
 from hwnas.search.sampling.evolution import Evolution
 from hwnas.search.sampling.loop import SamplingStrategy
@@ -200,17 +200,17 @@ def _jobs(options: argparse.Namespace) -> Iterator[Job]:
 
 
 @cache
-def _world(file: Path, costs: Path | None) -> tuple[Benchmark, AdditiveCosts]:
+def _world(file: Path, costs: Path | None) -> tuple[Benchmark, Cost]:
     """The benchmark and the additive table, once a process."""
     space = spaces.load("macro")
     if costs is None:
         fixed, choices = space.macs_table()
-        return Benchmark.load(file, space), AdditiveCosts(fixed / 1e6, tuple(c / 1e6 for c in choices))
+        return Benchmark.load(file, space), Cost(fixed / 1e6, tuple(c / 1e6 for c in choices))
     data = files.read_json(costs, "an additive table")
     if "choices_ms" in data:
-        table = AdditiveCosts(float(data["fixed_ms"]), tuple(np.array(c, float) for c in data["choices_ms"]))
+        table = Cost(float(data["fixed_ms"]), tuple(np.array(c, float) for c in data["choices_ms"]))
     else:
-        table = from_json(data).costs_ms(space)
+        table = from_json(data).costs(space)
     return Benchmark.load(file, space), table
 
 
@@ -231,7 +231,7 @@ def _optimum(options: argparse.Namespace, kind: str) -> dict[str, Any]:
     """What a reward asks for: its best network in the whole table, without any search."""
     benchmark, problem = _problem(options, options.rl_budget)
     networks = benchmark.networks
-    used = problem.latencies_ms(networks)[:, 0] / options.rl_budget
+    used = problem.costs(networks)[:, 0] / options.rl_budget
     weight = MnasNet(reward=kind).used_weight
     rewards = [
         reward(kind, float(runs.mean()), float(share), weight)

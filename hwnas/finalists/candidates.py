@@ -181,7 +181,7 @@ class Proposals:
         quantile = NormalDist().inv_cdf(max(0.5, self.options.likely if there else self.beliefs.confidence))
         constraints = []
         for goal, found in zip(self.beliefs.goals, now, strict=True):
-            costs = goal.model.costs_ms(self.beliefs.space)
+            costs = goal.model.costs(self.beliefs.space)
             factor = float(np.median(found.mean_ms / costs.of(some)))
             margin = min(0.5, quantile * float(np.median(found.std_ms / found.mean_ms)))
             constraints.append(Constraint(goal.name, costs, share * goal.budget_ms / factor * (1 - margin)))
@@ -189,7 +189,7 @@ class Proposals:
 
     def fastest(self) -> Iterator[Indices]:
         """The fastest architecture of every goal, and the one that relieves all of them most."""
-        costs = [goal.model.costs_ms(self.beliefs.space).choices_ms for goal in self.beliefs.goals]
+        costs = [goal.model.costs(self.beliefs.space).choices for goal in self.beliefs.goals]
         budgets = [goal.budget_ms for goal in self.beliefs.goals]
         weighed = [
             sum(c / b for c, b in zip(choice, budgets, strict=True)) for choice in zip(*costs, strict=True)

@@ -137,7 +137,7 @@ class Beliefs:
 
         total = np.ones(len(indices))
         for limit in self.limits:
-            total *= limit.costs.of(indices) <= limit.limit_ms
+            total *= limit.costs.of(indices) <= limit.limit
         for goal, found in zip(self.goals, self.predict(indices), strict=True):
             room = (share * goal.budget_ms if goal.measurable else goal.budget_ms) - found.mean_ms
             kept = ndtr(room / np.maximum(found.std_ms, 1e-9 * found.mean_ms))
@@ -158,7 +158,7 @@ class Beliefs:
         asked for.
         """
         row = np.array([indices])
-        broken = [limit for limit in self.limits if limit.costs.of(row)[0] > limit.limit_ms]
+        broken = [limit for limit in self.limits if limit.costs.of(row)[0] > limit.limit]
         found = [Verdict(FAIL, (f"{limit.name} is over its limit",)) for limit in broken]
         for number, (goal, reading) in enumerate(zip(self.goals, self.readings[indices], strict=True)):
             if reading is not None:

@@ -120,16 +120,16 @@ def _differs(source: Source, options: ProfileOptions) -> tuple[str, bool]:
 def _measured(ask: Ask, source: Source, run: Path, options: ProfileOptions) -> dict[str, Any]:
     """Latency of the fastest and the slowest network, here and by the table's model."""
     model = fit_source(source)
-    costs, canonical = model.costs_ms(source.space), Canonical(source.space)
+    costs, canonical = model.costs(source.space), Canonical(source.space)
     ends: list[Indices] = [
-        canonical.key(tuple(int(pick(c)) for c in costs.choices_ms)) for pick in (np.argmin, np.argmax)
+        canonical.key(tuple(int(pick(c)) for c in costs.choices)) for pick in (np.argmin, np.argmax)
     ]
     goal = Goal(ask.target, float("inf"), model)
     described = devices.load(ask.target.device)
     with Bench(source.space, [goal], {described.name: described}, {}, run, options) as bench:
         readings = bench.measure(ends, 1)
     here = [reading.ms for indices in ends for reading in readings[indices] if reading is not None]
-    return {"range_ms": here, "table_range_ms": list(costs.range_ms)}
+    return {"range_ms": here, "table_range_ms": list(costs.range)}
 
 
 def _here(source: Source, known: Mapping[str, Any]) -> Here:

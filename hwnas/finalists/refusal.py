@@ -31,6 +31,6 @@ def refusal(beliefs: Beliefs) -> InfeasibleBudget:
         f"budgets must be kept by an architecture that was measured, but none of {len(seen)}, the "
         f"fastest ones included, keeps {', '.join(named)}{'' if alone else ' together'}: "
         "raise the budget or shrink the space",
-        budget_ms=goals[worst].budget_ms,
-        fastest_ms=least[worst],
+        budget=goals[worst].budget_ms,
+        least=least[worst],
     )

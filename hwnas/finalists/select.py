@@ -130,7 +130,7 @@ def limits_of(record: Mapping[str, Any], space: SearchSpace, goals: Sequence[Goa
     found = []
     for name, limit in record["limits"].items():
         what = objective(name, space, goals[0].target.precision)
-        found.append(Constraint(name, what.costs, limit, unit=what.unit))
+        found.append(Constraint(name, what.costs, limit))
     return found
 
 

@@ -292,5 +292,5 @@ def _axis(
                 found.mean_ms[row], found.std_ms[row] = (values[number] for values in predicted[key])
         return found
 
-    costs = goal.model.costs_ms(beliefs.space)
+    costs = goal.model.costs(beliefs.space)
     return Axis(goal.name, goal.target.to_json(), costs, predict, range_ms, measured)

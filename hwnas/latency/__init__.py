@@ -1,6 +1,6 @@
 """Latency models: what a whole network will need on a target, and how sure that is."""
 
-from hwnas.latency.base import AdditiveCosts, LatencyModel, Prediction
+from hwnas.latency.base import Cost, LatencyModel, Prediction
 from hwnas.latency.bayes.active import choose_networks
 from hwnas.latency.bayes.conditioned import Conditioned
 from hwnas.latency.bayes.known_devices import known_devices
@@ -13,8 +13,8 @@ from hwnas.latency.store import MODELS, fit, from_json, load, save, to_json
 
 __all__ = [
     "MODELS",
-    "AdditiveCosts",
     "Conditioned",
+    "Cost",
     "Evaluation",
     "LatencyModel",
     "Networks",

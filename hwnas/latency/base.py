@@ -30,34 +30,36 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class AdditiveCosts:
-    """A latency that is a sum: a fixed part, and one cost a candidate.
+class Cost:
+    """What an architecture costs, as a sum: a fixed part, and one cost a candidate.
 
     Attributes:
-        fixed_ms: Stem, head and per-run overhead; not searched.
-        choices_ms: One array a choice, shape (candidates,), at least 0.
+        fixed: Stem, head and per-run overhead; not searched.
+        choices: One array a choice, shape (candidates,), at least 0.
+        unit: What it counts: "ms" of a latency, or for example "MACs" or "bytes".
     """
 
-    fixed_ms: float
-    choices_ms: tuple[FloatArray, ...]
+    fixed: float
+    choices: tuple[FloatArray, ...]
+    unit: str = "ms"
 
     def __post_init__(self) -> None:
-        values = np.concatenate([*self.choices_ms, [self.fixed_ms]])
+        values = np.concatenate([*self.choices, [self.fixed]])
         if not np.isfinite(values).all() or (values < 0).any():
             raise LatencyModelError(f"costs must be finite and not negative, but the least is {values.min()}")
 
     @property
-    def range_ms(self) -> tuple[float, float]:
-        """Latency of the fastest and of the slowest architecture."""
-        extremes = [[c.argmin() for c in self.choices_ms], [c.argmax() for c in self.choices_ms]]
+    def range(self) -> tuple[float, float]:
+        """Cost of the cheapest and of the dearest architecture."""
+        extremes = [[c.argmin() for c in self.choices], [c.argmax() for c in self.choices]]
         low, high = self.of(np.array(extremes))  # summed as for any other, so equal to the last bit
         return float(low), float(high)
 
     def of(self, indices: IntArray) -> FloatArray:
-        """Latency of architectures: indices of shape (n, choices) to (n,) milliseconds."""
+        """Cost of architectures: indices of shape (n, choices) to (n,)."""
         indices = np.atleast_2d(indices)
-        total = np.full(len(indices), self.fixed_ms)
-        for column, costs in zip(indices.T, self.choices_ms, strict=True):
+        total = np.full(len(indices), self.fixed)
+        for column, costs in zip(indices.T, self.choices, strict=True):
             total += costs[column]
         return total
 
@@ -73,8 +75,8 @@ class LatencyModel(Protocol):
     def predict(self, space: SearchSpace, indices: IntArray) -> Prediction:
         """Latency of architectures given as indices of shape (n, choices)."""
 
-    def costs_ms(self, space: SearchSpace) -> AdditiveCosts:
-        """The additive part, for differentiable search and exact decoding."""
+    def costs(self, space: SearchSpace) -> Cost:
+        """The additive part in ms, for differentiable search and exact decoding."""
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object that ``hwnas.latency.from_json`` turns back."""

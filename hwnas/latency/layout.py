@@ -13,7 +13,7 @@ from functools import cached_property
 import numpy as np
 
 from hwnas.errors import LatencyModelError
-from hwnas.latency.base import AdditiveCosts, FloatArray, IntArray
+from hwnas.latency.base import Cost, FloatArray, IntArray
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Layout:
         matrix[:, self.fixed] = 1.0
         return matrix
 
-    def additive(self, costs: FloatArray) -> AdditiveCosts:
+    def additive(self, costs: FloatArray) -> Cost:
         """A cost vector, shape (entries,), as search wants it."""
         choices = np.split(costs[: self.fixed], self.offsets[1:])
-        return AdditiveCosts(float(costs[self.fixed]), tuple(choices))
+        return Cost(float(costs[self.fixed]), tuple(choices))

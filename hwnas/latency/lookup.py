@@ -11,7 +11,7 @@ import numpy as np
 
 from hwnas.device import Target
 from hwnas.errors import SchemaMismatch, in_words
-from hwnas.latency.base import AdditiveCosts, IntArray, Prediction
+from hwnas.latency.base import Cost, IntArray, Prediction
 from hwnas.latency.bayes.entries import cost_vector
 from hwnas.latency.evaluate import Evaluation
 from hwnas.latency.layout import Layout
@@ -62,7 +62,7 @@ class Lookup:
         rounds = (Round(key, "block", "fit", 0, (ms,)) for key, (ms, _) in self.blocks_ms.items())
         return LatencyTable(self.target, {}, rounds)
 
-    def costs_ms(self, space: SearchSpace) -> AdditiveCosts:
+    def costs(self, space: SearchSpace) -> Cost:
         """Isolated latency of every candidate; raises MissingEntry where one was not measured."""
         return Layout(space.sizes).additive(cost_vector(space, self._table.lookup_ms))
 
@@ -71,7 +71,7 @@ class Lookup:
         layout = Layout(space.sizes)
         variance = cost_vector(space, lambda w: self.blocks_ms.get(w.key(), (0.0, 0.0))[1] ** 2)
         return Prediction(
-            self.costs_ms(space).of(layout.check(indices)), np.sqrt(layout.matrix(indices) @ variance)
+            self.costs(space).of(layout.check(indices)), np.sqrt(layout.matrix(indices) @ variance)
         )
 
     def to_json(self) -> dict[str, Any]:

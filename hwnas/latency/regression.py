@@ -16,7 +16,7 @@ import numpy as np
 
 from hwnas.device import Target
 from hwnas.errors import LatencyModelError, SchemaMismatch, in_words
-from hwnas.latency.base import AdditiveCosts, FloatArray, IntArray, Prediction
+from hwnas.latency.base import Cost, FloatArray, IntArray, Prediction
 from hwnas.latency.bayes.entries import cost_vector
 from hwnas.latency.evaluate import Evaluation
 from hwnas.latency.features import VERSION, features, require_same
@@ -108,7 +108,7 @@ class Regression:
         measured = self.blocks_ms.get(workload.key())
         return self.estimate_ms(workload) if measured is None else measured
 
-    def costs_ms(self, space: SearchSpace) -> AdditiveCosts:
+    def costs(self, space: SearchSpace) -> Cost:
         """Latency of every candidate alone."""
         return Layout(space.sizes).additive(cost_vector(space, self.block_ms))
 
@@ -121,7 +121,7 @@ class Regression:
             return 0.0 if known else (self.relative_error * self.estimate_ms(workload)) ** 2
 
         variance = layout.matrix(indices) @ cost_vector(space, doubt)
-        return Prediction(self.costs_ms(space).of(layout.check(indices)), np.sqrt(variance))
+        return Prediction(self.costs(space).of(layout.check(indices)), np.sqrt(variance))
 
     def to_json(self) -> dict[str, Any]:
         """The recipe, without the evaluation."""

@@ -68,13 +68,13 @@ def network(record: Record) -> str:
 
 def _measured(record: Record) -> tuple[_Costs, list[_Part]]:
     arch = record.arch
-    models = [model.costs_ms(arch.space) for model in record.models]
+    models = [model.costs(arch.space) for model in record.models]
     chosen = [
-        tuple(float(m.choices_ms[choice][index]) for m in models) for choice, index in enumerate(arch.indices)
+        tuple(float(m.choices[choice][index]) for m in models) for choice, index in enumerate(arch.indices)
     ]
     totals = tuple(float(m.of(np.array([arch.indices]))[0]) for m in models)
     names = tuple(str(model.target) for model in record.models)
-    costs = _Costs(names, "ms", tuple(m.fixed_ms for m in models), totals)
+    costs = _Costs(names, "ms", tuple(m.fixed for m in models), totals)
     return costs, _parts(record, chosen, None)
 
 

@@ -76,8 +76,8 @@ class SearchResult:
         for trial in self.trials:
             networks.setdefault(canonical.key(trial.indices), []).append(trial)
         means = [replace(ts[0], accuracy=fmean(t.accuracy for t in ts)) for ts in networks.values()]
-        means.sort(key=lambda t: (t.latencies_ms, t.objectives, -t.accuracy))
-        costs = np.array([(*t.latencies_ms, *t.objectives, -t.accuracy) for t in means])
+        means.sort(key=lambda t: (t.costs, t.objectives, -t.accuracy))
+        costs = np.array([(*t.costs, *t.objectives, -t.accuracy) for t in means])
         return tuple(
             trial
             for number, (trial, own) in enumerate(zip(means, costs, strict=True))

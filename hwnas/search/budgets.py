@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from hwnas.errors import HwnasError, InfeasibleBudget, LatencyModelError
-from hwnas.latency import AdditiveCosts, LatencyModel
+from hwnas.latency import Cost, LatencyModel
 from hwnas.latency.evaluate import HELDOUT
 from hwnas.search.problem import Constraint
 from hwnas.space import SearchSpace
@@ -60,27 +60,27 @@ def constraints_of(
     texts = list(budgets) * len(models) if len(budgets) == 1 else budgets
     found = []
     for model, name, text in zip(models, names, texts, strict=True):
-        costs = model.costs_ms(space)
+        costs = model.costs(space)
         margin_ms = NormalDist().inv_cdf(confidence) * _typical_std_ms(model, space)
-        low_ms, high_ms = (ranges or {}).get(name, costs.range_ms)
+        low_ms, high_ms = (ranges or {}).get(name, costs.range)
         sure_ms = _sure_ms(model, space, costs)
         if (ranges or {}).get(name):  # measured here, where the model was fitted elsewhere
             sure_ms = low_ms * (1 + _MEASURING)
-        least_ms = max(costs.range_ms[0], sure_ms) if measured else costs.range_ms[0] + margin_ms
+        least_ms = max(costs.range[0], sure_ms) if measured else costs.range[0] + margin_ms
         asked_ms = parse_budget(text, low_ms, high_ms, least_ms)
-        room_ms = max(0.0, asked_ms - costs.range_ms[0])
+        room_ms = max(0.0, asked_ms - costs.range[0])
         kept_free_ms = min(margin_ms, room_ms / 2) if measured else margin_ms
-        found.append(Constraint(name, costs, asked_ms, kept_free_ms, sure_ms=sure_ms, measured=measured))
+        found.append(Constraint(name, costs, asked_ms, kept_free_ms, sure=sure_ms, measured=measured))
     return tuple(found)
 
 
-def budget_ms(text: str, costs: AdditiveCosts) -> float:
+def budget_ms(text: str, costs: Cost) -> float:
     """The budget of a text: milliseconds, or a share of the range as "60%".
 
     Raises:
         InfeasibleBudget: It is neither.
     """
-    return parse_budget(text, *costs.range_ms)
+    return parse_budget(text, *costs.range)
 
 
 def parse_budget(text: str, low: float, high: float, least: float | None = None) -> float:
@@ -96,8 +96,8 @@ def parse_budget(text: str, low: float, high: float, least: float | None = None)
     if odd:
         raise InfeasibleBudget(
             f"{odd}: the range is {_range(low, high, least)}",
-            budget_ms=value,
-            fastest_ms=low,
+            budget=value,
+            least=low,
         )
     return low + value / 100 * (high - low) if is_percent else value
 
@@ -157,7 +157,7 @@ def not_binding(constraints: Sequence[Constraint], budgets: Sequence[str]) -> li
     for item, text in zip(constraints, texts, strict=True):
         within = is_share(text) and float(text.strip().rstrip("% ")) <= 100
         if not within:
-            found += unbound(item.name, item.budget_ms, item.costs.range_ms[1])
+            found += unbound(item.name, item.budget, item.costs.range[1])
     return found
 
 
@@ -174,7 +174,7 @@ def shares_of(
     texts = list(budgets) * len(constraints) if len(budgets) == 1 else budgets
     return shares_said(
         [
-            {"name": c.name, "asked": text, "budget_ms": c.budget_ms, "range_ms": c.costs.range_ms}
+            {"name": c.name, "asked": text, "budget_ms": c.budget, "range_ms": c.costs.range}
             for c, text in zip(constraints, texts, strict=True)
             if c.name not in measured
         ]
@@ -218,15 +218,15 @@ def unbound(name: str, budget_ms: float, slowest_ms: float) -> list[str]:
     ]
 
 
-def _sure_ms(model: LatencyModel, space: SearchSpace, costs: AdditiveCosts) -> float:
+def _sure_ms(model: LatencyModel, space: SearchSpace, costs: Cost) -> float:
     """The budget that the fastest architecture should be proven to keep when it is measured.
 
     What is predicted of it, its error as the model states it or as held-out networks show it, whichever
     is more, and room for the interval of the measurement.
     """
-    fastest = np.array([[int(np.argmin(ms)) for ms in costs.choices_ms]])
+    fastest = np.array([[int(np.argmin(ms)) for ms in costs.choices]])
     believed = model.predict(space, fastest)
-    mean_ms = max(costs.range_ms[0], float(believed.mean_ms[0]))
+    mean_ms = max(costs.range[0], float(believed.mean_ms[0]))
     seen = getattr(model, "evaluation", {}).get(HELDOUT)
     ratios = zip(seen.measured_ms, seen.predicted_ms, strict=True) if seen else ()
     worst = max((measured / predicted for measured, predicted in ratios), default=1.0)

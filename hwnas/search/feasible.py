@@ -91,8 +91,8 @@ class FeasibleSampler:
     @cached_property
     def _slack(self) -> FloatArray:
         """What each budget leaves above its fastest architecture, kept from zero."""
-        ranges = [c.costs.range_ms for c in self.problem.constraints]
-        slack = [c.limit_ms - low for c, (low, _) in zip(self.problem.constraints, ranges, strict=True)]
+        ranges = [c.costs.range for c in self.problem.constraints]
+        slack = [c.limit - low for c, (low, _) in zip(self.problem.constraints, ranges, strict=True)]
         return np.maximum(slack, [1e-12 * high for _, high in ranges])
 
     @cached_property
@@ -101,13 +101,13 @@ class FeasibleSampler:
 
         A candidate that spends more than 1 can never be picked.
         """
-        choices = zip(*(c.costs.choices_ms for c in self.problem.constraints), strict=True)
+        choices = zip(*(c.costs.choices for c in self.problem.constraints), strict=True)
         return tuple(np.stack([c - c.min() for c in costs], axis=1) / self._slack for costs in choices)
 
     def _excess(self, indices: IntArray) -> FloatArray:
         """By how much budgets are exceeded in all, in slacks: (n, choices) to (n,)."""
-        limits = np.array([c.limit_ms for c in self.problem.constraints])
-        over = self.problem.latencies_ms(indices) - limits
+        limits = np.array([c.limit for c in self.problem.constraints])
+        over = self.problem.costs(indices) - limits
         return np.asarray((np.maximum(over, 0.0) / self._slack).sum(axis=1))
 
     @cached_property
@@ -161,9 +161,10 @@ class FeasibleSampler:
             if self.problem.feasible(indices[None])[0]:
                 return indices
         first = self.problem.constraints[0]
-        asked = ", ".join(f"{c.name} {at_most(c.budget_ms)} {c.unit}" for c in self.problem.constraints)
+        asked = ", ".join(f"{c.name} {at_most(c.budget)} {c.unit}" for c in self.problem.constraints)
         raise InfeasibleBudget(
             f"one architecture must keep all budgets together, but none keeps {asked}: raise one of them",
-            budget_ms=first.budget_ms,
-            fastest_ms=first.costs.range_ms[0] + first.margin_ms,
+            budget=first.budget,
+            unit=first.unit,
+            least=first.costs.range[0] + first.margin,
         )

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from hwnas.errors import InfeasibleBudget
-from hwnas.latency.base import AdditiveCosts, FloatArray, IntArray, Prediction
+from hwnas.latency.base import Cost, FloatArray, IntArray, Prediction
 from hwnas.search.decode import decode
 from hwnas.search.feasible import FeasibleSampler
 from hwnas.search.oneshot.gates import near_budget
@@ -52,7 +52,7 @@ class Axis:
 
     name: str
     target: Mapping[str, Any]
-    costs: AdditiveCosts
+    costs: Cost
     predict: Callable[[IntArray], Prediction]
     range_ms: tuple[float, float]
     measured: Mapping[Indices, tuple[float, float]]

@@ -168,7 +168,7 @@ def _parse(line: str, path: Path, number: int) -> dict[str, Any]:
 
 def trial_to_json(trial: Trial) -> dict[str, Any]:
     """A JSON object that ``trial_from_json`` turns back."""
-    names = ("indices", "latencies_ms", "objectives")
+    names = ("indices", "latencies_ms", "objectives", *(("limited",) if trial.limited else ()))
     return {"accuracy": trial.accuracy, **{name: list(getattr(trial, name)) for name in names}}
 
 
@@ -179,6 +179,7 @@ def trial_from_json(data: Mapping[str, Any]) -> Trial:
         float(data["accuracy"]),
         tuple(float(v) for v in data["latencies_ms"]),
         tuple(float(v) for v in data.get("objectives", ())),
+        tuple(float(v) for v in data.get("limited", ())),
     )
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwnas.errors import SpaceError
-from hwnas.latency.base import AdditiveCosts
+from hwnas.latency.base import Cost
 from hwnas.space import Architecture, SearchSpace, Workload
 
 WEIGHT_BYTES = {"fp32": 4, "fp16": 2, "int8": 1}
@@ -31,13 +31,11 @@ class Objective:
 
     Attributes:
         name: What it is called.
-        unit: What its costs count; takes the place of ms in their names.
         costs: What stem and head, and each candidate, add to it.
     """
 
     name: str
-    unit: str
-    costs: AdditiveCosts
+    costs: Cost
 
 
 def objective(name: str, space: SearchSpace, precision: str = "fp32") -> Objective:
@@ -91,15 +89,15 @@ def sizes(architecture: Architecture, precision: str) -> dict[str, float]:
 
 def _macs(space: SearchSpace, _precision: str) -> Objective:
     fixed, choices = space.macs_table()
-    return Objective("macs", "MACs", AdditiveCosts(float(fixed), tuple(c.astype(float) for c in choices)))
+    return Objective("macs", Cost(float(fixed), tuple(c.astype(float) for c in choices), "MACs"))
 
 
 def _params(space: SearchSpace, _precision: str) -> Objective:
-    return Objective("params", "parameters", _summed(space, lambda w: w.block.params()))
+    return Objective("params", _summed(space, "parameters", lambda w: w.block.params()))
 
 
 def _bytes(space: SearchSpace, precision: str) -> Objective:
-    return Objective("bytes", "bytes", _summed(space, lambda w: _stored(w, precision)))
+    return Objective("bytes", _summed(space, "bytes", lambda w: _stored(w, precision)))
 
 
 OBJECTIVES: dict[str, Callable[[SearchSpace, str], Objective]] = {
@@ -109,12 +107,12 @@ OBJECTIVES: dict[str, Callable[[SearchSpace, str], Objective]] = {
 }
 
 
-def _summed(space: SearchSpace, cost: Callable[[Workload], int]) -> AdditiveCosts:
+def _summed(space: SearchSpace, unit: str, cost: Callable[[Workload], int]) -> Cost:
     fixed = sum(cost(workload) for workload in space.fixed)
     tables = [np.zeros(size) for size in space.sizes]
     for number, index, workload in space.candidates():
         tables[number][index] = cost(workload)
-    return AdditiveCosts(float(fixed), tuple(tables))
+    return Cost(float(fixed), tuple(tables), unit)
 
 
 def _stored(workload: Workload, precision: str) -> int:

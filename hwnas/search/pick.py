@@ -155,8 +155,8 @@ def _refusal(
         f"budgets must be kept by an architecture of the gallery, but none of {len(needs)} keeps "
         f"{wanted}{how}: "
         "raise the budget, or search into another folder",
-        budget_ms=limits_ms[first],
-        fastest_ms=closest[first],
+        budget=limits_ms[first],
+        least=closest[first],
     )
 
 

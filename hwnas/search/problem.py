@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from hwnas.errors import InfeasibleBudget, SpaceError
-from hwnas.latency.base import AdditiveCosts, FloatArray, IntArray
+from hwnas.latency.base import Cost, FloatArray, IntArray
 from hwnas.search.objective import Objective
 from hwnas.space import SearchSpace
 from hwnas.statistics.bounds import at_least, at_most
@@ -26,55 +27,64 @@ class Constraint:
 
     Attributes:
         name: What the budget is for, for example ``host/litert-int8``.
-        costs: Additive latency of the space's candidates.
-        budget_ms: What was asked for.
-        margin_ms: Kept free below the budget, for what the model may be wrong by.
-        unit: What the costs count, where that is not milliseconds.
-        sure_ms: The smallest budget that measuring is expected to confirm, where that is known: what is
+        costs: Additive cost of the space's candidates; its unit is that of all that follows.
+        budget: What was asked for.
+        margin: Kept free below the budget, for what the model may be wrong by.
+        sure: The smallest budget that measuring is expected to confirm, where that is known: what is
             predicted of the fastest architecture may be too little.
-        measured: Whether it will be measured. Then a refusal names ``sure_ms`` as the smallest budget.
+        measured: Whether it will be measured. Then a refusal names ``sure`` as the smallest budget.
     """
 
     name: str
-    costs: AdditiveCosts
-    budget_ms: float
-    margin_ms: float = 0.0
-    unit: str = "ms"
-    sure_ms: float | None = None
+    costs: Cost
+    budget: float
+    margin: float = 0.0
+    sure: float | None = None
     measured: bool = False
 
     def __post_init__(self) -> None:
-        fastest, slowest = (ms + self.margin_ms for ms in self.costs.range_ms)
-        if np.isfinite(self.budget_ms) and self.limit_ms >= self.costs.range_ms[0]:
+        fastest, slowest = (cost + self.margin for cost in self.costs.range)
+        if np.isfinite(self.budget) and self.limit >= self.costs.range[0]:
             return
         what, least, most = (
             ("budget_ms", "fastest", "slowest") if self.unit == "ms" else ("a limit", "smallest", "largest")
         )
         predicted = ""
-        if self.sure_ms is not None and self.measured:
+        if self.sure is not None and self.measured:
             predicted = f"; predicted {at_least(fastest)} ms, and what measuring may find beyond that"
-            fastest = max(fastest, self.sure_ms)
-        elif self.sure_ms is not None:
+            fastest = max(fastest, self.sure)
+        elif self.sure is not None:
             predicted = (
-                f"; that is predicted and not measured: {at_least(max(fastest, self.sure_ms))} ms "
+                f"; that is predicted and not measured: {at_least(max(fastest, self.sure))} ms "
                 "should be kept when it is measured"
             )
-        got = f"{at_most(self.budget_ms)} {self.unit}"
-        if np.isfinite(self.budget_ms):
+        got = f"{at_most(self.budget)} {self.unit}"
+        if np.isfinite(self.budget):
             got += f" < {at_least(fastest)} {self.unit}"
-        margin = f", with a margin of {self.margin_ms:.3g} {self.unit}" if self.margin_ms else ""
+        margin = f", with a margin of {self.margin:.3g} {self.unit}" if self.margin else ""
         raise InfeasibleBudget(
             f"{what} must be at least that of the {least} architecture, but got {got} ({self.name}{margin}"
             f"{predicted}): "
             f"raise the budget (the {most} needs {at_least(slowest)} {self.unit}) or shrink the space",
-            budget_ms=self.budget_ms,
-            fastest_ms=fastest,
+            budget=self.budget,
+            least=fastest,
+            unit=self.unit,
         )
 
     @property
-    def limit_ms(self) -> float:
-        """What the predicted latency must not exceed."""
-        return self.budget_ms - self.margin_ms
+    def unit(self) -> str:
+        """What it counts: that of its costs."""
+        return self.costs.unit
+
+    @property
+    def is_latency(self) -> bool:
+        """Whether it is on a latency, and not on the size of the network."""
+        return self.unit == "ms"
+
+    @property
+    def limit(self) -> float:
+        """What the predicted cost must not exceed."""
+        return self.budget - self.margin
 
 
 @dataclass(frozen=True)
@@ -96,29 +106,39 @@ class Problem:
             raise SpaceError("a search must have at least one budget, but got none")
         parts: tuple[Constraint | Objective, ...] = (*self.constraints, *self.objectives)
         for part in parts:
-            sizes = tuple(len(c) for c in part.costs.choices_ms)
+            sizes = tuple(len(c) for c in part.costs.choices)
             if sizes != self.space.sizes:
                 raise SpaceError(
                     f"the costs of {part.name} must fit the space {self.space.name}, "
                     f"but have sizes {sizes} instead of {self.space.sizes}"
                 )
 
-    def latencies_ms(self, indices: IntArray) -> FloatArray:
-        """Predicted latency: indices (n, choices) to (n, constraints)."""
+    def costs(self, indices: IntArray) -> FloatArray:
+        """Predicted latency, or what else a constraint counts: indices (n, choices) to (n, constraints)."""
         return np.stack([c.costs.of(indices) for c in self.constraints], axis=1)
 
     def feasible(self, indices: IntArray) -> np.ndarray:
         """Which architectures keep every budget: indices (n, choices) to (n,) of bool."""
-        limits = np.array([c.limit_ms for c in self.constraints])
-        return np.asarray((self.latencies_ms(indices) <= limits).all(axis=1))
+        limits = np.array([c.limit for c in self.constraints])
+        return np.asarray((self.costs(indices) <= limits).all(axis=1))
 
     def described(self, indices: Sequence[int], accuracy: float) -> Trial:
         """An architecture of a known score, with all that is predicted of it."""
         row = np.array([indices], dtype=np.int64)
-        objectives = tuple(float(o.costs.of(row)[0]) for o in self.objectives)
+        costs = list(zip(self.constraints, self.costs(row)[0].tolist(), strict=True))
         return Trial(
-            tuple(map(int, indices)), accuracy, tuple(self.latencies_ms(row)[0].tolist()), objectives
+            tuple(map(int, indices)),
+            accuracy,
+            tuple(cost for of, cost in costs if of.is_latency),
+            tuple(float(o.costs.of(row)[0]) for o in self.objectives),
+            tuple(cost for of, cost in costs if not of.is_latency),
         )
+
+    def told(self, indices: Sequence[int]) -> dict[str, Any]:
+        """What is predicted of an architecture, as records have it."""
+        found = self.described(indices, 0.0)
+        limited = {"limited": list(found.limited)} if found.limited else {}
+        return {"indices": list(found.indices), "latencies_ms": list(found.latencies_ms), **limited}
 
 
 @dataclass(frozen=True)
@@ -128,17 +148,24 @@ class Trial:
     Attributes:
         indices: The architecture.
         accuracy: What an evaluator said.
-        latencies_ms: Predicted latency, one a constraint.
+        latencies_ms: Predicted latency, one a constraint on a latency.
         objectives: The problem's other objectives.
+        limited: What other constraints count, each in its own unit; with the latencies in older files.
     """
 
     indices: tuple[int, ...]
     accuracy: float
     latencies_ms: tuple[float, ...]
     objectives: tuple[float, ...] = ()
+    limited: tuple[float, ...] = ()
+
+    @property
+    def costs(self) -> tuple[float, ...]:
+        """One a constraint, those on latencies first."""
+        return (*self.latencies_ms, *self.limited)
 
 
-def relative_budget(costs: AdditiveCosts, share: float) -> float:
+def relative_budget(costs: Cost, share: float) -> float:
     """The budget at a share of the range between fastest (0) and slowest (1)."""
-    low, high = costs.range_ms
+    low, high = costs.range
     return low + share * (high - low)

@@ -119,9 +119,7 @@ def _search(request: SearchRequest, out: Path, live: Live | None, given: Dataset
     scorer = _scorer(request, space, dataset, out)
     precision = models[0].target.precision
     others = {name: objective(name, space, precision) for name in (*request.objectives, *request.limits)}
-    limits = [
-        Constraint(n, others[n].costs, limit, unit=others[n].unit) for n, limit in request.limits.items()
-    ]
+    limits = [Constraint(n, others[n].costs, limit) for n, limit in request.limits.items()]
     objectives = tuple(others[name] for name in request.objectives)
     problem = Problem(space, (*constraints, *limits), objectives=objectives)
     _ = FeasibleSampler(problem).feasible  # refuses budgets that do not go together, before training
@@ -232,13 +230,13 @@ def _record(
             {
                 "name": constraint.name,
                 "target": model.target.to_json(),
-                "budget_ms": constraint.budget_ms,
+                "budget_ms": constraint.budget,
                 "asked": text,
                 "range_is_measured": constraint.name in request.ranges,
-                "margin_ms": constraint.margin_ms,
+                "margin_ms": constraint.margin,
                 "predicted_ms": float(predicted.mean_ms[0]),
                 "predicted_std_ms": float(predicted.std_ms[0]),
-                "range_ms": list(request.ranges.get(constraint.name, constraint.costs.range_ms)),
+                "range_ms": list(request.ranges.get(constraint.name, constraint.costs.range)),
                 "latency_sha256": files.sha256(path),
             }
         )

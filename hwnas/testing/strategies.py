@@ -13,7 +13,7 @@ import numpy as np
 from hwnas import spaces
 from hwnas.errors import InfeasibleBudget
 from hwnas.evaluators.base import Evaluator, Traits
-from hwnas.latency.base import AdditiveCosts
+from hwnas.latency.base import Cost
 from hwnas.search import strategy as strategy_of
 from hwnas.search.base import SearchResult, Strategy
 from hwnas.search.problem import Constraint, Problem, relative_budget
@@ -95,13 +95,13 @@ def check_strategy(
 def _budgets(space: SearchSpace) -> tuple[tuple[Constraint, ...], tuple[Constraint, ...]]:
     """Two that some network keeps together, and two that none does."""
     fixed, tables = space.macs_table()
-    by_macs = AdditiveCosts(fixed / 1e6, tuple(table / 1e6 for table in tables))
-    mirrored = AdditiveCosts(by_macs.fixed_ms, tuple(max(costs) - costs for costs in by_macs.choices_ms))
+    by_macs = Cost(fixed / 1e6, tuple(table / 1e6 for table in tables))
+    mirrored = Cost(by_macs.fixed, tuple(max(costs) - costs for costs in by_macs.choices))
     rng = np.random.default_rng(3)
-    by_chance = AdditiveCosts(1.0, tuple(rng.uniform(0.2, 2.0, size) for size in space.sizes))
+    by_chance = Cost(1.0, tuple(rng.uniform(0.2, 2.0, size) for size in space.sizes))
     drawn = np.array([space.sample(rng).indices for _ in range(_DRAWN)])
     costs = {"by MACs": by_macs, "by chance": by_chance}
-    shares = np.stack([(c.of(drawn) - c.range_ms[0]) / np.ptp(c.range_ms) for c in costs.values()])
+    shares = np.stack([(c.of(drawn) - c.range[0]) / np.ptp(c.range) for c in costs.values()])
     share = max(_SHARE, float(shares.max(axis=0).min()))  # so that one that was drawn keeps both
     return (
         tuple(Constraint(of, c, relative_budget(c, share)) for of, c in costs.items()),
@@ -119,7 +119,7 @@ def _check_result(name: str, problem: Problem, found: SearchResult) -> None:
     claim(found.trials, f"{name}: a result must tell what was scored, but has no trials")
     for trial in found.trials:
         claim(
-            len(trial.latencies_ms) == len(problem.constraints),
-            f"{name}: a trial must have a latency for each budget, but has {trial.latencies_ms}",
+            len(trial.costs) == len(problem.constraints),
+            f"{name}: a trial must have a cost for each budget, but has {trial.costs}",
         )
     json.dumps([found.config, found.trace, found.extra], allow_nan=False)

@@ -199,10 +199,10 @@ def test_a_search_by_a_file_that_is_not_there_asks_for_the_fit():
     assert COMMAND.findall(said) == [f"fit --space {SPACE} --out mine.json"]
     assert follow(*wanted) == ["profile", "fit", "search"]
     with pytest.raises(HwnasError) as caught:
-        latency.load(Path("mine.json")).costs_ms(spaces.load("macro-r16-c10"))
+        latency.load(Path("mine.json")).costs(spaces.load("macro-r16-c10"))
     (advised,) = map(shlex.split, COMMAND.findall(str(caught.value)))
     assert follow(*advised) == ["fit"]
-    assert latency.load(Path("latency.json")).costs_ms(spaces.load("macro-r16-c10")).range_ms[0] > 0
+    assert latency.load(Path("latency.json")).costs(spaces.load("macro-r16-c10")).range[0] > 0
 
 
 def test_a_table_without_blocks_or_networks_asks_for_them(monkeypatch):

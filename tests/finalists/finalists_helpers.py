@@ -17,7 +17,7 @@ from hwnas.finalists.latencies import Beliefs, Goal
 from hwnas.finalists.ranking import Judge
 from hwnas.finalists.reading import Reading
 from hwnas.finalists.repair import Loop
-from hwnas.latency.base import AdditiveCosts, Prediction
+from hwnas.latency.base import Cost, Prediction
 from hwnas.search.problem import relative_budget
 from hwnas.spaces.canonical import Canonical
 
@@ -45,13 +45,13 @@ def networks():
 def macs(power=1.0):
     """Costs that grow with multiply-adds, in ms."""
     fixed, choices = space().macs_table()
-    return AdditiveCosts((fixed / 1e6) ** power, tuple((np.asarray(c) / 1e6) ** power for c in choices))
+    return Cost((fixed / 1e6) ** power, tuple((np.asarray(c) / 1e6) ** power for c in choices))
 
 
 def true_accuracies():
     """More multiply-adds are better, but not by much, and some choices matter more."""
     rows = np.array(networks())
-    used = macs().of(rows) / macs().range_ms[1]
+    used = macs().of(rows) / macs().range[1]
     value = 0.6 + 0.2 * np.sqrt(used) + 0.01 * (rows[:, 0] == 1)
     return dict(zip(networks(), value.tolist(), strict=True))
 
@@ -59,14 +59,14 @@ def true_accuracies():
 class Believed:
     """A latency model that believes costs, with a relative standard deviation."""
 
-    def __init__(self, costs: AdditiveCosts, std: float, precision: str = "fp32") -> None:
+    def __init__(self, costs: Cost, std: float, precision: str = "fp32") -> None:
         self.costs, self.std, self.target = costs, std, Target("host", "litert", precision)
 
     def predict(self, _space, indices) -> Prediction:
         mean = self.costs.of(indices)
         return Prediction(mean, self.std * mean)
 
-    def costs_ms(self, _space) -> AdditiveCosts:
+    def costs(self, _space) -> Cost:
         return self.costs
 
     def to_json(self):
@@ -76,7 +76,7 @@ class Believed:
 class World:
     """True latencies with remainders that no sum explains; measures them with noise."""
 
-    def __init__(self, *truths: AdditiveCosts, factor: float = 1.0, remainder: float = 0.01) -> None:
+    def __init__(self, *truths: Cost, factor: float = 1.0, remainder: float = 0.01) -> None:
         self.truths, self.factor = truths, factor
         self.remainder, self.rng = remainder, np.random.default_rng(0)
         self.asked: list[tuple[tuple[int, ...], int]] = []
@@ -114,6 +114,6 @@ def loop_of(world, goals, *, pool=None, options=None, confidence=0.9, measure=No
 def goal(share=0.5, *, costs=None, believed=1.0, std=0.03, factor=1.0, precision="fp32", **given) -> Goal:
     """A budget at a share of the true range, with a model that believes a factor of the truth."""
     costs = costs or macs()
-    wrong = AdditiveCosts(believed * costs.fixed_ms, tuple(believed * c for c in costs.choices_ms))
+    wrong = Cost(believed * costs.fixed, tuple(believed * c for c in costs.choices))
     model = Believed(wrong, std, precision)
     return Goal(model.target, factor * relative_budget(costs, share), model, **given)

@@ -150,7 +150,7 @@ class Case:
     def accuracies(self) -> dict[Indices, float]:
         """More multiply-adds are better, with a scatter of their own; estimated on 1,000 images."""
         rng = np.random.default_rng([self.seed, 3])
-        used = np.array(list(additive_ms().values())) / macs().range_ms[1]
+        used = np.array(list(additive_ms().values())) / macs().range[1]
         true = 0.3 + 0.6 * np.sqrt(used) + 0.01 * rng.normal(size=len(used))
         seen = rng.binomial(1000, true) / 1000
         return dict(zip(networks(), seen.tolist(), strict=True))

@@ -27,7 +27,7 @@ def test_lookup_is_exact_where_the_device_is_additive(macro: SearchSpace) -> Non
     indices = (1, 2, 0, 1, 0, 2, 1, 0)
     predicted = model.predict(macro, np.array([indices])).mean_ms[0]
     assert predicted == pytest.approx(true_network_ms(macro, indices, true_block_ms))
-    assert model.costs_ms(macro).of(np.array([indices]))[0] == pytest.approx(predicted)
+    assert model.costs(macro).of(np.array([indices]))[0] == pytest.approx(predicted)
 
 
 def without(table: LatencyTable, *keys: str) -> LatencyTable:
@@ -105,7 +105,7 @@ def test_calibration_does_not_see_the_heldout_networks(macro: SearchSpace) -> No
     table = simulate(macro, calibration=12, heldout=5, noise=0.02)
     blind = LatencyTable(table.target, {}, (r for r in table.rounds if r.kind != "heldout"))
     seen, unseen = latency.fit(table, macro), latency.fit(blind, macro)
-    assert seen.costs_ms(macro).fixed_ms == unseen.costs_ms(macro).fixed_ms
+    assert seen.costs(macro).fixed == unseen.costs(macro).fixed
     assert unseen.evaluation.keys() == {"calibration"}
 
 
@@ -150,7 +150,7 @@ def test_a_posterior_is_refused_on_another_space(macro: SearchSpace) -> None:
     fitted = latency.fit(simulate(macro, calibration=4, heldout=0), macro)
     other = dataclasses.replace(macro, name="other")
     with pytest.raises(LatencyModelError, match="space that it was fitted for"):
-        fitted.costs_ms(other)
+        fitted.costs(other)
 
 
 def test_unknown_models_and_odd_keys_are_refused(macro: SearchSpace) -> None:

@@ -53,7 +53,7 @@ def test_a_few_networks_make_a_model_of_a_new_device(known: Path) -> None:
     assert len(table.of_kind("calibration")) == 5
     assert table.of_kind("block") == {}
     model, space = latency.load(Path(said["model"])), spaces.load(SPACE)
-    low, high = model.costs_ms(space).range_ms
+    low, high = model.costs(space).range
     measured = [m.latency_ms for m in table.measurements.values()]
     assert 0 < low < min(measured) * 1.5
     assert high > max(measured) / 1.5

@@ -11,7 +11,7 @@ from hwnas import data, latency, spaces
 from hwnas.device import Target
 from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.evaluators.supernet.oneshot import OneShot
-from hwnas.latency.base import AdditiveCosts
+from hwnas.latency.base import Cost
 from hwnas.search.problem import Constraint, relative_budget
 from hwnas.tables.table import LatencyTable, Round
 
@@ -32,7 +32,7 @@ def space():
 def macs_costs(unit=1e6):
     """MACs in millions as if they were milliseconds."""
     fixed, choices = spaces.load("macro").macs_table()
-    return AdditiveCosts(fixed / unit, tuple(np.asarray(c) / unit for c in choices))
+    return Cost(fixed / unit, tuple(np.asarray(c) / unit for c in choices))
 
 
 def constraint(share, name="macs", unit=1e6):

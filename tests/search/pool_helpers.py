@@ -56,7 +56,7 @@ def process_of(_: object) -> int:
 
 def refused(number: int) -> int:
     if number == 2:
-        raise InfeasibleBudget("no", budget_ms=1.0, fastest_ms=2.0)
+        raise InfeasibleBudget("no", budget=1.0, least=2.0)
     return number
 
 

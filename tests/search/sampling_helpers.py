@@ -9,16 +9,16 @@ import numpy as np
 from task_helpers import Task
 
 from hwnas import spaces
-from hwnas.latency.base import AdditiveCosts
+from hwnas.latency.base import Cost
 from hwnas.search.problem import Constraint, relative_budget
 from hwnas.space import Architecture, SearchSpace
 from hwnas.spaces.canonical import Canonical
 
 
-def macs_costs(space: SearchSpace) -> AdditiveCosts:
+def macs_costs(space: SearchSpace) -> Cost:
     """MACs in millions as if they were milliseconds."""
     fixed, tables = space.macs_table()
-    return AdditiveCosts(fixed / 1e6, tuple(table / 1e6 for table in tables))
+    return Cost(fixed / 1e6, tuple(table / 1e6 for table in tables))
 
 
 def known_accuracy(space: SearchSpace, *, noise: float = 0.0) -> Callable[[Architecture], float]:
@@ -52,7 +52,7 @@ def two_budgets(name: str = "fbnet", share: float = 0.4) -> Task:
     """A task whose second target likes other candidates."""
     task = task_in(name, share)
     rng = np.random.default_rng(3)
-    costs = AdditiveCosts(1.0, tuple(rng.uniform(0.2, 2.0, size) for size in task.space.sizes))
+    costs = Cost(1.0, tuple(rng.uniform(0.2, 2.0, size) for size in task.space.sizes))
     second = Constraint("second", costs, relative_budget(costs, share))
     return Task(task.space, (*task.constraints, second), task.evaluate)
 

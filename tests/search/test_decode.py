@@ -5,7 +5,7 @@ import pytest
 
 from hwnas import blocks
 from hwnas.errors import InfeasibleBudget, SpaceError
-from hwnas.latency.base import AdditiveCosts
+from hwnas.latency.base import Cost
 from hwnas.search.decode import decode
 from hwnas.search.problem import Constraint, Problem
 from hwnas.space import Choice, SearchSpace
@@ -32,8 +32,8 @@ def task_of(rng, choices, candidates, constraints, tightness, *, whole=False):
         costs = (
             rng.integers(1, 6, (choices, candidates)) if whole else rng.exponential(1, (choices, candidates))
         )
-        additive = AdditiveCosts(float(rng.random()), tuple(costs.astype(float)))
-        low, high = additive.range_ms
+        additive = Cost(float(rng.random()), tuple(costs.astype(float)))
+        low, high = additive.range
         limits.append(Constraint(f"device{number}", additive, low + tightness * (high - low)))
     return Problem(space, tuple(limits))
 
@@ -71,7 +71,7 @@ def test_a_budget_at_the_fastest_gives_the_fastest():
     task = task_of(rng, 5, 3, 1, 0.0)
     found = decode([rng.normal(size=3) for _ in range(5)], task)
     costs = task.constraints[0].costs
-    assert found.indices == tuple(int(c.argmin()) for c in costs.choices_ms)
+    assert found.indices == tuple(int(c.argmin()) for c in costs.choices)
 
 
 def test_without_pressure_it_is_the_argmax():

@@ -15,7 +15,7 @@ from hwnas.spaces.canonical import Canonical
 
 
 def trial_of(task, indices, accuracy):
-    return Trial(indices, accuracy, tuple(task.latencies_ms(np.array([indices]))[0]))
+    return Trial(indices, accuracy, tuple(task.costs(np.array([indices]))[0]))
 
 
 def test_the_oldest_dies_even_if_it_is_the_best():

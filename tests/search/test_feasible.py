@@ -9,7 +9,7 @@ import pytest
 
 from hwnas import spaces
 from hwnas.errors import InfeasibleBudget
-from hwnas.latency.base import AdditiveCosts
+from hwnas.latency.base import Cost
 from hwnas.search.feasible import FeasibleSampler
 from hwnas.search.problem import Constraint, Problem, relative_budget
 from hwnas.space import SearchSpace
@@ -17,9 +17,9 @@ from hwnas.space import SearchSpace
 EVERY_MACRO = np.array(list(itertools.product(range(3), repeat=8)))
 
 
-def macs_costs(space: SearchSpace) -> AdditiveCosts:
+def macs_costs(space: SearchSpace) -> Cost:
     fixed, tables = space.macs_table()
-    return AdditiveCosts(fixed / 1e6, tuple(table / 1e6 for table in tables))
+    return Cost(fixed / 1e6, tuple(table / 1e6 for table in tables))
 
 
 def task_of(space: SearchSpace, *constraints: Constraint) -> Problem:
@@ -41,9 +41,9 @@ def test_draws_are_uniform_over_what_keeps_the_budget():
 
 def test_draws_are_uniform_under_two_budgets():
     space = spaces.load("macro")
-    other = AdditiveCosts(0.0, tuple(np.array([2.0, 0.0, 1.0]) for _ in range(8)))
+    other = Cost(0.0, tuple(np.array([2.0, 0.0, 1.0]) for _ in range(8)))
     task = task_of(
-        space, Constraint("macs", macs_costs(space), 50.0), Constraint("other", other, 5.5, margin_ms=0.5)
+        space, Constraint("macs", macs_costs(space), 50.0), Constraint("other", other, 5.5, margin=0.5)
     )
     feasible = EVERY_MACRO[task.feasible(EVERY_MACRO)]
     assert 10 < len(feasible) < 200
@@ -87,7 +87,7 @@ def test_repair_changes_as_little_as_one_budget_needs():
 def test_repair_keeps_several_budgets():
     space = spaces.load("fbnet")
     rng = np.random.default_rng(0)
-    costs = [AdditiveCosts(1.0, tuple(rng.random(9) for _ in range(22))) for _ in range(3)]
+    costs = [Cost(1.0, tuple(rng.random(9) for _ in range(22))) for _ in range(3)]
     task = task_of(space, *(Constraint(f"t{n}", c, relative_budget(c, 0.35)) for n, c in enumerate(costs)))
     sampler = FeasibleSampler(task)
     for _ in range(20):
@@ -100,8 +100,8 @@ def test_budgets_that_hardly_agree_are_solved_exactly():
     """Only one of 3^8 architectures keeps both budgets: found, and refused when it is gone."""
     space = spaces.load("macro")
     rng = np.random.default_rng(3)
-    one = AdditiveCosts(0.0, tuple(rng.random(3) for _ in range(8)))
-    other = AdditiveCosts(0.0, tuple(1.0 - c + 0.01 * rng.random(3) for c in one.choices_ms))
+    one = Cost(0.0, tuple(rng.random(3) for _ in range(8)))
+    other = Cost(0.0, tuple(1.0 - c + 0.01 * rng.random(3) for c in one.choices))
     first = one.of(EVERY_MACRO)
     limit = float(np.quantile(first, 0.5))
     rest = other.of(EVERY_MACRO)

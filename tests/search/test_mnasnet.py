@@ -11,7 +11,7 @@ from sampling_helpers import macs_costs, task_in, two_budgets
 from task_helpers import Task, searched
 
 from hwnas.errors import SpaceError
-from hwnas.latency.base import AdditiveCosts
+from hwnas.latency.base import Cost
 from hwnas.search.problem import Constraint
 from hwnas.search.sampling.controller import Baseline, Controller, decode, improve
 from hwnas.search.sampling.mnasnet import MnasNet, reward
@@ -53,10 +53,8 @@ def test_twice_the_latency_is_worth_five_percent_of_accuracy():
 def test_rewards_do_not_depend_on_the_unit_of_latency():
     task = task_in("macro")
     constraint = task.constraints[0]
-    micro = AdditiveCosts(
-        constraint.costs.fixed_ms * 1000, tuple(c * 1000 for c in constraint.costs.choices_ms)
-    )
-    scaled = Task(task.space, (Constraint("macs", micro, constraint.budget_ms * 1000),), task.evaluate)
+    micro = Cost(constraint.costs.fixed * 1000, tuple(c * 1000 for c in constraint.costs.choices))
+    scaled = Task(task.space, (Constraint("macs", micro, constraint.budget * 1000),), task.evaluate)
     first, second = (searched(MnasNet(queries=30), t, np.random.default_rng(0)) for t in (task, scaled))
     assert [t.indices for t in first.trials] == [t.indices for t in second.trials]
 
@@ -159,7 +157,7 @@ def test_the_decoded_architecture_is_scored_and_the_arg_max_reported():
     assert result.accuracy >= decoded["accuracy"]
     cost = macs_costs(task.space).of(np.array([argmax["indices"]]))[0]
     assert argmax["latencies_ms"] == [pytest.approx(cost)]
-    assert argmax["budget_used"] == pytest.approx(cost / task.constraints[0].budget_ms)
+    assert argmax["budget_used"] == pytest.approx(cost / task.constraints[0].budget)
     assert {"expected_ms", "entropy"} <= set(result.trace[-1])
 
 

@@ -14,10 +14,11 @@ from typer.testing import CliRunner
 
 from hwnas import blocks, export, files, search, spaces
 from hwnas.errors import InfeasibleBudget, SchemaMismatch, SpaceError
+from hwnas.search.history import trial_from_json, trial_to_json
 from hwnas.search.objective import OBJECTIVES, objective
 from hwnas.search.oneshot.fbnet import FBNet
 from hwnas.search.oneshot.proxylessnas import ProxylessNAS
-from hwnas.search.problem import Constraint
+from hwnas.search.problem import Constraint, Trial
 from hwnas.search.sampling.evolution import Evolution
 from hwnas.search.sampling.mnasnet import MnasNet
 from hwnas.search.sampling.nsga2 import NSGA2
@@ -83,7 +84,7 @@ def test_the_front_is_what_no_network_beats_in_everything(kind):
     points = {}
     for key, found in trials.items():
         indices = found[0].indices
-        costs = *task.latencies_ms(np.array([indices]))[0], task.space.architecture(indices).params
+        costs = *task.costs(np.array([indices]))[0], task.space.architecture(indices).params
         points[key] = (-np.mean([trial.accuracy for trial in found]), *costs)
     front = {
         key
@@ -93,7 +94,7 @@ def test_the_front_is_what_no_network_beats_in_everything(kind):
     found = [canonical.key(t.indices) for t in result.pareto()]
     assert set(found) == front
     assert len(found) == len(front) > 3
-    assert all(len(t.latencies_ms) == 2 and len(t.objectives) == 1 for t in result.trials)
+    assert all(len(t.costs) == 2 and len(t.objectives) == 1 for t in result.trials)
 
 
 def test_nsga2_is_told_every_objective():
@@ -103,7 +104,7 @@ def test_nsga2_is_told_every_objective():
     trial = task.trial(indices)
     sampler.tell(trial)
     arch = task.space.architecture(indices)
-    assert sampler.study.trials[0].values == [trial.accuracy, *trial.latencies_ms, arch.macs, arch.params]
+    assert sampler.study.trials[0].values == [trial.accuracy, *trial.costs, arch.macs, arch.params]
     assert [d.name for d in sampler.study.directions] == ["MAXIMIZE"] + 4 * ["MINIMIZE"]
 
 
@@ -111,23 +112,39 @@ def test_nsga2_is_told_every_objective():
 def test_sampling_strategies_keep_limits_on_other_things(kind):
     task = task_in("macro", 0.7)
     small = objective("bytes", task.space)
-    low, high = small.costs.range_ms
-    limit = Constraint("bytes", small.costs, low + 0.3 * (high - low), unit=small.unit)
+    low, high = small.costs.range
+    limit = Constraint("bytes", small.costs, low + 0.3 * (high - low))
     both = dataclasses.replace(task, constraints=(*task.constraints, limit))
     result = searched(kind(queries=30), both, np.random.default_rng(0))
-    assert small.costs.of(np.array([result.best.indices]))[0] <= limit.budget_ms
+    assert small.costs.of(np.array([result.best.indices]))[0] <= limit.budget
     assert both.feasible(np.array([result.best.indices]))[0]
+    for trial in result.trials:
+        assert len(trial.latencies_ms) == 1
+        assert trial.limited == (small.costs.of(np.array([trial.indices]))[0],), "bytes are no milliseconds"
+        assert trial_from_json(trial_to_json(trial)) == trial
+
+
+def test_files_of_earlier_versions_have_limits_among_the_latencies():
+    old = trial_from_json({"indices": [0, 1], "accuracy": 0.5, "latencies_ms": [2.0, 4e6]})
+    assert old.costs == (2.0, 4e6)
+    plain = trial_to_json(Trial((0, 1), 0.5, (2.0,)))
+    assert plain == {"indices": [0, 1], "accuracy": 0.5, "latencies_ms": [2.0], "objectives": []}
 
 
 @pytest.mark.parametrize("kind", [FBNet, ProxylessNAS])
 def test_one_shot_strategies_keep_limits_on_other_things(kind):
     task = task_of(0.7)
     small = objective("params", task.space)
-    low, high = small.costs.range_ms
-    limit = Constraint("params", small.costs, low + 0.3 * (high - low), unit=small.unit)
+    low, high = small.costs.range
+    limit = Constraint("params", small.costs, low + 0.3 * (high - low))
     both = with_objectives(dataclasses.replace(task, constraints=(*task.constraints, limit)), "macs")
     result = searched(kind(warmup_steps=2, steps=4, finalists=3), both, np.random.default_rng(0))
-    assert result.best.params <= limit.budget_ms
+    assert result.best.params <= limit.budget
+    assert len(result.extra["limit_ms"]) == len(result.trace[-1]["expected_ms"]) == 1
+    assert result.extra["limit_limited"] == [limit.budget]
+    assert result.extra["argmax"]["limited"] == [
+        task.space.architecture(result.extra["argmax"]["indices"]).params
+    ]
     assert [t.objectives[0] for t in result.trials] == [
         task.space.architecture(t.indices).macs for t in result.trials
     ]
@@ -136,7 +153,7 @@ def test_one_shot_strategies_keep_limits_on_other_things(kind):
 def test_a_limit_that_nothing_keeps_is_refused_in_its_own_unit():
     small = objective("bytes", spaces.load("macro"))
     with pytest.raises(InfeasibleBudget, match=r"smallest architecture, but got 10 bytes < .* bytes"):
-        Constraint("bytes", small.costs, 10, unit=small.unit)
+        Constraint("bytes", small.costs, 10)
 
 
 def test_a_search_with_objectives_resumes_and_no_other_continues_it(tmp_path):

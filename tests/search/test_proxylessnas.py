@@ -103,7 +103,7 @@ def test_the_gradient_of_a_pair_equals_that_of_the_full_mixture(loss):
         row = mass.clone()
         row[list(pair)] = mass[list(pair)].sum() * share
         mixed.append(row)
-    total = state.pressure.loss(state.oneshot.loss("val", gates, 0), state.costs.expected_ms(mixed))
+    total = state.pressure.loss(state.oneshot.loss("val", gates, 0), state.costs.expected(mixed))
     for one, share, gradient in zip(found, shares, torch.autograd.grad(total, shares), strict=True):
         share = share.detach()
         expected = share * (gradient - (share * gradient).sum())

@@ -166,7 +166,7 @@ def test_budgets_that_do_not_go_together_are_refused_before_training(tmp_path):
 
 def test_budgets_are_milliseconds_or_shares_of_the_range():
     costs = macs_costs()
-    low, high = costs.range_ms
+    low, high = costs.range
     assert budget_ms("60%", costs) == pytest.approx(low + 0.6 * (high - low))
     assert budget_ms(" 12.5 ", costs) == 12.5
     assert budget_ms("12.5ms", costs) == 12.5
@@ -184,11 +184,11 @@ def test_a_margin_is_kept_for_what_the_model_may_be_wrong_by(tmp_path):
     (without,) = constraints_of([model], ["60%"], space, 0.5)
     (some,) = constraints_of([model], ["60%"], space, 0.9)
     (more,) = constraints_of([model], ["60%"], space, 0.99)
-    assert without.margin_ms == pytest.approx(0, abs=1e-12)
-    assert 0 < some.margin_ms < more.margin_ms
+    assert without.margin == pytest.approx(0, abs=1e-12)
+    assert 0 < some.margin < more.margin
     rng = np.random.default_rng(5)
     std_ms = model.predict(space, np.array([space.sample(rng).indices for _ in range(200)])).std_ms
-    assert some.margin_ms == pytest.approx(1.2816 * np.median(std_ms), rel=0.2)
+    assert some.margin == pytest.approx(1.2816 * np.median(std_ms), rel=0.2)
 
 
 def test_models_and_budgets_that_do_not_fit_are_refused(tmp_path):
@@ -208,7 +208,7 @@ def test_a_missing_table_entry_is_refused(tmp_path):
     """A space of other shapes has no latency here, rather than a default one."""
     model = latency.load(latency_file(tmp_path / "a.json"))
     with pytest.raises(LookupError, match="was not"):
-        model.costs_ms(spaces.load("macro", resolution=16))
+        model.costs(spaces.load("macro", resolution=16))
 
 
 def test_a_space_of_other_classes_than_the_data_is_refused(tmp_path):

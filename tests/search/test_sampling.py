@@ -125,9 +125,9 @@ def task_in_space(space, share):
 @every_strategy
 def test_budgets_that_no_architecture_keeps_together_are_refused_first(kind):
     task = task_in("macro", 0.02)
-    mirrored = [costs.max() - costs for costs in task.constraints[0].costs.choices_ms]
+    mirrored = [costs.max() - costs for costs in task.constraints[0].costs.choices]
     costs = type(task.constraints[0].costs)(0.0, tuple(mirrored))
-    opposite = Constraint("opposite", costs, 0.02 * costs.range_ms[1])
+    opposite = Constraint("opposite", costs, 0.02 * costs.range[1])
 
     def never(arch):
         raise AssertionError("nothing may be scored")

@@ -10,7 +10,7 @@ import pytest
 from hwnas import spaces
 from hwnas.device import Target
 from hwnas.errors import InfeasibleBudget, LatencyModelError
-from hwnas.latency.base import AdditiveCosts, Prediction
+from hwnas.latency.base import Cost, Prediction
 from hwnas.latency.evaluate import score
 from hwnas.search.budgets import constraints_of, not_binding, parse_budget, shares_of, shares_said
 from hwnas.search.problem import Constraint
@@ -29,9 +29,9 @@ class Model:
         rng = np.random.default_rng(seed)
         size = 10.0 ** rng.uniform(-4, 2)
         choices = tuple(size * rng.uniform(0.01, 1, n) for n in SPACE.sizes)
-        self.costs, self.std = AdditiveCosts(float(size * rng.uniform()), choices), rng.uniform(0, 0.2)
+        self.costs, self.std = Cost(float(size * rng.uniform()), choices), rng.uniform(0, 0.2)
 
-    def costs_ms(self, _space):
+    def costs(self, _space):
         return self.costs
 
     def predict(self, _space, indices):
@@ -65,7 +65,7 @@ def test_what_was_typed_is_shown_as_it_was_typed():
 
 def test_the_margin_is_in_the_printed_bound():
     """The budget is over the fastest network, but not by the margin: the bound says by how much."""
-    costs = AdditiveCosts(0.02849, ())
+    costs = Cost(0.02849, ())
     with pytest.raises(InfeasibleBudget) as refused:
         Constraint("host/litert-int8", costs, 0.0286, 0.0016)
     assert "got 0.0286 ms < 0.0301 ms (host/litert-int8, with a margin of 0.0016 ms)" in str(refused.value)
@@ -80,15 +80,15 @@ def bounds_in(text: str) -> tuple[float, float, str]:
 @pytest.mark.parametrize("seed", range(50))
 def test_the_smallest_budget_that_is_printed_is_accepted_when_typed(seed, measured):
     model = Model(seed)
-    low = model.costs.range_ms[0]
+    low = model.costs.range[0]
     with pytest.raises(InfeasibleBudget) as refused:
         constraints_of([model], [f"{0.999 * low:.12f}"], SPACE, 0.9, measured=measured)
     small, bound, typed = bounds_in(str(refused.value))
     assert small < bound
     (constraint,) = constraints_of([model], [typed], SPACE, 0.9, measured=measured)
-    assert constraint.budget_ms == float(typed)
-    assert bound >= refused.value.fastest_ms
-    assert bound <= 1.002 * refused.value.fastest_ms, "no more than rounding"
+    assert constraint.budget == float(typed)
+    assert bound >= refused.value.least
+    assert bound <= 1.002 * refused.value.least, "no more than rounding"
 
 
 @pytest.mark.parametrize("measured", [False, True])
@@ -103,21 +103,21 @@ def test_the_range_that_is_printed_is_accepted_when_typed(measured):
 
 
 def test_limits_are_printed_so_that_they_can_be_typed():
-    costs = AdditiveCosts(123456.0, tuple(np.array([1000.0, 2000.0]) for _ in range(3)))
+    costs = Cost(123456.0, tuple(np.array([1000.0, 2000.0]) for _ in range(3)), "bytes")
     with pytest.raises(InfeasibleBudget) as refused:
-        Constraint("bytes", costs, 1e5, unit="bytes")
+        Constraint("bytes", costs, 1e5)
     _, _, typed = bounds_in(str(refused.value))
-    assert Constraint("bytes", costs, float(typed), unit="bytes").budget_ms < 126600
+    assert Constraint("bytes", costs, float(typed)).budget < 126600
 
 
 def test_a_budget_that_is_no_number_is_refused_without_a_comparison():
     with pytest.raises(InfeasibleBudget, match=r"but got inf ms \(host"):
-        Constraint("host/litert-int8", AdditiveCosts(1.0, ()), float("inf"))
+        Constraint("host/litert-int8", Cost(1.0, ()), float("inf"))
 
 
 def test_budgets_that_bind_nothing_are_said_with_what_was_meant():
     model = Model(1)
-    slowest = model.costs.range_ms[1]
+    slowest = model.costs.range[1]
     loose = constraints_of([model], [f"{119 * slowest:.6f}"], SPACE, 0.9)
     (text,) = not_binding(loose, ["50"])
     assert "does not bind: it is 119 times what the slowest network of the space needs" in text
@@ -126,16 +126,16 @@ def test_budgets_that_bind_nothing_are_said_with_what_was_meant():
 
 
 def test_a_budget_without_its_percent_sign_is_told_what_it_may_have_been():
-    costs = AdditiveCosts(0.1, (np.array([0.1, 0.32]),))
+    costs = Cost(0.1, (np.array([0.1, 0.32]),))
     (text,) = not_binding([Constraint("host/litert-int8", costs, 50.0)], ["50"])
     assert "give 50% of the range, if that was meant, or less than that" in text
 
 
 def test_a_range_of_the_device_takes_the_place_of_the_models():
     model = Model(2)
-    ranges = {"host/litert-int8": (2 * model.costs.range_ms[0], 2 * model.costs.range_ms[1])}
+    ranges = {"host/litert-int8": (2 * model.costs.range[0], 2 * model.costs.range[1])}
     (constraint,) = constraints_of([model], ["50%"], SPACE, 0.5, ranges=ranges)
-    assert constraint.budget_ms == parse_budget("50%", *ranges["host/litert-int8"])
+    assert constraint.budget == parse_budget("50%", *ranges["host/litert-int8"])
 
 
 def test_what_is_to_be_known_of_a_search_names_the_model_that_fails():
@@ -155,11 +155,11 @@ def test_what_is_to_be_known_of_a_search_names_the_model_that_fails():
 
 def test_what_shares_are_of_is_said_where_its_ends_were_not_measured():
     model = Model(1)
-    low, high = model.costs.range_ms
+    low, high = model.costs.range
     name = str(model.target)
     constraints = constraints_of([model], [" 50% "], SPACE, 0.5)
     (text,) = shares_of(constraints, [" 50% "], {})
-    budget_ms = constraints[0].budget_ms
+    budget_ms = constraints[0].budget
     assert (
         f"its ends were not measured: {name} 50% of {low:.4g} to {high:.4g} ms = {budget_ms:.4g} ms" in text
     )

@@ -41,8 +41,8 @@ def known_devices(space: SearchSpace, target: Target, folders: Iterable[Path] | 
         measured = table.of_kind("block")
         if table.target == target or name in found or any(w.key() not in measured for w in space.workloads()):
             continue
-        costs = Posterior.fit(table, space).costs_ms(space)
-        found[name] = tuple(np.concatenate([*costs.choices_ms, [costs.fixed_ms]]).tolist())
+        costs = Posterior.fit(table, space).costs(space)
+        found[name] = tuple(np.concatenate([*costs.choices, [costs.fixed]]).tolist())
     return found
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from hwnas.device import Target
 from hwnas.errors import LatencyModelError, SchemaMismatch, in_words
-from hwnas.latency.base import AdditiveCosts, IntArray, Prediction
+from hwnas.latency.base import Cost, IntArray, Prediction
 from hwnas.latency.bayes.device_prior import DevicePrior, Known
 from hwnas.latency.bayes.entries import Entries
 from hwnas.latency.bayes.evidence import Variances, believe, infer_variances
@@ -39,7 +39,7 @@ class _Solved:
     """What a recipe comes to."""
 
     belief: Belief
-    costs: AdditiveCosts
+    costs: Cost
     variance: Variance
 
 
@@ -153,7 +153,7 @@ class Posterior:
         """
         return self._solved(space).belief
 
-    def costs_ms(self, space: SearchSpace) -> AdditiveCosts:
+    def costs(self, space: SearchSpace) -> Cost:
         """Most probable non-negative costs."""
         return self._solved(space).costs
 

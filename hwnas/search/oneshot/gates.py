@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from hwnas.errors import InfeasibleBudget
-from hwnas.latency.base import AdditiveCosts, FloatArray
+from hwnas.latency.base import Cost, FloatArray
 from hwnas.search.decode import Decoded, decode
 from hwnas.search.feasible import FeasibleSampler
 from hwnas.search.problem import Constraint, Problem
@@ -108,16 +108,14 @@ def near_budget(problem: Problem, least_use: float) -> Problem:
     """
 
     def room(constraint: Constraint) -> float:
-        low, high = constraint.costs.range_ms
-        return (constraint.limit_ms - low) / max(high - low, 1e-12)
+        low, high = constraint.costs.range
+        return (constraint.limit - low) / max(high - low, 1e-12)
 
     tightest = min(problem.constraints, key=room)
     costs = tightest.costs
-    left = AdditiveCosts(0.0, tuple(c.max() - c for c in costs.choices_ms))
+    left = Cost(0.0, tuple(c.max() - c for c in costs.choices), costs.unit)
     try:
-        use = Constraint(
-            f"unused of {tightest.name}", left, costs.range_ms[1] - least_use * tightest.limit_ms
-        )
+        use = Constraint(f"unused of {tightest.name}", left, costs.range[1] - least_use * tightest.limit)
         near = Problem(problem.space, (*problem.constraints, use))
         _ = FeasibleSampler(near).feasible
     except InfeasibleBudget:
@@ -156,11 +154,11 @@ class CostTensors:
     def __init__(self, constraints: Sequence[Constraint], device: torch.device | str = "cpu") -> None:
         self.constraints = tuple(constraints)
         self._choices_ms = [
-            [torch.tensor(costs, dtype=torch.float32, device=device) for costs in c.costs.choices_ms]
+            [torch.tensor(costs, dtype=torch.float32, device=device) for costs in c.costs.choices]
             for c in constraints
         ]
 
-    def expected_ms(self, weights: Sequence[torch.Tensor]) -> list[torch.Tensor]:
+    def expected(self, weights: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """Latency that the supernet has on average, one scalar a constraint.
 
         Args:
@@ -170,7 +168,7 @@ class CostTensors:
         """
         return [
             torch.stack([(w * c).sum() for w, c in zip(weights, costs, strict=True)]).sum()
-            + constraint.costs.fixed_ms
+            + constraint.costs.fixed
             for constraint, costs in zip(self.constraints, self._choices_ms, strict=True)
         ]
 

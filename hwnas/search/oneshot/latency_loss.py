@@ -23,10 +23,10 @@ UNITS = {"ms": 1.0, "us": 1e3}
 class Pressure(Protocol):
     """Turns cross-entropy and expected latencies into the loss of an architecture step."""
 
-    def loss(self, cross_entropy: torch.Tensor, expected_ms: Sequence[torch.Tensor]) -> torch.Tensor:
+    def loss(self, cross_entropy: torch.Tensor, expected: Sequence[torch.Tensor]) -> torch.Tensor:
         """Scalar, differentiable in both."""
 
-    def update(self, expected_ms: Sequence[float]) -> None:
+    def update(self, expected: Sequence[float]) -> None:
         """Called after every architecture step with the latencies it led to."""
 
     @property
@@ -45,16 +45,16 @@ class _Fixed:
         """Always 0."""
         return 0.0
 
-    def update(self, expected_ms: Sequence[float]) -> None:
+    def update(self, expected: Sequence[float]) -> None:
         """Nothing adapts."""
 
     def restore(self, multiplier: float) -> None:
         """Nothing adapts."""
 
 
-def violation(expected_ms: Sequence[torch.Tensor], constraints: Sequence[Constraint]) -> torch.Tensor:
+def violation(expected: Sequence[torch.Tensor], constraints: Sequence[Constraint]) -> torch.Tensor:
     """Expected latency over its limit, minus 1, of the constraint where that is largest."""
-    shares = [e / c.limit_ms for e, c in zip(expected_ms, constraints, strict=True)]
+    shares = [e / c.limit for e, c in zip(expected, constraints, strict=True)]
     return torch.stack(shares).max() - 1
 
 
@@ -83,7 +83,7 @@ class HoldBudget:
     ) -> None:
         self.constraints = tuple(constraints)
         self.strength, self.gain, self.bound = strength, gain, bound
-        self.binds = any(c.limit_ms < c.costs.range_ms[1] for c in constraints)
+        self.binds = any(c.limit < c.costs.range[1] for c in constraints)
         self.value = 0.0
 
     @property
@@ -91,17 +91,17 @@ class HoldBudget:
         """What a unit of violation costs now."""
         return self.value
 
-    def loss(self, cross_entropy: torch.Tensor, expected_ms: Sequence[torch.Tensor]) -> torch.Tensor:
+    def loss(self, cross_entropy: torch.Tensor, expected: Sequence[torch.Tensor]) -> torch.Tensor:
         """Scalar, differentiable in both."""
         if not self.binds:
             return cross_entropy
-        c = violation(expected_ms, self.constraints)
+        c = violation(expected, self.constraints)
         return cross_entropy + self.value * c + self.strength / 2 * c * c
 
-    def update(self, expected_ms: Sequence[float]) -> None:
+    def update(self, expected: Sequence[float]) -> None:
         """Move the multiplier by the violation that is left."""
         if self.binds:
-            c = max(e / k.limit_ms for e, k in zip(expected_ms, self.constraints, strict=True)) - 1
+            c = max(e / k.limit for e, k in zip(expected, self.constraints, strict=True)) - 1
             self.value = min(self.bound, max(-self.bound, self.value + self.gain * c))
 
     def restore(self, multiplier: float) -> None:
@@ -132,16 +132,16 @@ class FBNetLoss(_Fixed):
     def __post_init__(self) -> None:
         _require_unit(self.unit, self.constraints)
         for constraint in self.constraints:
-            fastest = constraint.costs.range_ms[0] * UNITS[self.unit]
+            fastest = constraint.costs.range[0] * UNITS[self.unit]
             if fastest <= 1:
                 raise LatencyModelError(
                     f"log(latency) must be positive, but the fastest architecture needs {fastest:.4g} "
                     f"{self.unit} on {constraint.name}: use a smaller unit"
                 )
 
-    def loss(self, cross_entropy: torch.Tensor, expected_ms: Sequence[torch.Tensor]) -> torch.Tensor:
+    def loss(self, cross_entropy: torch.Tensor, expected: Sequence[torch.Tensor]) -> torch.Tensor:
         """Scalar, differentiable in both."""
-        latency = _tightest(expected_ms, self.constraints) * UNITS[self.unit]
+        latency = _tightest(expected, self.constraints) * UNITS[self.unit]
         return cross_entropy * self.alpha * torch.log(latency) ** self.beta
 
 
@@ -157,9 +157,9 @@ class ProxylessLinear(_Fixed):
     constraints: tuple[Constraint, ...]
     weight: float = 0.1
 
-    def loss(self, cross_entropy: torch.Tensor, expected_ms: Sequence[torch.Tensor]) -> torch.Tensor:
+    def loss(self, cross_entropy: torch.Tensor, expected: Sequence[torch.Tensor]) -> torch.Tensor:
         """Scalar, differentiable in both."""
-        return cross_entropy + self.weight * violation(expected_ms, self.constraints)
+        return cross_entropy + self.weight * violation(expected, self.constraints)
 
 
 @dataclass(frozen=True)
@@ -181,19 +181,19 @@ class ProxylessLog(_Fixed):
     def __post_init__(self) -> None:
         _require_unit(self.unit, self.constraints)
         for constraint in self.constraints:
-            least = min(constraint.costs.range_ms[0], constraint.limit_ms) * UNITS[self.unit]
+            least = min(constraint.costs.range[0], constraint.limit) * UNITS[self.unit]
             if least <= 1:
                 raise LatencyModelError(
                     f"log(latency) must be positive, but fastest architecture or budget is {least:.4g} "
                     f"{self.unit} on {constraint.name}: use a smaller unit"
                 )
 
-    def loss(self, cross_entropy: torch.Tensor, expected_ms: Sequence[torch.Tensor]) -> torch.Tensor:
+    def loss(self, cross_entropy: torch.Tensor, expected: Sequence[torch.Tensor]) -> torch.Tensor:
         """Scalar, differentiable in both."""
         scale = UNITS[self.unit]
         ratios = [
-            torch.log(e * scale) / math.log(c.limit_ms * scale)
-            for e, c in zip(expected_ms, self.constraints, strict=True)
+            torch.log(e * scale) / math.log(c.limit * scale)
+            for e, c in zip(expected, self.constraints, strict=True)
         ]
         return self.alpha * cross_entropy * torch.stack(ratios).max() ** self.beta
 
@@ -201,7 +201,7 @@ class ProxylessLog(_Fixed):
 class NoPressure(_Fixed):
     """Cross-entropy alone: the control that shows what the latency loss is worth."""
 
-    def loss(self, cross_entropy: torch.Tensor, expected_ms: Sequence[torch.Tensor]) -> torch.Tensor:
+    def loss(self, cross_entropy: torch.Tensor, expected: Sequence[torch.Tensor]) -> torch.Tensor:
         """The cross-entropy."""
         return cross_entropy
 
@@ -228,7 +228,7 @@ def require_known(name: str) -> None:
 
 
 def _tightest(values: Sequence[torch.Tensor], constraints: Sequence[Constraint]) -> torch.Tensor:
-    shares = [float(v.detach()) / c.limit_ms for v, c in zip(values, constraints, strict=True)]
+    shares = [float(v.detach()) / c.limit for v, c in zip(values, constraints, strict=True)]
     return values[shares.index(max(shares))]
 
 

@@ -77,10 +77,10 @@ class State:
         ranks.average(p.grad for p in self.gates.logits)
         self.optimizer.step()
 
-    def expected_ms(self) -> list[float]:
+    def expected(self) -> list[float]:
         """Expected latency under the gates, one a constraint."""
         with torch.no_grad():
-            return [float(e) for e in self.costs.expected_ms(self.gates.probabilities())]
+            return [float(e) for e in self.costs.expected(self.gates.probabilities())]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -175,8 +175,9 @@ class OneShotStrategy(ABC):
             if record["step"] % state.session.checkpoint_every == 0:
                 self._save(state)
             left = (time.monotonic() - began) / steps * (record["steps"] - record["step"])
-            budget_ms = state.problem.constraints[0].budget_ms
-            state.session.tell({"strategy": self.name, "budget_ms": budget_ms, "eta_s": left, **record})
+            first = state.problem.constraints[0]
+            budget = {"budget_ms": first.budget} if first.is_latency else {}
+            state.session.tell({"strategy": self.name, **budget, "eta_s": left, **record})
 
         return watch
 
@@ -200,9 +201,9 @@ class OneShotStrategy(ABC):
         )
         optim.set_learning_rate(state.optimizer, self.gate_rate(step))
         recorded = self.gate_step(state, step)
-        expected_ms = state.expected_ms()
-        state.pressure.update(expected_ms)
-        limits = [c.limit_ms for c in state.problem.constraints]
+        expected = state.expected()
+        state.pressure.update(expected)
+        limits = [c.limit for c in state.problem.constraints]
         argmax = np.array([state.gates.argmax()])
         watched = state.gates.summary()
         return {
@@ -211,9 +212,9 @@ class OneShotStrategy(ABC):
             "steps": self.steps,
             "loss": weight_loss,
             **recorded,
-            "expected_ms": expected_ms,
-            "expected_share": max(e / limit for e, limit in zip(expected_ms, limits, strict=True)),
-            "argmax_share": float((state.problem.latencies_ms(argmax) / limits).max()),
+            **_by_unit(state.problem, "expected", expected),
+            "expected_share": max(e / limit for e, limit in zip(expected, limits, strict=True)),
+            "argmax_share": float((state.problem.costs(argmax) / limits).max()),
             "multiplier": state.pressure.multiplier,
             "entropy": watched.entropy,
             "skip_share": watched.skip_share,
@@ -232,10 +233,10 @@ class OneShotStrategy(ABC):
             watch(_ranked(number, len(chosen), best))
         argmax = gates.argmax()
         extra = {
-            "expected_ms": state.expected_ms(),
-            "limit_ms": [c.limit_ms for c in problem.constraints],
-            "argmax": _told(problem, argmax),
-            "decoded": _told(problem, decoded.indices) | {"gap": decoded.gap},
+            **_by_unit(problem, "expected", state.expected()),
+            **_by_unit(problem, "limit", [c.limit for c in problem.constraints]),
+            "argmax": problem.told(argmax),
+            "decoded": problem.told(decoded.indices) | {"gap": decoded.gap},
             "alarms": alarms(state.trace),
             "logits": [p.detach().cpu().tolist() for p in gates.logits],
             "weight_steps": state.oneshot.steps,
@@ -255,7 +256,7 @@ class OneShotStrategy(ABC):
             "strategy": self.name,
             "settings": self.settings(),
             "seed": state.seed,
-            "limits_ms": [c.limit_ms for c in state.problem.constraints],
+            "limits_ms": [c.limit for c in state.problem.constraints],
             "oneshot": state.oneshot.origin(),
         }
 
@@ -307,10 +308,13 @@ def _ranked(number: int, count: int, best: Trial) -> Mapping[str, Any]:
         "step": number,
         "steps": count,
         "best_accuracy": best.accuracy,
-        "best_latency_ms": best.latencies_ms[0],
+        **({"best_latency_ms": best.latencies_ms[0]} if best.latencies_ms else {}),
     }
 
 
-def _told(problem: Problem, indices: tuple[int, ...]) -> dict[str, Any]:
-    latencies_ms = problem.latencies_ms(np.array([indices]))[0]
-    return {"indices": list(indices), "latencies_ms": [float(v) for v in latencies_ms]}
+def _by_unit(problem: Problem, name: str, values: Sequence[float]) -> dict[str, list[float]]:
+    """Values, one a constraint, for a record: those in milliseconds, and those of other units if any."""
+    both = list(zip(problem.constraints, values, strict=True))
+    found = {f"{name}_ms": [value for of, value in both if of.is_latency]}
+    others = [value for of, value in both if not of.is_latency]
+    return {**found, f"{name}_limited": others} if others else found

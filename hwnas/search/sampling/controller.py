@@ -155,13 +155,11 @@ def decode(controller: Controller, problem: Problem, *, width: int) -> IntArray 
     Returns:
         None where no prefix in the beam keeps several budgets to the end.
     """
-    limits = np.array([c.limit_ms for c in problem.constraints])
-    costs = [
-        np.stack(c, axis=1) for c in zip(*(c.costs.choices_ms for c in problem.constraints), strict=True)
-    ]
+    limits = np.array([c.limit for c in problem.constraints])
+    costs = [np.stack(c, axis=1) for c in zip(*(c.costs.choices for c in problem.constraints), strict=True)]
     least = np.array([cost.min(axis=0) for cost in costs])
     rest = np.concatenate([least[::-1].cumsum(axis=0)[::-1][1:], np.zeros((1, len(limits)))])
-    spent = np.array([[c.costs.fixed_ms for c in problem.constraints]])
+    spent = np.array([[c.costs.fixed for c in problem.constraints]])
     prefixes, totals = np.zeros((1, 0), np.int64), np.zeros(1)
     state, before = None, torch.zeros(1, dtype=torch.long)
     for number, cost in enumerate(costs):

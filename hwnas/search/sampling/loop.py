@@ -204,7 +204,7 @@ def _identity(strategy: SamplingStrategy, problem: Problem, evaluator: Evaluator
         "settings": strategy.settings(),
         "space": problem.space.name,
         "space_fingerprint": problem.space.fingerprint,
-        "limits_ms": {c.name: c.limit_ms for c in problem.constraints},
+        "limits_ms": {c.name: c.limit for c in problem.constraints},
         "objectives": [objective.name for objective in problem.objectives],
         "evaluate": evaluator.identity(),
     }
@@ -217,14 +217,12 @@ def _entry(query: int, sampler: Sampler) -> Mapping[str, Any]:
         entry |= {
             "best": list(best.indices),
             "best_accuracy": best.accuracy,
-            "best_latency_ms": best.latencies_ms[0],
+            **({"best_latency_ms": best.latencies_ms[0]} if best.latencies_ms else {}),
         }
     return {**entry, **sampler.state()}
 
 
 def _totals(strategy: SamplingStrategy, problem: Problem) -> dict[str, Any]:
-    return {
-        "strategy": strategy.name,
-        "queries": strategy.queries,
-        "budget_ms": problem.constraints[0].budget_ms,
-    }
+    first = problem.constraints[0]
+    budget = {"budget_ms": first.budget} if first.is_latency else {}
+    return {"strategy": strategy.name, "queries": strategy.queries, **budget}

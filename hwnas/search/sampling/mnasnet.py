@@ -146,8 +146,7 @@ class _Learner(Sampler):
 
     def _described(self, indices: tuple[int, ...]) -> dict[str, Any]:
         return {
-            "indices": list(indices),
-            "latencies_ms": self.archive.problem.latencies_ms(np.array([indices]))[0].tolist(),
+            **self.archive.problem.told(indices),
             "budget_used": self._used(indices),
             "accuracy": self.archive.score(indices),
         }
@@ -181,7 +180,7 @@ class _Learner(Sampler):
         indices = self.controller.sample(self.settings.batch, self.rng)
         with torch.no_grad():
             logs, entropy = self.controller.score(indices)
-        latencies = self.archive.problem.latencies_ms(indices)
+        latencies = self.archive.problem.costs(indices)
         self.seen = {"expected_ms": float(latencies[:, 0].mean()), "entropy": float(entropy.mean())}
         return _Batch(indices, logs.double().numpy(), [None] * len(indices))
 
@@ -219,8 +218,8 @@ class _Learner(Sampler):
     def _used(self, indices: tuple[int, ...]) -> float:
         """Latency over what is allowed, for the budget that is used most."""
         problem = self.archive.problem
-        limits = np.array([c.limit_ms for c in problem.constraints])
-        return float((problem.latencies_ms(np.array([indices]))[0] / limits).max())
+        limits = np.array([c.limit for c in problem.constraints])
+        return float((problem.costs(np.array([indices]))[0] / limits).max())
 
 
 def _row(indices: IntArray) -> tuple[int, ...]:

@@ -93,7 +93,7 @@ class Study(Sampler):
             self.study.tell(trial, state=optuna.trial.TrialState.FAIL)
             return
         found = self.archive.problem.described(indices, score)
-        told = [score, *found.latencies_ms, *found.objectives]
+        told = [score, *found.costs, *found.objectives]
         self.study.tell(trial, told[: self.objectives])
 
 
