@@ -60,14 +60,14 @@ class Believed:
     """A latency model that believes costs, with a relative standard deviation."""
 
     def __init__(self, costs: Cost, std: float, precision: str = "fp32") -> None:
-        self.costs, self.std, self.target = costs, std, Target("host", "litert", precision)
+        self.cost, self.std, self.target = costs, std, Target("host", "litert", precision)
 
     def predict(self, _space, indices) -> Prediction:
-        mean = self.costs.of(indices)
+        mean = self.cost.of(indices)
         return Prediction(mean, self.std * mean)
 
     def costs(self, _space) -> Cost:
-        return self.costs
+        return self.cost
 
     def to_json(self):
         return {}
@@ -101,8 +101,8 @@ def loop_of(world, goals, *, pool=None, options=None, confidence=0.9, measure=No
     beliefs, options = Beliefs(space(), goals, confidence), options or PromiseOptions()
     if pool is None:
         rows = np.array(networks())
-        within = np.all([g.model.costs.of(rows) <= 0.97 * g.budget_ms for g in goals], axis=0)
-        used = np.max([g.model.costs.of(rows) / g.budget_ms for g in goals], axis=0)
+        within = np.all([g.model.cost.of(rows) <= 0.97 * g.budget_ms for g in goals], axis=0)
+        used = np.max([g.model.cost.of(rows) / g.budget_ms for g in goals], axis=0)
         pool = [networks()[n] for n in np.flatnonzero(within & (used > 0.92))[:12]]
     judge = Judge(oneshot(), "fp32", known=true_accuracies())
     rng = np.random.default_rng(0)

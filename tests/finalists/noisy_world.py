@@ -164,7 +164,7 @@ class Case:
         options, asked = options or PromiseOptions(), self.goal
         beliefs = Beliefs(space(), [asked], 0.9)
         rows = np.array(networks())
-        use = asked.model.costs.of(rows) / asked.budget_ms
+        use = asked.model.cost.of(rows) / asked.budget_ms
         near = np.flatnonzero((use > 0.85) & (use <= 0.97))
         pool = [networks()[n] for n in np.random.default_rng([self.seed, 5]).permutation(near)[:16]]
         proposals = Proposals(beliefs, options, dict.fromkeys(pool), np.random.default_rng(self.seed))

@@ -180,7 +180,7 @@ def test_accuracy_that_was_given_up_is_said(weights, score):
 def unmeasured(std: float, uses: tuple[float, ...], best: float = 0.5) -> str:
     """The reason of a search that measures nothing, of networks at shares of the budget; one is the best."""
     asked = replace(goal(0.6, std=std), measurable=False)
-    use = asked.model.costs.of(np.array(networks())) / asked.budget_ms
+    use = asked.model.cost.of(np.array(networks())) / asked.budget_ms
     pool = [networks()[int(np.argmin(np.abs(use - share)))] for share in uses]
     accuracies = {i: 0.9 if share == best else 0.5 for i, share in zip(pool, uses, strict=True)}
     loop = loop_of(

@@ -191,7 +191,7 @@ class Noisy(World):
 
 
 def refused(world: World, budget_ms: float, model: Believed) -> bool:
-    cheap = sorted(networks(), key=lambda indices: model.costs.of(np.array([indices]))[0])[:6]
+    cheap = sorted(networks(), key=lambda indices: model.cost.of(np.array([indices]))[0])[:6]
     try:
         loop_of(world, [Goal(model.target, budget_ms, model)], pool=cheap).run()
     except InfeasibleBudget:

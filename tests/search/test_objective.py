@@ -101,9 +101,9 @@ def test_nsga2_is_told_every_objective():
     task = with_objectives(two_budgets("macro", 0.6), "macs", "params")
     sampler = NSGA2(population=4).sampler(task, np.random.default_rng(0))
     indices = sampler.ask()
-    trial = task.trial(indices)
-    sampler.tell(trial)
     arch = task.space.architecture(indices)
+    trial = task.described(indices, task.evaluate(arch))
+    sampler.tell(trial)
     assert sampler.study.trials[0].values == [trial.accuracy, *trial.costs, arch.macs, arch.params]
     assert [d.name for d in sampler.study.directions] == ["MAXIMIZE"] + 4 * ["MINIMIZE"]
 

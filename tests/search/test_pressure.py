@@ -97,7 +97,8 @@ def test_a_unit_in_which_the_logarithm_is_not_positive_is_refused(form):
 
 @pytest.mark.parametrize("form", [latency_loss.FBNetLoss, latency_loss.ProxylessLog])
 def test_a_logarithm_of_something_else_than_latency_is_refused(form):
-    bytes_ = dataclasses.replace(constraint(0.5), name="bytes", unit="bytes")
+    budget = constraint(0.5)
+    bytes_ = dataclasses.replace(budget, name="bytes", costs=dataclasses.replace(budget.costs, unit="bytes"))
     with pytest.raises(LatencyModelError, match="bytes is limited in bytes"):
         form((constraint(0.5), bytes_))
 

@@ -29,13 +29,13 @@ class Model:
         rng = np.random.default_rng(seed)
         size = 10.0 ** rng.uniform(-4, 2)
         choices = tuple(size * rng.uniform(0.01, 1, n) for n in SPACE.sizes)
-        self.costs, self.std = Cost(float(size * rng.uniform()), choices), rng.uniform(0, 0.2)
+        self.cost, self.std = Cost(float(size * rng.uniform()), choices), rng.uniform(0, 0.2)
 
     def costs(self, _space):
-        return self.costs
+        return self.cost
 
     def predict(self, _space, indices):
-        mean = self.costs.of(indices)
+        mean = self.cost.of(indices)
         return Prediction(mean, self.std * mean)
 
     def to_json(self):
@@ -80,7 +80,7 @@ def bounds_in(text: str) -> tuple[float, float, str]:
 @pytest.mark.parametrize("seed", range(50))
 def test_the_smallest_budget_that_is_printed_is_accepted_when_typed(seed, measured):
     model = Model(seed)
-    low = model.costs.range[0]
+    low = model.cost.range[0]
     with pytest.raises(InfeasibleBudget) as refused:
         constraints_of([model], [f"{0.999 * low:.12f}"], SPACE, 0.9, measured=measured)
     small, bound, typed = bounds_in(str(refused.value))
@@ -117,7 +117,7 @@ def test_a_budget_that_is_no_number_is_refused_without_a_comparison():
 
 def test_budgets_that_bind_nothing_are_said_with_what_was_meant():
     model = Model(1)
-    slowest = model.costs.range[1]
+    slowest = model.cost.range[1]
     loose = constraints_of([model], [f"{119 * slowest:.6f}"], SPACE, 0.9)
     (text,) = not_binding(loose, ["50"])
     assert "does not bind: it is 119 times what the slowest network of the space needs" in text
@@ -133,7 +133,7 @@ def test_a_budget_without_its_percent_sign_is_told_what_it_may_have_been():
 
 def test_a_range_of_the_device_takes_the_place_of_the_models():
     model = Model(2)
-    ranges = {"host/litert-int8": (2 * model.costs.range[0], 2 * model.costs.range[1])}
+    ranges = {"host/litert-int8": (2 * model.cost.range[0], 2 * model.cost.range[1])}
     (constraint,) = constraints_of([model], ["50%"], SPACE, 0.5, ranges=ranges)
     assert constraint.budget == parse_budget("50%", *ranges["host/litert-int8"])
 
@@ -155,7 +155,7 @@ def test_what_is_to_be_known_of_a_search_names_the_model_that_fails():
 
 def test_what_shares_are_of_is_said_where_its_ends_were_not_measured():
     model = Model(1)
-    low, high = model.costs.range
+    low, high = model.cost.range
     name = str(model.target)
     constraints = constraints_of([model], [" 50% "], SPACE, 0.5)
     (text,) = shares_of(constraints, [" 50% "], {})
