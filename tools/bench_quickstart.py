@@ -32,6 +32,7 @@ from typing import Any
 import numpy as np
 import torch
 from _macro import Rows, environment, say, target
+from hwnas.train.fit import fit, new_network
 
 from hwnas import data, device, files, latency, spaces
 from hwnas.data import Dataset
@@ -44,7 +45,6 @@ from hwnas.search.problem import Problem
 from hwnas.search.run import SearchRequest, search_run
 from hwnas.space import Architecture
 from hwnas.train import TrainConfig
-from hwnas.train.fit import fit, new_network
 from hwnas.train.scoring import evaluate
 
 FOUND, SEARCHED, DRAWN = "found", "random search", "random network"
