@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from _macro import target
+from _bench import target
 
 PHASES = ("quiet", "disturbed")
 PRECISIONS, BUDGETS = ("int8", "fp32"), ("30%", "50%", "70%")

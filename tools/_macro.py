@@ -1,20 +1,17 @@
-"""What the supernet benches share: CIFAR-10, NAS-Bench-Macro, and how results are printed."""
+"""What the supernet benches share beside ``_bench``: CIFAR-10, NAS-Bench-Macro, and a proxy."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
-import sys
 import time
-from collections.abc import Callable
-from importlib.metadata import version
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import _bench
 import numpy as np
 import torch
+from _bench import say
 
 from hwnas import data, spaces
 from hwnas.data import Dataset
@@ -30,9 +27,9 @@ SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 VAL_SHARE = 0.1
 
 
-def parser(description: str) -> argparse.ArgumentParser:
-    """The options that both scripts have."""
-    found = argparse.ArgumentParser(description=description)
+def parser(description: str | None, seeds: Sequence[int], rows: str = "") -> argparse.ArgumentParser:
+    """The options that the benches on CIFAR-10 have."""
+    found = _bench.parser(description, seeds=seeds, rows=rows)
     found.add_argument("--data", default=str(SHARED / "cifar10"), help="CIFAR-10, as a folder of parquet")
     found.add_argument(
         "--benchmark", type=Path, default=SHARED / "nas_bench_macro/nas-bench-macro_cifar10.json"
@@ -118,51 +115,7 @@ def train(oneshot: OneShot, steps: int, name: str, checkpoint: Path | None = Non
     return time.process_time() - began
 
 
-class Rows:
-    """Finished parts of a bench, in a JSONL file: a bench that was cut off goes on from it.
-
-    Args:
-        path: The file; None keeps the rows in memory only.
-    """
-
-    def __init__(self, path: Path | None) -> None:
-        self.path = path
-        self.found: dict[str, dict[str, Any]] = {}
-        if path is not None and path.exists():
-            lines = path.read_text().split("\n")[:-1]  # a line that was cut off is done again
-            path.write_text("".join(line + "\n" for line in lines))
-            self.found = dict(json.loads(line) for line in lines)
-
-    def get(self, key: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """The row of a key, made where it is not there yet."""
-        if key not in self.found:
-            self.found[key] = make()
-            say(f"{key}: {json.dumps(self.found[key])}")
-            if self.path is not None:
-                with self.path.open("a") as file:
-                    file.write(json.dumps([key, self.found[key]]) + "\n")
-        return self.found[key]
-
-
-def say(text: str) -> None:
-    """Progress goes to standard error."""
-    print(text, file=sys.stderr, flush=True)
-
-
 def environment(options: argparse.Namespace) -> dict[str, Any]:
-    """Where the numbers are from."""
-    return {
-        "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "load_1min": os.getloadavg()[0],
-        "threads": options.threads,
-        "device": torch.cuda.get_device_name() if options.device == "cuda" else "cpu",
-        "python": platform.python_version(),
-        "torch": version("torch"),
-    }
-
-
-def target(name: str, value: float | None, op: str, bound: float) -> dict[str, Any]:
-    """One line of ``targets``; a value that was not measured in this run does not meet it."""
-    met = value is not None and {"<=": value <= bound, ">=": value >= bound}[op]
-    return {"name": name, "value": value, "op": op, "target": bound, "met": met}
+    """Where the numbers are from, and what trained."""
+    device = torch.cuda.get_device_name() if options.device == "cuda" else "cpu"
+    return _bench.environment("numpy", "torch", threads=options.threads, device=device)

@@ -28,7 +28,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import statistics
 import tempfile
 import time
@@ -40,7 +39,7 @@ from typing import Any
 
 import _disturbed
 import numpy as np
-from _macro import say, target
+from _bench import Rows, environment, parser, report, say, target
 
 from hwnas import data, device, export, finalists, latency, measure, spaces
 from hwnas.data import Dataset
@@ -54,8 +53,7 @@ from hwnas.search.run import SearchRequest
 from hwnas.space import Architecture, SearchSpace
 from hwnas.tables.operations import require_same
 from hwnas.tables.table import LatencyTable
-from hwnas.train import TrainConfig
-from hwnas.train.fit import fit, new_network
+from hwnas.train import TrainConfig, fit, new_network
 
 RUNTIMES, PRECISIONS, BUDGETS = ("litert", "onnxruntime"), ("int8", "fp32"), (30, 50, 70)
 STRATEGIES = ("proxylessnas", "evolution")
@@ -119,7 +117,7 @@ def main() -> None:
     began = time.monotonic()
     every = list(_disturbed_runs(options) if options.disturb else _runs(options))
     runs = [run for number, run in enumerate(every) if number in (options.only or range(len(every)))]
-    done = _kept(options.rows)
+    done = Rows(options.rows)
     with tempfile.TemporaryDirectory() as name:
         folder = options.work or Path(name)
         if options.profile:
@@ -133,28 +131,25 @@ def main() -> None:
 
         for run in runs:
             if run.name not in done:
-                _finish(done, run.name, _search(run, world(run.space), folder, options), options.rows)
+                done.add(run.name, _search(run, world(run.space), folder, options))
         for space in options.spaces if not (options.no_weights or options.disturb) else ():
             key = f"weights/{space}"
             if key not in done:
-                _finish(done, key, _weights(world(space), options), options.rows)
+                done.add(key, _weights(world(space), options))
     rows = [done[run.name] for run in runs]
-    weights = [row for key, row in done.items() if key.startswith("weights/")]
-    report = {
-        "config": {
-            k: [str(i) for i in v] if isinstance(v, list) else v if isinstance(v, int | float) else str(v)
-            for k, v in vars(options).items()
-        },
-        "environment": _environment(),
-        "results": {
-            "runs": rows,
-            "weights": weights,
-            "summary": _phases(rows) if options.disturb else _summary(rows),
-            "seconds": time.monotonic() - began,
-        },
-        "targets": _disturbed.targets(_phases(rows)) if options.disturb else _targets(rows, weights),
+    weights = [row for key, row in done.found.items() if key.startswith("weights/")]
+    results = {
+        "runs": rows,
+        "weights": weights,
+        "summary": _phases(rows) if options.disturb else _summary(rows),
+        "seconds": time.monotonic() - began,
     }
-    print(json.dumps(report, allow_nan=False))
+    report(
+        options,
+        results,
+        _disturbed.targets(_phases(rows)) if options.disturb else _targets(rows, weights),
+        _environment(),
+    )
 
 
 def _runs(options: argparse.Namespace) -> Iterator[Run]:
@@ -340,22 +335,6 @@ def _profile(runs: list[Run], options: argparse.Namespace) -> None:
         measure.run(host, space, [wanted], folder)
 
 
-def _finish(done: dict[str, Any], key: str, row: dict[str, Any], path: Path | None) -> None:
-    done[key] = row
-    if path:
-        with path.open("a") as file:
-            file.write(json.dumps([key, row]) + "\n")
-
-
-def _kept(path: Path | None) -> dict[str, Any]:
-    """Finished runs; a line that was cut off is run again."""
-    if path is None or not path.exists():
-        return {}
-    lines = path.read_text().split("\n")[:-1]
-    path.write_text("".join(line + "\n" for line in lines))
-    return dict(json.loads(line) for line in lines)
-
-
 def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:
     good = [row for row in rows if "refused" not in row]
     if not good:
@@ -395,21 +374,16 @@ def _targets(rows: list[dict[str, Any]], weights: list[dict[str, Any]]) -> list[
 def _environment() -> dict[str, Any]:
     with Measurer(device.load("host")) as measurer:
         about = {r: measurer.environment(Target("host", r, "fp32")) for r in RUNTIMES}
-    return {
-        "cpu_model": about["litert"].get("cpu_model"),
-        "cores": os.cpu_count(),
-        "load_1min": os.getloadavg()[0],
-        "runtimes": {r: e.get("runtime_version") for r, e in about.items()},
-    }
+    runtimes = {r: e.get("runtime_version") for r, e in about.items()}
+    return environment(cpu_model=about["litert"].get("cpu_model"), runtimes=runtimes)
 
 
 def _options() -> argparse.Namespace:
-    found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    found = parser(__doc__, seed=0, rows="runs")
     found.add_argument("--tables", type=Path, help="folder of latency tables; one's own by default")
     found.add_argument("--profile", action="store_true", help="measure missing tables first")
     found.add_argument("--spaces", nargs=2, default=["macro-r32", "fbnet-r96"])
     found.add_argument("--data", default="digits", help="or CIFAR-10 as a folder of parquet")
-    found.add_argument("--rows", type=Path, help="JSONL of finished runs; the bench goes on from it")
     found.add_argument("--work", type=Path, help="folder to keep runs and supernets in")
     found.add_argument("--only", type=int, nargs="+", help="numbers of the runs, from 0")
     found.add_argument("--no-weights", action="store_true", help="leave out random against trained weights")
@@ -423,7 +397,6 @@ def _options() -> argparse.Namespace:
     found.add_argument("--min-round-s", type=float, default=1.0, help="shortest time of a round")
     found.add_argument("--disturb", action="store_true", help="six searches, in quiet and disturbed")
     found.add_argument("--weight-sessions", type=int, default=1, help="of random against trained weights")
-    found.add_argument("--seed", type=int, default=0)
     options = found.parse_args()
     if options.profile and options.tables is None:
         found.error("--profile needs --tables, the folder to write to")

@@ -16,22 +16,20 @@ are kept in a file, and a bench that was cut off goes on from there.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from _macro import Rows, distinct, environment, target
+from _bench import Rows, parser, report, target
+from _macro import distinct, environment
 
 from hwnas import data, spaces
 from hwnas.data import Dataset
 from hwnas.evaluators.supernet.network import proxy_space
 from hwnas.space import SearchSpace
-from hwnas.train import TrainConfig
-from hwnas.train.fit import fit, new_network
+from hwnas.train import TrainConfig, fit, new_network
 from hwnas.train.scoring import evaluate
 
 
@@ -60,10 +58,9 @@ def main() -> None:
     low, high = (float(q) for q in np.quantile(accuracies, (0.1, 0.9)))
     variances = [statistics.variance(row["accuracy"] for row in group) for group in again]
     deviation = statistics.fmean(variances) ** 0.5 if variances else None
-    report = {
-        "config": {k: str(v) if isinstance(v, Path) else v for k, v in vars(options).items()},
-        "environment": environment(options),
-        "results": {
+    report(
+        options,
+        {
             "data": dataset.describe(),
             "accuracies": accuracies,
             "quantiles": {q: float(np.quantile(accuracies, float(q))) for q in ("0", ".1", ".5", ".9", "1")},
@@ -75,12 +72,12 @@ def main() -> None:
             "networks": [{"indices": list(i), **row} for i, row in zip(networks, first, strict=True)],
             "cpu_seconds": sum(row["cpu_seconds"] for row in rows.found.values()),
         },
-        "targets": [
+        [
             target("10th to 90th percentile of the accuracies", high - low, ">=", 0.1),
             target("standard deviation between trainings of a network", deviation, "<=", 0.015),
         ],
-    }
-    print(json.dumps(report, allow_nan=False))
+        environment(options),
+    )
 
 
 def _train(
@@ -103,7 +100,7 @@ def _train(
 
 
 def _options() -> argparse.Namespace:
-    found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    found = parser(__doc__, seed=0, rows="trainings")
     found.add_argument("--source", default="clutter")
     found.add_argument("--resolution", type=int, default=32)
     found.add_argument("--networks", type=int, default=30)
@@ -113,9 +110,7 @@ def _options() -> argparse.Namespace:
     found.add_argument("--epochs", type=int, default=2)
     found.add_argument("--batch-size", type=int, default=64)
     found.add_argument("--learning-rate", type=float, default=0.1)
-    found.add_argument("--seed", type=int, default=0, help="of the architectures")
     found.add_argument("--data-seed", type=int, default=0)
-    found.add_argument("--rows", type=Path, help="JSONL of finished trainings; the bench goes on from it")
     found.add_argument("--threads", type=int, default=1)
     found.add_argument("--device", default="cpu", choices=("cpu",))
     options = found.parse_args()

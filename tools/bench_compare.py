@@ -17,7 +17,6 @@ little: with few images and epochs the spread over seeds is what to look at firs
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import time
 from dataclasses import fields
@@ -26,7 +25,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from _macro import SHARED, VAL_SHARE, environment, say, target
+from _bench import parser, report, say, target
+from _macro import SHARED, VAL_SHARE, environment
 
 from hwnas import compare, data, device, files, latency, measure, search, spaces
 from hwnas.device import Device, Target
@@ -61,11 +61,10 @@ def main() -> None:
     )
     stage("compare")
     summary = _summary(found)
-    report = {
-        "config": {k: str(v) if isinstance(v, Path) else v for k, v in vars(options).items()},
-        "environment": environment(options),
-        "results": {**summary, "seconds": stage.seconds, "comparison": found},
-        "targets": [
+    report(
+        options,
+        {**summary, "seconds": stage.seconds, "comparison": found},
+        [
             target("seeds", float(len(found["seeds"])), ">=", 2.0),
             target(
                 "gap of the latencies that are to be equal",
@@ -83,12 +82,12 @@ def main() -> None:
                 0.01,
             ),
         ],
-    }
-    print(json.dumps(report, allow_nan=False))
+        environment(options),
+    )
 
 
 def _options() -> argparse.Namespace:
-    found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    found = parser(__doc__, seed=0)
     found.add_argument("--run", type=Path, help="a trained run to compare, instead of making one")
     found.add_argument("--data", default=str(SHARED / "cifar10"), help="CIFAR-10, as a folder of parquet")
     found.add_argument("--out", type=Path, default=Path("bench-compare"), help="kept, to go on from")
@@ -105,7 +104,6 @@ def _options() -> argparse.Namespace:
     found.add_argument("--batch-size", type=int, default=32)
     found.add_argument("--learning-rate", type=float, default=0.1)
     found.add_argument("--seeds", type=int, default=2, help="trainings of each network")
-    found.add_argument("--seed", type=int, default=0, help="the first one, and that of the search")
     found.add_argument("--rounds", type=int, default=15, help="of measuring")
     found.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="where to train")
     found.add_argument("--threads", type=int, default=1, help="of training")

@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from _macro import environment, say, target
+from _bench import parser, report, say, target
+from _macro import environment
 
 from hwnas import data, spaces
 from hwnas.evaluators.supernet.config import OneShotConfig
@@ -39,11 +40,10 @@ def main() -> None:
         for seed in options.seeds
         for name in RELEASES
     ]
-    report = {
-        "config": vars(options),
-        "environment": environment(options),
-        "results": {"runs": rows},
-        "targets": [
+    report(
+        options,
+        {"runs": rows},
+        [
             target(
                 f"{space}: mean accuracy by depth over that of uniform paths",
                 _mean(rows, space, "by depth") / _mean(rows, space, "uniform"),
@@ -52,14 +52,13 @@ def main() -> None:
             )
             for space in options.spaces
         ],
-    }
-    print(json.dumps(report, allow_nan=False))
+        environment(options),
+    )
 
 
 def _options() -> argparse.Namespace:
-    found = argparse.ArgumentParser(description=__doc__)
+    found = parser(__doc__, seeds=[0, 1])
     found.add_argument("--spaces", nargs="+", default=["fbnet-r96", "proxylessnas-r96"])
-    found.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     found.add_argument("--steps", type=int, default=1500)
     found.add_argument("--batch-size", type=int, default=64)
     found.add_argument("--width", type=float, default=0.25, help="of the proxy")

@@ -14,20 +14,18 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
-import json
 import os
-import platform
 import statistics
 import sys
 import time
 from collections import Counter
-from importlib.metadata import version
 from typing import Any, NamedTuple
 
 os.environ.setdefault("LITERT_TORCH_SHOW_PROGRESS", "n")
 
 import numpy as np
 import torch
+from _bench import environment, parser, report, target
 from torch import nn
 
 from hwnas import spaces
@@ -35,6 +33,7 @@ from hwnas.export import lower, random_calibration, random_module
 from hwnas.runtimes import litert
 from hwnas.space import SearchSpace, Shape, Workload
 
+PACKAGES = ("torch", "onnx", "onnxruntime", "ai-edge-litert", "litert-quantizer", "numpy")
 TARGETS = {
     "litert fp32, median ms a block": 15.0,
     "litert fp32 and int8, median ms a block": 50.0,
@@ -61,18 +60,13 @@ def main() -> None:
     workloads = space.workloads()
     blocks = _block_times(workloads, options)
     networks = _network_times(space, options)
-    result = {
-        "config": vars(options),
-        "environment": _environment(),
-        "results": {
-            "workloads": len(workloads),
-            "blocks": {name: _summary(samples) for name, samples in blocks.items()},
-            "networks": {name: _summary(samples) for name, samples in networks.items()},
-            "litert_torch": _crosscheck(workloads, options),
-        },
-        "targets": _targets(blocks, networks),
+    results = {
+        "workloads": len(workloads),
+        "blocks": {name: _summary(samples) for name, samples in blocks.items()},
+        "networks": {name: _summary(samples) for name, samples in networks.items()},
+        "litert_torch": _crosscheck(workloads, options),
     }
-    print(json.dumps(result, indent=2, allow_nan=False))
+    report(options, results, _targets(blocks, networks), environment(*PACKAGES))
 
 
 def _targets(blocks: Samples, networks: Samples) -> list[dict[str, Any]]:
@@ -84,10 +78,7 @@ def _targets(blocks: Samples, networks: Samples) -> list[dict[str, Any]]:
     }
     if networks:
         measured["litert fp32, median ms a network"] = _median(networks["litert-fp32"])
-    return [
-        {"name": name, "value": value, "op": "<=", "target": TARGETS[name], "met": value <= TARGETS[name]}
-        for name, value in measured.items()
-    ]
+    return [target(name, value, "<=", TARGETS[name]) for name, value in measured.items()]
 
 
 def _median(samples: list[Cost]) -> float:
@@ -95,14 +86,13 @@ def _median(samples: list[Cost]) -> float:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--space", default="fbnet", help="space whose workloads are lowered")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--calibration", type=int, default=4, help="calibration images of a block")
-    parser.add_argument("--repeats", type=int, default=3, help="times of each workload; their median counts")
-    parser.add_argument("--networks", type=int, default=3, help="random architectures")
-    parser.add_argument("--crosscheck", type=int, default=4, help="workloads given to litert-torch as well")
-    return parser.parse_args()
+    found = parser(__doc__, seed=0)
+    found.add_argument("--space", default="fbnet", help="space whose workloads are lowered")
+    found.add_argument("--calibration", type=int, default=4, help="calibration images of a block")
+    found.add_argument("--repeats", type=int, default=3, help="times of each workload; their median counts")
+    found.add_argument("--networks", type=int, default=3, help="random architectures")
+    found.add_argument("--crosscheck", type=int, default=4, help="workloads given to litert-torch as well")
+    return found.parse_args()
 
 
 def _block_times(workloads: tuple[Workload, ...], options: argparse.Namespace) -> Samples:
@@ -199,17 +189,6 @@ def _summary(samples: list[Cost]) -> dict[str, float]:
         "p90_ms": float(np.percentile(walls, 90)),
         "max_ms": max(walls),
         "median_cpu_ms": statistics.median(sample.cpu for sample in samples),
-    }
-
-
-def _environment() -> dict[str, Any]:
-    packages = ("torch", "onnx", "onnxruntime", "ai-edge-litert", "litert-quantizer", "numpy")
-    return {
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "cpus": os.cpu_count(),
-        "load": os.getloadavg(),
-        **{name: version(name) for name in packages},
     }
 
 

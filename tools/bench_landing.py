@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import statistics
 import tempfile
 import time
@@ -29,7 +28,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from _macro import Rows, environment, load, macs_costs, parser, target, trained
+from _bench import Rows, report, target
+from _macro import environment, load, macs_costs, parser, trained
 
 from hwnas.data import Dataset
 from hwnas.evaluators.supernet.oneshot import OneShot
@@ -65,18 +65,11 @@ def main() -> None:
     truth = Truth(space, benchmark)
     done = Rows(options.rows)
     rows = [row for seed in options.seeds for row in _seed(space, dataset, truth, seed, options, done)]
-    report = {
-        "config": {k: str(v) if isinstance(v, Path) else v for k, v in vars(options).items()},
-        "environment": environment(options),
-        "results": {"runs": rows, "summary": _summary(rows)},
-        "targets": _targets(rows),
-    }
-    print(json.dumps(report, allow_nan=False))
+    report(options, {"runs": rows, "summary": _summary(rows)}, _targets(rows), environment(options))
 
 
 def _options() -> argparse.Namespace:
-    found = parser(__doc__ or "")
-    found.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], help="one warm-up each")
+    found = parser(__doc__, [0, 1, 2], rows="runs")
     found.add_argument(
         "--budgets", type=float, nargs="+", default=[0.3, 0.5, 0.7], help="shares of the range"
     )
@@ -89,7 +82,6 @@ def _options() -> argparse.Namespace:
     found.add_argument(
         "--samplers", nargs="*", default=SAMPLERS, choices=SAMPLERS, help="over the warm supernet"
     )
-    found.add_argument("--rows", type=Path, help="JSONL of finished runs; a cut-off bench goes on from it")
     return found.parse_args()
 
 

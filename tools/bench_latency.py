@@ -13,16 +13,14 @@ JSON object on standard output.
 from __future__ import annotations
 
 import argparse
-import json
-import platform
-import sys
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
+from _bench import environment, names, parser, report, say, target
 
-from hwnas import __version__, latency, spaces
+from hwnas import latency, spaces
 from hwnas.errors import HwnasError
 from hwnas.latency.base import Prediction
 from hwnas.latency.evaluate import score
@@ -47,46 +45,22 @@ def main() -> None:
             found["regression"] = regression(table, names(options.train_spaces), options.test_space)
         results[name] = found
         targets += compare(name, found)
-    report = {
-        "config": {k: [str(p) for p in v] if k == "tables" else v for k, v in vars(options).items()},
-        "environment": {
-            "hwnas": __version__,
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "machine": platform.machine(),
-        },
-        "results": results,
-        "targets": targets,
-    }
-    print(json.dumps(report, indent=2, allow_nan=False))
+    report(options, results, targets, environment("numpy"))
 
 
 def parse() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("tables", type=Path, nargs="+", metavar="TABLE")
-    parser.add_argument("--space", default="", help="full name; the only one in the table by default")
-    parser.add_argument("--samples", default="0,5,10,20,40", help="calibration networks, joined by commas")
-    parser.add_argument("--trials", type=int, default=10, help="random choices of so many networks")
-    parser.add_argument("--train-spaces", default="", help="full names, joined by commas")
-    parser.add_argument("--test-space", default="", help="full name of the space to estimate blocks of")
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
+    found = parser(__doc__, seed=0)
+    found.add_argument("tables", type=Path, nargs="+", metavar="TABLE")
+    found.add_argument("--space", default="", help="full name; the only one in the table by default")
+    found.add_argument("--samples", default="0,5,10,20,40", help="calibration networks, joined by commas")
+    found.add_argument("--trials", type=int, default=10, help="random choices of so many networks")
+    found.add_argument("--train-spaces", default="", help="full names, joined by commas")
+    found.add_argument("--test-space", default="", help="full name of the space to estimate blocks of")
+    options = found.parse_args()
     if bool(options.train_spaces) != bool(options.test_space):
-        parser.error("--train-spaces and --test-space belong together")
+        found.error("--train-spaces and --test-space belong together")
     return options
-
-
-def names(text: str) -> list[str]:
-    """Parts of a list joined by commas."""
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def say(text: str) -> None:
-    """Tell how far it is."""
-    print(text, file=sys.stderr, flush=True)
 
 
 def only_space(table: LatencyTable, path: Path) -> str:
@@ -218,16 +192,7 @@ def compare(name: str, found: dict[str, Any]) -> list[dict[str, Any]]:
     ]
     if "regression" in found:
         wanted.append(("regression MAPE on unseen blocks", found["regression"]["mape"], "<=", 0.08))
-    return [
-        {
-            "name": f"{name}: {what}",
-            "value": value,
-            "op": op,
-            "target": target,
-            "met": bool(value >= target if op == ">=" else value <= target),
-        }
-        for what, value, op, target in wanted
-    ]
+    return [target(f"{name}: {what}", value, op, bound) for what, value, op, bound in wanted]
 
 
 if __name__ == "__main__":

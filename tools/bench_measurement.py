@@ -13,10 +13,8 @@ CPUs in random bursts. The phase "exporting" shows what exporting beside measuri
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import os
-import platform
 import random
 import subprocess
 import sys
@@ -31,6 +29,8 @@ from statistics import mean, median
 from typing import Any
 
 import numpy as np
+from _bench import environment as where
+from _bench import parser, report, say, target
 
 from hwnas import device, spaces
 from hwnas.device import Target
@@ -48,11 +48,6 @@ from hwnas.tables.table import LatencyTable
 from hwnas.transport.local import LocalTransport
 
 USUAL_RUNS = 50
-
-
-def log(text: str) -> None:
-    """Tell how far it is."""
-    print(f"[{time.strftime('%H:%M:%S')}] {text}", file=sys.stderr, flush=True)
 
 
 def burn(seed: int) -> None:
@@ -211,10 +206,9 @@ def targets_of(results: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]
     """What was promised, against what came out; the worst of the targets counts."""
     found = []
 
-    def add(name: str, value: float | None, op: str, target: float) -> None:
+    def add(name: str, value: float | None, op: str, bound: float) -> None:
         if value is not None:
-            met = value <= target if op == "<=" else value >= target
-            found.append({"name": name, "value": value, "op": op, "target": target, "met": met})
+            found.append(target(name, value, op, bound))
 
     def worst(phase: str, kind: str, method: str, statistic: str) -> float | None:
         values = [r[phase][kind][method][statistic] for r in results.values() if phase in r]
@@ -243,7 +237,7 @@ def targets_of(results: Mapping[str, Mapping[str, Any]]) -> list[dict[str, Any]]
     return found
 
 
-def run(args: argparse.Namespace) -> dict[str, Any]:
+def run(args: argparse.Namespace) -> None:
     """Measure all, in turns, and judge."""
     host = device.load("host")
     items = choose(args.blocks, args.networks, args.resolution, args.seed)
@@ -273,7 +267,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
                 }
                 with contexts[phase]:
                     for bench in benches:
-                        log(f"repeat {repeat + 1} of {args.repeats}, {phase}, {bench.target}")
+                        say(f"repeat {repeat + 1} of {args.repeats}, {phase}, {bench.target}")
                         seed = args.seed + 1000 * (repeat + 1)
                         options = ProfileOptions(
                             rounds=args.rounds, max_rounds=args.max_rounds, samples=args.samples, seed=seed
@@ -285,38 +279,30 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     for (target, phase), (tables, usual) in measured.items():
         others = [table for (slug, _), (found, _) in measured.items() if slug == target for table in found]
         results.setdefault(target, {})[phase] = judge(tables, others, usual, kinds)
-    return {
-        "config": vars(args) | {"options": asdict(options)},
-        "environment": {"machine": platform.machine(), "cpus": os.cpu_count(), **dict(benches[0].found)},
-        "results": results,
-        "targets": targets_of(results),
-    }
+    config = vars(args) | {"options": asdict(options)}
+    report(config, results, targets_of(results), where(**dict(benches[0].found)))
 
 
 def main() -> None:
     """Read the options and print the result."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--repeats", type=int, default=6, help="independent measurements; even, 2 at least")
-    parser.add_argument("--phases", default="quiet,disturbed", help="any of quiet, disturbed, exporting")
-    parser.add_argument("--precision", default="fp32,int8")
-    parser.add_argument("--blocks", type=int, default=30)
-    parser.add_argument("--networks", type=int, default=10)
-    parser.add_argument("--resolution", type=int, default=224)
-    parser.add_argument("--rounds", type=int, default=ProfileOptions().rounds)
-    parser.add_argument("--max-rounds", type=int, default=ProfileOptions().max_rounds)
-    parser.add_argument("--samples", type=int, default=ProfileOptions().samples)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--burn", type=int, help=argparse.SUPPRESS)
-    args = parser.parse_args()
+    found = parser(__doc__, seed=0)
+    found.add_argument("--repeats", type=int, default=6, help="independent measurements; even, 2 at least")
+    found.add_argument("--phases", default="quiet,disturbed", help="any of quiet, disturbed, exporting")
+    found.add_argument("--precision", default="fp32,int8")
+    found.add_argument("--blocks", type=int, default=30)
+    found.add_argument("--networks", type=int, default=10)
+    found.add_argument("--resolution", type=int, default=224)
+    found.add_argument("--rounds", type=int, default=ProfileOptions().rounds)
+    found.add_argument("--max-rounds", type=int, default=ProfileOptions().max_rounds)
+    found.add_argument("--samples", type=int, default=ProfileOptions().samples)
+    found.add_argument("--burn", type=int, help=argparse.SUPPRESS)
+    args = found.parse_args()
     if args.burn is not None:
         burn(args.burn)
         return
     if args.repeats < 2 or args.repeats % 2:
-        parser.error(f"--repeats must be even and at least 2, but got {args.repeats}")
-    json.dump(run(args), sys.stdout, indent=2, allow_nan=False)
-    sys.stdout.write("\n")
+        found.error(f"--repeats must be even and at least 2, but got {args.repeats}")
+    run(args)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ is a phone's latency: the numbers are those of the way to it. One JSON object on
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import platform
 import random
@@ -25,8 +24,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from hwnas import __version__, measure, spaces
+from _bench import environment, parser, report, say, target
+
 from hwnas import device as devices
+from hwnas import measure, spaces
 from hwnas.cli.profile import parse_cpus
 from hwnas.device import Device
 from hwnas.errors import DeviceError
@@ -35,6 +36,7 @@ from hwnas.tables.table import LatencyTable
 from hwnas.transport import _bundle, connect
 from hwnas.transport._detached import LINK_S, Detached
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "phone"))
 import tinymodels
 from testphone import Phone, free_port, job
@@ -44,22 +46,19 @@ PARTS = ("cuts", "notice", "push", "profile")
 
 def main() -> None:
     """Run everything and print the report."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--only", default=",".join(PARTS), help=f"parts, joined by commas: {PARTS}")
-    parser.add_argument("--back-ends", default="tcp,adb", help="those of them that are here are used")
-    parser.add_argument("--cuts", type=int, default=100, help="runs with random link cuts, a back end")
-    parser.add_argument("--freezes", type=int, default=10, help="links that fall silent, a back end")
-    parser.add_argument("--pushes", type=int, default=40, help="files, a back end")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds of the profiles")
-    parser.add_argument("--repeats", type=int, default=1, help="profiles of each kind, interleaved")
-    parser.add_argument("--cpus", help="CPUs of the agents, of the host's as well; all that are allowed")
-    parser.add_argument("--seed", type=int, default=0)
-    options = parser.parse_args()
+    found = parser(__doc__, seed=0)
+    found.add_argument("--only", default=",".join(PARTS), help=f"parts, joined by commas: {PARTS}")
+    found.add_argument("--back-ends", default="tcp,adb", help="those of them that are here are used")
+    found.add_argument("--cuts", type=int, default=100, help="runs with random link cuts, a back end")
+    found.add_argument("--freezes", type=int, default=10, help="links that fall silent, a back end")
+    found.add_argument("--pushes", type=int, default=40, help="files, a back end")
+    found.add_argument("--rounds", type=int, default=5, help="rounds of the profiles")
+    found.add_argument("--repeats", type=int, default=1, help="profiles of each kind, interleaved")
+    found.add_argument("--cpus", help="CPUs of the agents, of the host's as well; all that are allowed")
+    options = found.parse_args()
     parts = options.only.split(",")
     if odd := set(parts) - set(PARTS):
-        parser.error(f"--only must name parts of {PARTS}, but got {sorted(odd)}")
+        found.error(f"--only must name parts of {PARTS}, but got {sorted(odd)}")
     back_ends = [n for n in options.back_ends.split(",") if n == "tcp" or (n == "adb" and shutil.which(n))]
     os.environ["ANDROID_ADB_SERVER_PORT"] = str(free_port())
     results: dict[str, Any] = {name: {} for name in back_ends}
@@ -73,25 +72,14 @@ def main() -> None:
     finally:
         if "adb" in back_ends:
             os.spawnlp(os.P_WAIT, "adb", "adb", "kill-server")
-    report = {
-        "config": vars(options),
-        "environment": environment(),
-        "results": results,
-        "targets": [target for name in back_ends for target in targets(name, results[name])],
-    }
-    sys.stdout.write(json.dumps(report, indent=1, allow_nan=False) + "\n")
+    judged = [line for name in back_ends for line in targets(name, results[name])]
+    report(options, results, judged, where())
 
 
-def environment() -> dict[str, Any]:
+def where() -> dict[str, Any]:
     """What the numbers are true of; the bundle is that of the user's cache."""
     bundle = _bundle.find("litert", _bundle.ARCHITECTURES[platform.machine()])
-    return {
-        "hwnas": __version__,
-        "cpus": os.cpu_count(),
-        "machine": platform.machine(),
-        "bundle": bundle.name,
-        "own_loader": "ld-linux" in bundle.command[0],
-    }
+    return environment(bundle=bundle.name, own_loader="ld-linux" in bundle.command[0])
 
 
 def targets(name: str, found: dict[str, Any]) -> list[dict[str, Any]]:
@@ -107,17 +95,7 @@ def targets(name: str, found: dict[str, Any]) -> list[dict[str, Any]]:
     if profiled := found.get("profile"):
         made.append(("latency against the host's agent, median off", profiled["off"], "<=", 0.05))
         made.append(("rows that the host's table has and this lacks", profiled["lacking"], "==", 0))
-    return [_target(f"{name}: {what}", value, op, target) for what, value, op, target in made]
-
-
-def _target(name: str, value: float, op: str, target: float) -> dict[str, Any]:
-    met = value == target if op == "==" else value <= target
-    return {"name": name, "value": value, "op": op, "target": target, "met": met}
-
-
-def say(text: str) -> None:
-    """Progress."""
-    sys.stderr.write(f"{text}\n")
+    return [target(f"{name}: {what}", value, op, bound) for what, value, op, bound in made]
 
 
 @contextmanager

@@ -31,8 +31,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from _macro import Rows, environment, say, target
-from hwnas.train.fit import fit, new_network
+from _bench import Rows, parser, report, say, target
+from _macro import environment
 
 from hwnas import data, device, files, latency, spaces
 from hwnas.data import Dataset
@@ -44,7 +44,7 @@ from hwnas.search.oneshot.gates import near_budget
 from hwnas.search.problem import Problem
 from hwnas.search.run import SearchRequest, search_run
 from hwnas.space import Architecture
-from hwnas.train import TrainConfig
+from hwnas.train import TrainConfig, fit, new_network
 from hwnas.train.scoring import evaluate
 
 FOUND, SEARCHED, DRAWN = "found", "random search", "random network"
@@ -68,22 +68,21 @@ def main() -> None:
         ]
     accuracies = {name: [row["accuracy"][name] for row in found] for name in found[0]["accuracy"]}
     gains = {name: _gain(accuracies[FOUND], other) for name, other in accuracies.items() if name != FOUND}
-    report = {
-        "config": {k: str(v) if isinstance(v, Path) else v for k, v in vars(options).items()},
-        "environment": environment(options),
-        "results": {
+    report(
+        options,
+        {
             "measured": options.full,
             "mean_accuracy": {name: statistics.fmean(values) for name, values in accuracies.items()},
             "gain_over": gains,
             "seeds": dict(zip(map(str, options.seeds), found, strict=True)),
         },
-        "targets": [
+        [
             target(f"gain over a {name}: low end of the 95 % interval", gain["interval"][0], ">=", 0.0)
             for name, gain in gains.items()
             if name == DRAWN and gain["interval"]
         ],
-    }
-    print(json.dumps(report, allow_nan=False))
+        environment(options),
+    )
 
 
 def _gain(found: Sequence[float], other: Sequence[float]) -> dict[str, Any]:
@@ -222,14 +221,12 @@ def _trained(archs: dict[str, Architecture], dataset: Dataset, config: Config) -
 
 
 def _options() -> argparse.Namespace:
-    found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    found.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    found = parser(__doc__, seeds=[0, 1, 2, 3, 4], rows="seeds")
     found.add_argument("--data", default=quickstart.QuickstartOptions.data)
     found.add_argument("--budget", default=quickstart.QuickstartOptions.budget)
     found.add_argument("--epochs", type=int, help="of every training; those of the quickstart by default")
     found.add_argument("--full", action="store_true", help="whole quickstarts, with measuring")
     found.add_argument("--tables", type=Path, help="folder of latency tables; one's own by default")
-    found.add_argument("--rows", type=Path, help="JSONL of finished seeds; the bench goes on from it")
     found.add_argument("--work", type=Path, help="folder to keep runs in")
     found.add_argument("--threads", type=int, default=2)
     found.add_argument("--device", default="cpu", choices=("cpu",))

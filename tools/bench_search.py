@@ -15,22 +15,19 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import os
-import platform
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import version
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _bench import Rows, environment, parser, report, say, target
 
 from hwnas import files, spaces
 from hwnas.evaluators.tabular import Benchmark, Tabular
@@ -85,16 +82,13 @@ def main() -> None:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"  # for the workers, which share the cores: read when numpy is loaded
     jobs = list(_jobs(options))
-    done = _kept(options.rows)
+    done = Rows(options.rows)
     todo = [job for job in jobs if str(job) not in done]
     with ProcessPoolExecutor(options.processes, get_context("spawn")) as executor:
         for number, (job, found) in enumerate(zip(todo, executor.map(run, todo), strict=True), start=1):
-            done[str(job)] = found
-            if options.rows:
-                with options.rows.open("a") as file:
-                    file.write(json.dumps([str(job), found]) + "\n")
+            done.add(str(job), found)
             if number % max(1, len(todo) // 50) == 0:
-                print(f"{number}/{len(todo)} {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+                say(f"{number}/{len(todo)} {time.monotonic() - began:.0f} s")
     rows = [row for job in jobs for row in done[str(job)]]
     regrets = [row for row in rows if "regret" in row]
     landings = [row for row in rows if "argmax_used" in row]
@@ -106,28 +100,7 @@ def main() -> None:
         "reward_optimum": [_optimum(options, kind) for kind in REWARDS] if landings else [],
         "seconds": round(time.monotonic() - began, 1),
     }
-    report = {
-        "config": {k: str(v) if isinstance(v, Path) else v for k, v in vars(options).items()},
-        "environment": {
-            "processor": platform.processor() or platform.machine(),
-            "cores": os.cpu_count(),
-            "load_1min": os.getloadavg()[0],
-            "python": platform.python_version(),
-            **{package: version(package) for package in ("numpy", "scipy", "optuna", "torch")},
-        },
-        "results": results,
-        "targets": _targets(results),
-    }
-    print(json.dumps(report, allow_nan=False))
-
-
-def _kept(path: Path | None) -> dict[str, list[dict[str, Any]]]:
-    """Rows of finished searches by job; a line that was cut off is searched again."""
-    if path is None or not path.exists():
-        return {}
-    lines = path.read_text().split("\n")[:-1]
-    path.write_text("".join(line + "\n" for line in lines))
-    return dict(json.loads(line) for line in lines)
+    report(options, results, _targets(results), environment("numpy", "scipy", "optuna", "torch"))
 
 
 def run(job: Job) -> list[dict[str, Any]]:
@@ -298,9 +271,9 @@ def _targets(results: dict[str, Any]) -> list[dict[str, Any]]:
         bound = TARGETS.get(row["variant"], {}).get(row["queries"])
         if bound is not None and (row["budget"] == TARGET_BUDGET or row["variant"].startswith("surrogate")):
             name = f"regret of {row['variant']} at {row['queries']} queries, budget {row['budget']:g}"
-            found.append(_target(name, row["regret"], "<=", bound))
+            found.append(target(name, row["regret"], "<=", bound))
     found += [
-        _target(
+        target(
             f"arg-max of the absolute reward within 5 % of {row['budget']:g}, {row['queries']} queries",
             row["within_5_percent"],
             ">=",
@@ -312,13 +285,8 @@ def _targets(results: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def _target(name: str, value: float, op: str, bound: float) -> dict[str, Any]:
-    met = value <= bound if op == "<=" else value >= bound
-    return {"name": name, "value": value, "op": op, "target": bound, "met": met}
-
-
 def _options() -> argparse.Namespace:
-    found = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    found = parser(__doc__, rows="searches")
     found.add_argument("file", type=Path, help="nas-bench-macro_cifar10.json")
     found.add_argument("--costs", type=Path, help="another additive table than MACs in millions")
     found.add_argument("--budgets", type=float, nargs="+", default=[60.0, 40.0, 80.0])
@@ -329,9 +297,6 @@ def _options() -> argparse.Namespace:
     found.add_argument("--rl-budget", type=float, default=TARGET_BUDGET)
     found.add_argument("--rl-queries", type=int, default=500)
     found.add_argument("--rl-seeds", type=int, default=30)
-    found.add_argument(
-        "--rows", type=Path, help="JSONL of finished searches; a cut-off bench goes on from it"
-    )
     found.add_argument("--processes", type=int, default=2)
     return found.parse_args()
 

@@ -26,7 +26,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from _macro import config_of, distinct, environment, load, macs_costs, parser, say, target, train, trained
+from _bench import report, say, target
+from _macro import config_of, distinct, environment, load, macs_costs, parser, train, trained
 from scipy.stats import kendalltau
 from torch import nn
 
@@ -54,23 +55,16 @@ def main() -> None:
         results["step"] = _cost(options)
     if options.minutes:
         results["rank"] = _rank(options)
-    report = {
-        "config": {k: str(v) if isinstance(v, Path) else v for k, v in vars(options).items()},
-        "environment": environment(options),
-        "results": results,
-        "targets": _targets(options, results),
-    }
-    print(json.dumps(report, allow_nan=False))
+    report(options, results, _targets(options, results), environment(options))
 
 
 def _options() -> argparse.Namespace:
-    found = parser(__doc__ or "")
+    found = parser(__doc__, [0])
     found.add_argument(
         "--minutes", type=float, nargs="*", default=[2.0, 5.0, 10.0], help="of training, one run each"
     )
     found.add_argument("--images-per-second", type=float, help="what a minute of training is worth")
     found.add_argument("--architectures", type=int, default=150, help="that are ranked")
-    found.add_argument("--seeds", type=int, nargs="+", default=[0], help="one supernet each")
     found.add_argument("--sample-seed", type=int, default=123, help="of the ranked architectures")
     found.add_argument("--no-controls", action="store_true", help="leave out what needs no training")
     found.add_argument("--step-rounds", type=int, default=5, help="of timing; 0 leaves cost out")

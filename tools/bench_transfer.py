@@ -10,16 +10,14 @@ other rows are predicted. One JSON object on standard output.
 from __future__ import annotations
 
 import argparse
-import json
-import platform
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from _bench import environment, names, parser, report, say, target
 
-from hwnas import __version__, spaces
+from hwnas import spaces
 from hwnas.latency.base import Prediction
 from hwnas.latency.bayes.active import CANDIDATES, Doubt, choose_rows
 from hwnas.latency.bayes.device_prior import DevicePrior, Known, learn_sizes, network_matrix
@@ -71,39 +69,27 @@ def main() -> None:
     for count in [int(c) for c in names(options.samples)]:
         rows = [sample(bench, count, [options.seed, t], options.active) for t in range(options.trials)]
         per_target = {}
-        for target in targets:
-            per_target[target] = summarise([one_trial(bench, target, chosen) for chosen in rows])
-            shown = per_target[target]["hwnas"]["spearman"]
-            say(f"{count} samples, {target}: spearman {shown['mean']:.4f} ± {shown['std']:.4f}")
+        for device in targets:
+            per_target[device] = summarise([one_trial(bench, device, chosen) for chosen in rows])
+            shown = per_target[device]["hwnas"]["spearman"]
+            say(f"{count} samples, {device}: spearman {shown['mean']:.4f} ± {shown['std']:.4f}")
         results[str(count)] = {"targets": per_target, "mean": average(per_target)}
-    print(json.dumps(report(options, bench, targets, results), indent=2, allow_nan=False))
+    judged = judge(options, list(bench.known), targets, results)
+    report(config_of(options, bench, targets), results, judged, environment("numpy"))
 
 
 def parse() -> argparse.Namespace:
     """Read the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("file", type=Path)
-    parser.add_argument("--sources", default="", help="known devices; all that are no target by default")
-    parser.add_argument("--targets", required=True, help="devices to predict, joined by commas")
-    parser.add_argument("--samples", default="10", help="measured networks, joined by commas")
-    parser.add_argument("--trials", type=int, default=20)
-    parser.add_argument("--active", action="store_true", help="choose the networks instead of drawing them")
-    parser.add_argument("--no-sources", action="store_true", help="no device is known")
-    parser.add_argument("--space", default="fbnet", help='"fbnet", a full name, or "none": indices only')
-    parser.add_argument("--seed", type=int, default=0)
-    return parser.parse_args()
-
-
-def names(text: str) -> list[str]:
-    """Parts of a list joined by commas."""
-    return [part.strip() for part in text.split(",") if part.strip()]
-
-
-def say(text: str) -> None:
-    """Tell how far it is."""
-    print(text, file=sys.stderr, flush=True)
+    found = parser(__doc__, seed=0)
+    found.add_argument("file", type=Path)
+    found.add_argument("--sources", default="", help="known devices; all that are no target by default")
+    found.add_argument("--targets", required=True, help="devices to predict, joined by commas")
+    found.add_argument("--samples", default="10", help="measured networks, joined by commas")
+    found.add_argument("--trials", type=int, default=20)
+    found.add_argument("--active", action="store_true", help="choose the networks instead of drawing them")
+    found.add_argument("--no-sources", action="store_true", help="no device is known")
+    found.add_argument("--space", default="fbnet", help='"fbnet", a full name, or "none": indices only')
+    return found.parse_args()
 
 
 def prepare(file: LatencyFile, sources: list[str], space: str) -> Bench:
@@ -204,28 +190,13 @@ def average(per_target: dict[str, Any]) -> dict[str, dict[str, float | None]]:
     return found
 
 
-def report(
-    options: argparse.Namespace, bench: Bench, targets: list[str], results: dict[str, Any]
-) -> dict[str, Any]:
-    """The JSON object that is printed."""
-    config = {key: str(value) if isinstance(value, Path) else value for key, value in vars(options).items()}
-    sources = list(bench.known)
-    return {
-        "config": config
-        | {
-            "sources": sources,
-            "targets": targets,
-            "networks": len(bench.file.lines),
-            "sources_with_remainder": list(bench.remainders),
-        },
-        "environment": {
-            "hwnas": __version__,
-            "python": platform.python_version(),
-            "numpy": np.__version__,
-            "machine": platform.machine(),
-        },
-        "results": results,
-        "targets": judge(options, sources, targets, results),
+def config_of(options: argparse.Namespace, bench: Bench, targets: list[str]) -> dict[str, Any]:
+    """The options, and what they came to."""
+    return vars(options) | {
+        "sources": list(bench.known),
+        "targets": targets,
+        "networks": len(bench.file.lines),
+        "sources_with_remainder": list(bench.remainders),
     }
 
 
@@ -244,13 +215,10 @@ def judge(
         judged.append(("default split, 10 samples: mean Spearman", found["mean"]["hwnas"]["spearman"], least))
     if split == (GPU_SOURCES, GPU_TARGETS):
         judged.append(("GPU sources, 10 samples: mean Spearman", found["mean"]["hwnas"]["spearman"], 0.75))
-        for name, target in found["targets"].items():
-            gain = target["hwnas"]["spearman"]["mean"] - target["macs"]["spearman"]["mean"]
+        for name, seen in found["targets"].items():
+            gain = seen["hwnas"]["spearman"]["mean"] - seen["macs"]["spearman"]["mean"]
             judged.append((f"GPU sources, 10 samples: {name}, Spearman above MACs alone", gain, -0.01))
-    return [
-        {"name": name, "value": value, "op": ">=", "target": least, "met": bool(value >= least)}
-        for name, value, least in judged
-    ]
+    return [target(name, value, ">=", least) for name, value, least in judged]
 
 
 def judge_proportions(targets: dict[str, Any]) -> list[dict[str, Any]]:
@@ -267,16 +235,7 @@ def judge_proportions(targets: dict[str, Any]) -> list[dict[str, Any]]:
         )
         judged.append((f"{name}: coverage of 90 % intervals", ours["coverage_90"], ">=", 0.85))
         judged.append((f"{name}: coverage of 90 % intervals", ours["coverage_90"], "<=", 0.95))
-    return [
-        {
-            "name": f"10 samples, {what}",
-            "value": value,
-            "op": op,
-            "target": bound,
-            "met": bool(value >= bound if op == ">=" else value <= bound),
-        }
-        for what, value, op, bound in judged
-    ]
+    return [target(f"10 samples, {what}", value, op, bound) for what, value, op, bound in judged]
 
 
 if __name__ == "__main__":
