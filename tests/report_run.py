@@ -19,7 +19,7 @@ from hwnas.search.run import constraints_of
 from hwnas.space import Architecture
 from hwnas.statistics.verdict import BUDGET, PASS, Verdict
 from hwnas.tables.table import LatencyTable, Note, Round
-from hwnas.verify import Accuracy, Session, VariantCheck, Verification
+from hwnas.verify import Estimate, Session, VariantCheck, Verification
 
 TARGETS = (("litert", "int8"), ("litert", "fp32"))
 
@@ -90,6 +90,9 @@ def _environment(item: dict[str, Any]) -> dict[str, Any]:
     return {"cpu_model": "A CPU", "runtime": item["runtime"], "runtime_version": "2.3.0"}
 
 
+_ACCURACY = {"right": 300, "balanced": 0.9375, "balanced_interval": [0.9, 0.96], "is_uneven": False}
+
+
 def verification(variants: list[dict[str, Any]], promises: list[dict[str, Any]]) -> Verification:
     """All variants pass; the numbers are made up."""
     checks = []
@@ -100,9 +103,9 @@ def verification(variants: list[dict[str, Any]], promises: list[dict[str, Any]])
                 name=item["name"],
                 file=item["file"],
                 bytes=item["bytes"],
-                test_accuracy=0.9375,
-                accuracy=Accuracy(320, 300, 0.9375, (0.905, 0.961), 0.9375, (0.9, 0.96), False),
-                accuracy_loss=0.0,
+                value=0.9375,
+                estimate=Estimate(320, 0.9375, (0.905, 0.961), _ACCURACY),
+                loss=0.0,
                 further=None,
                 measured_ms=11.8,
                 interval_ms=(11.6, 11.9),

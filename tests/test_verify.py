@@ -16,7 +16,7 @@ from click.testing import Result
 from shipping_helpers import leave_one
 from typer.testing import CliRunner
 
-from hwnas import device, export, files, release, report, spaces
+from hwnas import device, export, files, release, report, spaces, tasks
 from hwnas.cli import app
 from hwnas.device import Device
 from hwnas.errors import HwnasError, SchemaMismatch
@@ -24,9 +24,8 @@ from hwnas.export import metadata
 from hwnas.measure import ProfileOptions
 from hwnas.release import images, probes
 from hwnas.runs import records
-from hwnas.statistics.answers import Answers
 from hwnas.statistics.verdict import BUDGET, NOISY, STABLE, UNUSABLE
-from hwnas.verify import Accuracy, Verification, checks, folder, verify
+from hwnas.verify import Estimate, Verification, checks, folder, verify
 
 QUICK = ProfileOptions(rounds=2, max_rounds=2, samples=3, min_round_s=0.0)
 HWNAS = Path(sys.executable).with_name("hwnas")
@@ -84,9 +83,9 @@ def test_a_generous_budget_is_kept_and_the_manifest_says_so(exported_run, tmp_pa
         assert (BUDGET in variant.checks) == (variant.budget_ms is not None)
         assert variant.checks["accuracy"].is_pass
         assert variant.checks["learning"].is_pass
-        assert variant.accuracy.images == 359
-        low, high = variant.accuracy.interval
-        assert low < variant.test_accuracy == variant.accuracy.value < high
+        assert variant.estimate.images == 359
+        low, high = variant.estimate.interval
+        assert low < variant.value == variant.estimate.value < high
         assert variant.session is not None
         assert variant.session.rounds == QUICK.rounds
         assert variant.session.verdict in (STABLE, NOISY, UNUSABLE)
@@ -143,7 +142,7 @@ def test_too_few_rounds_are_not_proven_with_exit_code_3_unless_that_is_accepted(
 def test_what_was_left_out_is_said(exported_run):
     found = verify(exported_run / "export", BARE, None)
     assert found.verdict is None, "nothing is wrong, but no budget was looked at"
-    assert all(v.measured_ms is None and v.test_accuracy is None for v in found.variants)
+    assert all(v.measured_ms is None and v.value is None for v in found.variants)
     assert all(v.session is None for v in found.variants)
     assert "the test images were not looked at" in found.notes[0]
     assert "bare does not have litert, onnxruntime" in found.notes[1]
@@ -161,11 +160,11 @@ def test_a_model_that_lost_its_accuracy_fails(exported_run):
 
 
 def test_one_image_of_few_cannot_tell_a_lost_point():
-    answered = Answers.of(np.arange(20) % 2, np.where(np.arange(20), np.arange(20) % 2, 1), 2)
-    found = checks.accuracy(Accuracy.of(answered), 1.0, "int8")
+    task, found_19_of_20 = tasks.get("classification"), Estimate(20, 0.95, (0.75, 1.0))
+    found = checks.quality(found_19_of_20, 1.0, "int8", task)
     assert found.word == "NOT PROVEN"
     assert "20 images cannot tell" in found.reasons[0]
-    assert checks.accuracy(Accuracy.of(answered), 0.95, "int8").is_pass
+    assert checks.quality(found_19_of_20, 0.95, "int8", task).is_pass
 
 
 @pytest.mark.usefixtures("hurried")
@@ -194,7 +193,7 @@ def relabelled(run: Path) -> Path:
     save_weights(new_network(arch, 3), run / "weights.safetensors", {})
     record = json.loads((run / "train.json").read_text())
     dataset = release.load_data(record["data"])
-    accuracy = float((images.answers_of(run, dataset) == dataset.test.labels).mean())
+    accuracy = images.predictions_of(run, dataset).value
     record |= {"weights_sha256": files.sha256(run / "weights.safetensors"), "test_accuracy": accuracy}
     (run / "train.json").write_text(json.dumps(record))
     return release.export_run(run, dataset).parent
@@ -278,7 +277,7 @@ def test_an_accuracy_that_was_verified_stands_where_the_data_are_not_looked_at(e
     shipped = exported_run / "export"
     looked = verify(shipped, BARE, release.load_data(release.read_manifest(shipped)["data"]))
     again = verify(shipped, BARE, None)
-    assert [v.accuracy for v in again.variants] == [v.accuracy for v in looked.variants]
+    assert [v.estimate for v in again.variants] == [v.estimate for v in looked.variants]
     assert f"those verified before ({looked.verified})" in again.notes[0]
 
 
@@ -294,7 +293,7 @@ def test_a_further_test_set_is_stated_beside_the_own_one(exported_run, tmp_path)
     assert "accuracy on elsewhere" in done.stdout
     manifest = release.read_manifest(shipped)
     found = Verification.from_json(manifest["verification"])
-    assert [v.accuracy for v in found.variants] == [v.accuracy for v in looked.variants]
+    assert [v.estimate for v in found.variants] == [v.estimate for v in looked.variants]
     assert found.further == {"name": "elsewhere", "images": 60}
     assert all(v.further.images == 60 and v.further.value > 0.8 for v in found.variants)
     assert str(tmp_path) not in (shipped / release.MANIFEST).read_text()
@@ -394,7 +393,7 @@ def test_what_an_earlier_version_verified_is_read_and_judged_again(changed, expe
     found = Verification.from_json({"device": "host", "verdict": "PASS", "notes": [], "variants": [item]})
     assert word(found.variants[0]) == expected
     assert word(found) == expected
-    assert found.variants[0].test_accuracy == 0.95
+    assert found.variants[0].value == 0.95
     again = Verification.from_json(json.loads(json.dumps(found.to_json())))
     assert again == found
 

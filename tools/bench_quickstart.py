@@ -122,7 +122,7 @@ def _whole(seed: int, folder: Path, options: argparse.Namespace) -> dict[str, An
         _asked(seed, options),
         tell=lambda stage, text: say(f"seed {seed}: {stage}: {text}") if text else None,
     )
-    accuracy = summary.test_accuracy
+    accuracy = summary.quality
     return {
         "accuracy": {FOUND: accuracy[quickstart.STRATEGY], SEARCHED: accuracy[quickstart.BASELINE]},
         "summary": summary.to_json(),

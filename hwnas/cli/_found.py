@@ -9,6 +9,7 @@ from typing import Any
 from rich.markup import escape
 
 from hwnas.cli._app import err, out, print_quality
+from hwnas.runs import records
 from hwnas.statistics import use
 
 
@@ -20,6 +21,7 @@ def line(record: Mapping[str, Any]) -> str:
     for name, text in (
         ("loss", "loss {:.3f}"),
         ("best_accuracy", "best {:.2%}"),
+        ("best_quality", "best {:.2%}"),
         ("best_latency_ms", "at {:.3f} ms"),
         ("budget_ms", "budget {:.3f} ms"),
         ("expected_ms", "expected latency {:.3f} ms"),
@@ -51,7 +53,7 @@ def show(record: Mapping[str, Any], to: Path, said: Collection[str]) -> None:
     out.print(
         f"[bold]{record['strategy']}[/] chose {'.'.join(map(str, record['best']))} of "
         f"{len(record['trials'])} scored; estimated {record.get('score', 'accuracy')} "
-        f"{record['accuracy']:.2%}",
+        f"{records.quality_of(record):.2%}",
         highlight=False,
     )
     for target in promise["targets"]:
@@ -66,7 +68,8 @@ def show(record: Mapping[str, Any], to: Path, said: Collection[str]) -> None:
     if promise["networks_measured"]:
         out.print(
             f"{promise['networks_measured']} networks measured, {promise['repairs']} of them repairs, "
-            f"in {promise['seconds']:.0f} s; ranked by {promise['rank']} accuracy",
+            f"in {promise['seconds']:.0f} s; ranked by {promise['rank']} "
+            f"{record.get('score', 'accuracy')}",
             highlight=False,
         )
     sizes = record["sizes"]
@@ -91,7 +94,11 @@ def _shares(targets: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 
 def _front(record: Mapping[str, Any]) -> str:
     """How many networks no other beats, and in what."""
-    wanted = ["accuracy", *(item["name"] for item in record["constraints"]), *record["objectives"]]
+    wanted = [
+        record.get("score", "accuracy"),
+        *(item["name"] for item in record["constraints"]),
+        *record["objectives"],
+    ]
     count = len(record["pareto"])
     verb = "is" if count == 1 else "are"
     return f"{count} of the scored networks {verb} not beaten in {', '.join(wanted)}"

@@ -104,6 +104,13 @@ def space(name: str) -> None:
     spaces.load(name)
 
 
+def task(name: str) -> None:
+    """Raise HwnasError where there is no task of a name; loads none."""
+    from hwnas import tasks
+
+    tasks.require(name)
+
+
 def strategy(name: str) -> None:
     """Raise HwnasError where there is no strategy of a name; loads none."""
     from hwnas.search import require_strategy

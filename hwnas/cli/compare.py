@@ -16,6 +16,7 @@ from hwnas.cli._app import Json, app, coloured, emit_json, err, out, print_quali
 from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
 from hwnas.statistics import use
+from hwnas.statistics.metric import Metric
 from hwnas.statistics.verdict import Verdict
 
 Run = Annotated[Path, typer.Argument(help="Folder of a run with a trained network.")]
@@ -78,10 +79,13 @@ def compare(
 
 
 def show_comparison(found: Mapping[str, Any]) -> None:
-    """Print one table a variant: accuracy over the seeds against latency, and what is real of it."""
+    """Print one table a variant: the metric over the seeds against latency, and what is real of it."""
+    metric = records.metric_of(found)
+    title = f"{metric.name} %" if metric.is_share else metric.name
+    better = metric.unit.strip() or "better by"
     for number, variant in enumerate(found["networks"][0]["variants"]):
         table = Table(title=variant["name"], title_justify="left", box=None, padding=(0, 1, 0, 0))
-        for column in ("network", "M MACs", "accuracy %", "ms", "points", "time"):
+        for column in ("network", "M MACs", title, "ms", better, "time"):
             table.add_column(column, no_wrap=True, justify="left" if column == "network" else "right")
         for network in found["networks"]:
             row = network["variants"][number]
@@ -91,20 +95,23 @@ def show_comparison(found: Mapping[str, Any]) -> None:
             table.add_row(
                 network["name"],
                 f"{network['macs'] / 1e6:.1f}",
-                _percent(row["accuracy"]),
+                _spread(row[metric.key], metric),
                 f"{row['latency_ms']:.3f}{half}",
-                "" if is_found else _percent(row["found_minus_this"], "+"),
+                "" if is_found else _spread(row["found_minus_this"], metric, "+"),
                 "" if is_found else f"{row['latency_ratio']:.2f}×",
             )
         print_table(table)
         for network in found["networks"]:
-            said = _said(network["variants"][number], is_found=network["name"] == found["found"])
+            said = _said(network["variants"][number], metric, is_found=network["name"] == found["found"])
             if said:
                 out.print(f"{escape(network['name'])}: {said}", highlight=False)
         session = found.get("sessions", {}).get(variant["name"])
         if session is not None:
             print_quality(session)
-    out.print("points, time: the found network's accuracy minus, and latency over, this one's")
+    if metric.is_higher_better:
+        out.print(f"{better}, time: the found network's {metric.name} minus, and latency over, this one's")
+    else:
+        out.print(f"{better}, time: how much better the found network is, and its latency over this one's")
     if used := found.get("used"):
         out.print(escape(use.said(used)), highlight=False)
         if little := use.warning(used):
@@ -118,12 +125,12 @@ def show_comparison(found: Mapping[str, Any]) -> None:
         err.print(f"[yellow]{note}[/]", highlight=False)
 
 
-def _said(row: Mapping[str, Any], *, is_found: bool) -> str:
+def _said(row: Mapping[str, Any], metric: Metric, *, is_found: bool) -> str:
     """Which differences are real, and what may be said of the budget."""
     parts, minus, ratio = [], row["found_minus_this"], row.get("ratio_interval")
     if not is_found and "said" in minus:
-        low, high = (end * 100 for end in minus["interval"])
-        parts.append(f"{minus['mean'] * 100:+.2f} points (95 %: {low:+.2f} to {high:+.2f}): {minus['said']}")
+        mean, low, high = (metric.gap(value, 2, "+") for value in (minus["mean"], *minus["interval"]))
+        parts.append(f"{mean}{metric.unit} (95 %: {low} to {high}): {minus['said']}")
     if not is_found and ratio:
         is_real = "" if not ratio[0] <= 1 <= ratio[1] else ": no difference shown"
         parts.append(
@@ -136,10 +143,10 @@ def _said(row: Mapping[str, Any], *, is_found: bool) -> str:
     return "; ".join(parts)
 
 
-def _percent(values: Mapping[str, Any], sign: str = "") -> str:
+def _spread(values: Mapping[str, Any], metric: Metric, sign: str = "") -> str:
     """Mean and standard deviation over the seeds."""
-    spread = "" if values["std"] is None else f" ±{values['std'] * 100:.2f}"
-    return f"{values['mean'] * 100:{sign}.2f}{spread}"
+    spread = "" if values["std"] is None else f" ±{metric.gap(values['std'], 2)}"
+    return f"{metric.gap(values['mean'], 2, sign)}{spread}"
 
 
 def _names(text: str) -> list[str]:

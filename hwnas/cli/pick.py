@@ -11,6 +11,7 @@ from rich.markup import escape
 
 from hwnas.cli import _usage
 from hwnas.cli._app import AcceptNoise, Json, app, coloured, emit_json, err, leave, out, print_quality
+from hwnas.runs import records
 from hwnas.statistics import use
 from hwnas.statistics.bounds import decimals
 from hwnas.statistics.intervals import NORMAL_95
@@ -80,7 +81,7 @@ def _show(record: Mapping[str, Any], budgets: Mapping[str, str], to: Path) -> No
 
     out.print(
         f"picked {'.'.join(map(str, record['best']))}; estimated "
-        f"{record.get('score', 'accuracy')} {record['accuracy']:.2%}",
+        f"{record.get('score', 'accuracy')} {records.quality_of(record):.2%}",
         highlight=False,
     )
     for item in record["constraints"]:

@@ -105,12 +105,12 @@ class _View:
 
 
 def _show(summary: Summary) -> None:
-    from hwnas.cli.run import show_accuracies, show_said
+    from hwnas.cli.run import show_qualities, show_said
     from hwnas.cli.ship import show_verification
 
     show_verification(summary.verification, summary.why_little)
     show_said(summary)
-    show_accuracies(summary)
+    show_qualities(summary)
     seconds = ", ".join(f"{stage} {value:.0f} s" for stage, value in summary.seconds.items())
     out.print(f"time: {seconds}; {sum(summary.seconds.values()):.0f} s in all", highlight=False)
     out.print(f"models: {RunFolder(summary.run).export}\nreport: {summary.report}", highlight=False)

@@ -85,7 +85,7 @@ def _show(summary: Summary) -> None:
         out.print(f"[bold]on {escape(name)}[/]", highlight=False)
         show_verification(found)
     show_said(summary)
-    show_accuracies(summary)
+    show_qualities(summary)
     out.print(f"models: {RunFolder(summary.run).export}\nreport: {summary.report}", highlight=False)
 
 
@@ -95,18 +95,20 @@ def show_said(summary: Summary) -> None:
         err.print(f"[yellow]warning:[/] of the search: {escape(text)}", highlight=False, soft_wrap=True)
 
 
-def show_accuracies(summary: Summary) -> None:
-    """Print the accuracy of the found network beside its baseline's, and whether they differ."""
-    accuracy = ", ".join(f"{name} [bold]{value:.2%}[/]" for name, value in summary.test_accuracy.items())
+def show_qualities(summary: Summary) -> None:
+    """Print the metric of the found network beside its baseline's, and whether they differ."""
+    metric = summary.metric
+    each = ", ".join(f"{name} [bold]{metric.text(value, 2)}[/]" for name, value in summary.quality.items())
     found = summary.difference
     if found is None:
-        out.print(f"test accuracy: {accuracy}", highlight=False)
+        out.print(f"test {metric.name}: {each}", highlight=False)
         return
-    low, high = (end * 100 for end in found.interval)
-    name, baseline = summary.test_accuracy
+    low, high = (metric.gap(end, 2, "+") for end in found.interval)
+    name, baseline = summary.quality
+    which = f"{name} minus {baseline}" if metric.is_higher_better else f"{name} is better than {baseline} by"
     out.print(
-        f"test accuracy under the same budgets: {accuracy}; {name} minus {baseline} {found.mean * 100:+.2f} "
-        f"points (95 %: {low:+.2f} to {high:+.2f}): {found.said}",
+        f"test {metric.name} under the same budgets: {each}; {which} {metric.gap(found.mean, 2, '+')}"
+        f"{metric.unit} (95 %: {low} to {high}): {found.said}",
         highlight=False,
     )
     if summary.against is not None:

@@ -36,6 +36,7 @@ from hwnas.tables import places
 
 if TYPE_CHECKING:
     from hwnas.data import Dataset, Split
+    from hwnas.statistics.metric import Metric
     from hwnas.statistics.verdict import Verdict
     from hwnas.verify import VariantCheck, Verification
 
@@ -75,7 +76,7 @@ def export(
         table.add_row(entry["file"], f"{entry['bytes'] / 1024:.0f} KiB")
     print_table(table)
     if rounding := content["int8"]:
-        _show_rounding(rounding)
+        _show_rounding(rounding, records.metric_of(content))
     for item in content["int8_costs"]:
         colour = "yellow" if item["drop"] > 0.01 else "default"
         out.print(f"[{colour}]{escape(item['said'])}[/]", highlight=False)
@@ -94,14 +95,18 @@ def _say_unfinished(run: Path) -> None:
         err.print(f"[yellow]{escape(text)}[/]", soft_wrap=True, highlight=False)
 
 
-def _show_rounding(rounding: Mapping[str, Any]) -> None:
+def _show_rounding(rounding: Mapping[str, Any], metric: Metric) -> None:
     """One line on what int8 costs, and whether fine-tuning was called for."""
-    parts = [f"fp32 {rounding['fp32']:.2%}", f"int8 {min(rounding['ptq'].values()):.2%}"]
+
+    def worst(values: Mapping[str, float]) -> str:
+        return metric.text(min(values.values(), key=metric.better), 2)
+
+    parts = [f"fp32 {metric.text(rounding['fp32'], 2)}", f"int8 {worst(rounding['ptq'])}"]
     if rounding["failure"]:
         err.print(f"[yellow]fine-tuning for int8 was given up:[/] {escape(rounding['failure'])}")
     if rounding["qat"]:
-        parts.append(f"int8 after fine-tuning {min(rounding['qat'].values()):.2%}")
-    out.print(f"validation accuracy: {', '.join(parts)}; {rounding['shipped']} ships", highlight=False)
+        parts.append(f"int8 after fine-tuning {worst(rounding['qat'])}")
+    out.print(f"validation {metric.name}: {', '.join(parts)}; {rounding['shipped']} ships", highlight=False)
     if rounding.get("said"):
         out.print(escape(rounding["said"]), highlight=False)
 
@@ -122,7 +127,7 @@ def verify(
     data: Annotated[
         str | None,
         typer.Option(
-            "--data", help="Where the training data are now, or a further test set of the same classes."
+            "--data", help="Where the training data are now, or a further test set of the same labels."
         ),
     ] = None,
     skip_accuracy: Annotated[bool, typer.Option("--skip-accuracy", help="Do not look for the data.")] = False,
@@ -132,11 +137,11 @@ def verify(
     accept_noise: AcceptNoise = False,
     as_json: Json = False,
 ) -> None:
-    """Check again all that ships: files, answers, accuracy, what was learned, latency, budget.
+    """Check again all that ships: files, answers, accuracy (or another task's metric), latency, budget.
 
     PASS is proven: the whole 95 % interval of the latency is within the budget. Exits with 1 where a
     promise is broken (FAIL) and with 3 where nothing can be said (NOT PROVEN). Needs nothing but the
-    folder. Other data of the same classes are a further test set, stated beside the network's own.
+    folder. Other data of the same labels are a further test set, stated beside the network's own.
     """
     from hwnas import release
     from hwnas.measure import ProfileOptions
@@ -188,16 +193,15 @@ def _images(
     from hwnas import release
     from hwnas.errors import DataError, HwnasError
 
-    record = manifest["data"]
+    record, task = manifest["data"], release.task_of(manifest)
     if source is None:
         own, missing = release.find_data(folder, record)
         return own, None, missing
     try:
         with images.held_back():
             return release.load_data(record, source), None, ""
-    except DataError:  # not the same: then they must at least have the same classes
-        labels = tuple(release.read_labels(folder))
-        split = images.load_test(source, resolution=record["resolution"], class_names=labels)
+    except DataError:  # not the same: then they must at least be for the same network
+        split = task.load_test(source, record["resolution"], release.read_labels(folder))
     own, missing = release.find_data(folder, record)
     if own is not None:
         count, split = len(split), release.unseen(split, own)
@@ -245,12 +249,12 @@ def show_verification(found: Verification, why_little: str = "") -> None:
         why_little: Why the search could not use more of the budgets, where that is known.
     """
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for column in ("variant", "accuracy", "ms", "95 % interval", "predicted", "budget", "used", ""):
+    for column in ("variant", found.metric.name, "ms", "95 % interval", "predicted", "budget", "used", ""):
         table.add_column(column, no_wrap=True)
     for item in found.variants:
         table.add_row(
             item.name,
-            "–" if item.test_accuracy is None else f"{item.test_accuracy:.2%}",
+            "–" if item.value is None else found.metric.text(item.value, 2),
             _number(item.measured_ms),
             _interval(item),
             _number(item.predicted_ms),
@@ -259,7 +263,7 @@ def show_verification(found: Verification, why_little: str = "") -> None:
             coloured(item.verdict, "no budget"),
         )
     print_table(table)
-    for line in _accuracies(found):
+    for line in _estimates(found):
         out.print(line, highlight=False)
     for reason, names in _reasons(found).items():
         out.print(f"[bold]{escape(', '.join(names))}[/]: {escape(reason)}", highlight=False)
@@ -282,21 +286,27 @@ def _is_open(found: Verdict | None) -> bool:
     return found is not None and not found.is_pass and not found.is_fail
 
 
-def _accuracies(found: Verification) -> Iterator[str]:
-    """Intervals of the accuracies, of all variants together where they are near each other."""
+def _estimates(found: Verification) -> Iterator[str]:
+    """Intervals of the metric, of all variants together where they are near each other."""
+    from hwnas import tasks
+
+    task = tasks.get(found.task)
+    name, metric = task.metric.name, task.metric
     for title, known in (
-        ("test accuracy", [item.accuracy for item in found.variants]),
-        (f"accuracy on {(found.further or {}).get('name')}", [item.further for item in found.variants]),
+        (f"test {name}", [item.estimate for item in found.variants]),
+        (f"{name} on {(found.further or {}).get('name')}", [item.further for item in found.variants]),
     ):
         there = [item for item in known if item is not None]
         if not there:
             continue
-        best = max(there, key=lambda item: item.right)
-        worst = min(there, key=lambda item: item.right)
-        values = f"{worst.value:.2%}" + ("" if worst.right == best.right else f" to {best.value:.2%}")
-        low, high = worst.interval[0], best.interval[1]
-        balanced = f"; balanced {worst.balanced:.2%}" if worst.is_uneven else ""
-        yield f"{escape(title)} {values} on {worst.images:,} images (95 %: {low:.1%} to {high:.1%}){balanced}"
+        best = max(there, key=lambda item: metric.better(item.value))
+        worst = min(there, key=lambda item: metric.better(item.value))
+        values = metric.text(worst.value, 2)
+        values += "" if worst.value == best.value else f" to {metric.text(best.value, 2)}"
+        ends = sorted((*worst.interval, *best.interval))
+        remark = task.remark(worst.details)
+        text = f"{title} {values} on {worst.images:,} images (95 %: {metric.within((ends[0], ends[-1]))})"
+        yield escape(f"{text}; {remark}" if remark else text)
 
 
 def _reasons(found: Verification) -> dict[str, list[str]]:

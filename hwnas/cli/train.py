@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.markup import escape
 
+from hwnas import files
 from hwnas.cli import _usage
 from hwnas.cli._app import Json, app, emit_json, err, out
 from hwnas.cli._options import Settings, settings
@@ -17,9 +18,9 @@ from hwnas.runs.folder import RunFolder
 from hwnas.settings.options import of_section
 
 if TYPE_CHECKING:
+    from hwnas.statistics.metric import Metric
     from hwnas.train import EpochRecord
 
-_WORST = 8  # classes that are named
 _PANELS = {
     **dict.fromkeys(("augment", "crop", "flip", "erasing", "mixup", "cutmix"), "What images go through"),
     **dict.fromkeys(("teacher", "distill_weight", "temperature"), "Learning from a trained network"),
@@ -72,23 +73,19 @@ def train(
 
 
 def _show(record: Mapping[str, Any], run: Path) -> None:
-    """What was learned, with intervals; by class where classes are unevenly frequent; what to do better."""
-    test, val, kept = record["test"], record["val"], record["kept"]
+    """What was learned, with intervals; what else the task says of it; what to do better."""
+    from hwnas import tasks
+
+    task, kept = tasks.of_record(record["data"]), record["kept"]
+    metric, path = task.metric, RunFolder(run).mistakes
     out.print(
-        f"test accuracy [bold]{_share(test, 'accuracy', 'interval')}[/], "
-        f"validation {_share(val, 'accuracy', 'interval')}; {record['seconds']:.0f} s",
+        f"test {metric.name} [bold]{_value(record['test'], metric)}[/], "
+        f"validation {_value(record['val'], metric)}; {record['seconds']:.0f} s",
         highlight=False,
     )
-    if test["is_uneven"]:
-        out.print(
-            f"balanced accuracy [bold]{_share(test, 'balanced_accuracy', 'balanced_interval')}[/]: classes "
-            "are unevenly frequent",
-            highlight=False,
-        )
-        known = [(recall, name) for recall, name in zip(test["recalls"], _classes(run), strict=True)]
-        worst = sorted((item for item in known if item[0] is not None), key=lambda item: item[0])[:_WORST]
-        listed = ", ".join(f"{escape(name)} {recall:.0%}" for recall, name in worst)
-        out.print(f"right by class, the worst first: {listed}", highlight=False)
+    mistakes = files.read_json(path, "the mistakes") if path.exists() else None
+    for line in task.told(record["test"], mistakes):
+        out.print(escape(line), highlight=False)
     what = "its batch-norm statistics estimated anew" if kept["recalibrated"] else "as it was"
     epochs = record["config"]["epochs"]
     out.print(f"epoch {kept['epoch']} of {epochs} was kept, {what}; weights in {RunFolder(run).weights}")
@@ -96,18 +93,14 @@ def _show(record: Mapping[str, Any], run: Path) -> None:
         err.print(f"[yellow]{escape('; '.join(record['learning']['reasons']))}[/]", highlight=False)
     if record["rising"] is not None:
         err.print(
-            f"[yellow]validation accuracy was still rising, by {record['rising'] * 100:.1f} points over the "
-            f"last quarter of the epochs: train longer, for example with --epochs {2 * epochs}[/]",
+            f"[yellow]validation {metric.name} was still "
+            f"{'rising' if metric.is_higher_better else 'falling'}, by {metric.gap(record['rising'])}"
+            f"{metric.unit} over the last quarter of the epochs: train longer, for example with --epochs "
+            f"{2 * epochs}[/]",
             highlight=False,
         )
 
 
-def _share(found: Mapping[str, Any], name: str, interval: str) -> str:
-    low, high = found[interval]
-    return f"{found[name]:.2%} (95 %: {low:.1%} to {high:.1%} on {found['images']:,} images)"
-
-
-def _classes(run: Path) -> list[str]:
-    from hwnas import files
-
-    return [str(name) for name in files.read_json(RunFolder(run).mistakes, "the mistakes")["class_names"]]
+def _value(found: Mapping[str, Any], metric: Metric) -> str:
+    text = metric.text(found[metric.key], 2)
+    return f"{text} (95 %: {metric.within(found['interval'])} on {found['images']:,} images)"

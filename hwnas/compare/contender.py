@@ -8,15 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from hwnas import files, release, runtimes, spaces
+from hwnas import files, release, runtimes, spaces, tasks
 from hwnas.data import Dataset
-from hwnas.errors import TrainingError
+from hwnas.errors import DataError, TrainingError
 from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
 from hwnas.space import Architecture
+from hwnas.tasks.base import Outcome, Predictions
 from hwnas.train import EpochRecord, TrainConfig
 from hwnas.train.run import train_run
 
@@ -78,15 +76,15 @@ class Entry:
         folder: A run folder like any other.
         trained: Its ``train.json``.
         manifest: Of ``folder/export``.
-        right: Which test images are answered rightly, in PyTorch by None, and through each variant's
-            own runtime by the variant's name.
+        outcomes: How it does on the test images, in PyTorch by None, and through each variant's own
+            runtime by the variant's name.
     """
 
     seed: int
     folder: Path
     trained: Mapping[str, Any]
     manifest: Mapping[str, Any]
-    right: Mapping[str | None, NDArray[np.bool_]]
+    outcomes: Mapping[str | None, Outcome]
 
     def model(self, variant: str) -> Path:
         """The file of a variant."""
@@ -175,41 +173,41 @@ def exported(folder: Path, dataset: Dataset, tell: Tell) -> dict[str, Any]:
     return release.read_manifest(release.export_run(folder, dataset).parent)
 
 
-class RightAnswers:
-    """Which test images a network answers rightly: each file, and each set of weights, looked at once.
+class KnownOutcomes:
+    """How networks do on the test images: each file, and each set of weights, looked at once.
 
     Args:
-        path: Where answers are kept.
+        path: Where outcomes are kept.
         dataset: Its test split is the one that counts.
     """
 
     def __init__(self, path: Path, dataset: Dataset) -> None:
-        self._path, self._dataset = path, dataset
+        self._path, self._dataset, self._task = path, dataset, tasks.of(dataset)
         self._known: dict[str, dict[str, Any]] = {}
         if path.exists():
             what, remedy = "kept answers", f"delete {path} and compare again"
-            self._known = records.read(path, what, records.RIGHT, remedy)
+            self._known = records.read(path, what, records.OUTCOMES, remedy)
 
-    def of_model(self, model: Path, runtime: str) -> NDArray[np.bool_]:
-        """Through the runtime of a model file, shape (n,)."""
-        images = self._dataset.test.images
+    def of_model(self, model: Path, runtime: str) -> Outcome:
+        """Through the runtime of a model file."""
+        test = self._dataset.test
 
-        def look() -> NDArray[np.int64]:
-            found: NDArray[np.int64] = runtimes.run(model, runtime, self._dataset.normalize(images)).argmax(1)
-            return found
+        def look() -> Predictions:
+            outputs = runtimes.run(model, runtime, self._dataset.normalize(test.images))
+            return tasks.predictions(self._task, outputs, test.labels)
 
         return self._kept(model, look)
 
-    def of_weights(self, folder: Path) -> NDArray[np.bool_]:
-        """In PyTorch, of the trained network in a run folder, shape (n,)."""
-        return self._kept(RunFolder(folder).weights, lambda: release.answers_of(folder, self._dataset))
+    def of_weights(self, folder: Path) -> Outcome:
+        """In PyTorch, of the trained network in a run folder."""
+        return self._kept(RunFolder(folder).weights, lambda: release.predictions_of(folder, self._dataset))
 
-    def _kept(self, file: Path, look: Callable[[], NDArray[np.int64]]) -> NDArray[np.bool_]:
+    def _kept(self, file: Path, look: Callable[[], Predictions]) -> Outcome:
         key = f"{self._dataset.fingerprint}/{files.sha256(file)}"
         if key not in self._known:
-            right = look() == self._dataset.test.labels
-            self._known[key] = {"images": len(right), "right": np.packbits(right).tobytes().hex()}
+            self._known[key] = look().kept()
             files.write_json(self._path, self._known)
-        kept = self._known[key]
-        bits = np.frombuffer(bytes.fromhex(kept["right"]), np.uint8)
-        return np.unpackbits(bits, count=kept["images"]).astype(bool)
+        try:
+            return self._task.outcome(self._known[key])
+        except DataError as error:
+            raise DataError(f"{error}: delete {self._path} and compare again") from error

@@ -12,10 +12,10 @@ from hwnas.device import Target
 from hwnas.measure import Measured
 from hwnas.space import Architecture
 from hwnas.statistics import verdict
-from hwnas.statistics.differences import Difference, ratio_interval
-from hwnas.statistics.intervals import clopper_pearson
+from hwnas.statistics.differences import ratio_interval
 from hwnas.statistics.verdict import Quality
 from hwnas.tables.measurement import Measurement
+from hwnas.tasks import Task
 
 FOUND = "found"
 """What the run's own network is called beside the others."""
@@ -23,6 +23,7 @@ FOUND = "found"
 
 def row(
     run: Path,
+    task: Task,
     name: str,
     arch: Architecture,
     entries: Mapping[str, Sequence[Entry]],
@@ -34,6 +35,7 @@ def row(
 
     Args:
         run: Folder of the run.
+        task: What all were trained for.
         name: Of the network.
         arch: The network.
         entries: All trainings of every network, by its name.
@@ -41,7 +43,7 @@ def row(
         targets: What each variant was measured as.
         budgets: The run's, by variant; None where it has none.
     """
-    mine, found = entries[name], entries[FOUND]
+    mine, found, key = entries[name], entries[FOUND], task.metric.key
     return {
         "name": name,
         "key": arch.key(),
@@ -51,19 +53,18 @@ def row(
             {
                 "seed": entry.seed,
                 "folder": entry.folder.relative_to(run).as_posix(),
-                "val_accuracy": entry.trained["val_accuracy"],
-                "test_accuracy": entry.trained["test_accuracy"],
+                **{of: entry.trained[of] for of in (f"val_{key}", f"test_{key}")},
                 "seconds": entry.trained["seconds"],
             }
             for entry in mine
         ],
-        **_accuracy(mine, found),
+        **_quality(task, mine, found),
         "variants": [
             {
                 "name": variant,
                 "target": targets[variant].to_json(),
                 "bytes": mine[0].model(variant).stat().st_size,
-                **_accuracy(mine, found, variant),
+                **_quality(task, mine, found, variant),
                 **_latency(result[name], result[FOUND], budgets[variant], result.quality),
             }
             for variant, result in measured.items()
@@ -91,19 +92,20 @@ def _latency(
     }
 
 
-def _accuracy(
-    mine: Sequence[Entry], found: Sequence[Entry], variant: str | None = None
+def _quality(
+    task: Task, mine: Sequence[Entry], found: Sequence[Entry], variant: str | None = None
 ) -> dict[str, dict[str, Any]]:
-    """Accuracy over the seeds, and by how much the found network's is above it, seed by seed."""
-    of = [entry.right[variant] for entry in mine]
-    found_of = [entry.right[variant] for entry in found]
-    values, theirs = ([float(right.mean()) for right in each] for each in (of, found_of))
-    difference = Difference.of(found_of, of).to_json()
-    images = len(of[0])
-    interval = clopper_pearson(int(of[0].sum()), images) if len(of) == 1 else None
+    """The metric over the seeds, and by how much the found network is better, seed by seed."""
+    of = [entry.outcomes[variant] for entry in mine]
+    found_of = [entry.outcomes[variant] for entry in found]
+    difference = task.difference(found_of, of).to_json()
+    interval = list(of[0].interval) if len(of) == 1 else None
+    better = task.metric.better
+    gaps = [better(a.value) - better(b.value) for a, b in zip(found_of, of, strict=True)]
+    values = spread([outcome.value for outcome in of])
     return {
-        "accuracy": spread(values) | {"images": images, "interval": interval and list(interval)},
-        "found_minus_this": difference | spread([a - b for a, b in zip(theirs, values, strict=True)]),
+        task.metric.key: values | {"images": of[0].images, "interval": interval},
+        "found_minus_this": difference | spread(gaps),
     }
 
 

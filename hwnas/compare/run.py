@@ -8,12 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from hwnas import __version__, files, known, measure, release
+from hwnas import __version__, files, known, measure, release, tasks
 from hwnas.compare import contender, match, rows
-from hwnas.compare.contender import Entry, Recipe, RightAnswers, Tell
+from hwnas.compare.contender import Entry, KnownOutcomes, Recipe, Tell
 from hwnas.compare.rows import FOUND
 from hwnas.data import Dataset
 from hwnas.device import Device, Target
@@ -21,6 +18,7 @@ from hwnas.errors import HwnasError
 from hwnas.runs import outputs, records
 from hwnas.runs.folder import RunFolder
 from hwnas.space import Architecture
+from hwnas.tasks.base import Outcome
 
 SCHEMA = "hwnas-compare/1"
 
@@ -77,11 +75,11 @@ def compare(
         _baseline(name, arch)  # refuse a wrong name before hours of training
     tell("reading the data")
     dataset = release.load_data(record["data"], source, run)
-    answers = RightAnswers(RunFolder(run).answers, dataset)
+    task, outcomes = tasks.of(dataset), KnownOutcomes(RunFolder(run).answers, dataset)
     numbers = range(recipe.config.seed, recipe.config.seed + seeds)
 
     def entry(name: str, network: Architecture, seed: int) -> Entry:
-        return _entry(run, name, network, seed, recipe, targets, dataset, answers, tell)
+        return _entry(run, name, network, seed, recipe, targets, dataset, outcomes, tell)
 
     matches = {}
     for family in match_latency:
@@ -116,12 +114,14 @@ def compare(
         "recipe": {k: v for k, v in asdict(recipe.config).items() if k != "seed"},
         "notes": list(recipe.notes),
         "data": record["data"],
+        "metric": asdict(task.metric),
         "matches": list(matches.values()),
         "sessions": {
             variant: {"id": found.session, **asdict(found.quality)} for variant, found in measured.items()
         },
         "networks": [
-            rows.row(run, name, networks[name], entries, measured, targets, budgets) for name in networks
+            rows.row(run, task, name, networks[name], entries, measured, targets, budgets)
+            for name in networks
         ],
     }
     result["used"] = {
@@ -226,7 +226,7 @@ def _entry(
     recipe: Recipe,
     targets: Mapping[str, Target],
     dataset: Dataset,
-    answers: RightAnswers,
+    outcomes: KnownOutcomes,
     tell: Tell,
 ) -> Entry:
     """A network of one seed: trained, exported, and looked at through each variant's runtime."""
@@ -236,11 +236,11 @@ def _entry(
     record = contender.trained(folder, recipe.seeded(seed), tell)
     manifest = contender.exported(folder, dataset, tell)
     tell(f"answers of {name}, seed {seed}")
-    found: dict[str | None, NDArray[np.bool_]] = {None: answers.of_weights(folder)}
+    found: dict[str | None, Outcome] = {None: outcomes.of_weights(folder)}
     for item in manifest["variants"]:
         if item["name"] in targets:
             tell(f"answers of {name}, seed {seed}, {item['name']}")
-            found[item["name"]] = answers.of_model(RunFolder(folder).export / item["file"], item["runtime"])
+            found[item["name"]] = outcomes.of_model(RunFolder(folder).export / item["file"], item["runtime"])
     return Entry(seed, folder, record, manifest, found)
 
 

@@ -9,11 +9,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwnas import data, tasks
+from hwnas import tasks
 from hwnas.data import Dataset
 from hwnas.errors import Diverged, TrainingError
 from hwnas.evaluators.base import Live, Traits
 from hwnas.evaluators.pool import scoring
+from hwnas.runs.records import quality_of
 from hwnas.space import Architecture, SearchSpace
 from hwnas.spaces.canonical import Canonical
 from hwnas.train.config import TrainConfig
@@ -38,13 +39,14 @@ class FromScratch:
 
     Attributes:
         space: Where the architectures are from.
-        source: What ``data.load`` takes.
+        source: What the task reads images from.
         data_seed: Of the splits.
         config: The training of each; a short one.
         workers: Processes that train at the same time, where several are to be scored.
         threads: Of PyTorch in the process that trains; None leaves them as they are.
         kept: Folder in which trained networks are kept, so that none is trained twice.
         images: What ``source`` holds, where this process has read it; stays in this process.
+        task_name: What the images are for, as of ``hwnas.tasks``.
     """
 
     space: SearchSpace
@@ -55,6 +57,7 @@ class FromScratch:
     threads: int | None = None
     kept: Path | None = None
     images: Dataset | None = field(default=None, compare=False, repr=False)
+    task_name: str = tasks.DEFAULT
     _spent: list[float] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -157,14 +160,15 @@ class FromScratch:
             described["threads"],
             kept,
             images,
+            tasks.of_record(source).name,
         )
 
     @property
     def _data(self) -> Dataset:
-        return self.images or _loaded(self.source, self.space.input_shape[1], self.data_seed)
+        return self.images or _loaded(self.task_name, self.source, self.space.input_shape[1], self.data_seed)
 
     def _trained(self, arch: Architecture) -> tuple[nn.Module, float]:
-        """The trained network and its accuracy; from the folder where it is there."""
+        """The trained network and its score; from the folder where it is there."""
         from hwnas.train import checkpoint, new_network
 
         arch = self.space.architecture(Canonical(self.space).key(arch.indices))
@@ -178,14 +182,14 @@ class FromScratch:
                     "delete its folder"
                 )
             checkpoint.copy_into(network, tensors, path)
-            return network, float(metadata["accuracy"])
+            return network, float(quality_of(metadata))
         began = time.monotonic()
-        accuracy = self._train(network)
+        quality = self._train(network)
         self._spent.append(time.monotonic() - began)
         if path is not None:
-            metadata = {"schema": SCHEMA, **self.identity(), "accuracy": accuracy}
+            metadata = {"schema": SCHEMA, **self.identity(), self.task.metric.score_key: quality}
             checkpoint.save_tensors(path, network.state_dict(), metadata)
-        return network, accuracy
+        return network, quality
 
     def _is_own(self, metadata: Mapping[str, Any]) -> bool:
         """Whether a kept network is of this training; older versions named fewer settings."""
@@ -214,5 +218,5 @@ class FromScratch:
 
 
 @lru_cache(maxsize=1)
-def _loaded(source: str, resolution: int, seed: int) -> Dataset:
-    return data.load(source, resolution=resolution, seed=seed)
+def _loaded(task: str, source: str, resolution: int, seed: int) -> Dataset:
+    return tasks.get(task).load(source, resolution=resolution, seed=seed)

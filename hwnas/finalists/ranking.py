@@ -23,9 +23,9 @@ class Judge:
 
     Args:
         scorer: The trained supernet, or what trains each from scratch.
-        rank: "fp32", or "int8" for finalists ranked by the accuracy of quantised sub-networks.
+        rank: "fp32", or "int8" for finalists ranked by the scores of quantised sub-networks.
         runtime: Name of what runs those.
-        known: Accuracies in fp32 that the search has estimated already.
+        known: Scores in fp32 that the search has estimated already.
 
     Raises:
         SpaceError: There is no such ranking.
@@ -50,12 +50,17 @@ class Judge:
         return self._scorer.task.merit_name(self._scorer.class_weights)
 
     @property
+    def score_key(self) -> str:
+        """What that is called in records."""
+        return self._scorer.task.metric.score_key
+
+    @property
     def images(self) -> int:
-        """Validation images that an accuracy is as certain as."""
+        """Validation images that a score is as certain as."""
         return self._scorer.effective_images
 
     def fp32(self, indices: Indices) -> float:
-        """Estimated accuracy of the sub-network, in [0, 1]."""
+        """Score of the sub-network, in [0, 1]."""
         if indices not in self._fp32:
             self._fp32[indices] = self._scorer(self._scorer.space.architecture(indices))
         return self._fp32[indices]

@@ -10,6 +10,7 @@ import numpy as np
 from hwnas.finalists.latencies import Beliefs, Goal
 from hwnas.finalists.reading import Indices, Reading, Readings
 from hwnas.finalists.repair import Loop, Settled
+from hwnas.runs.records import quality_of
 from hwnas.search.objective import sizes
 from hwnas.space import SearchSpace
 from hwnas.spaces.canonical import Canonical
@@ -25,7 +26,7 @@ _QUIET = "measure while nothing else runs there to prove that it is kept"
 def trials_of(space: SearchSpace, record: Mapping[str, Any]) -> dict[Indices, float]:
     """What the search scored, one entry a network."""
     canonical = Canonical(space)
-    return {canonical.key(tuple(t["indices"])): t["accuracy"] for t in record["trials"]}
+    return {canonical.key(tuple(t["indices"])): quality_of(t) for t in record["trials"]}
 
 
 def readings_of(record: Mapping[str, Any]) -> dict[Indices, Readings]:
@@ -105,7 +106,7 @@ def _sentence(goal: Goal, predicted_ms: float, std_ms: float, reading: Reading |
 
 
 def warnings_of(loop: Loop, best: Indices) -> list[str]:
-    """What a user should know of the price of the budgets: time left unused, accuracy given up."""
+    """What a user should know of the price of the budgets: time left unused, quality given up."""
     beliefs, judge = loop.beliefs, loop.judge
     names = [goal.name for goal in beliefs.goals]
     little = warning(dict(zip(names, beliefs.shares(best), strict=True)), why_little(loop, best))
@@ -172,12 +173,12 @@ def adopt(record: dict[str, Any], loop: Loop, best: Indices) -> None:
 
     Its prediction is from now on the one that was made before it was measured, wherever it is shown.
     """
-    beliefs, accuracy = loop.beliefs, loop.judge.fp32(best)
+    beliefs, quality, score = loop.beliefs, loop.judge.fp32(best), loop.judge.score_key
     means, stds = loop.predicted[best]
-    record |= {"best": list(best), "accuracy": accuracy}
+    record |= {"best": list(best), score: quality}
     record["sizes"] = sizes(beliefs.space.architecture(best), beliefs.goals[0].target.precision)
     if not any(t["indices"] == list(best) for t in record["trials"]):
-        record["trials"].append({"indices": list(best), "accuracy": accuracy, "latencies_ms": list(means)})
+        record["trials"].append({"indices": list(best), score: quality, "latencies_ms": list(means)})
     canonical = Canonical(beliefs.space)
     for trial in (*record["trials"], *record.get("pareto", ())):
         if canonical.key(tuple(trial["indices"])) == best:

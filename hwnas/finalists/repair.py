@@ -294,12 +294,12 @@ class Loop:
     def _entry(self, indices: Indices) -> dict[str, Any]:
         """What is to be recorded of an architecture that was just measured."""
         came_from, verdict = self.proposals.pool.get(indices), self.beliefs.verdict(indices)
-        mean_ms, std_ms = self.predicted[indices]
+        (mean_ms, std_ms), score = self.predicted[indices], self.judge.score_key
         return {
             "indices": list(indices),
             "from": None if came_from is None else list(came_from),
-            "accuracy": self.judge.estimates(indices),
-            "accuracy_change": came_from and self.judge.final(indices) - self.judge.final(came_from),
+            score: self.judge.estimates(indices),
+            f"{score}_change": came_from and self.judge.final(indices) - self.judge.final(came_from),
             "predicted_ms": mean_ms,
             "predicted_std_ms": std_ms,
             "measured": [None if r is None else asdict(r) for r in self.beliefs.readings[indices]],

@@ -262,10 +262,10 @@ def write_gallery(
     logits = record["extra"].get("logits")
     preferences = None if logits is None else [np.array(p, float) for p in logits]
     drawn = gallery.sweep(space, axes, points, each, np.random.default_rng([record["seed"], 8]), preferences)
-    accuracies: dict[Indices, float] = trials_of(space, record)
-    fresh = [indices for indices in drawn if indices not in accuracies]
-    accuracies |= dict(zip(fresh, scores(scorer, fresh), strict=True))
-    found = gallery.describe(space, axes, accuracies, scorer.effective_images)
+    qualities: dict[Indices, float] = trials_of(space, record)
+    fresh = [indices for indices in drawn if indices not in qualities]
+    qualities |= dict(zip(fresh, scores(scorer, fresh), strict=True))
+    found = gallery.describe(space, axes, qualities, scorer.effective_images, scorer.task)
     found |= {"points": points, "each": each}
     files.write_json(RunFolder(run).gallery, found)
     return found

@@ -25,6 +25,7 @@ from hwnas.settings.config import Config, make, read
 from hwnas.settings.template import template
 from hwnas.statistics import use
 from hwnas.statistics.differences import Difference
+from hwnas.statistics.metric import Metric
 from hwnas.statistics.verdict import Verdict, on_baseline, worst
 from hwnas.verify import Verification
 
@@ -44,7 +45,9 @@ class Summary:
         run: Folder of the found network; what ships is in ``run / "export"``.
         report: The HTML report.
         verification: What was measured of the exported variants.
-        test_accuracy: By strategy, in PyTorch: the search, and the baseline if there is one.
+        metric: What networks of the task are judged by.
+        quality: By strategy, the metric on the test split in PyTorch: the search, and the baseline if
+            there is one.
         difference: Of the two, on the same test images; None without a baseline.
         why_little: Why the search could not use more of the budgets; empty where it does not say.
         said: What else is to be known of the search: what a budget cost, and its alarms.
@@ -57,7 +60,8 @@ class Summary:
     run: Path
     report: Path
     verification: Verification
-    test_accuracy: Mapping[str, float]
+    metric: Metric
+    quality: Mapping[str, float]
     difference: Difference | None
     seconds: Mapping[str, float]
     ran: tuple[str, ...]
@@ -68,15 +72,14 @@ class Summary:
     @property
     def against(self) -> Verdict | None:
         """FAIL where the search found a clearly worse network than the baseline did."""
-        return (
-            None
-            if self.difference is None
-            else on_baseline(self.difference, *(f"{name} search" for name in self.test_accuracy))
-        )
+        if self.difference is None:
+            return None
+        name, baseline = (f"{name} search" for name in self.quality)
+        return on_baseline(self.difference, name, baseline, self.metric)
 
     @property
     def verdict(self) -> Verdict | None:
-        """Of all that was promised: budgets, accuracy, and not to be worse than the baseline."""
+        """Of all that was promised: budgets, what int8 may cost, and not to be worse than the baseline."""
         elsewhere = (found.verdict for found in self.further.values())
         return worst([self.verification.verdict, *elsewhere, self.against])
 
@@ -94,7 +97,7 @@ class Summary:
             "verification": self.verification.to_json(),
             "verdict": None if self.verdict is None else self.verdict.word,
             "reasons": [] if self.verdict is None else list(self.verdict.reasons),
-            "test_accuracy": dict(self.test_accuracy),
+            f"test_{self.metric.key}": dict(self.quality),
             "difference": None if self.difference is None else self.difference.to_json(),
             "seconds": dict(self.seconds),
             "ran": list(self.ran),
@@ -141,6 +144,7 @@ def _summary(config: Config, stages: Stages, seconds: Mapping[str, float], ran: 
     manifest = release.read_manifest(stages.run.export)
     run = stages.run.path
     runs = [run] if stages.baseline is None else [run, stages.baseline.path]
+    metric = release.task_of(manifest).metric
     search = records.search(run)
     promise = search.get("promise", {})
     shares = budgets.shares_said(search["constraints"])
@@ -150,7 +154,8 @@ def _summary(config: Config, stages: Stages, seconds: Mapping[str, float], ran: 
         run,
         stages.run.report,
         Verification.from_json(manifest["verification"]),
-        {r.name: records.trained(r)["test_accuracy"] for r in runs},
+        metric,
+        {r.name: records.trained(r)[f"test_{metric.key}"] for r in runs},
         None if stages.baseline is None else against.read(run),
         seconds,
         ran,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas import data as images
-from hwnas import files, finalists, latency, measure, plugins, release, report, spaces
+from hwnas import files, finalists, latency, measure, plugins, release, report, spaces, tasks
 from hwnas.device import Device, Target
 from hwnas.errors import HwnasError, LatencyModelError
 from hwnas.measure.store import missing_rounds, to_go_on
@@ -96,24 +96,32 @@ class Stages:
     @cached_property
     def data(self) -> dict[str, str]:
         """What the images are, as settings of a stage."""
-        return {"source": self._config.data, "digest": digest_of_data(self._config.data)}
+        source, task = self._config.data, self._config.basics.task
+        named = {} if task == tasks.DEFAULT else {"task": task}
+        return {"source": source, "digest": digest_of_data(source), **named}
 
     @cached_property
     def space(self) -> str:
-        """Full name of the space, with as many classes as the data have."""
+        """Full name of the space, with as many outputs as the task wants for the data."""
         name = self._config.basics.space
         if re.search(r"-c\d+", name):
             return spaces.load(name).name
 
-        classes = self._state.classes(self.data["digest"], lambda: self._searched_images.num_classes)
-        return spaces.load(name, num_classes=classes).name
+        digest = " ".join([self.data["digest"], *([self.data["task"]] if "task" in self.data else [])])
+        outputs = self._state.classes(digest, lambda: self._task.outputs(self._searched_images))
+        return spaces.load(name, num_classes=outputs).name
+
+    @cached_property
+    def _task(self) -> tasks.Task:
+        """What networks are to do."""
+        return tasks.get(self._config.basics.task)
 
     @cached_property
     def _searched_images(self) -> images.Dataset:
         """The images of a search of this config, for all stages; read when a stage first needs them."""
         basics = self._config.basics
         resolution = spaces.load(basics.space).input_shape[1]
-        return images.load(self._config.data, resolution=resolution, seed=basics.seed)
+        return self._task.load(self._config.data, resolution=resolution, seed=basics.seed)
 
     @property
     def models(self) -> tuple[Path, ...]:
@@ -205,7 +213,7 @@ class Stages:
 
         settings = asdict(request) | {"data": self.data, "latencies": None, "supernet": None}
         settings |= {"oneshot": request.oneshot.recorded()}
-        del settings["asked"]
+        del settings["asked"], settings["task"]  # a task is said with the data
         writes = (run.arch, run.search, *([run.supernet] if has_supernet else []))
         owns = (run.arch, run.search, run.supernet, run.history, run.search_checkpoint, run.gallery)
         if not is_baseline:

@@ -7,7 +7,7 @@ Preprocessing is a file of its own, and inside every model.
 
 from __future__ import annotations
 
-from hwnas.release.images import answers_of, find_data, load_data, public_name, require_same_data, unseen
+from hwnas.release.images import find_data, load_data, predictions_of, public_name, require_same_data, unseen
 from hwnas.release.manifest import (
     LABELS,
     MANIFEST,
@@ -20,6 +20,7 @@ from hwnas.release.manifest import (
     read_labels,
     read_manifest,
     same,
+    task_of,
 )
 from hwnas.release.run import EXAMPLES, VARIANTS, export_run, read_run
 from hwnas.release.stale import run_of, stale, unfinished
@@ -34,10 +35,10 @@ __all__ = [
     "SCHEMA",
     "VARIANTS",
     "add_file",
-    "answers_of",
     "export_run",
     "find_data",
     "load_data",
+    "predictions_of",
     "public_name",
     "read_json",
     "read_labels",
@@ -47,6 +48,7 @@ __all__ = [
     "run_of",
     "same",
     "stale",
+    "task_of",
     "unfinished",
     "unseen",
 ]

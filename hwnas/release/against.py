@@ -5,10 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from hwnas import files
-from hwnas.release.images import answers_of
+from hwnas import files, tasks
+from hwnas.release.images import predictions_of
 from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
 from hwnas.statistics.differences import Difference
@@ -38,9 +36,8 @@ def write(run: Path, other: Path, dataset: Dataset) -> Difference:
         other: Folder of the one that it is compared with.
         dataset: What both were trained on.
     """
-    labels = dataset.test.labels
-    mine, theirs = (np.equal(answers_of(folder, dataset), labels) for folder in (run, other))
-    found = Difference.of([mine], [theirs])
+    mine, theirs = (predictions_of(folder, dataset) for folder in (run, other))
+    found = tasks.of(dataset).difference([mine], [theirs])
     hashes = {
         name: files.sha256(RunFolder(folder).weights)
         for name, folder in (("weights_sha256", run), ("other_sha256", other))

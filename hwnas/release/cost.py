@@ -1,96 +1,106 @@
-"""What int8 costs in accuracy: part of the verdict on an export, on validation images.
+"""What int8 costs: part of the verdict on an export, on validation images.
 
 Answers may agree with PyTorch's to many decibels and still be worth less where classes are close,
-so the accuracies themselves are compared, image by image.
+so what they are worth is compared, on the same images.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hwnas import runtimes
+from hwnas import runtimes, tasks
 from hwnas.errors import ExportError
-from hwnas.export import parity
-from hwnas.statistics.intervals import SIGNIFICANT, chance_of_swaps, paired_difference
+from hwnas.release.images import predicted
+from hwnas.statistics.differences import Difference
 
 if TYPE_CHECKING:
     from torch import nn
 
     from hwnas.data import Dataset
+    from hwnas.tasks import Task
 
 WORTH_SAYING = 0.01
-"""A larger drop of accuracy is said."""
+"""A larger drop is said; a part of 1 for a share, of the fp32 value for another metric."""
 
 MOST = 0.05
 """A larger one is an error, unless more is allowed."""
 
 _IMAGES = 2000
-_BATCH = 64  # what the caches of a CPU hold
 
 
 @dataclass(frozen=True)
 class Int8Cost:
-    """By how much an int8 model is less accurate than the network in PyTorch, on the same images.
+    """By how much an int8 model is worse than the network in PyTorch, on the same validation images.
 
     Attributes:
         runtime: What ran the model.
-        images: Validation images that both answered.
-        fp32: Accuracy of PyTorch, in [0, 1].
-        int8: Accuracy of the model.
-        gained: Images that only the model has right.
-        lost: Images that only PyTorch has right.
+        task: What the network is for.
+        fp32: Its metric in PyTorch.
+        int8: That of the model.
+        difference: By how much PyTorch is better.
     """
 
     runtime: str
-    images: int
+    task: Task
     fp32: float
     int8: float
-    gained: int
-    lost: int
+    difference: Difference
 
     @property
     def drop(self) -> float:
-        """Accuracy that is lost, in [-1, 1]."""
-        return (self.lost - self.gained) / self.images
+        """What is lost, in the unit of limits: of accuracy in [-1, 1]."""
+        return self._limited(self.difference.mean)
 
     @property
     def interval(self) -> tuple[float, float]:
         """95 % interval of the drop."""
-        return paired_difference(self.lost, self.gained, self.images)
+        low, high = self.difference.interval
+        return self._limited(low), self._limited(high)
 
-    @property
-    def is_real(self) -> bool:
-        """Whether chance does not explain that the two differ (McNemar's exact test)."""
-        return chance_of_swaps(self.lost, self.gained) < SIGNIFICANT
+    def _limited(self, gap: float) -> float:
+        return self.task.metric.limited(gap, self.fp32)
 
     @property
     def is_harmful(self) -> bool:
         """Whether more is lost than need not be said."""
-        return self.drop > WORTH_SAYING and self.is_real
+        return self.drop > WORTH_SAYING and self.difference.is_real
 
     @property
     def said(self) -> str:
         """One sentence: what is lost, what the images can tell of it, and what to do."""
-        low, high = self.interval
+        task, metric, found = self.task, self.task.metric, self.difference
+        low, high = map(metric.gap, found.interval)
         text = (
-            f"int8 through {self.runtime}: {self.int8:.1%} of {self.images:,} validation images are right, "
-            f"{self.fp32:.1%} in fp32: a drop of {_points(self.drop)} points (95 %: {_points(low)} to "
-            f"{_points(high)})"
+            f"int8 through {self.runtime}: {task.stated(self.int8, found.images, 'validation')}, "
+            f"{metric.text(self.fp32)} in fp32: {'a drop of' if metric.is_higher_better else 'worse by'} "
+            f"{metric.gap(found.mean)}{metric.unit} "
+            f"(95 %: {low} to {high})"
         )
         if self.is_harmful:
             return f"{text}: fine-tune it with --qat-if-worse 0.01, or give more --calibration-images"
-        if high > WORTH_SAYING:
-            least = WORTH_SAYING * 100
-            return f"{text}; {self.images:,} images cannot tell whether {least:g} point is lost"
+        if self.interval[1] > WORTH_SAYING:
+            least = f"{WORTH_SAYING * 100:g} {'point' if metric.is_share else '%'}"
+            return f"{text}; {found.images:,} images cannot tell whether {least} is lost"
         return text
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object."""
-        return {**asdict(self), "drop": self.drop, "interval": list(self.interval), "said": self.said}
+        """A JSON object; of accuracy with the images that only one of both has right."""
+        found = self.difference
+        swaps = {} if found.gained is None else {"gained": found.lost, "lost": found.gained}
+        return {
+            "runtime": self.runtime,
+            "images": found.images,
+            "fp32": self.fp32,
+            "int8": self.int8,
+            **swaps,
+            "drop": self.drop,
+            "interval": list(self.interval),
+            "said": self.said,
+        }
 
 
 def of_models(
@@ -102,31 +112,26 @@ def of_models(
         module: The network as it was trained.
         dataset: Its validation split is looked at, at most 2,000 images of it.
         models: int8 models by the runtime that runs them.
-        most: Largest drop that is accepted, in [0, 1].
+        most: Largest drop that is accepted: a part of 1 for a share, of the fp32 value for another metric.
 
     Raises:
         ExportError: Some model loses more, and that is no chance.
     """
-    split = dataset.sample("val", _IMAGES)
-    images = [dataset.normalize(split.images[at : at + _BATCH]) for at in range(0, len(split), _BATCH)]
-    exact = np.concatenate([parity.answers(module, part).argmax(axis=1) for part in images]) == split.labels
+    task = tasks.of(dataset)
+    split = task.sample(dataset, "val", _IMAGES)
+    exact, images = predicted(module, dataset, split), dataset.normalize(split.images)
     found = []
     for name, model in models.items():
-        logits = runtimes.run(model, name, np.concatenate(images))
-        right = logits.argmax(axis=1) == split.labels
-        gained, lost = int((right & ~exact).sum()), int((exact & ~right).sum())
-        found.append(Int8Cost(name, len(split), float(exact.mean()), float(right.mean()), gained, lost))
+        rounded = tasks.predictions(task, runtimes.run(model, name, images), split.labels)
+        difference = task.difference([exact], [rounded])
+        found.append(Int8Cost(name, task, exact.value, rounded.value, difference))
     for cost in found:
-        if cost.drop > most and cost.is_real:
+        if cost.drop > most and cost.difference.is_real:
             raise ExportError(
-                f"int8 must lose at most {most * 100:g} points of accuracy, but {cost.said}; "
+                f"int8 must lose at most {task.metric.limit(most)}, but {cost.said}; "
                 f"--int8-drop {_up(cost.drop)} accepts it"
             )
     return found
-
-
-def _points(share: float) -> str:
-    return f"{share * 100:.1f}"
 
 
 def _up(share: float) -> str:

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hwnas import blocks, data, spaces
+from hwnas import blocks, data, spaces, tasks
 from hwnas.data import Split
 from hwnas.errors import DataError, HwnasError, typed
 from hwnas.export import parity
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from hwnas.data import Dataset
+    from hwnas.tasks.base import Predictions
 
 _BATCH = 64  # what the caches of a CPU hold
 
@@ -96,16 +96,22 @@ def unseen(split: Split, dataset: Dataset) -> Split:
     return Split(split.images[fresh], split.labels[fresh])
 
 
-def answers_of(run: Path, dataset: Dataset) -> NDArray[np.int64]:
-    """Classes that the trained network of a run gives to the test images, in PyTorch, shape (n,)."""
+def predictions_of(run: Path, dataset: Dataset) -> Predictions:
+    """What the trained network of a run says of the test images, in PyTorch."""
     arch = spaces.architecture_from_json(records.arch(run))
     module = blocks.build(arch.blocks)
     load_weights(module, RunFolder(run).weights)
-    return answered(module, dataset)
+    return predicted(module, dataset, dataset.test)
 
 
-def answered(module: nn.Module, dataset: Dataset) -> NDArray[np.int64]:
-    """Classes that a network gives to the test images, in PyTorch, shape (n,)."""
-    test = dataset.test
-    parts = (dataset.normalize(test.images[at : at + _BATCH]) for at in range(0, len(test), _BATCH))
-    return np.concatenate([parity.answers(module, part).argmax(axis=1) for part in parts])
+def predicted(module: nn.Module, dataset: Dataset, split: Split) -> Predictions:
+    """What a network says of images, in PyTorch.
+
+    Args:
+        module: The network.
+        dataset: What it was trained on.
+        split: The images.
+    """
+    parts = (dataset.normalize(split.images[at : at + _BATCH]) for at in range(0, len(split), _BATCH))
+    outputs = np.concatenate([parity.answers(module, part) for part in parts])
+    return tasks.predictions(tasks.of(dataset), outputs, split.labels)

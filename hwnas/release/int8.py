@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hwnas import files, runtimes
+from hwnas import files, runtimes, tasks
 from hwnas.errors import Diverged, ExportError
 from hwnas.export import RUNTIMES, lower
 from hwnas.runs.folder import RunFolder
 from hwnas.statistics.differences import Difference
+from hwnas.statistics.metric import ACCURACY, Metric
 from hwnas.train import TrainConfig, evaluate, optim, qat, save_weights
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from hwnas.data import Dataset
     from hwnas.space import Shape
+    from hwnas.tasks.base import Predictions
     from hwnas.train import EpochRecord
 
 
@@ -31,13 +33,15 @@ class Rounding:
     """What int8 costs a network, on the validation split.
 
     Attributes:
-        allowed_loss: Drop of accuracy below fp32 that was accepted, in [0, 1].
-        fp32: Accuracy of PyTorch in fp32.
-        ptq: Accuracy of the int8 models after calibration alone, by runtime.
+        allowed_loss: Drop below fp32 that was accepted: a part of 1 for a share, of the fp32 value for
+            another metric.
+        fp32: Of PyTorch in fp32.
+        ptq: Of the int8 models after calibration alone, by runtime.
         qat: The same after quantisation-aware fine-tuning; None where there was none.
-        gain: By how much fine-tuning raised the accuracy of the runtime that does worst, on the same
-            images; None where there was none.
+        gain: By how much fine-tuning bettered the runtime that does worst, on the same images; None
+            where there was none.
         failure: Why the fine-tuning was given up, if it was.
+        metric: What all of these are.
     """
 
     allowed_loss: float
@@ -46,6 +50,7 @@ class Rounding:
     qat: Mapping[str, float] | None = None
     gain: Difference | None = None
     failure: str | None = None
+    metric: Metric = ACCURACY
 
     @property
     def is_tuned(self) -> bool:
@@ -60,19 +65,22 @@ class Rounding:
         """What fine-tuning came to, in words; empty where there was none."""
         if self.gain is None:
             return ""
-        low, high = (end * 100 for end in self.gain.interval)
+        metric = self.metric
+        low, high = (metric.gap(end, 2, "+") for end in self.gain.interval)
         told = "" if self.gain.is_real else f": not told apart by {self.gain.images:,} validation images, so "
         kept = "" if self.gain.is_real else "the network stays as it was trained"
         return (
-            f"fine-tuning for int8 changed accuracy by {self.gain.mean * 100:+.2f} points "
-            f"(95 %: {low:+.2f} to {high:+.2f}){told}{kept}"
+            f"fine-tuning for int8 {'changed' if metric.is_higher_better else 'bettered'} {metric.name} by "
+            f"{metric.gap(self.gain.mean, 2, '+')}{metric.unit} (95 %: {low} to {high}){told}{kept}"
         )
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""
         gain = None if self.gain is None else self.gain.to_json()
         shipped = "qat" if self.is_tuned else "ptq"
-        return {**asdict(self), "gain": gain, "said": self.said, "shipped": shipped}
+        found = asdict(self)
+        del found["metric"]  # the manifest says which
+        return {**found, "gain": gain, "said": self.said, "shipped": shipped}
 
 
 def tune(
@@ -98,7 +106,7 @@ def tune(
         dataset: What it was trained on.
         config: Of the fine-tuning.
         calibration: Normalised training images that int8 ranges come from.
-        allowed_loss: Drop of validation accuracy that needs no fine-tuning.
+        allowed_loss: Drop on the validation split that needs no fine-tuning; see ``Rounding``.
         origin: As of ``train.fit``.
         checkpoint: As of ``train.fit``.
         on_epoch: Called after every epoch of fine-tuning.
@@ -107,11 +115,11 @@ def tune(
         ExportError: The network cannot be lowered.
         TrainingError: The checkpoint is of another fine-tuning.
     """
-    fp32 = evaluate(module, dataset).value
-    before = _right(module, input_shape, dataset, calibration)
-    ptq = _shares(before)
-    if fp32 - min(ptq.values()) <= allowed_loss:
-        return module, Rounding(allowed_loss, fp32, ptq)
+    task, fp32 = tasks.of(dataset), evaluate(module, dataset).value
+    before = _predicted(module, input_shape, dataset, calibration)
+    known = partial(Rounding, allowed_loss, fp32, _values(before), metric=task.metric)
+    if task.metric.lost(_worst(before, task.metric).value, fp32) <= allowed_loss:
+        return module, known()
     tuned = deepcopy(module)
     try:
         qat.fine_tune(
@@ -123,35 +131,39 @@ def tune(
             checkpoint=checkpoint,
             on_epoch=on_epoch,
         )
-        after = _right(tuned, input_shape, dataset, calibration)
+        after = _predicted(tuned, input_shape, dataset, calibration)
     except (Diverged, ExportError) as error:
-        return module, Rounding(allowed_loss, fp32, ptq, failure=str(error))
-    gain = Difference.of([min(after.values(), key=np.mean)], [min(before.values(), key=np.mean)])
-    found = Rounding(allowed_loss, fp32, ptq, _shares(after), gain)
+        return module, known(failure=str(error))
+    gain = task.difference([_worst(after, task.metric)], [_worst(before, task.metric)])
+    found = known(_values(after), gain)
     return (tuned if found.is_tuned else module), found
 
 
-def accuracies(
+def qualities(
     module: nn.Module, input_shape: Shape, dataset: Dataset, calibration: np.ndarray
 ) -> dict[str, float]:
-    """Accuracy of a network's int8 models on the validation split, through each runtime itself."""
-    return _shares(_right(module, input_shape, dataset, calibration))
+    """The metric of a network's int8 models on the validation split, through each runtime itself."""
+    return _values(_predicted(module, input_shape, dataset, calibration))
 
 
-def _shares(right: Mapping[str, NDArray[np.bool_]]) -> dict[str, float]:
-    return {runtime: float(each.mean()) for runtime, each in right.items()}
+def _values(predicted: Mapping[str, Predictions]) -> dict[str, float]:
+    return {runtime: each.value for runtime, each in predicted.items()}
 
 
-def _right(
+def _worst(predicted: Mapping[str, Predictions], metric: Metric) -> Predictions:
+    return min(predicted.values(), key=lambda each: metric.better(each.value))
+
+
+def _predicted(
     module: nn.Module, input_shape: Shape, dataset: Dataset, calibration: np.ndarray
-) -> dict[str, NDArray[np.bool_]]:
-    """Which validation images the int8 models answer rightly, by runtime."""
-    images = dataset.normalize(dataset.val.images)
+) -> dict[str, Predictions]:
+    """What the int8 models say of the validation images, by runtime."""
+    task, images = tasks.of(dataset), dataset.normalize(dataset.val.images)
     found = {}
     for runtime in RUNTIMES:
         lowered = lower(module, input_shape, runtime, "int8", calibration=calibration, check=False)
-        logits = runtimes.run(lowered.model, runtime, images)
-        found[runtime] = logits.argmax(axis=1) == dataset.val.labels
+        outputs = runtimes.run(lowered.model, runtime, images)
+        found[runtime] = tasks.predictions(task, outputs, dataset.val.labels)
     return found
 
 
@@ -175,14 +187,14 @@ def tune_run(
         dataset: What it was trained on.
         trained: What ``train.json`` holds.
         calibration: Normalised training images that int8 ranges come from.
-        allowed_loss: Drop of validation accuracy that needs no fine-tuning.
+        allowed_loss: Drop on the validation split that needs no fine-tuning; see ``Rounding``.
         epochs: Passes of the fine-tuning.
         device: Where it runs: "cpu", "cuda" or "auto".
         on_epoch: Called after every epoch of fine-tuning.
 
     Returns:
         The network that int8 models are to be made from, and what is to be told about it: both
-        accuracies, the settings, and the hash of its weights.
+        values, the settings, and the hash of its weights.
     """
     config = replace(
         qat.recipe(TrainConfig.of_record(trained["config"]), epochs),

@@ -11,13 +11,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hwnas import files
+from hwnas import files, tasks
 from hwnas.errors import HwnasError, SchemaMismatch, in_words, typed
 from hwnas.export import PRECISIONS, RUNTIMES
 from hwnas.release.verification import Verification
 from hwnas.runs import records
 from hwnas.runs.folder import RunFolder, ShippingFolder
 from hwnas.statistics.verdict import Verdict
+from hwnas.tasks import Task
 
 SCHEMA = "hwnas-manifest/2"
 MANIFEST = ShippingFolder.manifest
@@ -31,7 +32,6 @@ _FIELDS = {
     "weights_sha256": str,
     "data": dict,
     "device": str,
-    "test_accuracy_pytorch": float,
     "budgets": list,
     "variants": list,
     "files": dict,
@@ -40,6 +40,7 @@ _VARIANT_FIELDS = {"name": str, "runtime": str, "precision": str, "file": str, "
 _BUDGET_FIELDS = {"target": dict, "budget_ms": float}
 _OPTIONAL = ("verification", "scales", "settings")  # not of every version, or only after ``hwnas verify``
 _PARSED: Mapping[str, type[Verification | Verdict]] = {"verification": Verification, "learning": Verdict}
+_TASK = {"task?": str, "metric?": records.METRIC}
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -59,6 +60,8 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             field="schema",
         )
     _require_fields(manifest, _FIELDS, folder)
+    records.require(manifest, _TASK, "a manifest", folder / MANIFEST, "export again")
+    _require_fields(manifest, {f"test_{records.metric_of(manifest).key}_pytorch": float}, folder)
     _require_fields(manifest, {name: dict for name in _OPTIONAL if name in manifest}, folder)
     for name, kind in _PARSED.items():
         if name in manifest:
@@ -84,6 +87,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     for name, digest in manifest["files"].items():
         _require_file(folder, name, digest)
     return manifest
+
+
+def task_of(manifest: Mapping[str, Any]) -> Task:
+    """What the network of a manifest is for; earlier versions knew classification only."""
+    return tasks.get(manifest["task"]) if "task" in manifest else tasks.of_record(manifest["data"])
 
 
 def add_file(folder: Path, name: str, content: bytes | str) -> None:

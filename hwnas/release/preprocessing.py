@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hwnas import runtimes
-from hwnas.data import Dataset, names, pixels
+from hwnas import runtimes, tasks
+from hwnas.data import Dataset, names
 
 SCHEMA = "hwnas-preprocessing/1"
 
@@ -20,22 +20,9 @@ def describe(dataset: Dataset, quantization: Mapping[str, Mapping[str, Any]]) ->
         quantization: By file name, the scale and zero point of input and output of the models
             that read and answer whole numbers.
     """
-    _, height, width = dataset.image_shape
     return {
         "schema": SCHEMA,
-        "resize": {
-            "height": height,
-            "width": width,
-            "filter": "bilinear",
-            "method": "scale until height and width are covered, then cut out the centre",
-            "pillow": "ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)",
-        },
-        "picture": dict(pixels.RULES),
-        "channels": "RGB",
-        "scale": 1 / 255,
-        "mean": list(dataset.mean),
-        "std": list(dataset.std),
-        "formula": "(pixel * scale - mean) / std",
+        **tasks.of(dataset).preprocessing(dataset),
         "layout": {runtime.name: runtime.format.layout for runtime in runtimes.shipping()},
         "quantization": dict(quantization),
     }

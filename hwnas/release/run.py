@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from hashlib import sha256
 from importlib import metadata as packages
@@ -11,22 +12,23 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwnas import __version__, blocks, files, runtimes, spaces
+from hwnas import __version__, blocks, files, runtimes, spaces, tasks
 from hwnas.data import Dataset
+from hwnas.errors import ExportError
 from hwnas.export import Lowered, lower, metadata, parity
 from hwnas.release import cost, int8, preprocessing, probes
-from hwnas.release.images import answered, public_name, require_same_data
+from hwnas.release.images import predicted, public_name, require_same_data
 from hwnas.release.manifest import LABELS, MANIFEST, PREPROCESSING, PROBES, SCHEMA
 from hwnas.release.stale import require_whole_training
 from hwnas.runs import outputs, records
 from hwnas.runs.folder import RunFolder
 from hwnas.space import Architecture
-from hwnas.statistics.answers import Answers
-from hwnas.statistics.verdict import on_learning
 from hwnas.train import load_weights
 
 if TYPE_CHECKING:
     from torch import nn
+
+    from hwnas.tasks.base import Example
 
 _INFIX = {"fp32": ""}  # of file names; that of another precision is its name
 VARIANTS = {
@@ -36,6 +38,7 @@ VARIANTS = {
 }
 EXAMPLES = tuple(runtime.example for runtime in runtimes.shipping())
 
+_READING, _PRINTING = "# the task reads here", "# the task prints here"
 _CHECKED_IMAGES = 32  # answers are compared on these, which set no ranges
 _PACKAGES = ("torch", *(name for runtime in runtimes.shipping() for name in runtime.packages), "numpy")
 
@@ -68,10 +71,11 @@ def export_run(
         dataset: What the network was trained on; its training images calibrate int8.
         calibration_images: How many of them.
         licence: Of the models, which are the user's; goes into the manifest.
-        qat_if_worse: Drop of validation accuracy by int8 above which the network is fine-tuned
+        qat_if_worse: Drop of the metric on validation by int8 above which the network is fine-tuned
             under the rounding of int8; the better of both ships. None never does.
         qat_epochs: Passes of that fine-tuning.
-        int8_drop: Largest drop of validation accuracy by int8 that is accepted, in [0, 1].
+        int8_drop: Largest such drop that is accepted: a part of 1 for a share as accuracy, of the fp32
+            value for another metric.
         on_variant: Called with the name of each file that is about to be made.
 
     Returns:
@@ -80,7 +84,7 @@ def export_run(
     Raises:
         HwnasError: Something is missing in the run, or ``dataset`` is not the one it used.
         ExportError: A variant does not compute what PyTorch computes, or would not run whole, or int8
-            loses more accuracy than was accepted.
+            loses more than was accepted.
     """
     arch, search = read_run(run)
     trained = records.trained(run)
@@ -89,8 +93,9 @@ def export_run(
     folder = RunFolder(run)
     module = blocks.build(arch.blocks)
     load_weights(module, folder.weights)
-    calibration = dataset.normalize(dataset.sample("train", calibration_images).images)
-    checked = dataset.normalize(dataset.sample("val", _CHECKED_IMAGES).images)
+    task = tasks.of(dataset)
+    calibration = dataset.normalize(task.sample(dataset, "train", calibration_images).images)
+    checked = dataset.normalize(task.sample(dataset, "val", _CHECKED_IMAGES).images)
     rounded: nn.Module = module
     rounding: dict[str, Any] | None = None
     if qat_if_worse is not None:
@@ -105,11 +110,10 @@ def export_run(
         lowered[file] = lower(
             source, arch.space.input_shape, name, precision, calibration=calibration, checked=checked
         )
-    on_variant("accuracy of int8 on validation images")
+    on_variant(f"{task.metric.name} of int8 on validation images")
     small = {name: lowered[file].model for (name, precision), file in VARIANTS.items() if precision == "int8"}
     costs = cost.of_models(module, dataset, small, int8_drop)
     contents, entries = _contents(module, dataset, lowered)
-    found = Answers.of(dataset.test.labels, answered(module, dataset), dataset.num_classes)
     manifest = {
         "schema": SCHEMA,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -123,8 +127,10 @@ def export_run(
         "data": trained["data"] | {"source": public_name(str(trained["data"]["source"]))},
         "device": search["constraints"][0]["target"]["device"],
         "budgets": search["constraints"],
-        "test_accuracy_pytorch": trained["test_accuracy"],
-        "learning": on_learning(found).to_json(),
+        "task": task.name,
+        "metric": asdict(task.metric),
+        f"test_{task.metric.key}_pytorch": trained[f"test_{task.metric.key}"],
+        "learning": predicted(module, dataset, dataset.test).learning.to_json(),
         "settings": {
             "calibration_images": calibration_images,
             "qat_if_worse": qat_if_worse,
@@ -154,8 +160,9 @@ def _contents(
         for (name, _), file in VARIANTS.items()
         if (found := runtimes.get(name).host.quantization(lowered[file].model))
     }
-    how = preprocessing.describe(dataset, quantization)
-    text = preprocessing.embedded_text(how, dataset.class_names)
+    task = tasks.of(dataset)
+    how, labels = preprocessing.describe(dataset, quantization), task.labels(dataset)
+    text = preprocessing.embedded_text(how, labels)
     images = dataset.normalize(probes.images(*dataset.image_shape))
     answers = {probes.PYTORCH: parity.answers(module, images)}
     contents: dict[str, bytes | str] = {}
@@ -165,12 +172,22 @@ def _contents(
         entries.append(_entry(name, precision, model, lowered[file]))
         if precision == "int8":
             answers[file] = runtimes.run(model, name, images)
-    contents[LABELS] = preprocessing.label_lines(dataset.class_names)
+    contents[LABELS] = preprocessing.label_lines(labels)
     contents[PREPROCESSING] = files.json_text(how)
     contents[PROBES] = files.json_text(probes.record(answers))
     for file in EXAMPLES:
-        contents[file] = (resources.files("hwnas.release.examples") / file).read_text("utf-8")
+        contents[file] = _example(file, task.example)
     return contents, entries
+
+
+def _example(file: str, example: Example) -> str:
+    """A runtime's program of inference with the lines of the task in their places."""
+    program = (resources.files("hwnas.release.examples") / file).read_text("utf-8")
+    for place, lines in (_READING, example.reading), (_PRINTING, example.printing):
+        if f"{place}\n" not in program:
+            raise ExportError(f"an example must have the line {place!r}, but {file} has none: add it")
+        program = program.replace(f"{place}\n", lines)
+    return program
 
 
 def _entry(name: str, precision: str, model: bytes, lowered: Lowered) -> dict[str, Any]:

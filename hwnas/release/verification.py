@@ -7,10 +7,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hwnas.errors import SchemaMismatch, in_words
+from hwnas.runs import records
 from hwnas.statistics import verdict
-from hwnas.statistics.answers import Answers
+from hwnas.statistics.metric import ACCURACY, Metric
 from hwnas.statistics.verdict import BUDGET, FAIL, NOT_PROVEN, PASS, Verdict
 from hwnas.tables.measurement import MIN_ROUNDS
+from hwnas.tasks import DEFAULT
+from hwnas.tasks.base import Estimate
 
 
 @dataclass(frozen=True)
@@ -45,50 +48,6 @@ class Session:
 
 
 @dataclass(frozen=True)
-class Accuracy:
-    """Right answers of a file through its own runtime, with 95 % intervals.
-
-    Attributes:
-        images: How many were answered.
-        right: How many of them rightly.
-        value: Their share.
-        interval: Of it.
-        balanced: Balanced accuracy.
-        balanced_interval: Of it.
-        is_uneven: Whether the balanced one is what counts, because classes are unevenly frequent.
-    """
-
-    images: int
-    right: int
-    value: float
-    interval: tuple[float, float]
-    balanced: float
-    balanced_interval: tuple[float, float]
-    is_uneven: bool
-
-    @classmethod
-    def of(cls, answers: Answers) -> Accuracy:
-        """What answers come to."""
-        return cls(
-            answers.images,
-            answers.right,
-            answers.accuracy,
-            answers.interval,
-            answers.balanced,
-            answers.balanced_interval,
-            answers.is_uneven,
-        )
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any] | None) -> Accuracy | None:
-        """Rebuild an accuracy from its fields."""
-        if data is None:
-            return None
-        pairs = {name: tuple(data[name]) for name in ("interval", "balanced_interval")}
-        return cls(**{**data, **pairs})
-
-
-@dataclass(frozen=True)
 class VariantCheck:
     """What was found about one shipped file.
 
@@ -96,10 +55,10 @@ class VariantCheck:
         name: ``<runtime>-<precision>``.
         file: File name in the shipping folder.
         bytes: Its size.
-        test_accuracy: On the test split, in [0, 1]; None where the data were never at hand.
-        accuracy: What that is made of; None where an earlier version verified.
-        accuracy_loss: PyTorch's test accuracy minus this one.
-        further: Accuracy on a further test set; None where none was given.
+        value: Of the task's metric, on the test split; None where the data were never at hand.
+        estimate: What that is made of; None where an earlier version verified.
+        loss: By how much PyTorch is better on the test split.
+        further: The same as ``estimate`` on a further test set; None where none was given.
         measured_ms: Latency on the device, anchored; see ``hwnas.tables.table.Measurement``. None
             where the device does not have the variant's runtime.
         interval_ms: 95 % interval of ``measured_ms``; None where the rounds are too few for one.
@@ -115,10 +74,10 @@ class VariantCheck:
     name: str
     file: str
     bytes: int
-    test_accuracy: float | None
-    accuracy: Accuracy | None
-    accuracy_loss: float | None
-    further: Accuracy | None
+    value: float | None
+    estimate: Estimate | None
+    loss: float | None
+    further: Estimate | None
     measured_ms: float | None
     interval_ms: tuple[float, float] | None
     predicted_ms: float | None
@@ -139,28 +98,34 @@ class VariantCheck:
         found = verdict.worst(self.checks.values())
         return found.reasons if found else ()
 
-    def to_json(self) -> dict[str, Any]:
-        """A JSON object."""
-        found = self.verdict
-        return asdict(self) | {
+    def to_json(self, metric: Metric = ACCURACY) -> dict[str, Any]:
+        """A JSON object; what the metric says goes by its own name."""
+        found, names = self.verdict, _names(metric)
+        estimates = {"estimate": self.estimate, "further": self.further}
+        told: dict[str, Any] = asdict(self) | {
+            **{key: None if each is None else each.to_json() for key, each in estimates.items()},
             "checks": {name: check.to_json() for name, check in self.checks.items()},
             "verdict": None if found is None else found.word,
             "reasons": list(self.reasons),
         }
+        return {names.get(name, name): value for name, value in told.items()}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> VariantCheck:
+    def from_json(cls, data: Mapping[str, Any], metric: Metric = ACCURACY) -> VariantCheck:
         """Rebuild what ``to_json`` wrote, or what an earlier version did.
 
         An earlier version's verdict is not taken over: it said PASS of whatever was not refuted. What
         it measured is judged again.
         """
-        fields = {name: value for name, value in data.items() if name in cls.__dataclass_fields__}
+        known = {name: _names(metric).get(name, name) for name in cls.__dataclass_fields__}
+        fields = {name: data[key] for name, key in known.items() if key in data}
         interval = data["interval_ms"]
         fields["interval_ms"] = None if interval is None else (interval[0], interval[1])
         session = data.get("session")
         fields["session"] = None if session is None else Session.from_json(session)
-        fields |= {name: Accuracy.from_json(data.get(name)) for name in ("accuracy", "further")}
+        for name in ("estimate", "further"):
+            found = fields.get(name)
+            fields[name] = None if found is None else Estimate.from_json(found)
         if "checks" in data:
             fields["checks"] = {name: Verdict.from_json(check) for name, check in data["checks"].items()}
         else:
@@ -182,6 +147,8 @@ class Verification:
         accepted_noise: Whether the user takes what is NOT PROVEN.
         verified: When, ISO 8601 in UTC; empty where an earlier version verified.
         rounds: Of measurement that were asked for; None where it is not known.
+        task: What the network is for.
+        metric: What networks of this task are judged by.
     """
 
     device: str
@@ -193,6 +160,8 @@ class Verification:
     verified: str = ""
     rounds: int | None = None
     beyond: tuple[str, ...] = ()
+    task: str = DEFAULT
+    metric: Metric = ACCURACY
 
     @property
     def verdict(self) -> Verdict | None:
@@ -228,7 +197,9 @@ class Verification:
             "beyond": list(self.beyond),
             "used": self.shares,
             "further": None if self.further is None else dict(self.further),
-            "variants": [variant.to_json() for variant in self.variants],
+            "task": self.task,
+            "metric": asdict(self.metric),
+            "variants": [variant.to_json(self.metric) for variant in self.variants],
         }
 
     @classmethod
@@ -239,9 +210,10 @@ class Verification:
             SchemaMismatch: It is not that.
         """
         try:
+            metric = records.metric_of(data)
             return cls(
                 data["device"],
-                tuple(VariantCheck.from_json(item) for item in data["variants"]),
+                tuple(VariantCheck.from_json(item, metric) for item in data["variants"]),
                 tuple(data["notes"]),
                 tuple(data.get("stale", ())),
                 data.get("further"),
@@ -249,12 +221,19 @@ class Verification:
                 str(data.get("verified", "")),
                 data.get("rounds"),
                 tuple(data.get("beyond", ())),
+                str(data.get("task", DEFAULT)),
+                metric,
             )
         except (TypeError, ValueError, LookupError, AttributeError) as error:
             raise SchemaMismatch(
                 f"a verification must be as hwnas writes it, but a field is not: {in_words(error)}",
                 field="verification",
             ) from error
+
+
+def _names(metric: Metric) -> dict[str, str]:
+    """Names in records of the fields that say what the metric says."""
+    return {"value": f"test_{metric.key}", "estimate": metric.key, "loss": f"{metric.key}_loss"}
 
 
 def _judged_again(data: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,12 +17,12 @@ from hwnas.report import (
     _front,
     _latency,
     _measuring,
-    _mistakes,
     _network,
     _page,
     _promise,
     _reproduce,
     _shipped,
+    _task,
 )
 from hwnas.report._record import Record, damaged, read
 from hwnas.runs import outputs
@@ -39,7 +39,7 @@ _SECTIONS: tuple[Callable[[Record], str], ...] = (
     _latency.believed,
     _course.course,
     _course.training,
-    _mistakes.mistakes,
+    _task.sections,
     _conditions.measured,
     _reproduce.reproduce,
 )

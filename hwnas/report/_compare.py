@@ -7,7 +7,9 @@ from typing import Any
 
 from hwnas.report import _page, _promise, _svg, _text
 from hwnas.report._record import Json, Record
+from hwnas.runs import records
 from hwnas.statistics import use
+from hwnas.statistics.metric import Metric
 from hwnas.statistics.verdict import Verdict, on_baseline
 
 
@@ -33,28 +35,28 @@ def against(record: Record) -> str:
 
 def _variant(found: Json, number: int, name: str) -> str:
     """A table and a chart of one variant."""
+    metric = records.metric_of(found)
     rows: list[tuple[str, ...]] = []
     mine: list[_svg.Point] = []
     theirs: list[_svg.Point] = []
     for network in found["networks"]:
         item = network["variants"][number]
         is_own = network["name"] == found["found"]
-        rows.append(_row(network, item, is_own))
+        rows.append(_row(network, item, metric, is_own))
         low, high = item["interval_ms"] or (item["latency_ms"], item["latency_ms"])
         label = "this network" if is_own else str(network["name"])
-        point = _svg.Point(
-            item["latency_ms"], item["accuracy"]["mean"], (low, high), _range(item["accuracy"]), label, label
-        )
+        values = item[metric.key]
+        point = _svg.Point(item["latency_ms"], values["mean"], (low, high), _range(values), label, label)
         (mine if is_own else theirs).append(point)
     chart = _svg.chart(
         (_svg.Group("this network", tuple(mine)), _svg.Group("known networks", tuple(theirs))),
         _svg.Axis(f"measured ms, {name}"),
-        _svg.Axis("test accuracy", percent=True),
-        title=f"Test accuracy against measured latency of this network and known ones, {name}",
+        _svg.Axis(f"test {metric.name}", percent=metric.is_share),
+        title=f"Test {metric.name} against measured latency of this network and known ones, {name}",
     )
     header = (
         "network",
-        "test accuracy",
+        f"test {metric.name}",
         "this one is better by",
         "which is",
         "measured ms",
@@ -62,7 +64,7 @@ def _variant(found: Json, number: int, name: str) -> str:
         "budget",
         "MACs (M)",
     )
-    caption = "Whiskers: 95 % of the latency; from the worst to the best seed for accuracy."
+    caption = "Whiskers: 95 % of the latency; from the worst to the best seed for the other."
     return (
         f"<h3>{_page.code(name)}</h3>"
         + _page.table(header, rows, numeric=(4, 7))
@@ -70,15 +72,15 @@ def _variant(found: Json, number: int, name: str) -> str:
     )
 
 
-def _row(network: Json, item: Json, is_own: bool) -> tuple[str, ...]:
-    difference = "–" if is_own else _difference(item["found_minus_this"])
+def _row(network: Json, item: Json, metric: Metric, is_own: bool) -> tuple[str, ...]:
+    difference = "–" if is_own else _difference(item["found_minus_this"], metric)
     ratio = "–" if is_own else f"{item['latency_ratio']:.2f}× its time"
     if not is_own and (ends := item.get("ratio_interval")):
         ratio += f" ({ends[0]:.2f} to {ends[1]:.2f})"
     kept = item.get("on_budget")
     return (
         "this network" if is_own else str(network["name"]),
-        _spread(item["accuracy"]),
+        _spread(item[metric.key], metric),
         difference,
         "–" if is_own else str(item["found_minus_this"].get("said", "–")),
         _text.measured(item["latency_ms"], item["interval_ms"]),
@@ -88,19 +90,19 @@ def _row(network: Json, item: Json, is_own: bool) -> tuple[str, ...]:
     )
 
 
-def _spread(found: Mapping[str, Any]) -> str:
-    text = f"{found['mean']:.2%}"
+def _spread(found: Mapping[str, Any], metric: Metric) -> str:
+    text = metric.text(found["mean"], 2)
     if found["std"] is not None:
-        return f"{text} ± {found['std'] * 100:.2f}"
+        return f"{text} ± {metric.gap(found['std'], 2)}"
     ends = found.get("interval")
-    return f"{text} ({ends[0]:.1%} to {ends[1]:.1%})" if ends else text
+    return f"{text} ({metric.within(ends)})" if ends else text
 
 
-def _difference(found: Mapping[str, Any]) -> str:
-    text = f"{_text.points(found['mean'])} points"
+def _difference(found: Mapping[str, Any], metric: Metric) -> str:
+    text = f"{_text.gap(metric, found['mean'])}{metric.unit}"
     if ends := found.get("interval"):
-        return f"{text} ({_text.points(ends[0])} to {_text.points(ends[1])})"
-    return text if found["std"] is None else f"{text} ± {found['std'] * 100:.2f}"
+        return f"{text} ({_text.gap(metric, ends[0])} to {_text.gap(metric, ends[1])})"
+    return text if found["std"] is None else f"{text} ± {metric.gap(found['std'], 2)}"
 
 
 def _range(found: Mapping[str, Any]) -> tuple[float, float] | None:
@@ -117,11 +119,12 @@ def _use(found: Json) -> Iterator[str]:
 
 
 def _unmeasured(found: Json) -> str:
+    metric = records.metric_of(found)
     rows = [
-        (str(network["name"]), _spread(network["accuracy"]), f"{network['macs'] / 1e6:.1f}")
+        (str(network["name"]), _spread(network[metric.key], metric), f"{network['macs'] / 1e6:.1f}")
         for network in found["networks"]
     ]
-    return _page.table(("network", "test accuracy", "MACs (M)"), rows, numeric=(1, 2))
+    return _page.table(("network", f"test {metric.name}", "MACs (M)"), rows, numeric=(1, 2))
 
 
 def _said(record: Record, found: Json) -> str:
@@ -154,18 +157,26 @@ def other_run(record: Record) -> str:
     other = record.baseline
     if other is None or other.trained is None or record.trained is None:
         return ""
+    metric = record.task.metric
+    if other.task.name != record.task.name:
+        said = f"{_promise.origin(other)} is for {other.task.name}, and this network for {record.task.name}."
+        return _page.section("Against another run", _page.paragraph(said))
     rows = [
-        (_promise.origin(run), f"{run.trained['test_accuracy']:.2%}", f"{run.arch.macs / 1e6:.1f}")
+        (
+            _promise.origin(run),
+            metric.text(run.trained[f"test_{metric.key}"], 2),
+            f"{run.arch.macs / 1e6:.1f}",
+        )
         for run in (record, other)
         if run.trained
     ]
     worse = None
     if record.difference is not None:
-        worse = on_baseline(record.difference, _promise.origin(record), _promise.origin(other))
+        worse = on_baseline(record.difference, _promise.origin(record), _promise.origin(other), metric)
     return _page.section(
         "Against another run",
         _page.paragraph(_page.mark("; ".join(worse.reasons), "bad")) if worse else "",
-        _page.table(("run", "test accuracy", "MACs (M)"), rows, numeric=(1, 2)),
+        _page.table(("run", f"test {metric.name}", "MACs (M)"), rows, numeric=(1, 2)),
         _page.paragraph(_apart(record)),
         _page.paragraph(f"{_alike(record, other)} One training each: small differences are noise.", "fine"),
     )
@@ -176,9 +187,11 @@ def _apart(record: Record) -> str:
     found = record.difference
     if found is None:
         return "Which images both have right was not kept, so that the difference has no interval."
-    low, high = found.interval
-    said = f"{_text.points(found.mean)} points ({_text.points(low)} to {_text.points(high)}, 95 %)"
-    return f"The first minus the second, on the same {found.images:,} images: {said}: {found.said}."
+    metric = record.task.metric
+    low, high = (_text.gap(metric, end) for end in found.interval)
+    said = f"{_text.gap(metric, found.mean)}{metric.unit} ({low} to {high}, 95 %)"
+    which = "minus" if metric.is_higher_better else "is better than"
+    return f"The first {which} the second, on the same {found.images:,} images: {said}: {found.said}."
 
 
 def _alike(first: Record, second: Record) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from hwnas.latency import doubt
 from hwnas.report import _page, _svg
 from hwnas.report._record import Json, Record
+from hwnas.tasks import Task
+from hwnas.tasks.base import Metric
 
 
 def course(record: Record) -> str:
@@ -33,17 +35,19 @@ def _gates(trace: list[Json]) -> str:
 
 
 def training(record: Record) -> str:
-    """Accuracy and loss over the epochs, and the rate of learning where it was noted."""
+    """The metric and the loss over the epochs, and the rate of learning where it was noted."""
     trained = record.trained
     if not trained or not trained["history"]:
         return ""
-    history = trained["history"]
-    accuracy = _svg.chart(
-        [_line(history, "training", "accuracy"), _line(history, "validation", "val_accuracy")],
+    history, metric = trained["history"], record.task.metric
+    name = metric.name.capitalize()
+    quality = _svg.chart(
+        [_line(history, "training", metric.key), _line(history, "validation", f"val_{metric.key}")],
         _svg.Axis("epoch", whole=True),
-        _svg.Axis("accuracy", percent=True),
-        title="Accuracy on training and validation images over the epochs",
+        _svg.Axis(metric.name, percent=metric.is_share),
+        title=f"{name} on training and validation images over the epochs",
     )
+    worse = "below" if metric.is_higher_better else "above"
     loss = _svg.chart(
         [_line(history, "training", "loss"), _line(history, "validation", "val_loss")],
         _svg.Axis("epoch", whole=True),
@@ -53,22 +57,30 @@ def training(record: Record) -> str:
     return _page.section(
         "Training",
         _page.paragraph(_recipe(trained)),
-        *map(_page.paragraph, _judged(trained)),
+        *map(_page.paragraph, _judged(trained, record.task)),
         _page.pair(
             _page.figure(
-                accuracy, "Training accuracy is on augmented images, so it may be below validation."
+                quality, f"Training {metric.name} is on augmented images, so it may be {worse} validation."
             ),
-            _page.figure(loss, "The training loss has label smoothing, the validation loss has none."),
+            _page.figure(loss, _losses(trained)),
         ),
     )
 
 
-def _judged(trained: Json) -> list[str]:
+def _losses(trained: Json) -> str:
+    """What differs between the losses on training and on validation images."""
+    if trained["config"].get("label_smoothing"):
+        return "The training loss has label smoothing, the validation loss has none."
+    return "The training loss is on augmented images, the validation loss on images as they are."
+
+
+def _judged(trained: Json, task: Task) -> list[str]:
     """What was learned, with intervals, and what speaks against it; older records say less."""
     parts: list[str] = []
     if "interval" in trained.get("test", {}):
         parts.append(
-            f"In PyTorch: {_share(trained['test'], 'test')}; {_share(trained['val'], 'validation')}."
+            f"In PyTorch: {_value(trained['test'], 'test', task)}; "
+            f"{_value(trained['val'], 'validation', task)}."
         )
     if "kept" in trained:
         how = ", with batch-norm statistics estimated anew" if trained["kept"]["recalibrated"] else ""
@@ -80,18 +92,22 @@ def _judged(trained: Json) -> list[str]:
     if learnt is not True:
         parts += [_page.mark(str(reason), "bad" if learnt is False else "warn") for reason in reasons]
     if trained.get("rising") is not None:
-        text = f"Validation accuracy was still rising, by {trained['rising'] * 100:.1f} points over the last "
+        metric = task.metric
+        text = f"Validation {metric.name} was still {_going(metric)}, by "
+        text += f"{metric.gap(trained['rising'])}{metric.unit} over the last "
         parts.append(_page.mark(text + "quarter of the epochs: train longer.", "warn"))
     return parts
 
 
-def _share(found: Json, split: str) -> str:
-    low, high = found["interval"]
-    text = f"{found['accuracy']:.2%} (95 %: {low:.1%} to {high:.1%}) of {found['images']:,} {split} images"
-    if found["is_uneven"]:
-        low, high = found["balanced_interval"]
-        text += f", balanced accuracy {found['balanced_accuracy']:.2%} ({low:.1%} to {high:.1%})"
-    return text
+def _going(metric: Metric) -> str:
+    return "rising" if metric.is_higher_better else "falling"
+
+
+def _value(found: Json, split: str, task: Task) -> str:
+    metric, remark = task.metric, task.remark(found)
+    text = f"{metric.text(found[metric.key], 2)} (95 %: {metric.within(found['interval'])}) of "
+    text += f"{found['images']:,} {split} images"
+    return f"{text}, {remark}" if remark else text
 
 
 def _recipe(trained: Json) -> str:

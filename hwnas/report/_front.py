@@ -1,4 +1,4 @@
-"""Accuracy against latency: what else there is to choose."""
+"""How good against how fast: what else there is to choose."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import numpy as np
 
 from hwnas.report import _page, _svg, _text
 from hwnas.report._record import Record
-from hwnas.statistics.intervals import NORMAL_95, wilson
+from hwnas.runs import records
+from hwnas.statistics.intervals import NORMAL_95
 
 
 @dataclass(frozen=True)
@@ -19,16 +20,16 @@ class _Entry:
 
     Attributes:
         indices: The architecture.
-        accuracy: Estimated, in [0, 1].
-        accuracy_interval: 95 %; None where it is not known.
+        quality: The score, in [0, 1].
+        quality_interval: 95 %; None where it is not known.
         latencies_ms: One a target: measured where it was, else predicted.
         intervals_ms: 95 %, one a target; None where it is not known.
         is_measured: One a target.
     """
 
     indices: tuple[int, ...]
-    accuracy: float
-    accuracy_interval: tuple[float, float] | None
+    quality: float
+    quality_interval: tuple[float, float] | None
     latencies_ms: tuple[float, ...]
     intervals_ms: tuple[tuple[float, float] | None, ...]
     is_measured: tuple[bool, ...]
@@ -36,11 +37,11 @@ class _Entry:
     def point(self, target: int, *, whiskers: bool) -> _svg.Point:
         """The mark of this architecture in the chart of a target."""
         name = ".".join(map(str, self.indices))
-        said = f"{name}: {self.accuracy:.2%}, {_text.ms(self.latencies_ms[target])} ms"
+        said = f"{name}: {self.quality:.2%}, {_text.ms(self.latencies_ms[target])} ms"
         said += " measured" if self.is_measured[target] else " predicted"
         x_interval = self.intervals_ms[target] if whiskers else None
-        y_interval = self.accuracy_interval if whiskers else None
-        return _svg.Point(self.latencies_ms[target], self.accuracy, x_interval, y_interval, said)
+        y_interval = self.quality_interval if whiskers else None
+        return _svg.Point(self.latencies_ms[target], self.quality, x_interval, y_interval, said)
 
 
 def front(record: Record) -> str:
@@ -53,7 +54,7 @@ def front(record: Record) -> str:
     rows = [_row(entry) for entry in _best(entries, 0)]
     header = ("network", f"estimated {record.score}", f"ms on {record.constraints[0]['name']}")
     return _page.section(
-        "Accuracy against latency",
+        f"{record.score.capitalize()} against latency",
         _page.pair(*figures[:2]),
         _page.paragraph(_said(record, entries), "fine"),
         others,
@@ -75,13 +76,14 @@ def _gallery(record: Record) -> list[_Entry]:
             )
             for n in order
         ]
-        low, high = item["accuracy_interval"]
+        score = records.score_of(item)
+        interval = item[f"{score}_interval"]
         known = [(p, NORMAL_95 * s) if m is None else (m, half) for p, s, m, half in columns]
         found.append(
             _Entry(
                 tuple(item["indices"]),
-                item["accuracy"],
-                (low, high),
+                item[score],
+                None if interval is None else (interval[0], interval[1]),
                 tuple(value for value, _ in known),
                 tuple((value - half, value + half) for value, half in known),
                 tuple(m is not None for _, _, m, _ in columns),
@@ -101,8 +103,8 @@ def _trials(record: Record) -> list[_Entry]:
     return [
         _Entry(
             tuple(trial["indices"]),
-            trial["accuracy"],
-            wilson(trial["accuracy"], images) if images else None,
+            records.quality_of(trial),
+            record.task.merit_interval(records.quality_of(trial), images) if images else None,
             tuple(trial["latencies_ms"][: len(models)]),  # what follows are limits on other things
             tuple(
                 None if half is None else (value - float(half[row]), value + float(half[row]))
@@ -115,10 +117,10 @@ def _trials(record: Record) -> list[_Entry]:
 
 
 def _best(entries: Sequence[_Entry], target: int) -> list[_Entry]:
-    """Those that no other beats in accuracy and in the latency of a target, the fastest first."""
+    """Those that no other beats in quality and in the latency of a target, the fastest first."""
     found: list[_Entry] = []
-    for entry in sorted(entries, key=lambda e: (e.latencies_ms[target], -e.accuracy)):
-        if not found or entry.accuracy > found[-1].accuracy:
+    for entry in sorted(entries, key=lambda e: (e.latencies_ms[target], -e.quality)):
+        if not found or entry.quality > found[-1].quality:
             found.append(entry)
     return found
 
@@ -135,7 +137,7 @@ def _chart(record: Record, entries: Sequence[_Entry], target: int) -> str:
         groups,
         _svg.Axis(f"ms on {promise['name']}"),
         _svg.Axis(f"estimated {record.score}", percent=True),
-        title=f"Estimated accuracy against latency on {promise['name']}",
+        title=f"Estimated {record.score} against latency on {promise['name']}",
         x_levels=[("budget", promise["budget_ms"])],
     )
     return _page.figure(chart, f"{promise['name']}; whiskers are 95 % intervals.")
@@ -144,12 +146,14 @@ def _chart(record: Record, entries: Sequence[_Entry], target: int) -> str:
 def _said(record: Record, entries: Sequence[_Entry]) -> str:
     images = record.images
     scratch = record.search.get("scratch")
-    text = f"{len(entries)} architectures of one supernet. Their accuracy is estimated with its weights"
+    text = f"{len(entries)} architectures of one supernet. Their {record.score} is estimated with its weights"
     if scratch:
-        text = f"{len(entries)} architectures. Their accuracy is estimated by training each from scratch"
+        text = (
+            f"{len(entries)} architectures. Their {record.score} is estimated by training each from scratch"
+        )
         text += f" (epochs: {scratch['config']['epochs']})"
     text += f" on {images:,} images" if images else ""
-    text += ", lower than after training, and good for comparing. That the best of many was picked is not "
+    text += ", worse than after training, and good for comparing. That the best of many was picked is not "
     text += "in the intervals."
     measured = sum(any(e.is_measured) for e in entries)
     if measured:
@@ -161,12 +165,12 @@ def _said(record: Record, entries: Sequence[_Entry]) -> str:
 
 
 def _row(entry: _Entry) -> tuple[str, str, str]:
-    accuracy = f"{entry.accuracy:.2%}"
-    if entry.accuracy_interval:
-        low, high = entry.accuracy_interval
-        accuracy += f" ({low:.1%} to {high:.1%})"
+    quality = f"{entry.quality:.2%}"
+    if entry.quality_interval:
+        low, high = entry.quality_interval
+        quality += f" ({low:.1%} to {high:.1%})"
     interval = entry.intervals_ms[0]
     latency = entry.latencies_ms[0]
     said = _text.ms(latency) if interval is None else _text.measured(latency, interval)
     said += " measured" if entry.is_measured[0] else ""
-    return _page.code(".".join(map(str, entry.indices))), accuracy, said
+    return _page.code(".".join(map(str, entry.indices))), quality, said

@@ -125,7 +125,7 @@ def _drawing(costs: _Costs, stages: Sequence[Sequence[_Part]], target: int) -> s
 
 def _caption(costs: _Costs) -> str:
     what = "time" if costs.unit == "ms" else "multiply-adds"
-    text = f"Image left, classes right. Each block is as wide as its share of {what}"
+    text = f"Image left, answers right. Each block is as wide as its share of {what}"
     text += " and as tall as its output is fine" if len(costs.names) == 1 else ""
     if len(costs.names) > 1:
         text += "; in the upper drawing it is as tall as its output is fine"

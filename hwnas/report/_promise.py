@@ -12,6 +12,7 @@ from hwnas.report._record import Json, Record
 from hwnas.search.budgets import is_share, range_said
 from hwnas.statistics import use, verdict
 from hwnas.statistics.intervals import NORMAL_95, clopper_pearson, right_of
+from hwnas.statistics.metric import ACCURACY, Metric
 from hwnas.statistics.verdict import FAIL, NOT_PROVEN, PASS, Verdict
 
 UNMEASURED = "not measured yet"
@@ -118,7 +119,8 @@ def _others(record: Record) -> Iterator[Verdict | None]:
     elif not record.stale:
         yield from checked.of_folder
     if record.difference is not None and record.baseline is not None:
-        yield verdict.on_baseline(record.difference, origin(record), origin(record.baseline))
+        names = origin(record), origin(record.baseline)
+        yield verdict.on_baseline(record.difference, *names, record.task.metric)
 
 
 def origin(record: Record) -> str:
@@ -234,18 +236,20 @@ def _box(promise: _Promise) -> str:
 def _numbers(record: Record) -> list[tuple[str, str]]:
     arch, data = record.arch, record.search["data"]
     items = [(f"{arch.macs / 1e6:.1f} M", "multiply-adds"), (f"{arch.params / 1e6:.2f} M", "parameters")]
-    counts = [f"{data['classes']} classes"] if "classes" in data else []
+    counts = [record.task.sized(data["classes"])] if "classes" in data else []
     counts += [f"{count:,} {split}" for split, count in data.get("images", {}).items()]
     if record.trained:
-        items.insert(0, _accuracy(record.trained))
+        items.insert(0, _quality(record.trained, record.task.metric))
     return [*items, (record.source, "images: " + ", ".join(counts) if counts else "images")]
 
 
-def _accuracy(trained: Json) -> tuple[str, str]:
-    """The test accuracy with its interval, where the number of images is known."""
-    value, images = float(trained["test_accuracy"]), trained["data"].get("images", {}).get("test")
-    what = "test accuracy in PyTorch, fp32"
-    if images:
-        low, high = clopper_pearson(right_of(value, images), images)
-        what += f" (95 %: {low:.1%} to {high:.1%} on {images:,} images)"
-    return f"{value:.2%}", what
+def _quality(trained: Json, metric: Metric) -> tuple[str, str]:
+    """The metric on the test split with its interval, where the number of images is known."""
+    value, images = float(trained[f"test_{metric.key}"]), trained["data"].get("images", {}).get("test")
+    what = f"test {metric.name} in PyTorch, fp32"
+    interval = trained.get("test", {}).get("interval")
+    if images and interval is None and metric == ACCURACY:  # older records have counts alone
+        interval = clopper_pearson(right_of(value, images), images)
+    if images and interval:
+        what += f" (95 %: {metric.within(interval)} on {images:,} images)"
+    return metric.text(value, 2), what

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from hwnas import latency, release
+from hwnas import latency, release, tasks
 from hwnas.device import Target
 from hwnas.errors import typed
 from hwnas.latency.bayes.posterior import Posterior
@@ -25,6 +25,7 @@ from hwnas.statistics.differences import Difference
 from hwnas.statistics.verdict import NOT_PROVEN, Verdict
 from hwnas.tables import places
 from hwnas.tables.table import LatencyTable
+from hwnas.tasks import Task
 
 Json = Mapping[str, Any]
 
@@ -39,7 +40,7 @@ class Record:
         trained: How it was trained; None where it was not.
         manifest: The shipping folder's; None where nothing was exported.
         gallery: The front over the whole range; None where none was made.
-        mistakes: What the network takes for something else; None where training left no such record.
+        mistakes: What the task kept of single images; None where training left no such record.
         comparison: Baselines trained and measured beside the network; None where there are none.
         models: Latency models, in the order of the search's budgets.
         tables: Latency tables that the models were fitted to, by target.
@@ -47,7 +48,7 @@ class Record:
         damaged: What is wrong with files that the report can do without, a sentence each.
         unfinished: That a further training was begun and not ended, a sentence.
         baseline: Another run; None where none was given.
-        difference: Of the accuracies of both on the same images; None where it is not known.
+        difference: By how much it is better on the same images; None where that is not known.
     """
 
     arch: Architecture
@@ -81,6 +82,11 @@ class Record:
             return Verdict(NOT_PROVEN, ("the training found no more than guessing: export says more",))
         return None
 
+    @cached_property
+    def task(self) -> Task:
+        """What the network is for."""
+        return tasks.of_record(self.search["data"])
+
     @property
     def source(self) -> str:
         """Name of the images, which tells nothing of the machine: the report ships."""
@@ -105,12 +111,12 @@ class Record:
 
     @property
     def score(self) -> str:
-        """What architectures were ranked by: "accuracy", or "balanced accuracy"."""
+        """What architectures were ranked by, for example "balanced accuracy"."""
         return str(self.search.get("score", "accuracy"))
 
     @property
     def images(self) -> int:
-        """How many images each estimate of an accuracy was made on; 0 where that is not known."""
+        """How many images each score was made on; 0 where that is not known."""
         if self.gallery:
             return int(self.gallery["images"])
         available = self.search["data"].get("images", {}).get("val", 0)
@@ -186,7 +192,7 @@ def _optional(path: Path, shape: records.Shape, remedy: str) -> Json | None:
 
 
 def _gallery(path: Path) -> Json | None:
-    return records.gallery(path, records.GALLERY, draw_again(path.parent)) if path.exists() else None
+    return records.gallery(path, draw_again(path.parent)) if path.exists() else None
 
 
 def _tables(

@@ -18,6 +18,7 @@ from hwnas.settings import Key, options, section, sections
 from hwnas.settings.kinds import SCARCE
 from hwnas.space import SearchSpace
 from hwnas.tables.table import LatencyTable
+from hwnas.tasks import DEFAULT
 
 _TRAIN_COMMON = ("epochs", "batch_size", "learning_rate", "seed", "device")
 _PROFILE_OPTIONS = ("rounds", "max_rounds", "target_ci", "samples", "seed")
@@ -216,8 +217,9 @@ def _settings_of(record: Record) -> dict[str, dict[str, Any]]:
     gallery = record.gallery or {}
     bounds |= {"rank": promise.get("rank"), "gallery_each": gallery.get("each")}
     bounds |= {"gallery_points": 0 if record.gallery is None else gallery.get("points")}
+    task = None if record.task.name == DEFAULT else record.task.name
     return {
-        "": {"space": record.arch.space.name, "data": record.source, "seed": seed},
+        "": {"space": record.arch.space.name, "data": record.source, "task": task, "seed": seed},
         "search": wanted,
         "search.supernet": supernet,
         "search.settings": settings,
@@ -230,7 +232,7 @@ def _verifying(record: Record) -> list[str]:
     checked = record.verification
     if checked is None:
         return []
-    skipped = all(variant.test_accuracy is None for variant in checked.variants)
+    skipped = all(variant.value is None for variant in checked.variants)
     flags = {"--skip-accuracy": skipped, "--accept-noise": checked.accepted_noise}
     data = None if checked.further is None else checked.further["name"]
     return [

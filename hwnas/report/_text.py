@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hwnas.statistics.bounds import decimals
+from hwnas.statistics.metric import Metric
 
 Reading = tuple[float, tuple[float, float] | None]
 """A latency with its 95 % interval; None where the rounds are too few to carry one."""
@@ -35,9 +36,9 @@ def measured(value: float, interval: tuple[float, float] | list[float] | None) -
     return plus_minus(value, max(value - low, high - value))
 
 
-def points(share: float) -> str:
-    """A difference of accuracies in points, signed: 0.0123 is ``+1.23``."""
-    return f"{share * 100:+.2f}".replace("-", _MINUS)
+def gap(metric: Metric, difference: float) -> str:
+    """A difference of two values of a metric, signed: of a share, 0.0123 is ``+1.23``."""
+    return metric.gap(difference, 2, "+").replace("-", _MINUS)
 
 
 def signed_percent(share: float) -> str:

@@ -5,6 +5,7 @@ Only what is read is asked for, so that files of earlier versions can be read as
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from hwnas import files
 from hwnas.errors import SchemaMismatch, typed
 from hwnas.runs.folder import ChainFolder, RunFolder
 from hwnas.runs.shapes import NONE, Items, Range, Shape, require
+from hwnas.statistics.metric import ACCURACY, Metric
 
 SHARE, COUNT, SOME, SIZE = Range(float, 0, 1), Range(int, 0), Range(int, 1), Range(float, 0)
 _NUMBER, _INTERVAL = (SIZE, NONE), (Items(float, 2, 2), NONE)
@@ -38,7 +40,6 @@ _BUDGET = {
     "interval_ms?": _INTERVAL,
     "range_ms?": Items(float, 2, 2),
 }
-_TRIAL = {"indices": [COUNT], "accuracy": SHARE, "latencies_ms": [SIZE]}
 _READING = {"ms": SIZE}
 _STEP = {
     "purpose": str,
@@ -67,8 +68,6 @@ SEARCH = {
     "constraints": [_BUDGET],
     "score?": str,
     "best?": [COUNT],
-    "accuracy?": SHARE,
-    "trials?": [_TRIAL],
     "confidence?": SHARE,
     "limits?": {str: SIZE},
     "objectives?": [str],
@@ -82,15 +81,7 @@ SEARCH = {
     "plugins?": {str: str},
     "promise?": _PROMISE,
 }
-_JUDGED = {
-    "accuracy?": SHARE,
-    "balanced_accuracy?": (SHARE, NONE),
-    "loss?": SIZE,
-    "images?": COUNT,
-    "interval?": Items(SHARE, 2, 2),
-    "balanced_interval?": Items(SHARE, 2, 2),
-    "recalls?": [(SHARE, NONE)],
-}
+METRIC = {"name": str, "is_higher_better": bool, "is_share": bool}
 TRAIN = {
     "config": {
         "epochs?": (SOME, NONE),
@@ -100,34 +91,15 @@ TRAIN = {
         "distill_weight?": SHARE,
     },
     "data": DATA,
-    "test_accuracy": SHARE,
-    "val_accuracy": SHARE,
+    "metric?": METRIC,
     "seconds": SIZE,
-    "history": [{"epoch": SOME, "accuracy?": SHARE, "val_accuracy?": SHARE, "seconds?": SIZE}],
+    "history": [{"epoch": SOME, "seconds?": SIZE}],
     "kept?": {"epoch": SOME},
-    "val?": _JUDGED,
-    "test?": _JUDGED,
     "start?": dict,
     "weights_sha256?": str,
 }
-GALLERY = {
-    "images": COUNT,
-    "targets": Items({"name": str, "target": _TARGET, "range_ms": Items(SIZE, 2, 2)}, 1),
-    "entries": Items(
-        {
-            "indices": [COUNT],
-            "accuracy": SHARE,
-            "accuracy_interval": Items(SHARE, 2, 2),
-            "predicted_ms": [float],
-            "predicted_std_ms": [float],
-            "measured_ms": [_NUMBER],
-            "measured_half_ms": [_NUMBER],
-        },
-        1,
-    ),
-}
 _OF_EACH_TARGET = ("predicted_ms", "predicted_std_ms", "measured_ms", "measured_half_ms")
-PICKABLE = {**GALLERY, "schema": str, "space": str, "space_fingerprint": str}
+_SPACE = {"schema": str, "space": str, "space_fingerprint": str}
 _ASKED = {"against": [str], "match_latency": [str], "variants": [str], "rounds": SOME}
 COMPARISON = {
     "found": str,
@@ -140,7 +112,7 @@ COMPARISON = {
     "networks": [{"name": str, "macs": SIZE, "variants": [{"name": str, "latency_ms": SIZE}]}],
 }
 MATCH = {"architecture": str, "chosen": str, "ratio": SIZE}
-RIGHT = {str: {"images": COUNT, "right": str}}
+OUTCOMES = {str: dict}
 
 
 def read(path: Path, what: str, shape: Shape, remedy: str) -> Any:
@@ -165,6 +137,9 @@ def search(run: Path) -> dict[str, Any]:
     """How the network of a run was found."""
     what, path, remedy = "the record of the search", RunFolder(run).search, search_anew(run)
     found: dict[str, Any] = read(path, what, SEARCH, remedy)
+    score = score_of(found)
+    trial = {"indices": [COUNT], score: SHARE, "latencies_ms": [SIZE]}
+    require(found, {f"{score}?": SHARE, "trials?": [trial]}, what, path, remedy)
     if not found["constraints"]:
         raise SchemaMismatch(
             f"a search must have had a budget, but {path} has none: {remedy}", field="constraints"
@@ -195,20 +170,54 @@ def is_of_chain(run: Path) -> bool:
     return ChainFolder(run.resolve().parent).state.is_file()
 
 
-def gallery(path: Path, shape: Shape, remedy: str) -> dict[str, Any]:
+def gallery(path: Path, remedy: str, *, is_pickable: bool = False) -> dict[str, Any]:
     """The gallery of a run: every entry has a number for each target.
 
     Args:
         path: The file.
-        shape: ``GALLERY``, or ``PICKABLE`` where another network is to be taken from it.
         remedy: As of ``read``.
+        is_pickable: Whether another network is to be taken from it.
     """
     what = "the gallery of a run"
-    found: dict[str, Any] = read(path, what, shape, remedy)
+    found: dict[str, Any] = read(path, what, dict, remedy)
+    entries = found.get("entries")
+    first = entries[0] if isinstance(entries, list) and entries and isinstance(entries[0], dict) else {}
+    shape = _gallery(score_of(first))
+    require(found, shape | (_SPACE if is_pickable else {}), what, path, remedy)
     targets = len(found["targets"])
     each = {name: Items(object, targets, targets) for name in _OF_EACH_TARGET}
     require(found, {"entries": [each]}, what, path, remedy)
     return found
+
+
+def _gallery(score: str) -> dict[str, Shape]:
+    interval = Items(SHARE, 2, 2)
+    return {
+        "images": COUNT,
+        "targets": Items({"name": str, "target": _TARGET, "range_ms": Items(SIZE, 2, 2)}, 1),
+        "entries": Items(
+            {
+                "indices": [COUNT],
+                score: SHARE,
+                f"{score}_interval": interval if score == ACCURACY.score_key else (interval, NONE),
+                "predicted_ms": [float],
+                "predicted_std_ms": [float],
+                "measured_ms": [_NUMBER],
+                "measured_half_ms": [_NUMBER],
+            },
+            1,
+        ),
+    }
+
+
+def score_of(record: Mapping[str, Any]) -> str:
+    """What the scores in a record of a search are called: "accuracy", or of another task "quality"."""
+    return "quality" if "quality" in record else ACCURACY.score_key
+
+
+def quality_of(record: Mapping[str, Any]) -> Any:
+    """The score of an architecture in a record of a search."""
+    return record[score_of(record)]
 
 
 def arch(run: Path, what: str = "the found architecture") -> dict[str, Any]:
@@ -218,25 +227,55 @@ def arch(run: Path, what: str = "the found architecture") -> dict[str, Any]:
 
 
 def trained(run: Path) -> dict[str, Any]:
-    """How the network of a run was trained."""
-    found: dict[str, Any] = read(
-        RunFolder(run).train, "the record of training", TRAIN, f"{typed('train', run)} makes it"
-    )
+    """How the network of a run was trained, and what it came to by the metric that the record names."""
+    path, what, remedy = RunFolder(run).train, "the record of training", f"{typed('train', run)} makes it"
+    found: dict[str, Any] = read(path, what, TRAIN, remedy)
+    require(found, _judged(metric_of(found)), what, path, remedy)
     return found
+
+
+def metric_of(record: Mapping[str, Any]) -> Metric:
+    """What the numbers of a record of training, a manifest or a verification are; accuracy in older ones."""
+    found = record.get("metric")
+    return ACCURACY if found is None else Metric(**{name: found[name] for name in METRIC})
+
+
+def _judged(metric: Metric) -> Shape:
+    """What a training came to, by the name of the metric."""
+    key = metric.key
+    value: Shape = SHARE if metric.is_share else float
+    judged = {
+        f"{key}?": value,
+        f"balanced_{key}?": (value, NONE),
+        "loss?": SIZE,
+        "images?": COUNT,
+        "interval?": Items(value, 2, 2),
+        "balanced_interval?": Items(value, 2, 2),
+        "recalls?": [(SHARE, NONE)],
+    }
+    return {
+        f"test_{key}": value,
+        f"val_{key}": value,
+        "history": [{f"{key}?": value, f"val_{key}?": value}],
+        "val?": judged,
+        "test?": judged,
+    }
 
 
 __all__ = [
     "COMPARISON",
-    "GALLERY",
     "MATCH",
+    "METRIC",
     "NONE",
-    "PICKABLE",
-    "RIGHT",
+    "OUTCOMES",
     "Shape",
     "arch",
     "gallery",
+    "metric_of",
+    "quality_of",
     "read",
     "require",
+    "score_of",
     "search",
     "trained",
 ]

@@ -16,6 +16,7 @@ from hwnas.search.problem import Problem, Trial
 from hwnas.search.session import Session
 from hwnas.space import Architecture
 from hwnas.spaces.canonical import Canonical
+from hwnas.statistics.metric import ACCURACY
 
 
 @dataclass(frozen=True)
@@ -50,23 +51,25 @@ class SearchResult:
     Attributes:
         strategy: Name of the strategy.
         best: The architecture to use; keeps every budget.
-        accuracy: The score that ``best`` was chosen by (an estimate, not a test accuracy).
+        quality: The score that ``best`` was chosen by (an estimate, not what it does on the test split).
         trials: Everything that was scored, in order.
         config: Settings and seed: what it takes to repeat the search.
         trace: The course of the search, one mapping a step, for plots and logs.
         extra: What only this strategy has to say.
+        score: What scores are called in records.
     """
 
     strategy: str
     best: Architecture
-    accuracy: float
+    quality: float
     trials: tuple[Trial, ...]
     config: Mapping[str, Any]
     trace: tuple[Mapping[str, Any], ...] = ()
     extra: Mapping[str, Any] = field(default_factory=dict)
+    score: str = ACCURACY.score_key
 
     def pareto(self) -> tuple[Trial, ...]:
-        """Scored networks that no other beats in everything: accuracy, latencies, objectives.
+        """Scored networks that no other beats in everything: quality, latencies, objectives.
 
         A network that was scored several times counts once, by its mean: the luckiest score of
         a leader is not a point of the front. The fastest one comes first.
@@ -75,9 +78,9 @@ class SearchResult:
         canonical = Canonical(self.best.space)
         for trial in self.trials:
             networks.setdefault(canonical.key(trial.indices), []).append(trial)
-        means = [replace(ts[0], accuracy=fmean(t.accuracy for t in ts)) for ts in networks.values()]
-        means.sort(key=lambda t: (t.costs, t.objectives, -t.accuracy))
-        costs = np.array([(*t.costs, *t.objectives, -t.accuracy) for t in means])
+        means = [replace(ts[0], quality=fmean(t.quality for t in ts)) for ts in networks.values()]
+        means.sort(key=lambda t: (t.costs, t.objectives, -t.quality))
+        costs = np.array([(*t.costs, *t.objectives, -t.quality) for t in means])
         return tuple(
             trial
             for number, (trial, own) in enumerate(zip(means, costs, strict=True))
@@ -113,13 +116,13 @@ class Strategy(Protocol):
         """
 
 
-def scored(problem: Problem, arch: Architecture, accuracy: float) -> Trial:
+def scored(problem: Problem, arch: Architecture, quality: float) -> Trial:
     """The trial of an architecture that an evaluator scored.
 
     Raises:
-        SpaceError: The score is not an accuracy.
+        SpaceError: The score is not in [0, 1].
     """
-    accuracy = float(accuracy)
-    if not 0 <= accuracy <= 1:
-        raise SpaceError(f"an accuracy must be in [0, 1], but got {accuracy}: divide percents by 100")
-    return problem.described(arch.indices, accuracy)
+    quality = float(quality)
+    if not 0 <= quality <= 1:
+        raise SpaceError(f"a score must be in [0, 1], but got {quality}: divide percents by 100")
+    return problem.described(arch.indices, quality)

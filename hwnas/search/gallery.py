@@ -4,7 +4,8 @@
 
 * ``space``, ``space_fingerprint``, ``images`` (validation images behind each estimate);
 * ``targets``: ``name``, ``target`` and ``range_ms`` (fastest and slowest architecture) of each;
-* ``entries``, by latency on the first target: ``indices``; ``accuracy``, the supernet's estimate,
+* ``entries``, by latency on the first target: ``indices``; ``accuracy`` (of a task that is judged by
+  something else ``quality``), the supernet's estimate,
   and ``accuracy_interval``, 95 % for so many images (that the best of many was picked is not in
   it); ``predicted_ms`` and ``predicted_std_ms``, one a target; ``measured_ms`` and
   ``measured_half_ms``, latency and the longer arm of its 95 % interval where it was measured well
@@ -22,13 +23,14 @@ import numpy as np
 
 from hwnas.errors import InfeasibleBudget
 from hwnas.latency.base import Cost, FloatArray, IntArray, Prediction
+from hwnas.runs.records import quality_of
 from hwnas.search.decode import decode
 from hwnas.search.feasible import FeasibleSampler
 from hwnas.search.oneshot.gates import near_budget
 from hwnas.search.problem import Constraint, Problem, relative_budget
 from hwnas.space import SearchSpace
 from hwnas.spaces.canonical import Canonical
-from hwnas.statistics.intervals import wilson
+from hwnas.tasks import Task
 
 SCHEMA = "hwnas-gallery/1"
 LEAST_USE = 0.95
@@ -92,24 +94,29 @@ def sweep(
 
 
 def describe(
-    space: SearchSpace, axes: Sequence[Axis], accuracies: Mapping[Indices, float], images: int
+    space: SearchSpace,
+    axes: Sequence[Axis],
+    qualities: Mapping[Indices, float],
+    images: int,
+    task: Task,
 ) -> dict[str, Any]:
     """What ``gallery.json`` holds; see the module.
 
     Args:
         space: The space.
         axes: The targets.
-        accuracies: Estimates in [0, 1] of distinct architectures.
+        qualities: Estimates in [0, 1] of distinct architectures.
         images: Validation images that each is as certain as.
+        task: What they are of.
     """
-    architectures = list(accuracies)
+    architectures, score = list(qualities), task.metric.score_key
     rows = np.array(architectures)
     predictions = [axis.predict(rows) for axis in axes]
     entries = [
         {
             "indices": list(indices),
-            "accuracy": accuracies[indices],
-            "accuracy_interval": list(wilson(accuracies[indices], images)),
+            score: qualities[indices],
+            f"{score}_interval": _interval(task, qualities[indices], images),
             "predicted_ms": [float(p.mean_ms[row]) for p in predictions],
             "predicted_std_ms": [float(p.std_ms[row]) for p in predictions],
             "measured_ms": [axis.measured.get(indices, (None, None))[0] for axis in axes],
@@ -132,6 +139,11 @@ def describe(
     }
 
 
+def _interval(task: Task, quality: float, images: int) -> list[float] | None:
+    found = task.merit_interval(quality, images)
+    return None if found is None else list(found)
+
+
 def known_ms(entry: Mapping[str, Any]) -> list[float]:
     """Latency of an entry, one a target: measured where it was, else predicted."""
     pairs = zip(entry["measured_ms"], entry["predicted_ms"], strict=True)
@@ -148,10 +160,10 @@ def _draw(
 
 
 def _front(entries: Sequence[Mapping[str, Any]]) -> list[bool]:
-    """Which entries no other beats in accuracy and in every latency."""
-    accuracy = np.array([entry["accuracy"] for entry in entries])
+    """Which entries no other beats in quality and in every latency."""
+    quality = np.array([quality_of(entry) for entry in entries])
     latency_ms = np.array([known_ms(entry) for entry in entries])
-    no_worse = (accuracy[:, None] >= accuracy) & (latency_ms[:, None] <= latency_ms).all(axis=2)
-    better = (accuracy[:, None] > accuracy) | (latency_ms[:, None] < latency_ms).any(axis=2)
+    no_worse = (quality[:, None] >= quality) & (latency_ms[:, None] <= latency_ms).all(axis=2)
+    better = (quality[:, None] > quality) | (latency_ms[:, None] < latency_ms).any(axis=2)
     beaten = np.any(no_worse & better, axis=0)
     return [not row for row in beaten.tolist()]

@@ -16,8 +16,10 @@ from typing import Any
 
 from hwnas import files
 from hwnas.errors import HwnasError, SchemaMismatch, in_words
+from hwnas.runs.records import quality_of, score_of
 from hwnas.search.oneshot import trace
 from hwnas.search.problem import Trial
+from hwnas.statistics.metric import ACCURACY
 
 SCHEMA = "hwnas-history/1"
 _OF_WEIGHTS = ("steps", "weights")
@@ -31,29 +33,32 @@ class History:
     Attributes:
         path: The file; None keeps nothing.
         known: Recorded trials, in order.
+        score: What scores are called in it.
     """
 
     path: Path | None = None
     known: list[Trial] = field(default_factory=list)
+    score: str = ACCURACY.score_key
 
     @classmethod
-    def open(cls, path: Path | None, identity: Mapping[str, Any]) -> History:
+    def open(cls, path: Path | None, identity: Mapping[str, Any], score: str = ACCURACY.score_key) -> History:
         """Continue the file, or begin it where it is not there.
 
         Args:
             path: The file; None keeps nothing.
             identity: What must be equal for the recorded answers to hold; plain JSON.
+            score: What scores are called in it.
 
         Raises:
             SchemaMismatch: The file is of another search.
             HwnasError: The file cannot be read, or a line is damaged.
         """
         if path is None:
-            return cls()
+            return cls(score=score)
         header = {"schema": SCHEMA, **json.loads(json.dumps(identity))}
         if not path.exists():
             files.write_atomic(path, _line(header))
-            return cls(path)
+            return cls(path, score=score)
         whole, is_torn = _read(path)
         found, known = _parsed(whole, path)
         for name in header:
@@ -62,7 +67,7 @@ class History:
                 raise SchemaMismatch(_differs(path, name, before, now), field=name)
         if is_torn:
             files.write_atomic(path, whole)
-        return cls(path, known)
+        return cls(path, known, score)
 
     def append(self, query: int, trial: Trial, seconds: float) -> None:
         """Add one trial and flush it to disk.
@@ -74,7 +79,7 @@ class History:
             return
         line = {
             "query": query,
-            **trial_to_json(trial),
+            **trial_to_json(trial, self.score),
             "seconds": round(seconds, 3),
         }
         try:
@@ -166,17 +171,17 @@ def _parse(line: str, path: Path, number: int) -> dict[str, Any]:
     return data
 
 
-def trial_to_json(trial: Trial) -> dict[str, Any]:
-    """A JSON object that ``trial_from_json`` turns back."""
+def trial_to_json(trial: Trial, score: str = ACCURACY.score_key) -> dict[str, Any]:
+    """A JSON object that ``trial_from_json`` turns back; ``score`` is what the quality is called there."""
     names = ("indices", "latencies_ms", "objectives", *(("limited",) if trial.limited else ()))
-    return {"accuracy": trial.accuracy, **{name: list(getattr(trial, name)) for name in names}}
+    return {score: trial.quality, **{name: list(getattr(trial, name)) for name in names}}
 
 
 def trial_from_json(data: Mapping[str, Any]) -> Trial:
     """The trial of ``trial_to_json``; raises KeyError, TypeError or ValueError where it is none."""
     return Trial(
         tuple(int(i) for i in data["indices"]),
-        float(data["accuracy"]),
+        float(quality_of(data)),
         tuple(float(v) for v in data["latencies_ms"]),
         tuple(float(v) for v in data.get("objectives", ())),
         tuple(float(v) for v in data.get("limited", ())),
@@ -190,8 +195,9 @@ def _trial(data: Mapping[str, Any], path: Path, number: int) -> Trial:
         raise HwnasError(
             f"line {number} of {path} must hold a trial, but does not: {in_words(error)}"
         ) from error
-    if not 0 <= found.accuracy <= 1:
-        raise HwnasError(f"line {number} of {path} must hold an accuracy in [0, 1], but has {found.accuracy}")
+    if not 0 <= found.quality <= 1:
+        what = {"accuracy": "an accuracy"}.get(score_of(data), "a quality")
+        raise HwnasError(f"line {number} of {path} must hold {what} in [0, 1], but has {found.quality}")
     return found
 
 

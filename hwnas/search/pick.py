@@ -27,7 +27,7 @@ def read_gallery(run: Path) -> dict[str, Any]:
         HwnasError: The run has none.
     """
     path, remedy = RunFolder(run).gallery, draw_again(run)
-    data = records.gallery(path, records.PICKABLE, remedy)
+    data = records.gallery(path, remedy, is_pickable=True)
     if data["schema"] != SCHEMA:
         raise SchemaMismatch(
             f"a gallery must be of schema {SCHEMA}, but {path} is not: {remedy}", field="schema"
@@ -48,7 +48,7 @@ def draw_again(run: Path) -> str:
 
 @outputs.alone_in("out", "a pick", new=True)
 def pick(run: Path, budgets: Mapping[str, str], out: Path, *, confidence: float = 0.9) -> dict[str, Any]:
-    """Take the most accurate architecture that keeps the budgets into a run folder of its own.
+    """Take the best architecture that keeps the budgets into a run folder of its own.
 
     Args:
         run: Folder of a search with a gallery.
@@ -80,7 +80,7 @@ def pick(run: Path, budgets: Mapping[str, str], out: Path, *, confidence: float 
     ]
     if not fitting:
         raise _refusal(gallery, limits_ms, needs)
-    chosen = max(fitting, key=lambda entry: entry["accuracy"])
+    chosen = max(fitting, key=records.quality_of)
     space = spaces.load(gallery["space"])
     arch = spaces.architecture_from_json(
         space.architecture(chosen["indices"]).to_json() | {"space_fingerprint": gallery["space_fingerprint"]}
@@ -193,15 +193,14 @@ def _picked(
         trial | {"latencies_ms": [trial["latencies_ms"][n] for n in columns]}
         for trial in record.get("trials", ())
     ]
+    score, quality = records.score_of(chosen), records.quality_of(chosen)
     if not any(trial["indices"] == chosen["indices"] for trial in trials):
         latencies = [known_ms(chosen)[n] for n in limits_ms]
-        trials.append(
-            {"indices": chosen["indices"], "accuracy": chosen["accuracy"], "latencies_ms": latencies}
-        )
+        trials.append({"indices": chosen["indices"], score: quality, "latencies_ms": latencies})
     kept = {key: value for key, value in record.items() if key != "promise"}
     return kept | {
         "best": chosen["indices"],
-        "accuracy": chosen["accuracy"],
+        score: quality,
         "constraints": constraints,
         "trials": trials,
         "picked": True,

@@ -122,13 +122,13 @@ class Problem:
         limits = np.array([c.limit for c in self.constraints])
         return np.asarray((self.costs(indices) <= limits).all(axis=1))
 
-    def described(self, indices: Sequence[int], accuracy: float) -> Trial:
+    def described(self, indices: Sequence[int], quality: float) -> Trial:
         """An architecture of a known score, with all that is predicted of it."""
         row = np.array([indices], dtype=np.int64)
         costs = list(zip(self.constraints, self.costs(row)[0].tolist(), strict=True))
         return Trial(
             tuple(map(int, indices)),
-            accuracy,
+            quality,
             tuple(cost for of, cost in costs if of.is_latency),
             tuple(float(o.costs.of(row)[0]) for o in self.objectives),
             tuple(cost for of, cost in costs if not of.is_latency),
@@ -147,14 +147,14 @@ class Trial:
 
     Attributes:
         indices: The architecture.
-        accuracy: What an evaluator said.
+        quality: What an evaluator said, in [0, 1]; higher is better.
         latencies_ms: Predicted latency, one a constraint on a latency.
         objectives: The problem's other objectives.
         limited: What other constraints count, each in its own unit; with the latencies in older files.
     """
 
     indices: tuple[int, ...]
-    accuracy: float
+    quality: float
     latencies_ms: tuple[float, ...]
     objectives: tuple[float, ...] = ()
     limited: tuple[float, ...] = ()

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hwnas import files
+from hwnas import files, tasks
 from hwnas.errors import SpaceError
 from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.search import strategy as strategy_of
@@ -25,6 +25,7 @@ class SearchRequest:
         budgets: Milliseconds, or a share of the range between fastest and slowest as "60%";
             one for all targets, or one each.
         data: Source of images.
+        task: What networks are to do with them: a name of ``hwnas.tasks``.
         strategy: Name of the strategy.
         seed: Where all randomness comes from.
         oneshot: How the supernet is made and trained.
@@ -53,6 +54,7 @@ class SearchRequest:
     latencies: tuple[Path, ...]
     budgets: tuple[str, ...]
     data: str = "digits"
+    task: str = tasks.DEFAULT
     strategy: str = "fbnet"
     seed: int = 0
     oneshot: OneShotConfig = field(default_factory=OneShotConfig)
@@ -73,6 +75,7 @@ class SearchRequest:
             raise SpaceError(f"seed must be from 0 to 2**63 - 1, but got {self.seed}")
         if self.training_steps < 0:
             raise SpaceError(f"training_steps must not be negative, but got {self.training_steps}")
+        tasks.require(self.task)
         for text in self.budgets:
             require_budget(text)
         if self.workers < 1:
@@ -103,6 +106,7 @@ class SearchRequest:
             "latencies": [files.sha256(path) for path in self.latencies],
             "budgets": list(self.budgets),
             "data": self.data,
+            **({"task": self.task} if self.task != tasks.DEFAULT else {}),
             "strategy": self.strategy,
             "seed": self.seed,
             "oneshot": self.oneshot.recorded(),

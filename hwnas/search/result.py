@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hwnas.errors import SchemaMismatch
+from hwnas.runs.records import quality_of, score_of
 from hwnas.search.base import SearchResult
 from hwnas.search.history import trial_from_json, trial_to_json
 from hwnas.space import SearchSpace
@@ -21,9 +22,9 @@ def to_json(result: SearchResult) -> dict[str, Any]:
         "space": result.best.space.name,
         "space_fingerprint": result.best.space.fingerprint,
         "best": list(result.best.indices),
-        "accuracy": result.accuracy,
-        "trials": [trial_to_json(trial) for trial in result.trials],
-        "pareto": [trial_to_json(trial) for trial in result.pareto()],
+        result.score: result.quality,
+        "trials": [trial_to_json(trial, result.score) for trial in result.trials],
+        "pareto": [trial_to_json(trial, result.score) for trial in result.pareto()],
         "config": dict(result.config),
         "trace": [dict(record) for record in result.trace],
         "extra": dict(result.extra),
@@ -46,11 +47,12 @@ def from_json(space: SearchSpace, data: Mapping[str, Any]) -> SearchResult:
         return SearchResult(
             strategy=data["strategy"],
             best=space.architecture(data["best"]),
-            accuracy=data["accuracy"],
+            quality=quality_of(data),
             trials=tuple(map(trial_from_json, data["trials"])),
             config=data["config"],
             trace=tuple(data["trace"]),
             extra=data["extra"],
+            score=score_of(data),
         )
     except KeyError as error:
         raise SchemaMismatch(f"a search result must have the field {error}", field=str(error)) from error

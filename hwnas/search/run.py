@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hwnas import data, files, latency, plugins, spaces, tasks
+from hwnas import files, latency, plugins, spaces, tasks
 from hwnas.data import Dataset
 from hwnas.errors import HwnasError
 from hwnas.evaluators.base import Live, TrainedNetworks
@@ -129,6 +129,7 @@ def _search(request: SearchRequest, out: Path, live: Live | None, given: Dataset
         checkpoint=run.search_checkpoint,
         workers=request.workers,
         tell=clock,
+        score=scorer.task.metric.score_key,
     )
     if request.supernet is None and not strategy.needs.shared_weights:
         scorer.prepare(request.training_steps, on_step=clock, checkpoint=run.search_checkpoint)
@@ -149,7 +150,7 @@ def _search(request: SearchRequest, out: Path, live: Live | None, given: Dataset
 
 def _blind(result: SearchResult, dataset: Dataset, scorer: TrainedNetworks) -> dict[str, Any]:
     """An alarm where what was scored is no better than guessing, or the images cannot tell."""
-    merits = [trial.accuracy for trial in result.trials]
+    merits = [trial.quality for trial in result.trials]
     text = scorer.task.blind_search(merits, dataset.val.labels, scorer.effective_images, scorer.class_weights)
     return {} if text is None else {"alarms": [*result.extra.get("alarms", ()), text]}
 
@@ -157,7 +158,7 @@ def _blind(result: SearchResult, dataset: Dataset, scorer: TrainedNetworks) -> d
 def load_data(request: SearchRequest) -> Dataset:
     """The images of a request, at the size that its space wants."""
     resolution = spaces.load(request.space).input_shape[1]
-    return data.load(request.data, resolution=resolution, seed=request.seed)
+    return tasks.get(request.task).load(request.data, resolution=resolution, seed=request.seed)
 
 
 def space_for(name: str, dataset: Dataset) -> SearchSpace:
@@ -199,6 +200,7 @@ def _from_scratch(
         threads,
         RunFolder(out).trained.resolve(),
         dataset,
+        request.task,
     )
 
 

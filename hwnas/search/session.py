@@ -9,6 +9,7 @@ from typing import Any
 
 from hwnas.errors import SpaceError
 from hwnas.evaluators.base import Live
+from hwnas.statistics.metric import ACCURACY
 
 
 def _nothing(_: Mapping[str, Any], /) -> None:
@@ -28,6 +29,7 @@ class Session:
         checkpoint_every: Steps between two checkpoints of a one-shot search.
         workers: Processes that score what a sampling strategy asks for at once.
         tell: Called after every step and every score.
+        score: What scores are called in records; see ``Metric.score_key``.
     """
 
     history: Path | None = None
@@ -35,6 +37,7 @@ class Session:
     checkpoint_every: int = 100
     workers: int = 1
     tell: Live = _nothing
+    score: str = ACCURACY.score_key
 
     def __post_init__(self) -> None:
         for name in ("checkpoint_every", "workers"):

@@ -90,7 +90,7 @@ def _require_ranges(config: Config, place: Place) -> None:
 
 
 def _require_known(config: Config, place: Place) -> None:
-    from hwnas import device, latency, runtimes, spaces
+    from hwnas import device, latency, runtimes, spaces, tasks
     from hwnas.search import STRATEGIES
     from hwnas.search.budgets import parse_budget
     from hwnas.search.objective import limit, require_objective
@@ -136,6 +136,7 @@ def _require_known(config: Config, place: Place) -> None:
     checked("search", "objectives", lambda: list(map(require_objective, config.search.objectives)))
     checked("search", "limits", lambda: list(map(limit, config.search.limits)))
     checked("", "space", lambda: spaces.load(config.basics.space))
+    checked("", "task", lambda: tasks.require(config.basics.task))
     for section in ("search.supernet", "train"):
         checked(section, "device", lambda name=section: pick_device(config.values[name]["device"]))  # type: ignore[misc]
     if not config.basics.folder.strip():

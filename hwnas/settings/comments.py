@@ -115,8 +115,8 @@ COMMENTS: Mapping[str, Mapping[str, str]] = {
     "export": {
         "calibration_images": "Training images that the ranges of int8 are taken from.",
         "licence": "Licence of your models, to be written into the manifest.",
-        "qat_if_worse": "Fine-tune for int8 where int8 loses more validation accuracy than this, as 0.01; "
-        "never where it is not set.",
+        "qat_if_worse": "Fine-tune for int8 where int8 loses more than this on validation, as 0.01, a point "
+        "of accuracy; never where it is not set.",
         "qat_epochs": "Passes of that fine-tuning.",
     },
     "verify": {

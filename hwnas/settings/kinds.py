@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hwnas.errors import TrainingError
+from hwnas.tasks import DEFAULT
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,7 @@ class Basics:
             network keeps its budgets on all, and ships what the first of them runs.
         space: Search space; ``hwnas spaces list`` names them.
         data: "digits", "clutter", a folder of images or parquet files, or an npz file.
+        task: What networks are to do with the images.
         seed: Where all randomness of searching and training comes from.
         plugins: Python files that register blocks, spaces, tasks, runtimes or strategies.
     """
@@ -25,6 +27,7 @@ class Basics:
     device: tuple[str, ...] = ("host",)
     space: str = "macro"
     data: str = "digits"
+    task: str = DEFAULT
     seed: int = 0
     plugins: tuple[str, ...] = ()
 
@@ -89,7 +92,7 @@ class Promise:
 
     Attributes:
         measure: Whether finalists are measured on the device, and repaired where they are slow.
-        rank: "fp32" or "int8": by which accuracy; int8 where any target is, if not set.
+        rank: "fp32" or "int8": how good they are in which; int8 where any target is, if not set.
         gallery_points: Budgets over the whole range that the gallery is drawn for; 0 for none.
         gallery_each: Architectures scored for each of them.
     """
@@ -141,10 +144,11 @@ class Export:
     Attributes:
         calibration_images: Training images that set int8 ranges.
         licence: Of the models, which are yours; goes into the manifest.
-        qat_if_worse: Drop of validation accuracy by int8 above which the network is fine-tuned under
+        qat_if_worse: Drop by int8 on validation above which the network is fine-tuned under
             the rounding of int8, such as 0.01; never where it is not set.
         qat_epochs: Passes of that fine-tuning.
-        int8_drop: Largest drop of validation accuracy by int8 that is accepted; more is an error.
+        int8_drop: Largest drop by int8 on validation that is accepted, 0.05 being five points of accuracy;
+            more is an error.
     """
 
     calibration_images: int = 256

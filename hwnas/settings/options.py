@@ -50,6 +50,7 @@ class Option:
 SEARCH = (
     Option("space", "", "space"),
     Option("data", "", "data"),
+    Option("task", "", "task"),
     Option("strategy", "search", "strategy"),
     Option("seed", "", "seed"),
     Option("evaluate", "search", "evaluate"),

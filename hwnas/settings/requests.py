@@ -45,6 +45,7 @@ def search(
         latencies=latencies,
         budgets=wanted.budgets,
         data=data,
+        task=config.basics.task,
         strategy=strategy,
         seed=seed,
         **_scoring(config, space),

@@ -1,4 +1,4 @@
-"""Which differences are real: accuracies on the same images, latencies of the same session."""
+"""Which differences are real: a metric on the same images, latencies of the same session."""
 
 from __future__ import annotations
 
@@ -15,19 +15,24 @@ from hwnas.errors import DataError
 from hwnas.statistics.intervals import NORMAL_95, SIGNIFICANT, chance_of_swaps, paired_difference
 
 TRAINING_NOISE = 0.02
-"""By how much two trainings of one network differ easily; no difference below it speaks of networks."""
+"""By how much the accuracies of two trainings of one network differ easily; no difference below it speaks of
+networks."""
 
 
 @dataclass(frozen=True)
 class Difference:
-    """By how much one network's accuracy is above another's, on the same images.
+    """By how much one network is better than another, by the same metric on the same images.
 
     Attributes:
-        mean: Of the first minus of the second, in [-1, 1], over the trainings.
+        mean: Over the trainings; positive where the first is better. Of accuracies it is in [-1, 1].
         interval: Of it, 95 %. With one training a side it is only of these two trained networks.
-        chance: p-value of "both are as good" on these images; None with several trainings.
+        chance: p-value of "both are as good" on these images; None where there is no such test.
         images: How many both answered.
         trainings: Of each.
+        gained: Images that only the first has right; None of several trainings, and where an image is
+            not simply right or wrong.
+        lost: Images that only the second has right.
+        noise: By how much two trainings of one network differ easily.
     """
 
     mean: float
@@ -35,6 +40,9 @@ class Difference:
     chance: float | None
     images: int
     trainings: int
+    gained: int | None = None
+    lost: int | None = None
+    noise: float = TRAINING_NOISE
 
     @classmethod
     def of(cls, first: Sequence[NDArray[np.bool_]], second: Sequence[NDArray[np.bool_]]) -> Difference:
@@ -56,9 +64,8 @@ class Difference:
         images, trainings, mean = gains.shape[1], len(first), float(gains.mean())
         if trainings == 1:
             gained, lost = int((gains > 0).sum()), int((gains < 0).sum())
-            return cls(
-                mean, paired_difference(gained, lost, images), chance_of_swaps(gained, lost), images, 1
-            )
+            interval, chance = paired_difference(gained, lost, images), chance_of_swaps(gained, lost)
+            return cls(mean, interval, chance, images, 1, gained, lost)
         from scipy import stats
 
         over_images = gains.mean(axis=0)
@@ -80,7 +87,7 @@ class Difference:
             return f"not shown by {self.images:,} images" + self._once
         if self.trainings == 1:
             low, high = (abs(end) for end in self.interval)
-            if min(low, high) <= TRAINING_NOISE:
+            if min(low, high) <= self.noise:
                 return "of these two trainings; another training may turn it round"
             return "real" + self._once
         return "real"
@@ -95,8 +102,8 @@ class Difference:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Difference:
-        """Rebuild what ``to_json`` wrote."""
-        fields = {name: data[name] for name in cls.__dataclass_fields__}
+        """Rebuild what ``to_json`` wrote; earlier versions wrote fewer fields."""
+        fields = {name: data[name] for name in cls.__dataclass_fields__ if name in data}
         low, high = fields["interval"]
         return cls(**fields | {"interval": (low, high)})
 

@@ -12,8 +12,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from hwnas.statistics.differences import TRAINING_NOISE, Difference
+from hwnas.statistics.differences import Difference
 from hwnas.statistics.intervals import SIGNIFICANT, chance_of_at_least
+from hwnas.statistics.metric import ACCURACY, Metric
 
 if TYPE_CHECKING:
     from hwnas.statistics.answers import Answers
@@ -189,27 +190,31 @@ def on_learning(answers: Answers) -> Verdict:
     return Verdict(NOT_PROVEN, (f"{what}: {facts}: test on more images",))
 
 
-def on_baseline(difference: Difference, name: str, baseline: str) -> Verdict | None:
+def on_baseline(
+    difference: Difference, name: str, baseline: str, metric: Metric = ACCURACY
+) -> Verdict | None:
     """FAIL where a search found a network that is clearly worse than its baseline's.
 
     Clearly: the whole interval is below what two trainings of one network differ by easily.
 
     Args:
-        difference: The found network's accuracy minus the baseline's.
+        difference: By how much the found network is better than the baseline's.
         name: What found the one.
         baseline: What found the other.
+        metric: That it is of.
 
     Returns:
         None otherwise: to be better than a baseline was not promised.
     """
-    low, high = (abs(end) * 100 for end in difference.interval)
-    if difference.interval[1] >= -TRAINING_NOISE:
+    if difference.interval[1] >= -difference.noise:
         return None
+    low, high = (metric.gap(abs(end)) for end in difference.interval)
+    unit = f"{metric.unit.strip()} of test {metric.name}".strip()
     return Verdict(
         FAIL,
         (
             f"{name} found a network that is clearly WORSE than that of {baseline}: by "
-            f"{-difference.mean * 100:.1f} points of test accuracy (95 %: {high:.1f} to {low:.1f}, the same "
+            f"{metric.gap(-difference.mean)} {unit} (95 %: {high} to {low}, the same "
             f"{difference.images:,} images): ship the other one, or search longer",
         ),
     )

@@ -10,15 +10,18 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-import numpy as np
-from numpy.typing import NDArray
-
 from hwnas import plugins
 from hwnas.errors import DataError
 from hwnas.tasks.base import Predictions, Task
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from hwnas.data import Dataset
+
+DEFAULT = "classification"
+"""Of what is asked for without a task, and of records that name none."""
 
 TASKS: dict[str, str] = {
     "classification": "hwnas.tasks.classification:Classification",
@@ -42,16 +45,21 @@ def register(kind: Kind) -> Kind:
     return kind
 
 
+def require(name: str) -> None:
+    """Raise DataError where there is no task of a name; loads none."""
+    if name not in TASKS:
+        raise DataError(
+            f"a task must be one of {sorted(TASKS)}, but got {name!r}: one of your own comes with --plugin"
+        )
+
+
 def get(name: str) -> Task:
     """The task of a name.
 
     Raises:
         DataError: There is none.
     """
-    if name not in TASKS:
-        raise DataError(
-            f"a task must be one of {sorted(TASKS)}, but got {name!r}: one of your own comes with --plugin"
-        )
+    require(name)
     module, _, kind = TASKS[name].partition(":")
     return cast(Task, getattr(import_module(module), kind)())
 
@@ -67,7 +75,7 @@ def of_record(described: Mapping[str, Any]) -> Task:
     Args:
         described: What ``Dataset.describe`` said.
     """
-    return get(str(described.get("task", "classification")))
+    return get(str(described.get("task", DEFAULT)))
 
 
 def predictions(task: Task, outputs: NDArray[np.float32], targets: NDArray[Any]) -> Predictions:
@@ -77,4 +85,4 @@ def predictions(task: Task, outputs: NDArray[np.float32], targets: NDArray[Any])
     return task.predictions([(torch.from_numpy(outputs), torch.from_numpy(targets))])
 
 
-__all__ = ["TASKS", "Task", "get", "of", "of_record", "predictions", "register"]
+__all__ = ["DEFAULT", "TASKS", "Task", "get", "of", "of_record", "predictions", "register", "require"]

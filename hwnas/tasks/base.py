@@ -2,51 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
+from hwnas.statistics.metric import ACCURACY, Metric
+from hwnas.tasks.sections import Section
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
 
-    from hwnas.data import Dataset
+    from hwnas.data import Dataset, Split
     from hwnas.statistics.differences import Difference
     from hwnas.statistics.verdict import Verdict
-
-
-@dataclass(frozen=True)
-class Metric:
-    """What predictions are judged by.
-
-    Attributes:
-        name: In words, for example "accuracy".
-        is_higher_better: Whether more of it is better.
-        is_share: Whether it lies in [0, 1] and is told in percent.
-    """
-
-    name: str
-    is_higher_better: bool
-    is_share: bool
-
-    @property
-    def key(self) -> str:
-        """Its name in records."""
-        return self.name.replace(" ", "_")
-
-    def text(self, value: float, decimals: int = 1) -> str:
-        """A value for people; decimals of a share in percent, four digits of another."""
-        return f"{value:.{decimals}%}" if self.is_share else f"{value:.4g}"
-
-    def better(self, value: float) -> float:
-        """The value with the sign that makes more better."""
-        return value if self.is_higher_better else -value
-
-
-ACCURACY = Metric("accuracy", is_higher_better=True, is_share=True)
-"""What records that name no metric are of."""
 
 
 @dataclass(frozen=True)
@@ -106,30 +76,89 @@ class Criterion(Protocol):
         """The metric summed over the images of what ``mixed`` gave, a scalar."""
 
 
-class Predictions(Protocol):
-    """What a network predicts for images of which the truth is known."""
+class Outcome(Protocol):
+    """How well a network does on images, as far as comparisons with others on the same images need it."""
 
     @property
     def images(self) -> int:
         """How many images."""
 
     @property
-    def score(self) -> Score:
-        """What they come to."""
+    def value(self) -> float:
+        """Of the task's metric."""
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % interval of the metric."""
+        """95 % interval of it."""
+
+    def kept(self) -> dict[str, Any]:
+        """A JSON object that ``Task.outcome`` reads."""
+
+
+class Predictions(Outcome, Protocol):
+    """What a network predicts for images of which the truth is known."""
+
+    @property
+    def score(self) -> Score:
+        """What they come to."""
 
     @property
     def learning(self) -> Verdict:
         """Whether the network knows more of the images than an answer that does not look at them."""
 
-    def gain(self, other: Predictions) -> Difference:
-        """By how much these are better than others of the same images; positive is better."""
+    @property
+    def details(self) -> dict[str, Any]:
+        """What else of them a verification records, as JSON."""
 
     def to_json(self) -> dict[str, Any]:
-        """A JSON object: the score by the metric's name, images, intervals, what else the task knows."""
+        """What a training records: the score by the metric's name, images, intervals, what else is known."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """How well a file does through its own runtime, as a verification records it.
+
+    Attributes:
+        images: How many were answered.
+        value: Of the metric.
+        interval: Of it, 95 %.
+        details: What else the task knows of the answers.
+    """
+
+    images: int
+    value: float
+    interval: tuple[float, float]
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, found: Predictions) -> Estimate:
+        """What predictions come to."""
+        return cls(found.images, found.value, found.interval, found.details)
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        own = {"images": self.images, "value": self.value, "interval": list(self.interval)}
+        return {**own, **self.details}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Estimate:
+        """Rebuild what ``to_json`` wrote."""
+        low, high = data["interval"]
+        details = {name: value for name, value in data.items() if name not in cls.__dataclass_fields__}
+        return cls(data["images"], data["value"], (low, high), details)
+
+
+@dataclass(frozen=True)
+class Example:
+    """What a task adds to the programs of inference that ship, in lines of Python.
+
+    Attributes:
+        reading: What it reads of the shipping folder, which is ``folder``.
+        printing: What it prints of ``answers``, the float64 array that the model answers an image with.
+    """
+
+    reading: str
+    printing: str
 
 
 class Task(Protocol):
@@ -202,3 +231,71 @@ class Task(Protocol):
 
     def mistakes(self, predictions: Predictions, data: Dataset, split: str) -> Mapping[str, Any] | None:
         """What is worth keeping of single images, as JSON; None for nothing."""
+
+    def labels(self, data: Dataset) -> tuple[str, ...]:
+        """The lines of ``labels.txt``: what is needed to read answers, one line of text each."""
+
+    def fits(self, answer: tuple[int, ...], labels: Sequence[str]) -> bool:
+        """Whether an answer of this shape, to one image, can be read by these labels."""
+
+    def preprocessing(self, data: Dataset) -> Mapping[str, Any]:
+        """How a picture becomes what networks are fed, as JSON; with ``scale``, ``mean`` and ``std``."""
+
+    @property
+    def example(self) -> Example:
+        """What the examples that ship do with answers."""
+
+    def sample(self, data: Dataset, split: str, count: int) -> Split:
+        """Random images that stand for a split, all where there are fewer.
+
+        They set int8 ranges, and models are compared with PyTorch on them.
+        """
+
+    def load_test(self, source: str, resolution: int, labels: Sequence[str]) -> Split:
+        """Images to test a trained network on that has these labels.
+
+        Raises:
+            DataError: They cannot be read, or are not for this network.
+        """
+
+    def outcome(self, kept: Mapping[str, Any]) -> Outcome:
+        """What ``Outcome.kept`` wrote; raises DataError where it is damaged."""
+
+    def difference(self, first: Sequence[Outcome], second: Sequence[Outcome]) -> Difference:
+        """By how much one network is better than another, one outcome a training, on the same images."""
+
+    def least_loss(self, loss: float, found: Estimate) -> float:
+        """The least that is lost with 95 % where so much of the metric is, on the same images."""
+
+    def merit_interval(self, merit: float, images: int) -> tuple[float, float] | None:
+        """95 % interval of a merit on so many images; None where the images do not say it."""
+
+    def sized(self, outputs: int) -> str:
+        """What so many outputs of a network are, in words."""
+
+    def stated(self, value: float, images: int, split: str) -> str:
+        """In words, how well a network does on the images of a split."""
+
+    def remark(self, found: Mapping[str, Any]) -> str:
+        """What is to be said beside the metric, of ``Predictions.to_json`` or ``details``; may be empty."""
+
+    def told(self, found: Mapping[str, Any], mistakes: Mapping[str, Any] | None) -> Iterator[str]:
+        """Further lines on a training: of ``Predictions.to_json``, and what ``mistakes`` kept."""
+
+    def sections(self, mistakes: Mapping[str, Any]) -> Iterator[Section]:
+        """The task's own sections of the report, from what ``mistakes`` kept."""
+
+
+__all__ = [
+    "ACCURACY",
+    "Criterion",
+    "Estimate",
+    "Example",
+    "LossSettings",
+    "Metric",
+    "Outcome",
+    "Predictions",
+    "Score",
+    "Section",
+    "Task",
+]

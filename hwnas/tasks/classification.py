@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,9 @@ from hwnas.statistics.differences import Difference
 from hwnas.statistics.intervals import SIGNIFICANT, beats_guessing, chance_of_gap, right_of
 from hwnas.statistics.verdict import Verdict, on_learning
 from hwnas.tasks import mistakes
-from hwnas.tasks.base import ACCURACY, LossSettings, Predictions, Score
+from hwnas.tasks.base import ACCURACY, LossSettings, Outcome, Predictions, Score
+from hwnas.tasks.named_classes import NamedClasses
+from hwnas.tasks.right import Counted, Right, difference
 
 if TYPE_CHECKING:
     import torch
@@ -29,7 +31,7 @@ _LEAST_RISE = 0.005
 
 
 @dataclass(frozen=True, eq=False)
-class Classes:
+class Classes(Counted):
     """The classes that a network takes images for.
 
     Attributes:
@@ -45,11 +47,6 @@ class Classes:
     confidence: NDArray[np.float64]
     loss: NDArray[np.float64]
     classes: int
-
-    @property
-    def images(self) -> int:
-        """How many images."""
-        return len(self.labels)
 
     @cached_property
     def right(self) -> NDArray[np.bool_]:
@@ -69,20 +66,19 @@ class Classes:
         return Score(float(self.right.mean()), float(self.loss.mean()), float(np.mean(recalls)))
 
     @property
-    def interval(self) -> tuple[float, float]:
-        """95 % interval of the accuracy."""
-        return self.answers.interval
-
-    @property
     def learning(self) -> Verdict:
         """Whether the network knows more of the images than guessing does."""
         return on_learning(self.answers)
 
-    def gain(self, other: Predictions) -> Difference:
-        """Accuracy minus another's on the same images."""
-        if not isinstance(other, Classes):
-            raise TypeError(f"classes must be compared with classes, but got {type(other).__name__}")
-        return Difference.of([self.right], [other.right])
+    @property
+    def details(self) -> dict[str, Any]:
+        """Right answers, and the balanced accuracy with its 95 % interval."""
+        return {
+            "right": self.answers.right,
+            "balanced": self.answers.balanced,
+            "balanced_interval": list(self.answers.balanced_interval),
+            "is_uneven": self.answers.is_uneven,
+        }
 
     def to_json(self) -> dict[str, Any]:
         """Accuracies with their 95 % intervals, recalls by class."""
@@ -152,7 +148,7 @@ class CrossEntropy:
         return (outputs.argmax(1) == labels).sum()
 
 
-class Classification:
+class Classification(NamedClasses):
     """Images of one class each."""
 
     name = "classification"
@@ -253,7 +249,15 @@ class Classification:
         if not isinstance(predictions, Classes):
             raise TypeError(f"mistakes must be of classes, but got {type(predictions).__name__}")
         found = predictions
-        return mistakes.describe(found.labels, found.predicted, found.confidence, data, split)
+        return mistakes.describe(found.labels, found.predicted, found.right, found.confidence, data, split)
+
+    def outcome(self, kept: Mapping[str, Any]) -> Right:
+        """Which images are right."""
+        return Right.of_kept(kept)
+
+    def difference(self, first: Sequence[Outcome], second: Sequence[Outcome]) -> Difference:
+        """Of accuracies, by the images that only one has right."""
+        return difference(first, second)
 
 
 def weights_of(data: Dataset, device: torch.device) -> torch.Tensor:

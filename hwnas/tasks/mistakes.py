@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from hwnas.statistics.intervals import clopper_pearson
+from hwnas.tasks.sections import Confusion, Pictures, Section, Table, Text
 
 if TYPE_CHECKING:
     from hwnas.data import Dataset
@@ -16,11 +20,13 @@ SCHEMA = "hwnas-mistakes/1"
 
 _PICTURES = 12
 _SIDE = 64  # pixels, at most
+_MATRIX_CLASSES = 25  # more cells than this a side cannot be read
 
 
 def describe(
     labels: NDArray[np.int64],
     predicted: NDArray[np.int64],
+    right: NDArray[np.bool_],
     confidence: NDArray[np.float64],
     data: Dataset,
     split: str,
@@ -30,11 +36,12 @@ def describe(
     Args:
         labels: What the images are, shape (n,).
         predicted: What the network holds them for, shape (n,).
+        right: Which of them are taken for what they are, shape (n,).
         confidence: Probability that it gives to that, shape (n,).
         data: Where they are from.
         split: Which split of it.
     """
-    wrong = np.flatnonzero(predicted != labels)
+    wrong = np.flatnonzero(~right)
     surest = wrong[np.argsort(-confidence[wrong], kind="stable")][:_PICTURES]
     return {
         "schema": SCHEMA,
@@ -71,3 +78,48 @@ def _thumbnail(image: NDArray[np.uint8]) -> str:
     content = io.BytesIO()
     picture.save(content, "PNG", optimize=True)
     return base64.b64encode(content.getvalue()).decode()
+
+
+def section(found: Mapping[str, Any]) -> Section:
+    """What ``describe`` kept, for the report: a confusion matrix, recalls, and the surest mistakes."""
+    names = [str(name) for name in found["class_names"]]
+    counts = [[0] * len(names) for _ in names]
+    for label, answered, count in found["answers"]:
+        counts[label][answered] = int(count)
+    total = sum(found["images"])
+    right = sum(row[number] for number, row in enumerate(counts))
+    lead = f"Of {total:,} {found['split']} images {right:,} are right in PyTorch, before int8."
+    caption = "Rows: what the images show. Columns: what they were taken for."
+    matrix = (Confusion(names, counts, caption),) if len(names) <= _MATRIX_CLASSES else ()
+    return Section(
+        "Mistakes", (Text(lead), *matrix, _by_class(names, counts), _pictures(names, found["surest"]))
+    )
+
+
+def _by_class(names: Sequence[str], counts: Sequence[Sequence[int]]) -> Table:
+    """The worst class first: its recall with an interval, and what it is mostly taken for."""
+    rows = []
+    for number, name in sorted(enumerate(names), key=lambda item: _recall(item[0], counts[item[0]])):
+        row, images = counts[number], sum(counts[number])
+        others = sorted(((c, n) for n, c in enumerate(row) if c and n != number), reverse=True)[:3]
+        low, high = clopper_pearson(row[number], images)
+        recall = f"{row[number] / images:.1%} ({low:.0%} to {high:.0%})" if images else "–"
+        rows.append((name, f"{images:,}", recall, ", ".join(f"{names[n]} ({c})" for c, n in others) or "–"))
+    summary = "" if len(rows) <= _MATRIX_CLASSES else f"All {len(rows)} classes"
+    return Table(("class", "images", "right (95 %)", "mostly taken for"), rows, (1, 2), summary)
+
+
+def _recall(label: int, row: Sequence[int]) -> float:
+    return row[label] / sum(row) if sum(row) else 2.0
+
+
+def _pictures(names: Sequence[str], surest: Sequence[Mapping[str, Any]]) -> Pictures:
+    items = [
+        (
+            item["png"],
+            f"{names[item['label']]}, taken for {names[item['answered']]} ({item['confidence']:.1%} sure)",
+        )
+        for item in surest
+    ]
+    note = "The surest mistakes, with the label that the data give. These pictures are part of this file: "
+    return Pictures("The surest mistakes", note + "mind whom you pass it on to.", items)

@@ -113,9 +113,7 @@ def _check_result(name: str, problem: Problem, found: SearchResult) -> None:
     claim(found.strategy == name, f"{name}: a result must name its strategy, but names {found.strategy!r}")
     is_kept = bool(problem.feasible(np.array([found.best.indices]))[0])
     claim(is_kept, f"{name}: the best must keep every budget, but {found.best.key()} does not")
-    claim(
-        0 <= found.accuracy <= 1, f"{name}: the score of the best must be in [0, 1], but is {found.accuracy}"
-    )
+    claim(0 <= found.quality <= 1, f"{name}: the score of the best must be in [0, 1], but is {found.quality}")
     claim(found.trials, f"{name}: a result must tell what was scored, but has no trials")
     for trial in found.trials:
         claim(

@@ -7,6 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from hwnas import tasks
+from hwnas.tasks.base import Estimate
 from hwnas.testing.claims import claim, works
 
 if TYPE_CHECKING:
@@ -54,6 +55,8 @@ def check_task(data: Dataset) -> None:
             halves.score == predictions.score, f"{task.name}: batches must not matter for predictions, but do"
         )
         _check_merits(task, data, predictions)
+        _check_comparing(task, predictions)
+        _check_shipping(task, data, predictions, tuple(outputs.shape[1:]))
 
 
 def _outputs(task: Task, data: Dataset, channels: int, generator: torch.Generator) -> torch.Tensor:
@@ -135,6 +138,54 @@ def _check_predictions(task: Task, found: Predictions, count: int) -> None:
             data.get(name) == wanted,
             f"{task.name}: to_json must say {name} = {wanted}, but says {data.get(name)}",
         )
+
+
+def _check_comparing(task: Task, found: Predictions) -> None:
+    """What is kept of predictions is worth what they were; nobody is better than himself."""
+    kept = task.outcome(json.loads(json.dumps(found.kept(), allow_nan=False)))
+    claim(
+        (kept.images, kept.value) == (found.images, found.value) and kept.value == found.score.value,
+        f"{task.name}: an outcome must be worth what was kept, {found.value}, but is {kept.value}",
+    )
+    same = task.difference([kept], [found])
+    claim(
+        same.mean == 0 and not same.is_real and same.images == found.images,
+        f"{task.name}: an outcome must be no better than itself, but the difference is {same.mean}",
+    )
+    estimate = Estimate.of(found)
+    claim(
+        Estimate.from_json(json.loads(json.dumps(estimate.to_json(), allow_nan=False))) == estimate,
+        f"{task.name}: details must be JSON, but are {found.details}",
+    )
+    least = task.least_loss(0.1, estimate)
+    claim(least <= 0.1, f"{task.name}: the least loss must not be over the loss, 0.1, but is {least}")
+
+
+def _check_shipping(task: Task, data: Dataset, found: Predictions, answer: tuple[int, ...]) -> None:
+    """Labels, preprocessing and examples can be written down; words are words."""
+    labels = task.labels(data)
+    claim(task.fits(answer, labels), f"{task.name}: labels must fit answers of {answer}, but {labels} do not")
+    claim(
+        not task.fits(answer, (*labels, "one more")), f"{task.name}: a label too many must not fit, but does"
+    )
+    how = json.loads(json.dumps(dict(task.preprocessing(data)), allow_nan=False))
+    lacking = [name for name in ("resize", "scale", "mean", "std") if name not in how]
+    claim(not lacking, f"{task.name}: preprocessing must say {lacking}, but does not")
+    for lines in (task.example.reading, task.example.printing):
+        claim(
+            not lines or lines.endswith("\n"),
+            f"{task.name}: an example must be whole lines, but is {lines!r}",
+        )
+        compile(lines, f"<the example of {task.name}>", "exec")
+    sample = task.sample(data, "val", 8)
+    claim(
+        len(sample) == 8, f"{task.name}: a sample must be of the images asked for, 8, but has {len(sample)}"
+    )
+    kept = task.mistakes(found, data, "val") if found.images == len(data.val) else None
+    words = [task.stated(found.value, found.images, "test"), task.sized(1), task.remark(found.to_json())]
+    words += [task.remark(found.details), *task.told(found.to_json(), kept)]
+    words += [section.title for section in task.sections(kept)] if kept is not None else []
+    claim(all(isinstance(text, str) for text in words), f"{task.name}: what is said must be text, is {words}")
 
 
 def _check_merits(task: Task, data: Dataset, found: Predictions) -> None:

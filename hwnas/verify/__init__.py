@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from hwnas.release.verification import Accuracy, Session, VariantCheck, Verification
-from hwnas.verify.checks import MAX_ACCURACY_LOSS
+from hwnas.release.verification import Session, VariantCheck, Verification
+from hwnas.tasks.base import Estimate
+from hwnas.verify.checks import MAX_LOSS
 from hwnas.verify.run import verify
 
 __all__ = [
-    "MAX_ACCURACY_LOSS",
-    "Accuracy",
+    "MAX_LOSS",
+    "Estimate",
     "Session",
     "VariantCheck",
     "Verification",

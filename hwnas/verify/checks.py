@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hwnas.release.verification import Accuracy
-from hwnas.statistics.intervals import paired_difference
 from hwnas.statistics.verdict import FAIL, NOT_PROVEN, PASS, Verdict
+from hwnas.tasks import Task
+from hwnas.tasks.base import Estimate
 
-MAX_ACCURACY_LOSS = {"fp32": 0.005, "int8": 0.02}
-"""Largest accepted drop of test accuracy below PyTorch's, in [0, 1], by precision."""
+MAX_LOSS = {"fp32": 0.005, "int8": 0.02}
+"""Largest accepted drop below PyTorch by precision: a part of 1 for a share as accuracy, of PyTorch's value
+for another metric."""
 
 
 def answers(failures: tuple[str, ...]) -> Verdict:
@@ -18,18 +19,20 @@ def answers(failures: tuple[str, ...]) -> Verdict:
     return Verdict(FAIL, failures) if failures else Verdict(PASS)
 
 
-def accuracy(found: Accuracy, accuracy_pytorch: float, precision: str) -> Verdict:
-    """Whether the accuracy is that of PyTorch on the same images, but for what is allowed.
+def quality(found: Estimate, of_pytorch: float, precision: str, task: Task) -> Verdict:
+    """Whether the metric is that of PyTorch on the same images, but for what is allowed.
 
     One image of few may be more than what is allowed: then the images cannot tell.
     """
-    allowed = MAX_ACCURACY_LOSS[precision]
-    loss = accuracy_pytorch - found.value
+    allowed, metric = MAX_LOSS[precision], task.metric
+    loss = metric.lost(found.value, of_pytorch)
     if loss <= allowed:
         return Verdict(PASS)
-    lost = round(loss * found.images)
-    least, _ = paired_difference(lost, 0, found.images)
-    text = f"test accuracy must be within {allowed:.3f} of PyTorch's, but is {loss:.3f} below"
+    gap = metric.better(of_pytorch) - metric.better(found.value)
+    least = metric.limited(task.least_loss(gap, found), of_pytorch)
+    text = f"test {metric.name} must be within {allowed:.3f} of PyTorch's, but is {loss:.3f} below"
+    if not metric.is_share:
+        text = f"test {metric.name} must be within {allowed:.1%} of PyTorch's, but is {loss:.1%} worse"
     if least > allowed:
         return Verdict(FAIL, (text,))
     return Verdict(NOT_PROVEN, (f"{text}, which {found.images} images cannot tell: test on more images",))

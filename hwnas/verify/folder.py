@@ -15,6 +15,7 @@ from hwnas import release, runtimes
 from hwnas.errors import ExportError, HwnasError, ParityError, in_words
 from hwnas.export import metadata, parity
 from hwnas.release import probes
+from hwnas.tasks import Task
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,11 @@ class Folder:
     manifest: Mapping[str, Any]
     preprocessing: Mapping[str, Any]
     labels: tuple[str, ...]
+
+    @property
+    def task(self) -> Task:
+        """What its network is for."""
+        return release.task_of(self.manifest)
 
 
 def read(path: Path) -> Folder:
@@ -54,17 +60,17 @@ def answers_to_probes(folder: Folder) -> dict[str, tuple[str, ...]]:
 
     Raises:
         SchemaMismatch: The probes are damaged.
-        HwnasError: The models do not answer with one number a label, or do not read images of
-            the size that the preprocessing makes.
+        HwnasError: The models do not answer what the labels are of, or do not read images of the size
+            that the preprocessing makes.
     """
     recorded = release.read_json(folder.path, release.PROBES, "the probes of a shipping folder")
     images = _probes(folder.preprocessing)
     found = {}
     for entry in folder.manifest["variants"]:
         answered = _run(folder, entry, images)
-        if answered.shape[1:] != (len(folder.labels),):
+        if not folder.task.fits(answered.shape[1:], folder.labels):
             raise HwnasError(
-                "labels must be one for each answer of a model, but "
+                "labels must be those of the answers of a model, but "
                 f"{release.LABELS} has {len(folder.labels)} and {entry['file']} answers with "
                 f"{answered.shape[1:]}: export again"
             )

@@ -12,15 +12,17 @@ from typing import TYPE_CHECKING, Any
 from hwnas import files, measure, release, runtimes
 from hwnas.device import Device, Target
 from hwnas.errors import HwnasError, SchemaMismatch
-from hwnas.release.verification import Accuracy, Session, VariantCheck, Verification
+from hwnas.release.verification import Session, VariantCheck, Verification
 from hwnas.statistics import verdict
+from hwnas.statistics.metric import Metric
 from hwnas.statistics.verdict import BUDGET, NOT_PROVEN, Verdict
 from hwnas.tables import conditions, places
 from hwnas.tables.operations import require_same
 from hwnas.tables.table import LatencyTable, Measurement, Reference
+from hwnas.tasks.base import Estimate
 from hwnas.verify import checks
 from hwnas.verify import folder as folders
-from hwnas.verify.accuracy import Earlier, Known, answers
+from hwnas.verify.quality import Earlier, Known, predictions
 
 if TYPE_CHECKING:
     from hwnas.data import Dataset, Split
@@ -40,16 +42,16 @@ def verify(
 ) -> Verification:
     """Check every variant of a shipping folder and write the result into its manifest.
 
-    A variant passes where it answers as the exported network did, its test accuracy is close to
-    PyTorch's and better than guessing, one delegate runs all of it, and its latency is proven to
+    A variant passes where it answers as the exported network did, its metric on the test split is close
+    to PyTorch's and better than guessing, one delegate runs all of it, and its latency is proven to
     keep the budget (see ``hwnas.statistics.verdict``). Nothing but the folder is needed.
 
     Args:
         folder: What ``ship.export_run`` wrote, or a copy of it.
         device: Where to measure.
-        dataset: Its test split is the one that accuracy is stated for; None where the data are
-            not looked at. Then an earlier verification's accuracy of the same files stands.
-        further: Name and images of another test set, whose accuracy is stated beside that.
+        dataset: Its test split is the one that the task's metric is stated for; None where the data
+            are not looked at. Then an earlier verification's of the same files stands.
+        further: Name and images of another test set, on which it is stated beside that.
         tables: Folder of the device's latency tables; latencies are put on their scale, so
             that they compare with the predictions although the clock has drifted since. The
             scale is kept in the manifest, and taken from there where the tables are gone.
@@ -68,21 +70,22 @@ def verify(
     if dataset is not None:
         release.require_same_data(dataset, manifest["data"])
     scales, run = _Scales(manifest.get("scales", {}), tables), release.run_of(folder)
-    earlier = Earlier(manifest)
+    earlier, metric = Earlier(manifest), checked.task.metric
     variants = []
     with ExitStack() as stack:  # one way to the device for all, opened when it is first needed
         measurer = cache(lambda: stack.enter_context(measure.Measurer(device, options)))
         for entry in manifest["variants"]:
             known, found = earlier.of(entry["file"]), {"answers": checks.answers(wrong[entry["file"]])}
             if dataset is not None:
-                on_step(f"accuracy of {entry['file']}")
-                known = Known.of(answers(checked, entry, dataset.test), manifest, entry["precision"])
+                on_step(f"{metric.name} of {entry['file']}")
+                own = predictions(checked, entry, dataset.test)
+                known = Known.of(own, manifest, entry["precision"], checked.task)
             beside = None
             if further is not None:
-                on_step(f"accuracy of {entry['file']} on {further[0]}")
-                answered = answers(checked, entry, further[1])
-                beside = Accuracy.of(answered)
-                found[f"learning, on {further[0]}"] = verdict.on_learning(answered)
+                on_step(f"{metric.name} of {entry['file']} on {further[0]}")
+                other = predictions(checked, entry, further[1])
+                beside = Estimate.of(other)
+                found[f"learning, on {further[0]}"] = other.learning
             for name, target, promised in _targets(entry, device, manifest["budgets"]):
                 measured: tuple[Measurement, Session] | None = None
                 if target is not None and target.runtime in device.runtimes:
@@ -93,7 +96,7 @@ def verify(
         device.name,
         tuple(variants),
         (
-            *_left_out(manifest, device, dataset, earlier, further),
+            *_left_out(manifest, device, dataset, earlier, further, metric),
             *scales.notes,
             *(() if run is None else release.unfinished(run)),
         ),
@@ -103,6 +106,8 @@ def verify(
         accepted_noise=accept_noise,
         verified=datetime.now(UTC).isoformat(timespec="seconds"),
         rounds=(options or measure.ProfileOptions()).rounds,
+        task=checked.task.name,
+        metric=metric,
     )
     if record:
         manifest |= {"verification": verification.to_json(), "scales": scales.to_json()}
@@ -232,19 +237,21 @@ def _left_out(
     dataset: Dataset | None,
     earlier: Earlier,
     further: tuple[str, Split] | None,
+    metric: Metric,
 ) -> list[str]:
     notes = []
     if dataset is None:
         is_known = earlier.when is not None
         notes.append(
-            f"the test images were not looked at: accuracies are those verified before ({earlier.when})"
+            f"the test images were not looked at: values of {metric.name} are those verified before "
+            f"({earlier.when})"
             if is_known
-            else "the test images were not looked at: no accuracy was checked"
+            else f"the test images were not looked at: no {metric.name} was checked"
         )
     if further is not None:
         notes.append(
-            f"{further[0]} ({len(further[1])} images) is a further test set: its accuracy says something "
-            "only if none of its images were trained on"
+            f"{further[0]} ({len(further[1])} images) is a further test set: its {metric.name} says "
+            "something only if none of its images were trained on"
         )
     runtimes_left = sorted({e["runtime"] for e in manifest["variants"]} - set(device.runtimes))
     if runtimes_left:
@@ -264,7 +271,7 @@ def _check(
     name: str,
     entry: Mapping[str, Any],
     known: Known,
-    further: Accuracy | None,
+    further: Estimate | None,
     found: tuple[Measurement, Session] | None,
     promised: Mapping[str, Any],
     looked_at: Mapping[str, Verdict],
@@ -283,9 +290,9 @@ def _check(
         name=name,
         file=entry["file"],
         bytes=entry["bytes"],
-        test_accuracy=known.value,
-        accuracy=known.accuracy,
-        accuracy_loss=known.loss,
+        value=known.value,
+        estimate=known.estimate,
+        loss=known.loss,
         further=further,
         measured_ms=latency_ms,
         interval_ms=interval_ms,

@@ -135,7 +135,7 @@ def test_what_is_unchanged_is_skipped_and_said(finished):
     summary = pipeline.run(pipeline.read(finished / "hwnas.toml"), tell=lambda *what: heard.append(what))
     assert summary.ran == ()
     assert heard == [(stage, pipeline.UNCHANGED) for stage in EVERY]
-    assert set(summary.test_accuracy) == {"fbnet", "random"}
+    assert set(summary.quality) == {"fbnet", "random"}
     assert all(seconds > 0 for seconds in summary.seconds.values())
     shipped = summary.run / "export"
     assert release.REPORT in release.read_manifest(shipped)["files"]

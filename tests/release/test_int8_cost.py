@@ -9,16 +9,21 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from hwnas import blocks, data, device, export, files, release, runtimes, spaces, train
+from hwnas import blocks, data, device, export, files, release, runtimes, spaces, tasks, train
 from hwnas.cli import app
 from hwnas.errors import ExportError
 from hwnas.release import cost
 from hwnas.release.cost import Int8Cost
+from hwnas.tasks.right import Right
 from hwnas.train.run import train_run
 
 
 def of(gained, lost, images=287, fp32=0.9):
-    return Int8Cost("litert", images, fp32, fp32 + (gained - lost) / images, gained, lost)
+    exact, rounded = np.zeros(images, bool), np.zeros(images, bool)
+    exact[:lost] = rounded[lost : lost + gained] = True
+    task = tasks.get("classification")
+    difference = task.difference([Right(exact)], [Right(rounded)])
+    return Int8Cost("litert", task, fp32, fp32 + (gained - lost) / images, difference)
 
 
 def test_a_drop_is_harmful_where_it_is_over_a_point_and_no_chance():

@@ -47,7 +47,7 @@ def test_a_network_that_is_scored_again_has_no_second_place():
     for accuracy in (0.9, 0.5):
         population.tell(trial_of(task, first, accuracy))
     assert len(population.alive) == 1
-    assert population.best().accuracy == pytest.approx(0.7)
+    assert population.best().quality == pytest.approx(0.7)
 
 
 @pytest.mark.parametrize("share", [0.003, 0.02, 0.5])
@@ -64,7 +64,7 @@ def test_it_beats_random_search_at_equal_cost():
 
     def accuracy(kind):
         results = [searched(kind(queries=60), task, np.random.default_rng(s)) for s in range(4)]
-        return np.array([r.accuracy for r in results])
+        return np.array([r.quality for r in results])
 
     assert accuracy(Evolution).mean() > accuracy(Random).mean() + 0.002  # two standard errors
 

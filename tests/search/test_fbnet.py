@@ -29,7 +29,7 @@ def test_the_best_keeps_the_budget_and_is_the_best_of_the_finalists(found):
     (limit,) = found.extra["limit_ms"]
     assert len(found.trials) == 5
     assert all(t.latencies_ms[0] <= limit for t in found.trials)
-    assert found.accuracy == max(t.accuracy for t in found.trials)
+    assert found.quality == max(t.quality for t in found.trials)
     assert found.best.indices in {t.indices for t in found.trials}
     assert len({t.indices for t in found.trials}) == 5
 
@@ -185,7 +185,7 @@ def test_random_is_scored_by_the_same_supernet():
     task = task_of(0.5)
     searched(FBNet(warmup_steps=1, steps=1, finalists=1), task, np.random.default_rng(0))
     baseline = searched(Random(queries=4), task, np.random.default_rng(0))
-    assert baseline.accuracy == task.evaluate(baseline.best)
+    assert baseline.quality == task.evaluate(baseline.best)
     assert all(t.latencies_ms[0] <= task.constraints[0].limit for t in baseline.trials)
 
 

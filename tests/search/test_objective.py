@@ -85,7 +85,7 @@ def test_the_front_is_what_no_network_beats_in_everything(kind):
     for key, found in trials.items():
         indices = found[0].indices
         costs = *task.costs(np.array([indices]))[0], task.space.architecture(indices).params
-        points[key] = (-np.mean([trial.accuracy for trial in found]), *costs)
+        points[key] = (-np.mean([trial.quality for trial in found]), *costs)
     front = {
         key
         for key, own in points.items()
@@ -104,7 +104,7 @@ def test_nsga2_is_told_every_objective():
     arch = task.space.architecture(indices)
     trial = task.described(indices, task.evaluate(arch))
     sampler.tell(trial)
-    assert sampler.study.trials[0].values == [trial.accuracy, *trial.costs, arch.macs, arch.params]
+    assert sampler.study.trials[0].values == [trial.quality, *trial.costs, arch.macs, arch.params]
     assert [d.name for d in sampler.study.directions] == ["MAXIMIZE"] + 4 * ["MINIMIZE"]
 
 

@@ -281,7 +281,7 @@ def test_remeasured_leaders_beat_the_luckiest_sample():
         for score in scores:
             archive.add(Trial(tuple(map(int, indices)), score, (10.0,)))
     assert archive.best().indices == solid
-    assert archive.best().accuracy == pytest.approx(0.8)
+    assert archive.best().quality == pytest.approx(0.8)
     assert archive.doubtful() == third
 
 

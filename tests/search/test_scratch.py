@@ -26,7 +26,7 @@ def test_worker_processes_score_like_this_one(tmp_path):
     there = searched(Random(queries=2, parallel=2), task, np.random.default_rng(0), workers=2)
     assert here.trials == there.trials
     kept = replace(SHORT, workers=2, kept=tmp_path)
-    assert kept.all([SMALL.architecture(t.indices) for t in here.trials]) == [t.accuracy for t in here.trials]
+    assert kept.all([SMALL.architecture(t.indices) for t in here.trials]) == [t.quality for t in here.trials]
     assert len(list(tmp_path.iterdir())) == 2
 
 

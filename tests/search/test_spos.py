@@ -16,7 +16,7 @@ def test_it_trains_then_lets_the_sampler_ask_the_supernet():
     assert task.evaluate.steps == 4
     assert result.strategy == "spos"
     assert len(result.trials) == 5
-    assert result.accuracy == task.evaluate(result.best)
+    assert result.quality == task.evaluate(result.best)
     assert task.feasible(np.array([result.best.indices]))[0]
     assert [r["phase"] for r in seen[:4]] == ["warm-up"] * 4
     assert result.config["sampler"] == "evolution"

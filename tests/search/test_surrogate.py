@@ -166,7 +166,7 @@ def test_the_best_is_not_the_luckiest_sample():
         best_true = max(best_true, accuracy)
         lucky = accuracy if indices != cheapest else 0.0
         model.tell(Trial(indices, lucky or 0.935, tuple(task.costs(row[None])[0])))
-    top = max(model.archive.trials, key=lambda t: t.accuracy)
+    top = max(model.archive.trials, key=lambda t: t.quality)
     chosen = task.evaluate(task.space.architecture(model.best().indices))
     if top.indices == cheapest:
         assert model.archive.best().indices == cheapest
@@ -193,7 +193,7 @@ def test_a_space_that_cannot_be_listed_is_searched_under_two_budgets():
     ours = searched(Surrogate(queries=30, pool=200), task, np.random.default_rng(0))
     random = searched(Random(queries=300), task, np.random.default_rng(0))
     assert task.feasible(np.array([t.indices for t in ours.trials])).all()
-    assert ours.accuracy > random.accuracy  # with a tenth of the queries
+    assert ours.quality > random.quality  # with a tenth of the queries
 
 
 def test_the_last_fifth_scores_leaders_again():
@@ -204,8 +204,8 @@ def test_the_last_fifth_scores_leaders_again():
     earlier = {t.indices for t in result.trials[:32]}
     assert len(earlier) == 32
     assert all(t.indices in earlier for t in result.trials[32:])
-    scores = sorted((t.accuracy for t in result.trials[:32]), reverse=True)
-    assert np.mean([t.accuracy for t in result.trials[32:]]) > scores[8]
+    scores = sorted((t.quality for t in result.trials[:32]), reverse=True)
+    assert np.mean([t.quality for t in result.trials[32:]]) > scores[8]
 
 
 def test_several_at_once_are_not_all_in_one_place():

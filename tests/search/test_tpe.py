@@ -27,7 +27,7 @@ def test_optuna_is_told_accuracy_alone():
     for _ in range(5):
         sampler.tell(task.trial(sampler.ask()))
     told = [t.values for t in sampler.study.trials if t.values]
-    assert told == [[t.accuracy] for t in sampler.archive.trials]
+    assert told == [[t.quality] for t in sampler.archive.trials]
 
 
 def test_it_is_better_than_random_search():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from torch.nn import functional
@@ -11,6 +12,9 @@ from torch.nn import functional
 from hwnas.statistics.differences import Difference
 from hwnas.statistics.verdict import FAIL, PASS, Verdict
 from hwnas.tasks.base import Metric, Score
+from hwnas.tasks.common import OnImages
+
+SPLITS = ("train", "val", "test")
 
 
 def mean_interval(values):
@@ -34,9 +38,19 @@ class Numbers:
         return len(self.targets)
 
     @property
+    def value(self):
+        return float(self.errors.mean())
+
+    @property
     def score(self):
-        value = float(self.errors.mean())
-        return Score(value, value)
+        return Score(self.value, self.value)
+
+    @property
+    def details(self):
+        return {"largest": float(self.errors.max())}
+
+    def kept(self):
+        return {"errors": self.errors.tolist()}
 
     @property
     def interval(self):
@@ -47,10 +61,6 @@ class Numbers:
         blind = float(self.targets.var())
         is_better = self.interval[1] < blind
         return Verdict(PASS) if is_better else Verdict(FAIL, (f"no better than the mean, {blind:.3g}",))
-
-    def gain(self, other):
-        mean, interval = mean_interval(other.errors - self.errors)
-        return Difference(mean, interval, None, self.images, 1)
 
     def to_json(self):
         found = self.score.to_json(Brightness.metric)
@@ -72,12 +82,36 @@ class SquaredError:
         return functional.mse_loss(outputs[:, 0], targets, reduction="sum")
 
 
-class Brightness:
+@dataclass(frozen=True, eq=False)
+class Errors:
+    errors: np.ndarray
+
+    @property
+    def images(self):
+        return len(self.errors)
+
+    @property
+    def value(self):
+        return float(self.errors.mean())
+
+    @property
+    def interval(self):
+        return mean_interval(self.errors)[1]
+
+    def kept(self):
+        return {"errors": self.errors.tolist()}
+
+
+class Brightness(OnImages):
     name = "brightness"
     metric = Metric("mean squared error", is_higher_better=False, is_share=False)
 
     def load(self, source, **options):
-        raise NotImplementedError("the tests make the images themselves")
+        """A file of ``write``; it brings its splits, so that seed and shares do nothing."""
+        known = {name: options[name] for name in ("seed", "val_share", "test_share") if name in options}
+        with np.load(source) as found:
+            parts = {name: (found[f"{name}_images"], found[f"{name}_levels"]) for name in SPLITS}
+        return dataset(str(Path(source).resolve()), parts, **known)
 
     def outputs(self, data):
         return 1
@@ -115,24 +149,45 @@ class Brightness:
     def is_clearly_worse(self, one, other, images):
         return False
 
-    def mistakes(self, predictions, data, split):
-        return None
+    def outcome(self, kept):
+        return Errors(np.array(kept["errors"]))
+
+    def difference(self, first, second):
+        gains = np.mean([s.errors - f.errors for f, s in zip(first, second, strict=True)], axis=0)
+        mean, interval = mean_interval(gains)
+        noise = 0.02 * float(np.mean([each.value for each in second]))
+        return Difference(mean, interval, None, len(gains), len(first), noise=noise)
+
+
+def dataset(name, parts, *, seed=0, val_share=0.2, test_share=0.2):
+    """The images of each split, and how bright they are meant to be."""
+    from hwnas.data import Dataset, Split
+
+    return Dataset(
+        name, ("brightness",), **{split: Split(*part) for split, part in parts.items()}, mean=(0.5,) * 3,
+        std=(0.2,) * 3, flip=True, seed=seed, val_share=val_share, test_share=test_share, task="brightness",
+    )  # fmt: skip
 
 
 def images(seed=0):
     """Grey squares of noise around a brightness that is to be found, standardised."""
-    from hwnas.data import Dataset, Split
-
     rng = np.random.default_rng(seed)
 
     def split(count):
         level = rng.uniform(40, 215, count)
         noise = rng.normal(0, 20, (count, 3, 8, 8))
         pixels = np.clip(level[:, None, None, None] + noise, 0, 255).astype(np.uint8)
-        return Split(pixels, ((level - 127.5) / 50).astype(np.float32))
+        return pixels, ((level - 127.5) / 50).astype(np.float32)
 
-    parts = {name: split(count) for name, count in (("train", 256), ("val", 128), ("test", 128))}
-    return Dataset(
-        "brightness", ("brightness",), **parts, mean=(0.5,) * 3, std=(0.2,) * 3, flip=True, seed=seed,
-        val_share=0.2, test_share=0.2, task="brightness",
-    )  # fmt: skip
+    counts = (("train", 256), ("val", 128), ("test", 128))
+    return dataset("brightness", {name: split(count) for name, count in counts}, seed=seed)
+
+
+def write(path, data):
+    """Images as a file that the task reads."""
+    arrays = {}
+    for name in SPLITS:
+        split = data.split(name)
+        arrays |= {f"{name}_images": split.images, f"{name}_levels": split.labels}
+    np.savez(path, **arrays)
+    return path

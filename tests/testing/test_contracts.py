@@ -161,8 +161,8 @@ class TestStrategies:
         def search_anyway(self, problem, *rest):
             kept = dataclasses.replace(problem, constraints=problem.constraints[:1])
             found = Random.search(Random(queries=4), kept, *rest)
-            trials = tuple(kept.described(t.indices, t.accuracy) for t in found.trials)
-            full = tuple(problem.described(t.indices, t.accuracy) for t in trials)
+            trials = tuple(kept.described(t.indices, t.quality) for t in found.trials)
+            full = tuple(problem.described(t.indices, t.quality) for t in trials)
             return dataclasses.replace(found, strategy="broken", trials=full)
 
         with pytest.raises(

@@ -83,7 +83,7 @@ def test_a_network_that_int8_harms_is_fine_tuned_and_the_user_is_told(exported_r
     assert found["gain"]["real"]
     assert found["gain"]["mean"] > 0
     assert "points (95 %" in found["said"]
-    assert int8.accuracies(tuned, (3, 16, 16), digits, calibration) == found["qat"]
+    assert int8.qualities(tuned, (3, 16, 16), digits, calibration) == found["qat"]
 
 
 @pytest.mark.parametrize(

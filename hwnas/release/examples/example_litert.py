@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 
 folder = Path(__file__).parent
 how = json.loads((folder / "preprocessing.json").read_text("utf-8"))
-labels = (folder / "labels.txt").read_text("utf-8").splitlines()
+# the task reads here
 model = Interpreter(sys.argv[2] if len(sys.argv) > 2 else str(folder / "model.tflite"))
 model.allocate_tensors()
 source, result = model.get_input_details()[0], model.get_output_details()[0]
@@ -34,6 +34,4 @@ model.set_tensor(source["index"], values[np.newaxis].astype(source["dtype"]))
 model.invoke()
 scale, zero_point = result["quantization"]
 answers = (model.get_tensor(result["index"])[0].astype(float) - zero_point) * (scale or 1)
-shares = np.exp(answers - answers.max())
-for index in np.argsort(-shares)[:3]:
-    print(f"{shares[index] / shares.sum():6.1%}  {labels[index]}")
+# the task prints here

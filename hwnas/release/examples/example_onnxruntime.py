@@ -10,7 +10,7 @@ from PIL import Image, ImageOps
 
 folder = Path(__file__).parent
 how = json.loads((folder / "preprocessing.json").read_text("utf-8"))
-labels = (folder / "labels.txt").read_text("utf-8").splitlines()
+# the task reads here
 model = onnxruntime.InferenceSession(sys.argv[2] if len(sys.argv) > 2 else str(folder / "model.onnx"))
 
 size = (how["resize"]["width"], how["resize"]["height"])
@@ -27,6 +27,4 @@ picture = ImageOps.fit(picture.convert("RGB"), size, Image.Resampling.BILINEAR)
 values = (np.asarray(picture) * how["scale"] - how["mean"]) / how["std"]  # height, width, channels
 batch = values.transpose(2, 0, 1)[np.newaxis].astype(np.float32)  # 1, channels, height, width
 answers = model.run(None, {model.get_inputs()[0].name: batch})[0][0]
-shares = np.exp(answers - answers.max())
-for index in np.argsort(-shares)[:3]:
-    print(f"{shares[index] / shares.sum():6.1%}  {labels[index]}")
+# the task prints here

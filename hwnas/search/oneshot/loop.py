@@ -229,8 +229,8 @@ class OneShotStrategy(ABC):
         for number, indices in enumerate(chosen, start=1):
             arch = problem.space.architecture(indices)
             trials.append(scored(problem, arch, state.oneshot(arch)))
-            best = max(trials, key=lambda t: t.accuracy)  # all keep every budget; the first of equals
-            watch(_ranked(number, len(chosen), best))
+            best = max(trials, key=lambda t: t.quality)  # all keep every budget; the first of equals
+            watch(_ranked(number, len(chosen), best, state.session.score))
         argmax = gates.argmax()
         extra = {
             **_by_unit(problem, "expected", state.expected()),
@@ -244,11 +244,12 @@ class OneShotStrategy(ABC):
         return SearchResult(
             strategy=self.name,
             best=problem.space.architecture(best.indices),
-            accuracy=best.accuracy,
+            quality=best.quality,
             trials=tuple(trials),
             config={**self.settings(), "seed": state.seed},
             trace=tuple(state.trace),
             extra=extra,
+            score=state.session.score,
         )
 
     def _identity(self, state: State) -> dict[str, Any]:
@@ -301,13 +302,13 @@ class OneShotStrategy(ABC):
         state.trace.extend(metadata["trace"])
 
 
-def _ranked(number: int, count: int, best: Trial) -> Mapping[str, Any]:
+def _ranked(number: int, count: int, best: Trial, score: str) -> Mapping[str, Any]:
     """The live record of a finalist."""
     return {
         "phase": "finalists",
         "step": number,
         "steps": count,
-        "best_accuracy": best.accuracy,
+        f"best_{score}": best.quality,
         **({"best_latency_ms": best.latencies_ms[0]} if best.latencies_ms else {}),
     }
 

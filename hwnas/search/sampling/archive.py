@@ -29,7 +29,7 @@ class _Network:
 
     def add(self, trial: Trial) -> None:
         self.trials.append(trial)
-        self.mean = fmean(t.accuracy for t in self.trials)
+        self.mean = fmean(t.quality for t in self.trials)
 
 
 class Archive:
@@ -103,7 +103,7 @@ class Archive:
         if not found:
             return None
         best = max(confirmed or found, key=lambda n: n.mean)
-        return replace(best.trials[0], accuracy=best.mean)
+        return replace(best.trials[0], quality=best.mean)
 
     def doubtful(self) -> tuple[int, ...] | None:
         """The leader that should be scored again; None where all are believed."""

@@ -62,7 +62,7 @@ class _Population(Sampler):
             self.founders -= 1
             return self.archive.fresh(self.rng)
         drawn = self.rng.choice(len(self.alive), min(self.tournament, len(self.alive)), replace=False)
-        parent = max((self.alive[i] for i in drawn), key=lambda trial: trial.accuracy)
+        parent = max((self.alive[i] for i in drawn), key=lambda trial: trial.quality)
         return self._child(parent.indices)
 
     def tell(self, trial: Trial) -> None:

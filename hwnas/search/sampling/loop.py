@@ -26,6 +26,7 @@ from hwnas.search.problem import Problem, Trial
 from hwnas.search.sampling.archive import Archive
 from hwnas.search.session import Session
 from hwnas.space import Architecture
+from hwnas.statistics.metric import ACCURACY
 
 Score = Callable[[Iterable[Architecture]], Iterable[float]]
 """Scores several architectures, in their order."""
@@ -37,7 +38,10 @@ class Sampler(ABC):
     Attributes:
         archive: What was asked and told.
         rng: The only source of randomness.
+        score: What scores are called in records.
     """
+
+    score = ACCURACY.score_key
 
     def __init__(self, problem: Problem, rng: np.random.Generator) -> None:
         self.archive = Archive(problem)
@@ -56,7 +60,7 @@ class Sampler(ABC):
         self.archive.add(trial)
 
     def best(self) -> Trial | None:
-        """The architecture to use, with its estimated accuracy; keeps every budget."""
+        """The architecture to use, with its estimated quality; keeps every budget."""
         return self.archive.best()
 
     def state(self) -> Mapping[str, float]:
@@ -113,13 +117,14 @@ class SamplingStrategy(ABC):
         Raises:
             InfeasibleBudget: No architecture keeps them all.
             SchemaMismatch: The history is of another search.
-            SpaceError: A score is not an accuracy, or the evaluator is not what the strategy needs.
+            SpaceError: A score is not in [0, 1], or the evaluator is not what the strategy needs.
         """
         self.needs.require(evaluator)
         start = dict(rng.bit_generator.state)
         sampler = self.sampler(problem, rng)
+        sampler.score = session.score
         _ = sampler.archive.feasible.feasible  # refuses budgets that do not go together
-        history = History.open(session.history, _identity(self, problem, evaluator))
+        history = History.open(session.history, _identity(self, problem, evaluator), session.score)
         with scoring(evaluator, session.workers) as score:
             trace = _run(self, problem, sampler, score, history, session)
         best = sampler.best()
@@ -131,11 +136,12 @@ class SamplingStrategy(ABC):
         return SearchResult(
             strategy=self.name,
             best=problem.space.architecture(best.indices),
-            accuracy=best.accuracy,
+            quality=best.quality,
             trials=tuple(sampler.archive.trials),
             config={"queries": self.queries, **self.settings(), "rng": start},
             trace=tuple(trace),
             extra=dict(sampler.report()),
+            score=session.score,
         )
 
 
@@ -191,8 +197,8 @@ def _scores(
     began = time.monotonic()
     new = [problem.space.architecture(indices) for indices in asked[len(known) :]]
     first = query + len(known) + 1
-    for number, (arch, accuracy) in enumerate(zip(new, score(new), strict=True), start=first):
-        trial = scored(problem, arch, accuracy)
+    for number, (arch, quality) in enumerate(zip(new, score(new), strict=True), start=first):
+        trial = scored(problem, arch, quality)
         history.append(number, trial, time.monotonic() - began)
         began = time.monotonic()
         yield trial
@@ -212,11 +218,11 @@ def _identity(strategy: SamplingStrategy, problem: Problem, evaluator: Evaluator
 
 def _entry(query: int, sampler: Sampler) -> Mapping[str, Any]:
     best = sampler.best()
-    entry: dict[str, Any] = {"query": query, "accuracy": sampler.archive.trials[-1].accuracy}
+    entry: dict[str, Any] = {"query": query, sampler.score: sampler.archive.trials[-1].quality}
     if best is not None:
         entry |= {
             "best": list(best.indices),
-            "best_accuracy": best.accuracy,
+            f"best_{sampler.score}": best.quality,
             **({"best_latency_ms": best.latencies_ms[0]} if best.latencies_ms else {}),
         }
     return {**entry, **sampler.state()}

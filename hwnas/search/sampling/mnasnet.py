@@ -34,22 +34,22 @@ STALE = 20
 """Batches without a new network after which the policy counts as converged."""
 
 
-def reward(kind: str, accuracy: float, used: float, weight: float) -> float:
+def reward(kind: str, quality: float, used: float, weight: float) -> float:
     """What the controller is rewarded for one architecture.
 
     Args:
-        kind: "soft": accuracy * used^weight (MnasNet, equation 2, w = -0.07); "hard": the same
-            only above the budget (equation 3, w = -1); "absolute": accuracy + weight *
+        kind: "soft": quality * used^weight (MnasNet, equation 2, w = -0.07); "hard": the same
+            only above the budget (equation 3, w = -1); "absolute": quality + weight *
             |used - 1| (TuNAS, equation 3).
-        accuracy: In [0, 1].
+        quality: In [0, 1].
         used: Latency over what the budget allows.
         weight: Negative.
     """
     if kind == "absolute":
-        return accuracy + weight * abs(used - 1.0)
+        return quality + weight * abs(used - 1.0)
     if kind == "hard" and used <= 1.0:
-        return accuracy
-    return accuracy * math.pow(used, weight)
+        return quality
+    return quality * math.pow(used, weight)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +148,7 @@ class _Learner(Sampler):
         return {
             **self.archive.problem.told(indices),
             "budget_used": self._used(indices),
-            "accuracy": self.archive.score(indices),
+            self.score: self.archive.score(indices),
         }
 
     def _decoded(self) -> tuple[int, ...]:
@@ -188,10 +188,10 @@ class _Learner(Sampler):
         """Reward what has a score by now, and train on the batches that are complete."""
         for batch in list(self.batches):
             for number, indices in enumerate(map(_row, batch.indices)):
-                accuracy = self.archive.score(indices)
-                if batch.rewards[number] is None and accuracy is not None:
+                quality = self.archive.score(indices)
+                if batch.rewards[number] is None and quality is not None:
                     batch.rewards[number] = reward(
-                        self.settings.reward, accuracy, self._used(indices), self.settings.used_weight
+                        self.settings.reward, quality, self._used(indices), self.settings.used_weight
                     )
             rewards = [r for r in batch.rewards if r is not None]
             if len(rewards) == len(batch.rewards) == batch.asked:

@@ -97,7 +97,7 @@ class _Model(Sampler):
         if len(trials) < self.settings.initial:
             return
         points = self._points(np.array([t.indices for t in trials]))
-        scores = _log_accuracy(np.array([t.accuracy for t in trials]))
+        scores = _log_quality(np.array([t.quality for t in trials]))
         known = {"log_parameters": self.process.log_parameters} if self.process else {}
         self.process = GaussianProcess(points, scores, **known)
         if len(trials) >= 1.1 * self.fitted_at:
@@ -110,8 +110,8 @@ class _Model(Sampler):
             return super().best()
         mean, _ = self.process.predict(self._points(rows))
         best = rows[mean.argmax()]
-        accuracy = float(np.clip(1.0 + ERROR_FLOOR - np.exp(-mean.max()), 0.0, 1.0))
-        return self.archive.problem.described(_row(best), accuracy)
+        quality = float(np.clip(1.0 + ERROR_FLOOR - np.exp(-mean.max()), 0.0, 1.0))
+        return self.archive.problem.described(_row(best), quality)
 
     def report(self) -> Mapping[str, Any]:
         """The parameters of the model at the end."""
@@ -202,9 +202,9 @@ def knowledge_gradient(mean: FloatArray, deviation: FloatArray, noise: float) ->
     return expected_improvement(-np.abs(mean - rival), change, 0.0)
 
 
-def _log_accuracy(accuracy: FloatArray) -> FloatArray:
+def _log_quality(quality: FloatArray) -> FloatArray:
     """Minus the logarithm of the error rate: halving the error counts the same everywhere."""
-    return np.asarray(-np.log(1.0 + ERROR_FLOOR - accuracy))
+    return np.asarray(-np.log(1.0 + ERROR_FLOOR - quality))
 
 
 def _row(indices: IntArray) -> tuple[int, ...]:

@@ -1,0 +1,110 @@
+"""What tasks on images have in common, for a task to inherit and to say only what differs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from hwnas.data import pixels
+from hwnas.errors import DataError
+from hwnas.tasks.base import Estimate, Example, Metric, Section
+
+if TYPE_CHECKING:
+    from hwnas.data import Dataset, Split
+
+_NUMBERS = Example(
+    'labels = (folder / "labels.txt").read_text("utf-8").splitlines()\n',
+    'for label, answer in zip(labels, answers, strict=True):\n    print(f"{answer:10.4g}  {label}")\n',
+)
+
+
+class OnImages:
+    """A network that is fed pictures, and answers each with one number a label."""
+
+    name: str
+    metric: Metric
+
+    def load(self, source: str, **options: Any) -> Dataset:
+        """Read images; options as of ``data.load``."""
+        raise NotImplementedError
+
+    def labels(self, data: Dataset) -> tuple[str, ...]:
+        """The name of each number that is answered."""
+        return data.class_names
+
+    def fits(self, answer: tuple[int, ...], labels: Sequence[str]) -> bool:
+        """Whether an answer has one number a label."""
+        return answer == (len(labels),)
+
+    def preprocessing(self, data: Dataset) -> dict[str, Any]:
+        """Scaled, its centre cut out, standardised channel by channel."""
+        _, height, width = data.image_shape
+        return {
+            "resize": {
+                "height": height,
+                "width": width,
+                "filter": "bilinear",
+                "method": "scale until height and width are covered, then cut out the centre",
+                "pillow": "ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)",
+            },
+            "picture": dict(pixels.RULES),
+            "channels": "RGB",
+            "scale": 1 / 255,
+            "mean": list(data.mean),
+            "std": list(data.std),
+            "formula": "(pixel * scale - mean) / std",
+        }
+
+    @property
+    def example(self) -> Example:
+        """Prints every number beside its label."""
+        return _NUMBERS
+
+    def sample(self, data: Dataset, split: str, count: int) -> Split:
+        """Random images, classes mixed as in the whole where there are classes."""
+        return data.sample(split, count)
+
+    def load_test(self, source: str, resolution: int, labels: Sequence[str]) -> Split:
+        """The test split of a source."""
+        found = self.load(source, resolution=resolution)
+        wanted, there = tuple(labels), self.labels(found)
+        if there != wanted:
+            raise DataError(
+                f"a further test set must have the labels of the network, {', '.join(wanted)}, but {source} "
+                f"has {', '.join(there)}: give another one"
+            )
+        return found.test
+
+    def least_loss(self, loss: float, found: Estimate) -> float:
+        """What the better end of the interval leaves of the loss."""
+        metric = self.metric
+        best = max(map(metric.better, found.interval))
+        return loss - (best - metric.better(found.value))
+
+    def merit_interval(self, merit: float, images: int) -> tuple[float, float] | None:
+        """Not known."""
+        return None
+
+    def sized(self, outputs: int) -> str:
+        """Numbers an image."""
+        return f"{outputs} number{'' if outputs == 1 else 's'} an image"
+
+    def stated(self, value: float, images: int, split: str) -> str:
+        """The metric by its name."""
+        return f"{self.metric.name} {self.metric.text(value)} on {images:,} {split} images"
+
+    def remark(self, found: Mapping[str, Any]) -> str:
+        """Nothing."""
+        return ""
+
+    def mistakes(self, predictions: Any, data: Dataset, split: str) -> Mapping[str, Any] | None:
+        """Nothing is kept of single images."""
+        return None
+
+    def told(self, found: Mapping[str, Any], mistakes: Mapping[str, Any] | None) -> Iterator[str]:
+        """Nothing."""
+        return iter(())
+
+    def sections(self, mistakes: Mapping[str, Any]) -> Iterator[Section]:
+        """None."""
+        return iter(())

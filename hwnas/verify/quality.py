@@ -1,0 +1,85 @@
+"""What is known of how good shipped files are: looked at now, or by the verification before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from hwnas import runtimes, tasks
+from hwnas.release.verification import Verification
+from hwnas.statistics.verdict import Verdict
+from hwnas.tasks import Task
+from hwnas.tasks.base import Estimate, Predictions
+from hwnas.verify import checks, folder
+from hwnas.verify.folder import Folder
+
+if TYPE_CHECKING:
+    from hwnas.data import Split
+
+LEARNING = "learning"
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is known of a file on the test split.
+
+    Attributes:
+        value: Of the task's metric; None for nothing.
+        estimate: What that is made of.
+        loss: By how much PyTorch is better.
+        checks: The verdicts on it.
+    """
+
+    value: float | None = None
+    estimate: Estimate | None = None
+    loss: float | None = None
+    checks: Mapping[str, Verdict] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, predicted: Predictions, manifest: Mapping[str, Any], precision: str, task: Task) -> Known:
+        """From what a file says of the test split."""
+        metric, found = task.metric, Estimate.of(predicted)
+        of_pytorch = manifest[f"test_{metric.key}_pytorch"]
+        judged = {
+            metric.key: checks.quality(found, of_pytorch, precision, task),
+            LEARNING: predicted.learning,
+        }
+        loss = metric.better(of_pytorch) - metric.better(found.value)
+        return cls(found.value, found, loss, judged)
+
+
+class Earlier:
+    """What the verification before this one, of the very same files, found of how good they are.
+
+    Where there is none, what training found is all that is known of what was learned.
+    """
+
+    def __init__(self, manifest: Mapping[str, Any]) -> None:
+        recorded = manifest.get("verification")
+        self._found = None if recorded is None else Verification.from_json(recorded)
+        learning = manifest.get("learning")
+        self._trained = {} if learning is None else {LEARNING: Verdict.from_json(learning)}
+
+    def of(self, file: str) -> Known:
+        """What is known of a file."""
+        for item in self._found.variants if self._found else ():
+            if self._found and item.file == file and item.value is not None:
+                names = (self._found.metric.key, LEARNING)
+                kept = {name: item.checks[name] for name in names if name in item.checks}
+                return Known(item.value, item.estimate, item.loss, kept or self._trained)
+        return Known(checks=self._trained)
+
+    @property
+    def when(self) -> str | None:
+        """When the images were looked at; None where they were not."""
+        known = self._found and any(item.value is not None for item in self._found.variants)
+        return (self._found.verified or "an earlier version") if self._found and known else None
+
+
+def predictions(checked: Folder, entry: Mapping[str, Any], split: Split) -> Predictions:
+    """What a file says of images, through its own runtime."""
+    outputs = runtimes.run(
+        checked.path / entry["file"], entry["runtime"], folder.normalized(checked.preprocessing, split.images)
+    )
+    return tasks.predictions(checked.task, outputs, split.labels)
