@@ -51,7 +51,7 @@ def way(tmp_path_factory):
         data = brightness.write(root / "squares.npz", brightness.images())
         space = spaces.load("macro", resolution=8, num_classes=1)
         target = device.load("host").target("litert", "int8")
-        table = report_run.table(space.architecture((1, 0, 1, 0, 0, 1, 0, 0)), target, speed=2e6)
+        table = report_run.table_of(space.architecture((1, 0, 1, 0, 0, 1, 0, 0)), target, speed=2e6)
         latency.save(latency.fit(table, space), root / "l.json")
         run = root / "run"
         said = {
