@@ -15,7 +15,7 @@ import report_run
 from PIL import Image
 from typer.testing import CliRunner
 
-from hwnas import device, files, latency, release, runtimes, spaces, tasks
+from hwnas import device, files, latency, measure, release, runtimes, spaces, tasks
 from hwnas.cli import app
 from hwnas.device import Device
 from hwnas.runs import records
@@ -48,6 +48,8 @@ def way(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(tasks.TASKS, "brightness", "brightness:Brightness")
         patch.setenv("XDG_DATA_HOME", str(root / "user"))
+        quick = {"samples": 3, "min_round_s": 0.0, "rounds": 1, "max_rounds": 1}
+        patch.setattr(measure, "ProfileOptions", lambda whole=measure.ProfileOptions, **_: whole(**quick))
         data = brightness.write(root / "squares.npz", brightness.images())
         space = spaces.load("macro", resolution=8, num_classes=1)
         target = device.load("host").target("litert", "int8")
