@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from html import escape
 from itertools import groupby
 
@@ -57,7 +58,8 @@ def network(record: Record) -> str:
     costs, parts = _measured(record) if record.models else _counted(record)
     stages = [tuple(group) for _, group in groupby(parts, key=lambda part: part.out_shape)]
     drawn = "".join(_drawing(costs, stages, number) for number in range(len(costs.names)))
-    items = "".join(_stage(costs, stage, number) for number, stage in enumerate(stages))
+    sizes = [_size(stage[0]) for stage in stages[:-1]] + [record.task.sized(stages[-1][0].out_shape[0])]
+    items = "".join(map(partial(_stage, costs), stages, sizes, range(len(stages))))
     return _page.section(
         "The network",
         _page.paragraph(_said(record, costs)),
@@ -134,14 +136,17 @@ def _caption(costs: _Costs) -> str:
     return escape(text + ". Colours are those of the stages below.")
 
 
-def _stage(costs: _Costs, stage: Sequence[_Part], number: int) -> str:
-    channels, height, width = stage[0].out_shape
+def _size(part: _Part) -> str:
+    channels, height, width = part.out_shape
+    return f"{channels} channels, {height} × {width}"
+
+
+def _stage(costs: _Costs, stage: Sequence[_Part], size: str, number: int) -> str:
     known = [part.cost[0] for part in stage if part.cost is not None]
     share = f"{sum(known) / costs.total[0]:.1%}" if known else ""
-    shape = f"{channels} channels, {height} × {width}" if height > 1 else f"{channels} classes"
     blocks = "".join(_block(costs, part) for part in stage)
     return (
-        f'<li class="stage"><h3><span><i class="b{number % _COLOURS}"></i>{shape}</span>'
+        f'<li class="stage"><h3><span><i class="b{number % _COLOURS}"></i>{size}</span>'
         f"<small>{share}</small></h3>{blocks}</li>"
     )
 
