@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,12 @@ from typer.testing import CliRunner
 from hwnas import latency, spaces
 from hwnas.cli import app
 from hwnas.device import Target
+from hwnas.evaluators.supernet.config import OneShotConfig
+from hwnas.finalists.stage import _is_same
 from hwnas.report import _reproduce
 from hwnas.report._record import read
+from hwnas.search.oneshot.fbnet import FBNet
+from hwnas.search.request import SearchRequest
 from hwnas.tables import places
 from hwnas.tables.table import LatencyTable, Round
 
@@ -106,3 +111,14 @@ def test_a_search_with_latency_models_is_typed_with_what_was_asked(tables, tmp_p
     assert {n: one[n] for n in ("config", "test", "val", "weights_sha256")} == {
         n: other[n] for n in ("config", "test", "val", "weights_sha256")
     }
+
+
+def test_a_search_that_an_earlier_version_began_is_the_same_search():
+    """It recorded only the settings that were typed; another setting is another search."""
+    oneshot = OneShotConfig(width=0.5, resolution=8)
+    settings = {"warmup_steps": 400, "steps": 200, "loss": "hold"}
+    request = SearchRequest("macro-r16", (), ("60%",), oneshot=oneshot, settings=asdict(FBNet()))
+    before = json.loads(json.dumps({**request.identity(), "settings": settings}))
+    assert _is_same(before, request)
+    assert not _is_same({**before, "settings": settings | {"steps": 100}}, request)
+    assert not _is_same({**before, "seed": 1}, request)
