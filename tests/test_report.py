@@ -23,7 +23,7 @@ from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.measure import ProfileOptions
 from hwnas.report import _network, _page, _reproduce, _style, _svg, _text
 from hwnas.report._record import read
-from hwnas.search.run import SearchRequest
+from hwnas.search.request import SearchRequest
 from hwnas.settings import options
 from hwnas.train import TrainConfig
 

@@ -49,7 +49,7 @@ from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.evaluators.supernet.oneshot import OneShot
 from hwnas.evaluators.supernet.warm_up import warm_up
 from hwnas.measure import Measurer, ProfileOptions
-from hwnas.search.run import SearchRequest
+from hwnas.search.request import SearchRequest
 from hwnas.space import Architecture, SearchSpace
 from hwnas.tables.operations import require_same
 from hwnas.tables.table import LatencyTable

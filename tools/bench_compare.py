@@ -31,7 +31,8 @@ from _macro import SHARED, VAL_SHARE, environment
 from hwnas import compare, data, device, files, latency, measure, search, spaces
 from hwnas.device import Device, Target
 from hwnas.evaluators.supernet.config import OneShotConfig
-from hwnas.search.run import SearchRequest, search_run
+from hwnas.search.request import SearchRequest
+from hwnas.search.run import search_run
 from hwnas.tables.table import LatencyTable
 from hwnas.train import TrainConfig
 from hwnas.train.run import train_run

@@ -23,7 +23,7 @@ from hwnas.finalists.reading import Reading
 from hwnas.measure import ProfileOptions
 from hwnas.search.gallery import known_ms
 from hwnas.search.pick import pick
-from hwnas.search.run import SearchRequest
+from hwnas.search.request import SearchRequest
 from hwnas.statistics.bounds import decimals
 from hwnas.statistics.verdict import FAIL, NOT_PROVEN, PASS, on_budget
 from hwnas.tables.table import LatencyTable

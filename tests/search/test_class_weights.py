@@ -15,7 +15,8 @@ from hwnas.evaluators.standalone import FromScratch
 from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.evaluators.supernet.oneshot import OneShot
 from hwnas.evaluators.supernet.warm_up import warm_up
-from hwnas.search.run import SearchRequest, _blind
+from hwnas.search.request import SearchRequest
+from hwnas.search.run import _blind
 from hwnas.statistics.answers import Answers, balanced_images
 from hwnas.train import TrainConfig
 

@@ -18,7 +18,8 @@ import sys
 from pathlib import Path
 from hwnas import files
 from hwnas.evaluators.supernet.config import OneShotConfig
-from hwnas.search.run import SearchRequest, search_run
+from hwnas.search.request import SearchRequest
+from hwnas.search.run import search_run
 
 folder, strategy = Path(sys.argv[1]), sys.argv[2]
 request = SearchRequest(

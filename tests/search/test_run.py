@@ -18,7 +18,8 @@ from hwnas.errors import (
 from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.search.budgets import budget_ms, constraints_of, not_binding
 from hwnas.search.problem import Constraint
-from hwnas.search.run import SearchRequest, search_run
+from hwnas.search.request import SearchRequest
+from hwnas.search.run import search_run
 from hwnas.search.session import Session
 from hwnas.tables.table import LatencyTable, Round
 from hwnas.train import TrainConfig

@@ -11,7 +11,8 @@ from hwnas.errors import SchemaMismatch, SpaceError, TrainingError
 from hwnas.evaluators.of_run import scorer_of
 from hwnas.evaluators.standalone import FromScratch
 from hwnas.finalists.ranking import Judge
-from hwnas.search.run import SearchRequest, search_run
+from hwnas.search.request import SearchRequest
+from hwnas.search.run import search_run
 from hwnas.search.sampling.random import Random
 from hwnas.train import TrainConfig
 

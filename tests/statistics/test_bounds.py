@@ -14,7 +14,8 @@ from hwnas.latency.base import Cost, Prediction
 from hwnas.latency.evaluate import score
 from hwnas.search.budgets import constraints_of, not_binding, parse_budget, shares_of, shares_said
 from hwnas.search.problem import Constraint
-from hwnas.search.run import SearchRequest, said_of
+from hwnas.search.request import SearchRequest
+from hwnas.search.run import said_of
 from hwnas.statistics.bounds import DIGITS, at_least, at_most
 
 SPACE = spaces.load("macro-r8-c10")
