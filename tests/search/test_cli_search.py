@@ -20,7 +20,7 @@ STEPS = ["--warmup-steps", "3", "--steps", "3"]
 
 
 def run(*arguments):
-    return CliRunner().invoke(app, [str(a) for a in arguments], catch_exceptions=False)
+    return CliRunner(env={"COLUMNS": "1000"}).invoke(app, [str(a) for a in arguments], catch_exceptions=False)
 
 
 @pytest.fixture
