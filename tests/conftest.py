@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,48 @@ def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
         return whole(**given | quick)
 
     monkeypatch.setattr(measure, "ProfileOptions", options)
+
+
+_WARM: list[Any] = []
+
+
+@pytest.fixture(scope="session")
+def _cold() -> Iterator[None]:
+    """Nothing that was kept warm outlives the tests."""
+    yield
+    while _WARM:
+        _WARM.pop().end()
+
+
+@pytest.fixture(scope="module")
+def warm_exporter(_cold: None) -> Iterator[None]:
+    """Processes that export models go on with the next test: to start one takes longer than its exports.
+
+    They are the real ones. A process that is busy when it is closed, or gone, is ended as ever.
+    """
+    from hwnas.measure import models
+
+    class Warm(models._Worker):
+        busy = False
+
+        def ask(self, task: Any) -> Any:
+            self.busy = True
+            reply = super().ask(task)
+            self.busy = bool(reply.get("died"))
+            return reply
+
+        def close(self) -> None:
+            if self.busy:
+                super().close()
+            elif self not in _WARM:
+                _WARM.append(self)
+
+        def end(self) -> None:
+            super().close()
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(models, "_Worker", lambda: _WARM.pop() if _WARM else Warm())
+        yield
 
 
 @pytest.fixture

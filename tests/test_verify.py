@@ -27,6 +27,7 @@ from hwnas.runs import records
 from hwnas.statistics.verdict import BUDGET, NOISY, STABLE, UNUSABLE
 from hwnas.verify import Estimate, Verification, checks, folder, verify
 
+pytestmark = pytest.mark.usefixtures("warm_exporter")
 QUICK = ProfileOptions(rounds=2, max_rounds=2, samples=3, min_round_s=0.0)
 HWNAS = Path(sys.executable).with_name("hwnas")
 BARE = Device("bare", "A device that has none of the runtimes", "local", runtimes=("torch_cuda",))

@@ -27,6 +27,7 @@ from hwnas.runs.folder import RunFolder
 from hwnas.train import TrainConfig
 from hwnas.verify import verify
 
+pytestmark = pytest.mark.usefixtures("warm_exporter")
 SMALLEST = "mobilenetv2-0.1"
 QUICK = ProfileOptions(rounds=3, max_rounds=3, samples=3, min_round_s=0.0)
 

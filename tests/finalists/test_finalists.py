@@ -30,6 +30,7 @@ from hwnas.tables.table import LatencyTable
 from hwnas.train import TrainConfig
 from hwnas.train.run import train_run
 
+pytestmark = pytest.mark.usefixtures("warm_exporter")
 PROFILE = ProfileOptions(
     rounds=3,
     max_rounds=3,

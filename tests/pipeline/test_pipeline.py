@@ -26,6 +26,7 @@ from hwnas.train import checkpoint
 from hwnas.train.config import TrainConfig
 from hwnas.verify import verify
 
+pytestmark = pytest.mark.usefixtures("warm_exporter")
 HWNAS = Path(sys.executable).with_name("hwnas")
 CONFIG = """
 space = "macro-r16"

@@ -30,7 +30,8 @@ def model(tmp_path):
 
 def test_search_then_train(model, tmp_path):
     out = tmp_path / "run"
-    search = run("search", "--latency", model, "--budget-ms", "60%", "--out", out, *SHORT, *STEPS, "--json")
+    words = ("--latency", model, "--budget-ms", "60%", "--gallery", "1")
+    search = run("search", *words, "--out", out, *SHORT, *STEPS, "--json")
     assert search.exit_code == 0
     record = json.loads(search.stdout)
     assert record["constraints"][0]["predicted_ms"] <= record["constraints"][0]["budget_ms"]
@@ -38,8 +39,8 @@ def test_search_then_train(model, tmp_path):
     assert train.exit_code == 0
     assert json.loads(train.stdout)["architecture"]
     again = run(
-        "search", "--latency", model, "--budget-ms", "60%", "--out", tmp_path / "random", "--space", SHORT[1],
-        "--strategy", "random", "--queries", "2", "--supernet", out / "supernet.safetensors",
+        "search", *words, "--out", tmp_path / "random", "--space", SHORT[1], "--strategy", "random",
+        "--queries", "2", "--supernet", out / "supernet.safetensors",
     )  # fmt: skip
     assert again.exit_code == 0
     assert "random chose" in again.stdout
