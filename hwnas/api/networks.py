@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hwnas import plugins, spaces
+from hwnas import plugins, spaces, tasks
 from hwnas.api.given import AnyPath, AnySpace
 from hwnas.device import Target
 from hwnas.errors import HwnasError, TrainingError
@@ -34,8 +34,8 @@ class Found:
     Attributes:
         run: Its folder, which the later stages work in.
         architecture: The best network that keeps the budgets.
-        score: What the search estimated of it: validation accuracy of a shared or short training, for
-            example; not what it will reach when it is trained.
+        score: What the search estimated of it, in [0, 1]: validation accuracy of a shared or short
+            training, for example; not what it will reach when it is trained.
         verdict: Whether it is proven, by measuring, to keep the budgets; None where nothing was measured.
         record: All that ``search.json`` says.
     """
@@ -75,6 +75,7 @@ def search(
     *,
     models: Sequence[LatencyModel | AnyPath] = (),
     data: str | Path = "digits",
+    task: str = tasks.DEFAULT,
     strategy: str = "fbnet",
     settings: Mapping[str, Any] | None = None,
     oneshot: OneShotConfig | None = None,
@@ -101,6 +102,7 @@ def search(
         models: Latency models to believe, one a budget, instead of those that follow from the devices'
             tables; then nothing is measured unless ``wishes`` says so.
         data: "digits", "clutter", a folder of images or parquet files, or an npz file.
+        task: What networks are to do with them.
         strategy: How to search.
         settings: Of the strategy, beside its defaults.
         oneshot: How a supernet is made and trained.
@@ -136,6 +138,7 @@ def search(
             latencies=files,
             budgets=believed,
             data=str(data),
+            task=task,
             strategy=strategy,
             seed=seed,
             oneshot=oneshot or _oneshot(name, seed),
@@ -146,6 +149,7 @@ def search(
             confidence=confidence,
             objectives=tuple(objectives),
             limits=dict(limits or {}),
+            asked=() if models else tuple(f"{ask.target}={ask.budget}" for ask in asks),
         )
         record = finalists.search_for(
             () if models else asks,
@@ -160,7 +164,7 @@ def search(
     promise = record["promise"]
     verdict = None if promise["verdict"] is None else Verdict(promise["verdict"], tuple(promise["reasons"]))
     best = spaces.architecture_from_json(records.arch(run))
-    return Found(run, best, float(record["accuracy"]), verdict, record)
+    return Found(run, best, float(records.quality_of(record)), verdict, record)
 
 
 def _asked(target: str | Target, budget: float | str) -> tuple[Ask, ...]:

@@ -239,6 +239,16 @@ class TestConfig:
         config = written(tmp_path, 'plugins = ["own.py"]\nspace = "beside"\n', "hwnas.toml")
         assert pipeline.read(config).basics.space == "beside"
 
+    def test_a_task_is_known_by_its_name(self, tmp_path):
+        from hwnas import pipeline
+
+        text = "from hwnas import tasks\nfrom hwnas.tasks.classification import Classification\n"
+        file = written(tmp_path, text + "@tasks.register\nclass Own(Classification):\n    name = 'own'\n")
+        config = pipeline.make(tmp_path, {"plugins": [str(file)], "task": "own"})
+        assert config.basics.task == tasks.get("own").name == "own"
+        with pytest.raises(hwnas.HwnasError, match=r"must be .*classification.*but got 'other'"):
+            pipeline.make(tmp_path, {"task": "other"})
+
     @pytest.mark.parametrize(
         ("text", "said"),
         [

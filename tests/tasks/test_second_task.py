@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from hwnas import blocks, data, device, files, spaces, tasks, train
+from hwnas import blocks, data, device, files, spaces, tasks, testing, train
 from hwnas.errors import DataError, SpaceError
 from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.evaluators.supernet.oneshot import OneShot
@@ -35,6 +35,10 @@ def network(seed=0):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return blocks.build([blocks.Conv(3, 8), blocks.Head(8, 16, 1)])
+
+
+def test_contract(squares):
+    testing.check_task(squares)
 
 
 def test_a_lower_metric_is_better_where_the_task_says_so(squares):
