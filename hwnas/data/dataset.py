@@ -251,7 +251,7 @@ def _reading(raw: Images, name: str, splits: dict[str, Split], prints: dict[str,
 
 
 def _check(raw: Images, source: str | Path) -> None:
-    raw.account.close()
+    raw.account.close([split for split in SPLITS if getattr(raw, split) is None])
     if len(raw.class_names) < 2:
         raise DataError(f"data must have at least two classes, but {source} has {list(raw.class_names)}")
     counts = np.bincount(raw.train[1], minlength=len(raw.class_names))

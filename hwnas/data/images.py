@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -59,8 +59,11 @@ class Account:
                 self._peaks[split][name] = picture.peak
         return images
 
-    def close(self) -> None:
+    def close(self, drawn: Sequence[str] = ()) -> None:
         """Say what only all pictures together tell.
+
+        Args:
+            drawn: Splits that are going to be drawn from the pictures of "train".
 
         Raises:
             DataError: Pictures of 16 bits of a split use hardly any of them.
@@ -70,13 +73,15 @@ class Account:
                 f"{len(self._animated)} files hold several frames or pages, of which the first was taken "
                 f"({some(self._animated)})"
             )
+        whole = f"{', '.join(('train', *drawn[:-1]))} and {drawn[-1]}" if drawn else "train"
         for split, peaks in self._peaks.items():
-            self._judge_peaks(split, {name: peak for name, peak in peaks.items() if peak})
+            these = {name: peak for name, peak in peaks.items() if peak}
+            self._judge_peaks(whole if split == "train" else split, these)
         for split, ranges in self._ranges.items():
-            self._note_pale(split, ranges)
+            self._note_pale(whole if split == "train" else split, ranges)
 
     def _judge_peaks(self, split: str, peaks: Mapping[str, int]) -> None:
-        """Of pictures of 16 bits that are not black."""
+        """Of pictures of 16 bits that are not black, by what they are for."""
         dark = [name for name, peak in peaks.items() if peak < 65535 * pixels.LEAST_RANGE]
         if dark and len(dark) == len(peaks):
             raise DataError(

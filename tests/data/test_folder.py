@@ -497,7 +497,9 @@ def test_colour_of_sixteen_bits_that_uses_twelve_is_refused(tmp_path, kind):
     root = tree(tmp_path, cat=6, dog=6)
     path = root / "dog" / "x.png"
     path.write_bytes(png_of_sixteen_bits(values, kind))
-    with pytest.raises(DataError, match=r"the brightest value of 1 is 4095 \(train: dog/x.png\)"):
+    with pytest.raises(
+        DataError, match=r"the brightest value of 1 is 4095 \(train, val and test: dog/x.png\)"
+    ):
         load(root)
     path.write_bytes(png_of_sixteen_bits(values * 16, kind))
     assert load(root).reading.notes == ()
@@ -522,7 +524,10 @@ def test_dark_pictures_among_others_of_sixteen_bits_are_said(tmp_path):
     for number in range(16):
         grey = np.random.default_rng(number).integers(0, 4096 if number % 4 else 65536, (8, 8))
         Image.fromarray(grey.astype(np.uint16)).save(root / ("cat", "dog")[number % 2] / f"{number}.png")
-    assert any("12 of 16 train images of 16 bits use less than" in note for note in load(root).reading.notes)
+    assert any(
+        "12 of 16 train, val and test images of 16 bits use less than" in note
+        for note in load(root).reading.notes
+    )
 
 
 @pytest.mark.parametrize("levels", [2, 10])
@@ -532,7 +537,8 @@ def test_dark_pictures_of_eight_bits_are_said(tmp_path, levels):
         dark = np.random.default_rng(number).integers(0, levels, (8, 8, 3)).astype(np.uint8)
         Image.fromarray(dark).save(root / ("cat", "dog")[number % 2] / f"{number}.png")
     assert any(
-        f"16 of 16 train images are nearly black: the brightest value in them is {levels - 1} of 255" in note
+        f"16 of 16 train, val and test images are nearly black: the brightest value in them is {levels - 1} of"
+        in note
         for note in load(root).reading.notes
     )
 

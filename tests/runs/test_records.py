@@ -177,7 +177,7 @@ def test_a_broken_file_is_named_by_every_verb_that_reads_it(run, damage):
         (
             "gallery.json",
             ["pick", "--budget-ms", "90%", "--out", "picked"],
-            "again with the same options and --gallery 10",
+            "with its options and --gallery 10",
         ),
         ("export/manifest.json", ["verify"], "`hwnas export RUN` makes it"),
         ("export/labels.txt", ["verify"], "`hwnas export RUN` makes it anew"),
