@@ -537,7 +537,7 @@ def test_dark_pictures_of_eight_bits_are_said(tmp_path, levels):
         dark = np.random.default_rng(number).integers(0, levels, (8, 8, 3)).astype(np.uint8)
         Image.fromarray(dark).save(root / ("cat", "dog")[number % 2] / f"{number}.png")
     assert any(
-        f"16 of 16 train, val and test images are nearly black: the brightest value in them is {levels - 1} of"
+        f"16 of 16 train, val and test images are nearly black: the brightest value in them is {levels - 1}"
         in note
         for note in load(root).reading.notes
     )
