@@ -5,13 +5,15 @@ from dataclasses import astuple
 
 import numpy as np
 import pytest
+from typer.main import get_command
 
+from hwnas.cli import app
 from hwnas.cli.quickstart import quickstart as cli
 from hwnas.pipeline import quickstart
 from hwnas.pipeline.quickstart import QuickstartOptions
 
 
-@pytest.mark.parametrize(("images", "epochs"), [(1250, 8), (4000, 2), (12_500, 1)])
+@pytest.mark.parametrize(("images", "epochs"), [(1250, 6), (4000, 2), (12_500, 1)])
 def test_training_takes_about_as_many_steps_whatever_the_data(tmp_path, images, epochs):
     some = np.random.default_rng(0).integers(0, 256, (images, 2, 2), dtype=np.uint8)
     labels = np.arange(images) % 2
@@ -36,3 +38,8 @@ def test_a_number_of_epochs_that_is_given_is_kept(tmp_path):
     config = quickstart.config_of(tmp_path, "host", QuickstartOptions(data="digits", epochs=3))
     assert config.data == "digits"
     assert config.values["train"]["epochs"] == 3
+
+
+def test_the_command_says_how_many_steps_training_takes():
+    epochs = next(o for o in get_command(app).commands["quickstart"].params if o.name == "epochs")
+    assert f"about {quickstart.STEPS} steps" in epochs.help
