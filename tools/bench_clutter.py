@@ -84,12 +84,8 @@ def _train(
     proxy: SearchSpace, indices: tuple[int, ...], dataset: Dataset, options: argparse.Namespace, seed: int
 ) -> dict[str, Any]:
     """One training: accuracy on the test split, and what it cost."""
-    config = TrainConfig(  # nothing is augmented: places, sizes and angles are drawn already
-        epochs=options.epochs,
-        batch_size=options.batch_size,
-        learning_rate=options.learning_rate,
-        seed=seed,
-        augment=False,
+    config = TrainConfig(
+        epochs=options.epochs, batch_size=options.batch_size, learning_rate=options.learning_rate, seed=seed
     )
     arch = proxy.architecture(indices)
     model = new_network(arch, seed)
@@ -111,8 +107,8 @@ def _options() -> argparse.Namespace:
     found.add_argument("--repeated", type=int, default=6, help="networks that are trained several times")
     found.add_argument("--trainings", type=int, default=3, help="of each of those")
     found.add_argument("--width", type=float, default=0.25, help="channels over those of the space")
-    found.add_argument("--epochs", type=int, default=3)
-    found.add_argument("--batch-size", type=int, default=32)
+    found.add_argument("--epochs", type=int, default=2)
+    found.add_argument("--batch-size", type=int, default=64)
     found.add_argument("--learning-rate", type=float, default=0.1)
     found.add_argument("--data-seed", type=int, default=0)
     found.add_argument("--threads", type=int, default=1)

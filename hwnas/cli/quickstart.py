@@ -37,7 +37,7 @@ def quickstart(
         ),
     ] = "40%",
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Of training from scratch; as many as take about 160 steps.")
+        int | None, typer.Option(min=1, help="Of training from scratch; as many as take about 200 steps.")
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Where all randomness comes from.")] = 0,
     accept_noise: AcceptNoise = False,

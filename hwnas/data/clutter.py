@@ -52,12 +52,12 @@ class Scene:
     """
 
     side: int
-    smallest: int = 28
-    largest: int = 78
-    pieces: int = 6
+    smallest: int = 50
+    largest: int = 80
+    pieces: int = 5
     halves: int = 1
-    noise: int = 28
-    light: tuple[int, int] = (96, 216)
+    noise: int = 16
+    light: tuple[int, int] = (56, 176)
 
 
 SCENE = Scene(32)

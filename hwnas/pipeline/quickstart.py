@@ -17,7 +17,7 @@ from hwnas.runs import outputs
 from hwnas.runs.folder import ChainFolder
 
 STRATEGY, BASELINE = "fbnet", "random"
-STEPS = 160
+STEPS = 200
 """Of training, where no number of epochs is given: what two slow cores do in less than a minute."""
 
 
@@ -71,7 +71,6 @@ def run(
 def config_of(folder: Path, device: str, options: QuickstartOptions | None = None) -> Config:
     """The config of a quickstart; see ``run``."""
     asked = options or QuickstartOptions()
-    epochs = asked.epochs or _epochs(asked)
     return pipeline.make(
         Path.cwd(),
         {
@@ -91,7 +90,7 @@ def config_of(folder: Path, device: str, options: QuickstartOptions | None = Non
                 "strategy": STRATEGY,
                 "budgets": [asked.budget],
                 "supernet": {"validation_images": 1000},
-                "settings": {"warmup_steps": 600, "steps": 60},
+                "settings": {"warmup_steps": 700, "steps": 60},
             },
             "promise": {
                 "rank": "fp32",
@@ -105,7 +104,7 @@ def config_of(folder: Path, device: str, options: QuickstartOptions | None = Non
                 "measuring": {"rounds": 6, "max_rounds": 6, "samples": 5, "min_round_s": 0.2},
             },
             "baseline": {"strategy": BASELINE, "settings": {"queries": 32}},
-            "train": {"epochs": epochs, "augment": epochs > 1},
+            "train": {"epochs": asked.epochs or _epochs(asked)},
             "verify": {"rounds": 6, "min_round_s": 0.25, "accept_noise": asked.accept_noise},
         },
     )

@@ -13,7 +13,7 @@ from hwnas.pipeline import quickstart
 from hwnas.pipeline.quickstart import QuickstartOptions
 
 
-@pytest.mark.parametrize(("images", "epochs"), [(1250, 6), (4000, 2), (12_500, 1)])
+@pytest.mark.parametrize(("images", "epochs"), [(1250, 8), (4000, 2), (12_500, 1)])
 def test_training_takes_about_as_many_steps_whatever_the_data(tmp_path, images, epochs):
     some = np.random.default_rng(0).integers(0, 256, (images, 2, 2), dtype=np.uint8)
     labels = np.arange(images) % 2
