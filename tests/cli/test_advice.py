@@ -15,7 +15,7 @@ import click
 import pytest
 import report_run
 import typer.main
-from typer.testing import CliRunner
+from click.testing import CliRunner
 
 import hwnas
 from hwnas import device, latency, measure, spaces
@@ -37,13 +37,14 @@ TINY: dict[str, list[str]] = {
 }
 """What makes a verb quick; everything else is typed as it was advised."""
 
+PROGRAM = typer.main.get_command(app)  # made once: with every call it would take longer than the call
 COMMAND = re.compile(r"`hwnas ([^`]+)`")
 
 
 def hwnas_(*words: object) -> tuple[int, str]:
     """Exit code and what was said, an error as the program would print it included."""
     verb, *rest = map(str, words)
-    done = CliRunner(env={"COLUMNS": "1000"}).invoke(app, [verb, *rest, *TINY.get(verb, [])])
+    done = CliRunner(env={"COLUMNS": "1000"}).invoke(PROGRAM, [verb, *rest, *TINY.get(verb, [])])
     if done.exception is not None and not isinstance(done.exception, HwnasError | SystemExit):
         raise done.exception
     return done.exit_code, done.output + (str(done.exception) if done.exit_code == 1 else "")
@@ -321,7 +322,7 @@ def test_every_command_that_is_advised_is_one_that_can_be_typed():
     for where, words in advice():
         if words[:1] == ["x"]:  # the verb is put in: such are followed above
             continue
-        command: Any = typer.main.get_command(app)
+        command: Any = PROGRAM
         while hasattr(command, "commands"):
             assert words, where
             assert words[0] in command.commands, (where, words)
