@@ -42,7 +42,7 @@ if TYPE_CHECKING:
         TableError,
         TrainingError,
     )
-    from hwnas.finalists.stage import Wishes
+    from hwnas.finalists.stage import SearchOptions
     from hwnas.latency.base import LatencyModel, Prediction
     from hwnas.measure.options import ProfileOptions, Progress
     from hwnas.plugins import load as load_plugins
@@ -68,7 +68,7 @@ _HOMES = {
         "TableError",
         "TrainingError",
     ),
-    "finalists.stage": ("Wishes",),
+    "finalists.stage": ("SearchOptions",),
     "latency.base": ("LatencyModel", "Prediction"),
     "measure.options": ("ProfileOptions", "Progress"),
     "release.verification": ("VariantCheck", "Verification"),
@@ -103,6 +103,7 @@ __all__ = [
     "Prediction",
     "ProfileOptions",
     "Progress",
+    "SearchOptions",
     "SearchSpace",
     "SpaceError",
     "TableError",
@@ -113,7 +114,6 @@ __all__ = [
     "VariantCheck",
     "Verdict",
     "Verification",
-    "Wishes",
     "Workload",
     "blocks",
     "compare",

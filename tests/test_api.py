@@ -81,7 +81,7 @@ def test_a_whole_chain_with_a_space_a_block_and_a_strategy_of_ones_own(tmp_path)
             strategy="simple",
             settings={"queries": 2},
             scratch=hwnas.TrainConfig(epochs=1, batch_size=64),
-            wishes=hwnas.Wishes(measure=False, gallery_points=0),
+            options=hwnas.SearchOptions(measure=False, gallery_points=0),
         )
         assert isinstance(found.architecture, hwnas.Architecture)
         assert found.verdict is None, "nothing was measured"

@@ -306,21 +306,25 @@ def test_the_command_of_a_search_asks_for_the_same_search(full_run, name, monkey
     line = next(line for line in _reproduce.commands(read(full_run)) if line[0] == "hwnas search")
     seen = {}
 
-    def search_for(asks, request, out, wishes, **_):
-        seen.update(asks=asks, request=request, out=out, wishes=wishes)
+    def search_for(asks, request, out, options, **_):
+        seen.update(asks=asks, request=request, out=out, options=options)
         return {}
 
     monkeypatch.setattr(finalists, "search_for", search_for)
     done = CliRunner().invoke(app, [*shlex.split(" ".join(line))[1:], "--train-on", "cpu"])
     assert done.exit_code == 0, done.output
     assert seen["asks"] == ()
-    assert (seen["out"], seen["wishes"].measure, seen["wishes"].rank) == (Path("RUN"), asked.measured, "fp32")
-    assert seen["wishes"].gallery_points == 7
+    assert (seen["out"], seen["options"].measure, seen["options"].rank) == (
+        Path("RUN"),
+        asked.measured,
+        "fp32",
+    )
+    assert seen["options"].gallery_points == 7
     usual = asdict(search.strategy(asked.strategy)())
     full = replace(asked, settings={**usual, **asked.settings})
     typed, recorded = (item.identity() for item in (replace(seen["request"], latencies=()), full))
     recorded["settings"].pop("parallel", None)  # as many as there are workers
-    # whether finalists are measured is the wishes', not the request's, until the search begins
+    # whether finalists are measured is the options', not the request's, until the search begins
     foreign = {"latencies", "measured"} | (
         {"oneshot", "training_steps", "settings"} if asked.scratch else set()
     )
@@ -364,7 +368,7 @@ def test_what_has_no_option_of_its_own_is_set(full_run):
         search["strategy"] = "evolution"
         search["request"] = {"settings": {"population": 9, "tournament": 10, "queries": 4}}
         search["oneshot"] = OneShotConfig(momentum=0.8, device="cpu").recorded()
-        search["promise"]["options"] = asdict(finalists.PromiseOptions(finalists=1))
+        search["promise"]["options"] = asdict(finalists.FinalistsOptions(finalists=1))
         search["promise"]["measuring"] = asdict(ProfileOptions(cpus=(1, 2)))
 
     edit(full_run / "search.json", change)
@@ -385,7 +389,8 @@ def test_what_was_verified_of_earlier_weights_is_not_shown_as_kept(full_run):
     edit(full_run / "search.json", lambda s: s.pop("promise"))
     found = written(full_run)
     assert "A network for host: FAIL" in found.said()
-    assert "and the run's are 00000000 now: export, verify and report again" in found.said()
+    assert "and the run's are 00000000 now: " in found.said()
+    assert "make it anew" in found.said()
     assert "host/litert-int8 : not measured yet asked" in found.said()
     boxes = [a["class"] for a in found.all("div") if a.get("class", "").startswith(("promise", "verdict"))]
     assert "promise kept" not in boxes

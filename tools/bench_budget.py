@@ -198,12 +198,12 @@ def _search(run: Run, world: World, folder: Path, options: argparse.Namespace) -
         settings=settings,
         supernet=world.supernet,
     )
-    wishes = finalists.Wishes(tables=options.tables, gallery_points=0, measuring=_measuring(options))
+    wanted = finalists.SearchOptions(tables=options.tables, gallery_points=0, measuring=_measuring(options))
     to, warnings = folder / run.name.replace("/", "_"), list[str]()
     row: dict[str, Any] = {"run": run.name, **vars(run), "warnings": warnings}
     try:
         with _beside(run, options):
-            record = finalists.search_for(asks, request, to, wishes, tell=say, warn=warnings.append)
+            record = finalists.search_for(asks, request, to, wanted, tell=say, warn=warnings.append)
     except HwnasError as error:
         row |= {"refused": str(error), "seconds": time.monotonic() - began}
         say(json.dumps(row))

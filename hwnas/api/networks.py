@@ -22,7 +22,7 @@ from hwnas.statistics.verdict import Verdict
 
 if TYPE_CHECKING:
     from hwnas.evaluators.supernet.config import OneShotConfig
-    from hwnas.finalists import Ask, Wishes
+    from hwnas.finalists import Ask, SearchOptions
     from hwnas.latency import LatencyModel
     from hwnas.train import EpochRecord, TrainConfig
 
@@ -86,7 +86,7 @@ def search(
     confidence: float = 0.9,
     objectives: Sequence[str] = (),
     limits: Mapping[str, float] | None = None,
-    wishes: Wishes | None = None,
+    options: SearchOptions | None = None,
     progress: Callable[[Mapping[str, Any]], None] | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> Found:
@@ -100,7 +100,7 @@ def search(
             "host": milliseconds, or a share of the range from the fastest to the slowest network as "60%".
         out: Folder of the run; created.
         models: Latency models to believe, one a budget, instead of those that follow from the devices'
-            tables; then nothing is measured unless ``wishes`` says so.
+            tables; then nothing is measured unless ``options`` says so.
         data: "digits", "clutter", a folder of images or parquet files, or an npz file.
         task: What networks are to do with them.
         strategy: How to search.
@@ -113,7 +113,7 @@ def search(
         confidence: Wanted chance that the budgets are kept, in [0.5, 1).
         objectives: Also to be small: "macs", "params", "bytes".
         limits: Not to be exceeded either, by such a name.
-        wishes: What is wanted beside the search: measuring, ranking, gallery, folder of tables.
+        options: What is wanted beside the search: measuring, ranking, gallery, folder of tables.
         progress: Called after every step with what is known of it.
         warn: Given a sentence for each thing that one should know.
 
@@ -155,7 +155,7 @@ def search(
             () if models else asks,
             request,
             Path(out),
-            wishes or finalists.Wishes(measure=not models),
+            options or finalists.SearchOptions(measure=not models),
             live=progress,
             warn=warn or (lambda _: None),
         )

@@ -104,7 +104,7 @@ def search(
             latencies=tuple(latency or ()),
             supernet=supernet,
         )
-        wishes = requests.wishes(config, measure=measured, tables=tables)
+        wanted = requests.search_options(config, measure=measured, tables=tables)
     said: list[str] = []
 
     def warn(text: str) -> None:
@@ -116,7 +116,7 @@ def search(
             asks,
             request,
             to,
-            wishes,
+            wanted,
             live=lambda step: status.update(_found.line(step)),
             tell=status.update,
             warn=warn,

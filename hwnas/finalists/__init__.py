@@ -17,14 +17,14 @@
 """
 
 from hwnas.finalists.budgets import Ask, parse
-from hwnas.finalists.candidates import PromiseOptions
+from hwnas.finalists.candidates import FinalistsOptions
 from hwnas.finalists.select import keep, sentences
-from hwnas.finalists.stage import Wishes, search_for, write_gallery
+from hwnas.finalists.stage import SearchOptions, search_for, write_gallery
 
 __all__ = [
     "Ask",
-    "PromiseOptions",
-    "Wishes",
+    "FinalistsOptions",
+    "SearchOptions",
     "keep",
     "parse",
     "search_for",

@@ -10,7 +10,7 @@ from statistics import NormalDist
 import numpy as np
 
 from hwnas.errors import InfeasibleBudget, SpaceError
-from hwnas.finalists.latencies import Beliefs
+from hwnas.finalists.latencies import Posteriors
 from hwnas.finalists.neighbours import double_changes, single_changes
 from hwnas.finalists.reading import Indices
 from hwnas.latency.base import IntArray
@@ -24,7 +24,7 @@ _NEAR = 0.03  # of the budget: changes that use it about as much as the one that
 
 
 @dataclass(frozen=True)
-class PromiseOptions:
+class FinalistsOptions:
     """How a promise is kept.
 
     Attributes:
@@ -63,26 +63,26 @@ class Proposals:
     """What may be measured.
 
     Attributes:
-        beliefs: The goals, and what is known of latencies.
+        posteriors: The goals, and what is known of latencies.
         options: Bounds.
         pool: Architectures by where they come from (None: the search, or drawn); grows.
         rng: Draws.
     """
 
-    beliefs: Beliefs
-    options: PromiseOptions
+    posteriors: Posteriors
+    options: FinalistsOptions
     pool: dict[Indices, Indices | None]
     rng: np.random.Generator
 
     def unmeasured(self) -> list[Indices]:
         """Those of the pool that were not measured yet."""
-        return [i for i in self.pool if i not in self.beliefs.readings]
+        return [i for i in self.pool if i not in self.posteriors.readings]
 
     def likely(self, architectures: Sequence[Indices], chance: float, share: float) -> list[Indices]:
         """Those that take no more than a share of the budgets, with so much chance."""
         if not architectures:
             return []
-        found = self.beliefs.chance(np.array(architectures), share)
+        found = self.posteriors.chance(np.array(architectures), share)
         return [i for i, kept in zip(architectures, found, strict=True) if kept >= chance]
 
     def changed(self, bases: Sequence[Indices], chance: float, share: float) -> list[Indices]:
@@ -94,7 +94,7 @@ class Proposals:
         found: list[Indices] = []
         room = -(-self.options.scored // len(bases)) if bases else 0
         for base in bases:
-            every = (single_changes(self.beliefs.space, base), double_changes(self.beliefs.space, base))
+            every = (single_changes(self.posteriors.space, base), double_changes(self.posteriors.space, base))
             single, double = (self._fitting(rows, chance, share) for rows in every)
             chosen = [rows[0] for rows in single[: room // 2]]
             near = [i for i, use in double if use >= double[0][1] - _NEAR]
@@ -109,7 +109,7 @@ class Proposals:
         As many as may be scored, each grown on its own: by single changes as long as one is
         likely to keep the budgets, then by pairs, of which one may give what the other takes.
         """
-        used = float(self.beliefs.use(np.array([base]))[0])
+        used = float(self.posteriors.use(np.array([base]))[0])
         more = cache(partial(self._more, share=share))  # all walks begin alike, and many meet again
         ends = dict.fromkeys(self._walked(base, used, share, more) for _ in range(self.options.scored))
         return self._fresh([i for i in ends if i != base], base)
@@ -130,14 +130,14 @@ class Proposals:
 
     def _more(self, base: Indices, used: float, share: float) -> list[tuple[Indices, float]]:
         for change in (single_changes, double_changes):
-            found = self._fitting(change(self.beliefs.space, base), self.options.likely, share, used)
+            found = self._fitting(change(self.posteriors.space, base), self.options.likely, share, used)
             if found:
                 return found
         return []
 
     def _fresh(self, found: Sequence[Indices], base: Indices) -> list[Indices]:
         """Those that were not measured yet; the pool remembers where they come from."""
-        fresh = [i for i in found if i not in self.beliefs.readings]
+        fresh = [i for i in found if i not in self.posteriors.readings]
         for indices in fresh:
             self.pool.setdefault(indices, base)
         return fresh
@@ -148,9 +148,9 @@ class Proposals:
         """Rows that likely stay below a share and use more, with the share they use, the largest first."""
         if not len(rows):
             return []
-        use = self.beliefs.use(rows)
+        use = self.posteriors.use(rows)
         rows, use = rows[use > used], use[use > used]
-        kept = self.beliefs.chance(rows, share) >= chance if len(rows) else np.zeros(0, bool)
+        kept = self.posteriors.chance(rows, share) >= chance if len(rows) else np.zeros(0, bool)
         rows, use = rows[kept], use[kept]
         order = np.argsort(-use, kind="stable")
         return [(tuple(int(i) for i in rows[n]), float(use[n])) for n in order]
@@ -162,12 +162,14 @@ class Proposals:
             drawn = FeasibleSampler(problem).sample(4 * self.options.scored, self.rng)
         except InfeasibleBudget:
             return []
-        canonical = Canonical(self.beliefs.space)
+        canonical = Canonical(self.posteriors.space)
         distinct = list(dict.fromkeys(tuple(int(i) for i in row) for row in canonical(drawn)))
-        fresh = [i for i in distinct if i not in self.beliefs.readings]
+        fresh = [i for i in distinct if i not in self.posteriors.readings]
         if not fresh:
             return []
-        order = np.argsort(-self.beliefs.chance(np.array(fresh), share), kind="stable")[: self.options.scored]
+        order = np.argsort(-self.posteriors.chance(np.array(fresh), share), kind="stable")[
+            : self.options.scored
+        ]
         found = [fresh[int(n)] for n in order]
         for indices in found:
             self.pool.setdefault(indices, None)
@@ -175,26 +177,28 @@ class Proposals:
 
     def _problem(self, share: float) -> Problem:
         """The search's own constraints, shifted by what measurements say of them on average."""
-        some = np.array(list(self.beliefs.readings) or list(self.pool), dtype=np.int64)
-        now = self.beliefs.predict(some)
-        there = all(goal.measurable for goal in self.beliefs.goals)
-        quantile = NormalDist().inv_cdf(max(0.5, self.options.likely if there else self.beliefs.confidence))
+        some = np.array(list(self.posteriors.readings) or list(self.pool), dtype=np.int64)
+        now = self.posteriors.predict(some)
+        there = all(goal.measurable for goal in self.posteriors.goals)
+        quantile = NormalDist().inv_cdf(
+            max(0.5, self.options.likely if there else self.posteriors.confidence)
+        )
         constraints = []
-        for goal, found in zip(self.beliefs.goals, now, strict=True):
-            costs = goal.model.costs(self.beliefs.space)
+        for goal, found in zip(self.posteriors.goals, now, strict=True):
+            costs = goal.model.costs(self.posteriors.space)
             factor = float(np.median(found.mean_ms / costs.of(some)))
             margin = min(0.5, quantile * float(np.median(found.std_ms / found.mean_ms)))
             constraints.append(Constraint(goal.name, costs, share * goal.budget_ms / factor * (1 - margin)))
-        return Problem(self.beliefs.space, (*constraints, *self.beliefs.limits))
+        return Problem(self.posteriors.space, (*constraints, *self.posteriors.limits))
 
     def fastest(self) -> Iterator[Indices]:
         """The fastest architecture of every goal, and the one that relieves all of them most."""
-        costs = [goal.model.costs(self.beliefs.space).choices for goal in self.beliefs.goals]
-        budgets = [goal.budget_ms for goal in self.beliefs.goals]
+        costs = [goal.model.costs(self.posteriors.space).choices for goal in self.posteriors.goals]
+        budgets = [goal.budget_ms for goal in self.posteriors.goals]
         weighed = [
             sum(c / b for c, b in zip(choice, budgets, strict=True)) for choice in zip(*costs, strict=True)
         ]
         for choices in dict.fromkeys(tuple(int(np.argmin(c)) for c in row) for row in (weighed, *costs)):
-            key = Canonical(self.beliefs.space).key(choices)
+            key = Canonical(self.posteriors.space).key(choices)
             self.pool.setdefault(key, None)
             yield key

@@ -48,7 +48,7 @@ class Goal:
         return str(self.target)
 
 
-class Beliefs:
+class Posteriors:
     """All goals together.
 
     Args:

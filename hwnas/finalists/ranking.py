@@ -18,7 +18,7 @@ RANKS = ("fp32", "int8")
 CALIBRATION_IMAGES = 128
 
 
-class Judge:
+class Ranking:
     """Scores architectures as the search did; each is scored once.
 
     Args:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hwnas.finalists.latencies import Beliefs, Goal
+from hwnas.finalists.latencies import Goal, Posteriors
 from hwnas.finalists.reading import Indices, Reading, Readings
 from hwnas.finalists.repair import Loop, Settled
 from hwnas.runs.records import quality_of
@@ -49,11 +49,11 @@ def predictions_of(record: Mapping[str, Any]) -> dict[Indices, tuple[list[float]
     return found
 
 
-def verdict_of(beliefs: Beliefs, settled: Settled | None, refusal: Exception | None) -> dict[str, Any]:
+def verdict_of(posteriors: Posteriors, settled: Settled | None, refusal: Exception | None) -> dict[str, Any]:
     """The verdict on all budgets together, and why; null where nothing was measured."""
     if settled is None:
         return Verdict(FAIL, (str(refusal),)).to_json()
-    if not any(goal.measurable for goal in beliefs.goals):
+    if not any(goal.measurable for goal in posteriors.goals):
         return {"verdict": None, "reasons": []}
     return settled.verdict.to_json()
 
@@ -62,7 +62,7 @@ def targets_of(loop: Loop, best: Indices) -> list[dict[str, Any]]:
     """What was asked, predicted and measured of an architecture, one object a target."""
     means, stds = loop.predicted[best]
     found = []
-    columns = zip(loop.beliefs.goals, loop.beliefs.readings[best], means, stds, strict=True)
+    columns = zip(loop.posteriors.goals, loop.posteriors.readings[best], means, stds, strict=True)
     for goal, reading, predicted, std in columns:
         interval = None if reading is None else reading.interval_ms
         verdict = None if reading is None else reading.on(goal.budget_ms)
@@ -107,16 +107,16 @@ def _sentence(goal: Goal, predicted_ms: float, std_ms: float, reading: Reading |
 
 def warnings_of(loop: Loop, best: Indices) -> list[str]:
     """What a user should know of the price of the budgets: time left unused, quality given up."""
-    beliefs, judge = loop.beliefs, loop.judge
-    names = [goal.name for goal in beliefs.goals]
-    little = warning(dict(zip(names, beliefs.shares(best), strict=True)), why_little(loop, best))
+    posteriors, ranking = loop.posteriors, loop.ranking
+    names = [goal.name for goal in posteriors.goals]
+    little = warning(dict(zip(names, posteriors.shares(best), strict=True)), why_little(loop, best))
     found = [little] if little else []
-    top = max(beliefs.readings, key=judge.final)
-    if judge.clearly_worse(best, top):
-        points, used = 100 * (judge.final(top) - judge.final(best)), beliefs.spent(top)
+    top = max(posteriors.readings, key=ranking.final)
+    if ranking.clearly_worse(best, top):
+        points, used = 100 * (ranking.final(top) - ranking.final(best)), posteriors.spent(top)
         found.append(
-            f"{points:.0f} points of estimated {judge.score} were given up for the budget: another finalist "
-            f"is estimated at {judge.final(top):.1%} instead of {judge.final(best):.1%}, and takes "
+            f"{points:.0f} points of estimated {ranking.score} were given up for the budget: "
+            f"another finalist is estimated at {ranking.final(top):.1%} instead of {ranking.final(best):.1%}, and takes "
             f"{used:.0%} of it: {_RAISE if used > 1 else _QUIET}"
         )
     return found
@@ -124,20 +124,20 @@ def warnings_of(loop: Loop, best: Indices) -> list[str]:
 
 def why_little(loop: Loop, best: Indices) -> str:
     """Why so much of the tightest budget is left, and what to do; empty where that is not so."""
-    if loop.beliefs.spent(best) >= LITTLE:
+    if loop.posteriors.spent(best) >= LITTLE:
         return ""
-    if not any(goal.measurable for goal in loop.beliefs.goals):
+    if not any(goal.measurable for goal in loop.posteriors.goals):
         return _why_little_is_predicted(loop, best)
-    provable = loop.beliefs.provable(loop.options.most_sessions)
+    provable = loop.posteriors.provable(loop.options.most_sessions)
     if provable < LITTLE:
         return (
             f"under this noise about {provable:.0%} can be proven; stop what else runs there and search "
             "again, or allow more sessions"
         )
-    larger = [i for i in loop.beliefs.readings if loop.beliefs.spent(i) > loop.beliefs.spent(best)]
-    if any(loop.beliefs.kept(i) and loop.judge.clearly_worse(i, best) for i in larger):
+    larger = [i for i in loop.posteriors.readings if loop.posteriors.spent(i) > loop.posteriors.spent(best)]
+    if any(loop.posteriors.kept(i) and loop.ranking.clearly_worse(i, best) for i in larger):
         return "what uses more of it is estimated worse; a smaller budget would do"
-    if any(map(loop.beliefs.kept, larger)):
+    if any(map(loop.posteriors.kept, larger)):
         return "what uses more of it is not estimated better; a smaller budget would do"
     return (
         "nothing that uses more of it was proven to keep it; search again with more rounds, or choose another"
@@ -146,15 +146,17 @@ def why_little(loop: Loop, best: Indices) -> str:
 
 def _why_little_is_predicted(loop: Loop, best: Indices) -> str:
     """The same where nothing was measured: then the latency model alone says what keeps the budgets."""
-    beliefs, pool = loop.beliefs, list(loop.proposals.pool)
-    spent = beliefs.spent(best)
-    sure = max(ms / goal.budget_ms for ms, goal in zip(beliefs.needs_ms(best), beliefs.goals, strict=True))
+    posteriors, pool = loop.posteriors, list(loop.proposals.pool)
+    spent = posteriors.spent(best)
+    sure = max(
+        ms / goal.budget_ms for ms, goal in zip(posteriors.needs_ms(best), posteriors.goals, strict=True)
+    )
     if (allowed := spent / sure) < LITTLE:
         return (
             f"nothing was measured, and with a margin for what the latency model may be wrong by about "
             f"{allowed:.0%} can be used; have the finalists measured"
         )
-    uses = beliefs.use(np.array(pool)).tolist()
+    uses = posteriors.use(np.array(pool)).tolist()
     larger = [i for i, use in zip(pool, uses, strict=True) if use > spent]
     if likely := loop.proposals.likely(larger, loop.options.likely, 1.0):
         number = "the one" if len(likely) == 1 else f"the {len(likely)}"
@@ -173,17 +175,17 @@ def adopt(record: dict[str, Any], loop: Loop, best: Indices) -> None:
 
     Its prediction is from now on the one that was made before it was measured, wherever it is shown.
     """
-    beliefs, quality, score = loop.beliefs, loop.judge.fp32(best), loop.judge.score_key
+    posteriors, quality, score = loop.posteriors, loop.ranking.fp32(best), loop.ranking.score_key
     means, stds = loop.predicted[best]
     record |= {"best": list(best), score: quality}
-    record["sizes"] = sizes(beliefs.space.architecture(best), beliefs.goals[0].target.precision)
+    record["sizes"] = sizes(posteriors.space.architecture(best), posteriors.goals[0].target.precision)
     if not any(t["indices"] == list(best) for t in record["trials"]):
         record["trials"].append({"indices": list(best), score: quality, "latencies_ms": list(means)})
-    canonical = Canonical(beliefs.space)
+    canonical = Canonical(posteriors.space)
     for trial in (*record["trials"], *record.get("pareto", ())):
         if canonical.key(tuple(trial["indices"])) == best:
             trial["latencies_ms"] = [*means, *trial["latencies_ms"][len(means) :]]
-    columns = zip(record["constraints"], means, stds, beliefs.readings[best], strict=True)
+    columns = zip(record["constraints"], means, stds, posteriors.readings[best], strict=True)
     for item, predicted, std, reading in columns:
         item["predicted_ms"], item["predicted_std_ms"] = predicted, std
         item["measured_ms"] = None if reading is None else reading.ms

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from hwnas.errors import InfeasibleBudget
-from hwnas.finalists.latencies import Beliefs
+from hwnas.finalists.latencies import Posteriors
 from hwnas.statistics.bounds import at_least, at_most
 
 
-def refusal(beliefs: Beliefs) -> InfeasibleBudget:
+def refusal(posteriors: Posteriors) -> InfeasibleBudget:
     """Which budgets cannot be kept, with the smallest that can."""
-    goals, seen = beliefs.goals, beliefs.readings
-    needs = {indices: beliefs.needs_ms(indices) for indices in seen}
+    goals, seen = posteriors.goals, posteriors.readings
+    needs = {indices: posteriors.needs_ms(indices) for indices in seen}
     least = [min(need[number] for need in needs.values()) for number in range(len(goals))]
     alone = [
         n
@@ -19,7 +19,7 @@ def refusal(beliefs: Beliefs) -> InfeasibleBudget:
         and least[n] > goal.budget_ms
     ]
     if not alone:  # each can be kept, but not all of them by one architecture
-        least = needs[min(seen, key=beliefs.spent)]
+        least = needs[min(seen, key=posteriors.spent)]
     there = [any(readings[n] is not None for readings in seen.values()) for n in range(len(goals))]
     named = [
         f"{at_most(goals[n].budget_ms)} ms on {goals[n].name} ({at_least(least[n])} ms can be kept"

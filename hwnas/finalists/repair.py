@@ -29,9 +29,9 @@ from typing import Any
 
 import numpy as np
 
-from hwnas.finalists.candidates import PromiseOptions, Proposals
-from hwnas.finalists.latencies import Beliefs
-from hwnas.finalists.ranking import Judge
+from hwnas.finalists.candidates import FinalistsOptions, Proposals
+from hwnas.finalists.latencies import Posteriors
+from hwnas.finalists.ranking import Ranking
 from hwnas.finalists.reading import Indices, Readings
 from hwnas.finalists.refusal import refusal
 from hwnas.statistics.verdict import NOT_PROVEN, PASS, Verdict
@@ -82,8 +82,8 @@ class Loop:
     """One promise in the making.
 
     Attributes:
-        beliefs: The goals, and what is known of latencies.
-        judge: Scores architectures.
+        posteriors: The goals, and what is known of latencies.
+        ranking: Scores architectures.
         measure: Measures them.
         proposals: What may be measured.
         tell: Told what is being done.
@@ -91,8 +91,8 @@ class Loop:
             before it was measured.
     """
 
-    beliefs: Beliefs
-    judge: Judge
+    posteriors: Posteriors
+    ranking: Ranking
     measure: Measure
     proposals: Proposals
     tell: Tell = lambda _: None
@@ -101,7 +101,7 @@ class Loop:
     _fastest: tuple[Indices, ...] = ()
 
     @property
-    def options(self) -> PromiseOptions:
+    def options(self) -> FinalistsOptions:
         """Bounds of the loop."""
         return self.proposals.options
 
@@ -113,7 +113,7 @@ class Loop:
         """
         began = time.monotonic()
         batch, purpose = self._finalists(), "finalists"
-        there = any(goal.measurable for goal in self.beliefs.goals)
+        there = any(goal.measurable for goal in self.posteriors.goals)
         for left in reversed(range(self.options.rounds if there else 1)):
             if batch:
                 self._step(purpose, batch, began)
@@ -142,16 +142,16 @@ class Loop:
         return best is not None and self._uses_up(best)
 
     def _uses_up(self, indices: Indices) -> bool:
-        return self.beliefs.spent(indices) >= (1 - self.options.slack) * self._provable()
+        return self.posteriors.spent(indices) >= (1 - self.options.slack) * self._provable()
 
     def _provable(self) -> float:
-        return self.beliefs.provable(self.options.most_sessions)
+        return self.posteriors.provable(self.options.most_sessions)
 
     def _aim(self) -> float:
         """Share of the tightest budget that is tried next."""
-        provable, measured = self._provable(), list(self.beliefs.readings)
-        use = self.beliefs.use(np.array(measured)).tolist() if measured else []
-        kept = [self.beliefs.kept(i) for i in measured]
+        provable, measured = self._provable(), list(self.posteriors.readings)
+        use = self.posteriors.use(np.array(measured)).tolist() if measured else []
+        kept = [self.posteriors.kept(i) for i in measured]
         held = max((u for u, is_kept in zip(use, kept, strict=True) if is_kept), default=self._floor())
         failed = [u for u, is_kept in zip(use, kept, strict=True) if not is_kept and u > held]
         least = min(failed, default=math.inf)
@@ -162,7 +162,7 @@ class Loop:
 
     def _floor(self) -> float:
         """Share that the fastest architectures are believed to need."""
-        return float(self.beliefs.use(np.array(list(self.proposals.fastest()))).min())
+        return float(self.posteriors.use(np.array(list(self.proposals.fastest()))).min())
 
     def _finalists(self) -> list[Indices]:
         """The best of the search that are likely to keep the budgets, or others drawn close to them."""
@@ -170,7 +170,7 @@ class Loop:
         likely = self.proposals.likely(list(self.proposals.pool), self.options.likely, share)
         if not likely:
             likely = self.proposals.drawn(share)
-        return self.judge.best(likely, self.options.finalists)
+        return self.ranking.best(likely, self.options.finalists)
 
     def _further(self, batch: Sequence[Indices]) -> None:
         """Measure those better whose interval straddles a budget, as long as that may prove something."""
@@ -180,40 +180,40 @@ class Loop:
             again = [
                 i
                 for i in batch
-                if self.beliefs.open(i)
-                and self.beliefs.sessions(i) < most
-                and self.beliefs.hopeful(i, most)
-                and (best is None or not self._full(best) or self.judge.final(i) > self.judge.final(best))
+                if self.posteriors.open(i)
+                and self.posteriors.sessions(i) < most
+                and self.posteriors.hopeful(i, most)
+                and (best is None or not self._full(best) or self.ranking.final(i) > self.ranking.final(best))
             ]
             if not again:
                 return
-            sessions = min(most, 2 * min(self.beliefs.sessions(i) for i in again))
+            sessions = min(most, 2 * min(self.posteriors.sessions(i) for i in again))
             self._step("further sessions", again, time.monotonic(), sessions)
 
     def _repairs(self) -> list[Indices]:
         """Where nothing keeps the budgets: near architectures that are believed to take a smaller share."""
-        over = sorted(self.beliefs.readings, key=self.judge.final, reverse=True)
-        over = sorted(over[: self.options.finalists], key=self.beliefs.spent)[:2]
+        over = sorted(self.posteriors.readings, key=self.ranking.final, reverse=True)
+        over = sorted(over[: self.options.finalists], key=self.posteriors.spent)[:2]
         likely, aim = self.options.likely, self._aim()
         found = self.proposals.changed(over, likely, aim)
         found += self.proposals.likely(self.proposals.unmeasured(), likely, aim)
         if not found:
             found = self.proposals.drawn(aim)
-        return self.judge.best(list(dict.fromkeys(found)), self.options.batch)
+        return self.ranking.best(list(dict.fromkeys(found)), self.options.batch)
 
     def _growth(self, best: Indices) -> list[Indices]:
         """Where the best leaves too much: what grew from it, and is not clearly worse."""
-        used, likely, aim = float(self.beliefs.use(np.array([best]))[0]), self.options.likely, self._aim()
+        used, likely, aim = float(self.posteriors.use(np.array([best]))[0]), self.options.likely, self._aim()
         found = self.proposals.grown(best, aim)
         found += self.proposals.likely(self.proposals.unmeasured(), likely, aim)
         return self._better(found, best, used) or self._better(self.proposals.drawn(aim), best, used)
 
     def _better(self, found: Sequence[Indices], best: Indices, used: float) -> list[Indices]:
         """The best of those that use more than what is kept, as far as they are not clearly worse."""
-        uses = self.beliefs.use(np.array(found)).tolist() if found else []
+        uses = self.posteriors.use(np.array(found)).tolist() if found else []
         more = dict.fromkeys(i for i, use in zip(found, uses, strict=True) if use > used)
-        chosen = self.judge.best(list(more), self.options.batch)
-        return [i for i in chosen if not self.judge.clearly_worse(i, best)]
+        chosen = self.ranking.best(list(more), self.options.batch)
+        return [i for i in chosen if not self.ranking.clearly_worse(i, best)]
 
     def _last_resort(self) -> None:
         """The fastest architectures: what growth begins from, or the proof that it cannot.
@@ -223,18 +223,18 @@ class Loop:
         """
         if not self._fastest:
             began, self._fastest = time.monotonic(), tuple(self.proposals.fastest())
-            fresh = [i for i in self._fastest if i not in self.beliefs.readings]
+            fresh = [i for i in self._fastest if i not in self.posteriors.readings]
             if fresh:
                 self._step("last resort", fresh, began)
             self._further(self._fastest)
-        if all(self.beliefs.verdict(i).is_fail for i in self.beliefs.readings):
-            raise refusal(self.beliefs)
+        if all(self.posteriors.verdict(i).is_fail for i in self.posteriors.readings):
+            raise refusal(self.posteriors)
 
     def _confirmed(self) -> Indices | None:
         """The best that keeps the budgets, measured in as many sessions as is asked for."""
-        for _ in range(len(self.beliefs.readings)):
+        for _ in range(len(self.posteriors.readings)):
             best = self._best()
-            if best is None or self.beliefs.confirmed(best, self.options.sessions):
+            if best is None or self.posteriors.confirmed(best, self.options.sessions):
                 return best
             self._step("confirmation", [best], time.monotonic(), self.options.sessions)
             self._further([best])
@@ -246,63 +246,67 @@ class Loop:
         More time buys accuracy, and estimates are too noisy to be trusted with giving it away:
         of those that use the budget up, one is taken that is not clearly worse than the most accurate.
         """
-        kept = [i for i in self.beliefs.readings if self.beliefs.kept(i)]
+        kept = [i for i in self.posteriors.readings if self.posteriors.kept(i)]
         if not kept:
             return None
-        top = max(kept, key=self.judge.final)
-        full = [i for i in kept if self._uses_up(i) and not self.judge.clearly_worse(i, top)]
-        return max(full, key=self.judge.final) if full else top
+        top = max(kept, key=self.ranking.final)
+        full = [i for i in kept if self._uses_up(i) and not self.ranking.clearly_worse(i, top)]
+        return max(full, key=self.ranking.final) if full else top
 
     def _settled(self) -> Settled:
         """The best that is proven; the best candidate where noise forbids to prove more than the fastest."""
         best = self._confirmed()
-        found = [i for i in self.beliefs.readings if self.beliefs.open(i)]
-        within = [i for i in found if self.beliefs.spent(i) <= 1]
+        found = [i for i in self.posteriors.readings if self.posteriors.open(i)]
+        within = [i for i in found if self.posteriors.spent(i) <= 1]
         if best is not None and not (best in self._fastest and within):
             return Settled(best, tuple(self.steps), Verdict(PASS))
         if within:
-            best = max(within, key=self.judge.final)
+            best = max(within, key=self.ranking.final)
         elif found:
-            best = min(found, key=self.beliefs.spent)
+            best = min(found, key=self.posteriors.spent)
         if best is None:  # what was open is refuted by its confirmation
-            raise refusal(self.beliefs)
+            raise refusal(self.posteriors)
         return Settled(best, tuple(self.steps), self._unproven(best))
 
     def _unproven(self, best: Indices) -> Verdict:
         """What was found instead of a proof."""
-        fastest = "no network but the fastest" if any(map(self.beliefs.kept, self._fastest)) else "no network"
-        reasons = self.beliefs.verdict(best).reasons
-        text = f"{fastest} of {len(self.beliefs.readings)} that were measured is proven to keep the budgets"
+        fastest = (
+            "no network but the fastest" if any(map(self.posteriors.kept, self._fastest)) else "no network"
+        )
+        reasons = self.posteriors.verdict(best).reasons
+        text = (
+            f"{fastest} of {len(self.posteriors.readings)} that were measured is proven to keep the budgets"
+        )
         return Verdict(NOT_PROVEN, (f"{text} under this noise", *reasons))
 
     def _step(self, purpose: str, batch: Sequence[Indices], began: float, sessions: int = 1) -> None:
         """Measure, and learn from it."""
         scored = time.monotonic()
         fresh = [i for i in batch if i not in self.predicted]
-        before = self.beliefs.predict(np.array(fresh)) if fresh else []
+        before = self.posteriors.predict(np.array(fresh)) if fresh else []
         for row, indices in enumerate(fresh):
             self.predicted[indices] = (
                 [float(p.mean_ms[row]) for p in before],
                 [float(p.std_ms[row]) for p in before],
             )
         self.tell(f"{purpose}: measuring {len(batch)}")
-        self.beliefs.learn(self.measure(batch, sessions))
+        self.posteriors.learn(self.measure(batch, sessions))
         entries = tuple(self._entry(indices) for indices in batch)
         spent = {"scoring": scored - began, "measuring": time.monotonic() - scored}
         self.steps.append(Step(purpose, entries, spent))
 
     def _entry(self, indices: Indices) -> dict[str, Any]:
         """What is to be recorded of an architecture that was just measured."""
-        came_from, verdict = self.proposals.pool.get(indices), self.beliefs.verdict(indices)
-        (mean_ms, std_ms), score = self.predicted[indices], self.judge.score_key
+        came_from, verdict = self.proposals.pool.get(indices), self.posteriors.verdict(indices)
+        (mean_ms, std_ms), score = self.predicted[indices], self.ranking.score_key
         return {
             "indices": list(indices),
             "from": None if came_from is None else list(came_from),
-            score: self.judge.estimates(indices),
-            f"{score}_change": came_from and self.judge.final(indices) - self.judge.final(came_from),
+            score: self.ranking.estimates(indices),
+            f"{score}_change": came_from and self.ranking.final(indices) - self.ranking.final(came_from),
             "predicted_ms": mean_ms,
             "predicted_std_ms": std_ms,
-            "measured": [None if r is None else asdict(r) for r in self.beliefs.readings[indices]],
+            "measured": [None if r is None else asdict(r) for r in self.posteriors.readings[indices]],
             "kept": verdict.is_pass,
             "verdict": verdict.word,
         }

@@ -17,9 +17,9 @@ from hwnas.errors import InfeasibleBudget, TableError
 from hwnas.evaluators.base import TrainedNetworks
 from hwnas.evaluators.of_run import scorer_of
 from hwnas.finalists.bench import Bench, devices_of
-from hwnas.finalists.candidates import PromiseOptions, Proposals
-from hwnas.finalists.latencies import Beliefs, Goal
-from hwnas.finalists.ranking import Judge
+from hwnas.finalists.candidates import FinalistsOptions, Proposals
+from hwnas.finalists.latencies import Goal, Posteriors
+from hwnas.finalists.ranking import Ranking
 from hwnas.finalists.reading import Indices
 from hwnas.finalists.record import adopt, targets_of, trials_of, verdict_of, warnings_of, why_little
 from hwnas.finalists.repair import Loop, Settled, Tell
@@ -45,7 +45,7 @@ def keep(
     devices: Mapping[str, Device] | None = None,
     dataset: Dataset | None = None,
     scorer: TrainedNetworks | None = None,
-    options: PromiseOptions | None = None,
+    options: FinalistsOptions | None = None,
     measuring: ProfileOptions | None = None,
     tell: Tell = lambda _: None,
 ) -> dict[str, Any]:
@@ -74,21 +74,21 @@ def keep(
         HwnasError: Something is missing in the run, or a device failed.
     """
     began = time.monotonic()
-    options, measuring = options or PromiseOptions(), measuring or ProfileOptions()
+    options, measuring = options or FinalistsOptions(), measuring or ProfileOptions()
     record: dict[str, Any] = records.search(run)
     arch = spaces.architecture_from_json(records.arch(run))
     space, goals = arch.space, goals_of(run, record, arch.space)
     scorer = scorer or scorer_of(run, record, space, dataset or dataset_of(record["data"]))
     trials = trials_of(space, record)
     rank = rank or ("int8" if any(g.target.precision == "int8" for g in goals) else "fp32")
-    judge = Judge(scorer, rank, _int8_runtime(goals), trials)
+    ranking = Ranking(scorer, rank, _int8_runtime(goals), trials)
     there = (devices or devices_of(goals)) if measure else {}
     scales = _tables(goals, space, tables) if measure else {}
     with Bench(space, goals, there, scales, run, measuring) as bench:
-        beliefs = Beliefs(space, bench.goals, record["confidence"], limits_of(record, space, goals))
+        posteriors = Posteriors(space, bench.goals, record["confidence"], limits_of(record, space, goals))
         pool: dict[Indices, Indices | None] = dict.fromkeys(trials)
         rng = np.random.default_rng([record["seed"], 7])
-        loop = Loop(beliefs, judge, bench.measure, Proposals(beliefs, options, pool, rng), tell)
+        loop = Loop(posteriors, ranking, bench.measure, Proposals(posteriors, options, pool, rng), tell)
         settled: Settled | None = None
         refusal: InfeasibleBudget | None = None
         try:
@@ -98,7 +98,7 @@ def keep(
     record["promise"] = {
         "schema": SCHEMA,
         "kept": settled is not None and settled.verdict.is_pass,
-        **verdict_of(beliefs, settled, refusal),
+        **verdict_of(posteriors, settled, refusal),
         "refusal": None if refusal is None else str(refusal),
         "rank": rank,
         "options": asdict(options),
@@ -107,7 +107,7 @@ def keep(
         "warnings": [] if settled is None else warnings_of(loop, settled.best),
         "why_little": "" if settled is None else why_little(loop, settled.best),
         "repairs": sum(len(s.entries) for s in loop.steps if s.purpose == "repair"),
-        "networks_measured": len(beliefs.readings) if any(g.measurable for g in beliefs.goals) else 0,
+        "networks_measured": len(posteriors.readings) if any(g.measurable for g in posteriors.goals) else 0,
         "steps": [asdict(step) for step in loop.steps],
         "seconds": time.monotonic() - began,
     }

@@ -21,8 +21,8 @@ from hwnas.evaluators.base import Live, TrainedNetworks
 from hwnas.evaluators.of_run import scorer_in, scorer_of, scores
 from hwnas.finalists import budgets, ranges
 from hwnas.finalists.budgets import Ask
-from hwnas.finalists.candidates import PromiseOptions
-from hwnas.finalists.latencies import Beliefs
+from hwnas.finalists.candidates import FinalistsOptions
+from hwnas.finalists.latencies import Posteriors
 from hwnas.finalists.reading import Indices
 from hwnas.finalists.record import predictions_of, readings_of, trials_of
 from hwnas.finalists.repair import Tell
@@ -50,7 +50,7 @@ from hwnas.train.run import dataset_of
 
 
 @dataclass(frozen=True)
-class Wishes:
+class SearchOptions:
     """What is wanted beside the search.
 
     Attributes:
@@ -68,7 +68,7 @@ class Wishes:
     tables: Path | None = None
     gallery_points: int = 10
     gallery_each: int = 4
-    promise: PromiseOptions = field(default_factory=PromiseOptions)
+    promise: FinalistsOptions = field(default_factory=FinalistsOptions)
     measuring: ProfileOptions = field(default_factory=ProfileOptions)
 
 
@@ -77,7 +77,7 @@ def search_for(
     asks: Sequence[Ask],
     request: SearchRequest,
     run: Path,
-    wishes: Wishes | None = None,
+    options: SearchOptions | None = None,
     *,
     devices: Mapping[str, Device] | None = None,
     dataset: Dataset | None = None,
@@ -94,7 +94,7 @@ def search_for(
         asks: Devices and budgets; where there are none, ``request`` has latency models and budgets.
         request: What else is to be searched.
         run: Folder of the run.
-        wishes: What is wanted beside the search.
+        options: What is wanted beside the search.
         devices: Descriptors to measure with, by name, instead of those of ``hwnas.device.load``.
         dataset: The images of the search, where they were loaded before.
         is_new: Whether a search that was finished before is refused; else nothing is done again.
@@ -110,18 +110,18 @@ def search_for(
         InfeasibleBudget: Nothing keeps the budgets.
         HwnasError: The folder holds another search, or a finished one.
     """
-    wishes = wishes or Wishes()
+    options = options or SearchOptions()
     with ranks.joined(optim.pick_device(request.oneshot.device)):
         for path in request.latencies:
             latency.load(path, request.space)  # what is wrong with it is said before images are read
         dataset = dataset or load_data(request)
-        request = replace(request, measured=wishes.measure)
-        request = _for_devices(asks, request, run, dataset, wishes, warn)
+        request = replace(request, measured=options.measure)
+        request = _for_devices(asks, request, run, dataset, options, warn)
         for text in _said_before(request, dataset):
             warn(text)
         record, scorer = _searched(request, run, dataset, is_new, live)
         if ranks.rank() == 0:
-            record = _kept(record, run, scorer or scorer_in(run, dataset), wishes, devices, tell)
+            record = _kept(record, run, scorer or scorer_in(run, dataset), options, devices, tell)
     return record
 
 
@@ -130,19 +130,19 @@ def _for_devices(
     request: SearchRequest,
     run: Path,
     dataset: Dataset,
-    wishes: Wishes,
+    options: SearchOptions,
     warn: Callable[[str], None],
 ) -> SearchRequest:
     """The request with the latency models and the budgets of the devices, if there are any."""
     if not asks:
         return request
     space = space_for(request.space, dataset)
-    found = budgets.sources(asks, space, wishes.tables)
-    for text in (*(s.warning for s in found if s.warning), *_hostile(found, space, wishes.tables)):
+    found = budgets.sources(asks, space, options.tables)
+    for text in (*(s.warning for s in found if s.warning), *_int8_warnings(found, space, options.tables)):
         warn(text)
-    measuring = wishes.measuring
+    measuring = options.measuring
     here = ranks.first_then_others(
-        lambda: ranges.resolve(asks, found, run, wishes.measure, measuring, warn=warn)
+        lambda: ranges.resolve(asks, found, run, options.measure, measuring, warn=warn)
     )
     models = budgets.fit([item.source for item in here], run)
     shared = {str(a.target): item.range_ms for a, item in zip(asks, here, strict=True) if item.range_ms}
@@ -167,7 +167,7 @@ def _kept(
     record: dict[str, Any],
     run: Path,
     scorer: TrainedNetworks,
-    wishes: Wishes,
+    options: SearchOptions,
     devices: Mapping[str, Device] | None,
     tell: Tell,
 ) -> dict[str, Any]:
@@ -175,24 +175,24 @@ def _kept(
     if not record.get("promise", {}).get("kept"):
         record = keep(
             run,
-            measure=wishes.measure,
-            rank=wishes.rank,
-            tables=wishes.tables,
+            measure=options.measure,
+            rank=options.rank,
+            tables=options.tables,
             devices=devices,
             scorer=scorer,
-            options=wishes.promise,
-            measuring=wishes.measuring,
+            options=options.promise,
+            measuring=options.measuring,
             tell=tell,
         )
-    if wishes.gallery_points:
+    if options.gallery_points:
         tell("gallery")
-        write_gallery(run, wishes.gallery_points, wishes.gallery_each, scorer=scorer)
+        write_gallery(run, options.gallery_points, options.gallery_each, scorer=scorer)
     trained = RunFolder(run).trained  # networks of a short training, of no more use
     shutil.rmtree(trained, ignore_errors=True)
     return record
 
 
-def _hostile(found: Sequence[Source], space: SearchSpace, folder: Path | None) -> tuple[str, ...]:
+def _int8_warnings(found: Sequence[Source], space: SearchSpace, folder: Path | None) -> tuple[str, ...]:
     """What int8 does not like; tables in fp32 are looked for where only int8 was asked for."""
     tables = [source.table for source in found]
     for table in list(tables):
@@ -255,10 +255,10 @@ def write_gallery(
     arch = spaces.architecture_from_json(records.arch(run))
     space, goals = arch.space, goals_of(run, record, arch.space)
     scorer = scorer or scorer_of(run, record, space, dataset or dataset_of(record["data"]))
-    beliefs = Beliefs(space, goals, record["confidence"])
-    beliefs.learn(readings_of(record))
+    posteriors = Posteriors(space, goals, record["confidence"])
+    posteriors.learn(readings_of(record))
     predicted = predictions_of(record)
-    axes = [_axis(beliefs, predicted, range_of(record, g.name), n) for n, g in enumerate(goals)]
+    axes = [_axis(posteriors, predicted, range_of(record, g.name), n) for n, g in enumerate(goals)]
     logits = record["extra"].get("logits")
     preferences = None if logits is None else [np.array(p, float) for p in logits]
     drawn = gallery.sweep(space, axes, points, each, np.random.default_rng([record["seed"], 8]), preferences)
@@ -272,25 +272,25 @@ def write_gallery(
 
 
 def _axis(
-    beliefs: Beliefs,
+    posteriors: Posteriors,
     predicted: Mapping[Indices, Sequence[Sequence[float]]],
     range_ms: tuple[float, float],
     number: int,
 ) -> Axis:
     """A target of the gallery; what was measured keeps the prediction that was made before."""
-    goal = beliefs.goals[number]
+    goal = posteriors.goals[number]
     measured = {
         indices: (reading.ms, max(reading.up_ms, reading.ms - reading.low_ms))
-        for indices, readings in beliefs.readings.items()
+        for indices, readings in posteriors.readings.items()
         if (reading := readings[number]) is not None and reading.on(math.inf).is_pass
     }
 
     def predict(indices: IntArray) -> Prediction:
-        found = beliefs.predict(indices)[number]
+        found = posteriors.predict(indices)[number]
         for row, key in enumerate(map(tuple, indices.tolist())):
             if key in predicted:
                 found.mean_ms[row], found.std_ms[row] = (values[number] for values in predicted[key])
         return found
 
-    costs = goal.model.costs(beliefs.space)
+    costs = goal.model.costs(posteriors.space)
     return Axis(goal.name, goal.target.to_json(), costs, predict, range_ms, measured)

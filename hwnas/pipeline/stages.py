@@ -203,7 +203,7 @@ class Stages:
                 (),
                 request,
                 run.path,
-                requests.wishes(self._config, tables=self.tables),
+                requests.search_options(self._config, tables=self.tables),
                 devices=self._devices,
                 dataset=self._searched_images,
                 is_new=False,

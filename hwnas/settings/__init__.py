@@ -44,9 +44,9 @@ def _supernet() -> Kinds:
 
 
 def _promise() -> Kinds:
-    from hwnas.finalists import PromiseOptions
+    from hwnas.finalists import FinalistsOptions
 
-    return Promise, PromiseOptions
+    return Promise, FinalistsOptions
 
 
 def _profile() -> Kinds:

@@ -156,7 +156,7 @@ def _is_budget(text: str, parse: Callable[[str, float, float], float]) -> bool:
 def _require_accepted(config: Config, place: Place) -> None:
     """What the classes themselves refuse."""
     from hwnas.evaluators.supernet.config import OneShotConfig
-    from hwnas.finalists import PromiseOptions
+    from hwnas.finalists import FinalistsOptions
     from hwnas.measure import ProfileOptions
     from hwnas.search import strategy
     from hwnas.train import TrainConfig
@@ -173,8 +173,8 @@ def _require_accepted(config: Config, place: Place) -> None:
     tried("profile", ProfileOptions, config.profile)
     tried("search.supernet", OneShotConfig, config.values["search.supernet"])
     tried("search.settings", strategy(config.search.strategy), config.values["search.settings"])
-    bounds = {field.name: config.values["promise"][field.name] for field in fields(PromiseOptions)}
-    tried("promise", PromiseOptions, bounds)
+    bounds = {field.name: config.values["promise"][field.name] for field in fields(FinalistsOptions)}
+    tried("promise", FinalistsOptions, bounds)
     tried("promise.measuring", ProfileOptions, config.values["promise.measuring"])
     if config.baseline.strategy:
         tried("baseline.settings", strategy(config.baseline.strategy), config.values["baseline.settings"])

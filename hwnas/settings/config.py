@@ -30,7 +30,7 @@ from hwnas.settings.kinds import (
 )
 
 if TYPE_CHECKING:
-    from hwnas.finalists import PromiseOptions
+    from hwnas.finalists import FinalistsOptions
 
 Place = Callable[[str, str | None], str]
 """Where a section or a key of it stands, for the end of a message."""
@@ -93,13 +93,13 @@ class Config:
         return Search(**self.values["search"])
 
     @property
-    def promise(self) -> tuple[Promise, PromiseOptions]:
+    def promise(self) -> tuple[Promise, FinalistsOptions]:
         """How the found network is held to its budgets."""
-        from hwnas.finalists import PromiseOptions
+        from hwnas.finalists import FinalistsOptions
 
         values = dict(self.values["promise"])
         ours = {field.name: values.pop(field.name) for field in fields(Promise)}
-        return Promise(**ours), PromiseOptions(**values)
+        return Promise(**ours), FinalistsOptions(**values)
 
     @property
     def baseline(self) -> Baseline:

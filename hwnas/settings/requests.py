@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from hwnas.settings.config import Config
 
 if TYPE_CHECKING:
-    from hwnas.finalists import Wishes
+    from hwnas.finalists import SearchOptions
     from hwnas.search.request import SearchRequest
     from hwnas.train import TrainConfig
 
@@ -76,7 +76,9 @@ def _scoring(config: Config, space: str) -> dict[str, Any]:
     return found
 
 
-def wishes(config: Config, *, measure: bool | None = None, tables: Path | None = None) -> Wishes:
+def search_options(
+    config: Config, *, measure: bool | None = None, tables: Path | None = None
+) -> SearchOptions:
     """What is wanted beside the search.
 
     Args:
@@ -84,11 +86,11 @@ def wishes(config: Config, *, measure: bool | None = None, tables: Path | None =
         measure: Whether finalists are measured; as the settings say where it is None.
         tables: Folder of latency tables, if not the user's own.
     """
-    from hwnas.finalists import Wishes
+    from hwnas.finalists import SearchOptions
     from hwnas.measure import ProfileOptions
 
     wanted, options = config.promise
-    return Wishes(
+    return SearchOptions(
         measure=wanted.measure if measure is None else measure,
         rank=wanted.rank,
         tables=tables,

@@ -27,6 +27,7 @@ WRONG_VALUES = {
     "search --rank": [*SEARCH, "--rank", "int7"],
     "search --gallery": [*SEARCH, "--gallery", "-1"],
     "search --budget-ms": [*BY_FILE[:-1], "fast"],
+    "search --task": [*SEARCH, "--task", "nope"],
     "search --space": [*SEARCH, "--space", "nope"],
     "search --strategy": [*SEARCH, "--strategy", "nope"],
     "search --seed": [*SEARCH, "--seed", "-1"],

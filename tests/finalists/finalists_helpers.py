@@ -12,9 +12,9 @@ from hwnas import data, spaces
 from hwnas.device import Target
 from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.evaluators.supernet.oneshot import OneShot
-from hwnas.finalists.candidates import PromiseOptions, Proposals
-from hwnas.finalists.latencies import Beliefs, Goal
-from hwnas.finalists.ranking import Judge
+from hwnas.finalists.candidates import FinalistsOptions, Proposals
+from hwnas.finalists.latencies import Goal, Posteriors
+from hwnas.finalists.ranking import Ranking
 from hwnas.finalists.reading import Reading
 from hwnas.finalists.repair import Loop
 from hwnas.latency.base import Cost, Prediction
@@ -98,16 +98,19 @@ class World:
 
 def loop_of(world, goals, *, pool=None, options=None, confidence=0.9, measure=None) -> Loop:
     """A loop over finalists that the models believe to be just within the budgets."""
-    beliefs, options = Beliefs(space(), goals, confidence), options or PromiseOptions()
+    posteriors, options = Posteriors(space(), goals, confidence), options or FinalistsOptions()
     if pool is None:
         rows = np.array(networks())
         within = np.all([g.model.cost.of(rows) <= 0.97 * g.budget_ms for g in goals], axis=0)
         used = np.max([g.model.cost.of(rows) / g.budget_ms for g in goals], axis=0)
         pool = [networks()[n] for n in np.flatnonzero(within & (used > 0.92))[:12]]
-    judge = Judge(oneshot(), "fp32", known=true_accuracies())
+    ranking = Ranking(oneshot(), "fp32", known=true_accuracies())
     rng = np.random.default_rng(0)
     return Loop(
-        beliefs, judge, measure or world.measure, Proposals(beliefs, options, dict.fromkeys(pool), rng)
+        posteriors,
+        ranking,
+        measure or world.measure,
+        Proposals(posteriors, options, dict.fromkeys(pool), rng),
     )
 
 

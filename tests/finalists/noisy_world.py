@@ -12,9 +12,9 @@ import numpy as np
 from finalists_helpers import goal, macs, networks, space
 
 from hwnas import tasks
-from hwnas.finalists.candidates import PromiseOptions, Proposals
-from hwnas.finalists.latencies import Beliefs, Goal
-from hwnas.finalists.ranking import Judge
+from hwnas.finalists.candidates import FinalistsOptions, Proposals
+from hwnas.finalists.latencies import Goal, Posteriors
+from hwnas.finalists.ranking import Ranking
 from hwnas.finalists.reading import Indices, Reading
 from hwnas.finalists.repair import Loop
 from hwnas.tables.clock import Scale
@@ -115,7 +115,7 @@ def reading(rounds: tuple[Round, ...]) -> Reading:
     return Reading(found.latency_ms, low, high, sessions, found.interval_ms is not None)
 
 
-class KnownJudge(Judge):
+class KnownJudge(Ranking):
     """Estimates of 1,000 images around true accuracies."""
 
     images = 1000  # type: ignore[assignment]
@@ -160,15 +160,15 @@ class Case:
         rng = np.random.default_rng([self.seed, 4])
         return goal(float(rng.uniform(0.3, 0.8)), believed=float(rng.uniform(0.8, 1.2)), std=0.05)
 
-    def loop(self, options: PromiseOptions | None = None) -> Loop:
-        options, asked = options or PromiseOptions(), self.goal
-        beliefs = Beliefs(space(), [asked], 0.9)
+    def loop(self, options: FinalistsOptions | None = None) -> Loop:
+        options, asked = options or FinalistsOptions(), self.goal
+        posteriors = Posteriors(space(), [asked], 0.9)
         rows = np.array(networks())
         use = asked.model.cost.of(rows) / asked.budget_ms
         near = np.flatnonzero((use > 0.85) & (use <= 0.97))
         pool = [networks()[n] for n in np.random.default_rng([self.seed, 5]).permutation(near)[:16]]
-        proposals = Proposals(beliefs, options, dict.fromkeys(pool), np.random.default_rng(self.seed))
-        return Loop(beliefs, KnownJudge(self.accuracies), self.world.measure, proposals)
+        proposals = Proposals(posteriors, options, dict.fromkeys(pool), np.random.default_rng(self.seed))
+        return Loop(posteriors, KnownJudge(self.accuracies), self.world.measure, proposals)
 
     def oracle(self, sessions: int) -> float:
         """Share of the budget that an oracle could prove; 0 where it could prove nothing.

@@ -41,11 +41,11 @@ PROFILE = ProfileOptions(
     workers=1,
 )
 QUICK = ProfileOptions(rounds=6, max_rounds=6, samples=3, min_round_s=0.0)
-WISHES = finalists.Wishes(
+OPTIONS = finalists.SearchOptions(
     measuring=QUICK,
     gallery_points=4,
     gallery_each=2,
-    promise=finalists.PromiseOptions(finalists=2, rounds=3, batch=2, scored=4, sessions=1, most_sessions=2),
+    promise=finalists.FinalistsOptions(finalists=2, rounds=3, batch=2, scored=4, sessions=1, most_sessions=2),
 )
 
 
@@ -75,7 +75,7 @@ def request(**given):
 def kept(tables, tmp_path_factory):
     run = tmp_path_factory.mktemp("kept") / "run"
     asks = finalists.parse(["host/litert-int8=70%", "host/litert-fp32=60%"])
-    record = finalists.search_for(asks, request(), run, replace(WISHES, tables=tables))
+    record = finalists.search_for(asks, request(), run, replace(OPTIONS, tables=tables))
     return run, record, asks
 
 
@@ -157,8 +157,8 @@ def test_raw_samples_are_kept_and_nothing_is_measured_twice(kept, tables, tmp_pa
     before = [p.read_bytes() for p in paths]
     assert {m.kind for m in LatencyTable.load(paths[0]).measurements.values()} == {"finalist"}
     with pytest.raises(HwnasError, match="another search"):
-        finalists.search_for(asks, request(seed=1), again, replace(WISHES, tables=tables))
-    resumed = finalists.keep(again, measuring=QUICK, options=WISHES.promise)
+        finalists.search_for(asks, request(seed=1), again, replace(OPTIONS, tables=tables))
+    resumed = finalists.keep(again, measuring=QUICK, options=OPTIONS.promise)
     measured = {tuple(e["indices"]) for s in record["promise"]["steps"] for e in s["entries"]}
     now = {tuple(e["indices"]) for s in resumed["promise"]["steps"] for e in s["entries"]}
     if now <= measured:
@@ -173,14 +173,14 @@ def test_a_finished_run_is_not_overwritten(kept, tables, tmp_path):
     done = Path(shutil.copytree(run, tmp_path / "done"))
     files.write_json(done / "search.json", record | {"promise": {**record["promise"], "kept": True}})
     with pytest.raises(HwnasError, match="holds a finished search"):
-        finalists.search_for(asks, request(), done, replace(WISHES, tables=tables))
+        finalists.search_for(asks, request(), done, replace(OPTIONS, tables=tables))
 
 
 def test_a_run_that_could_not_be_proven_is_measured_further(kept, tables, tmp_path):
     run, record, asks = kept
     again = Path(shutil.copytree(run, tmp_path / "again"))
     files.write_json(again / "search.json", record | {"promise": {**record["promise"], "kept": False}})
-    found = finalists.search_for(asks, request(), again, replace(WISHES, tables=tables))
+    found = finalists.search_for(asks, request(), again, replace(OPTIONS, tables=tables))
     assert found["promise"]["verdict"] in (PASS, NOT_PROVEN)
     assert (again / "gallery.json").exists()
 
@@ -297,9 +297,9 @@ def test_a_model_that_promises_too_much_is_found_out_by_measuring(tables, tmp_pa
     low, high = latency.fit(source.table, space()).costs(space()).range
     budget_ms = low + 0.3 * (high - low)
     wrong = scaled_tables(tables, tmp_path / "wrong", 0.5)
-    wishes = replace(WISHES, tables=wrong, gallery_points=0)
+    options = replace(OPTIONS, tables=wrong, gallery_points=0)
     asks = finalists.parse([f"host={budget_ms}"], precisions=["fp32"])
-    record = finalists.search_for(asks, request(), tmp_path / "run", wishes)
+    record = finalists.search_for(asks, request(), tmp_path / "run", options)
     entries = [entry for step in record["promise"]["steps"] for entry in step["entries"]]
     assert all(entry["measured"][0]["high_ms"] <= budget_ms for entry in entries if entry["kept"])
     last = {tuple(entry["indices"]): entry["kept"] for entry in entries}
@@ -307,7 +307,7 @@ def test_a_model_that_promises_too_much_is_found_out_by_measuring(tables, tmp_pa
     assert record["promise"]["kept"] == (target["interval_ms"][1] <= budget_ms) == last[tuple(record["best"])]
     purposes = [step["purpose"] for step in record["promise"]["steps"]]
     again = ("confirmation", "further sessions")
-    assert len([p for p in purposes if p not in again]) <= WISHES.promise.rounds + 1
+    assert len([p for p in purposes if p not in again]) <= OPTIONS.promise.rounds + 1
 
 
 def foreign(tables: Path, folder: Path, factor: float) -> Path:
@@ -364,10 +364,10 @@ def test_a_share_of_another_machines_table_is_refused_where_nothing_may_be_measu
 def test_what_no_network_keeps_is_refused_and_the_record_says_so(tables, tmp_path):
     """Predictions are a fiftieth of the truth, and the budget is far below what the fastest really needs."""
     wrong = scaled_tables(tables, tmp_path / "wrong", 0.02)
-    wishes = replace(WISHES, tables=wrong, gallery_points=0)
+    options = replace(OPTIONS, tables=wrong, gallery_points=0)
     asks = finalists.parse(["host=10%"], precisions=["fp32"])
     with pytest.raises(InfeasibleBudget, match="raise the budget or shrink the space") as refused:
-        finalists.search_for(asks, request(), tmp_path / "run", wishes)
+        finalists.search_for(asks, request(), tmp_path / "run", options)
     assert refused.value.least > refused.value.budget
     record = files.read_json(tmp_path / "run" / "search.json", "record")
     assert not record["promise"]["kept"]
@@ -376,8 +376,8 @@ def test_what_no_network_keeps_is_refused_and_the_record_says_so(tables, tmp_pat
 
 
 def test_without_measuring_the_sentence_says_so(tables, tmp_path):
-    wishes = replace(WISHES, tables=tables, measure=False, gallery_points=0)
-    record = finalists.search_for(finalists.parse(["host=60%"]), request(), tmp_path / "run", wishes)
+    options = replace(OPTIONS, tables=tables, measure=False, gallery_points=0)
+    record = finalists.search_for(finalists.parse(["host=60%"]), request(), tmp_path / "run", options)
     (target,) = record["promise"]["targets"]
     assert target["measured_ms"] is None
     assert re.search(r"not measured, as asked; \d+% of the budget, as predicted$", target["sentence"])
@@ -391,7 +391,7 @@ def test_a_device_that_is_not_attached_is_predicted_for_and_said(kept, tmp_path)
     cut_off = {key: value for key, value in record.items() if key != "promise"}
     files.write_json(again / "search.json", cut_off)
     gone = replace(device.load("host"), transport="ssh", options={"host": "nobody@localhost", "port": 1})
-    found = finalists.keep(again, devices={"host": gone}, measuring=QUICK, options=WISHES.promise)
+    found = finalists.keep(again, devices={"host": gone}, measuring=QUICK, options=OPTIONS.promise)
     assert all("not measured: " in target["note"] for target in found["promise"]["targets"])
     assert found["promise"]["networks_measured"] == 0
 

@@ -12,12 +12,12 @@ from finalists_helpers import goal, loop_of, networks, true_accuracies
 from noisy_world import KINDS, Case, KnownJudge, NoisyWorld
 
 from hwnas.errors import InfeasibleBudget
-from hwnas.finalists.candidates import PromiseOptions
+from hwnas.finalists.candidates import FinalistsOptions
 from hwnas.finalists.reading import Reading
 from hwnas.finalists.record import targets_of, warnings_of
 from hwnas.statistics.verdict import FAIL, NOT_PROVEN, PASS
 
-MOST = PromiseOptions()
+MOST = FinalistsOptions()
 BOUND = (MOST.finalists + MOST.rounds * MOST.batch + 2) * MOST.most_sessions
 """Sessions of single networks: what every loop keeps to, however noisy the world."""
 
@@ -167,12 +167,12 @@ def test_the_fastest_network_does_not_win_although_it_alone_is_proven_at_first()
 def test_accuracy_that_was_given_up_is_said(weights, score):
     world, asked = NoisyWorld(7, 0.01, KINDS[0]), goal(0.12, believed=0.25)
     loop = loop_of(world, [asked])
-    judge = KnownJudge(true_accuracies())
-    judge._scorer.class_weights = weights
-    loop = replace(loop, judge=judge)
+    ranking = KnownJudge(true_accuracies())
+    ranking._scorer.class_weights = weights
+    loop = replace(loop, ranking=ranking)
     best = loop.run().best
     text = " ".join(warnings_of(loop, best))
-    points = 100 * (max(loop.judge.final(i) for i in loop.beliefs.readings) - loop.judge.final(best))
+    points = 100 * (max(loop.ranking.final(i) for i in loop.posteriors.readings) - loop.ranking.final(best))
     assert f"{points:.0f} points of estimated {score} were given up for the budget" in text
     assert "raise the budget to have them" in text
 
@@ -186,7 +186,7 @@ def unmeasured(std: float, uses: tuple[float, ...], best: float = 0.5) -> str:
     loop = loop_of(
         NoisyWorld(1, 0.01, KINDS[0]), [asked], pool=pool, measure=lambda b, _: dict.fromkeys(b, (None,))
     )
-    loop = replace(loop, judge=KnownJudge(accuracies))
+    loop = replace(loop, ranking=KnownJudge(accuracies))
     (warning,) = warnings_of(loop, loop.run().best)
     return warning
 

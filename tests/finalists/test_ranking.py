@@ -12,7 +12,7 @@ from hwnas.errors import SpaceError
 from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.evaluators.supernet.oneshot import OneShot
 from hwnas.evaluators.supernet.warm_up import rate
-from hwnas.finalists.ranking import Judge
+from hwnas.finalists.ranking import Ranking
 
 PATHS = [(1, 1, 1, 0, 1, 2, 0, 0), (2, 0, 1, 1, 0, 1, 1, 0)]
 
@@ -38,33 +38,33 @@ def test_a_subnetwork_computes_what_the_supernet_does(trained):
 
 @pytest.mark.parametrize("runtime", ["litert", "onnxruntime"])
 def test_int8_accuracy_is_measured_and_near_that_of_fp32(trained, runtime):
-    judge = Judge(trained, "int8", runtime)
+    ranking = Ranking(trained, "int8", runtime)
     for path in PATHS:
-        estimates = judge.estimates(path)
+        estimates = ranking.estimates(path)
         assert estimates["fp32"] > 0.3, "120 steps on digits must teach something"
         assert estimates["int8"] == pytest.approx(estimates["fp32"], abs=0.08)
-        assert judge.final(path) == estimates["int8"]
-    assert judge.best(PATHS, 1) == [max(PATHS, key=judge.int8)]
+        assert ranking.final(path) == estimates["int8"]
+    assert ranking.best(PATHS, 1) == [max(PATHS, key=ranking.int8)]
 
 
 def test_known_accuracies_are_not_estimated_again(trained):
-    judge = Judge(trained, "fp32", known={PATHS[0]: 0.123})
-    assert judge.estimates(PATHS[0]) == {"fp32": 0.123}
-    assert judge.final(PATHS[0]) == 0.123
+    ranking = Ranking(trained, "fp32", known={PATHS[0]: 0.123})
+    assert ranking.estimates(PATHS[0]) == {"fp32": 0.123}
+    assert ranking.final(PATHS[0]) == 0.123
     with pytest.raises(SpaceError, match="ranked by one of"):
-        Judge(trained, "fp16")
+        Ranking(trained, "fp16")
 
 
 @pytest.mark.parametrize("best", [0.5, 0.9, 1.0])
 def test_worse_is_clear_where_chance_would_say_so_in_one_of_twenty(trained, best):
     """Against the distribution itself: two draws of equally good networks on so many images."""
-    judge = Judge(trained, "fp32")
-    draws = np.random.default_rng(0).binomial(judge.images, best, (2, 20000)) / judge.images
-    judge = Judge(trained, "fp32", known={(n,): value for n, value in enumerate(draws.ravel())})
-    called = np.mean([judge.clearly_worse((n,), (20000 + n,)) for n in range(20000)])
+    ranking = Ranking(trained, "fp32")
+    draws = np.random.default_rng(0).binomial(ranking.images, best, (2, 20000)) / ranking.images
+    ranking = Ranking(trained, "fp32", known={(n,): value for n, value in enumerate(draws.ravel())})
+    called = np.mean([ranking.clearly_worse((n,), (20000 + n,)) for n in range(20000)])
     assert called <= 0.065
     if best == 0.5:
         assert called >= 0.035
-    close, far = Judge(trained, "fp32", known={(0,): 0.9, (1,): 0.88}), 0.8
+    close, far = Ranking(trained, "fp32", known={(0,): 0.9, (1,): 0.88}), 0.8
     assert not close.clearly_worse((1,), (0,))
-    assert Judge(trained, "fp32", known={(0,): 0.9, (1,): far}).clearly_worse((1,), (0,))
+    assert Ranking(trained, "fp32", known={(0,): 0.9, (1,): far}).clearly_worse((1,), (0,))

@@ -9,9 +9,9 @@ import pytest
 from finalists_helpers import Believed, World, goal, loop_of, macs, networks, oneshot, space, true_accuracies
 
 from hwnas.errors import InfeasibleBudget, SpaceError
-from hwnas.finalists.candidates import PromiseOptions
+from hwnas.finalists.candidates import FinalistsOptions
 from hwnas.finalists.latencies import Goal
-from hwnas.finalists.ranking import Judge
+from hwnas.finalists.ranking import Ranking
 from hwnas.finalists.reading import Reading
 from hwnas.latency.base import Prediction
 from hwnas.latency.evaluate import score
@@ -30,7 +30,7 @@ def test_the_budget_is_kept_and_used_however_wrong_the_model_is(believed, share)
     assert 1 - true_ms / asked.budget_ms <= 0.05
     best_there_is = max(a for i, a in true_accuracies().items() if world.ms(i) <= asked.budget_ms)
     assert true_accuracies()[settled.best] >= best_there_is - 0.02
-    assert loop.beliefs.confirmed(settled.best, 2)
+    assert loop.posteriors.confirmed(settled.best, 2)
     measured = {i for i, _ in world.asked}
     assert len(measured) <= 4 + 5 * 3 + 2, "the loop is bounded"
 
@@ -82,7 +82,7 @@ def test_budget_is_not_used_for_what_is_clearly_worse():
     used = macs().of(np.array(networks())) / asked.budget_ms
     upside_down = dict(zip(networks(), (0.9 - 0.6 * used).tolist(), strict=True))
     loop = loop_of(world, [asked], pool=at_half_the_budget(asked))
-    loop.judge = Judge(oneshot(), "fp32", known=upside_down)
+    loop.ranking = Ranking(oneshot(), "fp32", known=upside_down)
     settled = loop.run()
     assert 1 - world.ms(settled.best) / asked.budget_ms > 0.4
 
@@ -99,9 +99,9 @@ def test_what_cannot_be_kept_is_refused_with_the_smallest_budget_that_can():
     assert "litert-fp32" in str(refused.value)
     typed = float(re.search(r"\(([0-9.]+) ms can be kept\)", str(refused.value))[1])
     again = loop_of(World(macs(), factor=3.0), [type(asked)(asked.target, typed, asked.model)])
-    assert again.beliefs.goals[0].budget_ms == typed
+    assert again.posteriors.goals[0].budget_ms == typed
     assert again.run().verdict.word == PASS, "what is printed is kept when it is typed"
-    assert set(loop.proposals.fastest()) <= set(loop.beliefs.readings), "they are the proof"
+    assert set(loop.proposals.fastest()) <= set(loop.posteriors.readings), "they are the proof"
     assert len({i for i, _ in world.asked}) <= 4 + 5 * 3 + 2
 
 
@@ -156,7 +156,7 @@ def test_what_was_measured_too_fast_is_found_out():
 @pytest.mark.parametrize("wrong", [{"finalists": 0}, {"slack": 0.0}, {"likely": 1.0}, {"rounds": 0}])
 def test_bounds_are_checked(wrong):
     with pytest.raises(SpaceError, match=next(iter(wrong))):
-        PromiseOptions(**wrong)
+        FinalistsOptions(**wrong)
 
 
 def test_a_faster_clock_that_is_met_on_the_way_moves_predictions_and_all_that_was_measured():
@@ -173,13 +173,13 @@ def test_a_faster_clock_that_is_met_on_the_way_moves_predictions_and_all_that_wa
     loop = loop_of(world, [asked], measure=measure)
     settled = loop.run()
     assert settled.verdict.is_pass
-    for indices, (reading,) in loop.beliefs.readings.items():
+    for indices, (reading,) in loop.posteriors.readings.items():
         assert reading.per_model_ms == 0.7
         assert reading.ms == pytest.approx(0.7 * world.ms(indices), rel=0.05)
     rows = np.array(networks())
-    predicted = loop.beliefs.predict(rows)[0].mean_ms
+    predicted = loop.posteriors.predict(rows)[0].mean_ms
     assert np.median(predicted / [world.ms(i) for i in networks()]) == pytest.approx(0.7, rel=0.02)
-    assert loop.beliefs.spent(settled.best) > 0.85, "what the faster clock leaves of the budget is used"
+    assert loop.posteriors.spent(settled.best) > 0.85, "what the faster clock leaves of the budget is used"
 
 
 class Noisy(World):

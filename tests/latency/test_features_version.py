@@ -18,7 +18,7 @@ from hwnas.tables.table import LatencyTable, Round
 TARGET = Target("host", "litert", "int8")
 FBNET = spaces.load("fbnet", resolution=64)
 MNASNET = spaces.load("mnasnet", resolution=64)
-REFIT = r"mbstage blocks .* run `hwnas fit` again"
+REFIT = r"mbstage blocks .* fit it again"
 OTHER = {FBNET.name: spaces.load("fbnet", resolution=96), MNASNET.name: spaces.load("mnasnet", resolution=96)}
 
 

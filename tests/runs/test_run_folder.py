@@ -27,9 +27,7 @@ FOLDERS = NAMES - FILES
 OTHERS = {
     ("transport/_bundle.py", "manifest.json"): "of an agent's bundle",
     ("release/examples/example_litert.py", "preprocessing.json"): "ships, and runs without hwnas",
-    ("release/examples/example_litert.py", "labels.txt"): "ships, and runs without hwnas",
     ("release/examples/example_onnxruntime.py", "preprocessing.json"): "ships, and runs without hwnas",
-    ("release/examples/example_onnxruntime.py", "labels.txt"): "ships, and runs without hwnas",
     ("tables/places.py", "tables"): "of the user's data",
 }
 SLUGS = (HERE, "tables/places.py", "tables/scales.py", "device.py")

@@ -79,7 +79,7 @@ def test_always_the_commonest_class_is_a_third_and_no_better_than_guessing(uneve
         scores[weights] = oneshot(arch)
     assert scores["none"] > 0.85
     assert scores["balanced"] == pytest.approx(1 / 3, abs=0.01)
-    result = type("Result", (), {"trials": [type("T", (), {"accuracy": 1 / 3})], "extra": {}})
+    result = type("Result", (), {"trials": [type("T", (), {"quality": 1 / 3})], "extra": {}})
     (alarm,) = _blind(result, uneven, oneshot)["alarms"]
     assert "balanced accuracy of architectures is 33.3% on average" in alarm
 

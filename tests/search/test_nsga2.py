@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,8 +19,9 @@ from hwnas.search.sampling.random import Random
 SCRIPT = """
 import numpy as np
 from sampling_helpers import task_in
+from task_helpers import searched
 from hwnas.search.sampling.nsga2 import NSGA2
-result = NSGA2(queries=50, population=8).search(task_in("macro"), np.random.default_rng(5))
+result = searched(NSGA2(queries=50, population=8), task_in("macro"), np.random.default_rng(5))
 print([t.indices for t in result.trials])
 """
 
@@ -29,6 +31,7 @@ def test_the_same_in_another_process():
     other = subprocess.run(
         [sys.executable, "-W", "error", "-c", SCRIPT],
         cwd=Path(__file__).parent,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
         check=True,

@@ -10,7 +10,7 @@ from hwnas import data, files, spaces, train
 from hwnas.errors import SchemaMismatch, SpaceError, TrainingError
 from hwnas.evaluators.of_run import scorer_of
 from hwnas.evaluators.standalone import FromScratch
-from hwnas.finalists.ranking import Judge
+from hwnas.finalists.ranking import Ranking
 from hwnas.search.request import SearchRequest
 from hwnas.search.run import search_run
 from hwnas.search.sampling.random import Random
@@ -132,12 +132,12 @@ def test_a_promise_goes_by_the_networks_that_were_trained(tmp_path, monkeypatch)
     path = (1,) * 8
     score = scorer(SMALL.architecture(path))
     monkeypatch.setattr(FromScratch, "_train", None)
-    judge = Judge(scorer, "int8")
-    assert judge.best([path], 1) == [path]
-    estimates = judge.estimates(path)
+    ranking = Ranking(scorer, "int8")
+    assert ranking.best([path], 1) == [path]
+    estimates = ranking.estimates(path)
     assert estimates["fp32"] == score > 0.5, "an epoch on digits must teach something"
-    assert estimates["int8"] == judge.final(path) == pytest.approx(score, abs=0.08)
-    assert judge.images == len(dataset.val.labels)
+    assert estimates["int8"] == ranking.final(path) == pytest.approx(score, abs=0.08)
+    assert ranking.images == len(dataset.val.labels)
 
 
 @pytest.mark.parametrize("strategy", ["fbnet", "proxylessnas", "spos"])

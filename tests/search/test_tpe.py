@@ -25,7 +25,8 @@ def test_optuna_is_told_accuracy_alone():
     task = two_budgets()
     sampler = TPE(startup=3).sampler(task, np.random.default_rng(0))
     for _ in range(5):
-        sampler.tell(task.trial(sampler.ask()))
+        indices = sampler.ask()
+        sampler.tell(task.described(indices, task.evaluate(task.space.architecture(indices))))
     told = [t.values for t in sampler.study.trials if t.values]
     assert told == [[t.quality] for t in sampler.archive.trials]
 
