@@ -116,8 +116,8 @@ def warnings_of(loop: Loop, best: Indices) -> list[str]:
         points, used = 100 * (ranking.final(top) - ranking.final(best)), posteriors.spent(top)
         found.append(
             f"{points:.0f} points of estimated {ranking.score} were given up for the budget: "
-            f"another finalist is estimated at {ranking.final(top):.1%} instead of {ranking.final(best):.1%}, "
-            f"and takes {used:.0%} of it: {_RAISE if used > 1 else _QUIET}"
+            f"another finalist is estimated at {ranking.final(top):.1%} instead of "
+            f"{ranking.final(best):.1%}, and takes {used:.0%} of it: {_RAISE if used > 1 else _QUIET}"
         )
     return found
 
