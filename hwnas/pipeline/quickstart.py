@@ -105,7 +105,7 @@ def config_of(folder: Path, device: str, options: QuickstartOptions | None = Non
             },
             "baseline": {"strategy": BASELINE, "settings": {"queries": 32}},
             "train": {"epochs": asked.epochs or _epochs(asked)},
-            "verify": {"rounds": 6, "min_round_s": 0.25, "accept_noise": asked.accept_noise},
+            "verify": {"rounds": 8, "min_round_s": 0.25, "accept_noise": asked.accept_noise},
         },
     )
 
