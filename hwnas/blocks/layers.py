@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import cast
 
 import torch
-from torch import nn
+from torch import fx, nn
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
@@ -128,6 +128,14 @@ class ChannelSlice(nn.Module):
 
 LEAVES = StridedPointwise, ChannelShuffle, ChannelSlice
 """Layers that count as one operation wherever a network is traced."""
+
+
+class Tracer(fx.Tracer):
+    """Looks into everything but the layers of torch.nn and ``LEAVES``."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        """Whether calls of this module are recorded as such."""
+        return isinstance(m, LEAVES) or super().is_leaf_module(m, module_qualified_name)
 
 
 class Branches(nn.Module):

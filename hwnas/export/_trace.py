@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import fx, nn
 
-from hwnas.blocks.layers import LEAVES, ChannelShuffle, ChannelSlice, StridedPointwise
+from hwnas.blocks.layers import ChannelShuffle, ChannelSlice, StridedPointwise, Tracer
 from hwnas.errors import ExportError
 from hwnas.export._graph import (
     Arithmetic,
@@ -50,21 +50,13 @@ def trace(module: nn.Module, input_shape: tuple[int, ...], *, native_hswish: boo
     """
     root = nn.Sequential(module)  # so that the module itself may be a leaf
     try:
-        recorded = _Tracer().trace(root)
+        recorded = Tracer().trace(root)
     except (fx.proxy.TraceError, TypeError) as error:
         raise ExportError(
             f"an exported module must not branch on its input, but {type(module).__name__} does: {error}"
         ) from error
     walk = _Walk(dict(root.named_modules()), native_hswish)
     return walk.run(recorded, Tensor(SOURCE, input_shape))
-
-
-class _Tracer(fx.Tracer):
-    """Looks into everything but the layers of torch.nn and the blocks' own leaves."""
-
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        """Whether calls of this module are recorded as such."""
-        return isinstance(m, LEAVES) or super().is_leaf_module(m, module_qualified_name)
 
 
 class _Walk:

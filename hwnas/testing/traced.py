@@ -8,7 +8,7 @@ from typing import Any, cast
 import torch
 from torch import fx, nn
 
-from hwnas.blocks.layers import LEAVES, ChannelShuffle, ChannelSlice, SqueezeExcite, StridedPointwise
+from hwnas.blocks.layers import ChannelShuffle, ChannelSlice, SqueezeExcite, StridedPointwise, Tracer
 from hwnas.space import Op, Workload
 from hwnas.testing.claims import claim
 
@@ -35,17 +35,12 @@ def operations(workload: Workload, *, is_whole: bool = False) -> list[Op]:
     return walk.found
 
 
-class _Tracer(fx.Tracer):
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, LEAVES) or super().is_leaf_module(m, module_qualified_name)
-
-
 class _Run(fx.Interpreter):
     """Runs a trace, and notes every operation with what it read and wrote for one image."""
 
     def __init__(self, module: nn.Module, is_whole: bool) -> None:
         root = nn.Sequential(module)
-        super().__init__(fx.GraphModule(root, _Tracer().trace(root)))
+        super().__init__(fx.GraphModule(root, Tracer().trace(root)))
         self.excites = [name for name, inner in root.named_modules() if isinstance(inner, SqueezeExcite)]
         self.found: list[Op] = []
         self.is_whole = is_whole

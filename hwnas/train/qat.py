@@ -29,7 +29,7 @@ from torch import fx, nn
 
 from hwnas import runtimes
 from hwnas.blocks import statistics
-from hwnas.blocks.layers import LEAVES, ChannelShuffle, ChannelSlice
+from hwnas.blocks.layers import ChannelShuffle, ChannelSlice, Tracer
 from hwnas.errors import TrainingError
 from hwnas.train import optim
 from hwnas.train.config import EpochRecord, TrainConfig, TrainResult
@@ -151,11 +151,6 @@ class Rounded(nn.Module):
                 part.settle()
 
 
-class _Tracer(fx.Tracer):
-    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, LEAVES) or super().is_leaf_module(m, module_qualified_name)
-
-
 _RELU = nn.ReLU, nn.ReLU6
 _SILENT = (  # they move values or choose between them, none is computed
     nn.Identity,
@@ -176,7 +171,7 @@ def _rewritten(module: nn.Module, *, joined: bool) -> fx.GraphModule:
         joined: Whether the parts of a concatenation are rounded together, as in LiteRT.
     """
     root = nn.Sequential(module)  # so that the module itself may be a leaf
-    network = fx.GraphModule(root, _Tracer().trace(root))
+    network = fx.GraphModule(root, Tracer().trace(root))
     for number, node in enumerate(list(network.graph.nodes)):
         if isinstance(_layer(network, node), nn.Conv2d | nn.Linear):
             _fold(network, node, f"weighted_{number}")
