@@ -127,6 +127,7 @@ def search(
     """
     from hwnas import finalists
     from hwnas.search.request import SearchRequest
+    from hwnas.settings import requests
 
     plugins.ready()
     name = space if isinstance(space, str) else space.name
@@ -141,7 +142,7 @@ def search(
             task=task,
             strategy=strategy,
             seed=seed,
-            oneshot=oneshot or _oneshot(name, seed),
+            oneshot=oneshot or requests.supernet(_usual("search.supernet"), name, seed),
             settings=dict(settings or {}),
             training_steps=training_steps,
             scratch=scratch,
@@ -162,7 +163,7 @@ def search(
     run = Path(out)
     record = record or records.search(run)  # of the processes of torchrun, one has it
     promise = record["promise"]
-    verdict = None if promise["verdict"] is None else Verdict(promise["verdict"], tuple(promise["reasons"]))
+    verdict = None if promise["verdict"] is None else Verdict.from_json(promise)
     best = spaces.architecture_from_json(records.arch(run))
     return Found(run, best, float(records.quality_of(record)), verdict, record)
 
@@ -242,9 +243,9 @@ def train(
         raise TrainingError(f"settings must be given by config or by name, but got both: {sorted(settings)}")
     if odd := sorted(set(settings) - known):
         raise TrainingError(f"settings must be fields of TrainConfig, but got {', '.join(odd)}")
-    settings["device"] = pick_device(settings.get("device", "auto")).type
+    settings["device"] = pick_device(settings.get("device", _usual("train")["device"])).type
     if teacher is not None:
-        settings.setdefault("distill_weight", 0.5)
+        settings.setdefault("distill_weight", _usual("train")["distill_weight"])
     run = Path(run)
     record = train_run(
         run,
@@ -254,16 +255,14 @@ def train(
         start=partial(inherited, run) if from_supernet else None,
         on_epoch=progress or (lambda _: None),
     )
-    test, metric = record["test"], str(record["metric"]["name"])
+    test, metric = record["test"], records.metric_of(record)
     low, high = test["interval"]
-    value = float(test[metric.replace(" ", "_")])
-    return Trained(run, metric, value, (float(low), float(high)), int(test["images"]), record)
+    value = float(test[metric.key])
+    return Trained(run, metric.name, value, (float(low), float(high)), int(test["images"]), record)
 
 
-def _oneshot(space: str, seed: int) -> OneShotConfig:
-    """As the command line has it: a supernet of half the width on images of half the side."""
-    from hwnas.evaluators.supernet.config import OneShotConfig
-    from hwnas.train.optim import pick_device
+def _usual(section: str) -> dict[str, Any]:
+    """The settings of a section where nothing is said, as the command line has them."""
+    from hwnas.settings import section as keys_of
 
-    resolution = max(8, spaces.load(space).input_shape[1] // 2)
-    return OneShotConfig(width=0.5, resolution=resolution, seed=seed, device=pick_device("auto").type)
+    return {name: key.default for name, key in keys_of(section).items()}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hwnas import plugins
 from hwnas.api.given import AnyDevice, AnyPath, device_of
 from hwnas.runs import outputs, records
-from hwnas.runs.folder import RunFolder, ShippingFolder
+from hwnas.runs.folder import ShippingFolder
 from hwnas.tables import places
 
 if TYPE_CHECKING:
@@ -101,9 +101,7 @@ def verify(
     from hwnas.verify.run import verify as verify_folder
 
     plugins.ready()
-    folder = Path(folder)
-    within = RunFolder(folder)
-    folder = within.export if within.shipping.manifest.exists() else folder
+    folder = release.shipping_of(Path(folder))
     manifest = release.read_manifest(folder)
     where = device_of(device or manifest["device"])
     dataset = None
@@ -113,8 +111,7 @@ def verify(
         dataset, _ = release.find_data(folder, manifest["data"])
     if record:
         outputs.require_file(ShippingFolder(folder).manifest, "the manifest")
-    own = folder.parent if RunFolder(folder.parent).arch.exists() else folder
-    with outputs.claimed(own, "a verification") if record else nullcontext():
+    with outputs.claimed(release.owner_of(folder), "a verification") if record else nullcontext():
         return verify_folder(
             folder,
             where,
@@ -161,12 +158,9 @@ def compare(
 
     plugins.ready()
     run = Path(run)
-    if device is None:
-        constraints = records.search(run)["constraints"]
-        device = str(constraints[0]["target"]["device"]) if constraints else "host"
     return compare_run(
         run,
-        device_of(device),
+        device_of(device or records.device_of(records.search(run))),
         against=against,
         match_latency=match_latency,
         seeds=seeds,

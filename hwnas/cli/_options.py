@@ -14,7 +14,7 @@ from rich.markup import escape
 from hwnas.cli import _usage
 from hwnas.settings.checks import require_in_range
 from hwnas.settings.keys import Key, convert
-from hwnas.settings.options import Option
+from hwnas.settings.options import Option, flag
 
 Settings = Mapping[str, Any]
 """Values by name of the option."""
@@ -64,10 +64,10 @@ def _value(given: Any, key: Key) -> Any:
 
 def _parameter(name: str, key: Key, panel: str | None) -> inspect.Parameter:
     """A keyword of a command that typer makes an option of."""
-    flag = f"--{name.replace('_', '-')}"
+    typed = flag(name)
     is_switch = key.hint is bool or bool in typing.get_args(key.hint)
     is_many = typing.get_origin(key.hint) is tuple
-    declared = f"{flag}/{flag.replace('--', '--no-', 1)}" if is_switch else flag
+    declared = f"{typed}/{typed.replace('--', '--no-', 1)}" if is_switch else typed
     said = escape(f"{key.doc} May be repeated." if is_many else key.doc)
     kind: Any = list[str] | None if is_many else key.hint
     return inspect.Parameter(

@@ -62,7 +62,7 @@ def compare(
     with err.status("comparing") as status:
         found = compare_run(
             run,
-            devices.load(device or _device_of(run)),
+            devices.load(device or records.device_of(records.search(run))),
             against=_names(against),
             match_latency=_names(match_latency),
             seeds=seeds,
@@ -151,9 +151,3 @@ def _spread(values: Mapping[str, Any], metric: Metric, sign: str = "") -> str:
 
 def _names(text: str) -> list[str]:
     return [name.strip() for name in text.split(",") if name.strip()]
-
-
-def _device_of(run: Path) -> str:
-    """The device of the run's first budget; this machine where it has none."""
-    constraints = records.search(run)["constraints"]
-    return str(constraints[0]["target"]["device"]) if constraints else "host"

@@ -127,8 +127,8 @@ def search(
         emit_json(record)
     else:
         _found.show(record, to, said)
-    word, reasons = record["promise"]["verdict"], tuple(record["promise"]["reasons"])
-    leave(None if word is None else Verdict(word, reasons), accept_noise=accept_noise)
+    promise = record["promise"]
+    leave(None if promise["verdict"] is None else Verdict.from_json(promise), accept_noise=accept_noise)
 
 
 def _asks(

@@ -144,12 +144,12 @@ def verify(
     folder. Other data of the same labels are a further test set, stated beside the network's own.
     """
     from hwnas import release
-    from hwnas.measure import ProfileOptions
+    from hwnas.settings import requests
     from hwnas.verify import verify as verify_folder
 
     if skip_accuracy:
         _usage.no_effect(context, "data", needs="without --skip-accuracy")
-    folder = RunFolder(folder).export if RunFolder(folder).shipping.manifest.exists() else folder
+    folder = release.shipping_of(folder)
     manifest = release.read_manifest(folder)
     if record:
         outputs.require_file(folder / release.MANIFEST, "the manifest (without --no-record)")
@@ -158,7 +158,7 @@ def verify(
     if not skip_accuracy:
         with err.status("reading the data"):
             dataset, further, missing = _images(folder, manifest, data)
-    own = folder.parent if RunFolder(folder.parent).arch.exists() else folder
+    own = release.owner_of(folder)
     alone = outputs.claimed(own, "a verification") if record else nullcontext()
     with alone, err.status("verifying") as status:
         found = verify_folder(
@@ -167,7 +167,7 @@ def verify(
             dataset,
             further=further,
             tables=tables or places.of_device(described.name),
-            options=ProfileOptions(**settings, max_rounds=3 * settings["rounds"]),
+            options=requests.verifying(settings),
             accept_noise=accept_noise,
             record=record,
             on_step=lambda step: status.update(f"verifying: {step}"),

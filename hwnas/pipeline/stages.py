@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hwnas import data as images
 from hwnas import files, finalists, latency, measure, plugins, release, report, spaces, tasks
@@ -23,9 +22,6 @@ from hwnas.settings.config import Config
 from hwnas.tables import places
 from hwnas.tables.table import LatencyTable
 from hwnas.verify import verify
-
-if TYPE_CHECKING:
-    pass
 
 _PROMISE = ("promise", "promise.measuring")
 
@@ -104,7 +100,7 @@ class Stages:
     def space(self) -> str:
         """Full name of the space, with as many outputs as the task wants for the data."""
         name = self._config.basics.space
-        if re.search(r"-c\d+", name):
+        if spaces.says_classes(name):
             return spaces.load(name).name
 
         digest = " ".join([self.data["digest"], *([self.data["task"]] if "task" in self.data else [])])
@@ -297,7 +293,7 @@ class Stages:
         accept_noise = wanted.pop("accept_noise")
 
         def work(say: Say) -> None:
-            options = measure.ProfileOptions(**wanted, max_rounds=3 * wanted["rounds"])
+            options = requests.verifying(wanted)
             for name, device in self._devices.items():
                 path = self.further.get(name)
                 found = verify(

@@ -23,7 +23,7 @@ from hwnas.release.manifest import (
     task_of,
 )
 from hwnas.release.run import EXAMPLES, VARIANTS, export_run, read_run
-from hwnas.release.stale import run_of, stale, unfinished
+from hwnas.release.stale import owner_of, run_of, shipping_of, stale, unfinished
 
 __all__ = [
     "EXAMPLES",
@@ -38,6 +38,7 @@ __all__ = [
     "export_run",
     "find_data",
     "load_data",
+    "owner_of",
     "predictions_of",
     "public_name",
     "read_json",
@@ -47,6 +48,7 @@ __all__ = [
     "require_same_data",
     "run_of",
     "same",
+    "shipping_of",
     "stale",
     "task_of",
     "unfinished",

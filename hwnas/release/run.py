@@ -125,7 +125,7 @@ def export_run(
         "params": arch.params,
         "weights_sha256": files.sha256(folder.weights),
         "data": trained["data"] | {"source": public_name(str(trained["data"]["source"]))},
-        "device": search["constraints"][0]["target"]["device"],
+        "device": records.device_of(search),
         "budgets": search["constraints"],
         "task": task.name,
         "metric": asdict(task.metric),

@@ -22,6 +22,17 @@ def run_of(folder: Path) -> Path | None:
     return run.path if is_of_run and run.train.is_file() else None
 
 
+def shipping_of(folder: Path) -> Path:
+    """The shipping folder that is meant: that of a run where its folder is given."""
+    run = RunFolder(folder)
+    return run.export if run.shipping.manifest.exists() else folder
+
+
+def owner_of(folder: Path) -> Path:
+    """Whose folder must not be worked in by another process: the run around a shipping folder, or itself."""
+    return folder.parent if RunFolder(folder.parent).arch.exists() else folder
+
+
 def stale(run: Path) -> tuple[str, ...]:
     """Sentences on every stage whose input was made again after it; empty where all fit together.
 

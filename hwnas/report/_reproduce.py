@@ -84,17 +84,13 @@ def _chain(record: Record) -> Iterator[Command]:
     yield (*_typed("report RUN", other), *(latencies if record.is_searched else ()))
 
 
-def _typed(verb: str, options: Mapping[str, Any] | None = None) -> Command:
+def _typed(verb: str, given: Mapping[str, Any] | None = None) -> Command:
     """A command; options without a value are left out."""
-    return (f"hwnas {verb}", *_options(options or {}))
+    return (f"hwnas {verb}", *_options(given or {}))
 
 
-def _options(options: Mapping[str, Any]) -> list[str]:
-    return [
-        f"--{name.replace('_', '-')} {shlex.quote(repr(value) if isinstance(value, float) else str(value))}"
-        for name, value in options.items()
-        if value is not None
-    ]
+def _options(given: Mapping[str, Any]) -> list[str]:
+    return [word for name, value in given.items() for word in options.words(name, value)]
 
 
 def _profiling(

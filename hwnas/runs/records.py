@@ -152,6 +152,11 @@ def search(run: Path) -> dict[str, Any]:
     return found
 
 
+def device_of(record: Mapping[str, Any]) -> str:
+    """The device of the first budget of a search."""
+    return str(record["constraints"][0]["target"]["device"])
+
+
 def search_anew(run: Path) -> str:
     """What makes the record and the architecture of a run: the end of a sentence.
 
@@ -270,6 +275,7 @@ __all__ = [
     "OUTCOMES",
     "Shape",
     "arch",
+    "device_of",
     "gallery",
     "metric_of",
     "quality_of",

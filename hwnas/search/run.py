@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -163,8 +162,9 @@ def load_data(request: SearchRequest) -> Dataset:
 
 def space_for(name: str, dataset: Dataset) -> SearchSpace:
     """The space of a name; without a class count it gets that of the data."""
-    given = re.search(r"-c\d+", name)
-    return spaces.load(name) if given else spaces.load(name, num_classes=tasks.of(dataset).outputs(dataset))
+    if spaces.says_classes(name):
+        return spaces.load(name)
+    return spaces.load(name, num_classes=tasks.of(dataset).outputs(dataset))
 
 
 def _keep_models(paths: Sequence[Path], models: Sequence[LatencyModel], run: RunFolder) -> None:

@@ -14,6 +14,16 @@ from hwnas.settings.keys import Key, keys_of
 from hwnas.settings.kinds import Promise
 
 
+def flag(name: str) -> str:
+    """An option of a name as it is typed."""
+    return f"--{name.replace('_', '-')}"
+
+
+def words(name: str, *values: Any) -> list[str]:
+    """An option with values, each as it is typed, quoted for a shell; nothing for None."""
+    return [f"{flag(name)} {shlex.quote(_text(value))}" for value in values if value is not None]
+
+
 @dataclass(frozen=True)
 class Option:
     """An option of a verb that sets a key of a config.
@@ -31,7 +41,7 @@ class Option:
     @property
     def flag(self) -> str:
         """As it is typed."""
-        return f"--{self.name.replace('_', '-')}"
+        return flag(self.name)
 
     def setting(self) -> Key:
         """The key that it sets, without what needs torch; raises KeyError for those of a strategy."""
@@ -43,8 +53,7 @@ class Option:
         """The option with a value, as it is typed; nothing where it is not set."""
         if isinstance(value, bool):
             return [self.flag if value else self.flag.replace("--", "--no-", 1)]
-        values = value if isinstance(value, tuple | list) else () if value is None else (value,)
-        return [f"{self.flag} {shlex.quote(_text(item))}" for item in values]
+        return words(self.name, *(value if isinstance(value, tuple | list) else (value,)))
 
 
 SEARCH = (

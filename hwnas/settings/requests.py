@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 from hwnas.settings.config import Config
 
 if TYPE_CHECKING:
+    from hwnas.evaluators.supernet.config import OneShotConfig
     from hwnas.finalists import SearchOptions
+    from hwnas.measure import ProfileOptions
     from hwnas.search.request import SearchRequest
     from hwnas.train import TrainConfig
 
@@ -60,20 +62,35 @@ def search(
 
 def _scoring(config: Config, space: str) -> dict[str, Any]:
     """What scores architectures: a supernet, or training each of them like one."""
-    from hwnas import spaces
-    from hwnas.evaluators.supernet.config import OneShotConfig
     from hwnas.train import TrainConfig
-    from hwnas.train.optim import pick_device
 
-    wanted, values = config.search, dict(config.values["search.supernet"])
-    values["seed"] = _first(values["seed"], config.basics.seed)
-    values["resolution"] = values["resolution"] or max(8, spaces.load(space).input_shape[1] // 2)
-    values["device"] = pick_device(values["device"]).type
-    found: dict[str, Any] = {"oneshot": OneShotConfig(**values)}
+    wanted = config.search
+    oneshot = supernet(config.values["search.supernet"], space, config.basics.seed)
+    found: dict[str, Any] = {"oneshot": oneshot}
     if wanted.evaluate == "scratch":
-        shared = {name: values[name] for name in ("batch_size", "class_weights", "seed", "device")}
+        shared = {name: getattr(oneshot, name) for name in ("batch_size", "class_weights", "seed", "device")}
         found |= {"scratch": TrainConfig(wanted.evaluate_epochs, **shared), "workers": wanted.workers}
     return found
+
+
+def supernet(values: Mapping[str, Any], space: str, seed: int) -> OneShotConfig:
+    """How a supernet is made and trained: on images of half the side, where nothing else is said.
+
+    Args:
+        values: The keys of ``[search.supernet]``.
+        space: Name of the space.
+        seed: Where they name none.
+    """
+    from hwnas import spaces
+    from hwnas.evaluators.supernet.config import OneShotConfig
+    from hwnas.train.optim import pick_device
+
+    given = {
+        "seed": _first(values["seed"], seed),
+        "resolution": values["resolution"] or max(8, spaces.load(space).input_shape[1] // 2),
+        "device": pick_device(values["device"]).type,
+    }
+    return OneShotConfig(**{**values, **given})
 
 
 def search_options(
@@ -119,6 +136,17 @@ def training(values: Mapping[str, Any], seed: int = 0) -> TrainConfig:
     if not values["teacher"]:
         given["distill_weight"] = 0.0
     return TrainConfig(**given)
+
+
+def verifying(values: Mapping[str, Any]) -> ProfileOptions:
+    """How shipped models are measured; up to three times the rounds where an interval is wide.
+
+    Args:
+        values: The keys of ``[verify]`` that say so.
+    """
+    from hwnas.measure import ProfileOptions
+
+    return ProfileOptions(**values, max_rounds=3 * values["rounds"])
 
 
 def _first(*values: int | None) -> int | None:

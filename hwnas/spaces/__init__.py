@@ -52,6 +52,11 @@ def register(make: Make) -> Make:
     return make
 
 
+def says_classes(name: str) -> bool:
+    """Whether the name of a space says how many classes there are; else it gets those of the data."""
+    return re.search(r"-c\d+", name) is not None
+
+
 def load(
     name: str,
     *,
