@@ -20,14 +20,13 @@ from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
 from hwnas.train import load_weights
 from hwnas.train.run import dataset_of
+from hwnas.train.scoring import BATCH
 
 if TYPE_CHECKING:
     from torch import nn
 
     from hwnas.data import Dataset
     from hwnas.tasks.base import Predictions
-
-_BATCH = 64  # what the caches of a CPU hold
 
 
 def public_name(source: str) -> str:
@@ -112,6 +111,6 @@ def predicted(module: nn.Module, dataset: Dataset, split: Split) -> Predictions:
         dataset: What it was trained on.
         split: The images.
     """
-    parts = (dataset.normalize(split.images[at : at + _BATCH]) for at in range(0, len(split), _BATCH))
+    parts = (dataset.normalize(split.images[at : at + BATCH]) for at in range(0, len(split), BATCH))
     outputs = np.concatenate([parity.answers(module, part) for part in parts])
     return tasks.predictions(tasks.of(dataset), outputs, split.labels)

@@ -134,6 +134,11 @@ class Problem:
             tuple(cost for of, cost in costs if not of.is_latency),
         )
 
+    def shown(self) -> dict[str, float]:
+        """Its first budget, for who watches a search; nothing where that is not on a latency."""
+        first = self.constraints[0]
+        return {"budget_ms": first.budget} if first.is_latency else {}
+
     def told(self, indices: Sequence[int]) -> dict[str, Any]:
         """What is predicted of an architecture, as records have it."""
         found = self.described(indices, 0.0)
@@ -163,6 +168,10 @@ class Trial:
     def costs(self) -> tuple[float, ...]:
         """One a constraint, those on latencies first."""
         return (*self.latencies_ms, *self.limited)
+
+    def shown(self) -> dict[str, float]:
+        """Its first latency as that of the best, for who watches a search; nothing where there is none."""
+        return {"best_latency_ms": self.latencies_ms[0]} if self.latencies_ms else {}
 
 
 def relative_budget(costs: Cost, share: float) -> float:

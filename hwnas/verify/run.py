@@ -47,7 +47,7 @@ def verify(
     keep the budget (see ``hwnas.statistics.verdict``). Nothing but the folder is needed.
 
     Args:
-        folder: What ``ship.export_run`` wrote, or a copy of it.
+        folder: What ``release.export_run`` wrote, or a copy of it.
         device: Where to measure.
         dataset: Its test split is the one that the task's metric is stated for; None where the data
             are not looked at. Then an earlier verification's of the same files stands.

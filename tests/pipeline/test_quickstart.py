@@ -1,4 +1,4 @@
-"""The settings of the quickstart; the chain itself is tested in ``chain/``."""
+"""The settings of the quickstart; the chain itself is tested in ``test_pipeline.py``."""
 
 import inspect
 from dataclasses import astuple

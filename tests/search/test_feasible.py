@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
+from sampling_helpers import macs_costs
 
 from hwnas import spaces
 from hwnas.errors import InfeasibleBudget
@@ -15,11 +16,6 @@ from hwnas.search.problem import Constraint, Problem, relative_budget
 from hwnas.space import SearchSpace
 
 EVERY_MACRO = np.array(list(itertools.product(range(3), repeat=8)))
-
-
-def macs_costs(space: SearchSpace) -> Cost:
-    fixed, tables = space.macs_table()
-    return Cost(fixed / 1e6, tuple(table / 1e6 for table in tables))
 
 
 def task_of(space: SearchSpace, *constraints: Constraint) -> Problem:

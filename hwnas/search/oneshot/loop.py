@@ -92,7 +92,7 @@ class OneShotStrategy(ABC):
             those that the supernet has had already count.
         steps: Search steps: a weight step on training, a gate step on validation images each.
         gate_learning_rate: Of Adam on the logits; it falls over the last quarter of the steps.
-        loss: How latency enters: one of ``pressure.PRESSURES``.
+        loss: How latency enters: one of ``latency_loss.PRESSURES``.
         finalists: Architectures that are decoded or drawn from the gates and ranked.
         least_use: Share of the tightest budget that drawn finalists spend, where they can.
     """
@@ -175,9 +175,8 @@ class OneShotStrategy(ABC):
             if record["step"] % state.session.checkpoint_every == 0:
                 self._save(state)
             left = (time.monotonic() - began) / steps * (record["steps"] - record["step"])
-            first = state.problem.constraints[0]
-            budget = {"budget_ms": first.budget} if first.is_latency else {}
-            state.session.tell({"strategy": self.name, **budget, "eta_s": left, **record})
+            shown = state.problem.shown()
+            state.session.tell({"strategy": self.name, **shown, "eta_s": left, **record})
 
         return watch
 
@@ -309,7 +308,7 @@ def _ranked(number: int, count: int, best: Trial, score: str) -> Mapping[str, An
         "step": number,
         "steps": count,
         f"best_{score}": best.quality,
-        **({"best_latency_ms": best.latencies_ms[0]} if best.latencies_ms else {}),
+        **best.shown(),
     }
 
 

@@ -223,12 +223,10 @@ def _entry(query: int, sampler: Sampler) -> Mapping[str, Any]:
         entry |= {
             "best": list(best.indices),
             f"best_{sampler.score}": best.quality,
-            **({"best_latency_ms": best.latencies_ms[0]} if best.latencies_ms else {}),
+            **best.shown(),
         }
     return {**entry, **sampler.state()}
 
 
 def _totals(strategy: SamplingStrategy, problem: Problem) -> dict[str, Any]:
-    first = problem.constraints[0]
-    budget = {"budget_ms": first.budget} if first.is_latency else {}
-    return {"strategy": strategy.name, "queries": strategy.queries, **budget}
+    return {"strategy": strategy.name, "queries": strategy.queries, **problem.shown()}
