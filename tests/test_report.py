@@ -24,7 +24,7 @@ from hwnas.measure import ProfileOptions
 from hwnas.report import _network, _page, _reproduce, _style, _svg, _text
 from hwnas.report._record import read
 from hwnas.search.request import SearchRequest
-from hwnas.settings import options
+from hwnas.settings import options, section
 from hwnas.train import TrainConfig
 
 VOID = {"meta", "link", "img"}
@@ -486,7 +486,18 @@ def test_the_commands_of_export_and_verify_have_their_settings(full_run):
     assert {name: found[name] for name in settings} == settings
     assert found["licence"] == "MIT OR Apache-2.0"
     found = typed(full_run, "verify")
+    usual = {name: key.default for name, key in section("verify").items()}
     assert (found["rounds"], found["accept_noise"], found["skip_accuracy"]) == (11, True, False)
+    assert {name: found[name] for name in ("samples", "min_round_s")} == {
+        name: usual[name] for name in ("samples", "min_round_s")
+    }, "an earlier version did not say"
+
+    def more(manifest):
+        manifest["verification"] |= {"samples": 5, "min_round_s": 0.25}
+
+    edit(full_run / "export" / release.MANIFEST, more)
+    found = typed(full_run, "verify")
+    assert (found["rounds"], found["samples"], found["min_round_s"]) == (11, 5, 0.25)
 
 
 def test_the_report_tells_nothing_of_the_machine(full_run):

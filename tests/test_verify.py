@@ -25,7 +25,7 @@ from hwnas.measure import ProfileOptions
 from hwnas.release import images, probes
 from hwnas.runs import records
 from hwnas.statistics.verdict import BUDGET, NOISY, STABLE, UNUSABLE
-from hwnas.verify import Estimate, Verification, checks, folder, verify
+from hwnas.verify import Estimate, Verification, checks, folder, verify, verify_on
 
 pytestmark = pytest.mark.usefixtures("warm_exporter")
 QUICK = ProfileOptions(rounds=2, max_rounds=2, samples=3, min_round_s=0.0)
@@ -148,6 +148,48 @@ def test_what_was_left_out_is_said(exported_run):
     assert "bare does not have litert, onnxruntime" in found.notes[1]
     assert "no budget was asked for on bare" in found.notes[2]
     assert "the budgets on host were not looked at" in found.notes[3]
+
+
+def test_what_was_found_on_each_device_is_kept_and_counts(exported_run):
+    """One device was promised something that it cannot run now; the others are well."""
+    shipped = exported_run / "export"
+    host = Device("host", "A host that lost its LiteRT", "local", runtimes=("torch_cuda",))
+    dataset = release.load_data(release.read_manifest(shipped)["data"])
+    elsewhere = verify(shipped, BARE, dataset)
+    here = verify(shipped, host, None)
+    assert [v.value for v in here.variants] == [v.value for v in elsewhere.variants], "of the same files"
+    manifest = release.read_manifest(shipped)
+    assert manifest["verification"]["device"] == "host", "whose budgets they are"
+    assert release.verifications_of(manifest) == (here, elsewhere)
+    again = verify(shipped, BARE, None)
+    assert not any("the budgets on host were not looked at" in note for note in again.notes)
+    assert release.verifications_of(release.read_manifest(shipped)) == (here, again)
+    page = report.write(exported_run).read_text()
+    assert "NOT PROVEN" in page
+    for name in ("host", "bare"):
+        assert f"What ships, measured on <code>{name}</code>" in page
+    broken = json.loads((shipped / release.MANIFEST).read_text())
+    broken["verified_elsewhere"][0]["variants"][0]["checks"]["answers"] = {
+        "verdict": "FAIL",
+        "reasons": ["it answers otherwise on bare"],
+    }
+    change(shipped, **broken)
+    page = report.write(exported_run).read_text()
+    assert "<li>it answers otherwise on bare</li>" in page
+    change(shipped, verified_elsewhere=[{"device": 3}])
+    with pytest.raises(SchemaMismatch, match="a verification must be as hwnas writes it"):
+        release.read_manifest(shipped)
+
+
+def test_devices_are_verified_together_and_the_images_looked_at_once(exported_run):
+    shipped = exported_run / "export"
+    other = dataclasses.replace(BARE, name="other")
+    dataset = release.load_data(release.read_manifest(shipped)["data"])
+    steps: list[str] = []
+    found = verify_on(folder.read(shipped), [(BARE, None), (other, None)], dataset, on_step=steps.append)
+    assert [item.device for item in found] == ["bare", "other"]
+    assert sum(step.startswith("accuracy of") for step in steps) == len(release.VARIANTS)
+    assert release.verifications_of(release.read_manifest(shipped)) == found
 
 
 def test_a_model_that_lost_its_accuracy_fails(exported_run):
@@ -297,6 +339,20 @@ def test_a_further_test_set_is_stated_beside_the_own_one(exported_run, tmp_path)
     assert found.further == {"name": "elsewhere", "images": 60}
     assert all(v.further.images == 60 and v.further.value > 0.8 for v in found.variants)
     assert str(tmp_path) not in (shipped / release.MANIFEST).read_text()
+
+
+def test_from_python_other_data_are_a_further_test_set_too(exported_run, tmp_path):
+    import hwnas
+
+    dataset = release.load_data(release.read_manifest(exported_run / "export")["data"])
+    write_folder(tmp_path / "elsewhere", dataset.test, count=60)
+    write_folder(tmp_path / "seen", dataset.train, count=60)
+    found = hwnas.verify(exported_run, device=BARE, data=tmp_path / "elsewhere")
+    assert found.further == {"name": "elsewhere", "images": 60}
+    assert all(v.estimate.images == 359 and v.further.images == 60 for v in found.variants)
+    assert hwnas.verify(exported_run, device=BARE, data="digits").further is None, "the network's own"
+    with pytest.raises(HwnasError, match="60 of its 60 images were trained on"):
+        hwnas.verify(exported_run, device=BARE, data=tmp_path / "seen")
 
 
 def test_images_that_were_trained_on_are_no_test(exported_run, tmp_path):

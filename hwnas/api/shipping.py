@@ -84,7 +84,8 @@ def verify(
     Args:
         folder: What was exported, wherever it is now, or the folder of a run.
         device: Where to measure; the one of the budgets by default.
-        data: Where the training data are now, if they moved.
+        data: Where the training data are now, if they moved, or a further test set of the same labels,
+            which is stated beside the network's own.
         skip_accuracy: Whether the data are left alone.
         tables: Folder of the device's latency tables, if not its own.
         options: How well to measure; 9 to 27 rounds by default.
@@ -95,32 +96,33 @@ def verify(
         What was found of each model, and the verdict: PASS is proven.
 
     Raises:
-        HwnasError: The folder is damaged, or the data are others, or the device cannot be used.
+        DataError: The data cannot be read, or are of other labels.
+        HwnasError: The folder is damaged, or the device cannot be used.
     """
     from hwnas import release
-    from hwnas.verify.run import verify as verify_folder
+    from hwnas.verify import images, verify_on
+    from hwnas.verify.folder import read
 
     plugins.ready()
     folder = release.shipping_of(Path(folder))
-    manifest = release.read_manifest(folder)
-    where = device_of(device or manifest["device"])
-    dataset = None
-    if data is not None:
-        dataset = release.load_data(manifest["data"], str(data))
-    elif not skip_accuracy:
-        dataset, _ = release.find_data(folder, manifest["data"])
-    if record:
-        outputs.require_file(ShippingFolder(folder).manifest, "the manifest")
-    with outputs.claimed(release.owner_of(folder), "a verification") if record else nullcontext():
-        return verify_folder(
-            folder,
-            where,
-            dataset,
-            tables=places.of_device(where.name) if tables is None else Path(tables),
+    path, own = ShippingFolder(folder).manifest, release.owner_of(folder)
+    if record and path.exists():
+        outputs.require_file(path, "the manifest")
+    with outputs.claimed(own, "a verification") if record and folder.is_dir() else nullcontext():
+        checked = read(folder)
+        where = device_of(device or checked.manifest["device"])
+        is_skipped = skip_accuracy and data is None
+        seen = images.Images() if is_skipped else images.find(checked, None if data is None else str(data))
+        (found,) = verify_on(
+            checked,
+            [(where, places.of_device(where.name) if tables is None else Path(tables))],
+            seen.own,
+            further=seen.further,
             options=options,
             record=record,
             on_step=progress or (lambda _: None),
         )
+    return found
 
 
 def compare(

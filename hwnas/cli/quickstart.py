@@ -106,9 +106,9 @@ class _View:
 
 def _show(summary: Summary) -> None:
     from hwnas.cli.run import show_qualities, show_said
-    from hwnas.cli.ship import show_verification
+    from hwnas.cli.ship import show_verifications
 
-    show_verification(summary.verification, summary.why_little)
+    show_verifications(summary.verifications, summary.why_little)
     show_said(summary)
     show_qualities(summary)
     seconds = ", ".join(f"{stage} {value:.0f} s" for stage, value in summary.seconds.items())

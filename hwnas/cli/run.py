@@ -74,16 +74,13 @@ def run(
         emit_json(summary.to_json())
     else:
         _show(summary)
-    leave(summary.verdict, accept_noise=summary.verification.accepted_noise)
+    leave(summary.verdict, accept_noise=summary.accepted_noise)
 
 
 def _show(summary: Summary) -> None:
-    from hwnas.cli.ship import show_verification
+    from hwnas.cli.ship import show_verifications
 
-    show_verification(summary.verification, summary.why_little)
-    for name, found in summary.further.items():
-        out.print(f"[bold]on {escape(name)}[/]", highlight=False)
-        show_verification(found)
+    show_verifications(summary.verifications, summary.why_little)
     show_said(summary)
     show_qualities(summary)
     out.print(f"models: {RunFolder(summary.run).export}\nreport: {summary.report}", highlight=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -28,14 +28,13 @@ from hwnas.cli._app import (
 from hwnas.cli._options import Settings, settings
 from hwnas.errors import typed
 from hwnas.runs import outputs, records
-from hwnas.runs.folder import RunFolder
+from hwnas.runs.folder import RunFolder, ShippingFolder
 from hwnas.settings.options import of_section
 from hwnas.statistics import use
 from hwnas.statistics.bounds import decimals
 from hwnas.tables import places
 
 if TYPE_CHECKING:
-    from hwnas.data import Dataset, Split
     from hwnas.statistics.metric import Metric
     from hwnas.statistics.verdict import Verdict
     from hwnas.verify import VariantCheck, Verification
@@ -145,28 +144,25 @@ def verify(
     """
     from hwnas import release
     from hwnas.settings import requests
-    from hwnas.verify import verify as verify_folder
+    from hwnas.verify import images, verify_on
+    from hwnas.verify.folder import read
 
     if skip_accuracy:
         _usage.no_effect(context, "data", needs="without --skip-accuracy")
     folder = release.shipping_of(folder)
-    manifest = release.read_manifest(folder)
-    if record:
-        outputs.require_file(folder / release.MANIFEST, "the manifest (without --no-record)")
-    described = devices.load(device or manifest["device"])
-    dataset, further, missing = None, None, ""
-    if not skip_accuracy:
-        with err.status("reading the data"):
-            dataset, further, missing = _images(folder, manifest, data)
-    own = release.owner_of(folder)
-    alone = outputs.claimed(own, "a verification") if record else nullcontext()
-    with alone, err.status("verifying") as status:
-        found = verify_folder(
-            folder,
-            described,
-            dataset,
-            further=further,
-            tables=tables or places.of_device(described.name),
+    path, own = ShippingFolder(folder).manifest, release.owner_of(folder)
+    if record and path.exists():
+        outputs.require_file(path, "the manifest (without --no-record)")
+    alone = outputs.claimed(own, "a verification") if record and folder.is_dir() else nullcontext()
+    with alone, err.status("reading the folder and the data") as status:
+        checked = read(folder)
+        described = devices.load(device or checked.manifest["device"])
+        seen = images.Images() if skip_accuracy else images.find(checked, data)
+        (found,) = verify_on(
+            checked,
+            [(described, tables or places.of_device(described.name))],
+            seen.own,
+            further=seen.further,
             options=requests.verifying(settings),
             accept_noise=accept_noise,
             record=record,
@@ -175,41 +171,14 @@ def verify(
     if as_json:
         emit_json(found.to_json())
     else:
-        show_verification(found)
-    if missing:
-        err.print(f"[yellow]{escape(missing)}[/]", highlight=False)
-    if record and release.REPORT in manifest["files"]:
+        show_verifications((found,))
+    if seen.said:
+        err.print(f"[yellow]{escape(seen.said)}[/]", highlight=False)
+    if record and release.REPORT in checked.manifest["files"]:
         where = typed("report", own) if own != folder else "`hwnas report`, in the folder of its run,"
         said = f"the report beside the models shows what was verified before: {where} writes it again"
         err.print(escape(said), soft_wrap=True, highlight=False)
     leave(found.verdict, accept_noise=accept_noise)
-
-
-def _images(
-    folder: Path, manifest: Mapping[str, Any], source: str | None
-) -> tuple[Dataset | None, tuple[str, Split] | None, str]:
-    """The network's own data, a further test set, and why the own ones are not at hand."""
-    from hwnas import data as images
-    from hwnas import release
-    from hwnas.errors import DataError, HwnasError
-
-    record, task = manifest["data"], release.task_of(manifest)
-    if source is None:
-        own, missing = release.find_data(folder, record)
-        return own, None, missing
-    try:
-        with images.held_back():
-            return release.load_data(record, source), None, ""
-    except DataError:  # not the same: then they must at least be for the same network
-        split = task.load_test(source, record["resolution"], release.read_labels(folder))
-    own, missing = release.find_data(folder, record)
-    if own is not None:
-        count, split = len(split), release.unseen(split, own)
-        if len(split) < count:
-            missing = f"{count - len(split)} of its {count} images were trained on: left out"
-        if not len(split):
-            raise HwnasError(f"a further test set must have images that were not trained on, but {missing}")
-    return own, (release.public_name(source), split), missing
 
 
 @app.command()
@@ -241,13 +210,33 @@ def report(
         out.print(f"written to {path}", highlight=False)
 
 
-def show_verification(found: Verification, why_little: str = "") -> None:
-    """Print what was found about each variant, why it is not PASS, and what was left out.
+def show_verifications(found: Sequence[Verification], why_little: str = "") -> None:
+    """Print what was found about each variant on each device, and how much of the tightest budget is used.
 
     Args:
-        found: What was found.
+        found: What was found on each device.
         why_little: Why the search could not use more of the budgets, where that is known.
     """
+    from hwnas.release.verification import shares_of
+
+    for item in found:
+        if len(found) > 1:
+            out.print(f"[bold]on {escape(item.device)}[/]", highlight=False)
+        _show_verification(item)
+    shares = shares_of(found)
+    if shares:
+        out.print(use.said(shares), highlight=False)
+    if little := use.warning(shares, why_little):
+        err.print(f"[yellow]warning:[/] {escape(little)}", highlight=False, soft_wrap=True)
+    for item in found:
+        accepted = " (accepted: --accept-noise)" if item.accepted_noise and _is_open(item.verdict) else ""
+        word = coloured(item.verdict, f"no verdict on latency: no budget was asked for on {item.device}")
+        where = f"on {escape(item.device)}: " if len(found) > 1 else ""
+        out.print(f"{where}{word}{accepted}", highlight=False)
+
+
+def _show_verification(found: Verification) -> None:
+    """Print what was found on a device, why it is not PASS, and what was left out."""
     table = Table(box=None, padding=(0, 2, 0, 0))
     for column in ("variant", found.metric.name, "ms", "95 % interval", "predicted", "budget", "used", ""):
         table.add_column(column, no_wrap=True)
@@ -273,13 +262,6 @@ def show_verification(found: Verification, why_little: str = "") -> None:
             print_quality(found_there, item.name)
     for note in found.notes:
         err.print(f"[yellow]{escape(note)}[/]", highlight=False)
-    if found.shares:
-        out.print(use.said(found.shares), highlight=False)
-    if little := use.warning(found.shares, why_little):
-        err.print(f"[yellow]warning:[/] {escape(little)}", highlight=False, soft_wrap=True)
-    accepted = " (accepted: --accept-noise)" if found.accepted_noise and _is_open(found.verdict) else ""
-    word = coloured(found.verdict, f"no verdict on latency: no budget was asked for on {found.device}")
-    out.print(f"{word}{accepted}", highlight=False)
 
 
 def _is_open(found: Verdict | None) -> bool:

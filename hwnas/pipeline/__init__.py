@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hwnas import device as devices
-from hwnas import files, release
+from hwnas import release
 from hwnas.device import Device
 from hwnas.pipeline.stages import Stages
 from hwnas.pipeline.state import State
 from hwnas.release import against
+from hwnas.release.verification import shares_of
 from hwnas.runs import outputs, records
 from hwnas.search import budgets
 from hwnas.settings.config import Config, make, read
@@ -44,14 +45,13 @@ class Summary:
         folder: Where everything is.
         run: Folder of the found network; what ships is in ``run / "export"``.
         report: The HTML report.
-        verification: What was measured of the exported variants.
+        verifications: What was measured of the exported variants, on each device.
         metric: What networks of the task are judged by.
         quality: By strategy, the metric on the test split in PyTorch: the search, and the baseline if
             there is one.
         difference: Of the two, on the same test images; None without a baseline.
         why_little: Why the search could not use more of the budgets; empty where it does not say.
         said: What else is to be known of the search: what a budget cost, and its alarms.
-        further: What was measured of the same on further devices, by name.
         seconds: Wall time by stage, of the last time that it ran.
         ran: Stages that were not skipped.
     """
@@ -59,7 +59,7 @@ class Summary:
     folder: Path
     run: Path
     report: Path
-    verification: Verification
+    verifications: tuple[Verification, ...]
     metric: Metric
     quality: Mapping[str, float]
     difference: Difference | None
@@ -67,7 +67,6 @@ class Summary:
     ran: tuple[str, ...]
     why_little: str = ""
     said: tuple[str, ...] = ()
-    further: Mapping[str, Verification] = field(default_factory=dict)
 
     @property
     def against(self) -> Verdict | None:
@@ -80,30 +79,35 @@ class Summary:
     @property
     def verdict(self) -> Verdict | None:
         """Of all that was promised: budgets, what int8 may cost, and not to be worse than the baseline."""
-        elsewhere = (found.verdict for found in self.further.values())
-        return worst([self.verification.verdict, *elsewhere, self.against])
+        return worst([*(found.verdict for found in self.verifications), self.against])
+
+    @property
+    def accepted_noise(self) -> bool:
+        """Whether the user takes what is NOT PROVEN, on every device."""
+        return all(found.accepted_noise for found in self.verifications)
 
     @property
     def little(self) -> str:
         """What to know where little of the tightest budget is used; empty where that is not so."""
-        return use.warning(self.verification.shares, self.why_little)
+        return use.warning(shares_of(self.verifications), self.why_little)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""
+        first, *others = self.verifications
         return {
             "folder": str(self.folder),
             "run": str(self.run),
             "report": str(self.report),
-            "verification": self.verification.to_json(),
+            "verification": first.to_json(),
             "verdict": None if self.verdict is None else self.verdict.word,
             "reasons": [] if self.verdict is None else list(self.verdict.reasons),
             f"test_{self.metric.key}": dict(self.quality),
             "difference": None if self.difference is None else self.difference.to_json(),
             "seconds": dict(self.seconds),
             "ran": list(self.ran),
-            "used": self.verification.shares,
+            "used": shares_of(self.verifications),
             "warnings": [text for text in (self.little, *self.said) if text],
-            **({"further": {n: v.to_json() for n, v in self.further.items()}} if self.further else {}),
+            **({"verified_elsewhere": [found.to_json() for found in others]} if others else {}),
         }
 
 
@@ -153,7 +157,7 @@ def _summary(config: Config, stages: Stages, seconds: Mapping[str, float], ran: 
         config.folder,
         run,
         stages.run.report,
-        Verification.from_json(manifest["verification"]),
+        release.verifications_of(manifest),
         metric,
         {r.name: records.trained(r)[f"test_{metric.key}"] for r in runs},
         None if stages.baseline is None else against.read(run),
@@ -161,10 +165,6 @@ def _summary(config: Config, stages: Stages, seconds: Mapping[str, float], ran: 
         ran,
         promise.get("why_little", ""),
         tuple(text for text in said if not use.is_warning(text)),  # that is said of what ships
-        {
-            name: Verification.from_json(files.read_json(path, "what was measured elsewhere"))
-            for name, path in stages.further.items()
-        },
     )
 
 

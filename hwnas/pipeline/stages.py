@@ -21,7 +21,8 @@ from hwnas.settings import requests
 from hwnas.settings.config import Config
 from hwnas.tables import places
 from hwnas.tables.table import LatencyTable
-from hwnas.verify import verify
+from hwnas.verify import verify_on
+from hwnas.verify.folder import read
 
 _PROMISE = ("promise", "promise.measuring")
 
@@ -38,7 +39,6 @@ class Stages:
         run: Folder of the found network.
         baseline: Folder of the network that it is compared with, or None.
         tables: Folder of the latency tables, a folder a device.
-        further: What was measured of what ships on each device but the first.
 
     Raises:
         HwnasError: The teacher is not there.
@@ -51,7 +51,6 @@ class Stages:
         self.run = self._folder.run(config.search.strategy)
         self.baseline = self._folder.run(config.baseline.strategy) if config.baseline.strategy else None
         self.tables = self._folder.tables
-        self.further = {device.name: self.run.verified / f"{device.name}.json" for device in devices[1:]}
         self._teacher = hashes_of_teacher(config.teacher) if config.teacher else None
         budgets = config.search.budgets
         if len(budgets) not in (1, len(self.targets)):
@@ -293,30 +292,23 @@ class Stages:
         accept_noise = wanted.pop("accept_noise")
 
         def work(say: Say) -> None:
-            options = requests.verifying(wanted)
-            for name, device in self._devices.items():
-                path = self.further.get(name)
-                found = verify(
-                    self.run.export,
-                    device,
-                    self._dataset(),
-                    tables=self.tables / name,
-                    options=options,
-                    accept_noise=accept_noise,
-                    record=path is None,
-                    on_step=say if path is None else lambda text, name=name: say(f"{name}: {text}"),  # type: ignore[misc]
-                )
-                if path is not None:
-                    files.write_json(path, found.to_json())
+            verify_on(
+                read(self.run.export),
+                [(device, self.tables / name) for name, device in self._devices.items()],
+                self._dataset(),
+                options=requests.verifying(wanted),
+                accept_noise=accept_noise,
+                on_step=say,
+            )
 
         def intact() -> bool:
-            return "verification" in (self._manifest() or {})
+            known = release.verifications_of(self._manifest() or {})
+            return {found.device for found in known} >= set(self._devices)
 
         settings = wanted | {"device": ", ".join(self._devices)}
         settings |= {"accept_noise": True} if accept_noise else {}
         reads = (*self._shipped(), self.run.search, self.run.train, *self._tables())
-        written = tuple(self.further.values())
-        return Stage("verify", settings, reads, written, written, work, intact)
+        return Stage("verify", settings, reads, (), (), work, intact)
 
     def _report(self) -> Stage:
         page = self.run.report
@@ -329,7 +321,8 @@ class Stages:
         def intact() -> bool:
             return release.REPORT in (self._manifest() or {}).get("files", {})
 
-        settings = {"verification": (self._manifest() or {}).get("verification")}
+        verified = release.verified_in(self._manifest() or {})
+        settings = {"verification": None, **verified}
         known = tuple(path for run in self._runs for path in (run.search, run.train))
         known += (self.run.against,) if self.baseline else ()
         reads = (*known, *self._shipped(), *self.models)

@@ -21,6 +21,9 @@ from hwnas.release.manifest import (
     read_manifest,
     same,
     task_of,
+    verifications_of,
+    verified_in,
+    with_verification,
 )
 from hwnas.release.run import EXAMPLES, VARIANTS, export_run, read_run
 from hwnas.release.stale import owner_of, run_of, shipping_of, stale, unfinished
@@ -53,4 +56,7 @@ __all__ = [
     "task_of",
     "unfinished",
     "unseen",
+    "verifications_of",
+    "verified_in",
+    "with_verification",
 ]

@@ -27,6 +27,7 @@ PREPROCESSING = ShippingFolder.preprocessing
 PROBES = ShippingFolder.probes
 REPORT = ShippingFolder.report
 
+_ELSEWHERE = "verified_elsewhere"  # on further devices, as "verification" is on one
 _FIELDS = {
     "architecture": dict,
     "weights_sha256": str,
@@ -38,8 +39,8 @@ _FIELDS = {
 }
 _VARIANT_FIELDS = {"name": str, "runtime": str, "precision": str, "file": str, "bytes": int}
 _BUDGET_FIELDS = {"target": dict, "budget_ms": float}
-_OPTIONAL = ("verification", "scales", "settings")  # not of every version, or only after ``hwnas verify``
-_PARSED: Mapping[str, type[Verification | Verdict]] = {"verification": Verification, "learning": Verdict}
+_OPTIONAL = {"verification": dict, _ELSEWHERE: list, "scales": dict, "settings": dict}
+"""Not of every version, or only there after ``hwnas verify``."""
 _TASK = {"task?": str, "metric?": records.METRIC}
 
 
@@ -62,10 +63,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     _require_fields(manifest, _FIELDS, folder)
     records.require(manifest, _TASK, "a manifest", folder / MANIFEST, "export again")
     _require_fields(manifest, {f"test_{records.metric_of(manifest).key}_pytorch": float}, folder)
-    _require_fields(manifest, {name: dict for name in _OPTIONAL if name in manifest}, folder)
-    for name, kind in _PARSED.items():
-        if name in manifest:
-            _require_parsed(manifest[name], name, kind, folder)
+    _require_fields(manifest, {name: kind for name, kind in _OPTIONAL.items() if name in manifest}, folder)
+    for found in _verified(manifest):
+        _require_parsed(found, "verification", Verification, folder)
+    if "learning" in manifest:
+        _require_parsed(manifest["learning"], "learning", Verdict, folder)
     records.require(
         manifest["data"], records.DATA, "the data of a manifest", folder / MANIFEST, _export_again(folder)
     )
@@ -92,6 +94,28 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 def task_of(manifest: Mapping[str, Any]) -> Task:
     """What the network of a manifest is for; earlier versions knew classification only."""
     return tasks.get(manifest["task"]) if "task" in manifest else tasks.of_record(manifest["data"])
+
+
+def verifications_of(manifest: Mapping[str, Any]) -> tuple[Verification, ...]:
+    """What was found on each device; on the one that the manifest is for first, if it was verified there."""
+    return tuple(map(Verification.from_json, _verified(manifest)))
+
+
+def with_verification(manifest: Mapping[str, Any], found: Verification) -> dict[str, Any]:
+    """The manifest with what was found on a device in the place of what was found there before."""
+    known = {item["device"]: item for item in _verified(manifest)} | {found.device: found.to_json()}
+    first, *others = sorted(known.values(), key=lambda item: bool(item["device"] != manifest["device"]))
+    return {**manifest, "verification": first, **({_ELSEWHERE: others} if others else {})}
+
+
+def verified_in(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a manifest that say what was found on devices."""
+    return {name: manifest[name] for name in ("verification", _ELSEWHERE) if name in manifest}
+
+
+def _verified(manifest: Mapping[str, Any]) -> list[Any]:
+    first = [manifest["verification"]] if "verification" in manifest else []
+    return [*first, *manifest.get(_ELSEWHERE, ())]
 
 
 def add_file(folder: Path, name: str, content: bytes | str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -147,6 +147,8 @@ class Verification:
         accepted_noise: Whether the user takes what is NOT PROVEN.
         verified: When, ISO 8601 in UTC; empty where an earlier version verified.
         rounds: Of measurement that were asked for; None where it is not known.
+        samples: Timed samples a round, likewise.
+        min_round_s: Shortest time between two rounds, likewise.
         task: What the network is for.
         metric: What networks of this task are judged by.
     """
@@ -162,6 +164,8 @@ class Verification:
     beyond: tuple[str, ...] = ()
     task: str = DEFAULT
     metric: Metric = ACCURACY
+    samples: int | None = None
+    min_round_s: float | None = None
 
     @property
     def verdict(self) -> Verdict | None:
@@ -192,6 +196,8 @@ class Verification:
             "accepted_noise": self.accepted_noise,
             "verified": self.verified,
             "rounds": self.rounds,
+            "samples": self.samples,
+            "min_round_s": self.min_round_s,
             "notes": list(self.notes),
             "stale": list(self.stale),
             "beyond": list(self.beyond),
@@ -223,12 +229,23 @@ class Verification:
                 tuple(data.get("beyond", ())),
                 str(data.get("task", DEFAULT)),
                 metric,
+                data.get("samples"),
+                data.get("min_round_s"),
             )
         except (TypeError, ValueError, LookupError, AttributeError) as error:
             raise SchemaMismatch(
                 f"a verification must be as hwnas writes it, but a field is not: {in_words(error)}",
                 field="verification",
             ) from error
+
+
+def shares_of(found: Sequence[Verification]) -> dict[str, float]:
+    """Latency over budget, by variant; of several devices by device and variant."""
+    return {
+        name if len(found) == 1 else f"{item.device}/{name}": share
+        for item in found
+        for name, share in item.shares.items()
+    }
 
 
 def _names(metric: Metric) -> dict[str, str]:

@@ -21,8 +21,7 @@ _COLOURS = {STABLE: "good", NOISY: "warn", UNUSABLE: "bad"}
 def measured(record: Record) -> str:
     """The sessions behind the latency models, with their verdicts, and the verification."""
     parts = [_tables(record)] if record.tables else []
-    checked = record.verification
-    if checked is not None:
+    for checked in record.verifications:
         parts.append(f"<h3>What ships, measured on {_page.code(checked.device)}</h3>")
         parts.append(_verified(checked.variants))
         parts += [_page.paragraph(note) for note in checked.notes]

@@ -111,13 +111,13 @@ def _others(record: Record) -> Iterator[Verdict | None]:
     """The verdicts that are not on a budget."""
     if record.stale:
         yield Verdict(FAIL, record.stale)
-    checked = record.verification
-    for variant in checked.variants if checked else ():
-        yield from (check for name, check in variant.checks.items() if name != verdict.BUDGET)
-    if checked is None:
+    for checked in record.verifications:
+        for variant in checked.variants:
+            yield from (check for name, check in variant.checks.items() if name != verdict.BUDGET)
+        if not record.stale:
+            yield from checked.of_folder
+    if not record.verifications:
         yield record.learning
-    elif not record.stale:
-        yield from checked.of_folder
     if record.difference is not None and record.baseline is not None:
         names = origin(record), origin(record.baseline)
         yield verdict.on_baseline(record.difference, *names, record.task.metric)
@@ -162,8 +162,8 @@ def _verdict(record: Record) -> str:
     found = overall(record)
     if found is None:
         return ""
-    checked = record.verification
-    is_taken = found.word == NOT_PROVEN and checked is not None and checked.accepted_noise
+    known = record.verifications
+    is_taken = found.word == NOT_PROVEN and bool(known) and all(item.accepted_noise for item in known)
     taken = ", accepted as it is (--accept-noise)" if is_taken else ""
     proven = "Every budget is proven to be kept." if found.is_pass else ""
     reasons = "".join(f"<li>{escape(reason)}</li>" for reason in found.reasons)

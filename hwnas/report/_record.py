@@ -67,10 +67,9 @@ class Record:
     difference: Difference | None = None
 
     @cached_property
-    def verification(self) -> Verification | None:
-        """What was measured of what ships; None where it was not, or of weights that are no more."""
-        found = (self.manifest or {}).get("verification")
-        return None if found is None else Verification.from_json(found)
+    def verifications(self) -> tuple[Verification, ...]:
+        """What was measured of what ships, on each device that it was verified on."""
+        return release.verifications_of(self.manifest or {})
 
     @property
     def learning(self) -> Verdict | None:
@@ -125,10 +124,8 @@ class Record:
     def variant(self, target: Json) -> VariantCheck | None:
         """What was measured of the variant for a target; None where it was not."""
         wanted = Target.from_json(target)
-        checked = self.verification
-        if checked is None or checked.device != wanted.device:
-            return None
-        names = {item.name: item for item in checked.variants}
+        there = [found for found in self.verifications if found.device == wanted.device]
+        names = {item.name: item for found in there for item in found.variants}
         return names.get(wanted.slug) or names.get(f"{wanted.runtime}-{wanted.precision}")
 
     def model(self, name: str) -> FittedModel | None:

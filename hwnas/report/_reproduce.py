@@ -10,6 +10,7 @@ from typing import Any
 from hwnas import __version__, release
 from hwnas.data import is_embedded
 from hwnas.device import Target
+from hwnas.release.verification import Verification
 from hwnas.report import _page
 from hwnas.report._record import Json, Record
 from hwnas.runs.folder import RunFolder, model_name
@@ -76,8 +77,8 @@ def _chain(record: Record) -> Iterator[Command]:
         if settings.get("qat_if_worse") is None:  # then this does nothing, and is refused
             settings.pop("qat_epochs", None)
         yield _typed("export RUN", settings)
-    if record.verification:
-        yield (*_typed("verify RUN", {"device": record.verification.device}), *_verifying(record))
+    for checked in record.verifications:
+        yield (*_typed("verify RUN", {"device": checked.device}), *_verifying(checked))
     if record.comparison and record.comparison.get("architecture") in (None, record.arch.id):
         yield _typed("compare RUN", _comparing(record.comparison))
     other = {"baseline": None if record.baseline is None else "OTHER_RUN"}
@@ -224,15 +225,13 @@ def _settings_of(record: Record) -> dict[str, dict[str, Any]]:
     }
 
 
-def _verifying(record: Record) -> list[str]:
-    checked = record.verification
-    if checked is None:
-        return []
+def _verifying(checked: Verification) -> list[str]:
     skipped = all(variant.value is None for variant in checked.variants)
     flags = {"--skip-accuracy": skipped, "--accept-noise": checked.accepted_noise}
     data = None if checked.further is None else checked.further["name"]
     return [
-        *_options({"rounds": checked.rounds, "data": data}),
+        *_options({name: getattr(checked, name) for name in ("rounds", "samples", "min_round_s")}),
+        *_options({"data": data}),
         *(flag for flag, is_on in flags.items() if is_on),
     ]
 

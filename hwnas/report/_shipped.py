@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from hwnas.release.verification import VariantCheck
+from hwnas.release.verification import VariantCheck, Verification
 from hwnas.report import _page, _promise, _text
 from hwnas.report._record import Record
 from hwnas.statistics.differences import ratio_interval
@@ -14,24 +14,32 @@ from hwnas.tasks.base import Estimate, Metric
 
 def variants(record: Record) -> str:
     """fp32 beside int8 for each runtime, and every file with its verdict."""
-    checked = record.verification
-    if checked is None:
+    if not record.verifications:
         return ""
-    reasons: dict[str, list[str]] = {}
-    for item in checked.variants:
-        for reason in item.reasons:
-            reasons.setdefault(reason, []).append(item.name)
     stale = (_page.paragraph(_page.mark(text, "bad")) for text in record.stale)
+    several = len(record.verifications) > 1
     return _page.section(
         "What ships: fp32 and int8",
         *stale,
-        _precisions(record, checked.variants),
-        _files(record.task, checked.variants),
-        *(_page.paragraph(f"{', '.join(names)}: {reason}.") for reason, names in reasons.items()),
+        *(part for checked in record.verifications for part in _on_device(record, checked, several)),
         _further(record),
         *(_page.paragraph(f"{item['said']}.") for item in (record.manifest or {}).get("int8_costs", ())),
         _rounding(record),
     )
+
+
+def _on_device(record: Record, checked: Verification, several: bool) -> Iterator[str]:
+    """What was found on a device, which is named where there are several."""
+    reasons: dict[str, list[str]] = {}
+    for item in checked.variants:
+        for reason in item.reasons:
+            reasons.setdefault(reason, []).append(item.name)
+    if several:
+        yield f"<h3>On {_page.code(checked.device)}</h3>"
+    yield _precisions(record, checked.variants)
+    yield _files(record.task, checked.variants)
+    for reason, names in reasons.items():
+        yield _page.paragraph(f"{', '.join(names)}: {reason}.")
 
 
 def _precisions(record: Record, checked: Sequence[VariantCheck]) -> str:
@@ -87,18 +95,18 @@ def _latency(item: VariantCheck) -> str:
 
 def _further(record: Record) -> str:
     """The metric on a further test set, where one was given."""
-    checked = record.verification
-    if checked is None or checked.further is None:
-        return ""
     task = record.task
-    rows = [(item.name, _with_interval(item.further, task)) for item in checked.variants if item.further]
-    name, images = checked.further["name"], checked.further["images"]
-    said = f"{name}: {images:,} images that the network was not trained on, as far as is known."
-    return (
-        "<h3>A further test set</h3>"
-        + _page.paragraph(said)
-        + _page.table(("variant", task.metric.name), rows, numeric=(1,))
-    )
+    found: dict[str, tuple[int, Sequence[VariantCheck]]] = {}
+    for checked in record.verifications:
+        if checked.further is not None:  # of files, wherever they run
+            found.setdefault(str(checked.further["name"]), (checked.further["images"], checked.variants))
+    text = ""
+    for name, (images, variants) in found.items():
+        rows = [(item.name, _with_interval(item.further, task)) for item in variants if item.further]
+        said = f"{name}: {images:,} images that the network was not trained on, as far as is known."
+        text += "<h3>A further test set</h3>" + _page.paragraph(said)
+        text += _page.table(("variant", task.metric.name), rows, numeric=(1,))
+    return text
 
 
 def _rounding(record: Record) -> str:

@@ -87,7 +87,6 @@ class RunFolder:
     int8_weights = Entry("weights.int8.safetensors")
     int8_checkpoint = Entry("int8-checkpoint.safetensors")
 
-    verified = Entry("verified")  # what was measured of what ships on further devices, a file each
     export = Entry("export")
     report = Entry("report.html")
     against = Entry("against.json")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hwnas.release.verification import Session, VariantCheck, Verification
 from hwnas.tasks.base import Estimate
 from hwnas.verify.checks import MAX_LOSS
-from hwnas.verify.run import verify
+from hwnas.verify.run import verify, verify_on
 
 __all__ = [
     "MAX_LOSS",
@@ -14,4 +14,5 @@ __all__ = [
     "VariantCheck",
     "Verification",
     "verify",
+    "verify_on",
 ]

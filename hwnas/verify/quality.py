@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from hwnas import runtimes, tasks
-from hwnas.release.verification import Verification
+from hwnas import release, runtimes, tasks
 from hwnas.statistics.verdict import Verdict
 from hwnas.tasks import Task
 from hwnas.tasks.base import Estimate, Predictions
@@ -50,22 +49,22 @@ class Known:
 
 
 class Earlier:
-    """What the verification before this one, of the very same files, found of how good they are.
+    """What the verifications before this one, of the very same files, found of how good they are.
 
     Where there is none, what training found is all that is known of what was learned.
     """
 
     def __init__(self, manifest: Mapping[str, Any]) -> None:
-        recorded = manifest.get("verification")
-        self._found = None if recorded is None else Verification.from_json(recorded)
+        latest_first = sorted(release.verifications_of(manifest), key=lambda v: v.verified, reverse=True)
+        self._found = [found for found in latest_first if any(v.value is not None for v in found.variants)]
         learning = manifest.get("learning")
         self._trained = {} if learning is None else {LEARNING: Verdict.from_json(learning)}
 
     def of(self, file: str) -> Known:
         """What is known of a file."""
-        for item in self._found.variants if self._found else ():
-            if self._found and item.file == file and item.value is not None:
-                names = (self._found.metric.key, LEARNING)
+        for found, item in ((v, item) for v in self._found for item in v.variants):
+            if item.file == file and item.value is not None:
+                names = (found.metric.key, LEARNING)
                 kept = {name: item.checks[name] for name in names if name in item.checks}
                 return Known(item.value, item.estimate, item.loss, kept or self._trained)
         return Known(checks=self._trained)
@@ -73,8 +72,7 @@ class Earlier:
     @property
     def when(self) -> str | None:
         """When the images were looked at; None where they were not."""
-        known = self._found and any(item.value is not None for item in self._found.variants)
-        return (self._found.verified or "an earlier version") if self._found and known else None
+        return (self._found[0].verified or "an earlier version") if self._found else None
 
 
 def predictions(checked: Folder, entry: Mapping[str, Any], split: Split) -> Predictions:

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwnas import files, measure, release, runtimes
+from hwnas import files, measure, release
 from hwnas.device import Device, Target
-from hwnas.errors import HwnasError, SchemaMismatch
+from hwnas.errors import HwnasError
 from hwnas.release.verification import Session, VariantCheck, Verification
 from hwnas.statistics import verdict
-from hwnas.statistics.metric import Metric
 from hwnas.statistics.verdict import BUDGET, NOT_PROVEN, Verdict
-from hwnas.tables import conditions, places
-from hwnas.tables.operations import require_same
-from hwnas.tables.table import LatencyTable, Measurement, Reference
+from hwnas.tables import conditions
+from hwnas.tables.table import Measurement
 from hwnas.tasks.base import Estimate
 from hwnas.verify import checks
 from hwnas.verify import folder as folders
+from hwnas.verify.folder import Folder
+from hwnas.verify.notes import beyond, is_for, left_out, missing
 from hwnas.verify.quality import Earlier, Known, predictions
+from hwnas.verify.scales import Scales
 
 if TYPE_CHECKING:
     from hwnas.data import Dataset, Split
@@ -40,123 +42,166 @@ def verify(
     record: bool = True,
     on_step: Callable[[str], None] = lambda _: None,
 ) -> Verification:
-    """Check every variant of a shipping folder and write the result into its manifest.
+    """As ``verify_on``, on one device.
+
+    Args:
+        folder: What ``release.export_run`` wrote, or a copy of it.
+        device: Where to measure.
+        dataset: As of ``verify_on``.
+        further: As of ``verify_on``.
+        tables: Folder of the device's latency tables; see ``verify_on``.
+        options: As of ``verify_on``.
+        accept_noise: As of ``verify_on``.
+        record: As of ``verify_on``.
+        on_step: As of ``verify_on``.
+
+    Raises:
+        HwnasError: The folder is damaged, or the data differ, or the device cannot be used.
+    """
+    (found,) = verify_on(
+        folders.read(folder),
+        [(device, tables)],
+        dataset,
+        further=further,
+        options=options,
+        accept_noise=accept_noise,
+        record=record,
+        on_step=on_step,
+    )
+    return found
+
+
+def verify_on(
+    checked: Folder,
+    where: Sequence[tuple[Device, Path | None]],
+    dataset: Dataset | None,
+    *,
+    further: tuple[str, Split] | None = None,
+    options: measure.ProfileOptions | None = None,
+    accept_noise: bool = False,
+    record: bool = True,
+    on_step: Callable[[str], None] = lambda _: None,
+) -> tuple[Verification, ...]:
+    """Check every variant of a shipping folder on devices and write the results into its manifest.
 
     A variant passes where it answers as the exported network did, its metric on the test split is close
     to PyTorch's and better than guessing, one delegate runs all of it, and its latency is proven to
     keep the budget (see ``hwnas.statistics.verdict``). Nothing but the folder is needed.
 
     Args:
-        folder: What ``release.export_run`` wrote, or a copy of it.
-        device: Where to measure.
+        checked: The folder, read.
+        where: Devices to measure on, each with the folder of its latency tables, if there are any; latencies
+            are put on their scale, so that they compare with the predictions although the clock has
+            drifted since. The scale is kept in the manifest, and taken from there where the tables are
+            gone.
         dataset: Its test split is the one that the task's metric is stated for; None where the data
             are not looked at. Then an earlier verification's of the same files stands.
         further: Name and images of another test set, on which it is stated beside that.
-        tables: Folder of the device's latency tables; latencies are put on their scale, so
-            that they compare with the predictions although the clock has drifted since. The
-            scale is kept in the manifest, and taken from there where the tables are gone.
         options: How well to measure.
         accept_noise: Whether the user takes what is NOT PROVEN; it is only noted.
-        record: Whether to write the result into the manifest.
+        record: Whether to write the results into the manifest, each as soon as it is known.
         on_step: Called with a line for people before each step.
 
     Raises:
-        HwnasError: The folder is damaged, or the data differ, or the device cannot be used.
+        HwnasError: The data differ, or a device cannot be used.
     """
-    on_step("hashes, metadata and answers")
-    checked = folders.read(folder)
     manifest = dict(checked.manifest)
+    on_step("answers")
     wrong = folders.answers_to_probes(checked)
     if dataset is not None:
         release.require_same_data(dataset, manifest["data"])
-    scales, run = _Scales(manifest.get("scales", {}), tables), release.run_of(folder)
-    earlier, metric = Earlier(manifest), checked.task.metric
-    variants = []
-    with ExitStack() as stack:  # one way to the device for all, opened when it is first needed
-        measurer = cache(lambda: stack.enter_context(measure.Measurer(device, options)))
-        for entry in manifest["variants"]:
-            known, found = earlier.of(entry["file"]), {"answers": checks.answers(wrong[entry["file"]])}
-            if dataset is not None:
-                on_step(f"{metric.name} of {entry['file']}")
-                own = predictions(checked, entry, dataset.test)
-                known = Known.of(own, manifest, entry["precision"], checked.task)
-            beside = None
-            if further is not None:
-                on_step(f"{metric.name} of {entry['file']} on {further[0]}")
-                other = predictions(checked, entry, further[1])
-                beside = Estimate.of(other)
-                found[f"learning, on {further[0]}"] = other.learning
-            for name, target, promised in _targets(entry, device, manifest["budgets"]):
-                measured: tuple[Measurement, Session] | None = None
-                if target is not None and target.runtime in device.runtimes:
-                    on_step(f"latency of {entry['file']}{f' on {target}' if name != entry['name'] else ''}")
-                    measured = _measure(folder / entry["file"], measurer(), target, scales)
-                variants.append(_check(name, entry, known, beside, measured, promised, found))
-    verification = Verification(
-        device.name,
-        tuple(variants),
-        (
-            *_left_out(manifest, device, dataset, earlier, further, metric),
-            *scales.notes,
-            *(() if run is None else release.unfinished(run)),
-        ),
-        stale=(*_missing(manifest, device), *(() if run is None else release.stale(run))),
-        beyond=tuple(_beyond(manifest, device)),
-        further=None if further is None else {"name": further[0], "images": len(further[1])},
-        accepted_noise=accept_noise,
-        verified=datetime.now(UTC).isoformat(timespec="seconds"),
-        rounds=(options or measure.ProfileOptions()).rounds,
-        task=checked.task.name,
-        metric=metric,
-    )
-    if record:
-        manifest |= {"verification": verification.to_json(), "scales": scales.to_json()}
-        _write(folder / release.MANIFEST, manifest)
-    return verification
+    looked = _looked_at(checked, dataset, further, wrong, on_step)
+    run, found = release.run_of(checked.path), []
+    unfinished, stale = ((), ()) if run is None else (release.unfinished(run), release.stale(run))
+    names, options = [device.name for device, _ in where], options or measure.ProfileOptions()
+    for device, tables in where:
+        scales = Scales(manifest.get("scales", {}), tables)
+        said = on_step if len(where) == 1 else lambda text, name=device.name: on_step(f"{name}: {text}")
+        variants = _variants(checked, device, looked, options, scales, said)
+        verification = Verification(
+            device.name,
+            variants,
+            (*left_out(checked, device, names, dataset, further), *scales.notes, *unfinished),
+            stale=(*missing(manifest, device), *stale),
+            beyond=tuple(beyond(manifest, device)),
+            further=None if further is None else {"name": further[0], "images": len(further[1])},
+            accepted_noise=accept_noise,
+            verified=datetime.now(UTC).isoformat(timespec="seconds"),
+            rounds=options.rounds,
+            samples=options.samples,
+            min_round_s=options.min_round_s,
+            task=checked.task.name,
+            metric=checked.task.metric,
+        )
+        found.append(verification)
+        if record:
+            manifest = release.with_verification(manifest, verification) | {"scales": scales.to_json()}
+            _write(checked.path / release.MANIFEST, manifest)
+    return tuple(found)
 
 
-class _Scales:
-    """The anchor latency that each target's predictions were made by.
+@dataclass(frozen=True)
+class _Looked:
+    """What a file says of images, wherever it will run.
 
-    Args:
-        recorded: What an earlier verification kept in the manifest.
-        tables: Folder of latency tables, which come first.
+    Attributes:
+        known: On the test split.
+        further: On a further test set; None where none was given.
+        checks: The verdicts on what is of no device.
     """
 
-    def __init__(self, recorded: Mapping[str, Any], tables: Path | None) -> None:
-        self._known = {name: Reference.from_json(data) for name, data in recorded.items()}
-        self._tables = tables
-        self.notes: list[str] = []
+    known: Known
+    further: Estimate | None
+    checks: Mapping[str, Verdict]
 
-    def of(self, target: Target, environment: Mapping[str, Any]) -> Reference | None:
-        """The scale of a target; None where it is not known, or is of another environment."""
-        path = places.table(self._tables, target) if self._tables else None
-        if path and path.is_file():
-            self._known[str(target)] = LatencyTable.load(path).reference
-        scale = self._known.get(str(target))
-        if scale is None:
-            return None
-        try:
-            require_same(scale.target, scale.environment, target, environment)
-        except SchemaMismatch as error:
-            self.notes.append(
-                f"{target}: its {error.field} is not that of the promise, "
-                "so its latency is that of this session"
-            )
-            return None
-        return scale
 
-    def put(self, own: LatencyTable) -> measure.Measured:
-        """A session on the scale of the device, to which what was promised by counts as well."""
-        promised = self.of(own.target, own.environment)
-        found = measure.measured(own, *([promised] if promised else []))
-        if promised or str(own.target) not in self._known:
-            self._known[str(own.target)] = found.reference
-        return found
+def _looked_at(
+    checked: Folder,
+    dataset: Dataset | None,
+    further: tuple[str, Split] | None,
+    wrong: Mapping[str, tuple[str, ...]],
+    on_step: Callable[[str], None],
+) -> dict[str, _Looked]:
+    """Each file on the images, once for all devices."""
+    earlier, metric, found = Earlier(checked.manifest), checked.task.metric, {}
+    for entry in checked.manifest["variants"]:
+        file = entry["file"]
+        known, judged = earlier.of(file), {"answers": checks.answers(wrong[file])}
+        if dataset is not None:
+            on_step(f"{metric.name} of {file}")
+            own = predictions(checked, entry, dataset.test)
+            known = Known.of(own, checked.manifest, entry["precision"], checked.task)
+        beside = None
+        if further is not None:
+            on_step(f"{metric.name} of {file} on {further[0]}")
+            other = predictions(checked, entry, further[1])
+            beside = Estimate.of(other)
+            judged[f"learning, on {further[0]}"] = other.learning
+        found[file] = _Looked(known, beside, judged)
+    return found
 
-    def to_json(self) -> dict[str, Any]:
-        """For the manifest."""
-        return {name: scale.to_json() for name, scale in self._known.items()}
+
+def _variants(
+    checked: Folder,
+    device: Device,
+    looked: Mapping[str, _Looked],
+    options: measure.ProfileOptions,
+    scales: Scales,
+    on_step: Callable[[str], None],
+) -> tuple[VariantCheck, ...]:
+    """Every file measured on a device, once for each of its budgets there."""
+    found = []
+    with ExitStack() as stack:  # one way to the device for all, opened when it is first needed
+        measurer = cache(lambda: stack.enter_context(measure.Measurer(device, options)))
+        for entry in checked.manifest["variants"]:
+            file = entry["file"]
+            for name, target, promised in _targets(entry, device, checked.manifest["budgets"]):
+                measured: tuple[Measurement, Session] | None = None
+                if target is not None and target.runtime in device.runtimes:
+                    on_step(f"latency of {file}{f' on {target}' if name != entry['name'] else ''}")
+                    measured = _measure(checked.path / file, measurer(), target, scales)
+                found.append(_check(name, entry, looked[file], measured, promised))
+    return tuple(found)
 
 
 def _targets(
@@ -170,7 +215,7 @@ def _targets(
     promised = [
         (target, item)
         for item in budgets
-        if _is_for(target := Target.from_json(item["target"]), entry) and target.device == device.name
+        if is_for(target := Target.from_json(item["target"]), entry) and target.device == device.name
     ]
     if not promised:
         there = entry["runtime"] in device.runtimes
@@ -180,18 +225,8 @@ def _targets(
     return [(target.slug, target, item) for target, item in promised]
 
 
-def _is_for(target: Target, entry: Mapping[str, Any]) -> bool:
-    """Whether a shipped file is what a target runs: of its runtime, or of one that reads the same files."""
-    if target.precision != entry["precision"]:
-        return False
-    if (target.runtime, target.precision) in release.VARIANTS:
-        return bool(target.runtime == entry["runtime"])
-    known = runtimes.RUNTIMES.get(target.runtime)
-    return known is not None and known.format == runtimes.get(entry["runtime"]).format
-
-
 def _measure(
-    model: Path, measurer: measure.Measurer, target: Target, scales: _Scales
+    model: Path, measurer: measure.Measurer, target: Target, scales: Scales
 ) -> tuple[Measurement, Session]:
     """A latency on the scale of the device, and how it was measured."""
     found = scales.put(measurer.measure(target, {model.name: model}))
@@ -208,81 +243,20 @@ def _measure(
     return measured, session
 
 
-def _missing(manifest: Mapping[str, Any], device: Device) -> Iterator[str]:
-    """Promised on the device, and not in the folder: nothing can prove it."""
-    for promised in manifest["budgets"]:
-        target = Target.from_json(promised["target"])
-        is_there = any(_is_for(target, entry) for entry in manifest["variants"])
-        if target.device == device.name and not is_there and target.runtime in runtimes.RUNTIMES:
-            yield (
-                f"a shipping folder must have a model for each budget, but the one for {target} "
-                f"({promised['budget_ms']:g} ms) is missing: export again"
-            )
-
-
-def _beyond(manifest: Mapping[str, Any], device: Device) -> Iterator[str]:
-    """Promised on the device for a runtime that hwnas cannot measure: nothing here can prove it."""
-    for promised in manifest["budgets"]:
-        target = Target.from_json(promised["target"])
-        if target.device == device.name and target.runtime not in runtimes.RUNTIMES:
-            yield (
-                f"the budget of {promised['budget_ms']:g} ms on {target} cannot be measured: hwnas has no "
-                f"agent for {target.runtime}: measure what ships there by other means"
-            )
-
-
-def _left_out(
-    manifest: Mapping[str, Any],
-    device: Device,
-    dataset: Dataset | None,
-    earlier: Earlier,
-    further: tuple[str, Split] | None,
-    metric: Metric,
-) -> list[str]:
-    notes = []
-    if dataset is None:
-        is_known = earlier.when is not None
-        notes.append(
-            f"the test images were not looked at: values of {metric.name} are those verified before "
-            f"({earlier.when})"
-            if is_known
-            else f"the test images were not looked at: no {metric.name} was checked"
-        )
-    if further is not None:
-        notes.append(
-            f"{further[0]} ({len(further[1])} images) is a further test set: its {metric.name} says "
-            "something only if none of its images were trained on"
-        )
-    runtimes_left = sorted({e["runtime"] for e in manifest["variants"]} - set(device.runtimes))
-    if runtimes_left:
-        notes.append(f"{device.name} does not have {', '.join(runtimes_left)}: not measured there")
-    budgets = [promise["target"].get("device") for promise in manifest["budgets"]]
-    if device.name not in budgets:
-        notes.append(
-            f"no budget was asked for on {device.name}: latencies are only reported, without a verdict"
-        )
-    elsewhere = sorted({str(name) for name in budgets} - {device.name})
-    if elsewhere:
-        notes.append(f"the budgets on {', '.join(elsewhere)} were not looked at: verify them there")
-    return notes
-
-
 def _check(
     name: str,
     entry: Mapping[str, Any],
-    known: Known,
-    further: Estimate | None,
+    looked: _Looked,
     found: tuple[Measurement, Session] | None,
     promised: Mapping[str, Any],
-    looked_at: Mapping[str, Verdict],
 ) -> VariantCheck:
     measured, session = found or (None, None)
     latency_ms = measured.latency_ms if measured else None
     interval_ms = measured.interval_ms if measured else None
     seen: Mapping[str, Any] = measured.rounds[-1].conditions if measured else {}
     judged = {
-        **looked_at,
-        **known.checks,
+        **looked.checks,
+        **looked.known.checks,
         "delegate": checks.delegation(seen),
         BUDGET: _on_budget(latency_ms, interval_ms, promised, session),
     }
@@ -290,10 +264,10 @@ def _check(
         name=name,
         file=entry["file"],
         bytes=entry["bytes"],
-        value=known.value,
-        estimate=known.estimate,
-        loss=known.loss,
-        further=further,
+        value=looked.known.value,
+        estimate=looked.known.estimate,
+        loss=looked.known.loss,
+        further=looked.further,
         measured_ms=latency_ms,
         interval_ms=interval_ms,
         predicted_ms=promised.get("predicted_ms"),

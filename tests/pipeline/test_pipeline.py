@@ -21,6 +21,7 @@ from hwnas.errors import HwnasError, SchemaMismatch
 from hwnas.measure import ProfileOptions
 from hwnas.pipeline.stages import Stages
 from hwnas.pipeline.state import Stage, State
+from hwnas.report import _record, _reproduce
 from hwnas.runs.folder import RunFolder
 from hwnas.train import checkpoint
 from hwnas.train.config import TrainConfig
@@ -378,8 +379,20 @@ def test_a_run_keeps_its_budgets_on_several_devices(tmp_path, monkeypatch):
     assert [item["name"] for item in record["constraints"]] == ["host/litert-int8", "second/litert-int8"]
     assert all(target["measured_ms"] > 0 for target in record["promise"]["targets"])
     assert {path.name for path in (tmp_path / "run" / "tables").iterdir()} == {"host", "second"}
-    assert (summary.verification.device, list(summary.further)) == ("host", ["second"])
-    assert any(item.measured_ms and item.budget_ms for item in summary.further["second"].variants)
+    here, there = summary.verifications
+    assert (here.device, there.device) == ("host", "second")
+    assert any(item.measured_ms and item.budget_ms for item in there.variants)
+    assert not [note for found in (here, there) for note in found.notes if "verify them there" in note]
+    assert release.verifications_of(release.read_manifest(summary.run / "export")) == (here, there)
     assert summary.verdict is not None
-    assert set(summary.further["second"].verdict.reasons) <= set(summary.verdict.reasons)
+    assert set(there.verdict.reasons) <= set(summary.verdict.reasons)
+    page = summary.report.read_text()
+    assert "What ships, measured on <code>host</code>" in page
+    assert "What ships, measured on <code>second</code>" in page
+    commands = [" ".join(words) for words in _reproduce.commands(_record.read(summary.run))]
+    assert [words.split()[4] for words in commands if words.startswith("hwnas verify")] == ["host", "second"]
     assert pipeline.run(pipeline.read(tmp_path / "hwnas.toml")).ran == ()
+    manifest = release.read_manifest(summary.run / "export")
+    del manifest["verified_elsewhere"]
+    files.write_json(summary.run / "export" / release.MANIFEST, manifest)
+    assert pipeline.run(pipeline.read(tmp_path / "hwnas.toml")).ran == ("verify", "report")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from hwnas.cli.ship import show_verification
+from hwnas.cli.ship import show_verifications
 from hwnas.release.verification import VariantCheck, Verification
 from hwnas.statistics import use
 from hwnas.statistics.verdict import BUDGET, PASS, Verdict
@@ -49,17 +51,27 @@ def verified(**shares: float) -> Verification:
 
 
 def test_what_was_verified_says_which_share_is_used_and_warns_where_that_is_little(capsys):
-    show_verification(verified(one=0.64, two=0.74))
+    show_verifications([verified(one=0.64, two=0.74)])
     printed = capsys.readouterr()
     assert "64%" in printed.out
     assert "74% of the tightest budget (two) is used" in printed.out
     assert "warning: only 74% of the tightest budget (two) is used: a network that takes 1.4" in printed.err
-    show_verification(verified(one=0.64, two=0.97))
+    show_verifications([verified(one=0.64, two=0.97)])
     assert "warning" not in capsys.readouterr().err
     assert verified(one=0.64, two=0.74).to_json()["used"] == {"one": 0.64, "two": 0.74}
 
 
 def test_without_a_budget_no_share_is_said(capsys):
-    show_verification(verified())
+    show_verifications([verified()])
     printed = capsys.readouterr()
     assert "tightest" not in printed.out + printed.err
+
+
+def test_of_several_devices_the_tightest_budget_of_all_binds(capsys):
+    there = replace(verified(one=0.2), device="pixel")
+    show_verifications([verified(one=0.97), there])
+    printed = capsys.readouterr()
+    assert "97% of the tightest budget (host/one) is used" in printed.out
+    assert "warning" not in printed.err, "the network is bound by another device"
+    assert printed.out.index("on host") < printed.out.index("on pixel")
+    assert printed.out.rstrip().endswith("on pixel: PASS")

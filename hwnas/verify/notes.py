@@ -1,0 +1,92 @@
+"""What of a folder cannot be verified on a device, or was not: missing models, runtimes, images, devices."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from hwnas import release, runtimes
+from hwnas.device import Device, Target
+from hwnas.verify.folder import Folder
+from hwnas.verify.quality import Earlier
+
+if TYPE_CHECKING:
+    from hwnas.data import Dataset, Split
+
+
+def is_for(target: Target, entry: Mapping[str, Any]) -> bool:
+    """Whether a shipped file is what a target runs: of its runtime, or of one that reads the same files."""
+    if target.precision != entry["precision"]:
+        return False
+    if (target.runtime, target.precision) in release.VARIANTS:
+        return bool(target.runtime == entry["runtime"])
+    known = runtimes.RUNTIMES.get(target.runtime)
+    return known is not None and known.format == runtimes.get(entry["runtime"]).format
+
+
+def missing(manifest: Mapping[str, Any], device: Device) -> Iterator[str]:
+    """Promised on the device, and not in the folder: nothing can prove it."""
+    for promised in manifest["budgets"]:
+        target = Target.from_json(promised["target"])
+        is_there = any(is_for(target, entry) for entry in manifest["variants"])
+        if target.device == device.name and not is_there and target.runtime in runtimes.RUNTIMES:
+            yield (
+                f"a shipping folder must have a model for each budget, but the one for {target} "
+                f"({promised['budget_ms']:g} ms) is missing: export again"
+            )
+
+
+def beyond(manifest: Mapping[str, Any], device: Device) -> Iterator[str]:
+    """Promised on the device for a runtime that hwnas cannot measure: nothing here can prove it."""
+    for promised in manifest["budgets"]:
+        target = Target.from_json(promised["target"])
+        if target.device == device.name and target.runtime not in runtimes.RUNTIMES:
+            yield (
+                f"the budget of {promised['budget_ms']:g} ms on {target} cannot be measured: hwnas has no "
+                f"agent for {target.runtime}: measure what ships there by other means"
+            )
+
+
+def left_out(
+    checked: Folder,
+    device: Device,
+    devices: Collection[str],
+    dataset: Dataset | None,
+    further: tuple[str, Split] | None,
+) -> list[str]:
+    """What a verification on a device says nothing of, and why.
+
+    Args:
+        checked: The folder.
+        device: Where it is verified.
+        devices: Names of all that it is verified on now.
+        dataset: The network's own images; None where they are not looked at.
+        further: Name and images of another test set, if there is one.
+    """
+    manifest, metric, notes = checked.manifest, checked.task.metric, []
+    if dataset is None:
+        when = Earlier(manifest).when
+        notes.append(
+            f"the test images were not looked at: no {metric.name} was checked"
+            if when is None
+            else f"the test images were not looked at: values of {metric.name} are those verified before "
+            f"({when})"
+        )
+    if further is not None:
+        notes.append(
+            f"{further[0]} ({len(further[1])} images) is a further test set: its {metric.name} says "
+            "something only if none of its images were trained on"
+        )
+    runtimes_left = sorted({e["runtime"] for e in manifest["variants"]} - set(device.runtimes))
+    if runtimes_left:
+        notes.append(f"{device.name} does not have {', '.join(runtimes_left)}: not measured there")
+    budgets = [promise["target"].get("device") for promise in manifest["budgets"]]
+    if device.name not in budgets:
+        notes.append(
+            f"no budget was asked for on {device.name}: latencies are only reported, without a verdict"
+        )
+    known = {found.device for found in release.verifications_of(manifest)}
+    elsewhere = sorted({str(name) for name in budgets} - {device.name, *devices, *known})
+    if elsewhere:
+        notes.append(f"the budgets on {', '.join(elsewhere)} were not looked at: verify them there")
+    return notes
