@@ -20,22 +20,12 @@ if TYPE_CHECKING:
     from hwnas.finalists import Ask
     from hwnas.settings.config import Config
 
-QUERIES = 32
-"""Networks that are scored where somebody waits; a file of hwnas run has the strategy's own number."""
-
-_USUAL_STEPS = {"warmup_steps": 400, "steps": 200}
 _OF_SUPERNETS = ("supernet", "warmup_steps", "steps", "loss", "proxy_width", "proxy_resolution")
 _OF_SCRATCH = ("evaluate_epochs", "workers")
 
 
 @app.command()
-@settings(
-    *options.SEARCH,
-    warmup_steps=(int | None, None, "Supernet updates before the gates move; 400 where it is not set."),
-    steps=(int | None, None, "Search steps of a one-shot strategy; 200 where it is not set."),
-    queries=(int | None, None, f"Networks that a sampling strategy scores; {QUERIES} where it is not set."),
-    loss=(str | None, None, "How latency enters the loss of a one-shot strategy; hold where it is not set."),
-)
+@settings(*options.SEARCH, *options.OF_STRATEGIES)
 def search(
     context: typer.Context,
     to: Annotated[Path, typer.Option("--out", help="Folder of the run; created.")],
@@ -191,6 +181,7 @@ def _refuse_idle(context: typer.Context, settings: Settings, *, is_measured: boo
 def _config(settings: Settings, budgets: Sequence[str], more: Sequence[str]) -> Config:
     """All settings of a search: those of options, those of ``--set``, and the usual ones."""
     from hwnas.search import strategy as strategy_of
+    from hwnas.search.settings import OneShotSettings
     from hwnas.settings.config import make
 
     values: dict[str, dict[str, Any]] = {name: {} for name in ("", *options.SETTABLE)}
@@ -200,17 +191,13 @@ def _config(settings: Settings, budgets: Sequence[str], more: Sequence[str]) -> 
             values[option.section][option.key] = list(value) if isinstance(value, tuple) else value
     if budgets:
         values["search"]["budgets"] = list(budgets)
-    warmup_steps, steps = (
-        usual if settings[name] is None else settings[name] for name, usual in _USUAL_STEPS.items()
-    )
-    training = _usage.at_least("warmup_steps", warmup_steps, 0) + _usage.at_least("steps", steps, 1)
-    usual = {"queries": QUERIES, "training_steps": training}
-    known = {field.name for field in fields(strategy_of(settings["strategy"]))}
-    given = usual | {
-        option.name: value for option in options.OF_STRATEGIES if (value := settings[option.name]) is not None
-    }
-    values["search.settings"] = {name: value for name, value in given.items() if name in known}
-    values["search"]["training_steps"] = training
+    own = {field.name for field in fields(strategy_of(settings["strategy"]))}
+    given = {o.name: value for o in options.OF_STRATEGIES if (value := settings[o.name]) is not None}
+    if given.keys() & {"warmup_steps", "steps"}:  # who only scores with a supernet trains it for their sum
+        warmup_steps, steps = (given.get(n, getattr(OneShotSettings, n)) for n in ("warmup_steps", "steps"))
+        training = _usage.at_least("warmup_steps", warmup_steps, 0) + _usage.at_least("steps", steps, 1)
+        given["training_steps"] = values["search"]["training_steps"] = training
+    values["search.settings"] = {name: value for name, value in given.items() if name in own}
     for text in more:
         section, key, value = options.set_read(text)
         values[section][key] = value

@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields
 from importlib import import_module
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from hwnas import plugins
 from hwnas.errors import SpaceError
-from hwnas.search.base import Strategy
-from hwnas.search.result import from_json, to_json
+
+if TYPE_CHECKING:
+    from hwnas.search.base import Strategy
+    from hwnas.search.result import from_json, to_json
 
 STRATEGIES = {
     "evolution": "hwnas.search.sampling.evolution:Evolution",
@@ -81,6 +83,13 @@ def require_strategy(name: str) -> None:
             f"a strategy must be one of {sorted(STRATEGIES)}, but got {name!r}: one of your own comes with "
             "--plugin"
         )
+
+
+def __getattr__(name: str) -> Any:
+    """The JSON of results, imported when it is asked for: the command line knows settings without it."""
+    if name in ("from_json", "to_json"):
+        return getattr(import_module("hwnas.search.result"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 __all__ = ["STRATEGIES", "from_json", "made", "register", "require_strategy", "strategy", "to_json"]

@@ -12,6 +12,7 @@ from hwnas.errors import SpaceError
 from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.search import strategy as strategy_of
 from hwnas.search.budgets import require_budget
+from hwnas.search.settings import TRAINING_STEPS
 from hwnas.train import TrainConfig
 
 
@@ -59,7 +60,7 @@ class SearchRequest:
     seed: int = 0
     oneshot: OneShotConfig = field(default_factory=OneShotConfig)
     settings: Mapping[str, Any] = field(default_factory=dict)
-    training_steps: int = 600
+    training_steps: int = TRAINING_STEPS
     supernet: Path | None = None
     scratch: TrainConfig | None = None
     workers: int = 1

@@ -44,7 +44,9 @@ class Option:
         return flag(self.name)
 
     def setting(self) -> Key:
-        """The key that it sets, without what needs torch; raises KeyError for those of a strategy."""
+        """The key that it sets, without what needs torch; one of a strategy is set where it is typed."""
+        if self.section == "search.settings":
+            return _of_strategies(self.name)
         if self.section == "promise":
             return next(key for key in keys_of("promise", Promise) if key.name == self.key)
         return section(self.section)[self.key]
@@ -54,6 +56,16 @@ class Option:
         if isinstance(value, bool):
             return [self.flag if value else self.flag.replace("--", "--no-", 1)]
         return words(self.name, *(value if isinstance(value, tuple | list) else (value,)))
+
+
+def _of_strategies(name: str) -> Key:
+    """A key that many strategies share; those of one's own may have another default."""
+    from hwnas.search.settings import OneShotSettings, SamplingSettings
+
+    shared = (key for kind in (OneShotSettings, SamplingSettings) for key in keys_of("search.settings", kind))
+    key = next(key for key in shared if key.name == name)
+    doc = f"{key.doc.rstrip('.')}; {key.default} where it is not set."
+    return Key(name, key.hint | None, None, doc)
 
 
 SEARCH = (

@@ -27,6 +27,7 @@ from hwnas.search.oneshot.gates import CostTensors, Gates, alarms
 from hwnas.search.oneshot.trace import Trace
 from hwnas.search.problem import Problem, Trial
 from hwnas.search.session import Session
+from hwnas.search.settings import OneShotSettings
 from hwnas.train import checkpoint as files
 from hwnas.train import optim, ranks
 from hwnas.train.config import HIGHEST_RATE
@@ -84,29 +85,12 @@ class State:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OneShotStrategy(ABC):
-    """Settings that one-shot strategies share.
-
-    Attributes:
-        warmup_steps: Weight updates on random single paths (``paths.py``) before the gates move;
-            those that the supernet has had already count.
-        steps: Search steps: a weight step on training, a gate step on validation images each.
-        gate_learning_rate: Of Adam on the logits; it falls over the last quarter of the steps.
-        loss: How latency enters: one of ``latency_loss.PRESSURES``.
-        finalists: Architectures that are decoded or drawn from the gates and ranked.
-        least_use: Share of the tightest budget that drawn finalists spend, where they can.
-    """
+class OneShotStrategy(OneShotSettings, ABC):
+    """What one-shot strategies share."""
 
     name: ClassVar[str]
     needs: ClassVar[Needs] = Needs(shared_weights=True)
     gate_betas: ClassVar[tuple[float, float]] = (0.9, 0.999)
-
-    warmup_steps: int = 400
-    steps: int = 200
-    gate_learning_rate: float = 0.1
-    loss: str = "hold"
-    finalists: int = 12
-    least_use: float = 0.95
 
     def __post_init__(self) -> None:
         pressures.require_known(self.loss)

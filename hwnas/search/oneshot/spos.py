@@ -16,6 +16,7 @@ from hwnas.search.feasible import FeasibleSampler
 from hwnas.search.problem import Problem
 from hwnas.search.sampling.loop import SamplingStrategy
 from hwnas.search.session import Session
+from hwnas.search.settings import TRAINING_STEPS, SamplingSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,9 +34,9 @@ class SPOS:
     name: ClassVar[str] = "spos"
     needs: ClassVar[Needs] = Needs(shared_weights=True)
 
-    training_steps: int = 600
+    training_steps: int = TRAINING_STEPS
     sampler: str = "evolution"
-    queries: int = 100
+    queries: int = SamplingSettings.queries
 
     def __post_init__(self) -> None:
         if self.training_steps < 1:

@@ -25,6 +25,7 @@ from hwnas.search.history import History
 from hwnas.search.problem import Problem, Trial
 from hwnas.search.sampling.archive import Archive
 from hwnas.search.session import Session
+from hwnas.search.settings import SamplingSettings
 from hwnas.space import Architecture
 from hwnas.statistics.metric import ACCURACY
 
@@ -73,22 +74,11 @@ class Sampler(ABC):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SamplingStrategy(ABC):
-    """Settings that all sampling strategies share.
-
-    Attributes:
-        queries: How many scores may be asked for.
-        remeasure: Share of the queries, the last ones, that score the leaders again. Worth it
-            where a score is noisy (training from scratch); useless where it is repeatable.
-        parallel: How many architectures are asked for at once.
-    """
+class SamplingStrategy(SamplingSettings, ABC):
+    """What all sampling strategies share."""
 
     name: ClassVar[str]
     needs: ClassVar[Needs] = Needs()
-
-    queries: int = 100
-    remeasure: float = 0.0
-    parallel: int = 1
 
     def __post_init__(self) -> None:
         require(self.queries >= 1, f"queries must be at least 1, but got {self.queries}")

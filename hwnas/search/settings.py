@@ -1,0 +1,47 @@
+"""Settings that many strategies share, each with its one default; without what needs torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class OneShotSettings:
+    """Of strategies that train a supernet as they search.
+
+    Attributes:
+        warmup_steps: Weight updates on random single paths (``paths.py``) before the gates move;
+            those that the supernet has had already count.
+        steps: Search steps: a weight step on training, a gate step on validation images each.
+        gate_learning_rate: Of Adam on the logits; it falls over the last quarter of the steps.
+        loss: How latency enters: one of ``latency_loss.PRESSURES``.
+        finalists: Architectures that are decoded or drawn from the gates and ranked.
+        least_use: Share of the tightest budget that drawn finalists spend, where they can.
+    """
+
+    warmup_steps: int = 400
+    steps: int = 200
+    gate_learning_rate: float = 0.1
+    loss: str = "hold"
+    finalists: int = 12
+    least_use: float = 0.95
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingSettings:
+    """Of strategies that ask for one architecture after the other.
+
+    Attributes:
+        queries: How many scores may be asked for.
+        remeasure: Share of the queries, the last ones, that score the leaders again. Worth it
+            where a score is noisy (training from scratch); useless where it is repeatable.
+        parallel: How many architectures are asked for at once.
+    """
+
+    queries: int = 100
+    remeasure: float = 0.0
+    parallel: int = 1
+
+
+TRAINING_STEPS = OneShotSettings.warmup_steps + OneShotSettings.steps
+"""Weight updates of a supernet that only scores: as many as where the search trains it."""
