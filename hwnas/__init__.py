@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from hwnas import blocks, plugins, runtimes, spaces, tasks, testing
     from hwnas.api import Exported, Found, Trained, compare, export, fit, profile, search, train, verify
+    from hwnas.budget import Budget
     from hwnas.device import Device, Target
     from hwnas.errors import (
         AgentError,
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "api": ("Exported", "Found", "Trained", "fit", "profile"),
+    "budget": ("Budget",),
     "device": ("Device", "Target"),
     "errors": (
         "AgentError",
@@ -85,6 +87,7 @@ __all__ = [
     "AgentError",
     "Architecture",
     "Block",
+    "Budget",
     "Choice",
     "DataError",
     "Device",

@@ -15,7 +15,8 @@ import numpy as np
 from task_helpers import Task, searched
 
 from hwnas import device, latency, release, search
-from hwnas.search.run import constraints_of
+from hwnas.budget import Budget
+from hwnas.search.constraints import constraints_of
 from hwnas.space import Architecture
 from hwnas.statistics.verdict import BUDGET, PASS, Verdict
 from hwnas.tables.table import LatencyTable, Note, Round
@@ -37,7 +38,7 @@ def complete(run: Path) -> Path:
         latency.save(latency.fit(table, arch.space), path)
         paths.append(path)
     models = [latency.load(path) for path in paths]
-    constraints = constraints_of(models, ("70%",), arch.space, 0.9)
+    constraints = constraints_of(models, (Budget.read("70%"),), arch.space, 0.9)
     task = Task(arch.space, constraints, lambda a: 0.5 + 0.4 * a.macs / arch.space.macs_range()[1])
     result = searched(search.strategy("random")(queries=12), task, np.random.default_rng(0))
     promises = [

@@ -75,7 +75,7 @@ def test_a_whole_chain_with_a_space_a_block_and_a_strategy_of_ones_own(tmp_path)
         assert (model.target, (tmp_path / "latency.json").is_file()) == (target, True)
         found = hwnas.search(
             "tiny",
-            {target: "100%"},
+            [hwnas.Budget(target, 100, "%")],
             tmp_path / "run",
             models=[model],
             strategy="simple",

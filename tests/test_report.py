@@ -17,6 +17,7 @@ import typer
 from typer.testing import CliRunner
 
 from hwnas import finalists, release, report, search, spaces
+from hwnas.budget import Budget
 from hwnas.cli import app
 from hwnas.errors import HwnasError
 from hwnas.evaluators.supernet.config import OneShotConfig
@@ -286,7 +287,7 @@ def test_the_command_of_a_search_asks_for_the_same_search(full_run, name, monkey
     training = given.get("training_steps", 50 if name == "fbnet" else 600)
     oneshot = OneShotConfig(width=0.25, resolution=8, batch_size=16, seed=given.get("seed", 0), device="cpu")
     arch, before = release.read_run(full_run)
-    budgets = tuple(repr(float(item["budget_ms"])) for item in before["constraints"])
+    budgets = tuple(Budget.read(repr(float(item["budget_ms"]))) for item in before["constraints"])
     asked = SearchRequest(
         arch.space.name, (), budgets, data="digits", oneshot=oneshot, **{**given, "training_steps": training}
     )
@@ -306,14 +307,14 @@ def test_the_command_of_a_search_asks_for_the_same_search(full_run, name, monkey
     line = next(line for line in _reproduce.commands(read(full_run)) if line[0] == "hwnas search")
     seen = {}
 
-    def search_for(asks, request, out, options, **_):
-        seen.update(asks=asks, request=request, out=out, options=options)
+    def search_for(budgets, request, out, options, **_):
+        seen.update(budgets=budgets, request=request, out=out, options=options)
         return {}
 
     monkeypatch.setattr(finalists, "search_for", search_for)
     done = CliRunner().invoke(app, [*shlex.split(" ".join(line))[1:], "--train-on", "cpu"])
     assert done.exit_code == 0, done.output
-    assert seen["asks"] == ()
+    assert seen["budgets"] == ()
     assert (seen["out"], seen["options"].measure, seen["options"].rank) == (
         Path("RUN"),
         asked.measured,

@@ -42,6 +42,7 @@ import numpy as np
 from _bench import Rows, environment, parser, report, say, target
 
 from hwnas import data, device, export, finalists, latency, measure, spaces
+from hwnas.budget import parse
 from hwnas.data import Dataset
 from hwnas.device import Target
 from hwnas.errors import HwnasError, TableError
@@ -182,7 +183,7 @@ def _beside(run: Run, options: argparse.Namespace) -> AbstractContextManager[Non
 def _search(run: Run, world: World, folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     """One search with its promise, and the measurement that judges it."""
     began = time.monotonic()
-    asks = finalists.parse([f"host/{run.runtime}-{run.precision}={run.budget}"])
+    budgets = parse([f"host/{run.runtime}-{run.precision}={run.budget}"])
     settings = {
         "proxylessnas": {"warmup_steps": options.warmup_steps, "steps": options.steps},
         "evolution": {"queries": options.queries},
@@ -203,7 +204,7 @@ def _search(run: Run, world: World, folder: Path, options: argparse.Namespace) -
     row: dict[str, Any] = {"run": run.name, **vars(run), "warnings": warnings}
     try:
         with _beside(run, options):
-            record = finalists.search_for(asks, request, to, wanted, tell=say, warn=warnings.append)
+            record = finalists.search_for(budgets, request, to, wanted, tell=say, warn=warnings.append)
     except HwnasError as error:
         row |= {"refused": str(error), "seconds": time.monotonic() - began}
         say(json.dumps(row))
@@ -211,7 +212,7 @@ def _search(run: Run, world: World, folder: Path, options: argparse.Namespace) -
     (kept,) = record["promise"]["targets"]
     arch = world.space.architecture(record["best"])
     searched = time.monotonic()
-    check = _check(arch, asks[0].target, options)
+    check = _check(arch, budgets[0].target, options)
     row |= {
         "indices": record["best"],
         "accuracy": record["accuracy"],

@@ -29,6 +29,7 @@ from _bench import parser, report, say, target
 from _macro import SHARED, VAL_SHARE, environment
 
 from hwnas import compare, data, device, files, latency, measure, search, spaces
+from hwnas.budget import Budget
 from hwnas.device import Device, Target
 from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.search.request import SearchRequest
@@ -170,7 +171,7 @@ def _request(options: argparse.Namespace, space: str, source: Path, model: Path)
     return SearchRequest(
         space=space,
         latencies=(model,),
-        budgets=(options.budget,),
+        budgets=(Budget.read(options.budget),),
         data=str(source),
         strategy=options.strategy,
         seed=options.seed,

@@ -31,6 +31,7 @@ import torch
 from _bench import Rows, report, target
 from _macro import environment, load, macs_costs, parser, trained
 
+from hwnas.budget import Budget
 from hwnas.data import Dataset
 from hwnas.evaluators.supernet.oneshot import OneShot
 from hwnas.evaluators.tabular import Benchmark
@@ -115,7 +116,7 @@ def _seed(
     steps = options.warmup_images // options.batch_size
     oneshot, _ = trained(space, dataset, options, seed, steps)
     constraints = {
-        share: Constraint("macs", truth.costs, relative_budget(truth.costs, share))
+        share: Constraint(Budget("macs", relative_budget(truth.costs, share)), truth.costs)
         for share in options.budgets
     }
     with tempfile.TemporaryDirectory() as folder:
@@ -170,7 +171,7 @@ class _Bench:
         """One search; costs, and with them the budget, are counted in the unit."""
         costs = self.truth.costs
         costs = Cost(unit * costs.fixed, tuple(unit * c for c in costs.choices))
-        scaled = Constraint("macs", costs, unit * constraint.budget)
+        scaled = Constraint(Budget("macs", unit * constraint.budget.limit), costs)
         found, seconds = self._searched(name, loss, scaled)
         described = self._described(found.extra, found.best.indices, constraint)
         trace = [record["expected_share"] for record in found.trace]
@@ -254,10 +255,10 @@ class _Bench:
         """Where gates are, what they decode to and what was returned, over the budget."""
         decoded = tuple(extra["decoded"]["indices"])
         return {
-            "expected": self._expected(extra["logits"]) / constraint.limit,
+            "expected": self._expected(extra["logits"]) / constraint.usable,
             "argmax": self._used(tuple(extra["argmax"]["indices"]), constraint),
             "decoded": self._used(decoded, constraint),
-            "decoded_truth": self.truth.of(decoded, constraint.limit),
+            "decoded_truth": self.truth.of(decoded, constraint.usable),
             **self._returned(best, constraint),
         }
 
@@ -265,7 +266,7 @@ class _Bench:
         return {
             "returned": self._used(best, constraint),
             "indices": list(best),
-            "truth": self.truth.of(best, constraint.limit),
+            "truth": self.truth.of(best, constraint.usable),
         }
 
     def _expected(self, logits: Sequence[Sequence[float]]) -> float:
@@ -274,7 +275,7 @@ class _Bench:
         return float(costs.fixed + sum(parts))
 
     def _used(self, indices: tuple[int, ...], constraint: Constraint) -> float:
-        return float(self.truth.costs.of(np.array([indices]))[0] / constraint.limit)
+        return float(self.truth.costs.of(np.array([indices]))[0] / constraint.usable)
 
 
 def _summary(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -35,10 +35,11 @@ from _bench import Rows, parser, report, say, target
 from _macro import environment
 
 from hwnas import data, device, files, latency, spaces
+from hwnas.budget import Budget
 from hwnas.data import Dataset
 from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.pipeline import Config, quickstart
-from hwnas.search.budgets import constraints_of
+from hwnas.search.constraints import constraints_of
 from hwnas.search.feasible import FeasibleSampler
 from hwnas.search.oneshot.gates import near_budget
 from hwnas.search.problem import Problem
@@ -153,7 +154,7 @@ def _predicted(seed: int, folder: Path, options: argparse.Namespace) -> dict[str
     near = FeasibleSampler(near_budget(task, EQUAL)).sample(1, np.random.default_rng([seed, 17]))
     archs[DRAWN] = task.space.architecture(near[0])
     accuracy = _trained(archs, dataset, config)
-    limits = [constraint.limit for constraint in task.constraints]
+    limits = [constraint.usable for constraint in task.constraints]
     return {
         "accuracy": accuracy,
         "indices": {name: list(arch.indices) for name, arch in archs.items()},
@@ -184,7 +185,7 @@ def _request(config: Config, models: tuple[Path, ...]) -> SearchRequest:
     return SearchRequest(
         space=basics.space,
         latencies=models,
-        budgets=config.search.budgets,
+        budgets=tuple(map(Budget.read, config.search.budgets)),
         data=config.data,
         strategy=config.search.strategy,
         seed=basics.seed,

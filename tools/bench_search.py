@@ -30,6 +30,7 @@ import numpy as np
 from _bench import Rows, environment, parser, report, say, target
 
 from hwnas import files, spaces
+from hwnas.budget import Budget
 from hwnas.evaluators.tabular import Benchmark, Tabular
 from hwnas.latency import from_json
 from hwnas.latency.base import Cost
@@ -108,7 +109,7 @@ def run(job: Job) -> list[dict[str, Any]]:
     benchmark, costs = _world(job.file, job.costs)
     chance = np.random.default_rng([job.seed, round(job.budget * 1000), *job.variant.encode()])
     answers, search = chance.spawn(2)
-    problem = Problem(benchmark.space, (Constraint("costs", costs, job.budget),))
+    problem = Problem(benchmark.space, (Constraint(Budget("costs", job.budget), costs),))
     evaluator = benchmark.evaluator(answers)
     began = time.monotonic()
     if job.variant in REWARDS:
@@ -189,7 +190,7 @@ def _world(file: Path, costs: Path | None) -> tuple[Benchmark, Cost]:
 
 def _problem(options: argparse.Namespace, budget: float) -> tuple[Benchmark, Problem]:
     benchmark, costs = _world(options.file, options.costs)
-    return benchmark, Problem(benchmark.space, (Constraint("costs", costs, budget),))
+    return benchmark, Problem(benchmark.space, (Constraint(Budget("costs", budget), costs),))
 
 
 def _feasible(options: argparse.Namespace, budget: float) -> dict[str, float]:

@@ -32,6 +32,7 @@ from scipy.stats import kendalltau
 from torch import nn
 
 from hwnas import blocks, data, spaces
+from hwnas.budget import Budget
 from hwnas.data import Dataset
 from hwnas.data.batches import Batches
 from hwnas.evaluators.supernet.network import proxy_space
@@ -121,7 +122,7 @@ def _runner(name: str, options: argparse.Namespace, *, channels_last: bool = Tru
 
         oneshot.batches.step = contiguous  # type: ignore[method-assign]
     costs = macs_costs(space)
-    problem = Problem(space, (Constraint("macs", costs, relative_budget(costs, 0.5)),))
+    problem = Problem(space, (Constraint(Budget("macs", relative_budget(costs, 0.5)), costs),))
     strategy: OneShotStrategy = FBNet() if name.startswith("fbnet") else ProxylessNAS()
     state = strategy._start(problem, oneshot, 0, Session())
 

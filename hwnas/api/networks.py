@@ -21,8 +21,9 @@ from hwnas.space import Architecture
 from hwnas.statistics.verdict import Verdict
 
 if TYPE_CHECKING:
+    from hwnas.budget import Budget
     from hwnas.evaluators.supernet.config import OneShotConfig
-    from hwnas.finalists import Ask, SearchOptions
+    from hwnas.finalists import SearchOptions
     from hwnas.latency import LatencyModel
     from hwnas.train import EpochRecord, TrainConfig
 
@@ -70,7 +71,7 @@ class Trained:
 
 def search(
     space: AnySpace,
-    budgets: Mapping[str | Target, float | str],
+    budgets: Mapping[str | Target, float | str] | Sequence[Budget],
     out: AnyPath,
     *,
     models: Sequence[LatencyModel | AnyPath] = (),
@@ -98,6 +99,7 @@ def search(
         space: What is searched; without a class count in its name it gets that of the data.
         budgets: For each target, as "host/litert-int8" or, for the device's first runtime in int8,
             "host": milliseconds, or a share of the range from the fastest to the slowest network as "60%".
+            Or the same as objects, each on a target.
         out: Folder of the run; created.
         models: Latency models to believe, one a budget, instead of those that follow from the devices'
             tables; then nothing is measured unless ``options`` says so.
@@ -131,9 +133,9 @@ def search(
 
     plugins.ready()
     name = space if isinstance(space, str) else space.name
-    asks = tuple(ask for target, budget in budgets.items() for ask in _asked(target, budget))
+    asked = _budgets(budgets)
     with _files(models) as files:
-        believed = _matched(files, asks) if models else ()
+        believed = _matched(files, asked) if models else ()
         request = SearchRequest(
             space=name,
             latencies=files,
@@ -150,10 +152,9 @@ def search(
             confidence=confidence,
             objectives=tuple(objectives),
             limits=dict(limits or {}),
-            asked=() if models else tuple(f"{ask.target}={ask.budget}" for ask in asks),
         )
         record = finalists.search_for(
-            () if models else asks,
+            () if models else asked,
             request,
             Path(out),
             options or finalists.SearchOptions(measure=not models),
@@ -168,11 +169,19 @@ def search(
     return Found(run, best, float(records.quality_of(record)), verdict, record)
 
 
-def _asked(target: str | Target, budget: float | str) -> tuple[Ask, ...]:
-    from hwnas.finalists import Ask, parse
+def _budgets(given: Mapping[str | Target, float | str] | Sequence[Budget]) -> tuple[Budget, ...]:
+    if not isinstance(given, Mapping):
+        return tuple(given)
+    return tuple(budget for target, limit in given.items() for budget in _on(target, limit))
 
-    text = budget if isinstance(budget, str) else np.format_float_positional(float(budget), trim="-")
-    return (Ask(target, text),) if isinstance(target, Target) else parse([f"{target}={text}"])
+
+def _on(target: str | Target, limit: float | str) -> tuple[Budget, ...]:
+    from hwnas import budget
+
+    text = limit if isinstance(limit, str) else np.format_float_positional(float(limit), trim="-")
+    if isinstance(target, Target):
+        return (budget.Budget.read(text, target),)
+    return budget.parse([f"{target}={text}"])
 
 
 @contextmanager
@@ -191,17 +200,17 @@ def _files(models: Sequence[LatencyModel | AnyPath]) -> Iterator[tuple[Path, ...
         yield tuple(found)
 
 
-def _matched(files: Sequence[Path], asks: Sequence[Ask]) -> tuple[str, ...]:
+def _matched(files: Sequence[Path], budgets: Sequence[Budget]) -> tuple[Budget, ...]:
     """The budget of each model's target."""
     from hwnas import latency
 
-    targets, asked = [latency.load(file).target for file in files], {ask.target: ask.budget for ask in asks}
-    if len(asked) != len(asks) or sorted(map(str, targets)) != sorted(map(str, asked)):
+    names, asked = [str(latency.load(file).target) for file in files], {each.name: each for each in budgets}
+    if len(asked) != len(budgets) or sorted(names) != sorted(asked):
         raise HwnasError(
-            f"latency models must be one a budget, but the models are of {', '.join(map(str, targets))} and "
-            f"the budgets of {', '.join(str(ask.target) for ask in asks)}"
+            f"latency models must be one a budget, but the models are of {', '.join(names)} and "
+            f"the budgets of {', '.join(each.name for each in budgets)}"
         )
-    return tuple(asked[target] for target in targets)
+    return tuple(asked[name] for name in names)
 
 
 def train(

@@ -92,9 +92,9 @@ def device(value: str | None) -> str | None:
 
 def budget(text: str) -> None:
     """Raise HwnasError where a text is no budget, whatever the range is."""
-    from hwnas.search.budgets import require_budget
+    from hwnas.budget import Budget
 
-    require_budget(text)
+    Budget.read(text)
 
 
 def space(name: str) -> None:

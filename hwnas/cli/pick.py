@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.markup import escape
 
+from hwnas.budget import Budget
 from hwnas.cli import _usage
 from hwnas.cli._app import AcceptNoise, Json, app, coloured, emit_json, err, leave, out, print_quality
 from hwnas.runs import records
@@ -55,19 +56,18 @@ def pick(
     """
     from hwnas.search.pick import pick as pick_from
 
-    budgets = {} if budget_ms is None else {"": budget_ms}
+    budgets = {} if budget_ms is None else {"": Budget.read(budget_ms)}
     for text in device or ():
-        name, equals, budget = text.partition("=")
-        if not (name and equals and budget):
+        name, equals, amount = text.partition("=")
+        if not (name and equals and amount):
             raise typer.BadParameter(f"--device must be NAME=BUDGET, but got {text!r}")
         if name in budgets:
             raise typer.BadParameter(f"a target must have one budget, but {name} has two")
         with _usage.usage():
-            _usage.budget(budget)
-        budgets[name] = budget
+            budgets[name] = Budget.read(amount, name)
     if not budgets:
         raise typer.BadParameter("a pick must be given --budget-ms, or --device NAME=BUDGET")
-    record = pick_from(run, budgets, to, confidence=confidence)
+    record = pick_from(run, list(budgets.values()), to, confidence=confidence)
     if as_json:
         emit_json(record)
     else:
@@ -75,9 +75,9 @@ def pick(
     leave(worst(map(_kept, record["constraints"])), accept_noise=accept_noise)
 
 
-def _show(record: Mapping[str, Any], budgets: Mapping[str, str], to: Path) -> None:
+def _show(record: Mapping[str, Any], budgets: Mapping[str, Budget], to: Path) -> None:
     """What was picked, what is known of its latency, and what else is to be known."""
-    from hwnas.search.budgets import range_of, unbound
+    from hwnas.search.constraints import range_of, unbound
 
     out.print(
         f"picked {'.'.join(map(str, record['best']))}; estimated "
@@ -109,16 +109,16 @@ def _show(record: Mapping[str, Any], budgets: Mapping[str, str], to: Path) -> No
     out.print(f"written to {to}", highlight=False)
 
 
-def _shares_of(record: Mapping[str, Any], budgets: Mapping[str, str]) -> Iterator[str]:
+def _shares_of(record: Mapping[str, Any], budgets: Mapping[str, Budget]) -> Iterator[str]:
     """What each budget that is a share is a share of."""
-    from hwnas.search.budgets import is_share, range_of, range_said
+    from hwnas.search.constraints import range_of, range_said
 
     for item in record["constraints"]:
         names = (item["name"], item["name"].split("/")[0], "")
-        text = next(budgets[name] for name in names if name in budgets)
-        if is_share(text):
+        budget = next(budgets[name] for name in names if name in budgets)
+        if budget.is_share:
             said = range_said(*range_of(record, item["name"]), is_measured=item.get("range_is_measured"))
-            yield f"{item['name']}: {text.strip()} is of {said}"
+            yield f"{item['name']}: {budget.text.strip()} is of {said}"
 
 
 def _latency_ms(item: Mapping[str, Any]) -> float:

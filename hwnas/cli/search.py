@@ -17,7 +17,7 @@ from hwnas.settings import options
 from hwnas.statistics.verdict import Verdict
 
 if TYPE_CHECKING:
-    from hwnas.finalists import Ask
+    from hwnas.budget import Budget
     from hwnas.settings.config import Config
 
 _OF_SUPERNETS = ("supernet", "warmup_steps", "steps", "loss", "proxy_width", "proxy_resolution")
@@ -80,8 +80,8 @@ def search(
     from hwnas import finalists
     from hwnas.settings import requests
 
-    asks = _asks(device, runtime, precision, latency, budget_ms)
-    measured = bool(asks) if measure is None else measure
+    budgets = _budgets(device, runtime, precision, latency, budget_ms)
+    measured = bool(budgets) if measure is None else measure
     with _usage.usage():
         _usage.strategy(settings["strategy"])
     _refuse_idle(context, settings, is_measured=measured)
@@ -103,7 +103,7 @@ def search(
 
     with err.status("reading the images") as status:
         record = finalists.search_for(
-            asks,
+            budgets,
             request,
             to,
             wanted,
@@ -121,15 +121,15 @@ def search(
     leave(None if promise["verdict"] is None else Verdict.from_json(promise), accept_noise=accept_noise)
 
 
-def _asks(
+def _budgets(
     device: list[str] | None,
     runtime: str | None,
     precision: str,
     latency: list[Path] | None,
     budget_ms: list[str] | None,
-) -> tuple[Ask, ...]:
-    """The devices that were asked for; none where there are latency files instead."""
-    from hwnas import finalists
+) -> tuple[Budget, ...]:
+    """Those on devices; none where there are latency files instead."""
+    from hwnas import budget
 
     if bool(device) == bool(latency) or bool(latency) != bool(budget_ms):
         raise typer.BadParameter(
@@ -142,10 +142,7 @@ def _asks(
         return ()
     devices.load_all()  # a damaged description is no wrong usage
     with _usage.usage():
-        asks = finalists.parse(device, runtime.split(",") if runtime else (), precision.split(","))
-        for ask in asks:
-            _usage.budget(ask.budget)
-    return asks
+        return budget.parse(device, runtime.split(",") if runtime else (), precision.split(","))
 
 
 def _refuse_idle(context: typer.Context, settings: Settings, *, is_measured: bool) -> None:

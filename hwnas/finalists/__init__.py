@@ -16,17 +16,14 @@
   - ``repairs``, ``networks_measured``, ``rank`` ("fp32" or "int8"), ``options``, ``seconds``.
 """
 
-from hwnas.finalists.budgets import Ask, parse
 from hwnas.finalists.candidates import FinalistsOptions
 from hwnas.finalists.select import keep, sentences
 from hwnas.finalists.stage import SearchOptions, search_for, write_gallery
 
 __all__ = [
-    "Ask",
     "FinalistsOptions",
     "SearchOptions",
     "keep",
-    "parse",
     "search_for",
     "sentences",
     "write_gallery",

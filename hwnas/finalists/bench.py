@@ -14,7 +14,7 @@ from types import TracebackType
 
 from hwnas.device import Device
 from hwnas.errors import SchemaMismatch, TransportError
-from hwnas.finalists.latencies import Goal
+from hwnas.finalists.latencies import LatencyConstraint
 from hwnas.finalists.reading import Indices, Reading, Readings
 from hwnas.measure import Measurer, ProfileOptions
 from hwnas.measure.store import TableStore
@@ -31,7 +31,7 @@ _WORDS = (STABLE, NOISY, UNUSABLE)
 
 @dataclass(frozen=True)
 class _Bench:
-    """A goal whose device is there."""
+    """A constraint whose device is there."""
 
     measurer: Measurer
     store: TableStore
@@ -39,11 +39,11 @@ class _Bench:
 
 
 class Bench:
-    """The devices of some goals, ready to measure architectures. A context manager.
+    """The devices of some constraints, ready to measure architectures. A context manager.
 
     Args:
         space: Where the architectures are from.
-        goals: What is asked for, one a target.
+        constraints: What is asked for, one a target.
         devices: The devices by name; those that are missing are not measured on.
         tables: By target's name, the table that the model was fitted to: its sessions count for
             the scale of the device, where they are of the same processor and library.
@@ -51,19 +51,19 @@ class Bench:
         options: How well to measure.
 
     Attributes:
-        goals: The same goals, with what is measurable, and notes.
+        constraints: The same constraints, with what is measurable, and notes.
     """
 
     def __init__(
         self,
         space: SearchSpace,
-        goals: Sequence[Goal],
+        constraints: Sequence[LatencyConstraint],
         devices: Mapping[str, Device],
         tables: Mapping[str, LatencyTable],
         folder: Path,
         options: ProfileOptions,
     ) -> None:
-        self.space, self.goals = space, tuple(goals)
+        self.space, self.constraints = space, tuple(constraints)
         self._devices, self._tables = devices, tables
         self._run, self._options = RunFolder(folder), options
         self._benches: dict[str, _Bench] = {}
@@ -81,38 +81,40 @@ class Bench:
         self._open.close()
 
     def _connect(self, stack: ExitStack) -> None:
-        """Connect to what is there; a device that is not makes its goals predictions."""
+        """Connect to what is there; a device that is not makes its constraints predictions."""
         measurers: dict[str, Measurer] = {}
-        goals = []
-        for goal in self.goals:
-            name = goal.target.device
+        constraints = []
+        for constraint in self.constraints:
+            name = constraint.target.device
             if name not in self._devices:
-                goals.append(replace(goal, measurable=False, note="not measured, as asked"))
+                constraints.append(replace(constraint, measurable=False, note="not measured, as asked"))
                 continue
             try:
                 if name not in measurers:
                     measurers[name] = stack.enter_context(Measurer(self._devices[name], self._options))
             except TransportError as error:
-                goals.append(replace(goal, measurable=False, note=f"not measured: {error}"))
+                constraints.append(replace(constraint, measurable=False, note=f"not measured: {error}"))
                 continue
-            goals.append(self._begin(goal, measurers[name], stack))
-        self.goals = tuple(goals)
+            constraints.append(self._begin(constraint, measurers[name], stack))
+        self.constraints = tuple(constraints)
 
-    def _begin(self, goal: Goal, measurer: Measurer, stack: ExitStack) -> Goal:
-        path = self._run.finalists_table(goal.target)
-        store = stack.enter_context(TableStore(path, goal.target))
-        environment = measurer.environment(goal.target)
+    def _begin(
+        self, constraint: LatencyConstraint, measurer: Measurer, stack: ExitStack
+    ) -> LatencyConstraint:
+        path = self._run.finalists_table(constraint.target)
+        store = stack.enter_context(TableStore(path, constraint.target))
+        environment = measurer.environment(constraint.target)
         store.begin(environment)
-        table, note = self._tables.get(goal.name), ""
+        table, note = self._tables.get(constraint.name), ""
         try:
             if table is None:
                 note = "measured on the device's own scale: the table of the model was not found"
             else:
-                require_same(table.target, table.environment, goal.target, environment)
+                require_same(table.target, table.environment, constraint.target, environment)
         except SchemaMismatch as error:
             note = f"measured on the device's own scale: the model's table differs in {error.field}"
-        self._benches[goal.name] = _Bench(measurer, store, table)
-        return replace(goal, note=note)
+        self._benches[constraint.name] = _Bench(measurer, store, table)
+        return replace(constraint, note=note)
 
     def measure(self, batch: Sequence[Indices], sessions: int) -> dict[Indices, Readings]:
         """Readings of architectures, each from at least so many sessions on every device.
@@ -121,38 +123,44 @@ class Bench:
             DeviceError: A device failed, or an architecture cannot be measured.
             ExportError: An architecture cannot be lowered.
         """
-        for goal in self.goals:
-            if goal.measurable:
-                self._fill(goal, batch, sessions)
-        columns = [self._readings(goal, batch) for goal in self.goals]
+        for constraint in self.constraints:
+            if constraint.measurable:
+                self._fill(constraint, batch, sessions)
+        columns = [self._readings(constraint, batch) for constraint in self.constraints]
         return dict(zip(batch, zip(*columns, strict=True), strict=True))
 
-    def _fill(self, goal: Goal, batch: Sequence[Indices], sessions: int) -> None:
+    def _fill(self, constraint: LatencyConstraint, batch: Sequence[Indices], sessions: int) -> None:
         """Run one session after another until all of the batch have enough of them."""
-        bench = self._benches[goal.name]
+        bench = self._benches[constraint.name]
         for wanted in range(1, sessions + 1):
-            missing = [self.space.architecture(i) for i in batch if len(self._sessions(goal, i)) < wanted]
+            missing = [
+                self.space.architecture(i) for i in batch if len(self._sessions(constraint, i)) < wanted
+            ]
             if missing:
-                models = bench.measurer.export(goal.target, missing)
-                session = bench.measurer.measure(goal.target, models, keep=bench.store.add)
+                models = bench.measurer.export(constraint.target, missing)
+                session = bench.measurer.measure(constraint.target, models, keep=bench.store.add)
                 bench.store.note(*session.notes)
 
-    def _readings(self, goal: Goal, batch: Sequence[Indices]) -> list[Reading | None]:
+    def _readings(self, constraint: LatencyConstraint, batch: Sequence[Indices]) -> list[Reading | None]:
         """What all sessions say of architectures, on the scale of the device as it is known now."""
-        if not goal.measurable:
+        if not constraint.measurable:
             return [None] * len(batch)
-        qualities, scale = conditions.qualities(self._table(goal)), self._scale(goal)
-        return [self._reading(goal, indices, qualities, scale) for indices in batch]
+        qualities, scale = conditions.qualities(self._table(constraint)), self._scale(constraint)
+        return [self._reading(constraint, indices, qualities, scale) for indices in batch]
 
     def _reading(
-        self, goal: Goal, indices: Indices, qualities: Mapping[str, conditions.Quality], scale: Scale
+        self,
+        constraint: LatencyConstraint,
+        indices: Indices,
+        qualities: Mapping[str, conditions.Quality],
+        scale: Scale,
     ) -> Reading:
         key = self.space.architecture(indices).key()
-        sessions = {m.rounds[0].session for m in self._sessions(goal, indices)}
+        sessions = {m.rounds[0].session for m in self._sessions(constraint, indices)}
         believed = {name for name in sessions if qualities[name].word != UNUSABLE} or sessions
-        rounds = [item for item in self._table(goal).rounds if item.session in believed]
-        model_table = self._benches[goal.name].model_table
-        pooled = LatencyTable(goal.target, {}, rounds).measurements[key].scaled(scale)
+        rounds = [item for item in self._table(constraint).rounds if item.session in believed]
+        model_table = self._benches[constraint.name].model_table
+        pooled = LatencyTable(constraint.target, {}, rounds).measurements[key].scaled(scale)
         share = pooled.heavy_share
         worst = max((qualities[name] for name in believed), key=lambda found: _WORDS.index(found.word))
         low_ms, high_ms = pooled.interval_ms or pooled.ci_ms
@@ -169,31 +177,33 @@ class Bench:
             scale.at(share) / model_table.scale.at(share) if model_table is not None else 1.0,
         )
 
-    def _scale(self, goal: Goal) -> Scale:
+    def _scale(self, constraint: LatencyConstraint) -> Scale:
         """The device's, that all sessions are put to."""
-        own, model_table = self._table(goal), self._benches[goal.name].model_table
-        return scales.of(goal.target, own.environment, *([model_table] if model_table else []), own)
+        own, model_table = self._table(constraint), self._benches[constraint.name].model_table
+        return scales.of(constraint.target, own.environment, *([model_table] if model_table else []), own)
 
-    def _sessions(self, goal: Goal, indices: Indices) -> list[Measurement]:
+    def _sessions(self, constraint: LatencyConstraint, indices: Indices) -> list[Measurement]:
         """An architecture's whole sessions; one that was cut off does not count as one."""
         key = self.space.architecture(indices).key()
-        rounds = [item for item in self._table(goal).rounds if item.key == key and not item.failed]
+        rounds = [item for item in self._table(constraint).rounds if item.key == key and not item.failed]
         sessions = {item.session: [i for i in rounds if i.session == item.session] for item in rounds}
         return [
-            LatencyTable(goal.target, {}, items).measurements[key]
+            LatencyTable(constraint.target, {}, items).measurements[key]
             for items in sessions.values()
             if len(items) >= self._options.rounds
         ]
 
-    def _table(self, goal: Goal) -> LatencyTable:
-        table = self._benches[goal.name].store.table
+    def _table(self, constraint: LatencyConstraint) -> LatencyTable:
+        table = self._benches[constraint.name].store.table
         if table is None:
-            raise SchemaMismatch(f"the measurements of {goal.name} must have been begun", field="target")
+            raise SchemaMismatch(
+                f"the measurements of {constraint.name} must have been begun", field="target"
+            )
         return table
 
 
-def devices_of(goals: Iterable[Goal]) -> dict[str, Device]:
-    """The descriptors of the devices that goals are about."""
+def devices_of(constraints: Iterable[LatencyConstraint]) -> dict[str, Device]:
+    """The descriptors of the devices that constraints are about."""
     from hwnas import device
 
-    return {name: device.load(name) for name in {goal.target.device for goal in goals}}
+    return {name: device.load(name) for name in {constraint.target.device for constraint in constraints}}

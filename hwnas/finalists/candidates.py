@@ -9,6 +9,7 @@ from statistics import NormalDist
 
 import numpy as np
 
+from hwnas.budget import Budget
 from hwnas.errors import InfeasibleBudget, SpaceError
 from hwnas.finalists.latencies import Posteriors
 from hwnas.finalists.neighbours import double_changes, single_changes
@@ -63,7 +64,7 @@ class Proposals:
     """What may be measured.
 
     Attributes:
-        posteriors: The goals, and what is known of latencies.
+        posteriors: The constraints, and what is known of latencies.
         options: Bounds.
         pool: Architectures by where they come from (None: the search, or drawn); grows.
         rng: Draws.
@@ -179,22 +180,26 @@ class Proposals:
         """The search's own constraints, shifted by what measurements say of them on average."""
         some = np.array(list(self.posteriors.readings) or list(self.pool), dtype=np.int64)
         now = self.posteriors.predict(some)
-        there = all(goal.measurable for goal in self.posteriors.goals)
+        there = all(constraint.measurable for constraint in self.posteriors.constraints)
         quantile = NormalDist().inv_cdf(
             max(0.5, self.options.likely if there else self.posteriors.confidence)
         )
-        constraints = []
-        for goal, found in zip(self.posteriors.goals, now, strict=True):
-            costs = goal.model.costs(self.posteriors.space)
+        shifted = []
+        for constraint, found in zip(self.posteriors.constraints, now, strict=True):
+            costs = constraint.model.costs(self.posteriors.space)
             factor = float(np.median(found.mean_ms / costs.of(some)))
             margin = min(0.5, quantile * float(np.median(found.std_ms / found.mean_ms)))
-            constraints.append(Constraint(goal.name, costs, share * goal.budget_ms / factor * (1 - margin)))
-        return Problem(self.posteriors.space, (*constraints, *self.posteriors.limits))
+            limit_ms = share * constraint.budget_ms / factor * (1 - margin)
+            shifted.append(Constraint(Budget(constraint.target, limit_ms), costs))
+        return Problem(self.posteriors.space, (*shifted, *self.posteriors.limits))
 
     def fastest(self) -> Iterator[Indices]:
-        """The fastest architecture of every goal, and the one that relieves all of them most."""
-        costs = [goal.model.costs(self.posteriors.space).choices for goal in self.posteriors.goals]
-        budgets = [goal.budget_ms for goal in self.posteriors.goals]
+        """The fastest architecture of every constraint, and the one that relieves all of them most."""
+        costs = [
+            constraint.model.costs(self.posteriors.space).choices
+            for constraint in self.posteriors.constraints
+        ]
+        budgets = [constraint.budget_ms for constraint in self.posteriors.constraints]
         weighed = [
             sum(c / b for c, b in zip(choice, budgets, strict=True)) for choice in zip(*costs, strict=True)
         ]

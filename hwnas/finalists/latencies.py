@@ -9,6 +9,7 @@ from statistics import NormalDist, median
 
 import numpy as np
 
+from hwnas.budget import Budget
 from hwnas.device import Target
 from hwnas.finalists.reading import Indices, Readings
 from hwnas.latency import Conditioned, LatencyModel, Networks, Prediction
@@ -25,60 +26,73 @@ _FEW = 3  # intervals that say by themselves how wide such intervals are
 
 
 @dataclass(frozen=True)
-class Goal:
-    """A budget on a target.
+class LatencyConstraint:
+    """A budget on a target, and how latencies there are known.
 
     Attributes:
-        target: What the budget is for.
-        budget_ms: What was asked for.
+        budget: In milliseconds.
         model: What was believed before finalists were measured.
         measurable: Whether its device is there to be measured on.
         note: What a user should know about how it was measured, or why it was not.
     """
 
-    target: Target
-    budget_ms: float
+    budget: Budget
     model: LatencyModel
     measurable: bool = True
     note: str = ""
 
     @property
+    def target(self) -> Target:
+        """What the latencies are true of."""
+        return self.model.target
+
+    @property
     def name(self) -> str:
         """For people, and in files."""
-        return str(self.target)
+        return self.budget.name
+
+    @property
+    def budget_ms(self) -> float:
+        """What must be kept."""
+        return self.budget.limit
 
 
 class Posteriors:
-    """All goals together.
+    """All constraints together.
 
     Args:
         space: The space.
-        goals: At least one.
+        constraints: At least one.
         confidence: With which a budget is kept by a prediction alone, where nothing is measured.
         limits: What else must be kept, on MACs, parameters or bytes.
 
     Attributes:
-        readings: What was measured, by architecture, all on one scale a goal.
-        models: What is believed now, one a goal, on the scale of its latency model.
-        per_model_ms: What a millisecond of each goal's model is on the device's scale now.
+        readings: What was measured, by architecture, all on one scale a constraint.
+        models: What is believed now, one a constraint, on the scale of its latency model.
+        per_model_ms: What a millisecond of each constraint's model is on the device's scale now.
     """
 
     def __init__(
         self,
         space: SearchSpace,
-        goals: Sequence[Goal],
+        constraints: Sequence[LatencyConstraint],
         confidence: float,
         limits: Sequence[Constraint] = (),
     ) -> None:
-        self.space, self.goals, self.confidence, self.limits = space, tuple(goals), confidence, tuple(limits)
+        self.space, self.constraints, self.confidence, self.limits = (
+            space,
+            tuple(constraints),
+            confidence,
+            tuple(limits),
+        )
         self.readings: dict[Indices, Readings] = {}
-        self.models: list[LatencyModel | Conditioned] = [goal.model for goal in goals]
-        self.per_model_ms = [1.0] * len(goals)
+        self.models: list[LatencyModel | Conditioned] = [constraint.model for constraint in constraints]
+        self.per_model_ms = [1.0] * len(constraints)
 
     def learn(self, readings: Mapping[Indices, Readings]) -> None:
         """Take measurements in; the newest of an architecture holds, and the newest scale for all."""
         self.readings |= readings
-        for number, goal in enumerate(self.goals):
+        for number, constraint in enumerate(self.constraints):
             newest = [found.per_model_ms for r in readings.values() if (found := r[number]) is not None]
             if newest:
                 self._put(number, newest[-1])
@@ -89,10 +103,10 @@ class Posteriors:
             model_ms = np.array([r.ms for _, r in rows]) / self.per_model_ms[number]
             networks = Networks(self.space.name, np.array([i for i, _ in rows]), model_ms)
             error_ms = np.array([r.half_ms / NORMAL_95 for _, r in rows]) / self.per_model_ms[number]
-            self.models[number] = Conditioned(goal.model, self.space, networks, error_ms)
+            self.models[number] = Conditioned(constraint.model, self.space, networks, error_ms)
 
     def _put(self, number: int, per_model_ms: float) -> None:
-        """Put all that was measured for a goal on a scale."""
+        """Put all that was measured for a constraint on a scale."""
         self.per_model_ms[number] = per_model_ms
         for indices, row in self.readings.items():
             reading = row[number]
@@ -101,7 +115,7 @@ class Posteriors:
                 self.readings[indices] = (*row[:number], moved, *row[number + 1 :])
 
     def predict(self, indices: IntArray) -> list[Prediction]:
-        """Latency of architectures (n, choices) as it is believed now, one prediction a goal."""
+        """Latency of architectures (n, choices) as it is believed now, one prediction a constraint."""
         found = [
             model.predict(indices) if isinstance(model, Conditioned) else model.predict(self.space, indices)
             for model in self.models
@@ -124,7 +138,9 @@ class Posteriors:
 
     def provable(self, sessions: int) -> float:
         """Share of the tightest budget that can be proven, by an interval as wide as is usual here."""
-        margins = [self.margin(n, sessions) for n, goal in enumerate(self.goals) if goal.measurable]
+        margins = [
+            self.margin(n, sessions) for n, constraint in enumerate(self.constraints) if constraint.measurable
+        ]
         return 1 / (1 + max(margins, default=0.0))
 
     def chance(self, indices: IntArray, share: float = 1.0) -> FloatArray:
@@ -137,17 +153,20 @@ class Posteriors:
 
         total = np.ones(len(indices))
         for limit in self.limits:
-            total *= limit.costs.of(indices) <= limit.limit
-        for goal, found in zip(self.goals, self.predict(indices), strict=True):
-            room = (share * goal.budget_ms if goal.measurable else goal.budget_ms) - found.mean_ms
+            total *= limit.costs.of(indices) <= limit.usable
+        for constraint, found in zip(self.constraints, self.predict(indices), strict=True):
+            room = (
+                share * constraint.budget_ms if constraint.measurable else constraint.budget_ms
+            ) - found.mean_ms
             kept = ndtr(room / np.maximum(found.std_ms, 1e-9 * found.mean_ms))
-            total *= kept if goal.measurable else (kept >= self.confidence)
+            total *= kept if constraint.measurable else (kept >= self.confidence)
         return total
 
     def use(self, indices: IntArray) -> FloatArray:
         """Share of the tightest budget that is believed to be spent, shape (n,)."""
         shares = [
-            p.mean_ms / goal.budget_ms for goal, p in zip(self.goals, self.predict(indices), strict=True)
+            p.mean_ms / constraint.budget_ms
+            for constraint, p in zip(self.constraints, self.predict(indices), strict=True)
         ]
         return np.asarray(np.max(shares, axis=0))
 
@@ -158,13 +177,15 @@ class Posteriors:
         asked for.
         """
         row = np.array([indices])
-        broken = [limit for limit in self.limits if limit.costs.of(row)[0] > limit.limit]
+        broken = [limit for limit in self.limits if limit.costs.of(row)[0] > limit.usable]
         found = [Verdict(FAIL, (f"{limit.name} is over its limit",)) for limit in broken]
-        for number, (goal, reading) in enumerate(zip(self.goals, self.readings[indices], strict=True)):
+        for number, (constraint, reading) in enumerate(
+            zip(self.constraints, self.readings[indices], strict=True)
+        ):
             if reading is not None:
-                found.append(reading.on(goal.budget_ms))
-            elif self._sure_ms(indices, number) > goal.budget_ms:
-                found.append(Verdict(FAIL, (f"{goal.name} is predicted to be over its budget",)))
+                found.append(reading.on(constraint.budget_ms))
+            elif self._sure_ms(indices, number) > constraint.budget_ms:
+                found.append(Verdict(FAIL, (f"{constraint.name} is predicted to be over its budget",)))
         return worst(found) or Verdict(PASS)
 
     def kept(self, indices: Indices) -> bool:
@@ -183,8 +204,10 @@ class Posteriors:
         """
         return all(
             reading is None
-            or (reading.ms - reading.up_ms / 2) * (1 + self.margin(number, sessions)) <= goal.budget_ms
-            for number, (goal, reading) in enumerate(zip(self.goals, self.readings[indices], strict=True))
+            or (reading.ms - reading.up_ms / 2) * (1 + self.margin(number, sessions)) <= constraint.budget_ms
+            for number, (constraint, reading) in enumerate(
+                zip(self.constraints, self.readings[indices], strict=True)
+            )
         )
 
     def spent(self, indices: Indices) -> float:
@@ -194,12 +217,14 @@ class Posteriors:
     def shares(self, indices: Indices) -> list[float]:
         """The same of each budget: measured, or predicted where the device is not there."""
         return [
-            (self._mean_ms(indices, number) if reading is None else reading.ms) / goal.budget_ms
-            for number, (goal, reading) in enumerate(zip(self.goals, self.readings[indices], strict=True))
+            (self._mean_ms(indices, number) if reading is None else reading.ms) / constraint.budget_ms
+            for number, (constraint, reading) in enumerate(
+                zip(self.constraints, self.readings[indices], strict=True)
+            )
         ]
 
     def needs_ms(self, indices: Indices) -> list[float]:
-        """Budgets that a measured architecture is sure to keep, one a goal.
+        """Budgets that a measured architecture is sure to keep, one a constraint.
 
         Where a device is not there, that is a prediction with the confidence that was asked for.
         """

@@ -7,9 +7,9 @@ anchors, and the table is taken times what they say. Where that is not possible,
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from math import sqrt
 from pathlib import Path
 from typing import Any
 
@@ -17,16 +17,15 @@ import numpy as np
 
 from hwnas import device as devices
 from hwnas import files
+from hwnas.budget import Budget
 from hwnas.errors import SchemaMismatch, TableError, TransportError
 from hwnas.finalists.bench import Bench
-from hwnas.finalists.budgets import Ask
-from hwnas.finalists.latencies import Goal
+from hwnas.finalists.latencies import LatencyConstraint
 from hwnas.finalists.reading import Indices
 from hwnas.latency import Source
 from hwnas.latency.sources import fit_source
 from hwnas.measure import Measurer, ProfileOptions
 from hwnas.runs.folder import RunFolder
-from hwnas.search.budgets import is_share
 from hwnas.spaces.canonical import Canonical
 from hwnas.tables.operations import require_same
 from hwnas.tables.table import LatencyTable
@@ -49,7 +48,7 @@ class Here:
 
 
 def resolve(
-    asks: Sequence[Ask],
+    budgets: Sequence[Budget],
     sources: Sequence[Source],
     run: Path,
     measure: bool,
@@ -60,7 +59,7 @@ def resolve(
     """The sources of some budgets, in milliseconds of the devices that are there; done once a run.
 
     Args:
-        asks: The budgets.
+        budgets: Each on a target.
         sources: The table of each.
         run: Folder of the run; what is measured is kept there.
         measure: Whether anything may be measured.
@@ -74,16 +73,16 @@ def resolve(
     path = RunFolder(run).ranges
     known = _read(path)
     found = []
-    for ask, source in zip(asks, sources, strict=True):
-        name = str(ask.target)
+    for budget, source in zip(budgets, sources, strict=True):
+        name = budget.name
         if name not in known:
             differs, reachable = _differs(source, options) if measure else (_shipped(source), False)
             if differs and reachable:
-                known[name] = _measured(ask, source, run, options)
-                warn(_said(ask, source, known[name], differs))
+                known[name] = _measured(source, run, options)
+                warn(_said(budget, source, known[name], differs))
                 files.write_json(path, {"schema": SCHEMA, "ranges": known})
-            elif differs and is_share(ask.budget):
-                raise TableError(_refused(ask, source, differs, measure))
+            elif differs and budget.is_share:
+                raise TableError(_refused(budget, source, differs, measure))
         found.append(_here(source, known[name]) if name in known else Here(source))
     return found
 
@@ -117,16 +116,16 @@ def _differs(source: Source, options: ProfileOptions) -> tuple[str, bool]:
     return "", True
 
 
-def _measured(ask: Ask, source: Source, run: Path, options: ProfileOptions) -> dict[str, Any]:
+def _measured(source: Source, run: Path, options: ProfileOptions) -> dict[str, Any]:
     """Latency of the fastest and the slowest network, here and by the table's model."""
     model = fit_source(source)
     costs, canonical = model.costs(source.space), Canonical(source.space)
     ends: list[Indices] = [
         canonical.key(tuple(int(pick(c)) for c in costs.choices)) for pick in (np.argmin, np.argmax)
     ]
-    goal = Goal(ask.target, float("inf"), model)
-    described = devices.load(ask.target.device)
-    with Bench(source.space, [goal], {described.name: described}, {}, run, options) as bench:
+    constraint = LatencyConstraint(Budget(model.target, math.inf), model)
+    described = devices.load(model.target.device)
+    with Bench(source.space, [constraint], {described.name: described}, {}, run, options) as bench:
         readings = bench.measure(ends, 1)
     here = [reading.ms for indices in ends for reading in readings[indices] if reading is not None]
     return {"range_ms": here, "table_range_ms": list(costs.range)}
@@ -135,7 +134,7 @@ def _measured(ask: Ask, source: Source, run: Path, options: ProfileOptions) -> d
 def _here(source: Source, known: Mapping[str, Any]) -> Here:
     low, high = known["range_ms"]
     table_low, table_high = known["table_range_ms"]
-    factor = sqrt(low / table_low * (high / table_high))
+    factor = math.sqrt(low / table_low * (high / table_high))
     return Here(replace(source, table=slowed(source.table, factor)), (low, high))
 
 
@@ -151,21 +150,21 @@ def slowed(table: LatencyTable, factor: float) -> LatencyTable:
     return LatencyTable(table.target, table.environment, rounds, table.notes)
 
 
-def _said(ask: Ask, source: Source, known: Mapping[str, Any], differs: str) -> str:
+def _said(budget: Budget, source: Source, known: Mapping[str, Any], differs: str) -> str:
     low, high = known["range_ms"]
     table_low, table_high = known["table_range_ms"]
-    share = f"; {ask.budget} is of that range" if is_share(ask.budget) else ""
+    share = f"; {budget.text} is of that range" if budget.is_share else ""
     return (
-        f"{ask.target}: the table ({source.path.name}) is of another machine (it differs in {differs}; its "
+        f"{budget.name}: the table ({source.path.name}) is of another machine (it differs in {differs}; its "
         f"range is {table_low:.4g} to {table_high:.4g} ms), so the fastest and the slowest network of the "
         f"space were measured here: {low:.4g} to {high:.4g} ms{share}"
     )
 
 
-def _refused(ask: Ask, source: Source, differs: str, measure: bool) -> str:
+def _refused(budget: Budget, source: Source, differs: str, measure: bool) -> str:
     why = "the device is not there" if measure else "nothing is to be measured"
     return (
-        f"a share of the range must be of this device's own latencies, but {ask.target}={ask.budget} is of "
+        f"a share of the range must be of this device's own latencies, but {budget.name}={budget.text} is of "
         f"a table that came from another machine ({differs}), and {why}: give milliseconds, "
         f"{'attach the device' if measure else 'leave out --no-measure'}, or run "
         f"{source.command}"

@@ -81,4 +81,4 @@ class Reading:
 
 
 Readings = tuple[Reading | None, ...]
-"""One a goal; None where its device is not there."""
+"""One a constraint; None where its device is not there."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hwnas.finalists.latencies import Goal, Posteriors
+from hwnas.finalists.latencies import LatencyConstraint, Posteriors
 from hwnas.finalists.reading import Indices, Reading, Readings
 from hwnas.finalists.repair import Loop, Settled
 from hwnas.runs.records import quality_of
@@ -53,7 +53,7 @@ def verdict_of(posteriors: Posteriors, settled: Settled | None, refusal: Excepti
     """The verdict on all budgets together, and why; null where nothing was measured."""
     if settled is None:
         return Verdict(FAIL, (str(refusal),)).to_json()
-    if not any(goal.measurable for goal in posteriors.goals):
+    if not any(constraint.measurable for constraint in posteriors.constraints):
         return {"verdict": None, "reasons": []}
     return settled.verdict.to_json()
 
@@ -62,53 +62,57 @@ def targets_of(loop: Loop, best: Indices) -> list[dict[str, Any]]:
     """What was asked, predicted and measured of an architecture, one object a target."""
     means, stds = loop.predicted[best]
     found = []
-    columns = zip(loop.posteriors.goals, loop.posteriors.readings[best], means, stds, strict=True)
-    for goal, reading, predicted, std in columns:
+    columns = zip(loop.posteriors.constraints, loop.posteriors.readings[best], means, stds, strict=True)
+    for constraint, reading, predicted, std in columns:
         interval = None if reading is None else reading.interval_ms
-        verdict = None if reading is None else reading.on(goal.budget_ms)
+        verdict = None if reading is None else reading.on(constraint.budget_ms)
         found.append(
             {
-                "name": goal.name,
-                "asked_ms": goal.budget_ms,
+                "name": constraint.name,
+                "asked_ms": constraint.budget_ms,
                 "predicted_ms": predicted,
                 "predicted_std_ms": std,
                 "measured_ms": None if reading is None else reading.ms,
                 "measured_half_ms": None if reading is None or interval is None else reading.half_ms,
                 "interval_ms": None if interval is None else list(interval),
                 "sessions": 0 if reading is None else reading.sessions,
-                "slack": None if reading is None else 1 - reading.ms / goal.budget_ms,
+                "slack": None if reading is None else 1 - reading.ms / constraint.budget_ms,
                 "quality": None if reading is None else reading.quality,
                 **({"verdict": None, "reasons": []} if verdict is None else verdict.to_json()),
-                "note": goal.note,
-                "sentence": _sentence(goal, predicted, std, reading),
+                "note": constraint.note,
+                "sentence": _sentence(constraint, predicted, std, reading),
             }
         )
     return found
 
 
-def _sentence(goal: Goal, predicted_ms: float, std_ms: float, reading: Reading | None) -> str:
+def _sentence(
+    constraint: LatencyConstraint, predicted_ms: float, std_ms: float, reading: Reading | None
+) -> str:
     """What was asked, predicted and measured, and how much of the budget that is.
 
     Each ± is half a 95 % interval.
     """
-    digits = decimals(goal.budget_ms, predicted_ms, *(() if reading is None else (reading.ms,)))
+    digits = decimals(constraint.budget_ms, predicted_ms, *(() if reading is None else (reading.ms,)))
     text = (
-        f"{goal.name}: asked {goal.budget_ms:.{digits}f} ms, "
+        f"{constraint.name}: asked {constraint.budget_ms:.{digits}f} ms, "
         f"predicted {predicted_ms:.{digits}f} ± {NORMAL_95 * std_ms:.{digits}f}, "
     )
     if reading is None:
-        return f"{text}{goal.note}; {predicted_ms / goal.budget_ms:.0%} of the budget, as predicted"
+        return (
+            f"{text}{constraint.note}; {predicted_ms / constraint.budget_ms:.0%} of the budget, as predicted"
+        )
     half = f"± {reading.half_ms:.{digits}f}" if reading.carried else "in too few rounds for an interval"
     return (
-        f"{text}measured {reading.ms:.{digits}f} {half}: {reading.ms / goal.budget_ms:.0%} of the budget, "
-        f"{reading.on(goal.budget_ms).word}"
+        f"{text}measured {reading.ms:.{digits}f} {half}: "
+        f"{reading.ms / constraint.budget_ms:.0%} of the budget, {reading.on(constraint.budget_ms).word}"
     )
 
 
 def warnings_of(loop: Loop, best: Indices) -> list[str]:
     """What a user should know of the price of the budgets: time left unused, quality given up."""
     posteriors, ranking = loop.posteriors, loop.ranking
-    names = [goal.name for goal in posteriors.goals]
+    names = [constraint.name for constraint in posteriors.constraints]
     little = warning(dict(zip(names, posteriors.shares(best), strict=True)), why_little(loop, best))
     found = [little] if little else []
     top = max(posteriors.readings, key=ranking.final)
@@ -126,7 +130,7 @@ def why_little(loop: Loop, best: Indices) -> str:
     """Why so much of the tightest budget is left, and what to do; empty where that is not so."""
     if loop.posteriors.spent(best) >= LITTLE:
         return ""
-    if not any(goal.measurable for goal in loop.posteriors.goals):
+    if not any(constraint.measurable for constraint in loop.posteriors.constraints):
         return _why_little_is_predicted(loop, best)
     provable = loop.posteriors.provable(loop.options.most_sessions)
     if provable < LITTLE:
@@ -149,7 +153,8 @@ def _why_little_is_predicted(loop: Loop, best: Indices) -> str:
     posteriors, pool = loop.posteriors, list(loop.proposals.pool)
     spent = posteriors.spent(best)
     sure = max(
-        ms / goal.budget_ms for ms, goal in zip(posteriors.needs_ms(best), posteriors.goals, strict=True)
+        ms / constraint.budget_ms
+        for ms, constraint in zip(posteriors.needs_ms(best), posteriors.constraints, strict=True)
     )
     if (allowed := spent / sure) < LITTLE:
         return (
@@ -178,7 +183,7 @@ def adopt(record: dict[str, Any], loop: Loop, best: Indices) -> None:
     posteriors, quality, score = loop.posteriors, loop.ranking.fp32(best), loop.ranking.score_key
     means, stds = loop.predicted[best]
     record |= {"best": list(best), score: quality}
-    record["sizes"] = sizes(posteriors.space.architecture(best), posteriors.goals[0].target.precision)
+    record["sizes"] = sizes(posteriors.space.architecture(best), posteriors.constraints[0].target.precision)
     if not any(t["indices"] == list(best) for t in record["trials"]):
         record["trials"].append({"indices": list(best), score: quality, "latencies_ms": list(means)})
     canonical = Canonical(posteriors.space)

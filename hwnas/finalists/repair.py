@@ -37,7 +37,7 @@ from hwnas.finalists.refusal import refusal
 from hwnas.statistics.verdict import NOT_PROVEN, PASS, Verdict
 
 Measure = Callable[[Sequence[Indices], int], Mapping[Indices, Readings]]
-"""Measures architectures in at least so many sessions each, on the devices of all goals."""
+"""Measures architectures in at least so many sessions each, on the devices of all constraints."""
 
 Tell = Callable[[str], None]
 
@@ -82,12 +82,12 @@ class Loop:
     """One promise in the making.
 
     Attributes:
-        posteriors: The goals, and what is known of latencies.
+        posteriors: The constraints, and what is known of latencies.
         ranking: Scores architectures.
         measure: Measures them.
         proposals: What may be measured.
         tell: Told what is being done.
-        predicted: Mean and standard deviation, one a goal, that were believed of an architecture
+        predicted: Mean and standard deviation, one a constraint, that were believed of an architecture
             before it was measured.
     """
 
@@ -113,7 +113,7 @@ class Loop:
         """
         began = time.monotonic()
         batch, purpose = self._finalists(), "finalists"
-        there = any(goal.measurable for goal in self.posteriors.goals)
+        there = any(constraint.measurable for constraint in self.posteriors.constraints)
         for left in reversed(range(self.options.rounds if there else 1)):
             if batch:
                 self._step(purpose, batch, began)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from hwnas import files, latency, runtimes, spaces
+from hwnas.budget import Budget
 from hwnas.data import Dataset
 from hwnas.device import Device, Target
 from hwnas.errors import InfeasibleBudget, TableError
@@ -18,7 +19,7 @@ from hwnas.evaluators.base import TrainedNetworks
 from hwnas.evaluators.of_run import scorer_of
 from hwnas.finalists.bench import Bench, devices_of
 from hwnas.finalists.candidates import FinalistsOptions, Proposals
-from hwnas.finalists.latencies import Goal, Posteriors
+from hwnas.finalists.latencies import LatencyConstraint, Posteriors
 from hwnas.finalists.ranking import Ranking
 from hwnas.finalists.reading import Indices
 from hwnas.finalists.record import adopt, targets_of, trials_of, verdict_of, warnings_of, why_little
@@ -27,7 +28,7 @@ from hwnas.measure import ProfileOptions
 from hwnas.runs import outputs, records
 from hwnas.runs.folder import RunFolder
 from hwnas.search.objective import objective
-from hwnas.search.problem import Constraint
+from hwnas.search.problem import Constraint, limited
 from hwnas.space import SearchSpace
 from hwnas.tables.table import LatencyTable
 from hwnas.train.run import dataset_of
@@ -77,15 +78,17 @@ def keep(
     options, measuring = options or FinalistsOptions(), measuring or ProfileOptions()
     record: dict[str, Any] = records.search(run)
     arch = spaces.architecture_from_json(records.arch(run))
-    space, goals = arch.space, goals_of(run, record, arch.space)
+    space, constraints = arch.space, latency_constraints(run, record, arch.space)
     scorer = scorer or scorer_of(run, record, space, dataset or dataset_of(record["data"]))
     trials = trials_of(space, record)
-    rank = rank or ("int8" if any(g.target.precision == "int8" for g in goals) else "fp32")
-    ranking = Ranking(scorer, rank, _int8_runtime(goals), trials)
-    there = (devices or devices_of(goals)) if measure else {}
-    scales = _tables(goals, space, tables) if measure else {}
-    with Bench(space, goals, there, scales, run, measuring) as bench:
-        posteriors = Posteriors(space, bench.goals, record["confidence"], limits_of(record, space, goals))
+    rank = rank or ("int8" if any(c.target.precision == "int8" for c in constraints) else "fp32")
+    ranking = Ranking(scorer, rank, _int8_runtime(constraints), trials)
+    there = (devices or devices_of(constraints)) if measure else {}
+    scales = _tables(constraints, space, tables) if measure else {}
+    with Bench(space, constraints, there, scales, run, measuring) as bench:
+        posteriors = Posteriors(
+            space, bench.constraints, record["confidence"], limits_of(record, space, constraints)
+        )
         pool: dict[Indices, Indices | None] = dict.fromkeys(trials)
         rng = np.random.default_rng([record["seed"], 7])
         loop = Loop(posteriors, ranking, bench.measure, Proposals(posteriors, options, pool, rng), tell)
@@ -107,7 +110,9 @@ def keep(
         "warnings": [] if settled is None else warnings_of(loop, settled.best),
         "why_little": "" if settled is None else why_little(loop, settled.best),
         "repairs": sum(len(s.entries) for s in loop.steps if s.purpose == "repair"),
-        "networks_measured": len(posteriors.readings) if any(g.measurable for g in posteriors.goals) else 0,
+        "networks_measured": len(posteriors.readings)
+        if any(c.measurable for c in posteriors.constraints)
+        else 0,
         "steps": [asdict(step) for step in loop.steps],
         "seconds": time.monotonic() - began,
     }
@@ -125,38 +130,40 @@ def sentences(record: Mapping[str, Any]) -> list[str]:
     return [target["sentence"] for target in record["promise"]["targets"]]
 
 
-def limits_of(record: Mapping[str, Any], space: SearchSpace, goals: Sequence[Goal]) -> list[Constraint]:
+def limits_of(
+    record: Mapping[str, Any], space: SearchSpace, constraints: Sequence[LatencyConstraint]
+) -> list[Constraint]:
     """What else than latency the search was to keep."""
-    found = []
-    for name, limit in record["limits"].items():
-        what = objective(name, space, goals[0].target.precision)
-        found.append(Constraint(name, what.costs, limit))
-    return found
+    precision = constraints[0].target.precision
+    return [limited(objective(name, space, precision), limit) for name, limit in record["limits"].items()]
 
 
-def goals_of(run: Path, record: Mapping[str, Any], space: SearchSpace) -> list[Goal]:
+def latency_constraints(run: Path, record: Mapping[str, Any], space: SearchSpace) -> list[LatencyConstraint]:
     """The budgets of a run with its latency models."""
     found = []
     for item in record["constraints"]:
         target = Target.from_json(item["target"])
         path = RunFolder(run).latency_model(target)
-        found.append(Goal(target, item["budget_ms"], latency.load(path, space.name, target)))
+        budget = Budget(target, item["budget_ms"], asked=item.get("asked", ""))
+        found.append(LatencyConstraint(budget, latency.load(path, space.name, target)))
     return found
 
 
-def _tables(goals: Sequence[Goal], space: SearchSpace, folder: Path | None) -> dict[str, LatencyTable]:
+def _tables(
+    constraints: Sequence[LatencyConstraint], space: SearchSpace, folder: Path | None
+) -> dict[str, LatencyTable]:
     """The tables that the models were fitted to, as far as they are found."""
     found = {}
-    for goal in goals:
+    for constraint in constraints:
         try:
-            found[goal.name] = latency.find_table(goal.target, space, folder).table
+            found[constraint.name] = latency.find_table(constraint.target, space, folder).table
         except TableError:
             continue
     return found
 
 
-def _int8_runtime(goals: Sequence[Goal]) -> str:
+def _int8_runtime(constraints: Sequence[LatencyConstraint]) -> str:
     """What runs quantised sub-networks: the runtime of the first int8 target, if there is one."""
-    found = [runtimes.RUNTIMES.get(g.target.runtime) for g in goals if g.target.precision == "int8"]
+    found = [runtimes.RUNTIMES.get(c.target.runtime) for c in constraints if c.target.precision == "int8"]
     first = found[0] if found else None
     return first.host.runtime if first else runtimes.DEFAULT

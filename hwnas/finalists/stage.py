@@ -13,20 +13,22 @@ from typing import Any
 
 import numpy as np
 
+from hwnas import budget as typed
 from hwnas import files, latency, spaces
+from hwnas.budget import Budget
 from hwnas.data import Dataset
 from hwnas.device import Device
 from hwnas.errors import HwnasError, TableError
 from hwnas.evaluators.base import Live, TrainedNetworks
 from hwnas.evaluators.of_run import scorer_in, scorer_of, scores
-from hwnas.finalists import budgets, ranges
-from hwnas.finalists.budgets import Ask
+from hwnas.finalists import models as fitted
+from hwnas.finalists import ranges
 from hwnas.finalists.candidates import FinalistsOptions
 from hwnas.finalists.latencies import Posteriors
 from hwnas.finalists.reading import Indices
 from hwnas.finalists.record import predictions_of, readings_of, trials_of
 from hwnas.finalists.repair import Tell
-from hwnas.finalists.select import goals_of, keep
+from hwnas.finalists.select import keep, latency_constraints
 from hwnas.latency import Prediction, Source
 from hwnas.latency.base import IntArray
 from hwnas.measure import ProfileOptions
@@ -34,8 +36,8 @@ from hwnas.runs import outputs, records
 from hwnas.runs.folder import RunFolder
 from hwnas.search import gallery
 from hwnas.search import strategy as strategy_of
-from hwnas.search.budgets import range_of, shares_of
-from hwnas.search.gallery import Axis
+from hwnas.search.constraints import range_of, shares_of
+from hwnas.search.gallery import TargetLatency
 from hwnas.search.request import SearchRequest
 from hwnas.search.run import (
     constraints_for,
@@ -74,7 +76,7 @@ class SearchOptions:
 
 @outputs.alone_in("run", "a search", new=True)
 def search_for(
-    asks: Sequence[Ask],
+    budgets: Sequence[Budget],
     request: SearchRequest,
     run: Path,
     options: SearchOptions | None = None,
@@ -91,7 +93,7 @@ def search_for(
     Started again, it goes on where it was cut off.
 
     Args:
-        asks: Devices and budgets; where there are none, ``request`` has latency models and budgets.
+        budgets: On targets of devices; where there are none, ``request`` has latency models and budgets.
         request: What else is to be searched.
         run: Folder of the run.
         options: What is wanted beside the search.
@@ -116,7 +118,7 @@ def search_for(
             latency.load(path, request.space)  # what is wrong with it is said before images are read
         dataset = dataset or load_data(request)
         request = replace(request, measured=options.measure)
-        request = _for_devices(asks, request, run, dataset, options, warn)
+        request = _for_devices(budgets, request, run, dataset, options, warn)
         for text in _said_before(request, dataset):
             warn(text)
         record, scorer = _searched(request, run, dataset, is_new, live)
@@ -126,7 +128,7 @@ def search_for(
 
 
 def _for_devices(
-    asks: Sequence[Ask],
+    budgets: Sequence[Budget],
     request: SearchRequest,
     run: Path,
     dataset: Dataset,
@@ -134,24 +136,22 @@ def _for_devices(
     warn: Callable[[str], None],
 ) -> SearchRequest:
     """The request with the latency models and the budgets of the devices, if there are any."""
-    if not asks:
+    if not budgets:
         return request
     space = space_for(request.space, dataset)
-    found = budgets.sources(asks, space, options.tables)
+    found = fitted.sources(budgets, space, options.tables)
     for text in (*(s.warning for s in found if s.warning), *_int8_warnings(found, space, options.tables)):
         warn(text)
     measuring = options.measuring
     here = ranks.first_then_others(
-        lambda: ranges.resolve(asks, found, run, options.measure, measuring, warn=warn)
+        lambda: ranges.resolve(budgets, found, run, options.measure, measuring, warn=warn)
     )
-    models = budgets.fit([item.source for item in here], run)
-    shared = {str(a.target): item.range_ms for a, item in zip(asks, here, strict=True) if item.range_ms}
-    texts = tuple(map(str, asks))
-    if budgets.parse(texts) != tuple(asks):  # of other threads, say, which a text cannot name
-        texts = ()
-    return replace(
-        request, latencies=models, budgets=tuple(a.budget for a in asks), ranges=shared, asked=texts
-    )
+    models = fitted.fit([item.source for item in here], run)
+    shared = {b.name: item.range_ms for b, item in zip(budgets, here, strict=True) if item.range_ms}
+    asked = tuple(map(str, budgets))
+    if typed.parse(asked) != tuple(budgets):  # of other threads, say, which a text cannot name
+        asked = ()
+    return replace(request, latencies=models, budgets=tuple(budgets), ranges=shared, asked=asked)
 
 
 def _said_before(request: SearchRequest, dataset: Dataset) -> list[str]:
@@ -160,7 +160,7 @@ def _said_before(request: SearchRequest, dataset: Dataset) -> list[str]:
     space = space_for(request.space, dataset)
     constraints = constraints_for(request, models, space)
     alarms = said_of(constraints, models, request)
-    return [*alarms, *shares_of(constraints, request.budgets, request.ranges)]
+    return [*alarms, *shares_of(constraints, request.ranges)]
 
 
 def _kept(
@@ -253,32 +253,36 @@ def write_gallery(
     """
     record = records.search(run)
     arch = spaces.architecture_from_json(records.arch(run))
-    space, goals = arch.space, goals_of(run, record, arch.space)
+    space, constraints = arch.space, latency_constraints(run, record, arch.space)
     scorer = scorer or scorer_of(run, record, space, dataset or dataset_of(record["data"]))
-    posteriors = Posteriors(space, goals, record["confidence"])
+    posteriors = Posteriors(space, constraints, record["confidence"])
     posteriors.learn(readings_of(record))
     predicted = predictions_of(record)
-    axes = [_axis(posteriors, predicted, range_of(record, g.name), n) for n, g in enumerate(goals)]
+    latencies = [
+        _latency_on(posteriors, predicted, range_of(record, constraint.name), number)
+        for number, constraint in enumerate(constraints)
+    ]
     logits = record["extra"].get("logits")
     preferences = None if logits is None else [np.array(p, float) for p in logits]
-    drawn = gallery.sweep(space, axes, points, each, np.random.default_rng([record["seed"], 8]), preferences)
+    rng = np.random.default_rng([record["seed"], 8])
+    drawn = gallery.sweep(space, latencies, points, each, rng, preferences)
     qualities: dict[Indices, float] = trials_of(space, record)
     fresh = [indices for indices in drawn if indices not in qualities]
     qualities |= dict(zip(fresh, scores(scorer, fresh), strict=True))
-    found = gallery.describe(space, axes, qualities, scorer.effective_images, scorer.task)
+    found = gallery.describe(space, latencies, qualities, scorer.effective_images, scorer.task)
     found |= {"points": points, "each": each}
     files.write_json(RunFolder(run).gallery, found)
     return found
 
 
-def _axis(
+def _latency_on(
     posteriors: Posteriors,
     predicted: Mapping[Indices, Sequence[Sequence[float]]],
     range_ms: tuple[float, float],
     number: int,
-) -> Axis:
+) -> TargetLatency:
     """A target of the gallery; what was measured keeps the prediction that was made before."""
-    goal = posteriors.goals[number]
+    constraint = posteriors.constraints[number]
     measured = {
         indices: (reading.ms, max(reading.up_ms, reading.ms - reading.low_ms))
         for indices, readings in posteriors.readings.items()
@@ -292,5 +296,5 @@ def _axis(
                 found.mean_ms[row], found.std_ms[row] = (values[number] for values in predicted[key])
         return found
 
-    costs = goal.model.costs(posteriors.space)
-    return Axis(goal.name, goal.target.to_json(), costs, predict, range_ms, measured)
+    costs = constraint.model.costs(posteriors.space)
+    return TargetLatency(constraint.target, costs, predict, range_ms, measured)

@@ -21,7 +21,7 @@ from hwnas.pipeline.state import State
 from hwnas.release import against
 from hwnas.release.verification import shares_of
 from hwnas.runs import outputs, records
-from hwnas.search import budgets
+from hwnas.search.constraints import shares_said
 from hwnas.settings.config import Config, make, read
 from hwnas.settings.template import template
 from hwnas.statistics import use
@@ -151,7 +151,7 @@ def _summary(config: Config, stages: Stages, seconds: Mapping[str, float], ran: 
     metric = release.task_of(manifest).metric
     search = records.search(run)
     promise = search.get("promise", {})
-    shares = budgets.shares_said(search["constraints"])
+    shares = shares_said(search["constraints"])
     said = (*shares, *promise.get("warnings", ()), *search.get("extra", {}).get("alarms", ()))
     return Summary(
         config.folder,

@@ -207,7 +207,7 @@ class Stages:
             )
 
         settings = asdict(request) | {"data": self.data, "latencies": None, "supernet": None}
-        settings |= {"oneshot": request.oneshot.recorded()}
+        settings |= {"oneshot": request.oneshot.recorded(), "budgets": [b.text for b in request.budgets]}
         del settings["asked"], settings["task"]  # a task is said with the data
         writes = (run.arch, run.search, *([run.supernet] if has_supernet else []))
         owns = (run.arch, run.search, run.supernet, run.history, run.search_checkpoint, run.gallery)

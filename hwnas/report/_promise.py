@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from html import escape
 
+from hwnas.budget import is_share
 from hwnas.release.verification import Session, VariantCheck
 from hwnas.report import _page, _text
 from hwnas.report._record import Json, Record
-from hwnas.search.budgets import is_share, range_said
+from hwnas.search.constraints import range_said
 from hwnas.statistics import use, verdict
 from hwnas.statistics.intervals import NORMAL_95, clopper_pearson, right_of
 from hwnas.statistics.metric import ACCURACY, Metric

@@ -84,7 +84,7 @@ def decode(scores: Sequence[FloatArray], problem: Problem, *, max_labels: int = 
 
 def _spends(problem: Problem) -> list[FloatArray]:
     """Share of each budget's slack that a candidate spends: (candidates, constraints) a choice."""
-    slack = [max(c.limit - c.costs.range[0], 1e-12 * c.costs.range[1]) for c in problem.constraints]
+    slack = [max(c.usable - c.costs.range[0], 1e-12 * c.costs.range[1]) for c in problem.constraints]
     choices = zip(*(c.costs.choices for c in problem.constraints), strict=True)
     return [np.stack([c - c.min() for c in costs], axis=1) / slack for costs in choices]
 

@@ -92,7 +92,7 @@ class FeasibleSampler:
     def _slack(self) -> FloatArray:
         """What each budget leaves above its fastest architecture, kept from zero."""
         ranges = [c.costs.range for c in self.problem.constraints]
-        slack = [c.limit - low for c, (low, _) in zip(self.problem.constraints, ranges, strict=True)]
+        slack = [c.usable - low for c, (low, _) in zip(self.problem.constraints, ranges, strict=True)]
         return np.maximum(slack, [1e-12 * high for _, high in ranges])
 
     @cached_property
@@ -106,7 +106,7 @@ class FeasibleSampler:
 
     def _excess(self, indices: IntArray) -> FloatArray:
         """By how much budgets are exceeded in all, in slacks: (n, choices) to (n,)."""
-        limits = np.array([c.limit for c in self.problem.constraints])
+        limits = np.array([c.usable for c in self.problem.constraints])
         over = self.problem.costs(indices) - limits
         return np.asarray((np.maximum(over, 0.0) / self._slack).sum(axis=1))
 
@@ -161,10 +161,10 @@ class FeasibleSampler:
             if self.problem.feasible(indices[None])[0]:
                 return indices
         first = self.problem.constraints[0]
-        asked = ", ".join(f"{c.name} {at_most(c.budget)} {c.unit}" for c in self.problem.constraints)
+        asked = ", ".join(f"{c.name} {at_most(c.budget.limit)} {c.unit}" for c in self.problem.constraints)
         raise InfeasibleBudget(
             f"one architecture must keep all budgets together, but none keeps {asked}: raise one of them",
-            budget=first.budget,
+            budget=first.budget.limit,
             unit=first.unit,
-            least=first.costs.range[0] + first.margin,
+            least=first.costs.range[0] + first.budget.margin,
         )

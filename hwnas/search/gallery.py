@@ -21,6 +21,8 @@ from typing import Any
 
 import numpy as np
 
+from hwnas.budget import Budget
+from hwnas.device import Target
 from hwnas.errors import InfeasibleBudget
 from hwnas.latency.base import Cost, FloatArray, IntArray, Prediction
 from hwnas.runs.records import quality_of
@@ -40,20 +42,18 @@ Indices = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Axis:
+class TargetLatency:
     """Latency on one target.
 
     Attributes:
-        name: Of the target.
-        target: Its JSON.
+        target: The target.
         costs: Additive costs, to draw architectures by.
         predict: Latency of architectures (n, choices).
         range_ms: Latency of the fastest and the slowest, that shares are of.
         measured: Latency and half its interval, in ms, of what was measured.
     """
 
-    name: str
-    target: Mapping[str, Any]
+    target: Target
     costs: Cost
     predict: Callable[[IntArray], Prediction]
     range_ms: tuple[float, float]
@@ -62,7 +62,7 @@ class Axis:
 
 def sweep(
     space: SearchSpace,
-    axes: Sequence[Axis],
+    latencies: Sequence[TargetLatency],
     points: int,
     each: int,
     rng: np.random.Generator,
@@ -72,7 +72,7 @@ def sweep(
 
     Args:
         space: The space.
-        axes: The targets; every budget is the same share of the range of each.
+        latencies: On each target; every budget is the same share of the range of each.
         points: Budgets.
         each: Architectures a budget.
         rng: Where draws come from.
@@ -82,7 +82,8 @@ def sweep(
     canonical, found = Canonical(space), dict[Indices, None]()
     for share in np.linspace(0.0, 1.0, points):
         budgets = [
-            Constraint(axis.name, axis.costs, relative_budget(axis.costs, float(share))) for axis in axes
+            Constraint(Budget(of.target, relative_budget(of.costs, float(share))), of.costs)
+            for of in latencies
         ]
         try:
             problem = near_budget(Problem(space, tuple(budgets)), LEAST_USE)
@@ -95,7 +96,7 @@ def sweep(
 
 def describe(
     space: SearchSpace,
-    axes: Sequence[Axis],
+    latencies: Sequence[TargetLatency],
     qualities: Mapping[Indices, float],
     images: int,
     task: Task,
@@ -104,14 +105,14 @@ def describe(
 
     Args:
         space: The space.
-        axes: The targets.
+        latencies: On each target.
         qualities: Estimates in [0, 1] of distinct architectures.
         images: Validation images that each is as certain as.
         task: What they are of.
     """
     architectures, score = list(qualities), task.metric.score_key
     rows = np.array(architectures)
-    predictions = [axis.predict(rows) for axis in axes]
+    predictions = [of.predict(rows) for of in latencies]
     entries = [
         {
             "indices": list(indices),
@@ -119,15 +120,16 @@ def describe(
             f"{score}_interval": _interval(task, qualities[indices], images),
             "predicted_ms": [float(p.mean_ms[row]) for p in predictions],
             "predicted_std_ms": [float(p.std_ms[row]) for p in predictions],
-            "measured_ms": [axis.measured.get(indices, (None, None))[0] for axis in axes],
-            "measured_half_ms": [axis.measured.get(indices, (None, None))[1] for axis in axes],
+            "measured_ms": [of.measured.get(indices, (None, None))[0] for of in latencies],
+            "measured_half_ms": [of.measured.get(indices, (None, None))[1] for of in latencies],
         }
         for row, indices in enumerate(architectures)
     ]
     for entry, front in zip(entries, _front(entries), strict=True):
         entry["front"] = front
     targets = [
-        {"name": axis.name, "target": dict(axis.target), "range_ms": list(axis.range_ms)} for axis in axes
+        {"name": str(of.target), "target": of.target.to_json(), "range_ms": list(of.range_ms)}
+        for of in latencies
     ]
     return {
         "schema": SCHEMA,

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
 
 from hwnas import files, spaces
+from hwnas.budget import Budget
 from hwnas.device import Target
 from hwnas.errors import HwnasError, InfeasibleBudget, SchemaMismatch
 from hwnas.runs import outputs, records
 from hwnas.runs.folder import RunFolder
-from hwnas.search.budgets import parse_budget, range_of
+from hwnas.search.constraints import range_of
 from hwnas.search.gallery import SCHEMA, known_ms
 from hwnas.search.objective import sizes
 from hwnas.statistics.bounds import at_least, at_most
@@ -47,13 +48,12 @@ def draw_again(run: Path) -> str:
 
 
 @outputs.alone_in("out", "a pick", new=True)
-def pick(run: Path, budgets: Mapping[str, str], out: Path, *, confidence: float = 0.9) -> dict[str, Any]:
+def pick(run: Path, budgets: Sequence[Budget], out: Path, *, confidence: float = 0.9) -> dict[str, Any]:
     """Take the best architecture that keeps the budgets into a run folder of its own.
 
     Args:
         run: Folder of a search with a gallery.
-        budgets: By name of a target (``host/litert-int8``) or of a device with one target
-            (``host``), or "" for all: milliseconds, or a share of the range as "60%".
+        budgets: Each on a target or, by name, on a device's targets (``host``), or on all of them.
         out: Folder to write, for ``hwnas train``; must not hold a search.
         confidence: With which a predicted latency must keep its budget.
 
@@ -107,17 +107,18 @@ def _require_of_search(gallery: Mapping[str, Any], record: Mapping[str, Any], ru
 
 
 def _limits(
-    gallery: Mapping[str, Any], record: Mapping[str, Any], budgets: Mapping[str, str]
+    gallery: Mapping[str, Any], record: Mapping[str, Any], budgets: Sequence[Budget]
 ) -> dict[int, float]:
     """Budgets in ms by the number of their target."""
     names = [target["name"] for target in gallery["targets"]]
     found: dict[int, float] = {}
-    for name, text in budgets.items():
+    for budget in budgets:
+        name = budget.name
         numbers = [n for n, known in enumerate(names) if name in ("", known, known.split("/")[0])]
         if not numbers:
             raise HwnasError(f"a budget must be for one of the gallery's {names}, but got {name!r}")
         for number in numbers:
-            found[number] = parse_budget(text, *range_of(record, names[number]))
+            found[number] = budget.within(*range_of(record, names[number])).limit
     if not found:
         raise HwnasError("a pick must be given a budget, but got none")
     return found

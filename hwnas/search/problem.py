@@ -1,6 +1,6 @@
 """What a search is to solve: a space, budgets, and what is to be small.
 
-A latency budget is a *constraint*: additive costs and what they may sum to. There may be
+A *constraint* is a budget with the additive costs that count against it. There may be
 several (one a target, and others on MACs, parameters or bytes); an architecture is feasible
 where it keeps all of them. What is only to be *small* is an objective: it has no limit, but the
 Pareto front tells what it costs.
@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from hwnas.budget import Budget
 from hwnas.errors import InfeasibleBudget, SpaceError
 from hwnas.latency.base import Cost, FloatArray, IntArray
 from hwnas.search.objective import Objective
@@ -23,28 +24,30 @@ from hwnas.statistics.bounds import at_least, at_most
 
 @dataclass(frozen=True)
 class Constraint:
-    """A budget on one target, or on an objective.
+    """A budget, and what counts against it.
 
     Attributes:
-        name: What the budget is for, for example ``host/litert-int8``.
-        costs: Additive cost of the space's candidates; its unit is that of all that follows.
-        budget: What was asked for.
-        margin: Kept free below the budget, for what the model may be wrong by.
+        budget: How much an architecture may cost at most.
+        costs: Additive cost of the space's candidates, in the budget's unit.
         sure: The smallest budget that measuring is expected to confirm, where that is known: what is
             predicted of the fastest architecture may be too little.
         measured: Whether it will be measured. Then a refusal names ``sure`` as the smallest budget.
     """
 
-    name: str
+    budget: Budget
     costs: Cost
-    budget: float
-    margin: float = 0.0
     sure: float | None = None
     measured: bool = False
 
     def __post_init__(self) -> None:
-        fastest, slowest = (cost + self.margin for cost in self.costs.range)
-        if np.isfinite(self.budget) and self.limit >= self.costs.range[0]:
+        if self.budget.unit != self.costs.unit:
+            raise SpaceError(
+                f"costs must be in the unit of their budget, {self.budget.unit}, but those of "
+                f"{self.name} are in {self.costs.unit}"
+            )
+        asked, kept_free = self.budget.limit, self.budget.margin
+        fastest, slowest = (cost + kept_free for cost in self.costs.range)
+        if np.isfinite(asked) and self.usable >= self.costs.range[0]:
             return
         what, least, most = (
             ("budget_ms", "fastest", "slowest") if self.unit == "ms" else ("a limit", "smallest", "largest")
@@ -58,23 +61,28 @@ class Constraint:
                 f"; that is predicted and not measured: {at_least(max(fastest, self.sure))} ms "
                 "should be kept when it is measured"
             )
-        got = f"{at_most(self.budget)} {self.unit}"
-        if np.isfinite(self.budget):
+        got = f"{at_most(asked)} {self.unit}"
+        if np.isfinite(asked):
             got += f" < {at_least(fastest)} {self.unit}"
-        margin = f", with a margin of {self.margin:.3g} {self.unit}" if self.margin else ""
+        margin = f", with a margin of {kept_free:.3g} {self.unit}" if kept_free else ""
         raise InfeasibleBudget(
             f"{what} must be at least that of the {least} architecture, but got {got} ({self.name}{margin}"
             f"{predicted}): "
             f"raise the budget (the {most} needs {at_least(slowest)} {self.unit}) or shrink the space",
-            budget=self.budget,
+            budget=asked,
             least=fastest,
             unit=self.unit,
         )
 
     @property
+    def name(self) -> str:
+        """What the budget is on, for example ``host/litert-int8``."""
+        return self.budget.name
+
+    @property
     def unit(self) -> str:
-        """What it counts: that of its costs."""
-        return self.costs.unit
+        """What it counts."""
+        return self.budget.unit
 
     @property
     def is_latency(self) -> bool:
@@ -82,9 +90,9 @@ class Constraint:
         return self.unit == "ms"
 
     @property
-    def limit(self) -> float:
+    def usable(self) -> float:
         """What the predicted cost must not exceed."""
-        return self.budget - self.margin
+        return self.budget.usable
 
 
 @dataclass(frozen=True)
@@ -119,7 +127,7 @@ class Problem:
 
     def feasible(self, indices: IntArray) -> np.ndarray:
         """Which architectures keep every budget: indices (n, choices) to (n,) of bool."""
-        limits = np.array([c.limit for c in self.constraints])
+        limits = np.array([c.usable for c in self.constraints])
         return np.asarray((self.costs(indices) <= limits).all(axis=1))
 
     def described(self, indices: Sequence[int], quality: float) -> Trial:
@@ -137,7 +145,7 @@ class Problem:
     def shown(self) -> dict[str, float]:
         """Its first budget, for who watches a search; nothing where that is not on a latency."""
         first = self.constraints[0]
-        return {"budget_ms": first.budget} if first.is_latency else {}
+        return {"budget_ms": first.budget.limit} if first.is_latency else {}
 
     def told(self, indices: Sequence[int]) -> dict[str, Any]:
         """What is predicted of an architecture, as records have it."""
@@ -172,6 +180,11 @@ class Trial:
     def shown(self) -> dict[str, float]:
         """Its first latency as that of the best, for who watches a search; nothing where there is none."""
         return {"best_latency_ms": self.latencies_ms[0]} if self.latencies_ms else {}
+
+
+def limited(objective: Objective, limit: float) -> Constraint:
+    """What is to be small, with a limit that it must not exceed."""
+    return Constraint(Budget(objective.name, limit, objective.costs.unit), objective.costs)
 
 
 def relative_budget(costs: Cost, share: float) -> float:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from hwnas import files, tasks
+from hwnas.budget import Budget
 from hwnas.errors import SpaceError
 from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.search import strategy as strategy_of
-from hwnas.search.budgets import require_budget
 from hwnas.search.settings import TRAINING_STEPS
 from hwnas.train import TrainConfig
 
@@ -23,8 +23,8 @@ class SearchRequest:
     Attributes:
         space: Name of the space; without a class count it gets that of the data.
         latencies: Files that ``hwnas fit`` wrote, one a target.
-        budgets: Milliseconds, or a share of the range between fastest and slowest as "60%";
-            one for all targets, or one each.
+        budgets: In milliseconds or shares of the range between fastest and slowest; one for all targets,
+            or one each.
         data: Source of images.
         task: What networks are to do with them: a name of ``hwnas.tasks``.
         strategy: Name of the strategy.
@@ -53,7 +53,7 @@ class SearchRequest:
 
     space: str
     latencies: tuple[Path, ...]
-    budgets: tuple[str, ...]
+    budgets: tuple[Budget, ...]
     data: str = "digits"
     task: str = tasks.DEFAULT
     strategy: str = "fbnet"
@@ -77,8 +77,6 @@ class SearchRequest:
         if self.training_steps < 0:
             raise SpaceError(f"training_steps must not be negative, but got {self.training_steps}")
         tasks.require(self.task)
-        for text in self.budgets:
-            require_budget(text)
         if self.workers < 1:
             raise SpaceError(f"workers must be at least 1, but got {self.workers}")
         if self.scratch is None:
@@ -105,7 +103,7 @@ class SearchRequest:
         return {
             "space": self.space,
             "latencies": [files.sha256(path) for path in self.latencies],
-            "budgets": list(self.budgets),
+            "budgets": [budget.text for budget in self.budgets],
             "data": self.data,
             **({"task": self.task} if self.task != tasks.DEFAULT else {}),
             "strategy": self.strategy,

@@ -22,10 +22,10 @@ from hwnas.runs import outputs
 from hwnas.runs.folder import RunFolder
 from hwnas.search import made, to_json
 from hwnas.search.base import SearchResult, Strategy
-from hwnas.search.budgets import constraints_of, not_binding
+from hwnas.search.constraints import constraints_of, not_binding
 from hwnas.search.feasible import FeasibleSampler
 from hwnas.search.objective import objective, sizes
-from hwnas.search.problem import Constraint, Problem
+from hwnas.search.problem import Constraint, Problem, limited
 from hwnas.search.request import SearchRequest
 from hwnas.search.session import Session
 from hwnas.space import SearchSpace
@@ -102,7 +102,7 @@ def said_of(
     """Alarms before a search begins: budgets that do not bind, models that are not to be trusted."""
     doubts = {str(model.target): latency.doubt(model.evaluation) for model in models}
     return [
-        *not_binding(constraints, request.budgets),
+        *not_binding(constraints),
         *(f"{name}: {text}" for name, text in doubts.items() if text),
     ]
 
@@ -118,7 +118,7 @@ def _search(request: SearchRequest, out: Path, live: Live | None, given: Dataset
     scorer = _scorer(request, space, dataset, out)
     precision = models[0].target.precision
     others = {name: objective(name, space, precision) for name in (*request.objectives, *request.limits)}
-    limits = [Constraint(n, others[n].costs, limit) for n, limit in request.limits.items()]
+    limits = [limited(others[n], limit) for n, limit in request.limits.items()]
     objectives = tuple(others[name] for name in request.objectives)
     problem = Problem(space, (*constraints, *limits), objectives=objectives)
     _ = FeasibleSampler(problem).feasible  # refuses budgets that do not go together, before training
@@ -225,17 +225,16 @@ def _record(
     indices = np.array([result.best.indices])
     constraints = []
     latencies = problem.constraints[: len(models)]  # what follows are limits on other things
-    texts = list(request.budgets) * (1 if len(request.budgets) == len(models) else len(models))
-    for constraint, text, model, path in zip(latencies, texts, models, request.latencies, strict=True):
+    for constraint, model, path in zip(latencies, models, request.latencies, strict=True):
         predicted = model.predict(problem.space, indices)
         constraints.append(
             {
                 "name": constraint.name,
                 "target": model.target.to_json(),
-                "budget_ms": constraint.budget,
-                "asked": text,
+                "budget_ms": constraint.budget.limit,
+                "asked": constraint.budget.text,
                 "range_is_measured": constraint.name in request.ranges,
-                "margin_ms": constraint.margin,
+                "margin_ms": constraint.budget.margin,
                 "predicted_ms": float(predicted.mean_ms[0]),
                 "predicted_std_ms": float(predicted.std_ms[0]),
                 "range_ms": list(request.ranges.get(constraint.name, constraint.costs.range)),

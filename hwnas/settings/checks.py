@@ -8,6 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hwnas.budget import Budget
 from hwnas.errors import HwnasError
 from hwnas.settings.kinds import Origin
 
@@ -92,7 +93,6 @@ def _require_ranges(config: Config, place: Place) -> None:
 def _require_known(config: Config, place: Place) -> None:
     from hwnas import device, latency, runtimes, spaces, tasks
     from hwnas.search import STRATEGIES
-    from hwnas.search.budgets import parse_budget
     from hwnas.search.objective import limit, require_objective
     from hwnas.search.oneshot.latency_loss import PRESSURES
     from hwnas.train.optim import pick_device
@@ -128,7 +128,7 @@ def _require_known(config: Config, place: Place) -> None:
     if len(set(names)) != max(1, len(names)):
         raise HwnasError(f"device must name something, each once, but got {names}{place('', 'device')}")
     for budget in config.search.budgets or ("",):
-        if not _is_budget(budget, parse_budget):
+        if not _is_budget(budget):
             raise HwnasError(
                 f'a budget must be milliseconds over 0 or a share up to 100 % as "60%", but got {budget!r}'
                 f"{place('search', 'budgets')}"
@@ -145,12 +145,12 @@ def _require_known(config: Config, place: Place) -> None:
         raise HwnasError(f"data must name the images, but got {config.basics.data!r}{place('', 'data')}")
 
 
-def _is_budget(text: str, parse: Callable[[str, float, float], float]) -> bool:
+def _is_budget(text: str) -> bool:
     try:
-        value = parse(text, 0.0, 100.0)
+        budget = Budget.read(text)
     except HwnasError:
         return False
-    return value <= 100 if text.strip().endswith("%") else value > 0
+    return not budget.is_share or budget.limit <= 100
 
 
 def _require_accepted(config: Config, place: Place) -> None:

@@ -35,6 +35,7 @@ def search(
         supernet: Weights of an earlier search, to be used instead of training anew.
         is_baseline: Whether the search that another one is compared with is meant.
     """
+    from hwnas.budget import Budget
     from hwnas.search.objective import limit
     from hwnas.search.request import SearchRequest
 
@@ -45,7 +46,7 @@ def search(
     return SearchRequest(
         space=space,
         latencies=latencies,
-        budgets=wanted.budgets,
+        budgets=tuple(map(Budget.read, wanted.budgets)),
         data=data,
         task=config.basics.task,
         strategy=strategy,

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from hwnas import spaces
+from hwnas.budget import Budget
 from hwnas.errors import InfeasibleBudget
 from hwnas.evaluators.base import Evaluator, Traits
 from hwnas.latency.base import Cost
@@ -104,8 +105,11 @@ def _budgets(space: SearchSpace) -> tuple[tuple[Constraint, ...], tuple[Constrai
     shares = np.stack([(c.of(drawn) - c.range[0]) / np.ptp(c.range) for c in costs.values()])
     share = max(_SHARE, float(shares.max(axis=0).min()))  # so that one that was drawn keeps both
     return (
-        tuple(Constraint(of, c, relative_budget(c, share)) for of, c in costs.items()),
-        tuple(Constraint(of, c, relative_budget(c, 0.1)) for of, c in (("up", by_macs), ("down", mirrored))),
+        tuple(Constraint(Budget(of, relative_budget(c, share)), c) for of, c in costs.items()),
+        tuple(
+            Constraint(Budget(of, relative_budget(c, 0.1)), c)
+            for of, c in (("up", by_macs), ("down", mirrored))
+        ),
     )
 
 

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from hwnas import latency, spaces
+from hwnas.budget import Budget
 from hwnas.cli import app
 from hwnas.device import Target
 from hwnas.evaluators.supernet.config import OneShotConfig
@@ -117,7 +118,7 @@ def test_a_search_that_an_earlier_version_began_is_the_same_search():
     """It recorded only the settings that were typed; another setting is another search."""
     oneshot = OneShotConfig(width=0.5, resolution=8)
     settings = {"warmup_steps": 400, "steps": 200, "loss": "hold"}
-    request = SearchRequest("macro-r16", (), ("60%",), oneshot=oneshot, settings=asdict(FBNet()))
+    request = SearchRequest("macro-r16", (), (Budget.read("60%"),), oneshot=oneshot, settings=asdict(FBNet()))
     before = json.loads(json.dumps({**request.identity(), "settings": settings}))
     assert _is_same(before, request)
     assert not _is_same({**before, "settings": settings | {"steps": 100}}, request)

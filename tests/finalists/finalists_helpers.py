@@ -9,11 +9,12 @@ from functools import lru_cache
 import numpy as np
 
 from hwnas import data, spaces
+from hwnas.budget import Budget
 from hwnas.device import Target
 from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.evaluators.supernet.oneshot import OneShot
 from hwnas.finalists.candidates import FinalistsOptions, Proposals
-from hwnas.finalists.latencies import Goal, Posteriors
+from hwnas.finalists.latencies import LatencyConstraint, Posteriors
 from hwnas.finalists.ranking import Ranking
 from hwnas.finalists.reading import Reading
 from hwnas.finalists.repair import Loop
@@ -96,13 +97,13 @@ class World:
         return Reading(ms, ms * (1 - NOISE), ms * (1 + NOISE), sessions)
 
 
-def loop_of(world, goals, *, pool=None, options=None, confidence=0.9, measure=None) -> Loop:
+def loop_of(world, constraints, *, pool=None, options=None, confidence=0.9, measure=None) -> Loop:
     """A loop over finalists that the models believe to be just within the budgets."""
-    posteriors, options = Posteriors(space(), goals, confidence), options or FinalistsOptions()
+    posteriors, options = Posteriors(space(), constraints, confidence), options or FinalistsOptions()
     if pool is None:
         rows = np.array(networks())
-        within = np.all([g.model.cost.of(rows) <= 0.97 * g.budget_ms for g in goals], axis=0)
-        used = np.max([g.model.cost.of(rows) / g.budget_ms for g in goals], axis=0)
+        within = np.all([c.model.cost.of(rows) <= 0.97 * c.budget_ms for c in constraints], axis=0)
+        used = np.max([c.model.cost.of(rows) / c.budget_ms for c in constraints], axis=0)
         pool = [networks()[n] for n in np.flatnonzero(within & (used > 0.92))[:12]]
     ranking = Ranking(oneshot(), "fp32", known=true_accuracies())
     rng = np.random.default_rng(0)
@@ -114,9 +115,11 @@ def loop_of(world, goals, *, pool=None, options=None, confidence=0.9, measure=No
     )
 
 
-def goal(share=0.5, *, costs=None, believed=1.0, std=0.03, factor=1.0, precision="fp32", **given) -> Goal:
+def constraint(
+    share=0.5, *, costs=None, believed=1.0, std=0.03, factor=1.0, precision="fp32", **given
+) -> LatencyConstraint:
     """A budget at a share of the true range, with a model that believes a factor of the truth."""
     costs = costs or macs()
     wrong = Cost(believed * costs.fixed, tuple(believed * c for c in costs.choices))
     model = Believed(wrong, std, precision)
-    return Goal(model.target, factor * relative_budget(costs, share), model, **given)
+    return LatencyConstraint(Budget(model.target, factor * relative_budget(costs, share)), model, **given)

@@ -9,11 +9,11 @@ from statistics import fmean
 from types import SimpleNamespace
 
 import numpy as np
-from finalists_helpers import goal, macs, networks, space
+from finalists_helpers import constraint, macs, networks, space
 
 from hwnas import tasks
 from hwnas.finalists.candidates import FinalistsOptions, Proposals
-from hwnas.finalists.latencies import Goal, Posteriors
+from hwnas.finalists.latencies import LatencyConstraint, Posteriors
 from hwnas.finalists.ranking import Ranking
 from hwnas.finalists.reading import Indices, Reading
 from hwnas.finalists.repair import Loop
@@ -156,12 +156,12 @@ class Case:
         return dict(zip(networks(), seen.tolist(), strict=True))
 
     @cached_property
-    def goal(self) -> Goal:
+    def constraint(self) -> LatencyConstraint:
         rng = np.random.default_rng([self.seed, 4])
-        return goal(float(rng.uniform(0.3, 0.8)), believed=float(rng.uniform(0.8, 1.2)), std=0.05)
+        return constraint(float(rng.uniform(0.3, 0.8)), believed=float(rng.uniform(0.8, 1.2)), std=0.05)
 
     def loop(self, options: FinalistsOptions | None = None) -> Loop:
-        options, asked = options or FinalistsOptions(), self.goal
+        options, asked = options or FinalistsOptions(), self.constraint
         posteriors = Posteriors(space(), [asked], 0.9)
         rows = np.array(networks())
         use = asked.model.cost.of(rows) / asked.budget_ms
@@ -176,6 +176,6 @@ class Case:
         It knows all true latencies, measures one network in as many sessions as the loop may at
         most, and gets an interval that reaches upwards as far as they do on average in this world.
         """
-        room = self.goal.budget_ms / (1 + self.world.upper(sessions))
+        room = self.constraint.budget_ms / (1 + self.world.upper(sessions))
         within = [ms for ms in self.world.true_ms.values() if ms <= room]
-        return max(within, default=0.0) / self.goal.budget_ms
+        return max(within, default=0.0) / self.constraint.budget_ms

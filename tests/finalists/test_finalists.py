@@ -13,12 +13,13 @@ import pytest
 from finalists_helpers import SPACE, space
 from typer.testing import CliRunner
 
-from hwnas import device, files, finalists, latency, measure, report, spaces
+from hwnas import budget, device, files, finalists, latency, measure, report, spaces
+from hwnas.budget import Budget
 from hwnas.cli import app
 from hwnas.device import Target
-from hwnas.errors import DeviceError, HwnasError, InfeasibleBudget, TableError
+from hwnas.errors import HwnasError, InfeasibleBudget, TableError
 from hwnas.evaluators.supernet.config import OneShotConfig
-from hwnas.finalists import budgets, ranges
+from hwnas.finalists import models, ranges
 from hwnas.finalists.reading import Reading
 from hwnas.measure import ProfileOptions
 from hwnas.search.gallery import known_ms
@@ -74,9 +75,9 @@ def request(**given):
 @pytest.fixture(scope="module")
 def kept(tables, tmp_path_factory):
     run = tmp_path_factory.mktemp("kept") / "run"
-    asks = finalists.parse(["host/litert-int8=70%", "host/litert-fp32=60%"])
-    record = finalists.search_for(asks, request(), run, replace(OPTIONS, tables=tables))
-    return run, record, asks
+    budgets = budget.parse(["host/litert-int8=70%", "host/litert-fp32=60%"])
+    record = finalists.search_for(budgets, request(), run, replace(OPTIONS, tables=tables))
+    return run, record, budgets
 
 
 def assert_sentence(target):
@@ -142,12 +143,12 @@ def test_a_network_has_one_prediction_wherever_it_is_shown(kept, tmp_path):
     assert all(trial["latencies_ms"] == said for trial in trials)
     again = Path(shutil.copytree(run, tmp_path / "again"))
     files.write_json(again / "gallery.json", gallery | {"entries": [shown]})
-    picked = pick(again, {"": "1000"}, tmp_path / "picked")
+    picked = pick(again, [Budget.read("1000")], tmp_path / "picked")
     assert [item["predicted_ms"] for item in picked["constraints"]] == said
 
 
 def test_raw_samples_are_kept_and_nothing_is_measured_twice(kept, tables, tmp_path):
-    run, record, asks = kept
+    run, record, budgets = kept
     again = Path(shutil.copytree(run, tmp_path / "again"))
     (again / "gallery.json").unlink()
     cut_off = {key: value for key, value in record.items() if key != "promise"}
@@ -157,7 +158,7 @@ def test_raw_samples_are_kept_and_nothing_is_measured_twice(kept, tables, tmp_pa
     before = [p.read_bytes() for p in paths]
     assert {m.kind for m in LatencyTable.load(paths[0]).measurements.values()} == {"finalist"}
     with pytest.raises(HwnasError, match="another search"):
-        finalists.search_for(asks, request(seed=1), again, replace(OPTIONS, tables=tables))
+        finalists.search_for(budgets, request(seed=1), again, replace(OPTIONS, tables=tables))
     resumed = finalists.keep(again, measuring=QUICK, options=OPTIONS.promise)
     measured = {tuple(e["indices"]) for s in record["promise"]["steps"] for e in s["entries"]}
     now = {tuple(e["indices"]) for s in resumed["promise"]["steps"] for e in s["entries"]}
@@ -169,18 +170,18 @@ def test_raw_samples_are_kept_and_nothing_is_measured_twice(kept, tables, tmp_pa
 
 
 def test_a_finished_run_is_not_overwritten(kept, tables, tmp_path):
-    run, record, asks = kept
+    run, record, budgets = kept
     done = Path(shutil.copytree(run, tmp_path / "done"))
     files.write_json(done / "search.json", record | {"promise": {**record["promise"], "kept": True}})
     with pytest.raises(HwnasError, match="holds a finished search"):
-        finalists.search_for(asks, request(), done, replace(OPTIONS, tables=tables))
+        finalists.search_for(budgets, request(), done, replace(OPTIONS, tables=tables))
 
 
 def test_a_run_that_could_not_be_proven_is_measured_further(kept, tables, tmp_path):
-    run, record, asks = kept
+    run, record, budgets = kept
     again = Path(shutil.copytree(run, tmp_path / "again"))
     files.write_json(again / "search.json", record | {"promise": {**record["promise"], "kept": False}})
-    found = finalists.search_for(asks, request(), again, replace(OPTIONS, tables=tables))
+    found = finalists.search_for(budgets, request(), again, replace(OPTIONS, tables=tables))
     assert found["promise"]["verdict"] in (PASS, NOT_PROVEN)
     assert (again / "gallery.json").exists()
 
@@ -217,7 +218,7 @@ def test_the_gallery_spans_the_range_and_is_a_front(kept):
 
 def test_another_budget_is_picked_and_trained_without_searching(kept, tmp_path):
     run, _, _ = kept
-    record = pick(run, {"": "90%"}, tmp_path / "picked")
+    record = pick(run, [Budget.read("90%")], tmp_path / "picked")
     searched = files.read_json(run / "search.json", "s")["constraints"]
     shown = files.read_json(run / "gallery.json", "g")["targets"]
     for item, before, target in zip(record["constraints"], searched, shown, strict=True):
@@ -228,17 +229,17 @@ def test_another_budget_is_picked_and_trained_without_searching(kept, tmp_path):
     assert "promise" not in record
     trained = train_run(tmp_path / "picked", TrainConfig(epochs=1, batch_size=64))
     assert trained["architecture"] == files.read_json(tmp_path / "picked" / "arch.json", "a")["id"]
-    one = pick(run, {"host/litert-fp32": "30%"}, tmp_path / "one")
+    one = pick(run, [Budget.read("30%", "host/litert-fp32")], tmp_path / "one")
     assert [c["name"] for c in one["constraints"]] == ["host/litert-fp32"]
     assert all(len(t["latencies_ms"]) == 1 for t in one["trials"])
     with pytest.raises(InfeasibleBudget, match=r"none of \d+ keeps 0.0001 ms on host/litert-int8") as refused:
-        pick(run, {"": "0.0001"}, tmp_path / "none")
+        pick(run, [Budget.read("0.0001")], tmp_path / "none")
     bounds = dict(re.findall(r"ms on (\S+) \(at least ([0-9.]+) ms\)", str(refused.value)))
-    pick(run, bounds, tmp_path / "typed")
+    pick(run, [Budget.read(bound, name) for name, bound in bounds.items()], tmp_path / "typed")
     with pytest.raises(HwnasError, match="one of the gallery's"):
-        pick(run, {"pixel": "5"}, tmp_path / "none")
+        pick(run, [Budget.read("5", "pixel")], tmp_path / "none")
     with pytest.raises(HwnasError, match="holds a finished search"):
-        pick(run, {"": "90%"}, tmp_path / "picked")
+        pick(run, [Budget.read("90%")], tmp_path / "picked")
 
 
 def test_runs_of_earlier_versions_are_read(kept, tmp_path):
@@ -258,7 +259,7 @@ def test_runs_of_earlier_versions_are_read(kept, tmp_path):
     (again / "gallery.json").unlink()
     gallery = finalists.write_gallery(again, 2, 1)
     assert record["best"] in [entry["indices"] for entry in gallery["entries"]]
-    assert "promise" not in pick(again, {"": "1000"}, tmp_path / "picked")
+    assert "promise" not in pick(again, [Budget.read("1000")], tmp_path / "picked")
     report.write(again)
     assert (again / "report.html").stat().st_size > 10_000
 
@@ -298,8 +299,8 @@ def test_a_model_that_promises_too_much_is_found_out_by_measuring(tables, tmp_pa
     budget_ms = low + 0.3 * (high - low)
     wrong = scaled_tables(tables, tmp_path / "wrong", 0.5)
     options = replace(OPTIONS, tables=wrong, gallery_points=0)
-    asks = finalists.parse([f"host={budget_ms}"], precisions=["fp32"])
-    record = finalists.search_for(asks, request(), tmp_path / "run", options)
+    budgets = budget.parse([f"host={budget_ms}"], precisions=["fp32"])
+    record = finalists.search_for(budgets, request(), tmp_path / "run", options)
     entries = [entry for step in record["promise"]["steps"] for entry in step["entries"]]
     assert all(entry["measured"][0]["high_ms"] <= budget_ms for entry in entries if entry["kept"])
     last = {tuple(entry["indices"]): entry["kept"] for entry in entries}
@@ -322,10 +323,10 @@ def foreign(tables: Path, folder: Path, factor: float) -> Path:
 
 def test_a_share_of_another_machines_table_is_of_what_is_measured_here(tables, tmp_path):
     """The table says ten times what is true here: ends are measured, and the model is put right."""
-    folder, asks = foreign(tables, tmp_path / "foreign", 10.0), finalists.parse(["host/litert-int8=50%"])
-    (source,) = budgets.sources(asks, space(), folder)
+    folder, budgets = foreign(tables, tmp_path / "foreign", 10.0), budget.parse(["host/litert-int8=50%"])
+    (source,) = models.sources(budgets, space(), folder)
     said: list[str] = []
-    (here,) = ranges.resolve(asks, [source], tmp_path / "run", True, QUICK, warn=said.append)
+    (here,) = ranges.resolve(budgets, [source], tmp_path / "run", True, QUICK, warn=said.append)
     low, high = here.range_ms
     told = files.read_json(tmp_path / "run" / "ranges.json", "r")["ranges"]["host/litert-int8"]
     assert told["range_ms"] == [low, high]
@@ -339,24 +340,24 @@ def test_a_share_of_another_machines_table_is_of_what_is_measured_here(tables, t
     assert model_high == pytest.approx(factor * table_high, rel=0.3)
     assert "is of another machine (it differs in cpu_model" in said[0]
     assert "50% is of that range" in said[0]
-    (again,) = ranges.resolve(asks, [source], tmp_path / "run", False, QUICK, warn=said.append)
+    (again,) = ranges.resolve(budgets, [source], tmp_path / "run", False, QUICK, warn=said.append)
     assert again.range_ms == here.range_ms, "what was measured once holds for the run"
     assert len(said) == 1
 
 
 def test_a_share_of_another_machines_table_is_refused_where_nothing_may_be_measured(tables, tmp_path):
-    asks = finalists.parse(["host/litert-int8=50%"])
-    (source,) = budgets.sources(asks, space(), tables)
+    budgets = budget.parse(["host/litert-int8=50%"])
+    (source,) = models.sources(budgets, space(), tables)
     shipped = replace(source, own=False)
     with pytest.raises(
         TableError, match="a share of the range must be of this device's own latencies"
     ) as error:
-        ranges.resolve(asks, [shipped], tmp_path, False, QUICK)
+        ranges.resolve(budgets, [shipped], tmp_path, False, QUICK)
     assert "host/litert-int8=50% is of a table that came from another machine" in str(error.value)
     assert "leave out --no-measure, or run `hwnas profile --device host --space macro-r8-c10" in str(
         error.value
     )
-    plain = finalists.parse(["host/litert-int8=5"])
+    plain = budget.parse(["host/litert-int8=5"])
     (here,) = ranges.resolve(plain, [shipped], tmp_path, False, QUICK)
     assert here.range_ms is None
 
@@ -365,9 +366,9 @@ def test_what_no_network_keeps_is_refused_and_the_record_says_so(tables, tmp_pat
     """Predictions are a fiftieth of the truth, and the budget is far below what the fastest really needs."""
     wrong = scaled_tables(tables, tmp_path / "wrong", 0.02)
     options = replace(OPTIONS, tables=wrong, gallery_points=0)
-    asks = finalists.parse(["host=10%"], precisions=["fp32"])
+    budgets = budget.parse(["host=10%"], precisions=["fp32"])
     with pytest.raises(InfeasibleBudget, match="raise the budget or shrink the space") as refused:
-        finalists.search_for(asks, request(), tmp_path / "run", options)
+        finalists.search_for(budgets, request(), tmp_path / "run", options)
     assert refused.value.least > refused.value.budget
     record = files.read_json(tmp_path / "run" / "search.json", "record")
     assert not record["promise"]["kept"]
@@ -377,7 +378,7 @@ def test_what_no_network_keeps_is_refused_and_the_record_says_so(tables, tmp_pat
 
 def test_without_measuring_the_sentence_says_so(tables, tmp_path):
     options = replace(OPTIONS, tables=tables, measure=False, gallery_points=0)
-    record = finalists.search_for(finalists.parse(["host=60%"]), request(), tmp_path / "run", options)
+    record = finalists.search_for(budget.parse(["host=60%"]), request(), tmp_path / "run", options)
     (target,) = record["promise"]["targets"]
     assert target["measured_ms"] is None
     assert re.search(r"not measured, as asked; \d+% of the budget, as predicted$", target["sentence"])
@@ -394,25 +395,6 @@ def test_a_device_that_is_not_attached_is_predicted_for_and_said(kept, tmp_path)
     found = finalists.keep(again, devices={"host": gone}, measuring=QUICK, options=OPTIONS.promise)
     assert all("not measured: " in target["note"] for target in found["promise"]["targets"])
     assert found["promise"]["networks_measured"] == 0
-
-
-@pytest.mark.parametrize("text", ["host", "host=", "host/litert=5", "=5", "host=5=6"])
-def test_a_budget_of_another_form_is_refused(text):
-    with pytest.raises(DeviceError, match="must be written NAME=BUDGET"):
-        finalists.parse([text])
-
-
-def test_devices_are_parsed():
-    found = finalists.parse(["host/onnxruntime-fp32=8", "pixel=20"], precisions=["int8", "fp32"])
-    assert [(str(a.target), a.budget) for a in found] == [
-        ("host/onnxruntime-fp32", "8"),
-        ("pixel/litert-int8", "20"),
-        ("pixel/litert-fp32", "20"),
-    ]
-    with pytest.raises(DeviceError, match="one budget"):
-        finalists.parse(["host=8", "host/litert-int8=9"])
-    with pytest.raises(DeviceError, match="a device must be one of"):
-        finalists.parse(["nope=8"])
 
 
 def run_cli(*arguments):

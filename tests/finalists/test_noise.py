@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
-from finalists_helpers import goal, loop_of, networks, true_accuracies
+from finalists_helpers import constraint, loop_of, networks, true_accuracies
 from noisy_world import KINDS, Case, KnownJudge, NoisyWorld
 
 from hwnas.errors import InfeasibleBudget
@@ -49,7 +49,7 @@ def outcome(seed: int) -> Outcome:
         settled = case.loop().run()
     except InfeasibleBudget:
         return Outcome(FAIL, 0.0, oracle, case.world.spent)
-    share = case.world.true_ms[settled.best] / case.goal.budget_ms
+    share = case.world.true_ms[settled.best] / case.constraint.budget_ms
     return Outcome(settled.verdict.word, share, oracle, case.world.spent)
 
 
@@ -91,7 +91,7 @@ def test_a_finalist_that_straddles_is_measured_more_before_anything_smaller_is_t
     world = NoisyWorld(3, 0.07, KINDS[0])
     pool = [i for i in networks() if 0.5 < world.true_ms[i] / max(world.true_ms.values()) < 0.52][:3]
     slowest = max(world.true_ms[i] for i in pool)
-    asked = goal(0.5)
+    asked = constraint(0.5)
     asked = type(asked)(asked.target, 1.08 * slowest, asked.model)
     loop = loop_of(world, [asked], pool=pool)
     settled = loop.run()
@@ -133,7 +133,7 @@ class Blurred:
 def test_where_noise_lets_nothing_be_proven_the_best_candidate_is_kept_as_such():
     """Not even the fastest network is proven, although many are fast enough: that is not infeasible."""
     world = NoisyWorld(5, 0.01, KINDS[0])
-    measure, asked = Blurred(world, 20.0), goal(0.5)
+    measure, asked = Blurred(world, 20.0), constraint(0.5)
     loop = loop_of(world, [asked], measure=measure)
     settled = loop.run()
     assert settled.verdict.word == NOT_PROVEN
@@ -151,7 +151,7 @@ def test_where_noise_lets_nothing_be_proven_the_best_candidate_is_kept_as_such()
 
 def test_the_fastest_network_does_not_win_although_it_alone_is_proven_at_first():
     """An interval of 40 %: what is near the budget fails, and growth from the fastest ends at 70 %."""
-    world, asked = NoisyWorld(6, 0.01, KINDS[0]), goal(0.5)
+    world, asked = NoisyWorld(6, 0.01, KINDS[0]), constraint(0.5)
     near = [i for i in networks() if 0.93 < world.true_ms[i] / asked.budget_ms < 1][:12]
     loop = loop_of(world, [asked], pool=near, measure=Blurred(world, 0.4))
     settled = loop.run()
@@ -165,7 +165,7 @@ def test_the_fastest_network_does_not_win_although_it_alone_is_proven_at_first()
 
 @pytest.mark.parametrize(("weights", "score"), [("none", "accuracy"), ("balanced", "balanced accuracy")])
 def test_accuracy_that_was_given_up_is_said(weights, score):
-    world, asked = NoisyWorld(7, 0.01, KINDS[0]), goal(0.12, believed=0.25)
+    world, asked = NoisyWorld(7, 0.01, KINDS[0]), constraint(0.12, believed=0.25)
     loop = loop_of(world, [asked])
     ranking = KnownJudge(true_accuracies())
     ranking._scorer.class_weights = weights
@@ -179,7 +179,7 @@ def test_accuracy_that_was_given_up_is_said(weights, score):
 
 def unmeasured(std: float, uses: tuple[float, ...], best: float = 0.5) -> str:
     """The reason of a search that measures nothing, of networks at shares of the budget; one is the best."""
-    asked = replace(goal(0.6, std=std), measurable=False)
+    asked = replace(constraint(0.6, std=std), measurable=False)
     use = asked.model.cost.of(np.array(networks())) / asked.budget_ms
     pool = [networks()[int(np.argmin(np.abs(use - share)))] for share in uses]
     accuracies = {i: 0.9 if share == best else 0.5 for i, share in zip(pool, uses, strict=True)}

@@ -6,23 +6,34 @@ import re
 
 import numpy as np
 import pytest
-from finalists_helpers import Believed, World, goal, loop_of, macs, networks, oneshot, space, true_accuracies
+from finalists_helpers import (
+    Believed,
+    World,
+    constraint,
+    loop_of,
+    macs,
+    networks,
+    oneshot,
+    space,
+    true_accuracies,
+)
 
+from hwnas.budget import Budget
 from hwnas.errors import InfeasibleBudget, SpaceError
 from hwnas.finalists.candidates import FinalistsOptions
-from hwnas.finalists.latencies import Goal
+from hwnas.finalists.latencies import LatencyConstraint
 from hwnas.finalists.ranking import Ranking
 from hwnas.finalists.reading import Reading
 from hwnas.latency.base import Prediction
 from hwnas.latency.evaluate import score
-from hwnas.search.budgets import constraints_of
+from hwnas.search.constraints import constraints_of
 from hwnas.statistics.verdict import PASS
 
 
 @pytest.mark.parametrize("share", [0.3, 0.5, 0.7])
 @pytest.mark.parametrize("believed", [0.7, 0.9, 1.0, 1.15])
 def test_the_budget_is_kept_and_used_however_wrong_the_model_is(believed, share):
-    world, asked = World(macs()), goal(share, believed=believed)
+    world, asked = World(macs()), constraint(share, believed=believed)
     loop = loop_of(world, [asked])
     settled = loop.run()
     true_ms = world.ms(settled.best)
@@ -37,7 +48,7 @@ def test_the_budget_is_kept_and_used_however_wrong_the_model_is(believed, share)
 
 def test_a_finalist_over_budget_is_repaired():
     """The model believes 70 % of the truth, so that all finalists are over budget."""
-    world, asked = World(macs()), goal(0.5, believed=0.7)
+    world, asked = World(macs()), constraint(0.5, believed=0.7)
     settled = loop_of(world, [asked]).run()
     first = settled.steps[0]
     assert first.purpose == "finalists"
@@ -56,7 +67,7 @@ def test_a_finalist_over_budget_is_repaired():
 
 
 def test_a_model_that_is_right_needs_no_repair():
-    settled = loop_of(World(macs(), remainder=0.0), [goal(0.5, std=0.01)]).run()
+    settled = loop_of(World(macs(), remainder=0.0), [constraint(0.5, std=0.01)]).run()
     assert "repair" not in [step.purpose for step in settled.steps]
     assert settled.steps[-1].purpose == "confirmation"
 
@@ -68,7 +79,7 @@ def at_half_the_budget(asked):
 
 @pytest.mark.parametrize("share", [0.3, 0.5, 0.9])
 def test_finalists_that_leave_half_of_the_budget_grow_until_it_is_used(share):
-    world, asked = World(macs()), goal(share)
+    world, asked = World(macs()), constraint(share)
     settled = loop_of(world, [asked], pool=at_half_the_budget(asked)).run()
     assert 0 <= 1 - world.ms(settled.best) / asked.budget_ms <= 0.05
     grown = [entry for step in settled.steps if step.purpose == "growth" for entry in step.entries]
@@ -78,7 +89,7 @@ def test_finalists_that_leave_half_of_the_budget_grow_until_it_is_used(share):
 
 def test_budget_is_not_used_for_what_is_clearly_worse():
     """Where the fast networks are the good ones, slack is what a user wants."""
-    world, asked = World(macs()), goal(0.9)
+    world, asked = World(macs()), constraint(0.9)
     used = macs().of(np.array(networks())) / asked.budget_ms
     upside_down = dict(zip(networks(), (0.9 - 0.6 * used).tolist(), strict=True))
     loop = loop_of(world, [asked], pool=at_half_the_budget(asked))
@@ -89,7 +100,7 @@ def test_budget_is_not_used_for_what_is_clearly_worse():
 
 def test_what_cannot_be_kept_is_refused_with_the_smallest_budget_that_can():
     """Three times as slow as believed: not even the fastest network fits."""
-    world, asked = World(macs(), factor=3.0), goal(0.05)
+    world, asked = World(macs(), factor=3.0), constraint(0.05)
     loop = loop_of(world, [asked])
     with pytest.raises(InfeasibleBudget, match=r"none of \d+, the fastest ones included") as refused:
         loop.run()
@@ -98,8 +109,8 @@ def test_what_cannot_be_kept_is_refused_with_the_smallest_budget_that_can():
     assert fastest < refused.value.least < 1.03 * fastest
     assert "litert-fp32" in str(refused.value)
     typed = float(re.search(r"\(([0-9.]+) ms can be kept\)", str(refused.value))[1])
-    again = loop_of(World(macs(), factor=3.0), [type(asked)(asked.target, typed, asked.model)])
-    assert again.posteriors.goals[0].budget_ms == typed
+    again = loop_of(World(macs(), factor=3.0), [type(asked)(Budget(asked.target, typed), asked.model)])
+    assert again.posteriors.constraints[0].budget_ms == typed
     assert again.run().verdict.word == PASS, "what is printed is kept when it is typed"
     assert set(loop.proposals.fastest()) <= set(loop.posteriors.readings), "they are the proof"
     assert len({i for i, _ in world.asked}) <= 4 + 5 * 3 + 2
@@ -108,24 +119,27 @@ def test_what_cannot_be_kept_is_refused_with_the_smallest_budget_that_can():
 def test_two_budgets_are_kept_together():
     other = macs(0.6)
     world = World(macs(), other)
-    goals = [goal(0.6, believed=0.8), goal(0.5, costs=other, believed=1.1, precision="int8")]
-    best = loop_of(world, goals).run().best
-    assert all(world.ms(best, n) <= goals[n].budget_ms for n in (0, 1))
-    assert loop_of(World(macs(), other), goals).run().best == best, "a function of its seed"
+    constraints = [
+        constraint(0.6, believed=0.8),
+        constraint(0.5, costs=other, believed=1.1, precision="int8"),
+    ]
+    best = loop_of(world, constraints).run().best
+    assert all(world.ms(best, n) <= constraints[n].budget_ms for n in (0, 1))
+    assert loop_of(World(macs(), other), constraints).run().best == best, "a function of its seed"
 
 
 def test_of_two_budgets_the_one_that_cannot_be_kept_is_named():
     other = macs(0.6)
-    goals = [goal(0.6), goal(0.5, costs=other, believed=1.0, factor=0.2, precision="int8")]
+    constraints = [constraint(0.6), constraint(0.5, costs=other, believed=1.0, factor=0.2, precision="int8")]
     pool = list(networks()[:200:20])
     with pytest.raises(InfeasibleBudget) as refused:
-        loop_of(World(macs(), other), goals, pool=pool).run()
+        loop_of(World(macs(), other), constraints, pool=pool).run()
     assert "host/litert-int8" in str(refused.value)
     assert "host/litert-fp32" not in str(refused.value)
 
 
 def test_a_device_that_is_not_there_is_held_to_its_budget_by_prediction():
-    asked = goal(0.5, std=0.02, measurable=False, note="not measured")
+    asked = constraint(0.5, std=0.02, measurable=False, note="not measured")
 
     def nothing(batch, _sessions):
         return dict.fromkeys(batch, (None,))
@@ -139,7 +153,7 @@ def test_a_device_that_is_not_there_is_held_to_its_budget_by_prediction():
 
 def test_what_was_measured_too_fast_is_found_out():
     """The first session lies by 4 %; the second one does not, and the promise must hold in it."""
-    world, asked = World(macs(), remainder=0.0), goal(0.5, std=0.01)
+    world, asked = World(macs(), remainder=0.0), constraint(0.5, std=0.01)
 
     def lying(batch, sessions):
         if sessions > 1:
@@ -161,7 +175,7 @@ def test_bounds_are_checked(wrong):
 
 def test_a_faster_clock_that_is_met_on_the_way_moves_predictions_and_all_that_was_measured():
     """The model and the first sessions know a slow clock; later ones show that all takes 70 % of that."""
-    asked = goal(0.5)
+    asked = constraint(0.5)
     world, now = World(macs()), [1.0]
 
     def measure(batch, sessions):
@@ -193,7 +207,7 @@ class Noisy(World):
 def refused(world: World, budget_ms: float, model: Believed) -> bool:
     cheap = sorted(networks(), key=lambda indices: model.cost.of(np.array([indices]))[0])[:6]
     try:
-        loop_of(world, [Goal(model.target, budget_ms, model)], pool=cheap).run()
+        loop_of(world, [LatencyConstraint(Budget(model.target, budget_ms), model)], pool=cheap).run()
     except InfeasibleBudget:
         return True
     return False
@@ -206,7 +220,7 @@ def test_the_smallest_budget_that_is_printed_from_predictions_is_kept_when_measu
     model = Believed(macs(), 0.06)
     factor = float(np.exp(0.06 * deviations))
     with pytest.raises(InfeasibleBudget) as said:
-        constraints_of([model], [f"{0.9 * macs().range[0]:.6f}"], space(), 0.9, measured=True)
+        constraints_of([model], [Budget.read(f"{0.9 * macs().range[0]:.6f}")], space(), 0.9, measured=True)
     printed = re.search(r"got [0-9.]+ ms < ([0-9.]+) ms \(.*; predicted ([0-9.]+) ms", str(said.value))
     typed_ms, predicted_ms = map(float, printed.groups())
     assert predicted_ms == pytest.approx(macs().range[0], rel=1e-3)
@@ -221,7 +235,7 @@ def test_what_held_out_networks_show_is_in_the_printed_budget() -> None:
     ones = np.ones(5)
     model.evaluation = {"heldout": score(Prediction(ones, 0.001 * ones), 1.25 * ones, ("k",) * 5)}
     with pytest.raises(InfeasibleBudget) as said:
-        constraints_of([model], ["0.000001"], space(), 0.9, measured=True)
+        constraints_of([model], [Budget.read("0.000001")], space(), 0.9, measured=True)
     typed = float(re.search(r"got [0-9.]+ ms < ([0-9.]+) ms", str(said.value))[1])
     assert not refused(World(macs(), factor=1.25), typed, model)
 
@@ -229,4 +243,4 @@ def test_what_held_out_networks_show_is_in_the_printed_budget() -> None:
 def test_a_search_that_does_not_measure_says_that_its_bound_is_predicted() -> None:
     model = Believed(macs(), 0.05)
     with pytest.raises(InfeasibleBudget, match=r"predicted and not measured: [0-9.]+ ms should be kept when"):
-        constraints_of([model], ["0.000001"], space(), 0.9)
+        constraints_of([model], [Budget.read("0.000001")], space(), 0.9)

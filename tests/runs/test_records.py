@@ -14,6 +14,7 @@ import report_run
 from typer.testing import CliRunner
 
 from hwnas import latency, release, report
+from hwnas.budget import Budget
 from hwnas.cli import app
 from hwnas.device import read as read_device
 from hwnas.errors import HwnasError
@@ -87,9 +88,9 @@ def verified(run: Path) -> None:
 
 READERS = {
     "arch.json": lambda run: release.read_run(run),
-    "search.json": lambda run: (records.search(run), pick(run, {"": "90%"}, run / "picked")),
+    "search.json": lambda run: (records.search(run), pick(run, [Budget.read("90%")], run / "picked")),
     "train.json": lambda run: records.trained(run),
-    "gallery.json": lambda run: pick(run, {"": "90%"}, run / "picked"),
+    "gallery.json": lambda run: pick(run, [Budget.read("90%")], run / "picked"),
     "export/manifest.json": verified,
     "latency/host-litert-int8.json": lambda run: latency.load(run / "latency" / "host-litert-int8.json"),
 }

@@ -8,6 +8,7 @@ import numpy as np
 from task_helpers import Task
 
 from hwnas import data, latency, spaces
+from hwnas.budget import Budget
 from hwnas.device import Target
 from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.evaluators.supernet.oneshot import OneShot
@@ -37,7 +38,7 @@ def macs_costs(unit=1e6):
 
 def constraint(share, name="macs", unit=1e6):
     costs = macs_costs(unit)
-    return Constraint(name, costs, relative_budget(costs, share))
+    return Constraint(Budget(name, relative_budget(costs, share)), costs)
 
 
 def task_of(share=0.5, config=CONFIG, constraints=None):

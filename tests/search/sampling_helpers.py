@@ -9,6 +9,7 @@ import numpy as np
 from task_helpers import Task
 
 from hwnas import spaces
+from hwnas.budget import Budget
 from hwnas.latency.base import Cost
 from hwnas.search.problem import Constraint, relative_budget
 from hwnas.space import Architecture, SearchSpace
@@ -44,7 +45,7 @@ def task_in(name: str, share: float = 0.4, *, noise: float = 0.0) -> Task:
     """A task in a shipped space under one budget, given as a share of the range of MACs."""
     space = spaces.load(name)
     costs = macs_costs(space)
-    constraint = Constraint("macs", costs, relative_budget(costs, share))
+    constraint = Constraint(Budget("macs", relative_budget(costs, share)), costs)
     return Task(space, (constraint,), known_accuracy(space, noise=noise))
 
 
@@ -53,7 +54,7 @@ def two_budgets(name: str = "fbnet", share: float = 0.4) -> Task:
     task = task_in(name, share)
     rng = np.random.default_rng(3)
     costs = Cost(1.0, tuple(rng.uniform(0.2, 2.0, size) for size in task.space.sizes))
-    second = Constraint("second", costs, relative_budget(costs, share))
+    second = Constraint(Budget("second", relative_budget(costs, share)), costs)
     return Task(task.space, (*task.constraints, second), task.evaluate)
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from hwnas import blocks
+from hwnas.budget import Budget
 from hwnas.errors import InfeasibleBudget, SpaceError
 from hwnas.latency.base import Cost
 from hwnas.search.decode import decode
@@ -34,7 +35,7 @@ def task_of(rng, choices, candidates, constraints, tightness, *, whole=False):
         )
         additive = Cost(float(rng.random()), tuple(costs.astype(float)))
         low, high = additive.range
-        limits.append(Constraint(f"device{number}", additive, low + tightness * (high - low)))
+        limits.append(Constraint(Budget(f"device{number}", low + tightness * (high - low)), additive))
     return Problem(space, tuple(limits))
 
 

@@ -9,6 +9,7 @@ import pytest
 from sampling_helpers import macs_costs
 
 from hwnas import spaces
+from hwnas.budget import Budget
 from hwnas.errors import InfeasibleBudget
 from hwnas.latency.base import Cost
 from hwnas.search.feasible import FeasibleSampler
@@ -24,7 +25,7 @@ def task_of(space: SearchSpace, *constraints: Constraint) -> Problem:
 
 def test_draws_are_uniform_over_what_keeps_the_budget():
     space = spaces.load("macro")
-    task = task_of(space, Constraint("macs", macs_costs(space), 60.0))
+    task = task_of(space, Constraint(Budget("macs", 60.0), macs_costs(space)))
     feasible = EVERY_MACRO[task.feasible(EVERY_MACRO)]
     drawn = FeasibleSampler(task).sample(40_000, np.random.default_rng(0))
     assert task.feasible(drawn).all()
@@ -39,7 +40,9 @@ def test_draws_are_uniform_under_two_budgets():
     space = spaces.load("macro")
     other = Cost(0.0, tuple(np.array([2.0, 0.0, 1.0]) for _ in range(8)))
     task = task_of(
-        space, Constraint("macs", macs_costs(space), 50.0), Constraint("other", other, 5.5, margin=0.5)
+        space,
+        Constraint(Budget("macs", 50.0), macs_costs(space)),
+        Constraint(Budget("other", 5.5, margin=0.5), other),
     )
     feasible = EVERY_MACRO[task.feasible(EVERY_MACRO)]
     assert 10 < len(feasible) < 200
@@ -53,7 +56,7 @@ def test_draws_are_uniform_under_two_budgets():
 def test_any_budget_of_a_large_space_can_be_sampled(share):
     space = spaces.load("fbnet")
     costs = macs_costs(space)
-    task = task_of(space, Constraint("macs", costs, relative_budget(costs, share)))
+    task = task_of(space, Constraint(Budget("macs", relative_budget(costs, share)), costs))
     sampler = FeasibleSampler(task)
     drawn = sampler.sample(64, np.random.default_rng(0))
     assert drawn.shape == (64, 22)
@@ -64,14 +67,14 @@ def test_any_budget_of_a_large_space_can_be_sampled(share):
 def test_same_seed_same_draws():
     space = spaces.load("fbnet")
     costs = macs_costs(space)
-    task = task_of(space, Constraint("macs", costs, relative_budget(costs, 0.2)))
+    task = task_of(space, Constraint(Budget("macs", relative_budget(costs, 0.2)), costs))
     first, second = (FeasibleSampler(task).sample(9, np.random.default_rng(5)) for _ in range(2))
     assert np.array_equal(first, second)
 
 
 def test_repair_changes_as_little_as_one_budget_needs():
     space = spaces.load("macro")
-    task = task_of(space, Constraint("macs", macs_costs(space), 30.0))
+    task = task_of(space, Constraint(Budget("macs", 30.0), macs_costs(space)))
     feasible = EVERY_MACRO[task.feasible(EVERY_MACRO)]
     sampler = FeasibleSampler(task)
     for indices in EVERY_MACRO[::97]:
@@ -84,7 +87,9 @@ def test_repair_keeps_several_budgets():
     space = spaces.load("fbnet")
     rng = np.random.default_rng(0)
     costs = [Cost(1.0, tuple(rng.random(9) for _ in range(22))) for _ in range(3)]
-    task = task_of(space, *(Constraint(f"t{n}", c, relative_budget(c, 0.35)) for n, c in enumerate(costs)))
+    task = task_of(
+        space, *(Constraint(Budget(f"t{n}", relative_budget(c, 0.35)), c) for n, c in enumerate(costs))
+    )
     sampler = FeasibleSampler(task)
     for _ in range(20):
         indices = np.array(space.sample(rng).indices)
@@ -102,10 +107,14 @@ def test_budgets_that_hardly_agree_are_solved_exactly():
     limit = float(np.quantile(first, 0.5))
     rest = other.of(EVERY_MACRO)
     least = float(rest[first <= limit].min())
-    task = task_of(space, Constraint("one", one, limit), Constraint("other", other, least + 1e-6))
+    task = task_of(
+        space, Constraint(Budget("one", limit), one), Constraint(Budget("other", least + 1e-6), other)
+    )
     assert task.feasible(EVERY_MACRO).sum() == 1
     drawn = FeasibleSampler(task).sample(3, rng)
     assert task.feasible(drawn).all()
-    gone = task_of(space, Constraint("one", one, limit), Constraint("other", other, least - 1e-6))
+    gone = task_of(
+        space, Constraint(Budget("one", limit), one), Constraint(Budget("other", least - 1e-6), other)
+    )
     with pytest.raises(InfeasibleBudget, match="all budgets together"):
         FeasibleSampler(gone).sample(1, rng)

@@ -4,6 +4,7 @@ import torch
 from oneshot_helpers import constraint, task_of
 from task_helpers import searched
 
+from hwnas.budget import Budget
 from hwnas.search.oneshot.gates import Gates, near_budget
 from hwnas.search.problem import Problem
 from hwnas.spaces import load
@@ -30,14 +31,14 @@ def test_finalists_are_distinct_networks_that_keep_and_spend_the_budget():
     assert found[0] == gates.decode(wanted).indices
     canonical = Canonical(wanted.space)
     assert len({canonical.key(indices) for indices in found}) == 10
-    spent = wanted.costs(np.array(found))[:, 0] / wanted.constraints[0].limit
+    spent = wanted.costs(np.array(found))[:, 0] / wanted.constraints[0].usable
     assert (spent <= 1).all()
     assert (spent[1:] >= 0.95).all()
 
 
 def test_a_budget_that_cannot_be_spent_is_only_kept():
     beyond = constraint(1.0)
-    above = Problem(load("macro"), (type(beyond)("macs", beyond.costs, 2 * beyond.budget),))
+    above = Problem(load("macro"), (type(beyond)(Budget("macs", 2 * beyond.budget.limit), beyond.costs),))
     assert near_budget(above, 0.95) is above
     assert len(gates_of().finalists(above, 5, 0.95, np.random.default_rng(0))) == 5
 
@@ -45,7 +46,7 @@ def test_a_budget_that_cannot_be_spent_is_only_kept():
 def test_of_several_budgets_the_tightest_is_spent():
     both = task(0.7, tight=constraint(0.3, "tight", unit=1e5))
     for row in gates_of().finalists(both, 4, 0.9, np.random.default_rng(1))[1:]:
-        used = both.costs(np.array([row]))[0] / [c.limit for c in both.constraints]
+        used = both.costs(np.array([row]))[0] / [c.usable for c in both.constraints]
         assert (used <= 1).all()
         assert used[1] >= 0.9
 

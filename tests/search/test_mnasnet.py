@@ -10,6 +10,7 @@ import torch
 from sampling_helpers import macs_costs, task_in, two_budgets
 from task_helpers import Task, searched
 
+from hwnas.budget import Budget
 from hwnas.errors import SpaceError
 from hwnas.latency.base import Cost
 from hwnas.search.problem import Constraint
@@ -54,7 +55,9 @@ def test_rewards_do_not_depend_on_the_unit_of_latency():
     task = task_in("macro")
     constraint = task.constraints[0]
     micro = Cost(constraint.costs.fixed * 1000, tuple(c * 1000 for c in constraint.costs.choices))
-    scaled = Task(task.space, (Constraint("macs", micro, constraint.budget * 1000),), task.evaluate)
+    scaled = Task(
+        task.space, (Constraint(Budget("macs", constraint.budget.limit * 1000), micro),), task.evaluate
+    )
     first, second = (searched(MnasNet(queries=30), t, np.random.default_rng(0)) for t in (task, scaled))
     assert [t.indices for t in first.trials] == [t.indices for t in second.trials]
 
@@ -157,7 +160,7 @@ def test_the_decoded_architecture_is_scored_and_the_arg_max_reported():
     assert result.quality >= decoded["accuracy"]
     cost = macs_costs(task.space).of(np.array([argmax["indices"]]))[0]
     assert argmax["latencies_ms"] == [pytest.approx(cost)]
-    assert argmax["budget_used"] == pytest.approx(cost / task.constraints[0].budget)
+    assert argmax["budget_used"] == pytest.approx(cost / task.constraints[0].budget.limit)
     assert {"expected_ms", "entropy"} <= set(result.trace[-1])
 
 

@@ -52,7 +52,7 @@ def test_its_front_is_better_than_that_of_random_search():
 
     def area(result):
         front = result.pareto()
-        edges = [*(t.latencies_ms[0] for t in front), task.constraints[0].limit]
+        edges = [*(t.latencies_ms[0] for t in front), task.constraints[0].usable]
         return sum(t.quality * (b - a) for t, a, b in zip(front, edges, edges[1:], strict=False))
 
     seeds = range(4)

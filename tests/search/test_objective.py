@@ -13,6 +13,7 @@ from task_helpers import Task, searched
 from typer.testing import CliRunner
 
 from hwnas import blocks, export, files, search, spaces
+from hwnas.budget import Budget
 from hwnas.errors import InfeasibleBudget, SchemaMismatch, SpaceError
 from hwnas.search.history import trial_from_json, trial_to_json
 from hwnas.search.objective import OBJECTIVES, objective
@@ -113,10 +114,10 @@ def test_sampling_strategies_keep_limits_on_other_things(kind):
     task = task_in("macro", 0.7)
     small = objective("bytes", task.space)
     low, high = small.costs.range
-    limit = Constraint("bytes", small.costs, low + 0.3 * (high - low))
+    limit = Constraint(Budget("bytes", low + 0.3 * (high - low), small.costs.unit), small.costs)
     both = dataclasses.replace(task, constraints=(*task.constraints, limit))
     result = searched(kind(queries=30), both, np.random.default_rng(0))
-    assert small.costs.of(np.array([result.best.indices]))[0] <= limit.budget
+    assert small.costs.of(np.array([result.best.indices]))[0] <= limit.budget.limit
     assert both.feasible(np.array([result.best.indices]))[0]
     for trial in result.trials:
         assert len(trial.latencies_ms) == 1
@@ -136,12 +137,12 @@ def test_one_shot_strategies_keep_limits_on_other_things(kind):
     task = task_of(0.7)
     small = objective("params", task.space)
     low, high = small.costs.range
-    limit = Constraint("params", small.costs, low + 0.3 * (high - low))
+    limit = Constraint(Budget("params", low + 0.3 * (high - low), small.costs.unit), small.costs)
     both = with_objectives(dataclasses.replace(task, constraints=(*task.constraints, limit)), "macs")
     result = searched(kind(warmup_steps=2, steps=4, finalists=3), both, np.random.default_rng(0))
-    assert result.best.params <= limit.budget
+    assert result.best.params <= limit.budget.limit
     assert len(result.extra["limit_ms"]) == len(result.trace[-1]["expected_ms"]) == 1
-    assert result.extra["limit_limited"] == [limit.budget]
+    assert result.extra["limit_limited"] == [limit.budget.limit]
     assert result.extra["argmax"]["limited"] == [
         task.space.architecture(result.extra["argmax"]["indices"]).params
     ]
@@ -153,7 +154,7 @@ def test_one_shot_strategies_keep_limits_on_other_things(kind):
 def test_a_limit_that_nothing_keeps_is_refused_in_its_own_unit():
     small = objective("bytes", spaces.load("macro"))
     with pytest.raises(InfeasibleBudget, match=r"smallest architecture, but got 10 bytes < .* bytes"):
-        Constraint("bytes", small.costs, 10)
+        Constraint(Budget("bytes", 10, small.costs.unit), small.costs)
 
 
 def test_a_search_with_objectives_resumes_and_no_other_continues_it(tmp_path):

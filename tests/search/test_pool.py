@@ -14,6 +14,7 @@ from sampling_helpers import macs_costs
 from task_helpers import Task, searched
 
 from hwnas import spaces
+from hwnas.budget import Budget
 from hwnas.errors import InfeasibleBudget, TrainingError
 from hwnas.evaluators.pool import _Worker, workers
 from hwnas.search.problem import Constraint
@@ -82,7 +83,7 @@ def test_a_worker_that_died_while_it_was_idle_is_replaced():
 def test_a_search_whose_training_dies_names_it_and_goes_on_when_started_again(tmp_path, name):
     space = spaces.load("macro-r16-c4")
     costs = macs_costs(space)
-    budget = Constraint("macs", costs, costs.range[1])
+    budget = Constraint(Budget("macs", costs.range[1]), costs)
 
     def search(folder, fatal):
         folder.mkdir(exist_ok=True)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from oneshot_helpers import constraint, macs_costs
 
+from hwnas.budget import Budget
 from hwnas.errors import InfeasibleBudget, LatencyModelError, SpaceError
 from hwnas.latency.base import Cost
 from hwnas.search.oneshot import latency_loss
@@ -105,7 +106,7 @@ def test_a_logarithm_of_something_else_than_latency_is_refused(form):
 
 def test_the_proxyless_forms_are_neutral_on_budget():
     (budget,) = constraints()
-    on_budget = [torch.tensor(budget.limit)]
+    on_budget = [torch.tensor(budget.usable)]
     assert float(latency_loss.ProxylessLinear((budget,)).loss(torch.tensor(2.0), on_budget)) == pytest.approx(
         2
     )
@@ -127,13 +128,13 @@ def test_the_multiplier_pushes_to_the_budget_from_both_sides(share):
         adam.step()
         form.update([float(e.detach()) for e in costs.expected(gates.probabilities())])
     (expected,) = costs.expected(gates.probabilities())
-    assert float(expected.detach()) == pytest.approx(budgets[0].limit, rel=0.02)
+    assert float(expected.detach()) == pytest.approx(budgets[0].usable, rel=0.02)
 
 
 def test_the_tightest_of_several_budgets_is_held():
     tight, loose = constraint(0.3, "tight"), constraint(0.9, "loose")
     form = latency_loss.HoldBudget((loose, tight))
-    form.update([loose.limit * 0.5, tight.limit * 1.1])
+    form.update([loose.usable * 0.5, tight.usable * 1.1])
     assert form.multiplier == pytest.approx(form.gain * 0.1)
 
 
@@ -166,7 +167,7 @@ def test_an_infeasible_budget_is_refused_with_both_numbers():
     costs = macs_costs()
     fastest = costs.range[0]
     with pytest.raises(InfeasibleBudget) as caught:
-        Constraint("macs", costs, fastest / 2)
+        Constraint(Budget("macs", fastest / 2), costs)
     assert caught.value.least == pytest.approx(fastest)
     assert f"got {at_most(fastest / 2)} ms < {at_least(fastest)} ms" in str(caught.value)
 

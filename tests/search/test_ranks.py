@@ -17,13 +17,15 @@ import os
 import sys
 from pathlib import Path
 from hwnas import files
+from hwnas.budget import Budget
 from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.search.request import SearchRequest
 from hwnas.search.run import search_run
 
 folder, strategy = Path(sys.argv[1]), sys.argv[2]
 request = SearchRequest(
-    space="macro-r8-c10", latencies=(folder / "latency.json",), budgets=("50%",), strategy=strategy,
+    space="macro-r8-c10", latencies=(folder / "latency.json",), strategy=strategy,
+    budgets=(Budget.read("50%"),),
     oneshot=OneShotConfig(width=0.25, batch_size=32, recalibration_images=64),
     settings={"warmup_steps": 2, "steps": 2, "finalists": 2}, confidence=0.5,
 )

@@ -6,6 +6,7 @@ import pytest
 from oneshot_helpers import SPACE, latency_file, macs_costs
 
 from hwnas import data, files, latency, search, spaces
+from hwnas.budget import Budget
 from hwnas.device import Target
 from hwnas.errors import (
     DataError,
@@ -16,7 +17,7 @@ from hwnas.errors import (
     SpaceError,
 )
 from hwnas.evaluators.supernet.config import OneShotConfig
-from hwnas.search.budgets import budget_ms, constraints_of, not_binding
+from hwnas.search.constraints import constraints_of, not_binding
 from hwnas.search.problem import Constraint
 from hwnas.search.request import SearchRequest
 from hwnas.search.run import search_run
@@ -33,7 +34,7 @@ def request_of(tmp_path, **changes):
     values = {
         "space": SPACE,
         "latencies": (path,),
-        "budgets": ("60%",),
+        "budgets": (Budget.read("60%"),),
         "oneshot": OneShotConfig(width=0.25, batch_size=32, recalibration_images=64),
         "settings": {"warmup_steps": 3, "steps": 4, "finalists": 3},
         "confidence": 0.5,
@@ -141,7 +142,10 @@ def test_a_finished_search_is_never_overwritten(finished):
 
 def test_several_targets_each_with_its_budget(tmp_path):
     files_ = (latency_file(tmp_path / "a.json"), latency_file(tmp_path / "b.json", "fp32"))
-    result = search_run(request_of(tmp_path, latencies=files_, budgets=("70%", "50%")), tmp_path / "run")
+    result = search_run(
+        request_of(tmp_path, latencies=files_, budgets=tuple(map(Budget.read, ("70%", "50%")))),
+        tmp_path / "run",
+    )
     record = files.read_json(tmp_path / "run" / "search.json", "record")
     names = [c["name"] for c in record["constraints"]]
     assert names == ["host/litert-int8", "host/litert-fp32"]
@@ -158,7 +162,9 @@ def test_budgets_that_do_not_go_together_are_refused_before_training(tmp_path):
     seen, both = [], (latency_file(tmp_path / "latency.json"), opposite)
     with pytest.raises(InfeasibleBudget, match="all budgets together"):
         search_run(
-            request_of(tmp_path, latencies=both, budgets=("1%",), strategy="random", settings={}),
+            request_of(
+                tmp_path, latencies=both, budgets=(Budget.read("1%"),), strategy="random", settings={}
+            ),
             tmp_path / "run",
             live=seen.append,
         )
@@ -166,43 +172,45 @@ def test_budgets_that_do_not_go_together_are_refused_before_training(tmp_path):
 
 
 def test_budgets_are_milliseconds_or_shares_of_the_range():
-    costs = macs_costs()
-    low, high = costs.range
-    assert budget_ms("60%", costs) == pytest.approx(low + 0.6 * (high - low))
-    assert budget_ms(" 12.5 ", costs) == 12.5
-    assert budget_ms("12.5ms", costs) == 12.5
+    low, high = macs_costs().range
+    share = Budget.read("60%").within(low, high)
+    assert (share.limit, share.unit) == (pytest.approx(low + 0.6 * (high - low)), "ms")
+    assert share.is_share, "it says how it was asked for"
+    assert share.within(0.0, 1.0) == share
+    for text in (" 12.5 ", "12.5ms"):
+        assert Budget.read(text) == Budget.read(text).within(low, high) == Budget("", 12.5)
     for text in ("fast", "-3", "1e3", "60 %%", "nan"):
-        with pytest.raises(InfeasibleBudget, match="milliseconds or a share"):
-            budget_ms(text, costs)
+        with pytest.raises(LatencyModelError, match="milliseconds or a share"):
+            Budget.read(text)
     for text in ("0", "0.0", "0ms"):
-        with pytest.raises(InfeasibleBudget, match="must be finite and over 0 ms"):
-            budget_ms(text, costs)
+        with pytest.raises(LatencyModelError, match="must be finite and over 0 ms"):
+            Budget.read(text)
 
 
 def test_a_margin_is_kept_for_what_the_model_may_be_wrong_by(tmp_path):
     space = spaces.load(SPACE)
     model = latency.load(latency_file(tmp_path / "noisy.json", spread=0.05))
-    (without,) = constraints_of([model], ["60%"], space, 0.5)
-    (some,) = constraints_of([model], ["60%"], space, 0.9)
-    (more,) = constraints_of([model], ["60%"], space, 0.99)
-    assert without.margin == pytest.approx(0, abs=1e-12)
-    assert 0 < some.margin < more.margin
+    (without,) = constraints_of([model], [Budget.read("60%")], space, 0.5)
+    (some,) = constraints_of([model], [Budget.read("60%")], space, 0.9)
+    (more,) = constraints_of([model], [Budget.read("60%")], space, 0.99)
+    assert without.budget.margin == pytest.approx(0, abs=1e-12)
+    assert 0 < some.budget.margin < more.budget.margin
     rng = np.random.default_rng(5)
     std_ms = model.predict(space, np.array([space.sample(rng).indices for _ in range(200)])).std_ms
-    assert some.margin == pytest.approx(1.2816 * np.median(std_ms), rel=0.2)
+    assert some.budget.margin == pytest.approx(1.2816 * np.median(std_ms), rel=0.2)
 
 
 def test_models_and_budgets_that_do_not_fit_are_refused(tmp_path):
     space = spaces.load(SPACE)
     model = latency.load(latency_file(tmp_path / "a.json"))
     with pytest.raises(LatencyModelError, match="one a target"):
-        constraints_of([model, model], ["60%"], space, 0.5)
+        constraints_of([model, model], [Budget.read("60%")], space, 0.5)
     with pytest.raises(LatencyModelError, match="one for all or one for each"):
-        constraints_of([model], ["60%", "50%"], space, 0.5)
+        constraints_of([model], [Budget.read("60%"), Budget.read("50%")], space, 0.5)
     with pytest.raises(LatencyModelError, match="confidence"):
-        constraints_of([model], ["60%"], space, 1.0)
+        constraints_of([model], [Budget.read("60%")], space, 1.0)
     with pytest.raises(InfeasibleBudget, match="fastest"):
-        constraints_of([model], ["0.001"], space, 0.5)
+        constraints_of([model], [Budget.read("0.001")], space, 0.5)
 
 
 def test_a_missing_table_entry_is_refused(tmp_path):
@@ -257,5 +265,5 @@ def test_scores_that_are_no_better_than_guessing_raise_an_alarm(tmp_path):
 @pytest.mark.parametrize(("text", "said"), [("100%", 0), ("101%", 1), ("1000%", 1), ("60%", 0)])
 def test_a_share_of_more_than_all_does_not_bind(text, said):
     costs = macs_costs()
-    budget = Constraint("macs", costs, budget_ms(text, costs))
-    assert len(not_binding([budget], [text])) == said
+    budget = Constraint(Budget.read(text, "macs").within(*costs.range), costs)
+    assert len(not_binding([budget])) == said

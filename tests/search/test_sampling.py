@@ -14,6 +14,7 @@ from task_helpers import Task, searched
 
 from hwnas import search, spaces, testing
 from hwnas.blocks import Conv, Head, MBConv, Skip
+from hwnas.budget import Budget
 from hwnas.errors import HwnasError, InfeasibleBudget, SchemaMismatch, SpaceError
 from hwnas.evaluators.supernet.warm_up import warm_up
 from hwnas.evaluators.tabular import Benchmark
@@ -119,7 +120,7 @@ def task_in_space(space, share):
     from hwnas.search.problem import relative_budget
 
     costs = macs_costs(space)
-    return (Constraint("macs", costs, relative_budget(costs, share)),)
+    return (Constraint(Budget("macs", relative_budget(costs, share)), costs),)
 
 
 @every_strategy
@@ -127,7 +128,7 @@ def test_budgets_that_no_architecture_keeps_together_are_refused_first(kind):
     task = task_in("macro", 0.02)
     mirrored = [costs.max() - costs for costs in task.constraints[0].costs.choices]
     costs = type(task.constraints[0].costs)(0.0, tuple(mirrored))
-    opposite = Constraint("opposite", costs, 0.02 * costs.range[1])
+    opposite = Constraint(Budget("opposite", 0.02 * costs.range[1]), costs)
 
     def never(arch):
         raise AssertionError("nothing may be scored")
@@ -290,7 +291,7 @@ def test_the_benchmark_has_3969_networks(shared_data):
     space = spaces.load("macro")
     benchmark = Benchmark.load(shared_data / "nas_bench_macro" / "nas-bench-macro_cifar10.json", space)
     assert len(benchmark.runs) == 3969
-    task = Task(space, (Constraint("macs", task_in("macro").constraints[0].costs, 60.0),), float)
+    task = Task(space, (Constraint(Budget("macs", 60.0), task_in("macro").constraints[0].costs),), float)
     assert task.feasible(benchmark.networks).sum() == 2225
     assert benchmark.oracle(task.feasible) == pytest.approx(0.92567, abs=1e-5)
     answers = {benchmark.evaluator(seed(0))(space.architecture([1] * 8)) for _ in range(3)}

@@ -7,6 +7,7 @@ from oneshot_helpers import SPACE, constraint, latency_file
 from task_helpers import Task, searched
 
 from hwnas import data, files, spaces, train
+from hwnas.budget import Budget
 from hwnas.errors import SchemaMismatch, SpaceError, TrainingError
 from hwnas.evaluators.of_run import scorer_of
 from hwnas.evaluators.standalone import FromScratch
@@ -122,7 +123,8 @@ def test_a_promise_goes_by_the_networks_that_were_trained(tmp_path, monkeypatch)
     """Finalists are scored in fp32 and in int8 without being trained again."""
     config = TrainConfig(epochs=1, batch_size=32)
     search_run(
-        request_of(tmp_path, budgets=("50%",), settings={"queries": 1}, scratch=config), tmp_path / "r"
+        request_of(tmp_path, budgets=(Budget.read("50%"),), settings={"queries": 1}, scratch=config),
+        tmp_path / "r",
     )
     record, dataset = (
         files.read_json(tmp_path / "r" / "search.json", "record"),

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from hwnas import spaces
+from hwnas.budget import Budget
 from hwnas.device import Target
 from hwnas.errors import InfeasibleBudget, LatencyModelError
 from hwnas.latency.base import Cost, Prediction
 from hwnas.latency.evaluate import score
-from hwnas.search.budgets import constraints_of, not_binding, parse_budget, shares_of, shares_said
+from hwnas.search.constraints import constraints_of, not_binding, shares_of, shares_said
 from hwnas.search.problem import Constraint
 from hwnas.search.request import SearchRequest
 from hwnas.search.run import said_of
@@ -68,7 +69,7 @@ def test_the_margin_is_in_the_printed_bound():
     """The budget is over the fastest network, but not by the margin: the bound says by how much."""
     costs = Cost(0.02849, ())
     with pytest.raises(InfeasibleBudget) as refused:
-        Constraint("host/litert-int8", costs, 0.0286, 0.0016)
+        Constraint(Budget("host/litert-int8", 0.0286, margin=0.0016), costs)
     assert "got 0.0286 ms < 0.0301 ms (host/litert-int8, with a margin of 0.0016 ms)" in str(refused.value)
 
 
@@ -83,11 +84,11 @@ def test_the_smallest_budget_that_is_printed_is_accepted_when_typed(seed, measur
     model = Model(seed)
     low = model.cost.range[0]
     with pytest.raises(InfeasibleBudget) as refused:
-        constraints_of([model], [f"{0.999 * low:.12f}"], SPACE, 0.9, measured=measured)
+        constraints_of([model], [Budget.read(f"{0.999 * low:.12f}")], SPACE, 0.9, measured=measured)
     small, bound, typed = bounds_in(str(refused.value))
     assert small < bound
-    (constraint,) = constraints_of([model], [typed], SPACE, 0.9, measured=measured)
-    assert constraint.budget == float(typed)
+    (constraint,) = constraints_of([model], [Budget.read(typed)], SPACE, 0.9, measured=measured)
+    assert constraint.budget.limit == float(typed)
     assert bound >= refused.value.least
     assert bound <= 1.002 * refused.value.least, "no more than rounding"
 
@@ -96,47 +97,47 @@ def test_the_smallest_budget_that_is_printed_is_accepted_when_typed(seed, measur
 def test_the_range_that_is_printed_is_accepted_when_typed(measured):
     for seed in range(20):
         model = Model(seed)
-        with pytest.raises(InfeasibleBudget, match="a share as") as refused:
-            constraints_of([model], ["fast"], SPACE, 0.9, measured=measured)
-        low, high = re.search(r"the range is ([0-9.]+) to ([0-9.]+) ms", str(refused.value)).groups()
-        for typed in (low, high):
-            constraints_of([model], [typed], SPACE, 0.9, measured=measured)
+        with pytest.raises(InfeasibleBudget, match="the slowest needs") as refused:
+            constraints_of([model], [Budget.read("0.000001")], SPACE, 0.9, measured=measured)
+        ends = re.search(r"< ([0-9.]+) ms .*the slowest needs ([0-9.]+) ms", str(refused.value)).groups()
+        for typed in ends:
+            constraints_of([model], [Budget.read(typed)], SPACE, 0.9, measured=measured)
 
 
 def test_limits_are_printed_so_that_they_can_be_typed():
     costs = Cost(123456.0, tuple(np.array([1000.0, 2000.0]) for _ in range(3)), "bytes")
     with pytest.raises(InfeasibleBudget) as refused:
-        Constraint("bytes", costs, 1e5)
+        Constraint(Budget("bytes", 1e5, costs.unit), costs)
     _, _, typed = bounds_in(str(refused.value))
-    assert Constraint("bytes", costs, float(typed)).budget < 126600
+    assert Constraint(Budget("bytes", float(typed), costs.unit), costs).budget.limit < 126600
 
 
 def test_a_budget_that_is_no_number_is_refused_without_a_comparison():
     with pytest.raises(InfeasibleBudget, match=r"but got inf ms \(host"):
-        Constraint("host/litert-int8", Cost(1.0, ()), float("inf"))
+        Constraint(Budget("host/litert-int8", float("inf")), Cost(1.0, ()))
 
 
 def test_budgets_that_bind_nothing_are_said_with_what_was_meant():
     model = Model(1)
     slowest = model.cost.range[1]
-    loose = constraints_of([model], [f"{119 * slowest:.6f}"], SPACE, 0.9)
-    (text,) = not_binding(loose, ["50"])
+    loose = constraints_of([model], [Budget.read(f"{119 * slowest:.6f}")], SPACE, 0.9)
+    (text,) = not_binding(loose)
     assert "does not bind: it is 119 times what the slowest network of the space needs" in text
     for fine in ("100%", f"{0.9 * slowest:.9f}"):
-        assert not_binding(constraints_of([model], [fine], SPACE, 0.5), [fine]) == []
+        assert not_binding(constraints_of([model], [Budget.read(fine)], SPACE, 0.5)) == []
 
 
 def test_a_budget_without_its_percent_sign_is_told_what_it_may_have_been():
     costs = Cost(0.1, (np.array([0.1, 0.32]),))
-    (text,) = not_binding([Constraint("host/litert-int8", costs, 50.0)], ["50"])
+    (text,) = not_binding([Constraint(Budget("host/litert-int8", 50.0), costs)])
     assert "give 50% of the range, if that was meant, or less than that" in text
 
 
 def test_a_range_of_the_device_takes_the_place_of_the_models():
     model = Model(2)
     ranges = {"host/litert-int8": (2 * model.cost.range[0], 2 * model.cost.range[1])}
-    (constraint,) = constraints_of([model], ["50%"], SPACE, 0.5, ranges=ranges)
-    assert constraint.budget == parse_budget("50%", *ranges["host/litert-int8"])
+    (constraint,) = constraints_of([model], [Budget.read("50%")], SPACE, 0.5, ranges=ranges)
+    assert constraint.budget.limit == np.mean(ranges["host/litert-int8"])
 
 
 def test_what_is_to_be_known_of_a_search_names_the_model_that_fails():
@@ -145,8 +146,8 @@ def test_what_is_to_be_known_of_a_search_names_the_model_that_fails():
         score(Prediction(np.ones(9), np.full(9, 0.1)), np.full(9, ms), ("k",) * 9) for ms in (1, 3)
     )
     model = Model(1)
-    constraints = constraints_of([model], ["60%"], SPACE, 0.9)
-    request = SearchRequest(SPACE.name, (), ("60%",))
+    constraints = constraints_of([model], [Budget.read("60%")], SPACE, 0.9)
+    request = SearchRequest(SPACE.name, (), (Budget.read("60%"),))
     for evaluation, words in ((right, []), (wrong, ["host/litert-int8: do not trust this latency model"])):
         model.evaluation = {"heldout": evaluation}
         found = said_of(constraints, [model], request)
@@ -158,14 +159,15 @@ def test_what_shares_are_of_is_said_where_its_ends_were_not_measured():
     model = Model(1)
     low, high = model.cost.range
     name = str(model.target)
-    constraints = constraints_of([model], [" 50% "], SPACE, 0.5)
-    (text,) = shares_of(constraints, [" 50% "], {})
-    budget_ms = constraints[0].budget
+    constraints = constraints_of([model], [Budget.read(" 50% ")], SPACE, 0.5)
+    (text,) = shares_of(constraints, {})
+    budget_ms = constraints[0].budget.limit
     assert (
         f"its ends were not measured: {name} 50% of {low:.4g} to {high:.4g} ms = {budget_ms:.4g} ms" in text
     )
-    assert shares_of(constraints, ["50%"], {name: (low, high)}) == [], "those were measured"
-    assert shares_of(constraints, [f"{budget_ms} ms"], {}) == []
+    assert shares_of(constraints, {name: (low, high)}) == [], "those were measured"
+    typed = constraints_of([model], [Budget.read(f"{budget_ms} ms")], SPACE, 0.5)
+    assert shares_of(typed, {}) == []
     record = {"name": name, "asked": "50%", "budget_ms": budget_ms, "range_ms": [low, high]}
     assert shares_said([record | {"range_is_measured": False}]) == [text]
     assert shares_said([record | {"range_is_measured": True}]) == []
@@ -174,4 +176,4 @@ def test_what_shares_are_of_is_said_where_its_ends_were_not_measured():
 
 def test_a_budget_of_a_request_is_checked_before_anything_is_read():
     with pytest.raises(LatencyModelError, match="a budget must be milliseconds or a share"):
-        SearchRequest(SPACE.name, (), ("half",), data="nowhere")
+        SearchRequest(SPACE.name, (), (Budget.read("half"),), data="nowhere")

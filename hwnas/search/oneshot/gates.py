@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from hwnas.budget import Budget
 from hwnas.errors import InfeasibleBudget
 from hwnas.latency.base import Cost, FloatArray
 from hwnas.search.decode import Decoded, decode
@@ -109,13 +110,14 @@ def near_budget(problem: Problem, least_use: float) -> Problem:
 
     def room(constraint: Constraint) -> float:
         low, high = constraint.costs.range
-        return (constraint.limit - low) / max(high - low, 1e-12)
+        return (constraint.usable - low) / max(high - low, 1e-12)
 
     tightest = min(problem.constraints, key=room)
     costs = tightest.costs
     left = Cost(0.0, tuple(c.max() - c for c in costs.choices), costs.unit)
     try:
-        use = Constraint(f"unused of {tightest.name}", left, costs.range[1] - least_use * tightest.limit)
+        most = costs.range[1] - least_use * tightest.usable
+        use = Constraint(Budget(f"unused of {tightest.name}", most, costs.unit), left)
         near = Problem(problem.space, (*problem.constraints, use))
         _ = FeasibleSampler(near).feasible
     except InfeasibleBudget:

@@ -54,7 +54,7 @@ class _Fixed:
 
 def violation(expected: Sequence[torch.Tensor], constraints: Sequence[Constraint]) -> torch.Tensor:
     """Expected latency over its limit, minus 1, of the constraint where that is largest."""
-    shares = [e / c.limit for e, c in zip(expected, constraints, strict=True)]
+    shares = [e / c.usable for e, c in zip(expected, constraints, strict=True)]
     return torch.stack(shares).max() - 1
 
 
@@ -83,7 +83,7 @@ class HoldBudget:
     ) -> None:
         self.constraints = tuple(constraints)
         self.strength, self.gain, self.bound = strength, gain, bound
-        self.binds = any(c.limit < c.costs.range[1] for c in constraints)
+        self.binds = any(c.usable < c.costs.range[1] for c in constraints)
         self.value = 0.0
 
     @property
@@ -101,7 +101,7 @@ class HoldBudget:
     def update(self, expected: Sequence[float]) -> None:
         """Move the multiplier by the violation that is left."""
         if self.binds:
-            c = max(e / k.limit for e, k in zip(expected, self.constraints, strict=True)) - 1
+            c = max(e / k.usable for e, k in zip(expected, self.constraints, strict=True)) - 1
             self.value = min(self.bound, max(-self.bound, self.value + self.gain * c))
 
     def restore(self, multiplier: float) -> None:
@@ -181,7 +181,7 @@ class ProxylessLog(_Fixed):
     def __post_init__(self) -> None:
         _require_unit(self.unit, self.constraints)
         for constraint in self.constraints:
-            least = min(constraint.costs.range[0], constraint.limit) * UNITS[self.unit]
+            least = min(constraint.costs.range[0], constraint.usable) * UNITS[self.unit]
             if least <= 1:
                 raise LatencyModelError(
                     f"log(latency) must be positive, but fastest architecture or budget is {least:.4g} "
@@ -192,7 +192,7 @@ class ProxylessLog(_Fixed):
         """Scalar, differentiable in both."""
         scale = UNITS[self.unit]
         ratios = [
-            torch.log(e * scale) / math.log(c.limit * scale)
+            torch.log(e * scale) / math.log(c.usable * scale)
             for e, c in zip(expected, self.constraints, strict=True)
         ]
         return self.alpha * cross_entropy * torch.stack(ratios).max() ** self.beta
@@ -228,7 +228,7 @@ def require_known(name: str) -> None:
 
 
 def _tightest(values: Sequence[torch.Tensor], constraints: Sequence[Constraint]) -> torch.Tensor:
-    shares = [float(v.detach()) / c.limit for v, c in zip(values, constraints, strict=True)]
+    shares = [float(v.detach()) / c.usable for v, c in zip(values, constraints, strict=True)]
     return values[shares.index(max(shares))]
 
 

@@ -186,7 +186,7 @@ class OneShotStrategy(OneShotSettings, ABC):
         recorded = self.gate_step(state, step)
         expected = state.expected()
         state.pressure.update(expected)
-        limits = [c.limit for c in state.problem.constraints]
+        limits = [c.usable for c in state.problem.constraints]
         argmax = np.array([state.gates.argmax()])
         watched = state.gates.summary()
         return {
@@ -217,7 +217,7 @@ class OneShotStrategy(OneShotSettings, ABC):
         argmax = gates.argmax()
         extra = {
             **_by_unit(problem, "expected", state.expected()),
-            **_by_unit(problem, "limit", [c.limit for c in problem.constraints]),
+            **_by_unit(problem, "limit", [c.usable for c in problem.constraints]),
             "argmax": problem.told(argmax),
             "decoded": problem.told(decoded.indices) | {"gap": decoded.gap},
             "alarms": alarms(state.trace),
@@ -240,7 +240,7 @@ class OneShotStrategy(OneShotSettings, ABC):
             "strategy": self.name,
             "settings": self.settings(),
             "seed": state.seed,
-            "limits_ms": [c.limit for c in state.problem.constraints],
+            "limits_ms": [c.usable for c in state.problem.constraints],
             "oneshot": state.oneshot.origin(),
         }
 

@@ -200,7 +200,7 @@ def _identity(strategy: SamplingStrategy, problem: Problem, evaluator: Evaluator
         "settings": strategy.settings(),
         "space": problem.space.name,
         "space_fingerprint": problem.space.fingerprint,
-        "limits_ms": {c.name: c.limit for c in problem.constraints},
+        "limits_ms": {c.name: c.usable for c in problem.constraints},
         "objectives": [objective.name for objective in problem.objectives],
         "evaluate": evaluator.identity(),
     }

@@ -218,7 +218,7 @@ class _Learner(Sampler):
     def _used(self, indices: tuple[int, ...]) -> float:
         """Latency over what is allowed, for the budget that is used most."""
         problem = self.archive.problem
-        limits = np.array([c.limit for c in problem.constraints])
+        limits = np.array([c.usable for c in problem.constraints])
         return float((problem.costs(np.array([indices]))[0] / limits).max())
 
 

@@ -1,16 +1,16 @@
-"""Budgets as people write them, and the constraints that a search keeps for them."""
+"""The constraints that a search keeps for budgets on latency models, and what is to be said of them."""
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 
-from hwnas.errors import HwnasError, InfeasibleBudget, LatencyModelError
+from hwnas.budget import Budget, is_share
+from hwnas.errors import HwnasError, LatencyModelError
 from hwnas.latency import Cost, LatencyModel
 from hwnas.latency.evaluate import HELDOUT
 from hwnas.search.problem import Constraint
@@ -26,7 +26,7 @@ twice the widest interval of a network that was seen on virtual machines (±3.6 
 
 def constraints_of(
     models: Sequence[LatencyModel],
-    budgets: Sequence[str],
+    budgets: Sequence[Budget],
     space: SearchSpace,
     confidence: float,
     *,
@@ -37,7 +37,7 @@ def constraints_of(
 
     Args:
         models: At least one, each of another target.
-        budgets: Texts as in ``SearchRequest``; one for all, or one each.
+        budgets: As in ``SearchRequest``; one for all, or one each.
         space: The space.
         confidence: In [0.5, 1); the margin is that quantile of the prediction's error.
         measured: As in ``SearchRequest``.
@@ -57,77 +57,21 @@ def constraints_of(
         )
     if not 0.5 <= confidence < 1:
         raise LatencyModelError(f"confidence must be in [0.5, 1), but got {confidence}")
-    texts = list(budgets) * len(models) if len(budgets) == 1 else budgets
+    each = list(budgets) * len(models) if len(budgets) == 1 else budgets
     found = []
-    for model, name, text in zip(models, names, texts, strict=True):
+    for model, name, budget in zip(models, names, each, strict=True):
         costs = model.costs(space)
         margin_ms = NormalDist().inv_cdf(confidence) * _typical_std_ms(model, space)
         low_ms, high_ms = (ranges or {}).get(name, costs.range)
         sure_ms = _sure_ms(model, space, costs)
         if (ranges or {}).get(name):  # measured here, where the model was fitted elsewhere
             sure_ms = low_ms * (1 + _MEASURING)
-        least_ms = max(costs.range[0], sure_ms) if measured else costs.range[0] + margin_ms
-        asked_ms = parse_budget(text, low_ms, high_ms, least_ms)
-        room_ms = max(0.0, asked_ms - costs.range[0])
+        asked = budget.within(low_ms, high_ms)
+        room_ms = max(0.0, asked.limit - costs.range[0])
         kept_free_ms = min(margin_ms, room_ms / 2) if measured else margin_ms
-        found.append(Constraint(name, costs, asked_ms, kept_free_ms, sure=sure_ms, measured=measured))
+        limited = replace(asked, target=model.target, margin=kept_free_ms)
+        found.append(Constraint(limited, costs, sure=sure_ms, measured=measured))
     return tuple(found)
-
-
-def budget_ms(text: str, costs: Cost) -> float:
-    """The budget of a text: milliseconds, or a share of the range as "60%".
-
-    Raises:
-        InfeasibleBudget: It is neither.
-    """
-    return parse_budget(text, *costs.range)
-
-
-def parse_budget(text: str, low: float, high: float, least: float | None = None) -> float:
-    """The same for a range from ``low`` to ``high`` milliseconds.
-
-    Args:
-        text: What was asked for.
-        low: Latency of the fastest architecture.
-        high: Latency of the slowest one.
-        least: Smallest budget that is accepted, where that is more than ``low``.
-    """
-    value, is_percent, odd = _read(text)
-    if odd:
-        raise InfeasibleBudget(
-            f"{odd}: the range is {_range(low, high, least)}",
-            budget=value,
-            least=low,
-        )
-    return low + value / 100 * (high - low) if is_percent else value
-
-
-def require_budget(text: str) -> None:
-    """Raise LatencyModelError where a text is no budget, whatever the range is."""
-    _, _, odd = _read(text)
-    if odd:
-        raise LatencyModelError(odd)
-
-
-def _read(text: str) -> tuple[float, bool, str]:
-    """The number of a budget, whether it is in percent, and what is wrong with it."""
-    matched = re.fullmatch(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(%|ms)?\s*", text)
-    if not matched:
-        return math.nan, False, f'a budget must be milliseconds or a share as "60%", but got {text!r}'
-    value, is_percent = float(matched[1]), matched[2] == "%"
-    is_odd = not math.isfinite(value) or (not is_percent and value == 0)
-    return value, is_percent, f"a budget must be finite and over 0 ms, but got {text!r}" if is_odd else ""
-
-
-def _range(low: float, high: float, least: float | None) -> str:
-    """The budgets that may be given, in words."""
-    start = low if least is None else least
-    return f"{at_least(start)} to {at_least(max(start, high))} ms"
-
-
-def is_share(text: str) -> bool:
-    """Whether a budget is a share of the range."""
-    return text.strip().endswith("%")
 
 
 def range_of(record: Mapping[str, Any], name: str) -> tuple[float, float]:
@@ -145,37 +89,30 @@ def range_of(record: Mapping[str, Any], name: str) -> tuple[float, float]:
     )
 
 
-def not_binding(constraints: Sequence[Constraint], budgets: Sequence[str]) -> list[str]:
+def not_binding(constraints: Sequence[Constraint]) -> list[str]:
     """What to know of budgets that even the slowest architecture keeps, one sentence each.
 
-    Args:
-        constraints: As from ``constraints_of``.
-        budgets: The texts that they were made of; one for all, or one each. Shares are as they were meant.
+    Shares of no more than the range are as they were meant.
     """
-    texts = list(budgets) * len(constraints) if len(budgets) == 1 else budgets
     found = []
-    for item, text in zip(constraints, texts, strict=True):
-        within = is_share(text) and float(text.strip().rstrip("% ")) <= 100
+    for item in constraints:
+        within = item.budget.is_share and Budget.read(item.budget.text).limit <= 100
         if not within:
-            found += unbound(item.name, item.budget, item.costs.range[1])
+            found += unbound(item.name, item.budget.limit, item.costs.range[1])
     return found
 
 
-def shares_of(
-    constraints: Sequence[Constraint], budgets: Sequence[str], measured: Mapping[str, tuple[float, float]]
-) -> list[str]:
+def shares_of(constraints: Sequence[Constraint], measured: Mapping[str, tuple[float, float]]) -> list[str]:
     """What shares are of, where that is a range that was predicted: one sentence for all, or none.
 
     Args:
         constraints: As from ``constraints_of``.
-        budgets: The texts that they were made of; one for all, or one each.
         measured: By name of a target, ranges whose ends were measured: that is said by who measured them.
     """
-    texts = list(budgets) * len(constraints) if len(budgets) == 1 else budgets
     return shares_said(
         [
-            {"name": c.name, "asked": text, "budget_ms": c.budget, "range_ms": c.costs.range}
-            for c, text in zip(constraints, texts, strict=True)
+            {"name": c.name, "asked": c.budget.text, "budget_ms": c.budget.limit, "range_ms": c.costs.range}
+            for c in constraints
             if c.name not in measured
         ]
     )
