@@ -99,7 +99,8 @@ def test_a_unit_in_which_the_logarithm_is_not_positive_is_refused(form):
 @pytest.mark.parametrize("form", [latency_loss.FBNetLoss, latency_loss.ProxylessLog])
 def test_a_logarithm_of_something_else_than_latency_is_refused(form):
     budget = constraint(0.5)
-    bytes_ = dataclasses.replace(budget, name="bytes", costs=dataclasses.replace(budget.costs, unit="bytes"))
+    costs = dataclasses.replace(budget.costs, unit="bytes")
+    bytes_ = Constraint(Budget("bytes", budget.budget.limit, "bytes"), costs)
     with pytest.raises(LatencyModelError, match="bytes is limited in bytes"):
         form((constraint(0.5), bytes_))
 
