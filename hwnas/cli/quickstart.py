@@ -32,10 +32,10 @@ def quickstart(
     budget_ms: Annotated[
         str,
         typer.Option(
-            help="Milliseconds, or as 40% of each target's range between fastest and slowest, as predicted.",
+            help="Milliseconds, or as 30% of each target's range between fastest and slowest, as predicted.",
             callback=_usage.checked(_usage.budget),
         ),
-    ] = "40%",
+    ] = "30%",
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Of training from scratch; as many as take about 200 steps.")
     ] = None,

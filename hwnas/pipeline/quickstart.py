@@ -28,7 +28,7 @@ class QuickstartOptions:
     Attributes:
         space: Search space.
         data: Source of images.
-        budget: Milliseconds for all targets, or a share of each target's range as "40%".
+        budget: Milliseconds for all targets, or a share of each target's range as "30%".
         epochs: Of training from scratch; as many as take about ``STEPS`` steps, if not given.
         seed: Where all randomness comes from.
         accept_noise: Whether a promise that is NOT PROVEN is taken all the same.
@@ -36,7 +36,7 @@ class QuickstartOptions:
 
     space: str = "macro"
     data: str = "clutter:10000"
-    budget: str = "40%"
+    budget: str = "30%"
     epochs: int | None = None
     seed: int = 0
     accept_noise: bool = False
@@ -90,7 +90,7 @@ def config_of(folder: Path, device: str, options: QuickstartOptions | None = Non
                 "strategy": STRATEGY,
                 "budgets": [asked.budget],
                 "supernet": {"validation_images": 1000},
-                "settings": {"warmup_steps": 700, "steps": 60},
+                "settings": {"warmup_steps": 600, "steps": 60},
             },
             "promise": {
                 "rank": "fp32",
@@ -99,8 +99,8 @@ def config_of(folder: Path, device: str, options: QuickstartOptions | None = Non
                 "batch": 2,
                 "scored": 8,
                 "sessions": 1,
-                "gallery_points": 6,
-                "gallery_each": 2,
+                "gallery_points": 4,
+                "gallery_each": 1,
                 "measuring": {"rounds": 6, "max_rounds": 6, "samples": 5, "min_round_s": 0.2},
             },
             "baseline": {"strategy": BASELINE, "settings": {"queries": 32}},
