@@ -21,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hwnas import __version__, plugins
+from hwnas.cli._log import listen
 from hwnas.statistics.verdict import FAIL, NOT_PROVEN, PASS, Verdict
 
 _Verb = TypeVar("_Verb", bound=Callable[..., Any])
@@ -197,6 +198,4 @@ def _root(
     ] = False,
 ) -> None:
     """Options before the verb."""
-    from hwnas.cli._log import listen
-
-    listen()
+    listen(err)

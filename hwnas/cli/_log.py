@@ -5,16 +5,16 @@ from __future__ import annotations
 import logging
 import os
 
+from rich.console import Console
 from rich.markup import escape
-
-from hwnas.cli._app import err
 
 
 class _ToPeople(logging.Handler):
     """Prints each message once, in whatever live view is shown; one process of torchrun does."""
 
-    def __init__(self) -> None:
+    def __init__(self, console: Console) -> None:
         super().__init__()
+        self._console = console
         self._said: set[str] = set()
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -24,11 +24,11 @@ class _ToPeople(logging.Handler):
             return
         self._said.add(text)
         mark = "[yellow]warning:[/] " if record.levelno >= logging.WARNING else "[dim]read[/] "
-        err.print(mark + escape(text), soft_wrap=True, highlight=False)
+        self._console.print(mark + escape(text), soft_wrap=True, highlight=False)
 
 
-def listen() -> None:
-    """Print from now on what is logged, as a new invocation would."""
+def listen(console: Console) -> None:
+    """Print on a console from now on what is logged, as a new invocation would."""
     log = logging.getLogger("hwnas")
     log.setLevel(logging.INFO)
-    log.handlers = [_ToPeople()]
+    log.handlers = [_ToPeople(console)]
