@@ -12,9 +12,11 @@ from hwnas.latency.base import Prediction
 from hwnas.latency.bayes.device_prior import learn_sizes
 from hwnas.latency.bayes.entries import Entries
 from hwnas.latency.bayes.known_devices import learn_device
-from hwnas.latency.bayes.known_latency import Combination, KnownLatency, Proportion
-from hwnas.latency.bayes.mixture import PRODUCT, SUM, shares_of
+from hwnas.latency.bayes.known_latency import Combination, KnownLatency
+from hwnas.latency.bayes.lognormal import LogNormal
+from hwnas.latency.bayes.mixture import PRODUCT, SUM, Mixture, shares_of
 from hwnas.latency.bayes.product import Logs, Product
+from hwnas.latency.bayes.proportion import Proportion
 from hwnas.latency.bayes.transfer import COMBINATION, Few, transfer
 from hwnas.latency.evaluate import rank_correlations
 from hwnas.statistics.intervals import NORMAL_90
@@ -140,13 +142,16 @@ def test_what_is_tiny_on_every_known_device_is_not_of_average_size() -> None:
     known = KnownLatency(ENTRIES, phones, REMAINDERS)
     truth = chain([0, 0.6, 3, 12], 0.02, 9, stops=True)
     rows = np.flatnonzero(EVERY[:, 0] > 0)[::40]
-    near = Proportion.fit(known, EVERY[rows], truth[rows], np.arange(len(rows)))
+    near, _ = Proportion.fit(known, EVERY[rows], truth[rows], np.arange(len(rows)))
+    mixture = Mixture({SUM: 1.0}, {}, near, truth[rows].min() / 2)
     average = Prediction(np.full(len(EVERY), truth.mean()), np.full(len(EVERY), 0.1))
-    found, stopped = near.within(average, EVERY), EVERY[:, 0] == 0
+    found, stopped = mixture.predict(average, EVERY), EVERY[:, 0] == 0
     assert (found.mean_ms[stopped] < 0.02 * truth.mean()).all()
-    assert (np.abs(found.mean_ms - truth) <= NORMAL_90 * found.std_ms)[stopped].all()
-    kept = near.within(Prediction(truth, 0.1 * truth), EVERY[rows[:1]].repeat(len(EVERY), axis=0))
-    assert kept.mean_ms[rows[0]] == pytest.approx(truth[rows[0]])
+    low, high = near.bounds(EVERY)
+    assert ((low <= truth) & (truth <= high)).all()
+    right = mixture.mixed({SUM: Prediction(truth, 0.1 * truth)}, EVERY)
+    np.testing.assert_allclose(right.centre, np.log(truth))
+    assert isinstance(right, LogNormal)
 
 
 def test_a_form_that_the_best_mixture_does_without_has_no_share() -> None:

@@ -13,6 +13,7 @@ of the others is kept too, for models that compare devices network by network.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -50,13 +51,14 @@ class Seen:
     indices: IntArray = field(default_factory=lambda: np.zeros((0, 0), np.int64))
     values: FloatArray = field(default_factory=lambda: np.zeros(0))
 
-    def of(self, indices: IntArray, otherwise: FloatArray) -> FloatArray:
-        """Mean of what was seen of each architecture, shape (n,), or what is given for it."""
-        if not self._means:
-            return otherwise
+    def of(self, indices: IntArray, otherwise: Callable[[IntArray], FloatArray]) -> FloatArray:
+        """Mean of what was seen of each architecture, shape (n,), or what is said of those that were not."""
         rows = np.ascontiguousarray(indices, dtype=self.indices.dtype)
-        pairs = zip(rows, otherwise, strict=True)
-        return np.array([self._means.get(row.tobytes(), value) for row, value in pairs], dtype=np.float64)
+        values = np.array([self._means.get(row.tobytes(), np.nan) for row in rows], dtype=np.float64)
+        new = np.isnan(values)
+        if new.any():
+            values[new] = otherwise(indices[new])
+        return values
 
     @cached_property
     def _means(self) -> dict[bytes, float]:
@@ -141,7 +143,7 @@ class Remainder:
     def __call__(self, indices: IntArray) -> FloatArray:
         """Remainder in ms, shape (n,), of architectures of shape (n, choices)."""
         smooth = np.exp(-_distance(self.layout, indices, self.indices) / self.reach) @ self.weights
-        return np.asarray(smooth + self.jumps_ms.of(indices, np.zeros(len(indices))))
+        return np.asarray(smooth + self.jumps_ms.of(indices, lambda rows: np.zeros(len(rows))))
 
 
 def _distance(layout: Layout, first: IntArray, second: IntArray) -> FloatArray:

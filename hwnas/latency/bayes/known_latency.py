@@ -1,9 +1,10 @@
-"""What whole networks take on known devices, and the new device in proportion to that."""
+"""What whole networks take on known devices, and the new device as a plain combination of that."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -13,9 +14,6 @@ from hwnas.latency.bayes.entries import Entries
 from hwnas.latency.bayes.gaussian import LEAST
 from hwnas.latency.bayes.interactions import Remainder
 from hwnas.statistics.intervals import MAD_NORMAL
-
-BEYOND = 2.0
-"""How many times farther than any left-out network a prediction may be off all known devices."""
 
 EXACT = 1e-3
 """Relative error that a combination has at least: no ten networks show that it is exact."""
@@ -41,17 +39,22 @@ class KnownLatency:
         A prediction is at least the least that the device was measured to take, or, where it was
         not measured whole, a thousandth of its average network.
         """
-        paid = self.entries.layout.matrix(indices)
         columns = []
         for name, costs in self.known.items():
-            latency, remainder = paid @ np.asarray(costs), self.remainders.get(name)
+            remainder = self.remainders.get(name)
             if remainder is None:
                 least = float(self.entries.average @ np.asarray(costs)) * LEAST
-                columns.append(np.maximum(latency, least))
+                columns.append(np.maximum(self._sums(costs, indices), least))
             else:
-                predicted = np.maximum(latency + remainder(indices), remainder.least_ms)
-                columns.append(remainder.measured_ms.of(indices, predicted))
+                columns.append(remainder.measured_ms.of(indices, partial(self._with_remainder, name)))
         return np.stack(columns, axis=1)
+
+    def _sums(self, costs: Sequence[float], indices: IntArray) -> FloatArray:
+        return np.asarray(self.entries.layout.matrix(indices) @ np.asarray(costs))
+
+    def _with_remainder(self, name: str, indices: IntArray) -> FloatArray:
+        remainder = self.remainders[name]
+        return np.maximum(self._sums(self.known[name], indices) + remainder(indices), remainder.least_ms)
 
     @property
     def least_ms(self) -> FloatArray:
@@ -105,41 +108,3 @@ class Combination:
 
 def _with_constant(rows: FloatArray) -> FloatArray:
     return np.concatenate([rows, np.ones((len(rows), 1))], axis=1)
-
-
-@dataclass(frozen=True)
-class Proportion:
-    """What no prediction is far off: known devices, each scaled by its median ratio.
-
-    A network that takes next to nothing on every known device takes no average time on the new one.
-
-    Attributes:
-        known: What whole networks take on known devices.
-        ratios: Of the new device to each known one, shape (devices,).
-        factor: How far a prediction may be off all of them.
-    """
-
-    known: KnownLatency
-    ratios: FloatArray
-    factor: float
-
-    @classmethod
-    def fit(
-        cls, known: KnownLatency, indices: IntArray, latency_ms: FloatArray, folds: IntArray
-    ) -> Proportion:
-        """Ratios of measured networks, and how far those of a fold are off what the others say."""
-        rows, farthest = known(indices), 1.0
-        for fold in np.unique(folds):
-            out = folds == fold
-            scaled = rows[out] * np.median(latency_ms[~out, None] / rows[~out], axis=0)
-            off = np.maximum(scaled.min(axis=1) / latency_ms[out], latency_ms[out] / scaled.max(axis=1))
-            farthest = max(farthest, float(off.max()))
-        return cls(known, np.median(latency_ms[:, None] / rows, axis=0), BEYOND * farthest)
-
-    def within(self, prediction: Prediction, indices: IntArray) -> Prediction:
-        """The same, but for what is too far off; that is doubted by as much as it was moved."""
-        scaled = self.known(indices) * self.ratios
-        low, high = scaled.min(axis=1) / self.factor, scaled.max(axis=1) * self.factor
-        mean = np.clip(prediction.mean_ms, low, high)
-        relative, moved = prediction.std_ms / prediction.mean_ms, np.log(mean / prediction.mean_ms)
-        return Prediction(mean, mean * np.hypot(relative, moved))

@@ -21,8 +21,20 @@ from hwnas.latency.bayes.entries import Entries
 from hwnas.latency.bayes.evidence import Variances, believe, infer_variances
 from hwnas.latency.bayes.gaussian import Belief, Equations, Prior
 from hwnas.latency.bayes.interactions import Remainder
-from hwnas.latency.bayes.known_latency import KnownLatency, Proportion
-from hwnas.latency.bayes.mixture import FORMS, SUM, Mixture, clearly_better, gain, shares_of, widening
+from hwnas.latency.bayes.known_latency import KnownLatency
+from hwnas.latency.bayes.lognormal import LogNormal
+from hwnas.latency.bayes.mixture import (
+    SUM,
+    Fit,
+    Mixture,
+    clearly_better,
+    fits,
+    gain,
+    rescaling,
+    shares_of,
+    widening,
+)
+from hwnas.latency.bayes.proportion import Proportion
 
 STRONG = 3.0
 """Logarithm of a ratio of probabilities that is strong evidence (Kass & Raftery, 1995)."""
@@ -91,10 +103,6 @@ class Few:
     def known_latency(self) -> KnownLatency:
         """What whole networks take on the known devices."""
         return KnownLatency(self.entries, self.known, self.remainders)
-
-    def as_form(self, indices: IntArray, name: str) -> Prediction:
-        """Other networks predicted from these by one of ``FORMS``."""
-        return FORMS[name](self.known_latency, self.indices, self.latency_ms).predict(indices)
 
     def left_out(self, learn: Callable[[Few, IntArray], Prediction], folds: IntArray) -> Prediction:
         """Each network predicted from those of other folds, of which there are at least two."""
@@ -197,10 +205,10 @@ def transfer(
     # ten networks choose a form worse than physics does
     if not known or (entries.features is not None and not sums_only):
         return found
-    mixture, mixed = _mixture(few, left_out, folds)
-    sure = clearly_better(mixed, left_out, latency_ms) and gain(mixed, left_out, latency_ms) > STRONG
+    mixture, mixed, medians = _mixture(few, left_out, folds)
+    sure = clearly_better(medians, left_out, latency_ms) and gain(medians, left_out, latency_ms) > STRONG
     if sums_only:
-        return replace(found, notes=(*found.notes, *([_lost(left_out, mixed, latency_ms)] if sure else [])))
+        return replace(found, notes=(*found.notes, *([_lost(left_out, medians, latency_ms)] if sure else [])))
     if not (prior.known or sure):
         return found
     notes = found.notes if list(mixture.shares) == [SUM] else _notes(few, costs, prior, mixture.shares)
@@ -230,19 +238,25 @@ def _best_sum(few: Few, prior: DevicePrior, folds: IntArray) -> tuple[DevicePrio
     return (combined, simple) if clearly_better(simple, found, few.latency_ms) else (prior, found)
 
 
-def _mixture(few: Few, summed: Prediction, folds: IntArray) -> tuple[Mixture, Prediction]:
-    """Forms beside the sum, and predictions of left-out networks."""
-    left_out = {SUM: summed}
-    for name in FORMS:
-        left_out[name] = few.left_out(partial(Few.as_form, name=name), folds)
-    shares = shares_of(left_out, few.latency_ms)
-    known = few.known_latency
-    forms = {n: FORMS[n](known, few.indices, few.latency_ms) for n in shares if n != SUM}
-    near = Proportion.fit(known, few.indices, few.latency_ms, folds)
-    found = Mixture(shares, forms, near)
-    mixed = found.mixed({name: left_out[name] for name in shares}, few.indices)
-    wider = widening(mixed, few.latency_ms)
-    return replace(found, wider=wider), Prediction(mixed.mean_ms, mixed.std_ms * wider)
+def _mixture(few: Few, summed: Prediction, folds: IntArray) -> tuple[Mixture, Prediction, Prediction]:
+    """Forms beside the sum; of left-out networks what they predict, and medians."""
+    known, latency_ms, left_out = few.known_latency, few.latency_ms, {SUM: summed}
+    fit_of = fits(known)
+    for name, fit in fit_of.items():
+        left_out[name] = few.left_out(partial(_fitted, fit), folds)
+    shares = shares_of(left_out, latency_ms)
+    forms = {name: fit(few.indices, latency_ms) for name, fit in fit_of.items() if name in shares}
+    near, unheard = Proportion.fit(known, few.indices, latency_ms, folds)
+    found = Mixture(shares, forms, near, float(latency_ms.min()) / 2)
+    mixed, unheard = found.mixed(left_out, few.indices), found.unheard(unheard)
+    doubted = LogNormal(mixed.centre, np.sqrt(mixed.std**2 + unheard))
+    found = replace(found, wider=rescaling(doubted, latency_ms))
+    medians = np.exp(mixed.centre)
+    return found, found.said(mixed, unheard, few.indices), Prediction(medians, medians * doubted.std)
+
+
+def _fitted(fit: Fit, few: Few, indices: IntArray) -> Prediction:
+    return fit(few.indices, few.latency_ms).predict(indices)
 
 
 def alikeness(entries: Entries, first: FloatArray, second: FloatArray) -> float:
