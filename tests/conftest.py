@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+from filelock import FileLock
+from quick_measuring import FORM
+from remembering_exporter import RememberingExporter
 
 _LONG = (
     "finalists/test_finalists",
@@ -41,13 +44,28 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
-def _exported_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small network, really trained on digits and exported in all variants, once a session."""
+def _shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of this run of the tests share."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "shared"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def _exported_run(_shared: Path) -> Path:
+    """A small network, really trained on digits and exported in all variants, once for all processes."""
+    with FileLock(_shared / "exported-run.lock"):
+        if not (_shared / "exported-run").exists():
+            _export_run(_shared / "making").rename(_shared / "exported-run")
+    return _shared / "exported-run"
+
+
+def _export_run(run: Path) -> Path:
     from hwnas import data, device, files, release, spaces
     from hwnas.train import TrainConfig
     from hwnas.train.run import train_run
 
-    run = tmp_path_factory.mktemp("exported") / "run"
     space = spaces.load("macro", resolution=16)
     arch = space.architecture([1, 0, 1, 0, 0, 1, 0, 0])
     dataset = data.load("digits", resolution=16)
@@ -63,58 +81,34 @@ def _exported_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Commands that measure do so in the rounds that they are asked for, of few samples, without pauses."""
+    """Commands that measure do so in the rounds that they are asked for, as quickly as can be."""
     from hwnas.measure import ProfileOptions
 
     checked = ProfileOptions.__post_init__
 
     def quick(options: ProfileOptions) -> None:
-        for name, value in {"max_rounds": options.rounds, "samples": 3, "min_round_s": 0.0}.items():
+        for name, value in (FORM | {"max_rounds": options.rounds}).items():
             object.__setattr__(options, name, value)
         checked(options)
 
     monkeypatch.setattr(ProfileOptions, "__post_init__", quick)
 
 
-_WARM: list[Any] = []
-
-
 @pytest.fixture(scope="session")
-def _cold() -> Iterator[None]:
-    """Nothing that was kept warm outlives the tests."""
-    yield
-    while _WARM:
-        _WARM.pop().end()
+def _exporter(_shared: Path) -> Iterator[RememberingExporter]:
+    exporter = RememberingExporter(_shared / "exported")
+    yield exporter
+    exporter.end()
 
 
 @pytest.fixture(scope="module")
-def warm_exporter(_cold: None) -> Iterator[None]:
-    """Processes that export models go on with the next test: to start one takes longer than its exports.
-
-    They are the real ones. A process that is busy when it is closed, or gone, is ended as ever.
-    """
+def warm_exporter(_exporter: RememberingExporter) -> Iterator[None]:
+    """One process exports the models of all tests, and none twice."""
     from hwnas.measure import models
 
-    class Warm(models._Worker):
-        busy = False
-
-        def ask(self, task: Any) -> Any:
-            self.busy = True
-            reply = super().ask(task)
-            self.busy = bool(reply.get("died"))
-            return reply
-
-        def close(self) -> None:
-            if self.busy:
-                super().close()
-            elif self not in _WARM:
-                _WARM.append(self)
-
-        def end(self) -> None:
-            super().close()
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(models, "_Worker", lambda: _WARM.pop() if _WARM else Warm())
+        patch.setattr(models, "_Worker", lambda: _exporter)
+        patch.setattr(models, "_MAX_WORKERS", 1)
         yield
 
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from quick_measuring import form
 
 import hwnas
 
@@ -60,9 +61,7 @@ def test_the_package_is_typed():
 def test_a_whole_chain_with_a_space_a_block_and_a_strategy_of_ones_own(tmp_path):
     """The process that exports blocks loads the same file."""
     hwnas.load_plugins(MINE)
-    quick = hwnas.ProfileOptions(
-        rounds=2, max_rounds=2, samples=2, min_round_s=0.0, calibration_networks=2, heldout_networks=1
-    )
+    quick = form(2, calibration_networks=2, heldout_networks=1)
     host = hwnas.Device("host", "This machine", "local", runtimes=("litert",))
     try:
         tables = hwnas.profile(

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import Result
+from quick_measuring import form
 from shipping_helpers import leave_one
 from typer.testing import CliRunner
 
@@ -21,14 +22,13 @@ from hwnas.cli import app
 from hwnas.device import Device
 from hwnas.errors import HwnasError, SchemaMismatch
 from hwnas.export import metadata
-from hwnas.measure import ProfileOptions
 from hwnas.release import images, probes
 from hwnas.runs import records
 from hwnas.statistics.verdict import BUDGET, NOISY, STABLE, UNUSABLE
 from hwnas.verify import Estimate, Verification, checks, folder, verify, verify_on
 
 pytestmark = pytest.mark.usefixtures("warm_exporter")
-QUICK = ProfileOptions(rounds=2, max_rounds=2, samples=3, min_round_s=0.0)
+QUICK = form(2)
 HWNAS = Path(sys.executable).with_name("hwnas")
 BARE = Device("bare", "A device that has none of the runtimes", "local", runtimes=("torch_cuda",))
 
@@ -297,7 +297,7 @@ def test_each_budget_of_a_model_has_its_own_row_and_verdict(exported_run):
     change(shipped, budgets=[budget, two])
     leave_one(shipped, "litert-int8")
     found = verify(
-        shipped, device.load("host"), None, options=dataclasses.replace(QUICK, rounds=6, max_rounds=6)
+        shipped, device.load("host"), None, options=form(6)
     )
     one, other = found.variants
     assert (one.name, other.name) == ("litert-int8", "litert-int8-t2")

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from quick_measuring import form
 from shipping_helpers import leave_one
 from typer.testing import CliRunner
 
@@ -22,14 +23,13 @@ from hwnas.compare import FOUND, compare
 from hwnas.compare.contender import Recipe, prepare, trained
 from hwnas.compare.rows import spread
 from hwnas.errors import HwnasError, SpaceError, TrainingError
-from hwnas.measure import ProfileOptions
 from hwnas.runs.folder import RunFolder
 from hwnas.train import TrainConfig
 from hwnas.verify import verify
 
 pytestmark = pytest.mark.usefixtures("warm_exporter")
 SMALLEST = "mobilenetv2-0.1"
-QUICK = ProfileOptions(rounds=3, max_rounds=3, samples=3, min_round_s=0.0)
+QUICK = form(3)
 
 
 def compared_run(source: Path, run: Path, seeds: int) -> tuple[Path, dict[str, Any], list[str]]:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from finalists_helpers import SPACE, space
+from quick_measuring import form
 from typer.testing import CliRunner
 
 from hwnas import budget, device, files, finalists, latency, measure, report, spaces
@@ -21,7 +22,6 @@ from hwnas.errors import HwnasError, InfeasibleBudget, TableError
 from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.finalists import models, ranges
 from hwnas.finalists.reading import Reading
-from hwnas.measure import ProfileOptions
 from hwnas.search.gallery import known_ms
 from hwnas.search.pick import pick
 from hwnas.search.request import SearchRequest
@@ -32,21 +32,14 @@ from hwnas.train import TrainConfig
 from hwnas.train.run import train_run
 
 pytestmark = pytest.mark.usefixtures("warm_exporter")
-PROFILE = ProfileOptions(
-    rounds=3,
-    max_rounds=3,
-    samples=3,
-    min_round_s=0.0,
-    calibration_networks=6,
-    heldout_networks=0,
-    workers=1,
-)
-QUICK = ProfileOptions(rounds=6, max_rounds=6, samples=3, min_round_s=0.0)
+SHORT = {"samples": 3, "min_sample_ms": 0.3, "warmup_min_ms": 1.0, "warmup_max_ms": 3.0}
+PROFILE = form(3, **SHORT, calibration_networks=6, heldout_networks=0)
+QUICK = form(6, **SHORT)
 OPTIONS = finalists.SearchOptions(
     measuring=QUICK,
     gallery_points=4,
     gallery_each=2,
-    promise=finalists.FinalistsOptions(finalists=2, rounds=3, batch=2, scored=4, sessions=1, most_sessions=2),
+    promise=finalists.FinalistsOptions(finalists=2, rounds=2, batch=1, scored=2, sessions=1, most_sessions=1),
 )
 
 
@@ -66,8 +59,8 @@ def request(**given):
         "budgets": (),
         "oneshot": OneShotConfig(width=0.25, batch_size=32, recalibration_images=64, validation_images=100),
         "strategy": "random",
-        "settings": {"queries": 6},
-        "training_steps": 10,
+        "settings": {"queries": 4},
+        "training_steps": 4,
     }
     return SearchRequest(**(values | given))
 
@@ -181,7 +174,8 @@ def test_a_run_that_could_not_be_proven_is_measured_further(kept, tables, tmp_pa
     run, record, budgets = kept
     again = Path(shutil.copytree(run, tmp_path / "again"))
     files.write_json(again / "search.json", record | {"promise": {**record["promise"], "kept": False}})
-    found = finalists.search_for(budgets, request(), again, replace(OPTIONS, tables=tables))
+    twice = replace(OPTIONS.promise, most_sessions=2)
+    found = finalists.search_for(budgets, request(), again, replace(OPTIONS, tables=tables, promise=twice))
     assert found["promise"]["verdict"] in (PASS, NOT_PROVEN)
     assert (again / "gallery.json").exists()
 
