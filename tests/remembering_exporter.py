@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from hwnas import files
+from hwnas import files, plugins
 from hwnas.measure import models
 
 
@@ -28,16 +29,21 @@ class RememberingExporter:
         self._folder.mkdir(exist_ok=True)
         self._turn = threading.Lock()  # two threads may ask, of one that was to have two processes
         self._worker: models._Worker | None = None
+        self._plugged: str | None = None
 
     def ask(self, task: Mapping[str, Any]) -> dict[str, Any]:
         """As the worker does; a model that was exported before is copied."""
-        asked = {name: value for name, value in task.items() if name != "path"}
+        plugged = os.environ.get(plugins.ENVIRONMENT)
+        asked = {**task, "path": None, "plugged": plugged}
         kept = self._folder / sha256(json.dumps(asked).encode()).hexdigest()
         with self._turn:
             if kept.exists():
                 model = kept.read_bytes()
                 Path(task["path"]).write_bytes(model)
                 return {"sha256": sha256(model).hexdigest(), "seconds": 0.0}
+            if plugged != self._plugged:  # what a process has loaded, it cannot forget
+                self.end()
+            self._plugged = plugged
             self._worker = self._worker or _Worker()
             reply = self._worker.ask(task)
             if reply.get("died"):

@@ -58,6 +58,7 @@ def test_the_package_is_typed():
     assert (Path(hwnas.__file__).parent / "py.typed").is_file()
 
 
+@pytest.mark.usefixtures("warm_exporter")
 def test_a_whole_chain_with_a_space_a_block_and_a_strategy_of_ones_own(tmp_path):
     """The process that exports blocks loads the same file."""
     hwnas.load_plugins(MINE)
@@ -79,7 +80,7 @@ def test_a_whole_chain_with_a_space_a_block_and_a_strategy_of_ones_own(tmp_path)
             models=[model],
             strategy="simple",
             settings={"queries": 2},
-            scratch=hwnas.TrainConfig(epochs=1, batch_size=64),
+            scratch=hwnas.TrainConfig(epochs=1, batch_size=256),
             options=hwnas.SearchOptions(measure=False, gallery_points=0),
         )
         assert isinstance(found.architecture, hwnas.Architecture)

@@ -323,6 +323,7 @@ def test_an_accuracy_that_was_verified_stands_where_the_data_are_not_looked_at(e
     assert f"those verified before ({looked.verified})" in again.notes[0]
 
 
+@pytest.mark.usefixtures("hurried")
 def test_a_further_test_set_is_stated_beside_the_own_one(exported_run, tmp_path):
     shipped = exported_run / "export"
     dataset = release.load_data(release.read_manifest(shipped)["data"])
@@ -330,8 +331,8 @@ def test_a_further_test_set_is_stated_beside_the_own_one(exported_run, tmp_path)
     looked = verify(shipped, BARE, dataset)
     write_folder(tmp_path / "elsewhere", dataset.test, count=60)
     arguments = ["--tables", exported_run, "--rounds", "1", "--accept-noise"]
-    done = hwnas("verify", shipped, "--data", tmp_path / "elsewhere", *arguments)
-    assert done.returncode == 0, done.stderr
+    done = typed("verify", shipped, "--data", tmp_path / "elsewhere", *arguments)
+    assert done.exit_code == 0, done.output
     assert "accuracy on elsewhere" in done.stdout
     manifest = release.read_manifest(shipped)
     found = Verification.from_json(manifest["verification"])
@@ -358,17 +359,17 @@ def test_from_python_other_data_are_a_further_test_set_too(exported_run, tmp_pat
 def test_images_that_were_trained_on_are_no_test(exported_run, tmp_path):
     dataset = release.load_data(release.read_manifest(exported_run / "export")["data"])
     write_folder(tmp_path / "seen", dataset.train, count=60)
-    done = hwnas("verify", exported_run, "--data", tmp_path / "seen")
-    assert done.returncode == 1
-    assert "60 of its 60 images were trained on" in " ".join(done.stderr.split())
+    done = typed("verify", exported_run, "--data", tmp_path / "seen")
+    assert isinstance(done.exception, HwnasError)
+    assert "60 of its 60 images were trained on" in str(done.exception)
 
 
 def test_a_further_test_set_of_other_classes_is_refused(exported_run, tmp_path):
     dataset = release.load_data(release.read_manifest(exported_run / "export")["data"])
     write_folder(tmp_path / "other", dataset.test, count=60, names=[f"class {n}" for n in range(10)])
-    done = hwnas("verify", exported_run, "--data", tmp_path / "other")
-    assert done.returncode == 1
-    assert "must have the classes of the network" in " ".join(done.stderr.split())
+    done = typed("verify", exported_run, "--data", tmp_path / "other")
+    assert isinstance(done.exception, HwnasError)
+    assert "must have the classes of the network" in str(done.exception)
 
 
 def write_folder(path: Path, split, count: int, names=None) -> None:
@@ -578,11 +579,18 @@ _DAMAGES = {
 
 
 @pytest.mark.parametrize("damage", _DAMAGES)
-def test_what_is_wrong_is_one_sentence_and_exit_code_1(exported_run, damage):
+def test_what_is_wrong_is_one_sentence(exported_run, damage):
     harm, arguments, message = _DAMAGES[damage]
     harm(exported_run / "export")
-    done = hwnas("verify", exported_run / "export", *arguments)
+    done = typed("verify", exported_run / "export", *arguments)
+    assert isinstance(done.exception, HwnasError)
+    assert message in str(done.exception)
+
+
+def test_the_program_says_it_in_one_line_and_ends_with_exit_code_1(exported_run):
+    _flip(exported_run / "export")
+    done = hwnas("verify", exported_run / "export")
     assert done.returncode == 1
-    assert message in done.stderr
+    assert "model.int8.tflite must be the file that was exported" in done.stderr
     assert "Traceback" not in done.stderr
     assert done.stderr.count("error:") == 1

@@ -13,9 +13,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from hwnas import device as devices
 from hwnas import files, pipeline, release
+from hwnas.cli import app
 from hwnas.data import sources
 from hwnas.errors import HwnasError, SchemaMismatch
 from hwnas.measure import ProfileOptions
@@ -324,12 +326,12 @@ def test_the_command_line_skips_and_says_so(finished):
 
 def test_init_writes_a_config_once(tmp_path):
     path = tmp_path / "hwnas.toml"
-    assert subprocess.run([HWNAS, "init", path], capture_output=True, check=False).returncode == 0
+    assert CliRunner().invoke(app, ["init", str(path)]).exit_code == 0
     assert pipeline.read(path).values["train"]["epochs"] == TrainConfig().epochs
     before = files.sha256(path)
-    done = subprocess.run([HWNAS, "init", path], capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert "must not be replaced unasked" in done.stderr
+    done = CliRunner().invoke(app, ["init", str(path)])
+    assert isinstance(done.exception, HwnasError)
+    assert "must not be replaced unasked" in str(done.exception)
     assert files.sha256(path) == before
 
 

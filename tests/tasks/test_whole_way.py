@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import report_run
 from PIL import Image
+from quick_measuring import form
 from typer.testing import CliRunner
 
 from hwnas import device, files, latency, measure, release, runtimes, spaces, tasks
@@ -42,7 +43,7 @@ def typed(*words):
 
 
 @pytest.fixture(scope="module")
-def way(tmp_path_factory):
+def way(tmp_path_factory, warm_exporter):
     """What each command printed, and the folder that they worked in."""
     root = tmp_path_factory.mktemp("way")
     with pytest.MonkeyPatch.context() as patch:
@@ -66,9 +67,7 @@ def way(tmp_path_factory):
             "left": leave(run / "export" / release.MANIFEST, VERIFIED),
         }
         with patch.context() as hurried:
-            quick = {"samples": 3, "min_round_s": 0.0, "rounds": 1, "max_rounds": 1}
-            whole = measure.ProfileOptions
-            hurried.setattr(measure, "ProfileOptions", lambda **_: whole(**quick))
+            hurried.setattr(measure, "ProfileOptions", lambda **_: form(1))
             said["verify"] = typed("verify", run, "--rounds", 1, "--accept-noise", "--json")
         said["report"] = typed("report", run)
         yield run, said
