@@ -11,7 +11,7 @@ quickstart: $(VENV)/.stamp-run  ## Profile, search, train, export and verify on 
 	$(BIN)/hwnas quickstart
 
 test: $(VENV)/.stamp-dev  ## The default test suite.
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.stamp-dev  ## Style, types, layers.
 	$(BIN)/ruff format --check .

@@ -296,9 +296,7 @@ def test_each_budget_of_a_model_has_its_own_row_and_verdict(exported_run):
     }
     change(shipped, budgets=[budget, two])
     leave_one(shipped, "litert-int8")
-    found = verify(
-        shipped, device.load("host"), None, options=form(6)
-    )
+    found = verify(shipped, device.load("host"), None, options=form(6))
     one, other = found.variants
     assert (one.name, other.name) == ("litert-int8", "litert-int8-t2")
     assert (one.file, one.budget_ms, other.budget_ms) == (other.file, 1000.0, 1e-6)

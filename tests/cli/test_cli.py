@@ -10,6 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
+
+from hwnas.cli import app
+from hwnas.errors import HwnasError
 
 HWNAS = Path(sys.executable).with_name("hwnas")
 
@@ -73,8 +77,9 @@ def test_an_interrupt_while_the_program_loads_is_one_line(tmp_path):
 @pytest.mark.parametrize("verb", ["verify", "export"])
 def test_what_is_missing_is_said_in_the_order_in_which_it_is_made(tmp_path, verb):
     (tmp_path / "arch.json").write_text("{}")
-    done = hwnas(verb, str(tmp_path))
-    assert done.returncode == 1
-    assert f"`hwnas train {tmp_path}`" in done.stderr
+    done = CliRunner().invoke(app, [verb, str(tmp_path)])
+    assert isinstance(done.exception, HwnasError)
+    assert f"`hwnas train {tmp_path}`" in str(done.exception)
     if verb == "verify":
-        assert "is a file: give" in hwnas(verb, str(tmp_path / "arch.json")).stderr
+        done = CliRunner().invoke(app, [verb, str(tmp_path / "arch.json")])
+        assert "is a file: give" in str(done.exception)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -42,26 +43,43 @@ MEASURED = {
     "phone": chain([0, 0.4, 2, 9], 0.02, 2, stops=True),
     "other phone": chain([0, 0.8, 3, 8], 0.05, 3, stops=True),
 }
-LEARNT = {name: learn_device(ENTRIES, EVERY, latency) for name, latency in MEASURED.items()}
-KNOWN = {name: costs for name, (costs, _) in LEARNT.items()}
-REMAINDERS = {name: found for name, (_, found) in LEARNT.items() if found is not None}
-SIZES = learn_sizes(ENTRIES, KNOWN, REMAINDERS)
+
+
+@cache
+def learnt():
+    """What is learnt of each device: by the first test that asks, not by whoever collects the tests."""
+    return {name: learn_device(ENTRIES, EVERY, latency) for name, latency in MEASURED.items()}
+
+
+@cache
+def costs():
+    return {name: costs for name, (costs, _) in learnt().items()}
+
+
+@cache
+def remainders():
+    return {name: found for name, (_, found) in learnt().items() if found is not None}
+
+
+@cache
+def sizes():
+    return learn_sizes(ENTRIES, costs(), remainders())
 
 
 def test_a_network_that_is_far_off_what_is_smooth_keeps_what_was_measured() -> None:
     matrix = ENTRIES.layout.matrix(EVERY)
     for name in ("phone", "other phone"):
-        found = matrix @ np.array(KNOWN[name]) + REMAINDERS[name](EVERY)
+        found = matrix @ np.array(costs()[name]) + remainders()[name](EVERY)
         stopped = EVERY[:, 0] == 0
-        assert REMAINDERS[name].least_ms == MEASURED[name].min()
+        assert remainders()[name].least_ms == MEASURED[name].min()
         np.testing.assert_allclose(found[stopped], MEASURED[name][stopped], rtol=0.5)
 
 
 def test_powers_and_level_of_a_product_are_found() -> None:
     """A device that is another one squared, times three."""
     rows = np.random.default_rng(0).choice(len(EVERY), 30, replace=False)
-    logs = Logs(KnownLatency(ENTRIES, {"gpu": KNOWN["gpu"]}, {}))
-    gpu = ENTRIES.layout.matrix(EVERY) @ np.array(KNOWN["gpu"])
+    logs = Logs(KnownLatency(ENTRIES, {"gpu": costs()["gpu"]}, {}))
+    gpu = ENTRIES.layout.matrix(EVERY) @ np.array(costs()["gpu"])
     truth = 3 * gpu**2
     found = Product.fit(logs, EVERY[rows], truth[rows]).predict(EVERY)
     np.testing.assert_allclose(found.mean_ms, truth, rtol=0.02)
@@ -76,9 +94,9 @@ def test_networks_that_stop_at_once_do_not_explode() -> None:
     ranks, covered, shares = [], [], []
     for seed in range(3):
         rows = np.random.default_rng(seed).choice(len(EVERY), 10, replace=False)
-        few = Few(ENTRIES, EVERY[rows], truth[rows], KNOWN, REMAINDERS)
-        found = transfer(ENTRIES, EVERY[rows], truth[rows], KNOWN, SIZES, REMAINDERS)
-        sums = transfer(ENTRIES, EVERY[rows], truth[rows], KNOWN, SIZES, REMAINDERS, sums_only=True)
+        few = Few(ENTRIES, EVERY[rows], truth[rows], costs(), remainders())
+        found = transfer(ENTRIES, EVERY[rows], truth[rows], costs(), sizes(), remainders())
+        sums = transfer(ENTRIES, EVERY[rows], truth[rows], costs(), sizes(), remainders(), sums_only=True)
         assert sums.mixture is None
         np.testing.assert_array_equal(sums.costs_ms, found.costs_ms)
         combined = few.as_sum(replace(found.prior, only=COMBINATION), EVERY)
@@ -98,11 +116,11 @@ def test_networks_that_stop_at_once_do_not_explode() -> None:
 
 def test_a_sum_stays_a_sum() -> None:
     """Where sums are exact the product has next to no share."""
-    truth = ENTRIES.layout.matrix(EVERY) @ (0.5 * np.array(KNOWN["gpu"]) + 0.5 * np.array(KNOWN["phone"]))
+    truth = ENTRIES.layout.matrix(EVERY) @ (0.5 * np.array(costs()["gpu"]) + 0.5 * np.array(costs()["phone"]))
     shares = []
     for seed in range(2):
         rows = np.random.default_rng(seed).choice(len(EVERY), 12, replace=False)
-        found = transfer(ENTRIES, EVERY[rows], truth[rows], KNOWN, SIZES)
+        found = transfer(ENTRIES, EVERY[rows], truth[rows], costs(), sizes())
         shares.append(found.shares.get(PRODUCT, 0.0))
         np.testing.assert_allclose(found.predict(EVERY).mean_ms, truth, rtol=0.05)
     assert np.mean(shares) < 0.1
@@ -111,7 +129,7 @@ def test_a_sum_stays_a_sum() -> None:
 def test_what_is_predicted_of_left_out_networks_is_what_is_said() -> None:
     truth = chain([0, 0.6, 3, 12], 0.005, 9, stops=True)
     rows = np.random.default_rng(1).choice(len(EVERY), 10, replace=False)
-    found = transfer(ENTRIES, EVERY[rows], truth[rows], KNOWN, SIZES, REMAINDERS)
+    found = transfer(ENTRIES, EVERY[rows], truth[rows], costs(), sizes(), remainders())
     assert found.left_out is not None
     assert (found.left_out.mean_ms > 0).all()
     assert (found.predict(EVERY).mean_ms > 0).all()
@@ -120,10 +138,10 @@ def test_what_is_predicted_of_left_out_networks_is_what_is_said() -> None:
 
 
 def test_what_was_measured_of_a_known_device_is_what_it_takes() -> None:
-    known = KnownLatency(ENTRIES, KNOWN, REMAINDERS)
+    known = KnownLatency(ENTRIES, costs(), remainders())
     found = known(EVERY[::7])
-    for number, name in enumerate(KNOWN):
-        if name in REMAINDERS:
+    for number, name in enumerate(costs()):
+        if name in remainders():
             np.testing.assert_allclose(found[:, number], MEASURED[name][::7])
     assert (known.least_ms < known.average_ms).all()
 
@@ -131,15 +149,15 @@ def test_what_was_measured_of_a_known_device_is_what_it_takes() -> None:
 def test_the_plain_combination_of_known_devices_is_found() -> None:
     truth = 0.5 * MEASURED["phone"] + 0.2 * MEASURED["other phone"] + 0.3
     rows = np.random.default_rng(0).choice(len(EVERY), 10, replace=False)
-    found = Combination.fit(KnownLatency(ENTRIES, KNOWN, REMAINDERS), EVERY[rows], truth[rows])
+    found = Combination.fit(KnownLatency(ENTRIES, costs(), remainders()), EVERY[rows], truth[rows])
     np.testing.assert_allclose(found.predict(EVERY).mean_ms, truth, rtol=1e-6)
-    mixed = transfer(ENTRIES, EVERY[rows], truth[rows], KNOWN, SIZES, REMAINDERS).predict(EVERY)
+    mixed = transfer(ENTRIES, EVERY[rows], truth[rows], costs(), sizes(), remainders()).predict(EVERY)
     assert np.abs(mixed.mean_ms / truth - 1).mean() < 0.02
 
 
 def test_what_is_tiny_on_every_known_device_is_not_of_average_size() -> None:
-    phones = {name: KNOWN[name] for name in REMAINDERS if name != "gpu"}
-    known = KnownLatency(ENTRIES, phones, REMAINDERS)
+    phones = {name: costs()[name] for name in remainders() if name != "gpu"}
+    known = KnownLatency(ENTRIES, phones, remainders())
     truth = chain([0, 0.6, 3, 12], 0.02, 9, stops=True)
     rows = np.flatnonzero(EVERY[:, 0] > 0)[::40]
     near, _ = Proportion.fit(known, EVERY[rows], truth[rows], np.arange(len(rows)))
@@ -168,6 +186,6 @@ def test_a_form_that_the_best_mixture_does_without_has_no_share() -> None:
 def test_a_sum_says_where_other_forms_would_do_better() -> None:
     truth = 0.5 * MEASURED["phone"] + 0.2 * MEASURED["other phone"] + 0.01
     rows = np.random.default_rng(0).choice(len(EVERY), 10, replace=False)
-    found = transfer(ENTRIES, EVERY[rows], truth[rows], KNOWN, SIZES, REMAINDERS, sums_only=True)
+    found = transfer(ENTRIES, EVERY[rows], truth[rows], costs(), sizes(), remainders(), sums_only=True)
     assert found.mixture is None
     assert "multiplied or combined" in found.notes[-1]
