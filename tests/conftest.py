@@ -64,7 +64,7 @@ def _exported_run(_shared: Path) -> Path:
 def _export_run(run: Path) -> Path:
     from hwnas import data, device, files, release, spaces
     from hwnas.train import TrainConfig
-    from hwnas.train.run import train_run
+    from hwnas.train.training import train_run
 
     space = spaces.load("macro", resolution=16)
     arch = space.architecture([1, 0, 1, 0, 0, 1, 0, 0])

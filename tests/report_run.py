@@ -20,7 +20,7 @@ from hwnas.search.constraints import constraints_of
 from hwnas.space import Architecture
 from hwnas.statistics.verdict import BUDGET, PASS, Verdict
 from hwnas.tables.table import LatencyTable, Note, Round
-from hwnas.verify import Estimate, Session, VariantCheck, Verification
+from hwnas.verify import Estimate, SessionRecord, VariantCheck, Verification
 
 TARGETS = (("litert", "int8"), ("litert", "fp32"))
 
@@ -121,7 +121,7 @@ def verification(variants: list[dict[str, Any]], promises: list[dict[str, Any]])
                 },
                 checks={"answers": Verdict(PASS), "learning": Verdict(PASS)}
                 | ({} if asked.get("budget_ms") is None else {BUDGET: Verdict(PASS)}),
-                session=Session(
+                session=SessionRecord(
                     "20261124T121216Z-0a1b", 9, "noisy", ("a fan was heard",), _environment(item)
                 ),
             )

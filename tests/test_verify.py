@@ -384,7 +384,7 @@ def write_folder(path: Path, split, count: int, names=None) -> None:
 def test_an_export_of_earlier_weights_is_stale(exported_run):
     """A network that is trained again leaves its export standing; every stage says so."""
     from hwnas.train import TrainConfig
-    from hwnas.train.run import train_run
+    from hwnas.train.training import train_run
 
     assert release.stale(exported_run) == ()
     train_run(exported_run, TrainConfig(epochs=1, batch_size=128, seed=5))

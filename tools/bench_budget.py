@@ -333,7 +333,7 @@ def _profile(runs: list[Run], options: argparse.Namespace) -> None:
         except TableError:
             pass
         say(f"profiling {space.name} on {wanted}")
-        measure.run(host, space, [wanted], folder)
+        measure.profile(host, space, [wanted], folder)
 
 
 def _summary(rows: list[dict[str, Any]]) -> dict[str, Any]:

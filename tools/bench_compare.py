@@ -33,10 +33,10 @@ from hwnas.budget import Budget
 from hwnas.device import Device, Target
 from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.search.request import SearchRequest
-from hwnas.search.run import search_run
+from hwnas.search.searching import search_run
 from hwnas.tables.table import LatencyTable
 from hwnas.train import TrainConfig
-from hwnas.train.run import train_run
+from hwnas.train.training import train_run
 
 FAMILY = "mobilenetv2"
 _PROFILE = measure.ProfileOptions(
@@ -139,7 +139,7 @@ def _run(options: argparse.Namespace, host: Device, wanted: Target, stage: Stage
     source = _subset(options, out / "images.npz")
     stage("images")
     space = spaces.load(options.space, resolution=options.resolution, num_classes=10)
-    table = measure.run(host, space, [wanted], out / "tables", _PROFILE)[wanted]
+    table = measure.profile(host, space, [wanted], out / "tables", _PROFILE)[wanted]
     stage("profile")
     model = out / "latency.json"
     if not model.exists():

@@ -258,7 +258,7 @@ def _profile(device: Device, out: Path, options: argparse.Namespace) -> LatencyT
         cpus=parse_cpus(options.cpus),
     )
     target = device.target("litert", "int8")
-    return LatencyTable.load(measure.run(device, spaces.load("macro"), [target], out, asked)[target])
+    return LatencyTable.load(measure.profile(device, spaces.load("macro"), [target], out, asked)[target])
 
 
 def _seconds(table: LatencyTable) -> dict[str, float]:

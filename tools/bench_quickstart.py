@@ -44,7 +44,7 @@ from hwnas.search.feasible import FeasibleSampler
 from hwnas.search.oneshot.gates import near_budget
 from hwnas.search.problem import Problem
 from hwnas.search.request import SearchRequest
-from hwnas.search.run import search_run
+from hwnas.search.searching import search_run
 from hwnas.space import Architecture
 from hwnas.train import TrainConfig, fit, new_network
 from hwnas.train.scoring import evaluate

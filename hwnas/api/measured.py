@@ -62,7 +62,7 @@ def profile(
         for precision in precisions
     ]
     folder = None if out is None else Path(out)
-    paths = measure.run(where, list(map(space_of, many)), targets, folder, options, progress or silent)
+    paths = measure.profile(where, list(map(space_of, many)), targets, folder, options, progress or silent)
     return {target: LatencyTable.load(path) for target, path in paths.items()}
 
 

@@ -244,7 +244,7 @@ def train(
     from hwnas.search.oneshot.inherit import inherited
     from hwnas.train import TrainConfig
     from hwnas.train.optim import pick_device
-    from hwnas.train.run import train_run
+    from hwnas.train.training import train_run
 
     plugins.ready()
     known = {item.name for item in fields(TrainConfig)}

@@ -156,7 +156,7 @@ def compare(
     Raises:
         HwnasError: There is nothing to compare with, or a stage failed; what earlier ones made is kept.
     """
-    from hwnas.compare.run import compare as compare_run
+    from hwnas.compare.comparing import compare as compare_run
 
     plugins.ready()
     run = Path(run)

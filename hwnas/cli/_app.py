@@ -131,7 +131,7 @@ def print_quality(session: Mapping[str, Any], name: str = "") -> None:
     """Print what speaks against a session, and what its clock did; nothing where all was quiet.
 
     Args:
-        session: The fields of a ``conditions.Quality``.
+        session: The fields of a ``conditions.SessionQuality``.
         name: What was measured.
     """
     reasons, notes = session.get("reasons") or (), session.get("notes") or ()

@@ -39,12 +39,12 @@ def networks(
 ) -> None:
     """Fit a latency model to whole networks: a column "arch" of candidate numbers, and one of ms."""
     from hwnas import latency, spaces
-    from hwnas.latency.imports.importers import Origin, import_networks
+    from hwnas.latency.imports.importers import Provenance, import_networks
 
     with _usage.usage():
         target, searched = Target(device, runtime, precision), spaces.load(space)
     outputs.require_file(to, "a latency model")
-    fitted = import_networks(file, column or device, searched, target, Origin(source, licence))
+    fitted = import_networks(file, column or device, searched, target, Provenance(source, licence))
     latency.save(fitted, to)
     summaries = {split: item.summary for split, item in fitted.evaluation.items()}
     if as_json:
@@ -71,12 +71,12 @@ def blocks(
     as_json: Json = False,
 ) -> None:
     """Make a table of single blocks: a column "key" of workloads, and one "latency_ms"."""
-    from hwnas.latency.imports.importers import Origin, import_blocks
+    from hwnas.latency.imports.importers import Provenance, import_blocks
 
     with _usage.usage():
         target = Target(device, runtime, precision)
     outputs.require_file(to, "a latency table")
-    table = import_blocks(file, target, Origin(source, licence))
+    table = import_blocks(file, target, Provenance(source, licence))
     table.save(to)
     if as_json:
         emit_json({"target": table.target.to_json(), "out": str(to), "blocks": len(table.rounds)})

@@ -17,7 +17,7 @@ from hwnas.statistics import use
 from hwnas.statistics.bounds import decimals
 from hwnas.statistics.intervals import NORMAL_95
 from hwnas.statistics.verdict import Verdict, on_budget, worst
-from hwnas.tables.conditions import Quality
+from hwnas.tables.conditions import SessionQuality
 
 _WHY_LITTLE = (
     "nothing in the gallery is estimated better within it; search with this budget for one that uses it"
@@ -133,7 +133,7 @@ def _kept(item: Mapping[str, Any]) -> Verdict | None:
     found, interval = item.get("quality"), item["interval_ms"]
     quality = None
     if found:
-        quality = Quality(str(found.get("word", "")), tuple(found.get("reasons", ())), {})
+        quality = SessionQuality(str(found.get("word", "")), tuple(found.get("reasons", ())), {})
     interval_ms = None if interval is None else (interval[0], interval[1])
     return on_budget(item["measured_ms"], interval_ms, item["budget_ms"], quality)
 

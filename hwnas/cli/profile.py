@@ -119,7 +119,7 @@ def profile(
         _profile_few(described, loaded, targets, few, folder, options, as_json)
         return
     with _Bars() as bars:
-        paths = profiler.run(described, loaded, targets, folder, options, bars.show)
+        paths = profiler.profile(described, loaded, targets, folder, options, bars.show)
     summaries = [_summary(target, path) for target, path in paths.items()]
     if as_json:
         emit_json({"options": asdict(options), "tables": summaries})

@@ -163,7 +163,7 @@ def export(
 
 
 def _as_json(
-    table: LatencyTable, doubtful: dict[str, str], qualities: dict[str, conditions.Quality]
+    table: LatencyTable, doubtful: dict[str, str], qualities: dict[str, conditions.SessionQuality]
 ) -> dict[str, Any]:
     return {
         "target": table.target.to_json(),

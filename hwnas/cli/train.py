@@ -45,7 +45,7 @@ def train(
     from hwnas.search.oneshot.inherit import inherited
     from hwnas.settings import requests
     from hwnas.settings.kinds import Origin
-    from hwnas.train.run import train_run
+    from hwnas.train.training import train_run
 
     def show(record: EpochRecord) -> None:
         err.print(

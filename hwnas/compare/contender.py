@@ -16,7 +16,7 @@ from hwnas.runs.folder import RunFolder
 from hwnas.space import Architecture
 from hwnas.tasks.base import Outcome, Predictions
 from hwnas.train import EpochRecord, TrainConfig
-from hwnas.train.run import train_run
+from hwnas.train.training import train_run
 
 _PROMISED = ("name", "target", "budget_ms")
 
@@ -68,7 +68,7 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Entry:
+class ShippedNetwork:
     """One trained and exported network.
 
     Attributes:

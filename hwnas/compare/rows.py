@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hwnas.compare.contender import Entry
+from hwnas.compare.contender import ShippedNetwork
 from hwnas.device import Target
 from hwnas.measure import Measured
 from hwnas.space import Architecture
@@ -26,7 +26,7 @@ def row(
     task: Task,
     name: str,
     arch: Architecture,
-    entries: Mapping[str, Sequence[Entry]],
+    entries: Mapping[str, Sequence[ShippedNetwork]],
     measured: Mapping[str, Measured],
     targets: Mapping[str, Target],
     budgets: Mapping[str, float | None],
@@ -93,7 +93,7 @@ def _latency(
 
 
 def _quality(
-    task: Task, mine: Sequence[Entry], found: Sequence[Entry], variant: str | None = None
+    task: Task, mine: Sequence[ShippedNetwork], found: Sequence[ShippedNetwork], variant: str | None = None
 ) -> dict[str, dict[str, Any]]:
     """The metric over the seeds, and by how much the found network is better, seed by seed."""
     of = [entry.outcomes[variant] for entry in mine]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from hwnas.data import embedded, sources
 from hwnas.data.images import Images
 from hwnas.data.names import SPLITS
-from hwnas.data.reading import Prints, Reading, copies, line
+from hwnas.data.reading import Prints, ReadingSummary, copies, line
 from hwnas.data.stratified import stratified_rows
 from hwnas.errors import DataError
 
@@ -79,7 +79,7 @@ class Dataset:
     seed: int
     val_share: float
     test_share: float
-    reading: Reading = field(default_factory=Reading, repr=False)
+    reading: ReadingSummary = field(default_factory=ReadingSummary, repr=False)
     task: str = "classification"
 
     @property
@@ -235,7 +235,7 @@ def _drawn(labels: NDArray[np.int64], share: float, rng: np.random.Generator) ->
     return drawn
 
 
-def _reading(raw: Images, name: str, splits: dict[str, Split], prints: dict[str, Prints]) -> Reading:
+def _reading(raw: Images, name: str, splits: dict[str, Split], prints: dict[str, Prints]) -> ReadingSummary:
     """The account of a reading, and its log."""
     notes = list(raw.account.notes)
     if all(len(prints[split]) == len(found) for split, found in splits.items()):
@@ -247,7 +247,7 @@ def _reading(raw: Images, name: str, splits: dict[str, Split], prints: dict[str,
         _LOG.info("%s", text)
         for note in notes:
             _LOG.warning("%s", note)
-    return Reading(text, dict(raw.account.left_out), tuple(notes))
+    return ReadingSummary(text, dict(raw.account.left_out), tuple(notes))
 
 
 def _check(raw: Images, source: str | Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from hwnas.data import formats, layout, names, pixels
 from hwnas.data.images import Account, Images, Labelled, lacking, require_room, some
-from hwnas.data.walk import Folder, Walk
+from hwnas.data.walk import PictureFolder, Walk
 from hwnas.errors import DataError
 
 
@@ -43,14 +43,14 @@ def folder(path: Path, resolution: int) -> Images:
     return Images(classes, parts["train"], parts.get("test"), True, parts.get("val"), account)
 
 
-def _instead(root: Folder, account: Account) -> str:
+def _instead(root: PictureFolder, account: Account) -> str:
     if root.pictures:
         return f"holds {len(root.pictures)} images directly: sort them into folders, one a class"
     found = ", ".join(f"{count} {reason}" for reason, count in account.left_out.most_common(5))
     return f"has none{f' (it holds {found})' if found else ''}: give the folder above the class folders"
 
 
-def _require_known(split: str, level: Folder, classes: tuple[str, ...]) -> None:
+def _require_known(split: str, level: PictureFolder, classes: tuple[str, ...]) -> None:
     unknown = sorted({folder.name for folder in level.filled} - set(classes))
     if unknown:
         raise DataError(
@@ -60,7 +60,7 @@ def _require_known(split: str, level: Folder, classes: tuple[str, ...]) -> None:
 
 
 def _read(
-    split: str, level: Folder, classes: tuple[str, ...], root: Path, resolution: int, account: Account
+    split: str, level: PictureFolder, classes: tuple[str, ...], root: Path, resolution: int, account: Account
 ) -> Labelled:
     labels = {name: label for label, name in enumerate(classes)}
     found = [(file, labels[folder.name]) for folder in level.folders for file in folder.files]

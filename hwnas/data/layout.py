@@ -9,13 +9,13 @@ from pathlib import Path
 from hwnas.data import names, nesting
 from hwnas.data.images import Account, some
 from hwnas.data.names import shown
-from hwnas.data.walk import MAX_DEPTH, Folder
+from hwnas.data.walk import MAX_DEPTH, PictureFolder
 from hwnas.errors import DataError
 
 _HOLDS_ANYTHING = frozenset(("images", "imgs", "jpegimages", "masks"))
 
 
-def splits(root: Folder, account: Account) -> dict[str, Folder]:
+def splits(root: PictureFolder, account: Account) -> dict[str, PictureFolder]:
     """The folder of each split, in which the class folders are; "train" alone where there are no splits.
 
     Raises:
@@ -35,7 +35,7 @@ def splits(root: Folder, account: Account) -> dict[str, Folder]:
     return {"train": _without_empty_splits(level, account)}
 
 
-def _without_empty_splits(level: Folder, account: Account) -> Folder:
+def _without_empty_splits(level: PictureFolder, account: Account) -> PictureFolder:
     """Class folders but for those that are named like splits and hold nothing."""
     empty = {
         name
@@ -46,7 +46,7 @@ def _without_empty_splits(level: Folder, account: Account) -> Folder:
     return replace(level, folders=tuple(folder for folder in level.folders if folder.name not in empty))
 
 
-def _named(level: Folder) -> dict[str, Folder]:
+def _named(level: PictureFolder) -> dict[str, PictureFolder]:
     """The folders that are named like splits and hold pictures.
 
     Raises:
@@ -63,7 +63,9 @@ def _named(level: Folder) -> dict[str, Folder]:
     return {split: filled[same[0]] for split, same in found.items()}
 
 
-def _split_level(level: Folder, found: Mapping[str, Folder], account: Account) -> dict[str, Folder]:
+def _split_level(
+    level: PictureFolder, found: Mapping[str, PictureFolder], account: Account
+) -> dict[str, PictureFolder]:
     others = [folder for folder in level.filled if folder not in found.values()]
     known = {folder.name for folder in _inner(found["train"]).filled}
     unclear = [f.name for f in others if len(found) == 1 or known & {c.name for c in _inner(f).filled}]
@@ -96,7 +98,7 @@ def _split_level(level: Folder, found: Mapping[str, Folder], account: Account) -
     return result
 
 
-def _inner(folder: Folder, known: Set[str] = frozenset()) -> Folder:
+def _inner(folder: PictureFolder, known: Set[str] = frozenset()) -> PictureFolder:
     """The folder itself, or the one within that wraps all its class folders; no folders if it has none.
 
     Args:
@@ -109,10 +111,10 @@ def _inner(folder: Folder, known: Set[str] = frozenset()) -> Folder:
             break
         inner = inner.filled[0]
     wrapped = all(below.name.casefold() in names.WRAPPERS - known for below in inner.filled)
-    return Folder(inner.path, inner.files, ()) if wrapped else inner
+    return PictureFolder(inner.path, inner.files, ()) if wrapped else inner
 
 
-def _refuse_splits_as_classes(level: Folder, found: Mapping[str, Folder]) -> None:
+def _refuse_splits_as_classes(level: PictureFolder, found: Mapping[str, PictureFolder]) -> None:
     _refuse_split_beside_classes(level, found)
     only_splits = len(found) == len(level.filled) and any(_inner(f).filled for f in found.values())
     if len(found) < 2 and not only_splits:
@@ -125,7 +127,7 @@ def _refuse_splits_as_classes(level: Folder, found: Mapping[str, Folder]) -> Non
     )
 
 
-def _refuse_split_beside_classes(level: Folder, found: Mapping[str, Folder]) -> None:
+def _refuse_split_beside_classes(level: PictureFolder, found: Mapping[str, PictureFolder]) -> None:
     """One folder that is named like a split, or like one of anything, among classes."""
     odd = [
         folder
@@ -142,7 +144,7 @@ def _refuse_split_beside_classes(level: Folder, found: Mapping[str, Folder]) -> 
         )
 
 
-def _note_empty(level: Folder, empty: Sequence[str], account: Account) -> None:
+def _note_empty(level: PictureFolder, empty: Sequence[str], account: Account) -> None:
     """Folders of splits that hold nothing."""
     if empty:
         account.notes.append(
@@ -151,7 +153,7 @@ def _note_empty(level: Folder, empty: Sequence[str], account: Account) -> None:
         )
 
 
-def _note_stray(level: Folder, stray: Sequence[Path], account: Account) -> None:
+def _note_stray(level: PictureFolder, stray: Sequence[Path], account: Account) -> None:
     """Pictures beside the folders that count."""
     if stray:
         account.left_out["in no class folder"] += len(stray)

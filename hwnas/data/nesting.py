@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from hwnas.data import names
 from hwnas.data.images import Account, some
 from hwnas.data.names import shown
-from hwnas.data.walk import Folder
+from hwnas.data.walk import PictureFolder
 from hwnas.errors import DataError
 
 
-def check(level: Folder, account: Account) -> None:
+def check(level: PictureFolder, account: Account) -> None:
     """Look into the class folders of a level; a doubt that may be none is noted.
 
     Raises:
@@ -23,7 +23,7 @@ def check(level: Folder, account: Account) -> None:
     _note_alike(level, account)
 
 
-def _refuse_shared(level: Folder) -> None:
+def _refuse_shared(level: PictureFolder) -> None:
     """Folders of which more than half hold the same sub-folders, and no images beside, are hardly classes."""
     hollow = {folder.name: _meanings(folder) for folder in level.filled if not folder.pictures}
     held = Counter(meaning for inside in hollow.values() for meaning in inside)
@@ -40,14 +40,14 @@ def _refuse_shared(level: Folder) -> None:
         )
 
 
-def _meanings(folder: Folder) -> dict[str, str]:
+def _meanings(folder: PictureFolder) -> dict[str, str]:
     """Names of the folders within, by what they mean: a split, or the name in whatever case."""
     inside = [inner.name for inner in folder.filled]
     splits = {name: f"{split} split" for split, same in names.splits_of(inside).items() for name in same}
     return {splits.get(name, name.casefold()): name for name in inside}
 
 
-def _refuse_splits(level: Folder) -> None:
+def _refuse_splits(level: PictureFolder) -> None:
     """Splits below what would be a class."""
     for folder in level.filled:
         for inner in _all_within(folder):
@@ -63,16 +63,16 @@ def _refuse_splits(level: Folder) -> None:
                 )
 
 
-def _all_within(folder: Folder) -> Iterator[Folder]:
+def _all_within(folder: PictureFolder) -> Iterator[PictureFolder]:
     """The folder and all below it that hold pictures."""
     yield folder
     for inner in folder.filled:
         yield from _all_within(inner)
 
 
-def _note_alike(level: Folder, account: Account) -> None:
+def _note_alike(level: PictureFolder, account: Account) -> None:
     """Folders of the same name in several classes: masks or thumbnails, or the classes themselves."""
-    found: dict[str, dict[str, list[Folder]]] = {}
+    found: dict[str, dict[str, list[PictureFolder]]] = {}
     for folder in level.filled:
         for inner in _telling(folder):
             found.setdefault(inner.name.casefold(), {}).setdefault(folder.name, []).append(inner)
@@ -88,7 +88,7 @@ def _note_alike(level: Folder, account: Account) -> None:
             )
 
 
-def _telling(folder: Folder) -> Iterator[Folder]:
+def _telling(folder: PictureFolder) -> Iterator[PictureFolder]:
     """The uppermost folders within a class folder whose names say something; more below are its own."""
     for inner in folder.filled:
         if inner.name.casefold() in names.WRAPPERS:

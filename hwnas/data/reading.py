@@ -17,7 +17,7 @@ Prints = Sequence[tuple[bytes, str]]
 
 
 @dataclass(frozen=True)
-class Reading:
+class ReadingSummary:
     """An account of a reading.
 
     Attributes:

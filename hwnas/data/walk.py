@@ -18,7 +18,7 @@ _MAX_FOLDERS = 200_000
 
 
 @dataclass(frozen=True, eq=False)
-class Folder:
+class PictureFolder:
     """A folder with the pictures and folders in it; what is hidden is not there.
 
     Attributes:
@@ -29,7 +29,7 @@ class Folder:
 
     path: Path
     pictures: tuple[Path, ...]
-    folders: tuple[Folder, ...]
+    folders: tuple[PictureFolder, ...]
 
     @property
     def name(self) -> str:
@@ -43,7 +43,7 @@ class Folder:
         return tuple(sorted((*self.pictures, *below)))
 
     @cached_property
-    def filled(self) -> tuple[Folder, ...]:
+    def filled(self) -> tuple[PictureFolder, ...]:
         """Folders in it with pictures in or below them."""
         return tuple(folder for folder in self.folders if folder.files)
 
@@ -62,7 +62,7 @@ class Walk:
     unread: dict[str, list[Path]] = field(default_factory=lambda: defaultdict(list))
     folders: int = 0
 
-    def folder(self, path: Path, above: tuple[tuple[int, int], ...] = ()) -> Folder:
+    def folder(self, path: Path, above: tuple[tuple[int, int], ...] = ()) -> PictureFolder:
         """Read a folder and all below, links as well.
 
         Raises:
@@ -99,7 +99,7 @@ class Walk:
                     folders.append(self.folder(file, above))
             elif self._is_picture(file):
                 pictures.append(file)
-        return Folder(path, tuple(pictures), tuple(folders))
+        return PictureFolder(path, tuple(pictures), tuple(folders))
 
     def _leave_out_hidden(self, entry: os.DirEntry[str]) -> None:
         """Count the file, or all files in and below the folder; links are not followed."""

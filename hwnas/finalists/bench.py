@@ -152,7 +152,7 @@ class Bench:
         self,
         constraint: LatencyConstraint,
         indices: Indices,
-        qualities: Mapping[str, conditions.Quality],
+        qualities: Mapping[str, conditions.SessionQuality],
         scale: Scale,
     ) -> Reading:
         key = self.space.architecture(indices).key()

@@ -31,7 +31,7 @@ from hwnas.search.objective import objective
 from hwnas.search.problem import Constraint, limited
 from hwnas.space import SearchSpace
 from hwnas.tables.table import LatencyTable
-from hwnas.train.run import dataset_of
+from hwnas.train.training import dataset_of
 
 SCHEMA = "hwnas-promise/2"
 

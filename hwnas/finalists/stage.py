@@ -39,7 +39,7 @@ from hwnas.search import strategy as strategy_of
 from hwnas.search.constraints import range_of, shares_of
 from hwnas.search.gallery import TargetLatency
 from hwnas.search.request import SearchRequest
-from hwnas.search.run import (
+from hwnas.search.searching import (
     constraints_for,
     load_data,
     said_of,
@@ -48,7 +48,7 @@ from hwnas.search.run import (
 )
 from hwnas.space import SearchSpace
 from hwnas.train import optim, ranks
-from hwnas.train.run import dataset_of
+from hwnas.train.training import dataset_of
 
 
 @dataclass(frozen=True)

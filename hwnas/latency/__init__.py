@@ -5,7 +5,7 @@ from hwnas.latency.bayes.active import choose_networks
 from hwnas.latency.bayes.conditioned import Conditioned
 from hwnas.latency.bayes.known_devices import known_devices
 from hwnas.latency.evaluate import Evaluation, doubt, evaluate
-from hwnas.latency.imports.importers import Origin, import_blocks, import_networks
+from hwnas.latency.imports.importers import Provenance, import_blocks, import_networks
 from hwnas.latency.int8 import hostile_to_int8
 from hwnas.latency.networks import Networks
 from hwnas.latency.sources import Source, find_table, fit_source, fitted
@@ -18,8 +18,8 @@ __all__ = [
     "Evaluation",
     "LatencyModel",
     "Networks",
-    "Origin",
     "Prediction",
+    "Provenance",
     "Source",
     "choose_networks",
     "doubt",

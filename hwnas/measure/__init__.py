@@ -1,9 +1,18 @@
-"""Measuring blocks and networks on a device, into a latency table. See ``run`` and ``measure``."""
+"""Measuring blocks and networks on a device, into a latency table. See ``profile`` and ``measure``."""
 
 from __future__ import annotations
 
 from hwnas.measure.measurer import Measurer
 from hwnas.measure.options import OnProgress, ProfileOptions, Progress
-from hwnas.measure.run import Measured, measure, measured, run
+from hwnas.measure.profiling import Measured, measure, measured, profile
 
-__all__ = ["Measured", "Measurer", "OnProgress", "ProfileOptions", "Progress", "measure", "measured", "run"]
+__all__ = [
+    "Measured",
+    "Measurer",
+    "OnProgress",
+    "ProfileOptions",
+    "Progress",
+    "measure",
+    "measured",
+    "profile",
+]

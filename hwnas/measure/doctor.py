@@ -21,7 +21,7 @@ from hwnas.measure.models import Exporter
 from hwnas.measure.options import ProfileOptions
 from hwnas.measure.plan import ANCHOR
 from hwnas.tables import conditions
-from hwnas.tables.conditions import Quality
+from hwnas.tables.conditions import SessionQuality
 from hwnas.tables.measurement import Round
 from hwnas.transport import connect
 
@@ -52,7 +52,7 @@ class Examination:
         anchor_ms: Median latency of the anchor.
     """
 
-    quality: Quality
+    quality: SessionQuality
     findings: tuple[Finding, ...]
     anchor_ms: float
 

@@ -67,7 +67,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class JobResult:
     """What came of a job: samples, or the reason why there are none."""
 
     job: Job
@@ -171,7 +171,7 @@ class Engine:
         taken, self._spans = self._spans, []
         return taken
 
-    def run(self, jobs: Sequence[Job]) -> Iterator[Outcome]:
+    def run(self, jobs: Sequence[Job]) -> Iterator[JobResult]:
         """Time the jobs in order and yield each as soon as it is finished.
 
         Begins ``min_round_s`` after the last time this was called, or later.
@@ -186,7 +186,7 @@ class Engine:
         blamed: Counter[str] = Counter()
         while pending:
             for event in self._attempt(list(pending.values())):
-                if isinstance(event, Outcome):
+                if isinstance(event, JobResult):
                     for anchor in self._anchors:
                         blamed.pop(anchor, None)
                     if pending.pop(event.job.name, None):
@@ -202,9 +202,9 @@ class Engine:
                 if job is None:
                     raise AgentError(f"the anchor must run on {self._target}, but: {event.reason}")
                 pending = {name: other for name, other in pending.items() if other.model != culprit}
-                yield Outcome(job, failed=event.reason)
+                yield JobResult(job, failed=event.reason)
 
-    def _attempt(self, jobs: Sequence[Job]) -> Iterator[Outcome | _Blame]:
+    def _attempt(self, jobs: Sequence[Job]) -> Iterator[JobResult | _Blame]:
         """One run of the agent; always finishes or blames at least one job."""
         by_name = {job.name: job for job in jobs}
         expected = [*(name for job in by_name for name in (*self._anchors, job)), *self._anchors]
@@ -286,7 +286,7 @@ def _samples_ms(reply: Reply) -> tuple[float, ...]:
     return tuple(round(value / inner / 1e6, 6) for value in samples)
 
 
-def _outcome(job: Job, reply: Reply, anchors: Sequence[tuple[Reply, Reply]]) -> Outcome:
+def _outcome(job: Job, reply: Reply, anchors: Sequence[tuple[Reply, Reply]]) -> JobResult:
     """A finished job, with the samples of each anchor before and after it."""
     conditions = {name: reply[name] for name in _KEPT if reply.get(name) not in (None, {}, [])}
     if all(khz is None for khz in conditions.get("freq_khz", ())):
@@ -307,7 +307,7 @@ def _outcome(job: Job, reply: Reply, anchors: Sequence[tuple[Reply, Reply]]) -> 
         name: tuple(sample for answer in replies for sample in _samples_ms(answer))
         for name, replies in zip(_ANCHORS, anchors, strict=False)
     }
-    return Outcome(job, _samples_ms(reply), beside["anchor"], beside.get("heavy", ()), conditions)
+    return JobResult(job, _samples_ms(reply), beside["anchor"], beside.get("heavy", ()), conditions)
 
 
 def _flags(reply: Reply) -> list[int]:

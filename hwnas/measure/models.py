@@ -36,7 +36,7 @@ _SEED = 0  # one for all: then networks of the same blocks are the same file, me
 
 
 @dataclass(frozen=True)
-class Exported:
+class ModelFile:
     """What came of one item.
 
     Attributes:
@@ -74,7 +74,7 @@ class Exporter:
 
     def export(
         self, items: Sequence[Item], target: Target, folder: Path, done: Callable[[int], None]
-    ) -> dict[str, Exported]:
+    ) -> dict[str, ModelFile]:
         """Export items for a target into ``folder``; ``done`` is told how many are finished.
 
         Returns:
@@ -84,7 +84,7 @@ class Exporter:
         Raises:
             ExportError: An anchor cannot be exported, or no model can be written.
         """
-        results: dict[str, Exported] = {}
+        results: dict[str, ModelFile] = {}
         pool = ThreadPoolExecutor(self._count)  # a thread does nothing but wait for its worker
         try:
             futures = {pool.submit(self._one, item, target, folder): item for item in _longest_first(items)}
@@ -101,12 +101,12 @@ class Exporter:
             pool.shutdown(cancel_futures=True)
         return results
 
-    def export_anchors(self, target: Target, folder: Path) -> list[Exported]:
+    def export_anchors(self, target: Target, folder: Path) -> list[ModelFile]:
         """Export the anchors alone, the light one first; raises ExportError where that fails."""
         found = self.export(ANCHORS, target, folder, lambda _: None)
         return [found[anchor.key] for anchor in ANCHORS]
 
-    def _one(self, item: Item, target: Target, folder: Path) -> Exported:
+    def _one(self, item: Item, target: Target, folder: Path) -> ModelFile:
         path = folder / sha256(item.key.encode()).hexdigest()[:16]
         task = {
             "blocks": [block.key() for block in item.blocks],
@@ -128,7 +128,7 @@ class Exporter:
                 worker.close()
             else:
                 self._idle.append(worker)
-        return Exported(path, reply.get("sha256", ""), reply.get("error", ""))
+        return ModelFile(path, reply.get("sha256", ""), reply.get("error", ""))
 
     def _take(self) -> _Worker:
         with self._guard:

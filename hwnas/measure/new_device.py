@@ -13,7 +13,7 @@ from hwnas.errors import LatencyModelError
 from hwnas.latency.store import FittedModel
 from hwnas.measure import plan
 from hwnas.measure.options import OnProgress, ProfileOptions, silent
-from hwnas.measure.run import run
+from hwnas.measure.profiling import profile
 from hwnas.measure.store import missing_rounds, to_go_on
 from hwnas.runs import outputs
 from hwnas.space import Architecture, SearchSpace
@@ -22,7 +22,7 @@ from hwnas.tables.table import LatencyTable
 
 
 @dataclass(frozen=True)
-class Few:
+class NewDeviceModel:
     """What a few networks taught.
 
     Attributes:
@@ -67,7 +67,7 @@ def profile_few(
     out: Path | None = None,
     options: ProfileOptions | None = None,
     progress: OnProgress = silent,
-) -> Few:
+) -> NewDeviceModel:
     """Measure the few networks of a space that tell the most of a device, and fit a model to them.
 
     The model starts from physics and from the tables of other devices that cover the space, the
@@ -94,14 +94,14 @@ def profile_few(
     outputs.require_file(path, "a latency model")
     known = latency.known_devices(space, target)
     chosen = latency.choose_networks(space, count, known=known, seed=options.seed)
-    table = run(device, space, [target], folder, options, progress, only=chosen)[target]
+    table = profile(device, space, [target], folder, options, progress, only=chosen)[target]
     measured = LatencyTable.load(table)
     missing = missing_rounds(measured)
     if missing and options.max_minutes is not None:
         _require_all(measured, chosen, options.max_minutes)
     model = latency.fit(measured, space, "transfer", known=known)
     latency.save(model, path)
-    return Few(table, path, model, tuple(known), missing, to_go_on(measured) if missing else "")
+    return NewDeviceModel(table, path, model, tuple(known), missing, to_go_on(measured) if missing else "")
 
 
 def _require_all(table: LatencyTable, chosen: Sequence[Architecture], minutes: float) -> None:

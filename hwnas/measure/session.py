@@ -15,7 +15,7 @@ from hwnas import __version__
 from hwnas.device import Target
 from hwnas.measure import adaptive
 from hwnas.measure.engine import Engine, greet
-from hwnas.measure.models import Exported, Exporter
+from hwnas.measure.models import Exporter, ModelFile
 from hwnas.measure.options import OnProgress, ProfileOptions, Progress
 from hwnas.measure.plan import ANCHORS, Item
 from hwnas.measure.store import TableStore
@@ -42,7 +42,7 @@ def environment(hello: Mapping[str, Any], device: Mapping[str, Any]) -> dict[str
     }
 
 
-class Session:
+class ProfilingSession:
     """Profiles one target into one table.
 
     Args:
@@ -106,7 +106,7 @@ class Session:
         keys = [key for key in self._items if key not in settled]
         return adaptive.due(self._store.table, keys, self._options)
 
-    def _export(self, items: Sequence[Item], folder: Path) -> dict[str, Exported]:
+    def _export(self, items: Sequence[Item], folder: Path) -> dict[str, ModelFile]:
         total = len(items) + len(ANCHORS)
 
         def done(count: int) -> None:
@@ -131,13 +131,13 @@ class Session:
             "cpus": None if options.cpus is None else list(options.cpus),
         }
 
-    def _refused(self, exported: Mapping[str, Exported]) -> Iterator[Round]:
+    def _refused(self, exported: Mapping[str, ModelFile]) -> Iterator[Round]:
         """Rows for what cannot be lowered."""
         for key, item in exported.items():
             if item.failed:
                 yield Round(key, self._items[key].kind, self._id, 0, (), failed=f"export: {item.failed}")
 
-    def _measure(self, engine: Engine, exported: Mapping[str, Exported], paths: Mapping[str, str]) -> None:
+    def _measure(self, engine: Engine, exported: Mapping[str, ModelFile], paths: Mapping[str, str]) -> None:
         """Measure until nothing is missing or wide, or the time is up."""
         limit = self._options.max_minutes
         models = {key: item.sha256 for key, item in exported.items() if not item.failed}

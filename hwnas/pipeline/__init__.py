@@ -17,7 +17,7 @@ from hwnas import device as devices
 from hwnas import release
 from hwnas.device import Device
 from hwnas.pipeline.stages import Stages
-from hwnas.pipeline.state import State
+from hwnas.pipeline.state import RunState
 from hwnas.release import against
 from hwnas.release.verification import shares_of
 from hwnas.runs import outputs, records
@@ -125,7 +125,7 @@ def run(config: Config, *, device: Device | None = None, tell: Tell = lambda _st
     """
     folder = config.folder
     with outputs.claimed(folder):
-        state = State(folder)
+        state = RunState(folder)
         there = [device] if device else [devices.load(name) for name in config.basics.device]
         stages = Stages(config, there, state)
         seconds, ran = {}, []

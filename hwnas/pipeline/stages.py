@@ -13,7 +13,7 @@ from hwnas import files, finalists, latency, measure, plugins, release, report, 
 from hwnas.device import Device, Target
 from hwnas.errors import HwnasError, LatencyModelError
 from hwnas.measure.store import missing_rounds, to_go_on
-from hwnas.pipeline.state import Say, Stage, State, digest_of_data, hashes_of_teacher
+from hwnas.pipeline.state import RunState, Say, Stage, digest_of_data, hashes_of_teacher
 from hwnas.release import against
 from hwnas.runs import records
 from hwnas.runs.folder import ChainFolder, RunFolder
@@ -44,7 +44,7 @@ class Stages:
         HwnasError: The teacher is not there.
     """
 
-    def __init__(self, config: Config, devices: Sequence[Device], state: State) -> None:
+    def __init__(self, config: Config, devices: Sequence[Device], state: RunState) -> None:
         self._config, self._devices, self._state = config, {d.name: d for d in devices}, state
         self._images: images.Dataset | None = None
         self._folder = ChainFolder(config.folder)
@@ -135,7 +135,7 @@ class Stages:
 
             for name, device in self._devices.items():
                 targets = [target for target in self.targets if target.device == name]
-                measure.run(device, spaces.load(self.space), targets, self.tables / name, options, tell)
+                measure.profile(device, spaces.load(self.space), targets, self.tables / name, options, tell)
 
         def intact() -> bool:
             return not any(missing_rounds(LatencyTable.load(table)) for table in self._tables())
@@ -183,7 +183,7 @@ class Stages:
         )
 
         def work(say: Say) -> None:
-            from hwnas.search.run import search_run
+            from hwnas.search.searching import search_run
 
             def tell(record: Mapping[str, Any]) -> None:
                 done = record.get("step", record.get("query"))
@@ -228,7 +228,7 @@ class Stages:
 
         def work(say: Say) -> None:
             from hwnas.search.oneshot.inherit import inherited
-            from hwnas.train.run import train_run
+            from hwnas.train.training import train_run
 
             for run in runs:
                 say(run.path.name)

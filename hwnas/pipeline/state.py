@@ -49,7 +49,7 @@ class Stage:
     intact: Callable[[], bool] = lambda: True
 
 
-class State:
+class RunState:
     """The record of a run's folder.
 
     Args:

@@ -25,7 +25,7 @@ from hwnas.release.manifest import (
     verified_in,
     with_verification,
 )
-from hwnas.release.run import EXAMPLES, VARIANTS, export_run, read_run
+from hwnas.release.shipping import EXAMPLES, VARIANTS, export_run, read_run
 from hwnas.release.stale import owner_of, run_of, shipping_of, stale, unfinished
 
 __all__ = [

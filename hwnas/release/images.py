@@ -19,8 +19,8 @@ from hwnas.export import parity
 from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
 from hwnas.train import load_weights
-from hwnas.train.run import dataset_of
 from hwnas.train.scoring import BATCH
+from hwnas.train.training import dataset_of
 
 if TYPE_CHECKING:
     from torch import nn

@@ -17,7 +17,7 @@ from hwnas.tasks.base import Estimate
 
 
 @dataclass(frozen=True)
-class Session:
+class SessionRecord:
     """The session on the device that a latency comes from, and whether it can be believed.
 
     Attributes:
@@ -42,7 +42,7 @@ class Session:
         return self.verdict
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Session:
+    def from_json(cls, data: Mapping[str, Any]) -> SessionRecord:
         """Rebuild a session from its fields."""
         return cls(**{**data, **{name: tuple(data.get(name, ())) for name in ("reasons", "notes")}})
 
@@ -84,7 +84,7 @@ class VariantCheck:
     budget_ms: float | None
     conditions: Mapping[str, Any]
     checks: Mapping[str, Verdict]
-    session: Session | None = None
+    session: SessionRecord | None = None
 
     @property
     def verdict(self) -> Verdict | None:
@@ -122,7 +122,7 @@ class VariantCheck:
         interval = data["interval_ms"]
         fields["interval_ms"] = None if interval is None else (interval[0], interval[1])
         session = data.get("session")
-        fields["session"] = None if session is None else Session.from_json(session)
+        fields["session"] = None if session is None else SessionRecord.from_json(session)
         for name in ("estimate", "further"):
             found = fields.get(name)
             fields[name] = None if found is None else Estimate.from_json(found)
@@ -255,7 +255,7 @@ def _names(metric: Metric) -> dict[str, str]:
 
 def _judged_again(data: Mapping[str, Any], fields: Mapping[str, Any]) -> dict[str, Any]:
     """Checks of a variant that an earlier version verified; it gave too few rounds an interval."""
-    session: Session | None = fields["session"]
+    session: SessionRecord | None = fields["session"]
     is_enough = session is not None and session.rounds >= MIN_ROUNDS
     interval = fields["interval_ms"] if is_enough else None
     reasons = tuple(str(reason) for reason in data["failures"])

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from html import escape
 
 from hwnas.budget import is_share
-from hwnas.release.verification import Session, VariantCheck
+from hwnas.release.verification import SessionRecord, VariantCheck
 from hwnas.report import _page, _text
 from hwnas.report._record import Json, Record
 from hwnas.search.constraints import range_said
@@ -45,7 +45,7 @@ class _Promise:
     std_ms: float | None
     finalist: _text.Reading | None
     shipped: _text.Reading | None
-    session: Session | None = None
+    session: SessionRecord | None = None
     note: str = ""
     share_of: str = ""
     open: Verdict | None = None

@@ -124,7 +124,7 @@ class Clock:
 
 
 @dataclass(frozen=True)
-class Reading:
+class ClockReading:
     """A clock, and what it says of each round of its session.
 
     Attributes:
@@ -138,19 +138,19 @@ class Reading:
     slow: tuple[bool, ...]
 
 
-def read(rounds: Sequence[Round]) -> Reading:
+def read(rounds: Sequence[Round]) -> ClockReading:
     """Read the clock of a session from its good rounds, in the order they were measured."""
     if not any(item.anchor_ms for item in rounds):
-        return Reading(None, (True,) * len(rounds), (False,) * len(rounds))
+        return ClockReading(None, (True,) * len(rounds), (False,) * len(rounds))
     light = [half for item in rounds for half in item.anchor_halves_ms]
     threshold = _threshold(light)
     if threshold is None:
         flags = tuple(_undisturbed(rounds))
-        return Reading(_clock(rounds, flags), flags, (False,) * len(rounds))
+        return ClockReading(_clock(rounds, flags), flags, (False,) * len(rounds))
     flags = tuple(_fast(rounds, threshold))
     slow = [half for half in light if half > threshold]
     clock = _clock(rounds, flags)
-    return Reading(
+    return ClockReading(
         Clock(
             clock.light_ms,
             clock.heavy_ms,

@@ -65,7 +65,7 @@ def span(began: Mapping[str, Any], ended: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class Quality:
+class SessionQuality:
     """Whether a session can be believed: what remains after the anchors have spoken.
 
     Attributes:
@@ -90,7 +90,7 @@ def quality(
     spans: Iterable[Mapping[str, Any]],
     scale: Scale | None = None,
     repeats: float | None = None,
-) -> Quality:
+) -> SessionQuality:
     """Judge a session by its rounds and by the spans that were noted in it.
 
     Args:
@@ -118,10 +118,10 @@ def quality(
             found.append((value > unusable, value / noisy, words.format(value)))
     found.sort(reverse=True)
     word = UNUSABLE if any(bad for bad, _, _ in found) else NOISY if found else STABLE
-    return Quality(word, tuple(words for _, _, words in found), facts, _notes(facts))
+    return SessionQuality(word, tuple(words for _, _, words in found), facts, _notes(facts))
 
 
-def qualities(table: LatencyTable) -> dict[str, Quality]:
+def qualities(table: LatencyTable) -> dict[str, SessionQuality]:
     """The quality of each session of a table."""
     rounds: dict[str, list[Round]] = {}
     for item in table.rounds:
@@ -137,7 +137,7 @@ def qualities(table: LatencyTable) -> dict[str, Quality]:
     }
 
 
-def notes(found: Quality, measured: Measurement) -> tuple[str, ...]:
+def notes(found: SessionQuality, measured: Measurement) -> tuple[str, ...]:
     """The notes of a session, with what a model took while the clock was slow, where that was seen."""
     if not found.notes or measured.slow_ms is None:
         return found.notes

@@ -24,7 +24,7 @@ from hwnas.device import Target
 from hwnas.errors import MissingEntry, SchemaMismatch, TableError, in_words, typed
 from hwnas.space import Workload
 from hwnas.tables import places
-from hwnas.tables.clock import Clock, Reading, Scale, read
+from hwnas.tables.clock import Clock, ClockReading, Scale, read
 from hwnas.tables.measurement import KINDS, Measurement, Note, Round
 from hwnas.tables.scale import fastest, learned
 
@@ -100,7 +100,7 @@ class LatencyTable:
         return tuple(self._rounds.values())
 
     @cached_property
-    def _readings(self) -> dict[str, tuple[list[Round], Reading]]:
+    def _readings(self) -> dict[str, tuple[list[Round], ClockReading]]:
         """The good rounds of each session, and what their anchors show."""
         sessions: dict[str, list[Round]] = {}
         for item in self._rounds.values():

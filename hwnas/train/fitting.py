@@ -28,7 +28,7 @@ from hwnas.train import optim
 from hwnas.train.average import averaged
 from hwnas.train.config import EpochRecord, Kept, TrainConfig, TrainResult
 from hwnas.train.divergence import Watch
-from hwnas.train.objective import Objective, Outcome
+from hwnas.train.loss import BatchLoss, TrainingLoss
 from hwnas.train.scoring import look
 from hwnas.train.teacher import Teacher
 
@@ -125,7 +125,7 @@ class _Fit:
         guide = None if teacher is None else optim.place(teacher.network, self.device).eval()
         self.task = tasks.of(data)
         criterion = self.task.criterion(data, config.loss, self.device)
-        self.objective = Objective(criterion, guide, config.distill_weight)
+        self.objective = TrainingLoss(criterion, guide, config.distill_weight)
         self.watch = Watch(*self.task.blindness(data))
         self.epochs, self.batch_size = config.epochs or 0, config.batch_size or 0
         self.history: list[EpochRecord] = []
@@ -218,7 +218,7 @@ class _Fit:
         mixing: np.random.Generator,
         step: int,
         steps_an_epoch: int,
-    ) -> Outcome:
+    ) -> BatchLoss:
         config = self.config
         steps = steps_an_epoch * self.epochs
         factor = optim.cosine(step, steps, round(config.warmup_share * steps))

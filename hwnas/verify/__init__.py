@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from hwnas.release.verification import Session, VariantCheck, Verification
+from hwnas.release.verification import SessionRecord, VariantCheck, Verification
 from hwnas.tasks.base import Estimate
 from hwnas.verify.checks import MAX_LOSS
-from hwnas.verify.run import verify, verify_on
+from hwnas.verify.verifying import verify, verify_on
 
 __all__ = [
     "MAX_LOSS",
     "Estimate",
-    "Session",
+    "SessionRecord",
     "VariantCheck",
     "Verification",
     "verify",

@@ -19,7 +19,7 @@ from hwnas.tasks import Task
 
 
 @dataclass(frozen=True)
-class Folder:
+class CheckedFolder:
     """A shipping folder whose files are whole and agree with each other.
 
     Attributes:
@@ -40,7 +40,7 @@ class Folder:
         return release.task_of(self.manifest)
 
 
-def read(path: Path) -> Folder:
+def read(path: Path) -> CheckedFolder:
     """Read a folder; hashes, labels and embedded metadata must agree.
 
     Raises:
@@ -49,13 +49,13 @@ def read(path: Path) -> Folder:
     """
     manifest = release.read_manifest(path)
     how = release.read_json(path, release.PREPROCESSING, "the preprocessing of a shipping folder")
-    folder = Folder(path, manifest, how, tuple(release.read_labels(path)))
+    folder = CheckedFolder(path, manifest, how, tuple(release.read_labels(path)))
     for entry in manifest["variants"]:
         _require_same_metadata(folder, entry)
     return folder
 
 
-def answers_to_probes(folder: Folder) -> dict[str, tuple[str, ...]]:
+def answers_to_probes(folder: CheckedFolder) -> dict[str, tuple[str, ...]]:
     """Failures by file name: who no longer answers to the probes as PyTorch did at export.
 
     Raises:
@@ -96,7 +96,7 @@ def _compare(entry: Mapping[str, Any], recorded: Mapping[str, Any], answered: np
     return ()
 
 
-def _run(folder: Folder, entry: Mapping[str, Any], images: np.ndarray) -> np.ndarray:
+def _run(folder: CheckedFolder, entry: Mapping[str, Any], images: np.ndarray) -> np.ndarray:
     try:
         return runtimes.run(folder.path / entry["file"], entry["runtime"], images)
     except (ExportError, ParityError) as error:
@@ -134,7 +134,7 @@ def _odd(error: Exception) -> HwnasError:
     )
 
 
-def _require_same_metadata(folder: Folder, entry: Mapping[str, Any]) -> None:
+def _require_same_metadata(folder: CheckedFolder, entry: Mapping[str, Any]) -> None:
     path = folder.path / entry["file"]
     text = metadata.embedded(path.read_bytes(), entry["runtime"])
     try:

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from hwnas import data, release
 from hwnas.errors import DataError, HwnasError
-from hwnas.verify.folder import Folder
+from hwnas.verify.folder import CheckedFolder
 
 if TYPE_CHECKING:
     from hwnas.data import Dataset, Split
 
 
 @dataclass(frozen=True)
-class Images:
+class VerifiedImages:
     """What is looked at.
 
     Attributes:
@@ -28,7 +28,7 @@ class Images:
     said: str = ""
 
 
-def find(checked: Folder, source: str | None) -> Images:
+def find(checked: CheckedFolder, source: str | None) -> VerifiedImages:
     """The images of a source: the network's own, or else a further test set of the same labels.
 
     Args:
@@ -42,10 +42,10 @@ def find(checked: Folder, source: str | None) -> Images:
     record = checked.manifest["data"]
     if source is None:
         own, missing = release.find_data(checked.path, record)
-        return Images(own, None, missing)
+        return VerifiedImages(own, None, missing)
     try:
         with data.held_back():
-            return Images(release.load_data(record, source))
+            return VerifiedImages(release.load_data(record, source))
     except DataError:  # not the same: then they must at least be for the same network
         split = checked.task.load_test(source, record["resolution"], checked.labels)
     own, said = release.find_data(checked.path, record)
@@ -55,4 +55,4 @@ def find(checked: Folder, source: str | None) -> Images:
             said = f"{count - len(split)} of its {count} images were trained on: left out"
         if not len(split):
             raise HwnasError(f"a further test set must have images that were not trained on, but {said}")
-    return Images(own, (release.public_name(source), split), said)
+    return VerifiedImages(own, (release.public_name(source), split), said)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwnas import release, runtimes
 from hwnas.device import Device, Target
-from hwnas.verify.folder import Folder
+from hwnas.verify.folder import CheckedFolder
 from hwnas.verify.quality import Earlier
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def beyond(manifest: Mapping[str, Any], device: Device) -> Iterator[str]:
 
 
 def left_out(
-    checked: Folder,
+    checked: CheckedFolder,
     device: Device,
     devices: Collection[str],
     dataset: Dataset | None,

@@ -11,7 +11,7 @@ from hwnas.statistics.verdict import Verdict
 from hwnas.tasks import Task
 from hwnas.tasks.base import Estimate, Predictions
 from hwnas.verify import checks, folder
-from hwnas.verify.folder import Folder
+from hwnas.verify.folder import CheckedFolder
 
 if TYPE_CHECKING:
     from hwnas.data import Split
@@ -75,7 +75,7 @@ class Earlier:
         return (self._found[0].verified or "an earlier version") if self._found else None
 
 
-def predictions(checked: Folder, entry: Mapping[str, Any], split: Split) -> Predictions:
+def predictions(checked: CheckedFolder, entry: Mapping[str, Any], split: Split) -> Predictions:
     """What a file says of images, through its own runtime."""
     outputs = runtimes.run(
         checked.path / entry["file"], entry["runtime"], folder.normalized(checked.preprocessing, split.images)

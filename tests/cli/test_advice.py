@@ -63,7 +63,7 @@ def follow(*words: object, most: int = 8) -> list[str]:
 
 
 def made_up(device_: Any, loaded: Any, targets: Any, folder: Path | None, *_: object) -> dict[Any, Path]:
-    """In the place of ``measure.run``: tables that are made up, where they were asked for."""
+    """In the place of ``measure.profile``: tables that are made up, where they were asked for."""
     folder = folder or places.of_device(device_.name)
     found = {target: places.table(folder, target) for target in targets}
     for target, path in found.items():
@@ -76,7 +76,7 @@ def made_up(device_: Any, loaded: Any, targets: Any, folder: Path | None, *_: ob
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder to work in, and a device that is not measured: that is not what is advised here."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(measure, "run", made_up)
+    monkeypatch.setattr(measure, "profile", made_up)
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def followed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_DATA_HOME", str(folder / "data"))
         patch.chdir(folder)
-        patch.setattr(measure, "run", made_up)
+        patch.setattr(measure, "profile", made_up)
         assert hwnas_("profile", "--space", SPACE, "--runtime", "litert", "--precision", "int8")[0] == 0
         verbs = follow("export", RUN)
     return folder / RUN, verbs

@@ -209,7 +209,7 @@ def no_work(monkeypatch):
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("work began")
 
-    for name in ("data.load", "measure.run", "measure.new_device.profile_few", "pipeline.run"):
+    for name in ("data.load", "measure.profile", "measure.new_device.profile_few", "pipeline.run"):
         monkeypatch.setattr(f"hwnas.{name}", refuse)
 
 

@@ -8,7 +8,7 @@ import pytest
 from hwnas import data, pipeline
 from hwnas.data import clutter
 from hwnas.errors import DataError
-from hwnas.train.run import dataset_of
+from hwnas.train.training import dataset_of
 
 
 def draw(scene=clutter.SCENE, images=300, seed=0):

@@ -7,7 +7,7 @@ import pytest
 
 from hwnas import data
 from hwnas.errors import DataError
-from hwnas.train.run import dataset_of
+from hwnas.train.training import dataset_of
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (40, 8, 8, 3)).astype(np.uint8)
 LABELS = np.array(["dog", "cat"] * 20)

@@ -29,7 +29,7 @@ from hwnas.statistics.bounds import decimals
 from hwnas.statistics.verdict import FAIL, NOT_PROVEN, PASS, UNUSABLE, on_budget
 from hwnas.tables.table import LatencyTable
 from hwnas.train import TrainConfig
-from hwnas.train.run import train_run
+from hwnas.train.training import train_run
 
 pytestmark = pytest.mark.usefixtures("warm_exporter")
 SHORT = {"samples": 3, "min_sample_ms": 0.3, "warmup_min_ms": 1.0, "warmup_max_ms": 3.0}
@@ -48,7 +48,7 @@ def tables(tmp_path_factory):
     """A few rounds of the macro space at 8 pixels, measured on this machine."""
     folder = tmp_path_factory.mktemp("tables")
     host = device.load("host")
-    measure.run(host, space(), [host.target("litert", p) for p in ("int8", "fp32")], folder, PROFILE)
+    measure.profile(host, space(), [host.target("litert", p) for p in ("int8", "fp32")], folder, PROFILE)
     return folder
 
 

@@ -10,13 +10,13 @@ import pytest
 from hwnas import latency
 from hwnas.device import Target
 from hwnas.errors import DataError
-from hwnas.latency.imports.importers import Origin, import_blocks, import_networks
+from hwnas.latency.imports.importers import Provenance, import_blocks, import_networks
 from hwnas.latency.imports.readers import read_networks
 from hwnas.latency.networks import Networks, groups, unseen
 from hwnas.space import SearchSpace
 
 TARGET = Target("phone", "litert", "int8")
-ORIGIN = Origin("a paper", "MIT")
+ORIGIN = Provenance("a paper", "MIT")
 
 
 def write_networks(path: Path, space: SearchSpace, count: int) -> None:
@@ -132,7 +132,7 @@ def test_a_missing_file_is_refused(macro: SearchSpace, tmp_path: Path) -> None:
 
 def test_an_origin_must_be_given() -> None:
     with pytest.raises(DataError, match="licence"):
-        Origin("a paper", " ")
+        Provenance("a paper", " ")
 
 
 def test_blocks_become_a_table(macro: SearchSpace, tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from hwnas import device
 from hwnas.device import Target
-from hwnas.measure.models import Exported, Exporter
+from hwnas.measure.models import Exporter, ModelFile
 from hwnas.measure.options import OnProgress, ProfileOptions, silent
 from hwnas.measure.plan import Item
-from hwnas.measure.session import Session
+from hwnas.measure.session import ProfilingSession
 from hwnas.measure.store import TableStore
 from hwnas.transport.local import LocalTransport
 
@@ -31,17 +31,17 @@ class FakeExporter(Exporter):
 
     def export(
         self, items: Sequence[Item], target: Target, folder: Path, done: Callable[[int], None]
-    ) -> dict[str, Exported]:
+    ) -> dict[str, ModelFile]:
         found = {}
         for number, item in enumerate(items, start=1):
             self.asked.append(item.key)
             text = self.deeds.get(item.key, f"{1 + number / 10} ok")
             if text == "refused":
-                found[item.key] = Exported(folder / "none", failed="no lowering")
+                found[item.key] = ModelFile(folder / "none", failed="no lowering")
                 continue
             path = folder / str(number)
             path.write_text(text)
-            found[item.key] = Exported(path, hashlib.sha256(text.encode()).hexdigest())
+            found[item.key] = ModelFile(path, hashlib.sha256(text.encode()).hexdigest())
             done(number)
         return found
 
@@ -69,7 +69,7 @@ def profile(
     """One session into ``path``."""
     exporter = FakeExporter(deeds)
     with LocalTransport(agents(path.parent / "agents")) as transport, TableStore(path, TARGET) as store:
-        Session(transport, exporter, store, TARGET, options, progress).run(items)
+        ProfilingSession(transport, exporter, store, TARGET, options, progress).run(items)
     return exporter
 
 

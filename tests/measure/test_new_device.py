@@ -65,7 +65,7 @@ def test_time_that_runs_out_is_said_and_the_same_goes_on(
     known: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(known))
-    running = sys.modules["hwnas.measure.run"]
+    running = sys.modules["hwnas.measure.profiling"]
     monkeypatch.setattr(running, "Exporter", lambda _: fakes.FakeExporter())
     monkeypatch.setattr(running, "connect", lambda _: LocalTransport(fakes.agents(known / "agents")))
     space, target, host = spaces.load(SPACE), Target("host", "litert", "fp32"), device.load("host")

@@ -32,7 +32,7 @@ def test_a_small_space_is_profiled_on_a_phone(new_phone, tcp, bundle, tmp_path, 
     space = spaces.load("macro", resolution=8)
     device = new_phone().device(op_profile=1)
     target = device.target("litert", "int8")
-    paths = measure.run(device, space, [target], tmp_path, quick)
+    paths = measure.profile(device, space, [target], tmp_path, quick)
     table = LatencyTable.load(paths[target])
     assert set(table.of_kind("block")) == {workload.key() for workload in space.workloads()}
     assert table.environment["cpu_model"] == "Hwnas Test Phone"
@@ -47,7 +47,7 @@ def test_a_small_space_is_profiled_on_a_phone(new_phone, tcp, bundle, tmp_path, 
     assert all("throttling" in item.conditions for item in table.rounds), "the phone's conditions are kept"
     assert all(item.conditions["op_profile"]["operations"] for item in table.rounds)
     before = paths[target].read_bytes()
-    measure.run(device, space, [target], tmp_path, quick)
+    measure.profile(device, space, [target], tmp_path, quick)
     assert paths[target].read_bytes() == before, "asked again, it measures nothing"
 
 
@@ -159,7 +159,7 @@ def test_benchmark_model_makes_a_table_of_aggregated_rows(new_phone, tcp, tmp_pa
     device = replace(new_phone().device(agent_path=str(program)), processor="gpu")
     target = device.target("litert", "fp32")
     space = spaces.load("macro", resolution=8)
-    table = LatencyTable.load(measure.run(device, space, [target], tmp_path / "out", quick)[target])
+    table = LatencyTable.load(measure.profile(device, space, [target], tmp_path / "out", quick)[target])
     assert set(table.of_kind("block")) == {workload.key() for workload in space.workloads()}
     assert table.target.processor == "gpu"
     assert table.environment["agent"] == "benchmark_model"

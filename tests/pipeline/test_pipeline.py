@@ -22,7 +22,7 @@ from hwnas.data import sources
 from hwnas.errors import HwnasError, SchemaMismatch
 from hwnas.measure import ProfileOptions
 from hwnas.pipeline.stages import Stages
-from hwnas.pipeline.state import Stage, State
+from hwnas.pipeline.state import RunState, Stage
 from hwnas.report import _record, _reproduce
 from hwnas.runs.folder import RunFolder
 from hwnas.train import checkpoint
@@ -164,10 +164,10 @@ def test_a_changed_section_runs_its_stage_and_what_depends_on_it(finished):
     assert release.read_manifest(finished / "run" / "fbnet" / "export")["licence"] == "MIT"
 
 
-def training(folder: Path, text: str) -> tuple[Stage, State]:
+def training(folder: Path, text: str) -> tuple[Stage, RunState]:
     """The stage of training under another config, and what is known of it."""
     (folder / "hwnas.toml").write_text(text)
-    state = State(folder / "run")
+    state = RunState(folder / "run")
     stages = Stages(pipeline.read(folder / "hwnas.toml"), [devices.load("host")], state)
     return next(stage for stage in stages if stage.name == "train"), state
 
@@ -335,10 +335,10 @@ def test_init_writes_a_config_once(tmp_path):
     assert files.sha256(path) == before
 
 
-def stages_of(folder: Path, text: str, *names: str) -> tuple[dict[str, Stage], State]:
+def stages_of(folder: Path, text: str, *names: str) -> tuple[dict[str, Stage], RunState]:
     """Some stages under another config; what comes before them is there."""
     (folder / "hwnas.toml").write_text(text)
-    state = State(folder / "run")
+    state = RunState(folder / "run")
     stages = Stages(pipeline.read(folder / "hwnas.toml"), [devices.load("host")], state)
     found = {}
     for stage in stages:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hwnas.errors import HwnasError, SchemaMismatch
-from hwnas.pipeline.state import Stage, State, digest_of_data
+from hwnas.pipeline.state import RunState, Stage, digest_of_data
 from hwnas.runs.folder import ChainFolder
 
 
@@ -35,7 +35,7 @@ class Toy:
 
     def advance(self) -> bool:
         """Run unless it is done, with a state that is read anew; returns whether it ran."""
-        state, stage = State(self.folder), self.stage()
+        state, stage = RunState(self.folder), self.stage()
         if state.is_done(stage):
             return False
         state.begin(stage)
@@ -53,7 +53,7 @@ def test_a_stage_runs_once(toy):
     assert toy.advance()
     assert not toy.advance()
     assert toy.ran == 1
-    assert State(toy.folder).seconds("toy") == 1.0
+    assert RunState(toy.folder).seconds("toy") == 1.0
 
 
 def test_changed_settings_inputs_and_results_make_it_run_again(toy):
@@ -106,11 +106,11 @@ def test_a_damaged_state_is_refused(tmp_path):
     for text in ('{"schema": "hwnas-ch', ""):
         (ChainFolder(tmp_path).state).write_text(text)
         with pytest.raises(HwnasError, match="the state of a run must be readable JSON"):
-            State(tmp_path)
+            RunState(tmp_path)
     for content in ({"schema": "hwnas-chain/0"}, [], {"schema": "hwnas-chain/1"}):
         (ChainFolder(tmp_path).state).write_text(json.dumps(content))
         with pytest.raises(SchemaMismatch, match="give another folder"):
-            State(tmp_path)
+            RunState(tmp_path)
 
 
 def test_the_digest_of_data_follows_names_and_bytes(tmp_path):

@@ -266,13 +266,13 @@ class TestConfig:
     def test_a_stage_depends_on_what_plugins_hold(self, tmp_path):
         from hwnas import device, pipeline
         from hwnas.pipeline.stages import Stages
-        from hwnas.pipeline.state import State
+        from hwnas.pipeline.state import RunState
 
         file = written(tmp_path, SPACE.format(name="own"))
         config = pipeline.make(tmp_path, {"space": "own", "folder": "run", "plugins": [str(file)]})
 
         def settings():
-            return next(iter(Stages(config, [device.load("host")], State(tmp_path / "run")))).settings
+            return next(iter(Stages(config, [device.load("host")], RunState(tmp_path / "run")))).settings
 
         (tmp_path / "run").mkdir()
         before = settings()
@@ -283,5 +283,5 @@ class TestConfig:
         plain = pipeline.make(tmp_path, {"folder": "run"})
         assert (
             "plugins"
-            not in next(iter(Stages(plain, [device.load("host")], State(tmp_path / "run")))).settings
+            not in next(iter(Stages(plain, [device.load("host")], RunState(tmp_path / "run")))).settings
         )

@@ -15,7 +15,7 @@ from hwnas.errors import ExportError
 from hwnas.release import cost
 from hwnas.release.cost import Int8Cost
 from hwnas.tasks.right import Right
-from hwnas.train.run import train_run
+from hwnas.train.training import train_run
 
 
 def of(gained, lost, images=287, fp32=0.9):

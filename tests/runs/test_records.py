@@ -18,7 +18,7 @@ from hwnas.budget import Budget
 from hwnas.cli import app
 from hwnas.device import read as read_device
 from hwnas.errors import HwnasError
-from hwnas.pipeline.state import State
+from hwnas.pipeline.state import RunState
 from hwnas.runs import records
 from hwnas.runs.folder import ChainFolder
 from hwnas.search.pick import pick
@@ -199,7 +199,7 @@ def test_what_is_missing_is_said_with_the_command_that_makes_it(run, missing, wo
 def test_a_broken_state_of_a_run_is_refused(tmp_path, damage):
     (ChainFolder(tmp_path).state).write_bytes(BROKEN[damage])
     with pytest.raises(HwnasError, match="the state of a run"):
-        State(tmp_path)
+        RunState(tmp_path)
 
 
 def test_an_odd_state_of_a_run_is_refused_or_read(tmp_path):
@@ -211,12 +211,12 @@ def test_an_odd_state_of_a_run_is_refused_or_read(tmp_path):
         "owned": ["b"],
     }
     (ChainFolder(tmp_path).state).write_text(json.dumps(whole))
-    State(tmp_path)
+    RunState(tmp_path)
     for place in places(whole):
         for value in ODD:
             (ChainFolder(tmp_path).state).write_text(json.dumps(with_odd(whole, place, value)))
             try:
-                state = State(tmp_path)
+                state = RunState(tmp_path)
             except HwnasError:
                 continue
             if place != ("stages",) and place != ("stages", "fit"):

@@ -131,7 +131,7 @@ class TestOfOnesOwn:
         here = Device("mine", "This machine", "local", processor, ("byte_counter",))
         target = here.target("byte_counter", "int8")
         networks = [space.architecture([n] * 8) for n in (0, 2)]
-        path = measure.run(here, space, [target], tmp_path, self.QUICK, only=networks)[target]
+        path = measure.profile(here, space, [target], tmp_path, self.QUICK, only=networks)[target]
         assert path.name == f"byte_counter-int8{'' if processor == 'cpu' else '-npu'}.jsonl"
         table = LatencyTable.load(path)
         assert table.target == target
@@ -149,7 +149,7 @@ class TestOfOnesOwn:
         space = spaces.load("macro", resolution=8)
         networks = [space.architecture([0] * 8)]
         with pytest.raises(AgentError, match="must prove that the npu took the model, but says None"):
-            measure.run(here, space, [target], tmp_path, self.QUICK, only=networks)
+            measure.profile(here, space, [target], tmp_path, self.QUICK, only=networks)
 
     @pytest.mark.parametrize(
         ("processor", "precision", "said", "message"),

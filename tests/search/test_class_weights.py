@@ -17,7 +17,7 @@ from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.evaluators.supernet.oneshot import OneShot
 from hwnas.evaluators.supernet.warm_up import warm_up
 from hwnas.search.request import SearchRequest
-from hwnas.search.run import _blind
+from hwnas.search.searching import _blind
 from hwnas.statistics.answers import Answers, balanced_images
 from hwnas.train import TrainConfig
 

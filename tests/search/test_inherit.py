@@ -14,7 +14,7 @@ from hwnas.errors import TrainingError
 from hwnas.evaluators.supernet.oneshot import OneShot
 from hwnas.evaluators.supernet.warm_up import warm_up
 from hwnas.search.oneshot.inherit import inherited
-from hwnas.train.run import train_run
+from hwnas.train.training import train_run
 
 FULL = dataclasses.replace(CONFIG, width=1.0, resolution=8)
 INDICES = [1, 0, 2, 0, 0, 1, 0, 1]  # identities among them, so that numbers in the network shift

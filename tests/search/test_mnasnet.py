@@ -14,7 +14,7 @@ from hwnas.budget import Budget
 from hwnas.errors import SpaceError
 from hwnas.latency.base import Cost
 from hwnas.search.problem import Constraint
-from hwnas.search.sampling.controller import Baseline, Controller, decode, improve
+from hwnas.search.sampling.controller import Controller, RewardBaseline, decode, improve
 from hwnas.search.sampling.mnasnet import MnasNet, reward
 
 
@@ -64,7 +64,7 @@ def test_rewards_do_not_depend_on_the_unit_of_latency():
 
 def test_the_baseline_is_an_average_of_the_past():
     """The authors' b += 0.99 (r - b) hardly averages at all; here 0.95 weighs the old value."""
-    baseline, expected = Baseline(0.95), 0.6
+    baseline, expected = RewardBaseline(0.95), 0.6
     baseline.update(0.6)
     assert baseline.value == 0.6
     for value in (0.9, 0.1, 0.5):

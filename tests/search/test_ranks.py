@@ -20,7 +20,7 @@ from hwnas import files
 from hwnas.budget import Budget
 from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.search.request import SearchRequest
-from hwnas.search.run import search_run
+from hwnas.search.searching import search_run
 
 folder, strategy = Path(sys.argv[1]), sys.argv[2]
 request = SearchRequest(

@@ -20,11 +20,11 @@ from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.search.constraints import constraints_of, not_binding
 from hwnas.search.problem import Constraint
 from hwnas.search.request import SearchRequest
-from hwnas.search.run import search_run
+from hwnas.search.searching import search_run
 from hwnas.search.session import Session
 from hwnas.tables.table import LatencyTable, Round
 from hwnas.train import TrainConfig
-from hwnas.train.run import train_run
+from hwnas.train.training import train_run
 
 
 def request_of(tmp_path, **changes):
@@ -231,7 +231,7 @@ def test_a_search_that_was_cut_off_goes_on(tmp_path, monkeypatch):
             if record["step"] == 3 and record["phase"] == "search":
                 raise KeyboardInterrupt
 
-    monkeypatch.setattr("hwnas.search.run.Session", partial(Session, checkpoint_every=1))
+    monkeypatch.setattr("hwnas.search.searching.Session", partial(Session, checkpoint_every=1))
     settings = {"warmup_steps": 3, "steps": 4, "finalists": 3}
     request = request_of(tmp_path, settings=settings)
     with pytest.raises(KeyboardInterrupt):

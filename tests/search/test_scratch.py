@@ -13,8 +13,8 @@ from hwnas.evaluators.of_run import scorer_of
 from hwnas.evaluators.standalone import FromScratch
 from hwnas.finalists.ranking import Ranking
 from hwnas.search.request import SearchRequest
-from hwnas.search.run import search_run
 from hwnas.search.sampling.random import Random
+from hwnas.search.searching import search_run
 from hwnas.train import TrainConfig
 
 SMALL = spaces.load(SPACE)

@@ -18,7 +18,7 @@ from hwnas.search.sampling.gp import (
     CENTRES,
     GaussianProcess,
     Points,
-    Scale,
+    Standardiser,
     _negative_log_likelihood,
     _Parts,
 )
@@ -29,7 +29,7 @@ from hwnas.search.sampling.surrogate import Surrogate, expected_improvement, kno
 def points(count, seed=0, name="macro"):
     space, rng = spaces.load(name), np.random.default_rng(seed)
     indices = np.array([space.sample(rng).indices for _ in range(count)])
-    return Scale(Features(space), indices)(indices)
+    return Standardiser(Features(space), indices)(indices)
 
 
 def test_features_are_what_the_architecture_says():

@@ -16,7 +16,7 @@ from hwnas.latency.evaluate import score
 from hwnas.search.constraints import constraints_of, not_binding, shares_of, shares_said
 from hwnas.search.problem import Constraint
 from hwnas.search.request import SearchRequest
-from hwnas.search.run import said_of
+from hwnas.search.searching import said_of
 from hwnas.statistics.bounds import DIGITS, at_least, at_most
 
 SPACE = spaces.load("macro-r8-c10")

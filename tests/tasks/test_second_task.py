@@ -16,7 +16,7 @@ from hwnas.errors import DataError, SpaceError
 from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.evaluators.supernet.oneshot import OneShot
 from hwnas.evaluators.supernet.warm_up import warm_up
-from hwnas.train.run import train_run
+from hwnas.train.training import train_run
 
 SHORT = train.TrainConfig(epochs=6, batch_size=32, learning_rate=0.02, augment=False)
 

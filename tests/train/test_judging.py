@@ -17,7 +17,7 @@ from hwnas.runs.folder import RunFolder
 from hwnas.tasks import mistakes
 from hwnas.tasks.classification import Classes
 from hwnas.train import judging
-from hwnas.train.run import train_run
+from hwnas.train.training import train_run
 
 
 def history(accuracies):

@@ -18,8 +18,8 @@ from hwnas.tasks.classification import CrossEntropy
 from hwnas.tasks.mix import mix
 from hwnas.train.average import averaged
 from hwnas.train.divergence import Watch
-from hwnas.train.run import train_run
 from hwnas.train.teacher import Teacher, load_teacher
+from hwnas.train.training import train_run
 
 SHORT = train.TrainConfig(epochs=1, batch_size=64)
 CHANGES = [

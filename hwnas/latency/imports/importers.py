@@ -24,7 +24,7 @@ HELD_OUT = 0.2
 
 
 @dataclass(frozen=True)
-class Origin:
+class Provenance:
     """Where imported numbers come from.
 
     Attributes:
@@ -53,7 +53,7 @@ class Origin:
 
 
 def import_networks(
-    path: Path, column: str, space: SearchSpace, target: Target, origin: Origin, *, seed: int = 0
+    path: Path, column: str, space: SearchSpace, target: Target, origin: Provenance, *, seed: int = 0
 ) -> FittedModel:
     """A model from whole-network latencies.
 
@@ -89,7 +89,7 @@ def import_networks(
     return evaluated(fitted, space, {"heldout": heldout, "calibration": calibration})
 
 
-def import_blocks(path: Path, target: Target, origin: Origin) -> LatencyTable:
+def import_blocks(path: Path, target: Target, origin: Provenance) -> LatencyTable:
     """A table from latencies of single blocks.
 
     Args:

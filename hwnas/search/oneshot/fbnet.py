@@ -12,7 +12,7 @@ import torch
 from hwnas.errors import SpaceError
 from hwnas.evaluators.supernet.network import Gate
 from hwnas.search.oneshot.gates import gumbel_softmax
-from hwnas.search.oneshot.loop import OneShotStrategy, State
+from hwnas.search.oneshot.loop import OneShotStrategy, SearchState
 from hwnas.train.optim import check_finite
 
 _WEIGHTS, _GATES = 1, 2  # purposes of randomness
@@ -50,12 +50,12 @@ class FBNet(OneShotStrategy):
         fallen = self.temperature * float((self.temperature_floor / self.temperature) ** progress)
         return max(self.temperature_floor, fallen)
 
-    def weight_gates(self, state: State, step: int) -> Sequence[Gate]:
+    def weight_gates(self, state: SearchState, step: int) -> Sequence[Gate]:
         """A soft mixture, one Gumbel draw for the batch."""
         logits = [p.detach() for p in state.gates.logits]
         return gumbel_softmax(logits, self.temperature_at(step), state.rng(step, _WEIGHTS))
 
-    def gate_step(self, state: State, step: int) -> Mapping[str, float]:
+    def gate_step(self, state: SearchState, step: int) -> Mapping[str, float]:
         """Adam on the loss of a soft mixture; the weights get no gradient at all."""
         temperature = self.temperature_at(step)
         gates = gumbel_softmax(state.gates.logits, temperature, state.rng(step, _GATES))

@@ -11,7 +11,7 @@ from hwnas.errors import TrainingError
 from hwnas.evaluators.supernet.oneshot import SCHEMA
 from hwnas.runs.folder import RunFolder
 from hwnas.train.checkpoint import read_tensors
-from hwnas.train.run import Start
+from hwnas.train.training import Start
 
 if TYPE_CHECKING:
     from hwnas.data import Dataset

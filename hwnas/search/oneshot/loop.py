@@ -40,7 +40,7 @@ SETTLED = 0.05
 
 
 @dataclass
-class State:
+class SearchState:
     """A search under way.
 
     Attributes:
@@ -107,11 +107,11 @@ class OneShotStrategy(OneShotSettings, ABC):
             )
 
     @abstractmethod
-    def weight_gates(self, state: State, step: int) -> Sequence[Gate]:
+    def weight_gates(self, state: SearchState, step: int) -> Sequence[Gate]:
         """The gates under which weights are trained in a step."""
 
     @abstractmethod
-    def gate_step(self, state: State, step: int) -> Mapping[str, float]:
+    def gate_step(self, state: SearchState, step: int) -> Mapping[str, float]:
         """Move the logits by one validation batch; returns what to record."""
 
     def gate_rate(self, step: int) -> float:
@@ -149,7 +149,7 @@ class OneShotStrategy(OneShotSettings, ABC):
         self._save(state)
         return self._conclude(state)
 
-    def _watch(self, state: State) -> Live:
+    def _watch(self, state: SearchState) -> Live:
         """What happens after each step of a phase: a checkpoint now and then, a live record."""
         began, steps = time.monotonic(), 0
 
@@ -164,10 +164,10 @@ class OneShotStrategy(OneShotSettings, ABC):
 
         return watch
 
-    def _start(self, problem: Problem, oneshot: SharedWeights, seed: int, session: Session) -> State:
+    def _start(self, problem: Problem, oneshot: SharedWeights, seed: int, session: Session) -> SearchState:
         gates = Gates(problem.space, oneshot.device)
         optimizer = torch.optim.Adam(gates.logits, lr=self.gate_learning_rate, betas=self.gate_betas)
-        return State(
+        return SearchState(
             problem=problem,
             oneshot=oneshot,
             session=session,
@@ -178,7 +178,7 @@ class OneShotStrategy(OneShotSettings, ABC):
             seed=seed,
         )
 
-    def _step(self, state: State, step: int) -> Mapping[str, Any]:
+    def _step(self, state: SearchState, step: int) -> Mapping[str, Any]:
         weight_loss = state.oneshot.weight_step(
             self.weight_gates(state, step), rate(self.warmup_steps + step, self.warmup_steps + self.steps)
         )
@@ -203,7 +203,7 @@ class OneShotStrategy(OneShotSettings, ABC):
             "skip_share": watched.skip_share,
         }
 
-    def _conclude(self, state: State) -> SearchResult:
+    def _conclude(self, state: SearchState) -> SearchResult:
         """Decode and draw finalists, rank them by the supernet, and say how it went."""
         problem, gates = state.problem, state.gates
         decoded = gates.decode(problem)
@@ -235,7 +235,7 @@ class OneShotStrategy(OneShotSettings, ABC):
             score=state.session.score,
         )
 
-    def _identity(self, state: State) -> dict[str, Any]:
+    def _identity(self, state: SearchState) -> dict[str, Any]:
         return {
             "strategy": self.name,
             "settings": self.settings(),
@@ -244,7 +244,7 @@ class OneShotStrategy(OneShotSettings, ABC):
             "oneshot": state.oneshot.origin(),
         }
 
-    def _save(self, state: State) -> None:
+    def _save(self, state: SearchState) -> None:
         if state.session.checkpoint is None or ranks.rank() != 0:
             return
         named = state.gates.named()
@@ -261,7 +261,7 @@ class OneShotStrategy(OneShotSettings, ABC):
         }
         files.save_tensors(state.session.checkpoint, tensors, metadata)
 
-    def _resume(self, state: State) -> None:
+    def _resume(self, state: SearchState) -> None:
         path = state.session.checkpoint
         if path is None or not path.exists():
             return

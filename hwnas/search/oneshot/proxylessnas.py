@@ -11,7 +11,7 @@ import torch
 
 from hwnas.errors import SpaceError
 from hwnas.evaluators.supernet.network import Branch, Gate
-from hwnas.search.oneshot.loop import OneShotStrategy, State
+from hwnas.search.oneshot.loop import OneShotStrategy, SearchState
 from hwnas.train import ranks
 from hwnas.train.optim import check_finite
 
@@ -52,11 +52,11 @@ class ProxylessNAS(OneShotStrategy):
         if not 0.5 <= self.baseline_decay < 1:
             raise SpaceError(f"baseline_decay must be in [0.5, 1), but got {self.baseline_decay}")
 
-    def weight_gates(self, state: State, step: int) -> Sequence[Gate]:
+    def weight_gates(self, state: SearchState, step: int) -> Sequence[Gate]:
         """One path, drawn from the gates."""
         return state.gates.sample(state.rng(step, _WEIGHTS))
 
-    def gate_step(self, state: State, step: int) -> Mapping[str, float]:
+    def gate_step(self, state: SearchState, step: int) -> Mapping[str, float]:
         """Move the logits by one validation batch."""
         rng = state.rng(step, _GATES)
         return (
@@ -65,7 +65,7 @@ class ProxylessNAS(OneShotStrategy):
             else self._reinforce(state, step, rng)
         )
 
-    def _two_paths(self, state: State, step: int, rng: np.random.Generator) -> Mapping[str, float]:
+    def _two_paths(self, state: SearchState, step: int, rng: np.random.Generator) -> Mapping[str, float]:
         pairs = [draw_pair(p, rng) for p in state.gates.log_probabilities()]
         before = [p.detach().clone() for p in state.gates.logits]
         cross_entropy, gradients = _pair_gradients(state, step, pairs)
@@ -77,7 +77,7 @@ class ProxylessNAS(OneShotStrategy):
             rescale(parameter, old, pair)
         return {"gate_loss": cross_entropy}
 
-    def _reinforce(self, state: State, step: int, rng: np.random.Generator) -> Mapping[str, float]:
+    def _reinforce(self, state: SearchState, step: int, rng: np.random.Generator) -> Mapping[str, float]:
         drawn = [state.gates.sample(rng) for _ in range(self.samples)]
         with torch.no_grad():
             losses = torch.stack([state.oneshot.loss("val", indices, step) for indices in drawn])
@@ -115,7 +115,7 @@ def draw_pair(log_probabilities: np.ndarray, rng: np.random.Generator) -> tuple[
 
 
 def _pair_gradients(
-    state: State, step: int, pairs: Sequence[tuple[int, ...]]
+    state: SearchState, step: int, pairs: Sequence[tuple[int, ...]]
 ) -> tuple[float, list[torch.Tensor]]:
     """Cross-entropy, and the loss's gradient in the logits of each pair.
 
@@ -147,7 +147,7 @@ def _pair_gradients(
 
 
 def _with_shares(
-    state: State, pairs: Sequence[tuple[int, ...]], shares: Sequence[torch.Tensor]
+    state: SearchState, pairs: Sequence[tuple[int, ...]], shares: Sequence[torch.Tensor]
 ) -> list[torch.Tensor]:
     """Probabilities in which each pair divides its own mass by ``shares``."""
     mixed = []

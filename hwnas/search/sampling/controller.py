@@ -24,7 +24,7 @@ CLIP = 0.2
 
 
 @dataclass
-class Baseline:
+class RewardBaseline:
     """Exponential moving average of rewards.
 
     Attributes:

@@ -47,7 +47,7 @@ class Points:
 
 
 @dataclass(frozen=True)
-class Scale:
+class Standardiser:
     """Turns indices into points; features are standardised on reference architectures."""
 
     features: Features

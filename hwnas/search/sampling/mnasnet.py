@@ -108,7 +108,7 @@ class _Learner(Sampler):
     def __init__(self, problem: Problem, rng: np.random.Generator, settings: MnasNet) -> None:
         import torch
 
-        from hwnas.search.sampling.controller import Baseline, Controller
+        from hwnas.search.sampling.controller import Controller, RewardBaseline
 
         super().__init__(problem, rng)
         self.settings = settings
@@ -116,7 +116,7 @@ class _Learner(Sampler):
         self.optimizer = torch.optim.Adam(
             self.controller.parameters(), lr=settings.learning_rate, betas=(0.0, 0.999)
         )
-        self.baseline = Baseline()
+        self.baseline = RewardBaseline()
         self.batches: list[_Batch] = []
         self.asked = 0
         self.seen: dict[str, float] = {}

@@ -19,7 +19,7 @@ import numpy as np
 from hwnas.latency.base import FloatArray, IntArray
 from hwnas.search.problem import Problem, Trial
 from hwnas.search.sampling.features import Features
-from hwnas.search.sampling.gp import GaussianProcess, Scale
+from hwnas.search.sampling.gp import GaussianProcess, Standardiser
 from hwnas.search.sampling.loop import Sampler, SamplingStrategy, require
 
 ENUMERABLE = 20_000
@@ -129,12 +129,12 @@ class _Model(Sampler):
         return np.asarray(rows[np.sort(first)])
 
     @cached_property
-    def _points(self) -> Scale:
+    def _points(self) -> Standardiser:
         """Turns indices into what the model reads; standardised on feasible architectures."""
         reference = self._every
         if reference is None:
             reference = self.archive.feasible.sample(self.settings.pool, self.rng)
-        return Scale(Features(self.archive.problem.space), reference)
+        return Standardiser(Features(self.archive.problem.space), reference)
 
     def _with_pending(self, process: GaussianProcess) -> GaussianProcess:
         """As if what was asked and is not yet told had come out as expected."""

@@ -11,19 +11,19 @@ from hwnas.measure import plan
 from hwnas.measure.measurer import Measurer
 from hwnas.measure.models import Exporter
 from hwnas.measure.options import OnProgress, ProfileOptions, silent
-from hwnas.measure.session import Session
+from hwnas.measure.session import ProfilingSession
 from hwnas.measure.store import TableStore
 from hwnas.runs import outputs
 from hwnas.space import Architecture, SearchSpace
 from hwnas.tables import places, scales
-from hwnas.tables.conditions import Quality, quality
+from hwnas.tables.conditions import SessionQuality, quality
 from hwnas.tables.measurement import Measurement
 from hwnas.tables.operations import require_same
 from hwnas.tables.table import LatencyTable, Reference
 from hwnas.transport import connect
 
 
-def run(
+def profile(
     device: Device,
     spaces: SearchSpace | Sequence[SearchSpace],
     targets: Sequence[Target],
@@ -69,7 +69,7 @@ def run(
         for target, path in paths.items():
             _check(device, target)
             with TableStore(path, target) as store:
-                Session(transport, exporter, store, target, options, progress).run(items)
+                ProfilingSession(transport, exporter, store, target, options, progress).run(items)
     return paths
 
 
@@ -117,7 +117,7 @@ class Measured(dict[str, Measurement]):
     """
 
     def __init__(
-        self, found: Mapping[str, Measurement], session: str, quality: Quality, reference: Reference
+        self, found: Mapping[str, Measurement], session: str, quality: SessionQuality, reference: Reference
     ) -> None:
         super().__init__(found)
         self.session, self.quality, self.reference = session, quality, reference

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hwnas import files, measure, release
 from hwnas.device import Device, Target
 from hwnas.errors import HwnasError
-from hwnas.release.verification import Session, VariantCheck, Verification
+from hwnas.release.verification import SessionRecord, VariantCheck, Verification
 from hwnas.statistics import verdict
 from hwnas.statistics.verdict import BUDGET, NOT_PROVEN, Verdict
 from hwnas.tables import conditions
@@ -21,7 +21,7 @@ from hwnas.tables.table import Measurement
 from hwnas.tasks.base import Estimate
 from hwnas.verify import checks
 from hwnas.verify import folder as folders
-from hwnas.verify.folder import Folder
+from hwnas.verify.folder import CheckedFolder
 from hwnas.verify.notes import beyond, is_for, left_out, missing
 from hwnas.verify.quality import Earlier, Known, predictions
 from hwnas.verify.scales import Scales
@@ -72,7 +72,7 @@ def verify(
 
 
 def verify_on(
-    checked: Folder,
+    checked: CheckedFolder,
     where: Sequence[tuple[Device, Path | None]],
     dataset: Dataset | None,
     *,
@@ -156,7 +156,7 @@ class _Looked:
 
 
 def _looked_at(
-    checked: Folder,
+    checked: CheckedFolder,
     dataset: Dataset | None,
     further: tuple[str, Split] | None,
     wrong: Mapping[str, tuple[str, ...]],
@@ -182,7 +182,7 @@ def _looked_at(
 
 
 def _variants(
-    checked: Folder,
+    checked: CheckedFolder,
     device: Device,
     looked: Mapping[str, _Looked],
     options: measure.ProfileOptions,
@@ -196,7 +196,7 @@ def _variants(
         for entry in checked.manifest["variants"]:
             file = entry["file"]
             for name, target, promised in _targets(entry, device, checked.manifest["budgets"]):
-                measured: tuple[Measurement, Session] | None = None
+                measured: tuple[Measurement, SessionRecord] | None = None
                 if target is not None and target.runtime in device.runtimes:
                     on_step(f"latency of {file}{f' on {target}' if name != entry['name'] else ''}")
                     measured = _measure(checked.path / file, measurer(), target, scales)
@@ -227,12 +227,12 @@ def _targets(
 
 def _measure(
     model: Path, measurer: measure.Measurer, target: Target, scales: Scales
-) -> tuple[Measurement, Session]:
+) -> tuple[Measurement, SessionRecord]:
     """A latency on the scale of the device, and how it was measured."""
     found = scales.put(measurer.measure(target, {model.name: model}))
     quality, environment = found.quality, found.reference.environment
     measured = found[model.name]
-    session = Session(
+    session = SessionRecord(
         found.session,
         len(measured.rounds),
         quality.word,
@@ -247,7 +247,7 @@ def _check(
     name: str,
     entry: Mapping[str, Any],
     looked: _Looked,
-    found: tuple[Measurement, Session] | None,
+    found: tuple[Measurement, SessionRecord] | None,
     promised: Mapping[str, Any],
 ) -> VariantCheck:
     measured, session = found or (None, None)
@@ -282,7 +282,7 @@ def _on_budget(
     latency_ms: float | None,
     interval_ms: tuple[float, float] | None,
     promised: Mapping[str, Any],
-    session: Session | None,
+    session: SessionRecord | None,
 ) -> Verdict | None:
     """The verdict on a budget; a promise that cannot be measured here is NOT PROVEN."""
     if promised and latency_ms is None:

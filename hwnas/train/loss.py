@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Outcome:
+class BatchLoss:
     """What a batch gave.
 
     Attributes:
@@ -31,7 +31,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class Objective:
+class TrainingLoss:
     """The loss of a training.
 
     Attributes:
@@ -46,7 +46,7 @@ class Objective:
 
     def __call__(
         self, model: nn.Module, images: torch.Tensor, targets: torch.Tensor, rng: np.random.Generator
-    ) -> Outcome:
+    ) -> BatchLoss:
         """The loss of a batch; ``rng`` decides how images are mixed."""
         images, targets = self.criterion.mixed(images, targets, rng)
         with optim.autocast(images.device):
@@ -58,4 +58,4 @@ class Objective:
                 taught = self.teacher(images)
             distance = self.criterion.distance(outputs, taught.float())
             loss = (1 - self.distill_weight) * task_loss + self.distill_weight * distance
-        return Outcome(loss, task_loss.detach(), self.criterion.total(outputs.detach(), targets))
+        return BatchLoss(loss, task_loss.detach(), self.criterion.total(outputs.detach(), targets))

@@ -10,7 +10,7 @@ from typing import Any
 
 from hwnas import __version__, files, known, measure, release, tasks
 from hwnas.compare import contender, match, rows
-from hwnas.compare.contender import Entry, KnownOutcomes, Recipe, Tell
+from hwnas.compare.contender import KnownOutcomes, Recipe, ShippedNetwork, Tell
 from hwnas.compare.rows import FOUND
 from hwnas.data import Dataset
 from hwnas.device import Device, Target
@@ -78,7 +78,7 @@ def compare(
     task, outcomes = tasks.of(dataset), KnownOutcomes(RunFolder(run).answers, dataset)
     numbers = range(recipe.config.seed, recipe.config.seed + seeds)
 
-    def entry(name: str, network: Architecture, seed: int) -> Entry:
+    def entry(name: str, network: Architecture, seed: int) -> ShippedNetwork:
         return _entry(run, name, network, seed, recipe, targets, dataset, outcomes, tell)
 
     matches = {}
@@ -228,7 +228,7 @@ def _entry(
     dataset: Dataset,
     outcomes: KnownOutcomes,
     tell: Tell,
-) -> Entry:
+) -> ShippedNetwork:
     """A network of one seed: trained, exported, and looked at through each variant's runtime."""
     folder = contender.prepare(run, name, arch, seed, dataset)
     if name == FOUND and recipe.own and seed == recipe.config.seed:
@@ -241,14 +241,14 @@ def _entry(
         if item["name"] in targets:
             tell(f"answers of {name}, seed {seed}, {item['name']}")
             found[item["name"]] = outcomes.of_model(RunFolder(folder).export / item["file"], item["runtime"])
-    return Entry(seed, folder, record, manifest, found)
+    return ShippedNetwork(seed, folder, record, manifest, found)
 
 
 def _measure(
     device: Device,
     target: Target,
     variant: str,
-    entries: Mapping[str, Sequence[Entry]],
+    entries: Mapping[str, Sequence[ShippedNetwork]],
     options: measure.ProfileOptions,
     tell: Tell,
 ) -> measure.Measured:
