@@ -112,7 +112,11 @@ def verify(
         checked = read(folder)
         where = device_of(device or checked.manifest["device"])
         is_skipped = skip_accuracy and data is None
-        seen = images.Images() if is_skipped else images.find(checked, None if data is None else str(data))
+        seen = (
+            images.VerifiedImages()
+            if is_skipped
+            else images.find(checked, None if data is None else str(data))
+        )
         (found,) = verify_on(
             checked,
             [(where, places.of_device(where.name) if tables is None else Path(tables))],

@@ -157,7 +157,7 @@ def verify(
     with alone, err.status("reading the folder and the data") as status:
         checked = read(folder)
         described = devices.load(device or checked.manifest["device"])
-        seen = images.Images() if skip_accuracy else images.find(checked, data)
+        seen = images.VerifiedImages() if skip_accuracy else images.find(checked, data)
         (found,) = verify_on(
             checked,
             [(described, tables or places.of_device(described.name))],
