@@ -157,7 +157,7 @@ def test_whoever_follows_it_comes_to_verify_report_pick_and_compare(run, monkeyp
     def came(*_: object, **__: object) -> None:
         raise HwnasError("it came to verifying")
 
-    monkeypatch.setattr(verify, "verify", came)
+    monkeypatch.setattr(verify, "verify_on", came)
     assert "it came to verifying" in hwnas_("verify", RUN)[1]
     assert COMMAND.findall(hwnas_(*COMPARE)[1]) == []
     assert "nowhere" in hwnas_(*COMPARE)[1], "it came to the data"
