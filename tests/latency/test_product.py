@@ -95,8 +95,9 @@ def test_networks_that_stop_at_once_do_not_explode() -> None:
     for seed in range(3):
         rows = np.random.default_rng(seed).choice(len(EVERY), 10, replace=False)
         few = Few(ENTRIES, EVERY[rows], truth[rows], costs(), remainders())
-        found = transfer(ENTRIES, EVERY[rows], truth[rows], costs(), sizes(), remainders())
-        sums = transfer(ENTRIES, EVERY[rows], truth[rows], costs(), sizes(), remainders(), sums_only=True)
+        pairs = np.arange(10) % 5  # left out in pairs: that is quicker
+        learnt = (ENTRIES, EVERY[rows], truth[rows], costs(), sizes(), remainders(), pairs)
+        found, sums = transfer(*learnt), transfer(*learnt, sums_only=True)
         assert sums.mixture is None
         np.testing.assert_array_equal(sums.costs_ms, found.costs_ms)
         combined = few.as_sum(replace(found.prior, only=COMBINATION), EVERY)

@@ -12,7 +12,7 @@ from hwnas.latency.bayes.device_prior import learn_sizes
 from hwnas.latency.bayes.entries import Entries
 from hwnas.latency.bayes.interactions import Remainder, Seen
 from hwnas.latency.bayes.known_devices import learn_device
-from hwnas.latency.bayes.known_latency import Combination, KnownLatency
+from hwnas.latency.bayes.known_latency import Combination, KnownLatency, least_of
 from hwnas.latency.bayes.lognormal import LogNormal
 from hwnas.latency.bayes.mixture import CLEAN, SKIPPING, SUM, Mixture, fits
 from hwnas.latency.bayes.proportion import Proportion
@@ -172,6 +172,17 @@ def test_what_one_known_device_collapses_on_is_doubted_until_such_a_network_was_
     assert left_out[9] > 2
 
 
+def test_the_fastest_of_ten_may_be_far_from_the_least() -> None:
+    """None of the ten is nearly empty: others are told by the choices that count, and by what all fixes."""
+    truth = device([0, 0, 0.9, 8.1], 0.01, 9, skips=True, noise=0)
+    rows = ten(2, truth > 0.5)
+    predicted, empty = learn(truth, rows).predict(EVERY), truth == 0.01
+    assert np.median(predicted.mean_ms[empty]) < 0.1 * truth[rows].min()
+    assert wrong(predicted, truth) < 5.0
+    assert least_of(np.array([1.0, 3.0])) == pytest.approx(0.002)
+    assert least_of(np.array([0.002, 4.0])) == pytest.approx(0.001)
+
+
 def test_sums_over_all_choices_have_no_doubt_of_known_devices() -> None:
     near, _ = Proportion.fit(WHOLE, EVERY[SEEN[:10]], MEASURED["gpu"][SEEN[:10]], np.arange(10))
     shares = {SUM: 0.25, CLEAN: 0.25, SKIPPING: 0.5}
@@ -191,7 +202,6 @@ def test_a_sum_that_skips_is_found_exactly() -> None:
     rows = ten(3)
     found = SkippingSum.fit(counting, True, EVERY[rows], truth[rows]).predict(EVERY)
     np.testing.assert_allclose(found.mean_ms, truth, rtol=0.05)
-    assert (found.mean_ms >= truth[rows].min() / 2).all()
 
 
 @pytest.mark.parametrize("std", [0.03, 0.5, 2.0])

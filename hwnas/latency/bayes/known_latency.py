@@ -108,3 +108,8 @@ class Combination:
 
 def _with_constant(rows: FloatArray) -> FloatArray:
     return np.concatenate([rows, np.ones((len(rows), 1))], axis=1)
+
+
+def least_of(latency_ms: FloatArray) -> float:
+    """No prediction in ms is less; the fastest of ten may take far more than the fastest of all."""
+    return min(float(latency_ms.min()) / 2, float(latency_ms.mean()) * LEAST)

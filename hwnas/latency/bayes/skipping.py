@@ -27,7 +27,7 @@ from hwnas.latency.base import FloatArray, IntArray, Prediction
 from hwnas.latency.bayes.device_prior import DevicePrior, learn_sizes
 from hwnas.latency.bayes.evidence import believe, infer_variances
 from hwnas.latency.bayes.gaussian import Belief, Equations, Prior, non_negative
-from hwnas.latency.bayes.known_latency import KnownLatency
+from hwnas.latency.bayes.known_latency import KnownLatency, least_of
 
 COUNTS = 0.5
 """Part of the usual slope from which on a choice counts."""
@@ -148,7 +148,7 @@ class SkippingSum:
         prior = DevicePrior(float(latency_ms.mean()), counting.tables, counting.sizes)
         paid = counting.paid(indices, skips)
         belief, costs = _learn(prior.over(counting.known.entries), paid, latency_ms)
-        return cls(counting, skips, belief, costs, float(latency_ms.min()) / 2)
+        return cls(counting, skips, belief, costs, least_of(latency_ms))
 
     def predict(self, indices: IntArray) -> Prediction:
         """Latency of architectures of shape (n, choices)."""

@@ -21,7 +21,7 @@ from hwnas.latency.bayes.entries import Entries
 from hwnas.latency.bayes.evidence import Variances, believe, infer_variances
 from hwnas.latency.bayes.gaussian import Belief, Equations, Prior
 from hwnas.latency.bayes.interactions import Remainder
-from hwnas.latency.bayes.known_latency import KnownLatency
+from hwnas.latency.bayes.known_latency import KnownLatency, least_of
 from hwnas.latency.bayes.lognormal import LogNormal
 from hwnas.latency.bayes.mixture import (
     SUM,
@@ -247,7 +247,7 @@ def _mixture(few: Few, summed: Prediction, folds: IntArray) -> tuple[Mixture, Pr
     shares = shares_of(left_out, latency_ms)
     forms = {name: fit(few.indices, latency_ms) for name, fit in fit_of.items() if name in shares}
     near, unheard = Proportion.fit(known, few.indices, latency_ms, folds)
-    found = Mixture(shares, forms, near, float(latency_ms.min()) / 2)
+    found = Mixture(shares, forms, near, least_of(latency_ms))
     mixed, unheard = found.mixed(left_out, few.indices), found.unheard(unheard)
     doubted = LogNormal(mixed.centre, np.sqrt(mixed.std**2 + unheard))
     found = replace(found, wider=rescaling(doubted, latency_ms))
