@@ -96,8 +96,8 @@ def test_networks_that_stop_at_once_do_not_explode() -> None:
         rows = np.random.default_rng(seed).choice(len(EVERY), 10, replace=False)
         few = Few(ENTRIES, EVERY[rows], truth[rows], costs(), remainders())
         pairs = np.arange(10) % 5  # left out in pairs: that is quicker
-        learnt = (ENTRIES, EVERY[rows], truth[rows], costs(), sizes(), remainders(), pairs)
-        found, sums = transfer(*learnt), transfer(*learnt, sums_only=True)
+        told = (ENTRIES, EVERY[rows], truth[rows], costs(), sizes(), remainders(), pairs)
+        found, sums = transfer(*told), transfer(*told, sums_only=True)
         assert sums.mixture is None
         np.testing.assert_array_equal(sums.costs_ms, found.costs_ms)
         combined = few.as_sum(replace(found.prior, only=COMBINATION), EVERY)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from functools import cache
 
 import numpy as np
 import pytest
@@ -67,11 +68,32 @@ MEASURED = {
     "other phone": collapses(device([0, 0.6, 3, 8], 3, 4, skips=True), 0.006),
 }
 SEEN = np.random.default_rng(5).permutation(len(EVERY))[:400]
-LEARNT = {name: learn_device(ENTRIES, EVERY[SEEN], latency[SEEN]) for name, latency in MEASURED.items()}
-KNOWN = {name: costs for name, (costs, _) in LEARNT.items()}
-REMAINDERS = {name: found for name, (_, found) in LEARNT.items() if found is not None}
-WHOLE = KnownLatency(ENTRIES, KNOWN, REMAINDERS)
-SIZES = learn_sizes(ENTRIES, KNOWN, REMAINDERS)
+
+
+@cache
+def learnt() -> dict[str, tuple[tuple[float, ...], Remainder | None]]:
+    """What is learnt of each device: by the first test that asks, not by whoever collects the tests."""
+    return {name: learn_device(ENTRIES, EVERY[SEEN], latency[SEEN]) for name, latency in MEASURED.items()}
+
+
+@cache
+def costs() -> dict[str, tuple[float, ...]]:
+    return {name: found for name, (found, _) in learnt().items()}
+
+
+@cache
+def remainders() -> dict[str, Remainder]:
+    return {name: found for name, (_, found) in learnt().items() if found is not None}
+
+
+@cache
+def whole() -> KnownLatency:
+    return KnownLatency(ENTRIES, costs(), remainders())
+
+
+@cache
+def sizes() -> dict[str, tuple[float, float]]:
+    return learn_sizes(ENTRIES, costs(), remainders())
 
 
 def ten(seed: int, among: np.ndarray | None = None) -> np.ndarray:
@@ -80,7 +102,7 @@ def ten(seed: int, among: np.ndarray | None = None) -> np.ndarray:
 
 
 def learn(latency_ms: np.ndarray, rows: np.ndarray) -> Transferred:
-    return transfer(ENTRIES, EVERY[rows], latency_ms[rows], KNOWN, SIZES, REMAINDERS, FEW_FOLDS)
+    return transfer(ENTRIES, EVERY[rows], latency_ms[rows], costs(), sizes(), remainders(), FEW_FOLDS)
 
 
 def wrong(prediction: Prediction, latency_ms: np.ndarray) -> float:
@@ -92,23 +114,26 @@ def held(prediction: Prediction, latency_ms: np.ndarray) -> float:
 
 
 def test_choices_that_known_devices_skip_do_not_count() -> None:
-    assert set(REMAINDERS) == {"phone", "other phone"}
-    paid = Counting(WHOLE).paid(EVERY, True)[:, :-1].reshape(len(EVERY), len(EDGES), 4).any(axis=2)
+    assert set(remainders()) == {"phone", "other phone"}
+    paid = Counting(whole()).paid(EVERY, True)[:, :-1].reshape(len(EVERY), len(EDGES), 4).any(axis=2)
     on = EVERY > 0
     assert (paid[LIVE]).mean() > 0.97
     assert (paid[on & ~LIVE]).mean() < 0.1
-    np.testing.assert_array_equal(Counting(WHOLE).paid(EVERY, False), ENTRIES.layout.matrix(EVERY))
+    np.testing.assert_array_equal(Counting(whole()).paid(EVERY, False), ENTRIES.layout.matrix(EVERY))
 
 
 def test_costs_of_known_devices_are_those_of_choices_that_count() -> None:
-    tables, edges = Counting(WHOLE).tables, np.exp(0.1 * np.random.default_rng(2).standard_normal(len(EDGES)))
-    assert tables["gpu"] == KNOWN["gpu"]
-    *costs, fixed = tables["phone"]
+    tables, edges = (
+        Counting(whole()).tables,
+        np.exp(0.1 * np.random.default_rng(2).standard_normal(len(EDGES))),
+    )
+    assert tables["gpu"] == costs()["gpu"]
+    *paid, fixed = tables["phone"]
     truth = np.outer(edges, PHONE_COSTS)
-    found = np.reshape(costs, truth.shape)
+    found = np.reshape(paid, truth.shape)
     assert fixed == pytest.approx(5, rel=0.15)
     np.testing.assert_allclose(found[:, 3], truth[:, 3], rtol=0.2)
-    sums = np.reshape(KNOWN["phone"][:-1], truth.shape)
+    sums = np.reshape(costs()["phone"][:-1], truth.shape)
     assert np.abs(found - truth).mean() < 0.3 * np.abs(sums - sums.min(axis=1)[:, None] - truth).mean()
 
 
@@ -121,7 +146,7 @@ def test_nearly_empty_cells_do_not_explode() -> None:
         rows = ten(seed)
         found = learn(truth, rows)
         predicted = found.predict(EVERY)
-        combination = Combination.fit(WHOLE, EVERY[rows], truth[rows]).predict(EVERY)
+        combination = Combination.fit(whole(), EVERY[rows], truth[rows]).predict(EVERY)
         summed = found.few.predict(found.prior, found.belief, found.costs_ms, EVERY)
         for into, p in ((errors, predicted), (plain, combination), (sums, summed)):
             into.append(wrong(p, truth))
@@ -161,13 +186,13 @@ def test_what_one_known_device_collapses_on_is_doubted_until_such_a_network_was_
     assert held(Prediction(predicted.mean_ms[useless], predicted.std_ms[useless]), truth[SEEN][useless]) > 0.9
     others = Prediction(predicted.mean_ms[~useless], predicted.std_ms[~useless])
     assert wrong(others, truth[SEEN][~useless]) < 0.15
-    near, left_out = Proportion.fit(WHOLE, EVERY[rows], truth[rows], FEW_FOLDS)
+    near, left_out = Proportion.fit(whole(), EVERY[rows], truth[rows], FEW_FOLDS)
     doubted = near.unheard(EVERY[SEEN])
     assert (doubted[useless] > 2).all()
     assert (doubted[~useless] == 0).all()
     assert left_out.max() == 0
     rows[9] = np.flatnonzero(seen & USELESS)[0]
-    heard, left_out = Proportion.fit(WHOLE, EVERY[rows], truth[rows], np.arange(10))
+    heard, left_out = Proportion.fit(whole(), EVERY[rows], truth[rows], np.arange(10))
     assert (heard.unheard(EVERY[SEEN]) == 0).all()
     assert left_out[9] > 2
 
@@ -184,19 +209,19 @@ def test_the_fastest_of_ten_may_be_far_from_the_least() -> None:
 
 
 def test_sums_over_all_choices_have_no_doubt_of_known_devices() -> None:
-    near, _ = Proportion.fit(WHOLE, EVERY[SEEN[:10]], MEASURED["gpu"][SEEN[:10]], np.arange(10))
+    near, _ = Proportion.fit(whole(), EVERY[SEEN[:10]], MEASURED["gpu"][SEEN[:10]], np.arange(10))
     shares = {SUM: 0.25, CLEAN: 0.25, SKIPPING: 0.5}
     assert Mixture(shares, {}, near, 1.0).unheard(np.array([2.0])) == pytest.approx(1.0)
 
 
 def test_nothing_is_skipped_where_no_device_was_measured_whole() -> None:
-    assert {SKIPPING, CLEAN}.isdisjoint(fits(KnownLatency(ENTRIES, KNOWN, {})))
-    assert {SKIPPING, CLEAN} < set(fits(WHOLE))
+    assert {SKIPPING, CLEAN}.isdisjoint(fits(KnownLatency(ENTRIES, costs(), {})))
+    assert {SKIPPING, CLEAN} < set(fits(whole()))
 
 
 def test_a_sum_that_skips_is_found_exactly() -> None:
     """Where what counts is right: costs of a device whose candidates cost what they do on a known one."""
-    counting = Counting(WHOLE)
+    counting = Counting(whole())
     paid = counting.paid(EVERY, True)
     truth = paid @ (0.5 * np.array(counting.tables["phone"]))
     rows = ten(3)
@@ -230,4 +255,4 @@ def test_only_what_was_not_seen_is_asked_for() -> None:
     np.testing.assert_array_equal(np.concatenate(asked), [[1, 0]])
     seen.of(np.array([[1, 1]]), otherwise)
     assert len(asked) == 1
-    assert isinstance(REMAINDERS["phone"], Remainder)
+    assert isinstance(remainders()["phone"], Remainder)
