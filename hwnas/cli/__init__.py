@@ -20,17 +20,19 @@ from hwnas.cli import (  # noqa: F401  (each registers its verbs)
     compare,
     devices,
     doctor,
+    export,
     fit,
     imports,
     pick,
     profile,
     quickstart,
+    report,
     run,
     search,
-    ship,
     spaces,
     table,
     train,
+    verify,
 )
 from hwnas.cli._app import app, err
 from hwnas.errors import HwnasError

@@ -105,8 +105,8 @@ class _View:
 
 
 def _show(summary: Summary) -> None:
+    from hwnas.cli._verifications import show_verifications
     from hwnas.cli.run import show_qualities, show_said
-    from hwnas.cli.ship import show_verifications
 
     show_verifications(summary.verifications, summary.why_little)
     show_said(summary)

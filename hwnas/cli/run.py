@@ -78,7 +78,7 @@ def run(
 
 
 def _show(summary: Summary) -> None:
-    from hwnas.cli.ship import show_verifications
+    from hwnas.cli._verifications import show_verifications
 
     show_verifications(summary.verifications, summary.why_little)
     show_said(summary)

@@ -200,7 +200,7 @@ def _int8_warnings(found: Sequence[Source], space: SearchSpace, folder: Path | N
         if table.target.precision == "int8" and other not in [t.target for t in tables]:
             with suppress(TableError):
                 tables.append(latency.find_table(other, space, folder).table)
-    return latency.hostile_to_int8(tables, space)
+    return latency.slow_in_int8(tables, space)
 
 
 def _searched(

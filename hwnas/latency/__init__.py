@@ -6,7 +6,7 @@ from hwnas.latency.bayes.conditioned import Conditioned
 from hwnas.latency.bayes.known_devices import known_devices
 from hwnas.latency.evaluate import Evaluation, doubt, evaluate
 from hwnas.latency.imports.importers import Provenance, import_blocks, import_networks
-from hwnas.latency.int8 import hostile_to_int8
+from hwnas.latency.int8 import slow_in_int8
 from hwnas.latency.networks import Networks
 from hwnas.latency.sources import Source, find_table, fit_source, fitted
 from hwnas.latency.store import MODELS, fit, from_json, load, save, to_json
@@ -29,11 +29,11 @@ __all__ = [
     "fit_source",
     "fitted",
     "from_json",
-    "hostile_to_int8",
     "import_blocks",
     "import_networks",
     "known_devices",
     "load",
     "save",
+    "slow_in_int8",
     "to_json",
 ]

@@ -21,7 +21,7 @@ TRAITS: dict[str, dict[str, tuple[object, ...]]] = {
 """A field of blocks and its values without the trait."""
 
 
-def hostile_to_int8(tables: Sequence[LatencyTable], space: SearchSpace) -> tuple[str, ...]:
+def slow_in_int8(tables: Sequence[LatencyTable], space: SearchSpace) -> tuple[str, ...]:
     """One sentence a trait that costs much of int8's speed-up, on each device and runtime.
 
     Candidates with and without it, equal in all else, are compared: how many times as fast as in
@@ -45,7 +45,7 @@ def hostile_to_int8(tables: Sequence[LatencyTable], space: SearchSpace) -> tuple
             ]
             if len(ratios) >= _PAIRS and median(ratios) < LEAST:
                 found.append(
-                    f"{trait} is hostile to int8 on {device}/{runtime}: candidates with it keep "
+                    f"{trait} is slow in int8 on {device}/{runtime}: candidates with it keep "
                     f"{median(ratios):.0%} of the speed-up that int8 gives without (median of {len(ratios)})"
                 )
     return tuple(found)

@@ -14,7 +14,7 @@ class OneShotSettings:
             those that the supernet has had already count.
         steps: Search steps: a weight step on training, a gate step on validation images each.
         gate_learning_rate: Of Adam on the logits; it falls over the last quarter of the steps.
-        loss: How latency enters: one of ``latency_loss.PRESSURES``.
+        loss: How latency enters: one of ``latency_loss.LATENCY_LOSSES``.
         finalists: Architectures that are decoded or drawn from the gates and ranked.
         least_use: Share of the tightest budget that drawn finalists spend, where they can.
     """

@@ -94,7 +94,7 @@ def _require_known(config: Config, place: Place) -> None:
     from hwnas import device, latency, runtimes, spaces, tasks
     from hwnas.search import STRATEGIES
     from hwnas.search.objective import limit, require_objective
-    from hwnas.search.oneshot.latency_loss import PRESSURES
+    from hwnas.search.oneshot.latency_loss import LATENCY_LOSSES
     from hwnas.train.optim import pick_device
 
     one_of: dict[tuple[str, str], tuple[str, ...]] = {
@@ -105,8 +105,8 @@ def _require_known(config: Config, place: Place) -> None:
         ("search", "strategy"): tuple(STRATEGIES),
         ("search", "evaluate"): ("supernet", "scratch"),
         ("baseline", "strategy"): tuple(STRATEGIES),
-        ("search.settings", "loss"): tuple(sorted(PRESSURES)),
-        ("baseline.settings", "loss"): tuple(sorted(PRESSURES)),
+        ("search.settings", "loss"): tuple(sorted(LATENCY_LOSSES)),
+        ("baseline.settings", "loss"): tuple(sorted(LATENCY_LOSSES)),
     }
     for (section, name), known in one_of.items():
         given = config.values[section].get(name)

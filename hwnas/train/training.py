@@ -19,8 +19,8 @@ from hwnas.space import Architecture
 from hwnas.statistics.verdict import FAIL, PASS
 from hwnas.train.checkpoint import copy_into, save_weights
 from hwnas.train.config import EpochRecord, TrainConfig
+from hwnas.train.convergence import rise
 from hwnas.train.fitting import fit, new_network
-from hwnas.train.judging import rise
 from hwnas.train.scoring import predictions
 from hwnas.train.teacher import load_teacher
 

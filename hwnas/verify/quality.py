@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from hwnas.verify import checks, folder
 from hwnas.verify.folder import CheckedFolder
 
 if TYPE_CHECKING:
-    from hwnas.data import Split
+    from hwnas.data import Dataset, Split
 
 LEARNING = "learning"
 
@@ -81,3 +81,44 @@ def predictions(checked: CheckedFolder, entry: Mapping[str, Any], split: Split) 
         checked.path / entry["file"], entry["runtime"], folder.normalized(checked.preprocessing, split.images)
     )
     return tasks.predictions(checked.task, outputs, split.labels)
+
+
+@dataclass(frozen=True)
+class FileQuality:
+    """What a file says of images, wherever it will run.
+
+    Attributes:
+        known: On the test split.
+        further: On a further test set; None where none was given.
+        checks: The verdicts on what is of no device.
+    """
+
+    known: Known
+    further: Estimate | None
+    checks: Mapping[str, Verdict]
+
+
+def qualities(
+    checked: CheckedFolder,
+    dataset: Dataset | None,
+    further: tuple[str, Split] | None,
+    wrong: Mapping[str, tuple[str, ...]],
+    on_step: Callable[[str], None],
+) -> dict[str, FileQuality]:
+    """Each file on the images, once for all devices."""
+    earlier, metric, found = Earlier(checked.manifest), checked.task.metric, {}
+    for entry in checked.manifest["variants"]:
+        file = entry["file"]
+        known, judged = earlier.of(file), {"answers": checks.answers(wrong[file])}
+        if dataset is not None:
+            on_step(f"{metric.name} of {file}")
+            own = predictions(checked, entry, dataset.test)
+            known = Known.of(own, checked.manifest, entry["precision"], checked.task)
+        beside = None
+        if further is not None:
+            on_step(f"{metric.name} of {file} on {further[0]}")
+            other = predictions(checked, entry, further[1])
+            beside = Estimate.of(other)
+            judged[f"learning, on {further[0]}"] = other.learning
+        found[file] = FileQuality(known, beside, judged)
+    return found

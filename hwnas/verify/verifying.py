@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -18,12 +17,11 @@ from hwnas.statistics import verdict
 from hwnas.statistics.verdict import BUDGET, NOT_PROVEN, Verdict
 from hwnas.tables import conditions
 from hwnas.tables.table import Measurement
-from hwnas.tasks.base import Estimate
 from hwnas.verify import checks
 from hwnas.verify import folder as folders
 from hwnas.verify.folder import CheckedFolder
 from hwnas.verify.notes import beyond, is_for, left_out, missing
-from hwnas.verify.quality import Earlier, Known, predictions
+from hwnas.verify.quality import FileQuality, qualities
 from hwnas.verify.scales import Scales
 
 if TYPE_CHECKING:
@@ -110,7 +108,7 @@ def verify_on(
     wrong = folders.answers_to_probes(checked)
     if dataset is not None:
         release.require_same_data(dataset, manifest["data"])
-    looked = _looked_at(checked, dataset, further, wrong, on_step)
+    looked = qualities(checked, dataset, further, wrong, on_step)
     run, found = release.run_of(checked.path), []
     unfinished, stale = ((), ()) if run is None else (release.unfinished(run), release.stale(run))
     names, options = [device.name for device, _ in where], options or measure.ProfileOptions()
@@ -140,51 +138,10 @@ def verify_on(
     return tuple(found)
 
 
-@dataclass(frozen=True)
-class _Looked:
-    """What a file says of images, wherever it will run.
-
-    Attributes:
-        known: On the test split.
-        further: On a further test set; None where none was given.
-        checks: The verdicts on what is of no device.
-    """
-
-    known: Known
-    further: Estimate | None
-    checks: Mapping[str, Verdict]
-
-
-def _looked_at(
-    checked: CheckedFolder,
-    dataset: Dataset | None,
-    further: tuple[str, Split] | None,
-    wrong: Mapping[str, tuple[str, ...]],
-    on_step: Callable[[str], None],
-) -> dict[str, _Looked]:
-    """Each file on the images, once for all devices."""
-    earlier, metric, found = Earlier(checked.manifest), checked.task.metric, {}
-    for entry in checked.manifest["variants"]:
-        file = entry["file"]
-        known, judged = earlier.of(file), {"answers": checks.answers(wrong[file])}
-        if dataset is not None:
-            on_step(f"{metric.name} of {file}")
-            own = predictions(checked, entry, dataset.test)
-            known = Known.of(own, checked.manifest, entry["precision"], checked.task)
-        beside = None
-        if further is not None:
-            on_step(f"{metric.name} of {file} on {further[0]}")
-            other = predictions(checked, entry, further[1])
-            beside = Estimate.of(other)
-            judged[f"learning, on {further[0]}"] = other.learning
-        found[file] = _Looked(known, beside, judged)
-    return found
-
-
 def _variants(
     checked: CheckedFolder,
     device: Device,
-    looked: Mapping[str, _Looked],
+    looked: Mapping[str, FileQuality],
     options: measure.ProfileOptions,
     scales: Scales,
     on_step: Callable[[str], None],
@@ -246,7 +203,7 @@ def _measure(
 def _check(
     name: str,
     entry: Mapping[str, Any],
-    looked: _Looked,
+    looked: FileQuality,
     found: tuple[Measurement, SessionRecord] | None,
     promised: Mapping[str, Any],
 ) -> VariantCheck:

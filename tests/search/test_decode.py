@@ -75,7 +75,7 @@ def test_a_budget_at_the_fastest_gives_the_fastest():
     assert found.indices == tuple(int(c.argmin()) for c in costs.choices)
 
 
-def test_without_pressure_it_is_the_argmax():
+def test_without_limits_it_is_the_argmax():
     rng = np.random.default_rng(1)
     task = task_of(rng, 8, 5, 2, 1.0)
     scores = [rng.normal(size=5) for _ in range(8)]

@@ -87,7 +87,7 @@ def test_weights_of_unsampled_paths_are_left_alone_by_a_weight_step():
 def test_the_gradient_of_a_pair_equals_that_of_the_full_mixture(loss):
     """At binary gates, dL/dg from inert branches is what a whole graph of both paths gives."""
     state = state_of(dataclasses.replace(SHORT, loss=loss))
-    state.pressure.restore(0.6)
+    state.latency_loss.restore(0.6)
     pairs = [(0, 2), (1, 0), (2, 1), (0, 1), (1, 2), (2, 0), (0, 2), (1, 0)]
     _, found = _pair_gradients(state, 0, pairs)
     halves = [p.detach()[list(pair)].clone() for p, pair in zip(state.gates.logits, pairs, strict=True)]
@@ -103,7 +103,7 @@ def test_the_gradient_of_a_pair_equals_that_of_the_full_mixture(loss):
         row = mass.clone()
         row[list(pair)] = mass[list(pair)].sum() * share
         mixed.append(row)
-    total = state.pressure.loss(state.oneshot.loss("val", gates, 0), state.costs.expected(mixed))
+    total = state.latency_loss.loss(state.oneshot.loss("val", gates, 0), state.costs.expected(mixed))
     for one, share, gradient in zip(found, shares, torch.autograd.grad(total, shares), strict=True):
         share = share.detach()
         expected = share * (gradient - (share * gradient).sum())

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from hwnas.cli.ship import show_verifications
+from hwnas.cli._verifications import show_verifications
 from hwnas.release.verification import VariantCheck, Verification
 from hwnas.statistics import use
 from hwnas.statistics.verdict import BUDGET, PASS, Verdict

@@ -61,7 +61,7 @@ class FBNet(OneShotStrategy):
         gates = gumbel_softmax(state.gates.logits, temperature, state.rng(step, _GATES))
         cross_entropy = state.oneshot.loss("val", gates, step)
         expected = state.costs.expected(state.gates.probabilities())
-        loss = state.pressure.loss(cross_entropy, expected)
+        loss = state.latency_loss.loss(cross_entropy, expected)
         check_finite(loss, f"in search step {step + 1}")
         state.update(torch.autograd.grad(loss, state.gates.logits))
         return {"gate_loss": float(cross_entropy.detach()), "temperature": temperature}

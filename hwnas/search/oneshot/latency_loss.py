@@ -20,7 +20,7 @@ from hwnas.search.problem import Constraint
 UNITS = {"ms": 1.0, "us": 1e3}
 
 
-class Pressure(Protocol):
+class LatencyLoss(Protocol):
     """Turns cross-entropy and expected latencies into the loss of an architecture step."""
 
     def loss(self, cross_entropy: torch.Tensor, expected: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -198,7 +198,7 @@ class ProxylessLog(_Fixed):
         return self.alpha * cross_entropy * torch.stack(ratios).max() ** self.beta
 
 
-class NoPressure(_Fixed):
+class NoLatencyLoss(_Fixed):
     """Cross-entropy alone: the control that shows what the latency loss is worth."""
 
     def loss(self, cross_entropy: torch.Tensor, expected: Sequence[torch.Tensor]) -> torch.Tensor:
@@ -206,25 +206,25 @@ class NoPressure(_Fixed):
         return cross_entropy
 
 
-PRESSURES: dict[str, Callable[[tuple[Constraint, ...]], Pressure]] = {
+LATENCY_LOSSES: dict[str, Callable[[tuple[Constraint, ...]], LatencyLoss]] = {
     "hold": HoldBudget,
     "fbnet": FBNetLoss,
     "proxyless-linear": ProxylessLinear,
     "proxyless-log": ProxylessLog,
-    "none": lambda _: NoPressure(),
+    "none": lambda _: NoLatencyLoss(),
 }
 
 
-def make(name: str, constraints: Sequence[Constraint]) -> Pressure:
-    """The pressure of a name, with its default coefficients."""
+def make(name: str, constraints: Sequence[Constraint]) -> LatencyLoss:
+    """The latency loss of a name, with its default coefficients."""
     require_known(name)
-    return PRESSURES[name](tuple(constraints))
+    return LATENCY_LOSSES[name](tuple(constraints))
 
 
 def require_known(name: str) -> None:
     """Raise LatencyModelError where there is no latency loss of this name."""
-    if name not in PRESSURES:
-        raise LatencyModelError(f"a latency loss must be one of {sorted(PRESSURES)}, but got {name!r}")
+    if name not in LATENCY_LOSSES:
+        raise LatencyModelError(f"a latency loss must be one of {sorted(LATENCY_LOSSES)}, but got {name!r}")
 
 
 def _tightest(values: Sequence[torch.Tensor], constraints: Sequence[Constraint]) -> torch.Tensor:

@@ -22,7 +22,7 @@ from hwnas.evaluators.supernet.network import Gate
 from hwnas.evaluators.supernet.warm_up import rate, warm_up
 from hwnas.search.base import Needs, SearchResult, scored
 from hwnas.search.feasible import FeasibleSampler
-from hwnas.search.oneshot import latency_loss as pressures
+from hwnas.search.oneshot import latency_loss as losses
 from hwnas.search.oneshot.gates import CostTensors, Gates, alarms
 from hwnas.search.oneshot.trace import Trace
 from hwnas.search.problem import Problem, Trial
@@ -50,7 +50,7 @@ class SearchState:
         gates: The architecture parameters.
         optimizer: Of the gates.
         costs: For expected latency.
-        pressure: How latency enters the loss.
+        latency_loss: How latency enters the loss.
         seed: Where all randomness comes from.
         trace: One record a search step, so far.
         memory: Numbers that a strategy carries from step to step.
@@ -62,7 +62,7 @@ class SearchState:
     gates: Gates
     optimizer: torch.optim.Optimizer
     costs: CostTensors
-    pressure: pressures.Pressure
+    latency_loss: losses.LatencyLoss
     seed: int
     trace: list[Mapping[str, Any]] = field(default_factory=list)
     memory: dict[str, float] = field(default_factory=dict)
@@ -93,7 +93,7 @@ class OneShotStrategy(OneShotSettings, ABC):
     gate_betas: ClassVar[tuple[float, float]] = (0.9, 0.999)
 
     def __post_init__(self) -> None:
-        pressures.require_known(self.loss)
+        losses.require_known(self.loss)
         least = {"warmup_steps": 0, "steps": 1, "finalists": 1}
         for name, value in least.items():
             if getattr(self, name) < value:
@@ -174,7 +174,7 @@ class OneShotStrategy(OneShotSettings, ABC):
             gates=gates,
             optimizer=optimizer,
             costs=CostTensors(problem.constraints, oneshot.device),
-            pressure=pressures.make(self.loss, problem.constraints),
+            latency_loss=losses.make(self.loss, problem.constraints),
             seed=seed,
         )
 
@@ -185,7 +185,7 @@ class OneShotStrategy(OneShotSettings, ABC):
         optim.set_learning_rate(state.optimizer, self.gate_rate(step))
         recorded = self.gate_step(state, step)
         expected = state.expected()
-        state.pressure.update(expected)
+        state.latency_loss.update(expected)
         limits = [c.usable for c in state.problem.constraints]
         argmax = np.array([state.gates.argmax()])
         watched = state.gates.summary()
@@ -198,7 +198,7 @@ class OneShotStrategy(OneShotSettings, ABC):
             **_by_unit(state.problem, "expected", expected),
             "expected_share": max(e / limit for e, limit in zip(expected, limits, strict=True)),
             "argmax_share": float((state.problem.costs(argmax) / limits).max()),
-            "multiplier": state.pressure.multiplier,
+            "multiplier": state.latency_loss.multiplier,
             "entropy": watched.entropy,
             "skip_share": watched.skip_share,
         }
@@ -255,7 +255,7 @@ class OneShotStrategy(OneShotSettings, ABC):
             "schema": SCHEMA,
             **self._identity(state),
             "weight_steps": state.oneshot.steps,
-            "multiplier": state.pressure.multiplier,
+            "multiplier": state.latency_loss.multiplier,
             "memory": state.memory,
             "trace": state.trace,
         }
@@ -280,7 +280,7 @@ class OneShotStrategy(OneShotSettings, ABC):
                 parameter.copy_(tensors[f"logits:{name}"])
         adam = {k.removeprefix("adam:"): v for k, v in tensors.items() if k.startswith("adam:")}
         files.restore_optimizer(state.optimizer, named, adam)
-        state.pressure.restore(metadata["multiplier"])
+        state.latency_loss.restore(metadata["multiplier"])
         state.memory.update(metadata["memory"])
         state.trace.extend(metadata["trace"])
 

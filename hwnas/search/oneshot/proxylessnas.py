@@ -95,7 +95,7 @@ class ProxylessNAS(OneShotStrategy):
         # A stand-in with the value of the mean loss and the score-function gradient.
         stand_in = mean + ((losses - baseline) * (likelihoods - likelihoods.detach())).mean()
         expected = state.costs.expected([p.exp() for p in log_probabilities])
-        loss = state.pressure.loss(stand_in, expected)
+        loss = state.latency_loss.loss(stand_in, expected)
         state.update(torch.autograd.grad(loss, state.gates.logits))
         state.memory["baseline"] = moving_average(baseline, value, self.baseline_decay)
         return {"gate_loss": value, "baseline": state.memory["baseline"]}
@@ -136,7 +136,7 @@ def _pair_gradients(
         for p, pair in zip(state.gates.logits, pairs, strict=True)
     ]
     cross_entropy = state.oneshot.loss("val", gates, step)
-    loss = state.pressure.loss(cross_entropy, state.costs.expected(_with_shares(state, pairs, shares)))
+    loss = state.latency_loss.loss(cross_entropy, state.costs.expected(_with_shares(state, pairs, shares)))
     check_finite(loss, f"in search step {step + 1}")
     found = torch.autograd.grad(loss, [*binary, *shares], allow_unused=True, materialize_grads=True)
     gradients = []

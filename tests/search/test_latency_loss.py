@@ -34,7 +34,7 @@ def loss_of(form, budgets, logits):
     return form.loss(cross_entropy, expected)
 
 
-@pytest.mark.parametrize("name", latency_loss.PRESSURES)
+@pytest.mark.parametrize("name", latency_loss.LATENCY_LOSSES)
 @pytest.mark.parametrize("count", [1, 2])
 def test_the_gradient_of_every_latency_loss_equals_the_numerical_one(name, count):
     budgets = constraints(count)

@@ -16,7 +16,7 @@ from hwnas.cli import app
 from hwnas.runs.folder import RunFolder
 from hwnas.tasks import mistakes
 from hwnas.tasks.classification import Classes
-from hwnas.train import judging
+from hwnas.train import convergence
 from hwnas.train.training import train_run
 
 
@@ -26,7 +26,7 @@ def history(accuracies):
 
 def test_a_rise_at_the_end_is_seen_where_it_is_more_than_noise():
     def rise(history, images):
-        return judging.rise(history, images, tasks.get("classification"))
+        return convergence.rise(history, images, tasks.get("classification"))
 
     assert rise(history([0.2, 0.3, 0.4, 0.5]), 1000) == pytest.approx(0.1)
     assert rise(history([0.2, 0.4, 0.49, 0.5]), 1000) is None

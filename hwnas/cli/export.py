@@ -1,0 +1,84 @@
+"""``hwnas export``: from trained weights to the models that ship."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from hwnas.cli import _usage
+from hwnas.cli._app import Json, app, emit_json, err, out, print_table
+from hwnas.cli._options import Settings, settings
+from hwnas.cli._shipping import Run, say_unfinished
+from hwnas.errors import typed
+from hwnas.runs import records
+from hwnas.runs.folder import RunFolder
+from hwnas.settings.options import of_section
+
+if TYPE_CHECKING:
+    from hwnas.statistics.metric import Metric
+
+Data = Annotated[str | None, typer.Option("--data", help="Where the training data are now, if they moved.")]
+
+
+@app.command()
+@settings(*of_section("export"))
+def export(
+    context: typer.Context,
+    run: Run,
+    settings: Settings,
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Export the trained network to TFLite and ONNX, fp32 and int8."""
+    from hwnas import release
+
+    if settings["qat_if_worse"] is None:
+        _usage.no_effect(context, "qat_epochs", needs="with --qat-if-worse")
+    dataset = release.load_data(records.trained(run)["data"], data, run)
+    with err.status("exporting") as status:
+        manifest = release.export_run(
+            run,
+            dataset,
+            **settings,
+            on_variant=lambda name: status.update(f"exporting {name}"),
+        )
+    content = release.read_manifest(manifest.parent)
+    if as_json:
+        say_unfinished(run)
+        emit_json(content)
+        return
+    table = Table("file", "size")
+    for entry in content["variants"]:
+        table.add_row(entry["file"], f"{entry['bytes'] / 1024:.0f} KiB")
+    print_table(table)
+    if rounding := content["int8"]:
+        _show_rounding(rounding, records.metric_of(content))
+    for item in content["int8_costs"]:
+        colour = "yellow" if item["drop"] > 0.01 else "default"
+        out.print(f"[{colour}]{escape(item['said'])}[/]", highlight=False)
+    out.print(f"each computes what PyTorch computes; written to {manifest.parent}", highlight=False)
+    say_unfinished(run)
+    page = RunFolder(run).report
+    if page.exists():
+        made = f"{typed('verify', run)}, then {typed('report', run)}, make it new"
+        err.print(f"{page} is of what was exported before: {escape(made)}", soft_wrap=True, highlight=False)
+
+
+def _show_rounding(rounding: Mapping[str, Any], metric: Metric) -> None:
+    """One line on what int8 costs, and whether fine-tuning was called for."""
+
+    def worst(values: Mapping[str, float]) -> str:
+        return metric.text(min(values.values(), key=metric.better), 2)
+
+    parts = [f"fp32 {metric.text(rounding['fp32'], 2)}", f"int8 {worst(rounding['ptq'])}"]
+    if rounding["failure"]:
+        err.print(f"[yellow]fine-tuning for int8 was given up:[/] {escape(rounding['failure'])}")
+    if rounding["qat"]:
+        parts.append(f"int8 after fine-tuning {worst(rounding['qat'])}")
+    out.print(f"validation {metric.name}: {', '.join(parts)}; {rounding['shipped']} ships", highlight=False)
+    if rounding.get("said"):
+        out.print(escape(rounding["said"]), highlight=False)

@@ -1,0 +1,92 @@
+"""``hwnas verify``: whether what ships keeps what was promised."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from hwnas import device as devices
+from hwnas.cli import _usage
+from hwnas.cli._app import AcceptNoise, Json, app, emit_json, err, leave
+from hwnas.cli._options import Settings, settings
+from hwnas.cli._verifications import show_verifications
+from hwnas.errors import typed
+from hwnas.runs import outputs
+from hwnas.runs.folder import ShippingFolder
+from hwnas.settings.options import of_section
+from hwnas.tables import places
+
+
+@app.command()
+@settings(*(option for option in of_section("verify") if option.name != "accept_noise"))
+def verify(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(help="Shipping folder, wherever it is now, or folder of a run.")],
+    settings: Settings,
+    device: Annotated[
+        str | None,
+        typer.Option(help="Device to measure on; by default the one of the budgets.", callback=_usage.device),
+    ] = None,
+    tables: Annotated[
+        Path | None, typer.Option(help="Folder of the device's latency tables, if not its own.")
+    ] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data", help="Where the training data are now, or a further test set of the same labels."
+        ),
+    ] = None,
+    skip_accuracy: Annotated[bool, typer.Option("--skip-accuracy", help="Do not look for the data.")] = False,
+    record: Annotated[
+        bool, typer.Option("--record/--no-record", help="Write the result into the manifest.")
+    ] = True,
+    accept_noise: AcceptNoise = False,
+    as_json: Json = False,
+) -> None:
+    """Check again all that ships: files, answers, accuracy (or another task's metric), latency, budget.
+
+    PASS is proven: the whole 95 % interval of the latency is within the budget. Exits with 1 where a
+    promise is broken (FAIL) and with 3 where nothing can be said (NOT PROVEN). Needs nothing but the
+    folder. Other data of the same labels are a further test set, stated beside the network's own.
+    """
+    from hwnas import release
+    from hwnas.settings import requests
+    from hwnas.verify import images, verify_on
+    from hwnas.verify.folder import read
+
+    if skip_accuracy:
+        _usage.no_effect(context, "data", needs="without --skip-accuracy")
+    folder = release.shipping_of(folder)
+    path, own = ShippingFolder(folder).manifest, release.owner_of(folder)
+    if record and path.exists():
+        outputs.require_file(path, "the manifest (without --no-record)")
+    alone = outputs.claimed(own, "a verification") if record and folder.is_dir() else nullcontext()
+    with alone, err.status("reading the folder and the data") as status:
+        checked = read(folder)
+        described = devices.load(device or checked.manifest["device"])
+        seen = images.VerifiedImages() if skip_accuracy else images.find(checked, data)
+        (found,) = verify_on(
+            checked,
+            [(described, tables or places.of_device(described.name))],
+            seen.own,
+            further=seen.further,
+            options=requests.verifying(settings),
+            accept_noise=accept_noise,
+            record=record,
+            on_step=lambda step: status.update(f"verifying: {step}"),
+        )
+    if as_json:
+        emit_json(found.to_json())
+    else:
+        show_verifications((found,))
+    if seen.said:
+        err.print(f"[yellow]{escape(seen.said)}[/]", highlight=False)
+    if record and release.REPORT in checked.manifest["files"]:
+        where = typed("report", own) if own != folder else "`hwnas report`, in the folder of its run,"
+        said = f"the report beside the models shows what was verified before: {where} writes it again"
+        err.print(escape(said), soft_wrap=True, highlight=False)
+    leave(found.verdict, accept_noise=accept_noise)
