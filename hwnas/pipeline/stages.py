@@ -8,12 +8,12 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from hwnas import data as images
-from hwnas import files, finalists, latency, measure, plugins, release, report, spaces, tasks
+from hwnas import files, finalists, latency, measure, plugins, release, report, spaces
 from hwnas.device import Device, Target
 from hwnas.errors import HwnasError, LatencyModelError
 from hwnas.measure.store import missing_rounds, to_go_on
-from hwnas.pipeline.state import RunState, Say, Stage, digest_of_data, hashes_of_teacher
+from hwnas.pipeline.run_images import RunImages
+from hwnas.pipeline.state import RunState, Say, Stage, hashes_of_teacher
 from hwnas.release import against
 from hwnas.runs import records
 from hwnas.runs.folder import ChainFolder, RunFolder
@@ -45,8 +45,8 @@ class Stages:
     """
 
     def __init__(self, config: Config, devices: Sequence[Device], state: RunState) -> None:
-        self._config, self._devices, self._state = config, {d.name: d for d in devices}, state
-        self._images: images.Dataset | None = None
+        self._config, self._devices = config, {d.name: d for d in devices}
+        self._images = RunImages(config, state)
         self._folder = ChainFolder(config.folder)
         self.run = self._folder.run(config.search.strategy)
         self.baseline = self._folder.run(config.baseline.strategy) if config.baseline.strategy else None
@@ -88,36 +88,6 @@ class Stages:
             for precision in wanted.precisions
         )
 
-    @cached_property
-    def data(self) -> dict[str, str]:
-        """What the images are, as settings of a stage."""
-        source, task = self._config.data, self._config.basics.task
-        named = {} if task == tasks.DEFAULT else {"task": task}
-        return {"source": source, "digest": digest_of_data(source), **named}
-
-    @cached_property
-    def space(self) -> str:
-        """Full name of the space, with as many outputs as the task wants for the data."""
-        name = self._config.basics.space
-        if spaces.says_classes(name):
-            return spaces.load(name).name
-
-        digest = " ".join([self.data["digest"], *([self.data["task"]] if "task" in self.data else [])])
-        outputs = self._state.classes(digest, lambda: self._task.outputs(self._searched_images))
-        return spaces.load(name, num_classes=outputs).name
-
-    @cached_property
-    def _task(self) -> tasks.Task:
-        """What networks are to do."""
-        return tasks.get(self._config.basics.task)
-
-    @cached_property
-    def _searched_images(self) -> images.Dataset:
-        """The images of a search of this config, for all stages; read when a stage first needs them."""
-        basics = self._config.basics
-        resolution = spaces.load(basics.space).input_shape[1]
-        return self._task.load(self._config.data, resolution=resolution, seed=basics.seed)
-
     @property
     def models(self) -> tuple[Path, ...]:
         """The latency models, one a target."""
@@ -135,14 +105,16 @@ class Stages:
 
             for name, device in self._devices.items():
                 targets = [target for target in self.targets if target.device == name]
-                measure.profile(device, spaces.load(self.space), targets, self.tables / name, options, tell)
+                measure.profile(
+                    device, spaces.load(self._images.space), targets, self.tables / name, options, tell
+                )
 
         def intact() -> bool:
             return not any(missing_rounds(LatencyTable.load(table)) for table in self._tables())
 
         settings = {
             "device": ", ".join(self._devices),
-            "space": self.space,
+            "space": self._images.space,
             "targets": [t.to_json() for t in self.targets],
             "options": asdict(options),
         }
@@ -152,7 +124,7 @@ class Stages:
         kind = self._config.fit.model
 
         def run(say: Say) -> None:
-            space = spaces.load(self.space)
+            space = spaces.load(self._images.space)
             for target, file, path in zip(self.targets, self._tables(), self.models, strict=True):
                 say(str(target))
                 table = LatencyTable.load(file)
@@ -167,7 +139,7 @@ class Stages:
                         f"were left when the time (max_minutes) ran out: {to_go_on(table)}"
                     ) from error
 
-        settings = {"space": self.space, "model": kind}
+        settings = {"space": self._images.space, "model": kind}
         return Stage("fit", settings, self._tables(), self.models, self.models, run)
 
     def _search(self, name: str, run: RunFolder, *, is_baseline: bool = False) -> Stage:
@@ -175,7 +147,7 @@ class Stages:
         supernet = self.run.supernet if is_baseline and has_supernet else None
         request = requests.search(
             self._config,
-            space=self.space,
+            space=self._images.space,
             data=self._config.data,
             latencies=self.models,
             supernet=supernet,
@@ -192,7 +164,7 @@ class Stages:
 
             if is_baseline:  # only compared with: nobody promises anything of it
                 if not run.search.exists():
-                    search_run(request, run.path, live=tell, dataset=self._searched_images)
+                    search_run(request, run.path, live=tell, dataset=self._images.searched)
                 return
             finalists.search_for(
                 (),
@@ -200,13 +172,13 @@ class Stages:
                 run.path,
                 requests.search_options(self._config, tables=self.tables),
                 devices=self._devices,
-                dataset=self._searched_images,
+                dataset=self._images.searched,
                 is_new=False,
                 live=tell,
                 tell=say,
             )
 
-        settings = asdict(request) | {"data": self.data, "latencies": None, "supernet": None}
+        settings = asdict(request) | {"data": self._images.settings, "latencies": None, "supernet": None}
         settings |= {"oneshot": request.oneshot.recorded(), "budgets": [b.text for b in request.budgets]}
         del settings["asked"], settings["task"]  # a task is said with the data
         writes = (run.arch, run.search, *([run.supernet] if has_supernet else []))
@@ -239,10 +211,10 @@ class Stages:
 
                 if not run.train.exists():
                     start = partial(inherited, run.path) if origin.init == "supernet" else None
-                    dataset = self._dataset(records.search(run.path))
+                    dataset = self._images.of(records.search(run.path)["data"])
                     train_run(run.path, config, dataset=dataset, teacher=teacher, start=start, on_epoch=tell)
 
-        settings = {"config": asdict(config), "data": self.data, "seed": self._config.basics.seed}
+        settings = {"config": asdict(config), "data": self._images.settings, "seed": self._config.basics.seed}
         settings |= {"init": origin.init, "teacher": self._teacher}
         reads = tuple(run.arch for run in runs)
         reads += tuple(run.supernet for run in runs) if origin.init == "supernet" else ()
@@ -259,33 +231,25 @@ class Stages:
         """Both trained networks on the same test images."""
 
         def work(_: Say) -> None:
-            against.write(self.run.path, baseline.path, self._dataset())
+            against.write(self.run.path, baseline.path, self._images.of_training(self.run))
 
         reads = tuple(path for run in (self.run, baseline) for path in (run.train, run.weights))
-        return Stage("against", {"data": self.data}, reads, (self.run.against,), (), work)
-
-    def _shipped(self) -> tuple[Path, ...]:
-        """Files of the shipping folder that later stages leave alone."""
-        names = (
-            *release.VARIANTS.values(),
-            *release.EXAMPLES,
-            release.LABELS,
-            release.PREPROCESSING,
-            release.PROBES,
-        )
-        return tuple(self.run.export / name for name in names)
+        return Stage("against", {"data": self._images.settings}, reads, (self.run.against,), (), work)
 
     def _export(self) -> Stage:
         wanted = self._config.export
 
         def work(say: Say) -> None:
-            release.export_run(self.run.path, self._dataset(), **asdict(wanted), on_variant=say)
+            release.export_run(
+                self.run.path, self._images.of_training(self.run), **asdict(wanted), on_variant=say
+            )
 
         def intact() -> bool:
-            return self._manifest() is not None
+            return bool(release.manifest_if_whole(self.run.export))
 
         reads = (self.run.arch, self.run.search, self.run.train, self.run.weights)
-        return Stage("export", asdict(wanted) | {"data": self.data}, reads, self._shipped(), (), work, intact)
+        settings = asdict(wanted) | {"data": self._images.settings}
+        return Stage("export", settings, reads, release.made(self.run.export), (), work, intact)
 
     def _verify(self) -> Stage:
         wanted = asdict(self._config.verify)
@@ -295,19 +259,19 @@ class Stages:
             verify_on(
                 read(self.run.export),
                 [(device, self.tables / name) for name, device in self._devices.items()],
-                self._dataset(),
+                self._images.of_training(self.run),
                 options=requests.verifying(wanted),
                 accept_noise=accept_noise,
                 on_step=say,
             )
 
         def intact() -> bool:
-            known = release.verifications_of(self._manifest() or {})
+            known = release.verifications_of(release.manifest_if_whole(self.run.export))
             return {found.device for found in known} >= set(self._devices)
 
         settings = wanted | {"device": ", ".join(self._devices)}
         settings |= {"accept_noise": True} if accept_noise else {}
-        reads = (*self._shipped(), self.run.search, self.run.train, *self._tables())
+        reads = (*release.made(self.run.export), self.run.search, self.run.train, *self._tables())
         return Stage("verify", settings, reads, (), (), work, intact)
 
     def _report(self) -> Stage:
@@ -319,28 +283,11 @@ class Stages:
             release.add_file(self.run.export, release.REPORT, page.read_bytes())
 
         def intact() -> bool:
-            return release.REPORT in (self._manifest() or {}).get("files", {})
+            return release.REPORT in release.manifest_if_whole(self.run.export).get("files", {})
 
-        verified = release.verified_in(self._manifest() or {})
+        verified = release.verified_in(release.manifest_if_whole(self.run.export))
         settings = {"verification": None, **verified}
         known = tuple(path for run in self._runs for path in (run.search, run.train))
         known += (self.run.against,) if self.baseline else ()
-        reads = (*known, *self._shipped(), *self.models)
+        reads = (*known, *release.made(self.run.export), *self.models)
         return Stage("report", settings, reads, (page,), (), work, intact)
-
-    def _manifest(self) -> dict[str, Any] | None:
-        """The manifest, or None where the shipping folder is not whole."""
-        try:
-            return release.read_manifest(self.run.export)
-        except HwnasError:
-            return None
-
-    def _dataset(self, record: Mapping[str, Any] | None = None) -> images.Dataset:
-        """The images that a record names, by default that of the training; read once by all stages."""
-        described = (record or records.trained(self.run.path))["data"]
-        known = vars(self).get("_searched_images")  # a stage may have been skipped that would have read them
-        for found in (known, self._images):
-            if found is not None and found.describe() == described:
-                return found
-        self._images = release.load_data(described)
-        return self._images

@@ -16,6 +16,7 @@ from hwnas.release.manifest import (
     REPORT,
     SCHEMA,
     add_file,
+    manifest_if_whole,
     read_json,
     read_labels,
     read_manifest,
@@ -25,7 +26,7 @@ from hwnas.release.manifest import (
     verified_in,
     with_verification,
 )
-from hwnas.release.shipping import EXAMPLES, VARIANTS, export_run, read_run
+from hwnas.release.shipping import EXAMPLES, VARIANTS, export_run, made, read_run
 from hwnas.release.stale import owner_of, run_of, shipping_of, stale, unfinished
 
 __all__ = [
@@ -41,6 +42,8 @@ __all__ = [
     "export_run",
     "find_data",
     "load_data",
+    "made",
+    "manifest_if_whole",
     "owner_of",
     "predictions_of",
     "public_name",

@@ -91,6 +91,14 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
+def manifest_if_whole(folder: Path) -> dict[str, Any]:
+    """The manifest, empty where the shipping folder is not whole."""
+    try:
+        return read_manifest(folder)
+    except HwnasError:
+        return {}
+
+
 def task_of(manifest: Mapping[str, Any]) -> Task:
     """What the network of a manifest is for; earlier versions knew classification only."""
     return tasks.get(manifest["task"]) if "task" in manifest else tasks.of_record(manifest["data"])

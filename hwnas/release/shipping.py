@@ -147,6 +147,11 @@ def export_run(
     return folder.shipping.manifest
 
 
+def made(folder: Path) -> tuple[Path, ...]:
+    """The files of a shipping folder that an export makes, and nothing later touches."""
+    return tuple(folder / name for name in (*VARIANTS.values(), *EXAMPLES, LABELS, PREPROCESSING, PROBES))
+
+
 def _bytes(content: bytes | str) -> bytes:
     return content.encode() if isinstance(content, str) else content
 
