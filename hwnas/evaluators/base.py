@@ -113,7 +113,7 @@ class TrainedNetworks(Evaluator, Protocol):
             checkpoint: Written now and then; continued if it is there.
         """
 
-    def keep(self, run: RunFolder, /) -> None:
+    def save_into(self, run: RunFolder, /) -> None:
         """Leave in a run what its architectures can be scored with again; nothing where it is there."""
 
     def subnetwork(self, indices: Sequence[int], /) -> nn.Module:

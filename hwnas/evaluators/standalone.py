@@ -110,7 +110,7 @@ class FromScratch:
     def prepare(self, steps: int, *, on_step: Live, checkpoint: Path) -> None:
         """Nothing: each network is trained when it is asked for."""
 
-    def keep(self, run: RunFolder) -> None:
+    def save_into(self, run: RunFolder) -> None:
         """Nothing: networks are kept as they are trained."""
 
     def subnetwork(self, indices: Sequence[int]) -> nn.Module:

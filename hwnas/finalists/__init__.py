@@ -1,6 +1,6 @@
 """A budget as a promise: finalists of a search are measured, repaired or refused.
 
-``keep`` works on the folder of a finished search. It writes
+``select_finalist`` works on the folder of a finished search. It writes
 
 * ``finalists/*.jsonl``: what was measured, raw, one latency table a target;
 * ``arch.json``: the architecture that was kept;
@@ -17,14 +17,14 @@
 """
 
 from hwnas.finalists.candidates import FinalistsOptions
-from hwnas.finalists.select import keep, sentences
+from hwnas.finalists.select import select_finalist, sentences
 from hwnas.finalists.stage import SearchOptions, search_for, write_gallery
 
 __all__ = [
     "FinalistsOptions",
     "SearchOptions",
-    "keep",
     "search_for",
+    "select_finalist",
     "sentences",
     "write_gallery",
 ]

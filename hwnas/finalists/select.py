@@ -37,7 +37,7 @@ SCHEMA = "hwnas-promise/2"
 
 
 @outputs.alone_in("run", "a search")
-def keep(
+def select_finalist(
     run: Path,
     *,
     measure: bool = True,

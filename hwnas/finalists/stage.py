@@ -28,7 +28,7 @@ from hwnas.finalists.latencies import Posteriors
 from hwnas.finalists.reading import Indices
 from hwnas.finalists.record import predictions_of, readings_of, trials_of
 from hwnas.finalists.repair import Tell
-from hwnas.finalists.select import keep, latency_constraints
+from hwnas.finalists.select import latency_constraints, select_finalist
 from hwnas.latency import Prediction, Source
 from hwnas.latency.base import IntArray
 from hwnas.measure import ProfileOptions
@@ -61,7 +61,7 @@ class SearchOptions:
         tables: Folder of latency tables; the user's own by default.
         gallery_points: Budgets over the range that the gallery is drawn for; 0 for no gallery.
         gallery_each: Architectures scored for each of them.
-        promise: Bounds of the promise's loop.
+        finalists: Bounds of the loop that measures them.
         measuring: How well finalists are measured.
     """
 
@@ -70,7 +70,7 @@ class SearchOptions:
     tables: Path | None = None
     gallery_points: int = 10
     gallery_each: int = 4
-    promise: FinalistsOptions = field(default_factory=FinalistsOptions)
+    finalists: FinalistsOptions = field(default_factory=FinalistsOptions)
     measuring: ProfileOptions = field(default_factory=ProfileOptions)
 
 
@@ -173,14 +173,14 @@ def _kept(
 ) -> dict[str, Any]:
     """The record with its promise kept, as far as that was not done before; and the gallery."""
     if not record.get("promise", {}).get("kept"):
-        record = keep(
+        record = select_finalist(
             run,
             measure=options.measure,
             rank=options.rank,
             tables=options.tables,
             devices=devices,
             scorer=scorer,
-            options=options.promise,
+            options=options.finalists,
             measuring=options.measuring,
             tell=tell,
         )

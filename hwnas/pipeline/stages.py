@@ -24,7 +24,7 @@ from hwnas.tables.table import LatencyTable
 from hwnas.verify import verify_on
 from hwnas.verify.folder import read
 
-_PROMISE = ("promise", "promise.measuring")
+_FINALISTS = ("promise", "promise.measuring")
 
 
 class Stages:
@@ -184,9 +184,9 @@ class Stages:
         writes = (run.arch, run.search, *([run.supernet] if has_supernet else []))
         owns = (run.arch, run.search, run.supernet, run.history, run.search_checkpoint, run.gallery)
         if not is_baseline:
-            settings |= {section: dict(self._config.values[section]) for section in _PROMISE}
+            settings |= {section: dict(self._config.values[section]) for section in _FINALISTS}
         reads = (*self.models, *([supernet] if supernet else []))
-        draws = not is_baseline and self._config.promise[0].gallery_points > 0
+        draws = not is_baseline and self._config.finalists[0].gallery_points > 0
 
         def intact() -> bool:
             return run.gallery.is_file() or not draws

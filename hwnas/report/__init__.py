@@ -11,6 +11,7 @@ from pathlib import Path
 from hwnas import __version__, files
 from hwnas.errors import HwnasError, in_words
 from hwnas.report import (
+    _budgets,
     _compare,
     _conditions,
     _course,
@@ -19,7 +20,6 @@ from hwnas.report import (
     _measuring,
     _network,
     _page,
-    _promise,
     _reproduce,
     _shipped,
     _task,
@@ -29,7 +29,7 @@ from hwnas.runs import outputs
 from hwnas.runs.folder import RunFolder
 
 _SECTIONS: tuple[Callable[[Record], str], ...] = (
-    _promise.headline,
+    _budgets.headline,
     _shipped.variants,
     _front.front,
     _compare.against,
@@ -67,8 +67,8 @@ def write(
     try:
         record = read(run, latencies, tables, baseline)
         sections = [section(record) for section in _SECTIONS]
-        title = _promise.title(record)
-        lead = f"{_promise.origin(record)}, made with hwnas {__version__}"
+        title = _budgets.title(record)
+        lead = f"{_budgets.origin(record)}, made with hwnas {__version__}"
     except HwnasError:
         raise
     except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from hwnas.report import _page, _promise, _svg, _text
+from hwnas.report import _budgets, _page, _svg, _text
 from hwnas.report._record import Json, Record
 from hwnas.runs import records
 from hwnas.statistics import use
@@ -85,7 +85,7 @@ def _row(network: Json, item: Json, metric: Metric, is_own: bool) -> tuple[str, 
         "–" if is_own else str(item["found_minus_this"].get("said", "–")),
         _text.measured(item["latency_ms"], item["interval_ms"]),
         ratio,
-        _promise.mark(None if kept is None else Verdict.from_json(kept), "–"),
+        _budgets.mark(None if kept is None else Verdict.from_json(kept), "–"),
         f"{network['macs'] / 1e6:.1f}",
     )
 
@@ -159,11 +159,11 @@ def other_run(record: Record) -> str:
         return ""
     metric = record.task.metric
     if other.task.name != record.task.name:
-        said = f"{_promise.origin(other)} is for {other.task.name}, and this network for {record.task.name}."
+        said = f"{_budgets.origin(other)} is for {other.task.name}, and this network for {record.task.name}."
         return _page.section("Against another run", _page.paragraph(said))
     rows = [
         (
-            _promise.origin(run),
+            _budgets.origin(run),
             metric.text(run.trained[f"test_{metric.key}"], 2),
             f"{run.arch.macs / 1e6:.1f}",
         )
@@ -172,7 +172,7 @@ def other_run(record: Record) -> str:
     ]
     worse = None
     if record.difference is not None:
-        worse = on_baseline(record.difference, _promise.origin(record), _promise.origin(other), metric)
+        worse = on_baseline(record.difference, _budgets.origin(record), _budgets.origin(other), metric)
     return _page.section(
         "Against another run",
         _page.paragraph(_page.mark("; ".join(worse.reasons), "bad")) if worse else "",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from hwnas.release.verification import VariantCheck, Verification
-from hwnas.report import _page, _promise, _text
+from hwnas.report import _budgets, _page, _text
 from hwnas.report._record import Record
 from hwnas.statistics.differences import ratio_interval
 from hwnas.tasks import Task
@@ -155,7 +155,7 @@ def _files(task: Task, checked: Sequence[VariantCheck]) -> str:
         rows.append(
             (
                 _page.code(name),
-                _promise.mark(item.verdict, "no budget"),
+                _budgets.mark(item.verdict, "no budget"),
                 _text.size(item.bytes),
                 _quality(item, task),
                 _latency(item),

@@ -139,8 +139,8 @@ def _search(request: SearchRequest, out: Path, live: Live | None, given: Dataset
         alarms = [*known, *result.extra.get("alarms", ())]
         result = replace(result, extra=dict(result.extra) | {"alarms": alarms})
     if ranks.rank() == 0:
-        scorer.keep(run)
-        _keep_models(request.latencies, models, run)
+        scorer.save_into(run)
+        _copy_models(request.latencies, models, run)
         files.write_json(run.arch, result.best.to_json())
         files.write_json(run.search, _record(request, result, problem, models, scorer, dataset, clock))
         run.search_checkpoint.unlink(missing_ok=True)
@@ -167,7 +167,7 @@ def space_for(name: str, dataset: Dataset) -> SearchSpace:
     return spaces.load(name, num_classes=tasks.of(dataset).outputs(dataset))
 
 
-def _keep_models(paths: Sequence[Path], models: Sequence[LatencyModel], run: RunFolder) -> None:
+def _copy_models(paths: Sequence[Path], models: Sequence[LatencyModel], run: RunFolder) -> None:
     for path, model in zip(paths, models, strict=True):
         own = run.latency_model(model.target)
         if path.resolve() != own.resolve():

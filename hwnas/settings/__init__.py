@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from hwnas.settings.keys import Key, keys_of
-from hwnas.settings.kinds import Baseline, Basics, Export, Fit, Origin, Promise, Search, Targets, Verify
+from hwnas.settings.kinds import Baseline, Basics, Export, Finalists, Fit, Origin, Search, Targets, Verify
 
 Kinds = tuple[type[Any], ...]
 
@@ -43,10 +43,10 @@ def _supernet() -> Kinds:
     return (OneShotConfig,)
 
 
-def _promise() -> Kinds:
+def _finalists() -> Kinds:
     from hwnas.finalists import FinalistsOptions
 
-    return Promise, FinalistsOptions
+    return Finalists, FinalistsOptions
 
 
 def _profile() -> Kinds:
@@ -77,7 +77,7 @@ _KINDS: Mapping[str, Callable[[], Kinds]] = {
     "fit": lambda: (Fit,),
     "search": lambda: (Search,),
     "search.supernet": _supernet,
-    "promise": _promise,
+    "promise": _finalists,
     "promise.measuring": _measuring,
     "baseline": lambda: (Baseline,),
     "train": _train,
@@ -93,10 +93,10 @@ __all__ = [
     "Baseline",
     "Basics",
     "Export",
+    "Finalists",
     "Fit",
     "Key",
     "Origin",
-    "Promise",
     "Search",
     "Targets",
     "Verify",

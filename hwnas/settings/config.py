@@ -21,9 +21,9 @@ from hwnas.settings.kinds import (
     Baseline,
     Basics,
     Export,
+    Finalists,
     Fit,
     Origin,
-    Promise,
     Search,
     Targets,
     Verify,
@@ -93,13 +93,13 @@ class Config:
         return Search(**self.values["search"])
 
     @property
-    def promise(self) -> tuple[Promise, FinalistsOptions]:
+    def finalists(self) -> tuple[Finalists, FinalistsOptions]:
         """How the found network is held to its budgets."""
         from hwnas.finalists import FinalistsOptions
 
         values = dict(self.values["promise"])
-        ours = {field.name: values.pop(field.name) for field in fields(Promise)}
-        return Promise(**ours), FinalistsOptions(**values)
+        ours = {field.name: values.pop(field.name) for field in fields(Finalists)}
+        return Finalists(**ours), FinalistsOptions(**values)
 
     @property
     def baseline(self) -> Baseline:

@@ -87,7 +87,7 @@ class Search:
 
 
 @dataclass(frozen=True)
-class Promise:
+class Finalists:
     """How the found network is held to its budgets, and what else the search leaves to pick from.
 
     Attributes:

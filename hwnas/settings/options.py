@@ -11,7 +11,7 @@ from typing import Any
 from hwnas.errors import HwnasError
 from hwnas.settings import section
 from hwnas.settings.keys import Key, keys_of
-from hwnas.settings.kinds import Promise
+from hwnas.settings.kinds import Finalists
 
 
 def flag(name: str) -> str:
@@ -48,7 +48,7 @@ class Option:
         if self.section == "search.settings":
             return _of_strategies(self.name)
         if self.section == "promise":
-            return next(key for key in keys_of("promise", Promise) if key.name == self.key)
+            return next(key for key in keys_of("promise", Finalists) if key.name == self.key)
         return section(self.section)[self.key]
 
     def words(self, value: Any) -> list[str]:

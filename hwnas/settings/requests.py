@@ -107,14 +107,14 @@ def search_options(
     from hwnas.finalists import SearchOptions
     from hwnas.measure import ProfileOptions
 
-    wanted, options = config.promise
+    wanted, options = config.finalists
     return SearchOptions(
         measure=wanted.measure if measure is None else measure,
         rank=wanted.rank,
         tables=tables,
         gallery_points=wanted.gallery_points,
         gallery_each=wanted.gallery_each,
-        promise=options,
+        finalists=options,
         measuring=ProfileOptions(**config.values["promise.measuring"]),
     )
 

@@ -39,7 +39,9 @@ OPTIONS = finalists.SearchOptions(
     measuring=QUICK,
     gallery_points=4,
     gallery_each=2,
-    promise=finalists.FinalistsOptions(finalists=2, rounds=2, batch=1, scored=2, sessions=1, most_sessions=1),
+    finalists=finalists.FinalistsOptions(
+        finalists=2, rounds=2, batch=1, scored=2, sessions=1, most_sessions=1
+    ),
 )
 
 
@@ -152,7 +154,7 @@ def test_raw_samples_are_kept_and_nothing_is_measured_twice(kept, tables, tmp_pa
     assert {m.kind for m in LatencyTable.load(paths[0]).measurements.values()} == {"finalist"}
     with pytest.raises(HwnasError, match="another search"):
         finalists.search_for(budgets, request(seed=1), again, replace(OPTIONS, tables=tables))
-    resumed = finalists.keep(again, measuring=QUICK, options=OPTIONS.promise)
+    resumed = finalists.select_finalist(again, measuring=QUICK, options=OPTIONS.finalists)
     measured = {tuple(e["indices"]) for s in record["promise"]["steps"] for e in s["entries"]}
     now = {tuple(e["indices"]) for s in resumed["promise"]["steps"] for e in s["entries"]}
     if now <= measured:
@@ -174,8 +176,8 @@ def test_a_run_that_could_not_be_proven_is_measured_further(kept, tables, tmp_pa
     run, record, budgets = kept
     again = Path(shutil.copytree(run, tmp_path / "again"))
     files.write_json(again / "search.json", record | {"promise": {**record["promise"], "kept": False}})
-    twice = replace(OPTIONS.promise, most_sessions=2)
-    found = finalists.search_for(budgets, request(), again, replace(OPTIONS, tables=tables, promise=twice))
+    twice = replace(OPTIONS.finalists, most_sessions=2)
+    found = finalists.search_for(budgets, request(), again, replace(OPTIONS, tables=tables, finalists=twice))
     assert found["promise"]["verdict"] in (PASS, NOT_PROVEN)
     assert (again / "gallery.json").exists()
 
@@ -303,7 +305,7 @@ def test_a_model_that_promises_too_much_is_found_out_by_measuring(tables, tmp_pa
     assert record["promise"]["kept"] == within == last[tuple(record["best"])]
     purposes = [step["purpose"] for step in record["promise"]["steps"]]
     again = ("confirmation", "further sessions")
-    assert len([p for p in purposes if p not in again]) <= OPTIONS.promise.rounds + 1
+    assert len([p for p in purposes if p not in again]) <= OPTIONS.finalists.rounds + 1
 
 
 def foreign(tables: Path, folder: Path, factor: float) -> Path:
@@ -387,7 +389,9 @@ def test_a_device_that_is_not_attached_is_predicted_for_and_said(kept, tmp_path)
     cut_off = {key: value for key, value in record.items() if key != "promise"}
     files.write_json(again / "search.json", cut_off)
     gone = replace(device.load("host"), transport="ssh", options={"host": "nobody@localhost", "port": 1})
-    found = finalists.keep(again, devices={"host": gone}, measuring=QUICK, options=OPTIONS.promise)
+    found = finalists.select_finalist(
+        again, devices={"host": gone}, measuring=QUICK, options=OPTIONS.finalists
+    )
     assert all("not measured: " in target["note"] for target in found["promise"]["targets"])
     assert found["promise"]["networks_measured"] == 0
 

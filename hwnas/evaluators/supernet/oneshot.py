@@ -145,7 +145,7 @@ class OneShot:
         """Train the supernet on random single paths until it has had so many steps."""
         warm_up(self, steps, on_step=on_step, checkpoint=checkpoint)
 
-    def keep(self, run: RunFolder) -> None:
+    def save_into(self, run: RunFolder) -> None:
         """Leave the supernet in a run."""
         self.save(run.supernet)
 
