@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
-from quick_measuring import FORM
+from quick_measuring import hurry
 from remembering_exporter import RememberingExporter
 
 _LONG = (
@@ -81,17 +81,8 @@ def _export_run(run: Path) -> Path:
 
 @pytest.fixture
 def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Commands that measure do so in the rounds that they are asked for, as quickly as can be."""
-    from hwnas.measure import ProfileOptions
-
-    checked = ProfileOptions.__post_init__
-
-    def quick(options: ProfileOptions) -> None:
-        for name, value in (FORM | {"max_rounds": options.rounds}).items():
-            object.__setattr__(options, name, value)
-        checked(options)
-
-    monkeypatch.setattr(ProfileOptions, "__post_init__", quick)
+    """See ``quick_measuring.hurry``."""
+    hurry(monkeypatch)
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from quick_measuring import form, hurry
 from typer.testing import CliRunner
 
 from hwnas import device, export, measure, spaces
@@ -24,9 +25,7 @@ from hwnas.tables.table import LatencyTable
 
 pytestmark = pytest.mark.usefixtures("warm_exporter")
 HWNAS = Path(sys.executable).with_name("hwnas")
-SMALL = (
-    "--space macro --resolution 16 --calibration-networks 2 --heldout-networks 1 --rounds 2 --max-rounds 2"
-)
+SMALL = "--space macro --resolution 8 --calibration-networks 2 --heldout-networks 1 --rounds 2 --max-rounds 2"
 
 
 @dataclass(frozen=True)
@@ -46,16 +45,18 @@ def hwnas(*words: str, code: int = 0) -> Said:
 
 
 @pytest.fixture(scope="module")
-def tables(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+def tables(tmp_path_factory: pytest.TempPathFactory, warm_exporter: None) -> tuple[Path, dict[str, Any]]:
     """Really measured tables of a small space, and what the verb said of them."""
     folder = tmp_path_factory.mktemp("tables")
     words = f"profile {SMALL} --runtime litert,onnxruntime --precision int8 --json --out".split()
-    return folder, json.loads(hwnas(*words, str(folder)).stdout)
+    with pytest.MonkeyPatch.context() as patch:
+        hurry(patch)
+        return folder, json.loads(hwnas(*words, str(folder)).stdout)
 
 
 def test_a_space_is_measured_on_two_runtimes(tables: tuple[Path, dict[str, Any]]) -> None:
     folder, said = tables
-    space = spaces.load("macro", resolution=16)
+    space = spaces.load("macro", resolution=8)
     for runtime, summary in zip(("litert", "onnxruntime"), said["tables"], strict=True):
         table = LatencyTable.load(folder / f"{runtime}-int8.jsonl")
         assert table.target == device.load("host").target(runtime, "int8")
@@ -99,7 +100,7 @@ def test_tables_are_shown_compared_merged_and_exported(
 
 def test_given_models_are_measured_on_the_scale_of_a_table(tables: tuple[Path, dict[str, Any]]) -> None:
     table = LatencyTable.load(tables[0] / "litert-int8.jsonl")
-    space = spaces.load("macro", resolution=16)
+    space = spaces.load("macro", resolution=8)
     host = device.load("host")
     key = next(iter(table.of_kind("calibration")))
     network = space.architecture([int(i) for i in key.rsplit(":", 1)[1].split(".")])
@@ -107,7 +108,7 @@ def test_given_models_are_measured_on_the_scale_of_a_table(tables: tuple[Path, d
     model = export.lower(
         export.random_module(network.blocks, 0), space.input_shape, "litert", "int8", calibration=images
     )
-    options = measure.ProfileOptions(rounds=6, max_rounds=6, min_round_s=0.0)
+    options = form(6)
     measured = measure.measure(host, table.target, {"final": model.model}, table=table, options=options)
     assert measured["final"].kind == "finalist"
     assert measured["final"].scale == scales.of(table.target, table.environment, table)

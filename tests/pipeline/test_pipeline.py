@@ -32,16 +32,16 @@ from hwnas.verify import verify
 pytestmark = pytest.mark.usefixtures("warm_exporter")
 HWNAS = Path(sys.executable).with_name("hwnas")
 CONFIG = """
-space = "macro-r16"
+space = "macro-r8"
 [profile]
 runtimes = ["litert"]
 precisions = ["int8"]
 rounds = 1
 max_rounds = 1
 samples = 2
-min_sample_ms = 0.05
-warmup_min_ms = 0.05
-warmup_max_ms = 0.1
+min_sample_ms = 0.2
+warmup_min_ms = 0.5
+warmup_max_ms = 1.0
 calibration_networks = 4
 heldout_networks = 2
 workers = 1
@@ -57,9 +57,9 @@ gallery_each = 1
 rounds = 1
 max_rounds = 1
 samples = 2
-min_sample_ms = 0.05
-warmup_min_ms = 0.05
-warmup_max_ms = 0.1
+min_sample_ms = 0.2
+warmup_min_ms = 0.5
+warmup_max_ms = 1.0
 min_round_s = 0.0
 [search]
 budgets = ["90%"]
@@ -379,7 +379,7 @@ def test_a_run_keeps_its_budgets_on_several_devices(tmp_path, monkeypatch):
     text = (Path(devices.__file__).parents[1] / "devices" / "host.toml").read_text()
     (described / "second.toml").write_text(text.replace('name = "host"', 'name = "second"'))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
-    config = CONFIG.replace('space = "macro-r16"', 'space = "macro-r16"\ndevice = ["host", "second"]')
+    config = CONFIG.replace('space = "macro-r8"', 'space = "macro-r8"\ndevice = ["host", "second"]')
     config = config.replace('[baseline]\nstrategy = "random"\n[baseline.settings]\nqueries = 2\n', "")
     (tmp_path / "hwnas.toml").write_text(config)
     summary = pipeline.run(pipeline.read(tmp_path / "hwnas.toml"))

@@ -63,7 +63,8 @@ def test_an_unknown_strategy_is_refused(model, tmp_path):
 
 def test_an_interrupt_is_one_sentence_and_loses_nothing(model, tmp_path):
     out, err = tmp_path / "run", tmp_path / "err.txt"
-    arguments = ["--latency", model, "--budget-ms", "60%", "--out", out, *SHORT, "--warmup-steps", "100000"]
+    arguments = ["--latency", model, "--budget-ms", "60%", "--out", out, *SHORT]
+    arguments += ["--batch-size", "8", "--warmup-steps", "100000"]
     with err.open("wb") as file:
         process = subprocess.Popen(
             [sys.executable, "-c", "from hwnas.cli import main; main()", "search", *map(str, arguments)],
@@ -98,7 +99,7 @@ def test_architectures_are_scored_by_training_each(model, tmp_path):
     out = tmp_path / "run"
     found = run(
         "search", "--latency", model, "--budget-ms", "20%", "--out", out, *SCRATCH,
-        "--strategy", "random", "--queries", "3", "--gallery", "2", "--json",
+        "--strategy", "random", "--queries", "2", "--gallery", "2", "--json",
     )  # fmt: skip
     assert found.exit_code == 0
     record = json.loads(found.stdout)

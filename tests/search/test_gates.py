@@ -56,11 +56,11 @@ def test_draws_without_a_budget_follow_the_probabilities():
     gates = gates_of(spread=0.7)
     free = Problem(load("macro"), (constraint(1.0),))
     rng = np.random.default_rng(0)
-    seconds = [gates.finalists(free, 2, 0.0, np.random.default_rng(n))[-1] for n in range(200)]
+    seconds = [gates.finalists(free, 2, 0.0, np.random.default_rng(n))[-1] for n in range(100)]
     chances = np.exp(gates.log_probabilities()[0])
     drawn = np.array([gates.sample(rng) for _ in range(2000)])[:, 0]
     np.testing.assert_allclose(np.bincount(drawn, minlength=3) / 2000, chances, atol=0.04)
-    np.testing.assert_allclose(np.bincount(np.array(seconds)[:, 0], minlength=3) / 200, chances, atol=0.12)
+    np.testing.assert_allclose(np.bincount(np.array(seconds)[:, 0], minlength=3) / 100, chances, atol=0.17)
 
 
 def test_the_summary_knows_uniform_and_closed_gates():

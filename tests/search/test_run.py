@@ -259,7 +259,7 @@ def test_scores_that_are_no_better_than_guessing_raise_an_alarm(tmp_path):
     assert "scored blindly" in alarms_of(tmp_path, 1)[0]
     record = files.read_json(tmp_path / "1" / "search.json", "record")
     assert "scored blindly" in record["extra"]["alarms"][0]
-    assert alarms_of(tmp_path, 200) == []
+    assert alarms_of(tmp_path, 80) == []
 
 
 @pytest.mark.parametrize(("text", "said"), [("100%", 0), ("101%", 1), ("1000%", 1), ("60%", 0)])
