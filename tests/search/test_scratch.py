@@ -85,7 +85,7 @@ def request_of(folder, **changes):
     values = {
         "space": SPACE,
         "latencies": (path,),
-        "budgets": ("20%",),
+        "budgets": (Budget.read("20%"),),
         "strategy": "evolution",
         "settings": {"queries": 3},
         "scratch": SHORT.config,
