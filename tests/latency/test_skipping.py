@@ -122,6 +122,17 @@ def test_choices_that_known_devices_skip_do_not_count() -> None:
     np.testing.assert_array_equal(Counting(whole()).paid(EVERY, False), ENTRIES.layout.matrix(EVERY))
 
 
+def test_a_device_that_skips_nothing_does_not_say_what_counts() -> None:
+    """Its remainder is what noise left, or something else that candidates do to one another."""
+    noisy = device([0, 0.5, 2.5, 6], 8, 12, skips=False, noise=0.08) * (
+        1 + 0.2 * (EVERY[:, 0] == EVERY[:, 4])
+    )
+    found, remainder = learn_device(ENTRIES, EVERY[SEEN], noisy[SEEN])
+    assert remainder is not None
+    known = KnownLatency(ENTRIES, {**costs(), "noisy": found}, {**remainders(), "noisy": remainder})
+    assert Counting(known).devices == Counting(whole()).devices == ("phone", "other phone")
+
+
 def test_costs_of_known_devices_are_those_of_choices_that_count() -> None:
     tables, edges = (
         Counting(whole()).tables,

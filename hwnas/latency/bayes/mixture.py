@@ -55,8 +55,8 @@ def fits(known: KnownLatency) -> dict[str, Fit]:
         COMBINED: partial(Combination.fit, known),
         COMBINED_LOGS: partial(Product.fit, Logs(known, factors=False)),
     }
-    if known.remainders:
-        counting = Counting(known)
+    counting = Counting(known)
+    if counting.devices:
         found[SKIPPING] = partial(SkippingSum.fit, counting, True)
         found[CLEAN] = partial(SkippingSum.fit, counting, False)
     return {name: found[name] for name in FORMS if name in found}

@@ -18,6 +18,7 @@ these costs as well: by those of sums they are too low wherever the known device
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -31,6 +32,9 @@ from hwnas.latency.bayes.known_latency import KnownLatency, least_of
 
 COUNTS = 0.5
 """Part of the usual slope from which on a choice counts."""
+
+EXPLAINED = 0.5
+"""Part of the variance around sums of all that is left of a device which skips: slopes follow noise too."""
 
 TYPICAL = 300
 """Networks that say which slope is usual, and what candidates cost known devices where they count."""
@@ -50,23 +54,41 @@ class Counting:
 
     def paid(self, indices: IntArray, skips: bool) -> FloatArray:
         """Zeros and ones, shape (n, entries): which costs each network pays, if others are skipped or not."""
-        layout = self.known.entries.layout
-        matrix = layout.matrix(indices)
-        if skips:
-            counts = self._slopes(indices) >= COUNTS * self._usual
-            matrix[:, : layout.fixed] *= np.repeat(counts, layout.sizes, axis=1)
-        return matrix
+        matrix = self.known.entries.layout.matrix(indices)
+        return self._counted(matrix, self._slopes(indices, self.devices), self._usual) if skips else matrix
+
+    @cached_property
+    def devices(self) -> tuple[str, ...]:
+        """Known devices that skip: sums of what counts explain much that sums of all do not."""
+        return tuple(name for name in self.known.remainders if self._is_skipping(name))
+
+    def _is_skipping(self, name: str) -> bool:
+        seen, entries = self.known.remainders[name].measured_ms, self.known.entries
+        rows = np.random.default_rng(0).permutation(len(seen.values))[:TYPICAL]
+        if not len(rows):
+            return False
+        matrix, latency = entries.layout.matrix(seen.indices[rows]), seen.values[rows]
+        slopes = self._slopes(seen.indices[rows], (name,))
+        prior = replace(DevicePrior(float(latency.mean())).over(entries), unexpected=math.inf)
+        usual = float(np.median(slopes))
+        noise = [
+            _learn(prior, paid, latency)[0].noise for paid in (self._counted(matrix, slopes, usual), matrix)
+        ]
+        return noise[0] ** 2 < EXPLAINED * noise[1] ** 2
+
+    def _counted(self, matrix: FloatArray, slopes: FloatArray, usual: float) -> FloatArray:
+        layout, counted = self.known.entries.layout, matrix.copy()
+        counted[:, : layout.fixed] *= np.repeat(slopes >= COUNTS * usual, layout.sizes, axis=1)
+        return counted
 
     @cached_property
     def tables(self) -> dict[str, tuple[float, ...]]:
         """Costs of the known devices where only choices that count are paid for."""
         entries = self.known.entries
         found = {name: tuple(map(float, costs)) for name, costs in self.known.known.items()}
-        for name, remainder in self.known.remainders.items():
-            seen = remainder.measured_ms
+        for name in self.devices:
+            seen = self.known.remainders[name].measured_ms
             rows = np.random.default_rng(0).permutation(len(seen.values))[:TYPICAL]
-            if not len(rows):
-                continue
             # of many networks none is rare
             prior = DevicePrior(float(seen.values[rows].mean())).over(entries)
             _, costs = _learn(
@@ -84,16 +106,16 @@ class Counting:
     def _usual(self) -> float:
         rng = np.random.default_rng(0)
         drawn = [rng.integers(size, size=TYPICAL) for size in self.known.entries.layout.sizes]
-        return float(np.nanmedian(self._slopes(np.stack(drawn, axis=1))))
+        return float(np.median(self._slopes(np.stack(drawn, axis=1), self.devices)))
 
-    def _slopes(self, indices: IntArray) -> FloatArray:
-        """Mean over devices with a remainder, shape (n, choices)."""
+    def _slopes(self, indices: IntArray, devices: Sequence[str]) -> FloatArray:
+        """Mean over devices, shape (n, choices)."""
         parts = np.array_split(indices, max(1, math.ceil(len(indices) / _AT_ONCE)))
-        return np.concatenate([self._slopes_of(part) for part in parts])
+        return np.concatenate([self._slopes_of(part, devices) for part in parts])
 
-    def _slopes_of(self, indices: IntArray) -> FloatArray:
-        layout, remainders = self.known.entries.layout, self.known.remainders
-        whole = replace(self.known, known={name: self.known.known[name] for name in remainders})
+    def _slopes_of(self, indices: IntArray, devices: Sequence[str]) -> FloatArray:
+        layout = self.known.entries.layout
+        whole = replace(self.known, known={name: self.known.known[name] for name in devices})
         slopes = np.full(indices.shape, np.inf)
         for choice, (first, size) in enumerate(zip(layout.offsets, layout.sizes, strict=True)):
             neighbours = np.repeat(indices[:, None], size, axis=1)
