@@ -179,7 +179,7 @@ def _config(settings: Settings, budgets: Sequence[str], more: Sequence[str]) -> 
     """All settings of a search: those of options, those of ``--set``, and the usual ones."""
     from hwnas.search import strategy as strategy_of
     from hwnas.search.settings import OneShotSettings
-    from hwnas.settings.config import make
+    from hwnas.settings.reading import make
 
     values: dict[str, dict[str, Any]] = {name: {} for name in ("", *options.SETTABLE)}
     for option in options.SEARCH:

@@ -22,7 +22,8 @@ from hwnas.release import against
 from hwnas.release.verification import shares_of
 from hwnas.runs import outputs, records
 from hwnas.search.constraints import shares_said
-from hwnas.settings.config import Config, make, read
+from hwnas.settings.config import Config
+from hwnas.settings.reading import make, read
 from hwnas.settings.template import template
 from hwnas.statistics import use
 from hwnas.statistics.differences import Difference

@@ -6,14 +6,12 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hwnas.budget import Budget
 from hwnas.errors import HwnasError
+from hwnas.settings.config import Config, Place
 from hwnas.settings.kinds import Origin
-
-if TYPE_CHECKING:
-    from hwnas.settings.config import Config, Place
 
 _FROM_0, _FROM_1, _SHARE = (0, None), (1, None), (0, 1)
 _MEASURED = ("profile", "promise.measuring")
