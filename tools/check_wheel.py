@@ -33,7 +33,8 @@ def main() -> None:
         venv.create(folder / "env", with_pip=True)
         binaries = folder / "env" / "bin"
         constraints = ROOT / "constraints.txt"
-        run(binaries / "python", "-m", "pip", "install", "--quiet", "-c", constraints, wheel, cwd=folder)
+        install = [binaries / "python", "-m", "pip", "install", "--quiet", "--no-compile"]  # for one use
+        run(*install, "-c", constraints, wheel, cwd=folder)
         for arguments in (["--help"], ["devices", "list"], ["spaces", "list"]):
             run(binaries / "hwnas", *arguments, cwd=folder)
         run(binaries / "python", "-c", _TYPED, cwd=folder)
