@@ -1,4 +1,7 @@
-"""Budgets: at most so much on a target, as people write them: ``pixel=20``, ``host/litert-int8=60%``."""
+"""Budgets: at most so much on a target, as people write them: ``pixel=20``, ``host/litert-int8=60%``.
+
+Threads other than the device's own follow the precision: ``host/litert-int8-t2=60%``.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,8 @@ from hwnas.device import PRECISIONS, Target
 from hwnas.errors import DeviceError, LatencyModelError
 
 _FORM = re.compile(
-    r"(?P<device>[^=/\s]+)(/(?P<runtime>[^=/\s-]+)-(?P<precision>[^=/\s-]+))?=(?P<budget>[^=]+)"
+    r"(?P<device>[^=/\s]+)"
+    r"(/(?P<runtime>[^=/\s-]+)-(?P<precision>[^=/\s-]+)(-t(?P<threads>\d+))?)?=(?P<budget>[^=]+)"
 )
 _AMOUNT = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(%|ms)?\s*")
 _SHARE = "%"
@@ -86,8 +90,17 @@ class Budget:
         limit_ms = low_ms + self.limit / 100 * (high_ms - low_ms)
         return replace(self, limit=limit_ms, unit="ms", asked=self.text)
 
+    @property
+    def with_threads(self) -> str:
+        """As it is typed for a search where the threads are not the device's own."""
+        target = self.target
+        if isinstance(target, Target):
+            kind = f"{target.runtime}-{target.precision}-t{target.threads}"
+            return f"{target.device}/{kind}={self.text}"
+        return str(self)
+
     def __str__(self) -> str:
-        """As it is typed for a search, with everything that need not be."""
+        """As it is typed for a search, with everything that need not be; on the device's own threads."""
         target = self.target
         if isinstance(target, Target):
             return f"{target.device}/{target.runtime}-{target.precision}={self.text}"
@@ -125,7 +138,8 @@ def parse(
         described = devices.load(matched["device"])
         own = (matched["runtime"],) if matched["runtime"] else tuple(runtimes) or described.runtimes[:1]
         kinds = (matched["precision"],) if matched["precision"] else tuple(precisions) or PRECISIONS[1:]
-        for target in (described.target(runtime, kind) for runtime in own for kind in kinds):
+        threads = int(matched["threads"]) if matched["threads"] else None
+        for target in (described.target(r, kind, threads=threads) for r in own for kind in kinds):
             if target in found:
                 raise DeviceError(f"a target must have one budget, but {target} has two")
             found[target] = Budget.read(matched["budget"].strip(), target)

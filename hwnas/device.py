@@ -12,8 +12,8 @@ from typing import Any
 
 from hwnas import files
 from hwnas.errors import DeviceError, SchemaMismatch
-from hwnas.runs import records
 from hwnas.runtimes import DEFAULT, IMPORTED, RUNTIMES
+from hwnas.shapes import require
 
 PRECISIONS = ("fp32", "int8")
 PROCESSORS = ("cpu", "gpu", "npu")
@@ -193,7 +193,7 @@ def read(path: Path) -> Device:
             f"a device must be described by readable TOML, but {path} is not: {error}"
         ) from error
     try:
-        records.require(data, _SHAPE, "a device", path, "mend that line")
+        require(data, _SHAPE, "a device", path, "mend that line")
     except SchemaMismatch as error:
         raise DeviceError(str(error)) from error
     data["runtimes"] = tuple(data.get("runtimes", (DEFAULT,)))

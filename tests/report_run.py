@@ -27,7 +27,7 @@ TARGETS = (("litert", "int8"), ("litert", "fp32"))
 
 def complete(run: Path) -> Path:
     """Add to an exported run all that a run can have."""
-    arch, record = release.read_run(run)
+    arch, before = release.read_run(run)
     host = device.load("host")
     paths = []
     for number, (runtime, precision) in enumerate(TARGETS):
@@ -51,8 +51,18 @@ def complete(run: Path) -> Path:
         }
         for constraint, model in zip(constraints, models, strict=True)
     ]
-    record = {**search.to_json(result), **record, "schema": "hwnas-search/1", "constraints": promises}
-    record |= {"confidence": 0.9, "best": list(arch.indices), "promise": promise(arch, promises)}
+    record = {
+        **search.to_json(result),
+        **before.to_json(),
+        "schema": "hwnas-search/1",
+        "constraints": promises,
+    }
+    record |= {
+        "constraints": promises,
+        "confidence": 0.9,
+        "best": list(arch.indices),
+        "promise": promise(arch, promises),
+    }
     write(run / "search.json", record)
     manifest = json.loads((run / "export" / release.MANIFEST).read_text())
     verified = verification(manifest["variants"], promises).to_json()

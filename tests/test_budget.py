@@ -11,14 +11,14 @@ from hwnas.api.networks import _budgets
 from hwnas.budget import Budget
 from hwnas.device import Target
 from hwnas.errors import DeviceError, LatencyModelError, SpaceError
-from hwnas.finalists import models
+from hwnas.finalists import models, stage
 from hwnas.latency.base import Cost
 from hwnas.search.problem import Constraint
 
 HOST = Target("host", "litert", "int8")
 
 
-@pytest.mark.parametrize("text", ["host", "host=", "host/litert=5", "=5", "host=5=6"])
+@pytest.mark.parametrize("text", ["host", "host=", "host/litert=5", "=5", "host=5=6", "host/litert-int8-2=5"])
 def test_a_budget_of_another_form_is_refused(text):
     with pytest.raises(DeviceError, match="must be written NAME=BUDGET"):
         budget.parse([text])
@@ -49,6 +49,20 @@ def test_a_budget_is_typed_as_it_is_shown(text):
     (read,) = budget.parse([text])
     assert str(read) == text
     assert budget.parse([str(read)]) == (read,)
+
+
+def test_threads_that_are_not_the_devices_own_are_typed_as_well():
+    (two,) = budget.parse(["host/litert-int8-t2=60%"])
+    assert two == Budget(Target("host", "litert", "int8", threads=2), 60, "%")
+    assert budget.parse([two.with_threads]) == (two,)
+    assert stage._as_typed([two, Budget.read("8", HOST)]) == (
+        "host/litert-int8-t2=60%",
+        "host/litert-int8-t1=8",
+    )
+    assert stage._as_typed([Budget.read("8", HOST)]) == ("host/litert-int8=8",)
+    assert stage._as_typed([Budget.read("8", Target("host", "litert", "int8", batch=4))]) == ()
+    with pytest.raises(DeviceError, match="threads must be a whole number of at least 1"):
+        budget.parse(["host/litert-int8-t0=60%"])
 
 
 def test_a_share_becomes_milliseconds_and_still_says_that_it_was_one():

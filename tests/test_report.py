@@ -258,7 +258,7 @@ def test_the_commands_are_ones_that_the_command_line_takes(full_run):
     asked = {name: parsed["compare"][name] for name in ("match_latency", "variants", "seeds", "device")}
     assert asked == {"match_latency": "mobilenetv2", "variants": "litert-int8", "seeds": 2, "device": "host"}
     assert parsed["compare"]["against"] == "", "the width of a family was chosen, not named"
-    assert [float(b) for b in parsed["search"]["budget_ms"]] == [c["budget_ms"] for c in record.constraints]
+    assert [float(b) for b in parsed["search"]["budget_ms"]] == [item.budget_ms for item in record.budgets]
     assert parsed["search"]["seed"] == record.search["seed"]
     assert parsed["search"]["space"] == record.arch.space.name
     assert parsed["profile"]["seed"] == 4
@@ -287,7 +287,7 @@ def test_the_command_of_a_search_asks_for_the_same_search(full_run, name, monkey
     training = given.get("training_steps", 50 if name == "fbnet" else 600)
     oneshot = OneShotConfig(width=0.25, resolution=8, batch_size=16, seed=given.get("seed", 0), device="cpu")
     arch, before = release.read_run(full_run)
-    budgets = tuple(Budget.read(repr(float(item["budget_ms"]))) for item in before["constraints"])
+    budgets = tuple(Budget.read(repr(float(item.budget_ms))) for item in before.budgets)
     asked = SearchRequest(
         arch.space.name, (), budgets, data="digits", oneshot=oneshot, **{**given, "training_steps": training}
     )
@@ -309,7 +309,6 @@ def test_the_command_of_a_search_asks_for_the_same_search(full_run, name, monkey
 
     def search_for(budgets, request, out, options, **_):
         seen.update(budgets=budgets, request=request, out=out, options=options)
-        return {}
 
     monkeypatch.setattr(finalists, "search_for", search_for)
     done = CliRunner().invoke(app, [*shlex.split(" ".join(line))[1:], "--train-on", "cpu"])

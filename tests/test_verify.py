@@ -150,6 +150,17 @@ def test_what_was_left_out_is_said(exported_run):
     assert "the budgets on host were not looked at" in found.notes[3]
 
 
+@pytest.mark.usefixtures("hurried")
+def test_the_command_reads_and_hashes_a_folder_once(exported_run, monkeypatch):
+    leave_one(exported_run / "export", "litert-int8")
+    hashed: list[str] = []
+    sha256 = files.sha256
+    monkeypatch.setattr(files, "sha256", lambda path: hashed.append(path.name) or sha256(path))
+    done = typed("verify", exported_run, "--rounds", "1", "--skip-accuracy", "--no-record", "--accept-noise")
+    assert done.exit_code == 0, done.output
+    assert [hashed.count(name) for name in (release.LABELS, "model.onnx")] == [1, 1]
+
+
 def test_what_was_found_on_each_device_is_kept_and_counts(exported_run):
     """One device was promised something that it cannot run now; the others are well."""
     shipped = exported_run / "export"
@@ -306,7 +317,7 @@ def test_each_budget_of_a_model_has_its_own_row_and_verdict(exported_run):
     assert one.session.id != other.session.id
     assert set(found.shares) == {"litert-int8", "litert-int8-t2"}
     files.write_json(
-        exported_run / "search.json", records.search(exported_run) | {"constraints": [budget, two]}
+        exported_run / "search.json", records.search(exported_run).to_json() | {"constraints": [budget, two]}
     )
     page = report.write(exported_run).read_text()
     assert page.count("asked 1000 ms") == 1

@@ -204,11 +204,12 @@ def _search(run: Run, world: World, folder: Path, options: argparse.Namespace) -
     row: dict[str, Any] = {"run": run.name, **vars(run), "warnings": warnings}
     try:
         with _beside(run, options):
-            record = finalists.search_for(budgets, request, to, wanted, tell=say, warn=warnings.append)
+            found = finalists.search_for(budgets, request, to, wanted, tell=say, warn=warnings.append)
     except HwnasError as error:
         row |= {"refused": str(error), "seconds": time.monotonic() - began}
         say(json.dumps(row))
         return row
+    record = found.to_json() if found else {}
     (kept,) = record["promise"]["targets"]
     arch = world.space.architecture(record["best"])
     searched = time.monotonic()

@@ -163,10 +163,9 @@ def search(
         )
     run = Path(out)
     record = record or records.search(run)  # of the processes of torchrun, one has it
-    promise = record["promise"]
-    verdict = None if promise["verdict"] is None else Verdict.from_json(promise)
+    verdict = record.finalists.verdict if record.finalists else None
     best = spaces.architecture_from_json(records.arch(run))
-    return Found(run, best, float(records.quality_of(record)), verdict, record)
+    return Found(run, best, float(record.quality or 0.0), verdict, record.to_json())
 
 
 def _budgets(given: Mapping[str | Target, float | str] | Sequence[Budget]) -> tuple[Budget, ...]:
@@ -264,10 +263,9 @@ def train(
         start=partial(inherited, run) if from_supernet else None,
         on_epoch=progress or (lambda _: None),
     )
-    test, metric = record["test"], records.metric_of(record)
-    low, high = test["interval"]
-    value = float(test[metric.key])
-    return Trained(run, metric.name, value, (float(low), float(high)), int(test["images"]), record)
+    low, high = record.test["interval"]
+    interval, images = (float(low), float(high)), int(record.test["images"])
+    return Trained(run, record.metric.name, float(record.test_value), interval, images, record.to_json())
 
 
 def _usual(section: str) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def export(
 
     plugins.ready()
     run = Path(run)
-    dataset = release.load_data(records.trained(run)["data"], None if data is None else str(data))
+    dataset = release.load_data(records.trained(run).data, None if data is None else str(data))
     folder = release.export_run(run, dataset, **settings, on_variant=progress or (lambda _: None)).parent
     manifest = release.read_manifest(folder)
     models = {item["name"]: folder / item["file"] for item in manifest["variants"]}
@@ -166,7 +166,7 @@ def compare(
     run = Path(run)
     return compare_run(
         run,
-        device_of(device or records.device_of(records.search(run))),
+        device_of(device or records.search(run).device),
         against=against,
         match_latency=match_latency,
         seeds=seeds,

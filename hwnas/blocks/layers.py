@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import cast
 
 import torch
@@ -125,6 +126,13 @@ class ChannelSlice(nn.Module):
         """Shape (n, c, h, w) in, (n, stop - start, h, w) out."""
         return x[:, self.start : self.stop]
 
+
+MOVING: Mapping[type[nn.Module], str] = {
+    ChannelShuffle: "shuffle",
+    ChannelSlice: "slice",
+    nn.MaxPool2d: "max_pool",
+}
+"""Layers that move values or choose between them, and compute none: the kind of their ``Op``."""
 
 LEAVES = StridedPointwise, ChannelShuffle, ChannelSlice
 """Layers that count as one operation wherever a network is traced."""

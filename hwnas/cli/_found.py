@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.markup import escape
 
 from hwnas.cli._app import err, out, print_quality
-from hwnas.runs import records
+from hwnas.runs.finalists import FinalistsRecord
+from hwnas.runs.found import SearchRecord
 from hwnas.statistics import use
 
 
@@ -41,7 +42,7 @@ def warn(text: str) -> None:
     err.print(f"[yellow]warning:[/] {escape(text)}", soft_wrap=True, highlight=False)
 
 
-def show(record: Mapping[str, Any], to: Path, said: Collection[str]) -> None:
+def show(record: SearchRecord, to: Path, said: Collection[str]) -> None:
     """Print what was found.
 
     Args:
@@ -49,56 +50,49 @@ def show(record: Mapping[str, Any], to: Path, said: Collection[str]) -> None:
         to: Folder of the run.
         said: Warnings that were printed before.
     """
-    promise = record["promise"]
     out.print(
-        f"[bold]{record['strategy']}[/] chose {'.'.join(map(str, record['best']))} of "
-        f"{len(record['trials'])} scored; estimated {record.get('score', 'accuracy')} "
-        f"{records.quality_of(record):.2%}",
+        f"[bold]{record.strategy}[/] chose {'.'.join(map(str, record.best))} of "
+        f"{len(record.trials)} scored; estimated {record.score} {record.quality:.2%}",
         highlight=False,
     )
-    for target in promise["targets"]:
-        out.print(target["sentence"], soft_wrap=True, highlight=False)
-        if target["measured_ms"] is not None and target["note"]:
-            warn(f"{target['name']}: {target['note']}")
-        print_quality(target.get("quality") or {}, target["name"])
-    if len(promise["targets"]) > 1:
-        out.print(use.said(_shares(promise["targets"])), soft_wrap=True, highlight=False)
-    for text in (*promise["warnings"], *([] if promise["kept"] else promise["reasons"])):
-        warn(text)
-    if promise["networks_measured"]:
-        out.print(
-            f"{promise['networks_measured']} networks measured, {promise['repairs']} of them repairs, "
-            f"in {promise['seconds']:.0f} s; ranked by {promise['rank']} "
-            f"{record.get('score', 'accuracy')}",
-            highlight=False,
-        )
-    sizes = record["sizes"]
+    if record.finalists is not None:
+        _show_finalists(record.finalists, record.score)
+    sizes = record.sizes
     out.print(
         f"{sizes['macs'] / 1e6:.2f} M MACs, {sizes['params'] / 1e6:.3f} M parameters, "
         f"{sizes['bytes'] / 1e6:.3f} MB of weights; {_front(record)}",
         highlight=False,
     )
-    for alarm in record["extra"].get("alarms", []):
+    for alarm in record.alarms:
         if alarm not in said:  # before the search began
             warn(alarm)
-    seconds = ", ".join(f"{name} {value:.0f} s" for name, value in record["seconds"].items())
+    seconds = ", ".join(f"{name} {value:.0f} s" for name, value in record.seconds.items())
     out.print(f"{seconds}; written to {to}", highlight=False)
 
 
-def _shares(targets: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Latency over budget of each target, as measured or else as predicted."""
-    return {
-        item["name"]: (item["measured_ms"] or item["predicted_ms"]) / item["asked_ms"] for item in targets
-    }
+def _show_finalists(found: FinalistsRecord, score: str) -> None:
+    """Print what was measured, and what is to be known of it."""
+    for target in found.targets:
+        out.print(target.sentence, soft_wrap=True, highlight=False)
+        if target.measured_ms is not None and target.note:
+            warn(f"{target.name}: {target.note}")
+        print_quality(target.quality or {}, target.name)
+    if len(found.targets) > 1:
+        shares = {target.name: target.share for target in found.targets}
+        out.print(use.said(shares), soft_wrap=True, highlight=False)
+    for text in (*found.warnings, *(found.verdict.reasons if found.verdict else ())):
+        warn(text)
+    if found.networks_measured:
+        out.print(
+            f"{found.networks_measured} networks measured, {found.repairs} of them repairs, "
+            f"in {found.seconds:.0f} s; ranked by {found.rank} {score}",
+            highlight=False,
+        )
 
 
-def _front(record: Mapping[str, Any]) -> str:
+def _front(record: SearchRecord) -> str:
     """How many networks no other beats, and in what."""
-    wanted = [
-        record.get("score", "accuracy"),
-        *(item["name"] for item in record["constraints"]),
-        *record["objectives"],
-    ]
-    count = len(record["pareto"])
+    wanted = [record.score, *(item.name for item in record.budgets), *record.objectives]
+    count = len(record.pareto)
     verb = "is" if count == 1 else "are"
     return f"{count} of the scored networks {verb} not beaten in {', '.join(wanted)}"

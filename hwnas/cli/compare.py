@@ -62,7 +62,7 @@ def compare(
     with err.status("comparing") as status:
         found = compare_run(
             run,
-            devices.load(device or records.device_of(records.search(run))),
+            devices.load(device or records.search(run).device),
             against=_names(against),
             match_latency=_names(match_latency),
             seeds=seeds,

@@ -38,7 +38,7 @@ def export(
 
     if settings["qat_if_worse"] is None:
         _usage.no_effect(context, "qat_epochs", needs="with --qat-if-worse")
-    dataset = release.load_data(records.trained(run)["data"], data, run)
+    dataset = release.load_data(records.trained(run).data, data, run)
     with err.status("exporting") as status:
         manifest = release.export_run(
             run,

@@ -27,6 +27,9 @@ def fit(
     ] = "host",
     runtime: Annotated[str, typer.Option(help="Runtime of the table.")] = runtimes.DEFAULT,
     precision: Annotated[str, typer.Option(help='"int8" or "fp32".')] = "int8",
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads of the table; those of the device.")
+    ] = None,
     table: Annotated[Path | None, typer.Option(help="Table to read instead of the device's own.")] = None,
     model: Annotated[
         str,
@@ -43,7 +46,7 @@ def fit(
     from hwnas.tables.table import LatencyTable
 
     with _usage.usage():
-        target = device.load(device_name).target(runtime, precision)
+        target = device.load(device_name).target(runtime, precision, threads=threads)
     outputs.require_file(to, "a latency model")
     path = table or places.table(places.of_device(target.device), target)
     if not path.exists():
@@ -53,10 +56,11 @@ def fit(
         raise TableError(f"a latency table must be there, but {path} does not exist: {command} {made}")
     loaded, chosen = LatencyTable.load(path), spaces.load(space)
     found = loaded.target
-    if (found.device, found.runtime, found.precision) != (device_name, runtime, precision):
+    is_asked = (found.device, found.runtime, found.precision) == (device_name, runtime, precision)
+    if not is_asked or (threads is not None and found.threads != threads):
         raise SchemaMismatch(
             f"a table must be of the target that was asked for, but {path} is of {found}, not {target}: "
-            "give its --device, --runtime and --precision",
+            "give its --device, --runtime, --precision and --threads",
             field="target",
         )
     known = latency.known_devices(chosen, found) if model == "transfer" else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -12,7 +12,7 @@ from rich.markup import escape
 from hwnas.budget import Budget
 from hwnas.cli import _usage
 from hwnas.cli._app import AcceptNoise, Json, app, coloured, emit_json, err, leave, out, print_quality
-from hwnas.runs import records
+from hwnas.runs.found import BudgetRecord, SearchRecord
 from hwnas.statistics import use
 from hwnas.statistics.bounds import decimals
 from hwnas.statistics.intervals import NORMAL_95
@@ -69,82 +69,78 @@ def pick(
         raise typer.BadParameter("a pick must be given --budget-ms, or --device NAME=BUDGET")
     record = pick_from(run, list(budgets.values()), to, confidence=confidence)
     if as_json:
-        emit_json(record)
+        emit_json(record.to_json())
     else:
         _show(record, budgets, to)
-    leave(worst(map(_kept, record["constraints"])), accept_noise=accept_noise)
+    leave(worst(map(_kept, record.budgets)), accept_noise=accept_noise)
 
 
-def _show(record: Mapping[str, Any], budgets: Mapping[str, Budget], to: Path) -> None:
+def _show(record: SearchRecord, budgets: Mapping[str, Budget], to: Path) -> None:
     """What was picked, what is known of its latency, and what else is to be known."""
-    from hwnas.search.constraints import range_of, unbound
+    from hwnas.search.constraints import unbound
 
     out.print(
-        f"picked {'.'.join(map(str, record['best']))}; estimated "
-        f"{record.get('score', 'accuracy')} {records.quality_of(record):.2%}",
+        f"picked {'.'.join(map(str, record.best))}; estimated {record.score} {record.quality:.2%}",
         highlight=False,
     )
-    for item in record["constraints"]:
-        used = _latency_ms(item) / item["budget_ms"]
-        digits = max(3, decimals(item["budget_ms"], _latency_ms(item)))
-        asked = f"{item['budget_ms']:.{digits}f}"
-        said = f"{item['name']}: asked {asked} ms, {_known(item, digits)}: {used:.0%} of the budget"
+    for item in record.budgets:
+        used = _latency_ms(item) / item.budget_ms
+        digits = max(3, decimals(item.budget_ms, _latency_ms(item)))
+        asked = f"{item.budget_ms:.{digits}f}"
+        said = f"{item.name}: asked {asked} ms, {_known(item, digits)}: {used:.0%} of the budget"
         kept = _kept(item)
         reasons = f": {escape('; '.join(kept.reasons))}" if kept and kept.reasons else ""
         out.print(
             f"{escape(said)}, {coloured(kept, 'not measured')}{reasons}", soft_wrap=True, highlight=False
         )
-        print_quality(item.get("quality") or {}, item["name"])
-        for text in unbound(item["name"], item["budget_ms"], range_of(record, item["name"])[1]):
+        print_quality(item.quality or {}, item.name)
+        for text in unbound(item.name, item.budget_ms, record.range_of(item.name)[1]):
             err.print(f"[yellow]warning:[/] {escape(text)}", highlight=False, soft_wrap=True)
     for text in _shares_of(record, budgets):
         out.print(escape(text), soft_wrap=True, highlight=False)
-    shares = {item["name"]: _latency_ms(item) / item["budget_ms"] for item in record["constraints"]}
+    shares = {item.name: _latency_ms(item) / item.budget_ms for item in record.budgets}
     if len(shares) > 1:
         out.print(escape(use.said(shares)), soft_wrap=True, highlight=False)
     if little := use.warning(shares, _WHY_LITTLE):
         err.print(f"[yellow]warning:[/] {escape(little)}", highlight=False, soft_wrap=True)
-    for text in record.get("extra", {}).get("alarms", ()):
-        err.print(f"[yellow]warning:[/] of the search: {escape(str(text))}", highlight=False, soft_wrap=True)
+    for text in record.alarms:
+        err.print(f"[yellow]warning:[/] of the search: {escape(text)}", highlight=False, soft_wrap=True)
     out.print(f"written to {to}", highlight=False)
 
 
-def _shares_of(record: Mapping[str, Any], budgets: Mapping[str, Budget]) -> Iterator[str]:
+def _shares_of(record: SearchRecord, budgets: Mapping[str, Budget]) -> Iterator[str]:
     """What each budget that is a share is a share of."""
-    from hwnas.search.constraints import range_of, range_said
+    from hwnas.search.constraints import range_said
 
-    for item in record["constraints"]:
-        names = (item["name"], item["name"].split("/")[0], "")
+    for item in record.budgets:
+        names = (item.name, item.name.split("/")[0], "")
         budget = next(budgets[name] for name in names if name in budgets)
         if budget.is_share:
-            said = range_said(*range_of(record, item["name"]), is_measured=item.get("range_is_measured"))
-            yield f"{item['name']}: {budget.text.strip()} is of {said}"
+            said = range_said(*record.range_of(item.name), is_measured=item.range_is_measured)
+            yield f"{item.name}: {budget.text.strip()} is of {said}"
 
 
-def _latency_ms(item: Mapping[str, Any]) -> float:
-    """What was measured, or else predicted."""
-    return float(item["measured_ms"] or item["predicted_ms"])
+def _latency_ms(item: BudgetRecord) -> float:
+    """What was measured, or else predicted; a gallery says either of every entry."""
+    return float(item.latency_ms or 0.0)
 
 
-def _kept(item: Mapping[str, Any]) -> Verdict | None:
+def _kept(item: BudgetRecord) -> Verdict | None:
     """Whether the budget is proven to be kept; None where the network was only predicted."""
-    if item["measured_ms"] is None:
+    if item.measured_ms is None:
         return None
-    found, interval = item.get("quality"), item["interval_ms"]
-    quality = None
+    found, quality = item.quality, None
     if found:
         quality = SessionQuality(str(found.get("word", "")), tuple(found.get("reasons", ())), {})
-    interval_ms = None if interval is None else (interval[0], interval[1])
-    return on_budget(item["measured_ms"], interval_ms, item["budget_ms"], quality)
+    return on_budget(item.measured_ms, item.interval_ms, item.budget_ms, quality)
 
 
-def _known(item: Mapping[str, Any], digits: int) -> str:
+def _known(item: BudgetRecord, digits: int) -> str:
     """What is known of the latency on one target, with half its 95 % interval."""
-    if item["measured_ms"] is None:
-        return (
-            f"predicted {item['predicted_ms']:.{digits}f} ± {NORMAL_95 * item['predicted_std_ms']:.{digits}f}"
-        )
-    if item["interval_ms"] is None:
-        return f"measured {item['measured_ms']:.{digits}f}, in too few rounds for an interval"
-    low, high = item["interval_ms"]
-    return f"measured {item['measured_ms']:.{digits}f} ± {(high - low) / 2:.{digits}f}"
+    if item.measured_ms is None:
+        half = NORMAL_95 * (item.predicted_std_ms or 0.0)
+        return f"predicted {_latency_ms(item):.{digits}f} ± {half:.{digits}f}"
+    if item.interval_ms is None:
+        return f"measured {item.measured_ms:.{digits}f}, in too few rounds for an interval"
+    low, high = item.interval_ms
+    return f"measured {item.measured_ms:.{digits}f} ± {(high - low) / 2:.{digits}f}"

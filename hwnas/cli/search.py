@@ -14,7 +14,6 @@ from hwnas.cli import _found, _usage
 from hwnas.cli._app import AcceptNoise, Json, app, emit_json, err, leave
 from hwnas.cli._options import Settings, settings
 from hwnas.settings import options
-from hwnas.statistics.verdict import Verdict
 
 if TYPE_CHECKING:
     from hwnas.budget import Budget
@@ -111,14 +110,13 @@ def search(
             tell=status.update,
             warn=warn,
         )
-    if not record:
+    if record is None:
         return  # of the processes of torchrun, one tells
     if as_json:
-        emit_json(record)
+        emit_json(record.to_json())
     else:
         _found.show(record, to, said)
-    promise = record["promise"]
-    leave(None if promise["verdict"] is None else Verdict.from_json(promise), accept_noise=accept_noise)
+    leave(record.finalists.verdict if record.finalists else None, accept_noise=accept_noise)
 
 
 def _budgets(

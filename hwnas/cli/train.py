@@ -15,6 +15,7 @@ from hwnas.cli import _usage
 from hwnas.cli._app import Json, app, emit_json, err, out
 from hwnas.cli._options import Settings, settings
 from hwnas.runs.folder import RunFolder
+from hwnas.runs.training import TrainingRecord
 from hwnas.settings.options import of_section
 
 if TYPE_CHECKING:
@@ -67,34 +68,34 @@ def train(
     for text in stale(run):
         err.print(f"[yellow]{escape(text)}[/]", soft_wrap=True, highlight=False)
     if as_json:
-        emit_json(record)
+        emit_json(record.to_json())
     else:
         _show(record, run)
 
 
-def _show(record: Mapping[str, Any], run: Path) -> None:
+def _show(record: TrainingRecord, run: Path) -> None:
     """What was learned, with intervals; what else the task says of it; what to do better."""
     from hwnas import tasks
 
-    task, kept = tasks.of_record(record["data"]), record["kept"]
+    task, kept = tasks.of_record(record.data), record.kept or {}
     metric, path = task.metric, RunFolder(run).mistakes
     out.print(
-        f"test {metric.name} [bold]{_value(record['test'], metric)}[/], "
-        f"validation {_value(record['val'], metric)}; {record['seconds']:.0f} s",
+        f"test {metric.name} [bold]{_value(record.test, metric)}[/], "
+        f"validation {_value(record.val, metric)}; {record.seconds:.0f} s",
         highlight=False,
     )
     mistakes = files.read_json(path, "the mistakes") if path.exists() else None
-    for line in task.told(record["test"], mistakes):
+    for line in task.told(record.test, mistakes):
         out.print(escape(line), highlight=False)
     what = "its batch-norm statistics estimated anew" if kept["recalibrated"] else "as it was"
-    epochs = record["config"]["epochs"]
+    epochs = record.config["epochs"]
     out.print(f"epoch {kept['epoch']} of {epochs} was kept, {what}; weights in {RunFolder(run).weights}")
-    if record["learning"]["reasons"]:
-        err.print(f"[yellow]{escape('; '.join(record['learning']['reasons']))}[/]", highlight=False)
-    if record["rising"] is not None:
+    if record.learning and record.learning.reasons:
+        err.print(f"[yellow]{escape('; '.join(record.learning.reasons))}[/]", highlight=False)
+    if record.rising is not None:
         err.print(
             f"[yellow]validation {metric.name} was still "
-            f"{'rising' if metric.is_higher_better else 'falling'}, by {metric.gap(record['rising'])}"
+            f"{'rising' if metric.is_higher_better else 'falling'}, by {metric.gap(record.rising)}"
             f"{metric.unit} over the last quarter of the epochs: train longer, for example with --epochs "
             f"{2 * epochs}[/]",
             highlight=False,

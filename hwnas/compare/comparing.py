@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -70,11 +72,11 @@ def compare(
     arch, search = release.read_run(run)
     record = records.trained(run)
     recipe = Recipe.of(record)
-    targets = _targets(device, search["constraints"], variants)
+    targets = _targets(device, search.targets, variants)
     for name in against:
         _baseline(name, arch)  # refuse a wrong name before hours of training
     tell("reading the data")
-    dataset = release.load_data(record["data"], source, run)
+    dataset = release.load_data(record.data, source, run)
     task, outcomes = tasks.of(dataset), KnownOutcomes(RunFolder(run).answers, dataset)
     numbers = range(recipe.config.seed, recipe.config.seed + seeds)
 
@@ -82,19 +84,21 @@ def compare(
         return _entry(run, name, network, seed, recipe, targets, dataset, outcomes, tell)
 
     matches = {}
-    for family in match_latency:
-        target = _first(targets, search["constraints"])
-        model = entry(FOUND, arch, numbers[0]).model(f"{target.runtime}-{target.precision}")
-        matches[family] = _match(run, family, arch, model, device, target, options, tell)
+    with ExitStack() as stack:  # one way to the device for all families
+        measurer = cache(lambda: stack.enter_context(measure.Measurer(device, options)))
+        for family in match_latency:
+            target = _first(targets, search.targets)
+            model = entry(FOUND, arch, numbers[0]).model(f"{target.runtime}-{target.precision}")
+            matches[family] = _match(run, family, arch, model, measurer, target, tell)
     names = dict.fromkeys((*against, *(item["chosen"] for item in matches.values())))
     networks = {FOUND: arch} | {name: _baseline(name, arch) for name in names}
     entries = {name: [entry(name, network, seed) for seed in numbers] for name, network in networks.items()}
-    measured = {
-        variant: _measure(device, target, variant, entries, options, tell)
-        for variant, target in targets.items()
-    }
+    with measure.Measurer(device, options) as one:  # and one for all variants, after hours of training
+        measured = {
+            variant: _measure(one, target, variant, entries, tell) for variant, target in targets.items()
+        }
     budgets = {
-        variant: next((c["budget_ms"] for c in search["constraints"] if _is_of(c, target)), None)
+        variant: next((item.budget_ms for item in search.budgets if item.target == target), None)
         for variant, target in targets.items()
     }
     result: dict[str, Any] = {
@@ -113,7 +117,7 @@ def compare(
         "seeds": list(numbers),
         "recipe": {k: v for k, v in asdict(recipe.config).items() if k != "seed"},
         "notes": list(recipe.notes),
-        "data": record["data"],
+        "data": dict(record.data),
         "metric": asdict(task.metric),
         "matches": list(matches.values()),
         "sessions": {
@@ -152,23 +156,15 @@ def require_known(against: Sequence[str], families: Sequence[str], variants: Seq
         raise HwnasError(f"variants must be of {', '.join(offered)}, but got {', '.join(odd)}")
 
 
-def _is_of(constraint: Mapping[str, Any], target: Target) -> bool:
-    return Target.from_json(constraint["target"]) == target
-
-
 def _baseline(name: str, like: Architecture) -> Architecture:
     """The baseline for the input and the classes of another network."""
     return known.load(name, resolution=like.space.input_shape[1], num_classes=like.space.num_classes)
 
 
-def _targets(
-    device: Device, constraints: Sequence[Mapping[str, Any]], wanted: Sequence[str]
-) -> dict[str, Target]:
+def _targets(device: Device, searched: Sequence[Target], wanted: Sequence[str]) -> dict[str, Target]:
     """What each variant is measured as: as the run's budget says, where it has one."""
     promised = {
-        f"{target.runtime}-{target.precision}": target
-        for target in (Target.from_json(item["target"]) for item in constraints)
-        if target.device == device.name
+        f"{target.runtime}-{target.precision}": target for target in searched if target.device == device.name
     }
     there = {
         f"{runtime}-{precision}": (runtime, precision)
@@ -181,10 +177,9 @@ def _targets(
     return {name: promised.get(name) or device.target(*there[name]) for name in wanted or there}
 
 
-def _first(targets: Mapping[str, Target], constraints: Sequence[Mapping[str, Any]]) -> Target:
+def _first(targets: Mapping[str, Target], searched: Sequence[Target]) -> Target:
     """The target to match on: the run's first budget that is measured here, or the first variant."""
-    budgets = [Target.from_json(item["target"]) for item in constraints]
-    return next((target for target in budgets if target in targets.values()), next(iter(targets.values())))
+    return next((target for target in searched if target in targets.values()), next(iter(targets.values())))
 
 
 def _match(
@@ -192,9 +187,8 @@ def _match(
     family: str,
     arch: Architecture,
     model: Path,
-    device: Device,
+    measurer: Callable[[], measure.Measurer],
     target: Target,
-    options: measure.ProfileOptions,
     tell: Tell,
 ) -> dict[str, Any]:
     """The width of a family that is as fast; kept, so that a training that was cut off goes on."""
@@ -205,7 +199,7 @@ def _match(
         )
         if kept["architecture"] == arch.id:
             return kept
-    best, candidates = match.nearest(family, arch, model, device, target, options, tell)
+    best, candidates = match.nearest(family, arch, model, measurer(), target, tell)
     found = {
         "family": family,
         "architecture": arch.id,
@@ -245,13 +239,12 @@ def _entry(
 
 
 def _measure(
-    device: Device,
+    measurer: measure.Measurer,
     target: Target,
     variant: str,
     entries: Mapping[str, Sequence[ShippedNetwork]],
-    options: measure.ProfileOptions,
     tell: Tell,
 ) -> measure.Measured:
     tell(f"measuring {len(entries)} networks on {target}")
     models: dict[str, Path | bytes] = {name: found[0].model(variant) for name, found in entries.items()}
-    return measure.measure(device, target, models, options=options)
+    return measure.measured(measurer.measure(target, models))

@@ -13,12 +13,12 @@ from hwnas.data import Dataset
 from hwnas.errors import DataError, TrainingError
 from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
+from hwnas.runs.found import BudgetRecord, SearchRecord
+from hwnas.runs.training import TrainingRecord
 from hwnas.space import Architecture
 from hwnas.tasks.base import Outcome, Predictions
 from hwnas.train import EpochRecord, TrainConfig
 from hwnas.train.training import train_run
-
-_PROMISED = ("name", "target", "budget_ms")
 
 Tell = Callable[[str], None]
 
@@ -38,7 +38,7 @@ class Recipe:
     notes: tuple[str, ...]
 
     @classmethod
-    def of(cls, trained: Mapping[str, Any]) -> Recipe:
+    def of(cls, trained: TrainingRecord) -> Recipe:
         """The recipe that ``train.json`` records, as far as any network can follow it.
 
         What only the run's own network could have (weights of the supernet to begin with, a
@@ -48,8 +48,8 @@ class Recipe:
         Raises:
             TrainingError: The record is of another version.
         """
-        settings, notes = dict(trained["config"]), []
-        if trained.get("start", {"from": "seed"}) != {"from": "seed"}:
+        settings, notes = dict(trained.config), []
+        if trained.start != {"from": "seed"}:
             notes.append("the run began with weights that other networks do not have: all begin anew here")
         if settings.get("distill_weight"):
             settings["distill_weight"] = 0.0
@@ -82,7 +82,7 @@ class ShippedNetwork:
 
     seed: int
     folder: Path
-    trained: Mapping[str, Any]
+    trained: TrainingRecord
     manifest: Mapping[str, Any]
     outcomes: Mapping[str | None, Outcome]
 
@@ -106,13 +106,9 @@ def prepare(run: Path, name: str, arch: Architecture, seed: int, dataset: Datase
     """
     folder = RunFolder(run).contender(name, seed)
     search = records.search(run)
-    record = {
-        "strategy": "comparison",
-        "seed": search["seed"],
-        "data": dataset.describe(),
-        "constraints": [{key: c.get(key) for key in _PROMISED} for c in search["constraints"]],
-    }
-    for path, content in ((folder.arch, arch.to_json()), (folder.search, record)):
+    budgets = tuple(BudgetRecord(item.name, item.target, item.budget_ms) for item in search.budgets)
+    record = SearchRecord("comparison", search.seed, dataset.describe(), budgets)
+    for path, content in ((folder.arch, arch.to_json()), (folder.search, record.to_json())):
         if not path.exists() or files.read_json(path, "a record of the comparison") != content:
             files.write_json(path, content)
     return folder.path
@@ -129,16 +125,16 @@ def adopt(run: Path, folder: Path) -> None:
             files.write_atomic(kept, own.read_bytes())
 
 
-def trained(folder: Path, config: TrainConfig, tell: Tell) -> dict[str, Any]:
+def trained(folder: Path, config: TrainConfig, tell: Tell) -> TrainingRecord:
     """The record of training a folder's network, which is only trained where it was not yet."""
     arch = spaces.architecture_from_json(records.arch(folder, "the architecture"))
-    wanted = records.search(folder)["data"]["fingerprint"]
+    wanted = records.search(folder).data["fingerprint"]
     run = RunFolder(folder)
     if run.train.exists() and run.weights.exists():
-        record: dict[str, Any] = records.trained(folder)
-        is_same = record["architecture"] == arch.id and _is_of(record, config)
-        is_whole = record["weights_sha256"] == files.sha256(run.weights)
-        if is_same and is_whole and record["data"]["fingerprint"] == wanted:
+        record = records.trained(folder)
+        is_same = record.architecture == arch.id and _is_of(record, config)
+        is_whole = record.weights_sha256 == files.sha256(run.weights)
+        if is_same and is_whole and record.data["fingerprint"] == wanted:
             return record
         tell(f"{folder.name} was trained in another way: training again")
 
@@ -152,10 +148,10 @@ def trained(folder: Path, config: TrainConfig, tell: Tell) -> dict[str, Any]:
     return train_run(folder, config, on_epoch=on_epoch)
 
 
-def _is_of(record: Mapping[str, Any], config: TrainConfig) -> bool:
+def _is_of(record: TrainingRecord, config: TrainConfig) -> bool:
     """Whether a training had these settings, those included that an older record does not name."""
     try:
-        return TrainConfig.of_record(record["config"]) == config
+        return TrainConfig.of_record(record.config) == config
     except (TrainingError, TypeError):
         return False
 

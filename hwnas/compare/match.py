@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from hwnas import known, measure
-from hwnas.device import Device, Target
+from hwnas.device import Target
 from hwnas.export import lower, random_calibration, random_module
 from hwnas.space import Architecture
 
@@ -70,9 +70,8 @@ def nearest(
     family: str,
     like: Architecture,
     model: Path,
-    device: Device,
+    measurer: measure.Measurer,
     target: Target,
-    options: measure.ProfileOptions,
     tell: Callable[[str], None] = lambda _: None,
 ) -> tuple[Candidate, tuple[Candidate, ...]]:
     """The network of a family whose measured latency is nearest to that of ``model``.
@@ -81,9 +80,8 @@ def nearest(
         family: Name of a family of baselines.
         like: The network that ``model`` was exported from.
         model: Its file for ``target``.
-        device: Where to measure.
+        measurer: Where to measure, and how well.
         target: What to measure.
-        options: How well.
         tell: Told what is being measured.
 
     Returns:
@@ -99,7 +97,7 @@ def nearest(
     wanted = first(macs, like.macs)
     for _ in range(_SESSIONS):
         tell(f"measuring {', '.join(networks[i][0] for i in wanted)} on {target}")
-        measured |= _session({i: networks[i] for i in wanted}, model, device, target, options)
+        measured |= _session({i: networks[i] for i in wanted}, model, measurer, target)
         best = min(measured.values(), key=lambda c: abs(math.log(c.ratio)))
         wanted = further({i: c.ratio for i, c in measured.items()}, len(networks))
         if not wanted or abs(math.log(best.ratio)) <= _CLOSE:
@@ -137,14 +135,13 @@ def further(ratios: Mapping[int, float], count: int) -> list[int]:
 def _session(
     networks: Mapping[int, tuple[str, Architecture]],
     model: Path,
-    device: Device,
+    measurer: measure.Measurer,
     target: Target,
-    options: measure.ProfileOptions,
 ) -> dict[int, Candidate]:
     """The candidates and the network, interleaved."""
     models: dict[str, Path | bytes] = {"": model}
     models |= {name: untrained(arch, target) for name, arch in networks.values()}
-    found = measure.measure(device, target, models, options=options)
+    found = measure.measured(measurer.measure(target, models))
     reference = found[""].latency_ms
     candidates = {}
     for i, (name, arch) in networks.items():

@@ -53,8 +53,9 @@ def row(
             {
                 "seed": entry.seed,
                 "folder": entry.folder.relative_to(run).as_posix(),
-                **{of: entry.trained[of] for of in (f"val_{key}", f"test_{key}")},
-                "seconds": entry.trained["seconds"],
+                f"val_{key}": entry.trained.val_value,
+                f"test_{key}": entry.trained.test_value,
+                "seconds": entry.trained.seconds,
             }
             for entry in mine
         ],

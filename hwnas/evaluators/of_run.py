@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hwnas import spaces
 from hwnas.evaluators.base import TrainedNetworks
@@ -12,13 +12,14 @@ from hwnas.evaluators.standalone import FromScratch
 from hwnas.evaluators.supernet.oneshot import OneShot
 from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
+from hwnas.runs.found import SearchRecord
 from hwnas.space import SearchSpace
 
 if TYPE_CHECKING:
     from hwnas.data import Dataset
 
 
-def scorer_of(run: Path, record: Mapping[str, Any], space: SearchSpace, dataset: Dataset) -> TrainedNetworks:
+def scorer_of(run: Path, record: SearchRecord, space: SearchSpace, dataset: Dataset) -> TrainedNetworks:
     """The scorer of a run.
 
     Args:
@@ -27,9 +28,10 @@ def scorer_of(run: Path, record: Mapping[str, Any], space: SearchSpace, dataset:
         space: What was searched.
         dataset: Its images.
     """
-    if "scratch" in record:
-        return FromScratch.of_record(space, record, RunFolder(run).trained, dataset)
-    return OneShot.load(RunFolder(run).supernet, space, dataset, device=record["oneshot"]["device"])
+    if record.scratch is not None:
+        return FromScratch.of_record(space, record.scratch, record.data, RunFolder(run).trained, dataset)
+    described = record.oneshot or {}
+    return OneShot.load(RunFolder(run).supernet, space, dataset, device=described["device"])
 
 
 def scorer_in(run: Path, dataset: Dataset) -> TrainedNetworks:

@@ -147,10 +147,14 @@ class FromScratch:
 
     @classmethod
     def of_record(
-        cls, space: SearchSpace, record: Mapping[str, Any], kept: Path, images: Dataset | None = None
+        cls,
+        space: SearchSpace,
+        described: Mapping[str, Any],
+        source: Mapping[str, Any],
+        kept: Path,
+        images: Dataset | None = None,
     ) -> FromScratch:
-        """The evaluator of a search, by what its ``search.json`` says."""
-        described, source = record["scratch"], record["data"]
+        """The evaluator of a search, by what ``describe`` and its data's said."""
         return cls(
             space,
             source["source"],

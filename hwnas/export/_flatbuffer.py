@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import flatbuffers
@@ -21,19 +21,6 @@ _TYPES = {
     np.dtype(np.int32): schema.TensorType.INT32,
 }
 _NAMES = {code: name for name, code in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
-_INT8_VERSIONS = {
-    "CONV_2D": 3,
-    "DEPTHWISE_CONV_2D": 3,
-    "FULLY_CONNECTED": 4,
-    "ADD": 2,
-    "MUL": 2,
-    "MEAN": 2,
-    "PAD": 2,
-    "TRANSPOSE": 2,
-    "MAX_POOL_2D": 2,
-    "SLICE": 2,
-    "CONCATENATION": 2,
-}
 
 
 class _AlignedBuffer(schema.BufferT):  # type: ignore[misc]
@@ -157,12 +144,12 @@ def computed_tensors(model: bytes) -> dict[int, str]:
     return {index: tensor.Name().decode() for index, tensor in tensors if tensor.Buffer() == 0}
 
 
-def repack(quantized: bytes) -> bytes:
-    """The same int8 model with aligned buffers and the versions that int8 operators have."""
+def repack(quantized: bytes, versions: Mapping[str, int]) -> bytes:
+    """The same int8 model with aligned buffers and the versions that its operators must have at least."""
     model = read(quantized)
     for code in model.operatorCodes:
         name = operator_name(code)
-        code.version = max(code.version, _INT8_VERSIONS.get(name, 1))
+        code.version = max(code.version, versions.get(name, 1))
     return _pack_aligned(model)
 
 

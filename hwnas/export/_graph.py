@@ -113,6 +113,9 @@ class Concat:
     result: Tensor
 
 
+MOVING = Shuffle, MaxPool, Slice
+"""Nodes whose results hold values of their source, and no others."""
+
 Node = Conv | Linear | Arithmetic | HardSwish | Pool | Shuffle | MaxPool | Slice | Concat
 
 

@@ -15,19 +15,7 @@ from dataclasses import replace
 import numpy as np
 
 from hwnas.errors import ExportError
-from hwnas.export._graph import (
-    Arithmetic,
-    Concat,
-    Conv,
-    Graph,
-    Linear,
-    MaxPool,
-    Node,
-    Pool,
-    Shuffle,
-    Slice,
-    Tensor,
-)
+from hwnas.export._graph import MOVING, Arithmetic, Concat, Conv, Graph, Linear, Node, Pool, Tensor
 
 Range = tuple[float, float]
 
@@ -105,7 +93,7 @@ def _finest_step(node: Node, steps: Mapping[str, float]) -> float:
         return step / (node.source.shape[2] * node.source.shape[3])
     if isinstance(node, Concat):
         return max(step, steps[node.other.name])  # both have the step of the result
-    return step if isinstance(node, Shuffle | Slice | MaxPool) else step / _ADD_COARSER
+    return step if isinstance(node, MOVING) else step / _ADD_COARSER
 
 
 def _is_sum(node: Node) -> bool:

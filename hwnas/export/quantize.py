@@ -45,7 +45,7 @@ def quantize_tflite(graph: Graph, batches: np.ndarray) -> bytes:
         )
         modifier = model_modifier.ModelModifier(float_model)
         quantized = modifier.modify_model(parameters, enable_progress_bar=False)
-    return _flatbuffer.repack(bytes(quantized))
+    return _flatbuffer.repack(bytes(quantized), tflite.INT8_VERSIONS)
 
 
 def _measured(model: bytes, batches: np.ndarray) -> dict[str, _ranges.Range]:

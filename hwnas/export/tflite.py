@@ -30,6 +30,21 @@ _FUSED = {
     "relu6": schema.ActivationFunctionType.RELU6,
 }
 
+INT8_VERSIONS = {
+    "CONV_2D": 3,
+    "DEPTHWISE_CONV_2D": 3,
+    "FULLY_CONNECTED": 4,
+    "ADD": 2,
+    "MUL": 2,
+    "MEAN": 2,
+    "PAD": 2,
+    "TRANSPOSE": 2,
+    "MAX_POOL_2D": 2,
+    "SLICE": 2,
+    "CONCATENATION": 2,
+}
+"""Of operators on int8; of others it is 1."""
+
 
 def write(graph: Graph) -> bytes:
     """A TFLite file with the signature ``serving_default``: ``x`` (n, h, w, c) to ``y``."""

@@ -17,7 +17,7 @@
 """
 
 from hwnas.finalists.candidates import FinalistsOptions
-from hwnas.finalists.select import select_finalist, sentences
+from hwnas.finalists.select import select_finalist
 from hwnas.finalists.stage import SearchOptions, search_for, write_gallery
 
 __all__ = [
@@ -25,6 +25,5 @@ __all__ = [
     "SearchOptions",
     "search_for",
     "select_finalist",
-    "sentences",
     "write_gallery",
 ]

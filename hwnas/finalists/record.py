@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 
 from hwnas.finalists.latencies import LatencyConstraint, Posteriors
 from hwnas.finalists.reading import Indices, Reading, Readings
 from hwnas.finalists.repair import Loop, Settled
-from hwnas.runs.records import quality_of
+from hwnas.runs.finalists import ChosenLatency
+from hwnas.runs.found import SearchRecord
+from hwnas.runs.trial import Trial
 from hwnas.search.objective import sizes
 from hwnas.space import SearchSpace
 from hwnas.spaces.canonical import Canonical
@@ -23,43 +24,40 @@ _RAISE = "raise the budget to have them"
 _QUIET = "measure while nothing else runs there to prove that it is kept"
 
 
-def trials_of(space: SearchSpace, record: Mapping[str, Any]) -> dict[Indices, float]:
+def trials_of(space: SearchSpace, record: SearchRecord) -> dict[Indices, float]:
     """What the search scored, one entry a network."""
     canonical = Canonical(space)
-    return {canonical.key(tuple(t["indices"])): quality_of(t) for t in record["trials"]}
+    return {canonical.key(trial.indices): trial.quality for trial in record.trials}
 
 
-def readings_of(record: Mapping[str, Any]) -> dict[Indices, Readings]:
+def readings_of(record: SearchRecord) -> dict[Indices, Readings]:
     """What a promise has measured, as its record says, in the order of the last measurement."""
     found: dict[Indices, Readings] = {}
-    for step in record.get("promise", {}).get("steps", ()):
-        for entry in step["entries"]:
-            measured = tuple(None if r is None else Reading.from_json(r) for r in entry["measured"])
-            found.pop(tuple(entry["indices"]), None)
-            found[tuple(entry["indices"])] = measured
+    for entry in record.finalists.entries if record.finalists else ():
+        measured = tuple(None if r is None else Reading.from_json(r) for r in entry["measured"])
+        found.pop(tuple(entry["indices"]), None)
+        found[tuple(entry["indices"])] = measured
     return found
 
 
-def predictions_of(record: Mapping[str, Any]) -> dict[Indices, tuple[list[float], list[float]]]:
+def predictions_of(record: SearchRecord) -> dict[Indices, tuple[list[float], list[float]]]:
     """Mean and standard deviation, one a target, that were believed before something was measured."""
     found: dict[Indices, tuple[list[float], list[float]]] = {}
-    for step in record.get("promise", {}).get("steps", ()):
-        for entry in step["entries"]:
-            found.setdefault(tuple(entry["indices"]), (entry["predicted_ms"], entry["predicted_std_ms"]))
+    for entry in record.finalists.entries if record.finalists else ():
+        found.setdefault(tuple(entry["indices"]), (entry["predicted_ms"], entry["predicted_std_ms"]))
     return found
 
 
-def verdict_of(posteriors: Posteriors, settled: Settled | None, refusal: Exception | None) -> dict[str, Any]:
-    """The verdict on all budgets together, and why; null where nothing was measured."""
+def verdict_of(posteriors: Posteriors, settled: Settled | None, refusal: Exception | None) -> Verdict | None:
+    """The verdict on all budgets together; None where nothing was measured."""
     if settled is None:
-        return Verdict(FAIL, (str(refusal),)).to_json()
-    if not any(constraint.measurable for constraint in posteriors.constraints):
-        return {"verdict": None, "reasons": []}
-    return settled.verdict.to_json()
+        return Verdict(FAIL, (str(refusal),))
+    there = any(constraint.measurable for constraint in posteriors.constraints)
+    return settled.verdict if there else None
 
 
-def targets_of(loop: Loop, best: Indices) -> list[dict[str, Any]]:
-    """What was asked, predicted and measured of an architecture, one object a target."""
+def targets_of(loop: Loop, best: Indices) -> tuple[ChosenLatency, ...]:
+    """What was asked, predicted and measured of an architecture, one a target."""
     means, stds = loop.predicted[best]
     found = []
     columns = zip(loop.posteriors.constraints, loop.posteriors.readings[best], means, stds, strict=True)
@@ -67,23 +65,23 @@ def targets_of(loop: Loop, best: Indices) -> list[dict[str, Any]]:
         interval = None if reading is None else reading.interval_ms
         verdict = None if reading is None else reading.on(constraint.budget_ms)
         found.append(
-            {
-                "name": constraint.name,
-                "asked_ms": constraint.budget_ms,
-                "predicted_ms": predicted,
-                "predicted_std_ms": std,
-                "measured_ms": None if reading is None else reading.ms,
-                "measured_half_ms": None if reading is None or interval is None else reading.half_ms,
-                "interval_ms": None if interval is None else list(interval),
-                "sessions": 0 if reading is None else reading.sessions,
-                "slack": None if reading is None else 1 - reading.ms / constraint.budget_ms,
-                "quality": None if reading is None else reading.quality,
-                **({"verdict": None, "reasons": []} if verdict is None else verdict.to_json()),
-                "note": constraint.note,
-                "sentence": _sentence(constraint, predicted, std, reading),
-            }
+            ChosenLatency(
+                name=constraint.name,
+                asked_ms=constraint.budget_ms,
+                predicted_ms=predicted,
+                predicted_std_ms=std,
+                measured_ms=None if reading is None else reading.ms,
+                measured_half_ms=None if reading is None or interval is None else reading.half_ms,
+                interval_ms=interval,
+                sessions=0 if reading is None else reading.sessions,
+                slack=None if reading is None else 1 - reading.ms / constraint.budget_ms,
+                quality=None if reading is None else reading.quality,
+                verdict=verdict,
+                note=constraint.note,
+                sentence=_sentence(constraint, predicted, std, reading),
+            )
         )
-    return found
+    return tuple(found)
 
 
 def _sentence(
@@ -175,24 +173,40 @@ def _why_little_is_predicted(loop: Loop, best: Indices) -> str:
     )
 
 
-def adopt(record: dict[str, Any], loop: Loop, best: Indices) -> None:
-    """Put the kept architecture in the place of the one that the search chose.
+def adopted(record: SearchRecord, loop: Loop, best: Indices) -> SearchRecord:
+    """The record with the kept architecture in the place of the one that the search chose.
 
     Its prediction is from now on the one that was made before it was measured, wherever it is shown.
     """
-    posteriors, quality, score = loop.posteriors, loop.ranking.fp32(best), loop.ranking.score_key
+    posteriors, quality = loop.posteriors, loop.ranking.fp32(best)
     means, stds = loop.predicted[best]
-    record |= {"best": list(best), score: quality}
-    record["sizes"] = sizes(posteriors.space.architecture(best), posteriors.constraints[0].target.precision)
-    if not any(t["indices"] == list(best) for t in record["trials"]):
-        record["trials"].append({"indices": list(best), score: quality, "latencies_ms": list(means)})
-    canonical = Canonical(posteriors.space)
-    for trial in (*record["trials"], *record.get("pareto", ())):
-        if canonical.key(tuple(trial["indices"])) == best:
-            trial["latencies_ms"] = [*means, *trial["latencies_ms"][len(means) :]]
-    columns = zip(record["constraints"], means, stds, posteriors.readings[best], strict=True)
-    for item, predicted, std, reading in columns:
-        item["predicted_ms"], item["predicted_std_ms"] = predicted, std
-        item["measured_ms"] = None if reading is None else reading.ms
-        interval = None if reading is None else reading.interval_ms
-        item["interval_ms"] = None if interval is None else list(interval)
+    canonical, trials = Canonical(posteriors.space), record.trials
+    if not any(trial.indices == best for trial in trials):
+        trials = (*trials, Trial(best, quality, tuple(means)))
+
+    def said(trial: Trial) -> Trial:
+        if canonical.key(trial.indices) != best:
+            return trial
+        return replace(trial, latencies_ms=(*means, *trial.latencies_ms[len(means) :]))
+
+    columns = zip(record.budgets, means, stds, posteriors.readings[best], strict=True)
+    return replace(
+        record,
+        best=best,
+        quality=quality,
+        score_key=loop.ranking.score_key,
+        sizes=sizes(posteriors.space.architecture(best), posteriors.constraints[0].target.precision),
+        trials=tuple(map(said, trials)),
+        pareto=tuple(map(said, record.pareto)),
+        budgets=tuple(
+            replace(
+                item,
+                predicted_ms=predicted,
+                predicted_std_ms=std,
+                is_looked_at=True,
+                measured_ms=None if reading is None else reading.ms,
+                interval_ms=None if reading is None else reading.interval_ms,
+            )
+            for item, predicted, std, reading in columns
+        ),
+    )

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from hwnas import files, latency, runtimes, spaces
 from hwnas.budget import Budget
 from hwnas.data import Dataset
-from hwnas.device import Device, Target
-from hwnas.errors import InfeasibleBudget, TableError
+from hwnas.device import Device
+from hwnas.errors import InfeasibleBudget, SchemaMismatch, TableError
 from hwnas.evaluators.base import TrainedNetworks
 from hwnas.evaluators.of_run import scorer_of
 from hwnas.finalists.bench import Bench, devices_of
@@ -22,18 +21,19 @@ from hwnas.finalists.candidates import FinalistsOptions, Proposals
 from hwnas.finalists.latencies import LatencyConstraint, Posteriors
 from hwnas.finalists.ranking import Ranking
 from hwnas.finalists.reading import Indices
-from hwnas.finalists.record import adopt, targets_of, trials_of, verdict_of, warnings_of, why_little
+from hwnas.finalists.record import adopted, targets_of, trials_of, verdict_of, warnings_of, why_little
 from hwnas.finalists.repair import Loop, Settled, Tell
+from hwnas.latency.store import FittedModel
 from hwnas.measure import ProfileOptions
 from hwnas.runs import outputs, records
+from hwnas.runs.finalists import FinalistsRecord
 from hwnas.runs.folder import RunFolder
+from hwnas.runs.found import SearchRecord
 from hwnas.search.objective import objective
 from hwnas.search.problem import Constraint, limited
 from hwnas.space import SearchSpace
 from hwnas.tables.table import LatencyTable
 from hwnas.train.training import dataset_of
-
-SCHEMA = "hwnas-promise/2"
 
 
 @outputs.alone_in("run", "a search")
@@ -46,10 +46,11 @@ def select_finalist(
     devices: Mapping[str, Device] | None = None,
     dataset: Dataset | None = None,
     scorer: TrainedNetworks | None = None,
+    models: Sequence[FittedModel] = (),
     options: FinalistsOptions | None = None,
     measuring: ProfileOptions | None = None,
     tell: Tell = lambda _: None,
-) -> dict[str, Any]:
+) -> SearchRecord:
     """Make the result of a search keep its budgets, measured on the devices.
 
     A run that was cut off goes on: what was measured is not measured again. Devices that are
@@ -63,6 +64,7 @@ def select_finalist(
         devices: Descriptors to use, by name, instead of those of ``hwnas.device.load``.
         dataset: The images of the search, where they were loaded before.
         scorer: What scored architectures, where it is still in memory.
+        models: The latency models of the search, where they are.
         options: Bounds of the loop.
         measuring: How well to measure.
         tell: Told what is being done.
@@ -76,10 +78,10 @@ def select_finalist(
     """
     began = time.monotonic()
     options, measuring = options or FinalistsOptions(), measuring or ProfileOptions()
-    record: dict[str, Any] = records.search(run)
+    record = records.search(run)
     arch = spaces.architecture_from_json(records.arch(run))
-    space, constraints = arch.space, latency_constraints(run, record, arch.space)
-    scorer = scorer or scorer_of(run, record, space, dataset or dataset_of(record["data"]))
+    space, constraints = arch.space, latency_constraints(run, record, arch.space, models)
+    scorer = scorer or scorer_of(run, record, space, dataset or dataset_of(record.data))
     trials = trials_of(space, record)
     rank = rank or ("int8" if any(c.target.precision == "int8" for c in constraints) else "fp32")
     ranking = Ranking(scorer, rank, _int8_runtime(constraints), trials)
@@ -87,10 +89,10 @@ def select_finalist(
     scales = _tables(constraints, space, tables) if measure else {}
     with Bench(space, constraints, there, scales, run, measuring) as bench:
         posteriors = Posteriors(
-            space, bench.constraints, record["confidence"], limits_of(record, space, constraints)
+            space, bench.constraints, confidence_of(record), limits_of(record, space, constraints)
         )
         pool: dict[Indices, Indices | None] = dict.fromkeys(trials)
-        rng = np.random.default_rng([record["seed"], 7])
+        rng = np.random.default_rng([record.seed, 7])
         loop = Loop(posteriors, ranking, bench.measure, Proposals(posteriors, options, pool, rng), tell)
         settled: Settled | None = None
         refusal: InfeasibleBudget | None = None
@@ -98,54 +100,58 @@ def select_finalist(
             settled = loop.run()
         except InfeasibleBudget as error:
             refusal = error
-    record["promise"] = {
-        "schema": SCHEMA,
-        "kept": settled is not None and settled.verdict.is_pass,
-        **verdict_of(posteriors, settled, refusal),
-        "refusal": None if refusal is None else str(refusal),
-        "rank": rank,
-        "options": asdict(options),
-        "measuring": asdict(measuring),
-        "targets": [] if settled is None else targets_of(loop, settled.best),
-        "warnings": [] if settled is None else warnings_of(loop, settled.best),
-        "why_little": "" if settled is None else why_little(loop, settled.best),
-        "repairs": sum(len(s.entries) for s in loop.steps if s.purpose == "repair"),
-        "networks_measured": len(posteriors.readings)
-        if any(c.measurable for c in posteriors.constraints)
-        else 0,
-        "steps": [asdict(step) for step in loop.steps],
-        "seconds": time.monotonic() - began,
-    }
+    is_measured = any(constraint.measurable for constraint in posteriors.constraints)
+    finalists = FinalistsRecord(
+        kept=settled is not None and settled.verdict.is_pass,
+        verdict=verdict_of(posteriors, settled, refusal),
+        refusal=None if refusal is None else str(refusal),
+        rank=rank,
+        options=asdict(options),
+        measuring=asdict(measuring),
+        targets=() if settled is None else targets_of(loop, settled.best),
+        warnings=() if settled is None else tuple(warnings_of(loop, settled.best)),
+        why_little="" if settled is None else why_little(loop, settled.best),
+        repairs=sum(len(s.entries) for s in loop.steps if s.purpose == "repair"),
+        networks_measured=len(posteriors.readings) if is_measured else 0,
+        steps=tuple(asdict(step) for step in loop.steps),
+        seconds=time.monotonic() - began,
+    )
+    record = replace(record, finalists=finalists)
     if settled is not None:
-        adopt(record, loop, settled.best)
+        record = adopted(record, loop, settled.best)
         files.write_json(RunFolder(run).arch, space.architecture(settled.best).to_json())
-    files.write_json(RunFolder(run).search, record)
+    files.write_json(RunFolder(run).search, record.to_json())
     if refusal is not None:
         raise refusal
     return records.search(run)
 
 
-def sentences(record: Mapping[str, Any]) -> list[str]:
-    """One sentence a target about a promise, for people; each ± is half a 95 % interval."""
-    return [target["sentence"] for target in record["promise"]["targets"]]
+def confidence_of(record: SearchRecord) -> float:
+    """Chance with which the budgets of a search were to be kept."""
+    if record.confidence is None:
+        raise SchemaMismatch("a search must say its confidence, but this one does not", field="confidence")
+    return record.confidence
 
 
 def limits_of(
-    record: Mapping[str, Any], space: SearchSpace, constraints: Sequence[LatencyConstraint]
+    record: SearchRecord, space: SearchSpace, constraints: Sequence[LatencyConstraint]
 ) -> list[Constraint]:
     """What else than latency the search was to keep."""
     precision = constraints[0].target.precision
-    return [limited(objective(name, space, precision), limit) for name, limit in record["limits"].items()]
+    return [limited(objective(name, space, precision), limit) for name, limit in record.limits.items()]
 
 
-def latency_constraints(run: Path, record: Mapping[str, Any], space: SearchSpace) -> list[LatencyConstraint]:
-    """The budgets of a run with its latency models."""
-    found = []
-    for item in record["constraints"]:
-        target = Target.from_json(item["target"])
-        path = RunFolder(run).latency_model(target)
-        budget = Budget(target, item["budget_ms"], asked=item.get("asked", ""))
-        found.append(LatencyConstraint(budget, latency.load(path, space.name, target)))
+def latency_constraints(
+    run: Path, record: SearchRecord, space: SearchSpace, models: Sequence[FittedModel] = ()
+) -> list[LatencyConstraint]:
+    """The budgets of a run with its latency models, which are read where they are not in memory."""
+    found, known = [], {model.target: model for model in models}
+    for item in record.budgets:
+        model = known.get(item.target)
+        if model is None:
+            path = RunFolder(run).latency_model(item.target)
+            model = latency.load(path, space.name, item.target)
+        found.append(LatencyConstraint(Budget(item.target, item.budget_ms, asked=item.asked), model))
     return found
 
 

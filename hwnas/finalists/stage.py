@@ -28,24 +28,20 @@ from hwnas.finalists.latencies import Posteriors
 from hwnas.finalists.reading import Indices
 from hwnas.finalists.record import predictions_of, readings_of, trials_of
 from hwnas.finalists.repair import Tell
-from hwnas.finalists.select import latency_constraints, select_finalist
+from hwnas.finalists.select import confidence_of, latency_constraints, select_finalist
 from hwnas.latency import Prediction, Source
 from hwnas.latency.base import IntArray
+from hwnas.latency.store import FittedModel
 from hwnas.measure import ProfileOptions
 from hwnas.runs import outputs, records
 from hwnas.runs.folder import RunFolder
+from hwnas.runs.found import SearchRecord
 from hwnas.search import gallery
 from hwnas.search import strategy as strategy_of
-from hwnas.search.constraints import range_of, shares_of
+from hwnas.search.constraints import shares_of
 from hwnas.search.gallery import TargetLatency
 from hwnas.search.request import SearchRequest
-from hwnas.search.searching import (
-    constraints_for,
-    load_data,
-    said_of,
-    searched,
-    space_for,
-)
+from hwnas.search.searching import Prepared, load_data, prepared, searched, space_for
 from hwnas.space import SearchSpace
 from hwnas.train import optim, ranks
 from hwnas.train.training import dataset_of
@@ -87,7 +83,7 @@ def search_for(
     live: Live | None = None,
     tell: Tell = lambda _: None,
     warn: Callable[[str], None] = lambda _: None,
-) -> dict[str, Any]:
+) -> SearchRecord | None:
     """Search the best architecture that keeps the budgets of devices, and measure that it does.
 
     Started again, it goes on where it was cut off.
@@ -105,7 +101,7 @@ def search_for(
         warn: Given what the user should know: whose table was used, what int8 does not like.
 
     Returns:
-        What ``search.json`` holds; nothing in processes of torchrun other than the first.
+        What ``search.json`` holds; None in processes of torchrun other than the first.
 
     Raises:
         TableError: A target has no latency table.
@@ -114,16 +110,17 @@ def search_for(
     """
     options = options or SearchOptions()
     with ranks.joined(optim.pick_device(request.oneshot.device)):
-        for path in request.latencies:
-            latency.load(path, request.space)  # what is wrong with it is said before images are read
+        models = [latency.load(path, request.space) for path in request.latencies]  # before the images
         dataset = dataset or load_data(request)
         request = replace(request, measured=options.measure)
         request = _for_devices(budgets, request, run, dataset, options, warn)
-        for text in _said_before(request, dataset):
+        ready = prepared(request, dataset, models)
+        for text in (*ready.alarms, *shares_of(ready.constraints, request.ranges)):
             warn(text)
-        record, scorer = _searched(request, run, dataset, is_new, live)
-        if ranks.rank() == 0:
-            record = _kept(record, run, scorer or scorer_in(run, dataset), options, devices, tell)
+        record, scorer = _searched(ready, run, is_new, live)
+        if record is not None and ranks.rank() == 0:
+            scorer = scorer or scorer_in(run, dataset)
+            record = _kept(record, run, scorer, ready.models, options, devices, tell)
     return record
 
 
@@ -148,31 +145,29 @@ def _for_devices(
     )
     models = fitted.fit([item.source for item in here], run)
     shared = {b.name: item.range_ms for b, item in zip(budgets, here, strict=True) if item.range_ms}
-    asked = tuple(map(str, budgets))
-    if typed.parse(asked) != tuple(budgets):  # of other threads, say, which a text cannot name
-        asked = ()
+    asked = _as_typed(budgets)
     return replace(request, latencies=models, budgets=tuple(budgets), ranges=shared, asked=asked)
 
 
-def _said_before(request: SearchRequest, dataset: Dataset) -> list[str]:
-    """What a user should know before the search begins."""
-    models = [latency.load(path) for path in request.latencies]
-    space = space_for(request.space, dataset)
-    constraints = constraints_for(request, models, space)
-    alarms = said_of(constraints, models, request)
-    return [*alarms, *shares_of(constraints, request.ranges)]
+def _as_typed(budgets: Sequence[Budget]) -> tuple[str, ...]:
+    """What is typed for budgets; nothing where a text cannot name them, as one on another batch."""
+    for texts in (tuple(map(str, budgets)), tuple(b.with_threads for b in budgets)):
+        if typed.parse(texts) == tuple(budgets):
+            return texts
+    return ()
 
 
 def _kept(
-    record: dict[str, Any],
+    record: SearchRecord,
     run: Path,
     scorer: TrainedNetworks,
+    models: Sequence[FittedModel],
     options: SearchOptions,
     devices: Mapping[str, Device] | None,
     tell: Tell,
-) -> dict[str, Any]:
+) -> SearchRecord:
     """The record with its promise kept, as far as that was not done before; and the gallery."""
-    if not record.get("promise", {}).get("kept"):
+    if record.finalists is None or not record.finalists.kept:
         record = select_finalist(
             run,
             measure=options.measure,
@@ -180,13 +175,14 @@ def _kept(
             tables=options.tables,
             devices=devices,
             scorer=scorer,
+            models=models,
             options=options.finalists,
             measuring=options.measuring,
             tell=tell,
         )
     if options.gallery_points:
         tell("gallery")
-        write_gallery(run, options.gallery_points, options.gallery_each, scorer=scorer)
+        write_gallery(run, options.gallery_points, options.gallery_each, scorer=scorer, models=models)
     trained = RunFolder(run).trained  # networks of a short training, of no more use
     shutil.rmtree(trained, ignore_errors=True)
     return record
@@ -204,19 +200,19 @@ def _int8_warnings(found: Sequence[Source], space: SearchSpace, folder: Path | N
 
 
 def _searched(
-    request: SearchRequest, run: Path, dataset: Dataset, is_new: bool, live: Live | None
-) -> tuple[dict[str, Any], TrainedNetworks | None]:
+    ready: Prepared, run: Path, is_new: bool, live: Live | None
+) -> tuple[SearchRecord | None, TrainedNetworks | None]:
     """The record of the search, and what scored in it if that was now.
 
     Of a search that was done before, if it is the same and not finished.
     """
     folder = RunFolder(run)
     if not folder.search.exists():
-        scorer = searched(request, run, live=live, dataset=dataset).scorer
-        return ({} if ranks.rank() != 0 else records.search(run)), scorer
-    record: dict[str, Any] = records.search(run)
-    same = _is_same(record.get("request", {}), request)
-    kept = record.get("promise", {}).get("kept")
+        scorer = searched(ready, run, live=live).scorer
+        return (None if ranks.rank() != 0 else records.search(run)), scorer
+    record = records.search(run)
+    same = _is_same(record.request, ready.request)
+    kept = record.finalists is not None and record.finalists.kept
     if not same or (is_new and kept and folder.gallery.exists()):
         what = "a finished search" if same else "another search"
         raise HwnasError(f"a run folder must be new, but {run} holds {what}: give another one")
@@ -241,6 +237,7 @@ def write_gallery(
     *,
     dataset: Dataset | None = None,
     scorer: TrainedNetworks | None = None,
+    models: Sequence[FittedModel] = (),
 ) -> dict[str, Any]:
     """Draw and score architectures over the whole range of latencies; write ``gallery.json``.
 
@@ -250,21 +247,22 @@ def write_gallery(
         each: Architectures scored for each.
         dataset: The images of the search, where they were loaded before.
         scorer: What scored architectures, where it is still in memory.
+        models: The latency models of the search, where they are.
     """
     record = records.search(run)
     arch = spaces.architecture_from_json(records.arch(run))
-    space, constraints = arch.space, latency_constraints(run, record, arch.space)
-    scorer = scorer or scorer_of(run, record, space, dataset or dataset_of(record["data"]))
-    posteriors = Posteriors(space, constraints, record["confidence"])
+    space, constraints = arch.space, latency_constraints(run, record, arch.space, models)
+    scorer = scorer or scorer_of(run, record, space, dataset or dataset_of(record.data))
+    posteriors = Posteriors(space, constraints, confidence_of(record))
     posteriors.learn(readings_of(record))
     predicted = predictions_of(record)
     latencies = [
-        _latency_on(posteriors, predicted, range_of(record, constraint.name), number)
+        _latency_on(posteriors, predicted, record.range_of(constraint.name), number)
         for number, constraint in enumerate(constraints)
     ]
-    logits = record["extra"].get("logits")
+    logits = record.extra.get("logits")
     preferences = None if logits is None else [np.array(p, float) for p in logits]
-    rng = np.random.default_rng([record["seed"], 8])
+    rng = np.random.default_rng([record.seed, 8])
     drawn = gallery.sweep(space, latencies, points, each, rng, preferences)
     qualities: dict[Indices, float] = trials_of(space, record)
     fresh = [indices for indices in drawn if indices not in qualities]

@@ -151,20 +151,20 @@ def _summary(config: Config, stages: Stages, seconds: Mapping[str, float], ran: 
     runs = [run] if stages.baseline is None else [run, stages.baseline.path]
     metric = release.task_of(manifest).metric
     search = records.search(run)
-    promise = search.get("promise", {})
-    shares = shares_said(search["constraints"])
-    said = (*shares, *promise.get("warnings", ()), *search.get("extra", {}).get("alarms", ()))
+    measured = search.finalists
+    shares = shares_said([item.to_json() for item in search.budgets])
+    said = (*shares, *(measured.warnings if measured else ()), *search.alarms)
     return Summary(
         config.folder,
         run,
         stages.run.report,
         release.verifications_of(manifest),
         metric,
-        {r.name: records.trained(r)[f"test_{metric.key}"] for r in runs},
+        {r.name: records.trained(r).test_value for r in runs},
         None if stages.baseline is None else against.read(run),
         seconds,
         ran,
-        promise.get("why_little", ""),
+        measured.why_little if measured else "",
         tuple(text for text in said if not use.is_warning(text)),  # that is said of what ships
     )
 

@@ -67,4 +67,4 @@ class RunImages:
 
     def of_training(self, run: RunFolder) -> images.Dataset:
         """Those that the network of a run was trained on."""
-        return self.of(records.trained(run.path)["data"])
+        return self.of(records.trained(run.path).data)

@@ -211,7 +211,7 @@ class Stages:
 
                 if not run.train.exists():
                     start = partial(inherited, run.path) if origin.init == "supernet" else None
-                    dataset = self._images.of(records.search(run.path)["data"])
+                    dataset = self._images.of(records.search(run.path).data)
                     train_run(run.path, config, dataset=dataset, teacher=teacher, start=start, on_epoch=tell)
 
         settings = {"config": asdict(config), "data": self._images.settings, "seed": self._config.basics.seed}

@@ -73,7 +73,7 @@ def find_data(folder: Path, record: Mapping[str, Any]) -> tuple[Dataset | None, 
     trained = RunFolder(folder.parent).train
     places = [str(record["source"])]  # an embedded source, or the path in an older manifest
     if trained.is_file():
-        places.append(str(records.trained(folder.parent)["data"]["source"]))
+        places.append(str(records.trained(folder.parent).data["source"]))
     for place in places:
         if data.is_embedded(place) or (Path(place).is_absolute() and Path(place).exists()):
             try:

@@ -15,6 +15,7 @@ from hwnas import files, runtimes, tasks
 from hwnas.errors import Diverged, ExportError
 from hwnas.export import RUNTIMES, lower
 from hwnas.runs.folder import RunFolder
+from hwnas.runs.training import TrainingRecord
 from hwnas.statistics.differences import Difference
 from hwnas.statistics.metric import ACCURACY, Metric
 from hwnas.train import TrainConfig, evaluate, optim, qat, save_weights
@@ -171,7 +172,7 @@ def tune_run(
     run: Path,
     module: nn.Module,
     dataset: Dataset,
-    trained: Mapping[str, Any],
+    trained: TrainingRecord,
     calibration: np.ndarray,
     *,
     allowed_loss: float,
@@ -197,7 +198,7 @@ def tune_run(
         values, the settings, and the hash of its weights.
     """
     config = replace(
-        qat.recipe(TrainConfig.of_record(trained["config"]), epochs),
+        qat.recipe(TrainConfig.of_record(trained.config), epochs),
         device=optim.pick_device(device).type,
     )
     folder = RunFolder(run)
@@ -209,7 +210,7 @@ def tune_run(
         config,
         calibration,
         allowed_loss=allowed_loss,
-        origin={"weights_sha256": trained["weights_sha256"]},
+        origin={"weights_sha256": trained.weights_sha256},
         checkpoint=folder.int8_checkpoint,
         on_epoch=on_epoch,
     )

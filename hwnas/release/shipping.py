@@ -22,6 +22,7 @@ from hwnas.release.manifest import LABELS, MANIFEST, PREPROCESSING, PROBES, SCHE
 from hwnas.release.stale import require_whole_training
 from hwnas.runs import outputs, records
 from hwnas.runs.folder import RunFolder
+from hwnas.runs.found import SearchRecord
 from hwnas.space import Architecture
 from hwnas.train import load_weights
 
@@ -43,7 +44,7 @@ _CHECKED_IMAGES = 32  # answers are compared on these, which set no ranges
 _PACKAGES = ("torch", *(name for runtime in runtimes.shipping() for name in runtime.packages), "numpy")
 
 
-def read_run(run: Path) -> tuple[Architecture, dict[str, Any]]:
+def read_run(run: Path) -> tuple[Architecture, SearchRecord]:
     """The architecture that a run found, and what ``search.json`` says of how."""
     arch = spaces.architecture_from_json(records.arch(run))
     return arch, records.search(run)
@@ -89,7 +90,7 @@ def export_run(
     arch, search = read_run(run)
     trained = records.trained(run)
     require_whole_training(run)
-    require_same_data(dataset, trained["data"])
+    require_same_data(dataset, trained.data)
     folder = RunFolder(run)
     module = blocks.build(arch.blocks)
     load_weights(module, folder.weights)
@@ -124,12 +125,12 @@ def export_run(
         "macs": arch.macs,
         "params": arch.params,
         "weights_sha256": files.sha256(folder.weights),
-        "data": trained["data"] | {"source": public_name(str(trained["data"]["source"]))},
-        "device": records.device_of(search),
-        "budgets": search["constraints"],
+        "data": {**trained.data, "source": public_name(str(trained.data["source"]))},
+        "device": search.device,
+        "budgets": [item.to_json() for item in search.budgets],
         "task": task.name,
         "metric": asdict(task.metric),
-        f"test_{task.metric.key}_pytorch": trained[f"test_{task.metric.key}"],
+        f"test_{task.metric.key}_pytorch": trained.test_value,
         "learning": predicted(module, dataset, dataset.test).learning.to_json(),
         "settings": {
             "calibration_images": calibration_images,

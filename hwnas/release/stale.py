@@ -11,6 +11,7 @@ from hwnas.errors import HwnasError, typed
 from hwnas.release.manifest import MANIFEST, read_json
 from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
+from hwnas.runs.training import TrainingRecord
 
 _SHOWN = 8  # digits of a hash that people compare
 
@@ -72,12 +73,12 @@ def _training(run: Path) -> list[str]:
     if trained is None:
         return []
     arch = spaces.architecture_from_json(records.arch(run))
-    if trained.get("architecture", arch.id) != arch.id:
+    if trained.architecture not in ("", arch.id):
         return [
-            f"the training is of the network {trained['architecture']}, and the run's is {arch.id} now: "
+            f"the training is of the network {trained.architecture}, and the run's is {arch.id} now: "
             f"{_again(run, 'train', 'export', 'verify')}"
         ]
-    weights, expected = RunFolder(run).weights, trained.get("weights_sha256")
+    weights, expected = RunFolder(run).weights, trained.weights_sha256
     if expected is not None and weights.is_file() and files.sha256(weights) != expected:
         anew = _again(run, "train", "export", "verify")
         return [f"{weights.name} is not what {RunFolder.train} describes: {anew}"]
@@ -87,7 +88,7 @@ def _training(run: Path) -> list[str]:
 def _export(run: Path, manifest: Mapping[str, Any]) -> list[str]:
     trained, shipped = _trained(run), manifest.get("weights_sha256")
     weights = RunFolder(run).weights
-    now = None if trained is None else trained.get("weights_sha256")
+    now = None if trained is None else trained.weights_sha256
     if now is None and weights.is_file():
         now = files.sha256(weights)
     if now is None or shipped == now:
@@ -103,5 +104,5 @@ def _again(run: Path, *verbs: str) -> str:
     return f"{', then '.join(typed(verb, run) for verb in verbs)}, make it anew"
 
 
-def _trained(run: Path) -> dict[str, Any] | None:
+def _trained(run: Path) -> TrainingRecord | None:
     return records.trained(run) if RunFolder(run).train.is_file() else None

@@ -9,7 +9,10 @@ from html import escape
 from hwnas.budget import is_share
 from hwnas.release.verification import SessionRecord, VariantCheck
 from hwnas.report import _page, _text
-from hwnas.report._record import Json, Record
+from hwnas.report._record import Record
+from hwnas.runs.finalists import ChosenLatency
+from hwnas.runs.found import BudgetRecord
+from hwnas.runs.training import TrainingRecord
 from hwnas.search.constraints import range_said
 from hwnas.statistics import use, verdict
 from hwnas.statistics.intervals import NORMAL_95, clopper_pearson, right_of
@@ -83,8 +86,8 @@ class _Promise:
 
 def title(record: Record) -> str:
     """For which devices, and whether all that was promised is proven."""
-    promises = [_promise(record, item) for item in record.constraints]
-    names = list(dict.fromkeys(str(item["target"]["device"]) for item in record.constraints))
+    promises = [_promise(record, item) for item in record.budgets]
+    names = list(dict.fromkeys(item.target.device for item in record.budgets))
     found, budgets = overall(record), verdict.worst(promise.verdict for promise in promises)
     words = ""
     if found is None:
@@ -101,7 +104,7 @@ def overall(record: Record) -> Verdict | None:
 
     PASS only where every budget is: one that was not measured is not proven.
     """
-    budgets = [_promise(record, item).verdict for item in record.constraints]
+    budgets = [_promise(record, item).verdict for item in record.budgets]
     known = verdict.worst([*budgets, *_others(record)])
     if known is not None and known.is_pass and None in budgets:
         return None
@@ -128,22 +131,22 @@ def origin(record: Record) -> str:
     """Where the network comes from."""
     space = record.arch.space.name
     if record.is_searched:
-        return f"{record.search['strategy']} search in {space}"
+        return f"{record.search.strategy} search in {space}"
     return f"a network of {space}, trained for a comparison"
 
 
 def headline(record: Record) -> str:
     """The verdict, the promise of each target, and the network in a few numbers."""
-    promises = [_promise(record, item) for item in record.constraints]
+    promises = [_promise(record, item) for item in record.budgets]
     boxes = "".join(_box(promise) for promise in promises)
     fine = "Each ± is half a 95 % interval: of the latency model's prediction, and of the measurement."
     if not record.is_searched:
         fine = "The budgets are those of the network that it was compared with. ± is half a 95 % interval."
     shares = {p.name: p.share for p in promises if p.share is not None}
     used = _page.paragraph(f"{use.said(shares)}.") if len(shares) > 1 else ""
-    made = record.search.get("promise", {})
-    little = use.warning(shares, str(made.get("why_little", "")))
-    others = [text for text in made.get("warnings", ()) if not use.is_warning(text)]
+    made = record.search.finalists
+    little = use.warning(shares, made.why_little if made else "")
+    others = [text for text in (made.warnings if made else ()) if not use.is_warning(text)]
     warned = "".join(_page.paragraph(_page.mark(text, "warn")) for text in (little, *others) if text)
     return (
         f'<section>{_verdict(record)}{used}{warned}<div class="promises">{boxes}</div>'
@@ -172,39 +175,36 @@ def _verdict(record: Record) -> str:
     return f'<div class="verdict {_BOXES[found.word]}">{line}{f"<ul>{reasons}</ul>" if reasons else ""}</div>'
 
 
-def _promise(record: Record, item: Json) -> _Promise:
+def _promise(record: Record, item: BudgetRecord) -> _Promise:
     """From the promise of the search where it was made, else from what it was searched under."""
-    made = next((t for t in record.promised if t["name"] == item["name"]), None)
-    checked = None if record.stale else record.variant(item["target"])  # of models that are no more
-    said = made or {**item, "asked_ms": item["budget_ms"]}
+    made = next((target for target in record.promised if target.name == item.name), None)
+    checked = None if record.stale else record.variant(item.target)  # of models that are no more
     finalist, shipped = _finalist(made), _shipped(checked)
     return _Promise(
-        name=item["name"],
-        asked_ms=said["asked_ms"],
-        predicted_ms=said.get("predicted_ms"),
-        std_ms=said.get("predicted_std_ms"),
+        name=item.name,
+        asked_ms=made.asked_ms if made else item.budget_ms,
+        predicted_ms=made.predicted_ms if made else item.predicted_ms,
+        std_ms=made.predicted_std_ms if made else item.predicted_std_ms,
         finalist=finalist,
         shipped=shipped,
         session=checked.session if checked else None,
         share_of=_share_of(item),
         open=checked.checks.get(verdict.BUDGET) if checked and checked.measured_ms is None else None,
         # what the search says of not measuring is over once the shipped file was measured
-        note="" if shipped and not finalist else str(said.get("note") or ""),
+        note=made.note if made and not (shipped and not finalist) else "",
     )
 
 
-def _share_of(item: Json) -> str:
-    asked = str(item.get("asked", ""))
-    if not is_share(asked) or len(item.get("range_ms", ())) != 2:
+def _share_of(item: BudgetRecord) -> str:
+    if not is_share(item.asked) or item.range_ms is None:
         return ""
-    return f"{asked.strip()} of {range_said(*item['range_ms'], is_measured=item.get('range_is_measured'))}"
+    return f"{item.asked.strip()} of {range_said(*item.range_ms, is_measured=item.range_is_measured)}"
 
 
-def _finalist(made: Json | None) -> _text.Reading | None:
-    if made is None or made["measured_ms"] is None:
+def _finalist(made: ChosenLatency | None) -> _text.Reading | None:
+    if made is None or made.measured_ms is None:
         return None
-    interval = made["interval_ms"]
-    return made["measured_ms"], None if interval is None else (interval[0], interval[1])
+    return made.measured_ms, made.interval_ms
 
 
 def _shipped(checked: VariantCheck | None) -> _text.Reading | None:
@@ -235,7 +235,7 @@ def _box(promise: _Promise) -> str:
 
 
 def _numbers(record: Record) -> list[tuple[str, str]]:
-    arch, data = record.arch, record.search["data"]
+    arch, data = record.arch, record.search.data
     items = [(f"{arch.macs / 1e6:.1f} M", "multiply-adds"), (f"{arch.params / 1e6:.2f} M", "parameters")]
     counts = [record.task.sized(data["classes"])] if "classes" in data else []
     counts += [f"{count:,} {split}" for split, count in data.get("images", {}).items()]
@@ -244,11 +244,11 @@ def _numbers(record: Record) -> list[tuple[str, str]]:
     return [*items, (record.source, "images: " + ", ".join(counts) if counts else "images")]
 
 
-def _quality(trained: Json, metric: Metric) -> tuple[str, str]:
+def _quality(trained: TrainingRecord, metric: Metric) -> tuple[str, str]:
     """The metric on the test split with its interval, where the number of images is known."""
-    value, images = float(trained[f"test_{metric.key}"]), trained["data"].get("images", {}).get("test")
+    value, images = float(trained.test_value), trained.test_images
     what = f"test {metric.name} in PyTorch, fp32"
-    interval = trained.get("test", {}).get("interval")
+    interval = trained.test.get("interval")
     if images and interval is None and metric == ACCURACY:  # older records have counts alone
         interval = clopper_pearson(right_of(value, images), images)
     if images and interval:

@@ -19,7 +19,7 @@ def against(record: Record) -> str:
     if not found:
         return ""
     variants = [item["name"] for item in found["networks"][0]["variants"]]
-    promised = {"{runtime}-{precision}".format_map(item["target"]) for item in record.constraints}
+    promised = {f"{item.target.runtime}-{item.target.precision}" for item in record.budgets}
     first = sorted(range(len(variants)), key=lambda number: variants[number] not in promised)
     parts = [_variant(found, number, variants[number]) for number in first]
     others = _page.details("The same for the other variants", *parts[1:]) if parts[1:] else ""
@@ -164,7 +164,7 @@ def other_run(record: Record) -> str:
     rows = [
         (
             _budgets.origin(run),
-            metric.text(run.trained[f"test_{metric.key}"], 2),
+            metric.text(run.trained.test_value, 2),
             f"{run.arch.macs / 1e6:.1f}",
         )
         for run in (record, other)
@@ -204,9 +204,9 @@ def _alike(first: Record, second: Record) -> str:
 
 
 def _circumstances(run: Record) -> dict[str, Any]:
-    config = (run.trained or {})["config"]
+    config = run.trained.config if run.trained else {}
     return {
-        "budgets": [(item["name"], item["budget_ms"]) for item in run.constraints],
-        "images": run.search["data"]["fingerprint"],
+        "budgets": [(item.name, item.budget_ms) for item in run.budgets],
+        "images": run.search.data["fingerprint"],
         "recipe of training": {name: value for name, value in config.items() if name != "seed"},
     }

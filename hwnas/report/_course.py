@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hwnas.latency import doubt
 from hwnas.report import _page, _svg
 from hwnas.report._record import Json, Record
+from hwnas.runs.training import TrainingRecord
 from hwnas.tasks import Task
 from hwnas.tasks.base import Metric
 
@@ -12,16 +15,16 @@ from hwnas.tasks.base import Metric
 def course(record: Record) -> str:
     """The expected latency of a one-shot search, driven to its budget; and what is to be known of any."""
     models = [f"{model.target}: {doubt(model.evaluation)}" for model in record.models]  # said of each there
-    alarms = [text for text in record.search.get("extra", {}).get("alarms", ()) if text not in models]
+    alarms = [text for text in record.search.alarms if text not in models]
     said = [*alarms, *record.damaged, *record.unfinished]
     parts = [_page.paragraph(_page.mark(str(text), "warn")) for text in said]
-    trace = [step for step in record.search.get("trace", []) if "expected_share" in step]
+    trace = [step for step in record.search.trace if "expected_share" in step]
     if trace:
         parts.insert(0, _gates(trace))
     return _page.section("The search", *parts) if parts else ""
 
 
-def _gates(trace: list[Json]) -> str:
+def _gates(trace: Sequence[Json]) -> str:
     points = tuple(_svg.Point(float(s["step"]), float(s["expected_share"])) for s in trace)
     chart = _svg.chart(
         [_svg.Group("expected latency", points, "line")],
@@ -37,9 +40,9 @@ def _gates(trace: list[Json]) -> str:
 def training(record: Record) -> str:
     """The metric and the loss over the epochs, and the rate of learning where it was noted."""
     trained = record.trained
-    if not trained or not trained["history"]:
+    if trained is None or not trained.history:
         return ""
-    history, metric = trained["history"], record.task.metric
+    history, metric = trained.history, record.task.metric
     name = metric.name.capitalize()
     quality = _svg.chart(
         [_line(history, "training", metric.key), _line(history, "validation", f"val_{metric.key}")],
@@ -67,34 +70,31 @@ def training(record: Record) -> str:
     )
 
 
-def _losses(trained: Json) -> str:
+def _losses(trained: TrainingRecord) -> str:
     """What differs between the losses on training and on validation images."""
-    if trained["config"].get("label_smoothing"):
+    if trained.config.get("label_smoothing"):
         return "The training loss has label smoothing, the validation loss has none."
     return "The training loss is on augmented images, the validation loss on images as they are."
 
 
-def _judged(trained: Json, task: Task) -> list[str]:
+def _judged(trained: TrainingRecord, task: Task) -> list[str]:
     """What was learned, with intervals, and what speaks against it; older records say less."""
     parts: list[str] = []
-    if "interval" in trained.get("test", {}):
+    if "interval" in trained.test:
         parts.append(
-            f"In PyTorch: {_value(trained['test'], 'test', task)}; "
-            f"{_value(trained['val'], 'validation', task)}."
+            f"In PyTorch: {_value(trained.test, 'test', task)}; {_value(trained.val, 'validation', task)}."
         )
-    if "kept" in trained:
-        how = ", with batch-norm statistics estimated anew" if trained["kept"]["recalibrated"] else ""
-        parts.append(
-            f"The weights after epoch {trained['kept']['epoch']} were kept: best on validation{how}."
-        )
-    learnt = trained.get("learnt", True)
-    reasons = trained.get("learning", {}).get("reasons") or ["It did not learn more than guessing."]
-    if learnt is not True:
-        parts += [_page.mark(str(reason), "bad" if learnt is False else "warn") for reason in reasons]
-    if trained.get("rising") is not None:
+    if trained.kept is not None:
+        how = ", with batch-norm statistics estimated anew" if trained.kept["recalibrated"] else ""
+        parts.append(f"The weights after epoch {trained.kept['epoch']} were kept: best on validation{how}.")
+    known = trained.learning.reasons if trained.learning else ()
+    if trained.learnt is not True:
+        colour = "bad" if trained.learnt is False else "warn"
+        parts += [_page.mark(text, colour) for text in known or ("It did not learn more than guessing.",)]
+    if trained.rising is not None:
         metric = task.metric
         text = f"Validation {metric.name} was still {_going(metric)}, by "
-        text += f"{metric.gap(trained['rising'])}{metric.unit} over the last "
+        text += f"{metric.gap(trained.rising)}{metric.unit} over the last "
         parts.append(_page.mark(text + "quarter of the epochs: train longer.", "warn"))
     return parts
 
@@ -110,9 +110,9 @@ def _value(found: Json, split: str, task: Task) -> str:
     return f"{text}, {remark}" if remark else text
 
 
-def _recipe(trained: Json) -> str:
+def _recipe(trained: TrainingRecord) -> str:
     """What was done, in one sentence; settings that are off are left out."""
-    config = trained["config"]
+    config = trained.config
     parts = [f"{config['epochs']} epochs", f"batches of {config['batch_size']}"]
     parts.append(f"a learning rate of {config['learning_rate']:g}")
     named = {
@@ -124,11 +124,11 @@ def _recipe(trained: Json) -> str:
         "distill_weight": "a teacher with the weight {:g}",
     }
     parts += [text.format(config[name]) for name, text in named.items() if config.get(name)]
-    start = trained.get("start", {}).get("from", "seed")
+    start = trained.start.get("from", "seed")
     begin = "fresh weights" if start == "seed" else f"weights of the {start}"
-    return f"{', '.join(parts)}; from {begin}, in {trained['seconds']:.0f} s."
+    return f"{', '.join(parts)}; from {begin}, in {trained.seconds:.0f} s."
 
 
-def _line(history: list[Json], label: str, name: str) -> _svg.Group:
+def _line(history: Sequence[Json], label: str, name: str) -> _svg.Group:
     points = tuple(_svg.Point(float(h["epoch"]), float(h[name])) for h in history if h.get(name) is not None)
     return _svg.Group(label, points, "line")

@@ -49,10 +49,10 @@ def front(record: Record) -> str:
     entries = _gallery(record) if record.gallery else _trials(record)
     if not entries:
         return ""
-    figures = [_chart(record, entries, number) for number in range(len(record.constraints))]
+    figures = [_chart(record, entries, number) for number in range(len(record.budgets))]
     others = _page.details("The same on the other targets", _page.pair(*figures[2:])) if figures[2:] else ""
     rows = [_row(entry) for entry in _best(entries, 0)]
-    header = ("network", f"estimated {record.score}", f"ms on {record.constraints[0]['name']}")
+    header = ("network", f"estimated {record.score}", f"ms on {record.budgets[0].name}")
     return _page.section(
         f"{record.score.capitalize()} against latency",
         _page.pair(*figures[:2]),
@@ -64,7 +64,7 @@ def front(record: Record) -> str:
 
 def _gallery(record: Record) -> list[_Entry]:
     names = [target["name"] for target in (record.gallery or {})["targets"]]
-    order = [names.index(item["name"]) for item in record.constraints]
+    order = [names.index(item.name) for item in record.budgets]
     found = []
     for item in (record.gallery or {})["entries"]:
         columns = [
@@ -94,21 +94,21 @@ def _gallery(record: Record) -> list[_Entry]:
 
 def _trials(record: Record) -> list[_Entry]:
     """What the search scored, with the models' intervals where the models are there."""
-    trials, space = record.search.get("trials", []), record.arch.space
+    trials, space = record.search.trials, record.arch.space
     if not trials:
         return []
-    indices, images = np.array([t["indices"] for t in trials]), record.images
-    models = [record.model(item["name"]) for item in record.constraints]
+    indices, images = np.array([t.indices for t in trials]), record.images
+    models = [record.model(item.name) for item in record.budgets]
     halves = [None if m is None else NORMAL_95 * m.predict(space, indices).std_ms for m in models]
     return [
         _Entry(
-            tuple(trial["indices"]),
-            records.quality_of(trial),
-            record.task.merit_interval(records.quality_of(trial), images) if images else None,
-            tuple(trial["latencies_ms"][: len(models)]),  # what follows are limits on other things
+            trial.indices,
+            trial.quality,
+            record.task.merit_interval(trial.quality, images) if images else None,
+            trial.latencies_ms[: len(models)],  # what follows are limits on other things
             tuple(
                 None if half is None else (value - float(half[row]), value + float(half[row]))
-                for value, half in zip(trial["latencies_ms"], halves, strict=False)
+                for value, half in zip(trial.latencies_ms, halves, strict=False)
             ),
             (False,) * len(models),
         )
@@ -126,7 +126,7 @@ def _best(entries: Sequence[_Entry], target: int) -> list[_Entry]:
 
 
 def _chart(record: Record, entries: Sequence[_Entry], target: int) -> str:
-    promise, best = record.constraints[target], _best(entries, target)
+    budget, best = record.budgets[target], _best(entries, target)
     chosen = [e.point(target, whiskers=False) for e in entries if e.indices == record.arch.indices][:1]
     groups = (
         _svg.Group("the best for their time", tuple(e.point(target, whiskers=True) for e in best), "steps"),
@@ -135,17 +135,17 @@ def _chart(record: Record, entries: Sequence[_Entry], target: int) -> str:
     )
     chart = _svg.chart(
         groups,
-        _svg.Axis(f"ms on {promise['name']}"),
+        _svg.Axis(f"ms on {budget.name}"),
         _svg.Axis(f"estimated {record.score}", percent=True),
-        title=f"Estimated {record.score} against latency on {promise['name']}",
-        x_levels=[("budget", promise["budget_ms"])],
+        title=f"Estimated {record.score} against latency on {budget.name}",
+        x_levels=[("budget", budget.budget_ms)],
     )
-    return _page.figure(chart, f"{promise['name']}; whiskers are 95 % intervals.")
+    return _page.figure(chart, f"{budget.name}; whiskers are 95 % intervals.")
 
 
 def _said(record: Record, entries: Sequence[_Entry]) -> str:
     images = record.images
-    scratch = record.search.get("scratch")
+    scratch = record.search.scratch
     text = f"{len(entries)} architectures of one supernet. Their {record.score} is estimated with its weights"
     if scratch:
         text = (

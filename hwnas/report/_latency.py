@@ -84,21 +84,20 @@ def _chart(record: Record, model: FittedModel) -> str:
 
 def _shipped(record: Record, model: FittedModel) -> tuple[_svg.Point, ...]:
     """The network that ships, where it was measured on the model's target."""
-    for item in record.constraints:
-        checked = record.variant(item["target"])
-        predicted = item.get("predicted_ms")
-        if item["name"] != str(model.target) or checked is None or predicted is None:
+    for item in record.budgets:
+        checked, predicted = record.variant(item.target), item.predicted_ms
+        if item.name != str(model.target) or checked is None or predicted is None:
             continue
         if checked.measured_ms is not None:
             low, high = checked.interval_ms or (checked.measured_ms, checked.measured_ms)
-            std = item.get("predicted_std_ms", 0.0)
+            std = item.predicted_std_ms or 0.0
             return (_point("this network", checked.measured_ms, (low, high), predicted, std),)
     return ()
 
 
 def _finalists(record: Record, model: FittedModel) -> tuple[_svg.Point, ...]:
     """What the search measured on the model's target, with what was believed just before."""
-    names = [item["name"] for item in record.constraints]
+    names = [item.name for item in record.budgets]
     if str(model.target) not in names:
         return ()
     number = names.index(str(model.target))
@@ -110,8 +109,7 @@ def _finalists(record: Record, model: FittedModel) -> tuple[_svg.Point, ...]:
             entry["predicted_ms"][number],
             entry["predicted_std_ms"][number],
         )
-        for step in record.search.get("promise", {}).get("steps", ())
-        for entry in step["entries"]
+        for entry in (record.search.finalists.entries if record.search.finalists else ())
         if entry["measured"][number] is not None
     )
 

@@ -17,15 +17,15 @@ _PURPOSES = {
 
 def measuring(record: Record) -> str:
     """Every round of measurement in the search, and its networks."""
-    promise = record.search.get("promise")
-    if not promise or not promise["steps"]:
+    made = record.search.finalists
+    if made is None or not made.steps:
         return ""
-    names = [item["name"] for item in record.constraints]
-    rows = [_row(number, step) for number, step in enumerate(promise["steps"], start=1)]
-    networks = [row for step in promise["steps"] for entry in step["entries"] for row in _entry(names, entry)]
-    refusal = [_page.paragraph(_page.mark(promise["refusal"], "bad"))] if promise["refusal"] else []
-    text = f"{promise['networks_measured']} networks were measured on the device in "
-    text += f"{promise['seconds']:.0f} s, {promise['repairs']} of them repairs. Latency does not depend on "
+    names = [item.name for item in record.budgets]
+    rows = [_row(number, step) for number, step in enumerate(made.steps, start=1)]
+    networks = [row for entry in made.entries for row in _entry(names, entry)]
+    refusal = [_page.paragraph(_page.mark(made.refusal, "bad"))] if made.refusal else []
+    text = f"{made.networks_measured} networks were measured on the device in "
+    text += f"{made.seconds:.0f} s, {made.repairs} of them repairs. Latency does not depend on "
     text += (
         "weights, so they were measured untrained; what was measured corrected what was believed of the rest."
     )

@@ -17,7 +17,10 @@ from hwnas.latency.store import FittedModel
 from hwnas.release import against
 from hwnas.release.verification import VariantCheck, Verification
 from hwnas.runs import records
+from hwnas.runs.finalists import ChosenLatency
 from hwnas.runs.folder import RunFolder
+from hwnas.runs.found import BudgetRecord, SearchRecord
+from hwnas.runs.training import TrainingRecord
 from hwnas.search import history
 from hwnas.search.pick import draw_again
 from hwnas.space import Architecture
@@ -52,8 +55,8 @@ class Record:
     """
 
     arch: Architecture
-    search: Json
-    trained: Json | None
+    search: SearchRecord
+    trained: TrainingRecord | None
     manifest: Json | None
     gallery: Json | None
     comparison: Json | None
@@ -77,53 +80,50 @@ class Record:
         found = (self.manifest or {}).get("learning")
         if found is not None:
             return Verdict.from_json(found)
-        if self.trained is not None and not self.trained.get("learnt", True):
+        if self.trained is not None and not self.trained.learnt:
             return Verdict(NOT_PROVEN, ("the training found no more than guessing: export says more",))
         return None
 
     @cached_property
     def task(self) -> Task:
         """What the network is for."""
-        return tasks.of_record(self.search["data"])
+        return tasks.of_record(self.search.data)
 
     @property
     def source(self) -> str:
         """Name of the images, which tells nothing of the machine: the report ships."""
-        return release.public_name(str(self.search["data"]["source"]))
+        return release.public_name(str(self.search.data["source"]))
 
     @property
-    def constraints(self) -> Sequence[Json]:
+    def budgets(self) -> tuple[BudgetRecord, ...]:
         """The budgets of the search, the first one's target being the main one."""
-        found: Sequence[Json] = self.search["constraints"]
-        return found
+        return self.search.budgets
 
     @property
     def is_searched(self) -> bool:
         """Whether a search found it: a network of a comparison has budgets, but nobody predicted it."""
-        return any(item.get("predicted_ms") is not None for item in self.constraints)
+        return any(item.predicted_ms is not None for item in self.budgets)
 
     @property
-    def promised(self) -> Sequence[Json]:
+    def promised(self) -> tuple[ChosenLatency, ...]:
         """What the search measured of the network, one a target; empty where it did not."""
-        found: Sequence[Json] = self.search.get("promise", {}).get("targets", ())
-        return found
+        return self.search.finalists.targets if self.search.finalists else ()
 
     @property
     def score(self) -> str:
         """What architectures were ranked by, for example "balanced accuracy"."""
-        return str(self.search.get("score", "accuracy"))
+        return self.search.score
 
     @property
     def images(self) -> int:
         """How many images each score was made on; 0 where that is not known."""
         if self.gallery:
             return int(self.gallery["images"])
-        available = self.search["data"].get("images", {}).get("val", 0)
-        return int(min(available, self.search.get("oneshot", {}).get("validation_images", available)))
+        available = self.search.data.get("images", {}).get("val", 0)
+        return int(min(available, (self.search.oneshot or {}).get("validation_images", available)))
 
-    def variant(self, target: Json) -> VariantCheck | None:
+    def variant(self, wanted: Target) -> VariantCheck | None:
         """What was measured of the variant for a target; None where it was not."""
-        wanted = Target.from_json(target)
         there = [found for found in self.verifications if found.device == wanted.device]
         names = {item.name: item for found in there for item in found.variants}
         return names.get(wanted.slug) or names.get(f"{wanted.runtime}-{wanted.precision}")
@@ -142,8 +142,7 @@ def read(
         HwnasError: The run has no architecture, or a file in it cannot be read.
     """
     arch, search = release.read_run(run)
-    names = [item["name"] for item in search["constraints"]]
-    targets = [Target.from_json(item["target"]) for item in search["constraints"]]
+    names, targets = [item.name for item in search.budgets], search.targets
     folder = RunFolder(run)
     kept = map(folder.latency_model, targets)
     models = sorted(

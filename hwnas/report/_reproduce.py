@@ -14,6 +14,7 @@ from hwnas.release.verification import Verification
 from hwnas.report import _page
 from hwnas.report._record import Json, Record
 from hwnas.runs.folder import RunFolder, model_name
+from hwnas.runs.training import TrainingRecord
 from hwnas.search import STRATEGIES
 from hwnas.settings import Key, options, section, sections
 from hwnas.settings.kinds import SCARCE
@@ -32,7 +33,7 @@ Command = tuple[str, ...]
 def reproduce(record: Record) -> str:
     """Commands that make the same again, and all that shows that they did."""
     text = "RUN is the folder of the run" if record.is_searched else "RUN is a folder that hwnas compare made"
-    if record.baseline is not None or "supernet_sha256" in record.search:
+    if record.baseline is not None or record.search.supernet_sha256:
         text += ", OTHER_RUN that of another one that was used"
     text += ". The seeds fix everything that is drawn; latencies are measured anew, "
     text += "so that they and what follows from them differ as measurements do."
@@ -49,15 +50,15 @@ def reproduce(record: Record) -> str:
 
 def commands(record: Record) -> Iterator[Command]:
     """The chain as it is typed, in its order; each command with the plug-ins that the search had."""
-    own = [f"--plugin {shlex.quote(name)}" for name in record.search.get("plugins", ())]
+    own = [f"--plugin {shlex.quote(name)}" for name in record.search.plugins]
     for command in _chain(record):
         yield (*command, *own)
 
 
 def _chain(record: Record) -> Iterator[Command]:
     space = record.arch.space
-    targets = [Target.from_json(item["target"]) for item in record.constraints]
-    asked: Sequence[str] = record.search.get("asked", ())
+    targets = record.search.targets
+    asked = record.search.asked
     latencies = tuple(f"--latency {shlex.quote(model_name(target))}" for target in targets)
     if asked:  # such a search fits its own models
         latencies = ()
@@ -65,12 +66,13 @@ def _chain(record: Record) -> Iterator[Command]:
         yield from _profiling(space, targets, record.tables)
         for target in () if asked else targets:
             where = {"device": target.device, "runtime": target.runtime, "precision": target.precision}
+            where |= {} if target.threads == 1 else {"threads": str(target.threads)}
             model = _model(record, target)
             yield _typed("fit", {"space": space.name, **where, "model": model, "out": model_name(target)})
         wanted = [f"--device {shlex.quote(text)}" for text in asked] or [*latencies, *_budgets(record)]
         yield (*_typed("search"), *wanted, *_searching(record))
     if record.trained:
-        yield (*_typed("train RUN"), *_training(record))
+        yield (*_typed("train RUN"), *_training(record, record.trained))
     if record.manifest:
         licence = record.manifest.get("licence")
         settings = record.manifest.get("settings", {}) | {"licence": licence}
@@ -149,16 +151,15 @@ def _model(record: Record, target: Target) -> str | None:
 
 def _budgets(record: Record) -> list[str]:
     """What was asked for of latency models; in ms where an earlier version does not say."""
-    request: Json = record.search.get("request", {})
-    texts = request.get("budgets") or [item["budget_ms"] for item in record.constraints]
+    texts = record.search.request.get("budgets") or [item.budget_ms for item in record.budgets]
     return [word for text in texts for word in _options({"budget_ms": text})]
 
 
 def _searching(record: Record) -> list[str]:
     """Every setting of the search: those that have an option of their own, and what else is unusual."""
     search, values = record.search, _settings_of(record)
-    usual = {name: {key.name: key.default for key in keys} for name, keys in _known(search["strategy"])}
-    if "scratch" in search:
+    usual = {name: {key.name: key.default for key in keys} for name, keys in _known(search.strategy)}
+    if search.scratch is not None:
         usual["promise"] |= SCARCE
     own = (*options.SEARCH, *options.OF_STRATEGIES)
     words = [word for o in own for word in o.words(values.get(o.section, {}).get(o.key))]
@@ -167,9 +168,9 @@ def _searching(record: Record) -> list[str]:
         for key, value in found.items():
             if (room, key) not in typed and value is not None and value != usual[room].get(key):
                 words.append(options.set_words(room, key, value))
-    request, promise = search.get("request", {}), search.get("promise", {})
-    measured = bool(promise.get("networks_measured")) or bool(request.get("measured"))
-    supernet = f"OTHER_RUN/{RunFolder.supernet}" if "supernet_sha256" in search else None
+    made = search.finalists
+    measured = bool(made and made.networks_measured) or bool(search.request.get("measured"))
+    supernet = f"OTHER_RUN/{RunFolder.supernet}" if search.supernet_sha256 else None
     return [
         *words,
         *_options({"supernet": supernet, "out": "RUN"}),
@@ -187,32 +188,32 @@ def _known(strategy: str) -> Iterator[tuple[str, Sequence[Key]]]:
 def _settings_of(record: Record) -> dict[str, dict[str, Any]]:
     """Section to key to value: what was recorded of a search."""
     search = record.search
-    request, promise = search.get("request", {}), search.get("promise", {})
-    strategy, seed = search["strategy"], search["seed"]
-    wanted: dict[str, Any] = {"strategy": strategy, "confidence": search.get("confidence")}
-    wanted |= {"objectives": list(search.get("objectives", ()))}
-    wanted |= {"limits": [f"{name}={value!r}" for name, value in search.get("limits", {}).items()]}
+    request, made = search.request, search.finalists
+    strategy, seed = search.strategy, search.seed
+    wanted: dict[str, Any] = {"strategy": strategy, "confidence": search.confidence}
+    wanted |= {"objectives": list(search.objectives)}
+    wanted |= {"limits": [f"{name}={value!r}" for name, value in search.limits.items()]}
     keys = {name: {key.name for key in found} for name, found in _known(strategy)}
-    recorded = {**search.get("config", {}), **request.get("settings", {})}
+    recorded = {**search.config, **request.get("settings", {})}
     settings = {
         n: v for n, v in recorded.items() if n in keys["search.settings"] or n in request.get("settings", {})
     }
-    supernet = {n: v for n, v in search.get("oneshot", {}).items() if n in keys["search.supernet"]}
+    supernet = {n: v for n, v in (search.oneshot or {}).items() if n in keys["search.supernet"]}
     supernet["device"] = request.get("oneshot", {}).get("device")
     supernet |= {"seed": None} if supernet.get("seed") == seed else {}
     training = settings.pop("training_steps", None) or request.get("training_steps")
-    if scratch := search.get("scratch"):
+    if scratch := search.scratch:
         supernet = {"device": supernet["device"]}
         supernet |= {name: scratch["config"].get(name) for name in ("batch_size", "class_weights")}
         wanted |= {"evaluate": "scratch", "evaluate_epochs": scratch["config"]["epochs"]}
         wanted |= {"workers": scratch["workers"]}
-    elif "supernet_sha256" in search:  # its own settings are used, and nothing is trained
+    elif search.supernet_sha256:  # its own settings are used, and nothing is trained
         supernet = {"device": supernet["device"]}
     elif training and settings.get("steps") is None:  # who only scores with a supernet: their sum counts
         settings |= {"warmup_steps": 0, "steps": training}
-    bounds = {n: v for n, v in promise.get("options", {}).items() if n in keys["promise"]}
+    bounds = {n: v for n, v in (made.options if made else {}).items() if n in keys["promise"]}
     gallery = record.gallery or {}
-    bounds |= {"rank": promise.get("rank"), "gallery_each": gallery.get("each")}
+    bounds |= {"rank": made.rank if made else None, "gallery_each": gallery.get("each")}
     bounds |= {"gallery_points": 0 if record.gallery is None else gallery.get("points")}
     task = None if record.task.name == DEFAULT else record.task.name
     return {
@@ -221,7 +222,7 @@ def _settings_of(record: Record) -> dict[str, dict[str, Any]]:
         "search.supernet": supernet,
         "search.settings": settings,
         "promise": bounds,
-        "promise.measuring": dict(promise.get("measuring", {})),
+        "promise.measuring": dict(made.measuring) if made else {},
     }
 
 
@@ -249,11 +250,10 @@ def _comparing(found: Json) -> dict[str, Any]:
     return settings | {"seeds": seeds, "device": found.get("device"), "rounds": asked.get("rounds")}
 
 
-def _training(record: Record) -> list[str]:
+def _training(record: Record, trained: TrainingRecord) -> list[str]:
     """The common settings, and those of the others that are not the defaults."""
-    trained: Json = record.trained or {}
-    start, teacher = trained.get("start", {}).get("from"), trained.get("teacher", {}).get("run")
-    values = dict(trained["config"])
+    start, teacher = trained.start.get("from"), (trained.teacher or {}).get("run")
+    values = dict(trained.config)
     values["init"] = "supernet" if start == "supernet" else None
     values["teacher"] = None if teacher is None else release.public_name(str(teacher))
     idle: tuple[str, ...] = () if teacher else ("temperature", "distill_weight")
@@ -266,8 +266,8 @@ def _training(record: Record) -> list[str]:
         if option.key in _TRAIN_COMMON or values.get(option.key) != usual[option.key]
         for word in option.words(values.get(option.key))
     ]
-    if trained["data"]["fingerprint"] != record.search["data"]["fingerprint"]:
-        words += _options({"data": release.public_name(str(trained["data"]["source"]))})
+    if trained.data["fingerprint"] != record.search.data["fingerprint"]:
+        words += _options({"data": release.public_name(str(trained.data["source"]))})
     return words
 
 
@@ -275,11 +275,11 @@ def _identity(record: Record) -> Iterator[tuple[str, str]]:
     arch, search, manifest = record.arch, record.search, record.manifest
     yield "architecture", _page.code(f"{arch.id} ({'.'.join(map(str, arch.indices))})")
     yield "space", _page.code(f"{arch.space.name} ({arch.space.fingerprint})")
-    yield "data", _page.code(f"{record.source} ({search['data']['fingerprint']})")
+    yield "data", _page.code(f"{record.source} ({search.data['fingerprint']})")
     if record.is_searched:
-        yield "seed of the search", str(search["seed"])
+        yield "seed of the search", str(search.seed)
     if record.trained:
-        yield "seed of the training", str(record.trained["config"]["seed"])
+        yield "seed of the training", str(record.trained.config["seed"])
     yield "hwnas", __version__ if manifest is None else str(manifest.get("hwnas", "–"))
     if manifest:
         yield "exported", str(manifest["created"])
@@ -289,11 +289,11 @@ def _identity(record: Record) -> Iterator[tuple[str, str]]:
 
 
 def _hashes(record: Record) -> Iterator[tuple[str, str]]:
-    for item in record.constraints:
-        if "latency_sha256" in item:
-            yield f"latency model of {item['name']}", _page.code(str(item["latency_sha256"]))
-    if record.trained and "weights_sha256" in record.trained:
-        yield RunFolder.weights, _page.code(str(record.trained["weights_sha256"]))
+    for item in record.budgets:
+        if item.latency_sha256:
+            yield f"latency model of {item.name}", _page.code(item.latency_sha256)
+    if record.trained and record.trained.weights_sha256:
+        yield RunFolder.weights, _page.code(record.trained.weights_sha256)
     files: Json = (record.manifest or {}).get("files", {})
     for name, digest in files.items():
         if name not in (release.REPORT, release.MANIFEST):  # the first is this very page, as it was before

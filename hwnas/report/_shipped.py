@@ -142,7 +142,7 @@ def _rounding(record: Record) -> str:
 def _resolution(record: Record) -> str:
     """How fine a difference the test images can show."""
     text = "Measured through each runtime on the whole test split; all intervals hold with 95 %."
-    count = record.search["data"].get("images", {}).get("test")
+    count = record.search.data.get("images", {}).get("test")
     if not count or not record.task.metric.is_share:
         return text
     return f"{text} One of the {count:,} test images is {100 / count:.3g} points."

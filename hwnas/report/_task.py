@@ -17,7 +17,7 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 def sections(record: Record) -> str:
     """All of them; empty where training left no such record, or left it for other weights."""
     found, trained = record.mistakes, record.trained
-    if not found or not trained or found["weights_sha256"] != trained.get("weights_sha256"):
+    if not found or not trained or found["weights_sha256"] != trained.weights_sha256:
         return ""
     return "".join(
         _page.section(section.title, *map(_part, section.parts)) for section in record.task.sections(found)

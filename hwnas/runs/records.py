@@ -5,99 +5,21 @@ Only what is read is asked for, so that files of earlier versions can be read as
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from hwnas import files
-from hwnas.errors import SchemaMismatch, typed
+from hwnas.errors import typed
 from hwnas.runs.folder import ChainFolder, RunFolder
-from hwnas.runs.shapes import NONE, Items, Range, Shape, require
-from hwnas.statistics.metric import ACCURACY, Metric
-
-SHARE, COUNT, SOME, SIZE = Range(float, 0, 1), Range(int, 0), Range(int, 1), Range(float, 0)
-_NUMBER, _INTERVAL = (SIZE, NONE), (Items(float, 2, 2), NONE)
-DATA = {
-    "source": str,
-    "fingerprint": str,
-    "resolution": SOME,
-    "seed": COUNT,
-    "val_share": SHARE,
-    "test_share": SHARE,
-    "flip": bool,
-    "task?": str,
-    "classes?": SOME,
-    "images?": {str: COUNT},
-}
-_TARGET = {"device": str, "runtime": str, "precision": str}
-_BUDGET = {
-    "name": str,
-    "target": _TARGET,
-    "budget_ms": SIZE,
-    "predicted_ms?": _NUMBER,
-    "predicted_std_ms?": _NUMBER,
-    "measured_ms?": _NUMBER,
-    "interval_ms?": _INTERVAL,
-    "range_ms?": Items(float, 2, 2),
-}
-_READING = {"ms": SIZE}
-_STEP = {
-    "purpose": str,
-    "seconds": {str: SIZE},
-    "entries": [
-        {
-            "indices": [COUNT],
-            "kept": (bool, NONE),
-            "predicted_ms": [float],
-            "predicted_std_ms": [float],
-            "measured": [(_READING, NONE)],
-        }
-    ],
-}
-_PROMISE = {
-    "kept?": bool,
-    "targets": [{"name": str, "measured_ms?": _NUMBER, "interval_ms?": _INTERVAL}],
-    "steps?": [_STEP],
-}
+from hwnas.runs.found import SEARCH, SearchRecord
+from hwnas.runs.parts import DATA, METRIC, TARGET, metric_of
+from hwnas.runs.training import TRAIN, TrainingRecord
+from hwnas.runs.trial import quality_of, score_of
+from hwnas.shapes import COUNT, NONE, SHARE, SIZE, SOME, Items, Shape, require
+from hwnas.statistics.metric import ACCURACY
 
 ARCH = {"schema": str, "space": str, "indices": [COUNT]}
-SEARCH = {
-    "strategy": str,
-    "seed": COUNT,
-    "data": DATA,
-    "constraints": [_BUDGET],
-    "score?": str,
-    "best?": [COUNT],
-    "confidence?": SHARE,
-    "limits?": {str: SIZE},
-    "objectives?": [str],
-    "request?": dict,
-    "sizes?": {str: SIZE},
-    "seconds?": {str: SIZE},
-    "trace?": [dict],
-    "extra?": dict,
-    "oneshot?": dict,
-    "scratch?": dict,
-    "plugins?": {str: str},
-    "promise?": _PROMISE,
-}
-METRIC = {"name": str, "is_higher_better": bool, "is_share": bool}
-TRAIN = {
-    "config": {
-        "epochs?": (SOME, NONE),
-        "batch_size?": (SOME, NONE),
-        "learning_rate?": SIZE,
-        "seed?": COUNT,
-        "distill_weight?": SHARE,
-    },
-    "data": DATA,
-    "metric?": METRIC,
-    "seconds": SIZE,
-    "history": [{"epoch": SOME, "seconds?": SIZE}],
-    "kept?": {"epoch": SOME},
-    "start?": dict,
-    "weights_sha256?": str,
-}
+_NUMBER = (SIZE, NONE)
 _OF_EACH_TARGET = ("predicted_ms", "predicted_std_ms", "measured_ms", "measured_half_ms")
 _SPACE = {"schema": str, "space": str, "space_fingerprint": str}
 _ASKED = {"against": [str], "match_latency": [str], "variants": [str], "rounds": SOME}
@@ -133,28 +55,10 @@ def read(path: Path, what: str, shape: Shape, remedy: str) -> Any:
     return content
 
 
-def search(run: Path) -> dict[str, Any]:
+def search(run: Path) -> SearchRecord:
     """How the network of a run was found."""
-    what, path, remedy = "the record of the search", RunFolder(run).search, search_anew(run)
-    found: dict[str, Any] = read(path, what, SEARCH, remedy)
-    score = score_of(found)
-    trial = {"indices": [COUNT], score: SHARE, "latencies_ms": [SIZE]}
-    require(found, {f"{score}?": SHARE, "trials?": [trial]}, what, path, remedy)
-    if not found["constraints"]:
-        raise SchemaMismatch(
-            f"a search must have had a budget, but {path} has none: {remedy}", field="constraints"
-        )
-    budgets = len(found["constraints"])
-    columns = Items(object, budgets, budgets)
-    entry = dict.fromkeys(("predicted_ms", "predicted_std_ms", "measured"), columns)
-    shape = {"trials?": [{"latencies_ms": Items(object, budgets)}]}  # limits on other things may follow
-    require(found, shape | {"promise?": {"steps?": [{"entries": [entry]}]}}, what, path, remedy)
-    return found
-
-
-def device_of(record: Mapping[str, Any]) -> str:
-    """The device of the first budget of a search."""
-    return str(record["constraints"][0]["target"]["device"])
+    path, remedy = RunFolder(run).search, search_anew(run)
+    return SearchRecord.from_json(files.read_json(path, SEARCH, remedy), path, remedy)
 
 
 def search_anew(run: Path) -> str:
@@ -199,7 +103,7 @@ def _gallery(score: str) -> dict[str, Shape]:
     interval = Items(SHARE, 2, 2)
     return {
         "images": COUNT,
-        "targets": Items({"name": str, "target": _TARGET, "range_ms": Items(SIZE, 2, 2)}, 1),
+        "targets": Items({"name": str, "target": TARGET, "range_ms": Items(SIZE, 2, 2)}, 1),
         "entries": Items(
             {
                 "indices": [COUNT],
@@ -215,67 +119,27 @@ def _gallery(score: str) -> dict[str, Shape]:
     }
 
 
-def score_of(record: Mapping[str, Any]) -> str:
-    """What the scores in a record of a search are called: "accuracy", or of another task "quality"."""
-    return "quality" if "quality" in record else ACCURACY.score_key
-
-
-def quality_of(record: Mapping[str, Any]) -> Any:
-    """The score of an architecture in a record of a search."""
-    return record[score_of(record)]
-
-
 def arch(run: Path, what: str = "the found architecture") -> dict[str, Any]:
     """The architecture of a run."""
     found: dict[str, Any] = read(RunFolder(run).arch, what, ARCH, search_anew(run))
     return found
 
 
-def trained(run: Path) -> dict[str, Any]:
+def trained(run: Path) -> TrainingRecord:
     """How the network of a run was trained, and what it came to by the metric that the record names."""
-    path, what, remedy = RunFolder(run).train, "the record of training", f"{typed('train', run)} makes it"
-    found: dict[str, Any] = read(path, what, TRAIN, remedy)
-    require(found, _judged(metric_of(found)), what, path, remedy)
-    return found
-
-
-def metric_of(record: Mapping[str, Any]) -> Metric:
-    """What the numbers of a record of training, a manifest or a verification are; accuracy in older ones."""
-    found = record.get("metric")
-    return ACCURACY if found is None else Metric(**{name: found[name] for name in METRIC})
-
-
-def _judged(metric: Metric) -> Shape:
-    """What a training came to, by the name of the metric."""
-    key = metric.key
-    value: Shape = SHARE if metric.is_share else float
-    judged = {
-        f"{key}?": value,
-        f"balanced_{key}?": (value, NONE),
-        "loss?": SIZE,
-        "images?": COUNT,
-        "interval?": Items(value, 2, 2),
-        "balanced_interval?": Items(value, 2, 2),
-        "recalls?": [(SHARE, NONE)],
-    }
-    return {
-        f"test_{key}": value,
-        f"val_{key}": value,
-        "history": [{f"{key}?": value, f"val_{key}?": value}],
-        "val?": judged,
-        "test?": judged,
-    }
+    path, remedy = RunFolder(run).train, f"{typed('train', run)} makes it"
+    return TrainingRecord.from_json(files.read_json(path, TRAIN, remedy), path, remedy)
 
 
 __all__ = [
     "COMPARISON",
+    "DATA",
     "MATCH",
     "METRIC",
     "NONE",
     "OUTCOMES",
     "Shape",
     "arch",
-    "device_of",
     "gallery",
     "metric_of",
     "quality_of",

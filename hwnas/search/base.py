@@ -12,7 +12,8 @@ import numpy as np
 from hwnas.errors import SpaceError
 from hwnas.evaluators.base import Evaluator, require_comparable, shared_weights
 from hwnas.latency.base import FloatArray
-from hwnas.search.problem import Problem, Trial
+from hwnas.runs.trial import Trial
+from hwnas.search.problem import Problem
 from hwnas.search.session import Session
 from hwnas.space import Architecture
 from hwnas.spaces.canonical import Canonical

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from hwnas.budget import Budget, is_share
-from hwnas.errors import HwnasError, LatencyModelError
+from hwnas.errors import LatencyModelError
 from hwnas.latency import Cost, LatencyModel
 from hwnas.latency.evaluate import HELDOUT
 from hwnas.search.problem import Constraint
@@ -72,21 +72,6 @@ def constraints_of(
         limited = replace(asked, target=model.target, margin=kept_free_ms)
         found.append(Constraint(limited, costs, sure=sure_ms, measured=measured))
     return tuple(found)
-
-
-def range_of(record: Mapping[str, Any], name: str) -> tuple[float, float]:
-    """The range of a target that shares are of, as the search's record says: one for all commands.
-
-    Raises:
-        HwnasError: The search had no such target, or its record does not say the range.
-    """
-    for item in record["constraints"]:
-        if item["name"] == name and len(item.get("range_ms", ())) == 2:
-            low, high = item["range_ms"]
-            return float(low), float(high)
-    raise HwnasError(
-        f"the record of a search must say the range of {name}, but does not: search into another folder"
-    )
 
 
 def not_binding(constraints: Sequence[Constraint]) -> list[str]:

@@ -16,9 +16,8 @@ from typing import Any
 
 from hwnas import files
 from hwnas.errors import HwnasError, SchemaMismatch, in_words
-from hwnas.runs.records import quality_of, score_of
+from hwnas.runs.trial import Trial, score_of
 from hwnas.search.oneshot import trace
-from hwnas.search.problem import Trial
 from hwnas.statistics.metric import ACCURACY
 
 SCHEMA = "hwnas-history/1"
@@ -79,7 +78,7 @@ class History:
             return
         line = {
             "query": query,
-            **trial_to_json(trial, self.score),
+            **trial.to_json(self.score),
             "seconds": round(seconds, 3),
         }
         try:
@@ -171,26 +170,9 @@ def _parse(line: str, path: Path, number: int) -> dict[str, Any]:
     return data
 
 
-def trial_to_json(trial: Trial, score: str = ACCURACY.score_key) -> dict[str, Any]:
-    """A JSON object that ``trial_from_json`` turns back; ``score`` is what the quality is called there."""
-    names = ("indices", "latencies_ms", "objectives", *(("limited",) if trial.limited else ()))
-    return {score: trial.quality, **{name: list(getattr(trial, name)) for name in names}}
-
-
-def trial_from_json(data: Mapping[str, Any]) -> Trial:
-    """The trial of ``trial_to_json``; raises KeyError, TypeError or ValueError where it is none."""
-    return Trial(
-        tuple(int(i) for i in data["indices"]),
-        float(quality_of(data)),
-        tuple(float(v) for v in data["latencies_ms"]),
-        tuple(float(v) for v in data.get("objectives", ())),
-        tuple(float(v) for v in data.get("limited", ())),
-    )
-
-
 def _trial(data: Mapping[str, Any], path: Path, number: int) -> Trial:
     try:
-        found = trial_from_json(data)
+        found = Trial.from_json(data)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise HwnasError(
             f"line {number} of {path} must hold a trial, but does not: {in_words(error)}"

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import NormalDist
 from typing import Any
 
 from hwnas import files, spaces
 from hwnas.budget import Budget
-from hwnas.device import Target
 from hwnas.errors import HwnasError, InfeasibleBudget, SchemaMismatch
 from hwnas.runs import outputs, records
 from hwnas.runs.folder import RunFolder
-from hwnas.search.constraints import range_of
+from hwnas.runs.found import BudgetRecord, SearchRecord
+from hwnas.runs.trial import Trial
 from hwnas.search.gallery import SCHEMA, known_ms
 from hwnas.search.objective import sizes
 from hwnas.statistics.bounds import at_least, at_most
@@ -48,7 +49,7 @@ def draw_again(run: Path) -> str:
 
 
 @outputs.alone_in("out", "a pick", new=True)
-def pick(run: Path, budgets: Sequence[Budget], out: Path, *, confidence: float = 0.9) -> dict[str, Any]:
+def pick(run: Path, budgets: Sequence[Budget], out: Path, *, confidence: float = 0.9) -> SearchRecord:
     """Take the best architecture that keeps the budgets into a run folder of its own.
 
     Args:
@@ -86,17 +87,16 @@ def pick(run: Path, budgets: Sequence[Budget], out: Path, *, confidence: float =
         space.architecture(chosen["indices"]).to_json() | {"space_fingerprint": gallery["space_fingerprint"]}
     )
     record = _picked(record, gallery, chosen, limits_ms)
-    first = Target.from_json(record["constraints"][0]["target"])
-    record["sizes"] = sizes(arch, first.precision)
+    record = replace(record, sizes=sizes(arch, record.targets[0].precision))
     _copy(RunFolder(run), out)
     files.write_json(new.arch, arch.to_json())
-    files.write_json(new.search, record)
+    files.write_json(new.search, record.to_json())
     return record
 
 
-def _require_of_search(gallery: Mapping[str, Any], record: Mapping[str, Any], run: Path) -> None:
+def _require_of_search(gallery: Mapping[str, Any], record: SearchRecord, run: Path) -> None:
     """Refuse a gallery of targets that the search had no budget for."""
-    names = {item["name"] for item in record["constraints"]}
+    names = {item.name for item in record.budgets}
     odd = [target["name"] for target in gallery["targets"] if target["name"] not in names]
     if odd:
         raise SchemaMismatch(
@@ -106,9 +106,7 @@ def _require_of_search(gallery: Mapping[str, Any], record: Mapping[str, Any], ru
         )
 
 
-def _limits(
-    gallery: Mapping[str, Any], record: Mapping[str, Any], budgets: Sequence[Budget]
-) -> dict[int, float]:
+def _limits(gallery: Mapping[str, Any], record: SearchRecord, budgets: Sequence[Budget]) -> dict[int, float]:
     """Budgets in ms by the number of their target."""
     names = [target["name"] for target in gallery["targets"]]
     found: dict[int, float] = {}
@@ -118,7 +116,7 @@ def _limits(
         if not numbers:
             raise HwnasError(f"a budget must be for one of the gallery's {names}, but got {name!r}")
         for number in numbers:
-            found[number] = budget.within(*range_of(record, names[number])).limit
+            found[number] = budget.within(*record.range_of(names[number])).limit
     if not found:
         raise HwnasError("a pick must be given a budget, but got none")
     return found
@@ -162,58 +160,57 @@ def _refusal(
 
 
 def _picked(
-    record: dict[str, Any],
+    record: SearchRecord,
     gallery: Mapping[str, Any],
     chosen: Mapping[str, Any],
     limits_ms: Mapping[int, float],
-) -> dict[str, Any]:
+) -> SearchRecord:
     """The search's record with another architecture, under the budgets that were given."""
-    constraints = []
-    for number, limit in limits_ms.items():
-        name = gallery["targets"][number]["name"]
-        before = next(item for item in record["constraints"] if item["name"] == name)
-        half = chosen["measured_half_ms"][number]
-        measured = chosen["measured_ms"][number]
-        constraints.append(
-            before
-            | {
-                "budget_ms": limit,
-                "asked": f"{limit!r} ms",
-                "predicted_ms": chosen["predicted_ms"][number],
-                "predicted_std_ms": chosen["predicted_std_ms"][number],
-                "measured_ms": measured,
-                "interval_ms": None
-                if measured is None or half is None
-                else [measured - half, measured + half],
-                "quality": None if measured is None else _quality(record, chosen["indices"], name),
-            }
-        )
-    names = [item["name"] for item in record["constraints"]]
-    columns = [names.index(item["name"]) for item in constraints]
-    trials = [
-        trial | {"latencies_ms": [trial["latencies_ms"][n] for n in columns]}
-        for trial in record.get("trials", ())
-    ]
-    score, quality = records.score_of(chosen), records.quality_of(chosen)
-    if not any(trial["indices"] == chosen["indices"] for trial in trials):
-        latencies = [known_ms(chosen)[n] for n in limits_ms]
-        trials.append({"indices": chosen["indices"], score: quality, "latencies_ms": latencies})
-    kept = {key: value for key, value in record.items() if key != "promise"}
-    return kept | {
-        "best": chosen["indices"],
-        score: quality,
-        "constraints": constraints,
-        "trials": trials,
-        "picked": True,
-    }
+    names, indices = [item.name for item in record.budgets], tuple(chosen["indices"])
+    budgets = tuple(
+        _budget(record, gallery["targets"][number]["name"], chosen, number, limit)
+        for number, limit in limits_ms.items()
+    )
+    columns = [names.index(item.name) for item in budgets]
+    trials = tuple(replace(t, latencies_ms=tuple(t.latencies_ms[n] for n in columns)) for t in record.trials)
+    quality = records.quality_of(chosen)
+    if not any(trial.indices == indices for trial in trials):
+        trials = (*trials, Trial(indices, quality, tuple(known_ms(chosen)[n] for n in limits_ms)))
+    return replace(
+        record,
+        best=indices,
+        score_key=records.score_of(chosen),
+        quality=quality,
+        budgets=budgets,
+        trials=trials,
+        finalists=None,
+        picked=True,
+    )
 
 
-def _quality(record: Mapping[str, Any], indices: list[int], name: str) -> dict[str, Any] | None:
-    """What the sessions were like in which the promise measured an architecture; None in old records."""
-    promise = record.get("promise") or {}
-    number = [item["name"] for item in record["constraints"]].index(name)
-    steps = (entry for step in promise.get("steps", ()) for entry in step["entries"])
-    found = [entry["measured"][number] for entry in steps if entry["indices"] == indices]
+def _budget(
+    record: SearchRecord, name: str, chosen: Mapping[str, Any], number: int, limit_ms: float
+) -> BudgetRecord:
+    """A budget that was given, with what the gallery says of the chosen entry."""
+    measured, half = chosen["measured_ms"][number], chosen["measured_half_ms"][number]
+    return replace(
+        record.budget(name),
+        budget_ms=limit_ms,
+        asked=f"{limit_ms!r} ms",
+        predicted_ms=chosen["predicted_ms"][number],
+        predicted_std_ms=chosen["predicted_std_ms"][number],
+        is_looked_at=True,
+        measured_ms=measured,
+        interval_ms=None if measured is None or half is None else (measured - half, measured + half),
+        quality=None if measured is None else _quality(record, chosen["indices"], name),
+    )
+
+
+def _quality(record: SearchRecord, indices: list[int], name: str) -> dict[str, Any] | None:
+    """What the sessions were like in which the search measured an architecture; None in old records."""
+    number = [item.name for item in record.budgets].index(name)
+    entries = record.finalists.entries if record.finalists else ()
+    found = [entry["measured"][number] for entry in entries if list(entry["indices"]) == indices]
     if not found or not found[-1] or "word" not in found[-1]:
         return None
     return {field: found[-1].get(field) or [] for field in ("word", "reasons", "notes")}

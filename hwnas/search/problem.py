@@ -17,6 +17,7 @@ import numpy as np
 from hwnas.budget import Budget
 from hwnas.errors import InfeasibleBudget, SpaceError
 from hwnas.latency.base import Cost, FloatArray, IntArray
+from hwnas.runs.trial import Trial
 from hwnas.search.objective import Objective
 from hwnas.space import SearchSpace
 from hwnas.statistics.bounds import at_least, at_most
@@ -152,34 +153,6 @@ class Problem:
         found = self.described(indices, 0.0)
         limited = {"limited": list(found.limited)} if found.limited else {}
         return {"indices": list(found.indices), "latencies_ms": list(found.latencies_ms), **limited}
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One architecture that was scored.
-
-    Attributes:
-        indices: The architecture.
-        quality: What an evaluator said, in [0, 1]; higher is better.
-        latencies_ms: Predicted latency, one a constraint on a latency.
-        objectives: The problem's other objectives.
-        limited: What other constraints count, each in its own unit; with the latencies in older files.
-    """
-
-    indices: tuple[int, ...]
-    quality: float
-    latencies_ms: tuple[float, ...]
-    objectives: tuple[float, ...] = ()
-    limited: tuple[float, ...] = ()
-
-    @property
-    def costs(self) -> tuple[float, ...]:
-        """One a constraint, those on latencies first."""
-        return (*self.latencies_ms, *self.limited)
-
-    def shown(self) -> dict[str, float]:
-        """Its first latency as that of the best, for who watches a search; nothing where there is none."""
-        return {"best_latency_ms": self.latencies_ms[0]} if self.latencies_ms else {}
 
 
 def limited(objective: Objective, limit: float) -> Constraint:

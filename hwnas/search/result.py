@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from hwnas.errors import SchemaMismatch
-from hwnas.runs.records import quality_of, score_of
+from hwnas.runs.trial import Trial, quality_of, score_of
 from hwnas.search.base import SearchResult
-from hwnas.search.history import trial_from_json, trial_to_json
 from hwnas.space import SearchSpace
 
 SCHEMA = "hwnas-search-result/1"
@@ -23,8 +22,8 @@ def to_json(result: SearchResult) -> dict[str, Any]:
         "space_fingerprint": result.best.space.fingerprint,
         "best": list(result.best.indices),
         result.score: result.quality,
-        "trials": [trial_to_json(trial, result.score) for trial in result.trials],
-        "pareto": [trial_to_json(trial, result.score) for trial in result.pareto()],
+        "trials": [trial.to_json(result.score) for trial in result.trials],
+        "pareto": [trial.to_json(result.score) for trial in result.pareto()],
         "config": dict(result.config),
         "trace": [dict(record) for record in result.trace],
         "extra": dict(result.extra),
@@ -48,7 +47,7 @@ def from_json(space: SearchSpace, data: Mapping[str, Any]) -> SearchResult:
             strategy=data["strategy"],
             best=space.architecture(data["best"]),
             quality=quality_of(data),
-            trials=tuple(map(trial_from_json, data["trials"])),
+            trials=tuple(map(Trial.from_json, data["trials"])),
             config=data["config"],
             trace=tuple(data["trace"]),
             extra=data["extra"],

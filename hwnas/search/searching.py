@@ -18,9 +18,11 @@ from hwnas.evaluators.base import Live, TrainedNetworks
 from hwnas.evaluators.standalone import FromScratch
 from hwnas.evaluators.supernet.oneshot import OneShot
 from hwnas.latency import LatencyModel
+from hwnas.latency.store import FittedModel
 from hwnas.runs import outputs
 from hwnas.runs.folder import RunFolder
-from hwnas.search import made, to_json
+from hwnas.runs.found import SCHEMA, BudgetRecord, SearchRecord
+from hwnas.search import made
 from hwnas.search.base import SearchResult, Strategy
 from hwnas.search.constraints import constraints_of, not_binding
 from hwnas.search.feasible import FeasibleSampler
@@ -31,7 +33,35 @@ from hwnas.search.session import Session
 from hwnas.space import SearchSpace
 from hwnas.train import TrainConfig, optim, ranks
 
-SCHEMA = "hwnas-search/1"
+
+@dataclass(frozen=True)
+class Prepared:
+    """A search with all that it needs in memory, so that nothing of it is read again.
+
+    Attributes:
+        request: What is to be searched.
+        dataset: Its images.
+        space: Its space.
+        models: Its latency models.
+        constraints: Its budgets on them.
+        seconds: What it took to read all that.
+    """
+
+    request: SearchRequest
+    dataset: Dataset
+    space: SearchSpace
+    models: tuple[FittedModel, ...]
+    constraints: tuple[Constraint, ...]
+    seconds: float
+
+    @property
+    def alarms(self) -> list[str]:
+        """What is to be known before it begins: budgets that do not bind, models not to be trusted."""
+        doubts = {str(model.target): latency.doubt(model.evaluation) for model in self.models}
+        return [
+            *not_binding(self.constraints),
+            *(f"{name}: {text}" for name, text in doubts.items() if text),
+        ]
 
 
 @dataclass(frozen=True)
@@ -47,17 +77,47 @@ class Searched:
     scorer: TrainedNetworks
 
 
+def prepared(
+    request: SearchRequest, dataset: Dataset | None = None, models: Sequence[FittedModel] = ()
+) -> Prepared:
+    """Read what a request names, the latency models before the images.
+
+    Args:
+        request: What is to be searched.
+        dataset: Its images, where they were read before.
+        models: Its latency models, where they were read before.
+
+    Raises:
+        LatencyModelError: A latency model is none, or is of another space; or see ``constraints_of``.
+        InfeasibleBudget: A budget is below the fastest architecture.
+        DataError: The images cannot be read.
+    """
+    began = time.monotonic()
+    known = tuple(models) or tuple(latency.load(path, request.space) for path in request.latencies)
+    dataset = dataset or load_data(request)
+    space = space_for(request.space, dataset)
+    constraints = constraints_of(
+        known,
+        request.budgets,
+        space,
+        request.confidence,
+        measured=request.measured,
+        ranges=request.ranges,
+    )
+    return Prepared(request, dataset, space, known, constraints, time.monotonic() - began)
+
+
+@outputs.alone_in("out", "a search", new=True)
 def search_run(
     request: SearchRequest, out: Path, *, live: Live | None = None, dataset: Dataset | None = None
 ) -> SearchResult:
     """As ``searched``, for callers that want nothing but the result."""
-    return searched(request, out, live=live, dataset=dataset).result
+    _require_new(out)
+    return searched(prepared(request, dataset), out, live=live).result
 
 
 @outputs.alone_in("out", "a search", new=True)
-def searched(
-    request: SearchRequest, out: Path, *, live: Live | None = None, dataset: Dataset | None = None
-) -> Searched:
+def searched(ready: Prepared, out: Path, *, live: Live | None = None) -> Searched:
     """Search, and write ``arch.json``, ``search.json``, ``history.jsonl``, ``supernet.safetensors``.
 
     Where architectures are trained from scratch, those are in the folder ``trained`` instead of a
@@ -67,60 +127,34 @@ def searched(
     processes share every batch of the supernet.
 
     Args:
-        request: What is to be searched.
+        ready: What is to be searched.
         out: Folder of the run; must not hold a finished search.
         live: Called after every step.
-        dataset: The images of ``request.data``, where they were loaded before.
 
     Raises:
         InfeasibleBudget: No architecture keeps the budgets.
         HwnasError: The folder holds a finished search, or something in the request is wrong.
     """
+    _require_new(out)
+    with ranks.joined(optim.pick_device(ready.request.oneshot.device)):
+        return _search(ready, out, live)
+
+
+def _require_new(out: Path) -> None:
     if RunFolder(out).search.exists():
         raise HwnasError(f"a run folder must be new, but {out} holds a finished search: give another one")
-    with ranks.joined(optim.pick_device(request.oneshot.device)):
-        return _search(request, out, live, dataset)
 
 
-def constraints_for(
-    request: SearchRequest, models: Sequence[LatencyModel], space: SearchSpace
-) -> tuple[Constraint, ...]:
-    """The budgets of a request on its latency models; raises as ``constraints_of`` does."""
-    return constraints_of(
-        models,
-        request.budgets,
-        space,
-        request.confidence,
-        measured=request.measured,
-        ranges=request.ranges,
-    )
-
-
-def said_of(
-    constraints: Sequence[Constraint], models: Sequence[latency.store.FittedModel], request: SearchRequest
-) -> list[str]:
-    """Alarms before a search begins: budgets that do not bind, models that are not to be trusted."""
-    doubts = {str(model.target): latency.doubt(model.evaluation) for model in models}
-    return [
-        *not_binding(constraints),
-        *(f"{name}: {text}" for name, text in doubts.items() if text),
-    ]
-
-
-def _search(request: SearchRequest, out: Path, live: Live | None, given: Dataset | None) -> Searched:
+def _search(ready: Prepared, out: Path, live: Live | None) -> Searched:
+    request, dataset, space, models = ready.request, ready.dataset, ready.space, ready.models
     clock = _Clock(live if ranks.rank() == 0 else None)
-    dataset = given or load_data(request)
-    space = space_for(request.space, dataset)
-    models = [latency.load(path, request.space) for path in request.latencies]
-    constraints = constraints_for(request, models, space)
-    known = said_of(constraints, models, request)
-    clock.phase("data")
+    clock.seconds["data"] = ready.seconds
     scorer = _scorer(request, space, dataset, out)
     precision = models[0].target.precision
     others = {name: objective(name, space, precision) for name in (*request.objectives, *request.limits)}
     limits = [limited(others[n], limit) for n, limit in request.limits.items()]
     objectives = tuple(others[name] for name in request.objectives)
-    problem = Problem(space, (*constraints, *limits), objectives=objectives)
+    problem = Problem(space, (*ready.constraints, *limits), objectives=objectives)
     _ = FeasibleSampler(problem).feasible  # refuses budgets that do not go together, before training
     strategy, run = _strategy(request), RunFolder(out)
     session = Session(
@@ -135,14 +169,15 @@ def _search(request: SearchRequest, out: Path, live: Live | None, given: Dataset
     result = strategy.search(problem, scorer, np.random.default_rng(request.seed), session)
     clock.phase("finalists")
     result = replace(result, extra=dict(result.extra) | _blind(result, dataset, scorer))
-    if known:
+    if known := ready.alarms:
         alarms = [*known, *result.extra.get("alarms", ())]
         result = replace(result, extra=dict(result.extra) | {"alarms": alarms})
     if ranks.rank() == 0:
         scorer.save_into(run)
         _copy_models(request.latencies, models, run)
         files.write_json(run.arch, result.best.to_json())
-        files.write_json(run.search, _record(request, result, problem, models, scorer, dataset, clock))
+        record = _record(request, result, problem, models, scorer, dataset, clock)
+        files.write_json(run.search, record.to_json())
         run.search_checkpoint.unlink(missing_ok=True)
     return Searched(result, scorer)
 
@@ -220,46 +255,64 @@ def _record(
     scorer: TrainedNetworks,
     dataset: Dataset,
     clock: _Clock,
-) -> dict[str, Any]:
-    """What ``search.json`` holds: the result, and all that it depends on."""
-    indices = np.array([result.best.indices])
-    constraints = []
+) -> SearchRecord:
+    """The result, and all that it depends on."""
+    described, space = scorer.describe(), result.best.space
+    return SearchRecord(
+        schema=SCHEMA,
+        strategy=result.strategy,
+        space=space.name,
+        space_fingerprint=space.fingerprint,
+        best=result.best.indices,
+        quality=result.quality,
+        score_key=result.score,
+        trials=result.trials,
+        pareto=result.pareto(),
+        config=result.config,
+        trace=tuple(result.trace),
+        extra=result.extra,
+        score=scorer.task.merit_name(scorer.class_weights),
+        seed=request.seed,
+        request=request.identity(),
+        asked=request.asked,
+        budgets=_budgets(request, result, problem, models),
+        confidence=request.confidence,
+        objectives=request.objectives,
+        limits=request.limits,
+        sizes=sizes(result.best, models[0].target.precision),
+        data=dataset.describe(),
+        scratch=described if request.scratch else None,
+        oneshot=None if request.scratch else described,
+        traits=scorer.traits.to_json(),
+        seconds=clock.seconds,
+        supernet_sha256=files.sha256(request.supernet) if request.supernet else None,
+        plugins={path.name: files.sha256(path) for path in plugins.files()},
+    )
+
+
+def _budgets(
+    request: SearchRequest, result: SearchResult, problem: Problem, models: Sequence[LatencyModel]
+) -> tuple[BudgetRecord, ...]:
+    """What was asked, and what is predicted of the best."""
+    found, indices = [], np.array([result.best.indices])
     latencies = problem.constraints[: len(models)]  # what follows are limits on other things
     for constraint, model, path in zip(latencies, models, request.latencies, strict=True):
         predicted = model.predict(problem.space, indices)
-        constraints.append(
-            {
-                "name": constraint.name,
-                "target": model.target.to_json(),
-                "budget_ms": constraint.budget.limit,
-                "asked": constraint.budget.text,
-                "range_is_measured": constraint.name in request.ranges,
-                "margin_ms": constraint.budget.margin,
-                "predicted_ms": float(predicted.mean_ms[0]),
-                "predicted_std_ms": float(predicted.std_ms[0]),
-                "range_ms": list(request.ranges.get(constraint.name, constraint.costs.range)),
-                "latency_sha256": files.sha256(path),
-            }
+        found.append(
+            BudgetRecord(
+                name=constraint.name,
+                target=model.target,
+                budget_ms=constraint.budget.limit,
+                asked=constraint.budget.text,
+                range_is_measured=constraint.name in request.ranges,
+                margin_ms=constraint.budget.margin,
+                predicted_ms=float(predicted.mean_ms[0]),
+                predicted_std_ms=float(predicted.std_ms[0]),
+                range_ms=request.ranges.get(constraint.name, constraint.costs.range),
+                latency_sha256=files.sha256(path),
+            )
         )
-    return {
-        **to_json(result),
-        "schema": SCHEMA,
-        "score": scorer.task.merit_name(scorer.class_weights),
-        "seed": request.seed,
-        "request": request.identity(),
-        **({"asked": list(request.asked)} if request.asked else {}),
-        "constraints": constraints,
-        "confidence": request.confidence,
-        "objectives": list(request.objectives),
-        "limits": dict(request.limits),
-        "sizes": sizes(result.best, models[0].target.precision),
-        "data": dataset.describe(),
-        "scratch" if request.scratch else "oneshot": scorer.describe(),
-        "traits": scorer.traits.to_json(),
-        "seconds": clock.seconds,
-        **({"supernet_sha256": files.sha256(request.supernet)} if request.supernet else {}),
-        **({"plugins": {p.name: files.sha256(p) for p in plugins.files()}} if plugins.files() else {}),
-    }
+    return tuple(found)
 
 
 class _Clock:

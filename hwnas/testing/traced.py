@@ -8,16 +8,11 @@ from typing import Any, cast
 import torch
 from torch import fx, nn
 
-from hwnas.blocks.layers import ChannelShuffle, ChannelSlice, SqueezeExcite, StridedPointwise, Tracer
+from hwnas.blocks.layers import MOVING, SqueezeExcite, StridedPointwise, Tracer
 from hwnas.space import Op, Workload
 from hwnas.testing.claims import claim
 
-_MOVING: dict[type[nn.Module], str] = {
-    ChannelShuffle: "shuffle",
-    ChannelSlice: "slice",
-    nn.AdaptiveAvgPool2d: "pool",
-    nn.MaxPool2d: "max_pool",
-}
+_MOVING: dict[type[nn.Module], str] = {**MOVING, nn.AdaptiveAvgPool2d: "pool"}
 _SILENT = nn.ReLU, nn.ReLU6, nn.Hardswish, nn.Hardsigmoid, nn.Flatten, nn.Identity
 _FUNCTIONS = {"add": "add", "mul": "scale", "cat": "concat"}
 

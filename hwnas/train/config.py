@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from hwnas.errors import TrainingError
-from hwnas.tasks.base import ACCURACY, LossSettings, Metric, Score
+from hwnas.tasks.base import ACCURACY, LossSettings, Metric, Predictions, Score
 
 STEPS = 2000
 """Weight updates of a training that names no number of epochs, as far as ``MOST_EPOCHS`` allows."""
@@ -220,6 +220,7 @@ class TrainResult:
         val: Score on the validation split of the weights that were kept.
         kept: Which weights those are: the epoch they are of, and whether batch-norm statistics were
             estimated anew for them.
+        seen: What they say of that split, image by image.
         origin: Where the network's first weights came from, and who taught it.
     """
 
@@ -227,20 +228,10 @@ class TrainResult:
     history: tuple[EpochRecord, ...]
     val: Score
     kept: Kept
+    seen: Predictions = field(repr=False, compare=False)
     origin: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def seconds(self) -> float:
         """Wall time of all epochs."""
         return sum(record.seconds for record in self.history)
-
-    def to_json(self) -> Mapping[str, Any]:
-        """A JSON object."""
-        return {
-            "config": asdict(self.config),
-            "history": [record.to_json() for record in self.history],
-            "val": self.val.to_json(self.history[0].metric),
-            "kept": asdict(self.kept),
-            "seconds": self.seconds,
-            **self.origin,
-        }

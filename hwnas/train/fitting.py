@@ -35,7 +35,7 @@ from hwnas.train.teacher import Teacher
 if TYPE_CHECKING:
     from hwnas.data import Dataset
     from hwnas.space import Architecture
-    from hwnas.tasks.base import Score
+    from hwnas.tasks.base import Predictions, Score
 
 _SCHEMA = "hwnas-checkpoint/3"
 _RECALIBRATION_IMAGES = 2048
@@ -131,6 +131,7 @@ class _Fit:
         self.history: list[EpochRecord] = []
         self.best: files.Tensors = {}
         self.best_epoch = 0
+        self.seen: dict[int, Predictions] = {}  # of the best epoch and of the last one, on validation
 
     def run(
         self,
@@ -148,25 +149,28 @@ class _Fit:
                 self.history[self.best_epoch - 1].val
             ):
                 self.best, self.best_epoch = self._weights(), record.epoch
+            wanted = (self.best_epoch, record.epoch)
+            self.seen = {epoch: found for epoch, found in self.seen.items() if epoch in wanted}
             if checkpoint is not None:
                 self._save(checkpoint)
             on_epoch(record)
 
     def settle(self, recalibrate: Callable[[Iterable[torch.Tensor]], None]) -> TrainResult:
         """Leave the model with the best weights and statistics that it had or can have."""
-        found: list[tuple[Kept, Score, files.Tensors]] = []
+        found: list[tuple[Kept, Score, files.Tensors, Predictions | None]] = []
         for epoch, weights in {self.best_epoch: self.best, self.epochs: self._weights()}.items():
             files.copy_into(self.model, weights, "memory")
-            found.append((Kept(epoch, False), self.history[epoch - 1].val, weights))
+            found.append((Kept(epoch, False), self.history[epoch - 1].val, weights, self.seen.get(epoch)))
             recalibrate(
                 images for images, _ in self.batches.some("train", _RECALIBRATION_IMAGES, self.config.seed)
             )
-            renewed = look(self.model, self.batches, "val").score
-            found.append((Kept(epoch, True), renewed, self._copied(self.model)))
-        kept, val, weights = max(found, key=lambda item: self._worth(item[1]))
+            renewed = look(self.model, self.batches, "val")
+            found.append((Kept(epoch, True), renewed.score, self._copied(self.model), renewed))
+        kept, val, weights, seen = max(found, key=lambda item: self._worth(item[1]))
         files.copy_into(self.model, weights, "memory")
         optim.check_finite(val.loss, "on validation after the last epoch")
-        return TrainResult(self.config, tuple(self.history), val, kept, self.origin)
+        seen = seen or look(self.model, self.batches, "val")  # of an epoch before training was cut off
+        return TrainResult(self.config, tuple(self.history), val, kept, seen, self.origin)
 
     def _worth(self, score: Score) -> tuple[float, float]:
         """What weights are chosen by: the metric, balanced where classes are weighed; then the loss."""
@@ -196,7 +200,8 @@ class _Fit:
             loss += float(outcome.loss.detach()) * len(targets)
             total += float(outcome.total)
             count += len(targets)
-        val = look(self.model if self.average is None else self.average, self.batches, "val").score
+        self.seen[epoch] = look(self.model if self.average is None else self.average, self.batches, "val")
+        val = self.seen[epoch].score
         optim.check_finite(val.loss, f"on validation after epoch {epoch}")
         return EpochRecord(
             epoch=epoch,

@@ -29,7 +29,7 @@ from torch import fx, nn
 
 from hwnas import runtimes
 from hwnas.blocks import statistics
-from hwnas.blocks.layers import ChannelShuffle, ChannelSlice, Tracer
+from hwnas.blocks.layers import MOVING, Tracer
 from hwnas.errors import TrainingError
 from hwnas.train import optim
 from hwnas.train.config import EpochRecord, TrainConfig, TrainResult
@@ -152,14 +152,7 @@ class Rounded(nn.Module):
 
 
 _RELU = nn.ReLU, nn.ReLU6
-_SILENT = (  # they move values or choose between them, none is computed
-    nn.Identity,
-    nn.Dropout,
-    nn.Flatten,
-    nn.MaxPool2d,
-    ChannelShuffle,
-    ChannelSlice,
-)
+_SILENT = nn.Identity, nn.Dropout, nn.Flatten, *MOVING
 _ARITHMETIC = operator.add, operator.iadd, operator.mul, operator.imul, torch.add, torch.mul
 
 

@@ -15,6 +15,7 @@ from hwnas.data import Dataset
 from hwnas.errors import DataError, Diverged, typed
 from hwnas.runs import outputs, records
 from hwnas.runs.folder import RunFolder
+from hwnas.runs.training import TrainingRecord
 from hwnas.space import Architecture
 from hwnas.statistics.verdict import FAIL, PASS
 from hwnas.train.checkpoint import copy_into, save_weights
@@ -23,8 +24,6 @@ from hwnas.train.convergence import rise
 from hwnas.train.fitting import fit, new_network
 from hwnas.train.scoring import predictions
 from hwnas.train.teacher import load_teacher
-
-SCHEMA = "hwnas-train/1"
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ def train_run(
     teacher: Path | None = None,
     start: Callable[[Architecture, Dataset], Start] | None = None,
     on_epoch: Callable[[EpochRecord], None] = lambda _: None,
-) -> dict[str, Any]:
+) -> TrainingRecord:
     """Train the architecture of a run and look at the test split, once.
 
     Reads ``arch.json`` and ``search.json``; writes ``weights.safetensors`` and ``train.json``.
@@ -75,8 +74,8 @@ def train_run(
     arch = spaces.architecture_from_json(records.arch(run))
     search = records.search(run)
     if source is not None:
-        dataset = _load_for(arch, source, search["data"])
-    dataset = dataset or _of_search(run, search["data"])
+        dataset = _load_for(arch, source, search.data)
+    dataset = dataset or _of_search(run, search.data)
     model = new_network(arch, config.seed)
     folder = RunFolder(run)
     checkpoint = folder.train_checkpoint
@@ -94,30 +93,34 @@ def train_run(
         checkpoint.unlink(missing_ok=True)
         raise
     task = tasks.of(dataset)
-    val, test = (predictions(model, dataset, split) for split in ("val", "test"))
+    test = predictions(model, dataset, "test")
     learning = test.learning
     save_weights(model, folder.weights, {"architecture": arch.to_json(), "data": dataset.fingerprint})
     weights = files.sha256(folder.weights)
-    record = {
-        "schema": SCHEMA,
-        "architecture": arch.id,
-        "data": dataset.describe(),
-        **result.to_json(),
-        "metric": asdict(task.metric),
-        "rising": rise(result.history, len(dataset.val), task),
-        "val": val.to_json(),
-        f"val_{task.metric.key}": result.val.value,
-        "learnt": {PASS: True, FAIL: False}.get(learning.word),
-        "learning": learning.to_json(),
-        f"test_{task.metric.key}": test.score.value,
-        "test": test.to_json(),
-        "weights_sha256": weights,
-    }
+    record = TrainingRecord(
+        architecture=arch.id,
+        data=dataset.describe(),
+        config=asdict(result.config),
+        history=tuple(epoch.to_json() for epoch in result.history),
+        kept=asdict(result.kept),
+        seconds=result.seconds,
+        start=result.origin["start"],
+        teacher=result.origin.get("teacher"),
+        metric=task.metric,
+        rising=rise(result.history, len(dataset.val), task),
+        val=result.seen.to_json(),
+        val_value=result.val.value,
+        learnt={PASS: True, FAIL: False}.get(learning.word),
+        learning=learning,
+        test_value=test.score.value,
+        test=test.to_json(),
+        weights_sha256=weights,
+    )
     if (found := task.mistakes(test, dataset, "test")) is not None:
         files.write_json(folder.mistakes, {**found, "weights_sha256": weights})
     else:
         folder.mistakes.unlink(missing_ok=True)
-    files.write_json(folder.train, record)
+    files.write_json(folder.train, record.to_json())
     checkpoint.unlink(missing_ok=True)
     return record
 
@@ -127,7 +130,7 @@ def _begin(model: nn.Module, start: Start) -> dict[str, Any]:
     return dict(start.record)
 
 
-def dataset_of(described: dict[str, Any], remedy: str = "search into another folder") -> Dataset:
+def dataset_of(described: Mapping[str, Any], remedy: str = "search into another folder") -> Dataset:
     """The dataset that ``Dataset.describe`` described, read again.
 
     Args:
@@ -154,12 +157,12 @@ def dataset_of(described: dict[str, Any], remedy: str = "search into another fol
     return dataset
 
 
-def _of_search(run: Path, described: dict[str, Any]) -> Dataset:
+def _of_search(run: Path, described: Mapping[str, Any]) -> Dataset:
     command = typed("train", run, "--data", described["source"])
     return dataset_of(described, f"{command} trains on what is there now")
 
 
-def _load_for(arch: Architecture, source: str, described: dict[str, Any]) -> Dataset:
+def _load_for(arch: Architecture, source: str, described: Mapping[str, Any]) -> Dataset:
     task = tasks.of_record(described)
     dataset = task.load(source, resolution=arch.space.input_shape[1], seed=described["seed"])
     if task.outputs(dataset) != arch.space.num_classes:

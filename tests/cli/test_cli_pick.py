@@ -10,7 +10,10 @@ from typer.testing import CliRunner
 from hwnas import device, files, spaces
 from hwnas.cli import app
 from hwnas.cli.pick import _kept
+from hwnas.runs.found import BudgetRecord
 
+SPACE = spaces.load("macro", resolution=16)
+TARGET = device.load("host").target("litert", "int8")
 UNUSABLE = {"word": "unusable", "reasons": ["others used 90% of the CPUs"]}
 
 
@@ -27,13 +30,9 @@ UNUSABLE = {"word": "unusable", "reasons": ["others used 90% of the CPUs"]}
     ],
 )
 def test_a_picked_network_passes_only_where_that_was_measured(measured_ms, interval_ms, quality, word):
-    item = {"measured_ms": measured_ms, "interval_ms": interval_ms, "budget_ms": 0.5, "quality": quality}
-    kept = _kept(item)
+    item = {"name": str(TARGET), "target": TARGET.to_json(), "budget_ms": 0.5, "quality": quality}
+    kept = _kept(BudgetRecord.from_json(item | {"measured_ms": measured_ms, "interval_ms": interval_ms}))
     assert (kept and kept.word) == word
-
-
-SPACE = spaces.load("macro", resolution=16)
-TARGET = device.load("host").target("litert", "int8")
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+import hwnas
 from hwnas import latency, spaces
 from hwnas.budget import Budget
 from hwnas.cli import app
@@ -92,6 +93,34 @@ def test_a_search_for_devices_is_typed_with_its_devices(tmp_path):
     assert not [line for line in _reproduce.commands(read(run)) if line[0] == "hwnas fit"]
     typed(*words)
     same(run, tmp_path / "again", "asked")
+
+
+def test_a_search_on_other_threads_is_typed_with_them(tables, tmp_path):
+    """From Python, where a target is an object; its table is of two threads."""
+    two = Target("host", "litert", "int8", threads=2)
+    folder = places.of_device("host")
+    LatencyTable(two, {}, tables["int8"].rounds).save(places.table(folder, two))
+    found = hwnas.search(
+        SPACE,
+        {two: "70%"},
+        tmp_path / "run",
+        strategy="random",
+        settings={"queries": 3},
+        training_steps=3,
+        oneshot=OneShotConfig(width=0.25, resolution=8, batch_size=32, device="cpu"),
+        options=hwnas.SearchOptions(measure=False, gallery_points=0),
+    )
+    assert found.record["asked"] == ["host/litert-int8-t2=70%"]
+    (profile,) = [
+        line for line in _reproduce.commands(read(found.run, (), folder)) if line[0] == "hwnas profile"
+    ]
+    assert "--threads 2" in profile
+    words = command(found.run, "search")
+    assert words[words.index("--device") + 1] == "host/litert-int8-t2=70%"
+    typed(*words)
+    again = json.loads((tmp_path / "again" / "search.json").read_text())
+    assert again["constraints"][0]["target"]["threads"] == 2
+    assert again["trials"] == json.loads(json.dumps(found.record))["trials"]
 
 
 def test_a_search_with_latency_models_is_typed_with_what_was_asked(tables, tmp_path):

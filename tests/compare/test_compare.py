@@ -23,7 +23,9 @@ from hwnas.compare import FOUND, compare
 from hwnas.compare.contender import Recipe, prepare, trained
 from hwnas.compare.rows import spread
 from hwnas.errors import HwnasError, SpaceError, TrainingError
+from hwnas.measure import measurer
 from hwnas.runs.folder import RunFolder
+from hwnas.runs.training import TrainingRecord
 from hwnas.train import TrainConfig
 from hwnas.verify import verify
 
@@ -110,7 +112,7 @@ def test_two_seeds_of_each_network(exported_run):
 
 
 @pytest.mark.slow
-def test_the_width_is_chosen_once_and_kept(exported_run):
+def test_the_width_is_chosen_once_and_kept(exported_run, monkeypatch):
     run = exported_run
     arguments = {"match_latency": ["mobilenetv2"], "options": QUICK}
     first = compare(run, device.load("host"), **arguments)
@@ -120,8 +122,12 @@ def test_the_width_is_chosen_once_and_kept(exported_run):
     assert [v["name"] for v in first["networks"][0]["variants"]] == [f"{r}-{p}" for r, p in release.VARIANTS]
     assert match["ratio"] == min((c["ratio"] for c in match["candidates"]), key=lambda r: abs(np.log(r)))
     told: list[str] = []
+    opened: list[str] = []
+    connect = measurer.connect
+    monkeypatch.setattr(measurer, "connect", lambda where: opened.append(where.name) or connect(where))
     second = compare(run, device.load("host"), tell=told.append, **arguments)
     assert second["matches"] == first["matches"]
+    assert opened == ["host"], "one way to the device for all variants"
     assert len([line for line in told if line.startswith("measuring")]) == len(release.VARIANTS)
 
 
@@ -130,8 +136,8 @@ def test_a_baseline_is_a_run_like_any_other(compared):
     folder = RunFolder(run).contender(SMALLEST, 0).path
     arch, search = release.read_run(folder)
     assert arch == known.load(SMALLEST, resolution=16, num_classes=10)
-    assert search["constraints"][0]["budget_ms"] == 1000.0
-    assert "predicted_ms" not in search["constraints"][0], "nobody predicted it"
+    assert search.budgets[0].budget_ms == 1000.0
+    assert search.budgets[0].predicted_ms is None, "nobody predicted it"
     manifest = release.read_manifest(folder / "export")
     assert manifest["architecture"]["id"] == arch.id
 
@@ -224,24 +230,27 @@ def test_another_recipe_trains_again(compared, tmp_path):
     before = files.read_json(folder / "train.json", "training")
     told: list[str] = []
     same = trained(folder, TrainConfig(**before["config"]), told.append)
-    assert (same, told) == (before, [])
+    assert (same.to_json(), told) == (before, [])
     other = trained(folder, TrainConfig(**before["config"] | {"batch_size": 128}), told.append)
-    assert other["config"]["batch_size"] == 128
+    assert other.config["batch_size"] == 128
     assert "in another way" in told[0]
-    assert other["weights_sha256"] != before["weights_sha256"]
+    assert other.weights_sha256 != before["weights_sha256"]
+
+
+def recorded(config: dict[str, int], begin: str = "seed") -> TrainingRecord:
+    return TrainingRecord(config, {}, 1.0, (), 0.5, 0.5, start={"from": begin})
 
 
 def test_what_only_the_run_could_have_is_left_out_for_all():
     config = {"epochs": 2, "seed": 3}
-    plain = Recipe.of({"config": config})
+    plain = Recipe.of(recorded(config))
     assert (plain.own, plain.notes) == (True, ())
     assert plain.seeded(5) == TrainConfig(epochs=2, seed=5)
-    assert Recipe.of({"config": config, "start": {"from": "seed"}}).own
-    begun = Recipe.of({"config": config, "start": {"from": "supernet"}})
+    begun = Recipe.of(recorded(config, "supernet"))
     assert not begun.own
     assert len(begun.notes) == 1
     with pytest.raises(TrainingError, match="train the run again"):
-        Recipe.of({"config": {"epochs": 2, "magic": 1}})
+        Recipe.of(recorded({"epochs": 2, "magic": 1}))
 
 
 def test_spread_of_a_single_value_is_unknown():

@@ -10,7 +10,7 @@ import pytest
 from hwnas import device, known, spaces
 from hwnas.compare import match
 from hwnas.errors import SpaceError
-from hwnas.measure import ProfileOptions
+from hwnas.measure import Measurer, ProfileOptions
 
 LIKE = spaces.load("macro", resolution=16).architecture([1, 0, 1, 0, 0, 1, 0, 0])
 
@@ -74,7 +74,8 @@ def test_a_match_is_as_fast_as_measured(tmp_path):
     model.write_bytes(match.untrained(like, target))
     quick = ProfileOptions(rounds=4, max_rounds=4, samples=3, min_round_s=0.0)
     told: list[str] = []
-    best, candidates = match.nearest("mobilenetv2", like, model, host, target, quick, told.append)
+    with Measurer(host, quick) as measurer:
+        best, candidates = match.nearest("mobilenetv2", like, model, measurer, target, told.append)
     assert best in candidates
     assert abs(math.log(best.ratio)) == min(abs(math.log(c.ratio)) for c in candidates)
     assert best.ratio == pytest.approx(1, abs=0.25)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from hwnas.errors import HwnasError, InfeasibleBudget, TableError
 from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.finalists import models, ranges
 from hwnas.finalists.reading import Reading
+from hwnas.search import searching
 from hwnas.search.gallery import known_ms
 from hwnas.search.pick import pick
 from hwnas.search.request import SearchRequest
@@ -71,8 +73,29 @@ def request(**given):
 def kept(tables, tmp_path_factory):
     run = tmp_path_factory.mktemp("kept") / "run"
     budgets = budget.parse(["host/litert-int8=70%", "host/litert-fp32=60%"])
-    record = finalists.search_for(budgets, request(), run, replace(OPTIONS, tables=tables))
+    with pytest.MonkeyPatch.context() as patch:
+        for module, name in ((latency, "load"), (searching, "constraints_of")):
+            patch.setattr(module, name, counting(getattr(module, name)))
+        record = finalists.search_for(budgets, request(), run, replace(OPTIONS, tables=tables)).to_json()
     return run, record, budgets
+
+
+CALLED: Counter[str] = Counter()
+
+
+def counting(function):
+    """The same function, counted by its name in ``CALLED``."""
+
+    def counted(*args, **kwargs):
+        CALLED[function.__name__] += 1
+        return function(*args, **kwargs)
+
+    return counted
+
+
+@pytest.mark.usefixtures("kept")
+def test_a_search_with_its_finalists_and_gallery_reads_each_latency_model_once():
+    assert CALLED == {"load": 2, "constraints_of": 1}
 
 
 def assert_sentence(target):
@@ -139,7 +162,7 @@ def test_a_network_has_one_prediction_wherever_it_is_shown(kept, tmp_path):
     again = Path(shutil.copytree(run, tmp_path / "again"))
     files.write_json(again / "gallery.json", gallery | {"entries": [shown]})
     picked = pick(again, [Budget.read("1000")], tmp_path / "picked")
-    assert [item["predicted_ms"] for item in picked["constraints"]] == said
+    assert [item.predicted_ms for item in picked.budgets] == said
 
 
 def test_raw_samples_are_kept_and_nothing_is_measured_twice(kept, tables, tmp_path):
@@ -154,7 +177,7 @@ def test_raw_samples_are_kept_and_nothing_is_measured_twice(kept, tables, tmp_pa
     assert {m.kind for m in LatencyTable.load(paths[0]).measurements.values()} == {"finalist"}
     with pytest.raises(HwnasError, match="another search"):
         finalists.search_for(budgets, request(seed=1), again, replace(OPTIONS, tables=tables))
-    resumed = finalists.select_finalist(again, measuring=QUICK, options=OPTIONS.finalists)
+    resumed = finalists.select_finalist(again, measuring=QUICK, options=OPTIONS.finalists).to_json()
     measured = {tuple(e["indices"]) for s in record["promise"]["steps"] for e in s["entries"]}
     now = {tuple(e["indices"]) for s in resumed["promise"]["steps"] for e in s["entries"]}
     if now <= measured:
@@ -178,7 +201,7 @@ def test_a_run_that_could_not_be_proven_is_measured_further(kept, tables, tmp_pa
     files.write_json(again / "search.json", record | {"promise": {**record["promise"], "kept": False}})
     twice = replace(OPTIONS.finalists, most_sessions=2)
     found = finalists.search_for(budgets, request(), again, replace(OPTIONS, tables=tables, finalists=twice))
-    assert found["promise"]["verdict"] in (PASS, NOT_PROVEN)
+    assert found.finalists.verdict.word in (PASS, NOT_PROVEN)
     assert (again / "gallery.json").exists()
 
 
@@ -214,7 +237,7 @@ def test_the_gallery_spans_the_range_and_is_a_front(kept):
 
 def test_another_budget_is_picked_and_trained_without_searching(kept, tmp_path):
     run, _, _ = kept
-    record = pick(run, [Budget.read("90%")], tmp_path / "picked")
+    record = pick(run, [Budget.read("90%")], tmp_path / "picked").to_json()
     searched = files.read_json(run / "search.json", "s")["constraints"]
     shown = files.read_json(run / "gallery.json", "g")["targets"]
     for item, before, target in zip(record["constraints"], searched, shown, strict=True):
@@ -224,8 +247,8 @@ def test_another_budget_is_picked_and_trained_without_searching(kept, tmp_path):
         assert (item["measured_ms"] or item["predicted_ms"]) <= item["budget_ms"]
     assert "promise" not in record
     trained = train_run(tmp_path / "picked", TrainConfig(epochs=1, batch_size=64))
-    assert trained["architecture"] == files.read_json(tmp_path / "picked" / "arch.json", "a")["id"]
-    one = pick(run, [Budget.read("30%", "host/litert-fp32")], tmp_path / "one")
+    assert trained.architecture == files.read_json(tmp_path / "picked" / "arch.json", "a")["id"]
+    one = pick(run, [Budget.read("30%", "host/litert-fp32")], tmp_path / "one").to_json()
     assert [c["name"] for c in one["constraints"]] == ["host/litert-fp32"]
     assert all(len(t["latencies_ms"]) == 1 for t in one["trials"])
     with pytest.raises(InfeasibleBudget, match=r"none of \d+ keeps 0.0001 ms on host/litert-int8") as refused:
@@ -255,7 +278,7 @@ def test_runs_of_earlier_versions_are_read(kept, tmp_path):
     (again / "gallery.json").unlink()
     gallery = finalists.write_gallery(again, 2, 1)
     assert record["best"] in [entry["indices"] for entry in gallery["entries"]]
-    assert "promise" not in pick(again, [Budget.read("1000")], tmp_path / "picked")
+    assert pick(again, [Budget.read("1000")], tmp_path / "picked").finalists is None
     report.write(again)
     assert (again / "report.html").stat().st_size > 10_000
 
@@ -296,7 +319,7 @@ def test_a_model_that_promises_too_much_is_found_out_by_measuring(tables, tmp_pa
     wrong = scaled_tables(tables, tmp_path / "wrong", 0.5)
     options = replace(OPTIONS, tables=wrong, gallery_points=0)
     budgets = budget.parse([f"host={budget_ms}"], precisions=["fp32"])
-    record = finalists.search_for(budgets, request(), tmp_path / "run", options)
+    record = finalists.search_for(budgets, request(), tmp_path / "run", options).to_json()
     entries = [entry for step in record["promise"]["steps"] for entry in step["entries"]]
     assert all(entry["measured"][0]["high_ms"] <= budget_ms for entry in entries if entry["kept"])
     last = {tuple(entry["indices"]): entry["kept"] for entry in entries}
@@ -375,7 +398,7 @@ def test_what_no_network_keeps_is_refused_and_the_record_says_so(tables, tmp_pat
 
 def test_without_measuring_the_sentence_says_so(tables, tmp_path):
     options = replace(OPTIONS, tables=tables, measure=False, gallery_points=0)
-    record = finalists.search_for(budget.parse(["host=60%"]), request(), tmp_path / "run", options)
+    record = finalists.search_for(budget.parse(["host=60%"]), request(), tmp_path / "run", options).to_json()
     (target,) = record["promise"]["targets"]
     assert target["measured_ms"] is None
     assert re.search(r"not measured, as asked; \d+% of the budget, as predicted$", target["sentence"])
@@ -391,7 +414,7 @@ def test_a_device_that_is_not_attached_is_predicted_for_and_said(kept, tmp_path)
     gone = replace(device.load("host"), transport="ssh", options={"host": "nobody@localhost", "port": 1})
     found = finalists.select_finalist(
         again, devices={"host": gone}, measuring=QUICK, options=OPTIONS.finalists
-    )
+    ).to_json()
     assert all("not measured: " in target["note"] for target in found["promise"]["targets"])
     assert found["promise"]["networks_measured"] == 0
 

@@ -11,6 +11,7 @@ import pytest
 from finalists_helpers import constraint, loop_of, networks, true_accuracies
 from noisy_world import KINDS, Case, KnownJudge, NoisyWorld
 
+from hwnas.budget import Budget
 from hwnas.errors import InfeasibleBudget
 from hwnas.finalists.candidates import FinalistsOptions
 from hwnas.finalists.reading import Reading
@@ -92,7 +93,7 @@ def test_a_finalist_that_straddles_is_measured_more_before_anything_smaller_is_t
     pool = [i for i in networks() if 0.5 < world.true_ms[i] / max(world.true_ms.values()) < 0.52][:3]
     slowest = max(world.true_ms[i] for i in pool)
     asked = constraint(0.5)
-    asked = type(asked)(asked.target, 1.08 * slowest, asked.model)
+    asked = replace(asked, budget=Budget(asked.target, 1.08 * slowest))
     loop = loop_of(world, [asked], pool=pool)
     settled = loop.run()
     assert steps_of(loop)[:2] == ["finalists", "further sessions"]
@@ -145,8 +146,8 @@ def test_where_noise_lets_nothing_be_proven_the_best_candidate_is_kept_as_such()
     assert settled.best not in set(loop.proposals.fastest())
     assert measure.calls <= BOUND
     (target,) = targets_of(loop, settled.best)
-    assert target["verdict"] == NOT_PROVEN
-    assert target["sentence"].endswith("of the budget, NOT PROVEN")
+    assert target.verdict.word == NOT_PROVEN
+    assert target.sentence.endswith("of the budget, NOT PROVEN")
 
 
 def test_the_fastest_network_does_not_win_although_it_alone_is_proven_at_first():

@@ -14,7 +14,7 @@ from hwnas.measure import Measurer, ProfileOptions
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_random_weights_take_as_long_as_trained_ones(exported_run, runtime, precision):
     arch, search = release.read_run(exported_run)
-    dataset = release.load_data(search["data"])
+    dataset = release.load_data(search.data)
     trained = blocks.build(arch.blocks)
     train.load_weights(trained, exported_run / "weights.safetensors")
     images = dataset.normalize(dataset.sample("train", 32).images)

@@ -116,6 +116,37 @@ def test_an_odd_value_anywhere_is_read_or_refused_in_words(run, name):
     assert refused > 10
 
 
+def test_a_record_that_is_read_is_written_as_it_was(run):
+    """Of this version, of one that said less, and with a field of somebody else."""
+    path = run / "search.json"
+    whole = json.loads(path.read_text())
+    less = {name: whole[name] for name in ("strategy", "constraints", "data", "seed")}
+    measured = whole.pop("promise")  # of an earlier version, whose targets had no verdict
+    for written in (whole, less):
+        path.write_text(json.dumps(written))
+        again = records.search(run).to_json()
+        assert {name: again[name] for name in written} == written
+        assert not any(again[name] for name in again.keys() - written.keys() - {"score"})
+    path.write_text(json.dumps(whole | {"promise": measured, "mine": [1]}))
+    found = records.search(run)
+    assert found.to_json()["mine"] == [1]
+    said = {name: value for name, value in measured.items() if name != "targets"}
+    assert {name: found.finalists.to_json()[name] for name in said} == said
+    assert (found.finalists.schema, found.finalists.verdict) == ("hwnas-promise/1", None)
+    assert found.budgets[0].target.device == "host"
+    written = json.loads((run / "train.json").read_text())
+    again = records.trained(run).to_json()
+    assert again == written
+    assert list(again) == list(written)
+    older = {
+        name: value for name, value in written.items() if name not in ("metric", "kept", "learning", "test")
+    }
+    (run / "train.json").write_text(json.dumps(older))
+    found = records.trained(run)
+    assert (found.kept, found.learning, found.metric.key) == (None, None, "accuracy")
+    assert found.test_value == written["test_accuracy"]
+
+
 @pytest.mark.parametrize("name", ["search.json", "train.json", "gallery.json", "compare.json", "arch.json"])
 def test_the_report_reads_or_refuses_what_is_odd(run, name):
     path = run / name
@@ -317,7 +348,7 @@ def test_numbers_that_some_budget_lacks_are_refused_by_who_reads_them(run):
     path = run / "search.json"
     whole = json.loads(path.read_text())
     assert len(whole["constraints"]) == 2
-    assert len(records.search(run)["trials"][0]["latencies_ms"]) == 2
+    assert len(records.search(run).trials[0].latencies_ms) == 2
     for place in (
         ("trials", 1, "latencies_ms"),
         ("promise", "steps", 0, "entries", 0, "predicted_ms"),

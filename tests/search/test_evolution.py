@@ -8,7 +8,7 @@ from sampling_helpers import task_in, two_budgets
 from task_helpers import searched
 
 from hwnas.errors import SpaceError
-from hwnas.search.problem import Trial
+from hwnas.runs.trial import Trial
 from hwnas.search.sampling.evolution import Evolution
 from hwnas.search.sampling.random import Random
 from hwnas.spaces.canonical import Canonical

@@ -53,7 +53,7 @@ def test_training_begins_there_and_says_so(searched):
     run, _ = searched
     config = train.TrainConfig(epochs=1, batch_size=64, learning_rate=1e-9)
     record = train_run(run, config, start=lambda arch, images: inherited(run, arch, images))
-    assert record["start"] == {
+    assert record.start == {
         "from": "supernet",
         "sha256": files.sha256(run / "supernet.safetensors"),
         "steps": 3,

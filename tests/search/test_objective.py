@@ -15,11 +15,11 @@ from typer.testing import CliRunner
 from hwnas import blocks, export, files, search, spaces
 from hwnas.budget import Budget
 from hwnas.errors import InfeasibleBudget, SchemaMismatch, SpaceError
-from hwnas.search.history import trial_from_json, trial_to_json
+from hwnas.runs.trial import Trial
 from hwnas.search.objective import OBJECTIVES, objective
 from hwnas.search.oneshot.fbnet import FBNet
 from hwnas.search.oneshot.proxylessnas import ProxylessNAS
-from hwnas.search.problem import Constraint, Trial
+from hwnas.search.problem import Constraint
 from hwnas.search.sampling.evolution import Evolution
 from hwnas.search.sampling.mnasnet import MnasNet
 from hwnas.search.sampling.nsga2 import NSGA2
@@ -122,13 +122,13 @@ def test_sampling_strategies_keep_limits_on_other_things(kind):
     for trial in result.trials:
         assert len(trial.latencies_ms) == 1
         assert trial.limited == (small.costs.of(np.array([trial.indices]))[0],), "bytes are no milliseconds"
-        assert trial_from_json(trial_to_json(trial)) == trial
+        assert Trial.from_json(trial.to_json()) == trial
 
 
 def test_files_of_earlier_versions_have_limits_among_the_latencies():
-    old = trial_from_json({"indices": [0, 1], "accuracy": 0.5, "latencies_ms": [2.0, 4e6]})
+    old = Trial.from_json({"indices": [0, 1], "accuracy": 0.5, "latencies_ms": [2.0, 4e6]})
     assert old.costs == (2.0, 4e6)
-    plain = trial_to_json(Trial((0, 1), 0.5, (2.0,)))
+    plain = Trial((0, 1), 0.5, (2.0,)).to_json()
     assert plain == {"indices": [0, 1], "accuracy": 0.5, "latencies_ms": [2.0], "objectives": []}
 
 

@@ -97,7 +97,7 @@ def test_a_sampling_strategy_without_weights_trains_them_first(tmp_path):
 
 def test_the_found_architecture_is_trained(finished):
     folder, result = finished
-    record = train_run(folder / "run", TrainConfig(epochs=1, batch_size=64))
+    record = train_run(folder / "run", TrainConfig(epochs=1, batch_size=64)).to_json()
     assert record["architecture"] == result.best.id
     assert 0 <= record["test_accuracy"] <= 1
     assert record == files.read_json(folder / "run" / "train.json", "record")

@@ -18,9 +18,10 @@ from hwnas.budget import Budget
 from hwnas.errors import HwnasError, InfeasibleBudget, SchemaMismatch, SpaceError
 from hwnas.evaluators.supernet.warm_up import warm_up
 from hwnas.evaluators.tabular import Benchmark
+from hwnas.runs.trial import Trial
 from hwnas.search.base import Needs
 from hwnas.search.history import damage
-from hwnas.search.problem import Constraint, Trial
+from hwnas.search.problem import Constraint
 from hwnas.search.sampling.archive import Archive
 from hwnas.search.sampling.evolution import Evolution
 from hwnas.search.sampling.loop import SamplingStrategy

@@ -12,6 +12,7 @@ from hwnas.errors import SchemaMismatch, SpaceError, TrainingError
 from hwnas.evaluators.of_run import scorer_of
 from hwnas.evaluators.standalone import FromScratch
 from hwnas.finalists.ranking import Ranking
+from hwnas.runs import records
 from hwnas.search.request import SearchRequest
 from hwnas.search.sampling.random import Random
 from hwnas.search.searching import search_run
@@ -126,10 +127,7 @@ def test_a_promise_goes_by_the_networks_that_were_trained(tmp_path, monkeypatch)
         request_of(tmp_path, budgets=(Budget.read("50%"),), settings={"queries": 1}, scratch=config),
         tmp_path / "r",
     )
-    record, dataset = (
-        files.read_json(tmp_path / "r" / "search.json", "record"),
-        data.load("digits", resolution=8),
-    )
+    record, dataset = records.search(tmp_path / "r"), data.load("digits", resolution=8)
     scorer = scorer_of(tmp_path / "r", record, SMALL, dataset)
     path = (1,) * 8
     score = scorer(SMALL.architecture(path))

@@ -12,7 +12,7 @@ from task_helpers import searched
 from hwnas import spaces
 from hwnas.blocks import MBConv, MBStage, Skip
 from hwnas.errors import SpaceError
-from hwnas.search.problem import Trial
+from hwnas.runs.trial import Trial
 from hwnas.search.sampling.features import Features
 from hwnas.search.sampling.gp import (
     CENTRES,

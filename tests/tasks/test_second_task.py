@@ -86,7 +86,7 @@ def test_a_run_records_the_metric_by_its_name(squares, tmp_path):
     search = {"strategy": "by hand", "seed": 0, "data": squares.describe(), "constraints": [promise]}
     files.write_json(tmp_path / "arch.json", arch.to_json())
     files.write_json(tmp_path / "search.json", search)
-    record = train_run(tmp_path, dataclasses.replace(SHORT, epochs=2), dataset=squares)
+    record = train_run(tmp_path, dataclasses.replace(SHORT, epochs=2), dataset=squares).to_json()
     assert record["test_mean_squared_error"] == record["test"]["mean_squared_error"]
     assert not [key for key in record if "accuracy" in key]
     assert record["metric"] == {"name": "mean squared error", "is_higher_better": False, "is_share": False}

@@ -80,7 +80,7 @@ def _known(monkeypatch):
 
 def test_the_search_names_what_it_ranked_by_and_calls_no_score_accuracy(way):
     run, said = way
-    record = records.search(run)
+    record = records.search(run).to_json()
     assert record["data"]["task"] == record["request"]["task"] == "brightness"
     assert record["score"] == "closeness"
     assert 0 < record["quality"] == max(trial["quality"] for trial in record["trials"]) < 1
@@ -96,7 +96,7 @@ def test_the_search_names_what_it_ranked_by_and_calls_no_score_accuracy(way):
 
 def test_the_training_is_told_in_its_own_words(way):
     run, said = way
-    record = records.trained(run)
+    record = records.trained(run).to_json()
     value = record["test_mean_squared_error"]
     assert value < float(brightness.images().test.labels.var()) / 4, "it must have learned something"
     assert f"test mean squared error {value:.4g} (95 %:" in said["train"]
@@ -108,7 +108,7 @@ def test_the_folder_ships_what_the_task_wants(way, tmp_path):
     manifest = release.read_manifest(run / "export")
     assert manifest["task"] == "brightness"
     assert manifest["metric"] == {"name": METRIC.name, "is_higher_better": False, "is_share": False}
-    assert manifest["test_mean_squared_error_pytorch"] == records.trained(run)["test_mean_squared_error"]
+    assert manifest["test_mean_squared_error_pytorch"] == records.trained(run).test_value
     assert (run / "export" / release.LABELS).read_text() == "brightness\n"
     for item in manifest["int8_costs"]:
         gap = item["int8"] - item["fp32"]
@@ -153,7 +153,7 @@ def test_the_report_knows_nothing_of_classes(way):
     run, _ = way
     page = (run / "report.html").read_text()
     text = " ".join(html.unescape(re.sub(r"<style.*?</style>|<[^>]+>", " ", page)).split())
-    value = records.trained(run)["test_mean_squared_error"]
+    value = records.trained(run).test_value
     assert f"{value:.4g} test mean squared error in PyTorch, fp32 (95 %:" in text
     assert "Closeness against latency" in text
     assert "Mean squared error on training and validation images" in page
@@ -172,7 +172,7 @@ def test_a_model_that_lost_what_it_knew_fails(way):
     manifest["test_mean_squared_error_pytorch"] /= 4
     path.write_text(json.dumps(manifest))
     found = verify(
-        path.parent, BARE, brightness.Brightness().load(records.trained(run)["data"]["source"]), record=False
+        path.parent, BARE, brightness.Brightness().load(records.trained(run).data["source"]), record=False
     )
     path.write_text(kept)
     assert found.verdict.is_fail

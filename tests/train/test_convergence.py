@@ -11,13 +11,15 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from hwnas import data, device, files, report, spaces, tasks, train
+from hwnas import data, device, files, release, report, spaces, tasks, train
 from hwnas.cli import app
 from hwnas.runs.folder import RunFolder
 from hwnas.tasks import mistakes
 from hwnas.tasks.classification import Classes
-from hwnas.train import convergence
-from hwnas.train.training import train_run
+from hwnas.train import convergence, fitting, scoring
+from hwnas.train.fitting import new_network
+from hwnas.train.scoring import look, predictions
+from hwnas.train.training import dataset_of, train_run
 
 
 def history(accuracies):
@@ -114,6 +116,26 @@ def test_training_records_and_says_what_uneven_classes_came_to(run):
     assert "(95 %:" in done.output
     if record["learning"]["verdict"] != "PASS":
         assert record["learning"]["reasons"][0][:30] in done.output
+
+
+def test_a_training_looks_at_a_split_no_more_than_it_must(run, monkeypatch):
+    """At validation images after the epoch and with statistics estimated anew; at test images once."""
+    looked = []
+
+    def counted(model, batches, split, *more):
+        looked.append(split)
+        return look(model, batches, split, *more)
+
+    for module in (fitting, scoring):
+        monkeypatch.setattr(module, "look", counted)
+    (run / "train.json").unlink(missing_ok=True)
+    record = train_run(run, train.TrainConfig(epochs=1)).to_json()
+    assert looked == ["val", "val", "test"]
+    assert record["val"]["accuracy"] == record["val_accuracy"]
+    data = dataset_of(record["data"])
+    model = new_network(release.read_run(run)[0], 0)
+    train.load_weights(model, run / "weights.safetensors")
+    assert predictions(model, data, "val").to_json() == record["val"]
 
 
 def page_of(run):

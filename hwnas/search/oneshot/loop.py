@@ -20,12 +20,13 @@ from hwnas.errors import SchemaMismatch, SpaceError
 from hwnas.evaluators.base import Evaluator, Live, SharedWeights, shared_weights
 from hwnas.evaluators.supernet.network import Gate
 from hwnas.evaluators.supernet.warm_up import rate, warm_up
+from hwnas.runs.trial import Trial
 from hwnas.search.base import Needs, SearchResult, scored
 from hwnas.search.feasible import FeasibleSampler
 from hwnas.search.oneshot import latency_loss as losses
 from hwnas.search.oneshot.gates import CostTensors, Gates, alarms
 from hwnas.search.oneshot.trace import Trace
-from hwnas.search.problem import Problem, Trial
+from hwnas.search.problem import Problem
 from hwnas.search.session import Session
 from hwnas.search.settings import OneShotSettings
 from hwnas.train import checkpoint as files

@@ -8,8 +8,9 @@ from statistics import fmean
 import numpy as np
 
 from hwnas.latency.base import IntArray
+from hwnas.runs.trial import Trial
 from hwnas.search.feasible import FeasibleSampler
-from hwnas.search.problem import Problem, Trial
+from hwnas.search.problem import Problem
 from hwnas.spaces.canonical import Canonical
 
 MEASUREMENTS = 3

@@ -12,7 +12,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from hwnas.search.problem import Problem, Trial
+from hwnas.runs.trial import Trial
+from hwnas.search.problem import Problem
 from hwnas.search.sampling.loop import Sampler, SamplingStrategy, require
 
 TRIES = 100

@@ -20,9 +20,10 @@ import numpy as np
 from hwnas.errors import SchemaMismatch, SpaceError
 from hwnas.evaluators.base import Evaluator
 from hwnas.evaluators.pool import scoring
+from hwnas.runs.trial import Trial
 from hwnas.search.base import Needs, SearchResult, scored
 from hwnas.search.history import History
-from hwnas.search.problem import Problem, Trial
+from hwnas.search.problem import Problem
 from hwnas.search.sampling.archive import Archive
 from hwnas.search.session import Session
 from hwnas.search.settings import SamplingSettings

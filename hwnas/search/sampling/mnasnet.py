@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from hwnas.latency.base import FloatArray, IntArray
-from hwnas.search.problem import Problem, Trial
+from hwnas.runs.trial import Trial
+from hwnas.search.problem import Problem
 from hwnas.search.sampling.loop import Sampler, SamplingStrategy, require
 from hwnas.train.config import HIGHEST_RATE
 

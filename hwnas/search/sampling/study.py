@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hwnas.errors import HwnasError
-from hwnas.search.problem import Problem, Trial
+from hwnas.runs.trial import Trial
+from hwnas.search.problem import Problem
 from hwnas.search.sampling.loop import Sampler
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from hwnas.latency.base import FloatArray, IntArray
-from hwnas.search.problem import Problem, Trial
+from hwnas.runs.trial import Trial
+from hwnas.search.problem import Problem
 from hwnas.search.sampling.features import Features
 from hwnas.search.sampling.gp import GaussianProcess, Standardiser
 from hwnas.search.sampling.loop import Sampler, SamplingStrategy, require

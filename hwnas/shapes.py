@@ -129,3 +129,6 @@ def _wanted(shape: Shape) -> str:
 def _said(content: Any) -> str:
     text = json.dumps(content, default=str)
     return text if len(text) <= 40 else f"{text[:37]}…"
+
+
+SHARE, COUNT, SOME, SIZE = Range(float, 0, 1), Range(int, 0), Range(int, 1), Range(float, 0)

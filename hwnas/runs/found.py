@@ -1,0 +1,336 @@
+"""``search.json``: how the network of a run was found, and what is known of its budgets.
+
+Written by a search, by who measures its finalists, by who takes another network of its gallery, and by a
+comparison for the networks beside, all of them through this class; read through it, whichever version wrote.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hwnas.device import Target
+from hwnas.errors import HwnasError, SchemaMismatch, in_words
+from hwnas.runs.finalists import INTERVAL, NUMBER, FinalistsRecord, interval_of
+from hwnas.runs.finalists import SHAPE as FINALISTS
+from hwnas.runs.parts import DATA, TARGET
+from hwnas.runs.trial import Trial, score_of
+from hwnas.shapes import COUNT, NONE, SHARE, SIZE, Items, require
+from hwnas.statistics.metric import ACCURACY
+
+SCHEMA = "hwnas-search/1"
+SEARCH = "the record of the search"
+_BUDGET = {
+    "name": str,
+    "target": TARGET,
+    "budget_ms": SIZE,
+    "predicted_ms?": NUMBER,
+    "predicted_std_ms?": NUMBER,
+    "measured_ms?": NUMBER,
+    "interval_ms?": INTERVAL,
+    "range_ms?": Items(float, 2, 2),
+}
+_SHAPE = {
+    "strategy": str,
+    "seed": COUNT,
+    "data": DATA,
+    "constraints": [_BUDGET],
+    "score?": str,
+    "best?": [COUNT],
+    "confidence?": SHARE,
+    "limits?": {str: SIZE},
+    "objectives?": [str],
+    "request?": dict,
+    "sizes?": {str: SIZE},
+    "seconds?": {str: SIZE},
+    "trace?": [dict],
+    "extra?": dict,
+    "oneshot?": dict,
+    "scratch?": dict,
+    "plugins?": {str: str},
+    "promise?": (FINALISTS, NONE),
+}
+
+
+@dataclass(frozen=True)
+class BudgetRecord:
+    """A budget of a search, and what is known of the found network on its target.
+
+    Attributes:
+        name: Of the target.
+        target: What the latency is of.
+        budget_ms: The budget.
+        asked: As it was typed; empty where an older file does not say.
+        range_is_measured: Whether the ends of the range were measured; None where that is not known.
+        margin_ms: By how much the search stayed below, as the model may err.
+        predicted_ms: What the search believed; None where nobody searched for this network.
+        predicted_std_ms: Standard deviation of that.
+        range_ms: Latency of the fastest and the slowest network, that shares are of.
+        latency_sha256: Hash of the latency model.
+        is_looked_at: Whether somebody was to measure the network; then what follows says what came of it.
+        measured_ms: What was measured; None for nothing.
+        interval_ms: 95 % interval of that; None where the rounds are too few for one.
+        quality: What the sessions were like: word, reasons, notes; None where that is not known.
+    """
+
+    name: str
+    target: Target
+    budget_ms: float
+    asked: str = ""
+    range_is_measured: bool | None = None
+    margin_ms: float | None = None
+    predicted_ms: float | None = None
+    predicted_std_ms: float | None = None
+    range_ms: tuple[float, float] | None = None
+    latency_sha256: str | None = None
+    is_looked_at: bool = False
+    measured_ms: float | None = None
+    interval_ms: tuple[float, float] | None = None
+    quality: Mapping[str, Any] | None = None
+
+    @property
+    def latency_ms(self) -> float | None:
+        """What was measured, or else predicted."""
+        return self.measured_ms or self.predicted_ms
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object; what is not known is left out."""
+        known = {
+            "asked": self.asked or None,
+            "range_is_measured": self.range_is_measured,
+            "margin_ms": self.margin_ms,
+            "predicted_ms": self.predicted_ms,
+            "predicted_std_ms": self.predicted_std_ms,
+            "range_ms": None if self.range_ms is None else list(self.range_ms),
+            "latency_sha256": self.latency_sha256,
+        }
+        told = {"name": self.name, "target": self.target.to_json(), "budget_ms": self.budget_ms}
+        told |= {name: value for name, value in known.items() if value is not None}
+        if self.is_looked_at:
+            interval = None if self.interval_ms is None else list(self.interval_ms)
+            told |= {"measured_ms": self.measured_ms, "interval_ms": interval}
+        return told | ({} if self.quality is None else {"quality": dict(self.quality)})
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> BudgetRecord:
+        """Rebuild what ``to_json`` wrote, or an earlier version."""
+        names = ("range_is_measured", "margin_ms", "predicted_ms", "predicted_std_ms", "latency_sha256")
+        return cls(
+            name=data["name"],
+            target=Target.from_json(data["target"]),
+            budget_ms=data["budget_ms"],
+            asked=str(data.get("asked") or ""),
+            **{name: data.get(name) for name in names},
+            range_ms=interval_of(data, "range_ms"),
+            is_looked_at="measured_ms" in data,
+            measured_ms=data.get("measured_ms"),
+            interval_ms=interval_of(data),
+            quality=data.get("quality"),
+        )
+
+
+@dataclass(frozen=True)
+class SearchRecord:
+    """How the network of a run was found, or for what it is compared.
+
+    Attributes:
+        strategy: Name of the strategy, or "comparison".
+        seed: Where all randomness came from.
+        data: What ``Dataset.describe`` said.
+        budgets: The budgets, the first one's target being the main one; at least one.
+        best: The found network; empty in a comparison.
+        quality: The score that it was chosen by; None in a comparison.
+        trials: Everything that was scored.
+        pareto: What no other beats of it.
+        config: Settings and seed of the strategy.
+        trace: The course of the search.
+        extra: What only this strategy has to say.
+        score: What architectures were ranked by, for example "balanced accuracy".
+        score_key: What scores are called in the file.
+        request: What was asked for, as ``SearchRequest.identity`` says.
+        asked: Devices and budgets as they were typed, where the latency models were made for them.
+        confidence: Chance with which budgets were to be kept.
+        objectives: What was to be small beside latency.
+        limits: What must not be exceeded, by name.
+        sizes: Multiply-adds, parameters and bytes of the found network.
+        oneshot: How the supernet was made; None where there is none.
+        scratch: How each architecture was trained to be scored; None where a supernet scored.
+        traits: What the scores are worth.
+        seconds: Wall time by phase.
+        supernet_sha256: Hash of the supernet of another search, where that scored.
+        plugins: Hash of each plug-in by its file's name.
+        finalists: What was measured of the finalists; None where nobody looked at them.
+        picked: Whether the network was taken from a gallery.
+        space: Name of the space.
+        space_fingerprint: Its fingerprint.
+        schema: Of the file; empty in a comparison.
+        more: Fields of others.
+    """
+
+    strategy: str
+    seed: int
+    data: Mapping[str, Any]
+    budgets: tuple[BudgetRecord, ...]
+    best: tuple[int, ...] = ()
+    quality: float | None = None
+    trials: tuple[Trial, ...] = ()
+    pareto: tuple[Trial, ...] = ()
+    config: Mapping[str, Any] = field(default_factory=dict)
+    trace: tuple[Mapping[str, Any], ...] = ()
+    extra: Mapping[str, Any] = field(default_factory=dict)
+    score: str = ACCURACY.name
+    score_key: str = ACCURACY.score_key
+    request: Mapping[str, Any] = field(default_factory=dict)
+    asked: tuple[str, ...] = ()
+    confidence: float | None = None
+    objectives: tuple[str, ...] = ()
+    limits: Mapping[str, float] = field(default_factory=dict)
+    sizes: Mapping[str, float] = field(default_factory=dict)
+    oneshot: Mapping[str, Any] | None = None
+    scratch: Mapping[str, Any] | None = None
+    traits: Mapping[str, Any] = field(default_factory=dict)
+    seconds: Mapping[str, float] = field(default_factory=dict)
+    supernet_sha256: str | None = None
+    plugins: Mapping[str, str] = field(default_factory=dict)
+    finalists: FinalistsRecord | None = None
+    picked: bool = False
+    space: str = ""
+    space_fingerprint: str = ""
+    schema: str = ""
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def targets(self) -> tuple[Target, ...]:
+        """The targets of the budgets."""
+        return tuple(item.target for item in self.budgets)
+
+    @property
+    def device(self) -> str:
+        """The device of the first budget."""
+        return self.budgets[0].target.device
+
+    @property
+    def alarms(self) -> tuple[str, ...]:
+        """What the search had to say of itself."""
+        return tuple(map(str, self.extra.get("alarms", ())))
+
+    def budget(self, name: str) -> BudgetRecord:
+        """The budget on a target; raises KeyError where there is none."""
+        return {item.name: item for item in self.budgets}[name]
+
+    def range_of(self, name: str) -> tuple[float, float]:
+        """The range of a target that shares are of: one for all commands.
+
+        Raises:
+            HwnasError: The search had no such target, or its record does not say the range.
+        """
+        for item in self.budgets:
+            if item.name == name and item.range_ms is not None:
+                return item.range_ms
+        raise HwnasError(
+            f"the record of a search must say the range of {name}, but does not: search into another folder"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object; of a comparison, only what is known."""
+        always = {
+            "schema": self.schema,
+            "strategy": self.strategy,
+            "space": self.space,
+            "space_fingerprint": self.space_fingerprint,
+            "best": list(self.best),
+            self.score_key: self.quality,
+            "trials": [trial.to_json(self.score_key) for trial in self.trials],
+            "pareto": [trial.to_json(self.score_key) for trial in self.pareto],
+            "config": dict(self.config),
+            "trace": list(self.trace),
+            "extra": dict(self.extra),
+            "score": self.score,
+            "seed": self.seed,
+            "request": dict(self.request),
+            "asked": list(self.asked),
+            "constraints": [item.to_json() for item in self.budgets],
+            "confidence": self.confidence,
+            "objectives": list(self.objectives),
+            "limits": dict(self.limits),
+            "sizes": dict(self.sizes),
+            "data": dict(self.data),
+            "scratch": self.scratch,
+            "oneshot": self.oneshot,
+            "traits": dict(self.traits),
+            "seconds": dict(self.seconds),
+            "supernet_sha256": self.supernet_sha256,
+            "plugins": dict(self.plugins),
+            "promise": None if self.finalists is None else self.finalists.to_json(),
+            "picked": self.picked,
+        }
+        seldom = {"asked", "plugins", "picked"}
+        left_out = {name for name, value in always.items() if value is None or (name in seldom and not value)}
+        if not self.schema:
+            left_out |= {name for name, value in always.items() if not value} | {"score"}
+            left_out -= {"seed"}
+        return {name: value for name, value in always.items() if name not in left_out} | dict(self.more)
+
+    @classmethod
+    def from_json(cls, data: Any, path: Path, remedy: str) -> SearchRecord:
+        """Rebuild what ``to_json`` wrote, or an earlier version.
+
+        Args:
+            data: The content of the file.
+            path: Of the file, for messages.
+            remedy: What makes it anew: the end of a sentence.
+
+        Raises:
+            SchemaMismatch: It does not hold what it must.
+        """
+        _require(data, path, remedy)
+        score, known = score_of(data), {name: data[name] for name in _PLAIN if data.get(name) is not None}
+        found = data.get("promise")
+        try:
+            return cls(
+                **known,
+                budgets=tuple(map(BudgetRecord.from_json, data["constraints"])),
+                best=tuple(data.get("best", ())),
+                quality=data.get(score),
+                trials=tuple(map(Trial.from_json, data.get("trials", ()))),
+                pareto=tuple(map(Trial.from_json, data.get("pareto", ()))),
+                trace=tuple(data.get("trace", ())),
+                score_key=score,
+                asked=tuple(data.get("asked", ())),
+                objectives=tuple(data.get("objectives", ())),
+                finalists=None if found is None else FinalistsRecord.from_json(found),
+                more={n: v for n, v in data.items() if n not in (*_PLAIN, *_OTHERS, score)},
+            )
+        except (TypeError, ValueError, LookupError, AttributeError) as error:
+            raise SchemaMismatch(
+                f"{SEARCH} must be as hwnas writes it, but {path} is not: {in_words(error)}: {remedy}",
+                field="search",
+            ) from error
+
+
+_PLAIN = (
+    *("strategy", "seed", "data", "config", "extra", "score", "request", "confidence", "limits", "sizes"),
+    *("oneshot", "scratch", "traits", "seconds", "supernet_sha256", "plugins", "picked", "space"),
+    *("space_fingerprint", "schema"),
+)
+_OTHERS = ("constraints", "best", "trials", "pareto", "trace", "asked", "objectives", "promise")
+
+
+def _require(found: Any, path: Path, remedy: str) -> None:
+    """Raise SchemaMismatch where a file is no record of a search."""
+    require(found, _SHAPE, SEARCH, path, remedy)
+    score = score_of(found)
+    trial = {"indices": [COUNT], score: SHARE, "latencies_ms": [SIZE]}
+    require(found, {f"{score}?": SHARE, "trials?": [trial]}, SEARCH, path, remedy)
+    if not found["constraints"]:
+        raise SchemaMismatch(
+            f"a search must have had a budget, but {path} has none: {remedy}", field="constraints"
+        )
+    budgets = len(found["constraints"])
+    columns = Items(object, budgets, budgets)
+    entry = dict.fromkeys(("predicted_ms", "predicted_std_ms", "measured"), columns)
+    shape = {"trials?": [{"latencies_ms": Items(object, budgets)}]}  # limits on other things may follow
+    promise = {"promise?": ({"steps?": [{"entries": [entry]}]}, NONE)}
+    require(found, shape | promise, SEARCH, path, remedy)
