@@ -259,11 +259,11 @@ def test_the_commands_are_ones_that_the_command_line_takes(full_run):
     assert asked == {"match_latency": "mobilenetv2", "variants": "litert-int8", "seeds": 2, "device": "host"}
     assert parsed["compare"]["against"] == "", "the width of a family was chosen, not named"
     assert [float(b) for b in parsed["search"]["budget_ms"]] == [item.budget_ms for item in record.budgets]
-    assert parsed["search"]["seed"] == record.search["seed"]
+    assert parsed["search"]["seed"] == record.search.seed
     assert parsed["search"]["space"] == record.arch.space.name
     assert parsed["profile"]["seed"] == 4
     for name in ("epochs", "batch_size", "learning_rate", "seed"):
-        assert parsed["train"][name] == record.trained["config"][name]
+        assert parsed["train"][name] == record.trained.config[name]
 
 
 REQUESTS = {

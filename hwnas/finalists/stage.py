@@ -18,7 +18,7 @@ from hwnas import files, latency, spaces
 from hwnas.budget import Budget
 from hwnas.data import Dataset
 from hwnas.device import Device
-from hwnas.errors import HwnasError, TableError
+from hwnas.errors import DeviceError, HwnasError, TableError
 from hwnas.evaluators.base import Live, TrainedNetworks
 from hwnas.evaluators.of_run import scorer_in, scorer_of, scores
 from hwnas.finalists import models as fitted
@@ -152,8 +152,9 @@ def _for_devices(
 def _as_typed(budgets: Sequence[Budget]) -> tuple[str, ...]:
     """What is typed for budgets; nothing where a text cannot name them, as one on another batch."""
     for texts in (tuple(map(str, budgets)), tuple(b.with_threads for b in budgets)):
-        if typed.parse(texts) == tuple(budgets):
-            return texts
+        with suppress(DeviceError):  # two that differ by their threads alone are one without them
+            if typed.parse(texts) == tuple(budgets):
+                return texts
     return ()
 
 
