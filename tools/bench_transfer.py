@@ -22,7 +22,7 @@ from hwnas.latency.base import Prediction
 from hwnas.latency.bayes.active import CANDIDATES, Doubt, choose_rows
 from hwnas.latency.bayes.device_prior import DevicePrior, Known, learn_sizes, network_matrix
 from hwnas.latency.bayes.entries import Entries
-from hwnas.latency.bayes.interactions import Remainder
+from hwnas.latency.bayes.interactions import Residual
 from hwnas.latency.bayes.known_devices import learn_device
 from hwnas.latency.bayes.mixture import FORMS, SUM
 from hwnas.latency.bayes.transfer import transfer
@@ -46,7 +46,7 @@ class Bench:
         file: All networks.
         entries: What is known of the candidates.
         known: Cost vectors of the sources.
-        remainders: What sums cannot explain of them.
+        residuals: What sums cannot explain of them.
         sizes: What was learnt from them.
         matrix: The networks' equations.
     """
@@ -54,7 +54,7 @@ class Bench:
     file: LatencyFile
     entries: Entries
     known: Known
-    remainders: dict[str, Remainder]
+    residuals: dict[str, Residual]
     sizes: dict[str, tuple[float, float]]
     matrix: np.ndarray
 
@@ -98,15 +98,15 @@ def prepare(file: LatencyFile, sources: list[str], space: str) -> Bench:
         entries = Entries.of_sizes((file.indices.max(axis=0) + 1).tolist())
     else:
         entries = Entries.of_space(spaces.load(PUBLISHED_SPACE if space == "fbnet" else space))
-    known, remainders = {}, {}
+    known, residuals = {}, {}
     for name in sources:
         say(f"learning {name} from {len(file.lines)} networks")
-        known[name], remainder = learn_device(entries, file.indices, file.latency_ms[name])
-        if remainder is not None:
-            remainders[name] = remainder
-    sizes = learn_sizes(entries, known, remainders)
+        known[name], residual = learn_device(entries, file.indices, file.latency_ms[name])
+        if residual is not None:
+            residuals[name] = residual
+    sizes = learn_sizes(entries, known, residuals)
     return Bench(
-        file, entries, known, remainders, sizes, network_matrix(entries, file.indices, known, remainders)
+        file, entries, known, residuals, sizes, network_matrix(entries, file.indices, known, residuals)
     )
 
 
@@ -116,7 +116,7 @@ def sample(bench: Bench, count: int, seed: list[int], active: bool) -> np.ndarra
     if not active:
         return rng.choice(total, count, replace=False)
     pool = rng.choice(total, max(count, min(CANDIDATES, total * 4 // 5)), replace=False)
-    prior = DevicePrior(1.0, bench.known, bench.sizes, tuple(bench.remainders)).over(bench.entries)
+    prior = DevicePrior(1.0, bench.known, bench.sizes, tuple(bench.residuals)).over(bench.entries)
     return pool[choose_rows(Doubt.of_prior(prior, 1.0), bench.matrix[pool], count)]
 
 
@@ -125,7 +125,7 @@ def one_trial(bench: Bench, target: str, rows: np.ndarray) -> dict[str, dict[str
     latency_ms = bench.file.latency_ms[target]
     rest = np.setdiff1d(np.arange(len(bench.matrix)), rows)
     found = transfer(
-        bench.entries, bench.file.indices[rows], latency_ms[rows], bench.known, bench.sizes, bench.remainders
+        bench.entries, bench.file.indices[rows], latency_ms[rows], bench.known, bench.sizes, bench.residuals
     )
     predictions = {"hwnas": found.predict(bench.file.indices[rest])}
     for name, mean in baselines(bench, latency_ms, rows, rest).items():
@@ -196,7 +196,7 @@ def config_of(options: argparse.Namespace, bench: Bench, targets: list[str]) -> 
         "sources": list(bench.known),
         "targets": targets,
         "networks": len(bench.file.lines),
-        "sources_with_remainder": list(bench.remainders),
+        "sources_with_remainder": list(bench.residuals),
     }
 
 

@@ -75,18 +75,16 @@ class Believed:
 
 
 class World:
-    """True latencies with remainders that no sum explains; measures them with noise."""
+    """True latencies with residuals that no sum explains; measures them with noise."""
 
-    def __init__(self, *truths: Cost, factor: float = 1.0, remainder: float = 0.01) -> None:
+    def __init__(self, *truths: Cost, factor: float = 1.0, residual: float = 0.01) -> None:
         self.truths, self.factor = truths, factor
-        self.remainder, self.rng = remainder, np.random.default_rng(0)
+        self.residual, self.rng = residual, np.random.default_rng(0)
         self.asked: list[tuple[tuple[int, ...], int]] = []
 
     def ms(self, indices, number=0) -> float:
         own = np.random.default_rng([number, *indices]).normal()
-        return float(
-            self.factor * self.truths[number].of(np.array([indices]))[0] * (1 + self.remainder * own)
-        )
+        return float(self.factor * self.truths[number].of(np.array([indices]))[0] * (1 + self.residual * own))
 
     def measure(self, batch: Sequence[tuple[int, ...]], sessions: int) -> Mapping[tuple[int, ...], tuple]:
         self.asked += [(indices, sessions) for indices in batch]

@@ -56,7 +56,7 @@ class NoisyWorld:
 
     @cached_property
     def true_ms(self) -> dict[Indices, float]:
-        """The truth, with remainders that no sum explains."""
+        """The truth, with residuals that no sum explains."""
         found = additive_ms()
         own = 1 + 0.01 * np.random.default_rng([self.seed, 0]).normal(size=len(found))
         return {i: ms * own[n] for n, (i, ms) in enumerate(found.items())}

@@ -67,7 +67,7 @@ def test_a_finalist_over_budget_is_repaired():
 
 
 def test_a_model_that_is_right_needs_no_repair():
-    settled = loop_of(World(macs(), remainder=0.0), [constraint(0.5, std=0.01)]).run()
+    settled = loop_of(World(macs(), residual=0.0), [constraint(0.5, std=0.01)]).run()
     assert "repair" not in [step.purpose for step in settled.steps]
     assert settled.steps[-1].purpose == "confirmation"
 
@@ -153,7 +153,7 @@ def test_a_device_that_is_not_there_is_held_to_its_budget_by_prediction():
 
 def test_what_was_measured_too_fast_is_found_out():
     """The first session lies by 4 %; the second one does not, and the promise must hold in it."""
-    world, asked = World(macs(), remainder=0.0), constraint(0.5, std=0.01)
+    world, asked = World(macs(), residual=0.0), constraint(0.5, std=0.01)
 
     def lying(batch, sessions):
         if sessions > 1:

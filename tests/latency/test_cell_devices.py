@@ -49,8 +49,8 @@ def learnt(latency_ms: np.ndarray, seed: int, count: int = 10) -> tuple[Transfer
 
 
 def coverage(found: Transferred, mean: np.ndarray, latency_ms: np.ndarray) -> float:
-    variance = np.sum((MATRIX @ found.belief.covariance) * MATRIX, axis=1)
-    std = np.sqrt(variance + (found.belief.noise * mean) ** 2)
+    variance = np.sum((MATRIX @ found.posterior.covariance) * MATRIX, axis=1)
+    std = np.sqrt(variance + (found.posterior.noise * mean) ** 2)
     return float(np.mean(np.abs(mean - latency_ms) <= NORMAL_90 * std))
 
 

@@ -8,8 +8,8 @@ from scipy.optimize import minimize
 from scipy.stats import multivariate_normal
 
 from hwnas.errors import LatencyModelError
-from hwnas.latency.bayes.evidence import believe, infer_variances
-from hwnas.latency.bayes.gaussian import Belief, Component, Equations, Prior, condition, non_negative
+from hwnas.latency.bayes.evidence import infer_variances, posterior_of
+from hwnas.latency.bayes.gaussian import Component, Equations, Gaussian, Prior, condition, non_negative
 from hwnas.latency.bayes.quadratic import Variance
 from hwnas.latency.layout import Layout
 
@@ -52,11 +52,13 @@ def test_update_is_the_minimum_of_the_log_posterior(networks: int) -> None:
         error = (equations.rows @ costs - equations.values) / prior.noise
         return 0.5 * float(away @ precision @ away + error @ error)
 
-    belief = condition(prior, prior.start, Equations.of(prior, matrix, latency_ms))
+    posterior = condition(prior, prior.start, Equations.of(prior, matrix, latency_ms))
     found = minimize(loss, prior.mean_ms, tol=1e-12)
-    np.testing.assert_allclose(belief.mean_ms, found.x, rtol=1e-4)
+    np.testing.assert_allclose(posterior.mean_ms, found.x, rtol=1e-4)
     weighted = equations.rows / prior.noise
-    np.testing.assert_allclose(np.linalg.inv(belief.covariance), precision + weighted.T @ weighted, rtol=1e-6)
+    np.testing.assert_allclose(
+        np.linalg.inv(posterior.covariance), precision + weighted.T @ weighted, rtol=1e-6
+    )
 
 
 def test_update_equals_the_moments_of_weighted_samples() -> None:
@@ -67,11 +69,11 @@ def test_update_equals_the_moments_of_weighted_samples() -> None:
     error = (samples @ equations.rows.T - equations.values) / prior.noise
     weights = np.exp(-0.5 * (error**2).sum(axis=1))
     weights /= weights.sum()
-    belief = condition(prior, prior.start, equations)
+    posterior = condition(prior, prior.start, equations)
     mean = weights @ samples
-    np.testing.assert_allclose(belief.mean_ms, mean, atol=0.05)
+    np.testing.assert_allclose(posterior.mean_ms, mean, atol=0.05)
     centred = samples - mean
-    np.testing.assert_allclose(belief.covariance, (centred * weights[:, None]).T @ centred, atol=0.05)
+    np.testing.assert_allclose(posterior.covariance, (centred * weights[:, None]).T @ centred, atol=0.05)
 
 
 @pytest.mark.parametrize("networks", [2, 5, 20])
@@ -94,10 +96,10 @@ def test_restricted_update_is_the_best_with_positive_weights(networks: int) -> N
     found = minimize(
         loss, np.maximum(centre, 0.1), bounds=bounds, method="L-BFGS-B", options={"maxiter": 5000}
     )
-    belief = condition(prior, prior.start, equations)
-    np.testing.assert_allclose(belief.mean_ms, root @ found.x, rtol=0.01, atol=0.02)
+    posterior = condition(prior, prior.start, equations)
+    np.testing.assert_allclose(posterior.mean_ms, root @ found.x, rtol=0.01, atol=0.02)
     unrestricted = condition(problem(networks, seed=3)[0], prior.start, equations)
-    np.testing.assert_allclose(belief.covariance, unrestricted.covariance)
+    np.testing.assert_allclose(posterior.covariance, unrestricted.covariance)
 
 
 def log_density(prior: Prior, variances: np.ndarray, equations: Equations) -> float:
@@ -132,7 +134,7 @@ def test_merging_equations_loses_nothing() -> None:
     first, second = infer_variances(prior, merged), infer_variances(prior, whole)
     np.testing.assert_allclose(first.points, second.points, rtol=1e-3)
     np.testing.assert_allclose(
-        believe(prior, first, merged).mean_ms, believe(prior, first, whole).mean_ms, rtol=1e-8
+        posterior_of(prior, first, merged).mean_ms, posterior_of(prior, first, whole).mean_ms, rtol=1e-8
     )
 
 
@@ -156,7 +158,7 @@ def test_without_networks_nothing_is_learnt() -> None:
     equations = Equations.of(prior, *NOTHING)
     variances = infer_variances(prior, equations)
     np.testing.assert_array_equal(variances.points, [prior.start])
-    np.testing.assert_array_equal(believe(prior, variances, equations).mean_ms, prior.mean_ms)
+    np.testing.assert_array_equal(posterior_of(prior, variances, equations).mean_ms, prior.mean_ms)
 
 
 def test_a_prior_that_expects_no_time_is_refused() -> None:
@@ -167,13 +169,13 @@ def test_a_prior_that_expects_no_time_is_refused() -> None:
 
 def test_a_negative_cost_becomes_zero_and_moves_what_it_is_correlated_with() -> None:
     covariance = np.array([[1.0, -0.5, 0.0], [-0.5, 1.0, 0.0], [0.0, 0.0, 1.0]])
-    costs = non_negative(Belief(np.array([-1.0, 2.0, 3.0]), covariance, 0.0))
+    costs = non_negative(Gaussian(np.array([-1.0, 2.0, 3.0]), covariance, 0.0))
     np.testing.assert_allclose(costs, [0.0, 1.5, 3.0])
 
 
 def test_costs_that_are_not_negative_are_left_alone() -> None:
     mean = np.array([0.0, 2.0, 3.0])
-    np.testing.assert_array_equal(non_negative(Belief(mean, np.eye(3), 0.0)), mean)
+    np.testing.assert_array_equal(non_negative(Gaussian(mean, np.eye(3), 0.0)), mean)
 
 
 @pytest.mark.parametrize("sizes", [(3, 2, 3), (9,) * 5, (2,) * 9, (150, 3)])

@@ -9,7 +9,7 @@ import pytest
 
 from hwnas.latency.bayes.device_prior import learn_sizes, network_matrix
 from hwnas.latency.bayes.entries import Entries
-from hwnas.latency.bayes.interactions import Remainder
+from hwnas.latency.bayes.interactions import Residual
 from hwnas.latency.bayes.known_devices import learn_device
 from hwnas.latency.bayes.transfer import transfer
 from hwnas.latency.evaluate import rank_correlations
@@ -29,44 +29,44 @@ def pruning_device(seed: int, noise: float = 0.0) -> np.ndarray:
     return latency * np.exp(noise * rng.standard_normal(len(EVERY)))
 
 
-def test_noise_has_no_remainder() -> None:
+def test_noise_has_no_residual() -> None:
     rng = np.random.default_rng(0)
     layout = Layout((9,) * 22)
     indices = rng.integers(0, 9, (600, 22))
-    assert Remainder.fit(layout, indices, rng.standard_normal(600)) is None
-    assert Remainder.fit(layout, indices, np.zeros(600)) is None
+    assert Residual.fit(layout, indices, rng.standard_normal(600)) is None
+    assert Residual.fit(layout, indices, np.zeros(600)) is None
 
 
-def test_an_exact_sum_has_no_remainder_worth_the_name() -> None:
+def test_an_exact_sum_has_no_residual_worth_the_name() -> None:
     costs = np.random.default_rng(0).uniform(0, 1, ENTRIES.layout.entries)
     latency = ENTRIES.layout.matrix(EVERY) @ costs
-    found, remainder = learn_device(ENTRIES, EVERY, latency)
-    left = 0.0 if remainder is None else np.abs(remainder(EVERY)).max()
+    found, residual = learn_device(ENTRIES, EVERY, latency)
+    left = 0.0 if residual is None else np.abs(residual(EVERY)).max()
     assert left < 1e-3 * latency.mean()
     np.testing.assert_allclose(ENTRIES.layout.matrix(EVERY) @ found, latency, rtol=2e-3)
 
 
 def test_what_candidates_do_to_one_another_is_found_and_noise_is_not() -> None:
     clean, noisy = pruning_device(0), pruning_device(0, noise=0.05)
-    costs, remainder = learn_device(ENTRIES, EVERY[::2], noisy[::2])
-    assert remainder is not None
+    costs, residual = learn_device(ENTRIES, EVERY[::2], noisy[::2])
+    assert residual is not None
     sums = ENTRIES.layout.matrix(EVERY[1::2]) @ np.array(costs)
     alone = np.sqrt(np.mean((sums - clean[1::2]) ** 2))
-    together = np.sqrt(np.mean((sums + remainder(EVERY[1::2]) - clean[1::2]) ** 2))
+    together = np.sqrt(np.mean((sums + residual(EVERY[1::2]) - clean[1::2]) ** 2))
     assert together < 0.4 * alone
 
 
-def test_a_new_device_shares_the_remainders_of_known_ones() -> None:
-    known, remainders = {}, {}
+def test_a_new_device_shares_the_residuals_of_known_ones() -> None:
+    known, residuals = {}, {}
     for seed in range(3):
         name = f"device{seed}"
-        known[name], remainder = learn_device(ENTRIES, EVERY, pruning_device(seed, noise=0.01))
-        assert remainder is not None
-        remainders[name] = remainder
+        known[name], residual = learn_device(ENTRIES, EVERY, pruning_device(seed, noise=0.01))
+        assert residual is not None
+        residuals[name] = residual
     truth = pruning_device(9)
     rows = np.random.default_rng(0).choice(len(EVERY), 10, replace=False)
     scores = []
-    for shared in ({}, remainders):
+    for shared in ({}, residuals):
         sizes = learn_sizes(ENTRIES, known, shared)
         found = transfer(ENTRIES, EVERY[rows], truth[rows], known, sizes, shared)
         predicted = network_matrix(ENTRIES, EVERY, known, shared) @ found.costs_ms

@@ -18,7 +18,7 @@ from hwnas.latency.bayes.lognormal import LogNormal
 from hwnas.latency.bayes.mixture import PRODUCT, SUM, Mixture, shares_of
 from hwnas.latency.bayes.product import Logs, Product
 from hwnas.latency.bayes.proportion import Proportion
-from hwnas.latency.bayes.transfer import COMBINATION, Few, transfer
+from hwnas.latency.bayes.transfer import COMBINATION, FittingNetworks, transfer
 from hwnas.latency.evaluate import rank_correlations
 from hwnas.statistics.intervals import NORMAL_90
 
@@ -57,21 +57,21 @@ def costs():
 
 
 @cache
-def remainders():
+def residuals():
     return {name: found for name, (_, found) in learnt().items() if found is not None}
 
 
 @cache
 def sizes():
-    return learn_sizes(ENTRIES, costs(), remainders())
+    return learn_sizes(ENTRIES, costs(), residuals())
 
 
 def test_a_network_that_is_far_off_what_is_smooth_keeps_what_was_measured() -> None:
     matrix = ENTRIES.layout.matrix(EVERY)
     for name in ("phone", "other phone"):
-        found = matrix @ np.array(costs()[name]) + remainders()[name](EVERY)
+        found = matrix @ np.array(costs()[name]) + residuals()[name](EVERY)
         stopped = EVERY[:, 0] == 0
-        assert remainders()[name].least_ms == MEASURED[name].min()
+        assert residuals()[name].least_ms == MEASURED[name].min()
         np.testing.assert_allclose(found[stopped], MEASURED[name][stopped], rtol=0.5)
 
 
@@ -94,9 +94,9 @@ def test_networks_that_stop_at_once_do_not_explode() -> None:
     ranks, covered, shares = [], [], []
     for seed in range(3):
         rows = np.random.default_rng(seed).choice(len(EVERY), 10, replace=False)
-        few = Few(ENTRIES, EVERY[rows], truth[rows], costs(), remainders())
+        few = FittingNetworks(ENTRIES, EVERY[rows], truth[rows], costs(), residuals())
         pairs = np.arange(10) % 5  # left out in pairs: that is quicker
-        told = (ENTRIES, EVERY[rows], truth[rows], costs(), sizes(), remainders(), pairs)
+        told = (ENTRIES, EVERY[rows], truth[rows], costs(), sizes(), residuals(), pairs)
         found, sums = transfer(*told), transfer(*told, sums_only=True)
         assert sums.mixture is None
         np.testing.assert_array_equal(sums.costs_ms, found.costs_ms)
@@ -130,7 +130,7 @@ def test_a_sum_stays_a_sum() -> None:
 def test_what_is_predicted_of_left_out_networks_is_what_is_said() -> None:
     truth = chain([0, 0.6, 3, 12], 0.005, 9, stops=True)
     rows = np.random.default_rng(1).choice(len(EVERY), 10, replace=False)
-    found = transfer(ENTRIES, EVERY[rows], truth[rows], costs(), sizes(), remainders())
+    found = transfer(ENTRIES, EVERY[rows], truth[rows], costs(), sizes(), residuals())
     assert found.left_out is not None
     assert (found.left_out.mean_ms > 0).all()
     assert (found.predict(EVERY).mean_ms > 0).all()
@@ -139,10 +139,10 @@ def test_what_is_predicted_of_left_out_networks_is_what_is_said() -> None:
 
 
 def test_what_was_measured_of_a_known_device_is_what_it_takes() -> None:
-    known = KnownLatency(ENTRIES, costs(), remainders())
+    known = KnownLatency(ENTRIES, costs(), residuals())
     found = known(EVERY[::7])
     for number, name in enumerate(costs()):
-        if name in remainders():
+        if name in residuals():
             np.testing.assert_allclose(found[:, number], MEASURED[name][::7])
     assert (known.least_ms < known.average_ms).all()
 
@@ -150,15 +150,15 @@ def test_what_was_measured_of_a_known_device_is_what_it_takes() -> None:
 def test_the_plain_combination_of_known_devices_is_found() -> None:
     truth = 0.5 * MEASURED["phone"] + 0.2 * MEASURED["other phone"] + 0.3
     rows = np.random.default_rng(0).choice(len(EVERY), 10, replace=False)
-    found = Combination.fit(KnownLatency(ENTRIES, costs(), remainders()), EVERY[rows], truth[rows])
+    found = Combination.fit(KnownLatency(ENTRIES, costs(), residuals()), EVERY[rows], truth[rows])
     np.testing.assert_allclose(found.predict(EVERY).mean_ms, truth, rtol=1e-6)
-    mixed = transfer(ENTRIES, EVERY[rows], truth[rows], costs(), sizes(), remainders()).predict(EVERY)
+    mixed = transfer(ENTRIES, EVERY[rows], truth[rows], costs(), sizes(), residuals()).predict(EVERY)
     assert np.abs(mixed.mean_ms / truth - 1).mean() < 0.02
 
 
 def test_what_is_tiny_on_every_known_device_is_not_of_average_size() -> None:
-    phones = {name: costs()[name] for name in remainders() if name != "gpu"}
-    known = KnownLatency(ENTRIES, phones, remainders())
+    phones = {name: costs()[name] for name in residuals() if name != "gpu"}
+    known = KnownLatency(ENTRIES, phones, residuals())
     truth = chain([0, 0.6, 3, 12], 0.02, 9, stops=True)
     rows = np.flatnonzero(EVERY[:, 0] > 0)[::40]
     near, _ = Proportion.fit(known, EVERY[rows], truth[rows], np.arange(len(rows)))
@@ -187,6 +187,6 @@ def test_a_form_that_the_best_mixture_does_without_has_no_share() -> None:
 def test_a_sum_says_where_other_forms_would_do_better() -> None:
     truth = 0.5 * MEASURED["phone"] + 0.2 * MEASURED["other phone"] + 0.01
     rows = np.random.default_rng(0).choice(len(EVERY), 10, replace=False)
-    found = transfer(ENTRIES, EVERY[rows], truth[rows], costs(), sizes(), remainders(), sums_only=True)
+    found = transfer(ENTRIES, EVERY[rows], truth[rows], costs(), sizes(), residuals(), sums_only=True)
     assert found.mixture is None
     assert "multiplied or combined" in found.notes[-1]

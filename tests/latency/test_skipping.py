@@ -11,7 +11,7 @@ import pytest
 from hwnas.latency.base import Prediction
 from hwnas.latency.bayes.device_prior import learn_sizes
 from hwnas.latency.bayes.entries import Entries
-from hwnas.latency.bayes.interactions import Remainder, Seen
+from hwnas.latency.bayes.interactions import Residual, Seen
 from hwnas.latency.bayes.known_devices import learn_device
 from hwnas.latency.bayes.known_latency import Combination, KnownLatency, least_of
 from hwnas.latency.bayes.lognormal import LogNormal
@@ -71,7 +71,7 @@ SEEN = np.random.default_rng(5).permutation(len(EVERY))[:400]
 
 
 @cache
-def learnt() -> dict[str, tuple[tuple[float, ...], Remainder | None]]:
+def learnt() -> dict[str, tuple[tuple[float, ...], Residual | None]]:
     """What is learnt of each device: by the first test that asks, not by whoever collects the tests."""
     return {name: learn_device(ENTRIES, EVERY[SEEN], latency[SEEN]) for name, latency in MEASURED.items()}
 
@@ -82,18 +82,18 @@ def costs() -> dict[str, tuple[float, ...]]:
 
 
 @cache
-def remainders() -> dict[str, Remainder]:
+def residuals() -> dict[str, Residual]:
     return {name: found for name, (_, found) in learnt().items() if found is not None}
 
 
 @cache
 def whole() -> KnownLatency:
-    return KnownLatency(ENTRIES, costs(), remainders())
+    return KnownLatency(ENTRIES, costs(), residuals())
 
 
 @cache
 def sizes() -> dict[str, tuple[float, float]]:
-    return learn_sizes(ENTRIES, costs(), remainders())
+    return learn_sizes(ENTRIES, costs(), residuals())
 
 
 def ten(seed: int, among: np.ndarray | None = None) -> np.ndarray:
@@ -102,7 +102,7 @@ def ten(seed: int, among: np.ndarray | None = None) -> np.ndarray:
 
 
 def learn(latency_ms: np.ndarray, rows: np.ndarray) -> Transferred:
-    return transfer(ENTRIES, EVERY[rows], latency_ms[rows], costs(), sizes(), remainders(), FEW_FOLDS)
+    return transfer(ENTRIES, EVERY[rows], latency_ms[rows], costs(), sizes(), residuals(), FEW_FOLDS)
 
 
 def wrong(prediction: Prediction, latency_ms: np.ndarray) -> float:
@@ -114,7 +114,7 @@ def held(prediction: Prediction, latency_ms: np.ndarray) -> float:
 
 
 def test_choices_that_known_devices_skip_do_not_count() -> None:
-    assert set(remainders()) == {"phone", "other phone"}
+    assert set(residuals()) == {"phone", "other phone"}
     paid = Counting(whole()).paid(EVERY, True)[:, :-1].reshape(len(EVERY), len(EDGES), 4).any(axis=2)
     on = EVERY > 0
     assert (paid[LIVE]).mean() > 0.97
@@ -123,13 +123,13 @@ def test_choices_that_known_devices_skip_do_not_count() -> None:
 
 
 def test_a_device_that_skips_nothing_does_not_say_what_counts() -> None:
-    """Its remainder is what noise left, or something else that candidates do to one another."""
+    """Its residual is what noise left, or something else that candidates do to one another."""
     noisy = device([0, 0.5, 2.5, 6], 8, 12, skips=False, noise=0.08) * (
         1 + 0.2 * (EVERY[:, 0] == EVERY[:, 4])
     )
-    found, remainder = learn_device(ENTRIES, EVERY[SEEN], noisy[SEEN])
-    assert remainder is not None
-    known = KnownLatency(ENTRIES, {**costs(), "noisy": found}, {**remainders(), "noisy": remainder})
+    found, residual = learn_device(ENTRIES, EVERY[SEEN], noisy[SEEN])
+    assert residual is not None
+    known = KnownLatency(ENTRIES, {**costs(), "noisy": found}, {**residuals(), "noisy": residual})
     assert Counting(known).devices == Counting(whole()).devices == ("phone", "other phone")
 
 
@@ -158,7 +158,7 @@ def test_nearly_empty_cells_do_not_explode() -> None:
         found = learn(truth, rows)
         predicted = found.predict(EVERY)
         combination = Combination.fit(whole(), EVERY[rows], truth[rows]).predict(EVERY)
-        summed = found.few.predict(found.prior, found.belief, found.costs_ms, EVERY)
+        summed = found.few.predict(found.prior, found.posterior, found.costs_ms, EVERY)
         for into, p in ((errors, predicted), (plain, combination), (sums, summed)):
             into.append(wrong(p, truth))
         simplest = rank_correlations(combination.mean_ms, truth)[0]
@@ -266,4 +266,4 @@ def test_only_what_was_not_seen_is_asked_for() -> None:
     np.testing.assert_array_equal(np.concatenate(asked), [[1, 0]])
     seen.of(np.array([[1, 1]]), otherwise)
     assert len(asked) == 1
-    assert isinstance(remainders()["phone"], Remainder)
+    assert isinstance(residuals()["phone"], Residual)

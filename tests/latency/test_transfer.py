@@ -124,8 +124,8 @@ def test_intervals_cover_new_devices() -> None:
         rng = np.random.default_rng(trial)
         measured = matrix @ truth * np.exp(0.03 * rng.standard_normal(len(POOL)))
         mean = matrix @ found.costs_ms
-        variance = np.einsum("ni,ij,nj->n", matrix, found.belief.covariance, matrix)
-        std = np.sqrt(variance + (found.belief.noise * mean) ** 2)
+        variance = np.einsum("ni,ij,nj->n", matrix, found.posterior.covariance, matrix)
+        std = np.sqrt(variance + (found.posterior.noise * mean) ** 2)
         inside.append(np.mean(np.abs(mean - measured) < 1.645 * std))
     assert 0.8 < np.mean(inside) < 0.98
 

@@ -1,1 +1,1 @@
-"""Costs as Gaussian beliefs: conditioned on whole networks, shared between devices."""
+"""Costs as Gaussians: conditioned on whole networks, shared between devices."""

@@ -82,9 +82,9 @@ class Conditioned:
         costs = np.zeros((len(first), len(second)))
         alone, alone_known = prediction.std_ms, known.std_ms
         if isinstance(self.model, Posterior):
-            belief = self.model.belief(self.space)
-            costs = first @ belief.covariance @ second.T
-            alone, alone_known = belief.noise * prediction.mean_ms, belief.noise * known.mean_ms
+            posterior = self.model.gaussian(self.space)
+            costs = first @ posterior.covariance @ second.T
+            alone, alone_known = posterior.noise * prediction.mean_ms, posterior.noise * known.mean_ms
         same = first[:, : layout.fixed] @ second[:, : layout.fixed].T / len(self.space.sizes)
         nearby = np.exp(-(1.0 - same) / REACH) * np.outer(alone, alone_known)
         factor = FACTOR**2 * np.outer(prediction.mean_ms, known.mean_ms)

@@ -26,8 +26,8 @@ from hwnas.errors import LatencyModelError
 from hwnas.latency.base import FloatArray, IntArray
 from hwnas.latency.bayes.entries import Entries
 from hwnas.latency.bayes.evidence import infer_variances
-from hwnas.latency.bayes.gaussian import LEAST, Belief, Component, Equations, Prior, non_negative, pinned
-from hwnas.latency.bayes.interactions import Remainder
+from hwnas.latency.bayes.gaussian import LEAST, Component, Equations, Gaussian, Prior, non_negative, pinned
+from hwnas.latency.bayes.interactions import Residual
 from hwnas.latency.features import FEATURES, VERSION, require_same
 from hwnas.latency.layout import Layout
 from hwnas.space import SearchSpace
@@ -71,7 +71,7 @@ class DevicePrior:
         level_ms: Latency of the average network, from the measured ones.
         known: Cost vectors of known devices, by name; only their proportions matter.
         sizes: Start and spread of each component's variance, where they were learnt.
-        remainders: Known devices whose remainder is part of the networks' equations: each has
+        residuals: Known devices whose residual is part of the networks' equations: each has
             one entry more, after the fixed part.
         features_version: Of the features that physical work was counted by.
         only: Names of the components that are used; empty for all.
@@ -82,7 +82,7 @@ class DevicePrior:
     level_ms: float
     known: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     sizes: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    remainders: tuple[str, ...] = ()
+    residuals: tuple[str, ...] = ()
     features_version: int = VERSION
     only: tuple[str, ...] = ()
 
@@ -105,10 +105,10 @@ class DevicePrior:
     def _sized(self, component: Component) -> Component:
         """A component of the size that was learnt, at this device's level."""
         start, spread = self.sizes.get(component.name, (component.start, component.spread))
-        shared = np.zeros((len(self.remainders), component.root.shape[1]))
+        shared = np.zeros((len(self.residuals), component.root.shape[1]))
         if component.name == "known":
             names = list(self.known)
-            for number, name in enumerate(self.remainders):
+            for number, name in enumerate(self.residuals):
                 shared[number, names.index(name)] = 1.0
         root = np.concatenate([component.root, shared]) * self.level_ms
         return replace(component, root=root, start=start, spread=spread)
@@ -120,7 +120,7 @@ class DevicePrior:
             "level_ms": self.level_ms,
             "known": {name: list(costs) for name, costs in self.known.items()},
             "sizes": {name: list(pair) for name, pair in self.sizes.items()},
-            "remainders": list(self.remainders),
+            "remainders": list(self.residuals),
             "features_version": self.features_version,
             "only": list(self.only),
         }
@@ -130,28 +130,28 @@ class DevicePrior:
         """Rebuild a prior."""
         known = {str(name): tuple(float(c) for c in costs) for name, costs in data["known"].items()}
         sizes = {str(name): (float(start), float(spread)) for name, (start, spread) in data["sizes"].items()}
-        remainders, version = tuple(data["remainders"]), int(data.get("features_version", 1))
+        residuals, version = tuple(data["remainders"]), int(data.get("features_version", 1))
         only = tuple(str(name) for name in data.get("only", ()))  # models of before have none
-        return cls(float(data["level_ms"]), known, sizes, remainders, version, only)
+        return cls(float(data["level_ms"]), known, sizes, residuals, version, only)
 
 
 def network_matrix(
-    entries: Entries, indices: IntArray, known: Known, remainders: Mapping[str, Remainder]
+    entries: Entries, indices: IntArray, known: Known, residuals: Mapping[str, Residual]
 ) -> FloatArray:
     """Which costs networks pay, and what known devices' sums cannot explain of them.
 
     Returns:
-        Shape (n, entries + remainders); a remainder is relative to its device's average network.
+        Shape (n, entries + residuals); a residual is relative to its device's average network.
     """
     columns = [entries.layout.matrix(indices)]
-    for name, remainder in remainders.items():
+    for name, residual in residuals.items():
         level = float(entries.average @ np.asarray(known[name]))
-        columns.append(remainder(indices)[:, None] / level)
+        columns.append(residual(indices)[:, None] / level)
     return np.concatenate(columns, axis=1)
 
 
 def learn_sizes(
-    entries: Entries, known: Known, remainders: Mapping[str, Remainder] | None = None, *, seed: int = 0
+    entries: Entries, known: Known, residuals: Mapping[str, Residual] | None = None, *, seed: int = 0
 ) -> dict[str, tuple[float, float]]:
     """How far devices differ from what the others say of them.
 
@@ -162,7 +162,7 @@ def learn_sizes(
         Start and spread of the variance of each component, by its name.
     """
     rng = np.random.default_rng(seed)
-    remainders = remainders or {}
+    residuals = residuals or {}
     found: dict[str, list[float]] = {}
     for name, costs in known.items():
         others = {n: tuple(c) for n, c in known.items() if n != name}
@@ -170,8 +170,8 @@ def learn_sizes(
             continue
         sizes = entries.layout.sizes
         indices = np.stack([rng.integers(size, size=LEARNING_NETWORKS) for size in sizes], axis=1)
-        own = {n: r for n, r in remainders.items() if n == name}
-        shared = {n: r for n, r in remainders.items() if n != name}
+        own = {n: r for n, r in residuals.items() if n == name}
+        shared = {n: r for n, r in residuals.items() if n != name}
         whole = np.concatenate([normalise(entries, np.asarray(costs)), np.ones(len(own))])
         latency = np.maximum(network_matrix(entries, indices, known, own) @ whole, LEAST)
         prior = DevicePrior(1.0, others, {}, tuple(shared)).over(entries)
@@ -208,23 +208,23 @@ def cheapest_free(layout: Layout, costs: FloatArray) -> FloatArray:
     return costs
 
 
-def believed_costs(entries: Entries, belief: Belief) -> FloatArray:
-    """Non-negative costs in ms, of the shape of the belief's mean, that fit it best.
+def posterior_costs(entries: Entries, posterior: Gaussian) -> FloatArray:
+    """Non-negative costs in ms, of the shape of the mean, that fit it best.
 
     Where only indices are known, a cost can only be told to be negative where the fastest
     network would take less than no time: that network is then conditioned on taking none.
     """
     if entries.features is not None:
-        return non_negative(belief)
+        return non_negative(posterior)
     layout = entries.layout
     for _ in range(layout.entries):
-        costs = cheapest_free(layout, belief.mean_ms)
+        costs = cheapest_free(layout, posterior.mean_ms)
         if costs[layout.fixed] >= 0:
             break
         fastest = [int(part.argmin()) for part in np.split(costs[: layout.fixed], layout.offsets[1:])]
         row = np.zeros(len(costs))
         row[: layout.entries] = layout.matrix(np.array([fastest]))[0]
-        belief = pinned(belief, row)
+        posterior = pinned(posterior, row)
     return np.asarray(np.maximum(costs, 0.0))
 
 

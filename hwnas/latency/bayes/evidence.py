@@ -15,7 +15,7 @@ import numpy as np
 
 from hwnas.errors import LatencyModelError
 from hwnas.latency.base import FloatArray
-from hwnas.latency.bayes.gaussian import Belief, Equations, Prior, condition
+from hwnas.latency.bayes.gaussian import Equations, Gaussian, Prior, condition
 
 LOG_VARIANCE_RANGE = 12.0
 """Variances stay within this distance of their start, in logarithms: factors of 400 in size."""
@@ -77,16 +77,16 @@ def infer_variances(prior: Prior, equations: Equations, *, integrate: bool = Tru
     return Variances(np.exp(points), weights / weights.sum(), log_evidence)
 
 
-def believe(prior: Prior, variances: Variances, equations: Equations) -> Belief:
-    """The belief after networks were measured, averaged over plausible variances."""
-    beliefs = [condition(prior, point, equations) for point in variances.points]
-    mean = sum(w * b.mean_ms for w, b in zip(variances.weights, beliefs, strict=True))
-    covariance = np.zeros_like(beliefs[0].covariance)
-    for weight, belief in zip(variances.weights, beliefs, strict=True):
-        away = belief.mean_ms - mean
-        covariance += weight * (belief.covariance + np.outer(away, away))
-    noise = float(np.sqrt(variances.weights @ [b.noise**2 for b in beliefs]))
-    return Belief(np.asarray(mean), covariance, noise)
+def posterior_of(prior: Prior, variances: Variances, equations: Equations) -> Gaussian:
+    """The posterior after networks were measured, averaged over plausible variances."""
+    posteriors = [condition(prior, point, equations) for point in variances.points]
+    mean = sum(w * b.mean_ms for w, b in zip(variances.weights, posteriors, strict=True))
+    covariance = np.zeros_like(posteriors[0].covariance)
+    for weight, posterior in zip(variances.weights, posteriors, strict=True):
+        away = posterior.mean_ms - mean
+        covariance += weight * (posterior.covariance + np.outer(away, away))
+    noise = float(np.sqrt(variances.weights @ [b.noise**2 for b in posteriors]))
+    return Gaussian(np.asarray(mean), covariance, noise)
 
 
 class _Loss:

@@ -1,4 +1,4 @@
-"""Gaussian beliefs about costs, and what measured networks do to them. In closed form.
+"""Gaussians over costs, and what measured networks do to them. In closed form.
 
 A prior is a sum of *components*: ways in which costs may be what they are, or be off together
 (all of them by a factor, each by itself, as another device has them, ...). Component k has a
@@ -126,7 +126,7 @@ class Equations:
             return cls(matrix, latency_ms)
         expected = matrix @ prior.mean_ms
         if math.isfinite(prior.unexpected):
-            # remainders of known devices may overshoot; what was measured sets the weight there
+            # residuals of known devices may overshoot; what was measured sets the weight there
             expected = np.maximum(expected, LEAST * expected.mean())
         if not (expected > 0).all():
             raise LatencyModelError(
@@ -147,7 +147,7 @@ class Equations:
 
 
 @dataclass(frozen=True)
-class Belief:
+class Gaussian:
     """A Gaussian over costs.
 
     Attributes:
@@ -161,20 +161,20 @@ class Belief:
     noise: float
 
 
-def condition(prior: Prior, variances: FloatArray, equations: Equations) -> Belief:
-    """The belief after networks were measured, for given variances.
+def condition(prior: Prior, variances: FloatArray, equations: Equations) -> Gaussian:
+    """The posterior after networks were measured, for given variances.
 
     Where components have positive weights, the mean is the most probable one that respects it,
     and the covariance is that of the unrestricted Gaussian: intervals are not narrowed by it.
 
     Args:
-        prior: The belief before.
+        prior: What is known before.
         variances: One a component, the noise's last, shape (components + 1,).
         equations: What was measured.
     """
     covariance, noise = prior.covariance(variances), float(np.sqrt(variances[-1]))
     if not len(equations.values):
-        return Belief(prior.mean_ms, covariance, noise)
+        return Gaussian(prior.mean_ms, covariance, noise)
     rows = equations.rows
     shared = covariance @ rows.T
     gain = np.linalg.solve(rows @ shared + variances[-1] * np.eye(len(rows)), shared.T).T
@@ -183,7 +183,7 @@ def condition(prior: Prior, variances: FloatArray, equations: Equations) -> Beli
         mean = _restricted_mean(prior, variances, equations)
     else:
         mean = prior.mean_ms + gain @ (equations.values - rows @ prior.mean_ms)
-    return Belief(mean, (left + left.T) / 2, noise)
+    return Gaussian(mean, (left + left.T) / 2, noise)
 
 
 def _restricted_mean(prior: Prior, variances: FloatArray, equations: Equations) -> FloatArray:
@@ -215,29 +215,29 @@ def _restricted_mean(prior: Prior, variances: FloatArray, equations: Equations) 
     return np.asarray(base + root @ weights + covariance @ rows.T @ rest)
 
 
-def non_negative(belief: Belief) -> FloatArray:
+def non_negative(posterior: Gaussian) -> FloatArray:
     """Costs in ms, shape (entries,), none below zero.
 
     The most negative cost is conditioned on being zero, which moves the others as far as they
     are correlated with it, until none is left.
     """
-    mean = belief.mean_ms
+    mean = posterior.mean_ms
     tolerance = 1e-12 * float(np.abs(mean).max())
     for _ in range(len(mean)):
-        worst = int(belief.mean_ms.argmin())
-        if belief.mean_ms[worst] >= -tolerance:
+        worst = int(posterior.mean_ms.argmin())
+        if posterior.mean_ms[worst] >= -tolerance:
             break
-        belief = pinned(belief, np.eye(len(mean))[worst])
-    return np.asarray(np.maximum(belief.mean_ms, 0.0))
+        posterior = pinned(posterior, np.eye(len(mean))[worst])
+    return np.asarray(np.maximum(posterior.mean_ms, 0.0))
 
 
-def pinned(belief: Belief, row: FloatArray) -> Belief:
-    """The belief once it is known that ``row @ costs`` is zero; row has the shape (entries,)."""
-    shared = belief.covariance @ row
+def pinned(posterior: Gaussian, row: FloatArray) -> Gaussian:
+    """The posterior once it is known that ``row @ costs`` is zero; row has the shape (entries,)."""
+    shared = posterior.covariance @ row
     variance = float(row @ shared)
     if variance <= 0:
-        mean = np.where(row > 0, np.maximum(belief.mean_ms, 0.0), belief.mean_ms)
-        return Belief(mean, belief.covariance, belief.noise)
+        mean = np.where(row > 0, np.maximum(posterior.mean_ms, 0.0), posterior.mean_ms)
+        return Gaussian(mean, posterior.covariance, posterior.noise)
     gain = shared / variance
-    mean = belief.mean_ms - gain * float(row @ belief.mean_ms)
-    return Belief(mean, belief.covariance - np.outer(gain, shared), belief.noise)
+    mean = posterior.mean_ms - gain * float(row @ posterior.mean_ms)
+    return Gaussian(mean, posterior.covariance - np.outer(gain, shared), posterior.noise)

@@ -1,10 +1,10 @@
 """What sums of costs cannot explain of a device: candidates that matter to one another.
 
 Some devices skip what a zeroed branch makes useless, or run branches side by side. Where a
-known device was measured on many networks, its remainder is a smooth function of the
+known device was measured on many networks, its residual is a smooth function of the
 architecture: a Gaussian process whose covariance falls with the number of choices in which two
 architectures differ. How smooth, and whether there is anything but noise, is decided by the
-evidence. A new device may then share the remainders of known ones.
+evidence. A new device may then share the residuals of known ones.
 
 Smooth functions miss jumps: a network of which one choice makes all of it useless. An architecture
 that was measured farther off than noise explains keeps what it was measured at. What was measured
@@ -30,10 +30,10 @@ RATIOS = tuple(float(r) for r in np.geomspace(1e-2, 1e4, 25))
 """Variance of the function over variance of the noise: what is tried."""
 
 NETWORKS = 1500
-"""Networks that a remainder is fitted to at most: the cost grows with their third power."""
+"""Networks that a residual is fitted to at most: the cost grows with their third power."""
 
 WORTH = 5.0
-"""Logarithm of how much more probable the networks must be with a remainder than with noise alone."""
+"""Logarithm of how much more probable the networks must be with a residual than with noise alone."""
 
 JUMP = 5.0
 """Standard deviations of the noise, estimated by its median, beyond which nothing is noise."""
@@ -69,7 +69,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Remainder:
+class Residual:
     """A function of the architecture.
 
     Attributes:
@@ -93,18 +93,18 @@ class Remainder:
 
     @classmethod
     def fit(
-        cls, layout: Layout, indices: IntArray, remainder_ms: FloatArray, *, seed: int = 0
-    ) -> Remainder | None:
+        cls, layout: Layout, indices: IntArray, residual_ms: FloatArray, *, seed: int = 0
+    ) -> Residual | None:
         """Fit to measured latency less the sum of costs; None where there is only noise.
 
         Args:
             layout: The order of candidates.
             indices: Measured networks, shape (n, choices).
-            remainder_ms: What sums of costs leave of their latency, shape (n,).
+            residual_ms: What sums of costs leave of their latency, shape (n,).
             seed: Picks the networks where there are more than ``NETWORKS``.
         """
         rows = np.random.default_rng(seed).permutation(len(indices))[:NETWORKS]
-        indices, values = indices[rows], remainder_ms[rows]
+        indices, values = indices[rows], residual_ms[rows]
         size = len(values)
         scale = float(np.sqrt(np.mean(values**2))) if size else 0.0
         if scale == 0.0:
@@ -126,7 +126,7 @@ class Remainder:
             return None
         return cls(layout, indices, scale * found[1], found[0])
 
-    def with_measured(self, indices: IntArray, sums_ms: FloatArray, latency_ms: FloatArray) -> Remainder:
+    def with_measured(self, indices: IntArray, sums_ms: FloatArray, latency_ms: FloatArray) -> Residual:
         """The same function with networks that were measured, and what it misses of them.
 
         Args:
@@ -141,7 +141,7 @@ class Remainder:
         return replace(self, jumps_ms=jumps, measured_ms=measured, least_ms=least)
 
     def __call__(self, indices: IntArray) -> FloatArray:
-        """Remainder in ms, shape (n,), of architectures of shape (n, choices)."""
+        """Residual in ms, shape (n,), of architectures of shape (n, choices)."""
         smooth = np.exp(-_distance(self.layout, indices, self.indices) / self.reach) @ self.weights
         return np.asarray(smooth + self.jumps_ms.of(indices, lambda rows: np.zeros(len(rows))))
 

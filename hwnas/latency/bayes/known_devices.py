@@ -11,11 +11,11 @@ import numpy as np
 
 from hwnas.device import Target
 from hwnas.latency.base import FloatArray, IntArray
-from hwnas.latency.bayes.device_prior import DevicePrior, Known, believed_costs
+from hwnas.latency.bayes.device_prior import DevicePrior, Known, posterior_costs
 from hwnas.latency.bayes.entries import Entries
-from hwnas.latency.bayes.evidence import believe, infer_variances
+from hwnas.latency.bayes.evidence import infer_variances, posterior_of
 from hwnas.latency.bayes.gaussian import Equations
-from hwnas.latency.bayes.interactions import Remainder
+from hwnas.latency.bayes.interactions import Residual
 from hwnas.latency.bayes.posterior import Posterior
 from hwnas.space import SearchSpace
 from hwnas.tables import places
@@ -48,7 +48,7 @@ def known_devices(space: SearchSpace, target: Target, folders: Iterable[Path] | 
 
 def learn_device(
     entries: Entries, indices: IntArray, latency_ms: FloatArray
-) -> tuple[tuple[float, ...], Remainder | None]:
+) -> tuple[tuple[float, ...], Residual | None]:
     """A device of which many whole networks were measured, and no block.
 
     Args:
@@ -59,13 +59,13 @@ def learn_device(
     Returns:
         Its cost vector, and what sums of costs cannot explain; None where that is only noise.
     """
-    # of many networks none is rare: what prunes itself away is left to the remainder
+    # of many networks none is rare: what prunes itself away is left to the residual
     prior = replace(DevicePrior(float(latency_ms.mean())).over(entries), unexpected=math.inf)
     matrix = entries.layout.matrix(indices)
     equations = Equations.of(prior, matrix, latency_ms)
     variances = infer_variances(prior, equations, integrate=False)
-    costs = believed_costs(entries, believe(prior, variances, equations))
-    remainder = Remainder.fit(entries.layout, indices, latency_ms - matrix @ costs)
-    if remainder is not None:
-        remainder = remainder.with_measured(indices, matrix @ costs, latency_ms)
-    return tuple(costs.tolist()), remainder
+    costs = posterior_costs(entries, posterior_of(prior, variances, equations))
+    residual = Residual.fit(entries.layout, indices, latency_ms - matrix @ costs)
+    if residual is not None:
+        residual = residual.with_measured(indices, matrix @ costs, latency_ms)
+    return tuple(costs.tolist()), residual

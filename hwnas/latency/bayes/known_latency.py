@@ -12,7 +12,7 @@ from hwnas.latency.base import FloatArray, IntArray, Prediction
 from hwnas.latency.bayes.device_prior import Known
 from hwnas.latency.bayes.entries import Entries
 from hwnas.latency.bayes.gaussian import LEAST
-from hwnas.latency.bayes.interactions import Remainder
+from hwnas.latency.bayes.interactions import Residual
 from hwnas.statistics.intervals import MAD_NORMAL
 
 EXACT = 1e-3
@@ -26,12 +26,12 @@ class KnownLatency:
     Attributes:
         entries: What is known of the space's candidates.
         known: Cost vectors of known devices; at least one.
-        remainders: What their sums of costs cannot explain, and what was measured.
+        residuals: What their sums of costs cannot explain, and what was measured.
     """
 
     entries: Entries
     known: Known
-    remainders: Mapping[str, Remainder]
+    residuals: Mapping[str, Residual]
 
     def __call__(self, indices: IntArray) -> FloatArray:
         """Latency in ms, shape (n, devices): what was measured, or else what is predicted.
@@ -41,20 +41,20 @@ class KnownLatency:
         """
         columns = []
         for name, costs in self.known.items():
-            remainder = self.remainders.get(name)
-            if remainder is None:
+            residual = self.residuals.get(name)
+            if residual is None:
                 least = float(self.entries.average @ np.asarray(costs)) * LEAST
                 columns.append(np.maximum(self._sums(costs, indices), least))
             else:
-                columns.append(remainder.measured_ms.of(indices, partial(self._with_remainder, name)))
+                columns.append(residual.measured_ms.of(indices, partial(self._with_residual, name)))
         return np.stack(columns, axis=1)
 
     def _sums(self, costs: Sequence[float], indices: IntArray) -> FloatArray:
         return np.asarray(self.entries.layout.matrix(indices) @ np.asarray(costs))
 
-    def _with_remainder(self, name: str, indices: IntArray) -> FloatArray:
-        remainder = self.remainders[name]
-        return np.maximum(self._sums(self.known[name], indices) + remainder(indices), remainder.least_ms)
+    def _with_residual(self, name: str, indices: IntArray) -> FloatArray:
+        residual = self.residuals[name]
+        return np.maximum(self._sums(self.known[name], indices) + residual(indices), residual.least_ms)
 
     @property
     def least_ms(self) -> FloatArray:
@@ -63,7 +63,7 @@ class KnownLatency:
         for name, costs in self.known.items():
             *choices, fixed = np.split(np.asarray(costs), [*self.entries.layout.offsets[1:], -1])
             least = sum(float(part.min()) for part in choices) + float(fixed[0])
-            fastest.append(self.remainders[name].least_ms if name in self.remainders else least)
+            fastest.append(self.residuals[name].least_ms if name in self.residuals else least)
         return np.array(fastest)
 
     @property

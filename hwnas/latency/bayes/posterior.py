@@ -14,8 +14,8 @@ from hwnas.errors import LatencyModelError, SchemaMismatch, in_words
 from hwnas.latency.base import Cost, IntArray, Prediction
 from hwnas.latency.bayes.device_prior import DevicePrior, Known
 from hwnas.latency.bayes.entries import Entries
-from hwnas.latency.bayes.evidence import Variances, believe, infer_variances
-from hwnas.latency.bayes.gaussian import Belief, Equations, non_negative
+from hwnas.latency.bayes.evidence import Variances, infer_variances, posterior_of
+from hwnas.latency.bayes.gaussian import Equations, Gaussian, non_negative
 from hwnas.latency.bayes.quadratic import Variance
 from hwnas.latency.bayes.table_prior import TablePrior
 from hwnas.latency.bayes.transfer import transfer
@@ -38,7 +38,7 @@ PRIORS: dict[str, type[TablePrior] | type[DevicePrior]] = {p.kind: p for p in (T
 class _Solved:
     """What a recipe comes to."""
 
-    belief: Belief
+    posterior: Gaussian
     costs: Cost
     variance: Variance
 
@@ -145,13 +145,13 @@ class Posterior:
         variances = infer_variances(built, Equations.of(built, matrix, networks.latency_ms))
         return cls(target, prior, networks, space.fingerprint, variances, origin, notes)
 
-    def belief(self, space: SearchSpace) -> Belief:
+    def gaussian(self, space: SearchSpace) -> Gaussian:
         """The Gaussian over the cost vector of the space.
 
         Raises:
             LatencyModelError: The model was fitted for another space.
         """
-        return self._solved(space).belief
+        return self._solved(space).posterior
 
     def costs(self, space: SearchSpace) -> Cost:
         """Most probable non-negative costs."""
@@ -161,7 +161,7 @@ class Posterior:
         """Sum of costs; the standard deviation holds doubt about them and the networks' noise."""
         solved = self._solved(space)
         mean = solved.costs.of(Layout(space.sizes).check(indices))
-        return Prediction(mean, np.sqrt(solved.variance(indices) + (solved.belief.noise * mean) ** 2))
+        return Prediction(mean, np.sqrt(solved.variance(indices) + (solved.posterior.noise * mean) ** 2))
 
     @cached_property
     def _cache(self) -> dict[str, _Solved]:
@@ -177,9 +177,11 @@ class Posterior:
         if not self._cache:
             layout, prior = Layout(space.sizes), self.prior.build(space)
             matrix = layout.matrix(self.networks.indices)
-            belief = believe(prior, self.variances, Equations.of(prior, matrix, self.networks.latency_ms))
-            costs = layout.additive(non_negative(belief))
-            self._cache[self.fingerprint] = _Solved(belief, costs, Variance(layout, belief.covariance))
+            posterior = posterior_of(
+                prior, self.variances, Equations.of(prior, matrix, self.networks.latency_ms)
+            )
+            costs = layout.additive(non_negative(posterior))
+            self._cache[self.fingerprint] = _Solved(posterior, costs, Variance(layout, posterior.covariance))
         return self._cache[self.fingerprint]
 
     def to_json(self) -> dict[str, Any]:

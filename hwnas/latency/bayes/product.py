@@ -23,8 +23,8 @@ import numpy as np
 
 from hwnas.latency.base import FloatArray, IntArray, Prediction
 from hwnas.latency.bayes.device_prior import NOISE, PLAUSIBLE
-from hwnas.latency.bayes.evidence import believe, infer_variances
-from hwnas.latency.bayes.gaussian import Belief, Component, Equations, Prior
+from hwnas.latency.bayes.evidence import infer_variances, posterior_of
+from hwnas.latency.bayes.gaussian import Component, Equations, Gaussian, Prior
 from hwnas.latency.bayes.known_latency import KnownLatency
 
 LEVEL = 1.0
@@ -84,13 +84,13 @@ class Product:
         logs: Turns architectures into equations.
         centre: Of the measured networks' equations, shape (entries + known devices,).
         level: Mean logarithm of their latency.
-        belief: The Gaussian over level, factors and powers; the noise is that of the logarithm.
+        posterior: The Gaussian over level, factors and powers; the noise is that of the logarithm.
     """
 
     logs: Logs
     centre: FloatArray
     level: float
-    belief: Belief
+    posterior: Gaussian
 
     @classmethod
     def fit(cls, logs: Logs, indices: IntArray, latency_ms: FloatArray) -> Product:
@@ -102,12 +102,12 @@ class Product:
         level, prior = float(values.mean()), logs.prior
         equations = Equations(rows - centre, values - level)
         # intervals are widened to left-out networks: the most probable variances do
-        belief = believe(prior, infer_variances(prior, equations, integrate=False), equations)
-        return cls(logs, centre, level, belief)
+        posterior = posterior_of(prior, infer_variances(prior, equations, integrate=False), equations)
+        return cls(logs, centre, level, posterior)
 
     def predict(self, indices: IntArray) -> Prediction:
         """Medians, and the standard deviation of the logarithm as a share of them."""
         rows = self.logs(indices) - self.centre
-        median = np.exp(self.level + rows @ self.belief.mean_ms)
-        variance = np.maximum(np.sum((rows @ self.belief.covariance) * rows, axis=1), 0.0)
-        return Prediction(median, median * np.sqrt(variance + self.belief.noise**2))
+        median = np.exp(self.level + rows @ self.posterior.mean_ms)
+        variance = np.maximum(np.sum((rows @ self.posterior.covariance) * rows, axis=1), 0.0)
+        return Prediction(median, median * np.sqrt(variance + self.posterior.noise**2))

@@ -26,8 +26,8 @@ import numpy as np
 
 from hwnas.latency.base import FloatArray, IntArray, Prediction
 from hwnas.latency.bayes.device_prior import DevicePrior, learn_sizes
-from hwnas.latency.bayes.evidence import believe, infer_variances
-from hwnas.latency.bayes.gaussian import Belief, Equations, Prior, non_negative
+from hwnas.latency.bayes.evidence import infer_variances, posterior_of
+from hwnas.latency.bayes.gaussian import Equations, Gaussian, Prior, non_negative
 from hwnas.latency.bayes.known_latency import KnownLatency, least_of
 
 COUNTS = 0.5
@@ -47,7 +47,7 @@ class Counting:
     """Which choices count in a network.
 
     Attributes:
-        known: What whole networks take on known devices, of which at least one has a remainder.
+        known: What whole networks take on known devices, of which at least one has a residual.
     """
 
     known: KnownLatency
@@ -60,10 +60,10 @@ class Counting:
     @cached_property
     def devices(self) -> tuple[str, ...]:
         """Known devices that skip: sums of what counts explain much that sums of all do not."""
-        return tuple(name for name in self.known.remainders if self._is_skipping(name))
+        return tuple(name for name in self.known.residuals if self._is_skipping(name))
 
     def _is_skipping(self, name: str) -> bool:
-        seen, entries = self.known.remainders[name].measured_ms, self.known.entries
+        seen, entries = self.known.residuals[name].measured_ms, self.known.entries
         rows = np.random.default_rng(0).permutation(len(seen.values))[:TYPICAL]
         if not len(rows):
             return False
@@ -87,7 +87,7 @@ class Counting:
         entries = self.known.entries
         found = {name: tuple(map(float, costs)) for name, costs in self.known.known.items()}
         for name in self.devices:
-            seen = self.known.remainders[name].measured_ms
+            seen = self.known.residuals[name].measured_ms
             rows = np.random.default_rng(0).permutation(len(seen.values))[:TYPICAL]
             # of many networks none is rare
             prior = DevicePrior(float(seen.values[rows].mean())).over(entries)
@@ -140,10 +140,10 @@ def _slope(latency_ms: FloatArray, costs_ms: FloatArray) -> FloatArray:
     return np.asarray(np.take_along_axis(slopes, order, axis=1)[np.arange(len(slopes)), middle])
 
 
-def _learn(prior: Prior, matrix: FloatArray, latency_ms: FloatArray) -> tuple[Belief, FloatArray]:
+def _learn(prior: Prior, matrix: FloatArray, latency_ms: FloatArray) -> tuple[Gaussian, FloatArray]:
     equations = Equations.of(prior, matrix, latency_ms)
-    belief = believe(prior, infer_variances(prior, equations, integrate=False), equations)
-    return belief, non_negative(belief)
+    posterior = posterior_of(prior, infer_variances(prior, equations, integrate=False), equations)
+    return posterior, non_negative(posterior)
 
 
 @dataclass(frozen=True)
@@ -153,14 +153,14 @@ class SkippingSum:
     Attributes:
         counting: Which choices count on known devices.
         skips: Whether others are skipped.
-        belief: The Gaussian over costs.
+        posterior: The Gaussian over costs.
         costs_ms: The most probable costs that are not negative, shape (entries,).
         least_ms: No prediction is less.
     """
 
     counting: Counting
     skips: bool
-    belief: Belief
+    posterior: Gaussian
     costs_ms: FloatArray
     least_ms: float
 
@@ -169,12 +169,12 @@ class SkippingSum:
         """Learn from measured networks, shapes (n, choices) and (n,), n at least 1."""
         prior = DevicePrior(float(latency_ms.mean()), counting.tables, counting.sizes)
         paid = counting.paid(indices, skips)
-        belief, costs = _learn(prior.over(counting.known.entries), paid, latency_ms)
-        return cls(counting, skips, belief, costs, least_of(latency_ms))
+        posterior, costs = _learn(prior.over(counting.known.entries), paid, latency_ms)
+        return cls(counting, skips, posterior, costs, least_of(latency_ms))
 
     def predict(self, indices: IntArray) -> Prediction:
         """Latency of architectures of shape (n, choices)."""
         paid = self.counting.paid(indices, self.skips)
         mean = np.maximum(paid @ self.costs_ms, self.least_ms)
-        variance = np.maximum(np.sum((paid @ self.belief.covariance) * paid, axis=1), 0.0)
-        return Prediction(mean, np.sqrt(variance + (self.belief.noise * mean) ** 2))
+        variance = np.maximum(np.sum((paid @ self.posterior.covariance) * paid, axis=1), 0.0)
+        return Prediction(mean, np.sqrt(variance + (self.posterior.noise * mean) ** 2))

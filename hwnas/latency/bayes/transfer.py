@@ -13,14 +13,14 @@ from hwnas.latency.base import FloatArray, IntArray, Prediction
 from hwnas.latency.bayes.device_prior import (
     DevicePrior,
     Known,
-    believed_costs,
     learn_sizes,
     network_matrix,
+    posterior_costs,
 )
 from hwnas.latency.bayes.entries import Entries
-from hwnas.latency.bayes.evidence import Variances, believe, infer_variances
-from hwnas.latency.bayes.gaussian import Belief, Equations, Prior
-from hwnas.latency.bayes.interactions import Remainder
+from hwnas.latency.bayes.evidence import Variances, infer_variances, posterior_of
+from hwnas.latency.bayes.gaussian import Equations, Gaussian, Prior
+from hwnas.latency.bayes.interactions import Residual
 from hwnas.latency.bayes.known_latency import KnownLatency, least_of
 from hwnas.latency.bayes.lognormal import LogNormal
 from hwnas.latency.bayes.mixture import (
@@ -48,7 +48,7 @@ FOLDS = 20
 
 
 @dataclass(frozen=True)
-class Few:
+class FittingNetworks:
     """A few networks of a new device.
 
     Attributes:
@@ -56,14 +56,14 @@ class Few:
         indices: The networks, shape (n, choices).
         latency_ms: Their latency, shape (n,).
         known: Cost vectors of known devices.
-        remainders: What their sums of costs cannot explain.
+        residuals: What their sums of costs cannot explain.
     """
 
     entries: Entries
     indices: IntArray
     latency_ms: FloatArray
     known: Known
-    remainders: Mapping[str, Remainder]
+    residuals: Mapping[str, Residual]
 
     def equations(self, prior: DevicePrior) -> tuple[Prior, Equations]:
         """What a prior comes to at the networks' level, and the networks as its equations."""
@@ -71,19 +71,19 @@ class Few:
         return built, Equations.of(built, self.matrix(prior), self.latency_ms)
 
     def matrix(self, prior: DevicePrior) -> FloatArray:
-        """Which costs the networks pay, and the remainders that a prior shares."""
-        shared = {name: self.remainders[name] for name in prior.remainders}
+        """Which costs the networks pay, and the residuals that a prior shares."""
+        shared = {name: self.residuals[name] for name in prior.residuals}
         return network_matrix(self.entries, self.indices, self.known, shared)
 
-    def learn(self, prior: DevicePrior) -> tuple[Variances, Belief, FloatArray]:
-        """Variances, belief and costs that follow from a prior."""
+    def learn(self, prior: DevicePrior) -> tuple[Variances, Gaussian, FloatArray]:
+        """Variances, posterior and costs that follow from a prior."""
         built, equations = self.equations(prior)
         variances = infer_variances(built, equations)
-        belief = believe(built, variances, equations)
-        return variances, belief, believed_costs(self.entries, belief)
+        posterior = posterior_of(built, variances, equations)
+        return variances, posterior, posterior_costs(self.entries, posterior)
 
     def predict(
-        self, prior: DevicePrior, belief: Belief, costs_ms: FloatArray, indices: IntArray
+        self, prior: DevicePrior, posterior: Gaussian, costs_ms: FloatArray, indices: IntArray
     ) -> Prediction:
         """Other networks as sums of costs.
 
@@ -91,20 +91,22 @@ class Few:
         """
         paid = replace(self, indices=indices).matrix(prior)
         mean = np.maximum(paid @ costs_ms, self.latency_ms.min() / 2)
-        variance = np.maximum(np.sum((paid @ belief.covariance) * paid, axis=1), 0.0)
-        return Prediction(mean, np.sqrt(variance + (belief.noise * mean) ** 2))
+        variance = np.maximum(np.sum((paid @ posterior.covariance) * paid, axis=1), 0.0)
+        return Prediction(mean, np.sqrt(variance + (posterior.noise * mean) ** 2))
 
     def as_sum(self, prior: DevicePrior, indices: IntArray) -> Prediction:
         """Other networks predicted from these as sums of costs."""
-        _, belief, costs = self.learn(prior)
-        return self.predict(prior, belief, costs, indices)
+        _, posterior, costs = self.learn(prior)
+        return self.predict(prior, posterior, costs, indices)
 
     @property
     def known_latency(self) -> KnownLatency:
         """What whole networks take on the known devices."""
-        return KnownLatency(self.entries, self.known, self.remainders)
+        return KnownLatency(self.entries, self.known, self.residuals)
 
-    def left_out(self, learn: Callable[[Few, IntArray], Prediction], folds: IntArray) -> Prediction:
+    def left_out(
+        self, learn: Callable[[FittingNetworks, IntArray], Prediction], folds: IntArray
+    ) -> Prediction:
         """Each network predicted from those of other folds, of which there are at least two."""
         mean, std = np.zeros(len(folds)), np.zeros(len(folds))
         for fold in np.unique(folds):
@@ -122,8 +124,8 @@ class Transferred:
     Attributes:
         prior: What was believed before its networks were measured.
         variances: Of the prior's components.
-        belief: The Gaussian over its cost vector, followed by its shares of remainders.
-        costs_ms: The most probable non-negative costs and shares, shape (entries + remainders,).
+        posterior: The Gaussian over its cost vector, followed by its shares of residuals.
+        costs_ms: The most probable non-negative costs and shares, shape (entries + residuals,).
         notes: How the known devices were used, one sentence each.
         left_out: Each measured network predicted without it; None where there is one only.
         few: The measured networks.
@@ -132,11 +134,11 @@ class Transferred:
 
     prior: DevicePrior
     variances: Variances
-    belief: Belief
+    posterior: Gaussian
     costs_ms: FloatArray
     notes: tuple[str, ...]
     left_out: Prediction | None
-    few: Few
+    few: FittingNetworks
     mixture: Mixture | None = None
 
     @property
@@ -146,7 +148,7 @@ class Transferred:
 
     def predict(self, indices: IntArray) -> Prediction:
         """Latency of architectures of shape (n, choices), by the sum and the forms mixed with it."""
-        found = self.few.predict(self.prior, self.belief, self.costs_ms, indices)
+        found = self.few.predict(self.prior, self.posterior, self.costs_ms, indices)
         return found if self.mixture is None else self.mixture.predict(found, indices)
 
 
@@ -156,7 +158,7 @@ def transfer(
     latency_ms: FloatArray,
     known: Known,
     sizes: Mapping[str, tuple[float, float]] | None = None,
-    remainders: Mapping[str, Remainder] | None = None,
+    residuals: Mapping[str, Residual] | None = None,
     groups: IntArray | None = None,
     *,
     sums_only: bool = False,
@@ -175,7 +177,7 @@ def transfer(
         latency_ms: Their latency, shape (n,), positive.
         known: Cost vectors of known devices; may be empty.
         sizes: What ``learn_sizes`` learnt from them; learnt here where it is not given.
-        remainders: What their sums of costs cannot explain, for those of which it is known. The
+        residuals: What their sums of costs cannot explain, for those of which it is known. The
             model is then a sum of costs and of shares in these.
         groups: The same number for rows that are one network, shape (n,); left out together.
         sums_only: Whether the model must be a sum of costs: searches are by costs of candidates.
@@ -186,22 +188,22 @@ def transfer(
     """
     if not len(latency_ms):
         raise LatencyModelError("a new device must have at least one measured network, but got none")
-    few = Few(entries, indices, latency_ms, known, remainders or {})
+    few = FittingNetworks(entries, indices, latency_ms, known, residuals or {})
     if sizes is None:
-        sizes = learn_sizes(entries, known, few.remainders)
+        sizes = learn_sizes(entries, known, few.residuals)
     prior = _prior(few, sizes)
     folds = np.unique(np.arange(len(indices)) if groups is None else groups, return_inverse=True)[1] % FOLDS
     if not folds.any():
-        variances, belief, costs = few.learn(prior)
-        return Transferred(prior, variances, belief, costs, _notes(few, costs, prior), None, few)
+        variances, posterior, costs = few.learn(prior)
+        return Transferred(prior, variances, posterior, costs, _notes(few, costs, prior), None, few)
     prior, left_out = _best_sum(few, prior, folds)
-    variances, belief, costs = few.learn(prior)
+    variances, posterior, costs = few.learn(prior)
     wider = widening(left_out, latency_ms)
     # all variances by one factor: the mean stays where it is
     variances = replace(variances, points=variances.points * wider**2)
-    belief = Belief(belief.mean_ms, belief.covariance * wider**2, belief.noise * wider)
+    posterior = Gaussian(posterior.mean_ms, posterior.covariance * wider**2, posterior.noise * wider)
     left_out = Prediction(left_out.mean_ms, left_out.std_ms * wider)
-    found = Transferred(prior, variances, belief, costs, _notes(few, costs, prior), left_out, few)
+    found = Transferred(prior, variances, posterior, costs, _notes(few, costs, prior), left_out, few)
     # ten networks choose a form worse than physics does
     if not known or (entries.features is not None and not sums_only):
         return found
@@ -215,20 +217,20 @@ def transfer(
     return replace(found, notes=notes, left_out=mixed, mixture=mixture)
 
 
-def _prior(few: Few, sizes: Mapping[str, tuple[float, float]]) -> DevicePrior:
+def _prior(few: FittingNetworks, sizes: Mapping[str, tuple[float, float]]) -> DevicePrior:
     """With the known devices, unless what was measured is more probable without them."""
     level = float(few.latency_ms.mean())
     alone = DevicePrior(level, {}, sizes)
     if not few.known:
         return alone
     tables = {name: tuple(float(c) for c in costs) for name, costs in few.known.items()}
-    shared = DevicePrior(level, tables, sizes, tuple(few.remainders))
+    shared = DevicePrior(level, tables, sizes, tuple(few.residuals))
     evidence = [infer_variances(*few.equations(prior)).log_evidence for prior in (shared, alone)]
     margin = 0.0 if few.entries.features is not None else STRONG
     return alone if evidence[1] > evidence[0] + margin else shared
 
 
-def _best_sum(few: Few, prior: DevicePrior, folds: IntArray) -> tuple[DevicePrior, Prediction]:
+def _best_sum(few: FittingNetworks, prior: DevicePrior, folds: IntArray) -> tuple[DevicePrior, Prediction]:
     """The prior, or the combination of known devices alone; and its predictions of left-out networks."""
     found = few.left_out(lambda others, out: others.as_sum(prior, out), folds)
     if not prior.known:
@@ -238,7 +240,9 @@ def _best_sum(few: Few, prior: DevicePrior, folds: IntArray) -> tuple[DevicePrio
     return (combined, simple) if clearly_better(simple, found, few.latency_ms) else (prior, found)
 
 
-def _mixture(few: Few, summed: Prediction, folds: IntArray) -> tuple[Mixture, Prediction, Prediction]:
+def _mixture(
+    few: FittingNetworks, summed: Prediction, folds: IntArray
+) -> tuple[Mixture, Prediction, Prediction]:
     """Forms beside the sum; of left-out networks what they predict, and medians."""
     known, latency_ms, left_out = few.known_latency, few.latency_ms, {SUM: summed}
     fit_of = fits(known)
@@ -255,7 +259,7 @@ def _mixture(few: Few, summed: Prediction, folds: IntArray) -> tuple[Mixture, Pr
     return found, found.said(mixed, unheard, few.indices), Prediction(medians, medians * doubted.std)
 
 
-def _fitted(fit: Fit, few: Few, indices: IntArray) -> Prediction:
+def _fitted(fit: Fit, few: FittingNetworks, indices: IntArray) -> Prediction:
     return fit(few.indices, few.latency_ms).predict(indices)
 
 
@@ -278,7 +282,7 @@ def _lost(summed: Prediction, mixed: Prediction, latency_ms: FloatArray) -> str:
 
 
 def _notes(
-    few: Few, costs: FloatArray, prior: DevicePrior, shares: Mapping[str, float] | None = None
+    few: FittingNetworks, costs: FloatArray, prior: DevicePrior, shares: Mapping[str, float] | None = None
 ) -> tuple[str, ...]:
     known, entries = few.known, few.entries
     if not known:
