@@ -22,7 +22,7 @@ from hwnas.latency.base import Prediction
 from hwnas.latency.bayes.active import CANDIDATES, Doubt, choose_rows
 from hwnas.latency.bayes.device_prior import DevicePrior, Known, learn_sizes, network_matrix
 from hwnas.latency.bayes.entries import Entries
-from hwnas.latency.bayes.interactions import Residual
+from hwnas.latency.bayes.interactions import ResidualProcess
 from hwnas.latency.bayes.known_devices import learn_device
 from hwnas.latency.bayes.mixture import FORMS, SUM
 from hwnas.latency.bayes.transfer import transfer
@@ -54,7 +54,7 @@ class Bench:
     file: LatencyFile
     entries: Entries
     known: Known
-    residuals: dict[str, Residual]
+    residuals: dict[str, ResidualProcess]
     sizes: dict[str, tuple[float, float]]
     matrix: np.ndarray
 

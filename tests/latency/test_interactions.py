@@ -9,7 +9,7 @@ import pytest
 
 from hwnas.latency.bayes.device_prior import learn_sizes, network_matrix
 from hwnas.latency.bayes.entries import Entries
-from hwnas.latency.bayes.interactions import Residual
+from hwnas.latency.bayes.interactions import ResidualProcess
 from hwnas.latency.bayes.known_devices import learn_device
 from hwnas.latency.bayes.transfer import transfer
 from hwnas.latency.evaluate import rank_correlations
@@ -33,8 +33,8 @@ def test_noise_has_no_residual() -> None:
     rng = np.random.default_rng(0)
     layout = Layout((9,) * 22)
     indices = rng.integers(0, 9, (600, 22))
-    assert Residual.fit(layout, indices, rng.standard_normal(600)) is None
-    assert Residual.fit(layout, indices, np.zeros(600)) is None
+    assert ResidualProcess.fit(layout, indices, rng.standard_normal(600)) is None
+    assert ResidualProcess.fit(layout, indices, np.zeros(600)) is None
 
 
 def test_an_exact_sum_has_no_residual_worth_the_name() -> None:

@@ -11,7 +11,7 @@ import pytest
 from hwnas.latency.base import Prediction
 from hwnas.latency.bayes.device_prior import learn_sizes
 from hwnas.latency.bayes.entries import Entries
-from hwnas.latency.bayes.interactions import Residual, Seen
+from hwnas.latency.bayes.interactions import ResidualProcess, Seen
 from hwnas.latency.bayes.known_devices import learn_device
 from hwnas.latency.bayes.known_latency import Combination, KnownLatency, least_of
 from hwnas.latency.bayes.lognormal import LogNormal
@@ -71,7 +71,7 @@ SEEN = np.random.default_rng(5).permutation(len(EVERY))[:400]
 
 
 @cache
-def learnt() -> dict[str, tuple[tuple[float, ...], Residual | None]]:
+def learnt() -> dict[str, tuple[tuple[float, ...], ResidualProcess | None]]:
     """What is learnt of each device: by the first test that asks, not by whoever collects the tests."""
     return {name: learn_device(ENTRIES, EVERY[SEEN], latency[SEEN]) for name, latency in MEASURED.items()}
 
@@ -82,7 +82,7 @@ def costs() -> dict[str, tuple[float, ...]]:
 
 
 @cache
-def residuals() -> dict[str, Residual]:
+def residuals() -> dict[str, ResidualProcess]:
     return {name: found for name, (_, found) in learnt().items() if found is not None}
 
 
@@ -266,4 +266,4 @@ def test_only_what_was_not_seen_is_asked_for() -> None:
     np.testing.assert_array_equal(np.concatenate(asked), [[1, 0]])
     seen.of(np.array([[1, 1]]), otherwise)
     assert len(asked) == 1
-    assert isinstance(residuals()["phone"], Residual)
+    assert isinstance(residuals()["phone"], ResidualProcess)

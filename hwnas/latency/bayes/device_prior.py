@@ -27,7 +27,7 @@ from hwnas.latency.base import FloatArray, IntArray
 from hwnas.latency.bayes.entries import Entries
 from hwnas.latency.bayes.evidence import infer_variances
 from hwnas.latency.bayes.gaussian import LEAST, Component, Equations, Gaussian, Prior, non_negative, pinned
-from hwnas.latency.bayes.interactions import Residual
+from hwnas.latency.bayes.interactions import ResidualProcess
 from hwnas.latency.features import FEATURES, VERSION, require_same
 from hwnas.latency.layout import Layout
 from hwnas.space import SearchSpace
@@ -136,7 +136,7 @@ class DevicePrior:
 
 
 def network_matrix(
-    entries: Entries, indices: IntArray, known: Known, residuals: Mapping[str, Residual]
+    entries: Entries, indices: IntArray, known: Known, residuals: Mapping[str, ResidualProcess]
 ) -> FloatArray:
     """Which costs networks pay, and what known devices' sums cannot explain of them.
 
@@ -151,7 +151,7 @@ def network_matrix(
 
 
 def learn_sizes(
-    entries: Entries, known: Known, residuals: Mapping[str, Residual] | None = None, *, seed: int = 0
+    entries: Entries, known: Known, residuals: Mapping[str, ResidualProcess] | None = None, *, seed: int = 0
 ) -> dict[str, tuple[float, float]]:
     """How far devices differ from what the others say of them.
 

@@ -69,7 +69,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Residual:
+class ResidualProcess:
     """A function of the architecture.
 
     Attributes:
@@ -94,7 +94,7 @@ class Residual:
     @classmethod
     def fit(
         cls, layout: Layout, indices: IntArray, residual_ms: FloatArray, *, seed: int = 0
-    ) -> Residual | None:
+    ) -> ResidualProcess | None:
         """Fit to measured latency less the sum of costs; None where there is only noise.
 
         Args:
@@ -126,7 +126,9 @@ class Residual:
             return None
         return cls(layout, indices, scale * found[1], found[0])
 
-    def with_measured(self, indices: IntArray, sums_ms: FloatArray, latency_ms: FloatArray) -> Residual:
+    def with_measured(
+        self, indices: IntArray, sums_ms: FloatArray, latency_ms: FloatArray
+    ) -> ResidualProcess:
         """The same function with networks that were measured, and what it misses of them.
 
         Args:

@@ -15,7 +15,7 @@ from hwnas.latency.bayes.device_prior import DevicePrior, Known, posterior_costs
 from hwnas.latency.bayes.entries import Entries
 from hwnas.latency.bayes.evidence import infer_variances, posterior_of
 from hwnas.latency.bayes.gaussian import Equations
-from hwnas.latency.bayes.interactions import Residual
+from hwnas.latency.bayes.interactions import ResidualProcess
 from hwnas.latency.bayes.posterior import Posterior
 from hwnas.space import SearchSpace
 from hwnas.tables import places
@@ -48,7 +48,7 @@ def known_devices(space: SearchSpace, target: Target, folders: Iterable[Path] | 
 
 def learn_device(
     entries: Entries, indices: IntArray, latency_ms: FloatArray
-) -> tuple[tuple[float, ...], Residual | None]:
+) -> tuple[tuple[float, ...], ResidualProcess | None]:
     """A device of which many whole networks were measured, and no block.
 
     Args:
@@ -65,7 +65,7 @@ def learn_device(
     equations = Equations.of(prior, matrix, latency_ms)
     variances = infer_variances(prior, equations, integrate=False)
     costs = posterior_costs(entries, posterior_of(prior, variances, equations))
-    residual = Residual.fit(entries.layout, indices, latency_ms - matrix @ costs)
+    residual = ResidualProcess.fit(entries.layout, indices, latency_ms - matrix @ costs)
     if residual is not None:
         residual = residual.with_measured(indices, matrix @ costs, latency_ms)
     return tuple(costs.tolist()), residual

@@ -12,7 +12,7 @@ from hwnas.latency.base import FloatArray, IntArray, Prediction
 from hwnas.latency.bayes.device_prior import Known
 from hwnas.latency.bayes.entries import Entries
 from hwnas.latency.bayes.gaussian import LEAST
-from hwnas.latency.bayes.interactions import Residual
+from hwnas.latency.bayes.interactions import ResidualProcess
 from hwnas.statistics.intervals import MAD_NORMAL
 
 EXACT = 1e-3
@@ -31,7 +31,7 @@ class KnownLatency:
 
     entries: Entries
     known: Known
-    residuals: Mapping[str, Residual]
+    residuals: Mapping[str, ResidualProcess]
 
     def __call__(self, indices: IntArray) -> FloatArray:
         """Latency in ms, shape (n, devices): what was measured, or else what is predicted.

@@ -20,7 +20,7 @@ from hwnas.latency.bayes.device_prior import (
 from hwnas.latency.bayes.entries import Entries
 from hwnas.latency.bayes.evidence import Variances, infer_variances, posterior_of
 from hwnas.latency.bayes.gaussian import Equations, Gaussian, Prior
-from hwnas.latency.bayes.interactions import Residual
+from hwnas.latency.bayes.interactions import ResidualProcess
 from hwnas.latency.bayes.known_latency import KnownLatency, least_of
 from hwnas.latency.bayes.lognormal import LogNormal
 from hwnas.latency.bayes.mixture import (
@@ -63,7 +63,7 @@ class FittingNetworks:
     indices: IntArray
     latency_ms: FloatArray
     known: Known
-    residuals: Mapping[str, Residual]
+    residuals: Mapping[str, ResidualProcess]
 
     def equations(self, prior: DevicePrior) -> tuple[Prior, Equations]:
         """What a prior comes to at the networks' level, and the networks as its equations."""
@@ -158,7 +158,7 @@ def transfer(
     latency_ms: FloatArray,
     known: Known,
     sizes: Mapping[str, tuple[float, float]] | None = None,
-    residuals: Mapping[str, Residual] | None = None,
+    residuals: Mapping[str, ResidualProcess] | None = None,
     groups: IntArray | None = None,
     *,
     sums_only: bool = False,
