@@ -163,7 +163,7 @@ def _baseline(name: str, like: Architecture) -> Architecture:
 
 def _targets(device: Device, searched: Sequence[Target], wanted: Sequence[str]) -> dict[str, Target]:
     """What each variant is measured as: as the run's budget says, where it has one."""
-    promised = {
+    budgeted = {
         f"{target.runtime}-{target.precision}": target for target in searched if target.device == device.name
     }
     there = {
@@ -174,7 +174,7 @@ def _targets(device: Device, searched: Sequence[Target], wanted: Sequence[str]) 
     odd = sorted(set(wanted) - set(there))
     if odd or not there:
         raise HwnasError(f"variants must be of {sorted(there)} on {device.name}, but got {odd or 'none'}")
-    return {name: promised.get(name) or device.target(*there[name]) for name in wanted or there}
+    return {name: budgeted.get(name) or device.target(*there[name]) for name in wanted or there}
 
 
 def _first(targets: Mapping[str, Target], searched: Sequence[Target]) -> Target:

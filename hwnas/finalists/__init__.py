@@ -1,4 +1,4 @@
-"""A budget as a promise: finalists of a search are measured, repaired or refused.
+"""Budgets are proven: finalists of a search are measured, repaired or refused.
 
 ``select_finalist`` works on the folder of a finished search. It writes
 

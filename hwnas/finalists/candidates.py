@@ -26,7 +26,7 @@ _NEAR = 0.03  # of the budget: changes that use it about as much as the one that
 
 @dataclass(frozen=True)
 class FinalistsOptions:
-    """How a promise is kept.
+    """How finalists are measured and repaired.
 
     Attributes:
         finalists: Architectures that are measured first.

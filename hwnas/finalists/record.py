@@ -1,4 +1,4 @@
-"""What ``search.json`` says of a promise, and how that is read again."""
+"""What ``search.json`` says of finalists, and how that is read again."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def trials_of(space: SearchSpace, record: SearchRecord) -> dict[Indices, float]:
 
 
 def readings_of(record: SearchRecord) -> dict[Indices, Readings]:
-    """What a promise has measured, as its record says, in the order of the last measurement."""
+    """What was measured of finalists, as their record says, in the order of the last measurement."""
     found: dict[Indices, Readings] = {}
     for entry in record.finalists.entries if record.finalists else ():
         measured = tuple(None if r is None else Reading.from_json(r) for r in entry["measured"])

@@ -1,4 +1,4 @@
-"""The bounded loop that keeps a promise: measure finalists, repair, use the slack, confirm.
+"""The bounded loop that proves a budget: measure finalists, repair, use the slack, confirm.
 
 Each round measures a few architectures and conditions the latency models on what came out:
 
@@ -79,7 +79,7 @@ class Settled:
 
 @dataclass
 class Loop:
-    """One promise in the making.
+    """The measuring of finalists under way.
 
     Attributes:
         posteriors: The constraints, and what is known of latencies.

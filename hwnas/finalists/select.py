@@ -1,4 +1,4 @@
-"""The promise stage of a run folder; see the package."""
+"""Finalists of a run folder, measured until one is chosen; see the package."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The whole search stage for devices: tables, models, search, promise, gallery; resumable."""
+"""The whole search stage for devices: tables, models, search, finalists, gallery; resumable."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def _kept(
     devices: Mapping[str, Device] | None,
     tell: Tell,
 ) -> SearchRecord:
-    """The record with its promise kept, as far as that was not done before; and the gallery."""
+    """The record with its finalists measured, as far as that was not done before; and the gallery."""
     if record.finalists is None or not record.finalists.kept:
         record = select_finalist(
             run,

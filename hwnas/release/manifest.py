@@ -74,10 +74,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     for entry in manifest["variants"]:
         _require_fields(entry, _VARIANT_FIELDS, folder)
         _require_known(entry, folder)
-    for promise in manifest["budgets"]:
-        _require_fields(promise, _BUDGET_FIELDS, folder)
-        if promise.get("predicted_ms") is not None:  # a known network was not searched for
-            _require_fields(promise, {"predicted_ms": float}, folder)
+    for budget in manifest["budgets"]:
+        _require_fields(budget, _BUDGET_FIELDS, folder)
+        if budget.get("predicted_ms") is not None:  # a known network was not searched for
+            _require_fields(budget, {"predicted_ms": float}, folder)
     needed = [*(entry["file"] for entry in manifest["variants"]), LABELS, PREPROCESSING, PROBES]
     unlisted = [name for name in needed if name not in manifest["files"]]
     if unlisted or not manifest["variants"]:

@@ -26,7 +26,7 @@ _OF_BUDGETS = {PASS: "kept", NOT_PROVEN: "NOT PROVEN", FAIL: "not kept"}
 
 
 @dataclass(frozen=True)
-class _Promise:
+class _Outcome:
     """A budget on one target and what became of it.
 
     Attributes:
@@ -86,14 +86,14 @@ class _Promise:
 
 def title(record: Record) -> str:
     """For which devices, and whether all that was promised is proven."""
-    promises = [_promise(record, item) for item in record.budgets]
+    outcomes = [_outcome(record, item) for item in record.budgets]
     names = list(dict.fromkeys(item.target.device for item in record.budgets))
-    found, budgets = overall(record), verdict.worst(promise.verdict for promise in promises)
+    found, budgets = overall(record), verdict.worst(outcome.verdict for outcome in outcomes)
     words = ""
     if found is None:
         words = ""
     elif found.is_pass or (budgets is not None and budgets.word == found.word):
-        words = f": budget{'s' if len(promises) > 1 else ''} {_OF_BUDGETS[found.word]}"
+        words = f": budget{'s' if len(outcomes) > 1 else ''} {_OF_BUDGETS[found.word]}"
     else:
         words = f": {found.word}"
     return f"A network for {' and '.join(names)}{words}"
@@ -104,7 +104,7 @@ def overall(record: Record) -> Verdict | None:
 
     PASS only where every budget is: one that was not measured is not proven.
     """
-    budgets = [_promise(record, item).verdict for item in record.budgets]
+    budgets = [_outcome(record, item).verdict for item in record.budgets]
     known = verdict.worst([*budgets, *_others(record)])
     if known is not None and known.is_pass and None in budgets:
         return None
@@ -137,12 +137,12 @@ def origin(record: Record) -> str:
 
 def headline(record: Record) -> str:
     """The verdict, the promise of each target, and the network in a few numbers."""
-    promises = [_promise(record, item) for item in record.budgets]
-    boxes = "".join(_box(promise) for promise in promises)
+    outcomes = [_outcome(record, item) for item in record.budgets]
+    boxes = "".join(_box(outcome) for outcome in outcomes)
     fine = "Each ± is half a 95 % interval: of the latency model's prediction, and of the measurement."
     if not record.is_searched:
         fine = "The budgets are those of the network that it was compared with. ± is half a 95 % interval."
-    shares = {p.name: p.share for p in promises if p.share is not None}
+    shares = {p.name: p.share for p in outcomes if p.share is not None}
     used = _page.paragraph(f"{use.said(shares)}.") if len(shares) > 1 else ""
     made = record.search.finalists
     little = use.warning(shares, made.why_little if made else "")
@@ -175,12 +175,12 @@ def _verdict(record: Record) -> str:
     return f'<div class="verdict {_BOXES[found.word]}">{line}{f"<ul>{reasons}</ul>" if reasons else ""}</div>'
 
 
-def _promise(record: Record, item: BudgetRecord) -> _Promise:
+def _outcome(record: Record, item: BudgetRecord) -> _Outcome:
     """From the promise of the search where it was made, else from what it was searched under."""
-    made = next((target for target in record.promised if target.name == item.name), None)
+    made = next((target for target in record.chosen if target.name == item.name), None)
     checked = None if record.stale else record.variant(item.target)  # of models that are no more
     finalist, shipped = _finalist(made), _shipped(checked)
-    return _Promise(
+    return _Outcome(
         name=item.name,
         asked_ms=made.asked_ms if made else item.budget_ms,
         predicted_ms=made.predicted_ms if made else item.predicted_ms,
@@ -213,24 +213,24 @@ def _shipped(checked: VariantCheck | None) -> _text.Reading | None:
     return checked.measured_ms, checked.interval_ms
 
 
-def _box(promise: _Promise) -> str:
-    found = promise.verdict
+def _box(outcome: _Outcome) -> str:
+    found = outcome.verdict
     kind = _BOXES[found.word] if found else ""
     parts = [
-        _page.paragraph(_page.Html(f"{_page.code(promise.name)}: {mark(found, UNMEASURED)}")),
-        f'<p class="said">{escape(promise.sentence)}</p>',
+        _page.paragraph(_page.Html(f"{_page.code(outcome.name)}: {mark(found, UNMEASURED)}")),
+        f'<p class="said">{escape(outcome.sentence)}</p>',
     ]
-    if promise.measured is not None:
-        share = promise.measured[0] / promise.asked_ms
+    if outcome.measured is not None:
+        share = outcome.measured[0] / outcome.asked_ms
         parts.append(_page.bar(share, colour={"broken": "b-bad", "open": "b-warn"}.get(kind, "b-good")))
         parts.append(_page.paragraph(f"{share:.1%} of the budget is used", "fine"))
-    if promise.shipped and promise.finalist:
-        said = f"The search measured {_text.measured(*promise.finalist)} ms before it was trained."
+    if outcome.shipped and outcome.finalist:
+        said = f"The search measured {_text.measured(*outcome.finalist)} ms before it was trained."
         parts.append(_page.paragraph(said, "fine"))
-    if promise.share_of:
-        parts.append(_page.paragraph(promise.share_of, "fine"))
-    if promise.note:
-        parts.append(_page.paragraph(promise.note, "fine"))
+    if outcome.share_of:
+        parts.append(_page.paragraph(outcome.share_of, "fine"))
+    if outcome.note:
+        parts.append(_page.paragraph(outcome.note, "fine"))
     return f'<div class="promise {kind}">{"".join(parts)}</div>'
 
 

@@ -19,8 +19,8 @@ def against(record: Record) -> str:
     if not found:
         return ""
     variants = [item["name"] for item in found["networks"][0]["variants"]]
-    promised = {f"{item.target.runtime}-{item.target.precision}" for item in record.budgets}
-    first = sorted(range(len(variants)), key=lambda number: variants[number] not in promised)
+    with_budget = {f"{item.target.runtime}-{item.target.precision}" for item in record.budgets}
+    first = sorted(range(len(variants)), key=lambda number: variants[number] not in with_budget)
     parts = [_variant(found, number, variants[number]) for number in first]
     others = _page.details("The same for the other variants", *parts[1:]) if parts[1:] else ""
     return _page.section(

@@ -105,7 +105,7 @@ class Record:
         return any(item.predicted_ms is not None for item in self.budgets)
 
     @property
-    def promised(self) -> tuple[ChosenLatency, ...]:
+    def chosen(self) -> tuple[ChosenLatency, ...]:
         """What the search measured of the network, one a target; empty where it did not."""
         return self.search.finalists.targets if self.search.finalists else ()
 

@@ -26,23 +26,23 @@ def is_for(target: Target, entry: Mapping[str, Any]) -> bool:
 
 def missing(manifest: Mapping[str, Any], device: Device) -> Iterator[str]:
     """Promised on the device, and not in the folder: nothing can prove it."""
-    for promised in manifest["budgets"]:
-        target = Target.from_json(promised["target"])
+    for budget in manifest["budgets"]:
+        target = Target.from_json(budget["target"])
         is_there = any(is_for(target, entry) for entry in manifest["variants"])
         if target.device == device.name and not is_there and target.runtime in runtimes.RUNTIMES:
             yield (
                 f"a shipping folder must have a model for each budget, but the one for {target} "
-                f"({promised['budget_ms']:g} ms) is missing: export again"
+                f"({budget['budget_ms']:g} ms) is missing: export again"
             )
 
 
 def beyond(manifest: Mapping[str, Any], device: Device) -> Iterator[str]:
     """Promised on the device for a runtime that hwnas cannot measure: nothing here can prove it."""
-    for promised in manifest["budgets"]:
-        target = Target.from_json(promised["target"])
+    for budget in manifest["budgets"]:
+        target = Target.from_json(budget["target"])
         if target.device == device.name and target.runtime not in runtimes.RUNTIMES:
             yield (
-                f"the budget of {promised['budget_ms']:g} ms on {target} cannot be measured: hwnas has no "
+                f"the budget of {budget['budget_ms']:g} ms on {target} cannot be measured: hwnas has no "
                 f"agent for {target.runtime}: measure what ships there by other means"
             )
 
@@ -80,7 +80,7 @@ def left_out(
     runtimes_left = sorted({e["runtime"] for e in manifest["variants"]} - set(device.runtimes))
     if runtimes_left:
         notes.append(f"{device.name} does not have {', '.join(runtimes_left)}: not measured there")
-    budgets = [promise["target"].get("device") for promise in manifest["budgets"]]
+    budgets = [budget["target"].get("device") for budget in manifest["budgets"]]
     if device.name not in budgets:
         notes.append(
             f"no budget was asked for on {device.name}: latencies are only reported, without a verdict"

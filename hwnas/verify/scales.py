@@ -47,9 +47,9 @@ class Scales:
 
     def put(self, own: LatencyTable) -> measure.Measured:
         """A session on the scale of the device, to which what was promised by counts as well."""
-        promised = self.of(own.target, own.environment)
-        found = measure.measured(own, *([promised] if promised else []))
-        if promised or str(own.target) not in self._known:
+        earlier = self.of(own.target, own.environment)
+        found = measure.measured(own, *([earlier] if earlier else []))
+        if earlier or str(own.target) not in self._known:
             self._known[str(own.target)] = found.reference
         return found
 

@@ -152,12 +152,12 @@ def _variants(
         measurer = cache(lambda: stack.enter_context(measure.Measurer(device, options)))
         for entry in checked.manifest["variants"]:
             file = entry["file"]
-            for name, target, promised in _targets(entry, device, checked.manifest["budgets"]):
+            for name, target, asked in _targets(entry, device, checked.manifest["budgets"]):
                 measured: tuple[Measurement, SessionRecord] | None = None
                 if target is not None and target.runtime in device.runtimes:
                     on_step(f"latency of {file}{f' on {target}' if name != entry['name'] else ''}")
                     measured = _measure(checked.path / file, measurer(), target, scales)
-                found.append(_check(name, entry, looked[file], measured, promised))
+                found.append(_check(name, entry, looked[file], measured, asked))
     return tuple(found)
 
 
@@ -169,17 +169,17 @@ def _targets(
     One for each budget that the file is for on the device; where there are several, they are named
     by what differs. A target that the device does not have (any more) keeps its budget.
     """
-    promised = [
+    asked = [
         (target, item)
         for item in budgets
         if is_for(target := Target.from_json(item["target"]), entry) and target.device == device.name
     ]
-    if not promised:
+    if not asked:
         there = entry["runtime"] in device.runtimes
         return [(entry["name"], device.target(entry["runtime"], entry["precision"]) if there else None, {})]
-    if len(promised) == 1 and promised[0][0].runtime == entry["runtime"]:
-        return [(entry["name"], *promised[0])]
-    return [(target.slug, target, item) for target, item in promised]
+    if len(asked) == 1 and asked[0][0].runtime == entry["runtime"]:
+        return [(entry["name"], *asked[0])]
+    return [(target.slug, target, item) for target, item in asked]
 
 
 def _measure(
@@ -205,7 +205,7 @@ def _check(
     entry: Mapping[str, Any],
     looked: FileQuality,
     found: tuple[Measurement, SessionRecord] | None,
-    promised: Mapping[str, Any],
+    asked: Mapping[str, Any],
 ) -> VariantCheck:
     measured, session = found or (None, None)
     latency_ms = measured.latency_ms if measured else None
@@ -215,7 +215,7 @@ def _check(
         **looked.checks,
         **looked.known.checks,
         "delegate": checks.delegation(seen),
-        BUDGET: _on_budget(latency_ms, interval_ms, promised, session),
+        BUDGET: _on_budget(latency_ms, interval_ms, asked, session),
     }
     return VariantCheck(
         name=name,
@@ -227,8 +227,8 @@ def _check(
         further=looked.further,
         measured_ms=latency_ms,
         interval_ms=interval_ms,
-        predicted_ms=promised.get("predicted_ms"),
-        budget_ms=promised.get("budget_ms"),
+        predicted_ms=asked.get("predicted_ms"),
+        budget_ms=asked.get("budget_ms"),
         conditions=seen,
         checks={name: found for name, found in judged.items() if found is not None},
         session=session,
@@ -238,21 +238,21 @@ def _check(
 def _on_budget(
     latency_ms: float | None,
     interval_ms: tuple[float, float] | None,
-    promised: Mapping[str, Any],
+    asked: Mapping[str, Any],
     session: SessionRecord | None,
 ) -> Verdict | None:
     """The verdict on a budget; a promise that cannot be measured here is NOT PROVEN."""
-    if promised and latency_ms is None:
-        target = Target.from_json(promised["target"])
+    if asked and latency_ms is None:
+        target = Target.from_json(asked["target"])
         return Verdict(
             NOT_PROVEN,
             (
-                f"the budget of {promised['budget_ms']:g} ms on {target} cannot be measured: "
+                f"the budget of {asked['budget_ms']:g} ms on {target} cannot be measured: "
                 f"{target.device} has no {target.runtime} now: bring it back (`hwnas devices list` shows "
                 "what it has), or search for what it has",
             ),
         )
-    return verdict.on_budget(latency_ms, interval_ms, promised.get("budget_ms"), session)
+    return verdict.on_budget(latency_ms, interval_ms, asked.get("budget_ms"), session)
 
 
 def _write(path: Path, manifest: Mapping[str, Any]) -> None:
