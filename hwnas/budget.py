@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Real
 
 import numpy as np
 
@@ -45,6 +46,12 @@ class Budget:
     unit: str = "ms"
     margin: float = 0.0
     asked: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.limit, Real) or math.isnan(self.limit):
+            raise LatencyModelError(
+                f"the limit of a budget must be a number, but got {self.limit!r}: give text to Budget.read"
+            )
 
     @classmethod
     def read(cls, text: str, target: Target | str = "") -> Budget:

@@ -7,10 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from quick_measuring import form
 
 import hwnas
+from hwnas.api import given
 
 VERBS = ("profile", "fit", "search", "train", "export", "verify", "compare")
 MINE = Path(__file__).parent / "plugins" / "mine.py"
@@ -107,3 +109,57 @@ def test_what_does_not_go_together_is_refused(tmp_path):
         hwnas.train(tmp_path, hwnas.TrainConfig(), epochs=3)
     with pytest.raises(hwnas.DeviceError, match="must be written NAME=BUDGET"):
         hwnas.search("macro", {"host/": 3.0}, tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda f: hwnas.profile(5), "space must be text or SearchSpace or a list of .*, but got 5$"),
+        (lambda f: hwnas.profile("macro", device=3), "device must be text or Device, but got 3$"),
+        (lambda f: hwnas.profile("macro", precisions="int8"), "precisions must be a list of text, but got"),
+        (lambda f: hwnas.profile("macro", options={"rounds": 3}), "must be ProfileOptions or None"),
+        (lambda f: hwnas.fit(3, "macro"), "table must be LatencyTable or text or a path, but got 3$"),
+        (lambda f: hwnas.search(5, {"host": 1}, f), "space must be text or SearchSpace, but got 5$"),
+        (lambda f: hwnas.search("macro", "host=1", f), "budgets must be a mapping .*, but got 'host=1'$"),
+        (
+            lambda f: hwnas.search("macro", ["host=1"], f),
+            "budgets must be a mapping .* or a list of Budget, but got",
+        ),
+        (lambda f: hwnas.search("macro", {"host": None}, f), r"budgets must be .* a number or text"),
+        (lambda f: hwnas.search("macro", {}, f), "must have a budget at least, but got none"),
+        (lambda f: hwnas.search("macro", [hwnas.Budget("nowhere", 3)], f), "a device must be one of"),
+        (
+            lambda f: hwnas.search("macro", {"host": 1}, f, seed="a"),
+            "seed must be a whole number, but got 'a'$",
+        ),
+        (
+            lambda f: hwnas.search("macro", {"host": 1}, f, seed=True),
+            "seed must be a whole number, but got True",
+        ),
+        (lambda f: hwnas.search("macro", {"host": 1}, f, data=7), "data must be text or a path, but got 7$"),
+        (lambda f: hwnas.search("macro", {"host": 1}, f, progress=1), "progress must be a function or None"),
+        (lambda f: hwnas.train(None), "run must be text or a path, but got None$"),
+        (lambda f: hwnas.train(f, epochs="x"), "epochs must be a whole number or None, but got 'x'$"),
+        (lambda f: hwnas.train(f, {"epochs": 3}), "config must be TrainConfig or None, but got"),
+        (lambda f: hwnas.export(f, calibration_images="x"), "must be a whole number, but got 'x'$"),
+        (lambda f: hwnas.verify(7), "folder must be text or a path, but got 7$"),
+        (lambda f: hwnas.compare(f, against="mobilenetv2"), "against must be a list of text, but got"),
+        (lambda f: hwnas.Budget("host", "60%"), "limit of a budget must be a number, but got '60%'"),
+    ],
+)
+def test_what_is_of_another_type_is_refused_in_one_sentence(tmp_path, call, sentence):
+    """By the verb, before anything is read or made."""
+    with pytest.raises(hwnas.HwnasError, match=sentence):
+        call(tmp_path / "run")
+    assert not any(tmp_path.iterdir())
+
+
+def test_numbers_of_numpy_and_anything_to_be_listed_are_taken():
+    take = {
+        "seeds": np.int64(3),
+        "against": iter(["mobilenetv2"]),
+        "variants": {"litert-int8"},
+        "run": Path(),
+    }
+    given.require_types(take, hwnas.api.compare)
+    given.require_types({"confidence": np.float32(0.9), "budgets": {"host": 1}}, hwnas.api.search)

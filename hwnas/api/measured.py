@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hwnas import plugins
-from hwnas.api.given import AnyDevice, AnyPath, AnySpace, device_of, space_of
+from hwnas.api.given import AnyDevice, AnyPath, AnySpace, device_of, space_of, typed
 from hwnas.device import Target
 from hwnas.runs import outputs
 from hwnas.space import SearchSpace
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hwnas.measure import ProfileOptions, Progress
 
 
+@typed
 def profile(
     space: AnySpace | Sequence[AnySpace],
     *,
@@ -66,6 +67,7 @@ def profile(
     return {target: LatencyTable.load(path) for target, path in paths.items()}
 
 
+@typed
 def fit(
     table: LatencyTable | AnyPath, space: AnySpace, model: str = "posterior", *, out: AnyPath | None = None
 ) -> LatencyModel:

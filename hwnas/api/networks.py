@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hwnas import plugins, spaces, tasks
-from hwnas.api.given import AnyPath, AnySpace
+from hwnas.api.given import AnyPath, AnySpace, require_types, typed
 from hwnas.device import Target
 from hwnas.errors import HwnasError, TrainingError
 from hwnas.runs import records
@@ -69,6 +69,7 @@ class Trained:
     record: Mapping[str, Any] = field(repr=False)
 
 
+@typed
 def search(
     space: AnySpace,
     budgets: Mapping[str | Target, float | str] | Sequence[Budget],
@@ -169,9 +170,16 @@ def search(
 
 
 def _budgets(given: Mapping[str | Target, float | str] | Sequence[Budget]) -> tuple[Budget, ...]:
-    if not isinstance(given, Mapping):
-        return tuple(given)
-    return tuple(budget for target, limit in given.items() for budget in _on(target, limit))
+    from hwnas import budget
+
+    if not given:
+        raise HwnasError(
+            'a search must have a budget at least, but got none: give {"host": "60%"}, for example'
+        )
+    if isinstance(given, Mapping):
+        return tuple(each for target, limit in given.items() for each in _on(target, limit))
+    named = [(each,) if isinstance(each.target, Target) else budget.parse([str(each)]) for each in given]
+    return tuple(each for some in named for each in some)
 
 
 def _on(target: str | Target, limit: float | str) -> tuple[Budget, ...]:
@@ -212,6 +220,7 @@ def _matched(files: Sequence[Path], budgets: Sequence[Budget]) -> tuple[Budget, 
     return tuple(asked[name] for name in names)
 
 
+@typed
 def train(
     run: AnyPath,
     config: TrainConfig | None = None,
@@ -251,6 +260,7 @@ def train(
         raise TrainingError(f"settings must be given by config or by name, but got both: {sorted(settings)}")
     if odd := sorted(set(settings) - known):
         raise TrainingError(f"settings must be fields of TrainConfig, but got {', '.join(odd)}")
+    require_types(settings, TrainConfig)
     settings["device"] = pick_device(settings.get("device", _usual("train")["device"])).type
     if teacher is not None:
         settings.setdefault("distill_weight", _usual("train")["distill_weight"])

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas import plugins
-from hwnas.api.given import AnyDevice, AnyPath, device_of
+from hwnas.api.given import AnyDevice, AnyPath, device_of, require_types, typed
 from hwnas.runs import outputs, records
 from hwnas.runs.folder import ShippingFolder
 from hwnas.tables import places
@@ -34,6 +34,7 @@ class Exported:
     manifest: Mapping[str, Any] = field(repr=False)
 
 
+@typed
 def export(
     run: AnyPath,
     *,
@@ -60,6 +61,7 @@ def export(
     from hwnas import release
 
     plugins.ready()
+    require_types(settings, release.export_run)
     run = Path(run)
     dataset = release.load_data(records.trained(run).data, None if data is None else str(data))
     folder = release.export_run(run, dataset, **settings, on_variant=progress or (lambda _: None)).parent
@@ -68,6 +70,7 @@ def export(
     return Exported(folder, models, manifest)
 
 
+@typed
 def verify(
     folder: AnyPath,
     *,
@@ -129,6 +132,7 @@ def verify(
     return found
 
 
+@typed
 def compare(
     run: AnyPath,
     *,
