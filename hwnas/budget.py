@@ -9,7 +9,6 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from numbers import Real
 
 import numpy as np
 
@@ -48,7 +47,8 @@ class Budget:
     asked: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
-        if not isinstance(self.limit, Real) or math.isnan(self.limit):
+        given: object = self.limit
+        if not isinstance(given, int | float | np.number) or math.isnan(given):
             raise LatencyModelError(
                 f"the limit of a budget must be a number, but got {self.limit!r}: give text to Budget.read"
             )
