@@ -220,15 +220,20 @@ def _searched(
     return record, None
 
 
-def _is_same(recorded: Mapping[str, Any], request: SearchRequest) -> bool:
-    """Whether a record is of this request; earlier versions left out settings that are the usual ones."""
+def _differing(recorded: Mapping[str, Any], request: SearchRequest) -> list[str]:
+    """In what a record is of another request; earlier versions left out settings that are the usual ones."""
 
     def complete(identity: Mapping[str, Any]) -> dict[str, Any]:
         given = identity.get("settings", {})
         strategy = strategy_of(request.strategy)()
         return {**identity, "settings": {**asdict(strategy), **given}, "measured": None}
 
-    return complete(recorded) == complete(json.loads(json.dumps(request.identity())))
+    before, now = complete(recorded), complete(json.loads(json.dumps(request.identity())))
+    return [
+        name
+        for name in {**now, **before}
+        if (name in before, before.get(name)) != (name in now, now.get(name))
+    ]
 
 
 def write_gallery(

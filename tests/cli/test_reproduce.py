@@ -16,7 +16,7 @@ from hwnas.budget import Budget
 from hwnas.cli import app
 from hwnas.device import Target
 from hwnas.evaluators.supernet.config import OneShotConfig
-from hwnas.finalists.stage import _is_same
+from hwnas.finalists.stage import _differing
 from hwnas.report import _reproduce
 from hwnas.report._record import read
 from hwnas.search.oneshot.fbnet import FBNet
@@ -149,6 +149,6 @@ def test_a_search_that_an_earlier_version_began_is_the_same_search():
     settings = {"warmup_steps": 400, "steps": 200, "loss": "hold"}
     request = SearchRequest("macro-r16", (), (Budget.read("60%"),), oneshot=oneshot, settings=asdict(FBNet()))
     before = json.loads(json.dumps({**request.identity(), "settings": settings}))
-    assert _is_same(before, request)
-    assert not _is_same({**before, "settings": settings | {"steps": 100}}, request)
-    assert not _is_same({**before, "seed": 1}, request)
+    assert _differing(before, request) == []
+    assert _differing({**before, "settings": settings | {"steps": 100}}, request) == ["settings"]
+    assert _differing({**before, "seed": 1, "ranges": {}}, request) == ["seed", "ranges"]

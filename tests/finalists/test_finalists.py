@@ -175,7 +175,7 @@ def test_raw_samples_are_kept_and_nothing_is_measured_twice(kept, tables, tmp_pa
     assert [p.name for p in paths] == ["host-litert-fp32.jsonl", "host-litert-int8.jsonl"]
     before = [p.read_bytes() for p in paths]
     assert {m.kind for m in LatencyTable.load(paths[0]).measurements.values()} == {"finalist"}
-    with pytest.raises(HwnasError, match="another search"):
+    with pytest.raises(HwnasError, match=r"another search \(it differs in seed.*\)"):
         finalists.search_for(budgets, request(seed=1), again, replace(OPTIONS, tables=tables))
     resumed = finalists.select_finalist(again, measuring=QUICK, options=OPTIONS.finalists).to_json()
     measured = {tuple(e["indices"]) for s in record["promise"]["steps"] for e in s["entries"]}
