@@ -212,10 +212,10 @@ def _searched(
         scorer = searched(ready, run, live=live).scorer
         return (None if ranks.rank() != 0 else records.search(run)), scorer
     record = records.search(run)
-    same = _is_same(record.request, ready.request)
+    other = _differing(record.request, ready.request)
     kept = record.finalists is not None and record.finalists.kept
-    if not same or (is_new and kept and folder.gallery.exists()):
-        what = "a finished search" if same else "another search"
+    if other or (is_new and kept and folder.gallery.exists()):
+        what = f"another search (it differs in {', '.join(other)})" if other else "a finished search"
         raise HwnasError(f"a run folder must be new, but {run} holds {what}: give another one")
     return record, None
 
@@ -229,11 +229,8 @@ def _differing(recorded: Mapping[str, Any], request: SearchRequest) -> list[str]
         return {**identity, "settings": {**asdict(strategy), **given}, "measured": None}
 
     before, now = complete(recorded), complete(json.loads(json.dumps(request.identity())))
-    return [
-        name
-        for name in {**now, **before}
-        if (name in before, before.get(name)) != (name in now, now.get(name))
-    ]
+    nothing = object()
+    return [name for name in {**now, **before} if before.get(name, nothing) != now.get(name, nothing)]
 
 
 def write_gallery(
