@@ -226,7 +226,8 @@ def _differing(recorded: Mapping[str, Any], request: SearchRequest) -> list[str]
     def complete(identity: Mapping[str, Any]) -> dict[str, Any]:
         given = identity.get("settings", {})
         strategy = strategy_of(request.strategy)()
-        return {**identity, "settings": {**asdict(strategy), **given}, "measured": None}
+        idle = {"training_steps": None} if strategy.needs.shared_weights else {}  # it has steps of its own
+        return {**identity, "settings": {**asdict(strategy), **given}, "measured": None, **idle}
 
     before, now = complete(recorded), complete(json.loads(json.dumps(request.identity())))
     nothing = object()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -150,5 +150,8 @@ def test_a_search_that_an_earlier_version_began_is_the_same_search():
     request = SearchRequest("macro-r16", (), (Budget.read("60%"),), oneshot=oneshot, settings=asdict(FBNet()))
     before = json.loads(json.dumps({**request.identity(), "settings": settings}))
     assert _differing(before, request) == []
+    assert _differing(before, replace(request, training_steps=6)) == [], "FBNet has steps of its own"
+    sampling = replace(request, strategy="random", settings={})
+    assert _differing(sampling.identity(), replace(sampling, training_steps=6)) == ["training_steps"]
     assert _differing({**before, "settings": settings | {"steps": 100}}, request) == ["settings"]
     assert _differing({**before, "seed": 1, "ranges": {}}, request) == ["seed", "ranges"]
