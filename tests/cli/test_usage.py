@@ -88,6 +88,7 @@ WRONG_VALUES = {
     "fit --runtime": ["fit", "--space", "macro", "--runtime", "nope"],
     "fit --precision": ["fit", "--space", "macro", "--precision", "int7"],
     "fit --model": ["fit", "--space", "macro", "--model", "nope"],
+    "fit --threads": ["fit", "--space", "macro", "--threads", "0"],
     "profile --device": ["profile", "--device", "nope"],
     "profile --space": ["profile", "--space", "nope"],
     "profile --resolution": ["profile", "--resolution", "0"],
