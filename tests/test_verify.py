@@ -70,7 +70,7 @@ def test_a_generous_budget_is_kept_and_the_manifest_says_so(exported_run, tmp_pa
     """The folder was moved, and the run is gone."""
     shipped = Path(shutil.move(exported_run / "export", tmp_path / "elsewhere"))
     shutil.rmtree(exported_run)
-    dataset = release.load_data(release.read_manifest(shipped)["data"])
+    dataset = release.load_data(release.read_manifest(shipped).data)
     steps: list[str] = []
     found = verify(shipped, device.load("host"), dataset, options=QUICK, on_step=steps.append)
     assert [word(v) for v in found.variants] == [None, "NOT PROVEN", None, None], "two rounds prove nothing"
@@ -94,7 +94,7 @@ def test_a_generous_budget_is_kept_and_the_manifest_says_so(exported_run, tmp_pa
         assert variant.session.environment["runtime"] == variant.name.rpartition("-")[0]
         assert variant.session.environment["library_sha256"]
     assert len({v.session.id for v in found.variants}) == len(release.VARIANTS), "each is its own session"
-    kept = release.read_manifest(shipped)["verification"]
+    kept = json.loads((shipped / release.MANIFEST).read_text())["verification"]
     assert kept == json.loads(json.dumps(found.to_json()))
     assert Verification.from_json(kept) == found
 
@@ -130,13 +130,13 @@ def test_too_few_rounds_are_not_proven_with_exit_code_3_unless_that_is_accepted(
     assert done.exit_code == 3
     assert "NOT PROVEN" in done.stdout
     assert "too few to carry one: measure more rounds" in " ".join(done.stdout.split())
-    manifest = release.read_manifest(exported_run / "export")["verification"]
-    assert (manifest["verdict"], manifest["accepted_noise"]) == ("NOT PROVEN", False)
+    (kept,) = release.read_manifest(exported_run / "export").verifications
+    assert (kept.verdict.word, kept.accepted_noise) == ("NOT PROVEN", False)
     done = typed(*arguments, "--accept-noise")
     assert done.exit_code == 0
     assert "NOT PROVEN (accepted: --accept-noise)" in done.stdout
-    manifest = release.read_manifest(exported_run / "export")["verification"]
-    assert (manifest["verdict"], manifest["accepted_noise"]) == ("NOT PROVEN", True)
+    (kept,) = release.read_manifest(exported_run / "export").verifications
+    assert (kept.verdict.word, kept.accepted_noise) == ("NOT PROVEN", True)
 
 
 def test_what_was_left_out_is_said(exported_run):
@@ -165,16 +165,16 @@ def test_what_was_found_on_each_device_is_kept_and_counts(exported_run):
     """One device was promised something that it cannot run now; the others are well."""
     shipped = exported_run / "export"
     host = Device("host", "A host that lost its LiteRT", "local", runtimes=("torch_cuda",))
-    dataset = release.load_data(release.read_manifest(shipped)["data"])
+    dataset = release.load_data(release.read_manifest(shipped).data)
     elsewhere = verify(shipped, BARE, dataset)
     here = verify(shipped, host, None)
     assert [v.value for v in here.variants] == [v.value for v in elsewhere.variants], "of the same files"
     manifest = release.read_manifest(shipped)
-    assert manifest["verification"]["device"] == "host", "whose budgets they are"
-    assert release.verifications_of(manifest) == (here, elsewhere)
+    assert manifest.verified_json()["verification"]["device"] == "host", "whose budgets they are"
+    assert manifest.verifications == (here, elsewhere)
     again = verify(shipped, BARE, None)
     assert not any("the budgets on host were not looked at" in note for note in again.notes)
-    assert release.verifications_of(release.read_manifest(shipped)) == (here, again)
+    assert release.read_manifest(shipped).verifications == (here, again)
     page = report.write(exported_run).read_text()
     assert "NOT PROVEN" in page
     for name in ("host", "bare"):
@@ -195,19 +195,19 @@ def test_what_was_found_on_each_device_is_kept_and_counts(exported_run):
 def test_devices_are_verified_together_and_the_images_looked_at_once(exported_run):
     shipped = exported_run / "export"
     other = dataclasses.replace(BARE, name="other")
-    dataset = release.load_data(release.read_manifest(shipped)["data"])
+    dataset = release.load_data(release.read_manifest(shipped).data)
     steps: list[str] = []
     found = verify_on(folder.read(shipped), [(BARE, None), (other, None)], dataset, on_step=steps.append)
     assert [item.device for item in found] == ["bare", "other"]
     assert sum(step.startswith("accuracy of") for step in steps) == len(release.VARIANTS)
-    assert release.verifications_of(release.read_manifest(shipped)) == found
+    assert release.read_manifest(shipped).verifications == found
 
 
 def test_a_model_that_lost_its_accuracy_fails(exported_run):
     shipped = exported_run / "export"
     manifest = release.read_manifest(shipped)
-    change(shipped, test_accuracy_pytorch=manifest["test_accuracy_pytorch"] + 0.1)
-    found = verify(shipped, BARE, release.load_data(manifest["data"]))
+    change(shipped, test_accuracy_pytorch=manifest.test_value + 0.1)
+    found = verify(shipped, BARE, release.load_data(manifest.data))
     assert found.verdict.is_fail
     assert all("test accuracy must be within" in v.reasons[0] for v in found.variants)
 
@@ -228,7 +228,7 @@ def test_a_network_that_learned_nothing_fails_with_and_without_its_data(exported
     found = verify(shipped, BARE, None)
     assert found.verdict.is_fail
     assert "it learned nothing" in found.verdict.reasons[0]
-    found = verify(shipped, BARE, release.load_data(release.read_manifest(shipped)["data"]))
+    found = verify(shipped, BARE, release.load_data(release.read_manifest(shipped).data))
     assert found.verdict.is_fail
     done = typed(
         "verify", shipped, "--tables", exported_run, "--rounds", "1", "--skip-accuracy", "--accept-noise"
@@ -260,7 +260,7 @@ def test_a_promised_model_that_is_missing_fails_and_is_named(exported_run):
     assert found.verdict.is_fail
     assert "the one for host/litert-int8 (1000 ms) is missing: export again" in found.verdict.reasons[0]
     assert not any("no budget was asked for" in note for note in found.notes)
-    again = Verification.from_json(release.read_manifest(shipped)["verification"])
+    (again,) = release.read_manifest(shipped).verifications
     assert again.verdict == found.verdict
     assert verify(shipped, BARE, None).verdict is None, "another device was promised nothing"
 
@@ -279,14 +279,14 @@ def test_a_promise_on_a_runtime_that_is_gone_is_not_proven(exported_run):
         "nothing was promised of them"
     )
     assert "NOT PROVEN" in report.write(exported_run).read_text()
-    again = Verification.from_json(release.read_manifest(shipped)["verification"])
+    (again,) = release.read_manifest(shipped).verifications
     assert again == found
 
 
 def test_a_promise_that_hwnas_can_never_measure_is_not_proven(exported_run):
     """A search by imported latencies can be of a runtime that there is no agent for."""
     shipped = exported_run / "export"
-    (budget,) = release.read_manifest(shipped)["budgets"]
+    (budget,) = release.read_manifest(shipped).to_json()["budgets"]
     change(shipped, budgets=[budget | {"target": budget["target"] | {"runtime": "torch_cuda"}}])
     host = Device("host", "A host with a GPU", "local", runtimes=("torch_cuda",))
     found = verify(shipped, host, None)
@@ -299,7 +299,7 @@ def test_a_promise_that_hwnas_can_never_measure_is_not_proven(exported_run):
 def test_each_budget_of_a_model_has_its_own_row_and_verdict(exported_run):
     """The same file with one thread and with two: one can be kept and the other one not."""
     shipped = exported_run / "export"
-    (budget,) = release.read_manifest(shipped)["budgets"]
+    (budget,) = release.read_manifest(shipped).to_json()["budgets"]
     two = budget | {
         "target": budget["target"] | {"threads": 2},
         "budget_ms": 1e-6,
@@ -326,7 +326,7 @@ def test_each_budget_of_a_model_has_its_own_row_and_verdict(exported_run):
 
 def test_an_accuracy_that_was_verified_stands_where_the_data_are_not_looked_at(exported_run):
     shipped = exported_run / "export"
-    looked = verify(shipped, BARE, release.load_data(release.read_manifest(shipped)["data"]))
+    looked = verify(shipped, BARE, release.load_data(release.read_manifest(shipped).data))
     again = verify(shipped, BARE, None)
     assert [v.estimate for v in again.variants] == [v.estimate for v in looked.variants]
     assert f"those verified before ({looked.verified})" in again.notes[0]
@@ -335,7 +335,7 @@ def test_an_accuracy_that_was_verified_stands_where_the_data_are_not_looked_at(e
 @pytest.mark.usefixtures("hurried")
 def test_a_further_test_set_is_stated_beside_the_own_one(exported_run, tmp_path):
     shipped = exported_run / "export"
-    dataset = release.load_data(release.read_manifest(shipped)["data"])
+    dataset = release.load_data(release.read_manifest(shipped).data)
     leave_one(shipped, "litert-int8")
     looked = verify(shipped, BARE, dataset)
     write_folder(tmp_path / "elsewhere", dataset.test, count=60)
@@ -343,8 +343,7 @@ def test_a_further_test_set_is_stated_beside_the_own_one(exported_run, tmp_path)
     done = typed("verify", shipped, "--data", tmp_path / "elsewhere", *arguments)
     assert done.exit_code == 0, done.output
     assert "accuracy on elsewhere" in done.stdout
-    manifest = release.read_manifest(shipped)
-    found = Verification.from_json(manifest["verification"])
+    found = release.read_manifest(shipped).verifications[0]
     assert [v.estimate for v in found.variants] == [v.estimate for v in looked.variants]
     assert found.further == {"name": "elsewhere", "images": 60}
     assert all(v.further.images == 60 and v.further.value > 0.8 for v in found.variants)
@@ -354,7 +353,7 @@ def test_a_further_test_set_is_stated_beside_the_own_one(exported_run, tmp_path)
 def test_from_python_other_data_are_a_further_test_set_too(exported_run, tmp_path):
     import hwnas
 
-    dataset = release.load_data(release.read_manifest(exported_run / "export")["data"])
+    dataset = release.load_data(release.read_manifest(exported_run / "export").data)
     write_folder(tmp_path / "elsewhere", dataset.test, count=60)
     write_folder(tmp_path / "seen", dataset.train, count=60)
     found = hwnas.verify(exported_run, device=BARE, data=tmp_path / "elsewhere")
@@ -366,7 +365,7 @@ def test_from_python_other_data_are_a_further_test_set_too(exported_run, tmp_pat
 
 
 def test_images_that_were_trained_on_are_no_test(exported_run, tmp_path):
-    dataset = release.load_data(release.read_manifest(exported_run / "export")["data"])
+    dataset = release.load_data(release.read_manifest(exported_run / "export").data)
     write_folder(tmp_path / "seen", dataset.train, count=60)
     done = typed("verify", exported_run, "--data", tmp_path / "seen")
     assert isinstance(done.exception, HwnasError)
@@ -374,7 +373,7 @@ def test_images_that_were_trained_on_are_no_test(exported_run, tmp_path):
 
 
 def test_a_further_test_set_of_other_classes_is_refused(exported_run, tmp_path):
-    dataset = release.load_data(release.read_manifest(exported_run / "export")["data"])
+    dataset = release.load_data(release.read_manifest(exported_run / "export").data)
     write_folder(tmp_path / "other", dataset.test, count=60, names=[f"class {n}" for n in range(10)])
     done = typed("verify", exported_run, "--data", tmp_path / "other")
     assert isinstance(done.exception, HwnasError)
@@ -409,7 +408,7 @@ def test_an_export_of_earlier_weights_is_stale(exported_run):
 
 
 def test_an_export_must_be_of_the_last_training(exported_run):
-    dataset = release.load_data(release.read_manifest(exported_run / "export")["data"])
+    dataset = release.load_data(release.read_manifest(exported_run / "export").data)
     weights, arch = exported_run / "weights.safetensors", exported_run / "arch.json"
     other = spaces.load("macro", resolution=16).architecture([0] * 8)
     for path, content, words in (
@@ -468,7 +467,7 @@ def test_what_an_earlier_version_verified_is_read_and_judged_again(changed, expe
 @pytest.mark.parametrize(("runtime", "precision"), list(release.VARIANTS))
 def test_another_valid_model_with_its_hash_brought_up_to_date_fails(exported_run, runtime, precision):
     shipped = exported_run / "export"
-    arch = spaces.architecture_from_json(release.read_manifest(shipped)["architecture"])
+    arch = spaces.architecture_from_json(release.read_manifest(shipped).architecture)
     calibration = export.random_calibration(arch.space.input_shape, 16, seed=0)
     other = export.lower(
         export.random_module(arch.blocks, seed=7),

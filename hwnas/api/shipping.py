@@ -16,6 +16,7 @@ from hwnas.tables import places
 
 if TYPE_CHECKING:
     from hwnas.measure import ProfileOptions
+    from hwnas.release import Manifest
     from hwnas.release.verification import Verification
 
 
@@ -31,7 +32,7 @@ class Exported:
 
     folder: Path
     models: Mapping[str, Path]
-    manifest: Mapping[str, Any] = field(repr=False)
+    manifest: Manifest = field(repr=False)
 
 
 @typed
@@ -66,7 +67,7 @@ def export(
     dataset = release.load_data(records.trained(run).data, None if data is None else str(data))
     folder = release.export_run(run, dataset, **settings, on_variant=progress or (lambda _: None)).parent
     manifest = release.read_manifest(folder)
-    models = {item["name"]: folder / item["file"] for item in manifest["variants"]}
+    models = {item.name: folder / item.file for item in manifest.models}
     return Exported(folder, models, manifest)
 
 
@@ -113,7 +114,7 @@ def verify(
         outputs.require_file(path, "the manifest")
     with outputs.claimed(own, "a verification") if record and folder.is_dir() else nullcontext():
         checked = read(folder)
-        where = device_of(device or checked.manifest["device"])
+        where = device_of(device or checked.manifest.device)
         is_skipped = skip_accuracy and data is None
         seen = (
             images.VerifiedImages()

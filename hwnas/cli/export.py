@@ -49,15 +49,15 @@ def export(
     content = release.read_manifest(manifest.parent)
     if as_json:
         say_unfinished(run)
-        emit_json(content)
+        emit_json(content.to_json())
         return
     table = Table("file", "size")
-    for entry in content["variants"]:
-        table.add_row(entry["file"], f"{entry['bytes'] / 1024:.0f} KiB")
+    for model in content.models:
+        table.add_row(model.file, f"{model.bytes / 1024:.0f} KiB")
     print_table(table)
-    if rounding := content["int8"]:
-        _show_rounding(rounding, records.metric_of(content))
-    for item in content["int8_costs"]:
+    if content.int8:
+        _show_rounding(content.int8, content.metric)
+    for item in content.int8_costs:
         colour = "yellow" if item["drop"] > 0.01 else "default"
         out.print(f"[{colour}]{escape(item['said'])}[/]", highlight=False)
     out.print(f"each computes what PyTorch computes; written to {manifest.parent}", highlight=False)

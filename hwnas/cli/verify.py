@@ -67,7 +67,7 @@ def verify(
     alone = outputs.claimed(own, "a verification") if record and folder.is_dir() else nullcontext()
     with alone, err.status("reading the folder and the data") as status:
         checked = read(folder)
-        described = devices.load(device or checked.manifest["device"])
+        described = devices.load(device or checked.manifest.device)
         seen = images.VerifiedImages() if skip_accuracy else images.find(checked, data)
         (found,) = verify_on(
             checked,
@@ -85,7 +85,7 @@ def verify(
         show_verifications((found,))
     if seen.said:
         err.print(f"[yellow]{escape(seen.said)}[/]", highlight=False)
-    if record and release.REPORT in checked.manifest["files"]:
+    if record and release.REPORT in checked.manifest.files:
         where = typed("report", own) if own != folder else "`hwnas report`, in the folder of its run,"
         said = f"the report beside the models shows what was verified before: {where} writes it again"
         err.print(escape(said), soft_wrap=True, highlight=False)

@@ -231,10 +231,10 @@ def _entry(
     manifest = contender.exported(folder, dataset, tell)
     tell(f"answers of {name}, seed {seed}")
     found: dict[str | None, Outcome] = {None: outcomes.of_weights(folder)}
-    for item in manifest["variants"]:
-        if item["name"] in targets:
-            tell(f"answers of {name}, seed {seed}, {item['name']}")
-            found[item["name"]] = outcomes.of_model(RunFolder(folder).export / item["file"], item["runtime"])
+    for item in manifest.models:
+        if item.name in targets:
+            tell(f"answers of {name}, seed {seed}, {item.name}")
+            found[item.name] = outcomes.of_model(RunFolder(folder).export / item.file, item.runtime)
     return ShippedNetwork(seed, folder, record, manifest, found)
 
 

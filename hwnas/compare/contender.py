@@ -11,6 +11,7 @@ from typing import Any
 from hwnas import files, release, runtimes, spaces, tasks
 from hwnas.data import Dataset
 from hwnas.errors import DataError, TrainingError
+from hwnas.release import Manifest
 from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
 from hwnas.runs.found import BudgetRecord, SearchRecord
@@ -83,13 +84,13 @@ class ShippedNetwork:
     seed: int
     folder: Path
     trained: TrainingRecord
-    manifest: Mapping[str, Any]
+    manifest: Manifest
     outcomes: Mapping[str | None, Outcome]
 
     def model(self, variant: str) -> Path:
         """The file of a variant."""
-        entry = next(item for item in self.manifest["variants"] if item["name"] == variant)
-        return RunFolder(self.folder).export / str(entry["file"])
+        shipped = next(item for item in self.manifest.models if item.name == variant)
+        return RunFolder(self.folder).export / shipped.file
 
 
 def prepare(run: Path, name: str, arch: Architecture, seed: int, dataset: Dataset) -> Path:
@@ -156,13 +157,13 @@ def _is_of(record: TrainingRecord, config: TrainConfig) -> bool:
         return False
 
 
-def exported(folder: Path, dataset: Dataset, tell: Tell) -> dict[str, Any]:
+def exported(folder: Path, dataset: Dataset, tell: Tell) -> Manifest:
     """The manifest of a folder's export, which is only made where it is not there yet."""
     run = RunFolder(folder)
     manifest = run.shipping.manifest
     if manifest.exists():
         found = release.read_manifest(manifest.parent)
-        if found["weights_sha256"] == files.sha256(run.weights):
+        if found.weights_sha256 == files.sha256(run.weights):
             return found
         shutil.rmtree(manifest.parent)  # of weights that are no more
     tell(f"exporting {folder.name}")

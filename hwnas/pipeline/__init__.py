@@ -149,7 +149,7 @@ def _summary(config: Config, stages: Stages, seconds: Mapping[str, float], ran: 
     manifest = release.read_manifest(stages.run.export)
     run = stages.run.path
     runs = [run] if stages.baseline is None else [run, stages.baseline.path]
-    metric = release.task_of(manifest).metric
+    metric = manifest.task.metric
     search = records.search(run)
     measured = search.finalists
     shares = shares_said([item.to_json() for item in search.budgets])
@@ -158,7 +158,7 @@ def _summary(config: Config, stages: Stages, seconds: Mapping[str, float], ran: 
         config.folder,
         run,
         stages.run.report,
-        release.verifications_of(manifest),
+        manifest.verifications,
         metric,
         {r.name: records.trained(r).test_value for r in runs},
         None if stages.baseline is None else against.read(run),

@@ -245,7 +245,7 @@ class Stages:
             )
 
         def intact() -> bool:
-            return bool(release.manifest_if_whole(self.run.export))
+            return release.manifest_if_whole(self.run.export) is not None
 
         reads = (self.run.arch, self.run.search, self.run.train, self.run.weights)
         settings = asdict(wanted) | {"data": self._images.settings}
@@ -266,7 +266,8 @@ class Stages:
             )
 
         def intact() -> bool:
-            known = release.verifications_of(release.manifest_if_whole(self.run.export))
+            manifest = release.manifest_if_whole(self.run.export)
+            known = manifest.verifications if manifest else ()
             return {found.device for found in known} >= set(self._devices)
 
         settings = wanted | {"device": ", ".join(self._devices)}
@@ -283,10 +284,11 @@ class Stages:
             release.add_file(self.run.export, release.REPORT, page.read_bytes())
 
         def intact() -> bool:
-            return release.REPORT in release.manifest_if_whole(self.run.export).get("files", {})
+            shipped = release.manifest_if_whole(self.run.export)
+            return shipped is not None and release.REPORT in shipped.files
 
-        verified = release.verified_in(release.manifest_if_whole(self.run.export))
-        settings = {"verification": None, **verified}
+        manifest = release.manifest_if_whole(self.run.export)
+        settings = {"verification": None, **(manifest.verified_json() if manifest else {})}
         known = tuple(path for run in self._runs for path in (run.search, run.train))
         known += (self.run.against,) if self.baseline else ()
         reads = (*known, *release.made(self.run.export), *self.models)

@@ -7,25 +7,22 @@ Preprocessing is a file of its own, and inside every model.
 
 from __future__ import annotations
 
-from hwnas.release.images import find_data, load_data, predictions_of, public_name, require_same_data, unseen
-from hwnas.release.manifest import (
+from hwnas.release.folder import (
     LABELS,
     MANIFEST,
     PREPROCESSING,
     PROBES,
     REPORT,
-    SCHEMA,
     add_file,
     manifest_if_whole,
+    manifest_of,
     read_json,
     read_labels,
     read_manifest,
     same,
-    task_of,
-    verifications_of,
-    verified_in,
-    with_verification,
 )
+from hwnas.release.images import find_data, load_data, predictions_of, public_name, require_same_data, unseen
+from hwnas.release.manifest import SCHEMA, Manifest, ShippedModel
 from hwnas.release.shipping import EXAMPLES, VARIANTS, export_run, made, read_run
 from hwnas.release.stale import owner_of, run_of, shipping_of, stale, unfinished
 
@@ -38,12 +35,15 @@ __all__ = [
     "REPORT",
     "SCHEMA",
     "VARIANTS",
+    "Manifest",
+    "ShippedModel",
     "add_file",
     "export_run",
     "find_data",
     "load_data",
     "made",
     "manifest_if_whole",
+    "manifest_of",
     "owner_of",
     "predictions_of",
     "public_name",
@@ -56,10 +56,6 @@ __all__ = [
     "same",
     "shipping_of",
     "stale",
-    "task_of",
     "unfinished",
     "unseen",
-    "verifications_of",
-    "verified_in",
-    "with_verification",
 ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Mapping
-from dataclasses import asdict
 from datetime import UTC, datetime
 from hashlib import sha256
 from importlib import metadata as packages
@@ -17,8 +16,9 @@ from hwnas.data import Dataset
 from hwnas.errors import ExportError
 from hwnas.export import Lowered, lower, metadata, parity
 from hwnas.release import cost, int8, preprocessing, probes
+from hwnas.release.folder import LABELS, MANIFEST, PREPROCESSING, PROBES
 from hwnas.release.images import predicted, public_name, require_same_data
-from hwnas.release.manifest import LABELS, MANIFEST, PREPROCESSING, PROBES, SCHEMA
+from hwnas.release.manifest import Manifest, ShippedModel
 from hwnas.release.stale import require_whole_training
 from hwnas.runs import outputs, records
 from hwnas.runs.folder import RunFolder
@@ -114,36 +114,35 @@ def export_run(
     on_variant(f"{task.metric.name} of int8 on validation images")
     small = {name: lowered[file].model for (name, precision), file in VARIANTS.items() if precision == "int8"}
     costs = cost.of_models(module, dataset, small, int8_drop)
-    contents, entries = _contents(module, dataset, lowered)
-    manifest = {
-        "schema": SCHEMA,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "hwnas": __version__,
-        "versions": {"python": platform.python_version()} | {p: packages.version(p) for p in _PACKAGES},
-        "licence": licence,
-        "architecture": arch.to_json(),
-        "macs": arch.macs,
-        "params": arch.params,
-        "weights_sha256": files.sha256(folder.weights),
-        "data": {**trained.data, "source": public_name(str(trained.data["source"]))},
-        "device": search.device,
-        "budgets": [item.to_json() for item in search.budgets],
-        "task": task.name,
-        "metric": asdict(task.metric),
-        f"test_{task.metric.key}_pytorch": trained.test_value,
-        "learning": predicted(module, dataset, dataset.test).learning.to_json(),
-        "settings": {
+    contents, models = _contents(module, dataset, lowered)
+    manifest = Manifest(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        hwnas=__version__,
+        versions={"python": platform.python_version()} | {p: packages.version(p) for p in _PACKAGES},
+        licence=licence,
+        architecture=arch.to_json(),
+        macs=arch.macs,
+        params=arch.params,
+        weights_sha256=files.sha256(folder.weights),
+        data={**trained.data, "source": public_name(str(trained.data["source"]))},
+        device=search.device,
+        budgets=search.budgets,
+        task_name=task.name,
+        metric=task.metric,
+        test_value=trained.test_value,
+        learning=predicted(module, dataset, dataset.test).learning,
+        settings={
             "calibration_images": calibration_images,
             "qat_if_worse": qat_if_worse,
             "qat_epochs": qat_epochs,
             "int8_drop": int8_drop,
         },
-        "variants": entries,
-        "int8": rounding,
-        "int8_costs": [item.to_json() for item in costs],
-        "files": {name: sha256(_bytes(content)).hexdigest() for name, content in contents.items()},
-    }
-    files.write_folder(folder.export, {**contents, MANIFEST: files.json_text(manifest)})
+        models=models,
+        int8=rounding,
+        int8_costs=tuple(item.to_json() for item in costs),
+        files={name: sha256(_bytes(content)).hexdigest() for name, content in contents.items()},
+    )
+    files.write_folder(folder.export, {**contents, MANIFEST: files.json_text(manifest.to_json())})
     folder.shipping.report.unlink(missing_ok=True)  # it was of the models before these
     return folder.shipping.manifest
 
@@ -159,7 +158,7 @@ def _bytes(content: bytes | str) -> bytes:
 
 def _contents(
     module: nn.Module, dataset: Dataset, lowered: Mapping[str, Lowered]
-) -> tuple[dict[str, bytes | str], list[dict[str, Any]]]:
+) -> tuple[dict[str, bytes | str], tuple[ShippedModel, ...]]:
     """Every file of the folder but the manifest, and what the manifest says of the models."""
     quantization = {
         file: found
@@ -172,10 +171,10 @@ def _contents(
     images = dataset.normalize(probes.images(*dataset.image_shape))
     answers = {probes.PYTORCH: parity.answers(module, images)}
     contents: dict[str, bytes | str] = {}
-    entries = []
+    models = []
     for (name, precision), file in VARIANTS.items():
         contents[file] = model = metadata.embed(lowered[file].model, name, text)
-        entries.append(_entry(name, precision, model, lowered[file]))
+        models.append(_shipped(name, precision, model, lowered[file]))
         if precision == "int8":
             answers[file] = runtimes.run(model, name, images)
     contents[LABELS] = preprocessing.label_lines(labels)
@@ -183,7 +182,7 @@ def _contents(
     contents[PROBES] = files.json_text(probes.record(answers))
     for file in EXAMPLES:
         contents[file] = _example(file, task.example)
-    return contents, entries
+    return contents, tuple(models)
 
 
 def _example(file: str, example: Example) -> str:
@@ -196,13 +195,13 @@ def _example(file: str, example: Example) -> str:
     return program
 
 
-def _entry(name: str, precision: str, model: bytes, lowered: Lowered) -> dict[str, Any]:
-    return {
-        "name": f"{name}-{precision}",
-        "runtime": name,
-        "precision": precision,
-        "file": VARIANTS[name, precision],
-        "bytes": len(model),
-        "layout": runtimes.get(name).format.layout,
-        "parity": lowered.parity.to_json() if lowered.parity else None,
-    }
+def _shipped(name: str, precision: str, model: bytes, lowered: Lowered) -> ShippedModel:
+    return ShippedModel(
+        name=f"{name}-{precision}",
+        runtime=name,
+        precision=precision,
+        file=VARIANTS[name, precision],
+        bytes=len(model),
+        layout=runtimes.get(name).format.layout,
+        parity=lowered.parity.to_json() if lowered.parity else None,
+    )

@@ -8,7 +8,7 @@ from typing import Any
 
 from hwnas import files, spaces
 from hwnas.errors import HwnasError, typed
-from hwnas.release.manifest import MANIFEST, read_json
+from hwnas.release.folder import MANIFEST, read_json
 from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
 from hwnas.runs.training import TrainingRecord

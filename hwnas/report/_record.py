@@ -14,7 +14,7 @@ from hwnas.errors import typed
 from hwnas.latency.bayes.posterior import Posterior
 from hwnas.latency.provenance import table_sha256
 from hwnas.latency.store import FittedModel
-from hwnas.release import against
+from hwnas.release import Manifest, against
 from hwnas.release.verification import VariantCheck, Verification
 from hwnas.runs import records
 from hwnas.runs.finalists import ChosenLatency
@@ -57,7 +57,7 @@ class Record:
     arch: Architecture
     search: SearchRecord
     trained: TrainingRecord | None
-    manifest: Json | None
+    manifest: Manifest | None
     gallery: Json | None
     comparison: Json | None
     mistakes: Json | None
@@ -72,14 +72,13 @@ class Record:
     @cached_property
     def verifications(self) -> tuple[Verification, ...]:
         """What was measured of what ships, on each device that it was verified on."""
-        return release.verifications_of(self.manifest or {})
+        return self.manifest.verifications if self.manifest else ()
 
     @property
     def learning(self) -> Verdict | None:
         """Whether the network learned anything, as export found; None where it is not known."""
-        found = (self.manifest or {}).get("learning")
-        if found is not None:
-            return Verdict.from_json(found)
+        if self.manifest is not None and self.manifest.learning is not None:
+            return self.manifest.learning
         if self.trained is not None and not self.trained.learnt:
             return Verdict(NOT_PROVEN, ("the training found no more than guessing: export says more",))
         return None
@@ -153,7 +152,7 @@ def read(
         arch=arch,
         search=search,
         trained=records.trained(run) if folder.train.exists() else None,
-        manifest=_optional(folder.shipping.manifest, dict, f"{typed('export', run)} makes it anew"),
+        manifest=release.manifest_of(folder.export) if folder.shipping.manifest.exists() else None,
         gallery=_gallery(folder.gallery),
         comparison=_optional(folder.comparison, records.COMPARISON, "compare again, or delete it"),
         mistakes=_optional(folder.mistakes, dict, f"{typed('train', run)} makes it anew"),

@@ -74,8 +74,7 @@ def _chain(record: Record) -> Iterator[Command]:
     if record.trained:
         yield (*_typed("train RUN"), *_training(record, record.trained))
     if record.manifest:
-        licence = record.manifest.get("licence")
-        settings = record.manifest.get("settings", {}) | {"licence": licence}
+        settings = {**record.manifest.settings, "licence": record.manifest.licence}
         if settings.get("qat_if_worse") is None:  # then this does nothing, and is refused
             settings.pop("qat_epochs", None)
         yield _typed("export RUN", settings)
@@ -280,12 +279,11 @@ def _identity(record: Record) -> Iterator[tuple[str, str]]:
         yield "seed of the search", str(search.seed)
     if record.trained:
         yield "seed of the training", str(record.trained.config["seed"])
-    yield "hwnas", __version__ if manifest is None else str(manifest.get("hwnas", "–"))
+    yield "hwnas", __version__ if manifest is None else manifest.hwnas or "–"
     if manifest:
-        yield "exported", str(manifest["created"])
-        versions = manifest.get("versions", {})
-        yield "versions", ", ".join(f"{name} {value}" for name, value in versions.items())
-        yield "licence of the models", str(manifest.get("licence") or "not stated")
+        yield "exported", manifest.created or "–"
+        yield "versions", ", ".join(f"{name} {value}" for name, value in manifest.versions.items())
+        yield "licence of the models", manifest.licence or "not stated"
 
 
 def _hashes(record: Record) -> Iterator[tuple[str, str]]:
@@ -294,7 +292,6 @@ def _hashes(record: Record) -> Iterator[tuple[str, str]]:
             yield f"latency model of {item.name}", _page.code(item.latency_sha256)
     if record.trained and record.trained.weights_sha256:
         yield RunFolder.weights, _page.code(record.trained.weights_sha256)
-    files: Json = (record.manifest or {}).get("files", {})
-    for name, digest in files.items():
+    for name, digest in (record.manifest.files if record.manifest else {}).items():
         if name not in (release.REPORT, release.MANIFEST):  # the first is this very page, as it was before
-            yield name, _page.code(str(digest))
+            yield name, _page.code(digest)

@@ -23,7 +23,10 @@ def variants(record: Record) -> str:
         *stale,
         *(part for checked in record.verifications for part in _on_device(record, checked, several)),
         _further(record),
-        *(_page.paragraph(f"{item['said']}.") for item in (record.manifest or {}).get("int8_costs", ())),
+        *(
+            _page.paragraph(f"{item['said']}.")
+            for item in (record.manifest.int8_costs if record.manifest else ())
+        ),
         _rounding(record),
     )
 
@@ -111,7 +114,7 @@ def _further(record: Record) -> str:
 
 def _rounding(record: Record) -> str:
     """What calibration and quantisation-aware fine-tuning came to, where that was asked for."""
-    found = (record.manifest or {}).get("int8")
+    found = record.manifest.int8 if record.manifest else None
     if not found:
         return ""
     tuned, metric = found["qat"] or {}, record.task.metric

@@ -22,7 +22,7 @@ from hwnas.statistics.metric import ACCURACY
 
 SCHEMA = "hwnas-search/1"
 SEARCH = "the record of the search"
-_BUDGET = {
+BUDGET = {
     "name": str,
     "target": TARGET,
     "budget_ms": SIZE,
@@ -36,7 +36,7 @@ _SHAPE = {
     "strategy": str,
     "seed": COUNT,
     "data": DATA,
-    "constraints": [_BUDGET],
+    "constraints": [BUDGET],
     "score?": str,
     "best?": [COUNT],
     "confidence?": SHARE,
@@ -73,6 +73,7 @@ class BudgetRecord:
         measured_ms: What was measured; None for nothing.
         interval_ms: 95 % interval of that; None where the rounds are too few for one.
         quality: What the sessions were like: word, reasons, notes; None where that is not known.
+        more: Fields of others.
     """
 
     name: str
@@ -89,6 +90,7 @@ class BudgetRecord:
     measured_ms: float | None = None
     interval_ms: tuple[float, float] | None = None
     quality: Mapping[str, Any] | None = None
+    more: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def latency_ms(self) -> float | None:
@@ -111,7 +113,8 @@ class BudgetRecord:
         if self.is_looked_at:
             interval = None if self.interval_ms is None else list(self.interval_ms)
             told |= {"measured_ms": self.measured_ms, "interval_ms": interval}
-        return told | ({} if self.quality is None else {"quality": dict(self.quality)})
+        told |= {} if self.quality is None else {"quality": dict(self.quality)}
+        return told | dict(self.more)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> BudgetRecord:
@@ -128,6 +131,7 @@ class BudgetRecord:
             measured_ms=data.get("measured_ms"),
             interval_ms=interval_of(data),
             quality=data.get("quality"),
+            more={name: value for name, value in data.items() if name not in cls.__dataclass_fields__},
         )
 
 

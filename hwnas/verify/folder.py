@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hwnas import release, runtimes
 from hwnas.errors import ExportError, HwnasError, ParityError, in_words
 from hwnas.export import metadata, parity
-from hwnas.release import probes
+from hwnas.release import Manifest, ShippedModel, probes
 from hwnas.tasks import Task
 
 
@@ -30,14 +30,14 @@ class CheckedFolder:
     """
 
     path: Path
-    manifest: Mapping[str, Any]
+    manifest: Manifest
     preprocessing: Mapping[str, Any]
     labels: tuple[str, ...]
 
     @property
     def task(self) -> Task:
         """What its network is for."""
-        return release.task_of(self.manifest)
+        return self.manifest.task
 
 
 def read(path: Path) -> CheckedFolder:
@@ -50,8 +50,8 @@ def read(path: Path) -> CheckedFolder:
     manifest = release.read_manifest(path)
     how = release.read_json(path, release.PREPROCESSING, "the preprocessing of a shipping folder")
     folder = CheckedFolder(path, manifest, how, tuple(release.read_labels(path)))
-    for entry in manifest["variants"]:
-        _require_same_metadata(folder, entry)
+    for model in manifest.models:
+        _require_same_metadata(folder, model)
     return folder
 
 
@@ -66,22 +66,22 @@ def answers_to_probes(folder: CheckedFolder) -> dict[str, tuple[str, ...]]:
     recorded = release.read_json(folder.path, release.PROBES, "the probes of a shipping folder")
     images = _probes(folder.preprocessing)
     found = {}
-    for entry in folder.manifest["variants"]:
-        answered = _run(folder, entry, images)
+    for model in folder.manifest.models:
+        answered = _run(folder, model, images)
         if not folder.task.fits(answered.shape[1:], folder.labels):
             raise HwnasError(
                 "labels must be those of the answers of a model, but "
-                f"{release.LABELS} has {len(folder.labels)} and {entry['file']} answers with "
+                f"{release.LABELS} has {len(folder.labels)} and {model.file} answers with "
                 f"{answered.shape[1:]}: export again"
             )
-        found[entry["file"]] = _compare(entry, recorded, answered)
+        found[model.file] = _compare(model, recorded, answered)
     return found
 
 
-def _compare(entry: Mapping[str, Any], recorded: Mapping[str, Any], answered: np.ndarray) -> tuple[str, ...]:
+def _compare(model: ShippedModel, recorded: Mapping[str, Any], answered: np.ndarray) -> tuple[str, ...]:
     """Both fp32 models must answer as PyTorch did, an int8 one as it did itself."""
-    is_fp32 = entry["precision"] == "fp32"
-    expected = probes.answers(recorded, probes.PYTORCH if is_fp32 else entry["file"])
+    is_fp32 = model.precision == "fp32"
+    expected = probes.answers(recorded, probes.PYTORCH if is_fp32 else model.file)
     max_error, sqnr_db = parity.differences(expected, answered)
     if is_fp32 and not max_error <= parity.FP32_TOLERANCE:
         return (
@@ -96,13 +96,11 @@ def _compare(entry: Mapping[str, Any], recorded: Mapping[str, Any], answered: np
     return ()
 
 
-def _run(folder: CheckedFolder, entry: Mapping[str, Any], images: np.ndarray) -> np.ndarray:
+def _run(folder: CheckedFolder, model: ShippedModel, images: np.ndarray) -> np.ndarray:
     try:
-        return runtimes.run(folder.path / entry["file"], entry["runtime"], images)
+        return runtimes.run(folder.path / model.file, model.runtime, images)
     except (ExportError, ParityError) as error:
-        raise HwnasError(
-            f"{folder.path / entry['file']} must run as it did at export, but: {error}"
-        ) from error
+        raise HwnasError(f"{folder.path / model.file} must run as it did at export, but: {error}") from error
 
 
 def normalized(how: Mapping[str, Any], images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -134,9 +132,9 @@ def _odd(error: Exception) -> HwnasError:
     )
 
 
-def _require_same_metadata(folder: CheckedFolder, entry: Mapping[str, Any]) -> None:
-    path = folder.path / entry["file"]
-    text = metadata.embedded(path.read_bytes(), entry["runtime"])
+def _require_same_metadata(folder: CheckedFolder, model: ShippedModel) -> None:
+    path = folder.path / model.file
+    text = metadata.embedded(path.read_bytes(), model.runtime)
     try:
         inside = json.loads(text) if text is not None else None
     except json.JSONDecodeError:

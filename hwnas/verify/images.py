@@ -39,7 +39,7 @@ def find(checked: CheckedFolder, source: str | None) -> VerifiedImages:
         DataError: They cannot be read, or are of other labels.
         HwnasError: All of them were trained on.
     """
-    record = checked.manifest["data"]
+    record = checked.manifest.data
     if source is None:
         own, missing = release.find_data(checked.path, record)
         return VerifiedImages(own, None, missing)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING
 
 from hwnas import release, runtimes
 from hwnas.device import Device, Target
+from hwnas.release import Manifest, ShippedModel
 from hwnas.verify.folder import CheckedFolder
 from hwnas.verify.quality import Earlier
 
@@ -14,35 +15,35 @@ if TYPE_CHECKING:
     from hwnas.data import Dataset, Split
 
 
-def is_for(target: Target, entry: Mapping[str, Any]) -> bool:
+def is_for(target: Target, model: ShippedModel) -> bool:
     """Whether a shipped file is what a target runs: of its runtime, or of one that reads the same files."""
-    if target.precision != entry["precision"]:
+    if target.precision != model.precision:
         return False
     if (target.runtime, target.precision) in release.VARIANTS:
-        return bool(target.runtime == entry["runtime"])
+        return bool(target.runtime == model.runtime)
     known = runtimes.RUNTIMES.get(target.runtime)
-    return known is not None and known.format == runtimes.get(entry["runtime"]).format
+    return known is not None and known.format == runtimes.get(model.runtime).format
 
 
-def missing(manifest: Mapping[str, Any], device: Device) -> Iterator[str]:
+def missing(manifest: Manifest, device: Device) -> Iterator[str]:
     """Promised on the device, and not in the folder: nothing can prove it."""
-    for budget in manifest["budgets"]:
-        target = Target.from_json(budget["target"])
-        is_there = any(is_for(target, entry) for entry in manifest["variants"])
+    for budget in manifest.budgets:
+        target = budget.target
+        is_there = any(is_for(target, model) for model in manifest.models)
         if target.device == device.name and not is_there and target.runtime in runtimes.RUNTIMES:
             yield (
                 f"a shipping folder must have a model for each budget, but the one for {target} "
-                f"({budget['budget_ms']:g} ms) is missing: export again"
+                f"({budget.budget_ms:g} ms) is missing: export again"
             )
 
 
-def beyond(manifest: Mapping[str, Any], device: Device) -> Iterator[str]:
+def beyond(manifest: Manifest, device: Device) -> Iterator[str]:
     """Promised on the device for a runtime that hwnas cannot measure: nothing here can prove it."""
-    for budget in manifest["budgets"]:
-        target = Target.from_json(budget["target"])
+    for budget in manifest.budgets:
+        target = budget.target
         if target.device == device.name and target.runtime not in runtimes.RUNTIMES:
             yield (
-                f"the budget of {budget['budget_ms']:g} ms on {target} cannot be measured: hwnas has no "
+                f"the budget of {budget.budget_ms:g} ms on {target} cannot be measured: hwnas has no "
                 f"agent for {target.runtime}: measure what ships there by other means"
             )
 
@@ -77,16 +78,16 @@ def left_out(
             f"{further[0]} ({len(further[1])} images) is a further test set: its {metric.name} says "
             "something only if none of its images were trained on"
         )
-    runtimes_left = sorted({e["runtime"] for e in manifest["variants"]} - set(device.runtimes))
+    runtimes_left = sorted({model.runtime for model in manifest.models} - set(device.runtimes))
     if runtimes_left:
         notes.append(f"{device.name} does not have {', '.join(runtimes_left)}: not measured there")
-    budgets = [budget["target"].get("device") for budget in manifest["budgets"]]
+    budgets = [budget.target.device for budget in manifest.budgets]
     if device.name not in budgets:
         notes.append(
             f"no budget was asked for on {device.name}: latencies are only reported, without a verdict"
         )
-    known = {found.device for found in release.verifications_of(manifest)}
-    elsewhere = sorted({str(name) for name in budgets} - {device.name, *devices, *known})
+    known = {found.device for found in manifest.verifications}
+    elsewhere = sorted(set(budgets) - {device.name, *devices, *known})
     if elsewhere:
         notes.append(f"the budgets on {', '.join(elsewhere)} were not looked at: verify them there")
     return notes

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from hwnas import release, runtimes, tasks
+from hwnas import runtimes, tasks
+from hwnas.release import Manifest, ShippedModel
 from hwnas.statistics.verdict import Verdict
 from hwnas.tasks import Task
 from hwnas.tasks.base import Estimate, Predictions
@@ -36,10 +37,9 @@ class Known:
     checks: Mapping[str, Verdict] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, predicted: Predictions, manifest: Mapping[str, Any], precision: str, task: Task) -> Known:
+    def of(cls, predicted: Predictions, of_pytorch: float, precision: str, task: Task) -> Known:
         """From what a file says of the test split."""
         metric, found = task.metric, Estimate.of(predicted)
-        of_pytorch = manifest[f"test_{metric.key}_pytorch"]
         judged = {
             metric.key: checks.quality(found, of_pytorch, precision, task),
             LEARNING: predicted.learning,
@@ -54,11 +54,10 @@ class Earlier:
     Where there is none, what training found is all that is known of what was learned.
     """
 
-    def __init__(self, manifest: Mapping[str, Any]) -> None:
-        latest_first = sorted(release.verifications_of(manifest), key=lambda v: v.verified, reverse=True)
+    def __init__(self, manifest: Manifest) -> None:
+        latest_first = sorted(manifest.verifications, key=lambda v: v.verified, reverse=True)
         self._found = [found for found in latest_first if any(v.value is not None for v in found.variants)]
-        learning = manifest.get("learning")
-        self._trained = {} if learning is None else {LEARNING: Verdict.from_json(learning)}
+        self._trained = {} if manifest.learning is None else {LEARNING: manifest.learning}
 
     def of(self, file: str) -> Known:
         """What is known of a file."""
@@ -75,10 +74,10 @@ class Earlier:
         return (self._found[0].verified or "an earlier version") if self._found else None
 
 
-def predictions(checked: CheckedFolder, entry: Mapping[str, Any], split: Split) -> Predictions:
+def predictions(checked: CheckedFolder, model: ShippedModel, split: Split) -> Predictions:
     """What a file says of images, through its own runtime."""
     outputs = runtimes.run(
-        checked.path / entry["file"], entry["runtime"], folder.normalized(checked.preprocessing, split.images)
+        checked.path / model.file, model.runtime, folder.normalized(checked.preprocessing, split.images)
     )
     return tasks.predictions(checked.task, outputs, split.labels)
 
@@ -107,17 +106,17 @@ def qualities(
 ) -> dict[str, FileQuality]:
     """Each file on the images, once for all devices."""
     earlier, metric, found = Earlier(checked.manifest), checked.task.metric, {}
-    for entry in checked.manifest["variants"]:
-        file = entry["file"]
+    for model in checked.manifest.models:
+        file = model.file
         known, judged = earlier.of(file), {"answers": checks.answers(wrong[file])}
         if dataset is not None:
             on_step(f"{metric.name} of {file}")
-            own = predictions(checked, entry, dataset.test)
-            known = Known.of(own, checked.manifest, entry["precision"], checked.task)
+            own = predictions(checked, model, dataset.test)
+            known = Known.of(own, checked.manifest.test_value, model.precision, checked.task)
         beside = None
         if further is not None:
             on_step(f"{metric.name} of {file} on {further[0]}")
-            other = predictions(checked, entry, further[1])
+            other = predictions(checked, model, further[1])
             beside = Estimate.of(other)
             judged[f"learning, on {further[0]}"] = other.learning
         found[file] = FileQuality(known, beside, judged)

@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 from hwnas import files, measure, release
 from hwnas.device import Device, Target
 from hwnas.errors import HwnasError
+from hwnas.release import Manifest, ShippedModel
 from hwnas.release.verification import SessionRecord, VariantCheck, Verification
+from hwnas.runs.found import BudgetRecord
 from hwnas.statistics import verdict
 from hwnas.statistics.verdict import BUDGET, NOT_PROVEN, Verdict
 from hwnas.tables import conditions
@@ -103,17 +105,17 @@ def verify_on(
     Raises:
         HwnasError: The data differ, or a device cannot be used.
     """
-    manifest = dict(checked.manifest)
+    manifest = checked.manifest
     on_step("answers")
     wrong = folders.answers_to_probes(checked)
     if dataset is not None:
-        release.require_same_data(dataset, manifest["data"])
+        release.require_same_data(dataset, manifest.data)
     looked = qualities(checked, dataset, further, wrong, on_step)
     run, found = release.run_of(checked.path), []
     unfinished, stale = ((), ()) if run is None else (release.unfinished(run), release.stale(run))
     names, options = [device.name for device, _ in where], options or measure.ProfileOptions()
     for device, tables in where:
-        scales = Scales(manifest.get("scales", {}), tables)
+        scales = Scales(manifest.scales or {}, tables)
         said = on_step if len(where) == 1 else lambda text, name=device.name: on_step(f"{name}: {text}")
         variants = _variants(checked, device, looked, options, scales, said)
         verification = Verification(
@@ -133,7 +135,7 @@ def verify_on(
         )
         found.append(verification)
         if record:
-            manifest = release.with_verification(manifest, verification) | {"scales": scales.to_json()}
+            manifest = manifest.with_verification(verification, scales.to_json())
             _write(checked.path / release.MANIFEST, manifest)
     return tuple(found)
 
@@ -150,36 +152,32 @@ def _variants(
     found = []
     with ExitStack() as stack:  # one way to the device for all, opened when it is first needed
         measurer = cache(lambda: stack.enter_context(measure.Measurer(device, options)))
-        for entry in checked.manifest["variants"]:
-            file = entry["file"]
-            for name, target, asked in _targets(entry, device, checked.manifest["budgets"]):
+        for model in checked.manifest.models:
+            file = model.file
+            for name, target, asked in _targets(model, device, checked.manifest.budgets):
                 measured: tuple[Measurement, SessionRecord] | None = None
                 if target is not None and target.runtime in device.runtimes:
-                    on_step(f"latency of {file}{f' on {target}' if name != entry['name'] else ''}")
+                    on_step(f"latency of {file}{f' on {target}' if name != model.name else ''}")
                     measured = _measure(checked.path / file, measurer(), target, scales)
-                found.append(_check(name, entry, looked[file], measured, asked))
+                found.append(_check(name, model, looked[file], measured, asked))
     return tuple(found)
 
 
 def _targets(
-    entry: Mapping[str, Any], device: Device, budgets: Sequence[Mapping[str, Any]]
-) -> list[tuple[str, Target | None, Mapping[str, Any]]]:
+    model: ShippedModel, device: Device, budgets: Sequence[BudgetRecord]
+) -> list[tuple[str, Target | None, BudgetRecord | None]]:
     """What a file is measured as: by name, with the budget that was searched under, if one was.
 
     One for each budget that the file is for on the device; where there are several, they are named
     by what differs. A target that the device does not have (any more) keeps its budget.
     """
-    asked = [
-        (target, item)
-        for item in budgets
-        if is_for(target := Target.from_json(item["target"]), entry) and target.device == device.name
-    ]
+    asked = [item for item in budgets if is_for(item.target, model) and item.target.device == device.name]
     if not asked:
-        there = entry["runtime"] in device.runtimes
-        return [(entry["name"], device.target(entry["runtime"], entry["precision"]) if there else None, {})]
-    if len(asked) == 1 and asked[0][0].runtime == entry["runtime"]:
-        return [(entry["name"], *asked[0])]
-    return [(target.slug, target, item) for target, item in asked]
+        there = model.runtime in device.runtimes
+        return [(model.name, device.target(model.runtime, model.precision) if there else None, None)]
+    if len(asked) == 1 and asked[0].target.runtime == model.runtime:
+        return [(model.name, asked[0].target, asked[0])]
+    return [(item.target.slug, item.target, item) for item in asked]
 
 
 def _measure(
@@ -202,10 +200,10 @@ def _measure(
 
 def _check(
     name: str,
-    entry: Mapping[str, Any],
+    model: ShippedModel,
     looked: FileQuality,
     found: tuple[Measurement, SessionRecord] | None,
-    asked: Mapping[str, Any],
+    asked: BudgetRecord | None,
 ) -> VariantCheck:
     measured, session = found or (None, None)
     latency_ms = measured.latency_ms if measured else None
@@ -219,16 +217,16 @@ def _check(
     }
     return VariantCheck(
         name=name,
-        file=entry["file"],
-        bytes=entry["bytes"],
+        file=model.file,
+        bytes=model.bytes,
         value=looked.known.value,
         estimate=looked.known.estimate,
         loss=looked.known.loss,
         further=looked.further,
         measured_ms=latency_ms,
         interval_ms=interval_ms,
-        predicted_ms=asked.get("predicted_ms"),
-        budget_ms=asked.get("budget_ms"),
+        predicted_ms=None if asked is None else asked.predicted_ms,
+        budget_ms=None if asked is None else asked.budget_ms,
         conditions=seen,
         checks={name: found for name, found in judged.items() if found is not None},
         session=session,
@@ -238,26 +236,26 @@ def _check(
 def _on_budget(
     latency_ms: float | None,
     interval_ms: tuple[float, float] | None,
-    asked: Mapping[str, Any],
+    asked: BudgetRecord | None,
     session: SessionRecord | None,
 ) -> Verdict | None:
     """The verdict on a budget; a promise that cannot be measured here is NOT PROVEN."""
-    if asked and latency_ms is None:
-        target = Target.from_json(asked["target"])
+    if asked is not None and latency_ms is None:
+        target = asked.target
         return Verdict(
             NOT_PROVEN,
             (
-                f"the budget of {asked['budget_ms']:g} ms on {target} cannot be measured: "
+                f"the budget of {asked.budget_ms:g} ms on {target} cannot be measured: "
                 f"{target.device} has no {target.runtime} now: bring it back (`hwnas devices list` shows "
                 "what it has), or search for what it has",
             ),
         )
-    return verdict.on_budget(latency_ms, interval_ms, asked.get("budget_ms"), session)
+    return verdict.on_budget(latency_ms, interval_ms, None if asked is None else asked.budget_ms, session)
 
 
-def _write(path: Path, manifest: Mapping[str, Any]) -> None:
+def _write(path: Path, manifest: Manifest) -> None:
     try:
-        files.write_json(path, manifest)
+        files.write_json(path, manifest.to_json())
     except OSError as error:
         raise HwnasError(
             f"the result must be written into {path}, but: {error}: give --no-record to only look"

@@ -139,7 +139,7 @@ def test_a_baseline_is_a_run_like_any_other(compared):
     assert search.budgets[0].budget_ms == 1000.0
     assert search.budgets[0].predicted_ms is None, "nobody predicted it"
     manifest = release.read_manifest(folder / "export")
-    assert manifest["architecture"]["id"] == arch.id
+    assert manifest.architecture["id"] == arch.id
 
 
 def said(page: Path) -> str:

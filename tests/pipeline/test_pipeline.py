@@ -148,7 +148,7 @@ def test_what_is_unchanged_is_skipped_and_said(finished):
     assert set(summary.quality) == {"fbnet", "random"}
     assert all(seconds > 0 for seconds in summary.seconds.values())
     shipped = summary.run / "export"
-    assert release.REPORT in release.read_manifest(shipped)["files"]
+    assert release.REPORT in release.read_manifest(shipped).files
     assert (shipped / release.REPORT).read_bytes() == summary.report.read_bytes()
 
 
@@ -161,7 +161,7 @@ def test_a_changed_section_runs_its_stage_and_what_depends_on_it(finished):
     assert again(finished, epochs=("epochs = 1", "epochs = 2")) == ()
     licence = ("calibration_images = 64", 'calibration_images = 64\nlicence = "MIT"')
     assert again(finished, epochs=("epochs = 1", "epochs = 2"), licence=licence) == EVERY[-3:]
-    assert release.read_manifest(finished / "run" / "fbnet" / "export")["licence"] == "MIT"
+    assert release.read_manifest(finished / "run" / "fbnet" / "export").licence == "MIT"
 
 
 def training(folder: Path, text: str) -> tuple[Stage, RunState]:
@@ -391,7 +391,7 @@ def test_a_run_keeps_its_budgets_on_several_devices(tmp_path, monkeypatch):
     assert (here.device, there.device) == ("host", "second")
     assert any(item.measured_ms and item.budget_ms for item in there.variants)
     assert not [note for found in (here, there) for note in found.notes if "verify them there" in note]
-    assert release.verifications_of(release.read_manifest(summary.run / "export")) == (here, there)
+    assert release.read_manifest(summary.run / "export").verifications == (here, there)
     assert summary.verdict is not None
     assert set(there.verdict.reasons) <= set(summary.verdict.reasons)
     page = summary.report.read_text()
@@ -400,7 +400,7 @@ def test_a_run_keeps_its_budgets_on_several_devices(tmp_path, monkeypatch):
     commands = [" ".join(words) for words in _reproduce.commands(_record.read(summary.run))]
     assert [words.split()[4] for words in commands if words.startswith("hwnas verify")] == ["host", "second"]
     assert pipeline.run(pipeline.read(tmp_path / "hwnas.toml")).ran == ()
-    manifest = release.read_manifest(summary.run / "export")
+    manifest = release.read_manifest(summary.run / "export").to_json()
     del manifest["verified_elsewhere"]
     files.write_json(summary.run / "export" / release.MANIFEST, manifest)
     assert pipeline.run(pipeline.read(tmp_path / "hwnas.toml")).ran == ("verify", "report")

@@ -90,8 +90,8 @@ def test_a_sorted_folder_keeps_its_accuracy_in_int8(run):
     folder, dataset = run
     assert (np.diff(dataset.train.labels) >= 0).all(), "the case must be one: sorted by class"
     manifest = release.read_manifest(release.export_run(folder, dataset, calibration_images=64).parent)
-    assert [item["runtime"] for item in manifest["int8_costs"]] == ["litert", "onnxruntime"]
-    for item in manifest["int8_costs"]:
+    assert [item["runtime"] for item in manifest.int8_costs] == ["litert", "onnxruntime"]
+    for item in manifest.int8_costs:
         assert item["fp32"] > 0.9
         assert item["int8"] == pytest.approx(item["fp32"], abs=0.03)
         assert item["images"] == len(dataset.val)
@@ -138,7 +138,7 @@ def test_an_export_that_loses_much_is_an_error_unless_allowed(run, monkeypatch):
     manifest = release.read_manifest(
         release.export_run(folder, spoilt, calibration_images=64, int8_drop=max(allowed, 0.9)).parent
     )
-    assert max(item["drop"] for item in manifest["int8_costs"]) > cost.MOST
+    assert max(item["drop"] for item in manifest.int8_costs) > cost.MOST
 
 
 def test_the_command_says_what_int8_costs(run):

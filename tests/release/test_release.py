@@ -26,9 +26,9 @@ from hwnas.runtimes import litert
 def test_the_folder_is_whole(exported_run):
     folder = exported_run / "export"
     manifest = release.read_manifest(folder)
-    assert {entry["file"] for entry in manifest["variants"]} == set(release.VARIANTS.values())
-    assert sorted(p.name for p in folder.iterdir()) == sorted([*manifest["files"], release.MANIFEST])
-    assert set(manifest["files"]) == {
+    assert {entry.file for entry in manifest.models} == set(release.VARIANTS.values())
+    assert sorted(p.name for p in folder.iterdir()) == sorted([*manifest.files, release.MANIFEST])
+    assert set(manifest.files) == {
         *release.VARIANTS.values(),
         *release.EXAMPLES,
         release.LABELS,
@@ -36,10 +36,10 @@ def test_the_folder_is_whole(exported_run):
         release.PROBES,
     }
     assert (folder / release.LABELS).read_text().splitlines() == [str(digit) for digit in range(10)]
-    assert all(entry["parity"] for entry in manifest["variants"])
-    assert manifest["weights_sha256"] == files.sha256(exported_run / "weights.safetensors")
-    assert manifest["device"] == "host"
-    assert manifest["licence"] is None
+    assert all(entry.parity for entry in manifest.models)
+    assert manifest.weights_sha256 == files.sha256(exported_run / "weights.safetensors")
+    assert manifest.device == "host"
+    assert manifest.licence is None
 
 
 def test_the_preprocessing_is_enough_to_use_a_model(exported_run):
@@ -47,21 +47,21 @@ def test_the_preprocessing_is_enough_to_use_a_model(exported_run):
     folder = exported_run / "export"
     manifest = release.read_manifest(folder)
     how = json.loads((folder / release.PREPROCESSING).read_text())
-    test = release.load_data(manifest["data"]).test
+    test = release.load_data(manifest.data).test
     mean, std = (np.array(how[name], np.float32).reshape(1, 3, 1, 1) for name in ("mean", "std"))
     images = ((test.images * how["scale"] - mean) / std).astype(np.float32)
-    for entry in manifest["variants"]:
-        logits = runtimes.run(folder / entry["file"], entry["runtime"], images)
+    for entry in manifest.models:
+        logits = runtimes.run(folder / entry.file, entry.runtime, images)
         accuracy = (logits.argmax(axis=1) == test.labels).mean()
-        assert accuracy == pytest.approx(manifest["test_accuracy_pytorch"], abs=0.02), entry["name"]
-        assert how["layout"][entry["runtime"]] == entry["layout"]
-    assert manifest["test_accuracy_pytorch"] > 0.8, "three epochs on digits must teach something"
+        assert accuracy == pytest.approx(manifest.test_value, abs=0.02), entry.name
+        assert how["layout"][entry.runtime] == entry.layout
+    assert manifest.test_value > 0.8, "three epochs on digits must teach something"
 
 
 def test_every_model_carries_its_preprocessing_and_labels(exported_run):
     folder = exported_run / "export"
-    for entry in release.read_manifest(folder)["variants"]:
-        inside = json.loads(metadata.embedded((folder / entry["file"]).read_bytes(), entry["runtime"]))
+    for entry in release.read_manifest(folder).models:
+        inside = json.loads(metadata.embedded((folder / entry.file).read_bytes(), entry.runtime))
         assert inside["preprocessing"] == json.loads((folder / release.PREPROCESSING).read_text())
         assert inside["labels"] == [str(digit) for digit in range(10)]
 
@@ -141,7 +141,7 @@ def test_the_same_weights_give_the_same_files(exported_run):
     before = {p.name: files.sha256(p) for p in folder.iterdir() if p.name != release.MANIFEST}
     release.export_run(exported_run, data.load("digits", resolution=16), licence="CC-BY-4.0")
     assert before == {p.name: files.sha256(p) for p in folder.iterdir() if p.name != release.MANIFEST}
-    assert release.read_manifest(folder)["licence"] == "CC-BY-4.0"
+    assert release.read_manifest(folder).licence == "CC-BY-4.0"
 
 
 @pytest.mark.parametrize(
@@ -219,11 +219,11 @@ def test_fields_of_others_are_left_alone(exported_run):
     path = exported_run / "export" / release.MANIFEST
     manifest = json.loads(path.read_text()) | {"customer": {"ticket": 7}}
     path.write_text(json.dumps(manifest))
-    assert release.read_manifest(path.parent)["customer"] == {"ticket": 7}
+    assert release.read_manifest(path.parent).more["customer"] == {"ticket": 7}
     release.add_file(path.parent, "NOTICE.txt", "mine")
     again = release.read_manifest(path.parent)
-    assert again["customer"] == {"ticket": 7}
-    assert again["files"]["NOTICE.txt"] == files.sha256(path.parent / "NOTICE.txt")
+    assert again.more["customer"] == {"ticket": 7}
+    assert again.files["NOTICE.txt"] == files.sha256(path.parent / "NOTICE.txt")
 
 
 def test_a_file_outside_the_folder_is_refused(exported_run):

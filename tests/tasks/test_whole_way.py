@@ -106,11 +106,11 @@ def test_the_training_is_told_in_its_own_words(way):
 def test_the_folder_ships_what_the_task_wants(way, tmp_path):
     run, said = way
     manifest = release.read_manifest(run / "export")
-    assert manifest["task"] == "brightness"
-    assert manifest["metric"] == {"name": METRIC.name, "is_higher_better": False, "is_share": False}
-    assert manifest["test_mean_squared_error_pytorch"] == records.trained(run).test_value
+    assert manifest.task.name == "brightness"
+    assert manifest.metric == METRIC
+    assert manifest.to_json()["test_mean_squared_error_pytorch"] == records.trained(run).test_value
     assert (run / "export" / release.LABELS).read_text() == "brightness\n"
-    for item in manifest["int8_costs"]:
+    for item in manifest.int8_costs:
         gap = item["int8"] - item["fp32"]
         assert item["drop"] == pytest.approx(gap / item["fp32"], abs=1e-9)
         assert f"mean squared error {item['int8']:.4g} on 128 validation images" in item["said"]

@@ -44,19 +44,19 @@ def burden(run):
 def test_a_network_that_int8_does_not_harm_ships_as_it_is(exported_run, digits):
     assert files.read_json(exported_run / "train.json", "training")["learnt"]
     manifest = release.read_manifest(exported_run / "export")
-    assert manifest["int8"] is None
+    assert manifest.int8 is None
     again = release.read_manifest(release.export_run(exported_run, digits, qat_if_worse=0.02).parent)
-    assert again["files"] == manifest["files"]
-    assert again["int8"]["shipped"] == "ptq"
-    assert again["int8"]["qat"] is None
+    assert again.files == manifest.files
+    assert again.int8["shipped"] == "ptq"
+    assert again.int8["qat"] is None
     network = network_of(exported_run)
-    assert again["int8"]["fp32"] == train.evaluate(network, digits).value
+    assert again.int8["fp32"] == train.evaluate(network, digits).value
     images = digits.normalize(digits.val.images)
-    for entry in again["variants"]:
-        if entry["precision"] == "int8":
-            logits = runtimes.run(exported_run / "export" / entry["file"], entry["runtime"], images)
+    for model in again.models:
+        if model.precision == "int8":
+            logits = runtimes.run(exported_run / "export" / model.file, model.runtime, images)
             accuracy = (logits.argmax(1) == digits.val.labels).mean()
-            assert accuracy == again["int8"]["ptq"][entry["runtime"]]
+            assert accuracy == again.int8["ptq"][model.runtime]
     assert not (RunFolder(exported_run).int8_weights).exists()
 
 
@@ -67,7 +67,7 @@ def test_a_network_that_int8_harms_is_fine_tuned_and_the_user_is_told(exported_r
         release.export_run(exported_run, digits)
     done = CliRunner().invoke(app, ["export", str(exported_run), "--qat-if-worse", "0.01"])
     assert done.exit_code == 0, done.output
-    found = release.read_manifest(exported_run / "export")["int8"]
+    found = release.read_manifest(exported_run / "export").int8
     assert f"int8 after fine-tuning {min(found['qat'].values()):.2%}; qat ships" in " ".join(
         done.output.split()
     )
