@@ -69,6 +69,7 @@ def check_strategy(
     Raises:
         AssertionError: Something does not hold.
     """
+    claim(hasattr(strategy, "search"), f"what is checked must be a strategy, but got {strategy!r}")
     name, space = strategy.name, space or spaces.load("macro")
     fresh = evaluator or partial(KnownScores, space)
 

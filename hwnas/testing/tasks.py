@@ -33,6 +33,7 @@ def check_task(data: Dataset) -> None:
     """
     import torch
 
+    claim(hasattr(data, "task"), f"what is checked must be images of a task, but got {data!r}")
     with works(f"the task {data.task!r}"):
         task = tasks.of(data)
         claim(

@@ -192,3 +192,11 @@ def test_the_agent_of_a_runtime_is_tried_where_there_is_a_device():
 
 def test_the_task_of_hwnas():
     testing.check_task(data.load("digits", resolution=8))
+
+
+@pytest.mark.parametrize(
+    ("check", "what"), [(testing.check_strategy, "a strategy"), (testing.check_task, "images of a task")]
+)
+def test_a_name_in_the_place_of_a_thing_is_said(check, what):
+    with pytest.raises(AssertionError, match=f"what is checked must be {what}, but got 'mine'"):
+        check("mine")
