@@ -17,6 +17,7 @@ from hwnas.api.given import AnyPath, AnySpace, require_types, typed
 from hwnas.device import Target
 from hwnas.errors import HwnasError, TrainingError
 from hwnas.runs import records
+from hwnas.search.settings import TRAINING_STEPS
 from hwnas.space import Architecture
 from hwnas.statistics.verdict import Verdict
 
@@ -81,7 +82,7 @@ def search(
     strategy: str = "fbnet",
     settings: Mapping[str, Any] | None = None,
     oneshot: OneShotConfig | None = None,
-    training_steps: int = 600,
+    training_steps: int = TRAINING_STEPS,
     scratch: TrainConfig | None = None,
     workers: int = 1,
     seed: int = 0,

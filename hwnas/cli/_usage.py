@@ -7,23 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from enum import Enum
 from typing import Any
 
 import typer
 
 from hwnas.errors import HwnasError
-
-
-class ClassWeights(Enum):
-    """What the classes count in the loss."""
-
-    NONE = "none"
-    BALANCED = "balanced"
-
-
-TRAINERS = ("auto", "cpu", "cuda")
-"""Where networks can be trained."""
 
 
 @contextmanager

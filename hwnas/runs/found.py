@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.device import Target
-from hwnas.errors import HwnasError, SchemaMismatch, in_words
+from hwnas.errors import HwnasError, SchemaMismatch
 from hwnas.runs.finalists import INTERVAL, NUMBER, FinalistsRecord, interval_of
 from hwnas.runs.finalists import SHAPE as FINALISTS
-from hwnas.runs.parts import DATA, TARGET
+from hwnas.runs.parts import DATA, TARGET, as_written
 from hwnas.runs.trial import Trial, score_of
 from hwnas.shapes import COUNT, NONE, SHARE, SIZE, Items, require
 from hwnas.statistics.metric import ACCURACY
@@ -292,7 +292,7 @@ class SearchRecord:
         _require(data, path, remedy)
         score, known = score_of(data), {name: data[name] for name in _PLAIN if data.get(name) is not None}
         found = data.get("promise")
-        try:
+        with as_written(SEARCH, path, remedy, "search"):
             return cls(
                 **known,
                 budgets=tuple(map(BudgetRecord.from_json, data["constraints"])),
@@ -307,11 +307,6 @@ class SearchRecord:
                 finalists=None if found is None else FinalistsRecord.from_json(found),
                 more={n: v for n, v in data.items() if n not in (*_PLAIN, *_OTHERS, score)},
             )
-        except (TypeError, ValueError, LookupError, AttributeError) as error:
-            raise SchemaMismatch(
-                f"{SEARCH} must be as hwnas writes it, but {path} is not: {in_words(error)}: {remedy}",
-                field="search",
-            ) from error
 
 
 _PLAIN = (

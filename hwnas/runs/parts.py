@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+from hwnas.errors import SchemaMismatch, in_words
 from hwnas.shapes import COUNT, SHARE, SOME
 from hwnas.statistics.metric import ACCURACY, Metric
 
@@ -28,3 +31,24 @@ def metric_of(record: Mapping[str, Any]) -> Metric:
     """What the numbers of a record of training, a manifest or a verification are; accuracy in older ones."""
     found = record.get("metric")
     return ACCURACY if found is None else Metric(**{name: found[name] for name in METRIC})
+
+
+@contextmanager
+def as_written(what: str, path: Path, remedy: str, field: str) -> Iterator[None]:
+    """Whatever is odd in here about a record that has its shape becomes one sentence.
+
+    Args:
+        what: The record, for the message.
+        path: Of its file.
+        remedy: What makes it anew: the end of a sentence.
+        field: Short name of the record.
+
+    Raises:
+        SchemaMismatch: Something is odd.
+    """
+    try:
+        yield
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
+        raise SchemaMismatch(
+            f"{what} must be as hwnas writes it, but {path} is not: {in_words(error)}: {remedy}", field=field
+        ) from error

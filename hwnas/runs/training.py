@@ -10,8 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hwnas.errors import SchemaMismatch, in_words
-from hwnas.runs.parts import DATA, METRIC, metric_of
+from hwnas.runs.parts import DATA, METRIC, as_written, metric_of
 from hwnas.shapes import COUNT, NONE, SHARE, SIZE, SOME, Items, Shape, require
 from hwnas.statistics.metric import ACCURACY, Metric
 from hwnas.statistics.verdict import Verdict
@@ -128,7 +127,7 @@ class TrainingRecord:
         require(data, _judged(metric), TRAIN, path, remedy)
         learning = data.get("learning")
         plain = ("val", "test", "start", "architecture", "schema")
-        try:
+        with as_written(TRAIN, path, remedy, "train"):
             return cls(
                 config=data["config"],
                 data=data["data"],
@@ -145,11 +144,6 @@ class TrainingRecord:
                 weights_sha256=data.get("weights_sha256"),
                 **{name: data[name] for name in plain if data.get(name) is not None},
             )
-        except (TypeError, ValueError, LookupError, AttributeError) as error:
-            raise SchemaMismatch(
-                f"{TRAIN} must be as hwnas writes it, but {path} is not: {in_words(error)}: {remedy}",
-                field="train",
-            ) from error
 
 
 _OPEN = ("rising", "learnt")  # null says something there

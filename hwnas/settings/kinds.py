@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hwnas.errors import TrainingError
+from hwnas.search.settings import TRAINING_STEPS
 from hwnas.tasks import DEFAULT
 
 
@@ -78,7 +79,7 @@ class Search:
     strategy: str = "fbnet"
     budgets: tuple[str, ...] = ("60%",)
     confidence: float = 0.9
-    training_steps: int = 600
+    training_steps: int = TRAINING_STEPS
     objectives: tuple[str, ...] = ()
     limits: tuple[str, ...] = ()
     evaluate: str = "supernet"

@@ -11,7 +11,7 @@ from hwnas.errors import LatencyModelError
 from hwnas.latency.base import FloatArray, IntArray
 from hwnas.latency.bayes.device_prior import DevicePrior, Known, learn_sizes
 from hwnas.latency.bayes.entries import Entries
-from hwnas.latency.bayes.gaussian import Gaussian, Prior
+from hwnas.latency.bayes.gaussian import Prior
 from hwnas.space import Architecture, SearchSpace
 
 CANDIDATES = 5000
@@ -37,12 +37,6 @@ class Doubt:
     def of_prior(cls, prior: Prior, level_ms: float) -> Doubt:
         """Before any network is measured; ``level_ms`` is the latency of the average network."""
         return cls(prior.covariance(prior.start), float(prior.noise * level_ms) ** 2)
-
-    @classmethod
-    def of_posterior(cls, posterior: Gaussian, entries: Entries) -> Doubt:
-        """After some networks were measured."""
-        level = float(entries.average @ posterior.mean_ms)
-        return cls(posterior.covariance, (posterior.noise * level) ** 2)
 
 
 def choose_rows(doubt: Doubt, pool: FloatArray, count: int) -> list[int]:
