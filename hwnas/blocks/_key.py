@@ -13,9 +13,20 @@ ACTIVATIONS = ("none", "relu", "relu6", "hswish")
 T = TypeVar("T")
 
 
-def tagged(tag: str, default: Any = dataclasses.MISSING) -> Any:
-    """A dataclass field that stands in the key under ``tag``."""
-    return dataclasses.field(default=default, metadata={"tag": tag})
+PADDINGS = ("half", "same")
+"""Of strided kernels: half the kernel on all sides, as PyTorch pads; or as TensorFlow's SAME."""
+
+
+def tagged(tag: str, default: Any = dataclasses.MISSING, *, is_usual: bool = False) -> Any:
+    """A dataclass field that stands in the key under ``tag``.
+
+    Args:
+        tag: Before its value.
+        default: Where nothing is given.
+        is_usual: Whether the default is left out of the key: for fields that came after keys were
+            written. Such fields come last.
+    """
+    return dataclasses.field(default=default, metadata={"tag": tag, "is_usual": is_usual})
 
 
 def encode(block: Any) -> str:
@@ -23,6 +34,8 @@ def encode(block: Any) -> str:
     parts = [block.kind]
     for field in dataclasses.fields(block):
         value = getattr(block, field.name)
+        if field.metadata["is_usual"] and value == field.default:
+            continue
         text = (
             f"{value:g}"
             if isinstance(value, float)
@@ -35,7 +48,10 @@ def encode(block: Any) -> str:
 def decode(cls: type[T], key: str) -> T:
     """The block of kind ``cls`` that a key describes; raises SpaceError on anything else."""
     parts = key.split("_")[1:]
-    fields = dataclasses.fields(cls)  # type: ignore[arg-type]
+    every = dataclasses.fields(cls)  # type: ignore[arg-type]
+    seldom = [f for f in every if f.metadata["is_usual"]]
+    fields = [f for f in every if f not in seldom]
+    fields += [f for f in seldom if any(part.startswith(f.metadata["tag"]) for part in parts[len(fields) :])]
     if len(parts) != len(fields):
         raise SpaceError(f"a key of {key.split('_')[0]} must have {len(fields)} fields, but got {key!r}")
     values: dict[str, Any] = {}

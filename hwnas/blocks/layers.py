@@ -23,11 +23,14 @@ def conv_bn(
     stride: int = 1,
     groups: int = 1,
     activation: str = "none",
+    padding: str = "half",
 ) -> list[nn.Module]:
     """Convolution, batch normalisation and, unless it is "none", an activation."""
     conv: nn.Conv2d
     if kernel_size == 1 and stride > 1:
         conv = StridedPointwise(in_channels, out_channels, stride, groups)
+    elif padding == "same" and stride > 1:
+        conv = SamePadded(in_channels, out_channels, kernel_size, stride, groups=groups, bias=False)
     else:
         conv = nn.Conv2d(
             in_channels,
@@ -46,7 +49,19 @@ def activation_layers(name: str) -> list[nn.Module]:
     return [] if name == "none" else [_ACTIVATIONS[name]()]
 
 
-class StridedPointwise(nn.Conv2d):
+class Prepared(nn.Conv2d):
+    """A convolution of what ``prepare`` makes of its input: one operation wherever it is traced."""
+
+    def prepare(self, x: torch.Tensor) -> torch.Tensor:
+        """What is convolved: shape (n, c, h, w) in, other heights and widths out."""
+        raise NotImplementedError
+
+    def forward(self, input: torch.Tensor) -> torch.Tensor:
+        """Shape (n, c, h, w) in, (n, out_channels, ceil(h / step), ceil(w / step)) out."""
+        return super().forward(self.prepare(input))
+
+
+class StridedPointwise(Prepared):
     """A strided 1x1 convolution as what it is: pixels are picked, then convolved at stride 1.
 
     Never as ``nn.Conv2d(..., 1, stride)``: oneDNN 3.12 (torch 2.13) writes outside its memory in
@@ -60,13 +75,39 @@ class StridedPointwise(nn.Conv2d):
         super().__init__(in_channels, out_channels, 1, groups=groups, bias=False)
         self.step = step
 
-    def picked(self, x: torch.Tensor) -> torch.Tensor:
+    def prepare(self, x: torch.Tensor) -> torch.Tensor:
         """The pixels that are used: (n, c, h, w) to (n, c, ceil(h / step), ceil(w / step))."""
         return x[:, :, :: self.step, :: self.step]
 
-    def forward(self, input: torch.Tensor) -> torch.Tensor:
-        """Shape (n, c, h, w) in, (n, out_channels, ceil(h / step), ceil(w / step)) out."""
-        return super().forward(self.picked(input))
+
+class SamePadded(Prepared):
+    """A strided convolution padded as TensorFlow does for ``SAME``: an odd row or column goes to the end.
+
+    At stride 2 on even sizes that is one row less above than PyTorch pads, and one pixel further
+    that the kernel looks; at stride 1 there is no difference.
+    """
+
+    def pads(self, height: int, width: int) -> Pads:
+        """Zeros before and after, of height and of width."""
+        return tuple(  # type: ignore[return-value]
+            same_pads(length, window, step)
+            for length, window, step in zip((height, width), self.kernel_size, self.stride, strict=True)
+        )
+
+    def prepare(self, x: torch.Tensor) -> torch.Tensor:
+        """With its border of zeros."""
+        (top, bottom), (left, right) = self.pads(x.shape[2], x.shape[3])
+        return nn.functional.pad(x, (left, right, top, bottom))
+
+
+Pads = tuple[tuple[int, int], tuple[int, int]]
+"""Zeros before and after, of height and of width."""
+
+
+def same_pads(length: int, window: int, step: int) -> tuple[int, int]:
+    """Zeros before and after that leave ``ceil(length / step)`` places of a window, as ``SAME`` has them."""
+    total = max((-(-length // step) - 1) * step + window - length, 0)
+    return total // 2, total - total // 2
 
 
 class ChannelShuffle(nn.Module):
@@ -134,7 +175,7 @@ MOVING: Mapping[type[nn.Module], str] = {
 }
 """Layers that move values or choose between them, and compute none: the kind of their ``Op``."""
 
-LEAVES = StridedPointwise, ChannelShuffle, ChannelSlice
+LEAVES = StridedPointwise, SamePadded, ChannelShuffle, ChannelSlice
 """Layers that count as one operation wherever a network is traced."""
 
 

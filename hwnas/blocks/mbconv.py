@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from hwnas.blocks import ops
 from hwnas.blocks._base import Strided
-from hwnas.blocks._key import ACTIVATIONS, require, tagged
+from hwnas.blocks._key import ACTIVATIONS, PADDINGS, require, tagged
 from hwnas.space import Op, Shape
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ class MBConv(Strided):
         activation: After the expansion and after the depthwise convolution.
         has_expansion: Whether the 1x1 expansion is there. MobileNetV2 leaves it out where
             the ratio is 1; FBNet keeps it.
+        padding: Of a strided kernel: "half" of it on all sides, or "same" as TensorFlow pads; "half" at
+            stride 1, where there is no difference.
     """
 
     kind: ClassVar[str] = "mbconv"
@@ -43,6 +45,7 @@ class MBConv(Strided):
     se_ratio: float = tagged("se", 0.0)
     activation: str = tagged("a", "relu")
     has_expansion: bool = tagged("x", True)
+    padding: str = tagged("p", "half", is_usual=True)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "expansion_ratio", float(f"{self.expansion_ratio:g}"))
@@ -63,6 +66,9 @@ class MBConv(Strided):
             "only a block of expansion ratio 1 may leave out the expansion",
         )
         require(self.has_expansion or self.groups == 1, self, "a grouped block must have its expansion")
+        require(self.padding in PADDINGS, self, f"padding must be one of {PADDINGS}")
+        if self.stride == 1 or self.kernel_size == 1:
+            object.__setattr__(self, "padding", "half")
 
     @property
     def hidden_channels(self) -> int:
@@ -115,7 +121,13 @@ class MBConv(Strided):
         if self.groups > 1:
             parts.append(layers.ChannelShuffle(self.groups))
         parts += layers.conv_bn(
-            hidden, hidden, self.kernel_size, stride=self.stride, groups=hidden, activation=act
+            hidden,
+            hidden,
+            self.kernel_size,
+            stride=self.stride,
+            groups=hidden,
+            activation=act,
+            padding=self.padding,
         )
         if self.se_channels:
             parts.append(layers.SqueezeExcite(hidden, self.se_channels))

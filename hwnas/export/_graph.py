@@ -13,6 +13,9 @@ import numpy as np
 
 Fused = Literal["none", "relu", "relu6"]
 
+Pads = tuple[tuple[int, int], tuple[int, int]]
+"""Zeros before and after, of height and of width."""
+
 
 @dataclass(frozen=True)
 class Tensor:
@@ -24,14 +27,14 @@ class Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Conv:
-    """2-D convolution with symmetric zero padding; ``weight`` is (out, in / groups, kh, kw)."""
+    """2-D convolution with zero padding; ``weight`` is (out, in / groups, kh, kw)."""
 
     source: Tensor
     result: Tensor
     weight: np.ndarray
     bias: np.ndarray
     stride: tuple[int, int]
-    padding: tuple[int, int]
+    padding: Pads
     groups: int
     fused: Fused = "none"
 
@@ -91,7 +94,7 @@ class MaxPool:
     result: Tensor
     kernel: tuple[int, int]
     stride: tuple[int, int]
-    padding: tuple[int, int]
+    padding: Pads
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import fx, nn
 
-from hwnas.blocks.layers import ChannelShuffle, ChannelSlice, StridedPointwise, Tracer
+from hwnas.blocks.layers import ChannelShuffle, ChannelSlice, SamePadded, StridedPointwise, Tracer
 from hwnas.errors import ExportError
 from hwnas.export._graph import (
     Arithmetic,
@@ -22,6 +22,7 @@ from hwnas.export._graph import (
     Linear,
     MaxPool,
     Node,
+    Pads,
     Pool,
     Shuffle,
     Slice,
@@ -71,6 +72,7 @@ class _Walk:
         self._layers: dict[type[nn.Module], Callable[[str, Any, Tensor], Tensor]] = {
             nn.Conv2d: self._conv,
             StridedPointwise: self._conv,
+            SamePadded: self._conv,
             nn.BatchNorm2d: self._batch_norm,
             nn.Linear: self._linear,
             nn.ReLU: self._relu,
@@ -148,7 +150,9 @@ class _Walk:
             raise _unknown(f"a dilated or unusually padded convolution ({layer})")
         if len(x.shape) != 4 or x.shape[1] != layer.in_channels:
             raise ExportError(f"{name} must be given {layer.in_channels} channels, but got shape {x.shape}")
-        stride, padding = cast(tuple[int, int], layer.stride), cast(tuple[int, int], layer.padding)
+        stride, padding = cast(tuple[int, int], layer.stride), _both(cast(tuple[int, int], layer.padding))
+        if isinstance(layer, SamePadded):
+            padding = layer.pads(*x.shape[2:])
         if isinstance(layer, StridedPointwise):
             stride = (layer.step, layer.step)  # picking and convolving are one operator
         size = _size(name, x, cast(tuple[int, int], layer.kernel_size), stride, padding)
@@ -207,7 +211,8 @@ class _Walk:
             raise _unknown(f"max pooling that does not follow a ReLU ({name})")  # zeros would be wrong
         if layer.dilation != 1 or layer.ceil_mode:
             raise _unknown(f"dilated or ceiling max pooling ({layer})")
-        kernel, stride, padding = (_pair(v) for v in (layer.kernel_size, layer.stride, layer.padding))
+        kernel, stride, pads = (_pair(v) for v in (layer.kernel_size, layer.stride, layer.padding))
+        padding = _both(pads)
         result = Tensor(name, (*x.shape[:2], *_size(name, x, kernel, stride, padding)))
         return self._add(MaxPool(x, result, kernel, stride, padding))
 
@@ -252,13 +257,17 @@ def _pair(value: int | tuple[int, ...]) -> tuple[int, int]:
     return (value, value) if isinstance(value, int) else (value[0], value[1])
 
 
-def _size(
-    name: str, x: Tensor, kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int]
-) -> list[int]:
+def _both(padding: tuple[int, int]) -> Pads:
+    """As many zeros after as before."""
+    height, width = padding
+    return (height, height), (width, width)
+
+
+def _size(name: str, x: Tensor, kernel: tuple[int, int], stride: tuple[int, int], padding: Pads) -> list[int]:
     """Height and width of what a sliding window makes of ``x``."""
     size = [
-        (length + 2 * pad - window) // step + 1
-        for length, pad, window, step in zip(x.shape[2:], padding, kernel, stride, strict=True)
+        (length + sum(pads) - window) // step + 1
+        for length, pads, window, step in zip(x.shape[2:], padding, kernel, stride, strict=True)
     ]
     if min(size) < 1:
         raise ExportError(f"the kernel of {name} must fit into its input, but got shape {x.shape}")

@@ -90,7 +90,7 @@ class _Lowering:
             node.fused,
             kernel_shape=node.weight.shape[2:],
             strides=node.stride,
-            pads=(*node.padding, *node.padding),
+            pads=_pads(node),
             group=node.groups,
         )
 
@@ -124,14 +124,13 @@ class _Lowering:
 
     @add.register
     def _(self, node: MaxPool) -> None:
-        pads = (*node.padding, *node.padding)
         self._emit(
             "MaxPool",
             [node.source.name],
             node.result,
             kernel_shape=node.kernel,
             strides=node.stride,
-            pads=pads,
+            pads=_pads(node),
         )
 
     @add.register
@@ -156,6 +155,12 @@ class _Lowering:
         self._emit("Transpose", [split.name], swapped, perm=(0, 2, 1, 3))
         shape = self._constant(f"{name}/shape", node.result.shape, np.int64)
         self._emit("Reshape", [swapped.name, shape], node.result)
+
+
+def _pads(node: Conv | MaxPool) -> tuple[int, ...]:
+    """Zeros above and to the left, then below and to the right."""
+    height, width = node.padding
+    return height[0], width[0], height[1], width[1]
 
 
 def _value(tensor: Tensor) -> ValueInfoProto:

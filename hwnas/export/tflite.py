@@ -98,16 +98,16 @@ class _Lowering:
     def _padded(self, node: Conv | MaxPool, window: tuple[int, int]) -> tuple[int, int]:
         """The input of a sliding window and its padding scheme.
 
-        SAME puts the odd row of padding at the end, PyTorch at the start: where they differ,
-        which is at stride 2 on even sizes, the padding becomes an operator of its own.
+        SAME puts the odd row of padding at the end, PyTorch at the start: where a network does
+        otherwise, which is at stride 2 on even sizes, the padding becomes an operator of its own.
         """
         same, needed = True, []
         for axis in (0, 1):
             length, size = node.source.shape[2 + axis], node.result.shape[2 + axis]
-            pad, step, kernel = node.padding[axis], node.stride[axis], window[axis]
+            before, step, kernel = node.padding[axis][0], node.stride[axis], window[axis]
             total = max((size - 1) * step + kernel - length, 0)
-            same = same and pad == total // 2 and size == -(-length // step)
-            needed.append((pad, max(total - pad, 0)))
+            same = same and before == total // 2 and size == -(-length // step)
+            needed.append((before, max(total - before, 0)))
         if same:
             return self.index(node.source), schema.Padding.SAME
         n, c, h, w = node.source.shape

@@ -65,7 +65,7 @@ class _Run(fx.Interpreter):
             self.found[-1] = replace(last, params=last.params + 2 * layer.num_features)
         elif isinstance(layer, nn.Conv2d | nn.Linear):
             if isinstance(layer, StridedPointwise) and not self.is_whole:
-                read = layer.picked(x)[0].numel()
+                read = layer.prepare(x)[0].numel()
             pixels = y[0, 0].numel() if isinstance(layer, nn.Conv2d) else 1
             params = sum(p.numel() for p in layer.parameters())
             kernel = layer.kernel_size[0] if isinstance(layer, nn.Conv2d) else 1

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from hwnas.blocks.layers import StridedPointwise
+from hwnas.blocks.layers import Prepared
 
 _LEVELS = 255
 _NOTHING = 1e-9  # narrower ranges and weights are widened to this, as by the exporter's quantiser
@@ -82,8 +82,8 @@ class Weighted(nn.Module):
             weight = _rounded(weight)
         if isinstance(layer, nn.Linear):
             return functional.linear(x, weight, bias)
-        if isinstance(layer, StridedPointwise):
-            x = layer.picked(x)
+        if isinstance(layer, Prepared):
+            x = layer.prepare(x)
         padding = cast(tuple[int, int], layer.padding)
         return functional.conv2d(x, weight, bias, layer.stride, padding, layer.dilation, layer.groups)
 

@@ -14,6 +14,9 @@ from hwnas.space import Block, Workload
 EXAMPLES = [
     Workload(Conv(3, 16, kernel_size=3, stride=2), (3, 15, 15)),
     Workload(Conv(8, 4, kernel_size=1, activation="none"), (8, 6, 10)),
+    Workload(Conv(3, 8, 5, 2, padding="same"), (3, 12, 15)),
+    Workload(Conv(8, 8, 3, 2, groups=8, padding="same"), (8, 10, 10)),
+    Workload(Conv(8, 8, 5, activation="relu6", groups=8), (8, 7, 7)),
     Workload(ConvPool(3, 8), (3, 32, 32)),
     Workload(ConvPool(3, 8, stride=1, activation="relu6"), (3, 15, 13)),
     Workload(ShuffleUnit(8, 8), (8, 7, 9)),
@@ -29,6 +32,7 @@ EXAMPLES = [
     Workload(MBConv(8, 8, kernel_size=7, se_ratio=0.25, activation="hswish"), (8, 7, 7)),
     Workload(MBConv(8, 16, expansion_ratio=1, groups=2, stride=2), (8, 8, 12)),
     Workload(MBConv(24, 24, expansion_ratio=11 / 3), (24, 5, 5)),
+    Workload(MBConv(8, 16, kernel_size=5, stride=2, expansion_ratio=3, padding="same"), (8, 10, 9)),
     Workload(MBStage(8, 16, layers=3, kernel_size=5, stride=2, se_ratio=1 / 24), (8, 9, 9)),
     Workload(MBStage(8, 8, expansion_ratio=1, has_expansion=False), (8, 6, 6)),
     *spaces.load("fbnet", resolution=32, num_classes=10, strides="cifar").workloads()[::7],
@@ -45,6 +49,43 @@ def test_contract(workload: Workload):
     testing.check_block(workload.block, workload.in_shape, is_exported=False)
     with pytest.raises(SpaceError, match="in_channels"):
         workload.block.out_shape((workload.in_shape[0] + 1, *workload.in_shape[1:]))
+
+
+def test_keys_that_were_written_before_there_was_a_padding_are_the_same_blocks():
+    assert blocks.parse("conv_i3_o16_k3_s2_arelu") == Conv(3, 16, 3, 2)
+    old = "mbconv_i8_o16_k5_s2_e3_g1_se0_arelu_x1"
+    assert blocks.parse(old).key() == MBConv(8, 16, 5, 2, 3).key() == old
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "conv_i3_o16_k3_s2_arelu_phalf",  # the usual is not said
+        "conv_i3_o16_k3_s1_arelu_psame",  # no difference at stride 1
+        "conv_i8_o8_k3_s2_arelu_psame_g8",  # out of order
+        "conv_i3_o16_k3_s2_arelu_pother",
+        "conv_i8_o8_k3_s2_arelu_g4",
+        "conv_i3_o16_k3_s2_arelu_psame_psame",
+        "conv_i3_o16_k3_s2",
+    ],
+)
+def test_a_key_that_is_not_canonical_is_refused(key):
+    with pytest.raises(SpaceError):
+        blocks.parse(key)
+
+
+@pytest.mark.parametrize("kernel", [3, 5, 7])
+@pytest.mark.parametrize("side", [7, 8, 65, 96])
+def test_same_padding_is_half_padding_of_the_turned_problem(kernel, side):
+    """At stride 2 an odd row of zeros is after, not before: turned by 180 degrees the two agree."""
+    same, half = (Conv(4, 4, kernel, 2, "none", 4, padding).build().eval() for padding in ("same", "half"))
+    half.load_state_dict(same.state_dict())
+    half[0].weight.data = same[0].weight.flip(2, 3)
+    images = torch.randn(2, 4, side, side)
+    turned = half(images.flip(2, 3)).flip(2, 3)
+    torch.testing.assert_close(same(images), turned)
+    apart = (same(images) - Conv(4, 4, kernel, 2, "none", 4).build().eval()(images)).abs().max()
+    assert apart > 0.01
 
 
 def test_mobilenet_v2_is_the_published_one():

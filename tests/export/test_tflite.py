@@ -72,6 +72,8 @@ def test_int8_operators_have_their_versions_and_per_channel_weights(models):
         (MBConv(8, 8, 3, 1, 6), (8, 6, 6), ["CONV_2D", "DEPTHWISE_CONV_2D", "CONV_2D", "ADD"]),
         (MBConv(8, 9, 3, 2, 6), (8, 6, 6), ["CONV_2D", "PAD", "DEPTHWISE_CONV_2D", "CONV_2D"]),
         (MBConv(8, 9, 3, 2, 6), (8, 7, 7), ["CONV_2D", "DEPTHWISE_CONV_2D", "CONV_2D"]),
+        (MBConv(8, 9, 3, 2, 6, padding="same"), (8, 6, 6), ["CONV_2D", "DEPTHWISE_CONV_2D", "CONV_2D"]),
+        (MBConv(8, 9, 5, 2, 6, padding="same"), (8, 7, 6), ["CONV_2D", "DEPTHWISE_CONV_2D", "CONV_2D"]),
         (MBConv(8, 8, 3, 1, 1, groups=2), (8, 6, 6), ["CONV_2D", "DEPTHWISE_CONV_2D", "CONV_2D", "ADD"]),
         (Conv(3, 4, activation="hswish"), (3, 6, 6), ["CONV_2D", "ADD", "MUL", "MUL"]),
         (Head(4, 8, 3), (4, 6, 6), ["CONV_2D", "MEAN", "FULLY_CONNECTED"]),

@@ -20,6 +20,7 @@ from hwnas.train.rounding import Activation
 
 CONFIG = train.TrainConfig(epochs=1, batch_size=64)
 NETWORKS = {
+    "same": [Conv(3, 16, 3, 2, padding="same"), MBConv(16, 24, 5, 2, padding="same"), Head(24, 32, 10)],
     "relu6": [Conv(3, 16, activation="relu6"), MBConv(16, 16, activation="relu6"), Head(16, 32, 10)],
     "squeeze": [Conv(3, 16, activation="hswish"), MBConv(16, 24, se_ratio=0.25, stride=2), Head(24, 32, 10)],
     "hswish": [
