@@ -43,11 +43,15 @@ if TYPE_CHECKING:
         TableError,
         TrainingError,
     )
+    from hwnas.evaluators.supernet.config import OneShotConfig
+    from hwnas.finalists.candidates import FinalistsOptions
     from hwnas.finalists.stage import SearchOptions
     from hwnas.latency.base import LatencyModel, Prediction
     from hwnas.measure.options import ProfileOptions, Progress
     from hwnas.plugins import load as load_plugins
+    from hwnas.release.manifest import Manifest
     from hwnas.release.verification import VariantCheck, Verification
+    from hwnas.runs.comparison import ComparisonRecord
     from hwnas.space import Architecture, Block, Choice, Op, SearchSpace, Workload
     from hwnas.statistics.verdict import Verdict
     from hwnas.tables.table import LatencyTable
@@ -70,10 +74,14 @@ _HOMES = {
         "TableError",
         "TrainingError",
     ),
+    "evaluators.supernet.config": ("OneShotConfig",),
+    "finalists.candidates": ("FinalistsOptions",),
     "finalists.stage": ("SearchOptions",),
     "latency.base": ("LatencyModel", "Prediction"),
     "measure.options": ("ProfileOptions", "Progress"),
+    "release.manifest": ("Manifest",),
     "release.verification": ("VariantCheck", "Verification"),
+    "runs.comparison": ("ComparisonRecord",),
     "space": ("Architecture", "Block", "Choice", "Op", "SearchSpace", "Workload"),
     "statistics.verdict": ("Verdict",),
     "tables.table": ("LatencyTable",),
@@ -89,18 +97,22 @@ __all__ = [
     "Block",
     "Budget",
     "Choice",
+    "ComparisonRecord",
     "DataError",
     "Device",
     "DeviceError",
     "EpochRecord",
     "ExportError",
     "Exported",
+    "FinalistsOptions",
     "Found",
     "HwnasError",
     "InfeasibleBudget",
     "LatencyModel",
     "LatencyModelError",
     "LatencyTable",
+    "Manifest",
+    "OneShotConfig",
     "Op",
     "PluginError",
     "Prediction",

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas import files
+from hwnas.annotations import require_fields
 from hwnas.errors import DeviceError, SchemaMismatch
 from hwnas.runtimes import DEFAULT, IMPORTED, RUNTIMES
 from hwnas.shapes import require
@@ -53,6 +54,7 @@ class Target:
     batch: int = 1
 
     def __post_init__(self) -> None:
+        require_fields(self, DeviceError)
         _require(
             bool(_NAME.fullmatch(self.device)),
             f"a device name must match {_NAME.pattern}, but got {self.device!r}",
@@ -89,9 +91,9 @@ class Target:
             raise SchemaMismatch(f"a target must have the fields {names}, but differs in {odd}", field=odd[0])
         try:
             return cls(**data)
-        except TypeError as error:
+        except DeviceError as error:
             raise SchemaMismatch(
-                f"a target must have text and numbers, but: {error}", field="target"
+                f"a target must be as hwnas writes it, but it is not: {error}", field="target"
             ) from error
 
 
@@ -122,6 +124,7 @@ class Device:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        require_fields(self, DeviceError)
         _require(
             bool(_NAME.fullmatch(self.name)),
             f"a device name must match {_NAME.pattern}, but got {self.name!r}",
@@ -132,10 +135,6 @@ class Device:
         for runtime in self.runtimes:
             _one_of("runtime", runtime, (*RUNTIMES, *IMPORTED))
         _at_least_one("threads", self.threads)
-        _require(
-            all(isinstance(pattern, str) for pattern in self.match.values()),
-            f"the rules of a match must be text, but {self.name} has {dict(self.match)}",
-        )
 
     def matches(self, facts: Mapping[str, str]) -> bool:
         """Whether there are rules and all hold for what a device says of itself."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import subprocess
 import sys
+import typing
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import pytest
 from quick_measuring import form
 
 import hwnas
-from hwnas.api import given
+from hwnas.annotations import _Public, require_types
 
 VERBS = ("profile", "fit", "search", "train", "export", "verify", "compare")
 MINE = Path(__file__).parent / "plugins" / "mine.py"
@@ -102,6 +103,30 @@ def test_a_whole_chain_with_a_space_a_block_and_a_strategy_of_ones_own(tmp_path)
         hwnas.plugins.forget()
 
 
+def test_whatever_a_function_takes_or_returns_is_public():
+    """The classes in annotations of the functions, and in the fields of the classes that they take."""
+    wanted: set[str] = set()
+    seen: set[type] = set()
+    waiting = [getattr(hwnas.api, name) for name in (*VERBS, "Exported")]
+    while waiting:
+        owner = waiting.pop()
+        hints = typing.get_type_hints(owner, localns=_Public(vars(sys.modules[owner.__module__])))
+        for kind in (part for hint in hints.values() for part in parts_of(hint)):
+            if inspect.isclass(kind) and kind.__module__.startswith("hwnas") and kind not in seen:
+                seen.add(kind)
+                wanted.add(kind.__name__)
+                waiting += [kind] if kind.__name__.endswith(("Options", "Config")) else []
+    assert {"OneShotConfig", "FinalistsOptions", "ComparisonRecord", "Manifest", "TrainConfig"} <= wanted
+    assert wanted <= set(hwnas.__all__)
+
+
+def parts_of(hint: object) -> list[object]:
+    """All types within a type."""
+    inner = [typing.get_args(hint)] if typing.get_origin(hint) else []
+    flat = [p for some in inner for part in some for p in (part if isinstance(part, list) else [part])]
+    return [hint, *(found for part in flat for found in parts_of(part))]
+
+
 def test_what_does_not_go_together_is_refused(tmp_path):
     with pytest.raises(hwnas.TrainingError, match=r"fields of TrainConfig, but got epoch$"):
         hwnas.train(tmp_path, epoch=3)
@@ -145,6 +170,28 @@ def test_what_does_not_go_together_is_refused(tmp_path):
         (lambda f: hwnas.verify(7), "folder must be text or a path, but got 7$"),
         (lambda f: hwnas.compare(f, against="mobilenetv2"), "against must be a list of text, but got"),
         (lambda f: hwnas.Budget("host", "60%"), "limit of a budget must be a number, but got '60%'"),
+        (lambda f: hwnas.TrainConfig(epochs="x"), "^epochs must be a whole number or None, but got 'x'$"),
+        (lambda f: hwnas.TrainConfig(learning_rate=None), "^learning_rate must be a number, but got None$"),
+        (lambda f: hwnas.TrainConfig(augment="no"), "^augment must be True or False, but got 'no'$"),
+        (lambda f: hwnas.TrainConfig(class_weights=["none"]), "^class_weights must be text, but got"),
+        (lambda f: hwnas.OneShotConfig(width="0.5"), "^width must be a number, but got '0.5'$"),
+        (lambda f: hwnas.ProfileOptions(rounds="9"), "^rounds must be a whole number, but got '9'$"),
+        (lambda f: hwnas.ProfileOptions(rounds=2.5), "^rounds must be a whole number, but got 2.5$"),
+        (
+            lambda f: hwnas.ProfileOptions(cpus=["0"]),
+            "^cpus must be a list of a whole number or None",
+        ),
+        (lambda f: hwnas.FinalistsOptions(slack="1 %"), "^slack must be a number, but got '1 %'$"),
+        (
+            lambda f: hwnas.SearchOptions(measuring={"rounds": 3}),
+            "^measuring must be ProfileOptions, but",
+        ),
+        (lambda f: hwnas.SearchOptions(tables=3), "^tables must be a path or None, but got 3$"),
+        (lambda f: hwnas.Target("host", 3, "int8"), "^runtime must be text, but got 3$"),
+        (
+            lambda f: hwnas.Device("mine", "Mine", "local", threads="2"),
+            "^threads must be a whole number",
+        ),
     ],
 )
 def test_what_is_of_another_type_is_refused_in_one_sentence(tmp_path, call, sentence):
@@ -161,5 +208,5 @@ def test_numbers_of_numpy_and_anything_to_be_listed_are_taken():
         "variants": {"litert-int8"},
         "run": Path(),
     }
-    given.require_types(take, hwnas.api.compare)
-    given.require_types({"confidence": np.float32(0.9), "budgets": {"host": 1}}, hwnas.api.search)
+    require_types(take, hwnas.api.compare)
+    require_types({"confidence": np.float32(0.9), "budgets": {"host": 1}}, hwnas.api.search)

@@ -32,6 +32,7 @@ from hwnas import compare, data, device, files, latency, measure, search, spaces
 from hwnas.budget import Budget
 from hwnas.device import Device, Target
 from hwnas.evaluators.supernet.config import OneShotConfig
+from hwnas.runs.comparison import ComparisonRecord
 from hwnas.search.request import SearchRequest
 from hwnas.search.searching import search_run
 from hwnas.tables.table import LatencyTable
@@ -65,9 +66,9 @@ def main() -> None:
     summary = _summary(found)
     report(
         options,
-        {**summary, "seconds": stage.seconds, "comparison": found},
+        {**summary, "seconds": stage.seconds, "comparison": found.to_json()},
         [
-            target("seeds", float(len(found["seeds"])), ">=", 2.0),
+            target("seeds", float(len(found.seeds)), ">=", 2.0),
             target(
                 "gap of the latencies that are to be equal",
                 abs(math.log(summary["latency_ratio"])),
@@ -198,26 +199,24 @@ def _subset(options: argparse.Namespace, path: Path) -> Path:
     return path
 
 
-def _summary(found: dict[str, Any]) -> dict[str, Any]:
+def _summary(found: ComparisonRecord) -> dict[str, Any]:
     """The answer in a few numbers; everything else is in the comparison."""
-    match = found["matches"][0]
-    rows = {network["name"]: network for network in found["networks"]}
-    mine, other = rows[found["found"]], rows[match["chosen"]]
-    there = other["variants"][0]
-    difference = there["found_minus_this"]
-    count = len(found["seeds"])
+    match = found.matches[0]
+    rows = {network.name: network for network in found.networks}
+    other = rows[match.chosen]
+    pair = (rows[found.found], other)
+    there, key, count = other.variants[0], found.metric.key, len(found.seeds)
+    difference = there.quality.to_json(key)["found_minus_this"]
     return {
-        "opponent": match["chosen"],
-        "latency_ratio": there["latency_ratio"],
-        "latency_ms": {n["name"]: n["variants"][0]["latency_ms"] for n in (mine, other)},
-        "macs": {n["name"]: n["macs"] for n in (mine, other)},
-        "accuracy": {n["name"]: n["variants"][0]["accuracy"] for n in (mine, other)},
+        "opponent": match.chosen,
+        "latency_ratio": there.latency_ratio,
+        "latency_ms": {n.name: n.variants[0].latency_ms for n in pair},
+        "macs": {n.name: n.macs for n in pair},
+        "accuracy": {n.name: n.variants[0].quality.to_json(key)[key] for n in pair},
         "difference": difference
         | {"standard_error": None if count < 2 else difference["std"] / math.sqrt(count)},
-        "difference_in_pytorch": other["found_minus_this"],
-        "lost_to_runtime": {
-            n["name"]: n["accuracy"]["mean"] - n["variants"][0]["accuracy"]["mean"] for n in (mine, other)
-        },
+        "difference_in_pytorch": other.quality.to_json(key)["found_minus_this"],
+        "lost_to_runtime": {n.name: n.quality.metric.mean - n.variants[0].quality.metric.mean for n in pair},
     }
 
 

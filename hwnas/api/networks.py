@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hwnas import plugins, spaces, tasks
-from hwnas.api.given import AnyPath, AnySpace, require_types, typed
+from hwnas.annotations import require_types
+from hwnas.api.given import AnyPath, AnySpace, typed
 from hwnas.device import Target
 from hwnas.errors import HwnasError, TrainingError
 from hwnas.runs import records

@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas import plugins
-from hwnas.api.given import AnyDevice, AnyPath, device_of, require_types, typed
+from hwnas.annotations import require_types
+from hwnas.api.given import AnyDevice, AnyPath, device_of, typed
 from hwnas.runs import outputs, records
 from hwnas.runs.folder import ShippingFolder
-from hwnas.tables import places
 
 if TYPE_CHECKING:
     from hwnas.measure import ProfileOptions
     from hwnas.release import Manifest
     from hwnas.release.verification import Verification
+    from hwnas.runs.comparison import ComparisonRecord
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,7 @@ def verify(
     from hwnas import release
     from hwnas.verify import images, verify_on
     from hwnas.verify.folder import read
+    from hwnas.verify.scales import tables_of
 
     plugins.ready()
     folder = release.shipping_of(Path(folder))
@@ -123,7 +125,7 @@ def verify(
         )
         (found,) = verify_on(
             checked,
-            [(where, places.of_device(where.name) if tables is None else Path(tables))],
+            [(where, tables_of(own, where.name) if tables is None else Path(tables))],
             seen.own,
             further=seen.further,
             options=options,
@@ -145,7 +147,7 @@ def compare(
     data: str | Path | None = None,
     options: ProfileOptions | None = None,
     progress: Callable[[str], None] | None = None,
-) -> Mapping[str, Any]:
+) -> ComparisonRecord:
     """Train known networks with a run's recipe, and measure all together.
 
     Args:
@@ -160,7 +162,7 @@ def compare(
         progress: Called with a line for people before each step.
 
     Returns:
-        What ``compare.json`` holds.
+        What ``compare.json`` says; ``to_json()`` is what stands there.
 
     Raises:
         HwnasError: There is nothing to compare with, or a stage failed; what earlier ones made is kept.

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.markup import escape
@@ -13,13 +12,15 @@ from rich.table import Table
 from hwnas import device as devices
 from hwnas.cli import _usage
 from hwnas.cli._app import Json, app, coloured, emit_json, err, out, print_quality, print_table
+from hwnas.cli._shipping import run_folder
 from hwnas.runs import records
+from hwnas.runs.compared import ComparedVariant, Spread
+from hwnas.runs.comparison import ComparisonRecord
 from hwnas.runs.folder import RunFolder
 from hwnas.statistics import use
 from hwnas.statistics.metric import Metric
-from hwnas.statistics.verdict import Verdict
 
-Run = Annotated[Path, typer.Argument(help="Folder of a run with a trained network.")]
+Run = Annotated[Path, typer.Argument(help="Folder of a run with a trained network.", callback=run_folder)]
 Against = Annotated[
     str, typer.Option(help="Baselines, joined by commas: mobilenetv2-0.5,mobilenetv3-small,…")
 ]
@@ -72,81 +73,78 @@ def compare(
             tell=lambda text: status.update(text),
         )
     if as_json:
-        emit_json(found)
+        emit_json(found.to_json())
         return
     show_comparison(found)
     out.print(f"written to {RunFolder(run).comparison}", highlight=False)
 
 
-def show_comparison(found: Mapping[str, Any]) -> None:
+def show_comparison(found: ComparisonRecord) -> None:
     """Print one table a variant: the metric over the seeds against latency, and what is real of it."""
-    metric = records.metric_of(found)
+    metric = found.metric
     title = f"{metric.name} %" if metric.is_share else metric.name
     better = metric.unit.strip() or "better by"
-    for number, variant in enumerate(found["networks"][0]["variants"]):
-        table = Table(title=variant["name"], title_justify="left", box=None, padding=(0, 1, 0, 0))
+    for number, variant in enumerate(found.networks[0].variants):
+        table = Table(title=variant.name, title_justify="left", box=None, padding=(0, 1, 0, 0))
         for column in ("network", "M MACs", title, "ms", better, "time"):
             table.add_column(column, no_wrap=True, justify="left" if column == "network" else "right")
-        for network in found["networks"]:
-            row = network["variants"][number]
-            interval = row["interval_ms"]
+        for network in found.networks:
+            row = network.variants[number]
+            interval = row.interval_ms
             half = f" ±{(interval[1] - interval[0]) / 2:.3f}" if interval else ""
-            is_found = network["name"] == found["found"]
+            is_found = network.name == found.found
             table.add_row(
-                network["name"],
-                f"{network['macs'] / 1e6:.1f}",
-                _spread(row[metric.key], metric),
-                f"{row['latency_ms']:.3f}{half}",
-                "" if is_found else _spread(row["found_minus_this"], metric, "+"),
-                "" if is_found else f"{row['latency_ratio']:.2f}×",
+                network.name,
+                f"{network.macs / 1e6:.1f}",
+                _spread(row.quality.metric, metric),
+                f"{row.latency_ms:.3f}{half}",
+                "" if is_found else _spread(row.quality.gain, metric, "+"),
+                "" if is_found else f"{row.latency_ratio:.2f}×",
             )
         print_table(table)
-        for network in found["networks"]:
-            said = _said(network["variants"][number], metric, is_found=network["name"] == found["found"])
+        for network in found.networks:
+            said = _said(network.variants[number], metric, is_found=network.name == found.found)
             if said:
-                out.print(f"{escape(network['name'])}: {said}", highlight=False)
-        session = found.get("sessions", {}).get(variant["name"])
-        if session is not None:
-            print_quality(session)
+                out.print(f"{escape(network.name)}: {said}", highlight=False)
+        if variant.name in found.sessions:
+            print_quality(found.sessions[variant.name])
     if metric.is_higher_better:
         out.print(f"{better}, time: the found network's {metric.name} minus, and latency over, this one's")
     else:
         out.print(f"{better}, time: how much better the found network is, and its latency over this one's")
-    if used := found.get("used"):
+    if used := found.used:
         out.print(escape(use.said(used)), highlight=False)
         if little := use.warning(used):
             err.print(f"[yellow]warning:[/] {escape(little)}", highlight=False, soft_wrap=True)
-    for match in found["matches"]:
+    for match in found.matches:
         out.print(
-            f"{match['chosen']} was measured nearest: {match['ratio']:.3f}× the found network's latency",
+            f"{match.chosen} was measured nearest: {match.ratio:.3f}× the found network's latency",
             highlight=False,
         )
-    for note in found["notes"]:
+    for note in found.notes:
         err.print(f"[yellow]{note}[/]", highlight=False)
 
 
-def _said(row: Mapping[str, Any], metric: Metric, *, is_found: bool) -> str:
+def _said(row: ComparedVariant, metric: Metric, *, is_found: bool) -> str:
     """Which differences are real, and what may be said of the budget."""
-    parts, minus, ratio = [], row["found_minus_this"], row.get("ratio_interval")
-    if not is_found and "said" in minus:
-        mean, low, high = (metric.gap(value, 2, "+") for value in (minus["mean"], *minus["interval"]))
-        parts.append(f"{mean}{metric.unit} (95 %: {low} to {high}): {minus['said']}")
+    parts, difference, ratio = [], row.quality.difference, row.ratio_interval
+    if not is_found and difference is not None:
+        values = (row.quality.gain.mean, *difference.interval)
+        mean, low, high = (metric.gap(value, 2, "+") for value in values)
+        parts.append(f"{mean}{metric.unit} (95 %: {low} to {high}): {difference.said}")
     if not is_found and ratio:
         is_real = "" if not ratio[0] <= 1 <= ratio[1] else ": no difference shown"
-        parts.append(
-            f"{row['latency_ratio']:.2f}× the time (95 %: {ratio[0]:.2f} to {ratio[1]:.2f}){is_real}"
-        )
-    if kept := row.get("on_budget"):
-        word = coloured(Verdict.from_json(kept))
-        reasons = f", {escape('; '.join(kept['reasons']))}" if is_found and kept["reasons"] else ""
-        parts.append(f"budget of {row['budget_ms']:.3g} ms: {word}{reasons}")
+        parts.append(f"{row.latency_ratio:.2f}× the time (95 %: {ratio[0]:.2f} to {ratio[1]:.2f}){is_real}")
+    if kept := row.on_budget:
+        reasons = f", {escape('; '.join(kept.reasons))}" if is_found and kept.reasons else ""
+        parts.append(f"budget of {row.budget_ms:.3g} ms: {coloured(kept)}{reasons}")
     return "; ".join(parts)
 
 
-def _spread(values: Mapping[str, Any], metric: Metric, sign: str = "") -> str:
+def _spread(values: Spread, metric: Metric, sign: str = "") -> str:
     """Mean and standard deviation over the seeds."""
-    spread = "" if values["std"] is None else f" ±{metric.gap(values['std'], 2)}"
-    return f"{metric.gap(values['mean'], 2, sign)}{spread}"
+    spread = "" if values.std is None else f" ±{metric.gap(values.std, 2)}"
+    return f"{metric.gap(values.mean, 2, sign)}{spread}"
 
 
 def _names(text: str) -> list[str]:

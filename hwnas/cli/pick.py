@@ -12,6 +12,7 @@ from rich.markup import escape
 from hwnas.budget import Budget
 from hwnas.cli import _usage
 from hwnas.cli._app import AcceptNoise, Json, app, coloured, emit_json, err, leave, out, print_quality
+from hwnas.cli._shipping import run_folder
 from hwnas.runs.found import BudgetRecord, SearchRecord
 from hwnas.statistics import use
 from hwnas.statistics.bounds import decimals
@@ -26,7 +27,7 @@ _WHY_LITTLE = (
 
 @app.command()
 def pick(
-    run: Annotated[Path, typer.Argument(help="Folder that `hwnas search` wrote.")],
+    run: Annotated[Path, typer.Argument(help="Folder that `hwnas search` wrote.", callback=run_folder)],
     to: Annotated[Path, typer.Option("--out", help="Folder of the new run; created.")],
     budget_ms: Annotated[
         str | None,

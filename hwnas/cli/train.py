@@ -14,6 +14,7 @@ from hwnas import files
 from hwnas.cli import _usage
 from hwnas.cli._app import Json, app, emit_json, err, out
 from hwnas.cli._options import Settings, settings
+from hwnas.cli._shipping import run_folder
 from hwnas.runs.folder import RunFolder
 from hwnas.runs.training import TrainingRecord
 from hwnas.settings.options import of_section
@@ -32,7 +33,7 @@ _PANELS = {
 @settings(*of_section("train"), panels=_PANELS)
 def train(
     context: typer.Context,
-    run: Annotated[Path, typer.Argument(help="Folder that `hwnas search` wrote.")],
+    run: Annotated[Path, typer.Argument(help="Folder that `hwnas search` wrote.", callback=run_folder)],
     settings: Settings,
     data: Annotated[str | None, typer.Option(help="Other data than those of the search.")] = None,
     as_json: Json = False,

@@ -13,19 +13,22 @@ from hwnas import device as devices
 from hwnas.cli import _usage
 from hwnas.cli._app import AcceptNoise, Json, app, emit_json, err, leave
 from hwnas.cli._options import Settings, settings
+from hwnas.cli._shipping import run_folder
 from hwnas.cli._verifications import show_verifications
 from hwnas.errors import typed
 from hwnas.runs import outputs
 from hwnas.runs.folder import ShippingFolder
 from hwnas.settings.options import of_section
-from hwnas.tables import places
 
 
 @app.command()
 @settings(*(option for option in of_section("verify") if option.name != "accept_noise"))
 def verify(
     context: typer.Context,
-    folder: Annotated[Path, typer.Argument(help="Shipping folder, wherever it is now, or folder of a run.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(help="Shipping folder, wherever it is now, or folder of a run.", callback=run_folder),
+    ],
     settings: Settings,
     device: Annotated[
         str | None,
@@ -57,6 +60,7 @@ def verify(
     from hwnas.settings import requests
     from hwnas.verify import images, verify_on
     from hwnas.verify.folder import read
+    from hwnas.verify.scales import tables_of
 
     if skip_accuracy:
         _usage.no_effect(context, "data", needs="without --skip-accuracy")
@@ -71,7 +75,7 @@ def verify(
         seen = images.VerifiedImages() if skip_accuracy else images.find(checked, data)
         (found,) = verify_on(
             checked,
-            [(described, tables or places.of_device(described.name))],
+            [(described, tables or tables_of(own, described.name))],
             seen.own,
             further=seen.further,
             options=requests.verifying(settings),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hwnas.compare.comparing import SCHEMA, compare, require_known
+from hwnas.compare.comparing import compare, require_known
 from hwnas.compare.rows import FOUND
 
-__all__ = ["FOUND", "SCHEMA", "compare", "require_known"]
+__all__ = ["FOUND", "compare", "require_known"]

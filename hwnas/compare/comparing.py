@@ -8,7 +8,6 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from hwnas import __version__, files, known, measure, release, tasks
 from hwnas.compare import contender, match, rows
@@ -18,11 +17,10 @@ from hwnas.data import Dataset
 from hwnas.device import Device, Target
 from hwnas.errors import HwnasError
 from hwnas.runs import outputs, records
+from hwnas.runs.comparison import MATCH, ComparisonAsked, ComparisonRecord, Match
 from hwnas.runs.folder import RunFolder
 from hwnas.space import Architecture
 from hwnas.tasks.base import Outcome
-
-SCHEMA = "hwnas-compare/1"
 
 
 @outputs.alone_in("run", "a comparison")
@@ -37,7 +35,7 @@ def compare(
     source: str | None = None,
     options: measure.ProfileOptions | None = None,
     tell: Tell = lambda _: None,
-) -> dict[str, Any]:
+) -> ComparisonRecord:
     """Train known networks as the run's own was trained, and measure all of them together.
 
     Every network is trained once a seed with the recipe that ``train.json`` records, on the
@@ -60,7 +58,7 @@ def compare(
         tell: Called with a line for people before each step.
 
     Returns:
-        What ``run/compare.json`` holds then.
+        What ``run/compare.json`` says then.
 
     Raises:
         HwnasError: A stage failed; what the earlier ones made is kept.
@@ -90,7 +88,7 @@ def compare(
             target = _first(targets, search.targets)
             model = entry(FOUND, arch, numbers[0]).model(f"{target.runtime}-{target.precision}")
             matches[family] = _match(run, family, arch, model, measurer, target, tell)
-    names = dict.fromkeys((*against, *(item["chosen"] for item in matches.values())))
+    names = dict.fromkeys((*against, *(item.chosen for item in matches.values())))
     networks = {FOUND: arch} | {name: _baseline(name, arch) for name in names}
     entries = {name: [entry(name, network, seed) for seed in numbers] for name, network in networks.items()}
     with measure.Measurer(device, options) as one:  # and one for all variants, after hours of training
@@ -101,39 +99,29 @@ def compare(
         variant: next((item.budget_ms for item in search.budgets if item.target == target), None)
         for variant, target in targets.items()
     }
-    result: dict[str, Any] = {
-        "schema": SCHEMA,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "hwnas": __version__,
-        "found": FOUND,
-        "architecture": arch.id,
-        "asked": {
-            "against": list(against),
-            "match_latency": list(match_latency),
-            "variants": list(variants),
-            "rounds": options.rounds,
-        },
-        "device": device.name,
-        "seeds": list(numbers),
-        "recipe": {k: v for k, v in asdict(recipe.config).items() if k != "seed"},
-        "notes": list(recipe.notes),
-        "data": dict(record.data),
-        "metric": asdict(task.metric),
-        "matches": list(matches.values()),
-        "sessions": {
-            variant: {"id": found.session, **asdict(found.quality)} for variant, found in measured.items()
-        },
-        "networks": [
+    sessions = {
+        variant: {"id": found.session, **asdict(found.quality)} for variant, found in measured.items()
+    }
+    result = ComparisonRecord(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        hwnas=__version__,
+        found=FOUND,
+        architecture=arch.id,
+        asked=ComparisonAsked(tuple(against), tuple(match_latency), tuple(variants), options.rounds),
+        device=device.name,
+        seeds=tuple(numbers),
+        recipe={k: v for k, v in asdict(recipe.config).items() if k != "seed"},
+        notes=recipe.notes,
+        data=record.data,
+        metric=task.metric,
+        matches=tuple(matches.values()),
+        sessions=sessions,
+        networks=tuple(
             rows.row(run, task, name, networks[name], entries, measured, targets, budgets)
             for name in networks
-        ],
-    }
-    result["used"] = {
-        variant: found[FOUND].latency_ms / budget_ms
-        for variant, found in measured.items()
-        if (budget_ms := budgets[variant]) is not None
-    }
-    files.write_json(RunFolder(run).comparison, result)
+        ),
+    )
+    files.write_json(RunFolder(run).comparison, result.to_json())
     return result
 
 
@@ -190,25 +178,17 @@ def _match(
     measurer: Callable[[], measure.Measurer],
     target: Target,
     tell: Tell,
-) -> dict[str, Any]:
+) -> Match:
     """The width of a family that is as fast; kept, so that a training that was cut off goes on."""
     path = RunFolder(run).match(family, target)
     if path.exists():
-        kept: dict[str, Any] = records.read(
-            path, "a kept match", records.MATCH, f"delete {path} and compare again"
-        )
-        if kept["architecture"] == arch.id:
+        remedy = f"delete {path} and compare again"
+        kept = Match.of_file(files.read_json(path, MATCH, remedy), path, remedy)
+        if kept.architecture == arch.id:
             return kept
     best, candidates = match.nearest(family, arch, model, measurer(), target, tell)
-    found = {
-        "family": family,
-        "architecture": arch.id,
-        "target": target.to_json(),
-        "chosen": best.name,
-        "ratio": best.ratio,
-        "candidates": [candidate.to_json() for candidate in candidates],
-    }
-    files.write_json(path, found)
+    found = Match(family, best.name, best.ratio, arch.id, target, candidates)
+    files.write_json(path, found.to_json())
     return found
 
 

@@ -183,7 +183,7 @@ class KnownOutcomes:
         self._known: dict[str, dict[str, Any]] = {}
         if path.exists():
             what, remedy = "kept answers", f"delete {path} and compare again"
-            self._known = records.read(path, what, records.OUTCOMES, remedy)
+            self._known = records.read(path, what, {str: dict}, remedy)
 
     def of_model(self, model: Path, runtime: str) -> Outcome:
         """Through the runtime of a model file."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import numpy as np
 from hwnas import known, measure
 from hwnas.device import Target
 from hwnas.export import lower, random_calibration, random_module
+from hwnas.runs.comparison import Candidate
 from hwnas.space import Architecture
 
 _STEP, _NARROWEST, _WIDEST = 0.01, 0.1, 3.0
@@ -25,29 +25,6 @@ _CANDIDATES = 6  # a session
 _SESSIONS = 4
 _CLOSE = 0.01  # no session is begun where a candidate is as near as this
 _REACH = 3.0  # the first session spans MACs from a third of the network's to three times as many
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A width that was measured.
-
-    Attributes:
-        name: Short name of the baseline.
-        ratio: Its latency over that of the network beside it.
-        latency_ms: In its session.
-        interval_ms: 95 % interval of that; None where the rounds are too few to carry one.
-        macs: Multiply-adds.
-    """
-
-    name: str
-    ratio: float
-    latency_ms: float
-    interval_ms: tuple[float, float] | None
-    macs: int
-
-    def to_json(self) -> dict[str, Any]:
-        """A JSON object."""
-        return asdict(self) | {"interval_ms": self.interval_ms and list(self.interval_ms)}
 
 
 def grid(family: str, like: Architecture) -> tuple[tuple[str, Architecture], ...]:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from hwnas.compare.contender import ShippedNetwork
 from hwnas.device import Target
 from hwnas.measure import Measured
+from hwnas.runs.compared import ComparedNetwork, ComparedQuality, ComparedTraining, ComparedVariant, Spread
 from hwnas.space import Architecture
 from hwnas.statistics import verdict
 from hwnas.statistics.differences import ratio_interval
-from hwnas.statistics.verdict import Quality
 from hwnas.tables.measurement import Measurement
 from hwnas.tasks import Task
 
@@ -30,7 +29,7 @@ def row(
     measured: Mapping[str, Measured],
     targets: Mapping[str, Target],
     budgets: Mapping[str, float | None],
-) -> dict[str, Any]:
+) -> ComparedNetwork:
     """What is known of a network, and how the found one compares with it.
 
     Args:
@@ -43,77 +42,69 @@ def row(
         targets: What each variant was measured as.
         budgets: The run's, by variant; None where it has none.
     """
-    mine, found, key = entries[name], entries[FOUND], task.metric.key
-    return {
-        "name": name,
-        "key": arch.key(),
-        "macs": arch.macs,
-        "params": arch.params,
-        "trainings": [
-            {
-                "seed": entry.seed,
-                "folder": entry.folder.relative_to(run).as_posix(),
-                f"val_{key}": entry.trained.val_value,
-                f"test_{key}": entry.trained.test_value,
-                "seconds": entry.trained.seconds,
-            }
+    mine, found = entries[name], entries[FOUND]
+    return ComparedNetwork(
+        name=name,
+        key=arch.key(),
+        macs=arch.macs,
+        params=arch.params,
+        trainings=tuple(
+            ComparedTraining(
+                seed=entry.seed,
+                folder=entry.folder.relative_to(run).as_posix(),
+                val_value=entry.trained.val_value,
+                test_value=entry.trained.test_value,
+                seconds=entry.trained.seconds,
+            )
             for entry in mine
-        ],
-        **_quality(task, mine, found),
-        "variants": [
-            {
-                "name": variant,
-                "target": targets[variant].to_json(),
-                "bytes": mine[0].model(variant).stat().st_size,
-                **_quality(task, mine, found, variant),
-                **_latency(result[name], result[FOUND], budgets[variant], result.quality),
-            }
+        ),
+        quality=_quality(task, mine, found),
+        variants=tuple(
+            ComparedVariant(
+                name=variant,
+                target=targets[variant],
+                bytes=mine[0].model(variant).stat().st_size,
+                quality=_quality(task, mine, found, variant),
+                latency_ms=result[name].latency_ms,
+                interval_ms=result[name].interval_ms,
+                latency_ratio=result[FOUND].latency_ms / result[name].latency_ms,
+                ratio_interval=_ratio_interval(result[FOUND], result[name]),
+                budget_ms=budgets[variant],
+                on_budget=verdict.on_budget(
+                    result[name].latency_ms, result[name].interval_ms, budgets[variant], result.quality
+                ),
+            )
             for variant, result in measured.items()
-        ],
-    }
+        ),
+    )
 
 
-def _latency(
-    mine: Measurement, found: Measurement, budget_ms: float | None, quality: Quality
-) -> dict[str, Any]:
-    """Latency, the ratio of the found network's to it with its interval, and the verdict on the budget."""
-    ratio = None
+def _ratio_interval(found: Measurement, mine: Measurement) -> tuple[float, float] | None:
+    """Of the found network's latency over this one's; None where either has no interval."""
     if mine is found:
-        ratio = [1.0, 1.0]
-    elif mine.interval_ms is not None and found.interval_ms is not None:
-        ratio = list(ratio_interval(found.latency_ms, found.interval_ms, mine.latency_ms, mine.interval_ms))
-    kept = verdict.on_budget(mine.latency_ms, mine.interval_ms, budget_ms, quality)
-    return {
-        "latency_ms": mine.latency_ms,
-        "interval_ms": None if mine.interval_ms is None else list(mine.interval_ms),
-        "latency_ratio": found.latency_ms / mine.latency_ms,
-        "ratio_interval": ratio,
-        "budget_ms": budget_ms,
-        "on_budget": None if kept is None else kept.to_json(),
-    }
+        return 1.0, 1.0
+    if mine.interval_ms is None or found.interval_ms is None:
+        return None
+    return ratio_interval(found.latency_ms, found.interval_ms, mine.latency_ms, mine.interval_ms)
 
 
 def _quality(
     task: Task, mine: Sequence[ShippedNetwork], found: Sequence[ShippedNetwork], variant: str | None = None
-) -> dict[str, dict[str, Any]]:
+) -> ComparedQuality:
     """The metric over the seeds, and by how much the found network is better, seed by seed."""
     of = [entry.outcomes[variant] for entry in mine]
     found_of = [entry.outcomes[variant] for entry in found]
-    difference = task.difference(found_of, of).to_json()
-    interval = list(of[0].interval) if len(of) == 1 else None
     better = task.metric.better
-    gaps = [better(a.value) - better(b.value) for a, b in zip(found_of, of, strict=True)]
-    values = spread([outcome.value for outcome in of])
-    return {
-        task.metric.key: values | {"images": of[0].images, "interval": interval},
-        "found_minus_this": difference | spread(gaps),
-    }
+    return ComparedQuality(
+        metric=spread([outcome.value for outcome in of]),
+        gain=spread([better(a.value) - better(b.value) for a, b in zip(found_of, of, strict=True)]),
+        images=of[0].images,
+        interval=of[0].interval if len(of) == 1 else None,
+        difference=task.difference(found_of, of),
+    )
 
 
-def spread(values: Sequence[float]) -> dict[str, Any]:
-    """Mean, sample standard deviation (None of a single value), and the values themselves."""
-    return {
-        "mean": statistics.fmean(values),
-        "std": statistics.stdev(values) if len(values) > 1 else None,
-        "values": list(values),
-    }
+def spread(values: Sequence[float]) -> Spread:
+    """Mean and sample standard deviation of values."""
+    std = statistics.stdev(values) if len(values) > 1 else None
+    return Spread(statistics.fmean(values), std, tuple(values))

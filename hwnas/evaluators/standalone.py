@@ -14,7 +14,7 @@ from hwnas.data import Dataset
 from hwnas.errors import Diverged, TrainingError
 from hwnas.evaluators.base import Live, Traits
 from hwnas.evaluators.pool import scoring
-from hwnas.runs.records import quality_of
+from hwnas.runs.trial import quality_of
 from hwnas.space import Architecture, SearchSpace
 from hwnas.spaces.canonical import Canonical
 from hwnas.train.config import TrainConfig

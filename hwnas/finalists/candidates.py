@@ -9,6 +9,7 @@ from statistics import NormalDist
 
 import numpy as np
 
+from hwnas.annotations import require_fields
 from hwnas.budget import Budget
 from hwnas.errors import InfeasibleBudget, SpaceError
 from hwnas.finalists.latencies import Posteriors
@@ -50,6 +51,7 @@ class FinalistsOptions:
     most_sessions: int = 4
 
     def __post_init__(self) -> None:
+        require_fields(self, SpaceError)
         object.__setattr__(self, "most_sessions", max(self.sessions, self.most_sessions))
         for name in ("finalists", "rounds", "batch", "scored", "sessions", "most_sessions"):
             if getattr(self, name) < 1:

@@ -15,6 +15,7 @@ import numpy as np
 
 from hwnas import budget as typed
 from hwnas import files, latency, spaces
+from hwnas.annotations import require_fields
 from hwnas.budget import Budget
 from hwnas.data import Dataset
 from hwnas.device import Device
@@ -36,6 +37,7 @@ from hwnas.measure import ProfileOptions
 from hwnas.runs import outputs, records
 from hwnas.runs.folder import RunFolder
 from hwnas.runs.found import SearchRecord
+from hwnas.runs.gallery import GalleryRecord
 from hwnas.search import gallery
 from hwnas.search import strategy as strategy_of
 from hwnas.search.constraints import shares_of
@@ -68,6 +70,9 @@ class SearchOptions:
     gallery_each: int = 4
     finalists: FinalistsOptions = field(default_factory=FinalistsOptions)
     measuring: ProfileOptions = field(default_factory=ProfileOptions)
+
+    def __post_init__(self) -> None:
+        require_fields(self, HwnasError)
 
 
 @outputs.alone_in("run", "a search", new=True)
@@ -242,7 +247,7 @@ def write_gallery(
     dataset: Dataset | None = None,
     scorer: TrainedNetworks | None = None,
     models: Sequence[FittedModel] = (),
-) -> dict[str, Any]:
+) -> GalleryRecord:
     """Draw and score architectures over the whole range of latencies; write ``gallery.json``.
 
     Args:
@@ -272,8 +277,8 @@ def write_gallery(
     fresh = [indices for indices in drawn if indices not in qualities]
     qualities |= dict(zip(fresh, scores(scorer, fresh), strict=True))
     found = gallery.describe(space, latencies, qualities, scorer.effective_images, scorer.task)
-    found |= {"points": points, "each": each}
-    files.write_json(RunFolder(run).gallery, found)
+    found = replace(found, points=points, each=each)
+    files.write_json(RunFolder(run).gallery, found.to_json())
     return found
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from hwnas.annotations import require_fields
 from hwnas.device import Target
 from hwnas.errors import DeviceError
 
@@ -54,6 +55,7 @@ class ProfileOptions:
     retry_failed: bool = False
 
     def __post_init__(self) -> None:
+        require_fields(self, DeviceError)
         for name in ("rounds", "max_rounds", "samples"):
             if getattr(self, name) < 1:
                 raise DeviceError(f"{name} must be at least 1, but got {getattr(self, name)}")

@@ -9,6 +9,7 @@ from typing import Any
 from hwnas import files
 from hwnas.errors import HwnasError, typed
 from hwnas.release.manifest import Manifest
+from hwnas.runs import records
 from hwnas.runs.folder import RunFolder, ShippingFolder
 
 MANIFEST = ShippingFolder.manifest
@@ -90,6 +91,8 @@ def same(first: Any, second: Any) -> bool:
 
 def _export_again(folder: Path) -> str:
     """What makes a shipping folder, or makes it anew: the end of a sentence."""
+    if elsewhere := records.runs_inside(folder):
+        return elsewhere
     is_inside = folder.name == RunFolder.export and not RunFolder(folder).arch.exists()
     run = folder.parent if is_inside else folder
     known, shipped = RunFolder(run), ShippingFolder(folder)

@@ -53,9 +53,10 @@ def write(
     Args:
         run: Folder with at least ``arch.json`` and ``search.json``; training, export,
             verification, gallery and comparison are shown where they have been done.
-        latencies: Latency models that the search believed; by default those in the run's folder.
-        tables: Folder of the tables that they were fitted to, for the conditions of measurement;
-            by default the user's own, where the models were fitted to those.
+        latencies: Latency models that the search believed; by default those in the run's folder, or of the
+            ``hwnas run`` that it is of.
+        tables: Folder of the tables that they were fitted to, for the conditions of measurement; by default
+            those of the ``hwnas run``, or the user's own where the models were fitted to those.
         baseline: Another run, to compare with.
 
     Raises:

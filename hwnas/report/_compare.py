@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any
 
 from hwnas.report import _budgets, _page, _svg, _text
-from hwnas.report._record import Json, Record
-from hwnas.runs import records
+from hwnas.report._record import Record
+from hwnas.runs.compared import ComparedNetwork, ComparedQuality, ComparedVariant, Spread
+from hwnas.runs.comparison import ComparisonRecord
 from hwnas.statistics import use
 from hwnas.statistics.metric import Metric
-from hwnas.statistics.verdict import Verdict, on_baseline
+from hwnas.statistics.verdict import on_baseline
 
 
 def against(record: Record) -> str:
@@ -18,7 +19,7 @@ def against(record: Record) -> str:
     found = record.comparison
     if not found:
         return ""
-    variants = [item["name"] for item in found["networks"][0]["variants"]]
+    variants = [item.name for item in found.networks[0].variants]
     with_budget = {f"{item.target.runtime}-{item.target.precision}" for item in record.budgets}
     first = sorted(range(len(variants)), key=lambda number: variants[number] not in with_budget)
     parts = [_variant(found, number, variants[number]) for number in first]
@@ -29,24 +30,24 @@ def against(record: Record) -> str:
         others,
         *_use(found),
         _page.paragraph(_said(record, found), "fine"),
-        *(_page.paragraph(str(note), "fine") for note in found.get("notes", ())),
+        *(_page.paragraph(note, "fine") for note in found.notes),
     )
 
 
-def _variant(found: Json, number: int, name: str) -> str:
+def _variant(found: ComparisonRecord, number: int, name: str) -> str:
     """A table and a chart of one variant."""
-    metric = records.metric_of(found)
+    metric = found.metric
     rows: list[tuple[str, ...]] = []
     mine: list[_svg.Point] = []
     theirs: list[_svg.Point] = []
-    for network in found["networks"]:
-        item = network["variants"][number]
-        is_own = network["name"] == found["found"]
+    for network in found.networks:
+        item = network.variants[number]
+        is_own = network.name == found.found
         rows.append(_row(network, item, metric, is_own))
-        low, high = item["interval_ms"] or (item["latency_ms"], item["latency_ms"])
-        label = "this network" if is_own else str(network["name"])
-        values = item[metric.key]
-        point = _svg.Point(item["latency_ms"], values["mean"], (low, high), _range(values), label, label)
+        ends = item.interval_ms or (item.latency_ms, item.latency_ms)
+        label = "this network" if is_own else network.name
+        values = item.quality.metric
+        point = _svg.Point(item.latency_ms, values.mean, ends, _range(values), label, label)
         (mine if is_own else theirs).append(point)
     chart = _svg.chart(
         (_svg.Group("this network", tuple(mine)), _svg.Group("known networks", tuple(theirs))),
@@ -72,82 +73,77 @@ def _variant(found: Json, number: int, name: str) -> str:
     )
 
 
-def _row(network: Json, item: Json, metric: Metric, is_own: bool) -> tuple[str, ...]:
-    difference = "–" if is_own else _difference(item["found_minus_this"], metric)
-    ratio = "–" if is_own else f"{item['latency_ratio']:.2f}× its time"
-    if not is_own and (ends := item.get("ratio_interval")):
+def _row(network: ComparedNetwork, item: ComparedVariant, metric: Metric, is_own: bool) -> tuple[str, ...]:
+    quality, ratio = item.quality, f"{item.latency_ratio:.2f}× its time"
+    if ends := item.ratio_interval:
         ratio += f" ({ends[0]:.2f} to {ends[1]:.2f})"
-    kept = item.get("on_budget")
     return (
-        "this network" if is_own else str(network["name"]),
-        _spread(item[metric.key], metric),
-        difference,
-        "–" if is_own else str(item["found_minus_this"].get("said", "–")),
-        _text.measured(item["latency_ms"], item["interval_ms"]),
-        ratio,
-        _budgets.mark(None if kept is None else Verdict.from_json(kept), "–"),
-        f"{network['macs'] / 1e6:.1f}",
+        "this network" if is_own else network.name,
+        _spread(quality, metric),
+        "–" if is_own else _difference(quality, metric),
+        "–" if is_own or quality.difference is None else quality.difference.said,
+        _text.measured(item.latency_ms, item.interval_ms),
+        "–" if is_own else ratio,
+        _budgets.mark(item.on_budget, "–"),
+        f"{network.macs / 1e6:.1f}",
     )
 
 
-def _spread(found: Mapping[str, Any], metric: Metric) -> str:
-    text = metric.text(found["mean"], 2)
-    if found["std"] is not None:
-        return f"{text} ± {metric.gap(found['std'], 2)}"
-    ends = found.get("interval")
-    return f"{text} ({metric.within(ends)})" if ends else text
+def _spread(quality: ComparedQuality, metric: Metric) -> str:
+    text = metric.text(quality.metric.mean, 2)
+    if quality.metric.std is not None:
+        return f"{text} ± {metric.gap(quality.metric.std, 2)}"
+    return f"{text} ({metric.within(quality.interval)})" if quality.interval else text
 
 
-def _difference(found: Mapping[str, Any], metric: Metric) -> str:
-    text = f"{_text.gap(metric, found['mean'])}{metric.unit}"
-    if ends := found.get("interval"):
-        return f"{text} ({_text.gap(metric, ends[0])} to {_text.gap(metric, ends[1])})"
-    return text if found["std"] is None else f"{text} ± {metric.gap(found['std'], 2)}"
+def _difference(quality: ComparedQuality, metric: Metric) -> str:
+    text = f"{_text.gap(metric, quality.gain.mean)}{metric.unit}"
+    if quality.difference is not None:
+        low, high = quality.difference.interval
+        return f"{text} ({_text.gap(metric, low)} to {_text.gap(metric, high)})"
+    return text if quality.gain.std is None else f"{text} ± {metric.gap(quality.gain.std, 2)}"
 
 
-def _range(found: Mapping[str, Any]) -> tuple[float, float] | None:
-    values = found["values"]
-    return (min(values), max(values)) if len(values) > 1 else None
+def _range(found: Spread) -> tuple[float, float] | None:
+    return (min(found.values), max(found.values)) if len(found.values) > 1 else None
 
 
-def _use(found: Json) -> Iterator[str]:
+def _use(found: ComparisonRecord) -> Iterator[str]:
     """How much of the tightest budget this network was measured to use beside the others."""
-    if used := found.get("used"):
+    if used := found.used:
         yield _page.paragraph(f"{use.said(used)}.")
         if little := use.warning(used):
             yield _page.paragraph(_page.mark(little, "warn"))
 
 
-def _unmeasured(found: Json) -> str:
-    metric = records.metric_of(found)
+def _unmeasured(found: ComparisonRecord) -> str:
+    metric = found.metric
     rows = [
-        (str(network["name"]), _spread(network[metric.key], metric), f"{network['macs'] / 1e6:.1f}")
-        for network in found["networks"]
+        (network.name, _spread(network.quality, metric), f"{network.macs / 1e6:.1f}")
+        for network in found.networks
     ]
     return _page.table(("network", f"test {metric.name}", "MACs (M)"), rows, numeric=(1, 2))
 
 
-def _said(record: Record, found: Json) -> str:
-    seeds = found["seeds"]
+def _said(record: Record, found: ComparisonRecord) -> str:
+    seeds = found.seeds
     text = "All were trained with the same recipe on the same images"
     text += (
         f", {len(seeds)} seeds each (± is the standard deviation over them)"
         if len(seeds) > 1
         else ", once each"
     )
-    text += f", and measured interleaved in one session on {found['device']}."
+    text += f", and measured interleaved in one session on {found.device}."
     if len(seeds) == 1:
         text += " With one training each, small differences are noise: what another training would change is "
         text += "in no interval."
     text += " Ranges hold with 95 %."
-    for item in found.get("matches", ()):
+    for item in found.matches:
+        text += f" {item.chosen} is the width of {item.family} that was measured to be nearest in latency"
+        text += f" ({item.ratio:.2f} times this network's)."
+    if found.architecture not in ("", record.arch.id):
         text += (
-            f" {item['chosen']} is the width of {item['family']} that was measured to be nearest in latency"
-        )
-        text += f" ({item['ratio']:.2f} times this network's)."
-    if found.get("architecture") not in (None, record.arch.id):
-        text += (
-            f" The comparison is of the network {found['architecture']}, which is not the one of this report."
+            f" The comparison is of the network {found.architecture}, which is not the one of this report."
         )
     return text
 

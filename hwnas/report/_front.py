@@ -10,7 +10,7 @@ import numpy as np
 
 from hwnas.report import _page, _svg, _text
 from hwnas.report._record import Record
-from hwnas.runs import records
+from hwnas.runs.gallery import GalleryRecord
 from hwnas.statistics.intervals import NORMAL_95
 
 
@@ -46,7 +46,7 @@ class _Entry:
 
 def front(record: Record) -> str:
     """The front over the range, from the gallery if the run has one, else from what was scored."""
-    entries = _gallery(record) if record.gallery else _trials(record)
+    entries = _gallery(record, record.gallery) if record.gallery else _trials(record)
     if not entries:
         return ""
     figures = [_chart(record, entries, number) for number in range(len(record.budgets))]
@@ -62,31 +62,26 @@ def front(record: Record) -> str:
     )
 
 
-def _gallery(record: Record) -> list[_Entry]:
-    names = [target["name"] for target in (record.gallery or {})["targets"]]
-    order = [names.index(item.name) for item in record.budgets]
+def _gallery(record: Record, gallery: GalleryRecord) -> list[_Entry]:
+    order = [gallery.names.index(item.name) for item in record.budgets]
     found = []
-    for item in (record.gallery or {})["entries"]:
-        columns = [
-            (
-                item["predicted_ms"][n],
-                item["predicted_std_ms"][n],
-                item["measured_ms"][n],
-                item["measured_half_ms"][n],
-            )
+    for item in gallery.entries:
+        halves = [
+            NORMAL_95 * item.predicted_std_ms[n] if item.measured_ms[n] is None else item.measured_half_ms[n]
             for n in order
         ]
-        score = records.score_of(item)
-        interval = item[f"{score}_interval"]
-        known = [(p, NORMAL_95 * s) if m is None else (m, half) for p, s, m, half in columns]
+        latencies_ms = tuple(item.latencies_ms[n] for n in order)
         found.append(
             _Entry(
-                tuple(item["indices"]),
-                item[score],
-                None if interval is None else (interval[0], interval[1]),
-                tuple(value for value, _ in known),
-                tuple((value - half, value + half) for value, half in known),
-                tuple(m is not None for _, _, m, _ in columns),
+                item.indices,
+                item.quality,
+                item.quality_interval,
+                latencies_ms,
+                tuple(
+                    None if half is None else (value - half, value + half)
+                    for value, half in zip(latencies_ms, halves, strict=True)
+                ),
+                tuple(item.measured_ms[n] is not None for n in order),
             )
         )
     return found

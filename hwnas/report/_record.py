@@ -17,9 +17,11 @@ from hwnas.latency.store import FittedModel
 from hwnas.release import Manifest, against
 from hwnas.release.verification import VariantCheck, Verification
 from hwnas.runs import records
+from hwnas.runs.comparison import ComparisonRecord
 from hwnas.runs.finalists import ChosenLatency
 from hwnas.runs.folder import RunFolder
 from hwnas.runs.found import BudgetRecord, SearchRecord
+from hwnas.runs.gallery import GalleryRecord
 from hwnas.runs.training import TrainingRecord
 from hwnas.search import history
 from hwnas.search.pick import draw_again
@@ -58,8 +60,8 @@ class Record:
     search: SearchRecord
     trained: TrainingRecord | None
     manifest: Manifest | None
-    gallery: Json | None
-    comparison: Json | None
+    gallery: GalleryRecord | None
+    comparison: ComparisonRecord | None
     mistakes: Json | None
     models: Sequence[FittedModel]
     tables: Mapping[Target, LatencyTable]
@@ -117,7 +119,7 @@ class Record:
     def images(self) -> int:
         """How many images each score was made on; 0 where that is not known."""
         if self.gallery:
-            return int(self.gallery["images"])
+            return self.gallery.images
         available = self.search.data.get("images", {}).get("val", 0)
         return int(min(available, (self.search.oneshot or {}).get("validation_images", available)))
 
@@ -142,10 +144,12 @@ def read(
     """
     arch, search = release.read_run(run)
     names, targets = [item.name for item in search.budgets], search.targets
-    folder = RunFolder(run)
-    kept = map(folder.latency_model, targets)
+    folder, chain = RunFolder(run), records.chain_of(run)
+    kept = [path for path in map(folder.latency_model, targets) if path.is_file()]
+    if chain is not None:  # a search of its stage has models and tables there
+        kept, tables = kept or [*chain.latency_models(targets)], tables or chain.tables
     models = sorted(
-        (latency.load(path, arch.space.name) for path in latencies or filter(Path.is_file, kept)),
+        (latency.load(path, arch.space.name) for path in latencies or kept),
         key=lambda model: names.index(str(model.target)) if str(model.target) in names else len(names),
     )
     return Record(
@@ -153,8 +157,8 @@ def read(
         search=search,
         trained=records.trained(run) if folder.train.exists() else None,
         manifest=release.manifest_of(folder.export) if folder.shipping.manifest.exists() else None,
-        gallery=_gallery(folder.gallery),
-        comparison=_optional(folder.comparison, records.COMPARISON, "compare again, or delete it"),
+        gallery=records.gallery(run, draw_again(run)) if folder.gallery.exists() else None,
+        comparison=records.comparison(run) if folder.comparison.exists() else None,
         mistakes=_optional(folder.mistakes, dict, f"{typed('train', run)} makes it anew"),
         models=models,
         tables=_tables(tables, targets, models),
@@ -184,10 +188,6 @@ def _optional(path: Path, shape: records.Shape, remedy: str) -> Json | None:
         return None
     found: Json = records.read(path, "a record of the run", shape, remedy)
     return found
-
-
-def _gallery(path: Path) -> Json | None:
-    return records.gallery(path, draw_again(path.parent)) if path.exists() else None
 
 
 def _tables(

@@ -12,7 +12,8 @@ from hwnas.data import is_embedded
 from hwnas.device import Target
 from hwnas.release.verification import Verification
 from hwnas.report import _page
-from hwnas.report._record import Json, Record
+from hwnas.report._record import Record
+from hwnas.runs.comparison import ComparisonRecord
 from hwnas.runs.folder import RunFolder, model_name
 from hwnas.runs.training import TrainingRecord
 from hwnas.search import STRATEGIES
@@ -80,7 +81,7 @@ def _chain(record: Record) -> Iterator[Command]:
         yield _typed("export RUN", settings)
     for checked in record.verifications:
         yield (*_typed("verify RUN", {"device": checked.device}), *_verifying(checked))
-    if record.comparison and record.comparison.get("architecture") in (None, record.arch.id):
+    if record.comparison and record.comparison.architecture in ("", record.arch.id):
         yield _typed("compare RUN", _comparing(record.comparison))
     other = {"baseline": None if record.baseline is None else "OTHER_RUN"}
     yield (*_typed("report RUN", other), *(latencies if record.is_searched else ()))
@@ -211,9 +212,9 @@ def _settings_of(record: Record) -> dict[str, dict[str, Any]]:
     elif training and settings.get("steps") is None:  # who only scores with a supernet: their sum counts
         settings |= {"warmup_steps": 0, "steps": training}
     bounds = {n: v for n, v in (made.options if made else {}).items() if n in keys["promise"]}
-    gallery = record.gallery or {}
-    bounds |= {"rank": made.rank if made else None, "gallery_each": gallery.get("each")}
-    bounds |= {"gallery_points": 0 if record.gallery is None else gallery.get("points")}
+    bounds |= {"rank": made.rank if made else None}
+    bounds |= {"gallery_each": record.gallery.each if record.gallery else None}
+    bounds |= {"gallery_points": record.gallery.points if record.gallery else 0}
     task = None if record.task.name == DEFAULT else record.task.name
     return {
         "": {"space": record.arch.space.name, "data": record.source, "task": task, "seed": seed},
@@ -236,17 +237,12 @@ def _verifying(checked: Verification) -> list[str]:
     ]
 
 
-def _comparing(found: Json) -> dict[str, Any]:
+def _comparing(found: ComparisonRecord) -> dict[str, Any]:
     """What a comparison was asked for; older ones say only what came of it."""
-    matches = found.get("matches", ())
-    chosen = {found["found"], *(item["chosen"] for item in matches)}
-    names = [item["name"] for item in found["networks"] if item["name"] not in chosen]
-    variants = [item["name"] for item in found["networks"][0]["variants"]]
-    asked = {"against": names, "match_latency": [item["family"] for item in matches], "variants": variants}
-    asked |= found.get("asked", {})
-    settings = {name: ",".join(asked[name]) or None for name in ("against", "match_latency", "variants")}
-    seeds = len(found.get("seeds", ())) or None
-    return settings | {"seeds": seeds, "device": found.get("device"), "rounds": asked.get("rounds")}
+    names = ("against", "match_latency", "variants")
+    settings = {name: ",".join(getattr(found.asked, name)) or None for name in names}
+    rest = {"seeds": len(found.seeds) or None, "device": found.device or None, "rounds": found.asked.rounds}
+    return settings | rest
 
 
 def _training(record: Record, trained: TrainingRecord) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
+from hwnas.runs.parts import interval_of
 from hwnas.shapes import COUNT, NONE, SIZE, Items
 from hwnas.statistics.verdict import Verdict
 
@@ -29,12 +30,6 @@ SHAPE = {
     "targets": [{"name": str, "measured_ms?": NUMBER, "interval_ms?": INTERVAL}],
     "steps?": [_STEP],
 }
-
-
-def interval_of(data: Mapping[str, Any], name: str = "interval_ms") -> tuple[float, float] | None:
-    """An interval of a record; None where there is none."""
-    found = data.get(name)
-    return None if found is None else (float(found[0]), float(found[1]))
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ An ``Entry`` is a name on the class and a path on a folder::
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, overload
@@ -140,6 +141,13 @@ class ChainFolder:
         """The folder of what a strategy finds."""
         return RunFolder(self.path / strategy)
 
+    @property
+    def runs(self) -> tuple[RunFolder, ...]:
+        """The folders of runs that are there; first what came furthest."""
+        found = [RunFolder(path.parent) for path in sorted(self.path.glob(f"*/{RunFolder.arch}"))]
+        found.sort(key=lambda run: run.train.exists() + run.shipping.manifest.exists(), reverse=True)
+        return tuple(found)
+
     def latency_model(self, target: Place, among: bool = False) -> Path:
         """The latency model of a target.
 
@@ -148,6 +156,11 @@ class ChainFolder:
             among: Whether there are those of several devices.
         """
         return self.latency / (model_name(target) if among else f"{target.slug}.json")
+
+    def latency_models(self, targets: Iterable[Place]) -> tuple[Path, ...]:
+        """Those of some targets that are there, in their order."""
+        places = ([self.latency_model(target, among) for among in (True, False)] for target in targets)
+        return tuple(path for of in places for path in [p for p in of if p.is_file()][:1])
 
 
 def model_name(target: Place) -> str:

@@ -13,9 +13,9 @@ from typing import Any
 
 from hwnas.device import Target
 from hwnas.errors import HwnasError, SchemaMismatch
-from hwnas.runs.finalists import INTERVAL, NUMBER, FinalistsRecord, interval_of
+from hwnas.runs.finalists import INTERVAL, NUMBER, FinalistsRecord
 from hwnas.runs.finalists import SHAPE as FINALISTS
-from hwnas.runs.parts import DATA, TARGET, as_written
+from hwnas.runs.parts import DATA, TARGET, as_written, interval_of
 from hwnas.runs.trial import Trial, score_of
 from hwnas.shapes import COUNT, NONE, SHARE, SIZE, Items, require
 from hwnas.statistics.metric import ACCURACY

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,6 +31,17 @@ def metric_of(record: Mapping[str, Any]) -> Metric:
     """What the numbers of a record of training, a manifest or a verification are; accuracy in older ones."""
     found = record.get("metric")
     return ACCURACY if found is None else Metric(**{name: found[name] for name in METRIC})
+
+
+def pair_of(found: Sequence[float]) -> tuple[float, float]:
+    """Both ends of an interval or a range."""
+    low, high = found
+    return float(low), float(high)
+
+
+def interval_of(data: Mapping[str, Any], name: str = "interval_ms") -> tuple[float, float] | None:
+    """An interval of a record; None where there is none."""
+    return None if data.get(name) is None else pair_of(data[name])
 
 
 @contextmanager

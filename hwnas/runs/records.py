@@ -10,31 +10,16 @@ from typing import Any
 
 from hwnas import files
 from hwnas.errors import typed
+from hwnas.runs.comparison import COMPARISON, ComparisonRecord
 from hwnas.runs.folder import ChainFolder, RunFolder
 from hwnas.runs.found import SEARCH, SearchRecord
-from hwnas.runs.parts import DATA, METRIC, TARGET, metric_of
+from hwnas.runs.gallery import GALLERY, GalleryRecord
+from hwnas.runs.parts import DATA, METRIC, metric_of
 from hwnas.runs.training import TRAIN, TrainingRecord
-from hwnas.runs.trial import quality_of, score_of
-from hwnas.shapes import COUNT, NONE, SHARE, SIZE, SOME, Items, Shape, require
-from hwnas.statistics.metric import ACCURACY
+from hwnas.shapes import COUNT, NONE, Shape, require
 
+_NAMED = 3  # of runs in a folder
 ARCH = {"schema": str, "space": str, "indices": [COUNT]}
-_NUMBER = (SIZE, NONE)
-_OF_EACH_TARGET = ("predicted_ms", "predicted_std_ms", "measured_ms", "measured_half_ms")
-_SPACE = {"schema": str, "space": str, "space_fingerprint": str}
-_ASKED = {"against": [str], "match_latency": [str], "variants": [str], "rounds": SOME}
-COMPARISON = {
-    "found": str,
-    "notes?": [str],
-    "asked?": _ASKED,
-    "used?": {str: SIZE},
-    "device?": str,
-    "seeds?": [COUNT],
-    "matches?": [{"family": str, "chosen": str, "ratio": SIZE}],
-    "networks": [{"name": str, "macs": SIZE, "variants": [{"name": str, "latency_ms": SIZE}]}],
-}
-MATCH = {"architecture": str, "chosen": str, "ratio": SIZE}
-OUTCOMES = {str: dict}
 
 
 def read(path: Path, what: str, shape: Shape, remedy: str) -> Any:
@@ -64,8 +49,11 @@ def search(run: Path) -> SearchRecord:
 def search_anew(run: Path) -> str:
     """What makes the record and the architecture of a run: the end of a sentence.
 
-    A folder with a record is not searched into again: it would be continued, or is refused.
+    A folder with a record is not searched into again: it would be continued, or is refused. Of a folder
+    around runs, which it is that is meant.
     """
+    if elsewhere := runs_inside(run):
+        return elsewhere
     if is_of_chain(run):
         return "start the `hwnas run` or `hwnas quickstart` again that it is of"
     example = ("search", "--device", "host=60%", "--out")
@@ -74,49 +62,50 @@ def search_anew(run: Path) -> str:
     return f"search into another folder, as {typed(*example, f'{run}-2' if run.name else 'run-2')} does"
 
 
-def is_of_chain(run: Path) -> bool:
-    """Whether ``hwnas run`` or ``hwnas quickstart`` made a run: they make anew what is missing."""
-    return ChainFolder(run.resolve().parent).state.is_file()
-
-
-def gallery(path: Path, remedy: str, *, is_pickable: bool = False) -> dict[str, Any]:
-    """The gallery of a run: every entry has a number for each target.
+def runs_inside(folder: Path, verb: str = "") -> str:
+    """Which runs are in a folder that is none itself: the end of a sentence; empty where there are none.
 
     Args:
-        path: The file.
+        folder: Where a run was looked for.
+        verb: For what.
+    """
+    own, found = RunFolder(folder), ChainFolder(folder).runs
+    if not found or own.arch.exists() or own.search.exists():
+        return ""
+    names = [str(run.path) for run in found[:_NAMED]]
+    hold = f"{' and '.join(names)} {'does' if len(found) == 1 else 'do'}"
+    give = f"give {names[0]}, for example" if len(found) > 1 else f"give {names[0]}"
+    return f"{folder} holds no run, {hold}: {f'type {typed(verb, names[0])}' if verb else give}"
+
+
+def chain_of(run: Path) -> ChainFolder | None:
+    """The folder of the ``hwnas run`` or ``hwnas quickstart`` that made a run; None where neither did."""
+    chain = ChainFolder(run.resolve().parent)
+    return chain if chain.state.is_file() else None
+
+
+def is_of_chain(run: Path) -> bool:
+    """Whether ``hwnas run`` or ``hwnas quickstart`` made a run: they make anew what is missing."""
+    return chain_of(run) is not None
+
+
+def gallery(run: Path, remedy: str, *, is_pickable: bool = False) -> GalleryRecord:
+    """What else a search had to offer.
+
+    Args:
+        run: Folder of the run.
         remedy: As of ``read``.
         is_pickable: Whether another network is to be taken from it.
     """
-    what = "the gallery of a run"
-    found: dict[str, Any] = read(path, what, dict, remedy)
-    entries = found.get("entries")
-    first = entries[0] if isinstance(entries, list) and entries and isinstance(entries[0], dict) else {}
-    shape = _gallery(score_of(first))
-    require(found, shape | (_SPACE if is_pickable else {}), what, path, remedy)
-    targets = len(found["targets"])
-    each = {name: Items(object, targets, targets) for name in _OF_EACH_TARGET}
-    require(found, {"entries": [each]}, what, path, remedy)
-    return found
+    path = RunFolder(run).gallery
+    found = files.read_json(path, GALLERY, remedy)
+    return GalleryRecord.from_json(found, path, remedy, is_pickable=is_pickable)
 
 
-def _gallery(score: str) -> dict[str, Shape]:
-    interval = Items(SHARE, 2, 2)
-    return {
-        "images": COUNT,
-        "targets": Items({"name": str, "target": TARGET, "range_ms": Items(SIZE, 2, 2)}, 1),
-        "entries": Items(
-            {
-                "indices": [COUNT],
-                score: SHARE,
-                f"{score}_interval": interval if score == ACCURACY.score_key else (interval, NONE),
-                "predicted_ms": [float],
-                "predicted_std_ms": [float],
-                "measured_ms": [_NUMBER],
-                "measured_half_ms": [_NUMBER],
-            },
-            1,
-        ),
-    }
+def comparison(run: Path) -> ComparisonRecord:
+    """Known networks that were trained and measured beside the network of a run."""
+    path, remedy = RunFolder(run).comparison, "compare again, or delete it"
+    return ComparisonRecord.from_json(files.read_json(path, COMPARISON, remedy), path, remedy)
 
 
 def arch(run: Path, what: str = "the found architecture") -> dict[str, Any]:
@@ -127,25 +116,21 @@ def arch(run: Path, what: str = "the found architecture") -> dict[str, Any]:
 
 def trained(run: Path) -> TrainingRecord:
     """How the network of a run was trained, and what it came to by the metric that the record names."""
-    path, remedy = RunFolder(run).train, f"{typed('train', run)} makes it"
+    path, remedy = RunFolder(run).train, runs_inside(run) or f"{typed('train', run)} makes it"
     return TrainingRecord.from_json(files.read_json(path, TRAIN, remedy), path, remedy)
 
 
 __all__ = [
-    "COMPARISON",
     "DATA",
-    "MATCH",
     "METRIC",
     "NONE",
-    "OUTCOMES",
     "Shape",
     "arch",
+    "comparison",
     "gallery",
     "metric_of",
-    "quality_of",
     "read",
     "require",
-    "score_of",
     "search",
     "trained",
 ]

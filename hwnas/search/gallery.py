@@ -1,23 +1,9 @@
-"""What a space has to offer over the whole range of latencies, from one trained supernet.
-
-``gallery.json`` in a run (``hwnas-gallery/1``):
-
-* ``space``, ``space_fingerprint``, ``images`` (validation images behind each estimate);
-* ``targets``: ``name``, ``target`` and ``range_ms`` (fastest and slowest architecture) of each;
-* ``entries``, by latency on the first target: ``indices``; ``accuracy`` (of a task that is judged by
-  something else ``quality``), the supernet's estimate,
-  and ``accuracy_interval``, 95 % for so many images (that the best of many was picked is not in
-  it); ``predicted_ms`` and ``predicted_std_ms``, one a target; ``measured_ms`` and
-  ``measured_half_ms``, latency and the longer arm of its 95 % interval where it was measured well
-  enough to be believed, else null; ``front``: whether no other
-  entry is as accurate and as fast on every target.
-"""
+"""What a space has to offer over the whole range of latencies: drawn, and put side by side."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -25,7 +11,7 @@ from hwnas.budget import Budget
 from hwnas.device import Target
 from hwnas.errors import InfeasibleBudget
 from hwnas.latency.base import Cost, FloatArray, IntArray, Prediction
-from hwnas.runs.records import quality_of
+from hwnas.runs.gallery import GalleryEntry, GalleryRecord, GalleryTarget
 from hwnas.search.decode import decode
 from hwnas.search.feasible import FeasibleSampler
 from hwnas.search.oneshot.gates import near_budget
@@ -34,7 +20,6 @@ from hwnas.space import SearchSpace
 from hwnas.spaces.canonical import Canonical
 from hwnas.tasks import Task
 
-SCHEMA = "hwnas-gallery/1"
 LEAST_USE = 0.95
 """Share of each budget of the sweep that what is drawn for it spends, where it can."""
 
@@ -100,8 +85,8 @@ def describe(
     qualities: Mapping[Indices, float],
     images: int,
     task: Task,
-) -> dict[str, Any]:
-    """What ``gallery.json`` holds; see the module.
+) -> GalleryRecord:
+    """The architectures that were scored, by latency, and which of them no other beats.
 
     Args:
         space: The space.
@@ -110,46 +95,30 @@ def describe(
         images: Validation images that each is as certain as.
         task: What they are of.
     """
-    architectures, score = list(qualities), task.metric.score_key
-    rows = np.array(architectures)
+    rows = np.array(list(qualities))
     predictions = [of.predict(rows) for of in latencies]
+    measured = [[of.measured.get(indices, (None, None)) for of in latencies] for indices in qualities]
     entries = [
-        {
-            "indices": list(indices),
-            score: qualities[indices],
-            f"{score}_interval": _interval(task, qualities[indices], images),
-            "predicted_ms": [float(p.mean_ms[row]) for p in predictions],
-            "predicted_std_ms": [float(p.std_ms[row]) for p in predictions],
-            "measured_ms": [of.measured.get(indices, (None, None))[0] for of in latencies],
-            "measured_half_ms": [of.measured.get(indices, (None, None))[1] for of in latencies],
-        }
-        for row, indices in enumerate(architectures)
+        GalleryEntry(
+            indices=indices,
+            quality=quality,
+            quality_interval=task.merit_interval(quality, images),
+            predicted_ms=tuple(float(p.mean_ms[row]) for p in predictions),
+            predicted_std_ms=tuple(float(p.std_ms[row]) for p in predictions),
+            measured_ms=tuple(ms for ms, _ in measured[row]),
+            measured_half_ms=tuple(half for _, half in measured[row]),
+        )
+        for row, (indices, quality) in enumerate(qualities.items())
     ]
-    for entry, front in zip(entries, _front(entries), strict=True):
-        entry["front"] = front
-    targets = [
-        {"name": str(of.target), "target": of.target.to_json(), "range_ms": list(of.range_ms)}
-        for of in latencies
-    ]
-    return {
-        "schema": SCHEMA,
-        "space": space.name,
-        "space_fingerprint": space.fingerprint,
-        "images": images,
-        "targets": targets,
-        "entries": sorted(entries, key=lambda entry: known_ms(entry)[0]),
-    }
-
-
-def _interval(task: Task, quality: float, images: int) -> list[float] | None:
-    found = task.merit_interval(quality, images)
-    return None if found is None else list(found)
-
-
-def known_ms(entry: Mapping[str, Any]) -> list[float]:
-    """Latency of an entry, one a target: measured where it was, else predicted."""
-    pairs = zip(entry["measured_ms"], entry["predicted_ms"], strict=True)
-    return [predicted if measured is None else measured for measured, predicted in pairs]
+    entries = [replace(e, is_front=front) for e, front in zip(entries, _front(entries), strict=True)]
+    return GalleryRecord(
+        images=images,
+        targets=tuple(GalleryTarget(str(of.target), of.target, of.range_ms) for of in latencies),
+        entries=tuple(sorted(entries, key=lambda entry: entry.latencies_ms[0])),
+        space=space.name,
+        space_fingerprint=space.fingerprint,
+        score_key=task.metric.score_key,
+    )
 
 
 def _draw(
@@ -161,10 +130,10 @@ def _draw(
     return np.array([decode(scores, problem).indices for scores in (logits, *noisy)])
 
 
-def _front(entries: Sequence[Mapping[str, Any]]) -> list[bool]:
+def _front(entries: Sequence[GalleryEntry]) -> list[bool]:
     """Which entries no other beats in quality and in every latency."""
-    quality = np.array([quality_of(entry) for entry in entries])
-    latency_ms = np.array([known_ms(entry) for entry in entries])
+    quality = np.array([entry.quality for entry in entries])
+    latency_ms = np.array([entry.latencies_ms for entry in entries])
     no_worse = (quality[:, None] >= quality) & (latency_ms[:, None] <= latency_ms).all(axis=2)
     better = (quality[:, None] > quality) | (latency_ms[:, None] < latency_ms).any(axis=2)
     beaten = np.any(no_worse & better, axis=0)

@@ -15,26 +15,10 @@ from hwnas.errors import HwnasError, InfeasibleBudget, SchemaMismatch
 from hwnas.runs import outputs, records
 from hwnas.runs.folder import RunFolder
 from hwnas.runs.found import BudgetRecord, SearchRecord
+from hwnas.runs.gallery import GalleryEntry, GalleryRecord
 from hwnas.runs.trial import Trial
-from hwnas.search.gallery import SCHEMA, known_ms
 from hwnas.search.objective import sizes
 from hwnas.statistics.bounds import at_least, at_most
-
-
-def read_gallery(run: Path) -> dict[str, Any]:
-    """The gallery of a run.
-
-    Raises:
-        SchemaMismatch: It is of another version.
-        HwnasError: The run has none.
-    """
-    path, remedy = RunFolder(run).gallery, draw_again(run)
-    data = records.gallery(path, remedy, is_pickable=True)
-    if data["schema"] != SCHEMA:
-        raise SchemaMismatch(
-            f"a gallery must be of schema {SCHEMA}, but {path} is not: {remedy}", field="schema"
-        )
-    return data
 
 
 def draw_again(run: Path) -> str:
@@ -63,28 +47,28 @@ def pick(run: Path, budgets: Sequence[Budget], out: Path, *, confidence: float =
 
     Raises:
         InfeasibleBudget: Nothing in the gallery keeps the budgets.
+        SchemaMismatch: The gallery is of another version, or of other targets than its search.
         HwnasError: The run has no gallery, or ``out`` holds a search.
     """
     new = RunFolder(out)
     if new.search.exists():
         raise HwnasError(f"a run folder must be new, but {out} holds a finished search: give another one")
-    gallery = read_gallery(run)
+    gallery = records.gallery(run, draw_again(run), is_pickable=True)
     record = records.search(run)
     _require_of_search(gallery, record, run)
     limits_ms = _limits(gallery, record, budgets)
-    entries = gallery["entries"]
-    needs = [_needs_ms(entry, confidence) for entry in entries]
+    needs = [_needs_ms(entry, confidence) for entry in gallery.entries]
     fitting = [
         entry
-        for entry, need in zip(entries, needs, strict=True)
+        for entry, need in zip(gallery.entries, needs, strict=True)
         if all(need[number] <= limit for number, limit in limits_ms.items())
     ]
     if not fitting:
         raise _refusal(gallery, limits_ms, needs)
-    chosen = max(fitting, key=records.quality_of)
-    space = spaces.load(gallery["space"])
+    chosen = max(fitting, key=lambda entry: entry.quality)
+    space = spaces.load(gallery.space)
     arch = spaces.architecture_from_json(
-        space.architecture(chosen["indices"]).to_json() | {"space_fingerprint": gallery["space_fingerprint"]}
+        space.architecture(chosen.indices).to_json() | {"space_fingerprint": gallery.space_fingerprint}
     )
     record = _picked(record, gallery, chosen, limits_ms)
     record = replace(record, sizes=sizes(arch, record.targets[0].precision))
@@ -94,10 +78,10 @@ def pick(run: Path, budgets: Sequence[Budget], out: Path, *, confidence: float =
     return record
 
 
-def _require_of_search(gallery: Mapping[str, Any], record: SearchRecord, run: Path) -> None:
+def _require_of_search(gallery: GalleryRecord, record: SearchRecord, run: Path) -> None:
     """Refuse a gallery of targets that the search had no budget for."""
     names = {item.name for item in record.budgets}
-    odd = [target["name"] for target in gallery["targets"] if target["name"] not in names]
+    odd = [name for name in gallery.names if name not in names]
     if odd:
         raise SchemaMismatch(
             f"a gallery must be of the targets of its search, {', '.join(sorted(names))}, but "
@@ -106,9 +90,9 @@ def _require_of_search(gallery: Mapping[str, Any], record: SearchRecord, run: Pa
         )
 
 
-def _limits(gallery: Mapping[str, Any], record: SearchRecord, budgets: Sequence[Budget]) -> dict[int, float]:
+def _limits(gallery: GalleryRecord, record: SearchRecord, budgets: Sequence[Budget]) -> dict[int, float]:
     """Budgets in ms by the number of their target."""
-    names = [target["name"] for target in gallery["targets"]]
+    names = gallery.names
     found: dict[int, float] = {}
     for budget in budgets:
         name = budget.name
@@ -122,15 +106,11 @@ def _limits(gallery: Mapping[str, Any], record: SearchRecord, budgets: Sequence[
     return found
 
 
-def _needs_ms(entry: Mapping[str, Any], confidence: float) -> list[float]:
+def _needs_ms(entry: GalleryEntry, confidence: float) -> list[float]:
     """The smallest budgets that an entry keeps, one a target."""
     quantile = NormalDist().inv_cdf(confidence)
     columns = zip(
-        entry["predicted_ms"],
-        entry["predicted_std_ms"],
-        entry["measured_ms"],
-        entry["measured_half_ms"],
-        strict=True,
+        entry.predicted_ms, entry.predicted_std_ms, entry.measured_ms, entry.measured_half_ms, strict=True
     )
     return [
         ms + quantile * std if measured is None or half is None else measured + half
@@ -139,14 +119,14 @@ def _needs_ms(entry: Mapping[str, Any], confidence: float) -> list[float]:
 
 
 def _refusal(
-    gallery: Mapping[str, Any], limits_ms: Mapping[int, float], needs: list[list[float]]
+    gallery: GalleryRecord, limits_ms: Mapping[int, float], needs: list[list[float]]
 ) -> InfeasibleBudget:
     share = [max(need[n] / limit for n, limit in limits_ms.items()) for need in needs]
     closest = needs[share.index(min(share))]
-    unmeasured = any(entry["measured_ms"][n] is None for entry in gallery["entries"] for n in limits_ms)
+    unmeasured = any(entry.measured_ms[n] is None for entry in gallery.entries for n in limits_ms)
     how = " (where a network was not measured, that is predicted)" if unmeasured else ""
     wanted = ", ".join(
-        f"{at_most(limit)} ms on {gallery['targets'][n]['name']} (at least {at_least(closest[n])} ms)"
+        f"{at_most(limit)} ms on {gallery.names[n]} (at least {at_least(closest[n])} ms)"
         for n, limit in limits_ms.items()
     )
     first = next(iter(limits_ms))
@@ -160,27 +140,23 @@ def _refusal(
 
 
 def _picked(
-    record: SearchRecord,
-    gallery: Mapping[str, Any],
-    chosen: Mapping[str, Any],
-    limits_ms: Mapping[int, float],
+    record: SearchRecord, gallery: GalleryRecord, chosen: GalleryEntry, limits_ms: Mapping[int, float]
 ) -> SearchRecord:
     """The search's record with another architecture, under the budgets that were given."""
-    names, indices = [item.name for item in record.budgets], tuple(chosen["indices"])
+    names = [item.name for item in record.budgets]
     budgets = tuple(
-        _budget(record, gallery["targets"][number]["name"], chosen, number, limit)
-        for number, limit in limits_ms.items()
+        _budget(record, gallery.names[number], chosen, number, limit) for number, limit in limits_ms.items()
     )
     columns = [names.index(item.name) for item in budgets]
     trials = tuple(replace(t, latencies_ms=tuple(t.latencies_ms[n] for n in columns)) for t in record.trials)
-    quality = records.quality_of(chosen)
-    if not any(trial.indices == indices for trial in trials):
-        trials = (*trials, Trial(indices, quality, tuple(known_ms(chosen)[n] for n in limits_ms)))
+    if not any(trial.indices == chosen.indices for trial in trials):
+        latencies_ms = tuple(chosen.latencies_ms[n] for n in limits_ms)
+        trials = (*trials, Trial(chosen.indices, chosen.quality, latencies_ms))
     return replace(
         record,
-        best=indices,
-        score_key=records.score_of(chosen),
-        quality=quality,
+        best=chosen.indices,
+        score_key=gallery.score_key,
+        quality=chosen.quality,
         budgets=budgets,
         trials=trials,
         finalists=None,
@@ -189,28 +165,28 @@ def _picked(
 
 
 def _budget(
-    record: SearchRecord, name: str, chosen: Mapping[str, Any], number: int, limit_ms: float
+    record: SearchRecord, name: str, chosen: GalleryEntry, number: int, limit_ms: float
 ) -> BudgetRecord:
     """A budget that was given, with what the gallery says of the chosen entry."""
-    measured, half = chosen["measured_ms"][number], chosen["measured_half_ms"][number]
+    measured, half = chosen.measured_ms[number], chosen.measured_half_ms[number]
     return replace(
         record.budget(name),
         budget_ms=limit_ms,
         asked=f"{limit_ms!r} ms",
-        predicted_ms=chosen["predicted_ms"][number],
-        predicted_std_ms=chosen["predicted_std_ms"][number],
+        predicted_ms=chosen.predicted_ms[number],
+        predicted_std_ms=chosen.predicted_std_ms[number],
         is_looked_at=True,
         measured_ms=measured,
         interval_ms=None if measured is None or half is None else (measured - half, measured + half),
-        quality=None if measured is None else _quality(record, chosen["indices"], name),
+        quality=None if measured is None else _quality(record, chosen.indices, name),
     )
 
 
-def _quality(record: SearchRecord, indices: list[int], name: str) -> dict[str, Any] | None:
+def _quality(record: SearchRecord, indices: tuple[int, ...], name: str) -> dict[str, Any] | None:
     """What the sessions were like in which the search measured an architecture; None in old records."""
     number = [item.name for item in record.budgets].index(name)
     entries = record.finalists.entries if record.finalists else ()
-    found = [entry["measured"][number] for entry in entries if list(entry["indices"]) == indices]
+    found = [entry["measured"][number] for entry in entries if tuple(entry["indices"]) == indices]
     if not found or not found[-1] or "word" not in found[-1]:
         return None
     return {field: found[-1].get(field) or [] for field in ("word", "reasons", "notes")}

@@ -94,7 +94,7 @@ class Difference:
 
     @property
     def _once(self) -> str:
-        return " and one training a side" if self.trainings == 1 else ""
+        return ", with one training of each" if self.trainings == 1 else ""
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""

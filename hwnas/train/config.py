@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
+from hwnas.annotations import require_fields
 from hwnas.errors import TrainingError
 from hwnas.tasks.base import ACCURACY, LossSettings, Metric, Predictions, Score
 
@@ -73,6 +74,7 @@ class TrainConfig:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
+        require_fields(self, TrainingError)
         checks = {
             "epochs must be at least 1": self.epochs is None or self.epochs >= 1,
             "batch_size must be at least 2": self.batch_size is None or self.batch_size >= 2,

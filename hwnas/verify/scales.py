@@ -9,9 +9,16 @@ from typing import Any
 from hwnas import measure
 from hwnas.device import Target
 from hwnas.errors import SchemaMismatch
+from hwnas.runs import records
 from hwnas.tables import places
 from hwnas.tables.operations import require_same
 from hwnas.tables.table import LatencyTable, Reference
+
+
+def tables_of(run: Path, device: str) -> Path:
+    """The tables of a device that the budgets of a run were promised by: its chain's, or the user's own."""
+    chain = records.chain_of(run)
+    return places.of_device(device) if chain is None else chain.tables / device
 
 
 class Scales:

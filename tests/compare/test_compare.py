@@ -24,6 +24,8 @@ from hwnas.compare.contender import Recipe, prepare, trained
 from hwnas.compare.rows import spread
 from hwnas.errors import HwnasError, SpaceError, TrainingError
 from hwnas.measure import measurer
+from hwnas.runs import records
+from hwnas.runs.comparison import ComparisonRecord
 from hwnas.runs.folder import RunFolder
 from hwnas.runs.training import TrainingRecord
 from hwnas.train import TrainConfig
@@ -50,7 +52,7 @@ def compared_run(source: Path, run: Path, seeds: int) -> tuple[Path, dict[str, A
         options=QUICK,
         tell=told.append,
     )
-    return run, result, told
+    return run, result.to_json(), told
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +63,10 @@ def compared(_exported_run, tmp_path_factory):
 def check(run: Path, result: dict[str, Any], told: list[str]) -> None:
     """Files, folders and numbers of a comparison belong together."""
     assert files.read_json(run / "compare.json", "comparison") == json.loads(json.dumps(result))
+    read = records.comparison(run).to_json()
+    assert (read, list(read)) == (json.loads(json.dumps(result)), list(result)), (
+        "what is read is as it was written"
+    )
     assert [network["name"] for network in result["networks"]] == [FOUND, SMALLEST]
     own = files.read_json(run / "train.json", "training")
     for network in result["networks"]:
@@ -115,7 +121,7 @@ def test_two_seeds_of_each_network(exported_run):
 def test_the_width_is_chosen_once_and_kept(exported_run, monkeypatch):
     run = exported_run
     arguments = {"match_latency": ["mobilenetv2"], "options": QUICK}
-    first = compare(run, device.load("host"), **arguments)
+    first = compare(run, device.load("host"), **arguments).to_json()
     match = first["matches"][0]
     assert match["target"]["precision"] == "int8", "that of the run's budget"
     assert [n["name"] for n in first["networks"]] == [FOUND, match["chosen"]]
@@ -125,7 +131,7 @@ def test_the_width_is_chosen_once_and_kept(exported_run, monkeypatch):
     opened: list[str] = []
     connect = measurer.connect
     monkeypatch.setattr(measurer, "connect", lambda where: opened.append(where.name) or connect(where))
-    second = compare(run, device.load("host"), tell=told.append, **arguments)
+    second = compare(run, device.load("host"), tell=told.append, **arguments).to_json()
     assert second["matches"] == first["matches"]
     assert opened == ["host"], "one way to the device for all variants"
     assert len([line for line in told if line.startswith("measuring")]) == len(release.VARIANTS)
@@ -211,14 +217,14 @@ def test_the_table_fits_a_narrow_terminal(compared, capsys, monkeypatch):
             if isinstance(values, dict) and "std" in values:
                 values["std"] = 0.0123
         network["variants"][0] |= {"latency_ms": 12.3456, "interval_ms": [12.1, 12.5]}
-    show_comparison(wide)
+    show_comparison(ComparisonRecord.from_json(wide, Path(), ""))
     shown = capsys.readouterr().out
     assert "mobilenetv3-large-0.75" in shown
     assert "12.346 ±0.200" in shown
     assert "±1.23" in shown
-    assert "one training a side" in shown or "another training may turn it round" in shown
+    assert "with one training of each" in shown or "another training may turn it round" in shown
     assert "…" not in shown
-    assert "0% of the tightest budget (litert-int8) is used" in shown
+    assert "1% of the tightest budget (litert-int8) is used" in shown, "12 of 1,000 ms"
 
 
 def test_another_recipe_trains_again(compared, tmp_path):
@@ -254,8 +260,8 @@ def test_what_only_the_run_could_have_is_left_out_for_all():
 
 
 def test_spread_of_a_single_value_is_unknown():
-    assert spread([0.5]) == {"mean": 0.5, "std": None, "values": [0.5]}
-    assert spread([0.4, 0.6])["std"] == pytest.approx(0.1414, abs=1e-4)
+    assert spread([0.5]).to_json() == {"mean": 0.5, "std": None, "values": [0.5]}
+    assert spread([0.4, 0.6]).std == pytest.approx(0.1414, abs=1e-4)
 
 
 def test_senseless_comparisons_are_refused(exported_run):

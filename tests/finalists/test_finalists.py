@@ -23,8 +23,8 @@ from hwnas.errors import HwnasError, InfeasibleBudget, TableError
 from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.finalists import models, ranges
 from hwnas.finalists.reading import Reading
+from hwnas.runs.gallery import GalleryEntry
 from hwnas.search import searching
-from hwnas.search.gallery import known_ms
 from hwnas.search.pick import pick
 from hwnas.search.request import SearchRequest
 from hwnas.statistics.bounds import decimals
@@ -205,6 +205,10 @@ def test_a_run_that_could_not_be_proven_is_measured_further(kept, tables, tmp_pa
     assert (again / "gallery.json").exists()
 
 
+def known_ms(entry):
+    return GalleryEntry.from_json(entry).latencies_ms
+
+
 def test_the_gallery_spans_the_range_and_is_a_front(kept):
     run, record, _ = kept
     gallery = files.read_json(run / "gallery.json", "gallery")
@@ -277,7 +281,8 @@ def test_runs_of_earlier_versions_are_read(kept, tmp_path):
     files.write_json(again / "search.json", record | {"promise": promised})
     (again / "gallery.json").unlink()
     gallery = finalists.write_gallery(again, 2, 1)
-    assert record["best"] in [entry["indices"] for entry in gallery["entries"]]
+    assert tuple(record["best"]) in [entry.indices for entry in gallery.entries]
+    assert files.read_json(again / "gallery.json", "gallery") == gallery.to_json()
     assert pick(again, [Budget.read("1000")], tmp_path / "picked").finalists is None
     report.write(again)
     assert (again / "report.html").stat().st_size > 10_000

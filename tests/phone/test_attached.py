@@ -50,7 +50,7 @@ class TestMatching:
         assert not Device("x", "x", "adb").matches(facts("Google", "Pixel 8"))
 
     def test_rules_must_be_text(self):
-        with pytest.raises(DeviceError, match="rules of a match must be text"):
+        with pytest.raises(DeviceError, match="match must be a mapping from text to text"):
             Device("x", "x", "adb", match={"ro.product.model": 8})
 
     PIXEL = Attached("A", "device", facts("Google", "Pixel 8"))

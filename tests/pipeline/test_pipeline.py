@@ -24,10 +24,11 @@ from hwnas.measure import ProfileOptions
 from hwnas.pipeline.stages import Stages
 from hwnas.pipeline.state import RunState, Stage
 from hwnas.report import _record, _reproduce
-from hwnas.runs.folder import RunFolder
+from hwnas.runs.folder import ChainFolder, RunFolder
+from hwnas.tables import places
 from hwnas.train import checkpoint
 from hwnas.train.config import TrainConfig
-from hwnas.verify import verify
+from hwnas.verify import scales, verify
 
 pytestmark = pytest.mark.usefixtures("warm_exporter")
 HWNAS = Path(sys.executable).with_name("hwnas")
@@ -322,6 +323,22 @@ def test_the_command_line_skips_and_says_so(finished):
     ]
     assert "litert-int8" in done.stdout
     assert f"models: {finished / 'run' / 'fbnet' / 'export'}" in done.stdout.replace("\n", "")
+
+
+def test_a_report_by_hand_says_the_commands_that_the_report_of_the_run_says(finished):
+    """What a table was asked for is found where the run has it, and so are the models."""
+    chain = ChainFolder(finished / "run")
+    target = devices.load("host").target("litert", "int8")
+    own = _record.read(chain.run("fbnet").path, [chain.latency_model(target)], chain.tables)
+    commands = [" ".join(words) for words in _reproduce.commands(own)]
+    assert "--rounds 1 --max-rounds 1" in commands[0]
+    assert "--calibration-networks 4 --heldout-networks 2" in commands[0]
+    by_hand = _record.read(chain.run("fbnet").path)
+    assert [" ".join(words) for words in _reproduce.commands(by_hand)] == commands
+    assert by_hand.tables[target].rounds == own.tables[target].rounds
+    assert [model.target for model in by_hand.models] == [target]
+    assert scales.tables_of(chain.run("fbnet").path, "host") == chain.tables.resolve() / "host"
+    assert scales.tables_of(finished, "host") == places.of_device("host")
 
 
 def test_init_writes_a_config_once(tmp_path):

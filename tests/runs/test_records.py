@@ -13,6 +13,7 @@ import pytest
 import report_run
 from typer.testing import CliRunner
 
+import hwnas
 from hwnas import latency, release, report
 from hwnas.budget import Budget
 from hwnas.cli import app
@@ -90,6 +91,7 @@ READERS = {
     "search.json": lambda run: (records.search(run), pick(run, [Budget.read("90%")], run / "picked")),
     "train.json": lambda run: records.trained(run),
     "gallery.json": lambda run: pick(run, [Budget.read("90%")], run / "picked"),
+    "compare.json": lambda run: json.dumps(records.comparison(run).to_json()),
     "export/manifest.json": verified,
     "latency/host-litert-int8.json": lambda run: latency.load(run / "latency" / "host-litert-int8.json"),
 }
@@ -144,6 +146,43 @@ def test_a_record_that_is_read_is_written_as_it_was(run):
     found = records.trained(run)
     assert (found.kept, found.learning, found.metric.key) == (None, None, "accuracy")
     assert found.test_value == written["test_accuracy"]
+
+
+def test_a_gallery_that_is_read_is_written_as_it_was(run):
+    """As it is written now, of a task that is judged by no accuracy, and as earlier versions wrote it."""
+    path = run / "gallery.json"
+    older = json.loads(path.read_text())
+    assert records.gallery(run, "").to_json() == older
+    newer = {**older, "space": "macro-r16", "space_fingerprint": "f", "points": 2, "each": 4}
+    order = ("schema", "space", "space_fingerprint", "images", "targets", "entries", "points", "each")
+    of_other_task = copy.deepcopy(newer)
+    for entry in of_other_task["entries"]:
+        entry |= {"quality": entry.pop("accuracy"), "quality_interval": None}
+        del entry["accuracy_interval"]
+    for written in (newer, of_other_task):
+        path.write_text(json.dumps({name: written[name] for name in order}))
+        again = records.gallery(run, "", is_pickable=True).to_json()
+        assert (again, list(again)) == (written, list(order))
+    entry, *_ = records.gallery(run, "").entries
+    assert entry.latencies_ms == (12.0 * 1.01, 24.0), "measured on the first target, predicted on the other"
+    path.write_text(json.dumps(newer | {"schema": "hwnas-gallery/9"}))
+    with pytest.raises(HwnasError, match="must be of schema hwnas-gallery/1"):
+        records.gallery(run, "", is_pickable=True)
+
+
+def test_a_comparison_of_an_earlier_version_is_read(run):
+    """It said neither what was asked for nor whether a difference is real, and of no budget."""
+    written = json.loads((run / "compare.json").read_text())
+    found = records.comparison(run)
+    assert (found.asked.against, found.asked.match_latency) == ((), ("mobilenetv2",))
+    assert (found.asked.variants, found.asked.rounds) == (("litert-int8",), None)
+    mine, other = found.networks
+    assert (found.found, mine.name, other.name) == ("found", "found", "mobilenetv2-0.31")
+    assert (other.variants[0].quality.difference, other.variants[0].on_budget, found.used) == (None, None, {})
+    again = found.to_json()
+    assert again["networks"][1]["accuracy"] == written["networks"][1]["accuracy"]
+    assert {name: again["matches"][0][name] for name in written["matches"][0]} == written["matches"][0]
+    assert records.comparison(run) == found
 
 
 @pytest.mark.parametrize("name", ["search.json", "train.json", "gallery.json", "compare.json", "arch.json"])
@@ -223,6 +262,29 @@ def test_what_is_missing_is_said_with_the_command_that_makes_it(run, missing, wo
     assert isinstance(done.exception, HwnasError), done.exception
     assert remedy.replace("RUN", str(run)) in str(done.exception)
     assert "search again" not in str(done.exception)
+
+
+def test_a_folder_around_runs_names_them(tmp_path, monkeypatch):
+    """Given in the place of a run, on the command line and in Python; the one first that came furthest."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("fbnet/arch.json", "random/arch.json", "random/train.json", "tables/host.jsonl"):
+        path = tmp_path / "run" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
+    more = {"pick": ["--budget-ms", "1", "--out", "o"], "compare": ["--against", "mnasnet-a1"]}
+    for verb in ("train", "export", "verify", "report", "pick", "compare"):
+        done = CliRunner().invoke(app, [verb, "run", *more.get(verb, [])])
+        assert isinstance(done.exception, HwnasError), done.output
+        assert str(done.exception) == (
+            "a run must be given by its own folder, but run holds no run, run/random and run/fbnet do: "
+            f"type `hwnas {verb} run/random`"
+        )
+    for call in (hwnas.train, hwnas.export, hwnas.verify):
+        with pytest.raises(HwnasError, match=r"run/random and run/fbnet do: give run/random, for example$"):
+            call("run")
+    (tmp_path / "run" / "search.json").write_text("{}")  # then it is a run, and damaged
+    with pytest.raises(HwnasError, match="`hwnas search --device host=60% --out run-2`"):
+        hwnas.train("run")
 
 
 @pytest.mark.parametrize("damage", BROKEN)
@@ -309,6 +371,25 @@ IMPOSSIBLE = {
         ("test", "accuracy", 1.5),
         ("test", "interval", 0, -0.5),
     ],
+    "gallery.json": [
+        ("images", -1),
+        ("entries", 0, "accuracy", 1.5),
+        ("entries", 1, "predicted_ms", 0, "fast"),
+        ("entries", 0, "measured_ms", 0, -1.0),
+        ("entries", 0, "front", 3),
+        ("targets", 0, "range_ms", 1, None),
+    ],
+    "compare.json": [
+        ("found", 3),
+        ("seeds", 0, -1),
+        ("networks", 0, "macs", -1),
+        ("networks", 1, "accuracy", "mean", "good"),
+        ("networks", 1, "variants", []),
+        ("networks", 1, "variants", 0, "latency_ms", -1.0),
+        ("networks", 1, "variants", 0, "interval_ms", 0, None),
+        ("networks", 0, "variants", 0, "found_minus_this", "values", []),
+        ("matches", 0, "ratio", "x"),
+    ],
     "search.json": [
         ("seed", -1),
         ("accuracy", 1.2),
@@ -318,6 +399,14 @@ IMPOSSIBLE = {
         ("constraints", 0, "budget_ms", float("inf")),
         ("data", "val_share", 20.0),
     ],
+}
+
+
+READ = {
+    "train.json": records.trained,
+    "search.json": records.search,
+    "gallery.json": lambda run: records.gallery(run, "make it again"),
+    "compare.json": records.comparison,
 }
 
 
@@ -336,7 +425,7 @@ def test_impossible_values_are_refused_by_their_place(run, file, place):
     inner[last] = value
     (run / file).write_text(json.dumps(content))
     with pytest.raises(HwnasError) as caught:
-        records.trained(run) if file == "train.json" else records.search(run)
+        READ[file](run)
     if value == value and value != float("inf"):  # JSON itself has no others
         assert json.dumps(value) in str(caught.value)
         assert str(last) in str(caught.value)

@@ -21,7 +21,7 @@ def test_one_training_a_side_is_mcnemars_test():
     assert found.mean == pytest.approx(0.15)
     assert found.chance == pytest.approx(stats.binomtest(gained, gained + lost).pvalue)
     assert found.is_real
-    assert "one training a side" in found.said
+    assert found.said == "real, with one training of each"
 
 
 def test_eight_points_of_few_images_are_not_shown():
@@ -33,7 +33,7 @@ def test_eight_points_of_few_images_are_not_shown():
     found = Difference.of([mine], [theirs])
     assert found.mean == pytest.approx(0.08)
     assert not found.is_real
-    assert "not shown by 150 images" in found.said
+    assert found.said == "not shown by 150 images, with one training of each"
 
 
 def test_a_small_difference_of_two_trainings_says_nothing_of_the_networks():

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 from math import inf
 from typing import Any
 
+from hwnas.annotations import require_fields
 from hwnas.errors import TrainingError
 from hwnas.train.config import CLASS_WEIGHTS, HIGHEST_RATE
 
@@ -56,6 +57,7 @@ class OneShotConfig:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
+        require_fields(self, TrainingError)
         checks = {
             "width must be in (0, 1]": 0 < self.width <= 1,
             "resolution must be at least 8": self.resolution is None or self.resolution >= 8,
