@@ -11,6 +11,7 @@ import pytest
 from filelock import FileLock
 from quick_measuring import hurry
 from remembering_exporter import RememberingExporter
+from warm_agents import warm
 
 _LONG = (
     "finalists/test_finalists",
@@ -50,6 +51,21 @@ def _shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = (base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base) / "shared"
     folder.mkdir(exist_ok=True)
     return folder
+
+
+@pytest.fixture(scope="session")
+def few_digits(_shared: Path) -> Path:
+    """Every fifth of the digits as a file, for what is about the way and not about what is learnt on it."""
+    import numpy as np
+    from sklearn.datasets import load_digits
+
+    path = _shared / "digits.npz"
+    with FileLock(_shared / "digits.lock"):
+        if not path.exists():
+            digits = load_digits()
+            images = np.round(digits.images[::5] * (255 / 16)).astype(np.uint8)
+            np.savez(path, images=images, labels=digits.target[::5])
+    return path
 
 
 @pytest.fixture(scope="session")
@@ -93,13 +109,14 @@ def _exporter(_shared: Path) -> Iterator[RememberingExporter]:
 
 
 @pytest.fixture(scope="module")
-def warm_exporter(_exporter: RememberingExporter) -> Iterator[None]:
-    """One process exports the models of all tests, and none twice."""
+def warm_processes(_exporter: RememberingExporter) -> Iterator[None]:
+    """One process exports the models of all tests, and none twice; agents are forked from a warm one."""
     from hwnas.measure import models
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(models, "_Worker", lambda: _exporter)
         patch.setattr(models, "_MAX_WORKERS", 1)
+        warm(patch)
         yield
 
 

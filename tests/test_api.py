@@ -61,7 +61,7 @@ def test_the_package_is_typed():
     assert (Path(hwnas.__file__).parent / "py.typed").is_file()
 
 
-@pytest.mark.usefixtures("warm_exporter")
+@pytest.mark.usefixtures("warm_processes")
 def test_a_whole_chain_with_a_space_a_block_and_a_strategy_of_ones_own(tmp_path):
     """The process that exports blocks loads the same file."""
     hwnas.load_plugins(MINE)

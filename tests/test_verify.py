@@ -27,7 +27,7 @@ from hwnas.runs import records
 from hwnas.statistics.verdict import BUDGET, NOISY, STABLE, UNUSABLE
 from hwnas.verify import Estimate, Verification, checks, folder, verify, verify_on
 
-pytestmark = pytest.mark.usefixtures("warm_exporter")
+pytestmark = pytest.mark.usefixtures("warm_processes")
 QUICK = form(2)
 HWNAS = Path(sys.executable).with_name("hwnas")
 BARE = Device("bare", "A device that has none of the runtimes", "local", runtimes=("torch_cuda",))

@@ -31,7 +31,7 @@ from hwnas.runs.training import TrainingRecord
 from hwnas.train import TrainConfig
 from hwnas.verify import verify
 
-pytestmark = pytest.mark.usefixtures("warm_exporter")
+pytestmark = pytest.mark.usefixtures("warm_processes")
 SMALLEST = "mobilenetv2-0.1"
 QUICK = form(3)
 

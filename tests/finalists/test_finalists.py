@@ -33,7 +33,7 @@ from hwnas.tables.table import LatencyTable
 from hwnas.train import TrainConfig
 from hwnas.train.training import train_run
 
-pytestmark = pytest.mark.usefixtures("warm_exporter")
+pytestmark = pytest.mark.usefixtures("warm_processes")
 SHORT = {"samples": 3, "min_sample_ms": 0.3, "warmup_min_ms": 1.0, "warmup_max_ms": 3.0}
 PROFILE = form(3, **SHORT, calibration_networks=6, heldout_networks=0)
 QUICK = form(6, **SHORT)

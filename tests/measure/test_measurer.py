@@ -9,7 +9,7 @@ from hwnas.device import Target
 from hwnas.errors import DeviceError
 from hwnas.measure import Measurer, ProfileOptions
 
-pytestmark = pytest.mark.usefixtures("warm_exporter")
+pytestmark = pytest.mark.usefixtures("warm_processes")
 QUICK = ProfileOptions(rounds=2, max_rounds=2, samples=2, min_round_s=0.0)
 
 

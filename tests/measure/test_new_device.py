@@ -41,7 +41,7 @@ def known(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.usefixtures("warm_exporter", "hurried")
+@pytest.mark.usefixtures("warm_processes", "hurried")
 def test_a_few_networks_make_a_model_of_a_new_device(known: Path) -> None:
     """Real networks on this machine's real runtime."""
     done = few(known, 5, "--json")

@@ -23,7 +23,7 @@ from hwnas.errors import DeviceError, HwnasError, SchemaMismatch
 from hwnas.tables import scales
 from hwnas.tables.table import LatencyTable
 
-pytestmark = pytest.mark.usefixtures("warm_exporter")
+pytestmark = pytest.mark.usefixtures("warm_processes")
 HWNAS = Path(sys.executable).with_name("hwnas")
 SMALL = "--space macro --resolution 8 --calibration-networks 2 --heldout-networks 1 --rounds 2 --max-rounds 2"
 
@@ -45,7 +45,7 @@ def hwnas(*words: str, code: int = 0) -> Said:
 
 
 @pytest.fixture(scope="module")
-def tables(tmp_path_factory: pytest.TempPathFactory, warm_exporter: None) -> tuple[Path, dict[str, Any]]:
+def tables(tmp_path_factory: pytest.TempPathFactory, warm_processes: None) -> tuple[Path, dict[str, Any]]:
     """Really measured tables of a small space, and what the verb said of them."""
     folder = tmp_path_factory.mktemp("tables")
     words = f"profile {SMALL} --runtime litert,onnxruntime --precision int8 --json --out".split()

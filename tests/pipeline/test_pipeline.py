@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -30,7 +31,7 @@ from hwnas.train import checkpoint
 from hwnas.train.config import TrainConfig
 from hwnas.verify import scales, verify
 
-pytestmark = pytest.mark.usefixtures("warm_exporter")
+pytestmark = pytest.mark.usefixtures("warm_processes")
 HWNAS = Path(sys.executable).with_name("hwnas")
 CONFIG = """
 space = "macro-r16"
@@ -91,10 +92,19 @@ min_round_s = 0.0
 EVERY = pipeline.STAGES
 
 
+def configure(folder: Path, text: str) -> Path:
+    """Write the config of a folder; its images stay those of the first run, wherever it was moved."""
+    path = folder / "hwnas.toml"
+    (images,) = re.findall("^data = .*\n", path.read_text(), re.MULTILINE)
+    path.write_text(images + text.removeprefix(images))
+    return path
+
+
 @pytest.fixture(scope="module")
-def first_run(tmp_path_factory):
+def first_run(tmp_path_factory, few_digits):
     folder = tmp_path_factory.mktemp("chain")
-    (folder / "hwnas.toml").write_text(CONFIG)
+    (folder / "hwnas.toml").write_text(f'data = "{few_digits}"\n')
+    configure(folder, CONFIG)
     heard, counted = [], Counter()
 
     def counting(name, function):
@@ -124,8 +134,7 @@ def again(folder: Path, **replaced: str) -> tuple[str, ...]:
     for old, new in replaced.values():
         assert old in text
         text = text.replace(old, new)
-    (folder / "hwnas.toml").write_text(text)
-    return pipeline.run(pipeline.read(folder / "hwnas.toml")).ran
+    return pipeline.run(pipeline.read(configure(folder, text))).ran
 
 
 def test_a_run_reads_images_and_weights_once(first_run):
@@ -167,9 +176,8 @@ def test_a_changed_section_runs_its_stage_and_what_depends_on_it(finished):
 
 def training(folder: Path, text: str) -> tuple[Stage, RunState]:
     """The stage of training under another config, and what is known of it."""
-    (folder / "hwnas.toml").write_text(text)
     state = RunState(folder / "run")
-    stages = Stages(pipeline.read(folder / "hwnas.toml"), [devices.load("host")], state)
+    stages = Stages(pipeline.read(configure(folder, text)), [devices.load("host")], state)
     return next(stage for stage in stages if stage.name == "train"), state
 
 
@@ -259,7 +267,7 @@ def test_a_folder_is_for_one_process_at_a_time(finished):
 @pytest.mark.slow
 def test_a_training_that_was_killed_goes_on(finished):
     """SIGKILL between two epochs; the second process begins with a later epoch than the first."""
-    (finished / "hwnas.toml").write_text(CONFIG.replace("epochs = 1", "epochs = 40"))
+    configure(finished, CONFIG.replace("epochs = 1", "epochs = 40"))
     checkpoint = finished / "run" / "fbnet" / "train-checkpoint.safetensors"
     with subprocess.Popen([HWNAS, "run", finished / "hwnas.toml"], stderr=subprocess.DEVNULL) as process:
         try:
@@ -354,9 +362,8 @@ def test_init_writes_a_config_once(tmp_path):
 
 def stages_of(folder: Path, text: str, *names: str) -> tuple[dict[str, Stage], RunState]:
     """Some stages under another config; what comes before them is there."""
-    (folder / "hwnas.toml").write_text(text)
     state = RunState(folder / "run")
-    stages = Stages(pipeline.read(folder / "hwnas.toml"), [devices.load("host")], state)
+    stages = Stages(pipeline.read(configure(folder, text)), [devices.load("host")], state)
     found = {}
     for stage in stages:
         found[stage.name] = stage

@@ -297,7 +297,7 @@ def test_damaged_probes_are_refused(recorded):
         probes.answers(recorded, probes.PYTORCH)
 
 
-@pytest.mark.usefixtures("hurried", "warm_exporter")
+@pytest.mark.usefixtures("hurried", "warm_processes")
 def test_an_unfinished_retraining_is_said_by_export_verify_and_report(exported_run):
     """What is left of a training that was cut off, beside the weights of the one before."""
     arguments = [str(exported_run)]

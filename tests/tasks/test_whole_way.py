@@ -43,7 +43,7 @@ def typed(*words):
 
 
 @pytest.fixture(scope="module")
-def way(tmp_path_factory, warm_exporter):
+def way(tmp_path_factory, warm_processes):
     """What each command printed, and the folder that they worked in."""
     root = tmp_path_factory.mktemp("way")
     with pytest.MonkeyPatch.context() as patch:
