@@ -29,14 +29,18 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
+PLUGINS: list[str] = []
+"""Files of plug-ins that this process has, as they were given: commands need them as well."""
+
 
 def typed(*words: object) -> str:
-    """A command of hwnas as it is typed, quoted for a shell and between backticks.
+    """A command of hwnas as it is typed, quoted for a shell and between backticks; with the plug-ins.
 
     Args:
         words: The verb and what follows it.
     """
-    return f"`hwnas {shlex.join(map(str, words))}`"
+    own = [word for file in PLUGINS for word in ("--plugin", file)]
+    return f"`hwnas {shlex.join([*map(str, words), *own])}`"
 
 
 class HwnasError(Exception):

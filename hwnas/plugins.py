@@ -28,7 +28,7 @@ from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
-from hwnas.errors import HwnasError, PluginError
+from hwnas.errors import PLUGINS, HwnasError, PluginError
 
 ENVIRONMENT = "HWNAS_PLUGINS"
 GROUP = "hwnas"
@@ -64,6 +64,7 @@ def load(*paths: Path | str) -> None:
             raise PluginError(f"a plug-in must be a Python file, but {path} is none: give the path of one")
         _whole(str(path), lambda file=file: _run(file))  # type: ignore[misc]
         _files.append(file)
+        PLUGINS.append(str(path))
         os.environ[ENVIRONMENT] = json.dumps(list(map(str, _files)))
 
 
@@ -97,6 +98,7 @@ def forget() -> None:
     """Take everything away that plug-ins registered, so that they can be loaded anew."""
     _undo(0)
     _files.clear()
+    PLUGINS.clear()
     _points.clear()
     os.environ.pop(ENVIRONMENT, None)
 

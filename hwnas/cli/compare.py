@@ -14,7 +14,7 @@ from hwnas.cli import _usage
 from hwnas.cli._app import Json, app, coloured, emit_json, err, out, print_quality, print_table
 from hwnas.cli._shipping import run_folder
 from hwnas.runs import records
-from hwnas.runs.compared import ComparedVariant, Spread
+from hwnas.runs.compared import ComparedVariant, SeedSpread
 from hwnas.runs.comparison import ComparisonRecord
 from hwnas.runs.folder import RunFolder
 from hwnas.statistics import use
@@ -141,7 +141,7 @@ def _said(row: ComparedVariant, metric: Metric, *, is_found: bool) -> str:
     return "; ".join(parts)
 
 
-def _spread(values: Spread, metric: Metric, sign: str = "") -> str:
+def _spread(values: SeedSpread, metric: Metric, sign: str = "") -> str:
     """Mean and standard deviation over the seeds."""
     spread = "" if values.std is None else f" ±{metric.gap(values.std, 2)}"
     return f"{metric.gap(values.mean, 2, sign)}{spread}"

@@ -55,13 +55,7 @@ class Recipe:
         if settings.get("distill_weight"):
             settings["distill_weight"] = 0.0
             notes.append("the run had a teacher: no network has one here")
-        try:
-            config = TrainConfig.of_record(settings)
-        except TypeError as error:
-            raise TrainingError(
-                f"the recorded recipe must be one that this version knows, but: {error}: train the run again"
-            ) from error
-        return cls(config, not notes, tuple(notes))
+        return cls(TrainConfig.of_record(settings), not notes, tuple(notes))
 
     def seeded(self, seed: int) -> TrainConfig:
         """The settings with another seed."""
@@ -153,7 +147,7 @@ def _is_of(record: TrainingRecord, config: TrainConfig) -> bool:
     """Whether a training had these settings, those included that an older record does not name."""
     try:
         return TrainConfig.of_record(record.config) == config
-    except (TrainingError, TypeError):
+    except TrainingError:
         return False
 
 

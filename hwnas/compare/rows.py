@@ -9,7 +9,13 @@ from pathlib import Path
 from hwnas.compare.contender import ShippedNetwork
 from hwnas.device import Target
 from hwnas.measure import Measured
-from hwnas.runs.compared import ComparedNetwork, ComparedQuality, ComparedTraining, ComparedVariant, Spread
+from hwnas.runs.compared import (
+    ComparedNetwork,
+    ComparedQuality,
+    ComparedTraining,
+    ComparedVariant,
+    SeedSpread,
+)
 from hwnas.space import Architecture
 from hwnas.statistics import verdict
 from hwnas.statistics.differences import ratio_interval
@@ -104,7 +110,7 @@ def _quality(
     )
 
 
-def spread(values: Sequence[float]) -> Spread:
+def spread(values: Sequence[float]) -> SeedSpread:
     """Mean and sample standard deviation of values."""
     std = statistics.stdev(values) if len(values) > 1 else None
-    return Spread(statistics.fmean(values), std, tuple(values))
+    return SeedSpread(statistics.fmean(values), std, tuple(values))

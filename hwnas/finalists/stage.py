@@ -43,7 +43,7 @@ from hwnas.search import strategy as strategy_of
 from hwnas.search.constraints import shares_of
 from hwnas.search.gallery import TargetLatency
 from hwnas.search.request import SearchRequest
-from hwnas.search.searching import Prepared, load_data, prepared, searched, space_for
+from hwnas.search.searching import PreparedSearch, load_data, prepared, searched, space_for
 from hwnas.space import SearchSpace
 from hwnas.train import optim, ranks
 from hwnas.train.training import dataset_of
@@ -206,7 +206,7 @@ def _int8_warnings(found: Sequence[Source], space: SearchSpace, folder: Path | N
 
 
 def _searched(
-    ready: Prepared, run: Path, is_new: bool, live: Live | None
+    ready: PreparedSearch, run: Path, is_new: bool, live: Live | None
 ) -> tuple[SearchRecord | None, TrainedNetworks | None]:
     """The record of the search, and what scored in it if that was now.
 

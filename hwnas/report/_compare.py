@@ -7,7 +7,7 @@ from typing import Any
 
 from hwnas.report import _budgets, _page, _svg, _text
 from hwnas.report._record import Record
-from hwnas.runs.compared import ComparedNetwork, ComparedQuality, ComparedVariant, Spread
+from hwnas.runs.compared import ComparedNetwork, ComparedQuality, ComparedVariant, SeedSpread
 from hwnas.runs.comparison import ComparisonRecord
 from hwnas.statistics import use
 from hwnas.statistics.metric import Metric
@@ -104,7 +104,7 @@ def _difference(quality: ComparedQuality, metric: Metric) -> str:
     return text if quality.gain.std is None else f"{text} ± {metric.gap(quality.gain.std, 2)}"
 
 
-def _range(found: Spread) -> tuple[float, float] | None:
+def _range(found: SeedSpread) -> tuple[float, float] | None:
     return (min(found.values), max(found.values)) if len(found.values) > 1 else None
 
 

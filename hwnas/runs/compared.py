@@ -14,7 +14,7 @@ from hwnas.statistics.verdict import Verdict
 
 
 @dataclass(frozen=True)
-class Spread:
+class SeedSpread:
     """A number over the trainings of a network.
 
     Attributes:
@@ -32,7 +32,7 @@ class Spread:
         return asdict(self) | {"values": list(self.values)}
 
     @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Spread:
+    def from_json(cls, data: Mapping[str, Any]) -> SeedSpread:
         """Rebuild what ``to_json`` wrote."""
         return cls(data["mean"], data["std"], tuple(data["values"]))
 
@@ -49,8 +49,8 @@ class ComparedQuality:
         difference: What can be said of the gain on the same images; None where an older file does not say.
     """
 
-    metric: Spread
-    gain: Spread
+    metric: SeedSpread
+    gain: SeedSpread
     images: int | None = None
     interval: tuple[float, float] | None = None
     difference: Difference | None = None
@@ -68,8 +68,8 @@ class ComparedQuality:
         """Rebuild what ``to_json`` wrote, or an earlier version."""
         of, minus = data[key], data["found_minus_this"]
         return cls(
-            metric=Spread.from_json(of),
-            gain=Spread.from_json(minus),
+            metric=SeedSpread.from_json(of),
+            gain=SeedSpread.from_json(minus),
             images=of.get("images"),
             interval=interval_of(of, "interval"),
             difference=Difference.from_json(minus) if "interval" in minus else None,

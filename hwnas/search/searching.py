@@ -35,7 +35,7 @@ from hwnas.train import TrainConfig, optim, ranks
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedSearch:
     """A search with all that it needs in memory, so that nothing of it is read again.
 
     Attributes:
@@ -79,7 +79,7 @@ class Searched:
 
 def prepared(
     request: SearchRequest, dataset: Dataset | None = None, models: Sequence[FittedModel] = ()
-) -> Prepared:
+) -> PreparedSearch:
     """Read what a request names, the latency models before the images.
 
     Args:
@@ -104,7 +104,7 @@ def prepared(
         measured=request.measured,
         ranges=request.ranges,
     )
-    return Prepared(request, dataset, space, known, constraints, time.monotonic() - began)
+    return PreparedSearch(request, dataset, space, known, constraints, time.monotonic() - began)
 
 
 @outputs.alone_in("out", "a search", new=True)
@@ -117,7 +117,7 @@ def search_run(
 
 
 @outputs.alone_in("out", "a search", new=True)
-def searched(ready: Prepared, out: Path, *, live: Live | None = None) -> Searched:
+def searched(ready: PreparedSearch, out: Path, *, live: Live | None = None) -> Searched:
     """Search, and write ``arch.json``, ``search.json``, ``history.jsonl``, ``supernet.safetensors``.
 
     Where architectures are trained from scratch, those are in the folder ``trained`` instead of a
@@ -145,7 +145,7 @@ def _require_new(out: Path) -> None:
         raise HwnasError(f"a run folder must be new, but {out} holds a finished search: give another one")
 
 
-def _search(ready: Prepared, out: Path, live: Live | None) -> Searched:
+def _search(ready: PreparedSearch, out: Path, live: Live | None) -> Searched:
     request, dataset, space, models = ready.request, ready.dataset, ready.space, ready.models
     clock = _Clock(live if ranks.rank() == 0 else None)
     clock.seconds["data"] = ready.seconds

@@ -112,7 +112,7 @@ class TrainConfig:
         """The settings of a record, also of an older version that had fewer of them.
 
         Raises:
-            TrainingError: There are settings that this version does not know.
+            TrainingError: There are settings that this version does not know, or odd ones.
         """
         odd = sorted(set(record) - {item.name for item in fields(cls)})
         if odd:
@@ -120,7 +120,10 @@ class TrainConfig:
                 f"recorded settings of training must be known to this version, but {', '.join(odd)} "
                 f"{'is' if len(odd) == 1 else 'are'} not: train the run again"
             )
-        return cls(**record)
+        try:
+            return cls(**record)
+        except TrainingError as error:
+            raise TrainingError(f"{error}, in recorded settings of training: train the run again") from error
 
     def resolved(self, images: int) -> TrainConfig:
         """The same with the numbers that so many training images make of what was left open.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 
@@ -207,6 +208,17 @@ class TestCommandLine:
         assert table["target"] == "bench/byte_counter-int8"
         assert table["failed"] == {}
         assert "twin_i8_o16_s2@8x8x8" in (tmp_path / "byte_counter-int8.jsonl").read_text()
+
+    def test_what_is_advised_has_it_too(self, tmp_path, mine):
+        """A command without it would not know the space."""
+        asked = ["search", "--device", "host=60%", "--space", "tiny-r8-c10", "--out", tmp_path / "run"]
+        done = cli(*asked, "--plugin", mine, XDG_DATA_HOME=str(tmp_path), COLUMNS="1000")
+        assert done.returncode == 1, done.stderr
+        (advised,) = re.findall(r"`hwnas (profile [^`]*)`", done.stderr)
+        assert shlex.split(advised)[-2:] == ["--plugin", str(mine)]
+        few = ["--rounds", 1, "--max-rounds", 1, "--calibration-networks", 1, "--heldout-networks", 1]
+        done = cli(*shlex.split(advised), *few, "--samples", 1, XDG_DATA_HOME=str(tmp_path))
+        assert done.returncode == 0, done.stderr
 
     @pytest.mark.parametrize("verb", [["spaces", "list"], ["profile"], ["run", "nothing.toml"]])
     def test_a_broken_file_ends_with_1(self, tmp_path, verb):

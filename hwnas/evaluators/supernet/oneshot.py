@@ -19,7 +19,7 @@ from torch import nn
 from hwnas import tasks
 from hwnas.data.augment import Augmentation
 from hwnas.data.batches import Batches
-from hwnas.errors import SchemaMismatch, SpaceError
+from hwnas.errors import SchemaMismatch, SpaceError, TrainingError
 from hwnas.evaluators.base import Live, Traits
 from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.evaluators.supernet.network import Gate, Supernet, proxy_space
@@ -266,7 +266,7 @@ class OneShot:
         tensors, metadata = files.read_tensors(path, SCHEMA, _OTHER)
         try:
             config = OneShotConfig(**metadata["config"], device=device)
-        except (KeyError, TypeError) as error:
+        except (KeyError, TypeError, TrainingError) as error:
             raise SchemaMismatch(
                 f"{path} must name its settings, but does not: {error}: {_OTHER}", field="config"
             ) from error
