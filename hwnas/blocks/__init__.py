@@ -21,15 +21,16 @@ from hwnas.blocks.mbconv import MBConv
 from hwnas.blocks.mbstage import MBStage
 from hwnas.blocks.shuffleunit import ShuffleUnit
 from hwnas.blocks.skip import Skip
+from hwnas.blocks.uib import UniversalInvertedBottleneck
 from hwnas.errors import SpaceError
 from hwnas.space import Block
 
 if TYPE_CHECKING:
     from torch import nn
 
-KINDS: dict[str, type[Block]] = {
-    kind.kind: kind for kind in (Conv, ConvPool, MBConv, MBStage, ShuffleUnit, Skip, Head, LateHead)
-}
+_OWN = Conv, ConvPool, MBConv, MBStage, UniversalInvertedBottleneck, ShuffleUnit, Skip, Head, LateHead
+
+KINDS: dict[str, type[Block]] = {kind.kind: kind for kind in _OWN}
 
 Kind = TypeVar("Kind", bound=type[Block])
 
@@ -92,6 +93,7 @@ __all__ = [
     "ShuffleUnit",
     "Skip",
     "Strided",
+    "UniversalInvertedBottleneck",
     "build",
     "parse",
     "register",

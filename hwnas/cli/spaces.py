@@ -8,6 +8,7 @@ import typer
 from rich import box
 from rich.table import Table
 
+from hwnas import known as networks
 from hwnas import spaces as library
 from hwnas.cli import _usage
 from hwnas.cli._app import App, Json, app, emit_json, out, print_table
@@ -33,6 +34,7 @@ def list_(as_json: Json = False) -> None:
     for space in known:
         table.add_row(space.name, *_row(space))
     print_table(table)
+    out.print(f"Known networks, each a space of its own: {', '.join(networks.FAMILIES)}.")
 
 
 @spaces.command()

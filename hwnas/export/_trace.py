@@ -230,9 +230,20 @@ class _Walk:
 
     def _flatten(self, name: str, layer: nn.Flatten, x: Tensor) -> Tensor:
         producer = self._producer(x)
-        if not isinstance(producer, Pool) or (layer.start_dim, layer.end_dim) != (1, -1):
-            raise _unknown(f"flattening that does not follow global pooling ({name})")
-        return self._add(replace(producer, result=Tensor(x.name, x.shape[:2])))
+        if (layer.start_dim, layer.end_dim) == (1, -1):
+            if isinstance(producer, Pool):
+                return self._add(replace(producer, result=Tensor(x.name, x.shape[:2])))
+            if isinstance(producer, Conv) and isinstance(pool := self._producer(producer.source), Pool):
+                return self._pixel(name, producer, pool)
+        raise _unknown(f"flattening that does not follow global pooling ({name})")
+
+    def _pixel(self, name: str, conv: Conv, pool: Pool) -> Tensor:
+        """A 1x1 convolution of the one pixel that pooling leaves, as the linear layer that it is."""
+        if conv.groups > 1 or conv.weight.shape[2:] != (1, 1):
+            raise _unknown(f"flattening behind a convolution of {conv.weight.shape[2:]} pixels ({name})")
+        pooled, result = (Tensor(t.name, t.shape[:2]) for t in (pool.result, conv.result))
+        self._add(replace(pool, result=pooled))
+        return self._add(Linear(pooled, result, conv.weight[:, :, 0, 0], conv.bias, conv.fused))
 
     def _shuffle(self, name: str, layer: ChannelShuffle, x: Tensor) -> Tensor:
         order = np.arange(x.shape[1]).reshape(layer.groups, -1).T.reshape(-1)

@@ -2,8 +2,9 @@
 
 A baseline is the only architecture of a space of its own, so that it is trained, exported,
 measured and shipped like any network that was found. Names are ``<family>[-<width>]``, full
-names ``<family>[-<width>]-r<resolution>-c<classes>-<strides>``; ``load`` makes the same network
-again from a full name alone.
+names ``<family>[-<width>]-r<resolution>-c<classes>-<strides>``, and ``-half`` or ``-same`` behind
+either where strided kernels are not padded as is usual for the family; ``load`` makes the same
+network again from a full name alone. Where weights of them come from stands in ``pretrained``.
 
 A new family is one file with a function of a ``Setting`` and one line in ``FAMILIES``.
 """
@@ -16,10 +17,13 @@ from dataclasses import dataclass
 
 from hwnas.errors import SpaceError
 from hwnas.known._network import STRIDES, Setting
+from hwnas.known.efficientnet_lite import SCALES, efficientnet_lite
 from hwnas.known.fbnet_c import fbnet_c
-from hwnas.known.mnasnet_a1 import mnasnet_a1
+from hwnas.known.mnasnet import mnasnet_a1, mnasnet_b1
+from hwnas.known.mobilenetv1 import mobilenetv1
 from hwnas.known.mobilenetv2 import mobilenetv2
 from hwnas.known.mobilenetv3 import mobilenetv3_large, mobilenetv3_small
+from hwnas.known.mobilenetv4 import mobilenetv4_conv_medium, mobilenetv4_conv_small
 from hwnas.known.shufflenetv2 import WIDTHS, shufflenetv2
 from hwnas.space import Architecture
 
@@ -31,19 +35,31 @@ class Family:
     Attributes:
         make: The network of a setting.
         widths: Widths that there are; None for any.
+        resolution: Pixels that it is published for.
+        paddings: How strided kernels can be padded, the usual way first.
     """
 
     make: Callable[[Setting], Architecture]
     widths: tuple[float, ...] | None = (1.0,)
+    resolution: int = 224
+    paddings: tuple[str, ...] = ("half", "same")
 
 
 FAMILIES: dict[str, Family] = {
+    **{
+        name: Family(efficientnet_lite(channels, layers), resolution=pixels, paddings=("same", "half"))
+        for name, (channels, layers, pixels) in SCALES.items()
+    },
     "fbnet-c": Family(fbnet_c),
     "mnasnet-a1": Family(mnasnet_a1),
+    "mnasnet-b1": Family(mnasnet_b1, None),
+    "mobilenetv1": Family(mobilenetv1, None),
     "mobilenetv2": Family(mobilenetv2, None),
     "mobilenetv3-large": Family(mobilenetv3_large, None),
     "mobilenetv3-small": Family(mobilenetv3_small, None),
-    "shufflenetv2": Family(shufflenetv2, tuple(WIDTHS)),
+    "mobilenetv4-conv-medium": Family(mobilenetv4_conv_medium),
+    "mobilenetv4-conv-small": Family(mobilenetv4_conv_small, None),
+    "shufflenetv2": Family(shufflenetv2, tuple(WIDTHS), paddings=("half",)),
 }
 
 _SMALLEST_IMAGENET = 96  # pixels; dividing fewer by 32 leaves next to nothing
@@ -51,6 +67,7 @@ _WIDEST = 4.0
 _NAME = re.compile(
     rf"(?P<family>{'|'.join(FAMILIES)})(-(?P<width>\d+(\.\d+)?))?"
     rf"(-r(?P<resolution>\d+))?(-c(?P<classes>\d+))?(-(?P<strides>{'|'.join(STRIDES)}))?"
+    r"(-(?P<padding>half|same))?"
 )
 
 
@@ -77,11 +94,13 @@ def load(
     resolution: int | None = None,
     num_classes: int | None = None,
     strides: str | None = None,
+    padding: str | None = None,
 ) -> Architecture:
     """The network of a short name ("mobilenetv2-0.5") or a full one.
 
-    What is given beside the name overrides what the name says; what neither says is 224 pixels,
-    1000 classes, and the strides that suit the resolution.
+    What is given beside the name overrides what the name says; what neither says is the pixels that
+    the family is published for, 1000 classes, the strides that suit the resolution, and the family's
+    usual padding.
 
     Args:
         name: Family and width, and in a full name resolution, classes and strides.
@@ -89,6 +108,7 @@ def load(
         num_classes: Classes of the classifier.
         strides: "imagenet" as published, which divides the input by 32; "cifar" leaves out the
             first two halvings and divides by 8. By default "imagenet" from 96 pixels on.
+        padding: "half" or "same", of strided kernels.
 
     Raises:
         SpaceError: There is no such network.
@@ -99,14 +119,20 @@ def load(
             f"a baseline must be one of {sorted(FAMILIES)}, with a width as in mobilenetv2-0.5 where it has "
             f"several, but got {name!r}"
         )
-    resolution = resolution or int(matched["resolution"] or 224)
+    kind = FAMILIES[matched["family"]]
+    resolution = resolution or int(matched["resolution"] or kind.resolution)
     num_classes = num_classes or int(matched["classes"] or 1000)
     suits = "imagenet" if resolution >= _SMALLEST_IMAGENET else "cifar"
     strides = strides or matched["strides"] or suits
     width = float(matched["width"] or 1)
-    widths = FAMILIES[matched["family"]].widths
+    padding = padding or matched["padding"] or kind.paddings[0]
+    widths = kind.widths
     if strides not in STRIDES:
         raise SpaceError(f"strides must be one of {STRIDES}, but got {strides!r}")
+    if padding not in kind.paddings:
+        raise SpaceError(
+            f"the padding of {matched['family']} must be of {kind.paddings}, but got {padding!r}"
+        )
     if resolution < 8:
         raise SpaceError(f"resolution must be at least 8, but got {resolution}")
     if widths is None and not 0 < width <= _WIDEST:
@@ -114,7 +140,9 @@ def load(
     if widths is not None and width not in widths:
         raise SpaceError(f"the width of {matched['family']} must be one of {widths}, but got {width:g}")
     full = f"{short_name(matched['family'], width)}-r{resolution}-c{num_classes}-{strides}"
-    return FAMILIES[matched["family"]].make(Setting(full, resolution, num_classes, strides, width))
+    if padding != kind.paddings[0]:
+        full += f"-{padding}"
+    return kind.make(Setting(full, resolution, num_classes, strides, width, padding))
 
 
 __all__ = ["FAMILIES", "Family", "Setting", "family", "knows", "load", "short_name"]

@@ -21,6 +21,7 @@ class Setting:
         num_classes: Classes of the classifier.
         strides: "imagenet" as published; "cifar" leaves out the first two halvings.
         width: Multiplier of the channels.
+        padding: Of strided kernels: "half" as PyTorch pads, "same" as TensorFlow.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Setting:
     num_classes: int
     strides: str
     width: float = 1.0
+    padding: str = "half"
 
     def strided(self, strides: Sequence[int]) -> tuple[int, ...]:
         """Strides from the stem on; for "cifar" the first two that halve become 1."""

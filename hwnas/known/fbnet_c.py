@@ -40,9 +40,9 @@ def fbnet_c(setting: Setting) -> Architecture:
     """
     first, *strides = setting.strided([2, *(row[-1] for row in _ROWS)])
     channels = 16
-    stem = Conv(3, channels, stride=first)
+    stem = Conv(3, channels, stride=first, padding=setting.padding)
     body: list[Block] = []
     for (kernel, ratio, out, _), stride in zip(_ROWS, strides, strict=True):
-        body.append(MBConv(channels, out, kernel, stride, ratio))
+        body.append(MBConv(channels, out, kernel, stride, ratio, padding=setting.padding))
         channels = out
     return setting.network(stem, body, Head(channels, 1984, setting.num_classes))

@@ -30,11 +30,23 @@ def mobilenetv2(setting: Setting) -> Architecture:
     ]
     first, *strides = setting.strided([2, *(stride for *_, stride in rows)])
     width = setting.channels(32)
-    stem = Conv(3, width, stride=first, activation="relu6")
+    same = setting.padding
+    stem = Conv(3, width, stride=first, activation="relu6", padding=same)
     body: list[Block] = []
     for (ratio, channels, _), stride in zip(rows, strides, strict=True):
         out = setting.channels(channels)
-        body.append(MBConv(width, out, 3, stride, ratio, activation="relu6", has_expansion=ratio > 1))
+        body.append(
+            MBConv(
+                width,
+                out,
+                3,
+                stride,
+                ratio,
+                activation="relu6",
+                has_expansion=ratio > 1,
+                padding=same,
+            )
+        )
         width = out
     last = divisible(1280 * max(1.0, setting.width))
     return setting.network(stem, body, Head(width, last, setting.num_classes, activation="relu6"))

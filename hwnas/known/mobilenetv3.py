@@ -66,7 +66,7 @@ def mobilenetv3_small(setting: Setting) -> Architecture:
 def _mobilenetv3(setting: Setting, rows: Sequence[Row], hidden: int) -> Architecture:
     first, *strides = setting.strided([2, *(row[-1] for row in rows)])
     published, channels = 16, setting.channels(16)
-    stem = Conv(3, channels, stride=first, activation="hswish")
+    stem = Conv(3, channels, stride=first, activation="hswish", padding=setting.padding)
     body: list[MBConv] = []
     for row, stride in zip(rows, strides, strict=True):
         kernel, expanded, out, has_se, activation, _ = row
@@ -81,6 +81,7 @@ def _mobilenetv3(setting: Setting, rows: Sequence[Row], hidden: int) -> Architec
                 se_ratio=divisible(wide / 4) / wide if has_se else 0,
                 activation=activation,
                 has_expansion=expanded != published,
+                padding=setting.padding,
             )
         )
         published, channels = out, setting.channels(out)

@@ -7,7 +7,17 @@ import torch
 from torch import nn
 
 from hwnas import blocks, spaces, testing
-from hwnas.blocks import Conv, ConvPool, Head, LateHead, MBConv, MBStage, ShuffleUnit, Skip
+from hwnas.blocks import (
+    Conv,
+    ConvPool,
+    Head,
+    LateHead,
+    MBConv,
+    MBStage,
+    ShuffleUnit,
+    Skip,
+    UniversalInvertedBottleneck,
+)
 from hwnas.errors import SpaceError
 from hwnas.space import Block, Workload
 
@@ -22,6 +32,15 @@ EXAMPLES = [
     Workload(ShuffleUnit(8, 8), (8, 7, 9)),
     Workload(ShuffleUnit(6, 16, kernel_size=5, stride=2), (6, 9, 8)),
     Workload(LateHead(8, 24, 32, 10), (8, 4, 4)),
+    Workload(LateHead(8, 24, 32, 10, "relu", is_normed=True), (8, 4, 4)),
+    *(
+        Workload(UniversalInvertedBottleneck(8, 8, start, middle), (8, 9, 10))
+        for start in (0, 3)
+        for middle in (0, 5)
+    ),
+    Workload(UniversalInvertedBottleneck(8, 16, 3, 5, 2, 3, "relu6"), (8, 9, 10)),
+    Workload(UniversalInvertedBottleneck(8, 16, 5, 3, 2, 3, padding="same"), (8, 10, 9)),
+    Workload(UniversalInvertedBottleneck(8, 16, 3, 0, 2), (8, 9, 10)),
     Workload(Skip(8, 8), (8, 7, 7)),
     Workload(Skip(8, 12, stride=2), (8, 7, 7)),
     Workload(Head(8, 32, 10), (8, 4, 4)),
@@ -159,8 +178,14 @@ def test_residual_only_where_the_shape_stays():
         lambda: Skip(8, 8, stride=0),
         lambda: Head(8, 0, 10),
         lambda: LateHead(8, 8, 0, 10),
+        lambda: LateHead(8, 8, 8, 10, "hswish", is_normed=True),
         lambda: ConvPool(3, 8, activation="hswish"),
         lambda: ConvPool(3, 8, kernel_size=4),
+        lambda: UniversalInvertedBottleneck(8, 8, 4),
+        lambda: UniversalInvertedBottleneck(8, 8, 1),
+        lambda: UniversalInvertedBottleneck(8, 16, 0, 0, 2),
+        lambda: UniversalInvertedBottleneck(8, 8, expansion_ratio=0),
+        lambda: UniversalInvertedBottleneck(8, 8, activation="gelu"),
         lambda: ShuffleUnit(8, 16),
         lambda: ShuffleUnit(8, 9, stride=2),
     ],

@@ -12,7 +12,16 @@ import torch
 from torch import nn
 
 from hwnas import blocks, runtimes, spaces
-from hwnas.blocks import Conv, ConvPool, Head, LateHead, MBConv, ShuffleUnit, Skip
+from hwnas.blocks import (
+    Conv,
+    ConvPool,
+    Head,
+    LateHead,
+    MBConv,
+    ShuffleUnit,
+    Skip,
+    UniversalInvertedBottleneck,
+)
 from hwnas.errors import ExportError
 from hwnas.export import lower, parity, random_calibration, random_module
 
@@ -41,6 +50,9 @@ WORKLOADS = [
     (Head(24, 64, 10), (24, 7, 7)),
     (Head(24, 64, 10, "hswish"), (24, 3, 5)),
     (LateHead(24, 64, 48, 10), (24, 3, 5)),
+    (LateHead(24, 64, 48, 10, "relu", is_normed=True), (24, 3, 5)),
+    (UniversalInvertedBottleneck(16, 16, 3, 5, 1, 3), (16, 10, 9)),
+    (UniversalInvertedBottleneck(16, 24, 5, 0, 2, 3, padding="same"), (16, 10, 8)),
     (ConvPool(3, 16), (3, 32, 32)),
     (ConvPool(3, 16, 5, 1, "relu6"), (3, 15, 12)),
     (ShuffleUnit(16, 16), (16, 8, 8)),

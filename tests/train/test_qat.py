@@ -12,7 +12,17 @@ from torch import nn
 from training_helpers import StopAfter, make_int8_hard, same, small_network, state
 
 from hwnas import data, export, known, runtimes, train
-from hwnas.blocks import Conv, ConvPool, Head, MBConv, MBStage, ShuffleUnit, Skip
+from hwnas.blocks import (
+    Conv,
+    ConvPool,
+    Head,
+    LateHead,
+    MBConv,
+    MBStage,
+    ShuffleUnit,
+    Skip,
+    UniversalInvertedBottleneck,
+)
 from hwnas.errors import TrainingError
 from hwnas.export import parity
 from hwnas.train import qat
@@ -21,6 +31,11 @@ from hwnas.train.rounding import Activation
 CONFIG = train.TrainConfig(epochs=1, batch_size=64)
 NETWORKS = {
     "same": [Conv(3, 16, 3, 2, padding="same"), MBConv(16, 24, 5, 2, padding="same"), Head(24, 32, 10)],
+    "uib": [
+        Conv(3, 16, 3, 2),
+        UniversalInvertedBottleneck(16, 16, 3, 5, 1, 2),
+        LateHead(16, 32, 24, 10, "relu", is_normed=True),
+    ],
     "relu6": [Conv(3, 16, activation="relu6"), MBConv(16, 16, activation="relu6"), Head(16, 32, 10)],
     "squeeze": [Conv(3, 16, activation="hswish"), MBConv(16, 24, se_ratio=0.25, stride=2), Head(24, 32, 10)],
     "hswish": [

@@ -1,0 +1,121 @@
+"""The universal inverted bottleneck of MobileNetV4 (arXiv:2404.10518, section 4)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+from hwnas.blocks import ops
+from hwnas.blocks._base import Strided
+from hwnas.blocks._key import ACTIVATIONS, PADDINGS, require, tagged
+from hwnas.space import Op, Shape
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class UniversalInvertedBottleneck(Strided):
+    """Depthwise kernel, 1x1 expansion, depthwise kernel, 1x1 projection; either kernel may be missing.
+
+    With the middle kernel alone it is an inverted residual, with the first alone a block of ConvNeXt,
+    with both "ExtraDW", with none a feed-forward network.
+
+    Attributes:
+        in_channels: Channels of the input.
+        out_channels: Channels of the output; a residual is added where the shape stays.
+        start_kernel: Odd kernel of the depthwise convolution before the expansion, which has no
+            activation; 0 leaves it out.
+        middle_kernel: Odd kernel of the one between expansion and projection; 0 leaves it out.
+        stride: Of the middle kernel, or of the first where there is no middle one.
+        expansion_ratio: Hidden channels over input channels; the product is rounded.
+        activation: After the expansion and after the middle kernel.
+        padding: Of a strided kernel: "half" of it on all sides, or "same" as TensorFlow pads; "half" at
+            stride 1, where there is no difference.
+    """
+
+    kind: ClassVar[str] = "uib"
+
+    in_channels: int = tagged("i")
+    out_channels: int = tagged("o")
+    start_kernel: int = tagged("b", 0)
+    middle_kernel: int = tagged("k", 3)
+    stride: int = tagged("s", 1)
+    expansion_ratio: float = tagged("e", 4.0)
+    activation: str = tagged("a", "relu")
+    padding: str = tagged("p", "half", is_usual=True)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "expansion_ratio", float(f"{self.expansion_ratio:g}"))
+        require(self.in_channels > 0 and self.out_channels > 0, self, "channels must be positive")
+        kernels = (self.start_kernel, self.middle_kernel)
+        require(
+            all(k == 0 or (k > 1 and k % 2) for k in kernels), self, "kernels must be 0, or odd from 3 on"
+        )
+        require(self.stride > 0, self, "stride must be positive")
+        require(self.stride == 1 or any(kernels), self, "stride must be 1 where there is no kernel")
+        require(0 < self.expansion_ratio < 100, self, "expansion_ratio must be in (0, 100)")
+        require(self.hidden_channels > 0, self, "the expansion must leave at least one channel")
+        require(self.activation in ACTIVATIONS, self, f"activation must be one of {ACTIVATIONS}")
+        require(self.padding in PADDINGS, self, f"padding must be one of {PADDINGS}")
+        if self.stride == 1:
+            object.__setattr__(self, "padding", "half")
+
+    @property
+    def hidden_channels(self) -> int:
+        """Channels between expansion and projection."""
+        return round(self.in_channels * self.expansion_ratio)
+
+    @property
+    def has_residual(self) -> bool:
+        """Whether the input is added to the output."""
+        return self.stride == 1 and self.in_channels == self.out_channels
+
+    @property
+    def _start_stride(self) -> int:
+        return 1 if self.middle_kernel else self.stride
+
+    def ops(self, in_shape: Shape) -> tuple[Op, ...]:
+        """Depthwise convolution, expansion, depthwise convolution, projection, residual."""
+        hidden, out = self.hidden_channels, self.out_shape(in_shape)
+        pixels = in_shape[1:] if self.middle_kernel else out[1:]
+        start, wide, wide_out = (self.in_channels, *pixels), (hidden, *pixels), (hidden, *out[1:])
+        found: list[Op] = []
+        if kernel := self.start_kernel:
+            groups = self.in_channels
+            found.append(ops.conv("depthwise", in_shape, start, kernel_size=kernel, groups=groups))
+        found.append(ops.conv("pointwise", start, wide))
+        if kernel := self.middle_kernel:
+            found.append(ops.conv("depthwise", wide, wide_out, kernel_size=kernel, groups=hidden))
+        found.append(ops.conv("pointwise", wide_out, out))
+        if self.has_residual:
+            found.append(ops.moved("add", 2 * ops.size(out), ops.size(out)))
+        return tuple(found)
+
+    def build(self) -> nn.Module:
+        """A fresh module, NCHW."""
+        from torch import nn
+
+        from hwnas.blocks import layers
+
+        def depthwise(channels: int, kernel: int, stride: int, activation: str = "none") -> list[nn.Module]:
+            return layers.conv_bn(
+                channels,
+                channels,
+                kernel,
+                stride=stride,
+                groups=channels,
+                activation=activation,
+                padding=self.padding,
+            )
+
+        hidden, act = self.hidden_channels, self.activation
+        parts: list[nn.Module] = []
+        if self.start_kernel:
+            parts += depthwise(self.in_channels, self.start_kernel, self._start_stride)
+        parts += layers.conv_bn(self.in_channels, hidden, 1, activation=act)
+        if self.middle_kernel:
+            parts += depthwise(hidden, self.middle_kernel, self.stride, act)
+        parts += layers.conv_bn(hidden, self.out_channels, 1)
+        body = nn.Sequential(*parts)
+        return layers.Residual(body) if self.has_residual else body
