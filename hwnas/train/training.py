@@ -95,7 +95,9 @@ def train_run(
     task = tasks.of(dataset)
     test = predictions(model, dataset, "test")
     learning = test.learning
-    save_weights(model, folder.weights, {"architecture": arch.to_json(), "data": dataset.fingerprint})
+    scale = {"mean": list(dataset.mean), "std": list(dataset.std)}
+    about = {"architecture": arch.to_json(), "data": dataset.fingerprint, **scale}
+    save_weights(model, folder.weights, about)
     weights = files.sha256(folder.weights)
     record = TrainingRecord(
         architecture=arch.id,

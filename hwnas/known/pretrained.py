@@ -1,0 +1,185 @@
+"""Known networks with the weights that others trained, exactly as they compute them.
+
+Weights are laid over our own blocks by the order of layers and the shapes of tensors. What differs
+between publishers is in the network and its tensors afterwards: padding is a property of its blocks, the
+epsilon of batch norms is absorbed by their scale. How inputs are scaled stays with the ``Source``.
+
+A new source is one line in ``_sources.py``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import zip_longest
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hwnas import blocks, files, known
+from hwnas.errors import SpaceError, TrainingError
+from hwnas.known import _statedict
+from hwnas.known._publishers import PUBLISHERS
+from hwnas.known._sources import SOURCES, Source
+from hwnas.space import Architecture
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A network and what it learnt.
+
+    Attributes:
+        architecture: In our blocks, with as many classes as its weights tell apart.
+        tensors: By the names of the ``state_dict`` of ``blocks.build(architecture.blocks)``.
+        source: Where they come from.
+        sha256: Of the file that they were read from.
+    """
+
+    architecture: Architecture
+    tensors: Mapping[str, torch.Tensor]
+    source: Source
+    sha256: str
+
+
+def sources_of(name: str) -> tuple[Source, ...]:
+    """The sources of weights that a name may mean, the usual one first.
+
+    Args:
+        name: Of a source ("timm:mobilenetv2_100.ra_in1k", or without what is behind the dot), or of a
+            network ("efficientnet-lite0", "mobilenetv3-large-same").
+
+    Raises:
+        SpaceError: There are none.
+    """
+    found = [s for s in SOURCES.values() if name in (s.where, s.where.partition(".")[0])]
+    if not found and known.knows(name):
+        blocks_of = known.load(name, resolution=_ANY, num_classes=_ANY).blocks
+        found = [s for s in SOURCES.values() if _network(s, _ANY, _ANY).blocks == blocks_of]
+    if not found:
+        networks = ", ".join(dict.fromkeys(s.network for s in SOURCES.values()))
+        raise SpaceError(
+            f"weights must be of {networks}, or of a source such as timm:mobilenetv2_100 or "
+            f"torchvision:mobilenet_v2, but got {name!r}: there are none of it"
+        )
+    return tuple(found)
+
+
+def weights_of(name: str, file: Path | None = None, *, resolution: int | None = None) -> Weights:
+    """A known network with weights that were trained on ImageNet.
+
+    Args:
+        name: Of a source of weights or of a network, as of ``sources_of``.
+        file: Weights as their publisher has them, as safetensors or as PyTorch saves them, maybe
+            fine-tuned to other classes; by default the usual source's, from an installed package or the
+            publisher's cache. Where the name may mean several sources, their tensors' names must tell.
+        resolution: Of the network's input; by default what the name says, or what it was trained on.
+
+    Raises:
+        SpaceError: There is no such network or source.
+        TrainingError: Its package is not installed, or the file is not readable or of another network.
+    """
+    may_be = sources_of(name)
+    if file is None:
+        path, tensors = PUBLISHERS[may_be[0].publisher].fetch(may_be[0])
+        source = may_be[0]
+    else:
+        path, tensors = file, _statedict.read(file)
+        source = _told_apart(may_be, name, next(iter(tensors)), file)
+    classes = _classes(tensors)
+    if file is None and classes != source.classes:
+        raise TrainingError(f"{source.where} must have {source.classes} classes, but {path} has {classes}")
+    if resolution is None:
+        resolution = _named_resolution(name) or source.resolution
+    architecture = _network(source, resolution, classes)
+    module = blocks.build(architecture.blocks)
+    laid = _statedict.laid_over(module, tensors, source.eps, f"{path} as {source.where}")
+    return Weights(architecture, laid, replace(source, classes=classes), files.sha256(path))
+
+
+_ANY = 224  # pixels and classes of networks whose blocks are compared
+
+
+@lru_cache
+def _network(source: Source, resolution: int, classes: int) -> Architecture:
+    """With the strides that its weights know, however small the images."""
+    return known.load(source.name, resolution=resolution, num_classes=classes, strides="imagenet")
+
+
+def _named_resolution(name: str) -> int | None:
+    """What a full name says."""
+    matched = re.search(r"-r(\d+)", name) if known.knows(name) else None
+    return int(matched[1]) if matched else None
+
+
+def _told_apart(may_be: Sequence[Source], name: str, first: str, file: Path) -> Source:
+    """The source of a file by what its first tensor is called; what is called as nobody's may be any's."""
+    publishers = [key for key, publisher in PUBLISHERS.items() if publisher.calls(first)]
+    left = [s for s in may_be if s.publisher in publishers or not publishers]
+    if not left:
+        raise TrainingError(
+            f"weights must be of {name}, but {file} has names as those of {publishers[0]}, which "
+            f"{', '.join(s.where for s in may_be)} has not: name the source that the file is of"
+        )
+    if len({(s.eps, s.mean, s.std) for s in left}) > 1:
+        raise TrainingError(
+            f"the source of weights must be known, for how it scales inputs and norms them, but {file} as "
+            f"{name} may be any of {', '.join(s.where for s in left)}: name one instead of {name}"
+        )
+    return left[0]
+
+
+def _classes(tensors: Mapping[str, torch.Tensor]) -> int:
+    """Rows of the last matrix; 1000 where there is none, which is refused further on."""
+    last = [tensor for tensor in tensors.values() if tensor.ndim == 2]
+    return len(last[-1]) if last else 1000
+
+
+def into(module: nn.Module, architecture: Architecture, weights: Weights) -> tuple[str, ...]:
+    """Put weights into a network of the same blocks; its classifier may tell other classes apart.
+
+    Args:
+        module: What ``blocks.build(architecture.blocks)`` gave.
+        architecture: Its network.
+        weights: Of the same network.
+
+    Returns:
+        Names of the tensors that stayed as they were: the last layer's, where the classes differ.
+
+    Raises:
+        SpaceError: The network is another.
+    """
+    import torch
+
+    own, given = _but_classes(architecture), _but_classes(weights.architecture)
+    for number, (mine, theirs) in enumerate(zip_longest(own, given, fillvalue="nothing")):
+        if mine != theirs:
+            raise SpaceError(
+                f"weights must be of the same network, but block {number} of {architecture.space.name} is "
+                f"{mine} and that of {weights.architecture.space.name} is {theirs}"
+            )
+    state = module.state_dict()
+    left = tuple(
+        name for name, tensor in weights.tensors.items() if tensor.shape != state[name].shape
+    )  # of the classifier, as all else is the same
+    with torch.no_grad():
+        for name, tensor in state.items():
+            if name in weights.tensors and name not in left:  # else it counts batches
+                tensor.copy_(weights.tensors[name])
+    return left
+
+
+def _but_classes(architecture: Architecture) -> list[str]:
+    """Keys of the blocks, as if the last told two classes apart."""
+    *others, head = architecture.blocks
+    last: Any = head
+    if hasattr(last, "num_classes"):
+        last = replace(last, num_classes=2)
+    return [block.key() for block in (*others, last)]
+
+
+__all__ = ["SOURCES", "Source", "Weights", "into", "sources_of", "weights_of"]

@@ -1,0 +1,93 @@
+"""Weights to begin with: a known network's, or those of an earlier run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hwnas import blocks, files, spaces
+from hwnas.errors import TrainingError, typed
+from hwnas.known import pretrained
+from hwnas.known.pretrained import Source, Weights
+from hwnas.runs import records
+from hwnas.runs.folder import RunFolder
+from hwnas.space import Architecture
+from hwnas.train.checkpoint import load_weights
+from hwnas.train.training import dataset_of
+
+
+def weights_of(name: str, file: Path | None = None, *, resolution: int | None = None) -> Weights:
+    """Weights of a name, which is a run folder's or one that ``known.pretrained.weights_of`` knows.
+
+    Args:
+        name: A folder of a trained run; else a source or a known network.
+        file: Of a known network, instead of what its publisher has.
+        resolution: Of the network's input; by default what it was trained on.
+
+    Raises:
+        HwnasError: There are none, or a file is missing, damaged or of another network.
+    """
+    run = Path(name).expanduser()
+    if not run.is_dir():
+        return pretrained.weights_of(name, file, resolution=resolution)
+    if file is not None:
+        raise TrainingError(
+            f"weights must be of a run or of a file, but got both {name} and {file}: leave one out"
+        )
+    return _of_run(run, resolution)
+
+
+def _of_run(run: Path, resolution: int | None) -> Weights:
+    architecture = spaces.architecture_from_json(records.arch(run))
+    record, path = records.trained(run), RunFolder(run).weights
+    network = blocks.build(architecture.blocks)
+    metadata = load_weights(network, path)
+    digest = files.sha256(path)
+    known_by = metadata.get("architecture", {}).get("id", architecture.id)
+    if known_by != architecture.id or record.weights_sha256 not in (None, digest):
+        raise TrainingError(
+            f"weights must be those that their run was trained to, but {path} are others: "
+            f"{typed('train', run)} makes them anew"
+        )
+    mean, std = _scale(metadata, record.data)
+    source = Source(
+        where=f"run:{run.resolve().name}",
+        network=architecture.space.name,
+        licence="",
+        url="",
+        padding="",
+        eps=1e-5,
+        mean=mean,
+        std=std,
+        resolution=architecture.space.input_shape[1],
+        classes=architecture.space.num_classes,
+    )
+    tensors = {n: t for n, t in network.state_dict().items() if not n.endswith("num_batches_tracked")}
+    return Weights(_resized(architecture, resolution), tensors, source, digest)
+
+
+def _scale(
+    metadata: Mapping[str, Any], data: Mapping[str, Any]
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """How inputs are scaled: said beside the weights; of older runs, that of their images."""
+    try:
+        mean, std = (tuple(float(value) for value in metadata[name]) for name in ("mean", "std"))
+    except (KeyError, TypeError, ValueError):
+        dataset = dataset_of(data, "train the run again, which notes how its images are scaled")
+        return dataset.mean, dataset.std
+    return mean, std
+
+
+def _resized(architecture: Architecture, resolution: int | None) -> Architecture:
+    """The same blocks on images of another size."""
+    space = architecture.space
+    if resolution is None or resolution == space.input_shape[1]:
+        return architecture
+    other = spaces.load(space.name, resolution=resolution).architecture(architecture.indices)
+    if other.blocks != architecture.blocks:
+        raise TrainingError(
+            f"a network must have the same blocks on every size, but {space.name} has others on {resolution} "
+            f"pixels: use it on {space.input_shape[1]}"
+        )
+    return other
