@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -25,18 +26,30 @@ from hwnas.tables import places
 from hwnas.tables.table import LatencyTable, Round
 
 SPACE = "macro-r8-c10"
-SMALL = ["--space", SPACE, "--proxy-width", "0.25", "--batch-size", "32", "--gallery", "2"]
+SMALL = [
+    "--space",
+    SPACE,
+    "--data",
+    "digits.npz",
+    "--proxy-width",
+    "0.25",
+    "--batch-size",
+    "32",
+    "--gallery",
+    "2",
+]
 SMALL += [
     "--set",
     "search.supernet.recalibration_images=64",
     "--set",
-    "search.supernet.validation_images=200",
+    "search.supernet.validation_images=48",
 ]
 
 
 @pytest.fixture
-def tables(tmp_path, monkeypatch) -> dict[str, LatencyTable]:
-    """The user's own tables of two targets, on which a million MACs need one or two milliseconds."""
+def tables(tmp_path, monkeypatch, few_digits) -> dict[str, LatencyTable]:
+    """The user's own tables of two targets, on which a million MACs need one or two milliseconds; images."""
+    shutil.copy(few_digits, tmp_path)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     monkeypatch.chdir(tmp_path)
     space, found = spaces.load(SPACE), {}

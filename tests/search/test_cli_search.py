@@ -28,9 +28,9 @@ def model(tmp_path):
     return latency_file(tmp_path / "latency.json")
 
 
-def test_search_then_train(model, tmp_path):
+def test_search_then_train(model, tmp_path, few_digits):
     out = tmp_path / "run"
-    words = ("--latency", model, "--budget-ms", "60%", "--gallery", "1")
+    words = ("--latency", model, "--budget-ms", "60%", "--gallery", "1", "--data", few_digits)
     search = run("search", *words, "--out", out, *SHORT, *STEPS, "--json")
     assert search.exit_code == 0
     record = json.loads(search.stdout)
@@ -95,11 +95,11 @@ SCRATCH = [
 ]
 
 
-def test_architectures_are_scored_by_training_each(model, tmp_path):
+def test_architectures_are_scored_by_training_each(model, tmp_path, few_digits):
     out = tmp_path / "run"
     found = run(
         "search", "--latency", model, "--budget-ms", "20%", "--out", out, *SCRATCH,
-        "--strategy", "random", "--queries", "2", "--gallery", "2", "--json",
+        "--strategy", "random", "--queries", "2", "--gallery", "2", "--data", few_digits, "--json",
     )  # fmt: skip
     assert found.exit_code == 0
     record = json.loads(found.stdout)

@@ -95,16 +95,16 @@ def request_of(folder, **changes):
     return SearchRequest(**(values | changes))
 
 
-def test_a_search_that_was_cut_off_goes_on_without_training_again(tmp_path):
+def test_a_search_that_was_cut_off_goes_on_without_training_again(tmp_path, few_digits):
     def stop(record):
         if record["query"] == 2:
             raise KeyboardInterrupt
 
-    request, run = request_of(tmp_path), tmp_path / "run"
+    request, run = request_of(tmp_path, data=str(few_digits)), tmp_path / "run"
     with pytest.raises(KeyboardInterrupt):
         search_run(request, run, live=stop)
     with pytest.raises(SchemaMismatch, match="evaluate"):
-        search_run(request_of(tmp_path, scratch=TrainConfig(epochs=2)), run)
+        search_run(request_of(tmp_path, data=str(few_digits), scratch=TrainConfig(epochs=2)), run)
     begun = {p.name: p.stat().st_mtime_ns for p in (run / "trained").iterdir()}
     assert len(begun) == 2
     resumed = search_run(request, run)
