@@ -138,11 +138,11 @@ def search(
     name = space if isinstance(space, str) else space.name
     asked = _budgets(budgets)
     with _files(models) as files:
-        believed = _matched(files, asked) if models else ()
+        matched = _matched(files, asked) if models else ()
         request = SearchRequest(
             space=name,
             latencies=files,
-            budgets=believed,
+            budgets=matched,
             data=str(data),
             task=task,
             strategy=strategy,

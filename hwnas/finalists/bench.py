@@ -138,7 +138,7 @@ class Bench:
             ]
             if missing:
                 models = bench.measurer.export(constraint.target, missing)
-                session = bench.measurer.measure(constraint.target, models, keep=bench.store.add)
+                session = bench.measurer.measure(constraint.target, models, on_round=bench.store.add)
                 bench.store.note(*session.notes)
 
     def _readings(self, constraint: LatencyConstraint, batch: Sequence[Indices]) -> list[Reading | None]:
@@ -157,12 +157,12 @@ class Bench:
     ) -> Reading:
         key = self.space.architecture(indices).key()
         sessions = {m.rounds[0].session for m in self._sessions(constraint, indices)}
-        believed = {name for name in sessions if qualities[name].word != UNUSABLE} or sessions
-        rounds = [item for item in self._table(constraint).rounds if item.session in believed]
+        usable = {name for name in sessions if qualities[name].word != UNUSABLE} or sessions
+        rounds = [item for item in self._table(constraint).rounds if item.session in usable]
         model_table = self._benches[constraint.name].model_table
         pooled = LatencyTable(constraint.target, {}, rounds).measurements[key].scaled(scale)
         share = pooled.heavy_share
-        worst = max((qualities[name] for name in believed), key=lambda found: _WORDS.index(found.word))
+        worst = max((qualities[name] for name in usable), key=lambda found: _WORDS.index(found.word))
         low_ms, high_ms = pooled.interval_ms or pooled.ci_ms
         carried = pooled.interval_ms is not None
         return Reading(

@@ -237,9 +237,9 @@ class Posteriors:
         return float(self.predict(np.array([indices]))[number].mean_ms[0])
 
     def _sure_ms(self, indices: Indices, number: int) -> float:
-        believed = self.predict(np.array([indices]))[number]
+        predicted = self.predict(np.array([indices]))[number]
         quantile = NormalDist().inv_cdf(self.confidence)
-        return float(believed.mean_ms[0] + quantile * believed.std_ms[0])
+        return float(predicted.mean_ms[0] + quantile * predicted.std_ms[0])
 
     def sessions(self, indices: Indices) -> int:
         """Sessions that an architecture was measured in, on the device that has the fewest."""

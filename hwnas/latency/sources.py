@@ -114,8 +114,8 @@ def fitted(source: Source, path: Path) -> Path:
 
 def fit_source(source: Source) -> FittedModel:
     """The model that a source's table carries."""
-    few = source.model == "transfer"
-    known = known_devices(source.space, source.table.target) if few else None
+    is_transfer = source.model == "transfer"
+    known = known_devices(source.space, source.table.target) if is_transfer else None
     return fit(source.table, source.space, source.model, known=known)
 
 

@@ -53,11 +53,11 @@ def fit(
         return evaluated(_KINDS[model].fit(table, space), space, splits)
     learnt, left_out = Posterior.transfer(table, space, known or {})
     fitted = evaluated(learnt, space, splits)
-    few = splits["calibration"]
-    if left_out is None or len(few) > FEW or len(set(groups(space, few.indices).tolist())) < 2:
+    fitting = splits["calibration"]
+    if left_out is None or len(fitting) > FEW or len(set(groups(space, fitting.indices).tolist())) < 2:
         return fitted
-    judged = {LEFT_OUT: score(left_out, few.latency_ms, few.keys)}
-    return replace(fitted, evaluation={**fitted.evaluation, **judged})
+    scores = {LEFT_OUT: score(left_out, fitting.latency_ms, fitting.keys)}
+    return replace(fitted, evaluation={**fitted.evaluation, **scores})
 
 
 def require_model(name: str) -> None:

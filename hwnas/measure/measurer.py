@@ -86,7 +86,7 @@ class Measurer:
         target: Target,
         models: Mapping[str, Path | bytes],
         *,
-        keep: Callable[[Round], None] = lambda _: None,
+        on_round: Callable[[Round], None] = lambda _: None,
         progress: OnProgress = silent,
     ) -> LatencyTable:
         """One session: the models interleaved with the anchors and with each other.
@@ -94,7 +94,7 @@ class Measurer:
         Args:
             target: Runtime and precision of the models.
             models: Model files, or their content, by key.
-            keep: Given each round when it is in.
+            on_round: Given each round when it is in.
             progress: Called often.
 
         Returns:
@@ -112,7 +112,7 @@ class Measurer:
         for item in rounds(engine, own, paths, self.options):
             if item.failed:
                 raise DeviceError(f"{item.key} must run on {target}, but: {item.failed}")
-            keep(item)
+            on_round(item)
             progress(Progress(target, "measure", len(own.rounds), self.options.rounds * len(models)))
         scales.remember(own)
         return own

@@ -36,7 +36,7 @@ _SECTIONS: tuple[Callable[[Record], str], ...] = (
     _compare.other_run,
     _network.network,
     _measuring.measuring,
-    _latency.believed,
+    _latency.models,
     _course.course,
     _course.training,
     _task.sections,

@@ -79,8 +79,8 @@ class _Outcome:
         """Asked, predicted and measured."""
         std, predicted, text = self.std_ms, self.predicted_ms, f"asked {_text.ms(self.asked_ms)} ms"
         if predicted is not None:
-            believed = _text.ms(predicted) if std is None else _text.plus_minus(predicted, NORMAL_95 * std)
-            text += f", predicted {believed}"
+            shown = _text.ms(predicted) if std is None else _text.plus_minus(predicted, NORMAL_95 * std)
+            text += f", predicted {shown}"
         return text + (f", measured {_text.measured(*self.measured)}" if self.measured else "")
 
 

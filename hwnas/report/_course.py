@@ -60,7 +60,7 @@ def training(record: Record) -> str:
     return _page.section(
         "Training",
         _page.paragraph(_recipe(trained)),
-        *map(_page.paragraph, _judged(trained, record.task)),
+        *map(_page.paragraph, _outcome(trained, record.task)),
         _page.pair(
             _page.figure(
                 quality, f"Training {metric.name} is on augmented images, so it may be {worse} validation."
@@ -77,7 +77,7 @@ def _losses(trained: TrainingRecord) -> str:
     return "The training loss is on augmented images, the validation loss on images as they are."
 
 
-def _judged(trained: TrainingRecord, task: Task) -> list[str]:
+def _outcome(trained: TrainingRecord, task: Task) -> list[str]:
     """What was learned, with intervals, and what speaks against it; older records say less."""
     parts: list[str] = []
     if "interval" in trained.test:

@@ -11,13 +11,13 @@ from hwnas.statistics.intervals import NORMAL_90
 _SPLITS = ("heldout", "calibration")
 
 
-def believed(record: Record) -> str:
+def models(record: Record) -> str:
     """A chart and the errors of each model, by split; networks never seen come first."""
-    judged = [model for model in record.models if model.evaluation]
-    if not judged:
+    evaluated = [model for model in record.models if model.evaluation]
+    if not evaluated:
         return ""
     rows = {
-        split: [_row(model, model.evaluation[split]) for model in judged if split in model.evaluation]
+        split: [_row(model, model.evaluation[split]) for model in evaluated if split in model.evaluation]
         for split in _SPLITS
     }
     header = (
@@ -30,14 +30,14 @@ def believed(record: Record) -> str:
         "rank corr.",
         "in 90 % int.",
     )
-    seen = [_chart(record, model) for model in judged if "heldout" in model.evaluation]
+    seen = [_chart(record, model) for model in evaluated if "heldout" in model.evaluation]
     text = (
         "Networks that the model never saw. The rank correlation is Spearman's; the last column is how often "
     )
     text += "the model's own 90 % interval held the measurement."
     fitted = "Errors on the networks that the models were fitted to: they only show how well they fit"
     numeric = range(1, len(header))
-    doubts = {str(model.target): doubt(model.evaluation) for model in judged}
+    doubts = {str(model.target): doubt(model.evaluation) for model in evaluated}
     return _page.section(
         "Can the latency model be believed?",
         *(_page.paragraph(_page.mark(f"{name}: {said}", "warn")) for name, said in doubts.items() if said),

@@ -124,7 +124,7 @@ class TrainingRecord:
         """
         require(data, _SHAPE, TRAIN, path, remedy)
         metric = metric_of(data)
-        require(data, _judged(metric), TRAIN, path, remedy)
+        require(data, _outcome(metric), TRAIN, path, remedy)
         learning = data.get("learning")
         plain = ("val", "test", "start", "architecture", "schema")
         with as_written(TRAIN, path, remedy, "train"):
@@ -149,11 +149,11 @@ class TrainingRecord:
 _OPEN = ("rising", "learnt")  # null says something there
 
 
-def _judged(metric: Metric) -> Shape:
+def _outcome(metric: Metric) -> Shape:
     """What a training came to, by the name of the metric."""
     key = metric.key
     value: Shape = SHARE if metric.is_share else float
-    judged = {
+    outcome = {
         f"{key}?": value,
         f"balanced_{key}?": (value, NONE),
         "loss?": SIZE,
@@ -166,6 +166,6 @@ def _judged(metric: Metric) -> Shape:
         f"test_{key}": value,
         f"val_{key}": value,
         "history": [{f"{key}?": value, f"val_{key}?": value}],
-        "val?": judged,
-        "test?": judged,
+        "val?": outcome,
+        "test?": outcome,
     }

@@ -147,12 +147,12 @@ def _sure_ms(model: LatencyModel, space: SearchSpace, costs: Cost) -> float:
     is more, and room for the interval of the measurement.
     """
     fastest = np.array([[int(np.argmin(ms)) for ms in costs.choices]])
-    believed = model.predict(space, fastest)
-    mean_ms = max(costs.range[0], float(believed.mean_ms[0]))
+    predicted = model.predict(space, fastest)
+    mean_ms = max(costs.range[0], float(predicted.mean_ms[0]))
     seen = getattr(model, "evaluation", {}).get(HELDOUT)
     ratios = zip(seen.measured_ms, seen.predicted_ms, strict=True) if seen else ()
     worst = max((measured / predicted for measured, predicted in ratios), default=1.0)
-    return max(mean_ms + _SURE * float(believed.std_ms[0]), mean_ms * worst) * (1 + _MEASURING)
+    return max(mean_ms + _SURE * float(predicted.std_ms[0]), mean_ms * worst) * (1 + _MEASURING)
 
 
 def _typical_std_ms(model: LatencyModel, space: SearchSpace) -> float:

@@ -198,13 +198,13 @@ class Task(Protocol):
     def least_gain(self, value: float, images: int) -> float:
         """By how much a metric of about this value must change on so many images to have changed."""
 
-    def merit(self, score: Score, class_weights: str, few: tuple[int, int] | None = None) -> float:
+    def merit(self, score: Score, class_weights: str, counts: tuple[int, int] | None = None) -> float:
         """What searches rank networks by: in [0, 1], higher is better.
 
         Args:
             score: On validation images.
             class_weights: As of ``LossSettings``.
-            few: How many images those are, and how many outputs the network has, where the loss shall
+            counts: How many images those are, and how many outputs the network has, where the loss shall
                 tell equals apart.
         """
 

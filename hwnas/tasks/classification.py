@@ -198,14 +198,14 @@ class Classification(NamedClasses):
         """Half a point, and the standard error of an accuracy on so many images."""
         return max(_LEAST_RISE, math.sqrt(max(value * (1 - value), 1 / images) / images))
 
-    def merit(self, score: Score, class_weights: str, few: tuple[int, int] | None = None) -> float:
+    def merit(self, score: Score, class_weights: str, counts: tuple[int, int] | None = None) -> float:
         """Accuracy, balanced where classes are weighed.
 
         Where the loss shall tell equals apart, it is lowered by less than one image makes, of whatever
         class.
         """
-        images, classes = few or (1, 1)
-        less = (1 - math.exp(-score.loss)) / images if few else 0.0
+        images, classes = counts or (1, 1)
+        less = (1 - math.exp(-score.loss)) / images if counts else 0.0
         if class_weights == "balanced" and score.balanced is not None:
             return max(0.0, score.balanced - less / classes)
         return max(0.0, score.value - less)

@@ -21,9 +21,12 @@ def check_space(name: str) -> None:
     """
     with works(f"the space {name!r}"):
         space = spaces.load(name)
-        few = spaces.load(name, num_classes=_CLASSES)
-        claim(few.num_classes == _CLASSES, f"num_classes must be asked for, but {name} has {few.num_classes}")
-        for each in (space, few):
+        asked = spaces.load(name, num_classes=_CLASSES)
+        claim(
+            asked.num_classes == _CLASSES,
+            f"num_classes must be asked for, but {name} has {asked.num_classes}",
+        )
+        for each in (space, asked):
             again = spaces.load(each.name)
             claim(
                 (again, again.fingerprint) == (each, each.fingerprint),

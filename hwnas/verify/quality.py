@@ -40,12 +40,12 @@ class Known:
     def of(cls, predicted: Predictions, of_pytorch: float, precision: str, task: Task) -> Known:
         """From what a file says of the test split."""
         metric, found = task.metric, Estimate.of(predicted)
-        judged = {
+        verdicts = {
             metric.key: checks.quality(found, of_pytorch, precision, task),
             LEARNING: predicted.learning,
         }
         loss = metric.better(of_pytorch) - metric.better(found.value)
-        return cls(found.value, found, loss, judged)
+        return cls(found.value, found, loss, verdicts)
 
 
 class Earlier:
@@ -108,7 +108,7 @@ def qualities(
     earlier, metric, found = Earlier(checked.manifest), checked.task.metric, {}
     for model in checked.manifest.models:
         file = model.file
-        known, judged = earlier.of(file), {"answers": checks.answers(wrong[file])}
+        known, verdicts = earlier.of(file), {"answers": checks.answers(wrong[file])}
         if dataset is not None:
             on_step(f"{metric.name} of {file}")
             own = predictions(checked, model, dataset.test)
@@ -118,6 +118,6 @@ def qualities(
             on_step(f"{metric.name} of {file} on {further[0]}")
             other = predictions(checked, model, further[1])
             beside = Estimate.of(other)
-            judged[f"learning, on {further[0]}"] = other.learning
-        found[file] = FileQuality(known, beside, judged)
+            verdicts[f"learning, on {further[0]}"] = other.learning
+        found[file] = FileQuality(known, beside, verdicts)
     return found

@@ -209,7 +209,7 @@ def _check(
     latency_ms = measured.latency_ms if measured else None
     interval_ms = measured.interval_ms if measured else None
     seen: Mapping[str, Any] = measured.rounds[-1].conditions if measured else {}
-    judged = {
+    verdicts = {
         **looked.checks,
         **looked.known.checks,
         "delegate": checks.delegation(seen),
@@ -228,7 +228,7 @@ def _check(
         predicted_ms=None if asked is None else asked.predicted_ms,
         budget_ms=None if asked is None else asked.budget_ms,
         conditions=seen,
-        checks={name: found for name, found in judged.items() if found is not None},
+        checks={name: found for name, found in verdicts.items() if found is not None},
         session=session,
     )
 

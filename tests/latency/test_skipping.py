@@ -158,7 +158,7 @@ def test_nearly_empty_cells_do_not_explode() -> None:
         found = learn(truth, rows)
         predicted = found.predict(EVERY)
         combination = Combination.fit(whole(), EVERY[rows], truth[rows]).predict(EVERY)
-        summed = found.few.predict(found.prior, found.posterior, found.costs_ms, EVERY)
+        summed = found.fitting.predict(found.prior, found.posterior, found.costs_ms, EVERY)
         for into, p in ((errors, predicted), (plain, combination), (sums, summed)):
             into.append(wrong(p, truth))
         simplest = rank_correlations(combination.mean_ms, truth)[0]

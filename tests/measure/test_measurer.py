@@ -23,7 +23,7 @@ def test_targets_take_turns_with_models_of_the_same_name():
         models = {target: measurer.export(target, [small, large]) for target in targets}
         assert not set(models[targets[0]].values()) & set(models[targets[1]].values())
         for target in (*targets, *targets):
-            found = measurer.measure(target, models[target], keep=kept.append)
+            found = measurer.measure(target, models[target], on_round=kept.append)
             ms = {key: m.latency_ms for key, m in found.measurements.items()}
             assert ms[small.key()] < ms[large.key()]
             assert found.environment["runtime"] == target.runtime

@@ -133,7 +133,7 @@ class Brightness(OnImages):
     def least_gain(self, value, images):
         return 0.05 * value
 
-    def merit(self, score, class_weights, few=None):
+    def merit(self, score, class_weights, counts=None):
         return 1 / (1 + score.value)
 
     def merit_name(self, class_weights):

@@ -129,8 +129,8 @@ class OneShot:
 
     def __call__(self, arch: Architecture) -> float:
         """What the task ranks networks by, on validation; the loss tells equals apart."""
-        few = self.scored_images, self.space.num_classes
-        return self.task.merit(self.score(arch.indices), self.class_weights, few)
+        counts = self.scored_images, self.space.num_classes
+        return self.task.merit(self.score(arch.indices), self.class_weights, counts)
 
     @property
     def class_weights(self) -> str:

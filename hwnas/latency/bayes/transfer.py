@@ -128,7 +128,7 @@ class Transferred:
         costs_ms: The most probable non-negative costs and shares, shape (entries + residuals,).
         notes: How the known devices were used, one sentence each.
         left_out: Each measured network predicted without it; None where there is one only.
-        few: The measured networks.
+        fitting: The measured networks.
         mixture: The sum with other forms, where left-out networks speak for them.
     """
 
@@ -138,7 +138,7 @@ class Transferred:
     costs_ms: FloatArray
     notes: tuple[str, ...]
     left_out: Prediction | None
-    few: FittingNetworks
+    fitting: FittingNetworks
     mixture: Mixture | None = None
 
     @property
@@ -148,7 +148,7 @@ class Transferred:
 
     def predict(self, indices: IntArray) -> Prediction:
         """Latency of architectures of shape (n, choices), by the sum and the forms mixed with it."""
-        found = self.few.predict(self.prior, self.posterior, self.costs_ms, indices)
+        found = self.fitting.predict(self.prior, self.posterior, self.costs_ms, indices)
         return found if self.mixture is None else self.mixture.predict(found, indices)
 
 
@@ -188,79 +188,81 @@ def transfer(
     """
     if not len(latency_ms):
         raise LatencyModelError("a new device must have at least one measured network, but got none")
-    few = FittingNetworks(entries, indices, latency_ms, known, residuals or {})
+    fitting = FittingNetworks(entries, indices, latency_ms, known, residuals or {})
     if sizes is None:
-        sizes = learn_sizes(entries, known, few.residuals)
-    prior = _prior(few, sizes)
+        sizes = learn_sizes(entries, known, fitting.residuals)
+    prior = _prior(fitting, sizes)
     folds = np.unique(np.arange(len(indices)) if groups is None else groups, return_inverse=True)[1] % FOLDS
     if not folds.any():
-        variances, posterior, costs = few.learn(prior)
-        return Transferred(prior, variances, posterior, costs, _notes(few, costs, prior), None, few)
-    prior, left_out = _best_sum(few, prior, folds)
-    variances, posterior, costs = few.learn(prior)
+        variances, posterior, costs = fitting.learn(prior)
+        return Transferred(prior, variances, posterior, costs, _notes(fitting, costs, prior), None, fitting)
+    prior, left_out = _best_sum(fitting, prior, folds)
+    variances, posterior, costs = fitting.learn(prior)
     wider = widening(left_out, latency_ms)
     # all variances by one factor: the mean stays where it is
     variances = replace(variances, points=variances.points * wider**2)
     posterior = Gaussian(posterior.mean_ms, posterior.covariance * wider**2, posterior.noise * wider)
     left_out = Prediction(left_out.mean_ms, left_out.std_ms * wider)
-    found = Transferred(prior, variances, posterior, costs, _notes(few, costs, prior), left_out, few)
+    found = Transferred(prior, variances, posterior, costs, _notes(fitting, costs, prior), left_out, fitting)
     # ten networks choose a form worse than physics does
     if not known or (entries.features is not None and not sums_only):
         return found
-    mixture, mixed, medians = _mixture(few, left_out, folds)
+    mixture, mixed, medians = _mixture(fitting, left_out, folds)
     sure = clearly_better(medians, left_out, latency_ms) and gain(medians, left_out, latency_ms) > STRONG
     if sums_only:
         return replace(found, notes=(*found.notes, *([_lost(left_out, medians, latency_ms)] if sure else [])))
     if not (prior.known or sure):
         return found
-    notes = found.notes if list(mixture.shares) == [SUM] else _notes(few, costs, prior, mixture.shares)
+    notes = found.notes if list(mixture.shares) == [SUM] else _notes(fitting, costs, prior, mixture.shares)
     return replace(found, notes=notes, left_out=mixed, mixture=mixture)
 
 
-def _prior(few: FittingNetworks, sizes: Mapping[str, tuple[float, float]]) -> DevicePrior:
+def _prior(fitting: FittingNetworks, sizes: Mapping[str, tuple[float, float]]) -> DevicePrior:
     """With the known devices, unless what was measured is more probable without them."""
-    level = float(few.latency_ms.mean())
+    level = float(fitting.latency_ms.mean())
     alone = DevicePrior(level, {}, sizes)
-    if not few.known:
+    if not fitting.known:
         return alone
-    tables = {name: tuple(float(c) for c in costs) for name, costs in few.known.items()}
-    shared = DevicePrior(level, tables, sizes, tuple(few.residuals))
-    evidence = [infer_variances(*few.equations(prior)).log_evidence for prior in (shared, alone)]
-    margin = 0.0 if few.entries.features is not None else STRONG
+    tables = {name: tuple(float(c) for c in costs) for name, costs in fitting.known.items()}
+    shared = DevicePrior(level, tables, sizes, tuple(fitting.residuals))
+    evidence = [infer_variances(*fitting.equations(prior)).log_evidence for prior in (shared, alone)]
+    margin = 0.0 if fitting.entries.features is not None else STRONG
     return alone if evidence[1] > evidence[0] + margin else shared
 
 
-def _best_sum(few: FittingNetworks, prior: DevicePrior, folds: IntArray) -> tuple[DevicePrior, Prediction]:
+def _best_sum(
+    fitting: FittingNetworks, prior: DevicePrior, folds: IntArray
+) -> tuple[DevicePrior, Prediction]:
     """The prior, or the combination of known devices alone; and its predictions of left-out networks."""
-    found = few.left_out(lambda others, out: others.as_sum(prior, out), folds)
+    found = fitting.left_out(lambda others, out: others.as_sum(prior, out), folds)
     if not prior.known:
         return prior, found
     combined = replace(prior, only=COMBINATION)
-    simple = few.left_out(lambda others, out: others.as_sum(combined, out), folds)
-    return (combined, simple) if clearly_better(simple, found, few.latency_ms) else (prior, found)
+    simple = fitting.left_out(lambda others, out: others.as_sum(combined, out), folds)
+    return (combined, simple) if clearly_better(simple, found, fitting.latency_ms) else (prior, found)
 
 
 def _mixture(
-    few: FittingNetworks, summed: Prediction, folds: IntArray
+    fitting: FittingNetworks, summed: Prediction, folds: IntArray
 ) -> tuple[Mixture, Prediction, Prediction]:
     """Forms beside the sum; of left-out networks what they predict, and medians."""
-    known, latency_ms, left_out = few.known_latency, few.latency_ms, {SUM: summed}
+    known, latency_ms, left_out = fitting.known_latency, fitting.latency_ms, {SUM: summed}
     fit_of = fits(known)
     for name, fit in fit_of.items():
-        left_out[name] = few.left_out(partial(_fitted, fit), folds)
+        left_out[name] = fitting.left_out(partial(_fitted, fit), folds)
     shares = shares_of(left_out, latency_ms)
-    forms = {name: fit(few.indices, latency_ms) for name, fit in fit_of.items() if name in shares}
-    near, unheard = Proportion.fit(known, few.indices, latency_ms, folds)
+    forms = {name: fit(fitting.indices, latency_ms) for name, fit in fit_of.items() if name in shares}
+    near, unheard = Proportion.fit(known, fitting.indices, latency_ms, folds)
     found = Mixture(shares, forms, near, least_of(latency_ms))
-    mixed, unheard = found.mixed(left_out, few.indices), found.unheard(unheard)
+    mixed, unheard = found.mixed(left_out, fitting.indices), found.unheard(unheard)
     doubted = LogNormal(mixed.centre, np.sqrt(mixed.std**2 + unheard))
     found = replace(found, wider=rescaling(doubted, latency_ms))
     medians = np.exp(mixed.centre)
-    return found, found.said(mixed, unheard, few.indices), Prediction(medians, medians * doubted.std)
+    return found, found.said(mixed, unheard, fitting.indices), Prediction(medians, medians * doubted.std)
 
 
-def _fitted(fit: Fit, few: FittingNetworks, indices: IntArray) -> Prediction:
-    return fit(few.indices, few.latency_ms).predict(indices)
+def _fitted(fit: Fit, fitting: FittingNetworks, indices: IntArray) -> Prediction:
+    return fit(fitting.indices, fitting.latency_ms).predict(indices)
 
 
 def alikeness(entries: Entries, first: FloatArray, second: FloatArray) -> float:
@@ -282,9 +284,9 @@ def _lost(summed: Prediction, mixed: Prediction, latency_ms: FloatArray) -> str:
 
 
 def _notes(
-    few: FittingNetworks, costs: FloatArray, prior: DevicePrior, shares: Mapping[str, float] | None = None
+    fitting: FittingNetworks, costs: FloatArray, prior: DevicePrior, shares: Mapping[str, float] | None = None
 ) -> tuple[str, ...]:
-    known, entries = few.known, few.entries
+    known, entries = fitting.known, fitting.entries
     if not known:
         return (
             "no device was known: the costs rest on the measured networks and on what is known of the space",
