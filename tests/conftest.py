@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 from collections.abc import Iterator
@@ -28,6 +29,11 @@ SHARED_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long files first; within a file, tests stay in their order."""
     items.sort(key=lambda item: not item.path.with_suffix("").as_posix().endswith(_LONG))
+
+
+def pytest_collection_finish() -> None:
+    """What was imported stays: nobody looks through it for garbage again and again."""
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
