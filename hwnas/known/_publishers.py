@@ -84,13 +84,16 @@ def _from_hub(source: Source) -> Fetched:
         from huggingface_hub import hf_hub_download
     except ImportError as error:
         raise _not_there(source, "huggingface_hub is not installed") from error
-    repository = f"timm/{source.where.partition(':')[2]}"
+    repository, file = f"timm/{source.where.partition(':')[2]}", "model.safetensors"
     try:
-        path = Path(hf_hub_download(repository, "model.safetensors"))
+        try:
+            path = hf_hub_download(repository, file, local_files_only=True)
+        except FileNotFoundError:
+            path = hf_hub_download(repository, file)
     except Exception as error:  # whatever its client of HTTP raises
         first = str(error).strip().partition("\n")[0] or type(error).__name__
         raise _not_there(source, f"{repository} cannot be downloaded ({first})") from error
-    return path, _statedict.read(path)
+    return Path(path), _statedict.read(Path(path))
 
 
 def _not_there(source: Source, why: str) -> TrainingError:

@@ -33,25 +33,28 @@ def read(path: Path) -> dict[str, torch.Tensor]:
             f"weights must be a file, but {path} {'is a folder' if path.exists() else 'does not exist'}"
         )
     if path.suffix == ".safetensors":
-        found = _safetensors(path)
-        names = forward_order(_plain(found, path), path)
-    else:
-        found = _unwrapped(_pickled(path), path)
-        names = list(_plain(found, path))
-    plain = _plain(found, path)
-    return {name: plain[name] for name in names}
+        plain = _plain(_safetensors(path), path)
+        return {name: plain[name] for name in forward_order(plain, path)}
+    return _plain(_unwrapped(_pickled(path), path), path)
 
 
 def _safetensors(path: Path) -> dict[str, Any]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors import SafetensorError, safe_open
 
     try:
-        return dict(load_file(path))
+        with safe_open(path, framework="pt") as file:
+            found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            is_ours = "hwnas" in (file.metadata() or {})
     except (OSError, SafetensorError, ValueError) as error:
         raise TrainingError(
             f"weights must be a readable safetensors file, but {path} is not: {error}"
         ) from error
+    if is_ours:
+        raise TrainingError(
+            f"weights must be of another package, but {path} is of a run of hwnas: give its folder instead, "
+            f"{path.parent}"
+        )
+    return found
 
 
 def _pickled(path: Path) -> Any:

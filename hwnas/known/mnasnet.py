@@ -1,4 +1,4 @@
-"""MnasNet-A1 and -B1 (arXiv:1807.11626, figure 7 and table 1)."""
+"""MnasNet-A1 (arXiv:1807.11626, figure 7), and -B1 as its authors released it."""
 
 from __future__ import annotations
 
@@ -34,15 +34,15 @@ _B1: tuple[Stage, ...] = (
 def mnasnet_a1(setting: Setting) -> Architecture:
     """As published, with a hard sigmoid as the gate of squeeze-excite where theirs is a sigmoid.
 
-    That changes neither parameters nor MACs. The dropout before the classifier and the batch
-    norm's own epsilon and momentum are left out. "cifar" leaves out the strides of the stem
-    and of the stage of 24 channels.
+    That changes neither parameters nor MACs, but weights of others do not fit. The dropout before
+    the classifier and the batch norm's own epsilon and momentum are left out. "cifar" leaves out
+    the strides of the stem and of the stage of 24 channels.
     """
     return _mnasnet(setting, _A1)
 
 
 def mnasnet_b1(setting: Setting) -> Architecture:
-    """The one without squeeze-excite, as its authors released it and as in torchvision.
+    """The one without squeeze-excite, as in torchvision.
 
     The width multiplies all channels but the last 1280. Left out is what ``mnasnet_a1`` leaves out.
     """

@@ -1,4 +1,4 @@
-"""MobileNetV4-Conv-S and -M (arXiv:2404.10518, tables 11 and 12)."""
+"""MobileNetV4-Conv-S and -M (arXiv:2404.10518, appendix)."""
 
 from __future__ import annotations
 

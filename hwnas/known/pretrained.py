@@ -163,6 +163,10 @@ def into(module: nn.Module, architecture: Architecture, weights: Weights) -> tup
                 f"{mine} and that of {weights.architecture.space.name} is {theirs}"
             )
     state = module.state_dict()
+    if odd := [name for name in weights.tensors if name not in state]:
+        raise SpaceError(
+            f"a module must be of {architecture.space.name}, but has no {odd[0]}: build its blocks"
+        )
     left = tuple(
         name for name, tensor in weights.tensors.items() if tensor.shape != state[name].shape
     )  # of the classifier, as all else is the same

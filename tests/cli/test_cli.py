@@ -44,6 +44,12 @@ def test_json_for_machines(verb):
     json.loads(done.stdout)
 
 
+def test_known_networks_are_listed():
+    assert re.search(
+        r"Known networks.*efficientnet-lite0,.*shufflenetv2\.", hwnas("spaces", "list").stdout, re.DOTALL
+    )
+
+
 def test_an_error_of_the_user_is_one_sentence_and_exit_code_1():
     done = hwnas("table", "show", "nope.jsonl")
     assert done.returncode == 1

@@ -38,7 +38,7 @@ PUBLISHED = {
     "mnasnet-b1-0.75": (3_170_208, 0, 215, 0.005),
     "mnasnet-b1-1.3": (6_282_256, 0, 526, 0.005),
     "fbnet-c": (5_572_200, 0, 375, 0.03),  # timm's fbnetc_100; arXiv:1812.03443 table 3 (5.5 M)
-    "mobilenetv1": (4.2e6, 0.01, 569, 0.002),  # arXiv:1704.04861 tables 6 and 8
+    "mobilenetv1": (4.2e6, 0.01, 569, 0.002),  # arXiv:1704.04861 table 6
     "mobilenetv1-0.75": (2.6e6, 0.02, 325, 0.003),
     "mobilenetv1-0.5": (1.3e6, 0.04, 149, 0.004),
     "mobilenetv1-0.25": (0.5e6, 0.1, 41, 0.02),
@@ -53,7 +53,7 @@ PUBLISHED = {
     "mobilenetv4-conv-medium": (9.7e6, 0.005, 842, 0.05),  # timm: 1.1 G at 256 pixels
 }
 
-AS_BEFORE = {  # fingerprints of names that runs and tables have had since 1.0
+AS_BEFORE = {  # fingerprints of names that runs and tables had before there was a padding
     "fbnet-c-r32-c10-cifar": "84b50392dc40f806",
     "fbnet-c-r224-c10-imagenet": "2c9855faaba896a4",
     "mnasnet-a1-r32-c10-cifar": "760c10c80cbb9267",

@@ -303,6 +303,14 @@ def test_weights_do_not_go_into_another_network(tmp_path, other):
         pretrained.into(blocks.build(odd.blocks), odd, found)
 
 
+def test_weights_go_into_nothing_else(tmp_path):
+    found = pretrained.weights_of(SMALL, _saved(tmp_path, _small()))
+    with pytest.raises(
+        SpaceError, match=r"a module must be of mobilenetv4-conv-small-0\.5-r224-c1000-imagenet"
+    ):
+        pretrained.into(nn.Sequential(), found.architecture, found)
+
+
 def _installed(folder, package, content, digest=None):
     """A distribution with one file of weights, as pip leaves it."""
     name, info = package.replace("-", "_"), folder / f"{package.replace('-', '_')}-0.1.0.dist-info"

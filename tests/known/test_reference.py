@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,8 @@ import torch
 from reference import images_of
 from state_dicts import LAYOUTS, NETWORKS
 
-from hwnas import blocks
+import hwnas
+from hwnas import blocks, files
 from hwnas.known import pretrained
 
 REFERENCE = Path(__file__).parent / "reference.py"
@@ -48,3 +50,25 @@ def test_ours_compute_the_same(where, references):
             found = module(images_of(*map(int, sides.split("x"))))
         assert float(wanted.std()) > 0.05, "or there is nothing to compare"
         torch.testing.assert_close(found, wanted, rtol=0, atol=1e-4 * float(wanted.abs().max()))
+
+
+@pytest.mark.slow
+def test_the_cache_of_the_hub_is_read(references, tmp_path):
+    """With its real client and no network, in a process that has it."""
+    name = "mobilenetv4_conv_small_050.e3000_r224_in1k"
+    cache = tmp_path / "home" / "hub" / f"models--timm--{name}"
+    (cache / "refs").mkdir(parents=True)
+    (cache / "refs" / "main").write_text("a" * 40)
+    (cache / "snapshots" / ("a" * 40)).mkdir(parents=True)
+    shutil.copy(references / f"{name}.safetensors", cache / "snapshots" / ("a" * 40) / "model.safetensors")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--target", str(tmp_path / "hub")]
+    installed = subprocess.run([*pip, "huggingface_hub"], capture_output=True, text=True, check=False)
+    if installed.returncode:
+        pytest.skip(f"huggingface_hub cannot be installed: {installed.stderr.strip()[-300:]}")
+    program = f"from hwnas.known.pretrained import weights_of; print(weights_of('timm:{name}').sha256)"
+    places = [Path(hwnas.__file__).parents[1], tmp_path / "hub"]
+    env = {"PYTHONPATH": ":".join(map(str, places)), "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == [files.sha256(references / f"{name}.safetensors")]

@@ -79,6 +79,11 @@ def test_what_is_no_trained_run_is_refused(exported_run, tmp_path):
         weights_of(str(empty))
 
 
+def test_a_file_of_a_run_is_not_taken_for_one_of_others(exported_run):
+    with pytest.raises(TrainingError, match="is of a run of hwnas: give its folder instead"):
+        weights_of("efficientnet-lite0", exported_run / "weights.safetensors")
+
+
 def test_what_is_no_folder_is_a_known_network(tmp_path):
     with pytest.raises(SpaceError, match="weights must be of efficientnet-lite0"):
         weights_of("nothing")
