@@ -13,7 +13,8 @@ from hwnas.budget import Budget
 from hwnas.cli import _usage
 from hwnas.cli._app import AcceptNoise, Json, app, coloured, emit_json, err, leave, out, print_quality
 from hwnas.cli._shipping import run_folder
-from hwnas.runs.found import BudgetRecord, SearchRecord
+from hwnas.runs.budgets import BudgetRecord
+from hwnas.runs.found import SearchRecord
 from hwnas.statistics import use
 from hwnas.statistics.bounds import decimals
 from hwnas.statistics.intervals import NORMAL_95

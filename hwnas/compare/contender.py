@@ -13,8 +13,9 @@ from hwnas.data import Dataset
 from hwnas.errors import DataError, TrainingError
 from hwnas.release import Manifest
 from hwnas.runs import records
+from hwnas.runs.budgets import BudgetRecord
 from hwnas.runs.folder import RunFolder
-from hwnas.runs.found import BudgetRecord, SearchRecord
+from hwnas.runs.found import SearchRecord
 from hwnas.runs.training import TrainingRecord
 from hwnas.space import Architecture
 from hwnas.tasks.base import Outcome, Predictions

@@ -31,7 +31,7 @@ def scorer_of(run: Path, record: SearchRecord, space: SearchSpace, dataset: Data
     if record.scratch is not None:
         return FromScratch.of_record(space, record.scratch, record.data, RunFolder(run).trained, dataset)
     described = record.oneshot or {}
-    return OneShot.load(RunFolder(run).supernet, space, dataset, device=described["device"])
+    return OneShot.load(RunFolder(run).supernet, space, dataset, device=described.get("device", "cpu"))
 
 
 def scorer_in(run: Path, dataset: Dataset) -> TrainedNetworks:

@@ -17,8 +17,8 @@ from hwnas.errors import HwnasError, SchemaMismatch, in_words
 from hwnas.export import PRECISIONS, RUNTIMES
 from hwnas.release.verification import Verification
 from hwnas.runs import records
+from hwnas.runs.budgets import BUDGET, BudgetRecord
 from hwnas.runs.folder import ShippingFolder
-from hwnas.runs.found import BUDGET, BudgetRecord
 from hwnas.shapes import COUNT, NONE
 from hwnas.statistics.metric import ACCURACY, Metric
 from hwnas.statistics.verdict import Verdict

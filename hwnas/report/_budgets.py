@@ -10,8 +10,8 @@ from hwnas.budget import is_share
 from hwnas.release.verification import SessionRecord, VariantCheck
 from hwnas.report import _page, _text
 from hwnas.report._record import Record
+from hwnas.runs.budgets import BudgetRecord
 from hwnas.runs.finalists import ChosenLatency
-from hwnas.runs.found import BudgetRecord
 from hwnas.runs.training import TrainingRecord
 from hwnas.search.constraints import range_said
 from hwnas.statistics import use, verdict

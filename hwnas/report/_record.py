@@ -17,10 +17,11 @@ from hwnas.latency.store import FittedModel
 from hwnas.release import Manifest, against
 from hwnas.release.verification import VariantCheck, Verification
 from hwnas.runs import records
+from hwnas.runs.budgets import BudgetRecord
 from hwnas.runs.comparison import ComparisonRecord
 from hwnas.runs.finalists import ChosenLatency
 from hwnas.runs.folder import RunFolder
-from hwnas.runs.found import BudgetRecord, SearchRecord
+from hwnas.runs.found import SearchRecord
 from hwnas.runs.gallery import GalleryRecord
 from hwnas.runs.training import TrainingRecord
 from hwnas.search import history

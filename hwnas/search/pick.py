@@ -13,8 +13,9 @@ from hwnas import files, spaces
 from hwnas.budget import Budget
 from hwnas.errors import HwnasError, InfeasibleBudget, SchemaMismatch
 from hwnas.runs import outputs, records
+from hwnas.runs.budgets import BudgetRecord
 from hwnas.runs.folder import RunFolder
-from hwnas.runs.found import BudgetRecord, SearchRecord
+from hwnas.runs.found import SearchRecord
 from hwnas.runs.gallery import GalleryEntry, GalleryRecord
 from hwnas.runs.trial import Trial
 from hwnas.search.objective import sizes

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from hwnas import files, latency, plugins, spaces, tasks
+from hwnas import files, latency, spaces, tasks
 from hwnas.data import Dataset
 from hwnas.errors import HwnasError
 from hwnas.evaluators.base import Live, TrainedNetworks
@@ -21,13 +21,13 @@ from hwnas.latency import LatencyModel
 from hwnas.latency.store import FittedModel
 from hwnas.runs import outputs
 from hwnas.runs.folder import RunFolder
-from hwnas.runs.found import SCHEMA, BudgetRecord, SearchRecord
 from hwnas.search import made
 from hwnas.search.base import SearchResult, Strategy
 from hwnas.search.constraints import constraints_of, not_binding
 from hwnas.search.feasible import FeasibleSampler
-from hwnas.search.objective import objective, sizes
+from hwnas.search.objective import objective
 from hwnas.search.problem import Constraint, Problem, limited
+from hwnas.search.recording import record_of
 from hwnas.search.request import SearchRequest
 from hwnas.search.session import Session
 from hwnas.space import SearchSpace
@@ -176,7 +176,7 @@ def _search(ready: PreparedSearch, out: Path, live: Live | None) -> Searched:
         scorer.save_into(run)
         _copy_models(request.latencies, models, run)
         files.write_json(run.arch, result.best.to_json())
-        record = _record(request, result, problem, models, scorer, dataset, clock)
+        record = record_of(request, result, problem, models, scorer, dataset, clock.seconds)
         files.write_json(run.search, record.to_json())
         run.search_checkpoint.unlink(missing_ok=True)
     return Searched(result, scorer)
@@ -245,74 +245,6 @@ def _strategy(request: SearchRequest) -> Strategy:
     if request.scratch is not None:
         settings["parallel"] = request.workers
     return made(request.strategy, settings)
-
-
-def _record(
-    request: SearchRequest,
-    result: SearchResult,
-    problem: Problem,
-    models: Sequence[LatencyModel],
-    scorer: TrainedNetworks,
-    dataset: Dataset,
-    clock: _Clock,
-) -> SearchRecord:
-    """The result, and all that it depends on."""
-    described, space = scorer.describe(), result.best.space
-    return SearchRecord(
-        schema=SCHEMA,
-        strategy=result.strategy,
-        space=space.name,
-        space_fingerprint=space.fingerprint,
-        best=result.best.indices,
-        quality=result.quality,
-        score_key=result.score,
-        trials=result.trials,
-        pareto=result.pareto(),
-        config=result.config,
-        trace=tuple(result.trace),
-        extra=result.extra,
-        score=scorer.task.merit_name(scorer.class_weights),
-        seed=request.seed,
-        request=request.identity(),
-        asked=request.asked,
-        budgets=_budgets(request, result, problem, models),
-        confidence=request.confidence,
-        objectives=request.objectives,
-        limits=request.limits,
-        sizes=sizes(result.best, models[0].target.precision),
-        data=dataset.describe(),
-        scratch=described if request.scratch else None,
-        oneshot=None if request.scratch else described,
-        traits=scorer.traits.to_json(),
-        seconds=clock.seconds,
-        supernet_sha256=files.sha256(request.supernet) if request.supernet else None,
-        plugins={path.name: files.sha256(path) for path in plugins.files()},
-    )
-
-
-def _budgets(
-    request: SearchRequest, result: SearchResult, problem: Problem, models: Sequence[LatencyModel]
-) -> tuple[BudgetRecord, ...]:
-    """What was asked, and what is predicted of the best."""
-    found, indices = [], np.array([result.best.indices])
-    latencies = problem.constraints[: len(models)]  # what follows are limits on other things
-    for constraint, model, path in zip(latencies, models, request.latencies, strict=True):
-        predicted = model.predict(problem.space, indices)
-        found.append(
-            BudgetRecord(
-                name=constraint.name,
-                target=model.target,
-                budget_ms=constraint.budget.limit,
-                asked=constraint.budget.text,
-                range_is_measured=constraint.name in request.ranges,
-                margin_ms=constraint.budget.margin,
-                predicted_ms=float(predicted.mean_ms[0]),
-                predicted_std_ms=float(predicted.std_ms[0]),
-                range_ms=request.ranges.get(constraint.name, constraint.costs.range),
-                latency_sha256=files.sha256(path),
-            )
-        )
-    return tuple(found)
 
 
 class _Clock:

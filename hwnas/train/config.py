@@ -23,6 +23,28 @@ HIGHEST_RATE = 1000.0
 """No training under a higher learning rate learns anything; a slip of the hand does not run for hours."""
 
 
+def sgd_checks(config: Any) -> dict[str, bool]:
+    """What must hold of the settings of any training, of a network or a supernet, and whether it does."""
+    return {
+        f"learning_rate must be over 0 and at most {HIGHEST_RATE:g}": 0
+        < config.learning_rate
+        <= HIGHEST_RATE,
+        "momentum must be in [0, 1)": 0 <= config.momentum < 1,
+        "weight_decay must be in [0, 1]": 0 <= config.weight_decay <= 1,
+        "clip_norm must be positive and finite": 0 < config.clip_norm < math.inf,
+        "crop must be in [0, 0.5]": 0 <= config.crop <= 0.5,
+        f"class_weights must be one of {CLASS_WEIGHTS}": config.class_weights in CLASS_WEIGHTS,
+        "seed must be from 0 to 2**63 - 1": 0 <= config.seed < 2**63,
+    }
+
+
+def require_all(config: object, checks: Mapping[str, bool]) -> None:
+    """Raise TrainingError for the first that does not hold; it begins with the name of the setting."""
+    for invariant, holds in checks.items():
+        if not holds:
+            raise TrainingError(f"{invariant}, but got {getattr(config, invariant.split()[0])!r}")
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """Settings of a training from scratch: SGD with Nesterov momentum, cosine after a warm-up.
@@ -78,27 +100,16 @@ class TrainConfig:
         checks = {
             "epochs must be at least 1": self.epochs is None or self.epochs >= 1,
             "batch_size must be at least 2": self.batch_size is None or self.batch_size >= 2,
-            f"learning_rate must be over 0 and at most {HIGHEST_RATE:g}": (
-                0 < self.learning_rate <= HIGHEST_RATE
-            ),
-            "momentum must be in [0, 1)": 0 <= self.momentum < 1,
-            "weight_decay must be in [0, 1]": 0 <= self.weight_decay <= 1,
             "warmup_share must be in [0, 1)": 0 <= self.warmup_share < 1,
             "label_smoothing must be in [0, 1)": 0 <= self.label_smoothing < 1,
-            "clip_norm must be positive and finite": 0 < self.clip_norm < math.inf,
-            "crop must be in [0, 0.5]": 0 <= self.crop <= 0.5,
             "erasing must be in [0, 1]": 0 <= self.erasing <= 1,
             "mixup must not be negative, and at most 1000": 0 <= self.mixup <= 1000,
             "cutmix must not be negative, and at most 1000": 0 <= self.cutmix <= 1000,
             "ema must be in [0, 1)": 0 <= self.ema < 1,
             "distill_weight must be in [0, 1]": 0 <= self.distill_weight <= 1,
             "temperature must be in [0.01, 1000]": 0.01 <= self.temperature <= 1000,
-            "seed must be from 0 to 2**63 - 1": 0 <= self.seed < 2**63,
-            f"class_weights must be one of {CLASS_WEIGHTS}": self.class_weights in CLASS_WEIGHTS,
         }
-        for invariant, holds in checks.items():
-            if not holds:
-                raise TrainingError(f"{invariant}, but got {getattr(self, invariant.split()[0])!r}")
+        require_all(self, checks | sgd_checks(self))
 
     @property
     def loss(self) -> LossSettings:

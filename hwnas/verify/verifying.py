@@ -14,7 +14,7 @@ from hwnas.device import Device, Target
 from hwnas.errors import HwnasError
 from hwnas.release import Manifest, ShippedModel
 from hwnas.release.verification import SessionRecord, VariantCheck, Verification
-from hwnas.runs.found import BudgetRecord
+from hwnas.runs.budgets import BudgetRecord
 from hwnas.statistics import verdict
 from hwnas.statistics.verdict import BUDGET, NOT_PROVEN, Verdict
 from hwnas.tables import conditions

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from hwnas import device, files, spaces
 from hwnas.cli import app
 from hwnas.cli.pick import _kept
-from hwnas.runs.found import BudgetRecord
+from hwnas.runs.budgets import BudgetRecord
 
 SPACE = spaces.load("macro", resolution=16)
 TARGET = device.load("host").target("litert", "int8")

@@ -452,6 +452,28 @@ def test_numbers_that_some_budget_lacks_are_refused_by_who_reads_them(run):
     records.search(run)
 
 
+@pytest.mark.parametrize(
+    ("section", "odd", "words"),
+    [
+        ("scratch", {}, "has nothing instead of an object as scratch.config"),
+        (
+            "scratch",
+            {"config": {"epochs": 0}, "workers": 1, "threads": 1},
+            "as scratch.config.epochs",
+        ),
+        ("scratch", {"config": {"epochs": 1}, "workers": "2", "threads": 1}, 'has "2" .* as scratch.workers'),
+        ("oneshot", {"device": 3}, "has 3 instead of text as oneshot.device"),
+        ("oneshot", {"validation_images": -1}, "has -1 .* as oneshot.validation_images"),
+    ],
+)
+def test_what_scored_a_search_is_read_or_refused(run, section, odd, words):
+    """By who reads the record, and not by who scores with it."""
+    path = run / "search.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {section: odd}))
+    with pytest.raises(HwnasError, match=words):
+        records.search(run)
+
+
 @pytest.mark.parametrize("seed", [-1, -(10**6), 2**63])
 def test_a_seed_that_is_none_is_a_sentence(seed):
     from hwnas import data

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
-from math import inf
 from typing import Any
 
 from hwnas.annotations import require_fields
 from hwnas.errors import TrainingError
-from hwnas.train.config import CLASS_WEIGHTS, HIGHEST_RATE
+from hwnas.train.config import require_all, sgd_checks
 
 BATCH_SIZE = 64
 """Images a step where nothing is said; fewer where there are not so many."""
@@ -62,22 +61,11 @@ class OneShotConfig:
             "width must be in (0, 1]": 0 < self.width <= 1,
             "resolution must be at least 8": self.resolution is None or self.resolution >= 8,
             "batch_size must be at least 2": self.batch_size is None or self.batch_size >= 2,
-            f"learning_rate must be over 0 and at most {HIGHEST_RATE:g}": 0
-            < self.learning_rate
-            <= HIGHEST_RATE,
-            "momentum must be in [0, 1)": 0 <= self.momentum < 1,
-            "weight_decay must be in [0, 1]": 0 <= self.weight_decay <= 1,
-            "clip_norm must be positive and finite": 0 < self.clip_norm < inf,
-            "crop must be in [0, 0.5]": 0 <= self.crop <= 0.5,
             "release must be in [0, 1]": self.release is None or 0 <= self.release <= 1,
             "recalibration_images must be at least 2": self.recalibration_images >= 2,
-            f"class_weights must be one of {CLASS_WEIGHTS}": self.class_weights in CLASS_WEIGHTS,
-            "seed must be from 0 to 2**63 - 1": 0 <= self.seed < 2**63,
             "validation_images must be at least 1": self.validation_images >= 1,
         }
-        for invariant, holds in checks.items():
-            if not holds:
-                raise TrainingError(f"{invariant}, but got {getattr(self, invariant.split()[0])!r}")
+        require_all(self, checks | sgd_checks(self))
 
     def recorded(self) -> dict[str, Any]:
         """The settings as JSON; of earlier versions are those that had no class weights."""
