@@ -17,6 +17,10 @@ from hwnas.train import TrainConfig
 
 SHORT = ["--space", "macro-r8-c10", "--proxy-width", "0.25", "--batch-size", "32"]
 STEPS = ["--warmup-steps", "3", "--steps", "3"]
+OFTEN = (
+    "from functools import partial; from hwnas.search import searching; "
+    "searching.Session = partial(searching.Session, checkpoint_every=5)"
+)
 
 
 def run(*arguments):
@@ -63,11 +67,11 @@ def test_an_unknown_strategy_is_refused(model, tmp_path):
 
 def test_an_interrupt_is_one_sentence_and_loses_nothing(model, tmp_path):
     out, err = tmp_path / "run", tmp_path / "err.txt"
-    arguments = ["--latency", model, "--budget-ms", "60%", "--out", out, *SHORT]
+    arguments = ["--latency", str(model), "--budget-ms", "60%", "--out", str(out), *SHORT]
     arguments += ["--batch-size", "8", "--warmup-steps", "100000"]
     with err.open("wb") as file:
         process = subprocess.Popen(
-            [sys.executable, "-c", "from hwnas.cli import main; main()", "search", *map(str, arguments)],
+            [sys.executable, "-c", f"{OFTEN}; from hwnas.cli import main; main()", "search", *arguments],
             stderr=file,
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
