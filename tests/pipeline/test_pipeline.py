@@ -169,7 +169,7 @@ def test_a_changed_section_runs_its_stage_and_what_depends_on_it(finished):
     history = json.loads((finished / "run" / "fbnet" / "train.json").read_text())["history"]
     assert len(history) == 2
     assert again(finished, epochs=("epochs = 1", "epochs = 2")) == ()
-    licence = ("calibration_images = 64", 'calibration_images = 64\nlicence = "MIT"')
+    licence = ("\ncalibration_images = 64", '\ncalibration_images = 64\nlicence = "MIT"')
     assert again(finished, epochs=("epochs = 1", "epochs = 2"), licence=licence) == EVERY[-3:]
     assert release.read_manifest(finished / "run" / "fbnet" / "export").licence == "MIT"
 
