@@ -161,7 +161,7 @@ class FromScratch:
             source["seed"],
             TrainConfig.of_record(described["config"]),
             described["workers"],
-            described["threads"],
+            described.get("threads"),
             kept,
             images,
             tasks.of_record(source).name,

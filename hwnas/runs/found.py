@@ -39,7 +39,7 @@ _SHAPE = {
     "trace?": [dict],
     "extra?": dict,
     "oneshot?": {"device?": str, "validation_images?": SOME},
-    "scratch?": {"config": {"epochs": (SOME, NONE)}, "workers": SOME, "threads": SOME},
+    "scratch?": {"config": {"epochs": (SOME, NONE)}, "workers": SOME, "threads?": (SOME, NONE)},
     "plugins?": {str: str},
     "promise?": (FINALISTS, NONE),
 }
