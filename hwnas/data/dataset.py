@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import logging
 import multiprocessing
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -58,14 +59,15 @@ class Dataset:
         train: What weights are fitted to.
         val: What choices are made by; cut from the training images where the source brings none.
         test: What the final network is judged by, once.
-        mean: Per channel, of the training images scaled to [0, 1].
-        std: Per channel, of the training images scaled to [0, 1].
+        mean: Per channel, of the training images scaled to [0, 1]; or what a pretrained network expects.
+        std: Per channel, of the training images scaled to [0, 1]; or what a pretrained network expects.
         flip: Whether a mirrored image is still of its class.
         seed: Of the splits.
         val_share: Share of the training images that is the validation split, where the source brings none.
         test_share: Share that is the test split where the source brings none.
         reading: What was read, and what was left out.
         task: What they are for: a name of ``hwnas.tasks``.
+        is_standardized: Whether mean and std are those that a pretrained network expects.
     """
 
     name: str
@@ -81,6 +83,7 @@ class Dataset:
     test_share: float
     reading: ReadingSummary = field(default_factory=ReadingSummary, repr=False)
     task: str = "classification"
+    is_standardized: bool = False
 
     @property
     def num_classes(self) -> int:
@@ -122,9 +125,20 @@ class Dataset:
         mean, std = (np.array(v, np.float32).reshape(1, -1, 1, 1) for v in (self.mean, self.std))
         return ((images.astype(np.float32) / 255 - mean) / std).astype(np.float32)
 
+    def standardized(self, mean: Sequence[float], std: Sequence[float]) -> Dataset:
+        """The same images, fed to networks as a pretrained one expects them.
+
+        Args:
+            mean: Per channel, of images scaled to [0, 1].
+            std: Per channel, of images scaled to [0, 1].
+        """
+        return replace(self, mean=tuple(mean), std=tuple(std), is_standardized=True)
+
     def describe(self) -> dict[str, Any]:
         """What it takes to load this dataset again and to see that it is the same, as JSON."""
+        expected = {"mean": list(self.mean), "std": list(self.std)} if self.is_standardized else {}
         return {
+            **expected,
             "task": self.task,
             "source": self.name,
             "resolution": self.image_shape[1],

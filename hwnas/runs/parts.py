@@ -22,6 +22,8 @@ DATA = {
     "task?": str,
     "classes?": SOME,
     "images?": {str: COUNT},
+    "mean?": [float],
+    "std?": [float],
 }
 TARGET = {"device": str, "runtime": str, "precision": str}
 METRIC = {"name": str, "is_higher_better": bool, "is_share": bool}

@@ -11,10 +11,6 @@ from hwnas.annotations import require_fields
 from hwnas.errors import TrainingError
 from hwnas.tasks.base import ACCURACY, LossSettings, Metric, Predictions, Score
 
-STEPS = 2000
-"""Weight updates of a training that names no number of epochs, as far as ``MOST_EPOCHS`` allows."""
-
-FEWEST_EPOCHS, MOST_EPOCHS = 8, 60
 BATCH_SIZE = 32
 """Images a step where nothing is said; fewer where there are not so many."""
 
@@ -26,9 +22,9 @@ HIGHEST_RATE = 1000.0
 def sgd_checks(config: Any) -> dict[str, bool]:
     """What must hold of the settings of any training, of a network or a supernet, and whether it does."""
     return {
-        f"learning_rate must be over 0 and at most {HIGHEST_RATE:g}": 0
-        < config.learning_rate
-        <= HIGHEST_RATE,
+        f"learning_rate must be over 0 and at most {HIGHEST_RATE:g}": (
+            config.learning_rate is None or 0 < config.learning_rate <= HIGHEST_RATE
+        ),
         "momentum must be in [0, 1)": 0 <= config.momentum < 1,
         "weight_decay must be in [0, 1]": 0 <= config.weight_decay <= 1,
         "clip_norm must be positive and finite": 0 < config.clip_norm < math.inf,
@@ -46,18 +42,58 @@ def require_all(config: object, checks: Mapping[str, bool]) -> None:
 
 
 @dataclass(frozen=True)
-class TrainConfig:
-    """Settings of a training from scratch: SGD with Nesterov momentum, cosine after a warm-up.
+class Usual:
+    """What a training does where nothing is said.
 
     Attributes:
-        epochs: Passes over the training images. None: as many as 2,000 steps take, but 8 to 60.
+        steps: Weight updates, as far as the bounds on the epochs allow.
+        fewest_epochs: Passes over the images, at least.
+        most_epochs: Passes over the images, at most.
+        learning_rate: See ``TrainConfig``.
+        head_steps: Weight updates of the last layer alone, as far as a third of the epochs allows.
+        layer_decay: See ``TrainConfig``.
+        freeze_share: See ``TrainConfig``.
+    """
+
+    steps: int
+    fewest_epochs: int
+    most_epochs: int
+    learning_rate: float
+    head_steps: int = 0
+    layer_decay: float = 1.0
+    freeze_share: float = 0.0
+
+
+BEFORE_ADAPTING = {"head_epochs": 0, "layer_decay": 1.0, "freeze_share": 0.0}
+"""Of trainings by versions that had no such setting."""
+
+FROM_NOTHING = Usual(2000, 8, 60, 0.1)
+PRETRAINED = Usual(700, 4, 20, 0.02, head_steps=64, layer_decay=0.95, freeze_share=0.3)
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Settings of a training: SGD with Nesterov momentum, cosine after a warm-up.
+
+    What is None depends on whether the network begins with weights that know pictures already
+    (*pretrained*), or with random ones; see ``resolved``.
+
+    Attributes:
+        epochs: Passes over the training images. None: as many as 2,000 steps take, but 8 to 60;
+            pretrained, as many as 700 steps take, but 4 to 20.
         batch_size: Images a step. None: 32, or all where there are fewer.
-        learning_rate: The highest, reached after the warm-up.
+        learning_rate: The highest, reached after the warm-up. None: 0.1; pretrained, 0.02.
         momentum: Of SGD.
         weight_decay: On convolution and linear weights only, not on batch norm and biases.
         warmup_share: Share of all steps in which the learning rate rises linearly.
         label_smoothing: Of the training loss.
         clip_norm: Largest gradient norm.
+        head_epochs: Passes at the beginning in which only the last layer learns, on top of features that
+            stay as they are. None: 0; pretrained, as many as 64 steps take, but at most a third of all.
+        layer_decay: Learning rate of a block over that of the block behind it (arXiv:1801.06146,
+            section 3.2). None: 1, all alike; pretrained, 0.95.
+        freeze_share: Share of the steps, at the end, in which batch norms use the statistics that they
+            have, instead of those of a small batch. None: 0; pretrained, 0.3.
         augment: Whether images are cropped, mirrored and erased at all.
         crop: Share of the side that images are padded by before a random crop.
         flip: Whether images are mirrored; None as the data say.
@@ -76,12 +112,15 @@ class TrainConfig:
 
     epochs: int | None = None
     batch_size: int | None = None
-    learning_rate: float = 0.1
+    learning_rate: float | None = None
     momentum: float = 0.9
     weight_decay: float = 5e-5
     warmup_share: float = 0.1
     label_smoothing: float = 0.1
     clip_norm: float = 5.0
+    head_epochs: int | None = None
+    layer_decay: float | None = None
+    freeze_share: float | None = None
     augment: bool = True
     crop: float = 0.125
     flip: bool | None = None
@@ -102,6 +141,9 @@ class TrainConfig:
             "batch_size must be at least 2": self.batch_size is None or self.batch_size >= 2,
             "warmup_share must be in [0, 1)": 0 <= self.warmup_share < 1,
             "label_smoothing must be in [0, 1)": 0 <= self.label_smoothing < 1,
+            "head_epochs must not be negative": self.head_epochs is None or self.head_epochs >= 0,
+            "layer_decay must be in (0, 1]": self.layer_decay is None or 0 < self.layer_decay <= 1,
+            "freeze_share must be in [0, 1)": self.freeze_share is None or 0 <= self.freeze_share < 1,
             "erasing must be in [0, 1]": 0 <= self.erasing <= 1,
             "mixup must not be negative, and at most 1000": 0 <= self.mixup <= 1000,
             "cutmix must not be negative, and at most 1000": 0 <= self.cutmix <= 1000,
@@ -132,15 +174,20 @@ class TrainConfig:
                 f"{'is' if len(odd) == 1 else 'are'} not: train the run again"
             )
         try:
-            return cls(**record)
+            return cls(**{**BEFORE_ADAPTING, **record})
         except TrainingError as error:
             raise TrainingError(f"{error}, in recorded settings of training: train the run again") from error
 
-    def resolved(self, images: int) -> TrainConfig:
+    def resolved(self, images: int, *, pretrained: bool = False) -> TrainConfig:
         """The same with the numbers that so many training images make of what was left open.
 
+        Args:
+            images: How many there are for training.
+            pretrained: Whether the network begins with weights that know pictures already.
+
         Raises:
-            TrainingError: A batch has more images than there are.
+            TrainingError: A batch has more images than there are, or nothing is left to learn after
+                ``head_epochs``.
         """
         from hwnas.data.batches import steps_per_epoch
 
@@ -150,9 +197,28 @@ class TrainConfig:
                 f"batch_size must be at most the {images} training images, but got {batch_size}: "
                 "take a smaller batch or more images"
             )
-        steps = math.ceil(STEPS / steps_per_epoch(images, batch_size))
-        epochs = self.epochs or min(MOST_EPOCHS, max(FEWEST_EPOCHS, steps))
-        return replace(self, epochs=epochs, batch_size=batch_size)
+        usual = PRETRAINED if pretrained else FROM_NOTHING
+        steps = steps_per_epoch(images, batch_size)
+        enough = math.ceil(usual.steps / steps)
+        epochs = self.epochs or min(usual.most_epochs, max(usual.fewest_epochs, enough))
+        head_epochs = self.head_epochs
+        if head_epochs is None:
+            head_epochs = min(math.ceil(usual.head_steps / steps), epochs // 3)
+        if head_epochs >= epochs:
+            raise TrainingError(
+                f"head_epochs must leave some of the {epochs} epochs for the whole network, but got "
+                f"{head_epochs}: give fewer, or more epochs"
+            )
+        return replace(
+            self,
+            epochs=epochs,
+            batch_size=batch_size,
+            head_epochs=head_epochs,
+            **{
+                name: getattr(usual, name) if getattr(self, name) is None else getattr(self, name)
+                for name in ("learning_rate", "layer_decay", "freeze_share")
+            },
+        )
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Training one network from scratch, resumable to the last bit.
+"""Training one network, from random or from learned weights, resumable to the last bit.
 
 No state of a random generator is saved: the order of the images, their augmentation and their
 mixing in an epoch follow from the seed and the epoch's number alone, so that a resumed run
@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 _SCHEMA = "hwnas-checkpoint/3"
 _RECALIBRATION_IMAGES = 2048
+_HEAD_FACTOR = 0.5
+"""Learning rate of a last layer that learns alone, over that of the whole network."""
 
 
 def new_network(architecture: Architecture, seed: int) -> nn.Module:
@@ -55,6 +57,7 @@ def fit(
     *,
     teacher: Teacher | None = None,
     origin: Mapping[str, Any] | None = None,
+    fresh: Collection[str] | None = None,
     checkpoint: Path | None = None,
     before_epoch: Callable[[], None] = lambda: None,
     recalibrate: Callable[[Iterable[torch.Tensor]], None] | None = None,
@@ -73,6 +76,8 @@ def fit(
         config: Settings.
         teacher: Whose answers are learnt as well, by ``config.distill_weight``.
         origin: Where the model's first weights come from, as JSON.
+        fresh: Names of the parameters that are random at first, where all others know pictures already:
+            those learn alone in the ``head_epochs``. None where all are random.
         checkpoint: Written after every epoch; where it is there already, training goes on
             from it and ends with the same weights as an uninterrupted run.
         before_epoch: Called before every epoch; what it does to the model must follow from
@@ -86,7 +91,10 @@ def fit(
         TrainingError: The checkpoint is of another training, or teacher and ``distill_weight``
             do not go together, or a batch has more images than there are.
     """
-    trainer = _Fit(model, data, config.resolved(len(data.train)), teacher, origin or {})
+    settings = config.resolved(len(data.train), pretrained=fresh is not None)
+    if not fresh:
+        settings = replace(settings, head_epochs=0)  # there is nothing to learn alone
+    trainer = _Fit(model, data, settings, teacher, origin or {}, frozenset(fresh or ()))
     trainer.run(checkpoint, before_epoch, on_epoch)
     return trainer.settle(recalibrate or (lambda images: statistics.recalibrate(model, images)))
 
@@ -101,6 +109,7 @@ class _Fit:
         config: TrainConfig,
         teacher: Teacher | None,
         origin: Mapping[str, Any],
+        fresh: Collection[str],
     ) -> None:
         if (teacher is not None) != (config.distill_weight > 0):
             raise TrainingError(
@@ -112,11 +121,15 @@ class _Fit:
         self.device = optim.pick_device(config.device)
         self.model = optim.place(model, self.device)
         self.average = averaged(self.model, config.ema) if config.ema else None
-        self.optimizer = optim.sgd(
-            model.parameters(),
-            learning_rate=config.learning_rate,
-            momentum=config.momentum,
-            weight_decay=config.weight_decay,
+        self.fresh = fresh
+        self.rate, layer_decay = config.learning_rate or 0.0, config.layer_decay or 1.0
+        parts = list(model.children()) if layer_decay < 1 else [model]
+        self.optimizer = optim.sgd_by_depth(
+            [part.parameters() for part in parts],
+            layer_decay,
+            self.rate,
+            config.momentum,
+            config.weight_decay,
         )
         flip = data.flip if config.flip is None else config.flip
         self.batches = Batches(
@@ -191,7 +204,7 @@ class _Fit:
         config = self.config
         order, mixing = (np.random.default_rng([config.seed, epoch, *part]) for part in ((), (1,)))
         steps = steps_per_epoch(self.batches.size("train"), self.batch_size)
-        self.model.train()
+        self._set_modes((epoch - 1) * steps, steps)
         loss, total, count = 0.0, 0.0, 0
         for number, (images, targets) in enumerate(
             self.batches.epoch("train", self.batch_size, order, augmented=config.augment)
@@ -224,10 +237,14 @@ class _Fit:
         step: int,
         steps_an_epoch: int,
     ) -> BatchLoss:
-        config = self.config
-        steps = steps_an_epoch * self.epochs
-        factor = optim.cosine(step, steps, round(config.warmup_share * steps))
-        optim.set_learning_rate(self.optimizer, config.learning_rate * factor)
+        config, before, steps = self.config, self._alone(steps_an_epoch), steps_an_epoch * self.epochs
+        if step in (before, self._frozen_from(steps)):
+            self._set_modes(step, steps_an_epoch)
+        factor = _HEAD_FACTOR
+        if step >= before:
+            left = steps - before
+            factor = optim.cosine(step - before, left, round(config.warmup_share * left))
+        optim.set_learning_rate(self.optimizer, self.rate * factor)
         outcome = self.objective(self.model, images, targets, mixing)
         self.watch.see(outcome.task_loss, f"in step {step + 1} of {steps}")
         self.optimizer.zero_grad(set_to_none=True)
@@ -237,6 +254,25 @@ class _Fit:
         if self.average is not None:
             self.average.update_parameters(self.model)
         return outcome
+
+    def _alone(self, steps_an_epoch: int) -> int:
+        """Steps at the beginning in which only what is fresh learns."""
+        return (self.config.head_epochs or 0) * steps_an_epoch
+
+    def _frozen_from(self, steps: int) -> int:
+        """The first step in which batch norms use the statistics that they have."""
+        return steps - round((self.config.freeze_share or 0.0) * steps)
+
+    def _set_modes(self, step: int, steps_an_epoch: int) -> None:
+        """What learns from a step on, and by which statistics; it follows from the number of the step."""
+        is_alone = step < self._alone(steps_an_epoch)
+        is_frozen = is_alone or step >= self._frozen_from(steps_an_epoch * self.epochs)
+        self.model.train()
+        for name, parameter in self.model.named_parameters():
+            parameter.requires_grad_(not is_alone or name in self.fresh)
+        for module in self.model.modules():
+            if is_frozen and isinstance(module, nn.BatchNorm2d):
+                module.eval()
 
     def _identity(self) -> dict[str, object]:
         """What a checkpoint must share with this training to be continued by it."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -18,11 +19,31 @@ def sgd(
 
     Batch-norm scales and shifts and biases are vectors: decaying them only hurts.
     """
-    every = list(parameters)
-    groups = [
-        {"params": [p for p in every if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in every if p.ndim <= 1], "weight_decay": 0.0},
-    ]
+    return sgd_by_depth([parameters], 1.0, learning_rate, momentum, weight_decay)
+
+
+def sgd_by_depth(
+    blocks: Sequence[Iterable[nn.Parameter]],
+    layer_decay: float,
+    learning_rate: float,
+    momentum: float,
+    weight_decay: float,
+) -> torch.optim.SGD:
+    """As ``sgd``, with a learning rate for each block that falls with its distance from the last.
+
+    Args:
+        blocks: The parameters of each, from the image on.
+        layer_decay: Learning rate of a block over that of the block behind it.
+        learning_rate: Of the last block.
+        momentum: Of all.
+        weight_decay: Of all.
+    """
+    groups: list[dict[str, Any]] = []
+    for distance, parameters in enumerate(reversed([list(block) for block in blocks])):
+        factor = layer_decay**distance
+        for is_weight, decay in ((True, weight_decay), (False, 0.0)):
+            chosen = [p for p in parameters if (p.ndim > 1) == is_weight]
+            groups.append({"params": chosen, "weight_decay": decay, "factor": factor})
     return torch.optim.SGD(
         [group for group in groups if group["params"]],
         lr=learning_rate,
@@ -39,9 +60,9 @@ def cosine(step: int, steps: int, warmup_steps: int = 0) -> float:
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, value: float) -> None:
-    """Of all groups."""
+    """Of all groups; of one that has a factor, times that."""
     for group in optimizer.param_groups:
-        group["lr"] = value
+        group["lr"] = value * float(group.get("factor", 1.0))
 
 
 def check_finite(loss: torch.Tensor | float, where: str) -> float:

@@ -32,7 +32,7 @@ from hwnas.blocks import statistics
 from hwnas.blocks.layers import MOVING, Tracer
 from hwnas.errors import TrainingError
 from hwnas.train import optim
-from hwnas.train.config import EpochRecord, TrainConfig, TrainResult
+from hwnas.train.config import FROM_NOTHING, EpochRecord, TrainConfig, TrainResult
 from hwnas.train.fitting import fit
 from hwnas.train.rounding import Activation, HardSigmoid, HardSwish, Joined, Weighted
 from hwnas.train.teacher import Teacher
@@ -48,8 +48,11 @@ def recipe(trained: TrainConfig, epochs: int) -> TrainConfig:
     return replace(
         trained,
         epochs=epochs,
-        learning_rate=trained.learning_rate / 10,
+        learning_rate=(trained.learning_rate or FROM_NOTHING.learning_rate) / 10,
         warmup_share=0.0,
+        head_epochs=0,
+        layer_decay=1.0,
+        freeze_share=0.0,
         erasing=0.0,
         mixup=0.0,
         cutmix=0.0,

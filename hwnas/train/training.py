@@ -31,12 +31,18 @@ class Start:
     """First weights of a network that were learnt elsewhere.
 
     Attributes:
-        tensors: By the names of the network's own ``state_dict``.
+        tensors: By the names of the network's own ``state_dict``; what is missing stays random.
         record: Where they come from, as JSON.
+        is_pretrained: Whether they know pictures already, so that training only adapts them.
     """
 
     tensors: Mapping[str, torch.Tensor]
     record: Mapping[str, Any]
+    is_pretrained: bool = False
+
+
+Begins = Callable[[Architecture, Dataset], Start]
+"""Says which weights a training of an architecture on images begins with."""
 
 
 @outputs.alone_in("run", "a training")
@@ -47,7 +53,7 @@ def train_run(
     source: str | None = None,
     dataset: Dataset | None = None,
     teacher: Path | None = None,
-    start: Callable[[Architecture, Dataset], Start] | None = None,
+    start: Begins | None = None,
     on_epoch: Callable[[EpochRecord], None] = lambda _: None,
 ) -> TrainingRecord:
     """Train the architecture of a run and look at the test split, once.
@@ -77,6 +83,7 @@ def train_run(
         dataset = _load_for(arch, source, search.data)
     dataset = dataset or _of_search(run, search.data)
     model = new_network(arch, config.seed)
+    begun = None if start is None else start(arch, dataset)
     folder = RunFolder(run)
     checkpoint = folder.train_checkpoint
     try:
@@ -85,7 +92,8 @@ def train_run(
             dataset,
             config,
             teacher=None if teacher is None else load_teacher(teacher, dataset),
-            origin={"start": {"from": "seed"} if start is None else _begin(model, start(arch, dataset))},
+            origin={"start": {"from": "seed"} if begun is None else dict(begun.record)},
+            fresh=None if begun is None else _begin(model, begun),
             checkpoint=checkpoint,
             on_epoch=on_epoch,
         )
@@ -127,9 +135,13 @@ def train_run(
     return record
 
 
-def _begin(model: nn.Module, start: Start) -> dict[str, Any]:
-    copy_into(model, start.tensors, str(start.record))
-    return dict(start.record)
+def _begin(model: nn.Module, start: Start) -> frozenset[str] | None:
+    """Put first weights into a network; the parameters that stay random, where others are pretrained."""
+    own = model.state_dict()
+    copy_into(model, {**own, **start.tensors}, str(start.record.get("from", "")))
+    if not start.is_pretrained:
+        return None
+    return frozenset(name for name, _ in model.named_parameters() if name not in start.tensors)
 
 
 def dataset_of(described: Mapping[str, Any], remedy: str = "search into another folder") -> Dataset:
@@ -156,7 +168,14 @@ def dataset_of(described: Mapping[str, Any], remedy: str = "search into another 
             f"{dataset.fingerprint}, and {described['fingerprint']} before (or another version of hwnas read "
             f"them otherwise): {remedy}"
         )
-    return dataset
+    return _as_described(dataset, described)
+
+
+def _as_described(dataset: Dataset, described: Mapping[str, Any]) -> Dataset:
+    """The images as the network of a run expects them."""
+    if "mean" not in described:
+        return dataset
+    return dataset.standardized(described["mean"], described["std"])
 
 
 def _of_search(run: Path, described: Mapping[str, Any]) -> Dataset:
@@ -172,4 +191,4 @@ def _load_for(arch: Architecture, source: str, described: Mapping[str, Any]) -> 
             f"the data must have as many classes as the network, but {source} has "
             f"{task.outputs(dataset)} and {arch.space.name} has {arch.space.num_classes}"
         )
-    return dataset
+    return _as_described(dataset, described)

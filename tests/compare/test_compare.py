@@ -29,6 +29,7 @@ from hwnas.runs.comparison import ComparisonRecord
 from hwnas.runs.folder import RunFolder
 from hwnas.runs.training import TrainingRecord
 from hwnas.train import TrainConfig
+from hwnas.train.config import BEFORE_ADAPTING
 from hwnas.verify import verify
 
 pytestmark = pytest.mark.usefixtures("warm_processes")
@@ -251,7 +252,7 @@ def test_what_only_the_run_could_have_is_left_out_for_all():
     config = {"epochs": 2, "seed": 3}
     plain = Recipe.of(recorded(config))
     assert (plain.own, plain.notes) == (True, ())
-    assert plain.seeded(5) == TrainConfig(epochs=2, seed=5)
+    assert plain.seeded(5) == TrainConfig(epochs=2, seed=5, **BEFORE_ADAPTING)
     begun = Recipe.of(recorded(config, "supernet"))
     assert not begun.own
     assert len(begun.notes) == 1

@@ -165,7 +165,7 @@ def test_a_batch_over_the_data_is_refused_and_what_is_left_open_is_not(digits):
 def test_what_is_left_open_is_a_budget_of_steps_within_bounds(images, epochs):
     found = train.TrainConfig().resolved(images)
     assert found.epochs == epochs
-    assert settings.FEWEST_EPOCHS <= epochs <= settings.MOST_EPOCHS
+    assert settings.FROM_NOTHING.fewest_epochs <= epochs <= settings.FROM_NOTHING.most_epochs
     assert train.TrainConfig(epochs=3).resolved(images).epochs == 3
 
 
@@ -218,6 +218,6 @@ def test_class_weights_find_the_rare_class(digits):
 
 def test_old_records_are_read_and_unknown_settings_named():
     old = {"epochs": 8, "batch_size": 32, "learning_rate": 0.1}
-    assert train.TrainConfig.of_record(old) == train.TrainConfig(epochs=8, batch_size=32)
+    assert train.TrainConfig.of_record(old) == train.TrainConfig(epochs=8, batch_size=32).resolved(1000)
     with pytest.raises(TrainingError, match="magic is not"):
         train.TrainConfig.of_record({**old, "magic": 1})
