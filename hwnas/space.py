@@ -102,6 +102,18 @@ class Block(Protocol):
     def build(self) -> nn.Module:
         """A PyTorch module with fresh weights; input and output are NCHW."""
 
+    def inherit(self, module: nn.Module, other: Block, learned: nn.Module) -> bool:
+        """Take over what fits of the weights of another block in the same place.
+
+        Args:
+            module: What ``build`` gave; its weights change.
+            other: The other block, of the same input and output shape.
+            learned: Its module.
+
+        Returns:
+            Whether anything was taken over; else the weights stay as they were.
+        """
+
 
 @dataclass(frozen=True)
 class Workload:

@@ -40,8 +40,7 @@ from hwnas.data import Dataset
 from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.pipeline import Config, quickstart
 from hwnas.search.constraints import constraints_of
-from hwnas.search.feasible import FeasibleSampler
-from hwnas.search.oneshot.gates import near_budget
+from hwnas.search.feasible import FeasibleSampler, near_budget
 from hwnas.search.problem import Problem
 from hwnas.search.request import SearchRequest
 from hwnas.search.searching import search_run

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
     from hwnas.evaluators.supernet.config import OneShotConfig
     from hwnas.finalists import SearchOptions
     from hwnas.latency import LatencyModel
+    from hwnas.runs.training import TrainingRecord
     from hwnas.train import EpochRecord, TrainConfig
+    from hwnas.train.training import Begins
 
 
 @dataclass(frozen=True)
@@ -73,17 +75,18 @@ class Trained:
 
 @typed
 def search(
-    space: AnySpace,
+    space: AnySpace | None,
     budgets: Mapping[str | Target, float | str] | Sequence[Budget],
     out: AnyPath,
     *,
     models: Sequence[LatencyModel | AnyPath] = (),
-    data: str | Path = "digits",
+    data: str | Path | None = None,
     task: str = tasks.DEFAULT,
-    strategy: str = "fbnet",
+    strategy: str | None = None,
+    teacher: AnyPath | None = None,
     settings: Mapping[str, Any] | None = None,
     oneshot: OneShotConfig | None = None,
-    training_steps: int = TRAINING_STEPS,
+    training_steps: int | None = None,
     scratch: TrainConfig | None = None,
     workers: int = 1,
     seed: int = 0,
@@ -99,19 +102,23 @@ def search(
     Called again for the same folder, it goes on where it was cut off.
 
     Args:
-        space: What is searched; without a class count in its name it gets that of the data.
+        space: What is searched; without a class count in its name it gets that of the data. None with a
+            ``teacher``: all that is cheaper than it, block by block.
         budgets: For each target, as "host/litert-int8" or, for the device's first runtime in int8,
             "host": milliseconds, or a share of the range from the fastest to the slowest network as "60%".
             Or the same as objects, each on a target.
         out: Folder of the run; created.
         models: Latency models to believe, one a budget, instead of those that follow from the devices'
             tables; then nothing is measured unless ``options`` says so.
-        data: "digits", "clutter", a folder of images or parquet files, or an npz file.
+        data: "digits" where nothing is said, "clutter", a folder of images or parquet files, or an npz file.
         task: What networks are to do with them.
-        strategy: How to search.
+        strategy: How to search; "exact" with a teacher, else "fbnet" where nothing is said.
+        teacher: Run folder of a trained network (``hwnas.train(..., pretrained=...)`` makes one), whose
+            blocks are cut and reshaped, and taught by it; the images are its own then.
         settings: Of the strategy, beside its defaults.
         oneshot: How a supernet is made and trained.
-        training_steps: Weight updates of a supernet that a sampling strategy scores with.
+        training_steps: Weight updates of a supernet that a sampling strategy scores with: 600, or 120 with
+            a teacher, where nothing is said.
         scratch: How each architecture is trained to be scored, instead of a supernet.
         workers: Processes that do that at the same time.
         seed: Where all randomness comes from.
@@ -135,7 +142,12 @@ def search(
     from hwnas.settings import requests
 
     plugins.ready()
-    name = space if isinstance(space, str) else space.name
+    if teacher is not None and data is not None:
+        raise HwnasError(
+            f"a search with a teacher must be on the teacher's images, but got {data} too: leave out data"
+        )
+    name, oneshot, strategy, steps = _scored_by(space, teacher, oneshot, strategy, seed)
+    given = dict(settings or {})
     asked = _budgets(budgets)
     with _files(models) as files:
         matched = _matched(files, asked) if models else ()
@@ -143,13 +155,14 @@ def search(
             space=name,
             latencies=files,
             budgets=matched,
-            data=str(data),
+            data="digits" if data is None else str(data),
             task=task,
             strategy=strategy,
             seed=seed,
-            oneshot=oneshot or requests.supernet(_usual("search.supernet"), name, seed),
-            settings=dict(settings or {}),
-            training_steps=training_steps,
+            oneshot=oneshot,
+            settings=given if teacher is None else given | requests.taught({**_usual_of(strategy), **given}),
+            training_steps=steps if training_steps is None else training_steps,
+            teacher=None if teacher is None else Path(teacher),
             scratch=scratch,
             workers=workers,
             confidence=confidence,
@@ -169,6 +182,41 @@ def search(
     verdict = record.finalists.verdict if record.finalists else None
     best = spaces.architecture_from_json(records.arch(run))
     return Found(run, best, float(record.quality or 0.0), verdict, record.to_json())
+
+
+def _scored_by(
+    space: AnySpace | None,
+    teacher: AnyPath | None,
+    oneshot: OneShotConfig | None,
+    strategy: str | None,
+    seed: int,
+) -> tuple[str, OneShotConfig, str, int]:
+    """Name of the space, what scores, the strategy, and how many steps train what scores."""
+    from hwnas.search.settings import DISTILLATION_STEPS
+    from hwnas.settings import requests
+    from hwnas.spaces.adapted import PREFIX
+
+    if teacher is None:
+        if space is None:
+            raise HwnasError("a search must have a space, but got None and no teacher: give one of them")
+        name = space if isinstance(space, str) else space.name
+        usual = requests.supernet(_usual("search.supernet"), name, seed)
+        return name, oneshot or usual, strategy or "fbnet", TRAINING_STEPS
+    if not Path(teacher).is_dir():
+        raise HwnasError(
+            f"a teacher must be the folder of a trained run, but {teacher} is none: "
+            f"hwnas.train(run, pretrained={str(teacher)!r}, data=...) makes one of a known network"
+        )
+    own = spaces.architecture_from_json(records.arch(Path(teacher))).space.name
+    name = f"{PREFIX}{own}" if space is None else space if isinstance(space, str) else space.name
+    usual = requests.blockwise(_usual("search.supernet"), name, seed, is_taught=True)
+    return name, oneshot or usual, strategy or "exact", DISTILLATION_STEPS
+
+
+def _usual_of(strategy: str) -> dict[str, Any]:
+    from hwnas.search import strategy as strategy_of
+
+    return {item.name: item.default for item in fields(strategy_of(strategy))}
 
 
 def _budgets(given: Mapping[str | Target, float | str] | Sequence[Budget]) -> tuple[Budget, ...]:
@@ -228,19 +276,28 @@ def train(
     config: TrainConfig | None = None,
     *,
     data: str | Path | None = None,
+    pretrained: str | Path | None = None,
+    weights: AnyPath | None = None,
+    resolution: int | None = None,
     teacher: AnyPath | None = None,
-    from_supernet: bool = False,
+    from_supernet: bool | None = None,
     progress: Callable[[EpochRecord], None] | None = None,
     **settings: Any,
 ) -> Trained:
     """Train the architecture of a run; called again, it goes on where it stopped.
 
     Args:
-        run: Folder of a search.
+        run: Folder of a search; with ``pretrained`` a new one.
         config: Settings; by default those of ``TrainConfig``.
-        data: Other data than those of the search.
-        teacher: Run folder of a trained network to learn from, of the same data.
-        from_supernet: Whether the first weights are those of the search's supernet, at full width.
+        data: Other data than those of the search; with ``pretrained`` those to adapt it to.
+        pretrained: A known network that others trained, as "efficientnet-lite0", or a run folder: it is
+            adapted, first its last layer, then all.
+        weights: File of its weights, instead of what its publisher has.
+        resolution: Pixels that it shall see.
+        teacher: Run folder of a trained network to learn from, of the same data; by default the one that
+            the search's candidates learned from, if they did.
+        from_supernet: Whether the first weights are those of the search's supernet, at full width; by
+            default where its candidates learned from a teacher.
         progress: Called after every epoch.
         settings: Fields of ``TrainConfig``, instead of ``config``: ``epochs=20``.
 
@@ -252,7 +309,7 @@ def train(
         TrainingError: Training cannot go on, or a setting is not known.
     """
     from hwnas.search.oneshot.inherit import inherited
-    from hwnas.train import TrainConfig
+    from hwnas.train import TrainConfig, adapting
     from hwnas.train.optim import pick_device
     from hwnas.train.training import train_run
 
@@ -264,17 +321,42 @@ def train(
         raise TrainingError(f"settings must be fields of TrainConfig, but got {', '.join(odd)}")
     require_types(settings, TrainConfig)
     settings["device"] = pick_device(settings.get("device", _usual("train")["device"])).type
+    run = Path(run)
+    if pretrained is None and (weights is not None or resolution is not None):
+        raise HwnasError("weights and resolution must be of a known network, but got none: give pretrained")
+    if pretrained is not None and from_supernet:
+        raise HwnasError(f"first weights must be of one origin, but got {pretrained} and those of a supernet")
+    if pretrained is None and from_supernet is None:
+        adapting.require_begun(run)
+    taught = None
+    if pretrained is None and from_supernet is not False and config is None:
+        taught = adapting.teacher_of(run)
+    teacher = taught if teacher is None else Path(teacher)
     if teacher is not None:
         settings.setdefault("distill_weight", _usual("train")["distill_weight"])
-    run = Path(run)
+    inherits = taught is not None if from_supernet is None else from_supernet
+    start: Begins | None = partial(inherited, run) if inherits else None
+    config, dataset = config or TrainConfig(**settings), None
+    if pretrained is not None:
+        if data is None:
+            raise HwnasError(f"there must be images to adapt {pretrained} to, but got none: give data")
+        file = None if weights is None else Path(weights)
+        dataset, start = adapting.begun(
+            run, str(pretrained), str(data), config, file=file, resolution=resolution
+        )
     record = train_run(
         run,
-        config or TrainConfig(**settings),
-        source=None if data is None else str(data),
-        teacher=None if teacher is None else Path(teacher),
-        start=partial(inherited, run) if from_supernet else None,
+        config,
+        source=None if data is None or pretrained else str(data),
+        dataset=dataset,
+        teacher=teacher,
+        start=start,
         on_epoch=progress or (lambda _: None),
     )
+    return _trained(run, record)
+
+
+def _trained(run: Path, record: TrainingRecord) -> Trained:
     low, high = record.test["interval"]
     interval, images = (float(low), float(high)), int(record.test["images"])
     return Trained(run, record.metric.name, float(record.test_value), interval, images, record.to_json())

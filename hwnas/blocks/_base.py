@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from hwnas.blocks._key import encode, require
-from hwnas.space import Op, Shape
+from hwnas.space import Block, Op, Shape
 
 if TYPE_CHECKING:
     from torch import nn
@@ -33,6 +33,13 @@ class Base(ABC):
     @abstractmethod
     def build(self) -> nn.Module:
         """A fresh module, NCHW."""
+
+    def inherit(self, module: nn.Module, other: Block, learned: nn.Module) -> bool:
+        """All weights of an equal block; nothing of others, where the kind does not know better."""
+        if other.key() != self.key() or not self.params():
+            return False
+        module.load_state_dict(learned.state_dict())
+        return True
 
     def macs(self, in_shape: Shape) -> int:
         """Multiply-adds for one image."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from hwnas.blocks import ops
 from hwnas.blocks._base import Strided
 from hwnas.blocks._key import ACTIVATIONS, PADDINGS, require, tagged
-from hwnas.space import Op, Shape
+from hwnas.space import Block, Op, Shape
 
 if TYPE_CHECKING:
     from torch import nn
@@ -107,6 +107,47 @@ class MBConv(Strided):
         if self.has_residual:
             found.append(ops.moved("add", 2 * ops.size(out), ops.size(out)))
         return tuple(found)
+
+    def inherit(self, module: nn.Module, other: Block, learned: nn.Module) -> bool:
+        """Of a block as wide or wider with a kernel as large or larger: its middle, its main channels.
+
+        Squeeze-excite that is not here is left out. Groups must be the same.
+        """
+        if super().inherit(module, other, learned):
+            return True
+        if not isinstance(other, MBConv) or not self._is_part_of(other):
+            return False
+        import torch
+
+        from hwnas.blocks import inheriting
+
+        own, theirs = inheriting.normed(module), inheriting.normed(learned)
+        with torch.no_grad():
+            *_, depthwise, project = [layer for layer in theirs if layer.norm is not None]
+            kept = None
+            if self.hidden_channels < other.hidden_channels:
+                kept = inheriting.most_important(depthwise, project, self.hidden_channels)
+            if self.has_expansion:
+                own[0].take(theirs[0], kept, None)
+            own[self.has_expansion].take(depthwise, kept, None)
+            own[-1].take(project, None, kept)
+            if self.se_channels and other.se_channels:
+                reduce, expand = (layer for layer in theirs if layer.norm is None)
+                few = torch.arange(self.se_channels)
+                own[-3].take(reduce, few, kept)
+                own[-2].take(expand, kept, few)
+        return True
+
+    def _is_part_of(self, other: MBConv) -> bool:
+        """Whether all that this block has is in the other one as well."""
+        alike = ("in_channels", "out_channels", "stride", "groups", "has_expansion")
+        return (
+            all(getattr(self, name) == getattr(other, name) for name in alike)
+            and self.kernel_size <= other.kernel_size
+            and self.hidden_channels <= other.hidden_channels
+            and self.se_channels <= other.se_channels
+            and (self.groups == 1 or self.hidden_channels == other.hidden_channels)
+        )
 
     def build(self) -> nn.Module:
         """A fresh module, NCHW."""

@@ -6,6 +6,7 @@ import inspect
 import typing
 from collections.abc import Callable, Mapping
 from functools import wraps
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -18,6 +19,15 @@ from hwnas.settings.options import Option, flag
 
 Settings = Mapping[str, Any]
 """Values by name of the option."""
+
+KNOWN = "Beginning with what is learned"
+Weights = Annotated[
+    Path | None,
+    typer.Option(rich_help_panel=KNOWN, help="File of its weights; by default those of a package."),
+]
+Resolution = Annotated[
+    int | None, typer.Option(rich_help_panel=KNOWN, min=32, help="Pixels that it shall see.")
+]
 
 
 def settings(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -97,6 +98,14 @@ def task(name: str) -> None:
     from hwnas import tasks
 
     tasks.require(name)
+
+
+def known_network(name: str) -> None:
+    """Raise HwnasError where a name is none of a network that others trained, nor a run's folder."""
+    from hwnas.known import pretrained
+
+    if not Path(name).expanduser().is_dir():
+        pretrained.sources_of(name)
 
 
 def strategy(name: str) -> None:

@@ -12,12 +12,13 @@ import typer
 from hwnas import device as devices
 from hwnas.cli import _found, _usage
 from hwnas.cli._app import AcceptNoise, Json, app, emit_json, err, leave
-from hwnas.cli._options import Settings, settings
+from hwnas.cli._options import KNOWN, Resolution, Settings, Weights, settings
 from hwnas.settings import options
 
 if TYPE_CHECKING:
     from hwnas.budget import Budget
     from hwnas.settings.config import Config
+    from hwnas.train import EpochRecord
 
 _OF_SUPERNETS = ("supernet", "warmup_steps", "steps", "loss", "proxy_width", "proxy_resolution")
 _OF_SCRATCH = ("evaluate_epochs", "workers")
@@ -68,6 +69,19 @@ def search(
             "search.supernet.momentum=0.8 or promise.finalists=6; may be repeated.",
         ),
     ] = None,
+    known: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="NETWORK",
+            callback=_usage.checked(_usage.known_network),
+            rich_help_panel=KNOWN,
+            help="Cut and reshape a known network that others trained, such as efficientnet-lite0, or that "
+            "of a run folder: it is adapted to the images, and candidates for each block learn from its own.",
+        ),
+    ] = None,
+    weights: Weights = None,
+    resolution: Resolution = None,
     accept_noise: AcceptNoise = False,
     as_json: Json = False,
 ) -> None:
@@ -81,9 +95,20 @@ def search(
 
     budgets = _budgets(device, runtime, precision, latency, budget_ms)
     measured = bool(budgets) if measure is None else measure
+    if known is not None and not _usage.given(context, "strategy"):
+        settings = {**settings, "strategy": "exact"}
     with _usage.usage():
         _usage.strategy(settings["strategy"])
+    if known is not None:
+        _require_from(context, known)
+        settings = {**settings, "evaluate": "blockwise"}
+    else:
+        _usage.no_effect(context, "weights", "resolution", needs="with --from")
     _refuse_idle(context, settings, is_measured=measured)
+    if known is not None:
+        with _usage.usage():
+            _config(settings, budget_ms or (), more or ())  # refused before the network is adapted
+        settings = _from_known(context, settings, known, weights, resolution, to, budgets, tables)
     with _usage.usage():
         config = _config(settings, budget_ms or (), more or ())
         request = requests.search(
@@ -117,6 +142,54 @@ def search(
     else:
         _found.show(record, to, said)
     leave(record.finalists.verdict if record.finalists else None, accept_noise=accept_noise)
+
+
+def _from_known(
+    context: typer.Context,
+    settings: Settings,
+    known: str,
+    weights: Path | None,
+    resolution: int | None,
+    to: Path,
+    budgets: Sequence[Budget],
+    tables: Path | None,
+) -> Settings:
+    """The settings of a search in the space of a known network, which is adapted to the images before."""
+    from hwnas import spaces
+    from hwnas.finalists import models
+    from hwnas.runs import records
+    from hwnas.runs.folder import RunFolder
+    from hwnas.spaces.adapted import PREFIX
+    from hwnas.train import TrainConfig
+    from hwnas.train.adapting import adapted, begun
+
+    def show(record: EpochRecord) -> None:
+        value = record.metric.text(record.val_value, 2)
+        err.print(
+            f"adapting {known}: epoch {record.epoch}/{record.epochs}  validation {value}", highlight=False
+        )
+
+    def space_of(run: Path) -> str:
+        return f"{PREFIX}{spaces.architecture_from_json(records.arch(run)).space.name}"
+
+    teacher = Path(known)  # a trained run on its own images
+    if _usage.given(context, "data"):
+        teacher, config = RunFolder(to).teacher, TrainConfig(seed=settings["seed"])
+        asked: dict[str, Any] = {"file": weights, "resolution": resolution, "task": settings["task"]}
+        begun(teacher, known, settings["data"], config, **asked)
+        models.sources(budgets, spaces.load(space_of(teacher)), tables)  # refused before it takes minutes
+        adapted(teacher, known, settings["data"], config=config, on_epoch=show, **asked)
+    return {**settings, "space": space_of(teacher), "teacher": str(teacher)}
+
+
+def _require_from(context: typer.Context, known: str) -> None:
+    """Refuse what does not go together with a known network."""
+    _usage.no_effect(context, "space", "evaluate", "teacher", needs="without --from, which says it")
+    if _usage.given(context, "data"):
+        return
+    if not Path(known).is_dir():
+        raise typer.BadParameter(f"--from must have images to adapt {known} to, but got none: give --data")
+    _usage.no_effect(context, "weights", "resolution", needs="with --data, to adapt the network to it")
 
 
 def _budgets(

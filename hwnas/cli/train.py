@@ -13,8 +13,9 @@ from rich.markup import escape
 from hwnas import files
 from hwnas.cli import _usage
 from hwnas.cli._app import Json, app, emit_json, err, out
-from hwnas.cli._options import Settings, settings
+from hwnas.cli._options import KNOWN, Resolution, Settings, Weights, settings
 from hwnas.cli._shipping import run_folder
+from hwnas.errors import HwnasError
 from hwnas.runs.folder import RunFolder
 from hwnas.runs.training import TrainingRecord
 from hwnas.settings.options import of_section
@@ -22,6 +23,7 @@ from hwnas.settings.options import of_section
 if TYPE_CHECKING:
     from hwnas.statistics.metric import Metric
     from hwnas.train import EpochRecord
+    from hwnas.train.training import Begins
 
 _PANELS = {
     **dict.fromkeys(("augment", "crop", "flip", "erasing", "mixup", "cutmix"), "What images go through"),
@@ -33,12 +35,30 @@ _PANELS = {
 @settings(*of_section("train"), panels=_PANELS)
 def train(
     context: typer.Context,
-    run: Annotated[Path, typer.Argument(help="Folder that `hwnas search` wrote.", callback=run_folder)],
+    run: Annotated[
+        Path,
+        typer.Argument(help="Folder that `hwnas search` wrote; with --from a new one.", callback=run_folder),
+    ],
     settings: Settings,
     data: Annotated[str | None, typer.Option(help="Other data than those of the search.")] = None,
+    known: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="NETWORK",
+            callback=_usage.checked(_usage.known_network),
+            rich_help_panel=KNOWN,
+            help="A known network that others trained, such as efficientnet-lite0, or the run folder of one.",
+        ),
+    ] = None,
+    weights: Weights = None,
+    resolution: Resolution = None,
     as_json: Json = False,
 ) -> None:
     """Train the architecture of a run; started again, it goes on where it stopped.
+
+    With --from no run is needed: a network that knows pictures already is adapted to those of --data,
+    first its last layer, then all of it.
 
     The same seed gives the same weights on a CPU, also after an interruption. Everything that is
     set here is kept in train.json.
@@ -47,6 +67,7 @@ def train(
     from hwnas.search.oneshot.inherit import inherited
     from hwnas.settings import requests
     from hwnas.settings.kinds import Origin
+    from hwnas.train.adapting import begun, require_begun, teacher_of
     from hwnas.train.training import train_run
 
     def show(record: EpochRecord) -> None:
@@ -56,22 +77,50 @@ def train(
             highlight=False,
         )
 
-    if settings["teacher"] is None:
-        _usage.no_effect(context, "distill_weight", "temperature", needs="with --teacher")
     if not settings["augment"]:
         _usage.no_effect(context, "crop", "flip", "erasing", needs="without --no-augment")
     with _usage.usage():
         origin = Origin(settings["init"], settings["teacher"])
-        config = requests.training(settings)
-    teacher = Path(origin.teacher) if origin.teacher else None
-    start = partial(inherited, run) if origin.init == "supernet" else None
-    record = train_run(run, config, source=data, teacher=teacher, start=start, on_epoch=show)
+        requests.training(settings)  # refused before any file is looked at
+    pupils_of = None if known or origin.init == "seed" else teacher_of(run)
+    teacher = Path(origin.teacher) if origin.teacher else pupils_of
+    inherits = origin.init == "supernet" or (origin.init is None and pupils_of is not None)
+    if teacher is None:
+        _usage.no_effect(context, "distill_weight", "temperature", needs="with --teacher")
+    with _usage.usage():
+        config = requests.training(settings, is_taught=teacher is not None)
+    start: Begins | None = partial(inherited, run) if inherits else None
+    dataset = None
+    if known is not None:
+        with _usage.usage():
+            _require_alone(known, origin.init, data)
+        dataset, start = begun(run, known, str(data), config, file=weights, resolution=resolution)
+    else:
+        _usage.no_effect(context, "weights", "resolution", needs="with --from")
+        if origin.init != "seed":
+            require_begun(run)
+    record = train_run(
+        run,
+        config,
+        source=None if known else data,
+        dataset=dataset,
+        teacher=teacher,
+        start=start,
+        on_epoch=show,
+    )
     for text in stale(run):
         err.print(f"[yellow]{escape(text)}[/]", soft_wrap=True, highlight=False)
     if as_json:
         emit_json(record.to_json())
     else:
         _show(record, run)
+
+
+def _require_alone(known: str, init: str | None, data: str | None) -> None:
+    if init is not None:
+        raise HwnasError(f"first weights must be of one origin, but got --from {known} and --init {init}")
+    if data is None:
+        raise HwnasError(f"--from must have images to adapt {known} to, but got none: give --data")
 
 
 def _show(record: TrainingRecord, run: Path) -> None:

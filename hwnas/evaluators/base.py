@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from hwnas.errors import SpaceError
+from hwnas.latency.base import FloatArray
 from hwnas.space import Architecture, SearchSpace
 
 if TYPE_CHECKING:
@@ -154,6 +155,28 @@ class SharedWeights(TrainedNetworks, Protocol):
 
     def resume(self, path: Path, /) -> None:
         """Go on from weights of ``save``."""
+
+
+@runtime_checkable
+class BlockErrors(Evaluator, Protocol):
+    """An evaluator that knows what each candidate loses in its place, before a network is put together."""
+
+    def block_errors(self) -> tuple[FloatArray, ...]:
+        """Error of every candidate, one array a choice; 0 of what nothing is lost by."""
+
+
+def block_errors(evaluator: object) -> BlockErrors:
+    """The evaluator as one that knows the errors of blocks.
+
+    Raises:
+        SpaceError: It does not.
+    """
+    if not isinstance(evaluator, BlockErrors):
+        raise SpaceError(
+            "an exact search must have an evaluator that knows the error of every block, but got "
+            f"{type(evaluator).__name__}: evaluate blockwise, or take another strategy"
+        )
+    return evaluator
 
 
 def require_sendable(evaluator: Evaluator) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from hwnas import spaces
 from hwnas.evaluators.base import TrainedNetworks
+from hwnas.evaluators.blockwise import Blockwise
 from hwnas.evaluators.standalone import FromScratch
 from hwnas.evaluators.supernet.oneshot import OneShot
 from hwnas.runs import records
@@ -17,6 +18,11 @@ from hwnas.space import SearchSpace
 
 if TYPE_CHECKING:
     from hwnas.data import Dataset
+
+
+def evaluator_of(training: str) -> type[OneShot]:
+    """The kind of evaluator whose supernet is trained in a way: one of ``config.TRAININGS``."""
+    return Blockwise if training == "blockwise" else OneShot
 
 
 def scorer_of(run: Path, record: SearchRecord, space: SearchSpace, dataset: Dataset) -> TrainedNetworks:
@@ -31,7 +37,8 @@ def scorer_of(run: Path, record: SearchRecord, space: SearchSpace, dataset: Data
     if record.scratch is not None:
         return FromScratch.of_record(space, record.scratch, record.data, RunFolder(run).trained, dataset)
     described = record.oneshot or {}
-    return OneShot.load(RunFolder(run).supernet, space, dataset, device=described.get("device", "cpu"))
+    kind = evaluator_of(described.get("training", "paths"))
+    return kind.load(RunFolder(run).supernet, space, dataset, device=described.get("device", "cpu"))
 
 
 def scorer_in(run: Path, dataset: Dataset) -> TrainedNetworks:

@@ -16,8 +16,7 @@ from hwnas.finalists.latencies import Posteriors
 from hwnas.finalists.neighbours import double_changes, single_changes
 from hwnas.finalists.reading import Indices
 from hwnas.latency.base import IntArray
-from hwnas.search.feasible import FeasibleSampler
-from hwnas.search.oneshot.gates import near_budget
+from hwnas.search.feasible import FeasibleSampler, near_budget
 from hwnas.search.problem import Constraint, Problem
 from hwnas.spaces.canonical import Canonical
 

@@ -63,10 +63,9 @@ def _pickled(path: Path) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # of a damaged file, PyTorch raises whatever its parts raise
-        first = next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
         raise TrainingError(
-            f"weights must be a state dict as PyTorch saves it, or a .safetensors file, but {path} cannot be "
-            f"read without running what it holds: {first.strip()}"
+            "weights must be a state dict of plain tensors as PyTorch saves it, or a .safetensors file, but "
+            f"{path} is damaged or holds other things ({type(error).__name__}): save model.state_dict()"
         ) from error
 
 

@@ -38,12 +38,14 @@ class Weights:
         tensors: By the names of the ``state_dict`` of ``blocks.build(architecture.blocks)``.
         source: Where they come from.
         sha256: Of the file that they were read from.
+        began_with: Of a run, weights that others had trained and that its own began with.
     """
 
     architecture: Architecture
     tensors: Mapping[str, torch.Tensor]
     source: Source
     sha256: str
+    began_with: Mapping[str, Any] | None = None
 
 
 def sources_of(name: str) -> tuple[Source, ...]:

@@ -52,7 +52,9 @@ class RunImages:
     @cached_property
     def searched(self) -> images.Dataset:
         """Those of a search of this config; read when a stage first needs them."""
-        basics = self._config.basics
+        basics, teacher = self._config.basics, self._config.search_teacher
+        if teacher is not None:
+            return release.load_data(records.trained(teacher).data)
         resolution = spaces.load(basics.space).input_shape[1]
         return self._task.load(self._config.data, resolution=resolution, seed=basics.seed)
 

@@ -19,12 +19,27 @@ from hwnas.runs import records
 from hwnas.runs.folder import ChainFolder, RunFolder
 from hwnas.settings import requests
 from hwnas.settings.config import Config
+from hwnas.spaces.adapted import PREFIX
 from hwnas.tables import places
 from hwnas.tables.table import LatencyTable
 from hwnas.verify import verify_on
 from hwnas.verify.folder import read
 
 _FINALISTS = ("promise", "promise.measuring")
+
+
+def _require_of_teacher(config: Config, teacher: Path) -> None:
+    """Refuse images and a space that are not those of the network that candidates learn from."""
+    given, own = config.data, str(records.trained(teacher).data["source"])
+    if given != own:
+        raise HwnasError(
+            f"data must be those of the teacher, whose splits are kept, but got {given} and {teacher} is of "
+            f"{own}: set data to that, or adapt the network to yours"
+        )
+    name = f"{PREFIX}{spaces.architecture_from_json(records.arch(teacher)).space.name}"
+    space = config.basics.space
+    if spaces.load(space, num_classes=spaces.load(name).num_classes).name != name:
+        raise HwnasError(f"the space must be that of the teacher, {name}, but got {space}: set space to it")
 
 
 class Stages:
@@ -51,7 +66,10 @@ class Stages:
         self.run = self._folder.run(config.search.strategy)
         self.baseline = self._folder.run(config.baseline.strategy) if config.baseline.strategy else None
         self.tables = self._folder.tables
-        self._teacher = hashes_of_teacher(config.teacher) if config.teacher else None
+        teacher = config.teacher or config.search_teacher
+        self._teacher = hashes_of_teacher(teacher) if teacher else None
+        if config.search_teacher is not None:
+            _require_of_teacher(config, config.search_teacher)
         budgets = config.search.budgets
         if len(budgets) not in (1, len(self.targets)):
             raise HwnasError(
@@ -194,8 +212,12 @@ class Stages:
         return Stage(name, settings, reads, writes, owns, work, intact)
 
     def _train(self) -> Stage:
-        (origin, _), teacher = self._config.train, self._config.teacher
-        config = requests.training(self._config.values["train"], self._config.basics.seed)
+        (origin, _), pupils = self._config.train, self._config.search_teacher
+        teacher = self._config.teacher or pupils
+        config = requests.training(
+            self._config.values["train"], self._config.basics.seed, is_taught=teacher is not None
+        )
+        inherits = origin.init == "supernet" or (origin.init is None and pupils is not None)
         runs = self._runs
 
         def work(say: Say) -> None:
@@ -210,14 +232,14 @@ class Stages:
                     say(f"{name}: {epochs}, validation {record.metric.text(record.val_value)}")
 
                 if not run.train.exists():
-                    start = partial(inherited, run.path) if origin.init == "supernet" else None
+                    start = partial(inherited, run.path) if inherits else None
                     dataset = self._images.of(records.search(run.path).data)
                     train_run(run.path, config, dataset=dataset, teacher=teacher, start=start, on_epoch=tell)
 
         settings = {"config": asdict(config), "data": self._images.settings, "seed": self._config.basics.seed}
-        settings |= {"init": origin.init, "teacher": self._teacher}
+        settings |= {"init": "supernet" if inherits else "seed", "teacher": self._teacher}
         reads = tuple(run.arch for run in runs)
-        reads += tuple(run.supernet for run in runs) if origin.init == "supernet" else ()
+        reads += tuple(run.supernet for run in runs) if inherits else ()
         writes = tuple(path for run in runs for path in (run.train, run.weights))
         owns = (*writes, *(path for run in runs for path in (run.mistakes, run.train_checkpoint)))
         return Stage("train", settings, reads, writes, owns, work)

@@ -47,6 +47,7 @@ _SAID = {
     "hwnas?": str,
     "versions?": {str: str},
     "licence?": (str, NONE),
+    "began_with?": (dict, NONE),
     "macs?": COUNT,
     "params?": COUNT,
     "int8?": (dict, NONE),
@@ -114,6 +115,8 @@ class Manifest:
         hwnas: Version that exported; empty likewise.
         versions: Of Python and packages, by name.
         licence: Of the models; None where nobody said.
+        began_with: Where the weights began that others had trained: source, licence, hash; None where they
+            were random.
         macs: Multiply-adds.
         params: Parameters.
         learning: Whether the network knows more than guessing; None in older files.
@@ -140,6 +143,7 @@ class Manifest:
     hwnas: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     licence: str | None = None
+    began_with: Mapping[str, Any] | None = None
     macs: int | None = None
     params: int | None = None
     learning: Verdict | None = None
@@ -185,6 +189,7 @@ class Manifest:
             "hwnas": self.hwnas or None,
             "versions": dict(self.versions),
             "licence": self.licence,
+            "began_with": None if self.began_with is None else dict(self.began_with),
             "architecture": dict(self.architecture),
             "macs": self.macs,
             "params": self.params,
@@ -242,7 +247,7 @@ class Manifest:
 
 _PLAIN = (
     *("architecture", "weights_sha256", "data", "device", "files", "created", "hwnas", "versions"),
-    *("licence", "macs", "params", "settings", "int8", "scales"),
+    *("licence", "began_with", "macs", "params", "settings", "int8", "scales"),
 )
 _OTHERS = (
     *("schema", "budgets", "variants", "task", "metric", "learning", "int8_costs"),

@@ -120,6 +120,7 @@ def export_run(
         hwnas=__version__,
         versions={"python": platform.python_version()} | {p: packages.version(p) for p in _PACKAGES},
         licence=licence,
+        began_with=trained.began_with,
         architecture=arch.to_json(),
         macs=arch.macs,
         params=arch.params,

@@ -22,9 +22,11 @@ from hwnas.settings.kinds import SCARCE
 from hwnas.space import SearchSpace
 from hwnas.tables.table import LatencyTable
 from hwnas.tasks import DEFAULT
+from hwnas.train.config import BEFORE_ADAPTING
 
 _TRAIN_COMMON = ("epochs", "batch_size", "learning_rate", "seed", "device")
 _PROFILE_OPTIONS = ("rounds", "max_rounds", "target_ci", "samples", "seed")
+_OF_TEACHER = ("width", "resolution", "teacher_share")
 _NETWORKS = {"calibration_networks": "calibration", "heldout_networks": "heldout"}
 
 Command = tuple[str, ...]
@@ -33,7 +35,8 @@ Command = tuple[str, ...]
 
 def reproduce(record: Record) -> str:
     """Commands that make the same again, and all that shows that they did."""
-    text = "RUN is the folder of the run" if record.is_searched else "RUN is a folder that hwnas compare made"
+    own = record.is_searched or record.search.is_known
+    text = "RUN is the folder of the run" if own else "RUN is a folder that hwnas compare made"
     if record.baseline is not None or record.search.supernet_sha256:
         text += ", OTHER_RUN that of another one that was used"
     text += ". The seeds fix everything that is drawn; latencies are measured anew, "
@@ -207,6 +210,12 @@ def _settings_of(record: Record) -> dict[str, dict[str, Any]]:
         supernet |= {name: scratch["config"].get(name) for name in ("batch_size", "class_weights")}
         wanted |= {"evaluate": "scratch", "evaluate_epochs": scratch["config"]["epochs"]}
         wanted |= {"workers": scratch["workers"]}
+    elif supernet.get("teacher_share") is not None:
+        wanted |= {"evaluate": "blockwise"}
+        if (teacher := request.get("teacher_run")) is not None:  # whose size and weights are used
+            wanted |= {"teacher": release.public_name(str(teacher))}
+            supernet = {n: v for n, v in supernet.items() if n not in _OF_TEACHER}
+        settings |= {"warmup_steps": 0, "steps": training}
     elif search.supernet_sha256:  # its own settings are used, and nothing is trained
         supernet = {"device": supernet["device"]}
     elif training and settings.get("steps") is None:  # who only scores with a supernet: their sum counts
@@ -251,7 +260,12 @@ def _training(record: Record, trained: TrainingRecord) -> list[str]:
     values = dict(trained.config)
     values["init"] = "supernet" if start == "supernet" else None
     values["teacher"] = None if teacher is None else release.public_name(str(teacher))
+    begun = []
+    if record.search.is_known:
+        side = record.arch.space.input_shape[1]
+        begun = _options({"from": start, "data": record.source, "resolution": side})
     idle: tuple[str, ...] = () if teacher else ("temperature", "distill_weight")
+    idle += tuple(name for name, value in BEFORE_ADAPTING.items() if values.get(name) == value)
     idle += () if values.get("augment", True) else ("crop", "flip", "erasing")  # it would be refused
     usual = {name: key.default for name, key in section("train").items()}
     words = [
@@ -263,7 +277,7 @@ def _training(record: Record, trained: TrainingRecord) -> list[str]:
     ]
     if trained.data["fingerprint"] != record.search.data["fingerprint"]:
         words += _options({"data": release.public_name(str(trained.data["source"]))})
-    return words
+    return begun + words
 
 
 def _identity(record: Record) -> Iterator[tuple[str, str]]:
@@ -275,6 +289,8 @@ def _identity(record: Record) -> Iterator[tuple[str, str]]:
         yield "seed of the search", str(search.seed)
     if record.trained:
         yield "seed of the training", str(record.trained.config["seed"])
+    if record.trained and (origin := record.trained.began_with) is not None:
+        yield "weights began with", f"{origin['from']}, {origin['licence'] or 'no licence said'}"
     yield "hwnas", __version__ if manifest is None else manifest.hwnas or "–"
     if manifest:
         yield "exported", manifest.created or "–"

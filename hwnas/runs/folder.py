@@ -73,6 +73,7 @@ class RunFolder:
     arch = Entry("arch.json")
     search = Entry("search.json")
     history = Entry("history.jsonl")
+    teacher = Entry("teacher")  # run folder of the network that candidates learn from
     supernet = Entry("supernet.safetensors")
     search_checkpoint = Entry("search-checkpoint.safetensors")
     trained = Entry("trained")  # networks of a search that trains each from scratch

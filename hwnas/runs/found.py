@@ -23,6 +23,7 @@ from hwnas.statistics.metric import ACCURACY
 
 SCHEMA = "hwnas-search/1"
 SEARCH = "the record of the search"
+KNOWN = "known"
 _SHAPE = {
     "strategy": str,
     "seed": COUNT,
@@ -50,10 +51,10 @@ class SearchRecord:
     """How the network of a run was found, or for what it is compared.
 
     Attributes:
-        strategy: Name of the strategy, or "comparison".
+        strategy: Name of the strategy, or "comparison", or ``KNOWN`` of a network that nobody searched.
         seed: Where all randomness came from.
         data: What ``Dataset.describe`` said.
-        budgets: The budgets, the first one's target being the main one; at least one.
+        budgets: The budgets, the first one's target being the main one; none only of a known network.
         best: The found network; empty in a comparison.
         quality: The score that it was chosen by; None in a comparison.
         trials: Everything that was scored.
@@ -122,8 +123,13 @@ class SearchRecord:
 
     @property
     def device(self) -> str:
-        """The device of the first budget."""
-        return self.budgets[0].target.device
+        """The device of the first budget; without any, this machine."""
+        return self.budgets[0].target.device if self.budgets else "host"
+
+    @property
+    def is_known(self) -> bool:
+        """Whether nobody searched: the network is a known one."""
+        return self.strategy == KNOWN
 
     @property
     def alarms(self) -> tuple[str, ...]:
@@ -233,7 +239,7 @@ def _require(found: Any, path: Path, remedy: str) -> None:
     score = score_of(found)
     trial = {"indices": [COUNT], score: SHARE, "latencies_ms": [SIZE]}
     require(found, {f"{score}?": SHARE, "trials?": [trial]}, SEARCH, path, remedy)
-    if not found["constraints"]:
+    if not found["constraints"] and found["strategy"] != KNOWN:
         raise SchemaMismatch(
             f"a search must have had a budget, but {path} has none: {remedy}", field="constraints"
         )

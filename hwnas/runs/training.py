@@ -85,6 +85,14 @@ class TrainingRecord:
         found = self.data.get("images", {}).get("test")
         return None if found is None else int(found)
 
+    @property
+    def began_with(self) -> Mapping[str, Any] | None:
+        """Weights that others had trained, through all that was learnt from since; None for none."""
+        if "began_with" in self.start:
+            found: Mapping[str, Any] = self.start["began_with"]
+            return found
+        return self.start if "licence" in self.start else None
+
     def to_json(self) -> dict[str, Any]:
         """A JSON object; the metric goes by its own name."""
         key = self.metric.key

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 STRATEGIES = {
     "evolution": "hwnas.search.sampling.evolution:Evolution",
+    "exact": "hwnas.search.sampling.exact:Exact",
     "fbnet": "hwnas.search.oneshot.fbnet:FBNet",
     "mnasnet": "hwnas.search.sampling.mnasnet:MnasNet",
     "nsga2": "hwnas.search.sampling.nsga2:NSGA2",

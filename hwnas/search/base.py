@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from hwnas.errors import SpaceError
-from hwnas.evaluators.base import Evaluator, require_comparable, shared_weights
+from hwnas.evaluators.base import Evaluator, block_errors, require_comparable, shared_weights
 from hwnas.latency.base import FloatArray
 from hwnas.runs.trial import Trial
 from hwnas.search.problem import Problem
@@ -28,21 +28,25 @@ class Needs:
         shared_weights: A supernet, which the strategy trains itself.
         comparable: Scores that may stand beside those of another fidelity, as where cheap ones decide who
             gets dear ones.
+        block_errors: An error of every candidate in its place, whose sum says what a network loses.
     """
 
     shared_weights: bool = False
     comparable: bool = False
+    block_errors: bool = False
 
     def require(self, evaluator: Evaluator) -> None:
         """Refuse an evaluator that does not offer it.
 
         Raises:
-            SpaceError: There is no supernet, or its scores cannot be compared.
+            SpaceError: There is no supernet, its scores cannot be compared, or blocks have no errors.
         """
         if self.shared_weights:
             shared_weights(evaluator)
         if self.comparable:
             require_comparable(evaluator)
+        if self.block_errors:
+            block_errors(evaluator)
 
 
 @dataclass(frozen=True)

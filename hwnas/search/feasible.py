@@ -15,9 +15,10 @@ from functools import cached_property
 
 import numpy as np
 
+from hwnas.budget import Budget
 from hwnas.errors import InfeasibleBudget
-from hwnas.latency.base import FloatArray, IntArray
-from hwnas.search.problem import Problem
+from hwnas.latency.base import Cost, FloatArray, IntArray
+from hwnas.search.problem import Constraint, Problem
 from hwnas.statistics.bounds import at_most
 
 PROPOSALS = 512
@@ -168,3 +169,27 @@ class FeasibleSampler:
             unit=first.unit,
             least=first.costs.range[0] + first.budget.margin,
         )
+
+
+def near_budget(problem: Problem, least_use: float) -> Problem:
+    """The problem with one more constraint: to spend a share of the tightest budget.
+
+    More time buys accuracy, and a supernet's ranking is too noisy to be trusted with giving it
+    away. Where no architecture spends that much within the budgets, the problem stays as it is.
+    """
+
+    def room(constraint: Constraint) -> float:
+        low, high = constraint.costs.range
+        return (constraint.usable - low) / max(high - low, 1e-12)
+
+    tightest = min(problem.constraints, key=room)
+    costs = tightest.costs
+    left = Cost(0.0, tuple(c.max() - c for c in costs.choices), costs.unit)
+    try:
+        most = costs.range[1] - least_use * tightest.usable
+        use = Constraint(Budget(f"unused of {tightest.name}", most, costs.unit), left)
+        near = Problem(problem.space, (*problem.constraints, use))
+        _ = FeasibleSampler(near).feasible
+    except InfeasibleBudget:
+        return problem
+    return near

@@ -13,8 +13,7 @@ from hwnas.errors import InfeasibleBudget
 from hwnas.latency.base import Cost, FloatArray, IntArray, Prediction
 from hwnas.runs.gallery import GalleryEntry, GalleryRecord, GalleryTarget
 from hwnas.search.decode import decode
-from hwnas.search.feasible import FeasibleSampler
-from hwnas.search.oneshot.gates import near_budget
+from hwnas.search.feasible import FeasibleSampler, near_budget
 from hwnas.search.problem import Constraint, Problem, relative_budget
 from hwnas.space import SearchSpace
 from hwnas.spaces.canonical import Canonical

@@ -11,6 +11,7 @@ from hwnas import files, tasks
 from hwnas.budget import Budget
 from hwnas.errors import SpaceError
 from hwnas.evaluators.supernet.config import OneShotConfig
+from hwnas.runs.folder import RunFolder
 from hwnas.search import strategy as strategy_of
 from hwnas.search.settings import TRAINING_STEPS
 from hwnas.train import TrainConfig
@@ -34,6 +35,8 @@ class SearchRequest:
         training_steps: Weight updates of a supernet that a sampling strategy scores with.
         supernet: Weights of an earlier search, to be used instead of training anew; its
             settings take the place of ``oneshot``.
+        teacher: Run folder of a trained network that candidates learn from, block by block; the images are
+            its own, and the space is that of ``spaces.adapted``.
         scratch: How each architecture is trained to be scored, instead of all of them at once in
             a supernet; for sampling strategies.
         workers: Processes that train architectures at the same time, and how many a strategy asks
@@ -62,6 +65,7 @@ class SearchRequest:
     settings: Mapping[str, Any] = field(default_factory=dict)
     training_steps: int = TRAINING_STEPS
     supernet: Path | None = None
+    teacher: Path | None = None
     scratch: TrainConfig | None = None
     workers: int = 1
     confidence: float = 0.9
@@ -79,6 +83,16 @@ class SearchRequest:
         tasks.require(self.task)
         if self.workers < 1:
             raise SpaceError(f"workers must be at least 1, but got {self.workers}")
+        is_blockwise = self.scratch is None and self.oneshot.training == "blockwise"
+        if is_blockwise and strategy_of(self.strategy).needs.shared_weights:
+            raise SpaceError(
+                "a strategy whose candidates learn block by block must only score, but "
+                f"{self.strategy} trains a supernet itself: use exact, evolution or random, for example"
+            )
+        if self.teacher is not None and not is_blockwise:
+            raise SpaceError(
+                f"a teacher must have pupils, but got {self.teacher} without: evaluate blockwise"
+            )
         if self.scratch is None:
             if self.workers > 1:
                 raise SpaceError(
@@ -100,6 +114,9 @@ class SearchRequest:
     def identity(self) -> dict[str, Any]:
         """What makes another search of it, as JSON; the latency models by their hashes."""
         scratch = {"scratch": asdict(self.scratch), "workers": self.workers} if self.scratch else {}
+        if self.teacher is not None:
+            digest = files.sha256(RunFolder(self.teacher).weights)
+            scratch |= {"teacher": digest, "teacher_run": str(self.teacher.resolve())}
         return {
             "space": self.space,
             "latencies": [files.sha256(path) for path in self.latencies],

@@ -15,11 +15,12 @@ from hwnas import files, latency, spaces, tasks
 from hwnas.data import Dataset
 from hwnas.errors import HwnasError
 from hwnas.evaluators.base import Live, TrainedNetworks
+from hwnas.evaluators.blockwise import Blockwise
+from hwnas.evaluators.of_run import evaluator_of
 from hwnas.evaluators.standalone import FromScratch
-from hwnas.evaluators.supernet.oneshot import OneShot
 from hwnas.latency import LatencyModel
 from hwnas.latency.store import FittedModel
-from hwnas.runs import outputs
+from hwnas.runs import outputs, records
 from hwnas.runs.folder import RunFolder
 from hwnas.search import made
 from hwnas.search.base import SearchResult, Strategy
@@ -32,6 +33,8 @@ from hwnas.search.request import SearchRequest
 from hwnas.search.session import Session
 from hwnas.space import SearchSpace
 from hwnas.train import TrainConfig, optim, ranks
+from hwnas.train.teacher import load_teacher
+from hwnas.train.training import dataset_of
 
 
 @dataclass(frozen=True)
@@ -190,7 +193,9 @@ def _blind(result: SearchResult, dataset: Dataset, scorer: TrainedNetworks) -> d
 
 
 def load_data(request: SearchRequest) -> Dataset:
-    """The images of a request, at the size that its space wants."""
+    """The images of a request, at the size that its space wants; those of its teacher, if it has one."""
+    if request.teacher is not None:
+        return dataset_of(records.trained(request.teacher).data)
     resolution = spaces.load(request.space).input_shape[1]
     return tasks.get(request.task).load(request.data, resolution=resolution, seed=request.seed)
 
@@ -212,9 +217,13 @@ def _copy_models(paths: Sequence[Path], models: Sequence[LatencyModel], run: Run
 def _scorer(request: SearchRequest, space: SearchSpace, dataset: Dataset, out: Path) -> TrainedNetworks:
     if request.scratch is not None:
         return _from_scratch(request, request.scratch, space, dataset, out)
+    kind = evaluator_of(request.oneshot.training)
     if request.supernet is None:
-        return OneShot(space, dataset, request.oneshot)
-    return OneShot.load(request.supernet, space, dataset, device=request.oneshot.device)
+        scorer = kind(space, dataset, request.oneshot)
+        if request.teacher is not None and isinstance(scorer, Blockwise):
+            scorer.teach(load_teacher(request.teacher, dataset))
+        return scorer
+    return kind.load(request.supernet, space, dataset, device=request.oneshot.device)
 
 
 def _from_scratch(

@@ -8,6 +8,7 @@ documentation. ``options`` says how keys are written on the command line.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -29,7 +30,19 @@ def sections(strategy: str = "fbnet", baseline: str | None = None) -> dict[str, 
         "search.settings": partial(_of_strategy, strategy),
         "baseline.settings": partial(_of_strategy, baseline),
     }
-    return {name: tuple(key for kind in kinds[name]() for key in keys_of(name, kind)) for name in _ORDER}
+    found = {name: tuple(key for kind in kinds[name]() for key in keys_of(name, kind)) for name in _ORDER}
+    if needs_block_errors(strategy):
+        scored = [replace(k, default="blockwise") if k.name == "evaluate" else k for k in found["search"]]
+        found["search"] = tuple(scored)
+    return found
+
+
+def needs_block_errors(strategy: str) -> bool:
+    """Whether a strategy, if it is one, can only search where candidates learn block by block."""
+    from hwnas.search import STRATEGIES
+    from hwnas.search import strategy as strategy_of
+
+    return strategy in STRATEGIES and bool(strategy_of(strategy).needs.block_errors)
 
 
 def section(name: str) -> dict[str, Key]:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hwnas.budget import Budget
 from hwnas.errors import HwnasError
 from hwnas.settings.config import Config, Place
 from hwnas.settings.kinds import Origin
+
+if TYPE_CHECKING:
+    from hwnas.search.base import Needs
 
 _FROM_0, _FROM_1, _SHARE = (0, None), (1, None), (0, 1)
 _MEASURED = ("profile", "promise.measuring")
@@ -101,7 +105,7 @@ def _require_known(config: Config, place: Place) -> None:
         ("profile", "precisions"): device.PRECISIONS,
         ("profile", "runtimes"): tuple(runtimes.RUNTIMES),
         ("search", "strategy"): tuple(STRATEGIES),
-        ("search", "evaluate"): ("supernet", "scratch"),
+        ("search", "evaluate"): ("supernet", "scratch", "blockwise"),
         ("baseline", "strategy"): tuple(STRATEGIES),
         ("search.settings", "loss"): tuple(sorted(LATENCY_LOSSES)),
         ("baseline.settings", "loss"): tuple(sorted(LATENCY_LOSSES)),
@@ -197,25 +201,45 @@ def _require_together(config: Config, place: Place) -> None:
         )
 
 
+def _require_fitting(name: str, needs: Needs, evaluate: str, where: Callable[[], str]) -> None:
+    """Refuse a strategy that needs another way to score."""
+    if needs.shared_weights and evaluate != "supernet":
+        how = {
+            "scratch": "has every network trained from scratch",
+            "blockwise": "has candidates learn blockwise",
+        }
+        raise HwnasError(
+            f"a strategy that {how[evaluate]} must be a sampling one, but "
+            f"{name} trains a supernet: use evolution, nsga2, random or surrogate, for example{where()}"
+        )
+    if needs.block_errors and evaluate != "blockwise":
+        raise HwnasError(
+            f"{name} must know the errors of blocks, but got evaluate = {evaluate!r}: set "
+            f'evaluate = "blockwise"{where()}'
+        )
+
+
 def _require_scoring(config: Config, place: Place) -> None:
     """Who trains a supernet has one; who trains each network has no use of one, and may have workers."""
     from hwnas.search import strategy
 
     wanted, asked = config.search, config.baseline.strategy
-    if wanted.evaluate == "supernet":
-        if wanted.workers > 1:
-            raise HwnasError(
-                f"workers must be 1 where a supernet scores, but got {wanted.workers}: "
-                f'set evaluate = "scratch" to train every network{place("search", "workers")}'
-            )
-        return
+    if wanted.teacher is not None and wanted.evaluate != "blockwise":
+        raise HwnasError(
+            f"a teacher must have pupils, but got {wanted.teacher} and evaluate = {wanted.evaluate!r}: set "
+            f'evaluate = "blockwise"{place("search", "teacher")}'
+        )
+    if wanted.evaluate != "scratch" and wanted.workers > 1:
+        raise HwnasError(
+            f"workers must be 1 where a supernet scores, but got {wanted.workers}: "
+            f'set evaluate = "scratch" to train every network{place("search", "workers")}'
+        )
     for section, name in (("search", wanted.strategy), ("baseline", asked)):
-        if name is not None and strategy(name).needs.shared_weights:
-            raise HwnasError(
-                "a strategy that has every network trained from scratch must be a sampling one, but "
-                f"{name} trains a supernet: use evolution, nsga2, random or surrogate, for example"
-                f"{place(section, 'strategy')}"
-            )
+        if name is not None:
+            where = partial(place, section, "strategy")
+            _require_fitting(name, strategy(name).needs, wanted.evaluate, where)
+    if wanted.evaluate != "scratch":
+        return
     if config.train[0].init == "supernet":
         raise HwnasError(
             'init must be "seed" where networks are trained from scratch, but got "supernet": there is none'

@@ -69,6 +69,10 @@ COMMENTS: Mapping[str, Mapping[str, str]] = {
         "samples": 'Networks a step, with form = "reinforce".',
         "baseline_decay": 'How slowly the mean loss follows, with form = "reinforce"; 0.5 to below 1.',
         "training_steps": "Training steps of the supernet.",
+        "random": "Random networks that are scored first; the answers must beat them.",
+        "apart": "Blocks in which each answer differs from those before it, while there are such answers.",
+        "dropped": "Layers that an answer leaves out of a stage at most, while it can. As many as it likes "
+        "where it is not set, but 1 where a trained network teaches.",
         "sampler": 'Strategy that searches in the trained supernet, for example "evolution".',
         "initial": "Random networks to begin with.",
         "pool": "Random networks that are looked at for each one that is scored, in large spaces.",
@@ -92,9 +96,15 @@ COMMENTS: Mapping[str, Mapping[str, str]] = {
     },
     "train": {
         "epochs": "Passes over the training images; where it is not set, as many as 2,000 steps take, but 8 "
-        "to 60.",
+        "to 60; of a network that begins with learned weights, as many as 700 steps take, but 4 to 20.",
         "batch_size": "Images a step; 32 where it is not set, or all where there are fewer.",
-        "learning_rate": "The highest learning rate.",
+        "learning_rate": "The highest learning rate; 0.1 where it is not set, 0.03 with learned weights.",
+        "head_epochs": "Passes at the beginning in which only the last layer learns, where the others have "
+        "learned weights; where it is not set, as many as 64 steps take, but at most a third.",
+        "layer_decay": "Learning rate of each block over that of the next; where it is not set, 1, and 0.95 "
+        "with learned weights.",
+        "freeze_share": "Share of the training, at its end, in which batch norms keep their statistics; "
+        "where it is not set, 0, and 0.4 with learned weights.",
         "momentum": "Momentum of the optimiser (SGD).",
         "weight_decay": "Weight decay.",
         "warmup_share": "Share of the training in which the learning rate rises.",

@@ -99,6 +99,12 @@ class Config:
         return None if given is None else (self.root / Path(given).expanduser()).resolve()
 
     @property
+    def search_teacher(self) -> Path | None:
+        """Run folder of the network that candidates learn from."""
+        given = self.search.teacher
+        return None if given is None else (self.root / Path(given).expanduser()).resolve()
+
+    @property
     def export(self) -> Export:
         """How the models are made."""
         return Export(**self.values["export"])

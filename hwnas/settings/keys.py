@@ -37,7 +37,7 @@ _DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "train": {"device": "auto", "distill_weight": 0.5},
 }
 _UNSET = {("search.supernet", "seed"), ("train", "seed")}
-_OF_THE_PROGRAM = {"parallel"}
+_OF_THE_PROGRAM = {"parallel", "training"}
 _SCALARS = (bool, int, float, str)
 
 

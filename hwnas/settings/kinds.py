@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hwnas.errors import TrainingError
-from hwnas.search.settings import TRAINING_STEPS
 from hwnas.tasks import DEFAULT
 
 
@@ -68,10 +67,13 @@ class Search:
             in the order of the report: both precisions of the first runtime, then those of the next, then
             those of the next device.
         confidence: Wanted chance that a budget is kept.
-        training_steps: Training steps of the supernet, for strategies that only score with it.
+        training_steps: Training steps of the supernet, for strategies that only score with it. 600 where it
+            is not set; 120 of candidates that learn from a trained teacher.
         objectives: What is to be small beside latency: "macs", "params" or "bytes".
         limits: What must not be exceeded either, as "bytes=4e6".
-        evaluate: Score networks by a "supernet", or from "scratch": by training each of them.
+        evaluate: Score networks by a "supernet"; from "scratch": by training each of them; or "blockwise":
+            by candidates that learn from the largest network, each from its block in the same place.
+        teacher: Run folder of a trained network that they learn from; else it is trained here.
         evaluate_epochs: Passes over the training images for each network that is trained from scratch.
         workers: Processes that train networks from scratch at the same time.
     """
@@ -79,10 +81,11 @@ class Search:
     strategy: str = "fbnet"
     budgets: tuple[str, ...] = ("60%",)
     confidence: float = 0.9
-    training_steps: int = TRAINING_STEPS
+    training_steps: int | None = None
     objectives: tuple[str, ...] = ()
     limits: tuple[str, ...] = ()
     evaluate: str = "supernet"
+    teacher: str | None = None
     evaluate_epochs: int = 2
     workers: int = 1
 
@@ -125,16 +128,17 @@ class Origin:
 
     Attributes:
         init: First weights: from the "seed", or those of the "supernet", which needs width = 1 in
-            [search.supernet].
-        teacher: Run folder of a network to learn from, trained on the same data; none where it is
-            not set.
+            [search.supernet]. Where it is not set, of the "supernet" if its candidates learned from a
+            trained teacher.
+        teacher: Run folder of a network to learn from, trained on the same data. Where it is not set, the
+            one that candidates learned from, or none.
     """
 
-    init: str = "seed"
+    init: str | None = None
     teacher: str | None = None
 
     def __post_init__(self) -> None:
-        if self.init not in ("seed", "supernet"):
+        if self.init not in (None, "seed", "supernet"):
             raise TrainingError(f'init must be "seed" or "supernet", but got {self.init!r}')
 
 

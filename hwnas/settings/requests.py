@@ -38,11 +38,15 @@ def search(
     from hwnas.budget import Budget
     from hwnas.search.objective import limit
     from hwnas.search.request import SearchRequest
+    from hwnas.search.settings import DISTILLATION_STEPS, TRAINING_STEPS
 
     wanted, seed = config.search, config.basics.seed
     strategy, section = wanted.strategy, "search.settings"
     if is_baseline:
         strategy, section = config.baseline.strategy or strategy, "baseline.settings"
+    settings = dict(config.values[section])
+    if wanted.teacher:
+        settings |= taught(settings)
     return SearchRequest(
         space=space,
         latencies=latencies,
@@ -52,21 +56,30 @@ def search(
         strategy=strategy,
         seed=seed,
         **_scoring(config, space),
-        settings=config.values[section],
-        training_steps=wanted.training_steps,
+        settings=settings,
+        training_steps=wanted.training_steps or (DISTILLATION_STEPS if wanted.teacher else TRAINING_STEPS),
         supernet=supernet,
+        teacher=config.search_teacher,
         confidence=wanted.confidence,
         objectives=tuple(dict.fromkeys(wanted.objectives)),
         limits=dict(map(limit, wanted.limits)),
     )
 
 
+def taught(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a strategy that are others where a trained network teaches, as far as nothing is set."""
+    return {"dropped": 1} if settings.get("dropped", 1) is None else {}
+
+
 def _scoring(config: Config, space: str) -> dict[str, Any]:
-    """What scores architectures: a supernet, or training each of them like one."""
+    """What scores architectures: a supernet, however it is trained, or training each of them like one."""
     from hwnas.train import TrainConfig
 
-    wanted = config.search
-    oneshot = supernet(config.values["search.supernet"], space, config.basics.seed)
+    wanted, values, seed = config.search, config.values["search.supernet"], config.basics.seed
+    if wanted.evaluate == "blockwise":
+        oneshot = blockwise(values, space, seed, is_taught=wanted.teacher is not None)
+    else:
+        oneshot = supernet(values, space, seed)
     found: dict[str, Any] = {"oneshot": oneshot}
     if wanted.evaluate == "scratch":
         shared = {name: getattr(oneshot, name) for name in ("batch_size", "class_weights", "seed", "device")}
@@ -94,6 +107,25 @@ def supernet(values: Mapping[str, Any], space: str, seed: int) -> OneShotConfig:
     return OneShotConfig(**{**values, **given})
 
 
+def blockwise(values: Mapping[str, Any], space: str, seed: int, *, is_taught: bool) -> OneShotConfig:
+    """How candidates learn from one network, each from its block in the same place.
+
+    Args:
+        values: The keys of ``[search.supernet]``.
+        space: Name of the space.
+        seed: Where they name none.
+        is_taught: Whether that network is trained already: then candidates are as large as its blocks are.
+    """
+    from hwnas import spaces
+    from hwnas.search.settings import DISTILLATION_BATCH
+
+    given: dict[str, Any] = {"training": "blockwise"}
+    if is_taught:
+        given |= {"width": 1.0, "resolution": spaces.load(space).input_shape[1], "teacher_share": 0.0}
+        given["batch_size"] = values["batch_size"] or DISTILLATION_BATCH
+    return supernet({**values, **given}, space, seed)
+
+
 def search_options(
     config: Config, *, measure: bool | None = None, tables: Path | None = None
 ) -> SearchOptions:
@@ -119,12 +151,13 @@ def search_options(
     )
 
 
-def training(values: Mapping[str, Any], seed: int = 0) -> TrainConfig:
+def training(values: Mapping[str, Any], seed: int = 0, *, is_taught: bool | None = None) -> TrainConfig:
     """How a network is trained.
 
     Args:
         values: The keys of ``[train]``.
         seed: Where they name none.
+        is_taught: Whether there is a teacher; as they say by default.
     """
     from dataclasses import fields
 
@@ -134,7 +167,7 @@ def training(values: Mapping[str, Any], seed: int = 0) -> TrainConfig:
     given = {field.name: values[field.name] for field in fields(TrainConfig) if field.name in values}
     given["seed"] = _first(given["seed"], seed)
     given["device"] = pick_device(given["device"]).type
-    if not values["teacher"]:
+    if not (values["teacher"] if is_taught is None else is_taught):
         given["distill_weight"] = 0.0
     return TrainConfig(**given)
 

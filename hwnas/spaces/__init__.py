@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from hwnas import known, plugins
 from hwnas.errors import PluginError, SpaceError
 from hwnas.space import Architecture, SearchSpace
+from hwnas.spaces.adapted import PREFIX, adapted
 from hwnas.spaces.fbnet import fbnet
 from hwnas.spaces.macro import macro
 from hwnas.spaces.mnasnet import mnasnet
@@ -67,17 +68,21 @@ def load(
     """The space of a short name ("fbnet") or a full one ("fbnet-r224-c1000-imagenet").
 
     What is given beside the name overrides what the name says; what neither says takes the
-    space's own default. The name of a baseline gives the space of that one network.
+    space's own default. The name of a baseline gives the space of that one network, and ``from:`` before
+    it the space of all that is cheaper than it, block by block.
 
     Raises:
         SpaceError: The name or an option is unknown to the space.
     """
+    if name.startswith(PREFIX):
+        return adapted(name.removeprefix(PREFIX), resolution=resolution, num_classes=num_classes)
     if known.knows(name):
         return known.load(name, resolution=resolution, num_classes=num_classes, strides=strides).space
     matched = _NAME.fullmatch(name)
     if not matched or matched["key"] not in SPACES:
         raise SpaceError(
-            f"a space must be one of {sorted(SPACES)}, but got {name!r}: one of your own comes with --plugin"
+            f"a space must be one of {sorted(SPACES)}, or {PREFIX} and a known network as in "
+            f"{PREFIX}efficientnet-lite0, but got {name!r}: one of your own comes with --plugin"
         )
     make = SPACES[matched["key"]]
     given: dict[str, Any] = {
@@ -115,6 +120,7 @@ def architecture_from_json(data: Mapping[str, Any]) -> Architecture:
 
 __all__ = [
     "SPACES",
+    "adapted",
     "architecture_from_json",
     "fbnet",
     "load",

@@ -14,7 +14,7 @@ from hwnas import spaces
 from hwnas.budget import Budget
 from hwnas.errors import InfeasibleBudget
 from hwnas.evaluators.base import Evaluator, Traits
-from hwnas.latency.base import Cost
+from hwnas.latency.base import Cost, FloatArray
 from hwnas.search import strategy as strategy_of
 from hwnas.search.base import SearchResult, Strategy
 from hwnas.search.problem import Constraint, Problem, relative_budget
@@ -46,10 +46,17 @@ class KnownScores:
         """Nothing is known."""
         return None
 
+    def block_errors(self) -> tuple[FloatArray, ...]:
+        """What each candidate gains less than the best of its choice."""
+        return tuple(gain.max() - gain for gain in self._gains())
+
+    def _gains(self) -> list[FloatArray]:
+        rng = np.random.default_rng(7)
+        return [np.log1p(table / 1e6) * rng.uniform(0.5, 1.5) for table in self.space.macs_table()[1]]
+
     def __call__(self, arch: Architecture, /) -> float:
         """A score in [0, 1], the same for indices that make the same network."""
-        rng = np.random.default_rng(7)
-        gains = [np.log1p(table / 1e6) * rng.uniform(0.5, 1.5) for table in self.space.macs_table()[1]]
+        gains = self._gains()
         indices = Canonical(self.space).key(arch.indices)
         share = sum(gain[i] for gain, i in zip(gains, indices, strict=True)) / sum(g.max() for g in gains)
         return float(np.clip(0.95 - 0.4 * np.exp(-4 * share), 0.0, 1.0))

@@ -17,6 +17,7 @@ from hwnas.train import checkpoint
 
 if TYPE_CHECKING:
     from hwnas.data import Dataset
+    from hwnas.space import Architecture
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,12 @@ class Teacher:
     Attributes:
         network: Answers the student's images.
         record: What it is, as JSON; a checkpoint is only continued under the same teacher.
+        architecture: Its blocks; None of one that is only its answers.
     """
 
     network: nn.Module
     record: Mapping[str, Any] = field(default_factory=dict)
+    architecture: Architecture | None = None
 
 
 def load_teacher(run: Path, data: Dataset) -> Teacher:
@@ -58,5 +61,11 @@ def load_teacher(run: Path, data: Dataset) -> Teacher:
             f"a teacher must have learnt on the same images, splits and resolution as its student, but {run} "
             f"has the fingerprint {metadata.get('data')} and the data {data.fingerprint}: train it on them"
         )
-    record = {"run": run.name, "architecture": arch.id, "weights_sha256": files.sha256(weights)}
-    return Teacher(network, record)
+    record: dict[str, Any] = {
+        "run": run.name,
+        "architecture": arch.id,
+        "weights_sha256": files.sha256(weights),
+    }
+    if RunFolder(run).train.exists() and (began_with := records.trained(run).began_with) is not None:
+        record["began_with"] = dict(began_with)
+    return Teacher(network, record, arch)

@@ -64,7 +64,7 @@ def test_a_teacher_and_the_usual_settings(run):
 
     assert hwnas("train", run, "--epochs", 1, "--device", "cpu").exit_code == 0
     record = files.read_json(run / "train.json", "record")
-    assert record["config"] == TrainConfig(epochs=1, batch_size=32).__dict__, (
+    assert record["config"] == TrainConfig(epochs=1, batch_size=32).resolved(1151).__dict__, (
         "the command's defaults are the library's"
     )
     done = hwnas("train", run, "--epochs", 1, "--teacher", run, "--temperature", 2, "--device", "cpu")

@@ -47,6 +47,13 @@ WRONG_VALUES = {
     "search --train-on": [*SEARCH, "--train-on", "nope"],
     "search --set": [*SEARCH, "--set", "search.supernet.momentum=2"],
     "search --class-weights": [*SEARCH, "--class-weights", "nope"],
+    "search --from": [*SEARCH, "--data", "digits", "--from", "nope"],
+    "search --resolution": [*SEARCH, "--from", "mobilenetv2", "--data", "digits", "--resolution", "3"],
+    "train --from": ["train", "r", "--data", "digits", "--from", "nope"],
+    "train --resolution": ["train", "r", "--from", "mobilenetv2", "--data", "digits", "--resolution", "3"],
+    "train --head-epochs": ["train", "r", "--head-epochs", "-1"],
+    "train --layer-decay": ["train", "r", "--layer-decay", "0"],
+    "train --freeze-share": ["train", "r", "--freeze-share", "1"],
     "train --epochs": ["train", "r", "--epochs", "0"],
     "train --batch-size": ["train", "r", "--batch-size", "1"],
     "train --learning-rate": ["train", "r", "--learning-rate", "nan"],
@@ -144,7 +151,7 @@ ANY_TEXT = {
 """Options of which every text may be right: names in the user's own files, addresses, prose."""
 
 PATHS = {"agent_path", "baseline", "csv", "folder", "latency", "path", "supernet", "table", "tables"}
-PATHS |= {"plugin", "teacher", "to"}
+PATHS |= {"plugin", "teacher", "to", "weights"}
 
 COMBINATIONS = [
     (["search", "--out", "o"], "either --device"),

@@ -33,9 +33,11 @@ def test_the_template_is_the_default_config(tmp_path, strategy):
 def test_every_option_is_in_the_template_with_its_default_and_its_meaning():
     text = pipeline.template()
     given = tomllib.loads(text)
-    assert given["train"]["learning_rate"] == TrainConfig().learning_rate
+    assert given["train"]["momentum"] == TrainConfig().momentum
     for kind in (TrainConfig, OneShotConfig, ProfileOptions):
         for field in dataclasses.fields(kind):
+            if field.name == "training":  # what [search] says as evaluate
+                continue
             assert re.search(rf"^(# )?{field.name} =", text, re.MULTILINE), field.name
     for keys in settings.sections(baseline="random").values():
         assert all(len(key.doc) > 5 for key in keys), [key.name for key in keys if not key.doc]

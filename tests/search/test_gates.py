@@ -5,7 +5,8 @@ from oneshot_helpers import constraint, task_of
 from task_helpers import searched
 
 from hwnas.budget import Budget
-from hwnas.search.oneshot.gates import Gates, near_budget
+from hwnas.search.feasible import near_budget
+from hwnas.search.oneshot.gates import Gates
 from hwnas.search.problem import Problem
 from hwnas.spaces import load
 from hwnas.spaces.canonical import Canonical

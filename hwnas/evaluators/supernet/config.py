@@ -9,6 +9,8 @@ from hwnas.annotations import require_fields
 from hwnas.errors import TrainingError
 from hwnas.train.config import require_all, sgd_checks
 
+TRAININGS = ("paths", "blockwise")
+
 BATCH_SIZE = 64
 """Images a step where nothing is said; fewer where there are not so many."""
 
@@ -36,6 +38,9 @@ class OneShotConfig:
         validation_images: Validation images that an architecture is scored on, at most.
         class_weights: "balanced" gives every class the same weight in the loss, however many images it
             has, and scores architectures by balanced accuracy; "none" counts images.
+        training: How weights are trained: on random single "paths", or "blockwise": one path as a teacher
+            first, then every candidate from its features (``evaluators.blockwise``).
+        teacher_share: Share of the steps that train the teacher; 0 where it comes trained.
         seed: Of initial weights, paths, order and augmentation.
         device: "cpu" or "cuda" (there with bfloat16 autocast).
     """
@@ -52,6 +57,8 @@ class OneShotConfig:
     recalibration_images: int = 512
     validation_images: int = 2000
     class_weights: str = "none"
+    training: str = "paths"
+    teacher_share: float = 0.7
     seed: int = 0
     device: str = "cpu"
 
@@ -63,15 +70,19 @@ class OneShotConfig:
             "batch_size must be at least 2": self.batch_size is None or self.batch_size >= 2,
             "release must be in [0, 1]": self.release is None or 0 <= self.release <= 1,
             "recalibration_images must be at least 2": self.recalibration_images >= 2,
+            f"training must be one of {TRAININGS}": self.training in TRAININGS,
+            "teacher_share must be in [0, 1)": 0 <= self.teacher_share < 1,
             "validation_images must be at least 1": self.validation_images >= 1,
         }
         require_all(self, checks | sgd_checks(self))
 
     def recorded(self) -> dict[str, Any]:
-        """The settings as JSON; of earlier versions are those that had no class weights."""
+        """The settings as JSON; of earlier versions are those that had no class weights, or no teacher."""
         found = asdict(self)
         if self.class_weights == "none":
             del found["class_weights"]
+        if self.training == "paths":
+            del found["training"], found["teacher_share"]
         return found
 
     def resolved(self, images: int) -> OneShotConfig:

@@ -74,7 +74,7 @@ class OneShot:
         self.supernet = Supernet(self.proxy, config.seed, self.device, shut=self.paths.anchored)
         augmentation = Augmentation(crop=config.crop, flip=data.flip)
         self.batches = Batches(data, self.device, self.proxy.input_shape[1], augmentation)
-        self.optimizer = optim.sgd(
+        self.optimizer: torch.optim.Optimizer = optim.sgd(
             self.supernet.parameters(),
             learning_rate=config.learning_rate,
             momentum=config.momentum,

@@ -11,11 +11,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from hwnas.budget import Budget
-from hwnas.errors import InfeasibleBudget
-from hwnas.latency.base import Cost, FloatArray
+from hwnas.latency.base import FloatArray
 from hwnas.search.decode import Decoded, decode
-from hwnas.search.feasible import FeasibleSampler
+from hwnas.search.feasible import near_budget
 from hwnas.search.problem import Constraint, Problem
 from hwnas.space import SearchSpace
 from hwnas.spaces.canonical import Canonical
@@ -99,30 +97,6 @@ class Gates:
             if any(block.kind == "skip" for block in choice.candidates)
         ]
         return GateSummary(float(np.mean(entropy)), float(np.mean(skips)) if skips else 0.0)
-
-
-def near_budget(problem: Problem, least_use: float) -> Problem:
-    """The task with one more constraint: to spend a share of the tightest budget.
-
-    More time buys accuracy, and a supernet's ranking is too noisy to be trusted with giving it
-    away. Where no architecture spends that much within the budgets, the task stays as it is.
-    """
-
-    def room(constraint: Constraint) -> float:
-        low, high = constraint.costs.range
-        return (constraint.usable - low) / max(high - low, 1e-12)
-
-    tightest = min(problem.constraints, key=room)
-    costs = tightest.costs
-    left = Cost(0.0, tuple(c.max() - c for c in costs.choices), costs.unit)
-    try:
-        most = costs.range[1] - least_use * tightest.usable
-        use = Constraint(Budget(f"unused of {tightest.name}", most, costs.unit), left)
-        near = Problem(problem.space, (*problem.constraints, use))
-        _ = FeasibleSampler(near).feasible
-    except InfeasibleBudget:
-        return problem
-    return near
 
 
 @dataclass(frozen=True)

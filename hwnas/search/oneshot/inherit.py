@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from hwnas import files
 from hwnas.errors import TrainingError
 from hwnas.evaluators.supernet.oneshot import SCHEMA
+from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
 from hwnas.train.checkpoint import read_tensors
 from hwnas.train.training import Start
@@ -58,7 +59,10 @@ def inherited(run: Path, arch: Architecture, data: Dataset) -> Start:
         if name.startswith(source)
     }
     record = {"from": "supernet", "sha256": files.sha256(path), "steps": metadata["steps"]}
-    return Start(weights, record)
+    teacher = (records.search(run).oneshot or {}).get("teacher", {})
+    if "began_with" in teacher:
+        record["began_with"] = teacher["began_with"]
+    return Start(weights, record, is_pretrained=metadata["config"].get("training") == "blockwise")
 
 
 def _places(arch: Architecture) -> Iterator[tuple[str, int]]:

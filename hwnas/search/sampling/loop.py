@@ -95,6 +95,10 @@ class SamplingStrategy(SamplingSettings, ABC):
     def sampler(self, problem: Problem, rng: np.random.Generator) -> Sampler:
         """A sampler that has not been told anything."""
 
+    def begin(self, problem: Problem, evaluator: Evaluator, rng: np.random.Generator) -> Sampler:
+        """The sampler of a search; for strategies that ask the evaluator for more than scores."""
+        return self.sampler(problem, rng)
+
     def settings(self) -> dict[str, Any]:
         """What determines the course of the search, the random numbers aside; plain JSON."""
         names = [f.name for f in dataclasses.fields(self) if f.name != "queries"]
@@ -112,7 +116,7 @@ class SamplingStrategy(SamplingSettings, ABC):
         """
         self.needs.require(evaluator)
         start = dict(rng.bit_generator.state)
-        sampler = self.sampler(problem, rng)
+        sampler = self.begin(problem, evaluator, rng)
         sampler.score = session.score
         _ = sampler.archive.feasible.feasible  # refuses budgets that do not go together
         history = History.open(session.history, _identity(self, problem, evaluator), session.score)

@@ -1,0 +1,142 @@
+"""Scores architectures by candidates that learnt from a teacher, block by block.
+
+It is a supernet that is trained in another way: first one path, the *teacher*, or it is taken from a network
+that is trained already; then all other candidates from the teacher's features. What is put together of them
+is scored like any path of a supernet. Beside that every candidate has an error of its own, and their sum
+proposes networks before one is scored.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from hwnas.errors import SpaceError
+from hwnas.evaluators.base import Live, Traits
+from hwnas.evaluators.supernet.distillation import Distillation
+from hwnas.evaluators.supernet.oneshot import SCHEMA, OneShot
+from hwnas.evaluators.supernet.warm_up import CHECKPOINT_EVERY, rate
+from hwnas.latency.base import FloatArray
+from hwnas.train import checkpoint as files
+from hwnas.train import optim, ranks
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from hwnas.runs.folder import RunFolder
+    from hwnas.train.teacher import Teacher
+
+_HELD_OUT = 512
+"""Validation images that errors are estimated on."""
+
+_FED = 7  # a purpose of randomness
+
+
+class Blockwise(OneShot):
+    """A supernet of one teacher and many pupils: ``evaluators.base.BlockErrors``.
+
+    Arguments and attributes are those of ``OneShot``; of its settings ``teacher_share`` says how many of
+    the steps train the teacher.
+    """
+
+    _errors: tuple[FloatArray, ...] | None = None
+    _teacher: Mapping[str, Any] | None = None
+
+    def teach(self, teacher: Teacher) -> None:
+        """Let a trained network be the teacher: that of the path of most multiply-adds.
+
+        Raises:
+            SpaceError: It is another network.
+        """
+        wanted = self.proxy.architecture(self.paths.anchor)
+        if teacher.architecture is None or teacher.architecture.blocks != wanted.blocks:
+            named = teacher.architecture.space.name if teacher.architecture else "nothing known"
+            raise SpaceError(
+                f"a teacher must be the largest network of {self.proxy.name}, but got {named}: search "
+                "its own space at full width and resolution"
+            )
+        parts = [part for part in self._parts(self.paths.anchor) if part.state_dict()]
+        for own, learned in zip(parts, cast("nn.Sequential", teacher.network), strict=True):
+            own.load_state_dict(learned.state_dict())
+        self._teacher = teacher.record
+
+    def describe(self) -> dict[str, Any]:
+        """As of a supernet, and who taught it."""
+        return super().describe() | ({"teacher": dict(self._teacher)} if self._teacher else {})
+
+    def save_into(self, run: RunFolder) -> None:
+        """Leave the weights in a run; momenta are of no more use."""
+        weights = {name: tensor for name, tensor in self.tensors().items() if name.startswith("supernet:")}
+        if ranks.rank() == 0:
+            files.save_tensors(
+                run.supernet, weights, {"schema": SCHEMA, "steps": self.steps, **self.origin()}
+            )
+
+    def teacher_steps(self, steps: int) -> int:
+        """How many of so many steps train the teacher."""
+        return round(self.config.teacher_share * steps)
+
+    def prepare(self, steps: int, *, on_step: Live, checkpoint: Path) -> None:
+        """Train the teacher, then let all candidates learn from it, until there were so many steps in all."""
+        if checkpoint.exists():
+            self.resume(checkpoint)
+        first, began, before = self.teacher_steps(steps), time.monotonic(), self.steps
+        distillation: Distillation | None = None
+        while self.steps < steps:
+            step = self.steps
+            if step < first:
+                phase, loss = "teacher", self.weight_step(self.paths.anchor, rate(step, first))
+            else:
+                if distillation is None:
+                    distillation = self._distillation(inherits=step == first)
+                phase, loss = (
+                    "distillation",
+                    self._distil(distillation, optim.cosine(step - first, steps - first)),
+                )
+            if self.steps % CHECKPOINT_EVERY == 0 or self.steps == steps:
+                self.save(checkpoint)
+            left = (time.monotonic() - began) / (self.steps - before) * (steps - self.steps)
+            on_step({"phase": phase, "step": step + 1, "steps": steps, "loss": loss, "eta_s": left})
+
+    def _distillation(self, *, inherits: bool) -> Distillation:
+        """What goes on with the distillation; at its beginning candidates inherit."""
+        found = Distillation(self.supernet, self.paths.anchor, self.optimizer)
+        self.supernet.requires_grad_(True)
+        if inherits:
+            if self.config.teacher_share:
+                self._recalibrate(self.paths.anchor)
+            found.inherit()
+        self.optimizer = found.optimizer
+        return found
+
+    def _distil(self, distillation: Distillation, factor: float) -> float:
+        part = ranks.rank(), ranks.ranks()
+        images, _ = self.batches.step("train", self.batch_size, self.config.seed, self.steps, part)
+        rng = np.random.default_rng([self.config.seed, _FED, self.steps])
+        loss = distillation.step(images, factor, rng)
+        self.steps += 1
+        self._scores.clear()
+        self._errors = None
+        return loss
+
+    def block_errors(self) -> tuple[FloatArray, ...]:
+        """Error of every candidate in its place, one array a choice: 0 for the teacher's own."""
+        if self._errors is None:
+            self._recalibrate(self.paths.anchor)
+            distillation = Distillation(self.supernet, self.paths.anchor, self.optimizer)
+            calibration = (images for images, _ in self.some("train", self.config.recalibration_images))
+            held_out = (images for images, _ in self.some("val", _HELD_OUT))
+            self._errors = distillation.errors(calibration, held_out)
+        return self._errors
+
+    @property
+    def traits(self) -> Traits:
+        """As of a supernet."""
+        found = super().traits
+        return Traits(
+            f"distilled block by block, {found.fidelity}", images=found.images, seconds=found.seconds
+        )

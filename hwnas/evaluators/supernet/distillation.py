@@ -1,0 +1,161 @@
+"""Candidates learn from one network, each from that network's block in its place.
+
+Every candidate begins with what fits of the teacher's weights (``Block.inherit``) and is drawn to the
+teacher's features, all of them in parallel on the same batch (DNA, arXiv:1911.13053; DONNA,
+arXiv:2012.08859). The loss is the squared error over the variance of each channel, so that all places
+count alike. Errors that add up are seen in training: with even chance a choice is fed what a random
+candidate before it makes, instead of the teacher's own features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import torch
+from torch import nn
+
+from hwnas.blocks import statistics
+from hwnas.latency.base import FloatArray
+from hwnas.train import optim, ranks
+
+if TYPE_CHECKING:
+    from hwnas.evaluators.supernet.network import Supernet
+
+LEARNING_RATE = 2e-3
+"""Of Adam, at the beginning."""
+
+_DEAD = 1e-4
+"""Variance of a channel, over the mean of all, under which it says nothing."""
+
+
+class Distillation:
+    """The candidates of a supernet as pupils of one of its paths.
+
+    Args:
+        supernet: Its weights change, but for those of the teacher.
+        teacher: The candidate of each choice that the others learn from.
+        optimizer: Of an earlier part of the same distillation, whose momenta go on; or any other.
+    """
+
+    def __init__(self, supernet: Supernet, teacher: Sequence[int], optimizer: torch.optim.Optimizer) -> None:
+        self.supernet, self.teacher = supernet, tuple(teacher)
+        pupils = [p for _, _, module in self.pupils() for p in module.parameters()]
+        self.optimizer = torch.optim.Adam(pupils, lr=LEARNING_RATE)
+        for parameter in pupils:
+            if "exp_avg" in (state := optimizer.state.get(parameter, {})):
+                self.optimizer.state[parameter] = state
+
+    def pupils(self) -> Iterator[tuple[int, int, nn.Module]]:
+        """Choice, candidate and module of all that can learn."""
+        for number, index, module in self._candidates():
+            if index != self.teacher[number] and any(True for _ in module.parameters()):
+                yield number, index, module
+
+    def _candidates(self) -> Iterator[tuple[int, int, nn.Module]]:
+        for number, choice in enumerate(self.supernet.choices):
+            for index, module in enumerate(cast(nn.ModuleList, choice.candidates)):
+                yield number, index, module
+
+    @torch.no_grad()
+    def inherit(self) -> None:
+        """Give every candidate what fits of the teacher's weights."""
+        for (number, index, module), choice in zip(self.pupils(), self._choices(), strict=True):
+            best = self.teacher[number]
+            block, learned = choice.candidates[best], self._module(number, best)
+            choice.candidates[index].inherit(module, block, learned)
+
+    def _choices(self) -> Iterator:  # type: ignore[type-arg]
+        for number, _, _ in self.pupils():
+            yield self.supernet.space.choices[number]
+
+    def _module(self, choice: int, index: int) -> nn.Module:
+        return cast(nn.ModuleList, self.supernet.choices[choice].candidates)[index]
+
+    @torch.no_grad()
+    def features(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """What the teacher feeds to each choice, and what comes out of the last one; in eval mode."""
+        for part in self.supernet.path(self.teacher):
+            part.eval()
+        with optim.autocast(images.device):
+            found = [cast(torch.Tensor, self.supernet.stem(images))]
+            for number, index in enumerate(self.teacher):
+                found.append(self._module(number, index)(found[-1]))
+        return found
+
+    def step(self, images: torch.Tensor, factor: float, rng: np.random.Generator) -> float:
+        """One update of all candidates at a share of the learning rate; returns their mean loss."""
+        optim.set_learning_rate(self.optimizer, LEARNING_RATE * factor)
+        self.optimizer.zero_grad(set_to_none=True)
+        features, before, losses = self.features(images), None, []
+        for number, choice in enumerate(self.supernet.choices):
+            candidates = cast(nn.ModuleList, choice.candidates)
+            source, target = features[number], features[number + 1]
+            if before is not None and rng.random() < 0.5:
+                source = before
+            passed = int(rng.integers(len(candidates)))
+            weights = channel_weights(target)
+            for index, module in enumerate(candidates):
+                learns = index != self.teacher[number] and any(True for _ in module.parameters())
+                if not learns and index != passed:
+                    continue
+                module.train(learns)
+                with torch.set_grad_enabled(learns), optim.autocast(images.device):
+                    made = module(source)
+                if learns:
+                    loss = error(made.float(), target.float(), weights)
+                    loss.backward()  # type: ignore[no-untyped-call]
+                    losses.append(loss.detach())
+                if index == passed:
+                    before = made.detach()
+        value = optim.check_finite(torch.stack(losses).mean(), "in distillation") if losses else 0.0
+        ranks.average(p.grad for p in self.supernet.parameters() if p.grad is not None)
+        self.optimizer.step()
+        return value
+
+    @torch.no_grad()
+    def errors(
+        self, calibration: Iterable[torch.Tensor], held_out: Iterable[torch.Tensor]
+    ) -> tuple[FloatArray, ...]:
+        """Error of every candidate on features of the teacher, one array a choice; 0 of the teacher.
+
+        Args:
+            calibration: Training images that batch-norm statistics are estimated from anew.
+            held_out: Other images, which the errors are of.
+        """
+        for part in self.supernet.path(self.teacher):
+            part.eval()
+        norms = [
+            layer for *_, m in self.pupils() for layer in m.modules() if isinstance(layer, nn.BatchNorm2d)
+        ]
+        with statistics.cumulative(norms):
+            for images in calibration:
+                features = self.features(images)
+                for number, _, module in self.pupils():
+                    module.train()(features[number])
+        sums = [np.zeros(len(cast(nn.ModuleList, c.candidates))) for c in self.supernet.choices]
+        count = 0
+        for images in held_out:
+            features = self.features(images)
+            for number, index, module in self._candidates():
+                if index != self.teacher[number]:
+                    target = features[number + 1].float()
+                    made = module.eval()(features[number]).float()
+                    found = float(error(made, target, channel_weights(target)))
+                    sums[number][index] += found * len(images)
+            count += len(images)
+        return tuple(total / max(1, count) for total in sums)
+
+
+def channel_weights(features: torch.Tensor) -> torch.Tensor:
+    """One over the variance of each channel of (n, c, h, w), shape (c,); 0 where a channel is dead."""
+    variance = features.float().var(dim=(0, 2, 3), unbiased=False)
+    alive = variance > _DEAD * variance.mean()
+    return torch.where(alive, 1 / variance.clamp(min=torch.finfo(torch.float32).tiny), 0.0)
+
+
+def error(made: torch.Tensor, wanted: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Mean squared error over the variance, of the channels that are alive; a scalar."""
+    squared = (made - wanted).pow(2).mean(dim=(0, 2, 3))
+    return (squared * weights).sum() / (weights > 0).sum().clamp(min=1)

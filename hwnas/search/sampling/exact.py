@@ -1,0 +1,204 @@
+"""The best network under all budgets, solved instead of sought, where every block has an error of its own.
+
+Errors and costs are sums over choices, so that the network of the least error is a knapsack (LANA,
+arXiv:2107.10624). The sum is a proposal, not the truth: networks are put together and scored, what is learnt
+of them corrects the errors (a Gaussian posterior over the blocks' own, as for latencies), and it is solved
+again. The first that are scored are the honest controls, which the answers must beat: the uniformly narrowed
+network and random ones, of the same blocks under the same budgets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import numpy as np
+
+from hwnas.errors import SpaceError
+from hwnas.evaluators.base import Evaluator, block_errors
+from hwnas.latency.base import FloatArray
+from hwnas.latency.evaluate import rank_correlations
+from hwnas.runs.trial import Trial
+from hwnas.search.base import Needs
+from hwnas.search.feasible import FeasibleSampler, near_budget
+from hwnas.search.problem import Problem
+from hwnas.search.sampling.knapsack import Knapsack, uniform
+from hwnas.search.sampling.loop import Sampler, SamplingStrategy, require
+
+_TRIES = 50
+"""Answers that describe a network that was asked before, until there is none left."""
+
+_USE = 0.9
+"""Of the tightest budget that random networks spend at least, where they can."""
+
+
+@dataclass
+class Additive:
+    """Errors of blocks whose sum says what a network loses, corrected by networks that were scored.
+
+    Attributes:
+        errors: One array a choice, at least 0; what they are before anything is known.
+        doubt: Standard deviation of a block's part of the loss over what its error says.
+        rows: Architectures that were scored.
+        losses: What they lose: 1 minus their score.
+    """
+
+    errors: Sequence[FloatArray]
+    doubt: float = 0.5
+    rows: list[tuple[int, ...]] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+
+    def add(self, indices: tuple[int, ...], score: float) -> None:
+        """Learn what a network scores."""
+        self.rows.append(indices)
+        self.losses.append(1.0 - score)
+
+    def sums(self) -> FloatArray:
+        """Sum of the errors of what was scored, shape (n,)."""
+        return np.array([self.sum(indices) for indices in self.rows])
+
+    def sum(self, indices: Sequence[int]) -> float:
+        """Sum of the errors of an architecture."""
+        return float(sum(part[i] for part, i in zip(self.errors, indices, strict=True)))
+
+    def posterior(self) -> tuple[FloatArray, ...]:
+        """The errors as the networks that were scored correct them, on the scale of losses."""
+        if len(self.rows) < 3:
+            return tuple(self.errors)
+        sums, losses = self.sums(), np.array(self.losses)
+        slope, offset = np.polyfit(sums, losses, 1) if np.ptp(sums) > 0 else (0.0, losses.mean())
+        if slope <= 0:  # the sum says nothing about them
+            return tuple(self.errors)
+        starts = np.concatenate([[0], np.cumsum([len(part) for part in self.errors])[:-1]])
+        mean = slope * np.concatenate(self.errors)
+        variance = (self.doubt * mean) ** 2
+        picked = np.array([starts + np.array(indices) for indices in self.rows])
+        design = np.zeros((len(picked), len(mean)))
+        np.put_along_axis(design, picked, 1.0, axis=1)
+        residual = losses - offset - design @ mean
+        noise = max(float(np.var(residual)), 1e-12) / 2
+        covariance = (design * variance) @ design.T + noise * np.eye(len(design))
+        corrected = mean + variance * (design.T @ np.linalg.solve(covariance, residual))
+        return tuple(np.split(corrected, starts[1:]))
+
+
+class ExactSampler(Sampler):
+    """The controls first, then answers of the knapsack, each apart from those before it."""
+
+    def __init__(
+        self, problem: Problem, rng: np.random.Generator, errors: Sequence[FloatArray], settings: Exact
+    ) -> None:
+        super().__init__(problem, rng)
+        self.additive = Additive(errors)
+        self.knapsack, self.settings = Knapsack(problem), settings
+        self.uniform = uniform(problem)
+        drawn = FeasibleSampler(near_budget(problem, _USE)).sample(4 * settings.random + 1, rng)
+        self._random = [tuple(map(int, row)) for row in drawn]
+        self.controls: dict[tuple[int, ...], str] = {}
+        self._asked: list[tuple[int, ...]] = []
+
+    def ask(self) -> tuple[int, ...] | None:
+        """A control, or the best answer that is new; None where none is left."""
+        return self._control() or self._answer()
+
+    def _control(self) -> tuple[int, ...] | None:
+        if self.uniform is not None and not self.controls and self.archive.claim(self.uniform):
+            return self._noted(self.uniform, "uniform")
+        while (
+            self._random and sum(name == "random" for name in self.controls.values()) < self.settings.random
+        ):
+            if self.archive.claim(drawn := self._random.pop()):
+                return self._noted(drawn, "random")
+        return None
+
+    def _noted(self, indices: tuple[int, ...], name: str) -> tuple[int, ...]:
+        self.controls[indices] = name
+        return indices
+
+    def _answer(self) -> tuple[int, ...] | None:
+        """Apart from the others, and with few layers left out, as far as that can be."""
+        errors, most = self.additive.posterior(), self.settings.dropped
+        layers = (None,) if most is None else (*range(most, len(errors)), None)
+        for apart in range(self.settings.apart, 0, -1):
+            refused = list(self._asked)
+            for dropped in layers:
+                for _ in range(_TRIES):
+                    others = np.array(refused, dtype=np.int64).reshape(len(refused), len(errors))
+                    found = self.knapsack.solve(errors, others, apart=apart, dropped=dropped)
+                    if found is None:
+                        break
+                    refused.append(found)
+                    if self.archive.claim(found):
+                        self._asked.append(found)
+                        return found
+        return None
+
+    def tell(self, trial: Trial) -> None:
+        """Learn the score of a network."""
+        super().tell(trial)
+        self.additive.add(trial.indices, trial.quality)
+
+    def report(self) -> Mapping[str, Any]:
+        """How well the sum of errors ranks what was scored, and what the controls reach."""
+        sums, losses = self.additive.sums(), np.array(self.additive.losses)
+        found, _ = rank_correlations(sums, losses) if len(sums) > 2 else (None, None)
+        best: dict[str, float] = {}
+        for trial in self.archive.trials:
+            name = self.controls.get(trial.indices, "exact")
+            best[name] = max(best.get(name, 0.0), trial.quality)
+        errors = [part.tolist() for part in self.additive.errors]
+        return {"block_errors": errors, "spearman": found, "best_of": best, **_beaten(best)}
+
+
+def _beaten(best: Mapping[str, float]) -> dict[str, Any]:
+    """An alarm where a control is better than all answers: it is what ships then."""
+    name = max(best, key=lambda of: best[of], default="exact")
+    if "exact" not in best or best[name] <= best["exact"]:
+        return {}
+    text = (
+        f"the {name} network of the same blocks scores {best[name]:.2%}, more than the best answer of the "
+        f"exact search, {best['exact']:.2%}: that is the one to use"
+    )
+    return {"alarms": [text]}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exact(SamplingStrategy):
+    """The knapsack of block errors, solved exactly and scored, beside its controls.
+
+    Attributes:
+        queries: Networks that are put together and scored, controls included.
+        random: Random ones among them, which also correct the errors.
+        apart: Choices in which an answer differs from all before it, while there are such.
+        dropped: Layers that an answer leaves out of a stage at most, while it can: their errors add up worse
+            than their sum says. None: as many as it likes; 1 where a trained network teaches.
+    """
+
+    name: ClassVar[str] = "exact"
+    needs: ClassVar[Needs] = Needs(block_errors=True)
+
+    queries: int = 24
+    random: int = 7
+    apart: int = 2
+    dropped: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        require(self.random >= 0, f"random must not be negative, but got {self.random}")
+        require(self.apart >= 1, f"apart must be at least 1, but got {self.apart}")
+        require(
+            self.dropped is None or self.dropped >= 0, f"dropped must not be negative, but got {self.dropped}"
+        )
+
+    def begin(self, problem: Problem, evaluator: Evaluator, rng: np.random.Generator) -> ExactSampler:
+        """A sampler that knows the blocks' errors."""
+        return ExactSampler(problem, rng, block_errors(evaluator).block_errors(), self)
+
+    def sampler(self, problem: Problem, rng: np.random.Generator) -> Sampler:
+        """There is none without block errors.
+
+        Raises:
+            SpaceError: Always.
+        """
+        raise SpaceError("an exact search must know the errors of blocks: begin it with their evaluator")

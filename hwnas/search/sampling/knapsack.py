@@ -1,0 +1,143 @@
+"""The architecture of the least sum of errors under budgets: a multiple-choice knapsack, solved exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby, pairwise
+
+import numpy as np
+
+from hwnas.latency.base import FloatArray, IntArray
+from hwnas.search.problem import Problem
+
+_CLOSER = 1e-7
+"""Share of a budget that a solution stays below it, as the solver is exact to so much only."""
+
+
+@dataclass(frozen=True)
+class Knapsack:
+    """The architectures of a problem as an integer program, one variable a candidate.
+
+    HiGHS solves it in milliseconds, under as many budgets as there are.
+
+    Attributes:
+        problem: What is searched, under which budgets.
+    """
+
+    problem: Problem
+
+    def solve(
+        self,
+        errors: Sequence[FloatArray],
+        others: IntArray | None = None,
+        *,
+        apart: int = 1,
+        dropped: int | None = None,
+    ) -> tuple[int, ...] | None:
+        """The architecture of the least sum of errors that keeps every budget.
+
+        Args:
+            errors: One array a choice.
+            others: Architectures that it must differ from, shape (n, choices).
+            apart: In at least so many choices.
+            dropped: Layers that a stage may leave out at most; as many as it likes where it is None.
+
+        Returns:
+            Its indices; None where there is none.
+        """
+        from scipy import optimize
+
+        rows, lows, highs = self._always
+        rows, lows, highs = list(rows), list(lows), list(highs)
+        for other in others if others is not None else ():
+            rows.append(self._row(self._starts + other))
+            lows.append(-np.inf)
+            highs.append(float(len(self._starts) - apart))
+        for stage in self._stages if dropped is not None else ():
+            rows.append(self._row(stage))
+            lows.append(-np.inf)
+            highs.append(float(dropped or 0))
+        found = optimize.milp(
+            np.concatenate(errors),
+            integrality=np.ones(self._count),
+            bounds=optimize.Bounds(0, 1),
+            constraints=optimize.LinearConstraint(np.array(rows), lows, highs),
+        )
+        if found.x is None:
+            return None
+        indices = tuple(int(part.argmax()) for part in np.split(found.x, self._starts[1:]))
+        return indices if self.problem.feasible(np.array([indices]))[0] else None
+
+    @cached_property
+    def _starts(self) -> IntArray:
+        """The first variable of each choice."""
+        return np.concatenate([[0], np.cumsum(self.problem.space.sizes)[:-1]])
+
+    @property
+    def _count(self) -> int:
+        return sum(self.problem.space.sizes)
+
+    def _row(self, variables: IntArray) -> FloatArray:
+        row = np.zeros(self._count)
+        row[variables] = 1.0
+        return row
+
+    @cached_property
+    def _always(self) -> tuple[list[FloatArray], list[float], list[float]]:
+        """Constraints and their bounds: one candidate a choice, and every budget."""
+        rows, lows, highs = [], [], []
+        for start, stop in pairwise((*self._starts, self._count)):
+            rows.append(self._row(np.arange(start, stop)))
+            lows.append(1.0)
+            highs.append(1.0)
+        for constraint in self.problem.constraints:
+            left = constraint.usable - constraint.costs.fixed
+            rows.append(np.concatenate(constraint.costs.choices) / constraint.usable)
+            lows.append(-np.inf)
+            highs.append(left / constraint.usable - _CLOSER)
+        return rows, lows, highs
+
+    @cached_property
+    def _stages(self) -> tuple[IntArray, ...]:
+        """The variables that leave a layer out, of each row of choices whose outputs have one shape."""
+        space = self.problem.space
+        shapes = [c.out_shape(s) for c, s in zip(space.choices, space.choice_shapes, strict=True)]
+        identities = [
+            [start + n for n, block in enumerate(choice.candidates) if block.is_identity]
+            for start, choice in zip(self._starts, space.choices, strict=True)
+        ]
+        found = []
+        for _, group in groupby(range(len(shapes)), key=lambda number: shapes[number]):
+            found.append([variable for number in group for variable in identities[number]])
+        return tuple(np.array(stage, dtype=np.int64) for stage in found if stage)
+
+
+def uniform(problem: Problem, steps: int = 200) -> tuple[int, ...] | None:
+    """The network of the space that is narrowed alike everywhere, as wide as keeps the budgets.
+
+    In each choice the candidate of most multiply-adds within one share of the choice's largest, the same
+    share in all, and none that leaves a layer out.
+
+    Args:
+        problem: What is searched, under which budgets.
+        steps: Shares that are tried.
+
+    Returns:
+        Its indices; None where even the narrowest is too slow.
+    """
+    space = problem.space
+    macs = [np.array(table, float) for table in space.macs_table()[1]]
+    for table, choice in zip(macs, space.choices, strict=True):
+        layers = np.array([not block.is_identity for block in choice.candidates])
+        if layers.any():
+            table[~layers] = np.inf
+    for share in np.linspace(1.0, 0.0, steps):
+        row = []
+        for table in macs:
+            limit = max(share * table[np.isfinite(table)].max(), table.min())
+            row.append(int(np.where(table <= limit, table, -np.inf).argmax()))
+        if problem.feasible(np.array([row]))[0]:
+            return tuple(row)
+    return None

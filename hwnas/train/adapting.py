@@ -1,0 +1,202 @@
+"""Known networks as others trained them, to be adapted to one's own images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hwnas import blocks, files, spaces, tasks
+from hwnas.errors import DataError, HwnasError, TrainingError, typed
+from hwnas.known import pretrained
+from hwnas.runs import records
+from hwnas.runs.folder import RunFolder
+from hwnas.runs.found import KNOWN, SCHEMA, SearchRecord
+from hwnas.train.config import EpochRecord, TrainConfig
+from hwnas.train.sources import weights_of
+from hwnas.train.training import Begins, Start, train_run
+
+if TYPE_CHECKING:
+    from hwnas.data import Dataset
+    from hwnas.known.pretrained import Weights
+    from hwnas.space import Architecture
+
+
+def begun(
+    run: Path,
+    name: str,
+    source: str,
+    config: TrainConfig,
+    *,
+    file: Path | None = None,
+    resolution: int | None = None,
+    task: str = tasks.DEFAULT,
+) -> tuple[Dataset, Begins]:
+    """Make a run folder of a known network, for ``train_run`` to adapt it in.
+
+    Writes ``arch.json`` and ``search.json``, or finds there what it would write.
+
+    Args:
+        run: The folder; new, or begun in the same way.
+        name: Of a source of weights, a network or a run folder; see ``sources.weights_of``.
+        source: Images to adapt it to.
+        config: How it will be trained; its seed is that of the splits as well.
+        file: Of its weights, instead of what its publisher has.
+        resolution: That it shall see.
+        task: What the network is to do with them.
+
+    Returns:
+        The images as the network expects them, and what ``train_run`` begins with.
+
+    Raises:
+        DataError: The images cannot be read.
+        TrainingError: It cannot be trained so.
+        HwnasError: The folder holds another run, or is the source itself.
+    """
+    _require_folder(run, name)
+    weights, seed = weights_of(name, file, resolution=resolution), config.seed
+    space = weights.architecture.space
+    kind = tasks.get(task)
+    dataset = kind.load(source, resolution=space.input_shape[1], seed=seed)
+    if dataset.image_shape[0] != space.input_shape[0]:
+        raise DataError(
+            f"images must have the {space.input_shape[0]} channels of {space.name}, but those of {source} "
+            f"have {dataset.image_shape[0]}"
+        )
+    config.resolved(len(dataset.train), pretrained=True)  # refused before anything is written
+    dataset = dataset.standardized(weights.source.mean, weights.source.std)
+    own = spaces.load(space.name, num_classes=kind.outputs(dataset))
+    arch = own.architecture(weights.architecture.indices)
+    record = SearchRecord(
+        KNOWN,
+        seed,
+        dataset.describe(),
+        (),
+        arch.indices,
+        config=origin_of(weights),
+        space=own.name,
+        space_fingerprint=own.fingerprint,
+        schema=SCHEMA,
+    )
+    folder = RunFolder(run)
+    for path, content in ((folder.arch, arch.to_json()), (folder.search, record.to_json())):
+        if _is_used(folder) and path.exists() and files.read_json(path, "a record of the run") != content:
+            raise HwnasError(
+                "a run folder must be new or hold this network with these weights on these images, but "
+                f"{path} is of another: give another folder"
+            )
+    folder.path.mkdir(parents=True, exist_ok=True)
+    files.write_json(folder.search, record.to_json())
+    files.write_json(folder.arch, arch.to_json())
+    return dataset, start_of(weights)
+
+
+def _require_folder(run: Path, name: str) -> None:
+    if not name.strip():
+        raise HwnasError("a known network must have a name, but got none: efficientnet-lite0, for example")
+    if run.exists() and not run.is_dir():
+        raise HwnasError(f"a run must be a folder, but {run} is a file: give another one")
+    if Path(name).expanduser().resolve() == run.resolve():
+        raise HwnasError(f"a run must not be its own source, but got {run} for both: give another folder")
+
+
+def _is_used(folder: RunFolder) -> bool:
+    """Whether there is more in a run folder than the beginning of one that failed."""
+    if any(path.exists() for path in (folder.weights, folder.train, folder.train_checkpoint)):
+        return True
+    return folder.search.exists() and not records.search(folder.path).is_known
+
+
+def require_begun(run: Path) -> None:
+    """Refuse to train the network of a known run from nothing, which its run did not begin with.
+
+    Raises:
+        TrainingError: It is the run of a known network.
+    """
+    folder = RunFolder(run)
+    if folder.search.exists() and (record := records.search(run)).is_known:
+        name = str(record.config.get("from", "NETWORK"))
+        data, side = record.data["source"], str(record.data["resolution"])
+        again = typed("train", run, "--from", name, "--data", data, "--resolution", side)
+        raise TrainingError(
+            f"the network of {run} must be trained as it began, with the weights of {name}, but got none: "
+            f"{again} does; --init seed begins with random ones"
+        )
+
+
+def adapted(
+    run: Path,
+    name: str,
+    source: str,
+    *,
+    file: Path | None = None,
+    resolution: int | None = None,
+    task: str = tasks.DEFAULT,
+    config: TrainConfig | None = None,
+    on_epoch: Callable[[EpochRecord], None] = lambda _: None,
+) -> Path:
+    """The run folder of a known network that is trained on images, which is only trained where it was not.
+
+    Args:
+        run: The folder.
+        name: Of a source of weights, a network or a run folder; see ``sources.weights_of``.
+        source: Images to adapt it to.
+        file: Of its weights, instead of what its publisher has.
+        resolution: That it shall see.
+        task: What it is to do with them.
+        config: How it is trained; its seed is that of the splits as well.
+        on_epoch: Called after every epoch.
+    """
+    config = config or TrainConfig()
+    dataset, start = begun(run, name, source, config, file=file, resolution=resolution, task=task)
+    if not RunFolder(run).train.exists():
+        train_run(run, config, dataset=dataset, start=start, on_epoch=on_epoch)
+    return run
+
+
+def teacher_of(run: Path) -> Path | None:
+    """Run folder of the network that the candidates of a search learned from; None where there is none.
+
+    Raises:
+        TrainingError: There was one, and it is not where the search had it.
+    """
+    if not RunFolder(run).search.exists():
+        return None
+    record = records.search(run)
+    taught = (record.oneshot or {}).get("teacher")
+    if taught is None:
+        return None
+    for folder in (RunFolder(run).teacher, Path(str(record.request.get("teacher_run", "")))):
+        weights = RunFolder(folder).weights
+        if weights.exists() and files.sha256(weights) == taught.get("weights_sha256"):
+            return folder
+    raise TrainingError(
+        f"the teacher of a search must be there to go on learning from, but {RunFolder(run).teacher} is not: "
+        "give its run folder with --teacher, or train with --init seed"
+    )
+
+
+def start_of(weights: Weights) -> Begins:
+    """What a training begins with: all of the weights but those of the last layer, if its classes differ."""
+
+    def start(arch: Architecture, _data: Dataset) -> Start:
+        module = blocks.build(arch.blocks)
+        left = pretrained.into(module, arch, weights)
+        tensors = {name: tensor for name, tensor in module.state_dict().items() if name not in left}
+        return Start(tensors, origin_of(weights), is_pretrained=True)
+
+    return start
+
+
+def origin_of(weights: Weights) -> dict[str, Any]:
+    """Where weights come from, as ``train.json`` and the manifest say it."""
+    source = weights.source
+    began_with = {"began_with": dict(weights.began_with)} if weights.began_with else {}
+    return {
+        **began_with,
+        "from": source.where,
+        "network": weights.architecture.space.name,
+        "licence": source.licence,
+        "url": source.url,
+        "sha256": weights.sha256,
+    }

@@ -1,0 +1,206 @@
+"""Candidates learn from a teacher, block by block; what is put together of them is searched exactly."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from oneshot_helpers import CONFIG, digits, macs_costs, space, task_of
+from task_helpers import searched
+
+from hwnas import blocks, known, spaces
+from hwnas.blocks import MBConv, Skip
+from hwnas.errors import SpaceError
+from hwnas.evaluators.blockwise import Blockwise
+from hwnas.evaluators.supernet.distillation import channel_weights, error
+from hwnas.search.problem import Constraint
+from hwnas.search.sampling.exact import Exact
+from hwnas.spaces.adapted import candidates, teacher
+from hwnas.train.teacher import Teacher
+
+BLOCKWISE = dataclasses.replace(CONFIG, training="blockwise", teacher_share=0.6, recalibration_images=128)
+STEPS = 50
+
+
+def prepared(tmp_path, steps=STEPS, **changed):
+    evaluator = Blockwise(space(), digits(), dataclasses.replace(BLOCKWISE, **changed))
+    seen = []
+    evaluator.prepare(steps, on_step=seen.append, checkpoint=tmp_path / "checkpoint")
+    return evaluator, seen
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    return prepared(tmp_path_factory.mktemp("blockwise"))
+
+
+def test_the_teacher_is_trained_first_and_then_taught_from(trained):
+    evaluator, seen = trained
+    assert [record["phase"] for record in seen] == ["teacher"] * 30 + ["distillation"] * 20
+    assert evaluator.steps == STEPS
+    assert seen[-1]["loss"] < seen[30]["loss"]
+
+
+def test_the_teacher_loses_nothing_and_a_larger_candidate_less_than_none(trained):
+    evaluator, _ = trained
+    anchor = evaluator.paths.anchor
+    for part, best in zip(evaluator.block_errors(), anchor, strict=True):
+        assert part[best] == 0
+        assert (np.delete(part, best) > 0).all()
+        assert part[1] < part[0]  # k3e3 against the identity or the bare 1x1 convolution
+
+
+def test_only_pupils_change_in_distillation(tmp_path):
+    evaluator, before = Blockwise(space(), digits(), BLOCKWISE), {}
+
+    def keep(record):
+        if record["step"] == 6:  # the last of the teacher
+            before.update((name, value.detach().clone()) for name, value in parameters().items())
+
+    def parameters():
+        return dict(evaluator.supernet.named_parameters())
+
+    evaluator.prepare(10, on_step=keep, checkpoint=tmp_path / "checkpoint")
+    changed = {name for name, value in parameters().items() if not torch.equal(value, before[name])}
+    for number, best in enumerate(evaluator.paths.anchor):
+        own = {name for name in before if name.startswith(f"choices.{number}.candidates.")}
+        assert {name for name in own if name.split(".")[3] != str(best)} == own & changed
+    assert all(name.startswith("choices.") for name in changed)
+
+
+def test_it_goes_on_as_if_it_had_not_been_stopped(tmp_path, monkeypatch):
+    from hwnas.evaluators import blockwise
+
+    monkeypatch.setattr(blockwise, "CHECKPOINT_EVERY", 1)
+    whole, _ = prepared(tmp_path / "a", steps=12)
+    for stopped in (4, 9):
+
+        def stop(record, stopped=stopped):
+            if record["step"] == stopped:
+                raise KeyboardInterrupt
+
+        folder = tmp_path / str(stopped)
+        first = Blockwise(space(), digits(), BLOCKWISE)
+        with pytest.raises(KeyboardInterrupt):
+            first.prepare(12, on_step=stop, checkpoint=folder / "checkpoint")
+        second, _ = prepared(folder, steps=12)
+        for name, value in whole.supernet.state_dict().items():
+            assert torch.equal(value, second.supernet.state_dict()[name]), name
+
+
+def test_an_exact_search_of_it_keeps_the_budget(trained):
+    evaluator, _ = trained
+    task = dataclasses.replace(task_of(0.5), evaluate=evaluator)
+    result = searched(Exact(queries=6), task, np.random.default_rng(0))
+    assert task.feasible(np.array([result.best.indices]))[0]
+    assert len(result.trials) == 6
+    assert -1 <= result.extra["spearman"] <= 1
+
+
+def test_what_is_saved_scores_the_same(trained, tmp_path):
+    from hwnas.runs.folder import RunFolder
+
+    evaluator, _ = trained
+    run = RunFolder(tmp_path)
+    evaluator.save_into(run)
+    again = Blockwise.load(run.supernet, space(), digits())
+    arch = space().architecture([1] * 8)
+    assert again(arch) == evaluator(arch)
+    for one, other in zip(again.block_errors(), evaluator.block_errors(), strict=True):
+        np.testing.assert_allclose(one, other)
+
+
+def test_dead_channels_are_left_out_of_the_error():
+    wanted = torch.randn(4, 3, 5, 5)
+    wanted[:, 1] = 2.0
+    made = wanted.clone()
+    made[:, 1] += 100
+    weights = channel_weights(wanted)
+    assert (weights > 0).tolist() == [True, False, True]
+    assert error(made, wanted, weights) == 0
+    assert error(torch.zeros_like(wanted) + wanted.mean((0, 2, 3), keepdim=True), wanted, weights) == (
+        pytest.approx(1.0, abs=1e-4)
+    )
+
+
+@pytest.mark.parametrize(
+    "block",
+    [MBConv(16, 16, 5, 1, 6.0, activation="relu6"), MBConv(16, 24, 5, 2, 6.0, se_ratio=0.25, padding="same")],
+)
+def test_candidates_inherit_more_the_more_they_keep(block):
+    torch.manual_seed(0)
+    learned = block.build().train()
+    for _ in range(5):
+        learned(torch.randn(8, 16, 10, 10))
+    images = torch.randn(4, 16, 10, 10)
+    wanted = learned.eval()(images)
+    lost = {}
+    for candidate in candidates(block):
+        module = candidate.build()
+        assert candidate.inherit(module, block, learned) == (not isinstance(candidate, Skip))
+        lost[candidate] = float((module.eval()(images) - wanted).detach().pow(2).mean())
+    assert lost[block] == 0
+    for candidate, value in lost.items():
+        if isinstance(candidate, MBConv) and candidate.hidden_channels < block.hidden_channels:
+            wider = dataclasses.replace(candidate, expansion_ratio=block.expansion_ratio)
+            assert lost.get(wider, 0.0) < value
+
+
+def test_nothing_is_inherited_of_a_smaller_block():
+    small, large = MBConv(8, 8, 3, 1, 2.0), MBConv(8, 8, 5, 1, 6.0)
+    module, learned = large.build(), small.build()
+    before = {name: value.clone() for name, value in module.state_dict().items()}
+    assert not large.inherit(module, small, learned)
+    assert all(torch.equal(value, before[name]) for name, value in module.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["mobilenetv2", "efficientnet-lite0", "mobilenetv3-large", "mnasnet-a1"])
+def test_the_space_of_a_known_network_begins_with_it(name):
+    found = spaces.load(f"from:{name}", resolution=96, num_classes=7)
+    network = known.load(name, resolution=96, num_classes=7, strides="imagenet")
+    assert teacher(found).blocks == network.blocks
+    assert spaces.load(found.name) == found
+    low, high = found.macs_range()
+    assert high <= network.macs * 1.001
+    assert low < 0.6 * network.macs
+    assert found.num_architectures > 1000
+
+
+def test_a_space_of_nothing_known_is_refused():
+    with pytest.raises(SpaceError, match="must be one of"):
+        spaces.load("from:nothing")
+
+
+def test_a_trained_network_teaches_only_its_own_space():
+    small = spaces.load("from:mobilenetv2-0.1", resolution=32, num_classes=10)
+    arch = teacher(small)
+    evaluator = Blockwise(
+        small,
+        dataclasses.replace(digits()) if digits().image_shape[1] == 32 else _at_32(),
+        dataclasses.replace(BLOCKWISE, width=1.0, resolution=32, teacher_share=0.0),
+    )
+    network = blocks.build(arch.blocks)
+    evaluator.teach(Teacher(network, {}, arch))
+    own = evaluator.subnetwork(arch.indices)
+    assert torch.equal(own[0][0].weight, network[0][0].weight)
+    with pytest.raises(SpaceError, match="a teacher must be the largest network of"):
+        evaluator.teach(Teacher(network, {}, known.load("mobilenetv2-0.2", resolution=32, num_classes=10)))
+    with pytest.raises(SpaceError, match="nothing known"):
+        evaluator.teach(Teacher(network))
+
+
+def _at_32():
+    from hwnas import data
+
+    return data.load("digits", resolution=32)
+
+
+def test_settings_that_cannot_be():
+    with pytest.raises(Exception, match="training must be one of"):
+        dataclasses.replace(CONFIG, training="other")
+    with pytest.raises(Exception, match="teacher_share must be in"):
+        dataclasses.replace(CONFIG, teacher_share=1.0)
+    assert Constraint  # the helpers' budgets are constraints on MACs
+    assert macs_costs().fixed > 0

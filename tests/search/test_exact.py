@@ -1,0 +1,192 @@
+"""The knapsack of block errors: exact, under several budgets, corrected by what is scored."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pytest
+from sampling_helpers import task_in, two_budgets
+from task_helpers import Scores, searched
+
+from hwnas.budget import Budget
+from hwnas.errors import InfeasibleBudget, SpaceError
+from hwnas.search.problem import Constraint, relative_budget
+from hwnas.search.sampling.exact import Additive, Exact
+from hwnas.search.sampling.knapsack import Knapsack, uniform
+from hwnas.search.session import Session
+from hwnas.spaces.canonical import Canonical
+
+
+@dataclass(frozen=True)
+class Known(Scores):
+    """Scores of which the errors of blocks say a part."""
+
+    errors: tuple = ()
+
+    def block_errors(self):
+        return self.errors
+
+
+def errors_of(space, seed=0):
+    """More MACs lose less; the most lose nothing."""
+    rng = np.random.default_rng(seed)
+    return tuple(
+        np.log((table.max() + 1e5) / (table + 1e5)) * rng.uniform(0.5, 1.5) for table in space.macs_table()[1]
+    )
+
+
+def every(space):
+    return np.array(list(np.ndindex(*space.sizes)))
+
+
+def total(errors, rows):
+    return sum(part[column] for part, column in zip(errors, rows.T, strict=True))
+
+
+@pytest.mark.parametrize("make", [task_in, two_budgets])
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.37, 0.8, 1.0])
+def test_it_is_the_best_of_all_networks(make, share):
+    task = make("macro", share if make is task_in else max(share, 0.3))  # two together need some room
+    errors, rows = errors_of(task.space), every(task.space)
+    found = Knapsack(task).solve(errors)
+    feasible = rows[task.feasible(rows)]
+    assert total(errors, np.array([found]))[0] == pytest.approx(total(errors, feasible).min())
+    assert task.feasible(np.array([found]))[0]
+
+
+def test_answers_are_apart_and_in_order():
+    task = task_in("macro", 0.4)
+    errors = errors_of(task.space)
+    found = []
+    for _ in range(6):
+        others = np.array(found, dtype=np.int64).reshape(len(found), 8)
+        found.append(Knapsack(task).solve(errors, others, apart=2))
+    rows = np.array(found)
+    for number, row in enumerate(rows):
+        assert ((rows[:number] != row).sum(axis=1) >= 2).all()
+    sums = total(errors, rows)
+    assert (np.diff(sums) >= -1e-9).all()
+
+
+def test_nothing_is_found_where_nothing_keeps_the_budgets():
+    task = task_in("macro", 0.4)
+    low, _ = task.constraints[0].costs.range
+    costs = task.constraints[0].costs
+    narrow = replace(task, constraints=(Constraint(Budget("macs", low), costs), *task.constraints))
+    only = np.array([Knapsack(narrow).solve(errors_of(task.space))])
+    assert task.costs(only)[0] == pytest.approx(low)
+    assert Knapsack(narrow).solve(errors_of(task.space), only) is None
+
+
+def test_a_search_asks_for_answers_and_keeps_the_best_scored():
+    task = task_in("macro", 0.4)
+    errors = errors_of(task.space)
+    known = Known(lambda arch: 0.9 - 0.02 * float(total(errors, np.array([arch.indices]))[0]), errors)
+    result = searched(Exact(queries=10, random=2), replace(task, evaluate=known), np.random.default_rng(0))
+    rows = every(task.space)
+    best = total(errors, rows[task.feasible(rows)]).min()
+    assert total(errors, np.array([result.best.indices]))[0] == pytest.approx(best)
+    assert len(result.trials) == 10
+    canonical = Canonical(task.space)
+    assert len({canonical.key(trial.indices) for trial in result.trials}) == 10
+    assert result.extra["spearman"] == pytest.approx(1.0)
+    assert [len(part) for part in result.extra["block_errors"]] == list(task.space.sizes)
+
+
+def test_what_is_scored_corrects_the_errors():
+    """One block is far worse than its error says: after a few scores it is not asked for any more."""
+    task = task_in("macro", 0.5)
+    errors = errors_of(task.space)
+    bad = Knapsack(task).solve(errors)[3]
+
+    def score(arch):
+        loss = 0.05 * float(total(errors, np.array([arch.indices]))[0]) / 2
+        return 0.9 - loss - (0.2 if arch.indices[3] == bad else 0.0)
+
+    result = searched(
+        Exact(queries=24, random=4), replace(task, evaluate=Known(score, errors)), np.random.default_rng(0)
+    )
+    assert result.best.indices[3] != bad
+    late = [trial.indices[3] for trial in result.trials[12:]]
+    assert late.count(bad) < len(late) / 2
+
+
+def test_the_posterior_is_the_errors_where_nothing_contradicts():
+    errors = errors_of(task_in("macro").space)
+    additive = Additive(errors)
+    assert additive.posterior() == errors
+    rng = np.random.default_rng(1)
+    for _ in range(12):
+        row = tuple(int(rng.integers(len(part))) for part in errors)
+        additive.add(row, 0.9 - 0.03 * additive.sum(row))
+    for part, wanted in zip(additive.posterior(), errors, strict=True):
+        np.testing.assert_allclose(part, 0.03 * wanted, atol=1e-6)
+
+
+def test_sums_that_say_nothing_are_not_turned_round():
+    errors = errors_of(task_in("macro").space)
+    additive = Additive(errors)
+    rng = np.random.default_rng(1)
+    for _ in range(12):
+        row = tuple(int(rng.integers(len(part))) for part in errors)
+        additive.add(row, 0.5 + 0.03 * additive.sum(row))
+    assert additive.posterior() == errors
+
+
+def test_every_network_is_asked_for_once_in_a_space_of_few():
+    task = task_in("macro", 0.12)
+    rows = every(task.space)
+    left = {Canonical(task.space).key(tuple(row)) for row in rows[task.feasible(rows)]}
+    known = Known(lambda _: 0.5, errors_of(task.space))
+    result = searched(Exact(queries=500), replace(task, evaluate=known), np.random.default_rng(0))
+    assert {Canonical(task.space).key(trial.indices) for trial in result.trials} == left
+    assert 10 < len(left) < 100
+
+
+def test_few_layers_of_a_stage_are_left_out_while_that_can_be():
+    task = task_in("macro", 0.4)
+    errors = tuple(np.where(np.arange(len(part)) == 0, 0.0, 1.0) for part in errors_of(task.space))
+    identity = [choice.candidates[0].is_identity for choice in task.space.choices]
+    assert Knapsack(task).solve(errors) == (0,) * 8  # nothing is lost by leaving everything out
+    for most in (0, 1):
+        found = Knapsack(task).solve(errors, dropped=most)
+        left_out = [index == 0 and layer for index, layer in zip(found, identity, strict=True)]
+        assert max(sum(left_out[:2]), sum(left_out[2:5]), sum(left_out[5:])) == most
+    tight = task_in("macro", 0.12)
+    assert Knapsack(tight).solve(errors, dropped=0) is None  # eight layers are too slow
+    task = replace(tight, evaluate=Known(lambda _: 0.5, errors))
+    result = searched(Exact(queries=3, random=0, dropped=0), task, np.random.default_rng(0))
+    assert len(result.trials) == 3  # the budget forces it
+
+
+def test_the_uniform_network_is_narrowed_alike_and_keeps_the_budget():
+    task = task_in("macro", 0.5)
+    found = uniform(task)
+    assert task.feasible(np.array([found]))[0]
+    assert 0 not in [i for i, c in zip(found, task.space.choices, strict=True) if c.candidates[0].is_identity]
+    assert uniform(task_in("macro", 1.0)) == (2,) * 8
+    assert uniform(task_in("macro", 0.0)) is None
+
+
+def test_a_control_that_is_better_is_what_ships_and_is_said():
+    task = task_in("macro", 0.5)
+    best = uniform(task)
+    known = Known(lambda arch: 0.9 if arch.indices == best else 0.5, errors_of(task.space))
+    result = searched(Exact(queries=8, random=2), replace(task, evaluate=known), np.random.default_rng(0))
+    assert result.best.indices == best
+    assert result.extra["best_of"] == {"uniform": 0.9, "random": 0.5, "exact": 0.5}
+    assert "uniform network of the same blocks scores 90.00%, more than" in result.extra["alarms"][0]
+
+
+def test_what_cannot_be():
+    task = task_in("macro", 0.4)
+    with pytest.raises(SpaceError, match="must have an evaluator that knows the error of every block"):
+        Exact().search(task, object(), np.random.default_rng(0), Session())
+    for name in ("apart", "dropped", "random"):
+        with pytest.raises(SpaceError, match=f"{name} must"):
+            Exact(**{name: -1})
+    low, high = task.constraints[0].costs.range
+    assert relative_budget(task.constraints[0].costs, 0.0) == low < high
+    with pytest.raises(InfeasibleBudget):
+        Constraint(Budget("macs", low / 2), task.constraints[0].costs)

@@ -1,0 +1,209 @@
+"""From a known network to one that ships: adapted, taught from, searched, trained on, exported."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from hwnas import blocks, data, files, known, latency, release, spaces
+from hwnas.api import networks
+from hwnas.budget import Budget
+from hwnas.device import Target
+from hwnas.errors import HwnasError, SpaceError, TrainingError
+from hwnas.known.pretrained import Source, Weights
+from hwnas.runs import records
+from hwnas.runs.folder import RunFolder
+from hwnas.search.oneshot.inherit import inherited
+from hwnas.search.request import SearchRequest
+from hwnas.search.searching import load_data, search_run
+from hwnas.settings import requests
+from hwnas.tables.table import LatencyTable, Round
+from hwnas.train import TrainConfig, adapting
+from hwnas.train.training import train_run
+
+NAME = "mobilenetv2-0.1"
+SHORT = TrainConfig(epochs=1, batch_size=64, learning_rate=0.05)
+
+
+def weights():
+    """What somebody else might have trained on pictures of 1000 classes."""
+    arch = known.load(NAME, resolution=32, strides="imagenet")
+    torch.manual_seed(0)
+    tensors = {
+        name: value for name, value in blocks.build(arch.blocks).state_dict().items() if "num_" not in name
+    }
+    source = Source("file:mine", NAME, "CC0-1.0", "", "half", 1e-5, (0.5,) * 3, (0.25,) * 3, 32)
+    return Weights(arch, tensors, source, "0" * 64)
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory):
+    run = tmp_path_factory.mktemp("from") / "teacher"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(adapting, "weights_of", lambda *_, **__: weights())
+        return adapting.adapted(run, NAME, "digits", config=SHORT)
+
+
+@pytest.fixture(scope="module")
+def found(teacher, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("found")
+    space = spaces.load(f"from:{records.search(teacher).space}")
+    rows = [
+        Round(w.key(), "block", "s", n, (w.macs / 1e5 + 0.01,)) for w in space.workloads() for n in (-1, 0, 1)
+    ]
+    latency.save(
+        latency.fit(LatencyTable(Target("host", "litert", "fp32"), {}, rows), space, "lookup"), folder / "l"
+    )
+    request = SearchRequest(
+        space.name,
+        (folder / "l",),
+        (Budget.read("60%"),),
+        strategy="exact",
+        oneshot=requests.blockwise(networks._usual("search.supernet"), space.name, 0, is_taught=True),
+        settings={"queries": 4, "random": 1},
+        training_steps=4,
+        teacher=teacher,
+    )
+    search_run(request, folder / "run")
+    return folder / "run"
+
+
+def test_all_but_the_last_layer_begins_with_what_was_learnt(teacher):
+    record = records.trained(teacher)
+    assert record.start["from"] == "file:mine"
+    assert record.began_with["licence"] == "CC0-1.0"
+    assert record.config["head_epochs"] == 0  # of one epoch there is none to spare
+    arch = spaces.architecture_from_json(records.arch(teacher))
+    assert arch.space.num_classes == 10
+    begun = adapting.start_of(weights())(arch, None)
+    assert begun.is_pretrained
+    own = set(blocks.build(arch.blocks).state_dict())
+    assert {name.rpartition(".")[2] for name in own - set(begun.tensors)} <= {"weight", "bias"}
+    assert len(own - set(begun.tensors)) == 2
+
+
+def test_images_are_scaled_as_the_network_expects(teacher):
+    described = records.trained(teacher).data
+    assert (described["mean"], described["std"]) == ([0.5] * 3, [0.25] * 3)
+    again = release.load_data(described)
+    assert again.mean == (0.5,) * 3
+    assert again.describe() == described
+    own = data.load("digits", resolution=32)
+    assert own.fingerprint == again.fingerprint
+    assert "mean" not in own.describe()
+    assert own.mean != again.mean
+
+
+@pytest.fixture
+def _published(monkeypatch):
+    monkeypatch.setattr(adapting, "weights_of", lambda *_, **__: weights())
+
+
+@pytest.mark.usefixtures("_published")
+def test_a_second_time_nothing_is_trained(teacher, monkeypatch):
+    monkeypatch.setattr(adapting, "train_run", None)
+    assert adapting.adapted(teacher, NAME, "digits", config=SHORT) == teacher
+
+
+@pytest.mark.usefixtures("_published")
+def test_another_network_or_other_images_need_another_folder(teacher, monkeypatch):
+    said = "must be new or hold this network with these weights on these images"
+    other = replace(weights(), sha256="1" * 64)
+    with monkeypatch.context() as patch:
+        patch.setattr(adapting, "weights_of", lambda *_, **__: other)
+        with pytest.raises(HwnasError, match=said):
+            adapting.adapted(teacher, NAME, "digits", config=SHORT)
+    with pytest.raises(HwnasError, match=said):
+        adapting.begun(teacher, NAME, "clutter:400", SHORT)
+
+
+@pytest.mark.usefixtures("_published")
+def test_what_failed_before_it_was_trained_is_begun_anew(tmp_path):
+    run = tmp_path / "run"
+    bad = replace(SHORT, head_epochs=1)
+    with pytest.raises(TrainingError, match="head_epochs must leave some"):
+        adapting.begun(run, NAME, "digits", bad)
+    assert not run.exists()
+    adapting.begun(run, NAME, "clutter:400", SHORT)
+    adapting.begun(run, NAME, "digits", SHORT)  # nothing of value is lost
+    with pytest.raises(TrainingError, match=r"--from file:mine --data digits --resolution 32` does"):
+        networks.train(run, epochs=1)
+
+
+@pytest.mark.usefixtures("_published")
+def test_folders_that_cannot_be(tmp_path):
+    (tmp_path / "file").write_text("x")
+    for run, name, said in (
+        ("file", NAME, "must be a folder, but .* is a file"),
+        ("run", " ", "must have a name"),
+        ("run", str(tmp_path / "run"), "must not be its own source"),
+    ):
+        with pytest.raises(HwnasError, match=said):
+            adapting.begun(tmp_path / run, name, "digits", SHORT)
+    with pytest.raises(HwnasError, match="folder of a trained run, but efficientnet-lite0 is none"):
+        networks.search(None, {"host": 1}, tmp_path / "s", teacher="efficientnet-lite0")
+    with pytest.raises(HwnasError, match="must be of a known network, but got none"):
+        networks.train(tmp_path / "run", resolution=64)
+
+
+def test_a_trained_known_network_is_not_trained_from_nothing_by_mistake(teacher):
+    before = files.sha256(RunFolder(teacher).weights)
+    with pytest.raises(TrainingError, match="must be trained as it began, with the weights of file:mine"):
+        networks.train(teacher, epochs=1)
+    assert files.sha256(RunFolder(teacher).weights) == before
+    with pytest.raises(HwnasError, match="must be on the teacher's images, but got digits too"):
+        networks.search(None, {"host": 1}, teacher.with_name("s"), teacher=teacher, data="digits")
+
+
+def test_a_search_is_taught_by_it_on_its_own_images(found, teacher):
+    record = records.search(found)
+    assert record.strategy == "exact"
+    assert record.data == records.trained(teacher).data
+    assert record.oneshot["training"] == "blockwise"
+    assert record.oneshot["teacher"]["weights_sha256"] == files.sha256(RunFolder(teacher).weights)
+    assert {"exact", "random"} <= set(record.extra["best_of"])
+    assert adapting.teacher_of(found) == teacher.resolve()
+
+
+def test_what_was_found_begins_with_its_blocks_and_ships_with_its_origin(found, teacher):
+    arch = spaces.architecture_from_json(records.arch(found))
+    dataset = release.load_data(records.search(found).data)
+    begun = inherited(found, arch, dataset)
+    assert begun.is_pretrained
+    assert begun.record["began_with"]["from"] == "file:mine"
+    trained = networks.train(found, epochs=4, batch_size=16, learning_rate=0.05)
+    assert trained.record["start"]["from"] == "supernet"
+    assert trained.record["teacher"]["weights_sha256"] == files.sha256(RunFolder(teacher).weights)
+    assert trained.record["config"]["distill_weight"] == 0.5
+    manifest = release.read_manifest(release.export_run(found, dataset, int8_drop=1.0).parent)
+    assert manifest.began_with["licence"] == "CC0-1.0"
+    assert manifest.to_json()["began_with"]["from"] == "file:mine"
+    assert networks.train(found, epochs=1, batch_size=64, from_supernet=False).record["start"] == {
+        "from": "seed"
+    }
+
+
+def test_a_teacher_that_is_gone_is_said(found, teacher):
+    moved = teacher.with_name("moved")
+    teacher.rename(moved)
+    try:
+        with pytest.raises(TrainingError, match=r"the teacher of a search must be there .* --init seed"):
+            adapting.teacher_of(found)
+    finally:
+        moved.rename(teacher)
+
+
+def test_what_does_not_go_together(teacher):
+    oneshot = requests.blockwise(networks._usual("search.supernet"), "macro", 0, is_taught=False)
+    for strategy in ("fbnet", "proxylessnas"):
+        with pytest.raises(SpaceError, match=f"must only score, but {strategy} trains a supernet itself"):
+            SearchRequest("macro", (), (Budget.read("1"),), oneshot=oneshot, strategy=strategy)
+    with pytest.raises(SpaceError, match="a teacher must have pupils"):
+        SearchRequest("macro", (), (Budget.read("1"),), strategy="random", teacher=teacher)
+    assert load_data(
+        SearchRequest("macro", (), (Budget.read("1"),), strategy="exact", oneshot=oneshot, teacher=teacher)
+    ).is_standardized
+    with pytest.raises(HwnasError, match=r"search.json|arch.json|must be there|does not exist"):
+        train_run(teacher.with_name("nothing"), SHORT)

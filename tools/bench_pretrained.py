@@ -1,0 +1,397 @@
+"""What does searching from a pretrained network gain over its honest controls, at equal cost?
+
+    python tools/bench_pretrained.py --work DIR --rows rows.jsonl > pretrained.json
+    python tools/bench_pretrained.py --shares 0.5 --seeds 0 --assemblies 0        # a quick look
+
+For each seed a known network is adapted to the images (the *teacher*), candidates for its blocks learn from
+it, and for each share of the teacher's cost the exact search proposes a network. Beside it stand, under the
+same budget: the uniformly narrowed network and a random one of the same distilled blocks, and the teacher on
+smaller images. All are fine-tuned alike from what they inherit, with the teacher's answers. Compared are
+answers to the validation and the test images together, in pairs (McNemar); validation images have chosen
+epochs, and the scores of the search, of all alike. Costs are milliseconds of a latency model (``--latency``),
+or multiply-adds.
+
+With ``--assemblies`` so many random networks are fine-tuned as well, to say how the sum of errors and the
+score rank what tuning makes of them. One JSON object on standard output; with ``--rows`` finished trainings
+are kept, with ``--work`` teachers and distilled blocks too, and a bench that was cut off goes on from them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from _bench import Rows, environment, parser, report, say, target
+from torch import nn
+
+from hwnas import blocks, latency, spaces, tasks
+from hwnas.budget import Budget
+from hwnas.data import Dataset
+from hwnas.evaluators.blockwise import Blockwise
+from hwnas.evaluators.supernet.config import OneShotConfig
+from hwnas.latency.base import Cost
+from hwnas.latency.evaluate import rank_correlations
+from hwnas.runs import records
+from hwnas.search.feasible import FeasibleSampler, near_budget
+from hwnas.search.problem import Constraint, Problem
+from hwnas.search.sampling.exact import Exact
+from hwnas.search.sampling.knapsack import Knapsack, uniform
+from hwnas.search.session import Session
+from hwnas.space import Architecture, SearchSpace
+from hwnas.spaces.adapted import PREFIX
+from hwnas.statistics.differences import Difference
+from hwnas.train import TrainConfig, fit, new_network, predictions
+from hwnas.train.adapting import adapted
+from hwnas.train.checkpoint import load_weights
+from hwnas.train.teacher import load_teacher
+from hwnas.train.training import dataset_of
+
+FOUND, UNIFORM, RANDOM, SMALLER = "found", "uniform", "random", "smaller images"
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A teacher and what its candidates learnt, for one seed.
+
+    Attributes:
+        folder: Where both are kept.
+        seed: Of all randomness.
+        options: Of the bench.
+    """
+
+    folder: Path
+    seed: int
+    options: argparse.Namespace
+
+    @cached_property
+    def run(self) -> Path:
+        """The adapted network."""
+        options = self.options
+        config = TrainConfig(epochs=options.teacher_epochs, seed=self.seed)
+
+        def tell(record: Any) -> None:
+            say(f"seed {self.seed}: teacher, epoch {record.epoch}/{record.epochs}: {record.val_value:.4f}")
+
+        return adapted(
+            self.folder / "teacher",
+            options.network,
+            options.data,
+            resolution=options.resolution,
+            config=config,
+            on_epoch=tell,
+        )
+
+    @cached_property
+    def data(self) -> Dataset:
+        """Its images."""
+        return dataset_of(records.trained(self.run).data)
+
+    @cached_property
+    def architecture(self) -> Architecture:
+        """Its blocks."""
+        return spaces.architecture_from_json(records.arch(self.run))
+
+    @cached_property
+    def space(self) -> SearchSpace:
+        """All that is cheaper."""
+        return spaces.load(f"{PREFIX}{self.architecture.space.name}")
+
+    @cached_property
+    def evaluator(self) -> Blockwise:
+        """The distilled candidates."""
+        config = OneShotConfig(
+            training="blockwise",
+            teacher_share=0.0,
+            batch_size=self.options.batch_size,
+            resolution=self.space.input_shape[1],
+            recalibration_images=1024,
+            seed=self.seed,
+        )
+        found = Blockwise(self.space, self.data, config)
+        found.teach(load_teacher(self.run, self.data))
+        found.prepare(self.options.steps, on_step=lambda _: None, checkpoint=self.folder / "distilled")
+        return found
+
+    @cached_property
+    def costs(self) -> Cost:
+        """What networks of the space cost."""
+        if self.options.latency is not None:
+            return latency.load(self.options.latency, self.space.name).costs(self.space)
+        fixed, tables = self.space.macs_table()
+        return Cost(fixed / 1e6, tuple(table / 1e6 for table in tables), "M MACs")
+
+    def problem(self, share: float) -> Problem:
+        """The space under a share of the teacher's cost."""
+        whole = float(self.costs.of(np.zeros((1, len(self.space.sizes)), np.int64))[0])
+        return Problem(self.space, (Constraint(Budget("cost", share * whole, self.costs.unit), self.costs),))
+
+    def tuned(self, model: nn.Module, data: Dataset) -> dict[str, Any]:
+        """Which images a network answers rightly: as it is, after an epoch of fine-tuning, and after all."""
+        options = self.options
+        teacher = load_teacher(self.run, self.data) if data is self.data else None
+        config = TrainConfig(
+            epochs=options.tune_epochs,
+            batch_size=options.batch_size,
+            learning_rate=options.learning_rate,
+            layer_decay=1.0,
+            distill_weight=0.7 if teacher else 0.0,
+            temperature=2.0,
+            seed=self.seed,
+        )
+        seen: list[list[int]] = []
+
+        def on_epoch(record: Any) -> None:
+            if record.epoch == 1:
+                seen.append(_right(model, data))
+
+        began = time.process_time()
+        before = _right(model, data)
+        result = fit(model, data, config, teacher=teacher, fresh=(), on_epoch=on_epoch)
+        return {
+            "before": before,
+            "first": seen[0],
+            "after": _right(model, data),
+            "val": result.val.value,
+            "cpu_seconds": time.process_time() - began,
+        }
+
+
+def _right(model: nn.Module, data: Dataset) -> list[int]:
+    """Whether each validation and test image is answered rightly, as 0 and 1; the mode of the model stays."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    found = [int(r) for split in ("val", "test") for r in predictions(model, data, split).right]
+    for module, mode in modes:
+        module.training = mode
+    return found
+
+
+def main() -> None:
+    """Adapt, distil, search, tune, print."""
+    options = _options()
+    torch.set_num_threads(options.threads)
+    rows = Rows(options.rows)
+    with tempfile.TemporaryDirectory() as name:
+        folder = options.work or Path(name)
+        found = {str(seed): _seed(Lesson(folder / str(seed), seed, options), rows) for seed in options.seeds}
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    gains = {str(share): _gains(found, str(share)) for share in options.shares}
+    report(
+        options,
+        {"seeds": found, "gains": gains, "peak_memory_gib": peak},
+        [*_targets(found, gains), target("peak memory in GiB", peak, "<=", 4.0)],
+        environment("torch", "scipy"),
+    )
+
+
+def _seed(lesson: Lesson, rows: Rows) -> dict[str, Any]:
+    options, began = lesson.options, time.monotonic()
+    key = "/".join(
+        map(str, [options.network, options.data, options.resolution, options.steps, options.tune_epochs])
+    )
+    key += f"/{options.learning_rate}/{options.latency}/{lesson.seed}"
+
+    def row(name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        return dict(rows.get(f"{key}/{name}", make))
+
+    teacher = row("teacher", lambda: _teacher(lesson))
+    shares = {
+        str(share): row(f"share {share}", lambda s=share: _share(lesson, s)) for share in options.shares
+    }
+    found = {"teacher": teacher, "shares": shares}
+    if options.nothing_epochs:
+        found["from nothing"] = row("from nothing", lambda: _nothing(lesson))
+    if options.assemblies:
+        some = [row(f"assembly {n}", lambda n=n: _assembly(lesson, n)) for n in range(options.assemblies)]
+        after = np.array([np.mean(item["tuned"]["after"]) for item in some])
+        found["spearman"] = {
+            name: rank_correlations(sign * np.array([item[name] for item in some]), after)[0]
+            for name, sign in (("errors", -1), ("score", 1))
+        }
+    found["front"] = row("front", lambda: _front(lesson))
+    found["seconds"] = time.monotonic() - began
+    return found
+
+
+def _teacher(lesson: Lesson) -> dict[str, Any]:
+    began = time.process_time()
+    model = blocks.build(lesson.architecture.blocks)
+    load_weights(model, lesson.run / "weights.safetensors")
+    trained = time.process_time() - began
+    began = time.process_time()
+    _ = lesson.evaluator.block_errors()
+    return {
+        "right": _right(model, lesson.data),
+        "adapting_cpu_seconds": trained,
+        "distillation_cpu_seconds": time.process_time() - began,
+    }
+
+
+def _share(lesson: Lesson, share: float) -> dict[str, Any]:
+    """The found network and its controls at a share of the teacher's cost."""
+    problem, began = lesson.problem(share), time.process_time()
+    strategy = Exact(queries=lesson.options.queries, dropped=1)
+    rng = np.random.default_rng([lesson.seed, 3])
+    result = strategy.search(problem, lesson.evaluator, rng, Session())
+    searched = time.process_time() - began
+    drawn = FeasibleSampler(near_budget(problem, 0.95)).sample(1, np.random.default_rng([lesson.seed, 17]))[0]
+    networks = {FOUND: result.best.indices, UNIFORM: uniform(problem), RANDOM: tuple(map(int, drawn))}
+    found: dict[str, Any] = {}
+    for name, indices in networks.items():
+        if indices is not None:
+            cost = float(lesson.costs.of(np.array([indices]))[0])
+            tuned = lesson.tuned(lesson.evaluator.subnetwork(indices), lesson.data)
+            found[name] = {"indices": list(indices), "cost": cost, **tuned}
+    if lesson.options.latency is None:
+        found[SMALLER] = _smaller(lesson, problem)
+    found["search"] = {
+        "cpu_seconds": searched,
+        "best_of": result.extra["best_of"],
+        "spearman": result.extra["spearman"],
+    }
+    return found
+
+
+def _smaller(lesson: Lesson, problem: Problem) -> dict[str, Any]:
+    """The teacher on the largest images, in steps of 8 pixels, on which it keeps the budget."""
+    limit = problem.constraints[0].usable * 1e6
+    side = lesson.options.resolution
+    while side > 32:
+        side -= 8
+        arch = spaces.load(lesson.architecture.space.name, resolution=side).architecture(
+            lesson.architecture.indices
+        )
+        if arch.macs <= limit:
+            break
+    model = blocks.build(arch.blocks)
+    load_weights(model, lesson.run / "weights.safetensors")
+    described = records.trained(lesson.run).data
+    task = tasks.of_record(described)
+    data = task.load(described["source"], resolution=side, seed=described["seed"])
+    data = data.standardized(described["mean"], described["std"])
+    return {"resolution": side, "cost": arch.macs / 1e6, **lesson.tuned(model, data)}
+
+
+def _nothing(lesson: Lesson) -> dict[str, Any]:
+    """The teacher's own blocks, from nothing."""
+    model, began = new_network(lesson.architecture, lesson.seed), time.process_time()
+    result = fit(model, lesson.data, TrainConfig(epochs=lesson.options.nothing_epochs, seed=lesson.seed))
+    seconds = time.process_time() - began
+    return {"after": _right(model, lesson.data), "val": result.val.value, "cpu_seconds": seconds}
+
+
+def _assembly(lesson: Lesson, number: int) -> dict[str, Any]:
+    """A random network at half the cost, scored and tuned."""
+    problem = lesson.problem(0.5)
+    rng = np.random.default_rng([lesson.seed, 29])
+    drawn = FeasibleSampler(near_budget(problem, 0.6)).sample(lesson.options.assemblies, rng)[number]
+    indices = tuple(map(int, drawn))
+    errors = lesson.evaluator.block_errors()
+    return {
+        "indices": list(indices),
+        "errors": float(sum(part[i] for part, i in zip(errors, indices, strict=True))),
+        "score": lesson.evaluator(lesson.space.architecture(indices)),
+        "tuned": lesson.tuned(lesson.evaluator.subnetwork(indices), lesson.data),
+    }
+
+
+def _front(lesson: Lesson) -> dict[str, Any]:
+    """Twenty budgets on two targets, solved one after the other."""
+    errors, began = lesson.evaluator.block_errors(), time.monotonic()
+    rng, solved = np.random.default_rng(5), 0
+    low = [float(part.min()) for part in lesson.costs.choices]
+    second = Cost(
+        lesson.costs.fixed,
+        tuple(part * rng.uniform(0.8, 1.25, len(part)) for part in lesson.costs.choices),
+        lesson.costs.unit,
+    )
+    for share in np.linspace(0.2, 1.0, 20):
+        limits = []
+        for costs in (lesson.costs, second):
+            least, most = costs.range
+            limits.append(Constraint(Budget("cost", least + share * (most - least), costs.unit), costs))
+        solved += Knapsack(Problem(lesson.space, tuple(limits))).solve(errors) is not None
+    return {"seconds": time.monotonic() - began, "budgets": 20, "solved": solved, "least": sum(low)}
+
+
+def _gains(found: dict[str, Any], share: str) -> dict[str, Any]:
+    """The found network minus each control, after one epoch and at the end, over all seeds."""
+    parts = [seed["shares"][share] for seed in found.values()]
+    gains = {}
+    for name in (UNIFORM, RANDOM, SMALLER):
+        if all(name in part for part in parts):
+            gains[name] = {
+                when: Difference.of(*(_arrays(parts, of, when) for of in (FOUND, name))).to_json()
+                for when in ("before", "first", "after")
+            }
+    teacher = [np.array(seed["teacher"]["right"], bool) for seed in found.values()]
+    gains["teacher"] = {"after": Difference.of(_arrays(parts, FOUND, "after"), teacher).to_json()}
+    return gains
+
+
+def _arrays(parts: Sequence[dict[str, Any]], name: str, when: str) -> list[np.ndarray]:
+    return [np.array(part[name][when], bool) for part in parts]
+
+
+def _targets(found: dict[str, Any], gains: dict[str, Any]) -> list[dict[str, Any]]:
+    def worst(share: str, when: str) -> float | None:
+        parts = [item[when]["mean"] for name, item in gains.get(share, {}).items() if name != "teacher"]
+        return min(parts) if parts else None
+
+    lines = [
+        target("gain over the best control at 35 %", worst("0.35", "after"), ">=", 0.01),
+        target("gain over the best control at 25 %", worst("0.25", "after"), ">=", 0.02),
+        target("gain over the best control at 35 %, after one epoch", worst("0.35", "first"), ">=", 0.03),
+    ]
+    at_half = gains.get("0.5", {}).get("teacher", {}).get("after", {}).get("mean")
+    lines.append(target("loss against the teacher at 50 %", at_half, ">=", -0.02))
+    fronts = [seed["front"]["seconds"] for seed in found.values()]
+    lines.append(target("seconds for a front of 20 budgets on two targets", max(fronts), "<=", 5.0))
+    ranks = [seed["spearman"]["errors"] for seed in found.values() if "spearman" in seed]
+    lines.append(target("Spearman of errors and tuned accuracy", min(ranks) if ranks else None, ">=", 0.7))
+    nothing = [
+        float(np.mean(seed["teacher"]["right"]) - np.mean(seed["from nothing"]["after"]))
+        for seed in found.values()
+        if "from nothing" in seed
+    ]
+    lines.append(target("teacher over the same from nothing", min(nothing) if nothing else None, ">=", 0.2))
+    return lines
+
+
+def _options() -> argparse.Namespace:
+    shared = Path(__file__).resolve().parents[2] / "shared" / "data" / "clothing"
+    found = parser(__doc__, seeds=[0, 1, 2], rows="trainings")
+    found.add_argument("--data", default=str(shared))
+    found.add_argument("--network", default="efficientnet-lite0")
+    found.add_argument("--resolution", type=int, default=128)
+    found.add_argument("--shares", type=float, nargs="+", default=[0.7, 0.5, 0.35, 0.25], help="of the cost")
+    found.add_argument("--latency", type=Path, help="a latency model of the space; multiply-adds without")
+    found.add_argument("--teacher-epochs", type=int, help="those of `hwnas train --from` by default")
+    found.add_argument("--nothing-epochs", type=int, default=0, help="of the teacher's blocks from nothing")
+    found.add_argument("--tune-epochs", type=int, default=3)
+    found.add_argument("--learning-rate", type=float, default=0.01, help="of the fine-tuning")
+    found.add_argument("--batch-size", type=int, default=32)
+    found.add_argument("--steps", type=int, default=120, help="of distillation")
+    found.add_argument("--queries", type=int, default=24, help="of the exact search")
+    found.add_argument("--assemblies", type=int, default=20, help="random networks that are tuned too")
+    found.add_argument("--threads", type=int, default=2)
+    found.add_argument("--work", type=Path, help="folder to keep teachers and blocks in")
+    found.add_argument("--device", default="cpu", choices=("cpu",))
+    options = found.parse_args()
+    for path in (options.work, options.rows and options.rows.parent):
+        if path:
+            path.mkdir(parents=True, exist_ok=True)
+    return options
+
+
+if __name__ == "__main__":
+    main()
