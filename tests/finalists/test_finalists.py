@@ -330,7 +330,11 @@ def test_a_model_that_promises_too_much_is_found_out_by_measuring(tables, tmp_pa
     last = {tuple(entry["indices"]): entry["kept"] for entry in entries}
     (target,) = record["promise"]["targets"]
     within = target["interval_ms"][1] <= budget_ms and target["quality"]["word"] != UNUSABLE
-    assert record["promise"]["kept"] == within == last[tuple(record["best"])]
+    assert record["promise"]["kept"] == within
+    if tuple(record["best"]) in {
+        tuple(entry["indices"]) for entry in record["promise"]["steps"][-1]["entries"]
+    }:
+        assert last[tuple(record["best"])] == within  # before that, the scale may have been known less well
     purposes = [step["purpose"] for step in record["promise"]["steps"]]
     again = ("confirmation", "further sessions")
     assert len([p for p in purposes if p not in again]) <= OPTIONS.finalists.rounds + 1
