@@ -98,13 +98,13 @@ COMMENTS: Mapping[str, Mapping[str, str]] = {
         "epochs": "Passes over the training images; where it is not set, as many as 2,000 steps take, but 8 "
         "to 60; of a network that begins with learned weights, as many as 700 steps take, but 4 to 20.",
         "batch_size": "Images a step; 32 where it is not set, or all where there are fewer.",
-        "learning_rate": "The highest learning rate; 0.1 where it is not set, 0.03 with learned weights.",
+        "learning_rate": "The highest learning rate; 0.1 where it is not set, 0.02 with learned weights.",
         "head_epochs": "Passes at the beginning in which only the last layer learns, where the others have "
         "learned weights; where it is not set, as many as 64 steps take, but at most a third.",
         "layer_decay": "Learning rate of each block over that of the next; where it is not set, 1, and 0.95 "
         "with learned weights.",
         "freeze_share": "Share of the training, at its end, in which batch norms keep their statistics; "
-        "where it is not set, 0, and 0.4 with learned weights.",
+        "where it is not set, 0, and 0.3 with learned weights.",
         "momentum": "Momentum of the optimiser (SGD).",
         "weight_decay": "Weight decay.",
         "warmup_share": "Share of the training in which the learning rate rises.",
