@@ -60,6 +60,8 @@ class Rows:
     def __init__(self, path: Path | None) -> None:
         self.path = path
         self.found: dict[str, Any] = {}
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
         if path is not None and path.exists():
             lines = path.read_text().split("\n")[:-1]  # a line that was cut off is done again
             path.write_text("".join(line + "\n" for line in lines))

@@ -35,7 +35,7 @@ from hwnas.evaluators.blockwise import Blockwise
 from hwnas.evaluators.supernet.oneshot import OneShot
 from hwnas.evaluators.tabular import Benchmark
 from hwnas.search.problem import Constraint, Problem
-from hwnas.search.sampling.exact import Exact
+from hwnas.search.sampling.exact import Additive, Exact
 from hwnas.search.sampling.knapsack import Knapsack
 from hwnas.search.sampling.random import Random
 from hwnas.search.session import Session
@@ -158,7 +158,7 @@ def _judged(
 ) -> dict[str, float | None]:
     """Both against the truth."""
     true = np.array([truth.accuracy(indices) for indices in some])
-    sums = np.array([sum(part[i] for part, i in zip(taught["errors"], row, strict=True)) for row in some])
+    sums = Additive([np.array(part) for part in taught["errors"]], rows=list(some)).sums()
     one, other = np.array(taught["losses"]), np.array(shared["losses"])
     best = truth.oracle(problem.feasible)
 

@@ -402,8 +402,6 @@ def _options() -> argparse.Namespace:
     options = found.parse_args()
     if options.profile and options.tables is None:
         found.error("--profile needs --tables, the folder to write to")
-    if options.rows:
-        options.rows.parent.mkdir(parents=True, exist_ok=True)
     if options.work:
         options.work.mkdir(parents=True, exist_ok=True)
     return options

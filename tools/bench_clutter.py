@@ -113,10 +113,7 @@ def _options() -> argparse.Namespace:
     found.add_argument("--data-seed", type=int, default=0)
     found.add_argument("--threads", type=int, default=1)
     found.add_argument("--device", default="cpu", choices=("cpu",))
-    options = found.parse_args()
-    if options.rows:
-        options.rows.parent.mkdir(parents=True, exist_ok=True)
-    return options
+    return found.parse_args()
 
 
 if __name__ == "__main__":

@@ -43,14 +43,13 @@ from hwnas.latency.evaluate import rank_correlations
 from hwnas.runs import records
 from hwnas.search.feasible import FeasibleSampler, near_budget
 from hwnas.search.problem import Constraint, Problem
-from hwnas.search.sampling.exact import Exact
+from hwnas.search.sampling.exact import Additive, Exact
 from hwnas.search.sampling.knapsack import Knapsack, uniform
 from hwnas.search.session import Session
 from hwnas.space import Architecture, SearchSpace
-from hwnas.spaces.adapted import PREFIX
 from hwnas.statistics.differences import Difference
 from hwnas.train import TrainConfig, fit, new_network, predictions
-from hwnas.train.adapting import adapted
+from hwnas.train.adapting import adapted, space_of
 from hwnas.train.checkpoint import load_weights
 from hwnas.train.teacher import load_teacher
 from hwnas.train.training import dataset_of
@@ -103,7 +102,7 @@ class Lesson:
     @cached_property
     def space(self) -> SearchSpace:
         """All that is cheaper."""
-        return spaces.load(f"{PREFIX}{self.architecture.space.name}")
+        return spaces.load(space_of(self.run))
 
     @cached_property
     def evaluator(self) -> Blockwise:
@@ -298,7 +297,7 @@ def _assembly(lesson: Lesson, number: int) -> dict[str, Any]:
     errors = lesson.evaluator.block_errors()
     return {
         "indices": list(indices),
-        "errors": float(sum(part[i] for part, i in zip(errors, indices, strict=True))),
+        "errors": Additive(errors).sum(indices),
         "score": lesson.evaluator(lesson.space.architecture(indices)),
         "tuned": lesson.tuned(lesson.evaluator.subnetwork(indices), lesson.data),
     }
@@ -308,7 +307,6 @@ def _front(lesson: Lesson) -> dict[str, Any]:
     """Twenty budgets on two targets, solved one after the other."""
     errors, began = lesson.evaluator.block_errors(), time.monotonic()
     rng, solved = np.random.default_rng(5), 0
-    low = [float(part.min()) for part in lesson.costs.choices]
     second = Cost(
         lesson.costs.fixed,
         tuple(part * rng.uniform(0.8, 1.25, len(part)) for part in lesson.costs.choices),
@@ -320,7 +318,7 @@ def _front(lesson: Lesson) -> dict[str, Any]:
             least, most = costs.range
             limits.append(Constraint(Budget("cost", least + share * (most - least), costs.unit), costs))
         solved += Knapsack(Problem(lesson.space, tuple(limits))).solve(errors) is not None
-    return {"seconds": time.monotonic() - began, "budgets": 20, "solved": solved, "least": sum(low)}
+    return {"seconds": time.monotonic() - began, "budgets": 20, "solved": solved}
 
 
 def _gains(found: dict[str, Any], share: str) -> dict[str, Any]:
@@ -387,9 +385,8 @@ def _options() -> argparse.Namespace:
     found.add_argument("--work", type=Path, help="folder to keep teachers and blocks in")
     found.add_argument("--device", default="cpu", choices=("cpu",))
     options = found.parse_args()
-    for path in (options.work, options.rows and options.rows.parent):
-        if path:
-            path.mkdir(parents=True, exist_ok=True)
+    if options.work:
+        options.work.mkdir(parents=True, exist_ok=True)
     return options
 
 

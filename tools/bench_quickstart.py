@@ -232,9 +232,8 @@ def _options() -> argparse.Namespace:
     found.add_argument("--threads", type=int, default=2)
     found.add_argument("--device", default="cpu", choices=("cpu",))
     options = found.parse_args()
-    for path in (options.work, options.rows and options.rows.parent):
-        if path:
-            path.mkdir(parents=True, exist_ok=True)
+    if options.work:
+        options.work.mkdir(parents=True, exist_ok=True)
     return options
 
 
