@@ -160,7 +160,7 @@ def search(
             strategy=strategy,
             seed=seed,
             oneshot=oneshot,
-            settings=given if teacher is None else given | requests.taught({**_usual_of(strategy), **given}),
+            settings=given if teacher is None else given | requests.taught(strategy, given),
             training_steps=steps if training_steps is None else training_steps,
             teacher=None if teacher is None else Path(teacher),
             scratch=scratch,
@@ -194,7 +194,7 @@ def _scored_by(
     """Name of the space, what scores, the strategy, and how many steps train what scores."""
     from hwnas.search.settings import DISTILLATION_STEPS
     from hwnas.settings import requests
-    from hwnas.spaces.adapted import PREFIX
+    from hwnas.train.adapting import space_of
 
     if teacher is None:
         if space is None:
@@ -207,16 +207,10 @@ def _scored_by(
             f"a teacher must be the folder of a trained run, but {teacher} is none: "
             f"hwnas.train(run, pretrained={str(teacher)!r}, data=...) makes one of a known network"
         )
-    own = spaces.architecture_from_json(records.arch(Path(teacher))).space.name
-    name = f"{PREFIX}{own}" if space is None else space if isinstance(space, str) else space.name
+    named = space_of(Path(teacher)) if space is None else space
+    name = named if isinstance(named, str) else named.name
     usual = requests.blockwise(_usual("search.supernet"), name, seed, is_taught=True)
     return name, oneshot or usual, strategy or "exact", DISTILLATION_STEPS
-
-
-def _usual_of(strategy: str) -> dict[str, Any]:
-    from hwnas.search import strategy as strategy_of
-
-    return {item.name: item.default for item in fields(strategy_of(strategy))}
 
 
 def _budgets(given: Mapping[str | Target, float | str] | Sequence[Budget]) -> tuple[Budget, ...]:

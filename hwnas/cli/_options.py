@@ -21,6 +21,19 @@ Settings = Mapping[str, Any]
 """Values by name of the option."""
 
 KNOWN = "Beginning with what is learned"
+
+
+def from_network(what: str) -> Any:
+    """The option ``--from``; ``what`` is its help."""
+    return typer.Option(
+        "--from",
+        metavar="NETWORK",
+        callback=_usage.checked(_usage.known_network),
+        rich_help_panel=KNOWN,
+        help=what,
+    )
+
+
 Weights = Annotated[
     Path | None,
     typer.Option(rich_help_panel=KNOWN, help="File of its weights; by default those of a package."),

@@ -12,11 +12,12 @@ import typer
 from hwnas import device as devices
 from hwnas.cli import _found, _usage
 from hwnas.cli._app import AcceptNoise, Json, app, emit_json, err, leave
-from hwnas.cli._options import KNOWN, Resolution, Settings, Weights, settings
+from hwnas.cli._options import Resolution, Settings, Weights, from_network, settings
 from hwnas.settings import options
 
 if TYPE_CHECKING:
     from hwnas.budget import Budget
+    from hwnas.data import Dataset
     from hwnas.settings.config import Config
     from hwnas.train import EpochRecord
 
@@ -71,13 +72,9 @@ def search(
     ] = None,
     known: Annotated[
         str | None,
-        typer.Option(
-            "--from",
-            metavar="NETWORK",
-            callback=_usage.checked(_usage.known_network),
-            rich_help_panel=KNOWN,
-            help="Cut and reshape a known network that others trained, such as efficientnet-lite0, or that "
-            "of a run folder: it is adapted to the images, and candidates for each block learn from its own.",
+        from_network(
+            "Cut and reshape a known network that others trained, such as efficientnet-lite0, or that "
+            "of a run folder: it is adapted to the images, and candidates for each block learn from its own."
         ),
     ] = None,
     weights: Weights = None,
@@ -93,6 +90,7 @@ def search(
     from hwnas import finalists
     from hwnas.settings import requests
 
+    dataset: Dataset | None = None
     budgets = _budgets(device, runtime, precision, latency, budget_ms)
     measured = bool(budgets) if measure is None else measure
     if known is not None and not _usage.given(context, "strategy"):
@@ -108,7 +106,7 @@ def search(
     if known is not None:
         with _usage.usage():
             _config(settings, budget_ms or (), more or ())  # refused before the network is adapted
-        settings = _from_known(context, settings, known, weights, resolution, to, budgets, tables)
+        settings, dataset = _from_known(context, settings, known, weights, resolution, to, budgets, tables)
     with _usage.usage():
         config = _config(settings, budget_ms or (), more or ())
         request = requests.search(
@@ -131,6 +129,7 @@ def search(
             request,
             to,
             wanted,
+            dataset=dataset,
             live=lambda step: status.update(_found.line(step)),
             tell=status.update,
             warn=warn,
@@ -153,15 +152,17 @@ def _from_known(
     to: Path,
     budgets: Sequence[Budget],
     tables: Path | None,
-) -> Settings:
-    """The settings of a search in the space of a known network, which is adapted to the images before."""
+) -> tuple[Settings, Dataset | None]:
+    """The settings of a search in the space of a known network, which is adapted to the images before.
+
+    And those images, where they were read for that.
+    """
     from hwnas import spaces
     from hwnas.finalists import models
-    from hwnas.runs import records
     from hwnas.runs.folder import RunFolder
-    from hwnas.spaces.adapted import PREFIX
     from hwnas.train import TrainConfig
-    from hwnas.train.adapting import adapted, begun
+    from hwnas.train.adapting import begun, space_of
+    from hwnas.train.training import train_run
 
     def show(record: EpochRecord) -> None:
         value = record.metric.text(record.val_value, 2)
@@ -169,17 +170,16 @@ def _from_known(
             f"adapting {known}: epoch {record.epoch}/{record.epochs}  validation {value}", highlight=False
         )
 
-    def space_of(run: Path) -> str:
-        return f"{PREFIX}{spaces.architecture_from_json(records.arch(run)).space.name}"
-
+    dataset = None
     teacher = Path(known)  # a trained run on its own images
     if _usage.given(context, "data"):
         teacher, config = RunFolder(to).teacher, TrainConfig(seed=settings["seed"])
-        asked: dict[str, Any] = {"file": weights, "resolution": resolution, "task": settings["task"]}
-        begun(teacher, known, settings["data"], config, **asked)
+        asked = {"file": weights, "resolution": resolution, "task": settings["task"]}
+        dataset, start = begun(teacher, known, settings["data"], config, **asked)
         models.sources(budgets, spaces.load(space_of(teacher)), tables)  # refused before it takes minutes
-        adapted(teacher, known, settings["data"], config=config, on_epoch=show, **asked)
-    return {**settings, "space": space_of(teacher), "teacher": str(teacher)}
+        if not RunFolder(teacher).train.exists():
+            train_run(teacher, config, dataset=dataset, start=start, on_epoch=show)
+    return {**settings, "space": space_of(teacher), "teacher": str(teacher)}, dataset
 
 
 def _require_from(context: typer.Context, known: str) -> None:

@@ -13,7 +13,7 @@ from rich.markup import escape
 from hwnas import files
 from hwnas.cli import _usage
 from hwnas.cli._app import Json, app, emit_json, err, out
-from hwnas.cli._options import KNOWN, Resolution, Settings, Weights, settings
+from hwnas.cli._options import Resolution, Settings, Weights, from_network, settings
 from hwnas.cli._shipping import run_folder
 from hwnas.errors import HwnasError
 from hwnas.runs.folder import RunFolder
@@ -43,12 +43,8 @@ def train(
     data: Annotated[str | None, typer.Option(help="Other data than those of the search.")] = None,
     known: Annotated[
         str | None,
-        typer.Option(
-            "--from",
-            metavar="NETWORK",
-            callback=_usage.checked(_usage.known_network),
-            rich_help_panel=KNOWN,
-            help="A known network that others trained, such as efficientnet-lite0, or the run folder of one.",
+        from_network(
+            "A known network that others trained, such as efficientnet-lite0, or the run folder of one."
         ),
     ] = None,
     weights: Weights = None,
@@ -84,7 +80,7 @@ def train(
         requests.training(settings)  # refused before any file is looked at
     pupils_of = None if known or origin.init == "seed" else teacher_of(run)
     teacher = Path(origin.teacher) if origin.teacher else pupils_of
-    inherits = origin.init == "supernet" or (origin.init is None and pupils_of is not None)
+    inherits = origin.inherits(is_taught=pupils_of is not None)
     if teacher is None:
         _usage.no_effect(context, "distill_weight", "temperature", needs="with --teacher")
     with _usage.usage():

@@ -8,7 +8,6 @@ proposes networks before one is scored.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -18,10 +17,9 @@ import numpy as np
 from hwnas.errors import SpaceError
 from hwnas.evaluators.base import Live, Traits
 from hwnas.evaluators.supernet.distillation import Distillation
-from hwnas.evaluators.supernet.oneshot import SCHEMA, OneShot
-from hwnas.evaluators.supernet.warm_up import CHECKPOINT_EVERY, rate
+from hwnas.evaluators.supernet.oneshot import OneShot
+from hwnas.evaluators.supernet.warm_up import rate, train_until
 from hwnas.latency.base import FloatArray
-from hwnas.train import checkpoint as files
 from hwnas.train import optim, ranks
 
 if TYPE_CHECKING:
@@ -71,10 +69,7 @@ class Blockwise(OneShot):
     def save_into(self, run: RunFolder) -> None:
         """Leave the weights in a run; momenta are of no more use."""
         weights = {name: tensor for name, tensor in self.tensors().items() if name.startswith("supernet:")}
-        if ranks.rank() == 0:
-            files.save_tensors(
-                run.supernet, weights, {"schema": SCHEMA, "steps": self.steps, **self.origin()}
-            )
+        self.write(run.supernet, weights)
 
     def teacher_steps(self, steps: int) -> int:
         """How many of so many steps train the teacher."""
@@ -82,25 +77,17 @@ class Blockwise(OneShot):
 
     def prepare(self, steps: int, *, on_step: Live, checkpoint: Path) -> None:
         """Train the teacher, then let all candidates learn from it, until there were so many steps in all."""
-        if checkpoint.exists():
-            self.resume(checkpoint)
-        first, began, before = self.teacher_steps(steps), time.monotonic(), self.steps
+        first = self.teacher_steps(steps)
         distillation: Distillation | None = None
-        while self.steps < steps:
-            step = self.steps
+
+        def one(step: int) -> tuple[str, float]:
+            nonlocal distillation
             if step < first:
-                phase, loss = "teacher", self.weight_step(self.paths.anchor, rate(step, first))
-            else:
-                if distillation is None:
-                    distillation = self._distillation(inherits=step == first)
-                phase, loss = (
-                    "distillation",
-                    self._distil(distillation, optim.cosine(step - first, steps - first)),
-                )
-            if self.steps % CHECKPOINT_EVERY == 0 or self.steps == steps:
-                self.save(checkpoint)
-            left = (time.monotonic() - began) / (self.steps - before) * (steps - self.steps)
-            on_step({"phase": phase, "step": step + 1, "steps": steps, "loss": loss, "eta_s": left})
+                return "teacher", self.weight_step(self.paths.anchor, rate(step, first))
+            distillation = distillation or self._distillation(inherits=step == first)
+            return "distillation", self._distil(distillation, optim.cosine(step - first, steps - first))
+
+        train_until(self, steps, one, on_step=on_step, checkpoint=checkpoint)
 
     def _distillation(self, *, inherits: bool) -> Distillation:
         """What goes on with the distillation; at its beginning candidates inherit."""

@@ -7,14 +7,14 @@ them once. A graph is a list of nodes in the order in which they run.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-Fused = Literal["none", "relu", "relu6"]
+if TYPE_CHECKING:
+    from hwnas.blocks.layers import Pads
 
-Pads = tuple[tuple[int, int], tuple[int, int]]
-"""Zeros before and after, of height and of width."""
+Fused = Literal["none", "relu", "relu6"]
 
 
 @dataclass(frozen=True)

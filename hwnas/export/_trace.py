@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import fx, nn
 
-from hwnas.blocks.layers import ChannelShuffle, ChannelSlice, SamePadded, StridedPointwise, Tracer
+from hwnas.blocks.layers import ChannelShuffle, ChannelSlice, Pads, SamePadded, StridedPointwise, Tracer
 from hwnas.errors import ExportError
 from hwnas.export._graph import (
     Arithmetic,
@@ -22,7 +22,6 @@ from hwnas.export._graph import (
     Linear,
     MaxPool,
     Node,
-    Pads,
     Pool,
     Shuffle,
     Slice,

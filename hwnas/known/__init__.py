@@ -120,8 +120,10 @@ def load(
             f"several, but got {name!r}"
         )
     kind = FAMILIES[matched["family"]]
-    resolution = resolution or int(matched["resolution"] or kind.resolution)
-    num_classes = num_classes or int(matched["classes"] or 1000)
+    if resolution is None:
+        resolution = int(matched["resolution"] or kind.resolution)
+    if num_classes is None:
+        num_classes = int(matched["classes"] or 1000)
     suits = "imagenet" if resolution >= _SMALLEST_IMAGENET else "cifar"
     strides = strides or matched["strides"] or suits
     width = float(matched["width"] or 1)

@@ -19,7 +19,6 @@ from hwnas.runs import records
 from hwnas.runs.folder import ChainFolder, RunFolder
 from hwnas.settings import requests
 from hwnas.settings.config import Config
-from hwnas.spaces.adapted import PREFIX
 from hwnas.tables import places
 from hwnas.tables.table import LatencyTable
 from hwnas.verify import verify_on
@@ -36,7 +35,9 @@ def _require_of_teacher(config: Config, teacher: Path) -> None:
             f"data must be those of the teacher, whose splits are kept, but got {given} and {teacher} is of "
             f"{own}: set data to that, or adapt the network to yours"
         )
-    name = f"{PREFIX}{spaces.architecture_from_json(records.arch(teacher)).space.name}"
+    from hwnas.train.adapting import space_of
+
+    name = space_of(teacher)
     space = config.basics.space
     if spaces.load(space, num_classes=spaces.load(name).num_classes).name != name:
         raise HwnasError(f"the space must be that of the teacher, {name}, but got {space}: set space to it")
@@ -217,7 +218,7 @@ class Stages:
         config = requests.training(
             self._config.values["train"], self._config.basics.seed, is_taught=teacher is not None
         )
-        inherits = origin.init == "supernet" or (origin.init is None and pupils is not None)
+        inherits = origin.inherits(is_taught=pupils is not None)
         runs = self._runs
 
         def work(say: Say) -> None:

@@ -210,7 +210,7 @@ def _settings_of(record: Record) -> dict[str, dict[str, Any]]:
         supernet |= {name: scratch["config"].get(name) for name in ("batch_size", "class_weights")}
         wanted |= {"evaluate": "scratch", "evaluate_epochs": scratch["config"]["epochs"]}
         wanted |= {"workers": scratch["workers"]}
-    elif supernet.get("teacher_share") is not None:
+    elif (search.oneshot or {}).get("training") == "blockwise":
         wanted |= {"evaluate": "blockwise"}
         if (teacher := request.get("teacher_run")) is not None:  # whose size and weights are used
             wanted |= {"teacher": release.public_name(str(teacher))}

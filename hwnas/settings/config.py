@@ -95,13 +95,14 @@ class Config:
     @property
     def teacher(self) -> Path | None:
         """Run folder of the network to learn from."""
-        given = self.values["train"]["teacher"]
-        return None if given is None else (self.root / Path(given).expanduser()).resolve()
+        return self._path(self.values["train"]["teacher"])
 
     @property
     def search_teacher(self) -> Path | None:
         """Run folder of the network that candidates learn from."""
-        given = self.search.teacher
+        return self._path(self.search.teacher)
+
+    def _path(self, given: str | None) -> Path | None:
         return None if given is None else (self.root / Path(given).expanduser()).resolve()
 
     @property

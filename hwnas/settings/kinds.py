@@ -141,6 +141,10 @@ class Origin:
         if self.init not in (None, "seed", "supernet"):
             raise TrainingError(f'init must be "seed" or "supernet", but got {self.init!r}')
 
+    def inherits(self, *, is_taught: bool) -> bool:
+        """Whether first weights are the supernet's; ``is_taught`` is whether a trained teacher taught it."""
+        return self.init == "supernet" or (self.init is None and is_taught)
+
 
 @dataclass(frozen=True)
 class Export:

@@ -46,7 +46,7 @@ def search(
         strategy, section = config.baseline.strategy or strategy, "baseline.settings"
     settings = dict(config.values[section])
     if wanted.teacher:
-        settings |= taught(settings)
+        settings |= taught(strategy, settings)
     return SearchRequest(
         space=space,
         latencies=latencies,
@@ -66,9 +66,14 @@ def search(
     )
 
 
-def taught(settings: Mapping[str, Any]) -> dict[str, Any]:
+def taught(strategy: str, settings: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of a strategy that are others where a trained network teaches, as far as nothing is set."""
-    return {"dropped": 1} if settings.get("dropped", 1) is None else {}
+    from dataclasses import fields
+
+    from hwnas.search import strategy as strategy_of
+
+    own = {field.name for field in fields(strategy_of(strategy))}
+    return {"dropped": 1} if "dropped" in own and settings.get("dropped") is None else {}
 
 
 def _scoring(config: Config, space: str) -> dict[str, Any]:

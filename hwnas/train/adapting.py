@@ -12,6 +12,7 @@ from hwnas.known import pretrained
 from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
 from hwnas.runs.found import KNOWN, SCHEMA, SearchRecord
+from hwnas.spaces.adapted import PREFIX
 from hwnas.train.config import EpochRecord, TrainConfig
 from hwnas.train.sources import weights_of
 from hwnas.train.training import Begins, Start, train_run
@@ -152,6 +153,11 @@ def adapted(
     if not RunFolder(run).train.exists():
         train_run(run, config, dataset=dataset, start=start, on_epoch=on_epoch)
     return run
+
+
+def space_of(run: Path) -> str:
+    """Name of the space of all that is cheaper than the network of a run, block by block."""
+    return f"{PREFIX}{spaces.architecture_from_json(records.arch(run)).space.name}"
 
 
 def teacher_of(run: Path) -> Path | None:

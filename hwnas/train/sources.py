@@ -16,8 +16,6 @@ from hwnas.space import Architecture
 from hwnas.train.checkpoint import load_weights
 from hwnas.train.training import dataset_of
 
-_SMALLEST = 8  # pixels
-
 
 def weights_of(name: str, file: Path | None = None, *, resolution: int | None = None) -> Weights:
     """Weights of a name, which is a run folder's or one that ``known.pretrained.weights_of`` knows.
@@ -30,10 +28,6 @@ def weights_of(name: str, file: Path | None = None, *, resolution: int | None = 
     Raises:
         HwnasError: There are none, or a file is missing, damaged or of another network.
     """
-    if resolution is not None and resolution < _SMALLEST:
-        raise TrainingError(
-            f"resolution must be at least {_SMALLEST}, but got {resolution}: give more pixels"
-        )
     run = Path(name).expanduser()
     if not run.is_dir():
         return pretrained.weights_of(name, file, resolution=resolution)

@@ -180,6 +180,7 @@ def test_the_first_block_of_mobilenetv3_has_no_expansion():
         ("fbnet-c-0.5", {}, "width of fbnet-c"),
         ("mobilenetv2", {"strides": "weird"}, "strides"),
         ("mobilenetv2", {"resolution": 4}, "at least 8"),
+        ("mobilenetv2", {"resolution": 0}, "at least 8"),
     ],
 )
 def test_unknown_networks_are_refused(name, options, message):

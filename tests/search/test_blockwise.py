@@ -71,9 +71,7 @@ def test_only_pupils_change_in_distillation(tmp_path):
 
 
 def test_it_goes_on_as_if_it_had_not_been_stopped(tmp_path, monkeypatch):
-    from hwnas.evaluators import blockwise
-
-    monkeypatch.setattr(blockwise, "CHECKPOINT_EVERY", 1)
+    monkeypatch.setattr("hwnas.evaluators.supernet.warm_up.CHECKPOINT_EVERY", 1)
     whole, _ = prepared(tmp_path / "a", steps=12)
     for stopped in (4, 9):
 

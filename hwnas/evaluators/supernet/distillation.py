@@ -50,8 +50,11 @@ class Distillation:
     def pupils(self) -> Iterator[tuple[int, int, nn.Module]]:
         """Choice, candidate and module of all that can learn."""
         for number, index, module in self._candidates():
-            if index != self.teacher[number] and any(True for _ in module.parameters()):
+            if self._learns(number, index, module):
                 yield number, index, module
+
+    def _learns(self, number: int, index: int, module: nn.Module) -> bool:
+        return index != self.teacher[number] and any(True for _ in module.parameters())
 
     def _candidates(self) -> Iterator[tuple[int, int, nn.Module]]:
         for number, choice in enumerate(self.supernet.choices):
@@ -61,14 +64,9 @@ class Distillation:
     @torch.no_grad()
     def inherit(self) -> None:
         """Give every candidate what fits of the teacher's weights."""
-        for (number, index, module), choice in zip(self.pupils(), self._choices(), strict=True):
-            best = self.teacher[number]
-            block, learned = choice.candidates[best], self._module(number, best)
-            choice.candidates[index].inherit(module, block, learned)
-
-    def _choices(self) -> Iterator:  # type: ignore[type-arg]
-        for number, _, _ in self.pupils():
-            yield self.supernet.space.choices[number]
+        for number, index, module in self.pupils():
+            blocks, best = self.supernet.space.choices[number].candidates, self.teacher[number]
+            blocks[index].inherit(module, blocks[best], self._module(number, best))
 
     def _module(self, choice: int, index: int) -> nn.Module:
         return cast(nn.ModuleList, self.supernet.choices[choice].candidates)[index]
@@ -97,7 +95,7 @@ class Distillation:
             passed = int(rng.integers(len(candidates)))
             weights = channel_weights(target)
             for index, module in enumerate(candidates):
-                learns = index != self.teacher[number] and any(True for _ in module.parameters())
+                learns = self._learns(number, index, module)
                 if not learns and index != passed:
                     continue
                 module.train(learns)

@@ -247,10 +247,13 @@ class OneShot:
 
     def save(self, path: Path) -> None:
         """Write the weights, so that another strategy need not train them again."""
-        if ranks.rank() != 0:
-            return
-        metadata = {"schema": SCHEMA, "steps": self.steps, **self.origin()}
-        files.save_tensors(path, self.tensors(), metadata)
+        self.write(path, self.tensors())
+
+    def write(self, path: Path, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Write tensors of it with what they are of; of the processes of torchrun, the first one does."""
+        if ranks.rank() == 0:
+            metadata = {"schema": SCHEMA, "steps": self.steps, **self.origin()}
+            files.save_tensors(path, tensors, metadata)
 
     @classmethod
     def load(cls, path: Path, space: SearchSpace, data: Dataset, *, device: str = "cpu") -> OneShot:

@@ -17,8 +17,9 @@ import numpy as np
 
 from hwnas.errors import SpaceError
 from hwnas.evaluators.base import Evaluator, block_errors
-from hwnas.latency.base import FloatArray
+from hwnas.latency.base import Cost, FloatArray
 from hwnas.latency.evaluate import rank_correlations
+from hwnas.latency.layout import Layout
 from hwnas.runs.trial import Trial
 from hwnas.search.base import Needs
 from hwnas.search.feasible import FeasibleSampler, near_budget
@@ -56,11 +57,11 @@ class Additive:
 
     def sums(self) -> FloatArray:
         """Sum of the errors of what was scored, shape (n,)."""
-        return np.array([self.sum(indices) for indices in self.rows])
+        return Cost(0.0, tuple(self.errors), "errors").of(np.array(self.rows))
 
     def sum(self, indices: Sequence[int]) -> float:
         """Sum of the errors of an architecture."""
-        return float(sum(part[i] for part, i in zip(self.errors, indices, strict=True)))
+        return float(Cost(0.0, tuple(self.errors), "errors").of(np.array([indices]))[0])
 
     def posterior(self) -> tuple[FloatArray, ...]:
         """The errors as the networks that were scored correct them, on the scale of losses."""
@@ -70,17 +71,15 @@ class Additive:
         slope, offset = np.polyfit(sums, losses, 1) if np.ptp(sums) > 0 else (0.0, losses.mean())
         if slope <= 0:  # the sum says nothing about them
             return tuple(self.errors)
-        starts = np.concatenate([[0], np.cumsum([len(part) for part in self.errors])[:-1]])
+        layout = Layout(tuple(len(part) for part in self.errors))
         mean = slope * np.concatenate(self.errors)
         variance = (self.doubt * mean) ** 2
-        picked = np.array([starts + np.array(indices) for indices in self.rows])
-        design = np.zeros((len(picked), len(mean)))
-        np.put_along_axis(design, picked, 1.0, axis=1)
+        design = layout.matrix(np.array(self.rows))[:, : layout.fixed]
         residual = losses - offset - design @ mean
         noise = max(float(np.var(residual)), 1e-12) / 2
         covariance = (design * variance) @ design.T + noise * np.eye(len(design))
         corrected = mean + variance * (design.T @ np.linalg.solve(covariance, residual))
-        return tuple(np.split(corrected, starts[1:]))
+        return tuple(np.split(corrected, layout.offsets[1:]))
 
 
 class ExactSampler(Sampler):

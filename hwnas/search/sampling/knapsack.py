@@ -10,6 +10,7 @@ from itertools import groupby, pairwise
 import numpy as np
 
 from hwnas.latency.base import FloatArray, IntArray
+from hwnas.latency.layout import Layout
 from hwnas.search.problem import Problem
 
 _CLOSER = 1e-7
@@ -52,35 +53,31 @@ class Knapsack:
         rows, lows, highs = self._always
         rows, lows, highs = list(rows), list(lows), list(highs)
         for other in others if others is not None else ():
-            rows.append(self._row(self._starts + other))
+            rows.append(self._row(self._layout.offsets + other))
             lows.append(-np.inf)
-            highs.append(float(len(self._starts) - apart))
+            highs.append(float(len(self._layout.sizes) - apart))
         for stage in self._stages if dropped is not None else ():
             rows.append(self._row(stage))
             lows.append(-np.inf)
             highs.append(float(dropped or 0))
         found = optimize.milp(
             np.concatenate(errors),
-            integrality=np.ones(self._count),
+            integrality=np.ones(self._layout.fixed),
             bounds=optimize.Bounds(0, 1),
             constraints=optimize.LinearConstraint(np.array(rows), lows, highs),
         )
         if found.x is None:
             return None
-        indices = tuple(int(part.argmax()) for part in np.split(found.x, self._starts[1:]))
+        indices = tuple(int(part.argmax()) for part in np.split(found.x, self._layout.offsets[1:]))
         return indices if self.problem.feasible(np.array([indices]))[0] else None
 
     @cached_property
-    def _starts(self) -> IntArray:
-        """The first variable of each choice."""
-        return np.concatenate([[0], np.cumsum(self.problem.space.sizes)[:-1]])
-
-    @property
-    def _count(self) -> int:
-        return sum(self.problem.space.sizes)
+    def _layout(self) -> Layout:
+        """Where the variables of each choice are."""
+        return Layout(self.problem.space.sizes)
 
     def _row(self, variables: IntArray) -> FloatArray:
-        row = np.zeros(self._count)
+        row = np.zeros(self._layout.fixed)
         row[variables] = 1.0
         return row
 
@@ -88,7 +85,7 @@ class Knapsack:
     def _always(self) -> tuple[list[FloatArray], list[float], list[float]]:
         """Constraints and their bounds: one candidate a choice, and every budget."""
         rows, lows, highs = [], [], []
-        for start, stop in pairwise((*self._starts, self._count)):
+        for start, stop in pairwise((*self._layout.offsets, self._layout.fixed)):
             rows.append(self._row(np.arange(start, stop)))
             lows.append(1.0)
             highs.append(1.0)
@@ -106,7 +103,7 @@ class Knapsack:
         shapes = [c.out_shape(s) for c, s in zip(space.choices, space.choice_shapes, strict=True)]
         identities = [
             [start + n for n, block in enumerate(choice.candidates) if block.is_identity]
-            for start, choice in zip(self._starts, space.choices, strict=True)
+            for start, choice in zip(self._layout.offsets, space.choices, strict=True)
         ]
         found = []
         for _, group in groupby(range(len(shapes)), key=lambda number: shapes[number]):
