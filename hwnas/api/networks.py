@@ -323,7 +323,7 @@ def train(
     if pretrained is None and from_supernet is None:
         adapting.require_begun(run)
     taught = None
-    if pretrained is None and from_supernet is not False and config is None:
+    if pretrained is None and from_supernet is not False and (config is None or config.distill_weight):
         taught = adapting.teacher_of(run)
     teacher = taught if teacher is None else Path(teacher)
     if teacher is not None:

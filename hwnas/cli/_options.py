@@ -39,7 +39,7 @@ Weights = Annotated[
     typer.Option(rich_help_panel=KNOWN, help="File of its weights; by default those of a package."),
 ]
 Resolution = Annotated[
-    int | None, typer.Option(rich_help_panel=KNOWN, min=32, help="Pixels that it shall see.")
+    int | None, typer.Option(rich_help_panel=KNOWN, min=8, help="Pixels that it shall see.")
 ]
 
 

@@ -91,18 +91,24 @@ def weights_of(name: str, file: Path | None = None, *, resolution: int | None = 
         source = may_be[0]
     else:
         path, tensors = file, _statedict.read(file)
-        source = _told_apart(may_be, name, next(iter(tensors)), file)
+        source = _told_apart(may_be, name, tensors, file)
     classes = _classes(tensors)
     if file is None and classes != source.classes:
         raise TrainingError(f"{source.where} must have {source.classes} classes, but {path} has {classes}")
     if resolution is None:
         resolution = _named_resolution(name) or source.resolution
+    if resolution < _SMALLEST:
+        raise SpaceError(
+            f"a network that divides its input by {_SMALLEST} must have at least as many pixels, but got "
+            f"{resolution}"
+        )
     architecture = _network(source, resolution, classes)
     module = blocks.build(architecture.blocks)
     laid = _statedict.laid_over(module, tensors, source.eps, f"{path} as {source.where}")
     return Weights(architecture, laid, replace(source, classes=classes), files.sha256(path))
 
 
+_SMALLEST = 32  # pixels, as all known networks with the strides of ImageNet divide by that
 _ANY = 224  # pixels and classes of networks whose blocks are compared
 
 
@@ -118,8 +124,11 @@ def _named_resolution(name: str) -> int | None:
     return int(matched[1]) if matched else None
 
 
-def _told_apart(may_be: Sequence[Source], name: str, first: str, file: Path) -> Source:
+def _told_apart(
+    may_be: Sequence[Source], name: str, tensors: Mapping[str, torch.Tensor], file: Path
+) -> Source:
     """The source of a file by what its first tensor is called; what is called as nobody's may be any's."""
+    first = next(iter(tensors))
     publishers = [key for key, publisher in PUBLISHERS.items() if publisher.calls(first)]
     left = [s for s in may_be if s.publisher in publishers or not publishers]
     if not left:
@@ -128,6 +137,8 @@ def _told_apart(may_be: Sequence[Source], name: str, first: str, file: Path) -> 
             f"{', '.join(s.where for s in may_be)} has not: name the source that the file is of"
         )
     if len({(s.eps, s.mean, s.std) for s in left}) > 1:
+        network = _network(left[0], _ANY, _classes(tensors))  # of all of them; what fits none is of none
+        _statedict.laid_over(blocks.build(network.blocks), tensors, left[0].eps, f"{file} as {name}")
         raise TrainingError(
             f"the source of weights must be known, for how it scales inputs and norms them, but {file} as "
             f"{name} may be any of {', '.join(s.where for s in left)}: name one instead of {name}"

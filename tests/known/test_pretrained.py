@@ -265,6 +265,21 @@ def test_a_file_of_several_sources_must_be_named(tmp_path):
     assert pretrained.weights_of("mobilenetv3-large", theirs).source.eps == 1e-3
 
 
+def test_a_file_that_fits_none_of_several_sources_is_told_so(tmp_path):
+    """And not that its source must be named, which would not help."""
+    tensors = state_dict("timm:mobilenetv3_large_100.ra_in1k")
+    cut = dict(list(tensors.items())[:-8])
+    with pytest.raises(TrainingError) as refused:
+        pretrained.weights_of("mobilenetv3-large", _saved(tmp_path, cut))
+    assert "may be any of" not in str(refused.value)
+    assert "mobilenetv3-large" in str(refused.value)
+
+
+def test_images_smaller_than_the_network_divides_them_are_refused(tmp_path):
+    with pytest.raises(SpaceError, match="at least as many pixels, but got 24"):
+        pretrained.weights_of(SMALL, _saved(tmp_path, _small()), resolution=24)
+
+
 def test_fine_tuned_classes_and_other_sizes(tmp_path):
     tuned = {n: t[:7] if n.startswith("classifier") else t for n, t in _small().items()}
     found = pretrained.weights_of("mobilenetv4-conv-small-0.5", _saved(tmp_path, tuned), resolution=64)
