@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hwnas import device as devices
-from hwnas.cli import _found, _usage
+from hwnas.cli import _found, _known, _usage
 from hwnas.cli._app import AcceptNoise, Json, app, emit_json, err, leave
-from hwnas.cli._options import Resolution, Settings, Weights, from_network, settings
+from hwnas.cli._options import KNOWN, Settings, Weights, from_network, settings
 from hwnas.settings import options
 
 if TYPE_CHECKING:
     from hwnas.budget import Budget
     from hwnas.data import Dataset
+    from hwnas.runs.found import SearchRecord
     from hwnas.settings.config import Config
-    from hwnas.train import EpochRecord
 
 _OF_SUPERNETS = ("supernet", "warmup_steps", "steps", "loss", "proxy_width", "proxy_resolution")
 _OF_SCRATCH = ("evaluate_epochs", "workers")
@@ -78,7 +78,15 @@ def search(
         ),
     ] = None,
     weights: Weights = None,
-    resolution: Resolution = None,
+    resolution: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=KNOWN,
+            callback=_usage.checked(_known.resolutions),
+            help="Pixels that it shall see; several, as 96,72, are searched one after the other within the "
+            "same milliseconds, and the better network is taken.",
+        ),
+    ] = None,
     accept_noise: AcceptNoise = False,
     as_json: Json = False,
 ) -> None:
@@ -90,50 +98,58 @@ def search(
     from hwnas import finalists
     from hwnas.settings import requests
 
-    dataset: Dataset | None = None
     budgets = _budgets(device, runtime, precision, latency, budget_ms)
     measured = bool(budgets) if measure is None else measure
     if known is not None and not _usage.given(context, "strategy"):
         settings = {**settings, "strategy": "exact"}
     with _usage.usage():
         _usage.strategy(settings["strategy"])
-    if known is not None:
-        _require_from(context, known)
+    around = None if known is None else _known.Known(known, weights, bool(_usage.given(context, "data")))
+    sides = _known.resolutions(resolution)
+    if around is not None:
+        _known.require(context, around, sides)
         settings = {**settings, "evaluate": "blockwise"}
     else:
         _usage.no_effect(context, "weights", "resolution", needs="with --from")
     _refuse_idle(context, settings, is_measured=measured)
-    if known is not None:
-        with _usage.usage():
-            _config(settings, budget_ms or (), more or ())  # refused before the network is adapted
-        settings, dataset = _from_known(context, settings, known, weights, resolution, to, budgets, tables)
     with _usage.usage():
-        config = _config(settings, budget_ms or (), more or ())
-        request = requests.search(
-            config,
-            space=config.basics.space,
-            data=config.basics.data,
-            latencies=tuple(latency or ()),
-            supernet=supernet,
-        )
-        wanted = requests.search_options(config, measure=measured, tables=tables)
+        _config(settings, budget_ms or (), more or ())  # refused before a network is adapted
     said: list[str] = []
 
     def warn(text: str) -> None:
         said.append(text)
         _found.warn(text)
 
-    with err.status("reading the images") as status:
-        record = finalists.search_for(
-            budgets,
+    def search_in(
+        settings: Settings, dataset: Dataset | None, run: Path, within: Sequence[Budget], is_new: bool
+    ) -> SearchRecord | None:
+        with _usage.usage():
+            config = _config(settings, budget_ms or (), more or ())
+            request = requests.search(
+                config,
+                space=config.basics.space,
+                data=config.basics.data,
+                latencies=tuple(latency or ()),
+                supernet=supernet,
+            )
+            wanted = requests.search_options(config, measure=measured, tables=tables)
+        return finalists.search_for(
+            within,
             request,
-            to,
+            run,
             wanted,
             dataset=dataset,
+            is_new=is_new,
             live=lambda step: status.update(_found.line(step)),
             tell=status.update,
             warn=warn,
         )
+
+    with err.status("reading the images") as status:
+        if around is None:
+            record = search_in(settings, None, to, budgets, True)
+        else:
+            record = _known.searched_around(around, sides, settings, to, budgets, tables, search_in, status)
     if record is None:
         return  # of the processes of torchrun, one tells
     if as_json:
@@ -141,55 +157,6 @@ def search(
     else:
         _found.show(record, to, said)
     leave(record.finalists.verdict if record.finalists else None, accept_noise=accept_noise)
-
-
-def _from_known(
-    context: typer.Context,
-    settings: Settings,
-    known: str,
-    weights: Path | None,
-    resolution: int | None,
-    to: Path,
-    budgets: Sequence[Budget],
-    tables: Path | None,
-) -> tuple[Settings, Dataset | None]:
-    """The settings of a search in the space of a known network, which is adapted to the images before.
-
-    And those images, where they were read for that.
-    """
-    from hwnas import spaces
-    from hwnas.finalists import models
-    from hwnas.runs.folder import RunFolder
-    from hwnas.train import TrainConfig
-    from hwnas.train.adapting import begun, space_of
-    from hwnas.train.training import train_run
-
-    def show(record: EpochRecord) -> None:
-        value = record.metric.text(record.val_value, 2)
-        err.print(
-            f"adapting {known}: epoch {record.epoch}/{record.epochs}  validation {value}", highlight=False
-        )
-
-    dataset = None
-    teacher = Path(known)  # a trained run on its own images
-    if _usage.given(context, "data"):
-        teacher, config = RunFolder(to).teacher, TrainConfig(seed=settings["seed"])
-        asked = {"file": weights, "resolution": resolution, "task": settings["task"]}
-        dataset, start = begun(teacher, known, settings["data"], config, **asked)
-        models.sources(budgets, spaces.load(space_of(teacher)), tables)  # refused before it takes minutes
-        if not RunFolder(teacher).train.exists():
-            train_run(teacher, config, dataset=dataset, start=start, on_epoch=show)
-    return {**settings, "space": space_of(teacher), "teacher": str(teacher)}, dataset
-
-
-def _require_from(context: typer.Context, known: str) -> None:
-    """Refuse what does not go together with a known network."""
-    _usage.no_effect(context, "space", "evaluate", "teacher", needs="without --from, which says it")
-    if _usage.given(context, "data"):
-        return
-    if not Path(known).is_dir():
-        raise typer.BadParameter(f"--from must have images to adapt {known} to, but got none: give --data")
-    _usage.no_effect(context, "weights", "resolution", needs="with --data, to adapt the network to it")
 
 
 def _budgets(

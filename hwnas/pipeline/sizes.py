@@ -1,0 +1,172 @@
+"""One search for each size of images, and which of the networks that they find is the better one.
+
+Smaller images are the cheapest way to be faster, and no search on images of one size can see it. What is
+found on each is tuned alike before it is compared: untuned, a network looks the better the less it was
+reshaped.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from hwnas import files
+from hwnas.budget import Budget
+from hwnas.errors import HwnasError, InfeasibleBudget
+from hwnas.runs import outputs, records
+from hwnas.runs.folder import RunFolder
+from hwnas.runs.found import SearchRecord
+from hwnas.runs.training import TrainingRecord
+from hwnas.search.oneshot.inherit import inherited
+from hwnas.statistics.verdict import WORDS
+from hwnas.train import TrainConfig
+from hwnas.train.adapting import teacher_of
+from hwnas.train.training import train_run
+
+EPOCHS = 2
+"""Of tuning, before networks are compared."""
+
+_OF_SEARCH = (  # what a run folder has of its search, which is there when search.json is
+    *(RunFolder.arch, RunFolder.history, RunFolder.teacher, RunFolder.supernet, RunFolder.latency),
+    *(RunFolder.ranges, RunFolder.finalists, RunFolder.gallery, RunFolder.search),
+)
+
+Search = Callable[[int, Path, Sequence[Budget]], SearchRecord]
+"""Searches on images of a size, into a run folder, within budgets; what is done is not done again."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found on images of one size.
+
+    Attributes:
+        resolution: Their height and width in pixels.
+        run: Folder of its search.
+        record: Of its search.
+        training: What tuning made of it.
+    """
+
+    resolution: int
+    run: Path
+    record: SearchRecord
+    training: TrainingRecord
+
+    @property
+    def word(self) -> str | None:
+        """Whether the budgets are kept; None where nothing was measured."""
+        verdict = self.record.finalists.verdict if self.record.finalists else None
+        return verdict.word if verdict else None
+
+    @property
+    def order(self) -> tuple[int, float]:
+        """The more the better: what is proven comes first, then what validation images say."""
+        proven = -WORDS.index(self.word) if self.word else -len(WORDS)
+        return proven, self.training.metric.better(self.training.val_value)
+
+    def to_json(self) -> dict[str, Any]:
+        """What the record of the better one says of each."""
+        return {
+            "resolution": self.resolution,
+            "estimated": self.record.quality,
+            "tuned": self.training.val_value,
+            "interval": self.training.val.get("interval"),
+            "images": self.training.val.get("images"),
+            "epochs": self.training.config["epochs"],
+            "verdict": self.word,
+            "latencies_ms": {item.name: item.latency_ms for item in self.record.budgets},
+        }
+
+
+@outputs.alone_in("to", "a search", new=True)
+def best_of(
+    resolutions: Iterable[int],
+    budgets: Sequence[Budget],
+    to: Path,
+    search: Search,
+    config: TrainConfig,
+    *,
+    tell: Callable[[str], None] = lambda _: None,
+    warn: Callable[[str], None] = lambda _: None,
+) -> SearchRecord:
+    """Search on images of several sizes within the same milliseconds, and take the better network.
+
+    Shares are of the range on the largest images. Started again, it goes on where it was cut off.
+
+    Args:
+        resolutions: Heights and widths in pixels.
+        budgets: On targets of devices.
+        to: Run folder of the better network; the searches' own are inside.
+        search: Does one search.
+        config: How networks are tuned before they are compared.
+        tell: Told what is done.
+        warn: Given what the user should know.
+
+    Returns:
+        What ``search.json`` of the better network holds; ``extra["resolutions"]`` says what the others
+        reached.
+
+    Raises:
+        InfeasibleBudget: The budgets are not kept on images of any size.
+        HwnasError: The folder holds a finished search.
+    """
+    _require_unfinished(to)
+    found: list[Found] = []
+    refused: InfeasibleBudget | None = None
+    for resolution in sorted(set(resolutions), reverse=True):
+        run = RunFolder(to).resolutions / str(resolution)
+        try:
+            record = search(resolution, run, budgets)
+        except InfeasibleBudget as error:
+            if any(budget.unit == "%" for budget in budgets):  # of a range that nobody knows now
+                raise
+            warn(f"on images of {resolution} pixels: {error}")
+            refused = error
+            continue
+        budgets = _in_ms(budgets, record)
+        tell(f"tuning what was found on images of {resolution} pixels")
+        found.append(Found(resolution, run, record, _tuned(run, config)))
+    if not found:
+        assert refused is not None
+        raise refused
+    return _taken(max(found, key=lambda item: item.order), found, RunFolder(to))
+
+
+def _require_unfinished(to: Path) -> None:
+    """Refuse a folder whose network was taken already, unless its budgets want more measuring."""
+    folder = RunFolder(to)
+    if not folder.search.exists():
+        return
+    finalists = records.search(to).finalists
+    if folder.train.exists() or finalists is None or finalists.kept or not folder.resolutions.is_dir():
+        raise HwnasError(f"a run folder must be new, but {to} holds a finished search: give another one")
+
+
+def _in_ms(budgets: Sequence[Budget], record: SearchRecord) -> tuple[Budget, ...]:
+    """The budgets as the first search understood them."""
+    limits = {item.name: item.budget_ms for item in record.budgets}
+    return tuple(replace(budget, limit=limits[budget.name], unit="ms", asked="") for budget in budgets)
+
+
+def _tuned(run: Path, config: TrainConfig) -> TrainingRecord:
+    """A found network after the same short training; what was done is not done again."""
+    if RunFolder(run).train.exists():
+        return records.trained(run)
+    return train_run(run, config, teacher=teacher_of(run), start=partial(inherited, run))
+
+
+def _taken(best: Found, found: Sequence[Found], to: RunFolder) -> SearchRecord:
+    """Make a folder the run of the best network; its search comes last, as all is there where that is."""
+    extra: Mapping[str, Any] = {**best.record.extra, "resolutions": [item.to_json() for item in found]}
+    record = replace(best.record, extra=extra)
+    for name in _OF_SEARCH:
+        source, target = best.run / name, to.path / name
+        if source.is_dir():
+            shutil.copytree(source, target, dirs_exist_ok=True)
+        elif source.exists() and name != RunFolder.search:
+            shutil.copy2(source, target)
+    files.write_json(to.search, record.to_json())
+    return record

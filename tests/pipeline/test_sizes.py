@@ -1,0 +1,176 @@
+"""Searches on images of several sizes: the same milliseconds, and the better network is taken."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from click.exceptions import BadParameter
+
+from hwnas import blocks, files, known, latency, spaces
+from hwnas.api import networks
+from hwnas.budget import Budget
+from hwnas.cli import _known
+from hwnas.device import Target
+from hwnas.errors import HwnasError, InfeasibleBudget
+from hwnas.known.pretrained import Source, Weights
+from hwnas.pipeline import sizes
+from hwnas.runs import records
+from hwnas.runs.folder import RunFolder
+from hwnas.search.request import SearchRequest
+from hwnas.search.searching import search_run
+from hwnas.settings import requests
+from hwnas.tables.table import LatencyTable, Round
+from hwnas.train import TrainConfig, adapting
+
+NAME, DATA = "mobilenetv2-0.1", "clutter:400"
+TARGET = Target("host", "litert", "fp32")
+SHORT = TrainConfig(epochs=1, batch_size=32, learning_rate=0.05)
+TUNING = replace(SHORT, distill_weight=0.5)
+
+
+def weights(*_, resolution, **__):
+    arch = known.load(NAME, resolution=resolution, strides="imagenet")
+    torch.manual_seed(0)
+    tensors = {
+        name: value for name, value in blocks.build(arch.blocks).state_dict().items() if "num_" not in name
+    }
+    source = Source("file:mine", NAME, "CC0-1.0", "", "half", 1e-5, (0.5,) * 3, (0.25,) * 3, 32)
+    return Weights(arch, tensors, source, "0" * 64)
+
+
+class Searches:
+    """Searches around a network on sizes; costs are multiply-adds."""
+
+    def __init__(self, folder):
+        self.folder, self.asked = folder, []
+
+    def __call__(self, size, run, budgets):
+        self.asked.append((size, budgets))
+        if RunFolder(run).search.exists():
+            return records.search(run)
+        teacher = adapting.adapted(RunFolder(run).teacher, NAME, DATA, resolution=size, config=SHORT)
+        space = spaces.load(adapting.space_of(teacher))
+        rows = [
+            Round(w.key(), "block", "s", n, (w.macs / 1e5 + 0.01,))
+            for w in space.workloads()
+            for n in (-1, 0, 1)
+        ]
+        model = self.folder / f"{size}.json"
+        latency.save(latency.fit(LatencyTable(TARGET, {}, rows), space, "lookup"), model)
+        request = SearchRequest(
+            space.name,
+            (model,),
+            tuple(budgets),
+            strategy="exact",
+            oneshot=requests.blockwise(networks._usual("search.supernet"), space.name, 0, is_taught=True),
+            settings={"queries": 3, "random": 1},
+            training_steps=2,
+            teacher=teacher,
+        )
+        search_run(request, run)
+        return records.search(run)
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sizes")
+    searches = Searches(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(adapting, "weights_of", weights)
+        record = sizes.best_of((32, 64), (Budget.read("60%", TARGET),), folder / "run", searches, TUNING)
+    return folder / "run", record, searches
+
+
+def test_shares_are_of_the_largest_images_and_the_same_milliseconds_for_all(found):
+    run, record, searches = found
+    (first, shares), (second, limits) = searches.asked
+    assert (first, second) == (64, 32)
+    assert shares[0].unit == "%"
+    whole = records.search(RunFolder(run).resolutions / "64").budgets[0]
+    assert (limits[0].limit, limits[0].unit) == (whole.budget_ms, "ms")
+    assert {item.budget_ms for item in record.budgets} == {whole.budget_ms}
+
+
+def test_the_better_one_after_tuning_is_the_run(found):
+    run, record, _ = found
+    told = {item["resolution"]: item for item in record.extra["resolutions"]}
+    assert set(told) == {64, 32}
+    best = max(told.values(), key=lambda item: item["tuned"])["tuned"]
+    taken = record.data["resolution"]
+    assert told[taken]["tuned"] == best
+    inside = RunFolder(run).resolutions / str(taken)
+    assert records.search(run) == record
+    assert records.arch(run) == records.arch(inside)
+    assert told[taken]["tuned"] == records.trained(inside).val_value
+    assert told[taken]["epochs"] == 1
+    assert not RunFolder(run).train.exists()
+    assert adapting.teacher_of(run) == RunFolder(run).teacher
+    trained = networks.train(run, epochs=1, batch_size=32)
+    assert trained.record["teacher"]["weights_sha256"] == files.sha256(
+        RunFolder(run).teacher / "weights.safetensors"
+    )
+
+
+def test_a_finished_folder_is_refused_and_an_interrupted_one_goes_on(found, tmp_path, monkeypatch):
+    run, record, searches = found
+    with pytest.raises(HwnasError, match="holds a finished search: give another one"):
+        sizes.best_of((32, 64), (Budget.read("60%", TARGET),), run, searches, TUNING)
+    again = tmp_path / "again"
+    again.mkdir()
+    RunFolder(run).resolutions.rename(RunFolder(again).resolutions)
+    monkeypatch.setattr(sizes, "train_run", None)  # all of it was done
+    try:
+        same = sizes.best_of((64, 32), (Budget.read("60%", TARGET),), again, searches, TUNING)
+    finally:
+        RunFolder(again).resolutions.rename(RunFolder(run).resolutions)
+    assert same == record
+
+
+def test_what_no_size_keeps_is_refused_and_what_one_keeps_is_taken(found, tmp_path):
+    _, record, searches = found
+    said = []
+
+    def refuses(size, run, budgets):
+        if size > least:
+            raise InfeasibleBudget(f"nothing is as fast on {size}", budget=1.0, least=2.0)
+        return searches(size, run, budgets)
+
+    limit = Budget.read(str(record.budgets[0].budget_ms), TARGET)
+    least = 8
+    with pytest.raises(InfeasibleBudget, match="on 32"):
+        sizes.best_of((32, 64), (limit,), tmp_path / "none", refuses, TUNING, warn=said.append)
+    assert [text.split(":")[0] for text in said] == ["on images of 64 pixels", "on images of 32 pixels"]
+    assert not RunFolder(tmp_path / "none").search.exists()
+    with pytest.raises(InfeasibleBudget, match="on 64"):  # shares of a range that is not known
+        sizes.best_of((32, 64), (Budget.read("1%", TARGET),), tmp_path / "none", refuses, TUNING)
+
+
+def test_proven_budgets_come_before_accuracy():
+    def made(word, value):
+        verdict = None if word is None else type("Verdict", (), {"word": word})
+        finalists = None if verdict is None else type("Finalists", (), {"verdict": verdict})
+        record = type("Record", (), {"finalists": finalists})
+        training = type("Training", (), {"val_value": value, "metric": networks_metric()})
+        return sizes.Found(32, None, record, training)
+
+    assert made("PASS", 0.5).order > made("NOT PROVEN", 0.9).order > made("FAIL", 0.95).order
+    assert made("PASS", 0.6).order > made("PASS", 0.5).order
+
+
+def networks_metric():
+    from hwnas.statistics.metric import ACCURACY
+
+    return ACCURACY
+
+
+@pytest.mark.parametrize("text", ["", "96,", "96,x", "7", "96,96", "9 6", "-96", "1e2", "123456"])
+def test_resolutions_that_are_none(text):
+    with pytest.raises((HwnasError, BadParameter), match="resolutions must"):
+        _known.resolutions(text)
+
+
+def test_resolutions_of_an_option():
+    assert _known.resolutions("96, 72") == (96, 72)
+    assert _known.resolutions(None) == ()
