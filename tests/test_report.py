@@ -272,6 +272,11 @@ REQUESTS = {
     "evolution": {"strategy": "evolution", "objectives": ("macs",), "limits": {"bytes": 4e6, "macs": 1e7}},
     "measured": {"strategy": "random", "measured": True, "confidence": 0.8, "seed": 5},
     "scratch": {"strategy": "random", "scratch": TrainConfig(3, 32, seed=5), "workers": 2, "seed": 5},
+    "blockwise": {
+        "strategy": "exact",
+        "settings": {"queries": 9},
+        "oneshot": {"training": "blockwise", "block_score": "loss"},
+    },
     "weighed": {
         "strategy": "random",
         "scratch": TrainConfig(3, 32, seed=5, class_weights="balanced"),
@@ -283,9 +288,10 @@ REQUESTS = {
 @pytest.mark.parametrize("name", REQUESTS)
 def test_the_command_of_a_search_asks_for_the_same_search(full_run, name, monkeypatch):
     """Typed into the real command line, it makes the very request that was recorded."""
-    given = REQUESTS[name]
+    given = dict(REQUESTS[name])
     training = given.get("training_steps", 50 if name == "fbnet" else 600)
     oneshot = OneShotConfig(width=0.25, resolution=8, batch_size=16, seed=given.get("seed", 0), device="cpu")
+    oneshot = replace(oneshot, **given.pop("oneshot", {}))
     arch, before = release.read_run(full_run)
     budgets = tuple(Budget.read(repr(float(item.budget_ms))) for item in before.budgets)
     asked = SearchRequest(

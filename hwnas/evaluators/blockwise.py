@@ -16,10 +16,12 @@ import numpy as np
 
 from hwnas.errors import SpaceError
 from hwnas.evaluators.base import Live, Traits
+from hwnas.evaluators.supernet import replacing
 from hwnas.evaluators.supernet.distillation import Distillation
 from hwnas.evaluators.supernet.oneshot import OneShot
 from hwnas.evaluators.supernet.warm_up import rate, train_until
 from hwnas.latency.base import FloatArray
+from hwnas.tasks.base import LossSettings
 from hwnas.train import optim, ranks
 
 if TYPE_CHECKING:
@@ -38,7 +40,7 @@ class Blockwise(OneShot):
     """A supernet of one teacher and many pupils: ``evaluators.base.BlockErrors``.
 
     Arguments and attributes are those of ``OneShot``; of its settings ``teacher_share`` says how many of
-    the steps train the teacher.
+    the steps train the teacher, and ``block_score`` what the error of a candidate is.
     """
 
     _errors: tuple[FloatArray, ...] | None = None
@@ -113,12 +115,20 @@ class Blockwise(OneShot):
     def block_errors(self) -> tuple[FloatArray, ...]:
         """Error of every candidate in its place, one array a choice: 0 for the teacher's own."""
         if self._errors is None:
-            self._recalibrate(self.paths.anchor)
-            distillation = Distillation(self.supernet, self.paths.anchor, self.optimizer)
-            calibration = (images for images, _ in self.some("train", self.config.recalibration_images))
-            held_out = (images for images, _ in self.some("val", _HELD_OUT))
-            self._errors = distillation.errors(calibration, held_out)
+            self._errors = self.errors_by(self.config.block_score)
         return self._errors
+
+    def errors_by(self, block_score: str) -> tuple[FloatArray, ...]:
+        """The errors by one of ``config.BLOCK_SCORES``, on held-out validation images."""
+        self._recalibrate(self.paths.anchor)
+        distillation = Distillation(self.supernet, self.paths.anchor, self.optimizer)
+        calibration = (images for images, _ in self.some("train", self.config.recalibration_images))
+        held_out = self.some("val", _HELD_OUT)
+        if block_score == "loss":
+            settings = LossSettings(temperature=1.0, class_weights=self.class_weights)
+            criterion = self.task.criterion(self.batches.data, settings, self.device)
+            return replacing.errors(distillation, criterion, calibration, held_out)
+        return distillation.errors(calibration, (images for images, _ in held_out))
 
     @property
     def traits(self) -> Traits:

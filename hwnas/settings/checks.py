@@ -221,6 +221,7 @@ def _require_fitting(name: str, needs: Needs, evaluate: str, where: Callable[[],
 
 def _require_scoring(config: Config, place: Place) -> None:
     """Who trains a supernet has one; who trains each network has no use of one, and may have workers."""
+    from hwnas.evaluators.supernet.config import BLOCK_SCORES
     from hwnas.search import strategy
 
     wanted, asked = config.search, config.baseline.strategy
@@ -233,6 +234,13 @@ def _require_scoring(config: Config, place: Place) -> None:
         raise HwnasError(
             f"workers must be 1 where a supernet scores, but got {wanted.workers}: "
             f'set evaluate = "scratch" to train every network{place("search", "workers")}'
+        )
+    block_score = config.values["search.supernet"]["block_score"]
+    if wanted.evaluate != "blockwise" and block_score != BLOCK_SCORES[0]:
+        raise HwnasError(
+            f"block_score must be {BLOCK_SCORES[0]!r} where no candidate learns block by block, but got "
+            f'{block_score!r}: leave it out, or set evaluate = "blockwise"'
+            f"{place('search.supernet', 'block_score')}"
         )
     for section, name in (("search", wanted.strategy), ("baseline", asked)):
         if name is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from oneshot_helpers import CONFIG, digits, macs_costs, space, task_of
 from task_helpers import searched
 
 from hwnas import blocks, known, spaces
-from hwnas.blocks import MBConv, Skip
+from hwnas.blocks import MBConv, Skip, statistics
 from hwnas.errors import SpaceError
 from hwnas.evaluators.blockwise import Blockwise
 from hwnas.evaluators.supernet.distillation import channel_weights, error
@@ -95,6 +96,55 @@ def test_an_exact_search_of_it_keeps_the_budget(trained):
     assert task.feasible(np.array([result.best.indices]))[0]
     assert len(result.trials) == 6
     assert -1 <= result.extra["spearman"] <= 1
+
+
+def by_whole_networks(evaluator, number, index):
+    """What replacing one block costs, by whole forward passes: batch norms of that block are made anew."""
+    supernet, indices = evaluator.supernet, list(evaluator.paths.anchor)
+    indices[number] = index
+    supernet.eval()
+    candidate = supernet.choices[number].candidates[index].train()
+    norms = [module for module in candidate.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    with torch.no_grad():
+        with statistics.cumulative(norms):
+            for images, _ in evaluator.some("train", evaluator.config.recalibration_images):
+                supernet(images, indices)
+        supernet.eval()
+        batches = list(evaluator.some("val", 512))
+        images, labels = (torch.cat(parts) for parts in zip(*batches, strict=True))
+        whole, taught = (
+            supernet(images, gates).log_softmax(1) for gates in (indices, evaluator.paths.anchor)
+        )
+    truth = torch.arange(len(labels)), labels
+    kl = (taught.exp() * (taught - whole)).sum(1).mean()
+    rise = (taught[truth] - whole[truth]).mean()
+    return np.log1p(max(0.0, float(kl + rise) / 2))
+
+
+def test_a_replaced_block_loses_what_the_whole_network_loses_by_it(trained):
+    evaluator, _ = trained
+    found = evaluator.errors_by("loss")
+    assert [len(part) for part in found] == list(evaluator.space.sizes)
+    for number, best in enumerate(evaluator.paths.anchor):
+        assert found[number][best] == 0
+        for index in set(range(len(found[number]))) - {best}:
+            wanted = by_whole_networks(evaluator, number, index)
+            assert found[number][index] == pytest.approx(wanted, rel=1e-3, abs=1e-5)
+    assert sum(part.sum() for part in found) > 0.1
+    assert all((part >= 0).all() for part in found)
+
+
+def test_the_block_score_decides_what_errors_are_and_is_recorded(trained):
+    evaluator, _ = trained
+    by_loss = Blockwise(space(), digits(), dataclasses.replace(BLOCKWISE, block_score="loss"))
+    by_loss.restore(evaluator.tensors(), evaluator.steps, Path("none"))
+    by_features = [part.copy() for part in evaluator.block_errors()]
+    for one, other in zip(by_loss.block_errors(), evaluator.errors_by("loss"), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-6)
+    assert any(abs(a - b).max() > 1e-3 for a, b in zip(by_loss.block_errors(), by_features, strict=True))
+    assert by_loss.describe()["block_score"] == "loss"
+    assert "block_score" not in evaluator.describe()  # as earlier versions wrote it
+    assert "block_score" not in dataclasses.replace(CONFIG, block_score="loss").recorded()
 
 
 def test_what_is_saved_scores_the_same(trained, tmp_path):
@@ -198,6 +248,8 @@ def _at_32():
 def test_settings_that_cannot_be():
     with pytest.raises(Exception, match="training must be one of"):
         dataclasses.replace(CONFIG, training="other")
+    with pytest.raises(Exception, match=r"block_score must be one of \('features', 'loss'\), but got"):
+        dataclasses.replace(CONFIG, block_score="tau")
     with pytest.raises(Exception, match="teacher_share must be in"):
         dataclasses.replace(CONFIG, teacher_share=1.0)
     assert Constraint  # the helpers' budgets are constraints on MACs

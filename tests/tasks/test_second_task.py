@@ -13,6 +13,7 @@ from torch import nn
 
 from hwnas import blocks, data, device, files, spaces, tasks, testing, train
 from hwnas.errors import DataError, SpaceError
+from hwnas.evaluators.blockwise import Blockwise
 from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.evaluators.supernet.oneshot import OneShot
 from hwnas.evaluators.supernet.warm_up import warm_up
@@ -105,6 +106,22 @@ def test_a_supernet_is_trained_and_scored_by_the_task(squares):
     assert oneshot.effective_images == len(squares.val)
     with pytest.raises(SpaceError, match="as many classes as the data"):
         OneShot(spaces.load("macro", resolution=8, num_classes=10), squares, OneShotConfig())
+
+
+def test_a_replaced_block_is_scored_by_the_loss_of_the_task(squares):
+    space = spaces.load("macro", resolution=8, num_classes=1)
+    config = OneShotConfig(width=0.25, batch_size=32, training="blockwise", block_score="loss")
+    evaluator = Blockwise(space, squares, config)
+    found = evaluator.block_errors()
+    anchor = evaluator.paths.anchor
+    changed = (0, *anchor[1:])
+    evaluator.supernet.eval()
+    images, levels = map(torch.cat, zip(*evaluator.some("val", 512), strict=True))
+    with torch.no_grad():
+        made, taught = (evaluator.supernet(images, gates)[:, 0] for gates in (changed, anchor))
+    change = (made - taught).pow(2).mean() + (made - levels).pow(2).mean() - (taught - levels).pow(2).mean()
+    assert found[0][0] == pytest.approx(np.log1p(max(0.0, float(change) / 2)), rel=1e-3, abs=1e-6)
+    assert all(part[best] == 0 for part, best in zip(found, anchor, strict=True))
 
 
 def test_targets_that_are_no_classes_are_one_stratum_and_part_of_the_fingerprint(squares):

@@ -10,6 +10,7 @@ from hwnas.errors import TrainingError
 from hwnas.train.config import require_all, sgd_checks
 
 TRAININGS = ("paths", "blockwise")
+BLOCK_SCORES = ("features", "loss")
 
 BATCH_SIZE = 64
 """Images a step where nothing is said; fewer where there are not so many."""
@@ -41,6 +42,9 @@ class OneShotConfig:
         training: How weights are trained: on random single "paths", or "blockwise": one path as a teacher
             first, then every candidate from its features (``evaluators.blockwise``).
         teacher_share: Share of the steps that train the teacher; 0 where it comes trained.
+        block_score: What the error of a candidate is, where they learn block by block: how far its "features"
+            are from the teacher's, or by how much it makes the "loss" of the teacher's network rise where it
+            replaces a block (``replacing.py``).
         seed: Of initial weights, paths, order and augmentation.
         device: "cpu" or "cuda" (there with bfloat16 autocast).
     """
@@ -59,6 +63,7 @@ class OneShotConfig:
     class_weights: str = "none"
     training: str = "paths"
     teacher_share: float = 0.7
+    block_score: str = "features"
     seed: int = 0
     device: str = "cpu"
 
@@ -71,18 +76,21 @@ class OneShotConfig:
             "release must be in [0, 1]": self.release is None or 0 <= self.release <= 1,
             "recalibration_images must be at least 2": self.recalibration_images >= 2,
             f"training must be one of {TRAININGS}": self.training in TRAININGS,
+            f"block_score must be one of {BLOCK_SCORES}": self.block_score in BLOCK_SCORES,
             "teacher_share must be in [0, 1)": 0 <= self.teacher_share < 1,
             "validation_images must be at least 1": self.validation_images >= 1,
         }
         require_all(self, checks | sgd_checks(self))
 
     def recorded(self) -> dict[str, Any]:
-        """The settings as JSON; of earlier versions are those that had no class weights, or no teacher."""
+        """The settings as JSON, without those that earlier versions had not, where they are as there."""
         found = asdict(self)
         if self.class_weights == "none":
             del found["class_weights"]
         if self.training == "paths":
             del found["training"], found["teacher_share"]
+        if self.training == "paths" or self.block_score == "features":
+            del found["block_score"]
         return found
 
     def resolved(self, images: int) -> OneShotConfig:

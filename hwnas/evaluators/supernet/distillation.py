@@ -49,14 +49,15 @@ class Distillation:
 
     def pupils(self) -> Iterator[tuple[int, int, nn.Module]]:
         """Choice, candidate and module of all that can learn."""
-        for number, index, module in self._candidates():
+        for number, index, module in self.candidates():
             if self._learns(number, index, module):
                 yield number, index, module
 
     def _learns(self, number: int, index: int, module: nn.Module) -> bool:
         return index != self.teacher[number] and any(True for _ in module.parameters())
 
-    def _candidates(self) -> Iterator[tuple[int, int, nn.Module]]:
+    def candidates(self) -> Iterator[tuple[int, int, nn.Module]]:
+        """Choice, candidate and module of all, the teacher's own among them."""
         for number, choice in enumerate(self.supernet.choices):
             for index, module in enumerate(cast(nn.ModuleList, choice.candidates)):
                 yield number, index, module
@@ -112,6 +113,22 @@ class Distillation:
         self.optimizer.step()
         return value
 
+    def zeros(self) -> tuple[FloatArray, ...]:
+        """A zero for every candidate, one array a choice."""
+        return tuple(np.zeros(len(cast(nn.ModuleList, c.candidates))) for c in self.supernet.choices)
+
+    @torch.no_grad()
+    def calibrate(self, images: Iterable[torch.Tensor]) -> None:
+        """Estimate the batch-norm statistics of all pupils anew, on what the teacher makes of images."""
+        norms = [
+            layer for *_, m in self.pupils() for layer in m.modules() if isinstance(layer, nn.BatchNorm2d)
+        ]
+        with statistics.cumulative(norms):
+            for batch in images:
+                features = self.features(batch)
+                for number, _, module in self.pupils():
+                    module.train()(features[number])
+
     @torch.no_grad()
     def errors(
         self, calibration: Iterable[torch.Tensor], held_out: Iterable[torch.Tensor]
@@ -122,21 +139,11 @@ class Distillation:
             calibration: Training images that batch-norm statistics are estimated from anew.
             held_out: Other images, which the errors are of.
         """
-        for part in self.supernet.path(self.teacher):
-            part.eval()
-        norms = [
-            layer for *_, m in self.pupils() for layer in m.modules() if isinstance(layer, nn.BatchNorm2d)
-        ]
-        with statistics.cumulative(norms):
-            for images in calibration:
-                features = self.features(images)
-                for number, _, module in self.pupils():
-                    module.train()(features[number])
-        sums = [np.zeros(len(cast(nn.ModuleList, c.candidates))) for c in self.supernet.choices]
-        count = 0
+        self.calibrate(calibration)
+        sums, count = self.zeros(), 0
         for images in held_out:
             features = self.features(images)
-            for number, index, module in self._candidates():
+            for number, index, module in self.candidates():
                 if index != self.teacher[number]:
                     target = features[number + 1].float()
                     made = module.eval()(features[number]).float()
