@@ -8,10 +8,10 @@ from typing import Any
 
 from rich.markup import escape
 
-from hwnas import tasks
 from hwnas.cli._app import err, out, print_quality
 from hwnas.runs.finalists import FinalistsRecord
 from hwnas.runs.found import SearchRecord
+from hwnas.search import beside
 from hwnas.statistics import use
 
 
@@ -66,7 +66,7 @@ def show(record: SearchRecord, to: Path, said: Collection[str]) -> None:
     )
     if (told := _controls(record)) is not None:
         out.print(told, highlight=False)
-    if (told := _sizes(record)) is not None:
+    if told := beside.sizes(record):
         out.print(told, highlight=False)
     for alarm in record.alarms:
         if alarm not in said:  # before the search began
@@ -85,24 +85,6 @@ def _controls(record: SearchRecord) -> str | None:
     rank = record.extra.get("spearman")
     trusted = "" if rank is None else f"; errors of blocks rank them with a Spearman of {rank:.2f}"
     return f"before any tuning, of the same blocks under the same budgets: {parts}{trusted}"
-
-
-def _sizes(record: SearchRecord) -> str | None:
-    """What networks on images of other sizes reach, where there were searches on several."""
-    found = record.extra.get("resolutions")
-    if not found:
-        return None
-    metric = tasks.of_record(record.data).metric
-    parts = []
-    for item in found:
-        within = f" ({metric.within(item['interval'])})" if item["interval"] else ""
-        verdict = f", {item['verdict']}" if item["verdict"] else ""
-        parts.append(f"{item['resolution']} pixels {metric.text(item['tuned'], 2)}{within}{verdict}")
-    taken = record.data["resolution"]
-    return (
-        f"on {found[0]['images']} validation images, each tuned for {found[0]['epochs']} epochs: "
-        f"{'; '.join(parts)}: the network on {taken} pixels is taken"
-    )
 
 
 def _show_finalists(found: FinalistsRecord, score: str) -> None:

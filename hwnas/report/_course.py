@@ -8,6 +8,7 @@ from hwnas.latency import doubt
 from hwnas.report import _page, _svg
 from hwnas.report._record import Json, Record
 from hwnas.runs.training import TrainingRecord
+from hwnas.search import beside
 from hwnas.tasks import Task
 from hwnas.tasks.base import Metric
 
@@ -18,6 +19,8 @@ def course(record: Record) -> str:
     alarms = [text for text in record.search.alarms if text not in models]
     said = [*alarms, *record.damaged, *record.unfinished]
     parts = [_page.paragraph(_page.mark(str(text), "warn")) for text in said]
+    if sizes := beside.sizes(record.search):
+        parts.insert(0, _page.paragraph(f"{sizes[0].upper()}{sizes[1:]}."))
     trace = [step for step in record.search.trace if "expected_share" in step]
     if trace:
         parts.insert(0, _gates(trace))

@@ -14,8 +14,8 @@ from typing import Any
 from hwnas.device import Target
 from hwnas.errors import HwnasError, SchemaMismatch
 from hwnas.runs.budgets import BUDGET, BudgetRecord
+from hwnas.runs.finalists import INTERVAL, FinalistsRecord
 from hwnas.runs.finalists import SHAPE as FINALISTS
-from hwnas.runs.finalists import FinalistsRecord
 from hwnas.runs.parts import DATA, as_written
 from hwnas.runs.trial import Trial, score_of
 from hwnas.shapes import COUNT, NONE, SHARE, SIZE, SOME, Items, require
@@ -24,6 +24,14 @@ from hwnas.statistics.metric import ACCURACY
 SCHEMA = "hwnas-search/1"
 SEARCH = "the record of the search"
 KNOWN = "known"
+_ON_SIZE = {  # what was found on images of a size, of a search on several
+    "resolution": SOME,
+    "tuned": float,
+    "interval": INTERVAL,
+    "images": (SOME, NONE),
+    "epochs": SOME,
+    "verdict": (str, NONE),
+}
 _SHAPE = {
     "strategy": str,
     "seed": COUNT,
@@ -38,7 +46,7 @@ _SHAPE = {
     "sizes?": {str: SIZE},
     "seconds?": {str: SIZE},
     "trace?": [dict],
-    "extra?": dict,
+    "extra?": {"resolutions?": Items(_ON_SIZE, 1), "best_of?": {str: float}, "spearman?": (float, NONE)},
     "oneshot?": {"device?": str, "validation_images?": SOME},
     "scratch?": {"config": {"epochs": (SOME, NONE)}, "workers": SOME, "threads?": (SOME, NONE)},
     "plugins?": {str: str},

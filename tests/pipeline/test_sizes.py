@@ -8,19 +8,21 @@ import pytest
 import torch
 from click.exceptions import BadParameter
 
-from hwnas import blocks, files, known, latency, spaces
+from hwnas import blocks, files, known, latency, report, spaces
 from hwnas.api import networks
 from hwnas.budget import Budget
 from hwnas.cli import _known
 from hwnas.device import Target
-from hwnas.errors import HwnasError, InfeasibleBudget
+from hwnas.errors import HwnasError, InfeasibleBudget, SchemaMismatch
 from hwnas.known.pretrained import Source, Weights
 from hwnas.pipeline import sizes
 from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
+from hwnas.search import beside
 from hwnas.search.request import SearchRequest
 from hwnas.search.searching import search_run
 from hwnas.settings import requests
+from hwnas.statistics.metric import ACCURACY
 from hwnas.tables.table import LatencyTable, Round
 from hwnas.train import TrainConfig, adapting
 
@@ -113,6 +115,25 @@ def test_the_better_one_after_tuning_is_the_run(found):
     )
 
 
+def test_what_other_sizes_reach_is_told_on_the_terminal_and_in_the_report(found):
+    run, record, _ = found
+    said = beside.sizes(record)
+    for item in record.extra["resolutions"]:
+        assert f"{item['resolution']} pixels {item['tuned']:.2%}" in said
+    assert said.endswith(f"the network on {record.data['resolution']} pixels is taken")
+    assert said[1:] in report.write(run).read_text()
+
+
+def test_an_odd_record_of_sizes_is_a_sentence(found, tmp_path):
+    content = files.read_json(RunFolder(found[0]).search, "it")
+    for odd in ([], "96", [{"resolution": 96}], [dict(content["extra"]["resolutions"][0], tuned="much")]):
+        files.write_json(
+            RunFolder(tmp_path).search, content | {"extra": content["extra"] | {"resolutions": odd}}
+        )
+        with pytest.raises(SchemaMismatch, match=r"extra\.resolutions"):
+            records.search(tmp_path)
+
+
 def test_a_finished_folder_is_refused_and_an_interrupted_one_goes_on(found, tmp_path, monkeypatch):
     run, record, searches = found
     with pytest.raises(HwnasError, match="holds a finished search: give another one"):
@@ -152,17 +173,11 @@ def test_proven_budgets_come_before_accuracy():
         verdict = None if word is None else type("Verdict", (), {"word": word})
         finalists = None if verdict is None else type("Finalists", (), {"verdict": verdict})
         record = type("Record", (), {"finalists": finalists})
-        training = type("Training", (), {"val_value": value, "metric": networks_metric()})
+        training = type("Training", (), {"val_value": value, "metric": ACCURACY})
         return sizes.Found(32, None, record, training)
 
     assert made("PASS", 0.5).order > made("NOT PROVEN", 0.9).order > made("FAIL", 0.95).order
     assert made("PASS", 0.6).order > made("PASS", 0.5).order
-
-
-def networks_metric():
-    from hwnas.statistics.metric import ACCURACY
-
-    return ACCURACY
 
 
 @pytest.mark.parametrize("text", ["", "96,", "96,x", "7", "96,96", "9 6", "-96", "1e2", "123456"])
