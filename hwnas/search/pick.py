@@ -11,7 +11,7 @@ from typing import Any
 
 from hwnas import files, spaces
 from hwnas.budget import Budget
-from hwnas.errors import HwnasError, InfeasibleBudget, SchemaMismatch
+from hwnas.errors import HwnasError, InfeasibleBudget, SchemaMismatch, typed
 from hwnas.runs import outputs, records
 from hwnas.runs.budgets import BudgetRecord
 from hwnas.runs.folder import RunFolder
@@ -27,6 +27,9 @@ def draw_again(run: Path) -> str:
     folder = RunFolder(run)
     if not folder.search.exists():
         return records.search_anew(run)
+    if records.search(run).is_known:
+        around = typed("search", "--device", "host=60%", "--from", run, "--out", f"{run}-found")
+        return f"search around its network, as {around} does, with a budget of your own"
     first = f"delete {folder.gallery}, then start" if folder.gallery.exists() else "start"
     if records.is_of_chain(run):
         return f"{first} the `hwnas run` again that it is of, with gallery_points over 0 in its [promise]"

@@ -16,6 +16,7 @@ from hwnas.known.pretrained import Source, Weights
 from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
 from hwnas.search.oneshot.inherit import inherited
+from hwnas.search.pick import pick
 from hwnas.search.request import SearchRequest
 from hwnas.search.searching import load_data, search_run
 from hwnas.settings import requests
@@ -155,6 +156,14 @@ def test_a_trained_known_network_is_not_trained_from_nothing_by_mistake(teacher)
     assert files.sha256(RunFolder(teacher).weights) == before
     with pytest.raises(HwnasError, match="must be on the teacher's images, but got digits too"):
         networks.search(None, {"host": 1}, teacher.with_name("s"), teacher=teacher, data="digits")
+
+
+def test_a_known_network_has_no_gallery_to_pick_from(teacher, tmp_path):
+    with pytest.raises(
+        HwnasError,
+        match=r"search around its network, as `hwnas search --device host=60% --from .* --out .*-found`",
+    ):
+        pick(teacher, [Budget.read("1 ms")], tmp_path / "out")
 
 
 def test_a_search_is_taught_by_it_on_its_own_images(found, teacher):
