@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import fields
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -201,21 +200,21 @@ def _require_together(config: Config, place: Place) -> None:
         )
 
 
-def _require_fitting(name: str, needs: Needs, evaluate: str, where: Callable[[], str]) -> None:
+def _require_fitting(name: str, needs: Needs, evaluate: str, section: str, place: Place) -> None:
     """Refuse a strategy that needs another way to score."""
     if needs.shared_weights and evaluate != "supernet":
-        how = {
-            "scratch": "has every network trained from scratch",
-            "blockwise": "has candidates learn blockwise",
-        }
+        how, others = {
+            "scratch": ("has every network trained from scratch", ""),
+            "blockwise": ("has candidates learn blockwise", "exact, "),
+        }[evaluate]
         raise HwnasError(
-            f"a strategy that {how[evaluate]} must be a sampling one, but "
-            f"{name} trains a supernet: use evolution, nsga2, random or surrogate, for example{where()}"
+            f"a strategy that {how} must be a sampling one, but {name} trains a supernet: use "
+            f"{others}evolution, nsga2, random or surrogate, for example{place(section, 'strategy')}"
         )
     if needs.block_errors and evaluate != "blockwise":
         raise HwnasError(
             f"{name} must know the errors of blocks, but got evaluate = {evaluate!r}: set "
-            f'evaluate = "blockwise"{where()}'
+            f'evaluate = "blockwise"{place("search", "evaluate")}'
         )
 
 
@@ -244,8 +243,7 @@ def _require_scoring(config: Config, place: Place) -> None:
         )
     for section, name in (("search", wanted.strategy), ("baseline", asked)):
         if name is not None:
-            where = partial(place, section, "strategy")
-            _require_fitting(name, strategy(name).needs, wanted.evaluate, where)
+            _require_fitting(name, strategy(name).needs, wanted.evaluate, section, place)
     if wanted.evaluate != "scratch":
         return
     if config.train[0].init == "supernet":
