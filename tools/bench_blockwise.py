@@ -35,7 +35,8 @@ from hwnas.evaluators.blockwise import Blockwise
 from hwnas.evaluators.supernet.oneshot import OneShot
 from hwnas.evaluators.tabular import Benchmark
 from hwnas.search.problem import Constraint, Problem
-from hwnas.search.sampling.exact import Additive, Exact
+from hwnas.search.sampling.additive import Additive
+from hwnas.search.sampling.exact import Exact
 from hwnas.search.sampling.knapsack import Knapsack
 from hwnas.search.sampling.random import Random
 from hwnas.search.session import Session

@@ -43,7 +43,8 @@ from hwnas.latency.evaluate import rank_correlations
 from hwnas.runs import records
 from hwnas.search.feasible import FeasibleSampler, near_budget
 from hwnas.search.problem import Constraint, Problem
-from hwnas.search.sampling.exact import Additive, Exact
+from hwnas.search.sampling.additive import Additive
+from hwnas.search.sampling.exact import Exact
 from hwnas.search.sampling.knapsack import Knapsack, uniform
 from hwnas.search.session import Session
 from hwnas.space import Architecture, SearchSpace

@@ -9,6 +9,7 @@ from typing import Any
 from rich.markup import escape
 
 from hwnas.cli._app import err, out, print_quality
+from hwnas.runs import foretold
 from hwnas.runs.finalists import FinalistsRecord
 from hwnas.runs.found import SearchRecord
 from hwnas.search import beside
@@ -64,8 +65,8 @@ def show(record: SearchRecord, to: Path, said: Collection[str]) -> None:
         f"{sizes['bytes'] / 1e6:.3f} MB of weights; {_front(record)}",
         highlight=False,
     )
-    if (told := _controls(record)) is not None:
-        out.print(told, highlight=False)
+    for text in foretold.sentences(record.extra):
+        out.print(text, highlight=False)
     if told := beside.sizes(record):
         out.print(told, highlight=False)
     for alarm in record.alarms:
@@ -73,18 +74,6 @@ def show(record: SearchRecord, to: Path, said: Collection[str]) -> None:
             warn(alarm)
     seconds = ", ".join(f"{name} {value:.0f} s" for name, value in record.seconds.items())
     out.print(f"{seconds}; written to {to}", highlight=False)
-
-
-def _controls(record: SearchRecord) -> str | None:
-    """What the controls of an exact search reach, and how far the errors of blocks are to be trusted."""
-    best = record.extra.get("best_of")
-    if not best:
-        return None
-    names = {"exact": "best answer", "uniform": "narrowed alike", "random": "best random one"}
-    parts = ", ".join(f"{names[name]} {best[name]:.2%}" for name in names if name in best)
-    rank = record.extra.get("spearman")
-    trusted = "" if rank is None else f"; errors of blocks rank them with a Spearman of {rank:.2f}"
-    return f"before any tuning, of the same blocks under the same budgets: {parts}{trusted}"
 
 
 def _show_finalists(found: FinalistsRecord, score: str) -> None:

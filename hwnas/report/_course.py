@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from hwnas.latency import doubt
 from hwnas.report import _page, _svg
 from hwnas.report._record import Json, Record
+from hwnas.runs import foretold
 from hwnas.runs.training import TrainingRecord
 from hwnas.search import beside
 from hwnas.tasks import Task
@@ -14,17 +15,25 @@ from hwnas.tasks.base import Metric
 
 
 def course(record: Record) -> str:
-    """The expected latency of a one-shot search, driven to its budget; and what is to be known of any."""
+    """The expected latency of a one-shot search, driven to its budget; and what is to be known of any.
+
+    Of an exact one: its controls, and how well the errors of blocks foretold what was scored.
+    """
     models = [f"{model.target}: {doubt(model.evaluation)}" for model in record.models]  # said of each there
     alarms = [text for text in record.search.alarms if text not in models]
     said = [*alarms, *record.damaged, *record.unfinished]
     parts = [_page.paragraph(_page.mark(str(text), "warn")) for text in said]
+    parts += [_page.paragraph(_capital(text)) for text in foretold.sentences(record.search.extra)]
     if sizes := beside.sizes(record.search):
-        parts.insert(0, _page.paragraph(f"{sizes[0].upper()}{sizes[1:]}."))
+        parts.insert(0, _page.paragraph(_capital(sizes)))
     trace = [step for step in record.search.trace if "expected_share" in step]
     if trace:
         parts.insert(0, _gates(trace))
     return _page.section("The search", *parts) if parts else ""
+
+
+def _capital(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _gates(trace: Sequence[Json]) -> str:

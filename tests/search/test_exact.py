@@ -12,7 +12,8 @@ from task_helpers import Scores, searched
 from hwnas.budget import Budget
 from hwnas.errors import InfeasibleBudget, SpaceError
 from hwnas.search.problem import Constraint, relative_budget
-from hwnas.search.sampling.exact import Additive, Exact
+from hwnas.search.sampling.additive import Additive
+from hwnas.search.sampling.exact import Exact
 from hwnas.search.sampling.knapsack import Knapsack, uniform
 from hwnas.search.session import Session
 from hwnas.spaces.canonical import Canonical
@@ -91,6 +92,8 @@ def test_a_search_asks_for_answers_and_keeps_the_best_scored():
     canonical = Canonical(task.space)
     assert len({canonical.key(trial.indices) for trial in result.trials}) == 10
     assert result.extra["spearman"] == pytest.approx(1.0)
+    assert result.extra["left_out"]["networks"] == 10
+    assert result.extra["left_out"]["spearman"] == pytest.approx(1.0)
     assert [len(part) for part in result.extra["block_errors"]] == list(task.space.sizes)
 
 
@@ -124,6 +127,59 @@ def test_the_posterior_is_the_errors_where_nothing_contradicts():
         np.testing.assert_allclose(part, 0.03 * wanted, atol=1e-6)
 
 
+def noisy(seed=3, count=20, noise=0.01):
+    """Errors, and networks of which they say most."""
+    errors = errors_of(task_in("macro").space)
+    additive, rng = Additive(errors), np.random.default_rng(seed)
+    truth = [0.03 * part * rng.uniform(0.5, 1.5, len(part)) for part in errors]
+    for _ in range(count):
+        row = tuple(int(rng.integers(len(part))) for part in errors)
+        additive.add(row, 0.9 - float(total(truth, np.array([row]))[0]) + noise * rng.normal())
+    return additive, truth, rng
+
+
+def test_a_network_is_left_out_by_fitting_the_others_anew():
+    additive, _, _ = noisy(count=9)
+    means, stds = additive.left_out()
+    for number in range(9):
+        others = Additive(additive.errors)
+        for other in set(range(9)) - {number}:
+            others.add(additive.rows[other], 1 - additive.losses[other])
+        mean, std = others.predict(np.array([additive.rows[number]]))
+        assert (means[number], stds[number]) == pytest.approx((mean[0], std[0]), rel=1e-6)
+    told = additive.told()["left_out"]
+    scores = 1 - np.array(additive.losses)
+    assert told["networks"] == 9
+    assert told["coverage_90"] == np.mean(np.abs(means - scores) <= 1.645 * stds)
+    assert told["half_90"] == pytest.approx(1.645 * stds.mean(), rel=1e-3)
+    ranks = [values.argsort().argsort() for values in (means, scores)]
+    assert told["spearman"] == pytest.approx(np.corrcoef(*ranks)[0, 1])
+
+
+def test_intervals_of_networks_never_scored_hold_what_they_say():
+    """Of networks that the fit has not seen, over some truths; and it knows more than the mean."""
+    inside, errors, spread = [], [], []
+    for seed in range(6):
+        additive, truth, rng = noisy(seed)
+        rows = np.array([[rng.integers(len(part)) for part in truth] for _ in range(100)])
+        scores = 0.9 - total(truth, rows) + 0.01 * rng.normal(size=100)
+        means, stds = additive.predict(rows)
+        inside.append(np.abs(means - scores) <= 1.645 * stds)
+        errors.append(means - scores)
+        spread.append(scores - scores.mean())
+    assert 0.82 <= np.mean(inside) <= 0.97
+    assert np.std(errors) < 0.6 * np.std(spread)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3])
+def test_few_networks_foretell_little_and_say_so(count):
+    additive, _, _ = noisy(count=count)
+    means, stds = additive.predict(np.zeros((2, 8), dtype=int))
+    assert means.shape == stds.shape == (2,)
+    assert (stds > 0).all()
+    assert "left_out" not in additive.told()
+
+
 def test_sums_that_say_nothing_are_not_turned_round():
     errors = errors_of(task_in("macro").space)
     additive = Additive(errors)
@@ -132,6 +188,10 @@ def test_sums_that_say_nothing_are_not_turned_round():
         row = tuple(int(rng.integers(len(part))) for part in errors)
         additive.add(row, 0.5 + 0.03 * additive.sum(row))
     assert additive.posterior() == errors
+    assert additive.told() == {"spearman": pytest.approx(-1.0)}
+    means, stds = additive.predict(np.array(additive.rows))
+    assert means == pytest.approx(1 - np.mean(additive.losses))
+    assert (stds > np.std(additive.losses)).all()
 
 
 def test_every_network_is_asked_for_once_in_a_space_of_few():

@@ -136,8 +136,18 @@ class Equations:
         expected = expected * (latency_ms.mean() / expected.mean())
         ratio = latency_ms / expected
         scale = expected * (ratio / np.clip(ratio, 1 / prior.unexpected, prior.unexpected))
-        rows, values = matrix / scale[:, None], latency_ms / scale
-        (count, entries), log_scale = rows.shape, float(np.log(scale).sum())
+        return cls.merged(matrix / scale[:, None], latency_ms / scale, float(np.log(scale).sum()))
+
+    @classmethod
+    def merged(cls, rows: FloatArray, values: FloatArray, log_scale: float = 0.0) -> Equations:
+        """Equations whose errors are of one size already, as few as there are unknowns at most.
+
+        Args:
+            rows: Shape (n, entries).
+            values: What they came out as, shape (n,).
+            log_scale: As of the attribute.
+        """
+        count, entries = rows.shape
         if count <= entries:
             return cls(rows, values, log_scale)
         basis, triangle = np.linalg.qr(rows)

@@ -10,20 +10,19 @@ network and random ones, of the same blocks under the same budgets.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from hwnas.errors import SpaceError
 from hwnas.evaluators.base import Evaluator, block_errors
-from hwnas.latency.base import Cost, FloatArray
-from hwnas.latency.evaluate import rank_correlations
-from hwnas.latency.layout import Layout
+from hwnas.latency.base import FloatArray
 from hwnas.runs.trial import Trial
 from hwnas.search.base import Needs
 from hwnas.search.feasible import FeasibleSampler, near_budget
 from hwnas.search.problem import Problem
+from hwnas.search.sampling.additive import Additive
 from hwnas.search.sampling.knapsack import Knapsack, uniform
 from hwnas.search.sampling.loop import Sampler, SamplingStrategy, require
 
@@ -32,54 +31,6 @@ _TRIES = 50
 
 _USE = 0.9
 """Of the tightest budget that random networks spend at least, where they can."""
-
-
-@dataclass
-class Additive:
-    """Errors of blocks whose sum says what a network loses, corrected by networks that were scored.
-
-    Attributes:
-        errors: One array a choice, at least 0; what they are before anything is known.
-        doubt: Standard deviation of a block's part of the loss over what its error says.
-        rows: Architectures that were scored.
-        losses: What they lose: 1 minus their score.
-    """
-
-    errors: Sequence[FloatArray]
-    doubt: float = 0.5
-    rows: list[tuple[int, ...]] = field(default_factory=list)
-    losses: list[float] = field(default_factory=list)
-
-    def add(self, indices: tuple[int, ...], score: float) -> None:
-        """Learn what a network scores."""
-        self.rows.append(indices)
-        self.losses.append(1.0 - score)
-
-    def sums(self) -> FloatArray:
-        """Sum of the errors of what was scored, shape (n,)."""
-        return Cost(0.0, tuple(self.errors), "errors").of(np.array(self.rows))
-
-    def sum(self, indices: Sequence[int]) -> float:
-        """Sum of the errors of an architecture."""
-        return float(Cost(0.0, tuple(self.errors), "errors").of(np.array([indices]))[0])
-
-    def posterior(self) -> tuple[FloatArray, ...]:
-        """The errors as the networks that were scored correct them, on the scale of losses."""
-        if len(self.rows) < 3:
-            return tuple(self.errors)
-        sums, losses = self.sums(), np.array(self.losses)
-        slope, offset = np.polyfit(sums, losses, 1) if np.ptp(sums) > 0 else (0.0, losses.mean())
-        if slope <= 0:  # the sum says nothing about them
-            return tuple(self.errors)
-        layout = Layout(tuple(len(part) for part in self.errors))
-        mean = slope * np.concatenate(self.errors)
-        variance = (self.doubt * mean) ** 2
-        design = layout.matrix(np.array(self.rows))[:, : layout.fixed]
-        residual = losses - offset - design @ mean
-        noise = max(float(np.var(residual)), 1e-12) / 2
-        covariance = (design * variance) @ design.T + noise * np.eye(len(design))
-        corrected = mean + variance * (design.T @ np.linalg.solve(covariance, residual))
-        return tuple(np.split(corrected, layout.offsets[1:]))
 
 
 class ExactSampler(Sampler):
@@ -139,15 +90,13 @@ class ExactSampler(Sampler):
         self.additive.add(trial.indices, trial.quality)
 
     def report(self) -> Mapping[str, Any]:
-        """How well the sum of errors ranks what was scored, and what the controls reach."""
-        sums, losses = self.additive.sums(), np.array(self.additive.losses)
-        found, _ = rank_correlations(sums, losses) if len(sums) > 2 else (None, None)
+        """How well errors and what was fitted to them foretell what was scored; what the controls reach."""
         best: dict[str, float] = {}
         for trial in self.archive.trials:
             name = self.controls.get(trial.indices, "exact")
             best[name] = max(best.get(name, 0.0), trial.quality)
         errors = [part.tolist() for part in self.additive.errors]
-        return {"block_errors": errors, "spearman": found, "best_of": best, **_beaten(best)}
+        return {"block_errors": errors, **self.additive.told(), "best_of": best, **_beaten(best)}
 
 
 def _beaten(best: Mapping[str, float]) -> dict[str, Any]:

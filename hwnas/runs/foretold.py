@@ -1,0 +1,39 @@
+"""What an exact search says of itself, in words: its controls, and how well it foretold scores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from hwnas.statistics.intervals import right_of
+
+_NAMES = {"exact": "best answer", "uniform": "narrowed alike", "random": "best random one"}
+
+
+def sentences(extra: Mapping[str, Any]) -> Iterator[str]:
+    """One on controls and the plain errors, one on what was fitted to them; nothing of other strategies.
+
+    Args:
+        extra: ``SearchRecord.extra``; earlier versions did not leave networks out.
+    """
+    best = extra.get("best_of")
+    if not best:
+        return
+    parts = ", ".join(f"{_NAMES[name]} {best[name]:.2%}" for name in _NAMES if name in best)
+    yield (
+        f"before any tuning, of the same blocks under the same budgets: {parts}; errors of blocks rank them "
+        f"with a Spearman of {_rank(extra.get('spearman'))}"
+    )
+    left_out = extra.get("left_out")
+    if left_out is None:
+        return
+    count = left_out["networks"]
+    yield (
+        f"each foretold from errors and the other {count - 1} scores: a Spearman of "
+        f"{_rank(left_out['spearman'])}, and 90 % intervals of ±{100 * left_out['half_90']:.1f} points hold "
+        f"{right_of(left_out['coverage_90'], count)} of {count}"
+    )
+
+
+def _rank(value: float | None) -> str:
+    return "–, too few or too alike to be ranked" if value is None else f"{value:.2f}"
