@@ -46,7 +46,12 @@ _SHAPE = {
     "sizes?": {str: SIZE},
     "seconds?": {str: SIZE},
     "trace?": [dict],
-    "extra?": {"resolutions?": Items(_ON_SIZE, 1), "best_of?": {str: float}, "spearman?": (float, NONE)},
+    "extra?": {
+        "resolutions?": Items(_ON_SIZE, 1),
+        "best_of?": {str: float},
+        "spearman?": (float, NONE),
+        "left_out?": {"networks": SOME, "spearman": (float, NONE), "half_90": SIZE, "coverage_90": SHARE},
+    },
     "oneshot?": {"device?": str, "validation_images?": SOME},
     "scratch?": {"config": {"epochs": (SOME, NONE)}, "workers": SOME, "threads?": (SOME, NONE)},
     "plugins?": {str: str},
