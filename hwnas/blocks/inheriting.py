@@ -39,6 +39,17 @@ class Normed:
                 values = getattr(other.norm, name)
                 getattr(self.norm, name).copy_(values if outputs is None else values[outputs])
 
+    def absorb(self, before: Normed) -> None:
+        """Do what a linear depthwise convolution before this one does to even features, but for its shift.
+
+        Args:
+            before: Depthwise, with a batch norm and no activation behind it.
+        """
+        if before.norm is None or before.norm.running_var is None:
+            raise ValueError("what is absorbed must be normed")
+        scale = before.norm.weight / (before.norm.running_var + before.norm.eps).sqrt()
+        self.conv.weight.mul_((scale * before.conv.weight.sum((1, 2, 3))).reshape(1, -1, 1, 1))
+
 
 def normed(module: nn.Module) -> list[Normed]:
     """The convolutions of a module in forward order."""

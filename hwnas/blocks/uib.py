@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from hwnas.blocks import ops
 from hwnas.blocks._base import Strided
 from hwnas.blocks._key import ACTIVATIONS, PADDINGS, require, tagged
-from hwnas.space import Op, Shape
+from hwnas.space import Block, Op, Shape
 
 if TYPE_CHECKING:
     from torch import nn
@@ -91,6 +91,46 @@ class UniversalInvertedBottleneck(Strided):
         if self.has_residual:
             found.append(ops.moved("add", 2 * ops.size(out), ops.size(out)))
         return tuple(found)
+
+    def inherit(self, module: nn.Module, other: Block, learned: nn.Module) -> bool:
+        """Of a block as wide or wider with kernels as large or larger: their middle, its main channels.
+
+        A first kernel that is not here was linear: what it does to even features goes into the expansion.
+        """
+        if super().inherit(module, other, learned):
+            return True
+        if not isinstance(other, UniversalInvertedBottleneck) or not self._is_part_of(other):
+            return False
+        import torch
+
+        from hwnas.blocks import inheriting
+
+        own, theirs = inheriting.normed(module), inheriting.normed(learned)
+        with torch.no_grad():
+            kept = None
+            if self.hidden_channels < other.hidden_channels:
+                kept = inheriting.most_important(theirs[-2], theirs[-1], self.hidden_channels)
+            if self.start_kernel:
+                own[0].take(theirs[0], None, None)
+            expand = own[bool(self.start_kernel)]
+            expand.take(theirs[bool(other.start_kernel)], kept, None)
+            if other.start_kernel and not self.start_kernel:
+                expand.absorb(theirs[0])
+            if self.middle_kernel:
+                own[-2].take(theirs[-2], kept, None)
+            own[-1].take(theirs[-1], None, kept)
+        return True
+
+    def _is_part_of(self, other: UniversalInvertedBottleneck) -> bool:
+        """Whether all that this block has is in the other one as well, and nothing between is missing."""
+        alike = ("in_channels", "out_channels", "stride")
+        return (
+            all(getattr(self, name) == getattr(other, name) for name in alike)
+            and self.start_kernel <= other.start_kernel
+            and bool(self.middle_kernel) == bool(other.middle_kernel)
+            and self.middle_kernel <= other.middle_kernel
+            and self.hidden_channels <= other.hidden_channels
+        )
 
     def build(self) -> nn.Module:
         """A fresh module, NCHW."""

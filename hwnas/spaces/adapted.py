@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from hwnas import known
-from hwnas.blocks import MBConv, Skip
+from hwnas.blocks import MBConv, Skip, UniversalInvertedBottleneck
+from hwnas.errors import SpaceError
 from hwnas.space import Architecture, Block, Choice, SearchSpace
 
 PREFIX = "from:"
@@ -29,15 +30,21 @@ def adapted(name: str, *, resolution: int | None = None, num_classes: int | None
         num_classes: Classes of the classifier; by default what the name says.
 
     Raises:
-        SpaceError: There is no such network.
+        SpaceError: There is no such network, or none of its blocks has a cheaper candidate.
     """
     network = known.load(name, resolution=resolution, num_classes=num_classes, strides="imagenet")
     whole = network.space
+    found = tuple(Choice(c.name, tuple(candidates(c.candidates[0]))) for c in whole.choices)
+    if all(len(choice.candidates) == 1 for choice in found):
+        raise SpaceError(
+            "a network must have inverted bottlenecks that something cheaper can replace, but "
+            f"{whole.name} has none: adapt it to smaller images, or search around another network"
+        )
     return SearchSpace(
         name=f"{PREFIX}{whole.name}",
         input_shape=whole.input_shape,
         stem=whole.stem,
-        choices=tuple(Choice(c.name, tuple(candidates(c.candidates[0]))) for c in whole.choices),
+        choices=found,
         head=whole.head,
     )
 
@@ -45,6 +52,8 @@ def adapted(name: str, *, resolution: int | None = None, num_classes: int | None
 def candidates(block: Block) -> Iterator[Block]:
     """A block, and what may take its place."""
     yield block
+    if isinstance(block, UniversalInvertedBottleneck):
+        yield from _of_universal(block)
     if not isinstance(block, MBConv):
         return
     kernels = range(block.kernel_size, 2, -2)
@@ -61,12 +70,27 @@ def candidates(block: Block) -> Iterator[Block]:
         yield Skip(block.in_channels, block.out_channels)
 
 
+def _of_universal(block: UniversalInvertedBottleneck) -> Iterator[Block]:
+    """With kernels of 3, without the first one, with fewer hidden channels, or not at all."""
+    start, middle = block.start_kernel, block.middle_kernel
+    kernels = dict.fromkeys([(start, middle), (min(start, 3), min(middle, 3))])
+    if middle or block.stride == 1:
+        kernels |= dict.fromkeys([(0, middle), (0, min(middle, 3))])
+    for first, second in kernels:
+        for hidden in dict.fromkeys(_hidden(block, share) for share in _SHARES):
+            if (first, second, hidden) != (start, middle, block.hidden_channels):
+                ratio = hidden / block.in_channels
+                yield replace(block, start_kernel=first, middle_kernel=second, expansion_ratio=ratio)
+    if block.has_residual:
+        yield Skip(block.in_channels, block.out_channels)
+
+
 def teacher(space: SearchSpace) -> Architecture:
     """The network that a space of ``adapted`` is of."""
     return space.architecture([0] * len(space.choices))
 
 
-def _hidden(block: MBConv, share: float) -> int:
+def _hidden(block: MBConv | UniversalInvertedBottleneck, share: float) -> int:
     """So many of the hidden channels, a multiple of 8 where they are one."""
     unit = _CHANNEL_STEP if block.hidden_channels % _CHANNEL_STEP == 0 else 1
     return max(unit, round(block.hidden_channels * share / unit) * unit)
