@@ -6,8 +6,9 @@
 For each seed one proxy is trained twice: as a teacher with pupils, and on uniform single paths until that
 took as many CPU seconds. *Tau*: Kendall's, against the true accuracy of random architectures, of the sum of
 block errors (which scores nothing), and of networks that are put together and scored, by loss; *combined*
-ranks by the mean of the ranks of both scores. *Regret*: points of true accuracy below the best network within
-``--budget`` million multiply-adds, of the network of the least sum of errors, of the best scored of
+ranks by the mean of the ranks of both scores. Errors are of features, and *by loss* of the teacher's network
+with that one block replaced, of the same candidates. *Regret*: points of true accuracy below the best network
+within ``--budget`` million multiply-adds, of the network of the least sum of errors, of the best scored of
 ``--answers`` answers of the exact search, and of the best of as many random networks by the supernet.
 
 One JSON object on standard output; with ``--rows`` finished parts are kept.
@@ -56,7 +57,9 @@ def main() -> None:
     found = {}
     for seed in options.seeds:
         key = f"{options.teacher_steps}/{options.pupil_steps}/{options.width}/{options.batch_size}/{seed}"
-        taught = rows.get(f"{key}/taught", lambda s=seed: _taught(space, dataset, problem, some, options, s))
+        taught = rows.get(
+            f"{key}/taught, two scores", lambda s=seed: _taught(space, dataset, problem, some, options, s)
+        )
         limit = taught["cpu_seconds"]
         shared = rows.get(
             f"{key}/shared", lambda s=seed, t=limit: _shared(space, dataset, problem, some, options, s, t)
@@ -96,18 +99,31 @@ def _taught(
     )
     evaluator = Blockwise(space, dataset, config)
     spent = _trained(evaluator, steps, f"seed {seed}, blockwise")
-    began = time.process_time()
-    errors = [part.tolist() for part in evaluator.block_errors()]
-    spent += time.process_time() - began
-    result = Exact(queries=options.answers, random=0).search(
-        problem, evaluator, np.random.default_rng(seed), Session()
-    )
+    answered = _answered(evaluator, problem, options, seed)
+    by_loss = Blockwise(space, dataset, replace(config, block_score="loss"))
+    by_loss.restore(evaluator.tensors(), evaluator.steps, Path("these candidates"))
     return {
-        "cpu_seconds": spent,
+        "cpu_seconds": spent + answered["errors_cpu_seconds"],
         "teacher": evaluator.score(evaluator.paths.anchor).value,
-        "errors": errors,
         "losses": [evaluator.score(indices).loss for indices in some],
-        "least": list(Knapsack(problem).solve(evaluator.block_errors()) or ()),
+        **answered,
+        "by loss": _answered(by_loss, problem, options, seed),
+    }
+
+
+def _answered(
+    evaluator: Blockwise, problem: Problem, options: argparse.Namespace, seed: int
+) -> dict[str, Any]:
+    """The errors of blocks, and what an exact search makes of them."""
+    began = time.process_time()
+    errors = evaluator.block_errors()
+    spent = time.process_time() - began
+    strategy = Exact(queries=options.answers, random=0)
+    result = strategy.search(problem, evaluator, np.random.default_rng(seed), Session())
+    return {
+        "errors": [part.tolist() for part in errors],
+        "errors_cpu_seconds": spent,
+        "least": list(Knapsack(problem).solve(errors) or ()),
         "found": list(result.best.indices),
     }
 
@@ -159,7 +175,11 @@ def _judged(
 ) -> dict[str, float | None]:
     """Both against the truth."""
     true = np.array([truth.accuracy(indices) for indices in some])
-    sums = Additive([np.array(part) for part in taught["errors"]], rows=list(some)).sums()
+    by_loss = taught["by loss"]
+    sums, other_sums = (
+        Additive([np.array(part) for part in found["errors"]], rows=list(some)).sums()
+        for found in (taught, by_loss)
+    )
     one, other = np.array(taught["losses"]), np.array(shared["losses"])
     best = truth.oracle(problem.feasible)
 
@@ -168,14 +188,18 @@ def _judged(
 
     return {
         "tau of errors": float(kendalltau(-sums, true)[0]),
+        "tau of errors by loss": float(kendalltau(-other_sums, true)[0]),
         "tau of pupils": float(kendalltau(-one, true)[0]),
         "tau of supernet": float(kendalltau(-other, true)[0]),
         "tau of both combined": float(kendalltau(-(rankdata(one) + rankdata(other)), true)[0]),
         "tau of errors and supernet": float(kendalltau(-(rankdata(sums) + rankdata(other)), true)[0]),
         "regret of least error": regret(taught["least"]),
+        "regret of least error by loss": regret(by_loss["least"]),
         "regret of exact search": regret(taught["found"]),
+        "regret of exact search by loss": regret(by_loss["found"]),
         "regret of random search": regret(shared["found"]),
         "CPU seconds of pupils": taught["cpu_seconds"],
+        "CPU seconds of errors by loss": by_loss["errors_cpu_seconds"],
         "CPU seconds of supernet": shared["cpu_seconds"],
     }
 

@@ -92,7 +92,8 @@ class Additive:
             ``spearman`` of the plain sums of errors and the losses, None where it is not defined; and, where
             the sums say something, ``left_out``: of the predictions for each network from the others, the
             number of ``networks``, ``spearman``, the half width of a 90 % interval in the mean,
-            ``half_90``, and the share of networks inside, ``coverage_90``.
+            ``half_90``, and the share of networks inside, ``coverage_90``. Predictions that know little more
+            than the mean of the others rank the wrong way round: a network of a low score raises that mean.
         """
         if len(self.rows) < LEAST:
             return {"spearman": None}
