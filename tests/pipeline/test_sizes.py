@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
 from click.exceptions import BadParameter
+from typer.testing import CliRunner
 
-from hwnas import blocks, files, known, latency, report, spaces
+from hwnas import blocks, files, known, latency, report, spaces, train
 from hwnas.api import networks
 from hwnas.budget import Budget
-from hwnas.cli import _known
+from hwnas.cli import _known, app
 from hwnas.device import Target
 from hwnas.errors import HwnasError, InfeasibleBudget, SchemaMismatch
 from hwnas.known.pretrained import Source, Weights
@@ -23,6 +24,7 @@ from hwnas.search.request import SearchRequest
 from hwnas.search.searching import search_run
 from hwnas.settings import requests
 from hwnas.statistics.metric import ACCURACY
+from hwnas.tables import places
 from hwnas.tables.table import LatencyTable, Round
 from hwnas.train import TrainConfig, adapting
 
@@ -30,6 +32,14 @@ NAME, DATA = "mobilenetv2-0.1", "clutter:400"
 TARGET = Target("host", "litert", "fp32")
 SHORT = TrainConfig(epochs=1, batch_size=32, learning_rate=0.05)
 TUNING = replace(SHORT, distill_weight=0.5)
+
+
+@dataclass(frozen=True)
+class Short(TrainConfig):
+    """What is usual in a test."""
+
+    epochs: int | None = 1
+    batch_size: int | None = 64
 
 
 def weights(*_, resolution, **__):
@@ -147,6 +157,30 @@ def test_a_finished_folder_is_refused_and_an_interrupted_one_goes_on(found, tmp_
     finally:
         RunFolder(again).resolutions.rename(RunFolder(run).resolutions)
     assert same == record
+
+
+def test_the_command_searches_every_size_from_a_trained_run(found, tmp_path, monkeypatch):
+    """Its own teachers, one table for all; a size without a table is refused before anything is trained."""
+    monkeypatch.setattr(train, "TrainConfig", Short)
+    source = RunFolder(RunFolder(found[0]).resolutions / "32").teacher
+    target = Target("host", "litert", "int8")
+    names = [
+        f"from:{known.load(NAME, resolution=s, num_classes=10, strides='imagenet').space.name}"
+        for s in (32, 64)
+    ]
+    costs_ms = {w.key(): w.macs / 1e5 + 0.01 for name in names for w in spaces.load(name).workloads()}
+    rounds = [Round(key, "block", "s", n, (ms,)) for key, ms in costs_ms.items() for n in (-1, 0, 1)]
+    LatencyTable(target, {}, rounds).save(places.table(tmp_path / "tables", target))
+    words = ["search", "--from", source, "--data", DATA, "--tables", tmp_path / "tables", "--no-measure"]
+    words += ["--warmup-steps", "1", "--steps", "1"]
+    words += ["--device", "host/litert-int8=60%", "--queries", "3", "--out", tmp_path / "run"]
+    ended = CliRunner(env={"COLUMNS": "1000"}).invoke(
+        app, [*map(str, words), "--resolution", "64,32", "--gallery", "0"], catch_exceptions=False
+    )
+    assert ended.exit_code == 0
+    assert "validation images, each tuned for 2 epochs: 64 pixels" in ended.stdout
+    record = records.search(tmp_path / "run")
+    assert {item["resolution"] for item in record.extra["resolutions"]} == {64, 32}
 
 
 def test_what_no_size_keeps_is_refused_and_what_one_keeps_is_taken(found, tmp_path):
