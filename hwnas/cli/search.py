@@ -202,6 +202,7 @@ def _refuse_idle(context: typer.Context, settings: Settings, *, is_measured: boo
     if context.params["supernet"] is not None:
         idle = ("proxy_width", "proxy_resolution", "batch_size", "class_weights")
         _usage.no_effect(context, *idle, needs="without --supernet, whose own settings are used")
+        _refuse_set(context.params["more"] or ())
         if not own & {"steps", "training_steps"}:  # it only scores with that supernet
             _usage.no_effect(context, "warmup_steps", "steps", needs="where a supernet is trained")
     if all("/" in text.partition("=")[0] for text in asked):
@@ -211,6 +212,17 @@ def _refuse_idle(context: typer.Context, settings: Settings, *, is_measured: boo
         _usage.no_effect(context, "accept_noise", needs="where finalists are measured")
         if not asked:
             _usage.no_effect(context, "tables", needs="with --device or --measure")
+
+
+def _refuse_set(more: Sequence[str]) -> None:
+    """Refuse settings of a supernet that comes with its own; only where it computes is another matter."""
+    for text in more:
+        with _usage.usage():
+            section, key, _ = options.set_read(text)
+        if section == "search.supernet" and key != "device":
+            raise typer.BadParameter(
+                f"--set {text} must only be given without --supernet, whose own settings are used"
+            )
 
 
 def _config(settings: Settings, budgets: Sequence[str], more: Sequence[str]) -> Config:

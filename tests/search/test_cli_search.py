@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from hwnas import report, spaces
 from hwnas.cli import app
-from hwnas.errors import InfeasibleBudget
+from hwnas.errors import HwnasError, InfeasibleBudget
 from hwnas.evaluators.standalone import FromScratch
 from hwnas.train import TrainConfig
 
@@ -55,6 +55,17 @@ def test_a_budget_that_cannot_be_kept_is_refused(model, tmp_path):
     with pytest.raises(InfeasibleBudget, match="fastest architecture"):
         run("search", "--latency", model, "--budget-ms", "0.0001", "--out", tmp_path / "run", *SHORT)
     assert not (tmp_path / "run").exists()
+
+
+def test_settings_of_a_supernet_that_has_its_own_are_refused(model, tmp_path):
+    words = ["search", "--latency", model, "--budget-ms", "60%", "--out", tmp_path / "run", *SHORT[:2]]
+    words += ["--supernet", tmp_path / "supernet.safetensors", "--strategy", "random"]
+    ended = run(*words, "--set", "search.supernet.momentum=0.8")
+    assert ended.exit_code == 2
+    assert "--set search.supernet.momentum=0.8 must only be given without --supernet" in ended.stderr
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(HwnasError, match="does not exist"):  # what it is computed on may be said
+        run(*words, "--set", "search.supernet.device=cpu", "--data", "digits")
 
 
 def test_an_unknown_strategy_is_refused(model, tmp_path):
