@@ -40,7 +40,7 @@ Search = Callable[[int, Path, Sequence[Budget]], SearchRecord]
 
 
 @dataclass(frozen=True)
-class Found:
+class OnSize:
     """What was found on images of one size.
 
     Attributes:
@@ -114,7 +114,7 @@ def best_of(
         HwnasError: The folder holds a finished search.
     """
     _require_unfinished(to)
-    found: list[Found] = []
+    found: list[OnSize] = []
     refused: InfeasibleBudget | None = None
     for resolution in sorted(set(resolutions), reverse=True):
         run = RunFolder(to).resolutions / str(resolution)
@@ -128,7 +128,7 @@ def best_of(
             continue
         budgets = _in_ms(budgets, record)
         tell(f"tuning what was found on images of {resolution} pixels")
-        found.append(Found(resolution, run, record, _tuned(run, config)))
+        found.append(OnSize(resolution, run, record, _tuned(run, config)))
     if not found:
         assert refused is not None
         raise refused
@@ -158,7 +158,7 @@ def _tuned(run: Path, config: TrainConfig) -> TrainingRecord:
     return train_run(run, config, teacher=teacher_of(run), start=partial(inherited, run))
 
 
-def _taken(best: Found, found: Sequence[Found], to: RunFolder) -> SearchRecord:
+def _taken(best: OnSize, found: Sequence[OnSize], to: RunFolder) -> SearchRecord:
     """Make a folder the run of the best network; its search comes last, as all is there where that is."""
     extra: Mapping[str, Any] = {**best.record.extra, "resolutions": [item.to_json() for item in found]}
     record = replace(best.record, extra=extra)

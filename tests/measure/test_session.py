@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from dataclasses import replace
-from itertools import pairwise
 from pathlib import Path
 
 import fakes
@@ -43,12 +43,13 @@ def test_every_row_has_the_anchor_before_and_after(tmp_path: Path) -> None:
 
 
 def test_every_round_has_a_run_of_the_agent_of_its_own_and_time_to_drift(tmp_path: Path) -> None:
-    path = tmp_path / "table.jsonl"
+    path, first = tmp_path / "table.jsonl", time.monotonic_ns()
     fakes.profile(path, fakes.make_items(2), options=replace(fakes.QUICK, min_round_s=0.3))
     table = LatencyTable.load(path)
     assert sum(note.moment == "span" for note in table.notes) == 6
     began = [min(r.conditions["start_ns"] for r in table.rounds if r.number == n) for n in range(6)]
-    assert all(after - before > 0.2e9 for before, after in pairwise(began))
+    # a busy machine may begin each round late, but none early
+    assert all(start - first >= number * 0.3e9 for number, start in enumerate(began))
 
 
 def test_a_finished_table_asks_for_nothing(tmp_path: Path) -> None:

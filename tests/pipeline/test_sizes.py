@@ -208,7 +208,7 @@ def test_proven_budgets_come_before_accuracy():
         finalists = None if verdict is None else type("Finalists", (), {"verdict": verdict})
         record = type("Record", (), {"finalists": finalists})
         training = type("Training", (), {"val_value": value, "metric": ACCURACY})
-        return sizes.Found(32, None, record, training)
+        return sizes.OnSize(32, None, record, training)
 
     assert made("PASS", 0.5).order > made("NOT PROVEN", 0.9).order > made("FAIL", 0.95).order
     assert made("PASS", 0.6).order > made("PASS", 0.5).order
