@@ -5,17 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import pytest
-import torch
 from click.exceptions import BadParameter
+from known_helpers import NAME, latency_model, table_of, weights
 from typer.testing import CliRunner
 
-from hwnas import blocks, files, known, latency, report, spaces, train
+from hwnas import files, known, report, spaces, train
 from hwnas.api import networks
 from hwnas.budget import Budget
 from hwnas.cli import _known, app
 from hwnas.device import Target
 from hwnas.errors import HwnasError, InfeasibleBudget, SchemaMismatch
-from hwnas.known.pretrained import Source, Weights
 from hwnas.pipeline import sizes
 from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
@@ -25,10 +24,9 @@ from hwnas.search.searching import search_run
 from hwnas.settings import requests
 from hwnas.statistics.metric import ACCURACY
 from hwnas.tables import places
-from hwnas.tables.table import LatencyTable, Round
 from hwnas.train import TrainConfig, adapting
 
-NAME, DATA = "mobilenetv2-0.1", "clutter:400"
+DATA = "clutter:400"
 TARGET = Target("host", "litert", "fp32")
 SHORT = TrainConfig(epochs=1, batch_size=32, learning_rate=0.05)
 TUNING = replace(SHORT, distill_weight=0.5)
@@ -40,16 +38,6 @@ class Short(TrainConfig):
 
     epochs: int | None = 1
     batch_size: int | None = 64
-
-
-def weights(*_, resolution, **__):
-    arch = known.load(NAME, resolution=resolution, strides="imagenet")
-    torch.manual_seed(0)
-    tensors = {
-        name: value for name, value in blocks.build(arch.blocks).state_dict().items() if "num_" not in name
-    }
-    source = Source("file:mine", NAME, "CC0-1.0", "", "half", 1e-5, (0.5,) * 3, (0.25,) * 3, 32)
-    return Weights(arch, tensors, source, "0" * 64)
 
 
 class Searches:
@@ -64,13 +52,7 @@ class Searches:
             return records.search(run)
         teacher = adapting.adapted(RunFolder(run).teacher, NAME, DATA, resolution=size, config=SHORT)
         space = spaces.load(adapting.space_of(teacher))
-        rows = [
-            Round(w.key(), "block", "s", n, (w.macs / 1e5 + 0.01,))
-            for w in space.workloads()
-            for n in (-1, 0, 1)
-        ]
-        model = self.folder / f"{size}.json"
-        latency.save(latency.fit(LatencyTable(TARGET, {}, rows), space, "lookup"), model)
+        model = latency_model(self.folder / f"{size}.json", TARGET, space)
         request = SearchRequest(
             space.name,
             (model,),
@@ -168,9 +150,7 @@ def test_the_command_searches_every_size_from_a_trained_run(found, tmp_path, mon
         f"from:{known.load(NAME, resolution=s, num_classes=10, strides='imagenet').space.name}"
         for s in (32, 64)
     ]
-    costs_ms = {w.key(): w.macs / 1e5 + 0.01 for name in names for w in spaces.load(name).workloads()}
-    rounds = [Round(key, "block", "s", n, (ms,)) for key, ms in costs_ms.items() for n in (-1, 0, 1)]
-    LatencyTable(target, {}, rounds).save(places.table(tmp_path / "tables", target))
+    table_of(target, *map(spaces.load, names)).save(places.table(tmp_path / "tables", target))
     words = ["search", "--from", source, "--data", DATA, "--tables", tmp_path / "tables", "--no-measure"]
     words += ["--warmup-steps", "1", "--steps", "1"]
     words += ["--device", "host/litert-int8=60%", "--queries", "3", "--out", tmp_path / "run"]

@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-import torch
+from known_helpers import NAME, latency_model, weights
 
-from hwnas import blocks, data, files, known, latency, release, spaces
+from hwnas import blocks, data, files, release, spaces
 from hwnas.api import networks
 from hwnas.budget import Budget
 from hwnas.device import Target
 from hwnas.errors import HwnasError, SpaceError, TrainingError
-from hwnas.known.pretrained import Source, Weights
 from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
 from hwnas.search.oneshot.inherit import inherited
@@ -20,23 +19,10 @@ from hwnas.search.pick import pick
 from hwnas.search.request import SearchRequest
 from hwnas.search.searching import load_data, search_run
 from hwnas.settings import requests
-from hwnas.tables.table import LatencyTable, Round
 from hwnas.train import TrainConfig, adapting
 from hwnas.train.training import train_run
 
-NAME = "mobilenetv2-0.1"
 SHORT = TrainConfig(epochs=1, batch_size=64, learning_rate=0.05)
-
-
-def weights():
-    """What somebody else might have trained on pictures of 1000 classes."""
-    arch = known.load(NAME, resolution=32, strides="imagenet")
-    torch.manual_seed(0)
-    tensors = {
-        name: value for name, value in blocks.build(arch.blocks).state_dict().items() if "num_" not in name
-    }
-    source = Source("file:mine", NAME, "CC0-1.0", "", "half", 1e-5, (0.5,) * 3, (0.25,) * 3, 32)
-    return Weights(arch, tensors, source, "0" * 64)
 
 
 @pytest.fixture(scope="module")
@@ -51,15 +37,10 @@ def teacher(tmp_path_factory):
 def found(teacher, tmp_path_factory):
     folder = tmp_path_factory.mktemp("found")
     space = spaces.load(f"from:{records.search(teacher).space}")
-    rows = [
-        Round(w.key(), "block", "s", n, (w.macs / 1e5 + 0.01,)) for w in space.workloads() for n in (-1, 0, 1)
-    ]
-    latency.save(
-        latency.fit(LatencyTable(Target("host", "litert", "fp32"), {}, rows), space, "lookup"), folder / "l"
-    )
+    model = latency_model(folder / "l", Target("host", "litert", "fp32"), space)
     request = SearchRequest(
         space.name,
-        (folder / "l",),
+        (model,),
         (Budget.read("60%"),),
         strategy="exact",
         oneshot=requests.blockwise(networks._usual("search.supernet"), space.name, 0, is_taught=True),

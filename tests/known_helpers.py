@@ -1,0 +1,35 @@
+"""A small known network with weights that nobody trained, and latencies as its multiply-adds are."""
+
+from __future__ import annotations
+
+import torch
+
+from hwnas import blocks, known, latency
+from hwnas.known.pretrained import Source, Weights
+from hwnas.tables.table import LatencyTable, Round
+
+NAME = "mobilenetv2-0.1"
+
+
+def weights(*_, resolution=None, **__):
+    """What somebody else might have trained on pictures of 1000 classes; in place of ``weights_of``."""
+    arch = known.load(NAME, resolution=resolution or 32, strides="imagenet")
+    torch.manual_seed(0)
+    tensors = {
+        name: value for name, value in blocks.build(arch.blocks).state_dict().items() if "num_" not in name
+    }
+    source = Source("file:mine", NAME, "CC0-1.0", "", "half", 1e-5, (0.5,) * 3, (0.25,) * 3, 32)
+    return Weights(arch, tensors, source, "0" * 64)
+
+
+def table_of(target, *spaces):
+    """A latency table of all blocks of spaces."""
+    costs_ms = {w.key(): w.macs / 1e5 + 0.01 for space in spaces for w in space.workloads()}
+    rounds = [Round(key, "block", "s", n, (ms,)) for key, ms in costs_ms.items() for n in (-1, 0, 1)]
+    return LatencyTable(target, {}, rounds)
+
+
+def latency_model(path, target, space):
+    """A latency model of a space as a file."""
+    latency.save(latency.fit(table_of(target, space), space, "lookup"), path)
+    return path
