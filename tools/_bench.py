@@ -40,6 +40,13 @@ def parser(
     return found
 
 
+def made_folder(text: str) -> Path:
+    """A folder that is there from now on: the type of an option, as ``--work``."""
+    folder = Path(text)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 def names(text: str) -> list[str]:
     """Parts of a list joined by commas."""
     return [part.strip() for part in text.split(",") if part.strip()]

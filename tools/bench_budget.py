@@ -39,7 +39,7 @@ from typing import Any
 
 import _disturbed
 import numpy as np
-from _bench import Rows, environment, parser, report, say, target
+from _bench import Rows, environment, made_folder, parser, report, say, target
 
 from hwnas import data, device, export, finalists, latency, measure, spaces
 from hwnas.budget import parse
@@ -386,7 +386,7 @@ def _options() -> argparse.Namespace:
     found.add_argument("--profile", action="store_true", help="measure missing tables first")
     found.add_argument("--spaces", nargs=2, default=["macro-r32", "fbnet-r96"])
     found.add_argument("--data", default="digits", help="or CIFAR-10 as a folder of parquet")
-    found.add_argument("--work", type=Path, help="folder to keep runs and supernets in")
+    found.add_argument("--work", type=made_folder, help="folder to keep runs and supernets in")
     found.add_argument("--only", type=int, nargs="+", help="numbers of the runs, from 0")
     found.add_argument("--no-weights", action="store_true", help="leave out random against trained weights")
     found.add_argument("--warmup-steps", type=int, default=300, help="of each supernet")
@@ -402,8 +402,6 @@ def _options() -> argparse.Namespace:
     options = found.parse_args()
     if options.profile and options.tables is None:
         found.error("--profile needs --tables, the folder to write to")
-    if options.work:
-        options.work.mkdir(parents=True, exist_ok=True)
     return options
 
 

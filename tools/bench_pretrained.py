@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from _bench import Rows, environment, parser, report, say, target
+from _bench import Rows, environment, made_folder, parser, report, say, target
 from torch import nn
 
 from hwnas import blocks, latency, spaces, tasks
@@ -383,12 +383,9 @@ def _options() -> argparse.Namespace:
     found.add_argument("--queries", type=int, default=24, help="of the exact search")
     found.add_argument("--assemblies", type=int, default=20, help="random networks that are tuned too")
     found.add_argument("--threads", type=int, default=2)
-    found.add_argument("--work", type=Path, help="folder to keep teachers and blocks in")
+    found.add_argument("--work", type=made_folder, help="folder to keep teachers and blocks in")
     found.add_argument("--device", default="cpu", choices=("cpu",))
-    options = found.parse_args()
-    if options.work:
-        options.work.mkdir(parents=True, exist_ok=True)
-    return options
+    return found.parse_args()
 
 
 if __name__ == "__main__":

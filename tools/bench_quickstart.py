@@ -31,7 +31,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from _bench import Rows, parser, report, say, target
+from _bench import Rows, made_folder, parser, report, say, target
 from _macro import environment
 
 from hwnas import data, device, files, latency, spaces
@@ -228,13 +228,10 @@ def _options() -> argparse.Namespace:
     found.add_argument("--epochs", type=int, help="of every training; those of the quickstart by default")
     found.add_argument("--full", action="store_true", help="whole quickstarts, with measuring")
     found.add_argument("--tables", type=Path, help="folder of latency tables; one's own by default")
-    found.add_argument("--work", type=Path, help="folder to keep runs in")
+    found.add_argument("--work", type=made_folder, help="folder to keep runs in")
     found.add_argument("--threads", type=int, default=2)
     found.add_argument("--device", default="cpu", choices=("cpu",))
-    options = found.parse_args()
-    if options.work:
-        options.work.mkdir(parents=True, exist_ok=True)
-    return options
+    return found.parse_args()
 
 
 if __name__ == "__main__":
