@@ -51,12 +51,14 @@ class Teacher:
         dataset: Its images, where they were read.
         start: What its training begins with; None where it is a trained run.
         config: How it is trained.
+        name: Of the known network.
     """
 
     run: Path
     dataset: Dataset | None = None
     start: Begins | None = None
     config: TrainConfig | None = None
+    name: str = ""
 
     def settings(self, settings: Settings) -> Settings:
         """Those of a search in the space of all that is cheaper."""
@@ -71,7 +73,13 @@ class Teacher:
 
         if self.config is None or RunFolder(self.run).train.exists():
             return
-        train_run(self.run, self.config, dataset=self.dataset, start=self.start, on_epoch=_show)
+        train_run(self.run, self.config, dataset=self.dataset, start=self.start, on_epoch=self._show)
+
+    def _show(self, record: EpochRecord) -> None:
+        value = record.metric.text(record.val_value, 2)
+        err.print(
+            f"adapting {self.name}: epoch {record.epoch}/{record.epochs}  validation {value}", highlight=False
+        )
 
 
 def resolutions(text: str | None) -> tuple[int, ...]:
@@ -127,7 +135,7 @@ def teacher_of(
     asked = {"file": known.weights, "resolution": resolution, "task": settings["task"]}
     dataset, start = begun(run, known.name, settings["data"], config, **asked)
     models.sources(budgets, spaces.load(space_of(run)), tables)
-    return Teacher(run, dataset, start, config)
+    return Teacher(run, dataset, start, config, known.name)
 
 
 def searched_around(
@@ -166,8 +174,3 @@ def searched_around(
     share = section("train")["distill_weight"].default
     config = TrainConfig(epochs=sizes.EPOCHS, seed=settings["seed"], distill_weight=share)
     return sizes.best_of(sides, budgets, to, search_on, config, tell=status.update, warn=_found.warn)
-
-
-def _show(record: EpochRecord) -> None:
-    value = record.metric.text(record.val_value, 2)
-    err.print(f"adapting: epoch {record.epoch}/{record.epochs}  validation {value}", highlight=False)

@@ -112,8 +112,9 @@ def search(
     else:
         _usage.no_effect(context, "weights", "resolution", needs="with --from")
     _refuse_idle(context, settings, is_measured=measured)
-    with _usage.usage():
-        _config(settings, budget_ms or (), more or ())  # refused before a network is adapted
+    if around is not None:
+        with _usage.usage():
+            _config(settings, budget_ms or (), more or ())  # refused before the network is adapted
     said: list[str] = []
 
     def warn(text: str) -> None:
