@@ -131,7 +131,7 @@ def teacher_of(
 
     if not known.has_images:
         return Teacher(Path(known.name))
-    run, config = RunFolder(to).teacher, TrainConfig(seed=settings["seed"])
+    run, config = RunFolder(to).teacher, TrainConfig(**_training(settings))
     asked = {"file": known.weights, "resolution": resolution, "task": settings["task"]}
     dataset, start = begun(run, known.name, settings["data"], config, **asked)
     models.sources(budgets, spaces.load(space_of(run)), tables)
@@ -172,5 +172,12 @@ def searched_around(
         return found
 
     share = section("train")["distill_weight"].default
-    config = TrainConfig(epochs=sizes.EPOCHS, seed=settings["seed"], distill_weight=share)
+    config = TrainConfig(epochs=sizes.EPOCHS, distill_weight=share, **_training(settings))
     return sizes.best_of(sides, budgets, to, search_on, config, tell=status.update, warn=_found.warn)
+
+
+def _training(settings: Settings) -> Settings:
+    """What trainings in a search share with it: the seed, and where its networks are trained."""
+    from hwnas.train.optim import pick_device
+
+    return {"seed": settings["seed"], "device": pick_device(settings["train_on"]).type}

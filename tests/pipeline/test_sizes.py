@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import pytest
+import torch
 from click.exceptions import BadParameter
 from known_helpers import NAME, latency_model, table_of, weights
 from typer.testing import CliRunner
@@ -161,6 +162,23 @@ def test_the_command_searches_every_size_from_a_trained_run(found, tmp_path, mon
     assert "validation images, each tuned for 2 epochs: 64 pixels" in ended.stdout
     record = records.search(tmp_path / "run")
     assert {item["resolution"] for item in record.extra["resolutions"]} == {64, 32}
+
+
+def test_networks_are_adapted_where_supernets_are_trained(found, tmp_path, monkeypatch):
+    source = RunFolder(RunFolder(found[0]).resolutions / "32").teacher
+    table_of(TARGET, spaces.load(adapting.space_of(source))).save(places.table(tmp_path / "tables", TARGET))
+    asked = _known.Known(str(source), None, has_images=True)
+
+    def device(train_on):
+        settings = {"seed": 1, "data": DATA, "task": "classification", "train_on": train_on}
+        budgets = (Budget.read("60%", TARGET),)
+        return _known.teacher_of(
+            asked, settings, 32, tmp_path / "run", budgets, tmp_path / "tables"
+        ).config.device
+
+    assert device("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert [device(name) for name in ("auto", "cuda", "cpu")] == ["cuda", "cuda", "cpu"]
 
 
 def test_what_no_size_keeps_is_refused_and_what_one_keeps_is_taken(found, tmp_path):
