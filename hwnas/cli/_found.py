@@ -9,7 +9,6 @@ from typing import Any
 from rich.markup import escape
 
 from hwnas.cli._app import err, out, print_quality
-from hwnas.runs import foretold
 from hwnas.runs.finalists import FinalistsRecord
 from hwnas.runs.found import SearchRecord
 from hwnas.search import beside
@@ -65,10 +64,8 @@ def show(record: SearchRecord, to: Path, said: Collection[str]) -> None:
         f"{sizes['bytes'] / 1e6:.3f} MB of weights; {_front(record)}",
         highlight=False,
     )
-    for text in foretold.sentences(record.extra):
+    for text in beside.sentences(record):
         out.print(text, highlight=False)
-    if told := beside.sizes(record):
-        out.print(told, highlight=False)
     for alarm in record.alarms:
         if alarm not in said:  # before the search began
             warn(alarm)

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from hwnas.latency import doubt
 from hwnas.report import _page, _svg
 from hwnas.report._record import Json, Record
-from hwnas.runs import foretold
 from hwnas.runs.training import TrainingRecord
 from hwnas.search import beside
 from hwnas.tasks import Task
@@ -23,9 +22,7 @@ def course(record: Record) -> str:
     alarms = [text for text in record.search.alarms if text not in models]
     said = [*alarms, *record.damaged, *record.unfinished]
     parts = [_page.paragraph(_page.mark(str(text), "warn")) for text in said]
-    parts += [_page.paragraph(_capital(text)) for text in foretold.sentences(record.search.extra)]
-    if sizes := beside.sizes(record.search):
-        parts.insert(0, _page.paragraph(_capital(sizes)))
+    parts += [_page.paragraph(_capital(text)) for text in beside.sentences(record.search)]
     trace = [step for step in record.search.trace if "expected_share" in step]
     if trace:
         parts.insert(0, _gates(trace))

@@ -2,23 +2,57 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from typing import Any
+
 from hwnas import tasks
 from hwnas.runs.found import SearchRecord
+from hwnas.statistics.intervals import right_of
+
+_NAMES = {"exact": "best answer", "uniform": "narrowed alike", "random": "best random one"}
 
 
-def sizes(record: SearchRecord) -> str:
-    """What networks on images of other sizes reach; empty where there was one search."""
-    found = record.extra.get("resolutions")
-    if not found:
-        return ""
+def sentences(record: SearchRecord) -> Iterator[str]:
+    """What networks on images of other sizes reach; controls of an exact search, and how well it foretold."""
+    if sizes := record.extra.get("resolutions"):
+        yield _on_sizes(record, sizes)
+    yield from _foretold(record.extra)
+
+
+def _on_sizes(record: SearchRecord, sizes: list[dict[str, Any]]) -> str:
     metric = tasks.of_record(record.data).metric
     parts = []
-    for item in found:
+    for item in sizes:
         within = f" ({metric.within(item['interval'])})" if item["interval"] else ""
         verdict = f", {item['verdict']}" if item["verdict"] else ""
         parts.append(f"{item['resolution']} pixels {metric.text(item['tuned'], 2)}{within}{verdict}")
     taken = record.data["resolution"]
     return (
-        f"on {found[0]['images']} validation images, each tuned for {found[0]['epochs']} epochs: "
+        f"on {sizes[0]['images']} validation images, each tuned for {sizes[0]['epochs']} epochs: "
         f"{'; '.join(parts)}: the network on {taken} pixels is taken"
     )
+
+
+def _foretold(extra: Mapping[str, Any]) -> Iterator[str]:
+    """One on controls and the plain errors, one on what was fitted to them, which earlier versions lack."""
+    best = extra.get("best_of")
+    if not best:
+        return
+    parts = ", ".join(f"{_NAMES[name]} {best[name]:.2%}" for name in _NAMES if name in best)
+    yield (
+        f"before any tuning, of the same blocks under the same budgets: {parts}; errors of blocks rank them "
+        f"with a Spearman of {_rank(extra.get('spearman'))}"
+    )
+    left_out = extra.get("left_out")
+    if left_out is None:
+        return
+    count = left_out["networks"]
+    yield (
+        f"each foretold from errors and the other {count - 1} scores: a Spearman of "
+        f"{_rank(left_out['spearman'])}, and 90 % intervals of ±{100 * left_out['half_90']:.1f} points hold "
+        f"{right_of(left_out['coverage_90'], count)} of {count}"
+    )
+
+
+def _rank(value: float | None) -> str:
+    return "–, too few or too alike to be ranked" if value is None else f"{value:.2f}"

@@ -110,7 +110,7 @@ def test_the_better_one_after_tuning_is_the_run(found):
 
 def test_what_other_sizes_reach_is_told_on_the_terminal_and_in_the_report(found):
     run, record, _ = found
-    said = beside.sizes(record)
+    said = next(beside.sentences(record))
     for item in record.extra["resolutions"]:
         assert f"{item['resolution']} pixels {item['tuned']:.2%}" in said
     assert said.endswith(f"the network on {record.data['resolution']} pixels is taken")
