@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from hwnas.evaluators.supernet.config import OneShotConfig
     from hwnas.finalists import SearchOptions
     from hwnas.latency import LatencyModel
+    from hwnas.runs.found import SearchRecord
     from hwnas.runs.training import TrainingRecord
     from hwnas.train import EpochRecord, TrainConfig
     from hwnas.train.training import Begins
@@ -83,7 +84,7 @@ def search(
     data: str | Path | None = None,
     task: str = tasks.DEFAULT,
     strategy: str | None = None,
-    teacher: AnyPath | None = None,
+    teacher: AnyPath | Sequence[AnyPath] | None = None,
     settings: Mapping[str, Any] | None = None,
     oneshot: OneShotConfig | None = None,
     training_steps: int | None = None,
@@ -114,7 +115,9 @@ def search(
         task: What networks are to do with them.
         strategy: How to search; "exact" with a teacher, else "fbnet" where nothing is said.
         teacher: Run folder of a trained network (``hwnas.train(..., pretrained=...)`` makes one), whose
-            blocks are cut and reshaped, and taught by it; the images are its own then.
+            blocks are cut and reshaped, and taught by it; the images are its own then. Several, each on
+            images of another size, are searched around one after the other, in the same milliseconds; what is
+            found is tuned alike for two epochs, and the better network is taken.
         settings: Of the strategy, beside its defaults.
         oneshot: How a supernet is made and trained.
         training_steps: Weight updates of a supernet that a sampling strategy scores with: 600, or 120 with
@@ -138,47 +141,87 @@ def search(
         HwnasError: The folder holds another search, or a finished one.
     """
     from hwnas import finalists
+    from hwnas.pipeline import sizes
     from hwnas.search.request import SearchRequest
     from hwnas.settings import requests
+    from hwnas.train.optim import pick_device
 
     plugins.ready()
     if teacher is not None and data is not None:
         raise HwnasError(
             f"a search with a teacher must be on the teacher's images, but got {data} too: leave out data"
         )
-    name, oneshot, strategy, steps = _scored_by(space, teacher, oneshot, strategy, seed)
-    given = dict(settings or {})
-    asked = _budgets(budgets)
-    with _files(models) as files:
-        matched = _matched(files, asked) if models else ()
-        request = SearchRequest(
-            space=name,
-            latencies=files,
-            budgets=matched,
-            data="digits" if data is None else str(data),
-            task=task,
-            strategy=strategy,
-            seed=seed,
-            oneshot=oneshot,
-            settings=given if teacher is None else given | requests.taught(strategy, given),
-            training_steps=steps if training_steps is None else training_steps,
-            teacher=None if teacher is None else Path(teacher),
-            scratch=scratch,
-            workers=workers,
-            confidence=confidence,
-            objectives=tuple(objectives),
-            limits=dict(limits or {}),
+    asked, given = _budgets(budgets), dict(settings or {})
+
+    def search_in(
+        run: Path, teacher: AnyPath | None, within: tuple[Budget, ...], is_new: bool
+    ) -> SearchRecord:
+        name, scorer, by, steps = _scored_by(space, teacher, oneshot, strategy, seed)
+        with _files(models) as files:
+            request = SearchRequest(
+                space=name,
+                latencies=files,
+                budgets=_matched(files, within) if models else (),
+                data="digits" if data is None else str(data),
+                task=task,
+                strategy=by,
+                seed=seed,
+                oneshot=scorer,
+                settings=given if teacher is None else given | requests.taught(by, given),
+                training_steps=steps if training_steps is None else training_steps,
+                teacher=None if teacher is None else Path(teacher),
+                scratch=scratch,
+                workers=workers,
+                confidence=confidence,
+                objectives=tuple(objectives),
+                limits=dict(limits or {}),
+            )
+            record = finalists.search_for(
+                () if models else within,
+                request,
+                run,
+                options or finalists.SearchOptions(measure=not models),
+                is_new=is_new,
+                live=progress,
+                warn=warn or (lambda _: None),
+            )
+        return record or records.search(run)  # of the processes of torchrun, one has it
+
+    if teacher is None or isinstance(teacher, str | Path):
+        return _found(Path(out), search_in(Path(out), teacher, asked, True))
+    if models or space is not None or oneshot is not None:
+        raise HwnasError(
+            "a search with several teachers must be in their own spaces, with latencies from tables, but got "
+            "a space, models or oneshot too: leave them out, or give one teacher"
         )
-        record = finalists.search_for(
-            () if models else asked,
-            request,
-            Path(out),
-            options or finalists.SearchOptions(measure=not models),
-            live=progress,
-            warn=warn or (lambda _: None),
+    on = _by_size(teacher)
+    config = sizes.tuning(seed, pick_device(_usual("train")["device"]).type)
+    record = sizes.best_of(
+        on,
+        asked,
+        Path(out),
+        lambda size, run, within: search_in(run, on[size], tuple(within), False),
+        config,
+        warn=warn or (lambda _: None),
+    )
+    return _found(Path(out), record)
+
+
+def _by_size(teachers: Sequence[AnyPath]) -> dict[int, Path]:
+    """Run folders of teachers by the height of the images that they see."""
+    found = {
+        spaces.architecture_from_json(records.arch(Path(run))).space.input_shape[1]: Path(run)
+        for run in teachers
+    }
+    if not teachers or len(found) < len(teachers):
+        raise HwnasError(
+            f"teachers must be on images of different sizes, but {len(teachers)} are on {len(found)}: give "
+            "one of each size"
         )
-    run = Path(out)
-    record = record or records.search(run)  # of the processes of torchrun, one has it
+    return found
+
+
+def _found(run: Path, record: SearchRecord) -> Found:
     verdict = record.finalists.verdict if record.finalists else None
     best = spaces.architecture_from_json(records.arch(run))
     return Found(run, best, float(record.quality or 0.0), verdict, record.to_json())

@@ -151,8 +151,6 @@ def searched_around(
     """Search around a known network, on images of one size or of several."""
     from hwnas.pipeline import sizes
     from hwnas.runs.folder import RunFolder
-    from hwnas.settings import section
-    from hwnas.train import TrainConfig
 
     if len(sides) < 2:
         one = teacher_of(known, settings, next(iter(sides), None), to, budgets, tables)
@@ -171,8 +169,7 @@ def searched_around(
             raise HwnasError("searches on several sizes must be in one process, but got torchrun")
         return found
 
-    share = section("train")["distill_weight"].default
-    config = TrainConfig(epochs=sizes.EPOCHS, distill_weight=share, **_training(settings))
+    config = sizes.tuning(**_training(settings))
     return sizes.best_of(sides, budgets, to, search_on, config, tell=status.update, warn=_found.warn)
 
 

@@ -22,6 +22,7 @@ from hwnas.runs.folder import RunFolder
 from hwnas.runs.found import SearchRecord
 from hwnas.runs.training import TrainingRecord
 from hwnas.search.oneshot.inherit import inherited
+from hwnas.settings import section
 from hwnas.statistics.verdict import WORDS
 from hwnas.train import TrainConfig
 from hwnas.train.adapting import teacher_of
@@ -79,6 +80,12 @@ class OnSize:
             "verdict": self.word,
             "latencies_ms": {item.name: item.latency_ms for item in self.record.budgets},
         }
+
+
+def tuning(seed: int, device: str) -> TrainConfig:
+    """How networks are tuned before they are compared: by their teacher too, on "cpu" or "cuda"."""
+    share = section("train")["distill_weight"].default
+    return TrainConfig(epochs=EPOCHS, seed=seed, device=device, distill_weight=share)
 
 
 @outputs.alone_in("to", "a search", new=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import pytest
 import torch
@@ -10,12 +11,14 @@ from click.exceptions import BadParameter
 from known_helpers import NAME, latency_model, table_of, weights
 from typer.testing import CliRunner
 
+import hwnas
 from hwnas import files, known, report, spaces, train
 from hwnas.api import networks
 from hwnas.budget import Budget
 from hwnas.cli import _known, app
 from hwnas.device import Target
 from hwnas.errors import HwnasError, InfeasibleBudget, SchemaMismatch
+from hwnas.finalists import SearchOptions
 from hwnas.pipeline import sizes
 from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
@@ -142,17 +145,22 @@ def test_a_finished_folder_is_refused_and_an_interrupted_one_goes_on(found, tmp_
     assert same == record
 
 
-def test_the_command_searches_every_size_from_a_trained_run(found, tmp_path, monkeypatch):
-    """Its own teachers, one table for all; a size without a table is refused before anything is trained."""
-    monkeypatch.setattr(train, "TrainConfig", Short)
-    source = RunFolder(RunFolder(found[0]).resolutions / "32").teacher
-    target = Target("host", "litert", "int8")
+def tables_of(folder, target):
+    """One table for a network on images of both sizes."""
     names = [
         f"from:{known.load(NAME, resolution=s, num_classes=10, strides='imagenet').space.name}"
         for s in (32, 64)
     ]
-    table_of(target, *map(spaces.load, names)).save(places.table(tmp_path / "tables", target))
-    words = ["search", "--from", source, "--data", DATA, "--tables", tmp_path / "tables", "--no-measure"]
+    table_of(target, *map(spaces.load, names)).save(places.table(folder, target))
+    return folder
+
+
+def test_the_command_searches_every_size_from_a_trained_run(found, tmp_path, monkeypatch):
+    """Its own teachers, one table for all; a size without a table is refused before anything is trained."""
+    monkeypatch.setattr(train, "TrainConfig", Short)
+    source = RunFolder(RunFolder(found[0]).resolutions / "32").teacher
+    tables = tables_of(tmp_path / "tables", Target("host", "litert", "int8"))
+    words = ["search", "--from", source, "--data", DATA, "--tables", tables, "--no-measure"]
     words += ["--warmup-steps", "1", "--steps", "1"]
     words += ["--device", "host/litert-int8=60%", "--queries", "3", "--out", tmp_path / "run"]
     ended = CliRunner(env={"COLUMNS": "1000"}).invoke(
@@ -162,6 +170,28 @@ def test_the_command_searches_every_size_from_a_trained_run(found, tmp_path, mon
     assert "validation images, each tuned for 2 epochs: 64 pixels" in ended.stdout
     record = records.search(tmp_path / "run")
     assert {item["resolution"] for item in record.extra["resolutions"]} == {64, 32}
+
+
+def test_the_api_searches_around_teachers_on_several_sizes(found, tmp_path):
+    teachers = [RunFolder(RunFolder(found[0]).resolutions / size).teacher for size in ("32", "64")]
+    options = SearchOptions(measure=False, tables=tables_of(tmp_path / "tables", TARGET), gallery_points=0)
+    asked = partial(
+        *(hwnas.search, None, {str(TARGET): "60%"}, tmp_path / "run"),
+        settings={"queries": 3, "random": 1},
+        training_steps=1,
+        options=options,
+    )
+    better = asked(teacher=teachers)
+    sizes_of = {item["resolution"]: item["tuned"] for item in better.record["extra"]["resolutions"]}
+    assert set(sizes_of) == {32, 64}
+    assert sizes_of[better.architecture.space.input_shape[1]] == max(sizes_of.values())
+    assert better.record == records.search(tmp_path / "run").to_json()
+    with pytest.raises(HwnasError, match="finished search"):
+        asked(teacher=teachers)
+    with pytest.raises(HwnasError, match="images of different sizes, but 2 are on 1"):
+        asked(teacher=[teachers[0]] * 2)
+    with pytest.raises(HwnasError, match="several teachers must be in their own spaces"):
+        asked(teacher=teachers, models=[tmp_path / "none.json"])
 
 
 def test_networks_are_adapted_where_supernets_are_trained(found, tmp_path, monkeypatch):
