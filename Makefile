@@ -10,8 +10,9 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 quickstart: $(VENV)/.stamp-run  ## Profile, search, train, export and verify on this CPU.
 	$(BIN)/hwnas quickstart
 
+# Three workers for two cores: some tests wait for devices and processes more than they compute.
 test: $(VENV)/.stamp-dev  ## The default test suite.
-	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.stamp-dev  ## Style, types, layers.
 	$(BIN)/ruff format --check .

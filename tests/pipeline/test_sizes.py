@@ -30,7 +30,7 @@ from hwnas.statistics.metric import ACCURACY
 from hwnas.tables import places
 from hwnas.train import TrainConfig, adapting
 
-DATA = "clutter:400"
+DATA = "clutter:200"
 TARGET = Target("host", "litert", "fp32")
 SHORT = TrainConfig(epochs=1, batch_size=32, learning_rate=0.05)
 TUNING = replace(SHORT, distill_weight=0.5)

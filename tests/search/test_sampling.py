@@ -50,12 +50,12 @@ def test_contract(kind):
 @every_strategy
 def test_best_keeps_the_budget_and_queries_are_bounded_and_distinct(kind):
     task = task_in("macro")
-    result = searched(kind(queries=30), task, seed(0))
-    assert len(result.trials) == 30
-    assert len({Canonical(task.space).key(t.indices) for t in result.trials}) == 30
+    result = searched(kind(queries=20), task, seed(0))
+    assert len(result.trials) == 20
+    assert len({Canonical(task.space).key(t.indices) for t in result.trials}) == 20
     assert task.feasible(np.array([result.best.indices]))[0]
     assert result.strategy == kind.name
-    assert [entry["query"] for entry in result.trace] == list(range(1, 31))
+    assert [entry["query"] for entry in result.trace] == list(range(1, 21))
 
 
 @every_strategy
@@ -68,7 +68,7 @@ def test_several_budgets_are_kept_in_a_space_that_cannot_be_listed(kind):
 
 @every_strategy
 def test_same_seed_same_result(kind):
-    first, second, other = (searched(kind(queries=24), task_in("macro"), seed(s)) for s in (1, 1, 2))
+    first, second, other = (searched(kind(queries=16), task_in("macro"), seed(s)) for s in (1, 1, 2))
     assert first.trials == second.trials
     assert first.best == second.best
     assert first.trace == second.trace
@@ -86,15 +86,15 @@ def test_resumed_equals_uninterrupted(kind, extra, tmp_path):
         scored.append(arch.indices)
         return task.evaluate(arch)
 
-    whole = searched(kind(queries=24, **extra), task, seed(3))
+    whole = searched(kind(queries=16, **extra), task, seed(3))
     path = tmp_path / "history.jsonl"
-    searched(kind(queries=24, **extra), task, seed(3), history=path)
+    searched(kind(queries=16, **extra), task, seed(3), history=path)
     lines = path.read_text().splitlines(keepends=True)
-    assert len(lines) == 1 + 24
+    assert len(lines) == 1 + 16
     path.write_text("".join(lines[:12]) + lines[12][:20])
     again = Task(task.space, task.constraints, counting)
-    resumed = searched(kind(queries=24, **extra), again, seed(3), history=path)
-    assert len(scored) == 24 - 11
+    resumed = searched(kind(queries=16, **extra), again, seed(3), history=path)
+    assert len(scored) == 16 - 11
     assert (resumed.trials, resumed.trace, resumed.best) == (whole.trials, whole.trace, whole.best)
     kept = [json.loads(line)["indices"] for line in path.read_text().splitlines()[1:]]
     assert kept == [list(t.indices) for t in whole.trials]
