@@ -7,7 +7,7 @@ import pytest
 
 import hwnas
 from hwnas import budget
-from hwnas.api.networks import _budgets
+from hwnas.api.found import _budgets
 from hwnas.budget import Budget
 from hwnas.device import Target
 from hwnas.errors import DeviceError, LatencyModelError, SpaceError

@@ -6,8 +6,9 @@ installed packages bring (``hwnas.plugins``), raises ``HwnasError``, and prints 
 
 from __future__ import annotations
 
+from hwnas.api.found import Found, search
 from hwnas.api.measured import fit, profile
-from hwnas.api.networks import Found, Trained, search, train
 from hwnas.api.shipping import Exported, compare, export, verify
+from hwnas.api.trained import Trained, train
 
 __all__ = ["Exported", "Found", "Trained", "compare", "export", "fit", "profile", "search", "train", "verify"]

@@ -22,7 +22,7 @@ from hwnas.runs.folder import RunFolder
 from hwnas.runs.found import SearchRecord
 from hwnas.runs.training import TrainingRecord
 from hwnas.search.oneshot.inherit import inherited
-from hwnas.settings import section
+from hwnas.settings import usual
 from hwnas.statistics.verdict import WORDS
 from hwnas.train import TrainConfig
 from hwnas.train.adapting import teacher_of
@@ -84,7 +84,7 @@ class OnSize:
 
 def tuning(seed: int, device: str) -> TrainConfig:
     """How networks are tuned before they are compared: by their teacher too, on "cpu" or "cuda"."""
-    share = section("train")["distill_weight"].default
+    share = usual("train")["distill_weight"]
     return TrainConfig(epochs=EPOCHS, seed=seed, device=device, distill_weight=share)
 
 

@@ -50,6 +50,11 @@ def section(name: str) -> dict[str, Key]:
     return {key.name: key for kind in _KINDS[name]() for key in keys_of(name, kind)}
 
 
+def usual(name: str) -> dict[str, Any]:
+    """The settings of such a section where nothing is said."""
+    return {key.name: key.default for key in section(name).values()}
+
+
 def _supernet() -> Kinds:
     from hwnas.evaluators.supernet.config import OneShotConfig
 
@@ -116,4 +121,5 @@ __all__ = [
     "keys_of",
     "section",
     "sections",
+    "usual",
 ]

@@ -13,7 +13,6 @@ from typer.testing import CliRunner
 
 import hwnas
 from hwnas import files, known, report, spaces, train
-from hwnas.api import networks
 from hwnas.budget import Budget
 from hwnas.cli import _known, app
 from hwnas.device import Target
@@ -25,7 +24,7 @@ from hwnas.runs.folder import RunFolder
 from hwnas.search import beside
 from hwnas.search.request import SearchRequest
 from hwnas.search.searching import search_run
-from hwnas.settings import requests
+from hwnas.settings import requests, usual
 from hwnas.statistics.metric import ACCURACY
 from hwnas.tables import places
 from hwnas.train import TrainConfig, adapting
@@ -62,7 +61,7 @@ class Searches:
             (model,),
             tuple(budgets),
             strategy="exact",
-            oneshot=requests.blockwise(networks._usual("search.supernet"), space.name, 0, is_taught=True),
+            oneshot=requests.blockwise(usual("search.supernet"), space.name, 0, is_taught=True),
             settings={"queries": 3, "random": 1},
             training_steps=2,
             teacher=teacher,
@@ -105,7 +104,7 @@ def test_the_better_one_after_tuning_is_the_run(found):
     assert told[taken]["epochs"] == 1
     assert not RunFolder(run).train.exists()
     assert adapting.teacher_of(run) == RunFolder(run).teacher
-    trained = networks.train(run, epochs=1, batch_size=32)
+    trained = hwnas.train(run, epochs=1, batch_size=32)
     assert trained.record["teacher"]["weights_sha256"] == files.sha256(
         RunFolder(run).teacher / "weights.safetensors"
     )

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 from known_helpers import NAME, latency_model, weights
 
+import hwnas
 from hwnas import blocks, data, files, release, spaces
-from hwnas.api import networks
 from hwnas.budget import Budget
 from hwnas.device import Target
 from hwnas.errors import HwnasError, SpaceError, TrainingError
@@ -18,7 +18,7 @@ from hwnas.search.oneshot.inherit import inherited
 from hwnas.search.pick import pick
 from hwnas.search.request import SearchRequest
 from hwnas.search.searching import load_data, search_run
-from hwnas.settings import requests
+from hwnas.settings import requests, usual
 from hwnas.train import TrainConfig, adapting
 from hwnas.train.training import train_run
 
@@ -43,7 +43,7 @@ def found(teacher, tmp_path_factory):
         (model,),
         (Budget.read("60%"),),
         strategy="exact",
-        oneshot=requests.blockwise(networks._usual("search.supernet"), space.name, 0, is_taught=True),
+        oneshot=requests.blockwise(usual("search.supernet"), space.name, 0, is_taught=True),
         settings={"queries": 4, "random": 1},
         training_steps=4,
         teacher=teacher,
@@ -111,7 +111,7 @@ def test_what_failed_before_it_was_trained_is_begun_anew(tmp_path):
     adapting.begun(run, NAME, "clutter:400", SHORT)
     adapting.begun(run, NAME, "digits", SHORT)  # nothing of value is lost
     with pytest.raises(TrainingError, match=r"--from file:mine --data digits --resolution 32` does"):
-        networks.train(run, epochs=1)
+        hwnas.train(run, epochs=1)
 
 
 @pytest.mark.usefixtures("_published")
@@ -125,18 +125,18 @@ def test_folders_that_cannot_be(tmp_path):
         with pytest.raises(HwnasError, match=said):
             adapting.begun(tmp_path / run, name, "digits", SHORT)
     with pytest.raises(HwnasError, match="folder of a trained run, but efficientnet-lite0 is none"):
-        networks.search(None, {"host": 1}, tmp_path / "s", teacher="efficientnet-lite0")
+        hwnas.search(None, {"host": 1}, tmp_path / "s", teacher="efficientnet-lite0")
     with pytest.raises(HwnasError, match="must be of a known network, but got none"):
-        networks.train(tmp_path / "run", resolution=64)
+        hwnas.train(tmp_path / "run", resolution=64)
 
 
 def test_a_trained_known_network_is_not_trained_from_nothing_by_mistake(teacher):
     before = files.sha256(RunFolder(teacher).weights)
     with pytest.raises(TrainingError, match="must be trained as it began, with the weights of file:mine"):
-        networks.train(teacher, epochs=1)
+        hwnas.train(teacher, epochs=1)
     assert files.sha256(RunFolder(teacher).weights) == before
     with pytest.raises(HwnasError, match="must be on the teacher's images, but got digits too"):
-        networks.search(None, {"host": 1}, teacher.with_name("s"), teacher=teacher, data="digits")
+        hwnas.search(None, {"host": 1}, teacher.with_name("s"), teacher=teacher, data="digits")
 
 
 def test_a_known_network_has_no_gallery_to_pick_from(teacher, tmp_path):
@@ -163,14 +163,14 @@ def test_what_was_found_begins_with_its_blocks_and_ships_with_its_origin(found, 
     begun = inherited(found, arch, dataset)
     assert begun.is_pretrained
     assert begun.record["began_with"]["from"] == "file:mine"
-    trained = networks.train(found, epochs=3, batch_size=16, learning_rate=0.05)
+    trained = hwnas.train(found, epochs=3, batch_size=16, learning_rate=0.05)
     assert trained.record["start"]["from"] == "supernet"
     assert trained.record["teacher"]["weights_sha256"] == files.sha256(RunFolder(teacher).weights)
     assert trained.record["config"]["distill_weight"] == 0.5
     manifest = release.read_manifest(release.export_run(found, dataset, int8_drop=1.0).parent)
     assert manifest.began_with["licence"] == "CC0-1.0"
     assert manifest.to_json()["began_with"]["from"] == "file:mine"
-    assert networks.train(found, epochs=1, batch_size=64, from_supernet=False).record["start"] == {
+    assert hwnas.train(found, epochs=1, batch_size=64, from_supernet=False).record["start"] == {
         "from": "seed"
     }
 
@@ -186,7 +186,7 @@ def test_a_teacher_that_is_gone_is_said(found, teacher):
 
 
 def test_what_does_not_go_together(teacher):
-    oneshot = requests.blockwise(networks._usual("search.supernet"), "macro", 0, is_taught=False)
+    oneshot = requests.blockwise(usual("search.supernet"), "macro", 0, is_taught=False)
     for strategy in ("fbnet", "proxylessnas"):
         with pytest.raises(SpaceError, match=f"must only score, but {strategy} trains a supernet itself"):
             SearchRequest("macro", (), (Budget.read("1"),), oneshot=oneshot, strategy=strategy)

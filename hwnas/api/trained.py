@@ -1,0 +1,133 @@
+"""From the architecture of a search, or a known network, to a trained one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hwnas import plugins
+from hwnas.annotations import require_types
+from hwnas.api.given import AnyPath, typed
+from hwnas.errors import HwnasError, TrainingError
+
+if TYPE_CHECKING:
+    from hwnas.runs.training import TrainingRecord
+    from hwnas.train import EpochRecord, TrainConfig
+    from hwnas.train.training import Begins
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came of a training.
+
+    Attributes:
+        run: Its folder.
+        metric: What ``value`` is of, for example "accuracy".
+        value: On the test images.
+        interval: 95 % interval of it.
+        images: How many test images there are.
+        record: All that ``train.json`` says.
+    """
+
+    run: Path
+    metric: str
+    value: float
+    interval: tuple[float, float]
+    images: int
+    record: Mapping[str, Any] = field(repr=False)
+
+
+@typed
+def train(
+    run: AnyPath,
+    config: TrainConfig | None = None,
+    *,
+    data: str | Path | None = None,
+    pretrained: str | Path | None = None,
+    weights: AnyPath | None = None,
+    resolution: int | None = None,
+    teacher: AnyPath | None = None,
+    from_supernet: bool | None = None,
+    progress: Callable[[EpochRecord], None] | None = None,
+    **settings: Any,
+) -> Trained:
+    """Train the architecture of a run; called again, it goes on where it stopped.
+
+    Args:
+        run: Folder of a search; with ``pretrained`` a new one.
+        config: Settings; by default those of ``TrainConfig``.
+        data: Other data than those of the search; with ``pretrained`` those to adapt it to.
+        pretrained: A known network that others trained, as "efficientnet-lite0", or a run folder: it is
+            adapted, first its last layer, then all.
+        weights: File of its weights, instead of what its publisher has.
+        resolution: Pixels that it shall see.
+        teacher: Run folder of a trained network to learn from, of the same data; by default the one that
+            the search's candidates learned from, if they did.
+        from_supernet: Whether the first weights are those of the search's supernet, at full width; by
+            default where its candidates learned from a teacher.
+        progress: Called after every epoch.
+        settings: Fields of ``TrainConfig``, instead of ``config``: ``epochs=20``.
+
+    Returns:
+        How well it does on test images.
+
+    Raises:
+        DataError: The data do not fit the network, or changed since the search.
+        TrainingError: Training cannot go on, or a setting is not known.
+    """
+    from hwnas.search.oneshot.inherit import inherited
+    from hwnas.settings import usual
+    from hwnas.train import TrainConfig, adapting
+    from hwnas.train.optim import pick_device
+    from hwnas.train.training import train_run
+
+    plugins.ready()
+    known = {item.name for item in fields(TrainConfig)}
+    if settings and config is not None:
+        raise TrainingError(f"settings must be given by config or by name, but got both: {sorted(settings)}")
+    if odd := sorted(set(settings) - known):
+        raise TrainingError(f"settings must be fields of TrainConfig, but got {', '.join(odd)}")
+    require_types(settings, TrainConfig)
+    settings["device"] = pick_device(settings.get("device", usual("train")["device"])).type
+    run = Path(run)
+    if pretrained is None and (weights is not None or resolution is not None):
+        raise HwnasError("weights and resolution must be of a known network, but got none: give pretrained")
+    if pretrained is not None and from_supernet:
+        raise HwnasError(f"first weights must be of one origin, but got {pretrained} and those of a supernet")
+    if pretrained is None and from_supernet is None:
+        adapting.require_begun(run)
+    taught = None
+    if pretrained is None and from_supernet is not False and (config is None or config.distill_weight):
+        taught = adapting.teacher_of(run)
+    teacher = taught if teacher is None else Path(teacher)
+    if teacher is not None:
+        settings.setdefault("distill_weight", usual("train")["distill_weight"])
+    inherits = taught is not None if from_supernet is None else from_supernet
+    start: Begins | None = partial(inherited, run) if inherits else None
+    config, dataset = config or TrainConfig(**settings), None
+    if pretrained is not None:
+        if data is None:
+            raise HwnasError(f"there must be images to adapt {pretrained} to, but got none: give data")
+        file = None if weights is None else Path(weights)
+        dataset, start = adapting.begun(
+            run, str(pretrained), str(data), config, file=file, resolution=resolution
+        )
+    record = train_run(
+        run,
+        config,
+        source=None if data is None or pretrained else str(data),
+        dataset=dataset,
+        teacher=teacher,
+        start=start,
+        on_epoch=progress or (lambda _: None),
+    )
+    return _trained(run, record)
+
+
+def _trained(run: Path, record: TrainingRecord) -> Trained:
+    low, high = record.test["interval"]
+    interval, images = (float(low), float(high)), int(record.test["images"])
+    return Trained(run, record.metric.name, float(record.test_value), interval, images, record.to_json())
