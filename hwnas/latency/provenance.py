@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+from pathlib import Path
 
+from hwnas.errors import TableError
 from hwnas.tables.table import LatencyTable
 
 
@@ -13,4 +15,22 @@ def table_sha256(table: LatencyTable) -> str:
     digest = hashlib.sha256()
     for line in (table.header(), *(item.to_json() for item in table.rounds)):
         digest.update((json.dumps(line, separators=(",", ":"), allow_nan=False) + "\n").encode())
+    return digest.hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """The same of the table in a file, as hwnas writes it, without reading its rows.
+
+    Raises:
+        TableError: The file cannot be read.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        reason = error.strerror or error
+        raise TableError(f"a latency table must be readable, but {path} is not: {reason}") from error
+    digest = hashlib.sha256()
+    for line in content.split(b"\n")[:-1]:
+        if not line.startswith(b'{"note":'):
+            digest.update(line + b"\n")
     return digest.hexdigest()

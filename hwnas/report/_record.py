@@ -12,7 +12,7 @@ from hwnas import latency, release, tasks
 from hwnas.device import Target
 from hwnas.errors import typed
 from hwnas.latency.bayes.posterior import Posterior
-from hwnas.latency.provenance import table_sha256
+from hwnas.latency.provenance import file_sha256
 from hwnas.latency.store import FittedModel
 from hwnas.release import Manifest, against
 from hwnas.release.verification import VariantCheck, Verification
@@ -205,7 +205,9 @@ def _tables(
         for path in (path for home in homes for path in places.candidates(home, target)):
             if not path.is_file() or target in found:
                 continue
+            if not folder and fitted.get(str(target)) != file_sha256(path):
+                continue
             table = LatencyTable.load(path)
-            if table.target == target and (folder or fitted.get(str(target)) == table_sha256(table)):
+            if table.target == target:
                 found[target] = table
     return found

@@ -48,7 +48,7 @@ OPTIONS = finalists.SearchOptions(
 
 
 @pytest.fixture(scope="module")
-def tables(tmp_path_factory):
+def tables(tmp_path_factory, warm_processes):
     """A few rounds of the macro space at 8 pixels, measured on this machine."""
     folder = tmp_path_factory.mktemp("tables")
     host = device.load("host")

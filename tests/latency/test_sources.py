@@ -9,7 +9,8 @@ from hwnas import files, latency, spaces
 from hwnas.device import Target
 from hwnas.errors import SchemaMismatch, TableError
 from hwnas.latency import find_table, fitted
-from hwnas.tables.table import LatencyTable, Round
+from hwnas.latency.provenance import file_sha256, table_sha256
+from hwnas.tables.table import LatencyTable, Note, Round, append
 
 SPACE = spaces.load("macro-r8-c10")
 TARGET = Target("host", "litert", "int8")
@@ -102,3 +103,19 @@ def test_a_model_is_fitted_once(places, tmp_path):
     write(places[0], cpu="Changed")
     fitted(find_table(TARGET, SPACE), path)
     assert path.stat().st_mtime_ns != before
+
+
+def test_the_hash_of_a_tables_file_is_that_of_its_rows(tmp_path):
+    """What a report finds the table of a model by: notes and a torn last line are not in it."""
+    path = write(tmp_path / "t.jsonl")
+    table = LatencyTable.load(path)
+    assert file_sha256(path) == table_sha256(table)
+    append(path, Note(SESSION, "end", {"quiet": True}))
+    with path.open("a") as file:
+        file.write('{"key": "torn')
+    assert file_sha256(path) == table_sha256(LatencyTable.load(path)) == table_sha256(table)
+    path.write_bytes(path.read_bytes().rpartition(b"\n")[0] + b"\n")
+    append(path, Round("another", "block", SESSION, 0, (1.0,), conditions={"cpu": "\u00e4"}, heavy_ms=(2.0,)))
+    assert file_sha256(path) == table_sha256(LatencyTable.load(path)) != table_sha256(table)
+    with pytest.raises(TableError, match="must be readable"):
+        file_sha256(tmp_path)

@@ -10,10 +10,12 @@ import subprocess
 import sys
 
 import pytest
+from typer.testing import CliRunner
 
 import hwnas
 from hwnas import blocks, plugins, runtimes, search, spaces, tasks
-from hwnas.errors import PluginError
+from hwnas.cli import app
+from hwnas.errors import HwnasError, PluginError
 
 SPACE = """
 from hwnas import spaces
@@ -209,16 +211,19 @@ class TestCommandLine:
         assert table["failed"] == {}
         assert "twin_i8_o16_s2@8x8x8" in (tmp_path / "byte_counter-int8.jsonl").read_text()
 
-    def test_what_is_advised_has_it_too(self, tmp_path, mine):
+    @pytest.mark.usefixtures("warm_processes", "hurried")
+    def test_what_is_advised_has_it_too(self, tmp_path, mine, monkeypatch):
         """A command without it would not know the space."""
-        asked = ["search", "--device", "host=60%", "--space", "tiny-r8-c10", "--out", tmp_path / "run"]
-        done = cli(*asked, "--plugin", mine, XDG_DATA_HOME=str(tmp_path), COLUMNS="1000")
-        assert done.returncode == 1, done.stderr
-        (advised,) = re.findall(r"`hwnas (profile [^`]*)`", done.stderr)
+        monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+        asked = ["search", "--device", "host=60%", "--space", "tiny-r8-c10", "--out", str(tmp_path / "run")]
+        done = CliRunner().invoke(app, [*asked, "--plugin", str(mine)])
+        assert isinstance(done.exception, HwnasError)
+        (advised,) = re.findall(r"`hwnas (profile [^`]*)`", str(done.exception))
         assert shlex.split(advised)[-2:] == ["--plugin", str(mine)]
-        few = ["--rounds", 1, "--max-rounds", 1, "--calibration-networks", 1, "--heldout-networks", 1]
-        done = cli(*shlex.split(advised), *few, "--samples", 1, XDG_DATA_HOME=str(tmp_path))
-        assert done.returncode == 0, done.stderr
+        plugins.forget()
+        few = ["--rounds", "1", "--max-rounds", "1", "--calibration-networks", "1", "--heldout-networks", "1"]
+        done = CliRunner().invoke(app, [*shlex.split(advised), *few])
+        assert done.exit_code == 0, done.output
 
     @pytest.mark.parametrize("verb", [["spaces", "list"], ["profile"], ["run", "nothing.toml"]])
     def test_a_broken_file_ends_with_1(self, tmp_path, verb):

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from lint import questions
+from quick_measuring import form
 
 import hwnas
 from hwnas import device, export, measure, release, runtimes, spaces, testing
@@ -114,12 +115,11 @@ def test_models_in_folders_whose_names_are_no_text_can_be_loaded(tmp_path):
     assert found[0].tolist() == [3.0]
 
 
+@pytest.mark.usefixtures("warm_processes")
 class TestOfOnesOwn:
     """A runtime that is one file: measured through the real exporter, engine and transport."""
 
-    QUICK = ProfileOptions(
-        rounds=2, max_rounds=2, samples=2, min_round_s=0.0, calibration_networks=1, heldout_networks=1
-    )
+    QUICK = form(2, calibration_networks=1, heldout_networks=1)
 
     def test_contract(self, byte_counter):
         here = Device("mine", "This machine", "local", "npu", ("byte_counter",))
