@@ -175,6 +175,12 @@ def load_all() -> dict[str, Device]:
 def load(name: str) -> Device:
     """The device of this name; raises DeviceError with the known names otherwise."""
     devices = load_all()
+    own, slash, _ = name.partition("/")
+    if slash and own in devices:
+        raise DeviceError(
+            f"a device must be named without a target, but got {name!r}: name {own!r}, and runtime and "
+            "precision by options of their own"
+        )
     if name not in devices:
         raise DeviceError(
             f"a device must be one of {sorted(devices)}, but got {name!r}: "

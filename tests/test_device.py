@@ -84,6 +84,14 @@ def test_an_unknown_device_lists_the_known_ones():
         device.load("nope")
 
 
+def test_a_target_where_a_device_is_asked_for_is_told_apart():
+    """As ``profile --device host/litert-int8``, after a search that is written so."""
+    with pytest.raises(DeviceError, match="without a target, but got 'host/litert-int8': name 'host'"):
+        device.load("host/litert-int8")
+    with pytest.raises(DeviceError, match="a device must be one of"):
+        device.load("nope/litert-int8")
+
+
 @pytest.mark.parametrize("threads", [0, -2])
 def test_no_threads_are_not_the_default_number_of_threads(threads):
     with pytest.raises(DeviceError, match=f"threads must be a whole number of at least 1, but got {threads}"):
