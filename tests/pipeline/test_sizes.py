@@ -160,7 +160,7 @@ def test_the_command_searches_every_size_from_a_trained_run(found, tmp_path, mon
     source = RunFolder(RunFolder(found[0]).resolutions / "32").teacher
     tables = tables_of(tmp_path / "tables", Target("host", "litert", "int8"))
     words = ["search", "--from", source, "--data", DATA, "--tables", tables, "--no-measure"]
-    words += ["--warmup-steps", "1", "--steps", "1"]
+    words += ["--warmup-steps", "1", "--steps", "1", "--rank", "fp32"]
     words += ["--device", "host/litert-int8=60%", "--queries", "3", "--out", tmp_path / "run"]
     ended = CliRunner(env={"COLUMNS": "1000"}).invoke(
         app, [*map(str, words), "--resolution", "64,32", "--gallery", "0"], catch_exceptions=False
