@@ -1,6 +1,6 @@
 """Does the drawn set tell networks apart? Random networks of `macro`, trained alike.
 
-    python tools/bench_clutter.py --rows rows.jsonl > clutter.json      # about 20 minutes of one core
+    python tools/bench_clutter.py --rows rows.jsonl > clutter.json      # an hour and a half of one core
     python tools/bench_clutter.py --networks 4 --repeated 2 --source clutter:2000     # a quick look
 
 Distinct random architectures are trained from scratch with the same settings and looked at on the
@@ -85,7 +85,11 @@ def _train(
 ) -> dict[str, Any]:
     """One training: accuracy on the test split, and what it cost."""
     config = TrainConfig(
-        epochs=options.epochs, batch_size=options.batch_size, learning_rate=options.learning_rate, seed=seed
+        epochs=options.epochs,
+        batch_size=options.batch_size,
+        learning_rate=options.learning_rate,
+        augment=options.epochs > 1,  # no image is seen twice in one pass
+        seed=seed,
     )
     arch = proxy.architecture(indices)
     model = new_network(arch, seed)
@@ -101,14 +105,14 @@ def _train(
 
 def _options() -> argparse.Namespace:
     found = parser(__doc__, seed=0, rows="trainings")
-    found.add_argument("--source", default="clutter")
+    found.add_argument("--source", default="clutter-hard:78000")
     found.add_argument("--resolution", type=int, default=32)
     found.add_argument("--networks", type=int, default=30)
     found.add_argument("--repeated", type=int, default=6, help="networks that are trained several times")
     found.add_argument("--trainings", type=int, default=3, help="of each of those")
     found.add_argument("--width", type=float, default=0.25, help="channels over those of the space")
-    found.add_argument("--epochs", type=int, default=2)
-    found.add_argument("--batch-size", type=int, default=64)
+    found.add_argument("--epochs", type=int, default=1)
+    found.add_argument("--batch-size", type=int, default=32)
     found.add_argument("--learning-rate", type=float, default=0.1)
     found.add_argument("--data-seed", type=int, default=0)
     found.add_argument("--threads", type=int, default=1)

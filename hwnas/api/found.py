@@ -86,7 +86,8 @@ def search(
         out: Folder of the run; created.
         models: Latency models to believe, one a budget, instead of those that follow from the devices'
             tables; then nothing is measured unless ``options`` says so.
-        data: "digits" where nothing is said, "clutter", a folder of images or parquet files, or an npz file.
+        data: "digits" where nothing is said, "clutter" or "clutter-hard", a folder of images or parquet
+            files, or an npz file.
         task: What networks are to do with them.
         strategy: How to search; "exact" with a teacher, else "fbnet" where nothing is said.
         teacher: Run folder of a trained network (``hwnas.train(..., pretrained=...)`` makes one), whose

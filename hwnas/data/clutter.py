@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 
 import numpy as np
@@ -61,7 +61,10 @@ class Scene:
 
 
 SCENE = Scene(32)
-SCENE_64 = Scene(64)
+"""What a network of `macro` learns in a minute or two: on it networks are alike."""
+HARD = Scene(32, smallest=30, largest=74, pieces=9, noise=32, light=(104, 232))
+"""What tells networks apart, trained long enough: see ``tools/bench_clutter.py``."""
+SCENE_64, HARD_64 = replace(SCENE, side=64), replace(HARD, side=64)
 
 
 @lru_cache(maxsize=2)

@@ -178,11 +178,12 @@ def load(
 
     Args:
         source: "digits" (8x8 handwriting that comes with scikit-learn), "clutter" (those digits in
-            clutter, drawn from the seed; "clutter:20000" says how many, "clutter-64" are larger); a
-            folder with one sub-folder a class, also below folders of splits; a parquet file, or a
-            folder of them whose names say the split, with columns ``image{bytes,path}`` and
-            ``label``; or an npz file with ``images`` and ``labels`` or ``x_train``, ``y_train``,
-            and so on. Splits may be called as people call them: ``validation``, ``Testing``.
+            clutter, drawn from the seed; "clutter:20000" says how many, "clutter-64" are larger,
+            "clutter-hard" and "clutter-hard-64" are smaller digits in more clutter); a folder with
+            one sub-folder a class, also below folders of splits; a parquet file, or a folder of
+            them whose names say the split, with columns ``image{bytes,path}`` and ``label``; or an
+            npz file with ``images`` and ``labels`` or ``x_train``, ``y_train``, and so on. Splits
+            may be called as people call them: ``validation``, ``Testing``.
         resolution: Height and width that images are scaled to.
         seed: Of the splits.
         val_share: Share of the training images that becomes the validation split where the

@@ -17,7 +17,12 @@ IMAGES = 12_500
 """Of a drawn set that does not say how many: 8,000 are for training, with the usual shares."""
 _FEWEST = 100
 _MOST = 999_999_999
-_DRAWN: Mapping[str, clutter.Scene] = {"clutter": clutter.SCENE, "clutter-64": clutter.SCENE_64}
+_DRAWN: Mapping[str, clutter.Scene] = {
+    "clutter": clutter.SCENE,
+    "clutter-64": clutter.SCENE_64,
+    "clutter-hard": clutter.HARD,
+    "clutter-hard-64": clutter.HARD_64,
+}
 NAMES = ("digits", *_DRAWN)
 
 

@@ -17,7 +17,7 @@ class Basics:
         device: Where to measure; ``hwnas devices list`` names them. Several as ["host", "pixel"]: the
             network keeps its budgets on all, and ships what the first of them runs.
         space: Search space; ``hwnas spaces list`` names them.
-        data: "digits", "clutter", a folder of images or parquet files, or an npz file.
+        data: "digits", "clutter", "clutter-hard", a folder of images or parquet files, or an npz file.
         task: What networks are to do with the images.
         seed: Where all randomness of searching and training comes from.
         plugins: Python files that register blocks, spaces, tasks, runtimes or strategies.

@@ -46,6 +46,8 @@ def test_no_pixel_of_a_split_comes_from_a_digit_of_another(monkeypatch, split):
         (clutter.SCENE, 0, "e5cfeea5c9bb5aa6"),
         (clutter.SCENE, 1, "3952bb8a2dccbc53"),
         (clutter.SCENE_64, 0, "f1da4e0aae46d1fa"),
+        (clutter.HARD, 0, "024cab1914aae8e7"),
+        (clutter.HARD_64, 0, "36fa9a109c58a03b"),
     ],
 )
 def test_a_seed_gives_the_same_pixels_on_every_machine(scene, seed, digest):
@@ -82,6 +84,16 @@ def test_loaded_as_any_other_source():
     assert data.load("clutter:1000", resolution=32, seed=1).fingerprint != found.fingerprint
 
 
+@pytest.mark.parametrize(
+    ("name", "scene"), [("clutter-hard", clutter.HARD), ("clutter-hard-64", clutter.HARD_64)]
+)
+def test_the_hard_ones_have_names_of_their_own(name, scene):
+    found = data.load(f"{name}:200", resolution=scene.side)
+    drawn, labels = draw(scene, 200)["train"]
+    np.testing.assert_array_equal(found.train.images[:, 0], drawn)
+    np.testing.assert_array_equal(found.train.labels, labels)
+
+
 def test_without_a_number_it_trains_on_eight_thousand():
     found = data.load("clutter", resolution=16)
     assert (len(found.train), len(found.val), len(found.test)) == (8000, 2000, 2500)
@@ -109,7 +121,10 @@ def test_it_is_scaled_to_what_a_network_wants():
         ("clutter:٣٠٠", "must be a number of images"),
         ("clutter:99999999999999999999", "must be a number of images"),
         ("clutter:900000000", "must fit in"),
-        ("digits:2000", "only clutter, clutter-64 have as many images as wanted"),
+        (
+            "digits:2000",
+            "only clutter, clutter-64, clutter-hard, clutter-hard-64 have as many images as wanted",
+        ),
         ("clutter-65", "no such path"),
     ],
 )
