@@ -24,7 +24,7 @@ from hwnas.runs.training import TrainingRecord
 from hwnas.search.oneshot.inherit import inherited
 from hwnas.settings import usual
 from hwnas.statistics.verdict import WORDS
-from hwnas.train import TrainConfig
+from hwnas.train import TrainConfig, ranks
 from hwnas.train.adapting import teacher_of
 from hwnas.train.training import train_run
 
@@ -118,9 +118,13 @@ def best_of(
 
     Raises:
         InfeasibleBudget: The budgets are not kept on images of any size.
-        HwnasError: The folder holds a finished search.
+        HwnasError: The folder holds a finished search, or there are several processes.
     """
     _require_unfinished(to)
+    if (count := ranks.started()) > 1:
+        raise HwnasError(
+            f"searches on several sizes must be in one process, but got {count} of torchrun: start it without"
+        )
     found: list[OnSize] = []
     refused: InfeasibleBudget | None = None
     for resolution in sorted(set(resolutions), reverse=True):

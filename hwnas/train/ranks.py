@@ -27,6 +27,11 @@ def ranks() -> int:
     return distributed.get_world_size() if _together() else 1
 
 
+def started() -> int:
+    """Number of processes that torchrun started, whether they have joined or not."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def first_then_others(work: Callable[[], T]) -> T:
     """What every process comes to; the first one alone, because it may use a device or write a file."""
     if ranks() == 1:
@@ -58,7 +63,7 @@ def average(tensors: Iterable[torch.Tensor | None]) -> None:
 @contextmanager
 def joined(device: torch.device) -> Iterator[None]:
     """Be one of the processes that torchrun started; without it nothing happens."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or _together():
+    if started() == 1 or _together():
         yield
         return
     if device.type == "cuda":

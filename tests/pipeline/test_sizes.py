@@ -229,6 +229,13 @@ def test_what_no_size_keeps_is_refused_and_what_one_keeps_is_taken(found, tmp_pa
         sizes.best_of((32, 64), (Budget.read("1%", TARGET),), tmp_path / "none", refuses, TUNING)
 
 
+def test_several_processes_are_refused_before_anything_is_done(tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(HwnasError, match="must be in one process, but got 2 of torchrun"):
+        sizes.best_of((32, 64), (Budget.read("1%", TARGET),), tmp_path / "none", None, TUNING)
+    assert not (tmp_path / "none").exists()
+
+
 def test_proven_budgets_come_before_accuracy():
     def made(word, value):
         verdict = None if word is None else type("Verdict", (), {"word": word})
