@@ -19,7 +19,7 @@ def table_sha256(table: LatencyTable) -> str:
 
 
 def file_sha256(path: Path) -> str:
-    """The same of the table in a file, as hwnas writes it, without reading its rows.
+    """What ``table_sha256`` is of the table in a file that hwnas wrote, without reading its rows.
 
     Raises:
         TableError: The file cannot be read.
