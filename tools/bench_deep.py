@@ -32,7 +32,9 @@ from hwnas import data, spaces
 from hwnas.data.batches import steps_per_epoch
 from hwnas.evaluators.blockwise import Blockwise
 from hwnas.evaluators.supernet.config import OneShotConfig
+from hwnas.evaluators.supernet.network import proxy_space
 from hwnas.evaluators.supernet.oneshot import OneShot
+from hwnas.space import SearchSpace
 from hwnas.train import TrainConfig, fit, new_network
 
 WAYS: dict[str, dict[str, Any]] = {
@@ -47,7 +49,7 @@ def main() -> None:
     options = _options()
     torch.set_num_threads(options.threads)
     kept = Rows(options.rows)
-    rows, taus = [], []
+    rows, alone, taus = [], [], []
     for space in options.spaces:
         for seed in options.seeds:
             made_by = [options.data, space, seed, options.width, options.resolution, options.batch_size]
@@ -56,6 +58,7 @@ def main() -> None:
                 kept.get(f"{key}/{options.steps}/alone {n}", partial(_alone, space, seed, n, options))
                 for n in range(options.trained)
             ]
+            alone.append({"space": space, "seed": seed, "trained": own})
             for way in options.ways:
                 row = kept.get(
                     f"{key}/{_steps(way, options)}/{way}", partial(_run, space, seed, way, options)
@@ -63,10 +66,10 @@ def main() -> None:
                 rows.append(row)
                 losses = row["losses"][: len(own)]
                 tau = float(kendalltau(losses, [one["loss"] for one in own])[0]) if len(own) > 1 else None
-                taus.append({"space": space, "seed": seed, "way": way, "tau": tau, "trained": own})
+                taus.append({"space": space, "seed": seed, "way": way, "tau": tau})
     report(
         options,
-        {"runs": rows, "taus": taus},
+        {"runs": rows, "alone": alone, "taus": taus},
         [
             target(
                 f"{space}: mean accuracy {way} over that of uniform paths",
@@ -103,7 +106,13 @@ def _steps(way: str, options: argparse.Namespace) -> int:
     return options.taught_steps if way == "blockwise" else options.steps
 
 
-def _proxy(name: str, seed: int, way: str, options: argparse.Namespace) -> OneShot:
+def _asked(space: SearchSpace, seed: int, options: argparse.Namespace) -> list[tuple[int, ...]]:
+    rng = np.random.default_rng(seed)
+    return [space.sample(rng).indices for _ in range(options.architectures)]
+
+
+def _run(name: str, seed: int, way: str, options: argparse.Namespace) -> dict[str, Any]:
+    """One supernet: its accuracies on random architectures, and what it cost."""
     space = spaces.load(name, num_classes=10)
     images = data.load(options.data, resolution=space.input_shape[1], seed=0)
     config = OneShotConfig(
@@ -114,22 +123,12 @@ def _proxy(name: str, seed: int, way: str, options: argparse.Namespace) -> OneSh
         device=options.device,
         **WAYS[way],
     )
-    return (Blockwise if way == "blockwise" else OneShot)(space, images, config)
-
-
-def _asked(oneshot: OneShot, seed: int, options: argparse.Namespace) -> list[tuple[int, ...]]:
-    rng = np.random.default_rng(seed)
-    return [oneshot.space.sample(rng).indices for _ in range(options.architectures)]
-
-
-def _run(name: str, seed: int, way: str, options: argparse.Namespace) -> dict[str, Any]:
-    """One supernet: its accuracies on random architectures, and what it cost."""
-    oneshot = _proxy(name, seed, way, options)
+    oneshot = (Blockwise if way == "blockwise" else OneShot)(space, images, config)
     began = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         oneshot.prepare(_steps(way, options), on_step=lambda _: None, checkpoint=Path(folder) / "checkpoint")
     seconds = time.process_time() - began
-    scores = [oneshot.score(indices) for indices in _asked(oneshot, seed, options)]
+    scores = [oneshot.score(indices) for indices in _asked(space, seed, options)]
     return {
         "space": name,
         "seed": seed,
@@ -143,8 +142,9 @@ def _run(name: str, seed: int, way: str, options: argparse.Namespace) -> dict[st
 
 def _alone(name: str, seed: int, number: int, options: argparse.Namespace) -> dict[str, Any]:
     """One of the architectures, trained on its own for as many steps as a supernet."""
-    oneshot = _proxy(name, seed, "uniform", options)
-    arch = oneshot.proxy.architecture(_asked(oneshot, seed, options)[number])
+    space = spaces.load(name, num_classes=10)
+    proxy = proxy_space(space, width=options.width, resolution=options.resolution)
+    arch = proxy.architecture(_asked(space, seed, options)[number])
     images = data.load(options.data, resolution=options.resolution, seed=0)
     epochs = max(1, round(options.steps / steps_per_epoch(len(images.train), options.batch_size)))
     model = new_network(arch, seed)

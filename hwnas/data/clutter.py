@@ -63,7 +63,7 @@ class Scene:
 SCENE = Scene(32)
 """What a network of `macro` learns in a minute or two: on it networks are alike."""
 HARD = Scene(32, smallest=30, largest=74, pieces=9, noise=32, light=(104, 232))
-"""What tells networks apart, trained long enough: see ``tools/bench_clutter.py``."""
+"""Meant to tell networks apart that trained on 50,000 images: see ``tools/bench_clutter.py``."""
 SCENE_64, HARD_64 = replace(SCENE, side=64), replace(HARD, side=64)
 
 
