@@ -109,23 +109,24 @@ def open_phone(device: Device, serial: str | None = None) -> RemoteTransport:
     if back_end == "tcp":
         if not wanted:
             raise TransportError(
-                "a phone must be reached by the adb program or by its address, but neither is here: install "
-                "Android's platform tools, or give --serial HOST:PORT"
+                f"{device.name} must be reached by the adb program or by its address, but neither is here: "
+                "install Android's platform tools, or give it with --serial HOST:PORT, or as `address` in "
+                "the [options] of its descriptor"
             )
-        shell = _tcp_shell(str(wanted))
+        shell = _tcp_shell(device, str(wanted))
     else:
         wanted = wanted or choose(device, attached()).serial
         shell = AdbProgram(str(wanted), program or "adb")
     return RemoteTransport(shell, device, identity=str(wanted))
 
 
-def _tcp_shell(address: str) -> Shell:
+def _tcp_shell(device: Device, address: str) -> Shell:
     try:
         module = importlib.import_module("hwnas.transport._adb_tcp")
     except ImportError as error:
         raise TransportError(
-            "a phone must be reached by the adb program or the package adb-shell, but neither is here: "
-            "install Android's platform tools, or `pip install 'hwnas[phone]'`"
+            f"{device.name} must be reached by the adb program or the package adb-shell, but neither is "
+            "here: install Android's platform tools, or `pip install 'hwnas[phone]'`"
         ) from error
     shell: Shell = module.AdbTcp(address)
     return shell
