@@ -126,7 +126,7 @@ def test_phones_that_adb_sees_are_described(new_phone, adb, monkeypatch):
 def test_without_adb_an_address_is_needed(monkeypatch, tcp, new_phone):
     monkeypatch.setattr(adb_module.shutil, "which", lambda name: None)
     assert adb_module.attached() == ()
-    with pytest.raises(TransportError, match="^pixel must be .* give it with --serial HOST:PORT"):
+    with pytest.raises(TransportError, match=r"^pixel must be .* give it with --serial HOST:PORT"):
         connect(devices.load("pixel"))
     phone = new_phone()
     device = Device("testphone", "x", "adb", options={"folder": str(phone.folder)})
