@@ -19,11 +19,11 @@ class Normed:
     """A convolution and what is behind it.
 
     Attributes:
-        conv: The convolution.
+        conv: The convolution; a linear layer where a whole network is seen so.
         norm: Its batch norm; None where it has none, as in squeeze-excite.
     """
 
-    conv: nn.Conv2d
+    conv: nn.Conv2d | nn.Linear
     norm: nn.BatchNorm2d | None
 
     def take(self, other: Normed, outputs: torch.Tensor | None, inputs: torch.Tensor | None) -> None:
@@ -31,7 +31,7 @@ class Normed:
         weight = other.conv.weight if outputs is None else other.conv.weight[outputs]
         if inputs is not None:
             weight = weight[:, inputs]
-        self.conv.weight.copy_(_middle(weight, self.conv.kernel_size[0]))
+        self.conv.weight.copy_(_middle(weight, self.conv.weight.shape[-1]))
         if self.conv.bias is not None and other.conv.bias is not None:
             self.conv.bias.copy_(other.conv.bias if outputs is None else other.conv.bias[outputs])
         if self.norm is not None and other.norm is not None:
@@ -82,11 +82,17 @@ def most_important(before: Normed, after: Normed, count: int) -> torch.Tensor:
     if before.norm is None:
         raise ValueError("channels must be normed to be compared")
     reads = after.conv.weight.pow(2).sum((0, 2, 3)).sqrt()
-    importance = before.norm.weight.abs() * reads
+    return largest(before.norm.weight.abs() * reads, count)
+
+
+def largest(importance: torch.Tensor, count: int) -> torch.Tensor:
+    """Where the largest values are, in their order: shape (count,)."""
     return importance.argsort(descending=True, stable=True)[:count].sort().values
 
 
 def _middle(weight: torch.Tensor, kernel_size: int) -> torch.Tensor:
-    """The middle of kernels (out, in, k, k)."""
+    """The middle of kernels (out, in, k, k); a matrix (out, in) as it is."""
+    if weight.ndim == 2:
+        return weight
     cut = (weight.shape[2] - kernel_size) // 2
     return weight[:, :, cut : cut + kernel_size, cut : cut + kernel_size]
