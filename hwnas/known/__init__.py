@@ -47,17 +47,17 @@ class Family:
 
 FAMILIES: dict[str, Family] = {
     **{
-        name: Family(efficientnet_lite(channels, layers), resolution=pixels, paddings=("same", "half"))
+        name: Family(efficientnet_lite(channels, layers), None, pixels, paddings=("same", "half"))
         for name, (channels, layers, pixels) in SCALES.items()
     },
-    "fbnet-c": Family(fbnet_c),
-    "mnasnet-a1": Family(mnasnet_a1),
+    "fbnet-c": Family(fbnet_c, None),
+    "mnasnet-a1": Family(mnasnet_a1, None),
     "mnasnet-b1": Family(mnasnet_b1, None),
     "mobilenetv1": Family(mobilenetv1, None),
     "mobilenetv2": Family(mobilenetv2, None),
     "mobilenetv3-large": Family(mobilenetv3_large, None),
     "mobilenetv3-small": Family(mobilenetv3_small, None),
-    "mobilenetv4-conv-medium": Family(mobilenetv4_conv_medium),
+    "mobilenetv4-conv-medium": Family(mobilenetv4_conv_medium, None),
     "mobilenetv4-conv-small": Family(mobilenetv4_conv_small, None),
     "shufflenetv2": Family(shufflenetv2, tuple(WIDTHS), paddings=("half",)),
 }
@@ -88,6 +88,52 @@ def short_name(family: str, width: float = 1.0) -> str:
     return family if width == 1 else f"{family}-{width:g}"
 
 
+@dataclass(frozen=True)
+class Named:
+    """What a name says, short or full; None of what it leaves open.
+
+    Attributes:
+        family: One of ``FAMILIES``.
+        width: Multiplier of the channels.
+        rest: What stands behind both, with its hyphen.
+        resolution: Height and width of the input.
+        classes: Of the classifier.
+        strides: "imagenet" or "cifar".
+        padding: "half" or "same".
+    """
+
+    family: str
+    width: float
+    rest: str
+    resolution: int | None
+    classes: int | None
+    strides: str | None
+    padding: str | None
+
+    def at(self, width: float) -> str:
+        """The same name with another width."""
+        return short_name(self.family, width) + self.rest
+
+
+def named(name: str) -> Named:
+    """What a name says; raises SpaceError where it has not the form of a baseline's."""
+    matched = _NAME.fullmatch(name)
+    if not matched:
+        raise SpaceError(
+            f"a baseline must be one of {sorted(FAMILIES)}, with a width as in mobilenetv2-0.5 where it has "
+            f"several, but got {name!r}"
+        )
+    whole = {key: None if (text := matched[key]) is None else int(text) for key in ("resolution", "classes")}
+    return Named(
+        matched["family"],
+        float(matched["width"] or 1),
+        name[max(matched.end("family"), matched.end("width")) :],
+        strides=matched["strides"],
+        padding=matched["padding"],
+        **whole,
+    )
+
+
 def load(
     name: str,
     *,
@@ -113,38 +159,30 @@ def load(
     Raises:
         SpaceError: There is no such network.
     """
-    matched = _NAME.fullmatch(name)
-    if not matched:
-        raise SpaceError(
-            f"a baseline must be one of {sorted(FAMILIES)}, with a width as in mobilenetv2-0.5 where it has "
-            f"several, but got {name!r}"
-        )
-    kind = FAMILIES[matched["family"]]
+    said = named(name)
+    kind, width = FAMILIES[said.family], said.width
     if resolution is None:
-        resolution = int(matched["resolution"] or kind.resolution)
+        resolution = kind.resolution if said.resolution is None else said.resolution
     if num_classes is None:
-        num_classes = int(matched["classes"] or 1000)
+        num_classes = 1000 if said.classes is None else said.classes
     suits = "imagenet" if resolution >= _SMALLEST_IMAGENET else "cifar"
-    strides = strides or matched["strides"] or suits
-    width = float(matched["width"] or 1)
-    padding = padding or matched["padding"] or kind.paddings[0]
+    strides = strides or said.strides or suits
+    padding = padding or said.padding or kind.paddings[0]
     widths = kind.widths
     if strides not in STRIDES:
         raise SpaceError(f"strides must be one of {STRIDES}, but got {strides!r}")
     if padding not in kind.paddings:
-        raise SpaceError(
-            f"the padding of {matched['family']} must be of {kind.paddings}, but got {padding!r}"
-        )
+        raise SpaceError(f"the padding of {said.family} must be of {kind.paddings}, but got {padding!r}")
     if resolution < 8:
         raise SpaceError(f"resolution must be at least 8, but got {resolution}")
     if widths is None and not 0 < width <= _WIDEST:
-        raise SpaceError(f"a width must be in (0, {_WIDEST:g}], but got {width:g} for {matched['family']}")
+        raise SpaceError(f"a width must be in (0, {_WIDEST:g}], but got {width:g} for {said.family}")
     if widths is not None and width not in widths:
-        raise SpaceError(f"the width of {matched['family']} must be one of {widths}, but got {width:g}")
-    full = f"{short_name(matched['family'], width)}-r{resolution}-c{num_classes}-{strides}"
+        raise SpaceError(f"the width of {said.family} must be one of {widths}, but got {width:g}")
+    full = f"{short_name(said.family, width)}-r{resolution}-c{num_classes}-{strides}"
     if padding != kind.paddings[0]:
         full += f"-{padding}"
     return kind.make(Setting(full, resolution, num_classes, strides, width, padding))
 
 
-__all__ = ["FAMILIES", "Family", "Setting", "family", "knows", "load", "short_name"]
+__all__ = ["FAMILIES", "Family", "Named", "Setting", "family", "knows", "load", "named", "short_name"]

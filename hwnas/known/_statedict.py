@@ -246,6 +246,14 @@ def laid_over(module: nn.Module, tensors: Tensors, eps: float, what: str) -> dic
     return {name: found[name] for name in plain}
 
 
+def is_like(module: nn.Module, tensors: Tensors) -> bool:
+    """Whether tensors have the shapes of a module's own, in order."""
+    plain = [tensor for name, tensor in module.state_dict().items() if not name.endswith(_COUNTS)]
+    return len(plain) == len(tensors) and all(
+        _fits(given.shape, mine.shape) for given, mine in zip(tensors.values(), plain, strict=True)
+    )
+
+
 def _fits(given: Sequence[int], mine: Sequence[int]) -> bool:
     """Whether shapes are the same; a linear layer may be a 1x1 convolution."""
     return tuple(given) == tuple(mine) or tuple(given) == (*mine, 1, 1) == (*mine[:2], 1, 1)

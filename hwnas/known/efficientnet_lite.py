@@ -31,18 +31,19 @@ def efficientnet_lite(channels_scale: float, layers_scale: float) -> Callable[[S
     """The network of two scales; the dropout before the classifier is left out.
 
     Stem and last convolution are never scaled, nor are the layers of the first and the last stage.
-    "cifar" leaves out the strides of the stem and of the stage of 24 channels.
+    The width, which nobody published, multiplies all channels but the last 1280, which it only ever
+    raises. "cifar" leaves out the strides of the stem and of the stage of 24 channels.
     """
 
     def make(setting: Setting) -> Architecture:
         last = len(_STAGES) - 1
         rows = [
-            (kernel, ratio, divisible(channels * channels_scale), stride if layer == 0 else 1)
+            (kernel, ratio, setting.channels(channels * channels_scale), stride if layer == 0 else 1)
             for stage, (kernel, ratio, channels, layers, stride) in enumerate(_STAGES)
             for layer in range(layers if stage in (0, last) else ceil(layers * layers_scale))
         ]
         first, *strides = setting.strided([2, *(row[-1] for row in rows)])
-        channels, same = 32, setting.padding
+        channels, same = setting.channels(32), setting.padding
         stem = Conv(3, channels, stride=first, activation="relu6", padding=same)
         body: list[Block] = []
         for (kernel, ratio, out, _), stride in zip(rows, strides, strict=True):
@@ -59,6 +60,7 @@ def efficientnet_lite(channels_scale: float, layers_scale: float) -> Callable[[S
                 )
             )
             channels = out
-        return setting.network(stem, body, Head(channels, 1280, setting.num_classes, activation="relu6"))
+        hidden = divisible(1280 * max(1.0, setting.width))
+        return setting.network(stem, body, Head(channels, hidden, setting.num_classes, activation="relu6"))
 
     return make

@@ -35,8 +35,8 @@ def mnasnet_a1(setting: Setting) -> Architecture:
     """As published, with a hard sigmoid as the gate of squeeze-excite where theirs is a sigmoid.
 
     That changes neither parameters nor MACs, but weights of others do not fit. The dropout before
-    the classifier and the batch norm's own epsilon and momentum are left out. "cifar" leaves out
-    the strides of the stem and of the stage of 24 channels.
+    the classifier and the batch norm's own epsilon and momentum are left out. The width multiplies all
+    channels but the last 1280. "cifar" leaves out the strides of the stem and of the stage of 24 channels.
     """
     return _mnasnet(setting, _A1)
 

@@ -66,7 +66,7 @@ def mobilenetv4_conv_small(setting: Setting) -> Architecture:
 
 
 def mobilenetv4_conv_medium(setting: Setting) -> Architecture:
-    """The medium one; as ``mobilenetv4_conv_small``, for its one width."""
+    """The medium one; as ``mobilenetv4_conv_small``, although its authors have one width."""
     return _mobilenetv4(setting, _MEDIUM_CONVS, _MEDIUM)
 
 

@@ -2,15 +2,15 @@
 
 Weights are laid over our own blocks by the order of layers and the shapes of tensors. What differs
 between publishers is in the network and its tensors afterwards: padding is a property of its blocks, the
-epsilon of batch norms is absorbed by their scale. How inputs are scaled stays with the ``Source``.
+epsilon of batch norms is absorbed by their scale. How inputs are scaled stays with the ``Source``. A
+narrower network than any that was published is cut out of a wider one.
 
 A new source is one line in ``_sources.py``.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import zip_longest
@@ -39,6 +39,7 @@ class Weights:
         source: Where they come from.
         sha256: Of the file that they were read from.
         began_with: Of a run, weights that others had trained and that its own began with.
+        narrowed_from: Short name of the wider network that they were cut out of; empty where they were not.
     """
 
     architecture: Architecture
@@ -46,6 +47,7 @@ class Weights:
     source: Source
     sha256: str
     began_with: Mapping[str, Any] | None = None
+    narrowed_from: str = ""
 
 
 def sources_of(name: str) -> tuple[Source, ...]:
@@ -53,22 +55,44 @@ def sources_of(name: str) -> tuple[Source, ...]:
 
     Args:
         name: Of a source ("timm:mobilenetv2_100.ra_in1k", or without what is behind the dot), or of a
-            network ("efficientnet-lite0", "mobilenetv3-large-same").
+            network ("efficientnet-lite0", "mobilenetv3-large-same"). Of a width that nobody trained, it
+            means the sources of the narrowest network that is wider.
 
     Raises:
         SpaceError: There are none.
     """
-    found = [s for s in SOURCES.values() if name in (s.where, s.where.partition(".")[0])]
-    if not found and known.knows(name):
-        blocks_of = known.load(name, resolution=_ANY, num_classes=_ANY).blocks
-        found = [s for s in SOURCES.values() if _network(s, _ANY, _ANY).blocks == blocks_of]
+    found = next(_groups_of(name), ())
     if not found:
         networks = ", ".join(dict.fromkeys(s.network for s in SOURCES.values()))
         raise SpaceError(
-            f"weights must be of {networks}, or of a source such as timm:mobilenetv2_100 or "
-            f"torchvision:mobilenet_v2, but got {name!r}: there are none of it"
+            f"weights must be of {networks}, of a narrower one such as efficientnet-lite0-0.75, which is cut "
+            "out of the next wider, or of a source such as timm:mobilenetv2_100 or torchvision:mobilenet_v2, "
+            f"but got {name!r}: there are none of it"
         )
-    return tuple(found)
+    return found
+
+
+def _groups_of(name: str) -> Iterator[tuple[Source, ...]]:
+    """The sources of the very network, then those of wider ones, the narrowest first."""
+    if found := tuple(s for s in SOURCES.values() if name in (s.where, s.where.partition(".")[0])):
+        yield found
+    if not known.knows(name):
+        return
+    exact = known.load(name, resolution=_ANY, num_classes=_ANY).blocks
+    asked = known.named(name)
+    by_width: dict[float, list[Source]] = {}
+    for source in SOURCES.values():
+        theirs = known.named(source.name)
+        if theirs.family != asked.family:
+            continue
+        given = _network(source, _ANY, _ANY).blocks
+        if given == exact:
+            by_width.setdefault(0, []).append(source)
+        elif theirs.width > asked.width:
+            wider = known.load(asked.at(theirs.width), resolution=_ANY, num_classes=_ANY)
+            if given == wider.blocks:  # and not padded otherwise
+                by_width.setdefault(theirs.width, []).append(source)
+    yield from (tuple(by_width[width]) for width in sorted(by_width))
 
 
 def weights_of(name: str, file: Path | None = None, *, resolution: int | None = None) -> Weights:
@@ -78,25 +102,26 @@ def weights_of(name: str, file: Path | None = None, *, resolution: int | None = 
         name: Of a source of weights or of a network, as of ``sources_of``.
         file: Weights as their publisher has them, as safetensors or as PyTorch saves them, maybe
             fine-tuned to other classes; by default the usual source's, from an installed package or the
-            publisher's cache. Where the name may mean several sources, their tensors' names must tell.
+            publisher's cache. Where the name may mean several sources, their tensors' names must tell. A
+            wider network's are known by their shapes, and cut.
         resolution: Of the network's input; by default what the name says, or what it was trained on.
 
     Raises:
         SpaceError: There is no such network or source.
         TrainingError: Its package is not installed, or the file is not readable or of another network.
     """
-    may_be = sources_of(name)
+    source, *_ = sources_of(name)
     if file is None:
-        path, tensors = PUBLISHERS[may_be[0].publisher].fetch(may_be[0])
-        source = may_be[0]
+        path, tensors = PUBLISHERS[source.publisher].fetch(source)
     else:
         path, tensors = file, _statedict.read(file)
-        source = _told_apart(may_be, name, tensors, file)
+        source = _told_apart(_that_fit(name, tensors), name, tensors, file)
     classes = _classes(tensors)
     if file is None and classes != source.classes:
         raise TrainingError(f"{source.where} must have {source.classes} classes, but {path} has {classes}")
     if resolution is None:
-        resolution = _named_resolution(name) or source.resolution
+        said = known.named(name).resolution if known.knows(name) else None
+        resolution = source.resolution if said is None else said
     if resolution < _SMALLEST:
         raise SpaceError(
             f"a network that divides its input by {_SMALLEST} must have at least as many pixels, but got "
@@ -105,7 +130,24 @@ def weights_of(name: str, file: Path | None = None, *, resolution: int | None = 
     architecture = _network(source, resolution, classes)
     module = blocks.build(architecture.blocks)
     laid = _statedict.laid_over(module, tensors, source.eps, f"{path} as {source.where}")
-    return Weights(architecture, laid, replace(source, classes=classes), files.sha256(path))
+    found = Weights(architecture, laid, replace(source, classes=classes), files.sha256(path))
+    return _narrowed(found, name) if known.knows(name) else found
+
+
+def _narrowed(found: Weights, name: str) -> Weights:
+    """Weights of the network of a name; cut where they are of a wider one."""
+    wide = found.architecture
+    side, classes = wide.space.input_shape[1], wide.space.num_classes
+    narrow = known.load(name, resolution=side, num_classes=classes, strides="imagenet")
+    if narrow.blocks == wide.blocks:
+        return found
+    from hwnas.blocks.narrowing import narrowed
+
+    module = blocks.build(wide.blocks)
+    module.load_state_dict(found.tensors, strict=False)  # all but the counts of batches
+    cut = narrowed(wide.blocks, module, narrow.blocks).state_dict()
+    tensors = {name: tensor for name, tensor in cut.items() if name in found.tensors}
+    return replace(found, architecture=narrow, tensors=tensors, narrowed_from=found.source.network)
 
 
 _SMALLEST = 32  # pixels, as all known networks with the strides of ImageNet divide by that
@@ -118,10 +160,13 @@ def _network(source: Source, resolution: int, classes: int) -> Architecture:
     return known.load(source.name, resolution=resolution, num_classes=classes, strides="imagenet")
 
 
-def _named_resolution(name: str) -> int | None:
-    """What a full name says."""
-    matched = re.search(r"-r(\d+)", name) if known.knows(name) else None
-    return int(matched[1]) if matched else None
+def _that_fit(name: str, tensors: Mapping[str, torch.Tensor]) -> tuple[Source, ...]:
+    """The sources that tensors may be of by their shapes; those of the name where they fit none."""
+    for group in _groups_of(name):
+        network = _network(group[0], _ANY, _classes(tensors))
+        if _statedict.is_like(blocks.build(network.blocks), tensors):
+            return group
+    return sources_of(name)
 
 
 def _told_apart(
