@@ -195,7 +195,7 @@ class _Walk:
             self.follow(part, other)
 
     def _around(self, theirs: nn.Module, own: nn.Module) -> _Signal:
-        """Go through what meets its own input at the end, so that channels are the same; what that carries."""
+        """Go through what meets its own input at the end, so that channels are the same; what it carries."""
         before, signal = self.here, self.signal
         self._within(theirs, own)
         last = self.cuts[-1]

@@ -157,6 +157,35 @@ def test_widths_grow_by_multiples_of_eight():
     assert (ordered[-1] > ordered[0]).all()
 
 
+@pytest.mark.parametrize("family", [name for name, family in known.FAMILIES.items() if not family.widths])
+def test_every_width_is_of_the_same_form(family):
+    """Narrower in all channels between blocks, with the kernels and the strides of width 1."""
+    whole, half = known.load(family, resolution=96), known.load(f"{family}-0.5", resolution=96)
+    assert half.space.name == f"{family}-0.5-r96-c1000-imagenet"
+    assert half.macs < 0.5 * whole.macs
+    for one, two in zip(half.blocks, whole.blocks, strict=True):
+        assert type(one) is type(two)
+        assert one.in_channels <= two.in_channels
+        for same in ("kernel_size", "stride", "activation", "padding", "start_kernel", "middle_kernel"):
+            assert getattr(one, same, None) == getattr(two, same, None)
+        if hasattr(one, "out_channels"):
+            assert one.out_channels % 8 == 0
+            assert one.out_channels <= two.out_channels
+
+
+def test_what_a_name_says():
+    said = known.named("mobilenetv2-0.5-r96-c7-imagenet-same")
+    assert (said.family, said.width, said.resolution, said.classes) == ("mobilenetv2", 0.5, 96, 7)
+    assert (said.strides, said.padding) == ("imagenet", "same")
+    assert said.at(0.75) == "mobilenetv2-0.75-r96-c7-imagenet-same"
+    assert said.at(1) == "mobilenetv2-r96-c7-imagenet-same"
+    short = known.named("efficientnet-lite0")
+    assert (short.width, short.resolution, short.strides) == (1.0, None, None)
+    assert short.at(0.75) == "efficientnet-lite0-0.75"
+    with pytest.raises(SpaceError, match="a baseline must be one of"):
+        known.named("timm:mobilenetv2_100")
+
+
 def test_the_first_block_of_mobilenetv3_has_no_expansion():
     for name in ("mobilenetv3-large", "mobilenetv3-small"):
         _, first, *others = known.load(name).blocks
@@ -168,7 +197,6 @@ def test_the_first_block_of_mobilenetv3_has_no_expansion():
     ("name", "options", "message"),
     [
         ("mobilenetv4", {}, "must be one of"),
-        ("mobilenetv4-conv-medium-0.5", {}, "width of mobilenetv4-conv-medium"),
         ("efficientnet-lite5", {}, "must be one of"),
         ("mobilenetv2-valid", {}, "must be one of"),
         ("mobilenetv2", {"padding": "valid"}, "padding"),
@@ -177,7 +205,7 @@ def test_the_first_block_of_mobilenetv3_has_no_expansion():
         ("mobilenetv2-0", {}, r"in \(0, 4\]"),
         ("mobilenetv2-9", {}, r"in \(0, 4\]"),
         ("shufflenetv2-0.75", {}, "width of shufflenetv2"),
-        ("fbnet-c-0.5", {}, "width of fbnet-c"),
+        ("fbnet-c-5", {}, r"in \(0, 4\]"),
         ("mobilenetv2", {"strides": "weird"}, "strides"),
         ("mobilenetv2", {"resolution": 4}, "at least 8"),
         ("mobilenetv2", {"resolution": 0}, "at least 8"),
