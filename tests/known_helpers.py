@@ -11,9 +11,9 @@ from hwnas.tables.table import LatencyTable, Round
 NAME = "mobilenetv2-0.1"
 
 
-def weights(*_, resolution=None, **__):
+def weights(name=NAME, *_, resolution=None, **__):
     """What somebody else might have trained on pictures of 1000 classes; in place of ``weights_of``."""
-    arch = known.load(NAME, resolution=resolution or 32, strides="imagenet")
+    arch = known.load(name, resolution=resolution or 32, strides="imagenet")
     torch.manual_seed(0)
     tensors = {
         name: value for name, value in blocks.build(arch.blocks).state_dict().items() if "num_" not in name

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hwnas import plugins, spaces, tasks
+from hwnas import known, plugins, spaces, tasks
 from hwnas.api.given import AnyPath, AnySpace, typed
 from hwnas.device import Target
 from hwnas.errors import HwnasError
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from hwnas.evaluators.supernet.config import OneShotConfig
     from hwnas.finalists import SearchOptions
     from hwnas.latency import LatencyModel
+    from hwnas.pipeline.sizes import Size
     from hwnas.runs.found import SearchRecord
     from hwnas.train import TrainConfig
 
@@ -92,8 +93,8 @@ def search(
         strategy: How to search; "exact" with a teacher, else "fbnet" where nothing is said.
         teacher: Run folder of a trained network (``hwnas.train(..., pretrained=...)`` makes one), whose
             blocks are cut and reshaped, and taught by it; the images are its own then. Several, each on
-            images of another size, are searched around one after the other, in the same milliseconds; what is
-            found is tuned alike for two epochs, and the better network is taken.
+            images of another size or of another width, are searched around one after the other, in the same
+            milliseconds; what is found is tuned alike for two epochs, and the better network is taken.
         settings: Of the strategy, beside its defaults.
         oneshot: How a supernet is made and trained.
         training_steps: Weight updates of a supernet that a sampling strategy scores with: 600, or 120 with
@@ -183,18 +184,23 @@ def search(
     return _found(Path(out), record)
 
 
-def _by_size(teachers: Sequence[AnyPath]) -> dict[int, Path]:
-    """Run folders of teachers by the height of the images that they see."""
-    found = {
-        spaces.architecture_from_json(records.arch(Path(run))).space.input_shape[1]: Path(run)
-        for run in teachers
-    }
+def _by_size(teachers: Sequence[AnyPath]) -> dict[Size, Path]:
+    """Run folders of teachers by the height of the images that they see, and by their width."""
+    found = {_size(Path(run)): Path(run) for run in teachers}
     if not teachers or len(found) < len(teachers):
         raise HwnasError(
-            f"teachers must be on images of different sizes, but {len(teachers)} are on {len(found)}: give "
-            "one of each size"
+            f"teachers must be on images of different sizes or of different widths, but {len(teachers)} are "
+            f"of {len(found)}: give one of each size"
         )
     return found
+
+
+def _size(run: Path) -> Size:
+    from hwnas.pipeline.sizes import Size
+
+    space = spaces.architecture_from_json(records.arch(run)).space
+    width = known.named(space.name).width if known.knows(space.name) else 1.0
+    return Size(space.input_shape[1], width)
 
 
 def _found(run: Path, record: SearchRecord) -> Found:

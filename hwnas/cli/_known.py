@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 
     from hwnas.budget import Budget
     from hwnas.data import Dataset
+    from hwnas.pipeline.sizes import Size
     from hwnas.runs.found import SearchRecord
     from hwnas.train import EpochRecord, TrainConfig
     from hwnas.train.training import Begins
@@ -35,11 +38,45 @@ class Known:
         name: Of a source of weights, a network or a run folder.
         weights: File of its weights, instead of what its publisher has.
         has_images: Whether there are images to adapt it to; else it is a trained run on its own.
+        sides: Pixels that it shall see; none for those that it was trained on.
+        widths: Of its channels, as multiples of the published ones; none for what its name says.
     """
 
     name: str
     weights: Path | None
     has_images: bool
+    sides: tuple[int, ...] = ()
+    widths: tuple[float, ...] = ()
+
+    @property
+    def has_sizes(self) -> bool:
+        """Whether there are several to search on."""
+        return max(len(self.sides), len(self.widths)) > 1
+
+    def sizes(self) -> tuple[Size, ...]:
+        """Every width on every resolution."""
+        from hwnas.pipeline.sizes import Size
+
+        return tuple(Size(*pair) for pair in product(self.sides or (self._usual_side(),), self._widths()))
+
+    def at(self, width: float) -> str:
+        """The name of the network of a width."""
+        from hwnas import known
+
+        return known.named(self.name).at(width) if self.widths and known.knows(self.name) else self.name
+
+    def _widths(self) -> tuple[float, ...]:
+        from hwnas import known
+
+        said = known.named(self.name).width if known.knows(self.name) else 1.0
+        return self.widths or (said,)
+
+    def _usual_side(self) -> int:
+        """Pixels that the widest network was trained on."""
+        from hwnas.train.sources import weights_of
+
+        weights = weights_of(self.at(max(self._widths())), self.weights)
+        return weights.architecture.space.input_shape[1]
 
 
 @dataclass(frozen=True)
@@ -99,11 +136,30 @@ def resolutions(text: str | None) -> tuple[int, ...]:
     return found
 
 
-def require(context: typer.Context, known: Known, sides: Sequence[int]) -> None:
+def widths(text: str | None) -> tuple[float, ...]:
+    """The widths of an option, joined by commas; none where there is no option.
+
+    Raises:
+        HwnasError: They are no shares of the channels, or one is there twice.
+    """
+    if text is None:
+        return ()
+    parts = [part.strip() for part in text.split(",")]
+    found = tuple(float(part) for part in parts if re.fullmatch(r"[0-9]+(\.[0-9]{1,4})?", part))
+    if len(found) != len(parts) or not all(0 < width <= 1 for width in found):
+        raise HwnasError(
+            f"widths must be of the channels, in (0, 1], joined by commas as 1,0.75, but got {text!r}"
+        )
+    if len(set(found)) < len(found):
+        raise HwnasError(f"widths must differ, but got {text!r}")
+    return found
+
+
+def require(context: typer.Context, known: Known) -> None:
     """Refuse what does not go together with a known network."""
     _usage.no_effect(context, "space", "evaluate", "teacher", needs="without --from, which says it")
-    if len(sides) > 1:
-        needs = "with one --resolution, as each has latencies and blocks of its own"
+    if known.has_sizes:
+        needs = "with one --resolution and one --width, as each has latencies and blocks of its own"
         _usage.no_effect(context, "latency", "supernet", needs=needs)
     if known.has_images:
         return
@@ -111,13 +167,41 @@ def require(context: typer.Context, known: Known, sides: Sequence[int]) -> None:
         raise typer.BadParameter(
             f"--from must have images to adapt {known.name} to, but got none: give --data"
         )
-    _usage.no_effect(context, "weights", "resolution", needs="with --data, to adapt the network to it")
+    _usage.no_effect(
+        context, "weights", "resolution", "width", needs="with --data, to adapt the network to it"
+    )
+
+
+def require_widths(known: Known) -> None:
+    """Refuse widths of what is not known by its width alone, and widths that nobody has weights of.
+
+    Raises:
+        HwnasError: The network is a run's or a source's, or its name says a width, or there are none of it.
+    """
+    from hwnas import known as networks
+    from hwnas.known import pretrained
+
+    if set(known.widths) <= {1.0}:
+        return
+    asked = ",".join(f"{width:g}" for width in known.widths)
+    if not networks.knows(known.name) or Path(known.name).expanduser().is_dir():
+        raise HwnasError(
+            "a network must have a name of hwnas's own to be cut to a width, such as efficientnet-lite0, but "
+            f"got --from {known.name} and --width {asked}: leave out --width"
+        )
+    if (said := networks.named(known.name).width) != 1:
+        raise HwnasError(
+            f"a width must be said once, but got --from {known.name} and --width {asked}: name the network "
+            f"without its width {said:g}"
+        )
+    for width in known.widths:
+        pretrained.sources_of(known.at(width))
 
 
 def teacher_of(
     known: Known,
     settings: Settings,
-    resolution: int | None,
+    size: Size | None,
     to: Path,
     budgets: Sequence[Budget],
     tables: Path | None,
@@ -132,15 +216,16 @@ def teacher_of(
     if not known.has_images:
         return Teacher(Path(known.name))
     run, config = RunFolder(to).teacher, TrainConfig(**_training(settings))
-    asked = {"file": known.weights, "resolution": resolution, "task": settings["task"]}
-    dataset, start = begun(run, known.name, settings["data"], config, **asked)
+    name = known.name if size is None else known.at(size.width)
+    side = None if size is None else size.resolution
+    asked = {"file": known.weights, "resolution": side, "task": settings["task"]}
+    dataset, start = begun(run, name, settings["data"], config, **asked)
     models.sources(budgets, spaces.load(space_of(run)), tables)
-    return Teacher(run, dataset, start, config, known.name)
+    return Teacher(run, dataset, start, config, name)
 
 
 def searched_around(
     known: Known,
-    sides: Sequence[int],
     settings: Settings,
     to: Path,
     budgets: Sequence[Budget],
@@ -148,28 +233,29 @@ def searched_around(
     search_in: Search,
     status: Status,
 ) -> SearchRecord | None:
-    """Search around a known network, on images of one size or of several."""
+    """Search around a known network, on one size or on several."""
     from hwnas.pipeline import sizes
     from hwnas.runs.folder import RunFolder
 
-    if len(sides) < 2:
-        one = teacher_of(known, settings, next(iter(sides), None), to, budgets, tables)
+    asked = known.sizes() if known.sides or known.widths else ()
+    if not known.has_sizes:
+        one = teacher_of(known, settings, next(iter(asked), None), to, budgets, tables)
         one.adapt()
         return search_in(one.settings(settings), one.dataset, to, budgets, True)
     folder = RunFolder(to).resolutions
     teachers = {
-        size: teacher_of(known, settings, size, folder / str(size), budgets, tables) for size in sides
+        size: teacher_of(known, settings, size, folder / size.folder, budgets, tables) for size in asked
     }  # whatever is refused is refused now
 
-    def search_on(size: int, run: Path, within: Sequence[Budget]) -> SearchRecord:
-        status.update(f"images of {size} pixels")
+    def search_on(size: Size, run: Path, within: Sequence[Budget]) -> SearchRecord:
+        status.update(f"images of {size}")
         one = teachers[size]
         one.adapt()
         found = search_in(one.settings(settings), one.dataset, run, within, False)
         return cast("SearchRecord", found)  # there is one process
 
     config = sizes.tuning(**_training(settings))
-    return sizes.best_of(sides, budgets, to, search_on, config, tell=status.update, warn=_found.warn)
+    return sizes.best_of(asked, budgets, to, search_on, config, tell=status.update, warn=_found.warn)
 
 
 def _training(settings: Settings) -> Settings:

@@ -87,6 +87,15 @@ def search(
             "same milliseconds, and the better network is taken.",
         ),
     ] = None,
+    width: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=KNOWN,
+            callback=_usage.checked(_known.widths),
+            help="Its channels as a multiple of the published ones, cut out of its weights; several, as "
+            "1,0.75, are searched on every --resolution.",
+        ),
+    ] = None,
     accept_noise: AcceptNoise = False,
     as_json: Json = False,
 ) -> None:
@@ -104,13 +113,17 @@ def search(
         settings = {**settings, "strategy": "exact"}
     with _usage.usage():
         _usage.strategy(settings["strategy"])
-    around = None if known is None else _known.Known(known, weights, bool(_usage.given(context, "data")))
-    sides = _known.resolutions(resolution)
-    if around is not None:
-        _known.require(context, around, sides)
+    around = None
+    if known is not None:
+        has_images = bool(_usage.given(context, "data"))
+        sizes = _known.resolutions(resolution), _known.widths(width)
+        around = _known.Known(known, weights, has_images, *sizes)
+        _known.require(context, around)
+        with _usage.usage():
+            _known.require_widths(around)
         settings = {**settings, "evaluate": "blockwise"}
     else:
-        _usage.no_effect(context, "weights", "resolution", needs="with --from")
+        _usage.no_effect(context, "weights", "resolution", "width", needs="with --from")
     _refuse_idle(context, settings, is_measured=measured)
     if around is not None:
         with _usage.usage():
@@ -150,7 +163,7 @@ def search(
         if around is None:
             record = search_in(settings, None, to, budgets, True)
         else:
-            record = _known.searched_around(around, sides, settings, to, budgets, tables, search_in, status)
+            record = _known.searched_around(around, settings, to, budgets, tables, search_in, status)
     if record is None:
         return  # of the processes of torchrun, one tells
     if as_json:

@@ -1,8 +1,8 @@
-"""One search for each size of images, and which of the networks that they find is the better one.
+"""One search for each size of a network and of its images, and which of the networks found is the better one.
 
-Smaller images are the cheapest way to be faster, and no search on images of one size can see it. What is
-found on each is tuned alike before it is compared: untuned, a network looks the better the less it was
-reshaped.
+Smaller images are the cheapest way to be faster, then fewer channels everywhere, and no search around a
+network of one size can see either. What is found on each is tuned alike before it is compared: untuned, a
+network looks the better the less it was reshaped.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from hwnas.runs import outputs, records
 from hwnas.runs.folder import RunFolder
 from hwnas.runs.found import SearchRecord
 from hwnas.runs.training import TrainingRecord
+from hwnas.search.beside import said
 from hwnas.search.oneshot.inherit import inherited
 from hwnas.settings import usual
 from hwnas.statistics.verdict import WORDS
@@ -36,22 +37,49 @@ _OF_SEARCH = (  # what a run folder has of its search, which is there when searc
     *(RunFolder.ranges, RunFolder.finalists, RunFolder.gallery, RunFolder.search),
 )
 
-Search = Callable[[int, Path, Sequence[Budget]], SearchRecord]
-"""Searches on images of a size, into a run folder, within budgets; what is done is not done again."""
+
+@dataclass(frozen=True)
+class Size:
+    """What networks to search around differ in.
+
+    Attributes:
+        resolution: Height and width of their images, in pixels.
+        width: Of their channels, as a multiple of the published ones.
+    """
+
+    resolution: int
+    width: float = 1.0
+
+    def __str__(self) -> str:
+        return said(self.resolution, self.width)
+
+    @property
+    def folder(self) -> str:
+        """Name of the run folder of its search."""
+        return f"{self.resolution}" if self.width == 1 else f"{self.resolution}-{self.width:g}"
+
+    @property
+    def order(self) -> tuple[float, int]:
+        """The more the larger: multiply-adds grow with the square of the first."""
+        return self.resolution * self.width, self.resolution
+
+
+Search = Callable[[Size, Path, Sequence[Budget]], SearchRecord]
+"""Searches on a size, into a run folder, within budgets; what is done is not done again."""
 
 
 @dataclass(frozen=True)
 class OnSize:
-    """What was found on images of one size.
+    """What was found on one size.
 
     Attributes:
-        resolution: Their height and width in pixels.
+        size: Of network and images.
         run: Folder of its search.
         record: Of its search.
         training: What tuning made of it.
     """
 
-    resolution: int
+    size: Size
     run: Path
     record: SearchRecord
     training: TrainingRecord
@@ -68,10 +96,12 @@ class OnSize:
         proven = -WORDS.index(self.word) if self.word else -len(WORDS)
         return proven, self.training.metric.better(self.training.val_value)
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self, best: OnSize) -> dict[str, Any]:
         """What the record of the better one says of each."""
         return {
-            "resolution": self.resolution,
+            "resolution": self.size.resolution,
+            "width": self.size.width,
+            "taken": self is best,
             "estimated": self.record.quality,
             "tuned": self.training.val_value,
             "interval": self.training.val.get("interval"),
@@ -90,7 +120,7 @@ def tuning(seed: int, device: str) -> TrainConfig:
 
 @outputs.alone_in("to", "a search", new=True)
 def best_of(
-    resolutions: Iterable[int],
+    sizes: Iterable[Size],
     budgets: Sequence[Budget],
     to: Path,
     search: Search,
@@ -99,12 +129,12 @@ def best_of(
     tell: Callable[[str], None] = lambda _: None,
     warn: Callable[[str], None] = lambda _: None,
 ) -> SearchRecord:
-    """Search on images of several sizes within the same milliseconds, and take the better network.
+    """Search on several sizes within the same milliseconds, and take the better network.
 
-    Shares are of the range on the largest images. Started again, it goes on where it was cut off.
+    Shares are of the range on the largest. Started again, it goes on where it was cut off.
 
     Args:
-        resolutions: Heights and widths in pixels.
+        sizes: Of network and images.
         budgets: On targets of devices.
         to: Run folder of the better network; the searches' own are inside.
         search: Does one search.
@@ -117,7 +147,7 @@ def best_of(
         reached.
 
     Raises:
-        InfeasibleBudget: The budgets are not kept on images of any size.
+        InfeasibleBudget: The budgets are not kept on any size.
         HwnasError: The folder holds a finished search, or there are several processes.
     """
     _require_unfinished(to)
@@ -127,19 +157,19 @@ def best_of(
         )
     found: list[OnSize] = []
     refused: InfeasibleBudget | None = None
-    for resolution in sorted(set(resolutions), reverse=True):
-        run = RunFolder(to).resolutions / str(resolution)
+    for size in sorted(set(sizes), key=lambda size: size.order, reverse=True):
+        run = RunFolder(to).resolutions / size.folder
         try:
-            record = search(resolution, run, budgets)
+            record = search(size, run, budgets)
         except InfeasibleBudget as error:
             if any(budget.unit == "%" for budget in budgets):  # of a range that nobody knows now
                 raise
-            warn(f"on images of {resolution} pixels: {error}")
+            warn(f"on images of {size}: {error}")
             refused = error
             continue
         budgets = _in_ms(budgets, record)
-        tell(f"tuning what was found on images of {resolution} pixels")
-        found.append(OnSize(resolution, run, record, _tuned(run, config)))
+        tell(f"tuning what was found on images of {size}")
+        found.append(OnSize(size, run, record, _tuned(run, config)))
     if not found:
         assert refused is not None
         raise refused
@@ -171,7 +201,7 @@ def _tuned(run: Path, config: TrainConfig) -> TrainingRecord:
 
 def _taken(best: OnSize, found: Sequence[OnSize], to: RunFolder) -> SearchRecord:
     """Make a folder the run of the best network; its search comes last, as all is there where that is."""
-    extra: Mapping[str, Any] = {**best.record.extra, "resolutions": [item.to_json() for item in found]}
+    extra: Mapping[str, Any] = {**best.record.extra, "resolutions": [item.to_json(best) for item in found]}
     record = replace(best.record, extra=extra)
     for name in _OF_SEARCH:
         source, target = best.run / name, to.path / name

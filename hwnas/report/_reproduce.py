@@ -15,7 +15,7 @@ from hwnas.report import _page
 from hwnas.report._record import Record
 from hwnas.runs.comparison import ComparisonRecord
 from hwnas.runs.folder import RunFolder, model_name
-from hwnas.runs.training import TrainingRecord
+from hwnas.runs.training import TrainingRecord, named_by
 from hwnas.search import STRATEGIES
 from hwnas.settings import Key, options, section, sections
 from hwnas.settings.kinds import SCARCE
@@ -263,7 +263,7 @@ def _training(record: Record, trained: TrainingRecord) -> list[str]:
     begun = []
     if record.search.is_known:
         side = record.arch.space.input_shape[1]
-        begun = _options({"from": start, "data": record.source, "resolution": side})
+        begun = _options({"from": named_by(trained.start), "data": record.source, "resolution": side})
     idle: tuple[str, ...] = () if teacher else ("temperature", "distill_weight")
     idle += tuple(name for name, value in BEFORE_ADAPTING.items() if values.get(name) == value)
     idle += () if values.get("augment", True) else ("crop", "flip", "erasing")  # it would be refused
@@ -290,7 +290,8 @@ def _identity(record: Record) -> Iterator[tuple[str, str]]:
     if record.trained:
         yield "seed of the training", str(record.trained.config["seed"])
     if record.trained and (origin := record.trained.began_with) is not None:
-        yield "weights began with", f"{origin['from']}, {origin['licence'] or 'no licence said'}"
+        cut = f", cut from {origin['narrowed_from']}" if "narrowed_from" in origin else ""
+        yield "weights began with", f"{origin['from']}{cut}, {origin['licence'] or 'no licence said'}"
     yield "hwnas", __version__ if manifest is None else manifest.hwnas or "–"
     if manifest:
         yield "exported", manifest.created or "–"

@@ -80,7 +80,7 @@ class RunFolder:
     latency = Entry("latency")  # models, one a target
     ranges = Entry("ranges.json")
     finalists = Entry("finalists")  # tables, one a target
-    resolutions = Entry("resolutions")  # run folders of searches on images of other sizes, and of its own
+    resolutions = Entry("resolutions")  # run folders of searches on other sizes, and on its own: 96, 96-0.75
     gallery = Entry("gallery.json")
 
     train = Entry("train.json")

@@ -24,8 +24,10 @@ from hwnas.statistics.metric import ACCURACY
 SCHEMA = "hwnas-search/1"
 SEARCH = "the record of the search"
 KNOWN = "known"
-_ON_SIZE = {  # what was found on images of a size, of a search on several
+_ON_SIZE = {  # what was found on a size of network and images, of a search on several
     "resolution": SOME,
+    "width?": SIZE,
+    "taken?": bool,
     "tuned": float,
     "interval": INTERVAL,
     "images": (SOME, NONE),

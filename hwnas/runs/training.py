@@ -177,3 +177,8 @@ def _outcome(metric: Metric) -> Shape:
         "val?": outcome,
         "test?": outcome,
     }
+
+
+def named_by(origin: Mapping[str, Any]) -> str:
+    """What ``--from`` takes for the same weights: their source, or the network that they were cut to."""
+    return str(origin["network"] if "narrowed_from" in origin else origin.get("from", "NETWORK"))

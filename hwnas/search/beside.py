@@ -13,7 +13,7 @@ _NAMES = {"exact": "best answer", "uniform": "narrowed alike", "random": "best r
 
 
 def sentences(record: SearchRecord) -> Iterator[str]:
-    """What networks on images of other sizes reach; controls of an exact search, and how well it foretold."""
+    """What networks of other sizes reach; controls of an exact search, and how well it foretold."""
     if sizes := record.extra.get("resolutions"):
         yield _on_sizes(record, sizes)
     yield from _foretold(record.extra)
@@ -25,12 +25,21 @@ def _on_sizes(record: SearchRecord, sizes: list[dict[str, Any]]) -> str:
     for item in sizes:
         within = f" ({metric.within(item['interval'])})" if item["interval"] else ""
         verdict = f", {item['verdict']}" if item["verdict"] else ""
-        parts.append(f"{item['resolution']} pixels {metric.text(item['tuned'], 2)}{within}{verdict}")
-    taken = record.data["resolution"]
+        parts.append(f"{_size(item)} {metric.text(item['tuned'], 2)}{within}{verdict}")
+    taken = next((item for item in sizes if item.get("taken")), {"resolution": record.data["resolution"]})
     return (
         f"on {sizes[0]['images']} validation images, each tuned for {sizes[0]['epochs']} epochs: "
-        f"{'; '.join(parts)}: the network on {taken} pixels is taken"
+        f"{'; '.join(parts)}: the network on {_size(taken)} is taken"
     )
+
+
+def _size(item: Mapping[str, Any]) -> str:
+    return said(item["resolution"], item.get("width", 1.0))  # before there was a width, all had the same
+
+
+def said(resolution: int, width: float) -> str:
+    """A size of images, and of a network where it is not as wide as was published."""
+    return f"{resolution} pixels" if width == 1 else f"{resolution} pixels (width {width:g})"
 
 
 def _foretold(extra: Mapping[str, Any]) -> Iterator[str]:

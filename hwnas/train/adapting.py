@@ -12,6 +12,7 @@ from hwnas.known import pretrained
 from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
 from hwnas.runs.found import KNOWN, SCHEMA, SearchRecord
+from hwnas.runs.training import named_by
 from hwnas.spaces.adapted import PREFIX
 from hwnas.train.config import EpochRecord, TrainConfig
 from hwnas.train.sources import weights_of
@@ -116,7 +117,7 @@ def require_begun(run: Path) -> None:
     """
     folder = RunFolder(run)
     if folder.search.exists() and (record := records.search(run)).is_known:
-        name = str(record.config.get("from", "NETWORK"))
+        name = named_by(record.config)
         data, side = record.data["source"], str(record.data["resolution"])
         again = typed("train", run, "--from", name, "--data", data, "--resolution", side)
         raise TrainingError(
@@ -198,10 +199,12 @@ def origin_of(weights: Weights) -> dict[str, Any]:
     """Where weights come from, as ``train.json`` and the manifest say it."""
     source = weights.source
     began_with = {"began_with": dict(weights.began_with)} if weights.began_with else {}
+    cut = {"narrowed_from": weights.narrowed_from} if weights.narrowed_from else {}
     return {
         **began_with,
         "from": source.where,
         "network": weights.architecture.space.name,
+        **cut,
         "licence": source.licence,
         "url": source.url,
         "sha256": weights.sha256,

@@ -1,7 +1,8 @@
-"""Searches on images of several sizes: the same milliseconds, and the better network is taken."""
+"""Searches on several sizes of networks and images: the same milliseconds, and the better one is taken."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -13,12 +14,14 @@ from typer.testing import CliRunner
 
 import hwnas
 from hwnas import files, known, report, spaces, train
+from hwnas.api import found as api_found
 from hwnas.budget import Budget
 from hwnas.cli import _known, app
 from hwnas.device import Target
 from hwnas.errors import HwnasError, InfeasibleBudget, SchemaMismatch
 from hwnas.finalists import SearchOptions
 from hwnas.pipeline import sizes
+from hwnas.pipeline.sizes import Size
 from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
 from hwnas.search import beside
@@ -53,9 +56,10 @@ class Searches:
         self.asked.append((size, budgets))
         if RunFolder(run).search.exists():
             return records.search(run)
-        teacher = adapting.adapted(RunFolder(run).teacher, NAME, DATA, resolution=size, config=SHORT)
+        side = size.resolution
+        teacher = adapting.adapted(RunFolder(run).teacher, NAME, DATA, resolution=side, config=SHORT)
         space = spaces.load(adapting.space_of(teacher))
-        model = latency_model(self.folder / f"{size}.json", TARGET, space)
+        model = latency_model(self.folder / f"{side}.json", TARGET, space)
         request = SearchRequest(
             space.name,
             (model,),
@@ -76,14 +80,16 @@ def found(tmp_path_factory):
     searches = Searches(folder)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(adapting, "weights_of", weights)
-        record = sizes.best_of((32, 64), (Budget.read("60%", TARGET),), folder / "run", searches, TUNING)
+        record = sizes.best_of(
+            (Size(32), Size(64)), (Budget.read("60%", TARGET),), folder / "run", searches, TUNING
+        )
     return folder / "run", record, searches
 
 
 def test_shares_are_of_the_largest_images_and_the_same_milliseconds_for_all(found):
     run, record, searches = found
     (first, shares), (second, limits) = searches.asked
-    assert (first, second) == (64, 32)
+    assert (first, second) == (Size(64), Size(32))
     assert shares[0].unit == "%"
     whole = records.search(RunFolder(run).resolutions / "64").budgets[0]
     assert (limits[0].limit, limits[0].unit) == (whole.budget_ms, "ms")
@@ -132,13 +138,13 @@ def test_an_odd_record_of_sizes_is_a_sentence(found, tmp_path):
 def test_a_finished_folder_is_refused_and_an_interrupted_one_goes_on(found, tmp_path, monkeypatch):
     run, record, searches = found
     with pytest.raises(HwnasError, match="holds a finished search: give another one"):
-        sizes.best_of((32, 64), (Budget.read("60%", TARGET),), run, searches, TUNING)
+        sizes.best_of((Size(32), Size(64)), (Budget.read("60%", TARGET),), run, searches, TUNING)
     again = tmp_path / "again"
     again.mkdir()
     RunFolder(run).resolutions.rename(RunFolder(again).resolutions)
     monkeypatch.setattr(sizes, "train_run", None)  # all of it was done
     try:
-        same = sizes.best_of((64, 32), (Budget.read("60%", TARGET),), again, searches, TUNING)
+        same = sizes.best_of((Size(64), Size(32)), (Budget.read("60%", TARGET),), again, searches, TUNING)
     finally:
         RunFolder(again).resolutions.rename(RunFolder(run).resolutions)
     assert same == record
@@ -171,6 +177,33 @@ def test_the_command_searches_every_size_from_a_trained_run(found, tmp_path, mon
     assert {item["resolution"] for item in record.extra["resolutions"]} == {64, 32}
 
 
+def test_the_command_searches_every_width(tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "TrainConfig", Short)
+    monkeypatch.setattr(adapting, "weights_of", weights)
+    target, run = Target("host", "litert", "int8"), tmp_path / "run"
+    widths = {0.2: RunFolder(run).resolutions / "32-0.2", 0.1: RunFolder(run).resolutions / "32-0.1"}
+    named = [f"from:mobilenetv2-{width}-r32-c10-imagenet" for width in widths]
+    table_of(target, *map(spaces.load, named)).save(places.table(tmp_path / "tables", target))
+    words = ["search", "--from", "mobilenetv2", "--data", DATA, "--tables", tmp_path / "tables"]
+    words += ["--no-measure", "--warmup-steps", "1", "--steps", "1", "--rank", "fp32", "--queries", "3"]
+    words += ["--device", "host/litert-int8=60%", "--gallery", "0", "--out", run]
+    ended = CliRunner(env={"COLUMNS": "1000"}).invoke(
+        app, [*map(str, words), "--width", "0.1,0.2", "--resolution", "32"], catch_exceptions=False
+    )
+    assert ended.exit_code == 0
+    record = records.search(run)
+    told = record.extra["resolutions"]
+    assert [(item["resolution"], item["width"]) for item in told] == [(32, 0.2), (32, 0.1)]
+    (taken,) = (item for item in told if item["taken"])
+    assert taken["tuned"] == max(item["tuned"] for item in told)
+    assert f"on 32 pixels (width {taken['width']}) is taken" in ended.stdout
+    assert record.space == f"from:mobilenetv2-{taken['width']}-r32-c10-imagenet"
+    whole = records.search(widths[0.2]).budgets[0]
+    assert {item.budget_ms for item in records.search(widths[0.1]).budgets} == {whole.budget_ms}
+    teachers = [RunFolder(folder).teacher for folder in widths.values()]
+    assert api_found._by_size(teachers) == dict(zip([Size(32, 0.2), Size(32, 0.1)], teachers, strict=True))
+
+
 def test_the_api_searches_around_teachers_on_several_sizes(found, tmp_path):
     teachers = [RunFolder(RunFolder(found[0]).resolutions / size).teacher for size in ("32", "64")]
     options = SearchOptions(measure=False, tables=tables_of(tmp_path / "tables", TARGET), gallery_points=0)
@@ -187,7 +220,7 @@ def test_the_api_searches_around_teachers_on_several_sizes(found, tmp_path):
     assert better.record == records.search(tmp_path / "run").to_json()
     with pytest.raises(HwnasError, match="finished search"):
         asked(teacher=teachers)
-    with pytest.raises(HwnasError, match="images of different sizes, but 2 are on 1"):
+    with pytest.raises(HwnasError, match="of different widths, but 2 are of 1"):
         asked(teacher=[teachers[0]] * 2)
     with pytest.raises(HwnasError, match="several teachers must be in their own spaces"):
         asked(teacher=teachers, models=[tmp_path / "none.json"])
@@ -202,7 +235,7 @@ def test_networks_are_adapted_where_supernets_are_trained(found, tmp_path, monke
         settings = {"seed": 1, "data": DATA, "task": "classification", "train_on": train_on}
         budgets = (Budget.read("60%", TARGET),)
         return _known.teacher_of(
-            asked, settings, 32, tmp_path / "run", budgets, tmp_path / "tables"
+            asked, settings, Size(32), tmp_path / "run", budgets, tmp_path / "tables"
         ).config.device
 
     assert device("auto") == ("cuda" if torch.cuda.is_available() else "cpu")
@@ -215,24 +248,24 @@ def test_what_no_size_keeps_is_refused_and_what_one_keeps_is_taken(found, tmp_pa
     said = []
 
     def refuses(size, run, budgets):
-        if size > least:
+        if size.resolution > least:
             raise InfeasibleBudget(f"nothing is as fast on {size}", budget=1.0, least=2.0)
         return searches(size, run, budgets)
 
     limit = Budget.read(str(record.budgets[0].budget_ms), TARGET)
     least = 8
     with pytest.raises(InfeasibleBudget, match="on 32"):
-        sizes.best_of((32, 64), (limit,), tmp_path / "none", refuses, TUNING, warn=said.append)
+        sizes.best_of((Size(32), Size(64)), (limit,), tmp_path / "none", refuses, TUNING, warn=said.append)
     assert [text.split(":")[0] for text in said] == ["on images of 64 pixels", "on images of 32 pixels"]
     assert not RunFolder(tmp_path / "none").search.exists()
     with pytest.raises(InfeasibleBudget, match="on 64"):  # shares of a range that is not known
-        sizes.best_of((32, 64), (Budget.read("1%", TARGET),), tmp_path / "none", refuses, TUNING)
+        sizes.best_of((Size(32), Size(64)), (Budget.read("1%", TARGET),), tmp_path / "none", refuses, TUNING)
 
 
 def test_several_processes_are_refused_before_anything_is_done(tmp_path, monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(HwnasError, match="must be in one process, but got 2 of torchrun"):
-        sizes.best_of((32, 64), (Budget.read("1%", TARGET),), tmp_path / "none", None, TUNING)
+        sizes.best_of((Size(32), Size(64)), (Budget.read("1%", TARGET),), tmp_path / "none", None, TUNING)
     assert not (tmp_path / "none").exists()
 
 
@@ -242,7 +275,7 @@ def test_proven_budgets_come_before_accuracy():
         finalists = None if verdict is None else type("Finalists", (), {"verdict": verdict})
         record = type("Record", (), {"finalists": finalists})
         training = type("Training", (), {"val_value": value, "metric": ACCURACY})
-        return sizes.OnSize(32, None, record, training)
+        return sizes.OnSize(Size(32), None, record, training)
 
     assert made("PASS", 0.5).order > made("NOT PROVEN", 0.9).order > made("FAIL", 0.95).order
     assert made("PASS", 0.6).order > made("PASS", 0.5).order
@@ -257,3 +290,69 @@ def test_resolutions_that_are_none(text):
 def test_resolutions_of_an_option():
     assert _known.resolutions("96, 72") == (96, 72)
     assert _known.resolutions(None) == ()
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0", "2", "a", "1,1", "1,1.0", "0.75,", "-0.5", "1e-1", "0.00", "nan", "½"]
+)
+def test_widths_that_are_none(text):
+    with pytest.raises(HwnasError, match="widths must"):
+        _known.widths(text)
+
+
+def test_every_width_is_searched_on_every_resolution_the_largest_first():
+    assert _known.widths("1, 0.75") == (1.0, 0.75)
+    assert _known.widths(None) == ()
+    asked = _known.Known("mobilenetv2", None, True, (96, 72), _known.widths("0.75,1"))
+    found = sorted(asked.sizes(), key=lambda size: size.order, reverse=True)
+    assert found == [Size(96), Size(96, 0.75), Size(72), Size(72, 0.75)]
+    assert [size.folder for size in found] == ["96", "96-0.75", "72", "72-0.75"]
+    assert [str(size) for size in found[:2]] == ["96 pixels", "96 pixels (width 0.75)"]
+    assert [asked.at(size.width) for size in found[:2]] == ["mobilenetv2", "mobilenetv2-0.75"]
+    named = _known.Known("mobilenetv2-0.5", None, True, (96,))
+    assert named.sizes() == (Size(96, 0.5),)
+    assert named.at(0.5) == "mobilenetv2-0.5"
+    run = _known.Known("runs/one", None, True, (96, 72))
+    assert run.sizes() == (Size(96), Size(72))
+    assert (run.at(1.0), run.has_sizes, named.has_sizes) == ("runs/one", True, False)
+
+
+@pytest.mark.parametrize(
+    ("name", "width", "said"),
+    [
+        (".", "0.75", "must have a name of hwnas's own to be cut to a width"),
+        ("timm:mobilenetv2_100", "1,0.75", "but got --from timm:mobilenetv2_100 and --width 1,0.75"),
+        ("mobilenetv2-0.5", "0.25", "a width must be said once, but got --from mobilenetv2-0.5 and"),
+        ("shufflenetv2", "1,0.75", "the width of shufflenetv2 must be one of"),
+        ("mobilenetv2", "2", r"widths must be of the channels, in \(0, 1\], joined by commas"),
+        ("mobilenetv2", "1,1", "widths must differ"),
+    ],
+)
+def test_widths_that_cannot_be_are_wrong_usage(name, width, said, tmp_path):
+    words = ["search", "--from", name, "--data", DATA, "--width", width, "--device", "host=60%"]
+    ended = CliRunner(env={"COLUMNS": "1000"}).invoke(app, [*words, "--out", str(tmp_path / "run")])
+    assert ended.exit_code == 2
+    assert re.search(said, ended.stderr)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("words", [["--from", "."], []])
+def test_a_width_needs_a_network_and_images(words, tmp_path):
+    asked = ["search", *words, "--width", "0.75", "--device", "host=60%", "--out", str(tmp_path / "run")]
+    ended = CliRunner(env={"COLUMNS": "1000"}).invoke(app, asked)
+    assert ended.exit_code == 2
+    assert re.search(r"--width must only be given with --(from|data)", ended.stderr)
+
+
+def test_records_from_before_there_was_a_width_are_read(found, tmp_path):
+    content = files.read_json(RunFolder(found[0]).search, "it")
+    older = [
+        {n: v for n, v in item.items() if n not in ("width", "taken")}
+        for item in content["extra"]["resolutions"]
+    ]
+    files.write_json(
+        RunFolder(tmp_path).search, content | {"extra": content["extra"] | {"resolutions": older}}
+    )
+    before = records.search(tmp_path)
+    assert next(beside.sentences(before)) == next(beside.sentences(found[1]))
+    assert before.to_json()["extra"]["resolutions"] == older

@@ -8,7 +8,7 @@ import pytest
 from known_helpers import NAME, latency_model, weights
 
 import hwnas
-from hwnas import blocks, data, files, release, spaces
+from hwnas import blocks, data, files, release, report, spaces
 from hwnas.budget import Budget
 from hwnas.device import Target
 from hwnas.errors import HwnasError, SpaceError, TrainingError
@@ -137,6 +137,21 @@ def test_a_trained_known_network_is_not_trained_from_nothing_by_mistake(teacher)
     assert files.sha256(RunFolder(teacher).weights) == before
     with pytest.raises(HwnasError, match="must be on the teacher's images, but got digits too"):
         hwnas.search(None, {"host": 1}, teacher.with_name("s"), teacher=teacher, data="digits")
+
+
+def test_what_was_cut_out_of_a_wider_network_is_said(few_digits, tmp_path, monkeypatch):
+    cut = replace(weights(), narrowed_from="mobilenetv2-0.5")
+    monkeypatch.setattr(adapting, "weights_of", lambda *_, **__: cut)
+    run = adapting.adapted(tmp_path / "run", NAME, str(few_digits), config=SHORT)
+    record = records.trained(run)
+    assert record.began_with["narrowed_from"] == "mobilenetv2-0.5"
+    assert records.search(run).config == record.start
+    assert "narrowed_from" not in adapting.origin_of(weights())
+    with pytest.raises(TrainingError, match=f"with the weights of {NAME}-r32-c1000-imagenet, but got none"):
+        hwnas.train(run, epochs=1)
+    page = report.write(run).read_text()
+    assert "file:mine, cut from mobilenetv2-0.5, CC0-1.0" in page
+    assert f"--from {NAME}-r32-c1000-imagenet" in page
 
 
 def test_a_known_network_has_no_gallery_to_pick_from(teacher, tmp_path):
