@@ -49,6 +49,7 @@ WRONG_VALUES = {
     "search --class-weights": [*SEARCH, "--class-weights", "nope"],
     "search --from": [*SEARCH, "--data", "digits", "--from", "nope"],
     "search --resolution": [*SEARCH, "--from", "mobilenetv2", "--data", "digits", "--resolution", "3"],
+    "search --width": [*SEARCH, "--from", "mobilenetv2", "--data", "digits", "--width", "0.75,2"],
     "train --from": ["train", "r", "--data", "digits", "--from", "nope"],
     "train --resolution": ["train", "r", "--from", "mobilenetv2", "--data", "digits", "--resolution", "3"],
     "train --head-epochs": ["train", "r", "--head-epochs", "-1"],
