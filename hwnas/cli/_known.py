@@ -181,18 +181,21 @@ def require_widths(known: Known) -> None:
     from hwnas import known as networks
     from hwnas.known import pretrained
 
-    if set(known.widths) <= {1.0}:
+    if not known.widths:
         return
     asked = ",".join(f"{width:g}" for width in known.widths)
-    if not networks.knows(known.name) or Path(known.name).expanduser().is_dir():
-        raise HwnasError(
-            "a network must have a name of hwnas's own to be cut to a width, such as efficientnet-lite0, but "
-            f"got --from {known.name} and --width {asked}: leave out --width"
-        )
-    if (said := networks.named(known.name).width) != 1:
+    is_named = networks.knows(known.name) and not Path(known.name).expanduser().is_dir()
+    if is_named and (said := networks.named(known.name).width) != 1:
         raise HwnasError(
             f"a width must be said once, but got --from {known.name} and --width {asked}: name the network "
             f"without its width {said:g}"
+        )
+    if set(known.widths) == {1.0}:
+        return
+    if not is_named:
+        raise HwnasError(
+            "a network must have a name of hwnas's own to be cut to a width, such as efficientnet-lite0, but "
+            f"got --from {known.name} and --width {asked}: leave out --width"
         )
     for width in known.widths:
         pretrained.sources_of(known.at(width))

@@ -323,6 +323,7 @@ def test_every_width_is_searched_on_every_resolution_the_largest_first():
         (".", "0.75", "must have a name of hwnas's own to be cut to a width"),
         ("timm:mobilenetv2_100", "1,0.75", "but got --from timm:mobilenetv2_100 and --width 1,0.75"),
         ("mobilenetv2-0.5", "0.25", "a width must be said once, but got --from mobilenetv2-0.5 and"),
+        ("mobilenetv2-0.5", "1", "but got --from mobilenetv2-0.5 and --width 1: name the network without"),
         ("shufflenetv2", "1,0.75", "the width of shufflenetv2 must be one of"),
         ("mobilenetv2", "2", r"widths must be of the channels, in \(0, 1\], joined by commas"),
         ("mobilenetv2", "1,1", "widths must differ"),
