@@ -16,7 +16,7 @@ import report_run
 import typer
 from typer.testing import CliRunner
 
-from hwnas import finalists, release, report, search, spaces
+from hwnas import blocks, finalists, release, report, search, spaces
 from hwnas.budget import Budget
 from hwnas.cli import app
 from hwnas.errors import HwnasError
@@ -233,6 +233,8 @@ def test_every_block_kind_is_described_in_words():
         for block in choice.candidates
     }
     assert {"left out", "MBConv 5×5, expansion 6, stride 2", "MBConv 3×3, expansion 1, groups 2"} <= said
+    fused = _network.describe(blocks.FusedMBConv(8, 16, 3, 2, 4, "relu6"))
+    assert fused == "fused MBConv 3×3, expansion 4, stride 2, relu6"
     assert not any("_" in text for text in said)
 
 

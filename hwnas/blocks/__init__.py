@@ -15,6 +15,7 @@ from hwnas.blocks._base import Base, Classifier, Strided
 from hwnas.blocks._key import decode, tagged
 from hwnas.blocks.conv import Conv
 from hwnas.blocks.convpool import ConvPool
+from hwnas.blocks.fusedmbconv import FusedMBConv
 from hwnas.blocks.head import Head
 from hwnas.blocks.latehead import LateHead
 from hwnas.blocks.mbconv import MBConv
@@ -28,7 +29,18 @@ from hwnas.space import Block
 if TYPE_CHECKING:
     from torch import nn
 
-_OWN = Conv, ConvPool, MBConv, MBStage, UniversalInvertedBottleneck, ShuffleUnit, Skip, Head, LateHead
+_OWN = (
+    Conv,
+    ConvPool,
+    MBConv,
+    MBStage,
+    FusedMBConv,
+    UniversalInvertedBottleneck,
+    ShuffleUnit,
+    Skip,
+    Head,
+    LateHead,
+)
 
 KINDS: dict[str, type[Block]] = {kind.kind: kind for kind in _OWN}
 
@@ -86,6 +98,7 @@ __all__ = [
     "Classifier",
     "Conv",
     "ConvPool",
+    "FusedMBConv",
     "Head",
     "LateHead",
     "MBConv",

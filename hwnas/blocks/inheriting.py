@@ -27,13 +27,21 @@ class Normed:
     norm: nn.BatchNorm2d | None
 
     def take(self, other: Normed, outputs: torch.Tensor | None, inputs: torch.Tensor | None) -> None:
-        """Copy the weights of chosen output and input channels, all where None; kernels keep their middle."""
+        """Copy the weights of chosen output and input channels, all where None; kernels keep their middle.
+
+        Of one group, where this has more, each group takes what connects its own inputs and outputs.
+        """
         weight = other.conv.weight if outputs is None else other.conv.weight[outputs]
         if inputs is not None:
             weight = weight[:, inputs]
+        if _groups(other) == 1:
+            weight = _within_groups(weight, _groups(self))
         self.conv.weight.copy_(_middle(weight, self.conv.weight.shape[-1]))
         if self.conv.bias is not None and other.conv.bias is not None:
             self.conv.bias.copy_(other.conv.bias if outputs is None else other.conv.bias[outputs])
+        self._take_norm(other, outputs)
+
+    def _take_norm(self, other: Normed, outputs: torch.Tensor | None) -> None:
         if self.norm is not None and other.norm is not None:
             for name in _OF_CHANNELS:
                 values = getattr(other.norm, name)
@@ -45,10 +53,28 @@ class Normed:
         Args:
             before: Depthwise, with a batch norm and no activation behind it.
         """
-        if before.norm is None or before.norm.running_var is None:
-            raise ValueError("what is absorbed must be normed")
-        scale = before.norm.weight / (before.norm.running_var + before.norm.eps).sqrt()
-        self.conv.weight.mul_((scale * before.conv.weight.sum((1, 2, 3))).reshape(1, -1, 1, 1))
+        scale = before.scale * before.conv.weight.sum((1, 2, 3))
+        self.conv.weight.mul_(scale.reshape(1, -1, 1, 1))
+
+    def multiply(self, expand: Normed, depthwise: Normed, outputs: torch.Tensor | None) -> None:
+        """Do what two convolutions do one after the other, but for the shift and the activation between them.
+
+        Args:
+            expand: 1x1, with a batch norm.
+            depthwise: Reads what the first one makes; its batch norm is taken over.
+            outputs: Chosen output channels, all where None.
+        """
+        weight = depthwise.conv.weight * (expand.scale.reshape(-1, 1, 1, 1) * expand.conv.weight)
+        weight = weight if outputs is None else weight[outputs]
+        self.conv.weight.copy_(_middle(weight, self.conv.weight.shape[-1]))
+        self._take_norm(depthwise, outputs)
+
+    @property
+    def scale(self) -> torch.Tensor:
+        """What the batch norm multiplies each output channel by, shape (out_channels,)."""
+        if self.norm is None or self.norm.running_var is None:
+            raise ValueError("a convolution must be normed to have a scale")
+        return self.norm.weight / (self.norm.running_var + self.norm.eps).sqrt()
 
 
 def normed(module: nn.Module) -> list[Normed]:
@@ -88,6 +114,58 @@ def most_important(before: Normed, after: Normed, count: int) -> torch.Tensor:
 def largest(importance: torch.Tensor, count: int) -> torch.Tensor:
     """Where the largest values are, in their order: shape (count,)."""
     return importance.argsort(descending=True, stable=True)[:count].sort().values
+
+
+def dealt(before: Normed, after: Normed, groups: int) -> torch.Tensor:
+    """A channel for each place between two 1x1 convolutions that are grouped from now on: shape (count,).
+
+    Behind the shuffle, place ``p`` reads input group ``p % groups`` and feeds output group
+    ``p * groups // count``. One output group after the other takes the channels that have the largest share
+    of their weights there, and its places those with the largest share in their input group. In
+    EfficientNet-Lite0 that leaves 0.65 (16 input channels) to 1.0 (192) of the error that their own order
+    does, and the best assignment of all at once 0.97 to 1.0 of that.
+
+    Args:
+        before: Makes the channels, one group.
+        after: Reads them, one group.
+        groups: Of both from now on.
+    """
+    count = len(before.conv.weight)
+    reads = _shares(before.conv.weight.reshape(count, groups, -1))
+    feeds = _shares(after.conv.weight.reshape(groups, -1, count).permute(2, 0, 1))
+    found, left = torch.empty(count, dtype=torch.long), torch.arange(count)
+    for group, places in enumerate(torch.arange(count).chunk(groups)):
+        members, left = _chosen(feeds[:, group], left, len(places))
+        for start in range(groups):
+            cell = places[places % groups == start]
+            found[cell], members = _chosen(reads[:, start], members, len(cell))
+    return found
+
+
+def before_shuffle(places: torch.Tensor, groups: int) -> torch.Tensor:
+    """The order in which channels must be made to have this one behind a ``ChannelShuffle``."""
+    return places.reshape(-1, groups).T.flatten()
+
+
+def _shares(weight: torch.Tensor) -> torch.Tensor:
+    """Share of each group in the squares of (channels, groups, n), shape (channels, groups)."""
+    squares = weight.pow(2).sum(2)
+    return squares / squares.sum(1, keepdim=True).clamp(min=torch.finfo(squares.dtype).tiny)
+
+
+def _chosen(values: torch.Tensor, among: torch.Tensor, count: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Those of some channels that have the largest values, in their order, and the rest."""
+    order = values[among].argsort(descending=True, stable=True)
+    return among[order[:count].sort().values], among[order[count:].sort().values]
+
+
+def _groups(layer: Normed) -> int:
+    return layer.conv.groups if isinstance(layer.conv, nn.Conv2d) else 1
+
+
+def _within_groups(weight: torch.Tensor, groups: int) -> torch.Tensor:
+    """What connects inputs and outputs of one group: (out, in, k, k) in, (out, in / groups, k, k) out."""
+    return torch.cat([rows.chunk(groups, 1)[n] for n, rows in enumerate(weight.chunk(groups))])
 
 
 def _middle(weight: torch.Tensor, kernel_size: int) -> torch.Tensor:

@@ -111,7 +111,8 @@ class MBConv(Strided):
     def inherit(self, module: nn.Module, other: Block, learned: nn.Module) -> bool:
         """Of a block as wide or wider with a kernel as large or larger: its middle, its main channels.
 
-        Squeeze-excite that is not here is left out. Groups must be the same.
+        Squeeze-excite that is not here is left out. Groups must be the same; or there was one and all hidden
+        channels stay, which are dealt to the groups so that little is cut off.
         """
         if super().inherit(module, other, learned):
             return True
@@ -124,11 +125,14 @@ class MBConv(Strided):
         own, theirs = inheriting.normed(module), inheriting.normed(learned)
         with torch.no_grad():
             *_, depthwise, project = [layer for layer in theirs if layer.norm is not None]
-            kept = None
+            kept = made = None
             if self.hidden_channels < other.hidden_channels:
-                kept = inheriting.most_important(depthwise, project, self.hidden_channels)
+                kept = made = inheriting.most_important(depthwise, project, self.hidden_channels)
+            if self.groups > other.groups:
+                kept = inheriting.dealt(theirs[0], project, self.groups)
+                made = inheriting.before_shuffle(kept, self.groups)
             if self.has_expansion:
-                own[0].take(theirs[0], kept, None)
+                own[0].take(theirs[0], made, None)
             own[self.has_expansion].take(depthwise, kept, None)
             own[-1].take(project, None, kept)
             if self.se_channels and other.se_channels:
@@ -140,9 +144,10 @@ class MBConv(Strided):
 
     def _is_part_of(self, other: MBConv) -> bool:
         """Whether all that this block has is in the other one as well."""
-        alike = ("in_channels", "out_channels", "stride", "groups", "has_expansion")
+        alike = ("in_channels", "out_channels", "stride", "has_expansion")
         return (
             all(getattr(self, name) == getattr(other, name) for name in alike)
+            and other.groups in (1, self.groups)
             and self.kernel_size <= other.kernel_size
             and self.hidden_channels <= other.hidden_channels
             and self.se_channels <= other.se_channels

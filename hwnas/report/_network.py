@@ -14,7 +14,14 @@ from hwnas.report import _page, _text
 from hwnas.report._record import Record
 from hwnas.space import Block, Shape, Workload
 
-_KINDS = {"mbconv": "MBConv", "mbstage": "MBConv", "conv": "convolution", "skip": "skip", "head": "head"}
+_KINDS = {
+    "mbconv": "MBConv",
+    "mbstage": "MBConv",
+    "fusedmbconv": "fused MBConv",
+    "conv": "convolution",
+    "skip": "skip",
+    "head": "head",
+}
 _COLOURS = 4
 
 

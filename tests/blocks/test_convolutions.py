@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional
 
 from hwnas import blocks, spaces
-from hwnas.blocks import Conv, ConvPool, MBConv, MBStage, ShuffleUnit, Skip
+from hwnas.blocks import Conv, ConvPool, FusedMBConv, MBConv, MBStage, ShuffleUnit, Skip
 from hwnas.blocks.layers import StridedPointwise
 from hwnas.evaluators.supernet.network import Supernet, proxy_space
 from hwnas.export import lower, random_calibration, random_module
@@ -31,6 +31,7 @@ STRIDED = [
     Workload(ConvPool(3, 8, 1, 2), (3, 32, 32)),
     Workload(MBConv(8, 16, 1, 2, 2.0, se_ratio=0.25), (8, 9, 8)),
     Workload(MBConv(8, 16, 1, 2, 2.0, groups=2), (8, 9, 8)),
+    Workload(FusedMBConv(8, 16, 1, 2, 2.0), (8, 9, 8)),
     Workload(MBStage(8, 16, 2, 1, 2), (8, 9, 9)),
     Workload(ShuffleUnit(8, 16, 1, 2), (8, 9, 8)),
 ]

@@ -15,6 +15,7 @@ from hwnas import blocks, runtimes, spaces
 from hwnas.blocks import (
     Conv,
     ConvPool,
+    FusedMBConv,
     Head,
     LateHead,
     MBConv,
@@ -53,6 +54,8 @@ WORKLOADS = [
     (LateHead(24, 64, 48, 10, "relu", is_normed=True), (24, 3, 5)),
     (UniversalInvertedBottleneck(16, 16, 3, 5, 1, 3), (16, 10, 9)),
     (UniversalInvertedBottleneck(16, 24, 5, 0, 2, 3, padding="same"), (16, 10, 8)),
+    (FusedMBConv(16, 16, 3, 1, 3, "relu6"), (16, 10, 9)),
+    (FusedMBConv(16, 24, 5, 2, 2, padding="same"), (16, 10, 8)),
     (ConvPool(3, 16), (3, 32, 32)),
     (ConvPool(3, 16, 5, 1, "relu6"), (3, 15, 12)),
     (ShuffleUnit(16, 16), (16, 8, 8)),

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hwnas import spaces
-from hwnas.blocks import Conv, Head, MBConv, Skip
+from hwnas.blocks import Conv, FusedMBConv, Head, MBConv, Skip
 from hwnas.errors import SpaceError
 from hwnas.latency.bayes.entries import Entries
 from hwnas.latency.features import FEATURES, features
@@ -23,6 +23,7 @@ BLOCKS = [
     MBConv(16, 16, 5, 1, 3.0, groups=2),
     MBConv(16, 16, 7, 1, 1.0, se_ratio=0.25),
     MBConv(16, 32, 3, 1, 1.0, has_expansion=False),
+    FusedMBConv(16, 24, 3, 2, 4.0),
 ]
 
 

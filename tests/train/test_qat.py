@@ -15,6 +15,7 @@ from hwnas import data, export, known, runtimes, train
 from hwnas.blocks import (
     Conv,
     ConvPool,
+    FusedMBConv,
     Head,
     LateHead,
     MBConv,
@@ -36,6 +37,7 @@ NETWORKS = {
         UniversalInvertedBottleneck(16, 16, 3, 5, 1, 2),
         LateHead(16, 32, 24, 10, "relu", is_normed=True),
     ],
+    "fused": [Conv(3, 16), FusedMBConv(16, 16, 3, 1, 2), FusedMBConv(16, 24, 3, 2, 2), Head(24, 32, 10)],
     "relu6": [Conv(3, 16, activation="relu6"), MBConv(16, 16, activation="relu6"), Head(16, 32, 10)],
     "squeeze": [Conv(3, 16, activation="hswish"), MBConv(16, 24, se_ratio=0.25, stride=2), Head(24, 32, 10)],
     "hswish": [
