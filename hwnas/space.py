@@ -171,6 +171,8 @@ class SearchSpace:
         stem: Fixed blocks before the choices.
         choices: The searched places, in order.
         head: Fixed blocks after the choices.
+        origin: Indices of the network that all others are versions of; None where that is the one of most
+            multiply-adds.
     """
 
     name: str
@@ -178,11 +180,14 @@ class SearchSpace:
     stem: tuple[Block, ...]
     choices: tuple[Choice, ...]
     head: tuple[Block, ...]
+    origin: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         if not self.choices:
             raise SpaceError(f"a space must have at least one choice, but {self.name} has none")
         _ = self._shapes  # walks the space once and raises where two parts do not fit
+        if self.origin is not None:
+            self.architecture(self.origin)  # raises where it is none
 
     @cached_property
     def _shapes(self) -> tuple[Shape, ...]:
@@ -249,6 +254,13 @@ class SearchSpace:
         """Smallest and largest MACs of an architecture."""
         fixed, tables = self.macs_table()
         return fixed + sum(int(t.min()) for t in tables), fixed + sum(int(t.max()) for t in tables)
+
+    @cached_property
+    def reference(self) -> tuple[int, ...]:
+        """Indices of the network that all others are versions of."""
+        if self.origin is not None:
+            return self.origin
+        return tuple(int(table.argmax()) for table in self.macs_table()[1])
 
     @cached_property
     def fingerprint(self) -> str:

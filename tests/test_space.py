@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -42,6 +43,17 @@ def test_candidates_must_agree_on_the_output_shape():
     choice = Choice("a", (Skip(8, 8, 1), Skip(8, 16, 1)))
     with pytest.raises(SpaceError, match="must agree on their output shape"):
         SearchSpace("x", (3, 8, 8), (Conv(3, 8),), (choice,), ())
+
+
+def test_what_all_others_are_versions_of_is_named_or_the_largest():
+    wide, narrow = MBConv(8, 8, expansion_ratio=3), MBConv(8, 8, expansion_ratio=2)
+    space = SearchSpace("x", (3, 8, 8), (Conv(3, 8),), (Choice("a", (narrow, wide)),), (Head(8, 8, 2),))
+    assert space.reference == (1,)
+    named = replace(space, origin=(0,))
+    assert named.reference == (0,)
+    assert named.fingerprint == space.fingerprint
+    with pytest.raises(SpaceError, match="the index of a must be in 0..1"):
+        replace(space, origin=(2,))
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ class Blockwise(OneShot):
     _teacher: Mapping[str, Any] | None = None
 
     def teach(self, teacher: Teacher) -> None:
-        """Let a trained network be the teacher: that of the path of most multiply-adds.
+        """Let a trained network be the teacher: that of the path that all others are versions of.
 
         Raises:
             SpaceError: It is another network.

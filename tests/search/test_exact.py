@@ -9,9 +9,11 @@ import pytest
 from sampling_helpers import task_in, two_budgets
 from task_helpers import Scores, searched
 
+from hwnas import spaces
 from hwnas.budget import Budget
 from hwnas.errors import InfeasibleBudget, SpaceError
-from hwnas.search.problem import Constraint, relative_budget
+from hwnas.latency.base import Cost
+from hwnas.search.problem import Constraint, Problem, relative_budget
 from hwnas.search.sampling.additive import Additive
 from hwnas.search.sampling.exact import Exact
 from hwnas.search.sampling.knapsack import Knapsack, uniform
@@ -227,6 +229,23 @@ def test_the_uniform_network_is_narrowed_alike_and_keeps_the_budget():
     assert 0 not in [i for i, c in zip(found, task.space.choices, strict=True) if c.candidates[0].is_identity]
     assert uniform(task_in("macro", 1.0)) == (2,) * 8
     assert uniform(task_in("macro", 0.0)) is None
+
+
+def test_the_uniform_network_of_a_known_one_is_neither_fused_nor_grouped():
+    """Narrowed alike: hidden channels and kernels of its own blocks, at any budget."""
+    found = spaces.load("from:efficientnet-lite0", resolution=96, num_classes=10)
+    fixed, tables = found.macs_table()
+    costs = Cost(fixed / 1e6, tuple(table / 1e6 for table in tables), "M MACs")
+    whole = float(costs.of(np.zeros((1, len(found.sizes)), np.int64))[0])
+    kept = []
+    for share in (1.0, 0.7, 0.5, 0.4):
+        problem = Problem(found, (Constraint(Budget("macs", share * whole, "M MACs"), costs),))
+        blocks = found.architecture(uniform(problem)).blocks
+        assert {(b.kind, getattr(b, "groups", 1)) for b in blocks[1:-1]} == {("mbconv", 1)}
+        assert len(blocks) == len(found.choices) + 2
+        kept.append(sum(b.hidden_channels for b in blocks[1:-1]))
+    assert uniform(Problem(found, (Constraint(Budget("macs", whole, "M MACs"), costs),))) == found.reference
+    assert kept == sorted(set(kept), reverse=True)
 
 
 def test_a_control_that_is_better_is_what_ships_and_is_said():

@@ -173,6 +173,7 @@ def proxy_space(space: SearchSpace, *, width: float = 1.0, resolution: int | Non
         stem=(dataclasses.replace(stem[0], in_channels=channels), *stem[1:]),  # type: ignore[type-var]
         choices=tuple(Choice(c.name, tuple(narrow(b) for b in c.candidates)) for c in space.choices),
         head=tuple(narrow(block) for block in space.head),
+        origin=space.origin,
     )
 
 

@@ -8,7 +8,6 @@ paths leave one fixed path only gradually.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
@@ -64,11 +63,10 @@ class Paths:
         """Whether there is an anchor."""
         return self.release > STAY
 
-    @cached_property
+    @property
     def anchor(self) -> tuple[int, ...]:
-        """The path of most MACs: what all others are a cheaper version of."""
-        _, macs = self.space.macs_table()
-        return tuple(int(table.argmax()) for table in macs)
+        """The path that all others are versions of: that of most MACs, where the space names no other."""
+        return self.space.reference
 
     def _rng(self, purpose: int, step: int) -> np.random.Generator:
         return np.random.default_rng([self.seed, purpose, step])

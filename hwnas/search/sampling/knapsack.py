@@ -12,6 +12,7 @@ import numpy as np
 from hwnas.latency.base import FloatArray, IntArray
 from hwnas.latency.layout import Layout
 from hwnas.search.problem import Problem
+from hwnas.space import Block
 
 _CLOSER = 1e-7
 """Share of a budget that a solution stays below it, as the solver is exact to so much only."""
@@ -114,8 +115,8 @@ class Knapsack:
 def uniform(problem: Problem, steps: int = 200) -> tuple[int, ...] | None:
     """The network of the space that is narrowed alike everywhere, as wide as keeps the budgets.
 
-    In each choice the candidate of most multiply-adds within one share of the choice's largest, the same
-    share in all, and none that leaves a layer out.
+    In each choice the candidate of most multiply-adds within one share of those of the space's reference, the
+    same share in all. It is of the same kind and groups as the reference, so that no layer is left out.
 
     Args:
         problem: What is searched, under which budgets.
@@ -126,15 +127,19 @@ def uniform(problem: Problem, steps: int = 200) -> tuple[int, ...] | None:
     """
     space = problem.space
     macs = [np.array(table, float) for table in space.macs_table()[1]]
-    for table, choice in zip(macs, space.choices, strict=True):
-        layers = np.array([not block.is_identity for block in choice.candidates])
-        if layers.any():
-            table[~layers] = np.inf
+    for table, choice, own in zip(macs, space.choices, space.reference, strict=True):
+        sort = _sort(choice.candidates[own])
+        table[[_sort(block) != sort for block in choice.candidates]] = np.inf
     for share in np.linspace(1.0, 0.0, steps):
         row = []
-        for table in macs:
-            limit = max(share * table[np.isfinite(table)].max(), table.min())
+        for table, own in zip(macs, space.reference, strict=True):
+            limit = max(share * table[own], table.min())
             row.append(int(np.where(table <= limit, table, -np.inf).argmax()))
         if problem.feasible(np.array([row]))[0]:
             return tuple(row)
     return None
+
+
+def _sort(block: Block) -> tuple[str, int]:
+    """What stays where a block is only narrowed."""
+    return block.kind, getattr(block, "groups", 1)
