@@ -8,11 +8,12 @@ it, and for each share of the teacher's cost the exact search proposes a network
 same budget: the uniformly narrowed network and a random one of the same distilled blocks, and the teacher on
 smaller images. All are fine-tuned alike from what they inherit, with the teacher's answers. Compared are
 answers to the validation and the test images together, in pairs (McNemar); validation images have chosen
-epochs, and the scores of the search, of all alike. Costs are milliseconds of a latency model (``--latency``),
-or multiply-adds.
+epochs, and the scores of the search, of all alike. Costs are multiply-adds, or with ``--table`` milliseconds
+by a model of what ``hwnas profile`` measured of ``from:NETWORK``, and of NETWORK on smaller images.
 
-With ``--assemblies`` so many random networks are fine-tuned as well, to say how the sum of errors and the
-score rank what tuning makes of them. One JSON object on standard output; with ``--rows`` finished trainings
+With ``--assemblies`` so many random networks, at costs from the least to the largest of the shares, are
+fine-tuned as well, to say how the sum of errors and the score rank what tuning makes of them, and how their
+cost alone does. One JSON object on standard output; with ``--rows`` finished trainings
 are kept, with ``--work`` teachers and distilled blocks too, and a bench that was cut off goes on from them.
 """
 
@@ -36,6 +37,7 @@ from torch import nn
 from hwnas import blocks, latency, spaces, tasks
 from hwnas.budget import Budget
 from hwnas.data import Dataset
+from hwnas.errors import HwnasError
 from hwnas.evaluators.blockwise import Blockwise
 from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.latency.base import Cost
@@ -49,6 +51,7 @@ from hwnas.search.sampling.knapsack import Knapsack, uniform
 from hwnas.search.session import Session
 from hwnas.space import Architecture, SearchSpace
 from hwnas.statistics.differences import Difference
+from hwnas.tables import LatencyTable
 from hwnas.train import TrainConfig, fit, new_network, predictions
 from hwnas.train.adapting import adapted, space_of
 from hwnas.train.checkpoint import load_weights
@@ -124,9 +127,13 @@ class Lesson:
     @cached_property
     def costs(self) -> Cost:
         """What networks of the space cost."""
-        if self.options.latency is not None:
-            return latency.load(self.options.latency, self.space.name).costs(self.space)
-        fixed, tables = self.space.macs_table()
+        return self.costs_of(self.space)
+
+    def costs_of(self, space: SearchSpace) -> Cost:
+        """Likewise of any space; raises HwnasError where it was not measured."""
+        if self.options.table is not None:
+            return latency.fit(LatencyTable.load(self.options.table), space, "posterior").costs(space)
+        fixed, tables = space.macs_table()
         return Cost(fixed / 1e6, tuple(table / 1e6 for table in tables), "M MACs")
 
     def problem(self, share: float) -> Problem:
@@ -147,9 +154,11 @@ class Lesson:
             temperature=2.0,
             seed=self.seed,
         )
-        seen: list[list[int]] = []
+        seen: list[str] = []
+        losses: list[tuple[float, float]] = []
 
         def on_epoch(record: Any) -> None:
+            losses.append((record.loss, record.val_loss))
             if record.epoch == 1:
                 seen.append(_right(model, data))
 
@@ -161,15 +170,16 @@ class Lesson:
             "first": seen[0],
             "after": _right(model, data),
             "val": result.val.value,
+            "losses": losses,
             "cpu_seconds": time.process_time() - began,
         }
 
 
-def _right(model: nn.Module, data: Dataset) -> list[int]:
-    """Whether each validation and test image is answered rightly, as 0 and 1; the mode of the model stays."""
+def _right(model: nn.Module, data: Dataset) -> str:
+    """A 1 for each validation and test image that is answered rightly, else a 0; the model's mode stays."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
-    found = [int(r) for split in ("val", "test") for r in predictions(model, data, split).right]
+    found = "".join(str(int(r)) for split in ("val", "test") for r in predictions(model, data, split).right)
     for module, mode in modes:
         module.training = mode
     return found
@@ -198,7 +208,7 @@ def _seed(lesson: Lesson, rows: Rows) -> dict[str, Any]:
     key = "/".join(
         map(str, [options.network, options.data, options.resolution, options.steps, options.tune_epochs])
     )
-    key += f"/{options.learning_rate}/{options.latency}/{lesson.seed}"
+    key += f"/{options.learning_rate}/{options.table}/{lesson.seed}"
 
     def row(name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         return dict(rows.get(f"{key}/{name}", make))
@@ -212,11 +222,15 @@ def _seed(lesson: Lesson, rows: Rows) -> dict[str, Any]:
         found["from nothing"] = row("from nothing", lambda: _nothing(lesson))
     if options.assemblies:
         some = [row(f"assembly {n}", lambda n=n: _assembly(lesson, n)) for n in range(options.assemblies)]
-        after = np.array([np.mean(item["tuned"]["after"]) for item in some])
-        found["spearman"] = {
-            name: rank_correlations(sign * np.array([item[name] for item in some]), after)[0]
-            for name, sign in (("errors", -1), ("score", 1))
+        after = np.array([np.mean(_answers(item["tuned"]["after"])) for item in some])
+        foretold = {
+            "errors": [-item["errors"] for item in some],
+            "score": [item["score"] for item in some],
+            "cost": [item["cost"] for item in some],
+            "training loss of the first epoch": [-item["tuned"]["losses"][0][0] for item in some],
+            "validation loss after it": [-item["tuned"]["losses"][0][1] for item in some],
         }
+        found["spearman"] = {n: rank_correlations(np.array(by), after)[0] for n, by in foretold.items()}
     found["front"] = row("front", lambda: _front(lesson))
     found["seconds"] = time.monotonic() - began
     return found
@@ -251,8 +265,8 @@ def _share(lesson: Lesson, share: float) -> dict[str, Any]:
             cost = float(lesson.costs.of(np.array([indices]))[0])
             tuned = lesson.tuned(lesson.evaluator.subnetwork(indices), lesson.data)
             found[name] = {"indices": list(indices), "cost": cost, **tuned}
-    if lesson.options.latency is None:
-        found[SMALLER] = _smaller(lesson, problem)
+    if (smaller := _smaller(lesson, problem)) is not None:
+        found[SMALLER] = smaller
     found["search"] = {
         "cpu_seconds": searched,
         "best_of": result.extra["best_of"],
@@ -261,24 +275,27 @@ def _share(lesson: Lesson, share: float) -> dict[str, Any]:
     return found
 
 
-def _smaller(lesson: Lesson, problem: Problem) -> dict[str, Any]:
-    """The teacher on the largest images, in steps of 8 pixels, on which it keeps the budget."""
-    limit = problem.constraints[0].usable * 1e6
-    side = lesson.options.resolution
-    while side > 32:
-        side -= 8
-        arch = spaces.load(lesson.architecture.space.name, resolution=side).architecture(
-            lesson.architecture.indices
-        )
-        if arch.macs <= limit:
+def _smaller(lesson: Lesson, problem: Problem) -> dict[str, Any] | None:
+    """The teacher on the largest images, in steps of 8 pixels, on which it keeps the budget; None without."""
+    for side in range(lesson.options.resolution - 8, 31, -8):
+        space = spaces.load(lesson.architecture.space.name, resolution=side)
+        arch = space.architecture(lesson.architecture.indices)
+        try:
+            cost = float(lesson.costs_of(space).of(np.array([arch.indices]))[0])
+        except HwnasError as error:
+            say(f"no costs on {side} px: {error}")
+            continue
+        if cost <= problem.constraints[0].usable:
             break
+    else:
+        return None
     model = blocks.build(arch.blocks)
     load_weights(model, lesson.run / "weights.safetensors")
     described = records.trained(lesson.run).data
     task = tasks.of_record(described)
     data = task.load(described["source"], resolution=side, seed=described["seed"])
     data = data.standardized(described["mean"], described["std"])
-    return {"resolution": side, "cost": arch.macs / 1e6, **lesson.tuned(model, data)}
+    return {"resolution": side, "cost": cost, **lesson.tuned(model, data)}
 
 
 def _nothing(lesson: Lesson) -> dict[str, Any]:
@@ -290,14 +307,17 @@ def _nothing(lesson: Lesson) -> dict[str, Any]:
 
 
 def _assembly(lesson: Lesson, number: int) -> dict[str, Any]:
-    """A random network at half the cost, scored and tuned."""
-    problem = lesson.problem(0.5)
-    rng = np.random.default_rng([lesson.seed, 29])
-    drawn = FeasibleSampler(near_budget(problem, 0.6)).sample(lesson.options.assemblies, rng)[number]
+    """A random network, scored and tuned; the cost grows with the number."""
+    options = lesson.options
+    shares = np.linspace(min(options.shares), max(options.shares), options.assemblies)
+    problem = lesson.problem(float(shares[number]))
+    rng = np.random.default_rng([lesson.seed, 29, number])
+    drawn = FeasibleSampler(near_budget(problem, 0.95)).sample(1, rng)[0]
     indices = tuple(map(int, drawn))
     errors = lesson.evaluator.block_errors()
     return {
         "indices": list(indices),
+        "cost": float(lesson.costs.of(np.array([indices]))[0]),
         "errors": Additive(errors).sum(indices),
         "score": lesson.evaluator(lesson.space.architecture(indices)),
         "tuned": lesson.tuned(lesson.evaluator.subnetwork(indices), lesson.data),
@@ -332,13 +352,18 @@ def _gains(found: dict[str, Any], share: str) -> dict[str, Any]:
                 when: Difference.of(*(_arrays(parts, of, when) for of in (FOUND, name))).to_json()
                 for when in ("before", "first", "after")
             }
-    teacher = [np.array(seed["teacher"]["right"], bool) for seed in found.values()]
+    teacher = [_answers(seed["teacher"]["right"]) for seed in found.values()]
     gains["teacher"] = {"after": Difference.of(_arrays(parts, FOUND, "after"), teacher).to_json()}
     return gains
 
 
 def _arrays(parts: Sequence[dict[str, Any]], name: str, when: str) -> list[np.ndarray]:
-    return [np.array(part[name][when], bool) for part in parts]
+    return [_answers(part[name][when]) for part in parts]
+
+
+def _answers(right: str) -> np.ndarray:
+    """What ``_right`` wrote, as booleans."""
+    return np.array([digit == "1" for digit in right])
 
 
 def _targets(found: dict[str, Any], gains: dict[str, Any]) -> list[dict[str, Any]]:
@@ -358,7 +383,7 @@ def _targets(found: dict[str, Any], gains: dict[str, Any]) -> list[dict[str, Any
     ranks = [seed["spearman"]["errors"] for seed in found.values() if "spearman" in seed]
     lines.append(target("Spearman of errors and tuned accuracy", min(ranks) if ranks else None, ">=", 0.7))
     nothing = [
-        float(np.mean(seed["teacher"]["right"]) - np.mean(seed["from nothing"]["after"]))
+        float(np.mean(_answers(seed["teacher"]["right"])) - np.mean(_answers(seed["from nothing"]["after"])))
         for seed in found.values()
         if "from nothing" in seed
     ]
@@ -373,7 +398,7 @@ def _options() -> argparse.Namespace:
     found.add_argument("--network", default="efficientnet-lite0")
     found.add_argument("--resolution", type=int, default=128)
     found.add_argument("--shares", type=float, nargs="+", default=[0.7, 0.5, 0.35, 0.25], help="of the cost")
-    found.add_argument("--latency", type=Path, help="a latency model of the space; multiply-adds without")
+    found.add_argument("--table", type=Path, help="of measured latencies; multiply-adds without")
     found.add_argument("--teacher-epochs", type=int, help="those of `hwnas train --from` by default")
     found.add_argument("--nothing-epochs", type=int, default=0, help="of the teacher's blocks from nothing")
     found.add_argument("--tune-epochs", type=int, default=3)

@@ -23,19 +23,22 @@ from hwnas.search.request import SearchRequest
 from hwnas.search.searching import search_run
 
 folder, strategy = Path(sys.argv[1]), sys.argv[2]
+taught = {"training": "blockwise", "teacher_share": 0.5} if strategy == "exact" else {}
+settings = {"queries": 4, "random": 1} if strategy == "exact" else {"steps": 2}
 request = SearchRequest(
     space="macro-r8-c10", latencies=(folder / "latency.json",), strategy=strategy,
     budgets=(Budget.read("50%"),),
-    oneshot=OneShotConfig(width=0.25, batch_size=32, recalibration_images=64),
-    settings={"warmup_steps": 2, "steps": 2, "finalists": 2}, confidence=0.5,
+    oneshot=OneShotConfig(width=0.25, batch_size=32, recalibration_images=64, **taught),
+    settings={"warmup_steps": 4, "finalists": 2, **settings}, confidence=0.5,
 )
 result = search_run(request, folder / "run")
-files.write_json(folder / f"rank{os.environ['RANK']}.json", result.extra["logits"])
+found = [result.indices, result.extra.get("logits"), result.extra.get("best_of"), result.quality]
+files.write_json(folder / f"rank{os.environ['RANK']}.json", found)
 """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("strategy", ["fbnet", "proxylessnas"])
+@pytest.mark.parametrize("strategy", ["fbnet", "proxylessnas", "exact"])
 def test_processes_stay_together_and_one_writes(tmp_path, strategy):
     latency_file(tmp_path / "latency.json")
     script = tmp_path / "search.py"
@@ -47,7 +50,7 @@ def test_processes_stay_together_and_one_writes(tmp_path, strategy):
         capture_output=True, text=True, timeout=300, env=environment, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
-    one, two = (files.read_json(tmp_path / f"rank{n}.json", "logits") for n in (0, 1))
+    one, two = (files.read_json(tmp_path / f"rank{n}.json", "what was found") for n in (0, 1))
     assert one == two
     assert (tmp_path / "run" / "search.json").exists()
     assert (tmp_path / "run" / "supernet.safetensors").exists()
