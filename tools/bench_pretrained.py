@@ -51,7 +51,7 @@ from hwnas.search.sampling.knapsack import Knapsack, uniform
 from hwnas.search.session import Session
 from hwnas.space import Architecture, SearchSpace
 from hwnas.statistics.differences import Difference
-from hwnas.tables import LatencyTable
+from hwnas.tables.table import LatencyTable
 from hwnas.train import TrainConfig, fit, new_network, predictions
 from hwnas.train.adapting import adapted, space_of
 from hwnas.train.checkpoint import load_weights

@@ -62,8 +62,8 @@ class Scene:
 
 SCENE = Scene(32)
 """What a network of `macro` learns in a minute or two: on it networks are alike."""
-HARD = Scene(32, smallest=30, largest=74, pieces=9, noise=32, light=(104, 232))
-"""Meant to tell networks apart that trained on 50,000 images: see ``tools/bench_clutter.py``."""
+HARD = Scene(32, smallest=28, largest=74, pieces=8, noise=32, light=(100, 228))
+"""Tells networks apart that trained on 50,000 images: see ``tools/bench_clutter.py``."""
 SCENE_64, HARD_64 = replace(SCENE, side=64), replace(HARD, side=64)
 
 
