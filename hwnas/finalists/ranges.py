@@ -27,7 +27,7 @@ from hwnas.latency.sources import fit_source
 from hwnas.measure import Measurer, ProfileOptions
 from hwnas.runs.folder import RunFolder
 from hwnas.spaces.canonical import Canonical
-from hwnas.tables.operations import require_same
+from hwnas.tables.operations import ORIGIN, require_same
 from hwnas.tables.table import LatencyTable
 
 SCHEMA = "hwnas-ranges/1"
@@ -98,12 +98,12 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _shipped(source: Source) -> str:
-    return "" if source.own else "the machine that it was measured on"
+    return "" if source.own else "it came with hwnas"
 
 
 def _differs(source: Source, options: ProfileOptions) -> tuple[str, bool]:
-    """In what a device differs from that of a table, empty for nothing; and whether it is there."""
-    table = source.table
+    """How a device is another than that of a table, empty where it is not; and whether it is there."""
+    table = source.clock
     try:
         with Measurer(devices.load(table.target.device), options) as measurer:
             environment = measurer.environment(table.target)
@@ -112,7 +112,7 @@ def _differs(source: Source, options: ProfileOptions) -> tuple[str, bool]:
     try:
         require_same(table.target, table.environment, table.target, environment)
     except SchemaMismatch as error:
-        return error.field, True
+        return _shipped(source) if error.field == ORIGIN else f"it differs in {error.field}", True
     return "", True
 
 
@@ -155,7 +155,7 @@ def _said(budget: Budget, source: Source, known: Mapping[str, Any], differs: str
     table_low, table_high = known["table_range_ms"]
     share = f"; {budget.text} is of that range" if budget.is_share else ""
     return (
-        f"{budget.name}: the table ({source.path.name}) is of another machine (it differs in {differs}; its "
+        f"{budget.name}: the table ({source.path.name}) is of another machine ({differs}; its "
         f"range is {table_low:.4g} to {table_high:.4g} ms), so the fastest and the slowest network of the "
         f"space were measured here: {low:.4g} to {high:.4g} ms{share}"
     )

@@ -162,7 +162,7 @@ def _tables(
     found = {}
     for constraint in constraints:
         try:
-            found[constraint.name] = latency.find_table(constraint.target, space, folder).table
+            found[constraint.name] = latency.find_table(constraint.target, space, folder).clock
         except TableError:
             continue
     return found

@@ -15,6 +15,7 @@ from hwnas.latency.provenance import table_sha256
 from hwnas.latency.store import FittedModel, fit, load, save
 from hwnas.space import SearchSpace
 from hwnas.tables import places
+from hwnas.tables.operations import ORIGIN
 from hwnas.tables.table import LatencyTable
 
 COVERED = 0.5
@@ -44,6 +45,14 @@ class Source:
     own: bool
     model: str = "posterior"
     folder: Path | None = None
+
+    @property
+    def clock(self) -> LatencyTable:
+        """The table for its clock; one that came with hwnas is marked, as nothing here is on its scale."""
+        if self.own:
+            return self.table
+        environment = self.table.environment | {ORIGIN: "hwnas"}
+        return LatencyTable(self.table.target, environment, self.table.rounds, self.table.notes)
 
     @property
     def command(self) -> str:

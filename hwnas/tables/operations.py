@@ -20,6 +20,10 @@ from hwnas.tables.table import LatencyTable, Measurement
 IDENTITY = ("runtime_version", "library_sha256", "machine", "cpu_model", "anchor")
 """Fields of the environment that must agree before two sessions can stand in one table."""
 
+ORIGIN = "came_with"
+"""Field of the environment of a table that nobody here measured: its clock is not that of this machine,
+although processors of one name, those of virtual machines above all, cannot be told apart."""
+
 MACHINE = ("device", "processor", "machine", "cpu_model")
 """Fields of target and environment that say what was measured on."""
 
@@ -54,8 +58,9 @@ def require_same(
     Raises:
         SchemaMismatch: A field of the target or of the environment differs; it is named.
     """
-    first = target.to_json() | {name: environment.get(name) for name in IDENTITY}
-    second = other_target.to_json() | {name: other_environment.get(name) for name in IDENTITY}
+    fields = (*IDENTITY, ORIGIN)
+    first = target.to_json() | {name: environment.get(name) for name in fields}
+    second = other_target.to_json() | {name: other_environment.get(name) for name in fields}
     for name, value in first.items():
         if second[name] != value:
             raise SchemaMismatch(

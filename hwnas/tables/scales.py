@@ -22,7 +22,7 @@ from hwnas.device import Target
 from hwnas.errors import HwnasError, SchemaMismatch
 from hwnas.tables.clock import Clock, Scale
 from hwnas.tables.measurement import MIN_ROUNDS
-from hwnas.tables.operations import IDENTITY, require_same
+from hwnas.tables.operations import IDENTITY, ORIGIN, require_same
 from hwnas.tables.scale import fastest
 from hwnas.tables.table import LatencyTable, Reference
 
@@ -71,7 +71,7 @@ def remember(table: LatencyTable) -> None:
     Where that cannot be written, nothing is lost but that: the table itself is not touched.
     """
     path = _path(table.target, table.environment)
-    if not table.clocks:
+    if not table.clocks or table.environment.get(ORIGIN):
         return
     with suppress(OSError, Timeout):
         path.parent.mkdir(parents=True, exist_ok=True)

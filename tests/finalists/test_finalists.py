@@ -22,6 +22,8 @@ from hwnas.device import Target
 from hwnas.errors import HwnasError, InfeasibleBudget, TableError
 from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.finalists import models, ranges
+from hwnas.finalists.bench import Bench
+from hwnas.finalists.latencies import LatencyConstraint
 from hwnas.finalists.reading import Reading
 from hwnas.runs.gallery import GalleryEntry
 from hwnas.search import searching
@@ -372,6 +374,24 @@ def test_a_share_of_another_machines_table_is_of_what_is_measured_here(tables, t
     (again,) = ranges.resolve(budgets, [source], tmp_path / "run", False, QUICK, warn=said.append)
     assert again.range_ms == here.range_ms, "what was measured once holds for the run"
     assert len(said) == 1
+
+
+def test_a_shipped_table_is_another_machines_although_the_processor_has_the_same_name(tables, tmp_path):
+    """Virtual machines of one name differ by a factor of two: no share and no millisecond is the table's."""
+    budgets = budget.parse(["host/litert-int8=50%"])
+    (own,) = models.sources(budgets, space(), tables)
+    shipped = replace(own, own=False, table=ranges.slowed(own.table, 10.0))
+    said: list[str] = []
+    (here,) = ranges.resolve(budgets, [shipped], tmp_path / "run", True, QUICK, warn=said.append)
+    assert here.range_ms is not None
+    assert "is of another machine (it came with hwnas" in said[0]
+    own_scale = "measured on the device's own scale: the model's table came with hwnas"
+    for source, note in ((own, ""), (shipped, own_scale)):
+        constraint = LatencyConstraint(budgets[0], latency.fit_source(source))
+        described = {"host": device.load("host")}
+        clocks = {constraint.name: source.clock}
+        with Bench(space(), [constraint], described, clocks, tmp_path / note[:8], QUICK) as bench:
+            assert bench.constraints[0].note == note
 
 
 def test_a_share_of_another_machines_table_is_refused_where_nothing_may_be_measured(tables, tmp_path):

@@ -13,6 +13,7 @@ from hwnas.device import Target
 from hwnas.tables import scales
 from hwnas.tables.clock import Scale
 from hwnas.tables.measurement import Round
+from hwnas.tables.operations import ORIGIN
 from hwnas.tables.table import LatencyTable, Reference
 
 TARGET = Target("host", "litert", "int8")
@@ -62,8 +63,8 @@ def test_a_few_rounds_do_not_make_a_scale() -> None:
     assert scales.of(TARGET, HERE).light_ms == 0.5
 
 
-@pytest.mark.parametrize("field", HERE)
-def test_what_is_of_another_processor_or_library_counts_for_nothing(field: str) -> None:
+@pytest.mark.parametrize("field", [*HERE, ORIGIN])
+def test_what_is_of_another_processor_or_library_or_came_with_hwnas_counts_for_nothing(field: str) -> None:
     other = a_session("s1", 0.5, environment=HERE | {field: "other"})
     scales.remember(other)
     assert scales.of(TARGET, HERE, other, other.reference, a_session("s2", 0.8)).light_ms == 0.8
