@@ -53,8 +53,9 @@ class Normed:
         Args:
             before: Depthwise, with a batch norm and no activation behind it.
         """
-        scale = before.scale * before.conv.weight.sum((1, 2, 3))
+        scale, lengths = before.scale * before.conv.weight.sum((1, 2, 3)), _lengths(self.conv.weight)
         self.conv.weight.mul_(scale.reshape(1, -1, 1, 1))
+        self._lengthen(lengths)
 
     def multiply(self, expand: Normed, depthwise: Normed, outputs: torch.Tensor | None) -> None:
         """Do what two convolutions do one after the other, but for the shift and the activation between them.
@@ -65,9 +66,24 @@ class Normed:
             outputs: Chosen output channels, all where None.
         """
         weight = depthwise.conv.weight * (expand.scale.reshape(-1, 1, 1, 1) * expand.conv.weight)
-        weight = weight if outputs is None else weight[outputs]
+        weight, first = (w if outputs is None else w[outputs] for w in (weight, expand.conv.weight))
         self.conv.weight.copy_(_middle(weight, self.conv.weight.shape[-1]))
         self._take_norm(depthwise, outputs)
+        self._lengthen(_lengths(first))
+
+    def _lengthen(self, lengths: torch.Tensor) -> None:
+        """Give the filters other lengths, shape (out_channels,), and the batch norm what keeps its output.
+
+        A filter that is normed learns as fast as it is short (arXiv:1706.05350): a product of two is so short
+        that the first steps of a fine-tuning destroy it.
+        """
+        if self.norm is None or self.norm.running_mean is None or self.norm.running_var is None:
+            raise ValueError("a convolution must be normed to have filters of any length")
+        factor = torch.where((own := _lengths(self.conv.weight)) > 0, lengths / own, 1.0)
+        self.conv.weight.mul_(factor.reshape(-1, 1, 1, 1))
+        self.norm.running_mean.mul_(factor)
+        eps = self.norm.eps
+        self.norm.running_var.add_(eps).mul_(factor.pow(2)).sub_(eps).clamp_(min=0)
 
     @property
     def scale(self) -> torch.Tensor:
@@ -166,6 +182,11 @@ def _groups(layer: Normed) -> int:
 def _within_groups(weight: torch.Tensor, groups: int) -> torch.Tensor:
     """What connects inputs and outputs of one group: (out, in, k, k) in, (out, in / groups, k, k) out."""
     return torch.cat([rows.chunk(groups, 1)[n] for n, rows in enumerate(weight.chunk(groups))])
+
+
+def _lengths(weight: torch.Tensor) -> torch.Tensor:
+    """Of the filters of a convolution, shape (out_channels,)."""
+    return weight.flatten(1).norm(dim=1)
 
 
 def _middle(weight: torch.Tensor, kernel_size: int) -> torch.Tensor:
