@@ -186,7 +186,8 @@ def _within_groups(weight: torch.Tensor, groups: int) -> torch.Tensor:
 
 def _lengths(weight: torch.Tensor) -> torch.Tensor:
     """Of the filters of a convolution, shape (out_channels,)."""
-    return weight.flatten(1).norm(dim=1)
+    lengths: torch.Tensor = weight.flatten(1).norm(dim=1)
+    return lengths
 
 
 def _middle(weight: torch.Tensor, kernel_size: int) -> torch.Tensor:

@@ -34,11 +34,11 @@ def init(
     from hwnas import pipeline
 
     path = path / "hwnas.toml" if path.is_dir() else path
+    outputs.require_file(path, "a config")
     if path.exists() and not force:
         raise HwnasError(
             f"a config must not be replaced unasked, but {path} exists: give another name or --force"
         )
-    outputs.require_file(path, "a config")
     files.write_atomic(path, pipeline.template(strategy))
     then = f"written to {path}; change what you like, then {typed('run', path)}"
     out.print(escape(then), highlight=False, soft_wrap=True)

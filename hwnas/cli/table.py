@@ -138,8 +138,9 @@ def repair(path: PathArgument, as_json: Json = False) -> None:
     if found.copy is None:
         out.print(f"nothing is damaged: {found.kept} rows and notes", highlight=False)
         return
+    lines = "1 line" if len(found.dropped) == 1 else f"{len(found.dropped)} lines"
     out.print(
-        f"{len(found.dropped)} lines dropped, {found.kept} rows and notes kept; as it was: {found.copy}",
+        f"{lines} dropped, {found.kept} rows and notes kept; as it was: {found.copy}",
         soft_wrap=True,
         highlight=False,
     )

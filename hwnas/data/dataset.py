@@ -15,14 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwnas.data import embedded, sources
-from hwnas.data.images import Images
-from hwnas.data.names import SPLITS
+from hwnas.data.images import Account, Images
+from hwnas.data.names import SPLITS, shown
 from hwnas.data.reading import Prints, ReadingSummary, copies, line
 from hwnas.data.stratified import stratified_rows
 from hwnas.errors import DataError
 
 MIN_PER_CLASS = 5
 _AT_ONCE = 1024  # images
+_CONSTANT = 1e-3  # standard deviation of a channel that says nothing
 _LOG = logging.getLogger(__name__)
 
 
@@ -206,7 +207,7 @@ def load(
     raw = sources.read(source, resolution, seed, val_share, test_share)
     _check(raw, source)
     splits, prints = _splits(raw, np.random.default_rng(seed), val_share, test_share)
-    mean, std = _statistics(splits["train"].images, source)
+    mean, std = _statistics(splits["train"].images, raw.account, source)
     name = str(source) if embedded.is_embedded(source) else str(Path(source).expanduser().resolve())
     return Dataset(
         name=name,
@@ -268,20 +269,27 @@ def _reading(raw: Images, name: str, splits: dict[str, Split], prints: dict[str,
 def _check(raw: Images, source: str | Path) -> None:
     raw.account.close([split for split in SPLITS if getattr(raw, split) is None])
     if len(raw.class_names) < 2:
-        raise DataError(f"data must have at least two classes, but {source} has {list(raw.class_names)}")
+        raise DataError(
+            f"data must have at least two classes, but {shown(source)} has {list(raw.class_names)}"
+        )
     counts = np.bincount(raw.train[1], minlength=len(raw.class_names))
     if counts.min() < MIN_PER_CLASS:
         fewest = int(counts.argmin())
         out = ", ".join(f"{count} {reason}" for reason, count in raw.account.left_out.most_common(3))
         raise DataError(
             f"every class must have at least {MIN_PER_CLASS} training images, but "
-            f"{raw.class_names[fewest]!r} in {source} has {counts[fewest]}: add images or remove the class"
-            + (f" (left out: {out})" if out else "")
+            f"{raw.class_names[fewest]!r} in {shown(source)} has {counts[fewest]}: add images or remove "
+            "the class" + (f" (left out: {out})" if out else "")
         )
 
 
-def _statistics(images: NDArray[np.uint8], source: str | Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation of each channel of all images, from how often each value is there."""
+def _statistics(
+    images: NDArray[np.uint8], account: Account, source: str | Path
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel of all images, from how often each value is there.
+
+    A channel that is the same everywhere, as two of pictures of one dye, is only shifted.
+    """
     counts = np.zeros((images.shape[1], 256), np.int64)
     for at in range(0, len(images), _AT_ONCE):
         for channel, count in enumerate(counts):
@@ -289,9 +297,16 @@ def _statistics(images: NDArray[np.uint8], source: str | Path) -> tuple[tuple[fl
     values, total = np.arange(256) / 255, counts.sum(axis=1)
     mean = counts @ values / total
     std = np.sqrt((counts * (values - mean[:, None]) ** 2).sum(axis=1) / total)
-    if std.min() < 1e-3:
+    constant = std < _CONSTANT
+    if constant.all():
         raise DataError(
-            f"training images must differ, but the standard deviation of a channel in {source} "
-            f"is {std.min():.1g}"
+            f"training images must differ, but all in {shown(source)} are of one and the same colour: look "
+            "at what they show"
         )
+    if constant.any():
+        which = ", ".join(str(number) for number in np.flatnonzero(constant))
+        account.notes.append(
+            f"channel {which} of {len(constant)} is the same in all training images: nothing is learnt of it"
+        )
+        std = np.where(constant, 1.0, std)
     return tuple(float(v) for v in mean), tuple(float(v) for v in std)

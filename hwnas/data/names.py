@@ -120,7 +120,7 @@ def check_class_name(name: str) -> str:
     try:
         name.encode()
     except UnicodeEncodeError as error:
-        raise DataError(f"a class name must be UTF-8, but got {name!r}: rename the class") from error
+        raise DataError(f"a class name must be UTF-8, but got '{shown(name)}': rename the class") from error
     if not name.strip():
         raise DataError(
             f"a class name must be one line of text that can be seen, but got {name!r}: rename the class"

@@ -35,8 +35,9 @@ def _refuse_shared(level: PictureFolder) -> None:
         odd = len(hollow) - len(holders)
         raise DataError(
             f"class folders must hold images, but {some(holders)} in {shown(level.path)} all hold the "
-            f"sub-folders {some(spelled)}{f' (beside {odd} others)' if odd else ''}: give one of them alone, "
-            "or turn the tree round, with the classes below the splits"
+            f"sub-folders {some(spelled)}{f' (beside {odd} others)' if odd else ''}: where these are splits, "
+            "call them train, val and test; where not, give one of them alone, or put all images of a "
+            "class into one folder"
         )
 
 

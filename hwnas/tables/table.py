@@ -10,6 +10,7 @@ Estimates (median, interval, ...) are never stored: they are derived from the ra
 
 from __future__ import annotations
 
+import codecs
 import difflib
 import json
 import os
@@ -223,12 +224,16 @@ class LatencyTable:
     def of_header(cls, line: bytes, path: Path) -> LatencyTable:
         """A table without rows, from the first line of a file; raises SchemaMismatch where it is none."""
         try:
-            data = _parse(line)
+            data = _parse(line.removeprefix(codecs.BOM_UTF8))
         except TableError:
             data = {}
         if data.get("schema") != SCHEMA:
+            start = line[:40].decode(errors="backslashreplace")
+            what = f"begins with {start!r}" if start else "is empty"
             raise SchemaMismatch(
-                f"a latency table must be of schema {SCHEMA}, but {path} is of {data.get('schema')!r}",
+                f"a latency table must say in its first line that it is of schema {SCHEMA}, and what was "
+                f"measured, but {path} {what}: put the first line of a copy of it there, or profile into "
+                "another file",
                 field="schema",
             )
         environment = data.get("environment", {})

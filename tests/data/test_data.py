@@ -121,6 +121,18 @@ def test_unfit_arrays_are_refused_in_one_sentence(tmp_path, arrays, message):
         data.load(tmp_path / "x.npz", resolution=8)
 
 
+def test_images_of_one_dye_are_read_and_their_empty_channels_noted(tmp_path):
+    images = np.zeros((60, 8, 8, 3), np.uint8)
+    images[..., 1] = np.random.default_rng(0).integers(0, 256, (60, 8, 8))
+    np.savez(tmp_path / "x.npz", images=images, labels=np.arange(60) % 2)
+    found = data.load(tmp_path / "x.npz", resolution=8)
+    assert found.std[0] == found.std[2] == 1.0
+    assert found.std[1] == pytest.approx(0.289, abs=0.02), "of whole numbers that are all as likely"
+    assert (
+        "channel 0, 2 of 3 is the same in all training images: nothing is learnt of it" in found.reading.notes
+    )
+
+
 def test_pickled_arrays_are_refused(tmp_path):
     np.savez(tmp_path / "x.npz", images=np.array([{}, {}], dtype=object), labels=np.arange(2))
     with pytest.raises(DataError, match="without objects"):

@@ -82,6 +82,24 @@ def test_without_its_first_line_nothing_says_what_it_is(path: Path, header: byte
     assert [p.name for p in path.parent.iterdir() if p.suffix != ".lock"] == ["table.jsonl"]
 
 
+def test_a_byte_order_mark_that_an_editor_left_does_no_harm(path: Path) -> None:
+    before = LatencyTable.load(path)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert LatencyTable.load(path).rounds == before.rounds
+    assert repair(path).dropped == {}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"), [(b"", "is empty"), (b"garb\xffage\n", "begins with 'garb"), (b"[]\n", "'[]'")]
+)
+def test_a_first_line_that_says_nothing_is_shown(path: Path, content: bytes, said: str) -> None:
+    path.write_bytes(content)
+    for use in (LatencyTable.load, repair):
+        with pytest.raises(SchemaMismatch, match=r"what was measured, but .*: put the first line") as error:
+            use(path)
+        assert said in str(error.value)
+
+
 def test_a_table_that_is_being_written_is_left_alone(path: Path) -> None:
     lock = path.with_name(".table.jsonl.lock")
     with outputs.hold(lock, "it", "it", TableError), pytest.raises(TableError, match="works on"):
