@@ -140,8 +140,8 @@ def _refuse_split_beside_classes(level: PictureFolder, found: Mapping[str, Pictu
         raise DataError(
             f"all folders must be classes, or all splits, but {shown(level.path)} holds {name!r}, which is "
             f"hardly a class, beside {some(others)} (it has {len(odd[0].files)} images): where these are "
-            "splits, call them train, val and test; else move it away, or rename it if it is one, for example to "
-            f"{name + '_class'!r}"
+            "splits, call them train, val and test; else move it away, or rename it if it is one, for "
+            f"example to {name + '_class'!r}"
         )
 
 
