@@ -196,7 +196,7 @@ def test_the_command_searches_every_width(tmp_path, monkeypatch):
     assert [(item["resolution"], item["width"]) for item in told] == [(32, 0.2), (32, 0.1)]
     (taken,) = (item for item in told if item["taken"])
     assert taken["tuned"] == max(item["tuned"] for item in told)
-    assert f"on 32 pixels (width {taken['width']}) is taken" in ended.stdout
+    assert f"on 32 pixels (width {taken['width']}) is taken" in " ".join(ended.stdout.split())
     assert record.space == f"from:mobilenetv2-{taken['width']}-r32-c10-imagenet"
     whole = records.search(widths[0.2]).budgets[0]
     assert {item.budget_ms for item in records.search(widths[0.1]).budgets} == {whole.budget_ms}
