@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+_DEAD = 1e-6  # times as long as it should be: a filter that computes nothing
 _OF_CHANNELS = ("weight", "bias", "running_mean", "running_var")
 
 
@@ -79,7 +80,8 @@ class Normed:
         """
         if self.norm is None or self.norm.running_mean is None or self.norm.running_var is None:
             raise ValueError("a convolution must be normed to have filters of any length")
-        factor = torch.where((own := _lengths(self.conv.weight)) > 0, lengths / own, 1.0)
+        own = _lengths(self.conv.weight)
+        factor = torch.where(own > _DEAD * lengths, lengths / own, 1.0)
         self.conv.weight.mul_(factor.reshape(-1, 1, 1, 1))
         self.norm.running_mean.mul_(factor)
         eps = self.norm.eps

@@ -86,6 +86,17 @@ def test_the_filters_of_a_fused_block_are_as_long_as_those_of_the_expansion():
     torch.testing.assert_close(lengths[0], lengths[1][kept])
 
 
+@pytest.mark.parametrize("left", [0.0, 1e-30])
+def test_a_filter_that_computes_nothing_stays_as_it_is(left: float):
+    learned, candidate = learned_of(STRIDED), fused(STRIDED, 96)
+    with torch.no_grad():
+        inheriting.normed(learned)[1].conv.weight[3] = left
+    module = candidate.build()
+    assert candidate.inherit(module, STRIDED, learned)
+    assert all(value.isfinite().all() for value in module.state_dict().values())
+    assert inheriting.normed(module)[0].conv.weight[3].abs().max() <= left * 10
+
+
 def test_a_fused_block_takes_the_main_channels_and_the_middle_of_a_wider_one():
     wide, narrow = FusedMBConv(6, 9, 5, 1, 4.0), FusedMBConv(6, 9, 3, 1, 2.0)
     learned, module = learned_of(wide), narrow.build()
