@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
-from hwnas.blocks._key import encode, require
+from hwnas.blocks._key import ACTIVATIONS, PADDINGS, encode, require
 from hwnas.space import Block, Op, Shape
 
 if TYPE_CHECKING:
@@ -68,6 +68,34 @@ class Strided(Base):
         )
         require(height > 0 and width > 0, self, f"the input must not be empty, not {in_shape}")
         return self.out_channels, -(-height // self.stride), -(-width // self.stride)
+
+
+class Bottleneck(Strided):
+    """A block that makes hidden channels, then projects them, and adds its input where the shape stays."""
+
+    expansion_ratio: float
+    activation: str
+    padding: str
+
+    @property
+    def hidden_channels(self) -> int:
+        """Channels in front of the projection."""
+        return round(self.in_channels * self.expansion_ratio)
+
+    @property
+    def has_residual(self) -> bool:
+        """Whether the input is added to the output."""
+        return self.stride == 1 and self.in_channels == self.out_channels
+
+    def _check(self) -> None:
+        """Round the ratio as keys do; refuse what no kind can be: the beginning of ``__post_init__``."""
+        object.__setattr__(self, "expansion_ratio", float(f"{self.expansion_ratio:g}"))
+        require(self.in_channels > 0 and self.out_channels > 0, self, "channels must be positive")
+        require(self.stride > 0, self, "stride must be positive")
+        require(0 < self.expansion_ratio < 100, self, "expansion_ratio must be in (0, 100)")
+        require(self.hidden_channels > 0, self, "the expansion must leave at least one channel")
+        require(self.activation in ACTIVATIONS, self, f"activation must be one of {ACTIVATIONS}")
+        require(self.padding in PADDINGS, self, f"padding must be one of {PADDINGS}")
 
 
 class Classifier(Base):

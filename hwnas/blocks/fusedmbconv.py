@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from hwnas.blocks import ops
-from hwnas.blocks._base import Strided
-from hwnas.blocks._key import ACTIVATIONS, PADDINGS, require, tagged
+from hwnas.blocks._base import Bottleneck
+from hwnas.blocks._key import require, tagged
 from hwnas.blocks.mbconv import MBConv
 from hwnas.space import Block, Op, Shape
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class FusedMBConv(Strided):
+class FusedMBConv(Bottleneck):
     """A full convolution in the place of 1x1 expansion and depthwise kernel, then the 1x1 projection.
 
     More multiply-adds than ``MBConv`` has, in fewer operations that processors are better at.
@@ -43,26 +43,10 @@ class FusedMBConv(Strided):
     padding: str = tagged("p", "half", is_usual=True)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "expansion_ratio", float(f"{self.expansion_ratio:g}"))
-        require(self.in_channels > 0 and self.out_channels > 0, self, "channels must be positive")
+        self._check()
         require(self.kernel_size % 2 == 1 and self.kernel_size > 0, self, "kernel_size must be odd")
-        require(self.stride > 0, self, "stride must be positive")
-        require(0 < self.expansion_ratio < 100, self, "expansion_ratio must be in (0, 100)")
-        require(self.hidden_channels > 0, self, "the expansion must leave at least one channel")
-        require(self.activation in ACTIVATIONS, self, f"activation must be one of {ACTIVATIONS}")
-        require(self.padding in PADDINGS, self, f"padding must be one of {PADDINGS}")
         if self.stride == 1 or self.kernel_size == 1:
             object.__setattr__(self, "padding", "half")
-
-    @property
-    def hidden_channels(self) -> int:
-        """Channels between the two convolutions."""
-        return round(self.in_channels * self.expansion_ratio)
-
-    @property
-    def has_residual(self) -> bool:
-        """Whether the input is added to the output."""
-        return self.stride == 1 and self.in_channels == self.out_channels
 
     def ops(self, in_shape: Shape) -> tuple[Op, ...]:
         """Full convolution, projection, residual; a strided 1x1 kernel reads only the pixels that it uses."""

@@ -27,6 +27,11 @@ class Normed:
     conv: nn.Conv2d | nn.Linear
     norm: nn.BatchNorm2d | None
 
+    @property
+    def groups(self) -> int:
+        """Of the convolution; 1 of a linear layer."""
+        return self.conv.groups if isinstance(self.conv, nn.Conv2d) else 1
+
     def take(self, other: Normed, outputs: torch.Tensor | None, inputs: torch.Tensor | None) -> None:
         """Copy the weights of chosen output and input channels, all where None; kernels keep their middle.
 
@@ -35,8 +40,8 @@ class Normed:
         weight = other.conv.weight if outputs is None else other.conv.weight[outputs]
         if inputs is not None:
             weight = weight[:, inputs]
-        if _groups(other) == 1:
-            weight = _within_groups(weight, _groups(self))
+        if other.groups == 1:
+            weight = _within_groups(weight, self.groups)
         self.conv.weight.copy_(_middle(weight, self.conv.weight.shape[-1]))
         if self.conv.bias is not None and other.conv.bias is not None:
             self.conv.bias.copy_(other.conv.bias if outputs is None else other.conv.bias[outputs])
@@ -175,10 +180,6 @@ def _chosen(values: torch.Tensor, among: torch.Tensor, count: int) -> tuple[torc
     """Those of some channels that have the largest values, in their order, and the rest."""
     order = values[among].argsort(descending=True, stable=True)
     return among[order[:count].sort().values], among[order[count:].sort().values]
-
-
-def _groups(layer: Normed) -> int:
-    return layer.conv.groups if isinstance(layer.conv, nn.Conv2d) else 1
 
 
 def _within_groups(weight: torch.Tensor, groups: int) -> torch.Tensor:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from hwnas.blocks import ops
-from hwnas.blocks._base import Strided
-from hwnas.blocks._key import ACTIVATIONS, PADDINGS, require, tagged
+from hwnas.blocks._base import Bottleneck
+from hwnas.blocks._key import require, tagged
 from hwnas.space import Block, Op, Shape
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class MBConv(Strided):
+class MBConv(Bottleneck):
     """1x1 expansion, depthwise kernel, optional squeeze-excite, 1x1 projection.
 
     Attributes:
@@ -48,42 +48,26 @@ class MBConv(Strided):
     padding: str = tagged("p", "half", is_usual=True)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "expansion_ratio", float(f"{self.expansion_ratio:g}"))
+        self._check()
         object.__setattr__(self, "se_ratio", float(f"{self.se_ratio:g}"))
-        require(self.in_channels > 0 and self.out_channels > 0, self, "channels must be positive")
         require(self.kernel_size % 2 == 1 and self.kernel_size > 0, self, "kernel_size must be odd")
-        require(self.stride > 0, self, "stride must be positive")
-        require(0 < self.expansion_ratio < 100, self, "expansion_ratio must be in (0, 100)")
-        require(self.hidden_channels > 0, self, "the expansion must leave at least one channel")
         require(self.groups > 0, self, "groups must be positive")
         divided = (self.in_channels, self.hidden_channels, self.out_channels)
         require(all(c % self.groups == 0 for c in divided), self, "groups must divide all channel numbers")
         require(0 <= self.se_ratio <= 1, self, "se_ratio must be in [0, 1]")
-        require(self.activation in ACTIVATIONS, self, f"activation must be one of {ACTIVATIONS}")
         require(
             self.has_expansion or self.hidden_channels == self.in_channels,
             self,
             "only a block of expansion ratio 1 may leave out the expansion",
         )
         require(self.has_expansion or self.groups == 1, self, "a grouped block must have its expansion")
-        require(self.padding in PADDINGS, self, f"padding must be one of {PADDINGS}")
         if self.stride == 1 or self.kernel_size == 1:
             object.__setattr__(self, "padding", "half")
-
-    @property
-    def hidden_channels(self) -> int:
-        """Channels of the depthwise convolution."""
-        return round(self.in_channels * self.expansion_ratio)
 
     @property
     def se_channels(self) -> int:
         """Hidden channels of squeeze-excite; 0 where there is none."""
         return max(1, round(self.hidden_channels * self.se_ratio)) if self.se_ratio else 0
-
-    @property
-    def has_residual(self) -> bool:
-        """Whether the input is added to the output."""
-        return self.stride == 1 and self.in_channels == self.out_channels
 
     def ops(self, in_shape: Shape) -> tuple[Op, ...]:
         """Expansion, shuffle, depthwise convolution, squeeze-excite, projection, residual."""

@@ -88,7 +88,7 @@ class _Signal:
 
     def convolved(self, layer: Normed) -> _Signal:
         """What a layer makes of it, where no batch norm behind it says so."""
-        each = (slice(None), None) if _groups(layer) > 1 else ...
+        each = (slice(None), None) if layer.groups > 1 else ...
         mean = (_by_channel(layer.conv.weight) * self.mean[each]).sum(1)
         variance = (_by_channel(layer.conv.weight.pow(2)) * self.variance[each]).sum(1)
         return _Signal(mean if layer.conv.bias is None else mean + layer.conv.bias, variance)
@@ -131,7 +131,7 @@ class _Cut:
 
     def make(self) -> None:
         """Copy what stays."""
-        if _groups(self.theirs) > 1:
+        if self.theirs.groups > 1:
             self.own.take(self.theirs, self.made.chosen(), None)
             return
         outputs, inputs = self.made.chosen(), self.read.chosen()
@@ -209,7 +209,7 @@ class _Walk:
         """A layer that reads the channels that are here, and hands them on or makes others."""
         weight, few = theirs.conv.weight, own.conv.weight
         read = self.here or _Channels(torch.zeros(weight.shape[1]), weight.shape[1])
-        groups = _groups(theirs), _groups(own)
+        groups = theirs.groups, own.groups
         is_depthwise = groups == read.counts and groups[0] == len(weight)
         alike = weight.shape[2:] == few.shape[2:] and _steps(theirs) == _steps(own)
         if not alike or not (is_depthwise or groups == (1, 1)) or len(few) > len(weight):
@@ -227,10 +227,6 @@ class _Walk:
             "a network must be of convolutions and inverted bottlenecks, which keep their form, to be cut to "
             f"fewer channels, but {self.place}{why}: take another width, or the whole network"
         )
-
-
-def _groups(layer: Normed) -> int:
-    return layer.conv.groups if isinstance(layer.conv, nn.Conv2d) else 1
 
 
 def _steps(layer: Normed) -> object:

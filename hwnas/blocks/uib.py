@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from hwnas.blocks import ops
-from hwnas.blocks._base import Strided
-from hwnas.blocks._key import ACTIVATIONS, PADDINGS, require, tagged
+from hwnas.blocks._base import Bottleneck
+from hwnas.blocks._key import require, tagged
 from hwnas.space import Block, Op, Shape
 
 if TYPE_CHECKING:
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class UniversalInvertedBottleneck(Strided):
+class UniversalInvertedBottleneck(Bottleneck):
     """Depthwise kernel, 1x1 expansion, depthwise kernel, 1x1 projection; either kernel may be missing.
 
     With the middle kernel alone it is an inverted residual, with the first alone a block of ConvNeXt,
@@ -46,30 +46,14 @@ class UniversalInvertedBottleneck(Strided):
     padding: str = tagged("p", "half", is_usual=True)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "expansion_ratio", float(f"{self.expansion_ratio:g}"))
-        require(self.in_channels > 0 and self.out_channels > 0, self, "channels must be positive")
+        self._check()
         kernels = (self.start_kernel, self.middle_kernel)
         require(
             all(k == 0 or (k > 1 and k % 2) for k in kernels), self, "kernels must be 0, or odd from 3 on"
         )
-        require(self.stride > 0, self, "stride must be positive")
         require(self.stride == 1 or any(kernels), self, "stride must be 1 where there is no kernel")
-        require(0 < self.expansion_ratio < 100, self, "expansion_ratio must be in (0, 100)")
-        require(self.hidden_channels > 0, self, "the expansion must leave at least one channel")
-        require(self.activation in ACTIVATIONS, self, f"activation must be one of {ACTIVATIONS}")
-        require(self.padding in PADDINGS, self, f"padding must be one of {PADDINGS}")
         if self.stride == 1:
             object.__setattr__(self, "padding", "half")
-
-    @property
-    def hidden_channels(self) -> int:
-        """Channels between expansion and projection."""
-        return round(self.in_channels * self.expansion_ratio)
-
-    @property
-    def has_residual(self) -> bool:
-        """Whether the input is added to the output."""
-        return self.stride == 1 and self.in_channels == self.out_channels
 
     @property
     def _start_stride(self) -> int:

@@ -23,7 +23,7 @@ from hwnas.space import SearchSpace
 from hwnas.statistics.verdict import NOISY, STABLE, UNUSABLE
 from hwnas.tables import conditions, scales
 from hwnas.tables.clock import Scale
-from hwnas.tables.operations import ORIGIN, require_same
+from hwnas.tables.operations import in_what, require_same
 from hwnas.tables.table import LatencyTable, Measurement
 
 _WORDS = (STABLE, NOISY, UNUSABLE)
@@ -112,8 +112,7 @@ class Bench:
             else:
                 require_same(table.target, table.environment, constraint.target, environment)
         except SchemaMismatch as error:
-            why = "came with hwnas" if error.field == ORIGIN else f"differs in {error.field}"
-            note = f"measured on the device's own scale: the model's table {why}"
+            note = f"measured on the device's own scale: the model's table {in_what(error.field)}"
         self._benches[constraint.name] = _Bench(measurer, store, table)
         return replace(constraint, note=note)
 

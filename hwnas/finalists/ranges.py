@@ -27,7 +27,7 @@ from hwnas.latency.sources import fit_source
 from hwnas.measure import Measurer, ProfileOptions
 from hwnas.runs.folder import RunFolder
 from hwnas.spaces.canonical import Canonical
-from hwnas.tables.operations import ORIGIN, require_same
+from hwnas.tables.operations import ORIGIN, in_what, require_same
 from hwnas.tables.table import LatencyTable
 
 SCHEMA = "hwnas-ranges/1"
@@ -98,7 +98,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _shipped(source: Source) -> str:
-    return "" if source.own else "it came with hwnas"
+    return "" if source.own else f"it {in_what(ORIGIN)}"
 
 
 def _differs(source: Source, options: ProfileOptions) -> tuple[str, bool]:
@@ -112,7 +112,7 @@ def _differs(source: Source, options: ProfileOptions) -> tuple[str, bool]:
     try:
         require_same(table.target, table.environment, table.target, environment)
     except SchemaMismatch as error:
-        return _shipped(source) if error.field == ORIGIN else f"it differs in {error.field}", True
+        return f"it {in_what(error.field)}", True
     return "", True
 
 

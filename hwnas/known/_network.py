@@ -45,6 +45,10 @@ class Setting:
         """The channels times the width, rounded to a multiple of 8 that is not 10 % below."""
         return divisible(channels * self.width)
 
+    def last_channels(self, channels: int) -> int:
+        """Those of the last convolution, which a width only ever raises."""
+        return divisible(channels * max(1.0, self.width))
+
     def network(self, stem: Block, body: Sequence[Block], head: Block) -> Architecture:
         """The network as the only architecture of a space of its own."""
         space = SearchSpace(

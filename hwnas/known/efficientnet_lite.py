@@ -6,7 +6,7 @@ from collections.abc import Callable
 from math import ceil
 
 from hwnas.blocks import Conv, Head, MBConv
-from hwnas.known._network import Setting, divisible
+from hwnas.known._network import Setting
 from hwnas.space import Architecture, Block
 
 _STAGES = (  # kernel size, expansion ratio, channels, layers, stride of the first
@@ -60,7 +60,7 @@ def efficientnet_lite(channels_scale: float, layers_scale: float) -> Callable[[S
                 )
             )
             channels = out
-        hidden = divisible(1280 * max(1.0, setting.width))
+        hidden = setting.last_channels(1280)
         return setting.network(stem, body, Head(channels, hidden, setting.num_classes, activation="relu6"))
 
     return make

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hwnas.blocks import Conv, Head, MBConv
-from hwnas.known._network import Setting, divisible
+from hwnas.known._network import Setting
 from hwnas.space import Architecture, Block
 
 _ROWS = (  # kernel size, expansion ratio, channels, stride
@@ -47,5 +47,5 @@ def fbnet_c(setting: Setting) -> Architecture:
         out = setting.channels(published)
         body.append(MBConv(channels, out, kernel, stride, ratio, padding=setting.padding))
         channels = out
-    hidden = divisible(1984 * max(1.0, setting.width))
+    hidden = setting.last_channels(1984)
     return setting.network(stem, body, Head(channels, hidden, setting.num_classes))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hwnas.blocks import Conv, Head, MBConv
-from hwnas.known._network import Setting, divisible
+from hwnas.known._network import Setting
 from hwnas.space import Architecture, Block
 
 _STAGES = (  # expansion ratio, channels, layers, stride of the first
@@ -48,5 +48,5 @@ def mobilenetv2(setting: Setting) -> Architecture:
             )
         )
         width = out
-    last = divisible(1280 * max(1.0, setting.width))
+    last = setting.last_channels(1280)
     return setting.network(stem, body, Head(width, last, setting.num_classes, activation="relu6"))

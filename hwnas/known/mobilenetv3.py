@@ -85,5 +85,5 @@ def _mobilenetv3(setting: Setting, rows: Sequence[Row], hidden: int) -> Architec
             )
         )
         published, channels = out, setting.channels(out)
-    last = divisible(hidden * max(1.0, setting.width))
+    last = setting.last_channels(hidden)
     return setting.network(stem, body, LateHead(channels, 6 * channels, last, setting.num_classes))

@@ -47,6 +47,11 @@ CSV_COLUMNS = (
 )
 
 
+def in_what(field: str) -> str:
+    """How a table differs, of the ``field`` that ``require_same`` named: "differs in cpu_model"."""
+    return "came with hwnas" if field == ORIGIN else f"differs in {field}"
+
+
 def require_same(
     target: Target,
     environment: Mapping[str, Any],

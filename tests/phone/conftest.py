@@ -10,7 +10,8 @@ from pathlib import Path
 
 import programs
 import pytest
-from testphone import REPOSITORY, Phone, build_cross, free_port
+from ports import free_port
+from testphone import REPOSITORY, Phone, build_cross
 
 from hwnas import files
 from hwnas.transport import _bundle

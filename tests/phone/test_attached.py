@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from ports import free_port
 
 from hwnas import device as devices
 from hwnas import files
@@ -280,8 +280,7 @@ class TestDoctor:
         assert last.remedy.startswith("give --agent-path FILE")
 
     def test_nothing_attached(self, adb, monkeypatch):
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = str(free.getsockname()[1])
+        port = str(free_port())
         monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", port)  # a server that knows no phones of other tests
         try:
             [check] = examine(devices.load("pixel"))

@@ -14,7 +14,8 @@ from pathlib import Path
 import programs
 import pytest
 import tinymodels
-from testphone import free_port, job
+from ports import free_port
+from testphone import job
 
 from hwnas import device as devices
 from hwnas.device import Device

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -159,12 +158,6 @@ def build_cross(arch: str, folder: Path) -> Path:
         programs.missing("the package list is empty")
     assert done.returncode == 0, done.stderr
     return Path(done.stdout.strip())
-
-
-def free_port() -> int:
-    """A TCP port that nobody uses now."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def job(name: str, model: str, /, **changes: Any) -> dict[str, Any]:
