@@ -39,7 +39,8 @@ from hwnas.transport._detached import LINK_S, Detached
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests" / "phone"))
 import tinymodels
-from testphone import Phone, free_port, job
+from ports import free_port
+from testphone import Phone, job
 
 PARTS = ("cuts", "notice", "push", "profile")
 
