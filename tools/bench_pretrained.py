@@ -6,7 +6,9 @@
 For each seed a known network is adapted to the images (the *teacher*), candidates for its blocks learn from
 it, and for each share of the teacher's cost the exact search proposes a network. Beside it stand, under the
 same budget: the uniformly narrowed network and a random one of the same distilled blocks, and the teacher on
-smaller images. All are fine-tuned alike from what they inherit, with the teacher's answers. Compared are
+smaller images. All are fine-tuned alike from what they inherit, with the teacher's answers. With ``--widths``
+networks of those widths are adapted, taught from and searched around as well, within the same budgets, and of
+all that is found the best on validation images after tuning counts, as in the product. Compared are
 answers to the validation and the test images together, in pairs (McNemar); validation images have chosen
 epochs, and the scores of the search, of all alike. Costs are multiply-adds, or with ``--table`` milliseconds
 by a model of what ``hwnas profile`` measured of ``from:NETWORK``, and of NETWORK on smaller images.
@@ -37,12 +39,13 @@ from torch import nn
 from hwnas import blocks, latency, spaces, tasks
 from hwnas.budget import Budget
 from hwnas.data import Dataset
-from hwnas.errors import HwnasError
+from hwnas.errors import HwnasError, InfeasibleBudget
 from hwnas.evaluators.blockwise import Blockwise
 from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.latency.base import Cost
 from hwnas.latency.evaluate import rank_correlations
 from hwnas.runs import records
+from hwnas.search.base import SearchResult
 from hwnas.search.feasible import FeasibleSampler, near_budget
 from hwnas.search.problem import Constraint, Problem
 from hwnas.search.sampling.additive import Additive
@@ -69,11 +72,24 @@ class Lesson:
         folder: Where both are kept.
         seed: Of all randomness.
         options: Of the bench.
+        width: Of the network's channels.
     """
 
     folder: Path
     seed: int
     options: argparse.Namespace
+    width: float = 1.0
+
+    @cached_property
+    def narrower(self) -> tuple[Lesson, ...]:
+        """The same around networks of other widths."""
+        widths = self.options.widths
+        return tuple(Lesson(self.folder / f"{width:g}", self.seed, self.options, width) for width in widths)
+
+    @property
+    def network(self) -> str:
+        """Name of the teacher."""
+        return self.options.network if self.width == 1 else f"{self.options.network}-{self.width:g}"
 
     @cached_property
     def run(self) -> Path:
@@ -86,7 +102,7 @@ class Lesson:
 
         return adapted(
             self.folder / "teacher",
-            options.network,
+            self.network,
             options.data,
             resolution=options.resolution,
             config=config,
@@ -136,10 +152,32 @@ class Lesson:
         fixed, tables = space.macs_table()
         return Cost(fixed / 1e6, tuple(table / 1e6 for table in tables), "M MACs")
 
+    @property
+    def whole(self) -> float:
+        """What the teacher costs."""
+        return float(self.costs.of(np.zeros((1, len(self.space.sizes)), np.int64))[0])
+
     def problem(self, share: float) -> Problem:
         """The space under a share of the teacher's cost."""
-        whole = float(self.costs.of(np.zeros((1, len(self.space.sizes)), np.int64))[0])
-        return Problem(self.space, (Constraint(Budget("cost", share * whole, self.costs.unit), self.costs),))
+        return self.problem_within(share * self.whole)
+
+    def problem_within(self, limit: float) -> Problem:
+        """The space under a limit."""
+        return Problem(self.space, (Constraint(Budget("cost", limit, self.costs.unit), self.costs),))
+
+    def found(self, problem: Problem) -> SearchResult:
+        """What the exact search proposes."""
+        strategy = Exact(queries=self.options.queries, dropped=1)
+        return strategy.search(problem, self.evaluator, np.random.default_rng([self.seed, 3]), Session())
+
+    def tuned_of(self, indices: Sequence[int]) -> dict[str, Any]:
+        """What ``tuned`` says of a network of the distilled blocks, and what it costs."""
+        cost = float(self.costs.of(np.array([indices]))[0])
+        return {
+            "indices": list(indices),
+            "cost": cost,
+            **self.tuned(self.evaluator.subnetwork(indices), self.data),
+        }
 
     def tuned(self, model: nn.Module, data: Dataset) -> dict[str, Any]:
         """Which images a network answers rightly: as it is, after an epoch of fine-tuning, and after all."""
@@ -208,7 +246,7 @@ def _seed(lesson: Lesson, rows: Rows) -> dict[str, Any]:
     key = "/".join(
         map(str, [options.network, options.data, options.resolution, options.steps, options.tune_epochs])
     )
-    key += f"/{options.learning_rate}/{options.table}/{lesson.seed}"
+    key += f"/{options.learning_rate}/{options.table}/{options.widths}/{lesson.seed}"
 
     def row(name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         return dict(rows.get(f"{key}/{name}", make))
@@ -253,18 +291,17 @@ def _teacher(lesson: Lesson) -> dict[str, Any]:
 def _share(lesson: Lesson, share: float) -> dict[str, Any]:
     """The found network and its controls at a share of the teacher's cost."""
     problem, began = lesson.problem(share), time.process_time()
-    strategy = Exact(queries=lesson.options.queries, dropped=1)
-    rng = np.random.default_rng([lesson.seed, 3])
-    result = strategy.search(problem, lesson.evaluator, rng, Session())
+    result = lesson.found(problem)
     searched = time.process_time() - began
     drawn = FeasibleSampler(near_budget(problem, 0.95)).sample(1, np.random.default_rng([lesson.seed, 17]))[0]
     networks = {FOUND: result.best.indices, UNIFORM: uniform(problem), RANDOM: tuple(map(int, drawn))}
-    found: dict[str, Any] = {}
-    for name, indices in networks.items():
-        if indices is not None:
-            cost = float(lesson.costs.of(np.array([indices]))[0])
-            tuned = lesson.tuned(lesson.evaluator.subnetwork(indices), lesson.data)
-            found[name] = {"indices": list(indices), "cost": cost, **tuned}
+    found = {name: lesson.tuned_of(i) for name, i in networks.items() if i is not None}
+    for other in lesson.narrower:
+        try:
+            narrow = other.problem_within(share * lesson.whole)
+            found[f"{FOUND}, width {other.width:g}"] = other.tuned_of(other.found(narrow).best.indices)
+        except InfeasibleBudget as error:
+            say(f"width {other.width:g}: {error}")
     if (smaller := _smaller(lesson, problem)) is not None:
         found[SMALLER] = smaller
     found["search"] = {
@@ -344,7 +381,7 @@ def _front(lesson: Lesson) -> dict[str, Any]:
 
 def _gains(found: dict[str, Any], share: str) -> dict[str, Any]:
     """The found network minus each control, after one epoch and at the end, over all seeds."""
-    parts = [seed["shares"][share] for seed in found.values()]
+    parts = [{**seed["shares"][share], FOUND: _chosen(seed["shares"][share])} for seed in found.values()]
     gains = {}
     for name in (UNIFORM, RANDOM, SMALLER):
         if all(name in part for part in parts):
@@ -355,6 +392,12 @@ def _gains(found: dict[str, Any], share: str) -> dict[str, Any]:
     teacher = [_answers(seed["teacher"]["right"]) for seed in found.values()]
     gains["teacher"] = {"after": Difference.of(_arrays(parts, FOUND, "after"), teacher).to_json()}
     return gains
+
+
+def _chosen(part: dict[str, Any]) -> dict[str, Any]:
+    """What is found, of the width that does best on validation images after tuning."""
+    found = [tuned for name, tuned in part.items() if name.startswith(FOUND)]
+    return max(found, key=lambda tuned: tuned["val"])
 
 
 def _arrays(parts: Sequence[dict[str, Any]], name: str, when: str) -> list[np.ndarray]:
@@ -397,6 +440,7 @@ def _options() -> argparse.Namespace:
     found.add_argument("--data", default=str(shared))
     found.add_argument("--network", default="efficientnet-lite0")
     found.add_argument("--resolution", type=int, default=128)
+    found.add_argument("--widths", type=float, nargs="*", default=[], help="of further networks")
     found.add_argument("--shares", type=float, nargs="+", default=[0.7, 0.5, 0.35, 0.25], help="of the cost")
     found.add_argument("--table", type=Path, help="of measured latencies; multiply-adds without")
     found.add_argument("--teacher-epochs", type=int, help="those of `hwnas train --from` by default")
