@@ -61,7 +61,7 @@ from hwnas.train.checkpoint import load_weights
 from hwnas.train.teacher import load_teacher
 from hwnas.train.training import dataset_of
 
-FOUND, UNIFORM, RANDOM, SMALLER = "found", "uniform", "random", "smaller images"
+FOUND, UNIFORM, RANDOM, SMALLER, NOTHING = "found", "uniform", "random", "smaller images", "from nothing"
 
 
 @dataclass(frozen=True)
@@ -256,8 +256,11 @@ def _seed(lesson: Lesson, rows: Rows) -> dict[str, Any]:
         str(share): row(f"share {share}", lambda s=share: _share(lesson, s)) for share in options.shares
     }
     found = {"teacher": teacher, "shares": shares}
-    if options.nothing_epochs:
-        found["from nothing"] = row("from nothing", lambda: _nothing(lesson))
+    if epochs := options.nothing_epochs:
+        found[NOTHING] = row(f"{NOTHING}, {epochs}", lambda: _nothing(lesson, lesson.architecture))
+        for share, part in shares.items():
+            arch = lesson.space.architecture(part[FOUND]["indices"])
+            part[NOTHING] = row(f"{NOTHING}, {epochs}, {share}", lambda a=arch: _nothing(lesson, a))
     if options.assemblies:
         some = [row(f"assembly {n}", lambda n=n: _assembly(lesson, n)) for n in range(options.assemblies)]
         after = np.array([np.mean(_answers(item["tuned"]["after"])) for item in some])
@@ -335,9 +338,9 @@ def _smaller(lesson: Lesson, problem: Problem) -> dict[str, Any] | None:
     return {"resolution": side, "cost": cost, **lesson.tuned(model, data)}
 
 
-def _nothing(lesson: Lesson) -> dict[str, Any]:
-    """The teacher's own blocks, from nothing."""
-    model, began = new_network(lesson.architecture, lesson.seed), time.process_time()
+def _nothing(lesson: Lesson, architecture: Architecture) -> dict[str, Any]:
+    """The same blocks, trained from nothing."""
+    model, began = new_network(architecture, lesson.seed), time.process_time()
     result = fit(model, lesson.data, TrainConfig(epochs=lesson.options.nothing_epochs, seed=lesson.seed))
     seconds = time.process_time() - began
     return {"after": _right(model, lesson.data), "val": result.val.value, "cpu_seconds": seconds}
@@ -389,8 +392,11 @@ def _gains(found: dict[str, Any], share: str) -> dict[str, Any]:
                 when: Difference.of(*(_arrays(parts, of, when) for of in (FOUND, name))).to_json()
                 for when in ("before", "first", "after")
             }
+    own = _arrays(parts, FOUND, "after")
     teacher = [_answers(seed["teacher"]["right"]) for seed in found.values()]
-    gains["teacher"] = {"after": Difference.of(_arrays(parts, FOUND, "after"), teacher).to_json()}
+    gains["teacher"] = {"after": Difference.of(own, teacher).to_json()}
+    if all(NOTHING in part for part in parts):  # its own blocks, so that it is no target to beat it
+        gains[NOTHING] = {"after": Difference.of(own, _arrays(parts, NOTHING, "after")).to_json()}
     return gains
 
 
@@ -411,7 +417,8 @@ def _answers(right: str) -> np.ndarray:
 
 def _targets(found: dict[str, Any], gains: dict[str, Any]) -> list[dict[str, Any]]:
     def worst(share: str, when: str) -> float | None:
-        parts = [item[when]["mean"] for name, item in gains.get(share, {}).items() if name != "teacher"]
+        controls = {name: gains.get(share, {}).get(name) for name in (UNIFORM, RANDOM, SMALLER)}
+        parts = [item[when]["mean"] for item in controls.values() if item]
         return min(parts) if parts else None
 
     lines = [
@@ -426,9 +433,9 @@ def _targets(found: dict[str, Any], gains: dict[str, Any]) -> list[dict[str, Any
     ranks = [seed["spearman"]["errors"] for seed in found.values() if "spearman" in seed]
     lines.append(target("Spearman of errors and tuned accuracy", min(ranks) if ranks else None, ">=", 0.7))
     nothing = [
-        float(np.mean(_answers(seed["teacher"]["right"])) - np.mean(_answers(seed["from nothing"]["after"])))
+        float(np.mean(_answers(seed["teacher"]["right"])) - np.mean(_answers(seed[NOTHING]["after"])))
         for seed in found.values()
-        if "from nothing" in seed
+        if NOTHING in seed
     ]
     lines.append(target("teacher over the same from nothing", min(nothing) if nothing else None, ">=", 0.2))
     return lines
@@ -444,7 +451,7 @@ def _options() -> argparse.Namespace:
     found.add_argument("--shares", type=float, nargs="+", default=[0.7, 0.5, 0.35, 0.25], help="of the cost")
     found.add_argument("--table", type=Path, help="of measured latencies; multiply-adds without")
     found.add_argument("--teacher-epochs", type=int, help="those of `hwnas train --from` by default")
-    found.add_argument("--nothing-epochs", type=int, default=0, help="of the teacher's blocks from nothing")
+    found.add_argument("--nothing-epochs", type=int, default=0, help="of the same blocks from nothing")
     found.add_argument("--tune-epochs", type=int, default=3)
     found.add_argument("--learning-rate", type=float, default=0.01, help="of the fine-tuning")
     found.add_argument("--batch-size", type=int, default=32)
