@@ -70,6 +70,8 @@ class Host:
             ``{"input": {"dtype", "scale", "zero_point"}, "output": ...}``, value = scale * (number -
             zero_point); empty where it reads and answers floats.
         delegate: What must run all of a model in one piece; empty where there is no such thing.
+        keeps_int8: Whether it computes all of an int8 model in whole numbers, as the file says. One that
+            does not decides itself, and what it computes in float is only told.
     """
 
     runtime: str
@@ -77,6 +79,7 @@ class Host:
     execution: Callable[[bytes], Execution]
     quantization: Callable[[bytes | Path], dict[str, dict[str, Any]]]
     delegate: str = ""
+    keeps_int8: bool = True
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from installed import installed
 
 from hwnas import files
 
-RUNTIMES = ("litert", "onnxruntime")
+RUNTIMES = ("litert", "onnxruntime", *installed("openvino"))
 Models = dict[tuple[str, str], Path]
 
 
