@@ -5,13 +5,15 @@
 
 For each seed a known network is adapted to the images (the *teacher*), candidates for its blocks learn from
 it, and for each share of the teacher's cost the exact search proposes a network. Beside it stand, under the
-same budget: the uniformly narrowed network and a random one of the same distilled blocks, and the teacher on
-smaller images. All are fine-tuned alike from what they inherit, with the teacher's answers. With ``--widths``
+same budget: the uniformly narrowed network and a random one of the same distilled blocks, the teacher on
+smaller images, and a network of fewer channels everywhere, cut from the same weights and adapted on its own. All
+are fine-tuned alike from what they have then, with the teacher's answers. With ``--widths``
 networks of those widths are adapted, taught from and searched around as well, within the same budgets, and of
 all that is found the best on validation images after tuning counts, as in the product. Compared are
 answers to the validation and the test images together, in pairs (McNemar); validation images have chosen
 epochs, and the scores of the search, of all alike. Costs are multiply-adds, or with ``--table`` milliseconds
-by a model of what ``hwnas profile`` measured of ``from:NETWORK``, and of NETWORK on smaller images.
+by a model of what ``hwnas profile`` measured of ``from:NETWORK``, and of NETWORK on smaller images and
+of other widths.
 
 With ``--assemblies`` so many random networks, at costs from the least to the largest of the shares, are
 fine-tuned as well, to say how the sum of errors and the score rank what tuning makes of them, and how their
@@ -61,7 +63,9 @@ from hwnas.train.checkpoint import load_weights
 from hwnas.train.teacher import load_teacher
 from hwnas.train.training import dataset_of
 
-FOUND, UNIFORM, RANDOM, SMALLER, NOTHING = "found", "uniform", "random", "smaller images", "from nothing"
+FOUND, UNIFORM, RANDOM, NOTHING = "found", "uniform", "random", "from nothing"
+NARROWER, SMALLER = "narrower network", "smaller images"
+CONTROLS = (UNIFORM, RANDOM, NARROWER, SMALLER)
 
 
 @dataclass(frozen=True)
@@ -256,6 +260,9 @@ def _seed(lesson: Lesson, rows: Rows) -> dict[str, Any]:
         str(share): row(f"share {share}", lambda s=share: _share(lesson, s)) for share in options.shares
     }
     found = {"teacher": teacher, "shares": shares}
+    for share, part in shares.items():
+        if one := row(f"{NARROWER}, {share}", lambda s=share: _narrower(lesson, lesson.problem(float(s)))):
+            part[NARROWER] = one
     if epochs := options.nothing_epochs:
         found[NOTHING] = row(f"{NOTHING}, {epochs}", lambda: _nothing(lesson, lesson.architecture))
         for share, part in shares.items():
@@ -338,6 +345,36 @@ def _smaller(lesson: Lesson, problem: Problem) -> dict[str, Any] | None:
     return {"resolution": side, "cost": cost, **lesson.tuned(model, data)}
 
 
+def _narrower(lesson: Lesson, problem: Problem) -> dict[str, Any]:
+    """The widest network of the same kind that keeps the budget, adapted on its own; empty without."""
+    options = lesson.options
+    for width in (percent / 100 for percent in range(95, 20, -5)):
+        name = f"{options.network}-{width:g}"
+        own = spaces.load(f"{name}-r{options.resolution}-c{lesson.space.num_classes}-imagenet")
+        try:
+            cost = float(lesson.costs_of(own).of(np.zeros((1, len(own.sizes)), np.int64))[0])
+        except HwnasError as error:
+            say(f"no costs at width {width:g}: {error}")
+            continue
+        if cost <= problem.constraints[0].usable:
+            break
+    else:
+        return {}
+    began = time.process_time()
+    run = adapted(
+        lesson.folder / f"narrower-{width:g}",
+        name,
+        options.data,
+        resolution=options.resolution,
+        config=TrainConfig(epochs=options.teacher_epochs, seed=lesson.seed),
+    )
+    adapting = time.process_time() - began
+    model = blocks.build(spaces.architecture_from_json(records.arch(run)).blocks)
+    load_weights(model, run / "weights.safetensors")
+    tuned = lesson.tuned(model, lesson.data)
+    return {"width": width, "cost": cost, "adapting_cpu_seconds": adapting, **tuned}
+
+
 def _nothing(lesson: Lesson, architecture: Architecture) -> dict[str, Any]:
     """The same blocks, trained from nothing."""
     model, began = new_network(architecture, lesson.seed), time.process_time()
@@ -386,7 +423,7 @@ def _gains(found: dict[str, Any], share: str) -> dict[str, Any]:
     """The found network minus each control, after one epoch and at the end, over all seeds."""
     parts = [{**seed["shares"][share], FOUND: _chosen(seed["shares"][share])} for seed in found.values()]
     gains = {}
-    for name in (UNIFORM, RANDOM, SMALLER):
+    for name in CONTROLS:
         if all(name in part for part in parts):
             gains[name] = {
                 when: Difference.of(*(_arrays(parts, of, when) for of in (FOUND, name))).to_json()
@@ -417,7 +454,7 @@ def _answers(right: str) -> np.ndarray:
 
 def _targets(found: dict[str, Any], gains: dict[str, Any]) -> list[dict[str, Any]]:
     def worst(share: str, when: str) -> float | None:
-        controls = {name: gains.get(share, {}).get(name) for name in (UNIFORM, RANDOM, SMALLER)}
+        controls = {name: gains.get(share, {}).get(name) for name in CONTROLS}
         parts = [item[when]["mean"] for item in controls.values() if item]
         return min(parts) if parts else None
 
