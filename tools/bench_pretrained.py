@@ -6,9 +6,8 @@
 For each seed a known network is adapted to the images (the *teacher*), candidates for its blocks learn from
 it, and for each share of the teacher's cost the exact search proposes a network. Beside it stand, under the
 same budget: the uniformly narrowed network and a random one of the same distilled blocks, the teacher on
-smaller images, and a network of fewer channels everywhere, cut from the same weights and adapted on its own. All
-are fine-tuned alike from what they have then, with the teacher's answers. With ``--widths``
-networks of those widths are adapted, taught from and searched around as well, within the same budgets, and of
+smaller images, and a network of fewer channels everywhere, cut from the same weights and adapted on its own.
+All are fine-tuned alike from what they have then, with the teacher's answers. With ``--widths`` networks of those widths are adapted, taught from and searched around as well, within the same budgets, and of
 all that is found the best on validation images after tuning counts, as in the product. Compared are
 answers to the validation and the test images together, in pairs (McNemar); validation images have chosen
 epochs, and the scores of the search, of all alike. Costs are multiply-adds, or with ``--table`` milliseconds
