@@ -7,8 +7,9 @@ For each seed a known network is adapted to the images (the *teacher*), candidat
 it, and for each share of the teacher's cost the exact search proposes a network. Beside it stand, under the
 same budget: the uniformly narrowed network and a random one of the same distilled blocks, the teacher on
 smaller images, and a network of fewer channels everywhere, cut from the same weights and adapted on its own.
-All are fine-tuned alike from what they have then, with the teacher's answers. With ``--widths`` networks of those widths are adapted, taught from and searched around as well, within the same budgets, and of
-all that is found the best on validation images after tuning counts, as in the product. Compared are
+All are fine-tuned alike from what they have then, with the teacher's answers. With ``--widths`` networks of
+those widths are adapted, taught from and searched around as well, within the same budgets, and of all that is
+found the best on validation images after tuning counts, as in the product. Compared are
 answers to the validation and the test images together, in pairs (McNemar); validation images have chosen
 epochs, and the scores of the search, of all alike. Costs are multiply-adds, or with ``--table`` milliseconds
 by a model of what ``hwnas profile`` measured of ``from:NETWORK``, and of NETWORK on smaller images and
@@ -249,7 +250,7 @@ def _seed(lesson: Lesson, rows: Rows) -> dict[str, Any]:
     key = "/".join(
         map(str, [options.network, options.data, options.resolution, options.steps, options.tune_epochs])
     )
-    key += f"/{options.learning_rate}/{options.table}/{options.widths}/{lesson.seed}"
+    key += f"/{options.learning_rate}/{options.table}/{lesson.seed}"
 
     def row(name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         return dict(rows.get(f"{key}/{name}", make))
@@ -260,6 +261,10 @@ def _seed(lesson: Lesson, rows: Rows) -> dict[str, Any]:
     }
     found = {"teacher": teacher, "shares": shares}
     for share, part in shares.items():
+        for other in lesson.narrower:
+            name, limit = f"{FOUND}, width {other.width:g}", float(share) * lesson.whole
+            if one := row(f"{name}, {share}", lambda o=other, m=limit: _found_within(o, m)):
+                part[name] = one
         if one := row(f"{NARROWER}, {share}", lambda s=share: _narrower(lesson, lesson.problem(float(s)))):
             part[NARROWER] = one
     if epochs := options.nothing_epochs:
@@ -305,12 +310,6 @@ def _share(lesson: Lesson, share: float) -> dict[str, Any]:
     drawn = FeasibleSampler(near_budget(problem, 0.95)).sample(1, np.random.default_rng([lesson.seed, 17]))[0]
     networks = {FOUND: result.best.indices, UNIFORM: uniform(problem), RANDOM: tuple(map(int, drawn))}
     found = {name: lesson.tuned_of(i) for name, i in networks.items() if i is not None}
-    for other in lesson.narrower:
-        try:
-            narrow = other.problem_within(share * lesson.whole)
-            found[f"{FOUND}, width {other.width:g}"] = other.tuned_of(other.found(narrow).best.indices)
-        except InfeasibleBudget as error:
-            say(f"width {other.width:g}: {error}")
     if (smaller := _smaller(lesson, problem)) is not None:
         found[SMALLER] = smaller
     found["search"] = {
@@ -319,6 +318,15 @@ def _share(lesson: Lesson, share: float) -> dict[str, Any]:
         "spearman": result.extra["spearman"],
     }
     return found
+
+
+def _found_within(lesson: Lesson, limit: float) -> dict[str, Any]:
+    """What is found around a network of another width; empty where nothing keeps the limit."""
+    try:
+        return lesson.tuned_of(lesson.found(lesson.problem_within(limit)).best.indices)
+    except InfeasibleBudget as error:
+        say(f"width {lesson.width:g}: {error}")
+        return {}
 
 
 def _smaller(lesson: Lesson, problem: Problem) -> dict[str, Any] | None:
