@@ -7,6 +7,7 @@ import importlib.metadata
 import importlib.util
 import sys
 import warnings
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,17 @@ class Loaded:
             value = random_input(rng, detail["shape"], detail["dtype"])
             self._interpreter.set_tensor(detail["index"], value)
 
+    def reshape(self, shapes: dict) -> None:
+        """Inputs of other shapes than those of the file."""
+        for detail in self._interpreter.get_input_details():
+            if detail["name"] in shapes:
+                self._interpreter.resize_tensor_input(detail["index"], shapes[detail["name"]])
+
+    def give(self, arrays: dict) -> None:
+        """Inputs of the user's."""
+        for detail in self._interpreter.get_input_details():
+            self._interpreter.set_tensor(detail["index"], arrays[detail["name"]])
+
     def outputs(self):
         """Bytes of every output."""
         for detail in self._interpreter.get_output_details():
@@ -58,19 +70,28 @@ class Loaded:
         while todo:
             node = producers.get(todo.pop())
             if node is not None and node["index"] not in run:
-                run[node["index"]] = node["op_name"]
+                run[node["index"]] = node
                 todo += [int(tensor) for tensor in node["inputs"]]
         original = sum(node["op_name"] != "DELEGATE" for node in nodes)
-        partitions = sum(name == "DELEGATE" for name in run.values())
+        outside = [node for node in run.values() if node["op_name"] != "DELEGATE"]
         return {
             "nodes": original,
-            "delegate_partitions": partitions,
-            "delegated_nodes": original - (len(run) - partitions),
+            "delegate_partitions": len(run) - len(outside),
+            "delegated_nodes": original - len(outside),
+            "undelegated": dict(Counter(map(self._types, outside))),
         }
+
+    def _types(self, node: dict) -> str:
+        """Name of an operation, with the type of what it makes where that is not the usual one."""
+        details = {int(detail["index"]): detail for detail in self._interpreter.get_tensor_details()}
+        types = [np.dtype(details[int(index)]["dtype"]).name for index in node["outputs"][:1]]
+        return " ".join([node["op_name"], *(name for name in types if name != "float32")])
 
 
 class LiteRT:
     """Whichever of the two packages is installed, the maintained one first."""
+
+    takes = ("shapes", "inputs")
 
     def __init__(self) -> None:
         found = [known for known in _KNOWN if importlib.util.find_spec(known[0])]
