@@ -49,16 +49,18 @@ def benchmark(
         HwnasError: What is given to the models to read cannot be used at all.
     """
     found, failures = read(asked)
-    notes: list[str] = []
+    unread: list[Failure] = []
     taken: list[tuple[Session, list[Row]]] = []
     for device in asked.devices if found else ():
         try:
             with Measurer(device, options) as measurer:
-                for target, models in _sessions(asked, device, found, failures, notes):
+                for target, models in _sessions(asked, device, found, unread):
                     taken += _session(measurer, target, models, asked, failures, tell)
         except DeviceError as error:
             failures += [Failure(model.name, None, f"{device.name}: {error}") for model in found]
     rows = [row for _, of_session in taken for row in of_session]
+    known = {row.file for row in rows} | {item.file for item in failures}
+    failures += [item for item in unread if item.file not in known]
     return Benchmark(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         hwnas=__version__,
@@ -69,12 +71,12 @@ def benchmark(
         rows=tuple(rows),
         differences=tuple(_differences(rows)) if asked.compare else (),
         failures=tuple(failures),
-        notes=tuple(notes),
+        notes=tuple(item.reason for item in unread if item.file in known),
     )
 
 
 def _sessions(
-    asked: Asked, device: Device, found: Sequence[ReadFile], failures: list[Failure], notes: list[str]
+    asked: Asked, device: Device, found: Sequence[ReadFile], unread: list[Failure]
 ) -> Iterator[tuple[Target, list[ReadFile]]]:
     """Targets of a device with the files that they can read; says what can be read by none."""
     there = [name for name in asked.runtimes or device.runtimes if name in device.runtimes]
@@ -82,8 +84,9 @@ def _sessions(
     formats = {runtime.format.name for runtime in known}
     for model in found:
         if model.format not in formats:
-            reason = f"{device.name} must have a runtime that reads {model.format}, but is asked for"
-            failures.append(Failure(model.name, None, f"{reason} {', '.join(there) or 'none that it has'}"))
+            reason = f"{device.name} must have a runtime that reads {model.name} to measure it there, but "
+            reason += f"{', '.join(there) or 'none that it has'} is asked for"
+            unread.append(Failure(model.name, None, reason))
     for runtime in known:
         models = [model for model in found if model.format == runtime.format.name]
         if models:
@@ -147,8 +150,8 @@ def _session(
 def _reason(model: ReadFile, place: Place, error: HwnasError | str) -> str:
     """Why a model does not run, with the operators that its runtime may never have heard of."""
     said = " ".join(str(error).split())
-    custom = model.description.custom
-    remedy = f"; it has operators of its own ({', '.join(custom)}): convert it without them" if custom else ""
+    custom = ", ".join(name for name in model.description.custom if name in said)
+    remedy = f": the runtime there lacks its custom operator {custom}: convert it without" if custom else ""
     return f"{model.name} must run on {place}, but: {said}{remedy}"
 
 
@@ -216,7 +219,7 @@ def _differences(rows: Sequence[Row]) -> Iterator[LatencyDifference]:
         here = [item for item in rows[:number] if item.place.device == row.place.device]
         alike = [item for item in here if item.place.threads == row.place.threads]
         own = [item for item in here if item.file == row.file]
-        for first in dict.fromkeys((*alike[:1], *own[:1])):
+        for first in (*alike[:1], *(item for item in own[:1] if item not in alike[:1])):
             interval = ratio_interval(row.latency_ms, row.interval_ms, first.latency_ms, first.interval_ms)
             together = first.session == row.session
             yield LatencyDifference(

@@ -116,4 +116,6 @@ def _ms(value: float | None) -> str:
 
 
 def _size(count: int) -> str:
+    if count < 1024:
+        return f"{count} B"
     return f"{count / 1024:.0f} KiB" if count < 1024 * 1024 else f"{count / 1024 / 1024:.1f} MiB"

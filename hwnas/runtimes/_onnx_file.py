@@ -32,7 +32,9 @@ def describe(path: Path) -> Description:
     try:
         model = onnx.load(str(path), load_external_data=False)
     except DecodeError as error:
-        raise ExportError(f"an .onnx file must be whole, but this one is damaged or none: {error}") from error
+        raise ExportError(
+            f"an .onnx file must be one of ONNX, but this one is damaged, or of another format: {error}"
+        ) from error
     graph = model.graph
     if not (model.ir_version and graph.node):
         raise ExportError("an .onnx file must hold a graph with operators, but this one holds none")

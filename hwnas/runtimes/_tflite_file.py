@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from hwnas.errors import ExportError
+from hwnas.errors import ExportError, in_words
 from hwnas.runtimes.base import Description, Tensor, precision_of
 
 _MAGIC = b"TFL3"
@@ -44,11 +44,15 @@ def describe(path: Path) -> Description:
     """
     content = path.read_bytes()
     if content[4:8] != _MAGIC:
-        raise ExportError("a .tflite file must have TFL3 in its first eight bytes, but this one has not")
+        raise ExportError(
+            "a .tflite file must have TFL3 in its first eight bytes, but this one has not: it is damaged, or "
+            "of another format"
+        )
     try:
         return _described(content)
     except _DAMAGES as error:
-        raise ExportError(f"a .tflite file must be whole, but this one is damaged: {error}") from error
+        why = "it ends too early" if isinstance(error, struct.error) else in_words(error)
+        raise ExportError(f"a .tflite file must be whole, but in this one {why}: fetch it again") from error
 
 
 def _described(content: bytes) -> Description:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -28,6 +29,7 @@ _KINDS = {
     "tensor(uint64)": np.uint64,
     "tensor(int64)": np.int64,
 }
+_PLACE = re.compile(r"/onnxruntime_src/\S+ [^)]*\) ")  # of its source, which tells its user nothing
 
 
 class Loaded:
@@ -138,7 +140,10 @@ def _options(threads: int) -> onnxruntime.SessionOptions:
 
 
 def _session(path: str, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise RuntimeError(_PLACE.sub(" ", str(error))) from error
 
 
 if __name__ == "__main__":
