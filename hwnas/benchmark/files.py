@@ -92,7 +92,7 @@ def _runtime(path: Path) -> Runtime:
 def _arrays(path: Path) -> Arrays:
     """The arrays of a file of the user's, which must hold nothing but arrays."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as content, np.load(content, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except (OSError, ValueError, zipfile.BadZipFile, AttributeError, EOFError, TypeError) as error:
         raise HwnasError(

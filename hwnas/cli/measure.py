@@ -20,14 +20,19 @@ from hwnas.runs import outputs
 _DEFAULT = ProfileOptions()
 
 
+def _each_device(names: list[str] | None) -> list[str]:
+    """A callback: devices that are described; this machine where none is named."""
+    for name in names or ():
+        _usage.device(name)
+    return names or ["host"]
+
+
 @app.command()
 def measure(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Model files: .tflite and .onnx.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Model files: .tflite and .onnx.")],
     device: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Device to measure on; may be repeated; host.", callback=_usage.checked(devices.load)
-        ),
+        typer.Option(help="Device to measure on; may be repeated; host.", callback=_each_device),
     ] = None,
     runtime: Annotated[str | None, typer.Option(help="Runtimes, joined by commas; the device's.")] = None,
     threads: Annotated[
@@ -66,12 +71,13 @@ def measure(
     """
     from hwnas.benchmark import Asked, benchmark, shape_of
 
+    where = [devices.load(name) for name in device or ()]
     with _usage.usage():
         options = ProfileOptions(rounds=rounds, max_rounds=max_rounds, cpus=parse_cpus(cpus))
         shapes = [shape_of(text) for text in shape or ()]
         asked = Asked(
             files=files,
-            devices=[devices.load(name) for name in device or ["host"]],
+            devices=where,
             runtimes=_words(runtime),
             threads=_counts(threads),
             shapes=dict(shapes),

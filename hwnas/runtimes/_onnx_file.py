@@ -30,28 +30,38 @@ def describe(path: Path) -> Description:
     from google.protobuf.message import DecodeError
 
     try:
-        model = onnx.load(str(path), load_external_data=False)
-    except DecodeError as error:
+        return _described(onnx.load(str(path), load_external_data=False))
+    except (DecodeError, TypeError, ValueError) as error:
         raise ExportError(
             f"an .onnx file must be one of ONNX, but this one is damaged, or of another format: {error}"
         ) from error
+
+
+def _described(model: Any) -> Description:
     graph = model.graph
     if not (model.ir_version and graph.node):
-        raise ExportError("an .onnx file must hold a graph with operators, but this one holds none")
+        raise ValueError("it holds no graph with operators")
     local = {(function.domain, function.name) for function in model.functions}
     weights = {tensor.name for tensor in graph.initializer}
     custom = {
-        node.op_type
+        _text(node.op_type)
         for node in graph.node
         if node.domain not in _OWN and (node.domain, node.op_type) not in local
     }
     return Description(
         tuple(_tensor(value) for value in graph.input if value.name not in weights),
         tuple(_tensor(value) for value in graph.output),
-        dict(sorted(Counter(node.op_type for node in graph.node).items())),
+        dict(sorted(Counter(_text(node.op_type) for node in graph.node).items())),
         _precision(graph),
         tuple(sorted(custom)),
     )
+
+
+def _text(value: str | bytes) -> str:
+    """A name, which protobuf gives as bytes where it is no text."""
+    if isinstance(value, bytes):
+        raise ValueError("a name in it is no text")
+    return value
 
 
 def _precision(graph: Any) -> str:
@@ -103,7 +113,7 @@ def _tensor(value: Any) -> Tensor:
     )
     shape = sizes if kind.HasField("shape") else None
     dtype = _dtype(kind.elem_type) if value.type.HasField("tensor_type") else "no tensor"
-    return Tensor(value.name, shape, dtype)
+    return Tensor(_text(value.name), shape, dtype)
 
 
 def _dtype(number: int) -> str:

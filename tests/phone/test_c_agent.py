@@ -108,7 +108,7 @@ def test_cpus_are_those_of_the_plan(bundle, model):
 def test_coverage_is_what_the_python_agent_counts(bundle, tmp_path, odd):
     path = str(tinymodels.write(tmp_path / "m.tflite", odd=odd))
     [answer] = run_agent(bundle, [job("a", path)])[1:-1]
-    counted = {name: answer[name] for name in ("nodes", "delegate_partitions", "delegated_nodes")}
+    counted = {name: answer[name] for name in ("nodes", "delegate_partitions", "delegated_nodes", "undelegated")}
     assert counted == _python_coverage(path)
     assert counted["nodes"] == 3 + odd
     assert counted["delegated_nodes"] == 3
