@@ -58,20 +58,19 @@ class Model:
         self.compile_ns = 0
         self.first_run_ns = None
 
-    def prepare(self, job: dict, runtime) -> None:
+    def prepare(self, job: dict) -> None:
         """Allocate, fill the inputs and run for the first time, once."""
         if self.first_run_ns is None:
-            self.compile_ns = _fill(self.loaded, job, runtime)
+            self.compile_ns = _fill(self.loaded, job)
             with _stage("warmup"):
                 started = time.perf_counter_ns()
                 self.loaded.invoke()
                 self.first_run_ns = time.perf_counter_ns() - started
 
 
-def _fill(loaded, job: dict, runtime) -> int:
+def _fill(loaded, job: dict) -> int:
     """Allocate a loaded model and fill its inputs; nanoseconds that allocating took."""
-    with _stage("plan"):
-        shapes, arrays = (_given(job, name, runtime) for name in ("shapes", "inputs"))
+    shapes, arrays = job.get("shapes"), job.get("inputs")
     started = time.perf_counter_ns()
     with _stage("allocate"):
         if shapes:
@@ -87,11 +86,11 @@ def _fill(loaded, job: dict, runtime) -> int:
     return took
 
 
-def _given(job: dict, name: str, runtime):
-    """What a job gives the model to read; refused where this agent would leave it aside."""
-    if job.get(name) and name not in getattr(runtime, "takes", ()):
-        raise JobError("plan", f"this agent must be given no {name}: it cannot use them")
-    return job.get(name)
+def _require_taken(job: dict, runtime) -> None:
+    """Refuse what a model is given to read where this agent would leave it aside."""
+    for name in ("shapes", "inputs"):
+        if job.get(name) and name not in getattr(runtime, "takes", ()):
+            raise JobError("plan", f"this agent must be given no {name}: it cannot use them")
 
 
 class _Memory:
@@ -149,6 +148,7 @@ def answer(job: dict, runtime, kept: dict) -> dict:
         if samples < 1 or threads < 1:
             raise JobError("plan", f"samples and threads must be at least 1, but got {samples}, {threads}")
         _require_processor(job.get("processor", CPU), runtime)
+        _require_taken(job, runtime)
         _pin(cpus)
     start_ns = time.monotonic_ns()
     key = (path, threads, json.dumps(job.get("shapes")), job.get("inputs"))
@@ -160,7 +160,7 @@ def answer(job: dict, runtime, kept: dict) -> dict:
             model = Model(path, threads, runtime)
     if job.get("keep"):
         kept[key] = model
-    model.prepare(job, runtime)
+    model.prepare(job)
     with _stage("warmup"):
         runs, each_ns = _warm_up(model.loaded.invoke, job["warmup_min_ns"], job["warmup_max_ns"])
     with _stage("run"):
@@ -192,7 +192,7 @@ def _operations(job: dict, runtime, path: str, threads: int) -> dict:
         return {}
     with _stage("profile"):
         loaded = runtime.open_profiled(path, threads)
-        _fill(loaded, job, runtime)
+        _fill(loaded, job)
         for _ in range(runs + 1):
             loaded.invoke()
         return {"op_profile": {"runs": runs, "operations": loaded.operations(runs)}}

@@ -123,6 +123,27 @@ def flex(model: Any) -> None:
             operator.builtinOptions, operator.builtinOptionsType = None, 0
 
 
+def left_outside(model: Any) -> None:
+    """Its last operator is one that XNNPACK does not take."""
+    graph, code, operator, tensor = (
+        model.subgraphs[0],
+        schema.OperatorCodeT(),
+        schema.OperatorT(),
+        schema.TensorT(),
+    )
+    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.L2_NORMALIZATION
+    code.version, operator.opcodeIndex = 1, len(model.operatorCodes)
+    last = graph.tensors[graph.outputs[0]]
+    tensor.name, tensor.shape, tensor.type, tensor.buffer = b"normal", last.shape, last.type, 0
+    operator.inputs, operator.outputs = [graph.outputs[0]], [len(graph.tensors)]
+    operator.builtinOptionsType = schema.BuiltinOptions.L2NormOptions
+    operator.builtinOptions = schema.L2NormOptionsT()
+    model.operatorCodes.append(code)
+    graph.operators.append(operator)
+    graph.tensors.append(tensor)
+    graph.outputs = operator.outputs
+
+
 def half_weights(model: Any) -> None:
     """One weight tensor says that it is of half precision."""
     graph = model.subgraphs[0]
