@@ -30,6 +30,7 @@ from hwnas.tables.measurement import Measurement, Round
 from hwnas.transport.base import Reply
 
 _OPERATION_RUNS = 10
+_RUNNING = ("warmup", "run")  # stages of an agent in which a model computes
 _FLOATS, _WHOLE = "fp32", "int8"
 
 
@@ -148,10 +149,15 @@ def _session(
 
 
 def _reason(model: ReadFile, place: Place, error: HwnasError | str) -> str:
-    """Why a model does not run, with the operators that its runtime may never have heard of."""
+    """Why a model does not run, and what of it may be the cause."""
     said = " ".join(str(error).split())
     custom = ", ".join(name for name in model.description.custom if name in said)
-    remedy = f": the runtime there lacks its custom operator {custom}: convert it without" if custom else ""
+    whole = ", ".join(tensor.name for tensor in model.description.inputs if tensor.is_whole)
+    remedy = ""
+    if custom:
+        remedy = f": the runtime there lacks its custom operator {custom}: convert it without"
+    elif whole and not model.given.inputs and said.startswith(_RUNNING):
+        remedy = f": without --inputs its {whole} is 0, which it may not take: give better values"
     return f"{model.name} must run on {place}, but: {said}{remedy}"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,18 +41,19 @@ def _described(model: Any) -> Description:
     graph = model.graph
     if not (model.ir_version and graph.node):
         raise ValueError("it holds no graph with operators")
+    nodes = [node for inner in (graph, *model.functions) for node in _nodes(inner)]
     local = {(function.domain, function.name) for function in model.functions}
     weights = {tensor.name for tensor in graph.initializer}
     custom = {
         _text(node.op_type)
-        for node in graph.node
+        for node in nodes
         if node.domain not in _OWN and (node.domain, node.op_type) not in local
     }
     return Description(
         tuple(_tensor(value) for value in graph.input if value.name not in weights),
         tuple(_tensor(value) for value in graph.output),
-        dict(sorted(Counter(_text(node.op_type) for node in graph.node).items())),
-        _precision(graph),
+        dict(sorted(Counter(_text(node.op_type) for node in nodes).items())),
+        _precision(graph, nodes),
         tuple(sorted(custom)),
     )
 
@@ -64,11 +65,27 @@ def _text(value: str | bytes) -> str:
     return value
 
 
-def _precision(graph: Any) -> str:
+def _nodes(graph: Any) -> Iterator[Any]:
+    """The operators of a graph or a function, and of the graphs within them: branches and bodies of loops."""
+    for node in graph.node:
+        yield node
+        for inner in _inner(node):
+            yield from _nodes(inner)
+
+
+def _inner(node: Any) -> Iterator[Any]:
+    for attribute in node.attribute:
+        if attribute.HasField("g"):
+            yield attribute.g
+        yield from attribute.graphs
+
+
+def _precision(graph: Any, nodes: Sequence[Any]) -> str:
     """By the types of what goes into the operators with weights; by those of the ends where none has any."""
-    types = dict(_known_types(graph))
-    working = [_multiplied(node, types) for node in graph.node if node.op_type in _WORKING | _WHOLE]
-    ends = [{_dtype(value.type.tensor_type.elem_type)} for value in (*graph.input, *graph.output)]
+    graphs = [graph, *(inner for node in nodes for inner in _inner(node))]
+    types = dict(pair for inner in graphs for pair in _known_types(inner))
+    working = [_multiplied(node, types) for node in nodes if node.op_type in _WORKING | _WHOLE]
+    ends = [{_dtype(value.type.tensor_type.elem_type)} - _COUNTING for value in (*graph.input, *graph.output)]
     return precision_of([found for found in working if found] or ends)
 
 

@@ -77,6 +77,11 @@ class Tensor:
         return self.shape is None or None in self.shape
 
     @property
+    def is_whole(self) -> bool:
+        """Whether it holds whole numbers that may count or point somewhere, and are not quantised values."""
+        return self.dtype.strip("u") in ("int16", "int32", "int64", "bool")
+
+    @property
     def text(self) -> str:
         """Its shape as it is typed, with a question mark for what is open."""
         if self.shape is None:

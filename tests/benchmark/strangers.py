@@ -123,25 +123,45 @@ def flex(model: Any) -> None:
             operator.builtinOptions, operator.builtinOptionsType = None, 0
 
 
+def _append(
+    model: Any, code: int, inputs: list[int], made: Any | None, kind: int = 0, options: Any = None
+) -> list[int]:
+    """One more operator at the end of a graph; its outputs."""
+    graph, entry, operator = model.subgraphs[0], schema.OperatorCodeT(), schema.OperatorT()
+    entry.builtinCode, entry.deprecatedBuiltinCode, entry.version = code, min(code, 127), 1
+    operator.opcodeIndex, operator.inputs = len(model.operatorCodes), inputs
+    operator.outputs = [] if made is None else [len(graph.tensors)]
+    operator.builtinOptionsType, operator.builtinOptions = kind, options
+    model.operatorCodes.append(entry)
+    graph.operators.append(operator)
+    graph.tensors += [] if made is None else [made]
+    return operator.outputs
+
+
+def _tensor(name: bytes, shape: Any, kind: int) -> Any:
+    tensor = schema.TensorT()
+    tensor.name, tensor.shape, tensor.type, tensor.buffer = name, shape, kind, 0
+    return tensor
+
+
 def left_outside(model: Any) -> None:
     """Its last operator is one that XNNPACK does not take."""
-    graph, code, operator, tensor = (
-        model.subgraphs[0],
-        schema.OperatorCodeT(),
-        schema.OperatorT(),
-        schema.TensorT(),
-    )
-    code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.L2_NORMALIZATION
-    code.version, operator.opcodeIndex = 1, len(model.operatorCodes)
+    graph = model.subgraphs[0]
     last = graph.tensors[graph.outputs[0]]
-    tensor.name, tensor.shape, tensor.type, tensor.buffer = b"normal", last.shape, last.type, 0
-    operator.inputs, operator.outputs = [graph.outputs[0]], [len(graph.tensors)]
-    operator.builtinOptionsType = schema.BuiltinOptions.L2NormOptions
-    operator.builtinOptions = schema.L2NormOptionsT()
-    model.operatorCodes.append(code)
-    graph.operators.append(operator)
-    graph.tensors.append(tensor)
-    graph.outputs = operator.outputs
+    made, options = _tensor(b"normal", last.shape, last.type), schema.BuiltinOptions.L2NormOptions
+    inputs, code = [graph.outputs[0]], schema.BuiltinOperator.L2_NORMALIZATION
+    graph.outputs = _append(model, code, inputs, made, options, schema.L2NormOptionsT())
+
+
+def remembering(model: Any) -> None:
+    """Its last operator makes nothing: it keeps the answer in a variable."""
+    graph, kinds, options = model.subgraphs[0], schema.BuiltinOperator, schema.BuiltinOptions
+    handle, named = _tensor(b"handle", [1], schema.TensorType.RESOURCE), schema.VarHandleOptionsT()
+    named.container, named.sharedName = b"", b"answer"
+    [variable] = _append(model, kinds.VAR_HANDLE, [], handle, options.VarHandleOptions, named)
+    inputs = [variable, graph.outputs[0]]
+    chosen = schema.AssignVariableOptionsT()
+    _append(model, kinds.ASSIGN_VARIABLE, inputs, None, options.AssignVariableOptions, chosen)
 
 
 def half_weights(model: Any) -> None:

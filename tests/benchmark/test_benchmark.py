@@ -135,6 +135,8 @@ def test_operators_outside_the_delegate_are_named(tmp_path, networks):
         "XNNPACK took 25 of 26 operations in 1 partition; outside: 1 L2_NORMALIZATION"
     )
     assert row.placement.short == "XNNPACK 25/26"
+    [row] = run(strangers.changed(source, tmp_path / "state.tflite", strangers.remembering)).rows
+    assert (row.placement.nodes, row.placement.outside) == (27, 0), "the delegate keeps variables itself"
 
 
 def test_open_dimensions_several_inputs_and_threads(tmp_path, networks):
