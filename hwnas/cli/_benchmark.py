@@ -34,21 +34,21 @@ def show_benchmark(found: Benchmark) -> None:
 
 
 def _show_session(found: Benchmark, session: Session, rows: list[Row]) -> None:
-    table = Table(title=str(session.place), title_justify="left", box=None, padding=(0, 2, 0, 0))
-    columns = [
+    table = Table(title=f"{session.place}, times in ms", title_justify="left", box=None, padding=(0, 2, 0, 0))
+    names = (
         "file",
-        "computes in",
-        "ms",
+        "computes",
+        "latency",
         "95 % interval",
-        "p90 ms",
-        "load ms",
-        "first ms",
+        "p90",
+        "load",
+        "first run",
         "memory",
         "size",
         "ran on",
-    ]
-    for column in [*columns, *([f"{found.budget_ms:g} ms"] if found.budget_ms is not None else [])]:
-        table.add_column(column, no_wrap=True)
+    )
+    for name in (*names, *((f"≤ {found.budget_ms:g}",) if found.budget_ms is not None else ())):
+        table.add_column(name, no_wrap=True)
     for row in rows:
         table.add_row(*map(escape, _cells(found, row)), *([coloured(row.verdict)] if row.verdict else []))
     print_table(table)

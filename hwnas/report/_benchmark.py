@@ -88,7 +88,7 @@ def _files(found: Benchmark) -> str:
         )
         for item in found.files
     ]
-    header = ("file", "computes in", "size", "inputs", "operators", "SHA-256")
+    header = ("file", "precision", "size", "inputs", "operators", "SHA-256")
     return _page.section("The files", _page.table(header, rows, numeric=(2,))) if rows else ""
 
 
