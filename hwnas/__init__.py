@@ -40,7 +40,7 @@ if TYPE_CHECKING:
         train,
         verify,
     )
-    from hwnas.benchmark.result import Benchmark
+    from hwnas.benchmark.result import FileBenchmark
     from hwnas.budget import Budget
     from hwnas.device import Device, Target
     from hwnas.errors import (
@@ -72,7 +72,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "api": ("Exported", "Found", "Trained", "fit", "profile"),
-    "benchmark.result": ("Benchmark",),
+    "benchmark.result": ("FileBenchmark",),
     "budget": ("Budget",),
     "device": ("Device", "Target"),
     "errors": (
@@ -108,7 +108,6 @@ _OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = [
     "AgentError",
     "Architecture",
-    "Benchmark",
     "Block",
     "Budget",
     "Choice",
@@ -119,6 +118,7 @@ __all__ = [
     "EpochRecord",
     "ExportError",
     "Exported",
+    "FileBenchmark",
     "FinalistsOptions",
     "Found",
     "HwnasError",

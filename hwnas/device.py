@@ -26,6 +26,7 @@ _SHAPE = {
     "transport": str,
     "processor?": str,
     "runtimes?": [str],
+    "also?": [str],
     "threads?": int,
     "match?": dict,
     "options?": dict,
@@ -112,6 +113,7 @@ class Device:
             ``{"ro.product.manufacturer": "Google", "ro.product.model": "Pixel *"}``: shell patterns,
             upper and lower case alike; empty matches nothing by itself.
         options: What else the transport or the agent needs, as given in the file.
+        also: Agents that can run there where they are installed; used where they are asked for.
     """
 
     name: str
@@ -122,6 +124,7 @@ class Device:
     threads: int = 1
     match: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+    also: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         require_fields(self, DeviceError)
@@ -132,7 +135,7 @@ class Device:
         _one_of("transport", self.transport, TRANSPORTS)
         _one_of("processor", self.processor, PROCESSORS)
         _require(bool(self.runtimes), f"a device must name at least one runtime, but {self.name} has none")
-        for runtime in self.runtimes:
+        for runtime in (*self.runtimes, *self.also):
             _one_of("runtime", runtime, (*RUNTIMES, *IMPORTED))
         _at_least_one("threads", self.threads)
 
@@ -147,16 +150,19 @@ class Device:
         added = {name: value for name, value in given.items() if value is not None}
         return replace(self, options={**self.options, **added}) if added else self
 
+    def runs(self, runtime: str) -> bool:
+        """Whether its agent can run there."""
+        return runtime in (*self.runtimes, *self.also)
+
     def target(self, runtime: str, precision: str, *, threads: int | None = None) -> Target:
         """The target for one of this device's runtimes.
 
         Raises:
             DeviceError: The runtime cannot run on this device.
         """
-        if runtime not in self.runtimes:
-            raise DeviceError(
-                f"the runtime must be one of {self.runtimes} on {self.name}, but got {runtime!r}"
-            )
+        if not self.runs(runtime):
+            known = (*self.runtimes, *self.also)
+            raise DeviceError(f"the runtime must be one of {known} on {self.name}, but got {runtime!r}")
         return Target(
             self.name, runtime, precision, self.processor, self.threads if threads is None else threads
         )
@@ -201,7 +207,7 @@ def read(path: Path) -> Device:
         require(data, _SHAPE, "a device", path, "mend that line")
     except SchemaMismatch as error:
         raise DeviceError(str(error)) from error
-    data["runtimes"] = tuple(data.get("runtimes", (DEFAULT,)))
+    data |= {"runtimes": tuple(data.get("runtimes", (DEFAULT,))), "also": tuple(data.get("also", ()))}
     try:
         device = Device(**data)
     except (TypeError, DeviceError) as error:

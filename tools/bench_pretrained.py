@@ -6,7 +6,9 @@
 For each seed a known network is adapted to the images (the *teacher*), candidates for its blocks learn from
 it, and for each share of the teacher's cost the exact search proposes a network. Beside it stand, under the
 same budget: the uniformly narrowed network and a random one of the same distilled blocks, and the teacher on
-smaller images. All are fine-tuned alike from what they inherit, with the teacher's answers. Compared are
+smaller images. All are fine-tuned alike from what they inherit, with the teacher's answers. With ``--widths``
+networks of those widths are adapted, taught from and searched around as well, within the same budgets, and of
+all that is found the best on validation images after tuning counts, as in the product. Compared are
 answers to the validation and the test images together, in pairs (McNemar); validation images have chosen
 epochs, and the scores of the search, of all alike. Costs are multiply-adds, or with ``--table`` milliseconds
 by a model of what ``hwnas profile`` measured of ``from:NETWORK``, and of NETWORK on smaller images.
@@ -37,12 +39,13 @@ from torch import nn
 from hwnas import blocks, latency, spaces, tasks
 from hwnas.budget import Budget
 from hwnas.data import Dataset
-from hwnas.errors import HwnasError
+from hwnas.errors import HwnasError, InfeasibleBudget
 from hwnas.evaluators.blockwise import Blockwise
 from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.latency.base import Cost
 from hwnas.latency.evaluate import rank_correlations
 from hwnas.runs import records
+from hwnas.search.base import SearchResult
 from hwnas.search.feasible import FeasibleSampler, near_budget
 from hwnas.search.problem import Constraint, Problem
 from hwnas.search.sampling.additive import Additive
@@ -58,7 +61,7 @@ from hwnas.train.checkpoint import load_weights
 from hwnas.train.teacher import load_teacher
 from hwnas.train.training import dataset_of
 
-FOUND, UNIFORM, RANDOM, SMALLER = "found", "uniform", "random", "smaller images"
+FOUND, UNIFORM, RANDOM, SMALLER, NOTHING = "found", "uniform", "random", "smaller images", "from nothing"
 
 
 @dataclass(frozen=True)
@@ -69,11 +72,24 @@ class Lesson:
         folder: Where both are kept.
         seed: Of all randomness.
         options: Of the bench.
+        width: Of the network's channels.
     """
 
     folder: Path
     seed: int
     options: argparse.Namespace
+    width: float = 1.0
+
+    @cached_property
+    def narrower(self) -> tuple[Lesson, ...]:
+        """The same around networks of other widths."""
+        widths = self.options.widths
+        return tuple(Lesson(self.folder / f"{width:g}", self.seed, self.options, width) for width in widths)
+
+    @property
+    def network(self) -> str:
+        """Name of the teacher."""
+        return self.options.network if self.width == 1 else f"{self.options.network}-{self.width:g}"
 
     @cached_property
     def run(self) -> Path:
@@ -86,7 +102,7 @@ class Lesson:
 
         return adapted(
             self.folder / "teacher",
-            options.network,
+            self.network,
             options.data,
             resolution=options.resolution,
             config=config,
@@ -136,10 +152,32 @@ class Lesson:
         fixed, tables = space.macs_table()
         return Cost(fixed / 1e6, tuple(table / 1e6 for table in tables), "M MACs")
 
+    @property
+    def whole(self) -> float:
+        """What the teacher costs."""
+        return float(self.costs.of(np.zeros((1, len(self.space.sizes)), np.int64))[0])
+
     def problem(self, share: float) -> Problem:
         """The space under a share of the teacher's cost."""
-        whole = float(self.costs.of(np.zeros((1, len(self.space.sizes)), np.int64))[0])
-        return Problem(self.space, (Constraint(Budget("cost", share * whole, self.costs.unit), self.costs),))
+        return self.problem_within(share * self.whole)
+
+    def problem_within(self, limit: float) -> Problem:
+        """The space under a limit."""
+        return Problem(self.space, (Constraint(Budget("cost", limit, self.costs.unit), self.costs),))
+
+    def found(self, problem: Problem) -> SearchResult:
+        """What the exact search proposes."""
+        strategy = Exact(queries=self.options.queries, dropped=1)
+        return strategy.search(problem, self.evaluator, np.random.default_rng([self.seed, 3]), Session())
+
+    def tuned_of(self, indices: Sequence[int]) -> dict[str, Any]:
+        """What ``tuned`` says of a network of the distilled blocks, and what it costs."""
+        cost = float(self.costs.of(np.array([indices]))[0])
+        return {
+            "indices": list(indices),
+            "cost": cost,
+            **self.tuned(self.evaluator.subnetwork(indices), self.data),
+        }
 
     def tuned(self, model: nn.Module, data: Dataset) -> dict[str, Any]:
         """Which images a network answers rightly: as it is, after an epoch of fine-tuning, and after all."""
@@ -208,7 +246,7 @@ def _seed(lesson: Lesson, rows: Rows) -> dict[str, Any]:
     key = "/".join(
         map(str, [options.network, options.data, options.resolution, options.steps, options.tune_epochs])
     )
-    key += f"/{options.learning_rate}/{options.table}/{lesson.seed}"
+    key += f"/{options.learning_rate}/{options.table}/{options.widths}/{lesson.seed}"
 
     def row(name: str, make: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         return dict(rows.get(f"{key}/{name}", make))
@@ -218,8 +256,11 @@ def _seed(lesson: Lesson, rows: Rows) -> dict[str, Any]:
         str(share): row(f"share {share}", lambda s=share: _share(lesson, s)) for share in options.shares
     }
     found = {"teacher": teacher, "shares": shares}
-    if options.nothing_epochs:
-        found["from nothing"] = row("from nothing", lambda: _nothing(lesson))
+    if epochs := options.nothing_epochs:
+        found[NOTHING] = row(f"{NOTHING}, {epochs}", lambda: _nothing(lesson, lesson.architecture))
+        for share, part in shares.items():
+            arch = lesson.space.architecture(part[FOUND]["indices"])
+            part[NOTHING] = row(f"{NOTHING}, {epochs}, {share}", lambda a=arch: _nothing(lesson, a))
     if options.assemblies:
         some = [row(f"assembly {n}", lambda n=n: _assembly(lesson, n)) for n in range(options.assemblies)]
         after = np.array([np.mean(_answers(item["tuned"]["after"])) for item in some])
@@ -253,18 +294,17 @@ def _teacher(lesson: Lesson) -> dict[str, Any]:
 def _share(lesson: Lesson, share: float) -> dict[str, Any]:
     """The found network and its controls at a share of the teacher's cost."""
     problem, began = lesson.problem(share), time.process_time()
-    strategy = Exact(queries=lesson.options.queries, dropped=1)
-    rng = np.random.default_rng([lesson.seed, 3])
-    result = strategy.search(problem, lesson.evaluator, rng, Session())
+    result = lesson.found(problem)
     searched = time.process_time() - began
     drawn = FeasibleSampler(near_budget(problem, 0.95)).sample(1, np.random.default_rng([lesson.seed, 17]))[0]
     networks = {FOUND: result.best.indices, UNIFORM: uniform(problem), RANDOM: tuple(map(int, drawn))}
-    found: dict[str, Any] = {}
-    for name, indices in networks.items():
-        if indices is not None:
-            cost = float(lesson.costs.of(np.array([indices]))[0])
-            tuned = lesson.tuned(lesson.evaluator.subnetwork(indices), lesson.data)
-            found[name] = {"indices": list(indices), "cost": cost, **tuned}
+    found = {name: lesson.tuned_of(i) for name, i in networks.items() if i is not None}
+    for other in lesson.narrower:
+        try:
+            narrow = other.problem_within(share * lesson.whole)
+            found[f"{FOUND}, width {other.width:g}"] = other.tuned_of(other.found(narrow).best.indices)
+        except InfeasibleBudget as error:
+            say(f"width {other.width:g}: {error}")
     if (smaller := _smaller(lesson, problem)) is not None:
         found[SMALLER] = smaller
     found["search"] = {
@@ -298,9 +338,9 @@ def _smaller(lesson: Lesson, problem: Problem) -> dict[str, Any] | None:
     return {"resolution": side, "cost": cost, **lesson.tuned(model, data)}
 
 
-def _nothing(lesson: Lesson) -> dict[str, Any]:
-    """The teacher's own blocks, from nothing."""
-    model, began = new_network(lesson.architecture, lesson.seed), time.process_time()
+def _nothing(lesson: Lesson, architecture: Architecture) -> dict[str, Any]:
+    """The same blocks, trained from nothing."""
+    model, began = new_network(architecture, lesson.seed), time.process_time()
     result = fit(model, lesson.data, TrainConfig(epochs=lesson.options.nothing_epochs, seed=lesson.seed))
     seconds = time.process_time() - began
     return {"after": _right(model, lesson.data), "val": result.val.value, "cpu_seconds": seconds}
@@ -344,7 +384,7 @@ def _front(lesson: Lesson) -> dict[str, Any]:
 
 def _gains(found: dict[str, Any], share: str) -> dict[str, Any]:
     """The found network minus each control, after one epoch and at the end, over all seeds."""
-    parts = [seed["shares"][share] for seed in found.values()]
+    parts = [{**seed["shares"][share], FOUND: _chosen(seed["shares"][share])} for seed in found.values()]
     gains = {}
     for name in (UNIFORM, RANDOM, SMALLER):
         if all(name in part for part in parts):
@@ -352,9 +392,18 @@ def _gains(found: dict[str, Any], share: str) -> dict[str, Any]:
                 when: Difference.of(*(_arrays(parts, of, when) for of in (FOUND, name))).to_json()
                 for when in ("before", "first", "after")
             }
+    own = _arrays(parts, FOUND, "after")
     teacher = [_answers(seed["teacher"]["right"]) for seed in found.values()]
-    gains["teacher"] = {"after": Difference.of(_arrays(parts, FOUND, "after"), teacher).to_json()}
+    gains["teacher"] = {"after": Difference.of(own, teacher).to_json()}
+    if all(NOTHING in part for part in parts):  # its own blocks, so that it is no target to beat it
+        gains[NOTHING] = {"after": Difference.of(own, _arrays(parts, NOTHING, "after")).to_json()}
     return gains
+
+
+def _chosen(part: dict[str, Any]) -> dict[str, Any]:
+    """What is found, of the width that does best on validation images after tuning."""
+    found = [tuned for name, tuned in part.items() if name.startswith(FOUND)]
+    return max(found, key=lambda tuned: tuned["val"])
 
 
 def _arrays(parts: Sequence[dict[str, Any]], name: str, when: str) -> list[np.ndarray]:
@@ -368,7 +417,8 @@ def _answers(right: str) -> np.ndarray:
 
 def _targets(found: dict[str, Any], gains: dict[str, Any]) -> list[dict[str, Any]]:
     def worst(share: str, when: str) -> float | None:
-        parts = [item[when]["mean"] for name, item in gains.get(share, {}).items() if name != "teacher"]
+        controls = {name: gains.get(share, {}).get(name) for name in (UNIFORM, RANDOM, SMALLER)}
+        parts = [item[when]["mean"] for item in controls.values() if item]
         return min(parts) if parts else None
 
     lines = [
@@ -383,9 +433,9 @@ def _targets(found: dict[str, Any], gains: dict[str, Any]) -> list[dict[str, Any
     ranks = [seed["spearman"]["errors"] for seed in found.values() if "spearman" in seed]
     lines.append(target("Spearman of errors and tuned accuracy", min(ranks) if ranks else None, ">=", 0.7))
     nothing = [
-        float(np.mean(_answers(seed["teacher"]["right"])) - np.mean(_answers(seed["from nothing"]["after"])))
+        float(np.mean(_answers(seed["teacher"]["right"])) - np.mean(_answers(seed[NOTHING]["after"])))
         for seed in found.values()
-        if "from nothing" in seed
+        if NOTHING in seed
     ]
     lines.append(target("teacher over the same from nothing", min(nothing) if nothing else None, ">=", 0.2))
     return lines
@@ -397,10 +447,11 @@ def _options() -> argparse.Namespace:
     found.add_argument("--data", default=str(shared))
     found.add_argument("--network", default="efficientnet-lite0")
     found.add_argument("--resolution", type=int, default=128)
+    found.add_argument("--widths", type=float, nargs="*", default=[], help="of further networks")
     found.add_argument("--shares", type=float, nargs="+", default=[0.7, 0.5, 0.35, 0.25], help="of the cost")
     found.add_argument("--table", type=Path, help="of measured latencies; multiply-adds without")
     found.add_argument("--teacher-epochs", type=int, help="those of `hwnas train --from` by default")
-    found.add_argument("--nothing-epochs", type=int, default=0, help="of the teacher's blocks from nothing")
+    found.add_argument("--nothing-epochs", type=int, default=0, help="of the same blocks from nothing")
     found.add_argument("--tune-epochs", type=int, default=3)
     found.add_argument("--learning-rate", type=float, default=0.01, help="of the fine-tuning")
     found.add_argument("--batch-size", type=int, default=32)

@@ -118,6 +118,7 @@ def search(
         HwnasError: The folder holds another search, or a finished one.
     """
     from hwnas import finalists
+    from hwnas.finalists import tuning
     from hwnas.pipeline import sizes
     from hwnas.search.request import SearchRequest
     from hwnas.settings import requests, usual
@@ -172,7 +173,7 @@ def search(
             "a space, models or oneshot too: leave them out, or give one teacher"
         )
     on = _by_size(teacher)
-    config = sizes.tuning(seed, pick_device(usual("train")["device"]).type)
+    config = tuning.usual(seed, pick_device(usual("train")["device"]).type)
     record = sizes.best_of(
         on,
         asked,

@@ -14,7 +14,7 @@ from hwnas.space import SearchSpace
 from hwnas.tables.table import LatencyTable
 
 if TYPE_CHECKING:
-    from hwnas.benchmark import Benchmark
+    from hwnas.benchmark import FileBenchmark
     from hwnas.latency import LatencyModel
     from hwnas.measure import ProfileOptions, Progress
 
@@ -82,7 +82,7 @@ def measure(
     budget_ms: float | None = None,
     options: ProfileOptions | None = None,
     progress: Callable[[str], None] | None = None,
-) -> Benchmark:
+) -> FileBenchmark:
     """Measure model files that anybody made.
 
     All files that a runtime reads are measured interleaved in one session, beside the anchors. What cannot

@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from hwnas.benchmark.asked import Asked, shape_of
 from hwnas.benchmark.measuring import benchmark
-from hwnas.benchmark.result import Benchmark
+from hwnas.benchmark.result import FileBenchmark
 
-__all__ = ["Asked", "Benchmark", "benchmark", "shape_of"]
+__all__ = ["Asked", "FileBenchmark", "benchmark", "shape_of"]

@@ -11,15 +11,15 @@ from hwnas import __version__, runtimes
 from hwnas.benchmark.asked import Asked
 from hwnas.benchmark.files import ReadFile, read
 from hwnas.benchmark.result import (
-    Benchmark,
+    BenchmarkPlace,
+    BenchmarkSession,
     Failure,
+    FileBenchmark,
     FileFacts,
     LatencyDifference,
     Operation,
-    Place,
     Placement,
     Row,
-    Session,
 )
 from hwnas.device import Device, Target
 from hwnas.errors import DeviceError, HwnasError
@@ -36,7 +36,7 @@ _FLOATS, _WHOLE = "fp32", "int8"
 
 def benchmark(
     asked: Asked, options: ProfileOptions | None = None, tell: Callable[[str], None] = lambda _: None
-) -> Benchmark:
+) -> FileBenchmark:
     """Measure files: all that a runtime reads interleaved in one session, beside the anchors.
 
     What cannot be read or measured is a failure of its own, and the rest is measured.
@@ -51,7 +51,7 @@ def benchmark(
     """
     found, failures = read(asked)
     unread: list[Failure] = []
-    taken: list[tuple[Session, list[Row]]] = []
+    taken: list[tuple[BenchmarkSession, list[Row]]] = []
     for device in asked.devices if found else ():
         try:
             with Measurer(device, options) as measurer:
@@ -62,7 +62,7 @@ def benchmark(
     rows = [row for _, of_session in taken for row in of_session]
     known = {row.file for row in rows} | {item.file for item in failures}
     failures += [item for item in unread if item.file not in known]
-    return Benchmark(
+    return FileBenchmark(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         hwnas=__version__,
         budget_ms=asked.budget_ms,
@@ -80,7 +80,7 @@ def _sessions(
     asked: Asked, device: Device, found: Sequence[ReadFile], unread: list[Failure]
 ) -> Iterator[tuple[Target, list[ReadFile]]]:
     """Targets of a device with the files that they can read; says what can be read by none."""
-    there = [name for name in asked.runtimes or device.runtimes if name in device.runtimes]
+    there = [name for name in asked.runtimes or device.runtimes if device.runs(name)]
     known = [runtimes.RUNTIMES[name] for name in there if name in runtimes.RUNTIMES]
     formats = {runtime.format.name for runtime in known}
     for model in found:
@@ -110,9 +110,9 @@ def _session(
     asked: Asked,
     failures: list[Failure],
     tell: Callable[[str], None],
-) -> list[tuple[Session, list[Row]]]:
+) -> list[tuple[BenchmarkSession, list[Row]]]:
     """Measure files together; one session, or none where nothing could be measured."""
-    place, by_name = Place.of(target), {model.name: model for model in models}
+    place, by_name = BenchmarkPlace.of(target), {model.name: model for model in models}
     alone: dict[str, Reply] = {}
 
     def fail(name: str, error: HwnasError | str) -> None:
@@ -144,11 +144,13 @@ def _session(
     if not alone:
         return []
     found = measured(own)
-    session = Session(found.session, place, target.precision, found.quality, found.reference.environment)
+    session = BenchmarkSession(
+        found.session, place, target.precision, found.quality, found.reference.environment
+    )
     return [(session, [_row(name, session, found[name], alone[name], asked) for name in alone])]
 
 
-def _reason(model: ReadFile, place: Place, error: HwnasError | str) -> str:
+def _reason(model: ReadFile, place: BenchmarkPlace, error: HwnasError | str) -> str:
     """Why a model does not run, and what of it may be the cause."""
     said = " ".join(str(error).split())
     custom = ", ".join(name for name in model.description.custom if name in said)
@@ -161,7 +163,7 @@ def _reason(model: ReadFile, place: Place, error: HwnasError | str) -> str:
     return f"{model.name} must run on {place}, but: {said}{remedy}"
 
 
-def _row(name: str, session: Session, found: Measurement, alone: Reply, asked: Asked) -> Row:
+def _row(name: str, session: BenchmarkSession, found: Measurement, alone: Reply, asked: Asked) -> Row:
     rounds = found.rounds
     loads = [sum(_ns(item, field) or 0 for field in ("load_ns", "compile_ns")) for item in rounds]
     firsts = [first for item in rounds if (first := _ns(item, "first_run_ns")) is not None]
@@ -191,7 +193,7 @@ def _whole(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
-def _placement(place: Place, alone: Reply) -> Placement:
+def _placement(place: BenchmarkPlace, alone: Reply) -> Placement:
     undelegated = alone.get("undelegated")
     return Placement(
         str(alone.get("delegate") or runtimes.get(place.runtime).host.delegate),

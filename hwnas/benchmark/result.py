@@ -18,7 +18,7 @@ SCHEMA = "hwnas-measured/1"
 
 
 @dataclass(frozen=True)
-class Place:
+class BenchmarkPlace:
     """Where and how a file was run: a target without the precision, which is the file's own.
 
     Attributes:
@@ -34,7 +34,7 @@ class Place:
     threads: int
 
     @classmethod
-    def of(cls, target: Target) -> Place:
+    def of(cls, target: Target) -> BenchmarkPlace:
         """That of a target."""
         return cls(target.device, target.runtime, target.processor, target.threads)
 
@@ -54,7 +54,7 @@ class Failure:
     """
 
     file: str
-    place: Place | None
+    place: BenchmarkPlace | None
     reason: str
 
 
@@ -80,7 +80,7 @@ class FileFacts:
 
 
 @dataclass(frozen=True)
-class Session:
+class BenchmarkSession:
     """What was measured together.
 
     Attributes:
@@ -92,7 +92,7 @@ class Session:
     """
 
     id: str
-    place: Place
+    place: BenchmarkPlace
     anchors: str
     quality: SessionQuality
     environment: Mapping[str, Any]
@@ -182,7 +182,7 @@ class Row:
     """
 
     file: str
-    place: Place
+    place: BenchmarkPlace
     session: str
     rounds: int
     latency_ms: float
@@ -236,7 +236,7 @@ class LatencyDifference:
 
 
 @dataclass(frozen=True)
-class Benchmark:
+class FileBenchmark:
     """All that was found.
 
     Attributes:
@@ -257,7 +257,7 @@ class Benchmark:
     budget_ms: float | None
     per_op: bool
     files: tuple[FileFacts, ...]
-    sessions: tuple[Session, ...]
+    sessions: tuple[BenchmarkSession, ...]
     rows: tuple[Row, ...]
     differences: tuple[LatencyDifference, ...]
     failures: tuple[Failure, ...]
@@ -300,7 +300,7 @@ class Benchmark:
         }
 
 
-def _session_json(session: Session) -> dict[str, Any]:
+def _session_json(session: BenchmarkSession) -> dict[str, Any]:
     quality = session.quality
     return {
         "id": session.id,

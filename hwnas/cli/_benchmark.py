@@ -12,13 +12,13 @@ from hwnas.cli._app import coloured, err, out, print_quality, print_table
 from hwnas.statistics.bounds import decimals
 
 if TYPE_CHECKING:
-    from hwnas.benchmark import Benchmark
-    from hwnas.benchmark.result import Row, Session
+    from hwnas.benchmark import FileBenchmark
+    from hwnas.benchmark.result import BenchmarkSession, Row
 
 _OPERATIONS = 12  # that are printed of a profile; the page and the JSON have all
 
 
-def show_benchmark(found: Benchmark) -> None:
+def show_benchmark(found: FileBenchmark) -> None:
     """Print a table a session, what was left outside of delegates, differences and profiles."""
     for session in found.sessions:
         rows = [row for row in found.rows if row.session == session.id]
@@ -33,7 +33,7 @@ def show_benchmark(found: Benchmark) -> None:
         out.print(coloured(found.verdict), highlight=False)
 
 
-def _show_session(found: Benchmark, session: Session, rows: list[Row]) -> None:
+def _show_session(found: FileBenchmark, session: BenchmarkSession, rows: list[Row]) -> None:
     table = Table(title=f"{session.place}, times in ms", title_justify="left", box=None, padding=(0, 2, 0, 0))
     names = (
         "file",
@@ -63,7 +63,7 @@ def _show_session(found: Benchmark, session: Session, rows: list[Row]) -> None:
     )
 
 
-def _cells(found: Benchmark, row: Row) -> Iterator[str]:
+def _cells(found: FileBenchmark, row: Row) -> Iterator[str]:
     facts = found.file(row.file)
     yield row.file
     yield facts.description.precision
@@ -80,7 +80,7 @@ def _cells(found: Benchmark, row: Row) -> Iterator[str]:
     yield row.placement.short
 
 
-def _show_operations(found: Benchmark, row: Row) -> None:
+def _show_operations(found: FileBenchmark, row: Row) -> None:
     """The operations that take longest; a sentence where the runtime has no profile."""
     if not found.per_op:
         return

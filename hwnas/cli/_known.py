@@ -237,6 +237,7 @@ def searched_around(
     status: Status,
 ) -> SearchRecord | None:
     """Search around a known network, on one size or on several."""
+    from hwnas.finalists import tuning
     from hwnas.pipeline import sizes
     from hwnas.runs.folder import RunFolder
 
@@ -257,7 +258,7 @@ def searched_around(
         found = search_in(one.settings(settings), one.dataset, run, within, False)
         return cast("SearchRecord", found)  # there is one process
 
-    config = sizes.tuning(**_training(settings))
+    config = tuning.usual(**_training(settings))
     return sizes.best_of(asked, budgets, to, search_on, config, tell=status.update, warn=_found.warn)
 
 

@@ -35,7 +35,13 @@ def list_(as_json: Json = False) -> None:
     matches = {phone.serial: adb.best_match(phone.facts, known.values()) for phone in phones}
     if as_json:
         described = [
-            {"name": d.name, "title": d.title, "transport": d.transport, "runtimes": d.runtimes}
+            {
+                "name": d.name,
+                "title": d.title,
+                "transport": d.transport,
+                "runtimes": d.runtimes,
+                "also": d.also,
+            }
             for d in known.values()
         ]
         found = [
@@ -46,7 +52,8 @@ def list_(as_json: Json = False) -> None:
         return
     table = Table("device", "what it is", "reached by", "runtimes")
     for item in known.values():
-        table.add_row(item.name, item.title, item.transport, ", ".join(item.runtimes))
+        also = [f"({name})" for name in item.also]  # where they are installed
+        table.add_row(item.name, item.title, item.transport, ", ".join([*item.runtimes, *also]))
     print_table(table)
     attached = Table("attached", "what it says it is", "use --device", "what to do")
     for phone in phones:

@@ -15,6 +15,8 @@ from hwnas.errors import ExportError, ParityError
 if TYPE_CHECKING:
     from torch import nn
 
+    from hwnas.runtimes.base import Host
+
 FP32_TOLERANCE = 1e-4  # of the largest answer; the order of sums alone makes some 1e-6
 INT8_SQNR_DB = 20.0  # what a block must reach: random ones have 24 to 37, faults cost more
 _SQNR_DB_PER_DOUBLING = 1.5  # of the depth: 14 for a network, where untrained ones have 16 to 30
@@ -101,7 +103,7 @@ def check(
     else:
         _demand_values(report, depth)
     if structure:
-        _demand_structure(report, execution.undelegated, host.delegate)
+        _demand_structure(report, execution.undelegated, host)
     return report
 
 
@@ -161,15 +163,15 @@ def _demand_silence(report: ParityReport, actual: np.ndarray, images: np.ndarray
         )
 
 
-def _demand_structure(report: ParityReport, undelegated: tuple[str, ...], delegate: str) -> None:
-    if report.float_operators:
+def _demand_structure(report: ParityReport, undelegated: tuple[str, ...], host: Host) -> None:
+    if report.float_operators and host.keeps_int8:
         raise ParityError(
             "an int8 model must compute in integers throughout, but these operators are float: "
             + ", ".join(report.float_operators)
         )
-    if delegate and (report.partitions != 1 or undelegated):
+    if host.delegate and (report.partitions != 1 or undelegated):
         raise ParityError(
-            f"{delegate} must run the model in one partition, but there are {report.partitions}, and it "
+            f"{host.delegate} must run the model in one partition, but there are {report.partitions}, and it "
             f"leaves out {', '.join(undelegated) or 'nothing'}"
         )
 

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -87,6 +87,8 @@ class Loop:
         measure: Measures them.
         proposals: What may be measured.
         tell: Told what is being done.
+        controls: Architectures that the found one must beat, and what kind of control each is; the best of
+            each kind is measured with the first finalists.
         predicted: Mean and standard deviation, one a constraint, that were believed of an architecture
             before it was measured.
     """
@@ -96,6 +98,7 @@ class Loop:
     measure: Measure
     proposals: Proposals
     tell: Tell = lambda _: None
+    controls: Mapping[Indices, str] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
     predicted: dict[Indices, tuple[list[float], list[float]]] = field(default_factory=dict)
     _fastest: tuple[Indices, ...] = ()
@@ -170,7 +173,28 @@ class Loop:
         likely = self.proposals.likely(list(self.proposals.pool), self.options.likely, share)
         if not likely:
             likely = self.proposals.drawn(share)
-        return self.ranking.best(likely, self.options.finalists)
+        best = self.ranking.best(likely, self.options.finalists)
+        controls = (self._of_kind(kind, likely)[:1] for kind in set(self.controls.values()))
+        return list(dict.fromkeys([*best, *(i for found in controls for i in found)]))
+
+    def _of_kind(self, kind: str | None, some: Iterable[Indices]) -> list[Indices]:
+        """Controls of a kind among some architectures, the best first; None is of those that are none."""
+        found = [i for i in some if self.controls.get(i) == kind]
+        return sorted(found, key=self.ranking.fp32, reverse=True)
+
+    def rivals(self, best: Indices) -> dict[str | None, Indices]:
+        """The best, and beside it the best of each other kind that keeps the budgets in all its sessions.
+
+        Returns:
+            Each by its kind of control; that of what was searched is None.
+        """
+        own = self.controls.get(best)
+        found = {own: best}
+        for kind in dict.fromkeys((None, *self.controls.values())):
+            kept = (i for i in self._of_kind(kind, self.posteriors.readings) if self.posteriors.kept(i))
+            if kind != own and (rival := next(filter(self._confirms, kept), None)) is not None:
+                found[kind] = rival
+        return found
 
     def _further(self, batch: Sequence[Indices]) -> None:
         """Measure those better whose interval straddles a budget, as long as that may prove something."""
@@ -236,9 +260,15 @@ class Loop:
             best = self._best()
             if best is None or self.posteriors.confirmed(best, self.options.sessions):
                 return best
-            self._step("confirmation", [best], time.monotonic(), self.options.sessions)
-            self._further([best])
+            self._confirms(best)
         return self._best()
+
+    def _confirms(self, indices: Indices) -> bool:
+        """Whether an architecture still keeps the budgets in as many sessions as is asked for."""
+        if not self.posteriors.confirmed(indices, self.options.sessions):
+            self._step("confirmation", [indices], time.monotonic(), self.options.sessions)
+            self._further([indices])
+        return self.posteriors.kept(indices)
 
     def _best(self) -> Indices | None:
         """The most accurate that is proven to keep all budgets.

@@ -16,6 +16,7 @@ from hwnas.device import Device
 from hwnas.errors import InfeasibleBudget, SchemaMismatch, TableError
 from hwnas.evaluators.base import TrainedNetworks
 from hwnas.evaluators.of_run import scorer_of
+from hwnas.finalists import tuning
 from hwnas.finalists.bench import Bench, devices_of
 from hwnas.finalists.candidates import FinalistsOptions, Proposals
 from hwnas.finalists.latencies import LatencyConstraint, Posteriors
@@ -87,19 +88,27 @@ def select_finalist(
     ranking = Ranking(scorer, rank, _int8_runtime(constraints), trials)
     there = (devices or devices_of(constraints)) if measure else {}
     scales = _tables(constraints, space, tables) if measure else {}
+    tuner = tuning.tuner_of(run, record, scorer, dataset, options.tuned_epochs, tell)
     with Bench(space, constraints, there, scales, run, measuring) as bench:
         posteriors = Posteriors(
             space, bench.constraints, confidence_of(record), limits_of(record, space, constraints)
         )
         pool: dict[Indices, Indices | None] = dict.fromkeys(trials)
         rng = np.random.default_rng([record.seed, 7])
-        loop = Loop(posteriors, ranking, bench.measure, Proposals(posteriors, options, pool, rng), tell)
+        proposals = Proposals(posteriors, options, pool, rng)
+        loop = Loop(posteriors, ranking, bench.measure, proposals, tell, tuning.controls_of(space, record))
         settled: Settled | None = None
         refusal: InfeasibleBudget | None = None
+        rivals: Mapping[str | None, Indices] = {}
         try:
             settled = loop.run()
+            if tuner is not None and settled.verdict.is_pass:
+                rivals = loop.rivals(settled.best)
         except InfeasibleBudget as error:
             refusal = error
+    if settled is not None and tuner is not None and len(rivals) > 1:
+        best, record = tuner.best_of(rivals, posteriors, record)
+        settled = replace(settled, best=best)
     is_measured = any(constraint.measurable for constraint in posteriors.constraints)
     finalists = FinalistsRecord(
         kept=settled is not None and settled.verdict.is_pass,

@@ -125,7 +125,7 @@ def search_for(
         record, scorer = _searched(ready, run, is_new, live)
         if record is not None and ranks.rank() == 0:
             scorer = scorer or scorer_in(run, dataset)
-            record = _kept(record, run, scorer, ready.models, options, devices, tell)
+            record = _kept(record, run, dataset, scorer, ready.models, options, devices, tell)
     return record
 
 
@@ -166,6 +166,7 @@ def _as_typed(budgets: Sequence[Budget]) -> tuple[str, ...]:
 def _kept(
     record: SearchRecord,
     run: Path,
+    dataset: Dataset,
     scorer: TrainedNetworks,
     models: Sequence[FittedModel],
     options: SearchOptions,
@@ -180,6 +181,7 @@ def _kept(
             rank=options.rank,
             tables=options.tables,
             devices=devices,
+            dataset=dataset,
             scorer=scorer,
             models=models,
             options=options.finalists,
@@ -189,8 +191,9 @@ def _kept(
     if options.gallery_points:
         tell("gallery")
         write_gallery(run, options.gallery_points, options.gallery_each, scorer=scorer, models=models)
-    trained = RunFolder(run).trained  # networks of a short training, of no more use
-    shutil.rmtree(trained, ignore_errors=True)
+    folder = RunFolder(run)
+    for networks in (folder.trained, folder.tuned):  # of a short training, of no more use
+        shutil.rmtree(networks, ignore_errors=True)
     return record
 
 

@@ -23,14 +23,10 @@ from hwnas.runs.found import SearchRecord
 from hwnas.runs.training import TrainingRecord
 from hwnas.search.beside import said
 from hwnas.search.oneshot.inherit import inherited
-from hwnas.settings import usual
 from hwnas.statistics.verdict import WORDS
 from hwnas.train import TrainConfig, ranks
 from hwnas.train.adapting import teacher_of
 from hwnas.train.training import train_run
-
-EPOCHS = 2
-"""Of tuning, before networks are compared."""
 
 _OF_SEARCH = (  # what a run folder has of its search, which is there when search.json is
     *(RunFolder.arch, RunFolder.history, RunFolder.teacher, RunFolder.supernet, RunFolder.latency),
@@ -110,12 +106,6 @@ class OnSize:
             "verdict": self.word,
             "latencies_ms": {item.name: item.latency_ms for item in self.record.budgets},
         }
-
-
-def tuning(seed: int, device: str) -> TrainConfig:
-    """How networks are tuned before they are compared: by their teacher too, on "cpu" or "cuda"."""
-    share = usual("train")["distill_weight"]
-    return TrainConfig(epochs=EPOCHS, seed=seed, device=device, distill_weight=share)
 
 
 @outputs.alone_in("to", "a search", new=True)

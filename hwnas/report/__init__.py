@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hwnas import __version__, files
-from hwnas.benchmark import Benchmark
+from hwnas.benchmark import FileBenchmark
 from hwnas.errors import HwnasError, in_words
 from hwnas.report import (
     _benchmark,
@@ -83,7 +83,7 @@ def write(
     return path
 
 
-def write_benchmark(found: Benchmark, path: Path) -> None:
+def write_benchmark(found: FileBenchmark, path: Path) -> None:
     """Write a page about a benchmark.
 
     Args:

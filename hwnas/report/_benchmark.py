@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from html import escape
 
-from hwnas.benchmark import Benchmark
-from hwnas.benchmark.result import Row, Session
+from hwnas.benchmark import FileBenchmark
+from hwnas.benchmark.result import BenchmarkSession, Row
 from hwnas.report import _budgets, _conditions, _page, _text
 
 
-def page(found: Benchmark) -> str:
+def page(found: FileBenchmark) -> str:
     """The whole HTML document."""
     count = len({row.file for row in found.rows})
     title = f"{count} model{'s' if count != 1 else ''}, measured"
@@ -24,7 +24,7 @@ def page(found: Benchmark) -> str:
     return _page.page(title, lead, [text for text in sections if text])
 
 
-def _session(found: Benchmark, session: Session) -> str:
+def _session(found: FileBenchmark, session: BenchmarkSession) -> str:
     rows = [row for row in found.rows if row.session == session.id]
     header = ("file", "ms", "p90 ms", "load ms", "first run ms", "peak memory", "ran on")
     budget = () if found.budget_ms is None else (f"within {found.budget_ms:g} ms",)
@@ -59,7 +59,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     return cells if row.verdict is None else (*cells, _budgets.mark(row.verdict, "–"))
 
 
-def _differences(found: Benchmark) -> str:
+def _differences(found: FileBenchmark) -> str:
     if not found.differences:
         return ""
     rows = [
@@ -76,7 +76,7 @@ def _differences(found: Benchmark) -> str:
     return _page.section("Which differences are real?", _page.table(header, rows, numeric=(2, 3)))
 
 
-def _files(found: Benchmark) -> str:
+def _files(found: FileBenchmark) -> str:
     rows = [
         (
             item.name,
@@ -100,7 +100,7 @@ def _operations(row: Row) -> str:
     return _page.details(f"Operations of {row.name}", _page.table(header, rows, numeric=(2, 3)))
 
 
-def _failures(found: Benchmark) -> str:
+def _failures(found: FileBenchmark) -> str:
     if not found.failures:
         return ""
     paragraphs = [_page.paragraph(_page.mark(item.reason, "bad")) for item in found.failures]

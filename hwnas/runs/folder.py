@@ -80,6 +80,7 @@ class RunFolder:
     latency = Entry("latency")  # models, one a target
     ranges = Entry("ranges.json")
     finalists = Entry("finalists")  # tables, one a target
+    tuned = Entry("tuned")  # networks of a search that are tuned to be compared, while they are
     resolutions = Entry("resolutions")  # run folders of searches on other sizes, and on its own: 96, 96-0.75
     gallery = Entry("gallery.json")
 

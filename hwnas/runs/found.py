@@ -34,6 +34,17 @@ _ON_SIZE = {  # what was found on a size of network and images, of a search on s
     "epochs": SOME,
     "verdict": (str, NONE),
 }
+_TUNED = {
+    "name": str,
+    "indices": [COUNT],
+    "taken": bool,
+    "value": float,
+    "merit": float,
+    "interval": INTERVAL,
+    "images": SOME,
+    "epochs": SOME,
+    "latencies_ms": {str: SIZE},
+}
 _SHAPE = {
     "strategy": str,
     "seed": COUNT,
@@ -51,6 +62,8 @@ _SHAPE = {
     "extra?": {
         "resolutions?": Items(_ON_SIZE, 1),
         "best_of?": {str: float},
+        "controls?": {str: [[COUNT]]},
+        "tuned?": Items(_TUNED, 2),
         "spearman?": (float, NONE),
         "left_out?": {"networks": SOME, "spearman": (float, NONE), "half_90": SIZE, "coverage_90": SHARE},
     },

@@ -15,13 +15,16 @@ from hwnas.errors import DeviceError, ExportError, HwnasError
 from hwnas.runtimes.base import Runtime
 from hwnas.runtimes.litert import LITERT
 from hwnas.runtimes.onnxruntime import ONNXRUNTIME
+from hwnas.runtimes.openvino import OPENVINO
 from hwnas.runtimes.tflite_runtime import TFLITE_RUNTIME
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-RUNTIMES: dict[str, Runtime] = {runtime.name: runtime for runtime in (LITERT, TFLITE_RUNTIME, ONNXRUNTIME)}
+RUNTIMES: dict[str, Runtime] = {
+    runtime.name: runtime for runtime in (LITERT, TFLITE_RUNTIME, ONNXRUNTIME, OPENVINO)
+}
 IMPORTED = ("torch_cuda",)
 """Names that other people's latencies may be of; hwnas has no agent and no exporter for them."""
 

@@ -137,6 +137,8 @@ class Host:
             zero_point); empty where it reads and answers floats.
         describe: Reads what a file says of itself; raises ExportError where it is damaged, or no such model.
         delegate: What must run all of a model in one piece; empty where there is no such thing.
+        keeps_int8: Whether it computes all of an int8 model in whole numbers, as the file says. One that
+            does not decides itself, and what it computes in float is only told.
     """
 
     runtime: str
@@ -145,6 +147,7 @@ class Host:
     quantization: Callable[[bytes | Path], dict[str, dict[str, Any]]]
     describe: Callable[[Path], Description]
     delegate: str = ""
+    keeps_int8: bool = True
 
 
 @dataclass(frozen=True)

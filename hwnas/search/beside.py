@@ -13,9 +13,11 @@ _NAMES = {"exact": "best answer", "uniform": "narrowed alike", "random": "best r
 
 
 def sentences(record: SearchRecord) -> Iterator[str]:
-    """What networks of other sizes reach; controls of an exact search, and how well it foretold."""
+    """What networks of other sizes and controls of an exact search reach, and how well it foretold."""
     if sizes := record.extra.get("resolutions"):
         yield _on_sizes(record, sizes)
+    if rivals := record.extra.get("tuned"):
+        yield _tuned(record, rivals)
     yield from _foretold(record.extra)
 
 
@@ -31,6 +33,25 @@ def _on_sizes(record: SearchRecord, sizes: list[dict[str, Any]]) -> str:
         f"on {sizes[0]['images']} validation images, each tuned for {sizes[0]['epochs']} epochs: "
         f"{'; '.join(parts)}: the network on {_size(taken)} is taken"
     )
+
+
+def _tuned(record: SearchRecord, rivals: list[dict[str, Any]]) -> str:
+    metric = tasks.of_record(record.data).metric
+    parts = []
+    for item in rivals:
+        within = f" ({metric.within(item['interval'])})" if item["interval"] else ""
+        times = ", ".join(f"{ms:.3g} ms" for ms in item["latencies_ms"].values())
+        parts.append(f"{_name(item['name'])} {metric.text(item['value'], 2)}{within} at {times}")
+    taken = next(item["name"] for item in rivals if item["taken"])
+    beaten = "" if taken == "exact" else ", as no answer of the search is better"
+    return (
+        f"all within the budgets, on {rivals[0]['images']} validation images, each tuned for "
+        f"{rivals[0]['epochs']} epochs: {'; '.join(parts)}: the {_name(taken)} is taken{beaten}"
+    )
+
+
+def _name(of: str) -> str:
+    return _NAMES.get(of, of)
 
 
 def _size(item: Mapping[str, Any]) -> str:

@@ -38,6 +38,7 @@ _RANGES: Mapping[tuple[str, str], tuple[float, float | None]] = {
     ("promise", "gallery_points"): _FROM_0,
     ("promise", "gallery_each"): _FROM_1,
     ("promise", "most_sessions"): _FROM_1,
+    ("promise", "tuned_epochs"): _FROM_0,
     ("train", "seed"): _FROM_0,
     ("train", "distill_weight"): _SHARE,
     ("export", "calibration_images"): _FROM_1,

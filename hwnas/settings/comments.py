@@ -95,6 +95,8 @@ COMMENTS: Mapping[str, Mapping[str, str]] = {
         "likely": "A network is only measured if its chance to keep the budget is at least this.",
         "sessions": "Independent sessions that the chosen network is measured in.",
         "most_sessions": "And at most, while it is not clear yet whether the budget is kept.",
+        "tuned_epochs": "Around a trained network: epochs of tuning for the best network and its controls, "
+        "before the better one is taken; 0 takes the best one untuned.",
     },
     "train": {
         "epochs": "Passes over the training images; where it is not set, as many as 2,000 steps take, but 8 "

@@ -34,7 +34,7 @@ class Key:
 
 _DEFAULTS: Mapping[str, Mapping[str, Any]] = {
     "search.supernet": {"width": 0.5, "device": "auto"},
-    "train": {"device": "auto", "distill_weight": 0.5},
+    "train": {"device": "auto", "distill_weight": 0.5},  # as finalists are tuned: ``train.config.TAUGHT``
 }
 _UNSET = {("search.supernet", "seed"), ("train", "seed")}
 _OF_THE_PROGRAM = {"parallel", "training"}

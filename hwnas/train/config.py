@@ -71,6 +71,10 @@ FROM_NOTHING = Usual(2000, 8, 60, 0.1)
 PRETRAINED = Usual(700, 4, 20, 0.02, head_steps=64, layer_decay=0.95, freeze_share=0.3)
 
 
+TAUGHT = 0.5
+"""``distill_weight`` where there is a teacher, unless another is asked for."""
+
+
 @dataclass(frozen=True)
 class TrainConfig:
     """Settings of a training: SGD with Nesterov momentum, cosine after a warm-up.

@@ -157,7 +157,7 @@ def _variants(
             file = model.file
             for name, target, asked in _targets(model, device, checked.manifest.budgets):
                 measured: tuple[Measurement, SessionRecord] | None = None
-                if target is not None and target.runtime in device.runtimes:
+                if target is not None and device.runs(target.runtime):
                     on_step(f"latency of {file}{f' on {target}' if name != model.name else ''}")
                     measured = _measure(checked.path / file, measurer(), target, scales)
                 found.append(_check(name, model, looked[file], measured, asked))

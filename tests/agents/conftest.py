@@ -5,11 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from installed import installed
 
 from hwnas import export
 from hwnas.measure.plan import ANCHOR
 
-RUNTIMES = ("litert", "onnxruntime")
+RUNTIMES = ("litert", "onnxruntime", *installed("openvino"))
 
 
 @pytest.fixture(scope="session")

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from installed import installed
 
 from hwnas import files
 
-RUNTIMES = ("litert", "onnxruntime")
+RUNTIMES = ("litert", "onnxruntime", *installed("openvino"))
 Models = dict[tuple[str, str], Path]
 
 

@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 import hwnas
 from hwnas import device, report
 from hwnas.benchmark import Asked, benchmark
-from hwnas.benchmark.result import Benchmark, LatencyDifference, Place, Placement
-from hwnas.cli import app
+from hwnas.benchmark.result import BenchmarkPlace, FileBenchmark, LatencyDifference, Placement
+from hwnas.cli import _app, app
 from hwnas.device import Target
 
 pytestmark = pytest.mark.usefixtures("warm_processes")
@@ -26,12 +26,12 @@ HOST = device.load("host")
 
 def run(
     *paths: Path, rounds: int = 2, tell: Callable[[str], None] = lambda _: None, on=HOST, **given
-) -> Benchmark:
+) -> FileBenchmark:
     return benchmark(Asked(paths, [on], **given), form(rounds), tell)
 
 
 @pytest.fixture(scope="module")
-def measured(networks, warm_processes) -> Benchmark:
+def measured(networks, warm_processes) -> FileBenchmark:
     """Four files of one network, with all that can be asked for."""
     return run(*networks.values(), rounds=6, compare=True, per_op=True, budget_ms=1000.0)
 
@@ -196,7 +196,7 @@ def test_what_fails_between_rounds_stops_nothing_else(tmp_path):
     found = run(weak, strong, rounds=3, tell=damage)
     assert [(row.file, row.rounds) for row in found.rows] == [("strong.onnx", 3)]
     [failure] = found.failures
-    assert (failure.file, failure.place) == ("weak.onnx", Place("host", "onnxruntime", "cpu", 1))
+    assert (failure.file, failure.place) == ("weak.onnx", BenchmarkPlace("host", "onnxruntime", "cpu", 1))
     assert failure.reason.startswith("weak.onnx must run on host/onnxruntime, but: load")
 
 
@@ -275,8 +275,8 @@ def test_a_difference_needs_rounds():
 
 
 def test_a_place_is_a_target_without_the_precision():
-    assert str(Place.of(Target("host", "litert", "int8"))) == "host/litert"
-    assert str(Place.of(Target("pixel", "litert", "fp32", "gpu", 4))) == "pixel/litert-gpu-t4"
+    assert str(BenchmarkPlace.of(Target("host", "litert", "int8"))) == "host/litert"
+    assert str(BenchmarkPlace.of(Target("pixel", "litert", "fp32", "gpu", 4))) == "pixel/litert-gpu-t4"
 
 
 def test_the_page_holds_all_and_names_are_text(measured, tmp_path, networks):
@@ -306,6 +306,7 @@ def test_the_page_holds_all_and_names_are_text(measured, tmp_path, networks):
 def hwnas_measure(monkeypatch):
     """The verb in this process."""
     hurry(monkeypatch)
+    monkeypatch.setattr(_app.out, "_width", 500)
 
     def invoke(*words: object, code: int = 0):
         done = CliRunner(env={"COLUMNS": "500"}).invoke(app, ["measure", *map(str, words)])
@@ -347,7 +348,7 @@ def test_the_verb_leaves_with_the_code_of_the_verdict(hwnas_measure, networks, t
 def test_the_public_function_is_what_the_verb_calls(networks):
     one = networks["net-int8.onnx"]
     found = hwnas.measure(str(one), options=form(2), budget_ms=1000.0)
-    assert isinstance(found, hwnas.Benchmark)
+    assert isinstance(found, hwnas.FileBenchmark)
     assert [row.file for row in found.rows] == [one.name]
     assert found.verdict.word == "NOT PROVEN"
     with pytest.raises(hwnas.HwnasError, match="is there twice"):

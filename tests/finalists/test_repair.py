@@ -244,3 +244,35 @@ def test_a_search_that_does_not_measure_says_that_its_bound_is_predicted() -> No
     model = Believed(macs(), 0.05)
     with pytest.raises(InfeasibleBudget, match=r"predicted and not measured: [0-9.]+ ms should be kept when"):
         constraints_of([model], [Budget.read("0.000001")], space(), 0.9)
+
+
+def test_the_best_control_of_each_kind_is_measured_beside_what_was_found():
+    world, limit = World(macs()), constraint()
+    loop = loop_of(world, [limit])
+    others = sorted(loop.proposals.pool, key=loop.ranking.fp32, reverse=True)[1:]
+    over = networks()[int(np.argmax(macs().of(np.array(networks()))))]
+    loop.proposals.pool[over] = None
+    loop.controls = {others[-1]: "random", others[-2]: "random", others[-3]: "uniform", over: "uniform"}
+    settled = loop.run()
+    assert loop.controls.get(settled.best) is None
+    rivals = loop.rivals(settled.best)
+    assert rivals == {None: settled.best, "random": others[-2], "uniform": others[-3]}
+    assert all(loop.posteriors.confirmed(i, loop.options.sessions) for i in rivals.values())
+    assert over not in loop.posteriors.readings  # it is predicted not to keep the budget
+    assert loop.rivals(others[-2])["random"] == others[-2]
+    assert loop.rivals(others[-2])[None] == settled.best
+
+
+def test_a_control_over_budget_is_no_rival():
+    world, limit = World(macs(), residual=0.0), constraint(believed=0.8)
+    loop = loop_of(world, [limit])
+    rows = np.array(networks())
+    tempting = rows[
+        (macs().of(rows) > 1.02 * limit.budget_ms) & (0.8 * macs().of(rows) < 0.9 * limit.budget_ms)
+    ]
+    control = tuple(tempting[0].tolist())
+    loop.proposals.pool[control] = None
+    loop.controls = {control: "random"}
+    settled = loop.run()
+    assert not loop.posteriors.kept(control)
+    assert loop.rivals(settled.best) == {None: settled.best}

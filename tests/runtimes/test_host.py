@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from installed import installed, needs
 
 from hwnas import runtimes
 from hwnas.blocks import Conv
@@ -11,6 +12,7 @@ from hwnas.errors import ExportError
 from hwnas.export import lower, random_calibration, random_module
 
 SHAPE = (3, 8, 6)
+NAMES = ["litert", "onnxruntime", pytest.param("openvino", marks=needs("openvino"))]
 
 
 @pytest.fixture(scope="module")
@@ -18,13 +20,13 @@ def models():
     module, images = random_module([Conv(3, 4)], 0), random_calibration(SHAPE, 4, 1)
     return {
         (name, precision): lower(module, SHAPE, name, precision, calibration=images)
-        for name in ("litert", "onnxruntime")
+        for name in ("litert", "onnxruntime", *installed("openvino"))
         for precision in ("fp32", "int8")
     }
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
-@pytest.mark.parametrize("name", ["litert", "onnxruntime"])
+@pytest.mark.parametrize("name", NAMES)
 def test_files_and_bytes_give_the_same(models, name, precision, tmp_path):
     lowered = models[name, precision]
     path = tmp_path / f"model{lowered.suffix}"
@@ -36,14 +38,14 @@ def test_files_and_bytes_give_the_same(models, name, precision, tmp_path):
     np.testing.assert_array_equal(first, second)
 
 
-@pytest.mark.parametrize("name", ["litert", "onnxruntime"])
+@pytest.mark.parametrize("name", NAMES)
 def test_int8_inputs_saturate(models, name):
     images = np.sign(random_calibration(SHAPE, 2, 2))
     far, farther = (runtimes.run(models[name, "int8"].model, name, images * scale) for scale in (1e3, 1e6))
     np.testing.assert_array_equal(far, farther)
 
 
-@pytest.mark.parametrize("name", ["litert", "onnxruntime"])
+@pytest.mark.parametrize("name", NAMES)
 def test_what_cannot_be_run_is_refused(models, name, tmp_path):
     model, images = models[name, "fp32"].model, random_calibration(SHAPE, 2, 2)
     for wrong in (images[0], images[:, :2], images[:0], images.transpose(0, 2, 3, 1)):

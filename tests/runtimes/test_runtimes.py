@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from installed import needs
 from lint import questions
 from quick_measuring import form
 
@@ -48,7 +49,9 @@ def test_contract(name):
     testing.check_runtime(name)
 
 
-@pytest.mark.parametrize("name", RUNTIMES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[needs(name)] if name == "openvino" else []) for name in RUNTIMES]
+)
 def test_every_runtime_is_labelled_and_proven_by_itself(name):
     runtime, shape = runtimes.get(name), (3, 8, 6)
     module, images = random_module([Conv(3, 4)], 0), random_calibration(shape, 4, 1)

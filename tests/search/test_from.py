@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -12,8 +13,10 @@ from hwnas import blocks, data, files, release, report, spaces
 from hwnas.budget import Budget
 from hwnas.device import Target
 from hwnas.errors import HwnasError, SpaceError, TrainingError
+from hwnas.finalists import FinalistsOptions, select_finalist, tuning
 from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
+from hwnas.search import beside
 from hwnas.search.oneshot.inherit import inherited
 from hwnas.search.pick import pick
 from hwnas.search.request import SearchRequest
@@ -170,6 +173,60 @@ def test_a_search_is_taught_by_it_on_its_own_images(found, teacher):
     assert record.oneshot["teacher"]["weights_sha256"] == files.sha256(RunFolder(teacher).weights)
     assert {"exact", "random"} <= set(record.extra["best_of"])
     assert adapting.teacher_of(found) == teacher.resolve()
+
+
+@pytest.fixture(scope="module")
+def tuned(found, teacher, tmp_path_factory):
+    run = tmp_path_factory.mktemp("tuned") / "run"
+    shutil.copytree(found, run)
+    shutil.copytree(teacher, RunFolder(run).teacher)
+    return run, select_finalist(run, measure=False, options=FinalistsOptions(tuned_epochs=1))
+
+
+def test_what_ships_is_the_best_one_after_tuning_beside_the_controls(tuned, found):
+    run, record = tuned
+    told = {item["name"]: item for item in record.extra["tuned"]}
+    assert len(told) > 1
+    assert set(told) <= {"exact", "uniform", "random"}
+    assert [item["name"] for item in told.values() if item["taken"]] == [
+        max(told, key=lambda name: told[name]["merit"])
+    ]
+    taken = next(item for item in told.values() if item["taken"])
+    assert record.best == tuple(taken["indices"])
+    assert spaces.architecture_from_json(records.arch(run)).indices == record.best
+    limit = record.budgets[0]
+    for item in told.values():
+        assert item["latencies_ms"][limit.name] <= limit.budget_ms
+        assert (item["epochs"], item["images"]) == (1, record.data["images"]["val"])
+        assert item["interval"][0] <= item["value"] <= item["interval"][1]
+    assert "tuned" not in records.search(found).extra
+    controls = {tuple(i) for some in record.extra["controls"].values() for i in some}
+    assert {tuple(i["indices"]) for name, i in told.items() if name != "exact"} <= controls
+
+
+def test_tuning_that_was_cut_off_goes_on(tuned, monkeypatch):
+    run, record = tuned
+    monkeypatch.setattr(tuning, "fit", None)  # all of it was done
+    again = select_finalist(run, measure=False, options=FinalistsOptions(tuned_epochs=1))
+    assert again.extra["tuned"] == record.extra["tuned"]
+
+
+def test_what_tuning_came_to_is_said(tuned):
+    run, record = tuned
+    said = next(text for text in beside.sentences(record) if "tuned for" in text)
+    for item in record.extra["tuned"]:
+        assert f"{item['value']:.2%}" in said
+    assert said[1:] in report.write(run).read_text()
+    rivals = [{**item, "taken": item["name"] != "exact"} for item in record.extra["tuned"]]
+    beaten = replace(record, extra={**record.extra, "tuned": rivals})
+    assert next(beside.sentences(beaten)).endswith("is taken, as no answer of the search is better")
+
+
+def test_nobody_is_tuned_where_nobody_asks(found, tmp_path, monkeypatch):
+    shutil.copytree(found, tmp_path / "run")
+    monkeypatch.setattr(tuning, "fit", None)
+    record = select_finalist(tmp_path / "run", measure=False, options=FinalistsOptions(tuned_epochs=0))
+    assert "tuned" not in record.extra
 
 
 def test_what_was_found_begins_with_its_blocks_and_ships_with_its_origin(found, teacher):

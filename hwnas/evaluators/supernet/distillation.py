@@ -10,7 +10,7 @@ candidate before it makes, instead of the teacher's own features.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -23,8 +23,18 @@ from hwnas.train import optim, ranks
 if TYPE_CHECKING:
     from hwnas.evaluators.supernet.network import Supernet
 
-LEARNING_RATE = 2e-3
-"""Of Adam, at the beginning."""
+LEARNING_RATE = 8e-3
+"""Of Adam at the beginning, for what is not a filter."""
+
+STEP = 0.08
+"""Of a filter at the beginning, over the root mean square of its weights.
+
+Filters of a pretrained network differ tenfold in length, and one that is normed learns as fast as it is short
+(arXiv:1706.05350): steps in proportion (arXiv:1804.04235, section 8) are as large for all. Mean loss of all
+candidates around EfficientNet-Lite0 after 120 steps on photos of clothes at 96 px, one seed: with the same
+step for all weights 0.1275 (2e-3), 0.1149 (4e-3), 0.1101 (8e-3); with relative ones 0.1186 (0.02), 0.1084
+(0.04), 0.1047 (0.08), 0.1062 (0.12).
+"""
 
 _DEAD = 1e-4
 """Variance of a channel, over the mean of all, under which it says nothing."""
@@ -42,7 +52,9 @@ class Distillation:
     def __init__(self, supernet: Supernet, teacher: Sequence[int], optimizer: torch.optim.Optimizer) -> None:
         self.supernet, self.teacher = supernet, tuple(teacher)
         pupils = [p for _, _, module in self.pupils() for p in module.parameters()]
-        self.optimizer = torch.optim.Adam(pupils, lr=LEARNING_RATE)
+        self._filters = [p for p in pupils if p.ndim > 1]
+        groups: list[dict[str, Any]] = [{"params": [p]} for p in self._filters]
+        self.optimizer = torch.optim.Adam([*groups, {"params": [p for p in pupils if p.ndim <= 1]}])
         for parameter in pupils:
             if "exp_avg" in (state := optimizer.state.get(parameter, {})):
                 self.optimizer.state[parameter] = state
@@ -85,7 +97,7 @@ class Distillation:
 
     def step(self, images: torch.Tensor, factor: float, rng: np.random.Generator) -> float:
         """One update of all candidates at a share of the learning rate; returns their mean loss."""
-        optim.set_learning_rate(self.optimizer, LEARNING_RATE * factor)
+        self._set_rates(factor)
         self.optimizer.zero_grad(set_to_none=True)
         features, before, losses = self.features(images), None, []
         for number, choice in enumerate(self.supernet.choices):
@@ -112,6 +124,16 @@ class Distillation:
         ranks.average(p.grad for p in self.supernet.parameters() if p.grad is not None)
         self.optimizer.step()
         return value
+
+    def _set_rates(self, factor: float) -> None:
+        """Of each filter by its length now, so that a distillation that was cut off goes on as it was."""
+        *filters, others = self.optimizer.param_groups
+        others["lr"] = factor * LEARNING_RATE
+        if not filters:
+            return
+        lengths = torch.stack([p.detach().pow(2).mean().sqrt() for p in self._filters]).tolist()
+        for group, length in zip(filters, lengths, strict=True):
+            group["lr"] = factor * STEP * length
 
     def zeros(self) -> tuple[FloatArray, ...]:
         """A zero for every candidate, one array a choice."""

@@ -92,21 +92,25 @@ class ExactSampler(Sampler):
     def report(self) -> Mapping[str, Any]:
         """How well errors and what was fitted to them foretell what was scored; what the controls reach."""
         best: dict[str, float] = {}
+        controls: dict[str, list[list[int]]] = {}
         for trial in self.archive.trials:
             name = self.controls.get(trial.indices, "exact")
             best[name] = max(best.get(name, 0.0), trial.quality)
+            if trial.indices in self.controls:
+                controls.setdefault(name, []).append(list(trial.indices))
         errors = [part.tolist() for part in self.additive.errors]
-        return {"block_errors": errors, **self.additive.told(), "best_of": best, **_beaten(best)}
+        beside = {"best_of": best, "controls": controls}
+        return {"block_errors": errors, **self.additive.told(), **beside, **_beaten(best)}
 
 
 def _beaten(best: Mapping[str, float]) -> dict[str, Any]:
-    """An alarm where a control is better than all answers: it is what ships then."""
+    """An alarm where a control is better than all answers: it is what is chosen then."""
     name = max(best, key=lambda of: best[of], default="exact")
     if "exact" not in best or best[name] <= best["exact"]:
         return {}
     text = (
-        f"the {name} network of the same blocks scores {best[name]:.2%}, more than the best answer of the "
-        f"exact search, {best['exact']:.2%}: that is the one to use"
+        f"before any tuning, the {name} network of the same blocks scores {best[name]:.2%}, more than the "
+        f"best answer of the exact search, {best['exact']:.2%}"
     )
     return {"alarms": [text]}
 
