@@ -37,7 +37,7 @@ def _show_session(found: FileBenchmark, session: BenchmarkSession, rows: list[Ro
     table = Table(title=f"{session.place}, times in ms", title_justify="left", box=None, padding=(0, 2, 0, 0))
     names = (
         "file",
-        "computes",
+        "precision",
         "latency",
         "95 % interval",
         "p90",
