@@ -27,7 +27,20 @@ if TYPE_CHECKING:
     from inspect import Signature
 
     from hwnas import blocks, plugins, runtimes, spaces, tasks, testing
-    from hwnas.api import Exported, Found, Trained, compare, export, fit, profile, search, train, verify
+    from hwnas.api import (
+        Exported,
+        Found,
+        Trained,
+        compare,
+        export,
+        fit,
+        measure,
+        profile,
+        search,
+        train,
+        verify,
+    )
+    from hwnas.benchmark.result import FileBenchmark
     from hwnas.budget import Budget
     from hwnas.device import Device, Target
     from hwnas.errors import (
@@ -59,6 +72,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "api": ("Exported", "Found", "Trained", "fit", "profile"),
+    "benchmark.result": ("FileBenchmark",),
     "budget": ("Budget",),
     "device": ("Device", "Target"),
     "errors": (
@@ -88,7 +102,7 @@ _HOMES = {
     "train.config": ("EpochRecord", "TrainConfig"),
 }
 _MODULES = ("blocks", "plugins", "runtimes", "spaces", "tasks", "testing")
-_VERBS = ("compare", "export", "search", "train", "verify")
+_VERBS = ("compare", "export", "measure", "search", "train", "verify")
 _OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
@@ -104,6 +118,7 @@ __all__ = [
     "EpochRecord",
     "ExportError",
     "Exported",
+    "FileBenchmark",
     "FinalistsOptions",
     "Found",
     "HwnasError",
@@ -135,6 +150,7 @@ __all__ = [
     "export",
     "fit",
     "load_plugins",
+    "measure",
     "plugins",
     "profile",
     "runtimes",

@@ -7,6 +7,10 @@ an object with
 * ``open(path, threads)``: a loaded model with ``allocate()``, ``fill(rng)``, ``invoke()``,
   ``outputs()`` (bytes, one a tensor) and ``coverage()`` (nodes and what the delegate took);
 * ``processors`` (optional): where it runs models; the CPU alone if it does not say;
+* ``takes`` (optional): "shapes" where its models have ``reshape(shapes)``, called before ``allocate``,
+  "inputs" where they have ``give(arrays)``, called in the place of ``fill``;
+* ``open_profiled(path, threads)`` (optional): the same model with ``operations(runs)`` beside, the time of
+  each operation in so many runs after the first;
 
 and calls ``main(runtime)``. The protocol is described in ``README.md`` beside this file.
 """
@@ -14,6 +18,7 @@ and calls ``main(runtime)``. The protocol is described in ``README.md`` beside t
 from __future__ import annotations
 
 import argparse
+import contextlib
 import gc
 import hashlib
 import json
@@ -50,16 +55,75 @@ class Model:
         started = time.perf_counter_ns()
         self.loaded = runtime.open(path, threads)
         self.load_ns = time.perf_counter_ns() - started
-        self.ready = False
+        self.compile_ns = 0
+        self.first_run_ns = None
 
-    def prepare(self, seed: int) -> None:
-        """Allocate and fill the inputs once."""
-        if not self.ready:
-            with _stage("allocate"):
-                self.loaded.allocate()
-            with _stage("input"):
-                self.loaded.fill(np.random.default_rng(seed))
-            self.ready = True
+    def prepare(self, job: dict) -> None:
+        """Allocate, fill the inputs and run for the first time, once."""
+        if self.first_run_ns is None:
+            self.compile_ns = _fill(self.loaded, job)
+            with _stage("warmup"):
+                started = time.perf_counter_ns()
+                self.loaded.invoke()
+                self.first_run_ns = time.perf_counter_ns() - started
+
+
+def _fill(loaded, job: dict) -> int:
+    """Allocate a loaded model and fill its inputs; nanoseconds that allocating took."""
+    shapes, arrays = job.get("shapes"), job.get("inputs")
+    started = time.perf_counter_ns()
+    with _stage("allocate"):
+        if shapes:
+            loaded.reshape(shapes)
+        loaded.allocate()
+    took = time.perf_counter_ns() - started
+    with _stage("input"):
+        if arrays:
+            with np.load(arrays, allow_pickle=False) as file:
+                loaded.give(dict(file))
+        else:
+            loaded.fill(np.random.default_rng(int(job.get("seed", 0))))
+    return took
+
+
+def _require_taken(job: dict, runtime) -> None:
+    """Refuse what a model is given to read where this agent would leave it aside."""
+    for name in ("shapes", "inputs"):
+        if job.get(name) and name not in getattr(runtime, "takes", ()):
+            raise JobError("plan", f"this agent must be given no {name}: it cannot use them")
+
+
+class _Memory:
+    """What the first model of a process takes on top of what was there; the host gives it a process alone."""
+
+    def __init__(self) -> None:
+        self._used = False
+
+    def begin(self) -> None:
+        """Forget the peak so far, where the system lets one, and note what is there."""
+        self._is_first, self._used = not self._used, True
+        if self._is_first:
+            with contextlib.suppress(OSError):
+                Path("/proc/self/clear_refs").write_text("5")
+            self._now, self._peak = _resident("VmRSS"), _resident("VmHWM")
+
+    def peak(self) -> int | None:
+        """Bytes; None for later models, and where an earlier peak hides that of this one."""
+        peak = _resident("VmHWM")
+        if not self._is_first or None in (peak, self._now, self._peak):
+            return None
+        return peak - self._now if peak > self._peak or self._peak <= self._now else None
+
+
+_MEMORY = _Memory()
+
+
+def _resident(name: str) -> int | None:
+    """Bytes of this process in memory: "VmRSS" now, "VmHWM" at most so far."""
+    for line in (_read(Path("/proc/self/status")) or "").splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1]) * 1024
+    return None
 
 
 class _stage:
@@ -84,32 +148,54 @@ def answer(job: dict, runtime, kept: dict) -> dict:
         if samples < 1 or threads < 1:
             raise JobError("plan", f"samples and threads must be at least 1, but got {samples}, {threads}")
         _require_processor(job.get("processor", CPU), runtime)
+        _require_taken(job, runtime)
         _pin(cpus)
     start_ns = time.monotonic_ns()
-    model = kept.get((path, threads))
-    if model is None:
+    key = (path, threads, json.dumps(job.get("shapes")), job.get("inputs"))
+    model = kept.get(key)
+    is_new = model is None
+    if is_new:
+        _MEMORY.begin()
         with _stage("load"):
             model = Model(path, threads, runtime)
     if job.get("keep"):
-        kept[path, threads] = model
-    model.prepare(int(job.get("seed", 0)))
+        kept[key] = model
+    model.prepare(job)
     with _stage("warmup"):
         runs, each_ns = _warm_up(model.loaded.invoke, job["warmup_min_ns"], job["warmup_max_ns"])
     with _stage("run"):
         timed = _time(model.loaded.invoke, samples, least_ns, each_ns)
+        peak = _MEMORY.peak() if is_new else None
         digest = hashlib.sha256(b"".join(model.loaded.outputs())).hexdigest()
     return {
         **timed,
         "warmup_runs": runs,
         "start_ns": start_ns,
         "load_ns": model.load_ns,
+        "compile_ns": model.compile_ns,
+        "first_run_ns": model.first_run_ns if is_new else None,
+        "peak_memory_bytes": peak,
         "affinity": sorted(os.sched_getaffinity(0)),
         "freq_khz": _per_cpu("cpufreq/scaling_cur_freq"),
         "thermal_mc": _thermal(),
         "threads": threads,
         **model.loaded.coverage(),
         "output_sha256": digest,
+        **_operations(job, runtime, path, threads),
     }
+
+
+def _operations(job: dict, runtime, path: str, threads: int) -> dict:
+    """The time of each operation, in a copy of the model: the timed one is without a profiler."""
+    runs = int(job.get("op_profile") or 0)
+    if not runs or not hasattr(runtime, "open_profiled"):
+        return {}
+    with _stage("profile"):
+        loaded = runtime.open_profiled(path, threads)
+        _fill(loaded, job)
+        for _ in range(runs + 1):
+            loaded.invoke()
+        return {"op_profile": {"runs": runs, "operations": loaded.operations(runs)}}
 
 
 def _processors(runtime) -> list[str]:
@@ -356,6 +442,7 @@ def _hello(runtime) -> dict:
         "protocol": PROTOCOL,
         **runtime.identity(),
         "processors": _processors(runtime),
+        "takes": list(getattr(runtime, "takes", ())),
         "machine": platform.machine(),
         "cpu_model": _cpu_model(),
         "cpus_online": _cpu_list(_read(CPU_FOLDER / "online")),

@@ -7,8 +7,20 @@ installed packages bring (``hwnas.plugins``), raises ``HwnasError``, and prints 
 from __future__ import annotations
 
 from hwnas.api.found import Found, search
-from hwnas.api.measured import fit, profile
+from hwnas.api.measured import fit, measure, profile
 from hwnas.api.shipping import Exported, compare, export, verify
 from hwnas.api.trained import Trained, train
 
-__all__ = ["Exported", "Found", "Trained", "compare", "export", "fit", "profile", "search", "train", "verify"]
+__all__ = [
+    "Exported",
+    "Found",
+    "Trained",
+    "compare",
+    "export",
+    "fit",
+    "measure",
+    "profile",
+    "search",
+    "train",
+    "verify",
+]

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hwnas import plugins
 from hwnas.api.given import AnyDevice, AnyPath, AnySpace, device_of, space_of, typed
-from hwnas.device import Target
+from hwnas.device import Device, Target
 from hwnas.runs import outputs
 from hwnas.space import SearchSpace
 from hwnas.tables.table import LatencyTable
 
 if TYPE_CHECKING:
+    from hwnas.benchmark import FileBenchmark
     from hwnas.latency import LatencyModel
     from hwnas.measure import ProfileOptions, Progress
 
@@ -51,7 +52,7 @@ def profile(
         DeviceError: The device, or what runs on it, cannot be used.
         TableError: A table is being written by another process, or is of something else.
     """
-    from hwnas import measure
+    from hwnas.measure import profile as measure_space
     from hwnas.measure.options import silent
 
     plugins.ready()
@@ -63,8 +64,66 @@ def profile(
         for precision in precisions
     ]
     folder = None if out is None else Path(out)
-    paths = measure.profile(where, list(map(space_of, many)), targets, folder, options, progress or silent)
+    paths = measure_space(where, list(map(space_of, many)), targets, folder, options, progress or silent)
     return {target: LatencyTable.load(path) for target, path in paths.items()}
+
+
+@typed
+def measure(
+    files: AnyPath | Sequence[AnyPath],
+    *,
+    device: AnyDevice | Sequence[AnyDevice] = "host",
+    runtimes: Sequence[str] = (),
+    threads: int | Sequence[int] = (),
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    inputs: AnyPath | None = None,
+    compare: bool = False,
+    per_op: bool = False,
+    budget_ms: float | None = None,
+    options: ProfileOptions | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> FileBenchmark:
+    """Measure model files that anybody made.
+
+    All files that a runtime reads are measured interleaved in one session, beside the anchors. What cannot
+    be measured stands in ``failures`` with its reason, and the rest is measured.
+
+    Args:
+        files: ``.tflite`` and ``.onnx`` files; no two of one name.
+        device: Where; several are measured one after the other.
+        runtimes: With what; all that a device has by default.
+        threads: Of the runtime; one session for each number, that of the device by default.
+        shapes: Of inputs that a file leaves open, by their names.
+        inputs: An ``.npz`` file with an array for each input; random values by default.
+        compare: Whether to say which differences are real.
+        per_op: Whether to time each operation as well, where the runtime can.
+        budget_ms: The most that each may take.
+        options: How well to measure.
+        progress: Called with a line for people before each step.
+
+    Returns:
+        A row for each file on each target, and the sessions that they are of.
+
+    Raises:
+        HwnasError: What was asked for makes no sense, or what is given to read is of no use.
+    """
+    from hwnas.benchmark import Asked, benchmark
+
+    plugins.ready()
+    paths = [files] if isinstance(files, str | Path) else files
+    where = [device] if isinstance(device, str | Device) else device
+    asked = Asked(
+        files=[Path(path) for path in paths],
+        devices=[device_of(one) for one in where],
+        runtimes=runtimes,
+        threads=[threads] if isinstance(threads, int) else threads,
+        shapes=shapes or {},
+        inputs=None if inputs is None else Path(inputs),
+        compare=compare,
+        per_op=per_op,
+        budget_ms=budget_ms,
+    )
+    return benchmark(asked, options, progress or (lambda _: None))
 
 
 @typed

@@ -23,6 +23,7 @@ from hwnas.cli import (  # noqa: F401  (each registers its verbs)
     export,
     fit,
     imports,
+    measure,
     pick,
     profile,
     quickstart,

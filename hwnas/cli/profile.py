@@ -87,7 +87,7 @@ def profile(
 
     Goes on where it stopped when it is started again.
     """
-    from hwnas import measure as profiler
+    from hwnas.measure import profile as measure_space
 
     _refuse_idle(context, few)
     with _usage.usage():
@@ -119,7 +119,7 @@ def profile(
         _profile_few(described, loaded, targets, few, folder, options, as_json)
         return
     with _Bars() as bars:
-        paths = profiler.profile(described, loaded, targets, folder, options, bars.show)
+        paths = measure_space(described, loaded, targets, folder, options, bars.show)
     summaries = [_summary(target, path) for target, path in paths.items()]
     if as_json:
         emit_json({"options": asdict(options), "tables": summaries})

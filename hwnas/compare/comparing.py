@@ -9,13 +9,14 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
-from hwnas import __version__, files, known, measure, release, tasks
+from hwnas import __version__, files, known, release, tasks
 from hwnas.compare import contender, match, rows
 from hwnas.compare.contender import KnownOutcomes, Recipe, ShippedNetwork, Tell
 from hwnas.compare.rows import FOUND
 from hwnas.data import Dataset
 from hwnas.device import Device, Target
 from hwnas.errors import HwnasError
+from hwnas.measure import Measured, Measurer, ProfileOptions, measured
 from hwnas.runs import outputs, records
 from hwnas.runs.comparison import MATCH, ComparisonAsked, ComparisonRecord, Match
 from hwnas.runs.folder import RunFolder
@@ -33,7 +34,7 @@ def compare(
     seeds: int = 1,
     variants: Sequence[str] = (),
     source: str | None = None,
-    options: measure.ProfileOptions | None = None,
+    options: ProfileOptions | None = None,
     tell: Tell = lambda _: None,
 ) -> ComparisonRecord:
     """Train known networks as the run's own was trained, and measure all of them together.
@@ -66,7 +67,7 @@ def compare(
     require_known(against, match_latency, variants)
     if seeds < 1:
         raise HwnasError(f"seeds must be at least 1, but got {seeds}")
-    options = options or measure.ProfileOptions()
+    options = options or ProfileOptions()
     arch, search = release.read_run(run)
     record = records.trained(run)
     recipe = Recipe.of(record)
@@ -83,7 +84,7 @@ def compare(
 
     matches = {}
     with ExitStack() as stack:  # one way to the device for all families
-        measurer = cache(lambda: stack.enter_context(measure.Measurer(device, options)))
+        measurer = cache(lambda: stack.enter_context(Measurer(device, options)))
         for family in match_latency:
             target = _first(targets, search.targets)
             model = entry(FOUND, arch, numbers[0]).model(f"{target.runtime}-{target.precision}")
@@ -91,7 +92,7 @@ def compare(
     names = dict.fromkeys((*against, *(item.chosen for item in matches.values())))
     networks = {FOUND: arch} | {name: _baseline(name, arch) for name in names}
     entries = {name: [entry(name, network, seed) for seed in numbers] for name, network in networks.items()}
-    with measure.Measurer(device, options) as one:  # and one for all variants, after hours of training
+    with Measurer(device, options) as one:  # and one for all variants, after hours of training
         measured = {
             variant: _measure(one, target, variant, entries, tell) for variant, target in targets.items()
         }
@@ -175,7 +176,7 @@ def _match(
     family: str,
     arch: Architecture,
     model: Path,
-    measurer: Callable[[], measure.Measurer],
+    measurer: Callable[[], Measurer],
     target: Target,
     tell: Tell,
 ) -> Match:
@@ -219,12 +220,12 @@ def _entry(
 
 
 def _measure(
-    measurer: measure.Measurer,
+    measurer: Measurer,
     target: Target,
     variant: str,
     entries: Mapping[str, Sequence[ShippedNetwork]],
     tell: Tell,
-) -> measure.Measured:
+) -> Measured:
     tell(f"measuring {len(entries)} networks on {target}")
     models: dict[str, Path | bytes] = {name: found[0].model(variant) for name, found in entries.items()}
-    return measure.measured(measurer.measure(target, models))
+    return measured(measurer.measure(target, models))

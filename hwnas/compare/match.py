@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from hwnas import known, measure
+from hwnas import known
 from hwnas.device import Target
 from hwnas.export import lower, random_calibration, random_module
+from hwnas.measure import Measurer, measured
 from hwnas.runs.comparison import Candidate
 from hwnas.space import Architecture
 
@@ -47,7 +48,7 @@ def nearest(
     family: str,
     like: Architecture,
     model: Path,
-    measurer: measure.Measurer,
+    measurer: Measurer,
     target: Target,
     tell: Callable[[str], None] = lambda _: None,
 ) -> tuple[Candidate, tuple[Candidate, ...]]:
@@ -112,13 +113,13 @@ def further(ratios: Mapping[int, float], count: int) -> list[int]:
 def _session(
     networks: Mapping[int, tuple[str, Architecture]],
     model: Path,
-    measurer: measure.Measurer,
+    measurer: Measurer,
     target: Target,
 ) -> dict[int, Candidate]:
     """The candidates and the network, interleaved."""
     models: dict[str, Path | bytes] = {"": model}
     models |= {name: untrained(arch, target) for name, arch in networks.values()}
-    found = measure.measured(measurer.measure(target, models))
+    found = measured(measurer.measure(target, models))
     reference = found[""].latency_ms
     candidates = {}
     for i, (name, arch) in networks.items():

@@ -89,8 +89,6 @@ def _ratio_interval(found: Measurement, mine: Measurement) -> tuple[float, float
     """Of the found network's latency over this one's; None where either has no interval."""
     if mine is found:
         return 1.0, 1.0
-    if mine.interval_ms is None or found.interval_ms is None:
-        return None
     return ratio_interval(found.latency_ms, found.interval_ms, mine.latency_ms, mine.interval_ms)
 
 

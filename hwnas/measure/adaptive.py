@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from hwnas.measure.engine import Job
+from hwnas.measure.engine import Given, Job
 from hwnas.measure.options import ProfileOptions
 from hwnas.measure.plan import shuffled
 from hwnas.tables.measurement import MIN_ROUNDS
@@ -41,7 +41,13 @@ def due(table: LatencyTable | None, keys: Iterable[str], options: ProfileOptions
     return further
 
 
-def batch(pairs: Sequence[Pair], models: Mapping[str, str], paths: Mapping[str, str], seed: int) -> list[Job]:
+def batch(
+    pairs: Sequence[Pair],
+    models: Mapping[str, str],
+    paths: Mapping[str, str],
+    seed: int,
+    given: Mapping[str, Given] | None = None,
+) -> list[Job]:
     """Jobs for the next run of the agent: one round, in an order of its own.
 
     Every round has a run of its own, because memory is then in other places: where it lies is a
@@ -52,7 +58,9 @@ def batch(pairs: Sequence[Pair], models: Mapping[str, str], paths: Mapping[str, 
         models: Digest of each key's model file; keys that share one share its job.
         paths: Where each digest's file is on the device.
         seed: Decides the order.
+        given: What models read, by digest, where that is not random values.
     """
     number = min(number for _, number in pairs)
     digests = dict.fromkeys(models[key] for key, n in pairs if n == number)
-    return shuffled([Job(digest, paths[digest], number) for digest in digests], seed, number)
+    jobs = [Job(digest, paths[digest], number, (given or {}).get(digest, Given())) for digest in digests]
+    return shuffled(jobs, seed, number)

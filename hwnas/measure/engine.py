@@ -31,6 +31,8 @@ _KEPT = (  # fields of a reply that stay with its row
     "warmup_runs",
     "start_ns",
     "load_ns",
+    "compile_ns",
+    "first_run_ns",
     "affinity",
     "freq_khz",
     "thermal_mc",
@@ -47,6 +49,24 @@ _KEPT = (  # fields of a reply that stay with its row
 
 
 @dataclass(frozen=True)
+class Given:
+    """What a model is given to read, where that is not random values of the shapes in its file.
+
+    Attributes:
+        shapes: By the name of an input.
+        inputs: Path of an ``.npz`` with an array for each input; empty for random ones.
+    """
+
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    inputs: str = ""
+
+    def fields(self) -> dict[str, Any]:
+        """Of a line of the plan: only what is given, since not every agent takes it."""
+        said = {"shapes": {name: list(shape) for name, shape in self.shapes.items()}, "inputs": self.inputs}
+        return {name: value for name, value in said.items() if value}
+
+
+@dataclass(frozen=True)
 class Job:
     """A model to time in one round.
 
@@ -54,11 +74,13 @@ class Job:
         model: Name of the model.
         path: Where it is on the device.
         number: The round that this is for.
+        given: What it reads; the paths are the device's.
     """
 
     model: str
     path: str
     number: int
+    given: Given = field(default_factory=Given)
 
     @property
     def name(self) -> str:
@@ -220,7 +242,7 @@ class Engine:
                     raise AgentError(f"an agent must answer in order, but answered {reply['job']!r} now")
                 name, position = expected[position], position + 1
                 try:
-                    _samples_ms(reply)
+                    samples_ms(reply)
                     self._runtime.require_delegated(self._target.processor, reply)
                 except AgentError as error:
                     yield _Blame(name, str(error))
@@ -257,23 +279,29 @@ class Engine:
 
     def _line(self, name: str, job: Job | None) -> dict[str, Any]:
         """A line of the plan, of a job or of an anchor."""
-        options = self._options
-        return {
-            "job": name,
-            "model": job.path if job else self._anchors[name],
-            "processor": self._target.processor,
-            "threads": self._target.threads,
-            "cpus": None if options.cpus is None else list(options.cpus),
-            "samples": options.samples if job else _ANCHOR_SAMPLES,
-            "min_sample_ns": round(options.min_sample_ms * 1e6),
-            "warmup_min_ns": round(options.warmup_min_ms * 1e6),
-            "warmup_max_ns": round(options.warmup_max_ms * 1e6),
-            "keep": job is None,
-            "seed": 0,
-        }
+        path = job.path if job else self._anchors[name]
+        line = plan_line(name, path, self._target, self._options) | {"keep": job is None}
+        return line | (job.given.fields() if job else {"samples": _ANCHOR_SAMPLES})
 
 
-def _samples_ms(reply: Reply) -> tuple[float, ...]:
+def plan_line(name: str, path: str, target: Target, options: ProfileOptions) -> dict[str, Any]:
+    """A line of the plan: a model on a target, timed as the options say."""
+    return {
+        "job": name,
+        "model": path,
+        "processor": target.processor,
+        "threads": target.threads,
+        "cpus": None if options.cpus is None else list(options.cpus),
+        "samples": options.samples,
+        "min_sample_ns": round(options.min_sample_ms * 1e6),
+        "warmup_min_ns": round(options.warmup_min_ms * 1e6),
+        "warmup_max_ns": round(options.warmup_max_ms * 1e6),
+        "keep": False,
+        "seed": 0,
+    }
+
+
+def samples_ms(reply: Reply) -> tuple[float, ...]:
     """Milliseconds an inference; raises AgentError for an error or for what cannot be a time."""
     if "error" in reply:
         raise AgentError(f"{reply.get('stage', 'job')}: {reply['error']}")
@@ -304,10 +332,10 @@ def _outcome(job: Job, reply: Reply, anchors: Sequence[tuple[Reply, Reply]]) -> 
             if len(thread_ms) == len(preempted):
                 conditions[f"{name}thread_ms"] = thread_ms
     beside = {
-        name: tuple(sample for answer in replies for sample in _samples_ms(answer))
+        name: tuple(sample for answer in replies for sample in samples_ms(answer))
         for name, replies in zip(_ANCHORS, anchors, strict=False)
     }
-    return JobResult(job, _samples_ms(reply), beside["anchor"], beside.get("heavy", ()), conditions)
+    return JobResult(job, samples_ms(reply), beside["anchor"], beside.get("heavy", ()), conditions)
 
 
 def _flags(reply: Reply) -> list[int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
@@ -12,8 +13,8 @@ from typing import Any
 
 from hwnas.device import Device, Target
 from hwnas.errors import DeviceError, ExportError
-from hwnas.measure import adaptive
-from hwnas.measure.engine import Engine, greet
+from hwnas.measure import adaptive, alone
+from hwnas.measure.engine import Engine, Given, greet
 from hwnas.measure.models import Exporter
 from hwnas.measure.options import OnProgress, ProfileOptions, Progress, silent
 from hwnas.measure.plan import network_items
@@ -22,6 +23,7 @@ from hwnas.space import Architecture
 from hwnas.tables import conditions, scales
 from hwnas.tables.table import LatencyTable, Note, Round
 from hwnas.transport import Transport, connect
+from hwnas.transport.base import Reply
 
 
 class Measurer:
@@ -41,6 +43,7 @@ class Measurer:
         self._open = ExitStack()
         self._anchors: dict[Target, list[str]] = {}
         self._environments: dict[Target, dict[str, Any]] = {}
+        self._takes: dict[Target, list[str]] = {}
 
     def __enter__(self) -> Measurer:
         with ExitStack() as stack:
@@ -65,6 +68,7 @@ class Measurer:
             raise DeviceError(f"a target must be of the device {self.device.name}, but got {target}")
         if target not in self._environments:
             hello = greet(self._transport, target, self.options)
+            self._takes[target] = list(hello.get("takes") or ())
             self._environments[target] = environment(hello, self._transport.describe())
         return self._environments[target]
 
@@ -81,12 +85,32 @@ class Measurer:
                 raise ExportError(f"{key} must be exported for {target}, but: {found.failed}")
         return {key: found.path for key, found in exported.items()}
 
+    def look(
+        self, target: Target, model: Path | bytes, *, given: Given | None = None, operations: int = 0
+    ) -> Reply:
+        """What an agent says of a model alone, in a process of its own; see ``alone.look``.
+
+        Args:
+            target: Runtime and processor.
+            model: The file, or its content.
+            given: What it reads, where that is not random values; the path is this machine's.
+            operations: Runs in which each operation is timed, where the agent can; 0 for none.
+
+        Raises:
+            DeviceError: The device or the agent cannot be used, or the model does not run there.
+        """
+        placed = self._given(target, given)
+        path = self._transport.push(self._as_file(model))
+        return alone.look(self._transport, target, path, placed, self.options, operations)
+
     def measure(
         self,
         target: Target,
         models: Mapping[str, Path | bytes],
         *,
+        given: Mapping[str, Given] | None = None,
         on_round: Callable[[Round], None] = lambda _: None,
+        on_failed: Callable[[Round], None] | None = None,
         progress: OnProgress = silent,
     ) -> LatencyTable:
         """One session: the models interleaved with the anchors and with each other.
@@ -94,7 +118,10 @@ class Measurer:
         Args:
             target: Runtime and precision of the models.
             models: Model files, or their content, by key.
+            given: What models read, by key, where that is not random values.
             on_round: Given each round when it is in.
+            on_failed: Given the round in which a model failed for good; the others are measured. By default
+                it is an error.
             progress: Called often.
 
         Returns:
@@ -109,10 +136,11 @@ class Measurer:
             self._anchors[target] = [self._transport.push(anchor.path) for anchor in anchors]
         engine = Engine(self._transport, target, self._anchors[target], self.options)
         paths = {key: self._transport.push(self._as_file(model)) for key, model in models.items()}
-        for item in rounds(engine, own, paths, self.options):
-            if item.failed:
+        placed = {key: self._given(target, item) for key, item in (given or {}).items()}
+        for item in rounds(engine, own, paths, self.options, placed):
+            if item.failed and on_failed is None:
                 raise DeviceError(f"{item.key} must run on {target}, but: {item.failed}")
-            on_round(item)
+            (on_failed if item.failed and on_failed else on_round)(item)
             progress(Progress(target, "measure", len(own.rounds), self.options.rounds * len(models)))
         scales.remember(own)
         return own
@@ -123,6 +151,19 @@ class Measurer:
         folder.mkdir(exist_ok=True)
         return folder
 
+    def _given(self, target: Target, given: Given | None) -> Given:
+        """The same with the path that it has on the device; an agent that would leave it aside is refused."""
+        if given is None:
+            return Given()
+        self.environment(target)
+        lacking = sorted(set(given.fields()) - set(self._takes[target]))
+        if lacking:
+            raise DeviceError(
+                f"an agent must take the {' and '.join(lacking)} of a model, but that of {target} cannot: "
+                "give files without open dimensions and leave --inputs out there"
+            )
+        return replace(given, inputs=self._transport.push(Path(given.inputs)) if given.inputs else "")
+
     def _as_file(self, model: Path | bytes) -> Path:
         if isinstance(model, Path):
             return model
@@ -132,7 +173,11 @@ class Measurer:
 
 
 def rounds(
-    engine: Engine, table: LatencyTable, paths: Mapping[str, str], options: ProfileOptions
+    engine: Engine,
+    table: LatencyTable,
+    paths: Mapping[str, str],
+    options: ProfileOptions,
+    given: Mapping[str, Given] | None = None,
 ) -> Iterator[Round]:
     """Measure models into a table in memory; yields each round when it is in.
 
@@ -141,12 +186,13 @@ def rounds(
         table: Where the rounds go; a session of its own is begun in it.
         paths: Where each key's model is on the device.
         options: How well to measure.
+        given: What models read, by key; paths are the device's.
     """
     session = new_id()
     names = {key: key for key in paths}
     failed: set[str] = set()
     while due := adaptive.due(table, [key for key in paths if key not in failed], options):
-        for outcome in engine.run(adaptive.batch(due, names, paths, options.seed)):
+        for outcome in engine.run(adaptive.batch(due, names, paths, options.seed, given)):
             item = outcome.round(outcome.job.model, "finalist", session)
             table.add(item)
             if item.failed:

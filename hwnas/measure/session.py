@@ -23,7 +23,7 @@ from hwnas.tables import conditions, scales
 from hwnas.tables.table import Note, Round
 from hwnas.transport import Transport
 
-_PASSING = ("traits", "conditions", "processors")  # of a hello: what numbers are not true of
+_PASSING = ("traits", "conditions", "processors", "takes")  # of a hello: what numbers are not true of
 
 
 def new_id() -> str:

@@ -8,9 +8,10 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from hwnas import files, finalists, latency, measure, plugins, release, report, spaces
+from hwnas import files, finalists, latency, plugins, release, report, spaces
 from hwnas.device import Device, Target
 from hwnas.errors import HwnasError, LatencyModelError
+from hwnas.measure import ProfileOptions, Progress, profile
 from hwnas.measure.store import missing_rounds, to_go_on
 from hwnas.pipeline.run_images import RunImages
 from hwnas.pipeline.state import RunState, Say, Stage, hashes_of_teacher
@@ -116,17 +117,15 @@ class Stages:
         return tuple(places.table(self.tables / target.device, target) for target in self.targets)
 
     def _profile(self) -> Stage:
-        options = measure.ProfileOptions(**self._config.profile)
+        options = ProfileOptions(**self._config.profile)
 
         def run(say: Say) -> None:
-            def tell(progress: measure.Progress) -> None:
+            def tell(progress: Progress) -> None:
                 say(f"{progress.target}: {progress.stage} {progress.done}/{progress.total}")
 
             for name, device in self._devices.items():
                 targets = [target for target in self.targets if target.device == name]
-                measure.profile(
-                    device, spaces.load(self._images.space), targets, self.tables / name, options, tell
-                )
+                profile(device, spaces.load(self._images.space), targets, self.tables / name, options, tell)
 
         def intact() -> bool:
             return not any(missing_rounds(LatencyTable.load(table)) for table in self._tables())

@@ -9,8 +9,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hwnas import __version__, files
+from hwnas.benchmark import FileBenchmark
 from hwnas.errors import HwnasError, in_words
 from hwnas.report import (
+    _benchmark,
     _budgets,
     _compare,
     _conditions,
@@ -81,4 +83,17 @@ def write(
     return path
 
 
-__all__ = ["damaged", "write"]
+def write_benchmark(found: FileBenchmark, path: Path) -> None:
+    """Write a page about a benchmark.
+
+    Args:
+        found: What was measured.
+        path: The file.
+
+    Raises:
+        WriteError: It cannot be written.
+    """
+    files.write_atomic(path, _benchmark.page(found))
+
+
+__all__ = ["damaged", "write", "write_benchmark"]

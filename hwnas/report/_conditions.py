@@ -52,10 +52,11 @@ def _named(places: Mapping[str, Sequence[str]]) -> str:
 def _place(table: LatencyTable) -> str:
     threads = f"{table.target.threads} thread{'s' if table.target.threads > 1 else ''}"
     how = f"{threads}, batch {table.target.batch}, {table.target.processor}"
-    return _environment({"runtime": table.target.runtime, **table.environment}, how)
+    return place({"runtime": table.target.runtime, **table.environment}, how)
 
 
-def _environment(found: Json, how: str = "") -> str:
+def place(found: Json, how: str = "") -> str:
+    """What numbers are true of: processor, system and runtime."""
     device = found.get("device", {})
     system = " ".join(str(device[name]) for name in ("system", "kernel", "machine") if name in device)
     runtime = f"{found.get('runtime', '')} {found.get('runtime_version', '')}".strip()
@@ -72,7 +73,7 @@ def _sessions(target: str, table: LatencyTable) -> list[tuple[str, ...]]:
             (
                 target,
                 _when(session),
-                _quality(quality.word),
+                quality_mark(quality.word),
                 f"{len(keys)} models, {len(rounds)} rounds",
                 "–" if half is None else f"{half:.1%}",
                 "; ".join((*quality.reasons, *quality.notes)) or "nothing",
@@ -100,7 +101,8 @@ def _when(session: str) -> str:
     return f"{year}-{month}-{day} {hour}:{minute} UTC"
 
 
-def _quality(word: str) -> _page.Html:
+def quality_mark(word: str) -> _page.Html:
+    """What a session is called, in its colour."""
     return _page.mark(word, _COLOURS.get(word, "bad"))
 
 
@@ -111,9 +113,9 @@ def _verified(variants: Sequence[VariantCheck]) -> str:
     for item in variants:
         cells: tuple[str, ...] = ("–", "–", "–", "–")
         if session := item.session:
-            places.setdefault(_environment(session.environment), []).append(item.name)
+            places.setdefault(place(session.environment), []).append(item.name)
             reasons = "; ".join((*session.reasons, *session.notes)) or "nothing"
-            cells = (_when(session.id), _quality(session.verdict), str(session.rounds), reasons)
+            cells = (_when(session.id), quality_mark(session.verdict), str(session.rounds), reasons)
         rows.append((item.name, *cells, "; ".join(_facts(item.conditions)) or "–"))
     header = ("variant", "session", "verdict", "rounds", "what speaks against it", "in the last round")
     return _named(places) + _page.table(header, rows, numeric=(3,))

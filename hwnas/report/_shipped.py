@@ -69,11 +69,8 @@ def _both(exact: VariantCheck, small: VariantCheck, metric: Metric) -> tuple[str
         loss = "nothing" if gap == 0 else f"{_text.gap(metric, gap)}{metric.unit}"
     if exact.measured_ms is not None and small.measured_ms is not None:
         speed_up = f"{exact.measured_ms / small.measured_ms:.2f}×"
-        if exact.interval_ms is not None and small.interval_ms is not None:
-            low, high = ratio_interval(
-                exact.measured_ms, exact.interval_ms, small.measured_ms, small.interval_ms
-            )
-            speed_up += f" ({low:.2f} to {high:.2f})"
+        ends = ratio_interval(exact.measured_ms, exact.interval_ms, small.measured_ms, small.interval_ms)
+        speed_up += f" ({ends[0]:.2f} to {ends[1]:.2f})" if ends else ""
     values = (_value(exact, metric), _value(small, metric))
     return *values, loss, _latency(exact), _latency(small), speed_up
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,6 +57,72 @@ class Execution:
 
 
 @dataclass(frozen=True)
+class Tensor:
+    """What goes into a model, or comes out of it.
+
+    Attributes:
+        name: As its runtime calls it.
+        shape: None for a dimension that the file leaves open; None altogether where it leaves their number
+            open.
+        dtype: As numpy calls it: "float32", "int64"; "string" for text.
+    """
+
+    name: str
+    shape: tuple[int | None, ...] | None
+    dtype: str
+
+    @property
+    def is_open(self) -> bool:
+        """Whether its file leaves a dimension open."""
+        return self.shape is None or None in self.shape
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it holds whole numbers that may count or point somewhere, and are not quantised values."""
+        return self.dtype.strip("u") in ("int16", "int32", "int64", "bool")
+
+    @property
+    def text(self) -> str:
+        """Its shape as it is typed, with a question mark for what is open."""
+        if self.shape is None:
+            return "?"
+        return "x".join("?" if size is None else str(size) for size in self.shape) or "scalar"
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a model file says of itself, whoever made it; read without running anything.
+
+    Attributes:
+        inputs: What goes in.
+        outputs: What comes out.
+        operators: How often each operator occurs.
+        precision: What its operators with weights are written to compute in: "fp32", "fp16", "int8", another
+            type by its name, "mixed" for several, "other" where none of them is known.
+        custom: Those of the operators that are none of the format's own.
+    """
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+    operators: Mapping[str, int]
+    precision: str
+    custom: tuple[str, ...] = ()
+
+
+_KINDS = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "float64": "fp64", "uint8": "int8"}
+
+
+def precision_of(operators: Iterable[Collection[str]]) -> str:
+    """What a model computes in.
+
+    Args:
+        operators: For each of those that do the work, the types of the values that it multiplies.
+    """
+    kinds = {_KINDS.get(dtype, dtype) for dtypes in operators for dtype in dtypes}
+    return "mixed" if len(kinds) > 1 else next(iter(kinds), "other")
+
+
+@dataclass(frozen=True)
 class Host:
     """How models are run in this process, to prove that they compute what PyTorch computes.
 
@@ -69,6 +135,7 @@ class Host:
         quantization: How whole numbers stand for values at both ends of a model:
             ``{"input": {"dtype", "scale", "zero_point"}, "output": ...}``, value = scale * (number -
             zero_point); empty where it reads and answers floats.
+        describe: Reads what a file says of itself; raises ExportError where it is damaged, or no such model.
         delegate: What must run all of a model in one piece; empty where there is no such thing.
         keeps_int8: Whether it computes all of an int8 model in whole numbers, as the file says. One that
             does not decides itself, and what it computes in float is only told.
@@ -78,6 +145,7 @@ class Host:
     open: Callable[[bytes | Path, int], tuple[tuple[int, ...], Batch]]
     execution: Callable[[bytes], Execution]
     quantization: Callable[[bytes | Path], dict[str, dict[str, Any]]]
+    describe: Callable[[Path], Description]
     delegate: str = ""
     keeps_int8: bool = True
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas.errors import ExportError
+from hwnas.runtimes._tflite_file import describe
 from hwnas.runtimes.base import TFLITE, Batch, Execution, Host, Runtime, content_of
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ def _tiny() -> bytes:
     return bytes(builder.Output())
 
 
-HOST = Host("litert", _open, execution, quantization, delegate="XNNPACK")
+HOST = Host("litert", _open, execution, quantization, describe, delegate="XNNPACK")
 
 LITERT = Runtime(
     name="litert",

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas.errors import ExportError
+from hwnas.runtimes._onnx_file import describe
 from hwnas.runtimes.base import ONNX, Batch, Execution, Host, Runtime, content_of
 
 if TYPE_CHECKING:
@@ -90,7 +91,7 @@ ONNXRUNTIME = Runtime(
     precisions=("fp32", "int8"),
     processors=("cpu",),
     agent="onnxruntime",
-    host=Host("onnxruntime", _open, execution, _quantization),
+    host=Host("onnxruntime", _open, execution, _quantization, describe),
     example="example_onnxruntime.py",
     packages=("onnx", "onnxruntime"),
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas.errors import ExportError
+from hwnas.runtimes._onnx_file import describe
 from hwnas.runtimes.base import ONNX, Batch, Execution, Host, Runtime
 
 if TYPE_CHECKING:
@@ -94,6 +95,6 @@ OPENVINO = Runtime(
     precisions=("fp32", "int8"),
     processors=("cpu",),
     agent="openvino",
-    host=Host("openvino", _open, execution, _quantization, keeps_int8=False),
+    host=Host("openvino", _open, execution, _quantization, describe, keeps_int8=False),
     packages=("onnx", "openvino"),
 )

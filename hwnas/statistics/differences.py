@@ -109,9 +109,12 @@ class Difference:
 
 
 def ratio_interval(
-    first: float, of_first: tuple[float, float], second: float, of_second: tuple[float, float]
-) -> tuple[float, float]:
-    """95 % interval of a ratio of two latencies from those of both.
+    first: float,
+    of_first: tuple[float, float] | None,
+    second: float,
+    of_second: tuple[float, float] | None,
+) -> tuple[float, float] | None:
+    """95 % interval of a ratio of two latencies from those of both; None where either has none above 0.
 
     The squared arms add up on the logarithmic scale (Zou and Donner, Statistics in Medicine 27, 2008).
 
@@ -121,6 +124,8 @@ def ratio_interval(
         second: Below the line.
         of_second: Its 95 % interval.
     """
+    if of_first is None or of_second is None or of_first[0] <= 0 or of_second[0] <= 0:
+        return None
     ratio = first / second
     low = math.hypot(math.log(first / of_first[0]), math.log(of_second[1] / second))
     high = math.hypot(math.log(of_first[1] / first), math.log(second / of_second[0]))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
 from importlib import resources
 from pathlib import Path
 
 from hwnas import files, runtimes
 from hwnas.blocks import Conv
 from hwnas.device import PRECISIONS, PROCESSORS, Device
+from hwnas.errors import ExportError
 from hwnas.measure import ProfileOptions, measure
+from hwnas.runtimes import Runtime
 from hwnas.testing.claims import claim, works
 
 _SHAPE = (3, 8, 6)
@@ -60,8 +63,28 @@ def check_runtime(name: str, device: Device | None = None) -> None:
                 not ends or (precision != "fp32" and {"input", "output"} == set(ends)),
                 f"{name} must say how both ends of int8 models are quantised, but says {ends} in {precision}",
             )
+            _check_description(runtime, precision, model)
             if device is not None:
                 _check_agent(name, precision, device, model)
+
+
+def _check_description(runtime: Runtime, precision: str, model: bytes) -> None:
+    """A file says what goes in, what comes out, and what it computes in."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"model{runtime.format.suffix}"
+        path.write_bytes(model)
+        found = runtime.host.describe(path)
+        path.write_bytes(b"no model")
+        try:
+            runtime.host.describe(path)
+            is_refused = False
+        except ExportError:
+            is_refused = True
+    claim(
+        found.precision == precision and len(found.inputs) == len(found.outputs) == 1 and found.operators,
+        f"{runtime.name} must describe a convolution in {precision}, but says {found}",
+    )
+    claim(is_refused, f"{runtime.name} must refuse to describe what is no model by ExportError, but does not")
 
 
 def _check_agent(name: str, precision: str, device: Device, model: Path | bytes) -> None:

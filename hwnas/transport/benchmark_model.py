@@ -279,6 +279,7 @@ class Script:
             "aggregated": spread | {"statistic": "mean" if spread["median_us"] is None else "median"},
             "warmup_runs": result.warmup.count if result.warmup else None,
             "load_ns": round(result.init_us * 1000),
+            "first_run_ns": None if result.first_us is None else round(result.first_us * 1000),
             "processor": self._processor,
             "threads": job["threads"],
             "nodes": taken[0][2] if taken else None,

@@ -170,7 +170,8 @@ class RemoteTransport:
         bundle = _bundle.find(agent, self.arch())
         here = self._install(bundle)
         command = [*(word.replace(_bundle.HERE, here) for word in bundle.command), "--plan", _PLAN]
-        if runs := self._device.options.get("op_profile"):
+        asked = max((int(job.get("op_profile") or 0) for job in jobs), default=0)
+        if runs := self._device.options.get("op_profile") or asked:
             command += ["--op-profile", str(runs)]
         ceilings = {cpu: g.max_khz for g in self.clusters() for cpu in g.cpus if g.max_khz}
         before = self._cool_down() if jobs else self.conditions()

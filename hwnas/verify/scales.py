@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from hwnas import measure
 from hwnas.device import Target
 from hwnas.errors import SchemaMismatch
+from hwnas.measure import Measured, measured
 from hwnas.runs import records
 from hwnas.tables import places
 from hwnas.tables.operations import require_same
@@ -52,10 +52,10 @@ class Scales:
             return None
         return scale
 
-    def put(self, own: LatencyTable) -> measure.Measured:
+    def put(self, own: LatencyTable) -> Measured:
         """A session on the scale of the device, to which what was promised by counts as well."""
         earlier = self.of(own.target, own.environment)
-        found = measure.measured(own, *([earlier] if earlier else []))
+        found = measured(own, *([earlier] if earlier else []))
         if earlier or str(own.target) not in self._known:
             self._known[str(own.target)] = found.reference
         return found

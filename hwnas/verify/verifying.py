@@ -9,9 +9,10 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwnas import files, measure, release
+from hwnas import files, release
 from hwnas.device import Device, Target
 from hwnas.errors import HwnasError
+from hwnas.measure import Measurer, ProfileOptions
 from hwnas.release import Manifest, ShippedModel
 from hwnas.release.verification import SessionRecord, VariantCheck, Verification
 from hwnas.runs.budgets import BudgetRecord
@@ -37,7 +38,7 @@ def verify(
     *,
     further: tuple[str, Split] | None = None,
     tables: Path | None = None,
-    options: measure.ProfileOptions | None = None,
+    options: ProfileOptions | None = None,
     accept_noise: bool = False,
     record: bool = True,
     on_step: Callable[[str], None] = lambda _: None,
@@ -77,7 +78,7 @@ def verify_on(
     dataset: Dataset | None,
     *,
     further: tuple[str, Split] | None = None,
-    options: measure.ProfileOptions | None = None,
+    options: ProfileOptions | None = None,
     accept_noise: bool = False,
     record: bool = True,
     on_step: Callable[[str], None] = lambda _: None,
@@ -113,7 +114,7 @@ def verify_on(
     looked = qualities(checked, dataset, further, wrong, on_step)
     run, found = release.run_of(checked.path), []
     unfinished, stale = ((), ()) if run is None else (release.unfinished(run), release.stale(run))
-    names, options = [device.name for device, _ in where], options or measure.ProfileOptions()
+    names, options = [device.name for device, _ in where], options or ProfileOptions()
     for device, tables in where:
         scales = Scales(manifest.scales or {}, tables)
         said = on_step if len(where) == 1 else lambda text, name=device.name: on_step(f"{name}: {text}")
@@ -144,14 +145,14 @@ def _variants(
     checked: CheckedFolder,
     device: Device,
     looked: Mapping[str, FileQuality],
-    options: measure.ProfileOptions,
+    options: ProfileOptions,
     scales: Scales,
     on_step: Callable[[str], None],
 ) -> tuple[VariantCheck, ...]:
     """Every file measured on a device, once for each of its budgets there."""
     found = []
     with ExitStack() as stack:  # one way to the device for all, opened when it is first needed
-        measurer = cache(lambda: stack.enter_context(measure.Measurer(device, options)))
+        measurer = cache(lambda: stack.enter_context(Measurer(device, options)))
         for model in checked.manifest.models:
             file = model.file
             for name, target, asked in _targets(model, device, checked.manifest.budgets):
@@ -181,7 +182,7 @@ def _targets(
 
 
 def _measure(
-    model: Path, measurer: measure.Measurer, target: Target, scales: Scales
+    model: Path, measurer: Measurer, target: Target, scales: Scales
 ) -> tuple[Measurement, SessionRecord]:
     """A latency on the scale of the device, and how it was measured."""
     found = scales.put(measurer.measure(target, {model.name: model}))

@@ -7,6 +7,7 @@ import importlib.metadata
 import importlib.util
 import sys
 import warnings
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -38,39 +39,70 @@ class Loaded:
             value = random_input(rng, detail["shape"], detail["dtype"])
             self._interpreter.set_tensor(detail["index"], value)
 
+    def reshape(self, shapes: dict) -> None:
+        """Inputs of other shapes than those of the file."""
+        for detail in self._interpreter.get_input_details():
+            if detail["name"] in shapes:
+                self._interpreter.resize_tensor_input(detail["index"], shapes[detail["name"]])
+
+    def give(self, arrays: dict) -> None:
+        """Inputs of the user's."""
+        for detail in self._interpreter.get_input_details():
+            self._interpreter.set_tensor(detail["index"], arrays[detail["name"]])
+
     def outputs(self):
         """Bytes of every output."""
         for detail in self._interpreter.get_output_details():
             yield self._interpreter.get_tensor(detail["index"]).tobytes()
 
     def coverage(self) -> dict:
-        """How many nodes the graph has, and how many of them the delegate runs.
+        """How many nodes the graph has, and which of them the delegate left.
 
-        The list of nodes holds the original ones and the delegates that replaced them. What is
-        still run is found by walking back from the outputs, a delegate before what it replaced.
+        The list of nodes holds the original ones and the delegates that replaced some of them.
         """
         nodes = self._interpreter._get_ops_details()
-        producers: dict = {}
-        for node in sorted(nodes, key=lambda n: n["op_name"] == "DELEGATE"):
-            producers.update((int(tensor), node) for tensor in node["outputs"])
-        todo = [int(d["index"]) for d in self._interpreter.get_output_details()]
+        delegates = [node for node in nodes if node["op_name"] == "DELEGATE"]
+        original = [node for node in nodes if node["op_name"] != "DELEGATE"]
+        outside = self._left(original, delegates) if delegates else original
+        return {
+            "nodes": len(original),
+            "delegate_partitions": len(delegates),
+            "delegated_nodes": len(original) - len(outside),
+            "undelegated": dict(Counter(map(self._types, outside))),
+        }
+
+    def _left(self, original: list, delegates: list) -> list:
+        """The nodes that are still run beside delegates.
+
+        They are found by walking back from the outputs, a delegate before what it replaced. A node that
+        makes nothing (it assigns a variable) runs if all that it reads is there: what is made within a
+        delegate is not.
+        """
+        producers = {int(tensor): node for node in (*original, *delegates) for tensor in node["outputs"]}
+        todo = [int(detail["index"]) for detail in self._interpreter.get_output_details()]
         run: dict = {}
         while todo:
             node = producers.get(todo.pop())
             if node is not None and node["index"] not in run:
-                run[node["index"]] = node["op_name"]
+                run[node["index"]] = node
                 todo += [int(tensor) for tensor in node["inputs"]]
-        original = sum(node["op_name"] != "DELEGATE" for node in nodes)
-        partitions = sum(name == "DELEGATE" for name in run.values())
-        return {
-            "nodes": original,
-            "delegate_partitions": partitions,
-            "delegated_nodes": original - (len(run) - partitions),
-        }
+        for node in original:
+            made_by = [producers[int(tensor)] for tensor in node["inputs"] if int(tensor) in producers]
+            if not len(node["outputs"]) and all(maker["index"] in run for maker in made_by):
+                run[node["index"]] = node
+        return [node for node in run.values() if node["op_name"] != "DELEGATE"]
+
+    def _types(self, node: dict) -> str:
+        """Name of an operation, with the type of what it makes where that is not the usual one."""
+        details = {int(detail["index"]): detail for detail in self._interpreter.get_tensor_details()}
+        types = [np.dtype(details[int(index)]["dtype"]).name for index in node["outputs"][:1]]
+        return " ".join([node["op_name"], *(name for name in types if name != "float32")])
 
 
 class LiteRT:
     """Whichever of the two packages is installed, the maintained one first."""
+
+    takes = ("shapes", "inputs")
 
     def __init__(self) -> None:
         found = [known for known in _KNOWN if importlib.util.find_spec(known[0])]

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +17,19 @@ from pyagent import library_sha256, main, random_input
 
 _KINDS = {
     "tensor(float)": np.float32,
+    "tensor(double)": np.float64,
     "tensor(float16)": np.float16,
+    "tensor(bool)": np.bool_,
     "tensor(int8)": np.int8,
     "tensor(uint8)": np.uint8,
+    "tensor(int16)": np.int16,
+    "tensor(uint16)": np.uint16,
     "tensor(int32)": np.int32,
+    "tensor(uint32)": np.uint32,
+    "tensor(uint64)": np.uint64,
     "tensor(int64)": np.int64,
 }
+_PLACE = re.compile(r"/onnxruntime_src/\S+ [^)]*\) ")  # of its source, which tells its user nothing
 
 
 class Loaded:
@@ -27,6 +38,11 @@ class Loaded:
     def __init__(self, session: onnxruntime.InferenceSession) -> None:
         self._session = session
         self._binding = session.io_binding()
+        self._shapes: dict = {}
+
+    def reshape(self, shapes: dict) -> None:
+        """Inputs of other shapes than those of the file, which leaves dimensions open."""
+        self._shapes = shapes
 
     def allocate(self) -> None:
         """Let the runtime own the outputs."""
@@ -37,8 +53,16 @@ class Loaded:
         """Random inputs."""
         for tensor in self._session.get_inputs():
             shape = [size if isinstance(size, int) else 1 for size in tensor.shape]
-            value = random_input(rng, shape, _KINDS[tensor.type])
-            self._binding.bind_ortvalue_input(tensor.name, onnxruntime.OrtValue.ortvalue_from_numpy(value))
+            value = random_input(rng, self._shapes.get(tensor.name, shape), _KINDS[tensor.type])
+            self._bind(tensor.name, value)
+
+    def give(self, arrays: dict) -> None:
+        """Inputs of the user's."""
+        for tensor in self._session.get_inputs():
+            self._bind(tensor.name, arrays[tensor.name])
+
+    def _bind(self, name: str, value: np.ndarray) -> None:
+        self._binding.bind_ortvalue_input(name, onnxruntime.OrtValue.ortvalue_from_numpy(value))
 
     def invoke(self) -> None:
         """One inference."""
@@ -54,8 +78,35 @@ class Loaded:
         return {"nodes": None, "delegate_partitions": None, "delegated_nodes": None}
 
 
+class Profiled(Loaded):
+    """One session that times its operations into a file."""
+
+    def __init__(self, session: onnxruntime.InferenceSession) -> None:
+        super().__init__(session)
+        self._timed = session
+
+    def operations(self, runs: int) -> list:
+        """Each operation in its order, with its time in so many runs after the first."""
+        path = Path(self._timed.end_profiling())
+        found: dict = {}
+        for event in json.loads(path.read_text()):
+            if event.get("cat") == "Node" and event["name"].endswith("_kernel_time"):
+                found.setdefault((event["args"].get("node_index"), event["name"]), []).append(event)
+        path.unlink()
+        return [
+            {
+                "name": f"{events[0]['args']['op_name']} ({name.removesuffix('_kernel_time')})",
+                "by": events[0]["args"]["provider"],
+                "total_us": sum(event["dur"] for event in events[len(events) // (runs + 1) :]),
+            }
+            for (_, name), events in found.items()
+        ]
+
+
 class OnnxRuntime:
     """The onnxruntime package."""
+
+    takes = ("shapes", "inputs")
 
     def identity(self) -> dict:
         """Who this is."""
@@ -70,11 +121,29 @@ class OnnxRuntime:
 
     def open(self, path: str, threads: int) -> Loaded:
         """Load a model with all graph optimisations."""
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        return Loaded(onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"]))
+        return Loaded(_session(path, _options(threads)))
+
+    def open_profiled(self, path: str, threads: int) -> Profiled:
+        """The same with the runtime's own profiler."""
+        options = _options(threads)
+        options.enable_profiling = True
+        options.profile_file_prefix = str(Path(tempfile.gettempdir()) / f"hwnas-{os.getpid()}")
+        return Profiled(_session(path, options))
+
+
+def _options(threads: int) -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    return options
+
+
+def _session(path: str, options: onnxruntime.SessionOptions) -> onnxruntime.InferenceSession:
+    try:
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        raise RuntimeError(_PLACE.sub(" ", str(error))) from error
 
 
 if __name__ == "__main__":

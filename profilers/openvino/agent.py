@@ -21,13 +21,23 @@ _NO_WORK = {"Const", "Input", "Output"}
 class Loaded:
     """One compiled model with its request."""
 
-    def __init__(self, model: openvino.CompiledModel) -> None:
-        self._model = model
-        self._request = model.create_infer_request()
-        self.invoke = self._request.infer
+    def __init__(self, model: openvino.Model, compiled) -> None:
+        self._read, self._compiled = model, compiled
+
+    def reshape(self, shapes: dict) -> None:
+        """Inputs of other shapes than those of the file, which leaves dimensions open."""
+        self._read.reshape({name: openvino.PartialShape(shape) for name, shape in shapes.items()})
 
     def allocate(self) -> None:
-        """Compiling has done it."""
+        """Compile the model, for one request after the other."""
+        self._model = self._compiled(self._read)
+        self._request = self._model.create_infer_request()
+        self.invoke = self._request.infer
+
+    def give(self, arrays: dict) -> None:
+        """Inputs of the user's."""
+        for port in self._model.inputs:
+            self._request.set_tensor(port, openvino.Tensor(arrays[port.get_any_name()]))
 
     def fill(self, rng: np.random.Generator) -> None:
         """Random inputs."""
@@ -52,6 +62,8 @@ class Loaded:
 class OpenVino:
     """The openvino package."""
 
+    takes = ("shapes", "inputs")
+
     def __init__(self) -> None:
         self._core = openvino.Core()
 
@@ -69,7 +81,7 @@ class OpenVino:
         }
 
     def open(self, path: str, threads: int) -> Loaded:
-        """Compile a model for one request after the other, in the precision that it has."""
+        """Read a model, which is compiled in the precision that it has."""
         settings = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": "f32",  # where the processor has AMX, "fp32" would be bfloat16
@@ -77,7 +89,9 @@ class OpenVino:
             "NUM_STREAMS": 1,
             "ENABLE_CPU_PINNING": False,  # the plan says which CPUs
         }
-        return Loaded(self._core.compile_model(self._core.read_model(path), "CPU", settings))
+        return Loaded(
+            self._core.read_model(path), lambda model: self._core.compile_model(model, "CPU", settings)
+        )
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from installed import installed
 
@@ -122,11 +123,53 @@ def test_it_runs_on_the_cpus_that_were_asked_for(runtime: str, models: Models) -
     assert free["affinity"] == allowed
 
 
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_what_comes_before_the_samples_is_told_of_a_fresh_model(runtime: str, models: Models) -> None:
+    kept = job(models[runtime, "fp32"], keep=True)
+    _, first, again, fresh, _ = run(runtime, kept, kept, job(models[runtime, "int8"]))
+    for reply in (first, fresh):
+        assert reply["first_run_ns"] > 0
+        assert reply["compile_ns"] >= 0
+    assert again["first_run_ns"] is None, "a kept model has run before"
+    assert first["peak_memory_bytes"] > 100_000
+    assert again["peak_memory_bytes"] is fresh["peak_memory_bytes"] is None, "they share what the first took"
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_given_inputs_and_shapes_are_used(runtime: str, models: Models, tmp_path: Path) -> None:
+    shape = (1, 96, 96, 3) if runtime == "litert" else (1, 3, 96, 96)
+    paths = []
+    for number in range(2):
+        paths.append(tmp_path / f"{number}.npz")
+        np.savez(paths[-1], x=np.full(shape, number, np.float32))
+    model = models[runtime, "fp32"]
+    lines = [job(model, inputs=str(paths[n]), job=str(k)) for k, n in enumerate((0, 1, 0))]
+    hello, *replies, _ = run(runtime, *lines, job(model, inputs=str(tmp_path / "gone.npz")))
+    assert hello["hello"]["takes"] == ["shapes", "inputs"]
+    zeros, ones, again, gone = replies
+    assert zeros["output_sha256"] == again["output_sha256"] != ones["output_sha256"]
+    assert gone["stage"] == "input"
+    _, wrong, _ = run(runtime, job(model, shapes={"x": [1, 7]}))
+    assert wrong["stage"] in ("allocate", "input", "warmup"), "no such shape fits"
+
+
+def test_onnxruntime_times_operations_when_asked(models: Models) -> None:
+    model = models["onnxruntime", "fp32"]
+    _, plain, timed, _ = run("onnxruntime", job(model), job(model, job="b", op_profile=3))
+    assert "op_profile" not in plain
+    assert timed["op_profile"]["runs"] == 3
+    names = [item["name"].partition(" ")[0] for item in timed["op_profile"]["operations"]]
+    assert names.count("Conv") == 17
+    _, reply, _ = run("litert", job(models["litert", "fp32"], op_profile=3))
+    assert "op_profile" not in reply, "its Python package has no profiler"
+
+
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 def test_litert_says_that_one_delegate_runs_all(precision: str, models: Models) -> None:
     _, reply, _ = run("litert", job(models["litert", precision]))
     assert reply["delegate_partitions"] == 1
     assert reply["nodes"] == reply["delegated_nodes"] > 10
+    assert reply["undelegated"] == {}
 
 
 def test_what_a_library_prints_does_not_mix_with_the_replies(tmp_path: Path) -> None:
@@ -139,11 +182,15 @@ def test_what_a_library_prints_does_not_mix_with_the_replies(tmp_path: Path) -> 
         "        return {'agent': 'loud', 'runtime': 'loud'}\n"
         "sys.exit(pyagent.main(Loud()))\n"
     )
+    plan = json.dumps(job("m", inputs="i.npz")).encode()
     done = subprocess.run(
-        [sys.executable, str(agent), "--plan", "-"], input=b"", capture_output=True, check=True
+        [sys.executable, str(agent), "--plan", "-"], input=plan, capture_output=True, check=True
     )
-    assert [next(iter(json.loads(line))) for line in done.stdout.splitlines()] == ["hello", "bye"]
+    said = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [next(iter(line)) for line in said] == ["hello", "job", "bye"]
     assert b"hello from C" in done.stderr
+    assert said[1]["stage"] == "plan"
+    assert "must be given no inputs" in said[1]["error"], "it would leave them aside"
 
 
 def test_litert_takes_tflite_runtime_where_there_is_nothing_else(tmp_path: Path, models: Models) -> None:

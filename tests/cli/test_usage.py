@@ -18,6 +18,7 @@ IMPORT = ["--device", "pixel", "--source", "me", "--licence", "mine"]
 ARCHS = ["import", "networks", "f.csv", *IMPORT, "--space", "macro"]
 BLOCKS = ["import", "blocks", "f.csv", *IMPORT]
 INT8 = ["--runtime", "litert", "--precision", "int8"]
+MEASURE = ["measure", "m.onnx"]
 BENCHMARK = ["profile", "--device", "android", "--agent"]
 
 WRONG_VALUES = {
@@ -117,6 +118,14 @@ WRONG_VALUES = {
     "profile --few": ["profile", "--few", "1"],
     "profile --op-profile": ["profile", "--device", "android", "--op-profile", "0"],
     "profile --max-minutes": ["profile", "--max-minutes", "nan"],
+    "measure --device": [*MEASURE, "--device", "nope"],
+    "measure --runtime": [*MEASURE, "--runtime", "nope"],
+    "measure --threads": [*MEASURE, "--threads", "1,0"],
+    "measure --shape": [*MEASURE, "--shape", "x=1xy"],
+    "measure --budget-ms": [*MEASURE, "--budget-ms", "0"],
+    "measure --rounds": [*MEASURE, "--rounds", "0"],
+    "measure --max-rounds": [*MEASURE, "--max-rounds", "-1"],
+    "measure --cpus": [*MEASURE, "--cpus", "3-1"],
     "quickstart --device": ["quickstart", "--device", "nope"],
     "quickstart --space": ["quickstart", "--space", "nope"],
     "quickstart --budget-ms": ["quickstart", "--budget-ms", "0"],
@@ -152,7 +161,7 @@ ANY_TEXT = {
 """Options of which every text may be right: names in the user's own files, addresses, prose."""
 
 PATHS = {"agent_path", "baseline", "csv", "folder", "latency", "path", "supernet", "table", "tables"}
-PATHS |= {"plugin", "teacher", "to", "weights"}
+PATHS |= {"html", "inputs", "plugin", "teacher", "to", "weights"}
 
 COMBINATIONS = [
     (["search", "--out", "o"], "either --device"),
@@ -194,6 +203,10 @@ COMBINATIONS = [
     ([*BENCHMARK, "benchmark_model"], "--agent-path"),
     (["profile", "--device", "android", "--agent-path", "p"], "--agent"),
     (["profile", "--serial", "x"], "--serial"),
+    (["measure", "m.onnx", "a/m.onnx"], "is there twice"),
+    ([*MEASURE, "--threads", "1,1"], "is there twice"),
+    ([*MEASURE, "--device", "host", "--device", "host"], "is there twice"),
+    ([*MEASURE, "--shape", "x=1", "--shape", "x=2"], "must have one --shape"),
     (["profile", "--op-profile", "5"], "--op-profile"),
     (["profile", "--few", "5", "--heldout-networks", "3"], "--heldout-networks"),
     (["profile", "--few", "5", "--calibration-networks", "3"], "--calibration-networks"),
@@ -271,6 +284,8 @@ def test_each_option_of_each_command_is_tried():
         ["run", "not-there.toml"],
         [*BENCHMARK, "benchmark_model", "--agent-path", "not-there"],
         [*SEARCH, "--data", "not-there"],
+        ["measure", "not-there.onnx"],
+        ["measure", "not-there.onnx", "--inputs", "not-there.npz"],
     ],
     ids=" ".join,
 )
@@ -282,5 +297,5 @@ def test_a_damaged_description_of_a_device_is_no_wrong_usage(tmp_path, monkeypat
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     (tmp_path / "hwnas" / "devices").mkdir(parents=True)
     (tmp_path / "hwnas" / "devices" / "mine.toml").write_text("name = ")
-    for arguments in (["profile", "--device", "mine"], SEARCH, ["doctor"]):
+    for arguments in (["profile", "--device", "mine"], [*MEASURE, "--device", "mine"], SEARCH, ["doctor"]):
         assert invoke(arguments)[0] == 1

@@ -108,10 +108,23 @@ def test_cpus_are_those_of_the_plan(bundle, model):
 def test_coverage_is_what_the_python_agent_counts(bundle, tmp_path, odd):
     path = str(tinymodels.write(tmp_path / "m.tflite", odd=odd))
     [answer] = run_agent(bundle, [job("a", path)])[1:-1]
-    counted = {name: answer[name] for name in ("nodes", "delegate_partitions", "delegated_nodes")}
+    counted = {
+        name: answer[name] for name in ("nodes", "delegate_partitions", "delegated_nodes", "undelegated")
+    }
     assert counted == _python_coverage(path)
     assert counted["nodes"] == 3 + odd
     assert counted["delegated_nodes"] == 3
+
+
+def test_first_run_and_memory_are_those_of_a_fresh_model(bundle, model, tmp_path):
+    other = str(tinymodels.write(tmp_path / "other.tflite"))
+    jobs = [job("a", model, keep=True), job("b", model, keep=True), job("c", other)]
+    first, again, fresh = run_agent(bundle, jobs)[1:-1]
+    assert first["first_run_ns"] > 0
+    assert fresh["first_run_ns"] > 0
+    assert "first_run_ns" not in again, "a kept model has run before"
+    assert first["peak_memory_bytes"] > 0
+    assert fresh["peak_memory_bytes"] is None, "it shares what the first one took"
 
 
 def _python_coverage(path):

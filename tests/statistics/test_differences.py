@@ -81,3 +81,9 @@ def test_the_interval_of_a_ratio_holds_it():
         assert low < a / b < high
         held += low <= 2.0 <= high
     assert 0.93 <= held / worlds <= 0.97
+
+
+def test_a_ratio_without_intervals_has_none():
+    assert ratio_interval(2.0, None, 1.0, (0.9, 1.1)) is None
+    assert ratio_interval(2.0, (1.9, 2.1), 1.0, None) is None
+    assert ratio_interval(2.0, (0.0, 4.0), 1.0, (0.9, 1.1)) is None, "an arm without end"

@@ -19,6 +19,10 @@ struct kept {
 
 static struct kept *all_kept;
 
+/* Models that this process has opened, and what it took before the first. Only that one's memory can be told:
+   later ones share what it brought. */
+static long long opened, memory_before_kb;
+
 static struct kept *find_kept(const struct job *job)
 {
     for (struct kept *kept = all_kept; kept; kept = kept->next)
@@ -57,6 +61,22 @@ static void write_operations(struct text *reply, const struct profile *profile, 
     json_close(reply, '}');
 }
 
+/* How often each operation was left outside of the delegate. */
+static void write_undelegated(struct text *reply, const struct profile *profile)
+{
+    json_open(reply, "undelegated", '{');
+    for (size_t i = 0; i < profile->count; i++) {
+        long long before = 0, after = 0;
+        for (size_t j = 0; j < profile->count; j++)
+            if (!profile->operations[j].delegated &&
+                strcmp(profile->operations[j].name, profile->operations[i].name) == 0)
+                *(j < i ? &before : &after) += 1;
+        if (!profile->operations[i].delegated && !before)
+            json_number(reply, profile->operations[i].name, after);
+    }
+    json_close(reply, '}');
+}
+
 /* Nodes and what the delegate took. Where it did not take everything, or the operations are asked
    for, a second copy of the model is compiled with the profiler on: the timed one is without it. */
 static bool write_coverage(struct text *reply, const struct job *job, const struct model *model, int runs,
@@ -78,6 +98,7 @@ static bool write_coverage(struct text *reply, const struct job *job, const stru
     json_number(reply, "nodes", model->nodes);
     json_number(reply, "delegate_partitions", profile.partitions);
     json_number(reply, "delegated_nodes", model->nodes - profile.outside);
+    write_undelegated(reply, &profile);
     if (runs > 0)
         write_operations(reply, &profile, runs);
     profile_free(&profile);
@@ -95,6 +116,35 @@ static bool write_outputs(struct text *reply, const struct job *job, struct mode
     return true;
 }
 
+static bool open_fresh(const struct job *job, struct model *fresh, struct fault *fault)
+{
+    if (!opened++)
+        memory_before_kb = process_memory_kb("VmRSS:");
+    return model_open(fresh, job->model, (int)job->threads, false, fault);
+}
+
+/* The first run of a model, which may prepare what later ones need. */
+static bool run_first(struct model *model, struct text *reply, struct fault *fault)
+{
+    if (model->has_run)
+        return true;
+    long long start = now_ns();
+    fault->stage = "warmup";
+    if (!model_run(model, fault))
+        return false;
+    json_number(reply, "first_run_ns", now_ns() - start);
+    return model->has_run = true;
+}
+
+static void write_memory(struct text *reply)
+{
+    long long peak_kb = process_memory_kb("VmHWM:");
+    bool known = opened == 1 && memory_before_kb > 0 && peak_kb >= memory_before_kb;
+    json_number(reply, "peak_memory_bytes", known ? (peak_kb - memory_before_kb) * 1024 : UNKNOWN);
+    json_number(reply, "rss_kb", process_memory_kb("VmRSS:"));
+    json_number(reply, "rss_peak_kb", peak_kb);
+}
+
 /* A model that is ready to run: kept from an earlier job, or opened into `fresh`. */
 static struct model *ready_model(const struct job *job, struct model *fresh, struct fault *fault)
 {
@@ -102,7 +152,7 @@ static struct model *ready_model(const struct job *job, struct model *fresh, str
     if (kept && !job->input)
         return &kept->model;
     struct model *model = kept ? &kept->model : fresh;
-    if (!kept && !model_open(fresh, job->model, (int)job->threads, false, fault))
+    if (!kept && !open_fresh(job, fresh, fault))
         return NULL;
     if (model_fill(model, job->seed, job->input, fault))
         return !kept && job->keep ? keep(job, fresh) : model;
@@ -116,8 +166,9 @@ static bool measure(const struct job *job, struct model *model, int op_profile_r
 {
     struct timing timing = {.start_ns = now_ns()};
     device_temperatures(reply, "thermal_before_mc");
+    bool done = run_first(model, reply, fault);
     fault->stage = "warmup";
-    bool done = timing_warm_up(job, model, &timing, fault);
+    done = done && timing_warm_up(job, model, &timing, fault);
     if (done) {
         fault->stage = "run";
         done = timing_sample(job, model, &timing, fault);
@@ -125,14 +176,13 @@ static bool measure(const struct job *job, struct model *model, int op_profile_r
     if (done)
         timing_write(reply, &timing);
     timing_free(&timing);
+    write_memory(reply);
     done = done && write_outputs(reply, job, model, fault);
     json_number(reply, "load_ns", model->load_ns);
     json_number(reply, "compile_ns", model->compile_ns);
     json_number(reply, "threads", job->threads);
     affinity_write(reply, "affinity");
     device_temperatures(reply, "thermal_mc");
-    json_number(reply, "rss_kb", process_memory_kb("VmRSS:"));
-    json_number(reply, "rss_peak_kb", process_memory_kb("VmHWM:"));
     return done && write_coverage(reply, job, model, op_profile_runs, fault);
 }
 

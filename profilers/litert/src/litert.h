@@ -23,6 +23,7 @@ struct model {
     size_t input_count, output_count;
     long long load_ns, compile_ns, nodes;
     bool delegated; /* all of it runs in the delegate */
+    bool has_run;
 };
 
 /* What ran in one pass of the profiler, in order. */

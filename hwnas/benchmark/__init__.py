@@ -1,0 +1,9 @@
+"""Any model files, whoever made them, on any devices: latencies side by side. See ``benchmark``."""
+
+from __future__ import annotations
+
+from hwnas.benchmark.asked import Asked, shape_of
+from hwnas.benchmark.measuring import benchmark
+from hwnas.benchmark.result import FileBenchmark
+
+__all__ = ["Asked", "FileBenchmark", "benchmark", "shape_of"]

@@ -1,0 +1,91 @@
+"""What a benchmark is asked for."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hwnas import runtimes
+from hwnas.annotations import require_fields
+from hwnas.device import Device
+from hwnas.errors import HwnasError
+
+_SHAPE = re.compile(r"(?P<name>.+)=(?P<sizes>[0-9]+(?:x[0-9]+)*)")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is measured, where, and what is said of it.
+
+    Attributes:
+        files: Model files; no two of one name.
+        devices: Where.
+        runtimes: With what; all that a device has by default.
+        threads: Of the runtime, one session each; those of the device by default.
+        shapes: Of inputs that leave dimensions open, by their names.
+        inputs: An ``.npz`` file with an array for each input; random values by default.
+        compare: Whether differences are told.
+        per_op: Whether each operation is timed as well.
+        budget_ms: The most that each model may take, everywhere.
+    """
+
+    files: Sequence[Path]
+    devices: Sequence[Device]
+    runtimes: Sequence[str] = ()
+    threads: Sequence[int] = ()
+    shapes: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    inputs: Path | None = None
+    compare: bool = False
+    per_op: bool = False
+    budget_ms: float | None = None
+
+    def __post_init__(self) -> None:
+        require_fields(self, HwnasError)
+        _require(
+            bool(self.files) and bool(self.devices), "a benchmark must have files and devices, but lacks them"
+        )
+        names = [path.name for path in self.files]
+        for what, values in (
+            ("files must differ in their names, by which they are told apart", names),
+            ("devices must be named once", [device.name for device in self.devices]),
+            ("runtimes must be named once", self.runtimes),
+            ("threads must be named once", self.threads),
+        ):
+            twice = sorted({value for value in values if list(values).count(value) > 1}, key=str)
+            _require(not twice, f"{what}, but {', '.join(map(str, twice))} is there twice: leave one out")
+        for name in self.runtimes:
+            runtimes.get(name)
+        _require(
+            all(count >= 1 for count in self.threads), f"threads must be at least 1, but got {self.threads}"
+        )
+        for name, shape in self.shapes.items():
+            said = "x".join(map(str, shape))
+            _require(
+                bool(shape) and all(size >= 1 for size in shape),
+                f"a shape must have sizes of at least 1, but that of {name} is {said or 'empty'}",
+            )
+        budget = self.budget_ms
+        _require(
+            budget is None or (math.isfinite(budget) and budget > 0),
+            f"a budget must be finite and over 0 ms, but got {budget}",
+        )
+
+
+def shape_of(text: str) -> tuple[str, tuple[int, ...]]:
+    """The input and the shape of a text such as ``image=1x3x224x224``.
+
+    Raises:
+        HwnasError: It is of another form.
+    """
+    found = _SHAPE.fullmatch(text.strip())
+    if found is None:
+        raise HwnasError(f"a shape must be written NAME=1x3x224x224, but got {text!r}")
+    return found["name"], tuple(int(size) for size in found["sizes"].split("x"))
+
+
+def _require(condition: bool, message: str) -> None:
+    if not condition:
+        raise HwnasError(message)

@@ -1,0 +1,235 @@
+"""The benchmark: one session for each runtime and number of threads of each device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from statistics import median
+from typing import Any
+
+from hwnas import __version__, runtimes
+from hwnas.benchmark.asked import Asked
+from hwnas.benchmark.files import ReadFile, read
+from hwnas.benchmark.result import (
+    BenchmarkPlace,
+    BenchmarkSession,
+    Failure,
+    FileBenchmark,
+    FileFacts,
+    LatencyDifference,
+    Operation,
+    Placement,
+    Row,
+)
+from hwnas.device import Device, Target
+from hwnas.errors import DeviceError, HwnasError
+from hwnas.measure import Measurer, ProfileOptions, measured
+from hwnas.statistics.differences import ratio_interval
+from hwnas.statistics.verdict import on_budget
+from hwnas.tables.measurement import Measurement, Round
+from hwnas.transport.base import Reply
+
+_OPERATION_RUNS = 10
+_RUNNING = ("warmup", "run")  # stages of an agent in which a model computes
+_FLOATS, _WHOLE = "fp32", "int8"
+
+
+def benchmark(
+    asked: Asked, options: ProfileOptions | None = None, tell: Callable[[str], None] = lambda _: None
+) -> FileBenchmark:
+    """Measure files: all that a runtime reads interleaved in one session, beside the anchors.
+
+    What cannot be read or measured is a failure of its own, and the rest is measured.
+
+    Args:
+        asked: What, and where.
+        options: How well to measure.
+        tell: Called with a line for people on the way.
+
+    Raises:
+        HwnasError: What is given to the models to read cannot be used at all.
+    """
+    found, failures = read(asked)
+    unread: list[Failure] = []
+    taken: list[tuple[BenchmarkSession, list[Row]]] = []
+    for device in asked.devices if found else ():
+        try:
+            with Measurer(device, options) as measurer:
+                for target, models in _sessions(asked, device, found, unread):
+                    taken += _session(measurer, target, models, asked, failures, tell)
+        except DeviceError as error:
+            failures += [Failure(model.name, None, f"{device.name}: {error}") for model in found]
+    rows = [row for _, of_session in taken for row in of_session]
+    known = {row.file for row in rows} | {item.file for item in failures}
+    failures += [item for item in unread if item.file not in known]
+    return FileBenchmark(
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        hwnas=__version__,
+        budget_ms=asked.budget_ms,
+        per_op=asked.per_op,
+        files=tuple(_facts(model) for model in found),
+        sessions=tuple(session for session, _ in taken),
+        rows=tuple(rows),
+        differences=tuple(_differences(rows)) if asked.compare else (),
+        failures=tuple(failures),
+        notes=tuple(item.reason for item in unread if item.file in known),
+    )
+
+
+def _sessions(
+    asked: Asked, device: Device, found: Sequence[ReadFile], unread: list[Failure]
+) -> Iterator[tuple[Target, list[ReadFile]]]:
+    """Targets of a device with the files that they can read; says what can be read by none."""
+    there = [name for name in asked.runtimes or device.runtimes if device.runs(name)]
+    known = [runtimes.RUNTIMES[name] for name in there if name in runtimes.RUNTIMES]
+    formats = {runtime.format.name for runtime in known}
+    for model in found:
+        if model.format not in formats:
+            reason = f"{device.name} must have a runtime that reads {model.name} to measure it there, but "
+            reason += f"{', '.join(there) or 'none that it has'} is asked for"
+            unread.append(Failure(model.name, None, reason))
+    for runtime in known:
+        models = [model for model in found if model.format == runtime.format.name]
+        if models:
+            precision = _anchors(models, runtime.precisions)
+            for threads in asked.threads or (device.threads,):
+                yield device.target(runtime.name, precision, threads=threads), models
+
+
+def _anchors(models: Sequence[ReadFile], precisions: Sequence[str]) -> str:
+    """Precision of the anchors beside files: that of whole numbers where all files are of those."""
+    kinds = {model.description.precision for model in models}
+    wanted = _WHOLE if kinds == {_WHOLE} else _FLOATS
+    return wanted if wanted in precisions else precisions[0]
+
+
+def _session(
+    measurer: Measurer,
+    target: Target,
+    models: Sequence[ReadFile],
+    asked: Asked,
+    failures: list[Failure],
+    tell: Callable[[str], None],
+) -> list[tuple[BenchmarkSession, list[Row]]]:
+    """Measure files together; one session, or none where nothing could be measured."""
+    place, by_name = BenchmarkPlace.of(target), {model.name: model for model in models}
+    alone: dict[str, Reply] = {}
+
+    def fail(name: str, error: HwnasError | str) -> None:
+        alone.pop(name, None)
+        failures.append(Failure(name, place, _reason(by_name[name], place, error)))
+
+    for name, model in by_name.items():
+        tell(f"{name} alone on {place}")
+        try:
+            operations = _OPERATION_RUNS if asked.per_op else 0
+            alone[name] = measurer.look(target, model.path, given=model.given, operations=operations)
+        except DeviceError as error:
+            fail(name, error)
+    if not alone:
+        return []
+    try:
+        own = measurer.measure(
+            target,
+            {name: by_name[name].path for name in alone},
+            given={name: by_name[name].given for name in alone},
+            on_failed=lambda item: fail(item.key, item.failed),
+            progress=lambda state: tell(
+                f"measuring on {place}: {state.done} of {state.total} rounds or more"
+            ),
+        )
+    except DeviceError as error:
+        for name in list(alone):
+            fail(name, error)
+    if not alone:
+        return []
+    found = measured(own)
+    session = BenchmarkSession(
+        found.session, place, target.precision, found.quality, found.reference.environment
+    )
+    return [(session, [_row(name, session, found[name], alone[name], asked) for name in alone])]
+
+
+def _reason(model: ReadFile, place: BenchmarkPlace, error: HwnasError | str) -> str:
+    """Why a model does not run, and what of it may be the cause."""
+    said = " ".join(str(error).split())
+    custom = ", ".join(name for name in model.description.custom if name in said)
+    whole = ", ".join(tensor.name for tensor in model.description.inputs if tensor.is_whole)
+    remedy = ""
+    if custom:
+        remedy = f": the runtime there lacks its custom operator {custom}: convert it without"
+    elif whole and not model.given.inputs and said.startswith(_RUNNING):
+        remedy = f": without --inputs its {whole} is 0, which it may not take: give better values"
+    return f"{model.name} must run on {place}, but: {said}{remedy}"
+
+
+def _row(name: str, session: BenchmarkSession, found: Measurement, alone: Reply, asked: Asked) -> Row:
+    rounds = found.rounds
+    loads = [sum(_ns(item, field) or 0 for field in ("load_ns", "compile_ns")) for item in rounds]
+    firsts = [first for item in rounds if (first := _ns(item, "first_run_ns")) is not None]
+    return Row(
+        file=name,
+        place=session.place,
+        session=session.id,
+        rounds=len(rounds),
+        latency_ms=found.latency_ms,
+        interval_ms=found.interval_ms,
+        p90_ms=found.p90_ms,
+        load_ms=median(loads) / 1e6 if all(loads) else None,
+        first_run_ms=median(firsts) / 1e6 if firsts else None,
+        peak_memory_bytes=_whole(alone.get("peak_memory_bytes")),
+        placement=_placement(session.place, alone),
+        operations=_operations(alone.get("op_profile")),
+        verdict=on_budget(found.latency_ms, found.interval_ms, asked.budget_ms, session.quality),
+    )
+
+
+def _ns(item: Round, field: str) -> int | None:
+    return _whole(item.conditions.get(field))
+
+
+def _whole(value: object) -> int | None:
+    """What an agent told; another type than a number counts as not told."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _placement(place: BenchmarkPlace, alone: Reply) -> Placement:
+    undelegated = alone.get("undelegated")
+    return Placement(
+        str(alone.get("delegate") or runtimes.get(place.runtime).host.delegate),
+        _whole(alone.get("nodes")),
+        _whole(alone.get("delegated_nodes")),
+        _whole(alone.get("delegate_partitions")),
+        {str(name): int(count) for name, count in undelegated.items()}
+        if isinstance(undelegated, Mapping)
+        else None,
+    )
+
+
+def _operations(profile: Any) -> tuple[Operation, ...] | None:
+    if not isinstance(profile, Mapping) or not profile.get("operations"):
+        return None
+    runs = profile["runs"]
+    return tuple(
+        Operation(str(item["name"]), str(item["by"]), item["total_us"] / runs)
+        for item in profile["operations"]
+    )
+
+
+def _facts(model: ReadFile) -> FileFacts:
+    size = model.path.stat().st_size
+    return FileFacts(model.name, str(model.path), size, model.sha256, model.format, model.description)
+
+
+def _differences(rows: Sequence[Row]) -> Iterator[LatencyDifference]:
+    """Each row against the first on its device with as many threads, and against its own file's first."""
+    for number, row in enumerate(rows):
+        here = [item for item in rows[:number] if item.place.device == row.place.device]
+        alike = [item for item in here if item.place.threads == row.place.threads]
+        own = [item for item in here if item.file == row.file]
+        for first in (*alike[:1], *(item for item in own[:1] if item not in alike[:1])):
+            interval = ratio_interval(row.latency_ms, row.interval_ms, first.latency_ms, first.interval_ms)
+            together = first.session == row.session
+            yield LatencyDifference(
+                first.name, row.name, row.latency_ms / first.latency_ms, interval, together
+            )

@@ -1,0 +1,121 @@
+"""What is printed of benchmarks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from rich.markup import escape
+from rich.table import Table
+
+from hwnas.cli._app import coloured, err, out, print_quality, print_table
+from hwnas.statistics.bounds import decimals
+
+if TYPE_CHECKING:
+    from hwnas.benchmark import FileBenchmark
+    from hwnas.benchmark.result import BenchmarkSession, Row
+
+_OPERATIONS = 12  # that are printed of a profile; the page and the JSON have all
+
+
+def show_benchmark(found: FileBenchmark) -> None:
+    """Print a table a session, what was left outside of delegates, differences and profiles."""
+    for session in found.sessions:
+        rows = [row for row in found.rows if row.session == session.id]
+        _show_session(found, session, rows)
+    for row in found.rows:
+        _show_operations(found, row)
+    for difference in found.differences:
+        out.print(escape(difference.said), highlight=False, soft_wrap=True)
+    for note in found.notes:
+        err.print(f"[yellow]{escape(note)}[/]", highlight=False, soft_wrap=True)
+    if found.budget_ms is not None and found.rows:
+        out.print(coloured(found.verdict), highlight=False)
+
+
+def _show_session(found: FileBenchmark, session: BenchmarkSession, rows: list[Row]) -> None:
+    table = Table(title=f"{session.place}, times in ms", title_justify="left", box=None, padding=(0, 2, 0, 0))
+    names = (
+        "file",
+        "precision",
+        "latency",
+        "95 % interval",
+        "p90",
+        "load",
+        "first run",
+        "memory",
+        "size",
+        "ran on",
+    )
+    for name in (*names, *((f"≤ {found.budget_ms:g}",) if found.budget_ms is not None else ())):
+        table.add_column(name, no_wrap=True)
+    for row in rows:
+        table.add_row(*map(escape, _cells(found, row)), *([coloured(row.verdict)] if row.verdict else []))
+    print_table(table)
+    for row in rows:
+        if row.placement.said:
+            out.print(escape(f"{row.file}: {row.placement.said}"), highlight=False, soft_wrap=True)
+        for reason in row.verdict.reasons if row.verdict else ():
+            out.print(f"[bold]{escape(row.file)}[/]: {escape(reason)}", highlight=False, soft_wrap=True)
+    quality = session.quality
+    print_quality(
+        {"word": quality.word, "reasons": quality.reasons, "notes": quality.notes}, str(session.place)
+    )
+
+
+def _cells(found: FileBenchmark, row: Row) -> Iterator[str]:
+    facts = found.file(row.file)
+    yield row.file
+    yield facts.description.precision
+    yield _ms(row.latency_ms)
+    if row.interval_ms is None:
+        yield "too few rounds"
+    else:
+        yield "–".join(map(_ms, row.interval_ms))
+    yield _ms(row.p90_ms)
+    yield _ms(row.load_ms)
+    yield _ms(row.first_run_ms)
+    yield "not told" if row.peak_memory_bytes is None else _size(row.peak_memory_bytes)
+    yield _size(facts.bytes)
+    yield row.placement.short
+
+
+def _show_operations(found: FileBenchmark, row: Row) -> None:
+    """The operations that take longest; a sentence where the runtime has no profile."""
+    if not found.per_op:
+        return
+    if row.operations is None:
+        out.print(
+            escape(f"{row.name}: its runtime has no profile of operations there"),
+            highlight=False,
+            soft_wrap=True,
+        )
+        return
+    total = sum(operation.us for operation in row.operations) or 1.0
+    longest = sorted(row.operations, key=lambda operation: -operation.us)
+    table = Table(title=escape(row.name), title_justify="left", box=None, padding=(0, 2, 0, 0))
+    for column in ("operation", "by", "µs", "share"):
+        table.add_column(column)
+    for operation in longest[:_OPERATIONS]:
+        share = f"{operation.us / total:.0%}"
+        table.add_row(escape(operation.name), escape(operation.by), f"{operation.us:.1f}", share)
+    print_table(table)
+    if rest := longest[_OPERATIONS:]:
+        left = sum(operation.us for operation in rest)
+        out.print(f"and {len(rest)} more: {left:.1f} µs, {left / total:.0%}", highlight=False)
+
+
+def _ms(value: float | None) -> str:
+    return (
+        "not told"
+        if value is None
+        else f"{value:.{max(3, decimals(value))}f}"
+        if value < 10
+        else f"{value:.1f}"
+    )
+
+
+def _size(count: int) -> str:
+    if count < 1024:
+        return f"{count} B"
+    return f"{count / 1024:.0f} KiB" if count < 1024 * 1024 else f"{count / 1024 / 1024:.1f} MiB"

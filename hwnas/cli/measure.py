@@ -1,0 +1,120 @@
+"""``hwnas measure``: any model files on any devices."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.markup import escape
+
+from hwnas import device as devices
+from hwnas.cli import _usage
+from hwnas.cli._app import AcceptNoise, Json, app, emit_json, err, finite, leave, out
+from hwnas.cli._benchmark import show_benchmark
+from hwnas.cli.profile import parse_cpus
+from hwnas.errors import HwnasError
+from hwnas.measure import ProfileOptions
+from hwnas.runs import outputs
+
+_DEFAULT = ProfileOptions()
+
+
+def _each_device(names: list[str] | None) -> list[str]:
+    """A callback: devices that are described; this machine where none is named."""
+    for name in names or ():
+        _usage.device(name)
+    return names or ["host"]
+
+
+@app.command()
+def measure(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Model files: .tflite and .onnx.")],
+    device: Annotated[
+        list[str] | None,
+        typer.Option(help="Device to measure on; may be repeated; host.", callback=_each_device),
+    ] = None,
+    runtime: Annotated[str | None, typer.Option(help="Runtimes, joined by commas; the device's.")] = None,
+    threads: Annotated[
+        str | None, typer.Option(help="Threads of the runtime, joined by commas; the device's.")
+    ] = None,
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=1x3x224x224", help="Shape of an input that a file leaves open; may be repeated."
+        ),
+    ] = None,
+    inputs: Annotated[
+        Path | None, typer.Option(help="File .npz with an array for each input; random values.")
+    ] = None,
+    compare: Annotated[bool, typer.Option("--compare", help="Say which differences are real.")] = False,
+    per_op: Annotated[
+        bool, typer.Option("--per-op", help="Also time each operation, where the runtime can.")
+    ] = False,
+    budget_ms: Annotated[
+        float | None, typer.Option(help="The most that each may take.", callback=finite)
+    ] = None,
+    rounds: Annotated[int, typer.Option(help="Rounds that each file gets.")] = _DEFAULT.rounds,
+    max_rounds: Annotated[
+        int, typer.Option(help="Rounds that a file with a wide interval gets.")
+    ] = _DEFAULT.max_rounds,
+    cpus: Annotated[str | None, typer.Option(help='CPUs to run on, for example "4-7" or "0,2".')] = None,
+    html: Annotated[Path | None, typer.Option(help="File to write a page about it to.")] = None,
+    accept_noise: AcceptNoise = False,
+    as_json: Json = False,
+) -> None:
+    """Measure model files that anybody made: latency with its interval, memory, where it ran.
+
+    All files that a runtime reads are measured interleaved, beside anchors that tell the device's own
+    changes. With --budget-ms, exits with 1 where a file takes longer (FAIL) and with 3 where nothing can be
+    said (NOT PROVEN). A file that cannot be measured is an error (1), and the others are measured.
+    """
+    from hwnas.benchmark import Asked, benchmark, shape_of
+
+    where = [devices.load(name) for name in device or ()]
+    with _usage.usage():
+        options = ProfileOptions(rounds=rounds, max_rounds=max_rounds, cpus=parse_cpus(cpus))
+        shapes = [shape_of(text) for text in shape or ()]
+        asked = Asked(
+            files=files,
+            devices=where,
+            runtimes=_words(runtime),
+            threads=_counts(threads),
+            shapes=dict(shapes),
+            inputs=inputs,
+            compare=compare,
+            per_op=per_op,
+            budget_ms=budget_ms,
+        )
+        if len(asked.shapes) < len(shapes):
+            raise HwnasError(f"an input must have one --shape, but got {' '.join(shape or ())}")
+    if html is not None:
+        outputs.require_file(html, "a page")
+    with err.status("reading the files") as status:
+        found = benchmark(asked, options, lambda text: status.update(escape(text)))
+    if html is not None:
+        from hwnas import report
+
+        report.write_benchmark(found, html)
+    if as_json:
+        emit_json(found.to_json())
+    else:
+        show_benchmark(found)
+        if html is not None:
+            out.print(f"written to {escape(str(html))}", highlight=False, soft_wrap=True)
+    for failure in found.failures:
+        err.print(f"[bold red]error:[/] {escape(failure.reason)}", soft_wrap=True, highlight=False)
+    if found.failures:
+        raise typer.Exit(1)
+    leave(found.verdict, accept_noise=accept_noise)
+
+
+def _words(text: str | None) -> tuple[str, ...]:
+    return tuple(word.strip() for word in (text or "").split(",") if word.strip())
+
+
+def _counts(text: str | None) -> tuple[int, ...]:
+    words = _words(text)
+    if not all(word.isdecimal() for word in words):
+        raise HwnasError(f"threads must be whole numbers joined by commas, but got {text!r}")
+    return tuple(map(int, words))

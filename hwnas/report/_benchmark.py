@@ -1,0 +1,107 @@
+"""The page about a benchmark: any files on any devices."""
+
+from __future__ import annotations
+
+from html import escape
+
+from hwnas.benchmark import FileBenchmark
+from hwnas.benchmark.result import BenchmarkSession, Row
+from hwnas.report import _budgets, _conditions, _page, _text
+
+
+def page(found: FileBenchmark) -> str:
+    """The whole HTML document."""
+    count = len({row.file for row in found.rows})
+    title = f"{count} model{'s' if count != 1 else ''}, measured"
+    lead = f"{found.created}, with hwnas {found.hwnas}"
+    sections = [
+        *(_session(found, session) for session in found.sessions),
+        _differences(found),
+        _files(found),
+        *(_operations(row) for row in found.rows if row.operations),
+        _failures(found),
+    ]
+    return _page.page(title, lead, [text for text in sections if text])
+
+
+def _session(found: FileBenchmark, session: BenchmarkSession) -> str:
+    rows = [row for row in found.rows if row.session == session.id]
+    header = ("file", "ms", "p90 ms", "load ms", "first run ms", "peak memory", "ran on")
+    budget = () if found.budget_ms is None else (f"within {found.budget_ms:g} ms",)
+    quality = session.quality
+    speaks = "; ".join((*quality.reasons, *quality.notes)) or "nothing speaks against it"
+    outside = [f"{row.file}: {row.placement.said}." for row in rows if row.placement.said]
+    verdicts = [f"{row.file}: {row.verdict}" for row in rows if row.verdict and row.verdict.reasons]
+    return _page.section(
+        str(session.place),
+        _page.table((*header, *budget), [_cells(row) for row in rows], numeric=range(1, 6)),
+        *map(_page.paragraph, (*outside, *verdicts)),
+        _page.paragraph(
+            _page.Html(f"The session was {_conditions.quality_mark(quality.word)}: {escape(speaks)}.")
+        ),
+        _page.paragraph(
+            f"{_conditions.place(session.environment)}. Interleaved, beside anchors in {session.anchors}.",
+            "fine",
+        ),
+    )
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    memory = "not told" if row.peak_memory_bytes is None else _text.size(row.peak_memory_bytes)
+    cells = (
+        row.file,
+        _text.measured(row.latency_ms, row.interval_ms),
+        _text.ms(row.p90_ms),
+        *("not told" if ms is None else _text.ms(ms) for ms in (row.load_ms, row.first_run_ms)),
+        memory,
+        row.placement.short,
+    )
+    return cells if row.verdict is None else (*cells, _budgets.mark(row.verdict, "–"))
+
+
+def _differences(found: FileBenchmark) -> str:
+    if not found.differences:
+        return ""
+    rows = [
+        (
+            item.second,
+            item.first,
+            f"{item.ratio:.3f}×",
+            "too few rounds" if item.interval is None else "{:.3f} to {:.3f}".format(*item.interval),
+            _page.mark("real", "good") if item.is_shown else "not shown",
+        )
+        for item in found.differences
+    ]
+    header = ("file", "takes the time of", "so many times", "95 %", "the difference is")
+    return _page.section("Which differences are real?", _page.table(header, rows, numeric=(2, 3)))
+
+
+def _files(found: FileBenchmark) -> str:
+    rows = [
+        (
+            item.name,
+            item.description.precision,
+            _text.size(item.bytes),
+            ", ".join(f"{tensor.name} {tensor.text} {tensor.dtype}" for tensor in item.description.inputs),
+            ", ".join(f"{count} {name}" for name, count in item.description.operators.items()),
+            _page.code(item.sha256[:12]),
+        )
+        for item in found.files
+    ]
+    header = ("file", "precision", "size", "inputs", "operators", "SHA-256")
+    return _page.section("The files", _page.table(header, rows, numeric=(2,))) if rows else ""
+
+
+def _operations(row: Row) -> str:
+    operations = row.operations or ()
+    total = sum(item.us for item in operations) or 1.0
+    rows = [(item.name, item.by, f"{item.us:.1f}", f"{item.us / total:.0%}") for item in operations]
+    header = ("operation", "by", "µs", "share")
+    return _page.details(f"Operations of {row.name}", _page.table(header, rows, numeric=(2, 3)))
+
+
+def _failures(found: FileBenchmark) -> str:
+    if not found.failures:
+        return ""
+    paragraphs = [_page.paragraph(_page.mark(item.reason, "bad")) for item in found.failures]
+    return _page.section("What was not measured", *paragraphs)

@@ -1,0 +1,355 @@
+"""Files of all kinds, measured with the real runtimes in real processes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import strangers
+from quick_measuring import form, hurry
+from typer.testing import CliRunner
+
+import hwnas
+from hwnas import device, report
+from hwnas.benchmark import Asked, benchmark
+from hwnas.benchmark.result import BenchmarkPlace, FileBenchmark, LatencyDifference, Placement
+from hwnas.cli import _app, app
+from hwnas.device import Target
+
+pytestmark = pytest.mark.usefixtures("warm_processes")
+HOST = device.load("host")
+
+
+def run(
+    *paths: Path, rounds: int = 2, tell: Callable[[str], None] = lambda _: None, on=HOST, **given
+) -> FileBenchmark:
+    return benchmark(Asked(paths, [on], **given), form(rounds), tell)
+
+
+@pytest.fixture(scope="module")
+def measured(networks, warm_processes) -> FileBenchmark:
+    """Four files of one network, with all that can be asked for."""
+    return run(*networks.values(), rounds=6, compare=True, per_op=True, budget_ms=1000.0)
+
+
+def test_each_file_is_measured_with_the_runtime_that_reads_it(measured, networks):
+    assert [(row.file, str(row.place)) for row in measured.rows] == [
+        ("net-fp32.tflite", "host/litert"),
+        ("net-int8.tflite", "host/litert"),
+        ("net-fp32.onnx", "host/onnxruntime"),
+        ("net-int8.onnx", "host/onnxruntime"),
+    ]
+    assert len({row.session for row in measured.rows}) == len(measured.sessions) == 2
+    assert not measured.failures
+    for row in measured.rows:
+        low, high = row.interval_ms
+        assert 0 < low <= row.latency_ms <= high
+        assert row.rounds == 6
+        assert row.p90_ms > 0
+        assert row.load_ms > 0
+        assert row.first_run_ms > 0
+        assert row.peak_memory_bytes > measured.file(row.file).bytes // 2
+        assert measured.file(row.file).bytes == networks[row.file].stat().st_size
+    kinds = [measured.file(row.file).description.precision for row in measured.rows]
+    assert kinds == ["fp32", "int8"] * 2
+    assert {session.anchors for session in measured.sessions} == {"fp32"}, "beside files of both kinds"
+
+
+def test_it_says_where_files_ran(measured):
+    for row in measured.rows:
+        if row.place.runtime == "litert":
+            assert row.placement.delegate == "XNNPACK"
+            assert (row.placement.partitions, row.placement.outside) == (1, 0)
+            assert row.placement.nodes == row.placement.delegated_nodes > 10
+            assert row.placement.said == ""
+        else:
+            assert row.placement.short == "no delegate"
+
+
+def test_operations_are_timed_where_the_runtime_can(measured):
+    by_file = {row.file: row.operations for row in measured.rows}
+    assert by_file["net-fp32.tflite"] is None
+    convolutions = [item for item in by_file["net-fp32.onnx"] if item.name.startswith("Conv")]
+    assert len(convolutions) == 17
+    assert {item.by for item in convolutions} == {"CPUExecutionProvider"}
+    assert all(item.us >= 0 for item in convolutions)
+    assert sum(item.us for item in convolutions) > 0
+
+
+def test_a_budget_is_kept_broken_or_not_proven(measured, networks):
+    assert {row.verdict.word for row in measured.rows} <= {"PASS", "NOT PROVEN"}
+    one = networks["net-fp32.onnx"]
+    assert run(one, rounds=6, budget_ms=1e-6).verdict.is_fail
+    open_end = run(one, rounds=2, budget_ms=1e6)
+    assert open_end.verdict.word == "NOT PROVEN", "two rounds carry no interval"
+    assert measured.budget_ms == 1000.0
+
+
+def test_files_are_compared_with_the_first_of_their_device(measured):
+    first = "net-fp32.tflite on host/litert"
+    assert [item.first for item in measured.differences] == [first] * 3
+    assert [item.same_session for item in measured.differences] == [True, False, False]
+    for item in measured.differences:
+        low, high = item.interval
+        assert low <= item.ratio <= high
+        assert item.is_shown == (not low <= 1 <= high)
+        assert ("no difference shown" in item.said) == (not item.is_shown)
+
+
+def test_the_whole_result_is_json(measured):
+    data = json.loads(json.dumps(measured.to_json(), allow_nan=False))
+    assert data["schema"] == "hwnas-measured/1"
+    assert data["rows"][1]["precision"] == "int8"
+    assert data["rows"][0]["place"] == {
+        "device": "host",
+        "runtime": "litert",
+        "processor": "cpu",
+        "threads": 1,
+    }
+    assert data["files"][0]["description"]["inputs"][0]["shape"] == [1, 96, 96, 3]
+    assert data["sessions"][0]["verdict"] in ("stable", "noisy", "unusable")
+    assert data["differences"][0]["is_shown"] in (True, False)
+    assert set(data["rows"][0]["placement"]) == {
+        "delegate",
+        "nodes",
+        "delegated_nodes",
+        "partitions",
+        "undelegated",
+    }
+
+
+def test_whole_numbers_alone_are_measured_beside_their_own_anchors(networks):
+    [session] = run(networks["net-int8.tflite"]).sessions
+    assert session.anchors == "int8"
+
+
+def test_operators_outside_the_delegate_are_named(tmp_path, networks):
+    source = networks["net-fp32.tflite"]
+    [row] = run(strangers.changed(source, tmp_path / "odd.tflite", strangers.left_outside)).rows
+    assert row.placement.undelegated == {"L2_NORMALIZATION": 1}
+    assert row.placement.said == (
+        "XNNPACK took 25 of 26 operations in 1 partition; outside: 1 L2_NORMALIZATION"
+    )
+    assert row.placement.short == "XNNPACK 25/26"
+    [row] = run(strangers.changed(source, tmp_path / "state.tflite", strangers.remembering)).rows
+    assert (row.placement.nodes, row.placement.outside) == (27, 0), "the delegate keeps variables itself"
+
+
+def test_open_dimensions_several_inputs_and_threads(tmp_path, networks):
+    lite = strangers.changed(networks["net-fp32.tflite"], tmp_path / "open.tflite", strangers.open_sides)
+    onnx = strangers.convolution(tmp_path / "open.onnx", ["n", 3, "h", "w"])
+    shapes = {"x": (2, 64, 48, 3), "image": (1, 3, 24, 16)}
+    small = run(lite, onnx, shapes=shapes)
+    large = run(lite, onnx, shapes={"x": (4, 128, 96, 3), "image": (4, 3, 48, 32)})
+    assert not small.failures
+    for one, other in zip(small.rows, large.rows, strict=True):
+        assert one.latency_ms < other.latency_ms, "eight times the work"
+    found = run(strangers.tokens(tmp_path / "tokens.onnx"), shapes={"tokens": (1, 20)})
+    assert [row.file for row in found.rows] == ["tokens.onnx"]
+
+
+def test_given_inputs_are_used(tmp_path):
+    """A number that is no row of the table is found out by the runtime: it was really given."""
+    path, file = strangers.tokens(tmp_path / "tokens.onnx"), tmp_path / "given.npz"
+    np.savez(file, tokens=np.arange(12).reshape(1, 12), factor=np.ones(1, np.float32))
+    assert len(run(path, inputs=file).rows) == 1
+    np.savez(file, tokens=np.full((1, 12), 50), factor=np.ones(1, np.float32))
+    [failure] = run(path, inputs=file).failures
+    assert "tokens.onnx must run on host/onnxruntime, but" in failure.reason
+    assert "50" in failure.reason
+
+
+def test_what_does_not_run_stops_nothing_else(tmp_path, networks):
+    source = networks["net-fp32.tflite"]
+    files = [
+        strangers.changed(source, tmp_path / "flex.tflite", strangers.flex),
+        source,
+        strangers.stranger(tmp_path / "stranger.onnx"),
+        strangers.relu(tmp_path / "future.onnx", opset=99),
+        strangers.relu(tmp_path / "relu.onnx"),
+        tmp_path / "gone.onnx",
+    ]
+    found = run(*files)
+    assert [row.file for row in found.rows] == ["net-fp32.tflite", "relu.onnx"]
+    said = {item.file: item.reason for item in found.failures}
+    assert said.keys() == {"flex.tflite", "stranger.onnx", "future.onnx", "gone.onnx"}
+    assert said["flex.tflite"].startswith("flex.tflite must run on host/litert, but")
+    assert said["flex.tflite"].endswith("lacks its custom operator FlexErf: convert it without")
+    assert said["stranger.onnx"].endswith("lacks its custom operator Mystery: convert it without")
+    assert "Opset 99" in said["future.onnx"]
+    assert "onnxruntime_src" not in said["future.onnx"], "a place in its source tells a user nothing"
+    assert not any("\n" in reason for reason in said.values())
+
+
+def test_what_fails_between_rounds_stops_nothing_else(tmp_path):
+    """One file is damaged after it had run alone."""
+    weak, strong = (strangers.relu(tmp_path / name) for name in ("weak.onnx", "strong.onnx"))
+
+    def damage(text: str) -> None:
+        if text.startswith("strong.onnx alone"):
+            weak.write_bytes(b"no model any more")
+
+    found = run(weak, strong, rounds=3, tell=damage)
+    assert [(row.file, row.rounds) for row in found.rows] == [("strong.onnx", 3)]
+    [failure] = found.failures
+    assert (failure.file, failure.place) == ("weak.onnx", BenchmarkPlace("host", "onnxruntime", "cpu", 1))
+    assert failure.reason.startswith("weak.onnx must run on host/onnxruntime, but: load")
+
+
+def test_a_model_that_takes_its_process_along_is_a_failure(tmp_path, networks):
+    """Flatbuffers that are whole and lie: LiteRT looks where nothing is."""
+
+    def lie(model) -> None:
+        model.subgraphs[0].operators[0].inputs = np.array([2**30, 1, 2], np.int32)
+
+    bad = strangers.changed(networks["net-fp32.tflite"], tmp_path / "bad.tflite", lie)
+    found = run(bad, networks["net-int8.tflite"])
+    assert [row.file for row in found.rows] == ["net-int8.tflite"]
+    assert [item.file for item in found.failures] == ["bad.tflite"]
+
+
+def test_a_device_that_cannot_measure_says_so_for_each_file(networks):
+    lite, onnx = networks["net-fp32.tflite"], networks["net-fp32.onnx"]
+    [failure] = run(onnx, on=replace(HOST, runtimes=("litert",))).failures
+    assert "must have a runtime that reads net-fp32.onnx" in failure.reason
+    both = run(lite, onnx, on=replace(HOST, runtimes=("litert",)))
+    assert [item.file for item in both.failures] == ["net-fp32.onnx"]
+    [failure] = run(lite, on=replace(HOST, runtimes=("tflite_runtime",))).failures
+    assert "must run tflite_runtime, but found 'litert'" in failure.reason
+    [failure] = run(lite, threads=(999,)).failures
+    assert "threads must have a CPU each" in failure.reason
+
+
+def test_a_file_that_one_of_two_devices_reads_is_no_failure(networks):
+    one = networks["net-fp32.onnx"]
+    other = replace(HOST, name="other", runtimes=("litert",))
+    found = benchmark(Asked([one], [HOST, other]), form(2))
+    assert not found.failures
+    assert found.notes == (
+        "other must have a runtime that reads net-fp32.onnx to measure it there, but litert is asked for",
+    )
+
+
+def test_what_an_agent_does_not_tell_is_not_made_up(networks, tmp_path, monkeypatch):
+    """An agent of somebody's own that answers samples and nothing else, and takes no shapes."""
+    hwnas.load_plugins(_plugin(tmp_path))
+    try:
+        own = replace(HOST, runtimes=("byte_counter",))
+        path = networks["net-int8.tflite"]
+        [row] = run(path, on=own, per_op=True).rows
+        told = (row.load_ms, row.first_run_ms, row.peak_memory_bytes, row.operations)
+        assert told == (None, None, None, None)
+        assert row.placement == Placement("XNNPACK")
+        assert row.placement.short == "XNNPACK: not told"
+        opened = strangers.changed(path, tmp_path / "open.tflite", strangers.open_sides)
+        [failure] = run(opened, on=own, shapes={"x": (1, 96, 96, 3)}).failures
+        assert "an agent must take the shapes of a model, but that of host/byte_counter-int8 cannot" in (
+            failure.reason
+        )
+    finally:
+        hwnas.plugins.forget()
+
+
+def _plugin(folder: Path) -> Path:
+    """A file that registers the runtime of ``tests/runtimes/byte_counter``."""
+    agent = Path(__file__).parents[1] / "runtimes" / "byte_counter" / "agent.py"
+    file = folder / "plugin.py"
+    file.write_text(
+        "import runpy\nfrom hwnas import runtimes\n"
+        f"made = runpy.run_path({str(agent)!r})\nruntimes.register(made['runtime']())\n"
+    )
+    return file
+
+
+def test_a_difference_needs_rounds():
+    unknown = LatencyDifference("a", "b", 1.2, None, True)
+    assert not unknown.is_shown
+    assert "too few" in unknown.said
+    real = LatencyDifference("a", "b", 1.2, (1.1, 1.3), True)
+    assert real.is_shown
+    assert real.said == "b takes 1.200× the time of a (95 %: 1.100 to 1.300)"
+
+
+def test_a_place_is_a_target_without_the_precision():
+    assert str(BenchmarkPlace.of(Target("host", "litert", "int8"))) == "host/litert"
+    assert str(BenchmarkPlace.of(Target("pixel", "litert", "fp32", "gpu", 4))) == "pixel/litert-gpu-t4"
+
+
+def test_the_page_holds_all_and_names_are_text(measured, tmp_path, networks):
+    odd = strangers.relu(tmp_path / "a<b>&.onnx")
+    page = tmp_path / "page.html"
+    report.write_benchmark(run(odd, tmp_path / "gone<i>.onnx", budget_ms=1e-9, rounds=6), page)
+    text = page.read_text()
+    assert "a&lt;b&gt;&amp;.onnx" in text
+    assert "a<b>" not in text
+    assert "gone&lt;i&gt;.onnx" in text
+    assert "FAIL" in text
+    report.write_benchmark(measured, page)
+    text = page.read_text()
+    for words in (
+        *networks,
+        "host/litert",
+        "Which differences are real?",
+        "XNNPACK",
+        "Operations of",
+        "17 Conv",
+    ):
+        assert words in text
+    assert "http" not in text.replace("http-equiv", ""), "one file that asks for nothing"
+
+
+@pytest.fixture
+def hwnas_measure(monkeypatch):
+    """The verb in this process."""
+    hurry(monkeypatch)
+    monkeypatch.setattr(_app.out, "_width", 500)
+
+    def invoke(*words: object, code: int = 0):
+        done = CliRunner(env={"COLUMNS": "500"}).invoke(app, ["measure", *map(str, words)])
+        assert done.exit_code == code, (done.output, done.exception)
+        return done
+
+    return invoke
+
+
+def test_the_verb_prints_a_row_for_each_file(hwnas_measure, networks, tmp_path):
+    page = tmp_path / "page.html"
+    words = (*networks.values(), "--rounds", 6, "--compare", "--per-op", "--html", page)
+    done = hwnas_measure(*words)
+    for name in networks:
+        assert name in done.stdout
+    assert "XNNPACK" in done.stdout
+    assert "takes" in done.stdout
+    assert "net-fp32.tflite on host/litert: its runtime has no profile of operations there" in done.stdout
+    assert "CPUExecutionProvider" in done.stdout
+    assert page.is_file()
+
+
+def test_the_verb_leaves_with_the_code_of_the_verdict(hwnas_measure, networks, tmp_path):
+    one = networks["net-fp32.onnx"]
+    assert "FAIL" in hwnas_measure(one, "--rounds", 6, "--budget-ms", "0.000001", code=1).stdout
+    assert "NOT PROVEN" in hwnas_measure(one, "--rounds", 2, "--budget-ms", 1e6, code=3).stdout
+    hwnas_measure(one, "--rounds", 2, "--budget-ms", 1e6, "--accept-noise")
+    done = hwnas_measure(one, tmp_path / "gone.onnx", "--rounds", 2, "--json", code=1)
+    data = json.loads(done.stdout)
+    assert [row["file"] for row in data["rows"]] == ["net-fp32.onnx"]
+    assert "gone.onnx: a model must be a file that is there" in done.stderr
+    page = tmp_path / "no folder" / "page.html"
+    page.parent.write_text("a file")
+    done = CliRunner().invoke(app, ["measure", str(one), "--html", str(page)])
+    assert done.exit_code == 1
+    assert "must be" in str(done.exception)
+
+
+def test_the_public_function_is_what_the_verb_calls(networks):
+    one = networks["net-int8.onnx"]
+    found = hwnas.measure(str(one), options=form(2), budget_ms=1000.0)
+    assert isinstance(found, hwnas.FileBenchmark)
+    assert [row.file for row in found.rows] == [one.name]
+    assert found.verdict.word == "NOT PROVEN"
+    with pytest.raises(hwnas.HwnasError, match="is there twice"):
+        hwnas.measure([one, str(one)])
