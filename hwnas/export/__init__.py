@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 RUNTIMES = tuple(runtime.name for runtime in runtimes.shipping())
 PRECISIONS = ("fp32", "int8")
+"""That files are written in; ``hwnas.device.PRECISIONS`` are those that targets may compute in."""
 HSWISH = ("decomposed", "native")
 
 _CHECKED_IMAGES = 8
@@ -81,7 +82,7 @@ def lower(
 
     input_shape = (input_shape[0], input_shape[1], input_shape[2])
     made_for = runtimes.get(runtime, ExportError)
-    _one_of("precision", precision, made_for.precisions)
+    _one_of("the precision of a file", precision, made_for.files)
     _one_of("a format", made_for.format.name, tuple(_WRITERS))
     _one_of("hswish", hswish, HSWISH)
     if batch < 1:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from hwnas import runtimes
 from hwnas.device import Target
 from hwnas.errors import AgentError
-from hwnas.measure.engine import Given, plan_line, samples_ms
+from hwnas.measure.engine import Given, plan_line, require_proven, samples_ms
 from hwnas.measure.options import ProfileOptions
 from hwnas.transport.base import Reply, Transport
 
@@ -41,6 +41,6 @@ def look(
     for reply in list(transport.run(runtime.agent, [line], silence_s=options.silence_s)):
         if reply.get("job") == "alone":
             samples_ms(reply)
-            runtime.require_delegated(target.processor, reply)
+            require_proven(target, reply)
             return reply
     raise AgentError("an agent must answer each job before it says goodbye, but did not")

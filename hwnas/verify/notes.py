@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def is_for(target: Target, model: ShippedModel) -> bool:
     """Whether a shipped file is what a target runs: of its runtime, or of one that reads the same files."""
-    if target.precision != model.precision:
+    if target.file_precision != model.precision:
         return False
     if (target.runtime, target.precision) in release.VARIANTS:
         return bool(target.runtime == model.runtime)
