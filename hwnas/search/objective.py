@@ -45,7 +45,7 @@ def objective(name: str, space: SearchSpace, precision: str = "fp32") -> Objecti
         name: "macs", "params" or "bytes": multiply-adds, trainable parameters, and what the
             weights take in an exported model (the file has a few kB of structure around them).
         space: The space.
-        precision: Of the exported model, for "bytes".
+        precision: What the model computes in, for "bytes".
 
     Raises:
         SpaceError: The name or the precision is unknown.
