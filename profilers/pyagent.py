@@ -170,32 +170,39 @@ def answer(job: dict, runtime, kept: dict) -> dict:
     if job.get("keep"):
         kept[key] = model
     model.prepare(job)
-    with _stage("warmup"):
-        runs, each_ns = _warm_up(model.loaded.invoke, job["warmup_min_ns"], job["warmup_max_ns"])
-    with _stage("run"):
-        peak = _peak(model.loaded) if is_new else None  # before the first check, which has a model of its own
-        first = _check(model.loaded)
-        timed = _time(model.loaded.invoke, samples, least_ns, each_ns)
-        checks = [*first, *_check(model.loaded)]
-        digest = hashlib.sha256(b"".join(model.loaded.outputs())).hexdigest()
+    found = _measured(model.loaded, job, samples, least_ns)
     return {
-        **timed,
-        **_compared(checks),
-        **_elsewhere(model.loaded, samples),
-        "warmup_runs": runs,
+        **found,
         "start_ns": start_ns,
         "load_ns": model.load_ns,
         "compile_ns": model.compile_ns,
         "first_run_ns": model.first_run_ns if is_new else None,
-        "peak_memory_bytes": peak,
+        "peak_memory_bytes": found["peak_memory_bytes"] if is_new else None,
         "affinity": sorted(os.sched_getaffinity(0)),
         "freq_khz": _per_cpu("cpufreq/scaling_cur_freq"),
         "thermal_mc": _thermal(),
         "threads": threads,
         **model.loaded.coverage(),
-        "output_sha256": digest,
         **_operations(job, runtime, path, threads),
     }
+
+
+def _measured(loaded, job: dict, samples: int, least_ns: int) -> dict:
+    """Warm up and time a model that has run; where it can check its output, before and after that."""
+    checks, peak = [], None
+    if hasattr(loaded, "check"):
+        peak = _peak(loaded)  # a check has a model of its own
+        with _stage("check"):
+            checks.append(loaded.check())
+    with _stage("warmup"):
+        runs, each_ns = _warm_up(loaded.invoke, job["warmup_min_ns"], job["warmup_max_ns"])
+    with _stage("run"):
+        timed = _time(loaded.invoke, samples, least_ns, each_ns)
+        timed |= {"warmup_runs": runs, "peak_memory_bytes": peak or _peak(loaded)}
+        timed |= _elsewhere(loaded, samples)
+    with _stage("check"):
+        timed |= _compared([*checks, loaded.check()]) if checks else {}
+        return timed | {"output_sha256": hashlib.sha256(b"".join(loaded.outputs())).hexdigest()}
 
 
 def _operations(job: dict, runtime, path: str, threads: int) -> dict:
@@ -224,14 +231,8 @@ def _peak(loaded) -> int | None:
     return loaded.peak_memory_bytes() if hasattr(loaded, "peak_memory_bytes") else _MEMORY.peak()
 
 
-def _check(loaded) -> list[dict]:
-    return [loaded.check()] if hasattr(loaded, "check") else []
-
-
 def _compared(checks: list[dict]) -> dict:
     """What came of the checks before the first and after the last sample."""
-    if not checks:
-        return {}
     first, last = checks
     nonfinite = max(first["nonfinite"], last["nonfinite"])
     said = {"against": "cpu-fp32", "first": first["error"], "last": last["error"], "nonfinite": nonfinite}

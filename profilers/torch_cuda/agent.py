@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import subprocess
 import sys
@@ -99,14 +100,15 @@ class Network(torch.nn.Module):
         model = onnx.load(path)
         graph = model.graph
         _require_known(model)
-        self._constants: dict = {"": None}
+        self._numbers: dict = {"": None}  # an input that is left out
+        self._held: dict[str, str] = {}
         for number, tensor in enumerate(graph.initializer):
             value = onnx.numpy_helper.to_array(tensor)
             if value.dtype == np.float32 and value.ndim:
                 self.register_buffer(f"constant{number}", torch.from_numpy(value.copy()))
-                self._constants[tensor.name] = f"constant{number}"
+                self._held[tensor.name] = f"constant{number}"
             else:
-                self._constants[tensor.name] = value.tolist()
+                self._numbers[tensor.name] = value.tolist()
         self._steps = [
             (OPERATORS[node.op_type], tuple(node.input), node.output[0], _attributes(node))
             for node in graph.node
@@ -114,7 +116,7 @@ class Network(torch.nn.Module):
         self.inputs = {
             value.name: [size.dim_value or 1 for size in value.type.tensor_type.shape.dim]
             for value in graph.input
-            if value.name not in self._constants
+            if value.name not in self._held and value.name not in self._numbers
         }
         self.outputs = [value.name for value in graph.output]
 
@@ -123,10 +125,8 @@ class Network(torch.nn.Module):
 
     def forward(self, *given):
         """The outputs, in their order."""
-        values = dict(zip(self.inputs, given, strict=True))
-        buffers = self._buffers
-        for name, constant in self._constants.items():
-            values[name] = buffers[constant] if isinstance(constant, str) else constant
+        values = self._numbers | {name: self._buffers[held] for name, held in self._held.items()}
+        values |= zip(self.inputs, given, strict=True)
         for operator, sources, result, attributes in self._steps:
             values[result] = operator(*(values[name] for name in sources), **attributes)
         return tuple(values[name] for name in self.outputs)
@@ -231,6 +231,19 @@ def _error(found: torch.Tensor, expected: torch.Tensor) -> float:
     return float((found - expected).norm() / expected.norm().clamp_min(torch.finfo(torch.float32).tiny))
 
 
+def _ends_with_the_gpu(method: Callable) -> Callable:
+    """End this process where the GPU failed: nothing runs in it any more, and the host starts another one."""
+
+    @functools.wraps(method)
+    def guarded(self) -> None:
+        try:
+            method(self)
+        except torch.AcceleratorError as error:
+            raise SystemExit(f"the GPU failed: {error}") from error
+
+    return guarded
+
+
 class OnGpu(Loaded):
     """A model on the GPU: captured once, replayed each time, and waited for."""
 
@@ -244,6 +257,7 @@ class OnGpu(Loaded):
         torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = precision == "tf32"
         super().__init__(path, precision)
 
+    @_ends_with_the_gpu
     def allocate(self) -> None:
         """The same, then let cuDNN pick its kernels, and record them."""
         super().allocate()
@@ -257,6 +271,7 @@ class OnGpu(Loaded):
         with torch.cuda.graph(self._graph):
             self._outputs = self._network(*self._inputs)
 
+    @_ends_with_the_gpu
     def invoke(self) -> None:
         """One inference, until it is done."""
         self._graph.replay()

@@ -265,6 +265,18 @@ def test_an_output_that_is_not_written_is_noticed(agent, anchor):
     assert found["error"] is None
 
 
+def test_a_gpu_that_failed_takes_the_process_along(agent, anchor):
+    """Every later job would fail in it as well: the host blames this one, and starts another process."""
+
+    class Failing(agent.Loaded):
+        @agent._ends_with_the_gpu
+        def invoke(self):
+            raise torch.AcceleratorError("an illegal memory access was encountered")
+
+    with pytest.raises(SystemExit, match="the GPU failed: an illegal memory access"):
+        Failing(str(anchor), "fp32").invoke()
+
+
 def test_what_a_waiting_thread_says_of_itself_is_not_told(agent, monkeypatch, anchor):
     """The host would take its CPU time for that of the sample; ``pyagent`` with a model that is elsewhere."""
     import pyagent
