@@ -296,6 +296,19 @@ def test_a_promise_that_hwnas_can_never_measure_is_not_proven(exported_run):
     assert Verification.from_json(json.loads(json.dumps(found.to_json()))) == found
 
 
+def test_a_promise_in_fp16_is_of_the_file_in_fp32(exported_run):
+    """Which nothing here runs: the promise keeps its row, and what was not looked at is said."""
+    shipped = exported_run / "export"
+    (budget,) = release.read_manifest(shipped).to_json()["budgets"]
+    target = {"device": "bare", "runtime": "torch_cuda", "precision": "fp16", "processor": "gpu"}
+    change(shipped, budgets=[budget | {"target": budget["target"] | target}])
+    found = verify(shipped, BARE, None)
+    assert found.verdict.word == "NOT PROVEN"
+    (promised,) = (item for item in found.variants if item.budget_ms is not None)
+    assert promised.file == "model.onnx"
+    assert any("not looked at in the precision of bare/torch_cuda-fp16-gpu" in note for note in found.notes)
+
+
 def test_each_budget_of_a_model_has_its_own_row_and_verdict(exported_run):
     """The same file with one thread and with two: one can be kept and the other one not."""
     shipped = exported_run / "export"

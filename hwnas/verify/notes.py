@@ -86,6 +86,13 @@ def left_out(
         notes.append(
             f"no budget was asked for on {device.name}: latencies are only reported, without a verdict"
         )
+    targets = [budget.target for budget in manifest.budgets if budget.target.device == device.name]
+    otherwise = sorted(str(target) for target in targets if target.precision != target.file_precision)
+    if otherwise:
+        notes.append(
+            f"{metric.name} was not looked at in the precision of {', '.join(otherwise)}: it is the file's, "
+            "and outputs there are compared with fp32 on one random input"
+        )
     known = {found.device for found in manifest.verifications}
     elsewhere = sorted(set(budgets) - {device.name, *devices, *known})
     if elsewhere:
