@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import typer
 from rich.markup import escape
 from rich.table import Table
 
-from hwnas.cli._app import coloured, err, out, print_quality, print_table
+from hwnas.cli._app import coloured, emit_json, err, leave, out, print_quality, print_table
 from hwnas.statistics.bounds import decimals
 
 if TYPE_CHECKING:
@@ -16,6 +17,23 @@ if TYPE_CHECKING:
     from hwnas.benchmark.result import BenchmarkSession, Row
 
 _OPERATIONS = 12  # that are printed of a profile; the page and the JSON have all
+
+
+def tell(found: FileBenchmark, *, as_json: bool) -> None:
+    """Print what was found, as one JSON object or for people."""
+    if as_json:
+        emit_json(found.to_json())
+    else:
+        show_benchmark(found)
+
+
+def leave_benchmark(found: FileBenchmark, *, accept_noise: bool) -> None:
+    """End with 1 where a file was not measured, after saying why, else as the verdict wants it."""
+    for failure in found.failures:
+        err.print(f"[bold red]error:[/] {escape(failure.reason)}", soft_wrap=True, highlight=False)
+    if found.failures:
+        raise typer.Exit(1)
+    leave(found.verdict, accept_noise=accept_noise)
 
 
 def show_benchmark(found: FileBenchmark) -> None:

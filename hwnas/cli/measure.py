@@ -10,8 +10,8 @@ from rich.markup import escape
 
 from hwnas import device as devices
 from hwnas.cli import _usage
-from hwnas.cli._app import AcceptNoise, Json, app, emit_json, err, finite, leave, out
-from hwnas.cli._benchmark import show_benchmark
+from hwnas.cli._app import AcceptNoise, Json, app, err, finite, out
+from hwnas.cli._benchmark import leave_benchmark, tell
 from hwnas.cli.profile import parse_cpus
 from hwnas.errors import HwnasError
 from hwnas.measure import ProfileOptions
@@ -96,17 +96,10 @@ def measure(
         from hwnas import report
 
         report.write_benchmark(found, html)
-    if as_json:
-        emit_json(found.to_json())
-    else:
-        show_benchmark(found)
-        if html is not None:
-            out.print(f"written to {escape(str(html))}", highlight=False, soft_wrap=True)
-    for failure in found.failures:
-        err.print(f"[bold red]error:[/] {escape(failure.reason)}", soft_wrap=True, highlight=False)
-    if found.failures:
-        raise typer.Exit(1)
-    leave(found.verdict, accept_noise=accept_noise)
+    tell(found, as_json=as_json)
+    if html is not None and not as_json:
+        out.print(f"written to {escape(str(html))}", highlight=False, soft_wrap=True)
+    leave_benchmark(found, accept_noise=accept_noise)
 
 
 def _words(text: str | None) -> tuple[str, ...]:

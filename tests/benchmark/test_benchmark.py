@@ -353,3 +353,28 @@ def test_the_public_function_is_what_the_verb_calls(networks):
     assert found.verdict.word == "NOT PROVEN"
     with pytest.raises(hwnas.HwnasError, match="is there twice"):
         hwnas.measure([one, str(one)])
+
+
+def test_verify_takes_a_single_file_with_a_budget(networks, tmp_path):
+    file = str(networks["net-int8.tflite"])
+
+    def verify(*words: str) -> tuple[int, str]:
+        done = CliRunner(env={"COLUMNS": "500"}).invoke(app, ["verify", *words])
+        assert not isinstance(done.exception, AssertionError)
+        return done.exit_code, done.output
+
+    few = ("--rounds", "6", "--samples", "2", "--min-round-s", "0")
+    code, said = verify(file, "--budget-ms", "1000", *few)
+    assert (code, "PASS" in said) == (0, True)
+    code, said = verify(file, "--budget-ms", "0.000001", "--json", *few)
+    assert code == 1
+    assert json.loads(said)["verdict"]["verdict"] == "FAIL"
+    for words, sentence in (
+        ((file,), "a single file must have a budget to keep"),
+        ((file, "--budget-ms", "5", "--data", "digits"), "--data must only be given with a folder"),
+        ((str(tmp_path), "--budget-ms", "5"), "--budget-ms must only be given with a single file"),
+    ):
+        code, said = verify(*words)
+        assert (code, sentence in said) == (2, True)
+    code, said = verify(str(tmp_path / "no.onnx"), "--budget-ms", "5")
+    assert (code, "must be a file that is there" in said) == (1, True)
