@@ -123,7 +123,9 @@ def _verify_file(
     """Measure one file against a budget."""
     from hwnas.benchmark import Asked, benchmark
 
-    asked = Asked(files=[path], devices=[devices.load(device)], budget_ms=budget_ms)
+    described = devices.load(device)
+    with _usage.usage():
+        asked = Asked(files=[path], devices=[described], budget_ms=budget_ms)
     with err.status("reading the file") as status:
         found = benchmark(asked, options, lambda text: status.update(escape(text)))
     tell(found, as_json=as_json)

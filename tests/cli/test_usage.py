@@ -82,6 +82,7 @@ WRONG_VALUES = {
     "verify --device": ["verify", "r", "--device", "nope"],
     "verify --rounds": ["verify", "r", "--rounds", "0"],
     "verify --samples": ["verify", "r", "--samples", "0"],
+    "verify --budget-ms": ["verify", "m.onnx", "--budget-ms", "0"],
     "verify --min-round-s": ["verify", "r", "--min-round-s", "-1"],
     "pick --budget-ms": ["pick", "r", "--out", "o", "--budget-ms", "fast"],
     "pick --device": ["pick", "r", "--out", "o", "--device", "host=fast"],
