@@ -89,7 +89,8 @@ def measure(
     be measured stands in ``failures`` with its reason, and the rest is measured.
 
     Args:
-        files: ``.tflite`` and ``.onnx`` files; no two of one name.
+        files: ``.tflite`` and ``.onnx`` files, no two of one name; or names of known networks, which are made
+            in every format, in fp32 and int8, with random weights.
         device: Where; several are measured one after the other.
         runtimes: With what; all that a device has by default.
         threads: Of the runtime; one session for each number, that of the device by default.
@@ -107,13 +108,14 @@ def measure(
     Raises:
         HwnasError: What was asked for makes no sense, or what is given to read is of no use.
     """
-    from hwnas.benchmark import Asked, benchmark
+    from hwnas.benchmark import Asked, benchmark, is_name
 
     plugins.ready()
     paths = [files] if isinstance(files, str | Path) else files
     where = [device] if isinstance(device, str | Device) else device
     asked = Asked(
-        files=[Path(path) for path in paths],
+        files=[Path(path) for path in paths if not is_name(str(path))],
+        networks=[str(path) for path in paths if is_name(str(path))],
         devices=[device_of(one) for one in where],
         runtimes=runtimes,
         threads=[threads] if isinstance(threads, int) else threads,

@@ -12,6 +12,7 @@ from hwnas import runtimes
 from hwnas.annotations import require_fields
 from hwnas.device import Device
 from hwnas.errors import HwnasError
+from hwnas.export import PRECISIONS
 
 _SHAPE = re.compile(r"(?P<name>.+)=(?P<sizes>[0-9]+(?:x[0-9]+)*)")
 
@@ -22,6 +23,8 @@ class Asked:
 
     Attributes:
         files: Model files; no two of one name.
+        networks: Names of known networks, which are made with random weights in every format.
+        precisions: Of those: "fp32" and "int8".
         devices: Where.
         runtimes: With what; all that a device has by default.
         threads: Of the runtime, one session each; those of the device by default.
@@ -41,15 +44,19 @@ class Asked:
     compare: bool = False
     per_op: bool = False
     budget_ms: float | None = None
+    networks: Sequence[str] = ()
+    precisions: Sequence[str] = PRECISIONS
 
     def __post_init__(self) -> None:
         require_fields(self, HwnasError)
         _require(
-            bool(self.files) and bool(self.devices), "a benchmark must have files and devices, but lacks them"
+            bool([*self.files, *self.networks]) and bool(self.devices),
+            "a benchmark must have files and devices, but lacks them",
         )
         names = [path.name for path in self.files]
         for what, values in (
             ("files must differ in their names, by which they are told apart", names),
+            ("networks must be named once", self.networks),
             ("devices must be named once", [device.name for device in self.devices]),
             ("runtimes must be named once", self.runtimes),
             ("threads must be named once", self.threads),
@@ -60,6 +67,10 @@ class Asked:
             runtimes.get(name)
         _require(
             all(count >= 1 for count in self.threads), f"threads must be at least 1, but got {self.threads}"
+        )
+        _require(
+            bool(self.precisions) and set(self.precisions) <= set(PRECISIONS),
+            f"precisions must be of {', '.join(PRECISIONS)}, but got {', '.join(self.precisions) or 'none'}",
         )
         for name, shape in self.shapes.items():
             said = "x".join(map(str, shape))

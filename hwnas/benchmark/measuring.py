@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 from hwnas import __version__, runtimes
+from hwnas.benchmark import networks
 from hwnas.benchmark.asked import Asked
 from hwnas.benchmark.files import ReadFile, read
 from hwnas.benchmark.result import (
@@ -47,8 +51,15 @@ def benchmark(
         tell: Called with a line for people on the way.
 
     Raises:
-        HwnasError: What is given to the models to read cannot be used at all.
+        HwnasError: What is given to the models to read cannot be used at all, or a network cannot be made.
     """
+    with tempfile.TemporaryDirectory(prefix="hwnas-") as folder:
+        made = networks.made(asked, Path(folder), tell)
+        return _benchmark(replace(asked, files=[*asked.files, *made]), options, tell)
+
+
+def _benchmark(asked: Asked, options: ProfileOptions | None, tell: Callable[[str], None]) -> FileBenchmark:
+    """The same of files alone."""
     found, failures = read(asked)
     unread: list[Failure] = []
     taken: list[tuple[BenchmarkSession, list[Row]]] = []

@@ -41,6 +41,8 @@ def show_benchmark(found: FileBenchmark) -> None:
     for session in found.sessions:
         rows = [row for row in found.rows if row.session == session.id]
         _show_session(found, session, rows)
+    if len(found.sessions) > 1:
+        _show_order(found)
     for row in found.rows:
         _show_operations(found, row)
     for difference in found.differences:
@@ -79,6 +81,17 @@ def _show_session(found: FileBenchmark, session: BenchmarkSession, rows: list[Ro
     print_quality(
         {"word": quality.word, "reasons": quality.reasons, "notes": quality.notes}, str(session.place)
     )
+
+
+def _show_order(found: FileBenchmark) -> None:
+    """Everything that was measured, the fastest first."""
+    table = Table(title="the fastest first", title_justify="left", box=None, padding=(0, 2, 0, 0))
+    for name in ("file", "on", "ms", "95 % interval"):
+        table.add_column(name, no_wrap=True)
+    for row in sorted(found.rows, key=lambda row: row.latency_ms):
+        interval = "too few rounds" if row.interval_ms is None else "–".join(map(_ms, row.interval_ms))
+        table.add_row(*map(escape, (row.file, str(row.place), _ms(row.latency_ms), interval)))
+    print_table(table)
 
 
 def _cells(found: FileBenchmark, row: Row) -> Iterator[str]:

@@ -29,7 +29,15 @@ def _each_device(names: list[str] | None) -> list[str]:
 
 @app.command()
 def measure(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Model files: .tflite and .onnx.")],
+    context: typer.Context,
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE",
+            help="Model files, .tflite and .onnx; or names of known networks as mobilenetv2-0.5, which are "
+            "made in every format with random weights.",
+        ),
+    ],
     device: Annotated[
         list[str] | None,
         typer.Option(help="Device to measure on; may be repeated; host.", callback=_each_device),
@@ -38,6 +46,7 @@ def measure(
     threads: Annotated[
         str | None, typer.Option(help="Threads of the runtime, joined by commas; the device's.")
     ] = None,
+    precision: Annotated[str, typer.Option(help="Of known networks, joined by commas.")] = "fp32,int8",
     shape: Annotated[
         list[str] | None,
         typer.Option(
@@ -69,14 +78,19 @@ def measure(
     changes. With --budget-ms, exits with 1 where a file takes longer (FAIL) and with 3 where nothing can be
     said (NOT PROVEN). A file that cannot be measured is an error (1), and the others are measured.
     """
-    from hwnas.benchmark import Asked, benchmark, shape_of
+    from hwnas.benchmark import Asked, benchmark, is_name, shape_of
 
     where = [devices.load(name) for name in device or ()]
+    named = [text for text in files if is_name(text)]
+    if not named:
+        _usage.no_effect(context, "precision", needs="with the name of a known network: a file has its own")
     with _usage.usage():
         options = ProfileOptions(rounds=rounds, max_rounds=max_rounds, cpus=parse_cpus(cpus))
         shapes = [shape_of(text) for text in shape or ()]
         asked = Asked(
-            files=files,
+            files=[Path(text) for text in files if text not in named],
+            networks=named,
+            precisions=_words(precision),
             devices=where,
             runtimes=_words(runtime),
             threads=_counts(threads),

@@ -378,3 +378,25 @@ def test_verify_takes_a_single_file_with_a_budget(networks, tmp_path):
         assert (code, sentence in said) == (2, True)
     code, said = verify(str(tmp_path / "no.onnx"), "--budget-ms", "5")
     assert (code, "must be a file that is there" in said) == (1, True)
+
+
+def test_a_known_network_is_made_in_every_format_that_is_read():
+    name = "mobilenetv2-0.25-r32-c10"
+    found = run(networks=[name], precisions=["int8"], budget_ms=1000.0)
+    assert [(row.file, row.place.runtime) for row in found.rows] == [
+        (f"{name}.int8.tflite", "litert"),
+        (f"{name}.int8.onnx", "onnxruntime"),
+    ]
+    assert {found.file(row.file).description.precision for row in found.rows} == {"int8"}
+    with pytest.raises(hwnas.HwnasError, match="a baseline must be one of"):
+        run(networks=["nothing-known"])
+    with pytest.raises(hwnas.HwnasError, match="precisions must be of fp32, int8, but got int7"):
+        run(networks=[name], precisions=["int7"])
+
+
+def test_the_verb_takes_a_name_and_puts_the_fastest_first(hwnas_measure, networks):
+    name = "mobilenetv2-0.25-r32-c10"
+    done = hwnas_measure(name, networks["net-fp32.onnx"], "--precision", "fp32", "--rounds", 2)
+    after = done.stdout.split("the fastest first")[1]
+    for file in (f"{name}.tflite", f"{name}.onnx", "net-fp32.onnx"):
+        assert file in after

@@ -121,6 +121,7 @@ WRONG_VALUES = {
     "profile --max-minutes": ["profile", "--max-minutes", "nan"],
     "measure --device": [*MEASURE, "--device", "nope"],
     "measure --runtime": [*MEASURE, "--runtime", "nope"],
+    "measure --precision": ["measure", "mobilenetv2-0.5", "--precision", "int7"],
     "measure --threads": [*MEASURE, "--threads", "1,0"],
     "measure --shape": [*MEASURE, "--shape", "x=1xy"],
     "measure --budget-ms": [*MEASURE, "--budget-ms", "0"],
