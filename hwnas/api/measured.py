@@ -80,6 +80,7 @@ def measure(
     compare: bool = False,
     per_op: bool = False,
     budget_ms: float | None = None,
+    repeat_s: float | None = None,
     options: ProfileOptions | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> FileBenchmark:
@@ -99,6 +100,7 @@ def measure(
         compare: Whether to say which differences are real.
         per_op: Whether to time each operation as well, where the runtime can.
         budget_ms: The most that each may take.
+        repeat_s: How long each runs without a pause as well, after it was measured.
         options: How well to measure.
         progress: Called with a line for people before each step.
 
@@ -124,6 +126,7 @@ def measure(
         compare=compare,
         per_op=per_op,
         budget_ms=budget_ms,
+        repeat_s=repeat_s,
     )
     return benchmark(asked, options, progress or (lambda _: None))
 

@@ -14,6 +14,9 @@ from hwnas.device import Device
 from hwnas.errors import HwnasError
 from hwnas.export import PRECISIONS
 
+_LEAST_REPEAT_S = 10.0
+_TIME = re.compile(r"(?P<count>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>s|min|h)?")
+_SECONDS = {None: 1, "s": 1, "min": 60, "h": 3600}
 _SHAPE = re.compile(r"(?P<name>.+)=(?P<sizes>[0-9]+(?:x[0-9]+)*)")
 
 
@@ -25,6 +28,7 @@ class Asked:
         files: Model files; no two of one name.
         networks: Names of known networks, which are made with random weights in every format.
         precisions: Of those: "fp32" and "int8".
+        repeat_s: How long each model runs without a pause as well, after it was measured; None: not at all.
         devices: Where.
         runtimes: With what; all that a device has by default.
         threads: Of the runtime, one session each; those of the device by default.
@@ -46,6 +50,7 @@ class Asked:
     budget_ms: float | None = None
     networks: Sequence[str] = ()
     precisions: Sequence[str] = PRECISIONS
+    repeat_s: float | None = None
 
     def __post_init__(self) -> None:
         require_fields(self, HwnasError)
@@ -78,6 +83,11 @@ class Asked:
                 bool(shape) and all(size >= 1 for size in shape),
                 f"a shape must have sizes of at least 1, but that of {name} is {said or 'empty'}",
             )
+        repeat_s = self.repeat_s
+        _require(
+            repeat_s is None or (math.isfinite(repeat_s) and repeat_s >= _LEAST_REPEAT_S),
+            f"a model must run for at least {_LEAST_REPEAT_S:g} s to show how it lasts, but got {repeat_s}",
+        )
         budget = self.budget_ms
         _require(
             budget is None or (math.isfinite(budget) and budget > 0),
@@ -95,6 +105,18 @@ def shape_of(text: str) -> tuple[str, tuple[int, ...]]:
     if found is None:
         raise HwnasError(f"a shape must be written NAME=1x3x224x224, but got {text!r}")
     return found["name"], tuple(int(size) for size in found["sizes"].split("x"))
+
+
+def seconds_of(text: str) -> float:
+    """The seconds of a text such as ``10min``, ``90s`` or ``90``.
+
+    Raises:
+        HwnasError: It is of another form.
+    """
+    found = _TIME.fullmatch(text.strip())
+    if found is None:
+        raise HwnasError(f"a time must be written 90s, 10min or 1h, but got {text!r}")
+    return float(found["count"]) * _SECONDS[found["unit"]]
 
 
 def _require(condition: bool, message: str) -> None:

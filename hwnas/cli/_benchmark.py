@@ -44,6 +44,8 @@ def show_benchmark(found: FileBenchmark) -> None:
     if len(found.sessions) > 1:
         _show_order(found)
     for row in found.rows:
+        if row.endurance is not None:
+            out.print(escape(f"{row.name}: {row.endurance.said}"), highlight=False, soft_wrap=True)
         _show_operations(found, row)
     for difference in found.differences:
         out.print(escape(difference.said), highlight=False, soft_wrap=True)

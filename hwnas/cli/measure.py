@@ -63,6 +63,10 @@ def measure(
     budget_ms: Annotated[
         float | None, typer.Option(help="The most that each may take.", callback=finite)
     ] = None,
+    repeat_over: Annotated[
+        str | None,
+        typer.Option(help="Also run each without a pause for so long (90s, 10min): does it stay as fast?"),
+    ] = None,
     rounds: Annotated[int, typer.Option(help="Rounds that each file gets.")] = _DEFAULT.rounds,
     max_rounds: Annotated[
         int, typer.Option(help="Rounds that a file with a wide interval gets.")
@@ -78,7 +82,7 @@ def measure(
     changes. With --budget-ms, exits with 1 where a file takes longer (FAIL) and with 3 where nothing can be
     said (NOT PROVEN). A file that cannot be measured is an error (1), and the others are measured.
     """
-    from hwnas.benchmark import Asked, benchmark, is_name, shape_of
+    from hwnas.benchmark import Asked, benchmark, is_name, seconds_of, shape_of
 
     where = [devices.load(name) for name in device or ()]
     named = [text for text in files if is_name(text)]
@@ -91,6 +95,7 @@ def measure(
             files=[Path(text) for text in files if text not in named],
             networks=named,
             precisions=_words(precision),
+            repeat_s=None if repeat_over is None else seconds_of(repeat_over),
             devices=where,
             runtimes=_words(runtime),
             threads=_counts(threads),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,8 @@ from typer.testing import CliRunner
 
 import hwnas
 from hwnas import device, report
-from hwnas.benchmark import Asked, benchmark
-from hwnas.benchmark.result import BenchmarkPlace, FileBenchmark, LatencyDifference, Placement
+from hwnas.benchmark import Asked, benchmark, seconds_of
+from hwnas.benchmark.result import BenchmarkPlace, Endurance, FileBenchmark, LatencyDifference, Placement
 from hwnas.cli import _app, app
 from hwnas.device import Target
 
@@ -400,3 +401,33 @@ def test_the_verb_takes_a_name_and_puts_the_fastest_first(hwnas_measure, network
     after = done.stdout.split("the fastest first")[1]
     for file in (f"{name}.tflite", f"{name}.onnx", "net-fp32.onnx"):
         assert file in after
+
+
+def test_a_model_that_runs_without_a_pause_has_a_curve(networks, tmp_path):
+    one = networks["net-int8.tflite"]
+    found = run(one, repeat_s=10.0)
+    (row,) = found.rows
+    points = row.endurance.points
+    assert len(points) == 10
+    seconds = [s for s, _ in points]
+    assert seconds[0] == 0
+    assert all(later - before >= 0.8 for before, later in pairwise(seconds)), "each is a second's work"
+    assert all(ms > 0 for _, ms in points)
+    assert row.endurance.said.startswith(f"{row.endurance.first_ms:.3g} ms in the first tenth of")
+    assert tuple(points) == found.to_json()["rows"][0]["endurance"]["points"]
+    page = report.write_benchmark(found, tmp_path / "page.html")
+    assert "Without a pause" in (tmp_path / "page.html").read_text(), page
+
+
+def test_an_endurance_compares_its_ends():
+    slower = Endurance(tuple((float(s), 1.0 if s < 50 else 1.5) for s in range(100)))
+    assert (slower.first_ms, slower.last_ms, slower.seconds) == (1.0, 1.5, 99.0)
+    assert "(1.50×)" in slower.said
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("1.5 min", 90), ("1h", 3600)])
+def test_times_are_typed_with_their_unit(text, seconds):
+    assert seconds_of(text) == seconds
+    for odd in ("", "min", "1 day", "-5s", "5m"):
+        with pytest.raises(hwnas.HwnasError, match="a time must be written"):
+            seconds_of(odd)

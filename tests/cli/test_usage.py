@@ -125,6 +125,7 @@ WRONG_VALUES = {
     "measure --threads": [*MEASURE, "--threads", "1,0"],
     "measure --shape": [*MEASURE, "--shape", "x=1xy"],
     "measure --budget-ms": [*MEASURE, "--budget-ms", "0"],
+    "measure --repeat-over": [*MEASURE, "--repeat-over", "1s"],
     "measure --rounds": [*MEASURE, "--rounds", "0"],
     "measure --max-rounds": [*MEASURE, "--max-rounds", "-1"],
     "measure --cpus": [*MEASURE, "--cpus", "3-1"],
