@@ -290,6 +290,7 @@ def plan_line(name: str, path: str, target: Target, options: ProfileOptions) -> 
         "job": name,
         "model": path,
         "processor": target.processor,
+        "precision": target.precision,
         "threads": target.threads,
         "cpus": None if options.cpus is None else list(options.cpus),
         "samples": options.samples,

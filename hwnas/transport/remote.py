@@ -199,13 +199,21 @@ class RemoteTransport:
         program = Path(str(self._device.options["agent_path"]))
         here = self._models.push(program)
         self._link.call(f"chmod 755 {shlex.quote(here)}")
-        flags = [str(flag) for flag in self._device.options.get("flags", ())]
         before = self._cool_down() if jobs else self.conditions()
         yield {"hello": self._introduced(official.hello(files.sha256(program)), before, "")}
+        flags = self._official_flags(here, str(jobs[0].get("precision", "fp32"))) if jobs else ()
         script = official.Script(here, jobs, self._device.processor, flags)
         for line in self._lines(script.command(), silence_s):
             yield from script.take(line)
         yield {"bye": _with_conditions({"jobs": len(jobs)}, self.conditions())}
+
+    def _official_flags(self, program: str, precision: str) -> tuple[str, ...]:
+        """Which flags make the program compute where and in what is asked for."""
+        given = [str(flag) for flag in self._device.options.get("flags", ())]
+        usage = ""
+        if self._device.processor != "cpu":
+            usage = self._link.ask(f"{shlex.quote(program)} --help </dev/null 2>&1")[1]
+        return official.flags_of(usage, self._device.processor, precision, given)
 
     def _lines(self, command: Sequence[str], silence_s: float, jobs: Sequence[Job] = ()) -> Iterator[bytes]:
         """Output of a detached program; its folder is removed when it ended or nobody listens."""
