@@ -149,8 +149,8 @@ class RemoteTransport:
             raise AgentError(
                 f"the {processor} of {self._device.name} must be measured by Google's benchmark_model, but "
                 "that is not given, and hwnas's own agent runs on the CPU: give --agent-path FILE, or "
-                "agent_path in a descriptor of your own. Google's builds for arm64 are on the pages of LiteRT; "
-                "litert-cli keeps those that it fetched in ~/.cache/litert-cli/binaries"
+                "agent_path in a descriptor of your own; the package litert-cli keeps Google's builds "
+                "that it fetched in ~/.cache/litert-cli/binaries"
             )
         if options.get("agent_path") and options.get("op_profile"):
             raise AgentError(
