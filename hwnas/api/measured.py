@@ -80,6 +80,7 @@ def measure(
     compare: bool = False,
     per_op: bool = False,
     budget_ms: float | None = None,
+    repeat_s: float | None = None,
     options: ProfileOptions | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> FileBenchmark:
@@ -89,7 +90,8 @@ def measure(
     be measured stands in ``failures`` with its reason, and the rest is measured.
 
     Args:
-        files: ``.tflite`` and ``.onnx`` files; no two of one name.
+        files: ``.tflite`` and ``.onnx`` files, no two of one name; or names of known networks, which are made
+            in every format, in fp32 and int8, with random weights.
         device: Where; several are measured one after the other.
         runtimes: With what; all that a device has by default.
         threads: Of the runtime; one session for each number, that of the device by default.
@@ -98,6 +100,7 @@ def measure(
         compare: Whether to say which differences are real.
         per_op: Whether to time each operation as well, where the runtime can.
         budget_ms: The most that each may take.
+        repeat_s: How long each runs without a pause as well, after it was measured.
         options: How well to measure.
         progress: Called with a line for people before each step.
 
@@ -107,13 +110,14 @@ def measure(
     Raises:
         HwnasError: What was asked for makes no sense, or what is given to read is of no use.
     """
-    from hwnas.benchmark import Asked, benchmark
+    from hwnas.benchmark import Asked, benchmark, is_name
 
     plugins.ready()
     paths = [files] if isinstance(files, str | Path) else files
     where = [device] if isinstance(device, str | Device) else device
     asked = Asked(
-        files=[Path(path) for path in paths],
+        files=[Path(path) for path in paths if not is_name(str(path))],
+        networks=[str(path) for path in paths if is_name(str(path))],
         devices=[device_of(one) for one in where],
         runtimes=runtimes,
         threads=[threads] if isinstance(threads, int) else threads,
@@ -122,6 +126,7 @@ def measure(
         compare=compare,
         per_op=per_op,
         budget_ms=budget_ms,
+        repeat_s=repeat_s,
     )
     return benchmark(asked, options, progress or (lambda _: None))
 

@@ -12,7 +12,11 @@ from hwnas import runtimes
 from hwnas.annotations import require_fields
 from hwnas.device import Device
 from hwnas.errors import HwnasError
+from hwnas.export import PRECISIONS
 
+_LEAST_REPEAT_S = 10.0
+_TIME = re.compile(r"(?P<count>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>s|min|h)?")
+_SECONDS = {None: 1, "s": 1, "min": 60, "h": 3600}
 _SHAPE = re.compile(r"(?P<name>.+)=(?P<sizes>[0-9]+(?:x[0-9]+)*)")
 
 
@@ -22,6 +26,9 @@ class Asked:
 
     Attributes:
         files: Model files; no two of one name.
+        networks: Names of known networks, which are made with random weights in every format.
+        precisions: Of those: "fp32" and "int8".
+        repeat_s: How long each model runs without a pause as well, after it was measured; None: not at all.
         devices: Where.
         runtimes: With what; all that a device has by default.
         threads: Of the runtime, one session each; those of the device by default.
@@ -41,15 +48,20 @@ class Asked:
     compare: bool = False
     per_op: bool = False
     budget_ms: float | None = None
+    networks: Sequence[str] = ()
+    precisions: Sequence[str] = PRECISIONS
+    repeat_s: float | None = None
 
     def __post_init__(self) -> None:
         require_fields(self, HwnasError)
         _require(
-            bool(self.files) and bool(self.devices), "a benchmark must have files and devices, but lacks them"
+            bool([*self.files, *self.networks]) and bool(self.devices),
+            "a benchmark must have files and devices, but lacks them",
         )
         names = [path.name for path in self.files]
         for what, values in (
             ("files must differ in their names, by which they are told apart", names),
+            ("networks must be named once", self.networks),
             ("devices must be named once", [device.name for device in self.devices]),
             ("runtimes must be named once", self.runtimes),
             ("threads must be named once", self.threads),
@@ -61,12 +73,21 @@ class Asked:
         _require(
             all(count >= 1 for count in self.threads), f"threads must be at least 1, but got {self.threads}"
         )
+        _require(
+            bool(self.precisions) and set(self.precisions) <= set(PRECISIONS),
+            f"precisions must be of {', '.join(PRECISIONS)}, but got {', '.join(self.precisions) or 'none'}",
+        )
         for name, shape in self.shapes.items():
             said = "x".join(map(str, shape))
             _require(
                 bool(shape) and all(size >= 1 for size in shape),
                 f"a shape must have sizes of at least 1, but that of {name} is {said or 'empty'}",
             )
+        repeat_s = self.repeat_s
+        _require(
+            repeat_s is None or (math.isfinite(repeat_s) and repeat_s >= _LEAST_REPEAT_S),
+            f"a model must run for at least {_LEAST_REPEAT_S:g} s to show how it lasts, but got {repeat_s}",
+        )
         budget = self.budget_ms
         _require(
             budget is None or (math.isfinite(budget) and budget > 0),
@@ -84,6 +105,18 @@ def shape_of(text: str) -> tuple[str, tuple[int, ...]]:
     if found is None:
         raise HwnasError(f"a shape must be written NAME=1x3x224x224, but got {text!r}")
     return found["name"], tuple(int(size) for size in found["sizes"].split("x"))
+
+
+def seconds_of(text: str) -> float:
+    """The seconds of a text such as ``10min``, ``90s`` or ``90``.
+
+    Raises:
+        HwnasError: It is of another form.
+    """
+    found = _TIME.fullmatch(text.strip())
+    if found is None:
+        raise HwnasError(f"a time must be written 90s, 10min or 1h, but got {text!r}")
+    return float(found["count"]) * _SECONDS[found["unit"]]
 
 
 def _require(condition: bool, message: str) -> None:

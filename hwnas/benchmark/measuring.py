@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 from hwnas import __version__, runtimes
+from hwnas.benchmark import networks
 from hwnas.benchmark.asked import Asked
 from hwnas.benchmark.files import ReadFile, read
 from hwnas.benchmark.result import (
     BenchmarkPlace,
     BenchmarkSession,
+    Endurance,
     Failure,
     FileBenchmark,
     FileFacts,
@@ -47,8 +52,15 @@ def benchmark(
         tell: Called with a line for people on the way.
 
     Raises:
-        HwnasError: What is given to the models to read cannot be used at all.
+        HwnasError: What is given to the models to read cannot be used at all, or a network cannot be made.
     """
+    with tempfile.TemporaryDirectory(prefix="hwnas-") as folder:
+        made = networks.made(asked, Path(folder), tell)
+        return _benchmark(replace(asked, files=[*asked.files, *made]), options, tell)
+
+
+def _benchmark(asked: Asked, options: ProfileOptions | None, tell: Callable[[str], None]) -> FileBenchmark:
+    """The same of files alone."""
     found, failures = read(asked)
     unread: list[Failure] = []
     taken: list[tuple[BenchmarkSession, list[Row]]] = []
@@ -147,7 +159,34 @@ def _session(
     session = BenchmarkSession(
         found.session, place, target.precision, found.quality, found.reference.environment
     )
-    return [(session, [_row(name, session, found[name], alone[name], asked) for name in alone])]
+    rows = [_row(name, session, found[name], alone[name], asked) for name in alone]
+    if asked.repeat_s is not None:
+        rows = [
+            _lasting(row, measurer, target, by_name[row.file], asked.repeat_s, fail, tell) for row in rows
+        ]
+    return [(session, rows)]
+
+
+def _lasting(
+    row: Row,
+    measurer: Measurer,
+    target: Target,
+    model: ReadFile,
+    seconds: float,
+    fail: Callable[[str, HwnasError | str], None],
+    tell: Callable[[str], None],
+) -> Row:
+    """The same with what becomes of it without a pause; what goes wrong then takes nothing from it."""
+
+    def told(so_far: float) -> None:
+        tell(f"{model.name} without a pause on {row.place}: {so_far:.0f} of {seconds:.0f} s")
+
+    try:
+        points = measurer.run_on(target, model.path, seconds, given=model.given, told=told)
+    except DeviceError as error:
+        fail(model.name, error)
+        return row
+    return replace(row, endurance=Endurance(tuple(points)))
 
 
 def _reason(model: ReadFile, place: BenchmarkPlace, error: HwnasError | str) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from statistics import median
 from typing import Any
 
 from hwnas.device import Target
@@ -162,6 +163,46 @@ class Operation:
 
 
 @dataclass(frozen=True)
+class Endurance:
+    """A file that ran without a pause: what a device that grows warm makes of it.
+
+    Attributes:
+        points: Seconds since the first run, and milliseconds a run, about once a second.
+    """
+
+    points: tuple[tuple[float, float], ...]
+
+    @property
+    def seconds(self) -> float:
+        """How long it ran."""
+        return self.points[-1][0]
+
+    @property
+    def first_ms(self) -> float:
+        """Median of the first tenth."""
+        return median(ms for _, ms in self.points[: self._tenth])
+
+    @property
+    def last_ms(self) -> float:
+        """Median of the last tenth."""
+        return median(ms for _, ms in self.points[-self._tenth :])
+
+    @property
+    def said(self) -> str:
+        """In a sentence."""
+        slowest = max(ms for _, ms in self.points)
+        return (
+            f"{self.first_ms:.3g} ms in the first tenth of {self.seconds:.0f} s without a pause, "
+            f"{self.last_ms:.3g} ms in the last one ({self.last_ms / self.first_ms:.2f}×), "
+            f"{slowest:.3g} ms at worst"
+        )
+
+    @property
+    def _tenth(self) -> int:
+        return max(1, len(self.points) // 10)
+
+
+@dataclass(frozen=True)
 class Row:
     """A file at a place. None is what the agent does not tell.
 
@@ -179,6 +220,7 @@ class Row:
         placement: Where its operations ran.
         operations: In their order; None where there is no profile.
         verdict: On the budget; None without one.
+        endurance: How it runs without a pause; None where nobody asked.
     """
 
     file: str
@@ -194,6 +236,7 @@ class Row:
     placement: Placement
     operations: tuple[Operation, ...] | None = None
     verdict: Verdict | None = None
+    endurance: Endurance | None = None
 
     @property
     def name(self) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import typer
 from rich.markup import escape
 from rich.table import Table
 
-from hwnas.cli._app import coloured, err, out, print_quality, print_table
+from hwnas.cli._app import coloured, emit_json, err, leave, out, print_quality, print_table
 from hwnas.statistics.bounds import decimals
 
 if TYPE_CHECKING:
@@ -18,12 +19,33 @@ if TYPE_CHECKING:
 _OPERATIONS = 12  # that are printed of a profile; the page and the JSON have all
 
 
+def tell(found: FileBenchmark, *, as_json: bool) -> None:
+    """Print what was found, as one JSON object or for people."""
+    if as_json:
+        emit_json(found.to_json())
+    else:
+        show_benchmark(found)
+
+
+def leave_benchmark(found: FileBenchmark, *, accept_noise: bool) -> None:
+    """End with 1 where a file was not measured, after saying why, else as the verdict wants it."""
+    for failure in found.failures:
+        err.print(f"[bold red]error:[/] {escape(failure.reason)}", soft_wrap=True, highlight=False)
+    if found.failures:
+        raise typer.Exit(1)
+    leave(found.verdict, accept_noise=accept_noise)
+
+
 def show_benchmark(found: FileBenchmark) -> None:
     """Print a table a session, what was left outside of delegates, differences and profiles."""
     for session in found.sessions:
         rows = [row for row in found.rows if row.session == session.id]
         _show_session(found, session, rows)
+    if len(found.sessions) > 1:
+        _show_order(found)
     for row in found.rows:
+        if row.endurance is not None:
+            out.print(escape(f"{row.name}: {row.endurance.said}"), highlight=False, soft_wrap=True)
         _show_operations(found, row)
     for difference in found.differences:
         out.print(escape(difference.said), highlight=False, soft_wrap=True)
@@ -61,6 +83,17 @@ def _show_session(found: FileBenchmark, session: BenchmarkSession, rows: list[Ro
     print_quality(
         {"word": quality.word, "reasons": quality.reasons, "notes": quality.notes}, str(session.place)
     )
+
+
+def _show_order(found: FileBenchmark) -> None:
+    """Everything that was measured, the fastest first."""
+    table = Table(title="the fastest first", title_justify="left", box=None, padding=(0, 2, 0, 0))
+    for name in ("file", "on", "ms", "95 % interval"):
+        table.add_column(name, no_wrap=True)
+    for row in sorted(found.rows, key=lambda row: row.latency_ms):
+        interval = "too few rounds" if row.interval_ms is None else "–".join(map(_ms, row.interval_ms))
+        table.add_row(*map(escape, (row.file, str(row.place), _ms(row.latency_ms), interval)))
+    print_table(table)
 
 
 def _cells(found: FileBenchmark, row: Row) -> Iterator[str]:

@@ -10,8 +10,8 @@ from rich.markup import escape
 
 from hwnas import device as devices
 from hwnas.cli import _usage
-from hwnas.cli._app import AcceptNoise, Json, app, emit_json, err, finite, leave, out
-from hwnas.cli._benchmark import show_benchmark
+from hwnas.cli._app import AcceptNoise, Json, app, err, finite, out
+from hwnas.cli._benchmark import leave_benchmark, tell
 from hwnas.cli.profile import parse_cpus
 from hwnas.errors import HwnasError
 from hwnas.measure import ProfileOptions
@@ -29,7 +29,15 @@ def _each_device(names: list[str] | None) -> list[str]:
 
 @app.command()
 def measure(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Model files: .tflite and .onnx.")],
+    context: typer.Context,
+    files: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="FILE",
+            help="Model files, .tflite and .onnx; or names of known networks as mobilenetv2-0.5, which are "
+            "made in every format with random weights.",
+        ),
+    ],
     device: Annotated[
         list[str] | None,
         typer.Option(help="Device to measure on; may be repeated; host.", callback=_each_device),
@@ -38,6 +46,7 @@ def measure(
     threads: Annotated[
         str | None, typer.Option(help="Threads of the runtime, joined by commas; the device's.")
     ] = None,
+    precision: Annotated[str, typer.Option(help="Of known networks, joined by commas.")] = "fp32,int8",
     shape: Annotated[
         list[str] | None,
         typer.Option(
@@ -54,6 +63,10 @@ def measure(
     budget_ms: Annotated[
         float | None, typer.Option(help="The most that each may take.", callback=finite)
     ] = None,
+    repeat_over: Annotated[
+        str | None,
+        typer.Option(help="Also run each without a pause for so long (90s, 10min): does it stay as fast?"),
+    ] = None,
     rounds: Annotated[int, typer.Option(help="Rounds that each file gets.")] = _DEFAULT.rounds,
     max_rounds: Annotated[
         int, typer.Option(help="Rounds that a file with a wide interval gets.")
@@ -69,14 +82,20 @@ def measure(
     changes. With --budget-ms, exits with 1 where a file takes longer (FAIL) and with 3 where nothing can be
     said (NOT PROVEN). A file that cannot be measured is an error (1), and the others are measured.
     """
-    from hwnas.benchmark import Asked, benchmark, shape_of
+    from hwnas.benchmark import Asked, benchmark, is_name, seconds_of, shape_of
 
     where = [devices.load(name) for name in device or ()]
+    named = [text for text in files if is_name(text)]
+    if not named:
+        _usage.no_effect(context, "precision", needs="with the name of a known network: a file has its own")
     with _usage.usage():
         options = ProfileOptions(rounds=rounds, max_rounds=max_rounds, cpus=parse_cpus(cpus))
         shapes = [shape_of(text) for text in shape or ()]
         asked = Asked(
-            files=files,
+            files=[Path(text) for text in files if text not in named],
+            networks=named,
+            precisions=_words(precision),
+            repeat_s=None if repeat_over is None else seconds_of(repeat_over),
             devices=where,
             runtimes=_words(runtime),
             threads=_counts(threads),
@@ -96,17 +115,10 @@ def measure(
         from hwnas import report
 
         report.write_benchmark(found, html)
-    if as_json:
-        emit_json(found.to_json())
-    else:
-        show_benchmark(found)
-        if html is not None:
-            out.print(f"written to {escape(str(html))}", highlight=False, soft_wrap=True)
-    for failure in found.failures:
-        err.print(f"[bold red]error:[/] {escape(failure.reason)}", soft_wrap=True, highlight=False)
-    if found.failures:
-        raise typer.Exit(1)
-    leave(found.verdict, accept_noise=accept_noise)
+    tell(found, as_json=as_json)
+    if html is not None and not as_json:
+        out.print(f"written to {escape(str(html))}", highlight=False, soft_wrap=True)
+    leave_benchmark(found, accept_noise=accept_noise)
 
 
 def _words(text: str | None) -> tuple[str, ...]:

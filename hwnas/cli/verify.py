@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
 from hwnas import device as devices
 from hwnas.cli import _usage
-from hwnas.cli._app import AcceptNoise, Json, app, emit_json, err, leave
+from hwnas.cli._app import AcceptNoise, Json, app, emit_json, err, finite, leave
+from hwnas.cli._benchmark import leave_benchmark, tell
 from hwnas.cli._options import Settings, settings
 from hwnas.cli._shipping import run_folder
 from hwnas.cli._verifications import show_verifications
@@ -20,6 +21,9 @@ from hwnas.runs import outputs
 from hwnas.runs.folder import ShippingFolder
 from hwnas.settings.options import of_section
 
+if TYPE_CHECKING:
+    from hwnas.measure import ProfileOptions
+
 
 @app.command()
 @settings(*(option for option in of_section("verify") if option.name != "accept_noise"))
@@ -27,7 +31,10 @@ def verify(
     context: typer.Context,
     folder: Annotated[
         Path,
-        typer.Argument(help="Shipping folder, wherever it is now, or folder of a run.", callback=run_folder),
+        typer.Argument(
+            help="Shipping folder, wherever it is now, folder of a run, or any one .tflite or .onnx file.",
+            callback=run_folder,
+        ),
     ],
     settings: Settings,
     device: Annotated[
@@ -47,6 +54,10 @@ def verify(
     record: Annotated[
         bool, typer.Option("--record/--no-record", help="Write the result into the manifest.")
     ] = True,
+    budget_ms: Annotated[
+        float | None,
+        typer.Option(help="Of a single file: the most that it may take.", callback=finite),
+    ] = None,
     accept_noise: AcceptNoise = False,
     as_json: Json = False,
 ) -> None:
@@ -54,7 +65,8 @@ def verify(
 
     PASS is proven: the whole 95 % interval of the latency is within the budget. Exits with 1 where a
     promise is broken (FAIL) and with 3 where nothing can be said (NOT PROVEN). Needs nothing but the
-    folder. Other data of the same labels are a further test set, stated beside the network's own.
+    folder. Other data of the same labels are a further test set, stated beside the network's own. Of a single
+    file, whoever made it, the latency is measured as `hwnas measure` does.
     """
     from hwnas import release
     from hwnas.settings import requests
@@ -62,6 +74,15 @@ def verify(
     from hwnas.verify.folder import read
     from hwnas.verify.scales import tables_of
 
+    if folder.is_file() or (budget_ms is not None and not folder.is_dir()):
+        _usage.no_effect(context, "data", "tables", "skip_accuracy", "record", needs="with a folder")
+        if budget_ms is None:
+            raise typer.BadParameter(
+                f"a single file must have a budget to keep, but {folder} has none: give --budget-ms"
+            )
+        _verify_file(folder, device or "host", budget_ms, requests.verifying(settings), accept_noise, as_json)
+        return
+    _usage.no_effect(context, "budget_ms", needs="with a single file: a folder has its own budgets")
     if skip_accuracy:
         _usage.no_effect(context, "data", needs="without --skip-accuracy")
     folder = release.shipping_of(folder)
@@ -94,3 +115,18 @@ def verify(
         said = f"the report beside the models shows what was verified before: {where} writes it again"
         err.print(escape(said), soft_wrap=True, highlight=False)
     leave(found.verdict, accept_noise=accept_noise)
+
+
+def _verify_file(
+    path: Path, device: str, budget_ms: float, options: ProfileOptions, accept_noise: bool, as_json: bool
+) -> None:
+    """Measure one file against a budget."""
+    from hwnas.benchmark import Asked, benchmark
+
+    described = devices.load(device)
+    with _usage.usage():
+        asked = Asked(files=[path], devices=[described], budget_ms=budget_ms)
+    with err.status("reading the file") as status:
+        found = benchmark(asked, options, lambda text: status.update(escape(text)))
+    tell(found, as_json=as_json)
+    leave_benchmark(found, accept_noise=accept_noise)

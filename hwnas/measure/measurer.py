@@ -103,6 +103,31 @@ class Measurer:
         path = self._transport.push(self._as_file(model))
         return alone.look(self._transport, target, path, placed, self.options, operations)
 
+    def run_on(
+        self,
+        target: Target,
+        model: Path | bytes,
+        seconds: float,
+        *,
+        given: Given | None = None,
+        told: Callable[[float], None] = lambda _: None,
+    ) -> list[tuple[float, float]]:
+        """Latencies of a model that runs without a pause; see ``alone.run_on``.
+
+        Args:
+            target: Runtime and processor.
+            model: The file, or its content.
+            seconds: How long it runs.
+            given: What it reads, where that is not random values; the path is this machine's.
+            told: Given the seconds so far.
+
+        Raises:
+            DeviceError: The device or the agent cannot be used, or the model does not run there.
+        """
+        placed = self._given(target, given)
+        path = self._transport.push(self._as_file(model))
+        return alone.run_on(self._transport, target, path, placed, self.options, seconds, told)
+
     def measure(
         self,
         target: Target,

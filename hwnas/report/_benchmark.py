@@ -6,7 +6,7 @@ from html import escape
 
 from hwnas.benchmark import FileBenchmark
 from hwnas.benchmark.result import BenchmarkSession, Row
-from hwnas.report import _budgets, _conditions, _page, _text
+from hwnas.report import _budgets, _conditions, _page, _svg, _text
 
 
 def page(found: FileBenchmark) -> str:
@@ -17,6 +17,7 @@ def page(found: FileBenchmark) -> str:
     sections = [
         *(_session(found, session) for session in found.sessions),
         _differences(found),
+        _endurance(found),
         _files(found),
         *(_operations(row) for row in found.rows if row.operations),
         _failures(found),
@@ -74,6 +75,27 @@ def _differences(found: FileBenchmark) -> str:
     ]
     header = ("file", "takes the time of", "so many times", "95 %", "the difference is")
     return _page.section("Which differences are real?", _page.table(header, rows, numeric=(2, 3)))
+
+
+def _endurance(found: FileBenchmark) -> str:
+    """How models run without a pause, over time."""
+    lasting = [(row.name, row.endurance) for row in found.rows if row.endurance is not None]
+    if not lasting:
+        return ""
+    groups = [
+        _svg.Group(name, tuple(_svg.Point(s, ms) for s, ms in endurance.points), "line")
+        for name, endurance in lasting
+    ]
+    chart = _svg.chart(
+        groups,
+        _svg.Axis("seconds without a pause"),
+        _svg.Axis("ms a run"),
+        title="Milliseconds a run over the time that each model ran without a pause",
+    )
+    said = [_page.paragraph(f"{name}: {endurance.said}.") for name, endurance in lasting]
+    return _page.section(
+        "Without a pause", _page.figure(chart, "One after the other, each point a second."), *said
+    )
 
 
 def _files(found: FileBenchmark) -> str:

@@ -44,8 +44,14 @@ _EXECUTED = re.compile(
 )
 _REFUSED = re.compile(r"will not be executed by the delegate")
 _UNKNOWN_FLAGS = re.compile(r"Unconsumed cmdline flags:?\s*(.*)")
+_LISTED = re.compile(r"--(\w+)=")
 _FORCE = "--require_full_delegation"
-_FLAGS = {"cpu": (), "gpu": ("--use_gpu=true",), "npu": ("--use_nnapi=true",)}
+_PROCESSORS = {"gpu": ("--use_gpu=true",), "npu": ("--use_npu=true", "--use_nnapi=true")}
+_WHOLE = (f"{_FORCE}=true", "--use_cpu=false")  # nothing is left to the CPU
+_ARITHMETIC = {  # of a GPU: TensorFlow Lite's program computes fp32 in fp16 unless it is told not to
+    "fp32": ("--gpu_precision_loss_allowed=false", "--allow_fp16=false"),
+    "fp16": ("--gpu_precision_loss_allowed=true", "--allow_fp16=true"),
+}
 _MIN_S, _MAX_S, _WARMUP_S = 0.5, 20.0, 0.5
 
 
@@ -211,21 +217,61 @@ def hello(program_sha256: str) -> dict[str, Any]:
     }
 
 
+def flags_of(usage: str, processor: str, precision: str, given: Sequence[str]) -> tuple[str, ...]:
+    """What a program is told, so that it computes where and in what is asked for; the user's own come last.
+
+    Args:
+        usage: What it prints when it is asked for help: its flags, which differ from one to the next.
+        processor: "cpu", "gpu" or "npu".
+        precision: That is to be computed in.
+        given: The user's own flags.
+
+    Raises:
+        AgentError: Nobody knows how to make it compute so, or the user's flags say otherwise.
+    """
+    if processor == "cpu":
+        return tuple(given)
+    known = set(_LISTED.findall(usage))
+    own = {_name(flag): flag for flag in given}
+    there = [flag for flag in _PROCESSORS[processor] if _name(flag) in known]
+    found = [*(there or _PROCESSORS[processor][-1:])[:1]]
+    found += [flag for flag in _WHOLE if _name(flag) in known]
+    if processor == "gpu" and precision in _ARITHMETIC:
+        fitting = [flag for flag in _ARITHMETIC[precision] if _name(flag) in known][:1]
+        if not fitting:
+            raise AgentError(
+                f"benchmark_model must have a flag that makes a GPU compute in {precision}, but lists none "
+                "when it is asked for help: give another version of it"
+            )
+        said = own.get(_name(fitting[0]), fitting[0])
+        if said != fitting[0]:
+            raise AgentError(
+                f"{precision} must be computed in {precision}, but the flag {said} says otherwise: leave it "
+                "out, or measure another precision"
+            )
+        found += fitting
+    return (*(flag for flag in found if _name(flag) not in own), *given)
+
+
+def _name(flag: str) -> str:
+    return flag.removeprefix("--").partition("=")[0]
+
+
 class Script:
     """The jobs as a script of the device's shell, and its output as replies.
 
     Args:
         program: Path of ``benchmark_model`` on the device.
-        jobs: The plan.
+        jobs: The plan, of one precision.
         processor: "cpu", "gpu" or "npu".
-        flags: Further flags of the user's.
+        flags: All that ``flags_of`` says.
     """
 
     def __init__(self, program: str, jobs: Sequence[Job], processor: str, flags: Sequence[str]) -> None:
         self._program = program
         self._jobs = list(jobs)
         self._processor = processor
-        self._flags = (*_FLAGS[processor], *flags)
+        self._flags = tuple(flags)
         self._marker = secrets.token_hex(8)
         self._output: list[str] = []
         self._answered = 0

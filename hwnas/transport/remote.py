@@ -149,7 +149,8 @@ class RemoteTransport:
             raise AgentError(
                 f"the {processor} of {self._device.name} must be measured by Google's benchmark_model, but "
                 "that is not given, and hwnas's own agent runs on the CPU: give --agent-path FILE, or "
-                "agent_path in a descriptor of your own"
+                "agent_path in a descriptor of your own; the package litert-cli keeps Google's builds "
+                "that it fetched in ~/.cache/litert-cli/binaries"
             )
         if options.get("agent_path") and options.get("op_profile"):
             raise AgentError(
@@ -199,13 +200,21 @@ class RemoteTransport:
         program = Path(str(self._device.options["agent_path"]))
         here = self._models.push(program)
         self._link.call(f"chmod 755 {shlex.quote(here)}")
-        flags = [str(flag) for flag in self._device.options.get("flags", ())]
         before = self._cool_down() if jobs else self.conditions()
         yield {"hello": self._introduced(official.hello(files.sha256(program)), before, "")}
+        flags = self._official_flags(here, str(jobs[0].get("precision", "fp32"))) if jobs else ()
         script = official.Script(here, jobs, self._device.processor, flags)
         for line in self._lines(script.command(), silence_s):
             yield from script.take(line)
         yield {"bye": _with_conditions({"jobs": len(jobs)}, self.conditions())}
+
+    def _official_flags(self, program: str, precision: str) -> tuple[str, ...]:
+        """Which flags make the program compute where and in what is asked for."""
+        given = [str(flag) for flag in self._device.options.get("flags", ())]
+        usage = ""
+        if self._device.processor != "cpu":
+            usage = self._link.ask(f"{shlex.quote(program)} --help </dev/null 2>&1")[1]
+        return official.flags_of(usage, self._device.processor, precision, given)
 
     def _lines(self, command: Sequence[str], silence_s: float, jobs: Sequence[Job] = ()) -> Iterator[bytes]:
         """Output of a detached program; its folder is removed when it ended or nobody listens."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,8 @@ from typer.testing import CliRunner
 
 import hwnas
 from hwnas import device, report
-from hwnas.benchmark import Asked, benchmark
-from hwnas.benchmark.result import BenchmarkPlace, FileBenchmark, LatencyDifference, Placement
+from hwnas.benchmark import Asked, benchmark, seconds_of
+from hwnas.benchmark.result import BenchmarkPlace, Endurance, FileBenchmark, LatencyDifference, Placement
 from hwnas.cli import _app, app
 from hwnas.device import Target
 
@@ -362,3 +363,82 @@ def test_the_public_function_is_what_the_verb_calls(networks):
     assert found.verdict.word == "NOT PROVEN"
     with pytest.raises(hwnas.HwnasError, match="is there twice"):
         hwnas.measure([one, str(one)])
+
+
+def test_verify_takes_a_single_file_with_a_budget(networks, tmp_path):
+    file = str(networks["net-int8.tflite"])
+
+    def verify(*words: str) -> tuple[int, str]:
+        done = CliRunner(env={"COLUMNS": "500"}).invoke(app, ["verify", *words])
+        assert not isinstance(done.exception, AssertionError)
+        return done.exit_code, done.output
+
+    few = ("--rounds", "6", "--samples", "2", "--min-round-s", "0")
+    code, said = verify(file, "--budget-ms", "1000", *few)
+    assert (code, "PASS" in said) == (0, True)
+    code, said = verify(file, "--budget-ms", "0.000001", "--json", *few)
+    assert code == 1
+    assert json.loads(said)["verdict"]["verdict"] == "FAIL"
+    for words, sentence in (
+        ((file,), "a single file must have a budget to keep"),
+        ((file, "--budget-ms", "5", "--data", "digits"), "--data must only be given with a folder"),
+        ((str(tmp_path), "--budget-ms", "5"), "--budget-ms must only be given with a single file"),
+    ):
+        code, said = verify(*words)
+        assert (code, sentence in said) == (2, True)
+    code, said = verify(str(tmp_path / "no.onnx"), "--budget-ms", "5")
+    assert (code, "must be a file that is there" in said) == (1, True)
+
+
+def test_a_known_network_is_made_in_every_format_that_is_read():
+    name = "mobilenetv2-0.25-r32-c10"
+    found = run(networks=[name], precisions=["int8"], budget_ms=1000.0)
+    assert [(row.file, row.place.runtime) for row in found.rows] == [
+        (f"{name}.int8.tflite", "litert"),
+        (f"{name}.int8.onnx", "onnxruntime"),
+    ]
+    assert {found.file(row.file).description.precision for row in found.rows} == {"int8"}
+    with pytest.raises(hwnas.HwnasError, match="a baseline must be one of"):
+        run(networks=["nothing-known"])
+    with pytest.raises(hwnas.HwnasError, match="precisions must be of fp32, int8, but got int7"):
+        run(networks=[name], precisions=["int7"])
+    with pytest.raises(HwnasError, match="in a precision that torch_cuda reads files of, but got int8"):
+        run(networks=[name], precisions=["int8"], runtimes=["torch_cuda"])
+
+
+def test_the_verb_takes_a_name_and_puts_the_fastest_first(hwnas_measure, networks):
+    name = "mobilenetv2-0.25-r32-c10"
+    done = hwnas_measure(name, networks["net-fp32.onnx"], "--precision", "fp32", "--rounds", 2)
+    after = done.stdout.split("the fastest first")[1]
+    for file in (f"{name}.tflite", f"{name}.onnx", "net-fp32.onnx"):
+        assert file in after
+
+
+def test_a_model_that_runs_without_a_pause_has_a_curve(networks, tmp_path):
+    one = networks["net-int8.tflite"]
+    found = run(one, repeat_s=10.0)
+    (row,) = found.rows
+    points = row.endurance.points
+    assert len(points) == 10
+    seconds = [s for s, _ in points]
+    assert seconds[0] == 0
+    assert all(later - before >= 0.8 for before, later in pairwise(seconds)), "each is a second's work"
+    assert all(ms > 0 for _, ms in points)
+    assert row.endurance.said.startswith(f"{row.endurance.first_ms:.3g} ms in the first tenth of")
+    assert tuple(points) == found.to_json()["rows"][0]["endurance"]["points"]
+    page = report.write_benchmark(found, tmp_path / "page.html")
+    assert "Without a pause" in (tmp_path / "page.html").read_text(), page
+
+
+def test_an_endurance_compares_its_ends():
+    slower = Endurance(tuple((float(s), 1.0 if s < 50 else 1.5) for s in range(100)))
+    assert (slower.first_ms, slower.last_ms, slower.seconds) == (1.0, 1.5, 99.0)
+    assert "(1.50×)" in slower.said
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("1.5 min", 90), ("1h", 3600)])
+def test_times_are_typed_with_their_unit(text, seconds):
+    assert seconds_of(text) == seconds
+    for odd in ("", "min", "1 day", "-5s", "5m"):
+        with pytest.raises(hwnas.HwnasError, match="a time must be written"):
+            seconds_of(odd)

@@ -145,12 +145,27 @@ def test_a_latency_that_cannot_be_is_an_error(value):
         _ = benchmark_model.parse(text).latency_us
 
 
-def official(tmp_path, *outputs, status=0):
+USAGE = """usage: benchmark_model <flags>
+Flags:
+\t--num_runs=50\tint32\toptional\texpected number of runs
+\t--use_gpu=false\tbool\toptional\tuse gpu
+\t--gpu_precision_loss_allowed=true\tbool\toptional\tallow to process computation in lower precision than FP32
+\t--use_nnapi=false\tbool\toptional\tuse nnapi delegate api"""
+USAGE_LITERT = """usage: benchmark_model <flags>
+\t--use_cpu=true\tbool\toptional
+\t--use_gpu=false\tbool\toptional
+\t--use_npu=false\tbool\toptional
+\t--allow_fp16=false\tbool\toptional
+\t--require_full_delegation=false\tbool\toptional"""
+
+
+def official(tmp_path, *outputs, status=0, usage=USAGE):
     """A program that prints what benchmark_model would, one output a call, and writes down its flags."""
     program = tmp_path / "benchmark_model"
     cases = "".join(f"{n}) cat <<'END'\n{text}\nEND\n;;\n" for n, text in enumerate(outputs))
     program.write_text(
-        f"#!/bin/sh\nn=$(cat {tmp_path}/calls 2>/dev/null || echo 0)\necho $((n+1)) >{tmp_path}/calls\n"
+        f"#!/bin/sh\nif [ \"$1\" = --help ]; then cat <<'END'\n{usage}\nEND\nexit 1\nfi\n"
+        f"n=$(cat {tmp_path}/calls 2>/dev/null || echo 0)\necho $((n+1)) >{tmp_path}/calls\n"
         f'echo "$@" >>{tmp_path}/flags\ncase $n in\n{cases}esac\nexit {status}\n'
     )
     return program
@@ -271,3 +286,51 @@ def test_a_model_that_is_said_to_be_taken_whole_needs_no_count(new_phone, tcp, t
     [answer] = run(new_phone(), "gpu", official(tmp_path, whole), [job("a", "/m")])[1:-1]
     assert answer["samples_ns"]
     assert answer["nodes"] is None
+
+
+@pytest.mark.parametrize(
+    ("usage", "processor", "precision", "flags"),
+    [
+        (USAGE, "cpu", "fp32", ""),
+        (USAGE, "gpu", "fp32", "--use_gpu=true --gpu_precision_loss_allowed=false"),
+        (USAGE, "gpu", "fp16", "--use_gpu=true --gpu_precision_loss_allowed=true"),
+        (USAGE, "gpu", "int8", "--use_gpu=true"),
+        (USAGE, "npu", "fp32", "--use_nnapi=true"),
+        (
+            USAGE_LITERT,
+            "gpu",
+            "fp32",
+            "--use_gpu=true --require_full_delegation=true --use_cpu=false --allow_fp16=false",
+        ),
+        (
+            USAGE_LITERT,
+            "gpu",
+            "fp16",
+            "--use_gpu=true --require_full_delegation=true --use_cpu=false --allow_fp16=true",
+        ),
+        (USAGE_LITERT, "npu", "int8", "--use_npu=true --require_full_delegation=true --use_cpu=false"),
+        ("no list of flags", "npu", "int8", "--use_nnapi=true"),
+    ],
+)
+def test_it_computes_where_and_in_what_is_asked_for(usage, processor, precision, flags):
+    assert benchmark_model.flags_of(usage, processor, precision, []) == tuple(flags.split())
+
+
+def test_flags_of_the_user_take_the_place_of_the_same(new_phone, tcp, tmp_path):
+    own = ["--require_full_delegation=false", "--gpu_backend=cl"]
+    found = benchmark_model.flags_of(USAGE_LITERT, "gpu", "fp32", own)
+    assert found == ("--use_gpu=true", "--use_cpu=false", "--allow_fp16=false", *own)
+    with pytest.raises(AgentError, match="fp32 must be computed in fp32, but the flag --allow_fp16=true"):
+        benchmark_model.flags_of(USAGE_LITERT, "gpu", "fp32", ["--allow_fp16=true"])
+    with pytest.raises(AgentError, match="must have a flag that makes a GPU compute in fp32"):
+        benchmark_model.flags_of("no list", "gpu", "fp32", [])
+
+
+def test_fp32_on_a_gpu_is_told_to_the_program(new_phone, tcp, tmp_path):
+    program = official(tmp_path, TF2_GPU, TF2_GPU)
+    for precision in ("fp32", "fp16"):
+        [answer] = run(new_phone(), "gpu", program, [job("a", "/m", precision=precision)])[1:-1]
+        assert answer["samples_ns"]
+    exact, quick = (tmp_path / "flags").read_text().splitlines()
+    assert "--gpu_precision_loss_allowed=false" in exact
+    assert "--gpu_precision_loss_allowed=true" in quick
