@@ -402,7 +402,7 @@ def test_a_known_network_is_made_in_every_format_that_is_read():
         run(networks=["nothing-known"])
     with pytest.raises(hwnas.HwnasError, match="precisions must be of fp32, int8, but got int7"):
         run(networks=[name], precisions=["int7"])
-    with pytest.raises(HwnasError, match="in a precision that torch_cuda reads files of, but got int8"):
+    with pytest.raises(hwnas.HwnasError, match="in a precision that torch_cuda reads files of, but got int8"):
         run(networks=[name], precisions=["int8"], runtimes=["torch_cuda"])
 
 
