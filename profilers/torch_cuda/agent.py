@@ -327,8 +327,11 @@ class TorchCuda:
         if processor == "gpu":
             needed, there = _CAPABLE.get(precision, (0, 0)), torch.cuda.get_device_capability()
             if there < needed:
-                said = "a GPU of compute capability {}.{}".format(*needed)
-                raise JobError("plan", f"{precision} must have {said} or later, but this one has {there}")
+                least, own = (".".join(map(str, version)) for version in (needed, there))
+                said = (
+                    f"{precision} must have a GPU of compute capability {least} or later, but this has {own}"
+                )
+                raise JobError("plan", said)
             return OnGpu(path, precision)
         if precision == "tf32":
             raise JobError("plan", "tf32 must run on the gpu, but is asked for on the cpu, which has none")
@@ -357,7 +360,8 @@ def _smi(*fields: str) -> list[str | None]:
         )
     except (OSError, subprocess.SubprocessError, AttributeError):
         return [None] * len(fields)
-    return [None if "N/A" in text else text.strip() for text in done.stdout.split(",")]
+    told = [None if "N/A" in text else text.strip() for text in done.stdout.split(",")]
+    return told if len(told) == len(fields) else [None] * len(fields)
 
 
 def _bus() -> str:

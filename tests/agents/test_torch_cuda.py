@@ -9,8 +9,9 @@ import importlib.util
 import json
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -296,6 +297,79 @@ def test_what_a_waiting_thread_says_of_itself_is_not_told(agent, monkeypatch, an
     assert (reply["thread_ns"], reply["preempted"]) == (None, None)
     assert (reply["device_ns"], reply["peak_memory_bytes"]) == ([7, 7], 12345)
     assert len(reply["samples_ns"]) == 2
+
+
+class PlayedGraph:
+    """A recorded network, played by running it."""
+
+    def replay(self) -> None:
+        found = self.model._network(*self.model._inputs)
+        for output, value in zip(self.model._outputs, found, strict=True):
+            output.copy_(value)
+
+
+@pytest.fixture
+def played(agent, monkeypatch):
+    """The class of the GPU with CUDA played by the CPU: shows that its code runs, and nothing of a GPU."""
+
+    class OnGpu(agent.OnGpu):
+        device = "cpu"
+
+        def __init__(self, *given):
+            PlayedGraph.model = self
+            super().__init__(*given)
+
+    event = SimpleNamespace(record=lambda: None, elapsed_time=lambda other: 0.5)
+    stream = SimpleNamespace(wait_stream=lambda other: None)
+    properties = SimpleNamespace(name="Played", major=9, minor=0, total_memory=1)
+    cuda = {
+        "CUDAGraph": PlayedGraph,
+        "Event": lambda enable_timing: event,
+        "Stream": lambda: stream,
+        "current_stream": lambda: stream,
+        "get_device_capability": lambda: (7, 5),
+        "get_device_properties": lambda number: properties,
+        "graph": lambda graph: nullcontext(),
+        "is_available": lambda: True,
+        "max_memory_allocated": lambda: 9,
+        "memory_allocated": lambda: 5,
+        "reset_peak_memory_stats": lambda: None,
+        "stream": lambda stream: nullcontext(),
+        "synchronize": lambda: None,
+    }
+    for name, value in cuda.items():
+        monkeypatch.setattr(torch.cuda, name, value)
+    monkeypatch.setattr(torch.version, "cuda", "12.8")
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    monkeypatch.setattr(agent, "OnGpu", OnGpu)
+    return agent.TorchCuda()
+
+
+def test_the_code_of_the_gpu_does_what_it_says_where_cuda_is_played(played, anchor):
+    import pyagent
+
+    job = JOB | {"job": "a", "model": str(anchor), "processor": "gpu", "precision": "fp16"}
+    with torch.inference_mode():
+        reply = pyagent.answer(job, played, {})
+    assert reply["thread_ns"] is reply["preempted"] is None
+    assert (reply["device_ns"], reply["peak_memory_bytes"]) == ([500_000, 500_000], 4)
+    assert 1e-5 < reply["check"]["first"] == reply["check"]["last"] < 2e-2
+    assert reply["processor"] == "cpu", "where the outputs are: this would be refused"
+    with pytest.raises(AgentError, match="must prove that the gpu took the model, but says 'cpu'"):
+        runtimes.get("torch_cuda").require_delegated("gpu", reply)
+    with pytest.raises(pyagent.JobError, match=r"tf32 must have a GPU of .* 8.0 or later, but this has 7.5"):
+        played.open(str(anchor), 1, "gpu", "tf32")
+
+
+def test_what_is_not_told_of_a_gpu_is_not_made_up(played, agent, monkeypatch):
+    gpu = played.identity()["gpu"]
+    assert (gpu["name"], gpu["capability"], gpu["cuda"], gpu["driver"]) == ("Played", "9.0", "12.8", None)
+    assert set(played.conditions()["gpu"].values()) == {None}, "there is no nvidia-smi"
+    monkeypatch.setattr(agent, "_bus", lambda: "0")
+    for said, expected in (("1980, 1980, 41, [N/A]\n", [1980, 1980, 41, None]), ("odd\n", [None] * 4)):
+        done = SimpleNamespace(stdout=said)
+        monkeypatch.setattr(agent.subprocess, "run", lambda *words, done=done, **how: done)
+        assert list(played.conditions()["gpu"].values()) == expected
 
 
 @pytest.mark.skipif(not NO_GPU, reason="there is a GPU")
