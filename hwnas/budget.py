@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from hwnas import device as devices
-from hwnas.device import PRECISIONS, Target
+from hwnas.device import Target
 from hwnas.errors import DeviceError, LatencyModelError
 
 _FORM = re.compile(
@@ -144,7 +144,7 @@ def parse(
             )
         described = devices.load(matched["device"])
         own = (matched["runtime"],) if matched["runtime"] else tuple(runtimes) or described.runtimes[:1]
-        kinds = (matched["precision"],) if matched["precision"] else tuple(precisions) or PRECISIONS[1:]
+        kinds = (matched["precision"],) if matched["precision"] else tuple(precisions) or ("int8",)
         threads = int(matched["threads"]) if matched["threads"] else None
         for target in (described.target(r, kind, threads=threads) for r in own for kind in kinds):
             if target in found:

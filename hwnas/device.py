@@ -10,13 +10,13 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from hwnas import files
+from hwnas import files, runtimes
 from hwnas.annotations import require_fields
 from hwnas.errors import DeviceError, SchemaMismatch
 from hwnas.runtimes import DEFAULT, IMPORTED, RUNTIMES
 from hwnas.shapes import require
 
-PRECISIONS = ("fp32", "int8")
+PRECISIONS = tuple(runtimes.PRECISIONS)
 PROCESSORS = ("cpu", "gpu", "npu")
 TRANSPORTS = ("local", "adb", "ssh")
 
@@ -41,7 +41,7 @@ class Target:
     Attributes:
         device: Name of the device descriptor.
         runtime: Inference runtime: a name of ``hwnas.runtimes``.
-        precision: "fp32", or "int8" for fully quantised models.
+        precision: What is computed in: "fp32", "int8" for fully quantised models, "fp16", "bf16", "tf32".
         processor: "cpu", "gpu" or "npu".
         threads: Threads of the runtime.
         batch: Images a run.
@@ -65,6 +65,11 @@ class Target:
         _one_of("processor", self.processor, PROCESSORS)
         _at_least_one("threads", self.threads)
         _at_least_one("batch", self.batch)
+
+    @property
+    def file_precision(self) -> str:
+        """Precision of the files that it runs; fp16, bf16 and tf32 are computed from those in fp32."""
+        return runtimes.PRECISIONS[self.precision].file
 
     @property
     def slug(self) -> str:

@@ -7,12 +7,20 @@ an object with
 * ``open(path, threads)``: a loaded model with ``allocate()``, ``fill(rng)``, ``invoke()``,
   ``outputs()`` (bytes, one a tensor) and ``coverage()`` (nodes and what the delegate took);
 * ``processors`` (optional): where it runs models; the CPU alone if it does not say;
+* ``precisions`` (optional): what it can be told to compute in, where files do not say that; then it is
+  ``open(path, threads, processor, precision)``, and its models have ``check()``: one more run, and in
+  "error" and "nonfinite" how its output compares with that of fp32 on the CPU;
+* ``conditions()`` (optional): what else bears on measuring, now;
 * ``takes`` (optional): "shapes" where its models have ``reshape(shapes)``, called before ``allocate``,
   "inputs" where they have ``give(arrays)``, called in the place of ``fill``;
 * ``open_profiled(path, threads)`` (optional): the same model with ``operations(runs)`` beside, the time of
   each operation in so many runs after the first;
 
-and calls ``main(runtime)``. The protocol is described in ``README.md`` beside this file.
+A model whose work is not done by the thread that calls it says ``is_elsewhere``, and may have
+``device_ns(runs)``, times of single runs by the processor's own clock, and ``peak_memory_bytes()``,
+of its memory.
+
+The agent calls ``main(runtime)``. The protocol is described in ``README.md`` beside this file.
 """
 
 from __future__ import annotations
@@ -51,9 +59,9 @@ class JobError(Exception):
 class Model:
     """A loaded model, kept or dropped after its job."""
 
-    def __init__(self, path: str, threads: int, runtime) -> None:
+    def __init__(self, path: str, threads: int, runtime, *how: str) -> None:
         started = time.perf_counter_ns()
-        self.loaded = runtime.open(path, threads)
+        self.loaded = runtime.open(path, threads, *how)
         self.load_ns = time.perf_counter_ns() - started
         self.compile_ns = 0
         self.first_run_ns = None
@@ -149,40 +157,52 @@ def answer(job: dict, runtime, kept: dict) -> dict:
             raise JobError("plan", f"samples and threads must be at least 1, but got {samples}, {threads}")
         _require_processor(job.get("processor", CPU), runtime)
         _require_taken(job, runtime)
+        how = _how(job, runtime)
         _pin(cpus)
     start_ns = time.monotonic_ns()
-    key = (path, threads, json.dumps(job.get("shapes")), job.get("inputs"))
+    key = (path, threads, *how, json.dumps(job.get("shapes")), job.get("inputs"))
     model = kept.get(key)
     is_new = model is None
     if is_new:
         _MEMORY.begin()
         with _stage("load"):
-            model = Model(path, threads, runtime)
+            model = Model(path, threads, runtime, *how)
     if job.get("keep"):
         kept[key] = model
     model.prepare(job)
-    with _stage("warmup"):
-        runs, each_ns = _warm_up(model.loaded.invoke, job["warmup_min_ns"], job["warmup_max_ns"])
-    with _stage("run"):
-        timed = _time(model.loaded.invoke, samples, least_ns, each_ns)
-        peak = _MEMORY.peak() if is_new else None
-        digest = hashlib.sha256(b"".join(model.loaded.outputs())).hexdigest()
+    found = _measured(model.loaded, job, samples, least_ns)
     return {
-        **timed,
-        "warmup_runs": runs,
+        **found,
         "start_ns": start_ns,
         "load_ns": model.load_ns,
         "compile_ns": model.compile_ns,
         "first_run_ns": model.first_run_ns if is_new else None,
-        "peak_memory_bytes": peak,
+        "peak_memory_bytes": found["peak_memory_bytes"] if is_new else None,
         "affinity": sorted(os.sched_getaffinity(0)),
         "freq_khz": _per_cpu("cpufreq/scaling_cur_freq"),
         "thermal_mc": _thermal(),
         "threads": threads,
         **model.loaded.coverage(),
-        "output_sha256": digest,
         **_operations(job, runtime, path, threads),
     }
+
+
+def _measured(loaded, job: dict, samples: int, least_ns: int) -> dict:
+    """Warm up and time a model that has run; where it can check its output, before and after that."""
+    checks, peak = [], None
+    if hasattr(loaded, "check"):
+        peak = _peak(loaded)  # a check has a model of its own
+        with _stage("check"):
+            checks.append(loaded.check())
+    with _stage("warmup"):
+        runs, each_ns = _warm_up(loaded.invoke, job["warmup_min_ns"], job["warmup_max_ns"])
+    with _stage("run"):
+        timed = _time(loaded.invoke, samples, least_ns, each_ns)
+        timed |= {"warmup_runs": runs, "peak_memory_bytes": peak or _peak(loaded)}
+        timed |= _elsewhere(loaded, samples)
+    with _stage("check"):
+        timed |= _compared([*checks, loaded.check()]) if checks else {}
+        return timed | {"output_sha256": hashlib.sha256(b"".join(loaded.outputs())).hexdigest()}
 
 
 def _operations(job: dict, runtime, path: str, threads: int) -> dict:
@@ -196,6 +216,35 @@ def _operations(job: dict, runtime, path: str, threads: int) -> dict:
         for _ in range(runs + 1):
             loaded.invoke()
         return {"op_profile": {"runs": runs, "operations": loaded.operations(runs)}}
+
+
+def _how(job: dict, runtime) -> tuple[str, ...]:
+    """Processor and precision, for a runtime that is told them."""
+    known = getattr(runtime, "precisions", ())
+    precision = job.get("precision", "fp32")
+    if known and precision not in known:
+        raise JobError("plan", f"precision must be one of {list(known)}, but got {precision!r}")
+    return (job.get("processor", CPU), precision) if known else ()
+
+
+def _peak(loaded) -> int | None:
+    return loaded.peak_memory_bytes() if hasattr(loaded, "peak_memory_bytes") else _MEMORY.peak()
+
+
+def _compared(checks: list[dict]) -> dict:
+    """What came of the checks before the first and after the last sample."""
+    first, last = checks
+    nonfinite = max(first["nonfinite"], last["nonfinite"])
+    said = {"against": "cpu-fp32", "first": first["error"], "last": last["error"], "nonfinite": nonfinite}
+    return {"check": said}
+
+
+def _elsewhere(loaded, runs: int) -> dict:
+    """Of work that the calling thread only waits for: its CPU time, and who preempted it, say nothing."""
+    if not getattr(loaded, "is_elsewhere", False):
+        return {}
+    device_ns = loaded.device_ns(runs) if hasattr(loaded, "device_ns") else None
+    return {"thread_ns": None, "preempted": None, "device_ns": device_ns}
 
 
 def _processors(runtime) -> list[str]:
@@ -308,7 +357,7 @@ def _steal_ticks() -> int | None:
     return ticks[7] if ticks else None
 
 
-def _conditions() -> dict:
+def _conditions(runtime) -> dict:
     """What bears on measuring, now: the difference of two of these tells what went on between."""
     ticks = _ticks()
     load = _read(Path("/proc/loadavg"))
@@ -325,6 +374,7 @@ def _conditions() -> dict:
         "freq_khz": _per_cpu("cpufreq/scaling_cur_freq"),
         "max_khz": _per_cpu("cpufreq/scaling_max_freq"),
         "thermal_mc": _thermal(),
+        **(runtime.conditions() if hasattr(runtime, "conditions") else {}),
     }
 
 
@@ -483,7 +533,7 @@ def main(runtime) -> int:
         replies.write(json.dumps(data, separators=(",", ":"), allow_nan=False) + "\n")
         replies.flush()
 
-    say({"hello": {**_hello(runtime), "traits": _traits(), "conditions": _conditions()}})
+    say({"hello": {**_hello(runtime), "traits": _traits(), "conditions": _conditions(runtime)}})
     kept: dict = {}
     jobs = 0
     for line in _plan_lines(options.plan):
@@ -498,5 +548,5 @@ def main(runtime) -> int:
             say({"job": name, **answer(job, runtime, kept)})
         except JobError as error:
             say({"job": name, "error": str(error), "stage": error.stage})
-    say({"bye": {"jobs": jobs, "conditions": _conditions()}})
+    say({"bye": {"jobs": jobs, "conditions": _conditions(runtime)}})
     return 0

@@ -30,7 +30,7 @@ from hwnas.verify import Estimate, Verification, checks, folder, verify, verify_
 pytestmark = pytest.mark.usefixtures("warm_processes")
 QUICK = form(2)
 HWNAS = Path(sys.executable).with_name("hwnas")
-BARE = Device("bare", "A device that has none of the runtimes", "local", runtimes=("torch_cuda",))
+BARE = Device("bare", "A device that has none of the runtimes", "local", runtimes=("tensorrt",))
 
 
 WIDE = {**os.environ, "COLUMNS": "500"}
@@ -164,7 +164,7 @@ def test_the_command_reads_and_hashes_a_folder_once(exported_run, monkeypatch):
 def test_what_was_found_on_each_device_is_kept_and_counts(exported_run):
     """One device was promised something that it cannot run now; the others are well."""
     shipped = exported_run / "export"
-    host = Device("host", "A host that lost its LiteRT", "local", runtimes=("torch_cuda",))
+    host = Device("host", "A host that lost its LiteRT", "local", runtimes=("tensorrt",))
     dataset = release.load_data(release.read_manifest(shipped).data)
     elsewhere = verify(shipped, BARE, dataset)
     here = verify(shipped, host, None)
@@ -255,7 +255,7 @@ def relabelled(run: Path) -> Path:
 def test_a_promised_model_that_is_missing_fails_and_is_named(exported_run):
     shipped = exported_run / "export"
     leave_one(shipped, "onnxruntime-fp32")
-    host = Device("host", "A host that has none of the runtimes", "local", runtimes=("torch_cuda",))
+    host = Device("host", "A host that has none of the runtimes", "local", runtimes=("tensorrt",))
     found = verify(shipped, host, None)
     assert found.verdict.is_fail
     assert "the one for host/litert-int8 (1000 ms) is missing: export again" in found.verdict.reasons[0]
@@ -268,7 +268,7 @@ def test_a_promised_model_that_is_missing_fails_and_is_named(exported_run):
 def test_a_promise_on_a_runtime_that_is_gone_is_not_proven(exported_run):
     """Nothing measures it, so that nothing says that it is kept."""
     shipped = exported_run / "export"
-    host = Device("host", "A host that lost its LiteRT", "local", runtimes=("torch_cuda",))
+    host = Device("host", "A host that lost its LiteRT", "local", runtimes=("tensorrt",))
     found = verify(shipped, host, None)
     assert found.verdict.word == "NOT PROVEN"
     promised = next(v for v in found.variants if v.name == "litert-int8")
@@ -287,13 +287,26 @@ def test_a_promise_that_hwnas_can_never_measure_is_not_proven(exported_run):
     """A search by imported latencies can be of a runtime that there is no agent for."""
     shipped = exported_run / "export"
     (budget,) = release.read_manifest(shipped).to_json()["budgets"]
-    change(shipped, budgets=[budget | {"target": budget["target"] | {"runtime": "torch_cuda"}}])
-    host = Device("host", "A host with a GPU", "local", runtimes=("torch_cuda",))
+    change(shipped, budgets=[budget | {"target": budget["target"] | {"runtime": "tensorrt"}}])
+    host = Device("host", "A host with a GPU", "local", runtimes=("tensorrt",))
     found = verify(shipped, host, None)
     assert found.verdict.word == "NOT PROVEN"
-    assert "hwnas has no agent for torch_cuda" in found.verdict.reasons[0]
+    assert "hwnas has no agent for tensorrt" in found.verdict.reasons[0]
     assert verify(shipped, BARE, None).verdict is None, "another device was promised nothing"
     assert Verification.from_json(json.loads(json.dumps(found.to_json()))) == found
+
+
+def test_a_promise_in_fp16_is_of_the_file_in_fp32(exported_run):
+    """Which nothing here runs: the promise keeps its row, and what was not looked at is said."""
+    shipped = exported_run / "export"
+    (budget,) = release.read_manifest(shipped).to_json()["budgets"]
+    target = {"device": "bare", "runtime": "torch_cuda", "precision": "fp16", "processor": "gpu"}
+    change(shipped, budgets=[budget | {"target": budget["target"] | target}])
+    found = verify(shipped, BARE, None)
+    assert found.verdict.word == "NOT PROVEN"
+    (promised,) = (item for item in found.variants if item.budget_ms is not None)
+    assert promised.file == "model.onnx"
+    assert any("not looked at in the precision of bare/torch_cuda-fp16-gpu" in note for note in found.notes)
 
 
 def test_each_budget_of_a_model_has_its_own_row_and_verdict(exported_run):

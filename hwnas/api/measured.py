@@ -39,7 +39,7 @@ def profile(
         space: What to measure; several spaces share a table.
         device: Where.
         runtimes: With what; all that the device has by default.
-        precisions: "int8" and "fp32".
+        precisions: "int8" and "fp32"; "fp16", "bf16" and "tf32" where the runtime has them.
         threads: Of the runtime; those of the device by default.
         out: Folder of the tables; by default the one where searches look for them.
         options: How much is measured, and how well.

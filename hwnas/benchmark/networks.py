@@ -7,6 +7,7 @@ from pathlib import Path
 
 from hwnas import known, runtimes
 from hwnas.benchmark.asked import Asked
+from hwnas.errors import ExportError
 from hwnas.export import lower, random_calibration, random_module
 
 _IMAGES = 8  # that the ranges of int8 come from
@@ -30,17 +31,26 @@ def made(asked: Asked, folder: Path, tell: Callable[[str], None]) -> list[Path]:
         ExportError: One cannot be lowered.
     """
     names = dict.fromkeys(name for device in asked.devices for name in asked.runtimes or device.runtimes)
-    formats = {runtime.format.name: runtime for name in names if (runtime := runtimes.get(name))}
+    made_for = {
+        (runtime.format.name, precision): runtime
+        for runtime in map(runtimes.get, names)
+        for precision in asked.precisions
+        if precision in runtime.files
+    }
+    if asked.networks and not made_for:
+        raise ExportError(
+            f"a network must be made in a precision that {' or '.join(names)} reads files of, but got "
+            f"{', '.join(asked.precisions)}: ask for another"
+        )
     found = []
     for name in asked.networks:
         arch = known.load(name)
         shape = arch.space.input_shape
         module, images = random_module(arch.blocks, 0), random_calibration(shape, _IMAGES, 0)
-        for runtime in formats.values():
-            for precision in asked.precisions:
-                tell(f"making {name} in {precision} as {runtime.format.suffix}")
-                lowered = lower(module, shape, runtime.name, precision, calibration=images, check=False)
-                infix = "" if precision == "fp32" else f".{precision}"
-                found.append(folder / f"{name}{infix}{lowered.suffix}")
-                found[-1].write_bytes(lowered.model)
+        for (_, precision), runtime in made_for.items():
+            tell(f"making {name} in {precision} as {runtime.format.suffix}")
+            lowered = lower(module, shape, runtime.name, precision, calibration=images, check=False)
+            infix = "" if precision == "fp32" else f".{precision}"
+            found.append(folder / f"{name}{infix}{lowered.suffix}")
+            found[-1].write_bytes(lowered.model)
     return found

@@ -26,7 +26,7 @@ def fit(
         str, typer.Option("--device", help="Device of the table.", callback=_usage.device)
     ] = "host",
     runtime: Annotated[str, typer.Option(help="Runtime of the table.")] = runtimes.DEFAULT,
-    precision: Annotated[str, typer.Option(help='"int8" or "fp32".')] = "int8",
+    precision: Annotated[str, typer.Option(help="int8, fp32, fp16, bf16 or tf32.")] = "int8",
     threads: Annotated[
         int | None, typer.Option(min=1, help="Threads of the table; those of the device.")
     ] = None,

@@ -19,7 +19,7 @@ app.add_typer(imports, name="import")
 File = Annotated[Path, typer.Argument(help="CSV or Parquet.")]
 DeviceName = Annotated[str, typer.Option("--device", help="Name of the device that was measured.")]
 Runtime = Annotated[str, typer.Option(help="Runtime that was measured.")]
-Precision = Annotated[str, typer.Option(help='"int8" or "fp32".')]
+Precision = Annotated[str, typer.Option(help="int8, fp32, fp16, bf16 or tf32.")]
 Source = Annotated[str, typer.Option(help="Who measured, and where it was published.")]
 Licence = Annotated[str, typer.Option(help="Terms under which the numbers may be used.")]
 

@@ -39,7 +39,9 @@ def profile(
     classes: Classes = None,
     strides: Strides = None,
     runtime: Annotated[str | None, typer.Option(help="Runtimes, joined by commas; the device's.")] = None,
-    precision: Annotated[str, typer.Option(help="Precisions, joined by commas.")] = "int8,fp32",
+    precision: Annotated[
+        str, typer.Option(help="Precisions, joined by commas; also fp16, bf16 and tf32.")
+    ] = "int8,fp32",
     folder: Annotated[Path | None, typer.Option("--out", help="Folder of the tables.")] = None,
     rounds: Annotated[int, typer.Option(help="Rounds that each row gets.")] = _DEFAULT.rounds,
     max_rounds: Annotated[

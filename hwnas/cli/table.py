@@ -32,7 +32,7 @@ def show(path: PathArgument, as_json: Json = False) -> None:
     if as_json:
         emit_json(_as_json(table, doubtful, qualities))
         return
-    known = {name: table.environment.get(name) for name in operations.IDENTITY}
+    known = {name: value for name in operations.IDENTITY if (value := table.environment.get(name))}
     out.print(f"[bold]{table.target}[/]  " + ", ".join(f"{k} {str(v)[:32]}" for k, v in known.items()))
     for session, quality in qualities.items():
         out.print(f"session {session}: {quality}", highlight=False)

@@ -133,5 +133,5 @@ def untrained(arch: Architecture, target: Target) -> bytes:
     shape = arch.space.input_shape
     module = random_module(arch.blocks, 0)
     images = random_calibration(shape, 4, 0)
-    lowered = lower(module, shape, target.runtime, target.precision, calibration=images, check=False)
+    lowered = lower(module, shape, target.runtime, target.file_precision, calibration=images, check=False)
     return lowered.model

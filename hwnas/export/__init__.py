@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 RUNTIMES = tuple(runtime.name for runtime in runtimes.shipping())
 PRECISIONS = ("fp32", "int8")
+"""That files are written in; ``hwnas.device.PRECISIONS`` are those that targets may compute in."""
 HSWISH = ("decomposed", "native")
 
 _CHECKED_IMAGES = 8
@@ -59,7 +60,7 @@ def lower(
         module: Made by ``hwnas.blocks``, trained or not; it is left as it was.
         input_shape: Shape of one image.
         runtime: Name of one of ``hwnas.runtimes``; decides the format and the layout.
-        precision: "fp32", or "int8" for full integer arithmetic.
+        precision: Of the file: "fp32", or "int8" for full integer arithmetic.
         calibration: Images for the ranges of int8, shape (n, channels, height, width).
         checked: Images that answers are compared on, of the same shape. Give others than the
             ranges come from: on those alone int8 never has to clip. Without any, fp32 is compared on
@@ -81,7 +82,7 @@ def lower(
 
     input_shape = (input_shape[0], input_shape[1], input_shape[2])
     made_for = runtimes.get(runtime, ExportError)
-    _one_of("precision", precision, made_for.precisions)
+    _one_of("precision", precision, made_for.files)
     _one_of("a format", made_for.format.name, tuple(_WRITERS))
     _one_of("hswish", hswish, HSWISH)
     if batch < 1:

@@ -13,7 +13,7 @@ from statistics import median
 from hwnas import runtimes
 from hwnas.device import Target
 from hwnas.errors import AgentError
-from hwnas.measure.engine import Given, plan_line, samples_ms
+from hwnas.measure.engine import Given, plan_line, require_proven, samples_ms
 from hwnas.measure.options import ProfileOptions
 from hwnas.transport.base import Reply, Transport
 
@@ -49,7 +49,7 @@ def look(
     for reply in list(transport.run(runtime.agent, [line], silence_s=options.silence_s)):
         if reply.get("job") == "alone":
             samples_ms(reply)
-            runtime.require_delegated(target.processor, reply)
+            require_proven(target, reply)
             return reply
     raise AgentError("an agent must answer each job before it says goodbye, but did not")
 
@@ -91,7 +91,7 @@ def run_on(
     for reply in transport.run(runtime.agent, lines, silence_s=options.silence_s):
         if "job" in reply:
             ms = median(samples_ms(reply))
-            runtime.require_delegated(target.processor, reply)
+            require_proven(target, reply)
             start_ns = reply.get("start_ns")
             if not isinstance(start_ns, int):
                 raise AgentError("an agent must say when a job began to be measured over time, but does not")

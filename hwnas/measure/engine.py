@@ -42,6 +42,8 @@ _KEPT = (  # fields of a reply that stay with its row
     "delegate_partitions",
     "delegated_nodes",
     "output_sha256",
+    "check",
+    "device_ns",
     "throttling",
     "aggregated",
     "op_profile",
@@ -243,7 +245,7 @@ class Engine:
                 name, position = expected[position], position + 1
                 try:
                     samples_ms(reply)
-                    self._runtime.require_delegated(self._target.processor, reply)
+                    require_proven(self._target, reply)
                 except AgentError as error:
                     yield _Blame(name, str(error))
                     if name in self._anchors:
@@ -300,6 +302,13 @@ def plan_line(name: str, path: str, target: Target, options: ProfileOptions) -> 
         "keep": False,
         "seed": 0,
     }
+
+
+def require_proven(target: Target, reply: Reply) -> None:
+    """Refuse a reply that leaves open where, or in what, its model was computed; raises AgentError."""
+    runtime = runtimes.get(target.runtime)
+    runtime.require_delegated(target.processor, reply)
+    runtime.require_precise(target.precision, target.processor, reply)
 
 
 def samples_ms(reply: Reply) -> tuple[float, ...]:

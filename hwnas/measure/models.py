@@ -112,7 +112,7 @@ class Exporter:
             "blocks": [block.key() for block in item.blocks],
             "input_shape": item.input_shape,
             "runtime": runtimes.get(target.runtime).host.runtime,
-            "precision": target.precision,
+            "precision": target.file_precision,
             "batch": target.batch,
             "seed": _SEED,
             "check": item.kind == ANCHOR.kind,  # parity is the exporter's own test; here it costs time

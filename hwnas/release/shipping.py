@@ -35,7 +35,7 @@ _INFIX = {"fp32": ""}  # of file names; that of another precision is its name
 VARIANTS = {
     (runtime.name, precision): f"model{_INFIX.get(precision, f'.{precision}')}{runtime.format.suffix}"
     for runtime in runtimes.shipping()
-    for precision in runtime.precisions
+    for precision in runtime.files
 }
 EXAMPLES = tuple(runtime.example for runtime in runtimes.shipping())
 

@@ -60,7 +60,8 @@ def place(found: Json, how: str = "") -> str:
     device = found.get("device", {})
     system = " ".join(str(device[name]) for name in ("system", "kernel", "machine") if name in device)
     runtime = f"{found.get('runtime', '')} {found.get('runtime_version', '')}".strip()
-    return ", ".join(str(word) for word in (found.get("cpu_model"), system, runtime, how) if word)
+    gpu = (found.get("gpu") or {}).get("name")
+    return ", ".join(str(word) for word in (gpu, found.get("cpu_model"), system, runtime, how) if word)
 
 
 def _sessions(target: str, table: LatencyTable) -> list[tuple[str, ...]]:

@@ -12,20 +12,21 @@ from typing import TYPE_CHECKING
 
 from hwnas import plugins
 from hwnas.errors import DeviceError, ExportError, HwnasError
-from hwnas.runtimes.base import Runtime
+from hwnas.runtimes.base import PRECISIONS, Runtime
 from hwnas.runtimes.litert import LITERT
 from hwnas.runtimes.onnxruntime import ONNXRUNTIME
 from hwnas.runtimes.openvino import OPENVINO
 from hwnas.runtimes.tflite_runtime import TFLITE_RUNTIME
+from hwnas.runtimes.torch_cuda import TORCH_CUDA
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 RUNTIMES: dict[str, Runtime] = {
-    runtime.name: runtime for runtime in (LITERT, TFLITE_RUNTIME, ONNXRUNTIME, OPENVINO)
+    runtime.name: runtime for runtime in (LITERT, TFLITE_RUNTIME, ONNXRUNTIME, OPENVINO, TORCH_CUDA)
 }
-IMPORTED = ("torch_cuda",)
+IMPORTED = ("tensorrt",)
 """Names that other people's latencies may be of; hwnas has no agent and no exporter for them."""
 
 DEFAULT = LITERT.name
@@ -99,4 +100,4 @@ def run(
     return np.concatenate(answers)
 
 
-__all__ = ["DEFAULT", "IMPORTED", "RUNTIMES", "Runtime", "get", "register", "run", "shipping"]
+__all__ = ["DEFAULT", "IMPORTED", "PRECISIONS", "RUNTIMES", "Runtime", "get", "register", "run", "shipping"]

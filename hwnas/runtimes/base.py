@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,35 @@ Batch = Callable[["NDArray[np.float32]"], "NDArray[np.float32]"]
 """Answers images (n, channels, height, width) in the same layout; n is the model's own batch."""
 
 CPU = "cpu"
+
+
+@dataclass(frozen=True)
+class Precision:
+    """What computing in a precision means; errors are norms, relative to that of fp32's output on the CPU.
+
+    Attributes:
+        file: Precision of the files that it is computed from: "fp32" or "int8".
+        most: Largest error of an output that was computed in it.
+        least: On another processor than the CPU, an output that is this near was computed in fp32.
+    """
+
+    file: str
+    most: float = math.inf
+    least: float = 0.0
+
+
+_AS_FP32 = 1e-5  # sums of another order differ by less; the coarser precisions by more
+PRECISIONS = {
+    "fp32": Precision("fp32", most=_AS_FP32),
+    "int8": Precision("int8"),
+    "fp16": Precision("fp32", most=2e-2, least=_AS_FP32),
+    "bf16": Precision("fp32", most=5e-2, least=_AS_FP32),
+    "tf32": Precision("fp32", most=5e-3, least=_AS_FP32),
+}
+"""All that a target may have. Files are written in those that are their own ``file``."""
+
+REFERENCE = "cpu-fp32"
+"""What agents compare with, as they say it: the output that the same file has in fp32 on the CPU."""
 
 
 @dataclass(frozen=True)
@@ -157,13 +187,16 @@ class Runtime:
     Attributes:
         name: As in targets, tables and file names.
         format: What its models are files of.
-        precisions: That it computes in: "fp32", "int8".
+        precisions: That it computes in, of ``PRECISIONS``.
         processors: That its agents can measure: "cpu", "gpu", "npu".
         agent: Folder in ``profilers/``; for the machine that hwnas runs on, any other one, as an
             absolute path.
         host: What runs its models in this process.
         proves_delegation: Whether its agents say in each reply which processor took the model.
             Nothing but the CPU is believed without.
+        proves_precision: Whether its agents choose the arithmetic themselves, and say in each reply how the
+            output compares with fp32's on the CPU. What is computed otherwise than its file says is believed
+            with that alone.
         example: File in ``hwnas/release/examples`` that ships beside its models; without one, an
             export makes none for it.
         packages: Distributions whose versions bear on its models.
@@ -178,6 +211,7 @@ class Runtime:
     agent: str
     host: Host
     proves_delegation: bool = False
+    proves_precision: bool = False
     example: str = ""
     packages: tuple[str, ...] = ()
     joins_on_one_scale: bool = False
@@ -187,6 +221,15 @@ class Runtime:
             raise DeviceError(
                 f"a runtime must prove delegation to be used on {self.processors}, but {self.name} does not"
             )
+        if not self.proves_precision and set(self.precisions) - set(self.files):
+            raise DeviceError(
+                f"a runtime must prove its precision to have {self.precisions}, but {self.name} does not"
+            )
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Precisions of the files that it runs."""
+        return tuple(dict.fromkeys(PRECISIONS[name].file for name in self.precisions))
 
     def require(self, precision: str, processor: str) -> None:
         """Refuse what this runtime cannot do; raises DeviceError."""
@@ -207,6 +250,37 @@ class Runtime:
             raise AgentError(
                 f"the agent must prove that the {processor} took the model, but says {took!r}: "
                 "it may have run on the CPU"
+            )
+
+    def require_precise(self, precision: str, processor: str, reply: Mapping[str, Any]) -> None:
+        """Refuse a reply that does not prove what its output was computed in; raises AgentError.
+
+        Nothing is asked of a runtime that computes as its files say.
+        """
+        if not self.proves_precision:
+            return
+        check: Any = reply.get("check")
+        if not (isinstance(check, dict) and check.get("against") == REFERENCE):
+            raise AgentError(f"the agent must compare its output with {REFERENCE}, but says {check!r}")
+        where = f"{precision} on the {processor}"
+        if check.get("nonfinite") != 0:
+            raise AgentError(
+                f"{where} must answer finite numbers, but {check.get('nonfinite')} of an output are not: the "
+                "model may leave its range"
+            )
+        errors: list[Any] = [check.get("first"), check.get("last")]
+        if not all(type(error) in (int, float) and math.isfinite(error) for error in errors):
+            raise AgentError(f"the agent must say how far its output is off {REFERENCE}, but says {check!r}")
+        limits, worst = PRECISIONS[precision], max(errors)
+        if worst > limits.most:
+            raise AgentError(
+                f"{where} must be within {limits.most:g} of {REFERENCE}, but is off by {errors[0]:.1e} "
+                f"before and {errors[1]:.1e} after the samples: its times are of something else"
+            )
+        if processor != CPU and worst < limits.least:
+            raise AgentError(
+                f"{where} must be off {REFERENCE} by {limits.least:g} or more, but is by {worst:.1e}: it was "
+                "computed in fp32"
             )
 
 

@@ -17,10 +17,10 @@ from hwnas.errors import SpaceError
 from hwnas.latency.base import Cost
 from hwnas.space import Architecture, SearchSpace, Workload
 
-WEIGHT_BYTES = {"fp32": 4, "fp16": 2, "int8": 1}
-"""Bytes that one weight takes in a model of a precision."""
+WEIGHT_BYTES = {"fp32": 4, "tf32": 4, "fp16": 2, "bf16": 2, "int8": 1}
+"""Bytes that one weight takes where a model of a precision runs; files of fp16 and bf16 are those of fp32."""
 
-_CHANNEL_BYTES = {"fp32": 4, "fp16": 2, "int8": 28}
+_CHANNEL_BYTES = {"fp32": 4, "tf32": 4, "fp16": 2, "bf16": 2, "int8": 28}
 """Bytes of an output channel: its bias, and in int8 scale (4) and zero point (8) of both the
 weights and the bias as well."""
 
@@ -45,7 +45,7 @@ def objective(name: str, space: SearchSpace, precision: str = "fp32") -> Objecti
         name: "macs", "params" or "bytes": multiply-adds, trainable parameters, and what the
             weights take in an exported model (the file has a few kB of structure around them).
         space: The space.
-        precision: Of the exported model, for "bytes".
+        precision: What the model computes in, for "bytes".
 
     Raises:
         SpaceError: The name or the precision is unknown.

@@ -94,6 +94,7 @@ def _require_ranges(config: Config, place: Place) -> None:
 
 def _require_known(config: Config, place: Place) -> None:
     from hwnas import device, latency, runtimes, spaces, tasks
+    from hwnas.export import PRECISIONS
     from hwnas.search import STRATEGIES
     from hwnas.search.objective import limit, require_objective
     from hwnas.search.oneshot.latency_loss import LATENCY_LOSSES
@@ -101,7 +102,7 @@ def _require_known(config: Config, place: Place) -> None:
 
     one_of: dict[tuple[str, str], tuple[str, ...]] = {
         ("fit", "model"): latency.MODELS,
-        ("promise", "rank"): device.PRECISIONS,
+        ("promise", "rank"): PRECISIONS,
         ("profile", "precisions"): device.PRECISIONS,
         ("profile", "runtimes"): tuple(runtimes.RUNTIMES),
         ("search", "strategy"): tuple(STRATEGIES),

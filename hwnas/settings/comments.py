@@ -8,7 +8,8 @@ _DEVICE = '"cpu", "cuda", or "auto": CUDA where there is one.'
 
 COMMENTS: Mapping[str, Mapping[str, str]] = {
     "profile": {
-        "precisions": 'Number formats that are measured: "int8" (quantised models), "fp32", or both.',
+        "precisions": 'Number formats that are measured: "int8" (quantised models), "fp32", or both; "fp16", '
+        '"bf16" and "tf32" where the runtimes have them.',
         "rounds": "How often everything is measured, spread over the whole run. At least 6 for an interval.",
         "max_rounds": "How often at most, where the interval is still wide; rounds where that is more.",
         "target_ci": "An interval of this share of the latency to either side is narrow enough (95 %).",

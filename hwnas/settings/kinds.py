@@ -38,7 +38,7 @@ class Targets:
 
     Attributes:
         runtimes: Runtimes of the devices; all that each has where this is not set.
-        precisions: "int8" and "fp32".
+        precisions: "int8" and "fp32"; "fp16", "bf16" and "tf32" where the runtimes have them.
     """
 
     runtimes: tuple[str, ...] | None = None

@@ -43,7 +43,7 @@ def span(began: Mapping[str, Any], ended: Mapping[str, Any]) -> dict[str, Any]:
     """
     facts = {
         name: ended[name]
-        for name in ("load_1min", "affinity", "governor", "freq_khz", "max_khz", "thermal_mc")
+        for name in ("load_1min", "affinity", "governor", "freq_khz", "max_khz", "thermal_mc", "gpu")
         if _told(ended.get(name))
     }
     phones = {"phone_before": began.get("phone"), "phone": ended.get("phone")}

@@ -17,14 +17,14 @@ from hwnas.tables import conditions
 from hwnas.tables.clock import Scale
 from hwnas.tables.table import LatencyTable, Measurement
 
-IDENTITY = ("runtime_version", "library_sha256", "machine", "cpu_model", "anchor")
+IDENTITY = ("runtime_version", "library_sha256", "machine", "cpu_model", "anchor", "gpu")
 """Fields of the environment that must agree before two sessions can stand in one table."""
 
 ORIGIN = "came_with"
 """Field of the environment of a table that nobody here measured: its clock is not that of this machine,
 although processors of one name, those of virtual machines above all, cannot be told apart."""
 
-MACHINE = ("device", "processor", "machine", "cpu_model")
+MACHINE = ("device", "processor", "machine", "cpu_model", "gpu")
 """Fields of target and environment that say what was measured on."""
 
 WAY = ("runtime", "precision", "threads", "batch")

@@ -99,7 +99,8 @@ def _better(one: Scale, other: Scale) -> Scale:
 
 
 def _path(target: Target, environment: Mapping[str, Any]) -> Path:
-    identity = [target.to_json(), [environment.get(name) for name in IDENTITY]]
+    told = [environment.get(name) for name in IDENTITY if name != "gpu" or environment.get(name)]
+    identity = [target.to_json(), told]  # without a GPU as it was before GPUs were told
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
     return files.user_data() / "clocks" / target.device / f"{target.slug}-{digest}.json"
 

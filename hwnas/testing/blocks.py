@@ -101,5 +101,5 @@ def _check_export(block: Block, shape: Shape) -> None:
 
     module, images = random_module([block], 0), random_calibration(shape, 8, 1)
     for runtime in runtimes.shipping():
-        for precision in runtime.precisions:
+        for precision in runtime.files:
             lower(module, shape, runtime.name, precision, calibration=images)

@@ -51,7 +51,7 @@ def check_runtime(name: str, device: Device | None = None) -> None:
             example = resources.files("hwnas.release.examples") / runtime.example
             claim(example.is_file(), f"the example of {name} must be there, but {runtime.example} is not")
         module, images = random_module([Conv(3, 4)], 0), random_calibration(_SHAPE, 4, 1)
-        for precision in runtime.precisions:
+        for precision in runtime.files:
             model = lower(module, _SHAPE, name, precision, calibration=images).model
             found = runtimes.run(model, name, images).shape
             claim(
@@ -65,7 +65,9 @@ def check_runtime(name: str, device: Device | None = None) -> None:
             )
             _check_description(runtime, precision, model)
             if device is not None:
-                _check_agent(name, precision, device, model)
+                for computed in runtime.precisions:
+                    if runtimes.PRECISIONS[computed].file == precision:
+                        _check_agent(name, computed, device, model)
 
 
 def _check_description(runtime: Runtime, precision: str, model: bytes) -> None:

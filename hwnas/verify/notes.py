@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def is_for(target: Target, model: ShippedModel) -> bool:
     """Whether a shipped file is what a target runs: of its runtime, or of one that reads the same files."""
-    if target.precision != model.precision:
+    if target.file_precision != model.precision:
         return False
     if (target.runtime, target.precision) in release.VARIANTS:
         return bool(target.runtime == model.runtime)
@@ -85,6 +85,13 @@ def left_out(
     if device.name not in budgets:
         notes.append(
             f"no budget was asked for on {device.name}: latencies are only reported, without a verdict"
+        )
+    targets = [budget.target for budget in manifest.budgets if budget.target.device == device.name]
+    otherwise = sorted(str(target) for target in targets if target.precision != target.file_precision)
+    if otherwise:
+        notes.append(
+            f"{metric.name} was not looked at in the precision of {', '.join(otherwise)}: it is the file's, "
+            "and outputs there are compared with fp32 on one random input"
         )
     known = {found.device for found in manifest.verifications}
     elsewhere = sorted(set(budgets) - {device.name, *devices, *known})

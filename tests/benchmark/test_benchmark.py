@@ -186,6 +186,15 @@ def test_what_does_not_run_stops_nothing_else(tmp_path, networks):
     assert not any("\n" in reason for reason in said.values())
 
 
+def test_a_runtime_that_knows_few_operators_names_the_others(networks):
+    files = [networks[name] for name in ("net-fp32.onnx", "net-int8.onnx")]
+    found = run(*files, runtimes=("torch_cuda",))
+    assert [(row.file, str(row.place)) for row in found.rows] == [("net-fp32.onnx", "host/torch_cuda")]
+    assert [item.file for item in found.failures] == ["net-int8.onnx"]
+    assert "must run on host/torch_cuda, but: load: operators must be of" in found.failures[0].reason
+    assert "the model has DequantizeLinear, QuantizeLinear" in found.failures[0].reason
+
+
 def test_what_fails_between_rounds_stops_nothing_else(tmp_path):
     """One file is damaged after it had run alone."""
     weak, strong = (strangers.relu(tmp_path / name) for name in ("weak.onnx", "strong.onnx"))
@@ -393,6 +402,8 @@ def test_a_known_network_is_made_in_every_format_that_is_read():
         run(networks=["nothing-known"])
     with pytest.raises(hwnas.HwnasError, match="precisions must be of fp32, int8, but got int7"):
         run(networks=[name], precisions=["int7"])
+    with pytest.raises(hwnas.HwnasError, match="in a precision that torch_cuda reads files of, but got int8"):
+        run(networks=[name], precisions=["int8"], runtimes=["torch_cuda"])
 
 
 def test_the_verb_takes_a_name_and_puts_the_fastest_first(hwnas_measure, networks):

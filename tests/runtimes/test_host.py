@@ -55,4 +55,4 @@ def test_what_cannot_be_run_is_refused(models, name, tmp_path):
         with pytest.raises(ExportError, match="must be able to load"):
             runtimes.run(broken, name, images)
     with pytest.raises(ExportError, match="runtime must be one of"):
-        runtimes.run(model, "tensorrt", images)
+        runtimes.run(model, "nothing", images)

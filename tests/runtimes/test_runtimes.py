@@ -55,7 +55,7 @@ def test_contract(name):
 def test_every_runtime_is_labelled_and_proven_by_itself(name):
     runtime, shape = runtimes.get(name), (3, 8, 6)
     module, images = random_module([Conv(3, 4)], 0), random_calibration(shape, 4, 1)
-    for precision in runtime.precisions:
+    for precision in runtime.files:
         lowered = export.lower(module, shape, name, precision, calibration=images)
         assert lowered.suffix == runtime.format.suffix
         assert lowered.parity.runtime == name
@@ -200,24 +200,25 @@ def test_this_machines_gpu_is_never_measured_by_the_agent_of_the_cpu(runtime):
 class TestImported:
     """A name that other people's latencies are of: read, and not offered."""
 
-    def test_it_is_read(self, tmp_path):
-        assert Target("lab", "torch_cuda", "fp32", "gpu").slug == "torch_cuda-fp32-gpu"
+    @pytest.mark.parametrize("name", [*runtimes.IMPORTED, "torch_cuda"])
+    def test_it_is_read(self, tmp_path, name):
+        assert Target("lab", name, "fp32", "gpu").slug == f"{name}-fp32-gpu"
         (tmp_path / "lab.toml").write_text(
-            'name = "lab"\ntitle = "x"\ntransport = "local"\nprocessor = "gpu"\nruntimes = ["torch_cuda"]\n'
+            f'name = "lab"\ntitle = "x"\ntransport = "local"\nprocessor = "gpu"\nruntimes = ["{name}"]\n'
         )
-        assert device.read(tmp_path / "lab.toml").target("torch_cuda", "fp32").processor == "gpu"
+        assert device.read(tmp_path / "lab.toml").target(name, "fp32").processor == "gpu"
 
     def test_measuring_and_exporting_say_so_in_one_sentence(self):
-        sentence = "hwnas has neither for torch_cuda: its latencies can be imported, and nothing more"
-        lab = Device("lab", "x", "local", "gpu", ("torch_cuda",))
-        target = lab.target("torch_cuda", "fp32")
+        sentence = "hwnas has neither for tensorrt: its latencies can be imported, and nothing more"
+        lab = Device("lab", "x", "local", "gpu", ("tensorrt",))
+        target = lab.target("tensorrt", "fp32")
         with LocalTransport() as transport, pytest.raises(DeviceError, match=sentence):
             greet(transport, target, ProfileOptions())
         with pytest.raises(ExportError, match=sentence):
-            export.lower(random_module([Conv(3, 4)], 0), (3, 8, 8), "torch_cuda", "fp32")
+            export.lower(random_module([Conv(3, 4)], 0), (3, 8, 8), "tensorrt", "fp32")
         [check] = doctor.examine(lab)
         assert check.state == doctor.FAILED
-        assert "hwnas has neither for torch_cuda" in check.found + check.remedy
+        assert "hwnas has neither for tensorrt" in check.found + check.remedy
         assert "install" not in check.remedy
 
 

@@ -23,7 +23,7 @@ from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
 from hwnas.verify import verify
 
-BARE = Device("bare", "A device that has none of the runtimes", "local", runtimes=("torch_cuda",))
+BARE = Device("bare", "A device that has none of the runtimes", "local", runtimes=("tensorrt",))
 VERIFIED = ["litert-int8", "onnxruntime-fp32"]
 """Each is measured, which takes its time: one of a runtime and a precision is enough."""
 METRIC = brightness.Brightness.metric
