@@ -251,7 +251,7 @@ def _summary(target: Target, path: Path) -> dict[str, Any]:
         "missing": missing_rounds(table),
         "to_go_on": to_go_on(table) if missing_rounds(table) else "",
         "sessions": {session: str(found) for session, found in conditions.qualities(table).items()},
-        "seconds": ends[-1]["seconds"] if ends else {},
+        "seconds": ends[-1].get("seconds", {}) if ends else {},
     }
 
 

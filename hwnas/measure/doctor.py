@@ -74,12 +74,13 @@ def examine(device: Device, target: Target, *, rounds: int = 40) -> Examination:
         engine = Engine(transport, target, [path], options)
         quiet = _rounds(engine, path, rounds)
         span = conditions.span(*engine.take_spans()[0])
+        lost = transport.take_losses().facts()
         findings = [*_traits(hello), *_now(span)]
         if device.transport == "local":
             findings += _busiest()
             findings += _neighbour(engine, path, quiet, hello)
     return Examination(
-        quality=conditions.quality(quiet, [span]),
+        quality=conditions.quality(quiet, [span, lost]),
         findings=tuple(findings),
         anchor_ms=median(sample for item in quiet for sample in item.clean_ms),
     )

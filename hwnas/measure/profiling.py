@@ -131,11 +131,10 @@ def measured(own: LatencyTable, *sources: LatencyTable | Reference) -> Measured:
         sources: What else is known of the scale; see ``scales.of``.
     """
     scale = scales.of(own.target, own.environment, *sources, own)
-    spans = [note.facts for note in own.notes if note.moment == "span"]
     return Measured(
         {key: found.scaled(scale) for key, found in own.measurements.items()},
         own.rounds[0].session,
-        quality(own.rounds, spans, scale),
+        quality(own.rounds, [note.facts for note in own.notes], scale),
         Reference(own.target, own.environment, scale),
     )
 

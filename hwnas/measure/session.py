@@ -95,7 +95,8 @@ class ProfilingSession:
                 with self._clock("measure"):
                     self._measure(engine, exported, paths)
             finally:
-                facts = {"seconds": self._seconds, "missing": len(self._todo())}
+                lost = self._transport.take_losses().facts()
+                facts = {"seconds": self._seconds, "missing": len(self._todo()), **lost}
                 self._store.note(Note(self._id, "end", facts))
                 if self._store.table is not None:
                     scales.remember(self._store.table)

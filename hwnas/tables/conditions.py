@@ -87,22 +87,23 @@ class SessionQuality:
 
 def quality(
     rounds: Iterable[Round],
-    spans: Iterable[Mapping[str, Any]],
+    noted: Iterable[Mapping[str, Any]],
     scale: Scale | None = None,
     repeats: float | None = None,
 ) -> SessionQuality:
-    """Judge a session by its rounds and by the spans that were noted in it.
+    """Judge a session by its rounds and by what was noted in it.
 
     Args:
         rounds: Of the session, in the order they were measured.
-        spans: What went on in each run of the agent, see ``span``.
+        noted: The facts of its notes: what went on in each run of the agent, see ``span``, and how often the
+            link was lost.
         scale: The fast state of the device's clock, where more than this session is known.
         repeats: By how much its models differ from what other sessions found; None where there
             are none.
     """
     good = [item for item in rounds if not item.failed]
     reading = read(good)
-    facts = _facts(good, list(spans))
+    facts = _facts(good, list(noted))
     if reading.clock is not None:
         facts |= _slow(reading.clock, scale)
     by_key: dict[str, list[tuple[Round, bool]]] = {}
@@ -129,7 +130,7 @@ def qualities(table: LatencyTable) -> dict[str, SessionQuality]:
     return {
         session: quality(
             items,
-            [note.facts for note in table.notes if (note.session, note.moment) == (session, "span")],
+            [note.facts for note in table.notes if note.session == session],
             table.scale,
             _differs(table, session),
         )
@@ -139,7 +140,7 @@ def qualities(table: LatencyTable) -> dict[str, SessionQuality]:
 
 def notes(found: SessionQuality, measured: Measurement) -> tuple[str, ...]:
     """The notes of a session, with what a model took while the clock was slow, where that was seen."""
-    if not found.notes or measured.slow_ms is None:
+    if not _is_slow(found.facts) or measured.slow_ms is None:
         return found.notes
     *others, clock = found.notes
     factor = measured.slow_ms / measured.latency_ms
@@ -165,17 +166,30 @@ def _slow(clock: Clock, scale: Scale | None) -> dict[str, float]:
 
 
 def _notes(facts: Mapping[str, float]) -> tuple[str, ...]:
-    if facts.get("slow", 0.0) < 0.01:
-        return ()
+    lost = _lost(facts)
+    if not _is_slow(facts):
+        return lost
     when = "all the time" if facts["slow"] == 1 else f"{facts['slow']:.0%} of the time"
     few = facts.get("few", 0.0)
     return (
+        *lost,
         *(
             (f"few rounds of {few:.0%} of the models saw the fast clock: their intervals are wider",)
             * (few > 0)
         ),
         f"the clock was slow {when}: the anchors took {facts['slow_factor']:.2g} times as long",
     )
+
+
+def _is_slow(facts: Mapping[str, float]) -> bool:
+    return facts.get("slow", 0.0) >= 0.01
+
+
+def _lost(facts: Mapping[str, float]) -> tuple[str, ...]:
+    """What became of the link: samples are taken without it, so that it only costs time."""
+    count = round(facts.get("losses", 0))
+    times = "once" if count == 1 else f"{count} times"
+    return (f"the link was lost {times}, for {facts['lost_s']:.1f} s",) if count else ()
 
 
 def _remains(keys: Sequence[Sequence[tuple[Round, bool]]], has_states: bool) -> dict[str, float]:
@@ -230,10 +244,14 @@ def _why(measured: Measurement, target_ci: float) -> str:
     return "; ".join(reasons)
 
 
-def _facts(rounds: Sequence[Round], spans: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+def _facts(rounds: Sequence[Round], noted: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     facts: dict[str, float] = {}
+    for name in ("losses", "lost_s"):  # an earlier version did not count them
+        told = [s[name] for s in noted if name in s]
+        if told:
+            facts[name] = sum(told)
     for name, field in (("others", "others_share"), ("steal", "steal_share")):
-        shares = [(s["wall_s"], s[field]) for s in spans if field in s and s.get("wall_s")]
+        shares = [(s["wall_s"], s[field]) for s in noted if field in s and s.get("wall_s")]
         if shares:
             facts[name] = sum(wall * share for wall, share in shares) / sum(wall for wall, _ in shares)
     samples = sum(len(item.samples_ms) for item in rounds)

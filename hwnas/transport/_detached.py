@@ -19,6 +19,9 @@ from hwnas.transport._shell import Link, LinkLost
 HEARTBEAT_S = 0.2
 """How often the reader says that it is there."""
 
+PACE_S = 0.05
+"""Pause after a line where a link carried nothing: lines sent at once are one packet, which passes or not."""
+
 LINK_S = 0.9
 """A link that is silent for longer is taken to be lost."""
 
@@ -57,6 +60,7 @@ if cd {folder} && [ -r out ] && read -r pid <pid; then
     if IFS= read -r line <&3; then
       printf '%s\\n' "$part$line"
       part=
+      {pace}
       continue
     fi
     part=$part$line
@@ -80,15 +84,11 @@ class Detached:
         link: The way there.
         folder: Absolute path. The same folder is the same run: starting it again changes nothing. It is
             the program's working folder.
-
-    Attributes:
-        losses: How often the link was lost while its lines were read.
     """
 
     def __init__(self, link: Link, folder: str) -> None:
         self._link = link
         self.folder = folder
-        self.losses = 0
 
     def start(self, command: Sequence[str]) -> None:
         """Start the program unless this run is already there; raises TransportError on failure."""
@@ -103,11 +103,11 @@ class Detached:
             TransportTimeout: No line came for ``silence_s``.
             AgentError: The program ended with another status than 0, or vanished.
         """
-        offset = 0
+        offset, pace, lost = 0, ":", 0.0
         heard = alive = time.monotonic()
         while True:
             try:
-                for line in self._follow(offset):
+                for line in self._follow(offset, pace):
                     alive = time.monotonic()
                     if isinstance(line, str):
                         return self._check(line)
@@ -119,15 +119,17 @@ class Detached:
                             f"an agent must answer within {silence_s:g} s, but this one was silent"
                         )
             except LinkLost as error:
-                self.losses += 1
+                if lost == alive:  # not a sign of life since it came back
+                    pace = f"sleep {PACE_S}"
+                lost = alive
                 self._link.recover(error, since=alive)
 
-    def _follow(self, offset: int) -> Iterator[bytes | str]:
+    def _follow(self, offset: int, pace: str) -> Iterator[bytes | str]:
         """Lines from a byte on, empty ones as heartbeats, and at last the status as text."""
         marker = secrets.token_hex(8)
         skip = f"dd bs={offset} count=1 <&3 >/dev/null 2>&1" if offset else ":"
         command = _FOLLOW.format(
-            folder=shlex.quote(self.folder), skip=skip, heartbeat_s=HEARTBEAT_S, marker=marker
+            folder=shlex.quote(self.folder), skip=skip, heartbeat_s=HEARTBEAT_S, marker=marker, pace=pace
         )
         rest, end = b"", f"<{marker}:".encode()
         for chunk in self._link.shell.stream(command, quiet_s=LINK_S):

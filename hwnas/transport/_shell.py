@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from hwnas.errors import TransportError
+from hwnas.transport.base import Losses
 
 CALL_S = 20.0
 """Longest silence of a command that does little."""
@@ -23,7 +24,10 @@ PATIENCE_S = 60.0
 """How long a lost link may stay lost."""
 
 ATTEMPTS = 12
-"""How often one action is tried on a link that breaks again and again."""
+"""How often one action is tried, or one file, on a link that breaks before anything is done."""
+
+REMEDY = "try another cable or port, or a steadier network, and run the same command again"
+"""What the user must do where a link breaks too often."""
 
 _Result = TypeVar("_Result")
 
@@ -64,7 +68,10 @@ class Link:
 
     def __init__(self, shell: Shell, patience_s: float = PATIENCE_S) -> None:
         self.shell = shell
+        self._losses = Losses()
         self._patience_s = patience_s
+        self._back = 0.0  # when it last came back
+        self._barren = 0  # how often it came back since the device last gave a sign of life
 
     def ask(self, command: str, *, quiet_s: float = CALL_S) -> tuple[int, str]:
         """Exit status and output of a command, which may be run more than once."""
@@ -96,7 +103,8 @@ class Link:
             except LinkLost as error:
                 if attempt == ATTEMPTS:
                     raise TransportError(
-                        f"an action must succeed within {ATTEMPTS} losses of the link, but did not: {error}"
+                        f"a link must hold for as long as one command takes, but was lost {ATTEMPTS} times "
+                        f"in a row: {error}: {REMEDY}"
                     ) from error
                 self.recover(error)
         raise AssertionError("unreachable: the last attempt returns or raises")
@@ -109,9 +117,30 @@ class Link:
             since: When the device last gave a sign of life; now, if not given.
 
         Raises:
-            TransportError: The link stayed lost for longer than the patience.
+            TransportError: The link stayed lost for longer than the patience, or came back again and again
+                without a sign of life.
         """
-        deadline = (since or time.monotonic()) + self._patience_s
+        began = time.monotonic() if since is None else since
+        is_new = since is None or since >= self._back
+        self._barren = 0 if is_new else self._barren + 1
+        if self._barren >= ATTEMPTS and time.monotonic() > began + self._patience_s:
+            raise TransportError(
+                f"a link must carry something when it is back, but {ATTEMPTS} times in a row it was lost "
+                f"before: {cause}: {REMEDY}"
+            ) from cause
+        try:
+            self._reconnect(cause, began + self._patience_s)
+        finally:
+            lost_s = time.monotonic() - max(began, self._back)
+            self._losses = Losses(self._losses.count + is_new, self._losses.seconds + lost_s)
+            self._back = time.monotonic()
+
+    def take_losses(self) -> Losses:
+        """See ``Transport.take_losses``."""
+        taken, self._losses = self._losses, Losses()
+        return taken
+
+    def _reconnect(self, cause: LinkLost, deadline: float) -> None:
         pause_s = 0.02
         while True:
             time.sleep(pause_s)

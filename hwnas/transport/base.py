@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,12 +18,33 @@ Job = Mapping[str, Any]
 Reply = Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class Losses:
+    """What a link that breaks has cost.
+
+    Attributes:
+        count: How often it was lost.
+        seconds: From the last sign of life, or from when the loss was noticed, to the moment the work
+            could go on, all losses together.
+    """
+
+    count: int = 0
+    seconds: float = 0.0
+
+    def facts(self) -> dict[str, float]:
+        """As a note of a session holds them."""
+        return {"losses": self.count, "lost_s": round(self.seconds, 2)}
+
+
 class Transport(Protocol):
     """A way to a device. Used as a context manager; closing it leaves the device as it was."""
 
     def __enter__(self) -> Transport: ...
 
     def __exit__(self, *exc: object) -> None: ...
+
+    def take_losses(self) -> Losses:
+        """How often the link was lost since this was last asked, and what that cost."""
 
     def describe(self) -> Mapping[str, Any]:
         """What the device says of itself: model, processor, kernel. No serial number."""

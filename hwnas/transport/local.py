@@ -19,7 +19,7 @@ from typing import IO, Any
 from hwnas import files
 from hwnas.endings import ended
 from hwnas.errors import AgentError, TransportError, TransportTimeout
-from hwnas.transport.base import Job, Reply, parse_reply
+from hwnas.transport.base import Job, Losses, Reply, parse_reply
 
 _TAIL_BYTES = 2000  # of standard error, in messages
 _BYE_S = 5.0  # what an agent may take to end after its last line
@@ -45,6 +45,10 @@ class LocalTransport:
         for process in tuple(self._running):
             self._kill(process)
         self._copies.close()
+
+    def take_losses(self) -> Losses:
+        """None: there is no link."""
+        return Losses()
 
     def describe(self) -> Mapping[str, Any]:
         """Operating system, kernel, machine and number of CPUs."""

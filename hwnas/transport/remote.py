@@ -28,7 +28,7 @@ from hwnas.transport import benchmark_model as official
 from hwnas.transport._detached import Detached, removal
 from hwnas.transport._shell import PATIENCE_S, Link, Shell
 from hwnas.transport._store import Store, send
-from hwnas.transport.base import Job, Reply, parse_reply
+from hwnas.transport.base import Job, Losses, Reply, parse_reply
 
 FOLDERS = {"adb": "/data/local/tmp/hwnas", "ssh": ".cache/hwnas"}
 """Where files go on a device unless its option ``folder`` says otherwise; relative to the home folder."""
@@ -71,7 +71,6 @@ class RemoteTransport:
         self._say = say
         self._facts: dict[str, str] | None = None
         self._stack = ExitStack()
-        self.losses = 0
 
     def __enter__(self) -> RemoteTransport:
         with ExitStack() as stack:
@@ -108,6 +107,10 @@ class RemoteTransport:
     def clean(self) -> None:
         """Remove everything that hwnas keeps on the device."""
         self._link.call(f"rm -rf {shlex.quote(self._folder)}")
+
+    def take_losses(self) -> Losses:
+        """See ``Transport.take_losses``; those of connecting count as well."""
+        return self._link.take_losses()
 
     @property
     def sent(self) -> Mapping[str, int]:
@@ -231,7 +234,6 @@ class RemoteTransport:
             gone = True  # so it cannot be ended now; the next session does it
             raise
         finally:
-            self.losses += run.losses
             if not gone:
                 run.remove()
 

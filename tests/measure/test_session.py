@@ -136,7 +136,29 @@ def test_a_session_notes_what_it_was_asked_and_how_long_it_took(tmp_path: Path) 
     notes = {note.moment: note.facts for note in LatencyTable.load(path).notes}
     assert notes["begin"]["rounds"] == 6
     assert set(notes["end"]["seconds"]) == {"export", "push", "measure"}
+    assert (notes["end"]["losses"], notes["end"]["lost_s"]) == (0, 0), "there is no link to this machine"
     assert notes["span"]["wall_s"] > 0
+
+
+def test_losses_of_the_link_are_told_with_their_session(tmp_path: Path) -> None:
+    path = tmp_path / "table.jsonl"
+    fakes.profile(path, fakes.make_items(2))
+    table = LatencyTable.load(path)
+    [session] = conditions.qualities(table)
+    assert not conditions.qualities(table)[session].notes
+    notes = [note for note in table.notes if note.moment != "end"]
+    notes.append(Note("another", "end", {"losses": 9, "lost_s": 9.0}))
+    for end, said in (
+        ({"losses": 3, "lost_s": 4.24}, ["the link was lost 3 times, for 4.2 s"]),
+        ({"losses": 1, "lost_s": 0.06}, ["the link was lost once, for 0.1 s"]),
+        ({"seconds": {}, "missing": 0}, []),  # of an earlier version
+    ):
+        table.notes = [*notes, Note(session, "end", end)]
+        found = conditions.qualities(table)[session]
+        assert list(found.notes) == said
+        assert found.word == conditions.quality(table.rounds, ()).word, "it only costs time"
+        for measured in table.measurements.values():
+            assert list(conditions.notes(found, measured)) == said
 
 
 def test_a_table_is_the_same_after_it_was_saved(tmp_path: Path) -> None:

@@ -302,7 +302,7 @@ class Stream:
         self._write(struct.pack("<4sI", b"DONE", 0))
 
     def _send(self, target: str) -> None:
-        """Take a file; room that runs out is told after the data, as a phone does."""
+        """Take a file; what room is lacking is told after the data, half a file is removed, as on a phone."""
         path, _, mode = target.rpartition(",")
         problem = ""
         try:
@@ -310,15 +310,19 @@ class Stream:
         except OSError as error:
             file, problem = Path(os.devnull).open("wb"), f"couldn't create file: {error.strerror}"  # noqa: SIM115
         with file:
-            while True:
-                kind, number = struct.unpack("<4sI", self._take(8))
-                if kind == b"DONE":
-                    break
-                data = self._take(number)
-                if self._connection.daemon.take_room(len(data)):
-                    file.write(data)
-                else:
-                    problem = problem or "write failed: No space left on device"
+            try:
+                while True:
+                    kind, number = struct.unpack("<4sI", self._take(8))
+                    if kind == b"DONE":
+                        break
+                    data = self._take(number)
+                    if self._connection.daemon.take_room(len(data)):
+                        file.write(data)
+                    else:
+                        problem = problem or "write failed: No space left on device"
+            except EOFError:
+                Path(path).unlink(missing_ok=True)
+                raise
         if problem:
             self._fail(problem)
             return

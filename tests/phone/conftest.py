@@ -10,6 +10,7 @@ from pathlib import Path
 
 import programs
 import pytest
+from brittle import BrittleLink
 from ports import free_port
 from testphone import REPOSITORY, Phone, build_cross
 
@@ -41,6 +42,20 @@ def new_phone(tmp_path: Path) -> Iterator[Callable[..., Phone]]:
     yield make
     for phone in phones:
         phone.stop()
+
+
+@pytest.fixture
+def brittle() -> Iterator[Callable[..., BrittleLink]]:
+    """Makes links to a port on loopback that break after every so many bytes."""
+    links: list[BrittleLink] = []
+
+    def make(port: int, bytes_a_cut: int | None = None) -> BrittleLink:
+        links.append(BrittleLink(port, bytes_a_cut))
+        return links[-1]
+
+    yield make
+    for link in links:
+        link.close()
 
 
 @pytest.fixture

@@ -133,7 +133,7 @@ def test_a_cut_loses_and_doubles_nothing(new_phone, back_end):
         thread.start()
         lines = [line.decode() for line in run.lines(silence_s=30)]
         thread.join()
-        assert run.losses >= 1
+        assert transport.take_losses().count >= 1
         assert lines == [f"line {i}" for i in range(1, 61)]
 
 
@@ -156,6 +156,17 @@ def test_a_frozen_link_is_noticed_and_goes_on(new_phone, back_end):
         assert [line.decode() for line in got] == [f"line {i}" for i in range(1, 101)]
         assert noticed
         assert noticed[0] - frozen < LINK_S + 20, "a second of silence, and slack for a busy machine"
+
+
+def test_a_line_that_never_passes_is_an_error_that_says_so(new_phone, brittle, tcp):
+    """A packet passes whole or not at all; the link comes back each time, and nothing on it."""
+    phone = new_phone()
+    link = brittle(phone.port, 4_000)
+    with connect(phone.device(serial=link.address, patience_s=0.5)) as transport:
+        run = start(transport, phone, "printf '%09000d\\n' 0; sleep 60")
+        with pytest.raises(TransportError, match=r"must carry something .* 12 times in a row"):
+            list(run.lines(silence_s=60))
+        run.remove()
 
 
 def test_what_the_program_did_while_the_link_was_lost_is_collected(new_phone, tcp):
@@ -182,7 +193,7 @@ def one_run_with_cuts(new_phone, model, seed, cuts=4, jobs=12, back_end="tcp"):
         plan[rng.randrange(jobs)]["model"] = "/nowhere"
         phone.cut_after(*(rng.randrange(12_000) for _ in range(cuts)))
         replies = list(transport.run("litert", plan, silence_s=30))
-        losses = transport.losses
+        losses = transport.take_losses().count
     assert phone.gone(), "nothing is left running"
     assert not list((phone.folder / "runs").iterdir())
     phone.stop()
@@ -201,6 +212,24 @@ def check_replies(plan, replies):
 def test_the_agents_answers_survive_random_cuts(new_phone, back_end, bundle, model, seed):
     plan, replies, _ = one_run_with_cuts(new_phone, model, seed, back_end=back_end)
     check_replies(plan, replies)
+
+
+def test_a_plan_that_never_passes_whole_is_done(new_phone, brittle, back_end, bundle, model):
+    phone = new_phone()
+    link = brittle(phone.port)
+    with connect(phone.device(back_end, serial=link.address)) as transport:
+        remote = transport.push(model)
+        list(transport.run("litert", [], silence_s=30))  # installs the agent
+        plan = [job(f"j{n}", remote) for n in range(60)]
+        assert len(json.dumps(plan)) > 8_000
+        link.bytes_a_cut = 4_000
+        phone.stop()  # the connections that are open
+        phone.start()
+        check_replies(plan, list(transport.run("litert", plan, silence_s=30)))
+        told = transport.take_losses()
+    assert told.count > 2
+    assert told.seconds > 0
+    assert phone.gone(), "nothing is left running"
 
 
 @pytest.mark.slow

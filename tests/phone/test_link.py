@@ -14,6 +14,7 @@ from hwnas.errors import TransportError
 from hwnas.transport import connect
 from hwnas.transport._shell import Link, LinkLost, ask_once
 from hwnas.transport._store import Store
+from hwnas.transport.base import Losses
 
 
 def shell_of(transport):
@@ -154,7 +155,7 @@ def test_an_action_is_not_tried_for_ever():
     def never():
         raise LinkLost("again")
 
-    with pytest.raises(TransportError, match="within 12 losses"):
+    with pytest.raises(TransportError, match="lost 12 times in a row: again: try another cable"):
         Link(Bad()).persist(never)
 
 
@@ -173,6 +174,174 @@ def test_pushes_survive_random_cuts(new_phone, tcp, tmp_path):
             assert Path(transport.push(path)).read_bytes() == path.read_bytes()
         assert transport.sent["files"] == len(paths)
     assert len(list((phone.folder / "models").iterdir())) == len(paths)
+
+
+@pytest.mark.parametrize("bytes_a_cut", [4_000, 25_000])
+def test_a_file_goes_on_where_the_link_broke(new_phone, brittle, back_end, tmp_path, bytes_a_cut):
+    """As large as a plan, which never passed whole."""
+    import random
+
+    path = tmp_path / "plan"
+    path.write_bytes(random.Random(2).randbytes(43_000))
+    phone = new_phone()
+    link = brittle(phone.port, bytes_a_cut)
+    began = time.monotonic()
+    with connect(phone.device(back_end, serial=link.address)) as transport:
+        remote = Path(transport.push(path))
+        assert remote.read_bytes() == path.read_bytes()
+        assert [left.name for left in remote.parent.iterdir()] == [remote.name], "no pieces are left"
+        told = transport.take_losses()
+        assert transport.take_losses() == Losses(), "each is told once"
+    assert link.cuts >= 43_000 // bytes_a_cut
+    assert told.count > 0
+    assert back_end == "adb" or link.cuts - told.count in (0, 1), "the last may not have been noticed"
+    assert 0 < told.seconds < time.monotonic() - began
+
+
+def test_a_link_that_carries_no_command_says_so(new_phone, brittle, back_end):
+    phone = new_phone()
+    link = brittle(phone.port, 500)
+    with (
+        pytest.raises(TransportError, match=r"was lost 12 times in a row: .*: try another cable") as caught,
+        connect(phone.device(back_end, serial=link.address)),
+    ):
+        pass
+    assert not isinstance(caught.value, LinkLost)
+
+
+def test_an_empty_file_arrives_after_a_loss(new_phone, brittle, tcp, tmp_path):
+    (tmp_path / "empty").touch()
+    phone = new_phone()
+    link = brittle(phone.port)
+    with connect(phone.device(serial=link.address)) as transport:
+        store = Store(transport._link, f"{phone.folder}/models")
+        store._inventory()
+        send, left = transport._link.shell.send, [LinkLost("once")]
+
+        def lose_once(local, remote):
+            if left:
+                raise left.pop()
+            send(local, remote)
+
+        transport._link.shell.send = lose_once
+        assert Path(store.push(tmp_path / "empty")).read_bytes() == b""
+
+
+class Brittle:
+    """A shell on this machine whose link is lost with every file that is larger than it carries."""
+
+    def __init__(self, most_bytes):
+        self.most_bytes, self.connected, self.sent = most_bytes, 0, []
+
+    def connect(self):
+        self.connected += 1
+
+    def close(self):
+        pass
+
+    def stream(self, command, *, quiet_s):
+        yield subprocess.run(["sh", "-c", command], capture_output=True, check=False).stdout
+
+    def send(self, local, remote):
+        content = local.read_bytes()
+        if len(content) > self.most_bytes:
+            Path(remote).write_bytes(content[: self.most_bytes])
+            raise LinkLost("cut")
+        self.sent.append(len(content))
+        Path(remote).write_bytes(content)
+
+
+@pytest.fixture
+def no_pause(monkeypatch):
+    from types import SimpleNamespace
+
+    from hwnas.transport import _shell
+
+    monkeypatch.setattr(_shell, "time", SimpleNamespace(sleep=lambda _: None, monotonic=time.monotonic))
+
+
+@pytest.mark.parametrize("most_bytes", [256, 1_000, 20_000])
+def test_what_arrived_is_not_sent_again(tmp_path, no_pause, most_bytes):
+    content = tmp_path / "content"
+    content.write_bytes(bytes(range(250)) * 40)
+    shell = Brittle(most_bytes)
+    link = Link(shell)
+    remote = Path(Store(link, str(tmp_path / "there")).push(content))
+    assert remote.read_bytes() == content.read_bytes()
+    assert list(remote.parent.iterdir()) == [remote]
+    assert sum(shell.sent) == content.stat().st_size
+    assert link.take_losses().count == shell.connected
+
+
+def test_a_file_of_which_nothing_arrives_is_an_error_that_says_so(tmp_path, content, no_pause):
+    shell = Brittle(100)
+    store = Store(Link(shell), str(tmp_path / "there"))
+    with pytest.raises(
+        TransportError, match=r"0 of 307203 bytes of .* 12 times in a row.* 256 bytes"
+    ) as caught:
+        store.push(content)
+    assert not isinstance(caught.value, LinkLost)
+    assert not [left for left in (tmp_path / "there").iterdir() if ".part" not in left.name]
+
+
+class TestLosses:
+    """How often the link was lost, and for how long."""
+
+    @pytest.fixture
+    def clock(self, monkeypatch):
+        """Time that passes only in pauses."""
+        from types import SimpleNamespace
+
+        from hwnas.transport import _shell
+
+        now = SimpleNamespace(s=1000.0)
+
+        def sleep(pause_s):
+            now.s += pause_s
+
+        monkeypatch.setattr(_shell, "time", SimpleNamespace(sleep=sleep, monotonic=lambda: now.s))
+        return now
+
+    def test_seconds_run_from_the_last_sign_of_life_until_it_is_back(self, clock):
+        link = Link(Brittle(0))
+        clock.s += 5
+        link.recover(LinkLost("silent"), since=1003.0)
+        told = link.take_losses()
+        assert (told.count, told.seconds) == (1, pytest.approx(2.02))
+        clock.s += 5
+        link.recover(LinkLost("noticed at once"))
+        assert link.take_losses().seconds == pytest.approx(0.02)
+
+    def test_a_loss_that_goes_on_counts_once(self, clock):
+        """A device that is frozen takes connections, and says nothing on any of them."""
+        link = Link(Brittle(0))
+        for _ in range(4):
+            clock.s += 1
+            link.recover(LinkLost("silent"), since=1000.0)
+        told = link.take_losses()
+        assert (told.count, told.seconds) == (1, pytest.approx(4.08))
+
+    def test_one_that_does_not_end_is_told_as_well(self, clock):
+        class Gone(Brittle):
+            def connect(self):
+                raise LinkLost("nobody is there")
+
+        link = Link(Gone(0), patience_s=3.0)
+        with pytest.raises(TransportError, match="must come back within 3 s"):
+            link.recover(LinkLost("cut"))
+        told = link.take_losses()
+        assert told.count == 1
+        assert told.seconds == pytest.approx(clock.s - 1000)
+        assert told.seconds > 3
+
+    def test_a_link_that_only_ever_comes_back_is_an_error(self, clock):
+        link = Link(Brittle(0), patience_s=3.0)
+        for _ in range(12):
+            clock.s += 0.5
+            link.recover(LinkLost("silent"), since=1000.0)
+        with pytest.raises(TransportError, match=r"must carry something .* 12 times in a row"):
+            link.recover(LinkLost("silent"), since=1000.0)
+        assert link.take_losses().count == 1
 
 
 class TestKeys:

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -15,6 +16,7 @@ import pytest
 
 from hwnas import device as devices
 from hwnas import files, measure, spaces
+from hwnas.cli.profile import _summary as profile_summary
 from hwnas.measure import ProfileOptions
 from hwnas.tables.table import LatencyTable
 from hwnas.transport import _bundle
@@ -49,6 +51,63 @@ def test_a_small_space_is_profiled_on_a_phone(new_phone, tcp, bundle, tmp_path, 
     before = paths[target].read_bytes()
     measure.profile(device, space, [target], tmp_path, quick)
     assert paths[target].read_bytes() == before, "asked again, it measures nothing"
+
+
+@pytest.mark.parametrize("bytes_a_cut", [4_000, 25_000])
+@pytest.mark.parametrize("back_end", ["tcp", pytest.param("adb", marks=pytest.mark.slow)])
+def test_a_space_is_profiled_over_a_link_that_breaks_all_the_time(
+    request, new_phone, brittle, back_end, bundle, tmp_path, quick, bytes_a_cut
+):
+    """Over an intact link first: what is on the phone then need not pass again, but for some small models."""
+    request.getfixturevalue(back_end)
+    space, phone = spaces.load("macro", resolution=8), new_phone()
+    link = brittle(phone.port)
+    device = phone.device(back_end, serial=link.address)
+    target = device.target("litert", "int8")
+    intact = LatencyTable.load(measure.profile(device, space, [target], tmp_path / "intact", quick)[target])
+    [end] = [note.facts for note in intact.notes if note.moment == "end"]
+    assert (end["losses"], end["lost_s"]) == (0, 0)
+    models = sorted((phone.folder / "models").iterdir(), key=lambda path: path.stat().st_size)
+    for path in models[:3]:
+        path.unlink()
+    link.bytes_a_cut, began = bytes_a_cut, time.monotonic()
+    phone.stop()  # the connection that the adb program keeps
+    phone.start()
+    path = measure.profile(device, space, [target], tmp_path / "broken", quick)[target]
+    lasted_s = time.monotonic() - began
+    broken = LatencyTable.load(path)
+    rows = [sorted((item.key, item.number) for item in table.rounds) for table in (intact, broken)]
+    assert rows[0] == rows[1], "no row is lost, and none is doubled"
+    assert not [item.failed for item in broken.rounds if item.failed]
+    assert sorted(left.name for left in models[0].parent.iterdir()) == sorted(left.name for left in models)
+    [end] = [note.facts for note in broken.notes if note.moment == "end"]
+    assert 0 < end["losses"] <= link.cuts + 1
+    assert back_end == "adb" or link.cuts - end["losses"] < 5, "all but those of cleaning up"
+    assert 0 < end["lost_s"] < lasted_s
+    said = f"the link was lost {end['losses']} times, for {end['lost_s']:.1f} s"
+    command = [HWNAS, "table", "show", path]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True, env=WIDE)
+    assert said in shown.stdout
+    assert said in next(iter(profile_summary(target, path)["sessions"].values()))
+
+
+def test_a_link_that_carries_nothing_is_one_sentence(new_phone, brittle, tcp, tmp_path):
+    phone = new_phone()
+    link = brittle(phone.port, 500)
+    text = (
+        'name = "testphone"\ntitle = "A phone for tests"\ntransport = "adb"\n'
+        f'[options]\nfolder = "{phone.folder}"\nback_end = "tcp"\nserial = "{link.address}"\n'
+    )
+    files.write_atomic(tmp_path / "config" / "hwnas" / "devices" / "testphone.toml", text)
+    command = [HWNAS, "profile", "--device", "testphone", "--out", str(tmp_path / "out")]
+    environment = {**WIDE, "XDG_CONFIG_HOME": str(tmp_path / "config"), "HOME": str(tmp_path)}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment, timeout=300)
+    assert done.returncode == 1
+    said = " ".join(done.stderr.split())
+    assert "was lost 12 times in a row" in said
+    assert "try another cable or port" in said
+    assert "Traceback" not in said
+    assert not list(tmp_path.glob("out/*.jsonl"))
 
 
 @pytest.mark.parametrize(

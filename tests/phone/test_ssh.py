@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import random
 import signal
 import subprocess
 import threading
@@ -108,11 +109,12 @@ class Board:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
-    def device(self, key: str = "user", **options: object) -> Device:
-        """A descriptor that reaches it."""
-        words = ["-F", "none", "-p", str(self.port), "-i", str(self.root / key)]
+    def device(self, key: str = "user", port: int | None = None, **options: object) -> Device:
+        """A descriptor that reaches it, on its own port or through another."""
+        words = ["-F", "none", "-p", str(port or self.port), "-i", str(self.root / key)]
         words += ["-o", "IdentitiesOnly=yes", "-o", "GlobalKnownHostsFile=none"]
         words += ["-o", f"UserKnownHostsFile={self.root}/known_hosts", "-o", "IdentityAgent=none"]
+        words += ["-o", f"HostKeyAlias=[127.0.0.1]:{self.port}"]
         known = {
             "ssh": words,
             "address": f"{getpass.getuser()}@127.0.0.1",
@@ -239,7 +241,32 @@ def test_a_cut_loses_and_doubles_nothing(board):
         for timer in timers:
             timer.join()
         assert lines == [f"line {i}" for i in range(1, 61)]
-        assert run.losses >= 1
+        assert transport.take_losses().count >= 1
+
+
+def test_a_file_goes_on_where_the_link_broke(board, brittle, tmp_path):
+    path = tmp_path / "plan"
+    path.write_bytes(random.Random(2).randbytes(80_000))
+    link = brittle(board.port, 25_000)
+    with connect(board.device(port=link.port)) as transport:
+        remote = Path(transport.push(path))
+        assert remote.read_bytes() == path.read_bytes()
+        assert [left.name for left in remote.parent.iterdir()] == [remote.name], "no pieces are left"
+        told = transport.take_losses()
+    assert link.cuts >= 80_000 // 25_000
+    assert 0 < told.count <= link.cuts
+    assert told.seconds > 0
+
+
+def test_a_link_on_which_no_connection_is_made_says_so(board, brittle):
+    """Agreeing on keys alone takes more than passes."""
+    link = brittle(board.port, 1_000)
+    with (
+        pytest.raises(TransportError, match=r"must come back within 1 s") as caught,
+        connect(board.device(port=link.port, patience_s=1)),
+    ):
+        pass
+    assert not isinstance(caught.value, LinkLost)
 
 
 def test_a_cut_of_a_command_is_no_success(board):
@@ -269,7 +296,7 @@ def test_a_frozen_link_is_noticed_and_goes_on(board):
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
         assert [line.decode() for line in got] == [f"line {i}" for i in range(1, 81)]
-        assert run.losses >= 1
+        assert transport.take_losses().count >= 1
 
 
 def test_silence_is_noticed(board):
