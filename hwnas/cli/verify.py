@@ -10,6 +10,7 @@ import typer
 from rich.markup import escape
 
 from hwnas import device as devices
+from hwnas import runtimes
 from hwnas.cli import _usage
 from hwnas.cli._app import AcceptNoise, Json, app, emit_json, err, finite, leave
 from hwnas.cli._benchmark import leave_benchmark, tell
@@ -74,7 +75,8 @@ def verify(
     from hwnas.verify.folder import read
     from hwnas.verify.scales import tables_of
 
-    if folder.is_file() or (budget_ms is not None and not folder.is_dir()):
+    suffixes = {runtime.format.suffix for runtime in runtimes.RUNTIMES.values()}
+    if not folder.is_dir() and (budget_ms is not None or folder.suffix in suffixes):
         _usage.no_effect(context, "data", "tables", "skip_accuracy", "record", needs="with a folder")
         if budget_ms is None:
             raise typer.BadParameter(

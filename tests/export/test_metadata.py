@@ -55,4 +55,4 @@ def test_what_is_no_model_is_refused(name):
 
 def test_an_unknown_runtime_is_refused(models):
     with pytest.raises(ExportError, match="must be one of"):
-        metadata.embed(models["litert", "fp32"], "tensorrt", TEXT)
+        metadata.embed(models["litert", "fp32"], "nothing-known", TEXT)
