@@ -27,7 +27,7 @@ import argparse
 import resource
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -329,20 +329,30 @@ def _found_within(lesson: Lesson, limit: float) -> dict[str, Any]:
         return {}
 
 
-def _smaller(lesson: Lesson, problem: Problem) -> dict[str, Any] | None:
-    """The teacher on the largest images, in steps of 8 pixels, on which it keeps the budget; None without."""
-    for side in range(lesson.options.resolution - 8, 31, -8):
-        space = spaces.load(lesson.architecture.space.name, resolution=side)
-        arch = space.architecture(lesson.architecture.indices)
+def _first_within(
+    lesson: Lesson, problem: Problem, sized: Iterable[tuple[float, SearchSpace]]
+) -> tuple[float, Architecture, float] | None:
+    """The first size at which a known network keeps the budget, the network, and what it costs."""
+    for size, space in sized:
+        arch = space.architecture([0] * len(space.sizes))  # there is no other
         try:
             cost = float(lesson.costs_of(space).of(np.array([arch.indices]))[0])
         except HwnasError as error:
-            say(f"no costs on {side} px: {error}")
+            say(f"no costs of {space.name}: {error}")
             continue
         if cost <= problem.constraints[0].usable:
-            break
-    else:
+            return size, arch, cost
+    return None
+
+
+def _smaller(lesson: Lesson, problem: Problem) -> dict[str, Any] | None:
+    """The teacher on the largest images, in steps of 8 pixels, on which it keeps the budget; None without."""
+    name = lesson.architecture.space.name
+    sides = range(lesson.options.resolution - 8, 31, -8)
+    found = _first_within(lesson, problem, ((side, spaces.load(name, resolution=side)) for side in sides))
+    if found is None:
         return None
+    side, arch, cost = found
     model = blocks.build(arch.blocks)
     load_weights(model, lesson.run / "weights.safetensors")
     described = records.trained(lesson.run).data
@@ -355,22 +365,17 @@ def _smaller(lesson: Lesson, problem: Problem) -> dict[str, Any] | None:
 def _narrower(lesson: Lesson, problem: Problem) -> dict[str, Any]:
     """The widest network of the same kind that keeps the budget, adapted on its own; empty without."""
     options = lesson.options
-    for width in (percent / 100 for percent in range(95, 20, -5)):
-        name = f"{options.network}-{width:g}"
-        own = spaces.load(f"{name}-r{options.resolution}-c{lesson.space.num_classes}-imagenet")
-        try:
-            cost = float(lesson.costs_of(own).of(np.zeros((1, len(own.sizes)), np.int64))[0])
-        except HwnasError as error:
-            say(f"no costs at width {width:g}: {error}")
-            continue
-        if cost <= problem.constraints[0].usable:
-            break
-    else:
+    pixels = f"r{options.resolution}-c{lesson.space.num_classes}-imagenet"
+    widths = (percent / 100 for percent in range(95, 20, -5))
+    named = ((width, spaces.load(f"{options.network}-{width:g}-{pixels}")) for width in widths)
+    found = _first_within(lesson, problem, named)
+    if found is None:
         return {}
+    width, _, cost = found
     began = time.process_time()
     run = adapted(
         lesson.folder / f"narrower-{width:g}",
-        name,
+        f"{options.network}-{width:g}",
         options.data,
         resolution=options.resolution,
         config=TrainConfig(epochs=options.teacher_epochs, seed=lesson.seed),

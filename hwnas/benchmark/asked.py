@@ -26,9 +26,6 @@ class Asked:
 
     Attributes:
         files: Model files; no two of one name.
-        networks: Names of known networks, which are made with random weights in every format.
-        precisions: Of those: "fp32" and "int8".
-        repeat_s: How long each model runs without a pause as well, after it was measured; None: not at all.
         devices: Where.
         runtimes: With what; all that a device has by default.
         threads: Of the runtime, one session each; those of the device by default.
@@ -37,6 +34,9 @@ class Asked:
         compare: Whether differences are told.
         per_op: Whether each operation is timed as well.
         budget_ms: The most that each model may take, everywhere.
+        networks: Names of known networks, which are made with random weights in every format.
+        precisions: Of those: "fp32" and "int8".
+        repeat_s: How long each model runs without a pause as well, after it was measured; None: not at all.
     """
 
     files: Sequence[Path]

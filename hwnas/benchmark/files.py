@@ -80,7 +80,7 @@ def _runtime(path: Path) -> Runtime:
         raise ExportError("a model must be a file that is there, but this one is not")
     if not path.stat().st_size:
         raise ExportError("a model file must not be empty, but this one is: make it again")
-    suffixes = {runtime.format.suffix: runtime for runtime in reversed(runtimes.RUNTIMES.values())}
+    suffixes = runtimes.by_suffix()
     if path.suffix.lower() not in suffixes:
         raise ExportError(
             f"a model file must be named {' or '.join('*' + s for s in sorted(suffixes))}, but this one is "

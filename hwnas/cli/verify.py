@@ -75,8 +75,7 @@ def verify(
     from hwnas.verify.folder import read
     from hwnas.verify.scales import tables_of
 
-    suffixes = {runtime.format.suffix for runtime in runtimes.RUNTIMES.values()}
-    if not folder.is_dir() and (budget_ms is not None or folder.suffix in suffixes):
+    if not folder.is_dir() and (budget_ms is not None or folder.suffix in runtimes.by_suffix()):
         _usage.no_effect(context, "data", "tables", "skip_accuracy", "record", needs="with a folder")
         if budget_ms is None:
             raise typer.BadParameter(

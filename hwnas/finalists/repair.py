@@ -174,8 +174,10 @@ class Loop:
         if not likely:
             likely = self.proposals.drawn(share)
         best = self.ranking.best(likely, self.options.finalists)
-        controls = (self._of_kind(kind, likely)[:1] for kind in set(self.controls.values()))
-        return list(dict.fromkeys([*best, *(i for found in controls for i in found)]))
+        controls = [
+            i for kind in dict.fromkeys(self.controls.values()) for i in self._of_kind(kind, likely)[:1]
+        ]
+        return list(dict.fromkeys([*best, *controls]))
 
     def _of_kind(self, kind: str | None, some: Iterable[Indices]) -> list[Indices]:
         """Controls of a kind among some architectures, the best first; None is of those that are none."""

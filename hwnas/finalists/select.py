@@ -96,7 +96,8 @@ def select_finalist(
         pool: dict[Indices, Indices | None] = dict.fromkeys(trials)
         rng = np.random.default_rng([record.seed, 7])
         proposals = Proposals(posteriors, options, pool, rng)
-        loop = Loop(posteriors, ranking, bench.measure, proposals, tell, tuning.controls_of(space, record))
+        controls = {} if tuner is None else tuning.controls_of(space, record)  # else nobody compares them
+        loop = Loop(posteriors, ranking, bench.measure, proposals, tell, controls)
         settled: Settled | None = None
         refusal: InfeasibleBudget | None = None
         rivals: Mapping[str | None, Indices] = {}

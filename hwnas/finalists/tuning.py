@@ -68,16 +68,15 @@ class Tuner:
         """
         found = {kind: self._tuned(kind or record.strategy, indices) for kind, indices in rivals.items()}
         best = max(found, key=lambda kind: found[kind]["merit"])
-        budgets = [constraint.budget_ms for constraint in posteriors.constraints]
         told = [
             {
                 "name": kind or record.strategy,
                 "indices": list(indices),
                 "taken": kind == best,
                 "latencies_ms": {
-                    constraint.name: share * budget_ms
-                    for constraint, share, budget_ms in zip(
-                        posteriors.constraints, posteriors.shares(indices), budgets, strict=True
+                    constraint.name: share * constraint.budget_ms
+                    for constraint, share in zip(
+                        posteriors.constraints, posteriors.shares(indices), strict=True
                     )
                 },
                 **found[kind],

@@ -19,6 +19,7 @@ from hwnas.transport.base import Reply, Transport
 
 _POINT_S = 1.0  # of running for one point of a curve
 _STRETCH = 5  # samples in it, of which the median counts
+_LEFT_OUT = "an agent must answer each job before it says goodbye, but did not"
 
 
 def look(
@@ -51,7 +52,7 @@ def look(
             samples_ms(reply)
             require_proven(target, reply)
             return reply
-    raise AgentError("an agent must answer each job before it says goodbye, but did not")
+    raise AgentError(_LEFT_OUT)
 
 
 def run_on(
@@ -98,4 +99,6 @@ def run_on(
             began = start_ns if began is None else began
             found.append(((start_ns - began) / 1e9, ms))
             told(found[-1][0])
+    if len(found) < len(lines):
+        raise AgentError(_LEFT_OUT)
     return found

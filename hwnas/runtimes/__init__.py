@@ -69,6 +69,11 @@ def shipping() -> tuple[Runtime, ...]:
     return tuple(runtime for runtime in RUNTIMES.values() if runtime.example)
 
 
+def by_suffix() -> dict[str, Runtime]:
+    """Suffixes of model files, each with the first runtime that reads such files."""
+    return {runtime.format.suffix: runtime for runtime in reversed(RUNTIMES.values())}
+
+
 def run(
     model: bytes | Path, runtime: str, images: NDArray[np.float32], *, threads: int = 1
 ) -> NDArray[np.float32]:
@@ -100,4 +105,15 @@ def run(
     return np.concatenate(answers)
 
 
-__all__ = ["DEFAULT", "IMPORTED", "PRECISIONS", "RUNTIMES", "Runtime", "get", "register", "run", "shipping"]
+__all__ = [
+    "DEFAULT",
+    "IMPORTED",
+    "PRECISIONS",
+    "RUNTIMES",
+    "Runtime",
+    "by_suffix",
+    "get",
+    "register",
+    "run",
+    "shipping",
+]

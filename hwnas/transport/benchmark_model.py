@@ -233,8 +233,8 @@ def flags_of(usage: str, processor: str, precision: str, given: Sequence[str]) -
         return tuple(given)
     known = set(_LISTED.findall(usage))
     own = {_name(flag): flag for flag in given}
-    there = [flag for flag in _PROCESSORS[processor] if _name(flag) in known]
-    found = [*(there or _PROCESSORS[processor][-1:])[:1]]
+    ways = _PROCESSORS[processor]
+    found = [next((flag for flag in ways if _name(flag) in known), ways[-1])]
     found += [flag for flag in _WHOLE if _name(flag) in known]
     if processor == "gpu" and precision in _ARITHMETIC:
         fitting = [flag for flag in _ARITHMETIC[precision] if _name(flag) in known][:1]

@@ -70,6 +70,7 @@ class RemoteTransport:
         self._lock = _lock(identity) if identity else None
         self._say = say
         self._facts: dict[str, str] | None = None
+        self._usage: str | None = None  # of benchmark_model, which every round runs anew
         self._stack = ExitStack()
 
     def __enter__(self) -> RemoteTransport:
@@ -214,10 +215,9 @@ class RemoteTransport:
     def _official_flags(self, program: str, precision: str) -> tuple[str, ...]:
         """Which flags make the program compute where and in what is asked for."""
         given = [str(flag) for flag in self._device.options.get("flags", ())]
-        usage = ""
-        if self._device.processor != "cpu":
-            usage = self._link.ask(f"{shlex.quote(program)} --help </dev/null 2>&1")[1]
-        return official.flags_of(usage, self._device.processor, precision, given)
+        if self._usage is None and self._device.processor != "cpu":
+            self._usage = self._link.ask(f"{shlex.quote(program)} --help </dev/null 2>&1")[1]
+        return official.flags_of(self._usage or "", self._device.processor, precision, given)
 
     def _lines(self, command: Sequence[str], silence_s: float, jobs: Sequence[Job] = ()) -> Iterator[bytes]:
         """Output of a detached program; its folder is removed when it ended or nobody listens."""
