@@ -158,7 +158,7 @@ def answer(job: dict, runtime, kept: dict) -> dict:
         _require_processor(job.get("processor", CPU), runtime)
         _require_taken(job, runtime)
         how = _how(job, runtime)
-        _pin(cpus)
+        pinned = _pin(cpus)
     start_ns = time.monotonic_ns()
     key = (path, threads, *how, json.dumps(job.get("shapes")), job.get("inputs"))
     model = kept.get(key)
@@ -171,6 +171,7 @@ def answer(job: dict, runtime, kept: dict) -> dict:
         kept[key] = model
     model.prepare(job)
     found = _measured(model.loaded, job, samples, least_ns)
+    _require_stayed(pinned)
     return {
         **found,
         "start_ns": start_ns,
@@ -256,11 +257,19 @@ def _require_processor(wanted: str, runtime) -> None:
         raise JobError("plan", f"processor must be one of {_processors(runtime)}, but got {wanted!r}")
 
 
-def _pin(cpus: list | None) -> None:
-    """Run on these CPUs, or on all that are allowed at all."""
+def _pin(cpus: list | None) -> set:
+    """Run on these CPUs, or on all that are allowed at all; returns which."""
     wanted = set(_ALLOWED if cpus is None else cpus)
     if wanted != os.sched_getaffinity(0):
         os.sched_setaffinity(0, wanted)
+    return os.sched_getaffinity(0)  # what the system made of it
+
+
+def _require_stayed(wanted: set) -> None:
+    """Refuse what was timed elsewhere: some runtimes keep to the CPUs of their first model in a process."""
+    if (found := os.sched_getaffinity(0)) != wanted:
+        said = f"the runtime must stay on the CPUs {sorted(wanted)}, but went to {sorted(found)}: "
+        raise JobError("run", said + "ask for other CPUs in another run of the agent")
 
 
 _ALLOWED = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -30,11 +29,9 @@ class Loaded:
         self._read.reshape({name: openvino.PartialShape(shape) for name, shape in shapes.items()})
 
     def allocate(self) -> None:
-        """Compile the model, for one request after the other, on the CPUs that the plan says."""
-        cpus = os.sched_getaffinity(0)
+        """Compile the model, for one request after the other."""
         self._model = self._compiled(self._read)
         self._request = self._model.create_infer_request()
-        os.sched_setaffinity(0, cpus)  # which the library was seen to leave other than they were
         self.invoke = self._request.infer
 
     def give(self, arrays: dict) -> None:
@@ -84,7 +81,11 @@ class OpenVino:
         }
 
     def open(self, path: str, threads: int) -> Loaded:
-        """Read a model, which is compiled in the precision that it has."""
+        """Read a model, which is compiled in the precision that it has.
+
+        OpenVINO may keep the thread that calls it to the CPUs of the first model of a process; a job that is
+        for others fails then.
+        """
         settings = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": "f32",  # where the processor has AMX, "fp32" would be bfloat16
