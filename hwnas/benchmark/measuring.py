@@ -94,14 +94,14 @@ def _sessions(
     """Targets of a device with the files that they can read; says what can be read by none."""
     there = [name for name in asked.runtimes or device.runtimes if device.runs(name)]
     known = [runtimes.RUNTIMES[name] for name in there if name in runtimes.RUNTIMES]
-    formats = {runtime.format.name for runtime in known}
+    formats = frozenset[str]().union(*(runtime.read for runtime in known))
     for model in found:
         if model.format not in formats:
             reason = f"{device.name} must have a runtime that reads {model.name} to measure it there, but "
             reason += f"{', '.join(there) or 'none that it has'} is asked for"
             unread.append(Failure(model.name, None, reason))
     for runtime in known:
-        models = [model for model in found if model.format == runtime.format.name]
+        models = [model for model in found if model.format in runtime.read]
         if models:
             precision = _anchors(models, runtime.precisions)
             for threads in asked.threads or (device.threads,):

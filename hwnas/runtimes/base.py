@@ -200,6 +200,7 @@ class Runtime:
         example: File in ``hwnas/release/examples`` that ships beside its models; without one, an
             export makes none for it.
         packages: Distributions whose versions bear on its models.
+        also_reads: Other files than its own models that it can be measured with.
         joins_on_one_scale: Whether its int8 computes the parts of a concatenation on the levels of the
             result, instead of rounding each on levels of its own before.
     """
@@ -214,6 +215,7 @@ class Runtime:
     proves_precision: bool = False
     example: str = ""
     packages: tuple[str, ...] = ()
+    also_reads: tuple[Format, ...] = ()
     joins_on_one_scale: bool = False
 
     def __post_init__(self) -> None:
@@ -230,6 +232,11 @@ class Runtime:
     def files(self) -> tuple[str, ...]:
         """Precisions of the files that it runs."""
         return tuple(dict.fromkeys(PRECISIONS[name].file for name in self.precisions))
+
+    @property
+    def read(self) -> frozenset[str]:
+        """Names of all formats that it can be measured with."""
+        return frozenset(kind.name for kind in (self.format, *self.also_reads))
 
     def require(self, precision: str, processor: str) -> None:
         """Refuse what this runtime cannot do; raises DeviceError."""

@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU, which reads the ONNX files of ONNX Runtime; needs the extra ``openvino``."""
+"""OpenVINO on the CPU: ONNX files, and those of LiteRT to be measured; needs the extra ``openvino``."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwnas.errors import ExportError
 from hwnas.runtimes._onnx_file import describe
-from hwnas.runtimes.base import ONNX, Batch, Execution, Host, Runtime
+from hwnas.runtimes.base import ONNX, TFLITE, Batch, Execution, Host, Runtime
 
 if TYPE_CHECKING:
     import numpy as np
@@ -97,4 +97,5 @@ OPENVINO = Runtime(
     agent="openvino",
     host=Host("openvino", _open, execution, _quantization, describe, keeps_int8=False),
     packages=("onnx", "openvino"),
+    also_reads=(TFLITE,),
 )

@@ -60,6 +60,17 @@ def test_each_file_is_measured_with_the_runtime_that_reads_it(measured, networks
     assert {session.anchors for session in measured.sessions} == {"fp32"}, "beside files of both kinds"
 
 
+def test_a_runtime_may_read_files_that_are_made_for_another(networks):
+    pytest.importorskip("openvino")
+    files = [networks["net-int8.tflite"], networks["net-int8.onnx"]]
+    found = run(*files, runtimes=("litert", "openvino"))
+    assert sorted((row.file, row.place.runtime) for row in found.rows) == [
+        ("net-int8.onnx", "openvino"),
+        ("net-int8.tflite", "litert"),
+        ("net-int8.tflite", "openvino"),
+    ]
+
+
 def test_it_says_where_files_ran(measured):
     for row in measured.rows:
         if row.place.runtime == "litert":
