@@ -13,6 +13,8 @@ an object with
 * ``conditions()`` (optional): what else bears on measuring, now;
 * ``takes`` (optional): "shapes" where its models have ``reshape(shapes)``, called before ``allocate``,
   "inputs" where they have ``give(arrays)``, called in the place of ``fill``;
+* models with ``cache(folder)``, called before ``allocate``, may take there what an earlier process of the
+  session made of the same file, and say so in ``is_from_cache``;
 * ``open_profiled(path, threads)`` (optional): the same model with ``operations(runs)`` beside, the time of
   each operation in so many runs after the first;
 
@@ -81,6 +83,8 @@ def _fill(loaded, job: dict) -> int:
     shapes, arrays = job.get("shapes"), job.get("inputs")
     started = time.perf_counter_ns()
     with _stage("allocate"):
+        if job.get("cache") and hasattr(loaded, "cache"):
+            loaded.cache(job["cache"])
         if shapes:
             loaded.reshape(shapes)
         loaded.allocate()
@@ -176,7 +180,7 @@ def answer(job: dict, runtime, kept: dict) -> dict:
         **found,
         "start_ns": start_ns,
         "load_ns": model.load_ns,
-        "compile_ns": model.compile_ns,
+        "compile_ns": None if getattr(model.loaded, "is_from_cache", False) else model.compile_ns,
         "first_run_ns": model.first_run_ns if is_new else None,
         "peak_memory_bytes": found["peak_memory_bytes"] if is_new else None,
         "affinity": sorted(os.sched_getaffinity(0)),

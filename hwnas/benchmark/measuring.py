@@ -31,7 +31,7 @@ from hwnas.errors import DeviceError, HwnasError
 from hwnas.measure import Measurer, ProfileOptions, measured
 from hwnas.statistics.differences import ratio_interval
 from hwnas.statistics.verdict import on_budget
-from hwnas.tables.measurement import Measurement, Round
+from hwnas.tables.measurement import Measurement
 from hwnas.transport.base import Reply
 
 _OPERATION_RUNS = 10
@@ -204,8 +204,9 @@ def _reason(model: ReadFile, place: BenchmarkPlace, error: HwnasError | str) -> 
 
 def _row(name: str, session: BenchmarkSession, found: Measurement, alone: Reply, asked: Asked) -> Row:
     rounds = found.rounds
-    loads = [sum(_ns(item, field) or 0 for field in ("load_ns", "compile_ns")) for item in rounds]
-    firsts = [first for item in rounds if (first := _ns(item, "first_run_ns")) is not None]
+    replies = [alone, *(item.conditions for item in rounds)]
+    loads = [load for reply in replies if (load := _load_ns(reply)) is not None]
+    firsts = [first for item in rounds if (first := _whole(item.conditions.get("first_run_ns"))) is not None]
     return Row(
         file=name,
         place=session.place,
@@ -214,7 +215,7 @@ def _row(name: str, session: BenchmarkSession, found: Measurement, alone: Reply,
         latency_ms=found.latency_ms,
         interval_ms=found.interval_ms,
         p90_ms=found.p90_ms,
-        load_ms=median(loads) / 1e6 if all(loads) else None,
+        load_ms=median(loads) / 1e6 if loads else None,
         first_run_ms=median(firsts) / 1e6 if firsts else None,
         peak_memory_bytes=_whole(alone.get("peak_memory_bytes")),
         placement=_placement(session.place, alone),
@@ -223,8 +224,11 @@ def _row(name: str, session: BenchmarkSession, found: Measurement, alone: Reply,
     )
 
 
-def _ns(item: Round, field: str) -> int | None:
-    return _whole(item.conditions.get(field))
+def _load_ns(reply: Mapping[str, Any]) -> int | None:
+    """Until a model is ready to run; None where that is not told, or some of it was done before."""
+    if "compile_ns" in reply and reply["compile_ns"] is None:
+        return None
+    return (_whole(reply.get("load_ns")) or 0) + (_whole(reply.get("compile_ns")) or 0) or None
 
 
 def _whole(value: object) -> int | None:

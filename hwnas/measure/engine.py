@@ -283,6 +283,7 @@ class Engine:
         """A line of the plan, of a job or of an anchor."""
         path = job.path if job else self._anchors[name]
         line = plan_line(name, path, self._target, self._options) | {"keep": job is None}
+        line |= {"cache": self._transport.cache} if self._transport.cache else {}
         return line | (job.given.fields() if job else {"samples": _ANCHOR_SAMPLES})
 
 

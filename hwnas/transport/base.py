@@ -46,6 +46,10 @@ class Transport(Protocol):
     def take_losses(self) -> Losses:
         """How often the link was lost since this was last asked, and what that cost."""
 
+    @property
+    def cache(self) -> str | None:
+        """Folder on the device where agents keep what they make of models; None, or gone once this is closed."""
+
     def describe(self) -> Mapping[str, Any]:
         """What the device says of itself: model, processor, kernel. No serial number."""
 

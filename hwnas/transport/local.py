@@ -37,14 +37,22 @@ class LocalTransport:
         self._agents = agents
         self._running: set[subprocess.Popen[bytes]] = set()
         self._copies = ExitStack()
+        self._cache: str | None = None
 
     def __enter__(self) -> LocalTransport:
+        self._cache = self._copies.enter_context(tempfile.TemporaryDirectory(prefix="hwnas-"))
         return self
 
     def __exit__(self, *exc: object) -> None:
         for process in tuple(self._running):
             self._kill(process)
         self._copies.close()
+        self._cache = None
+
+    @property
+    def cache(self) -> str | None:
+        """See ``Transport.cache``."""
+        return self._cache
 
     def take_losses(self) -> Losses:
         """None: there is no link."""

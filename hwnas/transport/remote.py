@@ -109,6 +109,11 @@ class RemoteTransport:
         """Remove everything that hwnas keeps on the device."""
         self._link.call(f"rm -rf {shlex.quote(self._folder)}")
 
+    @property
+    def cache(self) -> str | None:
+        """None: the agent there keeps nothing."""
+        return None
+
     def take_losses(self) -> Losses:
         """See ``Transport.take_losses``; those of connecting count as well."""
         return self._link.take_losses()

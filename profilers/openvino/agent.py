@@ -21,8 +21,15 @@ _NO_WORK = {"Const", "Input", "Output"}
 class Loaded:
     """One compiled model with its request."""
 
-    def __init__(self, model: openvino.Model, compiled) -> None:
-        self._read, self._compiled = model, compiled
+    is_from_cache = False
+
+    def __init__(self, core: openvino.Core, path: str, settings: dict) -> None:
+        self._core, self._settings = core, settings
+        self._read = core.read_model(path)
+
+    def cache(self, folder: str) -> None:
+        """Where the optimised graph is kept; memory and kernels are new every time."""
+        self._settings = {**self._settings, "CACHE_DIR": folder}
 
     def reshape(self, shapes: dict) -> None:
         """Inputs of other shapes than those of the file, which leaves dimensions open."""
@@ -30,7 +37,8 @@ class Loaded:
 
     def allocate(self) -> None:
         """Compile the model, for one request after the other."""
-        self._model = self._compiled(self._read)
+        self._model = self._core.compile_model(self._read, "CPU", self._settings)
+        self.is_from_cache = bool(self._model.get_property("LOADED_FROM_CACHE"))
         self._request = self._model.create_infer_request()
         self.invoke = self._request.infer
 
@@ -93,9 +101,7 @@ class OpenVino:
             "NUM_STREAMS": 1,
             "ENABLE_CPU_PINNING": False,  # the plan says which CPUs
         }
-        return Loaded(
-            self._core.read_model(path), lambda model: self._core.compile_model(model, "CPU", settings)
-        )
+        return Loaded(self._core, path, settings)
 
 
 if __name__ == "__main__":

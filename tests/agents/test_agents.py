@@ -149,6 +149,19 @@ def test_what_comes_before_the_samples_is_told_of_a_fresh_model(runtime: str, mo
     assert again["peak_memory_bytes"] is fresh["peak_memory_bytes"] is None, "they share what the first took"
 
 
+@pytest.mark.parametrize("precision", ["fp32", "int8"])
+def test_openvino_optimises_a_model_once_a_session(precision: str, models: Models, tmp_path: Path) -> None:
+    pytest.importorskip("openvino")
+    kept = job(models["openvino", precision], cache=str(tmp_path))
+    _, first, _ = run("openvino", kept)
+    _, again, _ = run("openvino", kept)
+    _, without, _ = run("openvino", job(models["openvino", precision]))
+    assert again["compile_ns"] is None, "what was done before is no time of loading"
+    assert min(first["compile_ns"], without["compile_ns"]) > 0
+    assert again["output_sha256"] == first["output_sha256"] == without["output_sha256"]
+    assert again["nodes"] == without["nodes"]
+
+
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_given_inputs_and_shapes_are_used(runtime: str, models: Models, tmp_path: Path) -> None:
     shape = (1, 96, 96, 3) if runtime == "litert" else (1, 3, 96, 96)
