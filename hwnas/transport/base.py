@@ -48,7 +48,7 @@ class Transport(Protocol):
 
     @property
     def cache(self) -> str | None:
-        """Folder on the device where agents keep what they make of models; None, or gone once this is closed."""
+        """Folder on the device where agents keep what they make of models, gone once this is closed."""
 
     def describe(self) -> Mapping[str, Any]:
         """What the device says of itself: model, processor, kernel. No serial number."""
