@@ -38,6 +38,8 @@ def export(
 
     if settings["qat_if_worse"] is None:
         _usage.no_effect(context, "qat_epochs", needs="with --qat-if-worse")
+    with _usage.usage():
+        release.require_offered(settings["also"])
     dataset = release.load_data(records.trained(run).data, data, run)
     with err.status("exporting") as status:
         manifest = release.export_run(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hwnas.export.parity import ParityReport
 
 RUNTIMES = tuple(runtime.name for runtime in runtimes.shipping())
-PRECISIONS = ("fp32", "int8")
+PRECISIONS = tuple(name for name, kind in runtimes.PRECISIONS.items() if kind.file == name)
 """That files are written in; ``hwnas.device.PRECISIONS`` are those that targets may compute in."""
 HSWISH = ("decomposed", "native")
 
@@ -60,11 +60,12 @@ def lower(
         module: Made by ``hwnas.blocks``, trained or not; it is left as it was.
         input_shape: Shape of one image.
         runtime: Name of one of ``hwnas.runtimes``; decides the format and the layout.
-        precision: Of the file: "fp32", or "int8" for full integer arithmetic.
-        calibration: Images for the ranges of int8, shape (n, channels, height, width).
+        precision: Of the file: "fp32", or "int8" for full integer arithmetic, or "16x8" for the same with
+            int8 weights alone.
+        calibration: Images for the ranges of whole numbers, shape (n, channels, height, width).
         checked: Images that answers are compared on, of the same shape. Give others than the
-            ranges come from: on those alone int8 never has to clip. Without any, fp32 is compared on
-            random images and int8 on the first of the calibration, which proves less.
+            ranges come from: on those alone nothing has to be clipped. Without any, fp32 is compared on
+            random images and whole numbers on the first of the calibration, which proves less.
         hswish: "decomposed" writes hard swish as operators that int8 kernels exist for;
             "native" keeps it as one, for devices that have a kernel. Then the checks only
             report how this host would run it.
@@ -75,7 +76,7 @@ def lower(
         The model; the same weights give the same bytes.
 
     Raises:
-        ExportError: The module cannot be lowered, or int8 has no calibration images.
+        ExportError: The module cannot be lowered, or whole numbers have no calibration images.
         ParityError: The lowered model does not compute what PyTorch computes, or not how.
     """
     from hwnas.export import _trace, parity
@@ -88,8 +89,9 @@ def lower(
     if batch < 1:
         raise ExportError(f"batch must be at least 1, but got {batch}")
     graph = _trace.trace(module, (batch, *input_shape), native_hswish=hswish == "native")
-    batches = None if precision == "fp32" else _batches(calibration, input_shape, batch)
-    model = _WRITERS[made_for.format.name](graph, batches)
+    is_whole = runtimes.PRECISIONS[precision].is_whole
+    batches = _batches(calibration, input_shape, batch) if is_whole else None
+    model = _WRITERS[made_for.format.name](graph, precision, batches)
     if not check:
         return Lowered(model, made_for.format.suffix, None)
     if checked is not None:
@@ -110,13 +112,13 @@ def lower(
     return Lowered(model, made_for.format.suffix, report)
 
 
-def _tflite(graph: Graph, batches: np.ndarray | None) -> bytes:
+def _tflite(graph: Graph, precision: str, batches: np.ndarray | None) -> bytes:
     from hwnas.export import quantize, tflite
 
-    return tflite.write(graph) if batches is None else quantize.quantize_tflite(graph, batches)
+    return tflite.write(graph) if batches is None else quantize.quantize_tflite(graph, precision, batches)
 
 
-def _onnx(graph: Graph, batches: np.ndarray | None) -> bytes:
+def _onnx(graph: Graph, precision: str, batches: np.ndarray | None) -> bytes:
     from hwnas.export import onnx, quantize
 
     if batches is not None:
@@ -126,7 +128,7 @@ def _onnx(graph: Graph, batches: np.ndarray | None) -> bytes:
 
 
 _WRITERS = {TFLITE.name: _tflite, ONNX.name: _onnx}
-"""By name of a format: writes a graph, in int8 where calibration batches are given."""
+"""By name of a format: writes a graph in a precision; that of whole numbers has calibration batches."""
 
 
 def random_module(blocks: Iterable[Block], seed: int) -> nn.Module:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from hwnas.runtimes.base import Host
 
 FP32_TOLERANCE = 1e-4  # of the largest answer; the order of sums alone makes some 1e-6
-INT8_SQNR_DB = 20.0  # what a block must reach: random ones have 24 to 37, faults cost more
+SQNR_DB = {"int8": 20.0, "16x8": 26.0}
+"""What a block must reach: random ones have 24 to 37 in int8 and 39 to 48 in 16x8, faults cost more."""
 _SQNR_DB_PER_DOUBLING = 1.5  # of the depth: 14 for a network, where untrained ones have 16 to 30
 _BLOCK_DEPTH = 4
 _INVISIBLE = 1e-8  # answers this small are nothing to the quantiser
@@ -30,14 +31,14 @@ class ParityReport:
 
     Attributes:
         runtime: Runtime that answered.
-        precision: "fp32" or "int8".
+        precision: Of the file.
         images: Number of images that both answered.
         max_error: Largest difference from PyTorch over PyTorch's largest answer.
         sqnr_db: Power of PyTorch's answers over that of the differences, in decibels; None
             where there is no difference at all.
         operators: How often each operator is in the graph that the runtime executes.
         partitions: Delegate partitions; None for runtimes without delegates.
-        float_operators: Operators of an int8 model that compute in float all the same.
+        float_operators: Operators of a model in whole numbers that compute in float all the same.
     """
 
     runtime: str
@@ -70,14 +71,14 @@ def check(
         module: What was lowered; it is run in eval mode and left as it was.
         model: The lowered model.
         runtime_name: Name of one of ``hwnas.runtimes``.
-        precision: "fp32" or "int8".
-        images: Shape (n, channels, height, width); for int8 like those of the calibration.
+        precision: Of the file.
+        images: Shape (n, channels, height, width); for whole numbers like those of the calibration.
         depth: Weighted layers of the module. Each adds rounding noise, so that the deeper it
-            is, the lower the signal-to-noise ratio that int8 must reach.
+            is, the lower the signal-to-noise ratio that whole numbers must reach.
         structure: Whether one partition and no float operator are demanded or only reported.
 
     Raises:
-        ParityError: The answers differ, an operator of an int8 model computes in float, or
+        ParityError: The answers differ, an operator of a model in whole numbers computes in float, or
             a delegate does not run all of the model in one piece.
     """
     expected = answers(module, images)
@@ -86,7 +87,7 @@ def check(
     host = runtimes.get(runtime_name, ExportError).host
     actual = runtimes.run(model, runtime_name, images)
     execution = host.execution(model)
-    floats = execution.float_operators if precision == "int8" else ()
+    floats = execution.float_operators if precision in SQNR_DB else ()
     max_error, sqnr_db = differences(expected, actual)
     report = ParityReport(
         runtime_name,
@@ -135,9 +136,11 @@ def differences(expected: np.ndarray, actual: np.ndarray) -> tuple[float, float 
     return float(np.abs(error).max() / max(peak, smallest)), float(10 * np.log10(ratio))
 
 
-def least_sqnr_db(depth: int) -> float:
-    """Signal-to-noise ratio that an int8 model of so many weighted layers must reach."""
-    return INT8_SQNR_DB - _SQNR_DB_PER_DOUBLING * float(np.log2(max(depth, _BLOCK_DEPTH) / _BLOCK_DEPTH))
+def least_sqnr_db(depth: int, precision: str = "int8") -> float:
+    """Signal-to-noise ratio that a model in whole numbers of so many weighted layers must reach."""
+    return SQNR_DB[precision] - _SQNR_DB_PER_DOUBLING * float(
+        np.log2(max(depth, _BLOCK_DEPTH) / _BLOCK_DEPTH)
+    )
 
 
 def _demand_values(report: ParityReport, depth: int) -> None:
@@ -146,10 +149,12 @@ def _demand_values(report: ParityReport, depth: int) -> None:
             f"fp32 answers must be within {FP32_TOLERANCE:g} of PyTorch's largest, but those of "
             f"{report.runtime} differ by {report.max_error:.3g}"
         )
-    least = least_sqnr_db(depth)
-    if report.precision == "int8" and report.sqnr_db is not None and not report.sqnr_db >= least:
+    if report.precision not in SQNR_DB or report.sqnr_db is None:
+        return
+    least = least_sqnr_db(depth, report.precision)
+    if not report.sqnr_db >= least:
         raise ParityError(
-            f"int8 answers must have a signal-to-noise ratio of {least:.1f} dB, but those of "
+            f"{report.precision} answers must have a signal-to-noise ratio of {least:.1f} dB, but those of "
             f"{report.runtime} have {report.sqnr_db:.1f} dB: calibrate with images of the task"
         )
 
@@ -166,10 +171,11 @@ def _demand_silence(report: ParityReport, actual: np.ndarray, images: np.ndarray
 def _demand_structure(report: ParityReport, undelegated: tuple[str, ...], host: Host) -> None:
     if report.float_operators and host.keeps_int8:
         raise ParityError(
-            "an int8 model must compute in integers throughout, but these operators are float: "
-            + ", ".join(report.float_operators)
+            f"a model in {report.precision} must compute in integers throughout, but these operators are "
+            f"float: {', '.join(report.float_operators)}"
         )
-    if host.delegate and (report.partitions != 1 or undelegated):
+    is_delegated = bool(host.delegate) and report.precision not in host.undelegated
+    if is_delegated and (report.partitions != 1 or undelegated):
         raise ParityError(
             f"{host.delegate} must run the model in one partition, but there are {report.partitions}, and it "
             f"leaves out {', '.join(undelegated) or 'nothing'}"

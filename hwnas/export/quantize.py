@@ -1,4 +1,4 @@
-"""From float32 models to int8 ones: static ranges, per-channel weights, int8 throughout."""
+"""From float32 models to whole numbers throughout: static ranges, per-channel int8 weights."""
 
 from __future__ import annotations
 
@@ -15,12 +15,16 @@ from hwnas.errors import ExportError
 from hwnas.export import _ranges
 from hwnas.export._graph import Graph
 
+_HEADROOM = {"int8": 1.0, "16x8": 2.0}
+"""Times the range of the calibration images: 16 bits can spare one for what other images exceed it by."""
 
-def quantize_tflite(graph: Graph, batches: np.ndarray) -> bytes:
-    """An int8 TFLite model, input and output included.
+
+def quantize_tflite(graph: Graph, precision: str, batches: np.ndarray) -> bytes:
+    """A TFLite model in whole numbers, input and output included.
 
     Args:
         graph: The network.
+        precision: "int8", or "16x8" for int8 weights and int16 for all else.
         batches: Calibration images, shape (batches, n, channels, height, width), float32.
     """
     from litert_quantizer import model_modifier, params_generator, recipe, recipe_manager
@@ -31,12 +35,18 @@ def quantize_tflite(graph: Graph, batches: np.ndarray) -> bytes:
     model = tflite.write(graph)
     with _quiet():
         ranges = _ranges.usable(graph, _measured(model, batches))
+        ranges = {
+            name: (_HEADROOM[precision] * low, _HEADROOM[precision] * high)
+            for name, (low, high) in ranges.items()
+        }
         fitted = _ranges.fit_biases(graph, ranges)
         model = model if fitted is graph else tflite.write(fitted)
         # What quantizer.Quantizer does, without its progress bars and its moving average: of
         # few images, that would take the ranges from the first.
         manager = recipe_manager.RecipeManager()
-        manager.load_quantization_recipe(recipe.static_wi8_ai8())
+        manager.load_quantization_recipe(
+            {"int8": recipe.static_wi8_ai8, "16x8": recipe.static_wi8_ai16}[precision]()
+        )
         float_model = tfl_flatbuffer_utils.read_model(model)
         parameters = params_generator.ParamsGenerator(float_model).generate_quantization_parameters(
             manager,
@@ -45,7 +55,7 @@ def quantize_tflite(graph: Graph, batches: np.ndarray) -> bytes:
         )
         modifier = model_modifier.ModelModifier(float_model)
         quantized = modifier.modify_model(parameters, enable_progress_bar=False)
-    return _flatbuffer.repack(bytes(quantized), tflite.INT8_VERSIONS)
+    return _flatbuffer.repack(bytes(quantized), tflite.VERSIONS[precision])
 
 
 def _measured(model: bytes, batches: np.ndarray) -> dict[str, _ranges.Range]:

@@ -30,20 +30,35 @@ _FUSED = {
     "relu6": schema.ActivationFunctionType.RELU6,
 }
 
-INT8_VERSIONS = {
-    "CONV_2D": 3,
-    "DEPTHWISE_CONV_2D": 3,
-    "FULLY_CONNECTED": 4,
-    "ADD": 2,
-    "MUL": 2,
-    "MEAN": 2,
-    "PAD": 2,
-    "TRANSPOSE": 2,
-    "MAX_POOL_2D": 2,
-    "SLICE": 2,
-    "CONCATENATION": 2,
+VERSIONS = {
+    "int8": {
+        "CONV_2D": 3,
+        "DEPTHWISE_CONV_2D": 3,
+        "FULLY_CONNECTED": 4,
+        "ADD": 2,
+        "MUL": 2,
+        "MEAN": 2,
+        "PAD": 2,
+        "TRANSPOSE": 2,
+        "MAX_POOL_2D": 2,
+        "SLICE": 2,
+        "CONCATENATION": 2,
+    },
+    "16x8": {
+        "CONV_2D": 4,
+        "DEPTHWISE_CONV_2D": 5,
+        "FULLY_CONNECTED": 7,
+        "ADD": 3,
+        "MUL": 4,
+        "MEAN": 3,
+        "PAD": 3,
+        "TRANSPOSE": 5,
+        "MAX_POOL_2D": 3,
+        "SLICE": 4,
+        "CONCATENATION": 3,
+    },
 }
-"""Of operators on int8; of others it is 1."""
+"""Of operators by precision (from TensorFlow's ``op_version.cc``); of others it is 1."""
 
 
 def write(graph: Graph) -> bytes:

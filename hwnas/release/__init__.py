@@ -23,7 +23,7 @@ from hwnas.release.folder import (
 )
 from hwnas.release.images import find_data, load_data, predictions_of, public_name, require_same_data, unseen
 from hwnas.release.manifest import SCHEMA, Manifest, ShippedModel
-from hwnas.release.shipping import EXAMPLES, VARIANTS, export_run, made, read_run
+from hwnas.release.shipping import EXAMPLES, VARIANTS, export_run, made, read_run, require_offered
 from hwnas.release.stale import owner_of, run_of, shipping_of, stale, unfinished
 
 __all__ = [
@@ -51,6 +51,7 @@ __all__ = [
     "read_labels",
     "read_manifest",
     "read_run",
+    "require_offered",
     "require_same_data",
     "run_of",
     "same",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from importlib import metadata as packages
@@ -32,11 +32,13 @@ if TYPE_CHECKING:
     from hwnas.tasks.base import Example
 
 _INFIX = {"fp32": ""}  # of file names; that of another precision is its name
-VARIANTS = {
+ALWAYS = ("fp32", "int8")  # precisions of what every export makes
+_OFFERED = {
     (runtime.name, precision): f"model{_INFIX.get(precision, f'.{precision}')}{runtime.format.suffix}"
     for runtime in runtimes.shipping()
     for precision in runtime.files
 }
+VARIANTS = {variant: file for variant, file in _OFFERED.items() if variant[1] in ALWAYS}
 EXAMPLES = tuple(runtime.example for runtime in runtimes.shipping())
 
 _READING, _PRINTING = "# the task reads here", "# the task prints here"
@@ -60,6 +62,7 @@ def export_run(
     qat_if_worse: float | None = None,
     qat_epochs: int = 3,
     int8_drop: float = cost.MOST,
+    also: Sequence[str] = (),
     on_variant: Callable[[str], None] = lambda _: None,
 ) -> Path:
     """Export the trained network of a run in every variant, each checked against PyTorch.
@@ -77,6 +80,8 @@ def export_run(
         qat_epochs: Passes of that fine-tuning.
         int8_drop: Largest such drop that is accepted: a part of 1 for a share as accuracy, of the fp32
             value for another metric.
+        also: Further precisions of files, where a runtime has them; those of the run's budgets are made
+            anyway.
         on_variant: Called with the name of each file that is about to be made.
 
     Returns:
@@ -104,17 +109,18 @@ def export_run(
         rounded, rounding = int8.tune_run(
             run, module, dataset, trained, calibration, allowed_loss=qat_if_worse, epochs=qat_epochs
         )
+    variants = wanted(search, also)
     lowered = {}
-    for (name, precision), file in VARIANTS.items():
+    for (name, precision), file in variants.items():
         on_variant(file)
         source = rounded if precision == "int8" else module
         lowered[file] = lower(
             source, arch.space.input_shape, name, precision, calibration=calibration, checked=checked
         )
     on_variant(f"{task.metric.name} of int8 on validation images")
-    small = {name: lowered[file].model for (name, precision), file in VARIANTS.items() if precision == "int8"}
+    small = {name: lowered[file].model for (name, precision), file in variants.items() if precision == "int8"}
     costs = cost.of_models(module, dataset, small, int8_drop)
-    contents, models = _contents(module, dataset, lowered)
+    contents, models = _contents(module, dataset, variants, lowered)
     manifest = Manifest(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         hwnas=__version__,
@@ -137,6 +143,7 @@ def export_run(
             "qat_if_worse": qat_if_worse,
             "qat_epochs": qat_epochs,
             "int8_drop": int8_drop,
+            **({"also": list(also)} if also else {}),
         },
         models=models,
         int8=rounding,
@@ -148,8 +155,26 @@ def export_run(
     return folder.shipping.manifest
 
 
+def require_offered(precisions: Sequence[str]) -> None:
+    """Raise ExportError where no runtime has files in a precision."""
+    offered = sorted({precision for _, precision in _OFFERED})
+    if odd := [precision for precision in precisions if precision not in offered]:
+        raise ExportError(f"files must be in a precision of {', '.join(offered)}, but got {', '.join(odd)}")
+
+
+def wanted(search: SearchRecord, also: Sequence[str] = ()) -> dict[tuple[str, str], str]:
+    """Files of an export by runtime and precision: those of every one, of the budgets, and what is asked for.
+
+    Raises:
+        ExportError: There are no files of what is asked for.
+    """
+    require_offered(also)
+    kinds = {*ALWAYS, *also, *(budget.target.file_precision for budget in search.budgets)}
+    return {variant: file for variant, file in _OFFERED.items() if variant[1] in kinds}
+
+
 def made(folder: Path) -> tuple[Path, ...]:
-    """The files of a shipping folder that an export makes, and nothing later touches."""
+    """The files of a shipping folder that every export makes, and nothing later touches."""
     return tuple(folder / name for name in (*VARIANTS.values(), *EXAMPLES, LABELS, PREPROCESSING, PROBES))
 
 
@@ -158,12 +183,15 @@ def _bytes(content: bytes | str) -> bytes:
 
 
 def _contents(
-    module: nn.Module, dataset: Dataset, lowered: Mapping[str, Lowered]
+    module: nn.Module,
+    dataset: Dataset,
+    variants: Mapping[tuple[str, str], str],
+    lowered: Mapping[str, Lowered],
 ) -> tuple[dict[str, bytes | str], tuple[ShippedModel, ...]]:
     """Every file of the folder but the manifest, and what the manifest says of the models."""
     quantization = {
         file: found
-        for (name, _), file in VARIANTS.items()
+        for (name, _), file in variants.items()
         if (found := runtimes.get(name).host.quantization(lowered[file].model))
     }
     task = tasks.of(dataset)
@@ -173,10 +201,10 @@ def _contents(
     answers = {probes.PYTORCH: parity.answers(module, images)}
     contents: dict[str, bytes | str] = {}
     models = []
-    for (name, precision), file in VARIANTS.items():
+    for (name, precision), file in variants.items():
         contents[file] = model = metadata.embed(lowered[file].model, name, text)
         models.append(_shipped(name, precision, model, lowered[file]))
-        if precision == "int8":
+        if runtimes.PRECISIONS[precision].is_whole:
             answers[file] = runtimes.run(model, name, images)
     contents[LABELS] = preprocessing.label_lines(labels)
     contents[PREPROCESSING] = files.json_text(how)
@@ -201,7 +229,7 @@ def _shipped(name: str, precision: str, model: bytes, lowered: Lowered) -> Shipp
         name=f"{name}-{precision}",
         runtime=name,
         precision=precision,
-        file=VARIANTS[name, precision],
+        file=_OFFERED[name, precision],
         bytes=len(model),
         layout=runtimes.get(name).format.layout,
         parity=lowered.parity.to_json() if lowered.parity else None,

@@ -25,12 +25,14 @@ class Precision:
     """What computing in a precision means; errors are norms, relative to that of fp32's output on the CPU.
 
     Attributes:
-        file: Precision of the files that it is computed from: "fp32" or "int8".
+        file: Precision of the files that it is computed from: "fp32", "int8" or "16x8".
+        is_whole: Whether it is computed in whole numbers, whose ranges come from images.
         most: Largest error of an output that was computed in it.
         least: On another processor than the CPU, an output that is this near was computed in fp32.
     """
 
     file: str
+    is_whole: bool = False
     most: float = math.inf
     least: float = 0.0
 
@@ -38,12 +40,14 @@ class Precision:
 _AS_FP32 = 1e-5  # sums of another order differ by less; the coarser precisions by more
 PRECISIONS = {
     "fp32": Precision("fp32", most=_AS_FP32),
-    "int8": Precision("int8"),
+    "int8": Precision("int8", is_whole=True),
+    "16x8": Precision("16x8", is_whole=True),
     "fp16": Precision("fp32", most=2e-2, least=_AS_FP32),
     "bf16": Precision("fp32", most=5e-2, least=_AS_FP32),
     "tf32": Precision("fp32", most=5e-3, least=_AS_FP32),
 }
-"""All that a target may have. Files are written in those that are their own ``file``."""
+"""All that a target may have. Files are written in those that are their own ``file``. "16x8" is int16 for
+what is computed and int8 for weights."""
 
 REFERENCE = "cpu-fp32"
 """What agents compare with, as they say it: the output that the same file has in fp32 on the CPU."""
@@ -140,6 +144,7 @@ class Description:
 
 
 _KINDS = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "float64": "fp64", "uint8": "int8"}
+_16X8 = {"int16", "int8"}
 
 
 def precision_of(operators: Iterable[Collection[str]]) -> str:
@@ -148,7 +153,11 @@ def precision_of(operators: Iterable[Collection[str]]) -> str:
     Args:
         operators: For each of those that do the work, the types of the values that it multiplies.
     """
-    kinds = {_KINDS.get(dtype, dtype) for dtypes in operators for dtype in dtypes}
+    kinds = {
+        "16x8" if dtypes == _16X8 else _KINDS.get(dtype, dtype)
+        for dtypes in map(set, operators)
+        for dtype in dtypes
+    }
     return "mixed" if len(kinds) > 1 else next(iter(kinds), "other")
 
 
@@ -167,6 +176,7 @@ class Host:
             zero_point); empty where it reads and answers floats.
         describe: Reads what a file says of itself; raises ExportError where it is damaged, or no such model.
         delegate: What must run all of a model in one piece; empty where there is no such thing.
+        undelegated: Precisions that the delegate does not know: then the runtime itself computes.
         keeps_int8: Whether it computes all of an int8 model in whole numbers, as the file says. One that
             does not decides itself, and what it computes in float is only told.
     """
@@ -177,6 +187,7 @@ class Host:
     quantization: Callable[[bytes | Path], dict[str, dict[str, Any]]]
     describe: Callable[[Path], Description]
     delegate: str = ""
+    undelegated: tuple[str, ...] = ()
     keeps_int8: bool = True
 
 

@@ -183,12 +183,12 @@ def _tiny() -> bytes:
     return bytes(builder.Output())
 
 
-HOST = Host("litert", _open, execution, quantization, describe, delegate="XNNPACK")
+HOST = Host("litert", _open, execution, quantization, describe, delegate="XNNPACK", undelegated=("16x8",))
 
 LITERT = Runtime(
     name="litert",
     format=TFLITE,
-    precisions=("fp32", "int8"),
+    precisions=("fp32", "int8", "16x8"),
     processors=("cpu", "gpu", "npu"),
     agent="litert",
     host=HOST,

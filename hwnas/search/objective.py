@@ -17,12 +17,12 @@ from hwnas.errors import SpaceError
 from hwnas.latency.base import Cost
 from hwnas.space import Architecture, SearchSpace, Workload
 
-WEIGHT_BYTES = {"fp32": 4, "tf32": 4, "fp16": 2, "bf16": 2, "int8": 1}
+WEIGHT_BYTES = {"fp32": 4, "tf32": 4, "fp16": 2, "bf16": 2, "int8": 1, "16x8": 1}
 """Bytes that one weight takes where a model of a precision runs; files of fp16 and bf16 are those of fp32."""
 
-_CHANNEL_BYTES = {"fp32": 4, "tf32": 4, "fp16": 2, "bf16": 2, "int8": 28}
-"""Bytes of an output channel: its bias, and in int8 scale (4) and zero point (8) of both the
-weights and the bias as well."""
+_CHANNEL_BYTES = {"fp32": 4, "tf32": 4, "fp16": 2, "bf16": 2, "int8": 28, "16x8": 32}
+"""Bytes of an output channel: its bias (64 bits in 16x8), and in whole numbers scale (4) and zero point (8)
+of both the weights and the bias as well."""
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,7 @@ _RANGES: Mapping[tuple[str, str], tuple[float, float | None]] = {
     ("verify", "min_round_s"): (0, 3_600),
 }
 """Least and largest value of what no class checks by itself."""
+_MAY_BE_EMPTY = {("export", "also")}
 
 
 def require_valid(config: Config, place: Place) -> None:
@@ -95,6 +96,7 @@ def _require_ranges(config: Config, place: Place) -> None:
 def _require_known(config: Config, place: Place) -> None:
     from hwnas import device, latency, runtimes, spaces, tasks
     from hwnas.export import PRECISIONS
+    from hwnas.finalists.ranking import RANKS
     from hwnas.search import STRATEGIES
     from hwnas.search.objective import limit, require_objective
     from hwnas.search.oneshot.latency_loss import LATENCY_LOSSES
@@ -102,7 +104,8 @@ def _require_known(config: Config, place: Place) -> None:
 
     one_of: dict[tuple[str, str], tuple[str, ...]] = {
         ("fit", "model"): latency.MODELS,
-        ("promise", "rank"): PRECISIONS,
+        ("promise", "rank"): RANKS,
+        ("export", "also"): PRECISIONS,
         ("profile", "precisions"): device.PRECISIONS,
         ("profile", "runtimes"): tuple(runtimes.RUNTIMES),
         ("search", "strategy"): tuple(STRATEGIES),
@@ -118,7 +121,8 @@ def _require_known(config: Config, place: Place) -> None:
                 raise HwnasError(
                     f"{name} must be of {', '.join(known)}, but got {value!r}{place(section, name)}"
                 )
-        if isinstance(given, tuple) and len(set(given)) != max(1, len(given)):
+        least = 0 if (section, name) in _MAY_BE_EMPTY else 1
+        if isinstance(given, tuple) and len(set(given)) != max(least, len(given)):
             raise HwnasError(f"{name} must name something, each once, but got {given}{place(section, name)}")
 
     def checked(section: str, name: str, check: Callable[[], object]) -> None:

@@ -8,8 +8,8 @@ _DEVICE = '"cpu", "cuda", or "auto": CUDA where there is one.'
 
 COMMENTS: Mapping[str, Mapping[str, str]] = {
     "profile": {
-        "precisions": 'Number formats that are measured: "int8" (quantised models), "fp32", or both; "fp16", '
-        '"bf16" and "tf32" where the runtimes have them.',
+        "precisions": 'Number formats that are measured: "int8" (quantised models), "fp32", or both; "16x8", '
+        '"fp16", "bf16" and "tf32" where the runtimes have them.',
         "rounds": "How often everything is measured, spread over the whole run. At least 6 for an interval.",
         "max_rounds": "How often at most, where the interval is still wide; rounds where that is more.",
         "target_ci": "An interval of this share of the latency to either side is narrow enough (95 %).",
@@ -133,6 +133,7 @@ COMMENTS: Mapping[str, Mapping[str, str]] = {
         "qat_if_worse": "Fine-tune for int8 where int8 loses more than this on validation, as 0.01, a point "
         "of accuracy; never where it is not set.",
         "qat_epochs": "Passes of that fine-tuning.",
+        "also": 'Further precisions of files, as "16x8", where a runtime has them.',
     },
     "verify": {
         "rounds": "How often each model is measured; up to three times as often while the interval is wide.",

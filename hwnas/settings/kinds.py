@@ -38,7 +38,7 @@ class Targets:
 
     Attributes:
         runtimes: Runtimes of the devices; all that each has where this is not set.
-        precisions: "int8" and "fp32"; "fp16", "bf16" and "tf32" where the runtimes have them.
+        precisions: "int8" and "fp32"; "16x8", "fp16", "bf16" and "tf32" where the runtimes have them.
     """
 
     runtimes: tuple[str, ...] | None = None
@@ -158,6 +158,7 @@ class Export:
         qat_epochs: Passes of that fine-tuning.
         int8_drop: Largest drop by int8 on validation that is accepted, 0.05 being five points of accuracy;
             more is an error.
+        also: Further precisions of files, such as "16x8", where a runtime has them.
     """
 
     calibration_images: int = 256
@@ -165,6 +166,7 @@ class Export:
     qat_if_worse: float | None = None
     qat_epochs: int = 3
     int8_drop: float = 0.05
+    also: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

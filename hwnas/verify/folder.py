@@ -79,7 +79,7 @@ def answers_to_probes(folder: CheckedFolder) -> dict[str, tuple[str, ...]]:
 
 
 def _compare(model: ShippedModel, recorded: Mapping[str, Any], answered: np.ndarray) -> tuple[str, ...]:
-    """Both fp32 models must answer as PyTorch did, an int8 one as it did itself."""
+    """Both fp32 models must answer as PyTorch did, one in whole numbers as it did itself."""
     is_fp32 = model.precision == "fp32"
     expected = probes.answers(recorded, probes.PYTORCH if is_fp32 else model.file)
     max_error, sqnr_db = parity.differences(expected, answered)
@@ -88,10 +88,14 @@ def _compare(model: ShippedModel, recorded: Mapping[str, Any], answered: np.ndar
             f"answers to the probes must be within {parity.FP32_TOLERANCE:g} of those of the exported "
             f"network, but differ by {max_error:.3g}: this is another model",
         )
-    if not is_fp32 and sqnr_db is not None and not sqnr_db >= parity.INT8_SQNR_DB:
+    if is_fp32 or sqnr_db is None:
+        return ()
+    least = parity.SQNR_DB[model.precision]
+    if not sqnr_db >= least:
         return (
-            f"answers to the probes must agree with those at export to {parity.INT8_SQNR_DB:.0f} dB, "
-            f"but do to {sqnr_db:.1f} dB: this is another model, or its int8 kernels are wrong here",
+            f"answers to the probes must agree with those at export to {least:.0f} dB, "
+            f"but do to {sqnr_db:.1f} dB: this is another model, or its {model.precision} kernels are wrong "
+            "here",
         )
     return ()
 

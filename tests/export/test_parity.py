@@ -160,5 +160,5 @@ def test_differences_have_known_answers():
 
 
 def test_the_demand_falls_by_one_and_a_half_db_when_the_depth_doubles():
-    assert parity.least_sqnr_db(3) == parity.least_sqnr_db(4) == parity.INT8_SQNR_DB
+    assert parity.least_sqnr_db(3) == parity.least_sqnr_db(4) == parity.SQNR_DB["int8"]
     assert parity.least_sqnr_db(4) - parity.least_sqnr_db(64) == pytest.approx(4 * 1.5)

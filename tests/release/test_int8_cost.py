@@ -127,7 +127,7 @@ def test_an_export_that_loses_much_is_an_error_unless_allowed(run, monkeypatch):
     folder, dataset = run
     spoilt = dataclasses.replace(dataset)
     object.__setattr__(spoilt, "sample", First(dataset))
-    monkeypatch.setattr(export.parity, "least_sqnr_db", lambda depth: -100.0)
+    monkeypatch.setattr(export.parity, "least_sqnr_db", lambda depth, precision: -100.0)
     before = (folder / "export").exists()
     with pytest.raises(
         ExportError, match=r"at most 5 points of accuracy, but int8 through .*--int8-drop (\S+)"

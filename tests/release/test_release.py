@@ -21,6 +21,7 @@ from hwnas.errors import DataError, HwnasError, SchemaMismatch
 from hwnas.export import metadata, parity
 from hwnas.release import preprocessing, probes
 from hwnas.runtimes import litert
+from hwnas.verify import folder as checked_folder
 
 
 def test_the_folder_is_whole(exported_run):
@@ -98,14 +99,34 @@ def pictures(tmp_path_factory):
     return found
 
 
-@pytest.mark.parametrize(("name", "precision"), list(release.VARIANTS))
+def test_files_of_another_precision_are_made_where_they_are_asked_for(exported_run):
+    dataset = data.load("digits", resolution=16)
+    shipped = release.export_run(exported_run, dataset, calibration_images=64, also=["16x8"]).parent
+    manifest = release.read_manifest(shipped)
+    (entry,) = (entry for entry in manifest.models if entry.precision == "16x8")
+    assert (entry.name, entry.file) == ("litert-16x8", "model.16x8.tflite")
+    assert {e.file for e in manifest.models} - {entry.file} == set(release.VARIANTS.values())
+    images, labels = dataset.normalize(dataset.test.images), dataset.test.labels
+    own = (runtimes.run(shipped / entry.file, "litert", images).argmax(axis=1) == labels).mean()
+    assert own == pytest.approx(manifest.test_value, abs=0.01)
+    assert not any(checked_folder.answers_to_probes(checked_folder.read(shipped)).values())
+    with pytest.raises(HwnasError, match="in a precision of 16x8, fp32, int8, but got int4"):
+        release.export_run(exported_run, dataset, also=["int4"])
+
+
+@pytest.mark.parametrize(("name", "precision"), [*release.VARIANTS, ("litert", "16x8")])
 def test_the_examples_name_the_digit(exported_run, pictures, tmp_path, name, precision):
     """In a process of their own, in a copied folder, they agree with our own runtime and the truth."""
-    file = release.VARIANTS[name, precision]
+    if (name, precision) not in release.VARIANTS:
+        release.export_run(
+            exported_run, data.load("digits", resolution=16), calibration_images=64, also=[precision]
+        )
+    found = release.read_manifest(exported_run / "export").models
+    (file,) = (entry.file for entry in found if (entry.runtime, entry.precision) == (name, precision))
     folder = shutil.copytree(exported_run / "export", tmp_path / "elsewhere")
     dataset = data.load("digits", resolution=16)
     program = folder / f"example_{name}.py"
-    chosen = [folder / file] if precision == "int8" else []
+    chosen = [] if precision == "fp32" else [folder / file]
     for picture, label, image in pictures:
         done = subprocess.run(
             [sys.executable, "-I", program, picture, *chosen],

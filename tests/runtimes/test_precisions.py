@@ -11,12 +11,13 @@ import pytest
 from quick_measuring import form
 
 from hwnas import budget, device, export, measure, release, runtimes, spaces
-from hwnas.blocks import Conv
+from hwnas.blocks import Conv, Head, MBConv
 from hwnas.device import PRECISIONS, Target
 from hwnas.errors import AgentError, DeviceError, ExportError
 from hwnas.measure import ProfileOptions
 from hwnas.measure.engine import Engine, Job
 from hwnas.release import ShippedModel
+from hwnas.search.objective import objective
 from hwnas.tables.table import LatencyTable
 from hwnas.transport.local import LocalTransport
 from hwnas.verify.notes import is_for
@@ -42,10 +43,12 @@ def check(first: float | None, last: float | None, nonfinite: int = 0) -> dict[s
 
 def test_every_precision_says_which_files_it_is_computed_from():
     files = {name: Target("host", "torch_cuda", name).file_precision for name in PRECISIONS}
-    assert files == {"fp32": "fp32", "int8": "int8", "fp16": "fp32", "bf16": "fp32", "tf32": "fp32"}
+    of_fp32 = dict.fromkeys(("fp32", "fp16", "bf16", "tf32"), "fp32")
+    assert files == {**of_fp32, "int8": "int8", "16x8": "16x8"}
     assert set(files.values()) == set(export.PRECISIONS)
     assert runtimes.get("torch_cuda").files == ("fp32",)
-    assert runtimes.get("litert").files == ("fp32", "int8")
+    assert runtimes.get("litert").files == ("fp32", "int8", "16x8")
+    assert runtimes.get("onnxruntime").files == ("fp32", "int8"), "it computes 16x8 in float"
 
 
 def test_a_runtime_must_prove_what_no_file_says():
@@ -55,7 +58,7 @@ def test_a_runtime_must_prove_what_no_file_says():
         runtimes.get("litert").require("fp16", "cpu")
 
 
-def test_files_are_written_in_fp32_and_int8_alone():
+def test_files_are_written_in_what_runs_them_alone():
     module = export.random_module([Conv(3, 4)], 0)
     with pytest.raises(ExportError, match=r"precision must be one of .'fp32',., but got 'fp16'"):
         export.lower(module, (3, 8, 8), "torch_cuda", "fp16")
@@ -166,3 +169,34 @@ def test_a_precision_has_rows_of_its_own(tmp_path):
     (row,) = table.rounds
     assert row.samples_ms
     assert 1e-4 < row.conditions["check"]["last"] < 5e-2
+
+
+def test_sixteen_bits_are_finer_than_eight_and_whole_numbers_throughout():
+    blocks = (Conv(3, 8, stride=2), MBConv(8, 8, expansion_ratio=3, se_ratio=0.25), Head(8, 32, 10))
+    module = export.random_module(blocks, 0)
+    images = export.random_calibration((3, 32, 32), 32, 0)
+    found = {
+        precision: export.lower(
+            module, (3, 32, 32), "litert", precision, calibration=images[:16], checked=images[16:]
+        )
+        for precision in ("int8", "16x8")
+    }
+    fine, coarse = found["16x8"].parity, found["int8"].parity
+    assert fine.sqnr_db > coarse.sqnr_db + 3
+    assert fine.float_operators == ()
+    assert coarse.partitions == 1
+    assert fine.partitions == 0, "XNNPACK has no kernels for it"
+    ends = runtimes.get("litert").host.quantization(found["16x8"].model)
+    assert {end["dtype"] for end in ends.values()} == {"int16"}
+    assert {end["zero_point"] for end in ends.values()} == {0}
+
+
+def test_a_file_says_that_it_is_of_sixteen_bits(tmp_path):
+    module, images = export.random_module([Conv(3, 4)], 0), export.random_calibration((3, 8, 8), 4, 0)
+    path = tmp_path / "model.tflite"
+    path.write_bytes(export.lower(module, (3, 8, 8), "litert", "16x8", calibration=images).model)
+    assert runtimes.get("litert").host.describe(path).precision == "16x8"
+    assert (
+        objective("bytes", spaces.load("macro"), "16x8").costs.range
+        > objective("bytes", spaces.load("macro"), "int8").costs.range
+    ), "biases have 64 bits"

@@ -28,8 +28,9 @@ elif picture.has_transparency_data:  # on white
 picture = ImageOps.fit(picture.convert("RGB"), size, Image.Resampling.BILINEAR)
 values = (np.asarray(picture) * how["scale"] - how["mean"]) / how["std"]  # height, width, channels
 scale, zero_point = source["quantization"]
-if scale:  # an int8 model; for others it is 0
-    values = np.clip(np.rint(values / scale) + zero_point, -128, 127)
+if scale:  # a model in whole numbers; for others it is 0
+    limits = np.iinfo(source["dtype"])
+    values = np.clip(np.rint(values / scale) + zero_point, limits.min, limits.max)
 model.set_tensor(source["index"], values[np.newaxis].astype(source["dtype"]))
 model.invoke()
 scale, zero_point = result["quantization"]
