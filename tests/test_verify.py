@@ -477,6 +477,16 @@ def test_what_an_earlier_version_verified_is_read_and_judged_again(changed, expe
     assert again == found
 
 
+def test_what_no_delegate_knows_is_not_asked_to_be_delegated(exported_run):
+    dataset = release.load_data(release.read_manifest(exported_run / "export").data)
+    shipped = release.export_run(exported_run, dataset, calibration_images=32, also=["16x8"]).parent
+    found = verify(shipped, device.load("host"), dataset, options=QUICK)
+    fine = next(v for v in found.variants if v.file == "model.16x8.tflite")
+    assert fine.measured_ms > 0
+    assert not fine.reasons
+    assert all(v.checks["delegate"].word == "PASS" for v in found.variants if v.name == "litert-int8")
+
+
 @pytest.mark.parametrize(("runtime", "precision"), list(release.VARIANTS))
 def test_another_valid_model_with_its_hash_brought_up_to_date_fails(exported_run, runtime, precision):
     shipped = exported_run / "export"

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwnas import files, release
+from hwnas import files, release, runtimes
 from hwnas.device import Device, Target
 from hwnas.errors import HwnasError
 from hwnas.measure import Measurer, ProfileOptions
@@ -207,13 +207,14 @@ def _check(
     asked: BudgetRecord | None,
 ) -> VariantCheck:
     measured, session = found or (None, None)
+    host = runtimes.get(model.runtime).host
     latency_ms = measured.latency_ms if measured else None
     interval_ms = measured.interval_ms if measured else None
     seen: Mapping[str, Any] = measured.rounds[-1].conditions if measured else {}
     verdicts = {
         **looked.checks,
         **looked.known.checks,
-        "delegate": checks.delegation(seen),
+        "delegate": None if model.precision in host.undelegated else checks.delegation(seen),
         BUDGET: _on_budget(latency_ms, interval_ms, asked, session),
     }
     return VariantCheck(
