@@ -246,7 +246,7 @@ def sanitized(cache, native_bundle, tmp_path_factory):
             ),
             *("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-o", str(target)),
             *sorted(str(path) for path in SOURCES.glob("*.c")),
-            "-ldl",
+            "-ldl", "-lm",
         ],
         capture_output=True,
         text=True,
