@@ -176,7 +176,7 @@ def build(name: str, work: Path, *, gpu: bool = False, out: Path | None = None, 
 
 
 def _stage_cross(name: str, staged: Path, work: Path, gpu: bool) -> tuple[str, dict[str, str]]:
-    """Everything for another machine: compiled by zig; but for GPUs, with a loader and libraries of its own."""
+    """Everything for another machine: by zig, with a loader and libraries of its own, but for GPUs."""
     arch, inputs = ARCHITECTURES[name], dict[str, str]()
     wheel = _pip_download(f"ai-edge-litert=={LITERT}", work / f"{name}-litert", inputs, tag=arch.wheel)
     with zipfile.ZipFile(wheel) as archive:
@@ -238,7 +238,15 @@ def _compile(compiler: list[str], target: Path, work: Path) -> None:
         "ZIG_GLOBAL_CACHE_DIR": str(work / "zig-global"),
     }
     subprocess.run(
-        [*compiler, *FLAGS, "-o", str(target), *sorted(path.name for path in sources.glob("*.c")), "-ldl", "-lm"],
+        [
+            *compiler,
+            *FLAGS,
+            "-o",
+            str(target),
+            *sorted(path.name for path in sources.glob("*.c")),
+            "-ldl",
+            "-lm",
+        ],
         cwd=sources,
         env={"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(work), "LC_ALL": "C", **caches},
         check=True,

@@ -60,7 +60,8 @@ def place(found: Json, how: str = "") -> str:
     device = found.get("device", {})
     system = " ".join(str(device[name]) for name in ("system", "kernel", "machine") if name in device)
     runtime = f"{found.get('runtime', '')} {found.get('runtime_version', '')}".strip()
-    gpu = (found.get("gpu") or {}).get("name")
+    said = found.get("gpu") or {}
+    gpu = f"{said['name']} (software, no GPU)" if said.get("software") else said.get("name")
     return ", ".join(str(word) for word in (gpu, found.get("cpu_model"), system, runtime, how) if word)
 
 

@@ -16,6 +16,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hwnas import files
 from hwnas.errors import AgentError, HwnasError, in_words
@@ -63,6 +64,19 @@ class Bundle:
         return f"{_name(self.agent, self.arch, self.processor)}-{self.digest[:16]}"
 
 
+def words(bundle: Bundle, folder: str, options: Mapping[str, Any]) -> list[str]:
+    """What starts the agent, but for the plan.
+
+    Args:
+        bundle: Of the agent.
+        folder: Where the bundle is on the device.
+        options: Of the device; ``adapter`` is a part of the name of the GPU that is meant.
+    """
+    command = [word.replace(HERE, folder) for word in bundle.command]
+    adapter = options.get("adapter") if bundle.processor != CPU else None
+    return [*command, *(("--adapter", str(adapter)) if adapter else ())]
+
+
 def sources_digest(agent: str) -> str:
     """SHA-256 over names and contents of the C sources that come with hwnas."""
     digest = hashlib.sha256()
@@ -93,7 +107,10 @@ def find(agent: str, arch: str, processor: str = CPU) -> Bundle:
     """
     extra = [f"--{processor}"] if processor != CPU else []
     remedy = f"run `{shlex.join([sys.executable, str(_builder()), arch, *extra])}`"
-    places, where = archives(agent, arch, processor), arch if processor == CPU else f"the {processor} of {arch}"
+    places, where = (
+        archives(agent, arch, processor),
+        arch if processor == CPU else f"the {processor} of {arch}",
+    )
     for archive in places:
         if archive.is_file():
             return _open(archive, (agent, arch, processor), remedy)
