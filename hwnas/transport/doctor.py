@@ -156,7 +156,8 @@ def _agent(transport: Transport, device: Device) -> Check:
     try:
         replies = list(transport.run(agent, [], silence_s=_SILENCE_S))
     except (DeviceError, TransportError) as error:
-        remedy = _start_remedy(str(error)) if isinstance(transport, RemoteTransport) else _INSTALL
+        is_remote = isinstance(transport, RemoteTransport)
+        remedy = _start_remedy(str(error), device) if is_remote else _INSTALL
         return Check("agent starts", FAILED, str(error), remedy)
     hello: Mapping[str, Any] = next((reply["hello"] for reply in replies if "hello" in reply), {})
     version = f"{hello.get('runtime')} {hello.get('runtime_version') or ''}".strip()
@@ -187,12 +188,16 @@ _LARGE_PAGE = 16384  # the largest that Android uses
 _INSTALL = "install hwnas again: its runtimes come with it"
 
 
-def _start_remedy(message: str) -> str:
+def _start_remedy(message: str, device: Device) -> str:
     status = re.search(r"ended with (\d+)", message)
     if status and int(status[1]) == _FORBIDDEN_CALL:
         return "the system forbids a call of the agent's C library: run over adb, not from inside an app"
     if status and int(status[1]) == _NOT_EXECUTABLE:
         return "programs must not run from that folder: name another with the option folder"
+    if device.processor != CPU and not device.options.get("agent_path"):
+        return (
+            "the agent for GPUs uses the system's libraries: glibc 2.27 or later and libstdc++ must be there"
+        )
     return "give Google's benchmark_model instead: --agent benchmark_model --agent-path FILE"
 
 
