@@ -78,11 +78,10 @@ class LocalTransport:
 
     def run(self, agent: str, jobs: Sequence[Job], *, silence_s: float) -> Iterator[Reply]:
         """Run an agent on the jobs; see ``Transport.run``."""
-        command = self._command(agent)
         with tempfile.TemporaryFile() as errors, tempfile.NamedTemporaryFile("w", suffix=".jsonl") as plan:
             _write(plan, jobs)
             process = subprocess.Popen(
-                [*command, "--plan", plan.name],
+                self._command(agent, plan.name),
                 stdin=subprocess.PIPE,  # closes when this process ends in whatever way
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -96,19 +95,19 @@ class LocalTransport:
 
     def require_agent(self, agent: str) -> None:
         """Raises AgentError where the agent is not there."""
-        self._command(agent)
+        self._command(agent, "-")
 
-    def _command(self, agent: str) -> list[str]:
-        """Words that start an agent, but for the plan."""
+    def _command(self, agent: str, plan: str) -> list[str]:
+        """Words that start an agent on a plan."""
         folder = (self._agents or files.shipped("profilers")) / agent
         device = self._device
         if device is not None and device.processor != CPU and (folder / "src").is_dir():
             bundle = _bundle.find(agent, _arch(device), device.processor)
-            return _bundle.words(bundle, str(bundle.folder), device.options)
+            return [*_bundle.words(bundle, str(bundle.folder), device.options), "--plan", plan]
         program = folder / "agent.py"
         if not program.is_file():
             raise AgentError(f"an agent must be a folder with agent.py, but {program} is not there")
-        return [sys.executable, str(program), "--lifeline"]
+        return [sys.executable, str(program), "--plan", plan, "--lifeline"]
 
     def _replies(
         self, agent: str, process: subprocess.Popen[bytes], errors: IO[bytes], silence_s: float

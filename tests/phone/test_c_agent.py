@@ -218,6 +218,8 @@ HOSTILE = [
     b'{"job":"' + b"a" * 100_000,
     b'{"job":"a","cpus":[' + b"1," * 5000 + b"1]}",
     b'{"job":"a","threads":-99999999999999999999}',
+    b'{"job":"a","processor":""}',
+    b'{"job":"a","precision":"fp32","precision":"fp16"}',
     b'{"job":"a","x":1e}',
     b'{"job":"a","x":-}',
     b'{"job":"a","x":tru}',
