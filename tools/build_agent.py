@@ -13,7 +13,7 @@ container and, there, a package list that is not empty (``apt-get update``). The
 the same bytes.
 
 A bundle for GPUs brings neither loader nor glibc: a driver is one of the system's libraries, and needs the
-others of the system, which must have glibc 2.27 or later and libstdc++. It needs pip alone.
+others of the system, which must have glibc 2.34 or later and libstdc++. It needs pip alone.
 """
 
 from __future__ import annotations
@@ -45,7 +45,6 @@ LITERT = "2.3.0"
 ZIG = "0.17.1"
 FLAGS = ("-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror", "-Wl,-z,max-page-size=65536")
 LIBRARY, ACCELERATOR = "libLiteRt.so", "libLiteRtWebGpuAccelerator.so"
-SYSTEM_GLIBC = "2.27"  # what LiteRT's libraries need, where a bundle has none of its own
 COMMON_LICENCES = Path("/usr/share/common-licenses")
 
 
@@ -61,11 +60,10 @@ class Architecture:
     libraries: tuple[str, ...]
 
 
-OWN_GLIBC = "2.34"
 _GCC = ("libstdc++.so.6", "libgcc_s.so.1")
 ARCHITECTURES = {
     "arm64": Architecture(
-        zig="aarch64-linux-gnu",
+        zig="aarch64-linux-gnu.2.34",
         debian="arm64",
         folder="usr/aarch64-linux-gnu/lib",
         loader="ld-linux-aarch64.so.1",
@@ -73,7 +71,7 @@ ARCHITECTURES = {
         libraries=("libc.so.6", "libm.so.6", *_GCC),
     ),
     "x86-64": Architecture(
-        zig="x86_64-linux-gnu",
+        zig="x86_64-linux-gnu.2.34",
         debian="amd64",
         folder="usr/x86_64-linux-gnu/lib",
         loader="ld-linux-x86-64.so.2",
@@ -186,8 +184,7 @@ def _stage_cross(name: str, staged: Path, work: Path, gpu: bool) -> tuple[str, d
         _write(staged / "licences" / "LiteRT.txt", archive.read(licence))
     if not gpu:
         _debian(name, staged, work / f"{name}-debian", inputs)
-    target = f"{arch.zig}.{SYSTEM_GLIBC if gpu else OWN_GLIBC}"
-    _compile([str(_zig(work / "zig", inputs)), "cc", "-target", target, "-s"], staged / "agent", work)
+    _compile([str(_zig(work / "zig", inputs)), "cc", "-target", arch.zig, "-s"], staged / "agent", work)
     return name, inputs
 
 

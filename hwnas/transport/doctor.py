@@ -196,7 +196,7 @@ def _start_remedy(message: str, device: Device) -> str:
         return "programs must not run from that folder: name another with the option folder"
     if device.processor != CPU and not device.options.get("agent_path"):
         return (
-            "the agent for GPUs uses the system's libraries: glibc 2.27 or later and libstdc++ must be there"
+            "the agent for GPUs uses the system's libraries: glibc 2.34 or later and libstdc++ must be there"
         )
     return "give Google's benchmark_model instead: --agent benchmark_model --agent-path FILE"
 

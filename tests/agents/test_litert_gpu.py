@@ -30,6 +30,7 @@ from hwnas.errors import AgentError, DeviceError
 from hwnas.measure import ProfileOptions
 from hwnas.measure.engine import greet
 from hwnas.report import _conditions
+from hwnas.tables import operations
 from hwnas.tables.table import LatencyTable
 from hwnas.transport import _bundle, connect, doctor
 
@@ -331,6 +332,8 @@ def test_a_doctor_without_the_bundle_names_the_command(tmp_path, monkeypatch):
 def test_what_software_measured_is_called_so():
     said = {"gpu": {"name": "llvmpipe", "software": True}, "runtime": "litert"}
     assert _conditions.place(said).startswith("llvmpipe (software, no GPU), ")
+    assert operations.gpu_name({"gpu": {"name": "Card 1", "software": False}}) == "Card 1"
+    assert operations.gpu_name({}) == ""
 
 
 def mesa() -> dict[str, str]:
