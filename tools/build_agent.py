@@ -4,12 +4,16 @@
     python tools/build_agent.py arm64 x86-64     # emulators and x86-64 boards too
     python tools/build_agent.py --ship           # into profilers/litert/bundles, to go into a wheel
     python tools/build_agent.py native           # this machine's compiler and libraries, no download
+    python tools/build_agent.py arm64 --gpu      # for the GPU of a board or a PC, over Vulkan
 
 What comes from where, through the ordinary clients only: zig's compiler and LiteRT's library by
 ``pip download`` (digests checked), glibc and the GCC libraries by ``apt-get download`` (signatures
 checked by apt, digests too where this file knows the version). Needs a Debian or Ubuntu machine or
 container and, there, a package list that is not empty (``apt-get update``). The same inputs give
 the same bytes.
+
+A bundle for GPUs brings neither loader nor glibc: a driver is one of the system's libraries, and needs the
+others of the system, which must have glibc 2.34 or later and libstdc++. It needs pip alone.
 """
 
 from __future__ import annotations
@@ -32,12 +36,15 @@ from pathlib import Path
 
 from hwnas import files
 from hwnas.errors import AgentError
+from hwnas.runtimes.base import CPU
 from hwnas.transport import _bundle
 
 AGENT = "litert"
+GPU = "gpu"
 LITERT = "2.3.0"
 ZIG = "0.17.1"
 FLAGS = ("-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-Werror", "-Wl,-z,max-page-size=65536")
+LIBRARY, ACCELERATOR = "libLiteRt.so", "libLiteRtWebGpuAccelerator.so"
 COMMON_LICENCES = Path("/usr/share/common-licenses")
 
 
@@ -112,7 +119,9 @@ SOURCES = """\
 Where the sources of what is in this folder are.
 
 agent                     profilers/litert/src of hwnas (Apache-2.0)
-libLiteRt.so              LiteRT {litert}, from the Python package ai-edge-litert (Apache-2.0)
+libLiteRt*.so             LiteRT {litert}, from the Python package ai-edge-litert (Apache-2.0)
+"""
+SOURCES_OF_LIBRARIES = """\
 ld-linux*, libc, libm …   the GNU C Library (LGPL-2.1 or later), unchanged, from Debian's packages
                           named in manifest.json; `apt-get source glibc cross-toolchain-base`
 libstdc++, libgcc_s       GCC's runtime libraries (GPL-3 with the GCC Runtime Library Exception),
@@ -130,6 +139,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("arch", nargs="*", choices=[*ARCHITECTURES, "native"], default=["arm64"])
+    parser.add_argument("--gpu", action="store_true", help="for the GPU of a board or a PC, over Vulkan")
     parser.add_argument("--ship", action="store_true", help="into profilers/litert/bundles, not the cache")
     parser.add_argument("--out", type=Path, help="into this folder")
     options = parser.parse_args()
@@ -137,45 +147,48 @@ def main() -> int:
     try:
         with tempfile.TemporaryDirectory() as work:
             for name in names:
-                print(build(name, Path(work), out=options.out, ship=options.ship))
+                print(build(name, Path(work), gpu=options.gpu, out=options.out, ship=options.ship))
     except (BuildError, subprocess.CalledProcessError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0
 
 
-def build(name: str, work: Path, *, out: Path | None = None, ship: bool = False) -> Path:
+def build(name: str, work: Path, *, gpu: bool = False, out: Path | None = None, ship: bool = False) -> Path:
     """Build one bundle and return the archive's path; raises BuildError where something is missing."""
     staged = work / name
     (staged / "licences").mkdir(parents=True)
-    arch, command, inputs = _stage_native(staged) if name == "native" else _stage_cross(name, staged, work)
+    processor, is_own = GPU if gpu else CPU, not gpu and name != "native"
+    arch, inputs = _stage_native(staged, gpu) if name == "native" else _stage_cross(name, staged, work, gpu)
     _require_aligned(staged, arch)
-    _write(staged / "licences" / "SOURCES.txt", SOURCES.format(litert=LITERT).encode())
-    manifest = _manifest(staged, arch, command, inputs)
+    sources = SOURCES + (SOURCES_OF_LIBRARIES if is_own else "")
+    _write(staged / "licences" / "SOURCES.txt", sources.format(litert=LITERT).encode())
+    command = [*(_loader(arch) if is_own else ()), f"{_bundle.HERE}/agent", *_arguments(gpu)]
+    manifest = _manifest(staged, arch, processor, command, inputs)
     _write(staged / _bundle.MANIFEST, json.dumps(manifest, indent=1, sort_keys=True).encode() + b"\n")
-    shipped, cached = _bundle.archives(AGENT, arch)
+    shipped, cached = _bundle.archives(AGENT, arch, processor)
     target = out / cached.name if out else shipped if ship else cached
     effort = 0 if name == "native" else 9 | lzma.PRESET_EXTREME
     files.write_atomic(target, lzma.compress(_pack(staged), preset=effort))
     return target
 
 
-def _stage_cross(name: str, staged: Path, work: Path) -> tuple[str, list[str], dict[str, str]]:
-    """Everything for another machine: compiled by zig, with a loader and libraries of its own."""
+def _stage_cross(name: str, staged: Path, work: Path, gpu: bool) -> tuple[str, dict[str, str]]:
+    """Everything for another machine: by zig, with a loader and libraries of its own, but for GPUs."""
     arch, inputs = ARCHITECTURES[name], dict[str, str]()
     wheel = _pip_download(f"ai-edge-litert=={LITERT}", work / f"{name}-litert", inputs, tag=arch.wheel)
     with zipfile.ZipFile(wheel) as archive:
-        _write(staged / "libLiteRt.so", archive.read("ai_edge_litert/libLiteRt.so"))
+        for library in _libraries(gpu):
+            _write(staged / library, archive.read(f"ai_edge_litert/{library}"))
         licence = next(entry for entry in archive.namelist() if entry.endswith("/LICENSE"))
         _write(staged / "licences" / "LiteRT.txt", archive.read(licence))
-    _debian(name, staged, work / f"{name}-debian", inputs)
+    if not gpu:
+        _debian(name, staged, work / f"{name}-debian", inputs)
     _compile([str(_zig(work / "zig", inputs)), "cc", "-target", arch.zig, "-s"], staged / "agent", work)
-    here = _bundle.HERE
-    command = [f"{here}/{arch.loader}", "--inhibit-cache", "--library-path", here, f"{here}/agent"]
-    return name, [*command, *_arguments()], inputs
+    return name, inputs
 
 
-def _stage_native(staged: Path) -> tuple[str, list[str], dict[str, str]]:
+def _stage_native(staged: Path, gpu: bool) -> tuple[str, dict[str, str]]:
     """The agent for this machine: its compiler, its libraries, the installed LiteRT."""
     arch = _bundle.ARCHITECTURES.get(platform.machine())
     compiler = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
@@ -185,10 +198,21 @@ def _stage_native(staged: Path) -> tuple[str, list[str], dict[str, str]]:
             f"a native build needs a machine of {sorted(set(_bundle.ARCHITECTURES.values()))}, a C compiler "
             f"and ai-edge-litert, but this is {platform.machine()} with {compiler} and {spec}"
         )
-    library = Path(spec.origin).parent / "libLiteRt.so"
-    shutil.copyfile(library, staged / library.name)
+    for library in _libraries(gpu):
+        shutil.copyfile(Path(spec.origin).parent / library, staged / library)
     _compile([compiler], staged / "agent", staged.parent)
-    return arch, [f"{_bundle.HERE}/agent", *_arguments()], {library.name: files.sha256(library)}
+    return arch, {library: files.sha256(staged / library) for library in _libraries(gpu)}
+
+
+def _libraries(gpu: bool) -> tuple[str, ...]:
+    """LiteRT's own."""
+    return (LIBRARY, ACCELERATOR) if gpu else (LIBRARY,)
+
+
+def _loader(arch: str) -> list[str]:
+    """Words that start a program with the libraries of the bundle alone."""
+    here = _bundle.HERE
+    return [f"{here}/{ARCHITECTURES[arch].loader}", "--inhibit-cache", "--library-path", here]
 
 
 def _require_aligned(staged: Path, arch: str) -> None:
@@ -198,8 +222,9 @@ def _require_aligned(staged: Path, arch: str) -> None:
         raise BuildError(str(error)) from error
 
 
-def _arguments() -> list[str]:
-    return ["--library", f"{_bundle.HERE}/libLiteRt.so", "--runtime-version", LITERT]
+def _arguments(gpu: bool) -> list[str]:
+    words = ["--library", f"{_bundle.HERE}/{LIBRARY}", "--runtime-version", LITERT]
+    return [*words, "--gpu", _bundle.HERE] if gpu else words
 
 
 def _compile(compiler: list[str], target: Path, work: Path) -> None:
@@ -210,7 +235,15 @@ def _compile(compiler: list[str], target: Path, work: Path) -> None:
         "ZIG_GLOBAL_CACHE_DIR": str(work / "zig-global"),
     }
     subprocess.run(
-        [*compiler, *FLAGS, "-o", str(target), *sorted(path.name for path in sources.glob("*.c")), "-ldl"],
+        [
+            *compiler,
+            *FLAGS,
+            "-o",
+            str(target),
+            *sorted(path.name for path in sources.glob("*.c")),
+            "-ldl",
+            "-lm",
+        ],
         cwd=sources,
         env={"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(work), "LC_ALL": "C", **caches},
         check=True,
@@ -289,11 +322,14 @@ def _write(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
-def _manifest(staged: Path, arch: str, command: list[str], inputs: dict[str, str]) -> dict[str, object]:
+def _manifest(
+    staged: Path, arch: str, processor: str, command: list[str], inputs: dict[str, str]
+) -> dict[str, object]:
     return {
         "schema": _bundle.SCHEMA,
         "agent": AGENT,
         "arch": arch,
+        "processor": processor,
         "runtime_version": LITERT,
         "sources_sha256": _bundle.sources_digest(AGENT),
         "command": command,

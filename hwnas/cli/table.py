@@ -32,8 +32,10 @@ def show(path: PathArgument, as_json: Json = False) -> None:
     if as_json:
         emit_json(_as_json(table, doubtful, qualities))
         return
-    known = {name: value for name in operations.IDENTITY if (value := table.environment.get(name))}
-    out.print(f"[bold]{table.target}[/]  " + ", ".join(f"{k} {str(v)[:32]}" for k, v in known.items()))
+    known = {name: table.environment.get(name) for name in operations.IDENTITY if name != "gpu"}
+    words = [f"{name} {str(value)[:32]}" for name, value in known.items() if value]
+    words += [f"gpu {name}"] if (name := operations.gpu_name(table.environment)) else []
+    out.print(f"[bold]{table.target}[/]  " + ", ".join(words))
     for session, quality in qualities.items():
         out.print(f"session {session}: {quality}", highlight=False)
     rows = Table("key", "kind", "ms", "95 % interval", "rounds", "doubt")

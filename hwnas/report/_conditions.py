@@ -11,7 +11,7 @@ from hwnas.release.verification import VariantCheck
 from hwnas.report import _page
 from hwnas.report._record import Json, Record, fitted_to
 from hwnas.statistics.verdict import NOISY, STABLE, UNUSABLE
-from hwnas.tables import conditions
+from hwnas.tables import conditions, operations
 from hwnas.tables.table import LatencyTable
 
 _SESSION = re.compile(r"(\d{4})(\d\d)(\d\d)T(\d\d)(\d\d)\d\dZ")
@@ -60,7 +60,7 @@ def place(found: Json, how: str = "") -> str:
     device = found.get("device", {})
     system = " ".join(str(device[name]) for name in ("system", "kernel", "machine") if name in device)
     runtime = f"{found.get('runtime', '')} {found.get('runtime_version', '')}".strip()
-    gpu = (found.get("gpu") or {}).get("name")
+    gpu = operations.gpu_name(found)
     return ", ".join(str(word) for word in (gpu, found.get("cpu_model"), system, runtime, how) if word)
 
 

@@ -198,16 +198,16 @@ class Runtime:
     Attributes:
         name: As in targets, tables and file names.
         format: What its models are files of.
-        precisions: That it computes in, of ``PRECISIONS``.
+        precisions: That it computes in, of ``PRECISIONS``; what no file says, where it proves that alone.
         processors: That its agents can measure: "cpu", "gpu", "npu".
         agent: Folder in ``profilers/``; for the machine that hwnas runs on, any other one, as an
             absolute path.
         host: What runs its models in this process.
         proves_delegation: Whether its agents say in each reply which processor took the model.
             Nothing but the CPU is believed without.
-        proves_precision: Whether its agents choose the arithmetic themselves, and say in each reply how the
-            output compares with fp32's on the CPU. What is computed otherwise than its file says is believed
-            with that alone.
+        proves_precision: Processors on which its agents choose the arithmetic themselves, and say in each
+            reply how the output compares with fp32's on the CPU. What is computed otherwise than its file
+            says is believed with that alone.
         example: File in ``hwnas/release/examples`` that ships beside its models; without one, an
             export makes none for it.
         packages: Distributions whose versions bear on its models.
@@ -223,7 +223,7 @@ class Runtime:
     agent: str
     host: Host
     proves_delegation: bool = False
-    proves_precision: bool = False
+    proves_precision: tuple[str, ...] = ()
     example: str = ""
     packages: tuple[str, ...] = ()
     also_reads: tuple[Format, ...] = ()
@@ -249,11 +249,16 @@ class Runtime:
         """Names of all formats that it can be measured with."""
         return frozenset(kind.name for kind in (self.format, *self.also_reads))
 
+    def precisions_on(self, processor: str) -> tuple[str, ...]:
+        """Those that it computes in on a processor."""
+        proven = processor in self.proves_precision
+        return tuple(name for name in self.precisions if proven or name in self.files)
+
     def require(self, precision: str, processor: str) -> None:
         """Refuse what this runtime cannot do; raises DeviceError."""
         for what, value, known in (
-            ("precision", precision, self.precisions),
             ("processor", processor, self.processors),
+            ("precision", precision, self.precisions_on(processor)),
         ):
             if value not in known:
                 raise DeviceError(f"the {what} must be one of {known} with {self.name}, but got {value!r}")
@@ -273,9 +278,11 @@ class Runtime:
     def require_precise(self, precision: str, processor: str, reply: Mapping[str, Any]) -> None:
         """Refuse a reply that does not prove what its output was computed in; raises AgentError.
 
-        Nothing is asked of a runtime that computes as its files say.
+        Nothing is asked where a runtime computes as its files say, nor, of a file's own precision, from a
+        program of others that prints its results and no output (``aggregated``).
         """
-        if not self.proves_precision:
+        is_told = reply.get("aggregated") and precision in self.files
+        if processor not in self.proves_precision or is_told:
             return
         check: Any = reply.get("check")
         if not (isinstance(check, dict) and check.get("against") == REFERENCE):

@@ -188,11 +188,12 @@ HOST = Host("litert", _open, execution, quantization, describe, delegate="XNNPAC
 LITERT = Runtime(
     name="litert",
     format=TFLITE,
-    precisions=("fp32", "int8", "16x8"),
+    precisions=("fp32", "int8", "16x8", "fp16"),
     processors=("cpu", "gpu", "npu"),
     agent="litert",
     host=HOST,
     proves_delegation=True,
+    proves_precision=("gpu",),
     example="example_litert.py",
     packages=("ai-edge-litert", "litert-quantizer"),
     joins_on_one_scale=True,

@@ -17,6 +17,6 @@ TORCH_CUDA = Runtime(
     agent="torch_cuda",
     host=ONNXRUNTIME.host,
     proves_delegation=True,
-    proves_precision=True,
+    proves_precision=("cpu", "gpu"),
     packages=("onnx", "torch"),
 )

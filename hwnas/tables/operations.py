@@ -47,6 +47,13 @@ CSV_COLUMNS = (
 )
 
 
+def gpu_name(environment: Mapping[str, Any]) -> str:
+    """The GPU that was measured, and whether it is none; empty where it was the CPU."""
+    said = environment.get("gpu") or {}
+    name = str(said.get("name") or "")
+    return f"{name} (software, no GPU)" if said.get("software") else name
+
+
 def in_what(field: str) -> str:
     """How a table differs, of the ``field`` that ``require_same`` named: "differs in cpu_model"."""
     return "came with hwnas" if field == ORIGIN else f"differs in {field}"

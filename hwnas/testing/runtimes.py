@@ -65,7 +65,7 @@ def check_runtime(name: str, device: Device | None = None) -> None:
             )
             _check_description(runtime, precision, model)
             if device is not None:
-                for computed in runtime.precisions:
+                for computed in runtime.precisions_on(device.processor):
                     if runtimes.PRECISIONS[computed].file == precision:
                         _check_agent(name, computed, device, model)
 

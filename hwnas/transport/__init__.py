@@ -23,7 +23,7 @@ def connect(device: Device, serial: str | None = None) -> Transport:
         from hwnas.transport.local import LocalTransport
 
         _require_plain(device, serial)
-        return LocalTransport()
+        return LocalTransport(device=device)
     serial = serial or device.options.get("serial")
     if device.transport == "adb":
         from hwnas.transport.adb import open_phone

@@ -16,9 +16,11 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hwnas import files
 from hwnas.errors import AgentError, HwnasError, in_words
+from hwnas.runtimes.base import CPU
 from hwnas.transport import _elf
 
 SCHEMA = "hwnas-bundle/1"
@@ -41,6 +43,7 @@ class Bundle:
     Attributes:
         agent: Folder name in ``profilers/``.
         arch: "arm64" or "x86-64".
+        processor: "cpu", or "gpu" where it brings what a GPU needs.
         folder: Where it is unpacked.
         files: SHA-256 of every file that goes to the device, by name.
         command: How the agent is started there; ``HERE`` stands for the folder.
@@ -49,6 +52,7 @@ class Bundle:
 
     agent: str
     arch: str
+    processor: str
     folder: Path
     files: Mapping[str, str]
     command: tuple[str, ...]
@@ -57,7 +61,20 @@ class Bundle:
     @property
     def name(self) -> str:
         """Folder name on a device: bundles of different content never share one."""
-        return f"{self.agent}-{self.arch}-{self.digest[:16]}"
+        return f"{_name(self.agent, self.arch, self.processor)}-{self.digest[:16]}"
+
+
+def words(bundle: Bundle, folder: str, options: Mapping[str, Any]) -> list[str]:
+    """What starts the agent, but for the plan.
+
+    Args:
+        bundle: Of the agent.
+        folder: Where the bundle is on the device.
+        options: Of the device; ``adapter`` is a part of the name of the GPU that is meant.
+    """
+    command = [word.replace(HERE, folder) for word in bundle.command]
+    adapter = options.get("adapter") if bundle.processor != CPU else None
+    return [*command, *(("--adapter", str(adapter)) if adapter else ())]
 
 
 def sources_digest(agent: str) -> str:
@@ -69,28 +86,36 @@ def sources_digest(agent: str) -> str:
     return digest.hexdigest()
 
 
-def archives(agent: str, arch: str) -> tuple[Path, Path]:
+def _name(agent: str, arch: str, processor: str) -> str:
+    return "-".join([agent, arch, *([processor] if processor != CPU else [])])
+
+
+def archives(agent: str, arch: str, processor: str = CPU) -> tuple[Path, Path]:
     """Where the packed bundle may be: with a release, or in the user's cache."""
-    name = f"{agent}-{arch}.tar.xz"
+    name = f"{_name(agent, arch, processor)}.tar.xz"
     return (
         files.shipped("profilers") / agent / "bundles" / name,
         files.user_cache() / "bundles" / name,
     )
 
 
-def find(agent: str, arch: str) -> Bundle:
-    """The bundle of an agent for an architecture, unpacked and verified.
+def find(agent: str, arch: str, processor: str = CPU) -> Bundle:
+    """The bundle of an agent for a processor of an architecture's devices, unpacked and verified.
 
     Raises:
         AgentError: There is none, it is damaged, or it was built from other sources.
     """
-    remedy = f"run `{shlex.join([sys.executable, str(_builder()), arch])}`"
-    for archive in archives(agent, arch):
+    extra = [f"--{processor}"] if processor != CPU else []
+    remedy = f"run `{shlex.join([sys.executable, str(_builder()), arch, *extra])}`"
+    places, where = (
+        archives(agent, arch, processor),
+        arch if processor == CPU else f"the {processor} of {arch}",
+    )
+    for archive in places:
         if archive.is_file():
-            return _open(archive, agent, arch, remedy)
+            return _open(archive, (agent, arch, processor), remedy)
     raise AgentError(
-        f"the agent {agent} must be built once for {arch} devices, but {archives(agent, arch)[1]} "
-        f"is not there: {remedy}"
+        f"the agent {agent} must be built once for {where} devices, but {places[1]} is not there: {remedy}"
     )
 
 
@@ -99,15 +124,15 @@ def _builder() -> Path:
     return files.shipped("tools") / "build_agent.py"
 
 
-def _open(archive: Path, agent: str, arch: str, remedy: str) -> Bundle:
-    folder = files.user_cache() / "bundles" / f"{agent}-{arch}-{files.sha256(archive)[:16]}"
+def _open(archive: Path, wanted: tuple[str, str, str], remedy: str) -> Bundle:
+    """Args: ``wanted`` is agent, architecture and processor."""
+    folder = files.user_cache() / "bundles" / f"{_name(*wanted)}-{files.sha256(archive)[:16]}"
     if not folder.is_dir():
         _unpack(archive, folder, remedy)
     bundle = read(folder, remedy)
-    if (bundle.agent, bundle.arch) != (agent, arch):
-        raise AgentError(
-            f"{archive} must hold {agent} for {arch}, but holds {bundle.agent} for {bundle.arch}: {remedy}"
-        )
+    found = (bundle.agent, bundle.arch, bundle.processor)
+    if found != wanted:
+        raise AgentError(f"{archive} must hold {_name(*wanted)}, but holds {_name(*found)}: {remedy}")
     return bundle
 
 
@@ -136,6 +161,7 @@ def read(folder: Path, remedy: str) -> Bundle:
         bundle = Bundle(
             agent=str(data["agent"]),
             arch=str(data["arch"]),
+            processor=str(data["processor"]),
             folder=folder,
             files={str(name): str(entry["sha256"]) for name, entry in data["files"].items()},
             command=tuple(str(word) for word in data["command"]),

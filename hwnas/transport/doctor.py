@@ -15,8 +15,10 @@ from typing import Any
 from hwnas import runtimes
 from hwnas.device import Device
 from hwnas.errors import AgentError, DeviceError, HwnasError, TransportError
+from hwnas.runtimes.base import CPU
 from hwnas.transport import _bundle, _gate, _phone, adb, connect
 from hwnas.transport.base import Transport
+from hwnas.transport.local import LocalTransport
 from hwnas.transport.remote import RemoteTransport
 
 OK, WARNING, FAILED = "ok", "warning", "failed"
@@ -64,9 +66,19 @@ def examine(device: Device, serial: str | None = None) -> Iterator[Check]:
             if isinstance(transport, RemoteTransport):
                 yield from _examine_remote(transport, device)
             else:
-                yield _agent(transport, device)
+                yield from _examine_local(transport, device)
     except HwnasError as error:
         yield Check("connection", FAILED, *_split(error, adb.ATTACH if device.transport == "adb" else _REACH))
+
+
+def _examine_local(transport: Transport, device: Device) -> Iterator[Check]:
+    if isinstance(transport, LocalTransport):
+        try:
+            transport.require_agent(runtimes.get(device.runtimes[0]).agent)
+        except DeviceError as error:
+            yield Check("agent's files", FAILED, *_split(error, _INSTALL))
+            return
+    yield _agent(transport, device)
 
 
 def _examine_remote(transport: RemoteTransport, device: Device) -> Iterator[Check]:
@@ -126,7 +138,7 @@ def _bundle_check(transport: RemoteTransport, device: Device) -> Check:
         transport.require_agent()
         if agent_path:
             return Check("agent's files", OK, f"benchmark_model from {agent_path}")
-        bundle = _bundle.find(runtimes.get(device.runtimes[0]).agent, transport.arch())
+        bundle = _bundle.find(runtimes.get(device.runtimes[0]).agent, transport.arch(), device.processor)
         said = transport.ask("getconf PAGE_SIZE 2>/dev/null").strip()
         aligned = _bundle.require_aligned(bundle.folder, bundle.arch, int(said) if said.isdecimal() else 0)
     except DeviceError as error:
@@ -144,23 +156,48 @@ def _agent(transport: Transport, device: Device) -> Check:
     try:
         replies = list(transport.run(agent, [], silence_s=_SILENCE_S))
     except (DeviceError, TransportError) as error:
-        remedy = _start_remedy(str(error)) if isinstance(transport, RemoteTransport) else _INSTALL
+        is_remote = isinstance(transport, RemoteTransport)
+        remedy = _start_remedy(str(error), device) if is_remote else _INSTALL
         return Check("agent starts", FAILED, str(error), remedy)
     hello: Mapping[str, Any] = next((reply["hello"] for reply in replies if "hello" in reply), {})
     version = f"{hello.get('runtime')} {hello.get('runtime_version') or ''}".strip()
-    return Check("agent starts", OK, f"{hello.get('agent')}: {version} on {hello.get('cpu_model')}")
+    there = [str(name) for name in hello.get("processors") or [CPU]]
+    if device.processor not in there:
+        why = f": {hello['no_gpu']}" if hello.get("no_gpu") else ""
+        remedy = f"see that the {device.processor} has its driver, and that {hello.get('runtime')} can use it"
+        return Check("agent starts", FAILED, f"{version} runs on {', '.join(there)} only{why}", remedy)
+    where = hello.get("cpu_model") if device.processor == CPU else _gpu(hello) or f"the {device.processor}"
+    return Check("agent starts", OK, f"{hello.get('agent')}: {version} on {where}")
+
+
+def _gpu(hello: Mapping[str, Any]) -> str:
+    """The GPU that is used, and all that are there where the agent lists them."""
+    used, listed = (
+        _adapter(hello.get("gpu") or {}),
+        [_adapter(found) for found in hello.get("adapters") or ()],
+    )
+    return f"{used} (there are: {'; '.join(listed)})" if len(listed) > 1 else used
+
+
+def _adapter(said: Mapping[str, Any]) -> str:
+    words = (said.get("name"), said.get("driver"), "software, no GPU" if said.get("software") else None)
+    return ", ".join(str(word) for word in words if word)
 
 
 _LARGE_PAGE = 16384  # the largest that Android uses
 _INSTALL = "install hwnas again: its runtimes come with it"
 
 
-def _start_remedy(message: str) -> str:
+def _start_remedy(message: str, device: Device) -> str:
     status = re.search(r"ended with (\d+)", message)
     if status and int(status[1]) == _FORBIDDEN_CALL:
         return "the system forbids a call of the agent's C library: run over adb, not from inside an app"
     if status and int(status[1]) == _NOT_EXECUTABLE:
         return "programs must not run from that folder: name another with the option folder"
+    if device.processor != CPU and not device.options.get("agent_path"):
+        return (
+            "the agent for GPUs uses the system's libraries: glibc 2.34 or later and libstdc++ must be there"
+        )
     return "give Google's benchmark_model instead: --agent benchmark_model --agent-path FILE"
 
 

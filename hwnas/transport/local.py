@@ -17,8 +17,11 @@ from pathlib import Path
 from typing import IO, Any
 
 from hwnas import files
+from hwnas.device import Device
 from hwnas.endings import ended
 from hwnas.errors import AgentError, TransportError, TransportTimeout
+from hwnas.runtimes.base import CPU
+from hwnas.transport import _bundle
 from hwnas.transport.base import Job, Losses, Reply, parse_reply
 
 _TAIL_BYTES = 2000  # of standard error, in messages
@@ -27,14 +30,16 @@ _LINE_BYTES = 64 * 1024 * 1024  # no reply is longer
 
 
 class LocalTransport:
-    """Runs agents with this Python, each in a process group of its own.
+    """Runs agents with this Python, each in a process group of its own; on a GPU those that are built from C.
 
     Args:
         agents: Folder that holds the agents; the shipped ones by default.
+        device: The descriptor of this machine; its CPU where it is not given.
     """
 
-    def __init__(self, agents: Path | None = None) -> None:
+    def __init__(self, agents: Path | None = None, device: Device | None = None) -> None:
         self._agents = agents
+        self._device = device
         self._running: set[subprocess.Popen[bytes]] = set()
         self._copies = ExitStack()
         self._cache: str | None = None
@@ -81,13 +86,10 @@ class LocalTransport:
 
     def run(self, agent: str, jobs: Sequence[Job], *, silence_s: float) -> Iterator[Reply]:
         """Run an agent on the jobs; see ``Transport.run``."""
-        program = (self._agents or files.shipped("profilers")) / agent / "agent.py"
-        if not program.is_file():
-            raise AgentError(f"an agent must be a folder with agent.py, but {program} is not there")
         with tempfile.TemporaryFile() as errors, tempfile.NamedTemporaryFile("w", suffix=".jsonl") as plan:
             _write(plan, jobs)
             process = subprocess.Popen(
-                [sys.executable, str(program), "--plan", plan.name, "--lifeline"],
+                self._command(agent, plan.name),
                 stdin=subprocess.PIPE,  # closes when this process ends in whatever way
                 stdout=subprocess.PIPE,
                 stderr=errors,
@@ -98,6 +100,22 @@ class LocalTransport:
                 yield from self._replies(agent, process, errors, silence_s)
             finally:
                 self._kill(process)
+
+    def require_agent(self, agent: str) -> None:
+        """Raises AgentError where the agent is not there."""
+        self._command(agent, "-")
+
+    def _command(self, agent: str, plan: str) -> list[str]:
+        """Words that start an agent on a plan."""
+        folder = (self._agents or files.shipped("profilers")) / agent
+        device = self._device
+        if device is not None and device.processor != CPU and (folder / "src").is_dir():
+            bundle = _bundle.find(agent, _arch(device), device.processor)
+            return [*_bundle.words(bundle, str(bundle.folder), device.options), "--plan", plan]
+        program = folder / "agent.py"
+        if not program.is_file():
+            raise AgentError(f"an agent must be a folder with agent.py, but {program} is not there")
+        return [sys.executable, str(program), "--plan", plan, "--lifeline"]
 
     def _replies(
         self, agent: str, process: subprocess.Popen[bytes], errors: IO[bytes], silence_s: float
@@ -124,6 +142,17 @@ class LocalTransport:
             if pipe is not None:
                 pipe.close()
         self._running.discard(process)
+
+
+def _arch(device: Device) -> str:
+    """Name of the bundle that this machine runs."""
+    system, machine = platform.system(), platform.machine()
+    if system != "Linux" or machine not in _bundle.ARCHITECTURES:
+        raise AgentError(
+            f"the {device.processor} of {device.name} must be one of Linux on x86_64 or aarch64, but this is "
+            f"{system} on {machine}: measure on another machine"
+        )
+    return _bundle.ARCHITECTURES[machine]
 
 
 def _write(plan: IO[str], jobs: Sequence[Job]) -> None:

@@ -23,6 +23,7 @@ from filelock import FileLock, Timeout
 from hwnas import files
 from hwnas.device import Device
 from hwnas.errors import AgentError, HwnasError, TransportError, TransportTimeout
+from hwnas.runtimes.base import CPU
 from hwnas.transport import _bundle, _gate, _phone
 from hwnas.transport import benchmark_model as official
 from hwnas.transport._detached import Detached, removal
@@ -47,7 +48,8 @@ class RemoteTransport:
             ("fastest", "middle" or "slowest"), ``gate`` (see ``Gate``), ``patience_s`` (how long a
             lost link may stay lost), ``launcher`` (words before the agent's command),
             ``agent_path`` (a ``benchmark_model`` of the user's) and its ``flags``, ``op_profile`` (runs in
-            which each operation is timed, after the samples).
+            which each operation is timed, after the samples), ``adapter`` (a part of the name of the GPU that
+            is meant, where there are several, or where it is none but software that plays one).
         identity: Something that names this one device, for the lock; never written anywhere.
         say: Told what the user should know while a run waits.
     """
@@ -154,10 +156,11 @@ class RemoteTransport:
     def require_agent(self) -> None:
         """Raises AgentError where no agent can do what the descriptor asks for."""
         options, processor = self._device.options, self._device.processor
-        if processor != "cpu" and not options.get("agent_path"):
+        of_board = processor == "gpu" and not self._is_android()
+        if processor != CPU and not of_board and not options.get("agent_path"):
             raise AgentError(
                 f"the {processor} of {self._device.name} must be measured by Google's benchmark_model, but "
-                "that is not given, and hwnas's own agent runs on the CPU: give --agent-path FILE, or "
+                "that is not given, and hwnas's own agent cannot use it: give --agent-path FILE, or "
                 "agent_path in a descriptor of your own; the package litert-cli keeps Google's builds "
                 "that it fetched in ~/.cache/litert-cli/binaries"
             )
@@ -169,7 +172,7 @@ class RemoteTransport:
 
     def _placed(self, job: Job) -> dict[str, Any]:
         """The job, with the CPUs of the wanted cluster where the plan leaves them open."""
-        if job.get("cpus") is not None or self._device.processor != "cpu":
+        if job.get("cpus") is not None or self._device.processor != CPU:
             return dict(job)
         wanted = str(self._device.options.get("cluster", "fastest"))
         groups = self.clusters()
@@ -177,9 +180,9 @@ class RemoteTransport:
         return {**job, "cpus": list(cpus) if cpus else None}
 
     def _run_bundle(self, agent: str, jobs: Sequence[Job], silence_s: float) -> Iterator[Reply]:
-        bundle = _bundle.find(agent, self.arch())
+        bundle = _bundle.find(agent, self.arch(), self._device.processor)
         here = self._install(bundle)
-        command = [*(word.replace(_bundle.HERE, here) for word in bundle.command), "--plan", _PLAN]
+        command = [*_bundle.words(bundle, here, self._device.options), "--plan", _PLAN]
         asked = max((int(job.get("op_profile") or 0) for job in jobs), default=0)
         if runs := self._device.options.get("op_profile") or asked:
             command += ["--op-profile", str(runs)]
@@ -220,7 +223,7 @@ class RemoteTransport:
     def _official_flags(self, program: str, precision: str) -> tuple[str, ...]:
         """Which flags make the program compute where and in what is asked for."""
         given = [str(flag) for flag in self._device.options.get("flags", ())]
-        if self._usage is None and self._device.processor != "cpu":
+        if self._usage is None and self._device.processor != CPU:
             self._usage = self._link.ask(f"{shlex.quote(program)} --help </dev/null 2>&1")[1]
         return official.flags_of(self._usage or "", self._device.processor, precision, given)
 

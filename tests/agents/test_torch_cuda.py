@@ -25,6 +25,7 @@ from hwnas.errors import AgentError
 from hwnas.measure import ProfileOptions
 from hwnas.measure.engine import greet
 from hwnas.measure.plan import ANCHOR
+from hwnas.transport import doctor
 from hwnas.transport.local import LocalTransport
 
 AGENT = files.shipped("profilers") / "torch_cuda" / "agent.py"
@@ -385,6 +386,10 @@ def test_a_gpu_that_is_not_there_is_a_sentence():
         pytest.raises(AgentError, match="must run on the gpu of host-gpu, but it runs on cpu only"),
     ):
         greet(transport, here.target("torch_cuda", "fp16"), ProfileOptions())
+    (check,) = doctor.examine(here)
+    assert check.state == doctor.FAILED
+    assert "runs on cpu only" in check.found
+    assert "driver" in check.remedy
 
 
 @pytest.mark.gpu

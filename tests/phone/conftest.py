@@ -107,24 +107,30 @@ def cross_archive(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], P
     return build
 
 
-@pytest.fixture(scope="session")
-def native_bundle(cache: Path) -> Path:
+def _built(folder: Path, *words: str) -> Path:
     """The agent for this machine, built by the tool; skips where there is no C compiler."""
     programs.need("cc", "gcc", "clang")
+    builder = str(REPOSITORY / "tools" / "build_agent.py")
     done = subprocess.run(
-        [
-            sys.executable,
-            str(REPOSITORY / "tools" / "build_agent.py"),
-            "native",
-            "--out",
-            str(cache / "bundles"),
-        ],
+        [sys.executable, builder, "native", *words, "--out", str(folder)],
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr
     return Path(done.stdout.strip())
+
+
+@pytest.fixture(scope="session")
+def native_bundle(cache: Path) -> Path:
+    """The archive of the agent for this machine."""
+    return _built(cache / "bundles")
+
+
+@pytest.fixture(scope="session")
+def gpu_bundle(cache: Path) -> Path:
+    """The archive of the one for its GPU."""
+    return _built(cache / "bundles", "--gpu")
 
 
 @pytest.fixture

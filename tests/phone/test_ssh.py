@@ -10,13 +10,14 @@ import subprocess
 import threading
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import programs
 import pytest
 import tinymodels
 from ports import free_port
-from testphone import job
+from testphone import REPOSITORY, job
 
 from hwnas import device as devices
 from hwnas.device import Device
@@ -24,7 +25,7 @@ from hwnas.errors import TransportError, TransportTimeout
 from hwnas.transport import connect
 from hwnas.transport._detached import Detached
 from hwnas.transport._shell import LinkLost, ask_once
-from hwnas.transport.doctor import OK, examine
+from hwnas.transport.doctor import FAILED, OK, examine
 
 
 class Board:
@@ -171,6 +172,26 @@ def test_the_preflight(board, bundle):
     checks = {check.name: check for check in examine(board.device())}
     assert {name for name, check in checks.items() if check.state != OK} == {"heat and battery"}
     assert "litert" in checks["agent starts"].found
+
+
+@pytest.mark.usefixtures("bundle", "gpu_bundle")
+def test_the_gpu_of_a_board_is_found_by_the_bundle_for_it(board):
+    """With a Vulkan loader that is played: what runs is all but the GPU."""
+    source = REPOSITORY / "tests" / "agents" / "played_vulkan.c"
+    library = board.root / "libvulkan.so.1"
+    compiler = programs.need("cc", "gcc", "clang")
+    subprocess.run([compiler, "-shared", "-fPIC", "-o", library, source], check=True)
+    for adapters, state, found in (
+        ("V3D 7.1=1,llvmpipe=4", OK, "on V3D 7.1, played 1.2 (there are: V3D 7.1, played 1.2; llvmpipe"),
+        ("llvmpipe=4", FAILED, "runs on cpu only: an adapter must be a GPU, but there is only software"),
+    ):
+        launcher = ["env", f"LD_LIBRARY_PATH={board.root}", f"ADAPTERS={adapters}"]
+        checks = {
+            check.name: check for check in examine(replace(board.device(launcher=launcher), processor="gpu"))
+        }
+        assert "-gpu-" in checks["agent's files"].found
+        assert checks["agent starts"].state == state
+        assert found in checks["agent starts"].found
 
 
 def test_an_unknown_host_key_is_refused(board):

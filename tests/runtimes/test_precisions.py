@@ -53,7 +53,7 @@ def test_every_precision_says_which_files_it_is_computed_from():
 
 def test_a_runtime_must_prove_what_no_file_says():
     with pytest.raises(DeviceError, match="must prove its precision"):
-        replace(runtimes.get("torch_cuda"), proves_precision=False)
+        replace(runtimes.get("torch_cuda"), proves_precision=())
     with pytest.raises(DeviceError, match=r"precision must be one of .* with litert, but got 'fp16'"):
         runtimes.get("litert").require("fp16", "cpu")
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "check.h"
 #include "device.h"
 #include "timing.h"
 
@@ -10,7 +11,7 @@
 struct kept {
     struct kept *next;
     char *path;
-    long long threads;
+    struct how how;
     bool pinned;
     int cpus[MOST_CPUS];
     size_t cpu_count;
@@ -23,10 +24,46 @@ static struct kept *all_kept;
    later ones share what it brought. */
 static long long opened, memory_before_kb;
 
+/* Where and in what a job is to be computed. */
+static struct how how_of(const struct job *job)
+{
+    return (struct how){
+        .threads = (int)job->threads,
+        .on_gpu = job->processor && strcmp(job->processor, "gpu") == 0,
+        .in_fp16 = job->precision && strcmp(job->precision, "fp16") == 0,
+    };
+}
+
+/* Refuses what cannot be computed here, or not rightly. */
+static bool require_possible(const struct job *job, const struct gpus *gpus, struct fault *fault)
+{
+    const char *precision = job->precision ? job->precision : "fp32";
+    bool as_written =
+        strcmp(precision, "fp32") == 0 || strcmp(precision, "int8") == 0 || strcmp(precision, "16x8") == 0;
+    if (!job->processor || strcmp(job->processor, "cpu") == 0)
+        return as_written ||
+               fault_set(fault, "precision must be fp32, int8 or 16x8 on the cpu, but got %.40s", precision);
+    if (strcmp(job->processor, "gpu") != 0)
+        return fault_set(fault, "processor must be cpu or gpu, but got %.40s", job->processor);
+    if (!gpus->chosen)
+        return fault_set(fault, "processor must be cpu, but got gpu: %.400s", gpus->problem);
+    if (strcmp(precision, "int8") == 0)
+        return fault_set(fault, "precision must be fp32 or fp16 on the gpu, but got int8, which LiteRT computes "
+                                "wrongly there: it ignores strides and groups of 1x1 convolutions");
+    return strcmp(precision, "fp32") == 0 || strcmp(precision, "fp16") == 0 ||
+           fault_set(fault, "precision must be fp32 or fp16 on the gpu, but got %.40s", precision);
+}
+
+static bool same_how(const struct how *a, const struct how *b)
+{
+    return a->threads == b->threads && a->on_gpu == b->on_gpu && a->in_fp16 == b->in_fp16;
+}
+
 static struct kept *find_kept(const struct job *job)
 {
+    const struct how how = how_of(job);
     for (struct kept *kept = all_kept; kept; kept = kept->next)
-        if (kept->threads == job->threads && kept->pinned == job->pinned && kept->cpu_count == job->cpu_count &&
+        if (same_how(&kept->how, &how) && kept->pinned == job->pinned && kept->cpu_count == job->cpu_count &&
             memcmp(kept->cpus, job->cpus, job->cpu_count * sizeof *job->cpus) == 0 &&
             strcmp(kept->path, job->model) == 0)
             return kept;
@@ -36,7 +73,7 @@ static struct kept *find_kept(const struct job *job)
 static struct model *keep(const struct job *job, struct model *model)
 {
     struct kept *kept = checked_realloc(NULL, 1, sizeof *kept);
-    *kept = (struct kept){.next = all_kept, .threads = job->threads, .pinned = job->pinned,
+    *kept = (struct kept){.next = all_kept, .how = how_of(job), .pinned = job->pinned,
                           .cpu_count = job->cpu_count, .model = *model};
     memcpy(kept->cpus, job->cpus, sizeof kept->cpus);
     kept->path = checked_realloc(NULL, strlen(job->model) + 1, 1);
@@ -82,11 +119,12 @@ static void write_undelegated(struct text *reply, const struct profile *profile)
 static bool write_coverage(struct text *reply, const struct job *job, const struct model *model, int runs,
                            struct fault *fault)
 {
+    const struct how how = {.threads = (int)job->threads, .profiled = true};
     struct model profiled = {0};
     struct profile profile = {.partitions = model->nodes ? 1 : 0};
     bool needed = runs > 0 || !model->delegated;
     if (needed) {
-        bool done = model_open(&profiled, job->model, (int)job->threads, true, fault) &&
+        bool done = model_open(&profiled, job->model, &how, fault) &&
                     model_fill(&profiled, job->seed, job->input, fault);
         fault->stage = "run";
         done = done && model_profile(&profiled, runs > 0 ? runs : 1, &profile, fault);
@@ -120,7 +158,8 @@ static bool open_fresh(const struct job *job, struct model *fresh, struct fault 
 {
     if (!opened++)
         memory_before_kb = process_memory_kb("VmRSS:");
-    return model_open(fresh, job->model, (int)job->threads, false, fault);
+    const struct how how = how_of(job);
+    return model_open(fresh, job->model, &how, fault);
 }
 
 /* The first run of a model, which may prepare what later ones need. */
@@ -161,36 +200,78 @@ static struct model *ready_model(const struct job *job, struct model *fresh, str
     return NULL;
 }
 
-static bool measure(const struct job *job, struct model *model, int op_profile_runs, struct text *reply,
-                    struct fault *fault)
+/* Of a GPU: all of the model is there, or it had been refused; the runtime has no profiler for it, and of the
+   memory nothing is known. */
+static void write_gpu_coverage(struct text *reply, const struct model *model)
+{
+    json_string(reply, "processor", "gpu");
+    json_number(reply, "nodes", model->nodes);
+    json_number(reply, "delegate_partitions", UNKNOWN);
+    json_number(reply, "delegated_nodes", model->nodes);
+    json_number(reply, "peak_memory_bytes", UNKNOWN);
+}
+
+static bool time_model(const struct job *job, struct model *model, struct text *reply, struct fault *fault)
 {
     struct timing timing = {.start_ns = now_ns()};
-    device_temperatures(reply, "thermal_before_mc");
-    bool done = run_first(model, reply, fault);
     fault->stage = "warmup";
-    done = done && timing_warm_up(job, model, &timing, fault);
+    bool done = timing_warm_up(job, model, &timing, fault);
     if (done) {
         fault->stage = "run";
         done = timing_sample(job, model, &timing, fault);
     }
     if (done)
-        timing_write(reply, &timing);
+        timing_write(reply, &timing, how_of(job).on_gpu);
     timing_free(&timing);
-    write_memory(reply);
-    done = done && write_outputs(reply, job, model, fault);
+    return done;
+}
+
+/* The same, between two looks at whether what comes out is right, and whether it was waited for. */
+static bool time_on_gpu(const struct job *job, struct model *model, struct text *reply, struct fault *fault)
+{
+    struct difference first, last;
+    long long lock_ns = 0;
+    if (!check_run(model, job, &first, fault) || !time_model(job, model, reply, fault) ||
+        !check_waits(model, &lock_ns, fault) || !check_run(model, job, &last, fault))
+        return false;
+    json_number(reply, "lock_ns", lock_ns);
+    check_write(reply, &first, &last);
+    return true;
+}
+
+static void write_circumstances(struct text *reply, const struct job *job, const struct model *model)
+{
     json_number(reply, "load_ns", model->load_ns);
     json_number(reply, "compile_ns", model->compile_ns);
     json_number(reply, "threads", job->threads);
     affinity_write(reply, "affinity");
     device_temperatures(reply, "thermal_mc");
-    return done && write_coverage(reply, job, model, op_profile_runs, fault);
 }
 
-bool answer_job(const struct job *job, int op_profile_runs, struct text *reply, struct fault *fault)
+static bool measure(const struct job *job, struct model *model, int op_profile_runs, struct text *reply,
+                    struct fault *fault)
+{
+    const bool on_gpu = how_of(job).on_gpu;
+    device_temperatures(reply, "thermal_before_mc");
+    if (!run_first(model, reply, fault) ||
+        !(on_gpu ? time_on_gpu : time_model)(job, model, reply, fault))
+        return false;
+    if (!on_gpu)
+        write_memory(reply);
+    if (!write_outputs(reply, job, model, fault))
+        return false;
+    write_circumstances(reply, job, model);
+    if (on_gpu)
+        write_gpu_coverage(reply, model);
+    return on_gpu || write_coverage(reply, job, model, op_profile_runs, fault);
+}
+
+bool answer_job(const struct job *job, const struct gpus *gpus, int op_profile_runs, struct text *reply,
+                struct fault *fault)
 {
     struct model fresh = {0};
     fault->stage = "plan";
-    if (!affinity_set(job, fault->message, sizeof fault->message))
+    if (!require_possible(job, gpus, fault) || !affinity_set(job, fault->message, sizeof fault->message))
         return false;
     struct model *model = ready_model(job, &fresh, fault);
     if (!model)

@@ -22,6 +22,8 @@ void json_open(struct text *text, const char *name, char bracket); /* '{' or '['
 void json_close(struct text *text, char bracket);                  /* '}' or ']' */
 void json_number(struct text *text, const char *name, long long value);
 void json_hundredths(struct text *text, const char *name, long long value); /* 150 is 1.50 */
+void json_real(struct text *text, const char *name, double value); /* what is not finite is null */
+void json_boolean(struct text *text, const char *name, bool value);
 void json_string(struct text *text, const char *name, const char *value); /* NULL is null */
 void json_numbers(struct text *text, const char *name, const long long *values, size_t count);
 

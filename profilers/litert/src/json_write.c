@@ -126,6 +126,22 @@ void json_hundredths(struct text *text, const char *name, long long value)
                  (size_t)snprintf(digits, sizeof digits, "%lld.%02lld", value / 100, value % 100));
 }
 
+void json_real(struct text *text, const char *name, double value)
+{
+    char digits[32];
+    member(text, name);
+    if (!(value - value == 0))
+        text_add(text, "null", 4);
+    else
+        text_add(text, digits, (size_t)snprintf(digits, sizeof digits, "%.6g", value));
+}
+
+void json_boolean(struct text *text, const char *name, bool value)
+{
+    member(text, name);
+    text_add(text, value ? "true" : "false", value ? 4 : 5);
+}
+
 void json_string(struct text *text, const char *name, const char *value)
 {
     member(text, name);

@@ -7,10 +7,12 @@
 #include <string.h>
 
 #include "device.h"
+#include "hearing.h"
 #include "json.h"
 
 struct litert_api api;
 
+static const char *gpu_folder, *gpu_adapter;
 static void *environment; /* made at the first model: its threads must not exist before a fork */
 
 bool fault_set(struct fault *fault, const char *format, ...)
@@ -60,13 +62,21 @@ bool litert_load(const char *path, struct fault *fault)
     return true;
 }
 
+void litert_use_gpu(const char *folder, const char *adapter)
+{
+    gpu_folder = folder;
+    gpu_adapter = adapter;
+}
+
 static bool start_environment(struct fault *fault)
 {
+    const int accelerators = gpu_folder ? ACCELERATOR_CPU | ACCELERATOR_GPU : ACCELERATOR_CPU;
     const struct environment_option options[] = {
-        {OPTION_ACCELERATORS, {OPTION_INTEGER, {.integer = ACCELERATOR_CPU}}},
+        {OPTION_ACCELERATORS, {OPTION_INTEGER, {.integer = accelerators}}},
         {OPTION_LEAST_SEVERITY, {OPTION_INTEGER, {.integer = SEVERITY_WARNING}}},
+        {OPTION_LIBRARIES, {OPTION_STRING, {.pointer = gpu_folder}}},
     };
-    return environment || TRY(CreateEnvironment, 2, options, &environment);
+    return environment || TRY(CreateEnvironment, gpu_folder ? 3 : 2, options, &environment);
 }
 
 /* Options travel as an identifier and a text of settings that the library frees. */
@@ -79,22 +89,68 @@ static bool add_setting(void *options, const char *identifier, const char *setti
     return TRY(CreateOpaqueOptions, identifier, copy, free, &opaque) && TRY(AddOpaqueOptions, options, opaque);
 }
 
-static bool compile(struct model *model, int threads, bool profiled, struct fault *fault)
+/* A run must be waited for: LiteRT returns from one before it is done unless it is told to wait. Its default
+   computes in fp16. */
+static bool add_gpu_settings(struct model *model, const struct how *how, struct fault *fault)
+{
+    char setting[400];
+    int length = snprintf(setting, sizeof setting, "precision = %d\nwait_type = %d\n",
+                          how->in_fp16 ? GPU_FP16 : GPU_FP32, GPU_WAITS);
+    if (!strchr(gpu_adapter, '\''))
+        snprintf(setting + length, sizeof setting - (size_t)length, "preferred_device_substr = '%s'\n", gpu_adapter);
+    return add_setting(model->options, "gpu_options", setting, fault);
+}
+
+static bool add_settings(struct model *model, const struct how *how, struct fault *fault)
 {
     char setting[64];
-    if (!TRY(CreateOptions, &model->options) ||
-        !TRY(SetOptionsHardwareAccelerators, model->options, ACCELERATOR_CPU))
+    const int accelerator = how->on_gpu ? ACCELERATOR_GPU : ACCELERATOR_CPU;
+    if (!TRY(CreateOptions, &model->options) || !TRY(SetOptionsHardwareAccelerators, model->options, accelerator))
         return false;
-    snprintf(setting, sizeof setting, "num_threads = %d\n", threads);
-    if (!add_setting(model->options, "xnnpack", setting, fault))
+    if (how->on_gpu)
+        return add_gpu_settings(model, how, fault);
+    snprintf(setting, sizeof setting, "num_threads = %d\n", how->threads);
+    return add_setting(model->options, "xnnpack", setting, fault) &&
+           (!how->profiled ||
+            add_setting(model->options, "runtime_options_string", "enable_profiling = true\n", fault));
+}
+
+/* Whether LiteRT took the adapter that it was to take: it takes another one where it knows none of that name. */
+static bool on_adapter(const char *said, struct fault *fault)
+{
+    const char *adapter = heard_adapter(said);
+    size_t length = strlen(gpu_adapter);
+    bool named = strncmp(adapter, gpu_adapter, length) == 0 && adapter[length] == ',';
+    return (named && strstr(adapter, "backend=Vulkan")) ||
+           fault_set(fault, "LiteRT must take the adapter %.150s over Vulkan, but says: %.200s", gpu_adapter,
+                     *adapter ? adapter : "nothing");
+}
+
+static bool compile_for_gpu(struct model *model, struct fault *fault)
+{
+    char reason[256];
+    hearing_begin();
+    bool done = TRY(CreateCompiledModel, environment, model->model, model->options, &model->compiled);
+    const char *said = hearing_end();
+    heard_error(said, reason, sizeof reason);
+    size_t length = strlen(fault->message);
+    if (!done && *reason)
+        snprintf(fault->message + length, sizeof fault->message - length, ": %s", reason);
+    if (!done || !on_adapter(said, fault) ||
+        !TRY(CompiledModelIsNonCpuFullyAccelerated, model->compiled, &model->delegated))
         return false;
-    if (profiled && !add_setting(model->options, "runtime_options_string", "enable_profiling = true\n", fault))
+    return model->delegated || fault_set(fault, "the GPU must take the whole model, but took a part of it");
+}
+
+static bool compile(struct model *model, const struct how *how, struct fault *fault)
+{
+    if (!add_settings(model, how, fault))
         return false;
     long long start = now_ns();
-    if (!TRY(CreateCompiledModel, environment, model->model, model->options, &model->compiled))
-        return false;
+    bool done = how->on_gpu ? compile_for_gpu(model, fault)
+                            : TRY(CreateCompiledModel, environment, model->model, model->options, &model->compiled);
     model->compile_ns = now_ns() - start;
-    return TRY(CompiledModelIsFullyAccelerated, model->compiled, &model->delegated);
+    return done && (how->on_gpu || TRY(CompiledModelIsFullyAccelerated, model->compiled, &model->delegated));
 }
 
 static bool read_model(struct model *model, const char *path, struct fault *fault)
@@ -188,12 +244,12 @@ static bool allocate(struct model *model, struct fault *fault)
     return allocate_outputs(model, fault);
 }
 
-bool model_open(struct model *model, const char *path, int threads, bool profiled, struct fault *fault)
+bool model_open(struct model *model, const char *path, const struct how *how, struct fault *fault)
 {
     *model = (struct model){0};
     fault->stage = "load";
     bool done = start_environment(fault) && read_model(model, path, fault) &&
-                compile(model, threads, profiled, fault);
+                compile(model, how, fault);
     if (done) {
         fault->stage = "allocate";
         done = allocate(model, fault);
@@ -211,6 +267,7 @@ void model_close(struct model *model)
     for (size_t i = 0; model->outputs && i < model->output_count; i++)
         if (model->outputs[i])
             api.DestroyTensorBuffer(model->outputs[i]);
+    model_forget_expected(model);
     free(model->inputs);
     free(model->outputs);
     if (model->compiled)

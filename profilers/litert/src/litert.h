@@ -17,13 +17,25 @@ bool fault_set(struct fault *fault, const char *format, ...) __attribute__((form
 /* Loads the library and finds what is needed in it; once a process. */
 bool litert_load(const char *path, struct fault *fault);
 
+/* Where the library of the GPU's accelerator is, and the name of the adapter that it must take; once a process,
+   before the first model. Without, there is the CPU alone. */
+void litert_use_gpu(const char *folder, const char *adapter);
+
+/* Where and in what a model is computed; on the CPU, as its file says. */
+struct how {
+    int threads;
+    bool on_gpu, in_fp16;
+    bool profiled;
+};
+
 struct model {
     void *model, *options, *compiled, *signature;
     void **inputs, **outputs;
     size_t input_count, output_count;
     long long load_ns, compile_ns, nodes;
-    bool delegated; /* all of it runs in the delegate */
+    bool delegated; /* all of it runs in the delegate, or on the GPU */
     bool has_run;
+    float **expected; /* each output, as the CPU computes it; NULL until that is asked for */
 };
 
 /* What ran in one pass of the profiler, in order. */
@@ -40,12 +52,13 @@ struct profile {
 };
 
 /* Each sets fault->stage as it goes; a model that failed to open needs no closing. */
-bool model_open(struct model *model, const char *path, int threads, bool profiled, struct fault *fault);
+bool model_open(struct model *model, const char *path, const struct how *how, struct fault *fault);
 bool model_fill(struct model *model, long long seed, const char *file, struct fault *fault);
 bool model_run(struct model *model, struct fault *fault);
 /* Digest of all outputs, how many of their floats are not finite, and a copy in `file` if given. */
 bool model_outputs(struct model *model, const char *file, char hex[65], long long *nonfinite,
                    struct fault *fault);
+void model_forget_expected(struct model *model);
 bool model_profile(struct model *model, int runs, struct profile *profile, struct fault *fault);
 void profile_free(struct profile *profile);
 void model_close(struct model *model);

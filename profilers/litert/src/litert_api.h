@@ -44,8 +44,10 @@ _Static_assert(sizeof(struct tensor_type) == 72, "LiteRT's ranked tensor type");
 _Static_assert(sizeof(struct environment_option) == 24, "LiteRT's environment option");
 _Static_assert(sizeof(struct event) == 104, "LiteRT's profiler event");
 
-enum { ACCELERATOR_CPU = 1 };
-enum { OPTION_ACCELERATORS = 24, OPTION_LEAST_SEVERITY = 25, OPTION_INTEGER = 2, SEVERITY_WARNING = 2 };
+enum { ACCELERATOR_CPU = 1, ACCELERATOR_GPU = 2 };
+enum { OPTION_LIBRARIES = 22, OPTION_ACCELERATORS = 24, OPTION_LEAST_SEVERITY = 25 };
+enum { OPTION_INTEGER = 2, OPTION_STRING = 8, SEVERITY_WARNING = 2 };
+enum { GPU_FP16 = 1, GPU_FP32 = 2, GPU_WAITS = 2 }; /* of the GPU's precision, and of its wait_type */
 enum { LOCK_READ = 0, LOCK_WRITE = 1 };
 enum { EVENT_NODE = 2, EVENT_DELEGATE_OPERATION = 8 };
 enum { FLOAT32 = 1, INT32 = 2, UINT8 = 3, INT64 = 4, BOOLEAN = 6, INT8 = 9, FLOAT16 = 10, FLOAT64 = 11 };
@@ -72,6 +74,7 @@ enum { FLOAT32 = 1, INT32 = 2, UINT8 = 3, INT64 = 4, BOOLEAN = 6, INT8 = 9, FLOA
     X(int, CreateCompiledModel, (void *, void *, void *, void **))                       \
     X(void, DestroyCompiledModel, (void *))                                              \
     X(int, CompiledModelIsFullyAccelerated, (void *, bool *))                            \
+    X(int, CompiledModelIsNonCpuFullyAccelerated, (void *, bool *))                      \
     X(int, CompiledModelResizeInputTensorNonStrict, (void *, size_t, size_t, const int *, size_t)) \
     X(int, GetCompiledModelOutputTensorLayouts, (void *, size_t, size_t, struct layout *, bool))   \
     X(int, GetCompiledModelInputBufferRequirements, (void *, size_t, size_t, void **))   \

@@ -16,6 +16,8 @@
 
 #include "answer.h"
 #include "device.h"
+#include "gpu.h"
+#include "hearing.h"
 #include "json.h"
 #include "litert.h"
 #include "plan.h"
@@ -31,6 +33,7 @@ static int replies; /* standard output; what a library prints goes to standard e
 
 struct options {
     const char *plan, *library, *runtime_version;
+    const char *gpu, *adapter;
     int op_profile_runs;
 };
 
@@ -38,6 +41,7 @@ struct options {
 struct progress {
     size_t next; /* line of the plan that is to be answered */
     long long jobs;
+    bool again; /* the worker ended by itself, for another one to go on */
     struct fault fault;
 };
 
@@ -73,7 +77,7 @@ static void say_error(const char *job, const char *stage, const char *message)
     say(&reply);
 }
 
-static void say_hello(const struct options *options)
+static void say_hello(const struct options *options, const struct gpus *gpus)
 {
     struct text reply = {0};
     char hex[65];
@@ -85,6 +89,8 @@ static void say_hello(const struct options *options)
     json_string(&reply, "runtime", "litert");
     json_string(&reply, "runtime_version", options->runtime_version);
     json_string(&reply, "library_sha256", sha256_file(options->library, hex) ? hex : NULL);
+    if (options->gpu)
+        gpus_write(&reply, gpus);
     device_describe(&reply);
     device_conditions(&reply, "conditions");
     json_close(&reply, '}');
@@ -104,7 +110,16 @@ static void say_bye(long long jobs)
     say(&reply);
 }
 
-static void answer(const struct line *line, const struct options *options, struct fault *fault)
+/* A GPU that failed fails in all that this process does later. */
+static bool may_go_on(const struct job *job, const struct fault *fault)
+{
+    bool began = strcmp(fault->stage, "plan") != 0 && strcmp(fault->stage, "load") != 0;
+    return !began || !job->processor || strcmp(job->processor, "gpu") != 0;
+}
+
+/* Answers one line; false where another process should do those behind it. */
+static bool answer(const struct line *line, const struct options *options, const struct gpus *gpus,
+                   struct fault *fault)
 {
     struct text reply = {0};
     struct job job;
@@ -113,23 +128,27 @@ static void answer(const struct line *line, const struct options *options, struc
     if (done) {
         json_open(&reply, NULL, '{');
         json_string(&reply, "job", job.name);
-        done = answer_job(&job, options->op_profile_runs, &reply, fault);
+        done = answer_job(&job, gpus, options->op_profile_runs, &reply, fault);
         json_close(&reply, '}');
     }
     if (done)
         say(&reply);
     else
         say_error(job.name, fault->stage, fault->message);
+    bool go_on = done || may_go_on(&job, fault);
     text_free(&reply);
     job_free(&job);
+    return go_on;
 }
 
 /* The worker: all lines from progress->next on. */
-static void work(const struct line *lines, size_t count, const struct options *options, struct progress *progress)
+static void work(const struct line *lines, size_t count, const struct options *options, const struct gpus *gpus,
+                 struct progress *progress)
 {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
-    for (; progress->next < count; progress->next++) {
-        answer(&lines[progress->next], options, &progress->fault);
+    while (!progress->again && progress->next < count) {
+        progress->again = !answer(&lines[progress->next], options, gpus, &progress->fault);
+        progress->next++;
         progress->jobs++;
     }
 }
@@ -149,7 +168,7 @@ static void bury(const struct line *line, const struct progress *progress, int s
     job_free(&job);
 }
 
-static int watch(const struct line *lines, size_t count, const struct options *options)
+static int watch(const struct line *lines, size_t count, const struct options *options, const struct gpus *gpus)
 {
     struct progress *progress = mmap(NULL, sizeof *progress, PROT_READ | PROT_WRITE,
                                      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -161,7 +180,7 @@ static int watch(const struct line *lines, size_t count, const struct options *o
         int status = 0;
         pid_t worker = fork();
         if (worker == 0) {
-            work(lines, count, options, progress);
+            work(lines, count, options, gpus, progress);
             _Exit(0);
         }
         while (worker > 0 && waitpid(worker, &status, 0) < 0 && errno == EINTR)
@@ -172,7 +191,10 @@ static int watch(const struct line *lines, size_t count, const struct options *o
         }
         if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_OUTPUT)
             return EXIT_OUTPUT;
-        if (progress->next < count) {
+        hearing_pass_on();
+        if (progress->again) {
+            progress->again = false;
+        } else if (progress->next < count) {
             bury(&lines[progress->next++], progress, status);
             progress->jobs++;
         }
@@ -219,7 +241,8 @@ static int usage(const char *problem)
 {
     fprintf(stderr,
             "agent: %s\n"
-            "usage: agent --plan FILE|- [--library libLiteRt.so] [--runtime-version TEXT] [--op-profile RUNS]\n",
+            "usage: agent --plan FILE|- [--library libLiteRt.so] [--runtime-version TEXT] [--op-profile RUNS]\n"
+            "             [--gpu FOLDER [--adapter NAME]]\n",
             problem);
     return EXIT_USAGE;
 }
@@ -238,6 +261,10 @@ static int parse_options(int count, char **words, struct options *options)
             options->library = value;
         else if (strcmp(word, "--runtime-version") == 0)
             options->runtime_version = value;
+        else if (strcmp(word, "--gpu") == 0)
+            options->gpu = value;
+        else if (strcmp(word, "--adapter") == 0)
+            options->adapter = value;
         else if (strcmp(word, "--op-profile") == 0) {
             long runs = strtol(value, &end, 10);
             if (end == value || *end || runs < 1 || runs > 1000)
@@ -247,6 +274,19 @@ static int parse_options(int count, char **words, struct options *options)
             return usage("unknown option");
     }
     return options->plan ? 0 : usage("--plan is needed");
+}
+
+/* Which GPU is to be used, where the agent is to use any: `gpu` is where its accelerator's library is. */
+static void prepare_gpu(const struct options *options, struct gpus *gpus)
+{
+    if (!options->gpu) {
+        snprintf(gpus->problem, sizeof gpus->problem, "this agent was started for the CPU alone");
+        return;
+    }
+    gpus_find(gpus, options->adapter);
+    hearing_prepare();
+    if (gpus->chosen)
+        litert_use_gpu(options->gpu, gpus->chosen->name);
 }
 
 /* A loader or library that breaks a rule of the system dies here; the host reads what is said. */
@@ -270,6 +310,7 @@ int main(int argc, char **argv)
 {
     struct options options;
     struct text plan = {0};
+    struct gpus gpus = {0};
     struct line *lines;
     struct fault fault = {0};
     int wrong = parse_options(argc, argv, &options);
@@ -287,9 +328,10 @@ int main(int argc, char **argv)
     }
     on_fatal_signals(SIG_DFL);
     affinity_remember();
-    say_hello(&options);
+    prepare_gpu(&options, &gpus);
+    say_hello(&options, &gpus);
     size_t count = split_lines(&plan, &lines);
-    int status = watch(lines, count, &options);
+    int status = watch(lines, count, &options, &gpus);
     free(lines);
     text_free(&plan);
     return status;

@@ -47,7 +47,7 @@ enum field {
 #define X(field, low, high, needed) FIELD_##field,
     FIELDS(X)
 #undef X
-    FIELD_job, FIELD_model, FIELD_input, FIELD_output, FIELD_cpus, FIELD_keep
+    FIELD_job, FIELD_model, FIELD_input, FIELD_output, FIELD_processor, FIELD_precision, FIELD_cpus, FIELD_keep
 };
 
 static bool once(struct reader *reader, unsigned *seen, enum field field)
@@ -87,6 +87,10 @@ static bool read_field(struct reader *reader, struct job *job, const char *key, 
         return once(reader, seen, FIELD_input) && read_text(reader, &job->input);
     if (strcmp(key, "output") == 0)
         return once(reader, seen, FIELD_output) && read_text(reader, &job->output);
+    if (strcmp(key, "processor") == 0)
+        return once(reader, seen, FIELD_processor) && read_text(reader, &job->processor);
+    if (strcmp(key, "precision") == 0)
+        return once(reader, seen, FIELD_precision) && read_text(reader, &job->precision);
     if (strcmp(key, "cpus") == 0)
         return once(reader, seen, FIELD_cpus) && read_cpus(reader, job);
     if (strcmp(key, "keep") == 0)
@@ -133,5 +137,7 @@ void job_free(struct job *job)
     free(job->model);
     free(job->input);
     free(job->output);
+    free(job->processor);
+    free(job->precision);
     *job = (struct job){0};
 }

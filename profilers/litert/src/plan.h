@@ -10,6 +10,7 @@
 struct job {
     char *name, *model;
     char *input, *output; /* optional files: raw bytes of the first input, of all outputs */
+    char *processor, *precision; /* optional: the CPU, and what the file says */
     long long threads, samples, min_sample_ns, warmup_min_ns, warmup_max_ns, seed;
     bool keep, pinned;
     int cpus[MOST_CPUS];

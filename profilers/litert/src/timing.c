@@ -129,14 +129,17 @@ static long long microseconds(struct timeval time)
     return time.tv_sec * 1000000LL + time.tv_usec;
 }
 
-void timing_write(struct text *reply, const struct timing *timing)
+void timing_write(struct text *reply, const struct timing *timing, bool elsewhere)
 {
     const struct rusage *a = &timing->before, *b = &timing->after;
     json_numbers(reply, "samples_ns", timing->elapsed, timing->count);
     json_number(reply, "inner", timing->inner);
     json_number(reply, "warmup_runs", timing->warmup_runs);
     json_number(reply, "start_ns", timing->start_ns);
-    json_numbers(reply, "thread_ns", timing->thread, timing->count);
+    if (!elsewhere) { /* of a thread that only waits they say nothing */
+        json_numbers(reply, "thread_ns", timing->thread, timing->count);
+        json_numbers(reply, "preempted", timing->preempted, timing->count);
+    }
     json_numbers(reply, "cpu_ids", timing->cpus, timing->count);
     json_numbers(reply, "sample_start_ns", timing->starts, timing->count);
     if (timing->clock_rows) {
@@ -151,7 +154,6 @@ void timing_write(struct text *reply, const struct timing *timing)
     json_number(reply, "cpu_ns", 1000 * (microseconds(b->ru_utime) - microseconds(a->ru_utime) +
                                          microseconds(b->ru_stime) - microseconds(a->ru_stime)));
     json_number(reply, "preemptions", b->ru_nivcsw - a->ru_nivcsw);
-    json_numbers(reply, "preempted", timing->preempted, timing->count);
     json_number(reply, "waits", b->ru_nvcsw - a->ru_nvcsw);
     json_number(reply, "page_faults", b->ru_minflt - a->ru_minflt + b->ru_majflt - a->ru_majflt);
 }

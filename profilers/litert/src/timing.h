@@ -22,7 +22,8 @@ struct timing {
 bool timing_warm_up(const struct job *job, struct model *model, struct timing *timing, struct fault *fault);
 /* Times samples that are long enough; takes them again where the warm-up made a run look longer. */
 bool timing_sample(const struct job *job, struct model *model, struct timing *timing, struct fault *fault);
-void timing_write(struct text *reply, const struct timing *timing);
+/* `elsewhere`: the work is not done by the thread that waits for it. */
+void timing_write(struct text *reply, const struct timing *timing, bool elsewhere);
 void timing_free(struct timing *timing);
 
 #endif
