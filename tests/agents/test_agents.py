@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from installed import installed
+from installed import installed, works
 
 from hwnas import files
 
-RUNTIMES = ("litert", "onnxruntime", *installed("openvino"))
+RUNTIMES = ("litert", "onnxruntime", *installed("openvino"), *filter(works, ["onnxruntime_openvino"]))
 Models = dict[tuple[str, str], Path]
 
 
