@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from hwnas import plugins
 from hwnas.errors import DeviceError, ExportError, HwnasError
 from hwnas.runtimes.base import PRECISIONS, Runtime
+from hwnas.runtimes.executorch import EXECUTORCH
 from hwnas.runtimes.litert import LITERT
 from hwnas.runtimes.onnxruntime import ONNXRUNTIME
 from hwnas.runtimes.onnxruntime_providers import PROVIDERS
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 RUNTIMES: dict[str, Runtime] = {
     runtime.name: runtime
-    for runtime in (LITERT, TFLITE_RUNTIME, ONNXRUNTIME, *PROVIDERS, OPENVINO, TORCH_CUDA)
+    for runtime in (LITERT, TFLITE_RUNTIME, ONNXRUNTIME, *PROVIDERS, OPENVINO, EXECUTORCH, TORCH_CUDA)
 }
 IMPORTED = ("tensorrt",)
 """Names that other people's latencies may be of; hwnas has no agent and no exporter for them."""

@@ -68,6 +68,7 @@ class Format:
 
 TFLITE = Format("tflite", ".tflite", "NHWC")
 ONNX = Format("onnx", ".onnx", "NCHW")
+PTE = Format("pte", ".pte", "NCHW")
 
 
 @dataclass(frozen=True)

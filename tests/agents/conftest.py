@@ -10,7 +10,12 @@ from installed import installed, works
 from hwnas import export
 from hwnas.measure.plan import ANCHOR
 
-RUNTIMES = ("litert", "onnxruntime", *installed("openvino"), *filter(works, ["onnxruntime_openvino"]))
+RUNTIMES = (
+    "litert",
+    "onnxruntime",
+    *installed("openvino", "executorch"),
+    *filter(works, ["onnxruntime_openvino"]),
+)
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,12 @@ from installed import installed, works
 
 from hwnas import files
 
-RUNTIMES = ("litert", "onnxruntime", *installed("openvino"), *filter(works, ["onnxruntime_openvino"]))
+RUNTIMES = (
+    "litert",
+    "onnxruntime",
+    *installed("openvino", "executorch"),
+    *filter(works, ["onnxruntime_openvino"]),
+)
 Models = dict[tuple[str, str], Path]
 
 
@@ -149,7 +154,7 @@ def test_what_comes_before_the_samples_is_told_of_a_fresh_model(runtime: str, mo
     assert again["peak_memory_bytes"] is fresh["peak_memory_bytes"] is None, "they share what the first took"
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("runtime", [name for name in RUNTIMES if name != "executorch"])
 def test_given_inputs_and_shapes_are_used(runtime: str, models: Models, tmp_path: Path) -> None:
     shape = (1, 96, 96, 3) if runtime == "litert" else (1, 3, 96, 96)
     paths = []
