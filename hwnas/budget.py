@@ -1,6 +1,8 @@
 """Budgets: at most so much on a target, as people write them: ``pixel=20``, ``host/litert-int8=60%``.
 
-Threads other than the device's own follow the precision: ``host/litert-int8-t2=60%``.
+Threads other than the device's own follow the precision: ``host/litert-int8-t2=60%``. In the place of a
+runtime, ``auto`` is the fastest that is there, found by measuring: ``host/auto-int8=60%``, or shorter
+``host=auto:60%``. ``host=auto`` alone limits nothing else: that is the whole range, 100 %.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from hwnas import device as devices
-from hwnas.device import Target
+from hwnas.device import AUTO, AutoTarget, Device, Target
 from hwnas.errors import DeviceError, LatencyModelError
 
 _FORM = re.compile(
@@ -22,6 +24,8 @@ _FORM = re.compile(
 )
 _AMOUNT = re.compile(r"\s*(\d+(?:\.\d*)?|\.\d+)\s*(%|ms)?\s*")
 _SHARE = "%"
+_AUTO = re.compile(rf"{AUTO}(\s*:(?P<budget>.+))?")
+_WHOLE_RANGE = "100%"
 
 
 @dataclass(frozen=True)
@@ -31,8 +35,8 @@ class Budget:
     A share of the range becomes milliseconds as soon as that range is known: see ``within``.
 
     Attributes:
-        target: What it is on: a target, or the name of what else is limited, as "bytes"; empty for any
-            target.
+        target: What it is on: a target, one whose runtime is yet to be chosen, or the name of what else is
+            limited, as "bytes"; empty for any target.
         limit: What must not be exceeded.
         unit: What that counts: "ms"; "%" of the range from the fastest network (0) to the slowest; or what
             else costs are in, as "MACs".
@@ -40,7 +44,7 @@ class Budget:
         asked: As it was typed, if it was.
     """
 
-    target: Target | str
+    target: Target | AutoTarget | str
     limit: float
     unit: str = "ms"
     margin: float = 0.0
@@ -54,7 +58,7 @@ class Budget:
             )
 
     @classmethod
-    def read(cls, text: str, target: Target | str = "") -> Budget:
+    def read(cls, text: str, target: Target | AutoTarget | str = "") -> Budget:
         """The budget of a text: milliseconds, or a share of the range as "60%".
 
         Raises:
@@ -126,7 +130,8 @@ def parse(
 
     Args:
         texts: One or more.
-        runtimes: Where the text names none; the device's preferred one if there are none.
+        runtimes: Where the text names none; the device's preferred one if there are none. With "auto", those
+            to choose from.
         precisions: The same; int8 if there are none.
 
     Raises:
@@ -134,7 +139,7 @@ def parse(
             named twice.
         LatencyModelError: What is asked for is neither milliseconds nor a share.
     """
-    found: dict[Target, Budget] = {}
+    found: dict[Target | AutoTarget, Budget] = {}
     for text in texts:
         matched = _FORM.fullmatch(text.strip())
         if not matched:
@@ -142,12 +147,24 @@ def parse(
                 "a budget for a device must be written NAME=BUDGET or NAME/RUNTIME-PRECISION=BUDGET "
                 f"(pixel=20, host=60%, host/litert-int8=8), but got {text!r}"
             )
-        described = devices.load(matched["device"])
-        own = (matched["runtime"],) if matched["runtime"] else tuple(runtimes) or described.runtimes[:1]
+        described, asked = devices.load(matched["device"]), matched["budget"].strip()
         kinds = (matched["precision"],) if matched["precision"] else tuple(precisions) or ("int8",)
+        own = (matched["runtime"],) if matched["runtime"] else tuple(runtimes)
+        if (auto := _AUTO.fullmatch(asked)) and not matched["runtime"]:
+            asked, own = (auto["budget"] or _WHOLE_RANGE).strip(), (AUTO, *own)
         threads = int(matched["threads"]) if matched["threads"] else None
-        for target in (described.target(r, kind, threads=threads) for r in own for kind in kinds):
+        for target in _targets(described, own, kinds, threads):
             if target in found:
                 raise DeviceError(f"a target must have one budget, but {target} has two")
-            found[target] = Budget.read(matched["budget"].strip(), target)
+            found[target] = Budget.read(asked, target)
     return tuple(found.values())
+
+
+def _targets(
+    device: Device, names: Sequence[str], precisions: Sequence[str], threads: int | None
+) -> list[Target | AutoTarget]:
+    """One for each runtime and precision; after ``AUTO``, names are what there is to choose from."""
+    if names and names[0] == AUTO:
+        return [device.auto(kind, among=names[1:], threads=threads) for kind in precisions]
+    own = names or device.runtimes[:1]
+    return [device.target(name, kind, threads=threads) for name in own for kind in precisions]

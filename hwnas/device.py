@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -19,6 +19,9 @@ from hwnas.shapes import require
 PRECISIONS = tuple(runtimes.PRECISIONS)
 PROCESSORS = ("cpu", "gpu", "npu")
 TRANSPORTS = ("local", "adb", "ssh")
+
+AUTO = "auto"
+"""In the place of a runtime: the fastest that is there."""
 
 _SHAPE = {
     "name": str,
@@ -72,6 +75,14 @@ class Target:
         return runtimes.PRECISIONS[self.precision].file
 
     @property
+    def is_supported(self) -> bool:
+        """Whether its runtime computes in its precision on its processor."""
+        runtime = runtimes.get(self.runtime)
+        return self.processor in runtime.processors and self.precision in runtime.precisions_on(
+            self.processor
+        )
+
+    @property
     def slug(self) -> str:
         """Short text for file names: ``litert-int8``, with what is not the default added."""
         extra = [self.processor] if self.processor != "cpu" else []
@@ -101,6 +112,21 @@ class Target:
             raise SchemaMismatch(
                 f"a target must be as hwnas writes it, but it is not: {error}", field="target"
             ) from error
+
+
+@dataclass(frozen=True)
+class AutoTarget:
+    """A target whose runtime is yet to be chosen, by measuring.
+
+    Attributes:
+        candidates: The targets to choose from, which differ by their runtime alone; the preferred one first.
+    """
+
+    candidates: tuple[Target, ...]
+
+    def __str__(self) -> str:
+        first = self.candidates[0]
+        return f"{first.device}/{AUTO}{first.slug.removeprefix(first.runtime)}"
 
 
 @dataclass(frozen=True)
@@ -171,6 +197,27 @@ class Device:
         return Target(
             self.name, runtime, precision, self.processor, self.threads if threads is None else threads
         )
+
+    def auto(self, precision: str, *, among: Sequence[str] = (), threads: int | None = None) -> AutoTarget:
+        """The target for whichever of its runtimes is the fastest.
+
+        Args:
+            precision: What is computed in.
+            among: Names of runtimes; all of this device by default.
+            threads: Of the runtime; the device's own by default.
+
+        Raises:
+            DeviceError: None of them computes in that precision on its processor.
+        """
+        names = tuple(among) or (*self.runtimes, *self.also)
+        found = [self.target(name, precision, threads=threads) for name in names]
+        able = tuple(target for target in found if target.runtime in RUNTIMES and target.is_supported)
+        if not able:
+            raise DeviceError(
+                f"a runtime must compute in {precision} on the {self.processor} of {self.name} to be chosen, "
+                f"but none of {', '.join(names)} does: ask for another precision"
+            )
+        return AutoTarget(able)
 
 
 def load_all() -> dict[str, Device]:

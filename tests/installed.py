@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
+import subprocess
+import sys
 
 import pytest
+
+from hwnas import files
 
 
 def installed(*packages: str) -> tuple[str, ...]:
@@ -15,3 +20,16 @@ def installed(*packages: str) -> tuple[str, ...]:
 def needs(package: str) -> pytest.MarkDecorator:
     """Skips a test where a package is not installed, and says which extra has it."""
     return pytest.mark.skipif(not installed(package), reason=f"hwnas[{package}] is not installed")
+
+
+@functools.cache
+def works(agent: str) -> bool:
+    """Whether an agent says hello on this machine: some want a package, some a processor as well."""
+    program = str(files.shipped("profilers") / agent / "agent.py")
+    done = subprocess.run([sys.executable, program, "--plan", "-"], input="", capture_output=True, text=True)
+    return done.returncode == 0
+
+
+def needs_agent(agent: str) -> pytest.MarkDecorator:
+    """Skips a test where an agent cannot run."""
+    return pytest.mark.skipif(not works(agent), reason=f"the agent {agent} cannot run here")

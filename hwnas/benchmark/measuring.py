@@ -29,6 +29,7 @@ from hwnas.benchmark.result import (
 from hwnas.device import Device, Target
 from hwnas.errors import DeviceError, HwnasError
 from hwnas.measure import Measurer, ProfileOptions, measured
+from hwnas.runtimes import Runtime
 from hwnas.statistics.differences import ratio_interval
 from hwnas.statistics.verdict import on_budget
 from hwnas.tables.measurement import Measurement
@@ -102,10 +103,24 @@ def _sessions(
             unread.append(Failure(model.name, None, reason))
     for runtime in known:
         models = [model for model in found if model.format in runtime.read]
-        if models:
-            precision = _anchors(models, runtime.precisions)
+        for precision, alike in _groups(models, runtime, device.processor):
             for threads in asked.threads or (device.threads,):
-                yield device.target(runtime.name, precision, threads=threads), models
+                yield device.target(runtime.name, precision, threads=threads), alike
+
+
+def _groups(
+    models: Sequence[ReadFile], runtime: Runtime, processor: str
+) -> Iterator[tuple[str, list[ReadFile]]]:
+    """What is measured together, with the precision of its target and anchors.
+
+    That is all files, except where a runtime is told what it computes in: then those of one precision.
+    """
+    kinds = {model.description.precision for model in models if processor in runtime.proves_precision}
+    for kind in sorted(kinds & set(runtime.files)):
+        yield kind, [model for model in models if model.description.precision == kind]
+    rest = [model for model in models if model.description.precision not in kinds & set(runtime.files)]
+    if rest:
+        yield _anchors(rest, runtime.precisions), rest
 
 
 def _anchors(models: Sequence[ReadFile], precisions: Sequence[str]) -> str:

@@ -223,7 +223,7 @@ def teacher_of(
     side = None if size is None else size.resolution
     asked = {"file": known.weights, "resolution": side, "task": settings["task"]}
     dataset, start = begun(run, name, settings["data"], config, **asked)
-    models.sources(budgets, spaces.load(space_of(run)), tables)
+    models.require_tables(budgets, spaces.load(space_of(run)), tables)
     return Teacher(run, dataset, start, config, name)
 
 

@@ -36,7 +36,9 @@ def search(
         typer.Option(
             help="NAME=BUDGET or NAME/RUNTIME-PRECISION=BUDGET, budgets in ms or as 60% of the range from "
             "the fastest to the slowest network: as your own table's model predicts it, or, with a table "
-            "from elsewhere, as measured now. May be repeated: all are kept."
+            "from elsewhere, as measured now. May be repeated: all are kept. NAME/auto-PRECISION=BUDGET, or "
+            "NAME=auto:BUDGET, is for the fastest of its runtimes (with --runtime, of those), found by "
+            "measuring; NAME=auto for that alone, with any network of the space."
         ),
     ] = None,
     runtime: Annotated[

@@ -33,7 +33,8 @@ def verify(
     folder: Annotated[
         Path,
         typer.Argument(
-            help="Shipping folder, wherever it is now, folder of a run, or any one .tflite or .onnx file.",
+            help="Shipping folder, wherever it is now, folder of a run, or any one .tflite, .onnx or .pte "
+            "file.",
             callback=run_folder,
         ),
     ],

@@ -10,7 +10,7 @@ import numpy as np
 
 from hwnas import runtimes
 from hwnas.errors import ExportError
-from hwnas.runtimes.base import ONNX, TFLITE
+from hwnas.runtimes.base import ONNX, PTE, TFLITE
 from hwnas.space import Block, Shape
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ class Lowered:
 
     Attributes:
         model: Content of the file.
-        suffix: Of such files: ".tflite" or ".onnx".
+        suffix: Of such files: ".tflite", ".onnx" or ".pte".
         parity: What the checks found; None where they were not asked for.
     """
 
@@ -127,7 +127,13 @@ def _onnx(graph: Graph, precision: str, batches: np.ndarray | None) -> bytes:
     return content
 
 
-_WRITERS = {TFLITE.name: _tflite, ONNX.name: _onnx}
+def _pte(graph: Graph, precision: str, batches: np.ndarray | None) -> bytes:
+    from hwnas.export import executorch
+
+    return executorch.write(graph, batches)
+
+
+_WRITERS = {TFLITE.name: _tflite, ONNX.name: _onnx, PTE.name: _pte}
 """By name of a format: writes a graph in a precision; that of whole numbers has calibration batches."""
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from hwnas import latency
 from hwnas.budget import Budget
-from hwnas.device import Target
-from hwnas.errors import DeviceError
+from hwnas.device import AutoTarget, Target
+from hwnas.errors import DeviceError, TableError
 from hwnas.latency import Source
 from hwnas.runs.folder import RunFolder
 from hwnas.space import SearchSpace
@@ -27,6 +29,28 @@ def sources(budgets: Sequence[Budget], space: SearchSpace, tables: Path | None) 
             raise DeviceError(f"a budget must be on a target of a device, but got {str(budget)!r}")
         found.append(latency.find_table(budget.target, space, tables))
     return found
+
+
+def has_table(target: Target, space: SearchSpace, tables: Path | None) -> bool:
+    """Whether there is a latency table of a target."""
+    with suppress(TableError):
+        return bool(latency.find_table(target, space, tables))
+    return False
+
+
+def require_tables(budgets: Sequence[Budget], space: SearchSpace, tables: Path | None) -> None:
+    """Refuse budgets without latency tables; where the runtime is yet to be chosen, one must have a table.
+
+    Raises:
+        TableError: There is none.
+        DeviceError: A budget is not on a target.
+    """
+    for budget in budgets:
+        target = budget.target
+        if not isinstance(target, AutoTarget):
+            sources([budget], space, tables)
+        elif not any(has_table(one, space, tables) for one in target.candidates):
+            sources([replace(budget, target=target.candidates[0])], space, tables)
 
 
 def fit(found: Sequence[Source], run: Path) -> tuple[Path, ...]:

@@ -23,7 +23,7 @@ from hwnas.errors import DeviceError, HwnasError, TableError
 from hwnas.evaluators.base import Live, TrainedNetworks
 from hwnas.evaluators.of_run import scorer_in, scorer_of, scores
 from hwnas.finalists import models as fitted
-from hwnas.finalists import ranges
+from hwnas.finalists import ranges, runtimes
 from hwnas.finalists.candidates import FinalistsOptions
 from hwnas.finalists.latencies import Posteriors
 from hwnas.finalists.reading import Indices
@@ -118,7 +118,7 @@ def search_for(
         models = [latency.load(path, request.space) for path in request.latencies]  # before the images
         dataset = dataset or load_data(request)
         request = replace(request, measured=options.measure)
-        request = _for_devices(budgets, request, run, dataset, options, warn)
+        request = _for_devices(budgets, request, run, dataset, options, tell, warn)
         ready = prepared(request, dataset, models)
         for text in (*ready.alarms, *shares_of(ready.constraints, request.ranges)):
             warn(text)
@@ -135,16 +135,21 @@ def _for_devices(
     run: Path,
     dataset: Dataset,
     options: SearchOptions,
+    tell: Tell,
     warn: Callable[[str], None],
 ) -> SearchRequest:
     """The request with the latency models and the budgets of the devices, if there are any."""
     if not budgets:
         return request
     space = space_for(request.space, dataset)
+    measuring = options.measuring
+    allowed = measuring if options.measure else None
+    budgets = ranks.first_then_others(
+        lambda: runtimes.resolve(budgets, space, run, options.tables, allowed, tell=tell, warn=warn)
+    )
     found = fitted.sources(budgets, space, options.tables)
     for text in (*(s.warning for s in found if s.warning), *_int8_warnings(found, space, options.tables)):
         warn(text)
-    measuring = options.measuring
     here = ranks.first_then_others(
         lambda: ranges.resolve(budgets, found, run, options.measure, measuring, warn=warn)
     )

@@ -16,6 +16,7 @@ from typing import Any
 
 from hwnas import files
 from hwnas.budget import Budget
+from hwnas.device import AutoTarget
 from hwnas.errors import HwnasError, InfeasibleBudget
 from hwnas.runs import outputs, records
 from hwnas.runs.folder import RunFolder
@@ -144,6 +145,11 @@ def best_of(
     if (count := ranks.started()) > 1:
         raise HwnasError(
             f"searches on several sizes must be in one process, but got {count} of torchrun: start it without"
+        )
+    if open_yet := [str(budget) for budget in budgets if isinstance(budget.target, AutoTarget)]:
+        raise HwnasError(
+            f"searches on several sizes must be on one runtime, but got {', '.join(open_yet)}, for which "
+            "each would choose its own: name the runtime"
         )
     found: list[OnSize] = []
     refused: InfeasibleBudget | None = None

@@ -23,6 +23,7 @@ from hwnas.report import (
     _network,
     _page,
     _reproduce,
+    _runtimes,
     _shipped,
     _task,
 )
@@ -37,6 +38,7 @@ _SECTIONS: tuple[Callable[[Record], str], ...] = (
     _compare.against,
     _compare.other_run,
     _network.network,
+    _runtimes.runtimes,
     _measuring.measuring,
     _latency.models,
     _course.course,

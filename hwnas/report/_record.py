@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,14 @@ from hwnas.latency.provenance import file_sha256
 from hwnas.latency.store import FittedModel
 from hwnas.release import Manifest, against
 from hwnas.release.verification import VariantCheck, Verification
-from hwnas.runs import records
+from hwnas.runs import records, runtimes
 from hwnas.runs.budgets import BudgetRecord
 from hwnas.runs.comparison import ComparisonRecord
 from hwnas.runs.finalists import ChosenLatency
 from hwnas.runs.folder import RunFolder
 from hwnas.runs.found import SearchRecord
 from hwnas.runs.gallery import GalleryRecord
+from hwnas.runs.runtimes import RuntimeChoice
 from hwnas.runs.training import TrainingRecord
 from hwnas.search import history
 from hwnas.search.pick import draw_again
@@ -53,6 +54,7 @@ class Record:
         stale: What in the run's folder is of something that is no more.
         damaged: What is wrong with files that the report can do without, a sentence each.
         unfinished: That a further training was begun and not ended, a sentence.
+        runtimes: What was measured to choose one, by what was asked for; none where none was chosen.
         baseline: Another run; None where none was given.
         difference: By how much it is better on the same images; None where that is not known.
     """
@@ -69,6 +71,7 @@ class Record:
     stale: tuple[str, ...] = ()
     damaged: tuple[str, ...] = ()
     unfinished: tuple[str, ...] = ()
+    runtimes: Mapping[str, RuntimeChoice] = field(default_factory=dict)
     baseline: Record | None = None
     difference: Difference | None = None
 
@@ -166,6 +169,7 @@ def read(
         stale=release.stale(run),
         damaged=damaged(run),
         unfinished=release.unfinished(run),
+        runtimes=runtimes.read(run),
         baseline=None if baseline is None else read(baseline),
         difference=None if baseline is None else against.read(run, baseline),
     )

@@ -78,6 +78,7 @@ class RunFolder:
     search_checkpoint = Entry("search-checkpoint.safetensors")
     trained = Entry("trained")  # networks of a search that trains each from scratch
     latency = Entry("latency")  # models, one a target
+    runtimes = Entry("runtimes.json")  # what each took, where one was chosen
     ranges = Entry("ranges.json")
     finalists = Entry("finalists")  # tables, one a target
     tuned = Entry("tuned")  # networks of a search that are tuned to be compared, while they are

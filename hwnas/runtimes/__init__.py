@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 from hwnas import plugins
 from hwnas.errors import DeviceError, ExportError, HwnasError
 from hwnas.runtimes.base import PRECISIONS, Runtime
+from hwnas.runtimes.executorch import EXECUTORCH
 from hwnas.runtimes.litert import LITERT
 from hwnas.runtimes.onnxruntime import ONNXRUNTIME
+from hwnas.runtimes.onnxruntime_providers import PROVIDERS
 from hwnas.runtimes.openvino import OPENVINO
 from hwnas.runtimes.tflite_runtime import TFLITE_RUNTIME
 from hwnas.runtimes.torch_cuda import TORCH_CUDA
@@ -24,7 +26,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 RUNTIMES: dict[str, Runtime] = {
-    runtime.name: runtime for runtime in (LITERT, TFLITE_RUNTIME, ONNXRUNTIME, OPENVINO, TORCH_CUDA)
+    runtime.name: runtime
+    for runtime in (LITERT, TFLITE_RUNTIME, ONNXRUNTIME, *PROVIDERS, OPENVINO, EXECUTORCH, TORCH_CUDA)
 }
 IMPORTED = ("tensorrt",)
 """Names that other people's latencies may be of; hwnas has no agent and no exporter for them."""

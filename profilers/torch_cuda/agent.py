@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +14,7 @@ import torch
 from torch.nn import functional
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))
+import nvidiagpu
 from pyagent import JobError, library_sha256, main, random_input
 
 _DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
@@ -23,12 +23,6 @@ _CAPTURED_AFTER = 3  # runs in which cuDNN picks its kernels
 _OLDEST_OPSET = 13  # limits of Clip and bounds of Slice are inputs by then
 _NEUTRAL = {"auto_pad": b"NOTSET", "ceil_mode": 0, "storage_order": 0, "allowzero": 0, "alpha": 1, "beta": 1}
 _ONES, _ZEROS = (1, 1), (0, 0, 0, 0)
-_ASKED = {
-    "clock_mhz": "clocks.sm",
-    "max_clock_mhz": "clocks.max.sm",
-    "temperature_c": "temperature.gpu",
-    "power_w": "power.draw",
-}
 
 
 def _conv(x, weight, bias=None, *, kernel_shape=(), strides=_ONES, pads=_ZEROS, dilations=_ONES, group=1):
@@ -319,7 +313,7 @@ class TorchCuda:
         """Clocks, heat and power of the GPU, where its own program tells."""
         if "gpu" not in self.processors:
             return {}
-        return {"gpu": dict(zip(_ASKED, map(_number, _smi(*_ASKED.values())), strict=True))}
+        return {"gpu": nvidiagpu.conditions(_bus())}
 
     def open(self, path: str, threads: int, processor: str, precision: str) -> Loaded:
         """Read a model, for one processor in one precision."""
@@ -347,34 +341,16 @@ def _gpu() -> dict:
         "memory_bytes": found.total_memory,
         "cuda": torch.version.cuda,
         "cudnn": torch.backends.cudnn.version(),
-        "driver": _smi("driver_version")[0],
+        "driver": nvidiagpu.told(_bus(), "driver_version")[0],
     }
 
 
-def _smi(*fields: str) -> list[str | None]:
-    """What ``nvidia-smi`` says of the GPU that torch uses; None where it is not there, or does not tell."""
-    try:
-        asked = ["nvidia-smi", f"--query-gpu={','.join(fields)}", f"--id={_bus()}"]
-        done = subprocess.run(
-            [*asked, "--format=csv,noheader,nounits"], capture_output=True, text=True, timeout=10, check=True
-        )
-    except (OSError, subprocess.SubprocessError, AttributeError):
-        return [None] * len(fields)
-    told = [None if "N/A" in text else text.strip() for text in done.stdout.split(",")]
-    return told if len(told) == len(fields) else [None] * len(fields)
-
-
-def _bus() -> str:
-    """Where the GPU is: numbers of GPUs are torch's own, where some are hidden from it."""
+def _bus() -> str | None:
+    """Where the GPU is, where torch says it; numbers are its own, where some are hidden from it."""
     found = torch.cuda.get_device_properties(0)
-    return f"{found.pci_domain_id:08x}:{found.pci_bus_id:02x}:{found.pci_device_id:02x}.0"
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        return float(text or "")
-    except ValueError:
+    if not hasattr(found, "pci_domain_id"):
         return None
+    return f"{found.pci_domain_id:08x}:{found.pci_bus_id:02x}:{found.pci_device_id:02x}.0"
 
 
 if __name__ == "__main__":

@@ -5,12 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from installed import installed
+from installed import installed, works
 
 from hwnas import export
 from hwnas.measure.plan import ANCHOR
 
-RUNTIMES = ("litert", "onnxruntime", *installed("openvino"))
+RUNTIMES = (
+    "litert",
+    "onnxruntime",
+    *installed("openvino", "executorch"),
+    *filter(works, ["onnxruntime_openvino"]),
+)
 
 
 @pytest.fixture(scope="session")

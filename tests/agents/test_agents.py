@@ -10,11 +10,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from installed import installed
+from installed import installed, works
 
 from hwnas import files
 
-RUNTIMES = ("litert", "onnxruntime", *installed("openvino"))
+RUNTIMES = (
+    "litert",
+    "onnxruntime",
+    *installed("openvino", "executorch"),
+    *filter(works, ["onnxruntime_openvino"]),
+)
 Models = dict[tuple[str, str], Path]
 
 
@@ -162,7 +167,7 @@ def test_openvino_optimises_a_model_once_a_session(precision: str, models: Model
     assert again["nodes"] == without["nodes"]
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("runtime", [name for name in RUNTIMES if name != "executorch"])
 def test_given_inputs_and_shapes_are_used(runtime: str, models: Models, tmp_path: Path) -> None:
     shape = (1, 96, 96, 3) if runtime == "litert" else (1, 3, 96, 96)
     paths = []

@@ -160,7 +160,7 @@ def test_a_job_for_a_gpu_that_is_not_there_is_refused_and_the_cpus_is_done(run, 
     _, (gpu, npu, half, cpu) = run(jobs, LD_LIBRARY_PATH=str(folder / "vulkan"))
     assert gpu["error"].startswith("processor must be cpu, but got gpu: a Vulkan driver must find a GPU")
     assert npu["error"] == "processor must be cpu or gpu, but got npu"
-    assert half["error"] == "precision must be fp32 or int8 on the cpu, but got fp16"
+    assert half["error"] == "precision must be fp32, int8 or 16x8 on the cpu, but got fp16"
     assert {gpu["stage"], npu["stage"], half["stage"]} == {"plan"}
     assert cpu["samples_ns"]
     assert "processor" not in cpu

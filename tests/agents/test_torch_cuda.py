@@ -374,7 +374,7 @@ def test_what_is_not_told_of_a_gpu_is_not_made_up(played, agent, monkeypatch):
     monkeypatch.setattr(agent, "_bus", lambda: "0")
     for said, expected in (("1980, 1980, 41, [N/A]\n", [1980, 1980, 41, None]), ("odd\n", [None] * 4)):
         done = SimpleNamespace(stdout=said)
-        monkeypatch.setattr(agent.subprocess, "run", lambda *words, done=done, **how: done)
+        monkeypatch.setattr(agent.nvidiagpu.subprocess, "run", lambda *words, done=done, **how: done)
         assert list(played.conditions()["gpu"].values()) == expected
 
 

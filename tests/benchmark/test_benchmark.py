@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,9 +18,11 @@ from typer.testing import CliRunner
 import hwnas
 from hwnas import device, report
 from hwnas.benchmark import Asked, benchmark, seconds_of
+from hwnas.benchmark.measuring import _groups
 from hwnas.benchmark.result import BenchmarkPlace, Endurance, FileBenchmark, LatencyDifference, Placement
 from hwnas.cli import _app, app
 from hwnas.device import Target
+from hwnas.runtimes import RUNTIMES
 
 pytestmark = pytest.mark.usefixtures("warm_processes")
 HOST = device.load("host")
@@ -137,6 +140,20 @@ def test_the_whole_result_is_json(measured):
 def test_whole_numbers_alone_are_measured_beside_their_own_anchors(networks):
     [session] = run(networks["net-int8.tflite"]).sessions
     assert session.anchors == "int8"
+
+
+def test_a_runtime_that_is_told_its_precision_has_a_session_for_each():
+    """Its replies are compared with fp32: in one session, int8 files would be refused as wrong."""
+    told = replace(RUNTIMES["onnxruntime"], proves_precision=("cpu",))
+    kinds = ("int8", "fp32", "other")
+    models = [SimpleNamespace(description=SimpleNamespace(precision=kind)) for kind in kinds]
+    assert list(_groups(models, told)) == [
+        ("fp32", [models[1]]),
+        ("int8", [models[0]]),
+        ("fp32", [models[2]]),
+    ]
+    assert list(_groups(models, RUNTIMES["onnxruntime"])) == [("fp32", models)]
+    assert list(_groups([], told)) == []
 
 
 def test_operators_outside_the_delegate_are_named(tmp_path, networks):

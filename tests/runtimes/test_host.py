@@ -12,7 +12,11 @@ from hwnas.errors import ExportError
 from hwnas.export import lower, random_calibration, random_module
 
 SHAPE = (3, 8, 6)
-NAMES = ["litert", "onnxruntime", pytest.param("openvino", marks=needs("openvino"))]
+NAMES = [
+    "litert",
+    "onnxruntime",
+    *(pytest.param(name, marks=needs(name)) for name in ("openvino", "executorch")),
+]
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +24,7 @@ def models():
     module, images = random_module([Conv(3, 4)], 0), random_calibration(SHAPE, 4, 1)
     return {
         (name, precision): lower(module, SHAPE, name, precision, calibration=images)
-        for name in ("litert", "onnxruntime", *installed("openvino"))
+        for name in ("litert", "onnxruntime", *installed("openvino", "executorch"))
         for precision in ("fp32", "int8")
     }
 

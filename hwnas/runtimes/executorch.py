@@ -1,0 +1,96 @@
+"""ExecuTorch with XNNPACK on the CPU; needs the extra ``executorch``."""
+
+from __future__ import annotations
+
+import warnings
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hwnas.errors import ExportError
+from hwnas.runtimes._pte_file import XNNPACK, describe, read
+from hwnas.runtimes.base import PTE, Batch, Execution, Host, Runtime
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_FLOATS = {"float32", "float16", "bfloat16"}
+
+
+def method(model: bytes | Path, *, threads: int = 1) -> Any:
+    """The first method of a program, loaded.
+
+    Args:
+        model: A ``.pte`` file or its content.
+        threads: Of XNNPACK, in this process, from now on.
+
+    Raises:
+        ExportError: ExecuTorch is not installed, or refuses the model.
+    """
+    library = _library()
+    try:
+        content = model if isinstance(model, bytes) else model.read_bytes()
+        library._unsafe_reset_threadpool(threads)
+        program = library._load_program_from_buffer(content)
+        return program, program.load_method("forward")  # the content must stay
+    except (RuntimeError, OSError) as error:
+        raise ExportError(f"ExecuTorch must be able to load the model, but it answered: {error}") from error
+
+
+def _library() -> Any:
+    try:
+        import torch  # noqa: F401 - has the libraries that the next one needs
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from executorch.extension.pybindings import _C
+    except ImportError as error:
+        raise ExportError(
+            "ExecuTorch must be installed for this, but is not: pip install 'hwnas[executorch]'"
+        ) from error
+    return _C
+
+
+def execution(model: bytes) -> Execution:
+    """How the program runs: its file has decided that."""
+    plan = read(model)
+    names = Counter((*plan.kernels, *(name for name, _ in plan.operators)))
+    floats = tuple(
+        f"{name} ({number})"
+        for number, (name, types) in enumerate(plan.operators)
+        if types & _FLOATS and name != "Convert"
+    )
+    ours = sum(name == XNNPACK for name in plan.delegates)
+    others = tuple(name for name in plan.delegates if name != XNNPACK)
+    return Execution(dict(sorted(names.items())), floats, ours, (*plan.kernels, *others))
+
+
+def _open(model: bytes | Path, threads: int) -> tuple[tuple[int, ...], Batch]:
+    import torch
+
+    program, forward = method(model, threads=threads)
+    shape = tuple(forward.method_meta().input_tensor_meta(0).sizes())
+
+    def answer(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        values: NDArray[np.float32] = forward.call([torch.from_numpy(images.copy())])[0].numpy().copy()
+        assert program is not None
+        return values
+
+    return shape, answer
+
+
+def _quantization(model: bytes | Path) -> dict[str, dict[str, Any]]:
+    """Nothing: models read and answer floats, and XNNPACK converts them."""
+    return {}
+
+
+EXECUTORCH = Runtime(
+    name="executorch",
+    format=PTE,
+    precisions=("fp32", "int8"),
+    processors=("cpu",),
+    agent="executorch",
+    host=Host("executorch", _open, execution, _quantization, describe, "XNNPACK", keeps_int8=False),
+    packages=("executorch", "torch"),
+)
