@@ -254,7 +254,7 @@ def test_int8_is_refused_with_the_reason(played, folder):
 
 def test_only_a_gpu_of_the_agent_has_fp16_and_must_be_checked():
     litert = runtimes.get("litert")
-    assert litert.precisions_on("cpu") == ("fp32", "int8")
+    assert litert.precisions_on("cpu") == ("fp32", "int8", "16x8")
     litert.require("fp16", "gpu")
     with pytest.raises(DeviceError, match="but got 'fp16'"):
         litert.require("fp16", "cpu")

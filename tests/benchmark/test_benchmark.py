@@ -147,13 +147,13 @@ def test_a_runtime_that_is_told_its_precision_has_a_session_for_each():
     told = replace(RUNTIMES["onnxruntime"], proves_precision=("cpu",))
     kinds = ("int8", "fp32", "other")
     models = [SimpleNamespace(description=SimpleNamespace(precision=kind)) for kind in kinds]
-    assert list(_groups(models, told)) == [
+    assert list(_groups(models, told, "cpu")) == [
         ("fp32", [models[1]]),
         ("int8", [models[0]]),
         ("fp32", [models[2]]),
     ]
-    assert list(_groups(models, RUNTIMES["onnxruntime"])) == [("fp32", models)]
-    assert list(_groups([], told)) == []
+    assert list(_groups(models, told, "gpu")) == [("fp32", models)]
+    assert list(_groups([], told, "cpu")) == []
 
 
 def test_operators_outside_the_delegate_are_named(tmp_path, networks):
@@ -428,7 +428,7 @@ def test_a_known_network_is_made_in_every_format_that_is_read():
     assert {found.file(row.file).description.precision for row in found.rows} == {"int8"}
     with pytest.raises(hwnas.HwnasError, match="a baseline must be one of"):
         run(networks=["nothing-known"])
-    with pytest.raises(hwnas.HwnasError, match="precisions must be of fp32, int8, but got int7"):
+    with pytest.raises(hwnas.HwnasError, match="precisions must be of fp32, int8, 16x8, but got int7"):
         run(networks=[name], precisions=["int7"])
     with pytest.raises(hwnas.HwnasError, match="in a precision that torch_cuda reads files of, but got int8"):
         run(networks=[name], precisions=["int8"], runtimes=["torch_cuda"])
