@@ -161,7 +161,7 @@ def read(folder: Path, remedy: str) -> Bundle:
         bundle = Bundle(
             agent=str(data["agent"]),
             arch=str(data["arch"]),
-            processor=str(data["processor"]),
+            processor=str(data.get("processor", CPU)),
             folder=folder,
             files={str(name): str(entry["sha256"]) for name, entry in data["files"].items()},
             command=tuple(str(word) for word in data["command"]),
