@@ -8,8 +8,9 @@ import subprocess
 import sys
 
 import pytest
+from _pytest.mark import ParameterSet
 
-from hwnas import files
+from hwnas import files, runtimes
 
 
 def installed(*packages: str) -> tuple[str, ...]:
@@ -20,6 +21,14 @@ def installed(*packages: str) -> tuple[str, ...]:
 def needs(package: str) -> pytest.MarkDecorator:
     """Skips a test where a package is not installed, and says which extra has it."""
     return pytest.mark.skipif(not installed(package), reason=f"hwnas[{package}] is not installed")
+
+
+def each_runtime() -> list[ParameterSet]:
+    """Every runtime of hwnas; one whose files are made by the package of an extra is skipped without it."""
+    return [
+        pytest.param(name, marks=[needs(name)] if name in ("openvino", "executorch") else [])
+        for name in runtimes.RUNTIMES
+    ]
 
 
 @functools.cache

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from installed import needs
+from installed import each_runtime
 from lint import questions
 from quick_measuring import form
 
@@ -44,17 +44,12 @@ def byte_counter(monkeypatch: pytest.MonkeyPatch) -> runtimes.Runtime:
     return RUNTIMES["byte_counter"]
 
 
-HERE = [
-    pytest.param(name, marks=[needs(name)] if name in ("openvino", "executorch") else []) for name in RUNTIMES
-]
-
-
-@pytest.mark.parametrize("name", HERE)
+@pytest.mark.parametrize("name", each_runtime())
 def test_contract(name):
     testing.check_runtime(name)
 
 
-@pytest.mark.parametrize("name", HERE)
+@pytest.mark.parametrize("name", each_runtime())
 def test_every_runtime_is_labelled_and_proven_by_itself(name):
     runtime, shape = runtimes.get(name), (3, 8, 6)
     module, images = random_module([Conv(3, 4)], 0), random_calibration(shape, 4, 1)

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
-from installed import needs
+from installed import each_runtime
 
 import hwnas
 from hwnas import blocks, data, runtimes, search, spaces, tasks, testing
@@ -176,10 +176,7 @@ def test_a_sampling_strategy_is_what_a_protocol_says():
     assert issubclass(Random, SamplingStrategy)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(n, marks=needs("executorch")) if n == "executorch" else n for n in runtimes.RUNTIMES],
-)
+@pytest.mark.parametrize("name", each_runtime())
 def test_runtimes_of_hwnas(name):
     testing.check_runtime(name)
 
