@@ -30,8 +30,8 @@ from hwnas.runs import outputs, records
 from hwnas.runs.finalists import FinalistsRecord
 from hwnas.runs.folder import RunFolder
 from hwnas.runs.found import SearchRecord
-from hwnas.search.objective import objective
-from hwnas.search.problem import Constraint, limited
+from hwnas.search.constraints import beside_latency
+from hwnas.search.problem import Constraint
 from hwnas.space import SearchSpace
 from hwnas.tables.table import LatencyTable
 from hwnas.train.training import dataset_of
@@ -147,8 +147,8 @@ def limits_of(
     record: SearchRecord, space: SearchSpace, constraints: Sequence[LatencyConstraint]
 ) -> list[Constraint]:
     """What else than latency the search was to keep."""
-    precision = constraints[0].target.precision
-    return [limited(objective(name, space, precision), limit) for name, limit in record.limits.items()]
+    models = [constraint.model for constraint in constraints]
+    return list(beside_latency((), record.limits, models, space, confidence_of(record))[1])
 
 
 def latency_constraints(
