@@ -22,7 +22,15 @@ from hwnas.finalists.candidates import FinalistsOptions, Proposals
 from hwnas.finalists.latencies import LatencyConstraint, Posteriors
 from hwnas.finalists.ranking import Ranking
 from hwnas.finalists.reading import Indices
-from hwnas.finalists.record import adopted, targets_of, trials_of, verdict_of, warnings_of, why_little
+from hwnas.finalists.record import (
+    adopted,
+    energy_in,
+    targets_of,
+    trials_of,
+    verdict_of,
+    warnings_of,
+    why_little,
+)
 from hwnas.finalists.repair import Loop, Settled, Tell
 from hwnas.latency.store import FittedModel
 from hwnas.measure import ProfileOptions
@@ -31,6 +39,7 @@ from hwnas.runs.finalists import FinalistsRecord
 from hwnas.runs.folder import RunFolder
 from hwnas.runs.found import SearchRecord
 from hwnas.search.constraints import beside_latency
+from hwnas.search.objective import ENERGY, energy_model
 from hwnas.search.problem import Constraint
 from hwnas.space import SearchSpace
 from hwnas.tables.table import LatencyTable
@@ -82,6 +91,9 @@ def select_finalist(
     record = records.search(run)
     arch = spaces.architecture_from_json(records.arch(run))
     space, constraints = arch.space, latency_constraints(run, record, arch.space, models)
+    if ENERGY in (*record.objectives, *record.limits):
+        counted = energy_model([constraint.model for constraint in constraints]).target
+        constraints = [replace(c, counts_energy=c.target == counted) for c in constraints]
     scorer = scorer or scorer_of(run, record, space, dataset or dataset_of(record.data))
     trials = trials_of(space, record)
     rank = rank or ("int8" if any(c.target.precision == "int8" for c in constraints) else "fp32")
@@ -119,6 +131,7 @@ def select_finalist(
         options=asdict(options),
         measuring=asdict(measuring),
         targets=() if settled is None else targets_of(loop, settled.best),
+        energy=None if settled is None else energy_in(posteriors, settled.best, record.limits.get(ENERGY)),
         warnings=() if settled is None else tuple(warnings_of(loop, settled.best)),
         why_little="" if settled is None else why_little(loop, settled.best),
         repairs=sum(len(s.entries) for s in loop.steps if s.purpose == "repair"),

@@ -14,6 +14,7 @@ STEPS = 60
 """Steps of its counter that an agent is asked to make the samples of a job span."""
 
 _LEAST_STEPS = 50  # both ends of a span may lie anywhere between two steps: up to 2 % each
+_LEAST_BUSY = 0.9  # share of the span that the one thread of a model must have had a CPU
 _REFUSED = "energy_refused"  # of a row's conditions: why it has no energy
 
 
@@ -87,7 +88,20 @@ def _energy_mj(reply: Reply) -> float:
             f"{elapsed_ns / 1e6:.0f} ms, in which {source} varies by {noise_uj / 1e3:.0f} mJ when idle: "
             "stop what else runs there"
         )
+    if (busy := _busy(reply)) is not None and busy < _LEAST_BUSY:
+        raise UnstableMeasurement(
+            f"a model must have its CPU while {source} counts, which counts all that runs there, but had it "
+            f"for {busy:.0%} of the time: stop what else runs there"
+        )
     return float(uj / inferences / 1e3)
+
+
+def _busy(reply: Reply) -> float | None:
+    """Share of its samples that the one thread had a CPU in; None where that is not known."""
+    times, samples = reply.get("thread_ns"), reply.get("samples_ns")
+    if reply.get("threads") != 1 or not times or not samples:
+        return None
+    return float(sum(times) / sum(samples))
 
 
 def _is_number(value: object) -> bool:

@@ -85,6 +85,15 @@ def test_without_a_counter_nothing_is_exported_or_measured(
 GOOD = {"source": "x", "uj": 5000, "elapsed_ns": 10**8, "inferences": 10, "steps": 50, "resolution_uj": 9}
 
 
+def test_what_had_to_wait_for_its_cpu_is_refused() -> None:
+    """The counter goes on meanwhile, for whatever else runs there."""
+    good = {"energy": {**GOOD, "idle_uw": []}, "threads": 1, "samples_ns": [100, 100], "thread_ns": [95, 99]}
+    assert energy.energy_of(good, [(good, good)]).mj == 0.5
+    with pytest.raises(UnstableMeasurement, match="which counts all that runs there, but had it for 75% of"):
+        energy.energy_of(good, [(good, good | {"thread_ns": [99, 51]})])
+    assert energy.energy_of(good | {"threads": 2, "thread_ns": [20, 20]}, [(good, good)]).mj == 0.5
+
+
 @pytest.mark.parametrize(
     ("told", "said"),
     [
