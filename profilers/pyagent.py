@@ -11,6 +11,7 @@ an object with
   ``open(path, threads, processor, precision)``, and its models have ``check()``: one more run, and in
   "error" and "nonfinite" how its output compares with that of fp32 on the CPU;
 * ``conditions()`` (optional): what else bears on measuring, now;
+* ``counter(processor)`` (optional): an energy counter like ``Rapl``, or None for that of the CPU;
 * ``takes`` (optional): "shapes" where its models have ``reshape(shapes)``, called before ``allocate``,
   "inputs" where they have ``give(arrays)``, called in the place of ``fill``;
 * models with ``cache(folder)``, called before ``allocate``, may take there what an earlier process of the
@@ -38,6 +39,7 @@ import resource
 import sys
 import threading
 import time
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +50,10 @@ CPU_FOLDER = Path("/sys/devices/system/cpu")
 _AGREE = 0.03  # two warm-up windows agree where their mean times differ by less
 _WINDOWS = 4  # windows that the shortest warm-up is cut into
 _LENGTHENED = 3  # times at most that samples are found too short and taken again
+_POWERCAP = "HWNAS_POWERCAP"  # names another folder of energy counters than the kernel's
+_WATCHED, _WATCH_NS = 20, 2_000_000_000  # steps that a counter is watched for, and how long at most
+_IDLE_WINDOWS, _IDLE_STEPS, _IDLE_NS = 5, 10, 20_000_000  # pauses; each so many steps, and as long at least
+_ENERGY_NS = 20_000_000_000  # samples are not made longer than this together for a counter's sake
 
 
 class JobError(Exception):
@@ -138,6 +144,139 @@ def _resident(name: str) -> int | None:
     return None
 
 
+class CounterError(Exception):
+    """An energy counter cannot be read; says what was looked for."""
+
+
+class Rapl:
+    """Energy of the processor's packages, all together, from the kernel's counters.
+
+    All that runs on them counts, and what they take when idle; memory counts where it is in the package.
+    """
+
+    def __init__(self, root: Path | None = None) -> None:
+        root = root or Path(os.environ.get(_POWERCAP, "/sys/class/powercap"))
+        zones = [(zone, _read(zone / "name") or "") for zone in sorted(root.glob("intel-rapl:*"))]
+        packages = {name: zone for zone, name in zones if name.startswith("package")}
+        if not packages:
+            raise CounterError(f"{root} has no intel-rapl:* that is a package of a processor")
+        self.source = f"rapl:{'+'.join(packages)}"
+        self._files = [zone / "energy_uj" for zone in packages.values()]
+        self._ranges = [_number(zone / "max_energy_range_uj") for zone in packages.values()]
+        self._last, self._total = [self._value(file) for file in self._files], 0
+
+    def read_uj(self) -> int:
+        """Microjoules since this was made; one that has begun anew since the last reading is counted on."""
+        found = [self._value(file) for file in self._files]
+        for before, after, most in zip(self._last, found, self._ranges, strict=True):
+            if after < before and not most:
+                raise CounterError(f"a counter of {self.source} began anew, and does not say at what")
+            self._total += after - before if after >= before else after + most - before
+        self._last = found
+        return self._total
+
+    def step(self) -> int:
+        """The number that one of the counters shows: it changes when that steps."""
+        return self._value(self._files[0])
+
+    @staticmethod
+    def _value(file: Path) -> int:
+        try:
+            return int(file.read_text())
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or "it holds no number"
+            raise CounterError(f"{file} cannot be read ({why})") from error
+
+
+class _Meter:
+    """An energy counter, how often it steps, and what it counts while this process rests."""
+
+    def __init__(self, counter) -> None:
+        self._counter = counter
+        self.source = counter.source
+        self.period_ns, self.resolution_uj = _watched(counter)
+        self._idle_uw = [self._idle() for _ in range(_IDLE_WINDOWS)] if self.period_ns else []
+
+    def _idle(self) -> int:
+        """Microwatts while this process sleeps."""
+        began = self.read()
+        time.sleep(max(_IDLE_NS, _IDLE_STEPS * self.period_ns) / 1e9)
+        (start_ns, start_uj), (end_ns, end_uj) = began, self.read()
+        return round((end_uj - start_uj) * 10**9 / (end_ns - start_ns))
+
+    def read(self) -> tuple[int, int]:
+        """Nanoseconds, and microjoules."""
+        return time.perf_counter_ns(), self._counter.read_uj()
+
+    def told(self, began: tuple[int, int], inferences: int) -> dict:
+        """What the counter rose by since then, as a reply has it."""
+        now_ns, now_uj = self.read()
+        elapsed_ns, uj = now_ns - began[0], now_uj - began[1]
+        steps = min(elapsed_ns // self.period_ns, uj // self.resolution_uj) if self.period_ns else 0
+        return {
+            "energy": {
+                "source": self.source,
+                "uj": uj,
+                "elapsed_ns": elapsed_ns,
+                "inferences": inferences,
+                "steps": steps,
+                "resolution_uj": self.resolution_uj,
+                "idle_uw": self._idle_uw,
+            }
+        }
+
+
+def _watched(counter) -> tuple[int, int]:
+    """Nanoseconds from step to step of a counter, and its smallest step; zeros where it hardly steps."""
+    steps: list[tuple[int, int]] = []
+    began = now = time.perf_counter_ns()
+    last = counter.step()
+    while len(steps) < _WATCHED and now - began < _WATCH_NS:
+        value, now = counter.step(), time.perf_counter_ns()
+        if value != last:
+            steps.append((now, value - last))
+            last = value
+    rises = [rise for _, rise in steps if rise > 0]  # one that begins anew falls
+    if len(steps) < 3 or not rises:
+        return 0, 0
+    return (steps[-1][0] - steps[0][0]) // (len(steps) - 1), min(rises)
+
+
+_METERS: dict[str, _Meter] = {}
+
+
+def _counter(runtime, processor: str):
+    """The energy counter of a processor; raises CounterError where there is none that can be read."""
+    own = runtime.counter(processor) if hasattr(runtime, "counter") else None
+    if own is None and processor != CPU:
+        raise CounterError(f"this agent knows no energy counter of the {processor}")
+    return own or Rapl()
+
+
+def _counters(runtime) -> dict:
+    """By processor, which energy counter there is, or what is missing."""
+    found = {}
+    for processor in _processors(runtime):
+        try:
+            found[processor] = {"source": _counter(runtime, processor).source}
+        except CounterError as error:
+            found[processor] = {"missing": str(error)}
+    return found
+
+
+def _meter(job: dict, runtime) -> _Meter | None:
+    """What a job's energy is read with; None where nobody asked for it."""
+    if not job.get("energy_steps"):
+        return None
+    processor = job.get("processor", CPU)
+    try:
+        if processor not in _METERS:
+            _METERS[processor] = _Meter(_counter(runtime, processor))
+    except CounterError as error:
+        raise JobError("plan", f"energy must be counted, but {error}") from error
+    return _METERS[processor]
+
+
 class _stage:
     """Name the stage in whatever a runtime raises there."""
 
@@ -163,6 +302,7 @@ def answer(job: dict, runtime, kept: dict) -> dict:
         _require_taken(job, runtime)
         how = _how(job, runtime)
         pinned = _pin(cpus)
+        meter = _meter(job, runtime)
     start_ns = time.monotonic_ns()
     key = (path, threads, *how, json.dumps(job.get("shapes")), job.get("inputs"))
     model = kept.get(key)
@@ -174,7 +314,7 @@ def answer(job: dict, runtime, kept: dict) -> dict:
     if job.get("keep"):
         kept[key] = model
     model.prepare(job)
-    found = _measured(model.loaded, job, samples, least_ns)
+    found = _measured(model.loaded, job, samples, least_ns, meter)
     _require_stayed(pinned)
     return {
         **found,
@@ -192,7 +332,7 @@ def answer(job: dict, runtime, kept: dict) -> dict:
     }
 
 
-def _measured(loaded, job: dict, samples: int, least_ns: int) -> dict:
+def _measured(loaded, job: dict, samples: int, least_ns: int, meter: _Meter | None) -> dict:
     """Warm up and time a model that has run; where it can check its output, before and after that."""
     checks, peak = [], None
     if hasattr(loaded, "check"):
@@ -202,7 +342,10 @@ def _measured(loaded, job: dict, samples: int, least_ns: int) -> dict:
     with _stage("warmup"):
         runs, each_ns = _warm_up(loaded.invoke, job["warmup_min_ns"], job["warmup_max_ns"])
     with _stage("run"):
-        timed = _time(loaded.invoke, samples, least_ns, each_ns)
+        if meter:  # samples long enough together for the counter to step as often as is asked for
+            span_ns = min(_ENERGY_NS, int(job["energy_steps"]) * meter.period_ns)
+            least_ns = max(least_ns, ceil(span_ns / samples))
+        timed = _time(loaded.invoke, samples, least_ns, each_ns, meter)
         timed |= {"warmup_runs": runs, "peak_memory_bytes": peak or _peak(loaded)}
         timed |= _elsewhere(loaded, samples)
     with _stage("check"):
@@ -298,26 +441,27 @@ def _warm_up(invoke, min_ns: int, max_ns: int) -> tuple[int, int]:
         before = each
 
 
-def _time(invoke, samples: int, least_ns: int, each_ns: int) -> dict:
+def _time(invoke, samples: int, least_ns: int, each_ns: int, meter: _Meter | None = None) -> dict:
     """Time samples of at least ``least_ns``; ``each_ns`` says how long one run was before."""
     timed: dict = {}
     inner = 1
     for _ in range(_LENGTHENED):
         inner = max(inner, -(-least_ns // max(1, each_ns)))
-        timed = _sample(invoke, samples, inner)
+        timed = _sample(invoke, samples, inner, meter)
         each_ns = min(timed["samples_ns"]) // inner
         if each_ns * inner >= 0.9 * least_ns:  # a clock that sped up may shorten them a little
             break
     return timed
 
 
-def _sample(invoke, samples: int, inner: int) -> dict:
-    """Time samples of ``inner`` runs each, and what this thread had of the CPU meanwhile."""
+def _sample(invoke, samples: int, inner: int, meter: _Meter | None) -> dict:
+    """Time samples of ``inner`` runs each, what this thread had of the CPU meanwhile, and their energy."""
     elapsed, busy, cpus, switches, where = [], [], [], [], _cpu_number()
     clock, thread_clock = time.perf_counter_ns, time.thread_time_ns
     steal, switched = _steal_ticks(), _preemptions()
     gc.disable()
     try:
+        began = meter.read() if meter else None
         for _ in range(samples):
             thread_start, start = thread_clock(), clock()
             for _ in range(inner):
@@ -327,6 +471,7 @@ def _sample(invoke, samples: int, inner: int) -> dict:
             cpus.append(where())
             before, switched = switched, _preemptions()
             switches.append(switched - before)
+        energy = meter.told(began, samples * inner) if meter else {}
     finally:
         gc.enable()
     steal_after = _steal_ticks()
@@ -338,6 +483,7 @@ def _sample(invoke, samples: int, inner: int) -> dict:
         "preemptions": sum(switches),
         "preempted": switches,
         "steal_ticks": None if steal is None or steal_after is None else steal_after - steal,
+        **energy,
     }
 
 
@@ -506,6 +652,7 @@ def _hello(runtime) -> dict:
         **runtime.identity(),
         "processors": _processors(runtime),
         "takes": list(getattr(runtime, "takes", ())),
+        "energy": _counters(runtime),
         "machine": platform.machine(),
         "cpu_model": _cpu_model(),
         "cpus_online": _cpu_list(_read(CPU_FOLDER / "online")),

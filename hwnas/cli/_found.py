@@ -80,6 +80,8 @@ def _show_finalists(found: FinalistsRecord, score: str) -> None:
         if target.measured_ms is not None and target.note:
             warn(f"{target.name}: {target.note}")
         print_quality(target.quality or {}, target.name)
+    if found.energy is not None:
+        out.print(found.energy.sentence, soft_wrap=True, highlight=False)
     if len(found.targets) > 1:
         shares = {target.name: target.share for target in found.targets}
         out.print(use.said(shares), soft_wrap=True, highlight=False)

@@ -67,6 +67,7 @@ def fit(
     fitted = latency.fit(loaded, chosen, model, known=known)
     latency.save(fitted, to)
     summaries = {split: item.summary for split, item in fitted.evaluation.items()}
+    energy = {split: item.summary for split, item in getattr(fitted.energy, "evaluation", {}).items()}
     doubt = latency.doubt(fitted.evaluation)
     if as_json:
         emit_json(
@@ -77,11 +78,14 @@ def fit(
                 "out": str(to),
                 "notes": list(fitted.notes),
                 "evaluation": summaries,
+                "energy": None if fitted.energy is None else energy,
                 "warnings": [doubt] if doubt else [],
             }
         )
         return
     show(f"{fitted.name} on {fitted.target}", summaries)
+    if energy:
+        show(f"energy by {fitted.name} on {fitted.target}", energy)
     for note in fitted.notes:
         err.print(f"[yellow]{note}[/]")
     if doubt:

@@ -22,6 +22,7 @@ from hwnas.cli.spaces import Classes, Resolution, Strides
 from hwnas.device import Target
 from hwnas.errors import DeviceError
 from hwnas.measure import ProfileOptions, Progress
+from hwnas.measure import energy as counted
 from hwnas.measure.store import missing_rounds, to_go_on
 from hwnas.space import SearchSpace
 from hwnas.tables import conditions
@@ -81,6 +82,12 @@ def profile(
         int | None,
         typer.Option(min=1, help="Also time each operation in so many runs; on phones and boards."),
     ] = None,
+    energy: Annotated[
+        bool,
+        typer.Option(
+            "--energy", help="Also count energy, where the device has a counter (RAPL, NVIDIA); takes longer."
+        ),
+    ] = False,
     max_minutes: Annotated[float | None, typer.Option(help="Begin no round of a target later.")] = None,
     retry_failed: Annotated[bool, typer.Option(help="Try again what failed before.")] = False,
     as_json: Json = False,
@@ -104,6 +111,7 @@ def profile(
             cpus=parse_cpus(cpus),
             max_minutes=max_minutes,
             retry_failed=retry_failed,
+            energy=energy,
         )
         _require_pair(agent, agent_path)
         described = _described(context, device)
@@ -252,7 +260,34 @@ def _summary(target: Target, path: Path) -> dict[str, Any]:
         "to_go_on": to_go_on(table) if missing_rounds(table) else "",
         "sessions": {session: str(found) for session, found in conditions.qualities(table).items()},
         "seconds": ends[-1].get("seconds", {}) if ends else {},
+        "energy": _energy(table),
     }
+
+
+def _energy(table: LatencyTable) -> dict[str, Any] | None:
+    """What the table says of energy, and why some rows say nothing; None where nobody asked."""
+    if not any(map(counted.was_asked, table.rounds)):
+        return None
+    measured = table.energies.measurements
+    reasons = {item.key: counted.why_refused(item) for item in table.rounds if counted.why_refused(item)}
+    intervals = [item.relative_ci for item in measured.values()]
+    return {
+        "rows": len(measured),
+        "median_relative_ci": median(intervals) if intervals else None,
+        "refused": {key: reason for key, reason in reasons.items() if key not in measured},
+    }
+
+
+def _print_energy(target: str, found: dict[str, Any] | None) -> None:
+    if found is None:
+        return
+    if found["rows"]:
+        interval = found["median_relative_ci"]
+        out.print(f"  energy of {found['rows']} rows, interval ±{100 * interval:.1f} %", highlight=False)
+    refused = found["refused"]
+    if refused:  # each has numbers of its own: one stands for all
+        said = next(iter(refused.values()))
+        err.print(f"[yellow]no energy of {len(refused)} rows on {target}:[/] {said}", soft_wrap=True)
 
 
 def _say_missing(rounds: int, what: str) -> None:
@@ -280,6 +315,7 @@ def _print(summaries: list[dict[str, Any]]) -> None:
         out.print(f"{item['path']}  ({spent})", soft_wrap=True, highlight=False)
         for verdict in item["sessions"].values():
             out.print(f"  {verdict}", soft_wrap=True, highlight=False)
+        _print_energy(item["target"], item["energy"])
         _say_missing(item["missing"], item["to_go_on"])
         for key, reason in item["failed"].items():
             err.print(f"[yellow]failed on {item['target']}:[/] {key}: {reason}", soft_wrap=True)

@@ -15,7 +15,7 @@ from types import TracebackType
 from hwnas.device import Device
 from hwnas.errors import SchemaMismatch, TransportError
 from hwnas.finalists.latencies import LatencyConstraint
-from hwnas.finalists.reading import Indices, Reading, Readings
+from hwnas.finalists.reading import EnergyReading, Indices, Reading, Readings
 from hwnas.measure import Measurer, ProfileOptions
 from hwnas.measure.store import TableStore
 from hwnas.runs.folder import RunFolder
@@ -91,7 +91,9 @@ class Bench:
                 continue
             try:
                 if name not in measurers:
-                    measurers[name] = stack.enter_context(Measurer(self._devices[name], self._options))
+                    counted = any(c.counts_energy and c.target.device == name for c in self.constraints)
+                    options = replace(self._options, energy=counted)
+                    measurers[name] = stack.enter_context(Measurer(self._devices[name], options))
             except TransportError as error:
                 constraints.append(replace(constraint, measurable=False, note=f"not measured: {error}"))
                 continue
@@ -175,6 +177,7 @@ class Bench:
             worst.reasons,
             conditions.notes(worst, pooled),
             scale.at(share) / model_table.scale.at(share) if model_table is not None else 1.0,
+            _energy(LatencyTable(constraint.target, {}, rounds), key),
         )
 
     def _scale(self, constraint: LatencyConstraint) -> Scale:
@@ -200,6 +203,15 @@ class Bench:
                 f"the measurements of {constraint.name} must have been begun", field="target"
             )
         return table
+
+
+def _energy(table: LatencyTable, key: str) -> EnergyReading | None:
+    """What some sessions say of an architecture's energy, beside that of the anchors."""
+    found = table.energies.measurements.get(key)
+    if found is None:
+        return None
+    low_mj, high_mj = found.interval_ms or found.ci_ms  # of this table, they are mJ
+    return EnergyReading(found.latency_ms, low_mj, high_mj, found.interval_ms is not None)
 
 
 def devices_of(constraints: Iterable[LatencyConstraint]) -> dict[str, Device]:

@@ -11,9 +11,10 @@ import numpy as np
 
 from hwnas.budget import Budget
 from hwnas.device import Target
-from hwnas.finalists.reading import Indices, Readings
+from hwnas.finalists.reading import EnergyReading, Indices, Reading, Readings
 from hwnas.latency import Conditioned, LatencyModel, Networks, Prediction
 from hwnas.latency.base import FloatArray, IntArray
+from hwnas.search.objective import ENERGY
 from hwnas.search.problem import Constraint
 from hwnas.space import SearchSpace
 from hwnas.statistics.intervals import NORMAL_95
@@ -21,6 +22,11 @@ from hwnas.statistics.verdict import FAIL, NOT_PROVEN, PASS, Verdict, worst
 
 _LEAST_MARGIN = 0.01
 """Share of a latency that its interval reaches upwards, before anything was measured."""
+
+_NO_ENERGY = (
+    "energy was counted, but that is too coarse or too restless to tell (the rounds in the folder "
+    "finalists of the run say why): stop what else runs there and search again"
+)
 
 _FEW = 3  # intervals that say by themselves how wide such intervals are
 
@@ -34,12 +40,14 @@ class LatencyConstraint:
         model: What was believed before finalists were measured.
         measurable: Whether its device is there to be measured on.
         note: What a user should know about how it was measured, or why it was not.
+        counts_energy: Whether energy is measured there as well.
     """
 
     budget: Budget
     model: LatencyModel
     measurable: bool = True
     note: str = ""
+    counts_energy: bool = False
 
     @property
     def target(self) -> Target:
@@ -64,7 +72,7 @@ class Posteriors:
         space: The space.
         constraints: At least one.
         confidence: With which a budget is kept by a prediction alone, where nothing is measured.
-        limits: What else must be kept, on MACs, parameters or bytes.
+        limits: What else must be kept: on MACs, parameters or bytes, and on energy, which is measured.
 
     Attributes:
         readings: What was measured, by architecture, all on one scale a constraint.
@@ -176,9 +184,7 @@ class Posteriors:
         Where a device is not there, the prediction stands for it, with the confidence that was
         asked for.
         """
-        row = np.array([indices])
-        broken = [limit for limit in self.limits if limit.costs.of(row)[0] > limit.usable]
-        found = [Verdict(FAIL, (f"{limit.name} is over its limit",)) for limit in broken]
+        found = [self._on_limit(limit, indices) for limit in self.limits]
         for number, (constraint, reading) in enumerate(
             zip(self.constraints, self.readings[indices], strict=True)
         ):
@@ -187,6 +193,24 @@ class Posteriors:
             elif self._sure_ms(indices, number) > constraint.budget_ms:
                 found.append(Verdict(FAIL, (f"{constraint.name} is predicted to be over its budget",)))
         return worst(found) or Verdict(PASS)
+
+    def _on_limit(self, limit: Constraint, indices: Indices) -> Verdict:
+        """Whether a measured architecture keeps a limit; energy as measured, where it is."""
+        if limit.name == ENERGY and any(self._counted(indices)):
+            energy = self.energy(indices)
+            return energy.on(limit.budget.limit) if energy else Verdict(NOT_PROVEN, (_NO_ENERGY,))
+        if limit.costs.of(np.array([indices]))[0] > limit.usable:
+            return Verdict(FAIL, (f"{limit.name} is over its limit",))
+        return Verdict(PASS)
+
+    def _counted(self, indices: Indices) -> list[Reading | None]:
+        """What was measured of an architecture where energy is counted."""
+        pairs = zip(self.constraints, self.readings[indices], strict=True)
+        return [reading for constraint, reading in pairs if constraint.counts_energy]
+
+    def energy(self, indices: Indices) -> EnergyReading | None:
+        """The measured energy of an architecture; None where there is none."""
+        return next((reading.energy for reading in self._counted(indices) if reading is not None), None)
 
     def kept(self, indices: Indices) -> bool:
         """Whether a measured architecture is proven to keep all budgets and limits."""

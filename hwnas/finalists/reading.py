@@ -6,9 +6,38 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hwnas.statistics.verdict import PASS, Verdict, on_budget
+from hwnas.statistics.verdict import FAIL, MEASURE_MORE, NOT_PROVEN, PASS, Verdict, on_budget
 
 Indices = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class EnergyReading:
+    """A measured energy of an inference.
+
+    Attributes:
+        mj: The estimate.
+        low_mj: Lower end of the 95 % interval over all sessions.
+        high_mj: Upper end.
+        carried: Whether there are rounds enough to carry an interval, and so a verdict.
+    """
+
+    mj: float
+    low_mj: float
+    high_mj: float
+    carried: bool
+
+    def on(self, limit_mj: float) -> Verdict:
+        """Whether it keeps a limit: only where the whole interval does."""
+        if self.carried and self.high_mj <= limit_mj:
+            return Verdict(PASS)
+        within = (
+            f"{self.low_mj:.4g} to {self.high_mj:.4g}" if self.carried else "too few rounds for an interval"
+        )
+        text = f"energy must be at most {limit_mj:.4g} mJ, but {self.mj:.4g} mJ were measured ({within})"
+        if self.carried and self.low_mj > limit_mj:
+            return Verdict(FAIL, (text,))
+        return Verdict(NOT_PROVEN, (f"{text}: {MEASURE_MORE}",))
 
 
 @dataclass(frozen=True)
@@ -26,6 +55,7 @@ class Reading:
         notes: What did no harm: how long the clock was slow, and what this took then.
         per_model_ms: What a millisecond of the latency model was on the device's scale, as it was
             known then: sessions may meet a faster clock than those that the model was fitted to.
+        energy: What an inference takes; None where nobody asked for that, or the counter cannot tell.
     """
 
     ms: float
@@ -37,11 +67,14 @@ class Reading:
     reasons: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     per_model_ms: float = 1.0
+    energy: EnergyReading | None = None
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Reading:
         """Rebuild a reading from its fields, those of an earlier version included."""
-        return cls(**{**data, **{name: tuple(data.get(name, ())) for name in ("reasons", "notes")}})
+        energy = data.get("energy")
+        given = {name: tuple(data.get(name, ())) for name in ("reasons", "notes")}
+        return cls(**{**data, **given, "energy": None if energy is None else EnergyReading(**energy)})
 
     def on_scale(self, per_model_ms: float) -> Reading:
         """The same rounds on a scale of the device that was known later."""

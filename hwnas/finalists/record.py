@@ -9,10 +9,10 @@ import numpy as np
 from hwnas.finalists.latencies import LatencyConstraint, Posteriors
 from hwnas.finalists.reading import Indices, Reading, Readings
 from hwnas.finalists.repair import Loop, Settled
-from hwnas.runs.finalists import ChosenLatency
+from hwnas.runs.finalists import ChosenEnergy, ChosenLatency
 from hwnas.runs.found import SearchRecord
 from hwnas.runs.trial import Trial
-from hwnas.search.objective import sizes
+from hwnas.search.objective import energy_model, sizes
 from hwnas.space import SearchSpace
 from hwnas.spaces.canonical import Canonical
 from hwnas.statistics.bounds import decimals
@@ -82,6 +82,41 @@ def targets_of(loop: Loop, best: Indices) -> tuple[ChosenLatency, ...]:
             )
         )
     return tuple(found)
+
+
+def energy_in(posteriors: Posteriors, best: Indices, limit_mj: float | None) -> ChosenEnergy | None:
+    """What was asked, predicted and measured of an architecture's energy; None where nobody asked."""
+    there = next((c for c in posteriors.constraints if c.counts_energy), None)
+    if there is None:
+        return None
+    predicted = energy_model([there.model]).predict(posteriors.space, np.array([best]))
+    mj, std_mj = float(predicted.mean_ms[0]), float(predicted.std_ms[0])
+    found = posteriors.energy(best)
+    verdict = None if found is None or limit_mj is None else found.on(limit_mj)
+    text = f"energy on {there.name}: "
+    text += "" if limit_mj is None else f"at most {limit_mj:.4g} mJ asked, "
+    text += f"predicted {mj:.4g} ± {NORMAL_95 * std_mj:.2g} mJ, "
+    if found is None:
+        text += "not measured"
+    else:
+        half = (
+            f"± {(found.high_mj - found.low_mj) / 2:.2g}"
+            if found.carried
+            else "in too few rounds for an interval"
+        )
+        text += f"measured {found.mj:.4g} {half} mJ"
+    if found is not None and limit_mj is not None:
+        text += f": {found.mj / limit_mj:.0%} of the limit, {found.on(limit_mj).word}"
+    return ChosenEnergy(
+        name=there.name,
+        asked_mj=limit_mj,
+        predicted_mj=mj,
+        predicted_std_mj=std_mj,
+        measured_mj=None if found is None else found.mj,
+        interval_mj=(found.low_mj, found.high_mj) if found and found.carried else None,
+        verdict=verdict,
+        sentence=text,
+    )
 
 
 def _sentence(

@@ -22,7 +22,15 @@ from hwnas.finalists.candidates import FinalistsOptions, Proposals
 from hwnas.finalists.latencies import LatencyConstraint, Posteriors
 from hwnas.finalists.ranking import Ranking
 from hwnas.finalists.reading import Indices
-from hwnas.finalists.record import adopted, targets_of, trials_of, verdict_of, warnings_of, why_little
+from hwnas.finalists.record import (
+    adopted,
+    energy_in,
+    targets_of,
+    trials_of,
+    verdict_of,
+    warnings_of,
+    why_little,
+)
 from hwnas.finalists.repair import Loop, Settled, Tell
 from hwnas.latency.store import FittedModel
 from hwnas.measure import ProfileOptions
@@ -30,8 +38,9 @@ from hwnas.runs import outputs, records
 from hwnas.runs.finalists import FinalistsRecord
 from hwnas.runs.folder import RunFolder
 from hwnas.runs.found import SearchRecord
-from hwnas.search.objective import objective
-from hwnas.search.problem import Constraint, limited
+from hwnas.search.constraints import beside_latency
+from hwnas.search.objective import ENERGY, energy_model
+from hwnas.search.problem import Constraint
 from hwnas.space import SearchSpace
 from hwnas.tables.table import LatencyTable
 from hwnas.train.training import dataset_of
@@ -82,6 +91,9 @@ def select_finalist(
     record = records.search(run)
     arch = spaces.architecture_from_json(records.arch(run))
     space, constraints = arch.space, latency_constraints(run, record, arch.space, models)
+    if ENERGY in (*record.objectives, *record.limits):
+        counted = energy_model([constraint.model for constraint in constraints]).target
+        constraints = [replace(c, counts_energy=c.target == counted) for c in constraints]
     scorer = scorer or scorer_of(run, record, space, dataset or dataset_of(record.data))
     trials = trials_of(space, record)
     rank = rank or ("int8" if any(c.target.precision == "int8" for c in constraints) else "fp32")
@@ -119,6 +131,7 @@ def select_finalist(
         options=asdict(options),
         measuring=asdict(measuring),
         targets=() if settled is None else targets_of(loop, settled.best),
+        energy=None if settled is None else energy_in(posteriors, settled.best, record.limits.get(ENERGY)),
         warnings=() if settled is None else tuple(warnings_of(loop, settled.best)),
         why_little="" if settled is None else why_little(loop, settled.best),
         repairs=sum(len(s.entries) for s in loop.steps if s.purpose == "repair"),
@@ -147,8 +160,8 @@ def limits_of(
     record: SearchRecord, space: SearchSpace, constraints: Sequence[LatencyConstraint]
 ) -> list[Constraint]:
     """What else than latency the search was to keep."""
-    precision = constraints[0].target.precision
-    return [limited(objective(name, space, precision), limit) for name, limit in record.limits.items()]
+    models = [constraint.model for constraint in constraints]
+    return list(beside_latency((), record.limits, models, space, confidence_of(record))[1])
 
 
 def latency_constraints(

@@ -19,7 +19,8 @@ from hwnas.annotations import require_fields
 from hwnas.budget import Budget
 from hwnas.data import Dataset
 from hwnas.device import Device
-from hwnas.errors import DeviceError, HwnasError, TableError
+from hwnas.device import load as known_device
+from hwnas.errors import DeviceError, HwnasError, TableError, TransportError
 from hwnas.evaluators.base import Live, TrainedNetworks
 from hwnas.evaluators.of_run import scorer_in, scorer_of, scores
 from hwnas.finalists import models as fitted
@@ -33,7 +34,7 @@ from hwnas.finalists.select import confidence_of, latency_constraints, select_fi
 from hwnas.latency import Prediction, Source
 from hwnas.latency.base import IntArray
 from hwnas.latency.store import FittedModel
-from hwnas.measure import ProfileOptions
+from hwnas.measure import Measurer, ProfileOptions
 from hwnas.runs import outputs, records
 from hwnas.runs.folder import RunFolder
 from hwnas.runs.found import SearchRecord
@@ -42,6 +43,7 @@ from hwnas.search import gallery
 from hwnas.search import strategy as strategy_of
 from hwnas.search.constraints import shares_of
 from hwnas.search.gallery import TargetLatency
+from hwnas.search.objective import ENERGY, energy_model
 from hwnas.search.request import SearchRequest
 from hwnas.search.searching import PreparedSearch, load_data, prepared, searched, space_for
 from hwnas.space import SearchSpace
@@ -122,11 +124,28 @@ def search_for(
         ready = prepared(request, dataset, models)
         for text in (*ready.alarms, *shares_of(ready.constraints, request.ranges)):
             warn(text)
+        if options.measure and ranks.rank() == 0 and not RunFolder(run).search.exists():
+            _require_counter(request, ready.models, options.measuring, devices)
         record, scorer = _searched(ready, run, is_new, live)
         if record is not None and ranks.rank() == 0:
             scorer = scorer or scorer_in(run, dataset)
             record = _kept(record, run, dataset, scorer, ready.models, options, devices, tell)
     return record
+
+
+def _require_counter(
+    request: SearchRequest,
+    models: Sequence[FittedModel],
+    measuring: ProfileOptions,
+    devices: Mapping[str, Device] | None,
+) -> None:
+    """Refuse a search whose energy cannot be measured at its end; a device that is not there is not asked."""
+    if ENERGY not in (*request.objectives, *request.limits):
+        return
+    target = energy_model(models).target
+    device = (devices or {}).get(target.device) or known_device(target.device)
+    with suppress(TransportError), Measurer(device, replace(measuring, energy=True)) as measurer:
+        measurer.environment(target)
 
 
 def _for_devices(

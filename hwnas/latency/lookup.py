@@ -11,7 +11,7 @@ import numpy as np
 
 from hwnas.device import Target
 from hwnas.errors import SchemaMismatch, in_words
-from hwnas.latency.base import Cost, IntArray, Prediction
+from hwnas.latency.base import Cost, IntArray, LatencyModel, Prediction
 from hwnas.latency.bayes.entries import cost_vector
 from hwnas.latency.evaluate import Evaluation
 from hwnas.latency.layout import Layout
@@ -32,6 +32,7 @@ class Lookup:
         blocks_ms: Latency and its standard error, by workload key.
         table_sha256: Hash of the table that they were read from.
         evaluation: Errors on measured networks, by what those were measured for.
+        energy: The same fitted to the table's energies, in mJ; None where it holds none.
     """
 
     name = "lookup"
@@ -41,6 +42,7 @@ class Lookup:
     blocks_ms: Mapping[str, tuple[float, float]]
     table_sha256: str
     evaluation: Mapping[str, Evaluation] = field(default_factory=dict)
+    energy: LatencyModel | None = None
 
     @classmethod
     def fit(cls, table: LatencyTable, space: SearchSpace) -> Lookup:

@@ -16,7 +16,7 @@ import numpy as np
 
 from hwnas.device import Target
 from hwnas.errors import LatencyModelError, SchemaMismatch, in_words
-from hwnas.latency.base import Cost, FloatArray, IntArray, Prediction
+from hwnas.latency.base import Cost, FloatArray, IntArray, LatencyModel, Prediction
 from hwnas.latency.bayes.entries import cost_vector
 from hwnas.latency.evaluate import Evaluation
 from hwnas.latency.features import VERSION, features, require_same
@@ -48,6 +48,7 @@ class Regression:
         table_sha256: Hash of the table that was trained on.
         evaluation: Errors on measured networks, by what those were measured for.
         features_version: Of the features that it was fitted to.
+        energy: The same fitted to the table's energies, in mJ; None where it holds none.
     """
 
     name = "regression"
@@ -59,6 +60,7 @@ class Regression:
     table_sha256: str
     evaluation: Mapping[str, Evaluation] = field(default_factory=dict)
     features_version: int = VERSION
+    energy: LatencyModel | None = None
 
     @classmethod
     def fit(cls, table: LatencyTable, space: SearchSpace | None = None) -> Regression:

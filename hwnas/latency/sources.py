@@ -12,14 +12,11 @@ from hwnas.latency.bayes.known_devices import known_devices
 from hwnas.latency.bayes.posterior import Posterior
 from hwnas.latency.networks import Networks
 from hwnas.latency.provenance import table_sha256
-from hwnas.latency.store import FittedModel, fit, load, save
+from hwnas.latency.store import COVERED, FittedModel, fit, load, measured_share, save
 from hwnas.space import SearchSpace
 from hwnas.tables import places
 from hwnas.tables.operations import ORIGIN
 from hwnas.tables.table import LatencyTable
-
-COVERED = 0.5
-"""Share of a space's workloads that a table must hold; what is missing is estimated from them."""
 
 FEWEST = 2
 """Whole networks that a table must hold where it has too few blocks."""
@@ -130,7 +127,6 @@ def fit_source(source: Source) -> FittedModel:
 
 def _model_of(table: LatencyTable, space: SearchSpace) -> str:
     """What can be fitted to a table for a space; empty where it does not suffice."""
-    measured, workloads = table.of_kind("block"), space.workloads()
-    if sum(w.key() in measured for w in workloads) >= COVERED * len(workloads):
+    if measured_share(table, space) >= COVERED:
         return "posterior"
     return "transfer" if len(Networks.of_table(table, space, "calibration")) >= FEWEST else ""

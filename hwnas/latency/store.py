@@ -24,6 +24,8 @@ SCHEMA = "hwnas-latency/1"
 MODELS = ("posterior", "lookup", "regression", "transfer")
 SPLITS = (HELDOUT, "calibration")
 FEW = 40  # networks of a new device that are each predicted from the others: it takes a fit for each
+COVERED = 0.5
+"""Share of a space's workloads that a table must hold; what is missing is estimated from them."""
 FittedModel = Lookup | Regression | Posterior
 
 _KINDS: dict[str, type[Lookup] | type[Regression] | type[Posterior]] = {
@@ -36,6 +38,8 @@ def fit(
 ) -> FittedModel:
     """Fit a model to the rows of a space and compare it with the measured networks.
 
+    Where the table holds energies of enough blocks, the same is done with those (``energy`` of the model).
+
     Args:
         table: Blocks, calibration networks and held-out networks of one target.
         space: What the model is for; the networks of other spaces are not used.
@@ -47,10 +51,12 @@ def fit(
         MissingEntry: A workload of the space was not measured ("lookup" only).
     """
     require_model(model)
-    splits = {kind: Networks.of_table(table, space, kind) for kind in SPLITS}
-    splits["heldout"] = unseen(space, splits["heldout"], splits["calibration"])
     if model != "transfer":
-        return evaluated(_KINDS[model].fit(table, space), space, splits)
+        fitted = _fitted(table, space, model)
+        needed = 1.0 if model == "lookup" else COVERED
+        counted = measured_share(table.energies, space) >= needed
+        return replace(fitted, energy=_fitted(table.energies, space, model)) if counted else fitted
+    splits = _splits(table, space)
     learnt, left_out = Posterior.transfer(table, space, known or {})
     fitted = evaluated(learnt, space, splits)
     fitting = splits["calibration"]
@@ -58,6 +64,23 @@ def fit(
         return fitted
     scores = {LEFT_OUT: score(left_out, fitting.latency_ms, fitting.keys)}
     return replace(fitted, evaluation={**fitted.evaluation, **scores})
+
+
+def _fitted(table: LatencyTable, space: SearchSpace, model: str) -> FittedModel:
+    """A model that needs blocks, with its errors."""
+    return evaluated(_KINDS[model].fit(table, space), space, _splits(table, space))
+
+
+def _splits(table: LatencyTable, space: SearchSpace) -> dict[str, Networks]:
+    """The whole networks of a table by what they were measured for, no network in both."""
+    splits = {kind: Networks.of_table(table, space, kind) for kind in SPLITS}
+    return splits | {HELDOUT: unseen(space, splits[HELDOUT], splits["calibration"])}
+
+
+def measured_share(table: LatencyTable, space: SearchSpace) -> float:
+    """Share of a space's workloads that a table holds."""
+    measured, workloads = table.of_kind("block"), space.workloads()
+    return sum(w.key() in measured for w in workloads) / len(workloads)
 
 
 def require_model(name: str) -> None:
@@ -75,7 +98,8 @@ def evaluated(fitted: FittedModel, space: SearchSpace, splits: Mapping[str, Netw
 def to_json(model: FittedModel) -> dict[str, Any]:
     """All there is to know about a model, as one JSON object."""
     evaluation = {kind: item.to_json() for kind, item in model.evaluation.items()}
-    return {"schema": SCHEMA, "model": model.name, **model.to_json(), "evaluation": evaluation}
+    told = {"schema": SCHEMA, "model": model.name, **model.to_json(), "evaluation": evaluation}
+    return told | ({"energy": to_json(model.energy)} if isinstance(model.energy, FittedModel) else {})
 
 
 def from_json(data: Mapping[str, Any], remedy: str = "fit it again") -> FittedModel:
@@ -102,7 +126,9 @@ def from_json(data: Mapping[str, Any], remedy: str = "fit it again") -> FittedMo
     try:
         fitted = _KINDS[data["model"]].from_json(data)
         splits = dict(data.get("evaluation", {}))
-        return replace(fitted, evaluation={k: Evaluation.from_json(item) for k, item in splits.items()})
+        evaluation = {k: Evaluation.from_json(item) for k, item in splits.items()}
+        energy = None if data.get("energy") is None else from_json(data["energy"], remedy)
+        return replace(fitted, evaluation=evaluation, energy=energy)
     except HwnasError:
         raise
     except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:

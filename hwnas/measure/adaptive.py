@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from hwnas.measure import energy
 from hwnas.measure.engine import Given, Job
 from hwnas.measure.options import ProfileOptions
 from hwnas.measure.plan import shuffled
@@ -21,11 +22,12 @@ def due(table: LatencyTable | None, keys: Iterable[str], options: ProfileOptions
 
     First the rounds that every key should have; once all have them, further ones for the keys
     whose interval is still too wide, up to their limit; a third more for those of which too few
-    rounds saw the fast state of the clock; nothing where all is done.
+    rounds saw the fast state of the clock; nothing where all is done. Where energy is asked for, rounds
+    without count for nothing.
     """
     have: dict[str, set[int]] = {key: set() for key in keys}
     for item in table.rounds if table else ():
-        if item.key in have and not item.failed:
+        if item.key in have and not item.failed and (energy.was_asked(item) or not options.energy):
             have[item.key].add(item.number)
     base = [(key, number) for number in range(options.rounds) for key in have if number not in have[key]]
     if base or table is None:

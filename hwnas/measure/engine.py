@@ -12,15 +12,16 @@ import math
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hwnas import runtimes
 from hwnas.device import Target
-from hwnas.errors import AgentError, DeviceError, TransportTimeout
+from hwnas.errors import AgentError, DeviceError, TransportTimeout, UnstableMeasurement
+from hwnas.measure import energy
 from hwnas.measure.options import ProfileOptions
 from hwnas.runtimes.base import CPU
-from hwnas.tables.measurement import Round
+from hwnas.tables.rounds import Energy, Round
 from hwnas.transport.base import Reply, Transport
 
 _ATTEMPTS = 2
@@ -100,6 +101,7 @@ class JobResult:
     heavy_ms: tuple[float, ...] = ()
     conditions: Mapping[str, Any] = field(default_factory=dict)
     failed: str = ""
+    energy: Energy | None = None
 
     def round(self, key: str, kind: str, session: str) -> Round:
         """The row of one of the keys that the model stands for."""
@@ -113,6 +115,7 @@ class JobResult:
             self.conditions,
             self.failed,
             self.heavy_ms,
+            self.energy,
         )
 
 
@@ -129,7 +132,8 @@ def greet(transport: Transport, target: Target, options: ProfileOptions) -> Mapp
 
     Raises:
         AgentError: The agent cannot run, or is of another runtime than the target's.
-        DeviceError: The runtime cannot do what the target asks, or is to run on CPUs that are not there.
+        DeviceError: The runtime cannot do what the target asks, or is to run on CPUs that are not there, or
+            there is no energy counter where one is asked for.
     """
     runtime = runtimes.get(target.runtime)
     runtime.require(target.precision, target.processor)
@@ -153,6 +157,8 @@ def greet(transport: Transport, target: Target, options: ProfileOptions) -> Mapp
             f"cpus must be online, but {sorted(set(cpus) - set(online))} are not: online are {online}"
         )
     _require_cpus(target, hello, cpus)
+    if options.energy:
+        energy.require_counter(target, hello)
     return hello
 
 
@@ -259,7 +265,7 @@ class Engine:
                 if len(after) < len(self._anchors):
                     continue
                 if waiting is not None:
-                    yield _outcome(*waiting, list(zip(before, after, strict=True)))
+                    yield self._outcome(*waiting, list(zip(before, after, strict=True)))
                 before, after, waiting = after, [], None
             if position < len(expected):
                 yield _Blame(expected[position], "the agent said goodbye before it answered")
@@ -287,6 +293,16 @@ class Engine:
         line |= {"cache": self._transport.cache} if self._transport.cache else {}
         return line | (job.given.fields() if job else {"samples": _ANCHOR_SAMPLES})
 
+    def _outcome(self, job: Job, reply: Reply, anchors: Sequence[tuple[Reply, Reply]]) -> JobResult:
+        """A finished job; with its energy where that was asked for, or why there is none."""
+        found = _outcome(job, reply, anchors)
+        if not self._options.energy:
+            return found
+        try:
+            return replace(found, energy=energy.energy_of(reply, anchors))
+        except UnstableMeasurement as error:
+            return replace(found, conditions={**found.conditions, **energy.refused(error)})
+
 
 def plan_line(name: str, path: str, target: Target, options: ProfileOptions) -> dict[str, Any]:
     """A line of the plan: a model on a target, timed as the options say."""
@@ -303,6 +319,7 @@ def plan_line(name: str, path: str, target: Target, options: ProfileOptions) -> 
         "warmup_max_ns": round(options.warmup_max_ms * 1e6),
         "keep": False,
         "seed": 0,
+        **({"energy_steps": energy.STEPS} if options.energy else {}),
     }
 
 

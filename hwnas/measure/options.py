@@ -35,6 +35,8 @@ class ProfileOptions:
         workers: Processes that export models; 0 is one a CPU, at most four.
         silence_s: Longest time without an answer before the agent is taken to hang.
         retry_failed: Whether keys that failed before are tried again.
+        energy: Whether energy is counted as well: samples then span as many steps of the counter as it takes,
+            and rounds that were measured without it are measured again.
     """
 
     rounds: int = 9
@@ -53,6 +55,7 @@ class ProfileOptions:
     workers: int = 0
     silence_s: float = 60.0
     retry_failed: bool = False
+    energy: bool = False
 
     def __post_init__(self) -> None:
         require_fields(self, DeviceError)

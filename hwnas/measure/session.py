@@ -23,7 +23,13 @@ from hwnas.tables import conditions, scales
 from hwnas.tables.table import Note, Round
 from hwnas.transport import Transport
 
-_PASSING = ("traits", "conditions", "processors", "takes")  # of a hello: what numbers are not true of
+_PASSING = (
+    "traits",
+    "conditions",
+    "processors",
+    "takes",
+    "energy",
+)  # of a hello: what numbers are not true of
 
 
 def new_id() -> str:
@@ -130,6 +136,7 @@ class ProfilingSession:
             "calibration_networks": options.calibration_networks,
             "heldout_networks": options.heldout_networks,
             "cpus": None if options.cpus is None else list(options.cpus),
+            **({"energy": True} if options.energy else {}),
         }
 
     def _refused(self, exported: Mapping[str, ModelFile]) -> Iterator[Round]:

@@ -29,6 +29,15 @@ SHAPE = {
     "kept?": bool,
     "targets": [{"name": str, "measured_ms?": NUMBER, "interval_ms?": INTERVAL}],
     "steps?": [_STEP],
+    "energy?": {
+        "name": str,
+        "asked_mj": NUMBER,
+        "predicted_mj": SIZE,
+        "predicted_std_mj": SIZE,
+        "measured_mj": NUMBER,
+        "interval_mj": INTERVAL,
+        "sentence": str,
+    },
 }
 
 
@@ -103,6 +112,44 @@ class ChosenLatency:
 
 
 @dataclass(frozen=True)
+class ChosenEnergy:
+    """What was asked, predicted and measured of the chosen network's energy of an inference.
+
+    Attributes:
+        name: Of the target.
+        asked_mj: The limit; None where it was only to be small.
+        predicted_mj: By the model of energy.
+        predicted_std_mj: Standard deviation of that.
+        measured_mj: None where it was not measured.
+        interval_mj: Its 95 % interval; None where the rounds are too few for one.
+        verdict: On the limit; None without one, and where nothing was measured.
+        sentence: All that for people.
+    """
+
+    name: str
+    asked_mj: float | None
+    predicted_mj: float
+    predicted_std_mj: float
+    measured_mj: float | None
+    interval_mj: tuple[float, float] | None
+    verdict: Verdict | None
+    sentence: str
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object."""
+        interval = None if self.interval_mj is None else list(self.interval_mj)
+        plain = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {**plain, "interval_mj": interval, **_verdict(self.verdict)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> ChosenEnergy:
+        """Rebuild what ``to_json`` wrote."""
+        given = {item.name: data[item.name] for item in fields(cls)}
+        interval = None if data["interval_mj"] is None else tuple(data["interval_mj"])
+        return cls(**{**given, "interval_mj": interval, "verdict": verdict_in(data)})
+
+
+@dataclass(frozen=True)
 class FinalistsRecord:
     """How the finalists of a search were measured, and what came of it.
 
@@ -120,6 +167,7 @@ class FinalistsRecord:
         networks_measured: How many were measured at all.
         steps: The rounds of measuring.
         seconds: What it took.
+        energy: Of the chosen network; None where nobody asked for it.
         schema: Of the file.
     """
 
@@ -136,6 +184,7 @@ class FinalistsRecord:
     networks_measured: int
     steps: tuple[Mapping[str, Any], ...]
     seconds: float
+    energy: ChosenEnergy | None = None
     schema: str = SCHEMA
 
     @property
@@ -149,7 +198,8 @@ class FinalistsRecord:
         plain = ("refusal", "rank", "options", "measuring", "targets", "warnings", "why_little")
         told |= {name: getattr(self, name) for name in (*plain, "repairs", "networks_measured", "steps")}
         told |= {"targets": [target.to_json() for target in self.targets], "warnings": list(self.warnings)}
-        return told | {"steps": list(self.steps), "seconds": self.seconds}
+        energy = {} if self.energy is None else {"energy": self.energy.to_json()}
+        return told | {"steps": list(self.steps), "seconds": self.seconds} | energy
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> FinalistsRecord:
@@ -168,6 +218,7 @@ class FinalistsRecord:
             networks_measured=int(data.get("networks_measured", 0)),
             steps=tuple(data.get("steps", ())),
             seconds=float(data.get("seconds", 0.0)),
+            energy=None if data.get("energy") is None else ChosenEnergy.from_json(data["energy"]),
             schema=str(data.get("schema", "hwnas-promise/1")),
         )
 

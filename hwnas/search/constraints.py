@@ -13,6 +13,7 @@ from hwnas.budget import Budget, is_share
 from hwnas.errors import LatencyModelError
 from hwnas.latency import Cost, LatencyModel
 from hwnas.latency.evaluate import HELDOUT
+from hwnas.search.objective import ENERGY, Objective, energy_model, objective
 from hwnas.search.problem import Constraint
 from hwnas.space import SearchSpace
 from hwnas.statistics.bounds import at_least
@@ -72,6 +73,39 @@ def constraints_of(
         limited = replace(asked, target=model.target, margin=kept_free_ms)
         found.append(Constraint(limited, costs, sure=sure_ms, measured=measured))
     return tuple(found)
+
+
+def beside_latency(
+    objectives: Sequence[str],
+    limits: Mapping[str, float],
+    models: Sequence[LatencyModel],
+    space: SearchSpace,
+    confidence: float,
+) -> tuple[tuple[Objective, ...], tuple[Constraint, ...]]:
+    """What is to be small beside latency, and what must not be exceeded.
+
+    Args:
+        objectives: Names of ``objective.NAMES``.
+        limits: By such a name; one on energy is kept with a margin, as budgets on latency are.
+        models: Of the search; bytes are those of the first one's precision.
+        space: The space.
+        confidence: As in ``constraints_of``.
+
+    Raises:
+        LatencyModelError: Energy is asked for, and none of the models knows it, or several do.
+        InfeasibleBudget: A limit is below the smallest architecture.
+    """
+    precision = models[0].target.precision
+    energy = energy_model(models) if ENERGY in (*objectives, *limits) else None
+    found = {name: objective(name, space, precision, energy) for name in (*objectives, *limits)}
+    kept = []
+    for name, most in limits.items():
+        margin = 0.0
+        if name == ENERGY and energy is not None:
+            margin = NormalDist().inv_cdf(confidence) * _typical_std_ms(energy, space)
+        costs = found[name].costs
+        kept.append(Constraint(Budget(name, most, costs.unit, margin=margin), costs))
+    return tuple(found[name] for name in objectives), tuple(kept)
 
 
 def not_binding(constraints: Sequence[Constraint]) -> list[str]:

@@ -1,4 +1,4 @@
-"""What a search may want little of beside latency: MACs, parameters, bytes of the model.
+"""What a search may want little of beside latency: MACs, parameters, bytes of the model, energy.
 
 Each is a sum over the blocks of a network, as predicted latency is. So it serves in two ways:
 as an objective, which the Pareto front and multi-objective strategies look at, and as the costs
@@ -8,13 +8,13 @@ of a ``Constraint``, which every strategy keeps.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from hwnas.errors import SpaceError
-from hwnas.latency.base import Cost
+from hwnas.errors import LatencyModelError, SpaceError
+from hwnas.latency.base import Cost, LatencyModel
 from hwnas.space import Architecture, SearchSpace, Workload
 
 WEIGHT_BYTES = {"fp32": 4, "tf32": 4, "fp16": 2, "bf16": 2, "int8": 1, "16x8": 1}
@@ -38,28 +38,56 @@ class Objective:
     costs: Cost
 
 
-def objective(name: str, space: SearchSpace, precision: str = "fp32") -> Objective:
+def objective(
+    name: str, space: SearchSpace, precision: str = "fp32", energy: LatencyModel | None = None
+) -> Objective:
     """The objective of a name in a space.
 
     Args:
         name: "macs", "params" or "bytes": multiply-adds, trainable parameters, and what the
-            weights take in an exported model (the file has a few kB of structure around them).
+            weights take in an exported model (the file has a few kB of structure around them); or
+            "energy_mj".
         space: The space.
         precision: What the model computes in, for "bytes".
+        energy: Predicts millijoules, for "energy_mj"; see ``energy_model``.
 
     Raises:
         SpaceError: The name or the precision is unknown.
+        LatencyModelError: There is no model of energy where one is needed.
     """
     require_objective(name)
     if precision not in WEIGHT_BYTES:
         raise SpaceError(f"a precision must be one of {sorted(WEIGHT_BYTES)}, but got {precision!r}")
-    return OBJECTIVES[name](space, precision)
+    if name != ENERGY:
+        return OBJECTIVES[name](space, precision)
+    if energy is None:
+        raise LatencyModelError(f"{ENERGY} must be known of a target, but no model of it was given")
+    return Objective(ENERGY, replace(energy.costs(space), unit="mJ"))
+
+
+def energy_model(models: Sequence[LatencyModel]) -> LatencyModel:
+    """The model of energy of a search: that which came with one of its latency models.
+
+    Raises:
+        LatencyModelError: None has one, or several have.
+    """
+    found: list[LatencyModel] = [m for model in models if (m := getattr(model, "energy", None)) is not None]
+    if len(found) == 1:
+        return found[0]
+    names = ", ".join(str(model.target) for model in (found or models))
+    if found:
+        raise LatencyModelError(f"{ENERGY} must be of one target, but is known of {names}: search for one")
+    raise LatencyModelError(
+        f"{ENERGY} must have been measured on a target of the search, but what is known of {names} holds no "
+        "energy of this space: `hwnas profile --energy` counts it where the device has a counter (a file of "
+        "`hwnas fit` is then to be fitted again)"
+    )
 
 
 def require_objective(name: str) -> None:
     """Raise SpaceError where there is no objective of this name."""
-    if name not in OBJECTIVES:
-        raise SpaceError(f"an objective must be one of {sorted(OBJECTIVES)}, but got {name!r}")
+    if name not in NAMES:
+        raise SpaceError(f"an objective must be one of {sorted(NAMES)}, but got {name!r}")
 
 
 def limit(text: str) -> tuple[str, float]:
@@ -80,7 +108,7 @@ def limit(text: str) -> tuple[str, float]:
 
 
 def sizes(architecture: Architecture, precision: str) -> dict[str, float]:
-    """Every objective of one architecture, by name; bytes in a precision."""
+    """Every size of one architecture, by name; bytes in a precision."""
     row = np.array([architecture.indices])
     return {
         name: float(objective(name, architecture.space, precision).costs.of(row)[0]) for name in OBJECTIVES
@@ -105,6 +133,11 @@ OBJECTIVES: dict[str, Callable[[SearchSpace, str], Objective]] = {
     "params": _params,
     "bytes": _bytes,
 }
+
+ENERGY = "energy_mj"
+"""Energy of an inference, as measured on the one target whose table holds it."""
+
+NAMES = (*OBJECTIVES, ENERGY)
 
 
 def _summed(space: SearchSpace, unit: str, cost: Callable[[Workload], int]) -> Cost:

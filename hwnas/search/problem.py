@@ -155,11 +155,6 @@ class Problem:
         return {"indices": list(found.indices), "latencies_ms": list(found.latencies_ms), **limited}
 
 
-def limited(objective: Objective, limit: float) -> Constraint:
-    """What is to be small, with a limit that it must not exceed."""
-    return Constraint(Budget(objective.name, limit, objective.costs.unit), objective.costs)
-
-
 def relative_budget(costs: Cost, share: float) -> float:
     """The budget at a share of the range between fastest (0) and slowest (1)."""
     low, high = costs.range

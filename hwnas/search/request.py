@@ -47,7 +47,7 @@ class SearchRequest:
             margin is searched with half of the room there is, instead of being refused.
         ranges: By name of a target, latency in ms of the fastest and the slowest architecture, that
             shares are of; that of the latency model where it is not given.
-        objectives: What is to be small beside latency: names of ``objective.OBJECTIVES``.
+        objectives: What is to be small beside latency: names of ``objective.NAMES``.
         asked: Devices and budgets as they were typed, where the latency models were made for them; they make
             no other search.
         limits: What must not be exceeded, by such a name; bytes are those of a model in the

@@ -24,10 +24,10 @@ from hwnas.runs import outputs, records
 from hwnas.runs.folder import RunFolder
 from hwnas.search import made
 from hwnas.search.base import SearchResult, Strategy
-from hwnas.search.constraints import constraints_of, not_binding
+from hwnas.search.constraints import beside_latency, constraints_of, not_binding
 from hwnas.search.feasible import FeasibleSampler
-from hwnas.search.objective import objective
-from hwnas.search.problem import Constraint, Problem, limited
+from hwnas.search.objective import ENERGY, Objective, energy_model
+from hwnas.search.problem import Constraint, Problem
 from hwnas.search.recording import record_of
 from hwnas.search.request import SearchRequest
 from hwnas.search.session import Session
@@ -47,6 +47,8 @@ class PreparedSearch:
         space: Its space.
         models: Its latency models.
         constraints: Its budgets on them.
+        objectives: What is to be small beside latency.
+        limits: What else must not be exceeded.
         seconds: What it took to read all that.
     """
 
@@ -55,12 +57,17 @@ class PreparedSearch:
     space: SearchSpace
     models: tuple[FittedModel, ...]
     constraints: tuple[Constraint, ...]
+    objectives: tuple[Objective, ...]
+    limits: tuple[Constraint, ...]
     seconds: float
 
     @property
     def alarms(self) -> list[str]:
         """What is to be known before it begins: budgets that do not bind, models not to be trusted."""
         doubts = {str(model.target): latency.doubt(model.evaluation) for model in self.models}
+        if ENERGY in (*self.request.objectives, *self.request.limits):
+            energy = energy_model(self.models)
+            doubts[f"energy of {energy.target}"] = latency.doubt(getattr(energy, "evaluation", {}))
         return [
             *not_binding(self.constraints),
             *(f"{name}: {text}" for name, text in doubts.items() if text),
@@ -107,7 +114,9 @@ def prepared(
         measured=request.measured,
         ranges=request.ranges,
     )
-    return PreparedSearch(request, dataset, space, known, constraints, time.monotonic() - began)
+    objectives, limits = beside_latency(request.objectives, request.limits, known, space, request.confidence)
+    seconds = time.monotonic() - began
+    return PreparedSearch(request, dataset, space, known, constraints, objectives, limits, seconds)
 
 
 @outputs.alone_in("out", "a search", new=True)
@@ -153,11 +162,7 @@ def _search(ready: PreparedSearch, out: Path, live: Live | None) -> Searched:
     clock = _Clock(live if ranks.rank() == 0 else None)
     clock.seconds["data"] = ready.seconds
     scorer = _scorer(request, space, dataset, out)
-    precision = models[0].target.precision
-    others = {name: objective(name, space, precision) for name in (*request.objectives, *request.limits)}
-    limits = [limited(others[n], limit) for n, limit in request.limits.items()]
-    objectives = tuple(others[name] for name in request.objectives)
-    problem = Problem(space, (*ready.constraints, *limits), objectives=objectives)
+    problem = Problem(space, (*ready.constraints, *ready.limits), objectives=ready.objectives)
     _ = FeasibleSampler(problem).feasible  # refuses budgets that do not go together, before training
     strategy, run = _strategy(request), RunFolder(out)
     session = Session(

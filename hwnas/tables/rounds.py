@@ -8,13 +8,41 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
 from hwnas.errors import TableError, in_words
 
 KINDS = ("block", "calibration", "heldout", "finalist")
+
+
+@dataclass(frozen=True)
+class Energy:
+    """What an energy counter rose by in a round, millijoules per inference.
+
+    Attributes:
+        source: Which counter: what it counts beside the model is in it.
+        mj: Of the key.
+        anchor_mj: Of the light anchor just before and after.
+        heavy_mj: Of the heavy anchor; may be empty.
+    """
+
+    source: str
+    mj: float
+    anchor_mj: tuple[float, ...] = ()
+    heavy_mj: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        for value in (self.mj, *self.anchor_mj, *self.heavy_mj):
+            if not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
+                raise TableError(f"an energy must be finite and positive, but got {value} mJ")
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Energy:
+        """Rebuild what ``asdict`` made; KeyError or TypeError where a field is missing or odd."""
+        beside = {name: tuple(data.get(name, ())) for name in ("anchor_mj", "heavy_mj")}
+        return cls(str(data["source"]), data["mj"], **beside)
 
 
 @dataclass(frozen=True)
@@ -32,6 +60,7 @@ class Round:
         conditions: What the agent saw: CPU, frequencies, inner loops, hashes.
         failed: Why there are no samples; empty otherwise.
         heavy_ms: Raw samples of the heavy anchor taken just before and after; may be empty.
+        energy: What a counter rose by meanwhile; None where it was not asked for, or cannot tell.
     """
 
     key: str
@@ -43,6 +72,7 @@ class Round:
     conditions: Mapping[str, Any] = field(default_factory=dict)
     failed: str = ""
     heavy_ms: tuple[float, ...] = ()
+    energy: Energy | None = None
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -101,6 +131,15 @@ class Round:
         beside = self.anchor_level_ms ** (1 - heavy_share) * self.heavy_level_ms**heavy_share
         return float(self.level_ms / beside)
 
+    def of_energy(self) -> Round | None:
+        """The same round with millijoules in the place of milliseconds; None without energy."""
+        if self.energy is None:
+            return None
+        found = self.energy
+        return replace(
+            self, samples_ms=(found.mj,), anchor_ms=found.anchor_mj, heavy_ms=found.heavy_mj, conditions={}
+        )
+
     def to_json(self) -> dict[str, Any]:
         """The JSON object that is one line of the file."""
         data: dict[str, Any] = {
@@ -112,7 +151,8 @@ class Round:
             "anchor_ms": list(self.anchor_ms),
             "conditions": dict(self.conditions),
         }
-        given = {"failed": self.failed, "heavy_ms": list(self.heavy_ms)}
+        energy = None if self.energy is None else asdict(self.energy)
+        given = {"failed": self.failed, "heavy_ms": list(self.heavy_ms), "energy": energy}
         return data | {name: value for name, value in given.items() if value}
 
     @classmethod
@@ -129,6 +169,7 @@ class Round:
                 conditions=dict(data["conditions"]),
                 failed=str(data.get("failed", "")),
                 heavy_ms=tuple(data.get("heavy_ms", ())),
+                energy=None if data.get("energy") is None else Energy.from_json(data["energy"]),
             )
         except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise TableError(f"a row must have all fields of the format, but {in_words(error)}") from error

@@ -2,7 +2,8 @@
 
 File format ``hwnas-table/1``. The first line is the header: schema, target, environment.
 Every other line is one *round* of one key: its raw samples, the anchor's samples taken beside
-it, and the conditions; or a failure with its reason; or it is a *note* on the machine. Lines are
+it, and the conditions, where it was asked for also the energy of both; or a failure with its reason; or
+it is a *note* on the machine. Lines are
 only ever appended, so a run that is cut off loses nothing that was finished; a torn last line is
 dropped when reading.
 Estimates (median, interval, ...) are never stored: they are derived from the raw samples.
@@ -92,13 +93,25 @@ class LatencyTable:
         if identity in self._rounds:
             raise TableError(f"a round must be unique, but {identity} is there twice")
         self._rounds[identity] = item
-        for derived in ("measurements", "scale", "clocks", "_readings"):
+        for derived in ("measurements", "scale", "clocks", "energies", "_readings"):
             self.__dict__.pop(derived, None)
 
     @property
     def rounds(self) -> tuple[Round, ...]:
         """Every round, failures included, in the order of the file."""
         return tuple(self._rounds.values())
+
+    @cached_property
+    def energies(self) -> LatencyTable:
+        """What it says of energy: the same rounds with millijoules wherever a name says milliseconds.
+
+        What holds of latencies holds of them: what disturbs only ever adds, and the anchors beside a round
+        tell by how much. Of several counters, the one that was read last.
+        """
+        counted = [item for item in self._rounds.values() if item.energy is not None]
+        last = counted[-1].energy.source if counted and counted[-1].energy else ""
+        own = (item.of_energy() for item in counted if item.energy and item.energy.source == last)
+        return LatencyTable(self.target, self.environment, [item for item in own if item is not None])
 
     @cached_property
     def _readings(self) -> dict[str, tuple[list[Round], ClockReading]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import inspect
 import sys
@@ -15,7 +16,7 @@ from torch.nn import functional
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 import nvidiagpu
-from pyagent import JobError, library_sha256, main, random_input
+from pyagent import CounterError, JobError, library_sha256, main, random_input
 
 _DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 _CAPABLE = {"tf32": (8, 0), "bf16": (8, 0)}  # compute capability with such units; older ones imitate them
@@ -315,6 +316,10 @@ class TorchCuda:
             return {}
         return {"gpu": nvidiagpu.conditions(_bus())}
 
+    def counter(self, processor: str) -> NvmlEnergy | None:
+        """That of the GPU's driver."""
+        return NvmlEnergy(_bus()) if processor == "gpu" else None
+
     def open(self, path: str, threads: int, processor: str, precision: str) -> Loaded:
         """Read a model, for one processor in one precision."""
         torch.set_num_threads(threads)
@@ -330,6 +335,39 @@ class TorchCuda:
         if precision == "tf32":
             raise JobError("plan", "tf32 must run on the gpu, but is asked for on the cpu, which has none")
         return Loaded(path, precision)
+
+
+class NvmlEnergy:
+    """Energy of a whole GPU, its memory included, as its driver counts it (millijoules; Volta and later).
+
+    Args:
+        bus: Where the GPU is.
+    """
+
+    source = "nvml:total_energy"
+
+    def __init__(self, bus: str) -> None:
+        try:
+            self._library = ctypes.CDLL("libnvidia-ml.so.1")
+        except OSError as error:
+            raise CounterError(f"NVIDIA's libnvidia-ml.so.1 cannot be loaded ({error})") from error
+        self._gpu = ctypes.c_void_p()
+        self._ask("nvmlInit_v2")
+        self._ask("nvmlDeviceGetHandleByPciBusId_v2", bus.encode(), ctypes.byref(self._gpu))
+        self.read_uj()
+
+    def read_uj(self) -> int:
+        """Microjoules since the driver was loaded."""
+        found = ctypes.c_ulonglong()
+        self._ask("nvmlDeviceGetTotalEnergyConsumption", self._gpu, ctypes.byref(found))
+        return found.value * 1000
+
+    step = read_uj
+
+    def _ask(self, name: str, *given) -> None:
+        status = getattr(self._library, name)(*given)
+        if status:
+            raise CounterError(f"the GPU's energy counter cannot be read ({name} of NVML answered {status})")
 
 
 def _gpu() -> dict:

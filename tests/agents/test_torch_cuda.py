@@ -414,3 +414,45 @@ def test_a_gpu_computes_in_the_precision_that_it_is_told(anchor, precision):
 def test_a_graph_on_the_gpu_that_is_not_replayed_is_noticed(agent, anchor):
     _, found = not_written(agent.OnGpu, anchor)
     assert found["nonfinite"] > 0
+
+
+class Nvml:
+    """NVIDIA's library as its manual has it, with a counter that rises by 3 mJ a call; no GPU was there."""
+
+    def __init__(self, status=0):
+        self.asked, self.mj, self.status = [], 7, status
+
+    def nvmlInit_v2(self):
+        return 0
+
+    def nvmlDeviceGetHandleByPciBusId_v2(self, bus, handle):
+        self.asked.append(bus)
+        handle._obj.value = 42
+        return 0
+
+    def nvmlDeviceGetTotalEnergyConsumption(self, handle, found):
+        self.mj += 3
+        found._obj.value = self.mj
+        return self.status if handle.value == 42 else 2
+
+
+def test_the_energy_of_a_gpu_is_that_of_its_driver(played, agent, monkeypatch):
+    import pyagent
+
+    monkeypatch.setattr(agent, "_bus", lambda: "00000000:01:00.0")
+    library = Nvml()
+    monkeypatch.setattr(agent.ctypes, "CDLL", lambda name: library)
+    assert pyagent._counters(played)["gpu"] == {"source": "nvml:total_energy"}
+    assert library.asked == [b"00000000:01:00.0"]
+    counter = played.counter("gpu")
+    assert counter.step() - counter.read_uj() == -3000
+    monkeypatch.setattr(agent.ctypes, "CDLL", lambda name: Nvml(3))
+    said = "the GPU's energy counter cannot be read (nvmlDeviceGetTotalEnergyConsumption of NVML answered 3)"
+    assert pyagent._counters(played)["gpu"] == {"missing": said}
+    monkeypatch.undo()
+    assert (
+        "libnvidia-ml.so.1 cannot be loaded"
+        in pyagent._counters(
+            SimpleNamespace(processors=("gpu",), counter=lambda processor: agent.NvmlEnergy("0"))
+        )["gpu"]["missing"]
+    )

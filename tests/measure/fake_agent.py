@@ -1,7 +1,8 @@
 """An agent that times nothing: a model file says what it should do.
 
 Content of a model file: ``<milliseconds> <deed>``. Deeds: "ok"; "error"; "die"; "hang"; "garbage";
-"nonsense" (samples that are no times); "once-die:<path>" does it unless the path exists, and makes it.
+"nonsense" (samples that are no times); "coarse" (of its energy, one step); "once-die:<path>" does it unless
+the path exists, and makes it.
 """
 
 import json
@@ -35,7 +36,9 @@ def main() -> None:
     hello = {"protocol": 1, "agent": "fake", "runtime": plan_runtime(), "runtime_version": "1.0"}
     hello |= {"library_sha256": os.environ.get("FAKE_LIBRARY", "aa"), "machine": "fake", "cpu_model": "fake"}
     hello |= {"cpus_online": [0, 1], "conditions": conditions}
-    say({"hello": hello})
+    watts = float(os.environ.get("FAKE_WATTS", "0"))
+    energy = {"source": "fake"} if watts else {"missing": "nothing was put there"}
+    say({"hello": hello | {"energy": {"cpu": energy}}})
     jobs = 0
     for line in plan.read_text().splitlines():
         job = json.loads(line)
@@ -60,6 +63,10 @@ def main() -> None:
         )
         time.sleep(float(os.environ.get("FAKE_SLEEP", "0")))
         reply = {"job": job["job"], "samples_ns": samples, "inner": 2, "preempted": [0] * len(samples)}
+        if job.get("energy_steps"):
+            counted = {"elapsed_ns": sum(samples), "inferences": 2 * len(samples), "resolution_uj": 1}
+            counted |= {"steps": 1 if deed == "coarse" else job["energy_steps"], "idle_uw": [10, 20, 15]}
+            reply["energy"] = {"source": "fake", "uj": round(watts * sum(samples) / 1e3), **counted}
         say(reply | {"start_ns": time.monotonic_ns()})
     say({"bye": {"jobs": jobs, "conditions": conditions | {"monotonic_ns": time.monotonic_ns()}}})
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from hwnas.device import Target
 from hwnas.errors import LatencyModelError, SchemaMismatch, in_words
-from hwnas.latency.base import Cost, IntArray, Prediction
+from hwnas.latency.base import Cost, IntArray, LatencyModel, Prediction
 from hwnas.latency.bayes.device_prior import DevicePrior, Known
 from hwnas.latency.bayes.entries import Entries
 from hwnas.latency.bayes.evidence import Variances, infer_variances, posterior_of
@@ -59,6 +59,7 @@ class Posterior:
         origin: Where the numbers come from: hash of the table or file, source, licence.
         notes: What a user of the model should know, one sentence each.
         evaluation: Errors on measured networks, by what those were measured for.
+        energy: The same fitted to the table's energies, in mJ; None where it holds none.
     """
 
     name = "posterior"
@@ -71,6 +72,7 @@ class Posterior:
     origin: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     evaluation: Mapping[str, Evaluation] = field(default_factory=dict)
+    energy: LatencyModel | None = None
 
     @classmethod
     def fit(cls, table: LatencyTable, space: SearchSpace) -> Posterior:
