@@ -188,6 +188,7 @@ def test_a_reply_from_a_gpu_proves_where_it_is_from(played):
     judge(first)
     assert first["check"] == {"against": "cpu-fp32", "first": 0, "last": 0, "nonfinite": 0}
     assert (first["processor"], first["nodes"], first["delegated_nodes"]) == ("gpu", 1, 1)
+    assert first["delegate"] == "WebGPU", "what hwnas measure calls it"
     assert first["first_run_ns"] > 0
     assert first["lock_ns"] > 0
     assert first["peak_memory_bytes"] is None

@@ -205,6 +205,7 @@ static struct model *ready_model(const struct job *job, struct model *fresh, str
 static void write_gpu_coverage(struct text *reply, const struct model *model)
 {
     json_string(reply, "processor", "gpu");
+    json_string(reply, "delegate", "WebGPU");
     json_number(reply, "nodes", model->nodes);
     json_number(reply, "delegate_partitions", UNKNOWN);
     json_number(reply, "delegated_nodes", model->nodes);
