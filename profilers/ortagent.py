@@ -16,7 +16,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
+
+try:
+    import onnxruntime
+except ImportError:
+    raise SystemExit("onnxruntime is not installed: pip install onnxruntime") from None
 
 sys.path.append(str(Path(__file__).resolve().parent))
 import nvidiagpu

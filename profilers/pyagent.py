@@ -134,6 +134,7 @@ class _Memory:
 
 
 _MEMORY = _Memory()
+np.random.default_rng(0)  # loads what draws: it is no model's memory
 
 
 def _resident(name: str) -> int | None:

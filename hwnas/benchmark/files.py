@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zipfile
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,12 @@ from hwnas.runtimes import Runtime
 from hwnas.runtimes.base import Description, Tensor
 
 Arrays = Mapping[str, NDArray[np.generic]]
+
+_MOST_BYTES = 4 * 2**30  # of all arrays that are given
+_DAMAGES = (  # what an archive of somebody's may raise; RuntimeError where it is encrypted
+    *(OSError, ValueError, TypeError, AttributeError, EOFError, MemoryError, NotImplementedError),
+    *(RuntimeError, zipfile.BadZipFile, zlib.error),
+)
 
 
 @dataclass(frozen=True)
@@ -62,11 +69,15 @@ def read(asked: Asked) -> tuple[list[ReadFile], list[Failure]]:
         except (ExportError, DataError) as error:
             failures.append(Failure(path.name, None, f"{path}: {error}"))
             continue
+        except ModuleNotFoundError as error:
+            reason = f"the package {error.name} must be installed to read it, but is not: install hwnas again"
+            failures.append(Failure(path.name, None, f"{path}: {reason}"))
+            continue
         except OSError as error:
             failures.append(Failure(path.name, None, f"{path} must be readable: {error.strerror or error}"))
             continue
         found.append(ReadFile(path, runtime.format.name, files.sha256(path), description, given))
-    if found or not failures:
+    if not failures:  # else it may be meant for what could not be read
         _require_used("--shape", asked.shapes, names)
         _require_used("--inputs", arrays or (), names)
     return found, failures
@@ -92,12 +103,18 @@ def _runtime(path: Path) -> Runtime:
 def _arrays(path: Path) -> Arrays:
     """The arrays of a file of the user's, which must hold nothing but arrays."""
     try:
-        with path.open("rb") as content, np.load(content, allow_pickle=False) as file:
+        with zipfile.ZipFile(path) as archive:
+            unpacked = sum(item.file_size for item in archive.infolist())
+        if unpacked > _MOST_BYTES:
+            raise ValueError(
+                f"it unpacks to {unpacked / 2**30:.1f} GiB, more than {_MOST_BYTES / 2**30:g} GiB"
+            )
+        with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (OSError, ValueError, zipfile.BadZipFile, AttributeError, EOFError, TypeError) as error:
+    except _DAMAGES as error:
         raise HwnasError(
-            f"inputs must be an .npz file with an array for each input, but {path} is not: {error}: write it "
-            "with numpy.savez(path, name=array)"
+            f"inputs must be an .npz file with an array for each input, but {path} is not: "
+            f"{str(error) or type(error).__name__}: write it with numpy.savez(path, name=array)"
         ) from error
 
 

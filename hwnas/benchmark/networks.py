@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,11 +12,12 @@ from hwnas.errors import ExportError
 from hwnas.export import lower, random_calibration, random_module
 
 _IMAGES = 8  # that the ranges of int8 come from
+_LIKE_A_NAME = re.compile(r"[A-Za-z][\w-]*(\.\d[\w-]*)*")  # no folder and no suffix
 
 
 def is_name(text: str) -> bool:
-    """Whether a text is the name of a known network, and of no file."""
-    return known.knows(text) and not Path(text).exists()
+    """Whether a text is the name of a known network, or looks like a misspelt one, and is of no file."""
+    return (known.knows(text) or bool(_LIKE_A_NAME.fullmatch(text))) and not Path(text).exists()
 
 
 def made(asked: Asked, folder: Path, tell: Callable[[str], None]) -> list[Path]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import faulthandler
 import os
+import signal
 import sys
 import traceback
 from pathlib import Path
@@ -41,9 +42,17 @@ from hwnas.errors import HwnasError
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
+def _end(number: int, _frame: object) -> None:
+    """End as Ctrl-C does, so that nothing is left behind: no agent, no temporary folder."""
+    sys.exit(128 + number)
+
+
 def main() -> None:
     """Entry point of the ``hwnas`` program."""
     _terminal.prepare()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:  # nohup has it ignored
+            signal.signal(number, _end)
     if not faulthandler.is_enabled():
         faulthandler.enable()  # a crash in a compiled library says at least where
     try:
@@ -61,7 +70,7 @@ def main() -> None:
     except (KeyboardInterrupt, SystemExit) as stop:
         if isinstance(stop, SystemExit) and stop.code != 130:  # typer exits with 130 where it is interrupted
             raise
-        err.print("interrupted; what was finished is kept")
+        err.print("interrupted; what a run or a table has is kept")
         sys.exit(130)
     except Exception as error:
         if os.environ.get("HWNAS_TRACEBACK"):

@@ -94,10 +94,10 @@ def measure(
         asked = Asked(
             files=[Path(text) for text in files if text not in named],
             networks=named,
-            precisions=_words(precision),
+            precisions=_words("--precision", precision),
             repeat_s=None if repeat_over is None else seconds_of(repeat_over),
             devices=where,
-            runtimes=_words(runtime),
+            runtimes=_words("--runtime", runtime),
             threads=_counts(threads),
             shapes=dict(shapes),
             inputs=inputs,
@@ -108,7 +108,7 @@ def measure(
         if len(asked.shapes) < len(shapes):
             raise HwnasError(f"an input must have one --shape, but got {' '.join(shape or ())}")
     if html is not None:
-        outputs.require_file(html, "a page")
+        outputs.require_page(html, "a page")
     with err.status("reading the files") as status:
         found = benchmark(asked, options, lambda text: status.update(escape(text)))
     if html is not None:
@@ -121,12 +121,15 @@ def measure(
     leave_benchmark(found, accept_noise=accept_noise)
 
 
-def _words(text: str | None) -> tuple[str, ...]:
-    return tuple(word.strip() for word in (text or "").split(",") if word.strip())
+def _words(what: str, text: str | None) -> tuple[str, ...]:
+    found = tuple(word.strip() for word in (text or "").split(",") if word.strip())
+    if text is not None and not found:
+        raise HwnasError(f"{what} must name something, but got {text!r}: leave it out")
+    return found
 
 
 def _counts(text: str | None) -> tuple[int, ...]:
-    words = _words(text)
+    words = _words("--threads", text)
     if not all(word.isdecimal() for word in words):
         raise HwnasError(f"threads must be whole numbers joined by commas, but got {text!r}")
     return tuple(map(int, words))

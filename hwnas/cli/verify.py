@@ -76,7 +76,7 @@ def verify(
     from hwnas.verify.folder import read
     from hwnas.verify.scales import tables_of
 
-    if not folder.is_dir() and (budget_ms is not None or folder.suffix in runtimes.by_suffix()):
+    if not folder.is_dir() and (budget_ms is not None or folder.suffix.lower() in runtimes.by_suffix()):
         _usage.no_effect(context, "data", "tables", "skip_accuracy", "record", needs="with a folder")
         if budget_ms is None:
             raise typer.BadParameter(

@@ -21,6 +21,7 @@ from hwnas.runs.folder import RunFolder
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _PROBE = b"\0" * 16384  # a disk with less room than this is full for our purposes
+_PAGE = b"<!doctype html"  # that every page of ours begins with
 _held: set[Path] = set()
 
 
@@ -47,6 +48,22 @@ def require_file(path: Path, what: str) -> None:
         _try(path.parent, path.name)
     except OSError as error:
         raise _refusal(what, path, error) from error
+
+
+def require_page(path: Path, what: str) -> None:
+    """The same of a page, which may replace an earlier one and nothing else.
+
+    Raises:
+        HwnasError: It cannot be written, or another file is there.
+    """
+    require_file(path, what)
+    if path.exists():
+        with path.open("rb") as file:
+            start = file.read(len(_PAGE)).lower()
+        if start and start != _PAGE:
+            raise HwnasError(
+                f"{what} may only replace an earlier one, but {path} is another file: give another place"
+            )
 
 
 def require_folder(folder: Path, what: str) -> None:

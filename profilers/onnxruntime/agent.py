@@ -8,10 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-import onnxruntime
-
 sys.path.append(str(Path(__file__).resolve().parent.parent))
-from ortagent import Loaded, session_on_cpu, session_options
+from ortagent import Loaded, onnxruntime, session_on_cpu, session_options
 from pyagent import library_sha256, main
 
 

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -381,6 +387,34 @@ def test_the_verb_leaves_with_the_code_of_the_verdict(hwnas_measure, networks, t
     done = CliRunner().invoke(app, ["measure", str(one), "--html", str(page)])
     assert done.exit_code == 1
     assert "must be" in str(done.exception)
+    done = CliRunner().invoke(app, ["measure", str(one), "--html", str(shutil.copy(one, tmp_path))])
+    assert "may only replace an earlier one, but" in str(done.exception)
+    assert (tmp_path / one.name).read_bytes() == one.read_bytes()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_whoever_ends_it_finds_nothing_left_behind(networks, tmp_path, number):
+    words = [networks["net-fp32.onnx"], "--rounds", "200", "--max-rounds", "200"]
+    program = [sys.executable, "-m", "hwnas", "measure", *map(str, words)]
+    running = subprocess.Popen(
+        program, env={**os.environ, "TMPDIR": str(tmp_path)}, stdout=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("*.jsonl")) and time.monotonic() < deadline:
+        time.sleep(0.05)  # until an agent has its plan
+    assert list(tmp_path.iterdir())
+    running.send_signal(number)
+    assert running.wait(timeout=60) == 128 + number
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_misspelt_name_is_told(tmp_path):
+    for name in ("mobilnetv2", "efficientnet-lite9", "resnet50-0.5"):
+        done = CliRunner().invoke(app, ["measure", name, "--precision", "int8"])
+        assert done.exit_code == 1
+        assert f"but got {name!r}" in str(done.exception)
+    code = CliRunner().invoke(app, ["measure", "mobilenetv2", "--runtime", ""]).exit_code
+    assert code == 2, "an empty word is no default"
 
 
 def test_the_public_function_is_what_the_verb_calls(networks):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 import strangers
 
 from hwnas import device, runtimes
-from hwnas.benchmark import Asked, shape_of
+from hwnas.benchmark import Asked, files, shape_of
 from hwnas.benchmark.files import read
 from hwnas.errors import HwnasError
 from hwnas.runtimes.base import Tensor, precision_of
@@ -132,9 +133,17 @@ def test_any_byte_may_be_damaged(tmp_path, networks):
 
 def test_the_other_files_are_read_all_the_same(tmp_path, networks):
     good = networks["net-fp32.onnx"]
-    found, failures = read(Asked([tmp_path / "gone.onnx", good], [HOST]))
+    for shapes in ({}, {"of the other": (1, 2)}):
+        found, failures = read(Asked([tmp_path / "gone.onnx", good], [HOST], shapes=shapes))
+        assert [item.name for item in found] == ["net-fp32.onnx"]
+        assert [item.file for item in failures] == ["gone.onnx"]
+
+
+def test_a_reader_that_is_not_installed_is_named(monkeypatch, networks):
+    monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
+    found, failures = read(Asked([networks["net-fp32.tflite"], networks["net-fp32.onnx"]], [HOST]))
     assert [item.name for item in found] == ["net-fp32.onnx"]
-    assert [item.file for item in failures] == ["gone.onnx"]
+    assert "the package ai_edge_litert must be installed" in failures[0].reason
 
 
 def test_open_dimensions_are_named_with_what_to_type(tmp_path):
@@ -186,10 +195,24 @@ def test_a_file_of_arrays_must_be_one(tmp_path):
         file.write_bytes(content)
         with pytest.raises(HwnasError, match=r"inputs must be an \.npz file"):
             read(Asked([path], [HOST], inputs=file))
+    np.savez_compressed(file, x=np.zeros((1, 4), np.float32))
+    whole = bytearray(file.read_bytes())
+    whole[45:60] = bytes(15)
+    file.write_bytes(whole)
+    with pytest.raises(HwnasError, match=r"inputs must be an \.npz file"):
+        read(Asked([path], [HOST], inputs=file))
     np.save(tmp_path / "one.npy", np.zeros(4))
     for other in (tmp_path / "one.npy", tmp_path, tmp_path / "gone.npz"):
         with pytest.raises(HwnasError, match=r"inputs must be an \.npz file"):
             read(Asked([path], [HOST], inputs=other))
+
+
+def test_an_archive_is_not_unpacked_without_an_end(tmp_path, monkeypatch):
+    path, file = strangers.relu(tmp_path / "relu.onnx"), tmp_path / "given.npz"
+    np.savez_compressed(file, x=np.zeros((1, 4), np.float32), y=np.zeros(1 << 16))
+    monkeypatch.setattr(files, "_MOST_BYTES", 1 << 16)
+    with pytest.raises(HwnasError, match=r"it unpacks to .* GiB, more than"):
+        read(Asked([path], [HOST], inputs=file))
 
 
 def test_shapes_are_typed():
