@@ -174,7 +174,7 @@ static bool measure(const struct job *job, struct model *model, int op_profile_r
         done = timing_sample(job, model, &timing, fault);
     }
     if (done)
-        timing_write(reply, &timing);
+        timing_write(reply, job, &timing);
     timing_free(&timing);
     write_memory(reply);
     done = done && write_outputs(reply, job, model, fault);
@@ -186,11 +186,19 @@ static bool measure(const struct job *job, struct model *model, int op_profile_r
     return done && write_coverage(reply, job, model, op_profile_runs, fault);
 }
 
+static bool ready_to_count(struct fault *fault)
+{
+    char missing[400];
+    return energy_ready(missing, sizeof missing) || fault_set(fault, "energy must be counted, but %s", missing);
+}
+
 bool answer_job(const struct job *job, int op_profile_runs, struct text *reply, struct fault *fault)
 {
     struct model fresh = {0};
     fault->stage = "plan";
     if (!affinity_set(job, fault->message, sizeof fault->message))
+        return false;
+    if (job->energy_steps && !ready_to_count(fault))
         return false;
     struct model *model = ready_model(job, &fresh, fault);
     if (!model)

@@ -16,6 +16,7 @@
 
 #include "answer.h"
 #include "device.h"
+#include "energy.h"
 #include "json.h"
 #include "litert.h"
 #include "plan.h"
@@ -86,6 +87,7 @@ static void say_hello(const struct options *options)
     json_string(&reply, "runtime_version", options->runtime_version);
     json_string(&reply, "library_sha256", sha256_file(options->library, hex) ? hex : NULL);
     device_describe(&reply);
+    energy_describe(&reply, "energy");
     device_conditions(&reply, "conditions");
     json_close(&reply, '}');
     json_close(&reply, '}');
