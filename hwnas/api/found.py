@@ -103,7 +103,7 @@ def search(
         workers: Processes that do that at the same time.
         seed: Where all randomness comes from.
         confidence: Wanted chance that the budgets are kept, in [0.5, 1).
-        objectives: Also to be small: "macs", "params", "bytes".
+        objectives: Also to be small: "macs", "params", "bytes", "energy_mj".
         limits: Not to be exceeded either, by such a name.
         options: What is wanted beside the search: measuring, ranking, gallery, folder of tables.
         progress: Called after every step with what is known of it.

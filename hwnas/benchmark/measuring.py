@@ -11,7 +11,7 @@ from statistics import median
 from typing import Any
 
 from hwnas import __version__, runtimes
-from hwnas.benchmark import networks
+from hwnas.benchmark import battery, networks
 from hwnas.benchmark.asked import Asked
 from hwnas.benchmark.files import ReadFile, read
 from hwnas.benchmark.result import (
@@ -27,7 +27,7 @@ from hwnas.benchmark.result import (
     Row,
 )
 from hwnas.device import Device, Target
-from hwnas.errors import DeviceError, HwnasError
+from hwnas.errors import DeviceError, HwnasError, UnstableMeasurement
 from hwnas.measure import Measurer, ProfileOptions, measured
 from hwnas.runtimes import Runtime
 from hwnas.statistics.differences import ratio_interval
@@ -197,11 +197,14 @@ def _lasting(
         tell(f"{model.name} without a pause on {row.place}: {so_far:.0f} of {seconds:.0f} s")
 
     try:
-        points = measurer.run_on(target, model.path, seconds, given=model.given, told=told)
+        run = measurer.run_on(target, model.path, seconds, given=model.given, told=told)
     except DeviceError as error:
         fail(model.name, error)
         return row
-    return replace(row, endurance=Endurance(tuple(points)))
+    try:
+        return replace(row, endurance=Endurance(run.points, battery.energy_mj(run)))
+    except UnstableMeasurement as error:
+        return replace(row, endurance=Endurance(run.points, no_energy=str(error)))
 
 
 def _reason(model: ReadFile, place: BenchmarkPlace, error: HwnasError | str) -> str:

@@ -168,9 +168,13 @@ class Endurance:
 
     Attributes:
         points: Seconds since the first run, and milliseconds a run, about once a second.
+        energy_mj: What the battery of a phone gave for an inference; None where that is not known.
+        no_energy: Why it is not, of what has a battery; empty otherwise.
     """
 
     points: tuple[tuple[float, float], ...]
+    energy_mj: float | None = None
+    no_energy: str = ""
 
     @property
     def seconds(self) -> float:
@@ -194,8 +198,17 @@ class Endurance:
         return (
             f"{self.first_ms:.3g} ms in the first tenth of {self.seconds:.0f} s without a pause, "
             f"{self.last_ms:.3g} ms in the last one ({self.last_ms / self.first_ms:.2f}×), "
-            f"{slowest:.3g} ms at worst"
+            f"{slowest:.3g} ms at worst{self._energy}"
         )
+
+    @property
+    def _energy(self) -> str:
+        if self.energy_mj is not None:
+            return (
+                f"; {self.energy_mj:.3g} mJ an inference by the gauge of the battery, unplugged and with the "
+                "screen off: all of the phone is in it"
+            )
+        return f"; no energy: {self.no_energy}" if self.no_energy else ""
 
     @property
     def _tenth(self) -> int:

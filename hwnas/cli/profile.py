@@ -170,6 +170,7 @@ def _refuse_idle(context: typer.Context, few: int | None) -> None:
     if few is not None:
         needs = "without --few, which chooses the networks itself"
         _usage.no_effect(context, "calibration_networks", "heldout_networks", needs=needs)
+        _usage.no_effect(context, "energy", needs="without --few: models of energy are fitted to blocks")
 
 
 def _described(context: typer.Context, name: str) -> devices.Device:

@@ -7,8 +7,10 @@ and whose pauses let a device cool.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from statistics import median
+from typing import Any
 
 from hwnas import runtimes
 from hwnas.device import Target
@@ -20,6 +22,28 @@ from hwnas.transport.base import Reply, Transport
 _POINT_S = 1.0  # of running for one point of a curve
 _STRETCH = 5  # samples in it, of which the median counts
 _LEFT_OUT = "an agent must answer each job before it says goodbye, but did not"
+
+
+@dataclass(frozen=True)
+class WithoutPause:
+    """What became of a model that ran without a pause.
+
+    Attributes:
+        points: About once a second: seconds since the first run, and milliseconds a run.
+        inferences: How often it ran, warm-ups included.
+        before: Conditions of the device just before, as far as it tells.
+        after: The same just after.
+    """
+
+    points: tuple[tuple[float, float], ...]
+    inferences: int
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+
+    @property
+    def seconds(self) -> float:
+        """How long it ran, the last second left out."""
+        return self.points[-1][0]
 
 
 def look(
@@ -63,7 +87,7 @@ def run_on(
     options: ProfileOptions,
     seconds: float,
     told: Callable[[float], None] = lambda _: None,
-) -> list[tuple[float, float]]:
+) -> WithoutPause:
     """Run a model without a pause.
 
     Args:
@@ -75,9 +99,6 @@ def run_on(
         seconds: How long it runs.
         told: Given the seconds so far.
 
-    Returns:
-        About once a second: seconds since the first run, and milliseconds a run.
-
     Raises:
         AgentError: The model does not run there, or it is not proven to run on the target's processor.
         TransportError: The way to the device is lost.
@@ -88,7 +109,8 @@ def run_on(
     each |= {"warmup_min_ns": 1, "warmup_max_ns": 1}
     lines = [{**each, "job": f"on {number}"} for number in range(math.ceil(seconds / _POINT_S))]
     found: list[tuple[float, float]] = []
-    began = None
+    ends: dict[str, Mapping[str, Any]] = {}
+    began, inferences = None, 0
     for reply in transport.run(runtime.agent, lines, silence_s=options.silence_s):
         if "job" in reply:
             ms = median(samples_ms(reply))
@@ -98,7 +120,9 @@ def run_on(
                 raise AgentError("an agent must say when a job began to be measured over time, but does not")
             began = start_ns if began is None else began
             found.append(((start_ns - began) / 1e9, ms))
+            inferences += len(reply["samples_ns"]) * reply["inner"] + (reply.get("warmup_runs") or 0)
             told(found[-1][0])
+        ends |= {name: reply[name].get("conditions") or {} for name in ("hello", "bye") if name in reply}
     if len(found) < len(lines):
         raise AgentError(_LEFT_OUT)
-    return found
+    return WithoutPause(tuple(found), inferences, ends.get("hello", {}), ends.get("bye", {}))

@@ -111,7 +111,7 @@ class Measurer:
         *,
         given: Given | None = None,
         told: Callable[[float], None] = lambda _: None,
-    ) -> list[tuple[float, float]]:
+    ) -> alone.WithoutPause:
         """Latencies of a model that runs without a pause; see ``alone.run_on``.
 
         Args:

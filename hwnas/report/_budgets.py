@@ -147,9 +147,10 @@ def headline(record: Record) -> str:
     made = record.search.finalists
     little = use.warning(shares, made.why_little if made else "")
     others = [text for text in (made.warnings if made else ()) if not use.is_warning(text)]
+    energy = _page.paragraph(f"{made.energy.sentence}.") if made and made.energy else ""
     warned = "".join(_page.paragraph(_page.mark(text, "warn")) for text in (little, *others) if text)
     return (
-        f'<section>{_verdict(record)}{used}{warned}<div class="promises">{boxes}</div>'
+        f'<section>{_verdict(record)}{used}{energy}{warned}<div class="promises">{boxes}</div>'
         f"{_page.paragraph(fine, 'fine')}{_page.cards(_numbers(record))}</section>"
     )
 

@@ -69,8 +69,8 @@ class Search:
         confidence: Wanted chance that a budget is kept.
         training_steps: Training steps of the supernet, for strategies that only score with it. 600 where it
             is not set; 120 of candidates that learn from a trained teacher.
-        objectives: What is to be small beside latency: "macs", "params" or "bytes".
-        limits: What must not be exceeded either, as "bytes=4e6".
+        objectives: What is to be small beside latency: "macs", "params", "bytes" or "energy_mj".
+        limits: What must not be exceeded either, as "bytes=4e6" or "energy_mj=3.5".
         evaluate: Score networks by a "supernet"; from "scratch": by training each of them; or "blockwise":
             by candidates that learn from the largest network, each from its block in the same place.
         teacher: Run folder of a trained network that they learn from; else it is trained here.

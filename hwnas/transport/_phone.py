@@ -141,6 +141,11 @@ def conditions(text: str) -> dict[str, Any]:
         found["battery_percent"] = level
     if tenths is not None:
         found["battery_c"] = tenths / 10
+    charge, millivolts = _field(battery, "Charge counter"), _field(battery, "voltage")
+    if charge is not None and charge > 0:
+        found["charge_uah"] = charge
+    if millivolts is not None and millivolts > 0:
+        found["voltage_mv"] = millivolts
     if re.search(r"powered: (true|false)", battery):
         found["powered"] = bool(re.search(r"powered: true", battery))
     status = re.search(r"Thermal Status: (\d+)", thermal)

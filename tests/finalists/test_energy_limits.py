@@ -57,7 +57,7 @@ def counted(item):
 
 @pytest.fixture(autouse=True)
 def _busy_machine(monkeypatch):
-    """A test is quick, and does not fail by what else runs here; ``tests/measure`` has what is refused."""
+    """Tests are quick, and do not fail by what else runs here; ``tests/measure`` looks at what is refused."""
     monkeypatch.setattr(energy, "_LEAST_BUSY", 0.0)
     monkeypatch.setattr(energy, "STEPS", 4)
     monkeypatch.setattr(energy, "_LEAST_STEPS", 1)

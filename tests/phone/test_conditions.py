@@ -62,6 +62,8 @@ def test_conditions_are_read():
     assert _phone.conditions(text()) == {
         "battery_percent": 85,
         "battery_c": 29.1,
+        "charge_uah": 3_271_000,
+        "voltage_mv": 4_123,
         "powered": True,
         "thermal_status": 1,
         "temperatures_c": {"VIRTUAL-SKIN": 30.599998, "BIG": 41.0},

@@ -222,7 +222,7 @@ static bool time_model(const struct job *job, struct model *model, struct text *
         done = timing_sample(job, model, &timing, fault);
     }
     if (done)
-        timing_write(reply, &timing, how_of(job).on_gpu);
+        timing_write(reply, job, &timing, how_of(job).on_gpu);
     timing_free(&timing);
     return done;
 }
@@ -267,12 +267,20 @@ static bool measure(const struct job *job, struct model *model, int op_profile_r
     return on_gpu || write_coverage(reply, job, model, op_profile_runs, fault);
 }
 
+static bool ready_to_count(struct fault *fault)
+{
+    char missing[400];
+    return energy_ready(missing, sizeof missing) || fault_set(fault, "energy must be counted, but %s", missing);
+}
+
 bool answer_job(const struct job *job, const struct gpus *gpus, int op_profile_runs, struct text *reply,
                 struct fault *fault)
 {
     struct model fresh = {0};
     fault->stage = "plan";
     if (!require_possible(job, gpus, fault) || !affinity_set(job, fault->message, sizeof fault->message))
+        return false;
+    if (job->energy_steps && !ready_to_count(fault))
         return false;
     struct model *model = ready_model(job, &fresh, fault);
     if (!model)

@@ -40,7 +40,7 @@ bool read_file(const char *path, char *buffer, size_t size)
     return true;
 }
 
-static long long read_number(const char *path)
+long long read_number(const char *path)
 {
     char buffer[64], *end;
     if (!read_file(path, buffer, sizeof buffer))

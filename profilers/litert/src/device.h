@@ -13,6 +13,9 @@ long long now_ns(void); /* monotonic clock */
 /* Reads a small file whole, without the white space at its end. */
 bool read_file(const char *path, char *buffer, size_t size);
 
+/* The whole number in a small file, or UNKNOWN. */
+long long read_number(const char *path);
+
 /* Members of the hello: machine, kernel, processor features, one object a CPU. */
 void device_describe(struct text *out);
 

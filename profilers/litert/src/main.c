@@ -16,6 +16,7 @@
 
 #include "answer.h"
 #include "device.h"
+#include "energy.h"
 #include "gpu.h"
 #include "hearing.h"
 #include "json.h"
@@ -92,6 +93,7 @@ static void say_hello(const struct options *options, const struct gpus *gpus)
     if (options->gpu)
         gpus_write(&reply, gpus);
     device_describe(&reply);
+    energy_describe(&reply, "energy");
     device_conditions(&reply, "conditions");
     json_close(&reply, '}');
     json_close(&reply, '}');

@@ -41,7 +41,8 @@ static bool read_text(struct reader *reader, char **value)
     X(min_sample_ns, 0, 60 * SECOND, true)      \
     X(warmup_min_ns, 0, 3600 * SECOND, true)    \
     X(warmup_max_ns, 0, 3600 * SECOND, true)    \
-    X(seed, 0, 9223372036854775807LL, false)
+    X(seed, 0, 9223372036854775807LL, false)    \
+    X(energy_steps, 0, 1000000, false)
 
 enum field {
 #define X(field, low, high, needed) FIELD_##field,

@@ -12,6 +12,7 @@ struct job {
     char *input, *output; /* optional files: raw bytes of the first input, of all outputs */
     char *processor, *precision; /* optional: the CPU, and what the file says */
     long long threads, samples, min_sample_ns, warmup_min_ns, warmup_max_ns, seed;
+    long long energy_steps; /* of the energy counter, that the samples are to span; 0: it is not read */
     bool keep, pinned;
     int cpus[MOST_CPUS];
     size_t cpu_count;

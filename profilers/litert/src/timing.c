@@ -105,19 +105,26 @@ bool timing_sample(const struct job *job, struct model *model, struct timing *ti
     for (size_t i = 0; i < sizeof lists / sizeof *lists; i++)
         *lists[i] = checked_realloc(NULL, (size_t)job->samples, sizeof **lists[i]);
     timing->inner = 1;
+    long long span_ns = job->energy_steps ? energy_span_ns(job->energy_steps) : 0;
+    long long least_ns = (span_ns + job->samples - 1) / job->samples; /* for the counter to step so often */
+    least_ns = least_ns > job->min_sample_ns ? least_ns : job->min_sample_ns;
     for (int attempt = 0; attempt < LENGTHENED; attempt++) {
-        long long inner = (job->min_sample_ns + timing->each_ns - 1) / timing->each_ns;
+        long long inner = (least_ns + timing->each_ns - 1) / timing->each_ns;
         timing->inner = inner > timing->inner ? inner : timing->inner;
         long long steal = device_steal_ticks();
         getrusage(RUSAGE_SELF, &timing->before);
+        if (job->energy_steps && !energy_begin(&timing->energy, fault->message, sizeof fault->message))
+            return false;
         if (!take_samples(job, model, timing, fault))
+            return false;
+        if (job->energy_steps && !energy_end(&timing->energy, fault->message, sizeof fault->message))
             return false;
         getrusage(RUSAGE_SELF, &timing->after);
         timing->steal = steal == UNKNOWN ? UNKNOWN : device_steal_ticks() - steal;
         long long shortest = timing->elapsed[0];
         for (size_t i = 1; i < timing->count; i++)
             shortest = timing->elapsed[i] < shortest ? timing->elapsed[i] : shortest;
-        if (shortest >= job->min_sample_ns / 10 * 9) /* a clock that sped up may shorten them a little */
+        if (shortest >= least_ns / 10 * 9) /* a clock that sped up may shorten them a little */
             break;
         timing->each_ns = shortest / timing->inner > 0 ? shortest / timing->inner : 1;
     }
@@ -129,7 +136,7 @@ static long long microseconds(struct timeval time)
     return time.tv_sec * 1000000LL + time.tv_usec;
 }
 
-void timing_write(struct text *reply, const struct timing *timing, bool elsewhere)
+void timing_write(struct text *reply, const struct job *job, const struct timing *timing, bool elsewhere)
 {
     const struct rusage *a = &timing->before, *b = &timing->after;
     json_numbers(reply, "samples_ns", timing->elapsed, timing->count);
@@ -151,6 +158,8 @@ void timing_write(struct text *reply, const struct timing *timing, bool elsewher
         json_close(reply, ']');
     }
     json_number(reply, "steal_ticks", timing->steal);
+    if (job->energy_steps)
+        energy_write(reply, "energy", &timing->energy, timing->inner * (long long)timing->count);
     json_number(reply, "cpu_ns", 1000 * (microseconds(b->ru_utime) - microseconds(a->ru_utime) +
                                          microseconds(b->ru_stime) - microseconds(a->ru_stime)));
     json_number(reply, "preemptions", b->ru_nivcsw - a->ru_nivcsw);

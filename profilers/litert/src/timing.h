@@ -4,6 +4,7 @@
 
 #include <sys/resource.h>
 
+#include "energy.h"
 #include "json.h"
 #include "litert.h"
 #include "plan.h"
@@ -16,6 +17,7 @@ struct timing {
     size_t clock_rows, clock_columns;
     struct rusage before, after;
     long long steal;
+    struct energy energy; /* where the job asks for it */
 };
 
 /* Runs until two successive windows agree, within the bounds of the job; each_ns is the best window's. */
@@ -23,7 +25,7 @@ bool timing_warm_up(const struct job *job, struct model *model, struct timing *t
 /* Times samples that are long enough; takes them again where the warm-up made a run look longer. */
 bool timing_sample(const struct job *job, struct model *model, struct timing *timing, struct fault *fault);
 /* `elsewhere`: the work is not done by the thread that waits for it. */
-void timing_write(struct text *reply, const struct timing *timing, bool elsewhere);
+void timing_write(struct text *reply, const struct job *job, const struct timing *timing, bool elsewhere);
 void timing_free(struct timing *timing);
 
 #endif
