@@ -85,7 +85,7 @@ def energy_model(models: Sequence[LatencyModel], space: SearchSpace) -> LatencyM
     raise LatencyModelError(
         f"{ENERGY} must have been measured on a target of the search, but what is known of {names} holds no "
         f"energy of {space.name}: {places.profile_command(models[0].target, space.name, energy=True)} counts "
-        "it where the device has a counter (a latency model that is given as a file must then be fitted again)"
+        "it where the device has a counter (a latency model that is given as a file is then fitted again)"
     )
 
 
