@@ -99,7 +99,7 @@ def _energy_mj(reply: Reply) -> float:
 def _busy(reply: Reply) -> float | None:
     """Share of its samples that the one thread had a CPU in; None where that is not known."""
     times, samples = reply.get("thread_ns"), reply.get("samples_ns")
-    if reply.get("threads") != 1 or not times or not samples:
+    if reply.get("threads") != 1 or not samples or not times or not all(map(_is_count, times)):
         return None
     return float(sum(times) / sum(samples))
 
