@@ -53,7 +53,7 @@ _LENGTHENED = 3  # times at most that samples are found too short and taken agai
 _POWERCAP = "HWNAS_POWERCAP"  # names another folder of energy counters than the kernel's
 _WATCHED, _WATCH_NS = 20, 2_000_000_000  # steps that a counter is watched for, and how long at most
 _IDLE_WINDOWS, _IDLE_STEPS, _IDLE_NS = 5, 10, 20_000_000  # pauses; each so many steps, and as long at least
-_ENERGY_NS = 20_000_000_000  # samples are not made longer than this together for a counter's sake
+_ENERGY_NS = 10_000_000_000  # samples are not made longer than this together for a counter's sake
 
 
 class JobError(Exception):

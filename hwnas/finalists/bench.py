@@ -92,7 +92,7 @@ class Bench:
             try:
                 if name not in measurers:
                     counted = any(c.counts_energy and c.target.device == name for c in self.constraints)
-                    options = replace(self._options, energy=counted)
+                    options = replace(self._options, energy=counted or self._options.energy)
                     measurers[name] = stack.enter_context(Measurer(self._devices[name], options))
             except TransportError as error:
                 constraints.append(replace(constraint, measurable=False, note=f"not measured: {error}"))

@@ -89,7 +89,7 @@ def energy_in(posteriors: Posteriors, best: Indices, limit_mj: float | None) -> 
     there = next((c for c in posteriors.constraints if c.counts_energy), None)
     if there is None:
         return None
-    predicted = energy_model([there.model]).predict(posteriors.space, np.array([best]))
+    predicted = energy_model([there.model], posteriors.space).predict(posteriors.space, np.array([best]))
     mj, std_mj = float(predicted.mean_ms[0]), float(predicted.std_ms[0])
     found = posteriors.energy(best)
     verdict = None if found is None or limit_mj is None else found.on(limit_mj)

@@ -92,7 +92,7 @@ def select_finalist(
     arch = spaces.architecture_from_json(records.arch(run))
     space, constraints = arch.space, latency_constraints(run, record, arch.space, models)
     if ENERGY in (*record.objectives, *record.limits):
-        counted = energy_model([constraint.model for constraint in constraints]).target
+        counted = energy_model([constraint.model for constraint in constraints], space).target
         constraints = [replace(c, counts_energy=c.target == counted) for c in constraints]
     scorer = scorer or scorer_of(run, record, space, dataset or dataset_of(record.data))
     trials = trials_of(space, record)

@@ -125,7 +125,7 @@ def search_for(
         for text in (*ready.alarms, *shares_of(ready.constraints, request.ranges)):
             warn(text)
         if options.measure and ranks.rank() == 0 and not RunFolder(run).search.exists():
-            _require_counter(request, ready.models, options.measuring, devices)
+            _require_counter(ready, options.measuring, devices)
         record, scorer = _searched(ready, run, is_new, live)
         if record is not None and ranks.rank() == 0:
             scorer = scorer or scorer_in(run, dataset)
@@ -134,15 +134,12 @@ def search_for(
 
 
 def _require_counter(
-    request: SearchRequest,
-    models: Sequence[FittedModel],
-    measuring: ProfileOptions,
-    devices: Mapping[str, Device] | None,
+    ready: PreparedSearch, measuring: ProfileOptions, devices: Mapping[str, Device] | None
 ) -> None:
     """Refuse a search whose energy cannot be measured at its end; a device that is not there is not asked."""
-    if ENERGY not in (*request.objectives, *request.limits):
+    if ENERGY not in (*ready.request.objectives, *ready.request.limits):
         return
-    target = energy_model(models).target
+    target = energy_model(ready.models, ready.space).target
     device = (devices or {}).get(target.device) or known_device(target.device)
     with suppress(TransportError), Measurer(device, replace(measuring, energy=True)) as measurer:
         measurer.environment(target)

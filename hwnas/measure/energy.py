@@ -29,7 +29,7 @@ def require_counter(target: Target, hello: Mapping[str, Any]) -> None:
         f"the {target.processor} of {target.device} must have an energy counter that can be read, but "
         f"{missing or f'the agent of {target.runtime} there tells of none'}: leave --energy out, or allow "
         "reading the counter there (as root, by chmod a+r); the gauge of a phone's battery is for "
-        "`hwnas measure --repeat-over` alone"
+        "hwnas measure --repeat-over alone"
     )
 
 
@@ -99,7 +99,7 @@ def _energy_mj(reply: Reply) -> float:
 def _busy(reply: Reply) -> float | None:
     """Share of its samples that the one thread had a CPU in; None where that is not known."""
     times, samples = reply.get("thread_ns"), reply.get("samples_ns")
-    if reply.get("threads") != 1 or not times or not samples:
+    if reply.get("threads") != 1 or not samples or not times or not all(map(_is_count, times)):
         return None
     return float(sum(times) / sum(samples))
 

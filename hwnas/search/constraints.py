@@ -96,7 +96,7 @@ def beside_latency(
         InfeasibleBudget: A limit is below the smallest architecture.
     """
     precision = models[0].target.precision
-    energy = energy_model(models) if ENERGY in (*objectives, *limits) else None
+    energy = energy_model(models, space) if ENERGY in (*objectives, *limits) else None
     found = {name: objective(name, space, precision, energy) for name in (*objectives, *limits)}
     kept = []
     for name, most in limits.items():

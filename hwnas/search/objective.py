@@ -16,6 +16,7 @@ import numpy as np
 from hwnas.errors import LatencyModelError, SpaceError
 from hwnas.latency.base import Cost, LatencyModel
 from hwnas.space import Architecture, SearchSpace, Workload
+from hwnas.tables import places
 
 WEIGHT_BYTES = {"fp32": 4, "tf32": 4, "fp16": 2, "bf16": 2, "int8": 1, "16x8": 1}
 """Bytes that one weight takes where a model of a precision runs; files of fp16 and bf16 are those of fp32."""
@@ -65,8 +66,12 @@ def objective(
     return Objective(ENERGY, replace(energy.costs(space), unit="mJ"))
 
 
-def energy_model(models: Sequence[LatencyModel]) -> LatencyModel:
+def energy_model(models: Sequence[LatencyModel], space: SearchSpace) -> LatencyModel:
     """The model of energy of a search: that which came with one of its latency models.
+
+    Args:
+        models: Of the search.
+        space: What it is for.
 
     Raises:
         LatencyModelError: None has one, or several have.
@@ -79,8 +84,8 @@ def energy_model(models: Sequence[LatencyModel]) -> LatencyModel:
         raise LatencyModelError(f"{ENERGY} must be of one target, but is known of {names}: search for one")
     raise LatencyModelError(
         f"{ENERGY} must have been measured on a target of the search, but what is known of {names} holds no "
-        "energy of this space: `hwnas profile --energy` counts it where the device has a counter (a file of "
-        "`hwnas fit` is then to be fitted again)"
+        f"energy of {space.name}: {places.profile_command(models[0].target, space.name, energy=True)} counts "
+        "it where the device has a counter (a latency model that is given as a file is then fitted again)"
     )
 
 

@@ -66,7 +66,7 @@ class PreparedSearch:
         """What is to be known before it begins: budgets that do not bind, models not to be trusted."""
         doubts = {str(model.target): latency.doubt(model.evaluation) for model in self.models}
         if ENERGY in (*self.request.objectives, *self.request.limits):
-            energy = energy_model(self.models)
+            energy = energy_model(self.models, self.space)
             doubts[f"energy of {energy.target}"] = latency.doubt(getattr(energy, "evaluation", {}))
         return [
             *not_binding(self.constraints),

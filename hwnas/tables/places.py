@@ -42,7 +42,9 @@ def candidates(home: Path, target: Target) -> tuple[Path, Path]:
     return table(home / target.device, target), table(home, target)
 
 
-def profile_command(target: Target, space: str, folder: Path | None = None, few: int | None = None) -> str:
+def profile_command(
+    target: Target, space: str, folder: Path | None = None, few: int | None = None, *, energy: bool = False
+) -> str:
     """What is typed for a table of one's own of a target.
 
     Args:
@@ -50,10 +52,12 @@ def profile_command(target: Target, space: str, folder: Path | None = None, few:
         space: Name of the space that it must cover.
         folder: Where it goes; the usual place by default.
         few: So many whole networks alone; all that there is by default.
+        energy: Whether energy is to be counted as well.
     """
     threads = () if target.threads == 1 else ("--threads", target.threads)
     rest: tuple[object, ...] = () if few is None else ("--few", few)
     rest += () if folder is None else ("--out", folder)
+    rest += ("--energy",) if energy else ()
     return typed(
         *("profile", "--device", target.device, "--space", space, "--runtime", target.runtime),
         *("--precision", target.precision, *threads, *rest),

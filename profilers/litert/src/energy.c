@@ -14,7 +14,7 @@
 #define IDLE_WINDOWS 5            /* pauses */
 #define IDLE_STEPS 10             /* of the counter in each */
 #define IDLE_NS 20000000LL        /* and how long each is at least */
-#define LONGEST_NS 20000000000LL  /* samples are not made longer than this together for a counter's sake */
+#define LONGEST_NS 10000000000LL  /* samples are not made longer than this together for a counter's sake */
 
 static struct {
     char file[MOST_PACKAGES][256];
