@@ -6,7 +6,7 @@ Random networks are each run alone in a process of their own, on this machine; h
 by least squares, the others judge. Prints one JSON object. Forms of the model, each with a constant:
 ``weights``; ``largest``, weights and the most that one operation reads and writes, which is a maximum over
 blocks and no sum; ``sum``, weights and the sum of what operations read and write, which is additive;
-``bound``, additive as well: ``largest`` with the largest operation of the whole space in its own's place.
+``bound``, additive as well: ``largest``, with the largest operation of the whole space for every network.
 """
 
 from __future__ import annotations
