@@ -57,7 +57,11 @@ def benchmark(
     """
     with tempfile.TemporaryDirectory(prefix="hwnas-") as folder:
         made = networks.made(asked, Path(folder), tell)
-        return _benchmark(replace(asked, files=[*asked.files, *made]), options, tell)
+        found = _benchmark(replace(asked, files=[*asked.files, *made]), options, tell)
+    gone = {str(path) for path in made}
+    return replace(
+        found, files=tuple(replace(item, path=None) if item.path in gone else item for item in found.files)
+    )
 
 
 def _benchmark(asked: Asked, options: ProfileOptions | None, tell: Callable[[str], None]) -> FileBenchmark:
