@@ -19,7 +19,8 @@ from typer.testing import CliRunner
 import hwnas
 from hwnas import device, report
 from hwnas.benchmark import Asked, benchmark, seconds_of
-from hwnas.benchmark.measuring import _groups
+from hwnas.benchmark.files import ReadFile
+from hwnas.benchmark.measuring import _groups, _reason
 from hwnas.benchmark.result import (
     BenchmarkPlace,
     Endurance,
@@ -32,7 +33,10 @@ from hwnas.benchmark.result import (
 from hwnas.cli import _app, app
 from hwnas.cli._benchmark import leave_benchmark, show_benchmark
 from hwnas.device import Target
+from hwnas.errors import AgentError
+from hwnas.measure.engine import Given
 from hwnas.runtimes import RUNTIMES
+from hwnas.runtimes.base import Description, Tensor
 from hwnas.statistics.verdict import Verdict
 
 pytestmark = pytest.mark.usefixtures("warm_processes")
@@ -223,6 +227,30 @@ def test_what_does_not_run_stops_nothing_else(tmp_path, networks):
     assert "Opset 99" in said["future.onnx"]
     assert "onnxruntime_src" not in said["future.onnx"], "a place in its source tells a user nothing"
     assert not any("\n" in reason for reason in said.values())
+
+
+def test_the_first_of_several_graphs_is_measured_and_it_is_said(tmp_path, networks):
+    path = strangers.changed(networks["net-fp32.tflite"], tmp_path / "two.tflite", strangers.two_graphs)
+    found = run(path)
+    assert [row.file for row in found.rows] == ["two.tflite"]
+    assert found.notes == ("two.tflite has 2 graphs: the first alone is measured",)
+
+
+def test_a_remedy_fits_what_went_wrong(tmp_path):
+    whole = Description((Tensor("x", (None,), "int64"),), (), {}, "fp32")
+    place = BenchmarkPlace("host", "onnxruntime", "cpu", 1)
+
+    def reason(said: str, **shapes: tuple[int, ...]) -> str:
+        return _reason(
+            ReadFile(tmp_path / "m.onnx", "onnx", "", whole, Given(shapes, "")), place, AgentError(said)
+        )
+
+    values = "without --inputs its x is 0, which it may not take: give better values"
+    assert reason("run: indices must be over 0").endswith(f"indices must be over 0: {values}")
+    for failed in ("run: Failed to allocate memory for x", "warmup: bad_alloc", "run: out of memory"):
+        assert reason(failed, x=(1000, 2)).endswith(f"{failed}: it may be too large with --shape x=1000x2")
+        assert reason(failed).endswith(failed)
+    assert reason("allocate: RuntimeError:").endswith("allocate: RuntimeError: the runtime does not say why")
 
 
 def test_a_runtime_that_knows_few_operators_names_the_others(networks):
