@@ -57,7 +57,11 @@ def benchmark(
     """
     with tempfile.TemporaryDirectory(prefix="hwnas-") as folder:
         made = networks.made(asked, Path(folder), tell)
-        return _benchmark(replace(asked, files=[*asked.files, *made]), options, tell)
+        found = _benchmark(replace(asked, files=[*asked.files, *made]), options, tell)
+    gone = {str(path) for path in made}
+    return replace(
+        found, files=tuple(replace(item, path=None) if item.path in gone else item for item in found.files)
+    )
 
 
 def _benchmark(asked: Asked, options: ProfileOptions | None, tell: Callable[[str], None]) -> FileBenchmark:
@@ -85,7 +89,14 @@ def _benchmark(asked: Asked, options: ProfileOptions | None, tell: Callable[[str
         rows=tuple(rows),
         differences=tuple(_differences(rows)) if asked.compare else (),
         failures=tuple(failures),
-        notes=tuple(item.reason for item in unread if item.file in known),
+        notes=(
+            *(item.reason for item in unread if item.file in known),
+            *(
+                f"{model.name} has {model.description.graphs} graphs: the first alone is measured"
+                for model in found
+                if model.description.graphs > 1
+            ),
+        ),
     )
 
 
@@ -210,11 +221,16 @@ def _lasting(
 def _reason(model: ReadFile, place: BenchmarkPlace, error: HwnasError | str) -> str:
     """Why a model does not run, and what of it may be the cause."""
     said = " ".join(str(error).split())
+    if said.endswith(":"):
+        said += " the runtime does not say why"
     custom = ", ".join(name for name in model.description.custom if name in said)
     whole = ", ".join(tensor.name for tensor in model.description.inputs if tensor.is_whole)
     remedy = ""
     if custom:
         remedy = f": the runtime there lacks its custom operator {custom}: convert it without"
+    elif "alloc" in said.lower() or "memory" in said.lower():
+        shapes = " ".join(f"{key}={'x'.join(map(str, to))}" for key, to in model.given.shapes.items())
+        remedy = f": it may be too large with --shape {shapes}" if shapes else ""
     elif whole and not model.given.inputs and said.startswith(_RUNNING):
         remedy = f": without --inputs its {whole} is 0, which it may not take: give better values"
     return f"{model.name} must run on {place}, but: {said}{remedy}"

@@ -12,10 +12,13 @@ from typing import Any
 
 from hwnas.device import Target
 from hwnas.runtimes.base import CPU, Description
+from hwnas.statistics.bounds import decimals
 from hwnas.statistics.verdict import Verdict, worst
 from hwnas.tables.conditions import SessionQuality
 
 SCHEMA = "hwnas-measured/1"
+
+_NEAR = 0.2  # of the latency, by which the operations of a profile may be off without a word
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class FileFacts:
 
     Attributes:
         name: By which rows call it.
-        path: As it was given.
+        path: As it was given; None where it was made of a name, and is no more.
         bytes: Its size.
         sha256: Its digest.
         format: What it is a file of.
@@ -73,7 +76,7 @@ class FileFacts:
     """
 
     name: str
-    path: str
+    path: str | None
     bytes: int
     sha256: str
     format: str
@@ -256,6 +259,20 @@ class Row:
         """What it is called in comparisons."""
         return f"{self.file} on {self.place}"
 
+    @property
+    def operations_said(self) -> str:
+        """How far the profile is from the latency, in a sentence; empty where it is near, or there is none.
+
+        The latency is on the scale of the device, the profile as its few runs were.
+        """
+        together_ms = sum(item.us for item in self.operations or ()) / 1e3
+        if not together_ms or abs(together_ms / self.latency_ms - 1) <= _NEAR:
+            return ""
+        return (
+            f"its operations together take {together_ms:.3g} ms a run in their profile, but its latency is "
+            f"{self.latency_ms:.3g} ms: their shares count, not their microseconds"
+        )
+
 
 @dataclass(frozen=True)
 class LatencyDifference:
@@ -283,12 +300,29 @@ class LatencyDifference:
     @property
     def said(self) -> str:
         """In a sentence."""
-        text = f"{self.second} takes {self.ratio:.3f}× the time of {self.first}"
+        text = f"{self.second} takes {self.ratio_said}× the time of {self.first}"
         if self.interval is None:
             return f"{text}: the rounds are too few to say whether that is real"
-        low, high = self.interval
-        text += f" (95 %: {low:.3f} to {high:.3f}{'' if self.same_session else ', from two sessions'})"
+        text += f" (95 %: {self.interval_said}{'' if self.same_session else ', from two sessions'})"
         return text if self.is_shown else f"{text}: no difference shown"
+
+    @property
+    def ratio_said(self) -> str:
+        """The ratio with at least three digits that count."""
+        return f"{self.ratio:.{self._decimals}f}"
+
+    @property
+    def interval_said(self) -> str:
+        """The interval likewise; that it has none in words."""
+        if self.interval is None:
+            return "too few rounds"
+        low, high = self.interval
+        return f"{low:.{self._decimals}f} to {high:.{self._decimals}f}"
+
+    @property
+    def _decimals(self) -> int:
+        """Three where that is enough: 0.998 to 1.002 differ by less than three digits show."""
+        return max(3, decimals(self.ratio, *(self.interval or ())))
 
 
 @dataclass(frozen=True)
@@ -321,8 +355,12 @@ class FileBenchmark:
 
     @property
     def verdict(self) -> Verdict | None:
-        """Of all rows together; None without a budget."""
-        return worst(row.verdict for row in self.rows)
+        """Of all rows together, each reason with the name of its row; None without a budget."""
+        return worst(
+            Verdict(row.verdict.word, tuple(f"{row.name}: {reason}" for reason in row.verdict.reasons))
+            for row in self.rows
+            if row.verdict
+        )
 
     def file(self, name: str) -> FileFacts:
         """The file of a row."""
@@ -352,6 +390,7 @@ class FileBenchmark:
         return asdict(row) | {
             "precision": facts.description.precision,
             "bytes": facts.bytes,
+            "operations_said": row.operations_said,
             "verdict": verdict,
         }
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import typer
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from hwnas.cli._app import coloured, emit_json, err, leave, out, print_quality, print_table
 from hwnas.statistics.bounds import decimals
@@ -17,6 +18,22 @@ if TYPE_CHECKING:
     from hwnas.benchmark.result import BenchmarkSession, Row
 
 _OPERATIONS = 12  # that are printed of a profile; the page and the JSON have all
+_GAP = 2  # columns of the terminal between two of a table
+_NAME = 8  # columns that the name of a file needs at least
+_COLUMNS = (
+    "file",
+    "precision",
+    "latency",
+    "95 % interval",
+    "p90",
+    "load",
+    "first run",
+    "memory",
+    "size",
+    "ran on",
+)
+_LEAST_FIRST = ("size", "memory", "first run", "load", "p90")
+"""What a narrow terminal does not show, the least important first."""
 
 
 def tell(found: FileBenchmark, *, as_json: bool) -> None:
@@ -29,8 +46,8 @@ def tell(found: FileBenchmark, *, as_json: bool) -> None:
 
 def leave_benchmark(found: FileBenchmark, *, accept_noise: bool) -> None:
     """End with 1 where a file was not measured, after saying why, else as the verdict wants it."""
-    for failure in found.failures:
-        err.print(f"[bold red]error:[/] {escape(failure.reason)}", soft_wrap=True, highlight=False)
+    for reason in dict.fromkeys(item.reason for item in found.failures):  # a device is gone for all files
+        err.print(f"[bold red]error:[/] {escape(reason)}", soft_wrap=True, highlight=False)
     if found.failures:
         raise typer.Exit(1)
     leave(found.verdict, accept_noise=accept_noise)
@@ -56,24 +73,11 @@ def show_benchmark(found: FileBenchmark) -> None:
 
 
 def _show_session(found: FileBenchmark, session: BenchmarkSession, rows: list[Row]) -> None:
-    table = Table(title=f"{session.place}, times in ms", title_justify="left", box=None, padding=(0, 2, 0, 0))
-    names = (
-        "file",
-        "precision",
-        "latency",
-        "95 % interval",
-        "p90",
-        "load",
-        "first run",
-        "memory",
-        "size",
-        "ran on",
-    )
-    for name in (*names, *((f"≤ {found.budget_ms:g}",) if found.budget_ms is not None else ())):
-        table.add_column(name, no_wrap=True)
-    for row in rows:
-        table.add_row(*map(escape, _cells(found, row)), *([coloured(row.verdict)] if row.verdict else []))
-    print_table(table)
+    budget = () if found.budget_ms is None else (f"≤ {found.budget_ms:g}",)
+    cells = [
+        (*map(escape, _cells(found, row)), *([coloured(row.verdict)] if row.verdict else ())) for row in rows
+    ]
+    _print_fitting(f"{session.place}, times in ms", (*_COLUMNS, *budget), cells)
     for row in rows:
         if row.placement.said:
             out.print(escape(f"{row.file}: {row.placement.said}"), highlight=False, soft_wrap=True)
@@ -85,15 +89,50 @@ def _show_session(found: FileBenchmark, session: BenchmarkSession, rows: list[Ro
     )
 
 
+def _print_fitting(title: str, names: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table without the columns that its terminal is too narrow for; says which those are.
+
+    What is left is not broken, but for names of files where even that is too wide.
+
+    Args:
+        title: Above the table.
+        names: Of the columns; the first is that of the names of files.
+        rows: Cells as rich markup, one for each column.
+    """
+    widths = [
+        max(Text.from_markup(text).cell_len for text in column) + _GAP
+        for column in zip(names, *rows, strict=True)
+    ]
+    left_out: list[str] = []
+    for name in _LEAST_FIRST:
+        kept = [at for at, other in enumerate(names) if other not in left_out]
+        if sum(widths[at] for at in kept) <= out.width:
+            break
+        left_out += [name] if name in names else []
+    kept = [at for at, name in enumerate(names) if name not in left_out]
+    has_room = sum(widths[at] for at in kept[1:]) + _NAME + _GAP <= out.width  # else all must fold
+    table = _table(title)
+    for at in kept:
+        table.add_column(names[at], no_wrap=has_room and at > 0, overflow="fold")
+    for row in rows:
+        table.add_row(*(row[at] for at in kept))
+    out.print(table)
+    if left_out:
+        said = f"too narrow here for {', '.join(left_out)}: --json and --html have them"
+        out.print(said, highlight=False, soft_wrap=True)
+
+
+def _table(title: str) -> Table:
+    return Table(title=escape(title), title_justify="left", box=None, padding=(0, _GAP, 0, 0))
+
+
 def _show_order(found: FileBenchmark) -> None:
     """Everything that was measured, the fastest first."""
-    table = Table(title="the fastest first", title_justify="left", box=None, padding=(0, 2, 0, 0))
-    for name in ("file", "on", "ms", "95 % interval"):
-        table.add_column(name, no_wrap=True)
+    rows = []
     for row in sorted(found.rows, key=lambda row: row.latency_ms):
         interval = "too few rounds" if row.interval_ms is None else "–".join(map(_ms, row.interval_ms))
-        table.add_row(*map(escape, (row.file, str(row.place), _ms(row.latency_ms), interval)))
-    print_table(table)
+        rows.append([*map(escape, (row.file, str(row.place), _ms(row.latency_ms), interval))])
+    _print_fitting("the fastest first", ("file", "on", "ms", "95 % interval"), rows)
 
 
 def _cells(found: FileBenchmark, row: Row) -> Iterator[str]:
@@ -126,7 +165,7 @@ def _show_operations(found: FileBenchmark, row: Row) -> None:
         return
     total = sum(operation.us for operation in row.operations) or 1.0
     longest = sorted(row.operations, key=lambda operation: -operation.us)
-    table = Table(title=escape(row.name), title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table = _table(row.name)
     for column in ("operation", "by", "µs", "share"):
         table.add_column(column)
     for operation in longest[:_OPERATIONS]:
@@ -136,6 +175,8 @@ def _show_operations(found: FileBenchmark, row: Row) -> None:
     if rest := longest[_OPERATIONS:]:
         left = sum(operation.us for operation in rest)
         out.print(f"and {len(rest)} more: {left:.1f} µs, {left / total:.0%}", highlight=False)
+    if row.operations_said:
+        out.print(escape(f"{row.name}: {row.operations_said}"), highlight=False, soft_wrap=True)
 
 
 def _ms(value: float | None) -> str:

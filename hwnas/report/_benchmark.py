@@ -67,8 +67,8 @@ def _differences(found: FileBenchmark) -> str:
         (
             item.second,
             item.first,
-            f"{item.ratio:.3f}×",
-            "too few rounds" if item.interval is None else "{:.3f} to {:.3f}".format(*item.interval),
+            f"{item.ratio_said}×",
+            item.interval_said,
             _page.mark("real", "good") if item.is_shown else "not shown",
         )
         for item in found.differences
@@ -111,7 +111,11 @@ def _files(found: FileBenchmark) -> str:
         for item in found.files
     ]
     header = ("file", "precision", "size", "inputs", "operators", "SHA-256")
-    return _page.section("The files", _page.table(header, rows, numeric=(2,))) if rows else ""
+    if not rows:
+        return ""
+    return _page.section(
+        "The files", _page.table(header, rows, numeric=(2,)), *map(_page.paragraph, found.notes)
+    )
 
 
 def _operations(row: Row) -> str:
@@ -119,11 +123,13 @@ def _operations(row: Row) -> str:
     total = sum(item.us for item in operations) or 1.0
     rows = [(item.name, item.by, f"{item.us:.1f}", f"{item.us / total:.0%}") for item in operations]
     header = ("operation", "by", "µs", "share")
-    return _page.details(f"Operations of {row.name}", _page.table(header, rows, numeric=(2, 3)))
+    said = [_page.paragraph(f"{row.name}: {row.operations_said}.")] if row.operations_said else []
+    return _page.details(f"Operations of {row.name}", _page.table(header, rows, numeric=(2, 3)), *said)
 
 
 def _failures(found: FileBenchmark) -> str:
     if not found.failures:
         return ""
-    paragraphs = [_page.paragraph(_page.mark(item.reason, "bad")) for item in found.failures]
+    reasons = dict.fromkeys(item.reason for item in found.failures)  # a device is gone for all files
+    paragraphs = [_page.paragraph(_page.mark(reason, "bad")) for reason in reasons]
     return _page.section("What was not measured", *paragraphs)

@@ -17,6 +17,7 @@ _WORKING = {"Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU", "RNN"}
 _WHOLE = {"QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "QGemm"}
 """Those that multiply whole numbers."""
 _COUNTING = {"int32", "int64", "bool"}
+_MUST_COMPUTE = "an .onnx file must compute something to be measured"
 _EIGHT_BITS = {"int8", "uint8"}
 
 
@@ -24,7 +25,7 @@ def describe(path: Path) -> Description:
     """Inputs, outputs, operators and precision of a file; what lies in files beside it is not read.
 
     Raises:
-        ExportError: It is damaged, or no ``.onnx`` model.
+        ExportError: It is damaged, no ``.onnx`` model, newer than the installed onnx, or computes nothing.
     """
     import onnx
     from google.protobuf.message import DecodeError
@@ -39,8 +40,12 @@ def describe(path: Path) -> Description:
 
 def _described(model: Any) -> Description:
     graph = model.graph
-    if not (model.ir_version and graph.node):
-        raise ValueError("it holds no graph with operators")
+    if not (model.ir_version and model.HasField("graph")):
+        raise ValueError("it holds no graph")
+    if not graph.node:
+        raise ExportError(f"{_MUST_COMPUTE}, but this one has no operators")
+    if not graph.output:
+        raise ExportError(f"{_MUST_COMPUTE}, but this one has no outputs")
     nodes = [node for inner in (graph, *model.functions) for node in _nodes(inner)]
     local = {(function.domain, function.name) for function in model.functions}
     weights = {tensor.name for tensor in graph.initializer}
@@ -136,5 +141,10 @@ def _tensor(value: Any) -> Tensor:
 def _dtype(number: int) -> str:
     from onnx import TensorProto
 
+    if number not in TensorProto.DataType.values():
+        raise ExportError(
+            f"an .onnx file must be of types that the installed onnx knows, but this one has type {number}: "
+            "the file is newer, or damaged: update onnx, or fetch the file again"
+        )
     name = str(TensorProto.DataType.Name(number)).lower()
     return {"float": "float32", "double": "float64"}.get(name, name)

@@ -11,12 +11,14 @@ import struct
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from hwnas.errors import ExportError
 from hwnas.runtimes.base import Description, Tensor, precision_of
 
 XNNPACK = "XnnpackBackend"
+_MUST_COMPUTE = "a .pte file must compute something to be measured"
 _MAGIC, _EXTENDED = b"ET12", b"eh00"
 _TENSOR = 5  # of the members of KernelTypes
 _KERNEL_CALL, _DELEGATE_CALL = 1, 2  # of InstructionArguments
@@ -200,13 +202,15 @@ class _Fields:
 
 def _plan(content: bytes) -> Plan:
     program = _Fields.root(content)
-    plan = next(program.tables(1))
+    plan = next(program.tables(1), None)
+    if plan is None:
+        raise ExportError(f"{_MUST_COMPUTE}, but this one has no methods")
     values, kernels = list(plan.tables(2)), [item.text(0) for item in plan.tables(6)]
     delegates = list(plan.tables(7))
     called: list[str] = []
     outside: list[str] = []
     operators: list[tuple[str, frozenset[str]]] = []
-    for instruction in next(plan.tables(5)).tables(2):
+    for instruction in (item for chain in islice(plan.tables(5), 1) for item in chain.tables(2)):
         kind = instruction.number(0, "B")
         if kind == _KERNEL_CALL:
             outside.append(kernels[instruction.table(1).number(0, "i")])
@@ -217,6 +221,10 @@ def _plan(content: bytes) -> Plan:
                 operators += _of_xnnpack(_data(content, program, delegate.table(1)))
     inputs = tuple(_end(f"x{n}", values[index]) for n, index in enumerate(plan.numbers(3, "i")))
     outputs = tuple(_end(f"y{n}", values[index]) for n, index in enumerate(plan.numbers(4, "i")))
+    if not (outside or called):
+        raise ExportError(f"{_MUST_COMPUTE}, but this one has no operators")
+    if not outputs:
+        raise ExportError(f"{_MUST_COMPUTE}, but this one has no outputs")
     return Plan(inputs, outputs, tuple(outside), tuple(called), tuple(operators))
 
 

@@ -32,6 +32,9 @@ _WORKING = {
 }
 """Operators that multiply by weights."""
 _CONVERTING = {"QUANTIZE", "DEQUANTIZE", "CAST"}
+_CALLING = {"IF", "WHILE", "CALL", "CALL_ONCE"}
+"""Operators that run other graphs of their file; those of StableHLO may as well."""
+_MUST_COMPUTE = "a .tflite file must compute something to be measured"
 _COUNTING = {"int32", "int64", "uint32", "uint64", "bool", "string"}
 """Types of shapes, indices and biases: no operator multiplies in them."""
 
@@ -40,7 +43,7 @@ def describe(path: Path) -> Description:
     """Inputs, outputs, operators and precision of a file.
 
     Raises:
-        ExportError: It is damaged, or no ``.tflite`` model.
+        ExportError: It is damaged, no ``.tflite`` model, newer than the schema, or computes nothing.
     """
     content = path.read_bytes()
     if content[4:8] != _MAGIC:
@@ -76,9 +79,11 @@ def _described(content: bytes) -> Description:
             if is_custom:
                 custom.add(name)
             working.append((name, _multiplied(operator, types)))
-    if not operators:
-        raise ValueError("its graph is empty")
     graph = model.Subgraphs(0)
+    if not operators:
+        raise ExportError(f"{_MUST_COMPUTE}, but this one has no operators")
+    if not graph.OutputsLength():
+        raise ExportError(f"{_MUST_COMPUTE}, but this one has no outputs")
     return Description(
         tuple(_tensor(graph.Tensors(graph.Inputs(n))) for n in _all(graph.InputsLength(), content)),
         tuple(_tensor(graph.Tensors(graph.Outputs(n))) for n in _all(graph.OutputsLength(), content)),
@@ -88,7 +93,17 @@ def _described(content: bytes) -> Description:
             or [types for name, types in working if name not in _CONVERTING]
         ),
         tuple(sorted(custom)),
+        _entries(model, operators, content),
     )
+
+
+def _entries(model: Any, operators: list[str], content: bytes) -> int:
+    """How many graphs can be run from outside: those of signatures; all where no operator calls one."""
+    calls = any(name in _CALLING or name.startswith("STABLEHLO") for name in operators)
+    if not calls:
+        return int(model.SubgraphsLength())
+    signed = {model.SignatureDefs(n).SubgraphIndex() for n in _all(model.SignatureDefsLength(), content)}
+    return len(signed | {0})
 
 
 def _all(count: int, content: bytes) -> Iterator[int]:
@@ -113,12 +128,23 @@ def _tensor(tensor: Any) -> Tensor:
 def _name(code: Any) -> tuple[str, bool]:
     """The name of an operator, and whether it is a custom one."""
     number = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
-    name = _names("BuiltinOperator")[number]
+    name = _named("BuiltinOperator", number)
     return ((code.CustomCode() or b"CUSTOM").decode(), True) if name == "CUSTOM" else (name, False)
 
 
 def _dtype(number: int) -> str:
-    return _names("TensorType")[number].lower()
+    return _named("TensorType", number).lower()
+
+
+def _named(kind: str, number: int) -> str:
+    """The name of a member of an enumeration; raises ExportError where the installed schema has none."""
+    if number not in _names(kind):
+        raise ExportError(
+            "a .tflite file must be of operators and types that the installed ai-edge-litert knows, but this "
+            f"one has {kind} {number}: the file is newer, or damaged: update ai-edge-litert, or fetch the "
+            "file again"
+        )
+    return _names(kind)[number]
 
 
 @cache

@@ -135,6 +135,7 @@ class Description:
         precision: What its operators with weights are written to compute in: "fp32", "fp16", "int8", another
             type by its name, "mixed" for several, "other" where none of them is known.
         custom: Those of the operators that are none of the format's own.
+        graphs: How many graphs can be run from outside; it describes all, and the first is what runs.
     """
 
     inputs: tuple[Tensor, ...]
@@ -142,6 +143,7 @@ class Description:
     operators: Mapping[str, int]
     precision: str
     custom: tuple[str, ...] = ()
+    graphs: int = 1
 
 
 _KINDS = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "float64": "fp64", "uint8": "int8"}

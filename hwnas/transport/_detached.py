@@ -13,8 +13,9 @@ import shlex
 import time
 from collections.abc import Iterator, Sequence
 
-from hwnas.errors import AgentError, TransportTimeout
+from hwnas.errors import AgentError
 from hwnas.transport._shell import Link, LinkLost
+from hwnas.transport.base import no_answer
 
 HEARTBEAT_S = 0.2
 """How often the reader says that it is there."""
@@ -115,9 +116,7 @@ class Detached:
                         offset, heard = offset + len(line) + 1, alive
                         yield line
                     elif alive - heard > silence_s:
-                        raise TransportTimeout(
-                            f"an agent must answer within {silence_s:g} s, but this one was silent"
-                        )
+                        raise no_answer(silence_s)
             except LinkLost as error:
                 if lost == alive:  # not a sign of life since it came back
                     pace = f"sleep {PACE_S}"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from hwnas.errors import AgentError
+from hwnas.errors import AgentError, TransportTimeout
 
 Job = Mapping[str, Any]
 Reply = Mapping[str, Any]
@@ -87,3 +87,11 @@ def parse_reply(agent: str, line: bytes) -> Reply:
     if not isinstance(reply, dict):
         raise AgentError(f"an agent must answer in JSON objects, but {agent} wrote {line[:200]!r}")
     return reply
+
+
+def no_answer(silence_s: float) -> TransportTimeout:
+    """What to raise of an agent that said nothing for so long: it may hang, or its model may be slow."""
+    return TransportTimeout(
+        f"an agent must answer within {silence_s:g} s, but this one was silent: it may hang, or a run of its "
+        "model take longer than that: with a large input, or where the device has too little memory for it"
+    )

@@ -19,10 +19,10 @@ from typing import IO, Any
 from hwnas import files
 from hwnas.device import Device
 from hwnas.endings import ended
-from hwnas.errors import AgentError, TransportError, TransportTimeout
+from hwnas.errors import AgentError, TransportError
 from hwnas.runtimes.base import CPU
 from hwnas.transport import _bundle
-from hwnas.transport.base import Job, Losses, Reply, parse_reply
+from hwnas.transport.base import Job, Losses, Reply, no_answer, parse_reply
 
 _TAIL_BYTES = 2000  # of standard error, in messages
 _BYE_S = 5.0  # what an agent may take to end after its last line
@@ -174,9 +174,7 @@ def _lines(process: subprocess.Popen[bytes], silence_s: float) -> Iterator[bytes
         selector.register(handle, selectors.EVENT_READ)
         while True:
             if not selector.select(silence_s):
-                raise TransportTimeout(
-                    f"an agent must answer within {silence_s:g} s, but this one was silent"
-                )
+                raise no_answer(silence_s)
             chunk = os.read(handle, 1 << 16)
             if not chunk:
                 return

@@ -144,6 +144,16 @@ def _tensor(name: bytes, shape: Any, kind: int) -> Any:
     return tensor
 
 
+def newer(model: Any) -> None:
+    """Its first operator is one that no schema knows so far."""
+    model.operatorCodes[0].builtinCode, model.operatorCodes[0].deprecatedBuiltinCode = 900, 127
+
+
+def two_graphs(model: Any) -> None:
+    """The same graph once more, which no operator of the first calls."""
+    model.subgraphs.append(model.subgraphs[0])
+
+
 def left_outside(model: Any) -> None:
     """Its last operator is one that XNNPACK does not take."""
     graph = model.subgraphs[0]

@@ -18,17 +18,32 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import strangers
+import typer
 from quick_measuring import form, hurry
 from typer.testing import CliRunner
 
 import hwnas
 from hwnas import device, report
 from hwnas.benchmark import Asked, benchmark, seconds_of
-from hwnas.benchmark.measuring import _groups
-from hwnas.benchmark.result import BenchmarkPlace, Endurance, FileBenchmark, LatencyDifference, Placement
+from hwnas.benchmark.files import ReadFile
+from hwnas.benchmark.measuring import _groups, _reason
+from hwnas.benchmark.result import (
+    BenchmarkPlace,
+    Endurance,
+    Failure,
+    FileBenchmark,
+    LatencyDifference,
+    Operation,
+    Placement,
+)
 from hwnas.cli import _app, app
+from hwnas.cli._benchmark import leave_benchmark, show_benchmark
 from hwnas.device import Target
+from hwnas.errors import AgentError
+from hwnas.measure.engine import Given
 from hwnas.runtimes import RUNTIMES
+from hwnas.runtimes.base import Description, Tensor
+from hwnas.statistics.verdict import Verdict
 
 pytestmark = pytest.mark.usefixtures("warm_processes")
 HOST = device.load("host")
@@ -220,6 +235,30 @@ def test_what_does_not_run_stops_nothing_else(tmp_path, networks):
     assert not any("\n" in reason for reason in said.values())
 
 
+def test_the_first_of_several_graphs_is_measured_and_it_is_said(tmp_path, networks):
+    path = strangers.changed(networks["net-fp32.tflite"], tmp_path / "two.tflite", strangers.two_graphs)
+    found = run(path)
+    assert [row.file for row in found.rows] == ["two.tflite"]
+    assert found.notes == ("two.tflite has 2 graphs: the first alone is measured",)
+
+
+def test_a_remedy_fits_what_went_wrong(tmp_path):
+    whole = Description((Tensor("x", (None,), "int64"),), (), {}, "fp32")
+    place = BenchmarkPlace("host", "onnxruntime", "cpu", 1)
+
+    def reason(said: str, **shapes: tuple[int, ...]) -> str:
+        return _reason(
+            ReadFile(tmp_path / "m.onnx", "onnx", "", whole, Given(shapes, "")), place, AgentError(said)
+        )
+
+    values = "without --inputs its x is 0, which it may not take: give better values"
+    assert reason("run: indices must be over 0").endswith(f"indices must be over 0: {values}")
+    for failed in ("run: Failed to allocate memory for x", "warmup: bad_alloc", "run: out of memory"):
+        assert reason(failed, x=(1000, 2)).endswith(f"{failed}: it may be too large with --shape x=1000x2")
+        assert reason(failed).endswith(failed)
+    assert reason("allocate: RuntimeError:").endswith("allocate: RuntimeError: the runtime does not say why")
+
+
 def test_a_runtime_that_knows_few_operators_names_the_others(networks):
     files = [networks[name] for name in ("net-fp32.onnx", "net-int8.onnx")]
     found = run(*files, runtimes=("torch_cuda",))
@@ -316,6 +355,82 @@ def test_a_difference_needs_rounds():
     real = LatencyDifference("a", "b", 1.2, (1.1, 1.3), True)
     assert real.is_shown
     assert real.said == "b takes 1.200× the time of a (95 %: 1.100 to 1.300)"
+
+
+def test_a_small_ratio_keeps_its_digits():
+    assert "takes 0.00312× the time of a (95 %: 0.00287 to 0.00401" in (
+        LatencyDifference("a", "b", 0.003123, (0.002871, 0.004012), True).said
+    )
+    assert "(95 %: 1.001 to 1.004)" in LatencyDifference("a", "b", 1.0025, (1.001, 1.004), True).said
+
+
+def printed(found: FileBenchmark, width: int, monkeypatch, capsys) -> str:
+    monkeypatch.setenv("COLUMNS", str(width))
+    show_benchmark(found)
+    return capsys.readouterr().out
+
+
+def test_a_narrow_terminal_shows_fewer_columns_and_breaks_no_number(measured, monkeypatch, capsys):
+    wide = printed(measured, 200, monkeypatch, capsys)
+    assert "too narrow" not in wide
+    text = printed(measured, 80, monkeypatch, capsys)
+    assert "too narrow here for size, memory" in text
+    tables = [line for line in text.splitlines() if "too narrow" not in line]
+    assert not any(" size " in line or "memory" in line for line in tables)
+    for row in measured.rows:
+        [line, *_] = [line for line in tables if line.startswith(row.file)]
+        assert row.verdict.word in line
+        assert row.placement.short in line
+        assert f"{row.latency_ms:.3g}" in line
+    assert all(len(line) <= 80 for line in text.split("too narrow")[0].splitlines())
+
+
+def test_a_long_name_folds_and_nothing_else(measured, monkeypatch, capsys):
+    [facts, *_], [row, *_] = measured.files, measured.rows
+    name = "a_name_of_a_file_that_is_much_longer_than_a_terminal.tflite"
+    files, rows = (replace(facts, name=name),), (replace(row, file=name),)
+    long = replace(measured, files=files, rows=rows, sessions=measured.sessions[:1], differences=())
+    text = printed(long, 80, monkeypatch, capsys)
+    assert "too narrow here for size, memory, first run, load, p90: --json and --html have them" in text
+    [line] = [line for line in text.splitlines() if row.placement.short in line]
+    assert row.verdict.word in line
+    assert name in "".join(line[:80].split()[0] for line in text.splitlines()[2:] if line.split())
+    assert "…" not in printed(long, 30, monkeypatch, capsys), "where nothing has room, all folds"
+
+
+def test_a_profile_that_is_far_from_the_latency_says_so(measured, monkeypatch, capsys, tmp_path):
+    row = next(row for row in measured.rows if row.operations)
+    near = replace(row, operations=(Operation("Conv", "CPU", row.latency_ms * 1e3 * 1.1),))
+    assert near.operations_said == ""
+    far = replace(row, latency_ms=4.7, operations=(Operation("Conv", "CPU", 24_600.0),))
+    said = (
+        "its operations together take 24.6 ms a run in their profile, but its latency is 4.7 ms: "
+        "their shares count, not their microseconds"
+    )
+    assert far.operations_said == said
+    found = replace(measured, rows=(far,))
+    assert f"{row.name}: {said}" in printed(found, 80, monkeypatch, capsys)
+    assert found.to_json()["rows"][0]["operations_said"] == said
+    report.write_benchmark(found, tmp_path / "page.html")
+    assert said in (tmp_path / "page.html").read_text()
+
+
+def test_the_reasons_of_the_whole_name_their_files(measured):
+    rows = [replace(row, verdict=Verdict("FAIL", ("it is slow",))) for row in measured.rows[:2]]
+    found = replace(measured, rows=tuple(rows)).to_json()
+    assert found["verdict"]["reasons"] == [f"{row.name}: it is slow" for row in rows]
+    assert found["rows"][0]["verdict"]["reasons"] == ["it is slow"]
+
+
+def test_a_device_that_is_not_there_is_one_error(measured, capsys, tmp_path):
+    failures = [Failure(name, None, "pixel: no such phone") for name in ("a.onnx", "b.onnx")]
+    found = replace(measured, rows=(), sessions=(), failures=tuple(failures))
+    with pytest.raises(typer.Exit):
+        leave_benchmark(found, accept_noise=False)
+    assert capsys.readouterr().err.count("no such phone") == 1
+    report.write_benchmark(found, tmp_path / "page.html")
+    assert (tmp_path / "page.html").read_text().count("no such phone") == 1
+    assert len(found.to_json()["failures"]) == 2, "each file has its own in the data"
 
 
 def test_a_place_is_a_target_without_the_precision():
@@ -460,6 +575,7 @@ def test_a_known_network_is_made_in_every_format_that_is_read():
         (f"{name}.int8.onnx", "onnxruntime"),
     ]
     assert {found.file(row.file).description.precision for row in found.rows} == {"int8"}
+    assert [item["path"] for item in found.to_json()["files"]] == [None, None], "their folder is no more"
     with pytest.raises(hwnas.HwnasError, match="a baseline must be one of"):
         run(networks=["nothing-known"])
     with pytest.raises(hwnas.HwnasError, match="precisions must be of fp32, int8, 16x8, but got int7"):

@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import strangers
+from ai_edge_litert import schema_py_generated as schema
 
 from hwnas import device, runtimes
 from hwnas.benchmark import Asked, files, shape_of
@@ -114,6 +116,52 @@ def test_what_is_no_model_gets_a_sentence(tmp_path, networks, kind, words):
     assert reason.startswith(str(path))
     assert words in reason
     assert "\n" not in reason
+
+
+def test_an_intact_file_is_not_called_damaged(tmp_path, networks):
+    """It is newer than what reads it, or computes nothing."""
+
+    def lite(name: str, change) -> Path:
+        return strangers.changed(networks["net-fp32.tflite"], tmp_path / f"{name}.tflite", change)
+
+    def onnx_file(name: str, change) -> Path:
+        path = strangers.relu(tmp_path / f"{name}.onnx")
+        model = onnx.load(path)
+        change(model.graph)
+        path.write_bytes(model.SerializeToString())
+        return path
+
+    def newer(graph) -> None:
+        graph.input[0].type.tensor_type.elem_type = 99
+
+    said = {
+        lite("newer", strangers.newer): "this one has BuiltinOperator 900: the file is newer, or damaged",
+        lite("bare", lambda model: setattr(model.subgraphs[0], "operators", [])): "this one has no operators",
+        lite("mute", lambda model: setattr(model.subgraphs[0], "outputs", [])): "this one has no outputs",
+        onnx_file("newer", newer): "this one has type 99: the file is newer, or damaged",
+        onnx_file("bare", lambda graph: graph.ClearField("node")): "this one has no operators",
+        onnx_file("mute", lambda graph: graph.ClearField("output")): "this one has no outputs",
+    }
+    for path, words in said.items():
+        [reason] = said_of(path)
+        assert words in reason
+        assert "another format" not in reason
+        assert "must be whole" not in reason
+
+
+def test_graphs_that_can_be_run_from_outside_are_counted(tmp_path, networks):
+    source = networks["net-fp32.tflite"]
+    assert describe(source).graphs == 1
+    assert describe(strangers.changed(source, tmp_path / "two.tflite", strangers.two_graphs)).graphs == 2
+
+    def body(model) -> None:
+        strangers.two_graphs(model)
+        model.operatorCodes[0].builtinCode = model.operatorCodes[0].deprecatedBuiltinCode = (
+            schema.BuiltinOperator.WHILE
+        )
+
+    called = describe(strangers.changed(source, tmp_path / "body.tflite", body))
+    assert called.graphs == 1, "the second is the body of a loop"
 
 
 def test_any_byte_may_be_damaged(tmp_path, networks):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import struct
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -39,6 +40,13 @@ def test_what_is_no_program_or_half_of_one_is_refused(tmp_path):
         (tmp_path / f"{number}.pte").write_bytes(broken)
         with pytest.raises(ExportError, match=r"a \.pte file must"):
             _pte_file.describe(tmp_path / f"{number}.pte")
+
+
+def test_a_program_without_methods_is_not_called_damaged():
+    """A root table with no field at all."""
+    table = struct.pack("<I4sHHi", 12, b"ET12", 4, 4, 4)
+    with pytest.raises(ExportError, match="to be measured, but this one has no methods"):
+        _pte_file.read(table)
 
 
 def test_every_damaged_byte_is_a_program_or_a_sentence():
