@@ -150,7 +150,7 @@ def test_what_is_to_be_known_of_a_search_names_the_model_that_fails():
     request = SearchRequest(SPACE.name, (), (Budget.read("60%"),))
     for evaluation, words in ((right, []), (wrong, ["host/litert-int8: do not trust this latency model"])):
         model.evaluation = {"heldout": evaluation}
-        found = PreparedSearch(request, None, SPACE, (model,), constraints, 0.0).alarms
+        found = PreparedSearch(request, None, SPACE, (model,), constraints, (), (), 0.0).alarms
         assert len(found) == len(words)
         assert all(text.startswith(word) for text, word in zip(found, words, strict=True))
 
