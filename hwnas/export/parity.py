@@ -174,7 +174,7 @@ def _demand_structure(report: ParityReport, undelegated: tuple[str, ...], host: 
             f"a model in {report.precision} must compute in integers throughout, but these operators are "
             f"float: {', '.join(report.float_operators)}"
         )
-    is_delegated = bool(host.delegate) and report.precision not in host.undelegated
+    is_delegated = bool(host.delegate) and report.precision not in host.delegate_lacks
     if is_delegated and (report.partitions != 1 or undelegated):
         raise ParityError(
             f"{host.delegate} must run the model in one partition, but there are {report.partitions}, and it "

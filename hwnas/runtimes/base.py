@@ -179,7 +179,7 @@ class Host:
             zero_point); empty where it reads and answers floats.
         describe: Reads what a file says of itself; raises ExportError where it is damaged, or no such model.
         delegate: What must run all of a model in one piece; empty where there is no such thing.
-        undelegated: Precisions that the delegate does not know: then the runtime itself computes.
+        delegate_lacks: Precisions that the delegate has no kernels for: then the runtime itself computes.
         keeps_int8: Whether it computes all of an int8 model in whole numbers, as the file says. One that
             does not decides itself, and what it computes in float is only told.
     """
@@ -190,7 +190,7 @@ class Host:
     quantization: Callable[[bytes | Path], dict[str, dict[str, Any]]]
     describe: Callable[[Path], Description]
     delegate: str = ""
-    undelegated: tuple[str, ...] = ()
+    delegate_lacks: tuple[str, ...] = ()
     keeps_int8: bool = True
 
 

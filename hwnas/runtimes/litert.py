@@ -183,7 +183,7 @@ def _tiny() -> bytes:
     return bytes(builder.Output())
 
 
-HOST = Host("litert", _open, execution, quantization, describe, delegate="XNNPACK", undelegated=("16x8",))
+HOST = Host("litert", _open, execution, quantization, describe, delegate="XNNPACK", delegate_lacks=("16x8",))
 
 LITERT = Runtime(
     name="litert",

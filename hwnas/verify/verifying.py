@@ -214,7 +214,7 @@ def _check(
     verdicts = {
         **looked.checks,
         **looked.known.checks,
-        "delegate": None if model.precision in host.undelegated else checks.delegation(seen),
+        "delegate": None if model.precision in host.delegate_lacks else checks.delegation(seen),
         BUDGET: _on_budget(latency_ms, interval_ms, asked, session),
     }
     return VariantCheck(
