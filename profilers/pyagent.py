@@ -380,6 +380,15 @@ def _peak(loaded) -> int | None:
     return loaded.peak_memory_bytes() if hasattr(loaded, "peak_memory_bytes") else _MEMORY.peak()
 
 
+def difference(found: list[np.ndarray], expected: list[np.ndarray]) -> dict:
+    """What ``check`` says of outputs: the worst norm of a difference over that of what was expected."""
+    pairs = [(f.astype(np.float64), e.astype(np.float64)) for f, e in zip(found, expected, strict=True)]
+    nonfinite = sum(int((~np.isfinite(f)).sum()) for f, _ in pairs)
+    least = np.finfo(np.float32).tiny
+    errors = [float(np.linalg.norm(f - e) / max(np.linalg.norm(e), least)) for f, e in pairs]
+    return {"error": None if nonfinite else max(errors), "nonfinite": nonfinite}
+
+
 def _compared(checks: list[dict]) -> dict:
     """What came of the checks before the first and after the last sample."""
     first, last = checks

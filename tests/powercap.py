@@ -1,16 +1,18 @@
-"""A folder like the kernel's ``/sys/class/powercap``, whose counters a thread moves.
+"""A folder like the kernel's ``/sys/class/powercap``, whose counters a process moves.
 
 No machine of ours has one. It has the kernel's files, and counts what a processor of a constant power would
-take, so that energies in it follow from times. Nothing here is a measurement of energy.
+take, so that energies in it follow from times. Nothing here is a measurement of energy. A thread would have
+to wait for whatever holds the interpreter of the tests.
 """
 
 from __future__ import annotations
 
 import os
-import threading
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 WATTS = 10
@@ -44,22 +46,29 @@ def moving(
         (root / zone / "name").write_text(f"{name}\n")
         (root / zone / "max_energy_range_uj").write_text(f"{range_uj}\n")
         (root / zone / "energy_uj").write_text(f"{begin_uj:0{_DIGITS}}\n")
-    counters = [os.open(root / zone / "energy_uj", os.O_WRONLY) for zone in named]
-    done = threading.Event()
+    numbers = map(str, (step_s, begin_uj, range_uj))
+    words = [sys.executable, __file__, *numbers, *(str(root / zone / "energy_uj") for zone in named)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as mover:
+        assert mover.stdout is not None
+        mover.stdout.readline()  # it has begun
+        try:
+            yield root
+        finally:
+            mover.kill()
 
-    def move() -> None:
-        began = time.perf_counter()
-        while not done.wait(step_s):
-            risen = round(WATTS * 1e6 * (time.perf_counter() - began))
-            for counter in counters:
-                os.pwrite(counter, f"{(begin_uj + risen) % range_uj:0{_DIGITS}}\n".encode(), 0)
 
-    thread = threading.Thread(target=move)
-    thread.start()
-    try:
-        yield root
-    finally:
-        done.set()
-        thread.join()
+def _move(step_s: float, begin_uj: int, range_uj: int, files: Sequence[str]) -> None:
+    with suppress(PermissionError):
+        os.nice(-15)  # as punctual as the kernel's, where it may be
+    counters = [os.open(file, os.O_WRONLY) for file in files]
+    began = time.perf_counter()
+    print(flush=True)
+    while True:
+        time.sleep(step_s)
+        risen = round(WATTS * 1e6 * (time.perf_counter() - began))
         for counter in counters:
-            os.close(counter)
+            os.pwrite(counter, f"{(begin_uj + risen) % range_uj:0{_DIGITS}}\n".encode(), 0)
+
+
+if __name__ == "__main__":
+    _move(float(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4:])

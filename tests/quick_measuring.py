@@ -18,6 +18,19 @@ FORM: dict[str, Any] = {
 """As few and as short samples as there can be, without waiting between rounds."""
 
 
+JOB: dict[str, Any] = {
+    "threads": 1,
+    "cpus": None,
+    "samples": 2,
+    "min_sample_ns": 100_000,
+    "warmup_min_ns": 100_000,
+    "warmup_max_ns": 200_000,
+    "keep": False,
+    "seed": 0,
+}
+"""A line of a plan, but for its model: as little as an agent can do."""
+
+
 def form(rounds: int, **given: Any) -> ProfileOptions:
     """So many rounds, and no more of them where they disagree."""
     return ProfileOptions(**({**FORM, "rounds": rounds, "max_rounds": rounds} | given))

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 sys.path.append(str(Path(__file__).resolve().parent.parent))
 import nvidiagpu
-from pyagent import CounterError, JobError, library_sha256, main, random_input
+from pyagent import CounterError, JobError, difference, library_sha256, main, random_input
 
 _DTYPES = {"fp32": torch.float32, "tf32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 _CAPABLE = {"tf32": (8, 0), "bf16": (8, 0)}  # compute capability with such units; older ones imitate them
@@ -204,14 +204,11 @@ class Loaded:
     def check(self) -> dict:
         """How one run more compares with fp32 on the CPU; an output that it does not write is no number."""
         if self._expected is None:
-            self._expected = [value.double() for value in Network(self._path).eval()(*self._given)]
+            self._expected = [value.numpy() for value in Network(self._path).eval()(*self._given)]
         for value in self._outputs:
             value.fill_(torch.nan)
         self.invoke()
-        found = [value.cpu().double() for value in self._outputs]
-        nonfinite = sum(int((~value.isfinite()).sum()) for value in found)
-        errors = [_error(value, expected) for value, expected in zip(found, self._expected, strict=True)]
-        return {"error": None if nonfinite else max(errors), "nonfinite": nonfinite}
+        return difference([value.cpu().double().numpy() for value in self._outputs], self._expected)
 
     def coverage(self) -> dict:
         """Every operator is run where the outputs are, one after the other; none was left out."""
@@ -219,11 +216,6 @@ class Loaded:
         taken = {"cpu": "cpu", "cuda": "gpu"}.get(where.pop()) if len(where) == 1 else None
         nodes = {"nodes": len(self._network), "delegate_partitions": None, "delegated_nodes": None}
         return nodes | {"processor": taken}
-
-
-def _error(found: torch.Tensor, expected: torch.Tensor) -> float:
-    """Norm of the difference over that of what was expected."""
-    return float((found - expected).norm() / expected.norm().clamp_min(torch.finfo(torch.float32).tiny))
 
 
 def _ends_with_the_gpu(method: Callable) -> Callable:

@@ -19,6 +19,7 @@ import numpy as np
 import onnxruntime
 import pytest
 from installed import needs_agent, works
+from quick_measuring import JOB
 
 from hwnas import device, files, runtimes
 from hwnas.errors import AgentError
@@ -27,16 +28,6 @@ from hwnas.measure.engine import greet
 from hwnas.transport.local import LocalTransport
 
 AGENTS = files.shipped("profilers")
-JOB = {
-    "threads": 1,
-    "cpus": None,
-    "samples": 2,
-    "min_sample_ns": 100_000,
-    "warmup_min_ns": 100_000,
-    "warmup_max_ns": 200_000,
-    "keep": False,
-    "seed": 0,
-}
 Models = dict[tuple[str, str], Path]
 
 
@@ -200,8 +191,8 @@ def test_int8_is_compared_with_what_its_file_says(ort: ModuleType, models: Model
     images = {"x": np.random.default_rng(0).random((1, 3, 96, 96), np.float32)}
     (expected,) = ort._as_written(path).run(None, images)
     (found,) = ort.session_on_cpu(path, ort.session_options(1)).run(None, images)
-    assert ort._error(found, expected) < 0.05
-    assert ort._error(np.zeros_like(found), expected) == 1.0
+    assert ort.difference([found], [expected])["error"] < 0.05
+    assert ort.difference([np.zeros_like(found)], [expected])["error"] == 1.0
     assert runtimes.PRECISIONS["int8"].most < 1.0
 
 
@@ -261,5 +252,5 @@ def test_openvino_takes_all_and_computes_in_fp32(models: Models) -> None:
 
 def test_what_was_not_written_is_no_value_of_whole_numbers_either(ort: ModuleType) -> None:
     value = np.array([1, 2], np.int64)
-    assert ort._error(ort._blank(value), value) > 1e10
-    assert ort._error(ort._blank(value.astype(np.uint8)), value) > 10
+    assert ort.difference([ort._blank(value)], [value])["error"] > 1e10
+    assert ort.difference([ort._blank(value.astype(np.uint8))], [value])["error"] > 10

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import quick_measuring
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
@@ -32,18 +33,7 @@ AGENT = files.shipped("profilers") / "torch_cuda" / "agent.py"
 PRECISIONS = runtimes.get("torch_cuda").precisions
 NO_GPU = not torch.cuda.is_available()
 needs_gpu = pytest.mark.skipif(NO_GPU, reason="torch finds no CUDA device here")
-JOB = {
-    "processor": "cpu",
-    "precision": "fp32",
-    "threads": 1,
-    "cpus": None,
-    "samples": 2,
-    "min_sample_ns": 100_000,
-    "warmup_min_ns": 100_000,
-    "warmup_max_ns": 200_000,
-    "keep": False,
-    "seed": 0,
-}
+JOB = {"processor": "cpu", "precision": "fp32", **quick_measuring.JOB}
 
 
 @pytest.fixture(scope="module")

@@ -438,7 +438,6 @@ def test_energy_is_counted_where_the_kernel_counts_it(bundle, model, tmp_path, m
     assert lacking["hello"]["energy"]["cpu"]["missing"].endswith("intel-rapl:1/energy_uj cannot be read")
 
 
-@pytest.mark.slow  # its counter is moved by a thread, which must not be kept waiting
 def test_a_counter_that_begins_anew_is_counted_on_in_c(bundle, model, tmp_path, monkeypatch):
     """It begins anew twice a second, at 5 J: in some span of these, and twice in none that is looked at."""
     monkeypatch.setenv("HWNAS_POWERCAP", str(tmp_path / "powercap"))
