@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 
-try:
-    import onnxruntime
-except ImportError:
-    raise SystemExit("onnxruntime is not installed: pip install onnxruntime") from None
+if (
+    onnxruntime.__file__ is None
+):  # the folder of the agent of that name, which stands in for what is not there
+    raise SystemExit("onnxruntime is not installed: pip install onnxruntime")
 
 sys.path.append(str(Path(__file__).resolve().parent))
 import nvidiagpu

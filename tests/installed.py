@@ -14,8 +14,9 @@ from hwnas import files, runtimes
 
 
 def installed(*packages: str) -> tuple[str, ...]:
-    """Those of some packages that can be imported."""
-    return tuple(name for name in packages if importlib.util.find_spec(name) is not None)
+    """Those of some packages that can be imported; a folder of an agent of that name is none."""
+    specs = {name: importlib.util.find_spec(name) for name in packages}
+    return tuple(name for name, spec in specs.items() if spec is not None and spec.origin is not None)
 
 
 def needs(package: str) -> pytest.MarkDecorator:

@@ -258,3 +258,20 @@ def test_litert_takes_tflite_runtime_where_there_is_nothing_else(tmp_path: Path,
     assert hello["hello"]["runtime"] == "tflite_runtime"
     assert hello["hello"]["runtime_version"] == "2.14.0"
     assert reply["samples_ns"]
+
+
+@pytest.mark.parametrize("agent", ["onnxruntime", "onnxruntime_openvino", "openvino"])
+def test_a_package_that_is_not_installed_is_named(agent: str, tmp_path: Path) -> None:
+    """Agents have folders of such names, which Python would take for the packages."""
+    for package in Path(np.__file__).parent.parent.glob("numpy*"):
+        (tmp_path / package.name).symlink_to(package)
+    done = subprocess.run(
+        [sys.executable, "-S", files.shipped("profilers") / agent / "agent.py", "--plan", "-"],
+        input="",
+        capture_output=True,
+        text=True,
+        env={"PYTHONPATH": str(tmp_path)},
+    )
+    package = agent.partition("_")[0]
+    assert done.returncode == 1
+    assert done.stderr == f"{package} is not installed: pip install {package}\n"

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from installed import installed
 
 from hwnas import files, runtimes
 from hwnas.errors import ExportError
@@ -89,9 +90,7 @@ def test_the_agent_reads_the_same_calls(monkeypatch):
         )
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("executorch") is not None, reason="hwnas[executorch] is installed"
-)
+@pytest.mark.skipif(bool(installed("executorch")), reason="hwnas[executorch] is installed")
 def test_without_its_package_it_is_a_sentence():
     with pytest.raises(ExportError, match=r"pip install 'hwnas\[executorch\]'"):
         executorch.method(PROGRAMS["fp32"])
