@@ -414,15 +414,19 @@ def test_usage(bundle, words):
     assert done.stderr.startswith("agent: ")
 
 
+SPAN = 400
+"""Steps that are counted, of a millisecond: so many that it hardly matters when one comes late."""
+
+
 def test_energy_is_counted_where_the_kernel_counts_it(bundle, model, tmp_path, monkeypatch):
     """As the agents in Python do (``tests/agents/test_agent_energy.py``), with moved counters."""
     monkeypatch.setenv("HWNAS_POWERCAP", str(tmp_path / "powercap"))
     said = f"{tmp_path / 'powercap'} has no intel-rapl:* that is a package of a processor"
-    hello, refused, _ = run_agent(bundle, [job("a", model, energy_steps=30)])
+    hello, refused, _ = run_agent(bundle, [job("a", model, energy_steps=SPAN)])
     assert hello["hello"]["energy"] == {"cpu": {"missing": said}}
     assert (refused["error"], refused["stage"]) == (f"energy must be counted, but {said}", "plan")
     with powercap.moving(tmp_path / "powercap", ("package-0", "package-1")) as root:
-        counted = job("counted", model, energy_steps=30)
+        counted = job("counted", model, energy_steps=SPAN)
         hello, first, plain, again, _ = run_agent(bundle, [counted, job("plain", model), counted])
         (root / "intel-rapl:1" / "energy_uj").unlink()
         lacking, _ = run_agent(bundle, [])
@@ -432,18 +436,18 @@ def test_energy_is_counted_where_the_kernel_counts_it(bundle, model, tmp_path, m
     for energy, reply in ((first["energy"], first), (again["energy"], again)):
         assert (energy["source"], energy["inferences"]) == (source, 3 * reply["inner"])
         assert energy["uj"] * 1e3 / energy["elapsed_ns"] == pytest.approx(2 * powercap.WATTS, rel=0.1)
-        assert energy["steps"] >= 24
+        assert energy["steps"] >= 0.8 * SPAN
         assert sum(reply["samples_ns"]) <= energy["elapsed_ns"]
         assert len(energy["idle_uw"]) == 5
     assert lacking["hello"]["energy"]["cpu"]["missing"].endswith("intel-rapl:1/energy_uj cannot be read")
 
 
 def test_a_counter_that_begins_anew_is_counted_on_in_c(bundle, model, tmp_path, monkeypatch):
-    """It begins anew twice a second, at 5 J: in some span of these, and twice in none that is looked at."""
+    """It begins anew every two seconds, at 20 J: in some span of these, and twice in none that is looked at."""
     monkeypatch.setenv("HWNAS_POWERCAP", str(tmp_path / "powercap"))
-    spans = [job(str(number), model, energy_steps=50) for number in range(8)]
-    with powercap.moving(tmp_path / "powercap", range_uj=5_000_000):
+    spans = [job(str(number), model, energy_steps=SPAN) for number in range(8)]
+    with powercap.moving(tmp_path / "powercap", range_uj=20_000_000):
         _, *replies, _ = run_agent(bundle, spans)
-    found = [reply["energy"] for reply in replies if reply["energy"]["elapsed_ns"] < 0.45e9]
+    found = [reply["energy"] for reply in replies if reply["energy"]["elapsed_ns"] < 1.9e9]
     watts = [energy["uj"] * 1e3 / energy["elapsed_ns"] for energy in found]
     assert watts == pytest.approx([powercap.WATTS] * len(found), rel=0.1)
