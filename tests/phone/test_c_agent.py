@@ -443,7 +443,7 @@ def test_energy_is_counted_where_the_kernel_counts_it(bundle, model, tmp_path, m
 
 
 def test_a_counter_that_begins_anew_is_counted_on_in_c(bundle, model, tmp_path, monkeypatch):
-    """It begins anew every two seconds, at 20 J: in some span of these, and twice in none that is looked at."""
+    """It begins anew every two seconds, at 20 J: in some span, and twice in none that is looked at."""
     monkeypatch.setenv("HWNAS_POWERCAP", str(tmp_path / "powercap"))
     spans = [job(str(number), model, energy_steps=SPAN) for number in range(8)]
     with powercap.moving(tmp_path / "powercap", range_uj=20_000_000):
