@@ -35,6 +35,7 @@ from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.runs.comparison import ComparisonRecord
 from hwnas.search.request import SearchRequest
 from hwnas.search.searching import search_run
+from hwnas.settings import evaluated
 from hwnas.tables.table import LatencyTable
 from hwnas.train import TrainConfig
 from hwnas.train.training import train_run
@@ -167,7 +168,11 @@ def _request(options: argparse.Namespace, space: str, source: Path, model: Path)
     known = {field.name for field in fields(search.strategy(options.strategy))}
     asked = {"warmup_steps": options.warmup_steps, "steps": options.steps}
     proxy = OneShotConfig(
-        width=0.5, resolution=options.resolution // 2, seed=options.seed, device=options.device
+        width=0.5,
+        resolution=options.resolution // 2,
+        training="blockwise" if evaluated(options.strategy) == "blockwise" else "paths",
+        seed=options.seed,
+        device=options.device,
     )
     return SearchRequest(
         space=space,

@@ -35,15 +35,14 @@ from _bench import Rows, made_folder, parser, report, say, target
 from _macro import environment
 
 from hwnas import data, device, files, latency, spaces
-from hwnas.budget import Budget
 from hwnas.data import Dataset
-from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.pipeline import Config, quickstart
 from hwnas.search.constraints import constraints_of
 from hwnas.search.feasible import FeasibleSampler, near_budget
 from hwnas.search.problem import Problem
 from hwnas.search.request import SearchRequest
 from hwnas.search.searching import search_run
+from hwnas.settings import requests
 from hwnas.space import Architecture
 from hwnas.train import TrainConfig, fit, new_network
 from hwnas.train.scoring import evaluate
@@ -135,7 +134,8 @@ def _predicted(seed: int, folder: Path, options: argparse.Namespace) -> dict[str
     """One search with its controls, by predicted latencies."""
     began, config = time.monotonic(), _config(seed, folder, options)
     dataset = data.load(config.data, resolution=spaces.load("macro").input_shape[1], seed=seed)
-    found = _request(config, _models(config, dataset, folder, options))
+    models = _models(config, dataset, folder, options)
+    found = requests.search(config, space=config.basics.space, data=config.data, latencies=models)
     runs = {FOUND: folder / "found", SEARCHED: folder / "random"}
     _search(found, runs[FOUND], dataset)
     again = {
@@ -174,24 +174,6 @@ def _models(config: Config, dataset: Dataset, folder: Path, options: argparse.Na
             source = latency.find_table(host.target(runtime, precision), space, options.tables)
             found.append(latency.fitted(source, folder / f"{runtime}-{precision}.json"))
     return tuple(found)
-
-
-def _request(config: Config, models: tuple[Path, ...]) -> SearchRequest:
-    """The search of the chain."""
-    basics, values = config.basics, dict(config.values["search.supernet"])
-    values |= {"seed": basics.seed, "device": "cpu"}
-    values["resolution"] = values["resolution"] or spaces.load("macro").input_shape[1] // 2
-    return SearchRequest(
-        space=basics.space,
-        latencies=models,
-        budgets=tuple(map(Budget.read, config.search.budgets)),
-        data=config.data,
-        strategy=config.search.strategy,
-        seed=basics.seed,
-        oneshot=OneShotConfig(**values),
-        settings=dict(config.values["search.settings"]),
-        confidence=config.search.confidence,
-    )
 
 
 def _search(request: SearchRequest, out: Path, dataset: Dataset) -> None:

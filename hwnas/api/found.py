@@ -90,13 +90,14 @@ def search(
         data: "digits" where nothing is said, "clutter" or "clutter-hard", a folder of images or parquet
             files, or an npz file.
         task: What networks are to do with them.
-        strategy: How to search; "exact" with a teacher, else "fbnet" where nothing is said.
+        strategy: How to search; "exact" where nothing is said.
         teacher: Run folder of a trained network (``hwnas.train(..., pretrained=...)`` makes one), whose
             blocks are cut and reshaped, and taught by it; the images are its own then. Several, each on
             images of another size or of another width, are searched around one after the other, in the same
             milliseconds; what is found is tuned alike for two epochs, and the better network is taken.
         settings: Of the strategy, beside its defaults.
-        oneshot: How a supernet is made and trained.
+        oneshot: How a supernet is made and trained: block by block where nothing is said, but on random paths
+            with a strategy that trains one itself.
         training_steps: Weight updates of a supernet that a sampling strategy scores with: 600, or 120 with
             a teacher, where nothing is said.
         scratch: How each architecture is trained to be scored, instead of a supernet.
@@ -218,16 +219,20 @@ def _scored_by(
     seed: int,
 ) -> tuple[str, OneShotConfig, str, int]:
     """Name of the space, what scores, the strategy, and how many steps train what scores."""
-    from hwnas.search.settings import DISTILLATION_STEPS
-    from hwnas.settings import requests, usual
+    from hwnas.search.settings import DISTILLATION_STEPS, STRATEGY
+    from hwnas.settings import evaluated, requests, usual
     from hwnas.train.adapting import space_of
 
     if teacher is None:
         if space is None:
             raise HwnasError("a search must have a space, but got None and no teacher: give one of them")
         name = space if isinstance(space, str) else space.name
-        scorer = requests.supernet(usual("search.supernet"), name, seed)
-        return name, oneshot or scorer, strategy or "fbnet", TRAINING_STEPS
+        by, values = strategy or STRATEGY, usual("search.supernet")
+        if evaluated(by) == "blockwise":
+            scorer = requests.blockwise(values, name, seed, is_taught=False)
+        else:
+            scorer = requests.supernet(values, name, seed)
+        return name, oneshot or scorer, by, TRAINING_STEPS
     if not Path(teacher).is_dir():
         raise HwnasError(
             f"a teacher must be the folder of a trained run, but {teacher} is none: "
@@ -236,7 +241,7 @@ def _scored_by(
     named = space_of(Path(teacher)) if space is None else space
     name = named if isinstance(named, str) else named.name
     scorer = requests.blockwise(usual("search.supernet"), name, seed, is_taught=True)
-    return name, oneshot or scorer, strategy or "exact", DISTILLATION_STEPS
+    return name, oneshot or scorer, strategy or STRATEGY, DISTILLATION_STEPS
 
 
 def _budgets(given: Mapping[str | Target, float | str] | Sequence[Budget]) -> tuple[Budget, ...]:

@@ -14,6 +14,7 @@ from hwnas.cli._app import AcceptNoise, Json, app, coloured, emit_json, err, lea
 from hwnas.errors import HwnasError, typed
 from hwnas.runs import outputs
 from hwnas.runs.folder import RunFolder
+from hwnas.search.settings import STRATEGY
 
 if TYPE_CHECKING:
     from hwnas.pipeline import Summary
@@ -27,7 +28,7 @@ def init(
         typer.Option(
             help="Search strategy whose settings are written.", callback=_usage.checked(_usage.strategy)
         ),
-    ] = "fbnet",
+    ] = STRATEGY,
     force: Annotated[bool, typer.Option("--force", help="Replace a file that is there.")] = False,
 ) -> None:
     """Write a config with every option, its default and what it means."""

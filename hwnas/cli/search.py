@@ -111,8 +111,6 @@ def search(
 
     budgets = _budgets(device, runtime, precision, latency, budget_ms)
     measured = bool(budgets) if measure is None else measure
-    if known is not None and not _usage.given(context, "strategy"):
-        settings = {**settings, "strategy": "exact"}
     with _usage.usage():
         _usage.strategy(settings["strategy"])
     around = None

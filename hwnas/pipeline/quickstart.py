@@ -15,8 +15,9 @@ from hwnas.device import Device
 from hwnas.pipeline import STAGES, Config, Summary, Tell
 from hwnas.runs import outputs
 from hwnas.runs.folder import ChainFolder
+from hwnas.search.settings import STRATEGY
 
-STRATEGY, BASELINE = "fbnet", "random"
+BASELINE = "random"
 STEPS = 200
 """Of training, where no number of epochs is given: what two slow cores do in less than a minute."""
 
@@ -90,7 +91,7 @@ def config_of(folder: Path, device: str, options: QuickstartOptions | None = Non
                 "strategy": STRATEGY,
                 "budgets": [asked.budget],
                 "supernet": {"validation_images": 1000},
-                "settings": {"warmup_steps": 600, "steps": 60},
+                "training_steps": 600,
             },
             "promise": {
                 "rank": "fp32",

@@ -161,7 +161,7 @@ class Stages:
         return Stage("fit", settings, self._tables(), self.models, self.models, run)
 
     def _search(self, name: str, run: RunFolder, *, is_baseline: bool = False) -> Stage:
-        has_supernet = self._config.search.evaluate == "supernet"
+        has_supernet = self._config.search.evaluate != "scratch"
         supernet = self.run.supernet if is_baseline and has_supernet else None
         request = requests.search(
             self._config,

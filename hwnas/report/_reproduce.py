@@ -193,7 +193,7 @@ def _settings_of(record: Record) -> dict[str, dict[str, Any]]:
     search = record.search
     request, made = search.request, search.finalists
     strategy, seed = search.strategy, search.seed
-    wanted: dict[str, Any] = {"strategy": strategy, "confidence": search.confidence}
+    wanted: dict[str, Any] = {"strategy": strategy, "confidence": search.confidence, "evaluate": "supernet"}
     wanted |= {"objectives": list(search.objectives)}
     wanted |= {"limits": [f"{name}={value!r}" for name, value in search.limits.items()]}
     keys = {name: {key.name for key in found} for name, found in _known(strategy)}
@@ -211,7 +211,7 @@ def _settings_of(record: Record) -> dict[str, dict[str, Any]]:
         wanted |= {"evaluate": "scratch", "evaluate_epochs": scratch["config"]["epochs"]}
         wanted |= {"workers": scratch["workers"]}
     elif (search.oneshot or {}).get("training") == "blockwise":
-        wanted |= {"evaluate": "blockwise"}
+        wanted["evaluate"] = "blockwise"
         if (teacher := request.get("teacher_run")) is not None:  # whose size and weights are used
             wanted |= {"teacher": release.public_name(str(teacher))}
             supernet = {n: v for n, v in supernet.items() if n not in _OF_TEACHER}

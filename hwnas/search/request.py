@@ -13,7 +13,7 @@ from hwnas.errors import SpaceError
 from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.runs.folder import RunFolder
 from hwnas.search import strategy as strategy_of
-from hwnas.search.settings import TRAINING_STEPS
+from hwnas.search.settings import STRATEGY, TRAINING_STEPS
 from hwnas.train import TrainConfig
 
 
@@ -30,7 +30,7 @@ class SearchRequest:
         task: What networks are to do with them: a name of ``hwnas.tasks``.
         strategy: Name of the strategy.
         seed: Where all randomness comes from.
-        oneshot: How the supernet is made and trained.
+        oneshot: How the supernet is made and trained: block by block where nothing is said.
         settings: Of the strategy, beside its defaults.
         training_steps: Weight updates of a supernet that a sampling strategy scores with.
         supernet: Weights of an earlier search, to be used instead of training anew; its
@@ -59,9 +59,9 @@ class SearchRequest:
     budgets: tuple[Budget, ...]
     data: str = "digits"
     task: str = tasks.DEFAULT
-    strategy: str = "fbnet"
+    strategy: str = STRATEGY
     seed: int = 0
-    oneshot: OneShotConfig = field(default_factory=OneShotConfig)
+    oneshot: OneShotConfig = field(default_factory=lambda: OneShotConfig(training="blockwise"))
     settings: Mapping[str, Any] = field(default_factory=dict)
     training_steps: int = TRAINING_STEPS
     supernet: Path | None = None
@@ -83,11 +83,17 @@ class SearchRequest:
         tasks.require(self.task)
         if self.workers < 1:
             raise SpaceError(f"workers must be at least 1, but got {self.workers}")
+        needs = strategy_of(self.strategy).needs
         is_blockwise = self.scratch is None and self.oneshot.training == "blockwise"
-        if is_blockwise and strategy_of(self.strategy).needs.shared_weights:
+        if is_blockwise and needs.shared_weights:
             raise SpaceError(
                 "a strategy whose candidates learn block by block must only score, but "
                 f"{self.strategy} trains a supernet itself: use exact, evolution or random, for example"
+            )
+        if needs.block_errors and not is_blockwise:
+            raise SpaceError(
+                f"{self.strategy} must know the errors of blocks, but got no candidates that learn block by "
+                "block: evaluate blockwise, or use evolution or random, for example"
             )
         if self.teacher is not None and not is_blockwise:
             raise SpaceError(
@@ -105,7 +111,7 @@ class SearchRequest:
                 "architectures must be scored by a supernet or by training each from scratch, but got "
                 f"{self.supernet} and a training: give one of them"
             )
-        if strategy_of(self.strategy).needs.shared_weights:
+        if needs.shared_weights:
             raise SpaceError(
                 "a strategy that has every architecture trained from scratch must be a sampling one, but "
                 f"{self.strategy} trains a supernet: use evolution, nsga2, random or surrogate, for example"

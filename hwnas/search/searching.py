@@ -13,7 +13,7 @@ import torch
 
 from hwnas import files, latency, spaces, tasks
 from hwnas.data import Dataset
-from hwnas.errors import HwnasError
+from hwnas.errors import HwnasError, SchemaMismatch
 from hwnas.evaluators.base import Live, TrainedNetworks
 from hwnas.evaluators.blockwise import Blockwise
 from hwnas.evaluators.of_run import evaluator_of
@@ -228,7 +228,28 @@ def _scorer(request: SearchRequest, space: SearchSpace, dataset: Dataset, out: P
         if request.teacher is not None and isinstance(scorer, Blockwise):
             scorer.teach(load_teacher(request.teacher, dataset))
         return scorer
-    return kind.load(request.supernet, space, dataset, device=request.oneshot.device)
+    scorer = kind.load(request.supernet, space, dataset, device=request.oneshot.device)
+    _require_trained_as(request, scorer.config.training)
+    return scorer
+
+
+def _require_trained_as(request: SearchRequest, training: str) -> None:
+    """Refuse the weights of a supernet that was trained in another way: its scores would mean something else.
+
+    Raises:
+        SchemaMismatch: They were.
+    """
+    ways = {"paths": "on random paths", "blockwise": "block by block"}
+    if training == (wanted := request.oneshot.training):
+        return
+    remedy = "--evaluate blockwise"
+    if training == "paths":
+        remedy = "--evaluate supernet with --strategy evolution or fbnet, for example"
+    raise SchemaMismatch(
+        f"a supernet must be trained {ways[wanted]} for this search, but {request.supernet} was trained "
+        f"{ways[training]}: {remedy}",
+        field="training",
+    )
 
 
 def _from_scratch(

@@ -12,17 +12,19 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from hwnas.search.settings import STRATEGY
 from hwnas.settings.keys import Key, keys_of
 from hwnas.settings.kinds import Baseline, Basics, Export, Finalists, Fit, Origin, Search, Targets, Verify
 
 Kinds = tuple[type[Any], ...]
 
 
-def sections(strategy: str = "fbnet", baseline: str | None = None) -> dict[str, tuple[Key, ...]]:
+def sections(strategy: str = STRATEGY, baseline: str | None = None) -> dict[str, tuple[Key, ...]]:
     """Every section and its keys; the one of keys outside any section is "".
 
     Args:
-        strategy: Of the search; decides the keys of ``[search.settings]``.
+        strategy: Of the search; decides the keys of ``[search.settings]``, and how networks are scored where
+            that is not set.
         baseline: Of the baseline; there is no ``[baseline.settings]`` without one.
     """
     kinds: Mapping[str, Callable[[], Kinds]] = {
@@ -31,18 +33,22 @@ def sections(strategy: str = "fbnet", baseline: str | None = None) -> dict[str, 
         "baseline.settings": partial(_of_strategy, baseline),
     }
     found = {name: tuple(key for kind in kinds[name]() for key in keys_of(name, kind)) for name in _ORDER}
-    if needs_block_errors(strategy):
-        scored = [replace(k, default="blockwise") if k.name == "evaluate" else k for k in found["search"]]
-        found["search"] = tuple(scored)
+    usually = evaluated(strategy)
+    found["search"] = tuple(
+        replace(key, default=usually) if key.name == "evaluate" else key for key in found["search"]
+    )
     return found
 
 
-def needs_block_errors(strategy: str) -> bool:
-    """Whether a strategy, if it is one, can only search where candidates learn block by block."""
-    from hwnas.search import STRATEGIES
+def evaluated(strategy: str) -> str:
+    """How networks are scored where that is not set: blockwise, unless the strategy trains a supernet.
+
+    Blocks that learn from a teacher rank at least as well as a supernet of equal CPU time, and in deep spaces
+    are right where the supernet is at chance (``tools/bench_blockwise.py``, ``tools/bench_deep.py``).
+    """
     from hwnas.search import strategy as strategy_of
 
-    return strategy in STRATEGIES and bool(strategy_of(strategy).needs.block_errors)
+    return "supernet" if strategy_of(strategy).needs.shared_weights else "blockwise"
 
 
 def section(name: str) -> dict[str, Key]:

@@ -206,13 +206,12 @@ def _require_together(config: Config, place: Place) -> None:
         )
 
 
-def _require_fitting(name: str, needs: Needs, evaluate: str, section: str, place: Place) -> None:
+def _require_fitting(name: str, needs: Needs, evaluate: str | None, section: str, place: Place) -> None:
     """Refuse a strategy that needs another way to score."""
     if needs.shared_weights and evaluate != "supernet":
-        how, others = {
-            "scratch": ("has every network trained from scratch", ""),
-            "blockwise": ("has candidates learn blockwise", "exact, "),
-        }[evaluate]
+        how, others = ("has candidates learn blockwise", "exact, ")
+        if evaluate == "scratch":
+            how, others = ("has every network trained from scratch", "")
         raise HwnasError(
             f"a strategy that {how} must be a sampling one, but {name} trains a supernet: use "
             f"{others}evolution, nsga2, random or surrogate, for example{place(section, 'strategy')}"
@@ -220,7 +219,8 @@ def _require_fitting(name: str, needs: Needs, evaluate: str, section: str, place
     if needs.block_errors and evaluate != "blockwise":
         raise HwnasError(
             f"{name} must know the errors of blocks, but got evaluate = {evaluate!r}: set "
-            f'evaluate = "blockwise"{place("search", "evaluate")}'
+            'evaluate = "blockwise", or use evolution, nsga2, random or surrogate, for example'
+            f"{place('search', 'evaluate')}"
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hwnas.errors import TrainingError
+from hwnas.search.settings import STRATEGY
 from hwnas.tasks import DEFAULT
 
 
@@ -61,7 +62,7 @@ class Search:
     """What is searched.
 
     Attributes:
-        strategy: How to search, for example "fbnet", "evolution" or "random".
+        strategy: How to search, for example "exact", "fbnet", "evolution" or "random".
         budgets: Milliseconds, or a share of the range between the fastest and the slowest network, as
             the latency model predicts it, as "60%"; one for all, or one for each runtime and precision,
             in the order of the report: both precisions of the first runtime, then those of the next, then
@@ -71,20 +72,21 @@ class Search:
             is not set; 120 of candidates that learn from a trained teacher.
         objectives: What is to be small beside latency: "macs", "params", "bytes" or "energy_mj".
         limits: What must not be exceeded either, as "bytes=4e6" or "energy_mj=3.5".
-        evaluate: Score networks by a "supernet"; from "scratch": by training each of them; or "blockwise":
-            by candidates that learn from the largest network, each from its block in the same place.
+        evaluate: Score networks "blockwise": by candidates that learn from the largest network, each from its
+            block in the same place; by a "supernet"; or from "scratch": by training each of them. Blockwise
+            where it is not set, but by a supernet with a strategy that trains one itself.
         teacher: Run folder of a trained network that they learn from; else it is trained here.
         evaluate_epochs: Passes over the training images for each network that is trained from scratch.
         workers: Processes that train networks from scratch at the same time.
     """
 
-    strategy: str = "fbnet"
+    strategy: str = STRATEGY
     budgets: tuple[str, ...] = ("60%",)
     confidence: float = 0.9
     training_steps: int | None = None
     objectives: tuple[str, ...] = ()
     limits: tuple[str, ...] = ()
-    evaluate: str = "supernet"
+    evaluate: str | None = None
     teacher: str | None = None
     evaluate_epochs: int = 2
     workers: int = 1

@@ -11,6 +11,7 @@ from typing import Any
 
 from hwnas import plugins
 from hwnas.errors import HwnasError, PluginError, typed
+from hwnas.search.settings import STRATEGY
 from hwnas.settings import sections
 from hwnas.settings.checks import require_valid
 from hwnas.settings.config import Config, Place
@@ -56,14 +57,14 @@ def make(root: Path, given: Mapping[str, Any], place: Place = lambda _section, _
 def _checked(given: Mapping[str, Any], root: Path, place: Place) -> Config:
     tables = dict(_tables(given))
     _load_plugins(tables[""].get("plugins", ()), root, place)
-    strategy = _text(tables, "search", "strategy", "fbnet", place)
+    strategy = _text(tables, "search", "strategy", STRATEGY, place)
     baseline = _text(tables, "baseline", "strategy", None, place)
     if baseline is not None and baseline == strategy:
         raise HwnasError(
             f"the baseline must be another strategy than the search, but both are {strategy!r}"
             + place("baseline", "strategy")
         )
-    known = sections(strategy or "fbnet", baseline)
+    known = sections(strategy or STRATEGY, baseline)
     values = {}
     for section in tables:
         if section not in known:

@@ -6,6 +6,7 @@ import json
 import textwrap
 from typing import Any
 
+from hwnas.search.settings import STRATEGY
 from hwnas.settings import sections
 from hwnas.settings.comments import UNUSED
 from hwnas.settings.keys import Key
@@ -26,7 +27,7 @@ _TITLES = {
 }
 
 
-def template(strategy: str = "fbnet") -> str:
+def template(strategy: str = STRATEGY) -> str:
     """A config with every key, its default and what it means."""
     parts = ["# A whole run of hwnas, from measuring to a network that ships: hwnas run FILE"]
     for section, keys in sections(strategy).items():

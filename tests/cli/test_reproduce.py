@@ -141,7 +141,18 @@ def test_a_search_with_latency_models_is_typed_with_what_was_asked(tables, tmp_p
     model = latency.fit(tables["int8"], spaces.load(SPACE), "lookup")
     latency.save(model, tmp_path / "host-litert-int8.json")
     asked = ["--latency", "host-litert-int8.json", "--budget-ms", "60%"]
-    strategy = ["--warmup-steps", "2", "--steps", "3", "--set", "temperature=4.0", "--set", "finalists=3"]
+    strategy = [
+        "--strategy",
+        "fbnet",
+        "--warmup-steps",
+        "2",
+        "--steps",
+        "3",
+        "--set",
+        "temperature=4.0",
+        "--set",
+        "finalists=3",
+    ]
     typed("search", "--out", str(run), *asked, *SMALL, *strategy)
     words = command(run, "search")
     assert words[words.index("--budget-ms") + 1] == "60%"
@@ -160,7 +171,9 @@ def test_a_search_that_an_earlier_version_began_is_the_same_search():
     """It recorded only the settings that were typed; another setting is another search."""
     oneshot = OneShotConfig(width=0.5, resolution=8)
     settings = {"warmup_steps": 400, "steps": 200, "loss": "hold"}
-    request = SearchRequest("macro-r16", (), (Budget.read("60%"),), oneshot=oneshot, settings=asdict(FBNet()))
+    request = SearchRequest(
+        "macro-r16", (), (Budget.read("60%"),), strategy="fbnet", oneshot=oneshot, settings=asdict(FBNet())
+    )
     before = json.loads(json.dumps({**request.identity(), "settings": settings}))
     assert _differing(before, request) == []
     assert _differing(before, replace(request, training_steps=6)) == [], "FBNet has steps of its own"

@@ -67,7 +67,7 @@ def test_a_new_field_of_a_dataclass_is_a_new_key(monkeypatch, tmp_path):
         ("[train]\nseed = 1\nepocs = 3", ["epocs in [train]", "nearest is epochs", "line 3"]),
         ("[trian]\nepochs = 3", ["[trian]", "nearest is train", "line 1"]),
         ("[search]\n\n[search.setings]\nsteps = 1", ["[search.setings]", "search.settings", "line 3"]),
-        ("[search.settings]\nqueries = 1", ["queries in [search.settings]", "line 2"]),
+        ("[search.settings]\nsteps = 1", ["steps in [search.settings]", "line 2"]),
         ('[train]\nepochs = "8"', ["epochs in [train] must be a whole number", "'8'", "line 2"]),
         ("[train]\nepochs = 8.5", ["must be a whole number", "8.5"]),
         ("[train]\nepochs = true", ["must be a whole number", "True"]),
@@ -167,11 +167,30 @@ def test_comments_are_for_users(strategy):
     assert not [line for line in said if not re.match(r"# \w+ =$", line)]
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_networks_are_scored_blockwise_unless_the_strategy_trains_a_supernet(tmp_path, strategy):
+    """Where nothing is said; a new config says which."""
+    trains_one = strategy in ("fbnet", "proxylessnas", "spos")
+    usual = "supernet" if trains_one else "blockwise"
+    assert pipeline.make(tmp_path, {"search": {"strategy": strategy}}).search.evaluate == usual
+    assert f'evaluate = "{usual}"' in pipeline.template(strategy)
+    if not trains_one:
+        said = {"strategy": strategy, "evaluate": "blockwise"}
+        assert pipeline.make(tmp_path, {"search": said}).search.evaluate == "blockwise"
+
+
+def test_the_strategy_is_exact_where_none_is_named(tmp_path):
+    assert pipeline.make(tmp_path, {}).search.strategy == "exact"
+    assert pipeline.template() == pipeline.template("exact")
+
+
 BAD = {
     'device = ["host", "host"]': "device",
     '[search]\nevaluate = "guess"': "evaluate",
     "[search]\nworkers = 2": "workers",
-    '[search]\nevaluate = "scratch"': "strategy",
+    '[search]\nevaluate = "scratch"': "or use evolution",
+    '[search]\nstrategy = "fbnet"\nevaluate = "scratch"': "strategy",
+    '[search]\nstrategy = "fbnet"\nevaluate = "blockwise"': "strategy",
     '[search]\nobjectives = ["speed"]': "an objective must",
     '[search]\nlimits = ["bytes"]': "a limit must",
     "seed = -1": "seed",
@@ -200,7 +219,7 @@ BAD = {
     "[search.supernet]\nresolution = 0": "resolution",
     '[search.supernet]\ndevice = "tpu"': "device",
     '[search.supernet]\nblock_score = "nonsense"': "block_score",
-    '[search.supernet]\nblock_score = "loss"': "block_score",  # nothing learns block by block
+    '[search]\nstrategy = "fbnet"\n[search.supernet]\nblock_score = "loss"': "block_score",  # of no block
     '[search.settings]\nloss = "nonsense"': "loss",
     '[promise]\nrank = "int4"': "rank",
     "[promise]\ngallery_points = -1": "gallery_points",

@@ -64,6 +64,7 @@ warmup_min_ms = 0.5
 warmup_max_ms = 1.0
 min_round_s = 0.0
 [search]
+strategy = "fbnet"
 budgets = ["90%"]
 confidence = 0.5
 [search.supernet]
@@ -372,11 +373,27 @@ def stages_of(folder: Path, text: str, *names: str) -> tuple[dict[str, Stage], R
     raise AssertionError(f"no stage {names[-1]}")
 
 
+def test_a_baseline_is_scored_by_the_blocks_that_the_search_had_learn(finished):
+    """Where no strategy is named, too: what is compared differs in how it searches, not in who scores."""
+    config = CONFIG.replace('strategy = "fbnet"\n', "training_steps = 4\n")
+    config = config.replace("warmup_steps = 4\nsteps = 2\nfinalists = 2\n", "queries = 3\nrandom = 1\n")
+    found, state = stages_of(finished, config, "search", "baseline")
+    for stage in found.values():
+        state.begin(stage)
+        stage.run(lambda _: None)
+        state.finish(stage, 0.0)
+    mine, other = (RunFolder(finished / "run" / name) for name in ("exact", "random"))
+    assert mine.supernet in found["baseline"].reads
+    first, second = (json.loads(run.search.read_text()) for run in (mine, other))
+    assert first["oneshot"]["training"] == second["oneshot"]["training"] == "blockwise"
+    assert "teacher" in first["seconds"]
+    assert not {"teacher", "distillation"} & set(second["seconds"]), "nothing is trained again"
+    assert second["supernet_sha256"] == files.sha256(mine.supernet)
+
+
 def test_networks_may_be_scored_by_training_each_in_a_run_too(finished):
     """As ``hwnas search --evaluate scratch`` does; there is no supernet for the baseline either."""
-    config = CONFIG.replace(
-        "[search]\n", '[search]\nstrategy = "evolution"\nevaluate = "scratch"\nevaluate_epochs = 1\n'
-    )
+    config = CONFIG.replace('"fbnet"', '"evolution"\nevaluate = "scratch"\nevaluate_epochs = 1')
     config = config.replace("warmup_steps = 4\nsteps = 2\nfinalists = 2\n", "queries = 2\n")
     config = config.replace("gallery_points = 2", "gallery_points = 0").replace(
         "queries = 2\n[tr", "queries = 1\n[tr"

@@ -168,7 +168,18 @@ def test_options_of_the_other_way_to_score_are_refused(model, tmp_path, options,
 
 
 def test_a_one_shot_strategy_with_training_from_scratch_is_refused(model, tmp_path):
-    ended = run("search", "--latency", model, "--budget-ms", "20%", "--out", tmp_path / "r", *SCRATCH)
+    ended = run(
+        "search",
+        "--latency",
+        model,
+        "--budget-ms",
+        "20%",
+        "--out",
+        tmp_path / "r",
+        *SCRATCH,
+        "--strategy",
+        "fbnet",
+    )
     assert ended.exit_code == 2
     assert "must be a sampling one" in ended.stderr
     assert not (tmp_path / "r").exists()

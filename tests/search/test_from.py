@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from dataclasses import replace
 
@@ -262,8 +263,11 @@ def test_what_does_not_go_together(teacher):
     for strategy in ("fbnet", "proxylessnas"):
         with pytest.raises(SpaceError, match=f"must only score, but {strategy} trains a supernet itself"):
             SearchRequest("macro", (), (Budget.read("1"),), oneshot=oneshot, strategy=strategy)
+    paths = dataclasses.replace(oneshot, training="paths")
     with pytest.raises(SpaceError, match="a teacher must have pupils"):
-        SearchRequest("macro", (), (Budget.read("1"),), strategy="random", teacher=teacher)
+        SearchRequest("macro", (), (Budget.read("1"),), strategy="random", oneshot=paths, teacher=teacher)
+    with pytest.raises(SpaceError, match="exact must know the errors of blocks"):
+        SearchRequest("macro", (), (Budget.read("1"),), oneshot=paths)
     assert load_data(
         SearchRequest("macro", (), (Budget.read("1"),), strategy="exact", oneshot=oneshot, teacher=teacher)
     ).is_standardized

@@ -36,6 +36,7 @@ def request_of(tmp_path, **changes):
         "latencies": (path,),
         "budgets": (Budget.read("60%"),),
         "oneshot": OneShotConfig(width=0.25, batch_size=32, recalibration_images=64),
+        "strategy": "fbnet",
         "settings": {"warmup_steps": 3, "steps": 4, "finalists": 3},
         "confidence": 0.5,
     }
@@ -87,6 +88,23 @@ def test_a_second_strategy_uses_the_trained_supernet(finished):
     assert "warm-up" not in record["seconds"]
     assert record["oneshot"]["steps"] == first.extra["weight_steps"]
     assert len((folder / "random" / "history.jsonl").read_text().splitlines()) == 4
+
+
+def test_a_supernet_that_was_trained_in_another_way_is_refused(finished):
+    """Its scores would be called what they are not."""
+    folder, _ = finished
+    blockwise = OneShotConfig(width=0.25, batch_size=32, training="blockwise")
+    request = request_of(
+        folder,
+        strategy="exact",
+        settings={},
+        oneshot=blockwise,
+        supernet=folder / "run" / "supernet.safetensors",
+    )
+    said = r"must be trained block by block for this search, but .* on random paths: --evaluate supernet"
+    with pytest.raises(SchemaMismatch, match=said):
+        search_run(request, folder / "other")
+    assert not (folder / "other" / "search.json").exists()
 
 
 def test_a_sampling_strategy_without_weights_trains_them_first(tmp_path):
