@@ -174,7 +174,8 @@ def search(
             "a space, models or oneshot too: leave them out, or give one teacher"
         )
     on = _by_size(teacher)
-    config = tuning.usual(seed, pick_device(usual("train")["device"]).type)
+    device = pick_device(usual("train")["device"]).type
+    config = tuning.usual(seed, device, epochs=options.finalists.tuned_epochs if options else 0)
     record = sizes.best_of(
         on,
         asked,

@@ -235,8 +235,11 @@ def searched_around(
     tables: Path | None,
     search_in: Search,
     status: Status,
+    *,
+    class_weights: str,
+    tuned_epochs: int,
 ) -> SearchRecord | None:
-    """Search around a known network, on one size or on several."""
+    """Search around a known network, on one size or on several, which are tuned alike to be compared."""
     from hwnas.finalists import tuning
     from hwnas.pipeline import sizes
     from hwnas.runs.folder import RunFolder
@@ -258,7 +261,7 @@ def searched_around(
         found = search_in(one.settings(settings), one.dataset, run, within, False)
         return cast("SearchRecord", found)  # there is one process
 
-    config = tuning.usual(**_training(settings))
+    config = tuning.usual(**_training(settings), class_weights=class_weights, epochs=tuned_epochs)
     return sizes.best_of(asked, budgets, to, search_on, config, tell=status.update, warn=_found.warn)
 
 

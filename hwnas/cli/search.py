@@ -127,7 +127,7 @@ def search(
     _refuse_idle(context, settings, is_measured=measured)
     if around is not None:
         with _usage.usage():
-            _config(settings, budget_ms or (), more or ())  # refused before the network is adapted
+            whole = _config(settings, budget_ms or (), more or ())  # refused before the network is adapted
     said: list[str] = []
 
     def warn(text: str) -> None:
@@ -163,7 +163,17 @@ def search(
         if around is None:
             record = search_in(settings, None, to, budgets, True)
         else:
-            record = _known.searched_around(around, settings, to, budgets, tables, search_in, status)
+            record = _known.searched_around(
+                around,
+                settings,
+                to,
+                budgets,
+                tables,
+                search_in,
+                status,
+                class_weights=whole.values["search.supernet"]["class_weights"],
+                tuned_epochs=whole.finalists[1].tuned_epochs,
+            )
     if record is None:
         return  # of the processes of torchrun, one tells
     if as_json:

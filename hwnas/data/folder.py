@@ -52,6 +52,14 @@ def _instead(root: PictureFolder, account: Account) -> str:
 
 def _require_known(split: str, level: PictureFolder, classes: tuple[str, ...]) -> None:
     unknown = sorted({folder.name for folder in level.filled} - set(classes))
+    known = {name.casefold(): name for name in classes}
+    alike = [name for name in unknown if name.casefold() in known]
+    if alike:
+        calls = ", ".join(names.shown(known[name.casefold()]) for name in alike[:5])
+        raise DataError(
+            f"all splits must have the same classes, but {names.shown(level.path)} ({split}) has "
+            f"{some(alike, 5)}, which training calls {calls}: rename one of them"
+        )
     if unknown:
         raise DataError(
             f"all splits must have the same classes, but {names.shown(level.path)} ({split}) has "

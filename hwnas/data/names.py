@@ -21,6 +21,7 @@ _SPLIT_OF = {word: split for split, words in _WORDS.items() for word in words}
 _SAYS_NOTHING = re.compile(
     r"set|sets|split|data|dataset|images?|imgs?|pictures?|photos?|files?|folder|(?:19|20)\d\d|\d+x\d+"
 )
+_ORDER = re.compile(r"\d{1,2}|[a-z]")
 _WORD = re.compile(r"[^\W_]+")
 _JOINED = re.compile(r"(\w+?)(?:set|data|images|imgs)")
 
@@ -64,18 +65,16 @@ def splits_of(names: Iterable[str]) -> dict[str, list[str]]:
     """Which of the names are splits: "train", "val" and "test", each with its names.
 
     A name counts where nothing but the split is said ("Train", "training_set", "images_val",
-    "test2017"), or where names differ in the split alone ("seg_train", "seg_test").
+    "test2017"), or where names differ in the split alone ("seg_train", "seg_test") and in what they are
+    ordered by ("1_train", "2_test").
     """
     read = {name: words for name in names if (words := _words(name))}
-    rests = [rest for rest, _ in read.values()]
-    families = {
-        rest
-        for rest in rests
-        if rest == () or {"train"} < {split for other, split in read.values() if other == rest}
-    }
+    families: dict[tuple[str, ...], set[str]] = {}
+    for rest, split in read.values():
+        families.setdefault(_unordered(rest), set()).add(split)
     found: dict[str, list[str]] = {}
     for name, (rest, split) in read.items():
-        if rest in families:
+        if rest == () or {"train"} < families[_unordered(rest)]:
             found.setdefault(split, []).append(name)
     return {settled(split, found): same for split, same in found.items()}
 
@@ -96,6 +95,11 @@ def _words(name: str) -> tuple[tuple[str, ...], str] | None:
         return None
     rest = tuple(word for word, split in zip(words, said, strict=True) if split is None)
     return rest, next(split for split in said if split is not None)
+
+
+def _unordered(rest: tuple[str, ...]) -> tuple[str, ...]:
+    """Words without the one that names are ordered by: ``1_train`` says no more than ``train``."""
+    return rest[1:] if rest and _ORDER.fullmatch(rest[0]) else rest
 
 
 def _stem(word: str) -> str:

@@ -139,7 +139,7 @@ def tuner_of(
     if not epochs or not record.extra.get("controls") or (teacher := teacher_of(run)) is None:
         return None
     device = str((record.oneshot or {}).get("device", "cpu"))
-    config = replace(usual(record.seed, device, scorer.class_weights), epochs=epochs)
+    config = usual(record.seed, device, scorer.class_weights, epochs)
     return Tuner(run, scorer, data or dataset_of(record.data), teacher, config, tell)
 
 
@@ -149,8 +149,8 @@ def controls_of(space: SearchSpace, record: SearchRecord) -> dict[Indices, str]:
     return {key(i): name for name, some in record.extra.get("controls", {}).items() for i in some}
 
 
-def usual(seed: int, device: str, class_weights: str = "none") -> TrainConfig:
+def usual(seed: int, device: str, class_weights: str = "none", epochs: int = 0) -> TrainConfig:
     """How networks are tuned before they are compared: by their teacher too, on "cpu" or "cuda"."""
     return TrainConfig(
-        epochs=EPOCHS, seed=seed, device=device, distill_weight=TAUGHT, class_weights=class_weights
+        epochs=epochs or EPOCHS, seed=seed, device=device, distill_weight=TAUGHT, class_weights=class_weights
     )

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hwnas import files
+from hwnas import files, tasks
 from hwnas.budget import Budget
 from hwnas.device import AutoTarget
 from hwnas.errors import HwnasError, InfeasibleBudget
@@ -25,6 +25,7 @@ from hwnas.runs.training import TrainingRecord
 from hwnas.search.beside import said
 from hwnas.search.oneshot.inherit import inherited
 from hwnas.statistics.verdict import WORDS
+from hwnas.tasks.base import Score
 from hwnas.train import TrainConfig, ranks
 from hwnas.train.adapting import teacher_of
 from hwnas.train.training import train_run
@@ -66,6 +67,25 @@ Search = Callable[[Size, Path, Sequence[Budget]], SearchRecord]
 
 
 @dataclass(frozen=True)
+class Tuned:
+    """What a short training made of a network, on validation images.
+
+    Attributes:
+        value: Of the task's metric.
+        merit: What networks are ranked by.
+        interval: 95 %, of the metric.
+        images: How many.
+        epochs: Of the training.
+    """
+
+    value: float
+    merit: float
+    interval: Sequence[float] | None
+    images: int | None
+    epochs: int
+
+
+@dataclass(frozen=True)
 class OnSize:
     """What was found on one size.
 
@@ -73,13 +93,13 @@ class OnSize:
         size: Of network and images.
         run: Folder of its search.
         record: Of its search.
-        training: What tuning made of it.
+        tuned: What tuning made of it.
     """
 
     size: Size
     run: Path
     record: SearchRecord
-    training: TrainingRecord
+    tuned: Tuned
 
     @property
     def word(self) -> str | None:
@@ -91,7 +111,7 @@ class OnSize:
     def order(self) -> tuple[int, float]:
         """The more the better: what is proven comes first, then what validation images say."""
         proven = -WORDS.index(self.word) if self.word else -len(WORDS)
-        return proven, self.training.metric.better(self.training.val_value)
+        return proven, self.tuned.merit
 
     def to_json(self, best: OnSize) -> dict[str, Any]:
         """What the record of the better one says of each."""
@@ -100,10 +120,11 @@ class OnSize:
             "width": self.size.width,
             "taken": self is best,
             "estimated": self.record.quality,
-            "tuned": self.training.val_value,
-            "interval": self.training.val.get("interval"),
-            "images": self.training.val.get("images"),
-            "epochs": self.training.config["epochs"],
+            "tuned": self.tuned.value,
+            "merit": self.tuned.merit,
+            "interval": self.tuned.interval,
+            "images": self.tuned.images,
+            "epochs": self.tuned.epochs,
             "verdict": self.word,
             "latencies_ms": {item.name: item.latency_ms for item in self.record.budgets},
         }
@@ -129,7 +150,7 @@ def best_of(
         budgets: On targets of devices.
         to: Run folder of the better network; the searches' own are inside.
         search: Does one search.
-        config: How networks are tuned before they are compared.
+        config: How networks are tuned before they are compared, where their search did not do it.
         tell: Told what is done.
         warn: Given what the user should know.
 
@@ -165,7 +186,7 @@ def best_of(
             continue
         budgets = _in_ms(budgets, record)
         tell(f"tuning what was found on images of {size}")
-        found.append(OnSize(size, run, record, _tuned(run, config)))
+        found.append(OnSize(size, run, record, _tuned(run, record, config)))
     if not found:
         assert refused is not None
         raise refused
@@ -188,11 +209,32 @@ def _in_ms(budgets: Sequence[Budget], record: SearchRecord) -> tuple[Budget, ...
     return tuple(replace(budget, limit=limits[budget.name], unit="ms", asked="") for budget in budgets)
 
 
-def _tuned(run: Path, config: TrainConfig) -> TrainingRecord:
-    """A found network after the same short training; what was done is not done again."""
-    if RunFolder(run).train.exists():
-        return records.trained(run)
-    return train_run(run, config, teacher=teacher_of(run), start=partial(inherited, run))
+def _tuned(run: Path, record: SearchRecord, config: TrainConfig) -> Tuned:
+    """A found network after the same short training; what was done, also by its search, is not done again."""
+    names = [field.name for field in fields(Tuned)]
+    for rival in record.extra.get("tuned", ()):  # it was tuned beside its controls
+        if rival["taken"]:
+            return Tuned(**{name: rival[name] for name in names})
+    training = _trained(run)
+    if training is None:
+        training = train_run(run, config, teacher=teacher_of(run), start=partial(inherited, run))
+    val = training.val
+    score = Score(training.val_value, val["loss"], val.get(f"balanced_{training.metric.key}"))
+    return Tuned(
+        value=training.val_value,
+        merit=tasks.of_record(training.data).merit(score, config.class_weights),
+        interval=val.get("interval"),
+        images=val.get("images"),
+        epochs=training.config["epochs"],
+    )
+
+
+def _trained(run: Path) -> TrainingRecord | None:
+    """What was tuned before; not where further measuring has led to another network since."""
+    if not RunFolder(run).train.exists():
+        return None
+    training = records.trained(run)
+    return training if training.architecture == records.arch(run)["id"] else None
 
 
 def _taken(best: OnSize, found: Sequence[OnSize], to: RunFolder) -> SearchRecord:

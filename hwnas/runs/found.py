@@ -29,6 +29,7 @@ _ON_SIZE = {  # what was found on a size of network and images, of a search on s
     "width?": SIZE,
     "taken?": bool,
     "tuned": float,
+    "merit?": float,
     "interval": INTERVAL,
     "images": (SOME, NONE),
     "epochs": SOME,

@@ -22,32 +22,41 @@ def sentences(record: SearchRecord) -> Iterator[str]:
 
 
 def _on_sizes(record: SearchRecord, sizes: list[dict[str, Any]]) -> str:
-    metric = tasks.of_record(record.data).metric
     parts = []
     for item in sizes:
-        within = f" ({metric.within(item['interval'])})" if item["interval"] else ""
         verdict = f", {item['verdict']}" if item["verdict"] else ""
-        parts.append(f"{_size(item)} {metric.text(item['tuned'], 2)}{within}{verdict}")
+        parts.append(f"{_size(item)} {_reached(record, item, item['tuned'])}{verdict}")
     taken = next((item for item in sizes if item.get("taken")), {"resolution": record.data["resolution"]})
     return (
-        f"on {sizes[0]['images']} validation images, each tuned for {sizes[0]['epochs']} epochs: "
+        f"on {sizes[0]['images']} validation images, each tuned for {_epochs(sizes[0])}: "
         f"{'; '.join(parts)}: the network on {_size(taken)} is taken"
     )
 
 
 def _tuned(record: SearchRecord, rivals: list[dict[str, Any]]) -> str:
-    metric = tasks.of_record(record.data).metric
     parts = []
     for item in rivals:
-        within = f" ({metric.within(item['interval'])})" if item["interval"] else ""
         times = ", ".join(f"{ms:.3g} ms" for ms in item["latencies_ms"].values())
-        parts.append(f"{_name(item['name'])} {metric.text(item['value'], 2)}{within} at {times}")
+        parts.append(f"{_name(item['name'])} {_reached(record, item, item['value'])} at {times}")
     taken = next(item["name"] for item in rivals if item["taken"])
     beaten = "" if taken == "exact" else ", as no answer of the search is better"
     return (
         f"all within the budgets, on {rivals[0]['images']} validation images, each tuned for "
-        f"{rivals[0]['epochs']} epochs: {'; '.join(parts)}: the {_name(taken)} is taken{beaten}"
+        f"{_epochs(rivals[0])}: {'; '.join(parts)}: the {_name(taken)} is taken{beaten}"
     )
+
+
+def _reached(record: SearchRecord, item: Mapping[str, Any], value: float) -> str:
+    """The metric with its interval, and what decided, where that is another figure."""
+    metric = tasks.of_record(record.data).metric
+    within = f" ({metric.within(item['interval'])})" if item["interval"] else ""
+    is_other = record.score != metric.name and "merit" in item
+    decided = f", {record.score} {item['merit']:.2%}" if is_other else ""
+    return f"{metric.text(value, 2)}{within}{decided}"
+
+
+def _epochs(item: Mapping[str, Any]) -> str:
+    return f"{item['epochs']} epoch{'' if item['epochs'] == 1 else 's'}"
 
 
 def _name(of: str) -> str:

@@ -39,6 +39,11 @@ NAMES = [
     ("train-64x64", "valid-64x64", "test-64x64"),
     ("train", "dev", "eval"),
     ("train", "eval", "test"),
+    ("1_train", "2_val", "3_test"),
+    ("01 - Train", "02 - Validation", "03 - Test"),
+    ("a) train", "b) val", "c) test"),
+    ("1_seg_train", "2_seg_val", "3_seg_test"),
+    ("train", "2_val", "test (1)"),
 ]
 
 
@@ -129,10 +134,16 @@ def test_what_only_begins_like_a_split_is_a_class(tmp_path):
     assert load(tree(tmp_path / "a", trains=6, bus=6)).class_names == ("bus", "trains")
     assert load(tree(tmp_path / "b", test_tube=6, beaker=6)).class_names == ("beaker", "test_tube")
     assert load(tree(tmp_path / "c", train__train=6, train__bus=6)).class_names == ("bus", "train")
+    numbered = tree(tmp_path / "d", **{"089.tractor": 6, "090.train": 6, "1_bus": 6, "2_train": 6})
+    assert load(numbered).class_names == ("089.tractor", "090.train", "1_bus", "2_train")
 
 
 REFUSED = {
     "splits without classes": ({"train": 6, "test": 6}, r"train \(6 images\), test|test \(6 images\), train"),
+    "ordered splits without classes": (
+        {"1_train": 6, "2_test": 4},
+        r"splits must be train and.*has 1_train \(6 images\), 2_test \(4 images\)",
+    ),
     "no train": ({"val__cat": 6, "val__dog": 6, "test__cat": 6, "test__dog": 6}, "splits must be train and"),
     "test alone": ({"test__cat": 6, "test__dog": 6}, "splits must be train and"),
     "two for validation": (
@@ -204,11 +215,11 @@ REFUSED = {
     ),
     "an unknown class in test": (
         {"train__cat": 6, "train__dog": 6, "test__cat": 2, "test__cow": 2},
-        r"same classes.*\(test\) has cow",
+        r"same classes.*\(test\) has cow, which training does not have: rename or remove it",
     ),
     "an unknown class in validation": (
         {"train__cat": 6, "train__dog": 6, "val__Cat": 2, "val__dog": 2},
-        r"same classes.*\(val\) has Cat",
+        r"same classes.*\(val\) has Cat, which training calls cat: rename one of them",
     ),
     "an empty class": ({"cat": 6, "dog": 6, "cow": 0}, "'cow' in .* has 0"),
     "nothing": ({}, "one sub-folder a class with images in it, but .* has none"),
@@ -273,6 +284,9 @@ def test_images_of_a_test_folder_without_labels_are_left_out_and_said(tmp_path):
     found = load(root)
     assert "left out: 9 without labels" in found.reading.line
     assert any("the 5 images in" in note and "not used" in note for note in found.reading.notes)
+    ordered = load(tree(tmp_path / "ordered", **{"1_train__cat": 6, "1_train__dog": 6, "2_test": 5}))
+    assert ordered.class_names == ("cat", "dog")
+    assert "left out: 5 without labels" in ordered.reading.line
     assert counts(found) == (8, 2, 2)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -28,7 +29,6 @@ from hwnas.search import beside
 from hwnas.search.request import SearchRequest
 from hwnas.search.searching import search_run
 from hwnas.settings import requests, usual
-from hwnas.statistics.metric import ACCURACY
 from hwnas.tables import places
 from hwnas.train import TrainConfig, adapting
 
@@ -150,6 +150,25 @@ def test_a_finished_folder_is_refused_and_an_interrupted_one_goes_on(found, tmp_
     assert same == record
 
 
+def test_what_was_tuned_before_another_network_was_found_is_tuned_again(found, tmp_path, monkeypatch):
+    """Further measuring may lead from one network to another in the same folder."""
+    run, record, _ = found
+    inside = RunFolder(run).resolutions / "32"
+    shutil.copytree(inside, tmp_path / "32", ignore=shutil.ignore_patterns("tuned"))
+    again = RunFolder(tmp_path / "32")
+    monkeypatch.setattr(sizes, "train_run", lambda *_, **__: records.trained(inside))
+    before = sizes._tuned(again.path, record, TUNING)
+    files.write_json(again.train, files.read_json(again.train, "it") | {"val_accuracy": 0.25})
+    assert sizes._tuned(again.path, record, TUNING).value == 0.25
+    arch = spaces.architecture_from_json(records.arch(again.path))
+    other = arch.space.architecture(
+        [len(arch.space.choices[0].candidates) - 1 - arch.indices[0], *arch.indices[1:]]
+    )
+    assert other.id != arch.id
+    files.write_json(again.arch, other.to_json())
+    assert sizes._tuned(again.path, record, TUNING) == before
+
+
 def tables_of(folder, target):
     """One table for a network on images of both sizes."""
     names = [
@@ -174,7 +193,18 @@ def test_the_command_searches_every_size_from_a_trained_run(found, tmp_path, mon
     assert ended.exit_code == 0
     assert "validation images, each tuned for 2 epochs: 64 pixels" in ended.stdout
     record = records.search(tmp_path / "run")
-    assert {item["resolution"] for item in record.extra["resolutions"]} == {64, 32}
+    told = {item["resolution"]: item for item in record.extra["resolutions"]}
+    assert set(told) == {64, 32}
+    tuned = {side: RunFolder(tmp_path / "run").resolutions / str(side) for side in told}
+    rivals = {side: records.search(run).extra.get("tuned") for side, run in tuned.items()}
+    assert any(rivals.values())
+    for side, some in rivals.items():
+        assert bool(some) != RunFolder(tuned[side]).train.exists()  # tuned once, by the search or after it
+        for rival in some or ():
+            if rival["taken"]:
+                same = ("merit", "interval", "images", "epochs")
+                assert [told[side][name] for name in same] == [rival[name] for name in same]
+                assert told[side]["tuned"] == rival["value"]
 
 
 def test_the_command_searches_every_width(tmp_path, monkeypatch):
@@ -187,16 +217,23 @@ def test_the_command_searches_every_width(tmp_path, monkeypatch):
     words = ["search", "--from", "mobilenetv2", "--data", DATA, "--tables", tmp_path / "tables"]
     words += ["--no-measure", "--warmup-steps", "1", "--steps", "1", "--rank", "fp32", "--queries", "3"]
     words += ["--device", "host/litert-int8=60%", "--gallery", "0", "--out", run]
+    words += ["--class-weights", "balanced", "--set", "promise.tuned_epochs=0"]
     ended = CliRunner(env={"COLUMNS": "1000"}).invoke(
         app, [*map(str, words), "--width", "0.1,0.2", "--resolution", "32"], catch_exceptions=False
     )
     assert ended.exit_code == 0
+    trained = [records.trained(folder).config for folder in widths.values()]
+    assert [(c["epochs"], c["class_weights"]) for c in trained] == [(2, "balanced")] * 2
     record = records.search(run)
     told = record.extra["resolutions"]
     assert [(item["resolution"], item["width"]) for item in told] == [(32, 0.2), (32, 0.1)]
     (taken,) = (item for item in told if item["taken"])
-    assert taken["tuned"] == max(item["tuned"] for item in told)
-    assert f"on 32 pixels (width {taken['width']}) is taken" in " ".join(ended.stdout.split())
+    assert taken["merit"] == max(item["merit"] for item in told)
+    for item, folder in zip(told, widths.values(), strict=True):
+        assert item["merit"] == records.trained(folder).val["balanced_accuracy"]
+    said = " ".join(ended.stdout.split())
+    assert f"on 32 pixels (width {taken['width']}) is taken" in said
+    assert f", balanced accuracy {taken['merit']:.2%}" in said  # beside the accuracy: it decided
     assert record.space == f"from:mobilenetv2-{taken['width']}-r32-c10-imagenet"
     whole = records.search(widths[0.2]).budgets[0]
     assert {item.budget_ms for item in records.search(widths[0.1]).budgets} == {whole.budget_ms}
@@ -274,8 +311,8 @@ def test_proven_budgets_come_before_accuracy():
         verdict = None if word is None else type("Verdict", (), {"word": word})
         finalists = None if verdict is None else type("Finalists", (), {"verdict": verdict})
         record = type("Record", (), {"finalists": finalists})
-        training = type("Training", (), {"val_value": value, "metric": ACCURACY})
-        return sizes.OnSize(Size(32), None, record, training)
+        tuned = sizes.Tuned(0.5, value, None, 10, 2)
+        return sizes.OnSize(Size(32), None, record, tuned)
 
     assert made("PASS", 0.5).order > made("NOT PROVEN", 0.9).order > made("FAIL", 0.95).order
     assert made("PASS", 0.6).order > made("PASS", 0.5).order
