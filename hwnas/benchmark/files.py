@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hwnas import files, runtimes
 from hwnas.benchmark.asked import Asked
-from hwnas.benchmark.result import Failure
+from hwnas.benchmark.facts import Failure
 from hwnas.errors import DataError, ExportError, HwnasError
 from hwnas.measure.engine import Given
 from hwnas.runtimes import Runtime

@@ -14,18 +14,9 @@ from hwnas import __version__, runtimes
 from hwnas.benchmark import battery, networks
 from hwnas.benchmark.asked import Asked
 from hwnas.benchmark.files import ReadFile, read
-from hwnas.benchmark.result import (
-    BenchmarkPlace,
-    BenchmarkSession,
-    Endurance,
-    Failure,
-    FileBenchmark,
-    FileFacts,
-    LatencyDifference,
-    Operation,
-    Placement,
-    Row,
-)
+from hwnas.benchmark.facts import BenchmarkPlace, BenchmarkSession, Failure, FileFacts
+from hwnas.benchmark.result import FileBenchmark
+from hwnas.benchmark.row import Endurance, LatencyDifference, Operation, Placement, Row
 from hwnas.device import Device, Target
 from hwnas.errors import DeviceError, HwnasError, UnstableMeasurement
 from hwnas.measure import Measurer, ProfileOptions, measured

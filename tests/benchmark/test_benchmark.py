@@ -27,15 +27,9 @@ from hwnas import device, report
 from hwnas.benchmark import Asked, benchmark, seconds_of
 from hwnas.benchmark.files import ReadFile
 from hwnas.benchmark.measuring import _groups, _reason
-from hwnas.benchmark.result import (
-    BenchmarkPlace,
-    Endurance,
-    Failure,
-    FileBenchmark,
-    LatencyDifference,
-    Operation,
-    Placement,
-)
+from hwnas.benchmark.facts import BenchmarkPlace, Failure
+from hwnas.benchmark.result import FileBenchmark
+from hwnas.benchmark.row import Endurance, LatencyDifference, Operation, Placement
 from hwnas.cli import _app, app
 from hwnas.cli._benchmark import leave_benchmark, show_benchmark
 from hwnas.device import Target
