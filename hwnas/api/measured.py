@@ -90,7 +90,7 @@ def measure(
     be measured stands in ``failures`` with its reason, and the rest is measured.
 
     Args:
-        files: ``.tflite`` and ``.onnx`` files, no two of one name; or names of known networks, which are made
+        files: ``.tflite``, ``.onnx`` and ``.pte`` files; or names of known networks, which are made
             in every format, in fp32 and int8, with random weights.
         device: Where; several are measured one after the other.
         runtimes: With what; all that a device has by default.

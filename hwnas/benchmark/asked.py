@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +26,7 @@ class Asked:
     """What is measured, where, and what is said of it.
 
     Attributes:
-        files: Model files; no two of one name.
+        files: Model files, each once.
         devices: Where.
         runtimes: With what; all that a device has by default.
         threads: Of the runtime, one session each; those of the device by default.
@@ -58,9 +59,8 @@ class Asked:
             bool([*self.files, *self.networks]) and bool(self.devices),
             "a benchmark must have files and devices, but lacks them",
         )
-        names = [path.name for path in self.files]
         for what, values in (
-            ("files must differ in their names, by which they are told apart", names),
+            ("files must be named once", [_whole(path) for path in self.files]),
             ("networks must be named once", self.networks),
             ("devices must be named once", [device.name for device in self.devices]),
             ("runtimes must be named once", self.runtimes),
@@ -93,6 +93,32 @@ class Asked:
             budget is None or (math.isfinite(budget) and budget > 0),
             f"a budget must be finite and over 0 ms, but got {budget}",
         )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What each file is called: with as many of its folders as tell it from the others."""
+        return _told_apart([_whole(path) for path in self.files])
+
+
+def _whole(path: Path) -> Path:
+    """A path from the root on; links stay, as they are what was typed."""
+    return Path(os.path.normpath(path.absolute()))
+
+
+def _told_apart(paths: Sequence[Path]) -> tuple[str, ...]:
+    """The shortest end of each path that no other one has."""
+
+    def ends(path: Path, count: int) -> tuple[str, ...]:
+        return path.parts[-count:]
+
+    found = []
+    for path in paths:
+        others = [other for other in paths if other != path]
+        count = 1
+        while any(ends(other, count) == ends(path, count) for other in others):
+            count += 1
+        found.append("/".join(ends(path, count)))
+    return tuple(found)
 
 
 def shape_of(text: str) -> tuple[str, tuple[int, ...]]:

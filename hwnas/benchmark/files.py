@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from hwnas import files, runtimes
 from hwnas.benchmark.asked import Asked
-from hwnas.benchmark.result import Failure
+from hwnas.benchmark.facts import Failure
 from hwnas.errors import DataError, ExportError, HwnasError
 from hwnas.measure.engine import Given
 from hwnas.runtimes import Runtime
@@ -34,6 +34,7 @@ class ReadFile:
 
     Attributes:
         path: Where it is.
+        name: What it is called in results.
         format: Name of what it is a file of.
         sha256: Digest of its content.
         description: What it says of itself.
@@ -41,15 +42,17 @@ class ReadFile:
     """
 
     path: Path
+    name: str
     format: str
     sha256: str
     description: Description
     given: Given
 
     @property
-    def name(self) -> str:
-        """What it is called in results."""
-        return self.path.name
+    def bytes(self) -> int:
+        """Its size, with that of the files beside it which have its weights."""
+        parts = (self.path, *(self.path.parent / name for name in self.description.beside))
+        return sum(part.stat().st_size for part in parts)
 
 
 def read(asked: Asked) -> tuple[list[ReadFile], list[Failure]]:
@@ -59,27 +62,27 @@ def read(asked: Asked) -> tuple[list[ReadFile], list[Failure]]:
         HwnasError: What is given to read is of no use for any of the files, or cannot be read itself.
     """
     arrays = None if asked.inputs is None else _arrays(asked.inputs)
-    found, failures, names = [], [], set[str]()
-    for path in asked.files:
+    found, failures, inputs = [], [], set[str]()
+    for path, name in zip(asked.files, asked.names, strict=True):
         try:
             runtime = _runtime(path)
             description = runtime.host.describe(path)
-            names |= {tensor.name for tensor in description.inputs}
+            inputs |= {tensor.name for tensor in description.inputs}
             given = _given(description.inputs, asked, arrays)
         except (ExportError, DataError) as error:
-            failures.append(Failure(path.name, None, f"{path}: {error}"))
+            failures.append(Failure(name, None, f"{path}: {error}"))
             continue
         except ModuleNotFoundError as error:
             reason = f"the package {error.name} must be installed to read it, but is not: install hwnas again"
-            failures.append(Failure(path.name, None, f"{path}: {reason}"))
+            failures.append(Failure(name, None, f"{path}: {reason}"))
             continue
         except OSError as error:
-            failures.append(Failure(path.name, None, f"{path} must be readable: {error.strerror or error}"))
+            failures.append(Failure(name, None, f"{path} must be readable: {error.strerror or error}"))
             continue
-        found.append(ReadFile(path, runtime.format.name, files.sha256(path), description, given))
+        found.append(ReadFile(path, name, runtime.format.name, files.sha256(path), description, given))
     if not failures:  # else it may be meant for what could not be read
-        _require_used("--shape", asked.shapes, names)
-        _require_used("--inputs", arrays or (), names)
+        _require_used("--shape", asked.shapes, inputs)
+        _require_used("--inputs", arrays or (), inputs)
     return found, failures
 
 

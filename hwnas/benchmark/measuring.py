@@ -13,19 +13,10 @@ from typing import Any
 from hwnas import __version__, runtimes
 from hwnas.benchmark import battery, networks
 from hwnas.benchmark.asked import Asked
+from hwnas.benchmark.facts import BenchmarkPlace, BenchmarkSession, Failure, FileFacts
 from hwnas.benchmark.files import ReadFile, read
-from hwnas.benchmark.result import (
-    BenchmarkPlace,
-    BenchmarkSession,
-    Endurance,
-    Failure,
-    FileBenchmark,
-    FileFacts,
-    LatencyDifference,
-    Operation,
-    Placement,
-    Row,
-)
+from hwnas.benchmark.result import FileBenchmark
+from hwnas.benchmark.row import Endurance, LatencyDifference, Operation, Placement, Row
 from hwnas.device import Device, Target
 from hwnas.errors import DeviceError, HwnasError, UnstableMeasurement
 from hwnas.measure import Measurer, ProfileOptions, measured
@@ -56,7 +47,7 @@ def benchmark(
         HwnasError: What is given to the models to read cannot be used at all, or a network cannot be made.
     """
     with tempfile.TemporaryDirectory(prefix="hwnas-") as folder:
-        made = networks.made(asked, Path(folder), tell)
+        made = networks.made(asked, Path(folder) / "made", tell)
         found = _benchmark(replace(asked, files=[*asked.files, *made]), options, tell)
     gone = {str(path) for path in made}
     return replace(
@@ -91,11 +82,7 @@ def _benchmark(asked: Asked, options: ProfileOptions | None, tell: Callable[[str
         failures=tuple(failures),
         notes=(
             *(item.reason for item in unread if item.file in known),
-            *(
-                f"{model.name} has {model.description.graphs} graphs: the first alone is measured"
-                for model in found
-                if model.description.graphs > 1
-            ),
+            *(_one_of(model) for model in found if model.description.graphs > 1),
         ),
     )
 
@@ -112,11 +99,25 @@ def _sessions(
             reason = f"{device.name} must have a runtime that reads {model.name} to measure it there, but "
             reason += f"{', '.join(there) or 'none that it has'} is asked for"
             unread.append(Failure(model.name, None, reason))
+    sent = [model for model in found if not model.description.beside or device.transport == "local"]
+    unread += [Failure(model.name, None, _not_sent(model, device)) for model in found if model not in sent]
     for runtime in known:
-        models = [model for model in found if model.format in runtime.read]
+        models = [model for model in sent if model.format in runtime.read]
         for precision, alike in _groups(models, runtime, device.processor):
             for threads in asked.threads or (device.threads,):
                 yield device.target(runtime.name, precision, threads=threads), alike
+
+
+def _one_of(model: ReadFile) -> str:
+    graphs, measured_one = model.description.graphs, model.description.main_graph
+    return f"{model.name} has {graphs} graphs: {measured_one} alone is measured"
+
+
+def _not_sent(model: ReadFile, device: Device) -> str:
+    return (
+        f"a model must be one file to be measured on {device.name}, but the weights of {model.name} are in "
+        f"{', '.join(model.description.beside)}: save it as one file"
+    )
 
 
 def _groups(
@@ -294,8 +295,7 @@ def _operations(profile: Any) -> tuple[Operation, ...] | None:
 
 
 def _facts(model: ReadFile) -> FileFacts:
-    size = model.path.stat().st_size
-    return FileFacts(model.name, str(model.path), size, model.sha256, model.format, model.description)
+    return FileFacts(model.name, str(model.path), model.bytes, model.sha256, model.format, model.description)
 
 
 def _differences(rows: Sequence[Row]) -> Iterator[LatencyDifference]:

@@ -25,7 +25,7 @@ def made(asked: Asked, folder: Path, tell: Callable[[str], None]) -> list[Path]:
 
     Args:
         asked: Which networks, for which devices and runtimes, in which precisions.
-        folder: Where the files go.
+        folder: Where the files go; created.
         tell: Called with a line for people before each.
 
     Raises:
@@ -44,6 +44,7 @@ def made(asked: Asked, folder: Path, tell: Callable[[str], None]) -> list[Path]:
             f"a network must be made in a precision that {' or '.join(names)} reads files of, but got "
             f"{', '.join(asked.precisions)}: ask for another"
         )
+    folder.mkdir()
     found = []
     for name in asked.networks:
         arch = known.load(name)

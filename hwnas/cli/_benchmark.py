@@ -15,7 +15,8 @@ from hwnas.statistics.bounds import decimals
 
 if TYPE_CHECKING:
     from hwnas.benchmark import FileBenchmark
-    from hwnas.benchmark.result import BenchmarkSession, Row
+    from hwnas.benchmark.facts import BenchmarkSession
+    from hwnas.benchmark.row import Row
 
 _OPERATIONS = 12  # that are printed of a profile; the page and the JSON have all
 _GAP = 2  # columns of the terminal between two of a table

@@ -140,6 +140,20 @@ def given(context: typer.Context, *names: str) -> list[str]:
     return found
 
 
+def max_rounds(context: typer.Context) -> None:
+    """Refuse --max-rounds below the rounds that everything gets; a default gives way instead.
+
+    Raises:
+        typer.BadParameter: It was given so.
+    """
+    rounds, most = context.params["rounds"], context.params["max_rounds"]
+    if given(context, "max_rounds") and most < rounds:
+        raise typer.BadParameter(
+            f"--max-rounds must be at least --rounds, which all get, but got {most} < {rounds}: raise it, or "
+            "lower --rounds"
+        )
+
+
 def no_effect(context: typer.Context, *names: str, needs: str) -> None:
     """Refuse options that would do nothing.
 

@@ -90,6 +90,7 @@ def measure(
         _usage.no_effect(context, "precision", needs="with the name of a known network: a file has its own")
     with _usage.usage():
         options = ProfileOptions(rounds=rounds, max_rounds=max_rounds, cpus=parse_cpus(cpus))
+        _usage.max_rounds(context)
         shapes = [shape_of(text) for text in shape or ()]
         asked = Asked(
             files=[Path(text) for text in files if text not in named],

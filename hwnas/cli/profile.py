@@ -113,6 +113,7 @@ def profile(
             retry_failed=retry_failed,
             energy=energy,
         )
+        _usage.max_rounds(context)
         _require_pair(agent, agent_path)
         described = _described(context, device)
         runtimes = runtime.split(",") if runtime else described.runtimes

@@ -5,7 +5,8 @@ from __future__ import annotations
 from html import escape
 
 from hwnas.benchmark import FileBenchmark
-from hwnas.benchmark.result import BenchmarkSession, Row
+from hwnas.benchmark.facts import BenchmarkSession
+from hwnas.benchmark.row import Row
 from hwnas.report import _budgets, _conditions, _page, _svg, _text
 
 

@@ -22,20 +22,27 @@ _EIGHT_BITS = {"int8", "uint8"}
 
 
 def describe(path: Path) -> Description:
-    """Inputs, outputs, operators and precision of a file; what lies in files beside it is not read.
+    """Inputs, outputs, operators and precision of a file; weights in files beside it are not read.
 
     Raises:
-        ExportError: It is damaged, no ``.onnx`` model, newer than the installed onnx, or computes nothing.
+        ExportError: It is damaged, no ``.onnx`` model, newer than the installed onnx, or computes nothing; or
+            a file beside it that has its weights is not there.
     """
     import onnx
     from google.protobuf.message import DecodeError
 
     try:
-        return _described(onnx.load(str(path), load_external_data=False))
+        found = _described(onnx.load(str(path), load_external_data=False))
     except (DecodeError, TypeError, ValueError) as error:
         raise ExportError(
             f"an .onnx file must be one of ONNX, but this one is damaged, or of another format: {error}"
         ) from error
+    if gone := [name for name in found.beside if not (path.parent / name).is_file()]:
+        raise ExportError(
+            f"an .onnx file must have the files with its weights beside it, but this one lacks "
+            f"{', '.join(gone)}: put them there, or save it as one file"
+        )
+    return found
 
 
 def _described(model: Any) -> Description:
@@ -60,7 +67,26 @@ def _described(model: Any) -> Description:
         dict(sorted(Counter(_text(node.op_type) for node in nodes).items())),
         _precision(graph, nodes),
         tuple(sorted(custom)),
+        beside=tuple(sorted({_location(tensor) for tensor in _tensors(graph, nodes)} - {""})),
     )
+
+
+def _tensors(graph: Any, nodes: Sequence[Any]) -> Iterator[Any]:
+    """All that have values: weights, and constants."""
+    for inner in (graph, *(found for node in nodes for found in _inner(node))):
+        yield from inner.initializer
+    for attribute in (attribute for node in nodes for attribute in node.attribute):
+        yield attribute.t
+        yield from attribute.tensors
+
+
+def _location(tensor: Any) -> str:
+    """The file beside the model that the values of a tensor are in; empty where they are in the model."""
+    from onnx import TensorProto
+
+    if tensor.data_location != TensorProto.EXTERNAL:
+        return ""
+    return next((_text(entry.value) for entry in tensor.external_data if entry.key == "location"), "")
 
 
 def _text(value: str | bytes) -> str:

@@ -25,6 +25,8 @@ _KERNEL_CALL, _DELEGATE_CALL = 1, 2  # of InstructionArguments
 _INLINE = 0  # of DataLocation
 _QUANTIZED = 2  # of XValueUnion
 _OUTSIDE = 2**32 - 1  # no value
+METHOD = "forward"
+"""What is run of a program, which may hold other methods as well."""
 _TYPES = {0: "uint8", 1: "int8", 2: "int16", 3: "int32", 4: "int64", 5: "float16", 6: "float32", 7: "float64"}
 _TYPES |= {11: "bool", 15: "bfloat16"}
 _DATATYPES = {1: "float32", 2: "float16", 3: "int8", 4: "uint8", 6: "int8", 9: "int8", 14: "bfloat16"}
@@ -96,7 +98,7 @@ _ENDS = {
 
 @dataclass(frozen=True)
 class Plan:
-    """What a program runs.
+    """What the method of a program that is run does.
 
     Attributes:
         inputs: What goes in.
@@ -104,6 +106,7 @@ class Plan:
         kernels: Operators outside of every delegate, by name, each as often as it is called.
         delegates: Name of each delegate that is called.
         operators: Those within XNNPACK's graphs, each with the types of what it reads and makes.
+        methods: Names of all methods of the program.
     """
 
     inputs: tuple[Tensor, ...]
@@ -111,6 +114,7 @@ class Plan:
     kernels: tuple[str, ...]
     delegates: tuple[str, ...]
     operators: tuple[tuple[str, frozenset[str]], ...]
+    methods: tuple[str, ...] = (METHOD,)
 
 
 def describe(path: Path) -> Description:
@@ -122,11 +126,14 @@ def describe(path: Path) -> Description:
     plan = read(path.read_bytes())
     names = [*plan.kernels, *(name for name, _ in plan.operators)]
     precision = precision_of(types for name, types in plan.operators if name in _MULTIPLYING)
-    return Description(plan.inputs, plan.outputs, dict(sorted(Counter(names).items())), precision)
+    operators = dict(sorted(Counter(names).items()))
+    return Description(
+        plan.inputs, plan.outputs, operators, precision, graphs=len(plan.methods), main_graph=METHOD
+    )
 
 
 def read(content: bytes) -> Plan:
-    """The plan of the first method of a program; raises ExportError where there is none."""
+    """The plan of the method of a program that is run; raises ExportError where there is none."""
     if content[4:8] != _MAGIC:
         raise ExportError(
             "a .pte file must have ET12 in its first eight bytes, but this one has not: it is damaged, or of "
@@ -202,9 +209,15 @@ class _Fields:
 
 def _plan(content: bytes) -> Plan:
     program = _Fields.root(content)
-    plan = next(program.tables(1), None)
-    if plan is None:
+    plans = {plan.text(0): plan for plan in program.tables(1)}
+    if not plans:
         raise ExportError(f"{_MUST_COMPUTE}, but this one has no methods")
+    if METHOD not in plans:
+        raise ExportError(
+            f"a .pte file must have the method {METHOD} to be measured, but this one has "
+            f"{', '.join(plans)}: export what is to be measured as {METHOD}"
+        )
+    plan = plans[METHOD]
     values, kernels = list(plan.tables(2)), [item.text(0) for item in plan.tables(6)]
     delegates = list(plan.tables(7))
     called: list[str] = []
@@ -225,7 +238,7 @@ def _plan(content: bytes) -> Plan:
         raise ExportError(f"{_MUST_COMPUTE}, but this one has no operators")
     if not outputs:
         raise ExportError(f"{_MUST_COMPUTE}, but this one has no outputs")
-    return Plan(inputs, outputs, tuple(outside), tuple(called), tuple(operators))
+    return Plan(inputs, outputs, tuple(outside), tuple(called), tuple(operators), tuple(plans))
 
 
 def _end(name: str, value: _Fields) -> Tensor:

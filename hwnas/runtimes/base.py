@@ -135,7 +135,9 @@ class Description:
         precision: What its operators with weights are written to compute in: "fp32", "fp16", "int8", another
             type by its name, "mixed" for several, "other" where none of them is known.
         custom: Those of the operators that are none of the format's own.
-        graphs: How many graphs can be run from outside; it describes all, and the first is what runs.
+        graphs: How many graphs can be run from outside; of these one is what runs.
+        main_graph: Which one that is.
+        beside: Names of files in its folder that hold its weights, where it does not hold them itself.
     """
 
     inputs: tuple[Tensor, ...]
@@ -144,6 +146,8 @@ class Description:
     precision: str
     custom: tuple[str, ...] = ()
     graphs: int = 1
+    main_graph: str = "the first"
+    beside: tuple[str, ...] = ()
 
 
 _KINDS = {"float32": "fp32", "float16": "fp16", "bfloat16": "bf16", "float64": "fp64", "uint8": "int8"}

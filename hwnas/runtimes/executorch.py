@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas.errors import ExportError
-from hwnas.runtimes._pte_file import XNNPACK, describe, read
+from hwnas.runtimes._pte_file import METHOD, XNNPACK, describe, read
 from hwnas.runtimes.base import PTE, Batch, Execution, Host, Runtime
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ _FLOATS = {"float32", "float16", "bfloat16"}
 
 
 def method(model: bytes | Path, *, threads: int = 1) -> Any:
-    """The first method of a program, loaded.
+    """The method of a program that is run, loaded.
 
     Args:
         model: A ``.pte`` file or its content.
@@ -33,7 +33,7 @@ def method(model: bytes | Path, *, threads: int = 1) -> Any:
         content = model if isinstance(model, bytes) else model.read_bytes()
         library._unsafe_reset_threadpool(threads)
         program = library._load_program_from_buffer(content)
-        return program, program.load_method("forward")  # the content must stay
+        return program, program.load_method(METHOD)  # the content must stay
     except (RuntimeError, OSError) as error:
         raise ExportError(f"ExecuTorch must be able to load the model, but it answered: {error}") from error
 

@@ -30,6 +30,7 @@ _KINDS = {
     11: np.bool_,
 }
 _DELEGATE = "XnnpackBackend"
+_METHOD = "forward"
 
 
 class Loaded:
@@ -41,7 +42,7 @@ class Loaded:
 
     def allocate(self) -> None:
         """Load the method, for which XNNPACK packs its weights."""
-        self._method = self._program.load_method("forward")
+        self._method = self._program.load_method(_METHOD)
         self.invoke = self._method.execute
 
     def fill(self, rng: np.random.Generator) -> None:
@@ -132,9 +133,9 @@ class _Table:
 
 
 def _calls(content: bytes):
-    """What the first plan of a program calls, in order: kernels by name, and delegates."""
+    """What the method that is run calls, in order: kernels by name, and delegates."""
     program = _Table(content, struct.unpack_from("<I", content)[0])
-    plan = next(program.tables(1))
+    plan = next(plan for plan in program.tables(1) if plan.text(0) == _METHOD)
     kernels, delegates = ([item.text(0) for item in plan.tables(slot)] for slot in (6, 7))
     for instruction in next(plan.tables(5)).tables(2):
         kind = instruction.number(0, "B")

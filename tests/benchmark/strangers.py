@@ -8,6 +8,7 @@ from typing import Any
 
 import flatbuffers
 import numpy as np
+import onnx
 from ai_edge_litert import schema_py_generated as schema
 from onnx import TensorProto, helper, numpy_helper
 
@@ -55,6 +56,13 @@ def convolution(path: Path, shape: Sequence[int | str] | None, dtype: str = "flo
     node = helper.make_node("Conv", ["image", "w"], ["y"], pads=[1, 1, 1, 1])
     kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
     return write_onnx(path, [node], [("image", kind, shape)], {"w": weights}, kind=kind)
+
+
+def weights_beside(path: Path) -> Path:
+    """A convolution whose weights are in a file of their own, ``weights.bin``."""
+    model = onnx.load(str(convolution(path, [1, 3, 8, 8])))
+    onnx.save(model, str(path), save_as_external_data=True, location="weights.bin", size_threshold=0)
+    return path
 
 
 def tokens(path: Path) -> Path:

@@ -25,17 +25,11 @@ from typer.testing import CliRunner
 import hwnas
 from hwnas import device, report
 from hwnas.benchmark import Asked, benchmark, seconds_of
-from hwnas.benchmark.files import ReadFile
-from hwnas.benchmark.measuring import _groups, _reason
-from hwnas.benchmark.result import (
-    BenchmarkPlace,
-    Endurance,
-    Failure,
-    FileBenchmark,
-    LatencyDifference,
-    Operation,
-    Placement,
-)
+from hwnas.benchmark.facts import BenchmarkPlace, Failure
+from hwnas.benchmark.files import ReadFile, read
+from hwnas.benchmark.measuring import _groups, _reason, _sessions
+from hwnas.benchmark.result import FileBenchmark
+from hwnas.benchmark.row import Endurance, LatencyDifference, Operation, Placement
 from hwnas.cli import _app, app
 from hwnas.cli._benchmark import leave_benchmark, show_benchmark
 from hwnas.device import Target
@@ -242,13 +236,63 @@ def test_the_first_of_several_graphs_is_measured_and_it_is_said(tmp_path, networ
     assert found.notes == ("two.tflite has 2 graphs: the first alone is measured",)
 
 
+def test_files_of_one_name_in_two_folders_are_told_apart_everywhere(tmp_path, networks, capsys):
+    for folder, name in (("old", "net-fp32.onnx"), ("new", "net-int8.onnx")):
+        (tmp_path / folder).mkdir()
+        shutil.copyfile(networks[name], tmp_path / folder / "net.onnx")
+    odd = strangers.stranger(tmp_path / "stranger.onnx")
+    found = run(tmp_path / "old" / "net.onnx", tmp_path / "new" / "net.onnx", odd, compare=True)
+    names = ["old/net.onnx", "new/net.onnx"]
+    assert [row.file for row in found.rows] == names
+    assert [found.file(name).description.precision for name in names] == ["fp32", "int8"]
+    (difference,) = found.differences
+    both = f"{names[1]} on host/onnxruntime", f"{names[0]} on host/onnxruntime"
+    assert (difference.second, difference.first) == both
+    data = found.to_json()
+    assert [row["file"] for row in data["rows"]] == names
+    assert [row["precision"] for row in data["rows"]] == ["fp32", "int8"]
+    assert [item["file"] for item in data["failures"]] == ["stranger.onnx"]
+    report.write_benchmark(found, tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert all(page.count(f">{name}<") == 2 for name in names), "its row, and its line among the files"
+    show_benchmark(found)
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in names)
+    assert difference.said in " ".join(printed.split())
+
+
+def test_a_made_network_and_a_file_of_its_name_are_told_apart(tmp_path, networks):
+    mine = shutil.copyfile(networks["net-int8.onnx"], tmp_path / "mobilenetv2-0.1-r32.onnx")
+    found = run(Path(mine), networks=["mobilenetv2-0.1-r32"], precisions=["fp32"], runtimes=["onnxruntime"])
+    assert [row.file for row in found.rows][1] == "made/mobilenetv2-0.1-r32.onnx"
+    assert [item.path for item in found.files] == [str(mine), None]
+
+
+def test_weights_beside_a_file_count_and_are_not_sent_to_a_board(tmp_path):
+    path = strangers.weights_beside(tmp_path / "conv.onnx")
+    found = run(path)
+    assert found.to_json()["rows"][0]["bytes"] > (tmp_path / "weights.bin").stat().st_size
+    board = replace(HOST, name="board", transport="ssh")
+    asked, unread = Asked([path], [HOST, board]), []
+    models, _ = read(asked)
+    assert [where.runtime for where, _ in _sessions(asked, HOST, models, unread)] == ["onnxruntime"]
+    assert not unread
+    assert list(_sessions(asked, board, models, unread)) == []
+    assert unread[0].reason == (
+        "a model must be one file to be measured on board, but the weights of conv.onnx are in weights.bin: "
+        "save it as one file"
+    )
+
+
 def test_a_remedy_fits_what_went_wrong(tmp_path):
     whole = Description((Tensor("x", (None,), "int64"),), (), {}, "fp32")
     place = BenchmarkPlace("host", "onnxruntime", "cpu", 1)
 
     def reason(said: str, **shapes: tuple[int, ...]) -> str:
         return _reason(
-            ReadFile(tmp_path / "m.onnx", "onnx", "", whole, Given(shapes, "")), place, AgentError(said)
+            ReadFile(tmp_path / "m.onnx", "m.onnx", "onnx", "", whole, Given(shapes, "")),
+            place,
+            AgentError(said),
         )
 
     values = "without --inputs its x is 0, which it may not take: give better values"

@@ -263,6 +263,44 @@ def test_an_archive_is_not_unpacked_without_an_end(tmp_path, monkeypatch):
         read(Asked([path], [HOST], inputs=file))
 
 
+def test_weights_beside_a_file_are_a_part_of_it(tmp_path):
+    path = strangers.weights_beside(tmp_path / "conv.onnx")
+    weights = tmp_path / "weights.bin"
+    assert describe(path).beside == ("weights.bin",)
+    (found,), _ = read(Asked([path], [HOST]))
+    assert weights.stat().st_size == 8 * 3 * 3 * 3 * 4
+    assert found.bytes == path.stat().st_size + weights.stat().st_size
+    weights.unlink()
+    (said,) = said_of(path)
+    assert "must have the files with its weights beside it, but this one lacks weights.bin: put" in said
+
+
+def test_weights_in_the_branch_of_a_graph_are_found(tmp_path):
+    """And in a constant of it."""
+    path = strangers.weights_beside(tmp_path / "conv.onnx")
+    model = onnx.load(str(path), load_external_data=False)
+    branch, condition = onnx.GraphProto(), onnx.helper.make_tensor_value_info("c", onnx.TensorProto.BOOL, [])
+    branch.CopyFrom(model.graph)
+    del branch.input[:]
+    value = onnx.TensorProto()
+    value.CopyFrom(branch.initializer[0])
+    value.external_data[0].value = "constant.bin"
+    branch.node.append(onnx.helper.make_node("Constant", [], ["k"], value=value))
+    del model.graph.node[:], model.graph.initializer[:]
+    model.graph.node.append(onnx.helper.make_node("If", ["c"], ["y"], then_branch=branch, else_branch=branch))
+    model.graph.input.append(condition)
+    path.write_bytes(model.SerializeToString())
+    (tmp_path / "constant.bin").write_bytes(b"")
+    assert describe(path).beside == ("constant.bin", "weights.bin")
+
+
+def test_files_of_one_name_are_told_apart_by_their_folders():
+    asked = Asked([Path(p) for p in ("a/x/m.onnx", "b/x/m.onnx", "c/m.onnx", "c/other.onnx")], [HOST])
+    assert asked.names == ("a/x/m.onnx", "b/x/m.onnx", "c/m.onnx", "other.onnx")
+    nested = Asked([Path("/m.onnx"), Path("/c/m.onnx"), Path("/c/c/m.onnx")], [HOST])
+    assert len(set(nested.names)) == 3
+
+
 def test_shapes_are_typed():
     assert shape_of("image=1x3x224x224") == ("image", (1, 3, 224, 224))
     assert shape_of("a:0=b=7") == ("a:0=b", (7,))
@@ -274,7 +312,7 @@ def test_shapes_are_typed():
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ({"files": [Path("a/m.onnx"), Path("b/m.onnx")]}, "m.onnx is there twice"),
+        ({"files": [Path("a/m.onnx"), Path("b/../a/m.onnx")]}, "a/m.onnx is there twice"),
         ({"files": []}, "must have files"),
         ({"runtimes": ["litert", "litert"]}, "litert is there twice"),
         ({"runtimes": ["nope"]}, "must be one of"),

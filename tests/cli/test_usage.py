@@ -173,6 +173,11 @@ COMBINATIONS = [
     (["search", "--out", "o", "--latency", "l.json"], "--budget-ms"),
     ([*BY_FILE, "--budget-ms", "2"], "one for all or one a --latency"),
     ([*BY_FILE, "--runtime", "litert"], "--runtime"),
+    (
+        [*MEASURE, "--rounds", "8", "--max-rounds", "7"],
+        "must be at least --rounds, which all get, but got 7 < 8",
+    ),
+    (["profile", "--max-rounds", "3"], "must be at least --rounds, which all get, but got 3 < 9"),
     ([*BY_FILE, "--precision", "int8"], "--precision"),
     ([*BY_FILE, "--tables", "t"], "--tables"),
     ([*BY_FILE, "--accept-noise"], "--accept-noise"),

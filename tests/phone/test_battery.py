@@ -7,7 +7,7 @@ import tinymodels
 from quick_measuring import form
 
 from hwnas.benchmark import battery
-from hwnas.benchmark.result import Endurance
+from hwnas.benchmark.row import Endurance
 from hwnas.errors import UnstableMeasurement
 from hwnas.measure import Measurer
 from hwnas.measure.alone import WithoutPause

@@ -1,4 +1,4 @@
-"""ExecuTorch programs: what their files say, read without ExecuTorch from two that it wrote (1.5.1)."""
+"""ExecuTorch programs: what their files say, read without ExecuTorch from some that it wrote."""
 
 from __future__ import annotations
 
@@ -17,7 +17,11 @@ from hwnas.export import metadata
 from hwnas.runtimes import _pte_file, executorch
 from hwnas.runtimes.base import Tensor
 
-PROGRAMS = {kind: Path(__file__).parent / "programs" / f"conv-{kind}.pte" for kind in ("fp32", "int8")}
+FOLDER = Path(__file__).parent / "programs"
+PROGRAMS = {kind: FOLDER / f"conv-{kind}.pte" for kind in ("fp32", "int8")}
+TWO_METHODS = FOLDER / "two-methods.pte"
+"""A tanh of five numbers as "first", and the convolution of the others as "forward", which is what runs."""
+NO_FORWARD = FOLDER / "no-forward.pte"
 
 
 @pytest.mark.parametrize("kind", PROGRAMS)
@@ -27,6 +31,18 @@ def test_a_program_says_what_it_computes_in(kind):
     assert found.outputs == (Tensor("y0", (1, 4, 8, 6), "float32"),)
     assert found.precision == kind
     assert found.operators == {"Conv2d": 1, "StaticTranspose": 2} | ({"Convert": 2} if kind == "int8" else {})
+
+
+def test_of_several_methods_the_one_that_runs_is_described():
+    found = _pte_file.describe(TWO_METHODS)
+    assert _pte_file.read(TWO_METHODS.read_bytes()).methods == ("first", "forward")
+    assert (found.graphs, found.main_graph) == (2, "forward")
+    assert found.inputs == (Tensor("x0", (1, 3, 8, 6), "float32"),)
+    assert found.operators == {"Conv2d": 1, "StaticTranspose": 2}
+    with pytest.raises(
+        ExportError, match=r"must have the method forward .*, but this one has decode, encode"
+    ):
+        _pte_file.describe(NO_FORWARD)
 
 
 def test_all_of_it_is_xnnpacks():
@@ -83,7 +99,7 @@ def test_the_agent_reads_the_same_calls(monkeypatch):
     agent = importlib.util.module_from_spec(spec)
     monkeypatch.setattr(sys, "path", [*sys.path])
     spec.loader.exec_module(agent)
-    for program in PROGRAMS.values():
+    for program in (*PROGRAMS.values(), TWO_METHODS):
         plan = _pte_file.read(program.read_bytes())
         assert (
             list(agent._calls(program.read_bytes())) == [*plan.kernels, *plan.delegates] == ["XnnpackBackend"]
