@@ -166,7 +166,7 @@ class Device:
         _one_of("transport", self.transport, TRANSPORTS)
         _one_of("processor", self.processor, PROCESSORS)
         _require(bool(self.runtimes), f"a device must name at least one runtime, but {self.name} has none")
-        for runtime in (*self.runtimes, *self.also):
+        for runtime in self.all_runtimes:
             _one_of("runtime", runtime, (*RUNTIMES, *IMPORTED))
         _at_least_one("threads", self.threads)
 
@@ -181,9 +181,14 @@ class Device:
         added = {name: value for name, value in given.items() if value is not None}
         return replace(self, options={**self.options, **added}) if added else self
 
+    @property
+    def all_runtimes(self) -> tuple[str, ...]:
+        """Those that are used unless others are asked for, then the others."""
+        return (*self.runtimes, *self.also)
+
     def runs(self, runtime: str) -> bool:
         """Whether its agent can run there."""
-        return runtime in (*self.runtimes, *self.also)
+        return runtime in self.all_runtimes
 
     def target(self, runtime: str, precision: str, *, threads: int | None = None) -> Target:
         """The target for one of this device's runtimes.
@@ -192,8 +197,9 @@ class Device:
             DeviceError: The runtime cannot run on this device.
         """
         if not self.runs(runtime):
-            known = (*self.runtimes, *self.also)
-            raise DeviceError(f"the runtime must be one of {known} on {self.name}, but got {runtime!r}")
+            raise DeviceError(
+                f"the runtime must be one of {self.all_runtimes} on {self.name}, but got {runtime!r}"
+            )
         return Target(
             self.name, runtime, precision, self.processor, self.threads if threads is None else threads
         )
@@ -209,7 +215,7 @@ class Device:
         Raises:
             DeviceError: None of them computes in that precision on its processor.
         """
-        names = tuple(among) or (*self.runtimes, *self.also)
+        names = tuple(among) or self.all_runtimes
         found = [self.target(name, precision, threads=threads) for name in names]
         able = tuple(target for target in found if target.runtime in RUNTIMES and target.is_supported)
         if not able:

@@ -70,6 +70,11 @@ class Asked:
             _require(not twice, f"{what}, but {', '.join(map(str, twice))} is there twice: leave one out")
         for name in self.runtimes:
             runtimes.get(name)
+            _require(
+                any(device.runs(name) for device in self.devices),
+                f"runtimes must be there on one of the devices, but {name} is not: "
+                + "; ".join(f"{device.name} has {', '.join(device.all_runtimes)}" for device in self.devices),
+            )
         _require(
             all(count >= 1 for count in self.threads), f"threads must be at least 1, but got {self.threads}"
         )

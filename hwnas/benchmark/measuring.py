@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -82,9 +82,21 @@ def _benchmark(asked: Asked, options: ProfileOptions | None, tell: Callable[[str
         failures=tuple(failures),
         notes=(
             *(item.reason for item in unread if item.file in known),
+            *(_unused(asked, found) if found else ()),
             *(_one_of(model) for model in found if model.description.graphs > 1),
         ),
     )
+
+
+def _unused(asked: Asked, found: Sequence[ReadFile]) -> Iterator[str]:
+    """What a runtime that was asked for by its name does nothing for, and where."""
+    formats = {model.format for model in found}
+    for name in asked.runtimes:
+        if not formats & runtimes.get(name).read:
+            yield f"{name} reads none of the files: nothing is measured with it"
+        for device in asked.devices:
+            if not device.runs(name):
+                yield f"{device.name} has no {name}: nothing is measured with it there"
 
 
 def _sessions(
@@ -92,12 +104,14 @@ def _sessions(
 ) -> Iterator[tuple[Target, list[ReadFile]]]:
     """Targets of a device with the files that they can read; says what can be read by none."""
     there = [name for name in asked.runtimes or device.runtimes if device.runs(name)]
-    known = [runtimes.RUNTIMES[name] for name in there if name in runtimes.RUNTIMES]
+    known = _known(there)
     formats = frozenset[str]().union(*(runtime.read for runtime in known))
     for model in found:
         if model.format not in formats:
+            readers = [item.name for item in _known(device.all_runtimes) if model.format in item.read]
             reason = f"{device.name} must have a runtime that reads {model.name} to measure it there, but "
             reason += f"{', '.join(there) or 'none that it has'} is asked for"
+            reason += f": ask for {' or '.join(readers)}" if readers else ""
             unread.append(Failure(model.name, None, reason))
     sent = [model for model in found if not model.description.beside or device.transport == "local"]
     unread += [Failure(model.name, None, _not_sent(model, device)) for model in found if model not in sent]
@@ -118,6 +132,11 @@ def _not_sent(model: ReadFile, device: Device) -> str:
         f"a model must be one file to be measured on {device.name}, but the weights of {model.name} are in "
         f"{', '.join(model.description.beside)}: save it as one file"
     )
+
+
+def _known(names: Iterable[str]) -> list[Runtime]:
+    """Those runtimes that are loaded: a device may name one of a plug-in that is not."""
+    return [runtimes.RUNTIMES[name] for name in names if name in runtimes.RUNTIMES]
 
 
 def _groups(

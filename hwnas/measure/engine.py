@@ -146,10 +146,10 @@ def greet(transport: Transport, target: Target, options: ProfileOptions) -> Mapp
         )
     processors = hello.get("processors") or [CPU]
     if target.processor not in processors:
-        why = f" ({hello['no_gpu']})" if hello.get("no_gpu") else ""
+        why = hello.get("no_gpu") or "ask for that, or give an agent that can"
         raise AgentError(
             f"the agent must run on the {target.processor} of {target.device}, but it runs on "
-            f"{', '.join(map(str, processors))} only{why}: ask for that, or give an agent that can"
+            f"{', '.join(map(str, processors))} only: {why}"
         )
     online, cpus = hello.get("cpus_online"), options.cpus
     if cpus is not None and online is not None and not set(cpus) <= set(online):

@@ -27,6 +27,7 @@ _PASSING = (
     "traits",
     "conditions",
     "processors",
+    "no_gpu",
     "takes",
     "energy",
 )  # of a hello: what numbers are not true of

@@ -293,7 +293,7 @@ class TorchCuda:
     def identity(self) -> dict:
         """Who this is. What computes is gigabytes; its binding, which is built with it, stands for all."""
         libraries = sorted((Path(torch.__file__).parent / "lib").glob("libtorch_python.*"))
-        gpu = {"gpu": _gpu()} if "gpu" in self.processors else {}
+        gpu = {"gpu": _gpu()} if "gpu" in self.processors else {"no_gpu": _no_gpu()}
         return {
             "agent": "torch_cuda",
             "runtime": "torch_cuda",
@@ -373,6 +373,13 @@ def _gpu() -> dict:
         "cudnn": torch.backends.cudnn.version(),
         "driver": nvidiagpu.told(_bus(), "driver_version")[0],
     }
+
+
+def _no_gpu() -> str:
+    """Why none can be used."""
+    if not torch.version.cuda:
+        return f"torch must be built with CUDA, but {torch.__version__} is not: install one that is"
+    return f"CUDA must find a GPU, but torch's {torch.version.cuda} finds none: see that nvidia-smi lists it"
 
 
 def _bus() -> str | None:

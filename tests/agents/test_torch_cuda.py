@@ -95,6 +95,7 @@ def test_it_says_who_it_is(said):
     assert len(hello["library_sha256"]) == 64
     assert hello["processors"] == (["cpu"] if NO_GPU else ["cpu", "gpu"])
     assert ("gpu" in hello) == (not NO_GPU), "what is not there is not told"
+    assert ("no_gpu" in hello) == NO_GPU
 
 
 @pytest.mark.parametrize(
@@ -341,6 +342,16 @@ def played(agent, monkeypatch):
     return agent.TorchCuda()
 
 
+@pytest.mark.parametrize(
+    ("cuda", "words"),
+    [(None, "torch must be built with CUDA, but"), ("12.8", "CUDA must find a GPU, but torch's 12.8 finds")],
+)
+def test_where_no_gpu_can_be_used_it_says_why_not(agent, monkeypatch, cuda, words):
+    monkeypatch.setattr(torch.version, "cuda", cuda)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert words in agent.TorchCuda().identity()["no_gpu"]
+
+
 def test_the_code_of_the_gpu_does_what_it_says_where_cuda_is_played(played, anchor):
     import pyagent
 
@@ -373,7 +384,7 @@ def test_a_gpu_that_is_not_there_is_a_sentence():
     here = device.load("host-gpu")
     with (
         LocalTransport() as transport,
-        pytest.raises(AgentError, match="must run on the gpu of host-gpu, but it runs on cpu only"),
+        pytest.raises(AgentError, match=r"of host-gpu, but it runs on cpu only: (torch|CUDA) must"),
     ):
         greet(transport, here.target("torch_cuda", "fp16"), ProfileOptions())
     (check,) = doctor.examine(here)

@@ -343,6 +343,7 @@ def test_a_device_that_cannot_measure_says_so_for_each_file(networks):
     lite, onnx = networks["net-fp32.tflite"], networks["net-fp32.onnx"]
     [failure] = run(onnx, on=replace(HOST, runtimes=("litert",))).failures
     assert "must have a runtime that reads net-fp32.onnx" in failure.reason
+    assert failure.reason.endswith(": ask for openvino or onnxruntime_openvino or torch_cuda")
     both = run(lite, onnx, on=replace(HOST, runtimes=("litert",)))
     assert [item.file for item in both.failures] == ["net-fp32.onnx"]
     [failure] = run(lite, on=replace(HOST, runtimes=("tflite_runtime",))).failures
@@ -353,11 +354,24 @@ def test_a_device_that_cannot_measure_says_so_for_each_file(networks):
 
 def test_a_file_that_one_of_two_devices_reads_is_no_failure(networks):
     one = networks["net-fp32.onnx"]
-    other = replace(HOST, name="other", runtimes=("litert",))
+    other = replace(HOST, name="other", runtimes=("litert",), also=("onnxruntime",))
     found = benchmark(Asked([one], [HOST, other]), form(2))
     assert not found.failures
     assert found.notes == (
-        "other must have a runtime that reads net-fp32.onnx to measure it there, but litert is asked for",
+        "other must have a runtime that reads net-fp32.onnx to measure it there, but litert is asked for: "
+        "ask for onnxruntime",
+    )
+
+
+def test_what_is_asked_for_and_not_measured_is_said(networks):
+    """A PASS of some runtimes must not be taken for one of all that were named."""
+    other = replace(HOST, name="other", runtimes=("litert",), also=())
+    asked = Asked([networks["net-int8.tflite"]], [HOST, other], runtimes=("litert", "onnxruntime"))
+    found = benchmark(asked, form(2))
+    assert {str(row.place) for row in found.rows} == {"host/litert", "other/litert"}
+    assert found.notes == (
+        "onnxruntime reads none of the files: nothing is measured with it",
+        "other has no onnxruntime: nothing is measured with it there",
     )
 
 
