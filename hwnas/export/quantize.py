@@ -34,7 +34,7 @@ def quantize_tflite(graph: Graph, precision: str, batches: np.ndarray) -> bytes:
 
     model = tflite.write(graph)
     with _quiet():
-        ranges = _ranges.usable(graph, _measured(model, batches))
+        ranges = _ranges.usable(graph, measured(model, batches))
         ranges = {
             name: (_HEADROOM[precision] * low, _HEADROOM[precision] * high)
             for name, (low, high) in ranges.items()
@@ -58,7 +58,7 @@ def quantize_tflite(graph: Graph, precision: str, batches: np.ndarray) -> bytes:
     return _flatbuffer.repack(bytes(quantized), tflite.VERSIONS[precision])
 
 
-def _measured(model: bytes, batches: np.ndarray) -> dict[str, _ranges.Range]:
+def measured(model: bytes, batches: np.ndarray) -> dict[str, _ranges.Range]:
     """Smallest and largest value of every tensor of a TFLite model over all calibration images."""
     from hwnas.export import _flatbuffer
     from hwnas.runtimes.litert import interpreter

@@ -19,7 +19,7 @@ from hwnas.runtimes.base import Description, Tensor, precision_of
 
 XNNPACK = "XnnpackBackend"
 _MUST_COMPUTE = "a .pte file must compute something to be measured"
-_MAGIC, _EXTENDED = b"ET12", b"eh00"
+MAGIC, EXTENDED = b"ET12", b"eh00"
 _TENSOR = 5  # of the members of KernelTypes
 _KERNEL_CALL, _DELEGATE_CALL = 1, 2  # of InstructionArguments
 _INLINE = 0  # of DataLocation
@@ -31,7 +31,7 @@ _TYPES = {0: "uint8", 1: "int8", 2: "int16", 3: "int32", 4: "int64", 5: "float16
 _TYPES |= {11: "bool", 15: "bfloat16"}
 _DATATYPES = {1: "float32", 2: "float16", 3: "int8", 4: "uint8", 6: "int8", 9: "int8", 14: "bfloat16"}
 """Of XNNPACK's values; what is not here multiplies nothing."""
-_NODES = (
+NODES = (
     "Add",
     "FullyConnected",
     "Softmax",
@@ -134,7 +134,7 @@ def describe(path: Path) -> Description:
 
 def read(content: bytes) -> Plan:
     """The plan of the method of a program that is run; raises ExportError where there is none."""
-    if content[4:8] != _MAGIC:
+    if content[4:8] != MAGIC:
         raise ExportError(
             "a .pte file must have ET12 in its first eight bytes, but this one has not: it is damaged, or of "
             "another format"
@@ -253,7 +253,7 @@ def _data(content: bytes, program: _Fields, reference: _Fields) -> bytes:
     index = reference.number(1, "I")
     if reference.number(0, "B") == _INLINE:
         return list(program.tables(3))[index].bytes(0)
-    if content[8:12] != _EXTENDED:
+    if content[8:12] != EXTENDED:
         raise ValueError("it has segments, and no header that says where")
     base = struct.unpack_from("<IQQ", content, 12)[2]
     segment = list(program.tables(4))[index]
@@ -271,7 +271,7 @@ def _of_xnnpack(data: bytes) -> Iterator[tuple[str, frozenset[str]]]:
     types = dict(_value(item) for item in graph.tables(2))
     for item in graph.tables(1):
         kind, node = item.number(0, "B"), item.table(1)
-        name = _NODES[kind - 1] if 0 < kind <= len(_NODES) else f"operator {kind}"
+        name = NODES[kind - 1] if 0 < kind <= len(NODES) else f"operator {kind}"
         touched = (types.get(node.number(slot, "I")) for slot in _ENDS.get(name, (0, 1)))
         yield name, frozenset(dtype for dtype in touched if dtype)
 

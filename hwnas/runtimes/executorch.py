@@ -91,6 +91,7 @@ EXECUTORCH = Runtime(
     precisions=("fp32", "int8"),
     processors=("cpu",),
     agent="executorch",
-    host=Host("executorch", _open, execution, _quantization, describe, "XNNPACK", keeps_int8=False),
-    packages=("executorch", "torch"),
+    host=Host("executorch", _open, execution, _quantization, describe, "XNNPACK"),
+    packages=("executorch",),
+    joins_on_one_scale=True,
 )
