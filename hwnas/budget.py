@@ -153,17 +153,27 @@ def parse(
         if (auto := _AUTO.fullmatch(asked)) and not matched["runtime"]:
             asked, own = (auto["budget"] or _WHOLE_RANGE).strip(), (AUTO, *own)
         threads = int(matched["threads"]) if matched["threads"] else None
-        for target in _targets(described, own, kinds, threads):
+        for target in targets(described, own, kinds, threads):
             if target in found:
                 raise DeviceError(f"a target must have one budget, but {target} has two")
             found[target] = Budget.read(asked, target)
     return tuple(found.values())
 
 
-def _targets(
-    device: Device, names: Sequence[str], precisions: Sequence[str], threads: int | None
+def targets(
+    device: Device, names: Sequence[str], precisions: Sequence[str], threads: int | None = None
 ) -> list[Target | AutoTarget]:
-    """One for each runtime and precision; after ``AUTO``, names are what there is to choose from."""
+    """One for each runtime and precision, runtime by runtime.
+
+    Args:
+        device: What they are of.
+        names: Of runtimes; the preferred one if there are none. After ``AUTO``, those to choose from.
+        precisions: One or more.
+        threads: Of the runtime; the device's own by default.
+
+    Raises:
+        DeviceError: A runtime cannot run on the device.
+    """
     if names and names[0] == AUTO:
         return [device.auto(kind, among=names[1:], threads=threads) for kind in precisions]
     own = names or device.runtimes[:1]

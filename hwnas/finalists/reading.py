@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from hwnas.statistics.verdict import FAIL, MEASURE_MORE, NOT_PROVEN, PASS, Verdict, on_budget
+from hwnas.statistics.verdict import PASS, Verdict, on_budget
 
 Indices = tuple[int, ...]
 
@@ -27,17 +27,14 @@ class EnergyReading:
     high_mj: float
     carried: bool
 
+    @property
+    def interval_mj(self) -> tuple[float, float] | None:
+        """The 95 % interval; None where the rounds are too few to carry one."""
+        return (self.low_mj, self.high_mj) if self.carried else None
+
     def on(self, limit_mj: float) -> Verdict:
-        """Whether it keeps a limit: only where the whole interval does."""
-        if self.carried and self.high_mj <= limit_mj:
-            return Verdict(PASS)
-        within = (
-            f"{self.low_mj:.4g} to {self.high_mj:.4g}" if self.carried else "too few rounds for an interval"
-        )
-        text = f"energy must be at most {limit_mj:.4g} mJ, but {self.mj:.4g} mJ were measured ({within})"
-        if self.carried and self.low_mj > limit_mj:
-            return Verdict(FAIL, (text,))
-        return Verdict(NOT_PROVEN, (f"{text}: {MEASURE_MORE}",))
+        """Whether it keeps a limit; what the sessions were like is judged with the latency."""
+        return on_budget(self.mj, self.interval_mj, limit_mj, unit="mJ") or Verdict(PASS)
 
 
 @dataclass(frozen=True)

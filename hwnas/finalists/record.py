@@ -113,7 +113,7 @@ def energy_in(posteriors: Posteriors, best: Indices, limit_mj: float | None) -> 
         predicted_mj=mj,
         predicted_std_mj=std_mj,
         measured_mj=None if found is None else found.mj,
-        interval_mj=(found.low_mj, found.high_mj) if found and found.carried else None,
+        interval_mj=None if found is None else found.interval_mj,
         verdict=verdict,
         sentence=text,
     )

@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from hwnas import device as devices
 from hwnas.budget import Budget
-from hwnas.device import AutoTarget, Target
+from hwnas.device import AutoTarget, Device, Target
+from hwnas.device import load as described
 from hwnas.errors import DeviceError, ExportError, TableError
 from hwnas.finalists.models import has_table, sources
 from hwnas.measure import Measurer, ProfileOptions, measured
@@ -25,6 +25,46 @@ Tell = Callable[[str], None]
 _Session = tuple[float, tuple[float, float] | None]  # milliseconds, and their 95 % interval
 
 
+def choices(
+    targets: Sequence[AutoTarget],
+    space: SearchSpace,
+    run: Path,
+    has_table: Callable[[Target], bool],
+    options: ProfileOptions | None,
+    *,
+    devices: Mapping[str, Device] | None = None,
+    tell: Tell = lambda _: None,
+) -> dict[str, RuntimeChoice]:
+    """The runtime of each target, by its name; what is measured is kept in the run, and done once.
+
+    Args:
+        targets: That leave the runtime open.
+        space: What is going to be searched.
+        run: Folder of the run.
+        has_table: Whether there is a latency table of a target, or will be one.
+        options: How well to measure; None where nothing may be measured.
+        devices: Descriptors to measure with, by name, instead of those of ``hwnas.device.load``.
+        tell: Told what is measured.
+
+    Raises:
+        DeviceError: Nothing may be measured, or no runtime can be used.
+    """
+    known = runtimes.read(run)
+    for target in targets:
+        name, where = str(target), target.candidates[0].device
+        if name in known:
+            continue
+        if options is None:
+            raise DeviceError(
+                f"a runtime must be measured to be chosen, but nothing is to be: name one instead of "
+                f"{name}, as {target.candidates[0]}, or leave out --no-measure"
+            )
+        device = (devices or {}).get(where) or described(where)
+        known[name] = _chosen(target, device, space, has_table, options, tell)
+        runtimes.write(run, known)
+    return known
+
+
 def resolve(
     budgets: Sequence[Budget],
     space: SearchSpace,
@@ -32,10 +72,11 @@ def resolve(
     tables: Path | None,
     options: ProfileOptions | None,
     *,
+    devices: Mapping[str, Device] | None = None,
     tell: Tell = lambda _: None,
     warn: Tell = lambda _: None,
 ) -> tuple[Budget, ...]:
-    """The budgets, each on a target with a runtime; what is measured is kept in the run, and done once.
+    """The budgets, each on a target with a runtime: see ``choices``.
 
     Args:
         budgets: On targets of devices; some may leave the runtime open.
@@ -43,6 +84,7 @@ def resolve(
         run: Folder of the run.
         tables: Folder of latency tables; the user's own by default.
         options: How well to measure; None where nothing may be measured.
+        devices: Descriptors to measure with, by name, instead of those of ``hwnas.device.load``.
         tell: Told what is measured.
         warn: Told which runtime was chosen, and why.
 
@@ -50,23 +92,19 @@ def resolve(
         DeviceError: Nothing may be measured, no runtime can be used, or a target has two budgets then.
         TableError: The fastest has no latency table.
     """
-    known, found = runtimes.read(run), []
+    open_yet = [budget.target for budget in budgets if isinstance(budget.target, AutoTarget)]
+
+    def has(target: Target) -> bool:
+        return has_table(target, space, tables)
+
+    known, found = choices(open_yet, space, run, has, options, devices=devices, tell=tell), []
     for budget in budgets:
         target = budget.target
         if not isinstance(target, AutoTarget):
             found.append(budget)
             continue
-        name = str(target)
-        if name not in known:
-            if options is None:
-                raise DeviceError(
-                    f"a runtime must be measured to be chosen, but nothing is to be: name one instead of "
-                    f"{name}, as {target.candidates[0]}, or leave out --no-measure"
-                )
-            known[name] = _chosen(target, space, tables, options, tell)
-            runtimes.write(run, known)
-        choice = known[name]
-        warn(f"{name}: {choice.said}")
+        choice = known[str(target)]
+        warn(f"{target}: {choice.said}")
         _require_table(budget, choice, space, tables)
         found.append(replace(budget, target=choice.chosen))
     if len({budget.name for budget in found}) < len(found):
@@ -81,11 +119,15 @@ def middle(space: SearchSpace) -> Architecture:
 
 
 def _chosen(
-    target: AutoTarget, space: SearchSpace, tables: Path | None, options: ProfileOptions, tell: Tell
+    target: AutoTarget,
+    device: Device,
+    space: SearchSpace,
+    has_table: Callable[[Target], bool],
+    options: ProfileOptions,
+    tell: Tell,
 ) -> RuntimeChoice:
     network, left_out = middle(space), {}
     options = replace(options, max_rounds=options.rounds)  # what more rounds would tell apart is worth little
-    device = devices.load(target.candidates[0].device)
     sessions: dict[Target, list[_Session]] = {}
     models: dict[Target, dict[str, Path]] = {}
     with Measurer(device, options) as measurer:
@@ -108,7 +150,7 @@ def _chosen(
             item,
             tuple(ms for ms, _ in taken),
             tuple(interval for _, interval in taken),
-            has_table(item, space, tables),
+            has_table(item),
         )
         for item, taken in sessions.items()
     ]

@@ -120,7 +120,7 @@ def search_for(
         models = [latency.load(path, request.space) for path in request.latencies]  # before the images
         dataset = dataset or load_data(request)
         request = replace(request, measured=options.measure)
-        request = _for_devices(budgets, request, run, dataset, options, tell, warn)
+        request = _for_devices(budgets, request, run, dataset, options, devices, tell, warn)
         ready = prepared(request, dataset, models)
         for text in (*ready.alarms, *shares_of(ready.constraints, request.ranges)):
             warn(text)
@@ -151,6 +151,7 @@ def _for_devices(
     run: Path,
     dataset: Dataset,
     options: SearchOptions,
+    devices: Mapping[str, Device] | None,
     tell: Tell,
     warn: Callable[[str], None],
 ) -> SearchRequest:
@@ -161,7 +162,9 @@ def _for_devices(
     measuring = options.measuring
     allowed = measuring if options.measure else None
     budgets = ranks.first_then_others(
-        lambda: runtimes.resolve(budgets, space, run, options.tables, allowed, tell=tell, warn=warn)
+        lambda: runtimes.resolve(
+            budgets, space, run, options.tables, allowed, devices=devices, tell=tell, warn=warn
+        )
     )
     found = fitted.sources(budgets, space, options.tables)
     for text in (*(s.warning for s in found if s.warning), *_int8_warnings(found, space, options.tables)):

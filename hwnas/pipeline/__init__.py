@@ -20,7 +20,7 @@ from hwnas.pipeline.stages import Stages
 from hwnas.pipeline.state import RunState
 from hwnas.release import against
 from hwnas.release.verification import shares_of
-from hwnas.runs import outputs, records
+from hwnas.runs import outputs, records, runtimes
 from hwnas.search.constraints import shares_said
 from hwnas.settings.config import Config
 from hwnas.settings.reading import make, read
@@ -153,7 +153,8 @@ def _summary(config: Config, stages: Stages, seconds: Mapping[str, float], ran: 
     search = records.search(run)
     measured = search.finalists
     shares = shares_said([item.to_json() for item in search.budgets])
-    said = (*shares, *(measured.warnings if measured else ()), *search.alarms)
+    chosen = (f"{name}: {choice.said}" for name, choice in runtimes.read(run).items())
+    said = (*chosen, *shares, *(measured.warnings if measured else ()), *search.alarms)
     return Summary(
         config.folder,
         run,

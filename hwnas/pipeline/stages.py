@@ -8,15 +8,16 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
-from hwnas import files, finalists, latency, plugins, release, report, spaces
-from hwnas.device import Device, Target
+from hwnas import budget, files, finalists, latency, plugins, release, report, spaces
+from hwnas.device import AutoTarget, Device, Target
 from hwnas.errors import HwnasError, LatencyModelError
+from hwnas.finalists.runtimes import choices
 from hwnas.measure import ProfileOptions, Progress, profile
 from hwnas.measure.store import missing_rounds, to_go_on
 from hwnas.pipeline.run_images import RunImages
 from hwnas.pipeline.state import RunState, Say, Stage, hashes_of_teacher
 from hwnas.release import against
-from hwnas.runs import records
+from hwnas.runs import records, runtimes
 from hwnas.runs.folder import ChainFolder, RunFolder
 from hwnas.settings import requests
 from hwnas.settings.config import Config
@@ -73,9 +74,9 @@ class Stages:
         if config.search_teacher is not None:
             _require_of_teacher(config, config.search_teacher)
         budgets = config.search.budgets
-        if len(budgets) not in (1, len(self.targets)):
+        if len(budgets) not in (1, len(self._asked)):
             raise HwnasError(
-                f"budgets must be one for all or one for each of {', '.join(map(str, self.targets))}, "
+                f"budgets must be one for all or one for each of {', '.join(map(str, self._asked))}, "
                 f"but got {len(budgets)}"
             )
 
@@ -85,6 +86,8 @@ class Stages:
             yield replace(stage, settings={**stage.settings, "plugins": known}) if known else stage
 
     def _planned(self) -> Iterator[Stage]:
+        if self._open:
+            yield self._runtimes()
         yield self._profile()
         yield self._fit()
         yield self._search("search", self.run)
@@ -98,14 +101,26 @@ class Stages:
         yield self._report()
 
     @cached_property
-    def targets(self) -> tuple[Target, ...]:
+    def _asked(self) -> tuple[Target | AutoTarget, ...]:
         """Device by device, runtimes within, precisions within those."""
         wanted = self._config.targets
         return tuple(
-            device.target(runtime, precision)
+            target
             for device in self._devices.values()
-            for runtime in wanted.runtimes or device.runtimes
-            for precision in wanted.precisions
+            for target in budget.targets(device, wanted.runtimes or device.runtimes, wanted.precisions)
+        )
+
+    @property
+    def _open(self) -> list[AutoTarget]:
+        """Those whose runtime is chosen by measuring."""
+        return [target for target in self._asked if isinstance(target, AutoTarget)]
+
+    @cached_property
+    def targets(self) -> tuple[Target, ...]:
+        """The same, with the runtimes that were chosen."""
+        known = runtimes.read(self.run.path)
+        return tuple(
+            known[str(target)].chosen if isinstance(target, AutoTarget) else target for target in self._asked
         )
 
     @property
@@ -115,6 +130,24 @@ class Stages:
 
     def _tables(self) -> tuple[Path, ...]:
         return tuple(places.table(self.tables / target.device, target) for target in self.targets)
+
+    def _runtimes(self) -> Stage:
+        """The fastest runtime of each target that leaves it open; each may be chosen, as all get tables."""
+        options = requests.search_options(self._config).measuring
+
+        def run(say: Say) -> None:
+            space = spaces.load(self._images.space)
+            choices(
+                self._open, space, self.run.path, lambda _: True, options, devices=self._devices, tell=say
+            )
+
+        settings = {
+            "space": self._images.space,
+            "targets": {str(item): [each.to_json() for each in item.candidates] for item in self._open},
+            "options": asdict(options),
+        }
+        writes = (self.run.runtimes,)
+        return Stage("runtimes", settings, (), writes, writes, run)
 
     def _profile(self) -> Stage:
         options = ProfileOptions(**self._config.profile)
@@ -313,5 +346,6 @@ class Stages:
         settings = {"verification": None, **(manifest.verified_json() if manifest else {})}
         known = tuple(path for run in self._runs for path in (run.search, run.train))
         known += (self.run.against,) if self.baseline else ()
+        known += (self.run.runtimes,) if self._open else ()
         reads = (*known, *release.made(self.run.export), *self.models)
         return Stage("report", settings, reads, (page,), (), work, intact)

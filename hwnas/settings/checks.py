@@ -51,6 +51,7 @@ _RANGES: Mapping[tuple[str, str], tuple[float, float | None]] = {
 }
 """Least and largest value of what no class checks by itself."""
 _MAY_BE_EMPTY = {("export", "also")}
+_REMEDY = ': set runtimes = ["auto"] in [profile] for the fastest runtime, and the budget alone here'
 
 
 def require_valid(config: Config, place: Place) -> None:
@@ -107,7 +108,7 @@ def _require_known(config: Config, place: Place) -> None:
         ("promise", "rank"): RANKS,
         ("export", "also"): PRECISIONS,
         ("profile", "precisions"): device.PRECISIONS,
-        ("profile", "runtimes"): tuple(runtimes.RUNTIMES),
+        ("profile", "runtimes"): (device.AUTO, *runtimes.RUNTIMES),
         ("search", "strategy"): tuple(STRATEGIES),
         ("search", "evaluate"): ("supernet", "scratch", "blockwise"),
         ("baseline", "strategy"): tuple(STRATEGIES),
@@ -125,6 +126,12 @@ def _require_known(config: Config, place: Place) -> None:
         if isinstance(given, tuple) and len(set(given)) != max(least, len(given)):
             raise HwnasError(f"{name} must name something, each once, but got {given}{place(section, name)}")
 
+    if device.AUTO in (config.targets.runtimes or ())[1:]:
+        raise HwnasError(
+            f"{device.AUTO} must stand before the runtimes that it chooses from, but got "
+            f"{config.targets.runtimes}{place('profile', 'runtimes')}"
+        )
+
     def checked(section: str, name: str, check: Callable[[], object]) -> None:
         try:
             check()
@@ -138,7 +145,7 @@ def _require_known(config: Config, place: Place) -> None:
         if not _is_budget(budget):
             raise HwnasError(
                 f'a budget must be milliseconds over 0 or a share up to 100 % as "60%", but got {budget!r}'
-                f"{place('search', 'budgets')}"
+                f"{_REMEDY if budget.startswith(device.AUTO) else ''}{place('search', 'budgets')}"
             )
     checked("search", "objectives", lambda: list(map(require_objective, config.search.objectives)))
     checked("search", "limits", lambda: list(map(limit, config.search.limits)))

@@ -38,7 +38,8 @@ class Targets:
     """Which targets are measured and searched for: every runtime with every precision.
 
     Attributes:
-        runtimes: Runtimes of the devices; all that each has where this is not set.
+        runtimes: Runtimes of the devices; all that each has where this is not set. "auto" is the fastest of
+            them, found by measuring before the rest; after it, those to choose from, as ["auto", "litert"].
         precisions: "int8" and "fp32"; "16x8", "fp16", "bf16" and "tf32" where the runtimes have them.
     """
 

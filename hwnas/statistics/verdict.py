@@ -35,6 +35,8 @@ MEASURE_MORE = (
 )
 """What to do where a latency is too uncertain."""
 
+_MEASURED = {"ms": "latency", "mJ": "energy"}
+
 _USEFUL = 0.25  # of the way from guessing to perfect: what stays below that has learned nothing
 _ENOUGH = 5  # images of other classes, after which one answer for all is no coincidence
 
@@ -107,51 +109,56 @@ def worst(verdicts: Iterable[Verdict | None]) -> Verdict | None:
 
 
 def on_budget(
-    measured_ms: float | None,
-    interval_ms: tuple[float, float] | None,
-    budget_ms: float | None,
+    measured: float | None,
+    interval: tuple[float, float] | None,
+    budget: float | None,
     quality: Quality | None = None,
+    *,
+    unit: str = "ms",
 ) -> Verdict | None:
-    """Whether a measured latency keeps a budget.
+    """Whether a measured latency, or energy, keeps a budget.
 
     Args:
-        measured_ms: What was measured; None where nothing was.
-        interval_ms: 95 % interval with the error between sessions in it
+        measured: What was measured; None where nothing was.
+        interval: 95 % interval with the error between sessions in it
             (``Measurement.interval_ms``); None where the rounds are too few to carry one.
-        budget_ms: The most that is allowed; None where no budget was asked for.
+        budget: The most that is allowed; None where no budget was asked for.
         quality: Of the session; None where it is not known, as in old manifests.
+        unit: Of all of them: "ms" of a latency, "mJ" of an energy.
 
     Returns:
         PASS where the whole interval is within the budget and the session can be believed;
         FAIL where the whole interval is over it; else NOT PROVEN. None without a budget: nothing
         was promised, so nothing is kept or broken.
     """
-    if budget_ms is None:
+    if budget is None:
         return None
-    if measured_ms is None:
-        return Verdict(NOT_PROVEN, (f"the budget of {budget_ms:.3g} ms was not measured: verify it there",))
-    if interval_ms is None:
+    what = _MEASURED[unit]
+    if measured is None:
+        return Verdict(NOT_PROVEN, (f"the budget of {budget:.3g} {unit} was not measured: verify it there",))
+    if interval is None:
         return Verdict(
             NOT_PROVEN,
             (
-                f"a verdict needs an interval, but the rounds behind {measured_ms:.3g} ms are too few to "
+                f"a verdict needs an interval, but the rounds behind {measured:.3g} {unit} are too few to "
                 "carry one: measure more rounds",
             ),
         )
-    low, high = interval_ms
-    if low > budget_ms:
-        at_least, budget = _distinct(low, budget_ms)
-        return Verdict(FAIL, (f"latency must be at most {budget} ms, but is at least {at_least} ms (95 %)",))
+    low, high = interval
+    if low > budget:
+        at_least, most = _distinct(low, budget)
+        said = f"{what} must be at most {most} {unit}, but is at least {at_least} {unit} (95 %)"
+        return Verdict(FAIL, (said,))
     is_unusable = quality is not None and quality.word == UNUSABLE
-    if high <= budget_ms and not is_unusable:
+    if high <= budget and not is_unusable:
         return Verdict(PASS)
     seen = "; ".join(quality.reasons) if quality and quality.reasons else "no cause was seen"
-    if high <= budget_ms:
-        why = f"the session that kept the budget of {budget_ms:.3g} ms cannot be believed"
+    if high <= budget:
+        why = f"the session that kept the budget of {budget:.3g} {unit} cannot be believed"
     else:
-        up_to, budget = _distinct(high, budget_ms)
-        noise = (high - low) / 2 / measured_ms
-        why = f"the budget is {budget} ms, but latency may be up to {up_to} ms (95 %: ±{noise:.1%})"
+        up_to, most = _distinct(high, budget)
+        noise = (high - low) / 2 / measured
+        why = f"the budget is {most} {unit}, but {what} may be up to {up_to} {unit} (95 %: ±{noise:.1%})"
     return Verdict(NOT_PROVEN, (f"{why}; seen: {seen}; {MEASURE_MORE}",))
 
 
@@ -220,9 +227,9 @@ def on_baseline(
     )
 
 
-def _distinct(first_ms: float, second_ms: float) -> tuple[str, str]:
-    """Two latencies with as many decimals as it takes to see which one is larger."""
-    decimals = max(0, 2 - math.floor(math.log10(second_ms)))
-    while f"{first_ms:.{decimals}f}" == f"{second_ms:.{decimals}f}" and decimals < 17:
+def _distinct(first: float, second: float) -> tuple[str, str]:
+    """Two numbers with as many decimals as it takes to see which one is larger."""
+    decimals = max(0, 2 - math.floor(math.log10(second)))
+    while f"{first:.{decimals}f}" == f"{second:.{decimals}f}" and decimals < 17:
         decimals += 1
-    return f"{first_ms:.{decimals}f}", f"{second_ms:.{decimals}f}"
+    return f"{first:.{decimals}f}", f"{second:.{decimals}f}"

@@ -166,6 +166,15 @@ def test_runtimes_are_measured_and_the_fastest_without_a_table_says_what_to_type
 
 
 @pytest.mark.usefixtures("warm_processes")
+def test_a_descriptor_that_is_given_is_measured_with(tmp_path):
+    """Not the one of that name that is installed: its agents may be elsewhere."""
+    here, (asked,) = device.load("host"), budget.parse(["host=auto:60%"], ["litert"])
+    elsewhere = {"host": replace(here, transport="ssh", options={"serial": "nobody@host.invalid"})}
+    with pytest.raises(DeviceError, match=r"host\.invalid"):
+        runtimes.choices([asked.target], SPACE, tmp_path, lambda _: True, form(1), devices=elsewhere)
+
+
+@pytest.mark.usefixtures("warm_processes")
 def test_a_runtime_that_is_not_there_is_left_out_and_where_all_are_it_is_said(tmp_path, tables):
     asked = budget.parse(["host=auto:60%"], ["onnxruntime_openvino", "onnxruntime"])
     gone = Target("host", "tflite_runtime", "int8")

@@ -23,7 +23,7 @@ from hwnas.latency.base import Cost
 from hwnas.measure import energy
 from hwnas.search.problem import Constraint
 from hwnas.search.request import SearchRequest
-from hwnas.statistics.verdict import FAIL, NOT_PROVEN, PASS
+from hwnas.statistics.verdict import FAIL, NOT_PROVEN, PASS, on_budget
 from hwnas.tables.rounds import Energy
 from hwnas.tables.table import LatencyTable
 
@@ -161,6 +161,10 @@ def test_a_limit_is_kept_only_where_the_whole_interval_is(reading, word):
     indices = min(networks(), key=world.ms)
     there.learn({indices: (replace(world.reading(indices, 0, 3), energy=reading),)})
     assert there.verdict(indices).word == word
+    if reading is not None:
+        interval = (reading.low_mj, reading.high_mj) if reading.carried else None
+        assert reading.on(3.5) == on_budget(reading.mj, interval, 3.5, unit="mJ")
+        assert not any("ms" in said.split() or "latency" in said for said in reading.on(3.5).reasons)
     if word == FAIL:
         said = str(refusal(there))
         assert "keeps 3.5 mJ of energy (the least that was measured is 4 mJ)" in said

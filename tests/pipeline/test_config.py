@@ -200,6 +200,8 @@ BAD = {
     "[profile]\nrounds = 0": "rounds",
     "[profile]\nmax_rounds = -1": "max_rounds",
     '[profile]\nruntimes = ["nonsense"]': "runtimes",
+    '[profile]\nruntimes = ["litert", "auto"]': "auto must stand before the runtimes that it chooses from",
+    '[search]\nbudgets = ["auto:60%"]': r'set runtimes = \["auto"\] in \[profile\] for the fastest',
     '[profile]\nprecisions = ["int4"]': "precisions",
     '[profile]\nprecisions = ["int8", "int8"]': "precisions",
     "[profile]\ncpus = [-1]": "cpus",

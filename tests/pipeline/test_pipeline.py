@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,7 @@ from hwnas.measure import ProfileOptions
 from hwnas.pipeline.stages import Stages
 from hwnas.pipeline.state import RunState, Stage
 from hwnas.report import _record, _reproduce
+from hwnas.runs import runtimes
 from hwnas.runs.folder import ChainFolder, RunFolder
 from hwnas.tables import places
 from hwnas.train import checkpoint
@@ -202,6 +204,44 @@ def test_a_teacher_is_an_input_of_the_training(finished):
     (teacher / "weights.safetensors").unlink()
     with pytest.raises(HwnasError, match=r"has no weights\.safetensors"):
         pipeline.run(pipeline.read(finished / "hwnas.toml"))
+
+
+def planned(folder: Path, runtimes: str) -> tuple[RunState, Iterator[Stage], Stages]:
+    """The stages of a folder whose runtimes are others than those of its config, and what is known of it."""
+    text = CONFIG.replace('runtimes = ["litert"]', f"runtimes = {runtimes}")
+    state = RunState(folder / "run")
+    stages = Stages(pipeline.read(configure(folder, text)), [devices.load("host")], state)
+    return state, iter(stages), stages
+
+
+def test_the_fastest_runtime_is_chosen_before_the_rest(finished):
+    """By the code of a search that may choose; ``tests/finalists`` has what that decides."""
+    state, each, stages = planned(finished, '["auto", "litert", "onnxruntime"]')
+    first = next(each)
+    assert first.name == "runtimes"
+    assert not state.is_done(first)
+    state.begin(first)
+    said: list[str] = []
+    first.run(said.append)
+    state.finish(first, 0.0)
+    (choice,) = runtimes.read(stages.run.path).values()
+    assert said == [
+        f"measuring host/{name}-int8 {what}"
+        for what, names in (
+            ("to choose a runtime", ("litert", "onnxruntime")),
+            ("again", ("onnxruntime", "litert")),
+        )
+        for name in names
+    ]
+    assert [item.target.runtime for item in choice.readings] == ["litert", "onnxruntime"]
+    assert all(item.has_table for item in choice.readings), "whichever it is gets one"
+    profiling = next(each)
+    assert (profiling.name, profiling.settings["targets"]) == ("profile", [choice.chosen.to_json()])
+    assert profiling.writes == (places.table(stages.tables / "host", choice.chosen),)
+    assert stages.targets == (choice.chosen,)
+    assert state.is_done(next(planned(finished, '["auto", "litert", "onnxruntime"]')[1]))
+    assert not state.is_done(next(planned(finished, '["auto", "onnxruntime"]')[1])), "others to choose from"
+    assert next(planned(finished, '["litert"]')[1]).name == "profile", "nothing to choose"
 
 
 @pytest.mark.slow

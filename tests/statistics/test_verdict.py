@@ -58,6 +58,17 @@ def test_a_session_that_cannot_be_believed_proves_nothing():
     assert "others used 80% of the CPUs" in found.reasons[0]
 
 
+def test_an_energy_is_judged_alike_in_its_own_words():
+    assert on_budget(3.0, (2.9, 3.1), 3.5, STABLE, unit="mJ") == Verdict(PASS)
+    failed = on_budget(4.0, (3.8, 4.2), 3.5, STABLE, unit="mJ")
+    assert failed.reasons == ("energy must be at most 3.50 mJ, but is at least 3.80 mJ (95 %)",)
+    (said,) = on_budget(3.4, (3.3, 3.6), 3.5, UNUSABLE, unit="mJ").reasons
+    assert said.startswith(
+        "the budget is 3.50 mJ, but energy may be up to 3.60 mJ (95 %: ±4.4%); seen: others"
+    )
+    assert on_budget(3.0, (2.9, 3.1), 3.5, UNUSABLE, unit="mJ").word == NOT_PROVEN
+
+
 def test_too_few_rounds_carry_no_interval_and_no_verdict():
     assert on_budget(0.477, None, 0.50, STABLE).word == NOT_PROVEN
     assert on_budget(4.77, None, 0.50, STABLE).word == NOT_PROVEN
