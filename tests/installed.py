@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-import importlib.util
 import subprocess
 import sys
+from importlib import metadata
 
 import pytest
 from _pytest.mark import ParameterSet
@@ -14,9 +14,8 @@ from hwnas import files, runtimes
 
 
 def installed(*packages: str) -> tuple[str, ...]:
-    """Those of some packages that can be imported; a folder of an agent of that name is none."""
-    specs = {name: importlib.util.find_spec(name) for name in packages}
-    return tuple(name for name, spec in specs.items() if spec is not None and spec.origin is not None)
+    """Those of some packages that pip has installed; a folder of an agent of that name is none."""
+    return tuple(name for name in packages if any(metadata.distributions(name=name)))
 
 
 def needs(package: str) -> pytest.MarkDecorator:

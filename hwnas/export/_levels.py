@@ -38,8 +38,8 @@ def of(graph: Graph, batches: np.ndarray) -> tuple[Graph, dict[str, Levels]]:
     Raises:
         ExportError: Values on these images are none that int8 can show.
     """
-    ranges = _ranges.usable(graph, quantize.measured(tflite.write(graph), batches))
-    ranges = _on_one_scale(graph, ranges)
+    measured = _on_one_scale(graph, quantize.measured(tflite.write(graph), batches))
+    ranges = _on_one_scale(graph, _ranges.usable(graph, measured))  # one of them may have been widened
     return _ranges.fit_biases(graph, ranges), {name: between(*bounds) for name, bounds in ranges.items()}
 
 

@@ -63,7 +63,8 @@ def measured(model: bytes, batches: np.ndarray) -> dict[str, _ranges.Range]:
     from hwnas.export import _flatbuffer
     from hwnas.runtimes.litert import interpreter
 
-    runner = interpreter(model, keep_tensors=True)
+    with _quiet():
+        runner = interpreter(model, keep_tensors=True)
     source = runner.get_input_details()[0]["index"]
     names = _flatbuffer.computed_tensors(model)
     low, high = dict.fromkeys(names, np.inf), dict.fromkeys(names, -np.inf)

@@ -24,7 +24,6 @@ _TENSOR = 5  # of the members of KernelTypes
 _KERNEL_CALL, _DELEGATE_CALL = 1, 2  # of InstructionArguments
 _INLINE = 0  # of DataLocation
 _QUANTIZED = 2  # of XValueUnion
-_OUTSIDE = 2**32 - 1  # no value
 METHOD = "forward"
 """What is run of a program, which may hold other methods as well."""
 _TYPES = {0: "uint8", 1: "int8", 2: "int16", 3: "int32", 4: "int64", 5: "float16", 6: "float32", 7: "float64"}
@@ -148,7 +147,7 @@ def read(content: bytes) -> Plan:
 
 
 class _Fields:
-    """A table of a flatbuffer: fields by their slots, defaults where they are left out."""
+    """A table of a flatbuffer: fields by their slots, 0 where they are left out, as the schemas have it."""
 
     def __init__(self, content: bytes, place: int) -> None:
         self._content, self._place = content, place
@@ -159,10 +158,10 @@ class _Fields:
         """That which a buffer begins with."""
         return cls(content, struct.unpack_from("<I", content)[0])
 
-    def number(self, slot: int, kind: str, default: int = 0) -> int:
+    def number(self, slot: int, kind: str) -> int:
         """A number of a kind of ``struct``."""
         at = self._at(slot)
-        return self._number(at, kind) if at else default
+        return self._number(at, kind) if at else 0
 
     def text(self, slot: int) -> str:
         return self.bytes(slot).decode()
@@ -281,4 +280,4 @@ def _value(item: _Fields) -> tuple[int, str | None]:
     tensor = item.table(1)
     if item.number(0, "B") == _QUANTIZED:
         tensor = tensor.table(0)
-    return tensor.number(6, "I", _OUTSIDE), _DATATYPES.get(tensor.number(0, "h"))
+    return tensor.number(6, "I"), _DATATYPES.get(tensor.number(0, "h"))

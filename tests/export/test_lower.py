@@ -1,4 +1,4 @@
-"""Every block kind and some networks, in both precisions, against PyTorch on both runtimes."""
+"""Every block kind and some networks, in both precisions, against PyTorch on each runtime."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from installed import needs
 from torch import nn
 
 from hwnas import blocks, runtimes, spaces
@@ -27,6 +28,8 @@ from hwnas.errors import ExportError
 from hwnas.export import lower, parity, random_calibration, random_module
 
 RUNTIMES = ("litert", "onnxruntime")
+EACH = (*RUNTIMES, pytest.param("executorch", marks=needs("executorch")))
+DELEGATING = ("litert", "executorch")
 
 WORKLOADS = [
     (Conv(3, 16, 3, 2), (3, 15, 15)),
@@ -84,7 +87,7 @@ def sqnr_db(expected: np.ndarray, actual: np.ndarray) -> float:
     return float(10 * np.log10(np.square(expected).sum() / np.square(expected - actual).sum()))
 
 
-@pytest.mark.parametrize("runtime_name", RUNTIMES)
+@pytest.mark.parametrize("runtime_name", EACH)
 @pytest.mark.parametrize(("block", "shape"), WORKLOADS, ids=lambda v: v.key() if hasattr(v, "key") else None)
 def test_blocks_compute_what_pytorch_computes(block, shape, runtime_name):
     module = random_module([block], seed=1)
@@ -99,7 +102,7 @@ def test_blocks_compute_what_pytorch_computes(block, shape, runtime_name):
     small = lower(module, shape, runtime_name, "int8", calibration=images)
     assert sqnr_db(expected, runtimes.run(small.model, runtime_name, images)) > 25
     assert small.parity.float_operators == ()
-    assert small.parity.partitions == (1 if runtime_name == "litert" else None)
+    assert small.parity.partitions == (1 if runtime_name in DELEGATING else None)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +125,7 @@ NETWORKS = {
 }
 
 
-@pytest.mark.parametrize("runtime_name", RUNTIMES)
+@pytest.mark.parametrize("runtime_name", EACH)
 @pytest.mark.parametrize("name", [*NETWORKS, "mobilenet_v2"])
 def test_networks_compute_what_pytorch_computes(name, runtime_name):
     specification = MOBILENET_V2 if name == "mobilenet_v2" else NETWORKS[name].blocks

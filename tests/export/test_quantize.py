@@ -7,6 +7,7 @@ import logging
 import numpy as np
 import pytest
 import torch
+from installed import needs
 from torch import nn
 
 from hwnas import runtimes
@@ -115,7 +116,7 @@ DAMAGES = {
 }
 
 
-@pytest.mark.parametrize("runtime_name", RUNTIMES)
+@pytest.mark.parametrize("runtime_name", [*RUNTIMES, pytest.param("executorch", marks=needs("executorch"))])
 @pytest.mark.parametrize("activation", ["relu", "hswish"])
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_degenerate_networks_stay_exact(damage, activation, runtime_name):

@@ -45,6 +45,12 @@ def test_of_several_methods_the_one_that_runs_is_described():
         _pte_file.describe(NO_FORWARD)
 
 
+def test_a_value_whose_number_is_left_out_is_the_first():
+    """Flatbuffers leave out what is 0, and the first value of a graph is what comes in."""
+    first, types = _pte_file.read(PROGRAMS["int8"].read_bytes()).operators[0]
+    assert (first, types) == ("Convert", {"float32", "int8"})
+
+
 def test_all_of_it_is_xnnpacks():
     execution = executorch.execution(PROGRAMS["int8"].read_bytes())
     assert (execution.partitions, execution.undelegated, execution.float_operators) == (1, (), ())
@@ -104,6 +110,16 @@ def test_the_agent_reads_the_same_calls(monkeypatch):
         assert (
             list(agent._calls(program.read_bytes())) == [*plan.kernels, *plan.delegates] == ["XnnpackBackend"]
         )
+
+
+def test_a_package_without_a_file_of_its_own_is_installed_and_a_folder_is_not(tmp_path, monkeypatch):
+    """ExecuTorch is such a package, and ``profilers/executorch`` such a folder."""
+    (tmp_path / "a_package").mkdir()
+    (tmp_path / "a_package-1.0.dist-info").mkdir()
+    (tmp_path / "a_package-1.0.dist-info" / "METADATA").write_text("Name: a-package\nVersion: 1.0\n")
+    (tmp_path / "a_folder").mkdir()
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert installed("a_package", "a_folder") == ("a_package",)
 
 
 @pytest.mark.skipif(bool(installed("executorch")), reason="hwnas[executorch] is installed")
