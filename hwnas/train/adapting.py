@@ -15,7 +15,7 @@ from hwnas.runs.found import KNOWN, SCHEMA, SearchRecord
 from hwnas.runs.training import named_by
 from hwnas.spaces.adapted import PREFIX
 from hwnas.train.config import EpochRecord, TrainConfig
-from hwnas.train.sources import weights_of
+from hwnas.train.sources import require_run, weights_of
 from hwnas.train.training import Begins, Start, train_run
 
 if TYPE_CHECKING:
@@ -157,7 +157,12 @@ def adapted(
 
 
 def space_of(run: Path) -> str:
-    """Name of the space of all that is cheaper than the network of a run, block by block."""
+    """Name of the space of all that is cheaper than the network of a run, block by block.
+
+    Raises:
+        TrainingError: It is the folder of no run.
+    """
+    require_run(run)
     return f"{PREFIX}{spaces.architecture_from_json(records.arch(run)).space.name}"
 
 
