@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas import blocks, files, spaces, tasks
+from hwnas.data.sources import require_apart
 from hwnas.errors import DataError, HwnasError, TrainingError, typed
 from hwnas.known import pretrained
 from hwnas.runs import records
@@ -56,6 +57,7 @@ def begun(
         HwnasError: The folder holds another run, or is the source itself.
     """
     _require_folder(run, name)
+    require_apart(run, source)
     weights, seed = weights_of(name, file, resolution=resolution), config.seed
     space = weights.architecture.space
     kind = tasks.get(task)
