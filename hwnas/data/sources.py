@@ -11,7 +11,7 @@ from hwnas.data import embedded
 from hwnas.data.arrays import npz
 from hwnas.data.folder import folder, is_folder_of_images
 from hwnas.data.images import Images
-from hwnas.data.names import shown
+from hwnas.data.names import is_hidden, shown
 from hwnas.data.parquet import files_in, parquet
 from hwnas.errors import DataError
 
@@ -36,6 +36,23 @@ def read(
             raise
         raise DataError(f"data must be at a readable path, but {shown(source)} is not: {error}") from error
     return reader(path, resolution)
+
+
+def require_apart(run: Path, source: str | Path) -> None:
+    """Refuse a run folder among the images, which would be one of their classes when they are read again.
+
+    Raises:
+        DataError: It is the folder of the images, or in it and not hidden.
+    """
+    images, inner = Path(source).expanduser().resolve(), run.expanduser().resolve()
+    if embedded.is_embedded(source) or not images.is_dir() or not inner.is_relative_to(images):
+        return
+    if any(map(is_hidden, inner.relative_to(images).parts)) or files_in(images):
+        return
+    where = "the folder of the images" if inner == images else f"in the folder of the images, {shown(images)}"
+    raise DataError(
+        f"a run must have a folder apart from its images, but {shown(run)} is {where}: give another folder"
+    )
 
 
 def _embedded(name: str, images: Images) -> Images:

@@ -18,6 +18,7 @@ from hwnas import files, latency, spaces
 from hwnas.annotations import require_fields
 from hwnas.budget import Budget
 from hwnas.data import Dataset
+from hwnas.data.sources import require_apart
 from hwnas.device import Device
 from hwnas.device import load as known_device
 from hwnas.errors import DeviceError, HwnasError, TableError, TransportError
@@ -118,6 +119,7 @@ def search_for(
     options = options or SearchOptions()
     with ranks.joined(optim.pick_device(request.oneshot.device)):
         models = [latency.load(path, request.space) for path in request.latencies]  # before the images
+        require_apart(run, request.data)
         dataset = dataset or load_data(request)
         request = replace(request, measured=options.measure)
         request = _for_devices(budgets, request, run, dataset, options, devices, tell, warn)

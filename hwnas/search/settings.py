@@ -47,8 +47,8 @@ class SamplingSettings:
     parallel: int = 1
 
 
-DISTILLATION_STEPS, DISTILLATION_BATCH = 120, 32
-"""Weight updates, and images of each, of candidates that learn from a network that is trained."""
+DISTILLATION_STEPS = 120
+"""Weight updates of candidates that learn from a network that is trained."""
 
 TRAINING_STEPS = OneShotSettings.warmup_steps + OneShotSettings.steps
 """Weight updates of a supernet that only scores: as many as where the search trains it."""

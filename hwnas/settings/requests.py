@@ -122,7 +122,7 @@ def blockwise(values: Mapping[str, Any], space: str, seed: int, *, is_taught: bo
         is_taught: Whether that network is trained already: then candidates are as large as its blocks are.
     """
     from hwnas import spaces
-    from hwnas.search.settings import DISTILLATION_BATCH
+    from hwnas.evaluators.supernet.config import DISTILLATION_BATCH
 
     given: dict[str, Any] = {"training": "blockwise"}
     if is_taught:

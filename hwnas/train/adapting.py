@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas import blocks, files, spaces, tasks
+from hwnas.data.sources import require_apart
 from hwnas.errors import DataError, HwnasError, TrainingError, typed
 from hwnas.known import pretrained
 from hwnas.runs import records
@@ -15,7 +16,7 @@ from hwnas.runs.found import KNOWN, SCHEMA, SearchRecord
 from hwnas.runs.training import named_by
 from hwnas.spaces.adapted import PREFIX
 from hwnas.train.config import EpochRecord, TrainConfig
-from hwnas.train.sources import weights_of
+from hwnas.train.sources import require_run, weights_of
 from hwnas.train.training import Begins, Start, train_run
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ def begun(
         HwnasError: The folder holds another run, or is the source itself.
     """
     _require_folder(run, name)
+    require_apart(run, source)
     weights, seed = weights_of(name, file, resolution=resolution), config.seed
     space = weights.architecture.space
     kind = tasks.get(task)
@@ -157,7 +159,12 @@ def adapted(
 
 
 def space_of(run: Path) -> str:
-    """Name of the space of all that is cheaper than the network of a run, block by block."""
+    """Name of the space of all that is cheaper than the network of a run, block by block.
+
+    Raises:
+        TrainingError: It is the folder of no run.
+    """
+    require_run(run)
     return f"{PREFIX}{spaces.architecture_from_json(records.arch(run)).space.name}"
 
 

@@ -31,11 +31,26 @@ def weights_of(name: str, file: Path | None = None, *, resolution: int | None = 
     run = Path(name).expanduser()
     if not run.is_dir():
         return pretrained.weights_of(name, file, resolution=resolution)
+    require_run(run)
     if file is not None:
         raise TrainingError(
             f"weights must be of a run or of a file, but got both {name} and {file}: leave one out"
         )
     return _of_run(run, resolution)
+
+
+def require_run(folder: Path) -> None:
+    """Refuse a folder that is no run at all, as one of images, before anything says what would fill it.
+
+    Raises:
+        TrainingError: There is no architecture in it.
+    """
+    if not RunFolder(folder).arch.exists():
+        raise TrainingError(
+            f"a network to begin with must be a known one or of a run folder, but {folder} is a folder "
+            f"without {RunFolder(folder).arch.name}: give the name of a network, such as efficientnet-lite0, "
+            "or the folder of a trained run"
+        )
 
 
 def _of_run(run: Path, resolution: int | None) -> Weights:

@@ -14,7 +14,7 @@ from PIL import Image
 from trees import fill, picture, tree
 
 from hwnas import data
-from hwnas.data import formats, names, pixels
+from hwnas.data import formats, names, pixels, sources
 from hwnas.errors import DataError
 
 
@@ -397,6 +397,19 @@ def test_links_that_lead_in_circles_end(tmp_path):
     found = load(root)
     assert sum(counts(found)) == 12
     assert "1 links to a folder above" in found.reading.line
+
+
+def test_a_run_among_its_images_is_refused(tmp_path):
+    """It would be a class without images when they are read again."""
+    root = tree(tmp_path / "photos", cat=6, dog=6)
+    for inside, where in (("", "is the folder of"), ("runs/one", "is in the folder of")):
+        with pytest.raises(DataError, match=f"{where} the images.*: give another folder"):
+            sources.require_apart(root / inside, root)
+    for apart in (tmp_path / "photos-run", tmp_path, root / ".runs" / "one"):
+        sources.require_apart(apart, root)
+    sources.require_apart(root / "run", "digits")
+    (root / "train.parquet").write_bytes(b"")
+    sources.require_apart(root / "run", root)  # only files are read there
 
 
 def test_a_stray_parquet_file_does_not_switch_the_reader(tmp_path):

@@ -128,6 +128,11 @@ def test_folders_that_cannot_be(tmp_path):
     ):
         with pytest.raises(HwnasError, match=said):
             adapting.begun(tmp_path / run, name, "digits", SHORT)
+    with pytest.raises(HwnasError, match="must have a folder apart from its images"):
+        adapting.begun(tmp_path, NAME, str(tmp_path), SHORT)
+    with pytest.raises(HwnasError, match="must have a folder apart from its images"):
+        hwnas.search("macro", {"host": 1}, tmp_path / "run", data=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
     with pytest.raises(HwnasError, match="folder of a trained run, but efficientnet-lite0 is none"):
         hwnas.search(None, {"host": 1}, tmp_path / "s", teacher="efficientnet-lite0")
     with pytest.raises(HwnasError, match="must be of a known network, but got none"):

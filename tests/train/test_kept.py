@@ -15,6 +15,7 @@ from hwnas.blocks import statistics
 from hwnas.data.batches import steps_per_epoch
 from hwnas.errors import TrainingError
 from hwnas.evaluators.supernet.config import OneShotConfig
+from hwnas.settings import requests, usual
 from hwnas.tasks.base import LossSettings
 from hwnas.tasks.classification import CrossEntropy, weights_of
 from hwnas.train import config as settings
@@ -157,6 +158,10 @@ def test_a_batch_over_the_data_is_refused_and_what_is_left_open_is_not(digits):
         OneShotConfig(batch_size=64).resolved(10)
     assert OneShotConfig().resolved(10).batch_size == 10
     assert OneShotConfig().resolved(1000).batch_size == 64
+    taught = requests.blockwise(usual("search.supernet"), "macro-r32-c10", 0, is_taught=True)
+    assert [taught.resolved(images).batch_size for images in (10, 1000)] == [10, 32]
+    with pytest.raises(TrainingError, match="must be at most the 10 training images, but got 11"):
+        dataclasses.replace(taught, batch_size=11).resolved(10)
     result = train.fit(small_network(), tiny, dataclasses.replace(CONFIG, batch_size=None, epochs=1))
     assert result.config.batch_size == 10
 

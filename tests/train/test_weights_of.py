@@ -10,6 +10,7 @@ import torch
 from hwnas import blocks, data, files, spaces
 from hwnas.errors import HwnasError, SpaceError, TrainingError
 from hwnas.known import pretrained
+from hwnas.train import adapting
 from hwnas.train.checkpoint import read_tensors, save_tensors
 from hwnas.train.sources import weights_of
 
@@ -33,6 +34,17 @@ def test_a_run_is_a_source(exported_run):
     record = json.loads((exported_run / "train.json").read_text())
     assert right == pytest.approx(record["test_accuracy"], abs=0.01)
     assert right > 0.5
+
+
+def test_a_folder_that_is_no_run_is_not_to_be_filled_by_a_search(tmp_path):
+    """As the folder of the images, given by mistake: nothing may advise to write there."""
+    (tmp_path / "photos").mkdir()
+    for ask in (lambda folder: weights_of(str(folder)), adapting.space_of):
+        with pytest.raises(
+            TrainingError, match=r"photos is a folder without arch.json: give the name"
+        ) as error:
+            ask(tmp_path / "photos")
+        assert "hwnas search" not in str(error.value)
 
 
 def test_a_run_on_larger_images_and_other_classes(exported_run):

@@ -15,6 +15,9 @@ BLOCK_SCORES = ("features", "loss")
 BATCH_SIZE = 64
 """Images a step where nothing is said; fewer where there are not so many."""
 
+DISTILLATION_BATCH = 32
+"""The same where candidates learn from a network that comes trained."""
+
 
 @dataclass(frozen=True)
 class OneShotConfig:
@@ -82,6 +85,11 @@ class OneShotConfig:
         }
         require_all(self, checks | sgd_checks(self))
 
+    @property
+    def is_taught(self) -> bool:
+        """Whether candidates learn from a network that comes trained."""
+        return self.training == "blockwise" and self.teacher_share == 0
+
     def recorded(self) -> dict[str, Any]:
         """The settings as JSON, without those that earlier versions had not, where they are as there."""
         found = asdict(self)
@@ -102,6 +110,8 @@ class OneShotConfig:
         from hwnas.train import ranks
 
         batch_size = self.batch_size or min(BATCH_SIZE, images)
+        if self.is_taught and batch_size == DISTILLATION_BATCH:  # nobody asked for as many as that
+            batch_size = min(batch_size, images)
         if batch_size > images:
             raise TrainingError(
                 f"batch_size must be at most the {images} training images, but got {batch_size}: "
