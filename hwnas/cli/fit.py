@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 
 from hwnas import device, runtimes
 from hwnas.cli import _usage
 from hwnas.cli._app import Json, app, emit_json, err, out
 from hwnas.cli._evaluation import show
 from hwnas.errors import SchemaMismatch, TableError
+from hwnas.measure import energy as counted
 from hwnas.runs import outputs
 from hwnas.tables import places
+
+if TYPE_CHECKING:
+    from hwnas.space import SearchSpace
+    from hwnas.tables.table import LatencyTable
 
 
 @app.command()
@@ -67,8 +74,11 @@ def fit(
     fitted = latency.fit(loaded, chosen, model, known=known)
     latency.save(fitted, to)
     summaries = {split: item.summary for split, item in fitted.evaluation.items()}
-    energy = {split: item.summary for split, item in getattr(fitted.energy, "evaluation", {}).items()}
-    doubt = latency.doubt(fitted.evaluation)
+    of_energy = getattr(fitted.energy, "evaluation", {})
+    energy = {split: _in_mj(item.summary) for split, item in of_energy.items()}
+    doubts = {"": latency.doubt(fitted.evaluation), "energy: ": latency.doubt(of_energy)}
+    warnings = [f"{name}{text}" for name, text in doubts.items() if text]
+    warnings += [] if fitted.energy else _without_energy(loaded, chosen, model)
     if as_json:
         emit_json(
             {
@@ -79,7 +89,7 @@ def fit(
                 "notes": list(fitted.notes),
                 "evaluation": summaries,
                 "energy": None if fitted.energy is None else energy,
-                "warnings": [doubt] if doubt else [],
+                "warnings": warnings,
             }
         )
         return
@@ -88,8 +98,28 @@ def fit(
         show(f"energy by {fitted.name} on {fitted.target}", energy)
     for note in fitted.notes:
         err.print(f"[yellow]{note}[/]")
-    if doubt:
-        err.print(f"[yellow]warning:[/] {doubt}", highlight=False, soft_wrap=True)
+    for text in warnings:
+        err.print(f"[yellow]warning:[/] {escape(text)}", highlight=False, soft_wrap=True)
     if "heldout" not in summaries:
         err.print("[yellow]the table has no held-out networks: nothing is known about the model's errors[/]")
     out.print(f"written to {to}", highlight=False)
+
+
+def _in_mj(summary: Mapping[str, float | None]) -> dict[str, float | None]:
+    """Errors of a model of energy, by the unit that they have."""
+    return {name.removesuffix("_ms") + "_mj" * name.endswith("_ms"): value for name, value in summary.items()}
+
+
+def _without_energy(table: LatencyTable, space: SearchSpace, model: str) -> list[str]:
+    """Why there is no model of energy though it was counted: a sentence, or none where nobody asked."""
+    from hwnas import latency
+
+    if model == "transfer" or not any(map(counted.was_asked, table.rounds)):
+        return []
+    share = latency.measured_share(table.energies, space)
+    command = places.profile_command(table.target, space.name, energy=True)
+    return [
+        f"no model of energy: a table must hold the energies of {latency.energies_needed(model):.0%} of the "
+        f"blocks of {space.name} for a {model}, but this one holds {share:.0%}: look why `hwnas profile` "
+        f"refused them, mend that, and {command} counts them"
+    ]

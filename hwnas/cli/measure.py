@@ -42,6 +42,10 @@ def measure(
         list[str] | None,
         typer.Option(help="Device to measure on; may be repeated; host.", callback=_each_device),
     ] = None,
+    serial: Annotated[
+        str | None,
+        typer.Option(help="Which phone or board, of one device: serial number, HOST:PORT or USER@HOST."),
+    ] = None,
     runtime: Annotated[str | None, typer.Option(help="Runtimes, joined by commas; the device's.")] = None,
     threads: Annotated[
         str | None, typer.Option(help="Threads of the runtime, joined by commas; the device's.")
@@ -84,7 +88,9 @@ def measure(
     """
     from hwnas.benchmark import Asked, benchmark, is_name, seconds_of, shape_of
 
-    where = [devices.load(name) for name in device or ()]
+    if len(device or ()) > 1:
+        _usage.no_effect(context, "serial", needs="with one --device")
+    where = [devices.load(name).with_options(serial=serial) for name in device or ()]
     named = [text for text in files if is_name(text)]
     if not named:
         _usage.no_effect(context, "precision", needs="with the name of a known network: a file has its own")

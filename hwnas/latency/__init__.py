@@ -9,7 +9,16 @@ from hwnas.latency.imports.importers import Provenance, import_blocks, import_ne
 from hwnas.latency.int8 import slow_in_int8
 from hwnas.latency.networks import Networks
 from hwnas.latency.sources import Source, find_table, fit_source, fitted
-from hwnas.latency.store import MODELS, fit, from_json, load, save, to_json
+from hwnas.latency.store import (
+    MODELS,
+    energies_needed,
+    fit,
+    from_json,
+    load,
+    measured_share,
+    save,
+    to_json,
+)
 
 __all__ = [
     "MODELS",
@@ -23,6 +32,7 @@ __all__ = [
     "Source",
     "choose_networks",
     "doubt",
+    "energies_needed",
     "evaluate",
     "find_table",
     "fit",
@@ -33,6 +43,7 @@ __all__ = [
     "import_networks",
     "known_devices",
     "load",
+    "measured_share",
     "save",
     "slow_in_int8",
     "to_json",

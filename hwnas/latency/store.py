@@ -53,8 +53,7 @@ def fit(
     require_model(model)
     if model != "transfer":
         fitted = _fitted(table, space, model)
-        needed = 1.0 if model == "lookup" else COVERED
-        counted = measured_share(table.energies, space) >= needed
+        counted = measured_share(table.energies, space) >= energies_needed(model)
         return replace(fitted, energy=_fitted(table.energies, space, model)) if counted else fitted
     splits = _splits(table, space)
     learnt, left_out = Posterior.transfer(table, space, known or {})
@@ -81,6 +80,11 @@ def measured_share(table: LatencyTable, space: SearchSpace) -> float:
     """Share of a space's workloads that a table holds."""
     measured, workloads = table.of_kind("block"), space.workloads()
     return sum(w.key() in measured for w in workloads) / len(workloads)
+
+
+def energies_needed(model: str) -> float:
+    """Share of a space's workloads whose energies a table must hold for a model of them."""
+    return 1.0 if model == "lookup" else COVERED
 
 
 def require_model(name: str) -> None:

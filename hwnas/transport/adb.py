@@ -141,7 +141,8 @@ def choose(device: Device, phones: Sequence[Attached]) -> Attached:
     if matching:
         serials = ", ".join(f"{phone.serial} ({phone.title})" for phone in matching)
         raise TransportError(
-            f"one phone must match {device.name}, but several do: {serials}: name one with --serial"
+            f"one phone must match {device.name}, but several do: {serials}: name one with --serial "
+            "(profile, measure, devices doctor), or by the option serial in a copy of its descriptor"
         )
     waiting = [phone for phone in phones if not phone.ready]
     if waiting:

@@ -131,8 +131,9 @@ def open_board(device: Device, address: str | None = None) -> RemoteTransport:
     wanted = address or device.options.get("address")
     if not wanted:
         raise TransportError(
-            f"a board must have an address, but {device.name} has none: give --serial USER@HOST, or copy its "
-            "descriptor to your own devices and add the option address"
+            f"a board must have an address, but {device.name} has none: give --serial USER@HOST "
+            "(profile, measure, devices doctor), or copy its descriptor to your own devices and add the option "
+            "address"
         )
     shell = SshProgram(str(wanted), [str(word) for word in device.options.get("ssh", ())])
     return RemoteTransport(shell, device, identity=str(wanted))

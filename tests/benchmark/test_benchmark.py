@@ -33,7 +33,7 @@ from hwnas.benchmark.row import Endurance, LatencyDifference, Operation, Placeme
 from hwnas.cli import _app, app
 from hwnas.cli._benchmark import leave_benchmark, show_benchmark
 from hwnas.device import Target
-from hwnas.errors import AgentError
+from hwnas.errors import AgentError, HwnasError
 from hwnas.measure.engine import Given
 from hwnas.runtimes import RUNTIMES
 from hwnas.runtimes.base import Description, Tensor
@@ -579,6 +579,21 @@ def test_whoever_ends_it_finds_nothing_left_behind(networks, tmp_path, number):
     running.send_signal(number)
     assert running.wait(timeout=60) == 128 + number
     assert not list(tmp_path.iterdir())
+
+
+def test_a_phone_or_a_board_is_named_as_in_other_verbs(networks, monkeypatch):
+    asked = []
+
+    def stop(given, *_):
+        asked.append(given)
+        raise HwnasError("enough")
+
+    monkeypatch.setattr("hwnas.benchmark.benchmark", stop)
+    words = ["measure", str(networks["net-fp32.tflite"]), "--device", "raspberrypi5", "--serial", "pi@board"]
+    CliRunner().invoke(app, words)
+    assert [item.options["serial"] for item in asked[0].devices] == ["pi@board"]
+    assert CliRunner().invoke(app, [*words, "--device", "pixel"]).exit_code == 2, "of which?"
+    assert len(asked) == 1
 
 
 def test_a_misspelt_name_is_told(tmp_path):

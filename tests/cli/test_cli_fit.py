@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from hwnas import latency, spaces
 from hwnas.cli import app
 from hwnas.device import Target
 from hwnas.errors import HwnasError
+from hwnas.tables.rounds import Energy
 from hwnas.tables.table import LatencyTable, Round
 
 
@@ -67,3 +69,36 @@ def test_a_table_of_another_target_is_refused(table: Path, tmp_path: Path) -> No
     done = fit(tmp_path, "--table", str(table), "--precision", "fp32")
     assert isinstance(done.exception, HwnasError)
     assert "host/litert-int8" in str(done.exception)
+
+
+def counted(table: Path, share: float) -> Path:
+    """The same table with the energies of a share of its rows; the others were refused."""
+    found = LatencyTable.load(table)
+    known = round(share * len(found.rounds))
+    refused = {"energy_refused": "an energy counter must step 50 times"}
+    rows = [
+        replace(row, energy=Energy("rapl:package-0", row.samples_ms[0] * 10))
+        if number < known
+        else replace(row, conditions=refused)
+        for number, row in enumerate(found.rounds)
+    ]
+    LatencyTable(found.target, {}, rows).save(table)
+    return table
+
+
+def test_errors_of_energies_are_millijoules_and_warned_of(table: Path, tmp_path: Path) -> None:
+    done = fit(tmp_path, "--table", str(counted(table, 1.0)), "--model", "lookup", "--json")
+    report = json.loads(done.stdout)
+    energy, times = report["energy"]["heldout"], report["evaluation"]["heldout"]
+    assert energy["rmse_mj"] == pytest.approx(10 * times["rmse_ms"])
+    assert "rmse_ms" not in energy
+    assert [text[:19] for text in report["warnings"]] == ["do not trust this l", "energy: do not trus"]
+
+
+def test_why_there_is_no_model_of_energy_is_said(table: Path, tmp_path: Path) -> None:
+    assert "energy" not in fit(tmp_path, "--table", str(table)).output, "nobody asked for it"
+    done = fit(tmp_path, "--table", str(counted(table, 0.1)))
+    assert done.exit_code == 0
+    assert "warning: no model of energy: a table must hold the energies of 50% of the blocks" in done.stderr
+    assert "`hwnas profile --device host --space macro" in done.stderr
+    assert "--energy` counts them" in done.stderr
