@@ -48,6 +48,40 @@ class SessionRecord:
 
 
 @dataclass(frozen=True)
+class EnergyCheck:
+    """What was found about the energy of an inference, where a limit on it was promised.
+
+    Attributes:
+        limit_mj: The limit.
+        predicted_mj: What the search believed.
+        measured_mj: On the device, anchored; None where it could not be counted.
+        interval_mj: 95 % interval of that; None where the rounds are too few for one.
+    """
+
+    limit_mj: float
+    predicted_mj: float
+    measured_mj: float | None = None
+    interval_mj: tuple[float, float] | None = None
+
+    @property
+    def said(self) -> str:
+        """For people."""
+        asked = f"energy: at most {self.limit_mj:.4g} mJ asked, predicted {self.predicted_mj:.4g} mJ"
+        if self.measured_mj is None:
+            return f"{asked}, not measured"
+        within = "too few rounds for an interval"
+        if self.interval_mj is not None:
+            within = "95 %: {:.4g} to {:.4g}".format(*self.interval_mj)
+        return f"{asked}, measured {self.measured_mj:.4g} mJ ({within})"
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> EnergyCheck:
+        """Rebuild a check from its fields."""
+        interval = data["interval_mj"]
+        return cls(**{**data, "interval_mj": None if interval is None else (interval[0], interval[1])})
+
+
+@dataclass(frozen=True)
 class VariantCheck:
     """What was found about one shipped file.
 
@@ -69,6 +103,7 @@ class VariantCheck:
             not among them where no budget was asked for.
         session: Where ``measured_ms`` comes from; None where there is none, or where an earlier
             version verified.
+        energy: Of an inference; None where no limit on it was promised.
     """
 
     name: str
@@ -85,6 +120,7 @@ class VariantCheck:
     conditions: Mapping[str, Any]
     checks: Mapping[str, Verdict]
     session: SessionRecord | None = None
+    energy: EnergyCheck | None = None
 
     @property
     def verdict(self) -> Verdict | None:
@@ -108,6 +144,8 @@ class VariantCheck:
             "verdict": None if found is None else found.word,
             "reasons": list(self.reasons),
         }
+        if self.energy is None:
+            del told["energy"]
         return {names.get(name, name): value for name, value in told.items()}
 
     @classmethod
@@ -123,6 +161,8 @@ class VariantCheck:
         fields["interval_ms"] = None if interval is None else (interval[0], interval[1])
         session = data.get("session")
         fields["session"] = None if session is None else SessionRecord.from_json(session)
+        energy = data.get("energy")
+        fields["energy"] = None if energy is None else EnergyCheck.from_json(energy)
         for name in ("estimate", "further"):
             found = fields.get(name)
             fields[name] = None if found is None else Estimate.from_json(found)
