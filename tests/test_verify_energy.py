@@ -12,8 +12,9 @@ from shipping_helpers import leave_one
 from hwnas import device, release
 from hwnas.cli._verifications import show_verifications
 from hwnas.measure import energy
-from hwnas.release.verification import EnergyCheck, Verification
+from hwnas.release.verification import Verification
 from hwnas.report import _budgets, _record
+from hwnas.runs.energy import EnergyCheck
 from hwnas.runs.finalists import ChosenEnergy
 from hwnas.statistics.verdict import ENERGY, FAIL, NOT_PROVEN, on_budget
 from hwnas.verify import verify

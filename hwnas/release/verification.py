@@ -8,6 +8,7 @@ from typing import Any
 
 from hwnas.errors import SchemaMismatch, in_words
 from hwnas.runs import records
+from hwnas.runs.energy import EnergyCheck
 from hwnas.statistics import verdict
 from hwnas.statistics.metric import ACCURACY, Metric
 from hwnas.statistics.verdict import BUDGET, FAIL, NOT_PROVEN, PASS, Verdict
@@ -45,40 +46,6 @@ class SessionRecord:
     def from_json(cls, data: Mapping[str, Any]) -> SessionRecord:
         """Rebuild a session from its fields."""
         return cls(**{**data, **{name: tuple(data.get(name, ())) for name in ("reasons", "notes")}})
-
-
-@dataclass(frozen=True)
-class EnergyCheck:
-    """What was found about the energy of an inference, where a limit on it was promised.
-
-    Attributes:
-        limit_mj: The limit.
-        predicted_mj: What the search believed.
-        measured_mj: On the device, anchored; None where it could not be counted.
-        interval_mj: 95 % interval of that; None where the rounds are too few for one.
-    """
-
-    limit_mj: float
-    predicted_mj: float
-    measured_mj: float | None = None
-    interval_mj: tuple[float, float] | None = None
-
-    @property
-    def said(self) -> str:
-        """For people."""
-        asked = f"energy: at most {self.limit_mj:.4g} mJ asked, predicted {self.predicted_mj:.4g} mJ"
-        if self.measured_mj is None:
-            return f"{asked}, not measured"
-        within = "too few rounds for an interval"
-        if self.interval_mj is not None:
-            within = "95 %: {:.4g} to {:.4g}".format(*self.interval_mj)
-        return f"{asked}, measured {self.measured_mj:.4g} mJ ({within})"
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> EnergyCheck:
-        """Rebuild a check from its fields."""
-        interval = data["interval_mj"]
-        return cls(**{**data, "interval_mj": None if interval is None else (interval[0], interval[1])})
 
 
 @dataclass(frozen=True)

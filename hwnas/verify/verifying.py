@@ -14,15 +14,16 @@ from hwnas import files, release, runtimes
 from hwnas.device import Device, Target
 from hwnas.errors import HwnasError
 from hwnas.measure import Measurer, ProfileOptions
-from hwnas.release import Manifest, ShippedModel
-from hwnas.release.verification import EnergyCheck, SessionRecord, VariantCheck, Verification
+from hwnas.release import Manifest, ShippedModel, energy
+from hwnas.release.verification import SessionRecord, VariantCheck, Verification
 from hwnas.runs.budgets import BudgetRecord
+from hwnas.runs.energy import EnergyCheck
 from hwnas.runs.finalists import ChosenEnergy
 from hwnas.statistics import verdict
 from hwnas.statistics.verdict import BUDGET, ENERGY, NOT_PROVEN, Verdict
 from hwnas.tables import conditions
 from hwnas.tables.table import Measurement
-from hwnas.verify import checks, energy
+from hwnas.verify import checks
 from hwnas.verify import folder as folders
 from hwnas.verify.folder import CheckedFolder
 from hwnas.verify.notes import beyond, is_for, left_out, missing

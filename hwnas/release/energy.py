@@ -1,4 +1,4 @@
-"""Whether what ships keeps a limit on energy: counted on the device beside the latency, or not proven."""
+"""Whether models keep a limit on energy: counted on the device beside their latency, or not proven."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from hwnas.device import Target
 from hwnas.errors import DeviceError, TransportError
 from hwnas.measure import Measurer, why_refused
-from hwnas.release.verification import EnergyCheck
+from hwnas.runs.energy import EnergyCheck
 from hwnas.runs.finalists import ChosenEnergy
 from hwnas.statistics.verdict import NOT_PROVEN, PASS, Quality, Verdict, on_budget
 from hwnas.tables.table import LatencyTable
