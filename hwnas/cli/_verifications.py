@@ -59,6 +59,9 @@ def _show_verification(found: Verification) -> None:
             coloured(item.verdict, "no budget"),
         )
     print_table(table)
+    for item in found.variants:
+        if item.energy is not None:
+            out.print(escape(f"{item.name}: {item.energy.said}"), highlight=False, soft_wrap=True)
     for line in _estimates(found):
         out.print(line, highlight=False)
     for reason, names in _reasons(found).items():

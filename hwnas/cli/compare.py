@@ -138,6 +138,9 @@ def _said(row: ComparedVariant, metric: Metric, *, is_found: bool) -> str:
     if kept := row.on_budget:
         reasons = f", {escape('; '.join(kept.reasons))}" if is_found and kept.reasons else ""
         parts.append(f"budget of {row.budget_ms:.3g} ms: {coloured(kept)}{reasons}")
+    if (counted := row.energy) and (limited := row.on_limit):
+        reasons = f", {escape('; '.join(limited.reasons))}" if is_found and limited.reasons else ""
+        parts.append(f"{escape(counted.said)}: {coloured(limited)}{reasons}")
     return "; ".join(parts)
 
 

@@ -74,7 +74,8 @@ def pick(
         emit_json(record.to_json())
     else:
         _show(record, budgets, to)
-    leave(worst(map(_kept, record.budgets)), accept_noise=accept_noise)
+    energy = None if record.energy is None else record.energy.verdict
+    leave(worst([*map(_kept, record.budgets), energy]), accept_noise=accept_noise)
 
 
 def _show(record: SearchRecord, budgets: Mapping[str, Budget], to: Path) -> None:
@@ -98,6 +99,8 @@ def _show(record: SearchRecord, budgets: Mapping[str, Budget], to: Path) -> None
         print_quality(item.quality or {}, item.name)
         for text in unbound(item.name, item.budget_ms, record.range_of(item.name)[1]):
             err.print(f"[yellow]warning:[/] {escape(text)}", highlight=False, soft_wrap=True)
+    if record.energy is not None:
+        out.print(escape(record.energy.sentence), soft_wrap=True, highlight=False)
     for text in _shares_of(record, budgets):
         out.print(escape(text), soft_wrap=True, highlight=False)
     shares = {item.name: _latency_ms(item) / item.budget_ms for item in record.budgets}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -17,10 +17,14 @@ from hwnas.data import Dataset
 from hwnas.device import Device, Target
 from hwnas.errors import HwnasError
 from hwnas.measure import Measured, Measurer, ProfileOptions, measured
+from hwnas.release import energy
 from hwnas.runs import outputs, records
 from hwnas.runs.comparison import MATCH, ComparisonAsked, ComparisonRecord, Match
+from hwnas.runs.energy import EnergyCheck
+from hwnas.runs.finalists import ChosenEnergy
 from hwnas.runs.folder import RunFolder
 from hwnas.space import Architecture
+from hwnas.statistics.verdict import Verdict
 from hwnas.tasks.base import Outcome
 
 
@@ -92,17 +96,30 @@ def compare(
     names = dict.fromkeys((*against, *(item.chosen for item in matches.values())))
     networks = {FOUND: arch} | {name: _baseline(name, arch) for name in names}
     entries = {name: [entry(name, network, seed) for seed in numbers] for name, network in networks.items()}
-    with Measurer(device, options) as one:  # and one for all variants, after hours of training
-        measured = {
-            variant: _measure(one, target, variant, entries, tell) for variant, target in targets.items()
+    with ExitStack() as stack:  # and one for all variants, after hours of training
+
+        def connected(is_counting: bool) -> Measurer:
+            return stack.enter_context(Measurer(device, replace(options, energy=is_counting)))
+
+        measurers, limit = cache(connected), search.energy
+        found = {
+            variant: _measure(
+                measurers,
+                target,
+                variant,
+                entries,
+                limit if limit is not None and limit.limits(str(target)) else None,
+                tell,
+            )
+            for variant, target in targets.items()
         }
+    measured = {variant: latencies for variant, (latencies, _) in found.items()}
+    energies = {variant: counted for variant, (_, counted) in found.items() if counted}
     budgets = {
         variant: next((item.budget_ms for item in search.budgets if item.target == target), None)
         for variant, target in targets.items()
     }
-    sessions = {
-        variant: {"id": found.session, **asdict(found.quality)} for variant, found in measured.items()
-    }
+    sessions = {variant: {"id": item.session, **asdict(item.quality)} for variant, item in measured.items()}
     result = ComparisonRecord(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         hwnas=__version__,
@@ -118,7 +135,7 @@ def compare(
         matches=tuple(matches.values()),
         sessions=sessions,
         networks=tuple(
-            rows.row(run, task, name, networks[name], entries, measured, targets, budgets)
+            rows.row(run, task, name, networks[name], entries, measured, targets, budgets, energies)
             for name in networks
         ),
     )
@@ -220,12 +237,25 @@ def _entry(
 
 
 def _measure(
-    measurer: Measurer,
+    measurers: energy.Measurers,
     target: Target,
     variant: str,
     entries: Mapping[str, Sequence[ShippedNetwork]],
+    limit: ChosenEnergy | None,
     tell: Tell,
-) -> Measured:
+) -> tuple[Measured, dict[str, tuple[EnergyCheck, Verdict]]]:
+    """Latencies of all networks, and their energies where the run has a limit on those; else none."""
     tell(f"measuring {len(entries)} networks on {target}")
     models: dict[str, Path | bytes] = {name: found[0].model(variant) for name, found in entries.items()}
-    return measured(measurer.measure(target, models))
+    measurer, missing = (measurers(False), "") if limit is None else energy.counting(measurers, target)
+    own = measurer.measure(target, models)
+    together = measured(own)
+    if limit is None:
+        return together, {}
+    counted = {name: energy.checked(limit, own, name, missing, together.quality) for name in models}
+    others = {
+        name: (replace(found, predicted_mj=None), kept)
+        for name, (found, kept) in counted.items()
+        if name != FOUND
+    }
+    return together, counted | others

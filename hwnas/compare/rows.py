@@ -16,9 +16,11 @@ from hwnas.runs.compared import (
     ComparedVariant,
     SeedSpread,
 )
+from hwnas.runs.energy import EnergyCheck
 from hwnas.space import Architecture
 from hwnas.statistics import verdict
 from hwnas.statistics.differences import ratio_interval
+from hwnas.statistics.verdict import Verdict
 from hwnas.tables.measurement import Measurement
 from hwnas.tasks import Task
 
@@ -35,6 +37,7 @@ def row(
     measured: Mapping[str, Measured],
     targets: Mapping[str, Target],
     budgets: Mapping[str, float | None],
+    energies: Mapping[str, Mapping[str, tuple[EnergyCheck, Verdict]]],
 ) -> ComparedNetwork:
     """What is known of a network, and how the found one compares with it.
 
@@ -47,6 +50,7 @@ def row(
         measured: By variant, the latency of every network, of one session.
         targets: What each variant was measured as.
         budgets: The run's, by variant; None where it has none.
+        energies: By variant that the run has a limit on energy for, that of every network.
     """
     mine, found = entries[name], entries[FOUND]
     return ComparedNetwork(
@@ -79,6 +83,8 @@ def row(
                 on_budget=verdict.on_budget(
                     result[name].latency_ms, result[name].interval_ms, budgets[variant], result.quality
                 ),
+                energy=energies[variant][name][0] if variant in energies else None,
+                on_limit=energies[variant][name][1] if variant in energies else None,
             )
             for variant, result in measured.items()
         ),

@@ -92,30 +92,13 @@ def energy_in(posteriors: Posteriors, best: Indices, limit_mj: float | None) -> 
     predicted = energy_model([there.model], posteriors.space).predict(posteriors.space, np.array([best]))
     mj, std_mj = float(predicted.mean_ms[0]), float(predicted.std_ms[0])
     found = posteriors.energy(best)
-    verdict = None if found is None or limit_mj is None else found.on(limit_mj)
-    text = f"energy on {there.name}: "
-    text += "" if limit_mj is None else f"at most {limit_mj:.4g} mJ asked, "
-    text += f"predicted {mj:.4g} ± {NORMAL_95 * std_mj:.2g} mJ, "
-    if found is None:
-        text += "not measured"
-    else:
-        half = (
-            f"± {(found.high_mj - found.low_mj) / 2:.2g}"
-            if found.carried
-            else "in too few rounds for an interval"
-        )
-        text += f"measured {found.mj:.4g} {half} mJ"
-    if found is not None and limit_mj is not None:
-        text += f": {found.mj / limit_mj:.0%} of the limit, {found.on(limit_mj).word}"
-    return ChosenEnergy(
-        name=there.name,
-        asked_mj=limit_mj,
-        predicted_mj=mj,
-        predicted_std_mj=std_mj,
-        measured_mj=None if found is None else found.mj,
-        interval_mj=None if found is None else found.interval_mj,
-        verdict=verdict,
-        sentence=text,
+    return ChosenEnergy.known(
+        there.name,
+        limit_mj,
+        mj,
+        std_mj,
+        None if found is None else found.mj,
+        None if found is None else found.interval_mj,
     )
 
 

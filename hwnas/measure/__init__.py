@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hwnas.measure.energy import why_refused
 from hwnas.measure.measurer import Measurer
 from hwnas.measure.options import OnProgress, ProfileOptions, Progress
 from hwnas.measure.profiling import Measured, measure, measured, profile
@@ -15,4 +16,5 @@ __all__ = [
     "measure",
     "measured",
     "profile",
+    "why_refused",
 ]

@@ -27,7 +27,7 @@ def require_counter(target: Target, hello: Mapping[str, Any]) -> None:
     missing = found.get("missing") if isinstance(found, Mapping) else None
     raise DeviceError(
         f"the {target.processor} of {target.device} must have an energy counter that can be read, but "
-        f"{missing or f'the agent of {target.runtime} there tells of none'}: leave --energy out, or allow "
+        f"{missing or f'the agent of {target.runtime} there tells of none'}: leave energy out, or allow "
         "reading the counter there (as root, by chmod a+r); the gauge of a phone's battery is for "
         "hwnas measure --repeat-over alone"
     )

@@ -18,6 +18,7 @@ from hwnas.export import PRECISIONS, RUNTIMES
 from hwnas.release.verification import Verification
 from hwnas.runs import records
 from hwnas.runs.budgets import BUDGET, BudgetRecord
+from hwnas.runs.finalists import ENERGY, ChosenEnergy
 from hwnas.runs.folder import ShippingFolder
 from hwnas.shapes import COUNT, NONE
 from hwnas.statistics.metric import ACCURACY, Metric
@@ -52,9 +53,10 @@ _SAID = {
     "params?": COUNT,
     "int8?": (dict, NONE),
     "int8_costs?": [{"said": str}],
+    "energy?": ENERGY,
 }
 _OPEN = ("licence", "int8")  # null says something there
-_Part = TypeVar("_Part", Verification, Verdict, BudgetRecord)
+_Part = TypeVar("_Part", Verification, Verdict, BudgetRecord, ChosenEnergy)
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,7 @@ class Manifest:
         settings: Of the export; empty in older files.
         int8: What fine-tuning for int8 came to, as ``Rounding.to_json`` says; None where nobody asked.
         int8_costs: What int8 loses, one object a runtime, as ``Int8Cost.to_json`` says.
+        energy: What was asked of an inference's energy, on the target of a budget; None where nobody asked.
         verified: What was found on each device, as the version that verified wrote it, the device that
             the manifest is for first; ``verifications`` reads it.
         scales: Anchor latencies by target, as ``Scales`` keeps them; None before any verification.
@@ -150,6 +153,7 @@ class Manifest:
     settings: Mapping[str, Any] = field(default_factory=dict)
     int8: Mapping[str, Any] | None = None
     int8_costs: tuple[Mapping[str, Any], ...] = ()
+    energy: ChosenEnergy | None = None
     verified: tuple[Mapping[str, Any], ...] = ()
     scales: Mapping[str, Any] | None = None
     more: Mapping[str, Any] = field(default_factory=dict)
@@ -205,6 +209,7 @@ class Manifest:
             "variants": [item.to_json() for item in self.models],
             "int8": self.int8,
             "int8_costs": list(self.int8_costs),
+            "energy": None if self.energy is None else self.energy.to_json(),
             "files": dict(self.files),
             **self.verified_json(),
             "scales": None if self.scales is None else dict(self.scales),
@@ -240,6 +245,9 @@ class Manifest:
             task_name=data.get("task", ""),
             learning=learning,
             int8_costs=tuple(data.get("int8_costs", ())),
+            energy=_parsed(ChosenEnergy, data["energy"], "energy", path, remedy)
+            if "energy" in data
+            else None,
             verified=verified,
             more={name: item for name, item in data.items() if name not in (*_PLAIN, *_OTHERS, value)},
         )
@@ -250,7 +258,7 @@ _PLAIN = (
     *("licence", "began_with", "macs", "params", "settings", "int8", "scales"),
 )
 _OTHERS = (
-    *("schema", "budgets", "variants", "task", "metric", "learning", "int8_costs"),
+    *("schema", "budgets", "variants", "task", "metric", "learning", "int8_costs", "energy"),
     *("verification", _ELSEWHERE),
 )
 

@@ -134,6 +134,7 @@ def export_run(
         data={**trained.data, "source": public_name(str(trained.data["source"]))},
         device=search.device,
         budgets=search.budgets,
+        energy=search.energy,
         task_name=task.name,
         metric=task.metric,
         test_value=trained.test_value,

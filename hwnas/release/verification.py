@@ -8,6 +8,7 @@ from typing import Any
 
 from hwnas.errors import SchemaMismatch, in_words
 from hwnas.runs import records
+from hwnas.runs.energy import EnergyCheck
 from hwnas.statistics import verdict
 from hwnas.statistics.metric import ACCURACY, Metric
 from hwnas.statistics.verdict import BUDGET, FAIL, NOT_PROVEN, PASS, Verdict
@@ -69,6 +70,7 @@ class VariantCheck:
             not among them where no budget was asked for.
         session: Where ``measured_ms`` comes from; None where there is none, or where an earlier
             version verified.
+        energy: Of an inference; None where no limit on it was promised.
     """
 
     name: str
@@ -85,6 +87,7 @@ class VariantCheck:
     conditions: Mapping[str, Any]
     checks: Mapping[str, Verdict]
     session: SessionRecord | None = None
+    energy: EnergyCheck | None = None
 
     @property
     def verdict(self) -> Verdict | None:
@@ -108,6 +111,8 @@ class VariantCheck:
             "verdict": None if found is None else found.word,
             "reasons": list(self.reasons),
         }
+        if self.energy is None:
+            del told["energy"]
         return {names.get(name, name): value for name, value in told.items()}
 
     @classmethod
@@ -123,6 +128,8 @@ class VariantCheck:
         fields["interval_ms"] = None if interval is None else (interval[0], interval[1])
         session = data.get("session")
         fields["session"] = None if session is None else SessionRecord.from_json(session)
+        energy = data.get("energy")
+        fields["energy"] = None if energy is None else EnergyCheck.from_json(energy)
         for name in ("estimate", "further"):
             found = fields.get(name)
             fields[name] = None if found is None else Estimate.from_json(found)

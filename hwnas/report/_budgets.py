@@ -135,6 +135,16 @@ def origin(record: Record) -> str:
     return f"a network of {space}, trained for a comparison"
 
 
+def _energies(record: Record) -> Iterator[str]:
+    """What the search found of energy, and what verifying did of what ships."""
+    if record.search.energy is not None:
+        yield record.search.energy.sentence
+    for checked in record.verifications:
+        for item in checked.variants:
+            if item.energy is not None:
+                yield f"What ships, {item.name} on {checked.device}: {item.energy.said}"
+
+
 def headline(record: Record) -> str:
     """The verdict, the promise of each target, and the network in a few numbers."""
     outcomes = [_outcome(record, item) for item in record.budgets]
@@ -147,7 +157,7 @@ def headline(record: Record) -> str:
     made = record.search.finalists
     little = use.warning(shares, made.why_little if made else "")
     others = [text for text in (made.warnings if made else ()) if not use.is_warning(text)]
-    energy = _page.paragraph(f"{made.energy.sentence}.") if made and made.energy else ""
+    energy = "".join(_page.paragraph(f"{text}.") for text in _energies(record))
     warned = "".join(_page.paragraph(_page.mark(text, "warn")) for text in (little, *others) if text)
     return (
         f'<section>{_verdict(record)}{used}{energy}{warned}<div class="promises">{boxes}</div>'

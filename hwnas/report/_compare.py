@@ -66,11 +66,20 @@ def _variant(found: ComparisonRecord, number: int, name: str) -> str:
         "MACs (M)",
     )
     caption = "Whiskers: 95 % of the latency; from the worst to the best seed for the other."
+    energies = [_energy(network, network.variants[number], found.found) for network in found.networks]
     return (
         f"<h3>{_page.code(name)}</h3>"
         + _page.table(header, rows, numeric=(4, 7))
+        + "".join(_page.paragraph(text) for text in energies if text)
         + _page.figure(chart, caption)
     )
+
+
+def _energy(network: ComparedNetwork, item: ComparedVariant, own: str) -> str:
+    """What was found of its energy; empty where the run has no limit on that."""
+    if item.energy is None:
+        return ""
+    return f"{'this network' if network.name == own else network.name}: {item.energy.said}: {item.on_limit}."
 
 
 def _row(network: ComparedNetwork, item: ComparedVariant, metric: Metric, is_own: bool) -> tuple[str, ...]:

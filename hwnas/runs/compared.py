@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from hwnas.device import Target
+from hwnas.runs.energy import EnergyCheck
 from hwnas.runs.parts import interval_of
 from hwnas.shapes import COUNT, NONE, SIZE, Items, Shape
 from hwnas.statistics.differences import Difference
@@ -121,6 +122,8 @@ class ComparedVariant:
         ratio_interval: 95 % interval of the ratio; None where either latency has none, and likewise.
         budget_ms: The run's budget for the target; None where it has none.
         on_budget: The verdict on it; None likewise.
+        energy: Of an inference, where the run has a limit on it on the target; else None.
+        on_limit: The verdict on that limit; None likewise.
     """
 
     name: str
@@ -133,9 +136,14 @@ class ComparedVariant:
     ratio_interval: tuple[float, float] | None = None
     budget_ms: float | None = None
     on_budget: Verdict | None = None
+    energy: EnergyCheck | None = None
+    on_limit: Verdict | None = None
 
     def to_json(self, key: str) -> dict[str, Any]:
         """A JSON object; the metric goes by ``key``."""
+        counted: dict[str, Any] = {}
+        if self.energy is not None and self.on_limit is not None:
+            counted = {"energy": asdict(self.energy), "on_limit": self.on_limit.to_json()}
         return {
             "name": self.name,
             "target": None if self.target is None else self.target.to_json(),
@@ -147,6 +155,7 @@ class ComparedVariant:
             "ratio_interval": None if self.ratio_interval is None else list(self.ratio_interval),
             "budget_ms": self.budget_ms,
             "on_budget": None if self.on_budget is None else self.on_budget.to_json(),
+            **counted,
         }
 
     @classmethod
@@ -163,6 +172,8 @@ class ComparedVariant:
             ratio_interval=interval_of(data, "ratio_interval"),
             budget_ms=data.get("budget_ms"),
             on_budget=None if data.get("on_budget") is None else Verdict.from_json(data["on_budget"]),
+            energy=EnergyCheck.from_json(data["energy"]) if "energy" in data else None,
+            on_limit=Verdict.from_json(data["on_limit"]) if "on_limit" in data else None,
         )
 
 
@@ -230,5 +241,11 @@ def shape_of(key: str) -> Shape:
         "latency_ratio": SIZE,
         "ratio_interval?": (Items(SIZE, 2, 2), NONE),
         "budget_ms?": (SIZE, NONE),
+        "energy?": {
+            "limit_mj": SIZE,
+            "predicted_mj": (SIZE, NONE),
+            "measured_mj": (SIZE, NONE),
+            "interval_mj": (Items(SIZE, 2, 2), NONE),
+        },
     }
     return {"name": str, "macs": SIZE, **quality, "variants": [variant]}

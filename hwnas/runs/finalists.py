@@ -8,7 +8,8 @@ from typing import Any
 
 from hwnas.runs.parts import interval_of
 from hwnas.shapes import COUNT, NONE, SIZE, Items
-from hwnas.statistics.verdict import Verdict
+from hwnas.statistics.intervals import NORMAL_95
+from hwnas.statistics.verdict import Verdict, on_budget
 
 SCHEMA = "hwnas-promise/2"
 NUMBER, INTERVAL = (SIZE, NONE), (Items(float, 2, 2), NONE)
@@ -25,19 +26,20 @@ _STEP = {
         }
     ],
 }
+ENERGY = {
+    "name": str,
+    "asked_mj": NUMBER,
+    "predicted_mj": SIZE,
+    "predicted_std_mj": SIZE,
+    "measured_mj": NUMBER,
+    "interval_mj": INTERVAL,
+    "sentence": str,
+}
 SHAPE = {
     "kept?": bool,
     "targets": [{"name": str, "measured_ms?": NUMBER, "interval_ms?": INTERVAL}],
     "steps?": [_STEP],
-    "energy?": {
-        "name": str,
-        "asked_mj": NUMBER,
-        "predicted_mj": SIZE,
-        "predicted_std_mj": SIZE,
-        "measured_mj": NUMBER,
-        "interval_mj": INTERVAL,
-        "sentence": str,
-    },
+    "energy?": ENERGY,
 }
 
 
@@ -134,6 +136,37 @@ class ChosenEnergy:
     interval_mj: tuple[float, float] | None
     verdict: Verdict | None
     sentence: str
+
+    @classmethod
+    def known(
+        cls,
+        name: str,
+        asked_mj: float | None,
+        predicted_mj: float,
+        predicted_std_mj: float,
+        measured_mj: float | None,
+        interval_mj: tuple[float, float] | None,
+    ) -> ChosenEnergy:
+        """With its verdict and all of it in a sentence."""
+        text = f"energy on {name}: "
+        text += "" if asked_mj is None else f"at most {asked_mj:.4g} mJ asked, "
+        text += f"predicted {predicted_mj:.4g} ± {NORMAL_95 * predicted_std_mj:.2g} mJ, "
+        verdict = None
+        if measured_mj is None:
+            text += "not measured"
+        else:
+            half = "in too few rounds for an interval"
+            if interval_mj is not None:
+                half = f"± {(interval_mj[1] - interval_mj[0]) / 2:.2g}"
+            text += f"measured {measured_mj:.4g} {half} mJ"
+            verdict = on_budget(measured_mj, interval_mj, asked_mj, unit="mJ")
+        if measured_mj is not None and asked_mj is not None and verdict is not None:
+            text += f": {measured_mj / asked_mj:.0%} of the limit, {verdict.word}"
+        return cls(name, asked_mj, predicted_mj, predicted_std_mj, measured_mj, interval_mj, verdict, text)
+
+    def limits(self, name: str) -> bool:
+        """Whether there is a limit, on the target of a name."""
+        return self.asked_mj is not None and self.name == name
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""

@@ -14,7 +14,7 @@ from typing import Any
 from hwnas.device import Target
 from hwnas.errors import HwnasError, SchemaMismatch
 from hwnas.runs.budgets import BUDGET, BudgetRecord
-from hwnas.runs.finalists import INTERVAL, FinalistsRecord
+from hwnas.runs.finalists import ENERGY, INTERVAL, ChosenEnergy, FinalistsRecord
 from hwnas.runs.finalists import SHAPE as FINALISTS
 from hwnas.runs.parts import DATA, as_written
 from hwnas.runs.trial import Trial, score_of
@@ -65,6 +65,7 @@ _SHAPE = {
         "best_of?": {str: float},
         "controls?": {str: [[COUNT]]},
         "tuned?": Items(_TUNED, 2),
+        "energy?": ENERGY,
         "spearman?": (float, NONE),
         "left_out?": {"networks": SOME, "spearman": (float, NONE), "half_90": SIZE, "coverage_90": SHARE},
     },
@@ -159,6 +160,14 @@ class SearchRecord:
     def is_known(self) -> bool:
         """Whether nobody searched: the network is a known one."""
         return self.strategy == KNOWN
+
+    @property
+    def energy(self) -> ChosenEnergy | None:
+        """What was asked, predicted and measured of the network's energy; None where nobody asked."""
+        picked = self.extra.get("energy")
+        if self.finalists is None:
+            return None if picked is None else ChosenEnergy.from_json(picked)
+        return self.finalists.energy
 
     @property
     def alarms(self) -> tuple[str, ...]:

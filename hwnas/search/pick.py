@@ -18,6 +18,7 @@ from hwnas.runs.folder import RunFolder
 from hwnas.runs.found import SearchRecord
 from hwnas.runs.gallery import GalleryEntry, GalleryRecord
 from hwnas.runs.trial import Trial
+from hwnas.search.gallery_energy import GalleryEnergy, gallery_energy
 from hwnas.search.objective import sizes
 from hwnas.statistics.bounds import at_least, at_most
 
@@ -50,7 +51,7 @@ def pick(run: Path, budgets: Sequence[Budget], out: Path, *, confidence: float =
         What its ``search.json`` holds.
 
     Raises:
-        InfeasibleBudget: Nothing in the gallery keeps the budgets.
+        InfeasibleBudget: Nothing in the gallery keeps the budgets, and the search's limit on energy.
         SchemaMismatch: The gallery is of another version, or of other targets than its search.
         HwnasError: The run has no gallery, or ``out`` holds a search.
     """
@@ -63,18 +64,25 @@ def pick(run: Path, budgets: Sequence[Budget], out: Path, *, confidence: float =
     limits_ms = _limits(gallery, record, budgets)
     needs = [_needs_ms(entry, confidence) for entry in gallery.entries]
     fitting = [
-        entry
-        for entry, need in zip(gallery.entries, needs, strict=True)
+        at
+        for at, need in enumerate(needs)
         if all(need[number] <= limit for number, limit in limits_ms.items())
     ]
     if not fitting:
         raise _refusal(gallery, limits_ms, needs)
-    chosen = max(fitting, key=lambda entry: entry.quality)
     space = spaces.load(gallery.space)
+    energy = gallery_energy(run, record, gallery, space)
+    kept = [at for at in fitting if energy is None or energy.keeps(at, confidence)]
+    if energy is not None and not kept:
+        raise _too_much(energy, [energy.needs_mj(at, confidence) for at in fitting])
+    best = max(kept, key=lambda at: gallery.entries[at].quality)
+    chosen = gallery.entries[best]
     arch = spaces.architecture_from_json(
         space.architecture(chosen.indices).to_json() | {"space_fingerprint": gallery.space_fingerprint}
     )
     record = _picked(record, gallery, chosen, limits_ms)
+    if energy is not None:
+        record = replace(record, extra={**record.extra, "energy": energy.of(best).to_json()})
     record = replace(record, sizes=sizes(arch, record.targets[0].precision))
     _copy(RunFolder(run), out)
     files.write_json(new.arch, arch.to_json())
@@ -140,6 +148,18 @@ def _refusal(
         "raise the budget, or search into another folder",
         budget=limits_ms[first],
         least=closest[first],
+    )
+
+
+def _too_much(energy: GalleryEnergy, needs_mj: Sequence[float]) -> InfeasibleBudget:
+    """What keeps the budgets does not keep the limit on energy that the search had."""
+    limit_mj, least_mj = energy.limit_mj or 0.0, min(needs_mj)
+    return InfeasibleBudget(
+        f"the search's limit on energy must be kept as well, {at_most(limit_mj)} mJ on {energy.name}, but "
+        f"none of the {len(needs_mj)} of the gallery that keep the budgets does (the least is "
+        f"{at_least(least_mj)} mJ): lower the budget, or search into another folder",
+        budget=limit_mj,
+        least=least_mj,
     )
 
 

@@ -29,6 +29,9 @@ STABLE, NOISY, UNUSABLE = "stable", "noisy", "unusable"
 BUDGET = "budget"
 """What the check of a latency against its budget is called beside other checks."""
 
+ENERGY = "energy"
+"""Likewise of an energy against its limit."""
+
 MEASURE_MORE = (
     "measure more rounds, stop what else runs there (`hwnas doctor` says what harms), "
     "or take --accept-noise if you know better"

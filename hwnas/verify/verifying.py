@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -13,11 +14,13 @@ from hwnas import files, release, runtimes
 from hwnas.device import Device, Target
 from hwnas.errors import HwnasError
 from hwnas.measure import Measurer, ProfileOptions
-from hwnas.release import Manifest, ShippedModel
+from hwnas.release import Manifest, ShippedModel, energy
 from hwnas.release.verification import SessionRecord, VariantCheck, Verification
 from hwnas.runs.budgets import BudgetRecord
+from hwnas.runs.energy import EnergyCheck
+from hwnas.runs.finalists import ChosenEnergy
 from hwnas.statistics import verdict
-from hwnas.statistics.verdict import BUDGET, NOT_PROVEN, Verdict
+from hwnas.statistics.verdict import BUDGET, ENERGY, NOT_PROVEN, Verdict
 from hwnas.tables import conditions
 from hwnas.tables.table import Measurement
 from hwnas.verify import checks
@@ -87,7 +90,8 @@ def verify_on(
 
     A variant passes where it answers as the exported network did, its metric on the test split is close
     to PyTorch's and better than guessing, one delegate runs all of it, and its latency is proven to
-    keep the budget (see ``hwnas.statistics.verdict``). Nothing but the folder is needed.
+    keep the budget (see ``hwnas.statistics.verdict``), as is its energy where there is a limit on it. Nothing
+    but the folder is needed.
 
     Args:
         checked: The folder, read.
@@ -151,15 +155,23 @@ def _variants(
 ) -> tuple[VariantCheck, ...]:
     """Every file measured on a device, once for each of its budgets there."""
     found = []
+    limit = checked.manifest.energy
     with ExitStack() as stack:  # one way to the device for all, opened when it is first needed
-        measurer = cache(lambda: stack.enter_context(Measurer(device, options)))
+
+        def connected(is_counting: bool) -> Measurer:
+            return stack.enter_context(Measurer(device, replace(options, energy=is_counting)))
+
+        measurers = cache(connected)
         for model in checked.manifest.models:
             file = model.file
             for name, target, asked in _targets(model, device, checked.manifest.budgets):
-                measured: tuple[Measurement, SessionRecord] | None = None
+                wanted = limit if limit and asked and limit.limits(asked.name) else None
+                measured = _Measured(
+                    energy=None if wanted is None else energy.checked(wanted, None, "", "", None)
+                )
                 if target is not None and device.runs(target.runtime):
                     on_step(f"latency of {file}{f' on {target}' if name != model.name else ''}")
-                    measured = _measure(checked.path / file, measurer(), target, scales)
+                    measured = _measure(checked.path / file, measurers, target, scales, wanted)
                 found.append(_check(name, model, looked[file], measured, asked))
     return tuple(found)
 
@@ -181,11 +193,22 @@ def _targets(
     return [(item.target.slug, item.target, item) for item in asked]
 
 
+@dataclass(frozen=True)
+class _Measured:
+    """What was measured of a file on a target; nothing where its runtime is not there."""
+
+    latency: Measurement | None = None
+    session: SessionRecord | None = None
+    energy: tuple[EnergyCheck, Verdict] | None = None
+
+
 def _measure(
-    model: Path, measurer: Measurer, target: Target, scales: Scales
-) -> tuple[Measurement, SessionRecord]:
-    """A latency on the scale of the device, and how it was measured."""
-    found = scales.put(measurer.measure(target, {model.name: model}))
+    model: Path, measurers: energy.Measurers, target: Target, scales: Scales, limit: ChosenEnergy | None
+) -> _Measured:
+    """A latency on the scale of the device, how it was measured, and the energy where that is limited."""
+    measurer, missing = (measurers(False), "") if limit is None else energy.counting(measurers, target)
+    own = measurer.measure(target, {model.name: model})
+    found = scales.put(own)
     quality, environment = found.quality, found.reference.environment
     measured = found[model.name]
     session = SessionRecord(
@@ -196,17 +219,14 @@ def _measure(
         environment,
         conditions.notes(quality, measured),
     )
-    return measured, session
+    counted = None if limit is None else energy.checked(limit, own, model.name, missing, session)
+    return _Measured(measured, session, counted)
 
 
 def _check(
-    name: str,
-    model: ShippedModel,
-    looked: FileQuality,
-    found: tuple[Measurement, SessionRecord] | None,
-    asked: BudgetRecord | None,
+    name: str, model: ShippedModel, looked: FileQuality, found: _Measured, asked: BudgetRecord | None
 ) -> VariantCheck:
-    measured, session = found or (None, None)
+    measured, (counted, on_limit) = found.latency, found.energy or (None, None)
     host = runtimes.get(model.runtime).host
     latency_ms = measured.latency_ms if measured else None
     interval_ms = measured.interval_ms if measured else None
@@ -215,7 +235,8 @@ def _check(
         **looked.checks,
         **looked.known.checks,
         "delegate": None if model.precision in host.delegate_lacks else checks.delegation(seen),
-        BUDGET: _on_budget(latency_ms, interval_ms, asked, session),
+        BUDGET: _on_budget(latency_ms, interval_ms, asked, found.session),
+        ENERGY: on_limit,
     }
     return VariantCheck(
         name=name,
@@ -231,7 +252,8 @@ def _check(
         budget_ms=None if asked is None else asked.budget_ms,
         conditions=seen,
         checks={name: found for name, found in verdicts.items() if found is not None},
-        session=session,
+        session=found.session,
+        energy=counted,
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import powercap
 import pytest
 from quick_measuring import form
 from shipping_helpers import leave_one
@@ -23,9 +24,10 @@ from hwnas.compare import FOUND, compare
 from hwnas.compare.contender import Recipe, prepare, trained
 from hwnas.compare.rows import spread
 from hwnas.errors import HwnasError, SpaceError, TrainingError
-from hwnas.measure import measurer
+from hwnas.measure import energy, measurer
 from hwnas.runs import records
 from hwnas.runs.comparison import ComparisonRecord
+from hwnas.runs.finalists import ChosenEnergy
 from hwnas.runs.folder import RunFolder
 from hwnas.runs.training import TrainingRecord
 from hwnas.train import TrainConfig
@@ -105,6 +107,40 @@ def check(run: Path, result: dict[str, Any], told: list[str]) -> None:
 
 def test_all_are_trained_alike_and_measured_together(compared):
     check(*compared)
+
+
+def test_energies_are_held_against_the_limit_of_the_run(compared, tmp_path, monkeypatch, capsys):
+    """Of all networks alike, where something counts; else it is said of all."""
+    run, name = Path(shutil.copytree(compared[0], tmp_path / "run")), "host/litert-int8"
+    record = files.read_json(run / "search.json", "search")
+    asked = ChosenEnergy.known(name, 1e6, 2.0, 0.1, None, None)
+    files.write_json(run / "search.json", record | {"picked": True, "extra": {"energy": asked.to_json()}})
+    for setting, value in (("_LEAST_BUSY", 0.0), ("STEPS", 4), ("_LEAST_STEPS", 1)):
+        monkeypatch.setattr(energy, setting, value)
+
+    def again() -> ComparisonRecord:
+        return compare(run, device.load("host"), against=[SMALLEST], variants=["litert-int8"], options=QUICK)
+
+    with powercap.moving(tmp_path / "powercap", step_s=0.0005) as root:
+        monkeypatch.setenv("HWNAS_POWERCAP", str(root))
+        found = again()
+    for network, predicted_mj in zip(found.networks, (2.0, None), strict=True):
+        (variant,) = network.variants
+        assert variant.energy.measured_mj > 0.5 * powercap.WATTS * variant.latency_ms
+        assert (variant.energy.limit_mj, variant.energy.predicted_mj) == (1e6, predicted_mj)
+        assert variant.on_limit.word == "NOT PROVEN", "three rounds carry no interval"
+    assert records.comparison(run).networks == found.networks
+    show_comparison(found)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "energy: at most 1e+06 mJ asked, predicted 2 mJ, measured " in printed
+    page = html.unescape(report.write(run).read_text())
+    assert all(network.variants[0].energy.said in page for network in found.networks)
+    monkeypatch.setenv("HWNAS_POWERCAP", str(tmp_path / "none"))
+    for network in again().networks:
+        assert network.variants[0].latency_ms > 0
+        assert network.variants[0].energy.measured_mj is None
+        (why,) = network.variants[0].on_limit.reasons
+        assert "must have an energy counter that can be read" in why
 
 
 @pytest.mark.slow

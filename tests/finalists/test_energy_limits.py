@@ -21,6 +21,9 @@ from hwnas.finalists.reading import EnergyReading, Reading
 from hwnas.finalists.refusal import refusal
 from hwnas.latency.base import Cost
 from hwnas.measure import energy
+from hwnas.runs import records
+from hwnas.search.gallery_energy import GalleryEnergy, gallery_energy
+from hwnas.search.pick import pick
 from hwnas.search.problem import Constraint
 from hwnas.search.request import SearchRequest
 from hwnas.statistics.verdict import FAIL, NOT_PROVEN, PASS, on_budget
@@ -112,6 +115,45 @@ def test_without_measuring_it_is_said_to_be_predicted(tables, range_mj, tmp_path
     assert (found.measured_mj, found.verdict) == (None, None)
     assert found.sentence.endswith("mJ, not measured")
     assert found.predicted_mj < found.asked_mj
+
+
+def test_a_pick_keeps_the_limit_of_its_search(tables, range_mj, tmp_path, warm_processes):
+    run, limit_mj = tmp_path / "run", range_mj[0] + 0.6 * (range_mj[1] - range_mj[0])
+    search_for(tables, run, limit_mj=limit_mj, measure=False, gallery_points=4, gallery_each=3)
+    searched, gallery = records.search(run), records.gallery(run, "")
+    energies = gallery_energy(run, searched, gallery, space())
+    kept = [at for at in range(len(gallery.entries)) if energies.keeps(at, 0.9)]
+    assert 0 < len(kept) < len(gallery.entries), "the gallery is of the whole range"
+    assert all(energies.predicted.mean_ms[at] < limit_mj for at in kept)
+    everything = Budget.read("100%", TARGET)
+    record = pick(run, [everything], tmp_path / "picked")
+    assert record.quality == max(gallery.entries[at].quality for at in kept)
+    assert records.search(tmp_path / "picked").energy == record.energy
+    assert (record.energy.name, record.energy.asked_mj) == (TARGET, limit_mj)
+    assert record.energy.sentence.endswith("mJ, not measured")
+    done = CliRunner(env={"COLUMNS": "500"}).invoke(
+        app, ["pick", str(run), "--device", f"{TARGET}=100%", "--out", str(tmp_path / "typed")]
+    )
+    assert record.energy.sentence in done.output
+    files.write_json(
+        run / "search.json", files.read_json(run / "search.json", "") | {"limits": {"energy_mj": 1e-6}}
+    )
+    with pytest.raises(InfeasibleBudget, match=r"limit on energy must be kept as well, .* mJ on host/litert"):
+        pick(run, [everything], tmp_path / "none")
+    assert not (tmp_path / "none" / "search.json").exists()
+
+
+def test_what_was_measured_of_a_picked_network_has_a_verdict():
+    measured = {0: {"mj": 3.0, "low_mj": 2.9, "high_mj": 3.1, "carried": True}}
+    measured[1] = measured[0] | {"carried": False}
+    known = GalleryEnergy(
+        TARGET, 3.05, latency.Prediction(np.array([2.0, 2.0]), np.array([0.1, 0.1])), measured
+    )
+    assert known.needs_mj(0, 0.9) == 3.1
+    assert not known.keeps(0, 0.9)
+    assert known.needs_mj(1, 0.9) == pytest.approx(2.13, abs=0.01), "what carries no interval is predicted"
+    assert known.of(0).verdict.word == NOT_PROVEN
+    assert "energy may be up to 3.10 mJ" in known.of(0).verdict.reasons[0]
 
 
 def test_a_search_is_refused_before_it_begins_where_nothing_counts_any_more(
