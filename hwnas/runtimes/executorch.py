@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sys
 import warnings
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,9 +35,11 @@ def method(model: bytes | Path, *, threads: int = 1) -> Any:
     library = _library()
     try:
         content = model if isinstance(model, bytes) else model.read_bytes()
-        library._unsafe_reset_threadpool(threads)
-        program = library._load_program_from_buffer(content)
-        return program, program.load_method(METHOD)  # the content must stay
+        with _mute():
+            if library._threadpool_get_thread_count() != threads:
+                library._unsafe_reset_threadpool(threads)
+            program = library._load_program_from_buffer(content)
+            return program, program.load_method(METHOD)  # the content must stay
     except (RuntimeError, OSError) as error:
         raise ExportError(f"ExecuTorch must be able to load the model, but it answered: {error}") from error
 
@@ -42,7 +48,7 @@ def _library() -> Any:
     try:
         import torch  # noqa: F401 - has the libraries that the next one needs
 
-        with warnings.catch_warnings():
+        with _mute(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             from executorch.extension.pybindings import _C
     except ImportError as error:
@@ -50,6 +56,20 @@ def _library() -> Any:
             "ExecuTorch must be installed for this, but is not: pip install 'hwnas[executorch]'"
         ) from error
     return _C
+
+
+@contextlib.contextmanager
+def _mute() -> Iterator[None]:
+    """ExecuTorch's libraries tell of the processor and of threads, beneath Python, on standard error."""
+    sys.stderr.flush()
+    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nothing, 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)
 
 
 def execution(model: bytes) -> Execution:

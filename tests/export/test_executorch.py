@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -111,3 +113,15 @@ def test_half_of_a_program_is_refused():
     model = write(Conv(3, 4), (3, 8, 6), "fp32")
     with pytest.raises(ExportError, match="must be able to load"):
         runtimes.run(model[: len(model) // 2], "executorch", random_calibration((3, 8, 6), 1, 0))
+
+
+@needs("executorch")
+def test_nothing_is_said_beneath_python():
+    """ExecuTorch tells of the processor when it is imported, and of its threads when they change."""
+    script = (
+        "from pathlib import Path; from hwnas.runtimes import executorch; import sys; p = Path(sys.argv[1])"
+    )
+    script += "; [executorch.method(p, threads=n) for n in (1, 2)]"
+    program = str(WRITTEN_BY_EXECUTORCH / "conv-fp32.pte")
+    done = subprocess.run([sys.executable, "-c", script, program], capture_output=True, text=True, check=True)
+    assert done.stderr == done.stdout == ""
