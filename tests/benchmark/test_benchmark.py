@@ -511,6 +511,9 @@ def test_the_verb_leaves_with_the_code_of_the_verdict(hwnas_measure, networks, t
     data = json.loads(done.stdout)
     assert [row["file"] for row in data["rows"]] == ["net-fp32.onnx"]
     assert "gone.onnx: a model must be a file that is there" in done.stderr
+    done = hwnas_measure(one, tmp_path / "gone.onnx", "--rounds", 6, "--budget-ms", 1e6, code=1)
+    assert done.stdout.rstrip().endswith(", but for what was not measured: gone.onnx"), "no plain PASS"
+    hwnas_measure(one, "", code=2)
     page = tmp_path / "no folder" / "page.html"
     page.parent.write_text("a file")
     done = CliRunner().invoke(app, ["measure", str(one), "--html", str(page)])
