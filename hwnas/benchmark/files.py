@@ -143,7 +143,8 @@ def _given(inputs: Sequence[Tensor], asked: Asked, arrays: Arrays | None) -> Giv
         said = ", ".join(f"{tensor.name} ({tensor.text})" for tensor in still_open)
         typed = " ".join(f"--shape '{tensor.name}={tensor.text.replace('?', '1')}'" for tensor in still_open)
         raise DataError(
-            f"dimensions must be known to be measured, but are open in {said}: give {typed}, or others"
+            f"dimensions must be known to be measured, but are open in {said}: give {typed}, or others, to "
+            "hwnas measure"
         )
     return Given(shapes, "" if asked.inputs is None else str(asked.inputs.resolve()))
 

@@ -634,6 +634,7 @@ def test_a_model_that_runs_without_a_pause_has_a_curve(networks, tmp_path):
     assert seconds[0] == 0
     assert all(later - before >= 0.8 for before, later in pairwise(seconds)), "each is a second's work"
     assert all(ms > 0 for _, ms in points)
+    assert 0 < row.endurance.busy < 1.1
     assert row.endurance.said.startswith(f"{row.endurance.first_ms:.3g} ms in the first tenth of")
     assert tuple(points) == found.to_json()["rows"][0]["endurance"]["points"]
     page = report.write_benchmark(found, tmp_path / "page.html")
@@ -644,6 +645,9 @@ def test_an_endurance_compares_its_ends():
     slower = Endurance(tuple((float(s), 1.0 if s < 50 else 1.5) for s in range(100)))
     assert (slower.first_ms, slower.last_ms, slower.seconds) == (1.0, 1.5, 99.0)
     assert "(1.50×)" in slower.said
+    assert "CPU" not in slower.said
+    assert "CPU" not in replace(slower, busy=0.97).said
+    assert "it had its CPU for 27% of that time: what else ran there" in replace(slower, busy=0.27).said
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("1.5 min", 90), ("1h", 3600)])
