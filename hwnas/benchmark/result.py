@@ -212,7 +212,8 @@ class Endurance:
         """That others took the CPU, which no heat explains; nothing is subtracted here."""
         if self.busy is None or self.busy >= _BUSY:
             return ""
-        return f"; it had its CPU for {self.busy:.0%} of that time: what else ran there slowed it, not heat alone"
+        said = f"it had its CPU for {self.busy:.0%} of that time"
+        return f"; {said}: what else ran there slowed it, not heat alone"
 
     @property
     def _energy(self) -> str:

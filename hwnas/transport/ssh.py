@@ -132,8 +132,8 @@ def open_board(device: Device, address: str | None = None) -> RemoteTransport:
     if not wanted:
         raise TransportError(
             f"a board must have an address, but {device.name} has none: give --serial USER@HOST "
-            "(profile, measure, devices doctor), or copy its descriptor to your own devices and add the option "
-            "address"
+            "(profile, measure, devices doctor), or copy its descriptor to your own devices and add the "
+            "option address"
         )
     shell = SshProgram(str(wanted), [str(word) for word in device.options.get("ssh", ())])
     return RemoteTransport(shell, device, identity=str(wanted))
