@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,6 +23,7 @@ from hwnas.runtimes.base import Description, Tensor
 Arrays = Mapping[str, NDArray[np.generic]]
 
 _MOST_BYTES = 4 * 2**30  # of all arrays that are given
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+:/", re.IGNORECASE)  # of the web; paths make one stroke of two
 _DAMAGES = (  # what an archive of somebody's may raise; RuntimeError where it is encrypted
     *(OSError, ValueError, TypeError, AttributeError, EOFError, MemoryError, NotImplementedError),
     *(RuntimeError, zipfile.BadZipFile, zlib.error),
@@ -91,7 +93,8 @@ def _runtime(path: Path) -> Runtime:
     if path.is_dir():
         raise ExportError("a model must be a file, but this is a folder: give the file in it")
     if not path.exists():
-        raise ExportError("a model must be a file that is there, but this one is not")
+        remedy = ": fetch it, and give the file" if _ADDRESS.match(str(path)) else ""
+        raise ExportError(f"a model must be a file that is there, but this one is not{remedy}")
     if not path.stat().st_size:
         raise ExportError("a model file must not be empty, but this one is: make it again")
     suffixes = runtimes.by_suffix()
@@ -143,7 +146,8 @@ def _given(inputs: Sequence[Tensor], asked: Asked, arrays: Arrays | None) -> Giv
         said = ", ".join(f"{tensor.name} ({tensor.text})" for tensor in still_open)
         typed = " ".join(f"--shape '{tensor.name}={tensor.text.replace('?', '1')}'" for tensor in still_open)
         raise DataError(
-            f"dimensions must be known to be measured, but are open in {said}: give {typed}, or others"
+            f"dimensions must be known to be measured, but are open in {said}: give {typed}, or others, to "
+            "hwnas measure"
         )
     return Given(shapes, "" if asked.inputs is None else str(asked.inputs.resolve()))
 

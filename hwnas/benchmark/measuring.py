@@ -233,9 +233,10 @@ def _lasting(
         fail(model.name, error)
         return row
     try:
-        return replace(row, endurance=Endurance(run.points, battery.energy_mj(run)))
+        lasting = Endurance(run.points, battery.energy_mj(run), busy=run.busy)
     except UnstableMeasurement as error:
-        return replace(row, endurance=Endurance(run.points, no_energy=str(error)))
+        lasting = Endurance(run.points, no_energy=str(error), busy=run.busy)
+    return replace(row, endurance=lasting)
 
 
 def _reason(model: ReadFile, place: BenchmarkPlace, error: HwnasError | str) -> str:

@@ -10,6 +10,7 @@ from hwnas.benchmark.facts import BenchmarkPlace
 from hwnas.statistics.bounds import decimals
 from hwnas.statistics.verdict import Verdict
 
+_BUSY = 0.9  # share of the time with a CPU, below which others explain what became of a model
 _NEAR = 0.2  # of the latency, by which the operations of a profile may be off without a word
 
 
@@ -84,11 +85,13 @@ class Endurance:
         points: Seconds since the first run, and milliseconds a run, about once a second.
         energy_mj: What the battery of a phone gave for an inference; None where that is not known.
         no_energy: Why it is not, of what has a battery; empty otherwise.
+        busy: Share of the time in which it had its CPU; None where that is not known.
     """
 
     points: tuple[tuple[float, float], ...]
     energy_mj: float | None = None
     no_energy: str = ""
+    busy: float | None = None
 
     @property
     def seconds(self) -> float:
@@ -112,8 +115,16 @@ class Endurance:
         return (
             f"{self.first_ms:.3g} ms in the first tenth of {self.seconds:.0f} s without a pause, "
             f"{self.last_ms:.3g} ms in the last one ({self.last_ms / self.first_ms:.2f}×), "
-            f"{slowest:.3g} ms at worst{self._energy}"
+            f"{slowest:.3g} ms at worst{self._beside}{self._energy}"
         )
+
+    @property
+    def _beside(self) -> str:
+        """That others took the CPU, which no heat explains; nothing is subtracted here."""
+        if self.busy is None or self.busy >= _BUSY:
+            return ""
+        said = f"it had its CPU for {self.busy:.0%} of that time"
+        return f"; {said}: what else ran there slowed it, not heat alone"
 
     @property
     def _energy(self) -> str:

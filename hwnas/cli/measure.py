@@ -88,6 +88,8 @@ def measure(
     """
     from hwnas.benchmark import Asked, benchmark, is_name, seconds_of, shape_of
 
+    if "" in files:
+        raise typer.BadParameter("a file must have a name, but one is empty: is a variable unset?")
     if len(device or ()) > 1:
         _usage.no_effect(context, "serial", needs="with one --device")
     where = [devices.load(name).with_options(serial=serial) for name in device or ()]

@@ -15,6 +15,7 @@ from typing import Any
 from hwnas import runtimes
 from hwnas.device import Target
 from hwnas.errors import AgentError
+from hwnas.measure import energy
 from hwnas.measure.engine import Given, plan_line, require_proven, samples_ms
 from hwnas.measure.options import ProfileOptions
 from hwnas.transport.base import Reply, Transport
@@ -33,12 +34,15 @@ class WithoutPause:
         inferences: How often it ran, warm-ups included.
         before: Conditions of the device just before, as far as it tells.
         after: The same just after.
+        busy: Share of the time in which it had its CPU, in the median of the points; None where that is not
+            known, as of several threads.
     """
 
     points: tuple[tuple[float, float], ...]
     inferences: int
     before: Mapping[str, Any]
     after: Mapping[str, Any]
+    busy: float | None = None
 
     @property
     def seconds(self) -> float:
@@ -111,6 +115,7 @@ def run_on(
     found: list[tuple[float, float]] = []
     ends: dict[str, Mapping[str, Any]] = {}
     began, inferences = None, 0
+    shares: list[float] = []
     for reply in transport.run(runtime.agent, lines, silence_s=options.silence_s):
         if "job" in reply:
             ms = median(samples_ms(reply))
@@ -120,9 +125,12 @@ def run_on(
                 raise AgentError("an agent must say when a job began to be measured over time, but does not")
             began = start_ns if began is None else began
             found.append(((start_ns - began) / 1e9, ms))
+            if (share := energy.busy_share(reply)) is not None:
+                shares.append(share)
             inferences += len(reply["samples_ns"]) * reply["inner"] + (reply.get("warmup_runs") or 0)
             told(found[-1][0])
         ends |= {name: reply[name].get("conditions") or {} for name in ("hello", "bye") if name in reply}
     if len(found) < len(lines):
         raise AgentError(_LEFT_OUT)
-    return WithoutPause(tuple(found), inferences, ends.get("hello", {}), ends.get("bye", {}))
+    busy = median(shares) if shares else None
+    return WithoutPause(tuple(found), inferences, ends.get("hello", {}), ends.get("bye", {}), busy)

@@ -88,7 +88,7 @@ def _energy_mj(reply: Reply) -> float:
             f"{elapsed_ns / 1e6:.0f} ms, in which {source} varies by {noise_uj / 1e3:.0f} mJ when idle: "
             "stop what else runs there"
         )
-    if (busy := _busy(reply)) is not None and busy < _LEAST_BUSY:
+    if (busy := busy_share(reply)) is not None and busy < _LEAST_BUSY:
         raise UnstableMeasurement(
             f"a model must have its CPU while {source} counts, which counts all that runs there, but had it "
             f"for {busy:.0%} of the time: stop what else runs there"
@@ -96,7 +96,7 @@ def _energy_mj(reply: Reply) -> float:
     return float(uj / inferences / 1e3)
 
 
-def _busy(reply: Reply) -> float | None:
+def busy_share(reply: Reply) -> float | None:
     """Share of its samples that the one thread had a CPU in; None where that is not known."""
     times, samples = reply.get("thread_ns"), reply.get("samples_ns")
     if reply.get("threads") != 1 or not samples or not times or not all(map(_is_count, times)):

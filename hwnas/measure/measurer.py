@@ -166,7 +166,8 @@ class Measurer:
             if item.failed and on_failed is None:
                 raise DeviceError(f"{item.key} must run on {target}, but: {item.failed}")
             (on_failed if item.failed and on_failed else on_round)(item)
-            progress(Progress(target, "measure", len(own.rounds), self.options.rounds * len(models)))
+            done = len(own.rounds)
+            progress(Progress(target, "measure", done, max(done, self.options.rounds * len(models))))
         own.notes.append(Note(own.rounds[0].session, "end", self._transport.take_losses().facts()))
         scales.remember(own)
         return own

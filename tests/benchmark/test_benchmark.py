@@ -555,6 +555,9 @@ def test_the_verb_leaves_with_the_code_of_the_verdict(hwnas_measure, networks, t
     data = json.loads(done.stdout)
     assert [row["file"] for row in data["rows"]] == ["net-fp32.onnx"]
     assert "gone.onnx: a model must be a file that is there" in done.stderr
+    done = hwnas_measure(one, tmp_path / "gone.onnx", "--rounds", 6, "--budget-ms", 1e6, code=1)
+    assert done.stdout.rstrip().endswith(", but for what was not measured: gone.onnx"), "no plain PASS"
+    hwnas_measure(one, "", code=2)
     page = tmp_path / "no folder" / "page.html"
     page.parent.write_text("a file")
     done = CliRunner().invoke(app, ["measure", str(one), "--html", str(page)])
@@ -675,6 +678,7 @@ def test_a_model_that_runs_without_a_pause_has_a_curve(networks, tmp_path):
     assert seconds[0] == 0
     assert all(later - before >= 0.8 for before, later in pairwise(seconds)), "each is a second's work"
     assert all(ms > 0 for _, ms in points)
+    assert 0 < row.endurance.busy < 1.1
     assert row.endurance.said.startswith(f"{row.endurance.first_ms:.3g} ms in the first tenth of")
     assert tuple(points) == found.to_json()["rows"][0]["endurance"]["points"]
     page = report.write_benchmark(found, tmp_path / "page.html")
@@ -685,6 +689,9 @@ def test_an_endurance_compares_its_ends():
     slower = Endurance(tuple((float(s), 1.0 if s < 50 else 1.5) for s in range(100)))
     assert (slower.first_ms, slower.last_ms, slower.seconds) == (1.0, 1.5, 99.0)
     assert "(1.50×)" in slower.said
+    assert "CPU" not in slower.said
+    assert "CPU" not in replace(slower, busy=0.97).said
+    assert "it had its CPU for 27% of that time: what else ran there" in replace(slower, busy=0.27).said
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("90s", 90), ("1.5 min", 90), ("1h", 3600)])

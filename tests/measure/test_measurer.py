@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from hwnas import device, spaces
@@ -39,3 +41,14 @@ def test_a_model_that_does_not_run_is_an_error_with_its_name():
         pytest.raises(DeviceError, match="broken must run on host/litert-fp32, but"),
     ):
         measurer.measure(Target("host", "litert", "fp32"), {"broken": b"no model"})
+
+
+def test_rounds_that_are_in_are_never_more_than_all():
+    """Rows with a wide interval get further ones, which are not known at the beginning."""
+    told = []
+    target = Target("host", "litert", "int8")
+    arch = spaces.load("macro-r8-c10").architecture([0] * 8)
+    with Measurer(device.load("host"), replace(QUICK, max_rounds=3, target_ci=1e-9)) as measurer:
+        models = measurer.export(target, [arch])
+        measurer.measure(target, models, progress=lambda state: told.append((state.done, state.total)))
+    assert told == [(1, 2), (2, 2), (3, 3)]
