@@ -215,7 +215,7 @@ COMBINATIONS = [
     ([*BENCHMARK, "benchmark_model"], "--agent-path"),
     (["profile", "--device", "android", "--agent-path", "p"], "--agent"),
     (["profile", "--serial", "x"], "--serial"),
-    (["measure", "m.onnx", "a/m.onnx"], "is there twice"),
+    (["measure", "m.onnx", "./m.onnx"], "is there twice"),
     ([*MEASURE, "--threads", "1,1"], "is there twice"),
     ([*MEASURE, "--device", "host", "--device", "host"], "is there twice"),
     ([*MEASURE, "--shape", "x=1", "--shape", "x=2"], "must have one --shape"),
