@@ -104,7 +104,7 @@ def _sessions(
     asked: Asked, device: Device, found: Sequence[ReadFile], unread: list[Failure]
 ) -> Iterator[tuple[Target, list[ReadFile]]]:
     """Targets of a device with the files that they can read; says what can be read by none."""
-    there = [name for name in asked.runtimes or device.runtimes if device.runs(name)]
+    there = [name for name in asked.runtimes or _fitting(device, found) if device.runs(name)]
     known = [runtimes.RUNTIMES[name] for name in there if name in runtimes.RUNTIMES]
     formats = frozenset[str]().union(*(runtime.read for runtime in known))
     for model in found:
@@ -117,6 +117,13 @@ def _sessions(
         for precision, alike in _groups(models, runtime, device.processor):
             for threads in asked.threads or (device.threads,):
                 yield device.target(runtime.name, precision, threads=threads), alike
+
+
+def _fitting(device: Device, found: Sequence[ReadFile]) -> tuple[str, ...]:
+    """The runtimes of a device, and further ones of its for files that no common runtime reads."""
+    rare = {model.format for model in found} - {runtime.format.name for runtime in runtimes.shipping()}
+    further = (name for name in device.also if name in runtimes.RUNTIMES)
+    return (*device.runtimes, *(name for name in further if runtimes.get(name).format.name in rare))
 
 
 def _groups(
