@@ -103,7 +103,7 @@ def _sessions(
     asked: Asked, device: Device, found: Sequence[ReadFile], unread: list[Failure]
 ) -> Iterator[tuple[Target, list[ReadFile]]]:
     """Targets of a device with the files that they can read; says what can be read by none."""
-    there = [name for name in asked.runtimes or device.runtimes if device.runs(name)]
+    there = [name for name in asked.runtimes or _fitting(device, found) if device.runs(name)]
     known = _known(there)
     formats = frozenset[str]().union(*(runtime.read for runtime in known))
     for model in found:
@@ -137,6 +137,12 @@ def _not_sent(model: ReadFile, device: Device) -> str:
 def _known(names: Iterable[str]) -> list[Runtime]:
     """Those runtimes that are loaded: a device may name one of a plug-in that is not."""
     return [runtimes.RUNTIMES[name] for name in names if name in runtimes.RUNTIMES]
+
+
+def _fitting(device: Device, found: Sequence[ReadFile]) -> tuple[str, ...]:
+    """The runtimes of a device, and further ones of its for files that no common runtime reads."""
+    rare = {model.format for model in found} - {runtime.format.name for runtime in runtimes.shipping()}
+    return (*device.runtimes, *(item.name for item in _known(device.also) if item.format.name in rare))
 
 
 def _groups(

@@ -33,7 +33,7 @@ def export(
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """Export the trained network to TFLite and ONNX, fp32 and int8."""
+    """Export the trained network to TFLite and ONNX, fp32 and int8; to .pte for budgets on ExecuTorch."""
     from hwnas import release
 
     if settings["qat_if_worse"] is None:

@@ -24,8 +24,8 @@ class Levels:
 
     def numbers(self, values: np.ndarray) -> np.ndarray:
         """The nearest int8 of each value."""
-        nearest: np.ndarray = np.clip(np.rint(values / self.step) + self.zero, _LEAST, _MOST)
-        return nearest.astype(np.int8)
+        nearest: np.ndarray = np.rint(values / self.step) + self.zero
+        return nearest.clip(_LEAST, _MOST).astype(np.int8)
 
 
 def of(graph: Graph, batches: np.ndarray) -> tuple[Graph, dict[str, Levels]]:

@@ -12,9 +12,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from hwnas import tasks
+from hwnas import runtimes, tasks
 from hwnas.errors import HwnasError, SchemaMismatch, in_words
-from hwnas.export import PRECISIONS, RUNTIMES
+from hwnas.export import PRECISIONS
 from hwnas.release.verification import Verification
 from hwnas.runs import records
 from hwnas.runs.budgets import BUDGET, BudgetRecord
@@ -309,7 +309,8 @@ def _require_fields(found: Any, fields: Mapping[str, type], path: Path, remedy: 
 
 
 def _require_known(entry: Mapping[str, Any], path: Path) -> None:
-    for name, known in (("runtime", RUNTIMES), ("precision", PRECISIONS)):
+    known_runtimes = tuple(runtime.name for runtime in runtimes.exporting())
+    for name, known in (("runtime", known_runtimes), ("precision", PRECISIONS)):
         if entry[name] not in known:
             raise SchemaMismatch(
                 f"the {name} of a model must be one of {known}, but {path} has {entry[name]!r}",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from hwnas import runtimes, tasks
@@ -12,18 +12,21 @@ from hwnas.data import Dataset, names
 SCHEMA = "hwnas-preprocessing/1"
 
 
-def describe(dataset: Dataset, quantization: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def describe(
+    dataset: Dataset, quantization: Mapping[str, Mapping[str, Any]], made_for: Iterable[str]
+) -> dict[str, Any]:
     """The content of ``preprocessing.json``.
 
     Args:
         dataset: What the network was trained on.
         quantization: By file name, the scale and zero point of input and output of the models
             that read and answer whole numbers.
+        made_for: Names of the runtimes that there are models for.
     """
     return {
         "schema": SCHEMA,
         **tasks.of(dataset).preprocessing(dataset),
-        "layout": {runtime.name: runtime.format.layout for runtime in runtimes.shipping()},
+        "layout": {name: runtimes.get(name).format.layout for name in made_for},
         "quantization": dict(quantization),
     }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
 from importlib import metadata as packages
@@ -29,21 +29,24 @@ from hwnas.train import load_weights
 if TYPE_CHECKING:
     from torch import nn
 
+    from hwnas.runtimes.base import Runtime
     from hwnas.tasks.base import Example
 
 _INFIX = {"fp32": ""}  # of file names; that of another precision is its name
 ALWAYS = ("fp32", "int8")  # precisions of what every export makes
 _OFFERED = {
     (runtime.name, precision): f"model{_INFIX.get(precision, f'.{precision}')}{runtime.format.suffix}"
-    for runtime in runtimes.shipping()
+    for runtime in runtimes.exporting()
     for precision in runtime.files
 }
-VARIANTS = {variant: file for variant, file in _OFFERED.items() if variant[1] in ALWAYS}
+_SHIPPING = tuple(runtime.name for runtime in runtimes.shipping())
+VARIANTS = {
+    variant: file for variant, file in _OFFERED.items() if variant[0] in _SHIPPING and variant[1] in ALWAYS
+}
 EXAMPLES = tuple(runtime.example for runtime in runtimes.shipping())
 
 _READING, _PRINTING = "# the task reads here", "# the task prints here"
 _CHECKED_IMAGES = 32  # answers are compared on these, which set no ranges
-_PACKAGES = ("torch", *(name for runtime in runtimes.shipping() for name in runtime.packages), "numpy")
 
 
 def read_run(run: Path) -> tuple[Architecture, SearchRecord]:
@@ -124,7 +127,7 @@ def export_run(
     manifest = Manifest(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         hwnas=__version__,
-        versions={"python": platform.python_version()} | {p: packages.version(p) for p in _PACKAGES},
+        versions=_versions(runtimes.get(name) for name, _ in variants),
         licence=licence,
         began_with=trained.began_with,
         architecture=arch.to_json(),
@@ -166,17 +169,31 @@ def require_offered(precisions: Sequence[str]) -> None:
 def wanted(search: SearchRecord, also: Sequence[str] = ()) -> dict[tuple[str, str], str]:
     """Files of an export by runtime and precision: those of every one, of the budgets, and what is asked for.
 
+    A format that only some runtimes have, as that of ExecuTorch, is made where a budget is on one of them.
+
     Raises:
         ExportError: There are no files of what is asked for.
     """
     require_offered(also)
     kinds = {*ALWAYS, *also, *(budget.target.file_precision for budget in search.budgets)}
-    return {variant: file for variant, file in _OFFERED.items() if variant[1] in kinds}
+    budgeted = {budget.target.runtime for budget in search.budgets} & set(runtimes.RUNTIMES)
+    formats = {runtimes.get(name).format for name in (*_SHIPPING, *budgeted)}
+    return {
+        (name, precision): file
+        for (name, precision), file in _OFFERED.items()
+        if precision in kinds and runtimes.get(name).format in formats
+    }
 
 
 def made(folder: Path) -> tuple[Path, ...]:
     """The files of a shipping folder that every export makes, and nothing later touches."""
     return tuple(folder / name for name in (*VARIANTS.values(), *EXAMPLES, LABELS, PREPROCESSING, PROBES))
+
+
+def _versions(made_for: Iterable[Runtime]) -> dict[str, str]:
+    """Of Python, and of the packages that bear on the models of some runtimes."""
+    names = dict.fromkeys(("torch", *(name for runtime in made_for for name in runtime.packages), "numpy"))
+    return {"python": platform.python_version()} | {name: packages.version(name) for name in names}
 
 
 def _bytes(content: bytes | str) -> bytes:
@@ -196,7 +213,10 @@ def _contents(
         if (found := runtimes.get(name).host.quantization(lowered[file].model))
     }
     task = tasks.of(dataset)
-    how, labels = preprocessing.describe(dataset, quantization), task.labels(dataset)
+    how, labels = (
+        preprocessing.describe(dataset, quantization, [name for name, _ in variants]),
+        task.labels(dataset),
+    )
     text = preprocessing.embedded_text(how, labels)
     images = dataset.normalize(probes.images(*dataset.image_shape))
     answers = {probes.PYTORCH: parity.answers(module, images)}

@@ -68,8 +68,17 @@ def get(name: str, error: type[HwnasError] = DeviceError) -> Runtime:
 
 
 def shipping() -> tuple[Runtime, ...]:
-    """Those that an export makes models for."""
+    """Those that every export makes models for."""
     return tuple(runtime for runtime in RUNTIMES.values() if runtime.example)
+
+
+def exporting() -> tuple[Runtime, ...]:
+    """Those that an export can make models for: the shipping ones, and one for each format that they lack."""
+    formats = {runtime.format for runtime in shipping()}
+    others = {
+        runtime.format: runtime for runtime in reversed(RUNTIMES.values()) if runtime.format not in formats
+    }
+    return (*shipping(), *others.values())
 
 
 def by_suffix() -> dict[str, Runtime]:

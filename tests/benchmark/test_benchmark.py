@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 import strangers
 import typer
+from installed import installed
 from quick_measuring import form, hurry
 from typer.testing import CliRunner
 
@@ -350,6 +351,18 @@ def test_a_device_that_cannot_measure_says_so_for_each_file(networks):
     assert "must run tflite_runtime, but found 'litert'" in failure.reason
     [failure] = run(lite, threads=(999,)).failures
     assert "threads must have a CPU each" in failure.reason
+
+
+def test_files_for_executorch_are_measured_with_it_without_being_asked(networks):
+    """Or the extra is named; others are measured all the same."""
+    program = Path(__file__).parents[1] / "runtimes" / "programs" / "conv-fp32.pte"
+    found = run(program, networks["net-fp32.tflite"])
+    measured = {row.file: row.place.runtime for row in found.rows}
+    if installed("executorch"):
+        assert measured == {"conv-fp32.pte": "executorch", "net-fp32.tflite": "litert"}
+    else:
+        assert measured == {"net-fp32.tflite": "litert"}
+        assert "pip install 'hwnas[executorch]'" in found.failures[0].reason
 
 
 def test_a_file_that_one_of_two_devices_reads_is_no_failure(networks):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -10,18 +11,24 @@ import sys
 
 import numpy as np
 import pytest
+from installed import needs
 from PIL import Image
 from shipping_helpers import leave_one
 from typer.testing import CliRunner
 
-from hwnas import data, files, release, runtimes
+from hwnas import data, device, files, release, runtimes
 from hwnas.cli import app
 from hwnas.data.digits import digits as read_digits
+from hwnas.device import Target
 from hwnas.errors import DataError, HwnasError, SchemaMismatch
 from hwnas.export import metadata, parity
-from hwnas.release import preprocessing, probes
+from hwnas.release import preprocessing, probes, shipping
+from hwnas.runs import records
+from hwnas.runs.budgets import BudgetRecord
+from hwnas.runs.folder import RunFolder
 from hwnas.runtimes import litert
 from hwnas.verify import folder as checked_folder
+from hwnas.verify import notes
 
 
 def test_the_folder_is_whole(exported_run):
@@ -97,6 +104,42 @@ def pictures(tmp_path_factory):
         Image.fromarray(grey).save(folder / f"{row}.png")
         found.append((folder / f"{row}.png", str(labels[row]), scaled[row : row + 1]))
     return found
+
+
+def _budget_on(runtime, precision, run):
+    """What the search of a run says, with a budget on one target."""
+    target = Target("host", runtime, precision)
+    return dataclasses.replace(records.search(run), budgets=(BudgetRecord(str(target), target, 50.0),))
+
+
+def test_a_budget_has_its_files_made(exported_run):
+    """Only runtimes of a format that nothing else ships add any."""
+    always = set(release.VARIANTS.values())
+    for runtime, precision, more in (
+        ("litert", "int8", set()),
+        ("openvino", "int8", set()),
+        ("litert", "16x8", {"model.16x8.tflite"}),
+        ("executorch", "int8", {"model.pte", "model.int8.pte"}),
+    ):
+        made = shipping.wanted(_budget_on(runtime, precision, exported_run))
+        assert set(made.values()) == always | more
+        assert not more or made[runtime, precision] in more
+
+
+@needs("executorch")
+def test_a_budget_on_executorch_can_be_verified(exported_run):
+    search = _budget_on("executorch", "int8", exported_run)
+    files.write_json(RunFolder(exported_run).search, search.to_json())
+    dataset = data.load("digits", resolution=16)
+    shipped = release.export_run(exported_run, dataset, calibration_images=64).parent
+    checked = checked_folder.read(shipped)
+    assert not any(checked_folder.answers_to_probes(checked).values())
+    assert not list(notes.missing(checked.manifest, device.load("host")))
+    assert checked.manifest.versions["executorch"]
+    assert checked.preprocessing["layout"]["executorch"] == "NCHW"
+    images, labels = dataset.normalize(dataset.test.images), dataset.test.labels
+    own = (runtimes.run(shipped / "model.int8.pte", "executorch", images).argmax(axis=1) == labels).mean()
+    assert own == pytest.approx(checked.manifest.test_value, abs=0.02)
 
 
 def test_files_of_another_precision_are_made_where_they_are_asked_for(exported_run):
