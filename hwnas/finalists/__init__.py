@@ -9,9 +9,9 @@
   - ``kept``: whether the budgets are kept; ``refusal`` says why not;
   - ``targets``: for each budget ``name``, ``asked_ms``; ``predicted_ms`` and
     ``predicted_std_ms``, what was believed when the kept architecture was chosen to be measured;
-    ``measured_ms``, ``measured_half_ms`` (half the 95 % interval over all its sessions),
-    ``interval_ms``, ``sessions``, ``slack``; null where it was not measured; ``note``;
-    ``sentence``, the same for people, with half the 95 % interval after each ±;
+    ``measured_ms``, ``measured_half_ms`` (the longer arm of the 95 % interval over all its
+    sessions), ``interval_ms``, ``sessions``, ``slack``; null where it was not measured; ``note``;
+    ``sentence``, the same for people, with half the 95 % interval after each ±, or its longer arm;
   - ``steps``: every round with its ``purpose``, ``seconds`` and ``entries`` (see ``loop.Step``);
   - ``repairs``, ``networks_measured``, ``rank`` ("fp32" or "int8"), ``options``, ``seconds``.
 """

@@ -90,6 +90,11 @@ class Reading:
         return (self.high_ms - self.low_ms) / 2
 
     @property
+    def arm_ms(self) -> float:
+        """The longer arm of the interval, which stands after a ± everywhere."""
+        return max(self.high_ms - self.ms, self.ms - self.low_ms)
+
+    @property
     def up_ms(self) -> float:
         """How far the interval reaches above the estimate."""
         return self.high_ms - self.ms

@@ -71,7 +71,7 @@ def targets_of(loop: Loop, best: Indices) -> tuple[ChosenLatency, ...]:
                 predicted_ms=predicted,
                 predicted_std_ms=std,
                 measured_ms=None if reading is None else reading.ms,
-                measured_half_ms=None if reading is None or interval is None else reading.half_ms,
+                measured_half_ms=None if reading is None or interval is None else reading.arm_ms,
                 interval_ms=interval,
                 sessions=0 if reading is None else reading.sessions,
                 slack=None if reading is None else 1 - reading.ms / constraint.budget_ms,
@@ -107,7 +107,7 @@ def _sentence(
 ) -> str:
     """What was asked, predicted and measured, and how much of the budget that is.
 
-    Each ± is half a 95 % interval.
+    Each ± is half a 95 % interval, of what was measured its longer arm.
     """
     digits = decimals(constraint.budget_ms, predicted_ms, *(() if reading is None else (reading.ms,)))
     text = (
@@ -118,7 +118,7 @@ def _sentence(
         return (
             f"{text}{constraint.note}; {predicted_ms / constraint.budget_ms:.0%} of the budget, as predicted"
         )
-    half = f"± {reading.half_ms:.{digits}f}" if reading.carried else "in too few rounds for an interval"
+    half = f"± {reading.arm_ms:.{digits}f}" if reading.carried else "in too few rounds for an interval"
     return (
         f"{text}measured {reading.ms:.{digits}f} {half}: "
         f"{reading.ms / constraint.budget_ms:.0%} of the budget, {reading.on(constraint.budget_ms).word}"

@@ -149,9 +149,11 @@ def headline(record: Record) -> str:
     """The verdict, the promise of each target, and the network in a few numbers."""
     outcomes = [_outcome(record, item) for item in record.budgets]
     boxes = "".join(_box(outcome) for outcome in outcomes)
-    fine = "Each ± is half a 95 % interval: of the latency model's prediction, and of the measurement."
+    fine = (
+        "Each ± is half a 95 % interval: of the latency model's prediction; of a measurement, its longer arm."
+    )
     if not record.is_searched:
-        fine = "The budgets are those of the network that it was compared with. ± is half a 95 % interval."
+        fine = "The budgets are of the network that it was compared with. ± is the longer arm of an interval."
     shares = {p.name: p.share for p in outcomes if p.share is not None}
     used = _page.paragraph(f"{use.said(shares)}.") if len(shares) > 1 else ""
     made = record.search.finalists

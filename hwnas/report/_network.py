@@ -175,7 +175,8 @@ def _said(record: Record, costs: _Costs) -> str:
     where = f"Shares are of {costs.names[0]}, {costs.said(0)} in all"
     source = " as its latency model believes" if costs.unit == "ms" else " (no latency model was given)"
     left_out = sum(w.block.is_identity for w in arch.workloads)
-    skipped = f" {left_out} of the places were left empty." if left_out else ""
+    verb = "was" if left_out == 1 else "were"
+    skipped = f" {left_out} of the places {verb} left empty." if left_out else ""
     count = arch.space.num_architectures
     chosen = f": one of {_text.count(count)} networks" if count > 1 else ""
     return (

@@ -53,7 +53,7 @@ class ChosenLatency:
         predicted_ms: What was believed before it was measured.
         predicted_std_ms: Standard deviation of that.
         measured_ms: None where it was not measured.
-        measured_half_ms: Half its 95 % interval; None where the rounds are too few for one.
+        measured_half_ms: The longer arm of its 95 % interval; None where the rounds are too few for one.
         interval_ms: That interval.
         sessions: How many sessions it was measured in.
         slack: Share of the budget that is left; None where it was not measured.

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwnas import blocks, files, spaces, tasks
+from hwnas import blocks, files, known, spaces, tasks
 from hwnas.data.sources import require_apart
 from hwnas.errors import DataError, HwnasError, TrainingError, typed
 from hwnas.known import pretrained
@@ -162,10 +162,20 @@ def space_of(run: Path) -> str:
     """Name of the space of all that is cheaper than the network of a run, block by block.
 
     Raises:
-        TrainingError: It is the folder of no run.
+        TrainingError: It is the folder of no run, or of a network that is not a known one.
     """
     require_run(run)
-    return f"{PREFIX}{spaces.architecture_from_json(records.arch(run)).space.name}"
+    name = spaces.architecture_from_json(records.arch(run)).space.name
+    if not known.knows(name):
+        found = RunFolder(run).teacher
+        instead = (
+            f"{found}, which it learnt from" if found.is_dir() else "the run of `hwnas train RUN --from`"
+        )
+        raise TrainingError(
+            f"a network to search around must be a known one, as it is or adapted to images, but {run} is of "
+            f"{name}: give {instead}, for example"
+        )
+    return f"{PREFIX}{name}"
 
 
 def teacher_of(run: Path) -> Path | None:

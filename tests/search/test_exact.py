@@ -99,6 +99,23 @@ def test_a_search_asks_for_answers_and_keeps_the_best_scored():
     assert [len(part) for part in result.extra["block_errors"]] == list(task.space.sizes)
 
 
+def test_a_search_without_an_answer_of_its_own_says_so():
+    """Where controls take all queries, what is chosen is the best of them."""
+    task = task_in("macro", 0.4)
+    errors = errors_of(task.space)
+    known = replace(task, evaluate=Known(lambda _: 0.5, errors))
+
+    def alarms(queries):
+        result = searched(Exact(queries=queries, random=2), known, np.random.default_rng(0))
+        assert ("exact" in result.extra["best_of"]) == (queries > 2)
+        return result.extra.get("alarms", [])
+
+    (alarm,) = alarms(2)  # no uniform one keeps this budget
+    assert alarm.startswith("all 2 networks that were scored are controls")
+    assert alarm.endswith("queries over 2 leave room for answers")
+    assert alarms(3) == []
+
+
 def test_what_is_scored_corrects_the_errors():
     """One block is far worse than its error says: after a few scores it is not asked for any more."""
     task = task_in("macro", 0.5)

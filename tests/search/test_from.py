@@ -171,6 +171,19 @@ def test_a_known_network_has_no_gallery_to_pick_from(teacher, tmp_path):
         pick(teacher, [Budget.read("1 ms")], tmp_path / "out")
 
 
+def test_what_was_found_is_no_network_to_search_around(found, teacher, tmp_path):
+    """Its blocks are no known network's: a sentence says whose folder to give, before anything is trained."""
+    with pytest.raises(
+        TrainingError, match=r"as it is or adapted to images, but .* is of from:.*: give the run"
+    ):
+        adapting.space_of(found)
+    shutil.copytree(found, tmp_path / "run")
+    shutil.copytree(teacher, RunFolder(tmp_path / "run").teacher)
+    with pytest.raises(TrainingError, match=r"give \S+run/teacher, which it learnt from, for example"):
+        adapting.space_of(tmp_path / "run")
+    assert adapting.space_of(RunFolder(tmp_path / "run").teacher) == records.search(found).space
+
+
 def test_a_search_is_taught_by_it_on_its_own_images(found, teacher):
     record = records.search(found)
     assert record.strategy == "exact"

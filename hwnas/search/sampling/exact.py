@@ -100,13 +100,25 @@ class ExactSampler(Sampler):
                 controls.setdefault(name, []).append(list(trial.indices))
         errors = [part.tolist() for part in self.additive.errors]
         beside = {"best_of": best, "controls": controls}
-        return {"block_errors": errors, **self.additive.told(), **beside, **_beaten(best)}
+        alarms = _beaten(best) if "exact" in best else self._unanswered()
+        return {"block_errors": errors, **self.additive.told(), **beside, **alarms}
+
+    def _unanswered(self) -> dict[str, Any]:
+        """An alarm where only controls were scored, one of which is what is chosen then."""
+        if not (count := len(self.archive.trials)):
+            return {}
+        most = self.settings.random + (self.uniform is not None)
+        text = (
+            f"all {count} networks that were scored are controls: none is an answer of the exact search, so "
+            f"that what was chosen is one of them; queries over {most} leave room for answers"
+        )
+        return {"alarms": [text]}
 
 
 def _beaten(best: Mapping[str, float]) -> dict[str, Any]:
     """An alarm where a control is better than all answers: it is what is chosen then."""
-    name = max(best, key=lambda of: best[of], default="exact")
-    if "exact" not in best or best[name] <= best["exact"]:
+    name = max(best, key=lambda of: best[of])
+    if best[name] <= best["exact"]:
         return {}
     text = (
         f"before any tuning, the {name} network of the same blocks scores {best[name]:.2%}, more than the "
