@@ -435,6 +435,22 @@ def test_a_network_that_learned_nothing_has_no_green_headline(full_run, word):
     assert f"verdict {kind}" in [a.get("class") for a in found.all("div")]
 
 
+def test_a_limit_on_energy_that_is_not_proven_has_no_green_headline(full_run):
+    energy = {"name": "host/litert-int8", "asked_mj": 3.0, "predicted_mj": 2.9, "predicted_std_mj": 0.1}
+    energy |= {"measured_mj": 3.4, "interval_mj": [3.3, 3.6], "sentence": "energy: 3.4 mJ"}
+
+    def headline(**found) -> str:
+        edit(full_run / "search.json", lambda search: search["promise"].update(energy={**energy, **found}))
+        return written(full_run).said()
+
+    said = headline(verdict="NOT PROVEN", reasons=["energy must be at most 3 mJ, but is not shown to be"])
+    assert "A network for host: NOT PROVEN " in said
+    assert "energy must be at most 3 mJ, but is not shown to be" in said
+    assert "budgets kept" not in headline(verdict=None, reasons=[], measured_mj=None)
+    assert "A network for host: budgets kept" in headline(verdict="PASS", reasons=[])
+    assert "A network for host: budgets kept" in headline(verdict=None, reasons=[], asked_mj=None)
+
+
 def test_a_search_that_did_not_measure_says_so_only_until_something_was_measured(full_run):
     def change(search):
         for target in search["promise"]["targets"]:

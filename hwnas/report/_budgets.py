@@ -102,13 +102,20 @@ def title(record: Record) -> str:
 def overall(record: Record) -> Verdict | None:
     """Everything that is known of the network as one verdict; None where nothing was measured.
 
-    PASS only where every budget is: one that was not measured is not proven.
+    PASS only where every budget is, a limit on energy as well: one that was not measured is not proven.
     """
-    budgets = [_outcome(record, item).verdict for item in record.budgets]
+    budgets = [*(_outcome(record, item).verdict for item in record.budgets), *_on_energy(record)]
     known = verdict.worst([*budgets, *_others(record)])
     if known is not None and known.is_pass and None in budgets:
         return None
     return known
+
+
+def _on_energy(record: Record) -> list[Verdict | None]:
+    """The verdict on a limit on energy, which weights do not change; nothing where none was asked."""
+    made = record.search.finalists
+    energy = made.energy if made else None
+    return [] if energy is None or energy.asked_mj is None else [energy.verdict]
 
 
 def _others(record: Record) -> Iterator[Verdict | None]:

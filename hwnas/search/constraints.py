@@ -117,7 +117,7 @@ def not_binding(constraints: Sequence[Constraint]) -> list[str]:
     for item in constraints:
         within = item.budget.is_share and Budget.read(item.budget.text).limit <= 100
         if not within:
-            found += unbound(item.name, item.budget.limit, item.costs.range[1])
+            found += unbound(item.name, item.budget.limit, item.costs.range[1], item.budget.text)
     return found
 
 
@@ -162,11 +162,19 @@ def range_said(low: float, high: float, *, is_measured: bool | None) -> str:
     return f"the range from {low:.4g} to {high:.4g} ms{'' if is_measured is None else how[is_measured]}"
 
 
-def unbound(name: str, budget_ms: float, slowest_ms: float) -> list[str]:
-    """What to know of a budget that even the slowest architecture keeps: one sentence, or none."""
+def unbound(name: str, budget_ms: float, slowest_ms: float, asked: str = "") -> list[str]:
+    """What to know of a budget that even the slowest architecture keeps: one sentence, or none.
+
+    Args:
+        name: Of the target.
+        budget_ms: What it comes to.
+        slowest_ms: What the slowest architecture needs.
+        asked: The budget as it was typed, where that is known: who typed a share meant one.
+    """
     if budget_ms < slowest_ms:
         return []
-    meant = f"{budget_ms:g}% of the range, if that was meant, or " if budget_ms <= 100 else ""
+    is_slip = budget_ms <= 100 and not is_share(asked)
+    meant = f"{budget_ms:g}% of the range, if that was meant, or " if is_slip else ""
     return [
         f"{name}: a budget of {budget_ms:g} ms does not bind: it is {budget_ms / slowest_ms:.3g} times what "
         f"the slowest network of the space needs ({at_least(slowest_ms)} ms), so that every network keeps "

@@ -436,6 +436,7 @@ def test_a_small_ratio_keeps_its_digits():
 
 
 def printed(found: FileBenchmark, width: int, monkeypatch, capsys) -> str:
+    monkeypatch.setenv("COLUMNS", str(width))  # without it, what goes to no terminal is as wide as its text
     monkeypatch.setattr(_app.out, "_width", width)  # it may have been fixed by COLUMNS when it was made
     show_benchmark(found)
     return capsys.readouterr().out

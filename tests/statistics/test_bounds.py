@@ -131,6 +131,9 @@ def test_a_budget_without_its_percent_sign_is_told_what_it_may_have_been():
     costs = Cost(0.1, (np.array([0.1, 0.32]),))
     (text,) = not_binding([Constraint(Budget("host/litert-int8", 50.0), costs)])
     assert "give 50% of the range, if that was meant, or less than that" in text
+    model = Model(1)
+    (text,) = not_binding(constraints_of([model], [Budget.read("200%")], SPACE, 0.9))
+    assert text.endswith("so that every network keeps it: give less than that"), "a percent sign was typed"
 
 
 def test_a_range_of_the_device_takes_the_place_of_the_models():
