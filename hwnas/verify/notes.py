@@ -78,7 +78,7 @@ def left_out(
             f"{further[0]} ({len(further[1])} images) is a further test set: its {metric.name} says "
             "something only if none of its images were trained on"
         )
-    runtimes_left = sorted({model.runtime for model in manifest.models} - set(device.runtimes))
+    runtimes_left = sorted({m.runtime for m in manifest.models if not device.runs(m.runtime)})
     if runtimes_left:
         notes.append(f"{device.name} does not have {', '.join(runtimes_left)}: not measured there")
     budgets = [budget.target.device for budget in manifest.budgets]

@@ -186,7 +186,7 @@ def _targets(
     """
     asked = [item for item in budgets if is_for(item.target, model) and item.target.device == device.name]
     if not asked:
-        there = model.runtime in device.runtimes
+        there = device.runs(model.runtime)
         return [(model.name, device.target(model.runtime, model.precision) if there else None, None)]
     if len(asked) == 1 and asked[0].target.runtime == model.runtime:
         return [(model.name, asked[0].target, asked[0])]
