@@ -14,7 +14,7 @@ import typer
 from hwnas.cli import _found, _usage
 from hwnas.cli._app import err
 from hwnas.cli._options import Settings
-from hwnas.errors import HwnasError
+from hwnas.errors import HwnasError, TableError
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hwnas.data import Dataset
     from hwnas.pipeline.sizes import Size
     from hwnas.runs.found import SearchRecord
+    from hwnas.settings.config import Config
     from hwnas.train import EpochRecord, TrainConfig
     from hwnas.train.training import Begins
 
@@ -208,9 +209,11 @@ def teacher_of(
     to: Path,
     budgets: Sequence[Budget],
     tables: Path | None,
+    whole: Config,
 ) -> Teacher:
     """The teacher of a search into a run folder; what cannot be is refused before it is trained."""
     from hwnas import spaces
+    from hwnas.evaluators.supernet.config import OneShotConfig
     from hwnas.finalists import models
     from hwnas.runs.folder import RunFolder
     from hwnas.train import TrainConfig
@@ -218,11 +221,13 @@ def teacher_of(
 
     if not known.has_images:
         return Teacher(Path(known.name))
-    run, config = RunFolder(to).teacher, TrainConfig(**_training(settings))
+    run = RunFolder(to).teacher
+    config = TrainConfig(**_training(settings), class_weights=_class_weights(whole))
     name = known.name if size is None else known.at(size.width)
     side = None if size is None else size.resolution
     asked = {"file": known.weights, "resolution": side, "task": settings["task"]}
     dataset, start = begun(run, name, settings["data"], config, **asked)
+    OneShotConfig(batch_size=whole.values["search.supernet"]["batch_size"]).resolved(len(dataset.train))
     models.require_tables(budgets, spaces.load(space_of(run)), tables)
     return Teacher(run, dataset, start, config, name)
 
@@ -235,9 +240,7 @@ def searched_around(
     tables: Path | None,
     search_in: Search,
     status: Status,
-    *,
-    class_weights: str,
-    tuned_epochs: int,
+    config: Config,
 ) -> SearchRecord | None:
     """Search around a known network, on one size or on several, which are tuned alike to be compared."""
     from hwnas.finalists import tuning
@@ -246,13 +249,18 @@ def searched_around(
 
     asked = known.sizes() if known.sides or known.widths else ()
     if not known.has_sizes:
-        one = teacher_of(known, settings, next(iter(asked), None), to, budgets, tables)
+        one = teacher_of(known, settings, next(iter(asked), None), to, budgets, tables, config)
         one.adapt()
         return search_in(one.settings(settings), one.dataset, to, budgets, True)
     folder = RunFolder(to).resolutions
-    teachers = {
-        size: teacher_of(known, settings, size, folder / size.folder, budgets, tables) for size in asked
-    }  # whatever is refused is refused now
+    teachers, missing = {}, []
+    for size in asked:  # whatever is refused is refused now
+        try:
+            teachers[size] = teacher_of(known, settings, size, folder / size.folder, budgets, tables, config)
+        except TableError as error:
+            missing.append(str(error))
+    if missing:
+        raise TableError("\n".join(missing))
 
     def search_on(size: Size, run: Path, within: Sequence[Budget]) -> SearchRecord:
         status.update(f"images of {size}")
@@ -261,8 +269,9 @@ def searched_around(
         found = search_in(one.settings(settings), one.dataset, run, within, False)
         return cast("SearchRecord", found)  # there is one process
 
-    config = tuning.usual(**_training(settings), class_weights=class_weights, epochs=tuned_epochs)
-    return sizes.best_of(asked, budgets, to, search_on, config, tell=status.update, warn=_found.warn)
+    epochs = config.finalists[1].tuned_epochs
+    tuned = tuning.usual(**_training(settings), class_weights=_class_weights(config), epochs=epochs)
+    return sizes.best_of(asked, budgets, to, search_on, tuned, tell=status.update, warn=_found.warn)
 
 
 def _training(settings: Settings) -> Settings:
@@ -270,3 +279,8 @@ def _training(settings: Settings) -> Settings:
     from hwnas.train.optim import pick_device
 
     return {"seed": settings["seed"], "device": pick_device(settings["train_on"]).type}
+
+
+def _class_weights(config: Config) -> str:
+    """How classes count, in who teaches as in what learns from it."""
+    return str(config.values["search.supernet"]["class_weights"])

@@ -163,17 +163,7 @@ def search(
         if around is None:
             record = search_in(settings, None, to, budgets, True)
         else:
-            record = _known.searched_around(
-                around,
-                settings,
-                to,
-                budgets,
-                tables,
-                search_in,
-                status,
-                class_weights=whole.values["search.supernet"]["class_weights"],
-                tuned_epochs=whole.finalists[1].tuned_epochs,
-            )
+            record = _known.searched_around(around, settings, to, budgets, tables, search_in, status, whole)
     if record is None:
         return  # of the processes of torchrun, one tells
     if as_json:

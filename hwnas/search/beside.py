@@ -18,7 +18,15 @@ def sentences(record: SearchRecord) -> Iterator[str]:
         yield _on_sizes(record, sizes)
     if rivals := record.extra.get("tuned"):
         yield _tuned(record, rivals)
+    elif (name := _control(record)) is not None:
+        yield f"what was chosen is the {_name(name)} of the same blocks, no answer of the search"
     yield from _foretold(record.extra)
+
+
+def _control(record: SearchRecord) -> str | None:
+    """The kind of control that the found network is; None of an answer."""
+    kinds = record.extra.get("controls", {})
+    return next((name for name, some in kinds.items() if list(record.best) in some), None)
 
 
 def _on_sizes(record: SearchRecord, sizes: list[dict[str, Any]]) -> str:
@@ -39,7 +47,10 @@ def _tuned(record: SearchRecord, rivals: list[dict[str, Any]]) -> str:
         times = ", ".join(f"{ms:.3g} ms" for ms in item["latencies_ms"].values())
         parts.append(f"{_name(item['name'])} {_reached(record, item, item['value'])} at {times}")
     taken = next(item["name"] for item in rivals if item["taken"])
-    beaten = "" if taken == "exact" else ", as no answer of the search is better"
+    beaten = ", as no answer of the search is better" if "exact" in (item["name"] for item in rivals) else ""
+    beaten = (
+        "" if taken == "exact" else beaten or ", as no answer of the search is proven to keep the budgets"
+    )
     return (
         f"all within the budgets, on {rivals[0]['images']} validation images, each tuned for "
         f"{_epochs(rivals[0])}: {'; '.join(parts)}: the {_name(taken)} is taken{beaten}"

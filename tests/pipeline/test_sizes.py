@@ -30,7 +30,7 @@ from hwnas.search.request import SearchRequest
 from hwnas.search.searching import search_run
 from hwnas.settings import requests, usual
 from hwnas.tables import places
-from hwnas.train import TrainConfig, adapting
+from hwnas.train import TrainConfig, adapting, training
 
 DATA = "clutter:200"
 TARGET = Target("host", "litert", "fp32")
@@ -238,7 +238,30 @@ def test_the_command_searches_every_width(tmp_path, monkeypatch):
     whole = records.search(widths[0.2]).budgets[0]
     assert {item.budget_ms for item in records.search(widths[0.1]).budgets} == {whole.budget_ms}
     teachers = [RunFolder(folder).teacher for folder in widths.values()]
+    assert {records.trained(teacher).config["class_weights"] for teacher in teachers} == {"balanced"}
     assert api_found._by_size(teachers) == dict(zip([Size(32, 0.2), Size(32, 0.1)], teachers, strict=True))
+
+
+def test_all_that_a_search_lacks_is_said_before_anything_is_trained(tmp_path, monkeypatch):
+    """Every size without a table, not one a call; and a batch of more images than there are."""
+    monkeypatch.setattr(adapting, "weights_of", weights)
+    monkeypatch.setattr(training, "fit", None)  # would be called to adapt the network
+    words = ["search", "--from", "mobilenetv2", "--data", DATA, "--tables", tmp_path / "tables"]
+    words += ["--device", "host/litert-int8=60%", "--width", "0.2", "--out", tmp_path / "run"]
+
+    def error_of(*more):
+        ended = CliRunner().invoke(app, [*map(str, words), *more])
+        assert isinstance(ended.exception, HwnasError)
+        return str(ended.exception)
+
+    said = error_of("--resolution", "32,40")
+    assert "from:mobilenetv2-0.2-r32-c10-imagenet" in said
+    assert "from:mobilenetv2-0.2-r40-c10-imagenet" in said
+    space = spaces.load("from:mobilenetv2-0.2-r32-c10-imagenet")
+    target = Target("host", "litert", "int8")
+    table_of(target, space).save(places.table(tmp_path / "tables", target))
+    said = error_of("--resolution", "32", "--batch-size", "5000")
+    assert "batch_size must be at most the" in said
 
 
 def test_the_api_searches_around_teachers_on_several_sizes(found, tmp_path):

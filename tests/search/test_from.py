@@ -239,6 +239,15 @@ def test_what_tuning_came_to_is_said(tuned):
     rivals = [{**item, "taken": item["name"] != "exact"} for item in record.extra["tuned"]]
     beaten = replace(record, extra={**record.extra, "tuned": rivals})
     assert next(beside.sentences(beaten)).endswith("is taken, as no answer of the search is better")
+    kept = [item for item in rivals if item["name"] != "exact"]
+    alone = replace(record, extra={**record.extra, "tuned": kept})
+    said = next(beside.sentences(alone))
+    assert said.endswith("is taken, as no answer of the search is proven to keep the budgets")
+    name, (first, *_) = next(iter(record.extra["controls"].items()))
+    untuned = {key: value for key, value in record.extra.items() if key != "tuned"}
+    said = next(beside.sentences(replace(record, best=tuple(first), extra=untuned)))
+    assert said.endswith("of the same blocks, no answer of the search")
+    assert (beside._name(name) in said) and "scores" not in said
 
 
 def test_nobody_is_tuned_where_nobody_asks(found, tmp_path, monkeypatch):
