@@ -169,7 +169,7 @@ def space_of(run: Path) -> str:
     if not known.knows(name):
         found = RunFolder(run).teacher
         instead = (
-            f"{found}, which it learnt from" if found.is_dir() else "the run of `hwnas train RUN --from`"
+            f"{found}, which it learnt from" if found.is_dir() else "the run of `hwnas train RUN --from NAME`"
         )
         raise TrainingError(
             f"a network to search around must be a known one, as it is or adapted to images, but {run} is of "

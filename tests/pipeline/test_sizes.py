@@ -29,6 +29,7 @@ from hwnas.search import beside
 from hwnas.search.request import SearchRequest
 from hwnas.search.searching import search_run
 from hwnas.settings import requests, usual
+from hwnas.settings.reading import make
 from hwnas.tables import places
 from hwnas.train import TrainConfig, adapting, training
 
@@ -295,7 +296,7 @@ def test_networks_are_adapted_where_supernets_are_trained(found, tmp_path, monke
         settings = {"seed": 1, "data": DATA, "task": "classification", "train_on": train_on}
         budgets = (Budget.read("60%", TARGET),)
         return _known.teacher_of(
-            asked, settings, Size(32), tmp_path / "run", budgets, tmp_path / "tables"
+            asked, settings, Size(32), tmp_path / "run", budgets, tmp_path / "tables", make(tmp_path, {})
         ).config.device
 
     assert device("auto") == ("cuda" if torch.cuda.is_available() else "cpu")

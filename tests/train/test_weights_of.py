@@ -87,7 +87,7 @@ def test_what_is_no_trained_run_is_refused(exported_run, tmp_path):
         weights_of(str(exported_run))
     empty = tmp_path / "empty"
     empty.mkdir()
-    with pytest.raises(HwnasError, match="the found architecture must be there"):
+    with pytest.raises(HwnasError, match=r"is a folder without arch\.json: give the name of a network"):
         weights_of(str(empty))
 
 
