@@ -53,6 +53,10 @@ class FileBenchmark:
         """The file of a row."""
         return next(item for item in self.files if item.name == name)
 
+    def precision(self, row: Row) -> str:
+        """What a row was computed in: as its file says, unless its runtime was told otherwise."""
+        return row.place.precision or self.file(row.file).description.precision
+
     def to_json(self) -> dict[str, Any]:
         """One JSON object."""
         return {
@@ -75,7 +79,7 @@ class FileBenchmark:
         facts = self.file(row.file)
         verdict = None if row.verdict is None else row.verdict.to_json()
         return asdict(row) | {
-            "precision": facts.description.precision,
+            "precision": self.precision(row),
             "bytes": facts.bytes,
             "operations_said": row.operations_said,
             "verdict": verdict,

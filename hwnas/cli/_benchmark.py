@@ -147,7 +147,7 @@ def _show_order(found: FileBenchmark) -> None:
 def _cells(found: FileBenchmark, row: Row) -> Iterator[str]:
     facts = found.file(row.file)
     yield row.file
-    yield facts.description.precision
+    yield found.precision(row)
     yield _ms(row.latency_ms)
     if row.interval_ms is None:
         yield "too few rounds"

@@ -50,7 +50,13 @@ def measure(
     threads: Annotated[
         str | None, typer.Option(help="Threads of the runtime, joined by commas; the device's.")
     ] = None,
-    precision: Annotated[str, typer.Option(help="Of known networks, joined by commas.")] = "fp32,int8",
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            help="What to compute in where a runtime can, joined by commas, as fp16 of an fp32 file on a "
+            "GPU; a file's own, fp32 and int8 of known networks."
+        ),
+    ] = None,
     shape: Annotated[
         list[str] | None,
         typer.Option(
@@ -94,8 +100,6 @@ def measure(
         _usage.no_effect(context, "serial", needs="with one --device")
     where = [devices.load(name).with_options(serial=serial) for name in device or ()]
     named = [text for text in files if is_name(text)]
-    if not named:
-        _usage.no_effect(context, "precision", needs="with the name of a known network: a file has its own")
     with _usage.usage():
         options = ProfileOptions(rounds=rounds, max_rounds=max_rounds, cpus=parse_cpus(cpus))
         _usage.max_rounds(context)

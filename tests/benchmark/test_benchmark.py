@@ -26,9 +26,10 @@ from typer.testing import CliRunner
 import hwnas
 from hwnas import device, report
 from hwnas.benchmark import Asked, benchmark, seconds_of
+from hwnas.benchmark.choosing import _groups, chosen
 from hwnas.benchmark.facts import BenchmarkPlace, Failure
 from hwnas.benchmark.files import ReadFile, read
-from hwnas.benchmark.measuring import _groups, _reason, _sessions
+from hwnas.benchmark.measuring import _reason
 from hwnas.benchmark.result import FileBenchmark
 from hwnas.benchmark.row import Endurance, LatencyDifference, Operation, Placement
 from hwnas.cli import _app, app
@@ -140,6 +141,7 @@ def test_the_whole_result_is_json(measured):
         "runtime": "litert",
         "processor": "cpu",
         "threads": 1,
+        "precision": "",
     }
     assert data["files"][0]["description"]["inputs"][0]["shape"] == [1, 96, 96, 3]
     assert data["sessions"][0]["verdict"] in ("stable", "noisy", "unusable")
@@ -164,12 +166,69 @@ def test_a_runtime_that_is_told_its_precision_has_a_session_for_each():
     kinds = ("int8", "fp32", "other")
     models = [SimpleNamespace(description=SimpleNamespace(precision=kind)) for kind in kinds]
     assert list(_groups(models, told, "cpu")) == [
-        ("fp32", [models[1]]),
+        ("fp32", models[1:]),
         ("int8", [models[0]]),
-        ("fp32", [models[2]]),
     ]
     assert list(_groups(models, told, "gpu")) == [("fp32", models)]
     assert list(_groups([], told, "cpu")) == []
+
+
+def test_files_are_computed_in_the_precisions_that_are_asked_for():
+    told = replace(RUNTIMES["litert"], proves_precision=("gpu",))
+    kinds = ("int8", "fp32", "mixed")
+    models = [SimpleNamespace(description=SimpleNamespace(precision=kind)) for kind in kinds]
+    assert list(_groups(models, told, "gpu", ("fp16", "fp32"))) == [
+        ("fp16", models[1:]),
+        ("fp32", models[1:]),
+    ], "each in both, in the order of asking; what is of no precision of its own as floats"
+    assert list(_groups(models, told, "gpu", ("bf16",))) == []
+    assert list(_groups(models, told, "cpu", ("fp16", "fp32"))) == [("fp32", [models[1]])], "as written alone"
+    assert list(_groups(models, told, "cpu", ("mixed", "int8"))) == [("fp32", [models[0], models[2]])]
+
+
+def test_an_fp32_file_is_measured_in_another_precision(networks, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("torch")
+    one = networks["net-fp32.onnx"]
+    asked = {"runtimes": ("torch_cuda", "onnxruntime"), "precisions": ("bf16", "fp32"), "compare": True}
+    found = run(one, **asked)
+    assert [(str(row.place), found.precision(row)) for row in found.rows] == [
+        ("host/torch_cuda-bf16", "bf16"),
+        ("host/torch_cuda", "fp32"),
+        ("host/onnxruntime", "fp32"),
+    ]
+    assert not found.failures
+    assert found.notes == (
+        "nothing is measured in bf16 on host/onnxruntime: that does not compute in it on the cpu",
+    )
+    assert [item.first for item in found.differences] == [f"{one.name} on host/torch_cuda-bf16"] * 2
+    first = found.to_json()["rows"][0]
+    assert (first["precision"], first["place"]["precision"]) == ("bf16", "bf16")
+    monkeypatch.setattr(_app.out, "_width", 500)
+    show_benchmark(found)
+    assert f"{one.name}  bf16 " in capsys.readouterr().out
+    report.write_benchmark(found, tmp_path / "page.html")
+    assert "host/torch_cuda-bf16" in (tmp_path / "page.html").read_text()
+
+
+def test_what_is_not_computed_as_asked_is_said(hwnas_measure, networks):
+    whole = networks["net-int8.onnx"]
+    found = run(networks["net-fp32.onnx"], precisions=("int8",))
+    assert not found.rows
+    assert [item.reason for item in found.failures] == [
+        "net-fp32.onnx must be computed in int8 to be measured on host/onnxruntime, but that computes it in "
+        "fp32: ask for --precision fp32"
+    ]
+    found = run(networks["net-fp32.onnx"], precisions=("fp16",))
+    assert found.failures[0].reason.endswith("in fp32: ask for --precision fp32 or --runtime torch_cuda")
+    found = run(networks["net-fp32.onnx"], whole, precisions=("int8",))
+    assert [row.file for row in found.rows] == [whole.name]
+    assert [item.file for item in found.failures] == ["net-fp32.onnx"]
+    found = run(whole, precisions=("int8", "fp32"))
+    assert found.notes == (
+        "nothing is measured in fp32 on host/onnxruntime: none of the files that it reads is of fp32",
+    )
+    for words in (("--precision", "fp16"), ("--precision", "int8,int8"), ("--precision", "int7")):
+        hwnas_measure(whole, "--runtime", "onnxruntime", *words, code=2)
 
 
 def test_operators_outside_the_delegate_are_named(tmp_path, networks):
@@ -263,7 +322,7 @@ def test_files_of_one_name_in_two_folders_are_told_apart_everywhere(tmp_path, ne
 
 
 def test_a_made_network_and_a_file_of_its_name_are_told_apart(tmp_path, networks):
-    mine = shutil.copyfile(networks["net-int8.onnx"], tmp_path / "mobilenetv2-0.1-r32.onnx")
+    mine = shutil.copyfile(networks["net-fp32.onnx"], tmp_path / "mobilenetv2-0.1-r32.onnx")
     found = run(Path(mine), networks=["mobilenetv2-0.1-r32"], precisions=["fp32"], runtimes=["onnxruntime"])
     assert [row.file for row in found.rows][1] == "made/mobilenetv2-0.1-r32.onnx"
     assert [item.path for item in found.files] == [str(mine), None]
@@ -276,9 +335,9 @@ def test_weights_beside_a_file_count_and_are_not_sent_to_a_board(tmp_path):
     board = replace(HOST, name="board", transport="ssh")
     asked, unread = Asked([path], [HOST, board]), []
     models, _ = read(asked)
-    assert [where.runtime for where, _ in _sessions(asked, HOST, models, unread)] == ["onnxruntime"]
+    assert [where.runtime for where, _ in chosen(asked, HOST, models, unread)] == ["onnxruntime"]
     assert not unread
-    assert list(_sessions(asked, board, models, unread)) == []
+    assert list(chosen(asked, board, models, unread)) == []
     assert unread[0].reason == (
         "a model must be one file to be measured on board, but the weights of conv.onnx are in weights.bin: "
         "save it as one file"
@@ -508,6 +567,7 @@ def test_a_device_that_is_not_there_is_one_error(measured, capsys, tmp_path):
 def test_a_place_is_a_target_without_the_precision():
     assert str(BenchmarkPlace.of(Target("host", "litert", "int8"))) == "host/litert"
     assert str(BenchmarkPlace.of(Target("pixel", "litert", "fp32", "gpu", 4))) == "pixel/litert-gpu-t4"
+    assert str(BenchmarkPlace.of(Target("pixel", "litert", "fp16", "gpu"))) == "pixel/litert-fp16-gpu"
 
 
 def test_the_page_holds_all_and_names_are_text(measured, tmp_path, networks):
@@ -665,12 +725,17 @@ def test_a_known_network_is_made_in_every_format_that_is_read():
         (f"{name}.int8.onnx", "onnxruntime"),
     ]
     assert {found.file(row.file).description.precision for row in found.rows} == {"int8"}
+    assert run(networks=[name], precisions=["16x8", "int8"], runtimes=["onnxruntime"]).notes == (
+        "nothing is measured in 16x8 on host/onnxruntime: that does not compute in it on the cpu",
+    )
     assert [item["path"] for item in found.to_json()["files"]] == [None, None], "their folder is no more"
     with pytest.raises(hwnas.HwnasError, match="a baseline must be one of"):
         run(networks=["nothing-known"])
-    with pytest.raises(hwnas.HwnasError, match="precisions must be of fp32, int8, 16x8, but got int7"):
+    with pytest.raises(
+        hwnas.HwnasError, match="precisions must be of fp32, int8, 16x8, fp16, bf16, tf32, but got int7"
+    ):
         run(networks=[name], precisions=["int7"])
-    with pytest.raises(hwnas.HwnasError, match="in a precision that torch_cuda reads files of, but got int8"):
+    with pytest.raises(hwnas.HwnasError, match="none does in int8: host/torch_cuda has fp32"):
         run(networks=[name], precisions=["int8"], runtimes=["torch_cuda"])
 
 
