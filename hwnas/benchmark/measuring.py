@@ -21,7 +21,8 @@ from hwnas.benchmark.row import Endurance, LatencyDifference, Operation, Placeme
 from hwnas.device import Target
 from hwnas.errors import DeviceError, HwnasError, UnstableMeasurement
 from hwnas.measure import Measurer, ProfileOptions, measured
-from hwnas.statistics.differences import ratio_interval
+from hwnas.statistics.differences import chance_of_ratio, ratio_interval
+from hwnas.statistics.intervals import together
 from hwnas.statistics.verdict import on_budget
 from hwnas.tables.measurement import Measurement
 from hwnas.transport.base import Reply
@@ -250,6 +251,15 @@ def _facts(model: ReadFile) -> FileFacts:
 
 
 def _differences(rows: Sequence[Row]) -> Iterator[LatencyDifference]:
+    """All that are told, each judged as one of them: among many pairs, chance finds some."""
+    pairs = list(_pairs(rows))
+    alone = [None if item.interval is None else chance_of_ratio(item.ratio, item.interval) for item in pairs]
+    chances = iter(together([chance for chance in alone if chance is not None]))
+    for item, chance in zip(pairs, alone, strict=True):
+        yield item if chance is None else replace(item, chance=next(chances))
+
+
+def _pairs(rows: Sequence[Row]) -> Iterator[LatencyDifference]:
     """Each row against the first on its device with as many threads, and against its own file's first."""
     for number, row in enumerate(rows):
         here = [item for item in rows[:number] if item.place.device == row.place.device]

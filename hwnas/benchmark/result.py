@@ -49,6 +49,24 @@ class FileBenchmark:
             if row.verdict
         )
 
+    @property
+    def left_out(self) -> str:
+        """What the verdict leaves out, that a PASS be not taken for one of all files; empty for nothing."""
+        names = dict.fromkeys(
+            item.file if item.place is None else f"{item.file} on {item.place}" for item in self.failures
+        )
+        return f", but for what was not measured: {', '.join(names)}" if names else ""
+
+    @property
+    def differences_said(self) -> str:
+        """What the intervals of differences are of, and what the words; empty where that is the same."""
+        if len(self.differences) < 2:
+            return ""
+        return (
+            "each interval is of its pair alone (95 %); noise alone shows a difference anywhere among these "
+            f"{len(self.differences)} pairs in 5 % of cases at most (Holm)"
+        )
+
     def file(self, name: str) -> FileFacts:
         """The file of a row."""
         return next(item for item in self.files if item.name == name)

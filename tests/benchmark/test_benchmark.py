@@ -29,7 +29,7 @@ from hwnas.benchmark import Asked, benchmark, seconds_of
 from hwnas.benchmark.choosing import _groups, chosen
 from hwnas.benchmark.facts import BenchmarkPlace, Failure
 from hwnas.benchmark.files import ReadFile, read
-from hwnas.benchmark.measuring import _reason
+from hwnas.benchmark.measuring import _differences, _reason
 from hwnas.benchmark.result import FileBenchmark
 from hwnas.benchmark.row import Endurance, LatencyDifference, Operation, Placement
 from hwnas.cli import _app, app
@@ -128,7 +128,7 @@ def test_files_are_compared_with_the_first_of_their_device(measured):
     for item in measured.differences:
         low, high = item.interval
         assert low <= item.ratio <= high
-        assert item.is_shown == (not low <= 1 <= high)
+        assert not item.is_shown or not low <= 1 <= high
         assert ("no difference shown" in item.said) == (not item.is_shown)
 
 
@@ -482,7 +482,7 @@ def test_a_difference_needs_rounds():
     unknown = LatencyDifference("a", "b", 1.2, None, True)
     assert not unknown.is_shown
     assert "too few" in unknown.said
-    real = LatencyDifference("a", "b", 1.2, (1.1, 1.3), True)
+    real = LatencyDifference("a", "b", 1.2, (1.1, 1.3), True, chance=0.001)
     assert real.is_shown
     assert real.said == "b takes 1.200× the time of a (95 %: 1.100 to 1.300)"
 
@@ -492,6 +492,43 @@ def test_a_small_ratio_keeps_its_digits():
         LatencyDifference("a", "b", 0.003123, (0.002871, 0.004012), True).said
     )
     assert "(95 %: 1.001 to 1.004)" in LatencyDifference("a", "b", 1.0025, (1.001, 1.004), True).said
+    large = LatencyDifference("a", "b", 40.2204, (39.1111, 41.0911), True).said
+    assert "takes 40.2× the time of a (95 %: 39.1 to 41.1)" in large
+
+
+def test_among_many_pairs_chance_is_no_difference(measured, tmp_path, monkeypatch, capsys):
+    """An interval that just leaves 1 out is one in twenty, and of twenty there is one."""
+    [first, *_] = measured.rows
+    first = replace(first, latency_ms=1.0, interval_ms=(0.99, 1.01))
+    near = replace(first, file="near", latency_ms=1.0165, interval_ms=(1.0065, 1.0265))
+    far = replace(near, file="far", latency_ms=1.1, interval_ms=(1.09, 1.11))
+    [alone] = _differences([first, near])
+    assert alone.is_shown
+    assert "among" not in alone.said
+    found = list(_differences([first, near, far, *(replace(first, file=f"same{n}") for n in range(10))]))
+    assert [item.is_shown for item in found] == [False, True, *[False] * 10]
+    assert found[0].interval == alone.interval
+    assert found[0].interval[0] > 1
+    assert found[0].said.endswith("no difference shown among so many pairs")
+    assert found[2].said.endswith("no difference shown")
+    assert all(item.chance is None for item in _differences([first, replace(near, interval_ms=None)]))
+    many = replace(measured, differences=tuple(found))
+    said = "noise alone shows a difference anywhere among these 12 pairs in 5 % of cases at most (Holm)"
+    assert said in printed(many, 500, monkeypatch, capsys)
+    report.write_benchmark(many, tmp_path / "page.html")
+    assert said in (tmp_path / "page.html").read_text()
+    assert many.to_json()["differences"][0]["is_shown"] is False
+
+
+def test_the_page_has_the_verdict_of_the_terminal(measured, tmp_path):
+    failed = Failure("gone.onnx", None, "gone.onnx is not there")
+    report.write_benchmark(replace(measured, failures=(failed,)), tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text()
+    word = measured.verdict.word
+    assert "Within 1000 ms" in text
+    assert f"{word}</span>, but for what was not measured: gone.onnx" in text
+    report.write_benchmark(replace(measured, rows=(), sessions=(), differences=()), tmp_path / "page.html")
+    assert "Within 1000 ms" not in (tmp_path / "page.html").read_text()
 
 
 def printed(found: FileBenchmark, width: int, monkeypatch, capsys) -> str:
