@@ -657,6 +657,16 @@ def test_the_verb_prints_a_row_for_each_file(hwnas_measure, networks, tmp_path):
     assert page.is_file()
 
 
+def test_without_a_terminal_each_step_is_a_line_of_standard_error(hwnas_measure, networks):
+    one = networks["net-int8.onnx"]
+    done = hwnas_measure(one, "--rounds", 3, "--json")
+    assert done.stderr.splitlines() == [
+        f"{one.name} alone on host/onnxruntime",
+        "measuring on host/onnxruntime",
+    ], "what counts up is no line of its own"
+    assert json.loads(done.stdout)["rows"]
+
+
 def test_the_verb_leaves_with_the_code_of_the_verdict(hwnas_measure, networks, tmp_path):
     one = networks["net-fp32.onnx"]
     assert "FAIL" in hwnas_measure(one, "--rounds", 6, "--budget-ms", "0.000001", code=1).stdout
@@ -679,19 +689,26 @@ def test_the_verb_leaves_with_the_code_of_the_verdict(hwnas_measure, networks, t
     assert (tmp_path / one.name).read_bytes() == one.read_bytes()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_whoever_ends_it_finds_nothing_left_behind(networks, tmp_path, number):
     words = [networks["net-fp32.onnx"], "--rounds", "200", "--max-rounds", "200"]
     program = [sys.executable, "-m", "hwnas", "measure", *map(str, words)]
     running = subprocess.Popen(
-        program, env={**os.environ, "TMPDIR": str(tmp_path)}, stdout=subprocess.DEVNULL
+        program,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # shells ignore it in the background
     )
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("*.jsonl")) and time.monotonic() < deadline:
         time.sleep(0.05)  # until an agent has its plan
     assert list(tmp_path.iterdir())
     running.send_signal(number)
-    assert running.wait(timeout=60) == 128 + number
+    said = running.communicate(timeout=60)[1]
+    assert running.returncode == 128 + number
+    assert ("and nothing of hwnas measure" in said) == (number == signal.SIGINT)
     assert not list(tmp_path.iterdir())
 
 
