@@ -12,7 +12,7 @@ def main() -> None:
 
         run()
     except KeyboardInterrupt:
-        sys.stderr.write("interrupted; what a run or a table has is kept\n")
+        sys.stderr.write("interrupted; what a run or a table has is kept, and nothing of hwnas measure\n")
         sys.exit(130)
 
 

@@ -10,6 +10,7 @@ an object with
 * ``precisions`` (optional): what it can be told to compute in, where files do not say that; then it is
   ``open(path, threads, processor, precision)``, and its models have ``check()``: one more run, and in
   "error" and "nonfinite" how its output compares with that of fp32 on the CPU;
+* ``refuses(processor)`` (optional): those of them that it cannot be told there, each with a sentence why;
 * ``conditions()`` (optional): what else bears on measuring, now;
 * ``counter(processor)`` (optional): an energy counter like ``Rapl``, or None for that of the CPU;
 * ``takes`` (optional): "shapes" where its models have ``reshape(shapes)``, called before ``allocate``,
@@ -661,12 +662,20 @@ def _hello(runtime) -> dict:
         "protocol": PROTOCOL,
         **runtime.identity(),
         "processors": _processors(runtime),
+        **_refused(runtime),
         "takes": list(getattr(runtime, "takes", ())),
         "energy": _counters(runtime),
         "machine": platform.machine(),
         "cpu_model": _cpu_model(),
         "cpus_online": _cpu_list(_read(CPU_FOLDER / "online")),
     }
+
+
+def _refused(runtime) -> dict:
+    """Precisions that a runtime cannot be told on its processors; nothing of one that is not told any."""
+    if not hasattr(runtime, "refuses"):
+        return {}
+    return {"refuses": {name: runtime.refuses(name) for name in _processors(runtime)}}
 
 
 def _watch_lifeline() -> None:

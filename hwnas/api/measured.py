@@ -75,6 +75,7 @@ def measure(
     device: AnyDevice | Sequence[AnyDevice] = "host",
     runtimes: Sequence[str] = (),
     threads: int | Sequence[int] = (),
+    precisions: Sequence[str] = (),
     shapes: Mapping[str, Sequence[int]] | None = None,
     inputs: AnyPath | None = None,
     compare: bool = False,
@@ -91,10 +92,12 @@ def measure(
 
     Args:
         files: ``.tflite``, ``.onnx`` and ``.pte`` files; or names of known networks, which are made
-            in every format, in fp32 and int8, with random weights.
+            in every format with random weights.
         device: Where; several are measured one after the other.
         runtimes: With what; all that a device has by default.
         threads: Of the runtime; one session for each number, that of the device by default.
+        precisions: To compute in where a runtime can, as "fp16" of an fp32 file on a GPU; by default each
+            file's own, fp32 and int8 of known networks.
         shapes: Of inputs that a file leaves open, by their names.
         inputs: An ``.npz`` file with an array for each input; random values by default.
         compare: Whether to say which differences are real.
@@ -121,6 +124,7 @@ def measure(
         devices=[device_of(one) for one in where],
         runtimes=runtimes,
         threads=[threads] if isinstance(threads, int) else threads,
+        precisions=precisions,
         shapes=shapes or {},
         inputs=None if inputs is None else Path(inputs),
         compare=compare,

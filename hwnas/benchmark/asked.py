@@ -13,7 +13,10 @@ from hwnas import runtimes
 from hwnas.annotations import require_fields
 from hwnas.device import Device
 from hwnas.errors import HwnasError
-from hwnas.export import PRECISIONS
+from hwnas.runtimes import PRECISIONS
+
+NETWORK_PRECISIONS = ("fp32", "int8")
+"""That known networks are made in unless others are asked for."""
 
 _LEAST_REPEAT_S = 10.0
 _TIME = re.compile(r"(?P<count>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>s|min|h)?")
@@ -36,7 +39,8 @@ class Asked:
         per_op: Whether each operation is timed as well.
         budget_ms: The most that each model may take, everywhere.
         networks: Names of known networks, which are made with random weights in every format.
-        precisions: Of those: "fp32" and "int8".
+        precisions: To compute in, where a runtime can; by default each file's own, and ``NETWORK_PRECISIONS``
+            of known networks.
         repeat_s: How long each model runs without a pause as well, after it was measured; None: not at all.
     """
 
@@ -50,7 +54,7 @@ class Asked:
     per_op: bool = False
     budget_ms: float | None = None
     networks: Sequence[str] = ()
-    precisions: Sequence[str] = PRECISIONS
+    precisions: Sequence[str] = ()
     repeat_s: float | None = None
 
     def __post_init__(self) -> None:
@@ -65,6 +69,7 @@ class Asked:
             ("devices must be named once", [device.name for device in self.devices]),
             ("runtimes must be named once", self.runtimes),
             ("threads must be named once", self.threads),
+            ("precisions must be named once", self.precisions),
         ):
             twice = sorted({value for value in values if list(values).count(value) > 1}, key=str)
             _require(not twice, f"{what}, but {', '.join(map(str, twice))} is there twice: leave one out")
@@ -78,10 +83,7 @@ class Asked:
         _require(
             all(count >= 1 for count in self.threads), f"threads must be at least 1, but got {self.threads}"
         )
-        _require(
-            bool(self.precisions) and set(self.precisions) <= set(PRECISIONS),
-            f"precisions must be of {', '.join(PRECISIONS)}, but got {', '.join(self.precisions) or 'none'}",
-        )
+        self._require_precisions()
         for name, shape in self.shapes.items():
             said = "x".join(map(str, shape))
             _require(
@@ -97,6 +99,25 @@ class Asked:
         _require(
             budget is None or (math.isfinite(budget) and budget > 0),
             f"a budget must be finite and over 0 ms, but got {budget}",
+        )
+
+    def _require_precisions(self) -> None:
+        """Refuse precisions that nothing can be measured in, whatever the files are."""
+        said = ", ".join(self.precisions)
+        _require(
+            set(self.precisions) <= set(PRECISIONS),
+            f"precisions must be of {', '.join(PRECISIONS)}, but got {said}",
+        )
+        able = {
+            f"{device.name}/{name}": runtimes.RUNTIMES[name].precisions_on(device.processor)
+            for device in self.devices
+            for name in self.runtimes or device.all_runtimes
+            if device.runs(name) and name in runtimes.RUNTIMES
+        }
+        _require(
+            not self.precisions or any(set(self.precisions) & set(names) for names in able.values()),
+            f"a runtime must compute in one of the precisions, but none does in {said}: "
+            + "; ".join(f"{where} has {', '.join(names)}" for where, names in able.items()),
         )
 
     @property

@@ -13,28 +13,34 @@ from hwnas.tables.conditions import SessionQuality
 
 @dataclass(frozen=True)
 class BenchmarkPlace:
-    """Where and how a file was run: a target without the precision, which is the file's own.
+    """Where and how a file was run: a target without the precision, where that is the file's own.
 
     Attributes:
         device: Name of the device.
         runtime: Name of the runtime.
         processor: "cpu", "gpu" or "npu".
         threads: Threads of the runtime.
+        precision: What the runtime was told to compute in; empty where that is as the file says.
     """
 
     device: str
     runtime: str
     processor: str
     threads: int
+    precision: str = ""
 
     @classmethod
     def of(cls, target: Target) -> BenchmarkPlace:
         """That of a target."""
-        return cls(target.device, target.runtime, target.processor, target.threads)
+        own = target.precision == target.file_precision
+        precision = "" if own else target.precision
+        return cls(target.device, target.runtime, target.processor, target.threads, precision)
 
     def __str__(self) -> str:
-        processor = "" if self.processor == CPU else f"-{self.processor}"
-        return f"{self.device}/{self.runtime}{processor}" + ("" if self.threads == 1 else f"-t{self.threads}")
+        extra = [self.precision] if self.precision else []
+        extra += [self.processor] if self.processor != CPU else []
+        extra += [f"t{self.threads}"] if self.threads != 1 else []
+        return "-".join((f"{self.device}/{self.runtime}", *extra))
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,22 +13,22 @@ from typing import Any
 from hwnas import __version__, runtimes
 from hwnas.benchmark import battery, networks
 from hwnas.benchmark.asked import Asked
+from hwnas.benchmark.choosing import chosen, unused
 from hwnas.benchmark.facts import BenchmarkPlace, BenchmarkSession, Failure, FileFacts
 from hwnas.benchmark.files import ReadFile, read
 from hwnas.benchmark.result import FileBenchmark
 from hwnas.benchmark.row import Endurance, LatencyDifference, Operation, Placement, Row
-from hwnas.device import Device, Target
+from hwnas.device import Target
 from hwnas.errors import DeviceError, HwnasError, UnstableMeasurement
 from hwnas.measure import Measurer, ProfileOptions, measured
-from hwnas.runtimes import Runtime
-from hwnas.statistics.differences import ratio_interval
+from hwnas.statistics.differences import chance_of_ratio, ratio_interval
+from hwnas.statistics.intervals import together
 from hwnas.statistics.verdict import on_budget
 from hwnas.tables.measurement import Measurement
 from hwnas.transport.base import Reply
 
 _OPERATION_RUNS = 10
 _RUNNING = ("warmup", "run")  # stages of an agent in which a model computes
-_FLOATS, _WHOLE = "fp32", "int8"
 
 
 def benchmark(
@@ -63,7 +63,7 @@ def _benchmark(asked: Asked, options: ProfileOptions | None, tell: Callable[[str
     for device in asked.devices if found else ():
         try:
             with Measurer(device, options) as measurer:
-                for target, models in _sessions(asked, device, found, unread):
+                for target, models in chosen(asked, device, found, unread):
                     taken += _session(measurer, target, models, asked, failures, tell)
         except DeviceError as error:
             failures += [Failure(model.name, None, f"{device.name}: {error}") for model in found]
@@ -82,89 +82,15 @@ def _benchmark(asked: Asked, options: ProfileOptions | None, tell: Callable[[str
         failures=tuple(failures),
         notes=(
             *(item.reason for item in unread if item.file in known),
-            *(_unused(asked, found) if found else ()),
+            *(unused(asked, found) if found else ()),
             *(_one_of(model) for model in found if model.description.graphs > 1),
         ),
     )
 
 
-def _unused(asked: Asked, found: Sequence[ReadFile]) -> Iterator[str]:
-    """What a runtime that was asked for by its name does nothing for, and where."""
-    formats = {model.format for model in found}
-    for name in asked.runtimes:
-        if not formats & runtimes.get(name).read:
-            yield f"{name} reads none of the files: nothing is measured with it"
-        for device in asked.devices:
-            if not device.runs(name):
-                yield f"{device.name} has no {name}: nothing is measured with it there"
-
-
-def _sessions(
-    asked: Asked, device: Device, found: Sequence[ReadFile], unread: list[Failure]
-) -> Iterator[tuple[Target, list[ReadFile]]]:
-    """Targets of a device with the files that they can read; says what can be read by none."""
-    there = [name for name in asked.runtimes or _fitting(device, found) if device.runs(name)]
-    known = _known(there)
-    formats = frozenset[str]().union(*(runtime.read for runtime in known))
-    for model in found:
-        if model.format not in formats:
-            readers = [item.name for item in _known(device.all_runtimes) if model.format in item.read]
-            reason = f"{device.name} must have a runtime that reads {model.name} to measure it there, but "
-            reason += f"{', '.join(there) or 'none that it has'} is asked for"
-            reason += f": ask for {' or '.join(readers)}" if readers else ""
-            unread.append(Failure(model.name, None, reason))
-    sent = [model for model in found if not model.description.beside or device.transport == "local"]
-    unread += [Failure(model.name, None, _not_sent(model, device)) for model in found if model not in sent]
-    for runtime in known:
-        models = [model for model in sent if model.format in runtime.read]
-        for precision, alike in _groups(models, runtime, device.processor):
-            for threads in asked.threads or (device.threads,):
-                yield device.target(runtime.name, precision, threads=threads), alike
-
-
 def _one_of(model: ReadFile) -> str:
     graphs, measured_one = model.description.graphs, model.description.main_graph
     return f"{model.name} has {graphs} graphs: {measured_one} alone is measured"
-
-
-def _not_sent(model: ReadFile, device: Device) -> str:
-    return (
-        f"a model must be one file to be measured on {device.name}, but the weights of {model.name} are in "
-        f"{', '.join(model.description.beside)}: save it as one file"
-    )
-
-
-def _known(names: Iterable[str]) -> list[Runtime]:
-    """Those runtimes that are loaded: a device may name one of a plug-in that is not."""
-    return [runtimes.RUNTIMES[name] for name in names if name in runtimes.RUNTIMES]
-
-
-def _fitting(device: Device, found: Sequence[ReadFile]) -> tuple[str, ...]:
-    """The runtimes of a device, and further ones of its for files that no common runtime reads."""
-    rare = {model.format for model in found} - {runtime.format.name for runtime in runtimes.shipping()}
-    return (*device.runtimes, *(item.name for item in _known(device.also) if item.format.name in rare))
-
-
-def _groups(
-    models: Sequence[ReadFile], runtime: Runtime, processor: str
-) -> Iterator[tuple[str, list[ReadFile]]]:
-    """What is measured together, with the precision of its target and anchors.
-
-    That is all files, except where a runtime is told what it computes in: then those of one precision.
-    """
-    kinds = {model.description.precision for model in models if processor in runtime.proves_precision}
-    for kind in sorted(kinds & set(runtime.files)):
-        yield kind, [model for model in models if model.description.precision == kind]
-    rest = [model for model in models if model.description.precision not in kinds & set(runtime.files)]
-    if rest:
-        yield _anchors(rest, runtime.precisions), rest
-
-
-def _anchors(models: Sequence[ReadFile], precisions: Sequence[str]) -> str:
-    """Precision of the anchors beside files: that of whole numbers where all files are of those."""
-    kinds = {model.description.precision for model in models}
-    wanted = _WHOLE if kinds == {_WHOLE} else _FLOATS
-    return wanted if wanted in precisions else precisions[0]
 
 
 def _session(
@@ -325,6 +251,15 @@ def _facts(model: ReadFile) -> FileFacts:
 
 
 def _differences(rows: Sequence[Row]) -> Iterator[LatencyDifference]:
+    """All that are told, each judged as one of them: among many pairs, chance finds some."""
+    pairs = list(_pairs(rows))
+    alone = [None if item.interval is None else chance_of_ratio(item.ratio, item.interval) for item in pairs]
+    chances = iter(together([chance for chance in alone if chance is not None]))
+    for item, chance in zip(pairs, alone, strict=True):
+        yield item if chance is None else replace(item, chance=next(chances))
+
+
+def _pairs(rows: Sequence[Row]) -> Iterator[LatencyDifference]:
     """Each row against the first on its device with as many threads, and against its own file's first."""
     for number, row in enumerate(rows):
         here = [item for item in rows[:number] if item.place.device == row.place.device]

@@ -7,9 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from hwnas import known, runtimes
-from hwnas.benchmark.asked import Asked
+from hwnas.benchmark.asked import NETWORK_PRECISIONS, Asked
 from hwnas.errors import ExportError
 from hwnas.export import lower, random_calibration, random_module
+from hwnas.runtimes import PRECISIONS
 
 _IMAGES = 8  # that the ranges of int8 come from
 _LIKE_A_NAME = re.compile(r"[A-Za-z][\w-]*(\.\d[\w-]*)*")  # no folder and no suffix
@@ -32,17 +33,25 @@ def made(asked: Asked, folder: Path, tell: Callable[[str], None]) -> list[Path]:
         SpaceError: There is no such network.
         ExportError: One cannot be lowered.
     """
-    names = dict.fromkeys(name for device in asked.devices for name in asked.runtimes or device.runtimes)
+    wanted = asked.precisions or NETWORK_PRECISIONS
+    by_device = [
+        (device, name)
+        for device in asked.devices
+        for name in asked.runtimes or device.runtimes
+        if device.runs(name)
+    ]
     made_for = {
-        (runtime.format.name, precision): runtime
-        for runtime in map(runtimes.get, names)
-        for precision in asked.precisions
-        if precision in runtime.files
+        (runtime.format.name, PRECISIONS[precision].file): runtime
+        for device, name in by_device
+        for runtime in (runtimes.get(name),)
+        for precision in wanted
+        if precision in runtime.precisions_on(device.processor)
     }
     if asked.networks and not made_for:
+        names = dict.fromkeys(f"{device.name}/{name}" for device, name in by_device)
         raise ExportError(
-            f"a network must be made in a precision that {' or '.join(names)} reads files of, but got "
-            f"{', '.join(asked.precisions)}: ask for another"
+            f"a network must be made in a precision that {' or '.join(names)} computes in, but got "
+            f"{', '.join(wanted)}: ask for another"
         )
     folder.mkdir()
     found = []

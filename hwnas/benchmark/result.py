@@ -49,9 +49,31 @@ class FileBenchmark:
             if row.verdict
         )
 
+    @property
+    def left_out(self) -> str:
+        """What the verdict leaves out, that a PASS be not taken for one of all files; empty for nothing."""
+        names = dict.fromkeys(
+            item.file if item.place is None else f"{item.file} on {item.place}" for item in self.failures
+        )
+        return f", but for what was not measured: {', '.join(names)}" if names else ""
+
+    @property
+    def differences_said(self) -> str:
+        """What the intervals of differences are of, and what the words; empty where that is the same."""
+        if len(self.differences) < 2:
+            return ""
+        return (
+            "each interval is of its pair alone (95 %); noise alone shows a difference anywhere among these "
+            f"{len(self.differences)} pairs in 5 % of cases at most (Holm)"
+        )
+
     def file(self, name: str) -> FileFacts:
         """The file of a row."""
         return next(item for item in self.files if item.name == name)
+
+    def precision(self, row: Row) -> str:
+        """What a row was computed in: as its file says, unless its runtime was told otherwise."""
+        return row.place.precision or self.file(row.file).description.precision
 
     def to_json(self) -> dict[str, Any]:
         """One JSON object."""
@@ -75,7 +97,7 @@ class FileBenchmark:
         facts = self.file(row.file)
         verdict = None if row.verdict is None else row.verdict.to_json()
         return asdict(row) | {
-            "precision": facts.description.precision,
+            "precision": self.precision(row),
             "bytes": facts.bytes,
             "operations_said": row.operations_said,
             "verdict": verdict,

@@ -8,6 +8,7 @@ from statistics import median
 
 from hwnas.benchmark.facts import BenchmarkPlace
 from hwnas.statistics.bounds import decimals
+from hwnas.statistics.intervals import SIGNIFICANT
 from hwnas.statistics.verdict import Verdict
 
 _BUSY = 0.9  # share of the time with a CPU, below which others explain what became of a model
@@ -206,6 +207,7 @@ class LatencyDifference:
         ratio: Latency of the second over that of the first.
         interval: Its 95 % interval; None where one has too few rounds.
         same_session: Whether both were measured together.
+        chance: p-value of "both take as long", raised for all pairs that are compared; None without interval.
     """
 
     first: str
@@ -213,11 +215,12 @@ class LatencyDifference:
     ratio: float
     interval: tuple[float, float] | None
     same_session: bool
+    chance: float | None = None
 
     @property
     def is_shown(self) -> bool:
-        """Whether it is not explained by noise."""
-        return self.interval is not None and not self.interval[0] <= 1 <= self.interval[1]
+        """Whether it is not explained by noise, which has as many tries as there are pairs."""
+        return self.chance is not None and self.chance < SIGNIFICANT
 
     @property
     def said(self) -> str:
@@ -226,11 +229,14 @@ class LatencyDifference:
         if self.interval is None:
             return f"{text}: the rounds are too few to say whether that is real"
         text += f" (95 %: {self.interval_said}{'' if self.same_session else ', from two sessions'})"
-        return text if self.is_shown else f"{text}: no difference shown"
+        if self.is_shown:
+            return text
+        is_alone = not self.interval[0] <= 1 <= self.interval[1]
+        return f"{text}: no difference shown{' among so many pairs' if is_alone else ''}"
 
     @property
     def ratio_said(self) -> str:
-        """The ratio with at least three digits that count."""
+        """The ratio with three digits that count, or more near 1."""
         return f"{self.ratio:.{self._decimals}f}"
 
     @property
@@ -243,5 +249,6 @@ class LatencyDifference:
 
     @property
     def _decimals(self) -> int:
-        """Three where that is enough: 0.998 to 1.002 differ by less than three digits show."""
-        return max(3, decimals(self.ratio, *(self.interval or ())))
+        """Three below 10 where that is enough: 0.998 to 1.002 differ by less than three digits show."""
+        least = 3 if self.ratio < 10 else 0
+        return max(least, decimals(self.ratio, *(self.interval or ())))

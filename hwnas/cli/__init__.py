@@ -70,7 +70,7 @@ def main() -> None:
     except (KeyboardInterrupt, SystemExit) as stop:
         if isinstance(stop, SystemExit) and stop.code != 130:  # typer exits with 130 where it is interrupted
             raise
-        err.print("interrupted; what a run or a table has is kept")
+        err.print("interrupted; what a run or a table has is kept, and nothing of hwnas measure")
         sys.exit(130)
     except Exception as error:
         if os.environ.get("HWNAS_TRACEBACK"):

@@ -67,18 +67,12 @@ def show_benchmark(found: FileBenchmark) -> None:
         _show_operations(found, row)
     for difference in found.differences:
         out.print(escape(difference.said), highlight=False, soft_wrap=True)
+    if found.differences_said:
+        out.print(escape(found.differences_said), highlight=False, soft_wrap=True)
     for note in found.notes:
         err.print(f"[yellow]{escape(note)}[/]", highlight=False, soft_wrap=True)
     if found.budget_ms is not None and found.rows:
-        out.print(f"{coloured(found.verdict)}{escape(_without(found))}", highlight=False, soft_wrap=True)
-
-
-def _without(found: FileBenchmark) -> str:
-    """What a verdict leaves out, so that a PASS is not taken for one of all files."""
-    names = dict.fromkeys(
-        item.file if item.place is None else f"{item.file} on {item.place}" for item in found.failures
-    )
-    return f", but for what was not measured: {', '.join(names)}" if names else ""
+        out.print(f"{coloured(found.verdict)}{escape(found.left_out)}", highlight=False, soft_wrap=True)
 
 
 def _show_session(found: FileBenchmark, session: BenchmarkSession, rows: list[Row]) -> None:
@@ -147,7 +141,7 @@ def _show_order(found: FileBenchmark) -> None:
 def _cells(found: FileBenchmark, row: Row) -> Iterator[str]:
     facts = found.file(row.file)
     yield row.file
-    yield facts.description.precision
+    yield found.precision(row)
     yield _ms(row.latency_ms)
     if row.interval_ms is None:
         yield "too few rounds"

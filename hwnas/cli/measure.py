@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.markup import escape
+from rich.status import Status
 
 from hwnas import device as devices
 from hwnas.cli import _usage
@@ -50,7 +52,13 @@ def measure(
     threads: Annotated[
         str | None, typer.Option(help="Threads of the runtime, joined by commas; the device's.")
     ] = None,
-    precision: Annotated[str, typer.Option(help="Of known networks, joined by commas.")] = "fp32,int8",
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            help="What to compute in where a runtime can, joined by commas, as fp16 of an fp32 file on a "
+            "GPU; a file's own, fp32 and int8 of known networks."
+        ),
+    ] = None,
     shape: Annotated[
         list[str] | None,
         typer.Option(
@@ -94,8 +102,6 @@ def measure(
         _usage.no_effect(context, "serial", needs="with one --device")
     where = [devices.load(name).with_options(serial=serial) for name in device or ()]
     named = [text for text in files if is_name(text)]
-    if not named:
-        _usage.no_effect(context, "precision", needs="with the name of a known network: a file has its own")
     with _usage.usage():
         options = ProfileOptions(rounds=rounds, max_rounds=max_rounds, cpus=parse_cpus(cpus))
         _usage.max_rounds(context)
@@ -119,7 +125,7 @@ def measure(
     if html is not None:
         outputs.require_page(html, "a page")
     with err.status("reading the files") as status:
-        found = benchmark(asked, options, lambda text: status.update(escape(text)))
+        found = benchmark(asked, options, _telling(status))
     if html is not None:
         from hwnas import report
 
@@ -128,6 +134,20 @@ def measure(
     if html is not None and not as_json:
         out.print(f"written to {escape(str(html))}", highlight=False, soft_wrap=True)
     leave_benchmark(found, accept_noise=accept_noise)
+
+
+def _telling(status: Status) -> Callable[[str], None]:
+    """Shows each step; where nobody watches a terminal, each is a line, without what counts up in it."""
+    said = set[str]()
+
+    def tell(text: str) -> None:
+        status.update(escape(text))
+        step = text.partition(": ")[0]
+        if not err.is_terminal and step not in said:
+            err.print(escape(step), highlight=False, soft_wrap=True)
+        said.add(step)
+
+    return tell
 
 
 def _words(what: str, text: str | None) -> tuple[str, ...]:

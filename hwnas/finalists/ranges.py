@@ -27,6 +27,7 @@ from hwnas.latency.sources import fit_source
 from hwnas.measure import Measurer, ProfileOptions
 from hwnas.runs.folder import RunFolder
 from hwnas.spaces.canonical import Canonical
+from hwnas.statistics.bounds import span
 from hwnas.tables.operations import ORIGIN, in_what, require_same
 from hwnas.tables.table import LatencyTable
 
@@ -156,8 +157,8 @@ def _said(budget: Budget, source: Source, known: Mapping[str, Any], differs: str
     share = f"; {budget.text} is of that range" if budget.is_share else ""
     return (
         f"{budget.name}: the table ({source.path.name}) is of another machine ({differs}; its "
-        f"range is {table_low:.4g} to {table_high:.4g} ms), so the fastest and the slowest network of the "
-        f"space were measured here: {low:.4g} to {high:.4g} ms{share}"
+        f"range is {span(table_low, table_high)} ms), so the fastest and the slowest network of the "
+        f"space were measured here: {span(low, high)} ms{share}"
     )
 
 

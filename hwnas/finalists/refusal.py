@@ -40,11 +40,12 @@ def refusal(posteriors: Posteriors) -> InfeasibleBudget:
         for n in alone or (() if energy else range(len(constraints)))
     ]
     worst = max(alone or range(len(constraints)), key=lambda n: least[n] / constraints[n].budget_ms)
+    words = [*(["budget"] if named else []), *(["limit"] if energy else [])]
     together = "" if alone or energy else " together"
     return InfeasibleBudget(
         f"budgets must be kept by an architecture that was measured, but none of {len(seen)}, the "
         f"fastest ones included, keeps {', '.join([*named, *energy])}{together}: "
-        "raise the budget or shrink the space",
+        f"raise the {' and the '.join(words)} or shrink the space",
         budget=constraints[worst].budget_ms,
         least=least[worst],
     )

@@ -122,6 +122,9 @@ def select_finalist(
     if settled is not None and tuner is not None and len(rivals) > 1:
         best, record = tuner.best_of(rivals, posteriors, record)
         settled = replace(settled, best=best)
+    energy = None if settled is None else energy_in(posteriors, settled.best, record.limits.get(ENERGY))
+    warnings = [] if settled is None else warnings_of(loop, settled.best)
+    warnings += [energy.surprise] if energy is not None and energy.surprise else []
     is_measured = any(constraint.measurable for constraint in posteriors.constraints)
     finalists = FinalistsRecord(
         kept=settled is not None and settled.verdict.is_pass,
@@ -131,8 +134,8 @@ def select_finalist(
         options=asdict(options),
         measuring=asdict(measuring),
         targets=() if settled is None else targets_of(loop, settled.best),
-        energy=None if settled is None else energy_in(posteriors, settled.best, record.limits.get(ENERGY)),
-        warnings=() if settled is None else tuple(warnings_of(loop, settled.best)),
+        energy=energy,
+        warnings=tuple(warnings),
         why_little="" if settled is None else why_little(loop, settled.best),
         repairs=sum(len(s.entries) for s in loop.steps if s.purpose == "repair"),
         networks_measured=len(posteriors.readings) if is_measured else 0,

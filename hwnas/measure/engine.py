@@ -151,6 +151,7 @@ def greet(transport: Transport, target: Target, options: ProfileOptions) -> Mapp
             f"the agent must run on the {target.processor} of {target.device}, but it runs on "
             f"{', '.join(map(str, processors))} only: {why}"
         )
+    _require_precision(target, hello)
     online, cpus = hello.get("cpus_online"), options.cpus
     if cpus is not None and online is not None and not set(cpus) <= set(online):
         raise DeviceError(
@@ -160,6 +161,16 @@ def greet(transport: Transport, target: Target, options: ProfileOptions) -> Mapp
     if options.energy:
         energy.require_counter(target, hello)
     return hello
+
+
+def _require_precision(target: Target, hello: Mapping[str, Any]) -> None:
+    """Refuse a precision that the agent says cannot be computed there, before models are made for it."""
+    refused: Any = (hello.get("refuses") or {}).get(target.processor) or {}
+    if target.precision in refused:
+        raise DeviceError(
+            f"a precision must be one that {target.runtime} computes in there, but {target} is not: "
+            f"{refused[target.precision]}: ask for another precision, or device"
+        )
 
 
 def _require_cpus(target: Target, hello: Mapping[str, Any], cpus: Sequence[int] | None) -> None:

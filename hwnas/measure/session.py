@@ -28,6 +28,7 @@ _PASSING = (
     "conditions",
     "processors",
     "no_gpu",
+    "refuses",
     "takes",
     "energy",
 )  # of a hello: what numbers are not true of

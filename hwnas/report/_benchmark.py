@@ -16,6 +16,7 @@ def page(found: FileBenchmark) -> str:
     title = f"{count} model{'s' if count != 1 else ''}, measured"
     lead = f"{found.created}, with hwnas {found.hwnas}"
     sections = [
+        _verdict(found),
         *(_session(found, session) for session in found.sessions),
         _differences(found),
         _endurance(found),
@@ -24,6 +25,14 @@ def page(found: FileBenchmark) -> str:
         _failures(found),
     ]
     return _page.page(title, lead, [text for text in sections if text])
+
+
+def _verdict(found: FileBenchmark) -> str:
+    """Of all rows together, as the terminal says it; nothing without a budget, or rows."""
+    if found.verdict is None:
+        return ""
+    said = _page.Html(f"{_budgets.mark(found.verdict, '–')}{escape(found.left_out)}")
+    return _page.section(f"Within {found.budget_ms:g} ms", _page.paragraph(said))
 
 
 def _session(found: FileBenchmark, session: BenchmarkSession) -> str:
@@ -75,7 +84,8 @@ def _differences(found: FileBenchmark) -> str:
         for item in found.differences
     ]
     header = ("file", "takes the time of", "so many times", "95 %", "the difference is")
-    return _page.section("Which differences are real?", _page.table(header, rows, numeric=(2, 3)))
+    said = [_page.paragraph(f"{found.differences_said}.")] if found.differences_said else []
+    return _page.section("Which differences are real?", _page.table(header, rows, numeric=(2, 3)), *said)
 
 
 def _endurance(found: FileBenchmark) -> str:

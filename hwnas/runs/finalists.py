@@ -12,6 +12,7 @@ from hwnas.statistics.intervals import NORMAL_95
 from hwnas.statistics.verdict import Verdict, on_budget
 
 SCHEMA = "hwnas-promise/2"
+_FAR = 3.0  # standard deviations of a prediction; chance leaves them three times in a thousand
 NUMBER, INTERVAL = (SIZE, NONE), (Items(float, 2, 2), NONE)
 _STEP = {
     "purpose": str,
@@ -163,6 +164,21 @@ class ChosenEnergy:
         if measured_mj is not None and asked_mj is not None and verdict is not None:
             text += f": {measured_mj / asked_mj:.0%} of the limit, {verdict.word}"
         return cls(name, asked_mj, predicted_mj, predicted_std_mj, measured_mj, interval_mj, verdict, text)
+
+    @property
+    def surprise(self) -> str:
+        """That what was measured is far from what was predicted, in a sentence; empty where it is not."""
+        if self.interval_mj is None or self.measured_mj is None:
+            return ""
+        low, high = (self.predicted_mj + side * _FAR * self.predicted_std_mj for side in (-1, 1))
+        if self.interval_mj[0] <= high and self.interval_mj[1] >= low:
+            return ""
+        return (
+            f"energy on {self.name} was predicted as {self.predicted_mj:.3g} mJ, {max(0.0, low):.3g} to "
+            f"{high:.3g} mJ with 99.7 %, but measured as {self.measured_mj:.3g} mJ: the search chose by a "
+            "model that is wrong here; see that nothing else runs there, count the energy of blocks again "
+            "(hwnas profile --energy) and search again"
+        )
 
     def limits(self, name: str) -> bool:
         """Whether there is a limit, on the target of a name."""

@@ -16,7 +16,7 @@ from hwnas.latency.evaluate import HELDOUT
 from hwnas.search.objective import ENERGY, Objective, energy_model, objective
 from hwnas.search.problem import Constraint
 from hwnas.space import SearchSpace
-from hwnas.statistics.bounds import at_least
+from hwnas.statistics.bounds import at_least, span
 
 _MARGIN_SAMPLES = 64
 _SURE = NormalDist().inv_cdf(0.999)  # deviations of a prediction that its truth hardly ever exceeds
@@ -108,16 +108,23 @@ def beside_latency(
     return tuple(found[name] for name in objectives), tuple(kept)
 
 
-def not_binding(constraints: Sequence[Constraint]) -> list[str]:
+def not_binding(
+    constraints: Sequence[Constraint], measured: Mapping[str, tuple[float, float]] | None = None
+) -> list[str]:
     """What to know of budgets that even the slowest architecture keeps, one sentence each.
 
     Shares of no more than the range are as they were meant.
+
+    Args:
+        constraints: As from ``constraints_of``.
+        measured: By name of a target, ranges whose ends were measured, and not predicted.
     """
     found = []
     for item in constraints:
         within = item.budget.is_share and Budget.read(item.budget.text).limit <= 100
         if not within:
-            found += unbound(item.name, item.budget.limit, item.costs.range[1], item.budget.text)
+            _, slowest = (measured or {}).get(item.name, item.costs.range)
+            found += unbound(item.name, item.budget.limit, slowest, item.budget.text)
     return found
 
 
@@ -140,7 +147,7 @@ def shares_of(constraints: Sequence[Constraint], measured: Mapping[str, tuple[fl
 def shares_said(items: Sequence[Mapping[str, Any]]) -> list[str]:
     """The same of constraints as the record of a search has them; older ones do not say what was asked."""
     found = [
-        f"{item['name']} {item['asked'].strip()} of {low:.4g} to {high:.4g} ms = {item['budget_ms']:.4g} ms"
+        f"{item['name']} {item['asked'].strip()} of {span(low, high)} ms = {item['budget_ms']:.4g} ms"
         for item in items
         if is_share(item.get("asked", "")) and not item.get("range_is_measured")
         for low, high in (item["range_ms"],)
@@ -159,7 +166,7 @@ def range_said(low: float, high: float, *, is_measured: bool | None) -> str:
         True: ", measured on the device",
         False: " as the latency model predicts: its ends were not measured",
     }
-    return f"the range from {low:.4g} to {high:.4g} ms{'' if is_measured is None else how[is_measured]}"
+    return f"the range from {span(low, high)} ms{'' if is_measured is None else how[is_measured]}"
 
 
 def unbound(name: str, budget_ms: float, slowest_ms: float, asked: str = "") -> list[str]:

@@ -53,6 +53,7 @@ class Constraint:
         what, least, most = (
             ("budget_ms", "fastest", "slowest") if self.unit == "ms" else ("a limit", "smallest", "largest")
         )
+        word = "budget" if self.unit == "ms" else "limit"
         predicted = ""
         if self.sure is not None and self.measured:
             predicted = f"; predicted {at_least(fastest)} ms, and what measuring may find beyond that"
@@ -69,7 +70,7 @@ class Constraint:
         raise InfeasibleBudget(
             f"{what} must be at least that of the {least} architecture, but got {got} ({self.name}{margin}"
             f"{predicted}): "
-            f"raise the budget (the {most} needs {at_least(slowest)} {self.unit}) or shrink the space",
+            f"raise the {word} (the {most} needs {at_least(slowest)} {self.unit}) or shrink the space",
             budget=asked,
             least=fastest,
             unit=self.unit,

@@ -69,7 +69,7 @@ class PreparedSearch:
             energy = energy_model(self.models, self.space)
             doubts[f"energy of {energy.target}"] = latency.doubt(getattr(energy, "evaluation", {}))
         return [
-            *not_binding(self.constraints),
+            *not_binding(self.constraints, self.request.ranges),
             *(f"{name}: {text}" for name, text in doubts.items() if text),
         ]
 

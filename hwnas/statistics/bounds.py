@@ -21,6 +21,11 @@ def at_most(value: float) -> str:
     return _rounded(value, ROUND_FLOOR)
 
 
+def span(low: float, high: float) -> str:
+    """A range that holds both of its ends, each as it is said where it is said alone."""
+    return f"{at_most(low)} to {at_least(high)}"
+
+
 def decimals(*values: float) -> int:
     """How many decimals it takes to show three digits that count of every value."""
     found = max((2 - math.floor(math.log10(abs(value))) for value in values if value), default=3)

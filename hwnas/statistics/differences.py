@@ -130,3 +130,19 @@ def ratio_interval(
     low = math.hypot(math.log(first / of_first[0]), math.log(of_second[1] / second))
     high = math.hypot(math.log(of_first[1] / first), math.log(second / of_second[0]))
     return ratio * math.exp(-low), ratio * math.exp(high)
+
+
+def chance_of_ratio(ratio: float, interval: tuple[float, float]) -> float:
+    """Two-sided p-value of "both take as long", below .05 where the 95 % interval leaves 1 out.
+
+    Normal on the logarithmic scale, with the arm of the interval that reaches towards 1.
+
+    Args:
+        ratio: Of two latencies.
+        interval: Its 95 % interval, see ``ratio_interval``.
+    """
+    arm = abs(math.log(interval[0 if ratio > 1 else 1] / ratio))
+    away = abs(math.log(ratio))
+    if not arm:
+        return 0.0 if away else 1.0
+    return math.erfc(NORMAL_95 * away / arm / math.sqrt(2))

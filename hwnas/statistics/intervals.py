@@ -8,6 +8,8 @@ tests and intervals of counts are exact here.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from itertools import accumulate
 from statistics import NormalDist
 
 NORMAL_90 = NormalDist().inv_cdf(0.95)
@@ -21,6 +23,20 @@ MAD_NORMAL = 1.4826
 
 SIGNIFICANT = 0.05
 """What chance explains with a probability below this is taken for real."""
+
+
+def together(chances: Sequence[float]) -> tuple[float, ...]:
+    """p-values of several tests so that all that are below a level are right but for that probability.
+
+    Holm's step-down method (Scandinavian Journal of Statistics 6, 1979), whatever the tests share.
+
+    Args:
+        chances: p-value of each test alone.
+    """
+    order = sorted(range(len(chances)), key=lambda n: chances[n])
+    raised = accumulate((chances[n] * (len(order) - rank) for rank, n in enumerate(order)), max)
+    found = dict(zip(order, raised, strict=True))
+    return tuple(min(1.0, found[n]) for n in range(len(chances)))
 
 
 def wilson(share: float, count: int) -> tuple[float, float]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import selectors
 import shutil
 import signal
@@ -26,6 +27,7 @@ from hwnas.transport.base import Job, Losses, Reply, no_answer, parse_reply
 
 _TAIL_BYTES = 2000  # of standard error, in messages
 _BYE_S = 5.0  # what an agent may take to end after its last line
+_NO_MODULE = re.compile(r"ModuleNotFoundError: No module named '([^']+)'")
 _LINE_BYTES = 64 * 1024 * 1024  # no reply is longer
 
 
@@ -121,16 +123,20 @@ class LocalTransport:
         self, agent: str, process: subprocess.Popen[bytes], errors: IO[bytes], silence_s: float
     ) -> Iterator[Reply]:
         """Every reply; returns only after the goodbye."""
+        has_begun = False
         for line in _lines(process, silence_s):
+            has_begun = True
             reply = parse_reply(agent, line)
             yield reply
             if "bye" in reply:
                 return
         with suppress(subprocess.TimeoutExpired):
             process.wait(_BYE_S)
+        how, said = f"{agent} {ended(process.returncode)}", _tail(errors)
+        if process.returncode == 1 and not has_begun and (own := _own_words(said)):
+            raise AgentError(f"{own} (the agent {how})")
         raise AgentError(
-            f"an agent must end with its goodbye, but {agent} {ended(process.returncode)}: "
-            f"{_tail(errors) or 'it wrote nothing to standard error'}"
+            f"an agent must end with its goodbye, but {how}: {said or 'it wrote nothing to standard error'}"
         )
 
     def _kill(self, process: subprocess.Popen[bytes]) -> None:
@@ -182,6 +188,16 @@ def _lines(process: subprocess.Popen[bytes], silence_s: float) -> Iterator[bytes
             yield from (line for line in whole if line.strip())
             if len(rest) > _LINE_BYTES:
                 raise AgentError(f"a reply must be shorter than {_LINE_BYTES} bytes, but one is not")
+
+
+def _own_words(said: str) -> str:
+    """The sentence with which an agent did not begin, or which package it lacks; empty for anything else."""
+    *before, last = said.splitlines() or [""]
+    if found := _NO_MODULE.fullmatch(last):
+        return (
+            f"the Python module {found[1]} must be installed for the agent, but is not: install its package"
+        )
+    return last if not before or "is not installed" in last else ""
 
 
 def _tail(errors: IO[bytes]) -> str:

@@ -312,21 +312,25 @@ class TorchCuda:
         """That of the GPU's driver."""
         return NvmlEnergy(_bus()) if processor == "gpu" else None
 
+    def refuses(self, processor: str) -> dict[str, str]:
+        """Precisions that this machine's processor lacks, and why."""
+        if processor != "gpu":
+            return {"tf32": "tf32 must run on the gpu, but is asked for on the cpu, which has none"}
+        there = torch.cuda.get_device_capability()
+        own = ".".join(map(str, there))
+        return {
+            name: f"{name} must have a GPU of compute capability {'.'.join(map(str, needed))} or later, but "
+            f"this has {own}"
+            for name, needed in _CAPABLE.items()
+            if there < needed
+        }
+
     def open(self, path: str, threads: int, processor: str, precision: str) -> Loaded:
         """Read a model, for one processor in one precision."""
+        if said := self.refuses(processor).get(precision):
+            raise JobError("plan", said)
         torch.set_num_threads(threads)
-        if processor == "gpu":
-            needed, there = _CAPABLE.get(precision, (0, 0)), torch.cuda.get_device_capability()
-            if there < needed:
-                least, own = (".".join(map(str, version)) for version in (needed, there))
-                said = (
-                    f"{precision} must have a GPU of compute capability {least} or later, but this has {own}"
-                )
-                raise JobError("plan", said)
-            return OnGpu(path, precision)
-        if precision == "tf32":
-            raise JobError("plan", "tf32 must run on the gpu, but is asked for on the cpu, which has none")
-        return Loaded(path, precision)
+        return OnGpu(path, precision) if processor == "gpu" else Loaded(path, precision)
 
 
 class NvmlEnergy:

@@ -21,9 +21,9 @@ import quick_measuring
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from hwnas import blocks, device, export, files, known, runtimes, spaces
-from hwnas.errors import AgentError
-from hwnas.measure import ProfileOptions
+from hwnas import blocks, device, export, files, known, measure, runtimes, spaces
+from hwnas.errors import AgentError, DeviceError
+from hwnas.measure import ProfileOptions, session
 from hwnas.measure.engine import greet
 from hwnas.measure.plan import ANCHOR
 from hwnas.transport import doctor
@@ -366,6 +366,7 @@ def test_the_code_of_the_gpu_does_what_it_says_where_cuda_is_played(played, anch
         runtimes.get("torch_cuda").require_delegated("gpu", reply)
     with pytest.raises(pyagent.JobError, match=r"tf32 must have a GPU of .* 8.0 or later, but this has 7.5"):
         played.open(str(anchor), 1, "gpu", "tf32")
+    assert set(pyagent._refused(played)["refuses"]["gpu"]) == {"tf32", "bf16"}
 
 
 def test_what_is_not_told_of_a_gpu_is_not_made_up(played, agent, monkeypatch):
@@ -391,6 +392,22 @@ def test_a_gpu_that_is_not_there_is_a_sentence():
     assert check.state == doctor.FAILED
     assert "runs on cpu only" in check.found
     assert "driver" in check.remedy
+
+
+def test_a_precision_that_is_not_there_is_refused_before_models_are_made(tmp_path, monkeypatch):
+    def export(*given):
+        raise AssertionError("no model is made for what cannot be measured")
+
+    monkeypatch.setattr("hwnas.measure.models.Exporter.export", export)
+    here, space = device.load("host"), spaces.load("macro")
+    target = here.target("torch_cuda", "tf32")
+    with pytest.raises(DeviceError, match="torch_cuda-tf32 is not: tf32 must run on the gpu, but"):
+        measure.profile(here, [space], [target], tmp_path, ProfileOptions())
+    assert not list(tmp_path.glob("*.jsonl"))
+    with LocalTransport() as transport:
+        hello = greet(transport, here.target("torch_cuda", "bf16"), ProfileOptions())
+    assert set(hello["refuses"]["cpu"]) == {"tf32"}
+    assert "refuses" not in session.environment(hello, {}), "numbers are not true of that"
 
 
 @pytest.mark.gpu

@@ -26,9 +26,10 @@ from typer.testing import CliRunner
 import hwnas
 from hwnas import device, report
 from hwnas.benchmark import Asked, benchmark, seconds_of
+from hwnas.benchmark.choosing import _groups, chosen
 from hwnas.benchmark.facts import BenchmarkPlace, Failure
 from hwnas.benchmark.files import ReadFile, read
-from hwnas.benchmark.measuring import _groups, _reason, _sessions
+from hwnas.benchmark.measuring import _differences, _reason
 from hwnas.benchmark.result import FileBenchmark
 from hwnas.benchmark.row import Endurance, LatencyDifference, Operation, Placement
 from hwnas.cli import _app, app
@@ -127,7 +128,7 @@ def test_files_are_compared_with_the_first_of_their_device(measured):
     for item in measured.differences:
         low, high = item.interval
         assert low <= item.ratio <= high
-        assert item.is_shown == (not low <= 1 <= high)
+        assert not item.is_shown or not low <= 1 <= high
         assert ("no difference shown" in item.said) == (not item.is_shown)
 
 
@@ -140,6 +141,7 @@ def test_the_whole_result_is_json(measured):
         "runtime": "litert",
         "processor": "cpu",
         "threads": 1,
+        "precision": "",
     }
     assert data["files"][0]["description"]["inputs"][0]["shape"] == [1, 96, 96, 3]
     assert data["sessions"][0]["verdict"] in ("stable", "noisy", "unusable")
@@ -164,12 +166,69 @@ def test_a_runtime_that_is_told_its_precision_has_a_session_for_each():
     kinds = ("int8", "fp32", "other")
     models = [SimpleNamespace(description=SimpleNamespace(precision=kind)) for kind in kinds]
     assert list(_groups(models, told, "cpu")) == [
-        ("fp32", [models[1]]),
+        ("fp32", models[1:]),
         ("int8", [models[0]]),
-        ("fp32", [models[2]]),
     ]
     assert list(_groups(models, told, "gpu")) == [("fp32", models)]
     assert list(_groups([], told, "cpu")) == []
+
+
+def test_files_are_computed_in_the_precisions_that_are_asked_for():
+    told = replace(RUNTIMES["litert"], proves_precision=("gpu",))
+    kinds = ("int8", "fp32", "mixed")
+    models = [SimpleNamespace(description=SimpleNamespace(precision=kind)) for kind in kinds]
+    assert list(_groups(models, told, "gpu", ("fp16", "fp32"))) == [
+        ("fp16", models[1:]),
+        ("fp32", models[1:]),
+    ], "each in both, in the order of asking; what is of no precision of its own as floats"
+    assert list(_groups(models, told, "gpu", ("bf16",))) == []
+    assert list(_groups(models, told, "cpu", ("fp16", "fp32"))) == [("fp32", [models[1]])], "as written alone"
+    assert list(_groups(models, told, "cpu", ("mixed", "int8"))) == [("fp32", [models[0], models[2]])]
+
+
+def test_an_fp32_file_is_measured_in_another_precision(networks, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("torch")
+    one = networks["net-fp32.onnx"]
+    asked = {"runtimes": ("torch_cuda", "onnxruntime"), "precisions": ("bf16", "fp32"), "compare": True}
+    found = run(one, **asked)
+    assert [(str(row.place), found.precision(row)) for row in found.rows] == [
+        ("host/torch_cuda-bf16", "bf16"),
+        ("host/torch_cuda", "fp32"),
+        ("host/onnxruntime", "fp32"),
+    ]
+    assert not found.failures
+    assert found.notes == (
+        "nothing is measured in bf16 on host/onnxruntime: that does not compute in it on the cpu",
+    )
+    assert [item.first for item in found.differences] == [f"{one.name} on host/torch_cuda-bf16"] * 2
+    first = found.to_json()["rows"][0]
+    assert (first["precision"], first["place"]["precision"]) == ("bf16", "bf16")
+    monkeypatch.setattr(_app.out, "_width", 500)
+    show_benchmark(found)
+    assert f"{one.name}  bf16 " in capsys.readouterr().out
+    report.write_benchmark(found, tmp_path / "page.html")
+    assert "host/torch_cuda-bf16" in (tmp_path / "page.html").read_text()
+
+
+def test_what_is_not_computed_as_asked_is_said(hwnas_measure, networks):
+    whole = networks["net-int8.onnx"]
+    found = run(networks["net-fp32.onnx"], precisions=("int8",))
+    assert not found.rows
+    assert [item.reason for item in found.failures] == [
+        "net-fp32.onnx must be computed in int8 to be measured on host/onnxruntime, but that computes it in "
+        "fp32: ask for --precision fp32"
+    ]
+    found = run(networks["net-fp32.onnx"], precisions=("fp16",))
+    assert found.failures[0].reason.endswith("in fp32: ask for --precision fp32 or --runtime torch_cuda")
+    found = run(networks["net-fp32.onnx"], whole, precisions=("int8",))
+    assert [row.file for row in found.rows] == [whole.name]
+    assert [item.file for item in found.failures] == ["net-fp32.onnx"]
+    found = run(whole, precisions=("int8", "fp32"))
+    assert found.notes == (
+        "nothing is measured in fp32 on host/onnxruntime: none of the files that it reads is of fp32",
+    )
+    for words in (("--precision", "fp16"), ("--precision", "int8,int8"), ("--precision", "int7")):
+        hwnas_measure(whole, "--runtime", "onnxruntime", *words, code=2)
 
 
 def test_operators_outside_the_delegate_are_named(tmp_path, networks):
@@ -263,7 +322,7 @@ def test_files_of_one_name_in_two_folders_are_told_apart_everywhere(tmp_path, ne
 
 
 def test_a_made_network_and_a_file_of_its_name_are_told_apart(tmp_path, networks):
-    mine = shutil.copyfile(networks["net-int8.onnx"], tmp_path / "mobilenetv2-0.1-r32.onnx")
+    mine = shutil.copyfile(networks["net-fp32.onnx"], tmp_path / "mobilenetv2-0.1-r32.onnx")
     found = run(Path(mine), networks=["mobilenetv2-0.1-r32"], precisions=["fp32"], runtimes=["onnxruntime"])
     assert [row.file for row in found.rows][1] == "made/mobilenetv2-0.1-r32.onnx"
     assert [item.path for item in found.files] == [str(mine), None]
@@ -276,9 +335,9 @@ def test_weights_beside_a_file_count_and_are_not_sent_to_a_board(tmp_path):
     board = replace(HOST, name="board", transport="ssh")
     asked, unread = Asked([path], [HOST, board]), []
     models, _ = read(asked)
-    assert [where.runtime for where, _ in _sessions(asked, HOST, models, unread)] == ["onnxruntime"]
+    assert [where.runtime for where, _ in chosen(asked, HOST, models, unread)] == ["onnxruntime"]
     assert not unread
-    assert list(_sessions(asked, board, models, unread)) == []
+    assert list(chosen(asked, board, models, unread)) == []
     assert unread[0].reason == (
         "a model must be one file to be measured on board, but the weights of conv.onnx are in weights.bin: "
         "save it as one file"
@@ -423,7 +482,7 @@ def test_a_difference_needs_rounds():
     unknown = LatencyDifference("a", "b", 1.2, None, True)
     assert not unknown.is_shown
     assert "too few" in unknown.said
-    real = LatencyDifference("a", "b", 1.2, (1.1, 1.3), True)
+    real = LatencyDifference("a", "b", 1.2, (1.1, 1.3), True, chance=0.001)
     assert real.is_shown
     assert real.said == "b takes 1.200× the time of a (95 %: 1.100 to 1.300)"
 
@@ -433,6 +492,43 @@ def test_a_small_ratio_keeps_its_digits():
         LatencyDifference("a", "b", 0.003123, (0.002871, 0.004012), True).said
     )
     assert "(95 %: 1.001 to 1.004)" in LatencyDifference("a", "b", 1.0025, (1.001, 1.004), True).said
+    large = LatencyDifference("a", "b", 40.2204, (39.1111, 41.0911), True).said
+    assert "takes 40.2× the time of a (95 %: 39.1 to 41.1)" in large
+
+
+def test_among_many_pairs_chance_is_no_difference(measured, tmp_path, monkeypatch, capsys):
+    """An interval that just leaves 1 out is one in twenty, and of twenty there is one."""
+    [first, *_] = measured.rows
+    first = replace(first, latency_ms=1.0, interval_ms=(0.99, 1.01))
+    near = replace(first, file="near", latency_ms=1.0165, interval_ms=(1.0065, 1.0265))
+    far = replace(near, file="far", latency_ms=1.1, interval_ms=(1.09, 1.11))
+    [alone] = _differences([first, near])
+    assert alone.is_shown
+    assert "among" not in alone.said
+    found = list(_differences([first, near, far, *(replace(first, file=f"same{n}") for n in range(10))]))
+    assert [item.is_shown for item in found] == [False, True, *[False] * 10]
+    assert found[0].interval == alone.interval
+    assert found[0].interval[0] > 1
+    assert found[0].said.endswith("no difference shown among so many pairs")
+    assert found[2].said.endswith("no difference shown")
+    assert all(item.chance is None for item in _differences([first, replace(near, interval_ms=None)]))
+    many = replace(measured, differences=tuple(found))
+    said = "noise alone shows a difference anywhere among these 12 pairs in 5 % of cases at most (Holm)"
+    assert said in printed(many, 500, monkeypatch, capsys)
+    report.write_benchmark(many, tmp_path / "page.html")
+    assert said in (tmp_path / "page.html").read_text()
+    assert many.to_json()["differences"][0]["is_shown"] is False
+
+
+def test_the_page_has_the_verdict_of_the_terminal(measured, tmp_path):
+    failed = Failure("gone.onnx", None, "gone.onnx is not there")
+    report.write_benchmark(replace(measured, failures=(failed,)), tmp_path / "page.html")
+    text = (tmp_path / "page.html").read_text()
+    word = measured.verdict.word
+    assert "Within 1000 ms" in text
+    assert f"{word}</span>, but for what was not measured: gone.onnx" in text
+    report.write_benchmark(replace(measured, rows=(), sessions=(), differences=()), tmp_path / "page.html")
+    assert "Within 1000 ms" not in (tmp_path / "page.html").read_text()
 
 
 def printed(found: FileBenchmark, width: int, monkeypatch, capsys) -> str:
@@ -508,6 +604,7 @@ def test_a_device_that_is_not_there_is_one_error(measured, capsys, tmp_path):
 def test_a_place_is_a_target_without_the_precision():
     assert str(BenchmarkPlace.of(Target("host", "litert", "int8"))) == "host/litert"
     assert str(BenchmarkPlace.of(Target("pixel", "litert", "fp32", "gpu", 4))) == "pixel/litert-gpu-t4"
+    assert str(BenchmarkPlace.of(Target("pixel", "litert", "fp16", "gpu"))) == "pixel/litert-fp16-gpu"
 
 
 def test_the_page_holds_all_and_names_are_text(measured, tmp_path, networks):
@@ -560,6 +657,16 @@ def test_the_verb_prints_a_row_for_each_file(hwnas_measure, networks, tmp_path):
     assert page.is_file()
 
 
+def test_without_a_terminal_each_step_is_a_line_of_standard_error(hwnas_measure, networks):
+    one = networks["net-int8.onnx"]
+    done = hwnas_measure(one, "--rounds", 3, "--json")
+    assert done.stderr.splitlines() == [
+        f"{one.name} alone on host/onnxruntime",
+        "measuring on host/onnxruntime",
+    ], "what counts up is no line of its own"
+    assert json.loads(done.stdout)["rows"]
+
+
 def test_the_verb_leaves_with_the_code_of_the_verdict(hwnas_measure, networks, tmp_path):
     one = networks["net-fp32.onnx"]
     assert "FAIL" in hwnas_measure(one, "--rounds", 6, "--budget-ms", "0.000001", code=1).stdout
@@ -582,19 +689,26 @@ def test_the_verb_leaves_with_the_code_of_the_verdict(hwnas_measure, networks, t
     assert (tmp_path / one.name).read_bytes() == one.read_bytes()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_whoever_ends_it_finds_nothing_left_behind(networks, tmp_path, number):
     words = [networks["net-fp32.onnx"], "--rounds", "200", "--max-rounds", "200"]
     program = [sys.executable, "-m", "hwnas", "measure", *map(str, words)]
     running = subprocess.Popen(
-        program, env={**os.environ, "TMPDIR": str(tmp_path)}, stdout=subprocess.DEVNULL
+        program,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # shells ignore it in the background
     )
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("*.jsonl")) and time.monotonic() < deadline:
         time.sleep(0.05)  # until an agent has its plan
     assert list(tmp_path.iterdir())
     running.send_signal(number)
-    assert running.wait(timeout=60) == 128 + number
+    said = running.communicate(timeout=60)[1]
+    assert running.returncode == 128 + number
+    assert ("and nothing of hwnas measure" in said) == (number == signal.SIGINT)
     assert not list(tmp_path.iterdir())
 
 
@@ -665,12 +779,17 @@ def test_a_known_network_is_made_in_every_format_that_is_read():
         (f"{name}.int8.onnx", "onnxruntime"),
     ]
     assert {found.file(row.file).description.precision for row in found.rows} == {"int8"}
+    assert run(networks=[name], precisions=["16x8", "int8"], runtimes=["onnxruntime"]).notes == (
+        "nothing is measured in 16x8 on host/onnxruntime: that does not compute in it on the cpu",
+    )
     assert [item["path"] for item in found.to_json()["files"]] == [None, None], "their folder is no more"
     with pytest.raises(hwnas.HwnasError, match="a baseline must be one of"):
         run(networks=["nothing-known"])
-    with pytest.raises(hwnas.HwnasError, match="precisions must be of fp32, int8, 16x8, but got int7"):
+    with pytest.raises(
+        hwnas.HwnasError, match="precisions must be of fp32, int8, 16x8, fp16, bf16, tf32, but got int7"
+    ):
         run(networks=[name], precisions=["int7"])
-    with pytest.raises(hwnas.HwnasError, match="in a precision that torch_cuda reads files of, but got int8"):
+    with pytest.raises(hwnas.HwnasError, match="none does in int8: host/torch_cuda has fp32"):
         run(networks=[name], precisions=["int8"], runtimes=["torch_cuda"])
 
 

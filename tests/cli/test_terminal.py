@@ -182,7 +182,11 @@ def test_an_interruption_and_a_full_disk_are_said(monkeypatch, capsys):
     from hwnas import cli
 
     for error, code, words in (
-        (KeyboardInterrupt(), 130, "interrupted; what a run or a table has is kept"),
+        (
+            KeyboardInterrupt(),
+            130,
+            "interrupted; what a run or a table has is kept, and nothing of hwnas measure",
+        ),
         (
             OSError(28, "No space left on device", "x.json"),
             1,

@@ -22,6 +22,7 @@ from hwnas.finalists.refusal import refusal
 from hwnas.latency.base import Cost
 from hwnas.measure import energy
 from hwnas.runs import records
+from hwnas.runs.finalists import ChosenEnergy
 from hwnas.search.gallery_energy import GalleryEnergy, gallery_energy
 from hwnas.search.pick import pick
 from hwnas.search.problem import Constraint
@@ -107,6 +108,34 @@ def test_the_energy_of_what_was_found_is_measured_beside_its_limit(
     told = files.read_json(tmp_path / "run" / "search.json", "record")["promise"]["energy"]
     assert told == found.to_json()
     assert LatencyTable.load(tmp_path / "run" / "finalists" / "host-litert-int8.jsonl").energies.rounds
+
+
+def test_an_energy_that_is_far_from_its_prediction_is_a_warning(
+    tables, tmp_path, monkeypatch, warm_processes
+):
+    """By the table it is a hundredth of what it is."""
+    table, wrong = LatencyTable.load(tables / "litert-int8.jsonl"), tmp_path / "wrong"
+    rounds = [replace(r, energy=replace(r.energy, mj=r.energy.mj / 100)) for r in table.rounds]
+    wrong.mkdir()
+    LatencyTable(table.target, table.environment, rounds, table.notes).save(wrong / "litert-int8.jsonl")
+    with powercap.moving(tmp_path / "powercap", step_s=STEP_S) as root:
+        monkeypatch.setenv("HWNAS_POWERCAP", str(root))
+        record = search_for(wrong, tmp_path / "run", limit_mj=1e6)
+    found = record.finalists.energy
+    assert found.surprise in record.finalists.warnings
+    assert "the search chose by a model that is wrong here" in found.surprise
+
+
+def test_an_energy_near_its_prediction_is_no_surprise():
+    def surprise(measured_mj, interval_mj):
+        return ChosenEnergy.known(TARGET, None, 2.0, 0.1, measured_mj, interval_mj).surprise
+
+    assert surprise(None, None) == surprise(9.0, None) == ""
+    assert surprise(2.35, (2.25, 2.45)) == "", "its interval reaches into three deviations"
+    assert surprise(2.45, (2.35, 2.55)).startswith(
+        f"energy on {TARGET} was predicted as 2 mJ, 1.7 to 2.3 mJ with 99.7 %, but measured as 2.45 mJ: the"
+    )
+    assert surprise(1.0, (0.9, 1.1))
 
 
 def test_without_measuring_it_is_said_to_be_predicted(tables, range_mj, tmp_path, warm_processes):
@@ -210,5 +239,6 @@ def test_a_limit_is_kept_only_where_the_whole_interval_is(reading, word):
     if word == FAIL:
         said = str(refusal(there))
         assert "keeps 3.5 mJ of energy (the least that was measured is 4 mJ)" in said
+        assert said.endswith(": raise the limit or shrink the space")
     again = Reading.from_json({"ms": 1.0, "low_ms": 0.9, "high_ms": 1.1, "sessions": 1})
     assert again.energy is None, "of an earlier version"

@@ -93,7 +93,10 @@ def test_an_interrupt_is_one_sentence_and_loses_nothing(model, tmp_path):
         process.send_signal(signal.SIGINT)
         assert process.wait(60) == 130
     text = err.read_text()
-    assert text.strip().splitlines()[-1] == "interrupted; what a run or a table has is kept"
+    assert (
+        text.strip().splitlines()[-1]
+        == "interrupted; what a run or a table has is kept, and nothing of hwnas measure"
+    )
     assert "Traceback" not in text
     assert (out / "search-checkpoint.safetensors").exists()
 

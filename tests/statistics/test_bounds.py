@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from hwnas.search.constraints import constraints_of, not_binding, shares_of, sha
 from hwnas.search.problem import Constraint
 from hwnas.search.request import SearchRequest
 from hwnas.search.searching import PreparedSearch
-from hwnas.statistics.bounds import DIGITS, at_least, at_most
+from hwnas.statistics.bounds import DIGITS, at_least, at_most, span
 
 SPACE = spaces.load("macro-r8-c10")
 
@@ -109,6 +110,7 @@ def test_limits_are_printed_so_that_they_can_be_typed():
     with pytest.raises(InfeasibleBudget) as refused:
         Constraint(Budget("bytes", 1e5, costs.unit), costs)
     _, _, typed = bounds_in(str(refused.value))
+    assert "raise the limit (the largest needs" in str(refused.value)
     assert Constraint(Budget("bytes", float(typed), costs.unit), costs).budget.limit < 126600
 
 
@@ -134,6 +136,19 @@ def test_a_budget_without_its_percent_sign_is_told_what_it_may_have_been():
     model = Model(1)
     (text,) = not_binding(constraints_of([model], [Budget.read("200%")], SPACE, 0.9))
     assert text.endswith("so that every network keeps it: give less than that"), "a percent sign was typed"
+
+
+def test_the_slowest_network_takes_as_long_wherever_it_is_said():
+    for scale in np.linspace(1.0, 2.0, 50):  # some round upwards, some downwards
+        costs = Cost(0.1234567 * scale, (np.array([0.1, 0.3217777]) * scale,))
+        asked = Budget.read("200%").within(*costs.range)
+        constraint = Constraint(replace(asked, target=Target("host", "litert", "int8")), costs)
+        (share,), (text,) = shares_of([constraint], {}), not_binding([constraint])
+        (slowest,) = re.findall(r"to ([0-9.]+) ms = ", share)
+        assert f"({slowest} ms)" in text
+    low, high = (3 * end for end in costs.range)
+    (text,) = not_binding([constraint], {constraint.name: (low / 9, high / 9)})
+    assert f"({at_least(high / 9)} ms)" in text, "measured, and not what the model predicts"
 
 
 def test_a_range_of_the_device_takes_the_place_of_the_models():
@@ -165,9 +180,7 @@ def test_what_shares_are_of_is_said_where_its_ends_were_not_measured():
     constraints = constraints_of([model], [Budget.read(" 50% ")], SPACE, 0.5)
     (text,) = shares_of(constraints, {})
     budget_ms = constraints[0].budget.limit
-    assert (
-        f"its ends were not measured: {name} 50% of {low:.4g} to {high:.4g} ms = {budget_ms:.4g} ms" in text
-    )
+    assert f"its ends were not measured: {name} 50% of {span(low, high)} ms = {budget_ms:.4g} ms" in text
     assert shares_of(constraints, {name: (low, high)}) == [], "those were measured"
     typed = constraints_of([model], [Budget.read(f"{budget_ms} ms")], SPACE, 0.5)
     assert shares_of(typed, {}) == []

@@ -7,7 +7,8 @@ import pytest
 from scipy import stats
 
 from hwnas.errors import DataError
-from hwnas.statistics.differences import Difference, ratio_interval
+from hwnas.statistics.differences import Difference, chance_of_ratio, ratio_interval
+from hwnas.statistics.intervals import together
 
 
 def right(count, images=200):
@@ -87,3 +88,28 @@ def test_a_ratio_without_intervals_has_none():
     assert ratio_interval(2.0, None, 1.0, (0.9, 1.1)) is None
     assert ratio_interval(2.0, (1.9, 2.1), 1.0, None) is None
     assert ratio_interval(2.0, (0.0, 4.0), 1.0, (0.9, 1.1)) is None, "an arm without end"
+
+
+def test_a_ratio_is_by_chance_as_its_interval_says():
+    for ratio, interval in ((1.1, (1.0, 1.25)), (0.9, (0.8, 1.0))):
+        assert chance_of_ratio(ratio, interval) == pytest.approx(0.05)
+    assert chance_of_ratio(1.1, (1.01, 1.5)) < 0.05 < chance_of_ratio(1.1, (0.99, 1.11))
+    assert chance_of_ratio(0.9, (0.5, 0.99)) < 0.05 < chance_of_ratio(0.9, (0.89, 1.01))
+    assert (chance_of_ratio(1.0, (0.9, 1.1)), chance_of_ratio(1.0, (1.0, 1.0))) == (1.0, 1.0)
+    assert chance_of_ratio(1.2, (1.2, 1.3)) == 0.0, "an arm without length"
+
+
+def test_several_differences_are_wrong_together_as_rarely_as_one_alone():
+    assert together([0.01, 0.04, 0.03, 0.005]) == pytest.approx((0.03, 0.06, 0.06, 0.02)), "p.adjust of R"
+    assert together([]) == ()
+    assert together([0.04]) == (0.04,)
+    assert together([0.9, 0.8]) == (1.0, 1.0)
+    rng, alone, all_of_them, worlds = np.random.default_rng(7), 0, 0, 2000
+    for _ in range(worlds):
+        logs = 0.05 * rng.standard_normal(9)
+        ends = [(np.exp(log - 1.96 * 0.05), np.exp(log + 1.96 * 0.05)) for log in logs]
+        chances = [chance_of_ratio(float(np.exp(log)), end) for log, end in zip(logs, ends, strict=True)]
+        alone += min(chances) < 0.05
+        all_of_them += min(together(chances)) < 0.05
+    assert alone / worlds > 0.3, "what nine pairs show where there is nothing"
+    assert 0.03 <= all_of_them / worlds <= 0.07

@@ -80,6 +80,25 @@ def test_an_agent_that_ends_early_is_quoted(tmp_path: Path) -> None:
         list(way.run("mine", [], silence_s=10))
 
 
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (
+            "sys.exit('mine is not installed: pip install mine')",
+            r"^mine is not installed: pip install mine \(",
+        ),
+        ("import not_there", r"^the Python module not_there must be installed for the agent, but is not: "),
+        ("sys.stderr.write('odd\\n'); sys.exit('x is not installed: do')", r"^x is not installed: do \(the"),
+        ("sys.stderr.write('odd\\n'); sys.exit('on fire')", r"^an agent must end with its goodbye, but mine"),
+        ("1 / 0", r"^an agent must end with its goodbye, but mine ended with status 1: Traceback"),
+    ],
+)
+def test_what_an_agent_lacks_is_said_first(tmp_path: Path, body: str, words: str) -> None:
+    with transport(tmp_path, body + "\n") as way, pytest.raises(AgentError, match=words) as error:
+        list(way.run("mine", [], silence_s=10))
+    assert "mine ended with status 1" in str(error.value)
+
+
 def test_an_agent_that_is_killed_is_reported_by_the_signal(tmp_path: Path) -> None:
     body = "say({'hello': {}})\nos.kill(os.getpid(), 11)\n"
     with (
