@@ -709,7 +709,8 @@ def test_whoever_ends_it_finds_nothing_left_behind(networks, tmp_path, number):
     said = running.communicate(timeout=60)[1]
     assert running.returncode == 128 + number
     assert ("and nothing of hwnas measure" in said) == (number == signal.SIGINT)
-    assert not list(tmp_path.iterdir())
+    left = {path.name for path in tmp_path.rglob("*")} - {".ses"}  # of ONNX Runtime's own telemetry
+    assert not left
 
 
 def test_a_phone_or_a_board_is_named_as_in_other_verbs(networks, monkeypatch):
