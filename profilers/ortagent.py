@@ -27,6 +27,8 @@ sys.path.append(str(Path(__file__).resolve().parent))
 import nvidiagpu
 from pyagent import CPU, JobError, difference, library_sha256, main, random_input
 
+onnxruntime.disable_telemetry_events()  # whose models these are is nobody's business
+
 _KINDS = {
     "tensor(float)": np.float32,
     "tensor(double)": np.float64,

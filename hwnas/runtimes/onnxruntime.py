@@ -28,6 +28,7 @@ def session(model: bytes | Path, *, threads: int = 1, optimized: Path | None = N
     import onnxruntime
     from onnxruntime.capi import onnxruntime_pybind11_state as state
 
+    onnxruntime.disable_telemetry_events()  # whose models these are is nobody's business
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3  # errors
