@@ -228,11 +228,8 @@ def _scored_by(
         if space is None:
             raise HwnasError("a search must have a space, but got None and no teacher: give one of them")
         name = space if isinstance(space, str) else space.name
-        by, values = strategy or STRATEGY, usual("search.supernet")
-        if evaluated(by) == "blockwise":
-            scorer = requests.blockwise(values, name, seed, is_taught=False)
-        else:
-            scorer = requests.supernet(values, name, seed)
+        by = strategy or STRATEGY
+        scorer = requests.scorer(evaluated(by), usual("search.supernet"), name, seed, is_taught=False)
         return name, oneshot or scorer, by, TRAINING_STEPS
     if not Path(teacher).is_dir():
         raise HwnasError(

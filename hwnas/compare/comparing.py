@@ -97,11 +97,7 @@ def compare(
     networks = {FOUND: arch} | {name: _baseline(name, arch) for name in names}
     entries = {name: [entry(name, network, seed) for seed in numbers] for name, network in networks.items()}
     with ExitStack() as stack:  # and one for all variants, after hours of training
-
-        def connected(is_counting: bool) -> Measurer:
-            return stack.enter_context(Measurer(device, replace(options, energy=is_counting)))
-
-        measurers, limit = cache(connected), search.energy
+        measurers, limit = energy.measurers(stack, device, options), search.energy
         found = {
             variant: _measure(
                 measurers,
@@ -247,7 +243,7 @@ def _measure(
     """Latencies of all networks, and their energies where the run has a limit on those; else none."""
     tell(f"measuring {len(entries)} networks on {target}")
     models: dict[str, Path | bytes] = {name: found[0].model(variant) for name, found in entries.items()}
-    measurer, missing = (measurers(False), "") if limit is None else energy.counting(measurers, target)
+    measurer, missing = energy.counting(measurers, target, limit)
     own = measurer.measure(target, models)
     together = measured(own)
     if limit is None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import cache
 
-from hwnas.device import Target
+from hwnas.device import Device, Target
 from hwnas.errors import DeviceError, TransportError
-from hwnas.measure import Measurer, why_refused
+from hwnas.measure import Measurer, ProfileOptions, why_refused
 from hwnas.runs.energy import EnergyCheck
 from hwnas.runs.finalists import ChosenEnergy
 from hwnas.statistics.verdict import NOT_PROVEN, PASS, Quality, Verdict, on_budget
@@ -16,12 +19,28 @@ Measurers = Callable[[bool], Measurer]
 """The way to a device, which counts energy or does not."""
 
 
-def counting(measurers: Measurers, target: Target) -> tuple[Measurer, str]:
-    """Who measures a target whose energy is wanted, and why energy is not counted there; empty where it is.
+def measurers(stack: ExitStack, device: Device, options: ProfileOptions) -> Measurers:
+    """The ways to a device, each opened when it is first needed and closed with the stack."""
+
+    def connected(is_counting: bool) -> Measurer:
+        return stack.enter_context(Measurer(device, replace(options, energy=is_counting)))
+
+    return cache(connected)
+
+
+def counting(measurers: Measurers, target: Target, limit: ChosenEnergy | None) -> tuple[Measurer, str]:
+    """Who measures a target, and why energy is not counted there; empty where it is, or nobody wants it.
+
+    Args:
+        measurers: The ways to its device.
+        target: What is measured.
+        limit: On its energy; None where that is not wanted.
 
     Raises:
         DeviceError: The device or the agent cannot be used at all.
     """
+    if limit is None:
+        return measurers(False), ""
     try:
         measurer = measurers(True)
         measurer.environment(target)

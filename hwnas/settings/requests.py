@@ -81,15 +81,29 @@ def _scoring(config: Config, space: str) -> dict[str, Any]:
     from hwnas.train import TrainConfig
 
     wanted, values, seed = config.search, config.values["search.supernet"], config.basics.seed
-    if wanted.evaluate == "blockwise":
-        oneshot = blockwise(values, space, seed, is_taught=wanted.teacher is not None)
-    else:
-        oneshot = supernet(values, space, seed)
+    oneshot = scorer(wanted.evaluate, values, space, seed, is_taught=wanted.teacher is not None)
     found: dict[str, Any] = {"oneshot": oneshot}
     if wanted.evaluate == "scratch":
         shared = {name: getattr(oneshot, name) for name in ("batch_size", "class_weights", "seed", "device")}
         found |= {"scratch": TrainConfig(wanted.evaluate_epochs, **shared), "workers": wanted.workers}
     return found
+
+
+def scorer(
+    evaluate: str | None, values: Mapping[str, Any], space: str, seed: int, *, is_taught: bool
+) -> OneShotConfig:
+    """How what scores is made and trained: blockwise, or as a supernet; see those two.
+
+    Args:
+        evaluate: Which, as in ``[search]``.
+        values: The keys of ``[search.supernet]``.
+        space: Name of the space.
+        seed: Where they name none.
+        is_taught: Whether a trained network teaches, blockwise.
+    """
+    if evaluate == "blockwise":
+        return blockwise(values, space, seed, is_taught=is_taught)
+    return supernet(values, space, seed)
 
 
 def supernet(values: Mapping[str, Any], space: str, seed: int) -> OneShotConfig:

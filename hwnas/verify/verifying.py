@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas import files, release, runtimes
 from hwnas.device import Device, Target
 from hwnas.errors import HwnasError
-from hwnas.measure import Measurer, ProfileOptions
+from hwnas.measure import ProfileOptions
 from hwnas.release import Manifest, ShippedModel, energy
 from hwnas.release.verification import SessionRecord, VariantCheck, Verification
 from hwnas.runs.budgets import BudgetRecord
@@ -156,12 +155,8 @@ def _variants(
     """Every file measured on a device, once for each of its budgets there."""
     found = []
     limit = checked.manifest.energy
-    with ExitStack() as stack:  # one way to the device for all, opened when it is first needed
-
-        def connected(is_counting: bool) -> Measurer:
-            return stack.enter_context(Measurer(device, replace(options, energy=is_counting)))
-
-        measurers = cache(connected)
+    with ExitStack() as stack:  # one way to the device for all
+        measurers = energy.measurers(stack, device, options)
         for model in checked.manifest.models:
             file = model.file
             for name, target, asked in _targets(model, device, checked.manifest.budgets):
@@ -206,7 +201,7 @@ def _measure(
     model: Path, measurers: energy.Measurers, target: Target, scales: Scales, limit: ChosenEnergy | None
 ) -> _Measured:
     """A latency on the scale of the device, how it was measured, and the energy where that is limited."""
-    measurer, missing = (measurers(False), "") if limit is None else energy.counting(measurers, target)
+    measurer, missing = energy.counting(measurers, target, limit)
     own = measurer.measure(target, {model.name: model})
     found = scales.put(own)
     quality, environment = found.quality, found.reference.environment
