@@ -1,11 +1,13 @@
 """What can be searched: blocks, choices, spaces and architectures. Free of torch.
 
 A *block* is a frozen specification of a piece of network. A *choice* is a place where one
-of several candidate blocks goes; a *search space* is a stem, a row of choices and a head.
-An *architecture* picks one candidate for each choice. A *workload* is a block together
-with the shape of its input: the unit that is measured.
+of several candidate blocks goes; a *search space* is a stem, choices and a head. What is
+before a choice feeds it; a candidate may read several choices instead, as the decoder of a
+segmentation reads features of several sizes. An *architecture* picks one candidate for each
+choice. A *workload* is a block together with the shape of its input: the unit that is measured.
 
-Shapes are ``(channels, height, width)`` of one image; MACs are multiply-adds of one image.
+Shapes are ``(channels, height, width)`` of one image, those of several tensors a tuple of such;
+MACs are multiply-adds of one image.
 """
 
 from __future__ import annotations
@@ -26,6 +28,12 @@ if TYPE_CHECKING:
     from torch import nn
 
 Shape = tuple[int, int, int]
+Shapes = tuple[Shape, ...]
+
+Reads = tuple[tuple[int, ...], ...]
+"""What each part of a network reads: places of earlier parts, or ``IMAGE``."""
+
+IMAGE = -1
 
 OP_KINDS = (
     "conv",
@@ -40,6 +48,7 @@ OP_KINDS = (
     "scale",
     "slice",
     "concat",
+    "resize",
 )
 """Every kind of operation: convolutions (of one group; 1x1; 1x1 of several groups; of one channel a
 group), matrix products, and what only moves, adds or scales elements."""
@@ -76,7 +85,10 @@ class Op:
 
 @runtime_checkable
 class Block(Protocol):
-    """A hashable specification of a piece of network; ``blocks.parse(b.key()) == b``."""
+    """A hashable specification of a piece of network; ``blocks.parse(b.key()) == b``.
+
+    A shape is that of one tensor; what reads or gives several tensors takes or gives a tuple of shapes.
+    """
 
     kind: ClassVar[str]
 
@@ -84,13 +96,13 @@ class Block(Protocol):
     def is_identity(self) -> bool:
         """True where the block does nothing at all, so that it has no latency by definition."""
 
-    def out_shape(self, in_shape: Shape) -> Shape:
+    def out_shape(self, in_shape: Any) -> Any:
         """Shape of the output; raises SpaceError where the input does not fit."""
 
-    def ops(self, in_shape: Shape) -> tuple[Op, ...]:
+    def ops(self, in_shape: Any) -> tuple[Op, ...]:
         """What it computes, in order: all other figures are sums over it. Empty for an identity."""
 
-    def macs(self, in_shape: Shape) -> int:
+    def macs(self, in_shape: Any) -> int:
         """Multiply-adds of convolutions and linear layers for one image."""
 
     def params(self) -> int:
@@ -100,7 +112,7 @@ class Block(Protocol):
         """The canonical text of this block."""
 
     def build(self) -> nn.Module:
-        """A PyTorch module with fresh weights; input and output are NCHW."""
+        """A PyTorch module with fresh weights; inputs, one argument each, and outputs are NCHW."""
 
     def inherit(self, module: nn.Module, other: Block, learned: nn.Module) -> bool:
         """Take over what fits of the weights of another block in the same place.
@@ -115,16 +127,41 @@ class Block(Protocol):
         """
 
 
+def shapes_of(shape: Shape | Shapes) -> Shapes:
+    """The shapes of one or several tensors, always as a tuple of them."""
+    return shape if isinstance(shape[0], tuple) else (shape,)  # type: ignore[return-value]
+
+
 @dataclass(frozen=True)
 class Workload:
-    """A block on an input shape: the unit that is measured and looked up."""
+    """A block on an input shape: the unit that is measured and looked up.
+
+    Attributes:
+        block: What is computed.
+        in_shape: Of what it reads; of several tensors, a tuple of shapes.
+    """
 
     block: Block
-    in_shape: Shape
+    in_shape: Shape | Shapes
 
     def key(self) -> str:
-        """Canonical text, for example ``mbconv_i16_…@16x112x112``."""
-        return f"{self.block.key()}@{'x'.join(map(str, self.in_shape))}"
+        """Canonical text, for example ``mbconv_i16_…@16x112x112``; several inputs are joined by ``+``."""
+        return f"{self.block.key()}@{self.read}"
+
+    @property
+    def read(self) -> str:
+        """The shapes of its inputs, as text."""
+        return "+".join("x".join(map(str, shape)) for shape in self.in_shapes)
+
+    @property
+    def in_shapes(self) -> Shapes:
+        """One shape an input."""
+        return shapes_of(self.in_shape)
+
+    @cached_property
+    def out_shapes(self) -> Shapes:
+        """One shape an output."""
+        return shapes_of(self.block.out_shape(self.in_shape))
 
     @property
     def ops(self) -> tuple[Op, ...]:
@@ -139,37 +176,41 @@ class Workload:
 
 @dataclass(frozen=True)
 class Choice:
-    """A place in the network where one of several candidates goes."""
+    """A place in the network where one of several candidates goes.
+
+    Attributes:
+        name: Its own in a space.
+        candidates: The blocks that may go there.
+        reads: Of each candidate the names of the choices that it reads; where nothing is said, all read
+            what is before.
+    """
 
     name: str
     candidates: tuple[Block, ...]
+    reads: tuple[tuple[str, ...], ...] = ()
 
     def __post_init__(self) -> None:
         if not self.candidates:
             raise SpaceError(f"a choice must have at least one candidate, but {self.name} has none")
-        if len(set(self.candidates)) != len(self.candidates):
-            raise SpaceError(f"the candidates of a choice must differ, but {self.name} repeats one")
-
-    def out_shape(self, in_shape: Shape) -> Shape:
-        """The output shape that all candidates share; raises SpaceError where they disagree."""
-        shapes = {block.out_shape(in_shape) for block in self.candidates}
-        if len(shapes) != 1:
+        if self.reads and (len(self.reads) != len(self.candidates) or not all(self.reads)):
             raise SpaceError(
-                "the candidates of a choice must agree on their output shape, "
-                f"but {self.name} on {in_shape} gives {sorted(shapes)}"
+                f"each of the {len(self.candidates)} candidates of {self.name} must read something, but its "
+                f"reads are {self.reads}"
             )
-        return shapes.pop()
+        each = tuple(zip(self.candidates, self.reads, strict=True)) if self.reads else self.candidates
+        if len(set(each)) != len(each):
+            raise SpaceError(f"the candidates of a choice must differ, but {self.name} repeats one")
 
 
 @dataclass(frozen=True)
 class SearchSpace:
-    """A stem, a row of choices and a head.
+    """A stem, choices and a head.
 
     Attributes:
         name: Full name from which ``hwnas.spaces.load`` makes this space again.
         input_shape: Shape of one image.
         stem: Fixed blocks before the choices.
-        choices: The searched places, in order.
+        choices: The searched places, in order; what a candidate reads comes before it.
         head: Fixed blocks after the choices.
         origin: Indices of the network that all others are versions of; None where that is the one of most
             multiply-adds.
@@ -185,34 +226,79 @@ class SearchSpace:
     def __post_init__(self) -> None:
         if not self.choices:
             raise SpaceError(f"a space must have at least one choice, but {self.name} has none")
-        _ = self._shapes  # walks the space once and raises where two parts do not fit
+        _ = self._walked  # walks the space once and raises where two parts do not fit
         if self.origin is not None:
             self.architecture(self.origin)  # raises where it is none
 
     @cached_property
-    def _shapes(self) -> tuple[Shape, ...]:
-        """Input shape of each stem block, choice and head block, and the output shape last."""
-        shapes = [self.input_shape]
-        parts: tuple[Block | Choice, ...] = (*self.stem, *self.choices, *self.head)
-        for part in parts:
-            shapes.append(part.out_shape(shapes[-1]))
-        return tuple(shapes)
+    def choice_reads(self) -> tuple[tuple[tuple[int, ...], ...], ...]:
+        """Of each candidate of each choice the numbers of the choices that it reads; -1 is the stem."""
+        numbers = {choice.name: number for number, choice in enumerate(self.choices)}
+        found = []
+        for number, choice in enumerate(self.choices):
+            if odd := [n for names in choice.reads for n in names if numbers.get(n, number) >= number]:
+                raise SpaceError(
+                    f"what a choice reads must be a choice before it, but {choice.name} of {self.name} reads "
+                    f"{odd[0]!r}"
+                )
+            before = ((number - 1,),) * len(choice.candidates)
+            found.append(tuple(tuple(numbers[n] for n in names) for names in choice.reads) or before)
+        return tuple(found)
 
     @property
-    def choice_shapes(self) -> tuple[Shape, ...]:
-        """Input shape of every choice."""
-        first = len(self.stem)
-        return self._shapes[first : first + len(self.choices)]
+    def is_row(self) -> bool:
+        """Whether every choice reads only what is right before it."""
+        return not any(choice.reads for choice in self.choices)
 
     @property
-    def output_shape(self) -> Shape:
+    def read_elsewhere(self) -> frozenset[int]:
+        """Numbers of the choices whose output is read by others than the next one."""
+        return frozenset(
+            read
+            for number, candidates in enumerate(self.choice_reads)
+            for reads in candidates
+            for read in reads
+            if read != number - 1
+        )
+
+    @cached_property
+    def _walked(self) -> tuple[tuple[Workload, ...], tuple[tuple[Workload, ...], ...], tuple[Workload, ...]]:
+        """The workloads of stem, candidates by choice, and head."""
+        stem, read = _row(self.stem, self.input_shape)
+        given: dict[int, Shape | Shapes] = {-1: read}
+        choices = []
+        for number, (choice, reads) in enumerate(zip(self.choices, self.choice_reads, strict=True)):
+            workloads = tuple(
+                Workload(block, _joined([given[n] for n in numbers]))
+                for block, numbers in zip(choice.candidates, reads, strict=True)
+            )
+            shapes = {workload.block.out_shape(workload.in_shape) for workload in workloads}
+            if len(shapes) != 1:
+                raise SpaceError(
+                    "the candidates of a choice must agree on their output shape, "
+                    f"but {choice.name} on {workloads[0].in_shape} gives {sorted(shapes)}"
+                )
+            given[number] = shapes.pop()
+            choices.append(workloads)
+        head, _ = _row(self.head, given[len(self.choices) - 1])
+        return stem, tuple(choices), head
+
+    @property
+    def choice_workloads(self) -> tuple[tuple[Workload, ...], ...]:
+        """The candidates of every choice on what they read."""
+        return self._walked[1]
+
+    @property
+    def output_shape(self) -> Shape | Shapes:
         """Shape of the output; its channels are the number of classes for a classifier."""
-        return self._shapes[-1]
+        last = (self._walked[2] or self._walked[1][-1])[-1]
+        shape: Shape | Shapes = last.block.out_shape(last.in_shape)
+        return shape
 
     @property
     def num_classes(self) -> int:
-        """Number of classes that the head tells apart."""
-        return self.output_shape[0]
+        """Number of classes that the head tells apart: the channels of the first output."""
+        return shapes_of(self.output_shape)[0][0]
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -224,19 +310,17 @@ class SearchSpace:
         """Number of index vectors (some may describe the same network)."""
         return prod(self.sizes)
 
-    @cached_property
+    @property
     def fixed(self) -> tuple[Workload, ...]:
         """The workloads of stem and head, which every architecture has."""
-        head_from = len(self.stem) + len(self.choices)
-        stem = zip(self.stem, self._shapes, strict=False)
-        head = zip(self.head, self._shapes[head_from:], strict=False)
-        return tuple(Workload(block, shape) for block, shape in (*stem, *head))
+        stem, _, head = self._walked
+        return (*stem, *head)
 
     def candidates(self) -> Iterator[tuple[int, int, Workload]]:
         """Every ``(choice number, candidate number, workload)``, identities included."""
-        for number, (choice, shape) in enumerate(zip(self.choices, self.choice_shapes, strict=True)):
-            for index, block in enumerate(choice.candidates):
-                yield number, index, Workload(block, shape)
+        for number, workloads in enumerate(self.choice_workloads):
+            for index, workload in enumerate(workloads):
+                yield number, index, workload
 
     def workloads(self) -> tuple[Workload, ...]:
         """All distinct workloads that have a cost, in order of first appearance."""
@@ -265,14 +349,13 @@ class SearchSpace:
     @cached_property
     def fingerprint(self) -> str:
         """Sixteen hex digits that change whenever a block or a shape changes."""
-        text = json.dumps(
-            [
-                self.input_shape,
-                [b.key() for b in self.stem],
-                [[b.key() for b in c.candidates] for c in self.choices],
-                [b.key() for b in self.head],
-            ]
-        )
+        parts = [
+            self.input_shape,
+            [b.key() for b in self.stem],
+            [[b.key() for b in c.candidates] for c in self.choices],
+            [b.key() for b in self.head],
+        ]
+        text = json.dumps(parts if self.is_row else [*parts, self.choice_reads])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def architecture(self, indices: Sequence[int]) -> Architecture:
@@ -282,6 +365,21 @@ class SearchSpace:
     def sample(self, rng: np.random.Generator) -> Architecture:
         """A uniformly random architecture."""
         return self.architecture([int(rng.integers(size)) for size in self.sizes])
+
+
+def _row(blocks: Sequence[Block], shape: Shape | Shapes) -> tuple[tuple[Workload, ...], Shape | Shapes]:
+    """Blocks one after the other, and the shape of what comes out."""
+    found = []
+    for block in blocks:
+        found.append(Workload(block, shape))
+        shape = block.out_shape(shape)
+    return tuple(found), shape
+
+
+def _joined(given: Sequence[Shape | Shapes]) -> Shape | Shapes:
+    """The shape of what a part reads that others give."""
+    several = tuple(shape for each in given for shape in shapes_of(each))
+    return several if len(several) > 1 else several[0]
 
 
 @dataclass(frozen=True)
@@ -305,18 +403,33 @@ class Architecture:
     @cached_property
     def workloads(self) -> tuple[Workload, ...]:
         """Every block with its input shape from image to output, identities included."""
-        space = self.space
-        chosen = tuple(
-            Workload(choice.candidates[index], shape)
-            for choice, index, shape in zip(space.choices, self.indices, space.choice_shapes, strict=True)
-        )
-        stem = len(space.stem)
-        return (*space.fixed[:stem], *chosen, *space.fixed[stem:])
+        stem, choices, head = self.space._walked
+        chosen = tuple(workloads[index] for workloads, index in zip(choices, self.indices, strict=True))
+        return (*stem, *chosen, *head)
 
     @property
     def blocks(self) -> tuple[Block, ...]:
         """The blocks from image to output; identities do nothing and are left out."""
         return tuple(w.block for w in self.workloads if not w.block.is_identity)
+
+    @cached_property
+    def reads(self) -> Reads:
+        """What each of ``blocks`` reads; empty where each reads the one before."""
+        if self.space.is_row:
+            return ()
+        stem = len(self.space.stem)
+        sources: list[tuple[int, ...]] = [(n - 1,) for n in range(len(self.workloads))]
+        for number, (candidates, index) in enumerate(zip(self.space.choice_reads, self.indices, strict=True)):
+            sources[stem + number] = tuple(stem + read for read in candidates[index])
+        places, found = {IMAGE: IMAGE}, list[tuple[int, ...]]()
+        for number, workload in enumerate(self.workloads):
+            reads = tuple(places[read] for read in sources[number])
+            if workload.block.is_identity:
+                places[number] = reads[0]
+            else:
+                places[number] = len(found)
+                found.append(reads)
+        return tuple(found)
 
     @property
     def macs(self) -> int:

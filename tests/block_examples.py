@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from hwnas.blocks import (
+    LRASPP,
     Conv,
     ConvPool,
+    FPNSum,
     FusedMBConv,
     Head,
     LateHead,
     MBConv,
     MBStage,
+    PooledContext,
     ShuffleUnit,
     Skip,
     UniversalInvertedBottleneck,
@@ -30,4 +33,7 @@ EXAMPLES = [
     (ShuffleUnit(8, 8), (8, 7, 9)),
     (ShuffleUnit(6, 16, kernel_size=5, stride=2), (6, 9, 8)),
     (LateHead(8, 24, 32, 10), (8, 4, 4)),
+    (LRASPP((8, 24), 16, 5, 2, 2), ((8, 8, 12), (24, 4, 6))),
+    (FPNSum((8, 16, 24), 16, 3), ((8, 8, 12), (16, 4, 6), (24, 2, 3))),
+    (PooledContext(24, 16, 3, 4), (24, 5, 4)),
 ]

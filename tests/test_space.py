@@ -23,7 +23,7 @@ def tiny(name: str = "macro", width: int = 8) -> SearchSpace:
 
 def test_a_space_knows_its_shapes_and_costs():
     space = tiny()
-    assert space.choice_shapes == ((8, 8, 8),)
+    assert [w.in_shape for w in space.choice_workloads[0]] == [(8, 8, 8)] * len(space.choices[0].candidates)
     assert space.output_shape == (4, 1, 1)
     assert space.num_classes == 4
     assert space.num_architectures == 2

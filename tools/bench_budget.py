@@ -285,7 +285,7 @@ def _weights(world: World, options: argparse.Namespace) -> dict[str, Any]:
     model = new_network(arch, options.seed)
     config = TrainConfig(epochs=1, batch_size=32, learning_rate=0.05, seed=options.seed)
     fit(model, world.dataset, config)
-    random = export.random_module(arch.blocks, options.seed)
+    random = export.random_module(arch.blocks, options.seed, arch.reads)
     images = world.dataset.normalize(world.dataset.sample("train", 64, options.seed).images)
     ratios = {}
     with Measurer(device.load("host"), _measuring(options)) as measurer:

@@ -290,7 +290,7 @@ def _seed(lesson: Lesson, rows: Rows) -> dict[str, Any]:
 
 def _teacher(lesson: Lesson) -> dict[str, Any]:
     began = time.process_time()
-    model = blocks.build(lesson.architecture.blocks)
+    model = blocks.network(lesson.architecture)
     load_weights(model, lesson.run / "weights.safetensors")
     trained = time.process_time() - began
     began = time.process_time()
@@ -353,7 +353,7 @@ def _smaller(lesson: Lesson, problem: Problem) -> dict[str, Any] | None:
     if found is None:
         return None
     side, arch, cost = found
-    model = blocks.build(arch.blocks)
+    model = blocks.network(arch)
     load_weights(model, lesson.run / "weights.safetensors")
     described = records.trained(lesson.run).data
     task = tasks.of_record(described)
@@ -381,7 +381,7 @@ def _narrower(lesson: Lesson, problem: Problem) -> dict[str, Any]:
         config=TrainConfig(epochs=options.teacher_epochs, seed=lesson.seed),
     )
     adapting = time.process_time() - began
-    model = blocks.build(spaces.architecture_from_json(records.arch(run)).blocks)
+    model = blocks.network(spaces.architecture_from_json(records.arch(run)))
     load_weights(model, run / "weights.safetensors")
     tuned = lesson.tuned(model, lesson.data)
     return {"width": width, "cost": cost, "adapting_cpu_seconds": adapting, **tuned}

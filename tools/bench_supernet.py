@@ -264,7 +264,7 @@ def _naswot(
     found = []
     for number, indices in enumerate(sample):
         torch.manual_seed(number)
-        network = blocks.build(proxy.architecture(indices).blocks).train()
+        network = blocks.network(proxy.architecture(indices)).train()
         kernel = torch.zeros(len(images), len(images), dtype=torch.float64)
 
         def add(

@@ -58,7 +58,7 @@ def made(asked: Asked, folder: Path, tell: Callable[[str], None]) -> list[Path]:
     for name in asked.networks:
         arch = known.load(name)
         shape = arch.space.input_shape
-        module, images = random_module(arch.blocks, 0), random_calibration(shape, _IMAGES, 0)
+        module, images = random_module(arch.blocks, 0, arch.reads), random_calibration(shape, _IMAGES, 0)
         for (_, precision), runtime in made_for.items():
             tell(f"making {name} in {precision} as {runtime.format.suffix}")
             lowered = lower(module, shape, runtime.name, precision, calibration=images, check=False)

@@ -2,7 +2,7 @@
 
 A new kind is one file with a frozen dataclass that satisfies ``hwnas.space.Block``, and one
 line in ``KINDS``; the contract tests pick it up from there. A plug-in has ``register`` instead, and
-``Base``, ``Strided``, ``Classifier`` and ``tagged`` to build on.
+``Base``, ``Strided``, ``Classifier``, ``Junction`` and ``tagged`` to build on.
 """
 
 from __future__ import annotations
@@ -11,20 +11,23 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, TypeVar
 
 from hwnas import plugins
-from hwnas.blocks._base import Base, Classifier, Strided
+from hwnas.blocks._base import Base, Classifier, Junction, Strided
 from hwnas.blocks._key import decode, tagged
 from hwnas.blocks.conv import Conv
 from hwnas.blocks.convpool import ConvPool
+from hwnas.blocks.fpnsum import FPNSum
 from hwnas.blocks.fusedmbconv import FusedMBConv
 from hwnas.blocks.head import Head
 from hwnas.blocks.latehead import LateHead
+from hwnas.blocks.lraspp import LRASPP
 from hwnas.blocks.mbconv import MBConv
 from hwnas.blocks.mbstage import MBStage
+from hwnas.blocks.pooledcontext import PooledContext
 from hwnas.blocks.shuffleunit import ShuffleUnit
 from hwnas.blocks.skip import Skip
 from hwnas.blocks.uib import UniversalInvertedBottleneck
 from hwnas.errors import SpaceError
-from hwnas.space import Block
+from hwnas.space import Architecture, Block, Reads
 
 if TYPE_CHECKING:
     from torch import nn
@@ -40,6 +43,9 @@ _OWN = (
     Skip,
     Head,
     LateHead,
+    LRASPP,
+    FPNSum,
+    PooledContext,
 )
 
 KINDS: dict[str, type[Block]] = {kind.kind: kind for kind in _OWN}
@@ -76,11 +82,26 @@ def parse(key: str) -> Block:
     return decode(KINDS[kind], key)
 
 
-def build(blocks: Iterable[Block]) -> nn.Sequential:
-    """One module that runs the blocks in order, with fresh weights; input is NCHW."""
+def build(blocks: Iterable[Block], reads: Reads = ()) -> nn.Sequential:
+    """One module that runs the blocks in order, with fresh weights; input is NCHW.
+
+    Args:
+        blocks: From image to output.
+        reads: What each of them reads, as of ``Architecture.reads``; by default the one before.
+    """
     from torch import nn
 
-    return nn.Sequential(*(block.build() for block in blocks))
+    parts = [block.build() for block in blocks]
+    if not reads:
+        return nn.Sequential(*parts)
+    from hwnas.blocks.wired import Wired
+
+    return Wired(parts, reads)
+
+
+def network(architecture: Architecture) -> nn.Sequential:
+    """The network of an architecture with fresh weights; its parts are numbered like its ``blocks``."""
+    return build(architecture.blocks, architecture.reads)
 
 
 def shut_residuals(module: nn.Module) -> None:
@@ -94,20 +115,25 @@ def shut_residuals(module: nn.Module) -> None:
 
 __all__ = [
     "KINDS",
+    "LRASPP",
     "Base",
     "Classifier",
     "Conv",
     "ConvPool",
+    "FPNSum",
     "FusedMBConv",
     "Head",
+    "Junction",
     "LateHead",
     "MBConv",
     "MBStage",
+    "PooledContext",
     "ShuffleUnit",
     "Skip",
     "Strided",
     "UniversalInvertedBottleneck",
     "build",
+    "network",
     "parse",
     "register",
     "shut_residuals",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hwnas.blocks._key import ACTIVATIONS, PADDINGS, encode, require
-from hwnas.space import Block, Op, Shape
+from hwnas.space import Block, Op, Shape, Shapes
 
 if TYPE_CHECKING:
     from torch import nn
@@ -23,11 +23,11 @@ class Base(ABC):
         return False
 
     @abstractmethod
-    def out_shape(self, in_shape: Shape) -> Shape:
+    def out_shape(self, in_shape: Any) -> Any:
         """Shape of the output; raises SpaceError where the input does not fit."""
 
     @abstractmethod
-    def ops(self, in_shape: Shape) -> tuple[Op, ...]:
+    def ops(self, in_shape: Any) -> tuple[Op, ...]:
         """What it computes, in order."""
 
     @abstractmethod
@@ -41,7 +41,7 @@ class Base(ABC):
         module.load_state_dict(learned.state_dict())
         return True
 
-    def macs(self, in_shape: Shape) -> int:
+    def macs(self, in_shape: Any) -> int:
         """Multiply-adds for one image."""
         return sum(op.macs for op in self.ops(in_shape))
 
@@ -96,6 +96,47 @@ class Bottleneck(Strided):
         require(self.hidden_channels > 0, self, "the expansion must leave at least one channel")
         require(self.activation in ACTIVATIONS, self, f"activation must be one of {ACTIVATIONS}")
         require(self.padding in PADDINGS, self, f"padding must be one of {PADDINGS}")
+
+
+class Junction(Base):
+    """A block that reads several tensors, each as fine as the next one or a whole number of times finer.
+
+    What it reads must be in order, the finest first.
+    """
+
+    in_channels: tuple[int, ...]  # type: ignore[assignment]
+
+    @property
+    @abstractmethod
+    def steps(self) -> tuple[int, ...]:
+        """How many times as fine each input is as the next one."""
+
+    def least_shapes(self) -> Shapes:
+        """The smallest inputs that there are."""
+        sides, side = [1], 1
+        for step in reversed(self.steps):
+            side *= step
+            sides.insert(0, side)
+        return tuple((c, s, s) for c, s in zip(self.in_channels, sides, strict=True))
+
+    def params(self) -> int:
+        """Trainable parameters; they do not depend on the size of the inputs."""
+        return sum(op.params for op in self.ops(self.least_shapes()))
+
+    def _check_inputs(self, in_shapes: Shapes) -> None:
+        """Refuse inputs of other channels, or not as fine as they must be."""
+        fitting = isinstance(in_shapes[0], tuple) and len(in_shapes) == len(self.in_channels)
+        require(fitting, self, f"there must be {len(self.in_channels)} inputs, not {in_shapes}")
+        channels = tuple(shape[0] for shape in in_shapes)
+        require(channels == self.in_channels, self, f"inputs must have in_channels, not {channels}, channels")
+        for fine, coarse, step in zip(in_shapes, in_shapes[1:], self.steps, strict=False):
+            wanted = tuple(step * side for side in coarse[1:])
+            require(
+                fine[1:] == wanted,
+                self,
+                f"what is read must halve evenly: an input of {coarse[1:]} pixels must stand behind one of "
+                f"{wanted}, not {fine[1:]}",
+            )
 
 
 class Classifier(Base):

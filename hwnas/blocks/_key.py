@@ -17,6 +17,9 @@ PADDINGS = ("half", "same")
 """Of strided kernels: half the kernel on all sides, as PyTorch pads; or as TensorFlow's SAME."""
 
 
+_NUMBER, _LISTED, _LETTERED = r"[0-9.e+-]+", r"[0-9]+(?:-[0-9]+)+", r"[a-z0-9]+"
+
+
 def tagged(tag: str, default: Any = dataclasses.MISSING, *, is_usual: bool = False) -> Any:
     """A dataclass field that stands in the key under ``tag``.
 
@@ -36,13 +39,16 @@ def encode(block: Any) -> str:
         value = getattr(block, field.name)
         if field.metadata["is_usual"] and value == field.default:
             continue
-        text = (
-            f"{value:g}"
-            if isinstance(value, float)
-            else str(int(value) if isinstance(value, bool) else value)
-        )
-        parts.append(f"{field.metadata['tag']}{text}")
+        parts.append(f"{field.metadata['tag']}{_text(value)}")
     return "_".join(parts)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "-".join(map(str, value))
+    if isinstance(value, float):
+        return f"{value:g}"
+    return str(int(value) if isinstance(value, bool) else value)
 
 
 def decode(cls: type[T], key: str) -> T:
@@ -56,11 +62,12 @@ def decode(cls: type[T], key: str) -> T:
         raise SpaceError(f"a key of {key.split('_')[0]} must have {len(fields)} fields, but got {key!r}")
     values: dict[str, Any] = {}
     for field, part in zip(fields, parts, strict=True):
-        tag, kind = field.metadata["tag"], getattr(field.type, "__name__", field.type)
-        matched = re.fullmatch(f"{tag}([0-9.e+-]+)" if kind != "str" else f"{tag}([a-z0-9]+)", part)
+        tag, kind = field.metadata["tag"], str(getattr(field.type, "__name__", field.type))
+        wanted = _LETTERED if kind == "str" else _LISTED if kind.startswith("tuple") else _NUMBER
+        matched = re.fullmatch(f"{tag}({wanted})", part)
         if not matched:
             raise SpaceError(f"field {field.name} must read {tag}<value>, but got {part!r} in {key!r}")
-        values[field.name] = _convert(str(kind), matched[1], key)
+        values[field.name] = _convert(kind, matched[1], key)
     block = cls(**values)
     if encode(block) != key:
         raise SpaceError(f"a key must be canonical, but got {key!r} for {encode(block)!r}")
@@ -71,6 +78,8 @@ def _convert(type_name: str, text: str, key: str) -> Any:
     try:
         if type_name == "bool":
             return {"0": False, "1": True}[text]
+        if type_name.startswith("tuple"):
+            return tuple(map(int, text.split("-")))
         return {"int": int, "float": float, "str": str}[type_name](text)
     except (ValueError, KeyError) as error:
         raise SpaceError(f"a field of type {type_name} must hold one, but got {text!r} in {key!r}") from error

@@ -156,6 +156,20 @@ class Residual(nn.Module):
         nn.init.zeros_(last.weight)
 
 
+class Resize(nn.Module):
+    """Makes a tensor a whole number of times as fine, bilinearly, between the centres of pixels."""
+
+    def __init__(self, factor: int) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Shape (n, c, h, w) in, (n, c, factor * h, factor * w) out."""
+        return nn.functional.interpolate(
+            x, scale_factor=float(self.factor), mode="bilinear", align_corners=False
+        )
+
+
 class ChannelSlice(nn.Module):
     """Channels ``start`` to ``stop``, the last one not included."""
 
@@ -172,10 +186,11 @@ MOVING: Mapping[type[nn.Module], str] = {
     ChannelShuffle: "shuffle",
     ChannelSlice: "slice",
     nn.MaxPool2d: "max_pool",
+    Resize: "resize",
 }
 """Layers that move values or choose between them, and compute none: the kind of their ``Op``."""
 
-LEAVES = StridedPointwise, SamePadded, ChannelShuffle, ChannelSlice
+LEAVES = StridedPointwise, SamePadded, ChannelShuffle, ChannelSlice, Resize
 """Layers that count as one operation wherever a network is traced."""
 
 

@@ -34,6 +34,33 @@ def conv(kind: str, in_shape: Shape, out_shape: Shape, *, kernel_size: int = 1, 
     )
 
 
+def biased(in_shape: Shape, channels: int) -> Op:
+    """A 1x1 convolution with a bias and nothing behind it.
+
+    Args:
+        in_shape: What there is to read.
+        channels: That it writes.
+    """
+    height, width = in_shape[1:]
+    weights, written = in_shape[0] * channels, (channels, height, width)
+    return Op(
+        "pointwise",
+        weights * height * width,
+        size(in_shape),
+        size(written),
+        weights,
+        channels,
+        weights + channels,
+    )
+
+
+def resized(in_shape: Shape, factor: int) -> tuple[Op, Shape]:
+    """A tensor made a whole number of times as fine, and its shape; nothing may be computed by factor 1."""
+    channels, height, width = in_shape
+    out = (channels, factor * height, factor * width)
+    return moved("resize", size(in_shape), size(out)), out
+
+
 def linear(inputs: int, outputs: int) -> Op:
     """A matrix product with a bias: a linear layer, or a 1x1 convolution of one pixel."""
     weights = inputs * outputs

@@ -57,8 +57,10 @@ def show(
         f"{macs} M MACs, {workloads} distinct workloads"
     )
     table = Table("choice", "input", "candidates")
-    for choice, shape in zip(space.choices, space.choice_shapes, strict=True):
-        table.add_row(choice.name, "x".join(map(str, shape)), "\n".join(b.key() for b in choice.candidates))
+    for choice, candidates in zip(space.choices, space.choice_workloads, strict=True):
+        reads = [workload.read for workload in candidates]
+        shown = reads if len(set(reads)) > 1 else reads[:1]
+        table.add_row(choice.name, "\n".join(shown), "\n".join(b.key() for b in choice.candidates))
     print_table(table)
 
 

@@ -131,7 +131,7 @@ def _session(
 def untrained(arch: Architecture, target: Target) -> bytes:
     """A network with random weights in the format of a target."""
     shape = arch.space.input_shape
-    module = random_module(arch.blocks, 0)
+    module = random_module(arch.blocks, 0, arch.reads)
     images = random_calibration(shape, 4, 0)
     lowered = lower(module, shape, target.runtime, target.file_precision, calibration=images, check=False)
     return lowered.model

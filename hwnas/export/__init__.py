@@ -11,7 +11,7 @@ import numpy as np
 from hwnas import runtimes
 from hwnas.errors import ExportError
 from hwnas.runtimes.base import ONNX, PTE, TFLITE
-from hwnas.space import Block, Shape
+from hwnas.space import Block, Reads, Shape
 
 if TYPE_CHECKING:
     from torch import nn
@@ -137,11 +137,16 @@ _WRITERS = {TFLITE.name: _tflite, ONNX.name: _onnx, PTE.name: _pte}
 """By name of a format: writes a graph in a precision; that of whole numbers has calibration batches."""
 
 
-def random_module(blocks: Iterable[Block], seed: int) -> nn.Module:
+def random_module(blocks: Iterable[Block], seed: int, reads: Reads = ()) -> nn.Module:
     """The blocks with weights and batch-norm statistics that only the seed decides.
 
     The scales keep a signal alive through many ReLU blocks, which the default ones do not, so
     that a check of the answers sees every weight. The global random state is not touched.
+
+    Args:
+        blocks: From input to output.
+        seed: Of the weights.
+        reads: What each block reads, as of ``Architecture.reads``; by default the one before.
     """
     import torch
     from torch import nn
@@ -150,7 +155,7 @@ def random_module(blocks: Iterable[Block], seed: int) -> nn.Module:
 
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.default_generator.manual_seed(seed)
-        module = build(blocks).eval()
+        module = build(blocks, reads).eval()
         for layer in module.modules():
             if isinstance(layer, nn.Conv2d | nn.Linear):
                 nn.init.kaiming_normal_(layer.weight)

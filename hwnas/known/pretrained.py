@@ -35,7 +35,7 @@ class Weights:
 
     Attributes:
         architecture: In our blocks, with as many classes as its weights tell apart.
-        tensors: By the names of the ``state_dict`` of ``blocks.build(architecture.blocks)``.
+        tensors: By the names of the ``state_dict`` of ``blocks.network(architecture)``.
         source: Where they come from.
         sha256: Of the file that they were read from.
         began_with: Of a run, weights that others had trained and that its own began with.
@@ -128,7 +128,7 @@ def weights_of(name: str, file: Path | None = None, *, resolution: int | None = 
             f"{resolution}"
         )
     architecture = _network(source, resolution, classes)
-    module = blocks.build(architecture.blocks)
+    module = blocks.network(architecture)
     laid = _statedict.laid_over(module, tensors, source.eps, f"{path} as {source.where}")
     found = Weights(architecture, laid, replace(source, classes=classes), files.sha256(path))
     return _narrowed(found, name) if known.knows(name) else found
@@ -143,7 +143,7 @@ def _narrowed(found: Weights, name: str) -> Weights:
         return found
     from hwnas.blocks.narrowing import narrowed
 
-    module = blocks.build(wide.blocks)
+    module = blocks.network(wide)
     module.load_state_dict(found.tensors, strict=False)  # all but the counts of batches
     cut = narrowed(wide.blocks, module, narrow.blocks).state_dict()
     tensors = {name: tensor for name, tensor in cut.items() if name in found.tensors}
@@ -164,7 +164,7 @@ def _that_fit(name: str, tensors: Mapping[str, torch.Tensor]) -> tuple[Source, .
     """The sources that tensors may be of by their shapes; those of the name where they fit none."""
     for group in _groups_of(name):
         network = _network(group[0], _ANY, _classes(tensors))
-        if _statedict.is_like(blocks.build(network.blocks), tensors):
+        if _statedict.is_like(blocks.network(network), tensors):
             return group
     return sources_of(name)
 
@@ -183,7 +183,7 @@ def _told_apart(
         )
     if len({(s.eps, s.mean, s.std) for s in left}) > 1:
         network = _network(left[0], _ANY, _classes(tensors))  # of all of them; what fits none is of none
-        _statedict.laid_over(blocks.build(network.blocks), tensors, left[0].eps, f"{file} as {name}")
+        _statedict.laid_over(blocks.network(network), tensors, left[0].eps, f"{file} as {name}")
         raise TrainingError(
             f"the source of weights must be known, for how it scales inputs and norms them, but {file} as "
             f"{name} may be any of {', '.join(s.where for s in left)}: name one instead of {name}"
@@ -201,7 +201,7 @@ def into(module: nn.Module, architecture: Architecture, weights: Weights) -> tup
     """Put weights into a network of the same blocks; its classifier may tell other classes apart.
 
     Args:
-        module: What ``blocks.build(architecture.blocks)`` gave.
+        module: What ``blocks.network(architecture)`` gave.
         architecture: Its network.
         weights: Of the same network.
 

@@ -53,14 +53,16 @@ def slow_in_int8(tables: Sequence[LatencyTable], space: SearchSpace) -> tuple[st
 
 def _pairs(space: SearchSpace, values: Mapping[str, Sequence[object]]) -> Iterator[tuple[Workload, Workload]]:
     """Candidates with a trait, each with the one that lacks it and is equal in all else."""
-    for choice, shape in zip(space.choices, space.choice_shapes, strict=True):
-        for block in choice.candidates:
+    for workloads in space.choice_workloads:
+        known = {(w.block, w.in_shape) for w in workloads}
+        for workload in workloads:
+            block, shape = workload.block, workload.in_shape
             for name, plain in values.items():
                 if getattr(block, name, plain[0]) in plain or getattr(block, name) == "none":
                     continue
                 others = (_without(block, name, value) for value in plain)
-                for other in (o for o in others if o in choice.candidates):
-                    yield Workload(block, shape), Workload(other, shape)
+                for other in (o for o in others if (o, shape) in known):
+                    yield workload, Workload(other, shape)
 
 
 def _without(block: Block, name: str, value: object) -> Block:

@@ -165,7 +165,7 @@ def cross_validate(blocks_ms: Mapping[str, float]) -> dict[str, float]:
     from sklearn.model_selection import GroupKFold
 
     workloads = [parse_workload(key) for key in blocks_ms]
-    shapes = ["x".join(map(str, w.in_shape)) for w in workloads]
+    shapes = [w.read for w in workloads]
     distinct = len(set(shapes))
     if len(workloads) < LEAST_ROWS or distinct < 2:
         raise LatencyModelError(

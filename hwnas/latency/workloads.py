@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import cast
 
 from hwnas import blocks
 from hwnas.errors import SpaceError
-from hwnas.space import Workload
+from hwnas.space import Shape, Workload
 
-_SHAPE = re.compile(r"([1-9][0-9]*)x([1-9][0-9]*)x([1-9][0-9]*)")
+_SHAPE = re.compile(r"[1-9][0-9]*x[1-9][0-9]*x[1-9][0-9]*")
 
 
 def parse_workload(key: str) -> Workload:
@@ -17,11 +18,14 @@ def parse_workload(key: str) -> Workload:
     Raises:
         SpaceError: The key describes no block, or the block does not take that input.
     """
-    block_key, _, shape_text = key.partition("@")
-    matched = _SHAPE.fullmatch(shape_text)
-    if not matched:
-        raise SpaceError(f"a workload must read <block>@<channels>x<height>x<width>, but got {key!r}")
-    shape = (int(matched[1]), int(matched[2]), int(matched[3]))
-    workload = Workload(blocks.parse(block_key), shape)
-    workload.block.out_shape(shape)
+    block_key, _, read = key.partition("@")
+    texts = read.split("+")
+    if not all(map(_SHAPE.fullmatch, texts)):
+        raise SpaceError(
+            f"a workload must read <block>@<channels>x<height>x<width>, further inputs behind a +, but got "
+            f"{key!r}"
+        )
+    shapes = tuple(cast(Shape, tuple(map(int, text.split("x")))) for text in texts)
+    workload = Workload(blocks.parse(block_key), shapes if len(shapes) > 1 else shapes[0])
+    workload.block.out_shape(workload.in_shape)
     return workload

@@ -10,13 +10,14 @@ import hashlib
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hwnas import blocks, files, plugins
 from hwnas.errors import HwnasError
 from hwnas.export import lower, random_calibration, random_module
+from hwnas.space import Shape, Shapes
 
 _CALIBRATION_IMAGES = 4  # latency does not depend on the ranges that are found
 
@@ -27,9 +28,10 @@ def answer(task: Mapping[str, Any]) -> dict[str, Any]:
     What is not foreseen ends this process, and its last words become the reason.
     """
     started = time.perf_counter()
-    shape = tuple(task["input_shape"])
+    shape = _shape(task["input_shape"])
     try:
-        module = random_module([blocks.parse(key) for key in task["blocks"]], task["seed"])
+        parts = [blocks.parse(key) for key in task["blocks"]]
+        module = random_module(parts, task["seed"], tuple(map(tuple, task["reads"])))
         images = random_calibration(shape, _CALIBRATION_IMAGES, task["seed"])
         lowered = lower(
             module,
@@ -47,6 +49,11 @@ def answer(task: Mapping[str, Any]) -> dict[str, Any]:
         return {"error": f"{type(error).__name__}: {error}"}
     digest = hashlib.sha256(lowered.model).hexdigest()
     return {"sha256": digest, "seconds": time.perf_counter() - started}
+
+
+def _shape(told: Sequence[Any]) -> Shape | Shapes:
+    """A shape, or several, as JSON has them."""
+    return cast("Shape | Shapes", tuple(tuple(s) if isinstance(s, list) else s for s in told))
 
 
 def main() -> None:

@@ -110,6 +110,7 @@ class Exporter:
         path = folder / sha256(item.key.encode()).hexdigest()[:16]
         task = {
             "blocks": [block.key() for block in item.blocks],
+            "reads": item.reads,
             "input_shape": item.input_shape,
             "runtime": runtimes.get(target.runtime).host.runtime,
             "precision": target.file_precision,

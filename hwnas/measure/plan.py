@@ -21,7 +21,7 @@ import numpy as np
 from hwnas.blocks import Conv, Head, MBConv
 from hwnas.errors import SpaceError
 from hwnas.measure.options import ProfileOptions
-from hwnas.space import Architecture, Block, SearchSpace, Shape
+from hwnas.space import Architecture, Block, Reads, SearchSpace, Shape, Shapes
 
 _TRIES = 1000  # draws without a new network before a space is taken to hold no more
 
@@ -36,13 +36,15 @@ class Item:
         key: Its key in the table.
         kind: "block", "calibration", "heldout"; "anchor" for an anchor.
         blocks: What it is made of, from input to output.
-        input_shape: Shape of one input.
+        input_shape: Shape of one input; of several, a tuple of them.
+        reads: What each block reads, as of ``Architecture.reads``; by default the one before.
     """
 
     key: str
     kind: str
     blocks: tuple[Block, ...]
-    input_shape: Shape
+    input_shape: Shape | Shapes
+    reads: Reads = ()
 
 
 ANCHOR = Item(
@@ -98,7 +100,7 @@ def items(spaces: Iterable[SearchSpace], options: ProfileOptions) -> tuple[Item,
 
 def network_items(architectures: Iterable[Architecture], kind: str = "calibration") -> tuple[Item, ...]:
     """Whole networks, and nothing else."""
-    return tuple(Item(a.key(), kind, a.blocks, a.space.input_shape) for a in architectures)
+    return tuple(Item(a.key(), kind, a.blocks, a.space.input_shape, a.reads) for a in architectures)
 
 
 def networks(space: SearchSpace, wanted: Mapping[str, int], seed: int) -> dict[str, tuple[Architecture, ...]]:

@@ -98,7 +98,7 @@ def unseen(split: Split, dataset: Dataset) -> Split:
 def predictions_of(run: Path, dataset: Dataset) -> Predictions:
     """What the trained network of a run says of the test images, in PyTorch."""
     arch = spaces.architecture_from_json(records.arch(run))
-    module = blocks.build(arch.blocks)
+    module = blocks.network(arch)
     load_weights(module, RunFolder(run).weights)
     return predicted(module, dataset, dataset.test)
 

@@ -100,7 +100,7 @@ def export_run(
     require_whole_training(run)
     require_same_data(dataset, trained.data)
     folder = RunFolder(run)
-    module = blocks.build(arch.blocks)
+    module = blocks.network(arch)
     load_weights(module, folder.weights)
     task = tasks.of(dataset)
     calibration = dataset.normalize(task.sample(dataset, "train", calibration_images).images)

@@ -42,7 +42,7 @@ class _Part:
 
     @property
     def out_shape(self) -> Shape:
-        return self.workload.block.out_shape(self.workload.in_shape)
+        return self.workload.out_shapes[0]
 
 
 @dataclass(frozen=True)

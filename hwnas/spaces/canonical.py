@@ -46,14 +46,14 @@ class Canonical:
         return tuple(self._find_rows())
 
     def _find_rows(self) -> Iterator[tuple[int, int, int]]:
-        shapes, choices = self.space.choice_shapes, self.space.choices
+        workloads, elsewhere = self.space.choice_workloads, self.space.read_elsewhere
         first = 0
-        while first < len(choices):
-            same = (shapes[first], choices[first].candidates)
+        while first < len(workloads):
+            same = workloads[first]
             last = first + 1
-            while last < len(choices) and (shapes[last], choices[last].candidates) == same:
+            while last < len(workloads) and workloads[last] == same and last - 1 not in elsewhere:
                 last += 1
-            identities = [n for n, block in enumerate(same[1]) if block.is_identity]
+            identities = [n for n, workload in enumerate(same) if workload.block.is_identity]
             if identities and last - first > 1:
                 yield first, last, identities[0]
             first = last

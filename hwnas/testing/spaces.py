@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hwnas import blocks, spaces
+from hwnas.space import shapes_of
 from hwnas.testing.claims import claim, works
 
 _CLASSES = 7  # as few spaces have them by default
@@ -52,12 +53,16 @@ def _check_network(name: str) -> None:
     """One network runs, and is as large as it says."""
     import torch
 
+    from hwnas.blocks.wired import tensors
+
     space = spaces.load(name)
     arch = space.sample(np.random.default_rng(1))
-    network = blocks.build(arch.blocks).eval()
+    network = blocks.network(arch).eval()
     with torch.no_grad():
-        found = tuple(network(torch.randn(2, *space.input_shape)).shape)
-    wanted = (2, space.num_classes), (2, *space.output_shape)
+        answers = tensors(network(torch.randn(2, *space.input_shape)))
+    found = tuple(tuple(answer.shape) for answer in answers)
+    shapes = tuple((2, *shape) for shape in shapes_of(space.output_shape))
+    wanted = ((2, space.num_classes),), shapes
     claim(found in wanted, f"a network must answer {wanted[0]}, but one of {name} answers {found}")
     count = sum(p.numel() for p in network.parameters())
     claim(count == arch.params, f"params must be {count} for {arch.key()}, but are {arch.params}")

@@ -204,7 +204,7 @@ def start_of(weights: Weights) -> Begins:
     """What a training begins with: all of the weights but those of the last layer, if its classes differ."""
 
     def start(arch: Architecture, _data: Dataset) -> Start:
-        module = blocks.build(arch.blocks)
+        module = blocks.network(arch)
         left = pretrained.into(module, arch, weights)
         tensors = {name: tensor for name, tensor in module.state_dict().items() if name not in left}
         return Start(tensors, origin_of(weights), is_pretrained=True)

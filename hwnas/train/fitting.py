@@ -47,7 +47,7 @@ def new_network(architecture: Architecture, seed: int) -> nn.Module:
     """The network with fresh weights that follow from the seed; global random state is kept."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return optim.place(blocks.build(architecture.blocks), torch.device("cpu"))
+        return optim.place(blocks.network(architecture), torch.device("cpu"))
 
 
 def fit(

@@ -56,7 +56,7 @@ def require_run(folder: Path) -> None:
 def _of_run(run: Path, resolution: int | None) -> Weights:
     architecture = spaces.architecture_from_json(records.arch(run))
     record, path = records.trained(run), RunFolder(run).weights
-    network = blocks.build(architecture.blocks)
+    network = blocks.network(architecture)
     metadata = load_weights(network, path)
     digest = files.sha256(path)
     known_by = metadata.get("architecture", {}).get("id", architecture.id)

@@ -53,7 +53,7 @@ def load_teacher(run: Path, data: Dataset) -> Teacher:
             f"a teacher must know the student's classes, but {run} has {arch.space.num_classes} and "
             f"{data.name} has {tasks.of(data).outputs(data)}: give another run"
         )
-    network = blocks.build(arch.blocks)
+    network = blocks.network(arch)
     weights = RunFolder(run).weights
     metadata = checkpoint.load_weights(network, weights)
     if metadata.get("data") != data.fingerprint:

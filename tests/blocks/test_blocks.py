@@ -8,13 +8,16 @@ from torch import nn
 
 from hwnas import blocks, spaces, testing
 from hwnas.blocks import (
+    LRASPP,
     Conv,
     ConvPool,
+    FPNSum,
     FusedMBConv,
     Head,
     LateHead,
     MBConv,
     MBStage,
+    PooledContext,
     ShuffleUnit,
     Skip,
     UniversalInvertedBottleneck,
@@ -59,6 +62,12 @@ EXAMPLES = [
     Workload(FusedMBConv(8, 12, 1, 2, 2), (8, 9, 10)),
     Workload(MBStage(8, 16, layers=3, kernel_size=5, stride=2, se_ratio=1 / 24), (8, 9, 9)),
     Workload(MBStage(8, 8, expansion_ratio=1, has_expansion=False), (8, 6, 6)),
+    Workload(LRASPP((8, 24), 16, 5, 2), ((8, 8, 12), (24, 4, 6))),
+    Workload(LRASPP((8, 24), 16, 2, 4, 2, "relu"), ((8, 8, 8), (24, 2, 2))),
+    Workload(FPNSum((8, 16, 24), 16, 3), ((8, 8, 12), (16, 4, 6), (24, 2, 3))),
+    Workload(FPNSum((8, 16), 8, 1, 3, "relu"), ((8, 6, 6), (16, 3, 3))),
+    Workload(PooledContext(24, 16, 3), (24, 5, 4)),
+    Workload(PooledContext(24, 16, 3, 4, "relu"), (24, 3, 4)),
     *spaces.load("fbnet", resolution=32, num_classes=10, strides="cifar").workloads()[::7],
     *spaces.load("macro").workloads()[::3],
 ]

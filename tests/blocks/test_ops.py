@@ -122,7 +122,7 @@ def test_bytes_are_those_of_the_weights_that_are_built(precision: str):
     for name in spaces.SPACES:
         arch = spaces.load(name).sample(rng)
         with torch.device("meta"):
-            layers = [m for m in blocks.build(arch.blocks).modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+            layers = [m for m in blocks.network(arch).modules() if isinstance(m, nn.Conv2d | nn.Linear)]
         expected = sum(
             m.weight.numel() * WEIGHT_BYTES[precision] + len(m.weight) * _CHANNEL_BYTES[precision]
             for m in layers

@@ -15,7 +15,7 @@ from hwnas.measure import Measurer, ProfileOptions
 def test_random_weights_take_as_long_as_trained_ones(exported_run, runtime, precision):
     arch, search = release.read_run(exported_run)
     dataset = release.load_data(search.data)
-    trained = blocks.build(arch.blocks)
+    trained = blocks.network(arch)
     train.load_weights(trained, exported_run / "weights.safetensors")
     images = dataset.normalize(dataset.sample("train", 32).images)
     shape = arch.space.input_shape

@@ -219,7 +219,7 @@ def test_unknown_networks_are_refused(name, options, message):
 @pytest.mark.parametrize("family", known.FAMILIES)
 def test_a_network_runs_and_counts_as_specified(family):
     network = known.load(family, resolution=32, num_classes=5)
-    module = blocks.build(network.blocks).eval()
+    module = blocks.network(network).eval()
     with torch.no_grad():
         assert module(torch.randn(2, 3, 32, 32)).shape == (2, 5)
     assert sum(p.numel() for p in module.parameters()) == network.params

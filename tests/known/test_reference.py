@@ -40,7 +40,7 @@ def test_ours_compute_the_same(where, references):
     publisher, _, name = where.partition(":")
     file = references / f"{name}.{'safetensors' if publisher == 'timm' else 'pth'}"
     weights = pretrained.weights_of(where, file)
-    module = blocks.build(weights.architecture.blocks).eval()
+    module = blocks.network(weights.architecture).eval()
     pretrained.into(module, weights.architecture, weights)
     answers = json.loads((references / f"{name}.json").read_text())
     assert len(answers) == 2, "an even and an odd size"

@@ -324,7 +324,7 @@ def test_a_trained_network_teaches_only_its_own_space():
         dataclasses.replace(digits()) if digits().image_shape[1] == 32 else _at_32(),
         dataclasses.replace(BLOCKWISE, width=1.0, resolution=32, teacher_share=0.0),
     )
-    network = blocks.build(arch.blocks)
+    network = blocks.network(arch)
     evaluator.teach(Teacher(network, {}, arch))
     own = evaluator.subnetwork(arch.indices)
     assert torch.equal(own[0][0].weight, network[0][0].weight)

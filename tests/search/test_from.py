@@ -65,7 +65,7 @@ def test_all_but_the_last_layer_begins_with_what_was_learnt(teacher):
     assert arch.space.num_classes == 10
     begun = adapting.start_of(weights())(arch, None)
     assert begun.is_pretrained
-    own = set(blocks.build(arch.blocks).state_dict())
+    own = set(blocks.network(arch).state_dict())
     assert {name.rpartition(".")[2] for name in own - set(begun.tensors)} <= {"weight", "bias"}
     assert len(own - set(begun.tensors)) == 2
 

@@ -52,7 +52,7 @@ def test_bytes_are_those_of_the_exported_model(precision):
     arch = space.architecture([1, 0, 2, 1, 0, 2, 0, 1])
     images = np.random.default_rng(0).normal(size=(4, *space.input_shape)).astype(np.float32)
     lowered = export.lower(
-        blocks.build(arch.blocks).eval(),
+        blocks.network(arch).eval(),
         space.input_shape,
         "litert",
         precision,

@@ -38,9 +38,7 @@ def test_fbnet_is_table_1_of_the_paper():
     assert [c.candidates[0].out_channels for c in space.choices] == (
         [16] + [24] * 4 + [32] * 4 + [64] * 4 + [112] * 4 + [184] * 4 + [352]
     )
-    sizes = [
-        shape[1] for shape in (*space.choice_shapes[1:], space.choices[-1].out_shape(space.choice_shapes[-1]))
-    ]
+    sizes = [workloads[0].out_shapes[0][1] for workloads in space.choice_workloads]
     assert sizes == [112] + [56] * 4 + [28] * 4 + [14] * 8 + [7] * 5
     first = space.choices[5].candidates
     assert [(b.kernel_size, b.expansion_ratio, b.groups) for b in first if isinstance(b, MBConv)] == [
@@ -52,8 +50,8 @@ def test_fbnet_is_table_1_of_the_paper():
 
 def test_fbnet_for_cifar_keeps_more_pixels():
     space = spaces.load("fbnet", resolution=32, num_classes=100, strides="cifar")
-    assert space.choice_shapes[0] == (16, 32, 32)
-    assert space.choices[-1].out_shape(space.choice_shapes[-1]) == (352, 4, 4)
+    assert space.choice_workloads[0][0].in_shape == (16, 32, 32)
+    assert space.choice_workloads[-1][0].out_shapes[0] == (352, 4, 4)
 
 
 def test_proxylessnas_is_the_published_one():
@@ -63,7 +61,7 @@ def test_proxylessnas_is_the_published_one():
     assert [c.candidates[0].out_channels for c in space.choices[::4]] == [24, 40, 80, 96, 192, 320]
     assert [len(c.candidates) for c in space.choices] == [6, 7, 7, 7] * 5 + [6]
     assert all(c.candidates[-1].is_identity == (len(c.candidates) == 7) for c in space.choices)
-    assert space.choices[-1].out_shape(space.choice_shapes[-1]) == (320, 7, 7)
+    assert space.choice_workloads[-1][0].out_shapes[0] == (320, 7, 7)
     kinds = [(b.kernel_size, b.expansion_ratio) for b in space.choices[0].candidates if isinstance(b, MBConv)]
     assert kinds == [(3, 3), (3, 6), (5, 3), (5, 6), (7, 3), (7, 6)]
 
@@ -98,7 +96,7 @@ def test_squeeze_excite_of_mnasnet_is_a_quarter_of_the_input():
 @pytest.mark.parametrize("name", ["mnasnet", "proxylessnas"])
 def test_cifar_strides_keep_more_pixels(name):
     space = spaces.load(name, resolution=32, strides="cifar")
-    assert space.choices[-1].out_shape(space.choice_shapes[-1]) == (320, 4, 4)
+    assert space.choice_workloads[-1][0].out_shapes[0] == (320, 4, 4)
     with pytest.raises(SpaceError, match="strides"):
         spaces.load(f"{name}-r32-c10-weird")
 

@@ -26,7 +26,7 @@ def digits():
 
 def network_of(run):
     arch = spaces.architecture_from_json(files.read_json(run / "arch.json", "the network"))
-    network = blocks.build(arch.blocks)
+    network = blocks.network(arch)
     train.load_weights(network, run / "weights.safetensors")
     return network.eval()
 

@@ -26,7 +26,7 @@ def test_a_run_is_a_source(exported_run):
     assert found.sha256 == files.sha256(exported_run / "weights.safetensors")
     assert (found.source.mean, found.source.std) == (digits.mean, digits.std)
     assert (found.source.classes, found.source.resolution, found.source.eps) == (10, 16, 1e-5)
-    module = blocks.build(found.architecture.blocks).eval()
+    module = blocks.network(found.architecture).eval()
     assert pretrained.into(module, found.architecture, found) == ()
     images = torch.from_numpy(digits.normalize(digits.test.images))
     with torch.no_grad():
@@ -51,7 +51,7 @@ def test_a_run_on_larger_images_and_other_classes(exported_run):
     found = weights_of(str(exported_run), resolution=32)
     assert found.architecture.space.input_shape == (3, 32, 32)
     other = spaces.load("macro", resolution=32, num_classes=4).architecture(found.architecture.indices)
-    module = blocks.build(other.blocks)
+    module = blocks.network(other)
     left = pretrained.into(module, other, found)
     assert [name.rpartition(".")[2] for name in left] == ["weight", "bias"]
 

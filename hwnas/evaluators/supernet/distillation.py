@@ -17,11 +17,12 @@ import torch
 from torch import nn
 
 from hwnas.blocks import statistics
+from hwnas.blocks.wired import Value, tensors
 from hwnas.latency.base import FloatArray
 from hwnas.train import optim, ranks
 
 if TYPE_CHECKING:
-    from hwnas.evaluators.supernet.network import Supernet
+    from hwnas.evaluators.supernet.network import Supernet, Values
 
 LEARNING_RATE = 8e-3
 """Of Adam at the beginning, for what is not a filter."""
@@ -74,6 +75,10 @@ class Distillation:
             for index, module in enumerate(cast(nn.ModuleList, choice.candidates)):
                 yield number, index, module
 
+    def run(self, number: int, index: int, values: Values) -> Value:
+        """What a candidate gives on what others gave, in the mode that it is in."""
+        return self.supernet.mixed(number).run(index, values)
+
     @torch.no_grad()
     def inherit(self) -> None:
         """Give every candidate what fits of the teacher's weights."""
@@ -85,14 +90,14 @@ class Distillation:
         return cast(nn.ModuleList, self.supernet.choices[choice].candidates)[index]
 
     @torch.no_grad()
-    def features(self, images: torch.Tensor) -> list[torch.Tensor]:
-        """What the teacher feeds to each choice, and what comes out of the last one; in eval mode."""
+    def features(self, images: torch.Tensor) -> Values:
+        """What the teacher's blocks give, by the numbers of their choices, -1 the stem; in eval mode."""
         for part in self.supernet.path(self.teacher):
             part.eval()
         with optim.autocast(images.device):
-            found = [cast(torch.Tensor, self.supernet.stem(images))]
+            found: Values = {-1: self.supernet.stem(images)}
             for number, index in enumerate(self.teacher):
-                found.append(self._module(number, index)(found[-1]))
+                found[number] = self.run(number, index, found)
         return found
 
     def step(self, images: torch.Tensor, factor: float, rng: np.random.Generator) -> float:
@@ -102,9 +107,9 @@ class Distillation:
         features, before, losses = self.features(images), None, []
         for number, choice in enumerate(self.supernet.choices):
             candidates = cast(nn.ModuleList, choice.candidates)
-            source, target = features[number], features[number + 1]
+            source, target = features, features[number]
             if before is not None and rng.random() < 0.5:
-                source = before
+                source = {**features, number - 1: before}
             passed = int(rng.integers(len(candidates)))
             weights = channel_weights(target)
             for index, module in enumerate(candidates):
@@ -113,13 +118,13 @@ class Distillation:
                     continue
                 module.train(learns)
                 with torch.set_grad_enabled(learns), optim.autocast(images.device):
-                    made = module(source)
+                    made = self.run(number, index, source)
                 if learns:
-                    loss = error(made.float(), target.float(), weights)
+                    loss = error(made, target, weights)
                     loss.backward()  # type: ignore[no-untyped-call]
                     losses.append(loss.detach())
                 if index == passed:
-                    before = made.detach()
+                    before = detached(made)
         value = optim.check_finite(torch.stack(losses).mean(), "in distillation") if losses else 0.0
         ranks.average(p.grad for p in self.supernet.parameters() if p.grad is not None)
         self.optimizer.step()
@@ -148,8 +153,9 @@ class Distillation:
         with statistics.cumulative(norms):
             for batch in images:
                 features = self.features(batch)
-                for number, _, module in self.pupils():
-                    module.train()(features[number])
+                for number, index, module in self.pupils():
+                    module.train()
+                    self.run(number, index, features)
 
     @torch.no_grad()
     def errors(
@@ -167,22 +173,42 @@ class Distillation:
             features = self.features(images)
             for number, index, module in self.candidates():
                 if index != self.teacher[number]:
-                    target = features[number + 1].float()
-                    made = module.eval()(features[number]).float()
+                    module.eval()
+                    made, target = self.run(number, index, features), features[number]
                     found = float(error(made, target, channel_weights(target)))
                     sums[number][index] += found * len(images)
             count += len(images)
         return tuple(total / max(1, count) for total in sums)
 
 
-def channel_weights(features: torch.Tensor) -> torch.Tensor:
-    """One over the variance of each channel of (n, c, h, w), shape (c,); 0 where a channel is dead."""
+def detached(value: Value) -> Value:
+    """The same numbers, without what they were computed from."""
+    return tuple(each.detach() for each in value) if isinstance(value, tuple) else value.detach()
+
+
+def channel_weights(features: Value) -> tuple[torch.Tensor, ...]:
+    """One over the variance of each channel of (n, c, h, w), shape (c,); 0 where a channel is dead.
+
+    One tensor for each of the features.
+    """
+    return tuple(map(_weights, tensors(features)))
+
+
+def _weights(features: torch.Tensor) -> torch.Tensor:
     variance = features.float().var(dim=(0, 2, 3), unbiased=False)
     alive = variance > _DEAD * variance.mean()
     return torch.where(alive, 1 / variance.clamp(min=torch.finfo(torch.float32).tiny), 0.0)
 
 
-def error(made: torch.Tensor, wanted: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """Mean squared error over the variance, of the channels that are alive; a scalar."""
-    squared = (made - wanted).pow(2).mean(dim=(0, 2, 3))
+def error(made: Value, wanted: Value, weights: Sequence[torch.Tensor]) -> torch.Tensor:
+    """Mean squared error over the variance, of the channels that are alive; a scalar.
+
+    Of several features the mean, so that small ones count as much as large ones.
+    """
+    each = map(_error, tensors(made), tensors(wanted), weights)
+    return torch.stack(tuple(each)).mean()
+
+
+def _error(made: torch.Tensor, wanted: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    squared = (made.float() - wanted.float()).pow(2).mean(dim=(0, 2, 3))
     return (squared * weights).sum() / (weights > 0).sum().clamp(min=1)

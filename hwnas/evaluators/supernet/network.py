@@ -24,8 +24,9 @@ from torch import nn
 
 from hwnas import blocks
 from hwnas.blocks import statistics
+from hwnas.blocks.wired import Value, tensors
 from hwnas.errors import SpaceError
-from hwnas.space import Block, Choice, SearchSpace
+from hwnas.space import Block, Choice, Reads, SearchSpace
 
 
 @dataclass(frozen=True)
@@ -47,35 +48,47 @@ class Branch:
 Gate = int | torch.Tensor | tuple[Branch, ...]
 
 
-class MixedChoice(nn.Module):
-    """All candidates of one choice."""
+Values = dict[int, Value]
+"""What choices gave, by their numbers; that of the stem is -1."""
 
-    def __init__(self, choice: Choice) -> None:
+
+class MixedChoice(nn.Module):
+    """All candidates of one choice.
+
+    Args:
+        choice: The choice.
+        reads: Of each candidate the numbers of the choices that it reads.
+    """
+
+    def __init__(self, choice: Choice, reads: Reads) -> None:
         super().__init__()
         self.name = choice.name
+        self.reads = reads
         self.candidates = nn.ModuleList(block.build() for block in choice.candidates)
 
-    def forward(self, x: torch.Tensor, gate: Gate) -> torch.Tensor:
-        """Shape (n, c, h, w) in; out what the choice's blocks give."""
+    def forward(self, values: Values, gate: Gate) -> Value:
+        """What the choice's blocks give under a gate, where earlier parts gave these values."""
         if isinstance(gate, int):
-            return self._run(gate, x)
+            return self.run(gate, values)
         if isinstance(gate, torch.Tensor):
             if gate.shape != (len(self.candidates),):
                 raise SpaceError(
                     f"a soft gate of {self.name} must have shape ({len(self.candidates)},), "
                     f"but got {tuple(gate.shape)}"
                 )
-            return _sum(weight * self._run(index, x) for index, weight in enumerate(gate))
-        return _sum(branch.weight * self._branch(branch, x) for branch in gate)
+            return _sum((weight, self.run(index, values)) for index, weight in enumerate(gate))
+        return _sum((branch.weight, self._branch(branch, values)) for branch in gate)
 
-    def _run(self, index: int, x: torch.Tensor) -> torch.Tensor:
-        return cast(torch.Tensor, self.candidates[index](x))
+    def run(self, index: int, values: Values) -> Value:
+        """What one candidate gives."""
+        read = (tensor for number in self.reads[index] for tensor in tensors(values[number]))
+        return cast(Value, self.candidates[index](*read))
 
-    def _branch(self, branch: Branch, x: torch.Tensor) -> torch.Tensor:
+    def _branch(self, branch: Branch, values: Values) -> Value:
         if not branch.inert:
-            return self._run(branch.index, x)
+            return self.run(branch.index, values)
         with torch.no_grad():
-            return self._run(branch.index, x)
+            return self.run(branch.index, values)
 
 
 class Supernet(nn.Module):
@@ -94,23 +107,30 @@ class Supernet(nn.Module):
     ) -> None:
         super().__init__()
         self.space = space
+        self._elsewhere = space.read_elsewhere
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.stem = blocks.build(space.stem)
-            self.choices = nn.ModuleList(MixedChoice(choice) for choice in space.choices)
+            self.choices = nn.ModuleList(map(MixedChoice, space.choices, space.choice_reads))
             self.head = blocks.build(space.head)
         if shut:
             blocks.shut_residuals(self.choices)
         self.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, images: torch.Tensor, gates: Sequence[Gate]) -> torch.Tensor:
-        """Logits (n, classes) of images (n, channels, height, width) under one gate a choice."""
+        """Outputs, as logits (n, classes), of images (n, channels, height, width) under one gate a choice."""
         if len(gates) != len(self.choices):
             raise SpaceError(f"gates must be {len(self.choices)}, one a choice, but got {len(gates)}")
-        x = cast(torch.Tensor, self.stem(images))
-        for choice, gate in zip(self.choices, gates, strict=True):
-            x = choice(x, gate)
-        return cast(torch.Tensor, self.head(x))
+        values: Values = {-1: self.stem(images)}
+        for number, (choice, gate) in enumerate(zip(self.choices, gates, strict=True)):
+            values[number] = choice(values, gate)
+            if number - 1 not in self._elsewhere:
+                del values[number - 1]  # features are large
+        return cast(torch.Tensor, self.head(values[len(gates) - 1]))
+
+    def mixed(self, number: int) -> MixedChoice:
+        """A choice by its number."""
+        return cast(MixedChoice, self.choices[number])
 
     def path(self, indices: Sequence[int]) -> Iterator[nn.Module]:
         """The parts that one architecture uses."""
@@ -136,11 +156,13 @@ class Supernet(nn.Module):
             statistics.feed(lambda batch: self(batch, indices), images)
 
 
-def _sum(terms: Iterator[torch.Tensor]) -> torch.Tensor:
-    total = next(terms)
-    for term in terms:
-        total = total + term
-    return total
+def _sum(terms: Iterator[tuple[torch.Tensor, Value]]) -> Value:
+    """The weighted sum of values, tensor by tensor."""
+    weight, value = next(terms)
+    total = [weight * tensor for tensor in tensors(value)]
+    for weight, value in terms:
+        total = [so_far + weight * tensor for so_far, tensor in zip(total, tensors(value), strict=True)]
+    return tuple(total) if isinstance(value, tuple) else total[0]
 
 
 def proxy_space(space: SearchSpace, *, width: float = 1.0, resolution: int | None = None) -> SearchSpace:
@@ -164,19 +186,26 @@ def proxy_space(space: SearchSpace, *, width: float = 1.0, resolution: int | Non
             for f in dataclasses.fields(block)  # type: ignore[arg-type]
             if f.name in ("in_channels", "out_channels", "hidden_channels")
         ]
-        return dataclasses.replace(block, **{n: _scaled(getattr(block, n), width) for n in names})  # type: ignore[type-var]
+        scaled = {n: _scaled(getattr(block, n), width) for n in names}
+        return dataclasses.replace(block, **scaled)  # type: ignore[type-var]
 
     stem = tuple(narrow(block) for block in space.stem)
     return SearchSpace(
         name=f"{space.name}-proxy-w{width:g}-r{side}",
         input_shape=(channels, side, side),
         stem=(dataclasses.replace(stem[0], in_channels=channels), *stem[1:]),  # type: ignore[type-var]
-        choices=tuple(Choice(c.name, tuple(narrow(b) for b in c.candidates)) for c in space.choices),
+        choices=tuple(Choice(c.name, tuple(narrow(b) for b in c.candidates), c.reads) for c in space.choices),
         head=tuple(narrow(block) for block in space.head),
         origin=space.origin,
     )
 
 
-def _scaled(channels: int, width: float) -> int:
+def _scaled(channels: int | tuple[int, ...], width: float) -> int | tuple[int, ...]:
+    if isinstance(channels, tuple):
+        return tuple(_narrower(each, width) for each in channels)
+    return _narrower(channels, width)
+
+
+def _narrower(channels: int, width: float) -> int:
     unit = 8 if channels % 8 == 0 else 1
     return max(unit, round(channels * width / unit) * unit)

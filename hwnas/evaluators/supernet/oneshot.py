@@ -181,7 +181,7 @@ class OneShot:
 
         arch = self.proxy.architecture(indices)
         self._recalibrate(arch.indices)
-        network = blocks.build(arch.blocks)
+        network = blocks.network(arch)
         parts = zip(arch.workloads, self._parts(arch.indices), strict=True)
         kept = [part for workload, part in parts if not workload.block.is_identity]
         for own, part in zip(network, kept, strict=True):

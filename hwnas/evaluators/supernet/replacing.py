@@ -17,9 +17,9 @@ from hwnas.latency.base import FloatArray
 from hwnas.train import optim
 
 if TYPE_CHECKING:
-    from torch import nn
-
+    from hwnas.blocks.wired import Value
     from hwnas.evaluators.supernet.distillation import Distillation
+    from hwnas.evaluators.supernet.network import Values
     from hwnas.tasks.base import Criterion
 
 
@@ -54,26 +54,41 @@ def errors(
     sums, count = distillation.zeros(), 0
     for images, targets in held_out:
         features = distillation.features(images)
-        taught = _answers(distillation, features[-1], len(teacher))
+        taught = _answers(distillation, features)
         least = criterion.loss(taught, targets)
         for number, index, module in modules:
             if index == teacher[number]:
                 continue
-            outputs = _answers(distillation, _run(module, features[number]), number + 1)
+            with optim.autocast(images.device):
+                module.eval()
+                made = distillation.run(number, index, features)
+            outputs = _answers(distillation, features, number, made)
             loss = criterion.distance(outputs, taught) + criterion.loss(outputs, targets) - least
             sums[number][index] += float(loss) / 2 * len(images)
         count += len(images)
     return tuple(np.log1p(np.maximum(total / max(1, count), 0.0)) for total in sums)
 
 
-def _answers(distillation: Distillation, features: torch.Tensor, after: int) -> torch.Tensor:
-    """What the teacher's blocks from a choice on, and its head, answer to features; float32."""
-    _, *blocks, head = distillation.supernet.path(distillation.teacher)
-    for block in (*blocks[after:], head):
-        features = _run(block, features)
-    return features.float()
+def _answers(
+    distillation: Distillation, features: Values, number: int = -1, made: Value | None = None
+) -> torch.Tensor:
+    """What the teacher answers where a choice gives something else: float32.
 
-
-def _run(module: nn.Module, x: torch.Tensor) -> torch.Tensor:
-    with optim.autocast(x.device):
-        return cast(torch.Tensor, module.eval()(x))
+    Args:
+        distillation: Knows the teacher's blocks; those that read what has changed run again.
+        features: What they give.
+        number: Of the choice.
+        made: What it gives; None where nothing has changed.
+    """
+    values, changed = dict(features), set[int]()
+    if made is not None:
+        values[number] = made
+        changed.add(number)
+    supernet, teacher = distillation.supernet, distillation.teacher
+    with optim.autocast(next(supernet.parameters()).device):
+        for later in range(number + 1, len(teacher)):
+            if changed.intersection(supernet.mixed(later).reads[teacher[later]]):
+                values[later] = distillation.run(later, teacher[later], values)
+                changed.add(later)
+        answered = cast(torch.Tensor, supernet.head(values[len(teacher) - 1]))
+    return answered.float()

@@ -43,7 +43,7 @@ class Entries:
         return cls(
             Layout(space.sizes),
             tuple(w.key() for _, _, w in every),
-            tuple("x".join(map(str, w.in_shape)) for _, _, w in every),
+            tuple(w.read for _, _, w in every),
             tuple(index for _, index, _ in every),
             np.array([not w.block.is_identity for _, _, w in every] + [True]),
             np.array([*values, fixed]),

@@ -59,9 +59,7 @@ class Features:
     def _tables(self) -> tuple[FloatArray, ...]:
         """What each candidate adds to MACs, parameters, depth and counts, an array a choice."""
         space = self.space
-        outs = [
-            choice.out_shape(shape) for choice, shape in zip(space.choices, space.choice_shapes, strict=True)
-        ]
+        outs = [workloads[0].out_shapes for workloads in space.choice_workloads]
         stages = {shape: number for number, shape in enumerate(dict.fromkeys(outs))}
         sorts = {_sort(block): 0 for choice in space.choices for block in choice.candidates}
         sorts = {sort: number for number, sort in enumerate(sorts)}

@@ -101,7 +101,7 @@ class Knapsack:
     def _stages(self) -> tuple[IntArray, ...]:
         """The variables that leave a layer out, of each row of choices whose outputs have one shape."""
         space = self.problem.space
-        shapes = [c.out_shape(s) for c, s in zip(space.choices, space.choice_shapes, strict=True)]
+        shapes = [workloads[0].out_shapes for workloads in space.choice_workloads]
         identities = [
             [start + n for n, block in enumerate(choice.candidates) if block.is_identity]
             for start, choice in zip(self._layout.offsets, space.choices, strict=True)

@@ -1,0 +1,43 @@
+"""A network whose parts may read what any earlier part gave. Imported only when one is built."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+
+from hwnas.space import IMAGE, Reads
+
+Value = torch.Tensor | tuple[torch.Tensor, ...]
+
+
+class Wired(nn.Sequential):
+    """Parts that run in order, each on what earlier ones gave, all tensors of it one argument each.
+
+    Args:
+        parts: In running order.
+        reads: Places of what each part reads: numbers of earlier parts, or ``IMAGE`` for what goes in.
+    """
+
+    def __init__(self, parts: Sequence[nn.Module], reads: Reads) -> None:
+        super().__init__(*parts)
+        self.reads = tuple(reads)
+        last = {place: number for number, places in enumerate(self.reads) for place in places}
+        self._done = tuple(tuple(p for p, user in last.items() if user == n) for n in range(len(self.reads)))
+
+    def forward(self, *images: torch.Tensor) -> Value:
+        """Shape (n, c, h, w) each in; out what the last part gives."""
+        values: dict[int, Value] = {IMAGE: images}
+        made: Value = images
+        for number, (part, places) in enumerate(zip(self, self.reads, strict=True)):
+            made = part(*(tensor for place in places for tensor in tensors(values[place])))
+            for place in self._done[number]:
+                del values[place]  # features are large
+            values[number] = made
+        return made
+
+
+def tensors(value: Value) -> tuple[torch.Tensor, ...]:
+    """One or several tensors, always as a tuple of them."""
+    return value if isinstance(value, tuple) else (value,)
