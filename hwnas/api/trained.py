@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwnas import plugins
+from hwnas import plugins, tasks
 from hwnas.annotations import require_types
 from hwnas.api.given import AnyPath, typed
 from hwnas.errors import HwnasError, TrainingError
@@ -49,6 +49,7 @@ def train(
     pretrained: str | Path | None = None,
     weights: AnyPath | None = None,
     resolution: int | None = None,
+    task: str | None = None,
     teacher: AnyPath | None = None,
     from_supernet: bool | None = None,
     progress: Callable[[EpochRecord], None] | None = None,
@@ -64,6 +65,7 @@ def train(
             adapted, first its last layer, then all.
         weights: File of its weights, instead of what its publisher has.
         resolution: Pixels that it shall see.
+        task: What a known network is to do with the images; by default "classification".
         teacher: Run folder of a trained network to learn from, of the same data; by default the one that
             the search's candidates learned from, if they did.
         from_supernet: Whether the first weights are those of the search's supernet, at full width; by
@@ -93,8 +95,10 @@ def train(
     require_types(settings, TrainConfig)
     settings["device"] = pick_device(settings.get("device", usual("train")["device"])).type
     run = Path(run)
-    if pretrained is None and (weights is not None or resolution is not None):
-        raise HwnasError("weights and resolution must be of a known network, but got none: give pretrained")
+    if pretrained is None and (weights is not None or resolution is not None or task is not None):
+        raise HwnasError(
+            "weights, resolution and task must be of a known network, but got none: give pretrained"
+        )
     if pretrained is not None and from_supernet:
         raise HwnasError(f"first weights must be of one origin, but got {pretrained} and those of a supernet")
     if pretrained is None and from_supernet is None:
@@ -112,9 +116,8 @@ def train(
         if data is None:
             raise HwnasError(f"there must be images to adapt {pretrained} to, but got none: give data")
         file = None if weights is None else Path(weights)
-        dataset, start = adapting.begun(
-            run, str(pretrained), str(data), config, file=file, resolution=resolution
-        )
+        asked = {"file": file, "resolution": resolution, "task": task or tasks.DEFAULT}
+        dataset, start = adapting.begun(run, str(pretrained), str(data), config, **asked)
     record = train_run(
         run,
         config,

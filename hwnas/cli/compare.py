@@ -18,6 +18,7 @@ from hwnas.runs.compared import ComparedVariant, SeedSpread
 from hwnas.runs.comparison import ComparisonRecord
 from hwnas.runs.folder import RunFolder
 from hwnas.statistics import use
+from hwnas.statistics.intervals import arm
 from hwnas.statistics.metric import Metric
 
 Run = Annotated[Path, typer.Argument(help="Folder of a run with a trained network.", callback=run_folder)]
@@ -91,7 +92,7 @@ def show_comparison(found: ComparisonRecord) -> None:
         for network in found.networks:
             row = network.variants[number]
             interval = row.interval_ms
-            half = f" ±{(interval[1] - interval[0]) / 2:.3f}" if interval else ""
+            half = f" ±{arm(row.latency_ms, interval):.3f}" if interval else ""
             is_found = network.name == found.found
             table.add_row(
                 network.name,

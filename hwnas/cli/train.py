@@ -49,6 +49,9 @@ def train(
     ] = None,
     weights: Weights = None,
     resolution: Resolution = None,
+    task: Annotated[
+        str | None, typer.Option(help="What a known network is to do with the images; classification.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Train the architecture of a run; started again, it goes on where it stopped.
@@ -59,6 +62,7 @@ def train(
     The same seed gives the same weights on a CPU, also after an interruption. Everything that is
     set here is kept in train.json.
     """
+    from hwnas import tasks
     from hwnas.release import stale
     from hwnas.search.oneshot.inherit import inherited
     from hwnas.settings import requests
@@ -90,9 +94,11 @@ def train(
     if known is not None:
         with _usage.usage():
             _require_alone(known, origin.init, data)
-        dataset, start = begun(run, known, str(data), config, file=weights, resolution=resolution)
+            tasks.require(task or tasks.DEFAULT)
+        asked = {"file": weights, "resolution": resolution, "task": task or tasks.DEFAULT}
+        dataset, start = begun(run, known, str(data), config, **asked)
     else:
-        _usage.no_effect(context, "weights", "resolution", needs="with --from")
+        _usage.no_effect(context, "weights", "resolution", "task", needs="with --from")
         if origin.init != "seed":
             require_begun(run)
     record = train_run(

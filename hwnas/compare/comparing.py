@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 
-from hwnas import __version__, files, known, release, tasks
+from hwnas import __version__, files, known, release, runtimes, tasks
 from hwnas.compare import contender, match, rows
 from hwnas.compare.contender import KnownOutcomes, Recipe, ShippedNetwork, Tell
 from hwnas.compare.rows import FOUND
@@ -91,7 +91,7 @@ def compare(
         measurer = cache(lambda: stack.enter_context(Measurer(device, options)))
         for family in match_latency:
             target = _first(targets, search.targets)
-            model = entry(FOUND, arch, numbers[0]).model(f"{target.runtime}-{target.precision}")
+            model = entry(FOUND, arch, numbers[0]).model(target)
             matches[family] = _match(run, family, arch, model, measurer, target, tell)
     names = dict.fromkeys((*against, *(item.chosen for item in matches.values())))
     networks = {FOUND: arch} | {name: _baseline(name, arch) for name in names}
@@ -102,7 +102,6 @@ def compare(
             variant: _measure(
                 measurers,
                 target,
-                variant,
                 entries,
                 limit if limit is not None and limit.limits(str(target)) else None,
                 tell,
@@ -153,7 +152,9 @@ def require_known(against: Sequence[str], families: Sequence[str], variants: Seq
         known.load(name)
     for name in families:
         known.family(name)
-    offered = [f"{runtime}-{precision}" for runtime, precision in release.VARIANTS]
+    offered = [
+        f"{each.name}-{precision}" for each in runtimes.RUNTIMES.values() for precision in each.precisions
+    ]
     if odd := [name for name in variants if name not in offered]:
         raise HwnasError(f"variants must be of {', '.join(offered)}, but got {', '.join(odd)}")
 
@@ -164,19 +165,24 @@ def _baseline(name: str, like: Architecture) -> Architecture:
 
 
 def _targets(device: Device, searched: Sequence[Target], wanted: Sequence[str]) -> dict[str, Target]:
-    """What each variant is measured as: as the run's budget says, where it has one."""
-    budgeted = {
-        f"{target.runtime}-{target.precision}": target for target in searched if target.device == device.name
-    }
+    """What each variant is measured as: as the run's budget says, where it has one.
+
+    Those of the run's budgets are measured too where nothing is shipped for their runtime alone.
+    """
     there = {
-        f"{runtime}-{precision}": (runtime, precision)
+        f"{runtime}-{precision}": device.target(runtime, precision)
         for runtime, precision in release.VARIANTS
         if runtime in device.runtimes
+    }
+    there |= {
+        f"{target.runtime}-{target.precision}": target
+        for target in searched
+        if target.device == device.name and target.runtime in device.runtimes
     }
     odd = sorted(set(wanted) - set(there))
     if odd or not there:
         raise HwnasError(f"variants must be of {sorted(there)} on {device.name}, but got {odd or 'none'}")
-    return {name: budgeted.get(name) or device.target(*there[name]) for name in wanted or there}
+    return {name: there[name] for name in wanted or there}
 
 
 def _first(targets: Mapping[str, Target], searched: Sequence[Target]) -> Target:
@@ -225,24 +231,23 @@ def _entry(
     manifest = contender.exported(folder, dataset, tell)
     tell(f"answers of {name}, seed {seed}")
     found: dict[str | None, Outcome] = {None: outcomes.of_weights(folder)}
-    for item in manifest.models:
-        if item.name in targets:
-            tell(f"answers of {name}, seed {seed}, {item.name}")
-            found[item.name] = outcomes.of_model(RunFolder(folder).export / item.file, item.runtime)
+    for variant, target in targets.items():
+        tell(f"answers of {name}, seed {seed}, {variant}")
+        item = contender.shipped(manifest, target)
+        found[variant] = outcomes.of_model(RunFolder(folder).export / item.file, item.runtime)
     return ShippedNetwork(seed, folder, record, manifest, found)
 
 
 def _measure(
     measurers: energy.Measurers,
     target: Target,
-    variant: str,
     entries: Mapping[str, Sequence[ShippedNetwork]],
     limit: ChosenEnergy | None,
     tell: Tell,
 ) -> tuple[Measured, dict[str, tuple[EnergyCheck, Verdict]]]:
     """Latencies of all networks, and their energies where the run has a limit on those; else none."""
     tell(f"measuring {len(entries)} networks on {target}")
-    models: dict[str, Path | bytes] = {name: found[0].model(variant) for name, found in entries.items()}
+    models: dict[str, Path | bytes] = {name: found[0].model(target) for name, found in entries.items()}
     measurer, missing = energy.counting(measurers, target, limit)
     own = measurer.measure(target, models)
     together = measured(own)

@@ -10,8 +10,9 @@ from typing import Any
 
 from hwnas import files, release, runtimes, spaces, tasks
 from hwnas.data import Dataset
+from hwnas.device import Target
 from hwnas.errors import DataError, TrainingError
-from hwnas.release import Manifest
+from hwnas.release import Manifest, ShippedModel
 from hwnas.runs import records
 from hwnas.runs.budgets import BudgetRecord
 from hwnas.runs.folder import RunFolder
@@ -82,10 +83,16 @@ class ShippedNetwork:
     manifest: Manifest
     outcomes: Mapping[str | None, Outcome]
 
-    def model(self, variant: str) -> Path:
-        """The file of a variant."""
-        shipped = next(item for item in self.manifest.models if item.name == variant)
-        return RunFolder(self.folder).export / shipped.file
+    def model(self, target: Target) -> Path:
+        """The file that is measured for a target."""
+        return RunFolder(self.folder).export / shipped(self.manifest, target).file
+
+
+def shipped(manifest: Manifest, target: Target) -> ShippedModel:
+    """The file that is measured for a target: of its own runtime, or of the one whose files it runs."""
+    runtime = runtimes.get(target.runtime).host.runtime
+    wanted = target.file_precision
+    return next(item for item in manifest.models if (item.runtime, item.precision) == (runtime, wanted))
 
 
 def prepare(run: Path, name: str, arch: Architecture, seed: int, dataset: Dataset) -> Path:

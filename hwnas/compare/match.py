@@ -30,13 +30,13 @@ _REACH = 3.0  # the first session spans MACs from a third of the network's to th
 
 def grid(family: str, like: Architecture) -> tuple[tuple[str, Architecture], ...]:
     """Distinct networks of a family for the input and classes of another, by rising MACs."""
-    widths: Sequence[float] | None = known.family(family).widths
+    widths: Sequence[float] | None = known.family(family.partition("+")[0]).widths
     if widths is None:
         count = round((_WIDEST - _NARROWEST) / _STEP) + 1
         widths = [round(_NARROWEST + _STEP * n, 4) for n in range(count)]
     found: dict[Any, tuple[str, Architecture]] = {}
     for width in widths:
-        name = known.short_name(family, width)
+        name = known.named(family).at(width)
         arch = known.load(name, resolution=like.space.input_shape[1], num_classes=like.space.num_classes)
         same = found.get(arch.blocks)
         if same is None or len(name) < len(same[0]):  # 0.5 and not 0.49

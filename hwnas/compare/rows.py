@@ -73,7 +73,7 @@ def row(
             ComparedVariant(
                 name=variant,
                 target=targets[variant],
-                bytes=mine[0].model(variant).stat().st_size,
+                bytes=mine[0].model(targets[variant]).stat().st_size,
                 quality=_quality(task, mine, found, variant),
                 latency_ms=result[name].latency_ms,
                 interval_ms=result[name].interval_ms,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from hwnas.statistics.intervals import arm
 from hwnas.statistics.verdict import PASS, Verdict, on_budget
 
 Indices = tuple[int, ...]
@@ -92,7 +93,7 @@ class Reading:
     @property
     def arm_ms(self) -> float:
         """The longer arm of the interval, which stands after a ± everywhere."""
-        return max(self.high_ms - self.ms, self.ms - self.low_ms)
+        return arm(self.ms, (self.low_ms, self.high_ms))
 
     @property
     def up_ms(self) -> float:

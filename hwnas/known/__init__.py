@@ -4,7 +4,9 @@ A baseline is the only architecture of a space of its own, so that it is trained
 measured and shipped like any network that was found. Names are ``<family>[-<width>]``, full
 names ``<family>[-<width>]-r<resolution>-c<classes>-<strides>``, and ``-half`` or ``-same`` behind
 either where strided kernels are not padded as is usual for the family; ``load`` makes the same
-network again from a full name alone. Where weights of them come from stands in ``pretrained``.
+network again from a full name alone. ``+<decoder>`` behind family and width puts a decoder in the place of
+the classifier, as in ``mobilenetv3-small+lraspp128``: see ``decoders``. Where weights of them come from
+stands in ``pretrained``.
 
 A new family is one file with a function of a ``Setting`` and one line in ``FAMILIES``.
 """
@@ -65,7 +67,7 @@ FAMILIES: dict[str, Family] = {
 _SMALLEST_IMAGENET = 96  # pixels; dividing fewer by 32 leaves next to nothing
 _WIDEST = 4.0
 _NAME = re.compile(
-    rf"(?P<family>{'|'.join(FAMILIES)})(-(?P<width>\d+(\.\d+)?))?"
+    rf"(?P<family>{'|'.join(FAMILIES)})(-(?P<width>\d+(\.\d+)?))?(\+(?P<decoder>[a-z0-9]+))?"
     rf"(-r(?P<resolution>\d+))?(-c(?P<classes>\d+))?(-(?P<strides>{'|'.join(STRIDES)}))?"
     r"(-(?P<padding>half|same))?"
 )
@@ -83,9 +85,9 @@ def family(name: str) -> Family:
     return FAMILIES[name]
 
 
-def short_name(family: str, width: float = 1.0) -> str:
-    """The name of a family's network: ``mobilenetv2``, ``mobilenetv2-0.5``."""
-    return family if width == 1 else f"{family}-{width:g}"
+def short_name(family: str, width: float = 1.0, decoder: str = "") -> str:
+    """The name of a family's network: ``mobilenetv2``, ``mobilenetv2-0.5``, ``mobilenetv2-0.5+lraspp128``."""
+    return (family if width == 1 else f"{family}-{width:g}") + (f"+{decoder}" if decoder else "")
 
 
 @dataclass(frozen=True)
@@ -98,8 +100,9 @@ class Named:
         rest: What stands behind both, with its hyphen.
         resolution: Height and width of the input.
         classes: Of the classifier.
-        strides: "imagenet" or "cifar".
+        strides: One of ``STRIDES``.
         padding: "half" or "same".
+        decoder: In the place of the classifier; empty for the classifier.
     """
 
     family: str
@@ -109,10 +112,16 @@ class Named:
     classes: int | None
     strides: str | None
     padding: str | None
+    decoder: str = ""
 
     def at(self, width: float) -> str:
         """The same name with another width."""
-        return short_name(self.family, width) + self.rest
+        return short_name(self.family, width, self.decoder) + self.rest
+
+    @property
+    def plain(self) -> str:
+        """The same name without the decoder."""
+        return short_name(self.family, self.width) + self.rest
 
 
 def named(name: str) -> Named:
@@ -127,9 +136,10 @@ def named(name: str) -> Named:
     return Named(
         matched["family"],
         float(matched["width"] or 1),
-        name[max(matched.end("family"), matched.end("width")) :],
+        name[max(map(matched.end, ("family", "width", "decoder"))) :],
         strides=matched["strides"],
         padding=matched["padding"],
+        decoder=matched["decoder"] or "",
         **whole,
     )
 
@@ -153,7 +163,8 @@ def load(
         resolution: Height and width of the input.
         num_classes: Classes of the classifier.
         strides: "imagenet" as published, which divides the input by 32; "cifar" leaves out the
-            first two halvings and divides by 8. By default "imagenet" from 96 pixels on.
+            first two halvings and divides by 8; "os16" and "os8" leave out all that come after the input
+            was divided by so much. By default "imagenet" from 96 pixels on and where there is a decoder.
         padding: "half" or "same", of strided kernels.
 
     Raises:
@@ -165,7 +176,7 @@ def load(
         resolution = kind.resolution if said.resolution is None else said.resolution
     if num_classes is None:
         num_classes = 1000 if said.classes is None else said.classes
-    suits = "imagenet" if resolution >= _SMALLEST_IMAGENET else "cifar"
+    suits = "imagenet" if said.decoder or resolution >= _SMALLEST_IMAGENET else "cifar"
     strides = strides or said.strides or suits
     padding = padding or said.padding or kind.paddings[0]
     widths = kind.widths
@@ -179,10 +190,10 @@ def load(
         raise SpaceError(f"a width must be in (0, {_WIDEST:g}], but got {width:g} for {said.family}")
     if widths is not None and width not in widths:
         raise SpaceError(f"the width of {said.family} must be one of {widths}, but got {width:g}")
-    full = f"{short_name(said.family, width)}-r{resolution}-c{num_classes}-{strides}"
+    full = f"{short_name(said.family, width, said.decoder)}-r{resolution}-c{num_classes}-{strides}"
     if padding != kind.paddings[0]:
         full += f"-{padding}"
-    return kind.make(Setting(full, resolution, num_classes, strides, width, padding))
+    return kind.make(Setting(full, resolution, num_classes, strides, width, padding, said.decoder))
 
 
 __all__ = ["FAMILIES", "Family", "Named", "Setting", "family", "knows", "load", "named", "short_name"]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hwnas.known import decoders
 from hwnas.space import Architecture, Block, Choice, SearchSpace
 
-STRIDES = ("imagenet", "cifar")
+STRIDES = ("imagenet", "cifar", "os16", "os8")
 _CHANNEL_STEP = 8
 
 
@@ -19,9 +20,11 @@ class Setting:
         name: Full name of the network.
         resolution: Height and width of the input.
         num_classes: Classes of the classifier.
-        strides: "imagenet" as published; "cifar" leaves out the first two halvings.
+        strides: "imagenet" as published; "cifar" leaves out the first two halvings; "os16" and "os8" all
+            that come after the image was divided by so much.
         width: Multiplier of the channels.
         padding: Of strided kernels: "half" as PyTorch pads, "same" as TensorFlow.
+        decoder: Name of what stands in the place of the classifier; empty for the classifier.
     """
 
     name: str
@@ -30,15 +33,26 @@ class Setting:
     strides: str
     width: float = 1.0
     padding: str = "half"
+    decoder: str = ""
 
     def strided(self, strides: Sequence[int]) -> tuple[int, ...]:
-        """Strides from the stem on; for "cifar" the first two that halve become 1."""
+        """Strides from the stem on; for "cifar" the first two that halve become 1, for "os16" the last."""
+        if self.strides.startswith("os"):
+            return self._until(int(self.strides.removeprefix("os")), strides)
         left = 0 if self.strides == "imagenet" else 2
         found = []
         for stride in strides:
             cut = stride > 1 and left > 0
             left -= cut
             found.append(1 if cut else stride)
+        return tuple(found)
+
+    def _until(self, most: int, strides: Sequence[int]) -> tuple[int, ...]:
+        """Strides whose product is no more than this; those behind it become 1."""
+        found, product = [], 1
+        for stride in strides:
+            found.append(stride if product * stride <= most else 1)
+            product *= found[-1]
         return tuple(found)
 
     def channels(self, channels: float) -> int:
@@ -51,14 +65,15 @@ class Setting:
 
     def network(self, stem: Block, body: Sequence[Block], head: Block) -> Architecture:
         """The network as the only architecture of a space of its own."""
-        space = SearchSpace(
-            name=self.name,
-            input_shape=(3, self.resolution, self.resolution),
-            stem=(stem,),
-            choices=tuple(Choice(f"block{n}", (block,)) for n, block in enumerate(body, start=1)),
-            head=(head,),
-        )
-        return space.architecture([0] * len(body))
+        input_shape = (3, self.resolution, self.resolution)
+        choices = tuple(Choice(f"block{n}", (block,)) for n, block in enumerate(body, start=1))
+        ending: tuple[Block, ...] = (head,)
+        if self.decoder:
+            features = decoders.taps(input_shape, (stem,), choices)
+            choices = (*choices, decoders.choice([self.decoder], features, self.num_classes))
+            ending = ()
+        space = SearchSpace(self.name, input_shape, (stem,), choices, ending)
+        return space.architecture([0] * len(choices))
 
 
 def divisible(channels: float) -> int:

@@ -110,6 +110,8 @@ def weights_of(name: str, file: Path | None = None, *, resolution: int | None = 
         SpaceError: There is no such network or source.
         TrainingError: Its package is not installed, or the file is not readable or of another network.
     """
+    if known.knows(name) and (said := known.named(name)).decoder:
+        return _decoded(weights_of(said.plain, file, resolution=resolution), name)
     source, *_ = sources_of(name)
     if file is None:
         path, tensors = PUBLISHERS[source.publisher].fetch(source)
@@ -132,6 +134,15 @@ def weights_of(name: str, file: Path | None = None, *, resolution: int | None = 
     laid = _statedict.laid_over(module, tensors, source.eps, f"{path} as {source.where}")
     found = Weights(architecture, laid, replace(source, classes=classes), files.sha256(path))
     return _narrowed(found, name) if known.knows(name) else found
+
+
+def _decoded(found: Weights, name: str) -> Weights:
+    """Weights of a network whose classifier has made room for a decoder, which has learnt nothing yet."""
+    side = found.architecture.space.input_shape[1]
+    network = known.load(name, resolution=side, num_classes=found.architecture.space.num_classes)
+    kept = range(len(network.blocks) - 1)  # all but the decoder are where they were
+    tensors = {name: tensor for name, tensor in found.tensors.items() if int(name.partition(".")[0]) in kept}
+    return replace(found, architecture=network, tensors=tensors)
 
 
 def _narrowed(found: Weights, name: str) -> Weights:
@@ -206,7 +217,8 @@ def into(module: nn.Module, architecture: Architecture, weights: Weights) -> tup
         weights: Of the same network.
 
     Returns:
-        Names of the tensors that stayed as they were: the last layer's, where the classes differ.
+        Names of the tensors that stayed as they were: the last layer's, where the classes differ, and a
+        decoder's.
 
     Raises:
         SpaceError: The network is another.
@@ -225,14 +237,11 @@ def into(module: nn.Module, architecture: Architecture, weights: Weights) -> tup
         raise SpaceError(
             f"a module must be of {architecture.space.name}, but has no {odd[0]}: build its blocks"
         )
-    left = tuple(
-        name for name, tensor in weights.tensors.items() if tensor.shape != state[name].shape
-    )  # of the classifier, as all else is the same
+    fitting = {n for n, tensor in weights.tensors.items() if tensor.shape == state[n].shape}
     with torch.no_grad():
-        for name, tensor in state.items():
-            if name in weights.tensors and name not in left:  # else it counts batches
-                tensor.copy_(weights.tensors[name])
-    return left
+        for each in fitting:
+            state[each].copy_(weights.tensors[each])
+    return tuple(n for n in state if n not in fitting and not n.endswith("num_batches_tracked"))
 
 
 def _but_classes(architecture: Architecture) -> list[str]:

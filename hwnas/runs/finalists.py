@@ -8,7 +8,7 @@ from typing import Any
 
 from hwnas.runs.parts import interval_of
 from hwnas.shapes import COUNT, NONE, SIZE, Items
-from hwnas.statistics.intervals import NORMAL_95
+from hwnas.statistics.intervals import NORMAL_95, arm
 from hwnas.statistics.verdict import Verdict, on_budget
 
 SCHEMA = "hwnas-promise/2"
@@ -158,7 +158,7 @@ class ChosenEnergy:
         else:
             half = "in too few rounds for an interval"
             if interval_mj is not None:
-                half = f"± {(interval_mj[1] - interval_mj[0]) / 2:.2g}"
+                half = f"± {arm(measured_mj, interval_mj):.2g}"
             text += f"measured {measured_mj:.4g} {half} mJ"
             verdict = on_budget(measured_mj, interval_mj, asked_mj, unit="mJ")
         if measured_mj is not None and asked_mj is not None and verdict is not None:

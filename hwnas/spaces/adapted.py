@@ -4,6 +4,7 @@ The first candidate of every choice is the network's own block; the others do th
 smaller kernels, fewer hidden channels, two groups, a fused convolution, without squeeze-excite, with a
 cheaper activation, or not at all, where the shape allows it. All of them can begin with weights of the
 network's own (``Block.inherit``). A fused one may have more multiply-adds than the block, and be faster.
+Where the network has a decoder, other decoders are candidates as well.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import replace
 from hwnas import known
 from hwnas.blocks import FusedMBConv, MBConv, Skip, UniversalInvertedBottleneck
 from hwnas.errors import SpaceError
+from hwnas.known import decoders
 from hwnas.space import Architecture, Block, Choice, SearchSpace
 
 PREFIX = "from:"
@@ -37,9 +39,17 @@ def adapted(name: str, *, resolution: int | None = None, num_classes: int | None
     Raises:
         SpaceError: There is no such network, or none of its blocks has a cheaper candidate.
     """
-    network = known.load(name, resolution=resolution, num_classes=num_classes, strides="imagenet")
+    said = known.named(name)
+    network = known.load(
+        name, resolution=resolution, num_classes=num_classes, strides=said.strides or "imagenet"
+    )
     whole = network.space
-    found = tuple(Choice(c.name, tuple(candidates(c.candidates[0]))) for c in whole.choices)
+    body = whole.choices[:-1] if said.decoder else whole.choices
+    found = tuple(Choice(c.name, tuple(candidates(c.candidates[0]))) for c in body)
+    if said.decoder:
+        features = decoders.taps(whole.input_shape, whole.stem, body)
+        names = (said.decoder, *decoders.SEGMENTATION)
+        found = (*found, decoders.choice(names, features, whole.num_classes))
     if all(len(choice.candidates) == 1 for choice in found):
         raise SpaceError(
             "a network must have inverted bottlenecks that something cheaper can replace, but "

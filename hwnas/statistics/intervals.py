@@ -25,6 +25,12 @@ SIGNIFICANT = 0.05
 """What chance explains with a probability below this is taken for real."""
 
 
+def arm(value: float, interval: tuple[float, float] | Sequence[float]) -> float:
+    """The longer arm of an interval about a value, which stands after a ± everywhere."""
+    low, high = interval
+    return max(high - value, value - low)
+
+
 def together(chances: Sequence[float]) -> tuple[float, ...]:
     """p-values of several tests so that all that are below a level are right but for that probability.
 

@@ -183,6 +183,13 @@ class Task(Protocol):
     def outputs(self, data: Dataset) -> int:
         """How many channels the head of a network must have for these images."""
 
+    def network(self, name: str) -> str:
+        """What a known network of a name is called with what this task puts in the place of its classifier.
+
+        Raises:
+            SpaceError: There stands something else already.
+        """
+
     def criterion(self, data: Dataset, settings: LossSettings, device: torch.device) -> Criterion:
         """What a training on these images minimises."""
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from hwnas import known
 from hwnas.data import pixels
-from hwnas.errors import DataError
+from hwnas.errors import DataError, SpaceError
 from hwnas.tasks.base import Estimate, Example, Metric, Section
 
 if TYPE_CHECKING:
@@ -27,6 +28,15 @@ class OnImages:
     def load(self, source: str, **options: Any) -> Dataset:
         """Read images; options as of ``data.load``."""
         raise NotImplementedError
+
+    def network(self, name: str) -> str:
+        """The same: a classifier answers as many numbers as are wanted."""
+        if known.knows(name) and (decoder := known.named(name).decoder):
+            raise SpaceError(
+                f"the network of a {self.name} must end in a classifier, but {name} has a decoder: leave out "
+                f"+{decoder}, or give another task"
+            )
+        return name
 
     def labels(self, data: Dataset) -> tuple[str, ...]:
         """The name of each number that is answered."""

@@ -58,9 +58,10 @@ def begun(
     """
     _require_folder(run, name)
     require_apart(run, source)
+    kind = tasks.get(task)
+    name = name if Path(name).expanduser().is_dir() else kind.network(name)
     weights, seed = weights_of(name, file, resolution=resolution), config.seed
     space = weights.architecture.space
-    kind = tasks.get(task)
     dataset = kind.load(source, resolution=space.input_shape[1], seed=seed)
     if dataset.image_shape[0] != space.input_shape[0]:
         raise DataError(

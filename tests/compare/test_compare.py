@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import powercap
 import pytest
+from installed import needs
 from quick_measuring import form
 from shipping_helpers import leave_one
 from typer.testing import CliRunner
@@ -242,6 +243,23 @@ def test_the_command_line_trains_and_looks_at_nothing_twice(compared, tmp_path):
     )
     assert command in text
     assert "% of the tightest budget (litert-int8) is used" in text
+
+
+@needs("openvino")
+@pytest.mark.usefixtures("hurried")
+def test_a_budget_on_a_runtime_that_runs_others_files_is_compared_there(compared, tmp_path):
+    run = Path(shutil.copytree(compared[0], tmp_path / "run"))
+    search = files.read_json(run / "search.json", "search")
+    (budget,) = search["budgets"]
+    target = budget["target"] | {"runtime": "openvino"}
+    search["budgets"] = [budget | {"name": "host/openvino-int8", "target": target}]
+    files.write_json(run / "search.json", search)
+    found = compare(run, device.load("host"), against=[SMALLEST], variants=["openvino-int8"], options=QUICK)
+    mine, other = (network.variants[0] for network in found.networks)
+    assert (mine.name, mine.target.runtime, mine.budget_ms) == ("openvino-int8", "openvino", 1000)
+    onnx = RunFolder(run).compared / f"{FOUND}-seed0" / "export" / "model.int8.onnx"
+    assert mine.bytes == onnx.stat().st_size
+    assert other.on_budget is not None
 
 
 def test_the_table_fits_a_narrow_terminal(compared, capsys, monkeypatch):
