@@ -116,7 +116,7 @@ def train(
         if data is None:
             raise HwnasError(f"there must be images to adapt {pretrained} to, but got none: give data")
         file = None if weights is None else Path(weights)
-        asked = {"file": file, "resolution": resolution, "task": task or tasks.DEFAULT}
+        asked: dict[str, Any] = {"file": file, "resolution": resolution, "task": task or tasks.DEFAULT}
         dataset, start = adapting.begun(run, str(pretrained), str(data), config, **asked)
     record = train_run(
         run,

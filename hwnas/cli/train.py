@@ -95,7 +95,7 @@ def train(
         with _usage.usage():
             _require_alone(known, origin.init, data)
             tasks.require(task or tasks.DEFAULT)
-        asked = {"file": weights, "resolution": resolution, "task": task or tasks.DEFAULT}
+        asked: Settings = {"file": weights, "resolution": resolution, "task": task or tasks.DEFAULT}
         dataset, start = begun(run, known, str(data), config, **asked)
     else:
         _usage.no_effect(context, "weights", "resolution", "task", needs="with --from")

@@ -110,8 +110,8 @@ def weights_of(name: str, file: Path | None = None, *, resolution: int | None = 
         SpaceError: There is no such network or source.
         TrainingError: Its package is not installed, or the file is not readable or of another network.
     """
-    if known.knows(name) and (said := known.named(name)).decoder:
-        return _decoded(weights_of(said.plain, file, resolution=resolution), name)
+    if known.knows(name) and known.named(name).decoder:
+        return _decoded(weights_of(known.named(name).plain, file, resolution=resolution), name)
     source, *_ = sources_of(name)
     if file is None:
         path, tensors = PUBLISHERS[source.publisher].fetch(source)
