@@ -15,6 +15,7 @@ from hwnas.blocks._base import Base, Classifier, Junction, Strided
 from hwnas.blocks._key import decode, tagged
 from hwnas.blocks.conv import Conv
 from hwnas.blocks.convpool import ConvPool
+from hwnas.blocks.densehead import DenseHead
 from hwnas.blocks.fpnsum import FPNSum
 from hwnas.blocks.fusedmbconv import FusedMBConv
 from hwnas.blocks.head import Head
@@ -23,6 +24,7 @@ from hwnas.blocks.lraspp import LRASPP
 from hwnas.blocks.mbconv import MBConv
 from hwnas.blocks.mbstage import MBStage
 from hwnas.blocks.pooledcontext import PooledContext
+from hwnas.blocks.pyramid import Pyramid
 from hwnas.blocks.shuffleunit import ShuffleUnit
 from hwnas.blocks.skip import Skip
 from hwnas.blocks.uib import UniversalInvertedBottleneck
@@ -46,6 +48,8 @@ _OWN = (
     LRASPP,
     FPNSum,
     PooledContext,
+    Pyramid,
+    DenseHead,
 )
 
 KINDS: dict[str, type[Block]] = {kind.kind: kind for kind in _OWN}
@@ -120,6 +124,7 @@ __all__ = [
     "Classifier",
     "Conv",
     "ConvPool",
+    "DenseHead",
     "FPNSum",
     "FusedMBConv",
     "Head",
@@ -128,6 +133,7 @@ __all__ = [
     "MBConv",
     "MBStage",
     "PooledContext",
+    "Pyramid",
     "ShuffleUnit",
     "Skip",
     "Strided",
