@@ -51,9 +51,10 @@ def show(record: SearchRecord, to: Path, said: Collection[str]) -> None:
         to: Folder of the run.
         said: Warnings that were printed before.
     """
+    scored = len({trial.indices for trial in record.trials})
     out.print(
         f"[bold]{record.strategy}[/] chose {'.'.join(map(str, record.best))} of "
-        f"{len(record.trials)} scored; estimated {record.score} {record.quality:.2%}",
+        f"{scored} scored; estimated {record.score} {record.quality:.2%}",
         highlight=False,
     )
     if record.finalists is not None:
