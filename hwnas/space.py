@@ -35,6 +35,9 @@ Reads = tuple[tuple[int, ...], ...]
 
 IMAGE = -1
 
+STEM = "stem"
+"""What a candidate reads that reads what the stem gives."""
+
 OP_KINDS = (
     "conv",
     "pointwise",
@@ -181,8 +184,8 @@ class Choice:
     Attributes:
         name: Its own in a space.
         candidates: The blocks that may go there.
-        reads: Of each candidate the names of the choices that it reads; where nothing is said, all read
-            what is before.
+        reads: Of each candidate the names of the choices that it reads, or ``STEM``; where nothing is said,
+            all read what is before.
     """
 
     name: str
@@ -233,7 +236,7 @@ class SearchSpace:
     @cached_property
     def choice_reads(self) -> tuple[tuple[tuple[int, ...], ...], ...]:
         """Of each candidate of each choice the numbers of the choices that it reads; -1 is the stem."""
-        numbers = {choice.name: number for number, choice in enumerate(self.choices)}
+        numbers = {STEM: -1, **{choice.name: number for number, choice in enumerate(self.choices)}}
         found = []
         for number, choice in enumerate(self.choices):
             if odd := [n for names in choice.reads for n in names if numbers.get(n, number) >= number]:
@@ -272,7 +275,7 @@ class SearchSpace:
                 Workload(block, _joined([given[n] for n in numbers]))
                 for block, numbers in zip(choice.candidates, reads, strict=True)
             )
-            shapes = {workload.block.out_shape(workload.in_shape) for workload in workloads}
+            shapes = set(map(_out_shape, workloads))
             if len(shapes) != 1:
                 raise SpaceError(
                     "the candidates of a choice must agree on their output shape, "
@@ -374,6 +377,19 @@ def _row(blocks: Sequence[Block], shape: Shape | Shapes) -> tuple[tuple[Workload
         found.append(Workload(block, shape))
         shape = block.out_shape(shape)
     return tuple(found), shape
+
+
+def _out_shape(workload: Workload) -> Shape | Shapes:
+    """What a block gives; raises SpaceError where it does not take so many inputs."""
+    try:
+        shape: Shape | Shapes = workload.block.out_shape(workload.in_shape)
+    except SpaceError:
+        raise
+    except (TypeError, ValueError) as error:
+        raise SpaceError(
+            f"a block must take what it reads, but {workload.block.key()} does not take {workload.read}"
+        ) from error
+    return shape
 
 
 def _joined(given: Sequence[Shape | Shapes]) -> Shape | Shapes:

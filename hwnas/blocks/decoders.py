@@ -11,7 +11,7 @@ from torch import nn
 from hwnas.blocks import layers
 
 
-class LRASPP(nn.Module):
+class LRASPPDecoder(nn.Module):
     """See ``hwnas.blocks.LRASPP``; ``scales`` are its step and its upscale."""
 
     def __init__(
@@ -39,7 +39,7 @@ class LRASPP(nn.Module):
         return cast(torch.Tensor, self.upscale(self.resize(seen) + self.classify_fine(fine)))
 
 
-class FPNSum(nn.Module):
+class FPNDecoder(nn.Module):
     """See ``hwnas.blocks.FPNSum``."""
 
     def __init__(
@@ -72,7 +72,7 @@ class FPNSum(nn.Module):
         return cast(torch.Tensor, self.classify(self.smooth(found)))
 
 
-class PooledContext(nn.Module):
+class PooledDecoder(nn.Module):
     """See ``hwnas.blocks.PooledContext``."""
 
     def __init__(

@@ -86,4 +86,4 @@ class DenseHead(Junction):
         """A fresh module: features in, the finest first, NCHW; scores and boxes of each level out."""
         from hwnas.blocks import detectors
 
-        return detectors.DenseHead(self)
+        return detectors.DenseTowers(self)

@@ -12,16 +12,16 @@ from torch import nn
 from hwnas.blocks import layers
 
 if TYPE_CHECKING:
-    from hwnas.blocks.densehead import DenseHead as Head
-    from hwnas.blocks.pyramid import Pyramid as Neck
+    from hwnas.blocks.densehead import DenseHead
+    from hwnas.blocks.pyramid import Pyramid
 
 _RARE = 0.01  # of pixels that show an object, before anything is learnt (arXiv:1708.02002, section 3.3)
 
 
-class Pyramid(nn.Module):
+class MergingCells(nn.Module):
     """See ``hwnas.blocks.Pyramid``."""
 
-    def __init__(self, block: Neck) -> None:
+    def __init__(self, block: Pyramid) -> None:
         super().__init__()
         hidden, activation = block.hidden_channels, block.activation
         self.project = nn.ModuleList(
@@ -75,10 +75,10 @@ def _resize(levels: int) -> nn.Module:
     return layers.Resize(factor) if levels > 0 else nn.MaxPool2d(factor)
 
 
-class DenseHead(nn.Module):
+class DenseTowers(nn.Module):
     """See ``hwnas.blocks.DenseHead``."""
 
-    def __init__(self, block: Head) -> None:
+    def __init__(self, block: DenseHead) -> None:
         super().__init__()
         self.levels = nn.ModuleList(_Level(block, channels) for channels in block.in_channels)
 
@@ -91,7 +91,7 @@ class DenseHead(nn.Module):
 
 
 class _Level(nn.Module):
-    def __init__(self, block: Head, channels: int) -> None:
+    def __init__(self, block: DenseHead, channels: int) -> None:
         super().__init__()
         hidden = block.hidden_channels
         widths = [channels, *(hidden,) * block.depth]

@@ -81,6 +81,6 @@ class FPNSum(Junction):
         """A fresh module: features in, the finest first, NCHW; logits out."""
         from hwnas.blocks import decoders
 
-        return decoders.FPNSum(
+        return decoders.FPNDecoder(
             self.in_channels, self.hidden_channels, self.num_classes, self.kernel_size, self.activation
         )

@@ -79,7 +79,7 @@ class LRASPP(Junction):
         """A fresh module: fine and coarse features in, NCHW; logits out."""
         from hwnas.blocks import decoders
 
-        return decoders.LRASPP(
+        return decoders.LRASPPDecoder(
             self.in_channels,
             self.hidden_channels,
             self.num_classes,

@@ -71,6 +71,6 @@ class PooledContext(Base):
         """A fresh module: features in, NCHW; logits out."""
         from hwnas.blocks import decoders
 
-        return decoders.PooledContext(
+        return decoders.PooledDecoder(
             self.in_channels, self.hidden_channels, self.num_classes, self.upscale, self.activation
         )

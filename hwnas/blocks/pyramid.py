@@ -178,4 +178,4 @@ class Pyramid(Junction):
         """A fresh module: features in, the finest first, NCHW; one output a level."""
         from hwnas.blocks import detectors
 
-        return detectors.Pyramid(self)
+        return detectors.MergingCells(self)

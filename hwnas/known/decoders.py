@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from hwnas.blocks import LRASPP, FPNSum, PooledContext
 from hwnas.errors import SpaceError
-from hwnas.space import Block, Choice, Shape, shapes_of
+from hwnas.space import STEM, Block, Choice, Shape, shapes_of
 
 NAME = "decoder"
 """Of the choice where it goes."""
@@ -33,7 +33,7 @@ class Tap:
     """Features that a decoder may read.
 
     Attributes:
-        choice: Name of the choice that gives them.
+        choice: Name of the choice that gives them, or ``STEM``.
         channels: Of them.
         stride: How many times as fine the image is.
     """
@@ -94,16 +94,18 @@ def taps(input_shape: Shape, stem: Sequence[Block], choices: Sequence[Choice]) -
     side, shape = input_shape[1], input_shape
     for block in stem:
         shape = block.out_shape(shape)
-    found: dict[int, Tap] = {}
+    given = [(STEM, shape)]
     for choice in choices:
         shape = shapes_of(choice.candidates[0].out_shape(shape))[0]
-        stride = side // shape[1]
-        if side % shape[1]:
+        given.append((choice.name, shape))
+    found: dict[int, Tap] = {}
+    for name, (channels, height, _) in given:
+        if side % height:
             raise SpaceError(
                 f"an image must be a whole number of times as fine as features that are decoded, but "
-                f"{choice.name} makes {shape[1]} pixels of {side}: give a multiple of 32"
+                f"{name} makes {height} pixels of {side}: give a multiple of 32"
             )
-        found[stride] = Tap(choice.name, shape[0], stride)
+        found[side // height] = Tap(name, channels, side // height)
     return tuple(tap for stride, tap in sorted(found.items()) if stride >= _FINEST)
 
 

@@ -82,8 +82,8 @@ def test_the_fingerprint_knows_what_is_read():
         ((("a", "c"), ()), "must read something"),
         ((("a", "decoder"), ("d",)), "must be a choice before it"),
         ((("a", "nowhere"), ("d",)), "must be a choice before it"),
-        ((("b", "d"), ("b", "d")), "in_channels"),
-        ((("d", "b"), ("d",)), "in_channels"),
+        ((("b", "d"), ("b", "d")), "must take what it reads"),
+        ((("d", "b"), ("d",)), "in_channels, not"),
     ],
 )
 def test_reads_that_cannot_be_are_refused(reads, message):
