@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from hwnas.data import moving
+
 _ERASED_SHARE = 0.02, 1 / 3  # of the image; arXiv:1708.04896 and the libraries that followed it
 _ERASED_ASPECT = 0.3  # of height to width, or the other way round
 
@@ -18,6 +20,7 @@ class Augmentation:
 
     Attributes:
         crop: Images are padded by this share of their side, then cut out at a random place.
+        zoom: Images whose labels say where things are are also enlarged or shrunk, by this share at most.
         flip: Whether every other image is mirrored.
         erasing: Chance that a rectangle of an image is blanked.
     """
@@ -25,10 +28,17 @@ class Augmentation:
     crop: float = 0.125
     flip: bool = False
     erasing: float = 0.0
+    zoom: float = 0.4
 
-    def move(self, images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-        """Crop and mirror raw images."""
-        return augment(images, rng, flip=self.flip, crop=self.crop)
+    def move(
+        self, images: torch.Tensor, labels: torch.Tensor, rng: np.random.Generator
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Crop and mirror raw images; masks and boxes go with them."""
+        if not moving.have_places(labels):
+            return augment(images, rng, flip=self.flip, crop=self.crop), labels
+        moves = moving.Moves.draw(len(images), rng, flip=self.flip, crop=self.crop, zoom=self.zoom)
+        height, width = images.shape[2:]
+        return moves.images(images), moves.labels(labels, height, width)
 
     def blank(self, images: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
         """Erase parts of normalised images."""

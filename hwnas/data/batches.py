@@ -8,9 +8,12 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from hwnas.data import moving
 from hwnas.data.augment import Augmentation
 from hwnas.data.dataset import Dataset
 from hwnas.data.stratified import stratified_rows
+
+_AT_ONCE = 2**25  # values that are scaled
 
 
 class Batches:
@@ -46,9 +49,11 @@ class Batches:
         if name not in self._splits:
             split = self.data.split(name)
             images = torch.from_numpy(split.images)
-            if self.resolution != images.shape[-1]:
+            labels = torch.from_numpy(split.labels)
+            if self.resolution != (given := images.shape[-1]):
                 images = _scale(images, self.resolution)
-            self._splits[name] = images.to(self.device), torch.from_numpy(split.labels).to(self.device)
+                labels = moving.resized(labels, self.resolution, given)
+            self._splits[name] = images.to(self.device), labels.to(self.device)
         return self._splits[name]
 
     def size(self, name: str) -> int:
@@ -58,17 +63,17 @@ class Batches:
     def take(
         self, name: str, rows: np.ndarray, rng: np.random.Generator | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """The images at these rows and their labels; augmented where an ``rng`` is given."""
+        """The images at these rows and their labels; augmented, both alike, where an ``rng`` is given."""
         images, labels = self._split(name)
         index = torch.from_numpy(rows).to(self.device)
-        batch = images[index]
+        batch, targets = images[index], labels[index]
         if rng is not None:
-            batch = self.augmentation.move(batch, rng)
+            batch, targets = self.augmentation.move(batch, targets, rng)
         batch = batch.to(torch.float32, memory_format=torch.channels_last)
         batch = (batch - self._mean) / self._std
         if rng is not None:
             batch = self.augmentation.blank(batch, rng)
-        return batch, labels[index]
+        return batch, targets
 
     def epoch(
         self, name: str, batch_size: int, rng: np.random.Generator, *, augmented: bool = True
@@ -129,6 +134,6 @@ def _scale(images: torch.Tensor, resolution: int) -> torch.Tensor:
         .round_()
         .clamp_(0, 255)
         .to(torch.uint8)
-        for part in torch.split(images, 4096)
+        for part in torch.split(images, max(1, _AT_ONCE // images[0].numel()))
     ]
     return torch.cat(parts)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hwnas.data import dataset, sources
+from hwnas.data import loading, sources
 from hwnas.data.dataset import Split
 from hwnas.data.images import some
 from hwnas.data.names import SPLITS, shown
@@ -18,7 +18,7 @@ from hwnas.data.reading import line
 from hwnas.errors import DataError
 
 _LOG = logging.getLogger(__name__)
-_READINGS = logging.getLogger(dataset.__name__)
+_READINGS = logging.getLogger(loading.__name__)
 
 
 def _other_classes(source: str, found: Sequence[str], known: Sequence[str]) -> DataError:

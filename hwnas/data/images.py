@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,11 @@ from hwnas.data.names import shown
 from hwnas.data.pixels import Picture
 from hwnas.errors import DataError
 
-Labelled = tuple[NDArray[np.uint8], NDArray[np.int64]]
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Labelled = tuple[NDArray[np.uint8], NDArray[Any]]
+"""Images and their labels, as ``Split`` has them."""
 
 _MAX_BYTES = 16 * 2**30
 
@@ -39,14 +44,19 @@ class Account:
     _ranges: dict[str, dict[str, tuple[int, int]]] = field(default_factory=lambda: defaultdict(dict))
 
     def stack(
-        self, split: str, pictures: Iterable[tuple[Picture, str]], count: int, resolution: int
+        self,
+        split: str,
+        pictures: Iterable[tuple[Picture, str]],
+        count: int,
+        resolution: int,
+        fit: Callable[[Image, int], NDArray[np.uint8]] = pixels.square,
     ) -> NDArray[np.uint8]:
-        """Scale pictures with their names to squares; shape (n, 3, resolution, resolution)."""
+        """Scale pictures with their names to squares by ``fit``; shape (n, 3, resolution, resolution)."""
         require_room(count, resolution)
         images = np.empty((count, 3, resolution, resolution), np.uint8)
         prints = self.prints.setdefault(split, [])
         for row, (picture, name) in enumerate(pictures):
-            images[row] = pixels.square(picture.image, resolution)
+            images[row] = fit(picture.image, resolution)
             content = hashlib.blake2b(repr(picture.image.size).encode(), digest_size=16)
             content.update(picture.image.tobytes())
             prints.append((content.digest(), name))
@@ -119,7 +129,7 @@ class Images:
 
     Attributes:
         class_names: Name of each label.
-        train: Images (n, 3, resolution, resolution) and labels (n,).
+        train: Images (n, 3, resolution, resolution) and their labels.
         test: The same where the source brings its own test images.
         val: The same where it brings its own validation images.
         flip: Whether a mirrored image is still of its class.
@@ -134,9 +144,9 @@ class Images:
     account: Account = field(default_factory=Account)
 
 
-def require_room(count: int, resolution: int) -> None:
+def require_room(count: int, resolution: int, channels: int = 3) -> None:
     """Raise DataError where so many images do not fit in memory; before any is taken."""
-    size, most = count * 3 * resolution**2, min(_MAX_BYTES, memory_bytes() // 2)
+    size, most = count * channels * resolution**2, min(_MAX_BYTES, memory_bytes() // 2)
     if size > most:
         raise DataError(
             f"images must fit in {most / 2**30:.1f} GiB of memory, but {count} at {resolution} pixels "

@@ -9,10 +9,11 @@ from __future__ import annotations
 import struct
 import warnings
 import zlib
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,7 @@ from hwnas.errors import DataError
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+T = TypeVar("T")
 RULES = {
     "frames": "the first of an animation or of several pages",
     "orientation": "turned upright as EXIF says",
@@ -68,6 +70,21 @@ def decode(file: Path | IO[bytes], name: str) -> Picture:
     Raises:
         DataError: It is no picture, is damaged, too large, or of numbers without a stated range.
     """
+    return _used(file, name, lambda image: _opaque(image, name))
+
+
+def opened(file: Path | IO[bytes], name: str) -> Image:
+    """What a file holds, as it is: for masks, whose values are no colours. Arguments as of ``decode``."""
+
+    def loaded(image: Image) -> Image:
+        image.load()
+        return image
+
+    return _used(file, name, loaded)
+
+
+def _used(file: Path | IO[bytes], name: str, use: Callable[[Image], T]) -> T:
+    """What is made of a picture while its file is open."""
     from PIL import Image
 
     try:
@@ -75,7 +92,7 @@ def decode(file: Path | IO[bytes], name: str) -> Picture:
             warnings.simplefilter("ignore")  # about metadata that is not read; sizes are checked here
             with Image.open(file, formats=formats.readable()) as image:
                 _check_size(image, name)
-                return _opaque(image, name)
+                return use(image)
     except DataError:
         raise
     except Image.DecompressionBombError as error:
@@ -151,6 +168,15 @@ def _beginning(file: Path | IO[bytes]) -> str:
         if head.isascii() and head.decode().replace("\n", " ").isprintable():
             return f" (it is text: {head.decode().splitlines()[0]!r}…)"
     return ""
+
+
+def stretched(image: Image, resolution: int) -> NDArray[np.uint8]:
+    """Scaled to a square whatever its shape: nothing is cut off; shape (3, resolution, resolution)."""
+    from PIL import Image as Pillow
+
+    if image.size != (resolution, resolution):
+        image = image.resize((resolution, resolution), Pillow.Resampling.BILINEAR)
+    return np.asarray(image).transpose(2, 0, 1)
 
 
 def square(image: Image, resolution: int) -> NDArray[np.uint8]:

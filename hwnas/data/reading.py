@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-
-import numpy as np
-from numpy.typing import NDArray
 
 from hwnas.data.images import some
 from hwnas.data.names import shown
@@ -58,8 +55,14 @@ def line(
     )
 
 
-def copies(prints: Mapping[str, Prints], labels: Mapping[str, NDArray[np.int64]]) -> list[str]:
-    """Notes on pictures that are there more than once, pixel by pixel, where that misleads."""
+def copies(prints: Mapping[str, Prints], labels: Mapping[str, Sequence[Hashable]], what: str) -> list[str]:
+    """Notes on pictures that are there more than once, pixel by pixel, where that misleads.
+
+    Args:
+        prints: Of the images, by split.
+        labels: What is said of them, equal where it is the same.
+        what: They are: a class, or labels.
+    """
     notes = []
     for split, other in (("test", "train"), ("val", "train"), ("test", "val")):
         known = dict(prints[other])
@@ -69,14 +72,15 @@ def copies(prints: Mapping[str, Prints], labels: Mapping[str, NDArray[np.int64]]
                 f"{len(same)} of {len(prints[split])} {split} images are also {other} images, pixel by pixel "
                 f"({some(same)}): what {split} says is too good by as much; remove the copies"
             )
-    under: dict[bytes, dict[int, str]] = defaultdict(dict)
+    under: dict[bytes, dict[Hashable, str]] = defaultdict(dict)
     for split, found in prints.items():
-        for (content, name), label in zip(found, labels[split].tolist(), strict=True):
+        for (content, name), label in zip(found, labels[split], strict=True):
             under[content].setdefault(label, name)
     torn = [" = ".join(found.values()) for found in under.values() if len(found) > 1]
     if torn:
+        under_more = "under more than one class" if what == "class" else f"with different {what}"
         notes.append(
-            f"{len(torn)} images are there under more than one class, pixel by pixel ({some(torn)}): at most "
+            f"{len(torn)} images are there {under_more}, pixel by pixel ({some(torn)}): at most "
             "one can be right; remove the others"
         )
     return notes

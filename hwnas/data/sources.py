@@ -12,7 +12,8 @@ from hwnas.data.arrays import npz
 from hwnas.data.folder import folder, is_folder_of_images
 from hwnas.data.images import Images
 from hwnas.data.names import is_hidden, shown
-from hwnas.data.parquet import files_in, parquet
+from hwnas.data.parquet import parquet
+from hwnas.data.table import files_in
 from hwnas.errors import DataError
 
 

@@ -505,7 +505,7 @@ def test_a_claim_of_too_many_rows_is_refused_before_they_are_read(tmp_path, monk
 
 def test_groups_of_rows_that_do_not_fit_in_memory_are_refused(tmp_path, monkeypatch):
     path = parquet(tmp_path / "train.parquet", TWENTY)
-    monkeypatch.setattr("hwnas.data.parquet.memory_bytes", lambda: 5000)
+    monkeypatch.setattr("hwnas.data.table.memory_bytes", lambda: 5000)
     with pytest.raises(DataError, match="group of rows must fit in half of this machine's memory"):
         load(path)
 

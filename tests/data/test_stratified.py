@@ -49,7 +49,7 @@ def test_each_image_is_as_likely_as_another():
 
 def test_a_dataset_gives_samples_of_each_split():
     digits = data.load("digits", resolution=8)
-    for name in data.dataset.SPLITS:
+    for name in data.names.SPLITS:
         sample = digits.sample(name, 40, seed=5)
         assert len(sample) == 40
         assert np.bincount(sample.labels, minlength=10).min() >= 2

@@ -1,0 +1,359 @@
+"""Images with boxes: every format reads the same, and what has no plain meaning is refused or counted."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+from scenes import scene
+
+from hwnas.data import detection
+from hwnas.errors import DataError
+
+SCENES = 12
+NAMES = ("cat", "dog")
+CARDS = Path(__file__).parents[3] / "shared" / "data" / "cards"
+SPLITS = {"train": range(8), "val": range(8, 10), "test": range(10, 12)}
+
+
+def load(source, **options):
+    return detection.load(source, resolution=96, **options)
+
+
+def objects_of(number):
+    """Boxes and classes of a scene; the first shows nothing."""
+    return scene(number)[2] if number else []
+
+
+def picture(number):
+    return scene(number)[0] if number else Image.fromarray(np.array(scene(0)[0]) // 4)
+
+
+def save_pictures(folder, numbers=range(SCENES)):
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in numbers:
+        picture(number).save(folder / f"s{number:02d}.png")
+
+
+def coco_json(numbers, ids=(3, 7), **more):
+    """As exporters write it: categories with holes, sizes, crowds."""
+    images = [{"id": 100 + n, "file_name": f"s{n:02d}.png", "width": 48, "height": 32} for n in numbers]
+    boxes = [(n, each) for n in numbers for each in objects_of(n)]
+    annotations = [
+        {"id": i, "image_id": 100 + n, "category_id": ids[c - 1], "bbox": [x, y, r - x, b - y], "iscrowd": 0}
+        for i, (n, (x, y, r, b, c)) in enumerate(boxes)
+    ]
+    categories = [{"id": id_, "name": name} for id_, name in zip(ids, NAMES, strict=True)]
+    return {"images": images, "annotations": annotations, "categories": categories} | more
+
+
+def write_coco(root, splits=SPLITS, images="{}2017", name="annotations/instances_{}2017.json"):
+    for split, numbers in splits.items():
+        save_pictures(root / images.format(split), numbers)
+        file = root / name.format(split)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(coco_json(numbers)))
+    return root
+
+
+def write_voc(root, splits=SPLITS, pictures="JPEGImages", annotations="Annotations"):
+    save_pictures(root / pictures)
+    (root / annotations).mkdir(parents=True, exist_ok=True)
+    for number in range(SCENES):
+        boxes = "".join(
+            f"<object><name>{NAMES[c - 1]}</name><difficult>{int(number == 5)}</difficult><bndbox>"
+            f"<xmin>{x}</xmin><ymin>{y}</ymin><xmax>{r}</xmax><ymax>{b}</ymax></bndbox></object>"
+            for x, y, r, b, c in objects_of(number)
+        )
+        size = "<size><width>48</width><height>32</height><depth>3</depth></size>"
+        text = f"<annotation><filename>s{number:02d}.png</filename>{size}{boxes}</annotation>"
+        (root / annotations / f"s{number:02d}.xml").write_text(text)
+    if splits:
+        (root / "ImageSets" / "Main").mkdir(parents=True)
+        for split, numbers in splits.items():
+            (root / "ImageSets" / "Main" / f"{split}.txt").write_text("".join(f"s{n:02d}\n" for n in numbers))
+    return root
+
+
+def yolo_text(number):
+    lines = [
+        f"{c - 1} {(x + r) / 96:.6f} {(y + b) / 64:.6f} {(r - x) / 48:.6f} {(b - y) / 32:.6f}\n"
+        for x, y, r, b, c in objects_of(number)
+    ]
+    return "".join(lines)
+
+
+def write_yolo(root, images="images/{}", labels="labels/{}", splits=SPLITS):
+    for split, numbers in splits.items():
+        save_pictures(root / images.format(split), numbers)
+        (root / labels.format(split)).mkdir(parents=True, exist_ok=True)
+        for number in numbers:
+            (root / labels.format(split) / f"s{number:02d}.txt").write_text(yolo_text(number))
+    (root / "classes.txt").write_text("cat\ndog\n")
+    return root
+
+
+def pack(image):
+    file = io.BytesIO()
+    image.save(file, "PNG")
+    return {"bytes": file.getvalue(), "path": None}
+
+
+def write_parquet(root, metadata=None, category=int, splits=SPLITS):
+    root.mkdir(exist_ok=True)
+    for split, numbers in splits.items():
+        objects = [
+            {
+                "bbox": [[float(v) for v in (x, y, r - x, b - y)] for x, y, r, b, _ in objects_of(n)],
+                "category": [category(c - 1) for *_, c in objects_of(n)],
+            }
+            for n in numbers
+        ]
+        table = pa.table({"image": [pack(picture(n)) for n in numbers], "objects": objects})
+        pq.write_table(table.replace_schema_metadata(metadata), root / f"{split}.parquet")
+    return root
+
+
+def rows(data, split):
+    """What is said of each image of a split."""
+    found = data.split(split)
+    return [np.sort(boxes[boxes[:, 4] >= 0], axis=0).round(2).tolist() for boxes in found.labels]
+
+
+CLASSES = {"classes": json.dumps(NAMES)}
+WRITERS = {
+    "coco": write_coco,
+    "roboflow": lambda root: write_coco(root, images="{}", name="{}/_annotations.coco.json"),
+    "label studio": lambda root: write_coco(root, images="{}/images", name="{}/result.json"),
+    "voc": write_voc,
+    "yolo": write_yolo,
+    "yolo by splits": lambda root: write_yolo(root, "{}/images", "{}/labels"),
+    "parquet": lambda root: write_parquet(root, CLASSES),
+    "parquet of words": lambda root: write_parquet(root, None, NAMES.__getitem__),
+}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_all_formats_say_the_same(tmp_path, name):
+    data = load(WRITERS[name](tmp_path / "set"))
+    assert data.task == "detection"
+    assert data.class_names == NAMES
+    assert [len(data.split(split)) for split in SPLITS] == [8, 2, 2]
+    assert data.train.labels.dtype == np.float32
+    assert data.train.labels.shape[1:] == (2, 6)
+    for split, numbers in SPLITS.items():
+        found = sorted(rows(data, split))
+        scale = np.array([2, 3, 2, 3, 1, 0])
+        boxes = ([(*box[:4], box[4] - 1, 0) for box in objects_of(n)] for n in numbers)
+        expected = [np.sort(np.array(each).reshape(-1, 6) * scale, axis=0) for each in boxes]
+        if name == "voc" and split == "train":
+            expected[5][:, 5] = 1  # difficult
+        expected = sorted(map(np.ndarray.tolist, expected))
+        assert [len(each) for each in found] == [len(each) for each in expected]
+        for one, other in zip(found, expected, strict=True):
+            assert np.allclose(one, other, atol=0.01)
+    assert not data.reading.left_out
+
+
+def test_a_box_lies_where_its_picture_shows_the_thing(tmp_path):
+    data = load(write_coco(tmp_path))
+    for image, boxes in zip(data.train.images, data.train.labels, strict=True):
+        for left, top, right, bottom, number, _ in boxes[boxes[:, 4] >= 0].astype(int):
+            inner = image[:2, top + 3 : bottom - 3, left + 3 : right - 3]
+            assert (inner[number] > 150).all()
+            assert (inner[1 - number] < 100).all()
+
+
+def test_without_splits_they_are_drawn(tmp_path):
+    data = load(write_voc(tmp_path, None, ".", "."))
+    assert [len(data.split(split)) for split in SPLITS] == [8, 2, 2]
+    assert load(tmp_path).fingerprint == data.fingerprint
+
+
+def coco_of(root, **more):
+    save_pictures(root / "images")
+    (root / "result.json").write_text(json.dumps(coco_json(range(SCENES), **more)))
+    return root
+
+
+def changed(root, change):
+    """A COCO folder with something changed in its json."""
+    coco_of(root)
+    said = json.loads((root / "result.json").read_text())
+    change(said)
+    (root / "result.json").write_text(json.dumps(said))
+    return root
+
+
+def test_boxes_are_clipped_left_out_and_counted(tmp_path):
+    def change(said):
+        for box, annotation in zip(
+            ([-10, 4, 20, 10], [60, 0, 5, 5], [5, 5, -3, 4]), said["annotations"], strict=False
+        ):
+            annotation["bbox"] = box
+        said["annotations"][3]["iscrowd"] = 1
+
+    data = load(changed(tmp_path, change))
+    assert data.reading.left_out["boxes without area"] == 2
+    assert any("1 boxes reach beyond" in note for note in data.reading.notes)
+    assert any("2 boxes have no area" in note for note in data.reading.notes)
+    boxes = np.concatenate([split.labels.reshape(-1, 6) for split in (data.train, data.val, data.test)])
+    assert boxes[:, :4].min() >= 0
+    assert boxes[:, :4].max() <= 96
+    assert boxes[:, 5].sum() == 1
+
+
+def test_one_class_and_a_supercategory_that_nothing_is_of(tmp_path):
+    def change(said):
+        for annotation in said["annotations"]:
+            annotation["category_id"] = 3
+        said["categories"] = [{"id": 0, "name": "pets"}, {"id": 3, "name": "cat", "supercategory": "pets"}]
+
+    assert load(changed(tmp_path, change)).class_names == ("cat",)
+
+
+def test_pictures_that_are_not_there_are_counted(tmp_path):
+    coco_of(tmp_path)
+    (tmp_path / "images" / "s04.png").unlink()
+    assert load(tmp_path).reading.left_out["listed, but not there"] == 1
+
+
+def test_of_cocos_own_files_the_instances_are_read(tmp_path):
+    write_coco(tmp_path)
+    for kind in ("person_keypoints", "captions"):
+        again = (tmp_path / "annotations/instances_train2017.json").read_text()
+        (tmp_path / f"annotations/{kind}_train2017.json").write_text(again)
+    data = load(tmp_path)
+    assert len(data.train) == 8
+    assert data.reading.left_out == {".json": 2}
+
+
+def test_a_class_that_training_does_not_show_is_said(tmp_path):
+    data = load(changed(tmp_path, lambda said: said["categories"].append({"id": 9, "name": "horse"})))
+    assert data.class_names == ("cat", "dog", "horse")
+    assert any("train split shows nothing of horse" in note for note in data.reading.notes)
+
+
+def test_yolo_takes_names_and_splits_from_yaml_and_polygons(tmp_path):
+    pytest.importorskip("yaml")
+    write_yolo(tmp_path, "pool/images/{}", "pool/labels/{}", {"a": range(8), "b": range(8, 12)})
+    (tmp_path / "classes.txt").unlink()
+    said = "train: ../pool/images/a\nval: pool/images/b\nnames:\n  0: Katze\n  1: Hund\n"
+    (tmp_path / "data.yaml").write_text(said)
+    (tmp_path / "pool/labels/b/s08.txt").write_text("1 0.1 0.2 0.5 0.1 0.25 0.75\n")
+    data = load(tmp_path)
+    assert data.class_names == ("Katze", "Hund")
+    assert len(data.val) == 4
+    assert any(np.allclose(box, [9.6, 9.6, 48, 72, 1, 0], atol=1e-3) for box in data.val.labels[:, 0])
+
+
+def test_pictures_without_txt_show_nothing_and_whole_splits_without_are_left_out(tmp_path):
+    write_yolo(tmp_path)
+    (tmp_path / "labels/train/s01.txt").unlink()
+    for number in SPLITS["test"]:
+        (tmp_path / f"labels/test/s{number:02d}.txt").unlink()
+    data = load(tmp_path)
+    assert data.reading.left_out["without labels"] == 2
+    assert any("1 images have no txt file" in note for note in data.reading.notes)
+    assert len(data.train) + len(data.test) == 8
+
+
+def of_yolo(text):
+    def write(root):
+        write_yolo(root)
+        (root / "labels/train/s03.txt").write_text(text)
+
+    return write
+
+
+def of_yaml(text):
+    def write(root):
+        pytest.importorskip("yaml")
+        write_yolo(root)
+        (root / "data.yaml").write_text(text)
+
+    return write
+
+
+def of_xml(text):
+    def write(root):
+        write_voc(root)
+        (root / "Annotations/s03.xml").write_text(text)
+
+    return write
+
+
+def twice(root):
+    coco_of(root)
+    (root / "again.json").write_text((root / "result.json").read_text())
+
+
+def of_coco(change):
+    return lambda root: changed(root, change)
+
+
+def blind(said):
+    said["annotations"].clear()
+
+
+def other_size(said):
+    for image in said["images"]:
+        image["width"], image["height"] = 32, 48
+
+
+def unlisted(said):
+    said["annotations"][0]["category_id"] = 55
+
+
+def short(said):
+    said["annotations"][0]["bbox"] = [1, 2, 3]
+
+
+def infinite(said):
+    said["annotations"][0]["bbox"] = [1, 2, float("nan"), 4]
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (of_coco(blind), "must show objects"),
+        (of_coco(other_size), "as it is seen, but .* 48x32 .* 32x48"),
+        (of_coco(unlisted), "listed category, but .* 55"),
+        (of_coco(short), "bbox of x, y, width, height"),
+        (of_coco(infinite), "boxes must be numbers"),
+        (twice, "listed once, but 12"),
+        (of_yolo("0 0.5 0.5\n"), "line 1 of .*s03.txt is not"),
+        (of_yolo("0 20 10 30 20\n"), "shares of the picture's sides"),
+        (of_yolo("9 0.5 0.5 0.1 0.1\n"), "objects of class 9 and 2 names"),
+        (of_yaml("names: 5"), "names must be a list of texts, .* has 5"),
+        (of_yaml("names: {cat: 0}"), "names must be a list of texts"),
+        (of_yaml("names: [cat]"), "objects of class 1 and 1 names"),
+        (of_yaml("names: ["), "must be YAML"),
+        (of_xml("<annotation><object><name>cat</name></object></annotation>"), "no bndbox/xmin"),
+        (of_xml("<annotation>"), "must be xml"),
+        (of_xml('<!DOCTYPE a [<!ENTITY b "c">]><annotation/>'), "no entities"),
+        (lambda root: write_parquet(root, {"classes": '["cat"]'}), "has 1 and 1 names"),
+        (lambda root: save_pictures(root), "holds none of these"),
+        (lambda root: write_coco(root, {"train": range(3)}), "at least 5 training images"),
+        (lambda root: write_coco(root, {"val": range(8)}), "there is only val"),
+    ],
+)
+def test_what_has_no_plain_meaning_is_refused(tmp_path, make, said):
+    make(tmp_path / "set")
+    with pytest.raises(DataError, match=said):
+        load(tmp_path / "set")
+
+
+@pytest.mark.skipif(not CARDS.is_dir(), reason="../shared/data/cards is not there")
+def test_cards():
+    data = detection.load(CARDS, resolution=64)
+    assert data.class_names == ("ace", "jack", "king", "nine", "queen", "ten")
+    assert (len(data.train), len(data.val), len(data.test)) == (237, 59, 67)
+    assert data.train.labels[..., :4].min() >= 0
+    assert data.train.labels[..., :4].max() <= 64
