@@ -36,29 +36,36 @@ class Segmenter(context: Context, private val file: String = "model.int8.tflite"
         each.getJSONArray("colour").let { Color.rgb(it.getInt(0), it.getInt(1), it.getInt(2)) }
     }
 
-    /** The class of every pixel, row by row, of the picture's own size.
+    /** The class of every place of a picture, row by row, at as many places as are asked for.
      *
      * picture: from ImageDecoder with ALLOCATOR_SOFTWARE, which turns it upright as EXIF says. */
-    fun mask(picture: Bitmap): ByteArray {
+    fun mask(picture: Bitmap, columns: Int = width, rows: Int = height): ByteArray {
         val answers = answers(stretched(picture))
-        val (rows, columns) = places(answers.size)
-        val (down, across) = Steps(picture.height, rows) to Steps(picture.width, columns)
-        val count = classes.size
-        return ByteArray(picture.width * picture.height) { pixel ->
-            val (y, x) = pixel / picture.width to pixel % picture.width
-            fun logit(row: Int, column: Int, of: Int) = answers[(row * columns + column) * count + of]  // NHWC
-            (0 until count).maxBy { of ->
-                val above = mixed(logit(down.low[y], across.low[x], of), logit(down.low[y], across.high[x], of), across.share[x])
-                val below = mixed(logit(down.high[y], across.low[x], of), logit(down.high[y], across.high[x], of), across.share[x])
-                mixed(above, below, down.share[y])
-            }.toByte()
+        val (high, wide) = places(answers.size)
+        val (down, across) = Steps(rows, high) to Steps(columns, wide)
+        val found = ByteArray(rows * columns)
+        for (y in 0 until rows) for (x in 0 until columns) {
+            val above = down.low[y] * wide
+            val below = down.high[y] * wide
+            var best = Float.NEGATIVE_INFINITY
+            for (of in classes.indices) {
+                fun logit(place: Int) = answers[place * classes.size + of]  // NHWC
+                val first = mixed(logit(above + across.low[x]), logit(above + across.high[x]), across.share[x])
+                val second = mixed(logit(below + across.low[x]), logit(below + across.high[x]), across.share[x])
+                val seen = mixed(first, second, down.share[y])
+                if (seen > best) {
+                    best = seen
+                    found[y * columns + x] = of.toByte()
+                }
+            }
         }
+        return found
     }
 
     /** A mask in the colours of its classes. */
-    fun drawn(mask: ByteArray, picture: Bitmap): Bitmap {
+    fun drawn(mask: ByteArray, columns: Int = width, rows: Int = height): Bitmap {
         val pixels = IntArray(mask.size) { colours[mask[it].toInt() and 0xff] }
-        return Bitmap.createBitmap(pixels, picture.width, picture.height, Bitmap.Config.ARGB_8888)
+        return Bitmap.createBitmap(pixels, columns, rows, Bitmap.Config.ARGB_8888)
     }
 
     override fun close() = model.close()
@@ -67,7 +74,8 @@ class Segmenter(context: Context, private val file: String = "model.int8.tflite"
         val small = Bitmap.createBitmap(width, height, Bitmap.Config.ARGB_8888)
         Canvas(small).apply {
             drawColor(Color.WHITE)  // what is transparent is white, as in training
-            drawBitmap(picture, null, Rect(0, 0, this@Segmenter.width, this@Segmenter.height), Paint(Paint.FILTER_BITMAP_FLAG))
+            val whole = Rect(0, 0, small.width, small.height)
+            drawBitmap(picture, null, whole, Paint(Paint.FILTER_BITMAP_FLAG))
         }
         val pixels = IntArray(width * height).also { small.getPixels(it, 0, width, 0, 0, width, height) }
         return FloatArray(3 * pixels.size) { i ->  // NHWC, RGB

@@ -6,6 +6,8 @@ import base64
 import io
 import json
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -17,7 +19,7 @@ from torch.nn import functional
 
 from hwnas import tasks, testing, train
 from hwnas.errors import DataError
-from hwnas.release import probes
+from hwnas.release import probes, shipping
 from hwnas.statistics.verdict import FAIL, PASS
 from hwnas.tasks import boundary, decoding, segmented
 from hwnas.tasks.base import Estimate, LossSettings
@@ -296,6 +298,58 @@ def test_the_example_reads_logits_as_the_metric_does():
         theirs = functional.interpolate(torch.from_numpy(logits)[None], size=size, mode="bilinear")[0]
         np.testing.assert_allclose(mine, theirs.numpy(), atol=1e-12)
     assert "class Segmenter" in example.files[decoding.ANDROID]
+
+
+FAKES = {
+    "onnxruntime.py": """
+import numpy as np
+class InferenceSession:
+    def __init__(self, path): pass
+    def get_inputs(self): return [type("Input", (), {"name": "it"})]
+    def run(self, _, fed):
+        np.save("fed.npy", fed["it"])
+        return [np.load("logits.npy")]
+""",
+    "ai_edge_litert/interpreter.py": """
+import numpy as np
+class Interpreter:
+    def __init__(self, path): pass
+    def allocate_tensors(self): pass
+    def invoke(self): pass
+    def get_input_details(self): return [{"index": 0, "quantization": (0.0, 0), "dtype": np.float32}]
+    def get_output_details(self): return [{"index": 1, "quantization": (0.0, 0)}]
+    def set_tensor(self, index, value): np.save("fed.npy", value.transpose(0, 3, 1, 2))
+    def get_tensor(self, index): return np.load("logits.npy").transpose(0, 2, 3, 1)
+""",
+}
+"""Runtimes that note what they are fed, and answer what is written beside them."""
+
+
+@pytest.mark.parametrize("name", ["onnxruntime", "litert"])
+def test_the_programs_that_ship_write_the_mask_of_a_picture(name, pictures, tmp_path):
+    for file, text in FAKES.items():
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text(text)
+    program = tmp_path / f"example_{name}.py"
+    program.write_text(shipping._example(program.name, TASK.example))
+    (tmp_path / "preprocessing.json").write_text(json.dumps(TASK.preprocessing(pictures)))
+    logits = np.random.default_rng(0).normal(size=(1, CLASSES, 8, 8)).astype(np.float32)
+    np.save(tmp_path / "logits.npy", logits)
+    picture = Image.fromarray(np.random.default_rng(1).integers(0, 255, (50, 90, 3), np.uint8))
+    picture.save(tmp_path / "it.png")
+    done = subprocess.run(
+        [sys.executable, program, "it.png"], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    with Image.open(tmp_path / "it.mask.png") as drawn:
+        assert drawn.mode == "P"
+        mask, colours = np.asarray(drawn), np.asarray(drawn.convert("RGB"))
+    large = functional.interpolate(torch.from_numpy(logits).double(), size=(50, 90), mode="bilinear")
+    np.testing.assert_array_equal(mask, large[0].argmax(0).numpy())
+    np.testing.assert_array_equal(colours, np.array(palette(CLASSES), np.uint8)[mask])
+    assert {line.split()[1] for line in done.stdout.splitlines()} == set(shapes.NAMES)
+    stretched = np.asarray(picture.resize((shapes.SIDE, shapes.SIDE), Image.Resampling.BILINEAR))
+    wanted = pictures.normalize(stretched.transpose(2, 0, 1)[None])
+    np.testing.assert_allclose(np.load(tmp_path / "fed.npy"), wanted, atol=1e-5)
 
 
 def test_preprocessing_stretches_and_brings_colours(pictures):
