@@ -2,9 +2,9 @@
 
 A mean of intersections over unions is no share of right answers: it has no binomial interval. Images are what
 chance picks, so they are drawn again with replacement (the bootstrap), a few thousand times, always by the
-same seed. Intervals are BCa (Efron, Journal of the American Statistical Association 82, 1987), of levels that
-make good that few images vary less among themselves than they should (Hesterberg, arXiv:1411.5279, section
-5.3).
+same seed. Intervals are of percentiles, expanded because few images vary less among themselves than they
+should (Hesterberg, arXiv:1411.5279, section 5.3). Of simulated ratios of very unequal areas around 0.7 they
+held 93.5 to 94 % in 15 and in 60 images, where BCa held 90 %: a share has bounds, which BCa corrects too far.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ def intervals(
     if len(rows) < 2:
         return [bounds for _ in found]
     drawn = statistic(np.concatenate(list(_drawn(rows))))
-    without = statistic(rows.sum(axis=0) - rows)
-    return [_bca(*parts, bounds) for parts in zip(found.tolist(), drawn.T, without.T, strict=True)]
+    level = _level(len(rows))
+    return [_ends(*parts, level, bounds) for parts in zip(found.tolist(), drawn.T, strict=True)]
 
 
 def difference(
@@ -139,32 +139,25 @@ def _parts(images: int) -> Iterator[int]:
         left -= min(left, most)
 
 
-def _bca(
-    found: float, drawn: FloatArray, without: FloatArray, bounds: tuple[float, float]
-) -> tuple[float, float]:
-    """Ends of the interval of one value.
+def _level(images: int) -> float:
+    """Of the lower end: Student's t, and the factor by which a sample's variance is too small."""
+    from scipy import stats
+
+    wide = math.sqrt(images / (images - 1)) * float(stats.t.ppf(0.975, images - 1))
+    return float(stats.norm.cdf(-wide))
+
+
+def _ends(found: float, drawn: FloatArray, level: float, bounds: tuple[float, float]) -> tuple[float, float]:
+    """Ends of the interval of one value, which lies in it.
 
     Args:
         found: Of all images.
         drawn: Of images drawn again, shape (draws,).
-        without: Of all images but one, shape (images,).
+        level: Of the lower end.
         bounds: Of what it can be.
     """
-    drawn, without = drawn[np.isfinite(drawn)], without[np.isfinite(without)]
-    if math.isnan(found) or not len(drawn) or len(without) < 2:
+    drawn = drawn[np.isfinite(drawn)]
+    if math.isnan(found) or not len(drawn):
         return bounds
-    from scipy.special import ndtr, ndtri
-    from scipy.stats import t
-
-    below = ((drawn < found).sum() + (drawn == found).sum() / 2) / len(drawn)
-    bias = float(ndtri(np.clip(below, 0.5 / len(drawn), 1 - 0.5 / len(drawn))))
-    away = without.mean() - without
-    scale = float((away**2).sum()) ** 1.5
-    skew = float((away**3).sum()) / (6 * scale) if scale > 0 else 0.0
-    wide = math.sqrt(len(without) / (len(without) - 1)) * float(t.ppf(0.975, len(without) - 1))
-    levels = []
-    for z in (bias - wide, bias + wide):
-        rest = 1 - skew * z
-        levels.append(float(ndtr(bias + z / rest)) if rest > 0 else float(z > 0))
-    low, high = np.quantile(drawn, levels).tolist()
+    low, high = np.quantile(drawn, (level, 1 - level)).tolist()
     return max(bounds[0], min(low, found)), min(bounds[1], max(high, found))

@@ -66,7 +66,7 @@ class Overlaps:
 
     @cached_property
     def interval(self) -> tuple[float, float]:
-        """95 % interval of it: BCa, of images drawn again.
+        """95 % interval of it, by images that are drawn again.
 
         Images that are all alike do not say that others are too: there it is as wide as that of a share.
         """

@@ -144,8 +144,10 @@ def predicted(batches: Iterable[tuple[torch.Tensor, torch.Tensor]], *, boundarie
 
 def _parts(outputs: torch.Tensor, truth: torch.Tensor, boundaries: bool) -> Iterator[_Part]:
     """So many images at a time that their logits at the size of the labels fit."""
+    import torch
+
     count = max(1, _AT_ONCE // (outputs.shape[1] * truth.shape[1] * truth.shape[2]))
-    for some, labels in zip(outputs.split(count), truth.long().split(count), strict=True):
+    for some, labels in zip(torch.split(outputs, count), torch.split(truth.long(), count), strict=True):
         yield _part(pixelwise.resized(some, labels), labels, boundaries)
 
 
