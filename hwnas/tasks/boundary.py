@@ -13,12 +13,13 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from hwnas.tasks.pixelwise import VOID
+from hwnas.tasks.pixelwise import VOID, counted
 
 if TYPE_CHECKING:
     import torch
 
 _NEAR = 0.0075  # of the diagonal
+_BITS = 62  # of a whole number
 
 
 def tolerance(height: int, width: int) -> int:
@@ -26,26 +27,25 @@ def tolerance(height: int, width: int) -> int:
     return max(1, round(_NEAR * math.hypot(height, width)))
 
 
-def f_measures(predicted: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+def f_measures(predicted: torch.Tensor, truth: torch.Tensor, classes: int) -> torch.Tensor:
     """Of each image, shape (n,), float64; 1 where there is no boundary and none is predicted.
 
     Args:
         predicted: Classes, shape (n, h, w).
         truth: The same; what is void and near no class is left out.
+        classes: How many there are.
     """
     import torch
 
     near = tolerance(*truth.shape[1:])
     truth = filled(truth, near)
     predicted = predicted.masked_fill(truth == VOID, VOID)
-    ours, theirs = map(edges, (predicted, truth))
-    total, classes = torch.zeros(2, len(truth), dtype=torch.float64, device=truth.device)
-    for number in torch.unique(torch.cat([predicted[ours], truth[theirs]])).tolist():
-        mine, true = ours & (predicted == number), theirs & (truth == number)
-        precision, recall = _met(mine, true, near), _met(true, mine, near)
-        total += 2 * precision * recall / (precision + recall).clamp(min=1e-12)
-        classes += mine.any(2).any(1) | true.any(2).any(1)
-    return torch.where(classes > 0, total / classes.clamp(min=1), 1.0)
+    ours, theirs = (edges(predicted), predicted), (edges(truth), truth)
+    precision, mine = _met(ours, theirs, near, classes)
+    recall, true = _met(theirs, ours, near, classes)
+    found = 2 * precision * recall / (precision + recall).clamp(min=1e-12)
+    there = (mine + true > 0).sum(1)
+    return torch.where(there > 0, found.sum(1) / there.clamp(min=1), 1.0)
 
 
 def edges(areas: torch.Tensor) -> torch.Tensor:
@@ -77,12 +77,44 @@ def filled(areas: torch.Tensor, steps: int) -> torch.Tensor:
     return areas
 
 
-def _met(these: torch.Tensor, others: torch.Tensor, near: int) -> torch.Tensor:
-    """Share of pixels that have one of the others near, image by image, float64; 0 of none."""
-    from torch.nn import functional
+Rims = tuple["torch.Tensor", "torch.Tensor"]
+"""Which pixels are a boundary, and the class of every pixel, shape (n, h, w) both."""
 
-    around = others[:, None].float()
-    for size, padding in (((2 * near + 1, 1), (near, 0)), ((1, 2 * near + 1), (0, near))):
-        around = functional.max_pool2d(around, size, 1, padding)
-    hits = (these & (around[:, 0] > 0)).sum((1, 2)).double()
-    return hits / these.sum((1, 2)).clamp(min=1)
+
+def _met(these: Rims, others: Rims, near: int, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of each class in each image, shape (n, classes), float64.
+
+    Returns:
+        Share of the boundary pixels that have one of the same class near in the other image, 0 of none; and
+        how many boundary pixels there are.
+    """
+    import torch
+
+    (rim, areas), (other_rim, other_areas) = these, others
+    hit = torch.zeros_like(rim)
+    for first in range(0, classes, _BITS):  # a bit for each class: all of them spread at once
+        bits = torch.where(other_rim, _bits(other_areas, first), 0)
+        hit |= (_spread(bits, near) & _bits(areas, first)) != 0
+    total, met = counted(areas, rim, classes).double(), counted(areas, rim & hit, classes).double()
+    return met / total.clamp(min=1), total
+
+
+def _bits(areas: torch.Tensor, first: int) -> torch.Tensor:
+    """The bit of each pixel's class where it is one of those from the first on that have one, or else 0."""
+    import torch
+
+    place = areas - first
+    is_one = (place >= 0) & (place < _BITS)
+    return torch.where(is_one, torch.ones_like(areas) << place.clamp(0, _BITS - 1), 0)
+
+
+def _spread(bits: torch.Tensor, near: int) -> torch.Tensor:
+    """All bits within a square of so many pixels to each side."""
+    for axis in (1, 2):
+        around = bits.clone()
+        for far in range(1, min(near, bits.shape[axis] - 1) + 1):
+            length = bits.shape[axis] - far
+            around.narrow(axis, 0, length).bitwise_or_(bits.narrow(axis, far, length))
+            around.narrow(axis, far, length).bitwise_or_(bits.narrow(axis, 0, length))
+        bits = around
+    return bits

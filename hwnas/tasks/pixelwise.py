@@ -91,6 +91,22 @@ def cross_entropies(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     return each.sum((1, 2), dtype=torch.float64) / known
 
 
+def counted(areas: torch.Tensor, where: torch.Tensor, classes: int) -> torch.Tensor:
+    """Pixels of each class in each image, where something holds, shape (n, classes).
+
+    Args:
+        areas: Classes, shape (n, h, w); any number where nothing holds.
+        where: Shape (n, h, w).
+        classes: How many there are.
+    """
+    import torch
+
+    rows = torch.arange(len(areas), device=areas.device)[:, None, None] * (classes + 1)
+    places = torch.where(where, areas, classes).add_(rows)
+    found = torch.bincount(places.ravel(), minlength=len(areas) * (classes + 1))
+    return found.view(len(areas), classes + 1)[:, :classes]
+
+
 def soft_dice(logits: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     """Twice the intersection over both areas, squared as in arXiv:1606.04797, of the whole batch, a scalar.
 

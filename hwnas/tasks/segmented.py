@@ -157,19 +157,10 @@ def _part(logits: torch.Tensor, truth: torch.Tensor, boundaries: bool) -> _Part:
     classes, seen = logits.shape[1], logits.argmax(1)
     known = truth != pixelwise.VOID
     of_class, taken, both = (
-        _counts(areas, where, classes)
+        pixelwise.counted(areas, where, classes)
         for areas, where in ((truth, known), (seen, known), (seen, known & (seen == truth)))
     )
-    met = boundary.f_measures(seen, truth) if boundaries else torch.full((len(truth),), torch.nan)
+    met = boundary.f_measures(seen, truth, classes) if boundaries else torch.full((len(truth),), torch.nan)
     loss = pixelwise.cross_entropies(logits, truth)
     kept = (both, of_class + taken - both, of_class, met.double(), loss, seen.to(torch.uint8))
     return _Part(*(tensor.detach().cpu().numpy() for tensor in kept))
-
-
-def _counts(areas: torch.Tensor, where: torch.Tensor, classes: int) -> torch.Tensor:
-    """Pixels of each class in each image, where something holds, shape (n, classes)."""
-    import torch
-
-    images = torch.arange(len(areas), device=areas.device)[:, None, None]
-    found = torch.bincount((images * classes + areas)[where], minlength=len(areas) * classes)
-    return found.view(len(areas), classes)

@@ -137,9 +137,11 @@ def test_boundaries_are_met_as_by_scipys_morphology(pictures):
     truth = np.where(pictures.test.labels[:12] == VOID, 0, pictures.test.labels[:12])
     seen = np.roll(truth, (1, 2), (1, 2))
     seen[0] = truth[0] = 0
-    found = boundary.f_measures(torch.from_numpy(seen).long(), torch.from_numpy(truth).long())
+    found = boundary.f_measures(torch.from_numpy(seen).long(), torch.from_numpy(truth).long(), CLASSES)
     wanted = [boundary_f(*pair) for pair in zip(seen, truth, strict=True)]
     assert found.tolist() == pytest.approx(wanted)
+    many = boundary.f_measures(*(torch.from_numpy(each).long() * 70 for each in (seen, truth)), 150)
+    assert many.tolist() == pytest.approx(wanted)
     assert found[0] == 1.0
     assert 0.1 < min(wanted) < 0.95
 
@@ -155,11 +157,11 @@ def test_a_void_rim_has_its_boundary_in_the_middle():
     for grown, met in ((0, True), (2, True), (4, True), (7, False)):
         seen = torch.zeros_like(square)
         seen[:, 54 - grown : 146 + grown, 54 - grown : 146 + grown] = 1
-        assert (float(boundary.f_measures(seen, truth)) > 0.97) == met
+        assert (float(boundary.f_measures(seen, truth, 2)) > 0.97) == met
     truth[:, :40] = VOID  # far from any class: nothing is asked of it
     seen[:, :30, :100] = 1
     seen[:, 54 - 7 : 146 + 7, 54 - 7 : 146 + 7] = square[:, 54 - 7 : 146 + 7, 54 - 7 : 146 + 7]
-    assert float(boundary.f_measures(seen, truth)) > 0.97
+    assert float(boundary.f_measures(seen, truth, 2)) > 0.97
 
 
 def test_the_loss_is_torchs_cross_entropy_and_dice(pictures):
