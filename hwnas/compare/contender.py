@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hwnas import files, release, runtimes, spaces, tasks
+from hwnas import files, release, spaces, tasks
 from hwnas.data import Dataset
 from hwnas.device import Target
 from hwnas.errors import DataError, TrainingError
@@ -189,13 +189,8 @@ class KnownOutcomes:
 
     def of_model(self, model: Path, runtime: str) -> Outcome:
         """Through the runtime of a model file."""
-        test = self._dataset.test
-
-        def look() -> Predictions:
-            outputs = runtimes.run(model, runtime, self._dataset.normalize(test.images))
-            return tasks.predictions(self._task, outputs, test.labels)
-
-        return self._kept(model, look)
+        data = self._dataset
+        return self._kept(model, lambda: release.predicted_by(model, runtime, data, data.test))
 
     def of_weights(self, folder: Path) -> Outcome:
         """In PyTorch, of the trained network in a run folder."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -83,7 +83,7 @@ class FromScratch:
         """As of ``TrainedNetworks``."""
         return self.config.class_weights
 
-    @property
+    @cached_property
     def effective_images(self) -> int:
         """As of ``TrainedNetworks``."""
         return self.task.effective_images(self._data.val.labels, self.class_weights)

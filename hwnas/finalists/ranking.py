@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hwnas import runtimes, tasks
+from hwnas import runtimes
 from hwnas.errors import SpaceError
 from hwnas.evaluators.base import TrainedNetworks
 from hwnas.evaluators.of_run import scores
 from hwnas.export import lower
 from hwnas.finalists.reading import Indices
+
+if TYPE_CHECKING:
+    import torch
 
 RANKS = ("fp32", "int8")
 
@@ -98,20 +102,22 @@ class Ranking:
         return self._scorer.task.is_clearly_worse(self.final(one), self.final(other), self.images)
 
     def _quantised(self, indices: Indices) -> float:
+        import torch
+
         scorer = self._scorer
-        calibration = _images(scorer, "train")[0]
-        images, targets = _images(scorer, "val")
+        calibration = np.concatenate([images.numpy(force=True) for images, _ in _some(scorer, "train")])
         network = scorer.subnetwork(indices).cpu()
         lowered = lower(
             network, scorer.proxy.input_shape, self._runtime, "int8", calibration=calibration, check=False
         )
-        outputs = runtimes.run(lowered.model, self._runtime, images)
-        found = tasks.predictions(scorer.task, outputs, targets)
+        answer = runtimes.opened(lowered.model, self._runtime)
+        found = scorer.task.predictions(
+            (torch.from_numpy(answer(images.numpy(force=True))), targets.cpu())
+            for images, targets in _some(scorer, "val")
+        )
         return scorer.task.merit(found.score, scorer.class_weights)
 
 
-def _images(scorer: TrainedNetworks, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """The images that architectures are recalibrated or scored with, and their targets."""
-    count = {"train": CALIBRATION_IMAGES, "val": scorer.scored_images}[split]
-    batches = [(images.cpu().numpy(), labels.cpu().numpy()) for images, labels in scorer.some(split, count)]
-    return np.concatenate([i for i, _ in batches]), np.concatenate([n for _, n in batches])
+def _some(scorer: TrainedNetworks, split: str) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Batches of the images that architectures are recalibrated or scored with, and their targets."""
+    return scorer.some(split, {"train": CALIBRATION_IMAGES, "val": scorer.scored_images}[split])

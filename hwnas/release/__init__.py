@@ -21,7 +21,15 @@ from hwnas.release.folder import (
     read_manifest,
     same,
 )
-from hwnas.release.images import find_data, load_data, predictions_of, public_name, require_same_data, unseen
+from hwnas.release.images import (
+    find_data,
+    load_data,
+    predicted_by,
+    predictions_of,
+    public_name,
+    require_same_data,
+    unseen,
+)
 from hwnas.release.manifest import SCHEMA, Manifest, ShippedModel
 from hwnas.release.shipping import EXAMPLES, VARIANTS, export_run, made, read_run, require_offered
 from hwnas.release.stale import owner_of, run_of, shipping_of, stale, unfinished
@@ -45,6 +53,7 @@ __all__ = [
     "manifest_if_whole",
     "manifest_of",
     "owner_of",
+    "predicted_by",
     "predictions_of",
     "public_name",
     "read_json",

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hwnas import runtimes, tasks
+from hwnas import tasks
 from hwnas.errors import ExportError
-from hwnas.release.images import predicted
+from hwnas.release.images import predicted, predicted_by
 from hwnas.statistics.differences import Difference
 
 if TYPE_CHECKING:
@@ -119,10 +119,10 @@ def of_models(
     """
     task = tasks.of(dataset)
     split = task.sample(dataset, "val", _IMAGES)
-    exact, images = predicted(module, dataset, split), dataset.normalize(split.images)
+    exact = predicted(module, dataset, split)
     found = []
     for name, model in models.items():
-        rounded = tasks.predictions(task, runtimes.run(model, name, images), split.labels)
+        rounded = predicted_by(model, name, dataset, split)
         difference = task.difference([exact], [rounded])
         found.append(Int8Cost(name, task, exact.value, rounded.value, difference))
     for cost in found:

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hwnas import blocks, data, spaces, tasks
+from hwnas import blocks, data, runtimes, spaces, tasks
 from hwnas.data import Split
 from hwnas.errors import DataError, HwnasError, typed
 from hwnas.export import parity
 from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
 from hwnas.train import load_weights
-from hwnas.train.scoring import BATCH
 from hwnas.train.training import dataset_of
 
 if TYPE_CHECKING:
@@ -111,6 +110,19 @@ def predicted(module: nn.Module, dataset: Dataset, split: Split) -> Predictions:
         dataset: What it was trained on.
         split: The images.
     """
-    parts = (dataset.normalize(split.images[at : at + BATCH]) for at in range(0, len(split), BATCH))
-    outputs = np.concatenate([parity.answers(module, part) for part in parts])
-    return tasks.predictions(tasks.of(dataset), outputs, split.labels)
+    return tasks.predictions(
+        tasks.of(dataset), lambda images: parity.answers(module, dataset.normalize(images)), split
+    )
+
+
+def predicted_by(model: bytes | Path, runtime: str, dataset: Dataset, split: Split) -> Predictions:
+    """What a model file, or its content, says of images through a runtime.
+
+    Args:
+        model: The model.
+        runtime: What runs it.
+        dataset: What its network was trained on.
+        split: The images.
+    """
+    answer = runtimes.opened(model, runtime)
+    return tasks.predictions(tasks.of(dataset), lambda images: answer(dataset.normalize(images)), split)

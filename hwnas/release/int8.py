@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hwnas import files, runtimes, tasks
+from hwnas import files, tasks
 from hwnas.errors import Diverged, ExportError
 from hwnas.export import RUNTIMES, lower
+from hwnas.release.images import predicted_by
 from hwnas.runs.folder import RunFolder
 from hwnas.runs.training import TrainingRecord
 from hwnas.statistics.differences import Difference
@@ -159,12 +160,10 @@ def _predicted(
     module: nn.Module, input_shape: Shape, dataset: Dataset, calibration: np.ndarray
 ) -> dict[str, Predictions]:
     """What the int8 models say of the validation images, by runtime."""
-    task, images = tasks.of(dataset), dataset.normalize(dataset.val.images)
     found = {}
     for runtime in RUNTIMES:
         lowered = lower(module, input_shape, runtime, "int8", calibration=calibration, check=False)
-        outputs = runtimes.run(lowered.model, runtime, images)
-        found[runtime] = tasks.predictions(task, outputs, dataset.val.labels)
+        found[runtime] = predicted_by(lowered.model, runtime, dataset, dataset.val)
     return found
 
 

@@ -19,6 +19,8 @@ SCHEMA = "hwnas-probes/1"
 COUNT = 8
 PYTORCH = "pytorch"
 
+_NUMBERS = 2048  # of each answer about places, at most
+
 
 def images(channels: int, height: int, width: int) -> NDArray[np.uint8]:
     """The probes, shape (8, channels, height, width)."""
@@ -31,12 +33,27 @@ def images(channels: int, height: int, width: int) -> NDArray[np.uint8]:
 
 
 def record(answers: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """The content of ``probes.json``: who answered what, each of shape (8, ...).
+    """The content of ``probes.json``: who answered what, ``thinned``.
 
     Args:
-        answers: Those of PyTorch by ``PYTORCH``, and those of every int8 model by its file.
+        answers: Those of PyTorch by ``PYTORCH``, and those of every int8 model by its file, shape (8, ...).
     """
-    return {"schema": SCHEMA, "answers": {name: values.tolist() for name, values in answers.items()}}
+    kept = {name: thinned(values).tolist() for name, values in answers.items()}
+    return {"schema": SCHEMA, "answers": kept}
+
+
+def thinned(answers: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What is kept of answers: all of those about whole images, some thousands about places in them.
+
+    An odd step, so that no row and no column of an image is left out.
+
+    Args:
+        answers: Shape (8, numbers) or (8, channels, height, width).
+    """
+    if answers.ndim == 2:
+        return answers
+    rows = answers.reshape(len(answers), -1)
+    return rows[:, :: -(-rows.shape[1] // _NUMBERS) | 1]
 
 
 def answers(recorded: Mapping[str, Any], name: str) -> NDArray[np.float32]:

@@ -45,7 +45,7 @@ VARIANTS = {
 }
 EXAMPLES = tuple(runtime.example for runtime in runtimes.shipping())
 
-_READING, _PRINTING = "# the task reads here", "# the task prints here"
+_READING, _RESIZING, _PRINTING = (f"# the task {does} here" for does in ("reads", "resizes", "prints"))
 _CHECKED_IMAGES = 32  # answers are compared on these, which set no ranges
 
 
@@ -232,13 +232,15 @@ def _contents(
     contents[PROBES] = files.json_text(probes.record(answers))
     for file in EXAMPLES:
         contents[file] = _example(file, task.example)
+    contents |= task.example.files
     return contents, tuple(models)
 
 
 def _example(file: str, example: Example) -> str:
     """A runtime's program of inference with the lines of the task in their places."""
     program = (resources.files("hwnas.release.examples") / file).read_text("utf-8")
-    for place, lines in (_READING, example.reading), (_PRINTING, example.printing):
+    filled = {_READING: example.reading, _RESIZING: example.resizing, _PRINTING: example.printing}
+    for place, lines in filled.items():
         if f"{place}\n" not in program:
             raise ExportError(f"an example must have the line {place!r}, but {file} has none: add it")
         program = program.replace(f"{place}\n", lines)

@@ -52,7 +52,7 @@ def training(record: Record) -> str:
     if trained is None or not trained.history:
         return ""
     history, metric = trained.history, record.task.metric
-    name = metric.name.capitalize()
+    name = f"{metric.name[:1].upper()}{metric.name[1:]}"
     quality = _svg.chart(
         [_line(history, "training", metric.key), _line(history, "validation", f"val_{metric.key}")],
         _svg.Axis("epoch", whole=True),

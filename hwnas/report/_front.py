@@ -54,7 +54,7 @@ def front(record: Record) -> str:
     rows = [_row(entry) for entry in _best(entries, 0)]
     header = ("network", f"estimated {record.score}", f"ms on {record.budgets[0].name}")
     return _page.section(
-        f"{record.score.capitalize()} against latency",
+        f"{record.score[:1].upper()}{record.score[1:]} against latency",
         _page.pair(*figures[:2]),
         _page.paragraph(_said(record, entries), "fine"),
         others,

@@ -143,9 +143,8 @@ def _resolution(record: Record) -> str:
     """How fine a difference the test images can show."""
     text = "Measured through each runtime on the whole test split; all intervals hold with 95 %."
     count = record.search.data.get("images", {}).get("test")
-    if not count or not record.task.metric.is_share:
-        return text
-    return f"{text} One of the {count:,} test images is {100 / count:.3g} points."
+    fineness = record.task.fineness(count) if count else ""
+    return f"{text} {fineness}" if fineness else text
 
 
 def _files(task: Task, checked: Sequence[VariantCheck]) -> str:

@@ -98,6 +98,8 @@ grid-template-columns:repeat(auto-fill,minmax(min(100%,18rem),1fr))}
 .pictures{display:grid;grid-template-columns:repeat(auto-fill,minmax(7.5rem,1fr));gap:.8rem}
 .pictures img{width:6rem;height:6rem;object-fit:contain;object-position:left;display:block;
 image-rendering:pixelated}
+.wide-ones{grid-template-columns:repeat(auto-fill,minmax(20rem,1fr))}
+.wide-ones img{width:100%;max-width:22rem;height:auto;image-rendering:auto}
 @media (max-width:40rem){body{padding:.9rem}
 table,thead,tbody,tr,th,td{display:block}thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
 tr{border-bottom:1px solid var(--line);padding:.4rem 0}

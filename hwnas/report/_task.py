@@ -63,7 +63,8 @@ def _pictures(part: Pictures) -> str:
     ]
     if not figures:
         return ""
-    grid = f'<div class="pictures">{"".join(figures)}</div>'
+    kind = "pictures wide-ones" if part.is_wide else "pictures"
+    grid = f'<div class="{kind}">{"".join(figures)}</div>'
     return f"<h3>{escape(part.title)}</h3>{_page.paragraph(part.note, 'fine')}{grid}"
 
 

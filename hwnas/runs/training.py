@@ -169,6 +169,11 @@ def _outcome(metric: Metric) -> Shape:
         "interval?": Items(value, 2, 2),
         "balanced_interval?": Items(value, 2, 2),
         "recalls?": [(SHARE, NONE)],
+        "ious?": [(SHARE, NONE)],
+        "iou_intervals?": [Items(SHARE, 2, 2)],
+        "boundary_f?": SHARE,
+        "boundary_interval?": Items(SHARE, 2, 2),
+        "boundary_tolerance?": SOME,
     }
     return {
         f"test_{key}": value,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from hwnas import plugins
 from hwnas.errors import DeviceError, ExportError, HwnasError
-from hwnas.runtimes.base import PRECISIONS, Runtime
+from hwnas.runtimes.base import PRECISIONS, Batch, Runtime
 from hwnas.runtimes.executorch import EXECUTORCH
 from hwnas.runtimes.litert import LITERT
 from hwnas.runtimes.onnxruntime import ONNXRUNTIME
@@ -103,18 +103,31 @@ def run(
     Raises:
         ExportError: The runtime is unknown or refuses the model, or the images do not fit it.
     """
+    return opened(model, runtime, threads=threads)(images)
+
+
+def opened(model: bytes | Path, runtime: str, *, threads: int = 1) -> Batch:
+    """A model that is loaded once, to be asked as often as one likes; see ``run``.
+
+    Raises:
+        ExportError: The runtime is unknown or refuses the model; it is also raised where images do not fit.
+    """
     import numpy as np
 
     shape, answer = get(runtime, ExportError).host.open(model, threads)
-    if images.ndim != 4 or images.shape[1:] != shape[1:] or not len(images):
-        raise ExportError(f"images must be of shape (n, {shape[1:]}), but got {images.shape}")
-    batch, answers = shape[0], []
-    for start in range(0, len(images), batch):
-        chunk = np.asarray(images[start : start + batch], np.float32)
-        missing = batch - len(chunk)
-        filled = np.pad(chunk, [(0, missing), (0, 0), (0, 0), (0, 0)]) if missing else chunk
-        answers.append(answer(filled)[: len(chunk)])
-    return np.concatenate(answers)
+
+    def answers(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        if images.ndim != 4 or images.shape[1:] != shape[1:] or not len(images):
+            raise ExportError(f"images must be of shape (n, {shape[1:]}), but got {images.shape}")
+        batch, found = shape[0], []
+        for start in range(0, len(images), batch):
+            chunk = np.asarray(images[start : start + batch], np.float32)
+            missing = batch - len(chunk)
+            filled = np.pad(chunk, [(0, missing), (0, 0), (0, 0), (0, 0)]) if missing else chunk
+            found.append(answer(filled)[: len(chunk)])
+        return np.concatenate(found)
+
+    return answers
 
 
 __all__ = [
@@ -125,6 +138,7 @@ __all__ = [
     "Runtime",
     "by_suffix",
     "get",
+    "opened",
     "register",
     "run",
     "shipping",

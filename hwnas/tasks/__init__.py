@@ -6,7 +6,7 @@ A new task is one file with a class that satisfies ``hwnas.tasks.base.Task``, an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -18,16 +18,18 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from hwnas.data import Dataset
+    from hwnas.data import Dataset, Split
 
 DEFAULT = "classification"
 """Of what is asked for without a task, and of records that name none."""
 
 TASKS: dict[str, str] = {
     "classification": "hwnas.tasks.classification:Classification",
+    "segmentation": "hwnas.tasks.segmentation:Segmentation",
 }
 """The class of each task, by its module, which is imported when it is asked for."""
 
+_AT_ONCE = 64  # images
 
 Kind = TypeVar("Kind", bound=type[Any])
 
@@ -78,11 +80,25 @@ def of_record(described: Mapping[str, Any]) -> Task:
     return get(str(described.get("task", DEFAULT)))
 
 
-def predictions(task: Task, outputs: NDArray[np.float32], targets: NDArray[Any]) -> Predictions:
-    """What the outputs of a runtime say of images with these targets; one row an image."""
+def predictions(
+    task: Task, answer: Callable[[NDArray[np.uint8]], NDArray[np.float32]], split: Split
+) -> Predictions:
+    """What is answered to the images of a split.
+
+    Some images at a time: all in float, and all answers where those are about places of them, can be more
+    than memory holds.
+
+    Args:
+        task: What the answers are for.
+        answer: Gives a row for each of some images, which are as the split has them.
+        split: The images, with the truth about them.
+    """
     import torch
 
-    return task.predictions([(torch.from_numpy(outputs), torch.from_numpy(targets))])
+    parts = (slice(at, at + _AT_ONCE) for at in range(0, len(split), _AT_ONCE))
+    return task.predictions(
+        (torch.from_numpy(answer(split.images[rows])), torch.from_numpy(split.labels[rows])) for rows in parts
+    )
 
 
 __all__ = ["DEFAULT", "TASKS", "Task", "get", "of", "of_record", "predictions", "register", "require"]

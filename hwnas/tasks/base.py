@@ -148,17 +148,26 @@ class Estimate:
         return cls(data["images"], data["value"], (low, high), details)
 
 
+COVERING = 'picture = ImageOps.fit(picture.convert("RGB"), size, Image.Resampling.BILINEAR)\n'
+"""Scales a picture until it covers a size, and cuts out its centre."""
+
+
 @dataclass(frozen=True)
 class Example:
     """What a task adds to the programs of inference that ship, in lines of Python.
 
     Attributes:
         reading: What it reads of the shipping folder, which is ``folder``.
-        printing: What it prints of ``answers``, the float64 array that the model answers an image with.
+        printing: What it prints of ``answers``, the float array that the model answers an image with,
+            channels first.
+        resizing: How the upright, opaque ``picture`` becomes one of ``size``, width and height, in RGB.
+        files: Further files of the shipping folder, by name, as programs for phones.
     """
 
     reading: str
     printing: str
+    resizing: str = COVERING
+    files: Mapping[str, str] = field(default_factory=dict)
 
 
 class Task(Protocol):
@@ -276,6 +285,9 @@ class Task(Protocol):
 
     def merit_interval(self, merit: float, images: int) -> tuple[float, float] | None:
         """95 % interval of a merit on so many images; None where the images do not say it."""
+
+    def fineness(self, images: int) -> str:
+        """How fine a difference so many test images can show, a sentence; empty where it is not known."""
 
     def sized(self, outputs: int) -> str:
         """What so many outputs of a network are, in words."""

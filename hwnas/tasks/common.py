@@ -19,6 +19,17 @@ _NUMBERS = Example(
 )
 
 
+def stretched(height: int, width: int) -> dict[str, Any]:
+    """How a picture of any shape is scaled where none of it may be lost: ``resize`` of preprocessing."""
+    return {
+        "height": height,
+        "width": width,
+        "filter": "bilinear",
+        "method": "stretch to height and width",
+        "pillow": "image.resize((width, height), Image.Resampling.BILINEAR)",
+    }
+
+
 class OnImages:
     """A network that is fed pictures, and answers each with one number a label."""
 
@@ -94,6 +105,10 @@ class OnImages:
     def merit_interval(self, merit: float, images: int) -> tuple[float, float] | None:
         """Not known."""
         return None
+
+    def fineness(self, images: int) -> str:
+        """Not known."""
+        return ""
 
     def sized(self, outputs: int) -> str:
         """Numbers an image."""

@@ -43,6 +43,10 @@ class NamedClasses(OnImages):
         """Wilson's interval of a share."""
         return wilson(merit, images)
 
+    def fineness(self, images: int) -> str:
+        """What one image is."""
+        return f"One of the {images:,} test images is {100 / images:.3g} points."
+
     def sized(self, outputs: int) -> str:
         """Classes."""
         return f"{outputs} classes"

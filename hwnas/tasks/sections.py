@@ -57,11 +57,13 @@ class Pictures:
         title: Above them.
         note: What they show.
         items: PNG in base64, and what is said of it.
+        is_wide: Whether each is much wider than high.
     """
 
     title: str
     note: str
     items: Sequence[tuple[str, str]]
+    is_wide: bool = False
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from hwnas.testing.claims import claim, works
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
     from hwnas.data import Dataset
     from hwnas.tasks.base import Predictions, Task
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 _IMAGES = 64
 
 
-def check_task(data: Dataset) -> None:
+def check_task(data: Dataset, network: nn.Module | None = None) -> None:
     """Claim that the task of images says what training, searching and shipping ask it.
 
     Losses that can be learnt from; predictions that are the same however they are batched; a metric that lies
@@ -27,11 +28,14 @@ def check_task(data: Dataset) -> None:
 
     Args:
         data: Images that say by ``Dataset.task`` whose they are; some dozens a split suffice.
+        network: An untrained one for them; by default one that answers an image with one row of numbers.
 
     Raises:
         AssertionError: Something does not hold.
     """
     import torch
+
+    from hwnas import blocks
 
     claim(hasattr(data, "task"), f"what is checked must be images of a task, but got {data!r}")
     with works(f"the task {data.task!r}"):
@@ -47,7 +51,8 @@ def check_task(data: Dataset) -> None:
         )
         targets = torch.from_numpy(data.val.labels[:_IMAGES])
         generator = torch.Generator().manual_seed(0)
-        outputs = _outputs(task, data, channels, generator)
+        network = network or blocks.build([blocks.Conv(3, 8), blocks.Head(8, 16, channels)])
+        outputs = _outputs(network, data, generator)
         _check_losses(task, data, outputs, targets)
         predictions = task.predictions([(outputs, targets)])
         _check_predictions(task, predictions, len(targets))
@@ -60,16 +65,13 @@ def check_task(data: Dataset) -> None:
         _check_shipping(task, data, predictions, tuple(outputs.shape[1:]))
 
 
-def _outputs(task: Task, data: Dataset, channels: int, generator: torch.Generator) -> torch.Tensor:
-    """Answers of an untrained network, in the shape that its head gives them."""
+def _outputs(network: nn.Module, data: Dataset, generator: torch.Generator) -> torch.Tensor:
+    """Answers of an untrained network, with noise so that they differ."""
     import torch
 
-    from hwnas import blocks
-
-    network = blocks.build([blocks.Conv(3, 8), blocks.Head(8, 16, channels)]).eval()
     images = torch.from_numpy(data.normalize(data.val.images[:_IMAGES]))
     with torch.no_grad():
-        found: torch.Tensor = network(images)
+        found: torch.Tensor = network.eval()(images)
     return found + torch.randn(found.shape, generator=generator)
 
 
@@ -172,7 +174,7 @@ def _check_shipping(task: Task, data: Dataset, found: Predictions, answer: tuple
     how = json.loads(json.dumps(dict(task.preprocessing(data)), allow_nan=False))
     lacking = [name for name in ("resize", "scale", "mean", "std") if name not in how]
     claim(not lacking, f"{task.name}: preprocessing must say {lacking}, but does not")
-    for lines in (task.example.reading, task.example.printing):
+    for lines in (task.example.reading, task.example.resizing, task.example.printing):
         claim(
             not lines or lines.endswith("\n"),
             f"{task.name}: an example must be whole lines, but is {lines!r}",
@@ -183,7 +185,8 @@ def _check_shipping(task: Task, data: Dataset, found: Predictions, answer: tuple
         len(sample) == 8, f"{task.name}: a sample must be of the images asked for, 8, but has {len(sample)}"
     )
     kept = task.mistakes(found, data, "val") if found.images == len(data.val) else None
-    words = [task.stated(found.value, found.images, "test"), task.sized(1), task.remark(found.to_json())]
+    words = [task.stated(found.value, found.images, "test"), task.sized(1), task.fineness(found.images)]
+    words += [task.remark(found.to_json())]
     words += [task.remark(found.details), *task.told(found.to_json(), kept)]
     words += [section.title for section in task.sections(kept)] if kept is not None else []
     claim(all(isinstance(text, str) for text in words), f"{task.name}: what is said must be text, is {words}")

@@ -76,10 +76,10 @@ class Earlier:
 
 def predictions(checked: CheckedFolder, model: ShippedModel, split: Split) -> Predictions:
     """What a file says of images, through its own runtime."""
-    outputs = runtimes.run(
-        checked.path / model.file, model.runtime, folder.normalized(checked.preprocessing, split.images)
+    answer = runtimes.opened(checked.path / model.file, model.runtime)
+    return tasks.predictions(
+        checked.task, lambda images: answer(folder.normalized(checked.preprocessing, images)), split
     )
-    return tasks.predictions(checked.task, outputs, split.labels)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -164,7 +165,7 @@ class OneShot:
         """Validation images that an architecture is scored on."""
         return min(self.config.validation_images, self.batches.size("val"))
 
-    @property
+    @cached_property
     def effective_images(self) -> int:
         """As many images as a score is as certain as."""
         targets = self.batches.targets("val", self.config.validation_images, self.config.seed)

@@ -23,7 +23,7 @@ if picture.mode.startswith("I"):  # 16 bits become 8
 elif picture.has_transparency_data:  # on white
     white = Image.new("RGBA", picture.size, "white")
     picture = Image.alpha_composite(white, picture.convert("RGBA"))
-picture = ImageOps.fit(picture.convert("RGB"), size, Image.Resampling.BILINEAR)
+# the task resizes here
 values = (np.asarray(picture) * how["scale"] - how["mean"]) / how["std"]  # height, width, channels
 batch = values.transpose(2, 0, 1)[np.newaxis].astype(np.float32)  # 1, channels, height, width
 answers = model.run(None, {model.get_inputs()[0].name: batch})[0][0]
