@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hwnas import blocks, data, spaces, tasks
+from hwnas import blocks, data, runtimes, spaces, tasks
 from hwnas.data import Split
 from hwnas.errors import DataError, HwnasError, typed
 from hwnas.export import parity
@@ -112,5 +112,5 @@ def predicted(module: nn.Module, dataset: Dataset, split: Split) -> Predictions:
         split: The images.
     """
     parts = (dataset.normalize(split.images[at : at + BATCH]) for at in range(0, len(split), BATCH))
-    outputs = np.concatenate([parity.answers(module, part) for part in parts])
+    outputs = runtimes.joined([parity.answers(module, part) for part in parts])
     return tasks.predictions(tasks.of(dataset), outputs, split.labels)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwnas.errors import ExportError
 from hwnas.runtimes._pte_file import METHOD, XNNPACK, describe, read
-from hwnas.runtimes.base import PTE, Batch, Execution, Host, Runtime
+from hwnas.runtimes.base import PTE, Batch, Execution, Host, Runtime, Values
 
 if TYPE_CHECKING:
     import numpy as np
@@ -86,18 +86,19 @@ def execution(model: bytes) -> Execution:
     return Execution(dict(sorted(names.items())), floats, ours, (*plan.kernels, *others))
 
 
-def _open(model: bytes | Path, threads: int) -> tuple[tuple[int, ...], Batch]:
+def _open(model: bytes | Path, threads: int) -> tuple[tuple[Any, ...], Batch]:
     import torch
 
     program, forward = method(model, threads=threads)
-    shape = tuple(forward.method_meta().input_tensor_meta(0).sizes())
+    meta = forward.method_meta()
 
-    def answer(images: NDArray[np.float32]) -> NDArray[np.float32]:
-        values: NDArray[np.float32] = forward.call([torch.from_numpy(images.copy())])[0].numpy().copy()
+    def answer(*images: NDArray[np.float32]) -> Values:
+        made = forward.call([torch.from_numpy(each.copy()) for each in images])
         assert program is not None
-        return values
+        return tuple(each.numpy().copy() for each in made)
 
-    return shape, answer
+    shapes = [meta.input_tensor_meta(number).sizes() for number in range(meta.num_inputs())]
+    return tuple(map(tuple, shapes)), answer
 
 
 def _quantization(model: bytes | Path) -> dict[str, dict[str, Any]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwnas.errors import ExportError
 from hwnas.runtimes._onnx_file import describe
-from hwnas.runtimes.base import ONNX, Batch, Execution, Host, Runtime, content_of
+from hwnas.runtimes.base import ONNX, Batch, Execution, Host, Runtime, Values, content_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -70,15 +70,14 @@ def execution(model: bytes) -> Execution:
     return Execution(operators, tuple(touching), None, ())
 
 
-def _open(model: bytes | Path, threads: int) -> tuple[tuple[int, ...], Batch]:
+def _open(model: bytes | Path, threads: int) -> tuple[tuple[Any, ...], Batch]:
     runner = session(model, threads=threads)
-    source = runner.get_inputs()[0]
+    names = [source.name for source in runner.get_inputs()]
 
-    def answer(images: NDArray[np.float32]) -> NDArray[np.float32]:
-        values: NDArray[np.float32] = runner.run(None, {source.name: images})[0]
-        return values
+    def answer(*images: NDArray[np.float32]) -> Values:
+        return tuple(runner.run(None, dict(zip(names, images, strict=True))))
 
-    return tuple(source.shape), answer
+    return tuple(tuple(source.shape) for source in runner.get_inputs()), answer
 
 
 def _quantization(model: bytes | Path) -> dict[str, dict[str, Any]]:

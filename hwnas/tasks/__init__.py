@@ -15,10 +15,10 @@ from hwnas.errors import DataError
 from hwnas.tasks.base import Predictions, Task
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from hwnas.data import Dataset
+    from hwnas.runtimes.base import Values
 
 DEFAULT = "classification"
 """Of what is asked for without a task, and of records that name none."""
@@ -78,11 +78,13 @@ def of_record(described: Mapping[str, Any]) -> Task:
     return get(str(described.get("task", DEFAULT)))
 
 
-def predictions(task: Task, outputs: NDArray[np.float32], targets: NDArray[Any]) -> Predictions:
+def predictions(task: Task, outputs: Values, targets: NDArray[Any]) -> Predictions:
     """What the outputs of a runtime say of images with these targets; one row an image."""
     import torch
 
-    return task.predictions([(torch.from_numpy(outputs), torch.from_numpy(targets))])
+    several = isinstance(outputs, tuple)
+    made: Any = tuple(map(torch.from_numpy, outputs)) if several else torch.from_numpy(outputs)
+    return task.predictions([(made, torch.from_numpy(targets))])
 
 
 __all__ = ["DEFAULT", "TASKS", "Task", "get", "of", "of_record", "predictions", "register", "require"]
