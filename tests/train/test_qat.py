@@ -13,19 +13,24 @@ from training_helpers import StopAfter, make_int8_hard, same, small_network, sta
 
 from hwnas import data, export, known, runtimes, train
 from hwnas.blocks import (
+    LRASPP,
     Conv,
     ConvPool,
+    FPNSum,
     FusedMBConv,
     Head,
     LateHead,
     MBConv,
     MBStage,
+    PooledContext,
     ShuffleUnit,
     Skip,
     UniversalInvertedBottleneck,
+    layers,
 )
 from hwnas.errors import TrainingError
 from hwnas.export import parity
+from hwnas.space import IMAGE
 from hwnas.train import qat
 from hwnas.train.rounding import Activation
 
@@ -118,6 +123,50 @@ def test_one_concatenation_after_another_is_rounded_as_it_is_there(runtime_name,
     ]
     assert misses[0] < 0.1 * np.square(real - answers(module, images)).mean()
     assert misses[0] < misses[1] / 3
+
+
+BACKBONE = [Conv(3, 8), MBConv(8, 24, stride=2, expansion_ratio=2)]
+DECODERS = {
+    "lraspp": (LRASPP((8, 24), 16, 5, 2), (0, 1)),
+    "fpnsum": (FPNSum((8, 24), 16, 5), (0, 1)),
+    "pooled": (PooledContext(24, 16, 5, 2), (1,)),
+}
+
+
+@pytest.mark.parametrize("runtime_name", export.RUNTIMES)
+@pytest.mark.parametrize("name", DECODERS)
+def test_decoders_are_rounded_as_the_exported_model_is(name, runtime_name, images):
+    decoder, reads = DECODERS[name]
+    module = export.random_module([*BACKBONE, decoder], 1, ((IMAGE,), (0,), reads))
+    model = export.lower(module, (3, 8, 8), runtime_name, "int8", calibration=images, check=False).model
+    real, exact = runtimes.run(model, runtime_name, images), answers(module, images)
+    imitated = answers(rounded(module, images, runtime_name), images)
+    assert np.square(real - imitated).mean() < 0.1 * np.square(real - exact).mean()
+
+
+@pytest.mark.parametrize("activation", ["relu", "hswish"])
+def test_what_is_resized_keeps_its_levels(activation, images):
+    torch.manual_seed(0)
+    module = nn.Sequential(*layers.conv_bn(3, 4, 1, activation=activation), layers.Resize(2))
+    network = rounded(module, images)
+    before = [part for part in network.modules() if isinstance(part, Activation)][-2]
+    steps = answers(network, images) / (float(before.bounds()[1]) / 255)
+    np.testing.assert_allclose(steps, np.rint(steps), atol=1e-3)
+
+
+def test_several_outputs_are_rounded_each(images):
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 2, 1)
+
+        def forward(self, x):
+            first = self.first(x)
+            return first, self.second(first)
+
+    found = rounded(Two().eval(), images)(torch.from_numpy(images))
+    assert [tuple(each.shape) for each in found] == [(128, 4, 8, 8), (128, 2, 8, 8)]
+    assert all(len(each.unique()) <= 256 for each in found)
 
 
 @pytest.mark.slow
