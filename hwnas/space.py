@@ -129,7 +129,7 @@ class Block(Protocol):
 
 def shapes_of(shape: Shape | Shapes) -> Shapes:
     """The shapes of one or several tensors, always as a tuple of them."""
-    return shape if isinstance(shape[0], tuple) else (shape,)  # type: ignore[return-value]
+    return shape if isinstance(shape[0], tuple) else (shape,)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import fx, nn
+from torch.fx._symbolic_trace import PH
 
 from hwnas.blocks.layers import Tracer
 from hwnas.space import IMAGE, Reads
@@ -51,7 +52,7 @@ def recorded(module: nn.Module, inputs: int = 1) -> tuple[nn.Module, fx.Graph]:
         calls.
     """
     root = Wired([module], ((IMAGE,),))
-    return root, Tracer().trace(root, (fx.PH,) * inputs)
+    return root, Tracer().trace(root, (PH,) * inputs)  # type: ignore[arg-type]
 
 
 def tensors(value: Value) -> tuple[torch.Tensor, ...]:

@@ -201,6 +201,7 @@ class Host:
         delegate_lacks: Precisions that the delegate has no kernels for: then the runtime itself computes.
         keeps_int8: Whether it computes all of an int8 model in whole numbers, as the file says. One that
             does not decides itself, and what it computes in float is only told.
+        float_in_int8: Operators that it had better compute in float all the same, which is told as well.
     """
 
     runtime: str
@@ -211,6 +212,7 @@ class Host:
     delegate: str = ""
     delegate_lacks: tuple[str, ...] = ()
     keeps_int8: bool = True
+    float_in_int8: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 _PROVIDERS = ["CPUExecutionProvider"]
 _CONVERTING = {"QuantizeLinear", "DequantizeLinear"}
+_IN_FLOAT = ("Resize",)
+"""Bilinear, it takes half the time in float32 of what it takes in uint8, where it cuts off instead of
+rounding: by half a step on average (ONNX Runtime 1.32)."""
 
 
 def session(model: bytes | Path, *, threads: int = 1, optimized: Path | None = None) -> Any:
@@ -57,6 +60,7 @@ def execution(model: bytes) -> Execution:
         session(model, optimized=path)
         graph = onnx.load(path).graph
     ends = {value.name for value in (*graph.input, *graph.output)}
+    ends |= {name for node in graph.node if node.op_type in _IN_FLOAT for name in (*node.input, *node.output)}
     floats = {value.name for value in graph.input}
     touching = []
     for node in graph.node:
@@ -91,7 +95,7 @@ ONNXRUNTIME = Runtime(
     precisions=("fp32", "int8"),
     processors=("cpu",),
     agent="onnxruntime",
-    host=Host("onnxruntime", _open, execution, _quantization, describe),
+    host=Host("onnxruntime", _open, execution, _quantization, describe, float_in_int8=_IN_FLOAT),
     example="example_onnxruntime.py",
     packages=("onnx", "onnxruntime"),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 
 from hwnas import blocks, runtimes
 from hwnas.errors import SpaceError
@@ -41,7 +42,7 @@ def check_block(block: Block, in_shape: Shape | Shapes, *, is_exported: bool = T
         )
         claim(hash(again) == hash(block), f"equal blocks must have equal hashes, but {block!r} has not")
     for wrong in _wrong(in_shape):
-        refuses(SpaceError, lambda wrong=wrong: block.out_shape(wrong), f"out_shape({wrong}) of {block!r}")
+        refuses(SpaceError, partial(block.out_shape, wrong), f"out_shape({wrong}) of {block!r}")
     with works(f"{block!r} on {in_shape}"):
         _check_operations(block, in_shape)
         _check_module(block, in_shape)
@@ -53,9 +54,9 @@ def check_block(block: Block, in_shape: Shape | Shapes, *, is_exported: bool = T
 def _wrong(shape: Shape | Shapes) -> Iterator[Shape | Shapes]:
     """Inputs of which one has a channel too many."""
     shapes = shapes_of(shape)
-    for number, (channels, *size) in enumerate(shapes):
-        odd = (channels + 1, *size)
-        yield (*shapes[:number], odd, *shapes[number + 1 :]) if len(shapes) > 1 else odd  # type: ignore[misc]
+    for number, (channels, height, width) in enumerate(shapes):
+        odd = channels + 1, height, width
+        yield (*shapes[:number], odd, *shapes[number + 1 :]) if len(shapes) > 1 else odd
 
 
 def _check_operations(block: Block, shape: Shape | Shapes) -> None:
