@@ -19,12 +19,8 @@ from hwnas.export._trace import trace
 from hwnas.runtimes import litert
 from hwnas.space import IMAGE
 
-EACH = (
-    "litert",
-    "onnxruntime",
-    pytest.param("executorch", marks=needs("executorch")),
-    pytest.param("openvino", marks=needs("openvino")),
-)
+EACH = ("litert", "onnxruntime", pytest.param("executorch", marks=needs("executorch")))
+ALL = (*EACH, pytest.param("openvino", marks=needs("openvino")))  # which compiles for long
 DELEGATING = ("litert", "executorch")
 FLOATS = {"litert": set(), "executorch": set(), "onnxruntime": {"Resize"}}
 """What may be computed in float in an int8 model."""
@@ -59,10 +55,7 @@ def test_decoders_compute_what_pytorch_computes(block, shape, runtime_name):
     exact, small = float_and_int8(module, shape, runtime_name)
     assert exact.max_error < 1e-5
     assert small.sqnr_db > 25
-    assert (
-        runtime_name == "openvino"
-        or {name.split()[0] for name in small.float_operators} <= FLOATS[runtime_name]
-    )
+    assert {name.split()[0] for name in small.float_operators} <= FLOATS[runtime_name]
     assert small.partitions == (1 if runtime_name in DELEGATING else None)
 
 
@@ -80,7 +73,7 @@ SEGMENTER = (
 )
 
 
-@pytest.mark.parametrize("runtime_name", EACH)
+@pytest.mark.parametrize("runtime_name", ALL)
 def test_a_decoder_in_a_network_reads_what_it_must(runtime_name):
     parts, reads = SEGMENTER
     exact, small = float_and_int8(random_module(parts, 1, reads), (3, 16, 24), runtime_name)
@@ -116,7 +109,7 @@ def heads():
 
 @pytest.mark.parametrize("batch", [1, 4])
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
-@pytest.mark.parametrize("runtime_name", EACH)
+@pytest.mark.parametrize("runtime_name", ALL)
 def test_each_output_is_what_pytorch_answers(heads, runtime_name, precision, batch):
     images = images_of(HEADS)
     lowered = lower(heads, HEADS, runtime_name, precision, calibration=images, batch=batch)
@@ -193,14 +186,14 @@ class Joining(nn.Module):
 
 
 @pytest.mark.parametrize("runtime_name", EACH)
-@pytest.mark.parametrize("parts", [2, 3, 4])
+@pytest.mark.parametrize("parts", [3, 4])
 def test_two_to_four_tensors_are_joined(runtime_name, parts):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         exact, small = float_and_int8(Joining(parts).eval(), (3, 6, 5), runtime_name)
     assert exact.max_error < 1e-5
     assert small.partitions == (1 if runtime_name in DELEGATING else None)
-    assert small.float_operators == () or runtime_name == "openvino"
+    assert small.float_operators == ()
 
 
 def test_more_are_not():
@@ -209,9 +202,7 @@ def test_more_are_not():
 
 
 @pytest.mark.parametrize("runtime_name", EACH)
-@pytest.mark.parametrize(
-    ("factor", "size"), [(2, (1, 1)), (2, (3, 5)), (3, (4, 2)), (4, (1, 6)), (8, (2, 2))]
-)
+@pytest.mark.parametrize(("factor", "size"), [(2, (1, 1)), (2, (3, 5)), (3, (4, 2)), (8, (1, 2))])
 def test_resizing_looks_between_centres_of_pixels(factor, size, runtime_name):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

@@ -41,11 +41,11 @@ def test_a_block_reads_all_that_goes_in():
     ("runtime", "precision"),
     [
         ("litert", "int8"),
-        ("litert", "16x8"),
-        ("onnxruntime", "int8"),
         ("onnxruntime", "fp32"),
-        pytest.param("openvino", "int8", marks=needs_agent("openvino")),
-        pytest.param("torch_cuda", "fp32", marks=needs_agent("torch_cuda")),
+        pytest.param("litert", "16x8", marks=pytest.mark.slow),
+        pytest.param("onnxruntime", "int8", marks=pytest.mark.slow),
+        pytest.param("openvino", "int8", marks=[needs_agent("openvino"), pytest.mark.slow]),
+        pytest.param("torch_cuda", "fp32", marks=[needs_agent("torch_cuda"), pytest.mark.slow]),
     ],
 )
 def test_every_row_is_measured(runtime: str, precision: str, tmp_path: Path):

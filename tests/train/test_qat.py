@@ -125,23 +125,27 @@ def test_one_concatenation_after_another_is_rounded_as_it_is_there(runtime_name,
     assert misses[0] < misses[1] / 3
 
 
-BACKBONE = [Conv(3, 8), MBConv(8, 24, stride=2, expansion_ratio=2)]
 DECODERS = {
-    "lraspp": (LRASPP((8, 24), 16, 5, 2), (0, 1)),
-    "fpnsum": (FPNSum((8, 24), 16, 5), (0, 1)),
-    "pooled": (PooledContext(24, 16, 5, 2), (1,)),
+    "lraspp": ([Conv(3, 8, 3, 2), LRASPP((3, 8), 16, 5, 2)], ((IMAGE,), (IMAGE, 0)), 0.2),
+    "fpnsum": ([Conv(3, 8, 3, 2), FPNSum((3, 8), 16, 5)], ((IMAGE,), (IMAGE, 0)), 0.6),
+    "pooled": ([PooledContext(3, 16, 5, 2)], ((IMAGE,),), 0.1),
 }
+"""With the share of int8's noise that may differ: what is resized by two lies midway between two levels at
+one place of twenty, and is rounded up there by LiteRT, and to the even one here."""
 
 
 @pytest.mark.parametrize("runtime_name", export.RUNTIMES)
 @pytest.mark.parametrize("name", DECODERS)
 def test_decoders_are_rounded_as_the_exported_model_is(name, runtime_name, images):
-    decoder, reads = DECODERS[name]
-    module = export.random_module([*BACKBONE, decoder], 1, ((IMAGE,), (0,), reads))
+    parts, reads, most = DECODERS[name]
+    module = export.random_module(parts, 1, reads)
     model = export.lower(module, (3, 8, 8), runtime_name, "int8", calibration=images, check=False).model
     real, exact = runtimes.run(model, runtime_name, images), answers(module, images)
-    imitated = answers(rounded(module, images, runtime_name), images)
-    assert np.square(real - imitated).mean() < 0.1 * np.square(real - exact).mean()
+    network = rounded(module, images, runtime_name)
+    imitated = answers(network, images)
+    assert np.square(real - imitated).mean() < most * np.square(real - exact).mean()
+    last = [part for part in network.modules() if isinstance(part, Activation)][-1]
+    assert np.abs(real - imitated).max() < 3.5 * float(last.bounds()[1]) / 255
 
 
 @pytest.mark.parametrize("activation", ["relu", "hswish"])
