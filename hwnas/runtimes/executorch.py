@@ -23,7 +23,7 @@ _FLOATS = {"float32", "float16", "bfloat16"}
 
 
 def method(model: bytes | Path, *, threads: int = 1) -> Any:
-    """The method of a program that is run, loaded.
+    """The method of a program that is run, loaded, behind what must stay with it.
 
     Args:
         model: A ``.pte`` file or its content.
@@ -39,7 +39,7 @@ def method(model: bytes | Path, *, threads: int = 1) -> Any:
             if library._threadpool_get_thread_count() != threads:
                 library._unsafe_reset_threadpool(threads)
             program = library._load_program_from_buffer(content)
-            return program, program.load_method(METHOD)  # the content must stay
+            return (content, program), program.load_method(METHOD)  # which reads both as long as it runs
     except (RuntimeError, OSError) as error:
         raise ExportError(f"ExecuTorch must be able to load the model, but it answered: {error}") from error
 
@@ -89,12 +89,12 @@ def execution(model: bytes) -> Execution:
 def _open(model: bytes | Path, threads: int) -> tuple[tuple[Any, ...], Batch]:
     import torch
 
-    program, forward = method(model, threads=threads)
+    read, forward = method(model, threads=threads)
     meta = forward.method_meta()
 
     def answer(*images: NDArray[np.float32]) -> Values:
         made = forward.call([torch.from_numpy(each.copy()) for each in images])
-        assert program is not None
+        assert read
         return tuple(each.numpy().copy() for each in made)
 
     shapes = [meta.input_tensor_meta(number).sizes() for number in range(meta.num_inputs())]
