@@ -188,7 +188,7 @@ MOVING: Mapping[type[nn.Module], str] = {
     nn.MaxPool2d: "max_pool",
     Resize: "resize",
 }
-"""Layers that move values or choose between them, and compute none: the kind of their ``Op``."""
+"""Layers that move values, choose between them or look between them: the kind of their ``Op``."""
 
 LEAVES = StridedPointwise, SamePadded, ChannelShuffle, ChannelSlice, Resize
 """Layers that count as one operation wherever a network is traced."""

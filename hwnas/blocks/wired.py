@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import nn
+from torch import fx, nn
+from torch.fx._symbolic_trace import PH
 
+from hwnas.blocks.layers import Tracer
 from hwnas.space import IMAGE, Reads
 
 Value = torch.Tensor | tuple[torch.Tensor, ...]
@@ -36,6 +38,21 @@ class Wired(nn.Sequential):
                 del values[place]  # features are large
             values[number] = made
         return made
+
+
+def recorded(module: nn.Module, inputs: int = 1) -> tuple[nn.Module, fx.Graph]:
+    """What a module computes, call by call.
+
+    Args:
+        module: It must not branch on what it is given.
+        inputs: How many tensors that are; each is a placeholder of its own.
+
+    Returns:
+        What was recorded, whose part "0" is the module, so that the module itself may be a leaf; and its
+        calls.
+    """
+    root = Wired([module], ((IMAGE,),))
+    return root, Tracer().trace(root, (PH,) * inputs)  # type: ignore[arg-type]
 
 
 def tensors(value: Value) -> tuple[torch.Tensor, ...]:

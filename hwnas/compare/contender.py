@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hwnas import files, release, spaces, tasks
+from hwnas import files, release, runtimes, spaces, tasks
 from hwnas.data import Dataset
 from hwnas.device import Target
 from hwnas.errors import DataError, TrainingError

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
 from hwnas import runtimes
 from hwnas.errors import ExportError
-from hwnas.runtimes.base import ONNX, PTE, TFLITE
-from hwnas.space import Block, Reads, Shape
+from hwnas.runtimes.base import ONNX, PTE, TFLITE, Values, arrays, one_or_several
+from hwnas.space import Block, Reads, Shape, Shapes, shapes_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -25,6 +25,9 @@ PRECISIONS = tuple(name for name, kind in runtimes.PRECISIONS.items() if kind.fi
 HSWISH = ("decomposed", "native")
 
 _CHECKED_IMAGES = 8
+
+_Batches = tuple[np.ndarray, ...]
+"""For each input an array of shape (batches, n, channels, height, width)."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +47,12 @@ class Lowered:
 
 def lower(
     module: nn.Module,
-    input_shape: Shape,
+    input_shape: Shape | Shapes,
     runtime: str,
     precision: str,
     *,
-    calibration: np.ndarray | None = None,
-    checked: np.ndarray | None = None,
+    calibration: Values | None = None,
+    checked: Values | None = None,
     hswish: str = "decomposed",
     batch: int = 1,
     check: bool = True,
@@ -58,11 +61,12 @@ def lower(
 
     Args:
         module: Made by ``hwnas.blocks``, trained or not; it is left as it was.
-        input_shape: Shape of one image.
+        input_shape: Shape of one image; of what reads several tensors, a tuple of shapes.
         runtime: Name of one of ``hwnas.runtimes``; decides the format and the layout.
         precision: Of the file: "fp32", or "int8" for full integer arithmetic, or "16x8" for the same with
             int8 weights alone.
-        calibration: Images for the ranges of whole numbers, shape (n, channels, height, width).
+        calibration: Images for the ranges of whole numbers, shape (n, channels, height, width); a tuple of
+            such where there are several inputs.
         checked: Images that answers are compared on, of the same shape. Give others than the
             ranges come from: on those alone nothing has to be clipped. Without any, fp32 is compared on
             random images and whole numbers on the first of the calibration, which proves less.
@@ -81,44 +85,45 @@ def lower(
     """
     from hwnas.export import _trace, parity
 
-    input_shape = (input_shape[0], input_shape[1], input_shape[2])
+    shapes = tuple((shape[0], shape[1], shape[2]) for shape in shapes_of(input_shape))
     made_for = runtimes.get(runtime, ExportError)
     _one_of("precision", precision, made_for.files)
     _one_of("a format", made_for.format.name, tuple(_WRITERS))
     _one_of("hswish", hswish, HSWISH)
     if batch < 1:
         raise ExportError(f"batch must be at least 1, but got {batch}")
-    graph = _trace.trace(module, (batch, *input_shape), native_hswish=hswish == "native")
+    batched = [(batch, *shape) for shape in shapes]
+    graph = _trace.trace(module, *batched, native_hswish=hswish == "native")
     is_whole = runtimes.PRECISIONS[precision].is_whole
-    batches = _batches(calibration, input_shape, batch) if is_whole else None
+    batches = _batches(calibration, shapes, batch) if is_whole else None
     model = _WRITERS[made_for.format.name](graph, precision, batches)
     if not check:
         return Lowered(model, made_for.format.suffix, None)
     if checked is not None:
-        images = _batches(checked, input_shape, batch, "checked").reshape(-1, *input_shape)
+        images = _flat(_batches(checked, shapes, batch, "checked"))
     elif batches is None:
-        images = random_calibration(input_shape, batch, 0)
+        images = arrays(random_calibration(shapes, batch, 0))
     else:
-        images = batches.reshape(-1, *input_shape)[:_CHECKED_IMAGES]
+        images = tuple(each[:_CHECKED_IMAGES] for each in _flat(batches))
     report = parity.check(
         module,
         model,
         runtime,
         precision,
-        images,
+        one_or_several(images),
         depth=graph.depth,
         structure=hswish == "decomposed",
     )
     return Lowered(model, made_for.format.suffix, report)
 
 
-def _tflite(graph: Graph, precision: str, batches: np.ndarray | None) -> bytes:
+def _tflite(graph: Graph, precision: str, batches: _Batches | None) -> bytes:
     from hwnas.export import quantize, tflite
 
     return tflite.write(graph) if batches is None else quantize.quantize_tflite(graph, precision, batches)
 
 
-def _onnx(graph: Graph, precision: str, batches: np.ndarray | None) -> bytes:
+def _onnx(graph: Graph, precision: str, batches: _Batches | None) -> bytes:
     from hwnas.export import onnx, quantize
 
     if batches is not None:
@@ -127,7 +132,7 @@ def _onnx(graph: Graph, precision: str, batches: np.ndarray | None) -> bytes:
     return content
 
 
-def _pte(graph: Graph, precision: str, batches: np.ndarray | None) -> bytes:
+def _pte(graph: Graph, precision: str, batches: _Batches | None) -> bytes:
     from hwnas.export import executorch
 
     return executorch.write(graph, batches)
@@ -167,23 +172,46 @@ def random_module(blocks: Iterable[Block], seed: int, reads: Reads = ()) -> nn.M
     return module
 
 
-def random_calibration(input_shape: Shape, n: int, seed: int) -> np.ndarray:
-    """Standard normal images, shape (n, *input_shape), float32, that only the seed decides."""
-    return np.random.default_rng(seed).standard_normal((n, *input_shape), np.float32)
+@overload
+def random_calibration(input_shape: Shape, n: int, seed: int) -> np.ndarray: ...
+@overload
+def random_calibration(input_shape: Shape | Shapes, n: int, seed: int) -> Values: ...
+def random_calibration(input_shape: Shape | Shapes, n: int, seed: int) -> Values:
+    """Standard normal images, shape (n, *input_shape), float32, that only the seed decides.
+
+    Args:
+        input_shape: Of one image; of several inputs, a tuple of shapes: then a tuple of images is made.
+        n: How many.
+        seed: Of what is drawn.
+    """
+    rng = np.random.default_rng(seed)
+    return one_or_several([rng.standard_normal((n, *s), np.float32) for s in shapes_of(input_shape)])
 
 
-def _batches(
-    images: np.ndarray | None, input_shape: Shape, batch: int, what: str = "calibration"
-) -> np.ndarray:
+def _batches(images: Values | None, shapes: Shapes, batch: int, what: str = "calibration") -> _Batches:
     """Images in batches; the last is filled up with the first images."""
-    if images is None or not len(images):
+    given = () if images is None else arrays(images)
+    if not all(map(len, given)) or not given:
         raise ExportError(f"lowering must have {what} images, but got none: give some of the data")
-    if images.shape[1:] != input_shape:
-        raise ExportError(f"{what} images must be of shape (n, {input_shape}), but got {images.shape}")
+    if len(given) != len(shapes) or len(set(map(len, given))) != 1:
+        raise ExportError(
+            f"{what} images must be as many for each of {len(shapes)} inputs, but got {[*map(len, given)]}"
+        )
+    return tuple(_batched(each, shape, batch, what) for each, shape in zip(given, shapes, strict=True))
+
+
+def _batched(images: np.ndarray, shape: Shape, batch: int, what: str) -> np.ndarray:
+    if images.shape[1:] != shape:
+        raise ExportError(f"{what} images must be of shape (n, {shape}), but got {images.shape}")
     if not np.isfinite(images).all() or not images.any():
         raise ExportError(f"{what} images must be finite and not all zero, but got such images")
     count = -(-len(images) // batch)
-    return np.resize(images, (count, batch, *input_shape)).astype(np.float32, copy=False)
+    return np.resize(images, (count, batch, *shape)).astype(np.float32, copy=False)
+
+
+def _flat(batches: _Batches) -> _Batches:
+    """The images of batches, one after the other."""
+    return tuple(each.reshape(-1, *each.shape[2:]) for each in batches)
 
 
 def _one_of(what: str, value: str, allowed: tuple[str, ...]) -> None:

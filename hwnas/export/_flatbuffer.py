@@ -13,7 +13,6 @@ from ai_edge_litert import schema_py_generated as schema
 from hwnas.errors import ExportError
 
 SIGNATURE = "serving_default"
-INPUT, OUTPUT = "x", "y"
 ALIGNMENT = 16  # bytes; the schema demands it of every buffer
 
 _TYPES = {
@@ -67,20 +66,39 @@ class Writer:
             node.builtinOptions = options
         self._operators.append(node)
 
-    def finish(self, source: int, result: int) -> bytes:
-        """The file, with one signature from ``x`` to ``y``."""
+    def finish(self, sources: Sequence[int], results: Sequence[int], versions: Mapping[str, int]) -> bytes:
+        """The file, with one signature.
+
+        Args:
+            sources: Tensors that go in; the signature calls them by their names.
+            results: Tensors that come out.
+            versions: Of operators; of others it is 1.
+        """
         graph = schema.SubGraphT()
         graph.name = "main"
         graph.tensors, graph.operators = self._tensors, self._operators
-        graph.inputs, graph.outputs = np.asarray([source], np.int32), np.asarray([result], np.int32)
+        graph.inputs, graph.outputs = np.asarray(sources, np.int32), np.asarray(results, np.int32)
         model = schema.ModelT()
         model.version = 3
         model.description = "hwnas"
-        model.operatorCodes = [_operator_code(code) for code in self._codes]
+        model.operatorCodes = [_operator_code(code, versions) for code in self._codes]
         model.subgraphs = [graph]
         model.buffers = self._buffers
-        model.signatureDefs = [_signature(source, result)]
+        signature = schema.SignatureDefT()
+        signature.signatureKey = SIGNATURE
+        signature.subgraphIndex = 0
+        signature.inputs, signature.outputs = self._named(sources), self._named(results)
+        model.signatureDefs = [signature]
         return _pack(model)
+
+    def _named(self, tensors: Sequence[int]) -> list[Any]:
+        """The entries of a signature."""
+        entries = []
+        for index in tensors:
+            entry = schema.TensorMapT()
+            entry.name, entry.tensorIndex = self._tensors[index].name, index
+            entries.append(entry)
+        return entries
 
     def _tensor(self, name: str, shape: Sequence[int], dtype: np.dtype[Any], buffer: int) -> int:
         tensor = schema.TensorT()
@@ -98,26 +116,12 @@ def _aligned(data: np.ndarray) -> Any:
     return buffer
 
 
-def _operator_code(code: int) -> Any:
+def _operator_code(code: int, versions: Mapping[str, int]) -> Any:
     result = schema.OperatorCodeT()
     result.builtinCode = code
     result.deprecatedBuiltinCode = min(code, 127)
-    result.version = 1
+    result.version = versions.get(_NAMES[code], 1)
     return result
-
-
-def _signature(source: int, result: int) -> Any:
-    signature = schema.SignatureDefT()
-    signature.signatureKey = SIGNATURE
-    signature.subgraphIndex = 0
-    signature.inputs, signature.outputs = [_named(INPUT, source)], [_named(OUTPUT, result)]
-    return signature
-
-
-def _named(name: str, index: int) -> Any:
-    entry = schema.TensorMapT()
-    entry.name, entry.tensorIndex = name, index
-    return entry
 
 
 def _pack(model: Any) -> bytes:

@@ -109,25 +109,40 @@ class Slice:
 
 @dataclass(frozen=True, eq=False)
 class Concat:
-    """The channels of two tensors, one after the other."""
+    """The channels of two to four tensors, one after the other."""
 
-    source: Tensor
-    other: Tensor
+    sources: tuple[Tensor, ...]
     result: Tensor
 
 
-MOVING = Shuffle, MaxPool, Slice
-"""Nodes whose results hold values of their source, and no others."""
+@dataclass(frozen=True, eq=False)
+class Resize:
+    """A tensor made a whole number of times as fine: bilinear, between the centres of pixels."""
 
-Node = Conv | Linear | Arithmetic | HardSwish | Pool | Shuffle | MaxPool | Slice | Concat
+    source: Tensor
+    result: Tensor
+
+
+MOVING = Shuffle, MaxPool, Slice, Resize
+"""Nodes whose results hold values of their source, or such between them, and no others."""
+
+Node = Conv | Linear | Arithmetic | HardSwish | Pool | Shuffle | MaxPool | Slice | Concat | Resize
+
+
+def operands(node: Node) -> tuple[Tensor, ...]:
+    """The tensors that a node reads."""
+    if isinstance(node, Concat):
+        return node.sources
+    other = node.other if isinstance(node, Arithmetic) else None
+    return (node.source, other) if isinstance(other, Tensor) else (node.source,)
 
 
 @dataclass(frozen=True)
 class Graph:
-    """Nodes in running order between one input and one output."""
+    """Nodes in running order between inputs and outputs."""
 
-    source: Tensor
-    result: Tensor
+    sources: tuple[Tensor, ...]
+    results: tuple[Tensor, ...]
     nodes: tuple[Node, ...]
 
     @property

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from hwnas.export import _ranges, quantize, tflite
-from hwnas.export._graph import MOVING, Concat, Graph
+from hwnas.export._graph import MOVING, Concat, Graph, operands
 from hwnas.export._ranges import Range
 
 _LEAST, _MOST = -128, 127
@@ -28,12 +28,13 @@ class Levels:
         return nearest.clip(_LEAST, _MOST).astype(np.int8)
 
 
-def of(graph: Graph, batches: np.ndarray) -> tuple[Graph, dict[str, Levels]]:
+def of(graph: Graph, batches: Sequence[np.ndarray]) -> tuple[Graph, dict[str, Levels]]:
     """Levels of every tensor by name, and the graph with weights that biases fit.
 
     Args:
         graph: The network.
-        batches: Images that ranges are taken from, shape (batches, n, channels, height, width), float32.
+        batches: Images that ranges are taken from: for each input an array of shape (batches, n, channels,
+            height, width), float32.
 
     Raises:
         ExportError: Values on these images are none that int8 can show.
@@ -68,7 +69,7 @@ def _on_one_scale(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]
     joined = {name: [name] for name in ranges}
     for node in graph.nodes:
         if isinstance(node, (*MOVING, Concat)):
-            parts = [node.source, node.result, *([node.other] if isinstance(node, Concat) else ())]
+            parts = (*operands(node), node.result)
             names = list(dict.fromkeys(name for part in parts for name in joined[part.name]))
             joined |= dict.fromkeys(names, names)
     return {

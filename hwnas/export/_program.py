@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -25,15 +25,18 @@ _ARENA = 1  # memory that inputs and outputs are in
 
 
 def program(
-    graph: bytes, constants: Mapping[str, bytes], source: tuple[int, ...], result: tuple[int, ...]
+    graph: bytes,
+    constants: Mapping[str, bytes],
+    sources: Sequence[tuple[int, ...]],
+    results: Sequence[tuple[int, ...]],
 ) -> bytes:
-    """A ``.pte`` file with the one method ``forward``, from one float32 tensor to another.
+    """A ``.pte`` file with the one method ``forward``, from float32 tensors to others.
 
     Args:
         graph: What XNNPACK computes.
         constants: That it names.
-        source: Shape of what goes in.
-        result: Shape of what comes out.
+        sources: Shapes of what goes in.
+        results: Shapes of what comes out.
     """
     body, places = bytearray(), []
     for segment in (b"", graph, *constants.values()):
@@ -42,7 +45,7 @@ def program(
         body += segment
     named = [{0: key, 1: np.uint32(number)} for number, key in enumerate(constants, 2)]
     none = {0: np.uint32(0), 1: np.array([0], np.uint64)}
-    root = {0: np.uint32(0), 1: [_plan(source, result)], 4: places, 5: none, 7: named}
+    root = {0: np.uint32(0), 1: [_plan(sources, results)], 4: places, 5: none, 7: named}
     content = _with_header(pack(root, MAGIC), len(body))
     return content.ljust(_aligned(len(content), _SEGMENT_ALIGNMENT), b"\0") + bytes(body)
 
@@ -56,17 +59,20 @@ def _with_header(content: bytes, segment_bytes: int) -> bytes:
     return struct.pack("<I", root) + content[4:8] + header + content[8:]
 
 
-def _plan(source: tuple[int, ...], result: tuple[int, ...]) -> Table:
-    second = _aligned(4 * math.prod(source), _TENSOR_ALIGNMENT)
-    needed = second + _aligned(4 * math.prod(result), _TENSOR_ALIGNMENT)
-    call = {0: np.int32(0), 1: np.array([0, 1], np.int32)}
+def _plan(sources: Sequence[tuple[int, ...]], results: Sequence[tuple[int, ...]]) -> Table:
+    values, needed = [], 0
+    for shape in (*sources, *results):
+        values.append(_value(shape, needed))
+        needed += _aligned(4 * math.prod(shape), _TENSOR_ALIGNMENT)
+    ends = np.arange(len(values), dtype=np.int32)
+    call = {0: np.int32(0), 1: ends}
     nothing = np.array([], np.int32)
     return {
         0: "forward",
         1: {0: "", 1: ""},
-        2: [_value(source, 0), _value(result, second)],
-        3: np.array([0], np.int32),
-        4: np.array([1], np.int32),
+        2: values,
+        3: ends[: len(sources)],
+        4: ends[len(sources) :],
         5: [{0: nothing, 1: nothing, 2: [{0: np.uint8(_DELEGATE_CALL), 1: call}]}],
         6: [],
         7: [{0: XNNPACK, 1: {0: np.int8(_SEGMENT), 1: np.uint32(1)}, 2: []}],

@@ -15,7 +15,7 @@ from dataclasses import replace
 import numpy as np
 
 from hwnas.errors import ExportError
-from hwnas.export._graph import MOVING, Arithmetic, Concat, Conv, Graph, Linear, Node, Pool, Tensor
+from hwnas.export._graph import MOVING, Arithmetic, Concat, Conv, Graph, Linear, Node, Pool, Tensor, operands
 
 Range = tuple[float, float]
 
@@ -41,16 +41,18 @@ def usable(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:
     amplified = {node.source.name for node in graph.nodes if isinstance(node, Conv | Linear)}
     for node in reversed(graph.nodes):
         if _is_sum(node):
-            for operand in _operands(node):
+            for operand in operands(node):
                 if _width(ranges[operand.name]) <= _NOTHING or operand.name not in amplified:
                     steps[operand.name] = max(steps[operand.name], steps[node.result.name] / _ADD_FINER)
+        elif isinstance(node, MOVING):  # both have one step
+            steps[node.source.name] = max(steps[node.source.name], steps[node.result.name])
     for node in graph.nodes:
         if not _is_sum(node) or _width(ranges[node.result.name]) <= _NOTHING:
             steps[node.result.name] = max(steps[node.result.name], _finest_step(node, steps))
-        elif max(steps[t.name] for t in _operands(node)) > steps[node.result.name] * _ADD_HOPELESS:
+        elif max(steps[t.name] for t in operands(node)) > steps[node.result.name] * _ADD_HOPELESS:
             raise ExportError(
                 f"what is summed must be comparable to the sum for int8, but at {node.result.name} the "
-                f"operands reach {[ranges[t.name] for t in _operands(node)]} and the sum "
+                f"operands reach {[ranges[t.name] for t in operands(node)]} and the sum "
                 f"{ranges[node.result.name]}: train with smaller activations or export fp32"
             )
     return {name: _stretched(bounds, steps[name] * _LEVELS) for name, bounds in ranges.items()}
@@ -83,26 +85,21 @@ def _fitted(node: Conv | Linear, ranges: Mapping[str, Range]) -> Conv | Linear:
 
 def _finest_step(node: Node, steps: Mapping[str, float]) -> float:
     """The finest step that the result of a node can have, given those of its inputs."""
-    step = steps[node.source.name]
+    step = max(steps[operand.name] for operand in operands(node))
+    if isinstance(node, Concat):
+        return step  # all have the step of the result
     if isinstance(node, Conv | Linear):
         return step * max(float(np.abs(node.weight).max()), _NOTHING) / _WEIGHT_LEVELS
     if isinstance(node, Arithmetic):
         other = steps[node.other.name] if isinstance(node.other, Tensor) else abs(node.other) / _LEVELS
-        return max(step, other) / _ADD_COARSER if node.op == "add" else step * other
+        return max(step, other) / _ADD_COARSER if node.op == "add" else steps[node.source.name] * other
     if isinstance(node, Pool):
         return step / (node.source.shape[2] * node.source.shape[3])
-    if isinstance(node, Concat):
-        return max(step, steps[node.other.name])  # both have the step of the result
     return step if isinstance(node, MOVING) else step / _ADD_COARSER
 
 
 def _is_sum(node: Node) -> bool:
     return isinstance(node, Arithmetic) and node.op == "add"
-
-
-def _operands(node: Node) -> tuple[Tensor, ...]:
-    other = node.other if isinstance(node, Arithmetic) else None
-    return (node.source, other) if isinstance(other, Tensor) else (node.source,)
 
 
 def _width(bounds: Range) -> float:

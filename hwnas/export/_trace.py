@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal, cast
 
@@ -11,8 +11,10 @@ import numpy as np
 import torch
 from torch import fx, nn
 
-from hwnas.blocks.layers import ChannelShuffle, ChannelSlice, Pads, SamePadded, StridedPointwise, Tracer
+from hwnas.blocks.layers import ChannelShuffle, ChannelSlice, Pads, Resize, SamePadded, StridedPointwise
+from hwnas.blocks.wired import recorded
 from hwnas.errors import ExportError
+from hwnas.export import _graph
 from hwnas.export._graph import (
     Arithmetic,
     Concat,
@@ -29,6 +31,7 @@ from hwnas.export._graph import (
 )
 
 SOURCE, RESULT = "x", "y"
+_MOST_JOINED = 4  # tensors; XNNPACK takes no more
 
 # A shuffle before a depthwise convolution costs two reshapes and a transposition. Absorbing it
 # makes the convolution before it dense, whose zeros are multiplied: cheaper up to four groups
@@ -36,27 +39,29 @@ SOURCE, RESULT = "x", "y"
 _ABSORBED_GROUPS = 4
 
 
-def trace(module: nn.Module, input_shape: tuple[int, ...], *, native_hswish: bool) -> Graph:
+def trace(module: nn.Module, *input_shapes: tuple[int, ...], native_hswish: bool) -> Graph:
     """The graph that a module computes in eval mode; the module is only read.
+
+    Its inputs are called x, x1, x2 and so on, its outputs y, y1 and so on.
 
     Args:
         module: Made of the layers that the blocks use, nested in any way.
-        input_shape: (n, channels, height, width).
+        input_shapes: (n, channels, height, width) of each input.
         native_hswish: Keep hard swish as one operator; otherwise it is written as an addition,
             a clip and two products, which every int8 runtime has kernels for.
 
     Raises:
         ExportError: The module uses something else, or the shape does not fit.
     """
-    root = nn.Sequential(module)  # so that the module itself may be a leaf
     try:
-        recorded = Tracer().trace(root)
-    except (fx.proxy.TraceError, TypeError) as error:
+        root, calls = recorded(module, len(input_shapes))
+    except (fx.proxy.TraceError, TypeError, ValueError) as error:
         raise ExportError(
-            f"an exported module must not branch on its input, but {type(module).__name__} does: {error}"
+            f"an exported module must take {len(input_shapes)} tensors here and not branch on them, but "
+            f"{type(module).__name__} does not: {error}"
         ) from error
     walk = _Walk(dict(root.named_modules()), native_hswish)
-    return walk.run(recorded, Tensor(SOURCE, input_shape))
+    return walk.run(calls, _ends(SOURCE, input_shapes))
 
 
 class _Walk:
@@ -85,19 +90,22 @@ class _Walk:
             nn.Dropout: lambda _name, _layer, x: x,
             ChannelShuffle: self._shuffle,
             ChannelSlice: self._slice,
+            Resize: self._resize,
         }
 
-    def run(self, recorded: fx.Graph, source: Tensor) -> Graph:
+    def run(self, calls: fx.Graph, sources: tuple[Tensor, ...]) -> Graph:
         values: dict[fx.Node, Tensor] = {}
-        result = source
-        for call in recorded.nodes:
+        given, made = iter(sources), list[Tensor]()
+        for call in calls.nodes:
             if call.op == "output":
-                result = self._single(values, call)
+                answer = call.args[0]
+                parts = answer if isinstance(answer, tuple | list) else (answer,)
+                made = [self._operand(values, part) for part in parts]
                 break
-            values[call] = source if call.op == "placeholder" else self._call(call, values)
+            values[call] = next(given) if call.op == "placeholder" else self._call(call, values)
             if len(call.users) > 1:
                 self._shared.add(values[call].name)
-        return self._finish(source, result)
+        return self._finish(sources, made)
 
     def _call(self, call: fx.Node, values: dict[fx.Node, Tensor]) -> Tensor:
         if call.op == "call_module":
@@ -122,12 +130,14 @@ class _Walk:
             raise _unknown(f"an operand that is not one tensor ({argument!r})")
         return values[argument]
 
-    def _finish(self, source: Tensor, result: Tensor) -> Graph:
-        if result is source:  # formats want at least one operator
-            result = self._add(Arithmetic("mul", source, 1.0, Tensor("identity", source.shape)))
-        named = Tensor(RESULT, result.shape)
-        nodes = tuple(_renamed(node, result, named) for node in self._nodes.values())
-        return Graph(source, named, nodes)
+    def _finish(self, sources: tuple[Tensor, ...], made: list[Tensor]) -> Graph:
+        for number, value in enumerate(made):
+            if value in sources or value in made[:number]:  # formats want an operator for each output
+                copied = Tensor(f"identity{number or ''}", value.shape)
+                made[number] = self._add(Arithmetic("mul", value, 1.0, copied))
+        results = _ends(RESULT, [value.shape for value in made])
+        names = dict(zip(made, results, strict=True))
+        return Graph(sources, results, tuple(_renamed(node, names) for node in self._nodes.values()))
 
     def _add(self, node: Node) -> Tensor:
         self._nodes[node.result.name] = node
@@ -220,12 +230,24 @@ class _Walk:
         return self._add(Slice(x, result, layer.start, layer.stop))
 
     def _concat(self, call: fx.Node, values: dict[fx.Node, Tensor]) -> Tensor:
-        parts, axis = call.args
-        if not isinstance(parts, list | tuple) or len(parts) != 2 or axis != 1:
-            raise _unknown(f"a concatenation that is not one of the channels of two tensors ({call})")
-        left, right = (self._operand(values, part) for part in parts)
-        shape = (left.shape[0], left.shape[1] + right.shape[1], *left.shape[2:])
-        return self._add(Concat(left, right, Tensor(f"concat.{call.name}", shape)))
+        given, *axis = call.args
+        if not isinstance(given, list | tuple) or not 1 < len(given) <= _MOST_JOINED or axis != [1]:
+            raise _unknown(
+                f"a concatenation that is not one of the channels of two to {_MOST_JOINED} tensors ({call})"
+            )
+        parts = tuple(self._operand(values, part) for part in given)
+        if len({(part.shape[0], *part.shape[2:]) for part in parts}) > 1:
+            raise ExportError(
+                f"what is concatenated must be of one size, but is {[part.shape for part in parts]}"
+            )
+        n, _, *size = parts[0].shape
+        shape = (n, sum(part.shape[1] for part in parts), *size)
+        return self._add(Concat(parts, Tensor(f"concat.{call.name}", shape)))
+
+    def _resize(self, name: str, layer: Resize, x: Tensor) -> Tensor:
+        n, channels, height, width = x.shape
+        shape = (n, channels, layer.factor * height, layer.factor * width)
+        return self._add(_graph.Resize(x, Tensor(name, shape)))
 
     def _flatten(self, name: str, layer: nn.Flatten, x: Tensor) -> Tensor:
         producer = self._producer(x)
@@ -291,12 +313,19 @@ def _unknown(what: str) -> ExportError:
     )
 
 
-def _renamed(node: Node, old: Tensor, new: Tensor) -> Node:
-    """The node with one of its tensors under another name."""
-    changes: dict[str, Any] = {
-        field: new for field in ("source", "other", "result") if getattr(node, field, None) is old
-    }
-    return replace(node, **changes)
+def _ends(name: str, shapes: Sequence[tuple[int, ...]]) -> tuple[Tensor, ...]:
+    """Inputs or outputs; the first has the plain name."""
+    return tuple(Tensor(f"{name}{number or ''}", shape) for number, shape in enumerate(shapes))
+
+
+def _renamed(node: Node, names: Mapping[Tensor, Tensor]) -> Node:
+    """The node with tensors under other names."""
+    changes: dict[str, Any] = {"result": names.get(node.result, node.result)}
+    if isinstance(node, Concat):
+        return replace(node, **changes, sources=tuple(names.get(part, part) for part in node.sources))
+    if isinstance(node, Arithmetic) and isinstance(node.other, Tensor):
+        changes["other"] = names.get(node.other, node.other)
+    return replace(node, **changes, source=names.get(node.source, node.source))
 
 
 def _array(tensor: torch.Tensor | None) -> np.ndarray:

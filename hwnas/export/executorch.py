@@ -27,6 +27,7 @@ from hwnas.export._graph import (
     MaxPool,
     Node,
     Pool,
+    Resize,
     Shuffle,
     Slice,
     Tensor,
@@ -48,12 +49,13 @@ _LIMITS = {"relu": (0.0, np.inf), "relu6": (0.0, 6.0)}
 _HEADER = "<4x4sHIIIQ"
 
 
-def write(graph: Graph, batches: np.ndarray | None) -> bytes:
+def write(graph: Graph, batches: Sequence[np.ndarray] | None) -> bytes:
     """A program of one method, which XNNPACK runs in one piece.
 
     Args:
-        graph: From one input to one output.
-        batches: Images for the ranges of int8, shape (n, *input shape); None for fp32.
+        graph: The network.
+        batches: Images for the ranges of int8: for each input an array of shape (batches, *input shape);
+            None for fp32.
 
     Raises:
         ExportError: Values on these images are none that int8 can show.
@@ -61,37 +63,40 @@ def write(graph: Graph, batches: np.ndarray | None) -> bytes:
     levels: Mapping[str, Levels] = {}
     if batches is not None:
         graph, levels = _levels.of(graph, batches)
-    lowering = _Lowering(graph.result, levels)
-    lowering.enter(graph.source)
+    lowering = _Lowering(graph.results, levels)
+    for source in graph.sources:
+        lowering.enter(source)
     for node in graph.nodes:
         lowering.add(node)
-    lowering.leave()
-    return program(lowering.finish(), lowering.constants, graph.source.shape, graph.result.shape)
+    for result in graph.results:
+        lowering.leave(result)
+    sources, results = ([t.shape for t in tensors] for tensors in (graph.sources, graph.results))
+    return program(lowering.finish(), lowering.constants, sources, results)
 
 
 class _Lowering:
     """Maps nodes to XNNPACK's one by one.
 
     Args:
-        result: What comes out.
+        results: What comes out.
         levels: Of every tensor by name; of none for fp32.
 
     Attributes:
         constants: Their content by a name that only the content decides.
     """
 
-    def __init__(self, result: Tensor, levels: Mapping[str, Levels]) -> None:
+    def __init__(self, results: Sequence[Tensor], levels: Mapping[str, Levels]) -> None:
         self.constants: dict[str, bytes] = {}
-        self._result = result
+        self._results = tuple(results)
         self._levels = levels
         self._ids: dict[str, int] = {}
         self._values: list[Table] = []
         self._nodes: list[Table] = []
         self._data: list[Table] = [{0: np.uint64(0), 1: np.uint64(0)}]  # of what is no constant
-        self._ends: list[int] = []
+        self._ends: list[tuple[int, int]] = []  # the number and the flag of each, in their order
 
     def enter(self, source: Tensor) -> None:
-        """Take the input of the program."""
+        """Take an input of the program."""
         levels = self._levels.get(source.name)
         value = self._value(source.shape, flag=_INPUT)
         if levels is not None:
@@ -100,26 +105,28 @@ class _Lowering:
         self._ids[source.name] = self._value(_nhwc(source.shape), levels)
         self._transpose(value, _TO_LAST, self._ids[source.name])
 
-    def leave(self) -> None:
-        """Give the output of the program; a node has given it where there is nothing left to do."""
-        shape, levels = self._result.shape, self._levels.get(self._result.name)
-        value = self._ids[self._result.name]
+    def leave(self, result: Tensor) -> None:
+        """Give an output of the program; a node has given it where there is nothing left to do."""
+        shape, levels = result.shape, self._levels.get(result.name)
+        value = self._ids[result.name]
         if len(shape) == 4:
             inside, value = value, self._value(shape, levels, flag=0 if levels else _OUTPUT)
             self._transpose(inside, _TO_FIRST, value)
         if levels is not None:
             self._emit("Convert", value, self._value(shape, flag=_OUTPUT), 0)
+        elif len(shape) != 4 and not self._is_given(result):
+            self._reshape(value, shape, self._value(shape, flag=_OUTPUT))
 
     def finish(self) -> bytes:
         """The graph as XNNPACK's delegate takes it."""
-        source, result = self._ends
+        sources, results = ([n for n, flag in self._ends if flag == end] for end in (_INPUT, _OUTPUT))
         root = {
             0: "0",
             1: self._nodes,
             2: self._values,
             3: np.uint32(len(self._ends)),
-            4: np.array([source], np.uint32),
-            5: np.array([result], np.uint32),
+            4: np.array(sources, np.uint32),
+            5: np.array(results, np.uint32),
             8: self._data,
         }
         content, start = pack(root, b"XN01"), 32
@@ -185,8 +192,14 @@ class _Lowering:
 
     @add.register
     def _(self, node: Concat) -> None:
-        parts = self._ids[node.source.name], self._ids[node.other.name]
-        self._emit("Concatenate2", 3, *parts, _NONE, _NONE, self._made(node), 0, _NONE)
+        parts = [self._ids[source.name] for source in node.sources]
+        ends = *parts, *[_NONE] * (4 - len(parts)), self._made(node)
+        self._emit(f"Concatenate{len(parts)}", 3, *ends, 0, _NONE)
+
+    @add.register
+    def _(self, node: Resize) -> None:
+        height, width = node.result.shape[2:]
+        self._emit("StaticResizeBilinear2D", height, width, self._ids[node.source.name], self._made(node), 0)
 
     @add.register
     def _(self, node: Shuffle) -> None:
@@ -201,9 +214,14 @@ class _Lowering:
     def _made(self, node: Node) -> int:
         """The value of what a node makes."""
         shape, levels = node.result.shape, self._levels.get(node.result.name)
-        is_last = node.result == self._result and levels is None and len(shape) == 2
-        self._ids[node.result.name] = self._value(_nhwc(shape), levels, flag=_OUTPUT if is_last else 0)
+        flag = _OUTPUT if self._is_given(node.result) else 0
+        self._ids[node.result.name] = self._value(_nhwc(shape), levels, flag=flag)
         return self._ids[node.result.name]
+
+    def _is_given(self, tensor: Tensor) -> bool:
+        """Whether its node gives it as the output; several outputs must be given in their order."""
+        is_float = tensor.name not in self._levels
+        return self._results == (tensor,) and is_float and len(tensor.shape) == 2
 
     def _weights(self, node: Conv | Linear, weight: np.ndarray, axis: int) -> tuple[int, int]:
         """Values of weights, in the order in which they are given, and of biases."""
@@ -251,7 +269,7 @@ class _Lowering:
         """A value, in float32 where it has no levels; returns its number."""
         tensor = self._tensor(_FLOAT if levels is None else _INT8, shape, flag=flag, data=data)
         if flag:
-            self._ends.append(len(self._values))
+            self._ends.append((len(self._values), flag))
         if levels is None:
             self._values.append({0: np.uint8(_PLAIN), 1: tensor})
         else:

@@ -18,6 +18,7 @@ from hwnas.export._graph import (
     Linear,
     MaxPool,
     Pool,
+    Resize,
     Shuffle,
     Slice,
     Tensor,
@@ -28,17 +29,18 @@ IR_VERSION = 8  # the one that came with the opset; helper would take the newest
 
 
 def write(graph: Graph) -> ModelProto:
-    """An ONNX model from ``x`` to ``y``, both (n, c, h, w) or (n, features)."""
+    """An ONNX model from ``x``, ``x1`` ... to ``y`` ..., all (n, c, h, w) or (n, features)."""
     lowering = _Lowering()
     for node in graph.nodes:
         lowering.add(node)
+    made = {result.name for result in graph.results}
     body = helper.make_graph(
         lowering.nodes,
         "main",
-        [_value(graph.source)],
-        [_value(graph.result)],
+        [_value(source) for source in graph.sources],
+        [_value(result) for result in graph.results],
         lowering.initializers,
-        value_info=[info for info in lowering.values if info.name != graph.result.name],
+        value_info=[info for info in lowering.values if info.name not in made],
     )
     opsets = [helper.make_opsetid("", OPSET)]
     return helper.make_model(body, opset_imports=opsets, ir_version=IR_VERSION, producer_name="hwnas")
@@ -142,7 +144,12 @@ class _Lowering:
 
     @add.register
     def _(self, node: Concat) -> None:
-        self._emit("Concat", [node.source.name, node.other.name], node.result, axis=1)
+        self._emit("Concat", [source.name for source in node.sources], node.result, axis=1)
+
+    @add.register
+    def _(self, node: Resize) -> None:
+        sizes = self._constant(f"{node.result.name}/sizes", node.result.shape, np.int64)
+        self._emit("Resize", [node.source.name, "", "", sizes], node.result, mode="linear")  # half_pixel
 
     @add.register
     def _(self, node: Shuffle) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from hwnas import runtimes
 from hwnas.errors import ExportError, ParityError
+from hwnas.runtimes.base import Values, arrays, one_or_several
 
 if TYPE_CHECKING:
     from torch import nn
@@ -27,7 +28,7 @@ _INVISIBLE = 1e-8  # answers this small are nothing to the quantiser
 
 @dataclass(frozen=True)
 class ParityReport:
-    """What the checks found.
+    """What the checks found, of several outputs on the worst.
 
     Attributes:
         runtime: Runtime that answered.
@@ -60,7 +61,7 @@ def check(
     model: bytes,
     runtime_name: str,
     precision: str,
-    images: np.ndarray,
+    images: Values,
     *,
     depth: int = _BLOCK_DEPTH,
     structure: bool = True,
@@ -72,7 +73,8 @@ def check(
         model: The lowered model.
         runtime_name: Name of one of ``hwnas.runtimes``.
         precision: Of the file.
-        images: Shape (n, channels, height, width); for whole numbers like those of the calibration.
+        images: Shape (n, channels, height, width), of several inputs a tuple of such; for whole numbers like
+            those of the calibration.
         depth: Weighted layers of the module. Each adds rounding noise, so that the deeper it
             is, the lower the signal-to-noise ratio that whole numbers must reach.
         structure: Whether one partition and no float operator are demanded or only reported.
@@ -82,7 +84,7 @@ def check(
             a delegate does not run all of the model in one piece.
     """
     expected = answers(module, images)
-    if not np.isfinite(expected).all():
+    if not all(np.isfinite(each).all() for each in arrays(expected)):
         raise ExportError("PyTorch's answers must be finite, but some are not: check the weights")
     host = runtimes.get(runtime_name, ExportError).host
     actual = runtimes.run(model, runtime_name, images)
@@ -92,39 +94,55 @@ def check(
     report = ParityReport(
         runtime_name,
         precision,
-        len(images),
+        len(arrays(images)[0]),
         max_error,
         sqnr_db,
         execution.operators,
         execution.partitions,
         floats,
     )
-    if np.abs(expected).max() <= _INVISIBLE:
-        _demand_silence(report, actual, images)
-    else:
-        _demand_values(report, depth)
+    pairs = list(zip(arrays(expected), arrays(actual), strict=True))
+    for number, (right, found) in enumerate(pairs):
+        who = runtime_name if len(pairs) == 1 else f"{runtime_name}'s output {number}"
+        if np.abs(right).max() <= _INVISIBLE:
+            _demand_silence(who, found, max(float(np.abs(each).max()) for each in arrays(images)))
+        else:
+            _demand_values(who, precision, _difference(right, found), depth)
     if structure:
         _demand_structure(report, execution.undelegated, host)
     return report
 
 
-def answers(module: nn.Module, images: np.ndarray) -> np.ndarray:
+def answers(module: nn.Module, images: Values) -> Values:
     """What PyTorch answers in eval mode, float32; the module's own mode is put back."""
     import torch
 
     device = next((p.device for p in module.parameters()), torch.device("cpu"))
     with _evaluating(module), torch.inference_mode():
-        batch = torch.from_numpy(np.ascontiguousarray(images, np.float32)).to(device)
-        result: np.ndarray = module(batch).cpu().numpy()
-    return result
+        given = (torch.from_numpy(np.ascontiguousarray(each, np.float32)) for each in arrays(images))
+        made = module(*(batch.to(device) for batch in given))
+    return one_or_several(
+        [each.cpu().numpy() for each in (made if isinstance(made, tuple | list) else [made])]
+    )
 
 
-def differences(expected: np.ndarray, actual: np.ndarray) -> tuple[float, float | None]:
+def differences(expected: Values, actual: Values) -> tuple[float, float | None]:
     """Largest error over the largest expected value, and the signal-to-noise ratio in dB.
+
+    Of several outputs, that of the worst.
 
     Raises:
         ParityError: The shapes differ.
     """
+    pair = arrays(expected), arrays(actual)
+    if len(pair[0]) != len(pair[1]):
+        raise ParityError(f"there must be {len(pair[0])} outputs, but there are {len(pair[1])}")
+    found = [_difference(*each) for each in zip(*pair, strict=True)]
+    ratios = [ratio for _, ratio in found if ratio is not None]
+    return max(error for error, _ in found), min(ratios, default=None)
+
+
+def _difference(expected: np.ndarray, actual: np.ndarray) -> tuple[float, float | None]:
     if expected.shape != actual.shape:
         raise ParityError(f"answers must be of shape {expected.shape}, but got {actual.shape}")
     reference, error = expected.astype(np.float64), actual.astype(np.float64) - expected
@@ -143,36 +161,36 @@ def least_sqnr_db(depth: int, precision: str = "int8") -> float:
     )
 
 
-def _demand_values(report: ParityReport, depth: int) -> None:
-    if report.precision == "fp32" and not report.max_error <= FP32_TOLERANCE:
+def _demand_values(who: str, precision: str, found: tuple[float, float | None], depth: int) -> None:
+    max_error, sqnr_db = found
+    if precision == "fp32" and not max_error <= FP32_TOLERANCE:
         raise ParityError(
-            f"fp32 answers must be within {FP32_TOLERANCE:g} of PyTorch's largest, but those of "
-            f"{report.runtime} differ by {report.max_error:.3g}"
+            f"fp32 answers must be within {FP32_TOLERANCE:g} of PyTorch's largest, but those of {who} differ "
+            f"by {max_error:.3g}"
         )
-    if report.precision not in SQNR_DB or report.sqnr_db is None:
+    if precision not in SQNR_DB or sqnr_db is None:
         return
-    least = least_sqnr_db(depth, report.precision)
-    if not report.sqnr_db >= least:
+    least = least_sqnr_db(depth, precision)
+    if not sqnr_db >= least:
         raise ParityError(
-            f"{report.precision} answers must have a signal-to-noise ratio of {least:.1f} dB, but those of "
-            f"{report.runtime} have {report.sqnr_db:.1f} dB: calibrate with images of the task"
+            f"{precision} answers must have a signal-to-noise ratio of {least:.1f} dB, but those of {who} "
+            f"have {sqnr_db:.1f} dB: calibrate with images of the task"
         )
 
 
-def _demand_silence(report: ParityReport, actual: np.ndarray, images: np.ndarray) -> None:
-    """Where PyTorch answers nothing but zeros, the model may answer what rounding leaves."""
-    loudest, allowed = float(np.abs(actual).max()), float(np.abs(images).max()) / 255
-    if not loudest <= allowed:
-        raise ParityError(
-            f"answers must be zero as PyTorch's are, but those of {report.runtime} reach {loudest:.3g}"
-        )
+def _demand_silence(who: str, actual: np.ndarray, most: float) -> None:
+    """Where PyTorch answers nothing but zeros, the model may answer what rounding leaves of the inputs."""
+    loudest = float(np.abs(actual).max())
+    if not loudest <= most / 255:
+        raise ParityError(f"answers must be zero as PyTorch's are, but those of {who} reach {loudest:.3g}")
 
 
 def _demand_structure(report: ParityReport, undelegated: tuple[str, ...], host: Host) -> None:
-    if report.float_operators and host.keeps_int8:
+    odd = [name for name in report.float_operators if name.split(" (")[0] not in host.float_in_int8]
+    if odd and host.keeps_int8:
         raise ParityError(
             f"a model in {report.precision} must compute in integers throughout, but these operators are "
-            f"float: {', '.join(report.float_operators)}"
+            f"float: {', '.join(odd)}"
         )
     is_delegated = bool(host.delegate) and report.precision not in host.delegate_lacks
     if is_delegated and (report.partitions != 1 or undelegated):

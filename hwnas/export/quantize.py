@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,13 +19,14 @@ _HEADROOM = {"int8": 1.0, "16x8": 2.0}
 """Times the range of the calibration images: 16 bits can spare one for what other images exceed it by."""
 
 
-def quantize_tflite(graph: Graph, precision: str, batches: np.ndarray) -> bytes:
+def quantize_tflite(graph: Graph, precision: str, batches: Sequence[np.ndarray]) -> bytes:
     """A TFLite model in whole numbers, input and output included.
 
     Args:
         graph: The network.
         precision: "int8", or "16x8" for int8 weights and int16 for all else.
-        batches: Calibration images, shape (batches, n, channels, height, width), float32.
+        batches: Calibration images: for each input an array of shape (batches, n, channels, height, width),
+            float32.
     """
     from litert_quantizer import model_modifier, params_generator, recipe, recipe_manager
     from litert_quantizer.utils import tfl_flatbuffer_utils
@@ -58,18 +59,19 @@ def quantize_tflite(graph: Graph, precision: str, batches: np.ndarray) -> bytes:
     return _flatbuffer.repack(bytes(quantized), tflite.VERSIONS[precision])
 
 
-def measured(model: bytes, batches: np.ndarray) -> dict[str, _ranges.Range]:
+def measured(model: bytes, batches: Sequence[np.ndarray]) -> dict[str, _ranges.Range]:
     """Smallest and largest value of every tensor of a TFLite model over all calibration images."""
     from hwnas.export import _flatbuffer
     from hwnas.runtimes.litert import interpreter
 
     with _quiet():
         runner = interpreter(model, keep_tensors=True)
-    source = runner.get_input_details()[0]["index"]
+    sources = [details["index"] for details in runner.get_input_details()]
     names = _flatbuffer.computed_tensors(model)
     low, high = dict.fromkeys(names, np.inf), dict.fromkeys(names, -np.inf)
-    for batch in batches:
-        runner.set_tensor(source, np.ascontiguousarray(batch.transpose(0, 2, 3, 1), np.float32))
+    for given in zip(*batches, strict=True):
+        for source, batch in zip(sources, given, strict=True):
+            runner.set_tensor(source, np.ascontiguousarray(batch.transpose(0, 2, 3, 1), np.float32))
         runner.invoke()
         for index in names:
             values = runner.get_tensor(index)
@@ -82,14 +84,15 @@ def measured(model: bytes, batches: np.ndarray) -> dict[str, _ranges.Range]:
     return {name: (low[index], high[index]) for index, name in names.items()}
 
 
-def quantize_onnx(graph: Graph, batches: np.ndarray) -> bytes:
+def quantize_onnx(graph: Graph, batches: Sequence[np.ndarray]) -> bytes:
     """An int8 ONNX model in QDQ form with float32 input and output.
 
     Activations are unsigned: for signed ones ONNX Runtime on x86 has no depthwise kernel.
 
     Args:
         graph: The network.
-        batches: Calibration images, shape (batches, n, channels, height, width), float32.
+        batches: Calibration images: for each input an array of shape (batches, n, channels, height, width),
+            float32.
     """
     from onnx import helper
     from onnxruntime.quantization import (
@@ -102,13 +105,15 @@ def quantize_onnx(graph: Graph, batches: np.ndarray) -> bytes:
 
     from hwnas.export import onnx
 
-    class Reader(CalibrationDataReader):  # type: ignore[misc]
-        def __init__(self) -> None:
-            self._batches = iter(batches)
+    names = [source.name for source in graph.sources]
+    given = (
+        {name: np.ascontiguousarray(batch, np.float32) for name, batch in zip(names, each, strict=True)}
+        for each in zip(*batches, strict=True)
+    )
 
+    class Reader(CalibrationDataReader):  # type: ignore[misc]
         def get_next(self) -> dict[str, np.ndarray] | None:
-            batch = next(self._batches, None)
-            return None if batch is None else {"x": np.ascontiguousarray(batch, np.float32)}
+            return next(given, None)
 
     model = onnx.write(graph)
     # Nothing is left to prepare, shapes are known and batch norm is folded; this says so.

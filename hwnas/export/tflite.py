@@ -19,6 +19,7 @@ from hwnas.export._graph import (
     MaxPool,
     Node,
     Pool,
+    Resize,
     Shuffle,
     Slice,
     Tensor,
@@ -31,6 +32,7 @@ _FUSED = {
 }
 
 VERSIONS = {
+    "fp32": {"RESIZE_BILINEAR": 3},  # of half-pixel centres
     "int8": {
         "CONV_2D": 3,
         "DEPTHWISE_CONV_2D": 3,
@@ -43,6 +45,7 @@ VERSIONS = {
         "MAX_POOL_2D": 2,
         "SLICE": 2,
         "CONCATENATION": 2,
+        "RESIZE_BILINEAR": 3,
     },
     "16x8": {
         "CONV_2D": 4,
@@ -56,18 +59,20 @@ VERSIONS = {
         "MAX_POOL_2D": 3,
         "SLICE": 4,
         "CONCATENATION": 3,
+        "RESIZE_BILINEAR": 4,
     },
 }
 """Of operators by precision (from TensorFlow's ``op_version.cc``); of others it is 1."""
 
 
 def write(graph: Graph) -> bytes:
-    """A TFLite file with the signature ``serving_default``: ``x`` (n, h, w, c) to ``y``."""
+    """A TFLite file with the signature ``serving_default``: ``x`` (n, h, w, c), ``x1`` ... to ``y`` ..."""
     lowering = _Lowering()
-    source = lowering.index(graph.source)
+    sources = [lowering.index(source) for source in graph.sources]
     for node in graph.nodes:
         lowering.add(node)
-    return lowering.writer.finish(source, lowering.index(graph.result))
+    results = [lowering.index(result) for result in graph.results]
+    return lowering.writer.finish(sources, results, VERSIONS["fp32"])
 
 
 class _Lowering:
@@ -180,8 +185,14 @@ class _Lowering:
         options = schema.ConcatenationOptionsT()
         options.axis = 3
         options.fusedActivationFunction = _FUSED["none"]
-        sources = [self.index(node.source), self.index(node.other)]
-        self._emit("CONCATENATION", node, sources, options)
+        self._emit("CONCATENATION", node, [self.index(source) for source in node.sources], options)
+
+    @add.register
+    def _(self, node: Resize) -> None:
+        options = schema.ResizeBilinearOptionsT()
+        options.alignCorners, options.halfPixelCenters = False, True
+        size = self._constant(node, "size", node.result.shape[2:], np.int32)
+        self._emit("RESIZE_BILINEAR", node, [self.index(node.source), size], options)
 
     @add.register
     def _(self, node: Shuffle) -> None:

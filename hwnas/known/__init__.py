@@ -90,6 +90,16 @@ def short_name(family: str, width: float = 1.0, decoder: str = "") -> str:
     return (family if width == 1 else f"{family}-{width:g}") + (f"+{decoder}" if decoder else "")
 
 
+def decorated(name: str, decoder: str) -> str:
+    """The name of a network, or of a source of weights, with a decoder, if it has none."""
+    if "+" in name:
+        return name
+    if not knows(name):
+        return f"{name}+{decoder}"
+    said = named(name)
+    return short_name(said.family, said.width, decoder) + said.rest
+
+
 @dataclass(frozen=True)
 class Named:
     """What a name says, short or full; None of what it leaves open.
@@ -196,4 +206,15 @@ def load(
     return kind.make(Setting(full, resolution, num_classes, strides, width, padding, said.decoder))
 
 
-__all__ = ["FAMILIES", "Family", "Named", "Setting", "family", "knows", "load", "named", "short_name"]
+__all__ = [
+    "FAMILIES",
+    "Family",
+    "Named",
+    "Setting",
+    "decorated",
+    "family",
+    "knows",
+    "load",
+    "named",
+    "short_name",
+]

@@ -99,7 +99,8 @@ def weights_of(name: str, file: Path | None = None, *, resolution: int | None = 
     """A known network with weights that were trained on ImageNet.
 
     Args:
-        name: Of a source of weights or of a network, as of ``sources_of``.
+        name: Of a source of weights or of a network, as of ``sources_of``; with a decoder behind it, as in
+            efficientnet-lite0+fpnsum64, the decoder has none.
         file: Weights as their publisher has them, as safetensors or as PyTorch saves them, maybe
             fine-tuned to other classes; by default the usual source's, from an installed package or the
             publisher's cache. Where the name may mean several sources, their tensors' names must tell. A
@@ -110,8 +111,9 @@ def weights_of(name: str, file: Path | None = None, *, resolution: int | None = 
         SpaceError: There is no such network or source.
         TrainingError: Its package is not installed, or the file is not readable or of another network.
     """
-    if known.knows(name) and known.named(name).decoder:
-        return _decoded(weights_of(known.named(name).plain, file, resolution=resolution), name)
+    plain, decoder = _split(name)
+    if decoder:
+        return _decoded(weights_of(plain, file, resolution=resolution), decoder)
     source, *_ = sources_of(name)
     if file is None:
         path, tensors = PUBLISHERS[source.publisher].fetch(source)
@@ -136,10 +138,18 @@ def weights_of(name: str, file: Path | None = None, *, resolution: int | None = 
     return _narrowed(found, name) if known.knows(name) else found
 
 
-def _decoded(found: Weights, name: str) -> Weights:
+def _split(name: str) -> tuple[str, str]:
+    """The name of a network or a source without its decoder, and the decoder; empty where there is none."""
+    if known.knows(name):
+        said = known.named(name)
+        return said.plain, said.decoder
+    plain, _, decoder = name.partition("+")
+    return plain, decoder
+
+
+def _decoded(found: Weights, decoder: str) -> Weights:
     """Weights of a network whose classifier has made room for a decoder, which has learnt nothing yet."""
-    side = found.architecture.space.input_shape[1]
-    network = known.load(name, resolution=side, num_classes=found.architecture.space.num_classes)
+    network = known.load(known.decorated(found.architecture.space.name, decoder))
     kept = range(len(network.blocks) - 1)  # all but the decoder are where they were
     tensors = {name: tensor for name, tensor in found.tensors.items() if int(name.partition(".")[0]) in kept}
     return replace(found, architecture=network, tensors=tensors)

@@ -21,8 +21,9 @@ import numpy as np
 from hwnas.blocks import Conv, Head, MBConv
 from hwnas.errors import SpaceError
 from hwnas.measure.options import ProfileOptions
-from hwnas.space import Architecture, Block, Reads, SearchSpace, Shape, Shapes
+from hwnas.space import IMAGE, Architecture, Block, Reads, SearchSpace, Shape, Shapes
 
+_ALONE: Reads = ((IMAGE,),)  # what a block by itself reads: all that goes in
 _TRIES = 1000  # draws without a new network before a space is taken to hold no more
 
 T = TypeVar("T")
@@ -89,7 +90,7 @@ def items(spaces: Iterable[SearchSpace], options: ProfileOptions) -> tuple[Item,
     found: dict[str, Item] = {}
     for space in spaces:
         for workload in space.workloads():
-            item = Item(workload.key(), "block", (workload.block,), workload.in_shape)
+            item = Item(workload.key(), "block", (workload.block,), workload.in_shape, _ALONE)
             found.setdefault(item.key, item)
         wanted = {"calibration": options.calibration_networks, "heldout": options.heldout_networks}
         for kind, architectures in networks(space, wanted, options.seed).items():

@@ -14,10 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwnas.errors import SchemaMismatch
+from hwnas.runtimes.base import Values, arrays, one_or_several
 
 SCHEMA = "hwnas-probes/1"
 COUNT = 8
 PYTORCH = "pytorch"
+_SEVERAL = "outputs"
 
 _NUMBERS = 2048  # of each answer about places, at most
 
@@ -32,45 +34,56 @@ def images(channels: int, height: int, width: int) -> NDArray[np.uint8]:
     return np.round(127.5 * (1 + wave * (0.4 + 0.6 * k / (COUNT - 1)))).astype(np.uint8)
 
 
-def record(answers: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def record(answers: Mapping[str, Values]) -> dict[str, Any]:
     """The content of ``probes.json``: who answered what, ``thinned``.
 
     Args:
         answers: Those of PyTorch by ``PYTORCH``, and those of every int8 model by its file, shape (8, ...).
     """
-    kept = {name: thinned(values).tolist() for name, values in answers.items()}
+    kept = {}
+    for name, values in answers.items():
+        rows = [each.tolist() for each in arrays(thinned(values))]
+        kept[name] = {_SEVERAL: rows} if isinstance(values, tuple) else rows[0]
     return {"schema": SCHEMA, "answers": kept}
 
 
-def thinned(answers: NDArray[np.float32]) -> NDArray[np.float32]:
+def thinned(answers: Values) -> Values:
     """What is kept of answers: all of those about whole images, some thousands about places in them.
 
     An odd step, so that no row and no column of an image is left out.
 
     Args:
-        answers: Shape (8, numbers) or (8, channels, height, width).
+        answers: Shape (8, numbers) or (8, channels, height, width), or several such.
     """
+    return one_or_several([_thinned(each) for each in arrays(answers)])
+
+
+def _thinned(answers: NDArray[np.float32]) -> NDArray[np.float32]:
     if answers.ndim == 2:
         return answers
     rows = answers.reshape(len(answers), -1)
     return rows[:, :: -(-rows.shape[1] // _NUMBERS) | 1]
 
 
-def answers(recorded: Mapping[str, Any], name: str) -> NDArray[np.float32]:
-    """What ``record`` wrote of one model, as an array.
+def answers(recorded: Mapping[str, Any], name: str) -> Values:
+    """What ``record`` wrote of one model.
 
     Raises:
         SchemaMismatch: It is of another version or damaged.
     """
     rows = recorded.get("answers")
+    kept = rows.get(name) if isinstance(rows, dict) else None
     try:
-        found = np.array(rows.get(name) if isinstance(rows, dict) else None, np.float32)
-    except (TypeError, ValueError):
-        found = np.empty(0, np.float32)
-    if recorded.get("schema") != SCHEMA or found.ndim < 2 or len(found) != COUNT:
+        found = [
+            np.array(each, np.float32) for each in (kept[_SEVERAL] if isinstance(kept, dict) else [kept])
+        ]
+    except (TypeError, ValueError, KeyError):
+        found = []
+    is_whole = found and all(each.ndim > 1 and len(each) == COUNT for each in found)
+    if recorded.get("schema") != SCHEMA or not is_whole:
         raise SchemaMismatch(
             f"probes must be {COUNT} rows of numbers for {name}, of schema {SCHEMA}, but got other ones: "
             "export again",
             field="probes",
         )
-    return found
+    return one_or_several(found)

@@ -7,12 +7,13 @@ Nothing outside this package asks which runtime it has; what differs is a field 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from hwnas import plugins
 from hwnas.errors import DeviceError, ExportError, HwnasError
-from hwnas.runtimes.base import PRECISIONS, Batch, Runtime
+from hwnas.runtimes.base import PRECISIONS, Arrays, Batch, Runtime, Values, arrays, one_or_several
 from hwnas.runtimes.executorch import EXECUTORCH
 from hwnas.runtimes.litert import LITERT
 from hwnas.runtimes.onnxruntime import ONNXRUNTIME
@@ -20,10 +21,6 @@ from hwnas.runtimes.onnxruntime_providers import PROVIDERS
 from hwnas.runtimes.openvino import OPENVINO
 from hwnas.runtimes.tflite_runtime import TFLITE_RUNTIME
 from hwnas.runtimes.torch_cuda import TORCH_CUDA
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 RUNTIMES: dict[str, Runtime] = {
     runtime.name: runtime
@@ -86,19 +83,18 @@ def by_suffix() -> dict[str, Runtime]:
     return {runtime.format.suffix: runtime for runtime in reversed(RUNTIMES.values())}
 
 
-def run(
-    model: bytes | Path, runtime: str, images: NDArray[np.float32], *, threads: int = 1
-) -> NDArray[np.float32]:
+def run(model: bytes | Path, runtime: str, images: Values, *, threads: int = 1) -> Values:
     """What a model answers in this process, in float32 and in PyTorch's layout whatever the model uses.
 
     Args:
         model: A file or its content; its batch is kept, the last batch is filled up with zeros.
         runtime: Name of the runtime.
-        images: Shape (n, channels, height, width), float32; int8 models have them quantised.
+        images: Shape (n, channels, height, width), float32; int8 models have them quantised. A tuple of such
+            where there are several inputs.
         threads: Threads of the runtime.
 
     Returns:
-        Shape (n, channels, height, width) or (n, features), dequantised.
+        Shape (n, channels, height, width) or (n, features), dequantised; of several outputs, a tuple of such.
 
     Raises:
         ExportError: The runtime is unknown or refuses the model, or the images do not fit it.
@@ -115,19 +111,41 @@ def opened(model: bytes | Path, runtime: str, *, threads: int = 1) -> Batch:
     import numpy as np
 
     shape, answer = get(runtime, ExportError).host.open(model, threads)
+    shapes = shape if isinstance(shape[0], tuple) else (shape,)
+    batch = shapes[0][0]
 
-    def answers(images: NDArray[np.float32]) -> NDArray[np.float32]:
-        if images.ndim != 4 or images.shape[1:] != shape[1:] or not len(images):
-            raise ExportError(f"images must be of shape (n, {shape[1:]}), but got {images.shape}")
-        batch, found = shape[0], []
-        for start in range(0, len(images), batch):
-            chunk = np.asarray(images[start : start + batch], np.float32)
-            missing = batch - len(chunk)
-            filled = np.pad(chunk, [(0, missing), (0, 0), (0, 0), (0, 0)]) if missing else chunk
-            found.append(answer(filled)[: len(chunk)])
-        return np.concatenate(found)
+    def answers(images: Values) -> Values:
+        given, found = arrays(images), []
+        _require_fitting(given, shapes)
+        count = len(given[0])
+        for start in range(0, count, batch):
+            chunks = [np.asarray(each[start : start + batch], np.float32) for each in given]
+            missing = batch - len(chunks[0])
+            if missing:
+                chunks = [np.pad(chunk, [(0, missing), (0, 0), (0, 0), (0, 0)]) for chunk in chunks]
+            found.append(answer(*chunks))
+        return one_or_several([each[:count] for each in arrays(joined(found))])
 
     return answers
+
+
+def joined(parts: Sequence[Values]) -> Values:
+    """Answers to some images and to others, one after the other."""
+    import numpy as np
+
+    return one_or_several([np.concatenate(each) for each in zip(*map(arrays, parts), strict=True)])
+
+
+def _require_fitting(given: Arrays, shapes: Sequence[Any]) -> None:
+    wanted, found = [shape[1:] for shape in shapes], [each.shape[1:] for each in given]
+    counts = {len(each) for each in given}
+    if found == wanted and len(counts) == 1 and min(counts):
+        return
+    if len(wanted) == len(found) == 1:
+        raise ExportError(f"images must be of shape (n, {wanted[0]}), but got {given[0].shape}")
+    raise ExportError(
+        f"images must be as many of each of the shapes {wanted}, but got {[each.shape for each in given]}"
+    )
 
 
 __all__ = [
@@ -138,6 +156,7 @@ __all__ = [
     "Runtime",
     "by_suffix",
     "get",
+    "joined",
     "opened",
     "register",
     "run",

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from hwnas.errors import AgentError, DeviceError
 
@@ -14,8 +14,22 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Batch = Callable[["NDArray[np.float32]"], "NDArray[np.float32]"]
-"""Answers images (n, channels, height, width) in the same layout; n is the model's own batch."""
+Arrays: TypeAlias = "tuple[NDArray[np.float32], ...]"
+Values: TypeAlias = "NDArray[np.float32] | tuple[NDArray[np.float32], ...]"
+"""What goes into a model or comes out of it: an array, or a tuple of several."""
+Batch: TypeAlias = "Callable[..., Values]"
+"""Answers images (n, channels, height, width), one argument an input; n is the model's own batch."""
+
+
+def arrays(values: Values) -> Arrays:
+    """One or several arrays, always as a tuple of them."""
+    return values if isinstance(values, tuple) else (values,)
+
+
+def one_or_several(parts: Sequence[NDArray[np.float32]]) -> Values:
+    """The array itself where there is one, else a tuple of them."""
+    return tuple(parts) if len(parts) != 1 else parts[0]
+
 
 CPU = "cpu"
 
@@ -175,27 +189,30 @@ class Host:
     Attributes:
         runtime: Name of the runtime that does it.
         open: Opens a model (a file or its content) with so many threads; gives the shape of its
-            input as (n, channels, height, width), whatever the model's layout is, and what answers.
-            Raises ExportError where the runtime refuses the model.
+            input as (n, channels, height, width), whatever the model's layout is, of several a tuple of
+            shapes; and what answers. Raises ExportError where the runtime refuses the model.
         execution: Looks at the graph that is executed.
         quantization: How whole numbers stand for values at both ends of a model:
             ``{"input": {"dtype", "scale", "zero_point"}, "output": ...}``, value = scale * (number -
-            zero_point); empty where it reads and answers floats.
+            zero_point), further ones as "input1", "output1" and so on; empty where it reads and answers
+            floats.
         describe: Reads what a file says of itself; raises ExportError where it is damaged, or no such model.
         delegate: What must run all of a model in one piece; empty where there is no such thing.
         delegate_lacks: Precisions that the delegate has no kernels for: then the runtime itself computes.
         keeps_int8: Whether it computes all of an int8 model in whole numbers, as the file says. One that
             does not decides itself, and what it computes in float is only told.
+        float_in_int8: Operators that it had better compute in float all the same, which is told as well.
     """
 
     runtime: str
-    open: Callable[[bytes | Path, int], tuple[tuple[int, ...], Batch]]
+    open: Callable[[bytes | Path, int], tuple[tuple[Any, ...], Batch]]
     execution: Callable[[bytes], Execution]
     quantization: Callable[[bytes | Path], dict[str, dict[str, Any]]]
     describe: Callable[[Path], Description]
     delegate: str = ""
     delegate_lacks: tuple[str, ...] = ()
     keeps_int8: bool = True
+    float_in_int8: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

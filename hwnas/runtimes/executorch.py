@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwnas.errors import ExportError
 from hwnas.runtimes._pte_file import METHOD, XNNPACK, describe, read
-from hwnas.runtimes.base import PTE, Batch, Execution, Host, Runtime
+from hwnas.runtimes.base import PTE, Batch, Execution, Host, Runtime, Values
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +23,7 @@ _FLOATS = {"float32", "float16", "bfloat16"}
 
 
 def method(model: bytes | Path, *, threads: int = 1) -> Any:
-    """The method of a program that is run, loaded.
+    """The method of a program that is run, loaded, behind what must stay with it.
 
     Args:
         model: A ``.pte`` file or its content.
@@ -39,7 +39,7 @@ def method(model: bytes | Path, *, threads: int = 1) -> Any:
             if library._threadpool_get_thread_count() != threads:
                 library._unsafe_reset_threadpool(threads)
             program = library._load_program_from_buffer(content)
-            return program, program.load_method(METHOD)  # the content must stay
+            return (content, program), program.load_method(METHOD)  # which reads both as long as it runs
     except (RuntimeError, OSError) as error:
         raise ExportError(f"ExecuTorch must be able to load the model, but it answered: {error}") from error
 
@@ -86,18 +86,19 @@ def execution(model: bytes) -> Execution:
     return Execution(dict(sorted(names.items())), floats, ours, (*plan.kernels, *others))
 
 
-def _open(model: bytes | Path, threads: int) -> tuple[tuple[int, ...], Batch]:
+def _open(model: bytes | Path, threads: int) -> tuple[tuple[Any, ...], Batch]:
     import torch
 
-    program, forward = method(model, threads=threads)
-    shape = tuple(forward.method_meta().input_tensor_meta(0).sizes())
+    read, forward = method(model, threads=threads)
+    meta = forward.method_meta()
 
-    def answer(images: NDArray[np.float32]) -> NDArray[np.float32]:
-        values: NDArray[np.float32] = forward.call([torch.from_numpy(images.copy())])[0].numpy().copy()
-        assert program is not None
-        return values
+    def answer(*images: NDArray[np.float32]) -> Values:
+        made = forward.call([torch.from_numpy(each.copy()) for each in images])
+        assert read
+        return tuple(each.numpy().copy() for each in made)
 
-    return shape, answer
+    shapes = [meta.input_tensor_meta(number).sizes() for number in range(meta.num_inputs())]
+    return tuple(map(tuple, shapes)), answer
 
 
 def _quantization(model: bytes | Path) -> dict[str, dict[str, Any]]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwnas.errors import ExportError
 from hwnas.runtimes._tflite_file import describe
-from hwnas.runtimes.base import TFLITE, Batch, Execution, Host, Runtime, content_of
+from hwnas.runtimes.base import TFLITE, Batch, Execution, Host, Runtime, Values, content_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,28 +80,32 @@ def quantization(model: bytes | Path) -> dict[str, dict[str, Any]]:
     import numpy as np
 
     runner = interpreter(model)
-    ends = {"input": runner.get_input_details()[0], "output": runner.get_output_details()[0]}
     found = {}
-    for name, details in ends.items():
-        scale, zero_point = details["quantization"]
-        if scale:
-            dtype = np.dtype(details["dtype"]).name
-            found[name] = {"dtype": dtype, "scale": float(scale), "zero_point": int(zero_point)}
+    for end, tensors in (("input", runner.get_input_details()), ("output", runner.get_output_details())):
+        for number, details in enumerate(tensors):
+            scale, zero_point = details["quantization"]
+            if scale:
+                found[f"{end}{number or ''}"] = {
+                    "dtype": np.dtype(details["dtype"]).name,
+                    "scale": float(scale),
+                    "zero_point": int(zero_point),
+                }
     return found
 
 
-def _open(model: bytes | Path, threads: int) -> tuple[tuple[int, ...], Batch]:
+def _open(model: bytes | Path, threads: int) -> tuple[tuple[Any, ...], Batch]:
     runner = interpreter(model, threads=threads)
-    source, result = runner.get_input_details()[0], runner.get_output_details()[0]
-    n, height, width, channels = source["shape"]
+    sources, results = runner.get_input_details(), runner.get_output_details()
+    shapes = [tuple(map(int, source["shape"])) for source in sources]
 
-    def answer(images: NDArray[np.float32]) -> NDArray[np.float32]:
-        runner.set_tensor(source["index"], _quantized(images.transpose(0, 2, 3, 1), source))
+    def answer(*images: NDArray[np.float32]) -> Values:
+        for source, given in zip(sources, images, strict=True):
+            runner.set_tensor(source["index"], _quantized(given.transpose(0, 2, 3, 1), source))
         runner.invoke()
-        values = _dequantized(runner.get_tensor(result["index"]), result)
-        return values.transpose(0, 3, 1, 2) if values.ndim == 4 else values
+        values = [_dequantized(runner.get_tensor(result["index"]), result) for result in results]
+        return tuple(each.transpose(0, 3, 1, 2) if each.ndim == 4 else each for each in values)
 
-    return (int(n), int(channels), int(height), int(width)), answer
+    return tuple((n, channels, height, width) for n, height, width, channels in shapes), answer
 
 
 def _quantized(values: NDArray[np.float32], details: dict[str, Any]) -> NDArray[Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwnas.errors import ExportError
 from hwnas.runtimes._onnx_file import describe
-from hwnas.runtimes.base import ONNX, Batch, Execution, Host, Runtime, content_of
+from hwnas.runtimes.base import ONNX, Batch, Execution, Host, Runtime, Values, content_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 _PROVIDERS = ["CPUExecutionProvider"]
 _CONVERTING = {"QuantizeLinear", "DequantizeLinear"}
+_IN_FLOAT = ("Resize",)
+"""Bilinear, it takes half the time in float32 of what it takes in uint8, where it cuts off instead of
+rounding: by half a step on average (ONNX Runtime 1.32)."""
 
 
 def session(model: bytes | Path, *, threads: int = 1, optimized: Path | None = None) -> Any:
@@ -57,6 +60,7 @@ def execution(model: bytes) -> Execution:
         session(model, optimized=path)
         graph = onnx.load(path).graph
     ends = {value.name for value in (*graph.input, *graph.output)}
+    ends |= {name for node in graph.node if node.op_type in _IN_FLOAT for name in (*node.input, *node.output)}
     floats = {value.name for value in graph.input}
     touching = []
     for node in graph.node:
@@ -70,15 +74,14 @@ def execution(model: bytes) -> Execution:
     return Execution(operators, tuple(touching), None, ())
 
 
-def _open(model: bytes | Path, threads: int) -> tuple[tuple[int, ...], Batch]:
+def _open(model: bytes | Path, threads: int) -> tuple[tuple[Any, ...], Batch]:
     runner = session(model, threads=threads)
-    source = runner.get_inputs()[0]
+    names = [source.name for source in runner.get_inputs()]
 
-    def answer(images: NDArray[np.float32]) -> NDArray[np.float32]:
-        values: NDArray[np.float32] = runner.run(None, {source.name: images})[0]
-        return values
+    def answer(*images: NDArray[np.float32]) -> Values:
+        return tuple(runner.run(None, dict(zip(names, images, strict=True))))
 
-    return tuple(source.shape), answer
+    return tuple(tuple(source.shape) for source in runner.get_inputs()), answer
 
 
 def _quantization(model: bytes | Path) -> dict[str, dict[str, Any]]:
@@ -92,7 +95,7 @@ ONNXRUNTIME = Runtime(
     precisions=("fp32", "int8"),
     processors=("cpu",),
     agent="onnxruntime",
-    host=Host("onnxruntime", _open, execution, _quantization, describe),
+    host=Host("onnxruntime", _open, execution, _quantization, describe, float_in_int8=_IN_FLOAT),
     example="example_onnxruntime.py",
     packages=("onnx", "onnxruntime"),
 )

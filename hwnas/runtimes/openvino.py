@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwnas.errors import ExportError
 from hwnas.runtimes._onnx_file import describe
-from hwnas.runtimes.base import ONNX, TFLITE, Batch, Execution, Host, Runtime
+from hwnas.runtimes.base import ONNX, TFLITE, Batch, Execution, Host, Runtime, Values
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,15 +73,15 @@ def _is_end(op: Any) -> bool:
     return "Parameter" in before or "Result" in after
 
 
-def _open(model: bytes | Path, threads: int) -> tuple[tuple[int, ...], Batch]:
+def _open(model: bytes | Path, threads: int) -> tuple[tuple[Any, ...], Batch]:
     runner = compiled(model, threads=threads)
     request = runner.create_infer_request()
 
-    def answer(images: NDArray[np.float32]) -> NDArray[np.float32]:
-        values: NDArray[np.float32] = request.infer([images])[0].copy()
-        return values
+    def answer(*images: NDArray[np.float32]) -> Values:
+        found = request.infer(list(images))
+        return tuple(found[port].copy() for port in runner.outputs)
 
-    return tuple(runner.input(0).shape), answer
+    return tuple(tuple(port.shape) for port in runner.inputs), answer
 
 
 def _quantization(model: bytes | Path) -> dict[str, dict[str, Any]]:

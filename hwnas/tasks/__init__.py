@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from hwnas.data import Dataset, Split
+    from hwnas.runtimes.base import Values
 
 DEFAULT = "classification"
 """Of what is asked for without a task, and of records that name none."""
@@ -80,9 +81,7 @@ def of_record(described: Mapping[str, Any]) -> Task:
     return get(str(described.get("task", DEFAULT)))
 
 
-def predictions(
-    task: Task, answer: Callable[[NDArray[np.uint8]], NDArray[np.float32]], split: Split
-) -> Predictions:
+def predictions(task: Task, answer: Callable[[NDArray[np.uint8]], Values], split: Split) -> Predictions:
     """What is answered to the images of a split.
 
     Some images at a time: all in float, and all answers where those are about places of them, can be more
@@ -95,10 +94,12 @@ def predictions(
     """
     import torch
 
+    def answered(rows: slice) -> Any:
+        values = answer(split.images[rows])
+        return tuple(map(torch.from_numpy, values)) if isinstance(values, tuple) else torch.from_numpy(values)
+
     parts = (slice(at, at + _AT_ONCE) for at in range(0, len(split), _AT_ONCE))
-    return task.predictions(
-        (torch.from_numpy(answer(split.images[rows])), torch.from_numpy(split.labels[rows])) for rows in parts
-    )
+    return task.predictions((answered(rows), torch.from_numpy(split.labels[rows])) for rows in parts)
 
 
 __all__ = ["DEFAULT", "TASKS", "Task", "get", "of", "of_record", "predictions", "register", "require"]

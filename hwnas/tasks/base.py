@@ -251,8 +251,13 @@ class Task(Protocol):
     def labels(self, data: Dataset) -> tuple[str, ...]:
         """The lines of ``labels.txt``: what is needed to read answers, one line of text each."""
 
-    def fits(self, answer: tuple[int, ...], labels: Sequence[str]) -> bool:
-        """Whether an answer of this shape, to one image, can be read by these labels."""
+    def fits(self, answer: tuple[Any, ...], labels: Sequence[str]) -> bool:
+        """Whether an answer of this shape, to one image, can be read by these labels.
+
+        Args:
+            answer: Of several outputs, a tuple of shapes.
+            labels: As of ``labels``.
+        """
 
     def preprocessing(self, data: Dataset) -> Mapping[str, Any]:
         """How a picture becomes what networks are fed, as JSON; with ``scale``, ``mean`` and ``std``."""

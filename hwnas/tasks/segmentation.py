@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hwnas import known
+from hwnas.known import decoders
 from hwnas.statistics.differences import Difference
 from hwnas.statistics.intervals import SIGNIFICANT, beats_guessing, chance_of_gap, right_of, wilson
 from hwnas.tasks import masks, segmented
@@ -46,6 +48,10 @@ class Segmentation(OnImages):
     def outputs(self, data: Dataset) -> int:
         """One logit a class."""
         return data.num_classes
+
+    def network(self, name: str) -> str:
+        """With the usual decoder, where the name says none."""
+        return known.decorated(name, decoders.SEGMENTATION[0])
 
     def criterion(self, data: Dataset, settings: LossSettings, device: torch.device) -> PixelLoss:
         """Cross-entropy and dice; with weights of the classes by their pixels where they are asked for."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
+from functools import partial
 
 from hwnas import blocks, runtimes
 from hwnas.errors import SpaceError
-from hwnas.space import Block, Op, Shape, Workload
+from hwnas.space import IMAGE, Block, Op, Shape, Shapes, Workload, shapes_of
 from hwnas.testing.claims import claim, refuses, works
 
 
-def check_block(block: Block, in_shape: Shape, *, is_exported: bool = True) -> None:
+def check_block(block: Block, in_shape: Shape | Shapes, *, is_exported: bool = True) -> None:
     """Claim that a block is what ``hwnas.space.Block`` wants, on an input of a shape.
 
     Its key and back; its output shape and its operations, one by one, against a run of the module that it
@@ -18,7 +20,7 @@ def check_block(block: Block, in_shape: Shape, *, is_exported: bool = True) -> N
 
     Args:
         block: A block of a kind that is registered.
-        in_shape: (channels, height, width) of one image.
+        in_shape: (channels, height, width) of one image; of what reads several tensors, a tuple of them.
         is_exported: Whether to export it, which takes a second.
 
     Raises:
@@ -39,8 +41,8 @@ def check_block(block: Block, in_shape: Shape, *, is_exported: bool = True) -> N
             again == block, f"blocks.parse(key) must be the block again, but {block.key()!r} gives {again!r}"
         )
         claim(hash(again) == hash(block), f"equal blocks must have equal hashes, but {block!r} has not")
-    wrong = (in_shape[0] + 1, *in_shape[1:])
-    refuses(SpaceError, lambda: block.out_shape(wrong), f"out_shape({wrong}) of {block!r}")
+    for wrong in _wrong(in_shape):
+        refuses(SpaceError, partial(block.out_shape, wrong), f"out_shape({wrong}) of {block!r}")
     with works(f"{block!r} on {in_shape}"):
         _check_operations(block, in_shape)
         _check_module(block, in_shape)
@@ -49,7 +51,15 @@ def check_block(block: Block, in_shape: Shape, *, is_exported: bool = True) -> N
             _check_export(block, in_shape)
 
 
-def _check_operations(block: Block, shape: Shape) -> None:
+def _wrong(shape: Shape | Shapes) -> Iterator[Shape | Shapes]:
+    """Inputs of which one has a channel too many."""
+    shapes = shapes_of(shape)
+    for number, (channels, height, width) in enumerate(shapes):
+        odd = channels + 1, height, width
+        yield (*shapes[:number], odd, *shapes[number + 1 :]) if len(shapes) > 1 else odd
+
+
+def _check_operations(block: Block, shape: Shape | Shapes) -> None:
     """What it says that it computes, against a trace."""
     from hwnas.testing.traced import operations
 
@@ -75,31 +85,36 @@ def _differing(said: tuple[Op, ...], ran: list[Op]) -> str:
     return f"only said {odd[0]}, only run {odd[1]}"
 
 
-def _check_module(block: Block, shape: Shape) -> None:
+def _check_module(block: Block, shape: Shape | Shapes) -> None:
     """The module that it builds."""
     import torch
 
-    module, said = block.build(), tuple(block.out_shape(shape))
+    from hwnas.blocks.wired import tensors
+
+    module, said = block.build(), Workload(block, shape).out_shapes
     with torch.no_grad():
-        images = torch.randn(2, *shape)
-        answer = module.eval()(images)
-    found = tuple(answer.shape[1:])
+        images = [torch.randn(2, *each) for each in shapes_of(shape)]
+        answers = tensors(module.eval()(*images))
+    found = tuple(tuple(answer.shape[1:]) for answer in answers)
+    flat = tuple(each[:1] if each[1:] == (1, 1) else each for each in said)
     claim(
-        found == said or (found == said[:1] and said[1:] == (1, 1)),
+        found in (said, flat),
         f"out_shape must be that of an answer, {found}, but {block!r} on {shape} says {said}",
     )
-    claim(bool(torch.isfinite(answer).all()), f"answers must be finite, but those of {block!r} are not")
+    is_finite = all(bool(torch.isfinite(answer).all()) for answer in answers)
+    claim(is_finite, f"answers must be finite, but those of {block!r} are not")
     count = sum(p.numel() for p in module.parameters())
     claim(count == block.params(), f"params must be {count} for {block!r}, but are {block.params()}")
     if block.is_identity:
-        claim(torch.equal(answer, images), f"an identity must answer its input, but {block!r} does not")
+        same = len(answers) == len(images) and all(map(torch.equal, answers, images))
+        claim(same, f"an identity must answer its input, but {block!r} does not")
 
 
-def _check_export(block: Block, shape: Shape) -> None:
+def _check_export(block: Block, shape: Shape | Shapes) -> None:
     """Every runtime that ships computes what PyTorch computes; ``lower`` raises where it does not."""
     from hwnas.export import lower, random_calibration, random_module
 
-    module, images = random_module([block], 0), random_calibration(shape, 8, 1)
+    module, images = random_module([block], 0, ((IMAGE,),)), random_calibration(shape, 8, 1)
     for runtime in runtimes.shipping():
         for precision in runtime.files:
             lower(module, shape, runtime.name, precision, calibration=images)

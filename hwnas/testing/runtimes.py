@@ -12,6 +12,7 @@ from hwnas.device import PRECISIONS, PROCESSORS, Device
 from hwnas.errors import ExportError
 from hwnas.measure import ProfileOptions, measure
 from hwnas.runtimes import Runtime
+from hwnas.runtimes.base import arrays
 from hwnas.testing.claims import claim, works
 
 _SHAPE = (3, 8, 6)
@@ -53,7 +54,7 @@ def check_runtime(name: str, device: Device | None = None) -> None:
         module, images = random_module([Conv(3, 4)], 0), random_calibration(_SHAPE, 4, 1)
         for precision in runtime.files:
             model = lower(module, _SHAPE, name, precision, calibration=images).model
-            found = runtimes.run(model, name, images).shape
+            found = arrays(runtimes.run(model, name, images))[0].shape
             claim(
                 found == (4, 4, 8, 6),
                 f"{name} must answer (4, 4, 8, 6) in PyTorch's layout, but answers {found}",

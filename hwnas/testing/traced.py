@@ -8,7 +8,8 @@ from typing import Any, cast
 import torch
 from torch import fx, nn
 
-from hwnas.blocks.layers import MOVING, SqueezeExcite, StridedPointwise, Tracer
+from hwnas.blocks.layers import MOVING, SqueezeExcite, StridedPointwise
+from hwnas.blocks.wired import recorded
 from hwnas.space import Op, Workload
 from hwnas.testing.claims import claim
 
@@ -21,21 +22,21 @@ def operations(workload: Workload, *, is_whole: bool = False) -> list[Op]:
     """Every operation of a run on one image, in order.
 
     Args:
-        workload: The block and the shape of its input.
+        workload: The block and the shapes of its inputs.
         is_whole: Whether a strided 1x1 convolution counts pixels that it does not use.
     """
-    walk = _Run(workload.block.build().eval(), is_whole)
+    walk = _Run(workload.block.build().eval(), len(workload.in_shapes), is_whole)
     with torch.no_grad():
-        walk.run(torch.randn(1, *workload.in_shape))
+        walk.run(*(torch.randn(1, *shape) for shape in workload.in_shapes))
     return walk.found
 
 
 class _Run(fx.Interpreter):
     """Runs a trace, and notes every operation with what it read and wrote for one image."""
 
-    def __init__(self, module: nn.Module, is_whole: bool) -> None:
-        root = nn.Sequential(module)
-        super().__init__(fx.GraphModule(root, Tracer().trace(root)))
+    def __init__(self, module: nn.Module, inputs: int, is_whole: bool) -> None:
+        root, calls = recorded(module, inputs)
+        super().__init__(fx.GraphModule(root, calls))
         self.excites = [name for name, inner in root.named_modules() if isinstance(inner, SqueezeExcite)]
         self.found: list[Op] = []
         self.is_whole = is_whole

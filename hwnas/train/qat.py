@@ -29,12 +29,13 @@ from torch import fx, nn
 
 from hwnas import runtimes
 from hwnas.blocks import statistics
-from hwnas.blocks.layers import MOVING, Tracer
+from hwnas.blocks.layers import MOVING, Resize
+from hwnas.blocks.wired import Value, recorded
 from hwnas.errors import TrainingError
 from hwnas.train import optim
 from hwnas.train.config import FROM_NOTHING, EpochRecord, TrainConfig, TrainResult
 from hwnas.train.fitting import fit
-from hwnas.train.rounding import Activation, HardSigmoid, HardSwish, Joined, Weighted
+from hwnas.train.rounding import Activation, HardSigmoid, HardSwish, Joined, Moved, Weighted
 from hwnas.train.teacher import Teacher
 
 if TYPE_CHECKING:
@@ -127,10 +128,10 @@ class Rounded(nn.Module):
         super().__init__()
         self.graph = _rewritten(module, joined=runtimes.get(runtime).joins_on_one_scale)
 
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Logits (n, classes) of normalised images (n, channels, height, width)."""
+    def forward(self, images: torch.Tensor) -> Value:
+        """What the network answers normalised images (n, channels, height, width) with."""
         with torch.autocast(images.device.type, enabled=False):  # bfloat16 is as coarse as int8
-            return cast(torch.Tensor, self.graph(images))
+            return cast(Value, self.graph(images))
 
     @torch.no_grad()
     def calibrate(self, images: torch.Tensor) -> None:
@@ -166,14 +167,13 @@ def _rewritten(module: nn.Module, *, joined: bool) -> fx.GraphModule:
         module: The network.
         joined: Whether the parts of a concatenation are rounded together, as in LiteRT.
     """
-    root = nn.Sequential(module)  # so that the module itself may be a leaf
-    network = fx.GraphModule(root, Tracer().trace(root))
+    network = fx.GraphModule(*recorded(module))
     for number, node in enumerate(list(network.graph.nodes)):
         if isinstance(_layer(network, node), nn.Conv2d | nn.Linear):
             _fold(network, node, f"weighted_{number}")
     for number, node in enumerate(list(network.graph.nodes)):
         if joined and node.target is torch.cat:
-            _round(network, node, f"rounded_{number}", Joined(_rounded_parts(network, node)))
+            _round(network, node, f"rounded_{number}", Joined(_roundings(network, node)))
         elif not (joined and _only_joined(network, node)):
             _rewrite(network, node, f"rounded_{number}")
     network.delete_all_unused_submodules()  # or parameters would be there twice
@@ -195,6 +195,8 @@ def _fold(network: fx.GraphModule, node: fx.Node, name: str) -> None:
 def _rewrite(network: fx.GraphModule, node: fx.Node, name: str) -> None:
     """Round what a node gives, unless the exported model does not keep it."""
     layer = _layer(network, node)
+    if isinstance(layer, Resize):
+        _round(network, node, name, *map(Moved, _roundings(network, node)))
     if node.op == "output" or isinstance(layer, _SILENT):
         return
     if isinstance(layer, nn.Hardsigmoid):
@@ -239,14 +241,15 @@ def _only_joined(network: fx.GraphModule, node: fx.Node) -> bool:
     return known and len(node.users) == 1 and next(iter(node.users)).target is torch.cat
 
 
-def _rounded_parts(network: fx.GraphModule, node: fx.Node) -> list[Activation]:
-    """What rounds the parts of a concatenation that are rounded already, and only moved since."""
+def _roundings(network: fx.GraphModule, node: fx.Node) -> list[Activation]:
+    """What rounds those values that a node reads which are rounded already, and only moved since."""
     found = []
     for part in node.all_input_nodes:
         while isinstance(_layer(network, part), _SILENT):
             part = part.all_input_nodes[0]
-        if isinstance(layer := _layer(network, part), Activation):
-            found.append(layer)
+        layer = _layer(network, part)
+        if isinstance(layer, Activation | HardSigmoid | HardSwish):
+            found.append(layer if isinstance(layer, Activation) else layer.last)
     return found
 
 

@@ -66,6 +66,22 @@ class Joined(Activation):
         return low * (widest / width), widest
 
 
+class Moved(Activation):
+    """Rounds what lies between rounded values to their levels.
+
+    Args:
+        source: What rounds these.
+    """
+
+    def __init__(self, source: Activation) -> None:
+        super().__init__()
+        self.source = (source,)  # a tuple, so that it is not its own as well
+
+    def bounds(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Those of the source."""
+        return self.source[0].bounds()
+
+
 class Weighted(nn.Module):
     """A convolution or linear layer, with the batch norm behind it folded in, of rounded weights."""
 
@@ -121,6 +137,11 @@ class HardSigmoid(nn.Module):
         super().__init__()
         self.clip, self.gate = Activation(), Activation()
 
+    @property
+    def last(self) -> Activation:
+        """What rounds the result."""
+        return self.gate
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Any shape in and out."""
         gate: torch.Tensor = self.gate(self.clip(functional.relu6(x + 3)) / 6)
@@ -133,6 +154,11 @@ class HardSwish(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.sigmoid, self.product = HardSigmoid(), Activation()
+
+    @property
+    def last(self) -> Activation:
+        """What rounds the result."""
+        return self.product
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Any shape in and out."""

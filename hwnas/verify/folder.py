@@ -15,6 +15,7 @@ from hwnas import release, runtimes
 from hwnas.errors import ExportError, HwnasError, ParityError, in_words
 from hwnas.export import metadata, parity
 from hwnas.release import Manifest, ShippedModel, probes
+from hwnas.runtimes.base import Values, arrays
 from hwnas.tasks import Task
 
 
@@ -68,17 +69,18 @@ def answers_to_probes(folder: CheckedFolder) -> dict[str, tuple[str, ...]]:
     found = {}
     for model in folder.manifest.models:
         answered = _run(folder, model, images)
-        if not folder.task.fits(answered.shape[1:], folder.labels):
+        shapes = tuple(each.shape[1:] for each in arrays(answered))
+        if not folder.task.fits(shapes if len(shapes) > 1 else shapes[0], folder.labels):
             raise HwnasError(
                 "labels must be those of the answers of a model, but "
                 f"{release.LABELS} has {len(folder.labels)} and {model.file} answers with "
-                f"{answered.shape[1:]}: export again"
+                f"{', '.join(map(str, shapes))}: export again"
             )
         found[model.file] = _compare(model, recorded, answered)
     return found
 
 
-def _compare(model: ShippedModel, recorded: Mapping[str, Any], answered: np.ndarray) -> tuple[str, ...]:
+def _compare(model: ShippedModel, recorded: Mapping[str, Any], answered: Values) -> tuple[str, ...]:
     """Both fp32 models must answer as PyTorch did, one in whole numbers as it did itself."""
     is_fp32 = model.precision == "fp32"
     expected = probes.answers(recorded, probes.PYTORCH if is_fp32 else model.file)
@@ -100,7 +102,7 @@ def _compare(model: ShippedModel, recorded: Mapping[str, Any], answered: np.ndar
     return ()
 
 
-def _run(folder: CheckedFolder, model: ShippedModel, images: np.ndarray) -> np.ndarray:
+def _run(folder: CheckedFolder, model: ShippedModel, images: Values) -> Values:
     try:
         return runtimes.run(folder.path / model.file, model.runtime, images)
     except (ExportError, ParityError) as error:

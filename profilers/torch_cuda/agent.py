@@ -53,6 +53,12 @@ def _slice(x, starts, ends, axes=None, steps=None):
     return x[tuple(parts)]
 
 
+def _resize(x, _roi, _scales, sizes=None, *, mode):
+    if mode != b"linear" or sizes is None or sizes[:2] != list(x.shape[:2]):
+        raise JobError("load", "Resize must be linear, to heights and widths that the file says, but is not")
+    return functional.interpolate(x, sizes[2:], mode="bilinear", align_corners=False)
+
+
 def _reshape(x, shape):
     return x.reshape([size or x.shape[axis] for axis, size in enumerate(shape)])
 
@@ -81,6 +87,7 @@ OPERATORS: dict[str, Callable] = {
     "Mul": lambda a, b: a * b,
     "Relu": functional.relu,
     "Reshape": _reshape,
+    "Resize": _resize,
     "Slice": _slice,
     "Transpose": _transpose,
 }

@@ -144,6 +144,7 @@ NETWORKS = {
         known.load("shufflenetv2-0.5", resolution=32, num_classes=10, strides="imagenet"), 32
     ),
     "mobilenetv3": lambda: of(known.load("mobilenetv3-small", resolution=32, num_classes=10), 32),
+    "segmenter": lambda: ([blocks.Conv(3, 8, 3, 2), blocks.PooledContext(8, 16, 5, 2)], (3, 32, 32)),
 }
 
 
@@ -205,6 +206,7 @@ KERNEL = np.random.default_rng(0).standard_normal((4, 3, 3, 3), np.float32)
         (helper.make_node("Clip", ["x", "", "m"], ["y"]), {"m": np.float32(0.25)}),
         (helper.make_node("Reshape", ["x", "s"], ["y"]), {"s": [0, 2, -1]}),
         (helper.make_node("Flatten", ["x"], ["y"], axis=2), {}),
+        (helper.make_node("Resize", ["x", "", "", "k"], ["y"], mode="linear"), {"k": [1, 3, 20, 6]}),
         (helper.make_node("Mul", ["x", "f"], ["y"]), {"f": np.float32([[[2]], [[3]], [[4]]])}),
     ],
     ids=lambda value: value.op_type if hasattr(value, "op_type") else "",
@@ -241,6 +243,25 @@ def test_what_it_would_compute_otherwise_is_refused_by_name(agent, tmp_path, nod
     path = write(tmp_path / "m.onnx", [node], [1, 3, 8, 8], opset)
     with pytest.raises(agent.JobError, match=words):
         agent.Network(str(path))
+
+
+@pytest.mark.parametrize(
+    ("mode", "named", "constant"),
+    [
+        ("nearest", "", [1, 3, 16, 16]),
+        ("cubic", "", [1, 3, 16, 16]),
+        ("linear", "scales", np.float32([1, 1, 2, 2])),
+    ],
+)
+def test_resizing_of_another_kind_is_refused(agent, tmp_path, mode, named, constant):
+    inputs = ["x", "", "k"] if named else ["x", "", "", "k"]
+    path = write(
+        tmp_path / "m.onnx", [helper.make_node("Resize", inputs, ["y"], mode=mode)], [1, 3, 8, 8], k=constant
+    )
+    with pytest.raises(
+        agent.JobError, match="Resize must be linear, to heights and widths that the file says"
+    ):
+        agent.Network(str(path))(torch.zeros(1, 3, 8, 8))
 
 
 def not_written(kind, path):

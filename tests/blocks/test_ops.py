@@ -77,9 +77,9 @@ def test_a_kind_without_operations_cannot_exist():
 
 def test_blocks_of_the_wrong_input_have_no_operations():
     for workload in EXAMPLES:
-        channels, height, width = workload.in_shape
+        wrong = tuple((channels + 1, *size) for channels, *size in workload.in_shapes)
         with pytest.raises(SpaceError, match="in_channels"):
-            workload.block.ops((channels + 1, height, width))
+            workload.block.ops(wrong if len(wrong) > 1 else wrong[0])
 
 
 def test_a_stage_counts_what_its_layers_count():

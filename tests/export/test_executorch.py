@@ -53,9 +53,9 @@ def test_a_program_is_the_same_whenever_it_is_written():
 
 def test_what_values_only_move_through_shares_its_levels():
     x, part, rest, y = (Tensor(name, (1, n, 2, 2)) for name, n in (("x", 4), ("a", 2), ("b", 2), ("y", 4)))
-    graph = Graph(x, y, (Slice(x, part, 0, 2), Slice(x, rest, 2, 4), Concat(rest, part, y)))
+    graph = Graph((x,), (y,), (Slice(x, part, 0, 2), Slice(x, rest, 2, 4), Concat((rest, part), y)))
     images = np.linspace(-1, 2, 16, dtype=np.float32).reshape(1, 1, 4, 2, 2)
-    _, levels = _levels.of(graph, images)
+    _, levels = _levels.of(graph, (images,))
     assert len({levels[tensor.name] for tensor in (x, part, rest, y)}) == 1
     assert levels["x"].step == pytest.approx(3 / 255, rel=1e-4)
 

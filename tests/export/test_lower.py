@@ -291,9 +291,9 @@ class Mixed(nn.Module):
         return self.pool(x) + x
 
 
-class TwoOutputs(nn.Module):
+class Nested(nn.Module):
     def forward(self, x):
-        return x, x
+        return x, (x, x)
 
 
 @pytest.mark.parametrize(
@@ -301,7 +301,7 @@ class TwoOutputs(nn.Module):
     [
         (Exponential(), "exp"),
         (Branching(), "branch"),
-        (TwoOutputs(), "one tensor"),
+        (Nested(), "one tensor"),
         (Scaled(), "add"),
         (Mixed(), "shapes"),
     ],

@@ -154,6 +154,6 @@ def test_activations_that_int8_cannot_add_are_refused():
 def test_ordinary_ranges_are_not_touched():
     module, images = random_module([MBConv(16, 16, se_ratio=0.25)], 0), random_calibration(SHAPE, 2, 0)
     graph = trace(module, (1, *SHAPE), native_hswish=False)
-    ranges = {tensor.name: (-1.0, 2.0) for tensor in (graph.source, *(n.result for n in graph.nodes))}
+    ranges = {tensor.name: (-1.0, 2.0) for tensor in (*graph.sources, *(n.result for n in graph.nodes))}
     assert usable(graph, ranges) == ranges
     assert images.std() == pytest.approx(1, abs=0.1)

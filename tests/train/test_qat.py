@@ -13,19 +13,24 @@ from training_helpers import StopAfter, make_int8_hard, same, small_network, sta
 
 from hwnas import data, export, known, runtimes, train
 from hwnas.blocks import (
+    LRASPP,
     Conv,
     ConvPool,
+    FPNSum,
     FusedMBConv,
     Head,
     LateHead,
     MBConv,
     MBStage,
+    PooledContext,
     ShuffleUnit,
     Skip,
     UniversalInvertedBottleneck,
+    layers,
 )
 from hwnas.errors import TrainingError
 from hwnas.export import parity
+from hwnas.space import IMAGE
 from hwnas.train import qat
 from hwnas.train.rounding import Activation
 
@@ -118,6 +123,54 @@ def test_one_concatenation_after_another_is_rounded_as_it_is_there(runtime_name,
     ]
     assert misses[0] < 0.1 * np.square(real - answers(module, images)).mean()
     assert misses[0] < misses[1] / 3
+
+
+DECODERS = {
+    "lraspp": ([Conv(3, 8, 3, 2), LRASPP((3, 8), 16, 5, 2)], ((IMAGE,), (IMAGE, 0)), 0.2),
+    "fpnsum": ([Conv(3, 8, 3, 2), FPNSum((3, 8), 16, 5)], ((IMAGE,), (IMAGE, 0)), 0.6),
+    "pooled": ([PooledContext(3, 16, 5, 2)], ((IMAGE,),), 0.1),
+}
+"""With the share of int8's noise that may differ: what is resized by two lies midway between two levels at
+one place of twenty, and is rounded up there by LiteRT, and to the even one here."""
+
+
+@pytest.mark.parametrize("runtime_name", export.RUNTIMES)
+@pytest.mark.parametrize("name", DECODERS)
+def test_decoders_are_rounded_as_the_exported_model_is(name, runtime_name, images):
+    parts, reads, most = DECODERS[name]
+    module = export.random_module(parts, 1, reads)
+    model = export.lower(module, (3, 8, 8), runtime_name, "int8", calibration=images, check=False).model
+    real, exact = runtimes.run(model, runtime_name, images), answers(module, images)
+    network = rounded(module, images, runtime_name)
+    imitated = answers(network, images)
+    assert np.square(real - imitated).mean() < most * np.square(real - exact).mean()
+    last = [part for part in network.modules() if isinstance(part, Activation)][-1]
+    assert np.abs(real - imitated).max() < 3.5 * float(last.bounds()[1]) / 255
+
+
+@pytest.mark.parametrize("activation", ["relu", "hswish"])
+def test_what_is_resized_keeps_its_levels(activation, images):
+    torch.manual_seed(0)
+    module = nn.Sequential(*layers.conv_bn(3, 4, 1, activation=activation), layers.Resize(2))
+    network = rounded(module, images)
+    before = [part for part in network.modules() if isinstance(part, Activation)][-2]
+    steps = answers(network, images) / (float(before.bounds()[1]) / 255)
+    np.testing.assert_allclose(steps, np.rint(steps), atol=1e-3)
+
+
+def test_several_outputs_are_rounded_each(images):
+    class Two(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Conv2d(3, 4, 1), nn.Conv2d(4, 2, 1)
+
+        def forward(self, x):
+            first = self.first(x)
+            return first, self.second(first)
+
+    found = rounded(Two().eval(), images)(torch.from_numpy(images))
+    assert [tuple(each.shape) for each in found] == [(128, 4, 8, 8), (128, 2, 8, 8)]
+    assert all(len(each.unique()) <= 256 for each in found)
 
 
 @pytest.mark.slow
