@@ -212,6 +212,21 @@ def test_resizing_looks_between_centres_of_pixels(factor, size, runtime_name):
     assert small.sqnr_db > 28
 
 
+@pytest.mark.parametrize("runtime_name", EACH)
+def test_a_dead_branch_is_resized_and_added(runtime_name):
+    """Its levels are widened to what the sum can take, on both sides of the resizing."""
+    decoder = random_module([FPNSum((8, 16), 16, 3)], 1, ((IMAGE,),))
+    shape = ((8, 8, 6), (16, 4, 3))
+    with torch.no_grad():
+        for layer in decoder[0].project[1]:
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.weight.mul_(1e-6)
+                layer.bias.mul_(1e-6)
+    _, small = float_and_int8(decoder, shape, runtime_name)
+    assert small.partitions == (1 if runtime_name in DELEGATING else None)
+    assert small.sqnr_db > 25
+
+
 @pytest.mark.parametrize(("precision", "version"), [("fp32", 3), ("int8", 3), ("16x8", 4)])
 def test_resizing_is_written_as_runtimes_want_it(precision, version):
     module, shape = nn.Sequential(nn.Conv2d(3, 5, 1), layers.Resize(2)).eval(), (3, 4, 6)

@@ -341,6 +341,19 @@ def test_a_run_without_training_says_what_is_missing(exported_run):
         release.export_run(exported_run, dataset)
 
 
+def test_probes_hold_several_outputs_each():
+    rng = np.random.default_rng(0)
+    boxes, scores = (rng.random((probes.COUNT, n, 2, 2)).astype(np.float32) for n in (4, 3))
+    recorded = json.loads(json.dumps(probes.record({probes.PYTORCH: (boxes, scores), "other": boxes})))
+    found = probes.answers(recorded, probes.PYTORCH)
+    assert [each.shape for each in found] == [boxes.shape, scores.shape]
+    assert parity.differences((boxes, scores), found) == (0.0, None)
+    np.testing.assert_array_equal(probes.answers(recorded, "other"), boxes)
+    recorded["answers"][probes.PYTORCH]["outputs"][1].pop()
+    with pytest.raises(SchemaMismatch, match="must be 8 rows"):
+        probes.answers(recorded, probes.PYTORCH)
+
+
 def test_probes_hold_what_pytorch_and_the_int8_models_answer(exported_run):
     folder = exported_run / "export"
     recorded = json.loads((folder / release.PROBES).read_text())
