@@ -19,7 +19,7 @@ SCHEMA = "hwnas-probes/1"
 COUNT = 8
 PYTORCH = "pytorch"
 
-_NUMBERS = 2048  # of each answer about places, at most
+_NUMBERS = 512  # of each answer about places, at most
 
 
 def images(channels: int, height: int, width: int) -> NDArray[np.uint8]:
@@ -43,7 +43,7 @@ def record(answers: Mapping[str, np.ndarray]) -> dict[str, Any]:
 
 
 def thinned(answers: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What is kept of answers: all of those about whole images, some thousands about places in them.
+    """What is kept of answers: all of those about whole images, some hundreds about places in them.
 
     An odd step, so that no row and no column of an image is left out.
 
