@@ -104,10 +104,8 @@ class Segmentation(OnImages):
         mean = float(np.mean(list(merits)))
         if mean > most:
             return None
-        facts = (
-            f"the mean IoU of architectures is {mean:.1%} on average, and the best that an answer has that "
-        )
-        facts += f"does not look {guess:.1%} (95 %: up to {most:.1%})"
+        facts = f"the mean IoU of architectures is {mean:.1%} on average, and the best without a look at the "
+        facts += f"images {guess:.1%} (95 %: up to {most:.1%})"
         if most > (1 + guess) / 2:
             return f"the validation images cannot tell scores from guesses: {facts}: give more images"
         return f"scored blindly: {facts}, so that their order is chance: train what scores them longer"
