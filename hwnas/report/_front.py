@@ -147,7 +147,7 @@ def _said(record: Record, entries: Sequence[_Entry]) -> str:
             f"{len(entries)} architectures. Their {record.score} is estimated by training each from scratch"
         )
         text += f" (epochs: {scratch['config']['epochs']})"
-    text += f" on {images:,} images" if images else ""
+    text += f", as certain as a share of {images:,} images" if images else ""
     text += ", worse than after training, and good for comparing. That the best of many was picked is not "
     text += "in the intervals."
     measured = sum(any(e.is_measured) for e in entries)

@@ -28,11 +28,14 @@ class Score:
         loss: Mean of the task's plain loss.
         balanced: The metric with every class counting the same; None where it was not looked at, or
             where there are no classes.
+        certainty: How many right or wrong answers a share of this value would be as certain on; None where
+            it is not known, or those are the images.
     """
 
     value: float
     loss: float
     balanced: float | None = None
+    certainty: int | None = field(default=None, compare=False)
 
     def to_json(self, metric: Metric) -> dict[str, Any]:
         """A JSON object; the metric goes by its own name."""

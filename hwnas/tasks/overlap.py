@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from hwnas.errors import DataError
 from hwnas.statistics import resampled
 from hwnas.statistics.differences import Difference
-from hwnas.statistics.intervals import wilson
+from hwnas.statistics.intervals import NORMAL_95, wilson
 from hwnas.tasks.base import Outcome
 
 Counts = NDArray[np.int64]
@@ -35,6 +35,24 @@ def mean_iou(sums: NDArray[np.float64]) -> NDArray[np.float64]:
     each = ious(sums)
     known: NDArray[np.float64] = np.nansum(each, axis=-1) / np.maximum(1, np.isfinite(each).sum(axis=-1))
     return known
+
+
+def guessed(pixels: Counts) -> dict[str, NDArray[np.float64]]:
+    """What answers come to that do not look at the images, rows as of ``Overlaps.rows``.
+
+    The commonest class everywhere, and the classes at random, each as often as it is there, which overlaps
+    more where they are evenly frequent.
+
+    Args:
+        pixels: Of each class in each image, shape (images, classes).
+    """
+    total, whole = pixels.sum(axis=0), pixels.sum(axis=1, keepdims=True)
+    often = total / max(1, int(total.sum()))
+    found = {}
+    for name, taken in (("constant", np.eye(len(total))[total.argmax()]), ("random", often)):
+        both = pixels * taken
+        found[name] = np.concatenate([both, pixels + whole * taken - both], axis=1)
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,6 +93,13 @@ class Overlaps:
             return found
         low, high = wilson(self.value, self.images)
         return min(low, self.value), max(high, self.value)
+
+    @cached_property
+    def certainty(self) -> int:
+        """How many right or wrong answers a share of this value would be as certain on."""
+        low, high = self.interval
+        error = (high - low) / 2 / NORMAL_95
+        return max(1, int(self.value * (1 - self.value) / error**2)) if error > 0 else self.images
 
     @cached_property
     def ious(self) -> tuple[float | None, ...]:

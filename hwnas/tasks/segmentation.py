@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 
 from hwnas import known
 from hwnas.known import decoders
+from hwnas.statistics import resampled
 from hwnas.statistics.differences import Difference
-from hwnas.statistics.intervals import SIGNIFICANT, beats_guessing, chance_of_gap, right_of, wilson
+from hwnas.statistics.intervals import SIGNIFICANT, chance_of_gap, right_of, wilson
 from hwnas.tasks import masks, segmented
 from hwnas.tasks.base import Example, LossSettings, Outcome, Predictions, Score, Section
 from hwnas.tasks.colours import palette
 from hwnas.tasks.common import OnImages, stretched
 from hwnas.tasks.decoding import segmentation_example
-from hwnas.tasks.overlap import Counts, Overlaps, difference
+from hwnas.tasks.overlap import Counts, Overlaps, difference, guessed, mean_iou
 from hwnas.tasks.pixelwise import VOID, PixelLoss
 from hwnas.tasks.segmented import MEAN_IOU, Segmented
 
@@ -86,7 +87,7 @@ class Segmentation(OnImages):
         return self.metric.name
 
     def effective_images(self, targets: NDArray[Any], class_weights: str) -> int:
-        """As many images of one size, each all of one class, as mean IoU is at least as certain as.
+        """As many images as mean IoU is at least as certain as, before any network is looked at.
 
         A class of which few images show most of the pixels is as certain as those few: Kish's effective
         size of a sample (Survey Sampling, 1965). Errors of the classes are taken to go together, and images
@@ -102,18 +103,17 @@ class Segmentation(OnImages):
     def blind_search(
         self, merits: Iterable[float], targets: NDArray[Any], images: int, class_weights: str
     ) -> str | None:
-        """Compares the mean merit with that of the commonest class everywhere."""
-        pixels = pixels_of(targets).sum(axis=0)
-        guess = float(pixels.max() / max(1, pixels.sum()) / max(1, np.count_nonzero(pixels)))
+        """Compares the mean merit with the best of an answer that does not look at the images."""
+        rows = guessed(pixels_of(targets)).values()
+        guess = max(float(mean_iou(each.sum(axis=0))) for each in rows)
+        most = max(resampled.interval(each, mean_iou)[1] for each in rows)
         mean = float(np.mean(list(merits)))
-        is_better = beats_guessing(right_of(mean, images), images, guess)
-        if is_better:
+        if mean > most:
             return None
-        facts = f"the mean IoU of architectures is {mean:.1%} on average, and that of the commonest class "
-        facts += f"everywhere {guess:.1%}"
-        if is_better is None:
-            text = "the validation images cannot tell whether scores are better than a constant answer's"
-            return f"{text}: {facts}: give more images"
+        facts = f"the mean IoU of architectures is {mean:.1%} on average, and the best without a look at the "
+        facts += f"images {guess:.1%} (95 %: up to {most:.1%})"
+        if most > (1 + guess) / 2:
+            return f"the validation images cannot tell scores from guesses: {facts}: give more images"
         return f"scored blindly: {facts}, so that their order is chance: train what scores them longer"
 
     def is_clearly_worse(self, one: float, other: float, images: int) -> bool:

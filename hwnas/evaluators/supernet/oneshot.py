@@ -14,6 +14,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -165,9 +166,14 @@ class OneShot:
         """Validation images that an architecture is scored on."""
         return min(self.config.validation_images, self.batches.size("val"))
 
-    @cached_property
+    @property
     def effective_images(self) -> int:
-        """As many images as a score is as certain as."""
+        """As many images as a score is as certain as: by the scores where they say it, or by the images."""
+        known = [score.certainty for score in self._scores.values() if score.certainty is not None]
+        return int(np.median(known)) if known else self._effective_images
+
+    @cached_property
+    def _effective_images(self) -> int:
         targets = self.batches.targets("val", self.config.validation_images, self.config.seed)
         return self.task.effective_images(targets, self.class_weights)
 
@@ -204,14 +210,17 @@ class OneShot:
     def _validate(self, indices: tuple[int, ...]) -> Score:
         self._recalibrate(indices)
         self.supernet.eval()
-        found, loss = [], 0.0
-        for images, targets in self.some("val", self.config.validation_images):
-            with optim.autocast(self.device):
-                outputs = self.supernet(images, indices).float()
-            loss += float(self.task.loss_sum(outputs, targets))
-            found.append((outputs, targets))
-        predictions = self.task.predictions(found)
-        return replace(predictions.score, loss=loss / predictions.images)
+        losses: list[float] = []
+
+        def answers() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+            for images, targets in self.some("val", self.config.validation_images):
+                with optim.autocast(self.device):
+                    outputs = self.supernet(images, indices).float()
+                losses.append(float(self.task.loss_sum(outputs, targets)))
+                yield outputs, targets
+
+        predictions = self.task.predictions(answers())
+        return replace(predictions.score, loss=sum(losses) / predictions.images)
 
     def identity(self) -> dict[str, Any]:
         """What must be the same for scores to be taken over: the weights too."""
