@@ -70,7 +70,7 @@ class Setting:
         ending: tuple[Block, ...] = (head,)
         if self.decoder:
             features = decoders.taps(input_shape, (stem,), choices)
-            choices = (*choices, decoders.choice([self.decoder], features, self.num_classes))
+            choices = (*choices, *decoders.choices(self.decoder, features, self.num_classes))
             ending = ()
         space = SearchSpace(self.name, input_shape, (stem,), choices, ending)
         return space.architecture([0] * len(choices))

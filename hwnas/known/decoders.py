@@ -1,4 +1,4 @@
-"""Decoders on known networks: what makes an answer for every pixel of features of several sizes.
+"""Decoders on known networks: what makes an answer for every pixel, or objects, of features of several sizes.
 
 A decoder takes the place of the classifier. It reads *taps*: the last block of each size of features, from
 a quarter of the image on; what stands between those and the classifier goes with it.
@@ -7,25 +7,39 @@ a quarter of the image on; what stands between those and the classifier goes wit
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from hwnas.blocks import LRASPP, FPNSum, PooledContext
+from hwnas.blocks import LRASPP, DenseHead, FPNSum, PooledContext, Pyramid, pyramid
 from hwnas.errors import SpaceError
 from hwnas.space import STEM, Block, Choice, Shape, shapes_of
 
-NAME = "decoder"
-"""Of the choice where it goes."""
-
-_FINEST = 4
-_NAME = re.compile(r"(?P<kind>lraspp|fpnsum|pooled)(?P<hidden>[1-9]\d*)(?:t(?P<tap>4|8))?")
+NAMES = ("decoder", "neck", "head")
+"""Of the choices where they go: a decoder of pixels is one block, one of objects a neck and a head."""
 
 SEGMENTATION = (
     *("fpnsum64", "fpnsum32", "fpnsum96"),
     *("lraspp128t4", "lraspp64t4", "lraspp128", "lraspp64"),
     *("pooled128", "pooled64"),
 )
-"""Those that a search tries; the first is the usual one."""
+"""Those that a search for pixels tries; the first is the usual one."""
+
+DETECTION = "fpn64"
+"""The usual one for objects."""
+
+_FINEST, _FINEST_OF_OBJECTS = 4, 8  # strides of the image
+_OF_PIXELS = re.compile(r"(?P<kind>lraspp|fpnsum|pooled)(?P<hidden>[1-9]\d*)(?:t(?P<tap>4|8))?")
+_OF_OBJECTS = re.compile(
+    r"(?P<kind>plain|fpn|pan|bifpn)(?P<hidden>[1-9]\d*)(?:d(?P<depth>[1-4]))?(?:b(?P<bins>[1-9]\d?))?"
+)
+_PROGRAMS: dict[str, Callable[[int], str]] = {
+    "fpn": pyramid.top_down,
+    "pan": pyramid.path_aggregation,
+    "bifpn": pyramid.bidirectional,
+    "plain": lambda _: pyramid.NONE,
+}
+_KERNELS = (3, 5)
+_HEAD_KERNEL = 5
 
 
 @dataclass(frozen=True)
@@ -44,8 +58,8 @@ class Tap:
 
 
 @dataclass(frozen=True)
-class Decoder:
-    """What a decoder's name says: ``fpnsum64``, ``lraspp128``, ``lraspp128t4``, ``pooled256``.
+class PixelDecoder:
+    """What the name of a decoder of pixels says: ``fpnsum64``, ``lraspp128``, ``lraspp128t4``, ``pooled256``.
 
     Attributes:
         kind: "lraspp", "fpnsum" or "pooled".
@@ -56,14 +70,6 @@ class Decoder:
     kind: str
     hidden_channels: int
     tap: int = 8
-
-    @classmethod
-    def of(cls, name: str) -> Decoder:
-        """What a name says; raises SpaceError where it is none."""
-        matched = _NAME.fullmatch(name)
-        if not matched or (matched["tap"] and matched["kind"] != "lraspp"):
-            raise SpaceError(f"a decoder must be named like {', '.join(SEGMENTATION)}, but got {name!r}")
-        return cls(matched["kind"], int(matched["hidden"]), int(matched["tap"] or 8))
 
     def on(self, taps: Sequence[Tap], num_classes: int) -> tuple[Block, tuple[str, ...]] | None:
         """Its block on features, and the choices that it reads; None where it needs others."""
@@ -83,6 +89,76 @@ class Decoder:
         step, upscale = coarse.stride // fine.stride, fine.stride // _FINEST
         block = LRASPP((fine.channels, coarse.channels), hidden, num_classes, step, upscale)
         return block, (fine.choice, coarse.choice)
+
+    def choices(self, taps: Sequence[Tap], num_classes: int, *, others: bool) -> tuple[Choice, ...] | None:
+        """The choice where it goes, with other decoders that suit the features as well; None without them."""
+        several = map(_of_pixels, SEGMENTATION) if others else ()
+        made = [each.on(taps, num_classes) for each in dict.fromkeys((self, *filter(None, several)))]
+        if made[0] is None:
+            return None
+        found = dict.fromkeys(each for each in made if each is not None)
+        return (Choice(NAMES[0], tuple(b for b, _ in found), tuple(reads for _, reads in found)),)
+
+
+@dataclass(frozen=True)
+class ObjectDecoder:
+    """What the name of a decoder of objects says: ``fpn64``, ``pan96d1``, ``plain64``, ``bifpn64b8``.
+
+    Attributes:
+        kind: Of the neck: "plain", "fpn", "pan" or "bifpn".
+        hidden_channels: Of what the neck makes, and of the head.
+        depth: Separable convolutions of the head.
+        bins: Of each distance of a box.
+    """
+
+    kind: str
+    hidden_channels: int
+    depth: int = 2
+    bins: int = 1
+
+    def choices(self, taps: Sequence[Tap], num_classes: int, *, others: bool) -> tuple[Choice, ...] | None:
+        """The choices of neck and head, with others that suit the features; None without features."""
+        read = [tap for tap in taps if tap.stride >= _FINEST_OF_OBJECTS]
+        if len(read) < 2:
+            return None
+        hidden, channels = self.hidden_channels, tuple(tap.channels for tap in read)
+        necks = [
+            Pyramid(channels, hidden, _PROGRAMS[kind](len(read)), kernel)
+            for kind in dict.fromkeys((self.kind, *_PROGRAMS))
+            for kernel in _KERNELS
+        ]
+        heads = [
+            DenseHead((hidden,) * len(read), width, num_classes, depth, self.bins, kernel)
+            for depth in dict.fromkeys((self.depth, 2, 1))
+            for width in (hidden, hidden * 3 // 2)
+            for kernel in (_HEAD_KERNEL, 3)
+        ]
+        if not others:
+            necks, heads = necks[:1], heads[:1]
+        necks = list(dict.fromkeys(necks))
+        reads = (tuple(tap.choice for tap in read),) * len(necks)
+        return Choice(NAMES[1], tuple(necks), reads), Choice(NAMES[2], tuple(heads))
+
+
+def of(name: str) -> PixelDecoder | ObjectDecoder:
+    """What the name of a decoder says; raises SpaceError where it is none."""
+    if (found := _of_pixels(name)) is not None:
+        return found
+    matched = _OF_OBJECTS.fullmatch(name)
+    if not matched:
+        raise SpaceError(
+            f"a decoder must be named like {', '.join(SEGMENTATION)} for pixels, or like {DETECTION}, "
+            f"pan96d1 or bifpn64b8 for objects, but got {name!r}"
+        )
+    numbers = {key: int(matched[key]) for key in ("depth", "bins") if matched[key]}
+    return ObjectDecoder(matched["kind"], int(matched["hidden"]), **numbers)
+
+
+def _of_pixels(name: str) -> PixelDecoder | None:
+    matched = _OF_PIXELS.fullmatch(name)
+    if not matched or (matched["tap"] and matched["kind"] != "lraspp"):
+        return None
+    return PixelDecoder(matched["kind"], int(matched["hidden"]), int(matched["tap"] or 8))
 
 
 def taps(input_shape: Shape, stem: Sequence[Block], choices: Sequence[Choice]) -> tuple[Tap, ...]:
@@ -109,21 +185,25 @@ def taps(input_shape: Shape, stem: Sequence[Block], choices: Sequence[Choice]) -
     return tuple(tap for stride, tap in sorted(found.items()) if stride >= _FINEST)
 
 
-def choice(names: Sequence[str], features: Sequence[Tap], num_classes: int) -> Choice:
-    """Decoders as the candidates of a choice, those that the features do not suit left out.
+def choices(
+    name: str, features: Sequence[Tap], num_classes: int, *, others: bool = False
+) -> tuple[Choice, ...]:
+    """The choices where a decoder goes.
+
+    Args:
+        name: Of the decoder; its own blocks come first.
+        features: That it may read.
+        num_classes: Of what it answers.
+        others: Whether other decoders that suit the features are candidates as well.
 
     Raises:
-        SpaceError: The first does not suit them.
+        SpaceError: There is no such decoder, or it does not suit the features.
     """
-    found: dict[tuple[Block, tuple[str, ...]], None] = {}
-    for name in dict.fromkeys(names):
-        made = Decoder.of(name).on(features, num_classes)
-        if made is not None:
-            found[made] = None
-        elif name == names[0]:
-            raise SpaceError(
-                f"a decoder must have the features that it reads, but {name} has only those "
-                f"{', '.join(str(tap.stride) for tap in features)} times as coarse as the image: give "
-                "another decoder, or other strides"
-            )
-    return Choice(NAME, tuple(block for block, _ in found), tuple(reads for _, reads in found))
+    found = of(name).choices(features, num_classes, others=others)
+    if found is None:
+        raise SpaceError(
+            f"a decoder must have the features that it reads, but {name} has only those "
+            f"{', '.join(str(tap.stride) for tap in features)} times as coarse as the image: give another "
+            "decoder, or other strides"
+        )
+    return found

@@ -150,7 +150,7 @@ def _split(name: str) -> tuple[str, str]:
 def _decoded(found: Weights, decoder: str) -> Weights:
     """Weights of a network whose classifier has made room for a decoder, which has learnt nothing yet."""
     network = known.load(known.decorated(found.architecture.space.name, decoder))
-    kept = range(len(network.blocks) - 1)  # all but the decoder are where they were
+    kept = range(len(found.architecture.blocks) - 1)  # all but the classifier are where they were
     tensors = {name: tensor for name, tensor in found.tensors.items() if int(name.partition(".")[0]) in kept}
     return replace(found, architecture=network, tensors=tensors)
 

@@ -44,12 +44,11 @@ def adapted(name: str, *, resolution: int | None = None, num_classes: int | None
         name, resolution=resolution, num_classes=num_classes, strides=said.strides or "imagenet"
     )
     whole = network.space
-    body = whole.choices[:-1] if said.decoder else whole.choices
+    body = tuple(choice for choice in whole.choices if choice.name not in decoders.NAMES)
     found = tuple(Choice(c.name, tuple(candidates(c.candidates[0]))) for c in body)
     if said.decoder:
         features = decoders.taps(whole.input_shape, whole.stem, body)
-        names = (said.decoder, *decoders.SEGMENTATION)
-        found = (*found, decoders.choice(names, features, whole.num_classes))
+        found = (*found, *decoders.choices(said.decoder, features, whole.num_classes, others=True))
     if all(len(choice.candidates) == 1 for choice in found):
         raise SpaceError(
             "a network must have inverted bottlenecks that something cheaper can replace, but "

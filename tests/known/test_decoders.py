@@ -7,10 +7,10 @@ import torch
 from state_dicts import state_dict
 
 from hwnas import blocks, known, spaces
-from hwnas.blocks import LRASPP, FPNSum, PooledContext
+from hwnas.blocks import LRASPP, DenseHead, FPNSum, PooledContext, Pyramid, pyramid
 from hwnas.errors import SpaceError
-from hwnas.known import pretrained
-from hwnas.known.decoders import SEGMENTATION, Decoder
+from hwnas.known import decoders, pretrained
+from hwnas.known.decoders import SEGMENTATION
 
 
 @pytest.mark.parametrize("decoder", [*SEGMENTATION, "pooled256"])
@@ -84,7 +84,8 @@ def test_names_of_networks_with_decoders():
     assert (said.family, said.width, said.decoder, said.strides) == ("mobilenetv2", 0.5, "lraspp128", "os16")
     assert said.at(0.75) == "mobilenetv2-0.75+lraspp128-r96-c4-os16"
     assert said.plain == "mobilenetv2-0.5-r96-c4-os16"
-    assert Decoder.of("lraspp128t4") == Decoder("lraspp", 128, 4)
+    assert decoders.of("lraspp128t4") == decoders.PixelDecoder("lraspp", 128, 4)
+    assert decoders.of("pan96d1b8") == decoders.ObjectDecoder("pan", 96, 1, 8)
 
 
 def test_weights_of_others_leave_the_decoder_as_it_was(tmp_path):
@@ -103,3 +104,35 @@ def test_weights_of_others_leave_the_decoder_as_it_was(tmp_path):
     rest = [name for name in plain.tensors if not name.startswith(last)]
     assert rest
     assert all(torch.equal(after[name], plain.tensors[name]) for name in rest)
+
+
+@pytest.mark.parametrize(("name", "levels"), [("fpn64", 3), ("pan32d1", 3), ("bifpn32b8", 3), ("plain32", 3)])
+def test_a_decoder_of_objects_has_a_neck_and_a_head(name, levels):
+    network = known.load(f"efficientnet-lite0+{name}", resolution=64, num_classes=5)
+    neck, head = network.blocks[-2:]
+    assert isinstance(neck, Pyramid)
+    assert isinstance(head, DenseHead)
+    assert neck.in_channels == (40, 112, 320)
+    sides = [8, 4, 2]
+    boxes = 4 * decoders.of(name).bins
+    wanted = tuple((count, side, side) for side in sides for count in (5, boxes))
+    assert network.space.output_shape == wanted
+    assert network.space.num_classes == 5
+    with torch.no_grad():
+        answers = blocks.network(network).eval()(torch.randn(1, 3, 64, 64))
+    assert tuple(tuple(answer.shape[1:]) for answer in answers) == wanted
+    assert spaces.load(network.space.name).fingerprint == network.space.fingerprint
+
+
+def test_necks_and_heads_are_candidates():
+    space = spaces.load("from:efficientnet-lite0+pan64", resolution=64, num_classes=5)
+    neck, head = space.choices[-2:]
+    assert (neck.name, head.name) == ("neck", "head")
+    assert neck.candidates[0] == Pyramid((40, 112, 320), 64, pyramid.path_aggregation(3), 3)
+    assert {block.program for block in neck.candidates} == {
+        "none",
+        *(make(3) for make in (pyramid.top_down, pyramid.path_aggregation, pyramid.bidirectional)),
+    }
+    assert {(b.depth, b.hidden_channels, b.kernel_size) for b in head.candidates} == {
+        (depth, width, kernel) for depth in (1, 2) for width in (64, 96) for kernel in (3, 5)
+    }
