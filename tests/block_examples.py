@@ -6,6 +6,7 @@ from hwnas.blocks import (
     LRASPP,
     Conv,
     ConvPool,
+    DenseHead,
     FPNSum,
     FusedMBConv,
     Head,
@@ -13,6 +14,7 @@ from hwnas.blocks import (
     MBConv,
     MBStage,
     PooledContext,
+    Pyramid,
     ShuffleUnit,
     Skip,
     UniversalInvertedBottleneck,
@@ -36,4 +38,6 @@ EXAMPLES = [
     (LRASPP((8, 24), 16, 5, 2, 2), ((8, 8, 12), (24, 4, 6))),
     (FPNSum((8, 16, 24), 16, 3), ((8, 8, 12), (16, 4, 6), (24, 2, 3))),
     (PooledContext(24, 16, 3, 4), (24, 5, 4)),
+    (Pyramid((8, 16, 24), 16, "bc1ad0bde1cf2"), ((8, 8, 12), (16, 4, 6), (24, 2, 3))),
+    (DenseHead((8, 8), 16, 5), ((8, 8, 6), (8, 4, 3))),
 ]
