@@ -130,8 +130,10 @@ class Named:
 
     @property
     def plain(self) -> str:
-        """The same name without the decoder."""
-        return short_name(self.family, self.width) + self.rest
+        """The same name without the decoder, and without strides that only a decoder has a use for."""
+        is_coarse = self.strides is None or not self.strides.startswith("os")
+        rest = self.rest if is_coarse else self.rest.replace(f"-{self.strides}", "")
+        return short_name(self.family, self.width) + rest
 
 
 def named(name: str) -> Named:

@@ -111,9 +111,9 @@ def weights_of(name: str, file: Path | None = None, *, resolution: int | None = 
         SpaceError: There is no such network or source.
         TrainingError: Its package is not installed, or the file is not readable or of another network.
     """
-    plain, decoder = _split(name)
+    plain, decoder, strides = _split(name)
     if decoder:
-        return _decoded(weights_of(plain, file, resolution=resolution), decoder)
+        return _decoded(weights_of(plain, file, resolution=resolution), decoder, strides)
     source, *_ = sources_of(name)
     if file is None:
         path, tensors = PUBLISHERS[source.publisher].fetch(source)
@@ -138,18 +138,18 @@ def weights_of(name: str, file: Path | None = None, *, resolution: int | None = 
     return _narrowed(found, name) if known.knows(name) else found
 
 
-def _split(name: str) -> tuple[str, str]:
-    """The name of a network or a source without its decoder, and the decoder; empty where there is none."""
+def _split(name: str) -> tuple[str, str, str | None]:
+    """The name of a network or a source without its decoder, that, and strides; empty where there is none."""
     if known.knows(name):
         said = known.named(name)
-        return said.plain, said.decoder
+        return (said.plain, said.decoder, said.strides) if said.decoder else (name, "", said.strides)
     plain, _, decoder = name.partition("+")
-    return plain, decoder
+    return plain, decoder, None
 
 
-def _decoded(found: Weights, decoder: str) -> Weights:
+def _decoded(found: Weights, decoder: str, strides: str | None) -> Weights:
     """Weights of a network whose classifier has made room for a decoder, which has learnt nothing yet."""
-    network = known.load(known.decorated(found.architecture.space.name, decoder))
+    network = known.load(known.decorated(found.architecture.space.name, decoder), strides=strides)
     kept = range(len(found.architecture.blocks) - 1)  # all but the classifier are where they were
     tensors = {name: tensor for name, tensor in found.tensors.items() if int(name.partition(".")[0]) in kept}
     return replace(found, architecture=network, tensors=tensors)

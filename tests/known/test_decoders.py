@@ -83,7 +83,7 @@ def test_names_of_networks_with_decoders():
     said = known.named("mobilenetv2-0.5+lraspp128-r96-c4-os16")
     assert (said.family, said.width, said.decoder, said.strides) == ("mobilenetv2", 0.5, "lraspp128", "os16")
     assert said.at(0.75) == "mobilenetv2-0.75+lraspp128-r96-c4-os16"
-    assert said.plain == "mobilenetv2-0.5-r96-c4-os16"
+    assert said.plain == "mobilenetv2-0.5-r96-c4"
     assert decoders.of("lraspp128t4") == decoders.PixelDecoder("lraspp", 128, 4)
     assert decoders.of("pan96d1b8") == decoders.ObjectDecoder("pan", 96, 1, 8)
 
@@ -101,6 +101,9 @@ def test_weights_of_others_leave_the_decoder_as_it_was(tmp_path):
     assert list(left) == decoder
     after = network.state_dict()
     assert all(torch.equal(after[name], before[name]) for name in left)
+    coarse = pretrained.weights_of("mobilenetv2-0.5+fpnsum64-os16", tmp_path / "weights.pth", resolution=64)
+    assert coarse.architecture.space.name == "mobilenetv2-0.5+fpnsum64-r64-c1000-os16"
+    assert coarse.tensors.keys() == found.tensors.keys(), "strides have no weights"
     rest = [name for name in plain.tensors if not name.startswith(last)]
     assert rest
     assert all(torch.equal(after[name], plain.tensors[name]) for name in rest)
