@@ -52,6 +52,7 @@ WRONG_VALUES = {
     "search --resolution": [*SEARCH, "--from", "mobilenetv2", "--data", "digits", "--resolution", "3"],
     "search --width": [*SEARCH, "--from", "mobilenetv2", "--data", "digits", "--width", "0.75,2"],
     "train --from": ["train", "r", "--data", "digits", "--from", "nope"],
+    "train --task": ["train", "r", "--from", "mobilenetv2", "--data", "digits", "--task", "dreaming"],
     "train --resolution": ["train", "r", "--from", "mobilenetv2", "--data", "digits", "--resolution", "3"],
     "train --head-epochs": ["train", "r", "--head-epochs", "-1"],
     "train --layer-decay": ["train", "r", "--layer-decay", "0"],

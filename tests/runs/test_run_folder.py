@@ -29,6 +29,8 @@ OTHERS = {
     ("release/examples/example_litert.py", "preprocessing.json"): "ships, and runs without hwnas",
     ("release/examples/example_onnxruntime.py", "preprocessing.json"): "ships, and runs without hwnas",
     ("tables/places.py", "tables"): "of the user's data",
+    ("data/detection/yolo.py", "labels.txt"): "a list of classes beside the user's pictures",
+    ("data/segmentation/colours.py", "labels.txt"): "a list of classes beside the user's masks",
 }
 SLUGS = (HERE, "tables/places.py", "tables/scales.py", "device.py")
 """Who may make a file's name of a target: runs, tables, what is known of clocks, the target itself."""
