@@ -32,7 +32,9 @@ import hwnas
 from hwnas import device, export, files, known, release, spaces, tasks
 from hwnas.compare import match
 from hwnas.data import Dataset
+from hwnas.errors import SpaceError
 from hwnas.finalists import SearchOptions
+from hwnas.known import pretrained
 from hwnas.measure import Measurer, measured
 from hwnas.release.images import predicted
 from hwnas.runs import records
@@ -142,7 +144,10 @@ class Bench:
 
     @cached_property
     def cut(self) -> Path:
-        """The pretrained network with the baseline's decoder, cut to the width that is nearest in time."""
+        """The pretrained network with the baseline's decoder, cut to the width that is nearest in time.
+
+        Where no weights can be cut out that narrow, the narrowest that there are; it is slower then.
+        """
         path = self.folder / "cut.json"
         family = f"{known.named(self.options.network).family}+{known.named(self.options.baseline).decoder}"
         if not path.exists():
@@ -150,7 +155,7 @@ class Bench:
             files.write_atomic(model, match.untrained(self.baseline, TARGET))
             with Measurer(device.load("host")) as measurer:
                 best, _ = match.nearest(family, self.baseline, model, measurer, TARGET, say)
-            files.write_json(path, {"name": best.name})
+            files.write_json(path, {"name": _narrowest(best.name)})
         name = str(files.read_json(path, "the width")["name"])
         return self._adapted("cut", name, self.options.teacher_epochs)
 
@@ -192,6 +197,18 @@ class Bench:
             for name, run in runs.items()
         ]
         return [*made, self.shipped(NOTHING, self.baseline, self.nothing())]
+
+
+def _narrowest(name: str) -> str:
+    """The first width from that of a name on of which there are weights."""
+    said = known.named(name)
+    for percent in range(round(100 * said.width), 101):
+        try:
+            pretrained.weights_of(said.at(percent / 100))
+        except SpaceError:
+            continue
+        return said.at(percent / 100)
+    return said.at(1.0)
 
 
 def main() -> None:
