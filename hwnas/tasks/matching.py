@@ -48,8 +48,8 @@ def matches(found: Sequence[Boxes], truths: Sequence[Boxes], classes: int, size:
             parts.append((np.full(len(some), image), some[:, KIND], some[:, SCORE], right & ~void, void))
     none = np.zeros((0, len(THRESHOLDS)), bool)
     parts.append((np.zeros(0), np.zeros(0), np.zeros(0), none, none))
-    image, kinds, scores, right, void = map(np.concatenate, zip(*parts, strict=True))
-    return Matches(counts, image.astype(np.int64), kinds.astype(np.int64), scores, right, void)
+    at, kinds, sure, right, void = map(np.concatenate, zip(*parts, strict=True))
+    return Matches(counts, at.astype(np.int64), kinds.astype(np.int64), sure, right, void)
 
 
 def _within(boxes: Boxes, size: Range) -> NDArray[np.bool_]:

@@ -42,7 +42,8 @@ def objects(scores: NDArray[np.float64], boxes: Boxes, height: int, width: int) 
             kept.append(row)
             alive &= ~over[row]
     kept = kept[:MOST]
-    return np.column_stack([clipped[kept], sure[kept], kinds[kept]]).astype(np.float64)
+    found: Boxes = np.column_stack([clipped[kept], sure[kept], kinds[kept]])
+    return found
 
 
 def overlaps(these: Boxes, others: Boxes, crowds: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:

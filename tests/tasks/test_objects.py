@@ -217,11 +217,11 @@ def test_the_threshold_is_where_f1_is_best():
     asked = ~one.void[:, 0]
 
     def measure(least):
-        taken = asked & (one.score >= least)
+        taken = asked & (one.sure >= least)
         return 2 * (taken & one.right[:, 0]).sum() / (taken.sum() + one.truths.sum())
 
     assert f1 <= measure(threshold) + 1e-12
-    assert measure(threshold) == pytest.approx(max(measure(each) for each in np.unique(one.score)))
+    assert measure(threshold) == pytest.approx(max(measure(each) for each in np.unique(one.sure)))
 
 
 def test_of_few_draws_intervals_hardly_differ():
