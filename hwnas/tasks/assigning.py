@@ -42,8 +42,11 @@ def assigned(found: Places, targets: torch.Tensor) -> Assigned:
         found: What is answered.
         targets: Objects, shape (n, most objects, 6); see ``hwnas.data.Split``.
     """
-    targets = targets[:, : max(1, int((targets[..., CLASS] != NO_OBJECT).sum(1).amax()))]
-    boxes, kinds = targets[..., :CLASS], targets[..., CLASS].long()
+    kinds = targets[..., CLASS].long()
+    used = (kinds != NO_OBJECT).any(0)
+    used[0] = True  # one row at least
+    targets, kinds = targets[:, used], kinds[:, used]
+    boxes = targets[..., :CLASS]
     is_crowd = (targets[..., CROWD] > 0) & (kinds != NO_OBJECT)
     asked = (kinds != NO_OBJECT) & ~is_crowd
     rows = torch.arange(len(targets), device=targets.device)[:, None]

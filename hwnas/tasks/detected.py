@@ -55,7 +55,7 @@ class Detected(Matches):
         low, high = self.interval
         facts = f"the mAP of {self.images} test images is {self.value:.1%} (95 %: {low:.1%} to {high:.1%}), "
         facts += f"and that of the best boxes that are the same in all images {blind.value:.1%}"
-        if high < blind.value + _USEFUL * (1 - blind.value):
+        if not len(self.kind) or high < blind.value + _USEFUL * (1 - blind.value):
             how = "" if len(self.kind) else "nothing is found: "
             remedy = "look at the boxes, train longer, or with another learning rate"
             return Verdict(FAIL, (f"it learned nothing: {how}{facts}: {remedy}",))

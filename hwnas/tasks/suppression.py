@@ -61,7 +61,8 @@ def overlaps(these: Boxes, others: Boxes, crowds: NDArray[np.bool_] | None = Non
     either = mine + theirs - both
     if crowds is not None:
         either = np.where(crowds, mine, either)
-    return np.divide(both, either, out=np.zeros_like(both), where=either > 0)
+    found: NDArray[np.float64] = np.divide(both, either, out=np.zeros_like(both), where=either > 0)
+    return found
 
 
 def areas(boxes: Boxes) -> NDArray[np.float64]:
