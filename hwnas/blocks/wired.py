@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import fx, nn
@@ -58,3 +58,8 @@ def recorded(module: nn.Module, inputs: int = 1) -> tuple[nn.Module, fx.Graph]:
 def tensors(value: Value) -> tuple[torch.Tensor, ...]:
     """One or several tensors, always as a tuple of them."""
     return value if isinstance(value, tuple) else (value,)
+
+
+def mapped(change: Callable[[torch.Tensor], torch.Tensor], value: Value) -> Value:
+    """One or several tensors with each of them changed."""
+    return tuple(map(change, value)) if isinstance(value, tuple) else change(value)

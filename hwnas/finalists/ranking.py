@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hwnas import runtimes
+from hwnas import runtimes, tasks
 from hwnas.errors import SpaceError
 from hwnas.evaluators.base import TrainedNetworks
 from hwnas.evaluators.of_run import scores
@@ -102,8 +102,6 @@ class Ranking:
         return self._scorer.task.is_clearly_worse(self.final(one), self.final(other), self.images)
 
     def _quantised(self, indices: Indices) -> float:
-        import torch
-
         scorer = self._scorer
         calibration = np.concatenate([images.numpy(force=True) for images, _ in _some(scorer, "train")])
         network = scorer.subnetwork(indices).cpu()
@@ -112,7 +110,7 @@ class Ranking:
         )
         answer = runtimes.opened(lowered.model, self._runtime)
         found = scorer.task.predictions(
-            (torch.from_numpy(answer(images.numpy(force=True))), targets.cpu())
+            (tasks.as_tensors(answer(images.numpy(force=True))), targets.cpu())
             for images, targets in _some(scorer, "val")
         )
         return scorer.task.merit(found.score, scorer.class_weights)

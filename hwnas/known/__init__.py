@@ -18,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from hwnas.errors import SpaceError
+from hwnas.known import decoders
 from hwnas.known._network import STRIDES, Setting
 from hwnas.known.efficientnet_lite import SCALES, efficientnet_lite
 from hwnas.known.fbnet_c import fbnet_c
@@ -91,8 +92,18 @@ def short_name(family: str, width: float = 1.0, decoder: str = "") -> str:
 
 
 def decorated(name: str, decoder: str) -> str:
-    """The name of a network, or of a source of weights, with a decoder, if it has none."""
+    """The name of a network, or of a source of weights, with a decoder, if it has none.
+
+    Raises:
+        SpaceError: It has one of another kind: of pixels instead of objects, or the other way round.
+    """
     if "+" in name:
+        own = named(name).decoder if knows(name) else ""
+        if own and type(decoders.of(own)) is not type(decoders.of(decoder)):
+            raise SpaceError(
+                f"a decoder must be of the kind that the task needs, as {decoder} is, but got {name}: leave "
+                f"out +{own}, or give another task"
+            )
         return name
     if not knows(name):
         return f"{name}+{decoder}"

@@ -27,7 +27,9 @@ SEGMENTATION = (
 DETECTION = "fpn64"
 """The usual one for objects."""
 
-_FINEST, _FINEST_OF_OBJECTS = 4, 8  # strides of the image
+_FINEST = 4  # stride of the image
+FINEST_OF_OBJECTS = 8
+"""Stride of the finest features that decoders of objects read and answer with; it doubles level by level."""
 _OF_PIXELS = re.compile(r"(?P<kind>lraspp|fpnsum|pooled)(?P<hidden>[1-9]\d*)(?:t(?P<tap>4|8))?")
 _OF_OBJECTS = re.compile(
     r"(?P<kind>plain|fpn|pan|bifpn)(?P<hidden>[1-9]\d*)(?:d(?P<depth>[1-4]))?(?:b(?P<bins>[1-9]\d?))?"
@@ -118,7 +120,7 @@ class ObjectDecoder:
 
     def choices(self, taps: Sequence[Tap], num_classes: int, *, others: bool) -> tuple[Choice, ...] | None:
         """The choices of neck and head, with others that suit the features; None without features."""
-        read = [tap for tap in taps if tap.stride >= _FINEST_OF_OBJECTS]
+        read = [tap for tap in taps if tap.stride >= FINEST_OF_OBJECTS]
         if len(read) < 2:
             return None
         hidden, channels = self.hidden_channels, tuple(tap.channels for tap in read)

@@ -13,7 +13,10 @@ SCHEMA = "hwnas-preprocessing/1"
 
 
 def describe(
-    dataset: Dataset, quantization: Mapping[str, Mapping[str, Any]], made_for: Iterable[str]
+    dataset: Dataset,
+    quantization: Mapping[str, Mapping[str, Any]],
+    made_for: Iterable[str],
+    settled: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The content of ``preprocessing.json``.
 
@@ -22,10 +25,14 @@ def describe(
         quantization: By file name, the scale and zero point of input and output of the models
             that read and answer whole numbers.
         made_for: Names of the runtimes that there are models for.
+        settled: What ``Task.settled`` said of the network.
     """
+    how = tasks.of(dataset).preprocessing(dataset)
+    answer = {"answer": {**how.get("answer", {}), **settled}} if settled else {}
     return {
         "schema": SCHEMA,
-        **tasks.of(dataset).preprocessing(dataset),
+        **how,
+        **answer,
         "layout": {name: runtimes.get(name).format.layout for name in made_for},
         "quantization": dict(quantization),
     }

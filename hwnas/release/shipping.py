@@ -213,10 +213,9 @@ def _contents(
         if (found := runtimes.get(name).host.quantization(lowered[file].model))
     }
     task = tasks.of(dataset)
-    how, labels = (
-        preprocessing.describe(dataset, quantization, [name for name, _ in variants]),
-        task.labels(dataset),
-    )
+    settled = task.settled(lambda: predicted(module, dataset, dataset.val))
+    how = preprocessing.describe(dataset, quantization, [name for name, _ in variants], settled)
+    labels = task.labels(dataset)
     text = preprocessing.embedded_text(how, labels)
     images = dataset.normalize(probes.images(*dataset.image_shape))
     answers = {probes.PYTORCH: parity.answers(module, images)}

@@ -26,12 +26,16 @@ Statistic = Callable[[FloatArray], FloatArray]
 
 A value is NaN where the images do not say it."""
 
-_DRAWS = 2000
+DRAWS = 2000
 _AT_ONCE = 1 << 20  # numbers
 
 
 def interval(
-    rows: FloatArray, statistic: Statistic, bounds: tuple[float, float] = (0.0, 1.0)
+    rows: FloatArray,
+    statistic: Statistic,
+    bounds: tuple[float, float] = (0.0, 1.0),
+    *,
+    draws: int = DRAWS,
 ) -> tuple[float, float]:
     """95 % interval of a statistic of images.
 
@@ -39,13 +43,18 @@ def interval(
         rows: What is summed of each image, shape (images, columns).
         statistic: Of the sums; one value.
         bounds: The least and the largest that it can be, which is all that a single image tells.
+        draws: How often images are drawn.
     """
-    ((low, high),) = intervals(rows, lambda sums: statistic(sums)[..., None], bounds)
+    ((low, high),) = intervals(rows, lambda sums: statistic(sums)[..., None], bounds, draws=draws)
     return low, high
 
 
 def intervals(
-    rows: FloatArray, statistic: Statistic, bounds: tuple[float, float] = (0.0, 1.0)
+    rows: FloatArray,
+    statistic: Statistic,
+    bounds: tuple[float, float] = (0.0, 1.0),
+    *,
+    draws: int = DRAWS,
 ) -> list[tuple[float, float]]:
     """The same of a statistic of several values, each by itself, from the same draws.
 
@@ -55,7 +64,7 @@ def intervals(
     found = np.atleast_1d(statistic(rows.sum(axis=0)))
     if len(rows) < 2:
         return [bounds for _ in found]
-    drawn = statistic(np.concatenate(list(_drawn(rows))))
+    drawn = statistic(np.concatenate(list(_drawn(rows, draws))))
     level = _level(len(rows))
     return [_ends(*parts, level, bounds) for parts in zip(found.tolist(), drawn.T, strict=True)]
 
@@ -67,6 +76,7 @@ def difference(
     *,
     bounds: tuple[float, float] = (-1.0, 1.0),
     noise: float = TRAINING_NOISE,
+    draws: int = DRAWS,
 ) -> Difference:
     """By how much a statistic is higher of one network than of another, on the same images.
 
@@ -81,6 +91,7 @@ def difference(
         statistic: Of sums of rows; one value, more of which is better.
         bounds: Of what a difference can be.
         noise: By how much two trainings of one network differ easily.
+        draws: How often images are drawn.
 
     Raises:
         DataError: The arrays do not go together.
@@ -98,11 +109,12 @@ def difference(
     each = gains(rows.sum(axis=0))
     mean = float(each.mean())
     if trainings == 1:
-        found = interval(rows, lambda sums: gains(sums).mean(axis=-1), bounds)
-        return Difference(mean, found, _chance(first[0], second[0], statistic), images, 1, noise=noise)
+        found = interval(rows, lambda sums: gains(sums).mean(axis=-1), bounds, draws=draws)
+        chance = _chance(first[0], second[0], statistic, draws)
+        return Difference(mean, found, chance, images, 1, noise=noise)
     from scipy import stats
 
-    drawn = gains(np.concatenate(list(_drawn(rows)))).mean(axis=-1)
+    drawn = gains(np.concatenate(list(_drawn(rows, draws)))).mean(axis=-1)
     of_images = NORMAL_95 * float(drawn.std(ddof=1)) if images > 1 else bounds[1]
     spread = statistics.stdev(each.tolist()) / math.sqrt(trainings)
     half = math.hypot(of_images, float(stats.t.ppf(0.975, trainings - 1)) * spread)
@@ -110,30 +122,30 @@ def difference(
     return Difference(mean, ends, None, images, trainings, noise=noise)
 
 
-def _drawn(rows: FloatArray) -> Iterator[FloatArray]:
+def _drawn(rows: FloatArray, draws: int) -> Iterator[FloatArray]:
     """Sums of rows that are drawn with replacement, some draws at a time: shape (draws, columns)."""
     rng, images = np.random.default_rng(0), len(rows)
-    for count in _parts(images):
+    for count in _parts(images, draws):
         taken = rng.integers(images, size=(count, images)) + images * np.arange(count)[:, None]
         times = np.bincount(taken.ravel(), minlength=count * images).reshape(count, images)
         yield times.astype(np.float64) @ rows
 
 
-def _chance(first: FloatArray, second: FloatArray, statistic: Statistic) -> float:
+def _chance(first: FloatArray, second: FloatArray, statistic: Statistic, draws: int) -> float:
     """Two-sided p-value of "both are as good", where each image might as well be the other network's."""
     rng, gap, images = np.random.default_rng(1), second - first, len(first)
     of_first, of_second = first.sum(axis=0), second.sum(axis=0)
     least = abs(float(statistic(of_first) - statistic(of_second))) * (1 - 1e-9)
     hits = 0
-    for count in _parts(images):
+    for count in _parts(images, draws):
         moved = rng.integers(2, size=(count, images)).astype(np.float64) @ gap
         hits += int((np.abs(statistic(of_first + moved) - statistic(of_second - moved)) >= least).sum())
-    return (1 + hits) / (1 + _DRAWS)
+    return (1 + hits) / (1 + draws)
 
 
-def _parts(images: int) -> Iterator[int]:
+def _parts(images: int, draws: int) -> Iterator[int]:
     """How many draws fit into memory at a time, until all are done."""
-    left, most = _DRAWS, max(1, _AT_ONCE // images)
+    left, most = draws, max(1, _AT_ONCE // images)
     while left:
         yield min(left, most)
         left -= min(left, most)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from hwnas.blocks.wired import Value
     from hwnas.data import Dataset, Split
     from hwnas.runtimes.base import Values
 
@@ -26,6 +27,7 @@ DEFAULT = "classification"
 
 TASKS: dict[str, str] = {
     "classification": "hwnas.tasks.classification:Classification",
+    "detection": "hwnas.tasks.detection:Detection",
     "segmentation": "hwnas.tasks.segmentation:Segmentation",
 }
 """The class of each task, by its module, which is imported when it is asked for."""
@@ -94,12 +96,28 @@ def predictions(task: Task, answer: Callable[[NDArray[np.uint8]], Values], split
     """
     import torch
 
-    def answered(rows: slice) -> Any:
-        values = answer(split.images[rows])
-        return tuple(map(torch.from_numpy, values)) if isinstance(values, tuple) else torch.from_numpy(values)
-
     parts = (slice(at, at + _AT_ONCE) for at in range(0, len(split), _AT_ONCE))
-    return task.predictions((answered(rows), torch.from_numpy(split.labels[rows])) for rows in parts)
+    return task.predictions(
+        (as_tensors(answer(split.images[rows])), torch.from_numpy(split.labels[rows])) for rows in parts
+    )
 
 
-__all__ = ["DEFAULT", "TASKS", "Task", "get", "of", "of_record", "predictions", "register", "require"]
+def as_tensors(values: Values) -> Value:
+    """What a model answered as tensors, one or a tuple of several."""
+    import torch
+
+    return tuple(map(torch.from_numpy, values)) if isinstance(values, tuple) else torch.from_numpy(values)
+
+
+__all__ = [
+    "DEFAULT",
+    "TASKS",
+    "Task",
+    "as_tensors",
+    "get",
+    "of",
+    "of_record",
+    "predictions",
+    "register",
+    "require",
+]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import torch
     from numpy.typing import NDArray
 
+    from hwnas.blocks.wired import Value
     from hwnas.data import Dataset, Split
     from hwnas.statistics.differences import Difference
     from hwnas.statistics.verdict import Verdict
@@ -62,20 +63,23 @@ class LossSettings:
 
 
 class Criterion(Protocol):
-    """What a training minimises, on one device. Outputs are float32, the first axis counts images."""
+    """What a training minimises, on one device.
+
+    Outputs are float32, the first axis counts images; of networks with several they are a tuple.
+    """
 
     def mixed(
         self, images: torch.Tensor, targets: torch.Tensor, rng: np.random.Generator
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """A batch as it is learnt from: images mixed with each other, and what they then show."""
 
-    def loss(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    def loss(self, outputs: Value, targets: torch.Tensor) -> torch.Tensor:
         """Mean over the images of what ``mixed`` gave, a scalar."""
 
-    def distance(self, outputs: torch.Tensor, taught: torch.Tensor) -> torch.Tensor:
+    def distance(self, outputs: Value, taught: Value) -> torch.Tensor:
         """Mean distance from a teacher's answers, a scalar."""
 
-    def total(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    def total(self, outputs: Value, targets: torch.Tensor) -> torch.Tensor:
         """The metric summed over the images of what ``mixed`` gave, a scalar."""
 
 
@@ -162,7 +166,7 @@ class Example:
     Attributes:
         reading: What it reads of the shipping folder, which is ``folder``.
         printing: What it prints of ``answers``, the float array that the model answers an image with,
-            channels first.
+            channels first; of several outputs, a list of them.
         resizing: How the upright, opaque ``picture`` becomes one of ``size``, width and height, in RGB.
         files: Further files of the shipping folder, by name, as programs for phones.
     """
@@ -208,10 +212,10 @@ class Task(Protocol):
     def blindness(self, data: Dataset) -> tuple[float, float]:
         """The loss of answers that do not look at the image, and what only a broken network stays above."""
 
-    def loss_sum(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    def loss_sum(self, outputs: Value, targets: torch.Tensor) -> torch.Tensor:
         """The plain loss summed over images, a scalar."""
 
-    def predictions(self, batches: Iterable[tuple[torch.Tensor, torch.Tensor]]) -> Predictions:
+    def predictions(self, batches: Iterable[tuple[Value, torch.Tensor]]) -> Predictions:
         """What outputs, float32, say of images, with their targets; batch by batch."""
 
     def least_gain(self, value: float, images: int) -> float:
@@ -264,6 +268,13 @@ class Task(Protocol):
 
     def preprocessing(self, data: Dataset) -> Mapping[str, Any]:
         """How a picture becomes what networks are fed, as JSON; with ``scale``, ``mean`` and ``std``."""
+
+    def settled(self, look: Callable[[], Predictions]) -> Mapping[str, Any]:
+        """What validation images say of how to read answers, for ``answer`` of preprocessing; may be empty.
+
+        Args:
+            look: Gives what the trained network says of them.
+        """
 
     @property
     def example(self) -> Example:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import operator
 from typing import TYPE_CHECKING, Any
 
 from hwnas import tasks
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from hwnas.blocks.wired import Value
     from hwnas.data import Dataset
     from hwnas.tasks.base import Predictions, Task
 
@@ -36,6 +38,7 @@ def check_task(data: Dataset, network: nn.Module | None = None) -> None:
     import torch
 
     from hwnas import blocks
+    from hwnas.blocks.wired import tensors
 
     claim(hasattr(data, "task"), f"what is checked must be images of a task, but got {data!r}")
     with works(f"the task {data.task!r}"):
@@ -62,28 +65,35 @@ def check_task(data: Dataset, network: nn.Module | None = None) -> None:
         )
         _check_merits(task, data, predictions)
         _check_comparing(task, predictions)
-        _check_shipping(task, data, predictions, tuple(outputs.shape[1:]))
+        shapes = tuple(tuple(each.shape[1:]) for each in tensors(outputs))
+        _check_shipping(task, data, predictions, shapes if len(shapes) > 1 else shapes[0])
 
 
-def _outputs(network: nn.Module, data: Dataset, generator: torch.Generator) -> torch.Tensor:
+def _outputs(network: nn.Module, data: Dataset, generator: torch.Generator) -> Value:
     """Answers of an untrained network, with noise so that they differ."""
     import torch
 
+    from hwnas.blocks.wired import mapped
+
     images = torch.from_numpy(data.normalize(data.val.images[:_IMAGES]))
     with torch.no_grad():
-        found: torch.Tensor = network.eval()(images)
-    return found + torch.randn(found.shape, generator=generator)
+        found: Value = network.eval()(images)
+    return mapped(lambda each: each + torch.randn(each.shape, generator=generator), found)
 
 
-def _halves(outputs: torch.Tensor, targets: torch.Tensor) -> list[tuple[torch.Tensor, torch.Tensor]]:
+def _halves(outputs: Value, targets: torch.Tensor) -> list[tuple[Value, torch.Tensor]]:
+    from hwnas.blocks.wired import mapped
+
     half = len(targets) // 2
-    return [(outputs[:half], targets[:half]), (outputs[half:], targets[half:])]
+    rows = slice(None, half), slice(half, None)
+    return [(mapped(operator.itemgetter(some), outputs), targets[some]) for some in rows]
 
 
-def _check_losses(task: Task, data: Dataset, outputs: torch.Tensor, targets: torch.Tensor) -> None:
+def _check_losses(task: Task, data: Dataset, outputs: Value, targets: torch.Tensor) -> None:
     import numpy as np
     import torch
 
+    from hwnas.blocks.wired import mapped, tensors
     from hwnas.tasks.base import LossSettings
 
     criterion = task.criterion(data, LossSettings(), torch.device("cpu"))
@@ -93,7 +103,7 @@ def _check_losses(task: Task, data: Dataset, outputs: torch.Tensor, targets: tor
         mixed.shape == images.shape and len(wanted) == len(targets),
         f"{task.name}: mixed must keep the number and the shape of images, but gives {tuple(mixed.shape)}",
     )
-    outputs = outputs.clone().requires_grad_()
+    outputs = mapped(lambda each: each.clone().requires_grad_(), outputs)
     loss = criterion.loss(outputs, wanted)
     claim(
         loss.ndim == 0 and bool(torch.isfinite(loss)),
@@ -101,17 +111,17 @@ def _check_losses(task: Task, data: Dataset, outputs: torch.Tensor, targets: tor
     )
     loss.backward()  # type: ignore[no-untyped-call]
     claim(
-        outputs.grad is not None and bool(outputs.grad.abs().sum() > 0),
+        any(each.grad is not None and bool(each.grad.abs().sum() > 0) for each in tensors(outputs)),
         f"{task.name}: the loss must have a gradient, but has none",
     )
-    near, far = (
-        float(criterion.distance(outputs.detach(), o.detach())) for o in (outputs, outputs + 3 * outputs)
-    )
+    outputs = mapped(torch.Tensor.detach, outputs)
+    others = outputs, mapped(lambda each: 4 * each, outputs)
+    near, far = (float(criterion.distance(outputs, other)) for other in others)
     claim(
         near <= far,
         f"{task.name}: answers must be nearest to themselves, but distances are {near:.3g} and {far:.3g}",
     )
-    total, whole = criterion.total(outputs.detach(), wanted), task.loss_sum(outputs.detach(), targets)
+    total, whole = criterion.total(outputs, wanted), task.loss_sum(outputs, targets)
     claim(total.ndim == 0 and whole.ndim == 0, f"{task.name}: total and loss_sum must be scalars")
     blind, broken = task.blindness(data)
     claim(
@@ -164,7 +174,7 @@ def _check_comparing(task: Task, found: Predictions) -> None:
     claim(least <= 0.1, f"{task.name}: the least loss must not be over the loss, 0.1, but is {least}")
 
 
-def _check_shipping(task: Task, data: Dataset, found: Predictions, answer: tuple[int, ...]) -> None:
+def _check_shipping(task: Task, data: Dataset, found: Predictions, answer: tuple[Any, ...]) -> None:
     """Labels, preprocessing and examples can be written down; words are words."""
     labels = task.labels(data)
     claim(task.fits(answer, labels), f"{task.name}: labels must fit answers of {answer}, but {labels} do not")

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hwnas.data import Dataset
     from hwnas.known.pretrained import Weights
     from hwnas.space import Architecture
+    from hwnas.tasks import Task
 
 
 def begun(
@@ -62,6 +63,7 @@ def begun(
     name = name if Path(name).expanduser().is_dir() else kind.network(name)
     weights, seed = weights_of(name, file, resolution=resolution), config.seed
     space = weights.architecture.space
+    _require_kind(space.name, name, kind)
     dataset = kind.load(source, resolution=space.input_shape[1], seed=seed)
     if dataset.image_shape[0] != space.input_shape[0]:
         raise DataError(
@@ -157,6 +159,15 @@ def adapted(
     if not RunFolder(run).train.exists():
         train_run(run, config, dataset=dataset, start=start, on_epoch=on_epoch)
     return run
+
+
+def _require_kind(space: str, name: str, task: Task) -> None:
+    """Raise TrainingError where a known network answers something else than a task wants."""
+    if known.knows(space) and (wanted := task.network(space)) != space:
+        raise TrainingError(
+            f"a network to adapt must answer what a task wants, for {task.name} as {wanted} does, but {name} "
+            f"is {space}: give the name of a network, or a run of this task"
+        )
 
 
 def space_of(run: Path) -> str:

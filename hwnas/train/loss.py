@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from hwnas.blocks.wired import mapped
 from hwnas.train import optim
 
 if TYPE_CHECKING:
@@ -51,11 +52,12 @@ class TrainingLoss:
         images, targets = self.criterion.mixed(images, targets, rng)
         with optim.autocast(images.device):
             outputs = model(images)
-        outputs = outputs.float()
+        outputs = mapped(torch.Tensor.float, outputs)
         task_loss = loss = self.criterion.loss(outputs, targets)
         if self.teacher is not None:
             with torch.no_grad(), optim.autocast(images.device):
                 taught = self.teacher(images)
-            distance = self.criterion.distance(outputs, taught.float())
+            distance = self.criterion.distance(outputs, mapped(torch.Tensor.float, taught))
             loss = (1 - self.distill_weight) * task_loss + self.distill_weight * distance
-        return BatchLoss(loss, task_loss.detach(), self.criterion.total(outputs.detach(), targets))
+        total = self.criterion.total(mapped(torch.Tensor.detach, outputs), targets)
+        return BatchLoss(loss, task_loss.detach(), total)

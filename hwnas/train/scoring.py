@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from hwnas import tasks
+from hwnas.blocks.wired import Value, mapped
 from hwnas.data.batches import Batches
 from hwnas.train import optim
 
@@ -35,11 +36,11 @@ def look(model: nn.Module, batches: Batches, split: str, batch_size: int | None 
     """What ``predictions`` gives, on batches that are there already."""
     batch_size = batch_size or (BATCH if batches.device.type == "cpu" else _GPU_BATCH)
 
-    def outputs() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    def outputs() -> Iterator[tuple[Value, torch.Tensor]]:
         for images, targets in batches.ordered(split, batch_size):
             with optim.autocast(batches.device):
                 answered = model(images)
-            yield answered.float(), targets
+            yield mapped(torch.Tensor.float, answered), targets
 
     was_training = model.training
     model.eval()

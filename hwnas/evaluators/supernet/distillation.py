@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 from hwnas.blocks import statistics
-from hwnas.blocks.wired import Value, tensors
+from hwnas.blocks.wired import Value, mapped, tensors
 from hwnas.latency.base import FloatArray
 from hwnas.train import optim, ranks
 
@@ -124,7 +124,7 @@ class Distillation:
                     loss.backward()  # type: ignore[no-untyped-call]
                     losses.append(loss.detach())
                 if index == passed:
-                    before = detached(made)
+                    before = mapped(torch.Tensor.detach, made)
         value = optim.check_finite(torch.stack(losses).mean(), "in distillation") if losses else 0.0
         ranks.average(p.grad for p in self.supernet.parameters() if p.grad is not None)
         self.optimizer.step()
@@ -179,11 +179,6 @@ class Distillation:
                     sums[number][index] += found * len(images)
             count += len(images)
         return tuple(total / max(1, count) for total in sums)
-
-
-def detached(value: Value) -> Value:
-    """The same numbers, without what they were computed from."""
-    return tuple(each.detach() for each in value) if isinstance(value, tuple) else value.detach()
 
 
 def channel_weights(features: Value) -> tuple[torch.Tensor, ...]:

@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from hwnas import tasks
+from hwnas.blocks.wired import Value, mapped
 from hwnas.data.augment import Augmentation
 from hwnas.data.batches import Batches
 from hwnas.errors import SchemaMismatch, SpaceError, TrainingError
@@ -100,7 +101,7 @@ class OneShot:
         images, targets = self.batches.step(split, self.batch_size, self.config.seed, step, part)
         with optim.autocast(self.device):
             outputs = self.supernet(images, gates)
-        return self.criterion.loss(outputs.float(), targets)
+        return self.criterion.loss(mapped(torch.Tensor.float, outputs), targets)
 
     def weight_step(self, gates: Sequence[Gate], factor: float) -> float:
         """One update of the weights on a training batch, at a share of the learning rate.
@@ -212,10 +213,10 @@ class OneShot:
         self.supernet.eval()
         losses: list[float] = []
 
-        def answers() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        def answers() -> Iterator[tuple[Value, torch.Tensor]]:
             for images, targets in self.some("val", self.config.validation_images):
                 with optim.autocast(self.device):
-                    outputs = self.supernet(images, indices).float()
+                    outputs = mapped(torch.Tensor.float, self.supernet(images, indices))
                 losses.append(float(self.task.loss_sum(outputs, targets)))
                 yield outputs, targets
 

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 import torch
 
+from hwnas.blocks.wired import Value, mapped
 from hwnas.latency.base import FloatArray
 from hwnas.train import optim
 
 if TYPE_CHECKING:
-    from hwnas.blocks.wired import Value
     from hwnas.evaluators.supernet.distillation import Distillation
     from hwnas.evaluators.supernet.network import Values
     from hwnas.tasks.base import Criterion
@@ -71,7 +71,7 @@ def errors(
 
 def _answers(
     distillation: Distillation, features: Values, number: int = -1, made: Value | None = None
-) -> torch.Tensor:
+) -> Value:
     """What the teacher answers where a choice gives something else: float32.
 
     Args:
@@ -90,5 +90,5 @@ def _answers(
             if changed.intersection(supernet.mixed(later).reads[teacher[later]]):
                 values[later] = distillation.run(later, teacher[later], values)
                 changed.add(later)
-        answered = cast(torch.Tensor, supernet.head(values[len(teacher) - 1]))
-    return answered.float()
+        answered = cast(Value, supernet.head(values[len(teacher) - 1]))
+    return mapped(torch.Tensor.float, answered)

@@ -13,7 +13,7 @@ how = json.loads((folder / "preprocessing.json").read_text("utf-8"))
 # the task reads here
 model = Interpreter(sys.argv[2] if len(sys.argv) > 2 else str(folder / "model.tflite"))
 model.allocate_tensors()
-source, result = model.get_input_details()[0], model.get_output_details()[0]
+source = model.get_input_details()[0]
 
 size = (how["resize"]["width"], how["resize"]["height"])
 opened = Image.open(sys.argv[1])
@@ -33,7 +33,10 @@ if scale:  # a model in whole numbers; for others it is 0
     values = np.clip(np.rint(values / scale) + zero_point, limits.min, limits.max)
 model.set_tensor(source["index"], values[np.newaxis].astype(source["dtype"]))
 model.invoke()
-scale, zero_point = result["quantization"]
-answers = (model.get_tensor(result["index"])[0].astype(float) - zero_point) * (scale or 1)
-answers = np.moveaxis(answers, -1, 0)  # channels first
+found = []
+for result in model.get_output_details():
+    scale, zero_point = result["quantization"]
+    values = (model.get_tensor(result["index"])[0].astype(float) - zero_point) * (scale or 1)
+    found.append(np.moveaxis(values, -1, 0))  # channels first
+answers = found if len(found) > 1 else found[0]
 # the task prints here
