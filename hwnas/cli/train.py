@@ -50,7 +50,11 @@ def train(
     weights: Weights = None,
     resolution: Resolution = None,
     task: Annotated[
-        str | None, typer.Option(help="What a known network is to do with the images; classification.")
+        str | None,
+        typer.Option(
+            help='What a known network is to do with the images: "classification", where it is not set, or '
+            '"segmentation" of images with masks.'
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -17,6 +17,9 @@ from hwnas.errors import DataError
 _PART = re.compile(r"(?P<name>.+)-(?P<number>\d+)-of-(?P<count>\d+)(?:-[0-9a-f]+)?", re.IGNORECASE)
 _ROWS = 256  # held in memory as bytes at a time
 SUFFIX = ".parquet"
+_MEANT = {"label": "classification", "mask": "segmentation"}
+"""The task that a column is for."""
+
 _NAMES = (("names",), ("feature", "category", "names"), ("category", "feature", "names"))
 """Where the features of Hugging Face have the names of a column's classes: of labels, and of objects."""
 
@@ -129,7 +132,9 @@ class ParquetFile:
         except self._faults as error:
             raise self._unfit(f"cannot be read: {' '.join(str(error).split())}") from error
         if not set(columns) <= set(schema.names):
-            raise self._unfit(f"holds {some(schema.names, 8)}")
+            meant = [task for name, task in _MEANT.items() if name in schema.names]
+            remedy = f": give {meant[0]} as the task, which reads them" if meant else ""
+            raise self._unfit(f"holds {some(schema.names, 8)}{remedy}")
         self.rows: int = self._file.metadata.num_rows
         groups = (self._file.metadata.row_group(n) for n in range(self._file.metadata.num_row_groups))
         largest = max((group.total_byte_size for group in groups), default=0)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwnas import blocks, files, known
 from hwnas.errors import SpaceError, TrainingError
-from hwnas.known import _statedict
+from hwnas.known import _statedict, decoders
 from hwnas.known._publishers import PUBLISHERS
 from hwnas.known._sources import SOURCES, Source
 from hwnas.space import Architecture
@@ -56,12 +56,15 @@ def sources_of(name: str) -> tuple[Source, ...]:
     Args:
         name: Of a source ("timm:mobilenetv2_100.ra_in1k", or without what is behind the dot), or of a
             network ("efficientnet-lite0", "mobilenetv3-large-same"). Of a width that nobody trained, it
-            means the sources of the narrowest network that is wider.
+            means the sources of the narrowest network that is wider. A decoder behind it has none.
 
     Raises:
-        SpaceError: There are none.
+        SpaceError: There are none, or no such decoder.
     """
-    found = next(_groups_of(name), ())
+    plain, decoder, _ = _split(name)
+    if decoder:
+        decoders.of(decoder)
+    found = next(_groups_of(plain), ())
     if not found:
         networks = ", ".join(dict.fromkeys(s.network for s in SOURCES.values()))
         raise SpaceError(

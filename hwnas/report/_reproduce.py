@@ -224,15 +224,19 @@ def _settings_of(record: Record) -> dict[str, dict[str, Any]]:
     bounds |= {"rank": made.rank if made else None}
     bounds |= {"gallery_each": record.gallery.each if record.gallery else None}
     bounds |= {"gallery_points": record.gallery.points if record.gallery else 0}
-    task = None if record.task.name == DEFAULT else record.task.name
     return {
-        "": {"space": record.arch.space.name, "data": record.source, "task": task, "seed": seed},
+        "": {"space": record.arch.space.name, "data": record.source, "task": _task(record), "seed": seed},
         "search": wanted,
         "search.supernet": supernet,
         "search.settings": settings,
         "promise": bounds,
         "promise.measuring": dict(made.measuring) if made else {},
     }
+
+
+def _task(record: Record) -> str | None:
+    """What need not be said is None."""
+    return None if record.task.name == DEFAULT else record.task.name
 
 
 def _verifying(checked: Verification) -> list[str]:
@@ -264,6 +268,7 @@ def _training(record: Record, trained: TrainingRecord) -> list[str]:
     if record.search.is_known:
         side = record.arch.space.input_shape[1]
         begun = _options({"from": named_by(trained.start), "data": record.source, "resolution": side})
+        begun += _options({"task": _task(record)})
     idle: tuple[str, ...] = () if teacher else ("temperature", "distill_weight")
     idle += tuple(name for name, value in BEFORE_ADAPTING.items() if values.get(name) == value)
     idle += () if values.get("augment", True) else ("crop", "flip", "erasing")  # it would be refused

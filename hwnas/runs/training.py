@@ -185,5 +185,12 @@ def _outcome(metric: Metric) -> Shape:
 
 
 def named_by(origin: Mapping[str, Any]) -> str:
-    """What ``--from`` takes for the same weights: their source, or the network that they were cut to."""
-    return str(origin["network"] if "narrowed_from" in origin else origin.get("from", "NETWORK"))
+    """What ``--from`` takes for the same weights: their source, or the network that they were cut to.
+
+    A decoder stands behind the source as it stood behind the network; that of a run is its own.
+    """
+    if "narrowed_from" in origin or "from" not in origin:
+        return str(origin.get("network", "NETWORK"))
+    source = str(origin["from"])
+    _, plus, rest = str(origin.get("network", "")).partition("+")
+    return source if source.startswith("run:") else source + plus + rest.partition("-")[0]

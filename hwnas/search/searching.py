@@ -206,10 +206,15 @@ def load_data(request: SearchRequest) -> Dataset:
 
 
 def space_for(name: str, dataset: Dataset) -> SearchSpace:
-    """The space of a name; without a class count it gets that of the data."""
-    if spaces.says_classes(name):
-        return spaces.load(name)
-    return spaces.load(name, num_classes=tasks.of(dataset).outputs(dataset))
+    """The space of a name; without a class count it gets that of the data.
+
+    Raises:
+        SpaceError: There is none, or its networks do something else than is asked for.
+    """
+    number = None if spaces.says_classes(name) else tasks.of(dataset).outputs(dataset)
+    space = spaces.load(name, num_classes=number)
+    tasks.require_readable(dataset, space)
+    return space
 
 
 def _copy_models(paths: Sequence[Path], models: Sequence[LatencyModel], run: RunFolder) -> None:

@@ -11,7 +11,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from hwnas import plugins
-from hwnas.errors import DataError
+from hwnas.errors import DataError, SpaceError
+from hwnas.space import shapes_of
 from hwnas.tasks.base import Predictions, Task
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from hwnas.blocks.wired import Value
     from hwnas.data import Dataset, Split
     from hwnas.runtimes.base import Values
+    from hwnas.space import SearchSpace
 
 DEFAULT = "classification"
 """Of what is asked for without a task, and of records that name none."""
@@ -83,6 +85,27 @@ def of_record(described: Mapping[str, Any]) -> Task:
     return get(str(described.get("task", DEFAULT)))
 
 
+def require_readable(data: Dataset, space: SearchSpace) -> None:
+    """Refuse networks that answer something else than is asked of them, as classes of pixels or of images.
+
+    How many classes there are is for others to compare.
+
+    Raises:
+        SpaceError: The task of the images cannot read answers of the space.
+    """
+    task = of(data)
+    flat = (shape[:1] if shape[1:] == (1, 1) else shape for shape in shapes_of(space.output_shape))
+    answer = tuple(flat)  # a classifier's is no image
+    if space.num_classes != task.outputs(data):
+        return
+    if not task.fits(answer if len(answer) > 1 else answer[0], task.labels(data)):
+        shapes = ", ".join("x".join(map(str, shape)) for shape in answer)
+        raise SpaceError(
+            f"networks must answer what {task.name} reads, but those of {space.name} answer with {shapes} "
+            f"numbers: take such as {task.network('efficientnet-lite0')}, or the task that they are for"
+        )
+
+
 def predictions(task: Task, answer: Callable[[NDArray[np.uint8]], Values], split: Split) -> Predictions:
     """What is answered to the images of a split.
 
@@ -120,4 +143,5 @@ __all__ = [
     "predictions",
     "register",
     "require",
+    "require_readable",
 ]

@@ -41,7 +41,9 @@ for index, logits in enumerate(answers):  # one class after the other, for the s
     best = np.maximum(best, seen)
 drawn = Image.fromarray(mask)
 drawn.putpalette(bytes(value for each in classes for value in each["colour"]))
-drawn.save(f"{Path(sys.argv[1]).stem}.mask.png")
+written = f"{Path(sys.argv[1]).stem}.mask.png"
+drawn.save(written)
+print(f"mask in {written}")
 shares = np.bincount(mask.ravel(), minlength=len(classes)) / mask.size
 for index in np.argsort(-shares, kind="stable"):
     if shares[index]:
@@ -50,6 +52,6 @@ for index in np.argsort(-shares, kind="stable"):
 
 
 def segmentation_example() -> Example:
-    """Writes a mask of the picture's own size beside where it is run, and prints the classes' shares."""
+    """Writes a mask of the picture's own size where it is run; prints its name and the classes' shares."""
     kotlin = (resources.files("hwnas.tasks") / ANDROID).read_text("utf-8")
     return Example(_READING, _PRINTING, STRETCHING, {ANDROID: kotlin})

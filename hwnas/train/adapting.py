@@ -73,6 +73,7 @@ def begun(
     config.resolved(len(dataset.train), pretrained=True)  # refused before anything is written
     dataset = dataset.standardized(weights.source.mean, weights.source.std)
     own = spaces.load(space.name, num_classes=kind.outputs(dataset))
+    tasks.require_readable(dataset, own)
     arch = own.architecture(weights.architecture.indices)
     record = SearchRecord(
         KNOWN,
@@ -124,10 +125,12 @@ def require_begun(run: Path) -> None:
     if folder.search.exists() and (record := records.search(run)).is_known:
         name = named_by(record.config)
         data, side = record.data["source"], str(record.data["resolution"])
-        again = typed("train", run, "--from", name, "--data", data, "--resolution", side)
+        words = ["train", run, "--from", name, "--data", data, "--resolution", side]
+        if (task := record.data.get("task", tasks.DEFAULT)) != tasks.DEFAULT:
+            words += ["--task", task]
         raise TrainingError(
             f"the network of {run} must be trained as it began, with the weights of {name}, but got none: "
-            f"{again} does; --init seed begins with random ones"
+            f"{typed(*words)} does; --init seed begins with random ones"
         )
 
 

@@ -204,9 +204,16 @@ def test_parquet_without_a_test_file_is_split(tmp_path):
     assert found.class_names == ("0", "1")
 
 
-def test_parquet_of_other_columns_is_refused(tmp_path):
-    parquet_folder(tmp_path, [0, 1] * 10, columns=("img", "fine_label"))
-    with pytest.raises(DataError, match="must hold the columns"):
+@pytest.mark.parametrize(
+    ("columns", "said"),
+    [
+        (("img", "fine_label"), "must hold the columns .* but holds img, fine_label$"),
+        (("image", "mask"), "but holds image, mask: give segmentation as the task"),
+    ],
+)
+def test_parquet_of_other_columns_is_refused(tmp_path, columns, said):
+    parquet_folder(tmp_path, [0, 1] * 10, columns=columns)
+    with pytest.raises(DataError, match=said):
         data.load(tmp_path, resolution=16)
 
 

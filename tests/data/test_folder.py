@@ -171,7 +171,7 @@ REFUSED = {
         {"cat": 6, "dog": 6, "valid__cat": 6, "valid__dog": 6},
         "holds 'valid', which is hardly a class, beside cat, dog",
     ),
-    "images and masks": ({"JPEGImages": 6, "Masks": 6}, "holds 'JPEGImages', which is hardly a class"),
+    "images and masks": ({"JPEGImages": 6, "Masks": 6}, "which is hardly a class, and masks: .*segmentation"),
     "splits of detection": ({"images__train": 6, "images__val": 6}, "images has train .*, val"),
     "splits in names of classes": (
         {"train_cat": 6, "train_dog": 6, "test_cat": 2, "test_dog": 2},

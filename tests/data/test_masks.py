@@ -247,7 +247,7 @@ def smooth(mask):
         (lambda root: save(root, as_colours), "colours of masks must be listed, but .*labels.txt"),
         (lambda root: save(root, lambda mask: as_index(mask.T.copy())), "shape of its picture.*48x32.*32x48"),
         (lambda root: save(root, lambda mask: as_index(mask * 90)), "class numbers from 0, but"),
-        (lambda root: save(root, lambda mask: as_index(mask * 0)), "at least two classes"),
+        (lambda root: save(root, lambda mask: as_index(mask * 0)), "all pixels in .* that count are 0"),
         (lambda root: save(root, lambda mask: as_index(mask * 0 + 255)), "all pixels in .* are 255"),
         (lambda root: save(root, lambda mask: Image.fromarray(mask.astype(np.uint16) * 500)), "not objects"),
         (lambda root: save(root, numbers=range(3)), "at least 5 training images, but .* has 3"),

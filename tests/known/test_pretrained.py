@@ -70,6 +70,8 @@ def test_every_source_is_checked():
         ("torchvision:mobilenet_v2", "torchvision:mobilenet_v2.IMAGENET1K_V2", 2),
         ("mobilenetv3-large-same", "timm:tf_mobilenetv3_large_100.in1k", 1),
         ("efficientnet-lite0-0.75", LITE0, 2),
+        ("efficientnet-lite0-0.75+lraspp64t4", LITE0, 2),
+        ("timm:mobilenetv2_100+fpnsum64", "timm:mobilenetv2_100.ra_in1k", 1),
         ("efficientnet-lite0-0.75-half", "timm:efficientnet_lite0.ra_in1k", 1),
         ("mobilenetv2-0.3", "timm:mobilenetv2_050.lamb_in1k", 1),
         ("mobilenetv2-0.49", "timm:mobilenetv2_050.lamb_in1k", 1),

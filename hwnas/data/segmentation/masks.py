@@ -92,7 +92,10 @@ class Masks:
                 "names, or the mask (255 is for pixels that do not count)"
             )
         if len(listed.names) < 2:
-            raise DataError(f"masks must have at least two classes, but {where} has {list(listed.names)}")
+            raise DataError(
+                f"masks must have at least two classes, but {where} names {some(listed.names)} alone: name "
+                "the others as well"
+            )
         table = np.full(256, VOID, np.uint8)
         table[: len(listed.numbers)] = listed.numbers
         if is_binary:
@@ -110,6 +113,11 @@ class Masks:
         """Names for numbers that have none."""
         if not met:
             raise DataError(f"masks must have at least two classes, but all pixels in {where} are 255, void")
+        if len(met) == 1:
+            raise DataError(
+                f"masks must have at least two classes, but all pixels in {where} that count are {met[0]}: "
+                "give masks that show what is to be found"
+            )
         if met[-1] >= _MOST_UNNAMED or len(met) <= (met[-1] + 1) // 2:
             raise DataError(
                 f"the values of masks must be class numbers from 0, but {where} has {len(met)} values from "
