@@ -12,6 +12,7 @@ from hwnas import known as networks
 from hwnas import spaces as library
 from hwnas.cli import _usage
 from hwnas.cli._app import App, Json, app, emit_json, out, print_table
+from hwnas.known import decoders
 from hwnas.space import SearchSpace
 
 spaces = App(no_args_is_help=True, help="Search spaces.")
@@ -35,6 +36,10 @@ def list_(as_json: Json = False) -> None:
         table.add_row(space.name, *_row(space))
     print_table(table)
     out.print(f"Known networks, each a space of its own: {', '.join(networks.FAMILIES)}.")
+    out.print(
+        f"With a decoder behind, as mobilenetv2+{decoders.SEGMENTATION[0]}, they answer for every pixel: "
+        f"{', '.join(decoders.SEGMENTATION)}."
+    )
 
 
 @spaces.command()

@@ -53,7 +53,7 @@ def compare(
     Args:
         run: Folder with a trained network.
         device: Where to measure.
-        against: Names of baselines.
+        against: Names of baselines; of a task that wants a decoder, its usual one where they name none.
         match_latency: Families of which the width is taken that is measured to be as fast as
             the found network, on the first target that the run has a budget for.
         seeds: How often each network is trained, from the run's own seed on.
@@ -76,11 +76,13 @@ def compare(
     record = records.trained(run)
     recipe = Recipe.of(record)
     targets = _targets(device, search.targets, variants)
+    task = tasks.of_record(record.data)
+    against, match_latency = (tuple(map(task.network, names)) for names in (against, match_latency))
     for name in against:
         _baseline(name, arch)  # refuse a wrong name before hours of training
     tell("reading the data")
     dataset = release.load_data(record.data, source, run)
-    task, outcomes = tasks.of(dataset), KnownOutcomes(RunFolder(run).answers, dataset)
+    outcomes = KnownOutcomes(RunFolder(run).answers, dataset)
     numbers = range(recipe.config.seed, recipe.config.seed + seeds)
 
     def entry(name: str, network: Architecture, seed: int) -> ShippedNetwork:
@@ -151,7 +153,7 @@ def require_known(against: Sequence[str], families: Sequence[str], variants: Seq
     for name in against:
         known.load(name)
     for name in families:
-        known.family(name)
+        known.family(name.partition("+")[0])
     offered = [
         f"{each.name}-{precision}" for each in runtimes.RUNTIMES.values() for precision in each.precisions
     ]

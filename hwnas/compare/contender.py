@@ -16,7 +16,7 @@ from hwnas.release import Manifest, ShippedModel
 from hwnas.runs import records
 from hwnas.runs.budgets import BudgetRecord
 from hwnas.runs.folder import RunFolder
-from hwnas.runs.found import SearchRecord
+from hwnas.runs.found import COMPARED, SearchRecord
 from hwnas.runs.training import TrainingRecord
 from hwnas.space import Architecture
 from hwnas.tasks.base import Outcome, Predictions
@@ -110,7 +110,7 @@ def prepare(run: Path, name: str, arch: Architecture, seed: int, dataset: Datase
     folder = RunFolder(run).contender(name, seed)
     search = records.search(run)
     budgets = tuple(BudgetRecord(item.name, item.target, item.budget_ms) for item in search.budgets)
-    record = SearchRecord("comparison", search.seed, dataset.describe(), budgets)
+    record = SearchRecord(COMPARED, search.seed, dataset.describe(), budgets)
     for path, content in ((folder.arch, arch.to_json()), (folder.search, record.to_json())):
         if not path.exists() or files.read_json(path, "a record of the comparison") != content:
             files.write_json(path, content)

@@ -89,14 +89,13 @@ def title(record: Record) -> str:
     outcomes = [_outcome(record, item) for item in record.budgets]
     names = list(dict.fromkeys(item.target.device for item in record.budgets))
     found, budgets = overall(record), verdict.worst(outcome.verdict for outcome in outcomes)
-    words = ""
-    if found is None:
+    if found is None or (found.is_pass and not outcomes):
         words = ""
     elif found.is_pass or (budgets is not None and budgets.word == found.word):
         words = f": budget{'s' if len(outcomes) > 1 else ''} {_OF_BUDGETS[found.word]}"
     else:
         words = f": {found.word}"
-    return f"A network for {' and '.join(names)}{words}"
+    return f"A network{' for ' if names else ''}{' and '.join(names)}{words}"
 
 
 def overall(record: Record) -> Verdict | None:
@@ -139,6 +138,8 @@ def origin(record: Record) -> str:
     space = record.arch.space.name
     if record.is_searched:
         return f"{record.search.strategy} search in {space}"
+    if record.search.is_known:
+        return f"the known network {space}"
     return f"a network of {space}, trained for a comparison"
 
 
@@ -159,7 +160,9 @@ def headline(record: Record) -> str:
     fine = (
         "Each ± is half a 95 % interval: of the latency model's prediction; of a measurement, its longer arm."
     )
-    if not record.is_searched:
+    if not record.budgets:
+        fine = "No budget was asked for. ± is the longer arm of an interval."
+    elif not record.is_searched:
         fine = "The budgets are of the network that it was compared with. ± is the longer arm of an interval."
     shares = {p.name: p.share for p in outcomes if p.share is not None}
     used = _page.paragraph(f"{use.said(shares)}.") if len(shares) > 1 else ""
@@ -189,7 +192,7 @@ def _verdict(record: Record) -> str:
     known = record.verifications
     is_taken = found.word == NOT_PROVEN and bool(known) and all(item.accepted_noise for item in known)
     taken = ", accepted as it is (--accept-noise)" if is_taken else ""
-    proven = "Every budget is proven to be kept." if found.is_pass else ""
+    proven = "Every budget is proven to be kept." if found.is_pass and record.budgets else ""
     reasons = "".join(f"<li>{escape(reason)}</li>" for reason in found.reasons)
     line = _page.paragraph(_page.Html(f"{mark(found, '')}{taken} {escape(proven)}"))
     return f'<div class="verdict {_BOXES[found.word]}">{line}{f"<ul>{reasons}</ul>" if reasons else ""}</div>'

@@ -23,7 +23,7 @@ from hwnas.statistics.metric import ACCURACY
 
 SCHEMA = "hwnas-search/1"
 SEARCH = "the record of the search"
-KNOWN = "known"
+KNOWN, COMPARED = "known", "comparison"
 _ON_SIZE = {  # what was found on a size of network and images, of a search on several
     "resolution": SOME,
     "width?": SIZE,
@@ -81,7 +81,7 @@ class SearchRecord:
     """How the network of a run was found, or for what it is compared.
 
     Attributes:
-        strategy: Name of the strategy, or "comparison", or ``KNOWN`` of a network that nobody searched.
+        strategy: Name of the strategy, or ``COMPARED``, or ``KNOWN`` of a network that nobody searched.
         seed: Where all randomness came from.
         data: What ``Dataset.describe`` said.
         budgets: The budgets, the first one's target being the main one; none only of a known network.
@@ -228,7 +228,7 @@ class SearchRecord:
         left_out = {name for name, value in always.items() if value is None or (name in seldom and not value)}
         if not self.schema:
             left_out |= {name for name, value in always.items() if not value} | {"score"}
-            left_out -= {"seed"}
+            left_out -= {"seed", "constraints"}
         return {name: value for name, value in always.items() if name not in left_out} | dict(self.more)
 
     @classmethod
@@ -277,7 +277,7 @@ def _require(found: Any, path: Path, remedy: str) -> None:
     score = score_of(found)
     trial = {"indices": [COUNT], score: SHARE, "latencies_ms": [SIZE]}
     require(found, {f"{score}?": SHARE, "trials?": [trial]}, SEARCH, path, remedy)
-    if not found["constraints"] and found["strategy"] != KNOWN:
+    if not found["constraints"] and found["strategy"] not in (KNOWN, COMPARED):
         raise SchemaMismatch(
             f"a search must have had a budget, but {path} has none: {remedy}", field="constraints"
         )

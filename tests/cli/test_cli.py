@@ -46,7 +46,9 @@ def test_json_for_machines(verb):
 
 def test_known_networks_are_listed():
     assert re.search(
-        r"Known networks.*efficientnet-lite0,.*shufflenetv2\.", hwnas("spaces", "list").stdout, re.DOTALL
+        r"Known networks.*efficientnet-lite0,.*shufflenetv2\..*\+fpnsum64.*lraspp64",
+        hwnas("spaces", "list").stdout,
+        re.DOTALL,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from known_helpers import NAME, latency_model, weights
@@ -12,11 +13,13 @@ from known_helpers import NAME, latency_model, weights
 import hwnas
 from hwnas import blocks, data, files, release, report, spaces
 from hwnas.budget import Budget
+from hwnas.compare import contender
 from hwnas.device import Target
 from hwnas.errors import HwnasError, SpaceError, TrainingError
 from hwnas.finalists import FinalistsOptions, select_finalist, tuning
 from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
+from hwnas.runs.training import named_by
 from hwnas.search import beside
 from hwnas.search.oneshot.inherit import inherited
 from hwnas.search.pick import pick
@@ -161,6 +164,33 @@ def test_what_was_cut_out_of_a_wider_network_is_said(few_digits, tmp_path, monke
     page = report.write(run).read_text()
     assert "file:mine, cut from mobilenetv2-0.5, CC0-1.0" in page
     assert f"--from {NAME}-r32-c1000-imagenet" in page
+
+
+def test_what_nobody_searched_is_reported_and_compared_without_a_budget(teacher, tmp_path):
+    run = Path(shutil.copytree(teacher, tmp_path / "run"))
+    page = report.write(run).read_text()
+    assert "the known network" in page
+    assert "No budget was asked for" in page
+    assert "A network</title>" in page
+    for untrue in ("budget kept", "proven to be kept", "trained for a comparison"):
+        assert untrue not in page
+    arch = spaces.architecture_from_json(records.arch(run))
+    folder = contender.prepare(run, "itself", arch, 0, data.load("digits", resolution=32))
+    assert records.search(folder).budgets == ()
+
+
+@pytest.mark.parametrize(
+    ("origin", "name"),
+    [
+        ({"from": "pypi:lite0", "network": "efficientnet-lite0-r96-c1000-imagenet"}, "pypi:lite0"),
+        ({"from": "pypi:lite0", "network": "efficientnet-lite0+fpnsum64-r96-c2"}, "pypi:lite0+fpnsum64"),
+        ({"from": "run:t", "network": "efficientnet-lite0+fpnsum64-r96-c2"}, "run:t"),
+        ({"from": "x", "network": "mobilenetv2-0.3+pooled64-r64-c2", "narrowed_from": "mobilenetv2"}, None),
+        ({}, "NETWORK"),
+    ],
+)
+def test_a_decoder_is_said_behind_where_weights_come_from(origin, name):
+    assert named_by(origin) == (name or origin["network"])
 
 
 def test_a_known_network_has_no_gallery_to_pick_from(teacher, tmp_path):

@@ -377,7 +377,9 @@ def test_the_programs_that_ship_write_the_mask_of_a_picture(name, pictures, tmp_
     large = functional.interpolate(torch.from_numpy(logits).double(), size=(50, 90), mode="bilinear")
     np.testing.assert_array_equal(mask, large[0].argmax(0).numpy())
     np.testing.assert_array_equal(colours, np.array(palette(CLASSES), np.uint8)[mask])
-    assert {line.split()[1] for line in done.stdout.splitlines()} == set(shapes.NAMES)
+    where, *shares = done.stdout.splitlines()
+    assert where == "mask in it.mask.png"
+    assert {line.split()[1] for line in shares} == set(shapes.NAMES)
     stretched = np.asarray(picture.resize((shapes.SIDE, shapes.SIDE), Image.Resampling.BILINEAR))
     wanted = pictures.normalize(stretched.transpose(2, 0, 1)[None])
     np.testing.assert_allclose(np.load(tmp_path / "fed.npy"), wanted, atol=1e-5)
