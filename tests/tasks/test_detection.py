@@ -27,7 +27,7 @@ from hwnas.tasks.colours import palette
 from hwnas.tasks.objectloss import ObjectLoss
 
 TASK = tasks.get("detection")
-SHORT = train.TrainConfig(epochs=12, batch_size=16, learning_rate=0.05, augment=False)
+SHORT = train.TrainConfig(epochs=8, batch_size=16, learning_rate=0.05, augment=False)
 
 
 @pytest.fixture(scope="module")
@@ -181,8 +181,8 @@ def test_crowds_are_neither_there_nor_wrong_to_find():
 def test_scores_and_boxes_learn_what_is_there(bins):
     outputs = [each.requires_grad_() for each in answers(2, bins, spread=0.1)]
     targets = objects((4, 4, 40, 36, 0, 0), (44, 10, 52, 18, 1, 0)).repeat(2, 1, 1)
-    optimizer = torch.optim.Adam(outputs, lr=0.1)
-    for _ in range(150):
+    optimizer = torch.optim.Adam(outputs, lr=0.2)
+    for _ in range(80):
         optimizer.zero_grad()
         loss = ObjectLoss().loss(tuple(outputs), targets)
         loss.backward()
