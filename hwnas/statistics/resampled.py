@@ -36,6 +36,7 @@ def interval(
     bounds: tuple[float, float] = (0.0, 1.0),
     *,
     draws: int = DRAWS,
+    reflected: bool = False,
 ) -> tuple[float, float]:
     """95 % interval of a statistic of images.
 
@@ -44,8 +45,12 @@ def interval(
         statistic: Of the sums; one value.
         bounds: The least and the largest that it can be, which is all that a single image tells.
         draws: How often images are drawn.
+        reflected: Whether the statistic is too high, or too low, the more so the fewer different images
+            there are: by how much it is off in the draws it then is taken to be off itself.
     """
-    ((low, high),) = intervals(rows, lambda sums: statistic(sums)[..., None], bounds, draws=draws)
+    ((low, high),) = intervals(
+        rows, lambda sums: statistic(sums)[..., None], bounds, draws=draws, reflected=reflected
+    )
     return low, high
 
 
@@ -55,6 +60,7 @@ def intervals(
     bounds: tuple[float, float] = (0.0, 1.0),
     *,
     draws: int = DRAWS,
+    reflected: bool = False,
 ) -> list[tuple[float, float]]:
     """The same of a statistic of several values, each by itself, from the same draws.
 
@@ -66,7 +72,7 @@ def intervals(
         return [bounds for _ in found]
     drawn = statistic(np.concatenate(list(_drawn(rows, draws))))
     level = _level(len(rows))
-    return [_ends(*parts, level, bounds) for parts in zip(found.tolist(), drawn.T, strict=True)]
+    return [_ends(*parts, level, bounds, reflected) for parts in zip(found.tolist(), drawn.T, strict=True)]
 
 
 def difference(
@@ -77,6 +83,7 @@ def difference(
     bounds: tuple[float, float] = (-1.0, 1.0),
     noise: float = TRAINING_NOISE,
     draws: int = DRAWS,
+    reflected: bool = False,
 ) -> Difference:
     """By how much a statistic is higher of one network than of another, on the same images.
 
@@ -92,6 +99,7 @@ def difference(
         bounds: Of what a difference can be.
         noise: By how much two trainings of one network differ easily.
         draws: How often images are drawn.
+        reflected: As of ``interval``.
 
     Raises:
         DataError: The arrays do not go together.
@@ -109,7 +117,9 @@ def difference(
     each = gains(rows.sum(axis=0))
     mean = float(each.mean())
     if trainings == 1:
-        found = interval(rows, lambda sums: gains(sums).mean(axis=-1), bounds, draws=draws)
+        found = interval(
+            rows, lambda sums: gains(sums).mean(axis=-1), bounds, draws=draws, reflected=reflected
+        )
         chance = _chance(first[0], second[0], statistic, draws)
         return Difference(mean, found, chance, images, 1, noise=noise)
     from scipy import stats
@@ -159,7 +169,9 @@ def _level(images: int) -> float:
     return float(stats.norm.cdf(-wide))
 
 
-def _ends(found: float, drawn: FloatArray, level: float, bounds: tuple[float, float]) -> tuple[float, float]:
+def _ends(
+    found: float, drawn: FloatArray, level: float, bounds: tuple[float, float], reflected: bool
+) -> tuple[float, float]:
     """Ends of the interval of one value, which lies in it.
 
     Args:
@@ -167,9 +179,12 @@ def _ends(found: float, drawn: FloatArray, level: float, bounds: tuple[float, fl
         drawn: Of images drawn again, shape (draws,).
         level: Of the lower end.
         bounds: Of what it can be.
+        reflected: Whether what is drawn is off to one side of what was found.
     """
     drawn = drawn[np.isfinite(drawn)]
     if math.isnan(found) or not len(drawn):
         return bounds
     low, high = np.quantile(drawn, (level, 1 - level)).tolist()
+    if reflected:
+        low, high = 2 * found - high, 2 * found - low
     return max(bounds[0], min(low, found)), min(bounds[1], max(high, found))

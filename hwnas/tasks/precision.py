@@ -1,4 +1,10 @@
-"""Mean average precision of found objects: what is kept of every image, and compared."""
+"""Mean average precision of found objects: what is kept of every image, and compared.
+
+The precision at a recall is the best at this recall or a higher one, which is too high by chance: the more so
+the fewer images there are, and once more in images that are drawn from those again. Of sets of 67 simulated
+images, drawn from many with an mAP of 53.5 %, it was 56.9 % on average, and 58.7 % in draws from those;
+intervals of percentiles held 53.5 % in 39 % of 80 sets, reflected ones (the basic bootstrap) in 95 %.
+"""
 
 from __future__ import annotations
 
@@ -90,7 +96,7 @@ class Matches:
                 [mean_ap(found)[..., None], mean_ap(found[..., :1])[..., None], found.mean(axis=-1)], axis=-1
             )
 
-        return resampled.intervals(rows, statistic, draws=DRAWS)
+        return resampled.intervals(rows, statistic, draws=DRAWS, reflected=True)
 
     @cached_property
     def certainty(self) -> int:
@@ -226,7 +232,9 @@ def difference(first: Sequence[Outcome], second: Sequence[Outcome]) -> Differenc
             values[draws] = mean_ap(average_precisions(joined, some))
         return values.reshape(sums.shape[:-1])
 
-    return resampled.difference(columns[: len(first)], columns[len(first) :], statistic, draws=DRAWS)
+    return resampled.difference(
+        columns[: len(first)], columns[len(first) :], statistic, draws=DRAWS, reflected=True
+    )
 
 
 def _matches(outcome: Outcome) -> Matches:

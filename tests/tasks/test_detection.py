@@ -15,10 +15,13 @@ import torch
 from PIL import Image
 from test_segmentation import FAKES
 
-from hwnas import runtimes, tasks, testing, train
+from hwnas import runtimes, spaces, tasks, testing, train
 from hwnas.data.contents import CLASS, CROWD, NO_OBJECT
 from hwnas.errors import SpaceError
+from hwnas.evaluators.blockwise import Blockwise
+from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.export import lower
+from hwnas.finalists.ranking import Ranking
 from hwnas.release import preprocessing, shipping
 from hwnas.statistics.verdict import FAIL, PASS
 from hwnas.tasks import assigning, finding, findings, levels, matching, objectloss, suppression
@@ -27,7 +30,7 @@ from hwnas.tasks.colours import palette
 from hwnas.tasks.objectloss import ObjectLoss
 
 TASK = tasks.get("detection")
-SHORT = train.TrainConfig(epochs=12, batch_size=16, learning_rate=0.05, augment=False)
+SHORT = train.TrainConfig(epochs=8, batch_size=16, learning_rate=0.05, augment=False)
 
 
 @pytest.fixture(scope="module")
@@ -181,8 +184,8 @@ def test_crowds_are_neither_there_nor_wrong_to_find():
 def test_scores_and_boxes_learn_what_is_there(bins):
     outputs = [each.requires_grad_() for each in answers(2, bins, spread=0.1)]
     targets = objects((4, 4, 40, 36, 0, 0), (44, 10, 52, 18, 1, 0)).repeat(2, 1, 1)
-    optimizer = torch.optim.Adam(outputs, lr=0.1)
-    for _ in range(150):
+    optimizer = torch.optim.Adam(outputs, lr=0.2)
+    for _ in range(80):
         optimizer.zero_grad()
         loss = ObjectLoss().loss(tuple(outputs), targets)
         loss.backward()
@@ -405,3 +408,15 @@ def test_nothing_of_the_settings_is_needed(pictures):
 def test_predictions_of_another_kind_are_refused(pictures):
     with pytest.raises(TypeError, match="objects in images"):
         TASK.mistakes(object(), pictures, "test")
+
+
+def test_a_supernet_of_detectors_is_trained_and_scored_in_both_precisions():
+    data = rectangles.images(counts=(48, 24, 24))
+    space = spaces.load("from:mobilenetv2-0.35+fpn16", resolution=64, num_classes=2)
+    config = OneShotConfig(batch_size=8, recalibration_images=16, validation_images=24, device="cpu")
+    evaluator = Blockwise(space, data, config)
+    anchor = evaluator.paths.anchor
+    assert 0 < evaluator.weight_step(anchor, 0.5) < 20
+    assert evaluator._distil(evaluator._distillation(inherits=True), 1.0) > 0
+    assert 0 <= evaluator(space.architecture(anchor)) <= 1
+    assert 0 <= Ranking(evaluator, "int8").final(anchor) <= 1

@@ -228,3 +228,17 @@ def test_of_few_draws_intervals_hardly_differ():
     rows = np.random.default_rng(0).random((60, 1))
     mean = [resampled.interval(rows, lambda sums: sums[..., 0] / 60, draws=draws) for draws in (500, 4000)]
     assert mean[0] == pytest.approx(mean[1], abs=0.01)
+
+
+def test_intervals_hold_the_precision_of_all_images():
+    found, truths = drawn(11, images=1200, classes=6, most=4, crowds=0, noise=6.0)
+    rng = np.random.default_rng(0)
+    for rows, true in zip(found, truths, strict=True):  # the better a box, the surer it is
+        over = suppression.overlaps(rows, true).max(axis=1, initial=0)
+        rows[:, 4] = np.clip(0.15 + 0.6 * over + rng.normal(0, 0.15, len(rows)), 0.05, 0.99)
+    wanted, held = matching.matches(found, truths, 6).value, 0
+    for part in range(20):
+        rows = slice(60 * part, 60 * part + 60)
+        low, high = matching.matches(found[rows], truths[rows], 6).interval
+        held += low <= wanted <= high
+    assert held >= 16, "of percentiles without reflection they are too high"
