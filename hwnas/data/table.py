@@ -17,7 +17,7 @@ from hwnas.errors import DataError
 _PART = re.compile(r"(?P<name>.+)-(?P<number>\d+)-of-(?P<count>\d+)(?:-[0-9a-f]+)?", re.IGNORECASE)
 _ROWS = 256  # held in memory as bytes at a time
 SUFFIX = ".parquet"
-_MEANT = {"label": "classification", "mask": "segmentation"}
+_MEANT = {"label": "classification", "mask": "segmentation", "objects": "detection"}
 """The task that a column is for."""
 
 _NAMES = (("names",), ("feature", "category", "names"), ("category", "feature", "names"))
