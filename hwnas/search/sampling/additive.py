@@ -7,6 +7,7 @@ models: costs that add up, of which measured networks tell.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,6 +26,9 @@ LEAST = 3
 
 _NOISE = 1e-3
 """Standard deviation of a score that is expected at least: validation images are not so many."""
+
+_BELIEVED = 0.3
+"""Standard deviations of the losses that the mean sum of errors stands for where they mislead."""
 
 _KNOWN = 0.1  # spread of a variance that is given, not inferred
 
@@ -126,13 +130,27 @@ class Additive:
         slope, offset = np.polyfit(sums, np.array(self.losses), 1)
         return (float(slope), float(offset)) if slope > 0 else None
 
+    def _doubted(self) -> tuple[float, float]:
+        """Slope and offset where what was scored speaks against the errors, which are believed a little."""
+        sums, losses = self.sums(), np.array(self.losses)
+        slope = _BELIEVED * float(losses.std() / sums.mean())
+        return slope, float((losses - slope * sums).mean())
+
+    def _anything(self) -> Component:
+        """That any candidate may lose more or less than its error says, however small that is."""
+        each = float(np.array(self.losses).std()) / math.sqrt(len(self.errors))
+        return Component("anything", np.eye(self._layout.entries)[:, :-1] * each, 1.0)
+
     def _fitted(self) -> Gaussian | None:
-        """The errors on the scale of losses, and last the offset; None where they say nothing."""
-        line = self._line()
-        if line is None:
+        """The errors on the scale of losses, and last the offset; None where they are all alike.
+
+        Where networks lose less the larger their sum is, the errors are misleading: those of one choice may
+        be of another kind than those of the rest, as of decoders beside blocks. What was scored speaks then.
+        """
+        if len(self.rows) < LEAST or np.ptp(sums := self.sums()) == 0:
             return None
-        slope, offset = line
-        sums, losses, layout = self.sums(), np.array(self.losses), self._layout
+        losses, layout, line = np.array(self.losses), self._layout, self._line()
+        slope, offset = line or self._doubted()
         errors = np.append(slope * np.concatenate(self.errors), 0.0)
         rest = losses - offset - slope * sums
         prior = Prior(
@@ -146,6 +164,7 @@ class Additive:
                     spread=_KNOWN,
                 ),
                 Component("blocks", np.diag(errors)[:, :-1], self.doubt),
+                *([] if line else [self._anything()]),
             ),
             max(_NOISE, float(np.sqrt(np.mean(rest**2) / 2))),
             noise_spread=2.0,
