@@ -179,7 +179,7 @@ def _targets(device: Device, searched: Sequence[Target], wanted: Sequence[str]) 
     there |= {
         f"{target.runtime}-{target.precision}": target
         for target in searched
-        if target.device == device.name and target.runtime in device.runtimes
+        if target.device == device.name and target.runtime in runtimes.RUNTIMES
     }
     odd = sorted(set(wanted) - set(there))
     if odd or not there:

@@ -11,7 +11,7 @@ from typing import Any
 from hwnas import files, release, runtimes, spaces, tasks
 from hwnas.data import Dataset
 from hwnas.device import Target
-from hwnas.errors import DataError, TrainingError
+from hwnas.errors import DataError, HwnasError, TrainingError
 from hwnas.release import Manifest, ShippedModel
 from hwnas.runs import records
 from hwnas.runs.budgets import BudgetRecord
@@ -90,9 +90,16 @@ class ShippedNetwork:
 
 def shipped(manifest: Manifest, target: Target) -> ShippedModel:
     """The file that is measured for a target: of its own runtime, or of the one whose files it runs."""
-    runtime = runtimes.get(target.runtime).host.runtime
-    wanted = target.file_precision
-    return next(item for item in manifest.models if (item.runtime, item.precision) == (runtime, wanted))
+    fitting = [item for item in manifest.models if item.precision == target.file_precision]
+    own = [item for item in fitting if item.runtime == target.runtime]
+    read = runtimes.get(target.runtime).format
+    found = own or [item for item in fitting if runtimes.get(item.runtime).format == read]
+    if not found:
+        raise HwnasError(
+            f"there must be a file for {target}, but the export has only those of "
+            f"{', '.join(item.name for item in manifest.models)}: leave out its variant"
+        )
+    return found[0]
 
 
 def prepare(run: Path, name: str, arch: Architecture, seed: int, dataset: Dataset) -> Path:

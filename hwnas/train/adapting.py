@@ -125,12 +125,12 @@ def require_begun(run: Path) -> None:
     if folder.search.exists() and (record := records.search(run)).is_known:
         name = named_by(record.config)
         data, side = record.data["source"], str(record.data["resolution"])
-        words = ["train", run, "--from", name, "--data", data, "--resolution", side]
-        if (task := record.data.get("task", tasks.DEFAULT)) != tasks.DEFAULT:
-            words += ["--task", task]
+        task = record.data.get("task", tasks.DEFAULT)
+        other = () if task == tasks.DEFAULT else ("--task", task)
+        again = typed("train", run, "--from", name, "--data", data, "--resolution", side, *other)
         raise TrainingError(
             f"the network of {run} must be trained as it began, with the weights of {name}, but got none: "
-            f"{typed(*words)} does; --init seed begins with random ones"
+            f"{again} does; --init seed begins with random ones"
         )
 
 
