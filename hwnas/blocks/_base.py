@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from torch import nn
 
 
+HALVING = 2
+"""How many times as fine features are as those after a strided block."""
+
+
 class Base(ABC):
     """A kind of block: it must say its operations, its output shape and how it is built."""
 
@@ -99,17 +103,14 @@ class Bottleneck(Strided):
 
 
 class Junction(Base):
-    """A block that reads several tensors, each as fine as the next one or a whole number of times finer.
-
-    What it reads must be in order, the finest first.
-    """
+    """A block that reads several tensors, the finest first, each so many times as fine as the next."""
 
     in_channels: tuple[int, ...]  # type: ignore[assignment]
 
     @property
-    @abstractmethod
     def steps(self) -> tuple[int, ...]:
-        """How many times as fine each input is as the next one."""
+        """How many times as fine each input is as the next one; twice where a kind does not say otherwise."""
+        return (HALVING,) * (len(self.in_channels) - 1)
 
     def least_shapes(self) -> Shapes:
         """The smallest inputs that there are."""

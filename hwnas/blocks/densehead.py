@@ -13,7 +13,7 @@ from hwnas.space import Op, Shapes
 if TYPE_CHECKING:
     from torch import nn
 
-_STEP, _SIDES = 2, 4
+_SIDES = 4
 
 
 @dataclass(frozen=True)
@@ -51,11 +51,6 @@ class DenseHead(Junction):
         require(min(numbers) > 0, self, "channels, classes, depth and bins must be positive")
         require(self.kernel_size % 2 == 1 and self.kernel_size > 1, self, "kernel_size must be odd from 3 on")
         require(self.activation in ACTIVATIONS, self, f"activation must be one of {ACTIVATIONS}")
-
-    @property
-    def steps(self) -> tuple[int, ...]:
-        """Each input is twice as fine as the next."""
-        return (_STEP,) * (len(self.in_channels) - 1)
 
     @property
     def box_channels(self) -> int:

@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from hwnas.blocks import ops
-from hwnas.blocks._base import Junction
+from hwnas.blocks._base import HALVING, Junction
 from hwnas.blocks._key import ACTIVATIONS, require, tagged
 from hwnas.space import Op, Shape, Shapes
 
 if TYPE_CHECKING:
     from torch import nn
-
-_STEP = 2
 
 
 @dataclass(frozen=True)
@@ -47,11 +45,6 @@ class FPNSum(Junction):
         )
         require(self.activation in ACTIVATIONS, self, f"activation must be one of {ACTIVATIONS}")
 
-    @property
-    def steps(self) -> tuple[int, ...]:
-        """Each input is twice as fine as the next."""
-        return (_STEP,) * (len(self.in_channels) - 1)
-
     def out_shape(self, in_shape: Shapes) -> Shape:
         """Logits: shape (num_classes, height, width) of the finest features."""
         self._check_inputs(in_shape)
@@ -66,7 +59,7 @@ class FPNSum(Junction):
             projected = (self.hidden_channels, *shape[1:])
             found.append(ops.conv("pointwise", shape, projected))
             if above is not None:
-                found.append(ops.resized(above, _STEP)[0])
+                found.append(ops.resized(above, HALVING)[0])
                 found.append(ops.moved("add", 2 * ops.size(projected), ops.size(projected)))
             above = projected
         fine, hidden = (self.hidden_channels, *in_shape[0][1:]), self.hidden_channels

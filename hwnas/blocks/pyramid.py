@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from hwnas.blocks import ops
-from hwnas.blocks._base import Junction
+from hwnas.blocks._base import HALVING, Junction
 from hwnas.blocks._key import ACTIVATIONS, require, tagged
 from hwnas.errors import SpaceError
 from hwnas.space import Op, Shape, Shapes
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 NONE = "none"
 _CELL = re.compile(r"([a-z]{2,3})([0-9])")
-_STEP = 2
 
 
 @dataclass(frozen=True)
@@ -132,11 +131,6 @@ class Pyramid(Junction):
         """Its merging cells."""
         return cells(self.program)
 
-    @property
-    def steps(self) -> tuple[int, ...]:
-        """Each input is twice as fine as the next."""
-        return (_STEP,) * (len(self.in_channels) - 1)
-
     def levels_of_all(self) -> tuple[int, ...]:
         """The level of each projection and each cell."""
         return (*range(len(self.in_channels)), *(cell.level for cell in self.cells))
@@ -168,10 +162,10 @@ class Pyramid(Junction):
     def _resized(self, shape: Shape, levels: int) -> list[Op]:
         """What makes features so many levels finer, or coarser where negative."""
         if levels > 0:
-            return [ops.resized(shape, _STEP**levels)[0]]
+            return [ops.resized(shape, HALVING**levels)[0]]
         if levels == 0:
             return []
-        factor = _STEP**-levels
+        factor = HALVING**-levels
         return [ops.moved("max_pool", ops.size(shape), ops.size(shape) // factor**2)]
 
     def build(self) -> nn.Module:

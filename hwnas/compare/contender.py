@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hwnas import files, release, runtimes, spaces, tasks
+from hwnas import files, release, spaces, tasks
 from hwnas.data import Dataset
 from hwnas.device import Target
 from hwnas.errors import DataError, HwnasError, TrainingError
@@ -90,16 +90,13 @@ class ShippedNetwork:
 
 def shipped(manifest: Manifest, target: Target) -> ShippedModel:
     """The file that is measured for a target: of its own runtime, or of the one whose files it runs."""
-    fitting = [item for item in manifest.models if item.precision == target.file_precision]
-    own = [item for item in fitting if item.runtime == target.runtime]
-    read = runtimes.get(target.runtime).format
-    found = own or [item for item in fitting if runtimes.get(item.runtime).format == read]
-    if not found:
+    found = next((item for item in manifest.models if release.is_for(target, item)), None)
+    if found is None:
         raise HwnasError(
             f"there must be a file for {target}, but the export has only those of "
             f"{', '.join(item.name for item in manifest.models)}: leave out its variant"
         )
-    return found[0]
+    return found
 
 
 def prepare(run: Path, name: str, arch: Architecture, seed: int, dataset: Dataset) -> Path:

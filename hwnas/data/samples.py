@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwnas.data import formats, names, pixels
-from hwnas.data.images import Account, some
+from hwnas.data.images import Account, Images, Labelled, some
 from hwnas.data.names import shown
 from hwnas.data.pixels import Picture
 from hwnas.data.table import files_in
@@ -94,6 +94,12 @@ def require_enough(counts: Mapping[str, int], source: str | Path, account: Accou
             f"data must have at least {MIN_IMAGES} training images, but {shown(source)} has "
             f"{counts['train']}: add images" + (f" (left out: {out})" if out else "")
         )
+
+
+def images(classes: tuple[str, ...], labelled: Mapping[str, Labelled], account: Account) -> Images:
+    """What was read of each split, with an account that is closed."""
+    account.close([split for split in names.SPLITS if split not in labelled])
+    return Images(classes, labelled["train"], labelled.get("test"), True, labelled.get("val"), account)
 
 
 def walked(path: Path, account: Account) -> PictureFolder:

@@ -31,7 +31,7 @@ from hwnas.release.images import (
     unseen,
 )
 from hwnas.release.manifest import SCHEMA, Manifest, ShippedModel
-from hwnas.release.shipping import EXAMPLES, VARIANTS, export_run, made, read_run, require_offered
+from hwnas.release.shipping import EXAMPLES, VARIANTS, export_run, is_for, made, read_run, require_offered
 from hwnas.release.stale import owner_of, run_of, shipping_of, stale, unfinished
 
 __all__ = [
@@ -48,6 +48,7 @@ __all__ = [
     "add_file",
     "export_run",
     "find_data",
+    "is_for",
     "load_data",
     "made",
     "manifest_if_whole",

@@ -29,6 +29,7 @@ from hwnas.train import load_weights
 if TYPE_CHECKING:
     from torch import nn
 
+    from hwnas.device import Target
     from hwnas.runtimes.base import Runtime
     from hwnas.tasks.base import Example
 
@@ -47,6 +48,16 @@ EXAMPLES = tuple(runtime.example for runtime in runtimes.shipping())
 
 _READING, _RESIZING, _PRINTING = (f"# the task {does} here" for does in ("reads", "resizes", "prints"))
 _CHECKED_IMAGES = 32  # answers are compared on these, which set no ranges
+
+
+def is_for(target: Target, model: ShippedModel) -> bool:
+    """Whether a shipped file is what a target runs: of its runtime, or of one that reads the same files."""
+    if target.file_precision != model.precision:
+        return False
+    if (target.runtime, target.precision) in VARIANTS:
+        return bool(target.runtime == model.runtime)
+    known = runtimes.RUNTIMES.get(target.runtime)
+    return known is not None and known.format == runtimes.get(model.runtime).format
 
 
 def read_run(run: Path) -> tuple[Architecture, SearchRecord]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +10,7 @@ from numpy.typing import NDArray
 
 from hwnas.statistics.intervals import clopper_pearson
 from hwnas.tasks.sections import Confusion, Pictures, Section, Table, Text
+from hwnas.tasks.shown import png
 
 if TYPE_CHECKING:
     from hwnas.data import Dataset
@@ -75,9 +74,7 @@ def _thumbnail(image: NDArray[np.uint8]) -> str:
     pixels = image.transpose(1, 2, 0)
     picture = Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[..., 0])
     picture.thumbnail((_SIDE, _SIDE))
-    content = io.BytesIO()
-    picture.save(content, "PNG", optimize=True)
-    return base64.b64encode(content.getvalue()).decode()
+    return png(picture)
 
 
 def section(found: Mapping[str, Any]) -> Section:

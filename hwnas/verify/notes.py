@@ -6,8 +6,8 @@ from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING
 
 from hwnas import release, runtimes
-from hwnas.device import Device, Target
-from hwnas.release import Manifest, ShippedModel
+from hwnas.device import Device
+from hwnas.release import Manifest
 from hwnas.verify.folder import CheckedFolder
 from hwnas.verify.quality import Earlier
 
@@ -15,21 +15,11 @@ if TYPE_CHECKING:
     from hwnas.data import Dataset, Split
 
 
-def is_for(target: Target, model: ShippedModel) -> bool:
-    """Whether a shipped file is what a target runs: of its runtime, or of one that reads the same files."""
-    if target.file_precision != model.precision:
-        return False
-    if (target.runtime, target.precision) in release.VARIANTS:
-        return bool(target.runtime == model.runtime)
-    known = runtimes.RUNTIMES.get(target.runtime)
-    return known is not None and known.format == runtimes.get(model.runtime).format
-
-
 def missing(manifest: Manifest, device: Device) -> Iterator[str]:
     """Promised on the device, and not in the folder: nothing can prove it."""
     for budget in manifest.budgets:
         target = budget.target
-        is_there = any(is_for(target, model) for model in manifest.models)
+        is_there = any(release.is_for(target, model) for model in manifest.models)
         if target.device == device.name and not is_there and target.runtime in runtimes.RUNTIMES:
             yield (
                 f"a shipping folder must have a model for each budget, but the one for {target} "

@@ -25,7 +25,7 @@ from hwnas.tables.table import Measurement
 from hwnas.verify import checks
 from hwnas.verify import folder as folders
 from hwnas.verify.folder import CheckedFolder
-from hwnas.verify.notes import beyond, is_for, left_out, missing
+from hwnas.verify.notes import beyond, left_out, missing
 from hwnas.verify.quality import FileQuality, qualities
 from hwnas.verify.scales import Scales
 
@@ -179,7 +179,9 @@ def _targets(
     One for each budget that the file is for on the device; where there are several, they are named
     by what differs. A target that the device does not have (any more) keeps its budget.
     """
-    asked = [item for item in budgets if is_for(item.target, model) and item.target.device == device.name]
+    asked = [
+        item for item in budgets if release.is_for(item.target, model) and item.target.device == device.name
+    ]
     if not asked:
         there = device.runs(model.runtime)
         return [(model.name, device.target(model.runtime, model.precision) if there else None, None)]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from drawn import drawn
 
 from hwnas import blocks
-from hwnas.data import Dataset, Split
 from hwnas.data.contents import CLASS, NO_OBJECT
 from hwnas.space import IMAGE
 
@@ -29,15 +29,7 @@ def picture(rng):
 
 
 def images(seed=0, counts=(128, 40, 40)):
-    rng = np.random.default_rng(seed)
-    splits = {}
-    for name, count in zip(("train", "val", "test"), counts, strict=True):
-        pictures, objects = zip(*(picture(rng) for _ in range(count)), strict=True)
-        splits[name] = Split(np.stack(pictures), np.stack(objects))
-    return Dataset(
-        "rectangles", NAMES, **splits, mean=(0.4,) * 3, std=(0.2,) * 3, flip=True, seed=seed, val_share=0.2,
-        test_share=0.2, task="detection",
-    )  # fmt: skip
+    return drawn("rectangles", NAMES, picture, counts, seed, flip=True, task="detection")
 
 
 def network(bins=1):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+from drawn import drawn
 
 from hwnas import blocks
-from hwnas.data import Dataset, Split
 from hwnas.space import IMAGE
 
 NAMES = ("ground", "square", "disc")
@@ -30,15 +30,7 @@ def picture(rng):
 
 
 def images(seed=0, counts=(96, 40, 40)):
-    rng = np.random.default_rng(seed)
-    splits = {}
-    for name, count in zip(("train", "val", "test"), counts, strict=True):
-        pictures, masks = zip(*(picture(rng) for _ in range(count)), strict=True)
-        splits[name] = Split(np.stack(pictures), np.stack(masks))
-    return Dataset(
-        "shapes", NAMES, **splits, mean=(0.4,) * 3, std=(0.2,) * 3, flip=False, seed=seed, val_share=0.2,
-        test_share=0.2, task="segmentation",
-    )  # fmt: skip
+    return drawn("shapes", NAMES, picture, counts, seed, flip=False, task="segmentation")
 
 
 def network():

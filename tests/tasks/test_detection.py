@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import rectangles
 import torch
+from drawn import trained_on
+from fake_runtimes import FAKES
 from PIL import Image
-from test_segmentation import FAKES
 
 from hwnas import runtimes, spaces, tasks, testing, train
 from hwnas.data.contents import CLASS, CROWD, NO_OBJECT
@@ -41,11 +42,7 @@ def pictures():
 @pytest.fixture(scope="module")
 def trained(pictures):
     """A network after some seconds, and what it says of the test images."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        network = rectangles.network()
-    result = train.fit(network, pictures, SHORT)
-    return network, result, train.predictions(network, pictures, "test")
+    return trained_on(pictures, rectangles.network, SHORT)
 
 
 def answers(images=4, bins=1, seed=0, spread=1.0):

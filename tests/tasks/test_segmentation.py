@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 import shapes
 import torch
+from drawn import trained_on
+from fake_runtimes import FAKES
 from PIL import Image
 from scipy import ndimage
 from torch.nn import functional
@@ -40,11 +42,7 @@ def pictures():
 @pytest.fixture(scope="module")
 def trained(pictures):
     """A network after some seconds, and what it says of the test images."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        network = shapes.network()
-    result = train.fit(network, pictures, SHORT)
-    return network, result, train.predictions(network, pictures, "test")
+    return trained_on(pictures, shapes.network, SHORT)
 
 
 def answers(masks, classes=CLASSES, noise=0.0, seed=0):
@@ -328,32 +326,6 @@ def test_the_example_reads_logits_as_the_metric_does():
         theirs = functional.interpolate(torch.from_numpy(logits)[None], size=size, mode="bilinear")[0]
         np.testing.assert_allclose(mine, theirs.numpy(), atol=1e-12)
     assert "class Segmenter" in example.files[decoding.ANDROID]
-
-
-FAKES = {
-    "onnxruntime.py": """
-import numpy as np
-class InferenceSession:
-    def __init__(self, path): pass
-    def get_inputs(self): return [type("Input", (), {"name": "it"})]
-    def run(self, _, fed):
-        np.save("fed.npy", fed["it"])
-        return [np.load("logits.npy")]
-""",
-    "ai_edge_litert/__init__.py": "",
-    "ai_edge_litert/interpreter.py": """
-import numpy as np
-class Interpreter:
-    def __init__(self, path): pass
-    def allocate_tensors(self): pass
-    def invoke(self): pass
-    def get_input_details(self): return [{"index": 0, "quantization": (0.0, 0), "dtype": np.float32}]
-    def get_output_details(self): return [{"index": 1, "quantization": (0.0, 0)}]
-    def set_tensor(self, index, value): np.save("fed.npy", value.transpose(0, 3, 1, 2))
-    def get_tensor(self, index): return np.load("logits.npy").transpose(0, 2, 3, 1)
-""",
-}
-"""Runtimes that note what they are fed, and answer what is written beside them."""
 
 
 @pytest.mark.parametrize("name", ["onnxruntime", "litert"])

@@ -75,8 +75,7 @@ def _read(source: str | Path, resolution: int) -> Images:
     if not (labelled["train"][1][..., CLASS] != NO_OBJECT).any():
         raise DataError(f"training images must show objects, but no box in {shown(source)} does: add boxes")
     boxes.close()
-    account.close([split for split in SPLITS if split not in labelled])
-    return Images(classes, labelled["train"], labelled.get("test"), True, labelled.get("val"), account)
+    return samples.images(classes, labelled, account)
 
 
 def _found(source: str | Path, account: Account) -> Found:

@@ -12,7 +12,7 @@ from hwnas.data import samples, table
 from hwnas.data.dataset import Dataset
 from hwnas.data.images import Account, Images, Labelled, require_room
 from hwnas.data.loading import LoadOptions, assembled
-from hwnas.data.names import SPLITS, shown
+from hwnas.data.names import shown
 from hwnas.data.pixels import Picture
 from hwnas.data.samples import Part, Sample
 from hwnas.data.segmentation import folders
@@ -65,8 +65,7 @@ def _read(source: str | Path, resolution: int) -> Images:
     for split, part in parts.items():
         labelled[split] = _labelled(split, part, resolution, masks, account)
     names = masks.classes((found for _, found in labelled.values()), shown(source), account)
-    account.close([split for split in SPLITS if split not in labelled])
-    return Images(names, labelled["train"], labelled.get("test"), True, labelled.get("val"), account)
+    return samples.images(names, labelled, account)
 
 
 def _found(source: str | Path, account: Account) -> Found:
