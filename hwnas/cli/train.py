@@ -52,8 +52,8 @@ def train(
     task: Annotated[
         str | None,
         typer.Option(
-            help='What a known network is to do with the images: "classification", where it is not set, or '
-            '"segmentation" of images with masks.'
+            help='What a known network is to do with the images: "classification", where it is not set, '
+            '"segmentation" of images with masks, or "detection" of images with boxes.'
         ),
     ] = None,
     as_json: Json = False,
@@ -98,8 +98,8 @@ def train(
     if known is not None:
         with _usage.usage():
             _require_alone(known, origin.init, data)
-            tasks.require(task or tasks.DEFAULT)
-        asked: Settings = {"file": weights, "resolution": resolution, "task": task or tasks.DEFAULT}
+            tasks.require(kind := task or tasks.DEFAULT)
+        asked: Settings = {"file": weights, "resolution": resolution, "task": kind}
         dataset, start = begun(run, known, str(data), config, **asked)
     else:
         _usage.no_effect(context, "weights", "resolution", "task", needs="with --from")

@@ -19,8 +19,8 @@ class Basics:
             network keeps its budgets on all, and ships what the first of them runs.
         space: Search space; ``hwnas spaces list`` names them.
         data: "digits", "clutter", "clutter-hard", a folder of images or parquet files, or an npz file.
-        task: What networks are to do with the images: "classification", or "segmentation" of images with
-            masks.
+        task: What networks are to do with the images: "classification", "segmentation" of images with
+            masks, or "detection" of images with boxes.
         seed: Where all randomness of searching and training comes from.
         plugins: Python files that register blocks, spaces, tasks, runtimes or strategies.
     """

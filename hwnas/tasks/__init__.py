@@ -94,10 +94,10 @@ def require_readable(data: Dataset, space: SearchSpace) -> None:
         SpaceError: The task of the images cannot read answers of the space.
     """
     task = of(data)
-    flat = (shape[:1] if shape[1:] == (1, 1) else shape for shape in shapes_of(space.output_shape))
-    answer = tuple(flat)  # a classifier's is no image
     if space.num_classes != task.outputs(data):
         return
+    flat = (shape[:1] if shape[1:] == (1, 1) else shape for shape in shapes_of(space.output_shape))
+    answer = tuple(flat)  # a classifier's is no image
     if not task.fits(answer if len(answer) > 1 else answer[0], task.labels(data)):
         shapes = ", ".join("x".join(map(str, shape)) for shape in answer)
         raise SpaceError(

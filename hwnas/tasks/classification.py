@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hwnas import data as images_of
 from hwnas.statistics.answers import Answers, balanced_images
 from hwnas.statistics.differences import Difference
-from hwnas.statistics.intervals import SIGNIFICANT, beats_guessing, chance_of_gap, right_of
+from hwnas.statistics.intervals import beats_guessing, right_of
 from hwnas.statistics.verdict import Verdict, on_learning
 from hwnas.tasks import mistakes
 from hwnas.tasks.base import ACCURACY, LossSettings, Outcome, Predictions, Score
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from hwnas.data import Dataset
 
 _EXCESS = 5.0  # nats: the right class gets 1/150 of the chance that a blind answer gives it
-_LEAST_RISE = 0.005
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,10 +193,6 @@ class Classification(NamedClasses):
         )
         return Classes(known, predicted, confidence.astype(np.float64), each.astype(np.float64), classes)
 
-    def least_gain(self, value: float, images: int) -> float:
-        """Half a point, and the standard error of an accuracy on so many images."""
-        return max(_LEAST_RISE, math.sqrt(max(value * (1 - value), 1 / images) / images))
-
     def merit(self, score: Score, class_weights: str, counts: tuple[int, int] | None = None) -> float:
         """Accuracy, balanced where classes are weighed.
 
@@ -238,11 +233,6 @@ class Classification(NamedClasses):
             return f"{text}: give more images"
         text = f"scored blindly: {facts}, so that their order is chance"
         return f"{text}: train what scores them longer"
-
-    def is_clearly_worse(self, one: float, other: float, images: int) -> bool:
-        """By Fisher's exact test."""
-        first, second = right_of(one, images), right_of(other, images)
-        return first < second and chance_of_gap(first, second, images) < SIGNIFICANT
 
     def mistakes(self, predictions: Predictions, data: Dataset, split: str) -> Mapping[str, Any] | None:
         """Counts by class, and the surest mistakes as pictures."""

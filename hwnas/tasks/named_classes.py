@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hwnas import data as images_of
-from hwnas.statistics.intervals import paired_difference, wilson
+from hwnas.statistics.intervals import paired_difference
 from hwnas.tasks.base import Estimate, Example, Section
-from hwnas.tasks.common import OnImages
 from hwnas.tasks.mistakes import section
+from hwnas.tasks.shares import OfShares
 
 if TYPE_CHECKING:
     from hwnas.data import Split
@@ -23,7 +23,7 @@ _EXAMPLE = Example(
 )
 
 
-class NamedClasses(OnImages):
+class NamedClasses(OfShares):
     """Everything about classes that takes no answers of a network."""
 
     @property
@@ -38,10 +38,6 @@ class NamedClasses(OnImages):
     def least_loss(self, loss: float, found: Estimate) -> float:
         """As if every image that was lost were lost for good, and none gained."""
         return paired_difference(round(loss * found.images), 0, found.images)[0]
-
-    def merit_interval(self, merit: float, images: int) -> tuple[float, float]:
-        """Wilson's interval of a share."""
-        return wilson(merit, images)
 
     def fineness(self, images: int) -> str:
         """What one image is."""

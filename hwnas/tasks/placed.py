@@ -9,18 +9,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hwnas.statistics.intervals import SIGNIFICANT, chance_of_gap, right_of, wilson
 from hwnas.tasks.base import Score
-from hwnas.tasks.common import OnImages, stretched
+from hwnas.tasks.common import stretched
+from hwnas.tasks.shares import OfShares
 
 if TYPE_CHECKING:
     from hwnas.data import Dataset
 
-_LEAST_RISE = 0.005
 _LEAST_OF_LOSS = 1e-6  # of a merit, that the loss tells equals apart by
 
 
-class OnPlaces(OnImages):
+class OnPlaces(OfShares):
     """A network that says for places of a picture what they show; its metric is a mean over classes."""
 
     def shown(self, targets: NDArray[Any]) -> NDArray[np.int64]:
@@ -35,10 +34,6 @@ class OnPlaces(OnImages):
         """Stretched, so that nothing is lost, and standardised."""
         _, height, width = data.image_shape
         return {**super().preprocessing(data), "resize": stretched(height, width)}
-
-    def least_gain(self, value: float, images: int) -> float:
-        """Half a point, or the standard error of a share of so many images where that is more."""
-        return max(_LEAST_RISE, math.sqrt(max(value * (1 - value), 1 / images) / images))
 
     def merit(self, score: Score, class_weights: str, counts: tuple[int, int] | None = None) -> float:
         """The metric, in which every class counts the same anyway."""
@@ -76,12 +71,3 @@ class OnPlaces(OnImages):
         if most > (1 + guess) / 2:
             return f"the validation images cannot tell scores from guesses: {facts}: give more images"
         return f"scored blindly: {facts}, so that their order is chance: train what scores them longer"
-
-    def is_clearly_worse(self, one: float, other: float, images: int) -> bool:
-        """By Fisher's exact test, as if so many images were wholly right or wrong."""
-        first, second = right_of(one, images), right_of(other, images)
-        return first < second and chance_of_gap(first, second, images) < SIGNIFICANT
-
-    def merit_interval(self, merit: float, images: int) -> tuple[float, float]:
-        """Wilson's interval of a share of ``effective_images``."""
-        return wilson(merit, images)

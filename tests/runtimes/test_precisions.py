@@ -16,11 +16,10 @@ from hwnas.device import PRECISIONS, Target
 from hwnas.errors import AgentError, DeviceError, ExportError
 from hwnas.measure import ProfileOptions
 from hwnas.measure.engine import Engine, Job
-from hwnas.release import ShippedModel
+from hwnas.release import ShippedModel, is_for
 from hwnas.search.objective import objective
 from hwnas.tables.table import LatencyTable
 from hwnas.transport.local import LocalTransport
-from hwnas.verify.notes import is_for
 
 AGENT = """
 import json, sys
