@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from hwnas.export._graph import Graph
-    from hwnas.export.parity import ParityReport
+    from hwnas.export.parity import Judge, ParityReport
 
 RUNTIMES = tuple(runtime.name for runtime in runtimes.shipping())
 PRECISIONS = tuple(name for name, kind in runtimes.PRECISIONS.items() if kind.file == name)
@@ -56,6 +56,7 @@ def lower(
     hswish: str = "decomposed",
     batch: int = 1,
     check: bool = True,
+    judge: Judge | None = None,
 ) -> Lowered:
     """Lower a module as it behaves in eval mode, and prove that it stayed the same.
 
@@ -75,6 +76,7 @@ def lower(
             report how this host would run it.
         batch: Images a run; it becomes a fixed part of the model.
         check: Whether to run ``parity.check`` on the result.
+        judge: As of ``parity.check``.
 
     Returns:
         The model; the same weights give the same bytes.
@@ -113,6 +115,7 @@ def lower(
         one_or_several(images),
         depth=graph.depth,
         structure=hswish == "decomposed",
+        judge=judge,
     )
     return Lowered(model, made_for.format.suffix, report)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,15 @@ SQNR_DB = {"int8": 20.0, "16x8": 26.0}
 _SQNR_DB_PER_DOUBLING = 1.5  # of the depth: 14 for a network, where untrained ones have 16 to 30
 _BLOCK_DEPTH = 4
 _INVISIBLE = 1e-8  # answers this small are nothing to the quantiser
+_LEAST_ALONE_DB = 6.0  # of one output of several that are judged together: under it, a fault has most of it
+
+Judged = Mapping[str, Mapping[int, np.ndarray]]
+"""Outputs that are one thing: by its name the numbers of the outputs, and how much their values count.
+
+Arrays of how much values count have the shape of the output, or one that can be broadcast to it.
+"""
+Judge = Callable[[tuple[np.ndarray, ...]], Judged]
+"""Says of PyTorch's answers which outputs are judged together."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +74,7 @@ def check(
     *,
     depth: int = _BLOCK_DEPTH,
     structure: bool = True,
+    judge: Judge | None = None,
 ) -> ParityReport:
     """Compare a model with the module that it was made from.
 
@@ -78,6 +88,8 @@ def check(
         depth: Weighted layers of the module. Each adds rounding noise, so that the deeper it
             is, the lower the signal-to-noise ratio that whole numbers must reach.
         structure: Whether one partition and no float operator are demanded or only reported.
+        judge: Says which outputs are judged together in whole numbers, and how much their values count;
+            without it each is judged alone, and all values count alike.
 
     Raises:
         ParityError: The answers differ, an operator of a model in whole numbers computes in float, or
@@ -91,6 +103,7 @@ def check(
     execution = host.execution(model)
     floats = execution.float_operators if precision in SQNR_DB else ()
     max_error, sqnr_db = differences(expected, actual)
+    judged = judge(arrays(expected)) if judge is not None and precision in SQNR_DB else {}
     report = ParityReport(
         runtime_name,
         precision,
@@ -101,13 +114,19 @@ def check(
         execution.partitions,
         floats,
     )
+    together = {number for members in judged.values() for number in members}
     pairs = list(zip(arrays(expected), arrays(actual), strict=True))
+    least_db = least_sqnr_db(depth, precision) if precision in SQNR_DB else None
     for number, (right, found) in enumerate(pairs):
         who = runtime_name if len(pairs) == 1 else f"{runtime_name}'s output {number}"
         if np.abs(right).max() <= _INVISIBLE:
             _demand_silence(who, found, max(float(np.abs(each).max()) for each in arrays(images)))
-        else:
-            _demand_values(who, precision, _difference(right, found), depth)
+            continue
+        alone_db = _LEAST_ALONE_DB if number in together else least_db
+        _demand_values(who, precision, _difference(right, found), alone_db)
+    for name, members in judged.items():
+        parts = [(*pairs[number], weights) for number, weights in members.items()]
+        _demand_values(f"{runtime_name}'s {name}", precision, (0.0, _together_db(parts)), least_db)
     if structure:
         _demand_structure(report, execution.undelegated, host)
     return report
@@ -154,6 +173,16 @@ def _difference(expected: np.ndarray, actual: np.ndarray) -> tuple[float, float 
     return float(np.abs(error).max() / max(peak, smallest)), float(10 * np.log10(ratio))
 
 
+def _together_db(parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> float | None:
+    """Signal-to-noise ratio of several outputs: what is right, what was answered, how much values count."""
+    smallest = float(np.finfo(np.float32).tiny)
+    power = noise = 0.0
+    for right, found, weights in parts:
+        power += float((weights * np.square(right.astype(np.float64))).sum())
+        noise += float((weights * np.square(found.astype(np.float64) - right)).sum())
+    return float(10 * np.log10(max(power, smallest) / max(noise, smallest))) if noise else None
+
+
 def least_sqnr_db(depth: int, precision: str = "int8") -> float:
     """Signal-to-noise ratio that a model in whole numbers of so many weighted layers must reach."""
     return SQNR_DB[precision] - _SQNR_DB_PER_DOUBLING * float(
@@ -161,19 +190,18 @@ def least_sqnr_db(depth: int, precision: str = "int8") -> float:
     )
 
 
-def _demand_values(who: str, precision: str, found: tuple[float, float | None], depth: int) -> None:
+def _demand_values(
+    who: str, precision: str, found: tuple[float, float | None], least_db: float | None
+) -> None:
     max_error, sqnr_db = found
     if precision == "fp32" and not max_error <= FP32_TOLERANCE:
         raise ParityError(
             f"fp32 answers must be within {FP32_TOLERANCE:g} of PyTorch's largest, but those of {who} differ "
             f"by {max_error:.3g}"
         )
-    if precision not in SQNR_DB or sqnr_db is None:
-        return
-    least = least_sqnr_db(depth, precision)
-    if not sqnr_db >= least:
+    if least_db is not None and sqnr_db is not None and not sqnr_db >= least_db:
         raise ParityError(
-            f"{precision} answers must have a signal-to-noise ratio of {least:.1f} dB, but those of {who} "
+            f"{precision} answers must have a signal-to-noise ratio of {least_db:.1f} dB, but those of {who} "
             f"have {sqnr_db:.1f} dB: calibrate with images of the task"
         )
 

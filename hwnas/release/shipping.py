@@ -129,7 +129,13 @@ def export_run(
         on_variant(file)
         source = rounded if precision == "int8" else module
         lowered[file] = lower(
-            source, arch.space.input_shape, name, precision, calibration=calibration, checked=checked
+            source,
+            arch.space.input_shape,
+            name,
+            precision,
+            calibration=calibration,
+            checked=checked,
+            judge=task.judged,
         )
     on_variant(f"{task.metric.name} of int8 on validation images")
     small = {name: lowered[file].model for (name, precision), file in variants.items() if precision == "int8"}

@@ -266,6 +266,13 @@ class Task(Protocol):
             labels: As of ``labels``.
         """
 
+    def judged(self, answers: tuple[NDArray[Any], ...]) -> Mapping[str, Mapping[int, NDArray[Any]]]:
+        """Outputs that rounding to whole numbers is judged of together, as of ``parity.Judged``.
+
+        Args:
+            answers: Of the network in fp32. Those that are not named are judged each alone.
+        """
+
     def preprocessing(self, data: Dataset) -> Mapping[str, Any]:
         """How a picture becomes what networks are fed, as JSON; with ``scale``, ``mean`` and ``std``."""
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from numpy.typing import NDArray
+
 from hwnas import known
 from hwnas.data import pixels
 from hwnas.errors import DataError, SpaceError
@@ -56,6 +58,10 @@ class OnImages:
     def fits(self, answer: tuple[int, ...], labels: Sequence[str]) -> bool:
         """Whether an answer has one number a label."""
         return answer == (len(labels),)
+
+    def judged(self, answers: tuple[NDArray[Any], ...]) -> Mapping[str, Mapping[int, NDArray[Any]]]:
+        """Each output alone."""
+        return {}
 
     def preprocessing(self, data: Dataset) -> dict[str, Any]:
         """Scaled, its centre cut out, standardised channel by channel."""

@@ -113,6 +113,14 @@ class Detection(OnPlaces):
             for scores, boxes in pairs
         )
 
+    def judged(self, answers: tuple[NDArray[Any], ...]) -> Mapping[str, Mapping[int, NDArray[Any]]]:
+        """The boxes of all levels, by the best score of each place: no other box is ever looked at.
+
+        A level of a size that no object has learns no boxes at all, and what it says of them is noise.
+        """
+        chances = [1 / (1 + np.exp(-scores.max(axis=1, keepdims=True))) for scores in answers[::2]]
+        return {"boxes": {2 * level + 1: chance for level, chance in enumerate(chances)}}
+
     def preprocessing(self, data: Dataset) -> dict[str, Any]:
         """Stretched, standardised; and how answers are read, with a colour for each class."""
         colours = zip(data.class_names, palette(data.num_classes + 1)[1:], strict=True)

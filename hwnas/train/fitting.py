@@ -270,8 +270,9 @@ class _Fit:
         self.model.train()
         for name, parameter in self.model.named_parameters():
             parameter.requires_grad_(not is_alone or name in self.fresh)
-        for module in self.model.modules():
-            if is_frozen and isinstance(module, nn.BatchNorm2d):
+        for path, module in self.model.named_modules():
+            is_fresh = is_alone and f"{path}.weight" in self.fresh  # its statistics say nothing yet
+            if is_frozen and isinstance(module, nn.BatchNorm2d) and not is_fresh:
                 module.eval()
 
     def _identity(self) -> dict[str, object]:

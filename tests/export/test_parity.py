@@ -162,3 +162,43 @@ def test_differences_have_known_answers():
 def test_the_demand_falls_by_one_and_a_half_db_when_the_depth_doubles():
     assert parity.least_sqnr_db(3) == parity.least_sqnr_db(4) == parity.SQNR_DB["int8"]
     assert parity.least_sqnr_db(4) - parity.least_sqnr_db(64) == pytest.approx(4 * 1.5)
+
+
+class Levels(nn.Module):
+    """Two convolutions of the same input, as a detector's levels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fine, self.coarse = nn.Conv2d(16, 4, 1), nn.Conv2d(16, 4, 1)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return self.fine(x), self.coarse(x)
+
+
+@pytest.mark.parametrize("runtime_name", RUNTIMES)
+def test_what_hardly_counts_may_be_noisy_but_not_wrong(images, runtime_name):
+    torch.manual_seed(0)
+    module = Levels()
+    model = lower(module, SHAPE, runtime_name, "int8", calibration=images).model
+
+    def judge(answers):
+        return {"boxes": {0: np.full((1, 1, 1, 1), 0.01), 1: np.ones(answers[1].shape)}}
+
+    def spoiled(level, share):
+        wrong = copy.deepcopy(module)
+        with torch.no_grad():
+            weight = getattr(wrong, level).weight
+            weight += share * weight.std() * torch.randn(weight.shape)
+        return wrong
+
+    def checked(wrong, **options):
+        parity.check(wrong, model, runtime_name, "int8", images, **options)
+
+    noisy = spoiled("fine", 0.2)
+    with pytest.raises(ParityError, match=r"output 0 have 1\d\.\d dB"):
+        checked(noisy)
+    checked(noisy, judge=judge)
+    with pytest.raises(ParityError, match="boxes have"):
+        checked(spoiled("coarse", 0.3), judge=judge)
+    with pytest.raises(ParityError, match=r"of 6\.0 dB, but those of .* output 0"):
+        checked(spoiled("fine", 3), judge=judge)
