@@ -113,11 +113,11 @@ def config_of(folder: Path, device: str, options: QuickstartOptions | None = Non
 
 def _epochs(asked: QuickstartOptions) -> int:
     from hwnas.data.batches import steps_per_epoch
-    from hwnas.train.config import BATCH_SIZE
+    from hwnas.tasks.recipes import FROM_NOTHING
 
     side = spaces.load(asked.space).input_shape[1]
     count = len(images.load(asked.data, resolution=side, seed=asked.seed).train)
-    return max(1, round(STEPS / steps_per_epoch(count, min(BATCH_SIZE, count))))
+    return max(1, round(STEPS / steps_per_epoch(count, min(FROM_NOTHING.batch_size, count))))
 
 
 __all__ = ["BASELINE", "STAGES", "STRATEGY", "QuickstartOptions", "Summary", "config_of", "run"]

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hwnas.statistics.metric import ACCURACY, Metric
+from hwnas.tasks.recipes import Usual
 from hwnas.tasks.sections import Section
 
 if TYPE_CHECKING:
@@ -204,6 +205,13 @@ class Task(Protocol):
 
         Raises:
             SpaceError: There stands something else already.
+        """
+
+    def usual(self, *, pretrained: bool) -> Usual:
+        """What a training does where nothing is said.
+
+        Args:
+            pretrained: Whether the network begins with weights that know pictures already.
         """
 
     def criterion(self, data: Dataset, settings: LossSettings, device: torch.device) -> Criterion:

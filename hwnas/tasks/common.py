@@ -11,6 +11,7 @@ from hwnas import known
 from hwnas.data import pixels
 from hwnas.errors import DataError, SpaceError
 from hwnas.tasks.base import Estimate, Example, Metric, Section
+from hwnas.tasks.recipes import FROM_NOTHING, PRETRAINED, Usual
 
 if TYPE_CHECKING:
     from hwnas.data import Dataset, Split
@@ -50,6 +51,10 @@ class OnImages:
                 f"+{decoder}, or give another task"
             )
         return name
+
+    def usual(self, *, pretrained: bool) -> Usual:
+        """That of classifiers."""
+        return PRETRAINED if pretrained else FROM_NOTHING
 
     def labels(self, data: Dataset) -> tuple[str, ...]:
         """The name of each number that is answered."""

@@ -70,7 +70,7 @@ def begun(
             f"images must have the {space.input_shape[0]} channels of {space.name}, but those of {source} "
             f"have {dataset.image_shape[0]}"
         )
-    config.resolved(len(dataset.train), pretrained=True)  # refused before anything is written
+    config.resolved(len(dataset.train), kind.usual(pretrained=True))  # refused before anything is written
     dataset = dataset.standardized(weights.source.mean, weights.source.std)
     own = spaces.load(space.name, num_classes=kind.outputs(dataset))
     tasks.require_readable(dataset, own)

@@ -10,9 +10,7 @@ from typing import Any
 from hwnas.annotations import require_fields
 from hwnas.errors import TrainingError
 from hwnas.tasks.base import ACCURACY, LossSettings, Metric, Predictions, Score
-
-BATCH_SIZE = 32
-"""Images a step where nothing is said; fewer where there are not so many."""
+from hwnas.tasks.recipes import FROM_NOTHING, Usual
 
 CLASS_WEIGHTS = ("none", "balanced")
 HIGHEST_RATE = 1000.0
@@ -41,35 +39,8 @@ def require_all(config: object, checks: Mapping[str, bool]) -> None:
             raise TrainingError(f"{invariant}, but got {getattr(config, invariant.split()[0])!r}")
 
 
-@dataclass(frozen=True)
-class Usual:
-    """What a training does where nothing is said.
-
-    Attributes:
-        steps: Weight updates, as far as the bounds on the epochs allow.
-        fewest_epochs: Passes over the images, at least.
-        most_epochs: Passes over the images, at most.
-        learning_rate: See ``TrainConfig``.
-        head_steps: Weight updates of the last layer alone, as far as a third of the epochs allows.
-        layer_decay: See ``TrainConfig``.
-        freeze_share: See ``TrainConfig``.
-    """
-
-    steps: int
-    fewest_epochs: int
-    most_epochs: int
-    learning_rate: float
-    head_steps: int = 0
-    layer_decay: float = 1.0
-    freeze_share: float = 0.0
-
-
 BEFORE_ADAPTING = {"head_epochs": 0, "layer_decay": 1.0, "freeze_share": 0.0}
 """Of trainings by versions that had no such setting."""
-
-FROM_NOTHING = Usual(2000, 8, 60, 0.1)
-PRETRAINED = Usual(700, 4, 20, 0.02, head_steps=64, layer_decay=0.95, freeze_share=0.3)
-
 
 TAUGHT = 0.5
 """``distill_weight`` where there is a teacher, unless another is asked for."""
@@ -79,8 +50,8 @@ TAUGHT = 0.5
 class TrainConfig:
     """Settings of a training: SGD with Nesterov momentum, cosine after a warm-up.
 
-    What is None depends on whether the network begins with weights that know pictures already
-    (*pretrained*), or with random ones; see ``resolved``.
+    What is None depends on the task, and on whether the network begins with weights that know pictures
+    already (*pretrained*), or with random ones; see ``resolved``. What is said of it here is of classifiers.
 
     Attributes:
         epochs: Passes over the training images. None: as many as 2,000 steps take, but 8 to 60;
@@ -182,12 +153,12 @@ class TrainConfig:
         except TrainingError as error:
             raise TrainingError(f"{error}, in recorded settings of training: train the run again") from error
 
-    def resolved(self, images: int, *, pretrained: bool = False) -> TrainConfig:
+    def resolved(self, images: int, usual: Usual = FROM_NOTHING) -> TrainConfig:
         """The same with the numbers that so many training images make of what was left open.
 
         Args:
             images: How many there are for training.
-            pretrained: Whether the network begins with weights that know pictures already.
+            usual: What the task does where nothing is said; by default that of classifiers from nothing.
 
         Raises:
             TrainingError: A batch has more images than there are, or nothing is left to learn after
@@ -195,13 +166,12 @@ class TrainConfig:
         """
         from hwnas.data.batches import steps_per_epoch
 
-        batch_size = self.batch_size or min(BATCH_SIZE, images)
+        batch_size = self.batch_size or min(usual.batch_size, images)
         if batch_size > images:
             raise TrainingError(
                 f"batch_size must be at most the {images} training images, but got {batch_size}: "
                 "take a smaller batch or more images"
             )
-        usual = PRETRAINED if pretrained else FROM_NOTHING
         steps = steps_per_epoch(images, batch_size)
         enough = math.ceil(usual.steps / steps)
         epochs = self.epochs or min(usual.most_epochs, max(usual.fewest_epochs, enough))

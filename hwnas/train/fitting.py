@@ -91,7 +91,8 @@ def fit(
         TrainingError: The checkpoint is of another training, or teacher and ``distill_weight``
             do not go together, or a batch has more images than there are.
     """
-    settings = config.resolved(len(data.train), pretrained=fresh is not None)
+    usual = tasks.of(data).usual(pretrained=fresh is not None)
+    settings = config.resolved(len(data.train), usual)
     if not fresh:
         settings = replace(settings, head_epochs=0)  # there is nothing to learn alone
     trainer = _Fit(model, data, settings, teacher, origin or {}, frozenset(fresh or ()))

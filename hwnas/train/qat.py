@@ -32,8 +32,9 @@ from hwnas.blocks import statistics
 from hwnas.blocks.layers import MOVING, Resize
 from hwnas.blocks.wired import Value, recorded
 from hwnas.errors import TrainingError
+from hwnas.tasks.recipes import FROM_NOTHING
 from hwnas.train import optim
-from hwnas.train.config import FROM_NOTHING, EpochRecord, TrainConfig, TrainResult
+from hwnas.train.config import EpochRecord, TrainConfig, TrainResult
 from hwnas.train.fitting import fit
 from hwnas.train.rounding import Activation, HardSigmoid, HardSwish, Joined, Moved, Weighted
 from hwnas.train.teacher import Teacher

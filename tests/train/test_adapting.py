@@ -9,8 +9,8 @@ from training_helpers import StopAfter, same, small_network, state
 
 from hwnas import data, train
 from hwnas.errors import TrainingError
+from hwnas.tasks.recipes import FROM_NOTHING, PRETRAINED
 from hwnas.train import optim
-from hwnas.train.config import FROM_NOTHING, PRETRAINED
 
 CONFIG = train.TrainConfig(epochs=3, batch_size=128)
 
@@ -106,7 +106,7 @@ def test_nothing_learns_alone_where_nothing_is_fresh(digits, learnt):
 
 
 def test_small_data_get_more_passes_and_large_ones_fewer():
-    epochs = [train.TrainConfig().resolved(n, pretrained=True).epochs for n in (100, 1000, 3000, 50_000)]
+    epochs = [train.TrainConfig().resolved(n, PRETRAINED).epochs for n in (100, 1000, 3000, 50_000)]
     assert epochs == sorted(epochs, reverse=True)
     assert epochs[0] == PRETRAINED.most_epochs
     assert epochs[-1] == PRETRAINED.fewest_epochs

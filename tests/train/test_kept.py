@@ -16,6 +16,7 @@ from hwnas.data.batches import steps_per_epoch
 from hwnas.errors import TrainingError
 from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.settings import requests, usual
+from hwnas.tasks import recipes
 from hwnas.tasks.base import LossSettings
 from hwnas.tasks.classification import CrossEntropy, weights_of
 from hwnas.train import config as settings
@@ -170,7 +171,7 @@ def test_a_batch_over_the_data_is_refused_and_what_is_left_open_is_not(digits):
 def test_what_is_left_open_is_a_budget_of_steps_within_bounds(images, epochs):
     found = train.TrainConfig().resolved(images)
     assert found.epochs == epochs
-    assert settings.FROM_NOTHING.fewest_epochs <= epochs <= settings.FROM_NOTHING.most_epochs
+    assert recipes.FROM_NOTHING.fewest_epochs <= epochs <= recipes.FROM_NOTHING.most_epochs
     assert train.TrainConfig(epochs=3).resolved(images).epochs == 3
 
 

@@ -1,0 +1,34 @@
+"""What a training does where nothing is said."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Usual:
+    """What a training does where nothing is said.
+
+    Attributes:
+        steps: Weight updates, as far as the bounds on the epochs allow.
+        fewest_epochs: Passes over the images, at least.
+        most_epochs: Passes over the images, at most.
+        learning_rate: The highest.
+        batch_size: Images a step; fewer where there are not so many.
+        head_steps: Weight updates of what is fresh alone, as far as a third of the epochs allows.
+        layer_decay: See ``TrainConfig``.
+        freeze_share: See ``TrainConfig``.
+    """
+
+    steps: int
+    fewest_epochs: int
+    most_epochs: int
+    learning_rate: float
+    batch_size: int = 32
+    head_steps: int = 0
+    layer_decay: float = 1.0
+    freeze_share: float = 0.0
+
+
+FROM_NOTHING = Usual(2000, 8, 60, 0.1)
+PRETRAINED = Usual(700, 4, 20, 0.02, head_steps=64, layer_decay=0.95, freeze_share=0.3)
