@@ -31,7 +31,8 @@ COMMENTS: Mapping[str, Mapping[str, str]] = {
     "search.supernet": {
         "width": "Channels of the supernet over those of the network: fewer train faster, judge less well.",
         "resolution": "Side of the supernet's images in pixels; half the real network's where it is not set.",
-        "batch_size": "Images a training step; 64 where it is not set, or all images where there are fewer.",
+        "batch_size": "Images a training step; 64 where it is not set, around a trained network 32, or as "
+        "many as the task adapts networks with; all images where there are fewer.",
         "learning_rate": "The highest learning rate of its training.",
         "momentum": "Momentum of its training.",
         "weight_decay": "Weight decay of its training.",
