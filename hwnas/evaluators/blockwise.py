@@ -123,7 +123,8 @@ class Blockwise(OneShot):
     def block_errors(self) -> tuple[FloatArray, ...]:
         """Error of every candidate in its place, one array a choice: 0 for the teacher's own."""
         if self._errors is None:
-            self._errors = self.errors_by(self.config.block_score)
+            usual = "features" if self.space.is_row else "loss"
+            self._errors = self.errors_by(self.config.block_score or usual)
         return self._errors
 
     def errors_by(self, block_score: str) -> tuple[FloatArray, ...]:

@@ -48,7 +48,8 @@ class OneShotConfig:
         teacher_share: Share of the steps that train the teacher; 0 where it comes trained.
         block_score: What the error of a candidate is, where they learn block by block: how far its "features"
             are from the teacher's, or by how much it makes the "loss" of the teacher's network rise where it
-            replaces a block (``replacing.py``).
+            replaces a block (``replacing.py``). None: features, and the loss where there is a decoder, whose
+            errors are of answers and could not be added to those of features.
         seed: Of initial weights, paths, order and augmentation.
         device: "cpu" or "cuda" (there with bfloat16 autocast).
     """
@@ -67,7 +68,7 @@ class OneShotConfig:
     class_weights: str = "none"
     training: str = "paths"
     teacher_share: float = 0.7
-    block_score: str = "features"
+    block_score: str | None = None
     seed: int = 0
     device: str = "cpu"
 
@@ -80,7 +81,7 @@ class OneShotConfig:
             "release must be in [0, 1]": self.release is None or 0 <= self.release <= 1,
             "recalibration_images must be at least 2": self.recalibration_images >= 2,
             f"training must be one of {TRAININGS}": self.training in TRAININGS,
-            f"block_score must be one of {BLOCK_SCORES}": self.block_score in BLOCK_SCORES,
+            f"block_score must be one of {BLOCK_SCORES}": self.block_score in (None, *BLOCK_SCORES),
             "teacher_share must be in [0, 1)": 0 <= self.teacher_share < 1,
             "validation_images must be at least 1": self.validation_images >= 1,
         }
@@ -98,7 +99,7 @@ class OneShotConfig:
             del found["class_weights"]
         if self.training == "paths":
             del found["training"], found["teacher_share"]
-        if self.training == "paths" or self.block_score == "features":
+        if self.training == "paths" or self.block_score is None:
             del found["block_score"]
         return found
 
