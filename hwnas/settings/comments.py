@@ -45,7 +45,8 @@ COMMENTS: Mapping[str, Mapping[str, str]] = {
         "class_weights": '"balanced": every class counts the same in its training, and networks are judged '
         'by balanced accuracy; "none": images count. Like class_weights in [train].',
         "block_score": "What the error of a candidate is, where candidates learn block by block: how far its "
-        '"features" are from the teacher\'s, or the "loss" of the teacher with that one block replaced.',
+        '"features" are from the teacher\'s, or the "loss" of the teacher with that one block replaced; '
+        "where it is not set, features, and the loss where there is a decoder.",
         "seed": "Where its randomness comes from; the seed at the top where it is not set.",
         "device": _DEVICE,
     },
