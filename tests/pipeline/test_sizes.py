@@ -226,7 +226,7 @@ def test_the_command_searches_every_width(tmp_path, monkeypatch):
     )
     assert ended.exit_code == 0
     trained = [records.trained(folder).config for folder in widths.values()]
-    assert [(c["epochs"], c["class_weights"]) for c in trained] == [(2, "balanced")] * 2
+    assert [(c["epochs"], c["class_weights"]) for c in trained] == [(15, "balanced")] * 2  # 60 steps
     record = records.search(run)
     told = record.extra["resolutions"]
     assert [(item["resolution"], item["width"]) for item in told] == [(32, 0.2), (32, 0.1)]
