@@ -49,6 +49,13 @@ class Short(TrainConfig):
     batch_size: int | None = 64
 
 
+@dataclass(frozen=True)
+class Few(Short):
+    """What is usual in a test with few images."""
+
+    batch_size: int | None = 8
+
+
 class Searches:
     """Searches around a network on sizes; costs are multiply-adds."""
 
@@ -443,10 +450,10 @@ def pictures(tmp_path):
 
 def test_the_command_searches_all_strides_of_a_network_with_a_decoder(pictures, tmp_path, monkeypatch):
     """The finest first; folders and names of the usual ones are as they were."""
-    monkeypatch.setattr(train, "TrainConfig", partial(Short, batch_size=8))
+    monkeypatch.setattr(train, "TrainConfig", Few)
     monkeypatch.setattr(adapting, "weights_of", weights)
     target, run = Target("host", "litert", "int8"), tmp_path / "run"
-    folders = {"os16": RunFolder(run).resolutions / "32-os16", None: RunFolder(run).resolutions / "32"}
+    folders = [RunFolder(run).resolutions / size for size in ("32-0.1-os16", "32-0.1")]
     name = "from:mobilenetv2-0.1+fpnsum32"
     tables = [
         spaces.load(name, resolution=32, num_classes=2, strides=strides) for strides in ("os16", "imagenet")
@@ -463,13 +470,13 @@ def test_the_command_searches_all_strides_of_a_network_with_a_decoder(pictures, 
     assert ended.exit_code == 0
     told = records.search(run).extra["resolutions"]
     assert [(item["resolution"], item["strides"]) for item in told] == [(32, "os16"), (32, None)]
-    assert [records.search(folder).space for folder in folders.values()] == [s.name for s in tables]
+    assert [records.search(folder).space for folder in folders] == [s.name for s in tables]
     (taken,) = (item["strides"] for item in told if item["taken"])
-    words = "32 pixels (strides os16)" if taken else "32 pixels"
+    words = f"32 pixels (width 0.1{', strides os16' if taken else ''})"
     said = " ".join(ended.stdout.split())
     assert f"the network on {words} is taken" in said
-    assert "32 pixels (strides os16) " in said
-    teachers = [RunFolder(folder).teacher for folder in folders.values()]
+    assert "32 pixels (width 0.1, strides os16) " in said
+    teachers = [RunFolder(folder).teacher for folder in folders]
     assert api_found._by_size(teachers) == dict(
         zip([Size(32, 0.1, "os16"), Size(32, 0.1)], teachers, strict=True)
     )
