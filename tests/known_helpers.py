@@ -13,7 +13,8 @@ NAME = "mobilenetv2-0.1"
 
 def weights(name=NAME, *_, resolution=None, **__):
     """What somebody else might have trained on pictures of 1000 classes; in place of ``weights_of``."""
-    arch = known.load(name, resolution=resolution or 32, strides="imagenet")
+    strides = known.named(name).strides or "imagenet"
+    arch = known.load(name, resolution=resolution or 32, strides=strides)
     torch.manual_seed(0)
     tensors = {name: value for name, value in blocks.network(arch).state_dict().items() if "num_" not in name}
     source = Source("file:mine", NAME, "CC0-1.0", "", "half", 1e-5, (0.5,) * 3, (0.25,) * 3, 32)

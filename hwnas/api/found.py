@@ -93,8 +93,9 @@ def search(
         strategy: How to search; "exact" where nothing is said.
         teacher: Run folder of a trained network (``hwnas.train(..., pretrained=...)`` makes one), whose
             blocks are cut and reshaped, and taught by it; the images are its own then. Several, each on
-            images of another size or of another width, are searched around one after the other, in the same
-            milliseconds; what is found is tuned alike for two epochs, and the better network is taken.
+            images of another size, of another width or, with decoders, of other strides, are searched around
+            one after the other, in the same milliseconds; what is found is tuned alike, and the better
+            network is taken.
         settings: Of the strategy, beside its defaults.
         oneshot: How a supernet is made and trained: block by block where nothing is said, but on random paths
             with a strategy that trains one itself.
@@ -188,12 +189,12 @@ def search(
 
 
 def _by_size(teachers: Sequence[AnyPath]) -> dict[Size, Path]:
-    """Run folders of teachers by the height of the images that they see, and by their width."""
+    """Run folders of teachers by the height of the images that they see, their width and their strides."""
     found = {_size(Path(run)): Path(run) for run in teachers}
     if not teachers or len(found) < len(teachers):
         raise HwnasError(
-            f"teachers must be on images of different sizes or of different widths, but {len(teachers)} are "
-            f"of {len(found)}: give one of each size"
+            "teachers must be on images of different sizes, of different widths or, with decoders, of "
+            f"different strides, but {len(teachers)} are of {len(found)}: give one of each size"
         )
     return found
 
@@ -202,8 +203,12 @@ def _size(run: Path) -> Size:
     from hwnas.pipeline.sizes import Size
 
     space = spaces.architecture_from_json(records.arch(run)).space
-    width = known.named(space.name).width if known.knows(space.name) else 1.0
-    return Size(space.input_shape[1], width)
+    side = space.input_shape[1]
+    if not known.knows(space.name):
+        return Size(side)
+    said = known.named(space.name)
+    is_usual = not said.decoder or said.strides == known.USUAL_STRIDES
+    return Size(side, said.width, None if is_usual else said.strides)
 
 
 def _found(run: Path, record: SearchRecord) -> Found:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -14,7 +13,7 @@ import typer
 from hwnas.cli import _found, _usage
 from hwnas.cli._app import err
 from hwnas.cli._options import Settings
-from hwnas.errors import HwnasError, TableError
+from hwnas.errors import TableError
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -41,6 +40,7 @@ class Known:
         has_images: Whether there are images to adapt it to; else it is a trained run on its own.
         sides: Pixels that it shall see; none for those that it was trained on.
         widths: Of its channels, as multiples of the published ones; none for what its name says.
+        strides: Where it stops halving its features; none for what its name says.
     """
 
     name: str
@@ -48,36 +48,44 @@ class Known:
     has_images: bool
     sides: tuple[int, ...] = ()
     widths: tuple[float, ...] = ()
+    strides: tuple[str, ...] = ()
 
     @property
     def has_sizes(self) -> bool:
         """Whether there are several to search on."""
-        return max(len(self.sides), len(self.widths)) > 1
+        return max(map(len, self._asked)) > 1
 
     def sizes(self) -> tuple[Size, ...]:
-        """Every width on every resolution."""
+        """Every width and all strides on every resolution; none where only the name says them."""
+        from hwnas import known
         from hwnas.pipeline.sizes import Size
 
-        return tuple(Size(*pair) for pair in product(self.sides or (self._usual_side(),), self._widths()))
+        if not any(self._asked):
+            return ()
+        said = known.named(self.name) if known.knows(self.name) else None
+        widths = self.widths or (said.width if said else 1.0,)
+        strides = self.strides or (said.strides if said else None,)
+        other = [None if each == known.USUAL_STRIDES else each for each in strides]
+        sides = self.sides or (self._usual_side(max(widths)),)
+        return tuple(Size(*each) for each in product(sides, widths, other))
 
-    def at(self, width: float) -> str:
-        """The name of the network of a width."""
+    def at(self, width: float, strides: str | None = None) -> str:
+        """The name of the network of a width, with strides where they are not as its name says."""
         from hwnas import known
 
-        return known.named(self.name).at(width) if self.widths and known.knows(self.name) else self.name
+        if not (self.widths or self.strides) or not known.knows(self.name):
+            return self.name
+        return known.named(self.name).at(width, strides if self.strides else None)
 
-    def _widths(self) -> tuple[float, ...]:
-        from hwnas import known
+    @property
+    def _asked(self) -> tuple[tuple[object, ...], ...]:
+        return self.sides, self.widths, self.strides
 
-        said = known.named(self.name).width if known.knows(self.name) else 1.0
-        return self.widths or (said,)
-
-    def _usual_side(self) -> int:
-        """Pixels that the widest network was trained on."""
+    def _usual_side(self, width: float) -> int:
+        """Pixels that the network of a width was trained on."""
         from hwnas.train.sources import weights_of
 
-        weights = weights_of(self.at(max(self._widths())), self.weights)
-        return weights.architecture.space.input_shape[1]
+        return weights_of(self.at(width), self.weights).architecture.space.input_shape[1]
 
 
 @dataclass(frozen=True)
@@ -120,47 +128,11 @@ class Teacher:
         )
 
 
-def resolutions(text: str | None) -> tuple[int, ...]:
-    """The resolutions of an option, joined by commas; none where there is no option.
-
-    Raises:
-        HwnasError: They are no numbers of pixels, or one is there twice.
-    """
-    if text is None:
-        return ()
-    parts = [part.strip() for part in text.split(",")]
-    found = tuple(int(part) for part in parts if part.isdecimal() and part.isascii() and len(part) < 6)
-    if len(found) != len(parts) or min(found) < 8:
-        raise HwnasError(f"resolutions must be pixels, at least 8, joined by commas, but got {text!r}")
-    if len(set(found)) < len(found):
-        raise HwnasError(f"resolutions must differ, but got {text!r}")
-    return found
-
-
-def widths(text: str | None) -> tuple[float, ...]:
-    """The widths of an option, joined by commas; none where there is no option.
-
-    Raises:
-        HwnasError: They are no shares of the channels, or one is there twice.
-    """
-    if text is None:
-        return ()
-    parts = [part.strip() for part in text.split(",")]
-    found = tuple(float(part) for part in parts if re.fullmatch(r"[0-9]+(\.[0-9]{1,4})?", part))
-    if len(found) != len(parts) or not all(0 < width <= 1 for width in found):
-        raise HwnasError(
-            f"widths must be of the channels, in (0, 1], joined by commas as 1,0.75, but got {text!r}"
-        )
-    if len(set(found)) < len(found):
-        raise HwnasError(f"widths must differ, but got {text!r}")
-    return found
-
-
 def require(context: typer.Context, known: Known) -> None:
     """Refuse what does not go together with a known network."""
     _usage.no_effect(context, "space", "evaluate", "teacher", needs="without --from, which says it")
     if known.has_sizes:
-        needs = "with one --resolution and one --width, as each has latencies and blocks of its own"
+        needs = "with one --resolution, --width and --strides, as each has latencies and blocks of its own"
         _usage.no_effect(context, "latency", "supernet", needs=needs)
     if known.has_images:
         return
@@ -169,37 +141,10 @@ def require(context: typer.Context, known: Known) -> None:
             f"--from must have images to adapt {known.name} to, but got none: give --data"
         )
     _usage.no_effect(
-        context, "weights", "resolution", "width", needs="with --data, to adapt the network to it"
+        context,
+        *("weights", "resolution", "width", "strides"),
+        needs="with --data, to adapt the network to it",
     )
-
-
-def require_widths(known: Known) -> None:
-    """Refuse widths of what is not known by its width alone, and widths that nobody has weights of.
-
-    Raises:
-        HwnasError: The network is a run's or a source's, or its name says a width, or there are none of it.
-    """
-    from hwnas import known as networks
-    from hwnas.known import pretrained
-
-    if not known.widths:
-        return
-    asked = ",".join(f"{width:g}" for width in known.widths)
-    is_named = networks.knows(known.name) and not Path(known.name).expanduser().is_dir()
-    if is_named and (said := networks.named(known.name).width) != 1:
-        raise HwnasError(
-            f"a width must be said once, but got --from {known.name} and --width {asked}: name the network "
-            f"without its width {said:g}"
-        )
-    if set(known.widths) == {1.0}:
-        return
-    if not is_named:
-        raise HwnasError(
-            "a network must have a name of hwnas's own to be cut to a width, such as efficientnet-lite0, but "
-            f"got --from {known.name} and --width {asked}: leave out --width"
-        )
-    for width in known.widths:
-        pretrained.sources_of(known.at(width))
 
 
 def teacher_of(
@@ -223,7 +168,7 @@ def teacher_of(
         return Teacher(Path(known.name))
     run = RunFolder(to).teacher
     config = TrainConfig(**_training(settings), class_weights=_class_weights(whole))
-    name = known.name if size is None else known.at(size.width)
+    name = known.name if size is None else known.at(size.width, size.strides)
     side = None if size is None else size.resolution
     asked = {"file": known.weights, "resolution": side, "task": settings["task"]}
     dataset, start = begun(run, name, settings["data"], config, **asked)
@@ -247,7 +192,7 @@ def searched_around(
     from hwnas.pipeline import sizes
     from hwnas.runs.folder import RunFolder
 
-    asked = known.sizes() if known.sides or known.widths else ()
+    asked = known.sizes()
     if not known.has_sizes:
         one = teacher_of(known, settings, next(iter(asked), None), to, budgets, tables, config)
         one.adapt()

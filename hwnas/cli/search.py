@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from hwnas import device as devices
-from hwnas.cli import _found, _known, _usage
+from hwnas.cli import _found, _known, _sizes, _usage
 from hwnas.cli._app import AcceptNoise, Json, app, emit_json, err, leave
 from hwnas.cli._options import KNOWN, Settings, Weights, from_network, settings
 from hwnas.settings import options
@@ -84,7 +84,7 @@ def search(
         str | None,
         typer.Option(
             rich_help_panel=KNOWN,
-            callback=_usage.checked(_known.resolutions),
+            callback=_usage.checked(_sizes.resolutions),
             help="Pixels that it shall see; several, as 96,72, are searched one after the other within the "
             "same milliseconds, and the better network is taken.",
         ),
@@ -93,9 +93,18 @@ def search(
         str | None,
         typer.Option(
             rich_help_panel=KNOWN,
-            callback=_usage.checked(_known.widths),
+            callback=_usage.checked(_sizes.widths),
             help="Its channels as a multiple of the published ones, cut out of its weights; several, as "
             "1,0.75, are searched on every --resolution.",
+        ),
+    ] = None,
+    strides: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=KNOWN,
+            callback=_usage.checked(_sizes.strides),
+            help="With a decoder, where it stops halving its features: imagenet (at a 32nd of the image), "
+            "os16 or os8; several, as imagenet,os16, are searched as several widths are.",
         ),
     ] = None,
     accept_noise: AcceptNoise = False,
@@ -116,14 +125,15 @@ def search(
     around = None
     if known is not None:
         has_images = bool(_usage.given(context, "data"))
-        sizes = _known.resolutions(resolution), _known.widths(width)
+        sizes = _sizes.resolutions(resolution), _sizes.widths(width), _sizes.strides(strides)
         around = _known.Known(known, weights, has_images, *sizes)
         _known.require(context, around)
         with _usage.usage():
-            _known.require_widths(around)
+            _sizes.require_widths(around)
+            _sizes.require_strides(around, settings["task"])
         settings = {**settings, "evaluate": "blockwise"}
     else:
-        _usage.no_effect(context, "weights", "resolution", "width", needs="with --from")
+        _usage.no_effect(context, "weights", "resolution", "width", "strides", needs="with --from")
     _refuse_idle(context, settings, is_measured=measured)
     if around is not None:
         with _usage.usage():

@@ -20,7 +20,10 @@ app.add_typer(spaces, name="spaces")
 
 Resolution = Annotated[int | None, typer.Option(help="Height and width of the input.")]
 Classes = Annotated[int | None, typer.Option("--classes", help="Number of classes.")]
-Strides = Annotated[str | None, typer.Option(help='"imagenet" or "cifar", where the space has both.')]
+Strides = Annotated[
+    str | None,
+    typer.Option(help='"imagenet" or "cifar", where the space has both; "os16" or "os8" with a decoder.'),
+]
 
 
 @spaces.command("list")

@@ -161,7 +161,14 @@ def settled(config: TrainConfig, data: Dataset) -> TrainConfig:
 
 
 def usual(seed: int, device: str, class_weights: str = "none", epochs: int | None = None) -> TrainConfig:
-    """How networks are tuned before they are compared: by their teacher too, on "cpu" or "cuda"."""
+    """How networks are tuned before they are compared: by their teacher too, on "cpu" or "cuda".
+
+    No epochs are as many as are usual: who wants controls untuned wants sizes compared all the same.
+    """
     return TrainConfig(
-        epochs=epochs, seed=seed, device=device, distill_weight=TAUGHT, class_weights=class_weights
+        epochs=epochs or None,
+        seed=seed,
+        device=device,
+        distill_weight=TAUGHT,
+        class_weights=class_weights,
     )

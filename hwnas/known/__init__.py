@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from hwnas.errors import SpaceError
 from hwnas.known import decoders
-from hwnas.known._network import STRIDES, Setting
+from hwnas.known._network import DIVISORS, STRIDES, USUAL_STRIDES, Setting
 from hwnas.known.efficientnet_lite import SCALES, efficientnet_lite
 from hwnas.known.fbnet_c import fbnet_c
 from hwnas.known.mnasnet import mnasnet_a1, mnasnet_b1
@@ -135,9 +135,13 @@ class Named:
     padding: str | None
     decoder: str = ""
 
-    def at(self, width: float) -> str:
-        """The same name with another width."""
-        return short_name(self.family, width, self.decoder) + self.rest
+    def at(self, width: float, strides: str | None = None) -> str:
+        """The same name with another width, and with strides where they are given."""
+        rest = self.rest
+        if strides is not None:
+            padding = f"-{self.padding}" if self.padding else ""
+            rest = rest.removesuffix(padding).removesuffix(f"-{self.strides}") + f"-{strides}{padding}"
+        return short_name(self.family, width, self.decoder) + rest
 
     @property
     def plain(self) -> str:
@@ -220,7 +224,9 @@ def load(
 
 
 __all__ = [
+    "DIVISORS",
     "FAMILIES",
+    "USUAL_STRIDES",
     "Family",
     "Named",
     "Setting",

@@ -8,7 +8,13 @@ from dataclasses import dataclass
 from hwnas.known import decoders
 from hwnas.space import Architecture, Block, Choice, SearchSpace
 
-STRIDES = ("imagenet", "cifar", "os16", "os8")
+DIVISORS = {"imagenet": 32, "cifar": 8, "os16": 16, "os8": 8}
+"""What strides divide the image by."""
+
+STRIDES = tuple(DIVISORS)
+USUAL_STRIDES = "imagenet"
+"""Where there is a decoder, or the weights of others."""
+
 _CHANNEL_STEP = 8
 
 
@@ -38,7 +44,7 @@ class Setting:
     def strided(self, strides: Sequence[int]) -> tuple[int, ...]:
         """Strides from the stem on; for "cifar" the first two that halve become 1, for "os16" the last."""
         if self.strides.startswith("os"):
-            return self._until(int(self.strides.removeprefix("os")), strides)
+            return self._until(DIVISORS[self.strides], strides)
         left = 0 if self.strides == "imagenet" else 2
         found = []
         for stride in strides:

@@ -1,8 +1,9 @@
 """One search for each size of a network and of its images, and which of the networks found is the better one.
 
-Smaller images are the cheapest way to be faster, then fewer channels everywhere, and no search around a
-network of one size can see either. What is found on each is tuned alike before it is compared: untuned, a
-network looks the better the less it was reshaped.
+Smaller images are the cheapest way to be faster, then fewer channels everywhere; a network with a decoder is
+slower and sees finer where it stops halving its features earlier (a path of Auto-DeepLab's trellis,
+arXiv:1901.02985). No search around a network of one size can see the others. What is found on each is tuned
+alike before it is compared: untuned, a network looks the better the less it was reshaped.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from hwnas import files, tasks
+from hwnas import files, known, tasks
 from hwnas.budget import Budget
 from hwnas.device import AutoTarget
 from hwnas.errors import HwnasError, InfeasibleBudget
@@ -44,23 +45,27 @@ class Size:
     Attributes:
         resolution: Height and width of their images, in pixels.
         width: Of their channels, as a multiple of the published ones.
+        strides: Where those with a decoder stop halving their features, as "os16"; None where as is usual.
     """
 
     resolution: int
     width: float = 1.0
+    strides: str | None = None
 
     def __str__(self) -> str:
-        return said(self.resolution, self.width)
+        return said(self.resolution, self.width, self.strides)
 
     @property
     def folder(self) -> str:
         """Name of the run folder of its search."""
-        return f"{self.resolution}" if self.width == 1 else f"{self.resolution}-{self.width:g}"
+        width = "" if self.width == 1 else f"-{self.width:g}"
+        return f"{self.resolution}{width}" + (f"-{self.strides}" if self.strides else "")
 
     @property
-    def order(self) -> tuple[float, int]:
-        """The more the larger: multiply-adds grow with the square of the first."""
-        return self.resolution * self.width, self.resolution
+    def order(self) -> tuple[float, int, int]:
+        """The more the larger: multiply-adds grow with the square of the first; finer features have more."""
+        divisor = known.DIVISORS[self.strides or known.USUAL_STRIDES]
+        return self.resolution * self.width, self.resolution, -divisor
 
 
 Search = Callable[[Size, Path, Sequence[Budget]], SearchRecord]
@@ -119,6 +124,7 @@ class OnSize:
         return {
             "resolution": self.size.resolution,
             "width": self.size.width,
+            "strides": self.size.strides,
             "taken": self is best,
             "estimated": self.record.quality,
             "tuned": self.tuned.value,

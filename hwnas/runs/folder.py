@@ -82,7 +82,9 @@ class RunFolder:
     ranges = Entry("ranges.json")
     finalists = Entry("finalists")  # tables, one a target
     tuned = Entry("tuned")  # networks of a search that are tuned to be compared, while they are
-    resolutions = Entry("resolutions")  # run folders of searches on other sizes, and on its own: 96, 96-0.75
+    resolutions = Entry(
+        "resolutions"
+    )  # run folders of searches on other sizes, and on its own: 96, 96-0.75-os16
     gallery = Entry("gallery.json")
 
     train = Entry("train.json")

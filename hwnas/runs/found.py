@@ -27,6 +27,7 @@ KNOWN, COMPARED = "known", "comparison"
 _ON_SIZE = {  # what was found on a size of network and images, of a search on several
     "resolution": SOME,
     "width?": SIZE,
+    "strides?": (str, NONE),
     "taken?": bool,
     "tuned": float,
     "merit?": float,

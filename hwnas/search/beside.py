@@ -75,12 +75,14 @@ def _name(of: str) -> str:
 
 
 def _size(item: Mapping[str, Any]) -> str:
-    return said(item["resolution"], item.get("width", 1.0))  # before there was a width, all had the same
+    return said(item["resolution"], item.get("width", 1.0), item.get("strides"))  # older ones lack them
 
 
-def said(resolution: int, width: float) -> str:
-    """A size of images, and of a network where it is not as wide as was published."""
-    return f"{resolution} pixels" if width == 1 else f"{resolution} pixels (width {width:g})"
+def said(resolution: int, width: float, strides: str | None) -> str:
+    """A size of images, and of a network where it is not as wide, or not strided, as is usual."""
+    parts = [f"width {width:g}"] if width != 1 else []
+    parts += [f"strides {strides}"] if strides else []
+    return f"{resolution} pixels ({', '.join(parts)})" if parts else f"{resolution} pixels"
 
 
 def _foretold(extra: Mapping[str, Any]) -> Iterator[str]:

@@ -75,7 +75,8 @@ def load(
         SpaceError: The name or an option is unknown to the space.
     """
     if name.startswith(PREFIX):
-        return adapted(name.removeprefix(PREFIX), resolution=resolution, num_classes=num_classes)
+        network = name.removeprefix(PREFIX)
+        return adapted(network, resolution=resolution, num_classes=num_classes, strides=strides)
     if known.knows(name):
         return known.load(name, resolution=resolution, num_classes=num_classes, strides=strides).space
     matched = _NAME.fullmatch(name)

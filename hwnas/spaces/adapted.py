@@ -28,21 +28,27 @@ _FUSED_TO = 64  # input channels
 _FUSED_KERNEL = 3
 
 
-def adapted(name: str, *, resolution: int | None = None, num_classes: int | None = None) -> SearchSpace:
+def adapted(
+    name: str,
+    *,
+    resolution: int | None = None,
+    num_classes: int | None = None,
+    strides: str | None = None,
+) -> SearchSpace:
     """The space of a known network.
 
     Args:
         name: Of the network, short or full, without the prefix.
         resolution: Height and width of the input; by default what the name says.
         num_classes: Classes of the classifier; by default what the name says.
+        strides: As of ``known.load``; by default what the name says, or "imagenet".
 
     Raises:
         SpaceError: There is no such network, or none of its blocks has a cheaper candidate.
     """
     said = known.named(name)
-    network = known.load(
-        name, resolution=resolution, num_classes=num_classes, strides=said.strides or "imagenet"
-    )
+    strides = strides or said.strides or "imagenet"
+    network = known.load(name, resolution=resolution, num_classes=num_classes, strides=strides)
     whole = network.space
     body = tuple(choice for choice in whole.choices if choice.name not in decoders.NAMES)
     found = tuple(Choice(c.name, tuple(candidates(c.candidates[0]))) for c in body)

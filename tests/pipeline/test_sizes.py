@@ -7,17 +7,19 @@ import shutil
 from dataclasses import dataclass, replace
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from click.exceptions import BadParameter
 from known_helpers import NAME, latency_model, table_of, weights
+from PIL import Image
 from typer.testing import CliRunner
 
 import hwnas
 from hwnas import files, known, report, spaces, train
 from hwnas.api import found as api_found
 from hwnas.budget import Budget
-from hwnas.cli import _known, app
+from hwnas.cli import _known, _sizes, app
 from hwnas.device import Target
 from hwnas.errors import HwnasError, InfeasibleBudget, SchemaMismatch
 from hwnas.finalists import SearchOptions
@@ -45,6 +47,13 @@ class Short(TrainConfig):
 
     epochs: int | None = 1
     batch_size: int | None = 64
+
+
+@dataclass(frozen=True)
+class Few(Short):
+    """What is usual in a test with few images."""
+
+    batch_size: int | None = 8
 
 
 class Searches:
@@ -226,7 +235,7 @@ def test_the_command_searches_every_width(tmp_path, monkeypatch):
     )
     assert ended.exit_code == 0
     trained = [records.trained(folder).config for folder in widths.values()]
-    assert [(c["epochs"], c["class_weights"]) for c in trained] == [(2, "balanced")] * 2
+    assert [(c["epochs"], c["class_weights"]) for c in trained] == [(15, "balanced")] * 2  # 60 steps
     record = records.search(run)
     told = record.extra["resolutions"]
     assert [(item["resolution"], item["width"]) for item in told] == [(32, 0.2), (32, 0.1)]
@@ -283,7 +292,7 @@ def test_the_api_searches_around_teachers_on_several_sizes(found, tmp_path):
     assert better.record == records.search(tmp_path / "run").to_json()
     with pytest.raises(HwnasError, match="finished search"):
         asked(teacher=teachers)
-    with pytest.raises(HwnasError, match="of different widths, but 2 are of 1"):
+    with pytest.raises(HwnasError, match="of different strides, but 2 are of 1"):
         asked(teacher=[teachers[0]] * 2)
     with pytest.raises(HwnasError, match="several teachers must be in their own spaces"):
         asked(teacher=teachers, models=[tmp_path / "none.json"])
@@ -347,12 +356,12 @@ def test_proven_budgets_come_before_accuracy():
 @pytest.mark.parametrize("text", ["", "96,", "96,x", "7", "96,96", "9 6", "-96", "1e2", "123456"])
 def test_resolutions_that_are_none(text):
     with pytest.raises((HwnasError, BadParameter), match="resolutions must"):
-        _known.resolutions(text)
+        _sizes.resolutions(text)
 
 
 def test_resolutions_of_an_option():
-    assert _known.resolutions("96, 72") == (96, 72)
-    assert _known.resolutions(None) == ()
+    assert _sizes.resolutions("96, 72") == (96, 72)
+    assert _sizes.resolutions(None) == ()
 
 
 @pytest.mark.parametrize(
@@ -360,13 +369,13 @@ def test_resolutions_of_an_option():
 )
 def test_widths_that_are_none(text):
     with pytest.raises(HwnasError, match="widths must"):
-        _known.widths(text)
+        _sizes.widths(text)
 
 
 def test_every_width_is_searched_on_every_resolution_the_largest_first():
-    assert _known.widths("1, 0.75") == (1.0, 0.75)
-    assert _known.widths(None) == ()
-    asked = _known.Known("mobilenetv2", None, True, (96, 72), _known.widths("0.75,1"))
+    assert _sizes.widths("1, 0.75") == (1.0, 0.75)
+    assert _sizes.widths(None) == ()
+    asked = _known.Known("mobilenetv2", None, True, (96, 72), _sizes.widths("0.75,1"))
     found = sorted(asked.sizes(), key=lambda size: size.order, reverse=True)
     assert found == [Size(96), Size(96, 0.75), Size(72), Size(72, 0.75)]
     assert [size.folder for size in found] == ["96", "96-0.75", "72", "72-0.75"]
@@ -411,7 +420,7 @@ def test_a_width_needs_a_network_and_images(words, tmp_path):
 def test_records_from_before_there_was_a_width_are_read(found, tmp_path):
     content = files.read_json(RunFolder(found[0]).search, "it")
     older = [
-        {n: v for n, v in item.items() if n not in ("width", "taken")}
+        {n: v for n, v in item.items() if n not in ("width", "strides", "taken")}
         for item in content["extra"]["resolutions"]
     ]
     files.write_json(
@@ -420,3 +429,113 @@ def test_records_from_before_there_was_a_width_are_read(found, tmp_path):
     before = records.search(tmp_path)
     assert next(beside.sentences(before)) == next(beside.sentences(found[1]))
     assert before.to_json()["extra"]["resolutions"] == older
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """Noisy pictures with masks."""
+    folder = tmp_path / "pictures"
+    for name in ("images", "masks"):
+        (folder / name).mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for number in range(40):
+        mask = np.zeros((32, 32), np.uint8)
+        left, top = rng.integers(0, 16, 2)
+        mask[top : top + 16, left : left + 16] = 1
+        image = rng.integers(0, 60, (32, 32, 3)).astype(np.uint8) + 150 * mask[..., None]
+        Image.fromarray(image).save(folder / "images" / f"{number}.png")
+        Image.fromarray(mask).save(folder / "masks" / f"{number}.png")
+    return folder
+
+
+def test_the_command_searches_all_strides_of_a_network_with_a_decoder(pictures, tmp_path, monkeypatch):
+    """The finest first; folders and names of the usual ones are as they were."""
+    monkeypatch.setattr(train, "TrainConfig", Few)
+    monkeypatch.setattr(adapting, "weights_of", weights)
+    target, run = Target("host", "litert", "int8"), tmp_path / "run"
+    folders = [RunFolder(run).resolutions / size for size in ("32-0.1-os16", "32-0.1")]
+    name = "from:mobilenetv2-0.1+fpnsum32"
+    tables = [
+        spaces.load(name, resolution=32, num_classes=2, strides=strides) for strides in ("os16", "imagenet")
+    ]
+    assert [space.name.rpartition("-")[2] for space in tables] == ["os16", "imagenet"]
+    table_of(target, *tables).save(places.table(tmp_path / "tables", target))
+    words = ["search", "--from", "mobilenetv2-0.1+fpnsum32", "--task", "segmentation", "--data", pictures]
+    words += ["--tables", tmp_path / "tables", "--no-measure", "--warmup-steps", "1", "--steps", "1"]
+    words += ["--rank", "fp32", "--queries", "3", "--device", "host/litert-int8=60%", "--gallery", "0"]
+    words += ["--batch-size", "8", "--set", "promise.tuned_epochs=1", "--out", run, "--resolution", "32"]
+    ended = CliRunner(env={"COLUMNS": "1000"}).invoke(
+        app, [*map(str, words), "--strides", "imagenet,os16"], catch_exceptions=False
+    )
+    assert ended.exit_code == 0
+    told = records.search(run).extra["resolutions"]
+    assert [(item["resolution"], item["strides"]) for item in told] == [(32, "os16"), (32, None)]
+    assert [records.search(folder).space for folder in folders] == [s.name for s in tables]
+    (taken,) = (item["strides"] for item in told if item["taken"])
+    words = f"32 pixels (width 0.1{', strides os16' if taken else ''})"
+    said = " ".join(ended.stdout.split())
+    assert f"the network on {words} is taken" in said
+    assert "32 pixels (width 0.1, strides os16) " in said
+    teachers = [RunFolder(folder).teacher for folder in folders]
+    assert api_found._by_size(teachers) == dict(
+        zip([Size(32, 0.1, "os16"), Size(32, 0.1)], teachers, strict=True)
+    )
+
+
+@pytest.mark.parametrize("text", ["", "os32", "cifar", "os16,", "os16,os16", "16", "OS16"])
+def test_strides_that_are_none(text):
+    with pytest.raises(HwnasError, match="strides must"):
+        _sizes.strides(text)
+
+
+def test_all_strides_are_searched_on_every_width_the_finest_first():
+    assert _sizes.strides("imagenet, os16") == ("imagenet", "os16")
+    assert _sizes.strides(None) == ()
+    asked = _known.Known("mobilenetv2", None, True, (96,), (1.0, 0.75), _sizes.strides("imagenet,os16,os8"))
+    found = sorted(asked.sizes(), key=lambda size: size.order, reverse=True)
+    assert [size.folder for size in found] == [
+        *("96-os8", "96-os16", "96", "96-0.75-os8", "96-0.75-os16", "96-0.75")
+    ]
+    assert str(found[1]) == "96 pixels (strides os16)"
+    assert str(found[4]) == "96 pixels (width 0.75, strides os16)"
+    assert asked.at(0.75, "os16") == "mobilenetv2-0.75-os16"
+    assert asked.at(1.0, None) == "mobilenetv2"
+    assert known.named("mobilenetv2+fpnsum64-r96-half").at(1.0, "os8") == "mobilenetv2+fpnsum64-r96-os8-half"
+    named = _known.Known("mobilenetv2+fpnsum64-os16", None, True, (96, 64))
+    assert named.sizes() == (Size(96, 1.0, "os16"), Size(64, 1.0, "os16"))
+    assert named.at(1.0, "os16") == "mobilenetv2+fpnsum64-os16"
+
+
+@pytest.mark.parametrize(
+    ("name", "task", "strides", "said"),
+    [
+        ("mobilenetv2", "classification", "os16", "must be of a network with a decoder"),
+        ("mobilenetv2+fpnsum64-os16", "segmentation", "os8", "strides must be said once, but got --from"),
+        (
+            "timm:mobilenetv2_100",
+            "segmentation",
+            "os16",
+            "must have a name of hwnas's own to be given strides",
+        ),
+        (".", "segmentation", "imagenet,os16", "must have a name of hwnas's own to be given strides"),
+        ("mobilenetv2+lraspp64", "segmentation", "imagenet,os8", "must have the features that it reads"),
+        ("mobilenetv2", "detection", "os8", "must have the features that it reads"),
+        ("mobilenetv2", "segmentation", "os32", "strides must be of imagenet, os16, os8"),
+        ("mobilenetv2", "segmentation", "os8,os8", "strides must differ"),
+    ],
+)
+def test_strides_that_cannot_be_are_wrong_usage(name, task, strides, said, tmp_path):
+    words = ["search", "--from", name, "--task", task, "--data", DATA, "--strides", strides]
+    words += ["--device", "host=60%", "--out", str(tmp_path / "run")]
+    ended = CliRunner(env={"COLUMNS": "1000"}).invoke(app, words)
+    assert ended.exit_code == 2
+    assert said in ended.stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("words", [["--from", "."], []])
+def test_strides_need_a_network_and_images(words, tmp_path):
+    asked = ["search", *words, "--strides", "os16", "--device", "host=60%", "--out", str(tmp_path / "run")]
+    ended = CliRunner(env={"COLUMNS": "1000"}).invoke(app, asked)
+    assert ended.exit_code == 2
+    assert re.search(r"--strides must only be given with --(from|data)", ended.stderr)
