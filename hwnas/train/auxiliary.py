@@ -21,16 +21,12 @@ if TYPE_CHECKING:
     from hwnas.train.config import TrainConfig
 
 
-def require_possible(config: TrainConfig, task: Task) -> None:
-    """Refuse auxiliary heads where a task has no use of them.
-
-    Raises:
-        TrainingError: It has none, and ``config.auxiliary`` is over 0.
-    """
-    if config.auxiliary and not task.takes_auxiliary:
+def require_possible(weight: float, task: Task) -> None:
+    """Raise TrainingError where heads are to weigh more than 0 in a task that has no use of them."""
+    if weight and not task.takes_auxiliary:
         raise TrainingError(
             f"auxiliary must be 0 for {task.name}, where features cannot answer for themselves, but got "
-            f"{config.auxiliary:g}: leave it out"
+            f"{weight:g}: leave it out"
         )
 
 

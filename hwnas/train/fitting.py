@@ -124,7 +124,7 @@ class _Fit:
         self.model = optim.place(model, self.device)
         self.average = averaged(self.model, config.ema) if config.ema else None
         self.task = tasks.of(data)
-        require_possible(config, self.task)
+        require_possible(config.auxiliary, self.task)
         self.heads = heads_for(self.model, data, config)
         self.fresh = fresh
         self.rate, layer_decay = config.learning_rate or 0.0, config.layer_decay or 1.0
