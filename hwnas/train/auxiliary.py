@@ -2,6 +2,13 @@
 
 So that each of them gets a gradient of its own, and short trainings say more (arXiv:1810.10804). The
 heads are beside the network, never in it: what is evaluated, averaged, kept and shipped has none.
+
+They are off by default, as it is not shown that they help. With a weight of 0.4 on 214 pictures of nuclei
+at 128 px, after 12 epochs of 32 images a step from random weights, the validation mean IoU changed by +0.77,
++0.69, +0.61 and -0.19 points for EfficientNet-Lite0 with ``fpnsum32`` (from 79.7 to 83.8 % without), and by
++0.40, +0.03, +0.52 and -0.12 for MobileNetV3-small with ``lraspp128`` (from 69.9 to 73.5 %), four seeds each:
++0.34 on average, where 54 pictures are certain to about 1.3. Of the pretrained EfficientNet-Lite0 it changed
+by -0.65, one seed. An epoch takes longer with them.
 """
 
 from __future__ import annotations

@@ -79,7 +79,7 @@ class TrainConfig:
             evaluated and kept; 0 is off. See ``hwnas.train.average``.
         distill_weight: Share of the loss that is the distance from a teacher's answers.
         auxiliary: Weight in the loss of auxiliary heads, which the features that a decoder reads get in
-            training only; 0 is off. See ``hwnas.train.auxiliary``.
+            training only; 0 is off. See ``hwnas.train.auxiliary`` for what they were worth.
         temperature: That both answers are softened by (arXiv:1503.02531).
         class_weights: "balanced" gives every class the same weight in the loss, however many
             images it has, and lets the epoch of the best balanced accuracy ship; "none" counts images.
