@@ -30,14 +30,20 @@ class Wired(nn.Sequential):
 
     def forward(self, *images: torch.Tensor) -> Value:
         """Shape (n, c, h, w) each in; out what the last part gives."""
+        return self.ending(*images)[0]
+
+    def ending(self, *images: torch.Tensor) -> tuple[Value, tuple[torch.Tensor, ...]]:
+        """What the last part gives, and what it reads: of a decoder, features of several sizes."""
         values: dict[int, Value] = {IMAGE: images}
         made: Value = images
+        read = images
         for number, (part, places) in enumerate(zip(self, self.reads, strict=True)):
-            made = part(*(tensor for place in places for tensor in tensors(values[place])))
+            read = tuple(tensor for place in places for tensor in tensors(values[place]))
+            made = part(*read)
             for place in self._done[number]:
                 del values[place]  # features are large
             values[number] = made
-        return made
+        return made, read
 
 
 def recorded(module: nn.Module, inputs: int = 1) -> tuple[nn.Module, fx.Graph]:

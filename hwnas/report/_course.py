@@ -131,6 +131,7 @@ def _recipe(trained: TrainingRecord) -> str:
         "cutmix": "CutMix {:g}",
         "ema": "averaged weights (decay {:g})",
         "distill_weight": "a teacher with the weight {:g}",
+        "auxiliary": "auxiliary heads with the weight {:g}",
     }
     parts += [text.format(config[name]) for name, text in named.items() if config.get(name)]
     start = trained.start.get("from", "seed")

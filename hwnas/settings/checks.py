@@ -101,6 +101,7 @@ def _require_known(config: Config, place: Place) -> None:
     from hwnas.search import STRATEGIES
     from hwnas.search.objective import limit, require_objective
     from hwnas.search.oneshot.latency_loss import LATENCY_LOSSES
+    from hwnas.train.auxiliary import require_possible
     from hwnas.train.optim import pick_device
 
     one_of: dict[tuple[str, str], tuple[str, ...]] = {
@@ -151,6 +152,8 @@ def _require_known(config: Config, place: Place) -> None:
     checked("search", "limits", lambda: list(map(limit, config.search.limits)))
     checked("", "space", lambda: spaces.load(config.basics.space))
     checked("", "task", lambda: tasks.require(config.basics.task))
+    auxiliary, task = config.values["train"]["auxiliary"], tasks.get(config.basics.task)
+    checked("train", "auxiliary", lambda: require_possible(auxiliary, task))
     for section in ("search.supernet", "train"):
         checked(section, "device", lambda name=section: pick_device(config.values[name]["device"]))  # type: ignore[misc]
     if not config.basics.folder.strip():

@@ -128,6 +128,8 @@ COMMENTS: Mapping[str, Mapping[str, str]] = {
         "ema": "Decay of a running average of the weights, which then is what ships, as 0.999; 0 is off.",
         "distill_weight": "The teacher's share of the loss, where there is a teacher.",
         "temperature": "How much the answers of a teacher are softened.",
+        "auxiliary": "Weight of auxiliary heads in the loss of a segmentation: features that the decoder "
+        "reads answer for themselves, in training only, as 0.4; 0 is off.",
         "seed": "Where its randomness comes from; the seed at the top where it is not set.",
         "device": _DEVICE,
     },

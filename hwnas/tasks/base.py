@@ -184,6 +184,7 @@ class Task(Protocol):
     Attributes:
         name: Its key in ``tasks.TASKS``.
         metric: What predictions are judged by.
+        takes_auxiliary: Whether features can answer for themselves in training.
     """
 
     @property
@@ -193,6 +194,13 @@ class Task(Protocol):
     @property
     def metric(self) -> Metric:
         """What predictions are judged by."""
+
+    @property
+    def takes_auxiliary(self) -> bool:
+        """Whether features can answer for themselves in training, by a 1x1 convolution.
+
+        The loss then takes such answers of any height and width in the place of the network's own.
+        """
 
     def load(self, source: str, **options: Any) -> Dataset:
         """Read images; options as of ``data.load``."""

@@ -38,6 +38,7 @@ class OnImages:
 
     name: str
     metric: Metric
+    takes_auxiliary = False
 
     def load(self, source: str, **options: Any) -> Dataset:
         """Read images; options as of ``data.load``."""

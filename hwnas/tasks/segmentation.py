@@ -39,6 +39,7 @@ class Segmentation(OnPlaces):
 
     name = "segmentation"
     metric = MEAN_IOU
+    takes_auxiliary = True
 
     def load(self, source: str, **options: Any) -> Dataset:
         """As ``data.segmentation.load``."""

@@ -121,6 +121,10 @@ def _check_losses(task: Task, data: Dataset, outputs: Value, targets: torch.Tens
         near <= far,
         f"{task.name}: answers must be nearest to themselves, but distances are {near:.3g} and {far:.3g}",
     )
+    claim(
+        not task.takes_auxiliary or bool(torch.isfinite(criterion.loss(_coarse(outputs), wanted))),
+        f"{task.name}: the loss must take answers of any size where features answer for themselves",
+    )
     total, whole = criterion.total(outputs, wanted), task.loss_sum(outputs, targets)
     claim(total.ndim == 0 and whole.ndim == 0, f"{task.name}: total and loss_sum must be scalars")
     blind, broken = task.blindness(data)
@@ -128,6 +132,13 @@ def _check_losses(task: Task, data: Dataset, outputs: Value, targets: torch.Tens
         math.isfinite(blind) and blind < broken,
         f"{task.name}: a broken network's loss must be over a blind one's, but they are {broken} and {blind}",
     )
+
+
+def _coarse(outputs: Value) -> Value:
+    """Answers of a single place, as the coarsest features may give them."""
+    from hwnas.blocks.wired import mapped
+
+    return mapped(lambda each: each.mean((2, 3), keepdim=True), outputs)
 
 
 def _check_predictions(task: Task, found: Predictions, count: int) -> None:

@@ -15,6 +15,7 @@ from hwnas.runs.folder import RunFolder
 from hwnas.runs.found import KNOWN, SCHEMA, SearchRecord
 from hwnas.runs.training import named_by
 from hwnas.spaces.adapted import PREFIX
+from hwnas.train.auxiliary import require_possible
 from hwnas.train.config import EpochRecord, TrainConfig
 from hwnas.train.sources import require_run, weights_of
 from hwnas.train.training import Begins, Start, train_run
@@ -70,6 +71,7 @@ def begun(
             f"images must have the {space.input_shape[0]} channels of {space.name}, but those of {source} "
             f"have {dataset.image_shape[0]}"
         )
+    require_possible(config.auxiliary, kind)
     config.resolved(len(dataset.train), kind.usual(pretrained=True))  # refused before anything is written
     dataset = dataset.standardized(weights.source.mean, weights.source.std)
     own = spaces.load(space.name, num_classes=kind.outputs(dataset))

@@ -78,6 +78,8 @@ class TrainConfig:
         ema: Decay a step of the running average of the weights, which then is what is
             evaluated and kept; 0 is off. See ``hwnas.train.average``.
         distill_weight: Share of the loss that is the distance from a teacher's answers.
+        auxiliary: Weight in the loss of auxiliary heads, which the features that a decoder reads get in
+            training only; 0 is off. See ``hwnas.train.auxiliary`` for what they were worth.
         temperature: That both answers are softened by (arXiv:1503.02531).
         class_weights: "balanced" gives every class the same weight in the loss, however many
             images it has, and lets the epoch of the best balanced accuracy ship; "none" counts images.
@@ -105,6 +107,7 @@ class TrainConfig:
     ema: float = 0.0
     distill_weight: float = 0.0
     temperature: float = 4.0
+    auxiliary: float = 0.0
     class_weights: str = "none"
     seed: int = 0
     device: str = "cpu"
@@ -124,6 +127,7 @@ class TrainConfig:
             "cutmix must not be negative, and at most 1000": 0 <= self.cutmix <= 1000,
             "ema must be in [0, 1)": 0 <= self.ema < 1,
             "distill_weight must be in [0, 1]": 0 <= self.distill_weight <= 1,
+            "auxiliary must be in [0, 1]": 0 <= self.auxiliary <= 1,
             "temperature must be in [0.01, 1000]": 0.01 <= self.temperature <= 1000,
         }
         require_all(self, checks | sgd_checks(self))
@@ -201,7 +205,7 @@ class EpochRecord:
 
     Attributes:
         epoch: From 1.
-        loss: Mean of what was minimised: the task's loss, and what a teacher adds.
+        loss: Mean of what was minimised: the task's loss, and what a teacher and auxiliary heads add.
         value: The task's metric on the augmented training images, as they were seen; of an image
             with others mixed in, what most of it shows counts.
         val_value: The metric on the validation split, after the epoch.

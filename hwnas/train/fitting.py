@@ -25,6 +25,7 @@ from hwnas.data.batches import Batches, steps_per_epoch
 from hwnas.errors import TrainingError
 from hwnas.train import checkpoint as files
 from hwnas.train import optim
+from hwnas.train.auxiliary import heads_for, require_possible
 from hwnas.train.average import averaged
 from hwnas.train.config import EpochRecord, Kept, TrainConfig, TrainResult
 from hwnas.train.divergence import Watch
@@ -89,7 +90,7 @@ def fit(
     Raises:
         Diverged: The loss became NaN or far too high.
         TrainingError: The checkpoint is of another training, or teacher and ``distill_weight``
-            do not go together, or a batch has more images than there are.
+            do not go together, or a batch has more images than there are, or there can be no auxiliary heads.
     """
     usual = tasks.of(data).usual(pretrained=fresh is not None)
     settings = config.resolved(len(data.train), usual)
@@ -122,11 +123,15 @@ class _Fit:
         self.device = optim.pick_device(config.device)
         self.model = optim.place(model, self.device)
         self.average = averaged(self.model, config.ema) if config.ema else None
+        self.task = tasks.of(data)
+        require_possible(config.auxiliary, self.task)
+        self.heads = heads_for(self.model, data, config)
         self.fresh = fresh
         self.rate, layer_decay = config.learning_rate or 0.0, config.layer_decay or 1.0
-        parts = list(model.children()) if layer_decay < 1 else [model]
+        parts = [list(part.parameters()) for part in (model.children() if layer_decay < 1 else (model,))]
+        parts[-1].extend(self.heads.parameters())
         self.optimizer = optim.sgd_by_depth(
-            [part.parameters() for part in parts],
+            parts,
             layer_decay,
             self.rate,
             config.momentum,
@@ -137,9 +142,10 @@ class _Fit:
             data, self.device, augmentation=Augmentation(config.crop, flip, config.erasing)
         )
         guide = None if teacher is None else optim.place(teacher.network, self.device).eval()
-        self.task = tasks.of(data)
         criterion = self.task.criterion(data, config.loss, self.device)
-        self.objective = TrainingLoss(criterion, guide, config.distill_weight)
+        self.objective = TrainingLoss(
+            criterion, guide, config.distill_weight, tuple(self.heads), config.auxiliary
+        )
         self.watch = Watch(*self.task.blindness(data))
         self.epochs, self.batch_size = config.epochs or 0, config.batch_size or 0
         self.history: list[EpochRecord] = []
@@ -250,11 +256,15 @@ class _Fit:
         self.watch.see(outcome.task_loss, f"in step {step + 1} of {steps}")
         self.optimizer.zero_grad(set_to_none=True)
         outcome.loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.model.parameters(), config.clip_norm)
+        nn.utils.clip_grad_norm_([parameter for _, parameter in self._learning()], config.clip_norm)
         self.optimizer.step()
         if self.average is not None:
             self.average.update_parameters(self.model)
         return outcome
+
+    def _learning(self) -> list[tuple[str, nn.Parameter]]:
+        """All that is trained, by name: the network's parameters, and those of auxiliary heads."""
+        return [*self.model.named_parameters(), *self.heads.named_parameters(prefix="auxiliary")]
 
     def _alone(self, steps_an_epoch: int) -> int:
         """Steps at the beginning in which only what is fresh learns."""
@@ -285,8 +295,9 @@ class _Fit:
         }
 
     def _save(self, path: Path) -> None:
-        momenta = files.optimizer_tensors(self.optimizer, self.model.named_parameters())
+        momenta = files.optimizer_tensors(self.optimizer, self._learning())
         state = {f"model:{k}": v for k, v in self.model.state_dict().items()}
+        state |= {f"auxiliary:{k}": v for k, v in self.heads.state_dict().items()}
         state |= {f"optimizer:{k}": v for k, v in momenta.items()}
         if self.average is not None:
             state |= {f"average:{k}": v for k, v in self.average.state_dict().items()}
@@ -308,12 +319,14 @@ class _Fit:
                     f"a checkpoint must be of the same training, but {path} differs in its {key}: "
                     "delete it to start anew"
                 )
-        parts: dict[str, files.Tensors] = {"model": {}, "optimizer": {}, "average": {}, "best": {}}
+        names = ("model", "auxiliary", "optimizer", "average", "best")
+        parts: dict[str, files.Tensors] = {name: {} for name in names}
         for key, tensor in tensors.items():
             part, name = key.split(":", 1)
             parts[part][name] = tensor
         files.copy_into(self.model, parts["model"], path)
-        files.restore_optimizer(self.optimizer, self.model.named_parameters(), parts["optimizer"])
+        files.copy_into(self.heads, parts["auxiliary"], path)
+        files.restore_optimizer(self.optimizer, self._learning(), parts["optimizer"])
         if self.average is not None:
             files.copy_into(self.average, parts["average"], path)
         self.history = [EpochRecord.from_json(record, self.task.metric) for record in metadata["history"]]

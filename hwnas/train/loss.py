@@ -1,15 +1,16 @@
-"""What a step minimises: the task's loss of whole or mixed images, and a teacher's answers."""
+"""What a step minimises: the task's loss of whole or mixed images, a teacher's answers, auxiliary heads."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import torch
 from torch import nn
 
-from hwnas.blocks.wired import mapped
+from hwnas.blocks.wired import Value, Wired, mapped
 from hwnas.train import optim
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ class BatchLoss:
 
     Attributes:
         loss: What is minimised, a scalar tensor.
-        task_loss: The part of it that does not come from a teacher.
+        task_loss: The part of it that comes neither from a teacher nor from auxiliary heads.
         total: The task's metric, summed over the images as they were seen.
     """
 
@@ -39,11 +40,15 @@ class TrainingLoss:
         criterion: The task's part of it.
         teacher: In eval mode, on the images' device; None where there is none.
         distill_weight: Share of the loss that is the distance from the teacher's answers.
+        heads: One for each of the features that the network's last part reads; none by default.
+        auxiliary: Weight of the mean of their losses, which is added.
     """
 
     criterion: Criterion
     teacher: nn.Module | None = None
     distill_weight: float = 0.0
+    heads: Sequence[nn.Module] = ()
+    auxiliary: float = 0.0
 
     def __call__(
         self, model: nn.Module, images: torch.Tensor, targets: torch.Tensor, rng: np.random.Generator
@@ -51,7 +56,7 @@ class TrainingLoss:
         """The loss of a batch; ``rng`` decides how images are mixed."""
         images, targets = self.criterion.mixed(images, targets, rng)
         with optim.autocast(images.device):
-            outputs = model(images)
+            outputs, guesses = self._answers(model, images)
         outputs = mapped(torch.Tensor.float, outputs)
         task_loss = loss = self.criterion.loss(outputs, targets)
         if self.teacher is not None:
@@ -59,5 +64,15 @@ class TrainingLoss:
                 taught = self.teacher(images)
             distance = self.criterion.distance(outputs, mapped(torch.Tensor.float, taught))
             loss = (1 - self.distill_weight) * task_loss + self.distill_weight * distance
+        if guesses:
+            losses = [self.criterion.loss(guess.float(), targets) for guess in guesses]
+            loss = loss + self.auxiliary * torch.stack(losses).mean()
         total = self.criterion.total(mapped(torch.Tensor.detach, outputs), targets)
         return BatchLoss(loss, task_loss.detach(), total)
+
+    def _answers(self, model: nn.Module, images: torch.Tensor) -> tuple[Value, list[torch.Tensor]]:
+        """What the network answers, and what the heads make of features on the way there."""
+        if not self.heads:
+            return model(images), []
+        outputs, features = cast(Wired, model).ending(images)
+        return outputs, [head(each) for head, each in zip(self.heads, features, strict=True)]

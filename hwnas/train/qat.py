@@ -61,6 +61,7 @@ def recipe(trained: TrainConfig, epochs: int) -> TrainConfig:
         ema=0.0,
         distill_weight=0.5,
         temperature=4.0,
+        auxiliary=0.0,
     )
 
 

@@ -89,6 +89,7 @@ def test_a_new_field_of_a_dataclass_is_a_new_key(monkeypatch, tmp_path):
         ),
         ('[profile]\nruntimes = ["x\\u0000y"]', ["text without NUL characters", "line 2"]),
         ('[train]\ninit = "supernet"', ["as wide as the network", "width is 0.5", "line 2"]),
+        ("[train]\nepochs = 3\nauxiliary = 0.4", ["must be 0 for classification", "0.4", "line 3"]),
         ('[train]\nteacher = "t"\ndistill_weight = 0', ["must have a distill_weight over 0", "line 3"]),
         ("[train", ["must be readable TOML"]),
         ("train = 3", ["train", "line 1"]),
