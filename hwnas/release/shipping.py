@@ -151,7 +151,7 @@ def export_run(
         macs=arch.macs,
         params=arch.params,
         weights_sha256=files.sha256(folder.weights),
-        data={**trained.data, "source": public_name(str(trained.data["source"]))},
+        data=_public(trained.data, dataset),
         device=search.device,
         budgets=search.budgets,
         energy=search.energy,
@@ -211,6 +211,13 @@ def _versions(made_for: Iterable[Runtime]) -> dict[str, str]:
     """Of Python, and of the packages that bear on the models of some runtimes."""
     names = dict.fromkeys(("torch", *(name for runtime in made_for for name in runtime.packages), "numpy"))
     return {"python": platform.python_version()} | {name: packages.version(name) for name in names}
+
+
+def _public(described: Mapping[str, Any], dataset: Dataset) -> dict[str, Any]:
+    """What a training says of its data, without the machine, and with the size of a typical picture."""
+    size = dataset.reading.picture_size
+    named = {**described, "source": public_name(str(described["source"]))}
+    return {**named, "picture_size": list(size)} if size else named
 
 
 def _bytes(content: bytes | str) -> bytes:
