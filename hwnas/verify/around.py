@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _PICTURES = 8  # at most; fewer where they are large
 _PIXELS = 8_000_000  # of all of them
+_TIMES = 3  # as many rounds as of a latency, for they follow on each other at once
 _LONGEST_S = 180.0
 _WHAT = "what preparing a picture and reading its answer"
 _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
@@ -49,7 +50,7 @@ def completed(
         device: Where the variants were measured.
         variants: What was found there.
         dataset: Its test images are prepared; without them it is the probes.
-        rounds: Of all pictures.
+        rounds: That a latency is measured in at least.
         on_step: Called with a line for people before each program is run.
     """
     measured = [item for item in variants if item.measured_ms is not None]
@@ -66,7 +67,7 @@ def completed(
         for model in (each for each in checked.manifest.models if each.file in files):
             on_step(f"preparing pictures and reading answers of {model.file}")
             try:
-                found[model.file] = pictures.times(model, rounds)
+                found[model.file] = pictures.times(model, _TIMES * rounds)
             except HwnasError as error:
                 notes.append(str(error))
     names = {item.name for item in wanted}
