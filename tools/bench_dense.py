@@ -1,6 +1,7 @@
-"""What is a searched network for pixels worth beside a known one, in the same measured milliseconds?
+"""What is a searched segmenter or detector worth beside a known one, in the same measured milliseconds?
 
-    python tools/bench_dense.py --data nuclei/ --resolution 128 --seeds 0 1 --work DIR > dense.json
+    python tools/bench_dense.py --data nuclei/ --resolution 128 --seeds 0 1 --work DIR > segmentation.json
+    python tools/bench_dense.py --task detection --data cards/ --resolution 320 --work DIR > detection.json
 
 The budget is what a known network (``--baseline``) takes on this machine in int8, measured with random
 weights. For each seed a pretrained network with the task's usual decoder is adapted to the images, its space
@@ -49,6 +50,11 @@ from hwnas.train.training import dataset_of
 FOUND, NOTHING, CUT, TEACHER = "found", "baseline from nothing", "cut to the same time", "teacher"
 TARGET = device.Target("host", "litert", "int8")
 _CALIBRATION = 256
+_USUAL = {
+    "segmentation": ("mobilenetv3-small+lraspp128", "nuclei", 128),
+    "detection": ("mobilenetv2+ssdlite128", "cards", 320),
+}
+"""Of each task the baseline, the pictures and their size."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +120,7 @@ class Bench:
     @cached_property
     def found(self) -> Path:
         """Run folder of what the search finds in the baseline's time."""
-        tables, run = self.folder / "tables", self.folder / "found"
+        tables, run = self.folder.parent / "tables", self.folder / "found"
         if RunFolder(run).train.exists():
             return run
         space = spaces.load(space_of(self.teacher))
@@ -133,8 +139,8 @@ class Bench:
 
     @cached_property
     def budget_ms(self) -> float:
-        """What the baseline takes."""
-        path = self.folder / "budget.json"
+        """What the baseline takes; seeds share it, and the tables."""
+        path = self.folder.parent / "budget.json"
         if not path.exists():
             with Measurer(device.load("host")) as measurer:
                 models = {"baseline": match.untrained(self.baseline, TARGET)}
@@ -271,19 +277,25 @@ def _named(networks: list[Trained], name: str) -> Trained:
 
 
 def _options() -> argparse.Namespace:
-    shared = Path(__file__).resolve().parents[2] / "shared" / "data" / "nuclei"
     found = parser(__doc__, seeds=[0, 1])
-    found.add_argument("--data", default=str(shared))
-    found.add_argument("--task", default="segmentation", choices=("segmentation",))
+    found.add_argument("--data", help="pictures; those of the task in shared data by default")
+    found.add_argument("--task", default="segmentation", choices=tuple(_USUAL))
     found.add_argument("--network", default="efficientnet-lite0")
-    found.add_argument("--baseline", default="mobilenetv3-small+lraspp128")
-    found.add_argument("--resolution", type=int, default=128)
+    found.add_argument(
+        "--baseline", help="of the task by default: " + ", ".join(n for n, *_ in _USUAL.values())
+    )
+    found.add_argument("--resolution", type=int)
     found.add_argument("--teacher-epochs", type=int, help="those of `hwnas train --from` by default")
     found.add_argument("--epochs", type=int, help="of what is found; those of `hwnas train` by default")
     found.add_argument("--nothing-epochs", type=int, default=60, help="of the baseline from nothing")
     found.add_argument("--threads", type=int, default=2)
     found.add_argument("--work", type=made_folder, help="folder to keep everything in")
-    return found.parse_args()
+    options = found.parse_args()
+    baseline, data, resolution = _USUAL[options.task]
+    shared = Path(__file__).resolve().parents[2] / "shared" / "data" / data
+    options.baseline, options.data = options.baseline or baseline, options.data or str(shared)
+    options.resolution = options.resolution or resolution
+    return options
 
 
 if __name__ == "__main__":

@@ -175,7 +175,7 @@ def search(
         )
     on = _by_size(teacher)
     device = pick_device(usual("train")["device"]).type
-    config = tuning.usual(seed, device, epochs=options.finalists.tuned_epochs if options else 0)
+    config = tuning.usual(seed, device, epochs=options.finalists.tuned_epochs if options else None)
     record = sizes.best_of(
         on,
         asked,

@@ -20,6 +20,10 @@ NONE = "none"
 _CELL = re.compile(r"([a-z]{2,3})([0-9])")
 
 
+_FARTHEST = 2
+"""Levels between features that are added, at most."""
+
+
 @dataclass(frozen=True)
 class Cell:
     """Features that are made as fine as a level, added, and convolved.
@@ -63,6 +67,18 @@ def path_aggregation(levels: int) -> str:
 def bidirectional(levels: int) -> str:
     """Those of BiFPN (arXiv:1911.09070), without weights: levels that had both ways add their own as well."""
     return _text([*(found := _top_down(levels)), *_bottom_up(levels, found, own=True)])
+
+
+def bottom_up(levels: int) -> str:
+    """Each level learns of the finer ones, and none of the coarser."""
+    return _text(list(_bottom_up(levels, [], own=False)))
+
+
+def direct(levels: int) -> str:
+    """Each level learns of the coarsest one alone, as far away as features can be added."""
+    coarsest = levels - 1
+    near = (level for level in reversed(range(coarsest)) if coarsest - level <= _FARTHEST)
+    return _text([Cell((level, coarsest), level) for level in near])
 
 
 def _top_down(levels: int) -> list[Cell]:
@@ -123,7 +139,7 @@ class Pyramid(Junction):
             require(
                 known and len(set(cell.sources)) == len(cell.sources), self, "cells must add earlier ones"
             )
-            near = all(abs(levels[source] - cell.level) <= 2 for source in cell.sources)
+            near = all(abs(levels[source] - cell.level) <= _FARTHEST for source in cell.sources)
             require(near, self, "cells must add what is at most two levels away")
 
     @property

@@ -17,7 +17,7 @@ import numpy as np
 from hwnas.errors import SpaceError
 from hwnas.evaluators.base import Live, Traits
 from hwnas.evaluators.supernet import replacing
-from hwnas.evaluators.supernet.distillation import Distillation
+from hwnas.evaluators.supernet.distillation import MORE, Distillation
 from hwnas.evaluators.supernet.oneshot import OneShot
 from hwnas.evaluators.supernet.warm_up import rate, train_until
 from hwnas.latency.base import FloatArray
@@ -28,12 +28,14 @@ if TYPE_CHECKING:
     from torch import nn
 
     from hwnas.runs.folder import RunFolder
+    from hwnas.tasks.base import Criterion
     from hwnas.train.teacher import Teacher
 
 _HELD_OUT = 512
 """Validation images that errors are estimated on."""
 
 _FED = 7  # a purpose of randomness
+_FAR = 1 << 32  # steps, from which on batches are those of decoders alone
 
 
 class Blockwise(OneShot):
@@ -93,7 +95,7 @@ class Blockwise(OneShot):
 
     def _distillation(self, *, inherits: bool) -> Distillation:
         """What goes on with the distillation; at its beginning candidates inherit."""
-        found = Distillation(self.supernet, self.paths.anchor, self.optimizer)
+        found = Distillation(self.supernet, self.paths.anchor, self.optimizer, self.criterion)
         self.supernet.requires_grad_(True)
         if inherits:
             if self.config.teacher_share:
@@ -104,9 +106,15 @@ class Blockwise(OneShot):
 
     def _distil(self, distillation: Distillation, factor: float) -> float:
         part = ranks.rank(), ranks.ranks()
-        images, _ = self.batches.step("train", self.batch_size, self.config.seed, self.steps, part)
-        rng = np.random.default_rng([self.config.seed, _FED, self.steps])
-        loss = distillation.step(images, factor, rng)
+        seed = self.config.seed
+        rng = np.random.default_rng([seed, _FED, self.steps])
+        batch = self.batches.step("train", self.batch_size, seed, self.steps, part)
+        loss = distillation.step(*batch, factor, rng)
+        for number in range(MORE if distillation.decoders else 0):
+            further = _FAR + MORE * self.steps + number
+            distillation.step_of_decoders(
+                *self.batches.step("train", self.batch_size, seed, further, part), factor
+            )
         self.steps += 1
         self._scores.clear()
         self._errors = None
@@ -121,14 +129,18 @@ class Blockwise(OneShot):
     def errors_by(self, block_score: str) -> tuple[FloatArray, ...]:
         """The errors by one of ``config.BLOCK_SCORES``, on held-out validation images."""
         self._recalibrate(self.paths.anchor)
-        distillation = Distillation(self.supernet, self.paths.anchor, self.optimizer)
+        criterion = self._plain_criterion()
+        distillation = Distillation(self.supernet, self.paths.anchor, self.optimizer, criterion)
         calibration = (images for images, _ in self.some("train", self.config.recalibration_images))
         held_out = self.some("val", _HELD_OUT)
         if block_score == "loss":
-            settings = LossSettings(temperature=1.0, class_weights=self.class_weights)
-            criterion = self.task.criterion(self.batches.data, settings, self.device)
-            return replacing.errors(distillation, criterion, calibration, held_out)
-        return distillation.errors(calibration, (images for images, _ in held_out))
+            return replacing.errors(distillation, calibration, held_out)
+        return distillation.errors(calibration, held_out)
+
+    def _plain_criterion(self) -> Criterion:
+        """The task's, of answers that are not softened."""
+        settings = LossSettings(temperature=1.0, class_weights=self.class_weights)
+        return self.task.criterion(self.batches.data, settings, self.device)
 
     @property
     def traits(self) -> Traits:

@@ -39,7 +39,7 @@ class FinalistsOptions:
         most_sessions: Sessions that an architecture is measured in while its interval straddles a
             budget; ``sessions`` where that is more.
         tuned_epochs: Of tuning, after which what was found is compared with the controls of a search around
-            a trained network; 0 leaves it at what was found.
+            a trained network; 0 leaves it at what was found. None: as ``tuning.Tuner`` does.
     """
 
     finalists: int = 4
@@ -50,7 +50,7 @@ class FinalistsOptions:
     likely: float = 0.7
     sessions: int = 2
     most_sessions: int = 4
-    tuned_epochs: int = 2
+    tuned_epochs: int | None = None
 
     def __post_init__(self) -> None:
         require_fields(self, SpaceError)
@@ -58,7 +58,7 @@ class FinalistsOptions:
         for name in ("finalists", "rounds", "batch", "scored", "sessions", "most_sessions"):
             if getattr(self, name) < 1:
                 raise SpaceError(f"{name} must be at least 1, but got {getattr(self, name)}")
-        if self.tuned_epochs < 0:
+        if self.tuned_epochs is not None and self.tuned_epochs < 0:
             raise SpaceError(f"tuned_epochs must not be negative, but got {self.tuned_epochs}")
         for name in ("slack", "likely"):
             if not 0 < getattr(self, name) < 1:

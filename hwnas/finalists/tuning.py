@@ -7,14 +7,15 @@ are tuned alike for a short while, and validation images decide.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwnas import files
+from hwnas import files, tasks
+from hwnas.data.batches import steps_per_epoch
 from hwnas.evaluators.base import TrainedNetworks
-from hwnas.finalists.candidates import FinalistsOptions
 from hwnas.finalists.latencies import Posteriors
 from hwnas.finalists.reading import Indices
 from hwnas.finalists.repair import Tell
@@ -32,8 +33,7 @@ from hwnas.train.training import dataset_of
 if TYPE_CHECKING:
     from hwnas.data import Dataset
 
-EPOCHS = FinalistsOptions.tuned_epochs
-"""Of tuning, before networks are compared."""
+_EPOCHS, _STEPS = 2, 60  # of tuning at least: two epochs of few images are next to nothing
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Tuner:
         scorer: Has their weights.
         data: Images of the search.
         teacher: Run folder of the network that they learnt from.
-        config: How they are tuned.
+        config: How they are tuned; see ``settled``.
         tell: Told which one is.
     """
 
@@ -87,16 +87,17 @@ class Tuner:
 
     def _tuned(self, name: str, indices: Indices) -> dict[str, Any]:
         """What tuning makes of a network; what was done before the search was cut off is not done again."""
+        config = settled(self.config, self.data)
         folder, stem = RunFolder(self.run).tuned, self.scorer.space.architecture(indices).id
         done, checkpoint = folder / f"{stem}.json", folder / f"{stem}.safetensors"
-        settings = asdict(self.config)
+        settings = asdict(config)
         if done.exists() and (kept := files.read_json(done, "a tuned network"))["config"] == settings:
             return dict(kept["tuned"])
         folder.mkdir(exist_ok=True)
         result = fit(
             self.scorer.subnetwork(indices),
             self.data,
-            self.config,
+            config,
             teacher=load_teacher(self.teacher, self.data),
             fresh=(),
             checkpoint=checkpoint,
@@ -120,7 +121,7 @@ def tuner_of(
     record: SearchRecord,
     scorer: TrainedNetworks,
     data: Dataset | None,
-    epochs: int,
+    epochs: int | None,
     tell: Tell,
 ) -> Tuner | None:
     """What tunes the networks of a search; None where none is to be tuned.
@@ -130,13 +131,13 @@ def tuner_of(
         record: Its ``search.json``.
         scorer: What scored in it.
         data: Its images, where they were loaded before.
-        epochs: Of tuning; 0 for none.
+        epochs: Of tuning; 0 for no tuning, None for as many as are usual.
         tell: Told which network is tuned.
 
     Raises:
         TrainingError: The network that taught it is gone.
     """
-    if not epochs or not record.extra.get("controls") or (teacher := teacher_of(run)) is None:
+    if epochs == 0 or not record.extra.get("controls") or (teacher := teacher_of(run)) is None:
         return None
     device = str((record.oneshot or {}).get("device", "cpu"))
     config = usual(record.seed, device, scorer.class_weights, epochs)
@@ -149,8 +150,18 @@ def controls_of(space: SearchSpace, record: SearchRecord) -> dict[Indices, str]:
     return {key(i): name for name, some in record.extra.get("controls", {}).items() for i in some}
 
 
-def usual(seed: int, device: str, class_weights: str = "none", epochs: int = 0) -> TrainConfig:
+def settled(config: TrainConfig, data: Dataset) -> TrainConfig:
+    """Settings of a tuning with its epochs: where none are asked for, 2, or as many as 60 steps take."""
+    if config.epochs is not None:
+        return config
+    images = len(data.train)
+    usual = tasks.of(data).usual(pretrained=True)
+    steps = steps_per_epoch(images, config.batch_size or min(usual.batch_size, images))
+    return replace(config, epochs=max(_EPOCHS, math.ceil(_STEPS / steps)))
+
+
+def usual(seed: int, device: str, class_weights: str = "none", epochs: int | None = None) -> TrainConfig:
     """How networks are tuned before they are compared: by their teacher too, on "cpu" or "cuda"."""
     return TrainConfig(
-        epochs=epochs or EPOCHS, seed=seed, device=device, distill_weight=TAUGHT, class_weights=class_weights
+        epochs=epochs, seed=seed, device=device, distill_weight=TAUGHT, class_weights=class_weights
     )

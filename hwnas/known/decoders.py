@@ -32,14 +32,17 @@ FINEST_OF_OBJECTS = 8
 """Stride of the finest features that decoders of objects read and answer with; it doubles level by level."""
 _OF_PIXELS = re.compile(r"(?P<kind>lraspp|fpnsum|pooled)(?P<hidden>[1-9]\d*)(?:t(?P<tap>4|8))?")
 _OF_OBJECTS = re.compile(
-    r"(?P<kind>plain|fpn|pan|bifpn)(?P<hidden>[1-9]\d*)(?:d(?P<depth>[1-4]))?(?:b(?P<bins>[1-9]\d?))?"
+    r"(?P<kind>ssdlite|plain|fpn|pan|bifpn|up|direct)(?P<hidden>[1-9]\d*)(?:d(?P<depth>[1-4]))?(?:b(?P<bins>[1-9]\d?))?"
 )
 _PROGRAMS: dict[str, Callable[[int], str]] = {
     "fpn": pyramid.top_down,
     "pan": pyramid.path_aggregation,
     "bifpn": pyramid.bidirectional,
+    "up": pyramid.bottom_up,
+    "direct": pyramid.direct,
     "plain": lambda _: pyramid.NONE,
 }
+_NO_NECK = "ssdlite"
 _KERNELS = (3, 5)
 _HEAD_KERNEL = 5
 
@@ -107,15 +110,17 @@ class ObjectDecoder:
     """What the name of a decoder of objects says: ``fpn64``, ``pan96d1``, ``plain64``, ``bifpn64b8``.
 
     Attributes:
-        kind: Of the neck: "plain", "fpn", "pan" or "bifpn".
+        kind: Of the neck: "plain", "fpn", "pan", "bifpn", "up" or "direct"; "ssdlite" for a head right on
+            the features, as in SSDLite (arXiv:1801.04381, section 6.2), but without anchors and without
+            further levels.
         hidden_channels: Of what the neck makes, and of the head.
-        depth: Separable convolutions of the head.
+        depth: Separable convolutions of the head; 0 for as many as are usual of the kind.
         bins: Of each distance of a box.
     """
 
     kind: str
     hidden_channels: int
-    depth: int = 2
+    depth: int = 0
     bins: int = 1
 
     def choices(self, taps: Sequence[Tap], num_classes: int, *, others: bool) -> tuple[Choice, ...] | None:
@@ -123,23 +128,30 @@ class ObjectDecoder:
         read = [tap for tap in taps if tap.stride >= FINEST_OF_OBJECTS]
         if len(read) < 2:
             return None
-        hidden, channels = self.hidden_channels, tuple(tap.channels for tap in read)
+        names, channels = tuple(tap.choice for tap in read), tuple(tap.channels for tap in read)
+        hidden = self.hidden_channels
+        if self.kind == _NO_NECK:
+            heads = self._heads(channels, num_classes, others=others)
+            return (Choice(NAMES[2], heads, (names,) * len(heads)),)
         necks = [
             Pyramid(channels, hidden, _PROGRAMS[kind](len(read)), kernel)
             for kind in dict.fromkeys((self.kind, *_PROGRAMS))
             for kernel in _KERNELS
         ]
-        heads = [
-            DenseHead((hidden,) * len(read), width, num_classes, depth, self.bins, kernel)
-            for depth in dict.fromkeys((self.depth, 2, 1))
+        necks = list(dict.fromkeys(necks)) if others else necks[:1]
+        heads = self._heads((hidden,) * len(read), num_classes, others=others)
+        return Choice(NAMES[1], tuple(necks), (names,) * len(necks)), Choice(NAMES[2], heads)
+
+    def _heads(self, channels: tuple[int, ...], num_classes: int, *, others: bool) -> tuple[DenseHead, ...]:
+        hidden = self.hidden_channels
+        depth, kernel = (1, 3) if self.kind == _NO_NECK else (2, _HEAD_KERNEL)
+        found = [
+            DenseHead(channels, width, num_classes, layers, self.bins, size)
+            for layers in dict.fromkeys((self.depth or depth, 2, 1))
             for width in (hidden, hidden * 3 // 2)
-            for kernel in (_HEAD_KERNEL, 3)
+            for size in dict.fromkeys((kernel, _HEAD_KERNEL, 3))
         ]
-        if not others:
-            necks, heads = necks[:1], heads[:1]
-        necks = list(dict.fromkeys(necks))
-        reads = (tuple(tap.choice for tap in read),) * len(necks)
-        return Choice(NAMES[1], tuple(necks), reads), Choice(NAMES[2], tuple(heads))
+        return tuple(dict.fromkeys(found)) if others else (found[0],)
 
 
 def of(name: str) -> PixelDecoder | ObjectDecoder:
@@ -150,7 +162,7 @@ def of(name: str) -> PixelDecoder | ObjectDecoder:
     if not matched:
         raise SpaceError(
             f"a decoder must be named like {', '.join(SEGMENTATION)} for pixels, or like {DETECTION}, "
-            f"pan96d1 or bifpn64b8 for objects, but got {name!r}"
+            f"pan96d1, bifpn64b8 or ssdlite128 for objects, but got {name!r}"
         )
     numbers = {key: int(matched[key]) for key in ("depth", "bins") if matched[key]}
     return ObjectDecoder(matched["kind"], int(matched["hidden"]), **numbers)

@@ -18,6 +18,7 @@ from hwnas import files, tasks
 from hwnas.budget import Budget
 from hwnas.device import AutoTarget
 from hwnas.errors import HwnasError, InfeasibleBudget
+from hwnas.finalists.tuning import settled
 from hwnas.runs import outputs, records
 from hwnas.runs.folder import RunFolder
 from hwnas.runs.found import SearchRecord
@@ -28,7 +29,7 @@ from hwnas.statistics.verdict import WORDS
 from hwnas.tasks.base import Score
 from hwnas.train import TrainConfig, ranks
 from hwnas.train.adapting import teacher_of
-from hwnas.train.training import train_run
+from hwnas.train.training import dataset_of, train_run
 
 _OF_SEARCH = (  # what a run folder has of its search, which is there when search.json is
     *(RunFolder.arch, RunFolder.history, RunFolder.teacher, RunFolder.supernet, RunFolder.latency),
@@ -217,7 +218,10 @@ def _tuned(run: Path, record: SearchRecord, config: TrainConfig) -> Tuned:
             return Tuned(**{name: rival[name] for name in names})
     training = _trained(run)
     if training is None:
-        training = train_run(run, config, teacher=teacher_of(run), start=partial(inherited, run))
+        data = dataset_of(record.data)
+        training = train_run(
+            run, settled(config, data), dataset=data, teacher=teacher_of(run), start=partial(inherited, run)
+        )
     val = training.val
     score = Score(training.val_value, val["loss"], val.get(f"balanced_{training.metric.key}"))
     return Tuned(

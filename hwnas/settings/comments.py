@@ -31,7 +31,8 @@ COMMENTS: Mapping[str, Mapping[str, str]] = {
     "search.supernet": {
         "width": "Channels of the supernet over those of the network: fewer train faster, judge less well.",
         "resolution": "Side of the supernet's images in pixels; half the real network's where it is not set.",
-        "batch_size": "Images a training step; 64 where it is not set, or all images where there are fewer.",
+        "batch_size": "Images a training step; 64 where it is not set, around a trained network 32, or as "
+        "many as the task adapts networks with; all images where there are fewer.",
         "learning_rate": "The highest learning rate of its training.",
         "momentum": "Momentum of its training.",
         "weight_decay": "Weight decay of its training.",
@@ -97,11 +98,13 @@ COMMENTS: Mapping[str, Mapping[str, str]] = {
         "sessions": "Independent sessions that the chosen network is measured in.",
         "most_sessions": "And at most, while it is not clear yet whether the budget is kept.",
         "tuned_epochs": "Around a trained network: epochs of tuning for the best network and its controls, "
-        "before the better one is taken; 0 takes the best one untuned.",
+        "before the better one is taken; 0 takes the best one untuned. Where it is not set 2, or as many as "
+        "60 steps take.",
     },
     "train": {
         "epochs": "Passes over the training images; where it is not set, as many as 2,000 steps take, but 8 "
-        "to 60; of a network that begins with learned weights, as many as 700 steps take, but 4 to 20.",
+        "to 60; of a network that begins with learned weights, as many as 700 steps take, but 4 to 20 "
+        "(a detector 600, of 8 images).",
         "batch_size": "Images a step; 32 where it is not set, or all where there are fewer.",
         "learning_rate": "The highest learning rate; 0.1 where it is not set, 0.02 with learned weights.",
         "head_epochs": "Passes at the beginning in which only the last layer learns, where the others have "

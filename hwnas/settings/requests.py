@@ -136,12 +136,10 @@ def blockwise(values: Mapping[str, Any], space: str, seed: int, *, is_taught: bo
         is_taught: Whether that network is trained already: then candidates are as large as its blocks are.
     """
     from hwnas import spaces
-    from hwnas.evaluators.supernet.config import DISTILLATION_BATCH
 
     given: dict[str, Any] = {"training": "blockwise"}
     if is_taught:
         given |= {"width": 1.0, "resolution": spaces.load(space).input_shape[1], "teacher_share": 0.0}
-        given["batch_size"] = values["batch_size"] or DISTILLATION_BATCH
     return supernet({**values, **given}, space, seed)
 
 

@@ -19,6 +19,7 @@ from hwnas.tasks.detected import MEAN_AP, Detected
 from hwnas.tasks.finding import detection_example
 from hwnas.tasks.placed import OnPlaces
 from hwnas.tasks.precision import Matches, difference
+from hwnas.tasks.recipes import Usual
 
 if TYPE_CHECKING:
     import torch
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from hwnas.data import Dataset
     from hwnas.tasks.objectloss import Answers, ObjectLoss
 
+_FROM_NOTHING = Usual(2000, 8, 60, 0.05, batch_size=8)
+_PRETRAINED = Usual(600, 4, 20, 0.03, batch_size=8, head_steps=120, layer_decay=0.95, freeze_share=0.3)
 _BLIND = 3.0  # boxes beside their objects cost 2, scores that say nothing about 1
 _EXCESS = 20.0
 _WORST = 8  # classes that are named after a training
@@ -59,6 +62,14 @@ class Detection(OnPlaces):
     def network(self, name: str) -> str:
         """With the usual neck and head, where the name says none."""
         return known.decorated(name, decoders.DETECTION)
+
+    def usual(self, *, pretrained: bool) -> Usual:
+        """Small batches, as pictures are large and there are few: a detector wants many steps.
+
+        EfficientNet-Lite0 with ``fpn64`` had a validation mAP of 44.5 % after 600 steps on 237 photos of
+        playing cards at 320 px (one seed), where 120 steps of 16 images had left it at 22.3 %.
+        """
+        return _PRETRAINED if pretrained else _FROM_NOTHING
 
     def criterion(self, data: Dataset, settings: LossSettings, device: torch.device) -> ObjectLoss:
         """Quality focal loss, GIoU and distributions; nothing of the settings has a meaning for it."""

@@ -135,7 +135,20 @@ def test_necks_and_heads_are_candidates():
     assert {block.program for block in neck.candidates} == {
         "none",
         *(make(3) for make in (pyramid.top_down, pyramid.path_aggregation, pyramid.bidirectional)),
+        *(make(3) for make in (pyramid.bottom_up, pyramid.direct)),
     }
     assert {(b.depth, b.hidden_channels, b.kernel_size) for b in head.candidates} == {
         (depth, width, kernel) for depth in (1, 2) for width in (64, 96) for kernel in (3, 5)
     }
+
+
+def test_a_head_as_of_ssdlite_reads_the_features_themselves():
+    network = known.load("mobilenetv2+ssdlite128", resolution=64, num_classes=5)
+    head = network.blocks[-1]
+    assert head == DenseHead((32, 96, 320), 128, 5, depth=1, kernel_size=3)
+    assert [choice.name for choice in network.space.choices][-1] == "head"
+    assert network.reads[-1] == tuple(sorted(network.reads[-1])), "the finest first"
+    assert len(network.reads[-1]) == 3
+    space = spaces.load("from:efficientnet-lite0+ssdlite128", resolution=64, num_classes=5)
+    assert [choice.name for choice in space.choices][-2:] == ["block16", "head"]
+    assert space.choices[-1].candidates[0] == DenseHead((40, 112, 320), 128, 5, depth=1, kernel_size=3)

@@ -189,7 +189,9 @@ def test_the_command_searches_every_size_from_a_trained_run(found, tmp_path, mon
     words += ["--warmup-steps", "1", "--steps", "1", "--rank", "fp32"]
     words += ["--device", "host/litert-int8=60%", "--queries", "3", "--out", tmp_path / "run"]
     ended = CliRunner(env={"COLUMNS": "1000"}).invoke(
-        app, [*map(str, words), "--resolution", "64,32", "--gallery", "0"], catch_exceptions=False
+        app,
+        [*map(str, words), "--resolution", "64,32", "--gallery", "0", "--set", "promise.tuned_epochs=2"],
+        catch_exceptions=False,
     )
     assert ended.exit_code == 0
     assert "validation images, each tuned for 2 epochs: 64 pixels" in ended.stdout

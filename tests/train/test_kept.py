@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from training_helpers import StopAfter, same, small_network, state
 
-from hwnas import data, train
+from hwnas import data, tasks, train
 from hwnas.blocks import statistics
 from hwnas.data.batches import steps_per_epoch
 from hwnas.errors import TrainingError
@@ -161,6 +161,8 @@ def test_a_batch_over_the_data_is_refused_and_what_is_left_open_is_not(digits):
     assert OneShotConfig().resolved(1000).batch_size == 64
     taught = requests.blockwise(usual("search.supernet"), "macro-r32-c10", 0, is_taught=True)
     assert [taught.resolved(images).batch_size for images in (10, 1000)] == [10, 32]
+    assert taught.resolved(1000, tasks.get("detection").usual(pretrained=True).batch_size).batch_size == 8
+    assert dataclasses.replace(taught, batch_size=32).resolved(1000, 8).batch_size == 32, "it was asked for"
     with pytest.raises(TrainingError, match="must be at most the 10 training images, but got 11"):
         dataclasses.replace(taught, batch_size=11).resolved(10)
     result = train.fit(small_network(), tiny, dataclasses.replace(CONFIG, batch_size=None, epochs=1))

@@ -26,7 +26,8 @@ class OneShotConfig:
     Attributes:
         width: Channels of the proxy over those of the space.
         resolution: Side of the proxy's images; that of the space where it is None.
-        batch_size: Images a step. None: 64, or all training images where there are fewer.
+        batch_size: Images a step. None: 64, or all training images where there are fewer; where candidates
+            learn from a network that comes trained, 32, or as many as the task adapts networks with.
         learning_rate: The highest, of SGD with Nesterov momentum.
         momentum: Of SGD.
         weight_decay: On weights only, not on batch norm and biases.
@@ -101,17 +102,20 @@ class OneShotConfig:
             del found["block_score"]
         return found
 
-    def resolved(self, images: int) -> OneShotConfig:
+    def resolved(self, images: int, usual: int = DISTILLATION_BATCH) -> OneShotConfig:
         """The same with the batch that so many training images allow where none was asked for.
+
+        Args:
+            images: How many there are for training.
+            usual: Images a step that the task adapts networks with; no more are distilled with.
 
         Raises:
             TrainingError: A batch has more images than there are, or less than two for each process.
         """
         from hwnas.train import ranks
 
-        batch_size = self.batch_size or min(BATCH_SIZE, images)
-        if self.is_taught and batch_size == DISTILLATION_BATCH:  # nobody asked for as many as that
-            batch_size = min(batch_size, images)
+        most = min(DISTILLATION_BATCH, usual) if self.is_taught else BATCH_SIZE
+        batch_size = self.batch_size or min(most, images)
         if batch_size > images:
             raise TrainingError(
                 f"batch_size must be at most the {images} training images, but got {batch_size}: "

@@ -5,11 +5,14 @@ teacher's features, all of them in parallel on the same batch (DNA, arXiv:1911.1
 arXiv:2012.08859). The loss is the squared error over the variance of each channel, so that all places
 count alike. Errors that add up are seen in training: with even chance a choice is fed what a random
 candidate before it makes, instead of the teacher's own features.
+
+Decoders inherit next to nothing: they learn from further batches, which cost little where nothing else
+learns. What answers learns by the task's loss, of the truth and of the teacher's answers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -23,6 +26,7 @@ from hwnas.train import optim, ranks
 
 if TYPE_CHECKING:
     from hwnas.evaluators.supernet.network import Supernet, Values
+    from hwnas.tasks.base import Criterion
 
 LEARNING_RATE = 8e-3
 """Of Adam at the beginning, for what is not a filter."""
@@ -37,6 +41,12 @@ step for all weights 0.1275 (2e-3), 0.1149 (4e-3), 0.1101 (8e-3); with relative 
 (0.04), 0.1047 (0.08), 0.1062 (0.12).
 """
 
+MORE = 4
+"""Batches that decoders alone learn from, beside each one that all candidates learn from.
+
+PLACEHOLDER
+"""
+
 _DEAD = 1e-4
 """Variance of a channel, over the mean of all, under which it says nothing."""
 
@@ -48,10 +58,20 @@ class Distillation:
         supernet: Its weights change, but for those of the teacher.
         teacher: The candidate of each choice that the others learn from.
         optimizer: Of an earlier part of the same distillation, whose momenta go on; or any other.
+        criterion: The task's.
     """
 
-    def __init__(self, supernet: Supernet, teacher: Sequence[int], optimizer: torch.optim.Optimizer) -> None:
-        self.supernet, self.teacher = supernet, tuple(teacher)
+    def __init__(
+        self,
+        supernet: Supernet,
+        teacher: Sequence[int],
+        optimizer: torch.optim.Optimizer,
+        criterion: Criterion,
+    ) -> None:
+        self.supernet, self.teacher, self.criterion = supernet, tuple(teacher), criterion
+        choices = supernet.space.choices
+        self.decoders = range(next((n for n, c in enumerate(choices) if c.reads), len(choices)), len(choices))
+        self._answers = len(choices) - 1 if self.decoders and not supernet.space.head else None
         pupils = [p for _, _, module in self.pupils() for p in module.parameters()]
         self._filters = [p for p in pupils if p.ndim > 1]
         groups: list[dict[str, Any]] = [{"params": [p]} for p in self._filters]
@@ -100,18 +120,19 @@ class Distillation:
                 found[number] = self.run(number, index, found)
         return found
 
-    def step(self, images: torch.Tensor, factor: float, rng: np.random.Generator) -> float:
+    def step(
+        self, images: torch.Tensor, targets: torch.Tensor, factor: float, rng: np.random.Generator
+    ) -> float:
         """One update of all candidates at a share of the learning rate; returns their mean loss."""
-        self._set_rates(factor)
-        self.optimizer.zero_grad(set_to_none=True)
+        self._begin(factor)
         features, before, losses = self.features(images), None, []
         for number, choice in enumerate(self.supernet.choices):
             candidates = cast(nn.ModuleList, choice.candidates)
-            source, target = features, features[number]
+            source = features
             if before is not None and rng.random() < 0.5:
                 source = {**features, number - 1: before}
             passed = int(rng.integers(len(candidates)))
-            weights = channel_weights(target)
+            measure = self._measure(number, features[number], targets)
             for index, module in enumerate(candidates):
                 learns = self._learns(number, index, module)
                 if not learns and index != passed:
@@ -120,15 +141,43 @@ class Distillation:
                 with torch.set_grad_enabled(learns), optim.autocast(images.device):
                     made = self.run(number, index, source)
                 if learns:
-                    loss = error(made, target, weights)
-                    loss.backward()  # type: ignore[no-untyped-call]
-                    losses.append(loss.detach())
+                    losses.append(_learnt(measure(made)))
                 if index == passed:
                     before = mapped(torch.Tensor.detach, made)
+        return self._update(losses)
+
+    def step_of_decoders(self, images: torch.Tensor, targets: torch.Tensor, factor: float) -> None:
+        """One update of decoders alone, on features of the teacher, at a share of the learning rate."""
+        self._begin(factor)
+        features, losses = self.features(images), []
+        for number, index, module in self.pupils():
+            if number in self.decoders:
+                module.train()
+                with optim.autocast(images.device):
+                    made = self.run(number, index, features)
+                losses.append(_learnt(self._measure(number, features[number], targets)(made)))
+        self._update(losses)
+
+    def _begin(self, factor: float) -> None:
+        self._set_rates(factor)
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def _update(self, losses: list[torch.Tensor]) -> float:
         value = optim.check_finite(torch.stack(losses).mean(), "in distillation") if losses else 0.0
         ranks.average(p.grad for p in self.supernet.parameters() if p.grad is not None)
         self.optimizer.step()
         return value
+
+    def _measure(self, number: int, target: Value, targets: torch.Tensor) -> Callable[[Value], torch.Tensor]:
+        """How far what a candidate of a choice gives is from what it shall give, a scalar."""
+        if number == self._answers:
+            taught = mapped(torch.Tensor.float, target)
+            return lambda made: self._wrong(mapped(torch.Tensor.float, made), taught, targets)
+        weights = channel_weights(target)
+        return lambda made: error(made, target, weights)
+
+    def _wrong(self, answered: Value, taught: Value, targets: torch.Tensor) -> torch.Tensor:
+        return self.criterion.distance(answered, taught) + self.criterion.loss(answered, targets)
 
     def _set_rates(self, factor: float) -> None:
         """Of each filter by its length now, so that a distillation that was cut off goes on as it was."""
@@ -159,26 +208,40 @@ class Distillation:
 
     @torch.no_grad()
     def errors(
-        self, calibration: Iterable[torch.Tensor], held_out: Iterable[torch.Tensor]
+        self, calibration: Iterable[torch.Tensor], held_out: Iterable[tuple[torch.Tensor, torch.Tensor]]
     ) -> tuple[FloatArray, ...]:
         """Error of every candidate on features of the teacher, one array a choice; 0 of the teacher.
 
+        That of what answers is ``log(1 + (d + r) / 2)``, as of ``replacing.errors``.
+
         Args:
             calibration: Training images that batch-norm statistics are estimated from anew.
-            held_out: Other images, which the errors are of.
+            held_out: Batches of other images with their targets, which the errors are of.
         """
         self.calibrate(calibration)
         sums, count = self.zeros(), 0
-        for images in held_out:
+        for images, targets in held_out:
             features = self.features(images)
             for number, index, module in self.candidates():
                 if index != self.teacher[number]:
                     module.eval()
-                    made, target = self.run(number, index, features), features[number]
-                    found = float(error(made, target, channel_weights(target)))
+                    measure = self._measure(number, features[number], targets)
+                    found = float(measure(self.run(number, index, features)))
+                    if number == self._answers:
+                        taught = mapped(torch.Tensor.float, features[number])
+                        found -= float(self.criterion.loss(taught, targets))
                     sums[number][index] += found * len(images)
             count += len(images)
-        return tuple(total / max(1, count) for total in sums)
+        means = tuple(total / max(1, count) for total in sums)
+        if self._answers is not None:
+            means[self._answers][:] = np.log1p(np.maximum(means[self._answers] / 2, 0.0))
+        return means
+
+
+def _learnt(loss: torch.Tensor) -> torch.Tensor:
+    """A loss whose gradients are taken."""
+    loss.backward()  # type: ignore[no-untyped-call]
+    return loss.detach()
 
 
 def channel_weights(features: Value) -> tuple[torch.Tensor, ...]:

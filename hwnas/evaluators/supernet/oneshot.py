@@ -66,7 +66,7 @@ class OneShot:
                 f"the space must have as many classes as the data, but {space.name} has "
                 f"{space.num_classes} and {data.name} has {self.task.outputs(data)}"
             )
-        config = config.resolved(len(data.train))
+        config = config.resolved(len(data.train), self.task.usual(pretrained=True).batch_size)
         self.space = space
         self.config = config
         self.batch_size = config.batch_size or 0

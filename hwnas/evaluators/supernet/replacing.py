@@ -20,13 +20,11 @@ from hwnas.train import optim
 if TYPE_CHECKING:
     from hwnas.evaluators.supernet.distillation import Distillation
     from hwnas.evaluators.supernet.network import Values
-    from hwnas.tasks.base import Criterion
 
 
 @torch.no_grad()
 def errors(
     distillation: Distillation,
-    criterion: Criterion,
     calibration: Iterable[torch.Tensor],
     held_out: Iterable[tuple[torch.Tensor, torch.Tensor]],
 ) -> tuple[FloatArray, ...]:
@@ -41,8 +39,8 @@ def errors(
     teacher's blocks behind it keep theirs, as if nothing had been replaced; only they run again.
 
     Args:
-        distillation: The candidates and their teacher.
-        criterion: The task's; answers are not softened where its temperature is 1.
+        distillation: The candidates and their teacher, and the task's criterion; answers are not softened
+            where its temperature is 1.
         calibration: Training images that batch-norm statistics are estimated from anew.
         held_out: Batches of other images with their targets, which the errors are of.
 
@@ -51,6 +49,7 @@ def errors(
     """
     distillation.calibrate(calibration)
     modules, teacher = list(distillation.candidates()), distillation.teacher
+    criterion = distillation.criterion
     sums, count = distillation.zeros(), 0
     for images, targets in held_out:
         features = distillation.features(images)
