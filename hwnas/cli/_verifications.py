@@ -62,6 +62,8 @@ def _show_verification(found: Verification) -> None:
     for item in found.variants:
         if item.energy is not None:
             out.print(escape(f"{item.name}: {item.energy.said}"), highlight=False, soft_wrap=True)
+        if item.said_around:
+            out.print(escape(f"{item.name}: {item.said_around}"), highlight=False, soft_wrap=True)
     for line in _estimates(found):
         out.print(line, highlight=False)
     for reason, names in _reasons(found).items():

@@ -66,9 +66,10 @@ def verify(
     """Check again all that ships: files, answers, accuracy (or another task's metric), latency, budget.
 
     PASS is proven: the whole 95 % interval of the latency is within the budget. Exits with 1 where a
-    promise is broken (FAIL) and with 3 where nothing can be said (NOT PROVEN). Needs nothing but the
-    folder. Other data of the same labels are a further test set, stated beside the network's own. Of a single
-    file, whoever made it, the latency is measured as `hwnas measure` does.
+    promise is broken (FAIL) and with 3 where nothing can be said (NOT PROVEN). On this machine it also
+    tells what preparing a picture and reading its answer take; budgets are of the network alone. Needs
+    nothing but the folder. Other data of the same labels are a further test set, stated beside the
+    network's own. Of a single file, whoever made it, the latency is measured as `hwnas measure` does.
     """
     from hwnas import release
     from hwnas.settings import requests

@@ -40,6 +40,7 @@ class Account:
     notes: list[str] = field(default_factory=list)
     prints: dict[str, list[tuple[bytes, str]]] = field(default_factory=dict)
     _animated: list[str] = field(default_factory=list)
+    _sizes: list[tuple[int, int]] = field(default_factory=list)
     _peaks: dict[str, dict[str, int]] = field(default_factory=lambda: defaultdict(dict))
     _ranges: dict[str, dict[str, tuple[int, int]]] = field(default_factory=lambda: defaultdict(dict))
 
@@ -60,6 +61,7 @@ class Account:
             content = hashlib.blake2b(repr(picture.image.size).encode(), digest_size=16)
             content.update(picture.image.tobytes())
             prints.append((content.digest(), name))
+            self._sizes.append(picture.image.size)
             if picture.frames > 1:
                 self._animated.append(name)
             if picture.peak is None:
@@ -68,6 +70,12 @@ class Account:
             else:
                 self._peaks[split][name] = picture.peak
         return images
+
+    @property
+    def picture_size(self) -> tuple[int, int] | None:
+        """Width and height of the picture in the middle, by area; None where there are none."""
+        ordered = sorted(self._sizes, key=lambda size: (size[0] * size[1], size))
+        return ordered[len(ordered) // 2] if ordered else None
 
     def close(self, drawn: Sequence[str] = ()) -> None:
         """Say what only all pictures together tell.

@@ -136,7 +136,7 @@ def _reading(raw: Images, name: str, splits: dict[str, Split], prints: dict[str,
         _LOG.info("%s", text)
         for note in notes:
             _LOG.warning("%s", note)
-    return ReadingSummary(text, dict(raw.account.left_out), tuple(notes))
+    return ReadingSummary(text, dict(raw.account.left_out), tuple(notes), raw.account.picture_size)
 
 
 def _unshown(names: Sequence[str], splits: Mapping[str, Split]) -> Iterator[str]:

@@ -21,11 +21,13 @@ class ReadingSummary:
         line: Classes, images a split, what was left out and why.
         left_out: How many files were left out, by suffix or reason.
         notes: What else the user should know, a sentence each.
+        picture_size: Width and height of a typical picture before it was scaled; None where it is not known.
     """
 
     line: str = ""
     left_out: Mapping[str, int] | None = None
     notes: tuple[str, ...] = ()
+    picture_size: tuple[int, int] | None = None
 
 
 def line(

@@ -31,7 +31,16 @@ from hwnas.release.images import (
     unseen,
 )
 from hwnas.release.manifest import SCHEMA, Manifest, ShippedModel
-from hwnas.release.shipping import EXAMPLES, VARIANTS, export_run, is_for, made, read_run, require_offered
+from hwnas.release.shipping import (
+    EXAMPLES,
+    VARIANTS,
+    export_run,
+    is_for,
+    made,
+    program,
+    read_run,
+    require_offered,
+)
 from hwnas.release.stale import owner_of, run_of, shipping_of, stale, unfinished
 
 __all__ = [
@@ -56,6 +65,7 @@ __all__ = [
     "owner_of",
     "predicted_by",
     "predictions_of",
+    "program",
     "public_name",
     "read_json",
     "read_labels",

@@ -46,7 +46,7 @@ VARIANTS = {
 }
 EXAMPLES = tuple(runtime.example for runtime in runtimes.shipping())
 
-_READING, _RESIZING, _PRINTING = (f"# the task {does} here" for does in ("reads", "resizes", "prints"))
+_OF_TASK, _SHARED = "# the functions of the task\n", "# what all programs share\n"  # places in an example
 _CHECKED_IMAGES = 32  # answers are compared on these, which set no ranges
 
 
@@ -151,7 +151,7 @@ def export_run(
         macs=arch.macs,
         params=arch.params,
         weights_sha256=files.sha256(folder.weights),
-        data={**trained.data, "source": public_name(str(trained.data["source"]))},
+        data=_public(trained.data, dataset),
         device=search.device,
         budgets=search.budgets,
         energy=search.energy,
@@ -213,6 +213,13 @@ def _versions(made_for: Iterable[Runtime]) -> dict[str, str]:
     return {"python": platform.python_version()} | {name: packages.version(name) for name in names}
 
 
+def _public(described: Mapping[str, Any], dataset: Dataset) -> dict[str, Any]:
+    """What a training says of its data, without the machine, and with the size of a typical picture."""
+    size = dataset.reading.picture_size
+    named = {**described, "source": public_name(str(described["source"]))}
+    return {**named, "picture_size": list(size)} if size else named
+
+
 def _bytes(content: bytes | str) -> bytes:
     return content.encode() if isinstance(content, str) else content
 
@@ -247,20 +254,24 @@ def _contents(
     contents[PREPROCESSING] = files.json_text(how)
     contents[PROBES] = files.json_text(probes.record(answers))
     for file in EXAMPLES:
-        contents[file] = _example(file, task.example)
+        contents[file] = program(file, task.example)
     contents |= task.example.files
     return contents, tuple(models)
 
 
-def _example(file: str, example: Example) -> str:
-    """A runtime's program of inference with the lines of the task in their places."""
-    program = (resources.files("hwnas.release.examples") / file).read_text("utf-8")
-    filled = {_READING: example.reading, _RESIZING: example.resizing, _PRINTING: example.printing}
-    for place, lines in filled.items():
-        if f"{place}\n" not in program:
-            raise ExportError(f"an example must have the line {place!r}, but {file} has none: add it")
-        program = program.replace(f"{place}\n", lines)
-    return program
+def program(file: str, example: Example) -> str:
+    """A runtime's program of inference: with the functions of the task, and what all programs share.
+
+    Raises:
+        ExportError: It has no place for them.
+    """
+    here = resources.files("hwnas.release.examples")
+    text, shared = ((here / name).read_text("utf-8") for name in (file, "shared.py"))
+    for place, lines in ((_OF_TASK, f"{example.functions}\n\n"), (_SHARED, shared)):
+        if place not in text:
+            raise ExportError(f"an example must have the line {place.strip()!r}, but {file} has none: add it")
+        text = text.replace(place, lines)
+    return text
 
 
 def _shipped(name: str, precision: str, model: bytes, lowered: Lowered) -> ShippedModel:

@@ -8,6 +8,7 @@ from typing import Any
 
 from hwnas.errors import SchemaMismatch, in_words
 from hwnas.runs import records
+from hwnas.runs.around import Around, Reading
 from hwnas.runs.energy import EnergyCheck
 from hwnas.statistics import verdict
 from hwnas.statistics.metric import ACCURACY, Metric
@@ -71,6 +72,7 @@ class VariantCheck:
         session: Where ``measured_ms`` comes from; None where there is none, or where an earlier
             version verified.
         energy: Of an inference; None where no limit on it was promised.
+        around: What preparing a picture and reading an answer take beside it; None where that is not known.
     """
 
     name: str
@@ -88,6 +90,19 @@ class VariantCheck:
     checks: Mapping[str, Verdict]
     session: SessionRecord | None = None
     energy: EnergyCheck | None = None
+    around: Around | None = None
+
+    @property
+    def network(self) -> Reading | None:
+        """The latency of the network alone; None where it was not measured."""
+        return None if self.measured_ms is None else (self.measured_ms, self.interval_ms)
+
+    @property
+    def said_around(self) -> str:
+        """What the whole takes for a picture, for people; empty where that is not known."""
+        if self.around is None or self.network is None:
+            return ""
+        return self.around.said(self.network, self.budget_ms, self.session)
 
     @property
     def verdict(self) -> Verdict | None:
@@ -113,6 +128,10 @@ class VariantCheck:
         }
         if self.energy is None:
             del told["energy"]
+        if self.around is None:
+            del told["around"]
+        else:
+            told["around"] = self.around.to_json(self.network, self.budget_ms, self.session)
         return {names.get(name, name): value for name, value in told.items()}
 
     @classmethod
@@ -130,6 +149,8 @@ class VariantCheck:
         fields["session"] = None if session is None else SessionRecord.from_json(session)
         energy = data.get("energy")
         fields["energy"] = None if energy is None else EnergyCheck.from_json(energy)
+        around = data.get("around")
+        fields["around"] = None if around is None else Around.from_json(around)
         for name in ("estimate", "further"):
             found = fields.get(name)
             fields[name] = None if found is None else Estimate.from_json(found)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from hwnas.release.verification import VariantCheck, Verification
 from hwnas.report import _budgets, _page, _text
 from hwnas.report._record import Record
+from hwnas.runs.around import KEPT
 from hwnas.statistics.differences import ratio_interval
 from hwnas.tasks import Task
 from hwnas.tasks.base import Estimate, Metric
@@ -41,8 +42,32 @@ def _on_device(record: Record, checked: Verification, several: bool) -> Iterator
         yield f"<h3>On {_page.code(checked.device)}</h3>"
     yield _precisions(record, checked.variants)
     yield _files(record.task, checked.variants)
+    yield _around(checked.variants)
     for reason, names in reasons.items():
         yield _page.paragraph(f"{', '.join(names)}: {reason}.")
+
+
+def _around(checked: Sequence[VariantCheck]) -> str:
+    """What a picture takes as a whole, where that was measured."""
+    rows, programs = [], set()
+    for item in checked:
+        if item.around is None or item.network is None:
+            continue
+        found = item.around.on_budget(item.network, item.budget_ms, item.session)
+        parts = (item.network, item.around.preparing, item.around.reading, item.around.whole(item.network))
+        kept = "–" if found is None else f"{KEPT[found.word]} ({_text.ms(item.budget_ms or 0)} ms)"
+        rows.append((item.name, *(_text.measured(*part) for part in parts), kept))
+        programs.add(item.around.of_what)
+    if not rows:
+        return ""
+    header = ("ms a picture", "network", "preparing", "reading the answer", "whole", "the budget with them")
+    text = "Budgets and verdicts are of the network alone. Preparing a picture, from its decoded pixels, and "
+    text += f"reading the answer are done as in what ships for Python: {'; '.join(sorted(programs))}."
+    return (
+        "<h3>With preparing and reading</h3>"
+        + _page.table(header, rows, numeric=range(1, 5))
+        + _page.paragraph(text, "fine")
+    )
 
 
 def _precisions(record: Record, checked: Sequence[VariantCheck]) -> str:

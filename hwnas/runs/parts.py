@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from hwnas.errors import SchemaMismatch, in_words
-from hwnas.shapes import COUNT, SHARE, SOME
+from hwnas.shapes import COUNT, SHARE, SOME, Items
 from hwnas.statistics.metric import ACCURACY, Metric
 
 DATA = {
@@ -24,6 +24,7 @@ DATA = {
     "images?": {str: COUNT},
     "mean?": [float],
     "std?": [float],
+    "picture_size?": Items(SOME, 2, 2),
 }
 TARGET = {"device": str, "runtime": str, "precision": str}
 METRIC = {"name": str, "is_higher_better": bool, "is_share": bool}

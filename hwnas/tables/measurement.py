@@ -203,8 +203,7 @@ class Measurement:
     def ci_ms(self) -> tuple[float, float]:
         """Interval that holds the latency with 95 %, as far as the rounds themselves can tell.
 
-        That of the median (see ``median_interval``), widened because successive rounds resemble
-        each other: the machine drifts more slowly than rounds follow on each other.
+        See ``interval_of_rounds``.
         """
         if self.is_mixed:
             centre, error = self._mixture
@@ -212,10 +211,8 @@ class Measurement:
                 math.exp(centre - NORMAL_95 * error) * self.reference_ms,
                 math.exp(centre + NORMAL_95 * error) * self.reference_ms,
             )
-        low, high = median_interval(self.ratios)
-        centre, wider = median(self.ratios), math.sqrt(_DEPENDENCE)
-        bounds = (centre - wider * (centre - low), centre + wider * (high - centre))
-        return max(min(self.ratios) / 2, bounds[0]) * self.reference_ms, bounds[1] * self.reference_ms
+        low, high = interval_of_rounds(self.ratios)
+        return low * self.reference_ms, high * self.reference_ms
 
     @cached_property
     def interval_ms(self) -> tuple[float, float] | None:
@@ -276,6 +273,16 @@ def _deviation(values: Sequence[float]) -> float:
     return MAD_NORMAL * median(abs(value - centre) for value in values)
 
 
+def interval_of_rounds(values: Sequence[float]) -> tuple[float, float]:
+    """``median_interval`` of successive rounds, widened because these resemble each other.
+
+    The machine drifts more slowly than rounds follow on each other.
+    """
+    low, high = median_interval(values)
+    centre, wider = median(values), math.sqrt(_DEPENDENCE)
+    return max(min(values) / 2, centre - wider * (centre - low)), centre + wider * (high - centre)
+
+
 def median_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> tuple[float, float]:
     """Interval for the median of what the values are drawn from, whatever its distribution.
 
@@ -304,4 +311,14 @@ def _coverage(rank: int, count: int) -> float:
     return 1 - 2 * sum(math.comb(count, i) for i in range(rank)) * 0.5**count
 
 
-__all__ = ["CONFIDENCE", "KINDS", "MIN_ROUNDS", "Measurement", "Note", "Round", "Scale", "median_interval"]
+__all__ = [
+    "CONFIDENCE",
+    "KINDS",
+    "MIN_ROUNDS",
+    "Measurement",
+    "Note",
+    "Round",
+    "Scale",
+    "interval_of_rounds",
+    "median_interval",
+]

@@ -156,25 +156,37 @@ class Estimate:
         return cls(data["images"], data["value"], (low, high), details)
 
 
-COVERING = 'picture = ImageOps.fit(picture.convert("RGB"), size, Image.Resampling.BILINEAR)\n'
-"""Scales a picture until it covers a size, and cuts out its centre."""
+COVERING = '''\
+def fitted(picture):
+    """Scaled until it covers what the model reads, its centre cut out."""
+    return ImageOps.fit(picture, size, Image.Resampling.BILINEAR)
+
+
+'''
+STRETCHING = '''\
+def fitted(picture):
+    """Stretched to what the model reads."""
+    return picture.resize(size, Image.Resampling.BILINEAR)
+
+
+'''
 
 
 @dataclass(frozen=True)
 class Example:
-    """What a task adds to the programs of inference that ship, in lines of Python.
+    """What a task adds to the programs of inference that ship, and to their folder.
 
     Attributes:
-        reading: What it reads of the shipping folder, which is ``folder``.
-        printing: What it prints of ``answers``, the float array that the model answers an image with,
-            channels first; of several outputs, a list of them.
-        resizing: How the upright, opaque ``picture`` becomes one of ``size``, width and height, in RGB.
+        functions: Lines of Python that define three functions, which ``hwnas verify`` times as well, and read
+            what these need of ``folder``, where the program is, and of ``how``, its preprocessing:
+            ``fitted(picture)`` is a picture in RGB as one of ``size``, width and height (``COVERING`` and
+            ``STRETCHING`` are two such); ``read(answers, width, height)`` is what is read of answers to a
+            picture of that size, floats with channels first, of several outputs a list of them;
+            ``show(found, picture, name)`` prints what was read of a picture.
         files: Further files of the shipping folder, by name, as programs for phones.
     """
 
-    reading: str
-    printing: str
-    resizing: str = COVERING
+    functions: str
     files: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -10,16 +10,25 @@ from numpy.typing import NDArray
 from hwnas import known
 from hwnas.data import pixels
 from hwnas.errors import DataError, SpaceError
-from hwnas.tasks.base import Estimate, Example, Metric, Section
+from hwnas.tasks.base import COVERING, Estimate, Example, Metric, Section
 from hwnas.tasks.recipes import FROM_NOTHING, PRETRAINED, Usual
 
 if TYPE_CHECKING:
     from hwnas.data import Dataset, Split
 
-_NUMBERS = Example(
-    'labels = (folder / "labels.txt").read_text("utf-8").splitlines()\n',
-    'for label, answer in zip(labels, answers, strict=True):\n    print(f"{answer:10.4g}  {label}")\n',
-)
+LABELS = 'labels = (folder / "labels.txt").read_text("utf-8").splitlines()\n\n\n'
+"""Reads them, for examples that ship."""
+_NUMBERS = '''\
+def read(answers, width, height):
+    """Every number with its label."""
+    return list(zip(answers, labels, strict=True))
+
+
+def show(found, picture, name):
+    """Print them."""
+    for answer, label in found:
+        print(f"{answer:10.4g}  {label}")
+'''
 
 
 def stretched(height: int, width: int) -> dict[str, Any]:
@@ -95,7 +104,7 @@ class OnImages:
     @property
     def example(self) -> Example:
         """Prints every number beside its label."""
-        return _NUMBERS
+        return Example(f"{LABELS}{COVERING}{_NUMBERS}")
 
     def sample(self, data: Dataset, split: str, count: int) -> Split:
         """Random images, classes mixed as in the whole where there are classes."""

@@ -4,13 +4,7 @@ from __future__ import annotations
 
 from importlib import resources
 
-from hwnas.tasks.base import Example
-
-STRETCHING = (
-    "width, height = picture.size  # of the mask, later\n"
-    'picture = picture.convert("RGB").resize(size, Image.Resampling.BILINEAR)\n'
-)
-"""Stretches a picture to a size, and keeps its own."""
+from hwnas.tasks.base import STRETCHING, Example
 
 ANDROID = "Segmenter.kt"
 """The program for Android, as a file of the shipping folder."""
@@ -19,39 +13,38 @@ _READING = '''\
 classes = how["classes"]
 
 
-def resized(values, height, width):
-    """Bilinear, with half-pixel centres."""
-    for side in (height, width):
-        at = np.clip((np.arange(side) + 0.5) * len(values) / side - 0.5, 0, len(values) - 1)
-        low = at.astype(int)
-        high = np.minimum(low + 1, len(values) - 1)
-        share = (at - low)[:, np.newaxis]
-        values = (values[low] * (1 - share) + values[high] * share).T
-    return values
+def read(answers, width, height):
+    """The class of every pixel, of the largest of the logits that are resized to it."""
+    down, across = resizing(answers.shape[1], height), resizing(answers.shape[2], width).T
+    best, mask = down @ answers[0] @ across, np.zeros((height, width), np.uint8)
+    for index, logits in enumerate(answers[1:], 1):  # one class after the other, for the sake of memory
+        seen = down @ logits @ across
+        mask[seen > best] = index
+        np.maximum(best, seen, out=best)
+    return mask
 
 
+def resizing(count, side):
+    """The matrix that makes so many values of a row, bilinear with half-pixel centres."""
+    at = np.clip((np.arange(side) + 0.5) * count / side - 0.5, 0, count - 1)
+    return np.maximum(1 - np.abs(at[:, np.newaxis] - np.arange(count)), 0).astype(np.float32)
+
+
+def show(mask, picture, name):
+    """Write the mask in the colours of the classes; print where, and which share of it each has."""
+    drawn = Image.fromarray(mask)
+    drawn.putpalette(bytes(value for each in classes for value in each["colour"]))
+    written = f"{Path(name).stem}.mask.png"
+    drawn.save(written)
+    print(f"mask in {written}")
+    shares = np.bincount(mask.ravel(), minlength=len(classes)) / mask.size
+    for index in np.argsort(-shares, kind="stable"):
+        if shares[index]:
+            print(f"{shares[index]:6.1%}  {classes[index]['name']}")
 '''
-
-_PRINTING = """\
-mask = np.zeros((height, width), np.uint8)
-best = np.full((height, width), -np.inf)
-for index, logits in enumerate(answers):  # one class after the other, for the sake of memory
-    seen = resized(logits, height, width)
-    mask[seen > best] = index
-    best = np.maximum(best, seen)
-drawn = Image.fromarray(mask)
-drawn.putpalette(bytes(value for each in classes for value in each["colour"]))
-written = f"{Path(sys.argv[1]).stem}.mask.png"
-drawn.save(written)
-print(f"mask in {written}")
-shares = np.bincount(mask.ravel(), minlength=len(classes)) / mask.size
-for index in np.argsort(-shares, kind="stable"):
-    if shares[index]:
-        print(f"{shares[index]:6.1%}  {classes[index]['name']}")
-"""
 
 
 def segmentation_example() -> Example:
     """Writes a mask of the picture's own size where it is run; prints its name and the classes' shares."""
     kotlin = (resources.files("hwnas.tasks") / ANDROID).read_text("utf-8")
-    return Example(_READING, _PRINTING, STRETCHING, {ANDROID: kotlin})
+    return Example(f"{STRETCHING}{_READING}", {ANDROID: kotlin})

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from hwnas import data as images_of
 from hwnas.statistics.intervals import paired_difference
-from hwnas.tasks.base import Estimate, Example, Section
+from hwnas.tasks.base import COVERING, Estimate, Example, Section
+from hwnas.tasks.common import LABELS
 from hwnas.tasks.mistakes import section
 from hwnas.tasks.shares import OfShares
 
@@ -15,12 +16,18 @@ if TYPE_CHECKING:
     from hwnas.data import Split
 
 _WORST = 8  # classes that are named after a training
-_EXAMPLE = Example(
-    'labels = (folder / "labels.txt").read_text("utf-8").splitlines()\n',
-    "shares = np.exp(answers - answers.max())\n"
-    "for index in np.argsort(-shares)[:3]:\n"
-    '    print(f"{shares[index] / shares.sum():6.1%}  {labels[index]}")\n',
-)
+_LIKELIEST = '''\
+def read(answers, width, height):
+    """The three likeliest classes with their shares."""
+    shares = np.exp(answers - answers.max())
+    return [(shares[index] / shares.sum(), labels[index]) for index in np.argsort(-shares)[:3]]
+
+
+def show(found, picture, name):
+    """Print them."""
+    for share, label in found:
+        print(f"{share:6.1%}  {label}")
+'''
 
 
 class NamedClasses(OfShares):
@@ -29,7 +36,7 @@ class NamedClasses(OfShares):
     @property
     def example(self) -> Example:
         """Prints the likeliest classes."""
-        return _EXAMPLE
+        return Example(f"{LABELS}{COVERING}{_LIKELIEST}")
 
     def load_test(self, source: str, resolution: int, labels: Sequence[str]) -> Split:
         """As ``data.load_test``: the test split of a source of the same classes, or all of it."""

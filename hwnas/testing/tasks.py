@@ -195,12 +195,9 @@ def _check_shipping(task: Task, data: Dataset, found: Predictions, answer: tuple
     how = json.loads(json.dumps(dict(task.preprocessing(data)), allow_nan=False))
     lacking = [name for name in ("resize", "scale", "mean", "std") if name not in how]
     claim(not lacking, f"{task.name}: preprocessing must say {lacking}, but does not")
-    for lines in (task.example.reading, task.example.resizing, task.example.printing):
-        claim(
-            not lines or lines.endswith("\n"),
-            f"{task.name}: an example must be whole lines, but is {lines!r}",
-        )
-        compile(lines, f"<the example of {task.name}>", "exec")
+    defined = compile(task.example.functions, f"<the example of {task.name}>", "exec").co_names
+    lacking = [name for name in ("fitted", "read", "show") if name not in defined]
+    claim(not lacking, f"{task.name}: an example must define {lacking}, but does not")
     sample = task.sample(data, "val", 8)
     claim(
         len(sample) == 8, f"{task.name}: a sample must be of the images asked for, 8, but has {len(sample)}"

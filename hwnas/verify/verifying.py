@@ -22,7 +22,7 @@ from hwnas.statistics import verdict
 from hwnas.statistics.verdict import BUDGET, ENERGY, NOT_PROVEN, Verdict
 from hwnas.tables import conditions
 from hwnas.tables.table import Measurement
-from hwnas.verify import checks
+from hwnas.verify import around, checks
 from hwnas.verify import folder as folders
 from hwnas.verify.folder import CheckedFolder
 from hwnas.verify.notes import beyond, left_out, missing
@@ -89,8 +89,9 @@ def verify_on(
 
     A variant passes where it answers as the exported network did, its metric on the test split is close
     to PyTorch's and better than guessing, one delegate runs all of it, and its latency is proven to
-    keep the budget (see ``hwnas.statistics.verdict``), as is its energy where there is a limit on it. Nothing
-    but the folder is needed.
+    keep the budget (see ``hwnas.statistics.verdict``), as is its energy where there is a limit on it. What
+    preparing a picture and reading its answer take beside it is told, and judges nothing. Nothing but the
+    folder is needed.
 
     Args:
         checked: The folder, read.
@@ -121,11 +122,12 @@ def verify_on(
     for device, tables in where:
         scales = Scales(manifest.scales or {}, tables)
         said = on_step if len(where) == 1 else lambda text, name=device.name: on_step(f"{name}: {text}")
-        variants = _variants(checked, device, looked, options, scales, said)
+        measured = _variants(checked, device, looked, options, scales, said)
+        variants, unknown = around.completed(checked, device, measured, dataset, options.rounds, said)
         verification = Verification(
             device.name,
             variants,
-            (*left_out(checked, device, names, dataset, further), *scales.notes, *unfinished),
+            (*left_out(checked, device, names, dataset, further), *scales.notes, *unfinished, *unknown),
             stale=(*missing(manifest, device), *stale),
             beyond=tuple(beyond(manifest, device)),
             further=None if further is None else {"name": further[0], "images": len(further[1])},

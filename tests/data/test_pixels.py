@@ -7,7 +7,6 @@ import io
 import struct
 import sys
 import zlib
-from importlib import resources
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from PIL import Image, ImageOps
 from hwnas import tasks
 from hwnas.data import formats, pixels
 from hwnas.errors import DataError
+from hwnas.release import shipping
 
 RGB = np.random.default_rng(0).integers(0, 256, (20, 12, 3)).astype(np.uint8)
 DEEP = np.random.default_rng(1).integers(0, 65536, (20, 12)).astype(np.uint16)
@@ -109,23 +109,12 @@ def read(path):
 
 
 def shipped(name, path, side):
-    """The pixels that a shipped example feeds, by its own statements."""
-    text = (resources.files("hwnas.release.examples") / f"example_{name}.py").read_text("utf-8")
-    text = text.replace("# the task resizes here\n", tasks.get("classification").example.resizing)
-    body = ast.parse(text).body
-    names = [
-        n.targets[0].id if isinstance(n, ast.Assign) and isinstance(n.targets[0], ast.Name) else ""
-        for n in body
-    ]
-    first, last = names.index("opened"), len(names) - names[::-1].index("picture")
+    """The pixels that a shipped example feeds, by its own functions."""
+    text = shipping.program(f"example_{name}.py", tasks.get("classification").example)
+    functions = [n for n in ast.parse(text).body if getattr(n, "name", "") in ("opened", "fitted")]
     told = {"Image": Image, "ImageOps": ImageOps, "np": np, "sys": sys, "size": (side, side)}
-    argv, sys.argv = sys.argv, ["example.py", str(path)]
-    try:
-        exec(compile(ast.Module(body[first:last], []), name, "exec"), told)
-    finally:
-        sys.argv = argv
-        told["opened"].close()
-    return np.asarray(told["picture"])
+    exec(compile(ast.Module(functions, []), name, "exec"), told)
+    return np.asarray(told["fitted"](told["opened"](str(path))))
 
 
 @pytest.mark.parametrize("example", ["litert", "onnxruntime"])

@@ -5,8 +5,9 @@ from __future__ import annotations
 FAKES = {
     "onnxruntime.py": """
 import numpy as np
+class SessionOptions: pass
 class InferenceSession:
-    def __init__(self, path): pass
+    def __init__(self, path, options): pass
     def get_inputs(self): return [type("Input", (), {"name": "it"})]
     def run(self, _, fed):
         np.save("fed.npy", fed["it"])

@@ -365,7 +365,7 @@ def test_the_programs_that_ship_find_what_the_metric_finds(name, bins, pictures,
         (tmp_path / file).parent.mkdir(exist_ok=True)
         (tmp_path / file).write_text(text)
     program = tmp_path / f"example_{name}.py"
-    program.write_text(shipping._example(program.name, TASK.example))
+    program.write_text(shipping.program(program.name, TASK.example))
     how = preprocessing.describe(pictures, {}, [name], {"score_threshold": 0.4})
     (tmp_path / "preprocessing.json").write_text(json.dumps(how))
     outputs = answers(1, bins)

@@ -1,1 +1,4 @@
-"""Programs that are copied into every shipping folder; hwnas itself runs none of them."""
+"""Programs that are copied into every shipping folder.
+
+One a runtime, which lacks two parts: the functions of the task, and what all of them share (``shared.py``).
+"""

@@ -1,0 +1,41 @@
+def opened(path):
+    """The picture in a file: upright, opaque, RGB."""
+    with Image.open(path) as file:
+        if file.mode == "F" or (file.mode == "I" and file.format not in ("PPM", "PNG")):
+            sys.exit(f"a picture must have 8 or 16 bits a channel, but {path} has 32: convert it")
+        picture = ImageOps.exif_transpose(file)
+    if picture.mode.startswith("I"):  # 16 bits become 8
+        picture = Image.fromarray(np.rint(np.asarray(picture) / 257).astype(np.uint8))
+    elif picture.has_transparency_data:  # on white
+        white = Image.new("RGBA", picture.size, "white")
+        picture = Image.alpha_composite(white, picture.convert("RGBA"))
+    return picture.convert("RGB")
+
+
+def timed(pictures, rounds):
+    """Milliseconds of each step, the median of the pictures, one number a round; a first round warms up."""
+    found = []
+    for _ in range(rounds + 1):
+        spent = []
+        for picture in pictures:
+            at = [time.perf_counter()]
+            values = prepared(picture)
+            at.append(time.perf_counter())
+            outputs = run(values)
+            at.append(time.perf_counter())
+            read(answers(outputs), *picture.size)
+            at.append(time.perf_counter())
+            spent.append(np.diff(at))
+        found.append(1000 * np.median(spent, axis=0))
+    steps = "preparing_ms", "network_ms", "reading_ms"
+    return dict(zip(steps, np.transpose(found[1:]).tolist(), strict=True))
+
+
+if __name__ == "__main__":
+    words = [word for word in sys.argv[1:] if word != chosen] or sys.exit(__doc__)
+    if words[0] == "--time":
+        print(json.dumps(timed([opened(word) for word in words[2:]], int(words[1]))))
+    else:
+        for word in words:
+            picture = opened(word)
+            show(read(answers(run(prepared(picture))), *picture.size), picture, word)
