@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import resources
-
+from hwnas.tasks import android
 from hwnas.tasks.base import Example
 
 STRETCHING = (
@@ -53,5 +52,4 @@ for index in np.argsort(-shares, kind="stable"):
 
 def segmentation_example() -> Example:
     """Writes a mask of the picture's own size where it is run; prints its name and the classes' shares."""
-    kotlin = (resources.files("hwnas.tasks") / ANDROID).read_text("utf-8")
-    return Example(_READING, _PRINTING, STRETCHING, {ANDROID: kotlin})
+    return Example(_READING, _PRINTING, STRETCHING, android.programs(ANDROID))

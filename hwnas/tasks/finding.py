@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import resources
-
+from hwnas.tasks import android
 from hwnas.tasks.base import Example
 
 STRETCHING = (
@@ -66,5 +65,5 @@ shown.save(f"{Path(sys.argv[1]).stem}.objects.png")
 
 def detection_example() -> Example:
     """Draws boxes on the picture beside where it is run, and prints class, score and corners of each."""
-    kotlin = (resources.files("hwnas.tasks") / ANDROID).read_text("utf-8")
-    return Example(f"from PIL import ImageDraw\n\n{_READING}", _PRINTING, STRETCHING, {ANDROID: kotlin})
+    reading = f"from PIL import ImageDraw\n\n{_READING}"
+    return Example(reading, _PRINTING, STRETCHING, android.programs(ANDROID))
