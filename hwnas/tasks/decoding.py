@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import resources
-
+from hwnas.tasks import android
 from hwnas.tasks.base import STRETCHING, Example
 
 ANDROID = "Segmenter.kt"
@@ -46,5 +45,4 @@ def show(mask, picture, name):
 
 def segmentation_example() -> Example:
     """Writes a mask of the picture's own size where it is run; prints its name and the classes' shares."""
-    kotlin = (resources.files("hwnas.tasks") / ANDROID).read_text("utf-8")
-    return Example(f"{STRETCHING}{_READING}", {ANDROID: kotlin})
+    return Example(f"{STRETCHING}{_READING}", android.programs(ANDROID))

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import resources
-
+from hwnas.tasks import android
 from hwnas.tasks.base import STRETCHING, Example
 
 ANDROID = "Detector.kt"
@@ -62,5 +61,4 @@ def show(found, picture, name):
 
 def detection_example() -> Example:
     """Draws boxes on the picture beside where it is run, and prints class, score and corners of each."""
-    kotlin = (resources.files("hwnas.tasks") / ANDROID).read_text("utf-8")
-    return Example(f"from PIL import ImageDraw\n\n\n{STRETCHING}{_READING}", {ANDROID: kotlin})
+    return Example(f"from PIL import ImageDraw\n\n\n{STRETCHING}{_READING}", android.programs(ANDROID))
