@@ -70,6 +70,14 @@ class HardSwish:
 
 
 @dataclass(frozen=True, eq=False)
+class Sigmoid:
+    """Logistic function."""
+
+    source: Tensor
+    result: Tensor
+
+
+@dataclass(frozen=True, eq=False)
 class Pool:
     """Mean over height and width; the result is (n, c, 1, 1), or (n, c) where it is flattened."""
 
@@ -126,7 +134,7 @@ class Resize:
 MOVING = Shuffle, MaxPool, Slice, Resize
 """Nodes whose results hold values of their source, or such between them, and no others."""
 
-Node = Conv | Linear | Arithmetic | HardSwish | Pool | Shuffle | MaxPool | Slice | Concat | Resize
+Node = Conv | Linear | Arithmetic | HardSwish | Sigmoid | Pool | Shuffle | MaxPool | Slice | Concat | Resize
 
 
 def operands(node: Node) -> tuple[Tensor, ...]:

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from hwnas import known, plugins
 from hwnas.errors import PluginError, SpaceError
 from hwnas.space import Architecture, SearchSpace
+from hwnas.spaces import own
 from hwnas.spaces.adapted import PREFIX, adapted
 from hwnas.spaces.fbnet import fbnet
 from hwnas.spaces.macro import macro
@@ -74,6 +75,8 @@ def load(
     Raises:
         SpaceError: The name or an option is unknown to the space.
     """
+    if name.startswith(own.PREFIX):
+        return own.load(name, resolution=resolution, num_classes=num_classes)
     if name.startswith(PREFIX):
         return adapted(name.removeprefix(PREFIX), resolution=resolution, num_classes=num_classes)
     if known.knows(name):
@@ -115,7 +118,9 @@ def architecture_from_json(data: Mapping[str, Any]) -> Architecture:
         raise SpaceError(
             f"an architecture must be of schema hwnas-architecture/1, but got {data.get('schema')!r}"
         )
-    return Architecture.from_json(load(str(data.get("space"))), data)
+    whole = data.get("whole_space")
+    space = load(str(data.get("space"))) if whole is None else own.told(whole)
+    return Architecture.from_json(space, data)
 
 
 __all__ = [
@@ -126,6 +131,7 @@ __all__ = [
     "load",
     "macro",
     "mnasnet",
+    "own",
     "proxylessnas",
     "register",
 ]
