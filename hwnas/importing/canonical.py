@@ -338,20 +338,23 @@ class _Folding:
         if shape == base.shape and Pad not in kinds and Transpose not in kinds:
             self._same(node.result, base)
         elif kinds == [Reshape] and base.shape == (*shape, 1, 1):
-            self._flatten(node, base)
-        elif kinds == [Reshape] and shape == (*base.shape, 1, 1) and isinstance(self._maker(base), Pool):
-            pool = self._maker(base)
-            self._put(node.result, replace(pool, result=Tensor(base.name, shape)))  # type: ignore[type-var]
+            self._flatten(node.result, base)
+        elif (
+            kinds == [Reshape]
+            and shape == (*base.shape, 1, 1)
+            and isinstance(pool := self._maker(base), Pool)
+        ):
+            self._put(node.result, replace(pool, result=Tensor(base.name, shape)))
         elif kinds == [Reshape, Transpose, Reshape] and (groups := _shuffled(view)):
             self._put(node.result, Shuffle(base, node.result, groups))
         else:
             self._values[node.result.name] = view
 
-    def _flatten(self, node: Reshape, value: Tensor) -> None:
+    def _flatten(self, given: Tensor, value: Tensor) -> None:
         flat = self._flat(value)
         if flat is None:
-            raise unknown("Flatten", node.result.name, "it does not follow global pooling")
-        self._put(node.result, self._nodes[flat.name])
+            raise unknown("Flatten", given.name, "it does not follow global pooling")
+        self._put(given, self._nodes[flat.name])
 
     def _flat(self, value: Tensor) -> Tensor | None:
         """A value of one pixel made one without height and width, with all that is between it and pooling."""
@@ -360,18 +363,20 @@ class _Folding:
         if isinstance(made, Pool):
             self._nodes[value.name] = replace(made, result=result)
             return result
-        is_one = isinstance(made, Conv) and made.groups == 1 and made.weight.shape[2:] == (1, 1)
-        is_number = isinstance(made, Arithmetic) and isinstance(made.other, float)
-        if not (is_one or is_number or isinstance(made, HardSwish)) or made is None:
+        if isinstance(made, Conv) and (made.groups > 1 or made.weight.shape[2:] != (1, 1)):
             return None
-        source = self._flat(made.source)  # type: ignore[union-attr]
+        if isinstance(made, Arithmetic) and isinstance(made.other, Tensor):
+            return None
+        if not isinstance(made, Conv | Arithmetic | HardSwish):
+            return None
+        source = self._flat(made.source)
         if source is None:
             return None
         if isinstance(made, Conv):
             weight = made.weight[:, :, 0, 0]
             self._nodes[value.name] = Linear(source, result, weight, made.bias, made.fused)
         else:
-            self._nodes[value.name] = replace(made, source=source, result=result)  # type: ignore[call-arg]
+            self._nodes[value.name] = replace(made, source=source, result=result)
         return result
 
 

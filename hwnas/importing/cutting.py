@@ -14,7 +14,7 @@ from hwnas.importing.canonical import Canonical, Unfolded
 from hwnas.importing.matching import Layer, Match, View, match
 from hwnas.importing.proposing import proposals
 from hwnas.importing.raw import unknown
-from hwnas.space import STEM, Architecture, Choice
+from hwnas.space import STEM, Architecture, Block, Choice
 from hwnas.spaces import own
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def _largest(view: View, node: Node) -> Match:
 def _architecture(graph: Graph, matches: list[Match]) -> Architecture:
     names = {graph.sources[0].name: STEM}
     names |= {each.result.name: f"block{number}" for number, each in enumerate(matches, start=1)}
-    body, head = matches, ()
+    body, head = matches, tuple[Block, ...]()
     last = matches[-1]
     if isinstance(last.template.block, Classifier) and last.reads == (matches[-2].result,):
         body, head = matches[:-1], (last.template.block,)

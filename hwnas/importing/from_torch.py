@@ -93,7 +93,8 @@ class _Reader:
 
     def _call(self, node: fx.Node) -> Any:
         if node.target is operator.getitem:
-            return self._values[node.args[0]][node.args[1]]  # type: ignore[index]
+            several, number = (self._given(each) for each in node.args)
+            return several[number]
         name = str(getattr(getattr(node.target, "_schema", None), "name", node.target)).rpartition("::")[2]
         handler = _HANDLERS.get(name.removesuffix("_"))
         if handler is None:

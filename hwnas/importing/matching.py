@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from hwnas.export._graph import (
     Arithmetic,
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from hwnas.space import Shape, Shapes
 
 
+_CLOSE = 1e-6  # of numbers that a file has in float32
 _PART = "0"  # the block in a network of one block
 
 
@@ -198,11 +198,16 @@ def _is_alike(own: Node, theirs: Node, values: Mapping[str, Tensor]) -> bool:
     wanted = [values[tensor.name].name for tensor in operands(own)]
     found = [tensor.name for tensor in operands(theirs)]
     if isinstance(own, Arithmetic) and isinstance(theirs, Arithmetic):
-        numbers = [each.other for each in (own, theirs) if not isinstance(each.other, Tensor)]
-        same_number = len(numbers) != 1 and (not numbers or bool(np.isclose(*numbers, rtol=1e-6)))
-        is_same = (own.op, own.fused) == (theirs.op, theirs.fused) and same_number
-        return is_same and sorted(wanted) == sorted(found)
+        is_same = (own.op, own.fused) == (theirs.op, theirs.fused)
+        return is_same and sorted(wanted) == sorted(found) and _same_number(own.other, theirs.other)
     return wanted == found and _form(own) == _form(theirs)
+
+
+def _same_number(own: Tensor | float, theirs: Tensor | float) -> bool:
+    """Whether both are numbers and equal, or neither is one."""
+    if isinstance(own, Tensor) or isinstance(theirs, Tensor):
+        return isinstance(own, Tensor) and isinstance(theirs, Tensor)
+    return math.isclose(own, theirs, rel_tol=_CLOSE)
 
 
 def _form(node: Node) -> tuple[object, ...]:

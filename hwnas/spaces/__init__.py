@@ -11,10 +11,13 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 from hwnas import known, plugins
 from hwnas.errors import PluginError, SpaceError
+from hwnas.runs import records
+from hwnas.runs.folder import RunFolder
 from hwnas.space import Architecture, SearchSpace
 from hwnas.spaces import own
 from hwnas.spaces.adapted import PREFIX, adapted
@@ -82,6 +85,9 @@ def load(
     if known.knows(name):
         return known.load(name, resolution=resolution, num_classes=num_classes, strides=strides).space
     matched = _NAME.fullmatch(name)
+    if not (matched and matched["key"] in SPACES) and RunFolder(Path(name)).arch.is_file():
+        found = architecture_from_json(records.arch(Path(name))).space.name
+        return load(found, resolution=resolution, num_classes=num_classes, strides=strides)
     if not matched or matched["key"] not in SPACES:
         raise SpaceError(
             f"a space must be one of {sorted(SPACES)}, or {PREFIX} and a known network as in "

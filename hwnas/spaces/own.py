@@ -64,7 +64,7 @@ def told(data: Mapping[str, Any]) -> SearchSpace:
         ) from error
     if len(shape) != 3:
         raise SpaceError(f"the shape of an image must have three sizes, but got {shape}: import it again")
-    return space(cast(Shape, shape), stem, choices, head)
+    return space(shape, stem, choices, head)
 
 
 def load(name: str, *, resolution: int | None = None, num_classes: int | None = None) -> SearchSpace:
@@ -97,8 +97,9 @@ def _with_classes(found: SearchSpace, num_classes: int) -> tuple[Sequence[Choice
 
 
 def _classifying(block: Block, num_classes: int, name: str) -> Block:
-    if is_dataclass(block) and "num_classes" in {field.name for field in fields(block)}:
-        return cast(Block, replace(cast(Any, block), num_classes=num_classes))
+    own: Any = block
+    if is_dataclass(own) and "num_classes" in {field.name for field in fields(own)}:
+        return cast(Block, replace(own, num_classes=num_classes))  # type: ignore[type-var]
     raise SpaceError(
         f"the last block of a network must be one that tells classes apart to have {num_classes}, but that "
         f"of {name} is {block.key()}"
