@@ -114,8 +114,7 @@ def import_model(
     tell("comparing answers")
     shape = parts.architecture.space.input_shape
     proof = prove(network, source, shape, inputs, found.graph.depth)
-    notes = (*source.notes, *found.notes)
-    made = Imported(run, parts.architecture, source.kind, source.name, source.digests, notes, proof)
+    made = Imported(run, parts.architecture, source.kind, source.name, source.digests, found.notes, proof)
     _write(folder, made, network)
     return made
 

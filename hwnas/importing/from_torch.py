@@ -93,8 +93,8 @@ class _Reader:
 
     def _call(self, node: fx.Node) -> Any:
         if node.target is operator.getitem:
-            several, number = (self._given(each) for each in node.args)
-            return several[number]
+            parts, number = (self._given(each) for each in node.args)
+            return parts[number]
         name = str(getattr(getattr(node.target, "_schema", None), "name", node.target)).rpartition("::")[2]
         handler = _HANDLERS.get(name.removesuffix("_"))
         if handler is None:

@@ -36,7 +36,6 @@ class Source:
         raw: What it computes.
         answers: What it answers images of shape (n, channels, height, width) with, in float32.
         is_whole: Whether it computes in whole numbers, so that its answers are rounded.
-        notes: What was changed to read it.
     """
 
     kind: str
@@ -45,7 +44,6 @@ class Source:
     raw: RawGraph
     answers: Callable[[np.ndarray], np.ndarray]
     is_whole: bool = False
-    notes: tuple[str, ...] = ()
 
 
 def opened(model: str | Path | nn.Module, weights: Path | None, input_shape: Shape | None) -> Source:
@@ -147,9 +145,18 @@ def _of_module(module: nn.Module, name: str, digests: dict[str, str], shape: Sha
     return Source("torch", name, digests, from_torch.read(module, shape), answers)
 
 
-def _of_file(kind: str, runtime: str, path: Path, raw: RawGraph, **more: Any) -> Source:
+def _of_onnx(path: Path, input_shape: Shape | None) -> Source:
+    from hwnas.importing import from_onnx
+
+    model = from_onnx.fixed(path, input_shape)
+    content: bytes = model.SerializeToString()
+    raw, is_whole = from_onnx.read(model), from_onnx.is_whole(model)
+    return _of_file("onnx", "onnxruntime", path, content, raw, is_whole)
+
+
+def _of_file(kind: str, runtime: str, path: Path, content: bytes, raw: RawGraph, is_whole: bool) -> Source:
     """A file and the runtime that answers for it."""
-    answer = runtimes.opened(path, runtime)
+    answer = runtimes.opened(content, runtime)
 
     def answers(images: np.ndarray) -> np.ndarray:
         found = answer(images)
@@ -157,8 +164,8 @@ def _of_file(kind: str, runtime: str, path: Path, raw: RawGraph, **more: Any) ->
             raise ExportError(f"a network must give one tensor to be imported, but {path} gives {len(found)}")
         return found
 
-    return Source(kind, path.name, {path.name: files.sha256(path)}, raw, answers, **more)
+    return Source(kind, path.name, {path.name: files.sha256(path)}, raw, answers, is_whole)
 
 
-_FILES: dict[str, Callable[[Path, Shape | None], Source]] = {}
+_FILES: dict[str, Callable[[Path, Shape | None], Source]] = {".onnx": _of_onnx}
 """By suffix: reads a file."""
