@@ -282,7 +282,8 @@ class _Folding:
         return (
             isinstance(made, Arithmetic)
             and (made.op, made.source, made.fused) == ("add", x, "relu6")
-            and made.other == 3.0
+            and isinstance(made.other, float)
+            and math.isclose(made.other, 3.0, rel_tol=_CLOSE)
         )
 
     @staticmethod

@@ -86,7 +86,7 @@ class _Reader:
         return {place: _array(tensors[name]) for place, name in named.items()}
 
     def _result(self, node: fx.Node, signature: Any) -> Any:
-        answers = [part for part in node.args[0] if part.name in signature.user_outputs]  # type: ignore[union-attr]
+        answers: list[Any] = [part for part in node.args[0] if part.name in signature.user_outputs]  # type: ignore[union-attr]
         if len(answers) != 1:
             raise ExportError(f"a network must give one tensor to be imported, but this gives {len(answers)}")
         return self._values[answers[0]]

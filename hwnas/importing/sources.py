@@ -154,6 +154,16 @@ def _of_onnx(path: Path, input_shape: Shape | None) -> Source:
     return _of_file("onnx", "onnxruntime", path, content, raw, is_whole)
 
 
+def _of_tflite(path: Path, input_shape: Shape | None) -> Source:
+    from hwnas.importing import from_tflite
+
+    raw, is_whole = from_tflite.read(path)
+    if input_shape is not None and raw.source.shape[1:] != input_shape:
+        said, wanted = ("x".join(map(str, shape)) for shape in (raw.source.shape[1:], input_shape))
+        raise HwnasError(f"a .tflite file says the shape of its image, {said}, but --input says {wanted}")
+    return _of_file("tflite", "litert", path, path.read_bytes(), raw, is_whole)
+
+
 def _of_file(kind: str, runtime: str, path: Path, content: bytes, raw: RawGraph, is_whole: bool) -> Source:
     """A file and the runtime that answers for it."""
     answer = runtimes.opened(content, runtime)
@@ -167,5 +177,5 @@ def _of_file(kind: str, runtime: str, path: Path, content: bytes, raw: RawGraph,
     return Source(kind, path.name, {path.name: files.sha256(path)}, raw, answers, is_whole)
 
 
-_FILES: dict[str, Callable[[Path, Shape | None], Source]] = {".onnx": _of_onnx}
+_FILES: dict[str, Callable[[Path, Shape | None], Source]] = {".onnx": _of_onnx, ".tflite": _of_tflite}
 """By suffix: reads a file."""
