@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from hwnas import plugins
 from hwnas.blocks._base import Base, Classifier, Junction, Strided
 from hwnas.blocks._key import decode, tagged
+from hwnas.blocks.combining import Join, Product, Sum
 from hwnas.blocks.conv import Conv
 from hwnas.blocks.convpool import ConvPool
 from hwnas.blocks.densehead import DenseHead
@@ -23,8 +24,11 @@ from hwnas.blocks.latehead import LateHead
 from hwnas.blocks.lraspp import LRASPP
 from hwnas.blocks.mbconv import MBConv
 from hwnas.blocks.mbstage import MBStage
+from hwnas.blocks.plainconv import PlainConv
 from hwnas.blocks.pooledcontext import PooledContext
+from hwnas.blocks.pooling import Finer, GlobalPool, MaxPool, Part, PooledHead
 from hwnas.blocks.pyramid import Pyramid
+from hwnas.blocks.residuals import ResidualBlock
 from hwnas.blocks.shuffleunit import ShuffleUnit
 from hwnas.blocks.skip import Skip
 from hwnas.blocks.uib import UniversalInvertedBottleneck
@@ -50,6 +54,16 @@ _OWN = (
     PooledContext,
     Pyramid,
     DenseHead,
+    ResidualBlock,
+    PlainConv,
+    Sum,
+    Product,
+    Join,
+    GlobalPool,
+    MaxPool,
+    Part,
+    Finer,
+    PooledHead,
 )
 
 KINDS: dict[str, type[Block]] = {kind.kind: kind for kind in _OWN}
@@ -126,17 +140,27 @@ __all__ = [
     "ConvPool",
     "DenseHead",
     "FPNSum",
+    "Finer",
     "FusedMBConv",
+    "GlobalPool",
     "Head",
+    "Join",
     "Junction",
     "LateHead",
     "MBConv",
     "MBStage",
+    "MaxPool",
+    "Part",
+    "PlainConv",
     "PooledContext",
+    "PooledHead",
+    "Product",
     "Pyramid",
+    "ResidualBlock",
     "ShuffleUnit",
     "Skip",
     "Strided",
+    "Sum",
     "UniversalInvertedBottleneck",
     "build",
     "network",

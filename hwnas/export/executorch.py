@@ -29,6 +29,7 @@ from hwnas.export._graph import (
     Pool,
     Resize,
     Shuffle,
+    Sigmoid,
     Slice,
     Tensor,
 )
@@ -166,6 +167,10 @@ class _Lowering:
     @add.register
     def _(self, node: HardSwish) -> None:
         self._emit("Hardswish", self._ids[node.source.name], self._made(node), 0)
+
+    @add.register
+    def _(self, node: Sigmoid) -> None:
+        self._emit("Sigmoid", self._ids[node.source.name], self._made(node), 0)
 
     @add.register
     def _(self, node: Pool) -> None:

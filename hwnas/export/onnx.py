@@ -20,6 +20,7 @@ from hwnas.export._graph import (
     Pool,
     Resize,
     Shuffle,
+    Sigmoid,
     Slice,
     Tensor,
 )
@@ -114,6 +115,10 @@ class _Lowering:
     @add.register
     def _(self, node: HardSwish) -> None:
         self._emit("HardSwish", [node.source.name], node.result)
+
+    @add.register
+    def _(self, node: Sigmoid) -> None:
+        self._emit("Sigmoid", [node.source.name], node.result)
 
     @add.register
     def _(self, node: Pool) -> None:

@@ -21,6 +21,7 @@ from hwnas.export._graph import (
     Pool,
     Resize,
     Shuffle,
+    Sigmoid,
     Slice,
     Tensor,
 )
@@ -46,6 +47,7 @@ VERSIONS = {
         "SLICE": 2,
         "CONCATENATION": 2,
         "RESIZE_BILINEAR": 3,
+        "LOGISTIC": 2,
     },
     "16x8": {
         "CONV_2D": 4,
@@ -60,6 +62,7 @@ VERSIONS = {
         "SLICE": 4,
         "CONCATENATION": 3,
         "RESIZE_BILINEAR": 4,
+        "LOGISTIC": 3,
     },
 }
 """Of operators by precision (from TensorFlow's ``op_version.cc``); of others it is 1."""
@@ -157,6 +160,10 @@ class _Lowering:
     @add.register
     def _(self, node: HardSwish) -> None:
         self._emit("HARD_SWISH", node, [self.index(node.source)], schema.HardSwishOptionsT())
+
+    @add.register
+    def _(self, node: Sigmoid) -> None:
+        self._emit("LOGISTIC", node, [self.index(node.source)])
 
     @add.register
     def _(self, node: Pool) -> None:

@@ -32,9 +32,9 @@ class Recorder:
         self.nodes.append(node)
         return node.result
 
-    def finish(self, source: Tensor, result: Tensor) -> RawGraph:
+    def finish(self, source: Tensor, result: Tensor, *, has_norms: bool = False) -> RawGraph:
         """The network."""
-        return RawGraph(source, result, tuple(self.nodes), tuple(self.notes))
+        return RawGraph(source, result, tuple(self.nodes), tuple(self.notes), has_norms)
 
     def convolve(
         self,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import singledispatchmethod
 from typing import Any
@@ -59,11 +59,18 @@ class Canonical:
         graph: The operators; its tensors are called as the source called them.
         unfolded: By the result of a convolution; empty where the file had folded them before.
         notes: What was left out or changed on the way.
+        has_norms: Whether the source would have batch norms, had it any.
     """
 
     graph: Graph
     unfolded: Mapping[str, Unfolded]
     notes: tuple[str, ...]
+    has_norms: bool
+
+    @property
+    def normed(self) -> Collection[str] | None:
+        """Results of the convolutions that had a batch norm; None where they may have been folded before."""
+        return self.unfolded.keys() if self.has_norms or self.unfolded else None
 
 
 def canonical(raw: RawGraph) -> Canonical:
@@ -102,7 +109,7 @@ class _Folding:
         result = self._read(self._raw.result, self._raw.result.name)
         nodes = self._needed(result)
         graph = Graph((self._raw.source,), (result,), nodes)
-        return Canonical(graph, self._unfolded, self._raw.notes)
+        return Canonical(graph, self._unfolded, self._raw.notes, self._raw.has_norms)
 
     def _needed(self, result: Tensor) -> tuple[Node, ...]:
         """The nodes that the result depends on."""

@@ -11,8 +11,9 @@ import numpy as np
 from hwnas.blocks import Classifier
 from hwnas.export._graph import Conv, Graph, Linear, Node, operands
 from hwnas.importing.canonical import Canonical, Unfolded
+from hwnas.importing.generic import single
 from hwnas.importing.matching import Layer, Match, View, match
-from hwnas.importing.proposing import proposals
+from hwnas.importing.proposing import known
 from hwnas.importing.raw import unknown
 from hwnas.space import STEM, Architecture, Block, Choice
 from hwnas.spaces import own
@@ -42,7 +43,8 @@ def cut(network: Canonical) -> Cut:
     Raises:
         ExportError: An operator is part of no block.
     """
-    view, done, matches = View(network.graph), set[str](), list[Match]()
+    view = View(network.graph, network.normed)
+    done, matches = set[str](), list[Match]()
     for node in network.graph.nodes:
         if node.result.name not in done:
             matches.append(_largest(view, node))
@@ -53,9 +55,9 @@ def cut(network: Canonical) -> Cut:
 def _largest(view: View, node: Node) -> Match:
     """The block of most nodes that begins with a node; of several the one that knows most."""
     found: list[Match] = []
-    for block in proposals(view, node):
-        matched = match(block, operands(node), view)
-        if matched is not None and _fits(matched):
+    for proposed in dict.fromkeys((*known(view, node), *single(view, node))):
+        matched = match(proposed.block, proposed.reads or operands(node), view)
+        if matched is not None and _fits(matched, view):
             found.append(matched)
     if not found:
         raise unknown(type(node).__name__, node.result.name, "no block of hwnas has it in this place")
@@ -89,14 +91,14 @@ def _weighted(matched: Match) -> list[tuple[Layer, Weighted, Weighted]]:
     ]
 
 
-def _fits(matched: Match) -> bool:
+def _fits(matched: Match, view: View) -> bool:
     """Whether the block's layers can have the weights of what they are in the place of."""
     module = matched.template.module
     for layer, _, theirs in _weighted(matched):
         conv: Any = module.get_submodule(layer.path)
         if conv.weight.numel() != theirs.weight.size:  # a shuffle that is part of one makes it dense
             return False
-        if conv.bias is None and layer.norm is None:
+        if (conv.bias is None) if layer.norm is None else not view.is_normed(theirs):
             return False
     return True
 

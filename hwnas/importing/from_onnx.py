@@ -1,4 +1,4 @@
-"""Reads an ONNX file; operators between constants are computed, quantisation between floats is left out."""
+"""Reads an ONNX file; operators between constants are computed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ from hwnas.importing.raw import Pad, RawGraph, Reshape, Transpose, unknown
 from hwnas.space import Shape
 
 _SIXTH = 1 / 6
-_QUANTISED = "quantisation between operators was left out: weights are those that its whole numbers stand for"
+_QUANTISED = (
+    "the ReLUs of an int8 file are part of its scales: import the file that it was made of, or a .tflite"
+)
 
 
 def fixed(path: Path, input_shape: Shape | None) -> onnx.ModelProto:
@@ -72,11 +74,6 @@ def read(model: onnx.ModelProto) -> RawGraph:
     return _Reader(model).run()
 
 
-def is_whole(model: onnx.ModelProto) -> bool:
-    """Whether a model computes in whole numbers: one in QDQ form."""
-    return any(node.op_type == "QuantizeLinear" for node in model.graph.node)
-
-
 class _Reader:
     """Walks the operators of a model."""
 
@@ -118,6 +115,12 @@ class _Reader:
 
     def _compute(self, node: onnx.NodeProto, place: str) -> None:
         """An operator of constants alone."""
+        if node.op_type == "DequantizeLinear":  # which onnx computes of newer versions alone
+            axis = next((each.i for each in node.attribute if each.name == "axis"), 1)
+            self._values[node.output[0]] = _dequantised(
+                axis, *(np.asarray(self._values[n]) for n in node.input)
+            )
+            return
         given = {name: np.asarray(self._values[name]) for name in node.input if name}
         graph = helper.make_graph(
             [node],
@@ -316,10 +319,24 @@ class _Reader:
         self._out.notes.say("the softmax at the end was left out: answers are logits")
         return call.tensor(0)
 
+    def _quantize(self, call: _Call) -> Tensor:
+        raise unknown(call.node.op_type, call.place, _QUANTISED)
+
     def _same(self, call: _Call) -> Tensor:
-        if call.node.op_type.endswith("Linear"):
-            self._out.notes.say(_QUANTISED)
         return call.tensor(0)
+
+
+def _dequantised(
+    axis: int, values: np.ndarray, scale: np.ndarray, zero: np.ndarray | None = None
+) -> np.ndarray:
+    """What whole numbers stand for, with one scale or one along an axis."""
+    shape = [1] * values.ndim
+    if scale.size > 1:
+        shape[axis] = -1
+    offset = np.zeros_like(scale) if zero is None else zero
+    wide = values.astype(np.float64) - offset.reshape(shape if scale.size > 1 else ())
+    made: np.ndarray = wide * scale.astype(np.float64).reshape(shape if scale.size > 1 else ())
+    return made
 
 
 class _Call:
@@ -401,6 +418,7 @@ _HANDLERS: dict[str, Callable[[_Reader, _Call], Tensor | list[Tensor]]] = {
     "Pad": _Reader._pad,
     "Resize": _Reader._resize,
     "Softmax": _Reader._softmax,
-    **dict.fromkeys(("Identity", "Dropout", "QuantizeLinear", "DequantizeLinear", "Cast"), _Reader._same),
+    **dict.fromkeys(("Identity", "Dropout", "Cast"), _Reader._same),
+    **dict.fromkeys(("QuantizeLinear", "DequantizeLinear"), _Reader._quantize),
 }
 """By the name of an operator."""

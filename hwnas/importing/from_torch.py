@@ -72,7 +72,7 @@ class _Reader:
                 raise unknown(node.op, node.name)
         if not isinstance(result, Tensor):
             raise ExportError("a module must give one tensor that it computes, but it does not")
-        return self._out.finish(source, result)
+        return self._out.finish(source, result, has_norms=True)
 
     def _constants(self) -> dict[str, np.ndarray]:
         """Parameters, buffers and other constants by the names of their placeholders."""

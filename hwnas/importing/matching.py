@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from hwnas.errors import ExportError, SpaceError
 from hwnas.export._graph import (
     Arithmetic,
     Concat,
@@ -26,6 +27,7 @@ from hwnas.space import IMAGE, Block, shapes_of
 if TYPE_CHECKING:
     from torch import nn
 
+    from hwnas.blocks.layers import Pads
     from hwnas.space import Shape, Shapes
 
 
@@ -34,10 +36,16 @@ _PART = "0"  # the block in a network of one block
 
 
 class View:
-    """A graph and who reads what in it."""
+    """A graph and who reads what in it.
 
-    def __init__(self, graph: Graph) -> None:
+    Args:
+        graph: The graph.
+        normed: Results of the convolutions that had a batch norm; None where that is not known.
+    """
+
+    def __init__(self, graph: Graph, normed: Collection[str] | None = None) -> None:
         self.graph = graph
+        self._normed = normed
         self.makers = {node.result.name: node for node in graph.nodes}
         self._readers: dict[str, list[Node]] = {}
         for node in graph.nodes:
@@ -47,6 +55,10 @@ class View:
     def readers(self, tensor: Tensor) -> list[Node]:
         """The nodes that read a tensor, in running order."""
         return self._readers.get(tensor.name, [])
+
+    def is_normed(self, node: Node) -> bool:
+        """Whether a convolution had a batch norm, or may have had one."""
+        return self._normed is None or node.result.name in self._normed
 
     def only(self, tensor: Tensor) -> Node | None:
         """The one node that reads a tensor; None where there are several, or none."""
@@ -73,7 +85,7 @@ class Template:
 
     Attributes:
         block: The block.
-        graph: Of its module, whose batch norms do nothing and whose biases are zero, so that biases of the
+        graph: Of its module, whose batch norms do nothing and whose weights are zero, so that biases of the
             graph are those that its form adds.
         module: The module of the block.
         layers: Its layers with weights, in the order in which they run.
@@ -116,13 +128,16 @@ def template(block: Block, in_shape: Shape | Shapes) -> Template:
     from hwnas.blocks import build
     from hwnas.export import _trace
 
-    module = build([block], ((IMAGE,),)).eval()
+    with torch.device("meta"):  # nothing is drawn
+        module = build([block], ((IMAGE,),)).eval()
+    module = module.to_empty(device="cpu")
     with torch.no_grad():
+        for tensor in module.state_dict().values():
+            tensor.zero_()
         for layer in module.modules():
             if isinstance(layer, nn.BatchNorm2d):
+                layer.weight.fill_(1)
                 layer.get_buffer("running_var").fill_(1 - layer.eps)
-            elif isinstance(layer, nn.Conv2d | nn.Linear) and layer.bias is not None:
-                layer.bias.zero_()
     graph = _trace.trace(module, *((1, *shape) for shape in shapes_of(in_shape)), native_hswish=True)
     return Template(block, graph, module.get_submodule(_PART), _layers(module, len(graph.sources)))
 
@@ -153,7 +168,10 @@ def _path(call: Any) -> str:
 def match(block: Block, reads: tuple[Tensor, ...], view: View) -> Match | None:
     """The nodes whose place a block can take, all of them on what it reads; None where there are none."""
     shapes = tuple((*tensor.shape[1:], 1, 1)[:3] for tensor in reads)
-    found = template(block, shapes if len(shapes) > 1 else shapes[0])  # type: ignore[arg-type]
+    try:
+        found = template(block, shapes if len(shapes) > 1 else shapes[0])  # type: ignore[arg-type]
+    except (ExportError, SpaceError):  # it does not take them
+        return None
     given = {own.name: theirs for own, theirs in zip(found.graph.sources, reads, strict=True)}
     if any(own.shape != theirs.shape for own, theirs in zip(found.graph.sources, reads, strict=True)):
         return None
@@ -213,9 +231,9 @@ def _same_number(own: Tensor | float, theirs: Tensor | float) -> bool:
 def _form(node: Node) -> tuple[object, ...]:
     """What a node does, but for its weights and what it reads."""
     if isinstance(node, Conv):
-        return node.weight.shape, node.stride, _border(node), node.groups, node.fused
+        return node.weight.shape, node.stride, border(node), node.groups, node.fused
     if isinstance(node, MaxPool):
-        return node.kernel, node.stride, _border(node)
+        return node.kernel, node.stride, border(node)
     if isinstance(node, Linear):
         return node.weight.shape, node.fused
     if isinstance(node, Slice):
@@ -225,12 +243,12 @@ def _form(node: Node) -> tuple[object, ...]:
     return (len(node.sources),) if isinstance(node, Concat) else ()
 
 
-def _border(node: Conv | MaxPool) -> tuple[tuple[int, int], ...]:
-    """Zeros before, and those after that a window reaches."""
+def border(node: Conv | MaxPool) -> Pads:
+    """Zeros before, and those after that a window reaches, of height and of width."""
     kernel = node.weight.shape[2:] if isinstance(node, Conv) else node.kernel
     found = []
     for axis in (0, 1):
         before = node.padding[axis][0]
         reached = (node.result.shape[2 + axis] - 1) * node.stride[axis] + kernel[axis]
         found.append((before, max(reached - node.source.shape[2 + axis] - before, 0)))
-    return tuple(found)
+    return found[0], found[1]

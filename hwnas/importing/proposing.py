@@ -13,6 +13,7 @@ from hwnas.blocks import (
     Head,
     LateHead,
     MBConv,
+    ResidualBlock,
     ShuffleUnit,
     UniversalInvertedBottleneck,
 )
@@ -95,23 +96,35 @@ def _squeezed(view: View, value: Tensor) -> tuple[int, Tensor]:
     return 0, value
 
 
-def proposals(view: View, node: Node) -> list[Block]:
-    """Blocks that may begin with a node, those that know most first; each once."""
-    found: dict[Block, None] = {}
-    for propose in PROPOSERS:
+@dataclass(frozen=True)
+class Proposal:
+    """A block that may begin with a node.
+
+    Attributes:
+        block: The block.
+        reads: What it reads, where that is not what the node reads in its order.
+    """
+
+    block: Block
+    reads: tuple[Tensor, ...] = ()
+
+
+def valid(*makers: Callable[[], Block] | None, reads: tuple[Tensor, ...] = ()) -> Iterator[Proposal]:
+    """The blocks that there can be."""
+    for make in makers:
         try:
-            found |= dict.fromkeys(propose(view, node))
-        except SpaceError:  # there is no such block
+            if make is not None:
+                yield Proposal(make(), reads)
+        except SpaceError:
             continue
-    return list(found)
 
 
-def _inverted(view: View, node: Node) -> Iterator[Block]:
+def _inverted(view: View, node: Node) -> Iterator[Proposal]:
     steps = spine(view, node)
     for padding in PADDINGS:
-        yield from _valid(_mbconv(steps[:3], padding), _mbconv(steps[:2], padding))
-        yield from _valid(*(_universal(steps[:count], padding) for count in (4, 3, 2)))
-        yield from _valid(_fused(steps[:2], padding))
+        yield from valid(_mbconv(steps[:3], padding), _mbconv(steps[:2], padding))
+        yield from valid(*(_universal(steps[:count], padding) for count in (4, 3, 2)))
+        yield from valid(_fused(steps[:2], padding))
 
 
 def _mbconv(steps: list[Step], padding: str) -> Callable[[], Block] | None:
@@ -167,17 +180,22 @@ def _fused(steps: list[Step], padding: str) -> Callable[[], Block] | None:
     )
 
 
-def _valid(*makers: Callable[[], Block] | None) -> Iterator[Block]:
-    """The blocks that there can be."""
-    for make in makers:
-        try:
-            if make is not None:
-                yield make()
-        except SpaceError:
-            continue
+def _residual(view: View, node: Node) -> Iterator[Proposal]:
+    """Where a network branches: its ways to the sum are a body and a short way, if there is one."""
+    if not isinstance(node, _graph.Conv):
+        return
+    for reader in view.readers(node.source):
+        steps = spine(view, reader)
+        for count in (2, 3):
+            if len(steps) < count:
+                break
+            full, last = steps[count - 2], steps[count - 1]
+            hidden = full.outputs if count == 3 else 0
+            sizes = steps[0].inputs, last.outputs, full.kernel, full.stride if count == 3 else steps[0].stride
+            yield from valid(partial(ResidualBlock, *sizes, hidden, full.node.groups, steps[0].activation))
 
 
-def _shuffle_unit(view: View, node: Node) -> Iterator[Block]:
+def _shuffle_unit(view: View, node: Node) -> Iterator[Proposal]:
     readers = view.readers(node.source) if isinstance(node, Slice | _graph.Conv) else []
     if isinstance(node, Slice):
         convs = [spine(view, reader) for each in readers for reader in view.readers(each.result)]
@@ -189,10 +207,11 @@ def _shuffle_unit(view: View, node: Node) -> Iterator[Block]:
         out = 2 * steps[-1].outputs if steps else 0
         channels = steps[0].inputs if steps else 0
     if len(steps) == 3 and len(readers) == 2:
-        yield ShuffleUnit(channels, out, steps[1].kernel, steps[1].stride, steps[0].activation)
+        sizes = channels, out, steps[1].kernel, steps[1].stride
+        yield from valid(partial(ShuffleUnit, *sizes, steps[0].activation))
 
 
-def _heads(view: View, node: Node) -> Iterator[Block]:
+def _heads(view: View, node: Node) -> Iterator[Proposal]:
     steps = spine(view, node)[:1]
     if not steps:
         return
@@ -200,18 +219,17 @@ def _heads(view: View, node: Node) -> Iterator[Block]:
     if steps[0].activation == "hswish":
         last = view.readers(last)[0].result
     pool = view.only(last)
-    linears = _linears(view, pool) if isinstance(pool, Pool) else []
+    found = linears(view, pool) if isinstance(pool, Pool) else []
     conv, act = steps[0], steps[0].activation
-    if len(linears) == 1:
-        yield Head(conv.inputs, conv.outputs, linears[0].result.shape[1], act)
-    elif len(linears) == 2:
-        hidden, classes = (each.result.shape[1] for each in linears)
-        for is_normed in (True, False):
-            if not (is_normed and act == "hswish"):
-                yield LateHead(conv.inputs, conv.outputs, hidden, classes, act, is_normed)
+    if len(found) == 1:
+        yield from valid(partial(Head, conv.inputs, conv.outputs, found[0].result.shape[1], act))
+    elif len(found) == 2:
+        hidden, classes = (each.result.shape[1] for each in found)
+        sizes = conv.inputs, conv.outputs, hidden, classes, act
+        yield from valid(*(partial(LateHead, *sizes, is_normed) for is_normed in (True, False)))
 
 
-def _linears(view: View, pool: Node) -> list[Linear]:
+def linears(view: View, pool: Node) -> list[Linear]:
     """The linear layers behind pooling."""
     found: list[Linear] = []
     node = view.only(pool.result)
@@ -225,20 +243,17 @@ def _linears(view: View, pool: Node) -> list[Linear]:
     return found
 
 
-def _conv(view: View, node: Node) -> Iterator[Block]:
+def _conv(view: View, node: Node) -> Iterator[Proposal]:
     for step in spine(view, node)[:1]:
         pools = view.only(step.node.result)
         sizes = step.inputs, step.outputs, step.kernel, step.stride, step.activation
         if isinstance(pools, MaxPool):
-            yield from _valid(partial(ConvPool, *sizes))
+            yield from valid(partial(ConvPool, *sizes))
         for padding in PADDINGS:
-            yield from _valid(partial(Conv, *sizes, step.node.groups, padding))
+            yield from valid(partial(Conv, *sizes, step.node.groups, padding))
 
 
-PROPOSERS: tuple[Callable[[View, Node], Iterator[Block]], ...] = (
-    _inverted,
-    _shuffle_unit,
-    _heads,
-    _conv,
-)
-"""What may begin at a node, one function a family of blocks; the first wins between equally large ones."""
+def known(view: View, node: Node) -> Iterator[Proposal]:
+    """Blocks of this project that may begin with a node, those that know most first."""
+    for propose in (_inverted, _residual, _shuffle_unit, _heads, _conv):
+        yield from propose(view, node)

@@ -79,12 +79,14 @@ class RawGraph:
         result: What comes out.
         nodes: The operators.
         notes: What was left out or changed on the way, for people.
+        has_norms: Whether batch norms stand in it, had it any; files may have had theirs folded.
     """
 
     source: Tensor
     result: Tensor
     nodes: tuple[RawNode, ...]
     notes: tuple[str, ...] = ()
+    has_norms: bool = False
 
 
 def operands(node: RawNode) -> tuple[Tensor, ...]:

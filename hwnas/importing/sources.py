@@ -150,8 +150,7 @@ def _of_onnx(path: Path, input_shape: Shape | None) -> Source:
 
     model = from_onnx.fixed(path, input_shape)
     content: bytes = model.SerializeToString()
-    raw, is_whole = from_onnx.read(model), from_onnx.is_whole(model)
-    return _of_file("onnx", "onnxruntime", path, content, raw, is_whole)
+    return _of_file("onnx", "onnxruntime", path, content, from_onnx.read(model), False)
 
 
 def _of_tflite(path: Path, input_shape: Shape | None) -> Source:
