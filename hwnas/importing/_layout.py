@@ -26,6 +26,7 @@ class Recorder:
     def __init__(self) -> None:
         self.nodes: list[RawNode] = []
         self.notes = Notes()
+        self._lost_softmax = False
 
     def add(self, node: RawNode) -> Tensor:
         """Append an operator; returns what it makes."""
@@ -34,7 +35,13 @@ class Recorder:
 
     def finish(self, source: Tensor, result: Tensor, *, has_norms: bool = False) -> RawGraph:
         """The network."""
-        return RawGraph(source, result, tuple(self.nodes), tuple(self.notes), has_norms)
+        return RawGraph(source, result, tuple(self.nodes), tuple(self.notes), has_norms, self._lost_softmax)
+
+    def leave_softmax(self, x: Tensor) -> Tensor:
+        """Leave out a softmax that is the last operator."""
+        self._lost_softmax = True
+        self.notes.say("the softmax at the end was left out: answers are logits")
+        return x
 
     def convolve(
         self,

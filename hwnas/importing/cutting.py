@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -47,16 +47,16 @@ def cut(network: Canonical) -> Cut:
     done, matches = set[str](), list[Match]()
     for node in network.graph.nodes:
         if node.result.name not in done:
-            matches.append(_largest(view, node))
+            matches.append(_largest(view, node, done))
             done |= matches[-1].covered
     return Cut(_architecture(network.graph, matches), tuple(matches))
 
 
-def _largest(view: View, node: Node) -> Match:
+def _largest(view: View, node: Node, done: Collection[str]) -> Match:
     """The block of most nodes that begins with a node; of several the one that knows most."""
     found: list[Match] = []
     for proposed in dict.fromkeys((*known(view, node), *single(view, node))):
-        matched = match(proposed.block, proposed.reads or operands(node), view)
+        matched = match(proposed.block, proposed.reads or operands(node), view, node, done)
         if matched is not None and _fits(matched, view):
             found.append(matched)
     if not found:

@@ -165,8 +165,18 @@ def _path(call: Any) -> str:
     return str(call.target).removeprefix(f"0.{_PART}").removeprefix(".")
 
 
-def match(block: Block, reads: tuple[Tensor, ...], view: View) -> Match | None:
-    """The nodes whose place a block can take, all of them on what it reads; None where there are none."""
+def match(
+    block: Block, reads: tuple[Tensor, ...], view: View, first: Node, taken: Collection[str] = ()
+) -> Match | None:
+    """The nodes whose place a block can take; None where there are none.
+
+    Args:
+        block: The block.
+        reads: What it reads.
+        view: The graph.
+        first: A node that must be one of them.
+        taken: Results of nodes that must not.
+    """
     shapes = tuple((*tensor.shape[1:], 1, 1)[:3] for tensor in reads)
     try:
         found = template(block, shapes if len(shapes) > 1 else shapes[0])  # type: ignore[arg-type]
@@ -178,7 +188,8 @@ def match(block: Block, reads: tuple[Tensor, ...], view: View) -> Match | None:
     for values in _laid(found.graph.nodes, given, view):
         pairs = tuple((node, view.makers[values[node.result.name].name]) for node in found.graph.nodes)
         made = Match(found, reads, values[found.graph.results[0].name], pairs)
-        if len(found.graph.results) == 1 and _is_closed(made, view):
+        is_free = first.result.name in made.covered and made.covered.isdisjoint(taken)
+        if is_free and len(found.graph.results) == 1 and _is_closed(made, view):
             return made
     return None
 

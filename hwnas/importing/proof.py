@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.special import softmax
 
 from hwnas.errors import DataError, ParityError
 from hwnas.export import parity, random_calibration
@@ -63,8 +64,11 @@ def prove(network: nn.Module, source: Source, shape: Shape, given: np.ndarray | 
     if given is not None:
         _require_images(given, shape)
         images, count = np.concatenate([images, given.astype(np.float32)]), len(given)
-    expected, actual = source.answers(images), parity.answers(network, images)
-    max_error, sqnr_db = parity.differences(expected, _as(actual, expected.shape))
+    expected = source.answers(images)
+    actual = _as(parity.answers(network, images), expected.shape)
+    if source.raw.lost_softmax:
+        actual = softmax(actual, axis=1)
+    max_error, sqnr_db = parity.differences(expected, actual)
     found = Proof(len(images), count, max_error, sqnr_db, source.is_whole)
     _demand(found, source, expected, depth)
     return found

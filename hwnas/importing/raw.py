@@ -80,6 +80,7 @@ class RawGraph:
         nodes: The operators.
         notes: What was left out or changed on the way, for people.
         has_norms: Whether batch norms stand in it, had it any; files may have had theirs folded.
+        lost_softmax: Whether a softmax at the end was left out.
     """
 
     source: Tensor
@@ -87,6 +88,7 @@ class RawGraph:
     nodes: tuple[RawNode, ...]
     notes: tuple[str, ...] = ()
     has_norms: bool = False
+    lost_softmax: bool = False
 
 
 def operands(node: RawNode) -> tuple[Tensor, ...]:
