@@ -19,7 +19,7 @@ _MOST_JOINED = 4  # that all runtimes take at once
 class _Combining(Junction):
     """A block that makes one tensor of several that are as fine as each other."""
 
-    in_channels: tuple[int, ...]  # type: ignore[assignment]
+    in_channels: tuple[int, ...]
     activation: str
 
     def __post_init__(self) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from hwnas.blocks import Classifier
-from hwnas.export._graph import Conv, Graph, Linear, Node, operands
+from hwnas.export._graph import Arithmetic, Conv, Graph, HardSwish, Linear, Node, Sigmoid, Tensor, operands
 from hwnas.importing.canonical import Canonical, Unfolded
 from hwnas.importing.generic import single
 from hwnas.importing.matching import Layer, Match, View, match
@@ -57,11 +57,20 @@ def _largest(view: View, node: Node, done: Collection[str]) -> Match:
     found: list[Match] = []
     for proposed in dict.fromkeys((*known(view, node), *single(view, node))):
         matched = match(proposed.block, proposed.reads or operands(node), view, node, done)
-        if matched is not None and _fits(matched, view):
+        if matched is not None and _fits(matched, view) and not _is_cut_off(matched, view):
             found.append(matched)
     if not found:
         raise unknown(type(node).__name__, node.result.name, "no block of hwnas has it in this place")
     return max(found, key=lambda each: len(each.pairs))
+
+
+def _is_cut_off(matched: Match, view: View) -> bool:
+    """Whether what follows can only be part of this block: no block begins with an activation."""
+    return any(
+        isinstance(reader, HardSwish | Sigmoid)
+        or (isinstance(reader, Arithmetic) and not isinstance(reader.other, Tensor))
+        for reader in view.readers(matched.result)
+    )
 
 
 def _architecture(graph: Graph, matches: list[Match]) -> Architecture:

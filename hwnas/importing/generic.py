@@ -78,9 +78,9 @@ def _of_two(op: str, left: Tensor, right: Tensor, acts: list[str]) -> Iterator[P
         if op == "add":
             yield from valid(partial(Sum, channels, act))
             continue
-        for reads in ((left, right), (right, left)):
-            is_gate = reads[0].shape[2:] != reads[1].shape[2:]
-            yield from valid(partial(Product, channels, is_gate, act), reads=reads)
+        features, gate = sorted((left, right), key=lambda each: each.shape[2:], reverse=True)
+        is_gate = features.shape[2:] != gate.shape[2:]
+        yield from valid(partial(Product, channels, is_gate, act), reads=(features, gate))
 
 
 def _pooled(view: View, node: Pool) -> Iterator[Callable[[], Block]]:

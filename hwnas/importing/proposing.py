@@ -153,6 +153,8 @@ def _universal(steps: list[Step], padding: str) -> Callable[[], Block] | None:
     middle = steps[2] if len(steps) == 4 else None
     start = steps[0] if kinds[0] else None
     expand = steps[1] if start else steps[0]
+    if expand.activation == "none":  # the end of a block and the beginning of the next one
+        return None
     return lambda: UniversalInvertedBottleneck(
         steps[0].inputs,
         steps[-1].outputs,
@@ -166,7 +168,7 @@ def _universal(steps: list[Step], padding: str) -> Callable[[], Block] | None:
 
 
 def _fused(steps: list[Step], padding: str) -> Callable[[], Block] | None:
-    if len(steps) != 2 or any(step.is_depthwise for step in steps):
+    if len(steps) != 2 or any(step.is_depthwise for step in steps) or steps[0].activation == "none":
         return None
     full, project = steps
     return lambda: FusedMBConv(
