@@ -5,19 +5,17 @@ from __future__ import annotations
 import re
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 from rich.markup import escape
 
 from hwnas.cli import _usage
 from hwnas.cli._app import Json, app, emit_json, err, out
-from hwnas.errors import DataError, HwnasError, typed
+from hwnas.cli._images import read_images
+from hwnas.errors import HwnasError, typed
 from hwnas.runs import outputs
 from hwnas.space import Shape
-
-if TYPE_CHECKING:
-    import numpy as np
 
 _SHAPE = re.compile(r"(?:1x)?(\d{1,5})x(\d{1,5})x(\d{1,5})")
 
@@ -55,7 +53,7 @@ def import_model(
     with _usage.usage():
         one = None if shape is None else _image(shape)
     outputs.require_folder(to, "an imported network")
-    images = None if inputs is None else _images(inputs)
+    images = None if inputs is None else read_images(inputs)
     with err.status("reading the network") as status:
         found = bring(model, to, weights=weights, input_shape=one, inputs=images, tell=status.update)
     if as_json:
@@ -87,16 +85,3 @@ def _image(text: str) -> Shape:
         raise HwnasError(f"a shape must be channels, height and width, as 3x224x224, but got {text!r}")
     channels, height, width = map(int, matched.groups())
     return channels, height, width
-
-
-def _images(path: Path) -> np.ndarray:
-    """The images of a file."""
-    import numpy as np
-
-    try:
-        found = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise DataError(f"inputs must be a .npy file of images, but {path} is not: {error}") from error
-    if not isinstance(found, np.ndarray):
-        raise DataError(f"inputs must be one array in a .npy file, but {path} holds several")
-    return found
