@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hwnas.blocks import (
     LRASPP,
+    ChannelPart,
     Conv,
     ConvPool,
     DenseHead,
@@ -17,16 +18,15 @@ from hwnas.blocks import (
     MaxPool,
     MBConv,
     MBStage,
-    Part,
     PlainConv,
     PooledContext,
     PooledHead,
-    Product,
     Pyramid,
     ResidualBlock,
     ShuffleUnit,
     Skip,
     Sum,
+    TensorProduct,
     UniversalInvertedBottleneck,
 )
 
@@ -53,11 +53,11 @@ EXAMPLES = [
     (ResidualBlock(8, 16, 3, 2, 8, 2), (8, 9, 8)),
     (PlainConv(8, 12, (2, 3), (2, 1), (0, 1, 1, 2), 4, "silu", False), (8, 7, 6)),
     (Sum((8, 8), "relu"), ((8, 5, 6), (8, 5, 6))),
-    (Product((8, 8)), ((8, 5, 6), (8, 1, 1))),
+    (TensorProduct((8, 8)), ((8, 5, 6), (8, 1, 1))),
     (Join((8, 4, 2), "relu6"), ((8, 5, 6), (4, 5, 6), (2, 5, 6))),
     (GlobalPool(8), (8, 5, 6)),
     (MaxPool(8, is_ceiling=True), (8, 8, 8)),
-    (Part(8, 2, 6), (8, 5, 6)),
+    (ChannelPart(8, 2, 6), (8, 5, 6)),
     (Finer(8, 2), (8, 3, 4)),
     (PooledHead(8, 16, 5, "hswish"), (8, 4, 4)),
 ]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from hwnas import plugins
 from hwnas.blocks._base import Base, Classifier, Junction, Strided
 from hwnas.blocks._key import decode, tagged
-from hwnas.blocks.combining import Join, Product, Sum
+from hwnas.blocks.combining import Join, Sum, TensorProduct
 from hwnas.blocks.conv import Conv
 from hwnas.blocks.convpool import ConvPool
 from hwnas.blocks.densehead import DenseHead
@@ -26,7 +26,7 @@ from hwnas.blocks.mbconv import MBConv
 from hwnas.blocks.mbstage import MBStage
 from hwnas.blocks.plainconv import PlainConv
 from hwnas.blocks.pooledcontext import PooledContext
-from hwnas.blocks.pooling import Finer, GlobalPool, MaxPool, Part, PooledHead
+from hwnas.blocks.pooling import ChannelPart, Finer, GlobalPool, MaxPool, PooledHead
 from hwnas.blocks.pyramid import Pyramid
 from hwnas.blocks.residuals import ResidualBlock
 from hwnas.blocks.shuffleunit import ShuffleUnit
@@ -57,11 +57,11 @@ _OWN = (
     ResidualBlock,
     PlainConv,
     Sum,
-    Product,
+    TensorProduct,
     Join,
     GlobalPool,
     MaxPool,
-    Part,
+    ChannelPart,
     Finer,
     PooledHead,
 )
@@ -135,6 +135,7 @@ __all__ = [
     "KINDS",
     "LRASPP",
     "Base",
+    "ChannelPart",
     "Classifier",
     "Conv",
     "ConvPool",
@@ -150,17 +151,16 @@ __all__ = [
     "MBConv",
     "MBStage",
     "MaxPool",
-    "Part",
     "PlainConv",
     "PooledContext",
     "PooledHead",
-    "Product",
     "Pyramid",
     "ResidualBlock",
     "ShuffleUnit",
     "Skip",
     "Strided",
     "Sum",
+    "TensorProduct",
     "UniversalInvertedBottleneck",
     "build",
     "network",

@@ -69,7 +69,7 @@ class Sum(_Combining):
 
 
 @dataclass(frozen=True)
-class Product(_Combining):
+class TensorProduct(_Combining):
     """The product of two tensors, of which the second may be one pixel: a gate.
 
     Attributes:

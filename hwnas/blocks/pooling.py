@@ -114,7 +114,7 @@ class MaxPool(_OfChannels):
 
 
 @dataclass(frozen=True)
-class Part(_OfChannels):
+class ChannelPart(_OfChannels):
     """Channels ``start`` to ``stop`` of the input, the last one not included."""
 
     kind: ClassVar[str] = "part"

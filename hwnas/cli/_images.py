@@ -20,5 +20,6 @@ def read_images(path: Path) -> np.ndarray:
     except (OSError, ValueError, EOFError) as error:
         raise DataError(f"inputs must be a .npy file of images, but {path} is not: {error}") from error
     if not isinstance(found, np.ndarray):
+        found.close()
         raise DataError(f"inputs must be one array in a .npy file, but {path} holds several")
     return found

@@ -8,7 +8,7 @@ import numpy as np
 
 from hwnas.blocks.layers import Pads
 from hwnas.export._graph import Arithmetic, Conv, MaxPool, Pool, Slice, Tensor
-from hwnas.importing.raw import Activation, Norm, RawGraph, RawNode, unknown, window_size
+from hwnas.importing.raw import Applied, Norm, RawGraph, RawNode, unknown, window_size
 
 
 class Notes(list[str]):
@@ -94,13 +94,46 @@ class Recorder:
         window, steps = (int(kernel[0]), int(kernel[1])), (int(stride[0]), int(stride[1]))
         return self.add(MaxPool(x, result, window, steps, padding))
 
+    def average_of(
+        self,
+        name: str,
+        operator: str,
+        x: Tensor,
+        kernel: Sequence[int],
+        stride: Sequence[int],
+        padding: Pads = ((0, 0), (0, 0)),
+        size: Sequence[int] | None = None,
+    ) -> Tensor:
+        """The mean of each window: of all pixels pooling, else the depthwise convolution that it is.
+
+        Runtimes have no int8 kernel for it that all of a network can be delegated with.
+
+        Args:
+            name: Of what it makes.
+            operator: Its name as its format has it.
+            x: What it reads.
+            kernel: Of the window.
+            stride: Of the window.
+            padding: Zeros around, which count.
+            size: Height and width of what it makes, where the file says.
+        """
+        has_border = any(map(any, padding))
+        if tuple(kernel) == x.shape[2:] and not has_border:
+            return self.average(name, x)
+        if size is not None and tuple(size) != window_size(x.shape[2:], kernel, stride, padding, (1, 1)):
+            raise unknown(operator, name, "its last windows look over the edge")
+        self.notes.say("average pooling of windows was read as depthwise convolutions of equal weights")
+        channels = x.shape[1]
+        weight = np.full((channels, 1, *kernel), 1 / (kernel[0] * kernel[1]))
+        return self.convolve(name, x, weight, None, stride, padding, (1, 1), channels)
+
     def average(self, name: str, x: Tensor, *, keeps: bool = True) -> Tensor:
         """The mean over height and width."""
         return self.add(Pool(x, Tensor(name, (*x.shape[:2], 1, 1) if keeps else x.shape[:2])))
 
     def apply(self, name: str, x: Tensor, function: str) -> Tensor:
         """A function of each element."""
-        return self.add(Activation(x, Tensor(name, x.shape), function))  # type: ignore[arg-type]
+        return self.add(Applied(x, Tensor(name, x.shape), function))  # type: ignore[arg-type]
 
     def clip(self, name: str, operator: str, x: Tensor, low: float | None, high: float | None) -> Tensor:
         """Values within bounds, which must be those of a ReLU."""

@@ -30,7 +30,7 @@ from hwnas.export._graph import (
     Sigmoid,
     Tensor,
 )
-from hwnas.importing.raw import Activation, Norm, Pad, RawGraph, Reshape, Transpose, operands, unknown
+from hwnas.importing.raw import Applied, Norm, Pad, RawGraph, Reshape, Transpose, operands, unknown
 
 _MOST_JOINED = 4
 _CLOSE = 1e-6  # of a third or a sixth that was written in float32
@@ -52,7 +52,7 @@ class Unfolded:
 
 
 @dataclass(frozen=True)
-class Canonical:
+class FoldedNetwork:
     """A network of the exporter's operators.
 
     Attributes:
@@ -73,7 +73,7 @@ class Canonical:
         return self.unfolded.keys() if self.has_norms or self.unfolded else None
 
 
-def canonical(raw: RawGraph) -> Canonical:
+def canonical(raw: RawGraph) -> FoldedNetwork:
     """The canonical form of a network.
 
     Raises:
@@ -105,11 +105,11 @@ class _Folding:
         self._uses = Counter({raw.source.name: self._reads[raw.source.name]})  # of what is in the graph
         self._unfolded: dict[str, Unfolded] = {}
 
-    def finish(self) -> Canonical:
+    def finish(self) -> FoldedNetwork:
         result = self._read(self._raw.result, self._raw.result.name)
         nodes = self._needed(result)
         graph = Graph((self._raw.source,), (result,), nodes)
-        return Canonical(graph, self._unfolded, self._raw.notes, self._raw.has_norms)
+        return FoldedNetwork(graph, self._unfolded, self._raw.notes, self._raw.has_norms)
 
     def _needed(self, result: Tensor) -> tuple[Node, ...]:
         """The nodes that the result depends on."""
@@ -204,7 +204,7 @@ class _Folding:
         self._put(node.result, alone)
 
     @take.register
-    def _(self, node: Activation) -> None:
+    def _(self, node: Applied) -> None:
         value, name = self._read(node.source, node.result.name), node.result.name
         maker = self._maker(value)
         if node.function in ("relu", "relu6"):

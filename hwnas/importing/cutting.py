@@ -10,9 +10,9 @@ import numpy as np
 
 from hwnas.blocks import Classifier
 from hwnas.export._graph import Arithmetic, Conv, Graph, HardSwish, Linear, Node, Sigmoid, Tensor, operands
-from hwnas.importing.canonical import Canonical, Unfolded
+from hwnas.importing.canonical import FoldedNetwork, Unfolded
 from hwnas.importing.generic import single
-from hwnas.importing.matching import Layer, Match, View, match
+from hwnas.importing.matching import Laid, Layer, View, match
 from hwnas.importing.proposing import known
 from hwnas.importing.raw import unknown
 from hwnas.space import STEM, Architecture, Block, Choice
@@ -34,17 +34,17 @@ class Cut:
     """
 
     architecture: Architecture
-    matches: tuple[Match, ...]
+    matches: tuple[Laid, ...]
 
 
-def cut(network: Canonical) -> Cut:
+def cut(network: FoldedNetwork) -> Cut:
     """The blocks of a network.
 
     Raises:
         ExportError: An operator is part of no block.
     """
     view = View(network.graph, network.normed)
-    done, matches = set[str](), list[Match]()
+    done, matches = set[str](), list[Laid]()
     for node in network.graph.nodes:
         if node.result.name not in done:
             matches.append(_largest(view, node, done))
@@ -52,9 +52,9 @@ def cut(network: Canonical) -> Cut:
     return Cut(_architecture(network.graph, matches), tuple(matches))
 
 
-def _largest(view: View, node: Node, done: Collection[str]) -> Match:
+def _largest(view: View, node: Node, done: Collection[str]) -> Laid:
     """The block of most nodes that begins with a node; of several the one that knows most."""
-    found: list[Match] = []
+    found: list[Laid] = []
     for proposed in dict.fromkeys((*known(view, node), *single(view, node))):
         matched = match(proposed.block, proposed.reads or operands(node), view, node, done)
         if matched is not None and _fits(matched, view) and not _is_cut_off(matched, view):
@@ -64,7 +64,7 @@ def _largest(view: View, node: Node, done: Collection[str]) -> Match:
     return max(found, key=lambda each: len(each.pairs))
 
 
-def _is_cut_off(matched: Match, view: View) -> bool:
+def _is_cut_off(matched: Laid, view: View) -> bool:
     """Whether what follows can only be part of this block: no block begins with an activation."""
     return any(
         isinstance(reader, HardSwish | Sigmoid)
@@ -73,7 +73,7 @@ def _is_cut_off(matched: Match, view: View) -> bool:
     )
 
 
-def _architecture(graph: Graph, matches: list[Match]) -> Architecture:
+def _architecture(graph: Graph, matches: list[Laid]) -> Architecture:
     names = {graph.sources[0].name: STEM}
     names |= {each.result.name: f"block{number}" for number, each in enumerate(matches, start=1)}
     body, head = matches, tuple[Block, ...]()
@@ -91,7 +91,7 @@ def _architecture(graph: Graph, matches: list[Match]) -> Architecture:
     return own.space(cast(Any, shape), (), tuple(choices), head).architecture([0] * len(choices))
 
 
-def _weighted(matched: Match) -> list[tuple[Layer, Weighted, Weighted]]:
+def _weighted(matched: Laid) -> list[tuple[Layer, Weighted, Weighted]]:
     """Layers with weights of a block, each with its node and the one in its place."""
     pairs = [pair for pair in matched.pairs if isinstance(pair[0], Conv | Linear)]
     return [
@@ -100,7 +100,7 @@ def _weighted(matched: Match) -> list[tuple[Layer, Weighted, Weighted]]:
     ]
 
 
-def _fits(matched: Match, view: View) -> bool:
+def _fits(matched: Laid, view: View) -> bool:
     """Whether the block's layers can have the weights of what they are in the place of."""
     module = matched.template.module
     for layer, _, theirs in _weighted(matched):

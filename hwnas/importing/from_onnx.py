@@ -18,7 +18,7 @@ from hwnas.blocks.layers import Pads, same_pads
 from hwnas.errors import ExportError
 from hwnas.export._graph import Concat, Linear, Resize, Tensor
 from hwnas.importing._layout import Recorder
-from hwnas.importing.raw import Pad, RawGraph, Reshape, Transpose, unknown
+from hwnas.importing.raw import Pad, RawGraph, Reshape, Transpose, unknown, window_size
 from hwnas.space import Shape
 
 _SIXTH = 1 / 6
@@ -172,9 +172,12 @@ class _Reader:
     def _average(self, call: _Call) -> Tensor:
         x = call.tensor(0)
         if call.node.op_type == "AveragePool":
-            kernel = tuple(call.ints("kernel_shape", 2))
-            if kernel != x.shape[2:] or any(call.attributes.get("pads", [])):
-                raise unknown("AveragePool", call.place, f"its window is {kernel}, not all of {x.shape[2:]}")
+            kernel, stride = call.ints("kernel_shape", 2), call.ints("strides", 2)
+            pads = call.pads(x, kernel, stride)
+            if any(map(any, pads)) and not call.attributes.get("count_include_pad", 0):
+                raise unknown("AveragePool", call.place, "it does not divide by the pixels of its window")
+            size = self._places(call, x, kernel, stride, pads)
+            return self._out.average_of(call.name, "AveragePool", x, kernel, stride, pads, size)
         return self._out.average(call.name, x)
 
     def _mean(self, call: _Call) -> Tensor:
@@ -188,18 +191,24 @@ class _Reader:
         if any(step != 1 for step in call.ints("dilations", 2)):
             raise unknown("MaxPool", call.place, "it is dilated")
         pads = call.pads(x, kernel, stride)
+        size = self._places(call, x, kernel, stride, pads)
+        return self._out.max_pool(call.name, x, kernel, stride, pads, size)
+
+    def _places(
+        self, call: _Call, x: Tensor, kernel: Sequence[int], stride: Sequence[int], pads: Pads
+    ) -> Sequence[int]:
+        """Places of a window, of which the last may look over the edge where the operator says so."""
         if not call.attributes.get("ceil_mode", 0):
-            return self._out.max_pool(call.name, x, kernel, stride, pads)
+            return window_size(x.shape[2:], kernel, stride, pads, (1, 1))
         sizes = [
             -(-(length + sum(pad) - window) // step) + 1
             for length, pad, window, step in zip(x.shape[2:], pads, kernel, stride, strict=True)
         ]
         begins = [(size - 1) * step for size, step in zip(sizes, stride, strict=True)]
-        sizes = [  # no window begins behind the edge
+        return [  # no window begins behind the edge
             size - (begin >= length + pad[0])
             for size, begin, length, pad in zip(sizes, begins, x.shape[2:], pads, strict=True)
         ]
-        return self._out.max_pool(call.name, x, kernel, stride, pads, sizes)
 
     def _reshape(self, call: _Call) -> Tensor:
         x = call.tensor(0)

@@ -214,10 +214,11 @@ class _Reader:
 
     def _average(self, call: _Call) -> Tensor:
         x, kernel = call.tensor(0), (call.options.filterHeight, call.options.filterWidth)
-        same = call.options.padding == schema.Padding.SAME and call.strides != kernel
-        if kernel != x.shape[2:] or same:
-            raise unknown("AVERAGE_POOL_2D", call.place, f"its window is {kernel}, not all of {x.shape[2:]}")
-        return call.fused(self._out.average(call.inner, x))
+        if kernel == x.shape[2:]:
+            return call.fused(self._out.average(call.inner, x))
+        if any(map(any, call.pads(x, kernel))):
+            raise unknown("AVERAGE_POOL_2D", call.place, "it does not divide by the pixels of its window")
+        return call.fused(self._out.average_of(call.inner, "AVERAGE_POOL_2D", x, kernel, call.strides))
 
     def _max_pool(self, call: _Call) -> Tensor:
         x, kernel = call.tensor(0), (call.options.filterHeight, call.options.filterWidth)

@@ -171,11 +171,13 @@ class _Reader:
             raise unknown("adaptive_avg_pool2d", name, f"it is to {tuple(given['output_size'])}, not to 1x1")
         return self._out.average(name, given["self"])
 
-    def _average(self, name: str, _: fx.Node, given: dict[str, Any]) -> Tensor:
-        x, kernel = given["self"], _pair(given["kernel_size"])
-        if tuple(kernel) != x.shape[2:] or any(given.get("padding", [0])):
-            raise unknown("avg_pool2d", name, f"its window is {tuple(kernel)}, not all of {x.shape[2:]}")
-        return self._out.average(name, x)
+    def _average(self, name: str, node: fx.Node, given: dict[str, Any]) -> Tensor:
+        x, kernel, padding = given["self"], _pair(given["kernel_size"]), _pair(given.get("padding", 0))
+        if given.get("divisor_override") or (any(padding) and not given.get("count_include_pad", True)):
+            raise unknown("avg_pool2d", name, "it does not divide by the pixels of its window")
+        stride, size = _pair(given.get("stride") or kernel), tuple(node.meta["val"].shape[2:])
+        pads = (padding[0], padding[0]), (padding[1], padding[1])
+        return self._out.average_of(name, "avg_pool2d", x, kernel, stride, pads, size)
 
     def _max_pool(self, name: str, node: fx.Node, given: dict[str, Any]) -> Tensor:
         if any(step != 1 for step in _pair(given.get("dilation", 1))):

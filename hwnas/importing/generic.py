@@ -6,7 +6,17 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
-from hwnas.blocks import Finer, GlobalPool, Join, MaxPool, Part, PlainConv, PooledHead, Product, Sum
+from hwnas.blocks import (
+    ChannelPart,
+    Finer,
+    GlobalPool,
+    Join,
+    MaxPool,
+    PlainConv,
+    PooledHead,
+    Sum,
+    TensorProduct,
+)
 from hwnas.export import _graph
 from hwnas.export._graph import (
     Arithmetic,
@@ -47,7 +57,7 @@ def single(view: View, node: Node) -> Iterator[Proposal]:
         sizes = node.source.shape[1], node.kernel[0], node.stride[0], node.padding[0][0]
         found = [partial(MaxPool, *sizes, ceiling) for ceiling in (False, True)]
     elif isinstance(node, Slice):
-        found = [partial(Part, node.source.shape[1], node.start, node.stop)]
+        found = [partial(ChannelPart, node.source.shape[1], node.start, node.stop)]
     elif isinstance(node, Resize):
         factor = node.result.shape[2] // node.source.shape[2]
         found = [partial(Finer, node.source.shape[1], factor)]
@@ -80,7 +90,7 @@ def _of_two(op: str, left: Tensor, right: Tensor, acts: list[str]) -> Iterator[P
             continue
         features, gate = sorted((left, right), key=lambda each: each.shape[2:], reverse=True)
         is_gate = features.shape[2:] != gate.shape[2:]
-        yield from valid(partial(Product, channels, is_gate, act), reads=(features, gate))
+        yield from valid(partial(TensorProduct, channels, is_gate, act), reads=(features, gate))
 
 
 def _pooled(view: View, node: Pool) -> Iterator[Callable[[], Block]]:

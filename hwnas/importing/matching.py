@@ -17,6 +17,7 @@ from hwnas.export._graph import (
     Linear,
     MaxPool,
     Node,
+    Pool,
     Shuffle,
     Slice,
     Tensor,
@@ -57,8 +58,17 @@ class View:
         return self._readers.get(tensor.name, [])
 
     def is_normed(self, node: Node) -> bool:
-        """Whether a convolution had a batch norm, or may have had one."""
-        return self._normed is None or node.result.name in self._normed
+        """Whether a convolution had a batch norm, or may have had one: squeeze-excite seldom has."""
+        if self._normed is None:
+            return not (isinstance(node, Conv) and self._is_pooled(node.source))
+        return node.result.name in self._normed
+
+    def _is_pooled(self, tensor: Tensor) -> bool:
+        """Whether a tensor is one pixel because it was pooled."""
+        made = self.makers.get(tensor.name)
+        if tensor.shape[2:] != (1, 1) or made is None or isinstance(made, Concat):
+            return False
+        return isinstance(made, Pool) or self._is_pooled(made.source)
 
     def only(self, tensor: Tensor) -> Node | None:
         """The one node that reads a tensor; None where there are several, or none."""
@@ -98,7 +108,7 @@ class Template:
 
 
 @dataclass(frozen=True)
-class Match:
+class Laid:
     """A block in the place of some nodes.
 
     Attributes:
@@ -167,7 +177,7 @@ def _path(call: Any) -> str:
 
 def match(
     block: Block, reads: tuple[Tensor, ...], view: View, first: Node, taken: Collection[str] = ()
-) -> Match | None:
+) -> Laid | None:
     """The nodes whose place a block can take; None where there are none.
 
     Args:
@@ -187,7 +197,7 @@ def match(
         return None
     for values in _laid(found.graph.nodes, given, view):
         pairs = tuple((node, view.makers[values[node.result.name].name]) for node in found.graph.nodes)
-        made = Match(found, reads, values[found.graph.results[0].name], pairs)
+        made = Laid(found, reads, values[found.graph.results[0].name], pairs)
         is_free = first.result.name in made.covered and made.covered.isdisjoint(taken)
         if is_free and len(found.graph.results) == 1 and _is_closed(made, view):
             return made
@@ -206,7 +216,7 @@ def _laid(nodes: tuple[Node, ...], values: Mapping[str, Tensor], view: View) -> 
             yield from _laid(tuple(rest), {**values, node.result.name: theirs.result}, view)
 
 
-def _is_closed(made: Match, view: View) -> bool:
+def _is_closed(made: Laid, view: View) -> bool:
     """Whether nothing else reads what the block has inside."""
     inside = made.covered
     kept = inside - {made.result.name}

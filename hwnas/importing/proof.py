@@ -10,7 +10,7 @@ from scipy.special import softmax
 
 from hwnas.errors import DataError, ParityError
 from hwnas.export import parity, random_calibration
-from hwnas.importing.sources import Source
+from hwnas.importing.sources import GivenNetwork
 
 if TYPE_CHECKING:
     from torch import nn
@@ -45,7 +45,9 @@ class Proof:
         return asdict(self)
 
 
-def prove(network: nn.Module, source: Source, shape: Shape, given: np.ndarray | None, depth: int) -> Proof:
+def prove(
+    network: nn.Module, source: GivenNetwork, shape: Shape, given: np.ndarray | None, depth: int
+) -> Proof:
     """Compare a network with what it was imported from, on random images and given ones.
 
     Args:
@@ -89,7 +91,7 @@ def _require_images(given: np.ndarray, shape: Shape) -> None:
         )
 
 
-def _demand(found: Proof, source: Source, expected: np.ndarray, depth: int) -> None:
+def _demand(found: Proof, source: GivenNetwork, expected: np.ndarray, depth: int) -> None:
     if not np.isfinite(expected).all() or not expected.any():
         raise ParityError(
             f"the answers of {source.name} must be finite and not all zero to be compared, but they are not: "

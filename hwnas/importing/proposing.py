@@ -28,7 +28,7 @@ _DEEPEST = 4  # convolutions of a block one after the other
 
 
 @dataclass(frozen=True)
-class Step:
+class Convolved:
     """A convolution with what follows it.
 
     Attributes:
@@ -67,16 +67,16 @@ class Step:
         return self.node.stride[0]
 
 
-def spine(view: View, node: Node) -> list[Step]:
+def spine(view: View, node: Node) -> list[Convolved]:
     """The convolutions from a node on, one after the other; squeeze-excite between them is looked over."""
-    found: list[Step] = []
+    found: list[Convolved] = []
     while isinstance(node, _graph.Conv) and len(found) < _DEEPEST:
         value, activation = node.result, str(node.fused)
         following = view.only(value)
         if activation == "none" and isinstance(following, HardSwish):
             value, activation = following.result, "hswish"
         squeezed, value = _squeezed(view, value)
-        found.append(Step(node, activation, squeezed))
+        found.append(Convolved(node, activation, squeezed))
         next_one = view.only(value)
         if next_one is None:
             break
@@ -127,7 +127,7 @@ def _inverted(view: View, node: Node) -> Iterator[Proposal]:
         yield from valid(_fused(steps[:2], padding))
 
 
-def _mbconv(steps: list[Step], padding: str) -> Callable[[], Block] | None:
+def _mbconv(steps: list[Convolved], padding: str) -> Callable[[], Block] | None:
     if not 1 < len(steps) < 4 or not steps[-2].is_depthwise:
         return None
     *expand, depthwise, project = steps
@@ -146,7 +146,7 @@ def _mbconv(steps: list[Step], padding: str) -> Callable[[], Block] | None:
     )
 
 
-def _universal(steps: list[Step], padding: str) -> Callable[[], Block] | None:
+def _universal(steps: list[Convolved], padding: str) -> Callable[[], Block] | None:
     kinds = [step.is_depthwise for step in steps]
     if kinds not in ([True, False, True, False], [True, False, False], [False, False]):
         return None
@@ -167,7 +167,7 @@ def _universal(steps: list[Step], padding: str) -> Callable[[], Block] | None:
     )
 
 
-def _fused(steps: list[Step], padding: str) -> Callable[[], Block] | None:
+def _fused(steps: list[Convolved], padding: str) -> Callable[[], Block] | None:
     if len(steps) != 2 or any(step.is_depthwise for step in steps) or steps[0].activation == "none":
         return None
     full, project = steps

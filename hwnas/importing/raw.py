@@ -33,7 +33,7 @@ class Norm:
 
 
 @dataclass(frozen=True, eq=False)
-class Activation:
+class Applied:
     """One function of each element."""
 
     source: Tensor
@@ -67,7 +67,7 @@ class Transpose:
     order: tuple[int, ...]
 
 
-RawNode = _graph.Node | Norm | Activation | Pad | Reshape | Transpose
+RawNode = _graph.Node | Norm | Applied | Pad | Reshape | Transpose
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class RawGraph:
 
 def operands(node: RawNode) -> tuple[Tensor, ...]:
     """The tensors that a node reads."""
-    if isinstance(node, Norm | Activation | Pad | Reshape | Transpose):
+    if isinstance(node, Norm | Applied | Pad | Reshape | Transpose):
         return (node.source,)
     return _graph.operands(node)
 

@@ -26,7 +26,7 @@ _NESTED = ("state_dict", "model", "model_state_dict")
 
 
 @dataclass(frozen=True)
-class Source:
+class GivenNetwork:
     """A network as it was given.
 
     Attributes:
@@ -46,7 +46,7 @@ class Source:
     is_whole: bool = False
 
 
-def opened(model: str | Path | nn.Module, weights: Path | None, input_shape: Shape | None) -> Source:
+def opened(model: str | Path | nn.Module, weights: Path | None, input_shape: Shape | None) -> GivenNetwork:
     """The network of a module, of a factory ``package.module:function`` or of a file.
 
     Raises:
@@ -134,7 +134,7 @@ def _tensors(path: Path) -> dict[str, Any]:
     return found
 
 
-def _of_module(module: nn.Module, name: str, digests: dict[str, str], shape: Shape) -> Source:
+def _of_module(module: nn.Module, name: str, digests: dict[str, str], shape: Shape) -> GivenNetwork:
     from hwnas.export import parity
     from hwnas.importing import from_torch
 
@@ -142,10 +142,10 @@ def _of_module(module: nn.Module, name: str, digests: dict[str, str], shape: Sha
         found = parity.answers(module, images)
         return found if isinstance(found, np.ndarray) else found[0]
 
-    return Source("torch", name, digests, from_torch.read(module, shape), answers)
+    return GivenNetwork("torch", name, digests, from_torch.read(module, shape), answers)
 
 
-def _of_onnx(path: Path, input_shape: Shape | None) -> Source:
+def _of_onnx(path: Path, input_shape: Shape | None) -> GivenNetwork:
     from hwnas.importing import from_onnx
 
     model = from_onnx.fixed(path, input_shape)
@@ -153,7 +153,7 @@ def _of_onnx(path: Path, input_shape: Shape | None) -> Source:
     return _of_file("onnx", "onnxruntime", path, content, from_onnx.read(model), False)
 
 
-def _of_tflite(path: Path, input_shape: Shape | None) -> Source:
+def _of_tflite(path: Path, input_shape: Shape | None) -> GivenNetwork:
     from hwnas.importing import from_tflite
 
     raw, is_whole = from_tflite.read(path)
@@ -163,7 +163,9 @@ def _of_tflite(path: Path, input_shape: Shape | None) -> Source:
     return _of_file("tflite", "litert", path, path.read_bytes(), raw, is_whole)
 
 
-def _of_file(kind: str, runtime: str, path: Path, content: bytes, raw: RawGraph, is_whole: bool) -> Source:
+def _of_file(
+    kind: str, runtime: str, path: Path, content: bytes, raw: RawGraph, is_whole: bool
+) -> GivenNetwork:
     """A file and the runtime that answers for it."""
     answer = runtimes.opened(content, runtime)
 
@@ -173,8 +175,8 @@ def _of_file(kind: str, runtime: str, path: Path, content: bytes, raw: RawGraph,
             raise ExportError(f"a network must give one tensor to be imported, but {path} gives {len(found)}")
         return found
 
-    return Source(kind, path.name, {path.name: files.sha256(path)}, raw, answers, is_whole)
+    return GivenNetwork(kind, path.name, {path.name: files.sha256(path)}, raw, answers, is_whole)
 
 
-_FILES: dict[str, Callable[[Path, Shape | None], Source]] = {".onnx": _of_onnx, ".tflite": _of_tflite}
+_FILES: dict[str, Callable[[Path, Shape | None], GivenNetwork]] = {".onnx": _of_onnx, ".tflite": _of_tflite}
 """By suffix: reads a file."""

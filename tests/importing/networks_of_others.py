@@ -196,6 +196,11 @@ class Segmenter(nn.Module):
         return self.last(fine + up)
 
 
+def tiny() -> nn.Module:
+    """The least that has all that weights are of."""
+    return nn.Sequential(conv_bn(3, 8, 3, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, 5))
+
+
 def networks() -> dict[str, nn.Module]:
     """By name."""
     pooled = nn.AdaptiveAvgPool2d(1), nn.Flatten()
@@ -214,6 +219,10 @@ def networks() -> dict[str, nn.Module]:
             *(nn.Linear(24, 16), nn.ReLU(), nn.Linear(16, 5)),
         ),
         "segmenter": Segmenter(),
+        "averaged": nn.Sequential(
+            *(conv_bn(3, 8, 3, 2), nn.AvgPool2d(2), conv_bn(8, 8, 3), nn.AvgPool2d(3, 1, 1)),
+            *(conv_bn(8, 12, 1), nn.AvgPool2d(8), nn.Flatten(), nn.Linear(12, 5)),
+        ),
         "odd kernels": nn.Sequential(
             *(nn.ZeroPad2d((1, 2, 0, 1)), nn.Conv2d(3, 8, (2, 3), (2, 1)), nn.ReLU()),
             *(nn.Conv2d(8, 8, (1, 7), padding=(0, 3)), nn.Hardswish(), *pooled, nn.Linear(8, 5)),

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from networks_of_others import ResNet, networks, settled
+from click.testing import Result
+from networks_of_others import networks, settled, tiny
 from safetensors.torch import save_file
 from torch import nn
 from typer.testing import CliRunner
@@ -29,6 +30,7 @@ from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
 from hwnas.spaces import own
 from hwnas.train import load_weights
+from hwnas.train.qat import Rounded
 
 SHAPE = (3, 32, 32)
 KINDS = {
@@ -157,7 +159,11 @@ class Odd(nn.Module):
     ("odd", "said"),
     [
         (nn.GELU(), r"operator gelu \('odd/gelu'\)"),
-        (nn.AvgPool2d(2), r"operator avg_pool2d \('odd/avg_pool2d'\).*its window is \(2, 2\)"),
+        (
+            nn.AvgPool2d(3, 2, 1, count_include_pad=False),
+            r"avg_pool2d \('odd/avg_pool2d'\).*does not divide by",
+        ),
+        (nn.AvgPool2d(3, 2, ceil_mode=True), r"avg_pool2d \('odd/avg_pool2d'\).*look over the edge"),
         (nn.Conv2d(8, 8, 3, dilation=2), r"'odd/conv2d_1'.*dilated by \(2, 2\)"),
         (nn.Softmax(1), r"operator softmax \('odd/softmax'\).*not at the end"),
         (nn.Hardtanh(-1, 1), r"'odd/hardtanh'.*clips to -1"),
@@ -205,10 +211,10 @@ def own_code(tmp_path: Path, monkeypatch) -> Path:
     monkeypatch.chdir(here)
     monkeypatch.syspath_prepend(str(Path(__file__).parent))
     (here / "users_code.py").write_text(
-        "from networks_of_others import ResNet as net\n\n\ndef broken():\n    raise KeyError('no')\n"
+        "from networks_of_others import tiny as net\n\n\ndef broken():\n    raise KeyError('no')\n"
         "\n\ndef number():\n    return 3\n"
     )
-    torch.save({"epoch": 3, "state_dict": settled(ResNet()).state_dict()}, here / "weights.pt")
+    torch.save({"epoch": 3, "state_dict": settled(tiny()).state_dict()}, here / "weights.pt")
     return here
 
 
@@ -229,7 +235,7 @@ def test_the_command_writes_a_folder_that_the_others_take(own_code: Path) -> Non
     ]  # fmt: skip
     with torch.no_grad():
         images = torch.randn(2, *SHAPE)
-        torch.testing.assert_close(network_of(Path("mine")).eval()(images), NETWORKS["resnet"](images))
+        torch.testing.assert_close(network_of(Path("mine")).eval()(images), settled(tiny())(images))
 
     assert is_name("mine")
     written = made(
@@ -242,8 +248,43 @@ def test_the_command_writes_a_folder_that_the_others_take(own_code: Path) -> Non
     assert "must have a folder of its own" in text
 
 
+def test_an_imported_network_is_exported_in_every_format_and_comes_back(tmp_path: Path) -> None:
+    first = import_model(NETWORKS["segmenter"], tmp_path / "mine", input_shape=SHAPE)
+
+    def export(*words: object) -> Result:
+        return CliRunner().invoke(app, ["export", str(tmp_path / "mine"), *map(str, words)])
+
+    assert export().exit_code == 0
+    folder = tmp_path / "mine" / "export"
+    assert {path.name for path in folder.iterdir()} == {"model.tflite", "model.onnx"}
+    np.save(tmp_path / "images.npy", random_calibration(SHAPE, 8, 1))
+    done = export("--data", tmp_path / "images.npy", "--json")
+    assert json.loads(done.stdout)["files"].keys() == {
+        *("model.tflite", "model.onnx"),
+        *("model.int8.tflite", "model.int8.onnx"),
+    }
+    for name in ("model.tflite", "model.onnx", "model.int8.tflite"):
+        again = import_model(folder / name, tmp_path / name)
+        assert again.architecture.macs == first.architecture.macs
+    with pytest.raises(ExportError, match=r"operator QuantizeLinear.*import the file that it was made of"):
+        import_model(folder / "model.int8.onnx", tmp_path / "whole")
+    assert export("--qat-epochs", 2).exit_code == 2
+    assert isinstance(export("--also", "16x8").exception, DataError)
+    assert isinstance(export("--data", tmp_path / "mine" / "arch.json").exception, DataError)
+
+
+def test_training_for_int8_knows_all_layers_of_imported_networks(tmp_path: Path) -> None:
+    import_model(NETWORKS["swish"], tmp_path / "run", input_shape=SHAPE)
+    network, images = network_of(tmp_path / "run").eval(), torch.randn(8, *SHAPE)
+    rounded = Rounded(network)
+    rounded.calibrate(images)
+    with torch.no_grad():
+        expected, found = network(images), rounded(images)
+    assert 0 < (found - expected).abs().max() < 0.1 * expected.abs().max()
+
+
 def test_weights_may_be_safetensors(own_code: Path) -> None:
-    save_file(settled(ResNet()).state_dict(), own_code / "weights.safetensors")
+    save_file(settled(tiny()).state_dict(), own_code / "weights.safetensors")
     code, text = run(
         "users_code:net", "--weights", "weights.safetensors", "--input", "3x32x32", "--out", "mine"
     )
