@@ -80,8 +80,9 @@ def import_model(
 
 def _image(text: str) -> Shape:
     """The shape of one image."""
+    from hwnas.importing import shape_of
+
     matched = _SHAPE.fullmatch(text)
-    if not matched or "0" in matched.groups():
+    if not matched:
         raise HwnasError(f"a shape must be channels, height and width, as 3x224x224, but got {text!r}")
-    channels, height, width = map(int, matched.groups())
-    return channels, height, width
+    return shape_of([int(size) for size in matched.groups()])

@@ -8,7 +8,7 @@ compares the answers of what comes out with those of what went in.
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -119,6 +119,14 @@ def import_model(
     return made
 
 
+def shape_of(sizes: Sequence[int]) -> Shape:
+    """The shape of one image; raises HwnasError where it is none."""
+    if len(sizes) != 3 or not all(type(size) is int and size > 0 for size in sizes):
+        raise HwnasError(f"a shape must be channels, height and width, as 3x224x224, but got {tuple(sizes)}")
+    channels, height, width = sizes
+    return channels, height, width
+
+
 def _write(folder: RunFolder, made: Imported, network: nn.Module) -> None:
     """Write the three files, or none."""
     from hwnas.train.checkpoint import packed_weights
@@ -132,4 +140,4 @@ def _write(folder: RunFolder, made: Imported, network: nn.Module) -> None:
     files.write_folder(folder.path, contents)
 
 
-__all__ = ["Imported", "import_model"]
+__all__ = ["Imported", "import_model", "shape_of"]

@@ -8,7 +8,6 @@ between global pooling and a flattening are linear layers.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import singledispatchmethod
@@ -30,7 +29,8 @@ from hwnas.export._graph import (
     Sigmoid,
     Tensor,
 )
-from hwnas.importing.raw import Applied, Norm, Pad, RawGraph, Reshape, Transpose, operands, unknown
+from hwnas.importing._making import Making, View
+from hwnas.importing.raw import Applied, Norm, Pad, RawGraph, Reshape, Transpose, unknown
 
 _MOST_JOINED = 4
 _CLOSE = 1e-6  # of a third or a sixth that was written in float32
@@ -85,107 +85,57 @@ def canonical(raw: RawGraph) -> FoldedNetwork:
     return folding.finish()
 
 
-@dataclass(frozen=True)
-class _View:
-    """A tensor whose elements are looked at otherwise, which no operator has read yet."""
-
-    base: Tensor
-    steps: tuple[Pad | Reshape | Transpose, ...]
-
-
 class _Folding:
     """Takes nodes in running order, and folds each into its producer where it can."""
 
     def __init__(self, raw: RawGraph) -> None:
         self._raw = raw
-        self._nodes: dict[str, Node] = {}  # by the name of the result
-        self._values: dict[str, Tensor | _View] = {raw.source.name: raw.source}
-        self._reads = Counter(t.name for node in raw.nodes for t in operands(node))
-        self._reads[raw.result.name] += 1
-        self._uses = Counter({raw.source.name: self._reads[raw.source.name]})  # of what is in the graph
+        self._made = Making(raw)
         self._unfolded: dict[str, Unfolded] = {}
 
     def finish(self) -> FoldedNetwork:
-        result = self._read(self._raw.result, self._raw.result.name)
-        nodes = self._needed(result)
-        graph = Graph((self._raw.source,), (result,), nodes)
+        graph = self._made.finish()
         return FoldedNetwork(graph, self._unfolded, self._raw.notes, self._raw.has_norms)
-
-    def _needed(self, result: Tensor) -> tuple[Node, ...]:
-        """The nodes that the result depends on."""
-        from hwnas.export._graph import operands as read_by
-
-        wanted, kept = {result.name}, []
-        for node in reversed(self._nodes.values()):
-            if node.result.name in wanted:
-                wanted |= {t.name for t in read_by(node)}
-                kept.append(node)
-        return tuple(reversed(kept))
-
-    # What is in the graph
-
-    def _put(self, given: Tensor, node: Node) -> None:
-        """Let a node make what the source calls ``given``; it may replace the one of the same result."""
-        self._nodes[node.result.name] = node
-        self._values[given.name] = node.result
-        self._uses[node.result.name] = self._reads[given.name]
-
-    def _same(self, given: Tensor, value: Tensor) -> None:
-        """Let ``given`` be a value that is there already."""
-        self._values[given.name] = value
-        self._uses[value.name] += self._reads[given.name] - 1
-
-    def _read(self, tensor: Tensor, reader: str) -> Tensor:
-        """A value that an operator computes with."""
-        value = self._values[tensor.name]
-        if isinstance(value, _View):
-            last = value.steps[-1]
-            raise unknown(type(last).__name__, last.result.name, f"{reader!r} reads what it makes")
-        return value
-
-    def _maker(self, value: Tensor) -> Node | None:
-        """The node that made a value which nothing else reads, so that it may be rewritten."""
-        return self._nodes.get(value.name) if self._uses[value.name] == 1 else None
 
     # One kind of node each
 
     @singledispatchmethod
     def take(self, node: Any) -> None:
         """Add any other node as it is."""
-        self._put(node.result, replace(node, source=self._read(node.source, node.result.name)))
+        self._made.put(node.result, replace(node, source=self._made.read(node.source, node.result.name)))
 
     @take.register
     def _(self, node: Conv) -> None:
         source, padding = self._padded(node)
-        self._put(node.result, replace(node, source=source, padding=padding))
+        self._made.put(node.result, replace(node, source=source, padding=padding))
 
     @take.register
     def _(self, node: MaxPool) -> None:
         source, padding = self._padded(node)
-        self._put(node.result, replace(node, source=source, padding=padding))
+        self._made.put(node.result, replace(node, source=source, padding=padding))
 
     def _padded(self, node: Conv | MaxPool) -> tuple[Tensor, Any]:
         """What a window slides over, and the zeros around it."""
-        value, padding = self._values[node.source.name], node.padding
-        while isinstance(value, _View) and isinstance(step := value.steps[-1], Pad):
+        value, padding = self._made.values[node.source.name], node.padding
+        while isinstance(value, View) and isinstance(step := value.steps[-1], Pad):
             before = step.padding
             padding = tuple((p[0] + q[0], p[1] + q[1]) for p, q in zip(before, padding, strict=True))  # type: ignore[assignment]
             value = replace(value, steps=value.steps[:-1]) if len(value.steps) > 1 else value.base
-        if isinstance(value, _View):
+        if isinstance(value, View):
             raise unknown(type(value.steps[-1]).__name__, value.steps[-1].result.name)
         return value, padding
 
     @take.register
     def _(self, node: Norm) -> None:
-        value = self._read(node.source, node.result.name)
+        value = self._made.read(node.source, node.result.name)
         scale = node.weight / np.sqrt(node.variance)
-        maker = self._maker(value)
+        maker = self._made.maker(value)
         if isinstance(maker, Conv | Linear) and maker.fused == "none" and value.name not in self._unfolded:
             if isinstance(maker, Conv):
                 self._unfolded[value.name] = Unfolded(maker.weight, maker.bias, node)
             weight = maker.weight * scale.reshape(-1, *(1,) * (maker.weight.ndim - 1))
             bias = (maker.bias - node.mean) * scale + node.bias
-            self._put(node.result, replace(maker, weight=weight, bias=bias))
+            self._made.put(node.result, replace(maker, weight=weight, bias=bias))
             return
         if len(value.shape) != 4:
             raise unknown("BatchNorm", node.result.name, "it does not follow a convolution or linear layer")
@@ -201,75 +151,72 @@ class _Folding:
             channels,
         )
         self._unfolded[node.result.name] = Unfolded(ones, zeros, node)
-        self._put(node.result, alone)
+        self._made.put(node.result, alone)
 
     @take.register
     def _(self, node: Applied) -> None:
-        value, name = self._read(node.source, node.result.name), node.result.name
-        maker = self._maker(value)
+        value, name = self._made.read(node.source, node.result.name), node.result.name
+        maker = self._made.maker(value)
         if node.function in ("relu", "relu6"):
             kind: Any = node.function
             if isinstance(maker, Conv | Linear | Arithmetic) and maker.fused == "none":
-                self._put(node.result, replace(maker, fused=kind))
+                self._made.put(node.result, replace(maker, fused=kind))
             else:
-                self._put(node.result, Arithmetic("mul", value, 1.0, node.result, kind))
+                self._made.put(node.result, Arithmetic("mul", value, 1.0, node.result, kind))
         elif node.function == "hswish":
-            self._put(node.result, HardSwish(value, node.result))
+            self._made.put(node.result, HardSwish(value, node.result))
         elif node.function == "hsigmoid":
             if isinstance(maker, Conv | Linear) and maker.fused == "none":
                 clipped: Node = replace(maker, bias=maker.bias + 3, fused="relu6")
             else:
                 clipped = Arithmetic("add", value, 3.0, Tensor(f"{name}.clip", value.shape), "relu6")
-            self._nodes[clipped.result.name] = clipped
-            self._uses[clipped.result.name] = 1
-            self._put(node.result, Arithmetic("mul", clipped.result, 1 / 6, node.result))
+            self._made.put(node.result, Arithmetic("mul", self._made.between(clipped), 1 / 6, node.result))
         elif node.function == "sigmoid":
-            self._put(node.result, Sigmoid(value, node.result))
+            self._made.put(node.result, Sigmoid(value, node.result))
         else:
-            gate = Sigmoid(value, Tensor(f"{name}.gate", value.shape))
-            self._nodes[gate.result.name] = gate
-            self._uses[gate.result.name], self._uses[value.name] = 1, self._uses[value.name] + 1
-            self._put(node.result, Arithmetic("mul", value, gate.result, node.result))
+            gate = self._made.between(Sigmoid(value, Tensor(f"{name}.gate", value.shape)))
+            self._made.uses[value.name] += 1
+            self._made.put(node.result, Arithmetic("mul", value, gate, node.result))
 
     @take.register
     def _(self, node: Arithmetic) -> None:
-        value = self._read(node.source, node.result.name)
+        value = self._made.read(node.source, node.result.name)
         if isinstance(node.other, Tensor):
-            self._of_two(node, value, self._read(node.other, node.result.name))
+            self._of_two(node, value, self._made.read(node.other, node.result.name))
             return
-        maker, number = self._maker(value), node.other
+        maker, number = self._made.maker(value), node.other
         is_nothing = number == (1.0 if node.op == "mul" else 0.0)
         if is_nothing and node.fused == "none":
-            self._same(node.result, value)
+            self._made.same(node.result, value)
         elif is_nothing and isinstance(maker, Conv | Linear | Arithmetic) and maker.fused == "none":
-            self._put(node.result, replace(maker, fused=node.fused))
+            self._made.put(node.result, replace(maker, fused=node.fused))
         elif isinstance(maker, Conv | Linear) and maker.fused == "none":
             self._unfolded.pop(value.name, None)
             if node.op == "add":
-                self._put(node.result, replace(maker, bias=maker.bias + number, fused=node.fused))
+                self._made.put(node.result, replace(maker, bias=maker.bias + number, fused=node.fused))
             else:
                 weight, bias = maker.weight * number, maker.bias * number
-                self._put(node.result, replace(maker, weight=weight, bias=bias, fused=node.fused))
+                self._made.put(node.result, replace(maker, weight=weight, bias=bias, fused=node.fused))
         elif node.op == "mul" and node.fused == "none" and self._is_sixth(number):
             self._of_sixth(node, value)
         else:
-            self._put(node.result, replace(node, source=value))
+            self._made.put(node.result, replace(node, source=value))
 
     def _of_sixth(self, node: Arithmetic, value: Tensor) -> None:
         """A product with a sixth: of x and relu6(x + 3), which is a hard swish, or of something else."""
-        maker = self._maker(value)
+        maker = self._made.maker(value)
         if isinstance(maker, Arithmetic) and maker.op == "mul" and isinstance(maker.other, Tensor):
             for clip, x in ((maker.source, maker.other), (maker.other, maker.source)):
                 if self._is_clip(clip, x):
                     self._hard_swish(node.result, x, clip.name, value.name)
                     return
-        self._put(node.result, replace(node, source=value, other=1 / 6))
+        self._made.put(node.result, replace(node, source=value, other=1 / 6))
 
     def _of_two(self, node: Arithmetic, left: Tensor, right: Tensor) -> None:
         """A sum or product of two tensors, of which one form is a hard swish."""
         if node.op == "mul" and node.fused == "none":
             for gate, x in ((left, right), (right, left)):
-                made = self._maker(gate)
+                made = self._made.maker(gate)
                 if (
                     isinstance(made, Arithmetic)
                     and made.op == "mul"
@@ -282,10 +229,10 @@ class _Folding:
         if len(left.shape) != len(right.shape):
             shapes = f"{left.shape} and {right.shape}"
             raise unknown(node.op, node.result.name, f"its operands are of shapes {shapes}")
-        self._put(node.result, replace(node, source=left, other=right))
+        self._made.put(node.result, replace(node, source=left, other=right))
 
     def _is_clip(self, clip: Tensor, x: Tensor) -> bool:
-        made = self._maker(clip)
+        made = self._made.maker(clip)
         return (
             isinstance(made, Arithmetic)
             and (made.op, made.source, made.fused) == ("add", x, "relu6")
@@ -299,30 +246,31 @@ class _Folding:
 
     def _hard_swish(self, given: Tensor, x: Tensor, *gone: str) -> None:
         for name in gone:
-            del self._nodes[name]
-        self._uses[x.name] -= 1
-        self._put(given, HardSwish(x, given))
+            del self._made.nodes[name]
+        self._made.uses[x.name] -= 1
+        self._made.put(given, HardSwish(x, given))
 
     @take.register
     def _(self, node: Concat) -> None:
-        parts = [self._read(part, node.result.name) for part in node.sources]
+        parts = [self._made.read(part, node.result.name) for part in node.sources]
         number = 0
         while len(parts) > _MOST_JOINED:  # runtimes take no more at once
             first, number = parts[:_MOST_JOINED], number + 1
             channels = sum(part.shape[1] for part in first)
             shape = (first[0].shape[0], channels, *first[0].shape[2:])
             some = Concat(tuple(first), Tensor(f"{node.result.name}.{number}", shape))
-            self._nodes[some.result.name] = some
-            self._uses[some.result.name] = 1
-            parts[:_MOST_JOINED] = [some.result]
-        self._put(node.result, Concat(tuple(parts), node.result))
+            parts[:_MOST_JOINED] = [self._made.between(some)]
+        if len(parts) == 1:
+            self._made.same(node.result, parts[0])
+        else:
+            self._made.put(node.result, Concat(tuple(parts), node.result))
 
     @take.register
     def _(self, node: Linear) -> None:
-        value = self._read(node.source, node.result.name)
+        value = self._made.read(node.source, node.result.name)
         if len(value.shape) != 2:
             raise unknown("Linear", node.result.name, f"what it reads is of shape {value.shape}")
-        self._put(node.result, replace(node, source=value))
+        self._made.put(node.result, replace(node, source=value))
 
     # What only looks at elements otherwise
 
@@ -339,37 +287,37 @@ class _Folding:
         self._look(node)
 
     def _look(self, node: Pad | Reshape | Transpose) -> None:
-        value = self._values[node.source.name]
-        view = value if isinstance(value, _View) else _View(value, ())
+        value = self._made.values[node.source.name]
+        view = value if isinstance(value, View) else View(value, ())
         view = replace(view, steps=(*view.steps, node))
         base, shape, kinds = view.base, node.result.shape, [type(step) for step in view.steps]
         if shape == base.shape and Pad not in kinds and Transpose not in kinds:
-            self._same(node.result, base)
+            self._made.same(node.result, base)
         elif kinds == [Reshape] and base.shape == (*shape, 1, 1):
             self._flatten(node.result, base)
         elif (
             kinds == [Reshape]
             and shape == (*base.shape, 1, 1)
-            and isinstance(pool := self._maker(base), Pool)
+            and isinstance(pool := self._made.maker(base), Pool)
         ):
-            self._put(node.result, replace(pool, result=Tensor(base.name, shape)))
+            self._made.put(node.result, replace(pool, result=Tensor(base.name, shape)))
         elif kinds == [Reshape, Transpose, Reshape] and (groups := _shuffled(view)):
-            self._put(node.result, Shuffle(base, node.result, groups))
+            self._made.put(node.result, Shuffle(base, node.result, groups))
         else:
-            self._values[node.result.name] = view
+            self._made.values[node.result.name] = view
 
     def _flatten(self, given: Tensor, value: Tensor) -> None:
         flat = self._flat(value)
         if flat is None:
             raise unknown("Flatten", given.name, "it does not follow global pooling")
-        self._put(given, self._nodes[flat.name])
+        self._made.put(given, self._made.nodes[flat.name])
 
     def _flat(self, value: Tensor) -> Tensor | None:
         """A value of one pixel made one without height and width, with all that is between it and pooling."""
-        made = self._maker(value)
+        made = self._made.maker(value)
         result = Tensor(value.name, value.shape[:2])
         if isinstance(made, Pool):
-            self._nodes[value.name] = replace(made, result=result)
+            self._made.nodes[value.name] = replace(made, result=result)
             return result
         if isinstance(made, Conv) and (made.groups > 1 or made.weight.shape[2:] != (1, 1)):
             return None
@@ -382,13 +330,13 @@ class _Folding:
             return None
         if isinstance(made, Conv):
             weight = made.weight[:, :, 0, 0]
-            self._nodes[value.name] = Linear(source, result, weight, made.bias, made.fused)
+            self._made.nodes[value.name] = Linear(source, result, weight, made.bias, made.fused)
         else:
-            self._nodes[value.name] = replace(made, source=source, result=result)
+            self._made.nodes[value.name] = replace(made, source=source, result=result)
         return result
 
 
-def _shuffled(view: _View) -> int:
+def _shuffled(view: View) -> int:
     """How many groups of channels are interleaved; 0 where something else is done."""
     (n, c, *size), (split, turn, joined) = view.base.shape, view.steps
     groups, *rest = split.result.shape[1:]
