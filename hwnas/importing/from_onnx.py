@@ -3,66 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-from google.protobuf.message import DecodeError
 from onnx import helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
 
-from hwnas.blocks.layers import Pads, same_pads
+from hwnas.blocks.layers import Pads
 from hwnas.errors import ExportError
 from hwnas.export._graph import Concat, Linear, Resize, Tensor
 from hwnas.importing._layout import Recorder
+from hwnas.importing._onnx import OnnxCall, dequantised
 from hwnas.importing.raw import Pad, RawGraph, Reshape, Transpose, unknown, window_size
-from hwnas.space import Shape
 
 _SIXTH = 1 / 6
 _QUANTISED = (
     "the ReLUs of an int8 file are part of its scales: import the file that it was made of, or a .tflite"
 )
-
-
-def fixed(path: Path, input_shape: Shape | None) -> onnx.ModelProto:
-    """The model of a file on one image at a time, with all weights in it.
-
-    Args:
-        path: The file.
-        input_shape: Of one image, where the file leaves it open.
-
-    Raises:
-        ExportError: It is damaged, or takes something else than one image.
-    """
-    try:
-        model = onnx.load(path)
-    except (DecodeError, OSError, ValueError, TypeError) as error:
-        raise ExportError(f"an .onnx file must be whole, but {path} is not: {error}") from error
-    weights = {each.name for each in model.graph.initializer}
-    sources = [each for each in model.graph.input if each.name not in weights]
-    if len(sources) != 1 or len(model.graph.output) != 1:
-        raise ExportError(
-            f"a network must take one image and give one tensor to be imported, but {path} takes "
-            f"{len(sources)} and gives {len(model.graph.output)}"
-        )
-    dims = sources[0].type.tensor_type.shape.dim
-    said = [dim.dim_value if dim.HasField("dim_value") else 0 for dim in dims]
-    wanted = [1, *(input_shape or said[1:])]
-    if len(said) != 4 or 0 in wanted or any(a not in (0, b) for a, b in zip(said, wanted, strict=False)):
-        sizes = "x".join(str(size or "?") for size in said)
-        raise ExportError(
-            f"a network must take one image of channels, height and width, but {path} takes {sizes}: "
-            "say --input 3x224x224, for example, for what it leaves open, and save it for a batch of 1"
-        )
-    for dim, size in zip(dims, wanted, strict=True):
-        dim.dim_value = size
-    del model.graph.value_info[:]  # of the shapes before
-    for size in model.graph.output[0].type.tensor_type.shape.dim[:1]:
-        size.dim_value = 1
-    return model
 
 
 def read(model: onnx.ModelProto) -> RawGraph:
@@ -109,7 +69,7 @@ class _Reader:
         if node.op_type not in _HANDLERS or node.domain not in ("", "ai.onnx"):
             raise unknown(node.op_type, place)
         attributes = {each.name: helper.get_attribute_value(each) for each in node.attribute}
-        made = _HANDLERS[node.op_type](self, _Call(node, place, inputs, attributes))
+        made = _HANDLERS[node.op_type](self, OnnxCall(node, place, inputs, attributes))
         several = made if isinstance(made, list) else [made]
         self._values.update(zip(node.output, several, strict=False))
 
@@ -117,7 +77,7 @@ class _Reader:
         """An operator of constants alone."""
         if node.op_type == "DequantizeLinear":  # which onnx computes of newer versions alone
             axis = next((each.i for each in node.attribute if each.name == "axis"), 1)
-            self._values[node.output[0]] = _dequantised(
+            self._values[node.output[0]] = dequantised(
                 axis, *(np.asarray(self._values[n]) for n in node.input)
             )
             return
@@ -137,7 +97,7 @@ class _Reader:
 
     # One method an operator
 
-    def _conv(self, call: _Call) -> Tensor:
+    def _conv(self, call: OnnxCall) -> Tensor:
         x, weight = call.tensor(0), call.array(1)
         kernel, (stride, dilation) = weight.shape[2:], (call.ints("strides", 2), call.ints("dilations", 2))
         bias = call.array(2) if call.has(2) else None
@@ -145,31 +105,31 @@ class _Reader:
         groups = int(call.attributes.get("group", 1))
         return self._out.convolve(call.name, x, weight, bias, stride, pads, dilation, groups)
 
-    def _norm(self, call: _Call) -> Tensor:
+    def _norm(self, call: OnnxCall) -> Tensor:
         weight, bias, mean, variance = (call.array(number) for number in range(1, 5))
         epsilon = call.attributes.get("epsilon", 1e-5)
         return self._out.norm(call.name, call.tensor(0), mean, variance + epsilon, weight, bias)
 
-    def _function(self, call: _Call) -> Tensor:
+    def _function(self, call: OnnxCall) -> Tensor:
         function = {"HardSwish": "hswish", "Relu": "relu", "Sigmoid": "sigmoid"}[call.node.op_type]
         return self._out.apply(call.name, call.tensor(0), function)
 
-    def _hard_sigmoid(self, call: _Call) -> Tensor:
+    def _hard_sigmoid(self, call: OnnxCall) -> Tensor:
         alpha, beta = call.attributes.get("alpha", 0.2), call.attributes.get("beta", 0.5)
         if not (math.isclose(alpha, _SIXTH, rel_tol=1e-4) and beta == 0.5):
             raise unknown("HardSigmoid", call.place, f"its slope is {alpha:g}, not a sixth")
         return self._out.apply(call.name, call.tensor(0), "hsigmoid")
 
-    def _clip(self, call: _Call) -> Tensor:
+    def _clip(self, call: OnnxCall) -> Tensor:
         low = float(call.array(1)) if call.has(1) else call.attributes.get("min")
         high = float(call.array(2)) if call.has(2) else call.attributes.get("max")
         return self._out.clip(call.name, "Clip", call.tensor(0), low, high)
 
-    def _arithmetic(self, call: _Call) -> Tensor:
+    def _arithmetic(self, call: OnnxCall) -> Tensor:
         left, right = (each if isinstance(each, Tensor) else np.asarray(each) for each in call.inputs)
         return self._out.combine(call.name, call.node.op_type.lower(), left, right)
 
-    def _average(self, call: _Call) -> Tensor:
+    def _average(self, call: OnnxCall) -> Tensor:
         x = call.tensor(0)
         if call.node.op_type == "AveragePool":
             kernel, stride = call.ints("kernel_shape", 2), call.ints("strides", 2)
@@ -180,13 +140,13 @@ class _Reader:
             return self._out.average_of(call.name, "AveragePool", x, kernel, stride, pads, size)
         return self._out.average(call.name, x)
 
-    def _mean(self, call: _Call) -> Tensor:
+    def _mean(self, call: OnnxCall) -> Tensor:
         x, axes = call.tensor(0), call.numbers(1, "axes")
         if len(x.shape) != 4 or axes is None or {axis % 4 for axis in axes} != {2, 3}:
             raise unknown("ReduceMean", call.place, f"it is over the axes {axes}, not over height and width")
         return self._out.average(call.name, x, keeps=bool(call.attributes.get("keepdims", 1)))
 
-    def _max_pool(self, call: _Call) -> Tensor:
+    def _max_pool(self, call: OnnxCall) -> Tensor:
         x, kernel, stride = call.tensor(0), call.ints("kernel_shape", 2), call.ints("strides", 2)
         if any(step != 1 for step in call.ints("dilations", 2)):
             raise unknown("MaxPool", call.place, "it is dilated")
@@ -195,7 +155,7 @@ class _Reader:
         return self._out.max_pool(call.name, x, kernel, stride, pads, size)
 
     def _places(
-        self, call: _Call, x: Tensor, kernel: Sequence[int], stride: Sequence[int], pads: Pads
+        self, call: OnnxCall, x: Tensor, kernel: Sequence[int], stride: Sequence[int], pads: Pads
     ) -> Sequence[int]:
         """Places of a window, of which the last may look over the edge where the operator says so."""
         if not call.attributes.get("ceil_mode", 0):
@@ -210,40 +170,40 @@ class _Reader:
             for size, begin, length, pad in zip(sizes, begins, x.shape[2:], pads, strict=True)
         ]
 
-    def _reshape(self, call: _Call) -> Tensor:
+    def _reshape(self, call: OnnxCall) -> Tensor:
         x = call.tensor(0)
         shape = [x.shape[n] if size == 0 else size for n, size in enumerate(call.numbers(1, "shape") or [])]
         return self._view(call, shape)
 
-    def _flatten(self, call: _Call) -> Tensor:
+    def _flatten(self, call: OnnxCall) -> Tensor:
         axis = call.attributes.get("axis", 1)
         return self._view(call, [math.prod(call.tensor(0).shape[:axis]), -1])
 
-    def _squeeze(self, call: _Call) -> Tensor:
+    def _squeeze(self, call: OnnxCall) -> Tensor:
         x, axes = call.tensor(0), call.numbers(1, "axes")
         if axes is None:
             axes = [n for n, size in enumerate(x.shape) if size == 1]
         gone = {axis % len(x.shape) for axis in axes}
         return self._view(call, [size for n, size in enumerate(x.shape) if n not in gone])
 
-    def _unsqueeze(self, call: _Call) -> Tensor:
+    def _unsqueeze(self, call: OnnxCall) -> Tensor:
         x, axes = call.tensor(0), call.numbers(1, "axes") or []
         rank = len(x.shape) + len(axes)
         new, sizes = {axis % rank for axis in axes}, iter(x.shape)
         return self._view(call, [1 if n in new else next(sizes) for n in range(rank)])
 
-    def _view(self, call: _Call, shape: Sequence[int]) -> Tensor:
+    def _view(self, call: OnnxCall, shape: Sequence[int]) -> Tensor:
         """The same elements in a shape of which one size may be open."""
         x, known = call.tensor(0), math.prod(size for size in shape if size != -1)
         sizes = tuple(math.prod(x.shape) // known if size == -1 else int(size) for size in shape)
         return self._out.add(Reshape(x, Tensor(call.name, sizes)))
 
-    def _transpose(self, call: _Call) -> Tensor:
+    def _transpose(self, call: OnnxCall) -> Tensor:
         x = call.tensor(0)
         order = tuple(call.attributes.get("perm", range(len(x.shape))[::-1]))
         return self._out.add(Transpose(x, Tensor(call.name, tuple(x.shape[n] for n in order)), order))
 
-    def _gemm(self, call: _Call) -> Tensor:
+    def _gemm(self, call: OnnxCall) -> Tensor:
         scales = [call.attributes.get(name, 1.0) for name in ("alpha", "beta")]
         if call.attributes.get("transA", 0) or scales != [1, 1]:
             raise unknown("Gemm", call.place, "it scales, or turns its input")
@@ -251,17 +211,17 @@ class _Reader:
         bias = call.array(2).reshape(-1) if call.has(2) else None
         return self._linear(call, weight if call.attributes.get("transB", 0) else weight.T, bias)
 
-    def _matmul(self, call: _Call) -> Tensor:
+    def _matmul(self, call: OnnxCall) -> Tensor:
         return self._linear(call, call.array(1).T, None)
 
-    def _linear(self, call: _Call, weight: np.ndarray, bias: np.ndarray | None) -> Tensor:
+    def _linear(self, call: OnnxCall, weight: np.ndarray, bias: np.ndarray | None) -> Tensor:
         x = call.tensor(0)
         if len(x.shape) != 2 or weight.ndim != 2:
             raise unknown(call.node.op_type, call.place, f"what it reads is of shape {x.shape}")
         shift = np.zeros(len(weight)) if bias is None else np.broadcast_to(bias, len(weight))
         return self._out.add(Linear(x, Tensor(call.name, (x.shape[0], len(weight))), weight, shift))
 
-    def _concat(self, call: _Call) -> Tensor:
+    def _concat(self, call: OnnxCall) -> Tensor:
         parts = [call.tensor(number) for number in range(len(call.inputs))]
         n, _, *size = parts[0].shape
         if call.attributes["axis"] % len(parts[0].shape) != 1:
@@ -269,7 +229,7 @@ class _Reader:
         shape = (n, sum(part.shape[1] for part in parts), *size)
         return self._out.add(Concat(tuple(parts), Tensor(call.name, shape)))
 
-    def _split(self, call: _Call) -> list[Tensor]:
+    def _split(self, call: OnnxCall) -> list[Tensor]:
         x, count = call.tensor(0), len(call.node.output)
         if call.attributes.get("axis", 0) % len(x.shape) != 1:
             raise unknown("Split", call.place, "it does not divide channels")
@@ -281,7 +241,7 @@ class _Reader:
             for name, (start, stop) in zip(call.node.output, pairwise(ends), strict=True)
         ]
 
-    def _slice(self, call: _Call) -> Tensor:
+    def _slice(self, call: OnnxCall) -> Tensor:
         x = call.tensor(0)
         starts, stops = call.numbers(1, "starts") or [], call.numbers(2, "ends") or []
         axes = call.numbers(3, "axes") or list(range(len(starts)))
@@ -291,7 +251,7 @@ class _Reader:
         start, stop, _ = slice(starts[0], stops[0]).indices(x.shape[1])
         return self._out.cut(call.name, x, start, stop)
 
-    def _pad(self, call: _Call) -> Tensor:
+    def _pad(self, call: OnnxCall) -> Tensor:
         x, pads = call.tensor(0), call.numbers(1, "pads") or []
         value = float(call.array(2)) if call.has(2) else call.attributes.get("value", 0.0)
         mode = call.attributes.get("mode", b"constant")
@@ -307,7 +267,7 @@ class _Reader:
         shape = (*x.shape[:2], x.shape[2] + top + bottom, x.shape[3] + left + right)
         return self._out.add(Pad(x, Tensor(call.name, shape), ((top, bottom), (left, right))))
 
-    def _resize(self, call: _Call) -> Tensor:
+    def _resize(self, call: OnnxCall) -> Tensor:
         x = call.tensor(0)
         if call.has(3):
             sizes = [int(size) for size in call.array(3)]
@@ -322,88 +282,19 @@ class _Reader:
             )
         return self._out.add(Resize(x, Tensor(call.name, tuple(sizes))))
 
-    def _softmax(self, call: _Call) -> Tensor:
+    def _softmax(self, call: OnnxCall) -> Tensor:
         if call.node.output[0] != self._model.graph.output[0].name:
             raise unknown("Softmax", call.place, "it is not at the end")
         return self._out.leave_softmax(call.tensor(0))
 
-    def _quantize(self, call: _Call) -> Tensor:
+    def _quantize(self, call: OnnxCall) -> Tensor:
         raise unknown(call.node.op_type, call.place, _QUANTISED)
 
-    def _same(self, call: _Call) -> Tensor:
+    def _same(self, call: OnnxCall) -> Tensor:
         return call.tensor(0)
 
 
-def _dequantised(
-    axis: int, values: np.ndarray, scale: np.ndarray, zero: np.ndarray | None = None
-) -> np.ndarray:
-    """What whole numbers stand for, with one scale or one along an axis."""
-    shape = [1] * values.ndim
-    if scale.size > 1:
-        shape[axis] = -1
-    offset = np.zeros_like(scale) if zero is None else zero
-    wide = values.astype(np.float64) - offset.reshape(shape if scale.size > 1 else ())
-    made: np.ndarray = wide * scale.astype(np.float64).reshape(shape if scale.size > 1 else ())
-    return made
-
-
-class _Call:
-    """An operator with what it is given."""
-
-    def __init__(
-        self,
-        node: onnx.NodeProto,
-        place: str,
-        inputs: Sequence[Tensor | np.ndarray | None],
-        attributes: Mapping[str, Any],
-    ) -> None:
-        self.node, self.place, self.inputs, self.attributes = node, place, inputs, attributes
-        self.name = str(node.output[0])
-
-    def has(self, number: int) -> bool:
-        """Whether there is an input."""
-        return len(self.inputs) > number and self.inputs[number] is not None
-
-    def tensor(self, number: int) -> Tensor:
-        """An input that is computed."""
-        found = self.inputs[number]
-        if not isinstance(found, Tensor):
-            raise unknown(self.node.op_type, self.place, f"its input {number} is a constant")
-        return found
-
-    def array(self, number: int) -> np.ndarray:
-        """An input that is constant; floats in float64."""
-        found = self.inputs[number]
-        if not isinstance(found, np.ndarray | np.generic | list):
-            raise unknown(self.node.op_type, self.place, f"its input {number} is no constant")
-        values = np.asarray(found)
-        if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise ExportError(f"weights must be finite, but some of {self.place!r} are not: repair the file")
-        return values.astype(np.float64) if values.dtype.kind == "f" else values
-
-    def numbers(self, number: int, name: str) -> list[int] | None:
-        """Whole numbers that newer files have as an input and older ones as an attribute."""
-        if self.has(number):
-            return [int(value) for value in self.array(number).reshape(-1)]
-        found = self.attributes.get(name)
-        return None if found is None else [int(value) for value in found]
-
-    def ints(self, name: str, count: int) -> list[int]:
-        """Whole numbers of height and width, 1 by default."""
-        return [int(value) for value in self.attributes.get(name, [1] * count)]
-
-    def pads(self, x: Tensor, kernel: Sequence[int], stride: Sequence[int]) -> Pads:
-        """Zeros around a sliding window."""
-        auto = self.attributes.get("auto_pad", b"NOTSET")
-        if auto in (b"SAME_UPPER", b"SAME_LOWER"):
-            found = [same_pads(*each) for each in zip(x.shape[2:], kernel, stride, strict=True)]
-            height, width = (pad[::-1] if auto == b"SAME_LOWER" else pad for pad in found)
-            return (height[0], height[1]), (width[0], width[1])
-        top, left, bottom, right = (int(n) for n in self.attributes.get("pads", [0] * 4))
-        return (top, bottom), (left, right)
-
-
-_HANDLERS: dict[str, Callable[[_Reader, _Call], Tensor | list[Tensor]]] = {
+_HANDLERS: dict[str, Callable[[_Reader, OnnxCall], Tensor | list[Tensor]]] = {
     "Conv": _Reader._conv,
     "BatchNormalization": _Reader._norm,
     **dict.fromkeys(("Relu", "HardSwish", "Sigmoid"), _Reader._function),

@@ -3,39 +3,21 @@
 from __future__ import annotations
 
 import struct
-from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from ai_edge_litert import schema_py_generated as schema
 
-from hwnas.blocks.layers import Pads, same_pads
 from hwnas.errors import ExportError
 from hwnas.export._flatbuffer import operator_name
 from hwnas.export._flatbuffer import read as parsed
 from hwnas.export._graph import Concat, Linear, Resize, Shuffle, Tensor
 from hwnas.importing._layout import Recorder
+from hwnas.importing._tflite import Grouped, TFLiteCall, TFLiteTensors
 from hwnas.importing.raw import Pad, RawGraph, Reshape, unknown
 
-_DTYPES = {
-    schema.TensorType.FLOAT32: np.float32,
-    schema.TensorType.FLOAT16: np.float16,
-    schema.TensorType.INT8: np.int8,
-    schema.TensorType.UINT8: np.uint8,
-    schema.TensorType.INT16: np.int16,
-    schema.TensorType.INT32: np.int32,
-    schema.TensorType.INT64: np.int64,
-}
-_FUSED = {
-    schema.ActivationFunctionType.NONE: "",
-    schema.ActivationFunctionType.RELU: "relu",
-    schema.ActivationFunctionType.RELU6: "relu6",
-}
-_WHOLE = (schema.TensorType.INT8, schema.TensorType.UINT8, schema.TensorType.INT16)
 _DEQUANTISED = "whole numbers were read as the values that they stand for"
 _DAMAGES = (struct.error, IndexError, TypeError, ValueError, AttributeError)
 
@@ -61,109 +43,48 @@ def read(path: Path) -> tuple[RawGraph, bool]:
     return reader.run(), reader.is_whole
 
 
-@dataclass(frozen=True)
-class _Split:
-    """Channels that are looked at in groups: the middle of a shuffle.
-
-    Attributes:
-        base: The tensor.
-        groups: How many.
-        is_swapped: Whether the two axes of channels were swapped.
-    """
-
-    base: Tensor
-    groups: int
-    is_swapped: bool
-
-
 class _Reader:
     """Walks the operators of a file."""
 
     def __init__(self, model: Any) -> None:
         self._model, self._graph = model, model.subgraphs[0]
-        self._tensors = self._graph.tensors
-        self._out = Recorder()
-        self._values: dict[int, Tensor | _Split | np.ndarray] = {}
-        names = [_text(tensor.name) for tensor in self._tensors]
-        counts = Counter(names)
-        self._names = [name if counts[name] == 1 else f"{name}#{n}" for n, name in enumerate(names)]
-        self.is_whole = any(
-            self._tensors[index].type in _WHOLE
-            for operator in self._graph.operators
-            for index in operator.outputs
-        )
+        self._tensors, self._out = TFLiteTensors(model), Recorder()
+        made = (int(index) for operator in self._graph.operators for index in operator.outputs)
+        self.is_whole = any(map(self._tensors.is_whole, made))
 
     def run(self) -> RawGraph:
         index = int(self._graph.inputs[0])
-        shape = self._shape(index)
+        shape = self._tensors.shape(index)
         if len(shape) != 4 or shape[0] != 1:
             raise ExportError(
                 f"a network must take one image of height, width and channels, but this takes {shape}"
             )
-        source = Tensor(self._names[index], _nchw(shape))
-        self._values[index] = source
+        source = Tensor(self._tensors.names[index], _nchw(shape))
+        self._tensors.values[index] = source
         if self.is_whole:
             self._out.notes.say(_DEQUANTISED)
         for operator in self._graph.operators:
             self._take(operator)
-        result = self._values.get(int(self._graph.outputs[0]))
+        result = self._tensors.values.get(int(self._graph.outputs[0]))
         if not isinstance(result, Tensor):
             raise ExportError("a file must compute its output from its input, but does not")
         return self._out.finish(source, result)
 
     def _take(self, operator: Any) -> None:
         name = operator_name(self._model.operatorCodes[operator.opcodeIndex])
-        call = _Call(self, name, operator)
-        if name == "DEQUANTIZE" and isinstance(self.value(int(operator.inputs[0])), np.ndarray):
-            self._values[int(operator.outputs[0])] = call.array(0)
+        call = TFLiteCall(self._tensors, self._out, name, operator)
+        if name == "DEQUANTIZE" and isinstance(call.value(0), np.ndarray):
+            self._tensors.values[int(operator.outputs[0])] = call.array(0)
             return
         if name not in _HANDLERS:
             raise unknown(name, call.place)
         made = _HANDLERS[name](self, call)
         several = made if isinstance(made, list) else [made]
-        self._values.update(zip(map(int, operator.outputs), several, strict=True))
-
-    def value(self, index: int) -> Tensor | _Split | np.ndarray:
-        """What a tensor of the file is."""
-        if index not in self._values:
-            self._values[index] = self._constant(index)
-        return self._values[index]
-
-    def name(self, index: int) -> str:
-        """Name of a tensor, its own."""
-        return self._names[index]
-
-    def shape_of(self, index: int) -> tuple[int, ...]:
-        """Shape of a tensor as the file has it."""
-        return self._shape(index)
-
-    def _shape(self, index: int) -> tuple[int, ...]:
-        shape = self._tensors[index].shape
-        return () if shape is None else tuple(int(size) for size in shape)
-
-    def _constant(self, index: int) -> np.ndarray:
-        """The values of a constant; quantised ones are what they stand for."""
-        tensor = self._tensors[index]
-        data = self._model.buffers[tensor.buffer].data
-        if data is None or tensor.type not in _DTYPES or tensor.sparsity is not None:
-            raise unknown("constant", self._names[index], "it has no plain values")
-        raw = np.frombuffer(np.asarray(data, np.uint8).tobytes(), _DTYPES[tensor.type]).reshape(
-            self._shape(index)
-        )
-        quantised = tensor.quantization
-        if quantised is None or quantised.scale is None or not len(quantised.scale):
-            return raw.astype(np.float64) if raw.dtype.kind == "f" else raw
-        scale = np.asarray(quantised.scale, np.float64)
-        zero = np.zeros(len(scale)) if quantised.zeroPoint is None else np.asarray(quantised.zeroPoint)
-        if len(scale) > 1:
-            shape = [1] * raw.ndim
-            shape[quantised.quantizedDimension] = -1
-            scale, zero = scale.reshape(shape), zero.reshape(shape)
-        return (raw.astype(np.float64) - zero) * scale
+        self._tensors.values.update(zip(map(int, operator.outputs), several, strict=True))
 
     # One method an operator
 
-    def _conv(self, call: _Call) -> Tensor:
+    def _conv(self, call: TFLiteCall) -> Tensor:
         x, weight = call.tensor(0), call.array(1)
         channels = x.shape[1]
         if call.operator_name == "DEPTHWISE_CONV_2D":
@@ -177,7 +98,7 @@ class _Reader:
         made = self._out.convolve(call.inner, x, kernel, bias, stride, pads, dilation, groups)
         return call.fused(made)
 
-    def _linear(self, call: _Call) -> Tensor:
+    def _linear(self, call: TFLiteCall) -> Tensor:
         x, weight = call.tensor(0), call.array(1)
         if x.shape[2:] == (1, 1):
             x = self._out.add(Reshape(x, Tensor(f"{call.name}/flat", x.shape[:2])))
@@ -187,7 +108,7 @@ class _Reader:
         made = self._out.add(Linear(x, Tensor(call.inner, (x.shape[0], len(weight))), weight, bias))
         return call.fused(made)
 
-    def _arithmetic(self, call: _Call) -> Tensor:
+    def _arithmetic(self, call: TFLiteCall) -> Tensor:
         sides = []
         for number in (0, 1):
             value = call.value(number)
@@ -195,16 +116,16 @@ class _Reader:
                 rank = len(call.shape(1 - number))
                 wide = value.reshape((1,) * (rank - value.ndim) + value.shape)
                 value = wide.transpose(0, 3, 1, 2) if rank == 4 else wide
-            if isinstance(value, _Split):
+            if isinstance(value, Grouped):
                 raise unknown(call.operator_name, call.place, "it reads channels in groups")
             sides.append(value)
         return call.fused(self._out.combine(call.inner, call.operator_name.lower(), *sides))
 
-    def _function(self, call: _Call) -> Tensor:
+    def _function(self, call: TFLiteCall) -> Tensor:
         names = {"RELU": "relu", "RELU6": "relu6", "HARD_SWISH": "hswish", "LOGISTIC": "sigmoid"}
         return self._out.apply(call.name, call.tensor(0), names[call.operator_name])
 
-    def _mean(self, call: _Call) -> Tensor:
+    def _mean(self, call: TFLiteCall) -> Tensor:
         x, axes = call.tensor(0), {int(axis) % 4 for axis in call.array(1).reshape(-1)}
         if len(x.shape) != 4 or axes != {1, 2}:
             raise unknown(
@@ -212,7 +133,7 @@ class _Reader:
             )
         return self._out.average(call.name, x, keeps=bool(call.options.keepDims))
 
-    def _average(self, call: _Call) -> Tensor:
+    def _average(self, call: TFLiteCall) -> Tensor:
         x, kernel = call.tensor(0), (call.options.filterHeight, call.options.filterWidth)
         if kernel == x.shape[2:]:
             return call.fused(self._out.average(call.inner, x))
@@ -220,12 +141,12 @@ class _Reader:
             raise unknown("AVERAGE_POOL_2D", call.place, "it does not divide by the pixels of its window")
         return call.fused(self._out.average_of(call.inner, "AVERAGE_POOL_2D", x, kernel, call.strides))
 
-    def _max_pool(self, call: _Call) -> Tensor:
+    def _max_pool(self, call: TFLiteCall) -> Tensor:
         x, kernel = call.tensor(0), (call.options.filterHeight, call.options.filterWidth)
         made = self._out.max_pool(call.inner, x, kernel, call.strides, call.pads(x, kernel))
         return call.fused(made)
 
-    def _pad(self, call: _Call) -> Tensor:
+    def _pad(self, call: TFLiteCall) -> Tensor:
         x, pads = call.tensor(0), call.array(1).astype(int)
         if (call.has(2) and call.array(2).any()) or len(pads) != 4 or pads[[0, 3]].any():
             raise unknown(call.operator_name, call.place, "it does not put zeros around height and width")
@@ -233,7 +154,7 @@ class _Reader:
         shape = (*x.shape[:2], x.shape[2] + top + bottom, x.shape[3] + left + right)
         return self._out.add(Pad(x, Tensor(call.name, shape), ((top, bottom), (left, right))))
 
-    def _concat(self, call: _Call) -> Tensor:
+    def _concat(self, call: TFLiteCall) -> Tensor:
         parts = [call.tensor(number) for number in range(call.count)]
         rank = len(parts[0].shape)
         if call.options.axis % rank != rank - 1:
@@ -242,7 +163,7 @@ class _Reader:
         shape = (n, sum(part.shape[1] for part in parts), *size)
         return call.fused(self._out.add(Concat(tuple(parts), Tensor(call.inner, shape))))
 
-    def _slice(self, call: _Call) -> Tensor:
+    def _slice(self, call: TFLiteCall) -> Tensor:
         x, begin, size = call.tensor(0), call.array(1).astype(int), call.array(2).astype(int)
         whole = call.shape(0)
         size = np.where(size < 0, np.asarray(whole) - begin, size)
@@ -250,7 +171,7 @@ class _Reader:
             raise unknown("SLICE", call.place, "it does not take channels alone")
         return self._out.cut(call.name, x, int(begin[-1]), int(begin[-1] + size[-1]))
 
-    def _strided_slice(self, call: _Call) -> Tensor:
+    def _strided_slice(self, call: TFLiteCall) -> Tensor:
         x, whole, made = call.tensor(0), call.shape(0), call.out_shape
         begin, steps = call.array(1).astype(int), call.array(3).astype(int)
         masked = [bool(call.options.beginMask >> axis & 1) for axis in range(len(whole))]
@@ -259,19 +180,19 @@ class _Reader:
             raise unknown("STRIDED_SLICE", call.place, "it does not take channels in a row")
         return self._out.cut(call.name, x, begins[-1], begins[-1] + made[-1])
 
-    def _split(self, call: _Call) -> list[Tensor]:
+    def _split(self, call: TFLiteCall) -> list[Tensor]:
         where, given = (0, 1) if call.operator_name == "SPLIT" else (2, 0)
         x, axis, rank = call.tensor(given), int(call.array(where).reshape(-1)[0]), len(call.shape(given))
         if axis % rank != rank - 1:
             raise unknown(call.operator_name, call.place, "it does not divide channels")
         results = [int(index) for index in call.operator.outputs]
-        ends = np.cumsum([0, *(self._shape(index)[-1] for index in results)])
+        ends = np.cumsum([0, *(self._tensors.shape(index)[-1] for index in results)])
         return [
-            self._out.cut(self._names[index], x, int(start), int(stop))
+            self._out.cut(self._tensors.names[index], x, int(start), int(stop))
             for index, (start, stop) in zip(results, pairwise(ends), strict=True)
         ]
 
-    def _resize(self, call: _Call) -> Tensor:
+    def _resize(self, call: TFLiteCall) -> Tensor:
         x, shape = call.tensor(0), _nchw(call.out_shape)
         factors = {new / old for new, old in zip(shape[2:], x.shape[2:], strict=True)}
         is_usual = call.options.halfPixelCenters and not call.options.alignCorners
@@ -279,9 +200,9 @@ class _Reader:
             raise unknown("RESIZE_BILINEAR", call.place, "it is not by a whole number between pixel centres")
         return self._out.add(Resize(x, Tensor(call.name, shape)))
 
-    def _reshape(self, call: _Call) -> Tensor | _Split:
+    def _reshape(self, call: TFLiteCall) -> Tensor | Grouped:
         value, before, after = call.value(0), call.shape(0), call.out_shape
-        if isinstance(value, _Split):
+        if isinstance(value, Grouped):
             if value.is_swapped and _nchw(after) == value.base.shape:
                 return self._out.add(Shuffle(value.base, Tensor(call.name, value.base.shape), value.groups))
         elif isinstance(value, Tensor):
@@ -290,19 +211,19 @@ class _Reader:
             if after == before:
                 return value
             if is_split and after[-1] != channels:
-                return _Split(value, after[-2], False)
+                return Grouped(value, after[-2], False)
             if value.shape[2:] in ((), (1, 1)):
                 return self._out.add(Reshape(value, Tensor(call.name, _nchw(after))))
         raise unknown("RESHAPE", call.place, f"it makes {after} of {before}")
 
-    def _transpose(self, call: _Call) -> Tensor | _Split:
+    def _transpose(self, call: TFLiteCall) -> Tensor | Grouped:
         value, order = call.value(0), tuple(int(axis) for axis in call.array(1))
         rank = len(order)
-        if isinstance(value, _Split) and order == (*range(rank - 2), rank - 1, rank - 2):
-            return _Split(value.base, value.groups, True)
+        if isinstance(value, Grouped) and order == (*range(rank - 2), rank - 1, rank - 2):
+            return Grouped(value.base, value.groups, True)
         raise unknown("TRANSPOSE", call.place, f"it is to {order}, and no shuffle of channels")
 
-    def _softmax(self, call: _Call) -> Tensor:
+    def _softmax(self, call: TFLiteCall) -> Tensor:
         index = int(call.operator.outputs[0])
         readers = [op for op in self._graph.operators if index in op.inputs]
         names = {operator_name(self._model.operatorCodes[op.opcodeIndex]) for op in readers}
@@ -310,93 +231,11 @@ class _Reader:
             raise unknown("SOFTMAX", call.place, "it is not at the end")
         return self._out.leave_softmax(call.tensor(0))
 
-    def _same(self, call: _Call) -> Tensor:
+    def _same(self, call: TFLiteCall) -> Tensor:
         return call.tensor(0)
 
-    def apply(self, name: str, x: Tensor, function: str) -> Tensor:
-        """An activation that is part of an operator."""
-        return self._out.apply(name, x, function)
 
-
-class _Call:
-    """An operator with what it is given; names and shapes are as in the file."""
-
-    def __init__(self, reader: _Reader, name: str, operator: Any) -> None:
-        self._reader, self.operator_name, self.operator = reader, name, operator
-        self._inputs = [int(index) for index in operator.inputs]
-        self.options = operator.builtinOptions
-        self.name = self.place = reader.name(int(operator.outputs[0]))
-
-    @property
-    def inner(self) -> str:
-        """What the operator makes before the activation that is part of it."""
-        return f"{self.name}/linear" if self._function else self.name
-
-    @property
-    def _function(self) -> str:
-        number = getattr(self.options, "fusedActivationFunction", schema.ActivationFunctionType.NONE)
-        if number not in _FUSED:
-            raise unknown(self.operator_name, self.place, f"activation {number} is part of it")
-        return _FUSED[number]
-
-    def fused(self, made: Tensor) -> Tensor:
-        """What the operator makes, activation included."""
-        return self._reader.apply(self.name, made, self._function) if self._function else made
-
-    @property
-    def count(self) -> int:
-        """Number of inputs."""
-        return len(self._inputs)
-
-    @property
-    def out_shape(self) -> tuple[int, ...]:
-        """Shape of the first output in the file."""
-        return self._reader.shape_of(int(self.operator.outputs[0]))
-
-    @property
-    def strides(self) -> tuple[int, int]:
-        """Of a sliding window."""
-        return self.options.strideH, self.options.strideW
-
-    def has(self, number: int) -> bool:
-        """Whether there is an input."""
-        return len(self._inputs) > number and self._inputs[number] >= 0
-
-    def shape(self, number: int) -> tuple[int, ...]:
-        """Shape of an input in the file."""
-        return self._reader.shape_of(self._inputs[number])
-
-    def value(self, number: int) -> Tensor | _Split | np.ndarray:
-        """An input, whatever it is."""
-        return self._reader.value(self._inputs[number])
-
-    def tensor(self, number: int) -> Tensor:
-        """An input that is computed."""
-        found = self.value(number)
-        if not isinstance(found, Tensor):
-            raise unknown(
-                self.operator_name, self.place, f"its input {number} is not one that it computes with"
-            )
-        return found
-
-    def array(self, number: int) -> np.ndarray:
-        """An input that is constant."""
-        found = self.value(number)
-        if not isinstance(found, np.ndarray):
-            raise unknown(self.operator_name, self.place, f"its input {number} is no constant")
-        if found.dtype.kind == "f" and not np.isfinite(found).all():
-            raise ExportError(f"weights must be finite, but some of {self.place!r} are not: repair the file")
-        return found
-
-    def pads(self, x: Tensor, kernel: Sequence[int]) -> Pads:
-        """Zeros around a sliding window."""
-        if self.options.padding == schema.Padding.VALID:
-            return (0, 0), (0, 0)
-        height, width = (same_pads(*each) for each in zip(x.shape[2:], kernel, self.strides, strict=True))
-        return height, width
-
-
-_HANDLERS: dict[str, Callable[[_Reader, _Call], Any]] = {
+_HANDLERS: dict[str, Callable[[_Reader, TFLiteCall], Any]] = {
     **dict.fromkeys(("CONV_2D", "DEPTHWISE_CONV_2D"), _Reader._conv),
     "FULLY_CONNECTED": _Reader._linear,
     **dict.fromkeys(("ADD", "SUB", "MUL", "DIV"), _Reader._arithmetic),
@@ -424,7 +263,3 @@ def _nchw(shape: tuple[int, ...]) -> tuple[int, ...]:
         return shape
     n, height, width, channels = shape
     return n, channels, height, width
-
-
-def _text(name: bytes | str) -> str:
-    return name.decode() if isinstance(name, bytes) else name

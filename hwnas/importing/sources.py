@@ -146,9 +146,10 @@ def _of_module(module: nn.Module, name: str, digests: dict[str, str], shape: Sha
 
 
 def _of_onnx(path: Path, input_shape: Shape | None) -> GivenNetwork:
-    from hwnas.importing import from_onnx
+    from hwnas.importing import _onnx, from_onnx
 
-    model = from_onnx.fixed(path, input_shape)
+    runtimes.get("onnxruntime").host.describe(path)  # which says what is damaged
+    model = _onnx.fixed(path, input_shape)
     content: bytes = model.SerializeToString()
     return _of_file("onnx", "onnxruntime", path, content, from_onnx.read(model), False)
 
@@ -156,6 +157,7 @@ def _of_onnx(path: Path, input_shape: Shape | None) -> GivenNetwork:
 def _of_tflite(path: Path, input_shape: Shape | None) -> GivenNetwork:
     from hwnas.importing import from_tflite
 
+    runtimes.get("litert").host.describe(path)  # which says what is damaged
     raw, is_whole = from_tflite.read(path)
     if input_shape is not None and raw.source.shape[1:] != input_shape:
         said, wanted = ("x".join(map(str, shape)) for shape in (raw.source.shape[1:], input_shape))

@@ -308,7 +308,7 @@ def test_weights_may_be_safetensors(own_code: Path) -> None:
             "those of the module, but other.pt",
         ),
         (("gone.onnx",), 1, "gone.onnx is not a file"),
-        (("bad.onnx",), 1, "an .onnx file must be whole"),
+        (("bad.onnx",), 1, "an .onnx file must be one of ONNX"),
         (("bad.tflite",), 1, "a .tflite file must be whole"),
         (("bad.tflite", "--weights", "weights.pt"), 1, "weights must only be given with a PyTorch module"),
         (("users_code:net", "--input", "3x32x32", "--inputs", "weights.pt"), 1, "weights.pt"),
