@@ -117,8 +117,11 @@ class Bordered(Prepared):
         border: Pads,
         groups: int = 1,
         bias: bool = False,
+        dilation: tuple[int, int] = (1, 1),
     ) -> None:
-        super().__init__(in_channels, out_channels, kernel_size, stride, groups=groups, bias=bias)
+        super().__init__(
+            in_channels, out_channels, kernel_size, stride, groups=groups, bias=bias, dilation=dilation
+        )
         self.border = border
 
     def pads(self, _height: int, _width: int) -> Pads:

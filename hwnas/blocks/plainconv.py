@@ -27,6 +27,7 @@ class PlainConv(Base):
         groups: Of channels.
         activation: At the end.
         is_normed: Whether there is a batch norm; else there is a bias.
+        dilation: How far the pixels of the kernel are apart, in height and in width.
     """
 
     kind: ClassVar[str] = "plainconv"
@@ -39,17 +40,25 @@ class PlainConv(Base):
     groups: int = tagged("g", 1)
     activation: str = tagged("a", "relu")
     is_normed: bool = tagged("n", True)
+    dilation: tuple[int, ...] = tagged("d", (1, 1), is_usual=True)
 
     def __post_init__(self) -> None:
         require(self.in_channels > 0 and self.out_channels > 0, self, "channels must be positive")
-        require(len(self.kernel) == len(self.strides) == 2, self, "kernel and strides must be two numbers")
-        require(min(*self.kernel, *self.strides) > 0, self, "kernel and strides must be positive")
+        pairs = self.kernel, self.strides, self.dilation
+        for two in pairs:
+            fits = len(two) == 2 and min(two) > 0
+            require(fits, self, "kernel, strides and dilation must be two positive numbers each")
         require(
             len(self.border) == 4 and min(self.border) >= 0, self, "a border must be four numbers from 0 on"
         )
         divides = self.groups > 0 and self.in_channels % self.groups == self.out_channels % self.groups == 0
         require(divides, self, "groups must divide both channel numbers")
         require(self.activation in FUNCTIONS, self, f"activation must be one of {FUNCTIONS}")
+
+    @property
+    def _window(self) -> tuple[int, ...]:
+        """Height and width of what the kernel lies over."""
+        return tuple((size - 1) * apart + 1 for size, apart in zip(self.kernel, self.dilation, strict=True))
 
     @property
     def _is_strided_pointwise(self) -> bool:
@@ -63,7 +72,7 @@ class PlainConv(Base):
         require(channels == self.in_channels, self, f"the input must have in_channels, not {channels}")
         (top, bottom, left, right), found = self.border, []
         for length, zeros, window, step in zip(
-            sizes, (top + bottom, left + right), self.kernel, self.strides, strict=True
+            sizes, (top + bottom, left + right), self._window, self.strides, strict=True
         ):
             found.append((length + zeros - window) // step + 1)
         require(min(found) > 0, self, f"the kernel must fit into its input, not into {in_shape}")
@@ -97,7 +106,7 @@ class PlainConv(Base):
 
     def params(self) -> int:
         """Trainable parameters."""
-        height, width = self.kernel
+        height, width = self._window
         return sum(op.params for op in self.ops((self.in_channels, height, width)))
 
     def build(self) -> nn.Module:
@@ -111,9 +120,9 @@ class PlainConv(Base):
         if self._is_strided_pointwise:
             conv = layers.StridedPointwise(*channels, self.strides[0], self.groups, bias)
         else:
-            (height, width), (down, right) = self.kernel, self.strides
+            kernel, strides, dilation = ((v[0], v[1]) for v in (self.kernel, self.strides, self.dilation))
             above, below, before, after = self.border
             border = (above, below), (before, after)
-            conv = layers.Bordered(*channels, (height, width), (down, right), border, self.groups, bias)
+            conv = layers.Bordered(*channels, kernel, strides, border, self.groups, bias, dilation)
         norm = [nn.BatchNorm2d(self.out_channels)] if self.is_normed else []
         return nn.Sequential(conv, *norm, *layers.activation_layers(self.activation))

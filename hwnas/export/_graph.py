@@ -37,6 +37,13 @@ class Conv:
     padding: Pads
     groups: int
     fused: Fused = "none"
+    dilation: tuple[int, int] = (1, 1)
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """Height and width of what a kernel lies over."""
+        height, width = ((k - 1) * d + 1 for k, d in zip(self.weight.shape[2:], self.dilation, strict=True))
+        return height, width
 
 
 @dataclass(frozen=True, eq=False)

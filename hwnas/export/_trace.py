@@ -167,7 +167,8 @@ class _Walk:
         return self._add(Arithmetic(op, left, right, Tensor(f"{op}.{call.name}", shape)))
 
     def _conv(self, name: str, layer: nn.Conv2d, x: Tensor) -> Tensor:
-        plain = layer.padding_mode == "zeros" and layer.dilation == (1, 1)
+        dilation = cast(tuple[int, int], layer.dilation)
+        plain = layer.padding_mode == "zeros" and (dilation == (1, 1) or isinstance(layer, Bordered))
         if not plain or isinstance(layer.padding, str):
             raise _unknown(f"a dilated or unusually padded convolution ({layer})")
         if len(x.shape) != 4 or x.shape[1] != layer.in_channels:
@@ -177,10 +178,11 @@ class _Walk:
             padding = layer.pads(*x.shape[2:])
         if isinstance(layer, StridedPointwise):
             stride = (layer.step, layer.step)  # picking and convolving are one operator
-        size = _size(name, x, cast(tuple[int, int], layer.kernel_size), stride, padding)
-        result = Tensor(name, (x.shape[0], layer.out_channels, *size))
         weight, bias = _weights(layer)
-        return self._add(Conv(x, result, weight, bias, stride, padding, layer.groups))
+        empty = Tensor(name, (x.shape[0], layer.out_channels))
+        conv = Conv(x, empty, weight, bias, stride, padding, layer.groups, dilation=dilation)
+        size = _size(name, x, conv.window, stride, padding)
+        return self._add(replace(conv, result=Tensor(name, (*empty.shape, *size))))
 
     def _linear(self, name: str, layer: nn.Linear, x: Tensor) -> Tensor:
         if len(x.shape) != 2 or x.shape[1] != layer.in_features:

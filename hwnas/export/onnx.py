@@ -95,6 +95,7 @@ class _Lowering:
             strides=node.stride,
             pads=_pads(node),
             group=node.groups,
+            **({} if node.dilation == (1, 1) else {"dilations": node.dilation}),
         )
 
     @add.register

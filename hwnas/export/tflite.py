@@ -110,9 +110,9 @@ class _Lowering:
         if depthwise:
             options.depthMultiplier = len(node.weight) // channels
         options.strideH, options.strideW = node.stride
-        options.dilationHFactor = options.dilationWFactor = 1
+        options.dilationHFactor, options.dilationWFactor = node.dilation
         options.fusedActivationFunction = _FUSED[node.fused]
-        source, options.padding = self._padded(node, (node.weight.shape[2], node.weight.shape[3]))
+        source, options.padding = self._padded(node, node.window)
         order = (1, 2, 3, 0) if depthwise else (0, 2, 3, 1)
         weight = self._constant(node, "weight", node.weight.transpose(order))
         inputs = [source, weight, self._constant(node, "bias", node.bias)]

@@ -57,13 +57,11 @@ class Recorder:
         """A convolution; ``weight`` is (out, in / groups, kh, kw)."""
         if len(x.shape) != 4 or weight.ndim != 4:
             raise unknown("convolution", name, f"it is of {weight.ndim - 2} dimensions")
-        if any(step != 1 for step in dilation):
-            raise unknown("convolution", name, f"it is dilated by {tuple(dilation)}")
         size = window_size(x.shape[2:], weight.shape[2:], stride, padding, dilation)
         result = Tensor(name, (x.shape[0], len(weight), *size))
         shift = np.zeros(len(weight)) if bias is None else bias
-        steps = int(stride[0]), int(stride[1])
-        return self.add(Conv(x, result, weight, shift, steps, padding, groups))
+        steps, apart = (int(stride[0]), int(stride[1])), (int(dilation[0]), int(dilation[1]))
+        return self.add(Conv(x, result, weight, shift, steps, padding, groups, dilation=apart))
 
     def norm(
         self,

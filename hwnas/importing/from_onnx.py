@@ -101,7 +101,7 @@ class _Reader:
         x, weight = call.tensor(0), call.array(1)
         kernel, (stride, dilation) = weight.shape[2:], (call.ints("strides", 2), call.ints("dilations", 2))
         bias = call.array(2) if call.has(2) else None
-        pads = call.pads(x, kernel, stride)
+        pads = call.pads(x, [(k - 1) * d + 1 for k, d in zip(kernel, dilation, strict=True)], stride)
         groups = int(call.attributes.get("group", 1))
         return self._out.convolve(call.name, x, weight, bias, stride, pads, dilation, groups)
 

@@ -93,7 +93,7 @@ class _Reader:
             kernel, groups = weight.transpose(0, 3, 1, 2), channels // weight.shape[3]
         options = call.options
         stride, dilation = call.strides, (options.dilationHFactor, options.dilationWFactor)
-        pads = call.pads(x, kernel.shape[2:])
+        pads = call.pads(x, [(k - 1) * d + 1 for k, d in zip(kernel.shape[2:], dilation, strict=True)])
         bias = call.array(2) if call.has(2) else None
         made = self._out.convolve(call.inner, x, kernel, bias, stride, pads, dilation, groups)
         return call.fused(made)

@@ -124,7 +124,8 @@ class _Reader:
         padding, weight = given.get("padding", [0, 0]), given["weight"]
         stride, dilation = given.get("stride", [1, 1]), given.get("dilation", [1, 1])
         if isinstance(padding, str):
-            total = [window - 1 if padding == "same" else 0 for window in weight.shape[2:]]
+            windows = [(k - 1) * d for k, d in zip(weight.shape[2:], _pair(dilation), strict=True)]
+            total = windows if padding == "same" else [0, 0]
             pads = tuple((each // 2, each - each // 2) for each in total)
         else:
             pads = tuple((each, each) for each in _pair(padding))

@@ -47,7 +47,7 @@ def single(view: View, node: Node) -> Iterator[Proposal]:
         (top, bottom), (left, right) = border(node)
         out, _, *kernel = node.weight.shape
         sizes = node.source.shape[1], out, tuple(kernel), node.stride, (top, bottom, left, right), node.groups
-        found = [partial(PlainConv, *sizes, act, view.is_normed(node)) for act in acts]
+        found = [partial(PlainConv, *sizes, act, view.is_normed(node), node.dilation) for act in acts]
     elif isinstance(node, Concat):
         channels = tuple(part.shape[1] for part in node.sources)
         found = [partial(Join, channels, act) for act in acts]

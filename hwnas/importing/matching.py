@@ -252,7 +252,7 @@ def _same_number(own: Tensor | float, theirs: Tensor | float) -> bool:
 def _form(node: Node) -> tuple[object, ...]:
     """What a node does, but for its weights and what it reads."""
     if isinstance(node, Conv):
-        return node.weight.shape, node.stride, border(node), node.groups, node.fused
+        return node.weight.shape, node.stride, border(node), node.groups, node.fused, node.dilation
     if isinstance(node, MaxPool):
         return node.kernel, node.stride, border(node)
     if isinstance(node, Linear):
@@ -266,7 +266,7 @@ def _form(node: Node) -> tuple[object, ...]:
 
 def border(node: Conv | MaxPool) -> Pads:
     """Zeros before, and those after that a window reaches, of height and of width."""
-    kernel = node.weight.shape[2:] if isinstance(node, Conv) else node.kernel
+    kernel = node.window if isinstance(node, Conv) else node.kernel
     found = []
     for axis in (0, 1):
         before = node.padding[axis][0]

@@ -172,7 +172,10 @@ def _of_file(
     answer = runtimes.opened(content, runtime)
 
     def answers(images: np.ndarray) -> np.ndarray:
-        found = answer(images)
+        try:
+            found = answer(images)
+        except Exception as error:  # whatever the runtime raises
+            raise ExportError(f"{runtime} must be able to run {path}, but answered: {error}") from error
         if not isinstance(found, np.ndarray):
             raise ExportError(f"a network must give one tensor to be imported, but {path} gives {len(found)}")
         return found

@@ -76,7 +76,7 @@ def load(name: str, *, resolution: int | None = None, num_classes: int | None = 
     if name not in _KNOWN:
         raise SpaceError(
             f"a network of one's own must have been read from its arch.json, but {name!r} was not: give the "
-            "folder that `hwnas import-model` wrote in the place of its name"
+            "folder that it was imported into in the place of its name"
         )
     found = _KNOWN[name]
     if resolution is not None and resolution != found.input_shape[1]:

@@ -91,6 +91,7 @@ EXAMPLES = [
     Workload(PlainConv(8, 12, (2, 3), (2, 1), (0, 1, 1, 2), 4, "silu", False), (8, 7, 6)),
     Workload(PlainConv(8, 8, (1, 1), (2, 2), (0, 0, 0, 0), 1, "sigmoid"), (8, 7, 6)),
     Workload(PlainConv(8, 8, groups=8, activation="hsigmoid"), (8, 7, 6)),
+    Workload(PlainConv(8, 8, (3, 3), (1, 1), (2, 2, 0, 0), dilation=(2, 1)), (8, 7, 6)),
     Workload(Sum((8, 8), "relu"), ((8, 5, 6), (8, 5, 6))),
     Workload(TensorProduct((8, 8), True, "silu"), ((8, 5, 6), (8, 1, 1))),
     Workload(TensorProduct((8, 8), False, "none"), ((8, 5, 6), (8, 5, 6))),

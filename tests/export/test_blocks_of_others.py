@@ -31,6 +31,10 @@ ROWS: list[tuple[Block, ...]] = [
     (PlainConv(8, 12, (2, 3), (2, 1), (0, 1, 1, 2), 4, "silu"), PooledHead(12, 16, 5, "hswish")),
     (PlainConv(8, 8, (1, 1), (2, 2), (0, 0, 0, 0), activation="sigmoid"), GlobalPool(8)),
     (PlainConv(8, 8, groups=8, activation="hsigmoid"), GlobalPool(8, True)),
+    (
+        PlainConv(8, 8, (3, 3), (1, 1), (2, 2, 2, 2), 8, dilation=(2, 2)),
+        PlainConv(8, 8, (3, 3), (2, 1), (2, 1, 0, 0), dilation=(2, 1)),
+    ),
     (MaxPool(8), MaxPool(8, 3, 1, 1), MaxPool(8, is_ceiling=True), Finer(8, 2)),
     (ChannelPart(8, 2, 6), PlainConv(4, 4, activation="none")),
 ]

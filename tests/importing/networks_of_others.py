@@ -221,10 +221,18 @@ def networks() -> dict[str, nn.Module]:
         "segmenter": Segmenter(),
         "averaged": nn.Sequential(
             *(conv_bn(3, 8, 3, 2), nn.AvgPool2d(2), conv_bn(8, 8, 3), nn.AvgPool2d(3, 1, 1)),
-            *(conv_bn(8, 12, 1), nn.AvgPool2d(8), nn.Flatten(), nn.Linear(12, 5)),
+            *(
+                nn.Conv2d(8, 12, (2, 3), padding="same", dilation=(1, 2)),
+                nn.ReLU(),
+                nn.AvgPool2d(8),
+                nn.Flatten(),
+                nn.Linear(12, 5),
+            ),
         ),
         "odd kernels": nn.Sequential(
             *(nn.ZeroPad2d((1, 2, 0, 1)), nn.Conv2d(3, 8, (2, 3), (2, 1)), nn.ReLU()),
-            *(nn.Conv2d(8, 8, (1, 7), padding=(0, 3)), nn.Hardswish(), *pooled, nn.Linear(8, 5)),
+            *(nn.Conv2d(8, 8, (1, 7), padding=(0, 3)), nn.Hardswish()),
+            *(nn.Conv2d(8, 8, 3, padding=(1, 2), dilation=(1, 2), groups=8), nn.ReLU()),
+            *(nn.Conv2d(8, 8, 3, 2, padding=2, dilation=2), *pooled, nn.Linear(8, 5)),
         ),
     }

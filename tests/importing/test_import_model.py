@@ -164,7 +164,6 @@ class Odd(nn.Module):
             r"avg_pool2d \('odd/avg_pool2d'\).*does not divide by",
         ),
         (nn.AvgPool2d(3, 2, ceil_mode=True), r"avg_pool2d \('odd/avg_pool2d'\).*look over the edge"),
-        (nn.Conv2d(8, 8, 3, dilation=2), r"'odd/conv2d_1'.*dilated by \(2, 2\)"),
         (nn.Softmax(1), r"operator softmax \('odd/softmax'\).*not at the end"),
         (nn.Hardtanh(-1, 1), r"'odd/hardtanh'.*clips to -1"),
         (nn.Flatten(), "Flatten|convolution|conv2d"),
