@@ -11,7 +11,7 @@ from hwnas.importing.raw import Pad, RawGraph, Reshape, Transpose, operands, unk
 
 
 @dataclass(frozen=True)
-class View:
+class Viewed:
     """A tensor whose elements are looked at otherwise, which no operator has read yet."""
 
     base: Tensor
@@ -27,7 +27,7 @@ class Making:
 
     def __init__(self, raw: RawGraph) -> None:
         self.nodes: dict[str, Node] = {}
-        self.values: dict[str, Tensor | View] = {raw.source.name: raw.source}
+        self.values: dict[str, Tensor | Viewed] = {raw.source.name: raw.source}
         self.uses: Counter[str] = Counter()  # of what is in the graph
         self._raw = raw
         self._reads = Counter(t.name for node in raw.nodes for t in operands(node))
@@ -54,7 +54,7 @@ class Making:
     def read(self, tensor: Tensor, reader: str) -> Tensor:
         """A value that an operator computes with."""
         value = self.values[tensor.name]
-        if isinstance(value, View):
+        if isinstance(value, Viewed):
             last = value.steps[-1]
             raise unknown(type(last).__name__, last.result.name, f"{reader!r} reads what it makes")
         return value

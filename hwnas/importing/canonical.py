@@ -29,7 +29,7 @@ from hwnas.export._graph import (
     Sigmoid,
     Tensor,
 )
-from hwnas.importing._making import Making, View
+from hwnas.importing._making import Making, Viewed
 from hwnas.importing.raw import Applied, Norm, Pad, RawGraph, Reshape, Transpose, unknown
 
 _MOST_JOINED = 4
@@ -117,11 +117,11 @@ class _Folding:
     def _padded(self, node: Conv | MaxPool) -> tuple[Tensor, Any]:
         """What a window slides over, and the zeros around it."""
         value, padding = self._made.values[node.source.name], node.padding
-        while isinstance(value, View) and isinstance(step := value.steps[-1], Pad):
+        while isinstance(value, Viewed) and isinstance(step := value.steps[-1], Pad):
             before = step.padding
             padding = tuple((p[0] + q[0], p[1] + q[1]) for p, q in zip(before, padding, strict=True))  # type: ignore[assignment]
             value = replace(value, steps=value.steps[:-1]) if len(value.steps) > 1 else value.base
-        if isinstance(value, View):
+        if isinstance(value, Viewed):
             raise unknown(type(value.steps[-1]).__name__, value.steps[-1].result.name)
         return value, padding
 
@@ -288,7 +288,7 @@ class _Folding:
 
     def _look(self, node: Pad | Reshape | Transpose) -> None:
         value = self._made.values[node.source.name]
-        view = value if isinstance(value, View) else View(value, ())
+        view = value if isinstance(value, Viewed) else Viewed(value, ())
         view = replace(view, steps=(*view.steps, node))
         base, shape, kinds = view.base, node.result.shape, [type(step) for step in view.steps]
         if shape == base.shape and Pad not in kinds and Transpose not in kinds:
@@ -336,7 +336,7 @@ class _Folding:
         return result
 
 
-def _shuffled(view: View) -> int:
+def _shuffled(view: Viewed) -> int:
     """How many groups of channels are interleaved; 0 where something else is done."""
     (n, c, *size), (split, turn, joined) = view.base.shape, view.steps
     groups, *rest = split.result.shape[1:]
