@@ -96,6 +96,7 @@ def import_model(
     """
     from hwnas.importing.canonical import canonical
     from hwnas.importing.cutting import cut, fill
+    from hwnas.importing.differing import first_difference
     from hwnas.importing.proof import prove
     from hwnas.importing.sources import opened
 
@@ -113,7 +114,13 @@ def import_model(
     fill(network, parts, found.unfolded)
     tell("comparing answers")
     shape = parts.architecture.space.input_shape
-    proof = prove(network, source, shape, inputs, found.graph.depth)
+
+    def where(image: np.ndarray) -> str:
+        if source.inside is None:
+            return ""
+        return first_difference(network, parts, found.names, source.inside, image)
+
+    proof = prove(network, source, shape, inputs, found.graph.depth, where)
     made = Imported(run, parts.architecture, source.kind, source.name, source.digests, found.notes, proof)
     _write(folder, made, network)
     return made

@@ -63,6 +63,10 @@ class Making:
         """The node that made a value which nothing else reads, so that it may be rewritten."""
         return self.nodes.get(value.name) if self.uses[value.name] == 1 else None
 
+    def names(self) -> dict[str, str]:
+        """What the source calls each value of the graph in its last form."""
+        return {value.name: name for name, value in self.values.items() if isinstance(value, Tensor)}
+
     def finish(self) -> _graph.Graph:
         """The nodes that the result depends on."""
         result = self.read(self._raw.result, self._raw.result.name)

@@ -60,12 +60,14 @@ class FoldedNetwork:
         unfolded: By the result of a convolution; empty where the file had folded them before.
         notes: What was left out or changed on the way.
         has_norms: Whether the source would have batch norms, had it any.
+        names: What the source calls the results in their last form, by the names that they have here.
     """
 
     graph: Graph
     unfolded: Mapping[str, Unfolded]
     notes: tuple[str, ...]
     has_norms: bool
+    names: Mapping[str, str]
 
     @property
     def normed(self) -> Collection[str] | None:
@@ -95,7 +97,8 @@ class _Folding:
 
     def finish(self) -> FoldedNetwork:
         graph = self._made.finish()
-        return FoldedNetwork(graph, self._unfolded, self._raw.notes, self._raw.has_norms)
+        names = self._made.names()
+        return FoldedNetwork(graph, self._unfolded, self._raw.notes, self._raw.has_norms, names)
 
     # One kind of node each
 

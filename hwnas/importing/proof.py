@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,12 @@ class Proof:
 
 
 def prove(
-    network: nn.Module, source: GivenNetwork, shape: Shape, given: np.ndarray | None, depth: int
+    network: nn.Module,
+    source: GivenNetwork,
+    shape: Shape,
+    given: np.ndarray | None,
+    depth: int,
+    where: Callable[[np.ndarray], str] = lambda _: "",
 ) -> Proof:
     """Compare a network with what it was imported from, on random images and given ones.
 
@@ -56,6 +62,7 @@ def prove(
         shape: Of one image.
         given: Further images, shape (n, channels, height, width).
         depth: Weighted layers, as of ``parity.least_sqnr_db``.
+        where: Says of one image where the first difference is: the end of a sentence.
 
     Raises:
         ParityError: Its answers are others.
@@ -72,7 +79,7 @@ def prove(
         actual = softmax(actual, axis=1)
     max_error, sqnr_db = parity.differences(expected, actual)
     found = Proof(len(images), count, max_error, sqnr_db, source.is_whole)
-    _demand(found, source, expected, depth)
+    _demand(found, source, expected, depth, lambda: where(images[:1]))
     return found
 
 
@@ -91,7 +98,9 @@ def _require_images(given: np.ndarray, shape: Shape) -> None:
         )
 
 
-def _demand(found: Proof, source: GivenNetwork, expected: np.ndarray, depth: int) -> None:
+def _demand(
+    found: Proof, source: GivenNetwork, expected: np.ndarray, depth: int, where: Callable[[], str]
+) -> None:
     if not np.isfinite(expected).all() or not expected.any():
         raise ParityError(
             f"the answers of {source.name} must be finite and not all zero to be compared, but they are not: "
@@ -101,13 +110,12 @@ def _demand(found: Proof, source: GivenNetwork, expected: np.ndarray, depth: int
         least = parity.least_sqnr_db(depth)
         if found.sqnr_db is not None and not found.sqnr_db >= least:
             raise ParityError(
-                f"an imported network must answer as its int8 source by {least:.1f} dB, "
-                f"but has {found.sqnr_db:.1f} dB: {source.name} rounds more than that, or computes something "
-                "that hwnas reads wrongly"
+                f"an imported network must have {least:.1f} dB of signal to noise to its int8 source, "
+                f"but has {found.sqnr_db:.1f} dB: {source.name} rounds more, or hwnas misreads it"
             )
     elif not found.max_error <= parity.FP32_TOLERANCE:
         raise ParityError(
             f"an imported network must answer within {parity.FP32_TOLERANCE:g} of the largest answer of its "
             f"source, but differs from {source.name} by {found.max_error:.3g}: hwnas reads an operator of it "
-            "wrongly"
+            f"wrongly{where()}"
         )

@@ -14,6 +14,7 @@ import numpy as np
 
 from hwnas import files, runtimes
 from hwnas.errors import ExportError, HwnasError
+from hwnas.importing.differing import Inside, in_onnx, in_tflite
 from hwnas.importing.raw import RawGraph
 from hwnas.space import Shape
 
@@ -36,6 +37,7 @@ class GivenNetwork:
         raw: What it computes.
         answers: What it answers images of shape (n, channels, height, width) with, in float32.
         is_whole: Whether it computes in whole numbers, so that its answers are rounded.
+        inside: The values inside it; None where they are not at hand.
     """
 
     kind: str
@@ -44,6 +46,7 @@ class GivenNetwork:
     raw: RawGraph
     answers: Callable[[np.ndarray], np.ndarray]
     is_whole: bool = False
+    inside: Inside | None = None
 
 
 def opened(model: str | Path | nn.Module, weights: Path | None, input_shape: Shape | None) -> GivenNetwork:
@@ -151,7 +154,8 @@ def _of_onnx(path: Path, input_shape: Shape | None) -> GivenNetwork:
     runtimes.get("onnxruntime").host.describe(path)  # which says what is damaged
     model = _onnx.fixed(path, input_shape)
     content: bytes = model.SerializeToString()
-    return _of_file("onnx", "onnxruntime", path, content, from_onnx.read(model), False)
+    inside = in_onnx(model)
+    return _of_file("onnx", "onnxruntime", path, content, from_onnx.read(model), inside=inside)
 
 
 def _of_tflite(path: Path, input_shape: Shape | None) -> GivenNetwork:
@@ -162,12 +166,12 @@ def _of_tflite(path: Path, input_shape: Shape | None) -> GivenNetwork:
     if input_shape is not None and raw.source.shape[1:] != input_shape:
         said, wanted = ("x".join(map(str, shape)) for shape in (raw.source.shape[1:], input_shape))
         raise HwnasError(f"a .tflite file says the shape of its image, {said}, but --input says {wanted}")
-    return _of_file("tflite", "litert", path, path.read_bytes(), raw, is_whole)
+    content = path.read_bytes()
+    inside = None if is_whole else in_tflite(content)
+    return _of_file("tflite", "litert", path, content, raw, is_whole=is_whole, inside=inside)
 
 
-def _of_file(
-    kind: str, runtime: str, path: Path, content: bytes, raw: RawGraph, is_whole: bool
-) -> GivenNetwork:
+def _of_file(kind: str, runtime: str, path: Path, content: bytes, raw: RawGraph, **more: Any) -> GivenNetwork:
     """A file and the runtime that answers for it."""
     answer = runtimes.opened(content, runtime)
 
@@ -180,7 +184,7 @@ def _of_file(
             raise ExportError(f"a network must give one tensor to be imported, but {path} gives {len(found)}")
         return found
 
-    return GivenNetwork(kind, path.name, {path.name: files.sha256(path)}, raw, answers, is_whole)
+    return GivenNetwork(kind, path.name, {path.name: files.sha256(path)}, raw, answers, **more)
 
 
 _FILES: dict[str, Callable[[Path, Shape | None], GivenNetwork]] = {".onnx": _of_onnx, ".tflite": _of_tflite}

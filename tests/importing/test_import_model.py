@@ -24,6 +24,7 @@ from hwnas.device import load as device
 from hwnas.errors import DataError, ExportError, HwnasError, ParityError, SpaceError
 from hwnas.export import lower, random_calibration, random_module
 from hwnas.importing import import_model
+from hwnas.importing._layout import Recorder
 from hwnas.importing.proof import prove
 from hwnas.importing.sources import opened
 from hwnas.runs import records
@@ -195,6 +196,27 @@ def test_other_answers_are_refused() -> None:
     assert prove(module, source, SHAPE, None, 10).max_error == 0
     with pytest.raises(DataError, match=r"must be finite numbers of shape \(n, 3, 32, 32\)"):
         prove(module, source, SHAPE, np.zeros((1, 3, 8, 8)), 10)
+
+
+@pytest.mark.parametrize("suffix", [".onnx", ".tflite"])
+def test_the_first_block_that_differs_is_named(suffix: str, tmp_path: Path, monkeypatch) -> None:
+    """As if one operator were misread: the second of two clips."""
+    import_model(NETWORKS["mobilenet"], tmp_path / "run", input_shape=SHAPE)
+    runtime = {".onnx": "onnxruntime", ".tflite": "litert"}[suffix]
+    path = tmp_path / f"model{suffix}"
+    path.write_bytes(lower(network_of(tmp_path / "run"), SHAPE, runtime, "fp32", check=False).model)
+    real, calls = Recorder.convolve, []
+
+    def misread(out, name, x, weight, *rest):
+        calls.append(name)
+        return real(out, name, x, weight * (1.5 if len(calls) == 4 else 1), *rest)
+
+    monkeypatch.setattr(Recorder, "convolve", misread)
+    with pytest.raises(
+        ParityError, match=r"first block that differs is mbconv_i8_o12_k3_s2\S*, in the place of"
+    ):
+        import_model(path, tmp_path / "again")
+    assert not (tmp_path / "again").exists()
 
 
 def run(*words: object) -> tuple[int, str]:
