@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         compare,
         export,
         fit,
+        import_model,
         measure,
         profile,
         search,
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from hwnas.evaluators.supernet.config import OneShotConfig
     from hwnas.finalists.candidates import FinalistsOptions
     from hwnas.finalists.stage import SearchOptions
+    from hwnas.importing import Imported
     from hwnas.latency.base import LatencyModel, Prediction
     from hwnas.measure.options import ProfileOptions, Progress
     from hwnas.plugins import load as load_plugins
@@ -71,7 +73,7 @@ if TYPE_CHECKING:
     from hwnas.train.config import EpochRecord, TrainConfig
 
 _HOMES = {
-    "api": ("Exported", "Found", "Trained", "fit", "profile"),
+    "api": ("Exported", "Found", "Trained", "fit", "import_model", "profile"),
     "benchmark.result": ("FileBenchmark",),
     "budget": ("Budget",),
     "device": ("Device", "Target"),
@@ -91,6 +93,7 @@ _HOMES = {
     "evaluators.supernet.config": ("OneShotConfig",),
     "finalists.candidates": ("FinalistsOptions",),
     "finalists.stage": ("SearchOptions",),
+    "importing": ("Imported",),
     "latency.base": ("LatencyModel", "Prediction"),
     "measure.options": ("ProfileOptions", "Progress"),
     "release.manifest": ("Manifest",),
@@ -122,6 +125,7 @@ __all__ = [
     "FinalistsOptions",
     "Found",
     "HwnasError",
+    "Imported",
     "InfeasibleBudget",
     "LatencyModel",
     "LatencyModelError",
@@ -149,6 +153,7 @@ __all__ = [
     "compare",
     "export",
     "fit",
+    "import_model",
     "load_plugins",
     "measure",
     "plugins",

@@ -217,6 +217,8 @@ class SearchSpace:
         head: Fixed blocks after the choices.
         origin: Indices of the network that all others are versions of; None where that is the one of most
             multiply-adds.
+        is_told_whole: Whether files of an architecture have all of the space in them, as no name makes it
+            again.
     """
 
     name: str
@@ -225,6 +227,7 @@ class SearchSpace:
     choices: tuple[Choice, ...]
     head: tuple[Block, ...]
     origin: tuple[int, ...] | None = None
+    is_told_whole: bool = False
 
     def __post_init__(self) -> None:
         if not self.choices:
@@ -361,6 +364,22 @@ class SearchSpace:
         text = json.dumps(parts if self.is_row else [*parts, self.choice_reads])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object that tells all of the space but its name."""
+        return {
+            "input_shape": list(self.input_shape),
+            "stem": [block.key() for block in self.stem],
+            "choices": [
+                {
+                    "name": choice.name,
+                    "candidates": [block.key() for block in choice.candidates],
+                    "reads": [list(reads) for reads in choice.reads],
+                }
+                for choice in self.choices
+            ],
+            "head": [block.key() for block in self.head],
+        }
+
     def architecture(self, indices: Sequence[int]) -> Architecture:
         """The architecture that picks these candidates."""
         return Architecture(self, tuple(int(i) for i in indices))
@@ -475,6 +494,7 @@ class Architecture:
             "space": self.space.name,
             "space_fingerprint": self.space.fingerprint,
             "indices": list(self.indices),
+            **({"whole_space": self.space.to_json()} if self.space.is_told_whole else {}),
         }
 
     @classmethod

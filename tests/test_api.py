@@ -15,7 +15,7 @@ from quick_measuring import form
 import hwnas
 from hwnas.annotations import _Public, require_types
 
-VERBS = ("profile", "fit", "search", "train", "export", "verify", "compare", "measure")
+VERBS = ("profile", "fit", "search", "train", "export", "verify", "compare", "measure", "import_model")
 MINE = Path(__file__).parent / "plugins" / "mine.py"
 
 

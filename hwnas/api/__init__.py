@@ -7,6 +7,7 @@ installed packages bring (``hwnas.plugins``), raises ``HwnasError``, and prints 
 from __future__ import annotations
 
 from hwnas.api.found import Found, search
+from hwnas.api.imported import import_model
 from hwnas.api.measured import fit, measure, profile
 from hwnas.api.shipping import Exported, compare, export, verify
 from hwnas.api.trained import Trained, train
@@ -18,6 +19,7 @@ __all__ = [
     "compare",
     "export",
     "fit",
+    "import_model",
     "measure",
     "profile",
     "search",

@@ -1,4 +1,4 @@
-"""Known networks as files with random weights: latency does not depend on them."""
+"""Networks as files with random weights: latency does not depend on them."""
 
 from __future__ import annotations
 
@@ -6,18 +6,23 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from hwnas import known, runtimes
+from hwnas import known, runtimes, spaces
 from hwnas.benchmark.asked import NETWORK_PRECISIONS, Asked
 from hwnas.errors import ExportError
 from hwnas.export import lower, random_calibration, random_module
+from hwnas.runs import records
+from hwnas.runs.folder import RunFolder
 from hwnas.runtimes import PRECISIONS
+from hwnas.space import Architecture
 
 _IMAGES = 8  # that the ranges of int8 come from
 _LIKE_A_NAME = re.compile(r"[A-Za-z][\w-]*(\.\d[\w-]*)*")  # no folder and no suffix
 
 
 def is_name(text: str) -> bool:
-    """Whether a text is the name of a known network, or looks like a misspelt one, and is of no file."""
+    """Whether a text is of a network and no file: of a run's folder, known, or like a misspelt known one."""
+    if RunFolder(Path(text)).arch.is_file():
+        return True
     return (known.knows(text) or bool(_LIKE_A_NAME.fullmatch(text))) and not Path(text).exists()
 
 
@@ -55,8 +60,8 @@ def made(asked: Asked, folder: Path, tell: Callable[[str], None]) -> list[Path]:
         )
     folder.mkdir()
     found = []
-    for name in asked.networks:
-        arch = known.load(name)
+    for text in asked.networks:
+        name, arch = _network(text)
         shape = arch.space.input_shape
         module, images = random_module(arch.blocks, 0, arch.reads), random_calibration(shape, _IMAGES, 0)
         for (_, precision), runtime in made_for.items():
@@ -66,3 +71,11 @@ def made(asked: Asked, folder: Path, tell: Callable[[str], None]) -> list[Path]:
             found.append(folder / f"{name}{infix}{lowered.suffix}")
             found[-1].write_bytes(lowered.model)
     return found
+
+
+def _network(text: str) -> tuple[str, Architecture]:
+    """A network and what its files are called."""
+    folder = Path(text)
+    if not RunFolder(folder).arch.is_file():
+        return text, known.load(text)
+    return folder.resolve().name, spaces.architecture_from_json(records.arch(folder))

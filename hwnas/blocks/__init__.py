@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from hwnas import plugins
 from hwnas.blocks._base import Base, Classifier, Junction, Strided
 from hwnas.blocks._key import decode, tagged
+from hwnas.blocks.combining import Join, Sum, TensorProduct
 from hwnas.blocks.conv import Conv
 from hwnas.blocks.convpool import ConvPool
 from hwnas.blocks.densehead import DenseHead
@@ -23,8 +24,11 @@ from hwnas.blocks.latehead import LateHead
 from hwnas.blocks.lraspp import LRASPP
 from hwnas.blocks.mbconv import MBConv
 from hwnas.blocks.mbstage import MBStage
+from hwnas.blocks.plainconv import PlainConv
 from hwnas.blocks.pooledcontext import PooledContext
+from hwnas.blocks.pooling import ChannelPart, Finer, GlobalPool, MaxPool, PooledHead
 from hwnas.blocks.pyramid import Pyramid
+from hwnas.blocks.residuals import ResidualBlock
 from hwnas.blocks.shuffleunit import ShuffleUnit
 from hwnas.blocks.skip import Skip
 from hwnas.blocks.uib import UniversalInvertedBottleneck
@@ -50,6 +54,16 @@ _OWN = (
     PooledContext,
     Pyramid,
     DenseHead,
+    ResidualBlock,
+    PlainConv,
+    Sum,
+    TensorProduct,
+    Join,
+    GlobalPool,
+    MaxPool,
+    ChannelPart,
+    Finer,
+    PooledHead,
 )
 
 KINDS: dict[str, type[Block]] = {kind.kind: kind for kind in _OWN}
@@ -121,22 +135,32 @@ __all__ = [
     "KINDS",
     "LRASPP",
     "Base",
+    "ChannelPart",
     "Classifier",
     "Conv",
     "ConvPool",
     "DenseHead",
     "FPNSum",
+    "Finer",
     "FusedMBConv",
+    "GlobalPool",
     "Head",
+    "Join",
     "Junction",
     "LateHead",
     "MBConv",
     "MBStage",
+    "MaxPool",
+    "PlainConv",
     "PooledContext",
+    "PooledHead",
     "Pyramid",
+    "ResidualBlock",
     "ShuffleUnit",
     "Skip",
     "Strided",
+    "Sum",
+    "TensorProduct",
     "UniversalInvertedBottleneck",
     "build",
     "network",

@@ -9,6 +9,10 @@ from typing import Any, TypeVar
 from hwnas.errors import SpaceError
 
 ACTIVATIONS = ("none", "relu", "relu6", "hswish")
+"""That our own spaces are made of."""
+
+FUNCTIONS = (*ACTIVATIONS, "hsigmoid", "sigmoid", "silu")
+"""That networks of others have as well."""
 
 T = TypeVar("T")
 

@@ -12,6 +12,9 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,
     "relu6": nn.ReLU6,
     "hswish": nn.Hardswish,
+    "hsigmoid": nn.Hardsigmoid,
+    "sigmoid": nn.Sigmoid,
+    "silu": nn.SiLU,
 }
 
 
@@ -71,8 +74,10 @@ class StridedPointwise(Prepared):
         step: Every so many rows and columns are used; ``stride`` is that of the convolution, 1.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, step: int, groups: int = 1) -> None:
-        super().__init__(in_channels, out_channels, 1, groups=groups, bias=False)
+    def __init__(
+        self, in_channels: int, out_channels: int, step: int, groups: int = 1, bias: bool = False
+    ) -> None:
+        super().__init__(in_channels, out_channels, 1, groups=groups, bias=bias)
         self.step = step
 
     def prepare(self, x: torch.Tensor) -> torch.Tensor:
@@ -97,6 +102,35 @@ class SamePadded(Prepared):
     def prepare(self, x: torch.Tensor) -> torch.Tensor:
         """With its border of zeros."""
         (top, bottom), (left, right) = self.pads(x.shape[2], x.shape[3])
+        return nn.functional.pad(x, (left, right, top, bottom))
+
+
+class Bordered(Prepared):
+    """A convolution with a number of zeros of its own on each side."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: tuple[int, int],
+        stride: tuple[int, int],
+        border: Pads,
+        groups: int = 1,
+        bias: bool = False,
+        dilation: tuple[int, int] = (1, 1),
+    ) -> None:
+        super().__init__(
+            in_channels, out_channels, kernel_size, stride, groups=groups, bias=bias, dilation=dilation
+        )
+        self.border = border
+
+    def pads(self, _height: int, _width: int) -> Pads:
+        """Zeros before and after, of height and of width."""
+        return self.border
+
+    def prepare(self, x: torch.Tensor) -> torch.Tensor:
+        """With its border of zeros."""
+        (top, bottom), (left, right) = self.border
         return nn.functional.pad(x, (left, right, top, bottom))
 
 
@@ -156,6 +190,19 @@ class Residual(nn.Module):
         nn.init.zeros_(last.weight)
 
 
+class ActivatedResidual(nn.Module):
+    """Adds what a short way makes of the input to what the body does; an activation is behind the sum."""
+
+    def __init__(self, body: nn.Module, short: nn.Module, activation: str) -> None:
+        super().__init__()
+        self.body, self.short = body, short
+        self.activation = nn.Sequential(*activation_layers(activation))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Shape (n, c, h, w) in, what the body makes of it out."""
+        return cast(torch.Tensor, self.activation(self.body(x) + self.short(x)))
+
+
 class Resize(nn.Module):
     """Makes a tensor a whole number of times as fine, bilinearly, between the centres of pixels."""
 
@@ -190,7 +237,7 @@ MOVING: Mapping[type[nn.Module], str] = {
 }
 """Layers that move values, choose between them or look between them: the kind of their ``Op``."""
 
-LEAVES = StridedPointwise, SamePadded, ChannelShuffle, ChannelSlice, Resize
+LEAVES = StridedPointwise, SamePadded, Bordered, ChannelShuffle, ChannelSlice, Resize
 """Layers that count as one operation wherever a network is traced."""
 
 
@@ -200,6 +247,28 @@ class Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Whether calls of this module are recorded as such."""
         return isinstance(m, LEAVES) or super().is_leaf_module(m, module_qualified_name)
+
+
+class Combined(nn.Module):
+    """A sum, a product or a concatenation of what several places give, and an activation behind it.
+
+    Args:
+        how: "sum", "product" or "join".
+        activation: Of ``activation_layers``.
+    """
+
+    def __init__(self, how: str, activation: str = "none") -> None:
+        super().__init__()
+        self.how = how
+        self.activation = nn.Sequential(*activation_layers(activation))
+
+    def forward(self, *parts: torch.Tensor) -> torch.Tensor:
+        """Shape (n, c, h, w) each, of a product the second may be (n, c, 1, 1)."""
+        if self.how == "join":
+            made = torch.cat(parts, 1)
+        else:
+            made = parts[0] + parts[1] if self.how == "sum" else parts[0] * parts[1]
+        return cast(torch.Tensor, self.activation(made))
 
 
 class Branches(nn.Module):

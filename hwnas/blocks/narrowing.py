@@ -18,7 +18,7 @@ from hwnas.blocks.inheriting import Normed, largest
 from hwnas.errors import SpaceError
 from hwnas.space import Block
 
-_ACTIVATIONS = nn.ReLU, nn.ReLU6, nn.Hardswish, nn.Hardsigmoid
+_ACTIVATIONS = nn.ReLU, nn.ReLU6, nn.Hardswish, nn.Hardsigmoid, nn.Sigmoid, nn.SiLU
 _TO_ONE_PIXEL = nn.AdaptiveAvgPool2d, nn.Flatten
 
 

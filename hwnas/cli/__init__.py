@@ -23,6 +23,7 @@ from hwnas.cli import (  # noqa: F401  (each registers its verbs)
     doctor,
     export,
     fit,
+    import_model,
     imports,
     measure,
     pick,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,6 +12,7 @@ from rich.table import Table
 
 from hwnas.cli import _usage
 from hwnas.cli._app import Json, app, emit_json, err, out, print_table
+from hwnas.cli._images import read_images
 from hwnas.cli._options import Settings, settings
 from hwnas.cli._shipping import Run, say_unfinished
 from hwnas.errors import typed
@@ -33,9 +35,16 @@ def export(
     data: Data = None,
     as_json: Json = False,
 ) -> None:
-    """Export the trained network to TFLite and ONNX, fp32 and int8; to .pte for budgets on ExecuTorch."""
+    """Export the trained network to TFLite and ONNX, fp32 and int8; to .pte for budgets on ExecuTorch.
+
+    Of a network that was imported, --data is a file .npy of images as it takes them, for the ranges of int8;
+    without it, there are fp32 files alone.
+    """
     from hwnas import release
 
+    if release.is_imported(run):
+        _export_imported(context, run, data, settings["also"], as_json)
+        return
     if settings["qat_if_worse"] is None:
         _usage.no_effect(context, "qat_epochs", needs="with --qat-if-worse")
     with _usage.usage():
@@ -68,6 +77,29 @@ def export(
     if page.exists():
         made = f"{typed('verify', run)}, then {typed('report', run)}, make it new"
         err.print(f"{page} is of what was exported before: {escape(made)}", soft_wrap=True, highlight=False)
+
+
+def _export_imported(
+    context: typer.Context, run: Path, data: str | None, also: list[str], as_json: bool
+) -> None:
+    from hwnas import release
+
+    names = ("calibration_images", "licence", "qat_if_worse", "qat_epochs", "int8_drop")
+    _usage.no_effect(context, *names, needs="with a network that was trained here")
+    with _usage.usage():
+        release.require_offered(also)
+    images = None if data is None else read_images(Path(data))
+    with err.status("exporting") as status:
+        written = release.export_imported(
+            run, images, also=also, on_variant=lambda name: status.update(f"exporting {name}")
+        )
+    if as_json:
+        emit_json({"files": {path.name: path.stat().st_size for path in written}})
+        return
+    for path in written:
+        out.print(f"{path}  {path.stat().st_size / 1024:.0f} KiB", highlight=False, soft_wrap=True)
+    if images is None:
+        err.print("[yellow]no int8 files: give images for their ranges with --data FILE.npy[/]")
 
 
 def _show_rounding(rounding: Mapping[str, Any], metric: Metric) -> None:

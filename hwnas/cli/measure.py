@@ -36,8 +36,8 @@ def measure(
         list[str],
         typer.Argument(
             metavar="FILE",
-            help="Model files, .tflite, .onnx and .pte; or names of known networks as mobilenetv2-0.5, which "
-            "are made in every format with random weights.",
+            help="Model files, .tflite, .onnx and .pte; or names of known networks as mobilenetv2-0.5, or "
+            "folders of runs and imported networks, which are made in every format with random weights.",
         ),
     ],
     device: Annotated[

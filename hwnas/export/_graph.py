@@ -37,6 +37,13 @@ class Conv:
     padding: Pads
     groups: int
     fused: Fused = "none"
+    dilation: tuple[int, int] = (1, 1)
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """Height and width of what a kernel lies over."""
+        height, width = ((k - 1) * d + 1 for k, d in zip(self.weight.shape[2:], self.dilation, strict=True))
+        return height, width
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +71,14 @@ class Arithmetic:
 @dataclass(frozen=True, eq=False)
 class HardSwish:
     """Hard swish as one operator."""
+
+    source: Tensor
+    result: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Sigmoid:
+    """Logistic function."""
 
     source: Tensor
     result: Tensor
@@ -126,7 +141,7 @@ class Resize:
 MOVING = Shuffle, MaxPool, Slice, Resize
 """Nodes whose results hold values of their source, or such between them, and no others."""
 
-Node = Conv | Linear | Arithmetic | HardSwish | Pool | Shuffle | MaxPool | Slice | Concat | Resize
+Node = Conv | Linear | Arithmetic | HardSwish | Sigmoid | Pool | Shuffle | MaxPool | Slice | Concat | Resize
 
 
 def operands(node: Node) -> tuple[Tensor, ...]:

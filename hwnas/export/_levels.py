@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwnas.export import _ranges, quantize, tflite
-from hwnas.export._graph import MOVING, Concat, Graph, operands
+from hwnas.export._graph import MOVING, Concat, Graph, Sigmoid, operands
 from hwnas.export._ranges import Range
 
 _LEAST, _MOST = -128, 127
@@ -28,6 +28,10 @@ class Levels:
         return nearest.clip(_LEAST, _MOST).astype(np.int8)
 
 
+_OF_SIGMOID = Levels(1 / 256, _LEAST)
+"""The only ones that XNNPACK computes it on."""
+
+
 def of(graph: Graph, batches: Sequence[np.ndarray]) -> tuple[Graph, dict[str, Levels]]:
     """Levels of every tensor by name, and the graph with weights that biases fit.
 
@@ -41,7 +45,9 @@ def of(graph: Graph, batches: Sequence[np.ndarray]) -> tuple[Graph, dict[str, Le
     """
     measured = _on_one_scale(graph, quantize.measured(tflite.write(graph), batches))
     ranges = _on_one_scale(graph, _ranges.usable(graph, measured))  # one of them may have been widened
-    return _ranges.fit_biases(graph, ranges), {name: between(*bounds) for name, bounds in ranges.items()}
+    levels = {name: between(*bounds) for name, bounds in ranges.items()}
+    levels |= {node.result.name: _OF_SIGMOID for node in graph.nodes if isinstance(node, Sigmoid)}
+    return _ranges.fit_biases(graph, ranges), levels
 
 
 def between(low: float, high: float) -> Levels:

@@ -11,7 +11,16 @@ import numpy as np
 import torch
 from torch import fx, nn
 
-from hwnas.blocks.layers import ChannelShuffle, ChannelSlice, Pads, Resize, SamePadded, StridedPointwise
+from hwnas.blocks.layers import (
+    Bordered,
+    ChannelShuffle,
+    ChannelSlice,
+    Pads,
+    Resize,
+    SamePadded,
+    StridedPointwise,
+    same_pads,
+)
 from hwnas.blocks.wired import recorded
 from hwnas.errors import ExportError
 from hwnas.export import _graph
@@ -26,6 +35,7 @@ from hwnas.export._graph import (
     Node,
     Pool,
     Shuffle,
+    Sigmoid,
     Slice,
     Tensor,
 )
@@ -77,12 +87,15 @@ class _Walk:
             nn.Conv2d: self._conv,
             StridedPointwise: self._conv,
             SamePadded: self._conv,
+            Bordered: self._conv,
             nn.BatchNorm2d: self._batch_norm,
             nn.Linear: self._linear,
             nn.ReLU: self._relu,
             nn.ReLU6: self._relu,
             nn.Hardswish: self._hard_swish,
             nn.Hardsigmoid: self._hard_sigmoid,
+            nn.Sigmoid: self._sigmoid,
+            nn.SiLU: self._silu,
             nn.AdaptiveAvgPool2d: self._pool,
             nn.MaxPool2d: self._max_pool,
             nn.Flatten: self._flatten,
@@ -154,20 +167,22 @@ class _Walk:
         return self._add(Arithmetic(op, left, right, Tensor(f"{op}.{call.name}", shape)))
 
     def _conv(self, name: str, layer: nn.Conv2d, x: Tensor) -> Tensor:
-        plain = layer.padding_mode == "zeros" and layer.dilation == (1, 1)
+        dilation = cast(tuple[int, int], layer.dilation)
+        plain = layer.padding_mode == "zeros" and (dilation == (1, 1) or isinstance(layer, Bordered))
         if not plain or isinstance(layer.padding, str):
             raise _unknown(f"a dilated or unusually padded convolution ({layer})")
         if len(x.shape) != 4 or x.shape[1] != layer.in_channels:
             raise ExportError(f"{name} must be given {layer.in_channels} channels, but got shape {x.shape}")
         stride, padding = cast(tuple[int, int], layer.stride), _both(cast(tuple[int, int], layer.padding))
-        if isinstance(layer, SamePadded):
+        if isinstance(layer, SamePadded | Bordered):
             padding = layer.pads(*x.shape[2:])
         if isinstance(layer, StridedPointwise):
             stride = (layer.step, layer.step)  # picking and convolving are one operator
-        size = _size(name, x, cast(tuple[int, int], layer.kernel_size), stride, padding)
-        result = Tensor(name, (x.shape[0], layer.out_channels, *size))
         weight, bias = _weights(layer)
-        return self._add(Conv(x, result, weight, bias, stride, padding, layer.groups))
+        empty = Tensor(name, (x.shape[0], layer.out_channels))
+        conv = Conv(x, empty, weight, bias, stride, padding, layer.groups, dilation=dilation)
+        size = _size(name, x, conv.window, stride, padding)
+        return self._add(replace(conv, result=Tensor(name, (*empty.shape, *size))))
 
     def _linear(self, name: str, layer: nn.Linear, x: Tensor) -> Tensor:
         if len(x.shape) != 2 or x.shape[1] != layer.in_features:
@@ -209,6 +224,13 @@ class _Walk:
             clipped = self._add(Arithmetic("add", x, 3.0, Tensor(f"{name}.clip", x.shape), "relu6"))
         return self._add(Arithmetic("mul", clipped, 1 / 6, Tensor(name, x.shape)))
 
+    def _sigmoid(self, name: str, _layer: nn.Module, x: Tensor) -> Tensor:
+        return self._add(Sigmoid(x, Tensor(name, x.shape)))
+
+    def _silu(self, name: str, _layer: nn.Module, x: Tensor) -> Tensor:
+        gate = self._add(Sigmoid(x, Tensor(f"{name}.gate", x.shape)))
+        return self._add(Arithmetic("mul", x, gate, Tensor(name, x.shape)))
+
     def _pool(self, name: str, layer: nn.AdaptiveAvgPool2d, x: Tensor) -> Tensor:
         if layer.output_size not in (1, (1, 1)):
             raise _unknown(f"average pooling to {layer.output_size} ({name})")
@@ -216,13 +238,15 @@ class _Walk:
 
     def _max_pool(self, name: str, layer: nn.MaxPool2d, x: Tensor) -> Tensor:
         producer = self._nodes.get(x.name)
-        if not isinstance(producer, Conv | Linear | Arithmetic) or producer.fused == "none":
-            raise _unknown(f"max pooling that does not follow a ReLU ({name})")  # zeros would be wrong
-        if layer.dilation != 1 or layer.ceil_mode:
-            raise _unknown(f"dilated or ceiling max pooling ({layer})")
+        if layer.dilation != 1:
+            raise _unknown(f"dilated max pooling ({layer})")
         kernel, stride, pads = (_pair(v) for v in (layer.kernel_size, layer.stride, layer.padding))
-        padding = _both(pads)
-        result = Tensor(name, (*x.shape[:2], *_size(name, x, kernel, stride, padding)))
+        padding = _over_edge(x, kernel, stride, pads) if layer.ceil_mode else _both(pads)
+        size = _size(name, x, kernel, stride, padding)
+        is_relu = isinstance(producer, Conv | Linear | Arithmetic) and producer.fused != "none"
+        if not is_relu and not _is_same(x, kernel, stride, pads, size) and padding != ((0, 0), (0, 0)):
+            raise _unknown(f"max pooling that does not follow a ReLU ({name})")  # zeros would be wrong
+        result = Tensor(name, (*x.shape[:2], *size))
         return self._add(MaxPool(x, result, kernel, stride, padding))
 
     def _slice(self, name: str, layer: ChannelSlice, x: Tensor) -> Tensor:
@@ -304,6 +328,26 @@ def _size(name: str, x: Tensor, kernel: tuple[int, int], stride: tuple[int, int]
     if min(size) < 1:
         raise ExportError(f"the kernel of {name} must fit into its input, but got shape {x.shape}")
     return size
+
+
+def _over_edge(x: Tensor, kernel: tuple[int, int], stride: tuple[int, int], padding: tuple[int, int]) -> Pads:
+    """Zeros that let the last window look over the edge, as long as it begins before it."""
+    found = []
+    for length, window, step, before in zip(x.shape[2:], kernel, stride, padding, strict=True):
+        size = -(-(length + 2 * before - window) // step) + 1
+        size -= (size - 1) * step >= length + before
+        found.append((before, max((size - 1) * step + window - length - before, 0)))
+    return found[0], found[1]
+
+
+def _is_same(
+    x: Tensor, kernel: tuple[int, int], stride: tuple[int, int], before: tuple[int, int], size: Sequence[int]
+) -> bool:
+    """Whether a window stands as TensorFlow's ``SAME`` has it, which needs no zeros to be written."""
+    return all(
+        pad == same_pads(length, window, step)[0] and made == -(-length // step)
+        for length, window, step, pad, made in zip(x.shape[2:], kernel, stride, before, size, strict=True)
+    )
 
 
 def _unknown(what: str) -> ExportError:

@@ -29,6 +29,7 @@ from hwnas.export._graph import (
     Pool,
     Resize,
     Shuffle,
+    Sigmoid,
     Slice,
     Tensor,
 )
@@ -144,7 +145,8 @@ class _Lowering:
         out, channels, *kernel = node.weight.shape
         (top, bottom), (left, right) = node.padding
         is_depthwise = channels == 1
-        numbers = [top, right, bottom, left, *kernel, *node.stride, 1, 1, channels, out // node.groups]
+        numbers = [top, right, bottom, left, *kernel, *node.stride, *node.dilation, channels]
+        numbers.append(out // node.groups)
         order = (1, 2, 3, 0) if is_depthwise else (0, 2, 3, 1)
         weights = self._weights(node, node.weight.transpose(order), axis=order.index(0))
         ends = self._ids[node.source.name], *weights, self._made(node)
@@ -166,6 +168,10 @@ class _Lowering:
     @add.register
     def _(self, node: HardSwish) -> None:
         self._emit("Hardswish", self._ids[node.source.name], self._made(node), 0)
+
+    @add.register
+    def _(self, node: Sigmoid) -> None:
+        self._emit("Sigmoid", self._ids[node.source.name], self._made(node), 0)
 
     @add.register
     def _(self, node: Pool) -> None:

@@ -20,6 +20,7 @@ from hwnas.export._graph import (
     Pool,
     Resize,
     Shuffle,
+    Sigmoid,
     Slice,
     Tensor,
 )
@@ -94,6 +95,7 @@ class _Lowering:
             strides=node.stride,
             pads=_pads(node),
             group=node.groups,
+            **({} if node.dilation == (1, 1) else {"dilations": node.dilation}),
         )
 
     @add.register
@@ -114,6 +116,10 @@ class _Lowering:
     @add.register
     def _(self, node: HardSwish) -> None:
         self._emit("HardSwish", [node.source.name], node.result)
+
+    @add.register
+    def _(self, node: Sigmoid) -> None:
+        self._emit("Sigmoid", [node.source.name], node.result)
 
     @add.register
     def _(self, node: Pool) -> None:

@@ -21,6 +21,7 @@ from hwnas.export._graph import (
     Pool,
     Resize,
     Shuffle,
+    Sigmoid,
     Slice,
     Tensor,
 )
@@ -46,6 +47,7 @@ VERSIONS = {
         "SLICE": 2,
         "CONCATENATION": 2,
         "RESIZE_BILINEAR": 3,
+        "LOGISTIC": 2,
     },
     "16x8": {
         "CONV_2D": 4,
@@ -60,6 +62,7 @@ VERSIONS = {
         "SLICE": 4,
         "CONCATENATION": 3,
         "RESIZE_BILINEAR": 4,
+        "LOGISTIC": 3,
     },
 }
 """Of operators by precision (from TensorFlow's ``op_version.cc``); of others it is 1."""
@@ -107,9 +110,9 @@ class _Lowering:
         if depthwise:
             options.depthMultiplier = len(node.weight) // channels
         options.strideH, options.strideW = node.stride
-        options.dilationHFactor = options.dilationWFactor = 1
+        options.dilationHFactor, options.dilationWFactor = node.dilation
         options.fusedActivationFunction = _FUSED[node.fused]
-        source, options.padding = self._padded(node, (node.weight.shape[2], node.weight.shape[3]))
+        source, options.padding = self._padded(node, node.window)
         order = (1, 2, 3, 0) if depthwise else (0, 2, 3, 1)
         weight = self._constant(node, "weight", node.weight.transpose(order))
         inputs = [source, weight, self._constant(node, "bias", node.bias)]
@@ -157,6 +160,10 @@ class _Lowering:
     @add.register
     def _(self, node: HardSwish) -> None:
         self._emit("HARD_SWISH", node, [self.index(node.source)], schema.HardSwishOptionsT())
+
+    @add.register
+    def _(self, node: Sigmoid) -> None:
+        self._emit("LOGISTIC", node, [self.index(node.source)])
 
     @add.register
     def _(self, node: Pool) -> None:

@@ -93,6 +93,8 @@ def items(spaces: Iterable[SearchSpace], options: ProfileOptions) -> tuple[Item,
             item = Item(workload.key(), "block", (workload.block,), workload.in_shape, _ALONE)
             found.setdefault(item.key, item)
         wanted = {"calibration": options.calibration_networks, "heldout": options.heldout_networks}
+        if space.num_architectures == 1:  # there is none to hold out
+            wanted = {"calibration": min(1, options.calibration_networks)}
         for kind, architectures in networks(space, wanted, options.seed).items():
             for item in network_items(architectures, kind):
                 found.setdefault(item.key, item)

@@ -176,6 +176,11 @@ def export_run(
     return folder.shipping.manifest
 
 
+def file_name(runtime: str, precision: str) -> str:
+    """Name of the file of a runtime and a precision."""
+    return _OFFERED[runtime, precision]
+
+
 def require_offered(precisions: Sequence[str]) -> None:
     """Raise ExportError where no runtime has files in a precision."""
     offered = sorted({precision for _, precision in _OFFERED})

@@ -71,6 +71,7 @@ class RunFolder:
     lock = Entry(".lock")  # as long as a process works in the folder
 
     arch = Entry("arch.json")
+    imported = Entry("import.json")  # where a network of one's own came from
     search = Entry("search.json")
     history = Entry("history.jsonl")
     teacher = Entry("teacher")  # run folder of the network that candidates learn from

@@ -11,11 +11,15 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, TypeVar
 
 from hwnas import known, plugins
 from hwnas.errors import PluginError, SpaceError
+from hwnas.runs import records
+from hwnas.runs.folder import RunFolder
 from hwnas.space import Architecture, SearchSpace
+from hwnas.spaces import own
 from hwnas.spaces.adapted import PREFIX, adapted
 from hwnas.spaces.fbnet import fbnet
 from hwnas.spaces.macro import macro
@@ -74,12 +78,17 @@ def load(
     Raises:
         SpaceError: The name or an option is unknown to the space.
     """
+    if name.startswith(own.PREFIX):
+        return own.load(name, resolution=resolution, num_classes=num_classes)
     if name.startswith(PREFIX):
         network = name.removeprefix(PREFIX)
         return adapted(network, resolution=resolution, num_classes=num_classes, strides=strides)
     if known.knows(name):
         return known.load(name, resolution=resolution, num_classes=num_classes, strides=strides).space
     matched = _NAME.fullmatch(name)
+    if not (matched and matched["key"] in SPACES) and RunFolder(Path(name)).arch.is_file():
+        found = architecture_from_json(records.arch(Path(name))).space.name
+        return load(found, resolution=resolution, num_classes=num_classes, strides=strides)
     if not matched or matched["key"] not in SPACES:
         raise SpaceError(
             f"a space must be one of {sorted(SPACES)}, or {PREFIX} and a known network as in "
@@ -116,7 +125,9 @@ def architecture_from_json(data: Mapping[str, Any]) -> Architecture:
         raise SpaceError(
             f"an architecture must be of schema hwnas-architecture/1, but got {data.get('schema')!r}"
         )
-    return Architecture.from_json(load(str(data.get("space"))), data)
+    whole = data.get("whole_space")
+    space = load(str(data.get("space"))) if whole is None else own.told(whole)
+    return Architecture.from_json(space, data)
 
 
 __all__ = [
@@ -127,6 +138,7 @@ __all__ = [
     "load",
     "macro",
     "mnasnet",
+    "own",
     "proxylessnas",
     "register",
 ]

@@ -14,7 +14,7 @@ from hwnas.space import Op, Workload
 from hwnas.testing.claims import claim
 
 _MOVING: dict[type[nn.Module], str] = {**MOVING, nn.AdaptiveAvgPool2d: "pool"}
-_SILENT = nn.ReLU, nn.ReLU6, nn.Hardswish, nn.Hardsigmoid, nn.Flatten, nn.Identity
+_SILENT = nn.ReLU, nn.ReLU6, nn.Hardswish, nn.Hardsigmoid, nn.Sigmoid, nn.SiLU, nn.Flatten, nn.Identity
 _FUNCTIONS = {"add": "add", "mul": "scale", "cat": "concat"}
 
 

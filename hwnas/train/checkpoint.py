@@ -20,8 +20,13 @@ Tensors = dict[str, torch.Tensor]
 
 def save_tensors(path: Path, tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, Any]) -> None:
     """Write tensors and JSON metadata; the file is whole or not there."""
+    write_atomic(path, _packed(tensors, metadata))
+
+
+def _packed(tensors: Mapping[str, torch.Tensor], metadata: Mapping[str, Any]) -> bytes:
     whole = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    write_atomic(path, save(whole, {"hwnas": json.dumps(metadata, allow_nan=False)}))
+    content: bytes = save(whole, {"hwnas": json.dumps(metadata, allow_nan=False)})
+    return content
 
 
 def read_tensors(path: Path, schema: str, remedy: str = "") -> tuple[Tensors, dict[str, Any]]:
@@ -53,7 +58,12 @@ def read_tensors(path: Path, schema: str, remedy: str = "") -> tuple[Tensors, di
 
 def save_weights(model: nn.Module, path: Path, metadata: Mapping[str, Any] | None = None) -> None:
     """Write the weights and batch-norm statistics of a network."""
-    save_tensors(path, model.state_dict(), {"schema": "hwnas-weights/1", **(metadata or {})})
+    write_atomic(path, packed_weights(model, metadata))
+
+
+def packed_weights(model: nn.Module, metadata: Mapping[str, Any] | None = None) -> bytes:
+    """What ``save_weights`` writes."""
+    return _packed(model.state_dict(), {"schema": "hwnas-weights/1", **(metadata or {})})
 
 
 def load_weights(model: nn.Module, path: Path) -> dict[str, Any]:

@@ -36,7 +36,7 @@ from hwnas.tasks.recipes import FROM_NOTHING
 from hwnas.train import optim
 from hwnas.train.config import EpochRecord, TrainConfig, TrainResult
 from hwnas.train.fitting import fit
-from hwnas.train.rounding import Activation, HardSigmoid, HardSwish, Joined, Moved, Weighted
+from hwnas.train.rounding import Activation, HardSigmoid, HardSwish, Joined, Moved, SiLU, Weighted
 from hwnas.train.teacher import Teacher
 
 if TYPE_CHECKING:
@@ -205,6 +205,8 @@ def _rewrite(network: fx.GraphModule, node: fx.Node, name: str) -> None:
         _replace(network, node, name, HardSigmoid())
     elif isinstance(layer, nn.Hardswish):
         _replace(network, node, name, HardSwish())
+    elif isinstance(layer, nn.SiLU):
+        _replace(network, node, name, SiLU())
     elif isinstance(layer, Weighted):
         if _only_user(network, node, (*_RELU, nn.Hardsigmoid)) is None:
             _round(network, node, name)
@@ -214,7 +216,7 @@ def _rewrite(network: fx.GraphModule, node: fx.Node, name: str) -> None:
     elif (
         node.op == "placeholder"
         or node.target is torch.cat
-        or isinstance(layer, (*_RELU, nn.AdaptiveAvgPool2d))
+        or isinstance(layer, (*_RELU, nn.Sigmoid, nn.AdaptiveAvgPool2d))
     ):
         _round(network, node, name)
     else:
@@ -250,7 +252,7 @@ def _roundings(network: fx.GraphModule, node: fx.Node) -> list[Activation]:
         while isinstance(_layer(network, part), _SILENT):
             part = part.all_input_nodes[0]
         layer = _layer(network, part)
-        if isinstance(layer, Activation | HardSigmoid | HardSwish):
+        if isinstance(layer, Activation | HardSigmoid | HardSwish | SiLU):
             found.append(layer if isinstance(layer, Activation) else layer.last)
     return found
 

@@ -148,6 +148,24 @@ class HardSigmoid(nn.Module):
         return gate
 
 
+class SiLU(nn.Module):
+    """x sigmoid(x) in two rounded steps, as the exporter writes it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate, self.product = Activation(), Activation()
+
+    @property
+    def last(self) -> Activation:
+        """What rounds the result."""
+        return self.product
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Any shape in and out."""
+        product: torch.Tensor = self.product(x * self.gate(torch.sigmoid(x)))
+        return product
+
+
 class HardSwish(nn.Module):
     """x relu6(x + 3) / 6 in three rounded steps, as the exporter writes it."""
 

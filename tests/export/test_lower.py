@@ -254,7 +254,7 @@ def test_random_modules_depend_on_the_seed_alone():
 @pytest.mark.parametrize(
     ("module", "named"),
     [
-        (nn.Sequential(nn.Conv2d(3, 4, 1), nn.Sigmoid()), "Sigmoid"),
+        (nn.Sequential(nn.Conv2d(3, 4, 1), nn.Tanh()), "Tanh"),
         (nn.Conv2d(3, 4, 3, dilation=2, padding=2), "dilat"),
         (nn.Conv2d(3, 4, 3, padding="same"), "padded"),
         (nn.Sequential(nn.Identity(), nn.BatchNorm2d(3)), "batch norm"),

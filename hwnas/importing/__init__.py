@@ -1,0 +1,150 @@
+"""Networks of one's own: from a PyTorch module, an ONNX or a TFLite file to this project's blocks.
+
+A reader a format (``from_torch``, ``from_onnx``, ``from_tflite``) says what a network computes, ``canonical``
+brings that into the form that our own blocks are exported in, ``cutting`` lays blocks over it, and ``proof``
+compares the answers of what comes out with those of what went in.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hwnas import __version__, blocks, files
+from hwnas.errors import HwnasError
+from hwnas.importing.proof import Proof
+from hwnas.runs import outputs
+from hwnas.runs.folder import RunFolder
+from hwnas.space import Architecture, Shape
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import nn
+
+SCHEMA = "hwnas-import/1"
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What an import came to.
+
+    Attributes:
+        run: Its folder.
+        architecture: The only one of a space of its own.
+        kind: Of the source: "torch", "onnx" or "tflite".
+        source: Its name.
+        digests: SHA-256 of each file that was read.
+        notes: What was left out or changed on the way.
+        proof: How near its answers are to the source's.
+    """
+
+    run: Path
+    architecture: Architecture
+    kind: str
+    source: str
+    digests: dict[str, str]
+    notes: tuple[str, ...]
+    proof: Proof
+
+    def to_json(self) -> dict[str, Any]:
+        """A JSON object; where the folder is does not stand in it."""
+        return {
+            "schema": SCHEMA,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "hwnas": __version__,
+            "python": platform.python_version(),
+            "source": {"kind": self.kind, "name": self.source, "sha256": self.digests},
+            "architecture": self.architecture.id,
+            "macs": self.architecture.macs,
+            "params": self.architecture.params,
+            "notes": list(self.notes),
+            "parity": self.proof.to_json(),
+        }
+
+
+@outputs.alone_in("run", "an imported network", new=True)
+def import_model(
+    model: str | Path | nn.Module,
+    run: Path,
+    *,
+    weights: Path | None = None,
+    input_shape: Shape | None = None,
+    inputs: np.ndarray | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Imported:
+    """Bring a network of one's own into this project's blocks, and prove that it is the same.
+
+    Args:
+        model: A module, a function ``package.module:name`` that makes one, or a file .onnx or .tflite.
+        run: Folder to write ``arch.json``, ``weights.safetensors`` and ``import.json`` into.
+        weights: Of a module: a state dict that torch or safetensors saved.
+        input_shape: Of one image, (channels, height, width); files may say it themselves.
+        inputs: Images on which answers are compared as well as on random ones.
+        tell: Called with a line for people before each step.
+
+    Returns:
+        What it came to.
+
+    Raises:
+        ExportError: The network has an operator that is not read, which is named.
+        ParityError: Its answers would be others.
+        HwnasError: The model, the weights or the folder are not as they must be.
+    """
+    from hwnas.importing.canonical import canonical
+    from hwnas.importing.cutting import cut, fill
+    from hwnas.importing.differing import first_difference
+    from hwnas.importing.proof import prove
+    from hwnas.importing.sources import opened
+
+    folder = RunFolder(run)
+    if folder.arch.exists():
+        raise HwnasError(
+            f"an imported network must have a folder of its own, but {run} holds one: name another"
+        )
+    tell("reading the network")
+    source = opened(model, weights, input_shape)
+    found = canonical(source.raw)
+    tell("finding its blocks")
+    parts = cut(found)
+    network = blocks.network(parts.architecture)
+    fill(network, parts, found.unfolded)
+    tell("comparing answers")
+    shape = parts.architecture.space.input_shape
+
+    def where(image: np.ndarray) -> str:
+        if source.inside is None:
+            return ""
+        return first_difference(network, parts, found.names, source.inside, image)
+
+    proof = prove(network, source, shape, inputs, found.graph.depth, where)
+    made = Imported(run, parts.architecture, source.kind, source.name, source.digests, found.notes, proof)
+    _write(folder, made, network)
+    return made
+
+
+def shape_of(sizes: Sequence[int]) -> Shape:
+    """The shape of one image; raises HwnasError where it is none."""
+    if len(sizes) != 3 or not all(type(size) is int and size > 0 for size in sizes):
+        raise HwnasError(f"a shape must be channels, height and width, as 3x224x224, but got {tuple(sizes)}")
+    channels, height, width = sizes
+    return channels, height, width
+
+
+def _write(folder: RunFolder, made: Imported, network: nn.Module) -> None:
+    """Write the three files, or none."""
+    from hwnas.train.checkpoint import packed_weights
+
+    arch = made.architecture.to_json()
+    contents: dict[str, bytes | str] = {
+        folder.weights.name: packed_weights(network, {"architecture": arch}),
+        folder.imported.name: files.json_text(made.to_json()),
+        folder.arch.name: files.json_text(arch),
+    }
+    files.write_folder(folder.path, contents)
+
+
+__all__ = ["Imported", "import_model", "shape_of"]

@@ -1,0 +1,191 @@
+"""Where a network of one's own comes from: a PyTorch module, an ONNX or a TFLite file."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hwnas import files, runtimes
+from hwnas.errors import ExportError, HwnasError
+from hwnas.importing.differing import Inside, in_onnx, in_tflite
+from hwnas.importing.raw import RawGraph
+from hwnas.space import Shape
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_FACTORY = re.compile(r"(?P<module>[A-Za-z_][\w.]*):(?P<name>[A-Za-z_]\w*)")
+_NESTED = ("state_dict", "model", "model_state_dict")
+"""Names that trainings keep the weights under in a file with other things."""
+
+
+@dataclass(frozen=True)
+class GivenNetwork:
+    """A network as it was given.
+
+    Attributes:
+        kind: "torch", "onnx" or "tflite".
+        name: Of the factory or the file, without its folder.
+        digests: SHA-256 of each file that was read, by its name without its folder.
+        raw: What it computes.
+        answers: What it answers images of shape (n, channels, height, width) with, in float32.
+        is_whole: Whether it computes in whole numbers, so that its answers are rounded.
+        inside: The values inside it; None where they are not at hand.
+    """
+
+    kind: str
+    name: str
+    digests: dict[str, str]
+    raw: RawGraph
+    answers: Callable[[np.ndarray], np.ndarray]
+    is_whole: bool = False
+    inside: Inside | None = None
+
+
+def opened(model: str | Path | nn.Module, weights: Path | None, input_shape: Shape | None) -> GivenNetwork:
+    """The network of a module, of a factory ``package.module:function`` or of a file.
+
+    Raises:
+        ExportError: It cannot be read.
+        HwnasError: The factory, a file or an option is not as it must be.
+    """
+    text = str(model) if isinstance(model, str | Path) else ""
+    suffix = Path(text).suffix
+    if suffix in _FILES:
+        if weights is not None:
+            raise HwnasError(f"weights must only be given with a PyTorch module, but {text} has its own")
+        if not Path(text).is_file():
+            raise HwnasError(f"a model must be there to be imported, but {text} is not a file")
+        return _FILES[suffix](Path(text), input_shape)
+    if input_shape is None:
+        raise HwnasError(
+            "the shape of one image must be given with a PyTorch module: say --input 3x224x224, for example"
+        )
+    module, name = (_made(text), text) if text else (model, type(model).__name__)
+    digests = {}
+    if weights is not None:
+        _load(module, weights)  # type: ignore[arg-type]
+        digests[weights.name] = files.sha256(weights)
+    return _of_module(module, name, digests, input_shape)  # type: ignore[arg-type]
+
+
+def _made(text: str) -> nn.Module:
+    """What a factory makes; modules of the working folder are found as with ``python -m``."""
+    from torch import nn
+
+    matched = _FACTORY.fullmatch(text)
+    if not matched:
+        raise HwnasError(
+            "a model must be a file .onnx or .tflite, or a function that makes a PyTorch module, as in "
+            f"package.module:function, but got {text!r}"
+        )
+    folder = str(Path.cwd())
+    sys.path.insert(0, folder)
+    try:
+        found = getattr(importlib.import_module(matched["module"]), matched["name"])
+        module = found if isinstance(found, nn.Module) else found()
+    except Exception as error:  # whatever the user's code raises
+        raise HwnasError(
+            f"a factory must be importable and make a module when it is called without arguments, but {text} "
+            f"does not: {type(error).__name__}: {error}"
+        ) from error
+    finally:
+        sys.path.remove(folder)
+    if not isinstance(module, nn.Module):
+        raise HwnasError(f"a factory must make a torch.nn.Module, but {text} makes a {type(module).__name__}")
+    return module
+
+
+def _load(module: nn.Module, path: Path) -> None:
+    """Put the weights of a file into a module, all of them."""
+    tensors = _tensors(path)
+    for name in _NESTED:
+        if isinstance(tensors.get(name), dict):
+            tensors = tensors[name]
+    try:
+        module.load_state_dict(tensors)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        said = "; ".join(line.strip() for line in str(error).split("\n")[1:3]) or str(error)
+        raise HwnasError(f"weights must be those of the module, but {path} is not: {said}") from error
+
+
+def _tensors(path: Path) -> dict[str, Any]:
+    import pickle  # for the name of an error; nothing is unpickled but tensors
+
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        if path.suffix == ".safetensors":
+            return dict(load_file(path))
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, ValueError, EOFError, SafetensorError, pickle.UnpicklingError) as error:
+        raise HwnasError(
+            f"weights must be a state dict that torch saved, or safetensors, but {path} is not: "
+            f"{str(error).strip().splitlines()[0]}: save it with torch.save(module.state_dict(), …)"
+        ) from error
+    if not isinstance(found, dict):
+        raise HwnasError(f"weights must be a state dict, but {path} holds a {type(found).__name__}")
+    return found
+
+
+def _of_module(module: nn.Module, name: str, digests: dict[str, str], shape: Shape) -> GivenNetwork:
+    from hwnas.export import parity
+    from hwnas.importing import from_torch
+
+    def answers(images: np.ndarray) -> np.ndarray:
+        found = parity.answers(module, images)
+        return found if isinstance(found, np.ndarray) else found[0]
+
+    return GivenNetwork("torch", name, digests, from_torch.read(module, shape), answers)
+
+
+def _of_onnx(path: Path, input_shape: Shape | None) -> GivenNetwork:
+    from hwnas.importing import _onnx, from_onnx
+
+    runtimes.get("onnxruntime").host.describe(path)  # which says what is damaged
+    model = _onnx.fixed(path, input_shape)
+    content: bytes = model.SerializeToString()
+    inside = in_onnx(model)
+    return _of_file("onnx", "onnxruntime", path, content, from_onnx.read(model), inside=inside)
+
+
+def _of_tflite(path: Path, input_shape: Shape | None) -> GivenNetwork:
+    from hwnas.importing import from_tflite
+
+    runtimes.get("litert").host.describe(path)  # which says what is damaged
+    raw, is_whole = from_tflite.read(path)
+    if input_shape is not None and raw.source.shape[1:] != input_shape:
+        said, wanted = ("x".join(map(str, shape)) for shape in (raw.source.shape[1:], input_shape))
+        raise HwnasError(f"a .tflite file says the shape of its image, {said}, but --input says {wanted}")
+    content = path.read_bytes()
+    inside = None if is_whole else in_tflite(content)
+    return _of_file("tflite", "litert", path, content, raw, is_whole=is_whole, inside=inside)
+
+
+def _of_file(kind: str, runtime: str, path: Path, content: bytes, raw: RawGraph, **more: Any) -> GivenNetwork:
+    """A file and the runtime that answers for it."""
+    answer = runtimes.opened(content, runtime)
+
+    def answers(images: np.ndarray) -> np.ndarray:
+        try:
+            found = answer(images)
+        except Exception as error:  # whatever the runtime raises
+            raise ExportError(f"{runtime} must be able to run {path}, but answered: {error}") from error
+        if not isinstance(found, np.ndarray):
+            raise ExportError(f"a network must give one tensor to be imported, but {path} gives {len(found)}")
+        return found
+
+    return GivenNetwork(kind, path.name, {path.name: files.sha256(path)}, raw, answers, **more)
+
+
+_FILES: dict[str, Callable[[Path, Shape | None], GivenNetwork]] = {".onnx": _of_onnx, ".tflite": _of_tflite}
+"""By suffix: reads a file."""
