@@ -21,6 +21,8 @@ from hwnas.space import Shape
 if TYPE_CHECKING:
     from torch import nn
 
+    from hwnas.runtimes.base import Runtime
+
 _FACTORY = re.compile(r"(?P<module>[A-Za-z_][\w.]*):(?P<name>[A-Za-z_]\w*)")
 _NESTED = ("state_dict", "model", "model_state_dict")
 """Names that trainings keep the weights under in a file with other things."""
@@ -151,40 +153,42 @@ def _of_module(module: nn.Module, name: str, digests: dict[str, str], shape: Sha
 def _of_onnx(path: Path, input_shape: Shape | None) -> GivenNetwork:
     from hwnas.importing import _onnx, from_onnx
 
-    runtimes.get("onnxruntime").host.describe(path)  # which says what is damaged
+    runtime = runtimes.by_suffix()[path.suffix.lower()]
+    runtime.host.describe(path)  # which says what is damaged
     model = _onnx.fixed(path, input_shape)
     content: bytes = model.SerializeToString()
     inside = in_onnx(model)
-    return _of_file("onnx", "onnxruntime", path, content, from_onnx.read(model), inside=inside)
+    return _of_file(runtime, path, content, from_onnx.read(model), inside=inside)
 
 
 def _of_tflite(path: Path, input_shape: Shape | None) -> GivenNetwork:
     from hwnas.importing import from_tflite
 
-    runtimes.get("litert").host.describe(path)  # which says what is damaged
+    runtime = runtimes.by_suffix()[path.suffix.lower()]
+    runtime.host.describe(path)  # which says what is damaged
     raw, is_whole = from_tflite.read(path)
     if input_shape is not None and raw.source.shape[1:] != input_shape:
         said, wanted = ("x".join(map(str, shape)) for shape in (raw.source.shape[1:], input_shape))
         raise HwnasError(f"a .tflite file says the shape of its image, {said}, but --input says {wanted}")
     content = path.read_bytes()
     inside = None if is_whole else in_tflite(content)
-    return _of_file("tflite", "litert", path, content, raw, is_whole=is_whole, inside=inside)
+    return _of_file(runtime, path, content, raw, is_whole=is_whole, inside=inside)
 
 
-def _of_file(kind: str, runtime: str, path: Path, content: bytes, raw: RawGraph, **more: Any) -> GivenNetwork:
+def _of_file(runtime: Runtime, path: Path, content: bytes, raw: RawGraph, **more: Any) -> GivenNetwork:
     """A file and the runtime that answers for it."""
-    answer = runtimes.opened(content, runtime)
+    answer = runtimes.opened(content, runtime.name)
 
     def answers(images: np.ndarray) -> np.ndarray:
         try:
             found = answer(images)
         except Exception as error:  # whatever the runtime raises
-            raise ExportError(f"{runtime} must be able to run {path}, but answered: {error}") from error
+            raise ExportError(f"{runtime.name} must be able to run {path}, but answered: {error}") from error
         if not isinstance(found, np.ndarray):
             raise ExportError(f"a network must give one tensor to be imported, but {path} gives {len(found)}")
         return found
 
-    return GivenNetwork(kind, path.name, {path.name: files.sha256(path)}, raw, answers, **more)
+    return GivenNetwork(runtime.format.name, path.name, {path.name: files.sha256(path)}, raw, answers, **more)
 
 
 _FILES: dict[str, Callable[[Path, Shape | None], GivenNetwork]] = {".onnx": _of_onnx, ".tflite": _of_tflite}

@@ -57,6 +57,7 @@ WRONG_VALUES = {
     "train --resolution": ["train", "r", "--from", "mobilenetv2", "--data", "digits", "--resolution", "3"],
     "train --head-epochs": ["train", "r", "--head-epochs", "-1"],
     "train --layer-decay": ["train", "r", "--layer-decay", "0"],
+    "train --auxiliary": ["train", "r", "--auxiliary", "2"],
     "train --freeze-share": ["train", "r", "--freeze-share", "1"],
     "train --epochs": ["train", "r", "--epochs", "0"],
     "train --batch-size": ["train", "r", "--batch-size", "1"],
