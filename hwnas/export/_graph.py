@@ -6,6 +6,7 @@ them once. A graph is a list of nodes in the order in which they run.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -164,3 +165,14 @@ class Graph:
     def depth(self) -> int:
         """Number of convolutions and linear layers."""
         return sum(isinstance(node, Conv | Linear) for node in self.nodes)
+
+
+def window_size(
+    size: Sequence[int], kernel: Sequence[int], stride: Sequence[int], padding: Pads, dilation: Sequence[int]
+) -> tuple[int, int]:
+    """Height and width of what a sliding window makes of others."""
+    height, width = (
+        (length + sum(pads) - (window - 1) * wide - 1) // step + 1
+        for length, pads, window, step, wide in zip(size, padding, kernel, stride, dilation, strict=True)
+    )
+    return height, width

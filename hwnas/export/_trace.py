@@ -321,10 +321,7 @@ def _both(padding: tuple[int, int]) -> Pads:
 
 def _size(name: str, x: Tensor, kernel: tuple[int, int], stride: tuple[int, int], padding: Pads) -> list[int]:
     """Height and width of what a sliding window makes of ``x``."""
-    size = [
-        (length + sum(pads) - window) // step + 1
-        for length, pads, window, step in zip(x.shape[2:], padding, kernel, stride, strict=True)
-    ]
+    size = list(_graph.window_size(x.shape[2:], kernel, stride, padding, (1, 1)))
     if min(size) < 1:
         raise ExportError(f"the kernel of {name} must fit into its input, but got shape {x.shape}")
     return size

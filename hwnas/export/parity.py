@@ -24,6 +24,7 @@ SQNR_DB = {"int8": 20.0, "16x8": 26.0}
 _SQNR_DB_PER_DOUBLING = 1.5  # of the depth: 14 for a network, where untrained ones have 16 to 30
 _BLOCK_DEPTH = 4
 _INVISIBLE = 1e-8  # answers this small are nothing to the quantiser
+_SMALLEST = float(np.finfo(np.float32).tiny)
 _LEAST_ALONE_DB = 6.0  # of one output of several that are judged together: under it, a fault has most of it
 
 Judged = Mapping[str, Mapping[int, np.ndarray]]
@@ -165,22 +166,24 @@ def _difference(expected: np.ndarray, actual: np.ndarray) -> tuple[float, float 
     if expected.shape != actual.shape:
         raise ParityError(f"answers must be of shape {expected.shape}, but got {actual.shape}")
     reference, error = expected.astype(np.float64), actual.astype(np.float64) - expected
-    peak, noise = np.abs(reference).max(), np.square(error).sum()
-    if not noise:
+    ratio_db = _decibels(np.square(reference).sum(), np.square(error).sum())
+    if ratio_db is None:
         return 0.0, None
-    smallest = float(np.finfo(np.float32).tiny)
-    ratio = max(np.square(reference).sum(), smallest) / max(noise, smallest)
-    return float(np.abs(error).max() / max(peak, smallest)), float(10 * np.log10(ratio))
+    return float(np.abs(error).max() / max(np.abs(reference).max(), _SMALLEST)), ratio_db
 
 
 def _together_db(parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> float | None:
     """Signal-to-noise ratio of several outputs: what is right, what was answered, how much values count."""
-    smallest = float(np.finfo(np.float32).tiny)
     power = noise = 0.0
     for right, found, weights in parts:
         power += float((weights * np.square(right.astype(np.float64))).sum())
         noise += float((weights * np.square(found.astype(np.float64) - right)).sum())
-    return float(10 * np.log10(max(power, smallest) / max(noise, smallest))) if noise else None
+    return _decibels(power, noise)
+
+
+def _decibels(power: float, noise: float) -> float | None:
+    """Ratio of signal to noise; None where there is no noise at all."""
+    return float(10 * np.log10(max(power, _SMALLEST) / max(noise, _SMALLEST))) if noise else None
 
 
 def least_sqnr_db(depth: int, precision: str = "int8") -> float:

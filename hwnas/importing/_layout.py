@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from hwnas.blocks.layers import Pads
-from hwnas.export._graph import Arithmetic, Conv, MaxPool, Pool, Slice, Tensor
-from hwnas.importing.raw import Applied, Norm, RawGraph, RawNode, unknown, window_size
+from hwnas.export._graph import Arithmetic, Conv, MaxPool, Pool, Slice, Tensor, window_size
+from hwnas.importing.raw import Applied, Norm, RawGraph, RawNode, unknown
 
 
 class Notes(list[str]):

@@ -14,10 +14,10 @@ from onnx.reference import ReferenceEvaluator
 
 from hwnas.blocks.layers import Pads
 from hwnas.errors import ExportError
-from hwnas.export._graph import Concat, Linear, Resize, Tensor
+from hwnas.export._graph import Concat, Linear, Resize, Tensor, window_size
 from hwnas.importing._layout import Recorder
 from hwnas.importing._onnx import OnnxCall, dequantised
-from hwnas.importing.raw import Pad, RawGraph, Reshape, Transpose, unknown, window_size
+from hwnas.importing.raw import Pad, RawGraph, Reshape, Transpose, unknown
 
 _SIXTH = 1 / 6
 _QUANTISED = (

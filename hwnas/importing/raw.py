@@ -6,7 +6,6 @@ convolutions, activations into what they follow, reshapes into what they stand f
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -111,14 +110,3 @@ def unknown(operator: str, place: str, why: str = "") -> ExportError:
     known = "hwnas reads convolutions, linear layers, batch norms, pooling, sums, products, concatenations, "
     known += "slices, resizes and the usual activations"
     return ExportError(f"operator {operator} ({place!r}) is not one that hwnas reads: {known}")
-
-
-def window_size(
-    size: Sequence[int], kernel: Sequence[int], stride: Sequence[int], padding: Pads, dilation: Sequence[int]
-) -> tuple[int, int]:
-    """Height and width of what a sliding window makes of others."""
-    height, width = (
-        (length + sum(pads) - (window - 1) * wide - 1) // step + 1
-        for length, pads, window, step, wide in zip(size, padding, kernel, stride, dilation, strict=True)
-    )
-    return height, width

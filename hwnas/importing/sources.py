@@ -119,20 +119,17 @@ def _load(module: nn.Module, path: Path) -> None:
 
 
 def _tensors(path: Path) -> dict[str, Any]:
-    import pickle  # for the name of an error; nothing is unpickled but tensors
-
-    import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
 
+    from hwnas.known._statedict import pickled
+
     try:
-        if path.suffix == ".safetensors":
-            return dict(load_file(path))
-        found = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError, SafetensorError, pickle.UnpicklingError) as error:
+        found = load_file(path) if path.suffix == ".safetensors" else pickled(path)
+    except (OSError, SafetensorError) as error:
         raise HwnasError(
-            f"weights must be a state dict that torch saved, or safetensors, but {path} is not: "
-            f"{str(error).strip().splitlines()[0]}: save it with torch.save(module.state_dict(), …)"
+            f"weights must be a readable safetensors file, but {path} is not: "
+            f"{str(error).strip().splitlines()[0]}"
         ) from error
     if not isinstance(found, dict):
         raise HwnasError(f"weights must be a state dict, but {path} holds a {type(found).__name__}")

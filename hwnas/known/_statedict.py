@@ -35,7 +35,7 @@ def read(path: Path) -> dict[str, torch.Tensor]:
     if path.suffix == ".safetensors":
         plain = _plain(_safetensors(path), path)
         return {name: plain[name] for name in forward_order(plain, path)}
-    return _plain(_unwrapped(_pickled(path), path), path)
+    return _plain(_unwrapped(pickled(path), path), path)
 
 
 def _safetensors(path: Path) -> dict[str, Any]:
@@ -57,7 +57,12 @@ def _safetensors(path: Path) -> dict[str, Any]:
     return found
 
 
-def _pickled(path: Path) -> Any:
+def pickled(path: Path) -> Any:
+    """What PyTorch saved in a file; nothing in it is run.
+
+    Raises:
+        TrainingError: It is damaged, or holds more than tensors.
+    """
     import torch
 
     try:
@@ -65,7 +70,8 @@ def _pickled(path: Path) -> Any:
     except Exception as error:  # of a damaged file, PyTorch raises whatever its parts raise
         raise TrainingError(
             "weights must be a state dict of plain tensors as PyTorch saves it, or a .safetensors file, but "
-            f"{path} is damaged or holds other things ({type(error).__name__}): save model.state_dict()"
+            f"{path} is not: it is damaged or holds other things ({type(error).__name__}): save "
+            "model.state_dict()"
         ) from error
 
 

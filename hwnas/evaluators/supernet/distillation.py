@@ -151,12 +151,14 @@ class Distillation:
         """One update of decoders alone, on features of the teacher, at a share of the learning rate."""
         self._begin(factor)
         features, losses = self.features(images), []
-        for number, index, module in self.pupils():
-            if number in self.decoders:
-                module.train()
-                with optim.autocast(images.device):
-                    made = self.run(number, index, features)
-                losses.append(_learnt(self._measure(number, features[number], targets)(made)))
+        for number in self.decoders:
+            measure = self._measure(number, features[number], targets)
+            for index, module in enumerate(self.supernet.mixed(number).candidates):
+                if self._learns(number, index, module):
+                    module.train()
+                    with optim.autocast(images.device):
+                        made = self.run(number, index, features)
+                    losses.append(_learnt(measure(made)))
         self._update(losses)
 
     def _begin(self, factor: float) -> None:
@@ -223,20 +225,31 @@ class Distillation:
         sums, count = self.zeros(), 0
         for images, targets in held_out:
             features = self.features(images)
-            for number, index, module in self.candidates():
-                if index != self.teacher[number]:
-                    module.eval()
-                    measure = self._measure(number, features[number], targets)
-                    found = float(measure(self.run(number, index, features)))
-                    if number == self._answers:
-                        taught = mapped(torch.Tensor.float, features[number])
-                        found -= float(self.criterion.loss(taught, targets))
-                    sums[number][index] += found * len(images)
+            for number, best in enumerate(self.teacher):
+                measure = self._measure(number, features[number], targets)
+                least = 0.0
+                if number == self._answers:
+                    taught = mapped(torch.Tensor.float, features[number])
+                    least = float(self.criterion.loss(taught, targets))
+                for index, module in enumerate(self.supernet.mixed(number).candidates):
+                    if index != best:
+                        module.eval()
+                        found = float(measure(self.run(number, index, features))) - least
+                        sums[number][index] += found * len(images)
             count += len(images)
         means = tuple(total / max(1, count) for total in sums)
         if self._answers is not None:
-            means[self._answers][:] = np.log1p(np.maximum(means[self._answers] / 2, 0.0))
+            means[self._answers][:] = of_answers(means[self._answers])
         return means
+
+
+def of_answers(excess: FloatArray) -> FloatArray:
+    """Errors by answers, ``log(1 + excess / 2)``, at least 0; see ``replacing.errors``.
+
+    Args:
+        excess: Distance from the teacher's answers, and by how much the loss is more than the teacher's.
+    """
+    return np.log1p(np.maximum(excess / 2, 0.0))
 
 
 def _learnt(loss: torch.Tensor) -> torch.Tensor:

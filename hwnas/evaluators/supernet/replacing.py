@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, cast
 
-import numpy as np
 import torch
 
 from hwnas.blocks.wired import Value, mapped
+from hwnas.evaluators.supernet.distillation import of_answers
 from hwnas.latency.base import FloatArray
 from hwnas.train import optim
 
@@ -63,9 +63,9 @@ def errors(
                 made = distillation.run(number, index, features)
             outputs = _answers(distillation, features, number, made)
             loss = criterion.distance(outputs, taught) + criterion.loss(outputs, targets) - least
-            sums[number][index] += float(loss) / 2 * len(images)
+            sums[number][index] += float(loss) * len(images)
         count += len(images)
-    return tuple(np.log1p(np.maximum(total / max(1, count), 0.0)) for total in sums)
+    return tuple(of_answers(total / max(1, count)) for total in sums)
 
 
 def _answers(
