@@ -1,0 +1,64 @@
+"""What networks take on a target: each is lowered as it would ship, and all are measured in one session."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import nn
+
+from hwnas.device import Target
+from hwnas.export import lower, random_calibration
+from hwnas.measure import Measurer, measured
+from hwnas.space import Shape
+
+_RANGES = 4  # random images that set the ranges of int8: latency does not depend on them
+
+
+@dataclass(frozen=True)
+class Latency:
+    """What was measured.
+
+    Attributes:
+        ms: Of one image.
+        interval_ms: 95 % interval; None where the rounds carry none.
+        word: Whether the session can be believed: "stable", "noisy" or "unusable".
+    """
+
+    ms: float
+    interval_ms: tuple[float, float] | None
+    word: str
+
+    @property
+    def at_most_ms(self) -> float:
+        """The upper end of what it may be."""
+        return self.ms if self.interval_ms is None else self.interval_ms[1]
+
+
+def latencies(
+    measurer: Measurer, target: Target, networks: Mapping[str, nn.Module], shape: Shape
+) -> dict[str, Latency]:
+    """Latencies of networks by name, interleaved with each other.
+
+    Args:
+        measurer: The device, ready.
+        target: What they are to run on.
+        networks: With any weights.
+        shape: Of one image.
+
+    Raises:
+        DeviceError: The device failed, or a network does not run there.
+        ExportError: A network cannot be lowered.
+    """
+    images = random_calibration(shape, _RANGES, 0)
+    models: dict[str, Path | bytes] = {
+        name: lower(
+            network.eval(), shape, target.runtime, target.file_precision, calibration=images, check=False
+        ).model
+        for name, network in networks.items()
+    }
+    session = measured(measurer.measure(target, models))
+    return {
+        name: Latency(row.latency_ms, row.interval_ms, session.quality.word) for name, row in session.items()
+    }

@@ -1,0 +1,43 @@
+"""The channels of most importance that fit into the budget: a knapsack (the idea of arXiv:2110.10811)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from hwnas.adapt.strategies.base import Indices, Tell
+from hwnas.adapt.subject import Subject
+from hwnas.budget import Budget
+from hwnas.latency.base import Cost, FloatArray
+from hwnas.search.decode import decode
+from hwnas.search.problem import Constraint, Problem
+from hwnas.widths.importance import kept
+
+
+@dataclass(frozen=True)
+class Knapsack:
+    """Widths that keep most of what the channels matter in all, to first order of the loss.
+
+    Attributes:
+        subject: The network.
+        costs: Of its widths, in ms.
+        tell: Told what is being done.
+    """
+
+    subject: Subject
+    costs: Cost
+    tell: Tell
+
+    @cached_property
+    def _scores(self) -> list[FloatArray]:
+        self.tell("weighing channels")
+        space, importance = self.subject.space, self.subject.importance
+        pairs = zip(space.groups, space.widths, strict=True)
+        return [np.array(kept(importance, group.name, widths)) for group, widths in pairs]
+
+    def propose(self, limit_ms: float) -> Indices:
+        """As of ``WidthStrategy``."""
+        constraint = Constraint(Budget(self.subject.target, limit_ms), self.costs)
+        return decode(self._scores, Problem(self.subject.space, (constraint,))).indices
