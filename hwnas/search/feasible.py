@@ -1,10 +1,11 @@
 """Architectures that keep every budget: drawn uniformly without unbounded rejection, or repaired.
 
-Proposals come from the independent distribution that favours cheap candidates just enough,
+Proposals come from the distribution that favours cheap candidates just enough,
 ``q(x) ~ exp(-prices . costs(x))``, and a feasible proposal is kept with probability
 ``exp(-prices . slack(x))``. So what is kept is exactly uniform, for one budget or several. The
 prices that keep most are those of the Chernoff bound on the number of feasible architectures,
-a small convex problem. After a bounded number of rounds, what is missing is repaired: proposals
+a small convex problem. Where costs are sums over choices, q is independent; with costs of pairs it is drawn
+exactly along a sweep (see ``proposals``). After a bounded number of rounds, what is missing is repaired: proposals
 are changed, choice by choice, into an architecture that is known to be feasible.
 """
 
@@ -17,8 +18,13 @@ import numpy as np
 
 from hwnas.budget import Budget
 from hwnas.errors import InfeasibleBudget
-from hwnas.latency.base import Cost, FloatArray, IntArray
+from hwnas.factors import added, least
+from hwnas.factors.drawing import Swept
+from hwnas.factors.program import Program
+from hwnas.latency.base import FloatArray, IntArray
 from hwnas.search.problem import Constraint, Problem
+from hwnas.search.proposals import Independent, proposals
+from hwnas.search.spending import limits, pairs_of, slacks
 from hwnas.statistics.bounds import at_most
 
 PROPOSALS = 512
@@ -59,7 +65,7 @@ class FeasibleSampler:
         """A feasible architecture that differs in few choices, shape (choices,).
 
         Choices are set to those of ``feasible``, the one that relieves the budgets most first.
-        With one budget that is the fewest changes that keep it.
+        With one budget that is the fewest changes that keep it, where no two choices cost something together.
 
         Args:
             indices: Any architecture, shape (choices,).
@@ -82,7 +88,7 @@ class FeasibleSampler:
         Raises:
             InfeasibleBudget: Each budget can be kept, but not all of them together.
         """
-        fastest = np.array([spent.sum(axis=1).argmin() for spent in self._spent])
+        fastest = least(added(limits(self.problem)[0]))
         if self.problem.feasible(fastest[None])[0]:
             return fastest
         drawn, _ = self._propose(PROPOSALS, np.random.default_rng(0))  # any will do, so no seed is needed
@@ -92,75 +98,39 @@ class FeasibleSampler:
     @cached_property
     def _slack(self) -> FloatArray:
         """What each budget leaves above its fastest architecture, kept from zero."""
-        ranges = [c.costs.range for c in self.problem.constraints]
-        slack = [c.usable - low for c, (low, _) in zip(self.problem.constraints, ranges, strict=True)]
-        return np.maximum(slack, [1e-12 * high for _, high in ranges])
-
-    @cached_property
-    def _spent(self) -> tuple[FloatArray, ...]:
-        """Share of each slack that the candidates spend, an array (candidates, constraints) a choice.
-
-        A candidate that spends more than 1 can never be picked.
-        """
-        choices = zip(*(c.costs.choices for c in self.problem.constraints), strict=True)
-        return tuple(np.stack([c - c.min() for c in costs], axis=1) / self._slack for costs in choices)
+        return slacks(self.problem)
 
     def _excess(self, indices: IntArray) -> FloatArray:
         """By how much budgets are exceeded in all, in slacks: (n, choices) to (n,)."""
-        limits = np.array([c.usable for c in self.problem.constraints])
-        over = self.problem.costs(indices) - limits
+        usable = np.array([c.usable for c in self.problem.constraints])
+        over = self.problem.costs(indices) - usable
         return np.asarray((np.maximum(over, 0.0) / self._slack).sum(axis=1))
 
     @cached_property
-    def _proposal(self) -> tuple[FloatArray, tuple[FloatArray, ...]]:
-        """The price of each slack, and the probabilities of each choice's candidates."""
+    def _proposals(self) -> Independent | Swept:
+        return proposals(self.problem)
+
+    @cached_property
+    def _prices(self) -> FloatArray:
+        """The price of each slack at which most proposals are kept."""
         from scipy.optimize import minimize
 
-        possible = [np.asarray((s <= 1.0 + 1e-9).all(axis=1)) for s in self._spent]
-        spent = [np.where(ok[:, None], s, 0.0) for s, ok in zip(self._spent, possible, strict=True)]
-
-        def weigh(prices: FloatArray) -> list[FloatArray]:
-            # Where no candidate of a choice is possible, the budgets do not agree: any will do.
-            parts = [np.exp(-s @ prices) * ok for s, ok in zip(spent, possible, strict=True)]
-            return [part if part.any() else np.ones_like(part) for part in parts]
-
-        def bound(prices: FloatArray) -> tuple[float, FloatArray]:
-            """Logarithm of the Chernoff bound and its gradient."""
-            weights = weigh(prices)
-            mean = sum(w @ s / w.sum() for w, s in zip(weights, spent, strict=True))
-            return prices.sum() + sum(np.log(w.sum()) for w in weights), 1.0 - mean
-
-        count = len(self.problem.constraints)
+        count, bound = len(self.problem.constraints), self._proposals.bound
         best = minimize(bound, np.zeros(count), jac=True, method="L-BFGS-B", bounds=[(0.0, 500.0)] * count)
-        return best.x, tuple(w / w.sum() for w in weigh(best.x))
+        return np.asarray(best.x)
 
     def _propose(self, count: int, rng: np.random.Generator) -> tuple[IntArray, np.ndarray]:
         """One round of proposals, shape (count, choices), and which of them are kept."""
-        prices, chances = self._proposal
-        columns = [rng.choice(len(chance), count, p=chance) for chance in chances]
-        drawn = np.stack(columns, axis=1)
-        spent = sum(s[c] for s, c in zip(self._spent, columns, strict=True))
-        kept = rng.random(count) < np.exp(np.minimum((spent - 1.0) @ prices, 0.0))
+        drawn, spent = self._proposals.draw(count, self._prices, rng)
+        kept = rng.random(count) < np.exp(np.minimum((spent - 1.0) @ self._prices, 0.0))
         return drawn, kept & self.problem.feasible(drawn)
 
     def _solved(self) -> IntArray:
         """A feasible architecture by integer programming, for budgets that hardly agree."""
-        from scipy.optimize import Bounds, LinearConstraint, milp
-
-        sizes = self.problem.space.sizes
-        owner = np.repeat(np.arange(len(sizes)), sizes)
-        one_each = (owner == np.arange(len(sizes))[:, None]).astype(float)
-        spent = np.concatenate(self._spent)
-        found = milp(
-            spent.sum(axis=1),
-            integrality=np.ones(len(owner)),
-            bounds=Bounds(0.0, (spent <= 1.0).all(axis=1).astype(float)),
-            constraints=[LinearConstraint(one_each, 1.0, 1.0), LinearConstraint(spent.T, -np.inf, 1.0)],
-        )
-        if found.x is not None:
-            indices = np.array([x.argmax() for x in np.split(found.x, np.cumsum(sizes)[:-1])])
-            if self.problem.feasible(indices[None])[0]:
-                return indices
+        rows, most = limits(self.problem)
+        found = Program(self.problem.space.sizes, pairs_of(self.problem)).solve(added(rows), rows, most)
+        if found is not None and self.problem.feasible(found.indices[None])[0]:
+            return found.indices
         first = self.problem.constraints[0]
         asked = ", ".join(f"{c.name} {at_most(c.budget.limit)} {c.unit}" for c in self.problem.constraints)
         raise InfeasibleBudget(
@@ -184,9 +154,9 @@ def near_budget(problem: Problem, least_use: float) -> Problem:
 
     tightest = min(problem.constraints, key=room)
     costs = tightest.costs
-    left = Cost(0.0, tuple(c.max() - c for c in costs.choices), costs.unit)
+    left = costs.unspent
     try:
-        most = costs.range[1] - least_use * tightest.usable
+        most = costs.most - least_use * tightest.usable
         use = Constraint(Budget(f"unused of {tightest.name}", most, costs.unit), left)
         near = Problem(problem.space, (*problem.constraints, use))
         _ = FeasibleSampler(near).feasible

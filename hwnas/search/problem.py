@@ -1,7 +1,7 @@
 """What a search is to solve: a space, budgets, and what is to be small.
 
-A *constraint* is a budget with the additive costs that count against it. There may be
-several (one a target, and others on MACs, parameters or bytes); an architecture is feasible
+A *constraint* is a budget with the costs that count against it: sums over choices, and over pairs of
+them. There may be several (one a target, and others on MACs, parameters or bytes); an architecture is feasible
 where it keeps all of them. What is only to be *small* is an objective: it has no limit, but the
 Pareto front tells what it costs.
 """
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -23,13 +23,28 @@ from hwnas.space import SearchSpace
 from hwnas.statistics.bounds import at_least, at_most
 
 
+class Slots(Protocol):
+    """What is searched, as far as costs and budgets need to know: how many states each place has.
+
+    A ``SearchSpace`` is one, whose states are blocks; the widths of groups of channels are another.
+    """
+
+    @property
+    def name(self) -> str:
+        """What it is called, for messages."""
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Number of states of each slot."""
+
+
 @dataclass(frozen=True)
 class Constraint:
     """A budget, and what counts against it.
 
     Attributes:
         budget: How much an architecture may cost at most.
-        costs: Additive cost of the space's candidates, in the budget's unit.
+        costs: Cost of the space's candidates and of pairs of them, in the budget's unit.
         sure: The smallest budget that measuring is expected to confirm, where that is known: what is
             predicted of the fastest architecture may be too little.
         measured: Whether it will be measured. Then a refusal names ``sure`` as the smallest budget.
@@ -107,7 +122,7 @@ class Problem:
         objectives: What is to be small beside the latencies.
     """
 
-    space: SearchSpace
+    space: Slots
     constraints: tuple[Constraint, ...]
     objectives: tuple[Objective, ...] = field(default=(), kw_only=True)
 
@@ -116,12 +131,26 @@ class Problem:
             raise SpaceError("a search must have at least one budget, but got none")
         parts: tuple[Constraint | Objective, ...] = (*self.constraints, *self.objectives)
         for part in parts:
-            sizes = tuple(len(c) for c in part.costs.choices)
+            sizes = part.costs.sizes
             if sizes != self.space.sizes:
                 raise SpaceError(
                     f"the costs of {part.name} must fit the space {self.space.name}, "
                     f"but have sizes {sizes} instead of {self.space.sizes}"
                 )
+
+    @property
+    def blocks(self) -> SearchSpace:
+        """The space, for who looks at its blocks.
+
+        Raises:
+            SpaceError: It has none: what is searched are numbers of something else.
+        """
+        if not isinstance(self.space, SearchSpace):
+            raise SpaceError(
+                f"a search that looks at blocks must be given a space of blocks, but {self.space.name} has "
+                "none: use a search of its own"
+            )
+        return self.space
 
     def costs(self, indices: IntArray) -> FloatArray:
         """Predicted latency, or what else a constraint counts: indices (n, choices) to (n, constraints)."""

@@ -78,7 +78,7 @@ def _budgets(
     found, indices = [], np.array([result.best.indices])
     latencies = problem.constraints[: len(models)]  # what follows are limits on other things
     for constraint, model, path in zip(latencies, models, request.latencies, strict=True):
-        predicted = model.predict(problem.space, indices)
+        predicted = model.predict(problem.blocks, indices)
         found.append(
             BudgetRecord(
                 name=constraint.name,

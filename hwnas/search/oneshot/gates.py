@@ -76,7 +76,7 @@ class Gates:
             least_use: Draws spend at least this share of the tightest budget where they can.
             rng: Where the draws come from.
         """
-        canonical, first = Canonical(problem.space), self.decode(problem).indices
+        canonical, first = Canonical(problem.blocks), self.decode(problem).indices
         found = {canonical.key(first): first}
         near = near_budget(problem, least_use)
         for _ in range(3 * count):

@@ -166,7 +166,7 @@ class OneShotStrategy(OneShotSettings, ABC):
         return watch
 
     def _start(self, problem: Problem, oneshot: SharedWeights, seed: int, session: Session) -> SearchState:
-        gates = Gates(problem.space, oneshot.device)
+        gates = Gates(problem.blocks, oneshot.device)
         optimizer = torch.optim.Adam(gates.logits, lr=self.gate_learning_rate, betas=self.gate_betas)
         return SearchState(
             problem=problem,
@@ -211,7 +211,7 @@ class OneShotStrategy(OneShotSettings, ABC):
         chosen = gates.finalists(problem, self.finalists, self.least_use, state.rng(0, purpose=3))
         watch, trials = self._watch(state), list[Trial]()
         for number, indices in enumerate(chosen, start=1):
-            arch = problem.space.architecture(indices)
+            arch = problem.blocks.architecture(indices)
             trials.append(scored(problem, arch, state.oneshot(arch)))
             best = max(trials, key=lambda t: t.quality)  # all keep every budget; the first of equals
             watch(_ranked(number, len(chosen), best, state.session.score))
@@ -227,7 +227,7 @@ class OneShotStrategy(OneShotSettings, ABC):
         }
         return SearchResult(
             strategy=self.name,
-            best=problem.space.architecture(best.indices),
+            best=problem.blocks.architecture(best.indices),
             quality=best.quality,
             trials=tuple(trials),
             config={**self.settings(), "seed": state.seed},

@@ -45,7 +45,7 @@ class Archive:
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
-        self.canonical = Canonical(problem.space)
+        self.canonical = Canonical(problem.blocks)
         self.feasible = FeasibleSampler(problem)
         self.trials: list[Trial] = []
         self._claimed: set[tuple[int, ...]] = set()

@@ -100,7 +100,7 @@ class Knapsack:
     @cached_property
     def _stages(self) -> tuple[IntArray, ...]:
         """The variables that leave a layer out, of each row of choices whose outputs have one shape."""
-        space = self.problem.space
+        space = self.problem.blocks
         shapes = [workloads[0].out_shapes for workloads in space.choice_workloads]
         identities = [
             [start + n for n, block in enumerate(choice.candidates) if block.is_identity]
@@ -125,7 +125,7 @@ def uniform(problem: Problem, steps: int = 200) -> tuple[int, ...] | None:
     Returns:
         Its indices; None where even the narrowest is too slow.
     """
-    space = problem.space
+    space = problem.blocks
     macs = [np.array(table, float) for table in space.macs_table()[1]]
     for table, choice, own in zip(macs, space.choices, space.reference, strict=True):
         sort = _sort(choice.candidates[own])

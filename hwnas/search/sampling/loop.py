@@ -130,7 +130,7 @@ class SamplingStrategy(SamplingSettings, ABC):
             )
         return SearchResult(
             strategy=self.name,
-            best=problem.space.architecture(best.indices),
+            best=problem.blocks.architecture(best.indices),
             quality=best.quality,
             trials=tuple(sampler.archive.trials),
             config={"queries": self.queries, **self.settings(), "rng": start},
@@ -190,7 +190,7 @@ def _scores(
             )
         yield trial
     began = time.monotonic()
-    new = [problem.space.architecture(indices) for indices in asked[len(known) :]]
+    new = [problem.blocks.architecture(indices) for indices in asked[len(known) :]]
     first = query + len(known) + 1
     for number, (arch, quality) in enumerate(zip(new, score(new), strict=True), start=first):
         trial = scored(problem, arch, quality)
@@ -204,7 +204,7 @@ def _identity(strategy: SamplingStrategy, problem: Problem, evaluator: Evaluator
         "strategy": strategy.name,
         "settings": strategy.settings(),
         "space": problem.space.name,
-        "space_fingerprint": problem.space.fingerprint,
+        "space_fingerprint": problem.blocks.fingerprint,
         "limits_ms": {c.name: c.usable for c in problem.constraints},
         "objectives": [objective.name for objective in problem.objectives],
         "evaluate": evaluator.identity(),

@@ -122,7 +122,7 @@ class _Model(Sampler):
     def _every(self) -> IntArray | None:
         """All distinct feasible architectures; None where there are too many to list."""
         problem = self.archive.problem
-        if problem.space.num_architectures > ENUMERABLE:
+        if problem.blocks.num_architectures > ENUMERABLE:
             return None
         rows = np.array(list(itertools.product(*map(range, problem.space.sizes))))
         rows = rows[problem.feasible(rows)]
@@ -135,7 +135,7 @@ class _Model(Sampler):
         reference = self._every
         if reference is None:
             reference = self.archive.feasible.sample(self.settings.pool, self.rng)
-        return Standardiser(Features(self.archive.problem.space), reference)
+        return Standardiser(Features(self.archive.problem.blocks), reference)
 
     def _with_pending(self, process: GaussianProcess) -> GaussianProcess:
         """As if what was asked and is not yet told had come out as expected."""
