@@ -12,6 +12,7 @@ from hwnas import __version__, files
 from hwnas.benchmark import FileBenchmark
 from hwnas.errors import HwnasError, in_words
 from hwnas.report import (
+    _adapted,
     _benchmark,
     _budgets,
     _compare,
@@ -34,6 +35,7 @@ from hwnas.runs.folder import RunFolder
 _SECTIONS: tuple[Callable[[Record], str], ...] = (
     _budgets.headline,
     _shipped.variants,
+    _adapted.ladder,
     _front.front,
     _compare.against,
     _compare.other_run,

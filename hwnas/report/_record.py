@@ -17,6 +17,7 @@ from hwnas.latency.store import FittedModel
 from hwnas.release import Manifest, against
 from hwnas.release.verification import VariantCheck, Verification
 from hwnas.runs import records, runtimes
+from hwnas.runs.adapting import AdaptRecord
 from hwnas.runs.budgets import BudgetRecord
 from hwnas.runs.comparison import ComparisonRecord
 from hwnas.runs.finalists import ChosenLatency
@@ -55,6 +56,7 @@ class Record:
         damaged: What is wrong with files that the report can do without, a sentence each.
         unfinished: That a further training was begun and not ended, a sentence.
         runtimes: What was measured to choose one, by what was asked for; none where none was chosen.
+        adapting: What was tried to make the network keep its budget; None where it was not adapted.
         baseline: Another run; None where none was given.
         difference: By how much it is better on the same images; None where that is not known.
     """
@@ -72,6 +74,7 @@ class Record:
     damaged: tuple[str, ...] = ()
     unfinished: tuple[str, ...] = ()
     runtimes: Mapping[str, RuntimeChoice] = field(default_factory=dict)
+    adapting: AdaptRecord | None = None
     baseline: Record | None = None
     difference: Difference | None = None
 
@@ -170,6 +173,7 @@ def read(
         damaged=damaged(run),
         unfinished=release.unfinished(run),
         runtimes=runtimes.read(run),
+        adapting=records.adapting(run) if folder.adapting.exists() else None,
         baseline=None if baseline is None else read(baseline),
         difference=None if baseline is None else against.read(run, baseline),
     )

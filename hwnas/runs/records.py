@@ -10,6 +10,7 @@ from typing import Any
 
 from hwnas import files
 from hwnas.errors import typed
+from hwnas.runs.adapting import ADAPTED, AdaptRecord
 from hwnas.runs.comparison import COMPARISON, ComparisonRecord
 from hwnas.runs.folder import ChainFolder, RunFolder
 from hwnas.runs.found import SEARCH, SearchRecord
@@ -110,6 +111,12 @@ def comparison(run: Path) -> ComparisonRecord:
     return ComparisonRecord.from_json(files.read_json(path, COMPARISON, remedy), path, remedy)
 
 
+def adapting(run: Path) -> AdaptRecord:
+    """What was tried to make a network keep a budget."""
+    path, remedy = RunFolder(run).adapting, "adapt the network into another folder"
+    return AdaptRecord.from_json(files.read_json(path, ADAPTED, remedy), path, remedy)
+
+
 def arch(run: Path, what: str = "the found architecture") -> dict[str, Any]:
     """The architecture of a run."""
     found: dict[str, Any] = read(RunFolder(run).arch, what, ARCH, search_anew(run))
@@ -127,6 +134,7 @@ __all__ = [
     "METRIC",
     "NONE",
     "Shape",
+    "adapting",
     "arch",
     "comparison",
     "gallery",

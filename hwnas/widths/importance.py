@@ -27,7 +27,7 @@ def taylor(
     Returns:
         Shape (channels,) for each group, not negative.
     """
-    from torch_pruning.importance import GroupTaylorImportance
+    from torch_pruning.pruner.importance import GroupTaylorImportance
 
     measure = GroupTaylorImportance(group_reduction="sum", normalizer=None)
     model, total, count = found.module, dict[str, torch.Tensor](), 0

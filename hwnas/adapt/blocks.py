@@ -1,0 +1,88 @@
+"""The last rung: a search in all that is cheaper than the network, block by block (``hwnas search --from``)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from hwnas import finalists, spaces
+from hwnas.adapt.latencies import Latency
+from hwnas.budget import Budget
+from hwnas.device import Device, Target
+from hwnas.measure import ProfileOptions, Progress, profile
+from hwnas.runs import records
+from hwnas.runs.found import SearchRecord
+from hwnas.search.request import SearchRequest
+from hwnas.search.settings import DISTILLATION_STEPS, STRATEGY
+from hwnas.settings import requests, usual
+from hwnas.train.adapting import space_of
+
+TABLES = "tables"
+
+
+def searched(
+    teacher: Path,
+    folder: Path,
+    device: Device,
+    target: Target,
+    budget_ms: float,
+    *,
+    seed: int,
+    measuring: ProfileOptions,
+    tell: Callable[[str], None],
+) -> SearchRecord:
+    """The best network of cheaper blocks that keeps a budget, found, measured and tuned.
+
+    Args:
+        teacher: Run folder of the whole network.
+        folder: The search's own.
+        device: Where to measure.
+        target: What the budget is on.
+        budget_ms: The budget.
+        seed: Of all randomness.
+        measuring: How well to measure.
+        tell: Told what is being done.
+
+    Raises:
+        SpaceError: None of its blocks has a cheaper candidate.
+        InfeasibleBudget: None keeps the budget.
+    """
+    space, tables = spaces.load(space_of(teacher)), folder / TABLES
+
+    def said(progress: Progress) -> None:
+        tell(f"measuring cheaper blocks: {progress.stage} {progress.done}/{progress.total}")
+
+    profile(device, space, [target], tables / device.name, measuring, said)
+    request = SearchRequest(
+        space=space.name,
+        latencies=(),
+        budgets=(),
+        data=str(records.trained(teacher).data["source"]),
+        task=str(records.trained(teacher).data.get("task", "classification")),
+        strategy=STRATEGY,
+        seed=seed,
+        oneshot=requests.blockwise(usual("search.supernet"), space.name, seed, is_taught=True),
+        settings=requests.taught(STRATEGY, {}),
+        training_steps=DISTILLATION_STEPS,
+        teacher=teacher,
+    )
+    options = finalists.SearchOptions(tables=tables, gallery_points=0, measuring=measuring)
+    found = finalists.search_for(
+        (Budget(target, budget_ms),),
+        request,
+        folder / "search",
+        options,
+        devices={device.name: device},
+        is_new=False,
+        live=lambda step: tell(f"searching cheaper blocks: {step.get('phase', 'scoring')}"),
+        tell=tell,
+    )
+    return found or records.search(folder / "search")
+
+
+def latency_of(record: SearchRecord) -> Latency | None:
+    """What the found network was measured to take; None where it was not."""
+    budget = record.budgets[0]
+    if budget.measured_ms is None:
+        return None
+    return Latency(budget.measured_ms, budget.interval_ms, str((budget.quality or {}).get("word", "stable")))

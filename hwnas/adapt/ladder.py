@@ -1,0 +1,220 @@
+"""What costs least first: the whole network elsewhere, on smaller images, with fewer channels."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hwnas import device as devices
+from hwnas import files, tasks
+from hwnas.adapt import rungs, shipping
+from hwnas.adapt.latencies import Latency, latencies
+from hwnas.adapt.original import Given, original
+from hwnas.adapt.rungs import AS_IS, BLOCKS, RESOLUTION, RUNTIME, WIDTHS, Climb, Rung, Tried
+from hwnas.adapt.strategies import STRATEGIES
+from hwnas.adapt.subject import Subject
+from hwnas.annotations import require_fields
+from hwnas.budget import Budget
+from hwnas.device import Device, Target
+from hwnas.errors import HwnasError, InfeasibleBudget
+from hwnas.measure import Measurer, ProfileOptions
+from hwnas.runs import outputs, records
+from hwnas.runs.adapting import AdaptRecord
+from hwnas.runs.folder import RunFolder
+from hwnas.statistics.bounds import at_least
+from hwnas.train.config import EpochRecord, TrainConfig
+from hwnas.train.teacher import load_teacher
+from hwnas.train.training import dataset_of
+from hwnas.widths import prunable, width_space
+
+if TYPE_CHECKING:
+    from hwnas.data import Dataset
+
+RUNGS = (RUNTIME, RESOLUTION, WIDTHS, BLOCKS)
+
+
+@dataclass(frozen=True)
+class AdaptOptions:
+    """How a network is made to keep a budget.
+
+    Attributes:
+        rungs: What may be changed, of ``RUNGS``; tried in the order that stands there.
+        strategy: How widths are chosen.
+        accept: What may be lost on validation images for the climb to end: a part of 1 of a share as
+            accuracy, of the value of another metric.
+        step: Channels that widths are multiples of.
+        short_epochs: Passes over the images with which what was tried is tuned before it is looked at.
+        epochs: Of the training of what ships; as of ``hwnas train`` by default.
+        seed: Of all randomness.
+        measuring: How well to measure.
+    """
+
+    rungs: tuple[str, ...] = RUNGS
+    strategy: str = "knapsack"
+    accept: float = 0.01
+    step: int = 8
+    short_epochs: int = 2
+    epochs: int | None = None
+    seed: int = 0
+    measuring: ProfileOptions = field(default_factory=ProfileOptions)
+
+    def __post_init__(self) -> None:
+        require_fields(self, HwnasError)
+        checks = {
+            f"rungs must be of {', '.join(RUNGS)}": bool(self.rungs) and set(self.rungs) <= set(RUNGS),
+            f"strategy must be one of {', '.join(STRATEGIES)}": self.strategy in STRATEGIES,
+            "accept must be in [0, 1]": 0 <= self.accept <= 1,
+            "step must be at least 1": self.step >= 1,
+            "short_epochs must be at least 1": self.short_epochs >= 1,
+            "epochs must be at least 1": self.epochs is None or self.epochs >= 1,
+        }
+        for said, holds in checks.items():
+            if not holds:
+                raise HwnasError(f"{said}, but got {getattr(self, said.split()[0])!r}")
+
+
+@outputs.alone_in("run", "an adaptation")
+def adapt(
+    given: Given,
+    run: Path,
+    budget: Budget,
+    options: AdaptOptions | None = None,
+    *,
+    is_open: bool = False,
+    tell: Callable[[str], None] = lambda _: None,
+    on_epoch: Callable[[EpochRecord], None] = lambda _: None,
+) -> AdaptRecord:
+    """Make a network keep a budget, and leave it trained in a run folder, to be exported and verified.
+
+    Args:
+        given: The network and its images.
+        run: Folder of the run; what an earlier call left there is used.
+        budget: On one target, in milliseconds or as a share of what the network itself takes there.
+        options: What may be changed, and how.
+        is_open: Whether the runtime and its threads may be changed, as the budget names the device alone.
+        tell: Told what is being done.
+        on_epoch: Called after every epoch of the long trainings.
+
+    Returns:
+        What was tried. Its ``taken`` is None where nothing keeps the budget; then nothing is trained.
+
+    Raises:
+        HwnasError: The network, its images or the device are not as they must be.
+    """
+    options, began = options or AdaptOptions(), time.monotonic()
+    target = budget.target
+    if not isinstance(target, Target):
+        raise HwnasError(
+            f"a budget must be on a device and a runtime, but got {budget}: name one, as host=12"
+        )
+    folder = RunFolder(run)
+    if folder.adapting.exists():
+        raise HwnasError(
+            f"a network must be adapted into a folder of its own, but {run} has one: name another"
+        )
+    teacher_run = original(given, run, tell=tell, on_epoch=on_epoch)
+    data = dataset_of(records.trained(teacher_run).data)
+    teacher = load_teacher(teacher_run, data)
+    found = prunable(teacher.network, data.image_shape)
+    space = width_space(given.model, found.groups, options.step)
+    device = devices.load(target.device)
+    with ExitStack() as stack:
+        measurer = stack.enter_context(Measurer(device, options.measuring))
+        subject = Subject(teacher, data, found, space, target, measurer, options.seed)
+        tell("measuring the network as it is")
+        seen = subject.seen(teacher.network)
+        whole = latencies(measurer, target, {"": teacher.network}, found.shape)[""]
+        budget_ms = budget.limit * whole.ms / 100 if budget.is_share else budget.limit
+        short = TrainConfig(epochs=options.short_epochs)
+        climb = Climb(subject, teacher_run, run, budget_ms, short, tell)
+        tried = [Tried(climb.step(AS_IS, f"{target.runtime}, {target.precision}", whole, seen))]
+        for rung in _rungs(device, target, options, is_open, climb):
+            if _is_done(tried, options.accept, data):
+                break
+            tried += rung(climb)
+    best = _best(tried, data)
+    record = AdaptRecord(
+        model=Path(given.model).name,
+        target=target,
+        budget_ms=budget_ms,
+        asked=budget.text,
+        seed=options.seed,
+        metric=tasks.of(data).metric,
+        images=len(data.val),
+        steps=tuple(each.step for each in tried),
+        taken=None if best is None else tried.index(best),
+        seconds=time.monotonic() - began,
+        more={"strategy": options.strategy, "rungs": list(options.rungs), "accept": options.accept},
+    )
+    if best is not None:
+        tell("training what ships")
+        shipping.settle(run, best, subject, teacher_run, record, options.epochs, on_epoch)
+    run.mkdir(parents=True, exist_ok=True)
+    files.write_json(folder.adapting, record.to_json())
+    return record
+
+
+def require_kept(record: AdaptRecord) -> None:
+    """Raise InfeasibleBudget where nothing that was tried keeps the budget."""
+    if record.taken is None:
+        fastest = min(record.steps, key=lambda step: step.ms)
+        raise InfeasibleBudget(
+            f"a budget must be kept by something that was tried, but none of {len(record.steps)} networks is "
+            f"proven to take at most {record.budget_ms:.3f} ms (the fastest, {fastest.what}: "
+            f"{at_least(fastest.ms)} ms): raise the budget, or allow more rungs",
+            budget=record.budget_ms,
+            least=fastest.ms,
+            unit="ms",
+        )
+
+
+def _rungs(
+    device: Device, target: Target, options: AdaptOptions, is_open: bool, climb: Climb
+) -> Iterator[Rung]:
+    if RUNTIME in options.rungs and is_open:
+        others = list(_other_targets(device, target))
+        yield rungs.other_targets(others, climb.subject.seen(climb.subject.teacher.network))
+    if RESOLUTION in options.rungs:
+        yield rungs.smaller_images
+    if WIDTHS in options.rungs:
+        yield rungs.fewer_channels(options.strategy)
+    if BLOCKS in options.rungs:
+        yield rungs.cheaper_blocks
+
+
+def _other_targets(device: Device, target: Target) -> Iterator[Target]:
+    """Other runtimes of the device with the same precision, and all of its cores."""
+    import os
+
+    cores = (os.cpu_count() or 1) if device.name == "host" else target.threads
+    for runtime, threads in product(device.runtimes, dict.fromkeys((target.threads, cores))):
+        other = device.target(runtime, target.precision, threads=threads)
+        if other != target:
+            yield other
+
+
+def _is_done(tried: list[Tried], accept: float, data: Dataset) -> bool:
+    """Whether something keeps the budget and loses no more than is accepted."""
+    first = tried[0].step
+    task = tasks.of(data)
+    return any(
+        each.step.keeps
+        and each.step.value is not None
+        and task.metric.lost(each.step.value, first.value or 0.0) <= accept
+        for each in tried
+    )
+
+
+def _best(tried: list[Tried], data: Dataset) -> Tried | None:
+    """What keeps the budget and does best on validation images; the earlier one of equals."""
+    task = tasks.of(data)
+    fitting = [each for each in tried if each.step.keeps and each.step.value is not None]
+    return max(fitting, key=lambda each: task.metric.better(each.step.value or 0.0), default=None)
+
+
+__all__ = ["RUNGS", "AdaptOptions", "Latency", "adapt", "require_kept"]

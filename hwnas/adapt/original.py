@@ -1,0 +1,125 @@
+"""The network that is to become faster: brought in, and adapted to the images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hwnas import known
+from hwnas.errors import HwnasError
+from hwnas.runs import records
+from hwnas.runs.folder import RunFolder
+from hwnas.space import Shape
+from hwnas.train.adapting import adapted
+from hwnas.train.config import EpochRecord, TrainConfig
+
+_FILES = (".onnx", ".tflite")
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the user has.
+
+    Attributes:
+        model: A known network, the folder of a trained run or of an imported network, a file .onnx or
+            .tflite, or a function ``package.module:name`` that makes a PyTorch module.
+        data: Images; None for those of a trained run.
+        weights: Of a function's module or of a known network.
+        input_shape: Of one image, where a module does not say it.
+        mean: What the network's inputs are scaled by: of values from 0 to 1; None as it says itself.
+        std: The same.
+        resolution: That it shall see; by default what it is of.
+        task: What it does with images.
+        config: How it is adapted to them.
+    """
+
+    model: str
+    data: str | None
+    weights: Path | None = None
+    input_shape: Shape | None = None
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    resolution: int | None = None
+    task: str = "classification"
+    config: TrainConfig = field(default_factory=TrainConfig)
+
+    @property
+    def is_trained_run(self) -> bool:
+        """Whether it is the folder of a run that was trained."""
+        return RunFolder(Path(self.model).expanduser()).train.is_file()
+
+    @property
+    def is_imported(self) -> bool:
+        """Whether it is the folder of an imported network."""
+        return RunFolder(Path(self.model).expanduser()).imported.is_file()
+
+    @property
+    def is_to_import(self) -> bool:
+        """Whether it is a file or a function of others."""
+        return Path(self.model).suffix in _FILES or ":" in self.model
+
+
+def original(
+    given: Given,
+    folder: Path,
+    *,
+    tell: Callable[[str], None] = lambda _: None,
+    on_epoch: Callable[[EpochRecord], None] = lambda _: None,
+) -> Path:
+    """Run folder of the network, trained on the images; what is there already is not made again.
+
+    Args:
+        given: What the user has.
+        folder: Where it may be kept.
+        tell: Told what is being done.
+        on_epoch: Called after every epoch.
+
+    Raises:
+        HwnasError: It cannot be brought in, or not be trained.
+    """
+    if given.is_trained_run:
+        run = Path(given.model).expanduser()
+        said = str(records.trained(run).data["source"])
+        if given.data is not None and given.data != said:
+            raise HwnasError(
+                f"data must be those that a trained run is of, {said}, but got {given.data}: leave --data "
+                "out, or give the network that it began with"
+            )
+        return run
+    if given.data is None:
+        raise HwnasError(
+            f"pictures must be given for a network that is of no trained run, but {given.model} has none: "
+            "give --data"
+        )
+    name, weights = given.model, given.weights
+    if given.is_to_import:
+        name, weights = str(_imported(given, folder / "import", tell)), None
+    elif not given.is_imported and not known.knows(name.partition("+")[0]) and ":" not in name:
+        raise HwnasError(
+            "a network must be a known one (efficientnet-lite0), the folder of a run, a file .onnx or "
+            f".tflite, or a function package.module:name, but got {given.model!r}"
+        )
+    tell("adapting the network to the images")
+    return adapted(
+        folder / "original",
+        name,
+        given.data,
+        file=weights,
+        resolution=given.resolution,
+        task=given.task,
+        config=given.config,
+        on_epoch=on_epoch,
+    )
+
+
+def _imported(given: Given, folder: Path, tell: Callable[[str], None]) -> Path:
+    from hwnas.importing import import_model
+
+    if RunFolder(folder).imported.is_file():
+        return folder
+    scale = {"mean": given.mean, "std": given.std} if given.mean is not None else {}
+    import_model(
+        given.model, folder, weights=given.weights, input_shape=given.input_shape, tell=tell, **scale
+    )
+    return folder

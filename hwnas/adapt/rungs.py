@@ -1,0 +1,216 @@
+"""The rungs of the ladder: each tries one kind of change, and says what it found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+from hwnas import blocks, spaces, tasks
+from hwnas.adapt import blocks as blocks_rung
+from hwnas.adapt import costs as costing
+from hwnas.adapt.keeping import keep
+from hwnas.adapt.latencies import Latency, latencies
+from hwnas.adapt.strategies import STRATEGIES, Tell
+from hwnas.adapt.subject import Subject
+from hwnas.device import Target
+from hwnas.errors import HwnasError, InfeasibleBudget, SpaceError, TrainingError
+from hwnas.runs.adapting import AdaptStep
+from hwnas.space import Architecture
+from hwnas.tasks.base import Predictions
+from hwnas.train.config import TrainConfig
+from hwnas.train.fitting import fit
+from hwnas.train.scoring import predictions
+
+if TYPE_CHECKING:
+    from hwnas.data import Dataset
+
+AS_IS, RUNTIME, RESOLUTION, WIDTHS, BLOCKS = "as it is", "runtime", "resolution", "widths", "blocks"
+_SIZES = (0.88, 0.75, 0.63, 0.5)  # of the side of images
+_UNIT = 8  # pixels that sides are multiples of
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A network that a rung came to.
+
+    Attributes:
+        step: What is recorded of it.
+        network: It, tuned; None where it is the whole network itself, or none was found.
+        data: The images as it sees them; None for those of the subject.
+        search: Run folder of the search that found it, if one did.
+    """
+
+    step: AdaptStep
+    network: nn.Module | None = None
+    data: Dataset | None = None
+    search: Path | None = None
+
+
+@dataclass(frozen=True)
+class Climb:
+    """What all rungs share.
+
+    Attributes:
+        subject: The network.
+        teacher: Its run folder.
+        folder: Where rungs keep what they make.
+        budget_ms: What is to be kept.
+        short: How a network is tuned before it is looked at.
+        tell: Told what is being done.
+    """
+
+    subject: Subject
+    teacher: Path
+    folder: Path
+    budget_ms: float
+    short: TrainConfig
+    tell: Tell
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of one image."""
+        return self.subject.found.shape
+
+    def step(
+        self, rung: str, what: str, latency: Latency, seen: Predictions | None, **more: object
+    ) -> AdaptStep:
+        """The record of a network that was measured."""
+        known = {"target": self.subject.target, "resolution": self.shape[1], **more}
+        return AdaptStep(
+            rung=rung,
+            what=what,
+            ms=latency.ms,
+            interval_ms=latency.interval_ms,
+            session=latency.word,
+            keeps=latency.at_most_ms <= self.budget_ms and latency.interval_ms is not None,
+            value=None if seen is None else seen.value,
+            interval=None if seen is None else seen.interval,
+            **known,  # type: ignore[arg-type]
+        )
+
+
+Rung = Callable[[Climb], Iterator[Tried]]
+
+
+def other_targets(targets: Sequence[Target], seen: Predictions) -> Rung:
+    """The network as it is, on other runtimes and threads of the device."""
+
+    def rung(climb: Climb) -> Iterator[Tried]:
+        measurer, network = climb.subject.measurer, climb.subject.teacher.network
+        for target in targets:
+            climb.tell(f"measuring on {target}, {target.threads} threads")
+            try:
+                found = latencies(measurer, target, {"": network}, climb.shape)[""]
+            except HwnasError:  # a runtime that this device or this network cannot have
+                continue
+            what = f"{target.runtime}, {target.precision}, {target.threads} threads"
+            yield Tried(climb.step(RUNTIME, what, found, seen, target=target))
+
+    return rung
+
+
+def smaller_images(climb: Climb) -> Iterator[Tried]:
+    """The whole network on the largest images that keep the budget, tuned to them."""
+    subject, arch = climb.subject, climb.subject.teacher.architecture
+    if arch is None:
+        return
+    sides = dict.fromkeys(max(_UNIT, round(climb.shape[1] * share / _UNIT) * _UNIT) for share in _SIZES)
+    smaller = {side: other for side in sides if side < climb.shape[1] and (other := _sized(arch, side))}
+    climb.tell("measuring on smaller images")
+    best: tuple[int, Latency] | None = None
+    for side, other in smaller.items():  # shapes differ, so that each is a session
+        shape = other.space.input_shape
+        found = latencies(subject.measurer, subject.target, {"": blocks.network(other)}, shape)[""]
+        best = side, found
+        if found.at_most_ms <= climb.budget_ms:
+            break
+    if best is None:
+        return
+    side, found = best
+    step = climb.step(RESOLUTION, f"{side} px", found, None, resolution=side)
+    if not step.keeps:
+        yield Tried(replace(step, note="the smallest images that were tried"))
+        return
+    climb.tell(f"tuning on images of {side} px")
+    data = _seen_at(subject.data, side)
+    network = blocks.network(smaller[side])
+    network.load_state_dict(subject.teacher.network.state_dict())
+    fit(network, data, replace(climb.short, seed=subject.seed), fresh=())
+    seen = predictions(network, data, "val")
+    yield Tried(replace(step, value=seen.value, interval=seen.interval), network, data)
+
+
+def _seen_at(data: Dataset, side: int) -> Dataset:
+    """The same images, in the same splits, at another size."""
+    other = tasks.of(data).load(
+        data.name,
+        resolution=side,
+        seed=data.seed,
+        val_share=data.val_share,
+        test_share=data.test_share,
+        flip=data.flip,
+    )
+    return other.standardized(data.mean, data.std)
+
+
+def _sized(arch: Architecture, side: int) -> Architecture | None:
+    """The same network on images of another side; None where its blocks do not allow that."""
+    try:
+        other = spaces.load(arch.space.name, resolution=side).architecture(arch.indices)
+    except HwnasError:
+        return None
+    return other if other.blocks == arch.blocks else None
+
+
+def fewer_channels(strategy: str) -> Rung:
+    """The widths that a strategy chooses, tuned with the whole network as teacher."""
+
+    def rung(climb: Climb) -> Iterator[Tried]:
+        subject = climb.subject
+        costs = costing.costs(subject, climb.tell)
+        chosen = STRATEGIES[strategy](subject, costs, climb.tell)
+        try:
+            kept = keep(subject, chosen, costs, climb.budget_ms, climb.tell)
+        except InfeasibleBudget as error:
+            climb.tell(str(error))
+            return
+        climb.tell(f"tuning what {strategy} chose")
+        network = subject.tuned(subject.narrowed(kept.indices), climb.short)
+        channels = sum(subject.space.chosen(kept.indices).values())
+        whole = sum(group.channels for group in subject.space.groups)
+        what = f"{strategy}: {channels / whole:.0%} of the channels"
+        yield Tried(climb.step(WIDTHS, what, kept.latency, subject.seen(network)), network)
+
+    return rung
+
+
+def cheaper_blocks(climb: Climb) -> Iterator[Tried]:
+    """What a search in all that is cheaper finds, block by block."""
+    subject = climb.subject
+    folder = climb.folder / BLOCKS
+    try:
+        record = blocks_rung.searched(
+            climb.teacher,
+            folder,
+            subject.measurer.device,
+            subject.target,
+            climb.budget_ms,
+            seed=subject.seed,
+            measuring=subject.measurer.options,
+            tell=climb.tell,
+        )
+    except (InfeasibleBudget, SpaceError, TrainingError) as error:
+        climb.tell(str(error))
+        return
+    found = blocks_rung.latency_of(record)
+    taken = [each for each in record.extra.get("tuned", ()) if each["taken"]]
+    if found is None or not taken:
+        return
+    step = climb.step(BLOCKS, str(taken[0]["name"]), found, None)
+    interval = taken[0]["interval"]
+    step = replace(step, value=float(taken[0]["value"]), interval=interval and tuple(interval))
+    yield Tried(step, search=folder / "search")

@@ -1,0 +1,178 @@
+"""``hwnas adapt``: a network of one's own, or a known one, made to keep a budget."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from hwnas.cli import _usage
+from hwnas.cli._app import AcceptNoise, Json, app, emit_json, err, leave, out, print_table
+from hwnas.cli.import_model import _image
+from hwnas.errors import HwnasError
+
+if TYPE_CHECKING:
+    from hwnas.budget import Budget
+    from hwnas.runs.adapting import AdaptRecord, AdaptStep
+    from hwnas.train.config import EpochRecord
+
+
+@app.command()
+def adapt(
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            help="A known network (efficientnet-lite0), the folder of a trained run or of an imported "
+            "network, a file .onnx or .tflite, or a function package.module:name that makes a module.",
+        ),
+    ],
+    device: Annotated[
+        str,
+        typer.Option(
+            help="NAME=BUDGET or NAME/RUNTIME-PRECISION=BUDGET, in ms or as 50% of what the network takes "
+            "itself. Where no runtime is named, others of the device are tried as well.",
+        ),
+    ],
+    to: Annotated[Path, typer.Option("--out", help="Folder of the run; a new one.")],
+    data: Annotated[
+        str | None, typer.Option(help="Pictures to keep it good at; those of a trained run by default.")
+    ] = None,
+    precision: Annotated[str, typer.Option(help="Where --device names none.")] = "int8",
+    weights: Annotated[
+        Path | None, typer.Option(help="Weights of a PyTorch module: a state dict, .pt or .safetensors.")
+    ] = None,
+    shape: Annotated[
+        str | None,
+        typer.Option("--input", metavar="3x224x224", help="Shape of one image; what a file says."),
+    ] = None,
+    resolution: Annotated[int | None, typer.Option(min=8, help="Pixels that it shall see.")] = None,
+    task: Annotated[str, typer.Option(help="What it does with the images.")] = "classification",
+    rungs: Annotated[
+        str, typer.Option("--try", help="What may be changed, joined by commas, tried in this order.")
+    ] = "runtime,resolution,widths,blocks",
+    strategy: Annotated[
+        str, typer.Option(help="How channels are chosen: knapsack, netadapt, uniform or another.")
+    ] = "knapsack",
+    accept: Annotated[
+        float, typer.Option(min=0, help="Points that may be lost on validation images for that to be enough.")
+    ] = 1.0,
+    step: Annotated[int, typer.Option(min=1, help="Channels that widths are multiples of.")] = 8,
+    short_epochs: Annotated[
+        int, typer.Option(min=1, help="Passes over the images before a network is looked at.")
+    ] = 2,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Of the training of what ships; as of `hwnas train`.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of all randomness.")] = 0,
+    accept_noise: AcceptNoise = False,
+    as_json: Json = False,
+) -> None:
+    """Make a network keep a budget on a device: what costs least is tried first, and measured.
+
+    The network is brought in and adapted to the pictures, unless it is a trained run. Other runtimes and
+    threads, smaller images and fewer channels follow, until one keeps the budget and loses no more than is
+    accepted; the best of those that keep it is trained with the whole network as its teacher, exported and
+    verified. Exits with 3 where noise does not let it be proven.
+    """
+    from hwnas import release
+    from hwnas.adapt import RUNGS, AdaptOptions, Given
+    from hwnas.adapt import adapt as made_to_keep
+    from hwnas.adapt.ladder import require_kept
+    from hwnas.cli._verifications import show_verifications
+    from hwnas.runs import records
+    from hwnas.verify import verify
+
+    with _usage.usage():
+        budget = _budget(device, precision)
+        options = AdaptOptions(
+            rungs=tuple(rung for rung in RUNGS if rung in _parts(rungs, RUNGS)),
+            strategy=strategy,
+            accept=accept / 100,
+            step=step,
+            short_epochs=short_epochs,
+            epochs=epochs,
+            seed=seed,
+        )
+        given = Given(
+            model,
+            data,
+            weights,
+            None if shape is None else _image(shape),
+            resolution=resolution,
+            task=task,
+        )
+
+    def show(record: EpochRecord) -> None:
+        err.print(
+            f"epoch {record.epoch}/{record.epochs}  loss {record.loss:.3f}  "
+            f"validation {record.metric.text(record.val_value, 2)}  {record.seconds:.1f} s",
+            highlight=False,
+        )
+
+    with err.status("reading the network") as status:
+        record = made_to_keep(
+            given, to, budget, options, is_open="/" not in device, tell=status.update, on_epoch=show
+        )
+        if not as_json:
+            _show(record)
+        require_kept(record)
+        status.update("exporting")
+        dataset = release.load_data(records.trained(to).data, None, to)
+        manifest = release.export_run(to, dataset, on_variant=lambda name: status.update(f"exporting {name}"))
+        from hwnas import device as devices
+
+        found = verify(
+            manifest.parent,
+            devices.load(record.target.device),
+            dataset,
+            on_step=lambda text: status.update(f"verifying: {text}"),
+        )
+    if as_json:
+        emit_json({**record.to_json(), "verification": found.to_json()})
+    else:
+        show_verifications((found,))
+        out.print(f"models: {manifest.parent}", highlight=False)
+    leave(found.verdict, accept_noise=accept_noise)
+
+
+def _parts(text: str, known: tuple[str, ...]) -> list[str]:
+    parts = [part.strip() for part in text.split(",")]
+    if odd := [part for part in parts if part not in known]:
+        raise HwnasError(f"what may be changed must be of {', '.join(known)}, but got {odd[0]!r}")
+    return parts
+
+
+def _budget(text: str, precision: str) -> Budget:
+    from hwnas import budget
+
+    found = budget.parse([text], (), [precision])
+    if len(found) != 1 or "=auto" in text.replace(" ", ""):
+        raise HwnasError(f"a network must be adapted to one budget, but got {text!r}: give one as host=12")
+    return found[0]
+
+
+def _show(record: AdaptRecord) -> None:
+    """The rungs as a table."""
+    whole = record.steps[0]
+    out.print(
+        f"{escape(record.model)} takes {whole.ms:.3f} ms, {whole.ms / record.budget_ms:.2f} times the budget "
+        f"of {record.budget_ms:.3f} ms",
+        highlight=False,
+    )
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    for name in ("tried", "", "ms", "95 % interval", f"validation {record.metric.name}", "budget", ""):
+        table.add_column(name, no_wrap=True)
+    for number, step in enumerate(record.steps):
+        table.add_row(*_row(step, record), *(["[bold]ships[/]"] if number == record.taken else [""]))
+    print_table(table)
+
+
+def _row(step: AdaptStep, record: AdaptRecord) -> tuple[str, ...]:
+    ends = "–" if step.interval_ms is None else "{:.3f} to {:.3f}".format(*step.interval_ms)
+    value = "–" if step.value is None else record.metric.text(step.value)
+    kept = "[green]kept[/]" if step.keeps else "not kept"
+    return step.rung, escape(step.what), f"{step.ms:.3f}", ends, value, kept

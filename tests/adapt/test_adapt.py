@@ -1,0 +1,157 @@
+"""A network is made to keep a budget: what costs least first, measured, trained, a run like any other."""
+
+from __future__ import annotations
+
+import pytest
+import quick_measuring
+
+from hwnas import adapt as adapting
+from hwnas import device, release, report, spaces
+from hwnas.adapt import keeping, ladder, latencies, rungs, subject
+from hwnas.adapt.ladder import AdaptOptions, require_kept
+from hwnas.adapt.latencies import Latency
+from hwnas.adapt.original import Given, original
+from hwnas.adapt.strategies.uniform import Uniform
+from hwnas.budget import Budget
+from hwnas.errors import HwnasError, InfeasibleBudget
+from hwnas.runs import records
+from hwnas.runs.folder import RunFolder
+
+TARGET = device.load("host").target("litert", "int8")
+FEW = AdaptOptions(rungs=("widths",), short_epochs=1, epochs=1, measuring=quick_measuring.form(2))
+
+
+@pytest.fixture
+def by_size(monkeypatch):
+    """A clock that is never wrong: latency follows the number of parameters, so that a test is of decisions."""
+
+    def told(_measurer, _target, networks, _shape):
+        count = {name: sum(p.numel() for p in net.parameters()) / 1e5 for name, net in networks.items()}
+        return {name: Latency(ms, (0.999 * ms, 1.001 * ms), "stable") for name, ms in count.items()}
+
+    for module in (subject, rungs, ladder):
+        monkeypatch.setattr(module, "latencies", told)
+
+
+def adapted(run, to, budget="60%", options=FEW, **more):
+    return adapting.adapt(Given(str(run), None), to, Budget.read(budget, TARGET), options, **more)
+
+
+@pytest.mark.parametrize("strategy", ["uniform", "knapsack"])
+def test_what_ships_keeps_the_budget_and_is_a_run_like_any_other(exported_run, tmp_path, by_size, strategy):
+    to = tmp_path / "adapted"
+    record = adapted(exported_run, to, options=AdaptOptions(**{**vars(FEW), "strategy": strategy}))
+    assert [step.rung for step in record.steps] == ["as it is", "widths"]
+    assert record.taken == 1
+    taken = record.steps[1]
+    assert taken.keeps
+    assert 0.5 * record.budget_ms < taken.ms <= record.budget_ms == pytest.approx(0.6 * record.steps[0].ms)
+    arch = spaces.architecture_from_json(records.arch(to))
+    whole = spaces.architecture_from_json(records.arch(exported_run))
+    assert arch.params <= 0.62 * whole.params
+    assert records.trained(to).teacher["architecture"] == whole.id
+    assert records.search(to).budgets[0].budget_ms == record.budget_ms
+    assert records.adapting(to) == record
+    manifest = release.export_run(to, release.load_data(records.trained(to).data))
+    assert {model.precision for model in release.read_manifest(manifest.parent).models} == {"fp32", "int8"}
+    page = report.write(to).read_text()
+    assert "From the whole network to the budget" in page
+    assert taken.what in page
+
+
+def test_a_rung_that_is_enough_ends_the_climb(exported_run, tmp_path, by_size):
+    """The whole network keeps a budget above what it takes: nothing is narrowed, nothing is trained again."""
+    to = tmp_path / "adapted"
+    record = adapted(exported_run, to, "120%")
+    assert [step.rung for step in record.steps] == ["as it is"]
+    assert record.taken == 0
+    assert (to / RunFolder.weights).read_bytes() == (exported_run / RunFolder.weights).read_bytes()
+    release.export_run(to, release.load_data(records.trained(to).data))
+
+
+def test_smaller_images_are_tried_before_fewer_channels(exported_run, tmp_path, monkeypatch):
+    def by_pixels(_measurer, _target, networks, shape):
+        return {name: Latency(shape[1] ** 2 / 1e3, (shape[1] ** 2 / 1e3,) * 2, "stable") for name in networks}
+
+    for module in (subject, rungs, ladder):
+        monkeypatch.setattr(module, "latencies", by_pixels)
+    options = AdaptOptions(**{**vars(FEW), "rungs": ("resolution",), "accept": 1.0})
+    to = tmp_path / "adapted"
+    record = adapted(exported_run, to, "70%", options)
+    assert [(step.rung, step.resolution) for step in record.steps] == [("as it is", 16), ("resolution", 8)]
+    assert record.taken == 1
+    assert spaces.architecture_from_json(records.arch(to)).space.input_shape[1:] == (8, 8)
+    assert records.trained(to).data["resolution"] == 8
+
+
+def test_it_measures(exported_run, tmp_path):
+    """The real clock: numbers of no worth, but all of the way there and back."""
+    record = adapted(exported_run, tmp_path / "adapted", "50%")
+    assert record.steps[0].ms > 0
+    assert record.steps[0].session in ("stable", "noisy", "unusable")
+    if record.taken is None:
+        with pytest.raises(InfeasibleBudget, match="raise the budget"):
+            require_kept(record)
+    else:
+        assert (tmp_path / "adapted" / RunFolder.train).exists()
+
+
+def test_nothing_that_keeps_the_budget_is_said_and_trains_nothing(exported_run, tmp_path, by_size):
+    to = tmp_path / "adapted"
+    record = adapted(exported_run, to, "1%")
+    assert record.taken is None
+    assert not (to / RunFolder.train).exists()
+    with pytest.raises(InfeasibleBudget, match=r"none of 1 networks is proven to take at most"):
+        require_kept(record)
+
+
+def test_what_is_predicted_wrong_is_corrected_by_what_is_measured(exported_run, by_size):
+    """A model that believes all to be half as slow as they are: the third session is right."""
+    found = original(Given(str(exported_run), None), exported_run)
+    one = _subject(found)
+    true = {tuple(row): None for row in [one.space.at_share(share / 100) for share in range(100, 20, -2)]}
+    costs = _half(one)
+    kept = keeping.keep(one, Uniform(one, costs, print), costs, _whole(one) * 0.5, lambda _: None)
+    assert kept.indices in true
+    assert 0.4 * _whole(one) < kept.latency.ms <= 0.5 * _whole(one)
+
+
+def _subject(run):
+    from hwnas.train.teacher import load_teacher
+    from hwnas.train.training import dataset_of
+    from hwnas.widths import prunable, width_space
+
+    data = dataset_of(records.trained(run).data)
+    teacher = load_teacher(run, data)
+    found = prunable(teacher.network, data.image_shape)
+    return subject.Subject(teacher, data, found, width_space("it", found.groups, 8), TARGET, None)
+
+
+def _whole(one):
+    indices = tuple(size - 1 for size in one.space.sizes)
+    return one.latencies([indices])[indices].ms
+
+
+def _half(one):
+    from hwnas.widths.costing import cost_of
+    from hwnas.widths.layers import layers_of
+
+    return cost_of(one.space, layers_of(one.found), lambda workload: workload.block.params() / 2e5)
+
+
+def test_bad_options_are_refused_in_a_sentence(exported_run, tmp_path):
+    for given, said in (
+        ({"strategy": "magic"}, "strategy must be one of uniform, "),
+        ({"rungs": ("magic",)}, "rungs must be of runtime, resolution, widths"),
+        ({"accept": 2.0}, r"accept must be in \[0, 1\]"),
+        ({"step": 0}, "step must be at least 1"),
+    ):
+        with pytest.raises(HwnasError, match=said):
+            AdaptOptions(**given)
+    with pytest.raises(HwnasError, match="data must be those that a trained run is of"):
+        original(Given(str(exported_run), "elsewhere"), tmp_path)
+    with pytest.raises(HwnasError, match="pictures must be given"):
+        original(Given("efficientnet-lite0", None), tmp_path)
+    with pytest.raises(HwnasError, match="a network must be a known one"):
+        original(Given("resnet-9000", "digits"), tmp_path)
+    assert latencies.Latency(1.0, None, "noisy").at_most_ms == 1.0
