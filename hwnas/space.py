@@ -219,6 +219,7 @@ class SearchSpace:
             multiply-adds.
         is_told_whole: Whether files of an architecture have all of the space in them, as no name makes it
             again.
+        typed: What commands take in the place of a name that makes nothing again: a folder that tells it.
     """
 
     name: str
@@ -228,6 +229,7 @@ class SearchSpace:
     head: tuple[Block, ...]
     origin: tuple[int, ...] | None = None
     is_told_whole: bool = False
+    typed: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         if not self.choices:
@@ -307,6 +309,11 @@ class SearchSpace:
         return shapes_of(self.output_shape)[0][0]
 
     @property
+    def typed_name(self) -> str:
+        """What commands take for it."""
+        return self.typed or self.name
+
+    @property
     def sizes(self) -> tuple[int, ...]:
         """Number of candidates of each choice."""
         return tuple(len(choice.candidates) for choice in self.choices)
@@ -378,6 +385,7 @@ class SearchSpace:
                 for choice in self.choices
             ],
             "head": [block.key() for block in self.head],
+            **({"origin": list(self.origin)} if self.origin is not None else {}),
         }
 
     def architecture(self, indices: Sequence[int]) -> Architecture:

@@ -21,6 +21,8 @@ def import_model(
     weights: AnyPath | None = None,
     input_shape: Sequence[int] | None = None,
     inputs: Any = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Imported:
     """Bring a network of one's own into hwnas: its blocks, its weights, and proof that it is the same.
@@ -32,6 +34,9 @@ def import_model(
         weights: Of a PyTorch module: a state dict that torch or safetensors saved.
         input_shape: Of one image, (channels, height, width); files say it themselves.
         inputs: Images to compare answers on as well, an array of shape (n, channels, height, width).
+        mean: What is taken off pixels from 0 to 1 before the network sees them, one number or one a
+            channel; by default what a file says of itself, or else nothing.
+        std: What they are divided by after that; by default what a file says, or else 1.
         progress: Called with a line before each step.
 
     Returns:
@@ -51,5 +56,7 @@ def import_model(
         weights=None if weights is None else Path(weights),
         input_shape=None if input_shape is None else shape_of(input_shape),
         inputs=inputs,
+        mean=mean,
+        std=std,
         tell=progress or (lambda _: None),
     )

@@ -117,7 +117,7 @@ def _layers(module: nn.Module) -> Iterator[nn.Conv2d | nn.BatchNorm2d]:
             yield layer
 
 
-def most_important(before: Normed, after: Normed, count: int) -> torch.Tensor:
+def most_important(before: Normed, after: Normed, count: int, width: int = 1) -> torch.Tensor:
     """The channels between two convolutions that matter most, in their order: shape (count,).
 
     A channel matters as the scale of its batch norm times the norm of the weights that read it: to first
@@ -127,11 +127,14 @@ def most_important(before: Normed, after: Normed, count: int) -> torch.Tensor:
         before: Depthwise, or any that makes the channels.
         after: Reads them, one group.
         count: How many to keep.
+        width: Of the groups that they come in, which stay whole.
     """
     if before.norm is None:
         raise ValueError("channels must be normed to be compared")
     reads = after.conv.weight.pow(2).sum((0, 2, 3)).sqrt()
-    return largest(before.norm.weight.abs() * reads, count)
+    importance = (before.norm.weight.abs() * reads).reshape(-1, width).sum(1)
+    groups = largest(importance, count // width)
+    return (groups.reshape(-1, 1) * width + torch.arange(width)).flatten()
 
 
 def largest(importance: torch.Tensor, count: int) -> torch.Tensor:

@@ -42,7 +42,7 @@ def export(
     """
     from hwnas import release
 
-    if release.is_imported(run):
+    if RunFolder(run).is_imported:
         _export_imported(context, run, data, settings["also"], as_json)
         return
     if settings["qat_if_worse"] is None:

@@ -117,7 +117,7 @@ def _without_energy(table: LatencyTable, space: SearchSpace, model: str) -> list
     if model == "transfer" or not any(map(counted.was_asked, table.rounds)):
         return []
     share = latency.measured_share(table.energies, space)
-    command = places.profile_command(table.target, space.name, energy=True)
+    command = places.profile_command(table.target, space.typed_name, energy=True)
     return [
         f"no model of energy: a table must hold the energies of {latency.energies_needed(model):.0%} of the "
         f"blocks of {space.name} for a {model}, but this one holds {share:.0%}: look why `hwnas profile` "

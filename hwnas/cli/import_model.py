@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -17,7 +17,12 @@ from hwnas.errors import HwnasError, typed
 from hwnas.runs import outputs
 from hwnas.space import Shape
 
+if TYPE_CHECKING:
+    from hwnas.importing.scaling import Scale
+
 _SHAPE = re.compile(r"(?:1x)?(\d{1,5})x(\d{1,5})x(\d{1,5})")
+
+_NUMBER = re.compile(r"-?[0-9]{1,6}(\.[0-9]{0,12})?|-?\.[0-9]{1,12}")
 
 
 @app.command("import-model")
@@ -41,6 +46,21 @@ def import_model(
         Path | None,
         typer.Option(help="File .npy with images (n, channels, height, width) to compare answers on too."),
     ] = None,
+    mean: Annotated[
+        str | None,
+        typer.Option(
+            metavar="0.485,0.456,0.406",
+            help="What is taken off pixels from 0 to 1 before your network sees them, one number or one a "
+            "channel; what a file says of itself, or else 0.",
+        ),
+    ] = None,
+    std: Annotated[
+        str | None,
+        typer.Option(
+            metavar="0.229,0.224,0.225",
+            help="What they are divided by after that; what a file says of itself, or else 1.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Bring a network of your own into hwnas: its blocks, its weights, and proof that it is the same.
@@ -52,10 +72,13 @@ def import_model(
 
     with _usage.usage():
         one = None if shape is None else _image(shape)
+        scale = {"mean": _numbers("--mean", mean), "std": _numbers("--std", std)}
+        if scale["std"] and min(scale["std"]) <= 0:
+            raise HwnasError(f"--std must be positive, but got {std}")
     outputs.require_folder(to, "an imported network")
     images = None if inputs is None else read_images(inputs)
     with err.status("reading the network") as status:
-        found = bring(model, to, weights=weights, input_shape=one, inputs=images, tell=status.update)
+        found = bring(model, to, weights=weights, input_shape=one, inputs=images, **scale, tell=status.update)
     if as_json:
         emit_json({**found.to_json(), "out": str(to)})
         return
@@ -71,11 +94,33 @@ def import_model(
         f"answers of {proof.images} images differ by {proof.max_error:.1e} of the largest{noise}",
         highlight=False,
     )
+    out.print(_scaled(found.scale), highlight=False, soft_wrap=True)
     out.print(
         f"written to {escape(str(to))}: {escape(typed('measure', to))} measures it",
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _scaled(scale: Scale) -> str:
+    """How images are scaled, and who said so."""
+    mean, std = (",".join(f"{value:.4g}" for value in part) for part in (scale.mean, scale.std))
+    if scale.said_by == "nobody":
+        return (
+            "nobody said how images are scaled: pixels from 0 to 1 as they are; --mean and --std change that"
+        )
+    whose = "as its file says" if scale.said_by == "file" else "as asked"
+    return f"images are scaled {whose}: pixels from 0 to 1, less {mean}, over {std}"
+
+
+def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:
+    """Numbers joined by commas."""
+    if text is None:
+        return None
+    parts = [part.strip() for part in text.split(",")]
+    if not all(_NUMBER.fullmatch(part) for part in parts):
+        raise HwnasError(f"{option} must be numbers joined by commas, as 0.485,0.456,0.406, but got {text!r}")
+    return tuple(map(float, parts))
 
 
 def _image(text: str) -> Shape:

@@ -62,7 +62,8 @@ class Blockwise(OneShot):
                 "its own space at full width and resolution"
             )
         parts = [part for part in self._parts(self.paths.anchor) if part.state_dict()]
-        for own, learned in zip(parts, cast("nn.Sequential", teacher.network), strict=True):
+        theirs = [part for part in cast("nn.Sequential", teacher.network) if part.state_dict()]
+        for own, learned in zip(parts, theirs, strict=True):
             own.load_state_dict(learned.state_dict())
         self._teacher = teacher.record
 

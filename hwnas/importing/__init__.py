@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from hwnas import __version__, blocks, files
 from hwnas.errors import HwnasError
 from hwnas.importing.proof import Proof
+from hwnas.importing.scaling import Scale, scale_of
 from hwnas.runs import outputs
 from hwnas.runs.folder import RunFolder
 from hwnas.space import Architecture, Shape
@@ -40,6 +41,8 @@ class Imported:
         digests: SHA-256 of each file that was read.
         notes: What was left out or changed on the way.
         proof: How near its answers are to the source's.
+        scale: How its images are scaled.
+        shifting: Names of the batch norms whose statistics the source had lost.
     """
 
     run: Path
@@ -49,6 +52,8 @@ class Imported:
     digests: dict[str, str]
     notes: tuple[str, ...]
     proof: Proof
+    scale: Scale
+    shifting: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object; where the folder is does not stand in it."""
@@ -62,6 +67,7 @@ class Imported:
             "macs": self.architecture.macs,
             "params": self.architecture.params,
             "notes": list(self.notes),
+            "scale": asdict(self.scale),
             "parity": self.proof.to_json(),
         }
 
@@ -74,6 +80,8 @@ def import_model(
     weights: Path | None = None,
     input_shape: Shape | None = None,
     inputs: np.ndarray | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Imported:
     """Bring a network of one's own into this project's blocks, and prove that it is the same.
@@ -84,6 +92,9 @@ def import_model(
         weights: Of a module: a state dict that torch or safetensors saved.
         input_shape: Of one image, (channels, height, width); files may say it themselves.
         inputs: Images on which answers are compared as well as on random ones.
+        mean: What is taken off pixels from 0 to 1, one number or one a channel; by default what a file says
+            of itself, or else nothing.
+        std: What they are divided by after that.
         tell: Called with a line for people before each step.
 
     Returns:
@@ -107,11 +118,12 @@ def import_model(
         )
     tell("reading the network")
     source = opened(model, weights, input_shape)
+    scale = scale_of(mean, std, source.scale, source.raw.source.shape[1])
     found = canonical(source.raw)
     tell("finding its blocks")
     parts = cut(found)
     network = blocks.network(parts.architecture)
-    fill(network, parts, found.unfolded)
+    shifting = fill(network, parts, found.unfolded)
     tell("comparing answers")
     shape = parts.architecture.space.input_shape
 
@@ -121,7 +133,17 @@ def import_model(
         return first_difference(network, parts, found.names, source.inside, image)
 
     proof = prove(network, source, shape, inputs, found.graph.depth, where)
-    made = Imported(run, parts.architecture, source.kind, source.name, source.digests, found.notes, proof)
+    made = Imported(
+        run,
+        parts.architecture,
+        source.kind,
+        source.name,
+        source.digests,
+        (*source.notes, *found.notes),
+        proof,
+        scale,
+        shifting,
+    )
     _write(folder, made, network)
     return made
 
@@ -139,8 +161,14 @@ def _write(folder: RunFolder, made: Imported, network: nn.Module) -> None:
     from hwnas.train.checkpoint import packed_weights
 
     arch = made.architecture.to_json()
+    about = {
+        "architecture": arch,
+        "mean": list(made.scale.mean),
+        "std": list(made.scale.std),
+        "shifting": list(made.shifting),
+    }
     contents: dict[str, bytes | str] = {
-        folder.weights.name: packed_weights(network, {"architecture": arch}),
+        folder.weights.name: packed_weights(network, about),
         folder.imported.name: files.json_text(made.to_json()),
         folder.arch.name: files.json_text(arch),
     }

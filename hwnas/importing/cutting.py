@@ -112,18 +112,22 @@ def _fits(matched: Laid, view: View) -> bool:
     return True
 
 
-def fill(network: nn.Module, found: Cut, unfolded: Mapping[str, Unfolded]) -> None:
+def fill(network: nn.Module, found: Cut, unfolded: Mapping[str, Unfolded]) -> tuple[str, ...]:
     """Give the network of a cut the weights of what it was cut from.
 
     Args:
         network: Of the cut's architecture; changed.
         found: The cut.
         unfolded: Batch norms as they were before they were folded.
+
+    Returns:
+        Names of the batch norms whose statistics are not known, which only shift.
     """
     import torch
 
+    shifting = []
     with torch.no_grad():
-        for part, matched in zip(network.children(), found.matches, strict=True):
+        for number, (part, matched) in enumerate(zip(network.children(), found.matches, strict=True)):
             for layer, own_node, theirs in _weighted(matched):
                 bias = theirs.bias - own_node.bias  # without what the form itself adds
                 conv: Any = part.get_submodule(layer.path)
@@ -131,7 +135,11 @@ def fill(network: nn.Module, found: Cut, unfolded: Mapping[str, Unfolded]) -> No
                     _copy(conv, weight=theirs.weight, bias=bias)
                 else:
                     norm: Any = part.get_submodule(layer.norm)
-                    _place(conv, norm, theirs.weight, bias, unfolded.get(theirs.result.name))
+                    before = unfolded.get(theirs.result.name)
+                    _place(conv, norm, theirs.weight, bias, before)
+                    if before is None:
+                        shifting.append(f"{number}.{layer.norm}")
+    return tuple(shifting)
 
 
 def _place(conv: Any, norm: Any, weight: np.ndarray, bias: np.ndarray, before: Unfolded | None) -> None:

@@ -1,4 +1,7 @@
-"""Reads an ONNX file; operators between constants are computed."""
+"""Reads an ONNX file, float32 or int8 in the form of QuantizeLinear and DequantizeLinear.
+
+Whole numbers are read as what they stand for; operators between constants are computed.
+"""
 
 from __future__ import annotations
 
@@ -17,21 +20,21 @@ from hwnas.errors import ExportError
 from hwnas.export._graph import Concat, Linear, Resize, Tensor, window_size
 from hwnas.importing._layout import Recorder
 from hwnas.importing._onnx import OnnxCall, dequantised
+from hwnas.importing._signs import Signs
 from hwnas.importing.raw import Pad, RawGraph, Reshape, Transpose, unknown
 
 _SIXTH = 1 / 6
-_QUANTISED = (
-    "the ReLUs of an int8 file are part of its scales: import the file that it was made of, or a .tflite"
-)
+_DEQUANTISED = "whole numbers were read as the values that they stand for"
 
 
-def read(model: onnx.ModelProto) -> RawGraph:
-    """What a model computes.
+def read(model: onnx.ModelProto) -> tuple[RawGraph, bool]:
+    """What a model computes, and whether it computes in whole numbers.
 
     Raises:
         ExportError: It computes something that is not read.
     """
-    return _Reader(model).run()
+    reader = _Reader(model)
+    return reader.run(), reader.is_whole
 
 
 class _Reader:
@@ -44,12 +47,14 @@ class _Reader:
         self._values: dict[str, Tensor | np.ndarray] = {
             each.name: numpy_helper.to_array(each) for each in model.graph.initializer
         }
+        self.is_whole = False
 
     def run(self) -> RawGraph:
         graph = self._model.graph
         named = next(each for each in graph.input if each.name not in self._values)
         source = Tensor(named.name, tuple(d.dim_value for d in named.type.tensor_type.shape.dim))
         self._values[source.name] = source
+        self._signs = Signs(self._model, source.name)
         for node in graph.node:
             self._take(node)
         result = self._values.get(graph.output[0].name)
@@ -72,6 +77,7 @@ class _Reader:
         made = _HANDLERS[node.op_type](self, OnnxCall(node, place, inputs, attributes))
         several = made if isinstance(made, list) else [made]
         self._values.update(zip(node.output, several, strict=False))
+        self._signs.see(node.op_type, inputs, several)
 
     def _compute(self, node: onnx.NodeProto, place: str) -> None:
         """An operator of constants alone."""
@@ -123,7 +129,9 @@ class _Reader:
     def _clip(self, call: OnnxCall) -> Tensor:
         low = float(call.array(1)) if call.has(1) else call.attributes.get("min")
         high = float(call.array(2)) if call.has(2) else call.attributes.get("max")
-        return self._out.clip(call.name, "Clip", call.tensor(0), low, high)
+        made = self._out.clip(call.name, "Clip", call.tensor(0), low, high)
+        self._signs.add(made)
+        return made
 
     def _arithmetic(self, call: OnnxCall) -> Tensor:
         left, right = (each if isinstance(each, Tensor) else np.asarray(each) for each in call.inputs)
@@ -288,7 +296,24 @@ class _Reader:
         return self._out.leave_softmax(call.tensor(0))
 
     def _quantize(self, call: OnnxCall) -> Tensor:
-        raise unknown(call.node.op_type, call.place, _QUANTISED)
+        x, scale = call.tensor(0), call.array(1)
+        zero = call.array(2) if call.has(2) else np.zeros((), np.uint8)
+        if scale.size != 1 or zero.dtype.kind not in "iu":
+            raise unknown(
+                "QuantizeLinear", call.place, "it has a scale for each channel, or no whole numbers"
+            )
+        if not self.is_whole:
+            self._out.notes.say(_DEQUANTISED)
+        self.is_whole = True
+        function = self._signs.cut_off(x, float(scale.reshape(-1)[0]), zero)
+        if not function:
+            return x
+        made = self._out.apply(call.name, x, function)
+        self._signs.add(made)
+        return made
+
+    def _dequantize(self, call: OnnxCall) -> Tensor:
+        return call.tensor(0)
 
     def _same(self, call: OnnxCall) -> Tensor:
         return call.tensor(0)
@@ -318,6 +343,7 @@ _HANDLERS: dict[str, Callable[[_Reader, OnnxCall], Tensor | list[Tensor]]] = {
     "Resize": _Reader._resize,
     "Softmax": _Reader._softmax,
     **dict.fromkeys(("Identity", "Dropout", "Cast"), _Reader._same),
-    **dict.fromkeys(("QuantizeLinear", "DequantizeLinear"), _Reader._quantize),
+    "QuantizeLinear": _Reader._quantize,
+    "DequantizeLinear": _Reader._dequantize,
 }
 """By the name of an operator."""

@@ -194,7 +194,9 @@ def _residual(view: View, node: Node) -> Iterator[Proposal]:
             full, last = steps[count - 2], steps[count - 1]
             hidden = full.outputs if count == 3 else 0
             sizes = steps[0].inputs, last.outputs, full.kernel, full.stride if count == 3 else steps[0].stride
-            yield from valid(partial(ResidualBlock, *sizes, hidden, full.node.groups, steps[0].activation))
+            inner = full.outputs if count == 2 else 0
+            form = hidden, full.node.groups, steps[0].activation, inner
+            yield from valid(partial(ResidualBlock, *sizes, *form))
 
 
 def _shuffle_unit(view: View, node: Node) -> Iterator[Proposal]:

@@ -6,7 +6,7 @@ import importlib
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,8 +14,10 @@ import numpy as np
 
 from hwnas import files, runtimes
 from hwnas.errors import ExportError, HwnasError
+from hwnas.importing import scaling
 from hwnas.importing.differing import Inside, in_onnx, in_tflite
 from hwnas.importing.raw import RawGraph
+from hwnas.importing.scaling import Scale
 from hwnas.space import Shape
 
 if TYPE_CHECKING:
@@ -24,8 +26,6 @@ if TYPE_CHECKING:
     from hwnas.runtimes.base import Runtime
 
 _FACTORY = re.compile(r"(?P<module>[A-Za-z_][\w.]*):(?P<name>[A-Za-z_]\w*)")
-_NESTED = ("state_dict", "model", "model_state_dict")
-"""Names that trainings keep the weights under in a file with other things."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class GivenNetwork:
         answers: What it answers images of shape (n, channels, height, width) with, in float32.
         is_whole: Whether it computes in whole numbers, so that its answers are rounded.
         inside: The values inside it; None where they are not at hand.
+        notes: What was chosen of several things that it may have been, for people.
+        scale: How it wants its images scaled, where it says so.
     """
 
     kind: str
@@ -49,6 +51,8 @@ class GivenNetwork:
     answers: Callable[[np.ndarray], np.ndarray]
     is_whole: bool = False
     inside: Inside | None = None
+    notes: tuple[str, ...] = ()
+    scale: Scale | None = None
 
 
 def opened(model: str | Path | nn.Module, weights: Path | None, input_shape: Shape | None) -> GivenNetwork:
@@ -71,11 +75,11 @@ def opened(model: str | Path | nn.Module, weights: Path | None, input_shape: Sha
             "the shape of one image must be given with a PyTorch module: say --input 3x224x224, for example"
         )
     module, name = (_made(text), text) if text else (model, type(model).__name__)
-    digests = {}
+    digests, notes = {}, tuple[str, ...]()
     if weights is not None:
-        _load(module, weights)  # type: ignore[arg-type]
+        notes = _load(module, weights)  # type: ignore[arg-type]
         digests[weights.name] = files.sha256(weights)
-    return _of_module(module, name, digests, input_shape)  # type: ignore[arg-type]
+    return replace(_of_module(module, name, digests, input_shape), notes=notes)  # type: ignore[arg-type]
 
 
 def _made(text: str) -> nn.Module:
@@ -105,17 +109,22 @@ def _made(text: str) -> nn.Module:
     return module
 
 
-def _load(module: nn.Module, path: Path) -> None:
-    """Put the weights of a file into a module, all of them."""
-    tensors = _tensors(path)
-    for name in _NESTED:
-        if isinstance(tensors.get(name), dict):
-            tensors = tensors[name]
+def _load(module: nn.Module, path: Path) -> tuple[str, ...]:
+    """Put the weights of a file into a module, all of them; what was taken of it, for people."""
+    from hwnas.known._statedict import unwrapped, without_prefix
+
+    found = _tensors(path)
+    tensors, place = unwrapped(found, path)
+    if not module.state_dict().keys() & tensors.keys():
+        tensors = dict(zip(without_prefix(list(map(str, tensors))), tensors.values(), strict=True))
     try:
         module.load_state_dict(tensors)
     except (RuntimeError, TypeError, AttributeError) as error:
         said = "; ".join(line.strip() for line in str(error).split("\n")[1:3]) or str(error)
         raise HwnasError(f"weights must be those of the module, but {path} is not: {said}") from error
+    if not place or len(found) == 1:
+        return ()
+    return (f"of what {path.name} holds, the weights under {place!r} were taken",)
 
 
 def _tensors(path: Path) -> dict[str, Any]:
@@ -154,8 +163,9 @@ def _of_onnx(path: Path, input_shape: Shape | None) -> GivenNetwork:
     runtime.host.describe(path)  # which says what is damaged
     model = _onnx.fixed(path, input_shape)
     content: bytes = model.SerializeToString()
-    inside = in_onnx(model)
-    return _of_file(runtime, path, content, from_onnx.read(model), inside=inside)
+    raw, is_whole = from_onnx.read(model)
+    inside = None if is_whole else in_onnx(model)
+    return _of_file(runtime, path, content, raw, is_whole=is_whole, inside=inside)
 
 
 def _of_tflite(path: Path, input_shape: Shape | None) -> GivenNetwork:
@@ -169,7 +179,8 @@ def _of_tflite(path: Path, input_shape: Shape | None) -> GivenNetwork:
         raise HwnasError(f"a .tflite file says the shape of its image, {said}, but --input says {wanted}")
     content = path.read_bytes()
     inside = None if is_whole else in_tflite(content)
-    return _of_file(runtime, path, content, raw, is_whole=is_whole, inside=inside)
+    found = _of_file(runtime, path, content, raw, is_whole=is_whole, inside=inside)
+    return found if found.scale is not None else replace(found, scale=scaling.of_tflite(content))
 
 
 def _of_file(runtime: Runtime, path: Path, content: bytes, raw: RawGraph, **more: Any) -> GivenNetwork:
@@ -185,7 +196,8 @@ def _of_file(runtime: Runtime, path: Path, content: bytes, raw: RawGraph, **more
             raise ExportError(f"a network must give one tensor to be imported, but {path} gives {len(found)}")
         return found
 
-    return GivenNetwork(runtime.format.name, path.name, {path.name: files.sha256(path)}, raw, answers, **more)
+    digests, scale = {path.name: files.sha256(path)}, scaling.of_embedded(path.read_bytes(), runtime.name)
+    return GivenNetwork(runtime.format.name, path.name, digests, raw, answers, scale=scale, **more)
 
 
 _FILES: dict[str, Callable[[Path, Shape | None], GivenNetwork]] = {".onnx": _of_onnx, ".tflite": _of_tflite}

@@ -35,7 +35,7 @@ def read(path: Path) -> dict[str, torch.Tensor]:
     if path.suffix == ".safetensors":
         plain = _plain(_safetensors(path), path)
         return {name: plain[name] for name in forward_order(plain, path)}
-    return _plain(_unwrapped(pickled(path), path), path)
+    return _plain(unwrapped(pickled(path), path)[0], path)
 
 
 def _safetensors(path: Path) -> dict[str, Any]:
@@ -75,18 +75,35 @@ def pickled(path: Path) -> Any:
         ) from error
 
 
-def _unwrapped(content: Any, path: Path) -> dict[str, Any]:
-    """The state dict of a checkpoint: averaged weights before those of the last step."""
+def unwrapped(content: Any, path: Path) -> tuple[dict[str, Any], str]:
+    """The state dict of a checkpoint: averaged weights before those of the last step.
+
+    Returns:
+        It, and the names that it lay under, joined by dots; empty where the file holds nothing else.
+
+    Raises:
+        TrainingError: There is none.
+    """
+    names = []
     for _ in range(2):
         if isinstance(content, Mapping):
-            inner = [content[name] for name in reversed(_NESTED) if isinstance(content.get(name), Mapping)]
-            content = inner[0] if inner else content
+            inner = [name for name in reversed(_NESTED) if isinstance(content.get(name), Mapping)]
+            names += inner[:1]
+            content = content[inner[0]] if inner else content
     if not isinstance(content, Mapping):
         raise TrainingError(
             f"weights must be a state dict, but {path} holds a {type(content).__name__}: save "
             "model.state_dict()"
         )
-    return dict(content)
+    return dict(content), ".".join(names)
+
+
+def without_prefix(names: Sequence[str]) -> list[str]:
+    """Names of tensors without what a wrapper of the network puts before all of them."""
+    for prefix in _PREFIXES:
+        if names and all(name.startswith(prefix) for name in names):
+            names = [name.removeprefix(prefix) for name in names]
+    return list(names)
 
 
 def _plain(found: Mapping[str, Any], path: Path) -> dict[str, torch.Tensor]:
@@ -94,10 +111,7 @@ def _plain(found: Mapping[str, Any], path: Path) -> dict[str, torch.Tensor]:
     import torch
 
     found = {name: tensor for name, tensor in found.items() if not str(name).endswith(_COUNTS)}
-    names = [str(name) for name in found]
-    for prefix in _PREFIXES:
-        if names and all(name.startswith(prefix) for name in names):
-            names = [name.removeprefix(prefix) for name in names]
+    names = without_prefix([str(name) for name in found])
     plain = dict(zip(names, found.values(), strict=True))
     odd = [name for name, tensor in plain.items() if not isinstance(tensor, torch.Tensor)]
     if odd or not plain:

@@ -40,6 +40,8 @@ class Weights:
         sha256: Of the file that they were read from.
         began_with: Of a run, weights that others had trained and that its own began with.
         narrowed_from: Short name of the wider network that they were cut out of; empty where they were not.
+        shifting: Names of batch norms whose statistics are not known, which only shift; see
+            ``train.renorming``.
     """
 
     architecture: Architecture
@@ -48,6 +50,7 @@ class Weights:
     sha256: str
     began_with: Mapping[str, Any] | None = None
     narrowed_from: str = ""
+    shifting: tuple[str, ...] = ()
 
 
 def sources_of(name: str) -> tuple[Source, ...]:

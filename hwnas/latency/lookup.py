@@ -52,7 +52,7 @@ class Lookup:
             MissingEntry: A workload of the space was not measured.
         """
         for workload in space.workloads():
-            table.lookup_ms(workload, space.name)
+            table.lookup_ms(workload, space.typed_name)
         blocks = {
             key: (m.latency_ms, MAD_TO_STD * m.mad_ms / len(m.rounds) ** 0.5)
             for key, m in table.of_kind("block").items()

@@ -103,7 +103,9 @@ def find_table(target: Target, space: SearchSpace, folder: Path | None = None) -
 
 
 def _command(target: Target, space: SearchSpace, folder: Path | None) -> str:
-    return places.profile_command(target, space.name, None if folder is None else folder / target.device)
+    return places.profile_command(
+        target, space.typed_name, None if folder is None else folder / target.device
+    )
 
 
 def fitted(source: Source, path: Path) -> Path:

@@ -30,7 +30,7 @@ from hwnas.release.images import (
     require_same_data,
     unseen,
 )
-from hwnas.release.imported import export_imported, is_imported
+from hwnas.release.imported import export_imported
 from hwnas.release.manifest import SCHEMA, Manifest, ShippedModel
 from hwnas.release.shipping import (
     EXAMPLES,
@@ -60,7 +60,6 @@ __all__ = [
     "export_run",
     "find_data",
     "is_for",
-    "is_imported",
     "load_data",
     "made",
     "manifest_if_whole",

@@ -18,12 +18,6 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-def is_imported(run: Path) -> bool:
-    """Whether the network of a folder was imported, and not trained since."""
-    folder = RunFolder(run)
-    return folder.imported.exists() and not folder.train.exists()
-
-
 @outputs.alone_in("run", "an export")
 def export_imported(
     run: Path,

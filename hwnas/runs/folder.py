@@ -104,6 +104,11 @@ class RunFolder:
     answers = Entry("compare/answers.json")
 
     @property
+    def is_imported(self) -> bool:
+        """Whether its network is one of somebody's own that was not trained since."""
+        return self.imported.exists() and not self.train.exists()
+
+    @property
     def shipping(self) -> ShippingFolder:
         """What is exported."""
         return ShippingFolder(self.export)

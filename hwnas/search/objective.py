@@ -82,9 +82,10 @@ def energy_model(models: Sequence[LatencyModel], space: SearchSpace) -> LatencyM
     names = ", ".join(str(model.target) for model in (found or models))
     if found:
         raise LatencyModelError(f"{ENERGY} must be of one target, but is known of {names}: search for one")
+    command = places.profile_command(models[0].target, space.typed_name, energy=True)
     raise LatencyModelError(
         f"{ENERGY} must have been measured on a target of the search, but what is known of {names} holds no "
-        f"energy of {space.name}: {places.profile_command(models[0].target, space.name, energy=True)} counts "
+        f"energy of {space.name}: {command} counts "
         "it where the device has a counter (a latency model that is given as a file is then fitted again)"
     )
 

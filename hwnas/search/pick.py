@@ -70,7 +70,7 @@ def pick(run: Path, budgets: Sequence[Budget], out: Path, *, confidence: float =
     ]
     if not fitting:
         raise _refusal(gallery, limits_ms, needs)
-    space = spaces.load(gallery.space)
+    space = spaces.of_run(run, gallery.space)
     energy = gallery_energy(run, record, gallery, space)
     kept = [at for at in fitting if energy is None or energy.keeps(at, confidence)]
     if energy is not None and not kept:

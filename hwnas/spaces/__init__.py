@@ -73,7 +73,8 @@ def load(
 
     What is given beside the name overrides what the name says; what neither says takes the
     space's own default. The name of a baseline gives the space of that one network, and ``from:`` before
-    it the space of all that is cheaper than it, block by block.
+    it the space of all that is cheaper than it, block by block. A folder of a run or of an imported network
+    stands for the name of its space.
 
     Raises:
         SpaceError: The name or an option is unknown to the space.
@@ -82,12 +83,14 @@ def load(
         return own.load(name, resolution=resolution, num_classes=num_classes)
     if name.startswith(PREFIX):
         network = name.removeprefix(PREFIX)
+        if not known.knows(network) and _is_folder(network):
+            network = in_folder(Path(network)).name
         return adapted(network, resolution=resolution, num_classes=num_classes, strides=strides)
     if known.knows(name):
         return known.load(name, resolution=resolution, num_classes=num_classes, strides=strides).space
     matched = _NAME.fullmatch(name)
-    if not (matched and matched["key"] in SPACES) and RunFolder(Path(name)).arch.is_file():
-        found = architecture_from_json(records.arch(Path(name))).space.name
+    if not (matched and matched["key"] in SPACES) and _is_folder(name):
+        found = in_folder(Path(name)).name
         return load(found, resolution=resolution, num_classes=num_classes, strides=strides)
     if not matched or matched["key"] not in SPACES:
         raise SpaceError(
@@ -112,11 +115,33 @@ def load(
     return make(**options)
 
 
+def in_folder(run: Path) -> SearchSpace:
+    """The space of the network of a folder.
+
+    Raises:
+        HwnasError: It is the folder of none.
+    """
+    found = architecture_from_json(records.arch(run)).space
+    return own.typed(found, str(run)) if found.is_told_whole else found
+
+
+def _is_folder(text: str) -> bool:
+    """Whether a text is the folder of a network."""
+    return RunFolder(Path(text)).arch.is_file()
+
+
 def _given(option: int | None, named: str | None) -> int | None:
     """An option, or else the number in the name; 0 is no "not given"."""
     if option is not None:
         return option
     return int(named) if named else None
+
+
+def of_run(run: Path, name: str) -> SearchSpace:
+    """The space of a name, as the network of a run tells it where no name makes it again."""
+    if _is_folder(str(run)):
+        in_folder(run)
+    return load(name)
 
 
 def architecture_from_json(data: Mapping[str, Any]) -> Architecture:
@@ -135,9 +160,11 @@ __all__ = [
     "adapted",
     "architecture_from_json",
     "fbnet",
+    "in_folder",
     "load",
     "macro",
     "mnasnet",
+    "of_run",
     "own",
     "proxylessnas",
     "register",

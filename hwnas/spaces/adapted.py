@@ -1,24 +1,27 @@
-"""The space of all that is cheaper than a known network, block by block: ``from:NETWORK``.
+"""The space of all that is cheaper than a network, block by block: ``from:NETWORK``.
 
-The first candidate of every choice is the network's own block; the others do the same to the shape with
-smaller kernels, fewer hidden channels, two groups, a fused convolution, without squeeze-excite, with a
-cheaper activation, or not at all, where the shape allows it. All of them can begin with weights of the
-network's own (``Block.inherit``). A fused one may have more multiply-adds than the block, and be faster.
-Where the network has a decoder, other decoders are candidates as well.
+The network is a known one, or one of one's own, ``own-<fingerprint>``. The first candidate of every choice is
+the network's own block; the others do the same to the shape with smaller kernels, fewer hidden channels, two
+groups, a fused convolution, without squeeze-excite, with a cheaper activation, or not at all, where the shape
+allows it. All of them can begin with weights of the network's own (``Block.inherit``). A fused one may have
+more multiply-adds than the block, and be faster. Where a known network has a decoder, other decoders are
+candidates as well.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from math import lcm
 
 from hwnas import known
-from hwnas.blocks import FusedMBConv, MBConv, Skip, UniversalInvertedBottleneck
+from hwnas.blocks import FusedMBConv, MBConv, ResidualBlock, Skip, UniversalInvertedBottleneck
 from hwnas.errors import SpaceError
 from hwnas.known import decoders
 from hwnas.space import Architecture, Block, Choice, SearchSpace
+from hwnas.spaces import own
 
-PREFIX = "from:"
+PREFIX = own.AROUND
 _SHARES = (1.0, 2 / 3, 0.5, 1 / 3)  # of the hidden channels
 _CHANNEL_STEP = 8
 _CHEAPER = {"hswish": "relu"}
@@ -35,7 +38,7 @@ def adapted(
     num_classes: int | None = None,
     strides: str | None = None,
 ) -> SearchSpace:
-    """The space of a known network.
+    """The space of a known network, or of one of one's own.
 
     Args:
         name: Of the network, short or full, without the prefix.
@@ -46,20 +49,18 @@ def adapted(
     Raises:
         SpaceError: There is no such network, or none of its blocks has a cheaper candidate.
     """
+    if name.startswith(own.PREFIX):
+        return _around_own(name, resolution, num_classes)
     said = known.named(name)
     strides = strides or said.strides or "imagenet"
     network = known.load(name, resolution=resolution, num_classes=num_classes, strides=strides)
     whole = network.space
     body = tuple(choice for choice in whole.choices if choice.name not in decoders.NAMES)
-    found = tuple(Choice(c.name, tuple(candidates(c.candidates[0]))) for c in body)
+    found = tuple(map(_with_candidates, body))
     if said.decoder:
         features = decoders.taps(whole.input_shape, whole.stem, body)
         found = (*found, *decoders.choices(said.decoder, features, whole.num_classes, others=True))
-    if all(len(choice.candidates) == 1 for choice in found):
-        raise SpaceError(
-            "a network must have inverted bottlenecks that something cheaper can replace, but "
-            f"{whole.name} has none: adapt it to smaller images, or search around another network"
-        )
+    _require_any(found, whole.name)
     return SearchSpace(
         name=f"{PREFIX}{whole.name}",
         input_shape=whole.input_shape,
@@ -70,13 +71,45 @@ def adapted(
     )
 
 
+def _around_own(name: str, resolution: int | None, num_classes: int | None) -> SearchSpace:
+    """The space of a network of one's own; as a file told it, where this process has read that."""
+    network = own.load(name, resolution=resolution, num_classes=num_classes)
+    if (told := own.known(f"{PREFIX}{network.name}")) is not None:
+        return own.typed(told, f"{PREFIX}{network.typed}") if network.typed else told
+    found = tuple(map(_with_candidates, network.choices))
+    _require_any(found, name)
+    return own.around(network, found, [0] * len(found))
+
+
+def _with_candidates(choice: Choice) -> Choice:
+    """The choice of one block with what may take its place, which reads the same."""
+    found = tuple(dict.fromkeys(candidates(choice.candidates[0])))
+    return Choice(choice.name, found, choice.reads * len(found))
+
+
+def _require_any(choices: tuple[Choice, ...], name: str) -> None:
+    if all(len(choice.candidates) == 1 for choice in choices):
+        raise SpaceError(
+            "a network must have residual blocks or inverted bottlenecks that something cheaper can replace, "
+            f"but {name} has none: adapt it to smaller images, or search around another network"
+        )
+
+
 def candidates(block: Block) -> Iterator[Block]:
     """A block, and what may take its place."""
     yield block
     if isinstance(block, UniversalInvertedBottleneck):
         yield from _of_universal(block)
-    if not isinstance(block, MBConv):
-        return
+    elif isinstance(block, FusedMBConv):
+        yield from _of_fused(block)
+    elif isinstance(block, ResidualBlock):
+        yield from _of_residual(block)
+    elif isinstance(block, MBConv):
+        yield from _of_inverted(block)
+
+
+def _of_inverted(block: MBConv) -> Iterator[Block]:
+    """Narrower, with smaller kernels, of two groups, fused, with less beside convolutions, or not at all."""
     kernels = range(block.kernel_size, 2, -2)
     widths = dict.fromkeys(_hidden(block, share) for share in (_SHARES if block.has_expansion else (1.0,)))
     for kernel in kernels:
@@ -91,6 +124,42 @@ def candidates(block: Block) -> Iterator[Block]:
         yield replace(block, activation=_CHEAPER[block.activation])
     if block.has_residual:
         yield Skip(block.in_channels, block.out_channels)
+
+
+def _of_fused(block: FusedMBConv) -> Iterator[Block]:
+    """With smaller kernels, with fewer hidden channels, or not at all."""
+    for kernel in _kernels(block.kernel_size):
+        for hidden in dict.fromkeys(_hidden(block, share) for share in _SHARES):
+            yield replace(block, kernel_size=kernel, expansion_ratio=hidden / block.in_channels)
+    if block.has_residual:
+        yield Skip(block.in_channels, block.out_channels)
+
+
+def _of_residual(block: ResidualBlock) -> Iterator[Block]:
+    """With smaller kernels, with fewer channels inside, or not at all.
+
+    Groups keep their width, so that there are fewer of them.
+    """
+    count, is_bottleneck = block.channels_between, bool(block.hidden_channels)
+    width = count // block.groups if block.groups > 1 else 1
+    for kernel in _kernels(block.kernel_size):
+        for few in dict.fromkeys(_share(count, share, width) for share in _SHARES):
+            groups = few // width if block.groups > 1 else 1
+            inside = (few, 0) if is_bottleneck else (0, few)
+            yield replace(
+                block,
+                kernel_size=kernel,
+                groups=groups,
+                hidden_channels=inside[0],
+                inner_channels=inside[1],
+            )
+    if not block.has_projection:
+        yield Skip(block.in_channels, block.out_channels)
+
+
+def _kernels(most: int) -> range:
+    """Odd kernels from a block's own down to 3; its own alone where it is smaller."""
+    return range(most, 2, -2) if most > 2 else range(most, most - 1, -1)
 
 
 def _grouped(block: MBConv) -> Iterator[Block]:
@@ -156,10 +225,16 @@ def teacher(space: SearchSpace) -> Architecture:
     return space.architecture([0] * len(space.choices))
 
 
-def _hidden(block: MBConv | UniversalInvertedBottleneck, share: float) -> int:
+def _hidden(block: MBConv | UniversalInvertedBottleneck | FusedMBConv, share: float) -> int:
     """So many of the hidden channels, a multiple of 8 where they are one."""
-    unit = _CHANNEL_STEP if block.hidden_channels % _CHANNEL_STEP == 0 else 1
-    return max(unit, round(block.hidden_channels * share / unit) * unit)
+    return _share(block.hidden_channels, share)
+
+
+def _share(count: int, share: float, width: int = 1) -> int:
+    """So many of some channels, a multiple of a width, and of 8 where they are one."""
+    step = lcm(_CHANNEL_STEP, width)
+    unit = step if count % step == 0 else width
+    return max(unit, round(count * share / unit) * unit)
 
 
 def _narrowed(block: MBConv, kernel_size: int, hidden: int) -> MBConv:

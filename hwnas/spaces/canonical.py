@@ -47,11 +47,17 @@ class Canonical:
 
     def _find_rows(self) -> Iterator[tuple[int, int, int]]:
         workloads, elsewhere = self.space.choice_workloads, self.space.read_elsewhere
+        reads = self.space.choice_reads
         first = 0
         while first < len(workloads):
             same = workloads[first]
             last = first + 1
-            while last < len(workloads) and workloads[last] == same and last - 1 not in elsewhere:
+            while (
+                last < len(workloads)
+                and workloads[last] == same
+                and last - 1 not in elsewhere
+                and set(reads[last]) == {(last - 1,)}
+            ):
                 last += 1
             identities = [n for n, workload in enumerate(same) if workload.block.is_identity]
             if identities and last - first > 1:

@@ -2,7 +2,8 @@
 
 No name makes such a space again, so ``arch.json`` has all of it: the keys of its blocks, what they read, and
 the shape of an image. Whoever reads one makes the space known to this process, where ``load`` finds it under
-its name ``own-<fingerprint>``.
+its name ``own-<fingerprint>``. The space of all that is cheaper than it, ``from:own-<fingerprint>``, is told
+in the same way, with the network as its origin.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from hwnas.errors import SpaceError
 from hwnas.space import Block, Choice, SearchSpace, Shape
 
 PREFIX = "own-"
+AROUND = "from:"
+"""Before the name of a network: the space of all that is cheaper than it."""
+
 _KNOWN: dict[str, SearchSpace] = {}
 
 
@@ -36,6 +40,28 @@ def space(
     made = SearchSpace(PREFIX, input_shape, tuple(stem), tuple(choices), tuple(head), is_told_whole=True)
     made = replace(made, name=f"{PREFIX}{made.fingerprint}")
     return _KNOWN.setdefault(made.name, made)
+
+
+def around(network: SearchSpace, choices: Sequence[Choice], origin: Sequence[int]) -> SearchSpace:
+    """The space of all that is cheaper than a network, which is known from now on.
+
+    Args:
+        network: As of ``space``.
+        choices: Its own, with what may take the place of its blocks.
+        origin: Where its own blocks are among the candidates.
+
+    Raises:
+        SpaceError: Two parts do not fit.
+    """
+    made = replace(
+        network,
+        name=f"{AROUND}{network.name}",
+        choices=tuple(choices),
+        origin=tuple(map(int, origin)),
+        typed=f"{AROUND}{network.typed}" if network.typed else "",
+    )
+    _KNOWN[made.name] = made
+    return made
 
 
 def told(data: Mapping[str, Any]) -> SearchSpace:
@@ -64,7 +90,37 @@ def told(data: Mapping[str, Any]) -> SearchSpace:
         ) from error
     if len(shape) != 3:
         raise SpaceError(f"the shape of an image must have three sizes, but got {shape}: import it again")
-    return space(shape, stem, choices, head)
+    if (origin := data.get("origin")) is None:
+        return space(shape, stem, choices, head)
+    return around(space(shape, stem, _chosen(choices, origin), head), choices, origin)
+
+
+def _chosen(choices: Sequence[Choice], origin: Any) -> list[Choice]:
+    """The choices of the network that a space is around."""
+    fits = isinstance(origin, list) and len(origin) == len(choices)
+    if not fits or not all(
+        type(at) is int and 0 <= at < len(choice.candidates)
+        for at, choice in zip(origin, choices, strict=True)
+    ):
+        raise SpaceError(
+            f"the origin of a space must be one of its networks, but got {origin!r}: search into another "
+            "folder"
+        )
+    return [
+        Choice(choice.name, (choice.candidates[at],), choice.reads[at : at + 1])
+        for at, choice in zip(origin, choices, strict=True)
+    ]
+
+
+def typed(found: SearchSpace, text: str) -> SearchSpace:
+    """The same space, which commands take by a text from now on."""
+    _KNOWN[found.name] = made = replace(found, typed=text)
+    return made
+
+
+def known(name: str) -> SearchSpace | None:
+    """The space of a name that this process has read; None where it has not."""
+    return _KNOWN.get(name)
 
 
 def load(name: str, *, resolution: int | None = None, num_classes: int | None = None) -> SearchSpace:
@@ -73,12 +129,12 @@ def load(name: str, *, resolution: int | None = None, num_classes: int | None = 
     Raises:
         SpaceError: Nothing of the name was read, or it cannot be so.
     """
-    if name not in _KNOWN:
+    found = known(name)
+    if found is None:
         raise SpaceError(
             f"a network of one's own must have been read from its arch.json, but {name!r} was not: give the "
             "folder that it was imported into in the place of its name"
         )
-    found = _KNOWN[name]
     if resolution is not None and resolution != found.input_shape[1]:
         shape = (found.input_shape[0], resolution, resolution)
         found = space(shape, found.stem, found.choices, found.head)

@@ -1,4 +1,4 @@
-"""Known networks as others trained them, to be adapted to one's own images."""
+"""Networks as others trained them, known ones or imported ones, to be adapted to one's own images."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from hwnas import blocks, files, known, spaces, tasks
+from hwnas.data.batches import Batches
 from hwnas.data.sources import require_apart
 from hwnas.errors import DataError, HwnasError, TrainingError, typed
 from hwnas.known import pretrained
@@ -14,9 +17,11 @@ from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
 from hwnas.runs.found import KNOWN, SCHEMA, SearchRecord
 from hwnas.runs.training import named_by
+from hwnas.spaces import own
 from hwnas.spaces.adapted import PREFIX
 from hwnas.train.auxiliary import require_possible
 from hwnas.train.config import EpochRecord, TrainConfig
+from hwnas.train.renorming import renorm
 from hwnas.train.sources import require_run, weights_of
 from hwnas.train.training import Begins, Start, train_run
 
@@ -25,6 +30,9 @@ if TYPE_CHECKING:
     from hwnas.known.pretrained import Weights
     from hwnas.space import Architecture
     from hwnas.tasks import Task
+
+_IMAGES, _SEED = 1024, 0
+"""Training images that lost statistics are measured on."""
 
 
 def begun(
@@ -74,9 +82,9 @@ def begun(
     require_possible(config.auxiliary, kind)
     config.resolved(len(dataset.train), kind.usual(pretrained=True))  # refused before anything is written
     dataset = dataset.standardized(weights.source.mean, weights.source.std)
-    own = spaces.load(space.name, num_classes=kind.outputs(dataset))
-    tasks.require_readable(dataset, own)
-    arch = own.architecture(weights.architecture.indices)
+    fitting = spaces.load(space.name, num_classes=kind.outputs(dataset))
+    tasks.require_readable(dataset, fitting)
+    arch = fitting.architecture(weights.architecture.indices)
     record = SearchRecord(
         KNOWN,
         seed,
@@ -84,8 +92,8 @@ def begun(
         (),
         arch.indices,
         config=origin_of(weights),
-        space=own.name,
-        space_fingerprint=own.fingerprint,
+        space=fitting.name,
+        space_fingerprint=fitting.fingerprint,
         schema=SCHEMA,
     )
     folder = RunFolder(run)
@@ -179,18 +187,18 @@ def space_of(run: Path) -> str:
     """Name of the space of all that is cheaper than the network of a run, block by block.
 
     Raises:
-        TrainingError: It is the folder of no run, or of a network that is not a known one.
+        TrainingError: It is the folder of no run, or of a network that was found in a search.
     """
     require_run(run)
-    name = spaces.architecture_from_json(records.arch(run)).space.name
-    if not known.knows(name):
+    name = spaces.in_folder(run).name
+    if not known.knows(name) and not name.startswith(own.PREFIX):
         found = RunFolder(run).teacher
         instead = (
             f"{found}, which it learnt from" if found.is_dir() else "the run of `hwnas train RUN --from NAME`"
         )
         raise TrainingError(
-            f"a network to search around must be a known one, as it is or adapted to images, but {run} is of "
-            f"{name}: give {instead}, for example"
+            "a network to search around must be a known or an imported one, as it is or adapted to images, "
+            f"but {run} is of {name}: give {instead}, for example"
         )
     return f"{PREFIX}{name}"
 
@@ -220,9 +228,12 @@ def teacher_of(run: Path) -> Path | None:
 def start_of(weights: Weights) -> Begins:
     """What a training begins with: all of the weights but those of the last layer, if its classes differ."""
 
-    def start(arch: Architecture, _data: Dataset) -> Start:
+    def start(arch: Architecture, data: Dataset) -> Start:
         module = blocks.network(arch)
         left = pretrained.into(module, arch, weights)
+        if weights.shifting:
+            images = Batches(data, torch.device("cpu")).some("train", _IMAGES, _SEED)
+            renorm(module, weights.shifting, (batch for batch, _ in images))
         tensors = {name: tensor for name, tensor in module.state_dict().items() if name not in left}
         return Start(tensors, origin_of(weights), is_pretrained=True)
 

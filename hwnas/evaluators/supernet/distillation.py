@@ -21,6 +21,7 @@ from torch import nn
 
 from hwnas.blocks import statistics
 from hwnas.blocks.wired import Value, mapped, tensors
+from hwnas.known import decoders
 from hwnas.latency.base import FloatArray
 from hwnas.train import optim, ranks
 
@@ -71,7 +72,8 @@ class Distillation:
     ) -> None:
         self.supernet, self.teacher, self.criterion = supernet, tuple(teacher), criterion
         choices = supernet.space.choices
-        self.decoders = range(next((n for n, c in enumerate(choices) if c.reads), len(choices)), len(choices))
+        decoding = (n for n, choice in enumerate(choices) if choice.name in decoders.NAMES)
+        self.decoders = range(next(decoding, len(choices)), len(choices))
         self._answers = len(choices) - 1 if self.decoders and not supernet.space.head else None
         pupils = [p for _, _, module in self.pupils() for p in module.parameters()]
         self._filters = [p for p in pupils if p.ndim > 1]

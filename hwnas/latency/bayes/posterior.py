@@ -117,7 +117,7 @@ class Posterior:
         """
         networks = Networks.of_table(table, space, "calibration")
         if not len(networks):
-            command = places.profile_command(table.target, space.name, few=10)
+            command = places.profile_command(table.target, space.typed_name, few=10)
             raise LatencyModelError(
                 f"whole networks of {space.name} must have been measured on {table.target}, but none was: "
                 f"{command} measures some"
@@ -234,7 +234,7 @@ def _regression(table: LatencyTable, space: SearchSpace, measured: int, blocks: 
     try:
         return Regression.fit(table)
     except LatencyModelError as error:
-        command = places.profile_command(table.target, space.name)
+        command = places.profile_command(table.target, space.typed_name)
         raise LatencyModelError(
             f"most blocks of {space.name} must have been measured on {table.target}, but {measured} of "
             f"{blocks} were: {command} measures them; --model transfer goes by whole networks alone"
