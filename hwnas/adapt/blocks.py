@@ -1,4 +1,4 @@
-"""The last rung: a search in all that is cheaper than the network, block by block (``hwnas search --from``)."""
+"""The last rung: a search in all that is cheaper than the network, block by block, as ``search --from``."""
 
 from __future__ import annotations
 

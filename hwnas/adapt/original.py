@@ -118,8 +118,13 @@ def _imported(given: Given, folder: Path, tell: Callable[[str], None]) -> Path:
 
     if RunFolder(folder).imported.is_file():
         return folder
-    scale = {"mean": given.mean, "std": given.std} if given.mean is not None else {}
     import_model(
-        given.model, folder, weights=given.weights, input_shape=given.input_shape, tell=tell, **scale
+        given.model,
+        folder,
+        weights=given.weights,
+        input_shape=given.input_shape,
+        mean=given.mean,
+        std=given.std,
+        tell=tell,
     )
     return folder

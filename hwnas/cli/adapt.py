@@ -11,7 +11,7 @@ from rich.table import Table
 
 from hwnas.cli import _usage
 from hwnas.cli._app import AcceptNoise, Json, app, emit_json, err, leave, out, print_table
-from hwnas.cli.import_model import _image
+from hwnas.cli._imported import ImageShape, Mean, ModuleWeights, Std, image_scale, image_shape
 from hwnas.errors import HwnasError
 
 if TYPE_CHECKING:
@@ -42,13 +42,10 @@ def adapt(
         str | None, typer.Option(help="Pictures to keep it good at; those of a trained run by default.")
     ] = None,
     precision: Annotated[str, typer.Option(help="Where --device names none.")] = "int8",
-    weights: Annotated[
-        Path | None, typer.Option(help="Weights of a PyTorch module: a state dict, .pt or .safetensors.")
-    ] = None,
-    shape: Annotated[
-        str | None,
-        typer.Option("--input", metavar="3x224x224", help="Shape of one image; what a file says."),
-    ] = None,
+    weights: ModuleWeights = None,
+    shape: ImageShape = None,
+    mean: Mean = None,
+    std: Std = None,
     resolution: Annotated[int | None, typer.Option(min=8, help="Pixels that it shall see.")] = None,
     task: Annotated[str, typer.Option(help="What it does with the images.")] = "classification",
     rungs: Annotated[
@@ -97,14 +94,8 @@ def adapt(
             epochs=epochs,
             seed=seed,
         )
-        given = Given(
-            model,
-            data,
-            weights,
-            None if shape is None else _image(shape),
-            resolution=resolution,
-            task=task,
-        )
+        means, stds = image_scale(mean, std)
+        given = Given(model, data, weights, image_shape(shape), means, stds, resolution, task)
 
     def show(record: EpochRecord) -> None:
         err.print(

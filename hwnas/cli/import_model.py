@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,16 +12,12 @@ from rich.markup import escape
 from hwnas.cli import _usage
 from hwnas.cli._app import Json, app, emit_json, err, out
 from hwnas.cli._images import read_images
-from hwnas.errors import HwnasError, typed
+from hwnas.cli._imported import ImageShape, Mean, ModuleWeights, Std, image_scale, image_shape
+from hwnas.errors import typed
 from hwnas.runs import outputs
-from hwnas.space import Shape
 
 if TYPE_CHECKING:
     from hwnas.importing.scaling import Scale
-
-_SHAPE = re.compile(r"(?:1x)?(\d{1,5})x(\d{1,5})x(\d{1,5})")
-
-_NUMBER = re.compile(r"-?[0-9]{1,6}(\.[0-9]{0,12})?|-?\.[0-9]{1,12}")
 
 
 @app.command("import-model")
@@ -35,32 +30,14 @@ def import_model(
         ),
     ],
     to: Annotated[Path, typer.Option("--out", help="Folder of the imported network; a new one.")],
-    weights: Annotated[
-        Path | None, typer.Option(help="Weights of a PyTorch module: a state dict, .pt or .safetensors.")
-    ] = None,
-    shape: Annotated[
-        str | None,
-        typer.Option("--input", metavar="3x224x224", help="Shape of one image; what a file says."),
-    ] = None,
+    weights: ModuleWeights = None,
+    shape: ImageShape = None,
     inputs: Annotated[
         Path | None,
         typer.Option(help="File .npy with images (n, channels, height, width) to compare answers on too."),
     ] = None,
-    mean: Annotated[
-        str | None,
-        typer.Option(
-            metavar="0.485,0.456,0.406",
-            help="What is taken off pixels from 0 to 1 before your network sees them, one number or one a "
-            "channel; what a file says of itself, or else 0.",
-        ),
-    ] = None,
-    std: Annotated[
-        str | None,
-        typer.Option(
-            metavar="0.229,0.224,0.225",
-            help="What they are divided by after that; what a file says of itself, or else 1.",
-        ),
-    ] = None,
+    mean: Mean = None,
+    std: Std = None,
     as_json: Json = False,
 ) -> None:
     """Bring a network of your own into hwnas: its blocks, its weights, and proof that it is the same.
@@ -71,14 +48,20 @@ def import_model(
     from hwnas.importing import import_model as bring
 
     with _usage.usage():
-        one = None if shape is None else _image(shape)
-        scale = {"mean": _numbers("--mean", mean), "std": _numbers("--std", std)}
-        if scale["std"] and min(scale["std"]) <= 0:
-            raise HwnasError(f"--std must be positive, but got {std}")
+        one, (means, stds) = image_shape(shape), image_scale(mean, std)
     outputs.require_folder(to, "an imported network")
     images = None if inputs is None else read_images(inputs)
     with err.status("reading the network") as status:
-        found = bring(model, to, weights=weights, input_shape=one, inputs=images, **scale, tell=status.update)
+        found = bring(
+            model,
+            to,
+            weights=weights,
+            input_shape=one,
+            inputs=images,
+            mean=means,
+            std=stds,
+            tell=status.update,
+        )
     if as_json:
         emit_json({**found.to_json(), "out": str(to)})
         return
@@ -111,23 +94,3 @@ def _scaled(scale: Scale) -> str:
         )
     whose = "as its file says" if scale.said_by == "file" else "as asked"
     return f"images are scaled {whose}: pixels from 0 to 1, less {mean}, over {std}"
-
-
-def _numbers(option: str, text: str | None) -> tuple[float, ...] | None:
-    """Numbers joined by commas."""
-    if text is None:
-        return None
-    parts = [part.strip() for part in text.split(",")]
-    if not all(_NUMBER.fullmatch(part) for part in parts):
-        raise HwnasError(f"{option} must be numbers joined by commas, as 0.485,0.456,0.406, but got {text!r}")
-    return tuple(map(float, parts))
-
-
-def _image(text: str) -> Shape:
-    """The shape of one image."""
-    from hwnas.importing import shape_of
-
-    matched = _SHAPE.fullmatch(text)
-    if not matched:
-        raise HwnasError(f"a shape must be channels, height and width, as 3x224x224, but got {text!r}")
-    return shape_of([int(size) for size in matched.groups()])
