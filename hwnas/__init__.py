@@ -27,10 +27,12 @@ if TYPE_CHECKING:
     from inspect import Signature
 
     from hwnas import blocks, plugins, runtimes, spaces, tasks, testing
+    from hwnas.adapt.ladder import AdaptOptions
     from hwnas.api import (
         Exported,
         Found,
         Trained,
+        adapt,
         compare,
         export,
         fit,
@@ -66,6 +68,7 @@ if TYPE_CHECKING:
     from hwnas.plugins import load as load_plugins
     from hwnas.release.manifest import Manifest
     from hwnas.release.verification import VariantCheck, Verification
+    from hwnas.runs.adapting import AdaptRecord, AdaptStep
     from hwnas.runs.comparison import ComparisonRecord
     from hwnas.space import Architecture, Block, Choice, Op, SearchSpace, Workload
     from hwnas.statistics.verdict import Verdict
@@ -73,6 +76,7 @@ if TYPE_CHECKING:
     from hwnas.train.config import EpochRecord, TrainConfig
 
 _HOMES = {
+    "adapt.ladder": ("AdaptOptions",),
     "api": ("Exported", "Found", "Trained", "fit", "import_model", "profile"),
     "benchmark.result": ("FileBenchmark",),
     "budget": ("Budget",),
@@ -98,6 +102,7 @@ _HOMES = {
     "measure.options": ("ProfileOptions", "Progress"),
     "release.manifest": ("Manifest",),
     "release.verification": ("VariantCheck", "Verification"),
+    "runs.adapting": ("AdaptRecord", "AdaptStep"),
     "runs.comparison": ("ComparisonRecord",),
     "space": ("Architecture", "Block", "Choice", "Op", "SearchSpace", "Workload"),
     "statistics.verdict": ("Verdict",),
@@ -105,10 +110,13 @@ _HOMES = {
     "train.config": ("EpochRecord", "TrainConfig"),
 }
 _MODULES = ("blocks", "plugins", "runtimes", "spaces", "tasks", "testing")
-_VERBS = ("compare", "export", "measure", "search", "train", "verify")
+_VERBS = ("adapt", "compare", "export", "measure", "search", "train", "verify")
 _OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
+    "AdaptOptions",
+    "AdaptRecord",
+    "AdaptStep",
     "AgentError",
     "Architecture",
     "Block",
@@ -149,6 +157,7 @@ __all__ = [
     "Verdict",
     "Verification",
     "Workload",
+    "adapt",
     "blocks",
     "compare",
     "export",

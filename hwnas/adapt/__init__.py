@@ -8,7 +8,7 @@ that keeps it ships. ``ladder`` climbs, ``strategies`` choose widths, ``keeping`
 from __future__ import annotations
 
 from hwnas.adapt.ladder import RUNGS, AdaptOptions, adapt
-from hwnas.adapt.original import Given
+from hwnas.adapt.original import GivenModel, one_budget
 from hwnas.adapt.strategies import STRATEGIES
 
-__all__ = ["RUNGS", "STRATEGIES", "AdaptOptions", "Given", "adapt"]
+__all__ = ["RUNGS", "STRATEGIES", "AdaptOptions", "GivenModel", "adapt", "one_budget"]

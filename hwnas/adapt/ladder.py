@@ -14,7 +14,7 @@ from hwnas import device as devices
 from hwnas import files, tasks
 from hwnas.adapt import rungs, shipping
 from hwnas.adapt.latencies import Latency, latencies
-from hwnas.adapt.original import Given, original
+from hwnas.adapt.original import GivenModel, original
 from hwnas.adapt.rungs import AS_IS, BLOCKS, RESOLUTION, RUNTIME, WIDTHS, Climb, Rung, Tried
 from hwnas.adapt.strategies import STRATEGIES
 from hwnas.adapt.subject import Subject
@@ -80,7 +80,7 @@ class AdaptOptions:
 
 @outputs.alone_in("run", "an adaptation")
 def adapt(
-    given: Given,
+    given: GivenModel,
     run: Path,
     budget: Budget,
     options: AdaptOptions | None = None,

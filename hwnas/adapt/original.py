@@ -6,7 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hwnas import known
+from hwnas import budget, known
+from hwnas.budget import Budget
+from hwnas.device import Target
 from hwnas.errors import HwnasError
 from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
@@ -18,7 +20,7 @@ _FILES = (".onnx", ".tflite")
 
 
 @dataclass(frozen=True)
-class Given:
+class GivenModel:
     """What the user has.
 
     Attributes:
@@ -61,7 +63,7 @@ class Given:
 
 
 def original(
-    given: Given,
+    given: GivenModel,
     folder: Path,
     *,
     tell: Callable[[str], None] = lambda _: None,
@@ -113,7 +115,7 @@ def original(
     )
 
 
-def _imported(given: Given, folder: Path, tell: Callable[[str], None]) -> Path:
+def _imported(given: GivenModel, folder: Path, tell: Callable[[str], None]) -> Path:
     from hwnas.importing import import_model
 
     if RunFolder(folder).imported.is_file():
@@ -128,3 +130,19 @@ def _imported(given: Given, folder: Path, tell: Callable[[str], None]) -> Path:
         tell=tell,
     )
     return folder
+
+
+def one_budget(text: str, precision: str = "int8") -> Budget:
+    """The budget of a text as ``host=12`` or ``host/litert-int8=50%``.
+
+    Args:
+        text: What was typed.
+        precision: Where it names none.
+
+    Raises:
+        HwnasError: It is none, or several.
+    """
+    found = budget.parse([text], (), [precision])
+    if len(found) != 1 or not isinstance(found[0].target, Target):
+        raise HwnasError(f"a network must be adapted to one budget, but got {text!r}: give one as host=12")
+    return found[0]

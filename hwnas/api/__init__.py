@@ -6,6 +6,7 @@ installed packages bring (``hwnas.plugins``), raises ``HwnasError``, and prints 
 
 from __future__ import annotations
 
+from hwnas.api.adapted import adapt
 from hwnas.api.found import Found, search
 from hwnas.api.imported import import_model
 from hwnas.api.measured import fit, measure, profile
@@ -16,6 +17,7 @@ __all__ = [
     "Exported",
     "Found",
     "Trained",
+    "adapt",
     "compare",
     "export",
     "fit",

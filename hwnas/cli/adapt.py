@@ -15,7 +15,6 @@ from hwnas.cli._imported import ImageShape, Mean, ModuleWeights, Std, image_scal
 from hwnas.errors import HwnasError
 
 if TYPE_CHECKING:
-    from hwnas.budget import Budget
     from hwnas.runs.adapting import AdaptRecord, AdaptStep
     from hwnas.train.config import EpochRecord
 
@@ -75,8 +74,9 @@ def adapt(
     accepted; the best of those that keep it is trained with the whole network as its teacher, exported and
     verified. Exits with 3 where noise does not let it be proven.
     """
-    from hwnas import release
-    from hwnas.adapt import RUNGS, AdaptOptions, Given
+    from hwnas import device as devices
+    from hwnas import release, tasks
+    from hwnas.adapt import RUNGS, AdaptOptions, GivenModel, one_budget
     from hwnas.adapt import adapt as made_to_keep
     from hwnas.adapt.ladder import require_kept
     from hwnas.cli._verifications import show_verifications
@@ -84,7 +84,8 @@ def adapt(
     from hwnas.verify import verify
 
     with _usage.usage():
-        budget = _budget(device, precision)
+        tasks.require(task)
+        budget = one_budget(device, precision)
         options = AdaptOptions(
             rungs=tuple(rung for rung in RUNGS if rung in _parts(rungs, RUNGS)),
             strategy=strategy,
@@ -95,7 +96,7 @@ def adapt(
             seed=seed,
         )
         means, stds = image_scale(mean, std)
-        given = Given(model, data, weights, image_shape(shape), means, stds, resolution, task)
+        given = GivenModel(model, data, weights, image_shape(shape), means, stds, resolution, task)
 
     def show(record: EpochRecord) -> None:
         err.print(
@@ -114,8 +115,6 @@ def adapt(
         status.update("exporting")
         dataset = release.load_data(records.trained(to).data, None, to)
         manifest = release.export_run(to, dataset, on_variant=lambda name: status.update(f"exporting {name}"))
-        from hwnas import device as devices
-
         found = verify(
             manifest.parent,
             devices.load(record.target.device),
@@ -135,15 +134,6 @@ def _parts(text: str, known: tuple[str, ...]) -> list[str]:
     if odd := [part for part in parts if part not in known]:
         raise HwnasError(f"what may be changed must be of {', '.join(known)}, but got {odd[0]!r}")
     return parts
-
-
-def _budget(text: str, precision: str) -> Budget:
-    from hwnas import budget
-
-    found = budget.parse([text], (), [precision])
-    if len(found) != 1 or "=auto" in text.replace(" ", ""):
-        raise HwnasError(f"a network must be adapted to one budget, but got {text!r}: give one as host=12")
-    return found[0]
 
 
 def _show(record: AdaptRecord) -> None:

@@ -10,7 +10,7 @@ from hwnas import device, release, report, spaces
 from hwnas.adapt import keeping, ladder, latencies, rungs, subject
 from hwnas.adapt.ladder import AdaptOptions, require_kept
 from hwnas.adapt.latencies import Latency
-from hwnas.adapt.original import Given, original
+from hwnas.adapt.original import GivenModel, original
 from hwnas.adapt.strategies.uniform import Uniform
 from hwnas.budget import Budget
 from hwnas.errors import HwnasError, InfeasibleBudget
@@ -34,7 +34,7 @@ def by_size(monkeypatch):
 
 
 def adapted(run, to, budget="60%", options=FEW, **more):
-    return adapting.adapt(Given(str(run), None), to, Budget.read(budget, TARGET), options, **more)
+    return adapting.adapt(GivenModel(str(run), None), to, Budget.read(budget, TARGET), options, **more)
 
 
 @pytest.mark.parametrize("strategy", ["uniform", "knapsack"])
@@ -107,7 +107,7 @@ def test_nothing_that_keeps_the_budget_is_said_and_trains_nothing(exported_run, 
 
 def test_what_is_predicted_wrong_is_corrected_by_what_is_measured(exported_run, by_size):
     """A model that believes all to be half as slow as they are: the third session is right."""
-    found = original(Given(str(exported_run), None), exported_run)
+    found = original(GivenModel(str(exported_run), None), exported_run)
     one = _subject(found)
     true = {tuple(row): None for row in [one.space.at_share(share / 100) for share in range(100, 20, -2)]}
     costs = _half(one)
@@ -149,9 +149,9 @@ def test_bad_options_are_refused_in_a_sentence(exported_run, tmp_path):
         with pytest.raises(HwnasError, match=said):
             AdaptOptions(**given)
     with pytest.raises(HwnasError, match="data must be those that a trained run is of"):
-        original(Given(str(exported_run), "elsewhere"), tmp_path)
+        original(GivenModel(str(exported_run), "elsewhere"), tmp_path)
     with pytest.raises(HwnasError, match="pictures must be given"):
-        original(Given("efficientnet-lite0", None), tmp_path)
+        original(GivenModel("efficientnet-lite0", None), tmp_path)
     with pytest.raises(HwnasError, match="a network must be a known one"):
-        original(Given("resnet-9000", "digits"), tmp_path)
+        original(GivenModel("resnet-9000", "digits"), tmp_path)
     assert latencies.Latency(1.0, None, "noisy").at_most_ms == 1.0

@@ -18,6 +18,7 @@ IMPORT = ["--device", "pixel", "--source", "me", "--licence", "mine"]
 ARCHS = ["import", "networks", "f.csv", *IMPORT, "--space", "macro"]
 BLOCKS = ["import", "blocks", "f.csv", *IMPORT]
 INT8 = ["--runtime", "litert", "--precision", "int8"]
+ADAPT = ["adapt", "mobilenetv2", "--device", "host=3", "--out", "new", "--data", "digits"]
 MEASURE = ["measure", "m.onnx"]
 BENCHMARK = ["profile", "--device", "android", "--agent"]
 
@@ -83,6 +84,20 @@ WRONG_VALUES = {
     "export --qat-epochs": ["export", "r", "--qat-if-worse", "0.1", "--qat-epochs", "0"],
     "export --int8-drop": ["export", "r", "--int8-drop", "-1"],
     "import-model --input": ["import-model", "my.code:network", "--out", "new", "--input", "3x32"],
+    "adapt --device": ["adapt", "mobilenetv2", "--device", "nope=3", "--out", "new"],
+    "adapt --precision": [*ADAPT, "--precision", "int7"],
+    "adapt --input": [*ADAPT, "--input", "3x32"],
+    "adapt --mean": [*ADAPT, "--mean", "half"],
+    "adapt --std": [*ADAPT, "--std", "0"],
+    "adapt --resolution": [*ADAPT, "--resolution", "0"],
+    "adapt --task": [*ADAPT, "--task", "dreaming"],
+    "adapt --try": [*ADAPT, "--try", "magic"],
+    "adapt --strategy": [*ADAPT, "--strategy", "nope"],
+    "adapt --accept": [*ADAPT, "--accept", "-1"],
+    "adapt --step": [*ADAPT, "--step", "0"],
+    "adapt --short-epochs": [*ADAPT, "--short-epochs", "0"],
+    "adapt --epochs": [*ADAPT, "--epochs", "0"],
+    "adapt --seed": [*ADAPT, "--seed", "-1"],
     "export --also": ["export", "r", "--also", "int4"],
     "verify --device": ["verify", "r", "--device", "nope"],
     "verify --rounds": ["verify", "r", "--rounds", "0"],

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from hwnas.adapt.strategies.base import Indices, Make, Tell, WidthStrategy
-from hwnas.adapt.strategies.knapsack import Knapsack
+from hwnas.adapt.strategies.knapsack import ChannelKnapsack
 from hwnas.adapt.strategies.netadapt import NetAdapt
 from hwnas.adapt.strategies.uniform import Uniform
 
-STRATEGIES: Mapping[str, Make] = {"uniform": Uniform, "knapsack": Knapsack, "netadapt": NetAdapt}
+STRATEGIES: Mapping[str, Make] = {"uniform": Uniform, "knapsack": ChannelKnapsack, "netadapt": NetAdapt}
 
 __all__ = ["STRATEGIES", "Indices", "Make", "Tell", "WidthStrategy"]

@@ -17,7 +17,7 @@ from hwnas.widths.importance import kept
 
 
 @dataclass(frozen=True)
-class Knapsack:
+class ChannelKnapsack:
     """Widths that keep most of what the channels matter in all, to first order of the loss.
 
     Attributes:
