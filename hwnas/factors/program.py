@@ -117,7 +117,7 @@ class Program:
 
     @cached_property
     def _polytope(self) -> tuple[Any, FloatArray, FloatArray]:
-        """A state each slot, and pairs whose margins are those states: a sparse matrix, and what it equals."""
+        """A state each slot, pairs whose margins are those states: a sparse matrix and what it equals."""
         from scipy.sparse import csr_array
 
         lines: list[tuple[IntArray, FloatArray]] = []
