@@ -30,9 +30,7 @@ class Swept:
         _, log_sum, mean = self._filtered(prices, self._logs)
         return float(prices.sum() + log_sum), 1.0 - mean
 
-    def draw(
-        self, count: int, prices: FloatArray, rng: np.random.Generator
-    ) -> tuple[IntArray, FloatArray]:
+    def draw(self, count: int, prices: FloatArray, rng: np.random.Generator) -> tuple[IntArray, FloatArray]:
         """Independent draws, shape (count, slots), and what they spend, shape (count, budgets)."""
         chances, _, _ = self._filtered(prices, self._logs)
         picks = np.zeros((count, len(self.sweep.sizes)), np.int64)
@@ -56,7 +54,7 @@ class Swept:
     def _filtered(
         self, prices: FloatArray, logs: Sequence[FloatArray]
     ) -> tuple[list[FloatArray], float, FloatArray]:
-        """Chances of each step's states given its frontier, log of the sum over all, mean of what is spent."""
+        """Chances of each step's states given its frontier, log of their sum, mean of what is spent."""
         chances, total, mean = [], np.zeros(()), np.zeros(len(prices))
         for number, step in self.sweep.backwards():
             weights = logs[number] - self.spends[number] @ prices + self.sweep.widened(step, total)

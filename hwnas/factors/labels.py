@@ -101,21 +101,12 @@ class Ahead:
                 labels = labels.at(order[:width])
         return labels, lost
 
-    def front(self, resolution: float, width: int) -> Labels | None:
-        """All whole labels that nothing beats; None where there are more than ``width`` on the way.
-
-        Args:
-            resolution: Share of the budget within which costs are taken for one; 0 is exact.
-            width: Labels that are kept.
-        """
+    def front(self, width: int) -> Labels | None:
+        """All whole labels that nothing beats; None where there are more than ``width`` on the way."""
         labels = self.first()
         for number, step in enumerate(self.sweep.steps):
             labels = self.extended(labels, number)
-            groups = self._frontier(step, labels)
-            labels = labels.at(undominated(labels, groups))
-            if resolution > 0:
-                groups = self._frontier(step, labels)
-                labels = labels.at(_best_of_each(labels, groups, resolution / len(self.sweep.steps)))
+            labels = labels.at(undominated(labels, self._frontier(step, labels)))
             if len(labels.score) > width:
                 return None
         return labels
@@ -153,13 +144,3 @@ def undominated(labels: Labels, groups: IntArray | None = None) -> np.ndarray:
         worse &= ~same | (np.arange(len(rows)) < np.arange(len(rows))[:, None])
         kept.append(rows[~worse.any(axis=1)])
     return np.concatenate(kept)
-
-
-def _best_of_each(labels: Labels, groups: IntArray | None, width: float) -> np.ndarray:
-    """The row of the best score of each group and each stretch of spending, in which all count as one."""
-    stretch = np.floor(labels.spent[:, 0] / width).astype(np.int64)
-    group = np.zeros(len(stretch), np.int64) if groups is None else groups
-    order = np.lexsort((-labels.score, stretch, group))
-    first = np.ones(len(order), bool)
-    first[1:] = (np.diff(stretch[order]) != 0) | (np.diff(group[order]) != 0)
-    return np.asarray(order[first])

@@ -24,7 +24,7 @@ def least(terms: Terms) -> IntArray:
     if not sweep.is_narrow:
         found = Program(terms.sizes, terms.pairs).solve(terms)
         if found is None:
-            raise SpaceError(f"a sum over {len(terms.sizes)} slots must have a least value, but none was found")
+            raise SpaceError(f"a sum over {len(terms.sizes)} slots must have a least value, but none came")
         return found.indices
     totals, tables = [np.zeros(())], sweep.tables(terms)
     for number, step in sweep.backwards():

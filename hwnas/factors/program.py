@@ -17,7 +17,7 @@ import numpy as np
 from hwnas.factors.terms import FloatArray, IntArray, Pair, Terms, edges_of
 
 CLOSER = 1e-7
-"""Share of a limit that a solution stays below it in a second attempt: the solver is exact to so much only."""
+"""Share of a limit that a solution stays below it in a second attempt: the solver is exact to so much."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,9 @@ class Program:
             row[start : start + pair.values.size] += pair.facing(pair.edge[1]).ravel()
         return row
 
-    def solve(self, terms: Terms, rows: Sequence[Terms] = (), limits: Sequence[float] | FloatArray = ()) -> Solved | None:
+    def solve(
+        self, terms: Terms, rows: Sequence[Terms] = (), limits: Sequence[float] | FloatArray = ()
+    ) -> Solved | None:
         """The states of the least sum under limits of other sums; None where no states keep them.
 
         Args:
@@ -115,7 +117,7 @@ class Program:
 
     @cached_property
     def _polytope(self) -> tuple[Any, FloatArray, FloatArray]:
-        """A state each slot, and margins of pairs that are those states: a sparse matrix with what it equals."""
+        """A state each slot, pairs whose margins are those states: a sparse matrix and what it equals."""
         from scipy.sparse import csr_array
 
         lines: list[tuple[IntArray, FloatArray]] = []

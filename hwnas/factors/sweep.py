@@ -111,7 +111,7 @@ class Sweep:
         return found, float(rest)
 
     def most(self, tables: Sequence[FloatArray]) -> list[FloatArray]:
-        """The most that what follows can add: before the first step and after each, over the frontier there."""
+        """The most that the rest can add: before the first step and after each, over the frontier there."""
         found = [np.zeros(())]
         for number, step in self.backwards():
             found.append((tables[number] + self.widened(step, found[-1])).max(axis=-1))

@@ -202,7 +202,7 @@ class Proposals:
     def fastest(self) -> Iterator[Indices]:
         """The fastest architecture of every constraint, and the one that relieves all of them most."""
         costs = [
-            constraint.model.costs(self.posteriors.space).choices
+            constraint.model.costs(self.posteriors.space).additive("the fastest network of several budgets")
             for constraint in self.posteriors.constraints
         ]
         budgets = [constraint.budget_ms for constraint in self.posteriors.constraints]

@@ -13,8 +13,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from hwnas import device as devices
 from hwnas import files
 from hwnas.budget import Budget
@@ -121,9 +119,7 @@ def _measured(source: Source, run: Path, options: ProfileOptions) -> dict[str, A
     """Latency of the fastest and the slowest network, here and by the table's model."""
     model = fit_source(source)
     costs, canonical = model.costs(source.space), Canonical(source.space)
-    ends: list[Indices] = [
-        canonical.key(tuple(int(pick(c)) for c in costs.choices)) for pick in (np.argmin, np.argmax)
-    ]
+    ends: list[Indices] = [canonical.key(tuple(end.tolist())) for end in costs.ends]
     constraint = LatencyConstraint(Budget(model.target, math.inf), model)
     described = devices.load(model.target.device)
     with Bench(source.space, [constraint], {described.name: described}, {}, run, options) as bench:

@@ -60,7 +60,7 @@ class Cost:
 
     @property
     def is_additive(self) -> bool:
-        """Whether each choice has its cost alone, so that the cheapest candidates are the cheapest network."""
+        """Whether each choice has its cost alone: the cheapest candidates are the cheapest network."""
         return not self.pairs
 
     def additive(self, user: str) -> tuple[FloatArray, ...]:
@@ -100,7 +100,7 @@ class Cost:
 
     @property
     def most(self) -> float:
-        """What no architecture exceeds: the sum of the largest of every cost; reached where it is additive."""
+        """What no architecture exceeds: the largest of every cost together; reached where it is additive."""
         total = self.fixed
         for values in (*self.choices, *(pair.values for pair in self.pairs)):
             total += float(values.max())

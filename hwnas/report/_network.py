@@ -78,8 +78,9 @@ def network(record: Record) -> str:
 def _measured(record: Record) -> tuple[_Costs, list[_Part]]:
     arch = record.arch
     models = [model.costs(arch.space) for model in record.models]
+    own = [m.additive("the picture of a network") for m in models]
     chosen = [
-        tuple(float(m.choices[choice][index]) for m in models) for choice, index in enumerate(arch.indices)
+        tuple(float(costs[choice][index]) for costs in own) for choice, index in enumerate(arch.indices)
     ]
     totals = tuple(float(m.of(np.array([arch.indices]))[0]) for m in models)
     names = tuple(str(model.target) for model in record.models)

@@ -195,8 +195,7 @@ def _sure_ms(model: LatencyModel, space: SearchSpace, costs: Cost) -> float:
     What is predicted of it, its error as the model states it or as held-out networks show it, whichever
     is more, and room for the interval of the measurement.
     """
-    fastest = np.array([[int(np.argmin(ms)) for ms in costs.choices]])
-    predicted = model.predict(space, fastest)
+    predicted = model.predict(space, costs.ends[0][None])
     mean_ms = max(costs.range[0], float(predicted.mean_ms[0]))
     seen = getattr(model, "evaluation", {}).get(HELDOUT)
     ratios = zip(seen.measured_ms, seen.predicted_ms, strict=True) if seen else ()

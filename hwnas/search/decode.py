@@ -1,4 +1,4 @@
-"""The best architecture that keeps every budget, where score and costs are sums over choices and pairs of them.
+"""The best architecture that keeps every budget; score and costs are sums over choices and pairs of them.
 
 The arg-max of a search's gates is not on budget when their expectation is; what is wanted is
 the most probable architecture *among the feasible ones*. That is a multiple-choice knapsack,

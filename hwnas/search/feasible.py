@@ -5,8 +5,8 @@ Proposals come from the distribution that favours cheap candidates just enough,
 ``exp(-prices . slack(x))``. So what is kept is exactly uniform, for one budget or several. The
 prices that keep most are those of the Chernoff bound on the number of feasible architectures,
 a small convex problem. Where costs are sums over choices, q is independent; with costs of pairs it is drawn
-exactly along a sweep (see ``proposals``). After a bounded number of rounds, what is missing is repaired: proposals
-are changed, choice by choice, into an architecture that is known to be feasible.
+exactly along a sweep (see ``proposals``). After a bounded number of rounds, what is missing is repaired:
+proposals are changed, choice by choice, into an architecture that is known to be feasible.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """What a search is to solve: a space, budgets, and what is to be small.
 
 A *constraint* is a budget with the costs that count against it: sums over choices, and over pairs of
-them. There may be several (one a target, and others on MACs, parameters or bytes); an architecture is feasible
-where it keeps all of them. What is only to be *small* is an objective: it has no limit, but the
+them. There may be several (one a target, and others on MACs, parameters or bytes); an architecture is
+feasible where it keeps all of them. What is only to be *small* is an objective: it has no limit, but the
 Pareto front tells what it costs.
 """
 

@@ -55,9 +55,7 @@ class Independent:
         mean = sum(w @ s / w.sum() for w, s in zip(weights, spent, strict=True))
         return prices.sum() + sum(np.log(w.sum()) for w in weights), 1.0 - mean
 
-    def draw(
-        self, count: int, prices: FloatArray, rng: np.random.Generator
-    ) -> tuple[IntArray, FloatArray]:
+    def draw(self, count: int, prices: FloatArray, rng: np.random.Generator) -> tuple[IntArray, FloatArray]:
         """Independent draws, shape (count, choices), and what they spend, shape (count, constraints)."""
         chances = [w / w.sum() for w in self._weights(prices)]
         columns = [rng.choice(len(chance), count, p=chance) for chance in chances]

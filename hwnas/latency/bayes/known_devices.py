@@ -42,7 +42,7 @@ def known_devices(space: SearchSpace, target: Target, folders: Iterable[Path] | 
         if table.target == target or name in found or any(w.key() not in measured for w in space.workloads()):
             continue
         costs = Posterior.fit(table, space).costs(space)
-        found[name] = tuple(np.concatenate([*costs.choices, [costs.fixed]]).tolist())
+        found[name] = tuple(np.concatenate([*costs.additive("a known device"), [costs.fixed]]).tolist())
     return found
 
 

@@ -125,7 +125,7 @@ def alarms(trace: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 class CostTensors:
-    """Additive costs as tensors, so that expected latency can be differentiated."""
+    """Costs as tensors, so that expected latency can be differentiated."""
 
     def __init__(self, constraints: Sequence[Constraint], device: torch.device | str = "cpu") -> None:
         self.constraints = tuple(constraints)
@@ -133,9 +133,18 @@ class CostTensors:
             [torch.tensor(costs, dtype=torch.float32, device=device) for costs in c.costs.choices]
             for c in constraints
         ]
+        self._pairs_ms = [
+            [
+                (p.first, p.second, torch.tensor(p.values, dtype=torch.float32, device=device))
+                for p in c.costs.pairs
+            ]
+            for c in constraints
+        ]
 
     def expected(self, weights: Sequence[torch.Tensor]) -> list[torch.Tensor]:
         """Latency that the supernet has on average, one scalar a constraint.
+
+        The choices are independent, so that two of them have their costs together by the product of weights.
 
         Args:
             weights: One tensor a choice, shape (candidates,), summing to 1.
@@ -143,9 +152,14 @@ class CostTensors:
         ProxylessNAS, arXiv:1812.00332, equation 5; FBNet, arXiv:1812.03443, equation 9.
         """
         return [
-            torch.stack([(w * c).sum() for w, c in zip(weights, costs, strict=True)]).sum()
+            torch.stack(
+                [(w * c).sum() for w, c in zip(weights, costs, strict=True)]
+                + [weights[first] @ table @ weights[second] for first, second, table in pairs]
+            ).sum()
             + constraint.costs.fixed
-            for constraint, costs in zip(self.constraints, self._choices_ms, strict=True)
+            for constraint, costs, pairs in zip(
+                self.constraints, self._choices_ms, self._pairs_ms, strict=True
+            )
         ]
 
 

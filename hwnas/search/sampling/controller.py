@@ -156,7 +156,8 @@ def decode(controller: Controller, problem: Problem, *, width: int) -> IntArray 
         None where no prefix in the beam keeps several budgets to the end.
     """
     limits = np.array([c.usable for c in problem.constraints])
-    costs = [np.stack(c, axis=1) for c in zip(*(c.costs.choices for c in problem.constraints), strict=True)]
+    each = (c.costs.additive("a policy that decides choice after choice") for c in problem.constraints)
+    costs = [np.stack(c, axis=1) for c in zip(*each, strict=True)]
     least = np.array([cost.min(axis=0) for cost in costs])
     rest = np.concatenate([least[::-1].cumsum(axis=0)[::-1][1:], np.zeros((1, len(limits)))])
     spent = np.array([[c.costs.fixed for c in problem.constraints]])

@@ -92,7 +92,7 @@ class Knapsack:
             highs.append(1.0)
         for constraint in self.problem.constraints:
             left = constraint.usable - constraint.costs.fixed
-            rows.append(np.concatenate(constraint.costs.choices) / constraint.usable)
+            rows.append(np.concatenate(constraint.costs.additive("the exact search")) / constraint.usable)
             lows.append(-np.inf)
             highs.append(left / constraint.usable - _CLOSER)
         return rows, lows, highs

@@ -1,0 +1,177 @@
+"""Layers of any width: as they were measured, and by regression over what their operations do.
+
+A layer reads the channels of one slot and makes those of another, so that its latency is a cost of two slots
+together. The regression keeps the staircase of the device, whose steps are chosen by cross-validation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+
+from hwnas.device import Target
+from hwnas.errors import LatencyModelError
+from hwnas.latency.base import FloatArray
+from hwnas.latency.regression import FAMILIES, FOLDS, Predict
+from hwnas.latency.staircase import STEPS, Staircase
+from hwnas.latency.workloads import parse_workload
+from hwnas.space import Block, Workload
+from hwnas.tables.table import LatencyTable
+
+LEAST_ROWS = 20
+
+_CLEARLY = 0.98
+"""A longer step is taken where it leaves so much of the error at most: else the shorter one stands."""
+
+
+class SlotLayer(Protocol):
+    """A layer of a network whose groups of channels have widths to choose."""
+
+    @property
+    def in_slot(self) -> int | None:
+        """The slot whose channels it reads; None where their number is fixed."""
+
+    @property
+    def out_slot(self) -> int | None:
+        """The slot whose channels it makes, which may be the one that it reads; None where fixed."""
+
+    @property
+    def in_channels(self) -> int:
+        """Channels that it reads at full width."""
+
+    @property
+    def out_channels(self) -> int:
+        """Channels that it makes at full width."""
+
+    def workload_at(self, in_channels: int, out_channels: int) -> Workload:
+        """What is measured of it at these widths."""
+
+
+@dataclass(frozen=True)
+class BlockLayer:
+    """A layer that is one block with the fields ``in_channels`` and, where they differ, ``out_channels``.
+
+    Attributes:
+        workload: At full width.
+        in_slot: The slot whose channels it reads; None where their number is fixed.
+        out_slot: The slot whose channels it makes; None where their number is fixed.
+    """
+
+    workload: Workload
+    in_slot: int | None
+    out_slot: int | None
+
+    @property
+    def in_channels(self) -> int:
+        """Channels that it reads at full width."""
+        return self.workload.in_shapes[0][0]
+
+    @property
+    def out_channels(self) -> int:
+        """Channels that it makes at full width."""
+        return self.workload.out_shapes[0][0]
+
+    def workload_at(self, in_channels: int, out_channels: int) -> Workload:
+        """The block with other channels, on inputs of so many; depthwise ones have as many groups."""
+        block: Any = self.workload.block
+        shapes = tuple((in_channels, *shape[1:]) for shape in self.workload.in_shapes)
+        several = isinstance(block.in_channels, tuple)
+        changed = {
+            "in_channels": (in_channels,) * len(shapes) if several else in_channels,
+            "out_channels": out_channels,
+        }
+        if not several and getattr(block, "groups", 1) == block.in_channels > 1:
+            changed["groups"] = in_channels
+        own = {field.name for field in fields(block)}
+        narrower: Block = replace(block, **{name: n for name, n in changed.items() if name in own})
+        return Workload(narrower, shapes if several else shapes[0])
+
+
+@dataclass(frozen=True)
+class LayerRows:
+    """Measured layers as they are, others by regression.
+
+    Attributes:
+        target: What the numbers are true of.
+        rows_ms: Measured latency by workload key.
+        staircase: Channels that kernels compute at once.
+        family: Of ``regression.FAMILIES``.
+        error: Mean absolute relative error of rows that were left out: that of an estimate.
+    """
+
+    target: Target
+    rows_ms: Mapping[str, float]
+    staircase: Staircase
+    family: str
+    error: float
+
+    @classmethod
+    def fit(cls, table: LatencyTable) -> LayerRows:
+        """Choose steps and family by cross-validation on all blocks of a table.
+
+        Raises:
+            LatencyModelError: There are too few.
+        """
+        rows_ms = {key: m.latency_ms for key, m in table.of_kind("block").items()}
+        if len(rows_ms) < LEAST_ROWS:
+            raise LatencyModelError(
+                f"layers of any width must be estimated from at least {LEAST_ROWS} measured ones, but got "
+                f"{len(rows_ms)}: profile more widths"
+            )
+        workloads = [parse_workload(key) for key in rows_ms]
+        taken = np.array(list(rows_ms.values()))
+        staircase = _staircase(workloads, taken)
+        work = np.array([staircase.work(w) for w in workloads])
+        errors = {name: _left_out(work, taken, name) for name in FAMILIES}
+        family = min(errors, key=lambda name: errors[name])
+        return cls(table.target, rows_ms, staircase, family, errors[family])
+
+    @cached_property
+    def _predict(self) -> Predict:
+        work = np.array([self.staircase.work(parse_workload(key)) for key in self.rows_ms])
+        return FAMILIES[self.family](work, np.array(list(self.rows_ms.values())))
+
+    def latency_ms(self, workloads: Sequence[Workload]) -> FloatArray:
+        """Latency of each alone, as measured or else by regression; 0 for an identity; shape (n,)."""
+        keys = [w.key() for w in workloads]
+        found = np.array([self.rows_ms.get(key, 0.0) for key in keys])
+        missing = [
+            n for n, w in enumerate(workloads) if keys[n] not in self.rows_ms and not w.block.is_identity
+        ]
+        if missing:
+            found[missing] = self._predict(np.array([self.staircase.work(workloads[n]) for n in missing]))
+        return found
+
+    def is_measured(self, workload: Workload) -> bool:
+        """Whether its latency is a row, and no estimate."""
+        return workload.key() in self.rows_ms
+
+
+def _staircase(workloads: Sequence[Workload], latency_ms: FloatArray) -> Staircase:
+    """The steps that foretell left-out rows best; each is chosen given the others, twice over."""
+
+    def error(staircase: Staircase) -> float:
+        return _left_out(np.array([staircase.work(w) for w in workloads]), latency_ms, "work")
+
+    best = Staircase()
+    least = error(best)
+    for name in ("inward", "outward", "depthwise") * 2:
+        for step in STEPS:
+            tried = replace(best, **{name: step})
+            if tried != best and (found := error(tried)) < least * _CLEARLY:
+                best, least = tried, found
+    return best
+
+
+def _left_out(work: FloatArray, latency_ms: FloatArray, family: str) -> float:
+    """Mean absolute relative error of rows that the family was not fitted to."""
+    order = np.random.default_rng(0).permutation(len(work))  # fixed: the folds belong to the table
+    found = np.empty(len(work))
+    for test in np.array_split(order, FOLDS):
+        train = np.setdiff1d(order, test)
+        found[test] = FAMILIES[family](work[train], latency_ms[train])(work[test])
+    return float(np.mean(np.abs(found / latency_ms - 1)))
