@@ -51,6 +51,7 @@ EXAMPLES = [
     (Pyramid((8, 16, 24), 16, "bc1ad0bde1cf2"), ((8, 8, 12), (16, 4, 6), (24, 2, 3))),
     (DenseHead((8, 8), 16, 5), ((8, 8, 6), (8, 4, 3))),
     (ResidualBlock(8, 16, 3, 2, 8, 2), (8, 9, 8)),
+    (ResidualBlock(8, 8, inner_channels=4), (8, 6, 6)),
     (PlainConv(8, 12, (2, 3), (2, 1), (0, 1, 1, 2), 4, "silu", False), (8, 7, 6)),
     (Sum((8, 8), "relu"), ((8, 5, 6), (8, 5, 6))),
     (TensorProduct((8, 8)), ((8, 5, 6), (8, 1, 1))),

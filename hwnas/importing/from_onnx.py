@@ -305,7 +305,7 @@ class _Reader:
         if not self.is_whole:
             self._out.notes.say(_DEQUANTISED)
         self.is_whole = True
-        function = self._signs.cut_off(x, float(scale.reshape(-1)[0]), zero)
+        function = self._signs.cut_off(call.name, x, float(scale.reshape(-1)[0]), zero)
         if not function:
             return x
         made = self._out.apply(call.name, x, function)

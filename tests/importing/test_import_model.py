@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import warnings
 from collections import Counter
 from pathlib import Path
@@ -106,6 +107,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[tuple[str
             ("litert", "fp32", "native"),
             ("litert", "int8", "decomposed"),
             ("onnxruntime", "fp32", "decomposed"),
+            ("onnxruntime", "int8", "decomposed"),
         ):
             lowered = lower(module, shape, runtime, precision, calibration=images, hswish=hswish, check=False)
             path = folder / f"{name}.{precision}{lowered.suffix}"
@@ -284,11 +286,10 @@ def test_an_imported_network_is_exported_in_every_format_and_comes_back(tmp_path
         *("model.tflite", "model.onnx"),
         *("model.int8.tflite", "model.int8.onnx"),
     }
-    for name in ("model.tflite", "model.onnx", "model.int8.tflite"):
+    for name in ("model.tflite", "model.onnx", "model.int8.tflite", "model.int8.onnx"):
         again = import_model(folder / name, tmp_path / name)
         assert again.architecture.macs == first.architecture.macs
-    with pytest.raises(ExportError, match=r"operator QuantizeLinear.*import the file that it was made of"):
-        import_model(folder / "model.int8.onnx", tmp_path / "whole")
+        assert again.proof.is_whole == (".int8." in name)
     assert export("--qat-epochs", 2).exit_code == 2
     assert isinstance(export("--also", "16x8").exception, DataError)
     assert isinstance(export("--data", tmp_path / "mine" / "arch.json").exception, DataError)
@@ -302,6 +303,63 @@ def test_training_for_int8_knows_all_layers_of_imported_networks(tmp_path: Path)
     with torch.no_grad():
         expected, found = network(images), rounded(images)
     assert 0 < (found - expected).abs().max() < 0.1 * expected.abs().max()
+
+
+class Two(nn.Module):
+    """Takes or gives two tensors."""
+
+    def __init__(self, takes: int) -> None:
+        super().__init__()
+        self.conv, self.takes = nn.Conv2d(3, 4, 3), takes
+
+    def forward(self, *images):
+        made = self.conv(sum(images))
+        return made if self.takes == 2 else (made, made + 1)
+
+
+@pytest.mark.parametrize("takes", [1, 2])
+def test_several_inputs_or_outputs_are_refused_in_a_sentence(takes: int, tmp_path: Path) -> None:
+    module, images = Two(takes).eval(), (torch.zeros(1, *SHAPE),) * takes
+    path = tmp_path / "model.onnx"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(module, images, str(path), dynamo=False, opset_version=17)
+    said = (
+        f"must take one image and give one tensor to be imported, but .* takes {takes} and gives {3 - takes}"
+    )
+    with pytest.raises(ExportError, match=said):
+        import_model(path, tmp_path / "run")
+    if takes == 1:
+        with pytest.raises(ExportError, match="must give one tensor"):
+            import_model(module, tmp_path / "run", input_shape=SHAPE)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (lambda state: {"model": 0, "state_dict": state}, ()),
+        (
+            lambda state: {"epoch": 3, "state_dict": state},
+            ("of what w.pt holds, .* under 'state_dict' were",),
+        ),
+        (
+            lambda state: {"state_dict": {n: t * 0 for n, t in state.items()}, "state_dict_ema": state},
+            ("under 'state_dict_ema' were taken",),
+        ),
+        (lambda state: {f"module.{name}": tensor for name, tensor in state.items()}, ()),
+    ],
+)
+def test_averaged_weights_are_taken_and_said(content, said, own_code: Path) -> None:
+    state = settled(tiny()).state_dict()
+    torch.save(content(state), own_code / "w.pt")
+    found = import_model("users_code:net", Path("mine"), weights=Path("w.pt"), input_shape=SHAPE)
+    assert len(found.notes) == len(said) or "model" in content(state)
+    for note, text in zip(found.notes, said, strict=False):
+        assert re.search(text, note)
+    with torch.no_grad():
+        images = torch.randn(2, *SHAPE)
+        torch.testing.assert_close(network_of(Path("mine")).eval()(images), settled(tiny())(images))
 
 
 def test_weights_may_be_safetensors(own_code: Path) -> None:
