@@ -131,7 +131,7 @@ def _network(bench: Bench, rows: Rows, measurer: Measurer) -> dict[str, Any]:
     whole = tuple(size - 1 for size in subject.space.sizes)
     latency = rows.get(f"{name} ms", lambda: subject.latencies([whole])[whole].ms)
     began = time.monotonic()
-    predicted = costs.costs(subject, say)
+    predicted = costs.costs(subject, bench.folder / "tables", say)
     spent = time.monotonic() - began
     model = rows.get(f"{name} latency model", lambda: _model(subject, predicted, options, spent))
     found = {

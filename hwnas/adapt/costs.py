@@ -1,56 +1,79 @@
-"""What widths are predicted to take: a model of layers, fitted to whole networks that were measured."""
+"""What widths are predicted to take: layers at some widths, corrected by whole networks that were measured."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
 import numpy as np
 
-from hwnas.adapt.strategies.base import Tell
+from hwnas.adapt.strategies.base import Indices, Tell
 from hwnas.adapt.subject import Subject
-from hwnas.latency.base import Cost, FloatArray
+from hwnas.latency.base import Cost
+from hwnas.latency.bayes.layered import Layered
+from hwnas.measure import ProfileOptions, Progress, profile
 from hwnas.space import Workload
-from hwnas.widths.costing import cost_of
-from hwnas.widths.layers import layers_of
+from hwnas.tables.table import LatencyTable
+from hwnas.widths.layers import WidthLayer, layers_of
 
-_NETWORKS = 20
+_NETWORKS = 24
 _SHARES = (0.85, 0.7, 0.55, 0.4, 0.25)
+_EACH = 4
+"""Widths at which each layer is measured alone: those of the whole network, and random ones."""
+
+_ROUNDS = 5
+"""Of a row: there are many of them, and a regression goes through all."""
 
 
-def costs(subject: Subject, tell: Tell) -> Cost:
-    """The cost of all widths, in ms; measures some networks of other widths for that."""
-    space, layers = subject.space, layers_of(subject.found)
+def layered(subject: Subject, folder: Path, tell: Tell) -> Layered:
+    """The latency model of a network's widths; what it is fitted to is kept.
+
+    Args:
+        subject: The network.
+        folder: For the table of its layers.
+        tell: Told what is being measured.
+    """
+    layers, widths = layers_of(subject.found), subject.space.widths
     rng = np.random.default_rng(subject.seed)
-    wanted = [tuple(size - 1 for size in space.sizes)]
-    wanted += [space.at_share(share) for share in _SHARES]
-    wanted += [tuple(map(int, rng.integers(space.sizes))) for _ in range(_NETWORKS - len(wanted))]
-    tell(f"measuring {len(wanted)} networks of other widths on {subject.target}")
-    measured = subject.latencies(wanted)
-    rows = []
-    for indices in measured:
-        chosen = space.chosen(indices)
-        total = np.zeros(len(_NAMES))
-        for layer in layers:
-            ins = chosen.get(layer.in_group or "", layer.form.in_channels)
-            outs = chosen.get(layer.out_group or "", layer.form.out_channels)
-            total += _features(layer.workload_at(ins, outs))
-        rows.append(total)
-    factors = _fit(np.array(rows), np.array([latency.ms for latency in measured.values()]))
-    return cost_of(space, layers, lambda workload: float(_features(workload) @ factors))
+    rows = list(dict.fromkeys(_sampled(layers, widths, rng)))
+
+    def said(progress: Progress) -> None:
+        tell(f"measuring layers of other widths: {progress.stage} {progress.done}/{progress.total}")
+
+    options = ProfileOptions(rounds=_ROUNDS, max_rounds=_ROUNDS, seed=subject.seed)
+    device, target = subject.measurer.device, subject.target
+    path = profile(device, (), [target], folder / device.name, options, said, only=rows)[target]
+    wanted = list(dict.fromkeys(_networks(subject, rng)))
+    tell(f"measuring {len(wanted)} networks of other widths")
+    found = subject.latencies(wanted)
+    channels = [[widths[slot][index] for slot, index in enumerate(indices)] for indices in wanted]
+    measured = np.array([found[indices].ms for indices in wanted])
+    return Layered.fit(LatencyTable.load(path), layers, np.array(channels), measured)
 
 
-_NAMES = ("dense", "pointwise", "depthwise", "elements", "operations")
+def costs(subject: Subject, folder: Path, tell: Tell) -> Cost:
+    """The cost of all widths, in ms."""
+    return layered(subject, folder, tell).costs(subject.space.widths)
 
 
-def _features(workload: Workload) -> FloatArray:
-    (op,) = workload.ops
-    kind = {"pointwise": 1, "depthwise": 2}.get(op.kind, 0)
-    found = np.zeros(len(_NAMES))
-    found[kind], found[3], found[4] = op.macs / 1e6, (op.read + op.written) / 1e6, 1.0
-    return found
+def _sampled(
+    layers: Sequence[WidthLayer], widths: Sequence[Sequence[int]], rng: np.random.Generator
+) -> Iterator[Workload]:
+    """Each layer at its whole widths and at some others."""
+    for layer in layers:
+        yield layer.workload_at(layer.in_channels, layer.out_channels)
+        for _ in range(_EACH - 1):
+            ins = layer.in_channels if layer.in_slot is None else int(rng.choice(widths[layer.in_slot]))
+            outs = layer.out_channels if layer.out_slot is None else int(rng.choice(widths[layer.out_slot]))
+            yield layer.workload_at(ins, ins if layer.in_slot == layer.out_slot is not None else outs)
 
 
-def _fit(rows: FloatArray, ms: FloatArray) -> FloatArray:
-    """Factors that are not negative and make relative errors small."""
-    from scipy.optimize import nnls
-
-    found, _ = nnls(rows / ms[:, None], np.ones(len(ms)))
-    return np.asarray(found)
+def _networks(subject: Subject, rng: np.random.Generator) -> Iterator[Indices]:
+    """The whole network, evenly narrowed ones, and random ones of every size."""
+    space = subject.space
+    yield tuple(size - 1 for size in space.sizes)
+    for share in _SHARES:
+        yield space.at_share(share)
+    for _ in range(_NETWORKS - len(_SHARES) - 1):
+        low, high = np.sort(rng.uniform(0, 1, 2))
+        yield tuple(round(float(rng.uniform(low, high)) * (size - 1)) for size in space.sizes)

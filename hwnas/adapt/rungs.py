@@ -171,7 +171,7 @@ def fewer_channels(strategy: str) -> Rung:
 
     def rung(climb: Climb) -> Iterator[Tried]:
         subject = climb.subject
-        costs = costing.costs(subject, climb.tell)
+        costs = costing.costs(subject, climb.folder / "tables", climb.tell)
         chosen = STRATEGIES[strategy](subject, costs, climb.tell)
         try:
             kept = keep(subject, chosen, costs, climb.budget_ms, climb.tell)

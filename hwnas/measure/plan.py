@@ -21,7 +21,7 @@ import numpy as np
 from hwnas.blocks import Conv, Head, MBConv
 from hwnas.errors import SpaceError
 from hwnas.measure.options import ProfileOptions
-from hwnas.space import IMAGE, Architecture, Block, Reads, SearchSpace, Shape, Shapes
+from hwnas.space import IMAGE, Architecture, Block, Reads, SearchSpace, Shape, Shapes, Workload
 
 _ALONE: Reads = ((IMAGE,),)  # what a block by itself reads: all that goes in
 _TRIES = 1000  # draws without a new network before a space is taken to hold no more
@@ -89,8 +89,7 @@ def items(spaces: Iterable[SearchSpace], options: ProfileOptions) -> tuple[Item,
     """Everything to measure for these spaces, each key once."""
     found: dict[str, Item] = {}
     for space in spaces:
-        for workload in space.workloads():
-            item = Item(workload.key(), "block", (workload.block,), workload.in_shape, _ALONE)
+        for item in workload_items(space.workloads()):
             found.setdefault(item.key, item)
         wanted = {"calibration": options.calibration_networks, "heldout": options.heldout_networks}
         if space.num_architectures == 1:  # there is none to hold out
@@ -99,6 +98,14 @@ def items(spaces: Iterable[SearchSpace], options: ProfileOptions) -> tuple[Item,
             for item in network_items(architectures, kind):
                 found.setdefault(item.key, item)
     return tuple(found.values())
+
+
+def workload_items(workloads: Iterable[Workload]) -> tuple[Item, ...]:
+    """Blocks alone, each once."""
+    return tuple(
+        Item(workload.key(), "block", (workload.block,), workload.in_shape, _ALONE)
+        for workload in dict.fromkeys(workloads)
+    )
 
 
 def network_items(architectures: Iterable[Architecture], kind: str = "calibration") -> tuple[Item, ...]:

@@ -14,7 +14,7 @@ from hwnas.measure.options import OnProgress, ProfileOptions, silent
 from hwnas.measure.session import ProfilingSession
 from hwnas.measure.store import TableStore
 from hwnas.runs import outputs
-from hwnas.space import Architecture, SearchSpace
+from hwnas.space import Architecture, SearchSpace, Workload
 from hwnas.tables import places, scales
 from hwnas.tables.conditions import SessionQuality, quality
 from hwnas.tables.measurement import Measurement
@@ -31,7 +31,7 @@ def profile(
     options: ProfileOptions | None = None,
     progress: OnProgress = silent,
     *,
-    only: Sequence[Architecture] | None = None,
+    only: Sequence[Architecture | Workload] | None = None,
 ) -> dict[Target, Path]:
     """Measure the workloads and some whole networks of spaces; one table a target.
 
@@ -45,7 +45,7 @@ def profile(
             it is not given.
         options: How much, and how well.
         progress: Called often.
-        only: Whole networks to measure instead of all that the spaces hold.
+        only: Whole networks, and blocks alone, to measure instead of all that the spaces hold.
 
     Returns:
         The path of each target's table.
@@ -61,7 +61,8 @@ def profile(
     if only is None:
         items = plan.items([spaces] if isinstance(spaces, SearchSpace) else spaces, options)
     else:
-        items = plan.network_items(only)
+        networks = plan.network_items(each for each in only if isinstance(each, Architecture))
+        items = (*plan.workload_items(each for each in only if isinstance(each, Workload)), *networks)
     paths = {target: places.table(folder, target) for target in targets}
     for path in paths.values():
         outputs.require_file(path, "a latency table")

@@ -26,6 +26,8 @@ class WidthLayer:
         path: Of the layer in its network.
         in_group: Name of the group that it reads; None where that stays.
         out_group: Name of the group that it makes or hands on; None where that stays.
+        in_slot: Number of that group among those of the network.
+        out_slot: The same of what it makes.
         form: The layer at its whole widths.
         in_size: Height and width of what it reads.
     """
@@ -33,8 +35,20 @@ class WidthLayer:
     path: str
     in_group: str | None
     out_group: str | None
+    in_slot: int | None
+    out_slot: int | None
     form: PlainConv
     in_size: tuple[int, int]
+
+    @property
+    def in_channels(self) -> int:
+        """Channels that it reads in the whole network."""
+        return self.form.in_channels
+
+    @property
+    def out_channels(self) -> int:
+        """Channels that it makes in the whole network."""
+        return self.form.out_channels
 
     def workload_at(self, in_channels: int, out_channels: int) -> Workload:
         """The layer alone, at other widths; a depthwise one hands on what it reads."""
@@ -56,22 +70,23 @@ def layers_of(found: Prunable) -> tuple[WidthLayer, ...]:
     for group in found.groups:
         for path in group.readers:
             reads.setdefault(path, []).append(group)
-    made = []
-    for path, module, in_size in _seen(found):
-        form = _form(module)
+    slots = {group.name: number for number, group in enumerate(found.groups)}
+
+    def layer(path: str, reads: ChannelGroup | None, out: ChannelGroup | None, form: PlainConv) -> WidthLayer:
+        names = [None if group is None else group.name for group in (reads, out)]
+        numbers = [None if name is None else slots[name] for name in names]
+        return WidthLayer(path, names[0], names[1], numbers[0], numbers[1], form, sizes[path])
+
+    sizes, made = dict[str, tuple[int, int]](), []
+    for path, module, sizes[path] in _seen(found):
+        form, out, parts = _form(module), makes.get(path), reads.get(path, [])
         if path in through:
-            name = through[path].name
-            made.append(WidthLayer(path, name, name, form, in_size))
-            continue
-        out = makes[path].name if path in makes else None
-        parts = reads.get(path, [])
-        if len(parts) > 1:
-            for part in parts:
-                made.append(
-                    WidthLayer(path, part.name, out, replace(form, in_channels=part.channels), in_size)
-                )
+            made.append(layer(path, through[path], through[path], form))
+        elif len(parts) > 1:
+            forms = [replace(form, in_channels=part.channels) for part in parts]
+            made += [layer(path, part, out, own) for part, own in zip(parts, forms, strict=True)]
         elif form.groups == 1:
-            made.append(WidthLayer(path, parts[0].name if parts else None, out, form, in_size))
+            made.append(layer(path, parts[0] if parts else None, out, form))
     return tuple(made)
 
 

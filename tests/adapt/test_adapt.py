@@ -23,7 +23,7 @@ FEW = AdaptOptions(rungs=("widths",), short_epochs=1, epochs=1, measuring=quick_
 
 @pytest.fixture
 def by_size(monkeypatch):
-    """A clock that is never wrong: latency follows the number of parameters, so that a test is of decisions."""
+    """A clock that is never wrong, by the number of parameters: what is tested are decisions."""
 
     def told(_measurer, _target, networks, _shape):
         count = {name: sum(p.numel() for p in net.parameters()) / 1e5 for name, net in networks.items()}
@@ -133,7 +133,8 @@ def _whole(one):
 
 
 def _half(one):
-    from hwnas.widths.costing import cost_of
+    from width_costs import cost_of
+
     from hwnas.widths.layers import layers_of
 
     return cost_of(one.space, layers_of(one.found), lambda workload: workload.block.params() / 2e5)

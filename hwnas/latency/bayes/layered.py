@@ -132,9 +132,7 @@ class Layered:
         columns, own = channels.T.tolist(), [None] * len(channels)
         found = []
         for layer in self.layers:
-            reads, makes = (
-                full if slot is None else columns[slot] for slot in (layer.in_slot, layer.out_slot)
-            )
+            reads, makes = (own if s is None else columns[s] for s in (layer.in_slot, layer.out_slot))
             each = list(zip(reads, makes, strict=True))
             distinct = {pair: number for number, pair in enumerate(dict.fromkeys(each))}
             workloads = [_at(layer, *pair) for pair in distinct]
@@ -205,34 +203,6 @@ def _at(layer: SlotLayer, reads: int | None, makes: int | None) -> Workload:
     if layer.out_slot is None or makes is None:
         makes = layer.out_channels
     return layer.workload_at(reads, makes)
-
-
-def _labels(self) -> list[tuple[str, str]]:
-        """Kind and place of each layer: its main operation, and the size of the pictures that it reads."""
-        return [_label(_at(layer, None, None)) for layer in self.layers]
-
-    @cached_property
-    def _places(self) -> dict[tuple[str, str], int]:
-        return {label: number for number, label in enumerate(dict.fromkeys(self._labels))}
-
-    @cached_property
-    def _kinds(self) -> dict[str, int]:
-        kinds = dict.fromkeys(kind for kind, _ in self._labels)
-        return {kind: len(self._places) + number for number, kind in enumerate(kinds)}
-
-    @cached_property
-    def _groups(self) -> list[tuple[int, int]]:
-        """The entries of each layer: its factor and its constant."""
-        return [(self._places[label], self._kinds[label[0]]) for label in self._labels]
-
-
-def _at(layer: SlotLayer, reads: int | None, makes: int | None) -> Workload:
-    """A layer at some widths, at its full ones where none are given or its own are fixed."""
-    fixed_in, fixed_out = layer.in_slot is None or reads is None, layer.out_slot is None or makes is None
-    return layer.workload_at(
-        layer.in_channels if fixed_in or reads is None else reads,
-        layer.out_channels if fixed_out or makes is None else makes,
-    )
 
 
 def _label(workload: Workload) -> tuple[str, str]:
