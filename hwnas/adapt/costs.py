@@ -1,4 +1,4 @@
-"""What widths are predicted to take: layers at some widths, corrected by whole networks that were measured."""
+"""What widths are predicted to take: layers at some widths, and whole networks that correct their sum."""
 
 from __future__ import annotations
 

@@ -82,14 +82,14 @@ class Subject:
 
     def latencies(self, wanted: Sequence[tuple[int, ...]]) -> dict[tuple[int, ...], Latency]:
         """What networks of these widths take; what was measured before is not measured again."""
-        left = [indices for indices in dict.fromkeys(wanted) if indices not in self._known]
+        left = {_name(indices): indices for indices in wanted if indices not in self._known}
         if left:
             networks = {
-                ".".join(map(str, indices)): self.found.narrowed(self.space.chosen(indices), self._any)
-                for indices in left
+                name: self.found.narrowed(self.space.chosen(indices), self._any)
+                for name, indices in left.items()
             }
             found = latencies(self.measurer, self.target, networks, self.found.shape)
-            self._known.update(zip(left, found.values(), strict=True))
+            self._known.update({indices: found[name] for name, indices in left.items()})
         return {indices: self._known[indices] for indices in wanted}
 
     @property
@@ -108,3 +108,7 @@ class Subject:
         )
         fit(network, self.data, taught, teacher=self.teacher, fresh=())
         return network
+
+
+def _name(indices: Sequence[int]) -> str:
+    return ".".join(map(str, indices))

@@ -27,7 +27,8 @@ def by_size(monkeypatch):
 
     def told(_measurer, _target, networks, _shape):
         count = {name: sum(p.numel() for p in net.parameters()) / 1e5 for name, net in networks.items()}
-        return {name: Latency(ms, (0.999 * ms, 1.001 * ms), "stable") for name, ms in count.items()}
+        shuffled = sorted(count.items(), key=lambda pair: pair[1])  # sessions keep no order
+        return {name: Latency(ms, (0.999 * ms, 1.001 * ms), "stable") for name, ms in shuffled}
 
     for module in (subject, rungs, ladder):
         monkeypatch.setattr(module, "latencies", told)
