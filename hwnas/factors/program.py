@@ -50,6 +50,13 @@ class Program:
             self.edges[first, second] = self.count
             self.count += self.sizes[first] * self.sizes[second]
 
+    @property
+    def whole(self) -> FloatArray:
+        """1 for variables of states, which are whole numbers; 0 for those of pairs, which follow."""
+        whole = np.zeros(self.count)
+        whole[: self.starts[-1]] = 1.0
+        return whole
+
     def row(self, terms: Terms) -> FloatArray:
         """A sum as coefficients of the variables, shape (count,)."""
         row = np.zeros(self.count)
@@ -72,25 +79,25 @@ class Program:
         from scipy.optimize import Bounds, LinearConstraint, milp
 
         matrix, most = np.array([self.row(r) for r in rows]), np.asarray(limits, np.float64)
-        whole = np.zeros(self.count)
-        whole[: self.starts[-1]] = 1.0
+        bound = -np.inf
         for closer in (0.0, CLOSER):
-            kept = [LinearConstraint(*self._polytope)]
+            kept = [LinearConstraint(*self.polytope)]
             if rows:
                 kept.append(LinearConstraint(matrix, -np.inf, most - closer * np.maximum(1.0, abs(most))))
             found = milp(
                 self.row(terms),
-                integrality=whole,
+                integrality=self.whole,
                 bounds=Bounds(0.0, 1.0),
                 constraints=kept,
                 options={"mip_rel_gap": 0.0},
             )
             if found.x is None:
                 return None
-            indices = self._read(found.x)
+            if closer == 0.0:  # later ones are of other limits
+                bound = found.fun if found.mip_dual_bound is None else found.mip_dual_bound
+            indices = self.read(found.x)
             spent = np.array([float(r.of(indices)[0]) for r in rows])
             if (spent <= most).all():
-                bound = found.mip_dual_bound if found.mip_dual_bound is not None else found.fun
                 return Solved(indices, float(bound))
         return None
 
@@ -98,7 +105,7 @@ class Program:
         """What a unit of each limit is worth in the linear relaxation, at least 0, shape (limits,)."""
         from scipy.optimize import linprog
 
-        polytope, equal, _ = self._polytope
+        polytope, equal, _ = self.polytope
         found = linprog(
             self.row(terms),
             A_ub=np.array([self.row(r) for r in rows]),
@@ -111,12 +118,13 @@ class Program:
         prices: FloatArray = np.maximum(-found.ineqlin.marginals, 0.0)
         return prices
 
-    def _read(self, values: FloatArray) -> IntArray:
+    def read(self, values: FloatArray) -> IntArray:
+        """The states that an answer stands for, shape (slots,)."""
         parts = np.split(values[: self.starts[-1]], self.starts[1:-1])
         return np.array([part.argmax() for part in parts], dtype=np.int64)
 
     @cached_property
-    def _polytope(self) -> tuple[Any, FloatArray, FloatArray]:
+    def polytope(self) -> tuple[Any, FloatArray, FloatArray]:
         """A state each slot, pairs whose margins are those states: a sparse matrix and what it equals."""
         from scipy.sparse import csr_array
 

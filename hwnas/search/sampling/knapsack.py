@@ -9,9 +9,12 @@ from itertools import groupby, pairwise
 
 import numpy as np
 
+from hwnas.factors import Terms
+from hwnas.factors.program import Program
 from hwnas.latency.base import FloatArray, IntArray
 from hwnas.latency.layout import Layout
 from hwnas.search.problem import Problem
+from hwnas.search.spending import pairs_of
 from hwnas.space import Block
 
 _CLOSER = 1e-7
@@ -20,7 +23,7 @@ _CLOSER = 1e-7
 
 @dataclass(frozen=True)
 class Knapsack:
-    """The architectures of a problem as an integer program, one variable a candidate.
+    """The architectures of a problem as an integer program: one variable a candidate, and a pair that costs.
 
     HiGHS solves it in milliseconds, under as many budgets as there are.
 
@@ -61,15 +64,18 @@ class Knapsack:
             rows.append(self._row(stage))
             lows.append(-np.inf)
             highs.append(float(dropped or 0))
+        constraints = [optimize.LinearConstraint(np.array(rows), lows, highs)]
+        if self._program.edges:
+            constraints.append(optimize.LinearConstraint(*self._program.polytope))
         found = optimize.milp(
-            np.concatenate(errors),
-            integrality=np.ones(self._layout.fixed),
+            self._program.row(Terms(tuple(errors))),
+            integrality=self._program.whole,
             bounds=optimize.Bounds(0, 1),
-            constraints=optimize.LinearConstraint(np.array(rows), lows, highs),
+            constraints=constraints,
         )
         if found.x is None:
             return None
-        indices = tuple(int(part.argmax()) for part in np.split(found.x, self._layout.offsets[1:]))
+        indices = tuple(self._program.read(found.x).tolist())
         return indices if self.problem.feasible(np.array([indices]))[0] else None
 
     @cached_property
@@ -77,8 +83,13 @@ class Knapsack:
         """Where the variables of each choice are."""
         return Layout(self.problem.space.sizes)
 
+    @cached_property
+    def _program(self) -> Program:
+        """The variables, those of pairs last."""
+        return Program(self.problem.space.sizes, pairs_of(self.problem))
+
     def _row(self, variables: IntArray) -> FloatArray:
-        row = np.zeros(self._layout.fixed)
+        row = np.zeros(self._program.count)
         row[variables] = 1.0
         return row
 
@@ -92,7 +103,7 @@ class Knapsack:
             highs.append(1.0)
         for constraint in self.problem.constraints:
             left = constraint.usable - constraint.costs.fixed
-            rows.append(np.concatenate(constraint.costs.additive("the exact search")) / constraint.usable)
+            rows.append(self._program.row(constraint.costs.terms) / constraint.usable)
             lows.append(-np.inf)
             highs.append(left / constraint.usable - _CLOSER)
         return rows, lows, highs
