@@ -51,7 +51,8 @@ def export(
         data: Where the training data are now, if they moved.
         progress: Called with the name of each file that is about to be made.
         settings: As of ``hwnas.release.export_run``: ``calibration_images``, ``licence``,
-            ``qat_if_worse``, ``qat_epochs``, ``int8_drop``, ``also``.
+            ``qat_if_worse``, ``qat_epochs``, ``int8_drop``, ``also``, ``keep_int8_loss``,
+            ``layers``.
 
     Returns:
         The folder that ships.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -37,6 +38,8 @@ def export(
 ) -> None:
     """Export the trained network to TFLite and ONNX, fp32 and int8; to .pte for budgets on ExecuTorch.
 
+    --layers tells which layer int8 harms; --keep-int8-loss 0.5 keeps as few as it takes in fp32.
+
     Of a network that was imported, --data is a file .npy of images as it takes them, for the ranges of int8;
     without it, there are fp32 files alone.
     """
@@ -66,8 +69,12 @@ def export(
     for model in content.models:
         table.add_row(model.file, f"{model.bytes / 1024:.0f} KiB")
     print_table(table)
+    if content.int8_layers:
+        print_table(_noise(content.int8_layers))
     if content.int8:
         _show_rounding(content.int8, content.metric)
+    for item in content.int8_kept:
+        out.print(escape(item["said"]), highlight=False)
     for item in content.int8_costs:
         colour = "yellow" if item["drop"] > 0.01 else "default"
         out.print(f"[{colour}]{escape(item['said'])}[/]", highlight=False)
@@ -84,7 +91,10 @@ def _export_imported(
 ) -> None:
     from hwnas import release
 
-    names = ("calibration_images", "licence", "qat_if_worse", "qat_epochs", "int8_drop")
+    names = (
+        *("calibration_images", "licence", "qat_if_worse", "qat_epochs", "int8_drop"),
+        *("keep_int8_loss", "layers"),
+    )
     _usage.no_effect(context, *names, needs="with a network that was trained here")
     with _usage.usage():
         release.require_offered(also)
@@ -100,6 +110,24 @@ def _export_imported(
         out.print(f"{path}  {path.stat().st_size / 1024:.0f} KiB", highlight=False, soft_wrap=True)
     if images is None:
         err.print("[yellow]no int8 files: give images for their ranges with --data FILE.npy[/]")
+
+
+def _noise(rows: Sequence[Mapping[str, Any]]) -> Table:
+    """What int8 does to each layer; those that brought half of the noise are marked."""
+    table = Table(
+        "layer", "kind", "million MACs", "its output in int8, dB", "answers with it alone in int8, dB"
+    )
+    shares = sorted((10 ** (-row["own_db"] / 10) for row in rows if row["own_db"] is not None), reverse=True)
+    most = next(
+        (each for each, so_far in zip(shares, accumulate(shares), strict=True) if 2 * so_far >= sum(shares)),
+        0,
+    )
+    for row in rows:
+        whole, own = ("–" if row[key] is None else f"{row[key]:.1f}" for key in ("whole_db", "own_db"))
+        is_worst = row["own_db"] is not None and 10 ** (-row["own_db"] / 10) >= most
+        style = "yellow" if is_worst else None
+        table.add_row(escape(row["layer"]), row["kind"], f"{row['macs'] / 1e6:.2f}", whole, own, style=style)
+    return table
 
 
 def _show_rounding(rounding: Mapping[str, Any], metric: Metric) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, overload
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from hwnas import runtimes
 from hwnas.errors import ExportError
-from hwnas.runtimes.base import ONNX, PTE, TFLITE, Values, arrays, one_or_several
+from hwnas.runtimes.base import ONNX, PTE, TFLITE, Runtime, Values, arrays, one_or_several
 from hwnas.space import Block, Reads, Shape, Shapes, shapes_of
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ RUNTIMES = tuple(runtime.name for runtime in runtimes.shipping())
 PRECISIONS = tuple(name for name, kind in runtimes.PRECISIONS.items() if kind.file == name)
 """That files are written in; ``hwnas.device.PRECISIONS`` are those that targets may compute in."""
 HSWISH = ("decomposed", "native")
+REMEDIES = ("equalise", "bias")
+"""Against what int8 costs: ``_equalised`` and ``_biases``, in this order."""
 
 _CHECKED_IMAGES = 8
 
@@ -57,6 +59,8 @@ def lower(
     batch: int = 1,
     check: bool = True,
     judge: Judge | None = None,
+    kept: Mapping[str, str] | None = None,
+    remedies: Sequence[str] = (),
 ) -> Lowered:
     """Lower a module as it behaves in eval mode, and prove that it stayed the same.
 
@@ -77,6 +81,10 @@ def lower(
         batch: Images a run; it becomes a fixed part of the model.
         check: Whether to run ``parity.check`` on the result.
         judge: As of ``parity.check``.
+        kept: Layers of an int8 file that stay in another precision of the runtime's ``mixes``, by name; a
+            layer is a convolution or a linear layer with what follows it before the next one. An end of the
+            file is float where its layer is kept in fp32.
+        remedies: Of ``REMEDIES``: what is done to weights before they are rounded.
 
     Returns:
         The model; the same weights give the same bytes.
@@ -85,7 +93,7 @@ def lower(
         ExportError: The module cannot be lowered, or whole numbers have no calibration images.
         ParityError: The lowered model does not compute what PyTorch computes, or not how.
     """
-    from hwnas.export import _trace, parity
+    from hwnas.export import _layers, _trace, parity
 
     shapes = tuple((shape[0], shape[1], shape[2]) for shape in shapes_of(input_shape))
     made_for = runtimes.get(runtime, ExportError)
@@ -98,7 +106,12 @@ def lower(
     graph = _trace.trace(module, *batched, native_hswish=hswish == "native")
     is_whole = runtimes.PRECISIONS[precision].is_whole
     batches = _batches(calibration, shapes, batch) if is_whole else None
-    model = _WRITERS[made_for.format.name](graph, precision, batches)
+    kept = _mixed(made_for, precision, kept or {})
+    for remedy in remedies:
+        _one_of("a remedy", remedy, REMEDIES)
+    if batches is not None:
+        graph = remedied(graph, batches, kept, remedies)
+    model = _WRITERS[made_for.format.name](graph, precision, batches, kept)
     if not check:
         return Lowered(model, made_for.format.suffix, None)
     if checked is not None:
@@ -116,26 +129,54 @@ def lower(
         depth=graph.depth,
         structure=hswish == "decomposed",
         judge=judge,
+        mixed=_layers.Mixed.of(graph, kept) if kept else None,
     )
     return Lowered(model, made_for.format.suffix, report)
 
 
-def _tflite(graph: Graph, precision: str, batches: _Batches | None) -> bytes:
+def _mixed(runtime: Runtime, precision: str, kept: Mapping[str, str]) -> Mapping[str, str]:
+    """The precisions of layers, or ExportError where files of a runtime cannot be so."""
+    if kept and (precision != "int8" or not runtime.mixes):
+        raise ExportError(
+            f"layers must be kept in an int8 file of a runtime that mixes precisions, but {precision} of "
+            f"{runtime.name} is none: export it for one of "
+            f"{', '.join(each.name for each in runtimes.shipping() if each.mixes)}"
+        )
+    for name, own in kept.items():
+        _one_of(f"the precision of {name}", own, runtime.mixes)
+    return kept
+
+
+def remedied(graph: Graph, batches: _Batches, kept: Mapping[str, str], remedies: Sequence[str]) -> Graph:
+    """The graph with other weights, of the same function but for rounding."""
+    from hwnas.export import _biases, _equalised
+
+    if "equalise" in remedies:
+        graph = _equalised.equalised(graph, batches)
+    if "bias" in remedies:
+        exact = {name for name, own in kept.items() if own == "fp32"}
+        graph = _biases.corrected(graph, batches, exact)
+    return graph
+
+
+def _tflite(graph: Graph, precision: str, batches: _Batches | None, kept: Mapping[str, str]) -> bytes:
     from hwnas.export import quantize, tflite
 
-    return tflite.write(graph) if batches is None else quantize.quantize_tflite(graph, precision, batches)
+    if batches is None:
+        return tflite.write(graph)
+    return quantize.quantize_tflite(graph, precision, batches, kept)
 
 
-def _onnx(graph: Graph, precision: str, batches: _Batches | None) -> bytes:
+def _onnx(graph: Graph, precision: str, batches: _Batches | None, kept: Mapping[str, str]) -> bytes:
     from hwnas.export import onnx, quantize
 
     if batches is not None:
-        return quantize.quantize_onnx(graph, batches)
+        return quantize.quantize_onnx(graph, batches, kept)
     content: bytes = onnx.write(graph).SerializeToString(deterministic=True)
     return content
 
 
-def _pte(graph: Graph, precision: str, batches: _Batches | None) -> bytes:
+def _pte(graph: Graph, precision: str, batches: _Batches | None, kept: Mapping[str, str]) -> bytes:
     from hwnas.export import executorch
 
     return executorch.write(graph, batches)
@@ -222,4 +263,4 @@ def _one_of(what: str, value: str, allowed: tuple[str, ...]) -> None:
         raise ExportError(f"{what} must be one of {allowed}, but got {value!r}")
 
 
-__all__ = ["Lowered", "lower", "random_calibration", "random_module"]
+__all__ = ["REMEDIES", "Lowered", "lower", "random_calibration", "random_module"]

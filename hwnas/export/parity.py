@@ -16,6 +16,7 @@ from hwnas.runtimes.base import Values, arrays, one_or_several
 if TYPE_CHECKING:
     from torch import nn
 
+    from hwnas.export._layers import Mixed
     from hwnas.runtimes.base import Host
 
 FP32_TOLERANCE = 1e-4  # of the largest answer; the order of sums alone makes some 1e-6
@@ -76,6 +77,7 @@ def check(
     depth: int = _BLOCK_DEPTH,
     structure: bool = True,
     judge: Judge | None = None,
+    mixed: Mixed | None = None,
 ) -> ParityReport:
     """Compare a model with the module that it was made from.
 
@@ -91,6 +93,7 @@ def check(
         structure: Whether one partition and no float operator are demanded or only reported.
         judge: Says which outputs are judged together in whole numbers, and how much their values count;
             without it each is judged alone, and all values count alike.
+        mixed: Which parts of a model in several precisions must be in whole numbers all the same.
 
     Raises:
         ParityError: The answers differ, an operator of a model in whole numbers computes in float, or
@@ -129,7 +132,7 @@ def check(
         parts = [(*pairs[number], weights) for number, weights in members.items()]
         _demand_values(f"{runtime_name}'s {name}", precision, (0.0, _together_db(parts)), least_db)
     if structure:
-        _demand_structure(report, execution.undelegated, host)
+        _demand_structure(report, execution.undelegated, host, mixed)
     return report
 
 
@@ -166,7 +169,7 @@ def _difference(expected: np.ndarray, actual: np.ndarray) -> tuple[float, float 
     if expected.shape != actual.shape:
         raise ParityError(f"answers must be of shape {expected.shape}, but got {actual.shape}")
     reference, error = expected.astype(np.float64), actual.astype(np.float64) - expected
-    ratio_db = _decibels(np.square(reference).sum(), np.square(error).sum())
+    ratio_db = decibels(np.square(reference).sum(), np.square(error).sum())
     if ratio_db is None:
         return 0.0, None
     return float(np.abs(error).max() / max(np.abs(reference).max(), _SMALLEST)), ratio_db
@@ -178,10 +181,10 @@ def _together_db(parts: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> floa
     for right, found, weights in parts:
         power += float((weights * np.square(right.astype(np.float64))).sum())
         noise += float((weights * np.square(found.astype(np.float64) - right)).sum())
-    return _decibels(power, noise)
+    return decibels(power, noise)
 
 
-def _decibels(power: float, noise: float) -> float | None:
+def decibels(power: float, noise: float) -> float | None:
     """Ratio of signal to noise; None where there is no noise at all."""
     return float(10 * np.log10(max(power, _SMALLEST) / max(noise, _SMALLEST))) if noise else None
 
@@ -216,14 +219,19 @@ def _demand_silence(who: str, actual: np.ndarray, most: float) -> None:
         raise ParityError(f"answers must be zero as PyTorch's are, but those of {who} reach {loudest:.3g}")
 
 
-def _demand_structure(report: ParityReport, undelegated: tuple[str, ...], host: Host) -> None:
+def _demand_structure(
+    report: ParityReport, undelegated: tuple[str, ...], host: Host, mixed: Mixed | None
+) -> None:
     odd = [name for name in report.float_operators if name.split(" (")[0] not in host.float_in_int8]
+    if mixed is not None:  # labels are "TYPE (tensor)"
+        odd = [name for name in odd if name.partition(" (")[2].removesuffix(")") in mixed.whole]
     if odd and host.keeps_int8:
         raise ParityError(
             f"a model in {report.precision} must compute in integers throughout, but these operators are "
             f"float: {', '.join(odd)}"
         )
-    is_delegated = bool(host.delegate) and report.precision not in host.delegate_lacks
+    precisions = {report.precision, *(mixed.precisions if mixed else ())}
+    is_delegated = bool(host.delegate) and not precisions & set(host.delegate_lacks)
     if is_delegated and (report.partitions != 1 or undelegated):
         raise ParityError(
             f"{host.delegate} must run the model in one partition, but there are {report.partitions}, and it "

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import logging
+import re
 import tempfile
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
 from hwnas.errors import ExportError
 from hwnas.export import _ranges
 from hwnas.export._graph import Graph
+from hwnas.export._layers import tensors_in
 
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 _HEADROOM = {"int8": 1.0, "16x8": 2.0}
 """Times the range of the calibration images: 16 bits can spare one for what other images exceed it by."""
 
 
-def quantize_tflite(graph: Graph, precision: str, batches: Sequence[np.ndarray]) -> bytes:
+def quantize_tflite(
+    graph: Graph, precision: str, batches: Sequence[np.ndarray], kept: Mapping[str, str] = _NOTHING
+) -> bytes:
     """A TFLite model in whole numbers, input and output included.
 
     Args:
@@ -27,36 +34,80 @@ def quantize_tflite(graph: Graph, precision: str, batches: Sequence[np.ndarray])
         precision: "int8", or "16x8" for int8 weights and int16 for all else.
         batches: Calibration images: for each input an array of shape (batches, n, channels, height, width),
             float32.
+        kept: Layers that stay in another precision, "fp32" or "16x8", by name.
     """
-    from litert_quantizer import model_modifier, params_generator, recipe, recipe_manager
+    return rounded_tflite(graph, precision, ranges_of(graph, batches), kept)
+
+
+def ranges_of(graph: Graph, batches: Sequence[np.ndarray]) -> dict[str, _ranges.Range]:
+    """Ranges of all tensors on calibration images, wide enough to compute with.
+
+    Args:
+        graph: The network.
+        batches: As of ``quantize_tflite``.
+    """
+    from hwnas.export import tflite
+
+    return _ranges.usable(graph, measured(tflite.write(graph), batches))
+
+
+def rounded_tflite(
+    graph: Graph, precision: str, ranges: Mapping[str, _ranges.Range], kept: Mapping[str, str] = _NOTHING
+) -> bytes:
+    """The same as ``quantize_tflite``, of ranges that are known."""
+    from litert_quantizer import model_modifier, params_generator
     from litert_quantizer.utils import tfl_flatbuffer_utils
 
     from hwnas.export import _flatbuffer, tflite
 
-    model = tflite.write(graph)
-    with _quiet():
-        ranges = _ranges.usable(graph, measured(model, batches))
-        ranges = {
-            name: (_HEADROOM[precision] * low, _HEADROOM[precision] * high)
-            for name, (low, high) in ranges.items()
-        }
-        fitted = _ranges.fit_biases(graph, ranges)
-        model = model if fitted is graph else tflite.write(fitted)
+    headroom = _HEADROOM[precision]
+    ranges = {name: (headroom * low, headroom * high) for name, (low, high) in ranges.items()}
+    model = tflite.write(_ranges.fit_biases(graph, ranges))
+    with quiet():
         # What quantizer.Quantizer does, without its progress bars and its moving average: of
         # few images, that would take the ranges from the first.
-        manager = recipe_manager.RecipeManager()
-        manager.load_quantization_recipe(
-            {"int8": recipe.static_wi8_ai8, "16x8": recipe.static_wi8_ai16}[precision]()
-        )
         float_model = tfl_flatbuffer_utils.read_model(model)
         parameters = params_generator.ParamsGenerator(float_model).generate_quantization_parameters(
-            manager,
+            _recipe(graph, precision, tensors_in(graph, kept)),
             {name: {"min": np.array([low]), "max": np.array([high])} for name, (low, high) in ranges.items()},
             enable_progress_bar=False,
         )
         modifier = model_modifier.ModelModifier(float_model)
         quantized = modifier.modify_model(parameters, enable_progress_bar=False)
-    return _flatbuffer.repack(bytes(quantized), tflite.VERSIONS[precision])
+    versions = {name: dict(tflite.VERSIONS[name]) for name in {precision, *kept.values()}}
+    return _flatbuffer.repack(bytes(quantized), _latest(versions.values()))
+
+
+def _recipe(graph: Graph, precision: str, tensors: Mapping[str, str]) -> Any:
+    """What the quantiser is told: the precision of all operators, and that of some by what they make."""
+    from litert_quantizer import algorithm_manager, qtyping, recipe, recipe_manager
+
+    manager = recipe_manager.RecipeManager()
+    manager.load_quantization_recipe(
+        {"int8": recipe.static_wi8_ai8, "16x8": recipe.static_wi8_ai16}[precision]()
+    )
+    names, nothing = qtyping.TFLOperationName, algorithm_manager.AlgorithmName.NO_QUANTIZE
+
+    def keep(made: str, operation: Any, own: str | None) -> None:
+        if own == "fp32":
+            manager.add_quantization_config(made, operation, algorithm_key=nothing)
+        elif own == "16x8":
+            manager.add_static_config(made, operation, activation_num_bits=16, weight_num_bits=8)
+
+    for name, own in tensors.items():
+        keep(f"^{re.escape(name)}(/[^;]*)?;?$", names.ALL_SUPPORTED, own)
+    for end, parts in ((names.INPUT, graph.sources), (names.OUTPUT, graph.results)):
+        kinds = {tensors.get(part.name) for part in parts}
+        keep(".*", end, kinds.pop() if len(kinds) == 1 else None)
+    return manager
+
+
+def _latest(versions: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """The latest version of each operator."""
+    found: dict[str, int] = {}
+    for table in versions:
+        found |= {name: max(version, found.get(name, 1)) for name, version in table.items()}
+    return found
 
 
 def measured(model: bytes, batches: Sequence[np.ndarray]) -> dict[str, _ranges.Range]:
@@ -64,7 +115,7 @@ def measured(model: bytes, batches: Sequence[np.ndarray]) -> dict[str, _ranges.R
     from hwnas.export import _flatbuffer
     from hwnas.runtimes.litert import interpreter
 
-    with _quiet():
+    with quiet():
         runner = interpreter(model, keep_tensors=True)
     sources = [details["index"] for details in runner.get_input_details()]
     names = _flatbuffer.computed_tensors(model)
@@ -84,7 +135,7 @@ def measured(model: bytes, batches: Sequence[np.ndarray]) -> dict[str, _ranges.R
     return {name: (low[index], high[index]) for index, name in names.items()}
 
 
-def quantize_onnx(graph: Graph, batches: Sequence[np.ndarray]) -> bytes:
+def quantize_onnx(graph: Graph, batches: Sequence[np.ndarray], kept: Mapping[str, str] = _NOTHING) -> bytes:
     """An int8 ONNX model in QDQ form with float32 input and output.
 
     Activations are unsigned: for signed ones ONNX Runtime on x86 has no depthwise kernel.
@@ -93,6 +144,7 @@ def quantize_onnx(graph: Graph, batches: Sequence[np.ndarray]) -> bytes:
         graph: The network.
         batches: Calibration images: for each input an array of shape (batches, n, channels, height, width),
             float32.
+        kept: Layers that stay in another precision, which is "fp32", by name.
     """
     from onnx import helper
     from onnxruntime.quantization import (
@@ -103,7 +155,7 @@ def quantize_onnx(graph: Graph, batches: Sequence[np.ndarray]) -> bytes:
         quantize_static,
     )
 
-    from hwnas.export import onnx
+    from hwnas.export import _qdq, onnx
 
     names = [source.name for source in graph.sources]
     given = (
@@ -116,9 +168,10 @@ def quantize_onnx(graph: Graph, batches: Sequence[np.ndarray]) -> bytes:
             return next(given, None)
 
     model = onnx.write(graph)
+    made = tensors_in(graph, kept)
     # Nothing is left to prepare, shapes are known and batch norm is folded; this says so.
     helper.set_model_props(model, {"onnx.quant.pre_process": "onnxruntime.quant"})
-    with tempfile.TemporaryDirectory() as folder, _quiet():
+    with tempfile.TemporaryDirectory() as folder, quiet():
         path = Path(folder) / "int8.onnx"
         quantize_static(
             model,
@@ -129,12 +182,13 @@ def quantize_onnx(graph: Graph, batches: Sequence[np.ndarray]) -> bytes:
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             calibrate_method=CalibrationMethod.MinMax,
+            nodes_to_exclude=[node.name for node in model.graph.node if node.name.partition("/")[0] in made],
         )
-        return path.read_bytes()
+        return _qdq.left_float(path.read_bytes(), made) if made else path.read_bytes()
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep the quantisers' warnings and their talk on the root logger to themselves."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level

@@ -43,7 +43,7 @@ _OPTIONAL = {"verification": dict, _ELSEWHERE: list, "scales": dict, "settings":
 _SAID = {
     "data": records.DATA,
     "budgets": [BUDGET],
-    "variants": [{"layout?": (str, NONE), "parity?": (dict, NONE)}],
+    "variants": [{"layout?": (str, NONE), "parity?": (dict, NONE), "kept?": {str: str}}],
     "created?": str,
     "hwnas?": str,
     "versions?": {str: str},
@@ -53,6 +53,8 @@ _SAID = {
     "params?": COUNT,
     "int8?": (dict, NONE),
     "int8_costs?": [{"said": str}],
+    "int8_kept?": [{"said": str}],
+    "int8_layers?": [{"layer": str}],
     "energy?": ENERGY,
 }
 _OPEN = ("licence", "int8")  # null says something there
@@ -71,6 +73,7 @@ class ShippedModel:
         bytes: Its size.
         layout: Order of the axes of its images; None where an older file does not say.
         parity: How it agrees with PyTorch; None where that was not checked.
+        kept: Precisions of layers that are in another one than the file, by name; None where none is.
         more: Fields of others.
     """
 
@@ -81,12 +84,13 @@ class ShippedModel:
     bytes: int
     layout: str | None = None
     parity: Mapping[str, Any] | None = None
+    kept: Mapping[str, str] | None = None
     more: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""
         told = {name: getattr(self, name) for name in _KNOWN_OF_MODEL}
-        return {name: value for name, value in told.items() if name != "layout" or value} | dict(self.more)
+        return {n: value for n, value in told.items() if n not in _IF_ANY or value} | dict(self.more)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> ShippedModel:
@@ -95,6 +99,7 @@ class ShippedModel:
         return cls(**known, more={name: value for name, value in data.items() if name not in known})
 
 
+_IF_ANY = ("layout", "kept")
 _KNOWN_OF_MODEL = tuple(name for name in ShippedModel.__dataclass_fields__ if name != "more")
 
 
@@ -125,6 +130,8 @@ class Manifest:
         settings: Of the export; empty in older files.
         int8: What fine-tuning for int8 came to, as ``Rounding.to_json`` says; None where nobody asked.
         int8_costs: What int8 loses, one object a runtime, as ``Int8Cost.to_json`` says.
+        int8_kept: What int8 files keep in fp32, one object a runtime, as ``Kept.to_json`` says.
+        int8_layers: What int8 does to each layer, as ``LayerNoise.to_json`` says; empty where nobody asked.
         energy: What was asked of an inference's energy, on the target of a budget; None where nobody asked.
         verified: What was found on each device, as the version that verified wrote it, the device that
             the manifest is for first; ``verifications`` reads it.
@@ -153,6 +160,8 @@ class Manifest:
     settings: Mapping[str, Any] = field(default_factory=dict)
     int8: Mapping[str, Any] | None = None
     int8_costs: tuple[Mapping[str, Any], ...] = ()
+    int8_kept: tuple[Mapping[str, Any], ...] = ()
+    int8_layers: tuple[Mapping[str, Any], ...] = ()
     energy: ChosenEnergy | None = None
     verified: tuple[Mapping[str, Any], ...] = ()
     scales: Mapping[str, Any] | None = None
@@ -209,6 +218,8 @@ class Manifest:
             "variants": [item.to_json() for item in self.models],
             "int8": self.int8,
             "int8_costs": list(self.int8_costs),
+            "int8_kept": list(self.int8_kept) or None,
+            "int8_layers": list(self.int8_layers) or None,
             "energy": None if self.energy is None else self.energy.to_json(),
             "files": dict(self.files),
             **self.verified_json(),
@@ -245,6 +256,8 @@ class Manifest:
             task_name=data.get("task", ""),
             learning=learning,
             int8_costs=tuple(data.get("int8_costs", ())),
+            int8_kept=tuple(data.get("int8_kept", ())),
+            int8_layers=tuple(data.get("int8_layers", ())),
             energy=_parsed(ChosenEnergy, data["energy"], "energy", path, remedy)
             if "energy" in data
             else None,
@@ -259,6 +272,7 @@ _PLAIN = (
 )
 _OTHERS = (
     *("schema", "budgets", "variants", "task", "metric", "learning", "int8_costs", "energy"),
+    *("int8_kept", "int8_layers"),
     *("verification", _ELSEWHERE),
 )
 

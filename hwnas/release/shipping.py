@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 from hwnas import __version__, blocks, files, runtimes, spaces, tasks
 from hwnas.data import Dataset
 from hwnas.errors import ExportError
-from hwnas.export import Lowered, lower, metadata, parity
-from hwnas.release import cost, int8, preprocessing, probes
+from hwnas.export import Lowered, lower, metadata, noise, parity
+from hwnas.release import cost, int8, layer_costs, preprocessing, probes
 from hwnas.release.folder import LABELS, MANIFEST, PREPROCESSING, PROBES
 from hwnas.release.images import predicted, public_name, require_same_data
+from hwnas.release.keeping import Keeper, Kept
 from hwnas.release.manifest import Manifest, ShippedModel
 from hwnas.release.stale import require_whole_training
 from hwnas.runs import outputs, records
@@ -77,6 +78,8 @@ def export_run(
     qat_epochs: int = 3,
     int8_drop: float = cost.MOST,
     also: Sequence[str] = (),
+    keep_int8_loss: float | None = None,
+    layers: bool = False,
     on_variant: Callable[[str], None] = lambda _: None,
 ) -> Path:
     """Export the trained network of a run in every variant, each checked against PyTorch.
@@ -96,6 +99,9 @@ def export_run(
             value for another metric.
         also: Further precisions of files, where a runtime has them; those of the run's budgets are made
             anyway.
+        keep_int8_loss: Most that an int8 file may lose on validation, in points of a share, in percent of
+            another metric; layers stay in fp32 for it. None keeps none.
+        layers: Whether the manifest tells what int8 does to each layer.
         on_variant: Called with the name of each file that is about to be made.
 
     Returns:
@@ -104,7 +110,7 @@ def export_run(
     Raises:
         HwnasError: Something is missing in the run, or ``dataset`` is not the one it used.
         ExportError: A variant does not compute what PyTorch computes, or would not run whole, or int8
-            loses more than was accepted.
+            loses more than was accepted, or cannot be kept from it.
     """
     arch, search = read_run(run)
     trained = records.trained(run)
@@ -124,23 +130,33 @@ def export_run(
             run, module, dataset, trained, calibration, allowed_loss=qat_if_worse, epochs=qat_epochs
         )
     variants = wanted(search, also)
+    shape = arch.space.input_shape
+    kept: dict[str, Kept] = {}
+    if keep_int8_loss is not None:
+        keeper = Keeper(module, rounded, shape, dataset, calibration, keep_int8_loss, on_step=on_variant)
+        for name, _ in (variant for variant in variants if variant[1] == "int8"):
+            kept[name] = keeper.find(name, layer_costs.of_target(arch, _int8_target(search, name)))
     lowered = {}
     for (name, precision), file in variants.items():
         on_variant(file)
         source = rounded if precision == "int8" else module
+        mixed = kept.get(name) if precision == "int8" else None
         lowered[file] = lower(
             source,
-            arch.space.input_shape,
+            shape,
             name,
             precision,
             calibration=calibration,
             checked=checked,
             judge=task.judged,
+            kept=mixed.precisions if mixed else None,
+            remedies=mixed.remedies if mixed else (),
         )
     on_variant(f"{task.metric.name} of int8 on validation images")
     small = {name: lowered[file].model for (name, precision), file in variants.items() if precision == "int8"}
     costs = cost.of_models(module, dataset, small, int8_drop)
-    contents, models = _contents(module, dataset, variants, lowered)
+    noises = noise.of_layers(rounded, shape, calibration, on_layer=on_variant) if layers else ()
+    contents, models = _contents(module, dataset, variants, lowered, kept)
     manifest = Manifest(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         hwnas=__version__,
@@ -165,10 +181,13 @@ def export_run(
             "qat_epochs": qat_epochs,
             "int8_drop": int8_drop,
             **({"also": list(also)} if also else {}),
+            **({} if keep_int8_loss is None else {"keep_int8_loss": keep_int8_loss}),
         },
         models=models,
         int8=rounding,
         int8_costs=tuple(item.to_json() for item in costs),
+        int8_kept=tuple(item.to_json() for item in kept.values()),
+        int8_layers=tuple(item.to_json() for item in noises),
         files={name: sha256(_bytes(content)).hexdigest() for name, content in contents.items()},
     )
     files.write_folder(folder.export, {**contents, MANIFEST: files.json_text(manifest.to_json())})
@@ -234,6 +253,7 @@ def _contents(
     dataset: Dataset,
     variants: Mapping[tuple[str, str], str],
     lowered: Mapping[str, Lowered],
+    kept: Mapping[str, Kept],
 ) -> tuple[dict[str, bytes | str], tuple[ShippedModel, ...]]:
     """Every file of the folder but the manifest, and what the manifest says of the models."""
     quantization = {
@@ -252,7 +272,8 @@ def _contents(
     models = []
     for (name, precision), file in variants.items():
         contents[file] = model = metadata.embed(lowered[file].model, name, text)
-        models.append(_shipped(name, precision, model, lowered[file]))
+        mixed = kept[name].precisions if precision == "int8" and name in kept else None
+        models.append(_shipped(name, precision, model, lowered[file], mixed))
         if runtimes.PRECISIONS[precision].is_whole:
             answers[file] = runtimes.run(model, name, images)
     contents[LABELS] = preprocessing.label_lines(labels)
@@ -279,7 +300,15 @@ def program(file: str, example: Example) -> str:
     return text
 
 
-def _shipped(name: str, precision: str, model: bytes, lowered: Lowered) -> ShippedModel:
+def _int8_target(search: SearchRecord, runtime: str) -> Target | None:
+    """The first target of a search that runs a runtime's int8 files as they are."""
+    targets = (budget.target for budget in search.budgets)
+    return next((each for each in targets if (each.runtime, each.precision) == (runtime, "int8")), None)
+
+
+def _shipped(
+    name: str, precision: str, model: bytes, lowered: Lowered, kept: Mapping[str, str] | None
+) -> ShippedModel:
     return ShippedModel(
         name=f"{name}-{precision}",
         runtime=name,
@@ -288,4 +317,5 @@ def _shipped(name: str, precision: str, model: bytes, lowered: Lowered) -> Shipp
         bytes=len(model),
         layout=runtimes.get(name).format.layout,
         parity=lowered.parity.to_json() if lowered.parity else None,
+        kept=kept or None,
     )

@@ -238,6 +238,7 @@ class Runtime:
         also_reads: Other files than its own models that it can be measured with.
         joins_on_one_scale: Whether its int8 computes the parts of a concatenation on the levels of the
             result, instead of rounding each on levels of its own before.
+        mixes: Precisions that some layers of an int8 file may be kept in.
     """
 
     name: str
@@ -252,6 +253,7 @@ class Runtime:
     packages: tuple[str, ...] = ()
     also_reads: tuple[Format, ...] = ()
     joins_on_one_scale: bool = False
+    mixes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.proves_delegation and set(self.processors) - {CPU}:

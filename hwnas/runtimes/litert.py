@@ -100,15 +100,15 @@ def _open(model: bytes | Path, threads: int) -> tuple[tuple[Any, ...], Batch]:
 
     def answer(*images: NDArray[np.float32]) -> Values:
         for source, given in zip(sources, images, strict=True):
-            runner.set_tensor(source["index"], _quantized(given.transpose(0, 2, 3, 1), source))
+            runner.set_tensor(source["index"], quantized(given.transpose(0, 2, 3, 1), source))
         runner.invoke()
-        values = [_dequantized(runner.get_tensor(result["index"]), result) for result in results]
+        values = [dequantized(runner.get_tensor(result["index"]), result) for result in results]
         return tuple(each.transpose(0, 3, 1, 2) if each.ndim == 4 else each for each in values)
 
     return tuple((n, channels, height, width) for n, height, width, channels in shapes), answer
 
 
-def _quantized(values: NDArray[np.float32], details: dict[str, Any]) -> NDArray[Any]:
+def quantized(values: NDArray[np.float32], details: dict[str, Any]) -> NDArray[Any]:
     """Values in the type of a tensor, rounded to nearest and saturated."""
     import numpy as np
 
@@ -121,7 +121,8 @@ def _quantized(values: NDArray[np.float32], details: dict[str, Any]) -> NDArray[
     return result
 
 
-def _dequantized(values: NDArray[Any], details: dict[str, Any]) -> NDArray[np.float32]:
+def dequantized(values: NDArray[Any], details: dict[str, Any]) -> NDArray[np.float32]:
+    """What the numbers of a tensor stand for."""
     import numpy as np
 
     if details["dtype"] == np.float32:
@@ -201,4 +202,5 @@ LITERT = Runtime(
     example="example_litert.py",
     packages=("ai-edge-litert", "litert-quantizer"),
     joins_on_one_scale=True,
+    mixes=("fp32", "16x8"),
 )

@@ -98,4 +98,5 @@ ONNXRUNTIME = Runtime(
     host=Host("onnxruntime", _open, execution, _quantization, describe, float_in_int8=_IN_FLOAT),
     example="example_onnxruntime.py",
     packages=("onnx", "onnxruntime"),
+    mixes=("fp32",),
 )

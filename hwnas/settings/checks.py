@@ -45,6 +45,7 @@ _RANGES: Mapping[tuple[str, str], tuple[float, float | None]] = {
     ("export", "qat_if_worse"): _SHARE,
     ("export", "qat_epochs"): _FROM_1,
     ("export", "int8_drop"): _SHARE,
+    ("export", "keep_int8_loss"): (0, 100),
     ("verify", "rounds"): _FROM_1,
     ("verify", "samples"): _FROM_1,
     ("verify", "min_round_s"): (0, 3_600),

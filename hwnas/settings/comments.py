@@ -140,6 +140,9 @@ COMMENTS: Mapping[str, Mapping[str, str]] = {
         "of accuracy; never where it is not set.",
         "qat_epochs": "Passes of that fine-tuning.",
         "also": 'Further precisions of files, as "16x8", where a runtime has them.',
+        "keep_int8_loss": "Points that int8 may lose on validation, as 0.5: as few layers as it takes stay "
+        "in fp32; all are int8 where it is not set.",
+        "layers": "Whether to tell what int8 does to each layer.",
     },
     "verify": {
         "rounds": "How often each model is measured; up to three times as often while the interval is wide.",

@@ -163,6 +163,9 @@ class Export:
         int8_drop: Largest drop by int8 on validation that is accepted, 0.05 being five points of accuracy;
             more is an error.
         also: Further precisions of files, such as "16x8", where a runtime has them.
+        keep_int8_loss: Most that int8 may lose on validation, in points, such as 0.5: as few layers as it
+            takes stay in fp32; all are int8 where it is not set.
+        layers: Whether to tell what int8 does to each layer.
     """
 
     calibration_images: int = 256
@@ -171,6 +174,8 @@ class Export:
     qat_epochs: int = 3
     int8_drop: float = 0.05
     also: tuple[str, ...] = ()
+    keep_int8_loss: float | None = None
+    layers: bool = False
 
 
 @dataclass(frozen=True)

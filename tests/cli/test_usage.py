@@ -98,6 +98,7 @@ WRONG_VALUES = {
     "adapt --short-epochs": [*ADAPT, "--short-epochs", "0"],
     "adapt --epochs": [*ADAPT, "--epochs", "0"],
     "adapt --seed": [*ADAPT, "--seed", "-1"],
+    "export --keep-int8-loss": ["export", "r", "--keep-int8-loss", "-1"],
     "export --also": ["export", "r", "--also", "int4"],
     "verify --device": ["verify", "r", "--device", "nope"],
     "verify --rounds": ["verify", "r", "--rounds", "0"],

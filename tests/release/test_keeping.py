@@ -1,0 +1,149 @@
+"""As few layers as it takes stay in fp32, scored through LiteRT and ONNX Runtime themselves."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from torch import nn
+from typer.testing import CliRunner
+
+from hwnas import blocks, data, device, files, release, runtimes, spaces, train
+from hwnas.cli import app
+from hwnas.errors import ExportError
+from hwnas.export.noise import LayerNoise
+from hwnas.release import keeping, layer_costs
+from hwnas.release.images import predicted_by
+from hwnas.release.keeping import Keeper
+from hwnas.runs.folder import RunFolder
+from hwnas.tables import places
+from hwnas.tables.table import LatencyTable, Round
+
+BROKEN = ("1.6", "2.0")
+"""Layers on both sides of a tensor that int8 cannot show."""
+
+
+def network_of(run):
+    arch = spaces.architecture_from_json(files.read_json(run / "arch.json", "the network"))
+    network = blocks.network(arch)
+    train.load_weights(network, run / "weights.safetensors")
+    return arch, network.eval()
+
+
+def break_int8(network):
+    """Two channels are a large number each, of which the next layer takes the difference.
+
+    Rounding both by one step leaves nothing of all other channels.
+    """
+    first, second = network.get_submodule("1"), network.get_submodule("2")
+    norm = [layer for layer in first.modules() if isinstance(layer, nn.BatchNorm2d)][-1]
+    reader = next(layer for layer in second.modules() if isinstance(layer, nn.Conv2d))
+    with torch.no_grad():
+        norm.weight[:2] = 0
+        norm.bias[:2] = 2000
+        reader.weight[:, 1] = -reader.weight[:, 0]
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return data.load("digits", resolution=16)
+
+
+@pytest.fixture
+def broken(exported_run):
+    _, network = network_of(exported_run)
+    break_int8(network)
+    record = files.read_json(exported_run / "train.json", "training")
+    path = RunFolder(exported_run).weights
+    train.save_weights(network, path, {"data": record["data"]["fingerprint"]})
+    files.write_json(exported_run / "train.json", record | {"weights_sha256": files.sha256(path)})
+    return exported_run
+
+
+def test_the_layers_that_int8_breaks_are_kept_and_no_others(broken, digits, monkeypatch):
+    monkeypatch.setattr(keeping, "REMEDIES", ((), ("bias",)))
+    options = ["--keep-int8-loss", "0.5", "--layers", "--calibration-images", "32"]
+    done = CliRunner().invoke(app, ["export", str(broken), *options])
+    assert done.exit_code == 0, done.output
+    said = " ".join(done.output.split())
+    manifest = release.read_manifest(broken / "export")
+    assert [item["runtime"] for item in manifest.int8_kept] == ["litert", "onnxruntime"]
+    for item in manifest.int8_kept:
+        assert set(item["layers"]) == set(BROKEN), item["said"]
+        assert item["fp32"] - item["int8"] > 0.1, "int8 alone is harmed"
+        assert item["lost"] <= 0.5
+        assert 0 < item["macs_share"] < 0.5
+        assert item["said"] in said
+        assert "2 of 12 layers stay in fp32" in item["said"]
+        assert "no rows of both precisions were measured" in item["said"]
+    worst = sorted(manifest.int8_layers, key=lambda row: row["own_db"])[:2]
+    assert {row["layer"] for row in worst} == set(BROKEN)
+    assert "depthwise" in said, "the table of layers"
+    for model in manifest.models:
+        is_mixed = model.precision == "int8"
+        assert model.kept == (dict.fromkeys(BROKEN, "fp32") if is_mixed else None)
+        if is_mixed:
+            assert model.parity["partitions"] in (1, None)
+            told = next(item for item in manifest.int8_kept if item["runtime"] == model.runtime)
+            file = broken / "export" / model.file
+            assert predicted_by(file, model.runtime, digits, digits.val).value == told["value"]
+    assert manifest.settings["keep_int8_loss"] == 0.5
+
+
+def test_remedies_come_before_layers(broken, digits):
+    found = keeper(broken, digits, 0.5).find("litert", layer_costs.by_macs)
+    assert found.fp32 - found.int8 > 0.1
+    assert found.remedies == ("equalise", "bias")
+    assert found.layers == ()
+    assert "with equalised channels and corrected biases" in found.said
+
+
+def test_nothing_is_kept_where_int8_does_no_harm(exported_run, digits):
+    before = release.read_manifest(exported_run / "export")
+    again = release.read_manifest(release.export_run(exported_run, digits, keep_int8_loss=2.0).parent)
+    assert again.files == before.files, "the files are those of an export without it"
+    assert [item["layers"] for item in again.int8_kept] == [[], []]
+    assert all(item["tried"] == 1 for item in again.int8_kept)
+
+
+def keeper(run, digits, allowed, rounded=None):
+    arch, network = network_of(run)
+    images = digits.normalize(digits.train.images[:64])
+    return Keeper(network, rounded or network, arch.space.input_shape, digits, images, allowed)
+
+
+def test_a_runtime_that_cannot_mix_is_refused_in_a_sentence(broken, digits, monkeypatch):
+    monkeypatch.setattr(keeping, "REMEDIES", ((),))
+    litert = dataclasses.replace(runtimes.RUNTIMES["litert"], mixes=())
+    monkeypatch.setitem(runtimes.RUNTIMES, "litert", litert)
+    with pytest.raises(ExportError, match=r"lose at most 0.5 points of accuracy.*keep no layer in fp32"):
+        keeper(broken, digits, 0.5).find("litert", layer_costs.by_macs)
+
+
+def test_what_fp32_throughout_does_not_heal_is_refused_in_a_sentence(exported_run, digits):
+    arch, _ = network_of(exported_run)
+    torch.manual_seed(0)
+    nothing_learnt = blocks.network(arch).eval()
+    with pytest.raises(ExportError, match=r"lose at most 1 points of accuracy.*with every layer in fp32"):
+        keeper(exported_run, digits, 1.0, nothing_learnt).find("litert", layer_costs.by_macs)
+
+
+def layer(name, macs, own_db=20.0):
+    return LayerNoise(name, "conv", macs, 20.0, own_db)
+
+
+def test_latency_is_by_the_rows_of_both_precisions_where_there_are_any(exported_run, tmp_path):
+    arch, _ = network_of(exported_run)
+    target = device.load("host").target("litert", "int8")
+    noise = [layer("0.0", 10), layer("1.0", 30), layer("1.6", 10), layer("y", 5)]
+    assert layer_costs.of_target(arch, target, [tmp_path])(noise) == layer_costs.by_macs(noise)
+    for precision, latency_ms in (("int8", 1.0), ("fp32", 3.0)):
+        other = dataclasses.replace(target, precision=precision)
+        rows = [Round(w.key(), "block", "s", n, (latency_ms,)) for w in arch.workloads for n in range(3)]
+        LatencyTable(other, {}, rows).save(places.table(tmp_path, other))
+    found = layer_costs.of_target(arch, target, [tmp_path])(noise)
+    assert found.is_measured
+    assert found.each["1.0"] == pytest.approx(3 * found.each["1.6"])
+    assert found.ms(("1.0", "1.6")) == pytest.approx(2.0, rel=1e-6), "3 ms of the block in fp32, 1 in int8"
+    assert layer_costs.of_target(arch, None, [tmp_path])(noise) == layer_costs.by_macs(noise)
