@@ -17,7 +17,7 @@ from hwnas.errors import typed
 from hwnas.runs import outputs
 
 if TYPE_CHECKING:
-    from hwnas.importing.scaling import Scale
+    from hwnas.importing.scaling import InputScale
 
 
 @app.command("import-model")
@@ -85,7 +85,7 @@ def import_model(
     )
 
 
-def _scaled(scale: Scale) -> str:
+def _scaled(scale: InputScale) -> str:
     """How images are scaled, and who said so."""
     mean, std = (",".join(f"{value:.4g}" for value in part) for part in (scale.mean, scale.std))
     if scale.said_by == "nobody":

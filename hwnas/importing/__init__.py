@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from hwnas import __version__, blocks, files
 from hwnas.errors import HwnasError
 from hwnas.importing.proof import Proof
-from hwnas.importing.scaling import Scale, scale_of
+from hwnas.importing.scaling import InputScale, scale_of
 from hwnas.runs import outputs
 from hwnas.runs.folder import RunFolder
 from hwnas.space import Architecture, Shape
@@ -52,7 +52,7 @@ class Imported:
     digests: dict[str, str]
     notes: tuple[str, ...]
     proof: Proof
-    scale: Scale
+    scale: InputScale
     shifting: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:

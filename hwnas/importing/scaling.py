@@ -30,7 +30,7 @@ _NORMALISES = 1  # of the kinds of process units
 
 
 @dataclass(frozen=True)
-class Scale:
+class InputScale:
     """What is taken off pixels from 0 to 1 and what they are then divided by.
 
     Attributes:
@@ -45,8 +45,8 @@ class Scale:
 
 
 def scale_of(
-    mean: Sequence[float] | None, std: Sequence[float] | None, said: Scale | None, channels: int
-) -> Scale:
+    mean: Sequence[float] | None, std: Sequence[float] | None, said: InputScale | None, channels: int
+) -> InputScale:
     """The scale that was asked for, else that of the file, else none.
 
     Args:
@@ -67,7 +67,7 @@ def scale_of(
     stds = _as_many("std", [1.0] if std is None else std, channels)
     if min(stds) <= 0:
         raise HwnasError(f"std must be positive, but got {', '.join(f'{value:g}' for value in stds)}")
-    return Scale(means, stds, by)
+    return InputScale(means, stds, by)
 
 
 def _as_many(name: str, values: Sequence[float], channels: int) -> tuple[float, ...]:
@@ -80,7 +80,7 @@ def _as_many(name: str, values: Sequence[float], channels: int) -> tuple[float, 
     return given * (channels // len(given))
 
 
-def of_embedded(content: bytes, runtime: str) -> Scale | None:
+def of_embedded(content: bytes, runtime: str) -> InputScale | None:
     """What this project wrote into a model file; None where there is nothing.
 
     Args:
@@ -94,7 +94,7 @@ def of_embedded(content: bytes, runtime: str) -> Scale | None:
         return None
 
 
-def of_tflite(content: bytes) -> Scale | None:
+def of_tflite(content: bytes) -> InputScale | None:
     """What the metadata of a TFLite file say; None where they say nothing that can be read."""
     try:
         found = _flatbuffer.metadata(content).get(_GOOGLES)
@@ -103,7 +103,7 @@ def of_tflite(content: bytes) -> Scale | None:
         return None
 
 
-def _of_first_image(content: bytes) -> Scale | None:
+def _of_first_image(content: bytes) -> InputScale | None:
     """Of the first input's process units the one that normalises."""
     root = Table(content, flatbuffers.encode.Get(number_types.UOffsetTFlags.packer_type, content, 0))
     for graph in _tables(root, _SUBGRAPHS):
@@ -131,7 +131,7 @@ def _floats(table: Table, field: int) -> Iterable[float]:
         yield table.Get(number_types.Float32Flags, table.Vector(offset) + 4 * number)
 
 
-def _scale(mean: Iterable[Any], std: Iterable[Any]) -> Scale | None:
+def _scale(mean: Iterable[Any], std: Iterable[Any]) -> InputScale | None:
     found = tuple(map(float, mean)), tuple(map(float, std))
     is_scale = found[0] and found[1] and all(map(math.isfinite, sum(found, ()))) and min(found[1]) > 0
-    return Scale(*found, said_by="file") if is_scale else None
+    return InputScale(*found, said_by="file") if is_scale else None

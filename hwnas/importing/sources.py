@@ -17,7 +17,7 @@ from hwnas.errors import ExportError, HwnasError
 from hwnas.importing import scaling
 from hwnas.importing.differing import Inside, in_onnx, in_tflite
 from hwnas.importing.raw import RawGraph
-from hwnas.importing.scaling import Scale
+from hwnas.importing.scaling import InputScale
 from hwnas.space import Shape
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class GivenNetwork:
     is_whole: bool = False
     inside: Inside | None = None
     notes: tuple[str, ...] = ()
-    scale: Scale | None = None
+    scale: InputScale | None = None
 
 
 def opened(model: str | Path | nn.Module, weights: Path | None, input_shape: Shape | None) -> GivenNetwork:

@@ -36,7 +36,7 @@ _NOISELESS = 1e-12  # share of noise by a layer that brings none: it is kept las
 
 
 @dataclass(frozen=True)
-class Kept:
+class KeptLayers:
     """What an int8 file of a runtime keeps in fp32.
 
     Attributes:
@@ -134,7 +134,7 @@ class Keeper:
             input_shape: Of one image.
             dataset: What it was trained on; its validation split is looked at, at most 2,000 images of it.
             calibration: Normalised training images that int8 ranges come from.
-            allowed: See ``Kept``.
+            allowed: See ``KeptLayers``.
             on_step: Called with what is about to be done.
         """
         self._task = tasks.of(dataset)
@@ -145,7 +145,7 @@ class Keeper:
         self._fp32 = predicted(module, dataset, self._split).value
         self._noise: dict[tuple[str, ...], tuple[LayerNoise, ...]] = {}
 
-    def find(self, runtime: str, added: Callable[[Sequence[LayerNoise]], Added]) -> Kept:
+    def find(self, runtime: str, added: Callable[[Sequence[LayerNoise]], Added]) -> KeptLayers:
         """What the file of a runtime keeps.
 
         Args:
@@ -179,7 +179,7 @@ class Keeper:
                 "added_ms": costs.ms(layers),
                 "cost": costs.said,
             }
-        return Kept(
+        return KeptLayers(
             runtime=runtime,
             allowed=self._allowed,
             fp32=self._fp32,

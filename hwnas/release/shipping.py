@@ -18,7 +18,7 @@ from hwnas.export import Lowered, lower, metadata, noise, parity
 from hwnas.release import cost, int8, layer_costs, preprocessing, probes
 from hwnas.release.folder import LABELS, MANIFEST, PREPROCESSING, PROBES
 from hwnas.release.images import predicted, public_name, require_same_data
-from hwnas.release.keeping import Keeper, Kept
+from hwnas.release.keeping import Keeper, KeptLayers
 from hwnas.release.manifest import Manifest, ShippedModel
 from hwnas.release.stale import require_whole_training
 from hwnas.runs import outputs, records
@@ -131,7 +131,7 @@ def export_run(
         )
     variants = wanted(search, also)
     shape = arch.space.input_shape
-    kept: dict[str, Kept] = {}
+    kept: dict[str, KeptLayers] = {}
     if keep_int8_loss is not None:
         keeper = Keeper(module, rounded, shape, dataset, calibration, keep_int8_loss, on_step=on_variant)
         for name, _ in (variant for variant in variants if variant[1] == "int8"):
@@ -253,7 +253,7 @@ def _contents(
     dataset: Dataset,
     variants: Mapping[tuple[str, str], str],
     lowered: Mapping[str, Lowered],
-    kept: Mapping[str, Kept],
+    kept: Mapping[str, KeptLayers],
 ) -> tuple[dict[str, bytes | str], tuple[ShippedModel, ...]]:
     """Every file of the folder but the manifest, and what the manifest says of the models."""
     quantization = {

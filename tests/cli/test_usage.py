@@ -84,6 +84,8 @@ WRONG_VALUES = {
     "export --qat-epochs": ["export", "r", "--qat-if-worse", "0.1", "--qat-epochs", "0"],
     "export --int8-drop": ["export", "r", "--int8-drop", "-1"],
     "import-model --input": ["import-model", "my.code:network", "--out", "new", "--input", "3x32"],
+    "import-model --mean": ["import-model", "my.code:network", "--out", "new", "--mean", "half"],
+    "import-model --std": ["import-model", "my.code:network", "--out", "new", "--std", "0"],
     "adapt --device": ["adapt", "mobilenetv2", "--device", "nope=3", "--out", "new"],
     "adapt --precision": [*ADAPT, "--precision", "int7"],
     "adapt --input": [*ADAPT, "--input", "3x32"],

@@ -13,7 +13,7 @@ from hwnas.blocks import Conv, PooledHead
 from hwnas.errors import HwnasError
 from hwnas.export import _flatbuffer, lower, metadata, random_module
 from hwnas.importing import import_model
-from hwnas.importing.scaling import Scale, of_tflite, scale_of
+from hwnas.importing.scaling import InputScale, of_tflite, scale_of
 
 SHAPE = (3, 16, 16)
 
@@ -57,8 +57,8 @@ def test_google_s_metadata_are_of_whole_pixels(models) -> None:
     text = googles([127.5], [127.5])
     assert of_tflite(models["litert"]) is None
     found = of_tflite(_flatbuffer.with_metadata(models["litert"], "TFLITE_METADATA", text))
-    assert found == Scale((0.5,), (0.5,), "file")
-    assert scale_of(None, None, found, 3) == Scale((0.5,) * 3, (0.5,) * 3, "file")
+    assert found == InputScale((0.5,), (0.5,), "file")
+    assert scale_of(None, None, found, 3) == InputScale((0.5,) * 3, (0.5,) * 3, "file")
     for other in (googles([127.5], [127.5], kind=2), googles([1.0], [0.0]), text[:40], b"no metadata"):
         assert of_tflite(_flatbuffer.with_metadata(models["litert"], "TFLITE_METADATA", other)) is None
 
@@ -71,14 +71,14 @@ def test_a_file_of_ours_says_it(models, runtime: str, suffix: str, tmp_path: Pat
     found = import_model(path, tmp_path / "run").scale
     assert (list(found.mean), list(found.std), found.said_by) == (how["mean"], how["std"], "file")
     asked = import_model(path, tmp_path / "asked", mean=[0.1], std=[0.5, 0.25, 0.125]).scale
-    assert asked == Scale((0.1,) * 3, (0.5, 0.25, 0.125), "options")
+    assert asked == InputScale((0.1,) * 3, (0.5, 0.25, 0.125), "options")
     said = json.loads((tmp_path / "asked" / "import.json").read_text())["scale"]
     assert said == {"mean": [0.1] * 3, "std": [0.5, 0.25, 0.125], "said_by": "options"}
 
 
 def test_where_nobody_says_it_pixels_are_taken_as_they_are() -> None:
-    assert scale_of(None, None, None, 3) == Scale((0.0,) * 3, (1.0,) * 3, "nobody")
-    assert scale_of(None, [0.5], None, 1) == Scale((0.0,), (0.5,), "options")
+    assert scale_of(None, None, None, 3) == InputScale((0.0,) * 3, (1.0,) * 3, "nobody")
+    assert scale_of(None, [0.5], None, 1) == InputScale((0.0,), (0.5,), "options")
 
 
 @pytest.mark.parametrize(
