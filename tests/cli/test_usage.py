@@ -83,6 +83,8 @@ WRONG_VALUES = {
     "export --qat-epochs": ["export", "r", "--qat-if-worse", "0.1", "--qat-epochs", "0"],
     "export --int8-drop": ["export", "r", "--int8-drop", "-1"],
     "import-model --input": ["import-model", "my.code:network", "--out", "new", "--input", "3x32"],
+    "import-model --mean": ["import-model", "my.code:network", "--out", "new", "--mean", "0.5,half"],
+    "import-model --std": ["import-model", "my.code:network", "--out", "new", "--std", "0.5,0,0.5"],
     "export --also": ["export", "r", "--also", "int4"],
     "verify --device": ["verify", "r", "--device", "nope"],
     "verify --rounds": ["verify", "r", "--rounds", "0"],
