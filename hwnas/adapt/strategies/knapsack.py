@@ -7,12 +7,10 @@ from functools import cached_property
 
 import numpy as np
 
-from hwnas.adapt.strategies.base import Indices, Tell
+from hwnas.adapt.strategies.base import Indices, Tell, within
 from hwnas.adapt.subject import Subject
-from hwnas.budget import Budget
 from hwnas.latency.base import Cost, FloatArray
 from hwnas.search.decode import decode
-from hwnas.search.problem import Constraint, Problem
 from hwnas.widths.importance import kept
 
 
@@ -39,5 +37,4 @@ class ChannelKnapsack:
 
     def propose(self, limit_ms: float) -> Indices:
         """As of ``WidthStrategy``."""
-        constraint = Constraint(Budget(self.subject.target, limit_ms), self.costs)
-        return decode(self._scores, Problem(self.subject.space, (constraint,))).indices
+        return decode(self._scores, within(self.subject, self.costs, limit_ms)).indices
