@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from hwnas.adapt.strategies.base import Indices, Tell
 from hwnas.adapt.subject import Subject
 from hwnas.latency.base import Cost
 from hwnas.latency.bayes.layered import Layered
-from hwnas.measure import ProfileOptions, Progress, profile
+from hwnas.measure import Progress, profile
 from hwnas.space import Workload
 from hwnas.tables.table import LatencyTable
 from hwnas.widths.layers import WidthLayer, layers_of
@@ -40,8 +41,9 @@ def layered(subject: Subject, folder: Path, tell: Tell) -> Layered:
     def said(progress: Progress) -> None:
         tell(f"measuring layers of other widths: {progress.stage} {progress.done}/{progress.total}")
 
-    options = ProfileOptions(rounds=_ROUNDS, max_rounds=_ROUNDS, seed=subject.seed)
     device, target = subject.measurer.device, subject.target
+    rounds = min(_ROUNDS, subject.measurer.options.rounds)
+    options = replace(subject.measurer.options, rounds=rounds, max_rounds=rounds)
     path = profile(device, (), [target], folder / device.name, options, said, only=rows)[target]
     wanted = list(dict.fromkeys(_networks(subject, rng)))
     tell(f"measuring {len(wanted)} networks of other widths")

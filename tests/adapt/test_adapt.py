@@ -7,7 +7,7 @@ import quick_measuring
 
 from hwnas import adapt as adapting
 from hwnas import device, release, report, spaces
-from hwnas.adapt import keeping, ladder, latencies, rungs, subject
+from hwnas.adapt import costs, keeping, ladder, latencies, rungs, subject
 from hwnas.adapt.ladder import AdaptOptions, require_kept
 from hwnas.adapt.latencies import Latency
 from hwnas.adapt.original import GivenModel, original
@@ -32,6 +32,7 @@ def by_size(monkeypatch):
 
     for module in (subject, rungs, ladder):
         monkeypatch.setattr(module, "latencies", told)
+    monkeypatch.setattr(costs, "costs", lambda one, _folder, _tell: _predicted(one, 1e5))
 
 
 def adapted(run, to, budget="60%", options=FEW, **more):
@@ -111,8 +112,8 @@ def test_what_is_predicted_wrong_is_corrected_by_what_is_measured(exported_run, 
     found = original(GivenModel(str(exported_run), None), exported_run)
     one = _subject(found)
     true = {tuple(row): None for row in [one.space.at_share(share / 100) for share in range(100, 20, -2)]}
-    costs = _half(one)
-    kept = keeping.keep(one, Uniform(one, costs, print), costs, _whole(one) * 0.5, lambda _: None)
+    half = _predicted(one, 2e5)
+    kept = keeping.keep(one, Uniform(one, half, print), half, _whole(one) * 0.5, lambda _: None)
     assert kept.indices in true
     assert 0.4 * _whole(one) < kept.latency.ms <= 0.5 * _whole(one)
 
@@ -133,12 +134,12 @@ def _whole(one):
     return one.latencies([indices])[indices].ms
 
 
-def _half(one):
+def _predicted(one, unit):
     from width_costs import cost_of
 
     from hwnas.widths.layers import layers_of
 
-    return cost_of(one.space, layers_of(one.found), lambda workload: workload.block.params() / 2e5)
+    return cost_of(one.space, layers_of(one.found), lambda workload: workload.block.params() / unit)
 
 
 def test_bad_options_are_refused_in_a_sentence(exported_run, tmp_path):
