@@ -14,6 +14,7 @@ from hwnas.cli import _found, _usage
 from hwnas.cli._app import err
 from hwnas.cli._options import Settings
 from hwnas.errors import TableError
+from hwnas.runs.folder import RunFolder
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -114,7 +115,6 @@ class Teacher:
 
     def adapt(self) -> None:
         """Train it on the images, where it was not."""
-        from hwnas.runs.folder import RunFolder
         from hwnas.train.training import train_run
 
         if self.config is None or RunFolder(self.run).train.exists():
@@ -136,7 +136,7 @@ def require(context: typer.Context, known: Known) -> None:
         _usage.no_effect(context, "latency", "supernet", needs=needs)
     if known.has_images:
         return
-    if not Path(known.name).is_dir():
+    if not Path(known.name).is_dir() or RunFolder(Path(known.name)).is_imported:
         raise typer.BadParameter(
             f"--from must have images to adapt {known.name} to, but got none: give --data"
         )
@@ -160,7 +160,6 @@ def teacher_of(
     from hwnas import spaces
     from hwnas.evaluators.supernet.config import OneShotConfig
     from hwnas.finalists import models
-    from hwnas.runs.folder import RunFolder
     from hwnas.train import TrainConfig
     from hwnas.train.adapting import begun, space_of
 
@@ -190,7 +189,6 @@ def searched_around(
     """Search around a known network, on one size or on several, which are tuned alike to be compared."""
     from hwnas.finalists import tuning
     from hwnas.pipeline import sizes
-    from hwnas.runs.folder import RunFolder
 
     asked = known.sizes()
     if not known.has_sizes:

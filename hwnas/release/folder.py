@@ -106,6 +106,9 @@ def _export_again(folder: Path) -> str:
 
 
 def _after_search(run: Path) -> str:
+    if RunFolder(run).is_imported:
+        first = typed("train", "RUN", "--from", run, "--data", "DIR")
+        return f"{first}, then {typed('export', 'RUN')}"
     return f"{typed('train', run)}, then {typed('export', run)}"
 
 

@@ -56,7 +56,8 @@ def search_anew(run: Path) -> str:
     if elsewhere := runs_inside(run):
         return elsewhere
     if RunFolder(run).imported.exists():
-        return "an imported network can be measured, profiled and exported, and has no search to go on from"
+        again = typed("train", "RUN", "--from", run, "--data", "DIR")
+        return f"of an imported network, {again} makes a run that all other commands take"
     if is_of_chain(run):
         return "start the `hwnas run` or `hwnas quickstart` again that it is of"
     example = ("search", "--device", "host=60%", "--out")

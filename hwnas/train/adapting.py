@@ -187,9 +187,15 @@ def space_of(run: Path) -> str:
     """Name of the space of all that is cheaper than the network of a run, block by block.
 
     Raises:
-        TrainingError: It is the folder of no run, or of a network that was found in a search.
+        TrainingError: It is the folder of no run, or of a network that was only imported, or that was found
+            in a search.
     """
     require_run(run)
+    if RunFolder(run).is_imported:
+        raise TrainingError(
+            f"a network to search around must be adapted to images, but {run} was only imported: "
+            f"{typed('train', 'RUN', '--from', run, '--data', 'DIR')} adapts it, for example"
+        )
     name = spaces.in_folder(run).name
     if not known.knows(name) and not name.startswith(own.PREFIX):
         found = RunFolder(run).teacher
