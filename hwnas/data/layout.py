@@ -12,8 +12,8 @@ from hwnas.data.names import shown
 from hwnas.data.walk import MAX_DEPTH, PictureFolder
 from hwnas.errors import DataError
 
-_MASKS, _OF_MASKS = "masks", "segmentation"
-_HOLDS_ANYTHING = frozenset(("images", "imgs", "jpegimages", _MASKS))
+_MASKS, _OF_MASKS = frozenset(("masks", "segmentationclass")), "segmentation"
+_HOLDS_ANYTHING = frozenset(("images", "imgs", "jpegimages")) | _MASKS
 
 
 def splits(root: PictureFolder, account: Account) -> dict[str, PictureFolder]:
@@ -138,7 +138,7 @@ def _refuse_split_beside_classes(level: PictureFolder, found: Mapping[str, Pictu
     if odd and len(level.filled) > 1 and len(found) < 2:
         others = [folder.name for folder in level.filled if folder is not odd[0]]
         name = shown(odd[0].name)
-        if any(folder.name.casefold() == _MASKS for folder in level.filled):
+        if any(folder.name.casefold() in _MASKS for folder in level.filled):
             raise DataError(
                 f"all folders must be classes, or all splits, but {shown(level.path)} holds {name!r}, which "
                 f"is hardly a class, and masks: for these, give {_OF_MASKS} as the task"

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hwnas.data import contents, dividing, embedded, sources
 from hwnas.data.dataset import Dataset, Split
 from hwnas.data.images import Account, Images, some
-from hwnas.data.names import SPLITS, shown
+from hwnas.data.names import SPLITS, WRAPPERS, shown
 from hwnas.data.reading import Prints, ReadingSummary, copies, line
 from hwnas.errors import DataError
 
@@ -154,7 +154,8 @@ def _unshown(names: Sequence[str], splits: Mapping[str, Split]) -> Iterator[str]
 def _check(raw: Images, source: str | Path) -> None:
     if len(raw.class_names) < 2:
         raise DataError(
-            f"data must have at least two classes, but {shown(source)} has {list(raw.class_names)}"
+            f"data must have at least two classes, but {shown(source)} has {list(raw.class_names)}: "
+            + (_other_task(raw.class_names) or "add a folder of images of another")
         )
     counts = np.bincount(raw.train[1], minlength=len(raw.class_names))
     if counts.min() < MIN_PER_CLASS:
@@ -162,9 +163,17 @@ def _check(raw: Images, source: str | Path) -> None:
         out = ", ".join(f"{count} {reason}" for reason, count in raw.account.left_out.most_common(3))
         raise DataError(
             f"every class must have at least {MIN_PER_CLASS} training images, but "
-            f"{raw.class_names[fewest]!r} in {shown(source)} has {counts[fewest]}: add images or remove "
-            "the class" + (f" (left out: {out})" if out else "")
+            f"{raw.class_names[fewest]!r} in {shown(source)} has {counts[fewest]}: "
+            + (_other_task(raw.class_names) or "add images or remove the class")
+            + (f" (left out: {out})" if out else "")
         )
+
+
+def _other_task(classes: Sequence[str]) -> str:
+    """What to do where folders that are called classes are those of another task; else nothing."""
+    if not any(name.casefold() in WRAPPERS for name in classes):
+        return ""
+    return f"where {some(classes)} are no classes, give segmentation (masks) or detection (boxes) as the task"
 
 
 def _statistics(

@@ -99,7 +99,8 @@ def _used(file: Path | IO[bytes], name: str, use: Callable[[Image], T]) -> T:
         raise _too_large(name) from error
     except _FAULTS as error:
         raise DataError(
-            f"every image must be readable, but {name} is not: {_reason(error)}{_beginning(file)}"
+            f"every image must be readable, but {name} is not: {_reason(error)}{_beginning(file)}: "
+            "get it again, or remove it"
         ) from error
 
 

@@ -264,6 +264,13 @@ def test_pictures_without_txt_show_nothing_and_whole_splits_without_are_left_out
     assert len(data.train) + len(data.test) == 8
 
 
+def test_places_of_the_yaml_that_are_not_there_are_said(tmp_path):
+    write_yolo(tmp_path, "images", "labels", {"train": range(SCENES)})
+    (tmp_path / "data.yaml").write_text("train: images\nval: elsewhere\nnames: [cat, dog]\n")
+    data = load(tmp_path)
+    assert any("not there and are not used (val: elsewhere)" in note for note in data.reading.notes)
+
+
 def of_yolo(text):
     def write(root):
         write_yolo(root)
@@ -311,6 +318,23 @@ def unlisted(said):
     said["annotations"][0]["category_id"] = 55
 
 
+def as_text(said):
+    said["annotations"][0]["category_id"] = "3"
+
+
+def again(kind):
+    return lambda said: said[kind][1].update(id=said[kind][0]["id"])
+
+
+def without(key):
+    return lambda said: said.pop(key)
+
+
+def crowded(said):
+    for each in said["annotations"]:
+        each["iscrowd"] = 1
+
+
 def short(said):
     said["annotations"][0]["bbox"] = [1, 2, 3]
 
@@ -322,9 +346,17 @@ def infinite(said):
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (of_coco(blind), "must show objects"),
+        (of_coco(blind), "must show objects to be found, but .* has none"),
         (of_coco(other_size), "as it is seen, but .* 48x32 .* 32x48"),
         (of_coco(unlisted), "listed category, but .* 55"),
+        (of_coco(as_text), "listed category, but .* has objects of '3'"),
+        (of_coco(again("images")), "images must have an id each, but several in .* have 100: export"),
+        (of_coco(again("categories")), "categories must have an id each, but several in .* have 3: export"),
+        *(
+            (of_coco(without(key)), f"has no list of {key}")
+            for key in ("images", "annotations", "categories")
+        ),
+        (of_coco(crowded), "only crowds"),
         (of_coco(short), "bbox of x, y, width, height"),
         (of_coco(infinite), "boxes must be numbers"),
         (twice, "listed once, but 12"),
@@ -334,7 +366,7 @@ def infinite(said):
         (of_yaml("names: 5"), "names must be a list of texts, .* has 5"),
         (of_yaml("names: {cat: 0}"), "names must be a list of texts"),
         (of_yaml("names: [cat]"), "objects of class 1 and 1 names"),
-        (of_yaml("names: ["), "must be YAML"),
+        (of_yaml("names: ["), "must be YAML, .*: correct it"),
         (of_xml("<annotation><object><name>cat</name></object></annotation>"), "no bndbox/xmin"),
         (of_xml("<annotation>"), "must be xml"),
         (of_xml('<!DOCTYPE a [<!ENTITY b "c">]><annotation/>'), "no entities"),

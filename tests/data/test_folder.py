@@ -172,6 +172,15 @@ REFUSED = {
         "holds 'valid', which is hardly a class, beside cat, dog",
     ),
     "images and masks": ({"JPEGImages": 6, "Masks": 6}, "which is hardly a class, and masks: .*segmentation"),
+    "images and masks of VOC": (
+        {"JPEGImages": 6, "SegmentationClass": 6},
+        "which is hardly a class, and masks: .*segmentation",
+    ),
+    "images of another task": ({"images": 6}, r"two classes.*: where images are no classes, .* detection"),
+    "images and boxes": (
+        {"images": 6, "labels": 0},
+        "'labels' in .* has 0: where images, labels are no clas",
+    ),
     "splits of detection": ({"images__train": 6, "images__val": 6}, "images has train .*, val"),
     "splits in names of classes": (
         {"train_cat": 6, "train_dog": 6, "test_cat": 2, "test_dog": 2},

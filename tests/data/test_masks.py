@@ -248,7 +248,10 @@ def smooth(mask):
         (lambda root: save(root, lambda mask: as_index(mask.T.copy())), "shape of its picture.*48x32.*32x48"),
         (lambda root: save(root, lambda mask: as_index(mask * 90)), "class numbers from 0, but"),
         (lambda root: save(root, lambda mask: as_index(mask * 0)), "all pixels in .* that count are 0"),
-        (lambda root: save(root, lambda mask: as_index(mask * 0 + 255)), "all pixels in .* are 255"),
+        (
+            lambda root: save(root, lambda mask: as_index(mask * 0 + 255)),
+            "all pixels in .* are 255, void: give masks",
+        ),
         (lambda root: save(root, lambda mask: Image.fromarray(mask.astype(np.uint16) * 500)), "not objects"),
         (lambda root: save(root, numbers=range(3)), "at least 5 training images, but .* has 3"),
         (lambda root: save(root, masks="other"), "12 images and 0 masks|24 images and 0 masks"),

@@ -349,6 +349,16 @@ def test_the_programs_that_ship_write_the_mask_of_a_picture(name, pictures, tmp_
     with Image.open(tmp_path / "it.mask.png") as drawn:
         assert drawn.mode == "P"
         mask, colours = np.asarray(drawn), np.asarray(drawn.convert("RGB"))
+    (tmp_path / "cut.png").write_bytes((tmp_path / "it.png").read_bytes()[:2000])
+    refused = subprocess.run(
+        [sys.executable, program, "it.png", "cut.png", "none.png"],
+        capture_output=True, text=True, cwd=tmp_path,
+    )  # fmt: skip
+    assert refused.returncode == 1
+    assert refused.stdout.splitlines()[0] == "it.png:", "of several, which one it is"
+    (line,) = refused.stderr.splitlines()
+    assert line.startswith("a picture must be readable, but cut.png is not (")
+    assert not (tmp_path / "cut.mask.png").exists()
     large = functional.interpolate(torch.from_numpy(logits).double(), size=(50, 90), mode="bilinear")
     np.testing.assert_array_equal(mask, large[0].argmax(0).numpy())
     np.testing.assert_array_equal(colours, np.array(palette(CLASSES), np.uint8)[mask])

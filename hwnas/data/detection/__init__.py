@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hwnas.data import names, samples, table
-from hwnas.data.contents import CLASS, NO_OBJECT
+from hwnas.data.contents import CLASS, CROWD, NO_OBJECT
 from hwnas.data.dataset import Dataset, Split
 from hwnas.data.detection.coco import coco
 from hwnas.data.detection.objects import WANTED, Boxes, Found, Objects, numbered, padded
@@ -72,8 +72,13 @@ def _read(source: str | Path, resolution: int) -> Images:
     require_room(sum(part.count for part in parts.values()), resolution)
     boxes = Boxes(account, resolution)
     labelled = {split: _labelled(split, part, boxes) for split, part in parts.items()}
-    if not (labelled["train"][1][..., CLASS] != NO_OBJECT).any():
-        raise DataError(f"training images must show objects, but no box in {shown(source)} does: add boxes")
+    shows = labelled["train"][1]
+    there = shows[..., CLASS] != NO_OBJECT
+    if not (there & (shows[..., CROWD] == 0)).any():
+        what = "has only crowds or difficult ones" if there.any() else "has none"
+        raise DataError(
+            f"training images must show objects to be found, but {shown(source)} {what}: add boxes"
+        )
     boxes.close()
     return samples.images(classes, labelled, account)
 

@@ -50,24 +50,48 @@ def _annotations(path: Path) -> dict[Path, Any]:
     files = (file for file in files_of(path) if file.suffix.lower() == ".json")
     shown_files = [file for file in files if not any(map(is_hidden, file.relative_to(path).parts))]
     instances = [file for file in shown_files if file.name.startswith("instances")]
-    loaded = ((file, _loaded(file)) for file in instances or shown_files)
-    return {file: said for file, said in loaded if _says_boxes(said)}
+    whole: dict[Path, Any] = {}
+    lacking: dict[Path, list[str]] = {}
+    for file in instances or shown_files:
+        said = _loaded(file)
+        if keys := _lacking(said):
+            lacking[file] = keys
+        else:
+            whole[file] = said
+    almost = next((file for file, keys in lacking.items() if len(keys) == 1), None)
+    if almost and not whole:
+        raise DataError(
+            f"annotations of COCO must have lists of {', '.join(_KEYS)}, but {shown(almost)} has no list of "
+            f"{lacking[almost][0]}: export it again"
+        )
+    return whole
 
 
-def _says_boxes(said: Any) -> bool:
-    return isinstance(said, dict) and all(isinstance(said.get(key), list) for key in _KEYS)
+def _lacking(said: Any) -> list[str]:
+    return [key for key in _KEYS if not (isinstance(said, dict) and isinstance(said.get(key), list))]
+
+
+def _require_unique(file: Path, found: Mapping[str, Any], kind: str) -> None:
+    ids = Counter(each["id"] for each in found[kind])
+    if twice := [str(id_) for id_, count in ids.items() if count > 1]:
+        raise DataError(
+            f"{kind} must have an id each, but several in {shown(file)} have {some(twice)}: export it again"
+        )
 
 
 def _loaded(file: Path) -> Any:
     try:
         return json.loads(samples.text(file))
     except (ValueError, RecursionError) as error:
-        raise DataError(f"annotations must be json, but {shown(file)} is not: {error}") from error
+        raise DataError(
+            f"annotations must be json, but {shown(file)} is not: {error}: export it again"
+        ) from error
 
 
 def _categories(file: Path, found: Mapping[str, Any]) -> dict[int, str]:
     """The name of each number; without one above others that no object has, as some exporters write."""
     try:
+        _require_unique(file, found, "categories")
         named = {category["id"]: str(category["name"]) for category in found["categories"]}
         above = {category.get("supercategory") for category in found["categories"]}
         used = {annotation["category_id"] for annotation in found["annotations"]}
@@ -76,7 +100,7 @@ def _categories(file: Path, found: Mapping[str, Any]) -> dict[int, str]:
             f"categories must have an id and a name, and annotations a category_id, but in {shown(file)} one "
             f"lacks {error}: export it again"
         ) from error
-    if unknown := sorted(map(str, used - named.keys())):
+    if unknown := sorted(map(repr, used - named.keys())):
         raise DataError(
             f"every object must be of a listed category, but {shown(file)} has objects of {some(unknown)}, "
             "which it does not list: export it again"
@@ -136,6 +160,7 @@ def _samples(
             classes = [ids[each["category_id"]] for each in said]
             crowds = [bool(each.get("iscrowd")) for each in said]
             yield Sample(pictures.name(picture), picture, Objects(boxes, classes, crowds, frame))
+    _require_unique(file, found, "images")
     if of_image:
         account.left_out["boxes of no listed image"] += sum(map(len, of_image.values()))
 

@@ -45,7 +45,7 @@ def yolo(path: Path, account: Account) -> Found | None:
     samples.are_read(account, files)
     texts = {_key(file, path): file for file in files}
     config = _config(path, account)
-    said = _splits(config)
+    said = _splits(config, account)
     found: dict[str | None, list[Sample[Objects]]] = {}
     bare: dict[str | None, list[str]] = {}
     for picture in pictures:
@@ -132,7 +132,7 @@ def _config(path: Path, account: Account) -> tuple[Path, Mapping[str, Any]] | No
             said = yaml.safe_load(samples.text(file))
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             why = " ".join(str(error).split())
-            raise DataError(f"{shown(file)} must be YAML, but cannot be read: {why}") from error
+            raise DataError(f"{shown(file)} must be YAML, but cannot be read: {why}: correct it") from error
         if isinstance(said, dict) and "names" in said:
             found.append((file.parent, said))
             samples.are_read(account, [file])
@@ -143,12 +143,13 @@ def _config(path: Path, account: Account) -> tuple[Path, Mapping[str, Any]] | No
     return next(iter(found), None)
 
 
-def _splits(config: tuple[Path, Mapping[str, Any]] | None) -> dict[str, list[Path]]:
+def _splits(config: tuple[Path, Mapping[str, Any]] | None, account: Account) -> dict[str, list[Path]]:
     """Folders and files of each split; empty where what is said is not there, as on another machine."""
     if config is None:
         return {}
     folder, said = config
     found: dict[str, list[Path]] = {}
+    missing: list[str] = []
     for split, key in (("train", "train"), ("val", "val"), ("val", "valid"), ("test", "test")):
         given = said.get(key) or []
         for text in given if isinstance(given, list) else [given]:
@@ -162,6 +163,13 @@ def _splits(config: tuple[Path, Mapping[str, Any]] | None) -> dict[str, list[Pat
                 )
             elif there:
                 found.setdefault(split, []).append(there.resolve())
+            else:
+                missing.append(f"{key}: {text}")
+    if missing:
+        account.notes.append(
+            f"the YAML file in {shown(folder)} names places that are not there and are not used "
+            f"({some(missing)}): if they are splits, correct it"
+        )
     return found if "train" in found else {}
 
 

@@ -112,7 +112,10 @@ class Masks:
     def _unnamed(self, met: list[int], where: str) -> tuple[str, ...]:
         """Names for numbers that have none."""
         if not met:
-            raise DataError(f"masks must have at least two classes, but all pixels in {where} are 255, void")
+            raise DataError(
+                f"masks must have at least two classes, but all pixels in {where} are 255, void: give masks "
+                "that number the classes 0, 1, 2 and so on"
+            )
         if len(met) == 1:
             raise DataError(
                 f"masks must have at least two classes, but all pixels in {where} that count are {met[0]}: "

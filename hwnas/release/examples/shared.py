@@ -1,9 +1,12 @@
 def opened(path):
     """The picture in a file: upright, opaque, RGB."""
-    with Image.open(path) as file:
-        if file.mode == "F" or (file.mode == "I" and file.format not in ("PPM", "PNG")):
-            sys.exit(f"a picture must have 8 or 16 bits a channel, but {path} has 32: convert it")
-        picture = ImageOps.exif_transpose(file)
+    try:
+        with Image.open(path) as file:
+            if file.mode == "F" or (file.mode == "I" and file.format not in ("PPM", "PNG")):
+                sys.exit(f"a picture must have 8 or 16 bits a channel, but {path} has 32: convert it")
+            picture = ImageOps.exif_transpose(file)
+    except (OSError, SyntaxError) as error:  # Pillow's word for some broken PNG files is SyntaxError
+        sys.exit(f"a picture must be readable, but {path} is not ({error}): give another, or get it again")
     if picture.mode.startswith("I"):  # 16 bits become 8
         picture = Image.fromarray(np.rint(np.asarray(picture) / 257).astype(np.uint8))
     elif picture.has_transparency_data:  # on white
@@ -38,4 +41,6 @@ if __name__ == "__main__":
     else:
         for word in words:
             picture = opened(word)
+            if len(words) > 1:
+                print(f"{word}:")
             show(read(answers(run(prepared(picture))), *picture.size), picture, word)
