@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,6 +43,7 @@ class Imported:
         proof: How near its answers are to the source's.
         scale: How its images are scaled.
         shifting: Names of the batch norms whose statistics the source had lost.
+        created: When it came in.
     """
 
     run: Path
@@ -54,12 +55,13 @@ class Imported:
     proof: Proof
     scale: InputScale
     shifting: tuple[str, ...] = ()
+    created: str = field(default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds"))
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object; where the folder is does not stand in it."""
         return {
             "schema": SCHEMA,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "created": self.created,
             "hwnas": __version__,
             "python": platform.python_version(),
             "source": {"kind": self.kind, "name": self.source, "sha256": self.digests},
