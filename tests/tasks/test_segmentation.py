@@ -359,6 +359,12 @@ def test_the_programs_that_ship_write_the_mask_of_a_picture(name, pictures, tmp_
     (line,) = refused.stderr.splitlines()
     assert line.startswith("a picture must be readable, but cut.png is not (")
     assert not (tmp_path / "cut.mask.png").exists()
+    for wrong in (["--time", "3"], ["--time", "x", "it.png"], ["--time", "0", "it.png"]):
+        refused = subprocess.run(
+            [sys.executable, program, *wrong], capture_output=True, text=True, cwd=tmp_path
+        )
+        assert (refused.returncode, refused.stdout) == (1, "")
+        assert refused.stderr.startswith("python example_")
     large = functional.interpolate(torch.from_numpy(logits).double(), size=(50, 90), mode="bilinear")
     np.testing.assert_array_equal(mask, large[0].argmax(0).numpy())
     np.testing.assert_array_equal(colours, np.array(palette(CLASSES), np.uint8)[mask])

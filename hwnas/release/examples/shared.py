@@ -37,6 +37,8 @@ def timed(pictures, rounds):
 if __name__ == "__main__":
     words = [word for word in sys.argv[1:] if word != chosen] or sys.exit(__doc__)
     if words[0] == "--time":
+        if len(words) < 3 or not words[1].isdecimal() or int(words[1]) < 1:
+            sys.exit(__doc__)
         print(json.dumps(timed([opened(word) for word in words[2:]], int(words[1]))))
     else:
         for word in words:
