@@ -1,11 +1,10 @@
 """Gates that open at random learn widths and what they cost: Budgeted Super Networks (arXiv:1706.00046).
 
-Each group of channels has a distribution over its widths; a width leaves open the gates of the channels that
-matter most. As in the paper, the objective is the expected loss plus a price times what is expected beyond
-the limit, weights learn at the same time as gates, and the gradient of the cost is that of REINFORCE. Draws
-of costs are cheap, so there are many a step. Unlike there, the loss reaches the gates through the one network
-that is drawn a step (Gumbel-softmax, straight through, arXiv:1611.01144), which needs fewer steps than
-REINFORCE, and the price rises for as long as the limit is exceeded. Depths stay: widths cannot say them.
+Each group of channels has a distribution over its widths; a width opens the gates of the channels that matter
+most. As in the paper, the objective is the expected loss plus a price times what is expected beyond the
+limit, gates learn by REINFORCE and weights at the same time. Unlike there, several networks are drawn for
+the same images, so that each is compared with the others; draws of costs alone are cheap, and there are many
+a step; and the price rises for as long as the limit is exceeded. Depths stay: widths cannot say them.
 """
 
 from __future__ import annotations
@@ -15,12 +14,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from torch.nn import functional
 
 from hwnas import tasks
 from hwnas.adapt.strategies.base import Indices, Tell, nearest, within
 from hwnas.adapt.subject import Subject
-from hwnas.latency.base import Cost, FloatArray
+from hwnas.latency.base import Cost, FloatArray, IntArray
 from hwnas.search.decode import decode
 from hwnas.search.feasible import near_budget
 from hwnas.tasks.base import LossSettings
@@ -30,8 +28,8 @@ from hwnas.train.loss import TrainingLoss
 from hwnas.widths.gated import Gated, masks
 
 _BATCH = 32
-_DRAWS = 256
-"""Of costs a step."""
+_NETWORKS, _COSTS = 4, 256
+"""Draws a step."""
 _WEIGHTS_RATE, _MOMENTUM, _DECAY = 0.005, 0.9, 1e-5
 _GATES_RATE = 0.1
 _PRICE_RATE = 1.0
@@ -80,7 +78,7 @@ class BudgetedGates:
             torch.tensor([_LEANING * width / widths[-1] for width in widths], requires_grad=True)
             for widths in space.widths
         ]
-        learning = torch.optim.Adam(logits, _GATES_RATE, betas=(0.5, 0.999))
+        learning = torch.optim.Adam(logits, _GATES_RATE)
         weights = optim.sgd(
             network.network.parameters(),
             learning_rate=_WEIGHTS_RATE,
@@ -89,35 +87,26 @@ class BudgetedGates:
         )
         rng, price = np.random.default_rng(subject.seed), 1.0
         for step in range(self.steps):
-            drawn = [_one_hot(each, rng) for each in logits]
-            network.gates = {
-                name: one @ table for one, (name, table) in zip(drawn, open_at.items(), strict=True)
-            }
             images, targets = subject.batches.step("train", _BATCH, subject.seed, step)
-            lost = loss(network.train(), images, targets, rng).loss
-            optim.check_finite(lost, "of gates over widths")
-            excess, surrogate = self._excess(logits, limit_ms, rng)
-            price += _PRICE_RATE * excess
+            drawn, losses = _drawn(logits, _NETWORKS, rng), []
+            for number, row in enumerate(drawn):
+                network.gates = {name: open_at[name][index] for name, index in zip(open_at, row, strict=True)}
+                with torch.set_grad_enabled(number == 0):  # weights learn from the first one
+                    losses.append(loss(network.train(), images, targets, rng).loss)
+            values = [optim.check_finite(lost, "of gates over widths") for lost in losses]
+            costly = _drawn(logits, _COSTS, rng)
+            excess = np.maximum(self.costs.of(costly) / limit_ms - 1, 0.0)
             learning.zero_grad()
             weights.zero_grad()
-            (lost + price * surrogate).backward()  # type: ignore[no-untyped-call]
+            expected = _expected(logits, drawn, np.array(values))
+            (losses[0] + expected + price * _expected(logits, costly, excess)).backward()
             learning.step()
             weights.step()
+            over = float(excess.mean())
+            price += _PRICE_RATE * over
             if (step + 1) % max(1, self.steps // 4) == 0:
-                self.tell(f"gates: {step + 1} of {self.steps} steps, {excess:.1%} over {limit_ms:.3f} ms")
+                self.tell(f"gates: {step + 1} of {self.steps} steps, {over:.1%} over {limit_ms:.3f} ms")
         return [torch.log_softmax(each.detach().double(), 0).numpy() for each in logits]
-
-    def _excess(
-        self, logits: Sequence[torch.Tensor], limit_ms: float, rng: np.random.Generator
-    ) -> tuple[float, torch.Tensor]:
-        """By which share of itself the limit is exceeded on average, and a scalar with that gradient."""
-        logs = [torch.log_softmax(each, 0) for each in logits]
-        drawn = np.stack([_drawn(each.detach(), _DRAWS, rng) for each in logs], axis=1)
-        excess = np.maximum(self.costs.of(drawn) / limit_ms - 1, 0.0)
-        columns = zip(logs, drawn.T, strict=True)
-        likelihood = torch.stack([each[torch.from_numpy(column)] for each, column in columns]).sum(0)
-        advantage = torch.from_numpy(excess - excess.mean()).float()
-        return float(excess.mean()), (advantage * likelihood).mean()
 
     def _loss(self) -> TrainingLoss:
         subject = self.subject
@@ -125,14 +114,22 @@ class BudgetedGates:
         return TrainingLoss(criterion, subject.teacher.network.eval(), TAUGHT)
 
 
-def _drawn(logs: torch.Tensor, count: int, rng: np.random.Generator) -> np.ndarray:
-    chances = logs.double().exp().numpy()
-    return rng.choice(len(chances), count, p=chances / chances.sum())
+def _drawn(logits: Sequence[torch.Tensor], count: int, rng: np.random.Generator) -> IntArray:
+    """Widths from the gates, shape (count, slots)."""
+    chances = [torch.softmax(each.detach().double(), 0).numpy() for each in logits]
+    return np.stack([rng.choice(len(each), count, p=each / each.sum()) for each in chances], axis=1)
 
 
-def _one_hot(logits: torch.Tensor, rng: np.random.Generator) -> torch.Tensor:
-    """One width drawn, as a vector with a 1 whose gradient is that of the softmax of the same noise."""
-    noise = torch.from_numpy(rng.gumbel(size=len(logits))).float()
-    soft = torch.softmax(logits + noise, 0)
-    hard = functional.one_hot(soft.argmax(), len(logits))
-    return hard + soft - soft.detach()
+def _expected(logits: Sequence[torch.Tensor], drawn: IntArray, values: FloatArray) -> torch.Tensor:
+    """A scalar with the gradient, in the logits, of the expectation of what was drawn (REINFORCE).
+
+    Args:
+        logits: One tensor a slot.
+        drawn: Shape (n, slots).
+        values: Of each draw, shape (n,), n at least 2; the mean is the baseline.
+    """
+    logs = [torch.log_softmax(each, 0) for each in logits]
+    columns = zip(logs, drawn.T, strict=True)
+    likelihood = torch.stack([each[torch.from_numpy(column)] for each, column in columns]).sum(0)
+    better = torch.from_numpy(values - values.mean()).float()
+    return (better * likelihood).sum() / (len(values) - 1)

@@ -39,6 +39,8 @@ _PARENTS = 0.25
 """Share of a population whose children are the next one."""
 _MUTATED = 0.1
 """Chance that a width of a child is another, as in the paper."""
+_TRIES = 10
+"""Children that are thought of for one that is scored."""
 _LEAST_USE = 0.9
 """Of the limit, by founders, where there are such widths."""
 
@@ -85,10 +87,22 @@ class MetaPruning:
             founders = np.array([sampler.repair(np.array(each)) for each in self._best(parents)])
         best = self._score(founders, problem, parents)
         for number in range(self.generations if near is None else 1):
-            children = [sampler.repair(self._child(best, rng)) for _ in range(self.population)]
-            best = self._score(np.array(children), problem, parents)
+            best = self._score(self._children(best, sampler, rng), problem, parents)
             self.tell(f"metapruning: generation {number + 1}, best {self._worth[best[0]]:.4f}")
         return best[0]
+
+    def _children(
+        self, parents: list[Indices], sampler: FeasibleSampler, rng: np.random.Generator
+    ) -> IntArray:
+        """A population of widths that keep the limit, as many of them new as are soon found."""
+        found: dict[Indices, None] = {}
+        for _ in range(_TRIES * self.population):
+            child = tuple(int(index) for index in sampler.repair(self._child(parents, rng)))
+            if child not in self._worth:
+                found[child] = None
+            if len(found) == self.population:
+                break
+        return np.array(list(found) or parents)
 
     def _score(self, rows: IntArray, problem: Problem, count: int) -> list[Indices]:
         """Score widths that were not yet, and the best of all that keep the limit."""
