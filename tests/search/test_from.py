@@ -171,7 +171,8 @@ def test_what_nobody_searched_is_reported_and_compared_without_a_budget(teacher,
     page = report.write(run).read_text()
     assert "the known network" in page
     assert "No budget was asked for" in page
-    assert "A network</title>" in page
+    learnt = records.trained(run).learnt  # by so little training on one processor, and not on another
+    assert f"<title>A network{'' if learnt else ': NOT PROVEN'}</title>" in page
     for untrue in ("budget kept", "proven to be kept", "trained for a comparison"):
         assert untrue not in page
     arch = spaces.architecture_from_json(records.arch(run))

@@ -99,7 +99,7 @@ class BudgetedGates:
             learning.zero_grad()
             weights.zero_grad()
             expected = _expected(logits, drawn, np.array(values))
-            (losses[0] + expected + price * _expected(logits, costly, excess)).backward()
+            (losses[0] + expected + price * _expected(logits, costly, excess)).backward()  # type: ignore[no-untyped-call]
             learning.step()
             weights.step()
             over = float(excess.mean())
