@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from hwnas import device as devices
 from hwnas import files, tasks
-from hwnas.adapt import rungs, shipping
+from hwnas.adapt import rungs, shipping, steps
 from hwnas.adapt.latencies import Latency, latencies
 from hwnas.adapt.original import GivenModel, original
 from hwnas.adapt.rungs import AS_IS, BLOCKS, RESOLUTION, RUNTIME, WIDTHS, Climb, Rung, Tried
@@ -30,7 +30,7 @@ from hwnas.statistics.bounds import at_least
 from hwnas.train.config import EpochRecord, TrainConfig
 from hwnas.train.teacher import load_teacher
 from hwnas.train.training import dataset_of
-from hwnas.widths import prunable, width_space
+from hwnas.widths import Prunable, prunable, width_space
 
 if TYPE_CHECKING:
     from hwnas.data import Dataset
@@ -47,7 +47,7 @@ class AdaptOptions:
         strategy: How widths are chosen.
         accept: What may be lost on validation images for the climb to end: a part of 1 of a share as
             accuracy, of the value of another metric.
-        step: Channels that widths are multiples of.
+        step: Channels that widths are multiples of; None for the device's own staircase, see ``steps``.
         short_epochs: Passes over the images with which what was tried is tuned before it is looked at.
         epochs: Of the training of what ships; as of ``hwnas train`` by default.
         seed: Of all randomness.
@@ -57,7 +57,7 @@ class AdaptOptions:
     rungs: tuple[str, ...] = RUNGS
     strategy: str = "knapsack"
     accept: float = 0.01
-    step: int = 8
+    step: int | None = None
     short_epochs: int = 2
     epochs: int | None = None
     seed: int = 0
@@ -69,7 +69,7 @@ class AdaptOptions:
             f"rungs must be of {', '.join(RUNGS)}": bool(self.rungs) and set(self.rungs) <= set(RUNGS),
             f"strategy must be one of {', '.join(STRATEGIES)}": self.strategy in STRATEGIES,
             "accept must be in [0, 1]": 0 <= self.accept <= 1,
-            "step must be at least 1": self.step >= 1,
+            "step must be at least 1": self.step is None or self.step >= 1,
             "short_epochs must be at least 1": self.short_epochs >= 1,
             "epochs must be at least 1": self.epochs is None or self.epochs >= 1,
         }
@@ -121,10 +121,11 @@ def adapt(
     data = dataset_of(records.trained(teacher_run).data)
     teacher = load_teacher(teacher_run, data)
     found = prunable(teacher.network, data.image_shape)
-    space = width_space(given.model, found.groups, options.step)
     device = devices.load(target.device)
     with ExitStack() as stack:
         measurer = stack.enter_context(Measurer(device, options.measuring))
+        step = options.step or _step(found, measurer, target, options, tell)
+        space = width_space(given.model, found.groups, step)
         subject = Subject(teacher, data, found, space, target, measurer, options.seed)
         tell("measuring the network as it is")
         seen = subject.seen(teacher.network)
@@ -149,7 +150,12 @@ def adapt(
         steps=tuple(each.step for each in tried),
         taken=None if best is None else tried.index(best),
         seconds=time.monotonic() - began,
-        more={"strategy": options.strategy, "rungs": list(options.rungs), "accept": options.accept},
+        more={
+            "strategy": options.strategy,
+            "rungs": list(options.rungs),
+            "accept": options.accept,
+            "step": step,
+        },
     )
     if best is not None:
         tell("training what ships")
@@ -157,6 +163,16 @@ def adapt(
     run.mkdir(parents=True, exist_ok=True)
     files.write_json(folder.adapting, record.to_json())
     return record
+
+
+def _step(
+    found: Prunable, measurer: Measurer, target: Target, options: AdaptOptions, tell: Callable[[str], None]
+) -> int:
+    """The device's own, where widths are to be chosen at all."""
+    if WIDTHS not in options.rungs:
+        return steps.USUAL
+    tell("reading the staircase of widths")
+    return steps.step_of(found, measurer, target)
 
 
 def require_kept(record: AdaptRecord) -> None:

@@ -56,7 +56,10 @@ def adapt(
     accept: Annotated[
         float, typer.Option(min=0, help="Points that may be lost on validation images for that to be enough.")
     ] = 1.0,
-    step: Annotated[int, typer.Option(min=1, help="Channels that widths are multiples of.")] = 8,
+    step: Annotated[
+        int | None,
+        typer.Option(min=1, help="Channels that widths are multiples of; as the device's latency moves."),
+    ] = None,
     short_epochs: Annotated[
         int, typer.Option(min=1, help="Passes over the images before a network is looked at.")
     ] = 2,

@@ -7,7 +7,7 @@ import quick_measuring
 
 from hwnas import adapt as adapting
 from hwnas import device, release, report, spaces
-from hwnas.adapt import costs, keeping, ladder, latencies, rungs, subject
+from hwnas.adapt import costs, keeping, ladder, latencies, rungs, steps, subject
 from hwnas.adapt.ladder import AdaptOptions, require_kept
 from hwnas.adapt.latencies import Latency
 from hwnas.adapt.original import GivenModel, original
@@ -18,7 +18,7 @@ from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
 
 TARGET = device.load("host").target("litert", "int8")
-FEW = AdaptOptions(rungs=("widths",), short_epochs=1, epochs=1, measuring=quick_measuring.form(2))
+FEW = AdaptOptions(rungs=("widths",), step=8, short_epochs=1, epochs=1, measuring=quick_measuring.form(2))
 
 
 @pytest.fixture
@@ -140,6 +140,22 @@ def _predicted(one, unit):
     from hwnas.widths.layers import layers_of
 
     return cost_of(one.space, layers_of(one.found), lambda workload: workload.block.params() / unit)
+
+
+@pytest.mark.parametrize(("wide", "expected"), [(16, 16), (32, 32), (1, 8)])
+def test_the_step_of_widths_is_read_off_the_device(exported_run, monkeypatch, wide, expected):
+    """A kernel that computes so many channels at once."""
+    seen = []
+
+    def told(_measurer, _target, networks, _shape):
+        seen.extend(networks)
+        count = {name: -(-int(name) // wide) * wide for name in networks}
+        return {name: Latency(1 + channels / 10, None, "stable") for name, channels in count.items()}
+
+    monkeypatch.setattr(steps, "latencies", told)
+    one = _subject(original(GivenModel(str(exported_run), None), exported_run))
+    assert steps.step_of(one.found, None, TARGET) == expected
+    assert len(seen) > 12
 
 
 def test_bad_options_are_refused_in_a_sentence(exported_run, tmp_path):
