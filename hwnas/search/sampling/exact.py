@@ -77,16 +77,24 @@ class ExactSampler(Sampler):
             errors = [np.array(part) for part in self.additive.posterior()]
             is_other = np.arange(len(errors[number])) != candidate
             errors[number][is_other] += _REFUSED * max(1.0, sum(float(np.abs(e).max()) for e in errors))
-            found = self.knapsack.solve(errors, dropped=self.settings.dropped) or self.knapsack.solve(errors)
-            if found is not None and found[number] == candidate and self.archive.claim(found):
-                self._asked.append(found)
-                return found
+            for dropped in self._layers:
+                found = self.knapsack.solve(errors, dropped=dropped)
+                if found is not None and found[number] == candidate:
+                    if self.archive.claim(found):
+                        self._asked.append(found)
+                        return found
+                    break
         return None
+
+    @property
+    def _layers(self) -> tuple[int | None, ...]:
+        """Layers that a stage may leave out: as few as can be, more where nothing is found so."""
+        most = self.settings.dropped
+        return (None,) if most is None else (*range(most, len(self.additive.errors)), None)
 
     def _answer(self) -> tuple[int, ...] | None:
         """Apart from the others, and with few layers left out, as far as that can be."""
-        errors, most = self.additive.posterior(), self.settings.dropped
-        layers = (None,) if most is None else (*range(most, len(errors)), None)
+        errors, layers = self.additive.posterior(), self._layers
         for apart in range(self.settings.apart, 0, -1):
             refused = list(self._asked)
             for dropped in layers:
