@@ -325,7 +325,7 @@ def test_every_decoder_is_put_together_once_however_bad_its_error_looks(dropped)
     parts = [np.array([0.0 if block.is_identity else 1.0 for block in c.candidates]) for c in space.choices]
     parts[-1][good] += 3.0  # kept only where three layers are left out
     costs = Cost(0.0, tuple(parts), "blocks")
-    problem = Problem(space, (Constraint(Budget("blocks", float(len(parts)), "blocks"), costs),))
+    problem = Problem(space, (Constraint(Budget("blocks", len(parts) + 0.5, "blocks"), costs),))
     errors = [np.zeros(size) for size in space.sizes]
     errors[-1][good] = 10.0
     known = Known(lambda arch: 0.8 if arch.indices[-1] == good else 0.5, tuple(errors))
