@@ -51,6 +51,7 @@ class ExactSampler(Sampler):
         self.controls: dict[tuple[int, ...], str] = {}
         self._asked: list[tuple[int, ...]] = []
         self._ways = _ways(problem)
+        self._has_ways = bool(self._ways)
 
     def ask(self) -> tuple[int, ...] | None:
         """A control, the best of each way to read features, or the best answer that is new; else None."""
@@ -95,6 +96,8 @@ class ExactSampler(Sampler):
     def _answer(self) -> tuple[int, ...] | None:
         """Apart from the others, and with few layers left out, as far as that can be."""
         errors, layers = self.additive.posterior(), self._layers
+        if self._has_ways and len(self._asked) % 2:  # a good decoder may be worth more than layers
+            layers = (None,)
         for apart in range(self.settings.apart, 0, -1):
             refused = list(self._asked)
             for dropped in layers:
