@@ -89,6 +89,12 @@ def original(
                 "out, or give the network that it began with"
             )
         return run
+    is_known = given.is_imported or known.knows(given.model.partition("+")[0])
+    if not (given.is_to_import or is_known):
+        raise HwnasError(
+            "a network must be a known one (efficientnet-lite0), the folder of a run, a file .onnx or "
+            f".tflite, or a function package.module:name, but got {given.model!r}"
+        )
     if given.data is None:
         raise HwnasError(
             f"pictures must be given for a network that is of no trained run, but {given.model} has none: "
@@ -97,11 +103,6 @@ def original(
     name, weights = given.model, given.weights
     if given.is_to_import:
         name, weights = str(_imported(given, folder / "import", tell)), None
-    elif not given.is_imported and not known.knows(name.partition("+")[0]) and ":" not in name:
-        raise HwnasError(
-            "a network must be a known one (efficientnet-lite0), the folder of a run, a file .onnx or "
-            f".tflite, or a function package.module:name, but got {given.model!r}"
-        )
     tell("adapting the network to the images")
     return adapted(
         folder / "original",
