@@ -208,7 +208,8 @@ def _demand_values(
     if least_db is not None and sqnr_db is not None and not sqnr_db >= least_db:
         raise ParityError(
             f"{precision} answers must have a signal-to-noise ratio of {least_db:.1f} dB, but those of {who} "
-            f"have {sqnr_db:.1f} dB: calibrate with images of the task"
+            f"have {sqnr_db:.1f} dB: calibrate with images of the task, or train longer where "
+            "the network has learnt little (its answers hardly differ, and rounding is most of that)"
         )
 
 
