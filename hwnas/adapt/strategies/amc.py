@@ -28,6 +28,8 @@ _NOISE = 0.5
 _EXPLORING = 0.25
 """Share of the episodes that begin with the whole noise; it then falls to a twentieth."""
 _SETTLED = 0.05
+_LEAST_LEARNING = 16
+"""Batches that an agent learns from an episode; the paper's one a step, where there are more steps."""
 _AGAIN = 0.1
 """Share of the episodes for a limit close to one that an agent has learnt for."""
 
@@ -75,7 +77,7 @@ class Amc:
             noise = _NOISE * (_SETTLED if near is not None else _cooled(number / count))
             indices, steps = self._episode(agent, limit_ms, noise)
             agent.remember(steps, self._worth_of(indices))
-            agent.learn(len(steps))
+            agent.learn(max(len(steps), _LEAST_LEARNING))
             if (number + 1) % max(1, count // 4) == 0:
                 self.tell(f"amc: {number + 1} of {count} episodes, best {max(self._worth.values()):.4f}")
         self._worth_of(self._episode(agent, limit_ms, 0.0)[0])
