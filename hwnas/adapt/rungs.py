@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from hwnas.data import Dataset
 
 AS_IS, RUNTIME, RESOLUTION, WIDTHS, BLOCKS = "as it is", "runtime", "resolution", "widths", "blocks"
-_SIZES = (0.88, 0.75, 0.63, 0.5)  # of the side of images
+_SIZES = (0.92, 0.83, 0.75, 0.67, 0.58, 0.5, 0.42)  # of the side of images
 _UNIT = 8  # pixels that sides are multiples of
 
 
