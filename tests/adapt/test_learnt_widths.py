@@ -32,7 +32,7 @@ USELESS = 2
 """The group that says nothing."""
 
 SMALL = {
-    "amc": lambda *given: Amc(*given, episodes=30, images=64),
+    "amc": lambda *given: Amc(*given, episodes=20, images=64),
     "metapruning": lambda *given: MetaPruning(*given, steps=20, population=8, generations=4, images=64),
     "gates": lambda *given: BudgetedGates(*given, steps=80),
 }
@@ -99,7 +99,7 @@ def test_every_proposal_keeps_its_limit_and_the_same_seed_gives_the_same(
     fastest, slowest = costs.range
     limits = [0.6 * slowest, 0.57 * slowest, fastest, slowest]
     quick = {
-        "amc": lambda: Amc(subject, costs, str, episodes=6, images=32),
+        "amc": lambda: Amc(subject, costs, str, episodes=3, images=32),
         "metapruning": lambda: MetaPruning(
             subject, costs, str, steps=3, population=4, generations=1, images=32
         ),
@@ -175,7 +175,7 @@ def test_an_agent_learns_which_action_is_worth_most() -> None:
     """One step, whose reward falls with the distance from .8."""
     agent = Agent(2, np.random.default_rng(0))
     state = np.array([1.0, 0.5])
-    for _ in range(200):
+    for _ in range(160):
         action = agent.act(state, 0.5)
         agent.remember([(state, action)], 1 - abs(action - 0.8))
         agent.learn(2)

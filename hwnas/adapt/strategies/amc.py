@@ -30,7 +30,7 @@ _EXPLORING = 0.25
 _SETTLED = 0.05
 _LEAST_LEARNING = 16
 """Batches that an agent learns from an episode; the paper's one a step, where there are more steps."""
-_AGAIN = 0.1
+_AGAIN = 0.05
 """Share of the episodes for a limit close to one that an agent has learnt for."""
 
 
@@ -42,15 +42,15 @@ class Amc:
         subject: The network.
         costs: Of its widths, in ms.
         tell: Told now and then.
-        episodes: Networks that are scored for a limit; about a second each on one core for a network of the
-            size of EfficientNet-Lite0 at 96 pixels. The paper's are 400.
+        episodes: Networks that are scored for a limit; one to three seconds each on one core for a
+            network of the size of EfficientNet-Lite0 at 96 pixels. The paper's are 400.
         images: Validation images that networks are scored by.
     """
 
     subject: Subject
     costs: Cost
     tell: Tell
-    episodes: int = 200
+    episodes: int = 120
     images: int = 256
     _agents: dict[float, Agent] = field(default_factory=dict, repr=False)
     _answers: dict[float, Indices] = field(default_factory=dict, repr=False)

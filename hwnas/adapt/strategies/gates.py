@@ -54,7 +54,7 @@ class BudgetedGates:
     subject: Subject
     costs: Cost
     tell: Tell
-    steps: int = 240
+    steps: int = 150
     _learnt: dict[float, list[FloatArray]] = field(default_factory=dict, repr=False)
 
     def propose(self, limit_ms: float) -> Indices:

@@ -55,15 +55,16 @@ class MetaPruning:
         tell: Told now and then.
         steps: Batches that the pruning network learns from, once.
         population: Widths that are scored a generation.
-        generations: For a limit; one for a limit close to an earlier one, whose best are its founders.
+        generations: For a limit. For one close to an earlier one, whose best are its founders, as many
+            children as parents.
         images: Validation images that widths are scored by.
     """
 
     subject: Subject
     costs: Cost
     tell: Tell
-    steps: int = 200
-    population: int = 16
+    steps: int = 150
+    population: int = 12
     generations: int = 5
     images: int = 256
     _answers: dict[float, Indices] = field(default_factory=dict, repr=False)
@@ -86,21 +87,22 @@ class MetaPruning:
         else:
             founders = np.array([sampler.repair(np.array(each)) for each in self._best(parents)])
         best = self._score(founders, problem, parents)
-        for number in range(self.generations if near is None else 1):
-            best = self._score(self._children(best, sampler, rng), problem, parents)
+        generations, count = (self.generations, self.population) if near is None else (1, parents)
+        for number in range(generations):
+            best = self._score(self._children(count, best, sampler, rng), problem, parents)
             self.tell(f"metapruning: generation {number + 1}, best {self._worth[best[0]]:.4f}")
         return best[0]
 
     def _children(
-        self, parents: list[Indices], sampler: FeasibleSampler, rng: np.random.Generator
+        self, count: int, parents: list[Indices], sampler: FeasibleSampler, rng: np.random.Generator
     ) -> IntArray:
-        """A population of widths that keep the limit, as many of them new as are soon found."""
+        """Widths that keep the limit, as many of them new as are soon found."""
         found: dict[Indices, None] = {}
-        for _ in range(_TRIES * self.population):
+        for _ in range(_TRIES * count):
             child = tuple(int(index) for index in sampler.repair(self._child(parents, rng)))
             if child not in self._worth:
                 found[child] = None
-            if len(found) == self.population:
+            if len(found) == count:
                 break
         return np.array(list(found) or parents)
 
