@@ -14,14 +14,14 @@ from hwnas import device as devices
 from hwnas import files, tasks
 from hwnas.adapt import rungs, shipping, steps
 from hwnas.adapt.latencies import Latency, latencies
-from hwnas.adapt.original import GivenModel, original
+from hwnas.adapt.original import ORIGINAL, GivenModel, original
 from hwnas.adapt.rungs import AS_IS, BLOCKS, RESOLUTION, RUNTIME, WIDTHS, Climb, Rung, Tried
 from hwnas.adapt.strategies import STRATEGIES
 from hwnas.adapt.subject import Subject
 from hwnas.annotations import require_fields
 from hwnas.budget import Budget
 from hwnas.device import Device, Target
-from hwnas.errors import HwnasError, InfeasibleBudget
+from hwnas.errors import DeviceError, HwnasError, InfeasibleBudget
 from hwnas.measure import Measurer, ProfileOptions
 from hwnas.runs import outputs, records
 from hwnas.runs.adapting import AdaptRecord
@@ -113,10 +113,7 @@ def adapt(
             f"a budget must be on a device and a runtime, but got {budget}: name one, as host=12"
         )
     folder = RunFolder(run)
-    if folder.adapting.exists():
-        raise HwnasError(
-            f"a network must be adapted into a folder of its own, but {run} has one: name another"
-        )
+    _require_own(folder)
     teacher_run = original(given, run, tell=tell, on_epoch=on_epoch)
     data = dataset_of(records.trained(teacher_run).data)
     teacher = load_teacher(teacher_run, data)
@@ -165,6 +162,15 @@ def adapt(
     return record
 
 
+def _require_own(folder: RunFolder) -> None:
+    """Refuse a folder that holds another run, or an adaptation that is done."""
+    begun = (folder.path / name for name in (ORIGINAL, rungs.TABLES, BLOCKS))
+    if folder.adapting.exists() or (folder.arch.exists() and not any(path.exists() for path in begun)):
+        raise HwnasError(
+            f"a network must be adapted into a folder of its own, but {folder.path} holds a run: give another"
+        )
+
+
 def _step(
     found: Prunable, measurer: Measurer, target: Target, options: AdaptOptions, tell: Callable[[str], None]
 ) -> int:
@@ -209,7 +215,10 @@ def _other_targets(device: Device, target: Target) -> Iterator[Target]:
 
     cores = (os.cpu_count() or 1) if device.name == "host" else target.threads
     for runtime, threads in product(device.runtimes, dict.fromkeys((target.threads, cores))):
-        other = device.target(runtime, target.precision, threads=threads)
+        try:
+            other = device.target(runtime, target.precision, threads=threads)
+        except DeviceError:  # a runtime without this precision
+            continue
         if other != target:
             yield other
 

@@ -17,6 +17,8 @@ from hwnas.train.adapting import adapted
 from hwnas.train.config import EpochRecord, TrainConfig
 
 _FILES = (".onnx", ".tflite")
+ORIGINAL = "original"
+"""Folder of the whole network in that of the run, where it is made for it."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,7 @@ def original(
         name, weights = str(_imported(given, folder / "import", tell)), None
     tell("adapting the network to the images")
     return adapted(
-        folder / "original",
+        folder / ORIGINAL,
         name,
         given.data,
         file=weights,

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
     from hwnas.data import Dataset
 
 AS_IS, RUNTIME, RESOLUTION, WIDTHS, BLOCKS = "as it is", "runtime", "resolution", "widths", "blocks"
+TABLES = "tables"
+"""Folder of what was measured for the latency model of widths."""
+
 _SIZES = (0.92, 0.83, 0.75, 0.67, 0.58, 0.5, 0.42)  # of the side of images
 _UNIT = 8  # pixels that sides are multiples of
 
@@ -171,7 +174,7 @@ def fewer_channels(strategy: str) -> Rung:
 
     def rung(climb: Climb) -> Iterator[Tried]:
         subject = climb.subject
-        costs = costing.costs(subject, climb.folder / "tables", climb.tell)
+        costs = costing.costs(subject, climb.folder / TABLES, climb.tell)
         chosen = STRATEGIES[strategy](subject, costs, climb.tell)
         try:
             kept = keep(subject, chosen, costs, climb.budget_ms, climb.tell)

@@ -158,6 +158,17 @@ def test_the_step_of_widths_is_read_off_the_device(exported_run, monkeypatch, wi
     assert len(seen) > 12
 
 
+def test_another_run_is_never_written_over(exported_run, tmp_path, by_size):
+    before = {path.name: path.read_bytes() for path in exported_run.iterdir() if path.is_file()}
+    with pytest.raises(HwnasError, match="holds a run: give another"):
+        adapted(exported_run, exported_run)
+    assert {name: (exported_run / name).read_bytes() for name in before} == before
+    to = tmp_path / "adapted"
+    adapted(exported_run, to, "120%")
+    with pytest.raises(HwnasError, match="holds a run: give another"):
+        adapted(exported_run, to)
+
+
 def test_bad_options_are_refused_in_a_sentence(exported_run, tmp_path):
     for given, said in (
         ({"strategy": "magic"}, "strategy must be one of uniform, "),
