@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,16 +21,16 @@ from hwnas.adapt.subject import Subject
 from hwnas.annotations import require_fields
 from hwnas.budget import Budget
 from hwnas.device import Device, Target
-from hwnas.errors import DeviceError, HwnasError, InfeasibleBudget
+from hwnas.errors import DeviceError, HwnasError, InfeasibleBudget, SpaceError
 from hwnas.measure import Measurer, ProfileOptions
 from hwnas.runs import outputs, records
 from hwnas.runs.adapting import AdaptRecord
 from hwnas.runs.folder import RunFolder
 from hwnas.statistics.bounds import at_least
 from hwnas.train.config import EpochRecord, TrainConfig
-from hwnas.train.teacher import load_teacher
+from hwnas.train.teacher import Teacher, load_teacher
 from hwnas.train.training import dataset_of
-from hwnas.widths import Prunable, prunable, width_space
+from hwnas.widths import Prunable, WidthSpace, prunable, width_space
 
 if TYPE_CHECKING:
     from hwnas.data import Dataset
@@ -117,12 +117,12 @@ def adapt(
     teacher_run = original(given, run, tell=tell, on_epoch=on_epoch)
     data = dataset_of(records.trained(teacher_run).data)
     teacher = load_teacher(teacher_run, data)
-    found = prunable(teacher.network, data.image_shape)
+    found, options = _groups(teacher, data, options, tell)
     device = devices.load(target.device)
     with ExitStack() as stack:
         measurer = stack.enter_context(Measurer(device, options.measuring))
         step = options.step or _step(found, measurer, target, options, tell)
-        space = width_space(given.model, found.groups, step)
+        space = width_space(given.model, found.groups, step) if found.groups else WidthSpace("", (), ())
         subject = Subject(teacher, data, found, space, target, measurer, options.seed)
         tell("measuring the network as it is")
         seen = subject.seen(teacher.network)
@@ -169,6 +169,20 @@ def _require_own(folder: RunFolder) -> None:
         raise HwnasError(
             f"a network must be adapted into a folder of its own, but {folder.path} holds a run: give another"
         )
+
+
+def _groups(
+    teacher: Teacher, data: Dataset, options: AdaptOptions, tell: Callable[[str], None]
+) -> tuple[Prunable, AdaptOptions]:
+    """What of the network can be narrowed; where nothing can, widths are no rung."""
+    try:
+        return prunable(teacher.network, data.image_shape), options
+    except SpaceError as error:
+        left = tuple(rung for rung in options.rungs if rung != WIDTHS)
+        if not left:
+            raise
+        tell(str(error))
+        return Prunable(teacher.network, data.image_shape, (), {}), replace(options, rungs=left)
 
 
 def _step(

@@ -13,7 +13,7 @@ from hwnas.adapt.latencies import Latency
 from hwnas.adapt.original import GivenModel, original
 from hwnas.adapt.strategies.uniform import Uniform
 from hwnas.budget import Budget
-from hwnas.errors import HwnasError, InfeasibleBudget
+from hwnas.errors import HwnasError, InfeasibleBudget, SpaceError
 from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
 
@@ -156,6 +156,19 @@ def test_the_step_of_widths_is_read_off_the_device(exported_run, monkeypatch, wi
     one = _subject(original(GivenModel(str(exported_run), None), exported_run))
     assert steps.step_of(one.found, None, TARGET) == expected
     assert len(seen) > 12
+
+
+def test_a_network_that_cannot_be_narrowed_has_the_other_rungs(exported_run, tmp_path, by_size, monkeypatch):
+    def refused(*_):
+        raise SpaceError("a network must not shuffle its channels")
+
+    monkeypatch.setattr(ladder, "prunable", refused)
+    options = AdaptOptions(**{**vars(FEW), "rungs": ("resolution", "widths"), "step": None})
+    record = adapted(exported_run, tmp_path / "adapted", "120%", options)
+    assert record.taken == 0
+    assert record.more["rungs"] == ["resolution"]
+    with pytest.raises(SpaceError, match="must not shuffle"):
+        adapted(exported_run, tmp_path / "other")
 
 
 def test_another_run_is_never_written_over(exported_run, tmp_path, by_size):
