@@ -11,13 +11,14 @@ from hwnas.budget import Budget
 from hwnas.device import Device, Target
 from hwnas.measure import ProfileOptions, Progress, profile
 from hwnas.runs import records
+from hwnas.runs.folder import ChainFolder
 from hwnas.runs.found import SearchRecord
 from hwnas.search.request import SearchRequest
 from hwnas.search.settings import DISTILLATION_STEPS, STRATEGY
 from hwnas.settings import requests, usual
 from hwnas.train.adapting import space_of
 
-TABLES = "tables"
+TABLES = ChainFolder.tables
 
 
 def searched(

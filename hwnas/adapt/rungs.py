@@ -19,6 +19,7 @@ from hwnas.adapt.subject import Subject
 from hwnas.device import Target
 from hwnas.errors import HwnasError, InfeasibleBudget, SpaceError, TrainingError
 from hwnas.runs.adapting import AdaptStep
+from hwnas.runs.folder import ChainFolder
 from hwnas.space import Architecture
 from hwnas.tasks.base import Predictions
 from hwnas.train.config import TrainConfig
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from hwnas.data import Dataset
 
 AS_IS, RUNTIME, RESOLUTION, WIDTHS, BLOCKS = "as it is", "runtime", "resolution", "widths", "blocks"
-TABLES = "tables"
+TABLES = ChainFolder.tables
 """Folder of what was measured for the latency model of widths."""
 
 _SIZES = (0.92, 0.83, 0.75, 0.67, 0.58, 0.5, 0.42)  # of the side of images

@@ -47,10 +47,18 @@ WIRED = [
 NETWORKS = [((FIRST, *row), ()) for row in ROWS] + WIRED
 
 
+def _has_executorch() -> bool:
+    """Its packages, and not the folder of its agent, which is called alike."""
+    try:
+        return importlib.util.find_spec("executorch.exir") is not None
+    except ModuleNotFoundError:
+        return False
+
+
 @pytest.mark.parametrize(("parts", "reads"), NETWORKS, ids=lambda each: None)
 def test_every_runtime_computes_them_as_pytorch_does(parts, reads) -> None:
     module, images = random_module(parts, 0, reads), random_calibration((3, 16, 12), 8, 1)
-    has_executorch = importlib.util.find_spec("executorch") is not None
+    has_executorch = _has_executorch()
     for runtime in runtimes.exporting():
         if runtime.name != "executorch" or has_executorch:
             for precision in runtime.files:
