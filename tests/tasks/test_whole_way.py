@@ -84,9 +84,8 @@ def test_the_search_names_what_it_ranked_by_and_calls_no_score_accuracy(way):
     assert record["data"]["task"] == record["request"]["task"] == "brightness"
     assert record["score"] == "closeness"
     scores = {tuple(trial["indices"]): trial["quality"] for trial in record["trials"]}
-    assert (
-        0 < record["quality"] == scores[tuple(record["best"])] < 1
-    )  # not always the largest: it was measured
+    chosen = scores[tuple(record["best"])]  # not always the largest: it was measured
+    assert 0 < record["quality"] == chosen < 1
     assert f"estimated closeness {record['quality']:.2%}" in said["search"]
     entries = files.read_json(run / "gallery.json", "it")["entries"]
     assert all(entry["quality_interval"] is None for entry in entries)
