@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from hwnas import tasks
 from hwnas.adapt.strategies.base import Indices, Tell
 from hwnas.adapt.subject import Subject
 from hwnas.errors import InfeasibleBudget
 from hwnas.latency.base import Cost
 from hwnas.statistics.bounds import at_least, at_most
 from hwnas.train.config import TrainConfig
+from hwnas.widths.importance import kept
 
 _CUT = 0.06
 """Share of the whole network's time that the first step saves."""
@@ -49,8 +51,7 @@ class NetAdapt:
 
     def propose(self, limit_ms: float) -> Indices:
         """As of ``WidthStrategy``."""
-        whole = tuple(size - 1 for size in self.subject.space.sizes)
-        self.path = self.path or [whole]
+        self.path = self.path or [self.subject.space.whole]
         while self._cost(self.path[-1]) > limit_ms:
             self.path.append(self._next(self.path[-1], limit_ms))
         return next(indices for indices in self.path if self._cost(indices) <= limit_ms)
@@ -71,12 +72,12 @@ class NetAdapt:
                 least=now,
                 unit="ms",
             )
-        worth = {}
+        worth, better = {}, tasks.of(self.subject.data).metric.better
         for number, indices in enumerate(found, start=1):
             self.tell(f"netadapt: {now:.3f} of {limit_ms:.3f} ms, tuning {number} of {len(found)}")
             network = self.subject.tuned(self.subject.narrowed(indices), self.short)
             score = self.subject.seen(network).score
-            worth[indices] = (score.value, -score.loss)
+            worth[indices] = (better(score.value), -score.loss)
         return max(worth, key=worth.__getitem__)
 
     def _narrower(self, current: Indices, wanted_ms: float) -> Iterator[Indices]:
@@ -94,8 +95,5 @@ class NetAdapt:
         """Importance of what goes."""
         space, importance = self.subject.space, self.subject.importance
         before, after = space.chosen(current), space.chosen(other)
-        lost = 0.0
-        for name, width in after.items():
-            ordered = importance[name].sort(descending=True).values
-            lost += float(ordered[width : before[name]].sum())
-        return lost
+        left = (kept(importance, name, (before[name], width)) for name, width in after.items())
+        return sum(had - has for had, has in left)
