@@ -5,7 +5,12 @@ from __future__ import annotations
 import torch
 
 from hwnas import blocks, known, latency
+from hwnas.budget import Budget
+from hwnas.device import Target
 from hwnas.known.pretrained import Source, Weights
+from hwnas.search.request import SearchRequest
+from hwnas.search.searching import search_run
+from hwnas.settings import requests, usual
 from hwnas.tables.table import LatencyTable, Round
 
 NAME = "mobilenetv2-0.1"
@@ -32,3 +37,20 @@ def latency_model(path, target, space):
     """A latency model of a space as a file."""
     latency.save(latency.fit(table_of(target, space), space, "lookup"), path)
     return path
+
+
+def searched_around(teacher, space, folder):
+    """Run folder of a short exact search of blocks that learn from a teacher, within made-up latencies."""
+    model = latency_model(folder / "l", Target("host", "litert", "fp32"), space)
+    request = SearchRequest(
+        space.name,
+        (model,),
+        (Budget.read("60%"),),
+        strategy="exact",
+        oneshot=requests.blockwise(usual("search.supernet"), space.name, 0, is_taught=True),
+        settings={"queries": 4, "random": 1},
+        training_steps=4,
+        teacher=teacher,
+    )
+    search_run(request, folder / "run")
+    return folder / "run"

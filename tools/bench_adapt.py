@@ -128,7 +128,7 @@ def _network(bench: Bench, rows: Rows, measurer: Measurer) -> dict[str, Any]:
     name, options = bench.name, bench.options
     forms = rows.get(f"{name} forms", lambda: {form: _form(bench.imported(form)) for form in _FORMS})
     subject = bench.subject(measurer)
-    whole = tuple(size - 1 for size in subject.space.sizes)
+    whole = subject.space.whole
     latency = rows.get(f"{name} ms", lambda: subject.latencies([whole])[whole].ms)
     began = time.monotonic()
     predicted = costs.costs(subject, bench.folder / "tables", say)

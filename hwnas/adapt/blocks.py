@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from hwnas import finalists, spaces
+from hwnas import finalists, spaces, tasks
 from hwnas.adapt.latencies import Latency
 from hwnas.budget import Budget
 from hwnas.device import Device, Target
@@ -17,8 +17,6 @@ from hwnas.search.request import SearchRequest
 from hwnas.search.settings import DISTILLATION_STEPS, STRATEGY
 from hwnas.settings import requests, usual
 from hwnas.train.adapting import space_of
-
-TABLES = ChainFolder.tables
 
 
 def searched(
@@ -48,7 +46,8 @@ def searched(
         SpaceError: None of its blocks has a cheaper candidate.
         InfeasibleBudget: None keeps the budget.
     """
-    space, tables = spaces.load(space_of(teacher)), folder / TABLES
+    space, tables = spaces.load(space_of(teacher)), ChainFolder(folder).tables
+    data = records.trained(teacher).data
 
     def said(progress: Progress) -> None:
         tell(f"measuring cheaper blocks: {progress.stage} {progress.done}/{progress.total}")
@@ -58,8 +57,8 @@ def searched(
         space=space.name,
         latencies=(),
         budgets=(),
-        data=str(records.trained(teacher).data["source"]),
-        task=str(records.trained(teacher).data.get("task", "classification")),
+        data=str(data["source"]),
+        task=str(data.get("task", tasks.DEFAULT)),
         strategy=STRATEGY,
         seed=seed,
         oneshot=requests.blockwise(usual("search.supernet"), space.name, seed, is_taught=True),

@@ -73,7 +73,7 @@ def _sampled(
 def _networks(subject: Subject, rng: np.random.Generator) -> Iterator[Indices]:
     """The whole network, evenly narrowed ones, and random ones of every size."""
     space = subject.space
-    yield tuple(size - 1 for size in space.sizes)
+    yield space.whole
     for share in _SHARES:
         yield space.at_share(share)
     for _ in range(_NETWORKS - len(_SHARES) - 1):

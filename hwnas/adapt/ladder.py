@@ -25,7 +25,7 @@ from hwnas.errors import DeviceError, HwnasError, InfeasibleBudget, SpaceError
 from hwnas.measure import Measurer, ProfileOptions
 from hwnas.runs import outputs, records
 from hwnas.runs.adapting import AdaptRecord
-from hwnas.runs.folder import RunFolder
+from hwnas.runs.folder import ChainFolder, RunFolder
 from hwnas.statistics.bounds import at_least
 from hwnas.train.config import EpochRecord, TrainConfig
 from hwnas.train.teacher import Teacher, load_teacher
@@ -129,9 +129,9 @@ def adapt(
         whole = latencies(measurer, target, {"": teacher.network}, found.shape)[""]
         budget_ms = budget.limit * whole.ms / 100 if budget.is_share else budget.limit
         short = TrainConfig(epochs=options.short_epochs)
-        climb = Climb(subject, teacher_run, run, budget_ms, short, tell)
+        climb = Climb(subject, teacher_run, run, budget_ms, seen, short, tell)
         tried = [Tried(climb.step(AS_IS, f"{target.runtime}, {target.precision}", whole, seen))]
-        for rung in _rungs(device, target, options, is_open, climb):
+        for rung in _rungs(device, target, options, is_open):
             if _is_done(tried, options.accept, data):
                 break
             tried += rung(climb)
@@ -164,7 +164,7 @@ def adapt(
 
 def _require_own(folder: RunFolder) -> None:
     """Refuse a folder that holds another run, or an adaptation that is done."""
-    begun = (folder.path / name for name in (ORIGINAL, rungs.TABLES, BLOCKS))
+    begun = (folder.path / name for name in (ORIGINAL, ChainFolder.tables, BLOCKS))
     if folder.adapting.exists() or (folder.arch.exists() and not any(path.exists() for path in begun)):
         raise HwnasError(
             f"a network must be adapted into a folder of its own, but {folder.path} holds a run: give another"
@@ -209,12 +209,9 @@ def require_kept(record: AdaptRecord) -> None:
         )
 
 
-def _rungs(
-    device: Device, target: Target, options: AdaptOptions, is_open: bool, climb: Climb
-) -> Iterator[Rung]:
+def _rungs(device: Device, target: Target, options: AdaptOptions, is_open: bool) -> Iterator[Rung]:
     if RUNTIME in options.rungs and is_open:
-        others = list(_other_targets(device, target))
-        yield rungs.other_targets(others, climb.subject.seen(climb.subject.teacher.network))
+        yield rungs.other_targets(list(_other_targets(device, target)))
     if RESOLUTION in options.rungs:
         yield rungs.smaller_images
     if WIDTHS in options.rungs:

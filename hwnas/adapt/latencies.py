@@ -9,11 +9,9 @@ from pathlib import Path
 from torch import nn
 
 from hwnas.device import Target
-from hwnas.export import lower, random_calibration
+from hwnas.export import for_timing
 from hwnas.measure import Measurer, measured
 from hwnas.space import Shape
-
-_RANGES = 4  # random images that set the ranges of int8: latency does not depend on them
 
 
 @dataclass(frozen=True)
@@ -51,11 +49,8 @@ def latencies(
         DeviceError: The device failed, or a network does not run there.
         ExportError: A network cannot be lowered.
     """
-    images = random_calibration(shape, _RANGES, 0)
     models: dict[str, Path | bytes] = {
-        name: lower(
-            network.eval(), shape, target.runtime, target.file_precision, calibration=images, check=False
-        ).model
+        name: for_timing(network.eval(), shape, target.runtime, target.file_precision)
         for name, network in networks.items()
     }
     session = measured(measurer.measure(target, models))

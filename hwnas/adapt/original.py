@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hwnas import budget, known
+from hwnas import budget, known, tasks
 from hwnas.budget import Budget
 from hwnas.device import Target
 from hwnas.errors import HwnasError
@@ -45,7 +45,7 @@ class GivenModel:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     resolution: int | None = None
-    task: str = "classification"
+    task: str = tasks.DEFAULT
     config: TrainConfig = field(default_factory=TrainConfig)
 
     @property

@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from hwnas.data import Dataset
 
 AS_IS, RUNTIME, RESOLUTION, WIDTHS, BLOCKS = "as it is", "runtime", "resolution", "widths", "blocks"
-TABLES = ChainFolder.tables
-"""Folder of what was measured for the latency model of widths."""
-
 _SIZES = (0.92, 0.83, 0.75, 0.67, 0.58, 0.5, 0.42)  # of the side of images
 _UNIT = 8  # pixels that sides are multiples of
 
@@ -63,6 +60,7 @@ class Climb:
         teacher: Its run folder.
         folder: Where rungs keep what they make.
         budget_ms: What is to be kept.
+        seen: What the network as it is says of the validation images.
         short: How a network is tuned before it is looked at.
         tell: Told what is being done.
     """
@@ -71,6 +69,7 @@ class Climb:
     teacher: Path
     folder: Path
     budget_ms: float
+    seen: Predictions
     short: TrainConfig
     tell: Tell
 
@@ -100,7 +99,7 @@ class Climb:
 Rung = Callable[[Climb], Iterator[Tried]]
 
 
-def other_targets(targets: Sequence[Target], seen: Predictions) -> Rung:
+def other_targets(targets: Sequence[Target]) -> Rung:
     """The network as it is, on other runtimes and threads of the device."""
 
     def rung(climb: Climb) -> Iterator[Tried]:
@@ -112,7 +111,7 @@ def other_targets(targets: Sequence[Target], seen: Predictions) -> Rung:
             except HwnasError:  # a runtime that this device or this network cannot have
                 continue
             what = f"{target.runtime}, {target.precision}, {target.threads} threads"
-            yield Tried(climb.step(RUNTIME, what, found, seen, target=target))
+            yield Tried(climb.step(RUNTIME, what, found, climb.seen, target=target))
 
     return rung
 
@@ -175,7 +174,7 @@ def fewer_channels(strategy: str) -> Rung:
 
     def rung(climb: Climb) -> Iterator[Tried]:
         subject = climb.subject
-        costs = costing.costs(subject, climb.folder / TABLES, climb.tell)
+        costs = costing.costs(subject, ChainFolder(climb.folder).tables, climb.tell)
         chosen = STRATEGIES[strategy](subject, costs, climb.tell)
         try:
             kept = keep(subject, chosen, costs, climb.budget_ms, climb.tell)

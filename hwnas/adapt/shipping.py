@@ -8,20 +8,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from torch import nn
-
-from hwnas import blocks, files
+from hwnas import files
 from hwnas.adapt.rungs import Tried
 from hwnas.adapt.subject import Subject
-from hwnas.importing.canonical import canonical
-from hwnas.importing.cutting import cut, fill
-from hwnas.importing.from_torch import read
+from hwnas.importing import in_blocks
 from hwnas.runs.adapting import AdaptRecord
 from hwnas.runs.budgets import BudgetRecord
 from hwnas.runs.folder import RunFolder
 from hwnas.runs.found import SCHEMA, SearchRecord
 from hwnas.search.oneshot.inherit import inherited
-from hwnas.space import Architecture, Shape
+from hwnas.space import Architecture
 from hwnas.train.config import TAUGHT, EpochRecord, TrainConfig
 from hwnas.train.training import Start, train_run
 
@@ -86,15 +82,6 @@ def settle(
         start=lambda _arch, _data: Start(tensors, about, is_pretrained=True),
         on_epoch=on_epoch,
     )
-
-
-def in_blocks(network: nn.Module, shape: Shape) -> tuple[Architecture, nn.Module]:
-    """A network that was narrowed, as one of our blocks, with its weights."""
-    found = canonical(read(network.eval(), shape))
-    parts = cut(found)
-    made = blocks.network(parts.architecture)
-    fill(made, parts, found.unfolded)
-    return parts.architecture, made
 
 
 def _write(run: Path, arch: Architecture, taken: Tried, data: Dataset, record: AdaptRecord) -> None:

@@ -15,7 +15,7 @@ from hwnas.adapt.latencies import Latency, latencies
 from hwnas.blocks import statistics
 from hwnas.data.batches import Batches
 from hwnas.device import Target
-from hwnas.tasks.base import LossSettings, Predictions
+from hwnas.tasks.base import Criterion, LossSettings, Predictions
 from hwnas.train.config import TAUGHT, TrainConfig
 from hwnas.train.fitting import fit
 from hwnas.train.scoring import look
@@ -64,13 +64,17 @@ class Subject:
         return Batches(self.data)
 
     @cached_property
+    def criterion(self) -> Criterion:
+        """The task's loss."""
+        return tasks.of(self.data).criterion(self.data, LossSettings(), torch.device("cpu"))
+
+    @cached_property
     def importance(self) -> Mapping[str, torch.Tensor]:
         """How much each channel matters."""
-        criterion = tasks.of(self.data).criterion(self.data, LossSettings(), torch.device("cpu"))
         steps = (
             self.batches.step("train", _BATCH, self.seed, number) for number in range(self.importance_batches)
         )
-        return taylor(self.found, criterion, steps)
+        return taylor(self.found, self.criterion, steps)
 
     def narrowed(self, indices: Sequence[int]) -> nn.Module:
         """The network with other widths, the channels that matter most; its batch norms know the images."""

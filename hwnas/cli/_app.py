@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console, ConsoleDimensions
@@ -23,6 +23,9 @@ from rich.text import Text
 from hwnas import __version__, plugins
 from hwnas.cli._log import listen
 from hwnas.statistics.verdict import FAIL, NOT_PROVEN, PASS, Verdict
+
+if TYPE_CHECKING:
+    from hwnas.train.config import EpochRecord
 
 _Verb = TypeVar("_Verb", bound=Callable[..., Any])
 
@@ -118,6 +121,15 @@ out = _Console(emoji=False)
 
 err = _Console(stderr=True, emoji=False)
 """Progress, warnings and errors go here (standard error)."""
+
+
+def show_epoch(record: EpochRecord) -> None:
+    """Print how a training stands after an epoch."""
+    err.print(
+        f"epoch {record.epoch}/{record.epochs}  loss {record.loss:.3f}  "
+        f"validation {record.metric.text(record.val_value, 2)}  {record.seconds:.1f} s",
+        highlight=False,
+    )
 
 
 def print_table(table: Table) -> None:

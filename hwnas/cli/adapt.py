@@ -10,13 +10,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from hwnas.cli import _usage
-from hwnas.cli._app import AcceptNoise, Json, app, emit_json, err, leave, out, print_table
+from hwnas.cli._app import AcceptNoise, Json, app, emit_json, err, leave, out, print_table, show_epoch
 from hwnas.cli._imported import ImageShape, Mean, ModuleWeights, Std, image_scale, image_shape
 from hwnas.errors import HwnasError
 
 if TYPE_CHECKING:
     from hwnas.runs.adapting import AdaptRecord, AdaptStep
-    from hwnas.train.config import EpochRecord
 
 
 @app.command()
@@ -101,16 +100,9 @@ def adapt(
         means, stds = image_scale(mean, std)
         given = GivenModel(model, data, weights, image_shape(shape), means, stds, resolution, task)
 
-    def show(record: EpochRecord) -> None:
-        err.print(
-            f"epoch {record.epoch}/{record.epochs}  loss {record.loss:.3f}  "
-            f"validation {record.metric.text(record.val_value, 2)}  {record.seconds:.1f} s",
-            highlight=False,
-        )
-
     with err.status("reading the network") as status:
         record = made_to_keep(
-            given, to, budget, options, is_open="/" not in device, tell=status.update, on_epoch=show
+            given, to, budget, options, is_open="/" not in device, tell=status.update, on_epoch=show_epoch
         )
         if not as_json:
             _show(record)

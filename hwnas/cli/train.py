@@ -12,7 +12,7 @@ from rich.markup import escape
 
 from hwnas import files
 from hwnas.cli import _usage
-from hwnas.cli._app import Json, app, emit_json, err, out
+from hwnas.cli._app import Json, app, emit_json, err, out, show_epoch
 from hwnas.cli._options import Resolution, Settings, Weights, from_network, settings
 from hwnas.cli._shipping import run_folder
 from hwnas.errors import HwnasError
@@ -22,7 +22,6 @@ from hwnas.settings.options import of_section
 
 if TYPE_CHECKING:
     from hwnas.statistics.metric import Metric
-    from hwnas.train import EpochRecord
     from hwnas.train.training import Begins
 
 _PANELS = {
@@ -74,13 +73,6 @@ def train(
     from hwnas.train.adapting import begun, require_begun, teacher_of
     from hwnas.train.training import train_run
 
-    def show(record: EpochRecord) -> None:
-        err.print(
-            f"epoch {record.epoch}/{record.epochs}  loss {record.loss:.3f}  "
-            f"validation {record.metric.text(record.val_value, 2)}  {record.seconds:.1f} s",
-            highlight=False,
-        )
-
     if not settings["augment"]:
         _usage.no_effect(context, "crop", "flip", "erasing", needs="without --no-augment")
     with _usage.usage():
@@ -112,7 +104,7 @@ def train(
         dataset=dataset,
         teacher=teacher,
         start=start,
-        on_epoch=show,
+        on_epoch=show_epoch,
     )
     for text in stale(run):
         err.print(f"[yellow]{escape(text)}[/]", soft_wrap=True, highlight=False)

@@ -16,7 +16,7 @@ import numpy as np
 
 from hwnas import known
 from hwnas.device import Target
-from hwnas.export import lower, random_calibration, random_module
+from hwnas.export import for_timing, random_module
 from hwnas.measure import Measurer, measured
 from hwnas.runs.comparison import Candidate
 from hwnas.space import Architecture
@@ -130,8 +130,5 @@ def _session(
 
 def untrained(arch: Architecture, target: Target) -> bytes:
     """A network with random weights in the format of a target."""
-    shape = arch.space.input_shape
     module = random_module(arch.blocks, 0, arch.reads)
-    images = random_calibration(shape, 4, 0)
-    lowered = lower(module, shape, target.runtime, target.file_precision, calibration=images, check=False)
-    return lowered.model
+    return for_timing(module, arch.space.input_shape, target.runtime, target.file_precision)

@@ -27,6 +27,7 @@ REMEDIES = ("equalise", "bias")
 """Against what int8 costs: ``_equalised`` and ``_biases``, in this order."""
 
 _CHECKED_IMAGES = 8
+_TIMED_IMAGES = 4
 
 _Batches = tuple[np.ndarray, ...]
 """For each input an array of shape (batches, n, channels, height, width)."""
@@ -132,6 +133,22 @@ def lower(
         mixed=_layers.Mixed.of(graph, kept) if kept else None,
     )
     return Lowered(model, made_for.format.suffix, report)
+
+
+def for_timing(module: nn.Module, input_shape: Shape, runtime: str, precision: str) -> bytes:
+    """A model whose latency matters and whose answers do not: ranges are of random images, none is checked.
+
+    Args:
+        module: As of ``lower``, with any weights.
+        input_shape: Of one image.
+        runtime: As of ``lower``.
+        precision: As of ``lower``.
+
+    Raises:
+        ExportError: It cannot be lowered.
+    """
+    images = random_calibration(input_shape, _TIMED_IMAGES, 0)
+    return lower(module, input_shape, runtime, precision, calibration=images, check=False).model
 
 
 def _mixed(runtime: Runtime, precision: str, kept: Mapping[str, str]) -> Mapping[str, str]:
@@ -263,4 +280,4 @@ def _one_of(what: str, value: str, allowed: tuple[str, ...]) -> None:
         raise ExportError(f"{what} must be one of {allowed}, but got {value!r}")
 
 
-__all__ = ["REMEDIES", "Lowered", "lower", "random_calibration", "random_module"]
+__all__ = ["REMEDIES", "Lowered", "for_timing", "lower", "random_calibration", "random_module"]

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwnas import __version__, blocks, files
+from hwnas import __version__, files
 from hwnas.errors import HwnasError
 from hwnas.importing.proof import Proof
 from hwnas.importing.scaling import InputScale, scale_of
@@ -108,7 +108,7 @@ def import_model(
         HwnasError: The model, the weights or the folder are not as they must be.
     """
     from hwnas.importing.canonical import canonical
-    from hwnas.importing.cutting import cut, fill
+    from hwnas.importing.cutting import built
     from hwnas.importing.differing import first_difference
     from hwnas.importing.proof import prove
     from hwnas.importing.sources import opened
@@ -123,9 +123,7 @@ def import_model(
     scale = scale_of(mean, std, source.scale, source.raw.source.shape[1])
     found = canonical(source.raw)
     tell("finding its blocks")
-    parts = cut(found)
-    network = blocks.network(parts.architecture)
-    shifting = fill(network, parts, found.unfolded)
+    parts, network, shifting = built(found)
     tell("comparing answers")
     shape = parts.architecture.space.input_shape
 
@@ -148,6 +146,24 @@ def import_model(
     )
     _write(folder, made, network)
     return made
+
+
+def in_blocks(network: nn.Module, shape: Shape) -> tuple[Architecture, nn.Module]:
+    """A module of convolutions, as a narrowed one of ours, in our blocks and with its weights.
+
+    Args:
+        network: What it computes in eval mode counts, which it is left in.
+        shape: Of one image.
+
+    Raises:
+        ExportError: The network has an operator that is not read.
+    """
+    from hwnas.importing.canonical import canonical
+    from hwnas.importing.cutting import built
+    from hwnas.importing.from_torch import read
+
+    parts, made, _ = built(canonical(read(network.eval(), shape)))
+    return parts.architecture, made
 
 
 def shape_of(sizes: Sequence[int]) -> Shape:
@@ -177,4 +193,4 @@ def _write(folder: RunFolder, made: Imported, network: nn.Module) -> None:
     files.write_folder(folder.path, contents)
 
 
-__all__ = ["Imported", "import_model", "shape_of"]
+__all__ = ["Imported", "import_model", "in_blocks", "shape_of"]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from hwnas import blocks
 from hwnas.blocks import Classifier
 from hwnas.export._graph import Arithmetic, Conv, Graph, HardSwish, Linear, Node, Sigmoid, Tensor, operands
 from hwnas.importing.canonical import FoldedNetwork, Unfolded
@@ -110,6 +111,20 @@ def _fits(matched: Laid, view: View) -> bool:
         if (conv.bias is None) if layer.norm is None else not view.is_normed(theirs):
             return False
     return True
+
+
+def built(network: FoldedNetwork) -> tuple[Cut, nn.Module, tuple[str, ...]]:
+    """A network in blocks, with its weights.
+
+    Returns:
+        The cut, the network of its architecture, and what ``fill`` says of it.
+
+    Raises:
+        ExportError: An operator is part of no block.
+    """
+    parts = cut(network)
+    made = blocks.network(parts.architecture)
+    return parts, made, fill(made, parts, network.unfolded)
 
 
 def fill(network: nn.Module, found: Cut, unfolded: Mapping[str, Unfolded]) -> tuple[str, ...]:

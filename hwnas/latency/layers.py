@@ -6,7 +6,7 @@ together. The regression keeps the staircase of the device, whose steps are chos
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Protocol
@@ -15,7 +15,8 @@ import numpy as np
 
 from hwnas.device import Target
 from hwnas.errors import LatencyModelError
-from hwnas.latency.base import FloatArray
+from hwnas.factors import Pair
+from hwnas.latency.base import Cost, FloatArray
 from hwnas.latency.regression import FAMILIES, FOLDS, Predict
 from hwnas.latency.staircase import STEPS, Staircase
 from hwnas.latency.workloads import parse_workload
@@ -26,6 +27,10 @@ LEAST_ROWS = 20
 
 _CLEARLY = 0.98
 """A longer step is taken where it leaves so much of the error at most: else the shorter one stands."""
+
+
+LayerCost = Callable[[int, Sequence[tuple[int | None, int | None]]], FloatArray]
+"""What the layer of a number costs at some widths of what it reads and makes."""
 
 
 class SlotLayer(Protocol):
@@ -175,3 +180,43 @@ def _left_out(work: FloatArray, latency_ms: FloatArray, family: str) -> float:
         train = np.setdiff1d(order, test)
         found[test] = FAMILIES[family](work[train], latency_ms[train])(work[test])
     return float(np.mean(np.abs(found / latency_ms - 1)))
+
+
+def at_widths(layer: SlotLayer, reads: int | None, makes: int | None) -> Workload:
+    """A layer at some widths, at its full ones where none are given or its own are fixed."""
+    if layer.in_slot is None or reads is None:
+        reads = layer.in_channels
+    if layer.out_slot is None or makes is None:
+        makes = layer.out_channels
+    return layer.workload_at(reads, makes)
+
+
+def cost_of(layers: Sequence[SlotLayer], widths: Sequence[Sequence[int]], each: LayerCost) -> Cost:
+    """What layers cost in all at the widths that their slots may have.
+
+    Args:
+        layers: Of a network.
+        widths: Numbers of channels to choose from, one row a slot.
+        each: Cost of the layer of a number at pairs of widths, shape (pairs,), in ms; None where its own is
+            fixed.
+    """
+    fixed, singles = 0.0, [np.zeros(len(own)) for own in widths]
+    tables: dict[tuple[int, int], FloatArray] = {}
+    for number, layer in enumerate(layers):
+        reads, makes = layer.in_slot, layer.out_slot
+        if reads is None or makes is None or reads == makes:
+            slot = makes if reads is None else reads
+            states = [None] if slot is None else list(widths[slot])
+            found = each(number, [(n, n) for n in states])
+            if slot is None:
+                fixed += float(found[0])
+            else:
+                singles[slot] += found
+            continue
+        found = each(number, [(a, b) for a in widths[reads] for b in widths[makes]])
+        table = found.reshape(len(widths[reads]), len(widths[makes]))
+        edge = (min(reads, makes), max(reads, makes))
+        table = table if edge == (reads, makes) else table.T
+        tables[edge] = tables.get(edge, np.zeros(table.shape)) + table
+    pairs = tuple(Pair(*edge, table) for edge, table in tables.items())
+    return Cost(fixed, tuple(singles), "ms", pairs)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 import torch
-from torch import nn
 
 from hwnas.tasks.base import Criterion
 from hwnas.widths.groups import Prunable
@@ -34,12 +33,12 @@ def taylor(
     was = model.training
     model.eval()
     for images, targets in batches:
-        _clear(model)
+        model.zero_grad(set_to_none=True)
         criterion.loss(model(images), targets).backward()  # type: ignore[no-untyped-call]
         count += 1
         for name, values in found.importance(measure).items():
             total[name] = total[name] + values if name in total else values
-    _clear(model)
+    model.zero_grad(set_to_none=True)
     model.train(was)
     return {name: values / count for name, values in total.items()}
 
@@ -48,7 +47,3 @@ def kept(importance: Mapping[str, torch.Tensor], name: str, widths: Iterable[int
     """Importance of the channels that stay at each width, those that matter most."""
     ordered = importance[name].double().sort(descending=True).values.cumsum(0)
     return [float(ordered[width - 1]) for width in widths]
-
-
-def _clear(model: nn.Module) -> None:
-    model.zero_grad(set_to_none=True)

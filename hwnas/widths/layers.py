@@ -12,50 +12,27 @@ from torch import nn
 
 from hwnas.blocks import layers
 from hwnas.blocks.plainconv import PlainConv
+from hwnas.latency.layers import BlockLayer
 from hwnas.space import Workload
 from hwnas.widths.groups import ChannelGroup, Prunable
 
 
 @dataclass(frozen=True)
-class WidthLayer:
-    """A convolution or a matrix product of a network that may be narrowed.
+class WidthLayer(BlockLayer):
+    """A convolution or a matrix product of a network that may be narrowed; slots are its groups of channels.
 
     One that reads several groups beside each other stands here once for each of them.
 
     Attributes:
         path: Of the layer in its network.
-        in_group: Name of the group that it reads; None where that stays.
-        out_group: Name of the group that it makes or hands on; None where that stays.
-        in_slot: Number of that group among those of the network.
-        out_slot: The same of what it makes.
-        form: The layer at its whole widths.
-        in_size: Height and width of what it reads.
     """
 
-    path: str
-    in_group: str | None
-    out_group: str | None
-    in_slot: int | None
-    out_slot: int | None
-    form: PlainConv
-    in_size: tuple[int, int]
+    path: str = ""
 
     @property
-    def in_channels(self) -> int:
-        """Channels that it reads in the whole network."""
-        return self.form.in_channels
-
-    @property
-    def out_channels(self) -> int:
-        """Channels that it makes in the whole network."""
-        return self.form.out_channels
-
-    def workload_at(self, in_channels: int, out_channels: int) -> Workload:
-        """The layer alone, at other widths; a depthwise one hands on what it reads."""
-        groups = in_channels if self.form.groups > 1 else 1
-        made = in_channels if self.form.groups > 1 else out_channels
-        form = replace(self.form, in_channels=in_channels, out_channels=made, groups=groups)
-        return Workload(form, (in_channels, *self.in_size))
+    def in_size(self) -> tuple[int, ...]:
+        """Height and width of what it reads."""
+        return self.workload.in_shapes[0][1:]
 
 
 def layers_of(found: Prunable) -> tuple[WidthLayer, ...]:
@@ -73,9 +50,8 @@ def layers_of(found: Prunable) -> tuple[WidthLayer, ...]:
     slots = {group.name: number for number, group in enumerate(found.groups)}
 
     def layer(path: str, reads: ChannelGroup | None, out: ChannelGroup | None, form: PlainConv) -> WidthLayer:
-        names = [None if group is None else group.name for group in (reads, out)]
-        numbers = [None if name is None else slots[name] for name in names]
-        return WidthLayer(path, names[0], names[1], numbers[0], numbers[1], form, sizes[path])
+        numbers = [None if group is None else slots[group.name] for group in (reads, out)]
+        return WidthLayer(Workload(form, (form.in_channels, *sizes[path])), numbers[0], numbers[1], path)
 
     sizes, made = dict[str, tuple[int, int]](), []
     for path, module, sizes[path] in _seen(found):

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from math import prod
 
 import numpy as np
@@ -40,10 +39,10 @@ class WidthSpace:
         """Number of networks."""
         return prod(self.sizes)
 
-    @cached_property
-    def slots(self) -> Mapping[str, int]:
-        """Number of the slot of each group, by its name."""
-        return {group.name: number for number, group in enumerate(self.groups)}
+    @property
+    def whole(self) -> tuple[int, ...]:
+        """Indices of the network with all of its channels."""
+        return tuple(size - 1 for size in self.sizes)
 
     def chosen(self, indices: Sequence[int]) -> dict[str, int]:
         """Channels by group."""

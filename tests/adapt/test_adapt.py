@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import quick_measuring
 
@@ -14,8 +15,10 @@ from hwnas.adapt.original import GivenModel, original
 from hwnas.adapt.strategies.uniform import Uniform
 from hwnas.budget import Budget
 from hwnas.errors import HwnasError, InfeasibleBudget, SpaceError
+from hwnas.latency.layers import at_widths, cost_of
 from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
+from hwnas.widths.layers import layers_of
 
 TARGET = device.load("host").target("litert", "int8")
 FEW = AdaptOptions(rungs=("widths",), step=8, short_epochs=1, epochs=1, measuring=quick_measuring.form(2))
@@ -130,16 +133,18 @@ def _subject(run):
 
 
 def _whole(one):
-    indices = tuple(size - 1 for size in one.space.sizes)
+    indices = one.space.whole
     return one.latencies([indices])[indices].ms
 
 
 def _predicted(one, unit):
-    from width_costs import cost_of
+    """What widths cost by the parameters of their layers."""
+    layers = layers_of(one.found)
 
-    from hwnas.widths.layers import layers_of
+    def each(number, pairs):
+        return np.array([at_widths(layers[number], *pair).block.params() / unit for pair in pairs])
 
-    return cost_of(one.space, layers_of(one.found), lambda workload: workload.block.params() / unit)
+    return cost_of(layers, one.space.widths, each)
 
 
 @pytest.mark.parametrize(("wide", "expected"), [(16, 16), (32, 32), (1, 8)])

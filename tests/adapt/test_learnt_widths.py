@@ -122,7 +122,7 @@ def test_what_is_useless_is_narrowed_first(name: str, subject: Subject) -> None:
         stay = tuple(widths[-1:] for widths in subject.space.widths[:USELESS])
         space = replace(subject.space, widths=(*stay, *subject.space.widths[USELESS:]))
         subject = replace(subject, space=space)
-    costs, whole = _by_hand(subject), tuple(size - 1 for size in subject.space.sizes)
+    costs, whole = _by_hand(subject), subject.space.whole
     best = tuple(0 if slot == USELESS else index for slot, index in enumerate(whole))
     assert SMALL[name](subject, costs, str).propose(_ms(costs, best)) == best
 
@@ -185,7 +185,7 @@ def test_an_agent_learns_which_action_is_worth_most() -> None:
 
 
 def test_a_glance_is_at_the_same_few_validation_images(subject: Subject) -> None:
-    whole = tuple(size - 1 for size in subject.space.sizes)
+    whole = subject.space.whole
     glance = Glance(subject, images=64)
     assert glance.of(whole) == glance.of(whole) > 0.8
     assert glance.of(whole) > glance.of((0, 0, 0, 0))

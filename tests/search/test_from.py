@@ -8,13 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from known_helpers import NAME, latency_model, weights
+from known_helpers import NAME, searched_around, weights
 
 import hwnas
 from hwnas import blocks, data, files, release, report, spaces
 from hwnas.budget import Budget
 from hwnas.compare import contender
-from hwnas.device import Target
 from hwnas.errors import HwnasError, SpaceError, TrainingError
 from hwnas.finalists import FinalistsOptions, select_finalist, tuning
 from hwnas.runs import records
@@ -24,7 +23,7 @@ from hwnas.search import beside
 from hwnas.search.oneshot.inherit import inherited
 from hwnas.search.pick import pick
 from hwnas.search.request import SearchRequest
-from hwnas.search.searching import load_data, search_run
+from hwnas.search.searching import load_data
 from hwnas.settings import requests, usual
 from hwnas.train import TrainConfig, adapting
 from hwnas.train.training import train_run
@@ -44,19 +43,7 @@ def teacher(tmp_path_factory):
 def found(teacher, tmp_path_factory):
     folder = tmp_path_factory.mktemp("found")
     space = spaces.load(f"from:{records.search(teacher).space}")
-    model = latency_model(folder / "l", Target("host", "litert", "fp32"), space)
-    request = SearchRequest(
-        space.name,
-        (model,),
-        (Budget.read("60%"),),
-        strategy="exact",
-        oneshot=requests.blockwise(usual("search.supernet"), space.name, 0, is_taught=True),
-        settings={"queries": 4, "random": 1},
-        training_steps=4,
-        teacher=teacher,
-    )
-    search_run(request, folder / "run")
-    return folder / "run"
+    return searched_around(teacher, space, folder)
 
 
 def test_all_but_the_last_layer_begins_with_what_was_learnt(teacher):

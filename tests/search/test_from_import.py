@@ -7,21 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from known_helpers import latency_model
+from known_helpers import searched_around
 
 import hwnas
 from hwnas import blocks, data, files, release, report, spaces, train
 from hwnas.blocks import Conv, MBConv, PooledHead, ResidualBlock
-from hwnas.budget import Budget
-from hwnas.device import Target
 from hwnas.errors import HwnasError, TrainingError
 from hwnas.export import lower
 from hwnas.importing import import_model
 from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
-from hwnas.search.request import SearchRequest
-from hwnas.search.searching import search_run
-from hwnas.settings import requests, usual
 from hwnas.spaces import own
 from hwnas.train import TrainConfig, adapting
 from hwnas.train.sources import weights_of
@@ -65,19 +60,7 @@ def found(teacher, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(own, "_KNOWN", {})  # as in another process
         space = spaces.load(adapting.space_of(teacher))
-        model = latency_model(folder / "l", Target("host", "litert", "fp32"), space)
-        request = SearchRequest(
-            space.name,
-            (model,),
-            (Budget.read("60%"),),
-            strategy="exact",
-            oneshot=requests.blockwise(usual("search.supernet"), space.name, 0, is_taught=True),
-            settings={"queries": 4, "random": 1},
-            training_steps=4,
-            teacher=teacher,
-        )
-        search_run(request, folder / "run")
-    return folder / "run"
+        return searched_around(teacher, space, folder)
 
 
 def test_an_imported_network_is_a_source_of_weights(mine):

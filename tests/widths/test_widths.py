@@ -8,9 +8,7 @@ from torch import nn
 
 from hwnas import blocks, known
 from hwnas.errors import SpaceError
-from hwnas.importing.canonical import canonical
-from hwnas.importing.cutting import cut, fill
-from hwnas.importing.sources import opened
+from hwnas.importing import in_blocks
 from hwnas.widths import prunable, width_space
 from hwnas.widths.layers import layers_of
 
@@ -19,12 +17,7 @@ SHAPE = (3, 32, 32)
 
 def _brought(module: nn.Module) -> nn.Module:
     """A module in our blocks."""
-    source = opened(module, None, SHAPE)
-    found = canonical(source.raw)
-    parts = cut(found)
-    network = blocks.network(parts.architecture)
-    fill(network, parts, found.unfolded)
-    return network.eval()
+    return in_blocks(module, SHAPE)[1].eval()
 
 
 class Branching(nn.Module):
@@ -65,9 +58,7 @@ def test_layers_at_their_whole_widths_are_the_network(name: str) -> None:
     arch = known.load(name, resolution=64, num_classes=5)
     network = blocks.network(arch)
     found = prunable(network, (3, 64, 64))
-    macs = sum(
-        layer.workload_at(layer.form.in_channels, layer.form.out_channels).macs for layer in layers_of(found)
-    )
+    macs = sum(layer.workload_at(layer.in_channels, layer.out_channels).macs for layer in layers_of(found))
     gated = sum(
         part.reduce.weight.numel() + part.expand.weight.numel()
         for part in network.modules()

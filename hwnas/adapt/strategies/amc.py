@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import exp
+from typing import Any
 
 import numpy as np
 
@@ -145,8 +146,10 @@ class _Track:
             Shape (features,), about in [0, 1].
         """
         slot = len(chosen)
-        wide, narrow = self._costs([(*chosen, *self._whole[slot:]), (*chosen, *self._fastest[slot:])])
-        whole = self._costs([self._whole])[0]
+        wide, narrow = self._costs(
+            [(*chosen, *self.subject.space.whole[slot:]), (*chosen, *self._fastest[slot:])]
+        )
+        whole = self._costs([self.subject.space.whole])[0]
         moving = np.array([whole - wide, wide - narrow, max(0.0, wide - limit_ms)]) / whole
         return np.array([*self._fixed[slot], *moving, last])
 
@@ -164,10 +167,6 @@ class _Track:
         possible = np.flatnonzero(problem.feasible(every))
         away = np.abs(np.array(self.shares[slot])[possible] - share)
         return int(possible[away.argmin()])
-
-    @cached_property
-    def _whole(self) -> Indices:
-        return tuple(size - 1 for size in self.subject.space.sizes)
 
     @cached_property
     def _fastest(self) -> Indices:
@@ -188,14 +187,18 @@ class _Track:
         rows = []
         for slot, group in enumerate(self.subject.space.groups):
             layer = layers[group.name]
-            form = layer.form
-            fewer = (*self._whole[:slot], self._fastest[slot], *self._whole[slot + 1 :])
-            wide, narrow = self._costs([self._whole, fewer])
+            form: Any = layer.workload.block
+            fewer = (
+                *self.subject.space.whole[:slot],
+                self._fastest[slot],
+                *self.subject.space.whole[slot + 1 :],
+            )
+            wide, narrow = self._costs([self.subject.space.whole, fewer])
             rows.append(
                 [
                     slot,
                     group.channels,
-                    form.in_channels,
+                    layer.in_channels,
                     *layer.in_size,
                     form.strides[0],
                     form.kernel[0],

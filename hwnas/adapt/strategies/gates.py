@@ -15,13 +15,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from hwnas import tasks
 from hwnas.adapt.strategies.base import Indices, Tell, nearest, within
 from hwnas.adapt.subject import Subject
 from hwnas.latency.base import Cost, FloatArray, IntArray
 from hwnas.search.decode import decode
 from hwnas.search.feasible import near_budget
-from hwnas.tasks.base import LossSettings
 from hwnas.train import optim
 from hwnas.train.config import TAUGHT
 from hwnas.train.loss import TrainingLoss
@@ -110,8 +108,7 @@ class BudgetedGates:
 
     def _loss(self) -> TrainingLoss:
         subject = self.subject
-        criterion = tasks.of(subject.data).criterion(subject.data, LossSettings(), torch.device("cpu"))
-        return TrainingLoss(criterion, subject.teacher.network.eval(), TAUGHT)
+        return TrainingLoss(subject.criterion, subject.teacher.network.eval(), TAUGHT)
 
 
 def _drawn(logits: Sequence[torch.Tensor], count: int, rng: np.random.Generator) -> IntArray:

@@ -19,14 +19,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from hwnas import tasks
 from hwnas.adapt.glance import Glance
 from hwnas.adapt.strategies.base import Indices, Tell, nearest, within
 from hwnas.adapt.subject import Subject
 from hwnas.latency.base import Cost, IntArray
 from hwnas.search.feasible import FeasibleSampler, near_budget
 from hwnas.search.problem import Problem
-from hwnas.tasks.base import LossSettings
 from hwnas.train import optim
 from hwnas.train.loss import TrainingLoss
 from hwnas.widths.gated import Gated, masks
@@ -136,8 +134,7 @@ class MetaPruning:
     def _trained(self) -> _AnyWidth:
         """The network with a pruning network that has learnt."""
         subject, made = self.subject, _AnyWidth(self.subject)
-        criterion = tasks.of(subject.data).criterion(subject.data, LossSettings(), torch.device("cpu"))
-        loss = TrainingLoss(criterion, subject.teacher.network.eval(), 1.0)
+        loss = TrainingLoss(subject.criterion, subject.teacher.network.eval(), 1.0)
         learning = torch.optim.Adam(made.pruning.parameters(), _RATE)
         rng, sizes = np.random.default_rng(subject.seed), subject.space.sizes
         for step in range(self.steps):

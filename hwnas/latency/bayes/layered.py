@@ -15,12 +15,11 @@ import numpy as np
 
 from hwnas.device import Target
 from hwnas.errors import LatencyModelError
-from hwnas.factors import Pair
 from hwnas.latency.base import Cost, FloatArray, IntArray, Prediction
 from hwnas.latency.bayes.evidence import infer_variances, posterior_of
 from hwnas.latency.bayes.gaussian import Component, Equations, Gaussian, Prior
 from hwnas.latency.bayes.posterior import ABSOLUTE_TO_STD
-from hwnas.latency.layers import LayerRows, SlotLayer
+from hwnas.latency.layers import LayerRows, SlotLayer, at_widths, cost_of
 from hwnas.space import Workload
 from hwnas.tables.table import LatencyTable
 
@@ -101,30 +100,11 @@ class Layered:
         Args:
             widths: Numbers of channels to choose from, one row a slot.
         """
-        fixed, singles = 0.0, [np.zeros(len(own)) for own in widths]
-        tables: dict[tuple[int, int], FloatArray] = {}
-        for number, layer in enumerate(self.layers):
-            reads, makes = layer.in_slot, layer.out_slot
-            if reads is None or makes is None or reads == makes:
-                slot = makes if reads is None else reads
-                states = [None] if slot is None else list(widths[slot])
-                found = self._table(number, [(n, n) for n in states])
-                if slot is None:
-                    fixed += float(found[0])
-                else:
-                    singles[slot] += found
-                continue
-            found = self._table(number, [(a, b) for a in widths[reads] for b in widths[makes]])
-            table = found.reshape(len(widths[reads]), len(widths[makes]))
-            edge = (min(reads, makes), max(reads, makes))
-            table = table if edge == (reads, makes) else table.T
-            tables[edge] = tables.get(edge, np.zeros(table.shape)) + table
-        pairs = tuple(Pair(*edge, table) for edge, table in tables.items())
-        return Cost(fixed, tuple(singles), "ms", pairs)
+        return cost_of(self.layers, widths, self._table)
 
     def _table(self, number: int, widths: Sequence[tuple[int | None, int | None]]) -> FloatArray:
         """Cost of a layer inside a network at some widths of what it reads and makes."""
-        workloads = [_at(self.layers[number], reads, makes) for reads, makes in widths]
+        workloads = [at_widths(self.layers[number], reads, makes) for reads, makes in widths]
         return self._inside(number, self.rows.latency_ms(workloads))
 
     def _alone(self, channels: IntArray) -> list[tuple[FloatArray, np.ndarray]]:
@@ -135,7 +115,7 @@ class Layered:
             reads, makes = (own if s is None else columns[s] for s in (layer.in_slot, layer.out_slot))
             each = list(zip(reads, makes, strict=True))
             distinct = {pair: number for number, pair in enumerate(dict.fromkeys(each))}
-            workloads = [_at(layer, *pair) for pair in distinct]
+            workloads = [at_widths(layer, *pair) for pair in distinct]
             places = np.array([distinct[pair] for pair in each], dtype=np.int64)
             known = np.array([self.rows.is_measured(w) for w in workloads], dtype=bool)
             found.append((self.rows.latency_ms(workloads)[places], known[places]))
@@ -163,7 +143,7 @@ class Layered:
         factors[: len(places)] = 1.0
         for number, (kind, _) in enumerate(places):
             by_kind[number, kinds.index(kind)] = 1.0
-        full = self.rows.latency_ms([_at(layer, None, None) for layer in self.layers])
+        full = self.rows.latency_ms([at_widths(layer, None, None) for layer in self.layers])
         constants = np.eye(entries)[:, len(places) :] * float(full[full > 0].mean())
         return Prior(
             (
@@ -179,7 +159,7 @@ class Layered:
     @cached_property
     def _labels(self) -> list[tuple[str, str]]:
         """Kind and place of each layer: its main operation, and the size of the pictures that it reads."""
-        return [_label(_at(layer, None, None)) for layer in self.layers]
+        return [_label(at_widths(layer, None, None)) for layer in self.layers]
 
     @cached_property
     def _places(self) -> dict[tuple[str, str], int]:
@@ -194,15 +174,6 @@ class Layered:
     def _groups(self) -> list[tuple[int, int]]:
         """The entries of each layer: its factor and its constant."""
         return [(self._places[label], self._kinds[label[0]]) for label in self._labels]
-
-
-def _at(layer: SlotLayer, reads: int | None, makes: int | None) -> Workload:
-    """A layer at some widths, at its full ones where none are given or its own are fixed."""
-    if layer.in_slot is None or reads is None:
-        reads = layer.in_channels
-    if layer.out_slot is None or makes is None:
-        makes = layer.out_channels
-    return layer.workload_at(reads, makes)
 
 
 def _label(workload: Workload) -> tuple[str, str]:
