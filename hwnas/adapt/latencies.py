@@ -49,10 +49,18 @@ def latencies(
         DeviceError: The device failed, or a network does not run there.
         ExportError: A network cannot be lowered.
     """
-    models: dict[str, Path | bytes] = {
-        name: for_timing(network.eval(), shape, target.runtime, target.file_precision)
-        for name, network in networks.items()
-    }
+    return of_models(
+        measurer, target, {name: lowered(network, shape, target) for name, network in networks.items()}
+    )
+
+
+def lowered(network: nn.Module, shape: Shape, target: Target) -> bytes:
+    """A model file of a network with any weights, to be timed on a target."""
+    return for_timing(network.eval(), shape, target.runtime, target.file_precision)
+
+
+def of_models(measurer: Measurer, target: Target, models: Mapping[str, Path | bytes]) -> dict[str, Latency]:
+    """The same of model files."""
     session = measured(measurer.measure(target, models))
     return {
         name: Latency(row.latency_ms, row.interval_ms, session.quality.word) for name, row in session.items()

@@ -1,14 +1,12 @@
-"""By how many channels it pays to widen a layer: the device's own staircase, read off one layer."""
+"""By how many channels it pays to widen layers: the device's own staircase, read off the main ones."""
 
 from __future__ import annotations
 
-from torch import nn
-
 from hwnas import blocks
-from hwnas.adapt.latencies import latencies
+from hwnas.adapt.latencies import lowered, of_models
 from hwnas.device import Target
-from hwnas.errors import LatencyModelError
-from hwnas.latency.staircase import ReadStep, read_step
+from hwnas.latency.layers import at_widths
+from hwnas.latency.staircase import read_step
 from hwnas.measure import Measurer
 from hwnas.widths.groups import Prunable
 from hwnas.widths.layers import WidthLayer, layers_of
@@ -16,11 +14,15 @@ from hwnas.widths.layers import WidthLayer, layers_of
 USUAL = 8
 """Where no step shows: finer widths are not worth their measurements."""
 
-_WIDTHS = range(24, 89, 4)
+_WIDTHS = range(2 * USUAL, 145, USUAL)
+"""Fine enough for all steps that are longer than the usual one, and wide enough for the longest."""
 
 
 def step_of(found: Prunable, measurer: Measurer, target: Target) -> int:
-    """The step of widths on a target; ``USUAL`` where the latency of its main layer shows none.
+    """The step of widths on a target; ``USUAL`` where the latency of its main layers shows none.
+
+    A group of channels is mostly made by a convolution and goes through a depthwise one: the shorter of their
+    steps is taken, as one of them becomes faster with each.
 
     Args:
         found: The network.
@@ -30,23 +32,24 @@ def step_of(found: Prunable, measurer: Measurer, target: Target) -> int:
     Raises:
         DeviceError: The device failed.
     """
-    pointwise = [layer for layer in layers_of(found) if layer.in_slot != layer.out_slot is not None]
-    if not pointwise:
-        return USUAL
-    main = max(pointwise, key=lambda layer: layer.workload_at(layer.in_channels, layer.out_channels).macs)
-    try:
-        step = _read(main, measurer, target).step
-    except LatencyModelError:
-        return USUAL
-    return step if step > 1 else USUAL
+    layers = [layer for layer in layers_of(found) if layer.out_slot is not None]
+    dense = [layer for layer in layers if layer.in_slot != layer.out_slot]
+    depthwise = [layer for layer in layers if layer.in_slot == layer.out_slot]
+    steps = [
+        _read(max(kind, key=lambda layer: at_widths(layer, None, None).macs), measurer, target)
+        for kind in (dense, depthwise)
+        if kind
+    ]
+    return max(USUAL, min(steps, default=USUAL))
 
 
-def _read(layer: WidthLayer, measurer: Measurer, target: Target) -> ReadStep:
-    """What the layer takes at widths that are finer than any step."""
-    workloads = {width: layer.workload_at(layer.in_channels, width) for width in _WIDTHS}
-    networks: dict[str, nn.Module] = {
-        str(width): blocks.build([workload.block]) for width, workload in workloads.items()
+def _read(layer: WidthLayer, measurer: Measurer, target: Target) -> int:
+    """The step of a layer; 1 where none shows."""
+    reads = layer.in_channels if layer.in_slot != layer.out_slot else None
+    workloads = {str(width): layer.workload_at(reads or width, width) for width in _WIDTHS}
+    models = {
+        name: lowered(blocks.build([workload.block]), workload.in_shapes[0], target)
+        for name, workload in workloads.items()
     }
-    shape = workloads[_WIDTHS[0]].in_shapes[0]
-    found = latencies(measurer, target, networks, shape)
-    return read_step(list(_WIDTHS), [found[str(width)].ms for width in _WIDTHS])
+    found = of_models(measurer, target, models)
+    return read_step(list(_WIDTHS), [found[str(width)].ms for width in _WIDTHS]).step

@@ -1,12 +1,13 @@
 """Layers of any width: as they were measured, and by regression over what their operations do.
 
 A layer reads the channels of one slot and makes those of another, so that its latency is a cost of two slots
-together. The regression keeps the staircase of the device, whose steps are chosen by cross-validation.
+together. The regression keeps the staircase of the device; what it gets wrong of a layer is taken from other
+widths of that. Steps and reach are chosen by cross-validation.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Protocol
@@ -16,8 +17,9 @@ import numpy as np
 from hwnas.device import Target
 from hwnas.errors import LatencyModelError
 from hwnas.factors import Pair
-from hwnas.latency.base import Cost, FloatArray
-from hwnas.latency.regression import FAMILIES, FOLDS, Predict
+from hwnas.latency.base import Cost, FloatArray, IntArray
+from hwnas.latency.nearby import REACHES, Nearby
+from hwnas.latency.regression import FAMILIES, FOLDS
 from hwnas.latency.staircase import STEPS, Staircase
 from hwnas.latency.workloads import parse_workload
 from hwnas.space import Block, Workload
@@ -105,6 +107,7 @@ class LayerRows:
         rows_ms: Measured latency by workload key.
         staircase: Channels that kernels compute at once.
         family: Of ``regression.FAMILIES``.
+        near: Step and reach of ``Nearby``.
         error: Mean absolute relative error of rows that were left out: that of an estimate.
     """
 
@@ -112,6 +115,7 @@ class LayerRows:
     rows_ms: Mapping[str, float]
     staircase: Staircase
     family: str
+    near: tuple[int, float]
     error: float
 
     @classmethod
@@ -131,24 +135,34 @@ class LayerRows:
         taken = np.array(list(rows_ms.values()))
         staircase = _staircase(workloads, taken)
         work = np.array([staircase.work(w) for w in workloads])
-        errors = {name: _left_out(work, taken, name) for name in FAMILIES}
-        family = min(errors, key=lambda name: errors[name])
-        return cls(table.target, rows_ms, staircase, family, errors[family])
+        family = min(FAMILIES, key=lambda name: _left_out(work, taken, name))
+        errors = _left_out_near(workloads, work, taken, family)
+        near = min(errors, key=lambda both: errors[both])
+        return cls(table.target, rows_ms, staircase, family, near, errors[near])
 
     @cached_property
-    def _predict(self) -> Predict:
-        work = np.array([self.staircase.work(parse_workload(key)) for key in self.rows_ms])
-        return FAMILIES[self.family](work, np.array(list(self.rows_ms.values())))
+    def _estimate(self) -> Callable[[Sequence[Workload]], FloatArray]:
+        """Latency of layers, even of measured ones, by regression and by what it leaves nearby."""
+        measured = tuple(parse_workload(key) for key in self.rows_ms)
+        taken = np.array(list(self.rows_ms.values()))
+        work = np.array([self.staircase.work(w) for w in measured])
+        base = FAMILIES[self.family](work, taken)
+        near = Nearby(measured, np.log(taken / base(work)), *self.near)
+
+        def estimate(workloads: Sequence[Workload]) -> FloatArray:
+            return base(np.array([self.staircase.work(w) for w in workloads])) * np.exp(near.at(workloads))
+
+        return estimate
 
     def latency_ms(self, workloads: Sequence[Workload]) -> FloatArray:
-        """Latency of each alone, as measured or else by regression; 0 for an identity; shape (n,)."""
+        """Latency of each alone, as measured or else estimated; 0 for an identity; shape (n,)."""
         keys = [w.key() for w in workloads]
         found = np.array([self.rows_ms.get(key, 0.0) for key in keys])
         missing = [
             n for n, w in enumerate(workloads) if keys[n] not in self.rows_ms and not w.block.is_identity
         ]
         if missing:
-            found[missing] = self._predict(np.array([self.staircase.work(workloads[n]) for n in missing]))
+            found[missing] = self._estimate([workloads[n] for n in missing])
         return found
 
     def is_measured(self, workload: Workload) -> bool:
@@ -174,12 +188,32 @@ def _staircase(workloads: Sequence[Workload], latency_ms: FloatArray) -> Stairca
 
 def _left_out(work: FloatArray, latency_ms: FloatArray, family: str) -> float:
     """Mean absolute relative error of rows that the family was not fitted to."""
-    order = np.random.default_rng(0).permutation(len(work))  # fixed: the folds belong to the table
     found = np.empty(len(work))
-    for test in np.array_split(order, FOLDS):
-        train = np.setdiff1d(order, test)
+    for train, test in _folds(len(work)):
         found[test] = FAMILIES[family](work[train], latency_ms[train])(work[test])
     return float(np.mean(np.abs(found / latency_ms - 1)))
+
+
+def _left_out_near(
+    workloads: Sequence[Workload], work: FloatArray, latency_ms: FloatArray, family: str
+) -> dict[tuple[int, float], float]:
+    """The same for each step and reach of what rows nearby add."""
+    total = {(step, reach): 0.0 for step in STEPS for reach in REACHES}
+    for train, test in _folds(len(work)):
+        base = FAMILIES[family](work[train], latency_ms[train])
+        left = np.log(latency_ms[train] / base(work[train]))
+        known, others = tuple(workloads[n] for n in train), [workloads[n] for n in test]
+        for near in total:
+            found = base(work[test]) * np.exp(Nearby(known, left, *near).at(others))
+            total[near] += float(np.abs(found / latency_ms[test] - 1).sum())
+    return {near: error / len(work) for near, error in total.items()}
+
+
+def _folds(count: int) -> Iterator[tuple[IntArray, IntArray]]:
+    """Rows to fit to and rows to judge by."""
+    order = np.random.default_rng(0).permutation(count)  # fixed: the folds belong to the table
+    for test in np.array_split(order, FOLDS):
+        yield np.setdiff1d(order, test), test
 
 
 def at_widths(layer: SlotLayer, reads: int | None, makes: int | None) -> Workload:

@@ -15,7 +15,7 @@ from hwnas.errors import LatencyModelError
 from hwnas.latency.base import FloatArray, IntArray
 from hwnas.space import Op, Workload
 
-STEPS = (1, 8, 16, 32)
+STEPS = (1, 8, 16, 32, 64)
 """Channels that kernels may compute at once."""
 
 WORK = (

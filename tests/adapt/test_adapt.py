@@ -147,20 +147,22 @@ def _predicted(one, unit):
     return cost_of(layers, one.space.widths, each)
 
 
-@pytest.mark.parametrize(("wide", "expected"), [(16, 16), (32, 32), (1, 8)])
-def test_the_step_of_widths_is_read_off_the_device(exported_run, monkeypatch, wide, expected):
-    """A kernel that computes so many channels at once."""
-    seen = []
+@pytest.mark.parametrize(
+    ("dense", "depthwise", "expected"), [(64, 16, 16), (32, 64, 32), (64, 64, 64), (16, 1, 8), (1, 1, 8)]
+)
+def test_the_step_of_widths_is_read_off_the_device(exported_run, monkeypatch, dense, depthwise, expected):
+    """Kernels that compute so many channels at once: the shorter step is taken."""
+    wide = iter((dense, depthwise))
 
-    def told(_measurer, _target, networks, _shape):
-        seen.extend(networks)
-        count = {name: -(-int(name) // wide) * wide for name in networks}
+    def told(_measurer, _target, models):
+        step = next(wide)
+        count = {name: -(-int(name) // step) * step for name in models}
         return {name: Latency(1 + channels / 10, None, "stable") for name, channels in count.items()}
 
-    monkeypatch.setattr(steps, "latencies", told)
+    monkeypatch.setattr(steps, "of_models", told)
     one = _subject(original(GivenModel(str(exported_run), None), exported_run))
     assert steps.step_of(one.found, None, TARGET) == expected
-    assert len(seen) > 12
+    assert next(wide, None) is None
 
 
 def test_a_network_that_cannot_be_narrowed_has_the_other_rungs(exported_run, tmp_path, by_size, monkeypatch):

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from layered_device import Device, at, lite_layers, random_widths
+from layered_device import TARGET, Device, at, lite_layers, random_widths
 
 from hwnas import blocks
 from hwnas.budget import Budget
 from hwnas.errors import LatencyModelError
 from hwnas.latency.bayes.layered import Layered
 from hwnas.latency.layers import BlockLayer, LayerRows
+from hwnas.latency.nearby import Nearby
+from hwnas.latency.workloads import parse_workload
 from hwnas.search.decode import decode
 from hwnas.search.problem import Constraint, Problem, relative_budget
 from hwnas.space import Workload
+from hwnas.tables.rounds import Round
+from hwnas.tables.table import LatencyTable
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +85,33 @@ def test_rows_stand_as_they_were_measured(setting, model):
     assert model.rows.latency_ms(workloads) == pytest.approx([table.lookup_ms(w) for w in workloads])
     assert all(map(model.rows.is_measured, workloads))
     assert model.rows.latency_ms([Workload(blocks.Skip(8, 8), (8, 4, 4))])[0] == 0
+
+
+def test_what_is_wrong_of_some_widths_is_taken_from_others_of_the_same_layer(setting):
+    """A kernel that is slow on one shape: a regression over all layers cannot know."""
+    layers, full, _, _, _, device = setting
+
+    def slow(*widths):
+        return {w.key(): 3 * device.alone_ms(w) for w in (layers[1].workload_at(n, n) for n in widths)}
+
+    others = device.table(layers, full, 4).of_kind("block").items()
+    odd, hidden = slow(8, 16, 24, 32), slow(12, 20, 28)
+    taken = {key: m.latency_ms for key, m in others if key not in hidden} | odd
+    rounds = (Round(key, "block", "s", 0, (ms,)) for key, ms in taken.items())
+    rows = LayerRows.fit(LatencyTable(TARGET, {}, rounds))
+    found = rows.latency_ms([parse_workload(key) for key in hidden])
+    assert np.abs(found / list(hidden.values()) - 1).mean() < 0.1
+    assert rows.error < 0.1
+
+
+def test_layers_of_another_shape_say_nothing():
+    known = tuple(Workload(blocks.PlainConv(n, n), (n, 8, 8)) for n in (8, 16, 32))
+    near = Nearby(known, np.log([1.5, 1.5, 1.5]), 1, 2.0)
+    there, elsewhere = (
+        Workload(blocks.PlainConv(24, 24), (24, 8, 8)),
+        Workload(blocks.PlainConv(24, 24), (24, 9, 9)),
+    )
+    assert near.at([there, elsewhere]) == pytest.approx([np.log(1.5), 0.0], abs=0.02)
 
 
 def test_without_networks_the_sum_stands(setting):

@@ -7,13 +7,13 @@ import pytest
 
 from hwnas import blocks
 from hwnas.errors import LatencyModelError
-from hwnas.latency.staircase import WORK, Staircase, read_step, rounded_up
+from hwnas.latency.staircase import STEPS, WORK, Staircase, read_step, rounded_up
 from hwnas.space import Workload
 
-WIDTHS = np.arange(16, 129, 4)
+WIDTHS = np.arange(16, 193, 4)
 
 
-@pytest.mark.parametrize("step", [1, 8, 16, 32])
+@pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("noise", [0.0, 0.01, 0.02])
 def test_the_step_is_read_off_noisy_rows(step, noise):
     rng = np.random.default_rng([step, int(100 * noise)])
@@ -21,7 +21,7 @@ def test_the_step_is_read_off_noisy_rows(step, noise):
         truth = 0.02 + 0.001 * rounded_up(WIDTHS, step) + 0.0002 * WIDTHS
         found = read_step(WIDTHS, truth * np.exp(noise * rng.normal(size=len(WIDTHS))))
         assert found.step == step
-        assert set(found.errors) == {1, 8, 16, 32}
+        assert set(found.errors) == set(STEPS)
 
 
 def test_noise_alone_is_no_step():
@@ -32,7 +32,7 @@ def test_noise_alone_is_no_step():
 
 def test_widths_that_show_no_step_are_refused():
     with pytest.raises(LatencyModelError, match="several within a step"):
-        read_step(np.arange(32, 321, 32), np.linspace(1, 2, 10))
+        read_step(np.arange(64, 641, 64), np.linspace(1, 2, 10))
     with pytest.raises(LatencyModelError, match="several within a step"):
         read_step([4, 8, 12, 16], [1.0, 1.0, 2.0, 2.0])
     with pytest.raises(LatencyModelError, match="positive latency each"):
