@@ -100,7 +100,7 @@ def test_what_is_wrong_of_some_widths_is_taken_from_others_of_the_same_layer(set
     rounds = (Round(key, "block", "s", 0, (ms,)) for key, ms in taken.items())
     rows = LayerRows.fit(LatencyTable(TARGET, {}, rounds))
     found = rows.latency_ms([parse_workload(key) for key in hidden])
-    assert np.abs(found / list(hidden.values()) - 1).mean() < 0.1
+    assert np.abs(found / list(hidden.values()) - 1).mean() < 0.2  # without: 2/3
     assert rows.error < 0.1
 
 
