@@ -9,7 +9,7 @@ ANDROID = "Segmenter.kt"
 """The program for Android, as a file of the shipping folder."""
 
 _READING = '''\
-classes = how["classes"]
+classes, shown = how["classes"], []
 
 
 def read(answers, width, height):
@@ -31,9 +31,12 @@ def resizing(count, side):
 
 def show(mask, picture, name):
     """Write the mask in the colours of the classes; print where, and which share of it each has."""
+    stem = Path(name).stem
+    shown.append(stem)  # pictures of two folders may have one name
+    number = shown.count(stem)
     drawn = Image.fromarray(mask)
     drawn.putpalette(bytes(value for each in classes for value in each["colour"]))
-    written = f"{Path(name).stem}.mask.png"
+    written = f"{stem}.mask.png" if number == 1 else f"{stem}-{number}.mask.png"
     drawn.save(written)
     print(f"mask in {written}")
     shares = np.bincount(mask.ravel(), minlength=len(classes)) / mask.size

@@ -203,6 +203,22 @@ def test_the_examples_need_a_runtime_numpy_and_pillow_only(exported_run, name):
     assert len([line for line in program.splitlines() if line]) <= 90
 
 
+@pytest.mark.parametrize("name", release.EXAMPLES)
+def test_an_example_without_what_it_needs_says_so(exported_run, tmp_path, name):
+    program = tmp_path / name
+    program.write_text((exported_run / "export" / name).read_text())
+    for needed in (release.PREPROCESSING, "model"):
+        done = subprocess.run(
+            [sys.executable, program, "it.png"], capture_output=True, text=True, check=False
+        )
+        assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+        assert needed in done.stderr
+        assert "is not there: export again" in done.stderr
+        (tmp_path / release.PREPROCESSING).write_bytes(
+            (exported_run / "export" / release.PREPROCESSING).read_bytes()
+        )
+
+
 def test_the_same_weights_give_the_same_files(exported_run):
     folder = exported_run / "export"
     before = {p.name: files.sha256(p) for p in folder.iterdir() if p.name != release.MANIFEST}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 FAKES = {
+    "model.onnx": "",
+    "model.tflite": "",
     "onnxruntime.py": """
 import numpy as np
 class SessionOptions: pass

@@ -356,6 +356,17 @@ def test_the_programs_that_ship_write_the_mask_of_a_picture(name, pictures, tmp_
     )  # fmt: skip
     assert refused.returncode == 1
     assert refused.stdout.splitlines()[0] == "it.png:", "of several, which one it is"
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "it.png").write_bytes((tmp_path / "it.png").read_bytes())
+    both = subprocess.run(
+        [sys.executable, program, "it.png", "other/it.png"],
+        capture_output=True, text=True, check=True, cwd=tmp_path,
+    )  # fmt: skip
+    assert [line for line in both.stdout.splitlines() if line.startswith("mask")] == [
+        "mask in it.mask.png",
+        "mask in it-2.mask.png",
+    ]
+    assert (tmp_path / "it.mask.png").read_bytes() == (tmp_path / "it-2.mask.png").read_bytes()
     (line,) = refused.stderr.splitlines()
     assert line.startswith("a picture must be readable, but cut.png is not (")
     assert not (tmp_path / "cut.mask.png").exists()

@@ -10,10 +10,14 @@ from ai_edge_litert.interpreter import Interpreter
 from PIL import Image, ImageOps
 
 folder = Path(__file__).parent
+chosen = sys.argv[-1] if sys.argv[-1].endswith(".tflite") else str(folder / "model.tflite")
+for needed in (folder / "preprocessing.json", Path(chosen)):
+    needed.is_file() or sys.exit(
+        f"a model must lie beside what it came with, but {needed} is not there: export again"
+    )
 how = json.loads((folder / "preprocessing.json").read_text("utf-8"))
 size = (how["resize"]["width"], how["resize"]["height"])
 mean, std = np.float32(how["mean"]), np.float32(how["std"])
-chosen = sys.argv[-1] if sys.argv[-1].endswith(".tflite") else str(folder / "model.tflite")
 model = Interpreter(chosen)
 model.allocate_tensors()
 source, results = model.get_input_details()[0], model.get_output_details()

@@ -10,10 +10,14 @@ import onnxruntime
 from PIL import Image, ImageOps
 
 folder = Path(__file__).parent
+chosen = sys.argv[-1] if sys.argv[-1].endswith(".onnx") else str(folder / "model.onnx")
+for needed in (folder / "preprocessing.json", Path(chosen)):
+    needed.is_file() or sys.exit(
+        f"a model must lie beside what it came with, but {needed} is not there: export again"
+    )
 how = json.loads((folder / "preprocessing.json").read_text("utf-8"))
 size = (how["resize"]["width"], how["resize"]["height"])
 mean, std = np.float32(how["mean"]), np.float32(how["std"])
-chosen = sys.argv[-1] if sys.argv[-1].endswith(".onnx") else str(folder / "model.onnx")
 options = onnxruntime.SessionOptions()
 options.intra_op_num_threads = 1  # as many as it was measured with; more may be faster
 model = onnxruntime.InferenceSession(chosen, options)
