@@ -344,10 +344,10 @@ def test_preprocessing_says_how_answers_are_read(pictures, trained):
 
 
 FAKES = {
+    **FAKES,
     "onnxruntime.py": FAKES["onnxruntime.py"].replace(
         '[np.load("logits.npy")]', '[np.load(f"{number}.npy") for number in range(4)]'
     ),
-    "ai_edge_litert/__init__.py": "",
     "ai_edge_litert/interpreter.py": FAKES["ai_edge_litert/interpreter.py"]
     .replace(
         '[{"index": 1, "quantization": (0.0, 0)}]',
