@@ -26,6 +26,7 @@ from hwnas.blocks import (
     ShuffleUnit,
     Skip,
     Sum,
+    Switch,
     TensorProduct,
     UniversalInvertedBottleneck,
 )
@@ -61,4 +62,5 @@ EXAMPLES = [
     (ChannelPart(8, 2, 6), (8, 5, 6)),
     (Finer(8, 2), (8, 3, 4)),
     (PooledHead(8, 16, 5, "hswish"), (8, 4, 4)),
+    (Switch(8, "int8", "fp32"), (8, 5, 6)),
 ]

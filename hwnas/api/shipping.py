@@ -52,7 +52,7 @@ def export(
         progress: Called with the name of each file that is about to be made.
         settings: As of ``hwnas.release.export_run``: ``calibration_images``, ``licence``,
             ``qat_if_worse``, ``qat_epochs``, ``int8_drop``, ``also``, ``keep_int8_loss``,
-            ``layers``.
+            ``keep_by``, ``layers``.
 
     Returns:
         The folder that ships.

@@ -31,6 +31,7 @@ from hwnas.blocks.pyramid import Pyramid
 from hwnas.blocks.residuals import ResidualBlock
 from hwnas.blocks.shuffleunit import ShuffleUnit
 from hwnas.blocks.skip import Skip
+from hwnas.blocks.switch import Switch
 from hwnas.blocks.uib import UniversalInvertedBottleneck
 from hwnas.errors import SpaceError
 from hwnas.space import Architecture, Block, Reads
@@ -64,6 +65,7 @@ _OWN = (
     ChannelPart,
     Finer,
     PooledHead,
+    Switch,
 )
 
 KINDS: dict[str, type[Block]] = {kind.kind: kind for kind in _OWN}
@@ -160,6 +162,7 @@ __all__ = [
     "Skip",
     "Strided",
     "Sum",
+    "Switch",
     "TensorProduct",
     "UniversalInvertedBottleneck",
     "build",

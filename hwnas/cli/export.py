@@ -38,7 +38,8 @@ def export(
 ) -> None:
     """Export the trained network to TFLite and ONNX, fp32 and int8; to .pte for budgets on ExecuTorch.
 
-    --layers tells which layer int8 harms; --keep-int8-loss 0.5 keeps as few as it takes in fp32.
+    --layers tells which layer int8 harms; --keep-int8-loss 0.5 keeps as few as it takes in fp32, or those
+    that cost least by what hwnas profile --layers-of RUN has measured.
 
     Of a network that was imported, --data is a file .npy of images as it takes them, for the ranges of int8;
     without it, there are fp32 files alone.
@@ -50,8 +51,11 @@ def export(
         return
     if settings["qat_if_worse"] is None:
         _usage.no_effect(context, "qat_epochs", needs="with --qat-if-worse")
+    if settings["keep_int8_loss"] is None:
+        _usage.no_effect(context, "keep_by", needs="with --keep-int8-loss")
     with _usage.usage():
         release.require_offered(settings["also"])
+        release.require_strategy(settings["keep_by"])
     dataset = release.load_data(records.trained(run).data, data, run)
     with err.status("exporting") as status:
         manifest = release.export_run(
@@ -93,7 +97,7 @@ def _export_imported(
 
     names = (
         *("calibration_images", "licence", "qat_if_worse", "qat_epochs", "int8_drop"),
-        *("keep_int8_loss", "layers"),
+        *("keep_int8_loss", "keep_by", "layers"),
     )
     _usage.no_effect(context, *names, needs="with a network that was trained here")
     with _usage.usage():

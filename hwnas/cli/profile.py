@@ -78,6 +78,13 @@ def profile(
             help="Measure only so many whole networks, chosen to tell the most, and fit a model.",
         ),
     ] = None,
+    layers_of: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of a run: measure the layers of its network in each precision that int8 files may "
+            "keep, and switches between these, instead of a space.",
+        ),
+    ] = None,
     op_profile: Annotated[
         int | None,
         typer.Option(min=1, help="Also time each operation in so many runs; on phones and boards."),
@@ -98,7 +105,7 @@ def profile(
     """
     from hwnas.measure import profile as measure_space
 
-    _refuse_idle(context, few)
+    _refuse_idle(context, few, layers_of)
     with _usage.usage():
         options = ProfileOptions(
             rounds=rounds,
@@ -130,7 +137,11 @@ def profile(
         _profile_few(described, loaded, targets, few, folder, options, as_json)
         return
     with _Bars() as bars:
-        paths = measure_space(described, loaded, targets, folder, options, bars.show)
+        if layers_of is not None:
+            whole = [described.target(name, "int8", threads=threads) for name in runtimes]
+            paths = _profile_layers(described, layers_of, whole, folder, options, bars)
+        else:
+            paths = measure_space(described, loaded, targets, folder, options, bars.show)
     summaries = [_summary(target, path) for target, path in paths.items()]
     if as_json:
         emit_json({"options": asdict(options), "tables": summaries})
@@ -166,8 +177,34 @@ def _profile_few(
         out.print(f"table: {item.table}\nmodel: {item.path}", soft_wrap=True, highlight=False)
 
 
-def _refuse_idle(context: typer.Context, few: int | None) -> None:
+def _profile_layers(
+    device: devices.Device,
+    run: Path,
+    targets: list[Target],
+    folder: Path | None,
+    options: ProfileOptions,
+    bars: _Bars,
+) -> dict[Target, Path]:
+    """The layers of a run's network, and switches between their precisions."""
+    from hwnas import blocks
+    from hwnas.bits.rows import measured
+    from hwnas.export.mixed import layers_of
+    from hwnas.runs import records
+
+    arch = library.architecture_from_json(records.arch(run))
+    layers = layers_of(blocks.network(arch), arch.space.input_shape)
+    found: dict[Target, Path] = {}
+    for target in targets:
+        found |= measured(device, layers, target, folder, options, bars.show)
+    return found
+
+
+def _refuse_idle(context: typer.Context, few: int | None, layers_of: Path | None) -> None:
     """Options must do something."""
+    if layers_of is not None:
+        needs = "without --layers-of, which measures the layers of one network in all its precisions"
+        _usage.no_effect(context, "space", "resolution", "classes", "strides", "precision", needs=needs)
+        _usage.no_effect(context, "few", "calibration_networks", "heldout_networks", needs=needs)
     if few is not None:
         needs = "without --few, which chooses the networks itself"
         _usage.no_effect(context, "calibration_networks", "heldout_networks", needs=needs)
@@ -305,7 +342,7 @@ def _print(summaries: list[dict[str, Any]]) -> None:
         table.add_row(
             item["target"],
             str(blocks),
-            str(sum(item["rows"].values()) - blocks),
+            str(sum(item["rows"].values()) - blocks - item["rows"].get("switch", 0)),
             str(item["rounds"]),
             "" if interval is None else f"±{100 * interval:.1f} %",
             str(len(item["unstable"])),

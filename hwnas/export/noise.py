@@ -59,6 +59,7 @@ def of_layers(
     input_shape: Shape,
     calibration: np.ndarray,
     *,
+    precision: str = "int8",
     remedies: Sequence[str] = (),
     on_layer: Callable[[str], None] = lambda _: None,
 ) -> tuple[LayerNoise, ...]:
@@ -68,6 +69,7 @@ def of_layers(
         module: As of ``lower``; it is left as it was.
         input_shape: Of one image.
         calibration: Images for the ranges, shape (n, channels, height, width); ratios are of the first 32.
+        precision: That layers are tried alone in: "int8", or "16x8" as a kept layer is; ``own_db`` is of it.
         remedies: As of ``lower``.
         on_layer: Called with the name of each layer that is about to be tried alone.
 
@@ -89,6 +91,7 @@ def of_layers(
     for layer in found:
         on_layer(layer.name)
         others = {other.name: "fp32" for other in found if other is not layer}
+        others |= {} if precision == "int8" else {layer.name: precision}
         alone = list(values(quantize.rounded_tflite(graph, "int8", ranges, others), compared, ends))
         own = [ratio for name in ends if (ratio := _ratio(exact, alone, name)) is not None]
         result.append(

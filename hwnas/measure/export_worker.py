@@ -12,12 +12,17 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from hwnas import blocks, files, plugins
+from hwnas.blocks import Switch
 from hwnas.errors import HwnasError
 from hwnas.export import lower, random_calibration, random_module
-from hwnas.space import Shape, Shapes
+from hwnas.export.mixed import layers_of
+from hwnas.space import Block, Shape, Shapes
+
+if TYPE_CHECKING:
+    from torch import nn
 
 _CALIBRATION_IMAGES = 4  # latency does not depend on the ranges that are found
 
@@ -41,6 +46,7 @@ def answer(task: Mapping[str, Any]) -> dict[str, Any]:
             calibration=images,
             batch=task["batch"],
             check=task["check"],
+            kept=_kept(parts, module, shape),
         )
         files.write_atomic(Path(task["path"]), lowered.model)
     except OSError as error:  # a full disk is no fault of the model's
@@ -49,6 +55,15 @@ def answer(task: Mapping[str, Any]) -> dict[str, Any]:
         return {"error": f"{type(error).__name__}: {error}"}
     digest = hashlib.sha256(lowered.model).hexdigest()
     return {"sha256": digest, "seconds": time.perf_counter() - started}
+
+
+def _kept(parts: Sequence[Block], module: nn.Module, shape: Shape | Shapes) -> dict[str, str]:
+    """Precisions of layers where blocks say them, as a switch does."""
+    said = [precision for block in parts if isinstance(block, Switch) for precision in block.precisions]
+    if not said:
+        return {}
+    names = [layer.name for layer in layers_of(module, shape)]
+    return {name: precision for name, precision in zip(names, said, strict=True) if precision != "int8"}
 
 
 def _shape(told: Sequence[Any]) -> Shape | Shapes:

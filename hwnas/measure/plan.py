@@ -18,7 +18,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from hwnas.blocks import Conv, Head, MBConv
+from hwnas.blocks import Conv, Head, MBConv, Switch
 from hwnas.errors import SpaceError
 from hwnas.measure.options import ProfileOptions
 from hwnas.space import IMAGE, Architecture, Block, Reads, SearchSpace, Shape, Shapes, Workload
@@ -35,7 +35,7 @@ class Item:
 
     Attributes:
         key: Its key in the table.
-        kind: "block", "calibration", "heldout"; "anchor" for an anchor.
+        kind: "block", "switch", "calibration", "heldout"; "anchor" for an anchor.
         blocks: What it is made of, from input to output.
         input_shape: Shape of one input; of several, a tuple of them.
         reads: What each block reads, as of ``Architecture.reads``; by default the one before.
@@ -103,9 +103,14 @@ def items(spaces: Iterable[SearchSpace], options: ProfileOptions) -> tuple[Item,
 def workload_items(workloads: Iterable[Workload]) -> tuple[Item, ...]:
     """Blocks alone, each once."""
     return tuple(
-        Item(workload.key(), "block", (workload.block,), workload.in_shape, _ALONE)
+        Item(workload.key(), _kind(workload.block), (workload.block,), workload.in_shape, _ALONE)
         for workload in dict.fromkeys(workloads)
     )
+
+
+def _kind(block: Block) -> str:
+    """What its row is measured for: latency models learn nothing about blocks from switches."""
+    return "switch" if isinstance(block, Switch) else "block"
 
 
 def network_items(architectures: Iterable[Architecture], kind: str = "calibration") -> tuple[Item, ...]:

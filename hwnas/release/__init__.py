@@ -31,6 +31,7 @@ from hwnas.release.images import (
     unseen,
 )
 from hwnas.release.imported import export_imported
+from hwnas.release.keeping import require_strategy
 from hwnas.release.manifest import SCHEMA, Manifest, ShippedModel
 from hwnas.release.shipping import (
     EXAMPLES,
@@ -75,6 +76,7 @@ __all__ = [
     "read_run",
     "require_offered",
     "require_same_data",
+    "require_strategy",
     "run_of",
     "same",
     "shipping_of",

@@ -1,22 +1,23 @@
-"""Which layers an int8 file keeps in fp32, so that it loses no more than was allowed.
+"""Which layers an int8 file keeps in another precision, so that it loses no more than was allowed.
 
-Remedies that cost nothing come first. Then layers are ranked by the noise that their int8 brings to the
-answers, over the latency that fp32 adds; as many of the first as are needed are kept, and of these,
-those that turn out not to be needed are given back, the dearest first. Every step is a file that its runtime
-scores on validation images. It is a search along one ranking: a cheaper set may exist.
+Remedies that cost nothing come first. Then a strategy of ``hwnas.bits`` chooses precisions of layers; every
+step is a file that its runtime scores on validation images.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hwnas import runtimes, tasks
+from hwnas import bits, runtimes, tasks
+from hwnas.bits.rows import FINEST
 from hwnas.errors import ExportError
 from hwnas.export import lower
+from hwnas.export.mixed import layers_of
 from hwnas.export.noise import LayerNoise, of_layers
 from hwnas.release.images import predicted, predicted_by
 from hwnas.statistics.metric import ACCURACY, Metric
@@ -25,19 +26,18 @@ if TYPE_CHECKING:
     from torch import nn
 
     from hwnas.data import Dataset, Split
-    from hwnas.release.layer_costs import Added
     from hwnas.space import Shape
 
 REMEDIES: tuple[tuple[str, ...], ...] = ((), ("bias",), ("equalise", "bias"))
 """What is tried before any layer is kept, the least first."""
-IN = "fp32"
-_IMAGES = 2000
-_NOISELESS = 1e-12  # share of noise by a layer that brings none: it is kept last
+_IMAGES, _GLANCED = 2000, 500
+"""Validation images that a file is scored on; and those of one of many."""
+_ALL, _PART = 0, 1
 
 
 @dataclass(frozen=True)
 class KeptLayers:
-    """What an int8 file of a runtime keeps in fp32.
+    """What an int8 file of a runtime keeps in other precisions.
 
     Attributes:
         runtime: What runs the file.
@@ -47,11 +47,12 @@ class KeptLayers:
         value: That of the file as it is.
         lost: By how much it is worse than fp32, in the unit of ``allowed``.
         remedies: What was done to its weights.
-        layers: Names of those that are kept.
+        precisions: Of the layers that are kept, in running order, as ``lower`` takes them.
         of: How many layers there are.
         macs_share: Share of the multiply-adds that is kept.
         added_ms: What keeping them adds by measured rows; None where multiply-adds stood for it.
         cost: What stood for latency, in words.
+        by: Strategy that chose them; empty where none had to.
         images: Validation images that files were scored on.
         tried: How many files were.
         metric: What the values are.
@@ -64,19 +65,20 @@ class KeptLayers:
     value: float
     lost: float
     remedies: tuple[str, ...]
-    layers: tuple[str, ...]
+    precisions: Mapping[str, str]
     of: int
     macs_share: float
     added_ms: float | None
     cost: str
+    by: str
     images: int
     tried: int
     metric: Metric = field(default=ACCURACY)
 
     @property
-    def precisions(self) -> dict[str, str]:
-        """As ``lower`` takes them."""
-        return dict.fromkeys(self.layers, IN)
+    def layers(self) -> tuple[str, ...]:
+        """Names of those that are kept."""
+        return tuple(self.precisions)
 
     @property
     def said(self) -> str:
@@ -88,28 +90,43 @@ class KeptLayers:
             f"{self.metric.text(self.int8, 2)} without, {self.metric.text(self.fp32, 2)} in fp32 "
             f"({self.images:,} validation images)"
         )
-        if not self.layers:
-            return f"{text}; no layer is kept in fp32"
+        if not self.precisions:
+            return f"{text}; no layer is kept in {FINEST}"
         added = (
             f"which adds {self.added_ms:.3g} ms by {self.cost}" if self.added_ms is not None else self.cost
         )
+        kinds = list(dict.fromkeys(self.precisions.values()))
+        named = [
+            name if len(kinds) == 1 else f"{name} ({precision})"
+            for name, precision in self.precisions.items()
+        ]
         return (
-            f"{text}; {len(self.layers)} of {self.of} layers stay in fp32, {self.macs_share:.0%} of the "
-            f"multiply-adds ({added}): {', '.join(self.layers)}"
+            f"{text}; {len(named)} of {self.of} layers stay in {' or '.join(kinds)} by {self.by}, "
+            f"{self.macs_share:.0%} of the multiply-adds ({added}): {', '.join(named)}"
         )
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object; the manifest says which metric it is."""
         names = [name for name in self.__dataclass_fields__ if name != "metric"]
         told = {name: getattr(self, name) for name in names}
-        return {**told, "remedies": list(self.remedies), "layers": list(self.layers), "said": self.said}
+        return {
+            **told,
+            "remedies": list(self.remedies),
+            "precisions": dict(self.precisions),
+            "layers": list(self.layers),
+            "said": self.said,
+        }
 
 
 _NAMES = {"bias": "corrected biases", "equalise": "equalised channels"}
 
+_NOTHING: Mapping[str, str] = MappingProxyType({})
 
-Plan = tuple[tuple[str, ...], tuple[str, ...]]
-"""Remedies, and layers that are kept."""
+
+def require_strategy(name: str) -> None:
+    """Raise ExportError where no strategy chooses precisions under this name."""
+    if name not in bits.STRATEGIES:
+        raise ExportError(f"keep_by must be one of {', '.join(bits.NAMES)}, but got {name!r}")
 
 
 class Keeper:
@@ -124,6 +141,7 @@ class Keeper:
         calibration: np.ndarray,
         allowed: float,
         *,
+        by: str = bits.NAMES[0],
         on_step: Callable[[str], None] = lambda _: None,
     ) -> None:
         """Of a trained network.
@@ -135,100 +153,96 @@ class Keeper:
             dataset: What it was trained on; its validation split is looked at, at most 2,000 images of it.
             calibration: Normalised training images that int8 ranges come from.
             allowed: See ``KeptLayers``.
+            by: Of ``bits.STRATEGIES``.
             on_step: Called with what is about to be done.
         """
         self._task = tasks.of(dataset)
-        self._split: Split = self._task.sample(dataset, "val", _IMAGES)
         self._rounded, self._shape = rounded, input_shape
         self._dataset, self._calibration = dataset, calibration
-        self._allowed, self._on_step = allowed, on_step
-        self._fp32 = predicted(module, dataset, self._split).value
-        self._noise: dict[tuple[str, ...], tuple[LayerNoise, ...]] = {}
+        self._allowed, self._by, self._on_step = allowed, by, on_step
+        self._splits = [self._task.sample(dataset, "val", count) for count in (_IMAGES, _GLANCED)]
+        self._fp32 = [predicted(module, dataset, split).value for split in self._splits]
+        self._noise: dict[tuple[tuple[str, ...], str], tuple[LayerNoise, ...]] = {}
 
-    def find(self, runtime: str, added: Callable[[Sequence[LayerNoise]], Added]) -> KeptLayers:
+    def find(self, runtime: str, prices: bits.PricesOf) -> KeptLayers:
         """What the file of a runtime keeps.
 
         Args:
             runtime: Its name.
-            added: What fp32 adds to the latency of each layer.
+            prices: What precisions of layers cost.
 
         Raises:
             ExportError: All layers in fp32 lose more than is allowed, or the runtime keeps none.
         """
-        values: dict[Plan, float] = {}
+        values: dict[tuple[Any, ...], float] = {}
 
-        def lost(plan: Plan) -> float:
+        def lost(remedies: tuple[str, ...], kept: Mapping[str, str] = _NOTHING, part: int = _ALL) -> float:
+            part = part if len(self._splits[_ALL].images) > _GLANCED else _ALL
+            plan = remedies, tuple(kept.items()), part
             if plan not in values:
-                values[plan] = self._value(runtime, plan)
-            return self._points(values[plan])
+                values[plan] = self._value(runtime, remedies, kept, self._splits[part])
+            return 100 * self._task.metric.lost(values[plan], self._fp32[part])
 
-        plans: list[Plan] = [(remedies, ()) for remedies in REMEDIES]
-        enough = next((plan for plan in plans if lost(plan) <= self._allowed), None)
-        told: dict[str, Any] = {"of": 0, "macs_share": 0.0, "added_ms": None, "cost": ""}
-        if enough is None:
-            best = min(plans, key=lost)
-            if IN not in runtimes.get(runtime, ExportError).mixes:
-                raise self._refused(runtime, lost(best), "and its files can keep no layer in fp32")
-            noise = self._noise_of(best[0])
-            costs = added(noise)
-            layers = self._fewest(lambda layers: lost((best[0], layers)), noise, costs, runtime)
-            enough = best[0], layers
-            told = {
-                "of": len(noise),
-                "macs_share": sum(n.macs for n in noise if n.layer in layers) / sum(n.macs for n in noise),
-                "added_ms": costs.ms(layers),
-                "cost": costs.said,
-            }
-        return KeptLayers(
-            runtime=runtime,
-            allowed=self._allowed,
-            fp32=self._fp32,
-            int8=values[plans[0]],
-            value=values[enough],
-            lost=lost(enough),
-            remedies=enough[0],
-            layers=enough[1],
-            images=len(self._split.images),
-            tried=len(values),
-            metric=self._task.metric,
-            **told,
+        def found(remedies: tuple[str, ...], kept: Mapping[str, str], **told: Any) -> KeptLayers:
+            return KeptLayers(
+                runtime=runtime,
+                allowed=self._allowed,
+                fp32=self._fp32[_ALL],
+                int8=values[REMEDIES[0], (), _ALL],
+                value=values[remedies, tuple(kept.items()), _ALL],
+                lost=lost(remedies, kept),
+                remedies=remedies,
+                precisions=kept,
+                images=len(self._splits[_ALL].images),
+                tried=len(values),
+                metric=self._task.metric,
+                **{"of": 0, "macs_share": 0.0, "added_ms": None, "cost": "", "by": ""} | told,
+            )
+
+        enough = next((each for each in REMEDIES if lost(each) <= self._allowed), None)
+        if enough is not None:
+            return found(enough, _NOTHING)
+        best = min(REMEDIES, key=lost)
+        if FINEST not in runtimes.get(runtime, ExportError).mixes:
+            raise self._refused(runtime, lost(best), "and its files can keep no layer in fp32")
+        subject = self._subject(runtime, best, prices, lost)
+        if (least := subject.lost(subject.finest)) > self._allowed:
+            raise self._refused(runtime, least, "with every layer in fp32")
+        indices = bits.STRATEGIES[self._by](subject).choose()
+        kept = subject.kept(indices)
+        macs = {layer.name: layer.workload.macs for layer in subject.layers}
+        return found(
+            best,
+            kept,
+            of=len(macs),
+            macs_share=sum(macs[name] for name in kept) / sum(macs.values()),
+            added_ms=subject.prices.added_ms(indices),
+            cost=subject.prices.said,
+            by=self._by,
         )
 
-    def _fewest(
-        self,
-        lost: Callable[[tuple[str, ...]], float],
-        noise: Sequence[LayerNoise],
-        costs: Added,
-        runtime: str,
-    ) -> tuple[str, ...]:
-        """Layers that are kept, in running order: the first of a ranking, without those it does without."""
-        order = [item.layer for item in noise]
+    def _subject(
+        self, runtime: str, remedies: tuple[str, ...], prices: bits.PricesOf, lost: Callable[..., float]
+    ) -> bits.BitSubject:
+        """What a strategy is given; the test split is none of its business."""
+        layers = layers_of(self._rounded, self._shape)
+        subject = bits.BitSubject(
+            layers,
+            prices(layers),
+            self._allowed,
+            lost=lambda indices: lost(remedies, subject.kept(indices)),
+            glance=lambda indices: lost(remedies, subject.kept(indices), _PART),
+            noise=lambda precision: self._noise_of(remedies, precision),
+            network=self._rounded,
+            images=self._calibration,
+            runtime=runtime,
+            tell=self._on_step,
+        )
+        return subject
 
-        def kept(chosen: Sequence[str]) -> tuple[str, ...]:
-            return tuple(name for name in order if name in chosen)
-
-        ranked = sorted(noise, key=lambda item: max(item.share, _NOISELESS) / costs.each[item.layer])
-        names = [item.layer for item in reversed(ranked)]
-        if (least := lost(kept(names))) > self._allowed:
-            raise self._refused(runtime, least, "with every layer in fp32")
-        fails, enough = 0, len(names)
-        while enough - fails > 1:
-            middle = (fails + enough) // 2
-            if lost(kept(names[:middle])) <= self._allowed:
-                enough = middle
-            else:
-                fails = middle
-        chosen = names[:enough]
-        for name in sorted(chosen, key=lambda name: -costs.each[name]):
-            rest = [other for other in chosen if other != name]
-            if rest and lost(kept(rest)) <= self._allowed:
-                chosen = rest
-        return kept(chosen)
-
-    def _value(self, runtime: str, plan: Plan) -> float:
-        """The metric of an int8 file on the validation images, through its runtime."""
-        remedies, layers = plan
-        said = f", {len(layers)} layers in {IN}" if layers else ""
+    def _value(self, runtime: str, remedies: tuple[str, ...], kept: Mapping[str, str], split: Split) -> float:
+        """The metric of an int8 file on validation images, through its runtime."""
+        said = f", {len(kept)} layers kept" if kept else ""
         self._on_step(f"{self._task.metric.name} of int8 through {runtime}{said}")
         lowered = lower(
             self._rounded,
@@ -236,25 +250,23 @@ class Keeper:
             runtime,
             "int8",
             calibration=self._calibration,
-            kept=dict.fromkeys(layers, IN),
+            kept=kept,
             remedies=remedies,
             check=False,
         )
-        return predicted_by(lowered.model, runtime, self._dataset, self._split).value
+        return predicted_by(lowered.model, runtime, self._dataset, split).value
 
-    def _noise_of(self, remedies: tuple[str, ...]) -> tuple[LayerNoise, ...]:
-        if remedies not in self._noise:
-            self._noise[remedies] = of_layers(
+    def _noise_of(self, remedies: tuple[str, ...], precision: str) -> tuple[LayerNoise, ...]:
+        if (remedies, precision) not in self._noise:
+            self._noise[remedies, precision] = of_layers(
                 self._rounded,
                 self._shape,
                 self._calibration,
+                precision=precision,
                 remedies=remedies,
-                on_layer=lambda name: self._on_step(f"noise of int8 in {name}"),
+                on_layer=lambda name: self._on_step(f"noise of {precision} in {name}"),
             )
-        return self._noise[remedies]
-
-    def _points(self, value: float) -> float:
-        return 100 * self._task.metric.lost(value, self._fp32)
+        return self._noise[remedies, precision]
 
     def _refused(self, runtime: str, lost: float, why: str) -> ExportError:
         return ExportError(

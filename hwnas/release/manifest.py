@@ -130,7 +130,8 @@ class Manifest:
         settings: Of the export; empty in older files.
         int8: What fine-tuning for int8 came to, as ``Rounding.to_json`` says; None where nobody asked.
         int8_costs: What int8 loses, one object a runtime, as ``Int8Cost.to_json`` says.
-        int8_kept: What int8 files keep in fp32, one object a runtime, as ``KeptLayers.to_json`` says.
+        int8_kept: What int8 files keep in other precisions, one object a runtime, as ``KeptLayers.to_json``
+            says.
         int8_layers: What int8 does to each layer, as ``LayerNoise.to_json`` says; empty where nobody asked.
         energy: What was asked of an inference's energy, on the target of a budget; None where nobody asked.
         verified: What was found on each device, as the version that verified wrote it, the device that

@@ -11,11 +11,11 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwnas import __version__, blocks, files, runtimes, spaces, tasks
+from hwnas import __version__, bits, blocks, files, runtimes, spaces, tasks
 from hwnas.data import Dataset
 from hwnas.errors import ExportError
 from hwnas.export import Lowered, lower, metadata, noise, parity
-from hwnas.release import cost, int8, layer_costs, preprocessing, probes
+from hwnas.release import cost, int8, preprocessing, probes
 from hwnas.release.folder import LABELS, MANIFEST, PREPROCESSING, PROBES
 from hwnas.release.images import predicted, public_name, require_same_data
 from hwnas.release.keeping import Keeper, KeptLayers
@@ -79,6 +79,7 @@ def export_run(
     int8_drop: float = cost.MOST,
     also: Sequence[str] = (),
     keep_int8_loss: float | None = None,
+    keep_by: str = bits.NAMES[0],
     layers: bool = False,
     on_variant: Callable[[str], None] = lambda _: None,
 ) -> Path:
@@ -100,7 +101,8 @@ def export_run(
         also: Further precisions of files, where a runtime has them; those of the run's budgets are made
             anyway.
         keep_int8_loss: Most that an int8 file may lose on validation, in points of a share, in percent of
-            another metric; layers stay in fp32 for it. None keeps none.
+            another metric; layers stay in other precisions for it. None keeps none.
+        keep_by: Which ones: a strategy of ``hwnas.bits``.
         layers: Whether the manifest tells what int8 does to each layer.
         on_variant: Called with the name of each file that is about to be made.
 
@@ -133,9 +135,11 @@ def export_run(
     shape = arch.space.input_shape
     kept: dict[str, KeptLayers] = {}
     if keep_int8_loss is not None:
-        keeper = Keeper(module, rounded, shape, dataset, calibration, keep_int8_loss, on_step=on_variant)
+        keeper = Keeper(
+            module, rounded, shape, dataset, calibration, keep_int8_loss, by=keep_by, on_step=on_variant
+        )
         for name, _ in (variant for variant in variants if variant[1] == "int8"):
-            kept[name] = keeper.find(name, layer_costs.of_target(arch, _int8_target(search, name)))
+            kept[name] = keeper.find(name, bits.of_target(arch, _int8_target(search, name)))
     lowered = {}
     for (name, precision), file in variants.items():
         on_variant(file)
@@ -181,7 +185,7 @@ def export_run(
             "qat_epochs": qat_epochs,
             "int8_drop": int8_drop,
             **({"also": list(also)} if also else {}),
-            **({} if keep_int8_loss is None else {"keep_int8_loss": keep_int8_loss}),
+            **({} if keep_int8_loss is None else {"keep_int8_loss": keep_int8_loss, "keep_by": keep_by}),
         },
         models=models,
         int8=rounding,
@@ -272,7 +276,7 @@ def _contents(
     models = []
     for (name, precision), file in variants.items():
         contents[file] = model = metadata.embed(lowered[file].model, name, text)
-        mixed = kept[name].precisions if precision == "int8" and name in kept else None
+        mixed = dict(kept[name].precisions) if precision == "int8" and name in kept else None
         models.append(_shipped(name, precision, model, lowered[file], mixed))
         if runtimes.PRECISIONS[precision].is_whole:
             answers[file] = runtimes.run(model, name, images)

@@ -96,7 +96,7 @@ def _require_ranges(config: Config, place: Place) -> None:
 
 
 def _require_known(config: Config, place: Place) -> None:
-    from hwnas import device, latency, runtimes, spaces, tasks
+    from hwnas import bits, device, latency, runtimes, spaces, tasks
     from hwnas.export import PRECISIONS
     from hwnas.finalists.ranking import RANKS
     from hwnas.search import STRATEGIES
@@ -109,6 +109,7 @@ def _require_known(config: Config, place: Place) -> None:
         ("fit", "model"): latency.MODELS,
         ("promise", "rank"): RANKS,
         ("export", "also"): PRECISIONS,
+        ("export", "keep_by"): bits.NAMES,
         ("profile", "precisions"): device.PRECISIONS,
         ("profile", "runtimes"): (device.AUTO, *runtimes.RUNTIMES),
         ("search", "strategy"): tuple(STRATEGIES),

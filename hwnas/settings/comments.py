@@ -142,6 +142,7 @@ COMMENTS: Mapping[str, Mapping[str, str]] = {
         "also": 'Further precisions of files, as "16x8", where a runtime has them.',
         "keep_int8_loss": "Points that int8 may lose on validation, as 0.5: as few layers as it takes stay "
         "in fp32; all are int8 where it is not set.",
+        "keep_by": 'What chooses them: "ranking", "haq" or "mixed-dnas"; the last two take longer.',
         "layers": "Whether to tell what int8 does to each layer.",
     },
     "verify": {

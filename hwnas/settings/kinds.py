@@ -164,7 +164,9 @@ class Export:
             more is an error.
         also: Further precisions of files, such as "16x8", where a runtime has them.
         keep_int8_loss: Most that int8 may lose on validation, in points, such as 0.5: as few layers as it
-            takes stay in fp32; all are int8 where it is not set.
+            takes stay in fp32 (or in 16x8); all are int8 where it is not set.
+        keep_by: What chooses these: "ranking" by noise over latency, "haq" (an agent that learns from files)
+            or "mixed-dnas" (gates that learn noise and latency).
         layers: Whether to tell what int8 does to each layer.
     """
 
@@ -175,6 +177,7 @@ class Export:
     int8_drop: float = 0.05
     also: tuple[str, ...] = ()
     keep_int8_loss: float | None = None
+    keep_by: str = "ranking"
     layers: bool = False
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from hwnas.errors import TableError, in_words
 
-KINDS = ("block", "calibration", "heldout", "finalist")
+KINDS = ("block", "switch", "calibration", "heldout", "finalist")
 
 
 @dataclass(frozen=True)

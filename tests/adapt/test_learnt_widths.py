@@ -10,7 +10,6 @@ import torch
 from torch import nn
 
 from hwnas import blocks, data, device, known
-from hwnas.adapt.ddpg import Agent
 from hwnas.adapt.glance import Glance
 from hwnas.adapt.strategies import STRATEGIES
 from hwnas.adapt.strategies.amc import Amc
@@ -21,6 +20,7 @@ from hwnas.adapt.subject import Subject
 from hwnas.errors import InfeasibleBudget
 from hwnas.factors import Pair
 from hwnas.latency.base import Cost
+from hwnas.search.ddpg import Agent
 from hwnas.train.config import TrainConfig
 from hwnas.train.fitting import fit
 from hwnas.train.teacher import Teacher

@@ -31,6 +31,7 @@ from hwnas.blocks import (
     ShuffleUnit,
     Skip,
     Sum,
+    Switch,
     TensorProduct,
     UniversalInvertedBottleneck,
 )
@@ -107,6 +108,7 @@ EXAMPLES = [
     Workload(PooledHead(8, 16, 5, "hswish"), (8, 4, 4)),
     *spaces.load("fbnet", resolution=32, num_classes=10, strides="cifar").workloads()[::7],
     *spaces.load("macro").workloads()[::3],
+    Workload(Switch(8, "int8", "16x8"), (8, 5, 6)),
 ]
 
 

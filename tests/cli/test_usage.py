@@ -99,6 +99,7 @@ WRONG_VALUES = {
     "adapt --epochs": [*ADAPT, "--epochs", "0"],
     "adapt --seed": [*ADAPT, "--seed", "-1"],
     "export --keep-int8-loss": ["export", "r", "--keep-int8-loss", "-1"],
+    "export --keep-by": ["export", "r", "--keep-int8-loss", "1", "--keep-by", "nope"],
     "import-model --mean": ["import-model", "my.code:network", "--out", "new", "--mean", "0.5,half"],
     "import-model --std": ["import-model", "my.code:network", "--out", "new", "--std", "0.5,0,0.5"],
     "export --also": ["export", "r", "--also", "int4"],
@@ -187,7 +188,7 @@ ANY_TEXT = {
 """Options of which every text may be right: names in the user's own files, addresses, prose."""
 
 PATHS = {"agent_path", "baseline", "csv", "folder", "latency", "path", "supernet", "table", "tables"}
-PATHS |= {"html", "inputs", "plugin", "teacher", "to", "weights"}
+PATHS |= {"html", "inputs", "layers_of", "plugin", "teacher", "to", "weights"}
 
 COMBINATIONS = [
     (["search", "--out", "o"], "either --device"),
@@ -229,6 +230,7 @@ COMBINATIONS = [
     (["train", "r", "--no-augment", "--flip"], "--flip"),
     (["train", "r", "--no-augment", "--erasing", "0.1"], "--erasing"),
     (["export", "r", "--qat-epochs", "3"], "--qat-epochs"),
+    (["export", "r", "--keep-by", "haq"], "--keep-by"),
     (["verify", "r", "--skip-accuracy", "--data", "digits"], "--data"),
     (["pick", "r", "--out", "o"], "--budget-ms"),
     (["pick", "r", "--out", "o", "--device", "host"], "NAME=BUDGET"),
@@ -243,6 +245,8 @@ COMBINATIONS = [
     ([*MEASURE, "--shape", "x=1", "--shape", "x=2"], "must have one --shape"),
     (["profile", "--op-profile", "5"], "--op-profile"),
     (["profile", "--few", "5", "--heldout-networks", "3"], "--heldout-networks"),
+    (["profile", "--layers-of", "r", "--space", "fbnet"], "--space"),
+    (["profile", "--layers-of", "r", "--few", "5"], "--few"),
     (["profile", "--few", "5", "--calibration-networks", "3"], "--calibration-networks"),
 ]
 

@@ -9,16 +9,13 @@ import torch
 from torch import nn
 from typer.testing import CliRunner
 
-from hwnas import blocks, data, device, files, release, runtimes, spaces, train
+from hwnas import bits, blocks, data, files, release, runtimes, spaces, train
 from hwnas.cli import app
 from hwnas.errors import ExportError
-from hwnas.export.noise import LayerNoise
-from hwnas.release import keeping, layer_costs
+from hwnas.release import keeping
 from hwnas.release.images import predicted_by
 from hwnas.release.keeping import Keeper
 from hwnas.runs.folder import RunFolder
-from hwnas.tables import places
-from hwnas.tables.table import LatencyTable, Round
 
 BROKEN = ("1.6", "2.0")
 """Layers on both sides of a tensor that int8 cannot show."""
@@ -92,7 +89,7 @@ def test_the_layers_that_int8_breaks_are_kept_and_no_others(broken, digits, monk
 
 
 def test_remedies_come_before_layers(broken, digits):
-    found = keeper(broken, digits, 0.5).find("litert", layer_costs.by_macs)
+    found = keeper(broken, digits, 0.5).find("litert", bits.by_macs)
     assert found.fp32 - found.int8 > 0.1
     assert found.remedies == ("equalise", "bias")
     assert found.layers == ()
@@ -118,7 +115,7 @@ def test_a_runtime_that_cannot_mix_is_refused_in_a_sentence(broken, digits, monk
     litert = dataclasses.replace(runtimes.RUNTIMES["litert"], mixes=())
     monkeypatch.setitem(runtimes.RUNTIMES, "litert", litert)
     with pytest.raises(ExportError, match=r"lose at most 0.5 points of accuracy.*keep no layer in fp32"):
-        keeper(broken, digits, 0.5).find("litert", layer_costs.by_macs)
+        keeper(broken, digits, 0.5).find("litert", bits.by_macs)
 
 
 def test_what_fp32_throughout_does_not_heal_is_refused_in_a_sentence(exported_run, digits):
@@ -126,25 +123,4 @@ def test_what_fp32_throughout_does_not_heal_is_refused_in_a_sentence(exported_ru
     torch.manual_seed(0)
     nothing_learnt = blocks.network(arch).eval()
     with pytest.raises(ExportError, match=r"lose at most 1 points of accuracy.*with every layer in fp32"):
-        keeper(exported_run, digits, 1.0, nothing_learnt).find("litert", layer_costs.by_macs)
-
-
-def layer(name, macs, own_db=20.0):
-    return LayerNoise(name, "conv", macs, 20.0, own_db)
-
-
-def test_latency_is_by_the_rows_of_both_precisions_where_there_are_any(exported_run, tmp_path):
-    arch, _ = network_of(exported_run)
-    target = device.load("host").target("litert", "int8")
-    noise = [layer("0.0", 10), layer("1.0", 30), layer("1.6", 10), layer("y", 5)]
-    assert layer_costs.of_target(arch, target, [tmp_path])(noise) == layer_costs.by_macs(noise)
-    keys = {workload.key() for workload in arch.workloads}
-    for precision, latency_ms in (("int8", 1.0), ("fp32", 3.0)):
-        other = dataclasses.replace(target, precision=precision)
-        rows = [Round(key, "block", "s", n, (latency_ms,)) for key in keys for n in range(3)]
-        LatencyTable(other, {}, rows).save(places.table(tmp_path, other))
-    found = layer_costs.of_target(arch, target, [tmp_path])(noise)
-    assert found.is_measured
-    assert found.each["1.0"] == pytest.approx(3 * found.each["1.6"])
-    assert found.ms(("1.0", "1.6")) == pytest.approx(2.0, rel=1e-6), "3 ms of the block in fp32, 1 in int8"
-    assert layer_costs.of_target(arch, None, [tmp_path])(noise) == layer_costs.by_macs(noise)
+        keeper(exported_run, digits, 1.0, nothing_learnt).find("litert", bits.by_macs)

@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from hwnas.adapt.ddpg import Agent, Step
 from hwnas.adapt.glance import Glance
 from hwnas.adapt.strategies.base import Indices, Tell, nearest, within
 from hwnas.adapt.subject import Subject
 from hwnas.latency.base import Cost, FloatArray
+from hwnas.search.ddpg import Agent, Step
 from hwnas.search.problem import Problem
 from hwnas.widths.layers import layers_of
 

@@ -1,4 +1,4 @@
-"""An agent that learns actions from what whole episodes were worth: DDPG (arXiv:1509.02971) as in AMC."""
+"""An agent that learns actions from what whole episodes were worth: DDPG (arXiv:1509.02971), as in AMC."""
 
 from __future__ import annotations
 
