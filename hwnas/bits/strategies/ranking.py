@@ -110,7 +110,7 @@ class Ranking:
         return self.subject.lost(self._indices(entries)) <= self.subject.allowed
 
     def _widened(self, chosen: Indices) -> Indices:
-        """The cheapest precisions in which no chosen layer is coarser, where they lose no more than allowed."""
+        """The cheapest precisions in which no chosen layer is coarser, where they lose little enough."""
         costs, finest = self.subject.prices.costs, self.subject.finest[0]
         barred = 1.0 + costs.most
         singles = tuple(
