@@ -7,8 +7,10 @@ imported, and must be the same network. That is the user's network, and its own 
 random widths say how well the pairwise latency model predicts (LiteRT int8, one thread). Then every strategy
 proposes widths for each share of its latency; what is measured to keep the budget is tuned for the same
 number of epochs. Epochs are chosen on validation images; test images are answered once, in the end. The
-strategy "blocks" is a search in cheaper blocks (``hwnas search --from``). Networks, tables and rows are kept
-with ``--work``, and a bench that was cut off goes on. One JSON object on standard output.
+strategy "blocks" is a search in cheaper blocks (``hwnas search --from``). With ``--bits``, layers are also
+measured in each precision, and strategies choose which of them leave int8: of the network as it is, and made
+hostile to int8 on purpose. Networks, tables and rows are kept with ``--work``, and a bench that was cut off
+goes on. One JSON object on standard output.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from typing import Any
 import numpy as np
 import torch
 from _bench import Rows, environment, made_folder, names, parser, report, say, target
+from _bits import Case, judged
 
 from hwnas import blocks, device, release, spaces
 from hwnas.adapt import STRATEGIES, costs
@@ -150,6 +153,17 @@ def _network(bench: Bench, rows: Rows, measurer: Measurer) -> dict[str, Any]:
             )
             for strategy in options.strategies
         }
+    if options.bits:
+        case = Case(
+            name,
+            subject.teacher.network.eval(),
+            subject.data,
+            bench.folder / "bits",
+            measurer,
+            options.bits,
+            options.seed,
+        )
+        found["bits"] = judged(case, rows)
     return found
 
 
@@ -256,6 +270,10 @@ def _targets(results: dict[str, Any], options: argparse.Namespace) -> list[dict[
         lost = None if best is None else result["whole"]["test"] - best
         found.append(target(f"{name}: lost at 50 %", lost, "<=", 0.02))
         found.append(target(f"{name}: latency model", result["latency_model"]["mape"], "<=", 0.025))
+        for runtime, each in result.get("bits", {}).items():
+            for by, row in each["hostile"].items():
+                found.append(target(f"{name}: hostile to int8, {runtime}, {by}", row["lost"], "<=", 0.5))
+            found.append(target(f"{name}: precisions, {runtime}", each["costs"]["mape"], "<=", 0.05))
     rows = [row for result in results.values() for each in result["at"].values() for row in each.values()]
     kept = [row["kept"] for row in rows if "kept" in row]
     return [*found, target("share of budgets kept", float(np.mean(kept)) if kept else None, ">=", 1.0)]
@@ -281,6 +299,9 @@ def _options() -> argparse.Namespace:
     found.add_argument("--teacher-epochs", type=int, help="those of `hwnas train --from` by default")
     found.add_argument("--again-epochs", type=int, default=2, help="of the imported network")
     found.add_argument("--epochs", type=int, default=4, help="of what is narrowed, the same for all")
+    found.add_argument(
+        "--bits", type=int, default=0, help="networks of random precisions; none leaves precisions out"
+    )
     found.add_argument("--threads", type=int, default=2)
     found.add_argument("--work", type=made_folder, help="folder to keep everything in")
     return found.parse_args()

@@ -6,7 +6,7 @@ step is a file that its runtime scores on validation images.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -141,6 +141,7 @@ class Keeper:
         calibration: np.ndarray,
         allowed: float,
         *,
+        remedies: Sequence[tuple[str, ...]] | None = None,
         by: str = bits.NAMES[0],
         on_step: Callable[[str], None] = lambda _: None,
     ) -> None:
@@ -153,6 +154,8 @@ class Keeper:
             dataset: What it was trained on; its validation split is looked at, at most 2,000 images of it.
             calibration: Normalised training images that int8 ranges come from.
             allowed: See ``KeptLayers``.
+            remedies: What is tried before any layer is kept, the least first, which is none; ``REMEDIES`` by
+                default.
             by: Of ``bits.STRATEGIES``.
             on_step: Called with what is about to be done.
         """
@@ -160,6 +163,7 @@ class Keeper:
         self._rounded, self._shape = rounded, input_shape
         self._dataset, self._calibration = dataset, calibration
         self._allowed, self._by, self._on_step = allowed, by, on_step
+        self._remedies = REMEDIES if remedies is None else remedies
         self._splits = [self._task.sample(dataset, "val", count) for count in (_IMAGES, _GLANCED)]
         self._fp32 = [predicted(module, dataset, split).value for split in self._splits]
         self._noise: dict[tuple[tuple[str, ...], str], tuple[LayerNoise, ...]] = {}
@@ -188,7 +192,7 @@ class Keeper:
                 runtime=runtime,
                 allowed=self._allowed,
                 fp32=self._fp32[_ALL],
-                int8=values[REMEDIES[0], (), _ALL],
+                int8=values[(), (), _ALL],
                 value=values[remedies, tuple(kept.items()), _ALL],
                 lost=lost(remedies, kept),
                 remedies=remedies,
@@ -199,10 +203,10 @@ class Keeper:
                 **{"of": 0, "macs_share": 0.0, "added_ms": None, "cost": "", "by": ""} | told,
             )
 
-        enough = next((each for each in REMEDIES if lost(each) <= self._allowed), None)
+        enough = next((each for each in self._remedies if lost(each) <= self._allowed), None)
         if enough is not None:
             return found(enough, _NOTHING)
-        best = min(REMEDIES, key=lost)
+        best = min(self._remedies, key=lost)
         if FINEST not in runtimes.get(runtime, ExportError).mixes:
             raise self._refused(runtime, lost(best), "and its files can keep no layer in fp32")
         subject = self._subject(runtime, best, prices, lost)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from importlib import metadata as packages
@@ -24,6 +25,7 @@ from hwnas.release.stale import require_whole_training
 from hwnas.runs import outputs, records
 from hwnas.runs.folder import RunFolder
 from hwnas.runs.found import SearchRecord
+from hwnas.runtimes.base import CPU
 from hwnas.space import Architecture
 from hwnas.train import load_weights
 
@@ -305,9 +307,11 @@ def program(file: str, example: Example) -> str:
 
 
 def _int8_target(search: SearchRecord, runtime: str) -> Target | None:
-    """The first target of a search that runs a runtime's int8 files as they are."""
-    targets = (budget.target for budget in search.budgets)
-    return next((each for each in targets if (each.runtime, each.precision) == (runtime, "int8")), None)
+    """The first target of a search that runs a runtime's int8 files; else, its device with that runtime."""
+    targets = [budget.target for budget in search.budgets]
+    own = [each for each in targets if (each.runtime, each.precision) == (runtime, "int8")]
+    beside = [replace(each, runtime=runtime, precision="int8") for each in targets if each.processor == CPU]
+    return next(iter((*own, *beside)), None)
 
 
 def _shipped(

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 from quick_measuring import form
+from typer.testing import CliRunner
 
-from hwnas import device
+from hwnas import blocks, device, files, spaces
 from hwnas.bits import rows
 from hwnas.bits.costs import PrecisionRows
 from hwnas.blocks import Conv, Head, Switch
+from hwnas.cli import app
 from hwnas.errors import DeviceError
 from hwnas.export import random_module
 from hwnas.export.mixed import layers_of
@@ -88,3 +90,27 @@ def test_a_runtime_that_mixes_nothing_is_refused():
     host = device.load("host")
     with pytest.raises(DeviceError, match=r"must mix precisions.*executorch does not: use one of litert"):
         rows.targets(host.target("executorch", "int8"))
+
+
+def test_profile_measures_the_layers_of_a_run(tmp_path, monkeypatch):
+    """Each runtime in all its precisions; switches are rows of int8."""
+    arch = spaces.load("macro", resolution=16).architecture([0] * 8)
+    files.write_json(tmp_path / "run" / "arch.json", arch.to_json())
+    asked = {}
+
+    def noted(host, _spaces, targets, *_, only):
+        (target,) = targets
+        asked[target] = only
+        LatencyTable(target, {}).save(tmp_path / target.slug)
+        return {target: tmp_path / target.slug}
+
+    monkeypatch.setattr(rows, "profile", noted)
+    options = ["--layers-of", str(tmp_path / "run"), "--runtime", "litert,onnxruntime", "--json"]
+    done = CliRunner().invoke(app, ["profile", *options])
+    assert done.exit_code == 0, done.output
+    names = ["litert-int8", "litert-fp32", "litert-16x8", "onnxruntime-int8", "onnxruntime-fp32"]
+    assert [target.slug for target in asked] == names
+    layers = layers_of(blocks.network(arch), arch.space.input_shape)
+    for target, only in asked.items():
+        assert {layer.workload for layer in layers} <= set(only)
+        assert any(isinstance(each.block, Switch) for each in only) == (target.precision == "int8")

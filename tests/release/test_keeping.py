@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 import pytest
 import torch
@@ -10,11 +11,13 @@ from torch import nn
 from typer.testing import CliRunner
 
 from hwnas import bits, blocks, data, files, release, runtimes, spaces, train
+from hwnas.bits.strategies.haq import Haq
+from hwnas.bits.strategies.mixed_dnas import MixedDnas
 from hwnas.cli import app
 from hwnas.errors import ExportError
 from hwnas.release import keeping
 from hwnas.release.images import predicted_by
-from hwnas.release.keeping import Keeper
+from hwnas.release.keeping import Keeper, KeptLayers
 from hwnas.runs.folder import RunFolder
 
 BROKEN = ("1.6", "2.0")
@@ -96,6 +99,32 @@ def test_remedies_come_before_layers(broken, digits):
     assert "with equalised channels and corrected biases" in found.said
 
 
+@pytest.mark.parametrize(
+    ("by", "make"),
+    [
+        ("haq", functools.partial(Haq, limits=2, episodes=6)),
+        ("mixed-dnas", functools.partial(MixedDnas, prices=2, steps=20)),
+    ],
+)
+def test_other_strategies_are_scored_by_the_same_files(broken, digits, monkeypatch, by, make):
+    monkeypatch.setattr(keeping, "REMEDIES", ((),))
+    monkeypatch.setitem(bits.STRATEGIES, by, make)
+    found = keeper(broken, digits, 0.5, by=by).find("litert", bits.by_macs)
+    assert found.by == by
+    assert set(found.layers) >= set(BROKEN)
+    assert found.lost <= 0.5 < 100 * (found.fp32 - found.int8)
+    assert f"of 12 layers stay in fp32 by {by}, " in found.said
+    assert found.to_json()["precisions"] == dict.fromkeys(found.layers, "fp32")
+
+
+def test_layers_in_several_precisions_are_named_with_theirs():
+    kept = {"1.0": "fp32", "2.0": "16x8"}
+    found = KeptLayers("litert", 0.5, 0.9, 0.5, 0.9, 0.0, (), kept, 9, 0.25, 0.125, "rows", "ranking", 100, 7)
+    said = "2 of 9 layers stay in fp32 or 16x8 by ranking, 25% of the multiply-adds"
+    assert found.said.endswith(f"; {said} (which adds 0.125 ms by rows): 1.0 (fp32), 2.0 (16x8)")
+    assert found.to_json()["layers"] == ["1.0", "2.0"]
+
+
 def test_nothing_is_kept_where_int8_does_no_harm(exported_run, digits):
     before = release.read_manifest(exported_run / "export")
     again = release.read_manifest(release.export_run(exported_run, digits, keep_int8_loss=2.0).parent)
@@ -104,10 +133,10 @@ def test_nothing_is_kept_where_int8_does_no_harm(exported_run, digits):
     assert all(item["tried"] == 1 for item in again.int8_kept)
 
 
-def keeper(run, digits, allowed, rounded=None):
+def keeper(run, digits, allowed, rounded=None, **more):
     arch, network = network_of(run)
     images = digits.normalize(digits.train.images[:64])
-    return Keeper(network, rounded or network, arch.space.input_shape, digits, images, allowed)
+    return Keeper(network, rounded or network, arch.space.input_shape, digits, images, allowed, **more)
 
 
 def test_a_runtime_that_cannot_mix_is_refused_in_a_sentence(broken, digits, monkeypatch):
