@@ -102,8 +102,8 @@ def test_remedies_come_before_layers(broken, digits):
 @pytest.mark.parametrize(
     ("by", "make"),
     [
-        ("haq", functools.partial(Haq, limits=2, episodes=6)),
-        ("mixed-dnas", functools.partial(MixedDnas, prices=2, steps=20)),
+        ("haq", functools.partial(Haq, limits=1, episodes=4)),
+        ("mixed-dnas", functools.partial(MixedDnas, prices=1, steps=10, drawn=1)),
     ],
 )
 def test_other_strategies_are_scored_by_the_same_files(broken, digits, monkeypatch, by, make):
