@@ -20,6 +20,8 @@ import torch
 from hwnas.bits.gated import GatedPrecisions
 from hwnas.bits.prices import Indices
 from hwnas.bits.subject import BitSubject
+from hwnas.export import parity
+from hwnas.runtimes.base import arrays
 from hwnas.search.oneshot.gates import CostTensors, gumbel_softmax
 from hwnas.train.optim import check_finite
 
@@ -44,7 +46,7 @@ class MixedDnas:
 
     subject: BitSubject
     prices: int = 6
-    steps: int = 60
+    steps: int = 40
     drawn: int = 3
 
     def choose(self) -> Indices:
@@ -71,9 +73,9 @@ class MixedDnas:
         span = abs(self.subject.prices.added(self.subject.finest)) or 1.0
         for step in range(self.steps):
             temperature = _HOT * (_COLD / _HOT) ** (step / max(1, self.steps - 1))
-            batch = images[rng.integers(len(images), size=_BATCH)]
-            answers = self._network(batch, gumbel_softmax(logits, temperature, rng))
-            noise = _noise(answers, self._exact(batch))
+            drawn = torch.from_numpy(rng.integers(len(images), size=_BATCH))
+            answers = self._network(images[drawn], gumbel_softmax(logits, temperature, rng))
+            noise = _noise(answers, [exact[drawn] for exact in self._exact])
             check_finite(noise, "of gates over precisions")
             expected = costs.expected([torch.softmax(each, 0) for each in logits])[0] / span
             gradients = torch.autograd.grad(noise + price * expected, logits)
@@ -83,13 +85,11 @@ class MixedDnas:
         chances = [torch.softmax(each.detach().double(), 0).numpy() for each in logits]
         return [each / each.sum() for each in chances]
 
-    @torch.no_grad()
-    def _exact(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """What the network answers in fp32."""
-        finest = self.subject.finest[0]
-        shares = [torch.eye(size)[finest] for size in self.subject.sizes]
-        answers: tuple[torch.Tensor, ...] = self._network(images, shares)
-        return answers
+    @cached_property
+    def _exact(self) -> tuple[torch.Tensor, ...]:
+        """What the network answers all images in fp32."""
+        answers = parity.answers(self.subject.network, self.subject.images)
+        return tuple(map(torch.from_numpy, arrays(answers)))
 
     @cached_property
     def _network(self) -> GatedPrecisions:
