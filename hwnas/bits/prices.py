@@ -97,12 +97,32 @@ _Tables = Mapping[str, LatencyTable]
 
 
 def _by_layers(layers: Sequence[NetworkLayer], tables: _Tables, where: str) -> Prices | None:
-    """By rows of layers and switches, in all precisions that have them; None unless int8 and fp32 do."""
+    """By rows of layers and switches, in all precisions that are of use; None unless int8 and fp32 have them.
+
+    Of use is fp32, and what is cheaper than that for some layer.
+    """
+    said = f"rows of layers and switches on {where}"
     for states in (tuple(tables), (WHOLE, FINEST)):
         rows = PrecisionRows({state: tables[state] for state in states if state in tables})
         if {WHOLE, FINEST} <= rows.tables.keys() and rows.covers(layers):
-            return Prices(rows.states, rows.costs(layers), f"rows of layers and switches on {where}")
+            found = Prices(rows.states, rows.costs(layers), said)
+            useful = _useful(found)
+            if useful == rows.states:
+                return found
+            kept = PrecisionRows({state: tables[state] for state in useful})
+            return Prices(useful, kept.costs(layers), said)
     return None
+
+
+def _useful(prices: Prices) -> tuple[str, ...]:
+    """int8, fp32, and what is cheaper than fp32 for some layer: what is dearer is coarser all the same."""
+    finest = prices.states.index(FINEST)
+    cheaper = {
+        state
+        for number, state in enumerate(prices.states)
+        if any(costs[number] < costs[finest] for costs in prices.costs.choices)
+    }
+    return tuple(state for state in prices.states if state in {WHOLE, FINEST} | cheaper)
 
 
 def _by_blocks(

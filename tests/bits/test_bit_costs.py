@@ -148,7 +148,7 @@ def test_prices_are_by_the_best_that_tables_hold(tmp_path):
         table.save(places.table(own, table.target))
     by_layers = bits.of_target(arch, TARGET, [tmp_path, own])(found)
     assert "layers and switches" in by_layers.said
-    assert by_layers.states == STATES
+    assert by_layers.states == STATES[:2], "16x8 is dearer than fp32 for every layer"
     truth = machine.network(found, kept) - machine.network(found, (0,) * len(found))
     assert by_layers.added_ms(kept) == pytest.approx(truth)
     assert bits.by_macs(found).added_ms(kept) is None

@@ -174,12 +174,12 @@ def test_noise_of_16x8_is_not_asked_for_where_it_is_dearer_than_fp32():
     assert known.asked == ["int8"]
 
 
-def test_haq_lowers_what_is_too_dear_from_the_back():
+def test_haq_lowers_what_the_agent_wants_coarsest():
     subject = Known([(2, 0, 1)] * 5, between([(1, 4, 2)] * 5, 0.0, STATES)).subject
-    haq = Haq(subject)
-    assert haq._lowered((1, 1, 1, 1, 1), 1 + 20) == (1, 1, 1, 1, 1)
-    assert haq._lowered((1, 1, 1, 1, 1), 1 + 16) == (1, 1, 1, 2, 2)
-    assert haq._lowered((1, 1, 1, 1, 1), 1 + 5) == (0, 0, 0, 0, 0)
+    haq, wanted = Haq(subject), (0.9, 0.7, 0.95, 0.8, 0.99)
+    assert haq._lowered((1, 1, 1, 1, 1), wanted, 1 + 20) == (1, 1, 1, 1, 1)
+    assert haq._lowered((1, 1, 1, 1, 1), wanted, 1 + 16) == (1, 2, 1, 2, 1)
+    assert haq._lowered((1, 1, 1, 1, 1), wanted, 1 + 5) == (0, 0, 0, 0, 0)
 
 
 def test_where_fp32_costs_least_it_is_taken():

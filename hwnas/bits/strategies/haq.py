@@ -2,12 +2,15 @@
 
 As in the paper, the agent (DDPG) goes from front to back and says of each layer how fine it is to be; a
 network that costs too much is lowered layer by layer until it keeps the limit; reward is the metric of the
-file relative to fp32. Unlike there, precisions are those of a runtime, costs its rows and switches, weights
-stay as they are, and the limit is not given: it is moved by halves to the least at which the loss is allowed.
+file relative to fp32. Unlike there, layers are lowered first that the agent wants coarsest, and not the last
+ones: where few layers matter, that would leave the first ones alone. Precisions are those of a runtime, costs
+its rows and switches, and weights stay as they are. No limit is given: it is moved by halves to the least at
+which the loss is allowed.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import exp, log
@@ -71,7 +74,7 @@ class Haq:
         for number in range(self.episodes):
             progress = max(0.0, number / self.episodes - _EXPLORING) / (1 - _EXPLORING)
             said, steps = self._episode(limit, _NOISE * exp(log(_SETTLED) * progress))
-            indices = self._lowered(said, limit)
+            indices = self._lowered(said, [action for _, action in steps], limit)
             if indices not in self._seen:
                 self._seen[indices] = self.subject.glance(indices)
             self._agent.remember(steps, -self._seen[indices] / 100)
@@ -88,11 +91,12 @@ class Haq:
             said[layer] = self._by_fineness[min(int(last * count), count - 1)]
         return tuple(said), steps
 
-    def _lowered(self, said: Indices, limit: float) -> Indices:
-        """Layer by layer from the back one step coarser, again and again, until the limit is kept."""
+    def _lowered(self, said: Indices, actions: Sequence[float], limit: float) -> Indices:
+        """Layer by layer one step coarser, those of the least action first, until the limit is kept."""
         prices, found = self.subject.prices, list(said)
+        order = sorted(range(len(found)), key=actions.__getitem__)
         while any(found):
-            for layer in reversed(range(len(found))):
+            for layer in order:
                 if prices.of(tuple(found)) <= limit:
                     return tuple(found)
                 fineness = self._by_fineness.index(found[layer])
