@@ -21,6 +21,7 @@ from hwnas.blocks import Switch
 from hwnas.export.mixed import NetworkLayer
 from hwnas.factors import Pair
 from hwnas.latency.base import Cost, FloatArray
+from hwnas.latency.workloads import parse_workload
 from hwnas.space import Shape, Workload
 from hwnas.tables.table import LatencyTable
 
@@ -46,7 +47,7 @@ class PrecisionRows:
     def covers(self, layers: Sequence[NetworkLayer]) -> bool:
         """Whether all rows of a network are there."""
         return all(
-            workload.key() in self.tables[state].measurements
+            self._has(workload, (state,))
             for state, workloads in wanted(layers, self.states).items()
             for workload in workloads
         )
@@ -116,18 +117,15 @@ class PrecisionRows:
 
     @cached_property
     def _known(self) -> dict[Shape, tuple[FloatArray, FloatArray]]:
-        """By the tensors whose switches were measured."""
-        from hwnas.latency.workloads import parse_workload
-
-        shapes = {parse_workload(key).in_shapes[0] for key in self.tables[WHOLE].of_kind("switch")}
-        found = {}
-        for shape in shapes:
+        """By the tensors whose switches were measured, of this network or of another one."""
+        found, count, whole = {}, len(self.states), self.tables[WHOLE]
+        for shape in {parse_workload(key).in_shapes[0] for key in whole.of_kind("switch")}:
             pairs = [Workload(Switch(shape[0], *pair), shape) for pair in product(self.states, self.states)]
-            table = self.tables[WHOLE]
-            if not all(pair.key() in table.measurements for pair in pairs):
-                continue
             small = Workload(Switch(shape[0], WHOLE, WHOLE).layer, shape)
-            together = np.array([table.lookup_ms(pair) for pair in pairs])
-            count = len(self.states)
-            found[shape] = self._rows(small), together.reshape(count, count)
+            if self._has(small, self.states) and all(self._has(pair, (WHOLE,)) for pair in pairs):
+                together = np.array([whole.lookup_ms(pair) for pair in pairs])
+                found[shape] = self._rows(small), together.reshape(count, count)
         return found
+
+    def _has(self, workload: Workload, states: Sequence[str]) -> bool:
+        return all(workload.key() in self.tables[state].measurements for state in states)

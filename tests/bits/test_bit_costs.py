@@ -13,6 +13,7 @@ from hwnas.bits.costs import PrecisionRows
 from hwnas.blocks import Conv, Head, MBConv, Switch
 from hwnas.export import random_module
 from hwnas.export.mixed import layers_of
+from hwnas.space import Workload
 from hwnas.spaces import load
 from hwnas.tables import places
 from hwnas.tables.table import LatencyTable, Round
@@ -52,7 +53,7 @@ class Machine:
         if not isinstance(block, Switch):
             ends = (*workload.in_shapes, *workload.out_shapes)
             return self.layer(workload, state) + sum(self.end(end, state) for end in ends)
-        small = type(workload)(block.layer, shape)
+        small = Workload(block.layer, shape)
         pair = block.precisions
         within = self.between(shape, *pair) + sum(self.layer(small, each) for each in pair)
         return within + sum(self.end(shape, each) for each in pair)
@@ -112,6 +113,18 @@ def test_tensors_that_were_not_measured_are_between_those_that_were(layers, monk
     indices = np.repeat(indices, 3, axis=1)
     truth = [machine.network(layers, row) for row in indices]
     np.testing.assert_allclose(found.costs(layers).of(indices), truth, rtol=1e-6)
+
+
+def test_switches_of_another_network_that_were_half_measured_do_no_harm(layers):
+    machine = Machine()
+    tables = machine.tables(layers)
+    more = [Workload(Switch(8, *pair), (8, 40, 40)) for pair in product(STATES, STATES)]
+    for each in machine.table("int8", more).rounds:
+        tables["int8"].add(each)
+    every = np.array([[0, 1, 2, 0, 1, 2]])
+    np.testing.assert_allclose(
+        PrecisionRows(tables).costs(layers).of(every), machine.network(layers, every[0])
+    )
 
 
 def test_one_missing_row_is_seen(layers):
