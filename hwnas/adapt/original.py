@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hwnas import budget, known, tasks
+from hwnas import budget, files, known, tasks
 from hwnas.budget import Budget
 from hwnas.device import Target
 from hwnas.errors import HwnasError
@@ -122,6 +122,11 @@ def _imported(given: GivenModel, folder: Path, tell: Callable[[str], None]) -> P
     from hwnas.importing import import_model
 
     if RunFolder(folder).imported.is_file():
+        if not _is_of(given, folder):
+            raise HwnasError(
+                f"a network must be adapted into a folder of its own, but {folder.parent} was begun with "
+                "another model, other weights or another scale of images: give another folder"
+            )
         return folder
     import_model(
         given.model,
@@ -133,6 +138,18 @@ def _imported(given: GivenModel, folder: Path, tell: Callable[[str], None]) -> P
         tell=tell,
     )
     return folder
+
+
+def _is_of(given: GivenModel, folder: Path) -> bool:
+    """Whether what was imported into a folder is the network that is given."""
+    said = files.read_json(RunFolder(folder).imported, "the record of an import")
+    file = Path(given.model) if Path(given.model).suffix in _FILES else None
+    read = [path for path in (file, given.weights) if path is not None]
+    name = given.model if file is None else file.name
+    asked = ((said["scale"]["mean"], given.mean), (said["scale"]["std"], given.std))
+    scale = (list(own) in (known, known[:1]) for known, own in asked if own is not None)
+    digests = {path.name: files.sha256(path) for path in read}
+    return said["source"]["name"] == name and said["source"]["sha256"] == digests and all(scale)
 
 
 def one_budget(text: str, precision: str = "int8") -> Budget:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import quick_measuring
 
 from hwnas import adapt as adapting
-from hwnas import device, release, report, spaces
+from hwnas import device, files, release, report, spaces
 from hwnas.adapt import costs, keeping, ladder, latencies, rungs, steps, subject
 from hwnas.adapt.ladder import AdaptOptions, require_kept
 from hwnas.adapt.latencies import Latency
@@ -36,6 +38,16 @@ def by_size(monkeypatch):
     for module in (subject, rungs, ladder):
         monkeypatch.setattr(module, "latencies", told)
     monkeypatch.setattr(costs, "costs", lambda one, _folder, _tell: _predicted(one, 1e5))
+
+
+def by_pixels(monkeypatch):
+    """A clock that is never wrong, by the number of pixels."""
+
+    def told(_measurer, _target, networks, shape):
+        return {name: Latency(shape[1] ** 2 / 1e3, (shape[1] ** 2 / 1e3,) * 2, "stable") for name in networks}
+
+    for module in (subject, rungs, ladder):
+        monkeypatch.setattr(module, "latencies", told)
 
 
 def adapted(run, to, budget="60%", options=FEW, **more):
@@ -75,11 +87,7 @@ def test_a_rung_that_is_enough_ends_the_climb(exported_run, tmp_path, by_size):
 
 
 def test_smaller_images_are_tried_before_fewer_channels(exported_run, tmp_path, monkeypatch):
-    def by_pixels(_measurer, _target, networks, shape):
-        return {name: Latency(shape[1] ** 2 / 1e3, (shape[1] ** 2 / 1e3,) * 2, "stable") for name in networks}
-
-    for module in (subject, rungs, ladder):
-        monkeypatch.setattr(module, "latencies", by_pixels)
+    by_pixels(monkeypatch)
     options = AdaptOptions(**{**vars(FEW), "rungs": ("resolution",), "accept": 1.0})
     to = tmp_path / "adapted"
     record = adapted(exported_run, to, "70%", options)
@@ -185,8 +193,60 @@ def test_another_run_is_never_written_over(exported_run, tmp_path, by_size):
     assert {name: (exported_run / name).read_bytes() for name in before} == before
     to = tmp_path / "adapted"
     adapted(exported_run, to, "120%")
-    with pytest.raises(HwnasError, match="holds a run: give another"):
+    with pytest.raises(HwnasError, match=r"holds another adaptation \(it differs in budget\): give another"):
         adapted(exported_run, to)
+
+
+def test_the_same_again_does_nothing_again(exported_run, tmp_path, by_size, monkeypatch):
+    to = tmp_path / "adapted"
+    record = adapted(exported_run, to)
+    before = {path.name: path.read_bytes() for path in to.iterdir() if path.is_file()}
+    assert RunFolder.adapted_weights not in before
+    monkeypatch.setattr(ladder, "latencies", None)
+    assert adapted(exported_run, to) == record
+    assert {name: (to / name).read_bytes() for name in before} == before
+
+
+@pytest.mark.parametrize("rung", ["widths", "resolution"])
+def test_a_training_that_was_cut_off_goes_on_with_what_was_taken(
+    exported_run, tmp_path, by_size, monkeypatch, rung
+):
+    """Nothing is measured again: another session might choose another network."""
+
+    def stop(_record):
+        raise KeyboardInterrupt
+
+    if rung == "resolution":
+        by_pixels(monkeypatch)
+    to, options = tmp_path / "adapted", replace(FEW, rungs=(rung,), epochs=2)
+    with pytest.raises(KeyboardInterrupt):
+        adapted(exported_run, to, options=options, on_epoch=stop)
+    assert (to / RunFolder.adapted_weights).exists()
+    monkeypatch.setattr(ladder, "latencies", None)
+    epochs = []
+    record = adapted(exported_run, to, options=options, on_epoch=epochs.append)
+    assert [epoch.epoch for epoch in epochs] == [2]
+    assert record.steps[record.taken].rung == rung
+    assert not (to / RunFolder.adapted_weights).exists()
+    assert len(records.trained(to).history) == 2
+
+
+def test_where_nothing_kept_the_budget_a_higher_one_may_follow(exported_run, tmp_path, by_size):
+    to = tmp_path / "adapted"
+    assert adapted(exported_run, to, "1%").taken is None
+    assert adapted(exported_run, to, "120%").taken == 0
+
+
+def test_another_model_does_not_go_on_with_what_was_imported(tmp_path):
+    """An adaptation that was cut off before it tried anything."""
+    folder = tmp_path / "import"
+    folder.mkdir()
+    scale = {"mean": [0.0] * 3, "std": [1.0] * 3}
+    files.write_json(
+        RunFolder(folder).imported, {"source": {"name": "package.module:one", "sha256": {}}, "scale": scale}
+    )
+    with pytest.raises(HwnasError, match="was begun with another model, other weights or another scale"):
+        original(GivenModel("package.module:other", "digits"), tmp_path)
 
 
 def test_bad_options_are_refused_in_a_sentence(exported_run, tmp_path):
