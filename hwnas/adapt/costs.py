@@ -82,7 +82,8 @@ def _narrowed(
         ins = [layer.in_channels] if layer.in_slot is None else widths[layer.in_slot]
         outs = [layer.out_channels] if layer.out_slot is None else widths[layer.out_slot]
         together = layer.in_slot == layer.out_slot is not None
-        pairs = [(own, own) for own in ins] if together else list(product(ins, outs))
+        every = [(own, own) for own in ins] if together else list(product(ins, outs))
+        pairs = [pair for pair in every if all(pair)]  # of no channels, there is nothing to measure
         count = max(_EACH, round(_IN_ALL * taken / sum(latency_ms)))
         for number in rng.permutation(len(pairs))[:count]:
             yield layer.workload_at(*pairs[number])

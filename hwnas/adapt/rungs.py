@@ -185,7 +185,9 @@ def fewer_channels(strategy: str) -> Rung:
         network = subject.tuned(subject.narrowed(kept.indices), climb.short)
         channels = sum(subject.space.chosen(kept.indices).values())
         whole = sum(group.channels for group in subject.space.groups)
+        gone = sum(not width for width in subject.space.chosen(kept.indices).values())
         what = f"{strategy}: {channels / whole:.0%} of the channels"
+        what += f", {gone} blocks less" if gone else ""
         yield Tried(climb.step(WIDTHS, what, kept.latency, subject.seen(network)), network)
 
     return rung
