@@ -27,7 +27,7 @@ from hwnas.measure import Measurer, ProfileOptions
 from hwnas.runs import outputs, records
 from hwnas.runs.adapting import AdaptRecord
 from hwnas.runs.folder import RunFolder
-from hwnas.statistics.bounds import at_least
+from hwnas.statistics.bounds import at_least, at_most
 from hwnas.train.config import EpochRecord, TrainConfig
 from hwnas.train.teacher import Teacher, load_teacher
 from hwnas.train.training import dataset_of
@@ -113,6 +113,7 @@ def adapt(
         raise HwnasError(
             f"a budget must be on a device and a runtime, but got {budget}: name one, as host=12"
         )
+    outputs.require_folder(run, "an adapted network")
     folder, asked = RunFolder(run), _asked(given, budget, options)
     begun = _begun(folder, asked)
     teacher_run = original(given, run, tell=tell, on_epoch=on_epoch)
@@ -122,7 +123,10 @@ def adapt(
         return begun
     data = dataset_of(records.trained(teacher_run).data)
     teacher = load_teacher(teacher_run, data)
-    found, options = _groups(teacher, data, options, tell)
+    notes = list[str]()
+    found, options = _groups(teacher, data, options, notes.append)
+    if RUNTIME in options.rungs and not is_open:
+        notes.append(f"{RUNTIME}: not tried, as the budget names one")
     device = devices.load(target.device)
     with ExitStack() as stack:
         measurer = stack.enter_context(Measurer(device, options.measuring))
@@ -134,7 +138,7 @@ def adapt(
         whole = latencies(measurer, target, {"": teacher.network}, found.shape)[""]
         budget_ms = budget.limit * whole.ms / 100 if budget.is_share else budget.limit
         short = TrainConfig(epochs=options.short_epochs)
-        climb = Climb(subject, teacher_run, run, budget_ms, seen, short, tell)
+        climb = Climb(subject, teacher_run, run, budget_ms, seen, short, tell, notes)
         tried = [Tried(climb.step(AS_IS, f"{target.runtime}, {target.precision}", whole, seen))]
         for rung in _rungs(device, target, options, is_open):
             if _is_done(tried, options.accept, data):
@@ -152,6 +156,7 @@ def adapt(
         steps=tuple(each.step for each in tried),
         taken=None if best is None else tried.index(best),
         seconds=time.monotonic() - began,
+        notes=tuple(notes),
         more={
             "strategy": options.strategy,
             "rungs": list(options.rungs),
@@ -207,7 +212,7 @@ def _begun(folder: RunFolder, asked: Mapping[str, Any]) -> AdaptRecord | None:
 
 
 def _groups(
-    teacher: Teacher, data: Dataset, options: AdaptOptions, tell: Callable[[str], None]
+    teacher: Teacher, data: Dataset, options: AdaptOptions, note: Callable[[str], None]
 ) -> tuple[Prunable, AdaptOptions]:
     """What of the network can be narrowed; where nothing can, widths are no rung."""
     try:
@@ -216,7 +221,7 @@ def _groups(
         left = tuple(rung for rung in options.rungs if rung != WIDTHS)
         if not left:
             raise
-        tell(str(error))
+        note(f"{WIDTHS}: {error}")
         return Prunable(teacher.network, data.image_shape, (), {}), replace(options, rungs=left)
 
 
@@ -236,7 +241,7 @@ def require_kept(record: AdaptRecord) -> None:
         fastest = min(record.steps, key=lambda step: step.ms)
         raise InfeasibleBudget(
             f"a budget must be kept by something that was tried, but none of {len(record.steps)} networks is "
-            f"proven to take at most {record.budget_ms:.3f} ms (the fastest, {fastest.what}: "
+            f"proven to take at most {at_most(record.budget_ms)} ms (the fastest, {fastest.what}: "
             f"{at_least(fastest.ms)} ms): raise the budget, or allow more rungs",
             budget=record.budget_ms,
             least=fastest.ms,

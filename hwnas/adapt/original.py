@@ -82,6 +82,7 @@ def original(
     Raises:
         HwnasError: It cannot be brought in, or not be trained.
     """
+    _require_used(given)
     if given.is_trained_run:
         run = Path(given.model).expanduser()
         said = str(records.trained(run).data["source"])
@@ -116,6 +117,21 @@ def original(
         config=given.config,
         on_epoch=on_epoch,
     )
+
+
+def _require_used(given: GivenModel) -> None:
+    """Refuse what would change nothing of the network that is given."""
+    of_import = ("input_shape", "mean", "std")
+    unused: tuple[str, ...] = () if given.is_to_import else of_import
+    if given.is_trained_run or given.is_imported:
+        unused += ("weights",)
+    if given.is_trained_run:
+        unused += ("resolution",)
+    if odd := [name for name in unused if getattr(given, name) is not None]:
+        raise HwnasError(
+            f"{odd[0]} must be left out where a network has its own, but got {getattr(given, odd[0])} for "
+            f"{given.model}: leave it out, or give the network that it was made of"
+        )
 
 
 def _imported(given: GivenModel, folder: Path, tell: Callable[[str], None]) -> Path:

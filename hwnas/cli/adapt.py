@@ -13,6 +13,8 @@ from hwnas.cli import _usage
 from hwnas.cli._app import AcceptNoise, Json, app, emit_json, err, leave, out, print_table, show_epoch
 from hwnas.cli._imported import ImageShape, Mean, ModuleWeights, Std, image_scale, image_shape
 from hwnas.errors import HwnasError
+from hwnas.statistics.bounds import at_most
+from hwnas.statistics.verdict import NOISY, UNUSABLE
 
 if TYPE_CHECKING:
     from hwnas.runs.adapting import AdaptRecord, AdaptStep
@@ -53,7 +55,10 @@ def adapt(
         str, typer.Option(help="How channels are chosen: knapsack, netadapt, uniform or another.")
     ] = "knapsack",
     accept: Annotated[
-        float, typer.Option(min=0, help="Points that may be lost on validation images for that to be enough.")
+        float,
+        typer.Option(
+            min=0, max=100, help="Points that may be lost on validation images for that to be enough."
+        ),
     ] = 1.0,
     step: Annotated[
         int | None,
@@ -137,7 +142,7 @@ def _show(record: AdaptRecord) -> None:
     known = "" if whole.interval_ms is None else " (95 %: {:.3f} to {:.3f})".format(*whole.interval_ms)
     out.print(
         f"{escape(record.model)} takes {whole.ms:.3f} ms{known}, {whole.ms / record.budget_ms:.2f} times the "
-        f"budget of {record.budget_ms:.3f} ms",
+        f"budget of {at_most(record.budget_ms)} ms",
         highlight=False,
     )
     table = Table(box=None, padding=(0, 2, 0, 0))
@@ -147,9 +152,11 @@ def _show(record: AdaptRecord) -> None:
     for number, step in enumerate(record.steps):
         table.add_row(*_row(step, record), "[bold]ships[/]" if number == record.taken else escape(step.note))
     print_table(table)
-    for word in ("noisy", "unusable"):
+    for note in record.notes:
+        err.print(f"[yellow]{escape(note)}[/]", highlight=False, soft_wrap=True)
+    for word in (NOISY, UNUSABLE):
         if odd := [step.what for step in record.steps if step.session == word]:
-            said = f"measured in a session that was {word}: {', '.join(odd)}"
+            said = f"measured in a session that was {word}: {'; '.join(odd)}"
             err.print(f"[yellow]{escape(said)}[/]", highlight=False, soft_wrap=True)
 
 
