@@ -13,7 +13,7 @@ from hwnas.adapt.strategies.base import Indices, Tell
 from hwnas.adapt.subject import Subject
 from hwnas.latency.base import Cost
 from hwnas.latency.bayes.layered import Layered
-from hwnas.latency.layers import at_widths
+from hwnas.latency.layers import LEAST_ROWS, at_widths
 from hwnas.measure import Progress, profile
 from hwnas.space import Workload
 from hwnas.tables.table import LatencyTable
@@ -82,8 +82,9 @@ def _narrowed(
         ins = [layer.in_channels] if layer.in_slot is None else widths[layer.in_slot]
         outs = [layer.out_channels] if layer.out_slot is None else widths[layer.out_slot]
         together = layer.in_slot == layer.out_slot is not None
-        pairs = [(own, own) for own in ins] if together else list(product(ins, outs))
-        count = max(_EACH, round(_IN_ALL * taken / sum(latency_ms)))
+        every = [(own, own) for own in ins] if together else list(product(ins, outs))
+        pairs = [pair for pair in every if all(pair)]  # of no channels, there is nothing to measure
+        count = max(_EACH, -(-2 * LEAST_ROWS // len(layers)), round(_IN_ALL * taken / sum(latency_ms)))
         for number in rng.permutation(len(pairs))[:count]:
             yield layer.workload_at(*pairs[number])
 

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hwnas import device as devices
 from hwnas import files, tasks
 from hwnas.adapt import rungs, shipping, steps
 from hwnas.adapt.latencies import Latency, latencies
-from hwnas.adapt.original import ORIGINAL, GivenModel, original
+from hwnas.adapt.original import GivenModel, original
 from hwnas.adapt.rungs import AS_IS, BLOCKS, RESOLUTION, RUNTIME, WIDTHS, Climb, Rung, Tried
 from hwnas.adapt.strategies import STRATEGIES
 from hwnas.adapt.subject import Subject
@@ -25,8 +26,8 @@ from hwnas.errors import DeviceError, HwnasError, InfeasibleBudget, SpaceError
 from hwnas.measure import Measurer, ProfileOptions
 from hwnas.runs import outputs, records
 from hwnas.runs.adapting import AdaptRecord
-from hwnas.runs.folder import ChainFolder, RunFolder
-from hwnas.statistics.bounds import at_least
+from hwnas.runs.folder import RunFolder
+from hwnas.statistics.bounds import at_least, at_most
 from hwnas.train.config import EpochRecord, TrainConfig
 from hwnas.train.teacher import Teacher, load_teacher
 from hwnas.train.training import dataset_of
@@ -112,12 +113,20 @@ def adapt(
         raise HwnasError(
             f"a budget must be on a device and a runtime, but got {budget}: name one, as host=12"
         )
-    folder = RunFolder(run)
-    _require_own(folder)
+    outputs.require_folder(run, "an adapted network")
+    folder, asked = RunFolder(run), _asked(given, budget, options)
+    begun = _begun(folder, asked)
     teacher_run = original(given, run, tell=tell, on_epoch=on_epoch)
+    if begun is not None:
+        tell("training what ships")
+        shipping.trained(run, begun, teacher_run, data=None, epochs=options.epochs, on_epoch=on_epoch)
+        return begun
     data = dataset_of(records.trained(teacher_run).data)
     teacher = load_teacher(teacher_run, data)
-    found, options = _groups(teacher, data, options, tell)
+    notes = list[str]()
+    found, options = _groups(teacher, data, options, notes.append)
+    if RUNTIME in options.rungs and not is_open:
+        notes.append(f"{RUNTIME}: not tried, as the budget names one")
     device = devices.load(target.device)
     with ExitStack() as stack:
         measurer = stack.enter_context(Measurer(device, options.measuring))
@@ -129,7 +138,7 @@ def adapt(
         whole = latencies(measurer, target, {"": teacher.network}, found.shape)[""]
         budget_ms = budget.limit * whole.ms / 100 if budget.is_share else budget.limit
         short = TrainConfig(epochs=options.short_epochs)
-        climb = Climb(subject, teacher_run, run, budget_ms, seen, short, tell)
+        climb = Climb(subject, teacher_run, run, budget_ms, seen, short, tell, notes)
         tried = [Tried(climb.step(AS_IS, f"{target.runtime}, {target.precision}", whole, seen))]
         for rung in _rungs(device, target, options, is_open):
             if _is_done(tried, options.accept, data):
@@ -147,32 +156,63 @@ def adapt(
         steps=tuple(each.step for each in tried),
         taken=None if best is None else tried.index(best),
         seconds=time.monotonic() - began,
+        notes=tuple(notes),
         more={
             "strategy": options.strategy,
             "rungs": list(options.rungs),
             "accept": options.accept,
             "step": step,
+            "request": asked,
         },
     )
     if best is not None:
-        tell("training what ships")
-        shipping.settle(run, best, subject, teacher_run, record, options.epochs, on_epoch)
+        shipping.settle(run, best, subject, teacher_run, record)
     run.mkdir(parents=True, exist_ok=True)
     files.write_json(folder.adapting, record.to_json())
+    if best is not None:
+        tell("training what ships")
+        images = best.data or data
+        shipping.trained(run, record, teacher_run, data=images, epochs=options.epochs, on_epoch=on_epoch)
     return record
 
 
-def _require_own(folder: RunFolder) -> None:
-    """Refuse a folder that holds another run, or an adaptation that is done."""
-    begun = (folder.path / name for name in (ORIGINAL, ChainFolder.tables, BLOCKS))
-    if folder.adapting.exists() or (folder.arch.exists() and not any(path.exists() for path in begun)):
+def _asked(given: GivenModel, budget: Budget, options: AdaptOptions) -> dict[str, Any]:
+    """What an adaptation is recognised by."""
+    of_model = {name: value for name, value in asdict(given).items() if name != "config"}
+    of_options = {name: value for name, value in asdict(options).items() if name != "measuring"}
+    asked = {**of_model, **of_options, "budget": budget.with_threads}
+    found: dict[str, Any] = json.loads(json.dumps(asked, default=str))
+    return found
+
+
+def _begun(folder: RunFolder, asked: Mapping[str, Any]) -> AdaptRecord | None:
+    """What an earlier call came to, if something is to be shipped; None where it is all to be done.
+
+    Raises:
+        HwnasError: The folder holds another run, or another adaptation.
+    """
+    if folder.adapting.exists():
+        record = records.adapting(folder.path)
+        before = record.more.get("request", {})
+        odd = [name for name, value in asked.items() if before.get(name) != value]
+        if record.taken is None or not odd:
+            return record if record.taken is not None else None
+        raise HwnasError(
+            f"a network must be adapted into a folder of its own, but {folder.path} holds another adaptation "
+            f"(it differs in {', '.join(odd)}): give another"
+        )
+    is_own = (folder.path / BLOCKS).exists() or (
+        folder.search.exists() and records.search(folder.path).strategy == shipping.STRATEGY
+    )
+    if folder.arch.exists() and not is_own:
         raise HwnasError(
             f"a network must be adapted into a folder of its own, but {folder.path} holds a run: give another"
         )
+    return None
 
 
 def _groups(
-    teacher: Teacher, data: Dataset, options: AdaptOptions, tell: Callable[[str], None]
+    teacher: Teacher, data: Dataset, options: AdaptOptions, note: Callable[[str], None]
 ) -> tuple[Prunable, AdaptOptions]:
     """What of the network can be narrowed; where nothing can, widths are no rung."""
     try:
@@ -181,7 +221,7 @@ def _groups(
         left = tuple(rung for rung in options.rungs if rung != WIDTHS)
         if not left:
             raise
-        tell(str(error))
+        note(f"{WIDTHS}: {error}")
         return Prunable(teacher.network, data.image_shape, (), {}), replace(options, rungs=left)
 
 
@@ -201,7 +241,7 @@ def require_kept(record: AdaptRecord) -> None:
         fastest = min(record.steps, key=lambda step: step.ms)
         raise InfeasibleBudget(
             f"a budget must be kept by something that was tried, but none of {len(record.steps)} networks is "
-            f"proven to take at most {record.budget_ms:.3f} ms (the fastest, {fastest.what}: "
+            f"proven to take at most {at_most(record.budget_ms)} ms (the fastest, {fastest.what}: "
             f"{at_least(fastest.ms)} ms): raise the budget, or allow more rungs",
             budget=record.budget_ms,
             least=fastest.ms,

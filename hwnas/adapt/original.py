@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from hwnas import budget, known, tasks
+from hwnas import budget, files, known, tasks
 from hwnas.budget import Budget
 from hwnas.device import Target
 from hwnas.errors import HwnasError
@@ -82,6 +82,7 @@ def original(
     Raises:
         HwnasError: It cannot be brought in, or not be trained.
     """
+    _require_used(given)
     if given.is_trained_run:
         run = Path(given.model).expanduser()
         said = str(records.trained(run).data["source"])
@@ -118,10 +119,30 @@ def original(
     )
 
 
+def _require_used(given: GivenModel) -> None:
+    """Refuse what would change nothing of the network that is given."""
+    of_import = ("input_shape", "mean", "std")
+    unused: tuple[str, ...] = () if given.is_to_import else of_import
+    if given.is_trained_run or given.is_imported:
+        unused += ("weights",)
+    if given.is_trained_run:
+        unused += ("resolution",)
+    if odd := [name for name in unused if getattr(given, name) is not None]:
+        raise HwnasError(
+            f"{odd[0]} must be left out where a network has its own, but got {getattr(given, odd[0])} for "
+            f"{given.model}: leave it out, or give the network that it was made of"
+        )
+
+
 def _imported(given: GivenModel, folder: Path, tell: Callable[[str], None]) -> Path:
     from hwnas.importing import import_model
 
     if RunFolder(folder).imported.is_file():
+        if not _is_of(given, folder):
+            raise HwnasError(
+                f"a network must be adapted into a folder of its own, but {folder.parent} was begun with "
+                "another model, other weights or another scale of images: give another folder"
+            )
         return folder
     import_model(
         given.model,
@@ -133,6 +154,18 @@ def _imported(given: GivenModel, folder: Path, tell: Callable[[str], None]) -> P
         tell=tell,
     )
     return folder
+
+
+def _is_of(given: GivenModel, folder: Path) -> bool:
+    """Whether what was imported into a folder is the network that is given."""
+    said = files.read_json(RunFolder(folder).imported, "the record of an import")
+    file = Path(given.model) if Path(given.model).suffix in _FILES else None
+    read = [path for path in (file, given.weights) if path is not None]
+    name = given.model if file is None else file.name
+    asked = ((said["scale"]["mean"], given.mean), (said["scale"]["std"], given.std))
+    scale = (list(own) in (known, known[:1]) for known, own in asked if own is not None)
+    digests = {path.name: files.sha256(path) for path in read}
+    return said["source"]["name"] == name and said["source"]["sha256"] == digests and all(scale)
 
 
 def one_budget(text: str, precision: str = "int8") -> Budget:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,8 @@ from hwnas.adapt.latencies import Latency, latencies
 from hwnas.adapt.strategies import STRATEGIES, Tell
 from hwnas.adapt.subject import Subject
 from hwnas.device import Target
-from hwnas.errors import HwnasError, InfeasibleBudget, SpaceError, TrainingError
+from hwnas.errors import HwnasError, InfeasibleBudget, LatencyModelError, SpaceError, TrainingError
+from hwnas.runs import records
 from hwnas.runs.adapting import AdaptStep
 from hwnas.runs.folder import ChainFolder
 from hwnas.space import Architecture
@@ -63,6 +64,7 @@ class Climb:
         seen: What the network as it is says of the validation images.
         short: How a network is tuned before it is looked at.
         tell: Told what is being done.
+        notes: Why something came to nothing.
     """
 
     subject: Subject
@@ -72,6 +74,7 @@ class Climb:
     seen: Predictions
     short: TrainConfig
     tell: Tell
+    notes: list[str] = field(default_factory=list)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -108,12 +111,18 @@ def other_targets(targets: Sequence[Target]) -> Rung:
             climb.tell(f"measuring on {target}, {target.threads} threads")
             try:
                 found = latencies(measurer, target, {"": network}, climb.shape)[""]
-            except HwnasError:  # a runtime that this device or this network cannot have
+            except HwnasError as error:  # a runtime that this device or this network cannot have
+                climb.notes.append(f"{_named(target)}: {error}")
                 continue
-            what = f"{target.runtime}, {target.precision}, {target.threads} threads"
+            what = _named(target)
             yield Tried(climb.step(RUNTIME, what, found, climb.seen, target=target))
 
     return rung
+
+
+def _named(target: Target) -> str:
+    threads = "1 thread" if target.threads == 1 else f"{target.threads} threads"
+    return f"{target.runtime}, {target.precision}, {threads}"
 
 
 def smaller_images(climb: Climb) -> Iterator[Tried]:
@@ -174,18 +183,20 @@ def fewer_channels(strategy: str) -> Rung:
 
     def rung(climb: Climb) -> Iterator[Tried]:
         subject = climb.subject
-        costs = costing.costs(subject, ChainFolder(climb.folder).tables, climb.tell)
-        chosen = STRATEGIES[strategy](subject, costs, climb.tell)
         try:
+            costs = costing.costs(subject, ChainFolder(climb.folder).tables, climb.tell)
+            chosen = STRATEGIES[strategy](subject, costs, climb.tell)
             kept = keep(subject, chosen, costs, climb.budget_ms, climb.tell)
-        except InfeasibleBudget as error:
-            climb.tell(str(error))
+        except (InfeasibleBudget, LatencyModelError) as error:
+            climb.notes.append(f"{WIDTHS}: {error}")
             return
         climb.tell(f"tuning what {strategy} chose")
         network = subject.tuned(subject.narrowed(kept.indices), climb.short)
         channels = sum(subject.space.chosen(kept.indices).values())
         whole = sum(group.channels for group in subject.space.groups)
+        gone = sum(not width for width in subject.space.chosen(kept.indices).values())
         what = f"{strategy}: {channels / whole:.0%} of the channels"
+        what += f", {gone} blocks less" if gone else ""
         yield Tried(climb.step(WIDTHS, what, kept.latency, subject.seen(network)), network)
 
     return rung
@@ -207,13 +218,16 @@ def cheaper_blocks(climb: Climb) -> Iterator[Tried]:
             tell=climb.tell,
         )
     except (InfeasibleBudget, SpaceError, TrainingError) as error:
-        climb.tell(str(error))
+        climb.notes.append(f"{BLOCKS}: {error}")
         return
     found = blocks_rung.latency_of(record)
     taken = [each for each in record.extra.get("tuned", ()) if each["taken"]]
     if found is None or not taken:
         return
-    step = climb.step(BLOCKS, str(taken[0]["name"]), found, None)
+    arch = spaces.architecture_from_json(records.arch(folder / "search"))
+    pairs = list(zip(arch.indices, arch.space.reference, strict=True))
+    what = f"{sum(own != whole for own, whole in pairs)} of {len(pairs)} blocks replaced"
+    step = climb.step(BLOCKS, what, found, None)
     interval = taken[0]["interval"]
     step = replace(step, value=float(taken[0]["value"]), interval=interval and tuple(interval))
     yield Tried(step, search=folder / "search")

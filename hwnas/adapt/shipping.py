@@ -1,4 +1,4 @@
-"""What was taken becomes a run like any other: its architecture, its record, its training."""
+"""What was taken becomes a run like any other: what it begins with is written, then it is trained."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hwnas import files
-from hwnas.adapt.rungs import Tried
+from hwnas.adapt.rungs import AS_IS, BLOCKS, RESOLUTION, RUNTIME, Tried
 from hwnas.adapt.subject import Subject
 from hwnas.importing import in_blocks
 from hwnas.runs.adapting import AdaptRecord
@@ -18,6 +18,7 @@ from hwnas.runs.folder import RunFolder
 from hwnas.runs.found import SCHEMA, SearchRecord
 from hwnas.search.oneshot.inherit import inherited
 from hwnas.space import Architecture
+from hwnas.train.checkpoint import read_tensors, save_tensors
 from hwnas.train.config import TAUGHT, EpochRecord, TrainConfig
 from hwnas.train.training import Start, train_run
 
@@ -25,20 +26,11 @@ if TYPE_CHECKING:
     from hwnas.data import Dataset
 
 STRATEGY = "adapt"
+_BEGUN = "hwnas-adapt-weights/1"
 
 
-def settle(
-    run: Path,
-    taken: Tried,
-    subject: Subject,
-    teacher: Path,
-    record: AdaptRecord,
-    epochs: int | None,
-    on_epoch: Callable[[EpochRecord], None],
-) -> None:
-    """Write the run of the network that was taken, and train it, with the whole one as its teacher.
-
-    What ships as it was is not trained again.
+def settle(run: Path, taken: Tried, subject: Subject, teacher: Path, record: AdaptRecord) -> None:
+    """Write the run of the network that was taken, with all that its training begins with.
 
     Args:
         run: The folder.
@@ -46,42 +38,65 @@ def settle(
         subject: What it was made of.
         teacher: Run folder of the whole network.
         record: Of the adaptation.
+    """
+    data, whole = taken.data or subject.data, subject.teacher.architecture
+    if taken.search is not None:
+        shutil.copytree(taken.search, run, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".lock"))
+    elif taken.network is None and whole is not None:
+        _write(run, whole, taken, data, record)
+    else:
+        arch, network = in_blocks(taken.network, data.image_shape)  # type: ignore[arg-type]
+        _write(run, arch, taken, data, record)
+        about = {"from": f"run:{teacher.name}", "network": record.model, "narrowed": taken.step.what}
+        save_tensors(RunFolder(run).adapted_weights, network.state_dict(), {"schema": _BEGUN, "start": about})
+
+
+def trained(
+    run: Path,
+    record: AdaptRecord,
+    teacher: Path,
+    *,
+    data: Dataset | None,
+    epochs: int | None,
+    on_epoch: Callable[[EpochRecord], None],
+) -> None:
+    """Train what was taken, with the whole network as its teacher; a training that was cut off goes on.
+
+    What ships as it was is not trained again, and smaller images are not those of the teacher.
+
+    Args:
+        run: The folder, as ``settle`` left it.
+        record: Of the adaptation, in which something was taken.
+        teacher: Run folder of the whole network.
+        data: The images as the network sees them; None where they are to be read.
         epochs: Of the training; as of ``hwnas train`` by default.
         on_epoch: Called after every epoch.
     """
-    if taken.search is not None:
-        shutil.copytree(taken.search, run, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".lock"))
-        train_run(
-            run,
-            TrainConfig(epochs=epochs, seed=record.seed, distill_weight=TAUGHT),
-            dataset=subject.data,
-            teacher=teacher,
-            start=partial(inherited, run),
-            on_epoch=on_epoch,
-        )
+    folder, rung = RunFolder(run), record.steps[record.taken or 0].rung
+    if folder.train.exists():
         return
-    data = taken.data or subject.data
-    whole = subject.teacher.architecture
-    if taken.network is None and whole is not None:
-        _write(run, whole, taken, data, record)
-        if run.resolve() != teacher.resolve():
-            for name in (RunFolder.weights, RunFolder.train, RunFolder.mistakes):
-                if (teacher / name).exists():
-                    shutil.copyfile(teacher / name, run / name)
+    if rung in (AS_IS, RUNTIME):
+        for name in (RunFolder.weights, RunFolder.mistakes, RunFolder.train):  # which says that it is done
+            if (teacher / name).exists():
+                files.write_atomic(run / name, (teacher / name).read_bytes())
         return
-    arch, network = in_blocks(taken.network, data.image_shape)  # type: ignore[arg-type]
-    _write(run, arch, taken, data, record)
-    tensors = dict(network.state_dict())
-    about = {"from": f"run:{teacher.name}", "network": record.model, "narrowed": taken.step.what}
-    is_taught = taken.data is None
+    is_taught = rung != RESOLUTION
     train_run(
         run,
         TrainConfig(epochs=epochs, seed=record.seed, distill_weight=TAUGHT if is_taught else 0.0),
         dataset=data,
         teacher=teacher if is_taught else None,
-        start=lambda _arch, _data: Start(tensors, about, is_pretrained=True),
+        start=partial(inherited if rung == BLOCKS else _begun, run),
         on_epoch=on_epoch,
     )
+    folder.adapted_weights.unlink(missing_ok=True)
+
+
+def _begun(run: Path, _arch: Architecture, _data: Dataset) -> Start:
+    """The weights of the network as it was tuned when it was taken."""
+    remedy = "adapt the network into another folder"
+    tensors, metadata = read_tensors(RunFolder(run).adapted_weights, _BEGUN, remedy)
+    return Start(tensors, metadata["start"], is_pretrained=True)
 
 
 def _write(run: Path, arch: Architecture, taken: Tried, data: Dataset, record: AdaptRecord) -> None:

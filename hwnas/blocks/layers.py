@@ -184,6 +184,10 @@ class Residual(nn.Module):
         """Shape (n, c, h, w) in and out."""
         return x + cast(torch.Tensor, self.body(x))
 
+    def without_body(self) -> nn.Module:
+        """What it is if its body adds nothing."""
+        return nn.Identity()
+
     def shut(self) -> None:
         """Makes the body add nothing, until training changes its last batch norm's scale."""
         last = [module for module in self.body.modules() if isinstance(module, nn.BatchNorm2d)][-1]
@@ -201,6 +205,10 @@ class ActivatedResidual(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Shape (n, c, h, w) in, what the body makes of it out."""
         return cast(torch.Tensor, self.activation(self.body(x) + self.short(x)))
+
+    def without_body(self) -> nn.Module:
+        """What it is if its body adds nothing."""
+        return nn.Sequential(self.short, self.activation)
 
 
 class Resize(nn.Module):

@@ -13,6 +13,8 @@ from hwnas.cli import _usage
 from hwnas.cli._app import AcceptNoise, Json, app, emit_json, err, leave, out, print_table, show_epoch
 from hwnas.cli._imported import ImageShape, Mean, ModuleWeights, Std, image_scale, image_shape
 from hwnas.errors import HwnasError
+from hwnas.statistics.bounds import at_most
+from hwnas.statistics.verdict import NOISY, UNUSABLE
 
 if TYPE_CHECKING:
     from hwnas.runs.adapting import AdaptRecord, AdaptStep
@@ -47,13 +49,16 @@ def adapt(
     resolution: Annotated[int | None, typer.Option(min=8, help="Pixels that it shall see.")] = None,
     task: Annotated[str, typer.Option(help="What it does with the images.")] = "classification",
     rungs: Annotated[
-        str, typer.Option("--try", help="What may be changed, joined by commas, tried in this order.")
+        str, typer.Option("--try", help="What may be changed, joined by commas; tried in this order.")
     ] = "runtime,resolution,widths,blocks",
     strategy: Annotated[
         str, typer.Option(help="How channels are chosen: knapsack, netadapt, uniform or another.")
     ] = "knapsack",
     accept: Annotated[
-        float, typer.Option(min=0, help="Points that may be lost on validation images for that to be enough.")
+        float,
+        typer.Option(
+            min=0, max=100, help="Points that may be lost on validation images for that to be enough."
+        ),
     ] = 1.0,
     step: Annotated[
         int | None,
@@ -134,21 +139,31 @@ def _parts(text: str, known: tuple[str, ...]) -> list[str]:
 def _show(record: AdaptRecord) -> None:
     """The rungs as a table."""
     whole = record.steps[0]
+    known = "" if whole.interval_ms is None else " (95 %: {:.3f} to {:.3f})".format(*whole.interval_ms)
     out.print(
-        f"{escape(record.model)} takes {whole.ms:.3f} ms, {whole.ms / record.budget_ms:.2f} times the budget "
-        f"of {record.budget_ms:.3f} ms",
+        f"{escape(record.model)} takes {whole.ms:.3f} ms{known}, {whole.ms / record.budget_ms:.2f} times the "
+        f"budget of {at_most(record.budget_ms)} ms",
         highlight=False,
     )
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for name in ("tried", "", "ms", "95 % interval", f"validation {record.metric.name}", "budget", ""):
+    value = f"validation {record.metric.name}"
+    for name in ("tried", "", "ms", "95 % interval", value, "95 % interval", "budget", ""):
         table.add_column(name, no_wrap=True)
     for number, step in enumerate(record.steps):
-        table.add_row(*_row(step, record), *(["[bold]ships[/]"] if number == record.taken else [""]))
+        table.add_row(*_row(step, record), "[bold]ships[/]" if number == record.taken else escape(step.note))
     print_table(table)
+    for note in record.notes:
+        err.print(f"[yellow]{escape(note)}[/]", highlight=False, soft_wrap=True)
+    for word in (NOISY, UNUSABLE):
+        if odd := [step.what for step in record.steps if step.session == word]:
+            said = f"measured in a session that was {word}: {'; '.join(odd)}"
+            err.print(f"[yellow]{escape(said)}[/]", highlight=False, soft_wrap=True)
 
 
 def _row(step: AdaptStep, record: AdaptRecord) -> tuple[str, ...]:
+    metric = record.metric
     ends = "–" if step.interval_ms is None else "{:.3f} to {:.3f}".format(*step.interval_ms)
-    value = "–" if step.value is None else record.metric.text(step.value)
+    value = "–" if step.value is None else metric.text(step.value)
+    interval = "–" if step.interval is None else metric.within(step.interval)
     kept = "[green]kept[/]" if step.keeps else "not kept"
-    return step.rung, escape(step.what), f"{step.ms:.3f}", ends, value, kept
+    return step.rung, escape(step.what), f"{step.ms:.3f}", ends, value, interval, kept

@@ -132,7 +132,7 @@ def import_model(
             return ""
         return first_difference(network, parts, found.names, source.inside, image)
 
-    proof = prove(network, source, shape, inputs, found.graph.depth, where)
+    proof = prove(network, source, shape, scale, inputs, found.graph.depth, where)
     made = Imported(
         run,
         parts.architecture,

@@ -162,8 +162,11 @@ class _Folding:
         maker = self._made.maker(value)
         if node.function in ("relu", "relu6"):
             kind: Any = node.function
-            if isinstance(maker, Conv | Linear | Arithmetic) and maker.fused == "none":
-                self._made.put(node.result, replace(maker, fused=kind))
+            folding = maker if isinstance(maker, Conv | Linear | Arithmetic) else None
+            if folding is not None and folding.fused == "none":
+                self._made.put(node.result, replace(folding, fused=kind))
+            elif folding is not None and folding.fused in (kind, "relu6"):  # once more, it does nothing
+                self._made.same(node.result, value)
             else:
                 self._made.put(node.result, Arithmetic("mul", value, 1.0, node.result, kind))
         elif node.function == "hswish":

@@ -11,6 +11,7 @@ from scipy.special import softmax
 
 from hwnas.errors import DataError, ParityError
 from hwnas.export import parity, random_calibration
+from hwnas.importing.scaling import InputScale
 from hwnas.importing.sources import GivenNetwork
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ def prove(
     network: nn.Module,
     source: GivenNetwork,
     shape: Shape,
+    scale: InputScale,
     given: np.ndarray | None,
     depth: int,
     where: Callable[[np.ndarray], str] = lambda _: "",
@@ -60,6 +62,7 @@ def prove(
         network: The imported network.
         source: What it was imported from.
         shape: Of one image.
+        scale: How its images are scaled.
         given: Further images, shape (n, channels, height, width).
         depth: Weighted layers, as of ``parity.least_sqnr_db``.
         where: Says of one image where the first difference is: the end of a sentence.
@@ -68,8 +71,7 @@ def prove(
         ParityError: Its answers are others.
         DataError: The given images do not fit.
     """
-    images = random_calibration(shape, _IMAGES, _SEED)
-    count = 0
+    images, count = _random(source, shape, scale), 0
     if given is not None:
         _require_images(given, shape)
         images, count = np.concatenate([images, given.astype(np.float32)]), len(given)
@@ -80,6 +82,16 @@ def prove(
     max_error, sqnr_db = parity.differences(expected, actual)
     found = Proof(len(images), count, max_error, sqnr_db, source.is_whole)
     _demand(found, source, expected, depth, lambda: where(images[:1]))
+    return found
+
+
+def _random(source: GivenNetwork, shape: Shape, scale: InputScale) -> np.ndarray:
+    """Random images: of pixels for what computes in whole numbers, which cut off all that no pixel can be."""
+    if not source.is_whole:
+        return random_calibration(shape, _IMAGES, _SEED)
+    pixels = np.random.default_rng(_SEED).random((_IMAGES, *shape), np.float32)
+    mean, std = (np.array(part, np.float32)[:, None, None] for part in (scale.mean, scale.std))
+    found: np.ndarray = (pixels - mean) / std
     return found
 
 

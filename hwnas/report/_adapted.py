@@ -31,13 +31,16 @@ def ladder(record: Record) -> str:
             step.rung,
             step.what,
             f"{step.ms:.3f}",
+            "–" if step.interval_ms is None else "{:.3f} to {:.3f}".format(*step.interval_ms),
             "–" if step.value is None else metric.text(step.value),
+            "–" if step.interval is None else metric.within(step.interval),
             "kept" if step.keeps else "not kept",
             "ships" if number == found.taken else step.note,
         )
         for number, step in enumerate(found.steps)
     ]
-    header = ("tried", "what", "ms", f"validation {metric.name}", "budget", "")
+    ends = "95 % interval"
+    header = ("tried", "what", "ms", ends, f"validation {metric.name}", ends, "budget", "")
     caption = (
         f"After short tuning, on {found.images} validation images, which also chose what ships: its test "
         "value stands with the models. Whiskers: 95 %."
@@ -45,5 +48,6 @@ def ladder(record: Record) -> str:
     return _page.section(
         "From the whole network to the budget",
         _page.figure(chart, caption),
-        _page.table(header, rows, numeric=(2, 3)),
+        _page.table(header, rows, numeric=(2, 3, 4, 5)),
+        *(_page.paragraph(note) for note in found.notes),
     )

@@ -99,6 +99,7 @@ class AdaptRecord:
         steps: What was tried; the first is the network as it is.
         taken: Number of the step that ships; None where none keeps the budget.
         seconds: Wall time.
+        notes: Why something that was to be tried came to nothing, for people.
         more: Further facts, as settings.
     """
 
@@ -112,6 +113,7 @@ class AdaptRecord:
     steps: tuple[AdaptStep, ...]
     taken: int | None
     seconds: float
+    notes: tuple[str, ...] = ()
     more: Mapping[str, Any] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, Any]:
@@ -124,6 +126,7 @@ class AdaptRecord:
             "steps": [step.to_json() for step in self.steps],
             "taken": self.taken,
             "seconds": self.seconds,
+            "notes": list(self.notes),
             "more": dict(self.more),
         }
 
@@ -142,5 +145,6 @@ class AdaptRecord:
                 target=Target.from_json(data["target"]),
                 metric=metric_of(data),
                 steps=tuple(map(AdaptStep.from_json, data["steps"])),
+                notes=tuple(map(str, data.get("notes", ()))),
                 more=dict(data.get("more", {})),
             )

@@ -58,6 +58,10 @@ def search_anew(run: Path) -> str:
     if RunFolder(run).imported.exists():
         again = typed("train", "RUN", "--from", run, "--data", "DIR")
         return f"of an imported network, {again} makes a run that all other commands take"
+    if RunFolder(run).adapting.exists():
+        return (
+            "of an adaptation in which nothing kept the budget, `hwnas adapt` with a higher one makes a run"
+        )
     if is_of_chain(run):
         return "start the `hwnas run` or `hwnas quickstart` again that it is of"
     example = ("search", "--device", "host=60%", "--out")

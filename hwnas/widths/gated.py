@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -19,7 +19,8 @@ class Gated(nn.Module):
 
     Gates scale what is last done to channels of their own: by the batch norm behind each layer that makes
     them or hands them on, or by the layer where there is none. A channel whose gate is 0 is 0 wherever it is
-    read, as if it were left out, since the usual activations of 0 are 0.
+    read, as if it were left out, since the usual activations of 0 are 0. Where all gates of a residual block
+    are 0, it adds nothing, as if it were left out.
 
     Args:
         found: The network, and which of its channels go together.
@@ -35,17 +36,21 @@ class Gated(nn.Module):
         self.network = copy.deepcopy(found.module)
         self.gates: Mapping[str, torch.Tensor] = {}
         self.changed: Mapping[str, torch.Tensor] = {}
-        self.scaling = scaling(found)
+        self.scaling, self.ending = scaling(found)
 
     def forward(self, images: torch.Tensor) -> Any:
         """Shape (n, c, h, w) in; out what the network gives."""
         own, put = dict(self.network.named_parameters()), dict(self.changed)
         for group, gates in self.gates.items():
-            for path in self.scaling[group]:
+            is_there = gates.any().to(gates).expand(1)
+            for path, factors in (
+                *((path, gates) for path in self.scaling[group]),
+                *((path, is_there) for path in self.ending[group]),
+            ):
                 for name in (f"{path}.weight", f"{path}.bias"):
                     if name in own:
                         values = put.get(name, own[name])
-                        put[name] = values * gates.view(-1, *[1] * (values.ndim - 1))
+                        put[name] = values * factors.view(-1, *[1] * (values.ndim - 1))
         return functional_call(self.network, put, (images,))
 
 
@@ -61,8 +66,11 @@ def masks(importance: torch.Tensor, widths: Sequence[int]) -> torch.Tensor:
 
 
 @torch.no_grad()
-def scaling(found: Prunable) -> dict[str, tuple[str, ...]]:
-    """Paths of the layers that scale the channels of each group last, layer by layer that makes them."""
+def scaling(found: Prunable) -> tuple[dict[str, tuple[str, ...]], dict[str, tuple[str, ...]]]:
+    """Paths of the layers that scale the channels of each group last, layer by layer that makes them.
+
+    And those that scale last what a residual block adds, where it adds nothing without the group.
+    """
     made: dict[int, tuple[str, torch.Tensor]] = {}  # with the tensor, so that no other gets its id
     last: dict[str, str] = {}
 
@@ -88,7 +96,9 @@ def scaling(found: Prunable) -> dict[str, tuple[str, ...]]:
                 hooks.callback(module.register_forward_pre_hook(enters(path)).remove)
         found.module.eval()(torch.zeros(1, *found.shape))
     found.module.train(was)
-    return {
-        group.name: tuple(last.get(path, path) for path in (*group.makers, *group.handed_on))
-        for group in found.groups
-    }
+
+    def scaled(paths: Iterable[str]) -> tuple[str, ...]:
+        return tuple(last.get(path, path) for path in paths)
+
+    made_by = {group.name: scaled((*group.makers, *group.handed_on)) for group in found.groups}
+    return made_by, {group.name: scaled(group.readers if group.branch else ()) for group in found.groups}

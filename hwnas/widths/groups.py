@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import nn
@@ -34,6 +34,8 @@ class ChannelGroup:
         makers: Paths of the convolutions that make them.
         handed_on: Paths of the depthwise convolutions that they go through.
         readers: Paths of the layers that read them to make others.
+        branch: Path of the residual block that adds nothing without them, so that all may be left out; empty
+            where one has to stay.
     """
 
     name: str
@@ -41,6 +43,12 @@ class ChannelGroup:
     makers: tuple[str, ...]
     handed_on: tuple[str, ...]
     readers: tuple[str, ...]
+    branch: str = ""
+
+    @property
+    def fewest(self) -> int:
+        """Channels that must stay."""
+        return 0 if self.branch else 1
 
 
 @dataclass(frozen=True)
@@ -71,7 +79,7 @@ class Prunable:
         return found
 
     def narrowed(self, widths: Mapping[str, int], importance: Mapping[str, torch.Tensor]) -> nn.Module:
-        """A copy with fewer channels, those that matter most.
+        """A copy with fewer channels, those that matter most, and without the residual blocks that have none.
 
         Args:
             widths: Channels by the name of a group; all of those that are not named.
@@ -83,15 +91,18 @@ class Prunable:
         module, fewer = copy.deepcopy(self.module), dict(widths)
         for group in self.groups:
             width = fewer.pop(group.name, group.channels)
-            if not 1 <= width <= group.channels:
+            if not group.fewest <= width <= group.channels:
                 raise SpaceError(
-                    f"the width of {group.name} must be from 1 to {group.channels} channels, but got {width}"
+                    f"the width of {group.name} must be from {group.fewest} to {group.channels} channels, "
+                    f"but got {width}"
                 )
+            if not width:
+                module.set_submodule(group.branch, _residual(module, group.branch).without_body())
         if fewer:
             raise SpaceError(f"a width must be of a group of channels, but there is no {min(fewer)!r}")
         graph = _graph(module, self.shape)
         for group in self.groups:
-            if (width := widths.get(group.name, group.channels)) < group.channels:
+            if 0 < (width := widths.get(group.name, group.channels)) < group.channels:
                 order = importance[group.name].argsort(descending=True, stable=True)
                 _leave_out(graph, module.get_submodule(group.makers[0]), sorted(order[width:].tolist()))
         module.zero_grad(set_to_none=True)
@@ -117,11 +128,11 @@ def prunable(module: nn.Module, shape: Shape) -> Prunable:
             "blocks instead (hwnas search --from)"
         )
     graph = _graph(module, shape)
-    gates, divided = _gates(module), _divided(module)
+    gates, divided, branches = _gates(module), _divided(module), _branches(module)
     order = {path: number for number, (path, _) in enumerate(module.named_modules())}
     pairs = []
     for found in graph.get_all_groups(ignored_layers=[], root_module_types=[nn.Conv2d, nn.Linear]):
-        group = _group(found, order)
+        group = _group(found, order, branches)
         stays = gates.intersection(group.makers) or any(item.dep.target.module in divided for item in found)
         if group.readers and not stays:
             pairs.append((group, found))
@@ -157,7 +168,30 @@ def _divided(module: nn.Module) -> list[nn.Module]:
     return [conv for conv in convs if conv.groups not in (1, conv.in_channels)]
 
 
-def _group(found: Group, order: Mapping[str, int]) -> ChannelGroup:
+def _branches(module: nn.Module) -> dict[frozenset[str], str]:
+    """Paths of the residual blocks whose input goes on as it is, by those of the layers that branch off."""
+    return {
+        frozenset(f"{path}.body.{inner}" for inner in _weighted(part.body)): path
+        for path, part in module.named_modules()
+        if _adds_to_its_input(part)
+    }
+
+
+def _adds_to_its_input(part: nn.Module) -> bool:
+    is_bare = isinstance(part, layers.ActivatedResidual) and not list(part.short.children())
+    return is_bare or isinstance(part, layers.Residual)
+
+
+def _weighted(body: nn.Module) -> list[str]:
+    """Paths of convolutions and matrix products."""
+    return [path for path, part in body.named_modules() if isinstance(part, nn.Conv2d | nn.Linear)]
+
+
+def _residual(module: nn.Module, path: str) -> layers.Residual | layers.ActivatedResidual:
+    return cast("layers.Residual | layers.ActivatedResidual", module.get_submodule(path))
+
+
+def _group(found: Group, order: Mapping[str, int], branches: Mapping[frozenset[str], str]) -> ChannelGroup:
     import torch_pruning as tp
 
     makers, handed_on, readers = set[str](), set[str](), set[str]()
@@ -174,7 +208,8 @@ def _group(found: Group, order: Mapping[str, int]) -> ChannelGroup:
     made, through, read = (
         tuple(sorted(each, key=order.__getitem__)) for each in (makers, handed_on, readers)
     )
-    return ChannelGroup(made[0], len(found[0].idxs), made, through, read)
+    branch = branches.get(frozenset((*made, *through, *read)), "")
+    return ChannelGroup(made[0], len(found[0].idxs), made, through, read, branch)
 
 
 def _leave_out(graph: Any, layer: nn.Module, channels: list[int]) -> None:

@@ -46,4 +46,4 @@ def taylor(
 def kept(importance: Mapping[str, torch.Tensor], name: str, widths: Iterable[int]) -> list[float]:
     """Importance of the channels that stay at each width, those that matter most."""
     ordered = importance[name].double().sort(descending=True).values.cumsum(0)
-    return [float(ordered[width - 1]) for width in widths]
+    return [float(ordered[width - 1]) if width else 0.0 for width in widths]

@@ -12,6 +12,7 @@ from torch import nn
 
 from hwnas.blocks import layers
 from hwnas.blocks.plainconv import PlainConv
+from hwnas.blocks.skip import Skip
 from hwnas.latency.layers import BlockLayer
 from hwnas.space import Workload
 from hwnas.widths.groups import ChannelGroup, Prunable
@@ -33,6 +34,13 @@ class WidthLayer(BlockLayer):
     def in_size(self) -> tuple[int, ...]:
         """Height and width of what it reads."""
         return self.workload.in_shapes[0][1:]
+
+    def workload_at(self, in_channels: int, out_channels: int) -> Workload:
+        """The layer with other channels; an identity, which costs nothing, where none are left on a side."""
+        if in_channels and out_channels:
+            return super().workload_at(in_channels, out_channels)
+        (channels, *size), *_ = self.workload.in_shapes
+        return Workload(Skip(channels, channels), (channels, *size))  # type: ignore[arg-type]
 
 
 def layers_of(found: Prunable) -> tuple[WidthLayer, ...]:

@@ -22,7 +22,8 @@ class WidthSpace:
     Attributes:
         name: For messages.
         groups: What goes together; one slot each.
-        widths: Of each slot the numbers of channels, rising; the last one is all of them.
+        widths: Of each slot the numbers of channels, rising; the last one is all of them, and the first one 0
+            where a residual block adds nothing without them.
     """
 
     name: str
@@ -50,8 +51,8 @@ class WidthSpace:
         return {group.name: widths[index] for group, widths, index in pairs}
 
     def at_share(self, share: float) -> tuple[int, ...]:
-        """Indices where every group has the width that is nearest to a share of its channels."""
-        return tuple(int(np.abs(np.array(widths) - share * widths[-1]).argmin()) for widths in self.widths)
+        """Indices where every group has the width that is nearest to a share of its channels, none 0."""
+        return tuple(_nearest(widths, share * widths[-1]) for widths in self.widths)
 
 
 def width_space(name: str, groups: Sequence[ChannelGroup], step: int) -> WidthSpace:
@@ -67,13 +68,17 @@ def width_space(name: str, groups: Sequence[ChannelGroup], step: int) -> WidthSp
     """
     if step < 1:
         raise SpaceError(f"a step of widths must be at least 1 channel, but got {step}")
-    widths = tuple(_widths(group.channels, step) for group in groups)
+    widths = tuple((0,) * bool(group.branch) + _widths(group.channels, step) for group in groups)
     if all(len(each) == 1 for each in widths):
         raise SpaceError(
             f"a network must have more than {step} channels somewhere to be narrowed in steps of {step}, but "
             f"the widest of {name} has {max(group.channels for group in groups)}"
         )
     return WidthSpace(name, tuple(groups), widths)
+
+
+def _nearest(widths: Sequence[int], wanted: float) -> int:
+    return min((index for index, width in enumerate(widths) if width), key=lambda i: abs(widths[i] - wanted))
 
 
 def _widths(channels: int, step: int) -> tuple[int, ...]:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import quick_measuring
+from typer.testing import CliRunner
 
 from hwnas import adapt as adapting
-from hwnas import device, release, report, spaces
+from hwnas import device, files, release, report, spaces
 from hwnas.adapt import costs, keeping, ladder, latencies, rungs, steps, subject
 from hwnas.adapt.ladder import AdaptOptions, require_kept
 from hwnas.adapt.latencies import Latency
 from hwnas.adapt.original import GivenModel, original
 from hwnas.adapt.strategies.uniform import Uniform
 from hwnas.budget import Budget
+from hwnas.cli import app
 from hwnas.errors import HwnasError, InfeasibleBudget, SpaceError
 from hwnas.latency.layers import at_widths, cost_of
 from hwnas.runs import records
@@ -36,6 +40,16 @@ def by_size(monkeypatch):
     for module in (subject, rungs, ladder):
         monkeypatch.setattr(module, "latencies", told)
     monkeypatch.setattr(costs, "costs", lambda one, _folder, _tell: _predicted(one, 1e5))
+
+
+def by_pixels(monkeypatch):
+    """A clock that is never wrong, by the number of pixels."""
+
+    def told(_measurer, _target, networks, shape):
+        return {name: Latency(shape[1] ** 2 / 1e3, (shape[1] ** 2 / 1e3,) * 2, "stable") for name in networks}
+
+    for module in (subject, rungs, ladder):
+        monkeypatch.setattr(module, "latencies", told)
 
 
 def adapted(run, to, budget="60%", options=FEW, **more):
@@ -75,11 +89,7 @@ def test_a_rung_that_is_enough_ends_the_climb(exported_run, tmp_path, by_size):
 
 
 def test_smaller_images_are_tried_before_fewer_channels(exported_run, tmp_path, monkeypatch):
-    def by_pixels(_measurer, _target, networks, shape):
-        return {name: Latency(shape[1] ** 2 / 1e3, (shape[1] ** 2 / 1e3,) * 2, "stable") for name in networks}
-
-    for module in (subject, rungs, ladder):
-        monkeypatch.setattr(module, "latencies", by_pixels)
+    by_pixels(monkeypatch)
     options = AdaptOptions(**{**vars(FEW), "rungs": ("resolution",), "accept": 1.0})
     to = tmp_path / "adapted"
     record = adapted(exported_run, to, "70%", options)
@@ -89,8 +99,11 @@ def test_smaller_images_are_tried_before_fewer_channels(exported_run, tmp_path, 
     assert records.trained(to).data["resolution"] == 8
 
 
-def test_it_measures(exported_run, tmp_path):
+def test_it_measures(exported_run, tmp_path, monkeypatch):
     """The real clock: numbers of no worth, but all of the way there and back."""
+    monkeypatch.setattr(costs, "_NETWORKS", 7)
+    monkeypatch.setattr(costs, "_IN_ALL", 10)
+    monkeypatch.setattr(costs, "_EACH", 2)
     record = adapted(exported_run, tmp_path / "adapted", "50%")
     assert record.steps[0].ms > 0
     assert record.steps[0].session in ("stable", "noisy", "unusable")
@@ -103,11 +116,32 @@ def test_it_measures(exported_run, tmp_path):
 
 def test_nothing_that_keeps_the_budget_is_said_and_trains_nothing(exported_run, tmp_path, by_size):
     to = tmp_path / "adapted"
-    record = adapted(exported_run, to, "1%")
+    record = adapted(exported_run, to, "1%", replace(FEW, rungs=("runtime", "widths")))
     assert record.taken is None
     assert not (to / RunFolder.train).exists()
+    assert [note.partition(":")[0] for note in record.notes] == ["runtime", "widths"]
+    assert "must be at least that of the fastest" in record.notes[1]
+    with pytest.raises(HwnasError, match="of an adaptation in which nothing kept the budget"):
+        report.write(to)
     with pytest.raises(InfeasibleBudget, match=r"none of 1 networks is proven to take at most"):
         require_kept(record)
+
+
+def test_the_command_says_what_was_tried_with_its_intervals_and_why_the_rest_came_to_nothing(
+    exported_run, tmp_path, by_size
+):
+    words = ["adapt", exported_run, "--device", "host/litert-int8=1%", "--out", tmp_path / "to"]
+    done = CliRunner().invoke(app, [*map(str, words), "--try", "widths", "--step", "8"])
+    assert done.exit_code == 1
+    assert isinstance(done.exception, InfeasibleBudget)
+    said = done.stdout + done.stderr
+    record = records.adapting(tmp_path / "to")
+    whole = record.steps[0]
+    assert f"takes {whole.ms:.3f} ms (95 %: {whole.interval_ms[0]:.3f} to {whole.interval_ms[1]:.3f})" in said
+    assert record.metric.within(whole.interval) in said
+    assert record.notes[0] in said
+    words[-1] = exported_run / "arch.json"
+    assert "an adapted network must be writable" in str(CliRunner().invoke(app, [*map(str, words)]).exception)
 
 
 def test_what_is_predicted_wrong_is_corrected_by_what_is_measured(exported_run, by_size):
@@ -185,8 +219,53 @@ def test_another_run_is_never_written_over(exported_run, tmp_path, by_size):
     assert {name: (exported_run / name).read_bytes() for name in before} == before
     to = tmp_path / "adapted"
     adapted(exported_run, to, "120%")
-    with pytest.raises(HwnasError, match="holds a run: give another"):
+    with pytest.raises(HwnasError, match=r"holds another adaptation \(it differs in budget\): give another"):
         adapted(exported_run, to)
+
+
+@pytest.mark.parametrize("rung", ["widths", "resolution"])
+def test_a_training_that_was_cut_off_goes_on_with_what_was_taken(
+    exported_run, tmp_path, by_size, monkeypatch, rung
+):
+    """Nothing is measured again: another session might choose another network."""
+
+    def stop(_record):
+        raise KeyboardInterrupt
+
+    if rung == "resolution":
+        by_pixels(monkeypatch)
+    to, options = tmp_path / "adapted", replace(FEW, rungs=(rung,), epochs=2)
+    with pytest.raises(KeyboardInterrupt):
+        adapted(exported_run, to, options=options, on_epoch=stop)
+    assert (to / RunFolder.adapted_weights).exists()
+    monkeypatch.setattr(ladder, "latencies", None)
+    epochs = []
+    record = adapted(exported_run, to, options=options, on_epoch=epochs.append)
+    assert [epoch.epoch for epoch in epochs] == [2]
+    assert record.steps[record.taken].rung == rung
+    assert not (to / RunFolder.adapted_weights).exists()
+    assert len(records.trained(to).history) == 2
+    before = {path: path.read_bytes() for path in to.iterdir() if path.is_file()}
+    assert adapted(exported_run, to, options=options, on_epoch=stop) == record
+    assert {path: path.read_bytes() for path in before} == before
+
+
+def test_where_nothing_kept_the_budget_a_higher_one_may_follow(exported_run, tmp_path, by_size):
+    to = tmp_path / "adapted"
+    assert adapted(exported_run, to, "1%").taken is None
+    assert adapted(exported_run, to, "120%").taken == 0
+
+
+def test_another_model_does_not_go_on_with_what_was_imported(tmp_path):
+    """An adaptation that was cut off before it tried anything."""
+    folder = tmp_path / "import"
+    folder.mkdir()
+    scale = {"mean": [0.0] * 3, "std": [1.0] * 3}
+    files.write_json(
+        RunFolder(folder).imported, {"source": {"name": "package.module:one", "sha256": {}}, "scale": scale}
+    )
+    with pytest.raises(HwnasError, match="was begun with another model, other weights or another scale"):
+        original(GivenModel("package.module:other", "digits"), tmp_path)
 
 
 def test_bad_options_are_refused_in_a_sentence(exported_run, tmp_path):
@@ -200,6 +279,10 @@ def test_bad_options_are_refused_in_a_sentence(exported_run, tmp_path):
             AdaptOptions(**given)
     with pytest.raises(HwnasError, match="data must be those that a trained run is of"):
         original(GivenModel(str(exported_run), "elsewhere"), tmp_path)
+    with pytest.raises(HwnasError, match=r"resolution must be left out where .*, but got 8 for"):
+        original(GivenModel(str(exported_run), None, resolution=8), tmp_path)
+    with pytest.raises(HwnasError, match=r"mean must be left out where"):
+        original(GivenModel("efficientnet-lite0", "digits", mean=(0.5,)), tmp_path)
     with pytest.raises(HwnasError, match="pictures must be given"):
         original(GivenModel("efficientnet-lite0", None), tmp_path)
     with pytest.raises(HwnasError, match="a network must be a known one"):

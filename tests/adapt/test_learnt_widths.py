@@ -163,6 +163,7 @@ def test_a_closed_gate_is_a_channel_that_is_left_out(name: str) -> None:
     rng = np.random.default_rng(0)
     importance = {group.name: torch.from_numpy(rng.random(group.channels)) for group in found.groups}
     widths = {group.name: int(rng.integers(1, group.channels)) for group in found.groups}
+    widths |= {group.name: 0 for group in found.groups[::2] if group.branch}
     gated, images = Gated(found).eval(), torch.rand(2, *shape)
     gated.gates = {name: masks(importance[name], [width])[0] for name, width in widths.items()}
     narrowed = found.narrowed(widths, importance).eval()

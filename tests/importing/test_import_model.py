@@ -27,6 +27,7 @@ from hwnas.export import lower, random_calibration, random_module
 from hwnas.importing import import_model
 from hwnas.importing._layout import Recorder
 from hwnas.importing.proof import prove
+from hwnas.importing.scaling import InputScale
 from hwnas.importing.sources import opened
 from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
@@ -35,6 +36,7 @@ from hwnas.train import load_weights
 from hwnas.train.qat import Rounded
 
 SHAPE = (3, 32, 32)
+AS_IS = InputScale((0.0,) * 3, (1.0,) * 3, "nobody")
 KINDS = {
     "mobilenet": {"conv": 1, "mbconv": 3, "head": 1},
     "hard swish and squeeze": {"conv": 1, "mbconv": 3, "head": 1},
@@ -126,6 +128,22 @@ def test_files_are_cut_into_the_blocks_that_they_were_made_of(files, tmp_path: P
         assert any("whole numbers" in note for note in found.notes) == is_whole
 
 
+@pytest.mark.parametrize("runtime", ["litert", "onnxruntime"])
+def test_whole_numbers_for_pixels_are_compared_on_pixels(runtime: str, tmp_path: Path) -> None:
+    """What such a file was not made for, it cuts off: its answers to that say nothing of how it was read."""
+    arch = known.load("mobilenetv2-0.1", resolution=32, num_classes=5)
+    module, pixels = random_module(arch.blocks, 0), np.random.default_rng(1).random((8, *SHAPE), np.float32)
+    lowered = lower(module, SHAPE, runtime, "int8", calibration=pixels, check=False)
+    path = tmp_path / f"model{lowered.suffix}"
+    path.write_bytes(lowered.model)
+    found = import_model(path, tmp_path / "run")
+    assert found.scale.said_by == "nobody"
+    assert found.proof.is_whole
+    scaled = lower(module, SHAPE, runtime, "int8", calibration=4 * pixels - 2, check=False)
+    path.write_bytes(scaled.model)
+    import_model(path, tmp_path / "scaled", mean=[0.5], std=[0.25])
+
+
 @pytest.mark.parametrize(
     "name", ["written out", "swish", "resnet", "preactivated", "segmenter", "odd kernels"]
 )
@@ -194,10 +212,10 @@ def test_other_answers_are_refused() -> None:
     source = opened(module, None, SHAPE)
     other = settled(networks()["mobilenet"], seed=1)
     with pytest.raises(ParityError, match="differs from Mobile by"):
-        prove(other, source, SHAPE, None, 10)
-    assert prove(module, source, SHAPE, None, 10).max_error == 0
+        prove(other, source, SHAPE, AS_IS, None, 10)
+    assert prove(module, source, SHAPE, AS_IS, None, 10).max_error == 0
     with pytest.raises(DataError, match=r"must be finite numbers of shape \(n, 3, 32, 32\)"):
-        prove(module, source, SHAPE, np.zeros((1, 3, 8, 8)), 10)
+        prove(module, source, SHAPE, AS_IS, np.zeros((1, 3, 8, 8)), 10)
 
 
 @pytest.mark.parametrize("suffix", [".onnx", ".tflite"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -10,6 +12,7 @@ from hwnas import blocks, known
 from hwnas.errors import SpaceError
 from hwnas.importing import in_blocks
 from hwnas.widths import prunable, width_space
+from hwnas.widths.importance import kept
 from hwnas.widths.layers import layers_of
 
 SHAPE = (3, 32, 32)
@@ -37,6 +40,20 @@ class Branching(nn.Module):
         y = self.down(x)
         y = torch.cat([y + self.again(y), self.side(x)], 1)
         return self.classes(self.last(y).mean((2, 3)))
+
+
+def _known(name: str) -> nn.Module:
+    """A known network, or two residual blocks after ResNet's, whose batch norms do something."""
+    two = (blocks.Conv(3, 16, stride=2), *[blocks.ResidualBlock(16, 16)] * 2, blocks.PooledHead(16, 0, 5))
+    arch = known.load("mobilenetv3-small", resolution=32, num_classes=5)
+    network = (blocks.build(two) if name == "resnet" else blocks.network(arch)).eval()
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        for part in network.modules():
+            if isinstance(part, nn.BatchNorm2d):
+                nn.init.normal_(part.weight, 0.5, 0.2)
+                nn.init.normal_(part.bias, 0.5, 0.2)
+    return network
 
 
 def _even(found: object) -> dict[str, torch.Tensor]:
@@ -92,6 +109,45 @@ def test_a_narrowed_network_is_one_of_our_blocks_again() -> None:
     again, images = _brought(narrowed.eval()), torch.rand(2, *SHAPE)
     assert torch.allclose(again(images), narrowed(images), atol=1e-5)
     assert {type(part) for part in again.modules()} <= {type(part) for part in network.modules()}
+
+
+@pytest.mark.parametrize("name", ["mobilenetv3-small", "resnet"])
+def test_a_residual_block_without_channels_of_its_own_is_left_out(name: str) -> None:
+    """What is left computes what it would with the branch shut, and is made of our blocks."""
+    network = _known(name)
+    found = prunable(network, SHAPE)
+    inner = [group for group in found.groups if group.branch]
+    assert inner
+    shut, images = copy.deepcopy(network), torch.rand(2, *SHAPE)
+    for group in inner:
+        body = shut.get_submodule(group.branch).body
+        *_, norm = (part for part in body.modules() if isinstance(part, nn.BatchNorm2d))
+        nn.init.zeros_(norm.weight)
+        nn.init.zeros_(norm.bias)
+    left = found.narrowed({group.name: 0 for group in inner}, _even(found)).eval()
+    assert torch.allclose(left(images), shut.eval()(images), atol=1e-5)
+    again = in_blocks(left, SHAPE)[1].eval()
+    assert torch.allclose(again(images), left(images), atol=1e-5)
+    fewer, whole = (sum(isinstance(p, nn.Conv2d) for p in net.modules()) for net in (again, network))
+    assert fewer <= whole - 2 * len(inner)
+    outside = next(group for group in found.groups if not group.branch)
+    with pytest.raises(SpaceError, match=r"must be from 1 to \d+ channels, but got 0"):
+        found.narrowed({outside.name: 0}, _even(found))
+
+
+def test_a_block_that_is_left_out_costs_nothing() -> None:
+    found = prunable(_known("mobilenetv3-small"), SHAPE)
+    space = width_space("it", found.groups, 8)
+    assert [widths[0] == 0 for widths in space.widths] == [bool(group.branch) for group in found.groups]
+    assert all(space.chosen(space.at_share(0.0)).values())
+    slots = {slot for slot, group in enumerate(found.groups) if group.branch}
+    for layer in layers_of(found):
+        reads, makes = (
+            0 if s in slots else n
+            for s, n in ((layer.in_slot, layer.in_channels), (layer.out_slot, layer.out_channels))
+        )
+        assert layer.workload_at(reads, makes).block.is_identity == (0 in (reads, makes))
+    assert kept({"it": torch.arange(4.0)}, "it", (0, 1, 4)) == [0.0, 3.0, 6.0]
 
 
 def test_widths_are_steps_and_the_last_is_all() -> None:

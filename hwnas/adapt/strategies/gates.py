@@ -1,10 +1,11 @@
-"""Gates that open at random learn widths and what they cost: Budgeted Super Networks (arXiv:1706.00046).
+"""Gates that open at random learn widths, depths and their cost: Budgeted Super Networks (arXiv:1706.00046).
 
 Each group of channels has a distribution over its widths; a width opens the gates of the channels that matter
 most. As in the paper, the objective is the expected loss plus a price times what is expected beyond the
 limit, gates learn by REINFORCE and weights at the same time. Unlike there, several networks are drawn for
 the same images, so that each is compared with the others; draws of costs alone are cheap, and there are many
-a step; and the price rises for as long as the limit is exceeded. Depths stay: widths cannot say them.
+a step; and the price rises for as long as the limit is exceeded. A residual block is left out where no
+channel of its own is open.
 """
 
 from __future__ import annotations
