@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Reading:
+class LayerInput:
     """A tensor that a layer reads and another one made.
 
     Attributes:
@@ -41,7 +41,7 @@ class NetworkLayer:
 
     name: str
     workload: Workload
-    reads: tuple[Reading, ...]
+    reads: tuple[LayerInput, ...]
 
 
 def layers_of(module: nn.Module, input_shape: Shape | Shapes) -> tuple[NetworkLayer, ...]:
@@ -64,9 +64,9 @@ def layers_of(module: nn.Module, input_shape: Shape | Shapes) -> tuple[NetworkLa
     )
 
 
-def _reads(layer: _layers.Layer, number: int, makers: dict[str, int]) -> tuple[Reading, ...]:
+def _reads(layer: _layers.Layer, number: int, makers: dict[str, int]) -> tuple[LayerInput, ...]:
     """Each tensor once: where the weights read it as well, it is theirs."""
-    found: dict[str, Reading] = {}
+    found: dict[str, LayerInput] = {}
     for node in layer.nodes:
         for tensor in operands(node):
             maker = makers.get(tensor.name)
@@ -74,7 +74,7 @@ def _reads(layer: _layers.Layer, number: int, makers: dict[str, int]) -> tuple[R
                 is_weighted = node is layer.weighted or (
                     tensor.name in found and found[tensor.name].is_weighted
                 )
-                found[tensor.name] = Reading(maker, _shape(tensor.shape), is_weighted)
+                found[tensor.name] = LayerInput(maker, _shape(tensor.shape), is_weighted)
     return tuple(found.values())
 
 

@@ -164,7 +164,8 @@ class Keeper:
         self._dataset, self._calibration = dataset, calibration
         self._allowed, self._by, self._on_step = allowed, by, on_step
         self._remedies = REMEDIES if remedies is None else remedies
-        self._splits = [self._task.sample(dataset, "val", count) for count in (_IMAGES, _GLANCED)]
+        counts = (_IMAGES, _GLANCED)[: 1 + (len(dataset.val.images) > _GLANCED)]
+        self._splits = [self._task.sample(dataset, "val", count) for count in counts]
         self._fp32 = [predicted(module, dataset, split).value for split in self._splits]
         self._noise: dict[tuple[tuple[str, ...], str], tuple[LayerNoise, ...]] = {}
 
@@ -181,7 +182,7 @@ class Keeper:
         values: dict[tuple[Any, ...], float] = {}
 
         def lost(remedies: tuple[str, ...], kept: Mapping[str, str] = _NOTHING, part: int = _ALL) -> float:
-            part = part if len(self._splits[_ALL].images) > _GLANCED else _ALL
+            part = min(part, len(self._splits) - 1)
             plan = remedies, tuple(kept.items()), part
             if plan not in values:
                 values[plan] = self._value(runtime, remedies, kept, self._splits[part])

@@ -14,7 +14,7 @@ from hwnas.bits.gated import GatedPrecisions
 from hwnas.bits.prices import Prices
 from hwnas.bits.strategies.haq import Haq
 from hwnas.bits.strategies.mixed_dnas import MixedDnas
-from hwnas.bits.strategies.ranking import Ranking
+from hwnas.bits.strategies.ranking import NoiseRanking
 from hwnas.blocks import Conv, Head, MBConv
 from hwnas.export import lower, parity, random_calibration, random_module
 from hwnas.export.mixed import layers_of
@@ -90,7 +90,7 @@ def test_int8_breaks_it_and_neither_layer_alone_is_a_cure(plain):
 
 @pytest.mark.parametrize(
     "make",
-    [Ranking, lambda s: Haq(s, limits=3, episodes=10), lambda s: MixedDnas(s, prices=3, steps=40)],
+    [NoiseRanking, lambda s: Haq(s, limits=3, episodes=10), lambda s: MixedDnas(s, prices=3, steps=40)],
     ids=["ranking", "haq", "mixed-dnas"],
 )
 def test_each_strategy_finds_the_cure(plain, make):
@@ -156,21 +156,21 @@ def test_ranking_counts_switches():
     """The second and the fourth layer must leave int8; that the third does too saves two switches."""
     noise = [(0.1, 0), (2, 0), (0.1, 0), (2, 0), (0.1, 0)]
     dear = Known(noise, between([(1, 2)] * 5, 0.8)).subject
-    assert Ranking(dear).choose() == (0, 1, 1, 1, 0)
+    assert NoiseRanking(dear).choose() == (0, 1, 1, 1, 0)
     assert dear.prices.added_ms((0, 1, 1, 1, 0)) == pytest.approx(3 + 2 * 0.8)
     cheap = Known(noise, between([(1, 2)] * 5, 0.1)).subject
-    assert Ranking(cheap).choose() == (0, 1, 0, 1, 0)
+    assert NoiseRanking(cheap).choose() == (0, 1, 0, 1, 0)
 
 
 def test_16x8_is_taken_where_it_is_cheaper_and_enough():
     noise = [(2, 0, 0.1), (0.1, 0, 0.05), (2, 0, 1.9), (0.1, 0, 0.05), (0.1, 0, 0.05)]
     prices = between([(1, 3, 2)] * 5, 0.0, STATES)
-    assert Ranking(Known(noise, prices).subject).choose() == (2, 0, 1, 0, 0)
+    assert NoiseRanking(Known(noise, prices).subject).choose() == (2, 0, 1, 0, 0)
 
 
 def test_noise_of_16x8_is_not_asked_for_where_it_is_dearer_than_fp32():
     known = Known([(2, 0, 0)] * 5, between([(1, 2, 9)] * 5, 0.0, STATES), allowed=4.0)
-    assert sum(Ranking(known.subject).choose()) == 3
+    assert sum(NoiseRanking(known.subject).choose()) == 3
     assert known.asked == ["int8"]
 
 
@@ -185,4 +185,4 @@ def test_haq_lowers_what_the_agent_wants_coarsest():
 def test_where_fp32_costs_least_it_is_taken():
     subject = Known([(2, 0)] * 5, between([(2, 1)] * 5, 0.0)).subject
     assert Haq(subject).choose() == subject.finest
-    assert Ranking(subject).choose() == subject.finest
+    assert NoiseRanking(subject).choose() == subject.finest

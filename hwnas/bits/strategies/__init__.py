@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from hwnas.bits.strategies.base import BitStrategy, Make
 from hwnas.bits.strategies.haq import Haq
 from hwnas.bits.strategies.mixed_dnas import MixedDnas
-from hwnas.bits.strategies.ranking import Ranking
+from hwnas.bits.strategies.ranking import NoiseRanking
 
-STRATEGIES: Mapping[str, Make] = {"ranking": Ranking, "haq": Haq, "mixed-dnas": MixedDnas}
+STRATEGIES: Mapping[str, Make] = {"ranking": NoiseRanking, "haq": Haq, "mixed-dnas": MixedDnas}
 NAMES = tuple(STRATEGIES)
 
 __all__ = ["NAMES", "STRATEGIES", "BitStrategy", "Make"]

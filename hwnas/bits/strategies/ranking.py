@@ -39,7 +39,7 @@ class _Entry:
 
 
 @dataclass(frozen=True)
-class Ranking:
+class NoiseRanking:
     """The fewest of one ranking.
 
     Attributes:
