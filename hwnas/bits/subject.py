@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -97,9 +97,3 @@ class BitSubject:
             if self.glance(indices) <= self.allowed and self.lost(indices) <= self.allowed:
                 return indices
         return self.finest
-
-    def named(self, kept: Mapping[str, str]) -> Indices:
-        """The other way round: of layers that are kept."""
-        return tuple(
-            self.prices.states.index(kept.get(layer.name, self.prices.states[0])) for layer in self.layers
-        )
