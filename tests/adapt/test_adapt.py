@@ -131,7 +131,7 @@ def test_the_command_says_what_was_tried_with_its_intervals_and_why_the_rest_cam
     exported_run, tmp_path, by_size
 ):
     words = ["adapt", exported_run, "--device", "host/litert-int8=1%", "--out", tmp_path / "to"]
-    done = CliRunner().invoke(app, [*map(str, words), "--try", "widths", "--step", "8"])
+    done = CliRunner(env={"COLUMNS": "500"}).invoke(app, [*map(str, words), "--try", "widths", "--step", "8"])
     assert done.exit_code == 1
     assert isinstance(done.exception, InfeasibleBudget)
     said = done.stdout + done.stderr
