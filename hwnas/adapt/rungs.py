@@ -196,7 +196,7 @@ def fewer_channels(strategy: str) -> Rung:
         whole = sum(group.channels for group in subject.space.groups)
         gone = sum(not width for width in subject.space.chosen(kept.indices).values())
         what = f"{strategy}: {channels / whole:.0%} of the channels"
-        what += f", {gone} blocks less" if gone else ""
+        what += f", {gone} block{'s' if gone > 1 else ''} less" if gone else ""
         yield Tried(climb.step(WIDTHS, what, kept.latency, subject.seen(network)), network)
 
     return rung

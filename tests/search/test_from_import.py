@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from known_helpers import searched_around
+from quick_measuring import form
 
 import hwnas
-from hwnas import blocks, data, files, release, report, spaces, train
+from hwnas import blocks, data, device, files, release, report, spaces, train
 from hwnas.blocks import Conv, MBConv, PooledHead, ResidualBlock
+from hwnas.compare import compare
 from hwnas.errors import HwnasError, TrainingError
 from hwnas.export import lower
 from hwnas.importing import import_model
@@ -21,6 +24,7 @@ from hwnas.spaces import own
 from hwnas.train import TrainConfig, adapting
 from hwnas.train.sources import weights_of
 from hwnas.train.training import train_run
+from hwnas.verify import verify
 
 SIDE = 16
 SHORT = TrainConfig(epochs=1, batch_size=64, learning_rate=0.002)
@@ -155,6 +159,25 @@ def test_it_is_trained_and_exported_like_a_known_one_and_comes_back(found, teach
     assert again.scale.said_by == "file"
     np.testing.assert_allclose(again.scale.mean, dataset.mean)
     assert "import:mine, unknown: your own" in report.write(found).read_text()
+
+
+@pytest.mark.usefixtures("warm_processes")
+def test_it_is_verified_and_compared_like_any_other(teacher, tmp_path, monkeypatch):
+    run = Path(shutil.copytree(teacher, tmp_path / "run"))
+    dataset = release.load_data(records.trained(run).data)
+    monkeypatch.setattr(own, "_KNOWN", {})  # as in another process
+    shipped = release.export_run(run, dataset, int8_drop=1.0).parent
+    host = device.load("host")
+    found = verify(shipped, host, dataset, options=form(2))
+    assert [each.name for each in found.variants] == [f"{r}-{p}" for r, p in release.VARIANTS]
+    assert found.verdict is None, "no budget was asked for, and nothing is broken"
+    assert found.variants[0].value > 0.6
+    monkeypatch.setattr(own, "_KNOWN", {})
+    result = compare(run, host, against=["mobilenetv2-0.1"], variants=["litert-fp32"], options=form(2))
+    assert [row.name for row in result.networks] == ["found", "mobilenetv2-0.1"]
+    assert result.architecture == arch_of(run).id
+    assert any("all begin anew here" in note for note in result.notes)
+    assert "mobilenetv2-0.1" in report.write(run).read_text()
 
 
 def test_training_that_was_cut_off_goes_on_with_the_same_statistics(mine, tmp_path):
