@@ -1,14 +1,4 @@
-"""What can be searched: blocks, choices, spaces and architectures. Free of torch.
-
-A *block* is a frozen specification of a piece of network. A *choice* is a place where one
-of several candidate blocks goes; a *search space* is a stem, choices and a head. What is
-before a choice feeds it; a candidate may read several choices instead, as the decoder of a
-segmentation reads features of several sizes. An *architecture* picks one candidate for each
-choice. A *workload* is a block together with the shape of its input: the unit that is measured.
-
-Shapes are ``(channels, height, width)`` of one image, those of several tensors a tuple of such;
-MACs are multiply-adds of one image.
-"""
+"""Search spaces, and the architectures that pick one candidate for each choice of one."""
 
 from __future__ import annotations
 
@@ -18,191 +8,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from math import prod
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 
 from hwnas.errors import SpaceError
-
-if TYPE_CHECKING:
-    from torch import nn
-
-Shape = tuple[int, int, int]
-Shapes = tuple[Shape, ...]
+from hwnas.space.block import Block, Shape, Shapes, Workload, shapes_of
+from hwnas.space.choice import Choice, joined, numbers_read, out_shape, row
 
 Reads = tuple[tuple[int, ...], ...]
 """What each part of a network reads: places of earlier parts, or ``IMAGE``."""
 
 IMAGE = -1
-
-STEM = "stem"
-"""What a candidate reads that reads what the stem gives."""
-
-OP_KINDS = (
-    "conv",
-    "pointwise",
-    "grouped",
-    "depthwise",
-    "linear",
-    "shuffle",
-    "add",
-    "pool",
-    "max_pool",
-    "scale",
-    "slice",
-    "concat",
-    "resize",
-)
-"""Every kind of operation: convolutions (of one group; 1x1; 1x1 of several groups; of one channel a
-group), matrix products, and what only moves, adds or scales elements."""
-
-
-@dataclass(frozen=True)
-class Op:
-    """One operation of a block on one image. Batch norms and activations belong to what is before them.
-
-    Attributes:
-        kind: One of ``OP_KINDS``.
-        macs: Multiply-adds.
-        read: Elements read, without weights.
-        written: Elements written.
-        weights: Elements of weights.
-        biases: Output channels of an operation with weights: each has a bias once it is lowered.
-        params: Trainable parameters: weights, and biases or batch-norm scales and shifts.
-        kernel_size: Of a convolution.
-    """
-
-    kind: str
-    macs: int
-    read: int
-    written: int
-    weights: int = 0
-    biases: int = 0
-    params: int = 0
-    kernel_size: int = 1
-
-    def __post_init__(self) -> None:
-        if self.kind not in OP_KINDS:
-            raise SpaceError(f"an operation must be of one of the kinds {OP_KINDS}, but got {self.kind!r}")
-
-
-@runtime_checkable
-class Block(Protocol):
-    """A hashable specification of a piece of network; ``blocks.parse(b.key()) == b``.
-
-    A shape is that of one tensor; what reads or gives several tensors takes or gives a tuple of shapes.
-    """
-
-    kind: ClassVar[str]
-
-    @property
-    def is_identity(self) -> bool:
-        """True where the block does nothing at all, so that it has no latency by definition."""
-
-    def out_shape(self, in_shape: Any) -> Any:
-        """Shape of the output; raises SpaceError where the input does not fit."""
-
-    def ops(self, in_shape: Any) -> tuple[Op, ...]:
-        """What it computes, in order: all other figures are sums over it. Empty for an identity."""
-
-    def macs(self, in_shape: Any) -> int:
-        """Multiply-adds of convolutions and linear layers for one image."""
-
-    def params(self) -> int:
-        """Trainable parameters, batch-norm scales and shifts included."""
-
-    def key(self) -> str:
-        """The canonical text of this block."""
-
-    def build(self) -> nn.Module:
-        """A PyTorch module with fresh weights; inputs, one argument each, and outputs are NCHW."""
-
-    def inherit(self, module: nn.Module, other: Block, learned: nn.Module) -> bool:
-        """Take over what fits of the weights of another block in the same place.
-
-        Args:
-            module: What ``build`` gave; its weights change.
-            other: The other block, of the same input and output shape.
-            learned: Its module.
-
-        Returns:
-            Whether anything was taken over; else the weights stay as they were.
-        """
-
-
-def shapes_of(shape: Shape | Shapes) -> Shapes:
-    """The shapes of one or several tensors, always as a tuple of them."""
-    return shape if isinstance(shape[0], tuple) else (shape,)
-
-
-@dataclass(frozen=True)
-class Workload:
-    """A block on an input shape: the unit that is measured and looked up.
-
-    Attributes:
-        block: What is computed.
-        in_shape: Of what it reads; of several tensors, a tuple of shapes.
-    """
-
-    block: Block
-    in_shape: Shape | Shapes
-
-    def key(self) -> str:
-        """Canonical text, for example ``mbconv_i16_…@16x112x112``; several inputs are joined by ``+``."""
-        return f"{self.block.key()}@{self.read}"
-
-    @property
-    def read(self) -> str:
-        """The shapes of its inputs, as text."""
-        return "+".join("x".join(map(str, shape)) for shape in self.in_shapes)
-
-    @property
-    def in_shapes(self) -> Shapes:
-        """One shape an input."""
-        return shapes_of(self.in_shape)
-
-    @cached_property
-    def out_shapes(self) -> Shapes:
-        """One shape an output."""
-        return shapes_of(self.block.out_shape(self.in_shape))
-
-    @property
-    def ops(self) -> tuple[Op, ...]:
-        """What the block computes on this input."""
-        return self.block.ops(self.in_shape)
-
-    @property
-    def macs(self) -> int:
-        """Multiply-adds for one image."""
-        return self.block.macs(self.in_shape)
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A place in the network where one of several candidates goes.
-
-    Attributes:
-        name: Its own in a space.
-        candidates: The blocks that may go there.
-        reads: Of each candidate the names of the choices that it reads, or ``STEM``; where nothing is said,
-            all read what is before.
-    """
-
-    name: str
-    candidates: tuple[Block, ...]
-    reads: tuple[tuple[str, ...], ...] = ()
-
-    def __post_init__(self) -> None:
-        if not self.candidates:
-            raise SpaceError(f"a choice must have at least one candidate, but {self.name} has none")
-        if self.reads and (len(self.reads) != len(self.candidates) or not all(self.reads)):
-            raise SpaceError(
-                f"each of the {len(self.candidates)} candidates of {self.name} must read something, but its "
-                f"reads are {self.reads}"
-            )
-        each = tuple(zip(self.candidates, self.reads, strict=True)) if self.reads else self.candidates
-        if len(set(each)) != len(each):
-            raise SpaceError(f"the candidates of a choice must differ, but {self.name} repeats one")
 
 
 @dataclass(frozen=True)
@@ -241,17 +58,7 @@ class SearchSpace:
     @cached_property
     def choice_reads(self) -> tuple[tuple[tuple[int, ...], ...], ...]:
         """Of each candidate of each choice the numbers of the choices that it reads; -1 is the stem."""
-        numbers = {STEM: -1, **{choice.name: number for number, choice in enumerate(self.choices)}}
-        found = []
-        for number, choice in enumerate(self.choices):
-            if odd := [n for names in choice.reads for n in names if numbers.get(n, number) >= number]:
-                raise SpaceError(
-                    f"what a choice reads must be a choice before it, but {choice.name} of {self.name} reads "
-                    f"{odd[0]!r}"
-                )
-            before = ((number - 1,),) * len(choice.candidates)
-            found.append(tuple(tuple(numbers[n] for n in names) for names in choice.reads) or before)
-        return tuple(found)
+        return numbers_read(self.name, self.choices)
 
     @property
     def is_row(self) -> bool:
@@ -272,15 +79,15 @@ class SearchSpace:
     @cached_property
     def _walked(self) -> tuple[tuple[Workload, ...], tuple[tuple[Workload, ...], ...], tuple[Workload, ...]]:
         """The workloads of stem, candidates by choice, and head."""
-        stem, read = _row(self.stem, self.input_shape)
+        stem, read = row(self.stem, self.input_shape)
         given: dict[int, Shape | Shapes] = {-1: read}
         choices = []
         for number, (choice, reads) in enumerate(zip(self.choices, self.choice_reads, strict=True)):
             workloads = tuple(
-                Workload(block, _joined([given[n] for n in numbers]))
+                Workload(block, joined([given[n] for n in numbers]))
                 for block, numbers in zip(choice.candidates, reads, strict=True)
             )
-            shapes = set(map(_out_shape, workloads))
+            shapes = set(map(out_shape, workloads))
             if len(shapes) != 1:
                 raise SpaceError(
                     "the candidates of a choice must agree on their output shape, "
@@ -288,7 +95,7 @@ class SearchSpace:
                 )
             given[number] = shapes.pop()
             choices.append(workloads)
-        head, _ = _row(self.head, given[len(self.choices) - 1])
+        head, _ = row(self.head, given[len(self.choices) - 1])
         return stem, tuple(choices), head
 
     @property
@@ -395,34 +202,6 @@ class SearchSpace:
     def sample(self, rng: np.random.Generator) -> Architecture:
         """A uniformly random architecture."""
         return self.architecture([int(rng.integers(size)) for size in self.sizes])
-
-
-def _row(blocks: Sequence[Block], shape: Shape | Shapes) -> tuple[tuple[Workload, ...], Shape | Shapes]:
-    """Blocks one after the other, and the shape of what comes out."""
-    found = []
-    for block in blocks:
-        found.append(Workload(block, shape))
-        shape = block.out_shape(shape)
-    return tuple(found), shape
-
-
-def _out_shape(workload: Workload) -> Shape | Shapes:
-    """What a block gives; raises SpaceError where it does not take so many inputs."""
-    try:
-        shape: Shape | Shapes = workload.block.out_shape(workload.in_shape)
-    except SpaceError:
-        raise
-    except (TypeError, ValueError) as error:
-        raise SpaceError(
-            f"a block must take what it reads, but {workload.block.key()} does not take {workload.read}"
-        ) from error
-    return shape
-
-
-def _joined(given: Sequence[Shape | Shapes]) -> Shape | Shapes:
-    """The shape of what a part reads that others give."""
-    several = tuple(shape for each in given for shape in shapes_of(each))
-    return several if len(several) > 1 else several[0]
 
 
 @dataclass(frozen=True)

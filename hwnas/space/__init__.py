@@ -1,0 +1,32 @@
+"""What can be searched: blocks, choices, spaces and architectures. Free of torch.
+
+A *block* is a frozen specification of a piece of network. A *choice* is a place where one
+of several candidate blocks goes; a *search space* is a stem, choices and a head. What is
+before a choice feeds it; a candidate may read several choices instead, as the decoder of a
+segmentation reads features of several sizes. An *architecture* picks one candidate for each
+choice. A *workload* is a block together with the shape of its input: the unit that is measured.
+
+``block`` has what is measured, ``choice`` what may go in one place, ``network`` what is made of both.
+"""
+
+from __future__ import annotations
+
+from hwnas.space.block import OP_KINDS, Block, Op, Shape, Shapes, Workload, shapes_of
+from hwnas.space.choice import STEM, Choice
+from hwnas.space.network import IMAGE, Architecture, Reads, SearchSpace
+
+__all__ = [
+    "IMAGE",
+    "OP_KINDS",
+    "STEM",
+    "Architecture",
+    "Block",
+    "Choice",
+    "Op",
+    "Reads",
+    "SearchSpace",
+    "Shape",
+    "Shapes",
+    "Workload",
+    "shapes_of",
+]
