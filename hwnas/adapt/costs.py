@@ -78,13 +78,13 @@ def _narrowed(
     rng: np.random.Generator,
 ) -> Iterator[Workload]:
     """Each layer at some of its widths, drawn at random: the more the longer it takes."""
+    least, total = max(_EACH, -(-2 * LEAST_ROWS // len(layers))), sum(latency_ms)
     for layer, taken in zip(layers, latency_ms, strict=True):
         ins = [layer.in_channels] if layer.in_slot is None else widths[layer.in_slot]
         outs = [layer.out_channels] if layer.out_slot is None else widths[layer.out_slot]
-        together = layer.in_slot == layer.out_slot is not None
-        every = [(own, own) for own in ins] if together else list(product(ins, outs))
+        every = [(own, own) for own in ins] if layer.is_tied else list(product(ins, outs))
         pairs = [pair for pair in every if all(pair)]  # of no channels, there is nothing to measure
-        count = max(_EACH, -(-2 * LEAST_ROWS // len(layers)), round(_IN_ALL * taken / sum(latency_ms)))
+        count = max(least, round(_IN_ALL * taken / total))
         for number in rng.permutation(len(pairs))[:count]:
             yield layer.workload_at(*pairs[number])
 

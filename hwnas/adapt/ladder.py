@@ -193,10 +193,12 @@ def _begun(folder: RunFolder, asked: Mapping[str, Any]) -> AdaptRecord | None:
     """
     if folder.adapting.exists():
         record = records.adapting(folder.path)
+        if record.taken is None:
+            return None
         before = record.more.get("request", {})
         odd = [name for name, value in asked.items() if before.get(name) != value]
-        if record.taken is None or not odd:
-            return record if record.taken is not None else None
+        if not odd:
+            return record
         raise HwnasError(
             f"a network must be adapted into a folder of its own, but {folder.path} holds another adaptation "
             f"(it differs in {', '.join(odd)}): give another"

@@ -163,7 +163,7 @@ def _is_of(given: GivenModel, folder: Path) -> bool:
     read = [path for path in (file, given.weights) if path is not None]
     name = given.model if file is None else file.name
     asked = ((said["scale"]["mean"], given.mean), (said["scale"]["std"], given.std))
-    scale = (list(own) in (known, known[:1]) for known, own in asked if own is not None)
+    scale = (list(own) in (kept, kept[:1]) for kept, own in asked if own is not None)
     digests = {path.name: files.sha256(path) for path in read}
     return said["source"]["name"] == name and said["source"]["sha256"] == digests and all(scale)
 

@@ -33,8 +33,8 @@ def step_of(found: Prunable, measurer: Measurer, target: Target) -> int:
         DeviceError: The device failed.
     """
     layers = [layer for layer in layers_of(found) if layer.out_slot is not None]
-    dense = [layer for layer in layers if layer.in_slot != layer.out_slot]
-    depthwise = [layer for layer in layers if layer.in_slot == layer.out_slot]
+    dense = [layer for layer in layers if not layer.is_tied]
+    depthwise = [layer for layer in layers if layer.is_tied]
     steps = [
         _read(max(kind, key=lambda layer: at_widths(layer, None, None).macs), measurer, target)
         for kind in (dense, depthwise)
@@ -45,8 +45,10 @@ def step_of(found: Prunable, measurer: Measurer, target: Target) -> int:
 
 def _read(layer: WidthLayer, measurer: Measurer, target: Target) -> int:
     """The step of a layer; 1 where none shows."""
-    reads = layer.in_channels if layer.in_slot != layer.out_slot else None
-    workloads = {str(width): layer.workload_at(reads or width, width) for width in _WIDTHS}
+    workloads = {
+        str(width): layer.workload_at(width if layer.is_tied else layer.in_channels, width)
+        for width in _WIDTHS
+    }
     models = {
         name: lowered(blocks.build([workload.block]), workload.in_shapes[0], target)
         for name, workload in workloads.items()

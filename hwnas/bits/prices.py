@@ -174,10 +174,10 @@ def _tables(target: Target, home: Path) -> dict[str, LatencyTable]:
 
 def _loaded(target: Target, home: Path) -> Iterator[LatencyTable]:
     """Tables of a target; one that cannot be read is none."""
-    for path in places.candidates(home, target):
+    for path in places.existing([home], target):
         try:
-            table = LatencyTable.load(path) if path.is_file() else None
+            table = LatencyTable.load(path)
         except HwnasError:
             continue
-        if table is not None and table.target == target:
+        if table.target == target:
             yield table

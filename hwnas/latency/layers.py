@@ -82,6 +82,11 @@ class BlockLayer:
         """Channels that it makes at full width."""
         return self.workload.out_shapes[0][0]
 
+    @property
+    def is_tied(self) -> bool:
+        """Whether it makes the channels that it reads, as a depthwise one does."""
+        return self.in_slot is not None and self.in_slot == self.out_slot
+
     def workload_at(self, in_channels: int, out_channels: int) -> Workload:
         """The block with other channels, on inputs of so many; depthwise ones have as many groups."""
         block: Any = self.workload.block
@@ -203,8 +208,9 @@ def _left_out_near(
         base = FAMILIES[family](work[train], latency_ms[train])
         left = np.log(latency_ms[train] / base(work[train]))
         known, others = tuple(workloads[n] for n in train), [workloads[n] for n in test]
+        estimated = base(work[test])
         for near in total:
-            found = base(work[test]) * np.exp(Nearby(known, left, *near).at(others))
+            found = estimated * np.exp(Nearby(known, left, *near).at(others))
             total[near] += float(np.abs(found / latency_ms[test] - 1).sum())
     return {near: error / len(work) for near, error in total.items()}
 

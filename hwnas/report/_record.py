@@ -210,8 +210,8 @@ def _tables(
     fitted = {str(model.target): fitted_to(model) for model in models}
     found = {}
     for target in targets:
-        for path in (path for home in homes for path in places.candidates(home, target)):
-            if not path.is_file() or target in found:
+        for path in places.existing(homes, target):
+            if target in found:
                 continue
             if not folder and fitted.get(str(target)) != file_sha256(path):
                 continue

@@ -6,6 +6,7 @@ import copy
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from math import exp, log
 
 import numpy as np
 import torch
@@ -21,6 +22,15 @@ _TRACKING = 0.01
 _REMEMBERED = 2000
 _BATCH = 64
 _BASELINE_DECAY = 0.95
+
+LEAST_LEARNING = 16
+"""Batches that an agent learns from an episode; AMC's one a step, where there are more steps."""
+
+_NOISE, _LEFT = 0.5, 0.05
+_EXPLORING = 0.25
+"""Share of the episodes that begin with the whole noise; it then falls to a twentieth."""
+SETTLED = _NOISE * _LEFT
+"""Noise of an agent that has learnt."""
 
 Step = tuple[FloatArray, float]
 """A state, shape (features,), and the action in [0, 1] that was taken there."""
@@ -106,6 +116,12 @@ class Agent:
         with torch.no_grad():
             for target, parameter in zip(self._targets.parameters(), learning, strict=True):
                 target.lerp_(parameter, _TRACKING)
+
+
+def cooled(progress: float) -> float:
+    """Noise after a share of the episodes."""
+    falling = max(0.0, progress - _EXPLORING) / (1 - _EXPLORING)
+    return _NOISE * exp(log(_LEFT) * falling)
 
 
 def _layers(inputs: int) -> nn.Sequential:

@@ -5,6 +5,7 @@ And what is typed for a table, or for a model of it, where there is none.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from hwnas import files
@@ -40,6 +41,11 @@ def few_model(folder: Path, target: Target, space: str) -> Path:
 def candidates(home: Path, target: Target) -> tuple[Path, Path]:
     """Where the table of a target may lie in a folder: with a folder of its device in it, or without."""
     return table(home / target.device, target), table(home, target)
+
+
+def existing(homes: Iterable[Path], target: Target) -> Iterator[Path]:
+    """The files that stand where the table of a target may lie, folder by folder."""
+    return (path for home in homes for path in candidates(home, target) if path.is_file())
 
 
 def profile_command(

@@ -7,7 +7,7 @@ import functools
 
 import pytest
 import torch
-from torch import nn
+from hostile_to_int8 import BROKEN, break_int8
 from typer.testing import CliRunner
 
 from hwnas import bits, blocks, data, files, release, runtimes, spaces, train
@@ -20,29 +20,12 @@ from hwnas.release.images import predicted_by
 from hwnas.release.keeping import Keeper, KeptLayers
 from hwnas.runs.folder import RunFolder
 
-BROKEN = ("1.6", "2.0")
-"""Layers on both sides of a tensor that int8 cannot show."""
-
 
 def network_of(run):
     arch = spaces.architecture_from_json(files.read_json(run / "arch.json", "the network"))
     network = blocks.network(arch)
     train.load_weights(network, run / "weights.safetensors")
     return arch, network.eval()
-
-
-def break_int8(network):
-    """Two channels are a large number each, of which the next layer takes the difference.
-
-    Rounding both by one step leaves nothing of all other channels.
-    """
-    first, second = network.get_submodule("1"), network.get_submodule("2")
-    norm = [layer for layer in first.modules() if isinstance(layer, nn.BatchNorm2d)][-1]
-    reader = next(layer for layer in second.modules() if isinstance(layer, nn.Conv2d))
-    with torch.no_grad():
-        norm.weight[:2] = 0
-        norm.bias[:2] = 2000
-        reader.weight[:, 1] = -reader.weight[:, 0]
 
 
 @pytest.fixture(scope="module")

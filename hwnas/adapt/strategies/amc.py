@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from math import exp
 from typing import Any
 
 import numpy as np
@@ -21,16 +20,10 @@ from hwnas.adapt.glance import Glance
 from hwnas.adapt.strategies.base import Indices, Tell, nearest, within
 from hwnas.adapt.subject import Subject
 from hwnas.latency.base import Cost, FloatArray
-from hwnas.search.ddpg import Agent, Step
+from hwnas.search.ddpg import LEAST_LEARNING, SETTLED, Agent, Step, cooled
 from hwnas.search.problem import Problem
 from hwnas.widths.layers import layers_of
 
-_NOISE = 0.5
-_EXPLORING = 0.25
-"""Share of the episodes that begin with the whole noise; it then falls to a twentieth."""
-_SETTLED = 0.05
-_LEAST_LEARNING = 16
-"""Batches that an agent learns from an episode; the paper's one a step, where there are more steps."""
 _AGAIN = 0.05
 """Share of the episodes for a limit close to one that an agent has learnt for."""
 
@@ -75,10 +68,10 @@ class Amc:
             self._agents[limit_ms] = Agent(self._track.features, rng)
         agent = self._agents[limit_ms if near is None else near]
         for number in range(count):
-            noise = _NOISE * (_SETTLED if near is not None else _cooled(number / count))
+            noise = SETTLED if near is not None else cooled(number / count)
             indices, steps = self._episode(agent, limit_ms, noise)
             agent.remember(steps, self._worth_of(indices))
-            agent.learn(max(len(steps), _LEAST_LEARNING))
+            agent.learn(max(len(steps), LEAST_LEARNING))
             if (number + 1) % max(1, count // 4) == 0:
                 self.tell(f"amc: {number + 1} of {count} episodes, best {max(self._worth.values()):.4f}")
         self._worth_of(self._episode(agent, limit_ms, 0.0)[0])
@@ -210,9 +203,3 @@ class _Track:
         table = np.array(rows, np.float64)
         most: FloatArray = np.maximum(table.max(axis=0), 1e-12)
         return table / most
-
-
-def _cooled(progress: float) -> float:
-    """What noise is left after a share of the episodes."""
-    falling = max(0.0, progress - _EXPLORING) / (1 - _EXPLORING)
-    return float(exp(np.log(_SETTLED) * falling))

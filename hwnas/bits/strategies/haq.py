@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import exp, log
 from typing import Any
 
 import numpy as np
@@ -22,13 +21,7 @@ from hwnas.bits.prices import Indices
 from hwnas.bits.subject import BitSubject
 from hwnas.latency.base import FloatArray
 from hwnas.runtimes.base import PRECISIONS
-from hwnas.search.ddpg import Agent, Step
-
-_NOISE, _SETTLED = 0.5, 0.05
-_EXPLORING = 0.25
-"""Share of the episodes of a limit with the whole noise; it then falls."""
-_LEAST_LEARNING = 16
-"""Batches that the agent learns from an episode, where there are fewer layers."""
+from hwnas.search.ddpg import LEAST_LEARNING, Agent, Step, cooled
 
 
 @dataclass
@@ -72,13 +65,12 @@ class Haq:
     def _learn(self, limit: float) -> None:
         """Episodes of one limit."""
         for number in range(self.episodes):
-            progress = max(0.0, number / self.episodes - _EXPLORING) / (1 - _EXPLORING)
-            said, steps = self._episode(limit, _NOISE * exp(log(_SETTLED) * progress))
+            said, steps = self._episode(limit, cooled(number / self.episodes))
             indices = self._lowered(said, [action for _, action in steps], limit)
             if indices not in self._seen:
                 self._seen[indices] = self.subject.glance(indices)
             self._agent.remember(steps, -self._seen[indices] / 100)
-            self._agent.learn(max(len(steps), _LEAST_LEARNING))
+            self._agent.learn(max(len(steps), LEAST_LEARNING))
 
     def _episode(self, limit: float, noise: float) -> tuple[Indices, list[Step]]:
         """What the agent says, from front to back."""
