@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from hwnas import finalists, spaces, tasks
@@ -16,7 +17,11 @@ from hwnas.runs.found import SearchRecord
 from hwnas.search.request import SearchRequest
 from hwnas.search.settings import DISTILLATION_STEPS, STRATEGY
 from hwnas.settings import requests, usual
+from hwnas.space import SearchSpace
 from hwnas.train.adapting import space_of
+
+Seen = tuple[float, tuple[float, float] | None]
+"""The task's metric on validation images, and its 95 % interval."""
 
 
 def searched(
@@ -52,6 +57,7 @@ def searched(
     def said(progress: Progress) -> None:
         tell(f"measuring cheaper blocks: {progress.stage} {progress.done}/{progress.total}")
 
+    measuring = _for_space(measuring, space)
     profile(device, space, [target], tables / device.name, measuring, said)
     request = SearchRequest(
         space=space.name,
@@ -80,9 +86,28 @@ def searched(
     return found or records.search(folder / "search")
 
 
+def _for_space(measuring: ProfileOptions, space: SearchSpace) -> ProfileOptions:
+    """With no more whole networks than a small space surely has, drawn at random and all different."""
+    few = space.num_architectures // 4
+    return replace(
+        measuring,
+        calibration_networks=min(measuring.calibration_networks, few),
+        heldout_networks=min(measuring.heldout_networks, few // 2),
+    )
+
+
 def latency_of(record: SearchRecord) -> Latency | None:
     """What the found network was measured to take; None where it was not."""
     budget = record.budgets[0]
     if budget.measured_ms is None:
         return None
     return Latency(budget.measured_ms, budget.interval_ms, str((budget.quality or {}).get("word", "stable")))
+
+
+def tuned(record: SearchRecord) -> Seen | None:
+    """What the network that was taken came to when it was tuned beside others; None where it was alone."""
+    for each in record.extra.get("tuned", ()):
+        if each["taken"]:
+            low, high = each["interval"]
+            return float(each["value"]), (float(low), float(high))
+    return None

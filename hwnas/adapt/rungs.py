@@ -21,6 +21,7 @@ from hwnas.errors import HwnasError, InfeasibleBudget, LatencyModelError, SpaceE
 from hwnas.runs import records
 from hwnas.runs.adapting import AdaptStep
 from hwnas.runs.folder import ChainFolder
+from hwnas.search.oneshot.inherit import inherited
 from hwnas.space import Architecture
 from hwnas.tasks.base import Predictions
 from hwnas.train.config import TrainConfig
@@ -221,13 +222,24 @@ def cheaper_blocks(climb: Climb) -> Iterator[Tried]:
         climb.notes.append(f"{BLOCKS}: {error}")
         return
     found = blocks_rung.latency_of(record)
-    taken = [each for each in record.extra.get("tuned", ()) if each["taken"]]
-    if found is None or not taken:
+    if found is None:
+        climb.notes.append(f"{BLOCKS}: nothing that was found was measured")
         return
     arch = spaces.architecture_from_json(records.arch(folder / "search"))
     pairs = list(zip(arch.indices, arch.space.reference, strict=True))
     what = f"{sum(own != whole for own, whole in pairs)} of {len(pairs)} blocks replaced"
     step = climb.step(BLOCKS, what, found, None)
-    interval = taken[0]["interval"]
-    step = replace(step, value=float(taken[0]["value"]), interval=interval and tuple(interval))
+    if step.keeps:
+        value, interval = blocks_rung.tuned(record) or _tuned_now(climb, folder / "search", arch)
+        step = replace(step, value=value, interval=interval)
     yield Tried(step, search=folder / "search")
+
+
+def _tuned_now(climb: Climb, search: Path, arch: Architecture) -> blocks_rung.Seen:
+    """What a network is worth that its search had nothing to compare with, and did not tune."""
+    climb.tell("tuning cheaper blocks")
+    network = blocks.network(arch)
+    learnt = inherited(search, arch, climb.subject.data).tensors
+    network.load_state_dict({**network.state_dict(), **learnt})
+    seen = climb.subject.seen(climb.subject.tuned(network, climb.short))
+    return seen.value, seen.interval

@@ -18,7 +18,7 @@ from hwnas.adapt.original import GivenModel, original
 from hwnas.adapt.strategies.uniform import Uniform
 from hwnas.budget import Budget
 from hwnas.cli import app
-from hwnas.errors import HwnasError, InfeasibleBudget, SpaceError
+from hwnas.errors import DeviceError, HwnasError, InfeasibleBudget, SpaceError
 from hwnas.latency.layers import at_widths, cost_of
 from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
@@ -56,10 +56,9 @@ def adapted(run, to, budget="60%", options=FEW, **more):
     return adapting.adapt(GivenModel(str(run), None), to, Budget.read(budget, TARGET), options, **more)
 
 
-@pytest.mark.parametrize("strategy", ["uniform", "knapsack"])
-def test_what_ships_keeps_the_budget_and_is_a_run_like_any_other(exported_run, tmp_path, by_size, strategy):
+def test_what_ships_keeps_the_budget_and_is_a_run_like_any_other(exported_run, tmp_path, by_size):
     to = tmp_path / "adapted"
-    record = adapted(exported_run, to, options=AdaptOptions(**{**vars(FEW), "strategy": strategy}))
+    record = adapted(exported_run, to)
     assert [step.rung for step in record.steps] == ["as it is", "widths"]
     assert record.taken == 1
     taken = record.steps[1]
@@ -86,6 +85,25 @@ def test_a_rung_that_is_enough_ends_the_climb(exported_run, tmp_path, by_size):
     assert record.taken == 0
     assert (to / RunFolder.weights).read_bytes() == (exported_run / RunFolder.weights).read_bytes()
     release.export_run(to, release.load_data(records.trained(to).data))
+
+
+def test_another_runtime_is_taken_where_that_is_enough(exported_run, tmp_path, monkeypatch):
+    def told(_measurer, target, networks, _shape):
+        if target.threads > 1:
+            raise DeviceError("threads must have cores of their own")
+        ms = 1.0 if target.runtime == "litert" else 0.5
+        return {name: Latency(ms, (0.9 * ms, 1.1 * ms), "stable") for name in networks}
+
+    for module in (rungs, ladder):
+        monkeypatch.setattr(module, "latencies", told)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    to, options = tmp_path / "adapted", replace(FEW, rungs=("runtime", "widths"))
+    record = adapted(exported_run, to, options=options, is_open=True)
+    assert {step.rung for step in record.steps} == {"as it is", "runtime"}
+    assert record.steps[record.taken].what == "onnxruntime, int8, 1 thread"
+    assert "litert, int8, 2 threads: threads must have cores of their own" in record.notes
+    assert records.search(to).budgets[0].target.runtime == "onnxruntime"
+    assert (to / RunFolder.weights).read_bytes() == (exported_run / RunFolder.weights).read_bytes()
 
 
 def test_smaller_images_are_tried_before_fewer_channels(exported_run, tmp_path, monkeypatch):
@@ -234,7 +252,7 @@ def test_a_training_that_was_cut_off_goes_on_with_what_was_taken(
 
     if rung == "resolution":
         by_pixels(monkeypatch)
-    to, options = tmp_path / "adapted", replace(FEW, rungs=(rung,), epochs=2)
+    to, options = tmp_path / "adapted", replace(FEW, rungs=(rung,), strategy="uniform", epochs=2)
     with pytest.raises(KeyboardInterrupt):
         adapted(exported_run, to, options=options, on_epoch=stop)
     assert (to / RunFolder.adapted_weights).exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,11 @@ from quick_measuring import form
 
 import hwnas
 from hwnas import blocks, data, device, files, release, report, spaces, train
+from hwnas.adapt import GivenModel, ladder
+from hwnas.adapt import blocks as blocks_rung
+from hwnas.adapt.latencies import Latency
 from hwnas.blocks import Conv, MBConv, PooledHead, ResidualBlock
+from hwnas.budget import Budget
 from hwnas.compare import compare
 from hwnas.errors import HwnasError, TrainingError
 from hwnas.export import lower
@@ -178,6 +183,45 @@ def test_it_is_verified_and_compared_like_any_other(teacher, tmp_path, monkeypat
     assert result.architecture == arch_of(run).id
     assert any("all begin anew here" in note for note in result.notes)
     assert "mobilenetv2-0.1" in report.write(run).read_text()
+
+
+@pytest.mark.usefixtures("warm_processes")
+def test_cheaper_blocks_of_a_small_network_are_searched_and_measured(teacher, tmp_path):
+    """Its space has fewer networks than are usually measured to fit a latency model."""
+    host = device.load("host")
+    target, said = host.target("litert", "fp32"), []
+    record = blocks_rung.searched(
+        teacher, tmp_path, host, target, 1000.0, seed=1, measuring=form(6), tell=said.append
+    )
+    assert 0 < blocks_rung.latency_of(record).ms < 1000
+    assert record.budgets[0].target == target
+    assert any("measuring cheaper blocks" in text for text in said)
+
+
+def test_cheaper_blocks_are_the_last_rung_of_an_adaptation(teacher, found, tmp_path, monkeypatch):
+    """Where the search had nothing to compare with, what it found is tuned before it is looked at."""
+    record, arch = records.search(found), arch_of(found)
+    (budget,) = record.budgets
+    record = replace(record, budgets=(replace(budget, measured_ms=1.0, interval_ms=(0.9, 1.1)),))
+
+    def searched(_teacher, folder, *_, **__):
+        shutil.copytree(found, folder / "search")
+        return record
+
+    monkeypatch.setattr(blocks_rung, "searched", searched)
+    monkeypatch.setattr(ladder, "latencies", lambda *_: {"": Latency(2.0, (1.9, 2.1), "stable")})
+    options = ladder.AdaptOptions(rungs=("blocks",), short_epochs=1, epochs=1)
+    given, to = GivenModel(str(teacher), None), tmp_path / "to"
+    done = ladder.adapt(given, to, Budget.read("1.5", budget.target), options)
+    step = done.steps[1]
+    replaced = sum(own != whole for own, whole in zip(arch.indices, arch.space.origin, strict=True))
+    assert (done.taken, step.what, step.ms) == (1, f"{replaced} of 3 blocks replaced", 1.0)
+    assert step.interval[0] < step.value < step.interval[1]
+    assert arch_of(to) == arch
+    assert records.trained(to).teacher["weights_sha256"] == files.sha256(RunFolder(teacher).weights)
+    assert blocks_rung.tuned(record) is None
+    beside = {"taken": True, "value": 0.5, "interval": [0.4, 0.6]}
+    assert blocks_rung.tuned(replace(record, extra={"tuned": [beside]})) == (0.5, (0.4, 0.6))
 
 
 def test_training_that_was_cut_off_goes_on_with_the_same_statistics(mine, tmp_path):
