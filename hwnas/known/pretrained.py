@@ -68,6 +68,11 @@ def sources_of(name: str) -> tuple[Source, ...]:
     if decoder:
         decoders.of(decoder)
     found = next(_groups_of(plain), ())
+    if not found and "/" in name:  # as no name of a network or a source has
+        raise SpaceError(
+            f"weights must be of a network that has a name, or of the folder of a run, but {name!r} is no "
+            "folder that there is: mend the path, or give a name such as efficientnet-lite0"
+        )
     if not found:
         networks = ", ".join(dict.fromkeys(s.network for s in SOURCES.values()))
         raise SpaceError(

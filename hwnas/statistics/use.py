@@ -11,8 +11,8 @@ LITTLE = 0.85
 """Share of a budget below which it is said that much of it is left."""
 
 _TRY = (
-    "to use more of it, search again for longer, or with another seed or strategy; a smaller budget would do "
-    "for this network"
+    "to use more of it, search or adapt again, for longer or with another seed or strategy; a smaller budget "
+    "would do for this network"
 )
 
 

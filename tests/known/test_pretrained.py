@@ -100,6 +100,12 @@ def test_a_network_that_nobody_trained_is_refused(name):
     )
 
 
+def test_a_folder_that_is_not_there_is_no_misspelt_network():
+    with pytest.raises(SpaceError, match=r"is no folder that there is: mend the path") as refused:
+        pretrained.sources_of("runs/teachr")
+    assert "mobilenetv2" not in str(refused.value)
+
+
 @pytest.mark.parametrize("padding", ["half", "same"])
 @pytest.mark.parametrize("eps", [1e-3, 1e-5])
 def test_epsilon_is_absorbed_exactly(eps, padding):
