@@ -16,6 +16,7 @@ from hwnas.adapt.strategies.amc import Amc
 from hwnas.adapt.strategies.base import nearest
 from hwnas.adapt.strategies.gates import BudgetedGates
 from hwnas.adapt.strategies.metapruning import MetaPruning
+from hwnas.adapt.strategies.netadapt import NetAdapt
 from hwnas.adapt.subject import Subject
 from hwnas.errors import InfeasibleBudget
 from hwnas.factors import Pair
@@ -92,7 +93,7 @@ def _ms(costs: Cost, indices: tuple[int, ...]) -> float:
     return float(costs.of(np.array([indices]))[0])
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", [*SMALL, "netadapt"])
 def test_every_proposal_keeps_its_limit_and_the_same_seed_gives_the_same(
     name: str, subject: Subject, costs: Cost
 ) -> None:
@@ -104,6 +105,7 @@ def test_every_proposal_keeps_its_limit_and_the_same_seed_gives_the_same(
             subject, costs, str, steps=3, population=4, generations=1, images=32
         ),
         "gates": lambda: BudgetedGates(subject, costs, str, steps=6),
+        "netadapt": lambda: NetAdapt(subject, costs, str, images=64),
     }[name]
     runs = []
     for _ in range(2):
@@ -131,6 +133,24 @@ def test_a_limit_that_nothing_keeps_is_refused_in_a_sentence(subject: Subject, c
     for name in SMALL:
         with pytest.raises(InfeasibleBudget, match="must be at least that of the fastest"):
             STRATEGIES[name](subject, costs, str).propose(0.9 * costs.range[0])
+
+
+def test_netadapt_goes_down_step_by_step_on_other_images_each_time(subject: Subject, costs: Cost) -> None:
+    said: list[str] = []
+    strategy = NetAdapt(subject, costs, said.append, images=64)
+    limit = 0.8 * costs.range[1]
+    found = strategy.propose(limit)
+    spent = [_ms(costs, indices) for indices in strategy.path]
+    assert strategy.path[0] == subject.space.whole
+    assert found == strategy.path[-1]
+    assert spent == sorted(spent, reverse=True)
+    assert all(before > limit for before in spent[:-1])
+    changed = [
+        sum(a != b for a, b in pairwise_rows) for pairwise_rows in map(zip, strategy.path, strategy.path[1:])
+    ]
+    assert changed == [1] * (len(spent) - 1)  # a group a step
+    with pytest.raises(InfeasibleBudget, match="must be kept by the narrowest network"):
+        strategy.propose(0.9 * costs.range[0])
 
 
 def test_limits_close_to_each_other_are_learnt_for_once(subject: Subject, costs: Cost) -> None:
