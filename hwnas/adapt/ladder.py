@@ -137,7 +137,8 @@ def adapt(
         seen = subject.seen(teacher.network)
         whole = latencies(measurer, target, {"": teacher.network}, found.shape)[""]
         budget_ms = budget.limit * whole.ms / 100 if budget.is_share else budget.limit
-        short = TrainConfig(epochs=options.short_epochs)
+        rate = tasks.of(data).usual(pretrained=True).short_rate
+        short = TrainConfig(epochs=options.short_epochs, learning_rate=rate)
         climb = Climb(subject, teacher_run, run, budget_ms, seen, short, tell, notes)
         tried = [Tried(climb.step(AS_IS, f"{target.runtime}, {target.precision}", whole, seen))]
         for rung in _rungs(device, target, options, is_open):

@@ -151,11 +151,12 @@ def controls_of(space: SearchSpace, record: SearchRecord) -> dict[Indices, str]:
 
 
 def settled(config: TrainConfig, data: Dataset) -> TrainConfig:
-    """Settings of a tuning with its epochs: where none are asked for, 2, or as many as 60 steps take."""
+    """Settings of a tuning with its rate and its epochs: if none are asked for, 2, or those of 60 steps."""
+    usual = tasks.of(data).usual(pretrained=True)
+    config = replace(config, learning_rate=config.learning_rate or usual.short_rate)
     if config.epochs is not None:
         return config
     images = len(data.train)
-    usual = tasks.of(data).usual(pretrained=True)
     steps = steps_per_epoch(images, config.batch_size or min(usual.batch_size, images))
     return replace(config, epochs=max(_EPOCHS, math.ceil(_STEPS / steps)))
 

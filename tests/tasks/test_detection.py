@@ -22,6 +22,7 @@ from hwnas.errors import SpaceError
 from hwnas.evaluators.blockwise import Blockwise
 from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.export import lower
+from hwnas.finalists import tuning
 from hwnas.finalists.ranking import Ranking
 from hwnas.release import preprocessing, shipping
 from hwnas.statistics.verdict import FAIL, PASS
@@ -417,3 +418,15 @@ def test_a_supernet_of_detectors_is_trained_and_scored_in_both_precisions():
     assert evaluator._distil(evaluator._distillation(inherits=True), 1.0) > 0
     assert 0 <= evaluator(space.architecture(anchor)) <= 1
     assert 0 <= Ranking(evaluator, "int8").final(anchor) <= 1
+
+
+def test_what_knows_the_objects_is_tuned_gently(pictures):
+    """At the rate of a whole training two epochs leave a detector worse than they found it."""
+    usual = TASK.usual(pretrained=True)
+    gentle = tuning.settled(tuning.usual(0, "cpu"), pictures)
+    assert gentle.learning_rate == usual.short_rate < usual.learning_rate
+    assert gentle.resolved(len(pictures.train), usual).learning_rate == usual.short_rate
+    asked = tuning.settled(train.TrainConfig(epochs=3, learning_rate=0.5), pictures)
+    assert (asked.epochs, asked.learning_rate) == (3, 0.5)
+    classifiers = tasks.get("classification").usual(pretrained=True)
+    assert classifiers.short_rate is None  # their usual rate is a gentle one

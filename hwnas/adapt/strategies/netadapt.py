@@ -79,11 +79,13 @@ class NetAdapt:
                 least=now,
                 unit="ms",
             )
-        worth, better = {}, tasks.of(self.subject.data).metric.better
+        task = tasks.of(self.subject.data)
+        worth, better = {}, task.metric.better
+        short = replace(self.short, learning_rate=task.usual(pretrained=True).short_rate)
         tuning = replace(self.subject, data=self._some())
         for number, indices in enumerate(found, start=1):
             self.tell(f"netadapt: {now:.3f} of {limit_ms:.3f} ms, tuning {number} of {len(found)}")
-            network = tuning.tuned(self.subject.narrowed(indices), self.short)
+            network = tuning.tuned(self.subject.narrowed(indices), short)
             score = self.subject.seen(network).score
             worth[indices] = (better(score.value), -score.loss)
         return max(worth, key=worth.__getitem__)
