@@ -16,6 +16,7 @@ from hwnas.adapt.keeping import keep
 from hwnas.adapt.latencies import Latency, latencies
 from hwnas.adapt.strategies import STRATEGIES, Tell
 from hwnas.adapt.subject import Subject
+from hwnas.data import contents
 from hwnas.device import Target
 from hwnas.errors import HwnasError, InfeasibleBudget, LatencyModelError, SpaceError, TrainingError
 from hwnas.runs import records
@@ -154,6 +155,10 @@ def smaller_images(climb: Climb) -> Iterator[Tried]:
     network.load_state_dict(subject.teacher.network.state_dict())
     fit(network, data, replace(climb.short, seed=subject.seed), fresh=())
     seen = predictions(network, data, "val")
+    if contents.are_masks(data.val.labels):
+        climb.notes.append(
+            f"{RESOLUTION}: {side} px is judged by masks of that size, the others by larger ones"
+        )
     yield Tried(replace(step, value=seen.value, interval=seen.interval), network, data)
 
 
