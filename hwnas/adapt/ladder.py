@@ -56,7 +56,7 @@ class AdaptOptions:
     """
 
     rungs: tuple[str, ...] = RUNGS
-    strategy: str = "knapsack"
+    strategy: str = "gates"
     accept: float = 0.01
     step: int | None = None
     short_epochs: int = 2

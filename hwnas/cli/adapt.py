@@ -52,8 +52,8 @@ def adapt(
         str, typer.Option("--try", help="What may be changed, joined by commas; tried in this order.")
     ] = "runtime,resolution,widths,blocks",
     strategy: Annotated[
-        str, typer.Option(help="How channels are chosen: knapsack, netadapt, uniform or another.")
-    ] = "knapsack",
+        str, typer.Option(help="How channels are chosen: gates, netadapt, knapsack or another.")
+    ] = "gates",
     accept: Annotated[
         float,
         typer.Option(

@@ -25,7 +25,14 @@ from hwnas.runs.folder import RunFolder
 from hwnas.widths.layers import layers_of
 
 TARGET = device.load("host").target("litert", "int8")
-FEW = AdaptOptions(rungs=("widths",), step=8, short_epochs=1, epochs=1, measuring=quick_measuring.form(2))
+FEW = AdaptOptions(
+    rungs=("widths",),
+    strategy="knapsack",
+    step=8,
+    short_epochs=1,
+    epochs=1,
+    measuring=quick_measuring.form(2),
+)
 
 
 @pytest.fixture
