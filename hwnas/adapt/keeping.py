@@ -46,7 +46,7 @@ def keep(subject: Subject, strategy: WidthStrategy, costs: Cost, budget_ms: floa
     """
     ratio, found = 1.0, dict[Indices, Latency]()
     for session in range(_SESSIONS):
-        wanted = list(dict.fromkeys(strategy.propose(share * budget_ms / ratio) for share in _SHARES))
+        wanted = _proposed(strategy, budget_ms / ratio, is_needed=not found)
         if all(indices in found for indices in wanted):
             break
         tell(f"measuring {len(wanted)} networks on {subject.target} (session {session + 1})")
@@ -68,6 +68,23 @@ def keep(subject: Subject, strategy: WidthStrategy, costs: Cost, budget_ms: floa
             unit="ms",
         )
     return KeptWidths(best, found[best], len(found))
+
+
+def _proposed(strategy: WidthStrategy, limit_ms: float, *, is_needed: bool) -> list[Indices]:
+    """Widths for a limit and for a little less of it, as far as there are any.
+
+    Raises:
+        InfeasibleBudget: There are none even for the limit, and some are needed.
+    """
+    wanted: dict[Indices, None] = {}
+    for share in _SHARES:
+        try:
+            wanted[strategy.propose(share * limit_ms)] = None
+        except InfeasibleBudget:
+            if is_needed and not wanted:
+                raise
+            break
+    return list(wanted)
 
 
 def _best(found: dict[Indices, Latency], budget_ms: float) -> Indices | None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from hwnas import device as devices
 from hwnas import files, tasks
 from hwnas.adapt import rungs, shipping, steps
 from hwnas.adapt.latencies import Latency, latencies
+from hwnas.adapt.narrowable import narrowable
 from hwnas.adapt.original import GivenModel, original
 from hwnas.adapt.rungs import AS_IS, BLOCKS, RESOLUTION, RUNTIME, WIDTHS, Climb, Rung, Tried
 from hwnas.adapt.strategies import STRATEGIES
@@ -29,9 +31,9 @@ from hwnas.runs.adapting import AdaptRecord
 from hwnas.runs.folder import RunFolder
 from hwnas.statistics.bounds import at_least, at_most
 from hwnas.train.config import EpochRecord, TrainConfig
-from hwnas.train.teacher import Teacher, load_teacher
+from hwnas.train.teacher import load_teacher
 from hwnas.train.training import dataset_of
-from hwnas.widths import Prunable, WidthSpace, prunable, width_space
+from hwnas.widths import Prunable
 
 if TYPE_CHECKING:
     from hwnas.data import Dataset
@@ -124,18 +126,19 @@ def adapt(
     data = dataset_of(records.trained(teacher_run).data)
     teacher = load_teacher(teacher_run, data)
     notes = list[str]()
-    found, options = _groups(teacher, data, options, notes.append)
     if RUNTIME in options.rungs and not is_open:
         notes.append(f"{RUNTIME}: not tried, as the budget names one")
     device = devices.load(target.device)
     with ExitStack() as stack:
         measurer = stack.enter_context(Measurer(device, options.measuring))
-        step = options.step or _step(found, measurer, target, options, tell)
-        space = width_space(given.model, found.groups, step) if found.groups else WidthSpace("", (), ())
-        subject = Subject(teacher, data, found, space, target, measurer, options.seed)
+        step_of = partial(_step, measurer, target, options, tell)
+        widths = narrowable(given.model, teacher.network, data.image_shape, step_of)
+        if widths.refusal is not None and WIDTHS in options.rungs:
+            options = _without_widths(options, widths.refusal, notes.append)
+        subject = Subject(teacher, data, widths.found, widths.space, target, measurer, options.seed)
         tell("measuring the network as it is")
         seen = subject.seen(teacher.network)
-        whole = latencies(measurer, target, {"": teacher.network}, found.shape)[""]
+        whole = latencies(measurer, target, {"": teacher.network}, data.image_shape)[""]
         budget_ms = budget.limit * whole.ms / 100 if budget.is_share else budget.limit
         rate = tasks.of(data).usual(pretrained=True).short_rate
         short = TrainConfig(epochs=options.short_epochs, learning_rate=rate)
@@ -162,7 +165,7 @@ def adapt(
             "strategy": options.strategy,
             "rungs": list(options.rungs),
             "accept": options.accept,
-            "step": step,
+            "step": widths.step,
             "request": asked,
         },
     )
@@ -214,28 +217,23 @@ def _begun(folder: RunFolder, asked: Mapping[str, Any]) -> AdaptRecord | None:
     return None
 
 
-def _groups(
-    teacher: Teacher, data: Dataset, options: AdaptOptions, note: Callable[[str], None]
-) -> tuple[Prunable, AdaptOptions]:
-    """What of the network can be narrowed; where nothing can, widths are no rung."""
-    try:
-        return prunable(teacher.network, data.image_shape), options
-    except SpaceError as error:
-        left = tuple(rung for rung in options.rungs if rung != WIDTHS)
-        if not left:
-            raise
-        note(f"{WIDTHS}: {error}")
-        return Prunable(teacher.network, data.image_shape, (), {}), replace(options, rungs=left)
-
-
 def _step(
-    found: Prunable, measurer: Measurer, target: Target, options: AdaptOptions, tell: Callable[[str], None]
+    measurer: Measurer, target: Target, options: AdaptOptions, tell: Callable[[str], None], found: Prunable
 ) -> int:
-    """The device's own, where widths are to be chosen at all."""
-    if WIDTHS not in options.rungs:
-        return steps.USUAL
+    """What is asked for, or the device's own where widths are to be chosen at all."""
+    if options.step is not None or WIDTHS not in options.rungs:
+        return options.step or steps.USUAL
     tell("reading the staircase of widths")
     return steps.step_of(found, measurer, target)
+
+
+def _without_widths(options: AdaptOptions, refusal: SpaceError, note: Callable[[str], None]) -> AdaptOptions:
+    """Where nothing can be narrowed, widths are no rung."""
+    left = tuple(rung for rung in options.rungs if rung != WIDTHS)
+    if not left:
+        raise refusal
+    note(f"{WIDTHS}: {refusal}")
+    return replace(options, rungs=left)
 
 
 def require_kept(record: AdaptRecord) -> None:

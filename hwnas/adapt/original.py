@@ -95,8 +95,9 @@ def original(
     is_known = given.is_imported or known.knows(given.model.partition("+")[0])
     if not (given.is_to_import or is_known):
         raise HwnasError(
-            "a network must be a known one (efficientnet-lite0), the folder of a run, a file .onnx or "
-            f".tflite, or a function package.module:name, but got {given.model!r}"
+            "a network must be a known one (efficientnet-lite0), the folder of a trained run or of an "
+            "imported network, a file .onnx or .tflite, or a function package.module:name, but got "
+            f"{given.model!r}"
         )
     if given.data is None:
         raise HwnasError(
@@ -176,9 +177,13 @@ def one_budget(text: str, precision: str = "int8") -> Budget:
         precision: Where it names none.
 
     Raises:
-        HwnasError: It is none, or several.
+        HwnasError: It is none, or several, or nothing keeps it.
     """
     found = budget.parse([text], (), [precision])
     if len(found) != 1 or not isinstance(found[0].target, Target):
         raise HwnasError(f"a network must be adapted to one budget, but got {text!r}: give one as host=12")
+    if not found[0].limit:
+        raise HwnasError(
+            f"a share of what a network takes itself must be over 0 %, but got {text!r}: give one as host=50%"
+        )
     return found[0]

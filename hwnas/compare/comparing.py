@@ -150,6 +150,11 @@ def require_known(against: Sequence[str], families: Sequence[str], variants: Seq
     """
     if not against and not families:
         raise HwnasError("a comparison must be with something, but got nothing: name baselines or a family")
+    if folders := [name for name in against if Path(name).expanduser().is_dir()]:
+        raise HwnasError(
+            "a comparison must be with known networks, which are trained as the run's own was, but "
+            f"{folders[0]} is a folder: verify that run on the same device, and set the reports side by side"
+        )
     for name in against:
         known.load(name)
     for name in families:

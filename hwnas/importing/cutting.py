@@ -10,6 +10,7 @@ import numpy as np
 
 from hwnas import blocks
 from hwnas.blocks import Classifier
+from hwnas.errors import ExportError
 from hwnas.export._graph import Arithmetic, Conv, Graph, HardSwish, Linear, Node, Sigmoid, Tensor, operands
 from hwnas.importing.canonical import FoldedNetwork, Unfolded
 from hwnas.importing.generic import single
@@ -42,7 +43,7 @@ def cut(network: FoldedNetwork) -> Cut:
     """The blocks of a network.
 
     Raises:
-        ExportError: An operator is part of no block.
+        ExportError: An operator is part of no block, or there is none.
     """
     view = View(network.graph, network.normed)
     done, matches = set[str](), list[Laid]()
@@ -50,6 +51,8 @@ def cut(network: FoldedNetwork) -> Cut:
         if node.result.name not in done:
             matches.append(_largest(view, node, done))
             done |= matches[-1].covered
+    if not matches:
+        raise ExportError("a network must compute something to be imported, but it answers with its image")
     return Cut(_architecture(network.graph, matches), tuple(matches))
 
 
@@ -79,7 +82,8 @@ def _architecture(graph: Graph, matches: list[Laid]) -> Architecture:
     names |= {each.result.name: f"block{number}" for number, each in enumerate(matches, start=1)}
     body, head = matches, tuple[Block, ...]()
     last = matches[-1]
-    if isinstance(last.template.block, Classifier) and last.reads == (matches[-2].result,):
+    before_last = tuple(each.result for each in matches[-2:-1])
+    if isinstance(last.template.block, Classifier) and last.reads == before_last:
         body, head = matches[:-1], (last.template.block,)
     choices = []
     for number, each in enumerate(body):

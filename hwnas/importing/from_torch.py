@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import operator
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr
+from io import StringIO
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
@@ -35,17 +38,29 @@ def read(module: nn.Module, input_shape: Shape) -> RawGraph:
         ExportError: ``torch.export`` refuses it, or it computes something that is not read.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with _silence():
             program = torch.export.export(module.eval(), (torch.zeros(1, *input_shape),))
             program = program.run_decompositions({})
     except Exception as error:  # whatever the module or the exporter raises
         said = str(error).strip().split("\n")[0]
         raise ExportError(
             f"a module must be one that torch.export takes with an image of shape {tuple(input_shape)}, but "
-            f"{type(module).__name__} is not: {said}"
+            f"{type(module).__name__} is not: {said}: mend that, or give an .onnx or .tflite file of it"
         ) from error
     return _Reader(program).run((1, *input_shape))
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """What ``torch.export`` prints of a module that it refuses is for its authors."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), redirect_stderr(StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
 
 
 class _Reader:

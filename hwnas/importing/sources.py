@@ -97,10 +97,10 @@ def _made(text: str) -> nn.Module:
     try:
         found = getattr(importlib.import_module(matched["module"]), matched["name"])
         module = found if isinstance(found, nn.Module) else found()
-    except Exception as error:  # whatever the user's code raises
+    except (Exception, SystemExit) as error:  # whatever the user's code raises
         raise HwnasError(
             f"a factory must be importable and make a module when it is called without arguments, but {text} "
-            f"does not: {type(error).__name__}: {error}"
+            f"does not: {type(error).__name__}: {error}: mend it, or name another"
         ) from error
     finally:
         sys.path.remove(folder)

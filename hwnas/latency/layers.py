@@ -134,7 +134,7 @@ class LayerRows:
         if len(rows_ms) < LEAST_ROWS:
             raise LatencyModelError(
                 f"layers of any width must be estimated from at least {LEAST_ROWS} measured ones, but got "
-                f"{len(rows_ms)}: profile more widths"
+                f"{len(rows_ms)}: give a smaller step of channels, so that there are more widths"
             )
         workloads = [parse_workload(key) for key in rows_ms]
         taken = np.array(list(rows_ms.values()))

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from hwnas import adapt as adapting
 from hwnas import device, files, release, report, spaces
-from hwnas.adapt import costs, keeping, ladder, latencies, rungs, steps, subject
+from hwnas.adapt import costs, keeping, ladder, latencies, narrowable, rungs, steps, subject
 from hwnas.adapt.ladder import AdaptOptions, require_kept
 from hwnas.adapt.latencies import Latency
 from hwnas.adapt.original import GivenModel, original
@@ -228,13 +228,36 @@ def test_a_network_that_cannot_be_narrowed_has_the_other_rungs(exported_run, tmp
     def refused(*_):
         raise SpaceError("a network must not shuffle its channels")
 
-    monkeypatch.setattr(ladder, "prunable", refused)
+    monkeypatch.setattr(narrowable, "prunable", refused)
     options = AdaptOptions(**{**vars(FEW), "rungs": ("resolution", "widths"), "step": None})
     record = adapted(exported_run, tmp_path / "adapted", "120%", options)
     assert record.taken == 0
     assert record.more["rungs"] == ["resolution"]
     with pytest.raises(SpaceError, match="must not shuffle"):
         adapted(exported_run, tmp_path / "other")
+
+
+def test_a_network_of_fewer_channels_than_a_step_has_the_other_rungs(exported_run, tmp_path, by_size):
+    options = replace(FEW, rungs=("resolution", "widths"), step=512)
+    record = adapted(exported_run, tmp_path / "adapted", "120%", options)
+    assert record.taken == 0
+    assert any(note.startswith("widths: a network must have more than 512") for note in record.notes)
+    resolution = replace(options, rungs=("resolution",))
+    assert adapted(exported_run, tmp_path / "asked for none", "120%", resolution).notes == ()
+
+
+def test_what_less_than_the_budget_cannot_be_kept_with_takes_nothing_from_what_keeps_it(
+    exported_run, by_size
+):
+    """The fastest network is all that fits: aiming at a share of the budget comes to nothing."""
+    one = _subject(exported_run)
+    true = _predicted(one, 1e5)
+    fastest = one.space.at_share(0)
+    least = one.latencies([fastest])[fastest].at_most_ms
+    kept = keeping.keep(one, Uniform(one, true, print), true, 1.01 * least, lambda _: None)
+    assert kept.indices == fastest
+    with pytest.raises(InfeasibleBudget, match="must be kept by the narrowest network"):
+        keeping.keep(one, Uniform(one, true, print), true, 0.9 * least, lambda _: None)
 
 
 def test_another_run_is_never_written_over(exported_run, tmp_path, by_size):

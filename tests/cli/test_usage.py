@@ -191,6 +191,8 @@ PATHS = {"agent_path", "baseline", "csv", "folder", "latency", "path", "supernet
 PATHS |= {"html", "inputs", "layers_of", "plugin", "teacher", "to", "weights"}
 
 COMBINATIONS = [
+    (["compare", "r", "--against", "."], "must be with known networks"),
+    (["adapt", "mobilenetv2", "--device", "host=0%", "--out", "new"], "must be over 0 %"),
     (["search", "--out", "o"], "either --device"),
     ([*SEARCH, "--latency", "l.json", "--budget-ms", "1"], "either --device"),
     (["search", "--out", "o", "--latency", "l.json"], "--budget-ms"),

@@ -197,6 +197,28 @@ def test_what_is_not_understood_is_refused_by_its_name_and_its_place(odd, said: 
     assert not (tmp_path / "run").exists()
 
 
+def test_a_network_may_be_a_single_block_but_not_none(tmp_path: Path) -> None:
+    module = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 10))
+    found = import_model(settled(module), tmp_path / "one", input_shape=SHAPE)
+    assert [block.kind for block in found.architecture.blocks] == ["pooledhead"]
+    with pytest.raises(ExportError, match="must compute something to be imported"):
+        import_model(nn.Identity(), tmp_path / "none", input_shape=SHAPE)
+    assert not (tmp_path / "none").exists()
+
+
+class Branching(nn.Module):
+    """Computes one of two things, as its image says."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.mean((2, 3)) if x.sum() > 0 else x.amax((2, 3))
+
+
+def test_a_module_that_torch_refuses_is_refused_in_a_sentence_alone(tmp_path: Path, capfd) -> None:
+    with pytest.raises(ExportError, match=r"Branching is not: .*: mend that"):
+        import_model(Branching(), tmp_path / "run", input_shape=SHAPE)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_a_softmax_at_the_end_is_left_out_and_said(tmp_path: Path) -> None:
     module = nn.Sequential(NETWORKS["mobilenet"], nn.Softmax(1)).eval()
     found = import_model(module, tmp_path / "run", input_shape=SHAPE)
@@ -254,6 +276,7 @@ def own_code(tmp_path: Path, monkeypatch) -> Path:
     (here / "users_code.py").write_text(
         "from networks_of_others import tiny as net\n\n\ndef broken():\n    raise KeyError('no')\n"
         "\n\ndef number():\n    return 3\n"
+        "\n\ndef leaves():\n    raise SystemExit(3)\n"
     )
     torch.save({"epoch": 3, "state_dict": settled(tiny()).state_dict()}, here / "weights.pt")
     return here
@@ -395,6 +418,7 @@ def test_weights_may_be_safetensors(own_code: Path) -> None:
         (("users_code:net", "--input", "3x32"), 2, "must be channels, height and width"),
         (("users_code:gone", "--input", "3x32x32"), 1, "users_code:gone does not: AttributeError"),
         (("users_code:broken", "--input", "3x32x32"), 1, "users_code:broken does not: KeyError"),
+        (("users_code:leaves", "--input", "3x32x32"), 1, "users_code:leaves does not: SystemExit: 3"),
         (("users_code:number", "--input", "3x32x32"), 1, "makes a int"),
         (("users_code.net", "--input", "3x32x32"), 1, "must be a file .onnx or .tflite, or a function"),
         (("users_code:net", "--input", "5x32x32"), 1, "must be one that torch.export takes"),
