@@ -22,6 +22,7 @@ from hwnas.errors import DeviceError, HwnasError, InfeasibleBudget, SpaceError
 from hwnas.latency.layers import at_widths, cost_of
 from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
+from hwnas.widths import prunable
 from hwnas.widths.layers import layers_of
 
 TARGET = device.load("host").target("litert", "int8")
@@ -237,11 +238,20 @@ def test_a_network_that_cannot_be_narrowed_has_the_other_rungs(exported_run, tmp
         adapted(exported_run, tmp_path / "other")
 
 
-def test_a_network_of_fewer_channels_than_a_step_has_the_other_rungs(exported_run, tmp_path, by_size):
-    options = replace(FEW, rungs=("resolution", "widths"), step=512)
+def test_a_network_of_fewer_channels_than_a_step_has_the_other_rungs(
+    exported_run, tmp_path, by_size, monkeypatch
+):
+    """It has no residual block that could be left out either."""
+
+    def unbranched(network, shape):
+        found = prunable(network, shape)
+        return replace(found, groups=tuple(replace(group, branch="") for group in found.groups))
+
+    monkeypatch.setattr(narrowable, "prunable", unbranched)
+    options = replace(FEW, rungs=("resolution", "widths"), step=4096)
     record = adapted(exported_run, tmp_path / "adapted", "120%", options)
     assert record.taken == 0
-    assert any(note.startswith("widths: a network must have more than 512") for note in record.notes)
+    assert any(note.startswith("widths: a network must have more than 4096") for note in record.notes)
     resolution = replace(options, rungs=("resolution",))
     assert adapted(exported_run, tmp_path / "asked for none", "120%", resolution).notes == ()
 
