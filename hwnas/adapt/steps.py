@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hwnas import blocks
 from hwnas.adapt.latencies import lowered, of_models
 from hwnas.device import Target
@@ -17,12 +19,15 @@ USUAL = 8
 _WIDTHS = range(2 * USUAL, 145, USUAL)
 """Fine enough for all steps that are longer than the usual one, and wide enough for the longest."""
 
+_CHOICES = 3
+"""Widths that the middle one of a network's groups should have."""
+
 
 def step_of(found: Prunable, measurer: Measurer, target: Target) -> int:
     """The step of widths on a target; ``USUAL`` where the latency of its main layers shows none.
 
     A group of channels is mostly made by a convolution and goes through a depthwise one: the shorter of their
-    steps is taken, as one of them becomes faster with each.
+    steps is taken, as one of them becomes faster with each; for a small network a finer one.
 
     Args:
         found: The network.
@@ -40,7 +45,23 @@ def step_of(found: Prunable, measurer: Measurer, target: Target) -> int:
         for kind in (dense, depthwise)
         if kind
     ]
-    return max(USUAL, min(steps, default=USUAL))
+    return fine_enough(max(USUAL, min(steps, default=USUAL)), [group.channels for group in found.groups])
+
+
+def fine_enough(step: int, channels: Sequence[int]) -> int:
+    """A step, halved until the middle one of the groups has some widths to choose from.
+
+    A finer step than the device's offers widths that are no faster than the next wider one, which is no harm;
+    a coarser one than small networks have channels offers none.
+
+    Args:
+        step: The device's.
+        channels: Of each group.
+    """
+    middle = sorted(channels)[len(channels) // 2]
+    while step > USUAL and _CHOICES * step > middle:
+        step //= 2
+    return max(USUAL, step)
 
 
 def _read(layer: WidthLayer, measurer: Measurer, target: Target) -> int:

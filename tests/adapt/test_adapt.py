@@ -220,9 +220,18 @@ def test_the_step_of_widths_is_read_off_the_device(exported_run, monkeypatch, de
         return {name: Latency(1 + channels / 10, None, "stable") for name, channels in count.items()}
 
     monkeypatch.setattr(steps, "of_models", told)
+    monkeypatch.setattr(steps, "fine_enough", lambda step, _channels: step)
     one = _subject(original(GivenModel(str(exported_run), None), exported_run))
     assert steps.step_of(one.found, None, TARGET) == expected
     assert next(wide, None) is None
+
+
+@pytest.mark.parametrize(
+    ("channels", "expected"),
+    [([16, 32, 1000], 8), ([16, 96, 96], 32), ([64, 200, 600], 64), ([8], 8), ([16, 300], 64)],
+)
+def test_small_networks_have_a_finer_step_than_the_device(channels, expected):
+    assert steps.fine_enough(64, channels) == expected
 
 
 def test_a_network_that_cannot_be_narrowed_has_the_other_rungs(exported_run, tmp_path, by_size, monkeypatch):

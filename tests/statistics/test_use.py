@@ -26,7 +26,7 @@ def test_little_use_is_a_warning_with_what_it_means_and_what_to_try(share, is_li
     if is_little:
         assert text.startswith(f"only {share:.0%} of the tightest budget (a) is used: ")
         assert f"a network that takes {1 / share:.1f} times as long would still keep every budget" in text
-        assert "search again" in text
+        assert "search or adapt again" in text
         assert use.is_warning(text)
 
 
