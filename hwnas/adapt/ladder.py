@@ -25,6 +25,7 @@ from hwnas.annotations import require_fields
 from hwnas.budget import Budget
 from hwnas.device import Device, Target
 from hwnas.errors import DeviceError, HwnasError, InfeasibleBudget, SpaceError
+from hwnas.finalists.tuning import settled
 from hwnas.measure import Measurer, ProfileOptions
 from hwnas.runs import outputs, records
 from hwnas.runs.adapting import AdaptRecord
@@ -140,8 +141,7 @@ def adapt(
         seen = subject.seen(teacher.network)
         whole = latencies(measurer, target, {"": teacher.network}, data.image_shape)[""]
         budget_ms = budget.limit * whole.ms / 100 if budget.is_share else budget.limit
-        rate = tasks.of(data).usual(pretrained=True).short_rate
-        short = TrainConfig(epochs=options.short_epochs, learning_rate=rate)
+        short = settled(TrainConfig(epochs=options.short_epochs), data)
         climb = Climb(subject, teacher_run, run, budget_ms, seen, short, tell, notes)
         tried = [Tried(climb.step(AS_IS, f"{target.runtime}, {target.precision}", whole, seen))]
         for rung in _rungs(device, target, options, is_open):

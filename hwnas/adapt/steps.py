@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import median_high
 
 from hwnas import blocks
 from hwnas.adapt.latencies import lowered, of_models
@@ -45,11 +46,11 @@ def step_of(found: Prunable, measurer: Measurer, target: Target) -> int:
         for kind in (dense, depthwise)
         if kind
     ]
-    return fine_enough(max(USUAL, min(steps, default=USUAL)), [group.channels for group in found.groups])
+    return fine_enough(min(steps, default=USUAL), [group.channels for group in found.groups])
 
 
 def fine_enough(step: int, channels: Sequence[int]) -> int:
-    """A step, halved until the middle one of the groups has some widths to choose from.
+    """A step, at least ``USUAL``, halved until the middle one of the groups has some widths to choose from.
 
     A finer step than the device's offers widths that are no faster than the next wider one, which is no harm;
     a coarser one than small networks have channels offers none.
@@ -58,7 +59,7 @@ def fine_enough(step: int, channels: Sequence[int]) -> int:
         step: The device's.
         channels: Of each group.
     """
-    middle = sorted(channels)[len(channels) // 2]
+    middle = median_high(channels)
     while step > USUAL and _CHOICES * step > middle:
         step //= 2
     return max(USUAL, step)

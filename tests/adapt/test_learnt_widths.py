@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
+from operator import ne
 
 import numpy as np
 import pytest
@@ -145,9 +147,7 @@ def test_netadapt_goes_down_step_by_step_on_other_images_each_time(subject: Subj
     assert found == strategy.path[-1]
     assert spent == sorted(spent, reverse=True)
     assert all(before > limit for before in spent[:-1])
-    changed = [
-        sum(a != b for a, b in pairwise_rows) for pairwise_rows in map(zip, strategy.path, strategy.path[1:])
-    ]
+    changed = [sum(map(ne, before, after)) for before, after in pairwise(strategy.path)]
     assert changed == [1] * (len(spent) - 1)  # a group a step
     with pytest.raises(InfeasibleBudget, match="must be kept by the narrowest network"):
         strategy.propose(0.9 * costs.range[0])

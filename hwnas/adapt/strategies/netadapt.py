@@ -12,6 +12,7 @@ from hwnas import tasks
 from hwnas.adapt.strategies.base import Indices, Tell
 from hwnas.adapt.subject import Subject
 from hwnas.errors import InfeasibleBudget
+from hwnas.finalists.tuning import settled
 from hwnas.latency.base import Cost
 from hwnas.statistics.bounds import at_least, at_most
 from hwnas.train.config import TrainConfig
@@ -45,7 +46,7 @@ class NetAdapt:
         tell: Told of every step.
         short: How a candidate is tuned.
         images: Training images that it is tuned on, others in each step; all where there are fewer. The
-            paper's short tuning sees a quarter of ImageNet, and this many are a quarter of a small set.
+            paper, too, tunes for some steps, not for whole passes over its images.
         path: Widths so far, from the whole network on.
     """
 
@@ -79,9 +80,8 @@ class NetAdapt:
                 least=now,
                 unit="ms",
             )
-        task = tasks.of(self.subject.data)
-        worth, better = {}, task.metric.better
-        short = replace(self.short, learning_rate=task.usual(pretrained=True).short_rate)
+        worth, better = {}, tasks.of(self.subject.data).metric.better
+        short = settled(self.short, self.subject.data)
         tuning = replace(self.subject, data=self._some())
         for number, indices in enumerate(found, start=1):
             self.tell(f"netadapt: {now:.3f} of {limit_ms:.3f} ms, tuning {number} of {len(found)}")
