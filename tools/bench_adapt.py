@@ -29,16 +29,18 @@ import torch
 from _bench import Rows, environment, made_folder, names, parser, report, say, target
 from _bits import Case, judged
 
-from hwnas import blocks, device, release, spaces
+from hwnas import blocks, device, files, known, release, spaces, tasks
 from hwnas.adapt import STRATEGIES, costs
 from hwnas.adapt.blocks import latency_of, searched
 from hwnas.adapt.keeping import keep
 from hwnas.adapt.subject import Subject
+from hwnas.compare import contender
 from hwnas.errors import HwnasError
 from hwnas.importing import import_model
 from hwnas.measure import Measurer
 from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
+from hwnas.runs.found import COMPARED, SearchRecord
 from hwnas.search.oneshot.inherit import inherited
 from hwnas.train import TrainConfig, load_weights
 from hwnas.train.adapting import adapted
@@ -70,10 +72,22 @@ class Bench:
 
     @cached_property
     def trained(self) -> Path:
-        """The user's network, as it was trained; weights of a package, or from nothing."""
+        """The user's network, as it was trained; from weights of a package, or from nothing."""
         run, options = self.folder / "trained", self.options
         config = TrainConfig(epochs=options.teacher_epochs, seed=options.seed)
-        return adapted(run, self.name, options.data, resolution=options.resolution, config=config)
+        if self.name not in options.from_nothing:
+            return adapted(run, self.name, options.data, resolution=options.resolution, config=config)
+        if not RunFolder(run).train.exists():
+            data = tasks.get(tasks.DEFAULT).load(
+                options.data, resolution=options.resolution, seed=options.seed
+            )
+            outputs = tasks.of(data).outputs(data)
+            arch = known.load(self.name, resolution=options.resolution, num_classes=outputs)
+            record = SearchRecord(COMPARED, options.seed, data.describe(), ())
+            files.write_json(made_folder(str(run)) / RunFolder.arch, arch.to_json())
+            files.write_json(run / RunFolder.search, record.to_json())
+            contender.trained(run, config, say)
+        return run
 
     def imported(self, form: str) -> Path:
         """The user's network, brought in from one form."""
@@ -296,7 +310,13 @@ def _options() -> argparse.Namespace:
     )
     found.add_argument("--step", type=int, default=8, help="of widths")
     found.add_argument("--random", type=int, default=40, help="networks that the latency model is judged by")
-    found.add_argument("--teacher-epochs", type=int, help="those of `hwnas train --from` by default")
+    found.add_argument(
+        "--from-nothing",
+        type=names,
+        default=["mobilenetv2"],
+        help="those of them that begin with random weights, as theirs may have to be downloaded",
+    )
+    found.add_argument("--teacher-epochs", type=int, help="those of `hwnas train` by default")
     found.add_argument("--again-epochs", type=int, default=2, help="of the imported network")
     found.add_argument("--epochs", type=int, default=4, help="of what is narrowed, the same for all")
     found.add_argument(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from hwnas import budget, files, known, tasks
+from hwnas import budget, files, known, spaces, tasks
 from hwnas.budget import Budget
 from hwnas.device import Target
 from hwnas.errors import HwnasError
+from hwnas.importing.scaling import BY_OPTIONS, scale_of
 from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
 from hwnas.space import Shape
@@ -142,7 +144,7 @@ def _imported(given: GivenModel, folder: Path, tell: Callable[[str], None]) -> P
         if not _is_of(given, folder):
             raise HwnasError(
                 f"a network must be adapted into a folder of its own, but {folder.parent} was begun with "
-                "another model, other weights or another scale of images: give another folder"
+                "another model, other weights, or images of another size or scale: give another folder"
             )
         return folder
     import_model(
@@ -163,10 +165,20 @@ def _is_of(given: GivenModel, folder: Path) -> bool:
     file = Path(given.model) if Path(given.model).suffix in _FILES else None
     read = [path for path in (file, given.weights) if path is not None]
     name = given.model if file is None else file.name
-    asked = ((said["scale"]["mean"], given.mean), (said["scale"]["std"], given.std))
-    scale = (list(own) in (kept, kept[:1]) for kept, own in asked if own is not None)
     digests = {path.name: files.sha256(path) for path in read}
-    return said["source"]["name"] == name and said["source"]["sha256"] == digests and all(scale)
+    if said["source"]["name"] != name or said["source"]["sha256"] != digests:
+        return False
+    space = spaces.architecture_from_json(records.arch(folder)).space
+    return given.input_shape in (None, space.input_shape) and _is_scaled_as(given, said["scale"])
+
+
+def _is_scaled_as(given: GivenModel, said: Mapping[str, Any]) -> bool:
+    """Whether images of the network that is given are scaled as those of an import."""
+    if given.mean is None and given.std is None:
+        return said["said_by"] != BY_OPTIONS
+    channels = len(said["mean"])
+    wanted = scale_of(given.mean, given.std, None, channels)
+    return (list(wanted.mean), list(wanted.std)) == (said["mean"], said["std"])
 
 
 def one_budget(text: str, precision: str = "int8") -> Budget:

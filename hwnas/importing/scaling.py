@@ -20,6 +20,7 @@ from flatbuffers.table import Table
 from hwnas.errors import ExportError, HwnasError
 from hwnas.export import _flatbuffer, metadata
 
+BY_OPTIONS = "options"
 _PIXEL = 255.0
 _GOOGLES = "TFLITE_METADATA"
 _DAMAGES = (struct.error, IndexError, TypeError, ValueError, KeyError, AttributeError)
@@ -36,12 +37,12 @@ class InputScale:
     Attributes:
         mean: One number a channel.
         std: One number a channel.
-        said_by: "options", "file", or "nobody" where pixels are taken as they are.
+        said_by: ``BY_OPTIONS``, "file", or "nobody" where pixels are taken as they are.
     """
 
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    said_by: str = "options"
+    said_by: str = BY_OPTIONS
 
 
 def scale_of(
@@ -58,7 +59,7 @@ def scale_of(
     Raises:
         HwnasError: They are not as many as there are channels, or cannot be.
     """
-    by = "options"
+    by = BY_OPTIONS
     if mean is None and std is None:
         by = "nobody"
         if said is not None:

@@ -105,13 +105,16 @@ COMMENTS: Mapping[str, Mapping[str, str]] = {
     "train": {
         "epochs": "Passes over the training images; where it is not set, as many as 2,000 steps take, but 8 "
         "to 60; of a network that begins with learned weights, as many as 700 steps take, but 4 to 20 "
-        "(a detector 600, of 8 images).",
-        "batch_size": "Images a step; 32 where it is not set, or all where there are fewer.",
-        "learning_rate": "The highest learning rate; 0.1 where it is not set, 0.02 with learned weights.",
+        "(segmenters 4 to 30; detectors 1,200 steps, 4 to 40).",
+        "batch_size": "Images a step; where it is not set, 32 (segmenters 16, detectors 8), or all where "
+        "there are fewer.",
+        "learning_rate": "The highest learning rate; where it is not set, 0.1 (segmenters and detectors "
+        "0.05), and with learned weights 0.02 (segmenters 0.03, detectors 0.1).",
         "head_epochs": "Passes at the beginning in which only the last layer learns, where the others have "
-        "learned weights; where it is not set, as many as 64 steps take, but at most a third.",
+        "learned weights; where it is not set, as many as 64 steps take (segmenters 78, detectors 120), but "
+        "at most a third.",
         "layer_decay": "Learning rate of each block over that of the next; where it is not set, 1, and 0.95 "
-        "with learned weights.",
+        "with learned weights (detectors 1).",
         "freeze_share": "Share of the training, at its end, in which batch norms keep their statistics; "
         "where it is not set, 0, and 0.3 with learned weights.",
         "momentum": "Momentum of the optimiser (SGD).",

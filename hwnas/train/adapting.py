@@ -77,7 +77,7 @@ def begun(
     if dataset.image_shape[0] != space.input_shape[0]:
         raise DataError(
             f"images must have the {space.input_shape[0]} channels of {space.name}, but those of {source} "
-            f"have {dataset.image_shape[0]}"
+            f"have {dataset.image_shape[0]}: give images that have as many, or another network"
         )
     require_possible(config.auxiliary, kind)
     config.resolved(len(dataset.train), kind.usual(pretrained=True))  # refused before anything is written

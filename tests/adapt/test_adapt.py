@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -10,15 +11,16 @@ import quick_measuring
 from typer.testing import CliRunner
 
 from hwnas import adapt as adapting
-from hwnas import device, files, release, report, spaces
+from hwnas import device, release, report, spaces
 from hwnas.adapt import costs, keeping, ladder, latencies, narrowable, rungs, steps, subject
 from hwnas.adapt.ladder import AdaptOptions, require_kept
 from hwnas.adapt.latencies import Latency
-from hwnas.adapt.original import GivenModel, original
+from hwnas.adapt.original import ORIGINAL, GivenModel, original
 from hwnas.adapt.strategies.uniform import Uniform
 from hwnas.budget import Budget
 from hwnas.cli import app
 from hwnas.errors import DeviceError, HwnasError, InfeasibleBudget, SpaceError
+from hwnas.importing import import_model
 from hwnas.latency.layers import at_widths, cost_of
 from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
@@ -323,16 +325,30 @@ def test_where_nothing_kept_the_budget_a_higher_one_may_follow(exported_run, tmp
     assert adapted(exported_run, to, "120%").taken == 0
 
 
-def test_another_model_does_not_go_on_with_what_was_imported(tmp_path):
+@pytest.mark.parametrize(
+    ("before", "then"),
+    [
+        ({}, {"mean": (0.5,)}),
+        ({"mean": (0.5,)}, {"mean": None}),
+        ({"mean": (0.5,)}, {"std": (0.25,)}),
+        ({}, {"input_shape": (1, 9, 9)}),
+        ({}, {"model": "other.onnx"}),
+    ],
+)
+def test_another_model_does_not_go_on_with_what_was_imported(
+    exported_run, tmp_path, monkeypatch, before, then
+):
     """An adaptation that was cut off before it tried anything."""
-    folder = tmp_path / "import"
-    folder.mkdir()
-    scale = {"mean": [0.0] * 3, "std": [1.0] * 3}
-    files.write_json(
-        RunFolder(folder).imported, {"source": {"name": "package.module:one", "sha256": {}}, "scale": scale}
-    )
-    with pytest.raises(HwnasError, match="was begun with another model, other weights or another scale"):
-        original(GivenModel("package.module:other", "digits"), tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for name in ("model.onnx", "other.onnx"):
+        shutil.copy(exported_run / "export" / "model.onnx", name)
+    import_model("model.onnx", tmp_path / "import", **before)
+    (tmp_path / ORIGINAL).write_text("in the way")
+    given = GivenModel("model.onnx", "digits", **before)
+    with pytest.raises(HwnasError, match="original is a file"):
+        original(given, tmp_path)
+    with pytest.raises(HwnasError, match="was begun with another model, other weights, or images of another"):
+        original(replace(given, **then), tmp_path)
 
 
 def test_bad_options_are_refused_in_a_sentence(exported_run, tmp_path):
