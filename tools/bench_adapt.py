@@ -31,7 +31,7 @@ from _bits import Case, judged
 
 from hwnas import blocks, device, files, known, release, spaces, tasks
 from hwnas.adapt import STRATEGIES, costs
-from hwnas.adapt.blocks import latency_of, searched
+from hwnas.adapt.blocks import latency_of, learnt, searched
 from hwnas.adapt.keeping import keep
 from hwnas.adapt.subject import Subject
 from hwnas.compare import contender
@@ -41,11 +41,8 @@ from hwnas.measure import Measurer
 from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
 from hwnas.runs.found import COMPARED, SearchRecord
-from hwnas.search.oneshot.inherit import inherited
 from hwnas.train import TrainConfig, load_weights
 from hwnas.train.adapting import adapted
-from hwnas.train.config import TAUGHT
-from hwnas.train.fitting import fit, new_network
 from hwnas.train.scoring import predictions
 from hwnas.train.teacher import load_teacher
 from hwnas.train.training import dataset_of
@@ -256,17 +253,7 @@ def _blocks(
         measuring=measurer.options,
         tell=lambda _: None,
     )
-    run = folder / "search"
-    arch = spaces.architecture_from_json(records.arch(run))
-    network = new_network(arch, 0)
-    network.load_state_dict(dict(inherited(run, arch, subject.data).tensors), strict=False)
-    fit(
-        network,
-        subject.data,
-        TrainConfig(epochs=config.epochs, distill_weight=TAUGHT, seed=subject.seed),
-        teacher=subject.teacher,
-        fresh=(),
-    )
+    network = subject.tuned(learnt(folder / "search", subject.data), config)
     latency = latency_of(record)
     return network, latency and latency.ms, latency is not None and latency.at_most_ms <= budget_ms
 

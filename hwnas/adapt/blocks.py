@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from hwnas import finalists, spaces, tasks
+from hwnas import blocks, finalists, spaces, tasks
 from hwnas.adapt.latencies import Latency
 from hwnas.budget import Budget
 from hwnas.device import Device, Target
@@ -14,11 +15,17 @@ from hwnas.measure import ProfileOptions, Progress, profile
 from hwnas.runs import records
 from hwnas.runs.folder import ChainFolder
 from hwnas.runs.found import SearchRecord
+from hwnas.search.oneshot.inherit import inherited
 from hwnas.search.request import SearchRequest
 from hwnas.search.settings import DISTILLATION_STEPS, STRATEGY
 from hwnas.settings import requests, usual
 from hwnas.space import SearchSpace
 from hwnas.train.adapting import space_of
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from hwnas.data import Dataset
 
 Seen = tuple[float, tuple[float, float] | None]
 """The task's metric on validation images, and its 95 % interval."""
@@ -111,3 +118,16 @@ def tuned(record: SearchRecord) -> Seen | None:
             low, high = each["interval"]
             return float(each["value"]), (float(low), float(high))
     return None
+
+
+def learnt(search: Path, data: Dataset) -> nn.Module:
+    """The network that a search found, untuned, with what its candidates learnt from the whole network.
+
+    Args:
+        search: Folder of the search.
+        data: The images.
+    """
+    arch = spaces.architecture_from_json(records.arch(search))
+    network = blocks.network(arch)
+    network.load_state_dict({**network.state_dict(), **inherited(search, arch, data).tensors})
+    return network

@@ -175,7 +175,7 @@ def _is_of(given: GivenModel, folder: Path) -> bool:
 def _is_scaled_as(given: GivenModel, said: Mapping[str, Any]) -> bool:
     """Whether images of the network that is given are scaled as those of an import."""
     if given.mean is None and given.std is None:
-        return said["said_by"] != BY_OPTIONS
+        return str(said["said_by"]) != BY_OPTIONS
     channels = len(said["mean"])
     wanted = scale_of(given.mean, given.std, None, channels)
     return (list(wanted.mean), list(wanted.std)) == (said["mean"], said["std"])

@@ -22,7 +22,6 @@ from hwnas.errors import HwnasError, InfeasibleBudget, LatencyModelError, SpaceE
 from hwnas.runs import records
 from hwnas.runs.adapting import AdaptStep
 from hwnas.runs.folder import ChainFolder
-from hwnas.search.oneshot.inherit import inherited
 from hwnas.space import Architecture
 from hwnas.tasks.base import Predictions
 from hwnas.train.config import TrainConfig
@@ -235,16 +234,14 @@ def cheaper_blocks(climb: Climb) -> Iterator[Tried]:
     what = f"{sum(own != whole for own, whole in pairs)} of {len(pairs)} blocks replaced"
     step = climb.step(BLOCKS, what, found, None)
     if step.keeps:
-        value, interval = blocks_rung.tuned(record) or _tuned_now(climb, folder / "search", arch)
+        value, interval = blocks_rung.tuned(record) or _tuned_now(climb, folder / "search")
         step = replace(step, value=value, interval=interval)
     yield Tried(step, search=folder / "search")
 
 
-def _tuned_now(climb: Climb, search: Path, arch: Architecture) -> blocks_rung.Seen:
+def _tuned_now(climb: Climb, search: Path) -> blocks_rung.Seen:
     """What a network is worth that its search had nothing to compare with, and did not tune."""
     climb.tell("tuning cheaper blocks")
-    network = blocks.network(arch)
-    learnt = inherited(search, arch, climb.subject.data).tensors
-    network.load_state_dict({**network.state_dict(), **learnt})
+    network = blocks_rung.learnt(search, climb.subject.data)
     seen = climb.subject.seen(climb.subject.tuned(network, climb.short))
     return seen.value, seen.interval
