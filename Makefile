@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: quickstart test lint wheel clean
+.PHONY: quickstart test lint wheel docs clean
 
 quickstart: $(VENV)/.stamp-run  ## Profile, search, train, export and verify on this CPU.
 	$(BIN)/hwnas quickstart
@@ -22,6 +22,9 @@ lint: $(VENV)/.stamp-dev  ## Style, types, layers.
 
 wheel: $(VENV)/.stamp-dev  ## Build the wheel and try it in a clean environment, away from here.
 	$(BIN)/python tools/check_wheel.py
+
+docs: $(VENV)/.stamp-dev  ## The documentation as a site in build/docs; a broken link is an error.
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict --site-dir build/docs
 
 clean:
 	rm -rf $(VENV) dist build

@@ -42,8 +42,8 @@ def app(tmp_path_factory):
     if not jar or not java or not json_jar.exists():
         pytest.skip(f"needs java, {json_jar} (or ANDROID_JSON) and a compiler's jar in KOTLIN_COMPILER")
     folder = tmp_path_factory.mktemp("app")
-    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
-    (folder / "Readme.kt").write_text(re.search(r"```kotlin\n(.*?)```", readme, re.DOTALL)[1])
+    page = (Path(__file__).parents[2] / "docs" / "guides" / "android.md").read_text("utf-8")
+    (folder / "Page.kt").write_text(re.search(r"```kotlin\n(.*?)```", page, re.DOTALL)[1])
     texts = {}
     for task in ("detection", "segmentation"):
         texts |= tasks.get(task).example.files
@@ -189,7 +189,7 @@ def test_pictures_are_scaled_as_in_training(app, size, tmp_path):
     assert (np.abs(levels - wanted) < 0.01).mean() > 0.75, "Pillow rounds rows first where that is less work"
 
 
-def test_the_readme_names_the_class(app, tmp_path):
+def test_the_snippet_names_the_class(app, tmp_path):
     data = shapes.images()
     how = preprocessing.describe(data, {}, ["litert"])
     (tmp_path / "preprocessing.json").write_text(json.dumps(how))
