@@ -45,8 +45,8 @@ def _command_line() -> str:
 
 
 def _settings() -> str:
-    said = f"Every setting of `hwnas run`, with its default; `hwnas init` writes this file.\n\n```toml\n{template()}```\n"
-    return f"# Settings of `hwnas run`\n\n{said}"
+    title, said = "# Settings of `hwnas run`", "Every setting, its default; `hwnas init` writes this file."
+    return f"{title}\n\n{said}\n\n```toml\n{template()}```\n"
 
 
 def _api() -> str:
