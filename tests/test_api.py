@@ -16,7 +16,7 @@ import hwnas
 from hwnas.annotations import _Public, require_types
 
 VERBS = ("profile", "fit", "search", "train", "export", "verify", "compare", "measure", "import_model")
-MINE = Path(__file__).parent / "plugins" / "mine.py"
+MINE = Path(__file__).parents[1] / "examples" / "plugin.py"
 
 
 @pytest.mark.parametrize("name", hwnas.__all__)
@@ -90,7 +90,7 @@ def test_a_whole_chain_with_a_space_a_block_and_a_strategy_of_ones_own(tmp_path)
         assert isinstance(found.architecture, hwnas.Architecture)
         assert found.verdict is None, "nothing was measured"
         assert 0 <= found.score <= 1
-        assert found.record["plugins"].keys() == {"mine.py"}
+        assert found.record["plugins"].keys() == {"plugin.py"}
         trained = hwnas.train(found.run, epochs=2, batch_size=64)
         assert trained.metric == "accuracy"
         assert trained.interval[0] <= trained.value <= trained.interval[1]

@@ -8,7 +8,7 @@ import pytest
 
 from hwnas import plugins
 
-MINE = Path(__file__).parent / "mine.py"
+MINE = Path(__file__).parents[2] / "examples" / "plugin.py"
 
 
 @pytest.fixture(autouse=True)

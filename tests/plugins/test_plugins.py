@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -203,7 +204,7 @@ class TestCommandLine:
         few = {"rounds": 2, "max-rounds": 2, "samples": 2, "calibration-networks": 1, "heldout-networks": 1}
         asked = ["--device", "bench", "--space", "tiny", "--precision", "int8", "--out", tmp_path]
         asked += [word for name, value in few.items() for word in (f"--{name}", value)]
-        own = ["--plugin", mine, "--plugin", mine.with_name("counted.py")]
+        own = ["--plugin", mine, "--plugin", Path(__file__).with_name("counted.py")]
         done = cli("profile", *asked, *own, "--json", XDG_CONFIG_HOME=str(tmp_path))
         assert done.returncode == 0, done.stderr
         [table] = json.loads(done.stdout)["tables"]

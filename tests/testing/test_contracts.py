@@ -19,7 +19,7 @@ from hwnas.search.sampling.loop import SamplingStrategy
 from hwnas.search.sampling.random import Random, RandomSampler
 from hwnas.space import Choice, SearchSpace
 
-MINE = Path(__file__).parents[1] / "plugins" / "mine.py"
+MINE = Path(__file__).parents[2] / "examples" / "plugin.py"
 
 
 @pytest.fixture
