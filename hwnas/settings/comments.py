@@ -105,7 +105,7 @@ COMMENTS: Mapping[str, Mapping[str, str]] = {
     "train": {
         "epochs": "Passes over the training images; where it is not set, as many as 2,000 steps take, but 8 "
         "to 60; of a network that begins with learned weights, as many as 700 steps take, but 4 to 20 "
-        "(segmenters 4 to 30; detectors 1,200 steps, 4 to 40).",
+        "(segmenters 4 to 30; detectors 1,800 steps, 4 to 60).",
         "batch_size": "Images a step; where it is not set, 32 (segmenters 16, detectors 8), or all where "
         "there are fewer.",
         "learning_rate": "The highest learning rate; where it is not set, 0.1 (segmenters and detectors "
@@ -117,6 +117,9 @@ COMMENTS: Mapping[str, Mapping[str, str]] = {
         "with learned weights (detectors 1).",
         "freeze_share": "Share of the training, at its end, in which batch norms keep their statistics; "
         "where it is not set, 0, and 0.3 with learned weights.",
+        "frozen_stride": "Where the last layer is new, blocks near the image whose features are no coarser "
+        "than this share of it, as 4 for a fourth, stay as they are; 0 is none. Where it is not set 0, and 4 "
+        "for detectors with learned weights.",
         "momentum": "Momentum of the optimiser (SGD).",
         "weight_decay": "Weight decay.",
         "warmup_share": "Share of the training in which the learning rate rises.",

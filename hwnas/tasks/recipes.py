@@ -18,6 +18,7 @@ class Usual:
         head_steps: Weight updates of what is fresh alone, as far as a third of the epochs allows.
         layer_decay: See ``TrainConfig``.
         freeze_share: See ``TrainConfig``.
+        frozen_stride: See ``TrainConfig``.
         short_rate: The highest learning rate where what knows the images already learns for an epoch or
             two more; None where the usual one does as well.
     """
@@ -30,6 +31,7 @@ class Usual:
     head_steps: int = 0
     layer_decay: float = 1.0
     freeze_share: float = 0.0
+    frozen_stride: int = 0
     short_rate: float | None = None
 
 

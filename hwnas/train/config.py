@@ -39,7 +39,7 @@ def require_all(config: object, checks: Mapping[str, bool]) -> None:
             raise TrainingError(f"{invariant}, but got {getattr(config, invariant.split()[0])!r}")
 
 
-BEFORE_ADAPTING = {"head_epochs": 0, "layer_decay": 1.0, "freeze_share": 0.0}
+BEFORE_ADAPTING = {"head_epochs": 0, "layer_decay": 1.0, "freeze_share": 0.0, "frozen_stride": 0}
 """Of trainings by versions that had no such setting."""
 
 TAUGHT = 0.5
@@ -69,6 +69,9 @@ class TrainConfig:
             section 3.2). None: 1, all alike; pretrained, 0.95.
         freeze_share: Share of the steps, at the end, in which batch norms use the statistics that they
             have, instead of those of a small batch. None: 0; pretrained, 0.3.
+        frozen_stride: Where the head is fresh, blocks near the image whose features are no coarser than
+            this share of it, as 4 for a fourth, stay as they are. None: 0, which is none of them;
+            pretrained detectors, 4.
         augment: Whether images are cropped, mirrored and erased at all.
         crop: Share of the side that images are padded by before a random crop.
         flip: Whether images are mirrored; None as the data say.
@@ -98,6 +101,7 @@ class TrainConfig:
     head_epochs: int | None = None
     layer_decay: float | None = None
     freeze_share: float | None = None
+    frozen_stride: int | None = None
     augment: bool = True
     crop: float = 0.125
     flip: bool | None = None
@@ -122,6 +126,7 @@ class TrainConfig:
             "head_epochs must not be negative": self.head_epochs is None or self.head_epochs >= 0,
             "layer_decay must be in (0, 1]": self.layer_decay is None or 0 < self.layer_decay <= 1,
             "freeze_share must be in [0, 1)": self.freeze_share is None or 0 <= self.freeze_share < 1,
+            "frozen_stride must not be negative": self.frozen_stride is None or self.frozen_stride >= 0,
             "erasing must be in [0, 1]": 0 <= self.erasing <= 1,
             "mixup must not be negative, and at most 1000": 0 <= self.mixup <= 1000,
             "cutmix must not be negative, and at most 1000": 0 <= self.cutmix <= 1000,
@@ -194,7 +199,7 @@ class TrainConfig:
             head_epochs=head_epochs,
             **{
                 name: getattr(usual, name) if getattr(self, name) is None else getattr(self, name)
-                for name in ("learning_rate", "layer_decay", "freeze_share")
+                for name in ("learning_rate", "layer_decay", "freeze_share", "frozen_stride")
             },
         )
 

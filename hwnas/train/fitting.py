@@ -29,6 +29,7 @@ from hwnas.train.auxiliary import heads_for, require_possible
 from hwnas.train.average import averaged
 from hwnas.train.config import EpochRecord, Kept, TrainConfig, TrainResult
 from hwnas.train.divergence import Watch
+from hwnas.train.frozen import near_image
 from hwnas.train.loss import BatchLoss, TrainingLoss
 from hwnas.train.scoring import look
 from hwnas.train.teacher import Teacher
@@ -127,6 +128,8 @@ class _Fit:
         require_possible(config.auxiliary, self.task)
         self.heads = heads_for(self.model, data, config)
         self.fresh = fresh
+        stride = (config.frozen_stride or 0) if fresh else 0
+        self.frozen = near_image(self.model, data.image_shape, stride, fresh) if stride else ()
         self.rate, layer_decay = config.learning_rate or 0.0, config.layer_decay or 1.0
         parts = [list(part.parameters()) for part in (model.children() if layer_decay < 1 else (model,))]
         parts[-1].extend(self.heads.parameters())
@@ -188,6 +191,7 @@ class _Fit:
             found.append((Kept(epoch, True), renewed.score, self._copied(self.model), renewed))
         kept, val, weights, seen = max(found, key=lambda item: self._worth(item[1]))
         files.copy_into(self.model, weights, "memory")
+        self.model.requires_grad_(True)
         optim.check_finite(val.loss, "on validation after the last epoch")
         seen = seen or look(self.model, self.batches, "val")  # of an epoch before training was cut off
         return TrainResult(self.config, tuple(self.history), val, kept, seen, self.origin)
@@ -285,6 +289,8 @@ class _Fit:
             is_fresh = is_alone and f"{path}.weight" in self.fresh  # its statistics say nothing yet
             if is_frozen and isinstance(module, nn.BatchNorm2d) and not is_fresh:
                 module.eval()
+        for part in self.frozen:
+            part.eval().requires_grad_(False)
 
     def _identity(self) -> dict[str, object]:
         """What a checkpoint must share with this training to be continued by it."""

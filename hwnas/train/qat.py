@@ -55,6 +55,7 @@ def recipe(trained: TrainConfig, epochs: int) -> TrainConfig:
         head_epochs=0,
         layer_decay=1.0,
         freeze_share=0.0,
+        frozen_stride=0,
         erasing=0.0,
         mixup=0.0,
         cutmix=0.0,

@@ -60,6 +60,7 @@ WRONG_VALUES = {
     "train --layer-decay": ["train", "r", "--layer-decay", "0"],
     "train --auxiliary": ["train", "r", "--auxiliary", "2"],
     "train --freeze-share": ["train", "r", "--freeze-share", "1"],
+    "train --frozen-stride": ["train", "r", "--frozen-stride", "-1"],
     "train --epochs": ["train", "r", "--epochs", "0"],
     "train --batch-size": ["train", "r", "--batch-size", "1"],
     "train --learning-rate": ["train", "r", "--learning-rate", "nan"],

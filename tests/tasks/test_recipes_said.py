@@ -25,6 +25,7 @@ def test_the_help_names_what_every_task_does(task, is_pretrained):
     assert usual.batch_size in _numbers("batch_size")
     assert usual.learning_rate in _numbers("learning_rate")
     assert usual.layer_decay in _numbers("layer_decay")
+    assert usual.frozen_stride in _numbers("frozen_stride")
     assert not is_pretrained or usual.head_steps in _numbers("head_epochs")
 
 

@@ -58,6 +58,24 @@ def test_an_adapted_network_knows_more_than_one_from_nothing_after_as_many_steps
     assert (other.config.head_epochs, other.config.layer_decay, other.config.freeze_share) == (0, 1.0, 0.0)
 
 
+@pytest.mark.parametrize(("stride", "kept"), [(0, ()), (1, ("0.",)), (64, ("0.", "1."))])
+def test_what_sees_the_image_closely_stays_as_it_is(digits, learnt, stride, kept):
+    model, fresh = pretrained(learnt)
+    config = dataclasses.replace(CONFIG, epochs=2, head_epochs=1, frozen_stride=stride)
+    train.fit(model, digits, config, fresh=fresh)
+    for name, value in state(model).items():
+        is_count = name.endswith("num_batches_tracked")
+        assert torch.equal(value, learnt[name]) == name.startswith(kept) or is_count, name
+    assert all(p.requires_grad for p in model.parameters())
+
+
+def test_nothing_stays_as_it_is_where_all_of_it_knows_the_images(digits, learnt):
+    model = small_network()
+    model.load_state_dict(learnt)
+    train.fit(model, digits, dataclasses.replace(CONFIG, epochs=1, frozen_stride=64), fresh=())
+    assert not torch.equal(model[0][0].weight, learnt["0.0.weight"])
+
+
 def test_statistics_stay_at_the_end(digits, learnt):
     model, fresh = pretrained(learnt)
     seen = []
@@ -84,7 +102,7 @@ def test_blocks_near_the_image_learn_more_slowly():
 
 @pytest.mark.parametrize("stopped", [1, 2])
 def test_it_goes_on_as_if_it_had_not_been_stopped(digits, learnt, tmp_path, stopped):
-    config = dataclasses.replace(CONFIG, head_epochs=1, layer_decay=0.8, freeze_share=0.3)
+    config = dataclasses.replace(CONFIG, head_epochs=1, layer_decay=0.8, freeze_share=0.3, frozen_stride=1)
     whole, fresh = pretrained(learnt)
     train.fit(whole, digits, config, fresh=fresh)
     path, resumed = tmp_path / "checkpoint", pretrained(learnt)[0]
