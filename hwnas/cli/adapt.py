@@ -87,7 +87,7 @@ def adapt(
     from hwnas.adapt import adapt as made_to_keep
     from hwnas.adapt.ladder import require_kept
     from hwnas.cli._verifications import show_verifications
-    from hwnas.runs import records
+    from hwnas.runs import outputs, records
     from hwnas.verify import verify
 
     with _usage.usage():
@@ -105,7 +105,8 @@ def adapt(
         means, stds = image_scale(mean, std)
         given = GivenModel(model, data, weights, image_shape(shape), means, stds, resolution, task)
 
-    with err.status("reading the network") as status:
+    alone = outputs.claimed(to, "an adaptation")
+    with alone, err.status("reading the network") as status:
         record = made_to_keep(
             given, to, budget, options, is_open="/" not in device, tell=status.update, on_epoch=show_epoch
         )

@@ -9,7 +9,7 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from hwnas.device import Device, Target
 from hwnas.errors import DeviceError, ExportError
@@ -45,7 +45,7 @@ class Measurer:
         self._environments: dict[Target, dict[str, Any]] = {}
         self._takes: dict[Target, list[str]] = {}
 
-    def __enter__(self) -> Measurer:
+    def __enter__(self) -> Self:
         with ExitStack() as stack:
             self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hwnas-")))
             self._transport: Transport = stack.enter_context(connect(self.device))

@@ -169,7 +169,8 @@ def test_the_command_says_what_was_tried_with_its_intervals_and_why_the_rest_cam
     assert all(end in said for end in record.metric.within(whole.interval).split(" to "))
     assert record.notes[0] in said
     words[-1] = exported_run / "arch.json"
-    assert "an adapted network must be writable" in str(CliRunner().invoke(app, [*map(str, words)]).exception)
+    refused = str(CliRunner().invoke(app, [*map(str, words)]).exception)
+    assert "the folder of an adaptation must be writable" in refused
 
 
 def test_what_is_predicted_wrong_is_corrected_by_what_is_measured(exported_run, by_size):
