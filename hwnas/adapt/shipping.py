@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -41,7 +40,7 @@ def settle(run: Path, taken: Tried, subject: Subject, teacher: Path, record: Ada
     """
     data, whole = taken.data or subject.data, subject.teacher.architecture
     if taken.search is not None:
-        shutil.copytree(taken.search, run, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".lock"))
+        files.copy_whole(taken.search, run, without=(RunFolder.lock,))
     elif taken.network is None and whole is not None:
         _write(run, whole, taken, data, record)
     else:
@@ -78,7 +77,7 @@ def trained(
     if rung in (AS_IS, RUNTIME):
         for name in (RunFolder.weights, RunFolder.mistakes, RunFolder.train):  # which says that it is done
             if (teacher / name).exists():
-                files.write_atomic(run / name, (teacher / name).read_bytes())
+                files.copy_whole(teacher / name, run / name)
         return
     is_taught = rung != RESOLUTION
     train_run(

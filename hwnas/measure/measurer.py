@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from hwnas import files
 from hwnas.device import Device, Target
 from hwnas.errors import DeviceError, ExportError
 from hwnas.measure import adaptive, alone
@@ -195,7 +196,7 @@ class Measurer:
         if isinstance(model, Path):
             return model
         path = self._folder / sha256(model).hexdigest()
-        path.write_bytes(model)
+        files.write_atomic(path, model)
         return path
 
 
