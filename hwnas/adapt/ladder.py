@@ -17,7 +17,7 @@ from hwnas import device as devices
 from hwnas import files, tasks
 from hwnas.adapt import rungs, shipping, steps
 from hwnas.adapt.latencies import Latency, Stopwatch, latencies
-from hwnas.adapt.narrowable import narrowable
+from hwnas.adapt.narrowable import narrowable, require_whole_again
 from hwnas.adapt.original import GivenModel, original
 from hwnas.adapt.rungs import AS_IS, BLOCKS, RESOLUTION, RUNTIME, WIDTHS, Climb, Rung, Tried
 from hwnas.adapt.strategies import STRATEGIES
@@ -184,6 +184,7 @@ def adapt(
 def _asked(given: GivenModel, budget: Budget, options: AdaptOptions) -> dict[str, Any]:
     """What an adaptation is recognised by."""
     of_model = {name: value for name, value in asdict(given).items() if name != "config"}
+    of_model["task"] = given.task or tasks.DEFAULT
     of_options = {name: value for name, value in asdict(options).items() if name != "measuring"}
     asked = {**of_model, **of_options, "budget": budget.with_threads}
     found: dict[str, Any] = json.loads(json.dumps(asked, default=str))
@@ -222,8 +223,11 @@ def _step(
     measurer: Stopwatch, target: Target, options: AdaptOptions, tell: Callable[[str], None], found: Prunable
 ) -> int:
     """What is asked for, or the device's own where widths are to be chosen at all."""
-    if options.step is not None or WIDTHS not in options.rungs:
+    if WIDTHS not in options.rungs:
         return options.step or steps.USUAL
+    require_whole_again(found)
+    if options.step is not None:
+        return options.step
     tell("reading the staircase of widths")
     return steps.step_of(found, measurer, target)
 

@@ -46,12 +46,14 @@ class Tried:
         network: It, tuned; None where it is the whole network itself, or none was found.
         data: The images as it sees them; None for those of the subject.
         search: Run folder of the search that found it, if one did.
+        arch: The network in blocks, where it is known before it is read off the module.
     """
 
     step: AdaptStep
     network: nn.Module | None = None
     data: Dataset | None = None
     search: Path | None = None
+    arch: Architecture | None = None
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,7 @@ def smaller_images(climb: Climb) -> Iterator[Tried]:
         climb.notes.append(
             f"{RESOLUTION}: {side} px is judged by masks of that size, the others by larger ones"
         )
-    yield Tried(replace(step, value=seen.value, interval=seen.interval), network, data)
+    yield Tried(replace(step, value=seen.value, interval=seen.interval), network, data, arch=smaller[side])
 
 
 def _seen_at(data: Dataset, side: int) -> Dataset:

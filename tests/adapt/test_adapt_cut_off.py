@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -14,11 +15,14 @@ from hwnas import device, verify
 from hwnas.adapt import GivenModel, adapt, blocks
 from hwnas.adapt.ladder import AdaptOptions
 from hwnas.adapt.latencies import Stopwatch, latencies
+from hwnas.adapt.original import ORIGINAL, original
 from hwnas.blocks import parse
 from hwnas.budget import Budget
 from hwnas.cli import app
 from hwnas.errors import HwnasError
 from hwnas.export import random_module
+from hwnas.importing import import_model
+from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
 
 TARGET = device.load("host").target("litert", "int8")
@@ -98,3 +102,15 @@ def test_nobody_else_works_in_its_folder_from_the_first_step_to_the_last(exporte
     done = CliRunner().invoke(app, [*map(str, words), "--short-epochs", "1", "--epochs", "1"])
     assert str(done.exception) == "enough was seen"
     assert holders == [os.getpid()] * 2
+
+
+def test_an_import_that_was_cut_off_is_made_again(exported_run, tmp_path, monkeypatch):
+    """Between two of its files: those that came first are not taken for all."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(exported_run / "export" / "model.onnx", "model.onnx")
+    whole = import_model("model.onnx", tmp_path / "import").architecture.id
+    (tmp_path / "import" / RunFolder.arch).unlink()
+    (tmp_path / ORIGINAL).write_text("in the way")
+    with pytest.raises(HwnasError, match="original is a file"):
+        original(GivenModel("model.onnx", "digits"), tmp_path)
+    assert records.arch(tmp_path / "import")["id"] == whole
