@@ -8,7 +8,7 @@ import math
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,17 +48,21 @@ def write_atomic(path: Path, content: bytes | str) -> None:
     Raises:
         WriteError: It cannot be written; a file that was there is as before.
     """
-    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     try:
-        _write_beside(path.resolve() if path.is_symlink() else path, data)
+        _write_beside(path.resolve() if path.is_symlink() else path, content)
     except OSError as error:
-        raise WriteError(
-            f"a file must be written whole, but {path} was not: {error.strerror or error}: free some space "
-            "or mend the folder, and start again; what was finished before is kept"
-        ) from error
+        raise _not_written(path, error) from error
 
 
-def _write_beside(path: Path, data: bytes) -> None:
+def _not_written(path: Path, error: OSError) -> WriteError:
+    return WriteError(
+        f"a file must be written whole, but {path} was not: {error.strerror or error}: free some space "
+        "or mend the folder, and start again; what was finished before is kept"
+    )
+
+
+def _write_beside(path: Path, content: bytes | str) -> None:
+    data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".hwnas-")
     try:
@@ -90,7 +94,10 @@ def write_folder(folder: Path, contents: Mapping[str, bytes | str]) -> None:
         raise WriteError(f"a folder must be made, but {folder} was not: {error.strerror}") from error
     try:
         for name, content in contents.items():
-            write_atomic(beside / name, content)
+            try:
+                _write_beside(beside / name, content)
+            except OSError as error:
+                raise _not_written(folder / name, error) from error
         folder.mkdir(exist_ok=True)
         for name in contents:
             (beside / name).replace(folder / name)
@@ -100,6 +107,25 @@ def write_folder(folder: Path, contents: Mapping[str, bytes | str]) -> None:
         raise WriteError(f"a folder must be written whole, but {folder} was not: {error}") from error
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def copy_whole(source: Path, target: Path, *, without: Collection[str] = ()) -> None:
+    """Copy a file, or a folder with all that is in it: each file is whole or as before.
+
+    Args:
+        source: What is there.
+        target: Where it goes; of a folder, other files that are there stay.
+        without: Names that are left out.
+
+    Raises:
+        WriteError: A file cannot be written.
+    """
+    if not source.is_dir():
+        write_atomic(target, source.read_bytes())
+        return
+    for path in sorted(source.iterdir()):
+        if path.name not in without:
+            copy_whole(path, target / path.name, without=without)
 
 
 def append_whole(path: Path, text: str) -> None:

@@ -24,6 +24,15 @@ def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     assert [p.name for p in tmp_path.iterdir()] == ["a.json"]
 
 
+def test_a_folder_is_copied_into_what_is_there(tmp_path):
+    for name in ("from/a", "from/in/b", "from/in/.lock", "to/in/c"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    files.copy_whole(tmp_path / "from", tmp_path / "to", without=(".lock",))
+    assert {path.name for path in tmp_path.glob("to/**/*") if path.is_file()} == {"a", "b", "c"}
+    assert (tmp_path / "to" / "in" / "b").read_text() == "from/in/b"
+
+
 def test_numbers_that_json_cannot_hold_are_refused(tmp_path):
     with pytest.raises(ValueError, match="JSON"):
         files.write_json(tmp_path / "a.json", {"x": math.nan})

@@ -33,11 +33,11 @@ from hwnas import blocks, device, files, known, release, spaces, tasks
 from hwnas.adapt import STRATEGIES, costs
 from hwnas.adapt.blocks import latency_of, learnt, searched
 from hwnas.adapt.keeping import keep
+from hwnas.adapt.latencies import Stopwatch
 from hwnas.adapt.subject import Subject
 from hwnas.compare import contender
 from hwnas.errors import HwnasError
 from hwnas.importing import import_model
-from hwnas.measure import Measurer
 from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
 from hwnas.runs.found import COMPARED, SearchRecord
@@ -114,7 +114,7 @@ class Bench:
             config=TrainConfig(epochs=self.options.again_epochs, seed=self.options.seed),
         )
 
-    def subject(self, measurer: Measurer) -> Subject:
+    def subject(self, measurer: Stopwatch) -> Subject:
         """It, on the device."""
         data = dataset_of(records.trained(self.teacher).data)
         teacher = load_teacher(self.teacher, data)
@@ -131,14 +131,14 @@ def main() -> None:
     with ExitStack() as stack:
         folder = options.work or Path(stack.enter_context(tempfile.TemporaryDirectory()))
         rows = Rows(folder / "rows.jsonl")
-        measurer = stack.enter_context(Measurer(device.load("host")))
+        measurer = stack.enter_context(Stopwatch(device.load("host")))
         for name in options.networks:
             bench = Bench(made_folder(str(folder / name)), name, options)
             results[name] = _network(bench, rows, measurer)
     report(options, results, _targets(results, options), environment("torch", "torch-pruning"))
 
 
-def _network(bench: Bench, rows: Rows, measurer: Measurer) -> dict[str, Any]:
+def _network(bench: Bench, rows: Rows, measurer: Stopwatch) -> dict[str, Any]:
     name, options = bench.name, bench.options
     forms = rows.get(f"{name} forms", lambda: {form: _form(bench.imported(form)) for form in _FORMS})
     subject = bench.subject(measurer)

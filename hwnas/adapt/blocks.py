@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from hwnas import blocks, finalists, spaces, tasks
+from hwnas import blocks, files, finalists, spaces, tasks
 from hwnas.adapt.latencies import Latency
 from hwnas.budget import Budget
 from hwnas.device import Device, Target
 from hwnas.measure import ProfileOptions, Progress, profile
 from hwnas.runs import records
-from hwnas.runs.folder import ChainFolder
+from hwnas.runs.folder import ChainFolder, RunFolder
 from hwnas.runs.found import SearchRecord
 from hwnas.search.oneshot.inherit import inherited
 from hwnas.search.request import SearchRequest
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from torch import nn
 
     from hwnas.data import Dataset
+
+_ASKED = "asked.json"
+"""What the search that is there was to find."""
 
 Seen = tuple[float, tuple[float, float] | None]
 """The task's metric on validation images, and its 95 % interval."""
@@ -64,6 +68,14 @@ def searched(
     def said(progress: Progress) -> None:
         tell(f"measuring cheaper blocks: {progress.stage} {progress.done}/{progress.total}")
 
+    asked = {
+        "space": space.fingerprint,
+        "target": target.to_json(),
+        "budget_ms": budget_ms,
+        "seed": seed,
+        "teacher": files.sha256(RunFolder(teacher).weights),
+    }
+    _make_way(folder, asked)
     measuring = _for_space(measuring, space)
     profile(device, space, [target], tables / device.name, measuring, said)
     request = SearchRequest(
@@ -91,6 +103,17 @@ def searched(
         tell=tell,
     )
     return found or records.search(folder / "search")
+
+
+def _make_way(folder: Path, asked: Mapping[str, Any]) -> None:
+    """Take a search away that an earlier climb left and that asked for something else; its tables stay."""
+    path, text = folder / _ASKED, files.json_text(asked)
+    if path.exists() and path.read_text(encoding="utf-8") == text:
+        return
+    path.unlink(missing_ok=True)  # first: what is half gone is not to be gone on with
+    if (folder / "search").exists():
+        shutil.rmtree(folder / "search")
+    files.write_atomic(path, text)
 
 
 def _for_space(measuring: ProfileOptions, space: SearchSpace) -> ProfileOptions:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
@@ -15,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from hwnas import device as devices
 from hwnas import files, tasks
 from hwnas.adapt import rungs, shipping, steps
-from hwnas.adapt.latencies import Latency, latencies
-from hwnas.adapt.narrowable import narrowable
+from hwnas.adapt.latencies import Latency, Stopwatch, latencies
+from hwnas.adapt.narrowable import narrowable, require_whole_again
 from hwnas.adapt.original import GivenModel, original
 from hwnas.adapt.rungs import AS_IS, BLOCKS, RESOLUTION, RUNTIME, WIDTHS, Climb, Rung, Tried
 from hwnas.adapt.strategies import STRATEGIES
@@ -26,7 +27,7 @@ from hwnas.budget import Budget
 from hwnas.device import Device, Target
 from hwnas.errors import DeviceError, HwnasError, InfeasibleBudget, SpaceError
 from hwnas.finalists.tuning import settled
-from hwnas.measure import Measurer, ProfileOptions
+from hwnas.measure import ProfileOptions
 from hwnas.runs import outputs, records
 from hwnas.runs.adapting import AdaptRecord
 from hwnas.runs.folder import RunFolder
@@ -82,7 +83,7 @@ class AdaptOptions:
                 raise HwnasError(f"{said}, but got {getattr(self, said.split()[0])!r}")
 
 
-@outputs.alone_in("run", "an adaptation")
+@outputs.alone_in("run", "an adaptation", new=True)
 def adapt(
     given: GivenModel,
     run: Path,
@@ -116,7 +117,6 @@ def adapt(
         raise HwnasError(
             f"a budget must be on a device and a runtime, but got {budget}: name one, as host=12"
         )
-    outputs.require_folder(run, "an adapted network")
     folder, asked = RunFolder(run), _asked(given, budget, options)
     begun = _begun(folder, asked)
     teacher_run = original(given, run, tell=tell, on_epoch=on_epoch)
@@ -131,7 +131,7 @@ def adapt(
         notes.append(f"{RUNTIME}: not tried, as the budget names one")
     device = devices.load(target.device)
     with ExitStack() as stack:
-        measurer = stack.enter_context(Measurer(device, options.measuring))
+        measurer = stack.enter_context(Stopwatch(device, options.measuring, folder.sessions))
         step_of = partial(_step, measurer, target, options, tell)
         widths = narrowable(given.model, teacher.network, data.image_shape, step_of)
         if widths.refusal is not None and WIDTHS in options.rungs:
@@ -173,6 +173,7 @@ def adapt(
         shipping.settle(run, best, subject, teacher_run, record)
     run.mkdir(parents=True, exist_ok=True)
     files.write_json(folder.adapting, record.to_json())
+    shutil.rmtree(folder.sessions, ignore_errors=True)
     if best is not None:
         tell("training what ships")
         images = best.data or data
@@ -183,6 +184,7 @@ def adapt(
 def _asked(given: GivenModel, budget: Budget, options: AdaptOptions) -> dict[str, Any]:
     """What an adaptation is recognised by."""
     of_model = {name: value for name, value in asdict(given).items() if name != "config"}
+    of_model["task"] = given.task or tasks.DEFAULT
     of_options = {name: value for name, value in asdict(options).items() if name != "measuring"}
     asked = {**of_model, **of_options, "budget": budget.with_threads}
     found: dict[str, Any] = json.loads(json.dumps(asked, default=str))
@@ -218,11 +220,14 @@ def _begun(folder: RunFolder, asked: Mapping[str, Any]) -> AdaptRecord | None:
 
 
 def _step(
-    measurer: Measurer, target: Target, options: AdaptOptions, tell: Callable[[str], None], found: Prunable
+    measurer: Stopwatch, target: Target, options: AdaptOptions, tell: Callable[[str], None], found: Prunable
 ) -> int:
     """What is asked for, or the device's own where widths are to be chosen at all."""
-    if options.step is not None or WIDTHS not in options.rungs:
+    if WIDTHS not in options.rungs:
         return options.step or steps.USUAL
+    require_whole_again(found)
+    if options.step is not None:
+        return options.step
     tell("reading the staircase of widths")
     return steps.step_of(found, measurer, target)
 

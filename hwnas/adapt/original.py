@@ -36,7 +36,7 @@ class GivenModel:
         mean: What the network's inputs are scaled by: of values from 0 to 1; None as it says itself.
         std: The same.
         resolution: That it shall see; by default what it is of.
-        task: What it does with images.
+        task: What it does with images; None for that of a trained run, or else the usual one.
         config: How it is adapted to them.
     """
 
@@ -47,7 +47,7 @@ class GivenModel:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     resolution: int | None = None
-    task: str = tasks.DEFAULT
+    task: str | None = None
     config: TrainConfig = field(default_factory=TrainConfig)
 
     @property
@@ -93,6 +93,7 @@ def original(
                 f"data must be those that a trained run is of, {said}, but got {given.data}: leave --data "
                 "out, or give the network that it began with"
             )
+        _require_task(given, run)
         return run
     is_known = given.is_imported or known.knows(given.model.partition("+")[0])
     if not (given.is_to_import or is_known):
@@ -116,10 +117,19 @@ def original(
         given.data,
         file=weights,
         resolution=given.resolution,
-        task=given.task,
+        task=given.task or tasks.DEFAULT,
         config=given.config,
         on_epoch=on_epoch,
     )
+
+
+def _require_task(given: GivenModel, run: Path) -> None:
+    own = tasks.of_record(records.trained(run).data).name
+    if given.task not in (None, own):
+        raise HwnasError(
+            f"a task must be that of a trained run, {own}, but got {given.task!r}: leave it out, or give the "
+            "network that it began with"
+        )
 
 
 def _require_used(given: GivenModel) -> None:
@@ -140,7 +150,7 @@ def _require_used(given: GivenModel) -> None:
 def _imported(given: GivenModel, folder: Path, tell: Callable[[str], None]) -> Path:
     from hwnas.importing import import_model
 
-    if RunFolder(folder).imported.is_file():
+    if RunFolder(folder).arch.is_file():  # the last of its files
         if not _is_of(given, folder):
             raise HwnasError(
                 f"a network must be adapted into a folder of its own, but {folder.parent} was begun with "

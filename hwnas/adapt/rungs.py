@@ -19,6 +19,7 @@ from hwnas.adapt.subject import Subject
 from hwnas.data import contents
 from hwnas.device import Target
 from hwnas.errors import HwnasError, InfeasibleBudget, LatencyModelError, SpaceError, TrainingError
+from hwnas.export import random_module
 from hwnas.runs import records
 from hwnas.runs.adapting import AdaptStep
 from hwnas.runs.folder import ChainFolder
@@ -45,12 +46,14 @@ class Tried:
         network: It, tuned; None where it is the whole network itself, or none was found.
         data: The images as it sees them; None for those of the subject.
         search: Run folder of the search that found it, if one did.
+        arch: The network in blocks, where it is known before it is read off the module.
     """
 
     step: AdaptStep
     network: nn.Module | None = None
     data: Dataset | None = None
     search: Path | None = None
+    arch: Architecture | None = None
 
 
 @dataclass(frozen=True)
@@ -137,7 +140,8 @@ def smaller_images(climb: Climb) -> Iterator[Tried]:
     best: tuple[int, Latency] | None = None
     for side, other in smaller.items():  # shapes differ, so that each is a session
         shape = other.space.input_shape
-        found = latencies(subject.measurer, subject.target, {"": blocks.network(other)}, shape)[""]
+        network = random_module(other.blocks, 0, other.reads)
+        found = latencies(subject.measurer, subject.target, {"": network}, shape)[""]
         best = side, found
         if found.at_most_ms <= climb.budget_ms:
             break
@@ -158,7 +162,7 @@ def smaller_images(climb: Climb) -> Iterator[Tried]:
         climb.notes.append(
             f"{RESOLUTION}: {side} px is judged by masks of that size, the others by larger ones"
         )
-    yield Tried(replace(step, value=seen.value, interval=seen.interval), network, data)
+    yield Tried(replace(step, value=seen.value, interval=seen.interval), network, data, arch=smaller[side])
 
 
 def _seen_at(data: Dataset, side: int) -> Dataset:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from hwnas import files
 from hwnas.adapt.rungs import AS_IS, BLOCKS, RESOLUTION, RUNTIME, Tried
 from hwnas.adapt.subject import Subject
+from hwnas.errors import HwnasError
 from hwnas.importing import in_blocks
 from hwnas.runs.adapting import AdaptRecord
 from hwnas.runs.budgets import BudgetRecord
@@ -23,6 +23,8 @@ from hwnas.train.config import TAUGHT, EpochRecord, TrainConfig
 from hwnas.train.training import Start, train_run
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from hwnas.data import Dataset
 
 STRATEGY = "adapt"
@@ -41,14 +43,25 @@ def settle(run: Path, taken: Tried, subject: Subject, teacher: Path, record: Ada
     """
     data, whole = taken.data or subject.data, subject.teacher.architecture
     if taken.search is not None:
-        shutil.copytree(taken.search, run, dirs_exist_ok=True, ignore=shutil.ignore_patterns(".lock"))
+        files.copy_whole(taken.search, run, without=(RunFolder.lock,))
     elif taken.network is None and whole is not None:
         _write(run, whole, taken, data, record)
     else:
-        arch, network = in_blocks(taken.network, data.image_shape)  # type: ignore[arg-type]
+        arch, network = _in_blocks(taken, data)
         _write(run, arch, taken, data, record)
         about = {"from": f"run:{teacher.name}", "network": record.model, "narrowed": taken.step.what}
         save_tensors(RunFolder(run).adapted_weights, network.state_dict(), {"schema": _BEGUN, "start": about})
+
+
+def _in_blocks(taken: Tried, data: Dataset) -> tuple[Architecture, nn.Module]:
+    """A network that was tuned, in blocks; one on smaller images has those that it had."""
+    if taken.network is None:
+        raise HwnasError(
+            "what is to ship must be a network, but nothing was found: adapt into another folder"
+        )
+    if taken.arch is not None:
+        return taken.arch, taken.network
+    return in_blocks(taken.network, data.image_shape)
 
 
 def trained(
@@ -78,7 +91,7 @@ def trained(
     if rung in (AS_IS, RUNTIME):
         for name in (RunFolder.weights, RunFolder.mistakes, RunFolder.train):  # which says that it is done
             if (teacher / name).exists():
-                files.write_atomic(run / name, (teacher / name).read_bytes())
+                files.copy_whole(teacher / name, run / name)
         return
     is_taught = rung != RESOLUTION
     train_run(

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median_high
 
-from hwnas import blocks
-from hwnas.adapt.latencies import lowered, of_models
+from hwnas.adapt.latencies import Stopwatch, lowered, of_models
 from hwnas.device import Target
+from hwnas.export import random_module
 from hwnas.latency.layers import at_widths
 from hwnas.latency.staircase import read_step
-from hwnas.measure import Measurer
 from hwnas.widths.groups import Prunable
 from hwnas.widths.layers import WidthLayer, layers_of
 
@@ -24,7 +23,7 @@ _CHOICES = 3
 """Widths that the middle one of a network's groups should have."""
 
 
-def step_of(found: Prunable, measurer: Measurer, target: Target) -> int:
+def step_of(found: Prunable, measurer: Stopwatch, target: Target) -> int:
     """The step of widths on a target; ``USUAL`` where the latency of its main layers shows none.
 
     A group of channels is mostly made by a convolution and goes through a depthwise one: the shorter of their
@@ -65,14 +64,14 @@ def fine_enough(step: int, channels: Sequence[int]) -> int:
     return max(USUAL, step)
 
 
-def _read(layer: WidthLayer, measurer: Measurer, target: Target) -> int:
+def _read(layer: WidthLayer, measurer: Stopwatch, target: Target) -> int:
     """The step of a layer; 1 where none shows."""
     workloads = {
         str(width): layer.workload_at(width if layer.is_tied else layer.in_channels, width)
         for width in _WIDTHS
     }
     models = {
-        name: lowered(blocks.build([workload.block]), workload.in_shapes[0], target)
+        name: lowered(random_module([workload.block], 0), workload.in_shapes[0], target)
         for name, workload in workloads.items()
     }
     found = of_models(measurer, target, models)

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from hwnas import tasks
-from hwnas.adapt.latencies import Latency, latencies
+from hwnas.adapt.latencies import Latency, Stopwatch, latencies
 from hwnas.blocks import statistics
 from hwnas.data.batches import Batches
 from hwnas.device import Target
@@ -26,7 +26,6 @@ from hwnas.widths.space import WidthSpace
 
 if TYPE_CHECKING:
     from hwnas.data import Dataset
-    from hwnas.measure import Measurer
 
 _BATCH = 32
 _STATISTICS = 1024
@@ -53,7 +52,7 @@ class Subject:
     found: Prunable
     space: WidthSpace
     target: Target
-    measurer: Measurer
+    measurer: Stopwatch
     seed: int = 0
     importance_batches: int = 16
     _known: dict[tuple[int, ...], Latency] = field(default_factory=dict, repr=False, compare=False)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hwnas import plugins, tasks
+from hwnas import plugins
 from hwnas.api.given import AnyPath, typed
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def adapt(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     resolution: int | None = None,
-    task: str = tasks.DEFAULT,
+    task: str | None = None,
     precision: str = "int8",
     options: AdaptOptions | None = None,
     progress: Callable[[str], None] | None = None,
@@ -46,7 +46,7 @@ def adapt(
         mean: As of ``import_model``.
         std: As of ``import_model``.
         resolution: Pixels that it shall see.
-        task: What it does with the images.
+        task: What it does with the images; that of a trained run, or else classification, by default.
         precision: Where the budget names none.
         options: What may be changed, and how.
         progress: Called with a line before each step.

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from hwnas import known, runtimes, spaces
+from hwnas import files, known, runtimes, spaces
 from hwnas.benchmark.asked import NETWORK_PRECISIONS, Asked
 from hwnas.errors import ExportError
 from hwnas.export import lower, random_calibration, random_module
@@ -69,7 +69,7 @@ def made(asked: Asked, folder: Path, tell: Callable[[str], None]) -> list[Path]:
             lowered = lower(module, shape, runtime.name, precision, calibration=images, check=False)
             infix = "" if precision == "fp32" else f".{precision}"
             found.append(folder / f"{name}{infix}{lowered.suffix}")
-            found[-1].write_bytes(lowered.model)
+            files.write_atomic(found[-1], lowered.model)
     return found
 
 

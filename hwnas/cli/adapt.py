@@ -14,7 +14,6 @@ from hwnas.cli._app import AcceptNoise, Json, app, emit_json, err, leave, out, p
 from hwnas.cli._imported import ImageShape, Mean, ModuleWeights, Std, image_scale, image_shape
 from hwnas.errors import HwnasError
 from hwnas.statistics.bounds import at_most
-from hwnas.statistics.verdict import NOISY, UNUSABLE
 
 if TYPE_CHECKING:
     from hwnas.runs.adapting import AdaptRecord, AdaptStep
@@ -47,7 +46,12 @@ def adapt(
     mean: Mean = None,
     std: Std = None,
     resolution: Annotated[int | None, typer.Option(min=8, help="Pixels that it shall see.")] = None,
-    task: Annotated[str, typer.Option(help="What it does with the images.")] = "classification",
+    task: Annotated[
+        str | None,
+        typer.Option(
+            help="What it does with the images: that of a trained run, or else classification, by default."
+        ),
+    ] = None,
     rungs: Annotated[
         str, typer.Option("--try", help="What may be changed, joined by commas; tried in this order.")
     ] = "runtime,resolution,widths,blocks",
@@ -87,11 +91,12 @@ def adapt(
     from hwnas.adapt import adapt as made_to_keep
     from hwnas.adapt.ladder import require_kept
     from hwnas.cli._verifications import show_verifications
-    from hwnas.runs import records
+    from hwnas.runs import outputs, records
     from hwnas.verify import verify
 
     with _usage.usage():
-        tasks.require(task)
+        if task is not None:
+            tasks.require(task)
         budget = one_budget(device, precision)
         options = AdaptOptions(
             rungs=tuple(rung for rung in RUNGS if rung in _parts(rungs, RUNGS)),
@@ -105,7 +110,8 @@ def adapt(
         means, stds = image_scale(mean, std)
         given = GivenModel(model, data, weights, image_shape(shape), means, stds, resolution, task)
 
-    with err.status("reading the network") as status:
+    alone = outputs.claimed(to, "an adaptation")
+    with alone, err.status("reading the network") as status:
         record = made_to_keep(
             given, to, budget, options, is_open="/" not in device, tell=status.update, on_epoch=show_epoch
         )
@@ -152,12 +158,8 @@ def _show(record: AdaptRecord) -> None:
     for number, step in enumerate(record.steps):
         table.add_row(*_row(step, record), "[bold]ships[/]" if number == record.taken else escape(step.note))
     print_table(table)
-    for note in record.notes:
+    for note in (*record.notes, *record.doubts):
         err.print(f"[yellow]{escape(note)}[/]", highlight=False, soft_wrap=True)
-    for word in (NOISY, UNUSABLE):
-        if odd := [step.what for step in record.steps if step.session == word]:
-            said = f"measured in a session that was {word}: {'; '.join(odd)}"
-            err.print(f"[yellow]{escape(said)}[/]", highlight=False, soft_wrap=True)
 
 
 def _row(step: AdaptStep, record: AdaptRecord) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 from hwnas.blocks.layers import Pads, same_pads
 from hwnas.errors import ExportError
 from hwnas.export._graph import Tensor
-from hwnas.importing.raw import unknown
+from hwnas.importing.raw import ONE_TENSOR, unknown
 from hwnas.space import Shape
 
 
@@ -36,7 +36,7 @@ def fixed(path: Path, input_shape: Shape | None) -> onnx.ModelProto:
     if len(sources) != 1 or len(model.graph.output) != 1:
         raise ExportError(
             f"a network must take one image and give one tensor to be imported, but {path} takes "
-            f"{len(sources)} and gives {len(model.graph.output)}"
+            f"{len(sources)} and gives {len(model.graph.output)}: {ONE_TENSOR}"
         )
     dims = sources[0].type.tensor_type.shape.dim
     said = [dim.dim_value if dim.HasField("dim_value") else 0 for dim in dims]

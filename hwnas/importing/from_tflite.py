@@ -16,7 +16,7 @@ from hwnas.export._flatbuffer import read as parsed
 from hwnas.export._graph import Concat, Linear, Resize, Shuffle, Tensor
 from hwnas.importing._layout import Recorder
 from hwnas.importing._tflite import Grouped, TFLiteCall, TFLiteTensors
-from hwnas.importing.raw import Pad, RawGraph, Reshape, unknown
+from hwnas.importing.raw import ONE_TENSOR, Pad, RawGraph, Reshape, unknown
 
 _DEQUANTISED = "whole numbers were read as the values that they stand for"
 _DAMAGES = (struct.error, IndexError, TypeError, ValueError, AttributeError)
@@ -37,7 +37,7 @@ def read(path: Path) -> tuple[RawGraph, bool]:
     if ends != (1, 1) or len(model.subgraphs) != 1:
         raise ExportError(
             f"a network must take one image and give one tensor to be imported, but {path} takes {ends[0]} "
-            f"and gives {ends[1]}, in {len(model.subgraphs)} graphs"
+            f"and gives {ends[1]}, in {len(model.subgraphs)} graphs: {ONE_TENSOR}"
         )
     reader = _Reader(model)
     return reader.run(), reader.is_whole

@@ -17,7 +17,7 @@ import torch
 from hwnas.errors import ExportError
 from hwnas.export._graph import Concat, Linear, Resize, Shuffle, Tensor
 from hwnas.importing._layout import Recorder
-from hwnas.importing.raw import Pad, RawGraph, Reshape, Transpose, unknown
+from hwnas.importing.raw import ONE_TENSOR, Pad, RawGraph, Reshape, Transpose, unknown
 
 if TYPE_CHECKING:
     from torch import fx, nn
@@ -103,7 +103,9 @@ class _Reader:
     def _result(self, node: fx.Node, signature: Any) -> Any:
         answers: list[Any] = [part for part in node.args[0] if part.name in signature.user_outputs]  # type: ignore[union-attr]
         if len(answers) != 1:
-            raise ExportError(f"a network must give one tensor to be imported, but this gives {len(answers)}")
+            raise ExportError(
+                f"a network must give one tensor to be imported, but this gives {len(answers)}: {ONE_TENSOR}"
+            )
         return self._values[answers[0]]
 
     def _call(self, node: fx.Node) -> Any:

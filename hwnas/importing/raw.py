@@ -16,6 +16,12 @@ from hwnas.errors import ExportError
 from hwnas.export import _graph
 from hwnas.export._graph import Tensor
 
+ONE_TENSOR = (
+    "cut it off where it gives one, or begin with a known network of the task (a detector: `hwnas train RUN "
+    "--from efficientnet-lite0+fpn64 --task detection --data DIR`), whose run `hwnas adapt` takes"
+)
+"""What to do about a network that gives several."""
+
 Function = Literal["relu", "relu6", "hswish", "hsigmoid", "sigmoid", "silu"]
 
 

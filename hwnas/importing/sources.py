@@ -16,7 +16,7 @@ from hwnas import files, runtimes
 from hwnas.errors import ExportError, HwnasError
 from hwnas.importing import scaling
 from hwnas.importing.differing import Inside, in_onnx, in_tflite
-from hwnas.importing.raw import RawGraph
+from hwnas.importing.raw import ONE_TENSOR, RawGraph
 from hwnas.importing.scaling import InputScale
 from hwnas.space import Shape
 
@@ -193,7 +193,9 @@ def _of_file(runtime: Runtime, path: Path, content: bytes, raw: RawGraph, **more
         except Exception as error:  # whatever the runtime raises
             raise ExportError(f"{runtime.name} must be able to run {path}, but answered: {error}") from error
         if not isinstance(found, np.ndarray):
-            raise ExportError(f"a network must give one tensor to be imported, but {path} gives {len(found)}")
+            raise ExportError(
+                f"a network must give one tensor to be imported, but {path} gives {len(found)}: {ONE_TENSOR}"
+            )
         return found
 
     digests, scale = {path.name: files.sha256(path)}, scaling.of_embedded(path.read_bytes(), runtime.name)

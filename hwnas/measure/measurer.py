@@ -9,8 +9,9 @@ from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
+from hwnas import files
 from hwnas.device import Device, Target
 from hwnas.errors import DeviceError, ExportError
 from hwnas.measure import adaptive, alone
@@ -45,7 +46,7 @@ class Measurer:
         self._environments: dict[Target, dict[str, Any]] = {}
         self._takes: dict[Target, list[str]] = {}
 
-    def __enter__(self) -> Measurer:
+    def __enter__(self) -> Self:
         with ExitStack() as stack:
             self._folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="hwnas-")))
             self._transport: Transport = stack.enter_context(connect(self.device))
@@ -195,7 +196,7 @@ class Measurer:
         if isinstance(model, Path):
             return model
         path = self._folder / sha256(model).hexdigest()
-        path.write_bytes(model)
+        files.write_atomic(path, model)
         return path
 
 

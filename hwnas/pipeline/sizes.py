@@ -8,7 +8,6 @@ alike before it is compared: untuned, a network looks the better the less it was
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
@@ -253,9 +252,7 @@ def _taken(best: OnSize, found: Sequence[OnSize], to: RunFolder) -> SearchRecord
     record = replace(best.record, extra=extra)
     for name in _OF_SEARCH:
         source, target = best.run / name, to.path / name
-        if source.is_dir():
-            shutil.copytree(source, target, dirs_exist_ok=True)
-        elif source.exists() and name != RunFolder.search:
-            shutil.copy2(source, target)
+        if source.exists() and name != RunFolder.search:
+            files.copy_whole(source, target)
     files.write_json(to.search, record.to_json())
     return record

@@ -49,5 +49,5 @@ def ladder(record: Record) -> str:
         "From the whole network to the budget",
         _page.figure(chart, caption),
         _page.table(header, rows, numeric=(2, 3, 4, 5)),
-        *(_page.paragraph(note) for note in found.notes),
+        *(_page.paragraph(note) for note in (*found.notes, *found.doubts)),
     )

@@ -12,6 +12,7 @@ from hwnas.runs.finalists import INTERVAL
 from hwnas.runs.parts import METRIC, TARGET, as_written, interval_of, metric_of
 from hwnas.shapes import COUNT, NONE, SIZE, SOME, require
 from hwnas.statistics.metric import Metric
+from hwnas.statistics.verdict import NOISY, UNUSABLE
 
 SCHEMA = "hwnas-adapt/1"
 ADAPTED = "the record of an adaptation"
@@ -115,6 +116,14 @@ class AdaptRecord:
     seconds: float
     notes: tuple[str, ...] = ()
     more: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """What was measured in sessions that were not stable, for people: a line a word."""
+        odd = {word: [step.what for step in self.steps if step.session == word] for word in (NOISY, UNUSABLE)}
+        return tuple(
+            f"measured in a session that was {word}: {'; '.join(what)}" for word, what in odd.items() if what
+        )
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object."""

@@ -74,6 +74,7 @@ class RunFolder:
     imported = Entry("import.json")  # where a network of one's own came from
     adapting = Entry("adapt.json")  # what was tried to make a network keep a budget
     adapted_weights = Entry("adapt-weights.safetensors")  # what was taken, until it is trained
+    sessions = Entry("sessions")  # what an adaptation measured, until it is known what came of it
     search = Entry("search.json")
     history = Entry("history.jsonl")
     teacher = Entry("teacher")  # run folder of the network that candidates learn from

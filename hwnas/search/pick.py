@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -221,6 +220,4 @@ def _copy(run: RunFolder, out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for path in (*run.latency_models, run.gallery, run.supernet):
         if path.is_file():
-            target = out / path.relative_to(run.path)
-            target.parent.mkdir(exist_ok=True)
-            shutil.copyfile(path, target)
+            files.copy_whole(path, out / path.relative_to(run.path))

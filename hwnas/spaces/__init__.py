@@ -83,8 +83,8 @@ def load(
         return own.load(name, resolution=resolution, num_classes=num_classes)
     if name.startswith(PREFIX):
         network = name.removeprefix(PREFIX)
-        if not known.knows(network) and _is_folder(network):
-            network = in_folder(Path(network)).name
+        if not (known.knows(network) or network.startswith(own.PREFIX)):
+            network = _network_of(network)
         return adapted(network, resolution=resolution, num_classes=num_classes, strides=strides)
     if known.knows(name):
         return known.load(name, resolution=resolution, num_classes=num_classes, strides=strides).space
@@ -128,6 +128,17 @@ def in_folder(run: Path) -> SearchSpace:
 def _is_folder(text: str) -> bool:
     """Whether a text is the folder of a network."""
     return RunFolder(Path(text)).arch.is_file()
+
+
+def _network_of(folder: str) -> str:
+    """Name of the network of a folder; raises SpaceError where it is the folder of none."""
+    if not _is_folder(folder):
+        raise SpaceError(
+            f"a network to search around must be a known one, as {PREFIX}efficientnet-lite0, or the folder "
+            f"of a run or of an imported network, but {folder!r} is neither: `hwnas spaces list` names those "
+            "that are known"
+        )
+    return in_folder(Path(folder)).name
 
 
 def _given(option: int | None, named: str | None) -> int | None:

@@ -158,5 +158,6 @@ def _classifying(block: Block, num_classes: int, name: str) -> Block:
         return cast(Block, replace(own, num_classes=num_classes))  # type: ignore[type-var]
     raise SpaceError(
         f"the last block of a network must be one that tells classes apart to have {num_classes}, but that "
-        f"of {name} is {block.key()}"
+        f"of {name} is {block.key()}: give --task with what the network is for, or pictures of as many "
+        "classes as it has"
     )

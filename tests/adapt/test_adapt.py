@@ -8,10 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import quick_measuring
+from torch import nn
 from typer.testing import CliRunner
 
 from hwnas import adapt as adapting
-from hwnas import device, release, report, spaces
+from hwnas import device, files, release, report, spaces
 from hwnas.adapt import costs, keeping, ladder, latencies, narrowable, rungs, steps, subject
 from hwnas.adapt.ladder import AdaptOptions, require_kept
 from hwnas.adapt.latencies import Latency
@@ -82,7 +83,10 @@ def test_what_ships_keeps_the_budget_and_is_a_run_like_any_other(exported_run, t
     assert records.adapting(to) == record
     manifest = release.export_run(to, release.load_data(records.trained(to).data))
     assert {model.precision for model in release.read_manifest(manifest.parent).models} == {"fp32", "int8"}
+    noisy = replace(record, steps=(replace(record.steps[0], session="noisy"), *record.steps[1:]))
+    files.write_json(to / RunFolder.adapting, noisy.to_json())
     page = report.write(to).read_text()
+    assert "measured in a session that was noisy: litert, int8<" in page
     assert "From the whole network to the budget" in page
     assert taken.what in page
 
@@ -123,7 +127,10 @@ def test_smaller_images_are_tried_before_fewer_channels(exported_run, tmp_path, 
     record = adapted(exported_run, to, "70%", options)
     assert [(step.rung, step.resolution) for step in record.steps] == [("as it is", 16), ("resolution", 8)]
     assert record.taken == 1
-    assert spaces.architecture_from_json(records.arch(to)).space.input_shape[1:] == (8, 8)
+    arch, whole = (spaces.architecture_from_json(records.arch(each)) for each in (to, exported_run))
+    assert arch.space.input_shape[1:] == (8, 8)
+    assert arch.space.name == whole.space.name.replace("r16", "r8")  # not read off the module again
+    assert arch.indices == whole.indices
     assert records.trained(to).data["resolution"] == 8
 
 
@@ -169,7 +176,8 @@ def test_the_command_says_what_was_tried_with_its_intervals_and_why_the_rest_cam
     assert all(end in said for end in record.metric.within(whole.interval).split(" to "))
     assert record.notes[0] in said
     words[-1] = exported_run / "arch.json"
-    assert "an adapted network must be writable" in str(CliRunner().invoke(app, [*map(str, words)]).exception)
+    refused = str(CliRunner().invoke(app, [*map(str, words)]).exception)
+    assert "the folder of an adaptation must be writable" in refused
 
 
 def test_what_is_predicted_wrong_is_corrected_by_what_is_measured(exported_run, by_size):
@@ -349,6 +357,25 @@ def test_another_model_does_not_go_on_with_what_was_imported(
         original(given, tmp_path)
     with pytest.raises(HwnasError, match="was begun with another model, other weights, or images of another"):
         original(replace(given, **then), tmp_path)
+
+
+def test_a_network_of_several_outputs_is_not_narrowed(exported_run):
+    """It could be measured, and not be written as blocks at the end."""
+    one = _subject(exported_run)
+    narrowable.require_whole_again(one.found)
+    pair = nn.ModuleList([one.found.module, one.found.module])
+    pair.forward = lambda images: tuple(each(images) for each in pair)
+    with pytest.raises(SpaceError, match=r"to be narrowed, but this one gives 2: .*--try"):
+        narrowable.require_whole_again(replace(one.found, module=pair))
+    with pytest.raises(SpaceError, match="must be read as blocks again to be narrowed, but this one is not"):
+        narrowable.require_whole_again(replace(one.found, module=nn.Sequential(nn.Softsign())))
+
+
+def test_what_a_trained_run_is_for_cannot_be_said_otherwise(exported_run, tmp_path):
+    for given in (None, "classification"):
+        assert original(GivenModel(str(exported_run), None, task=given), tmp_path) == exported_run
+    with pytest.raises(HwnasError, match="that of a trained run, classification, but got 'detection'"):
+        original(GivenModel(str(exported_run), None, task="detection"), tmp_path)
 
 
 def test_bad_options_are_refused_in_a_sentence(exported_run, tmp_path):

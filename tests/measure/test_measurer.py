@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import resource
+import signal
 from dataclasses import replace
 
 import pytest
 
 from hwnas import device, spaces
 from hwnas.device import Target
-from hwnas.errors import DeviceError
+from hwnas.errors import DeviceError, WriteError
 from hwnas.measure import Measurer, ProfileOptions
 
 pytestmark = pytest.mark.usefixtures("warm_processes")
@@ -52,3 +54,18 @@ def test_rounds_that_are_in_are_never_more_than_all():
         models = measurer.export(target, [arch])
         measurer.measure(target, models, progress=lambda state: told.append((state.done, state.total)))
     assert told == [(1, 2), (2, 2), (3, 3)]
+
+
+def test_a_full_disk_is_named_with_its_file_before_a_model_is_measured():
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    target = Target("host", "litert", "int8")
+    with Measurer(device.load("host"), QUICK) as measurer:
+        with pytest.raises(DeviceError):  # the anchors are there then
+            measurer.measure(target, {"it": b"no model"})
+        resource.setrlimit(resource.RLIMIT_FSIZE, (65536, hard))
+        try:
+            with pytest.raises(WriteError, match=r"a file must be written whole, but .*: free some space"):
+                measurer.measure(target, {"it": b"x" * 100_000})
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))

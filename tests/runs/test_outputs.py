@@ -190,14 +190,22 @@ def test_a_disk_that_fills_up_later_leaves_no_half_file(tmp_path):
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     (tmp_path / "export").mkdir()
     (tmp_path / "export" / "old").write_text("old")
+    source = tmp_path / "source"
+    source.mkdir()
+    (source / "big").write_bytes(b"x" * 100_000)
     before = tree(tmp_path)
     resource.setrlimit(resource.RLIMIT_FSIZE, (65536, hard))
     try:
         with pytest.raises(WriteError, match="must be written whole"):
             files.write_atomic(tmp_path / "big", b"x" * 100_000)
         for folder in ("export", "fresh"):
-            with pytest.raises(WriteError, match="must be written whole"):
+            with pytest.raises(
+                WriteError, match=f"whole, but {tmp_path / folder / 'big'} was"
+            ):
                 files.write_folder(tmp_path / folder, {"old": b"new", "big": b"x" * 100_000})
+        for copied in (source, source / "big"):
+            with pytest.raises(WriteError, match="must be written whole"):
+                files.copy_whole(copied, tmp_path / "export")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert tree(tmp_path) == before

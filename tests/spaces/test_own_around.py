@@ -115,3 +115,9 @@ def test_channels_between_two_convolutions_stand_in_the_key():
     assert parse_workload(f"{narrow.key()}@8x6x6").block == narrow
     with pytest.raises(SpaceError, match="inner_channels must be positive"):
         ResidualBlock(8, 16, hidden_channels=4, inner_channels=4)
+
+
+@pytest.mark.parametrize("name", ["", "nowhere", "."])
+def test_what_is_no_network_is_refused_with_all_that_may_be_given(name):
+    with pytest.raises(SpaceError, match="as from:efficientnet-lite0, or the folder of a run"):
+        spaces.load(f"from:{name}")
