@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 
     from hwnas.data import Dataset
 
-_ASKED = "asked.json"
-"""What the search that is there was to find."""
-
 Seen = tuple[float, tuple[float, float] | None]
 """The task's metric on validation images, and its 95 % interval."""
 
@@ -107,7 +104,7 @@ def searched(
 
 def _make_way(folder: Path, asked: Mapping[str, Any]) -> None:
     """Take a search away that an earlier climb left and that asked for something else; its tables stay."""
-    path, text = folder / _ASKED, files.json_text(asked)
+    path, text = ChainFolder(folder).asked, files.json_text(asked)
     if path.exists() and path.read_text(encoding="utf-8") == text:
         return
     path.unlink(missing_ok=True)  # first: what is half gone is not to be gone on with

@@ -151,6 +151,7 @@ class ChainFolder:
     quickstart = Entry("quickstart.json")
     latency = Entry("latency")
     tables = Entry("tables")
+    asked = Entry("asked.json")  # what a search around a network that is adapted was to find
 
     def run(self, strategy: str) -> RunFolder:
         """The folder of what a strategy finds."""

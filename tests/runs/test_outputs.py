@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import resource
@@ -199,9 +200,7 @@ def test_a_disk_that_fills_up_later_leaves_no_half_file(tmp_path):
         with pytest.raises(WriteError, match="must be written whole"):
             files.write_atomic(tmp_path / "big", b"x" * 100_000)
         for folder in ("export", "fresh"):
-            with pytest.raises(
-                WriteError, match=f"whole, but {tmp_path / folder / 'big'} was"
-            ):
+            with pytest.raises(WriteError, match=f"whole, but {tmp_path / folder / 'big'} was"):
                 files.write_folder(tmp_path / folder, {"old": b"new", "big": b"x" * 100_000})
         for copied in (source, source / "big"):
             with pytest.raises(WriteError, match="must be written whole"):
@@ -217,16 +216,16 @@ def test_an_export_that_cannot_be_written_leaves_the_run_as_it_was(exported_run,
     from hwnas import release
 
     shutil.rmtree(exported_run / "export")
-    before, whole = tree(exported_run), files.write_atomic
+    before, whole = tree(exported_run), files._write_beside
 
     def full(path: Path, content: bytes | str) -> None:
         if path.name == release.MANIFEST:
-            raise WriteError("no space")
+            raise OSError(errno.ENOSPC, "No space left on device")
         whole(path, content)
 
-    monkeypatch.setattr(files, "write_atomic", full)
+    monkeypatch.setattr(files, "_write_beside", full)
     data = release.load_data(json.loads((exported_run / "train.json").read_text())["data"])
-    with pytest.raises(WriteError):
+    with pytest.raises(WriteError, match=rf"{release.MANIFEST} was not: No space left"):
         release.export_run(exported_run, data)
     assert tree(exported_run) == before
 
