@@ -18,7 +18,7 @@ from hwnas.export._graph import Tensor
 
 ONE_TENSOR = (
     "cut it off where it gives one, or begin with a known network of the task (a detector: `hwnas train RUN "
-    "--from efficientnet-lite0+fpn64 --task detection --data DIR`), whose run `hwnas adapt` takes"
+    "--from efficientnet-lite0+fpn64 --task detection --data DIR`), whose run can be adapted"
 )
 """What to do about a network that gives several."""
 
