@@ -114,16 +114,11 @@ def latencies(
         DeviceError: The device failed, or a network does not run there.
         ExportError: A network cannot be lowered.
     """
-    return of_models(
-        measurer, target, {name: lowered(network, shape, target) for name, network in networks.items()}
+    return measurer.latencies(
+        target, {name: lowered(network, shape, target) for name, network in networks.items()}
     )
 
 
 def lowered(network: nn.Module, shape: Shape, target: Target) -> bytes:
     """A model file of a network with any weights, to be timed on a target."""
     return for_timing(network.eval(), shape, target.runtime, target.file_precision)
-
-
-def of_models(measurer: Stopwatch, target: Target, models: Mapping[str, Path | bytes]) -> dict[str, Latency]:
-    """The same of model files."""
-    return measurer.latencies(target, models)

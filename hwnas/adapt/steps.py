@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median_high
 
-from hwnas.adapt.latencies import Stopwatch, lowered, of_models
+from hwnas.adapt.latencies import Stopwatch, lowered
 from hwnas.device import Target
 from hwnas.export import random_module
 from hwnas.latency.layers import at_widths
@@ -74,5 +74,5 @@ def _read(layer: WidthLayer, measurer: Stopwatch, target: Target) -> int:
         name: lowered(random_module([workload.block], 0), workload.in_shapes[0], target)
         for name, workload in workloads.items()
     }
-    found = of_models(measurer, target, models)
+    found = measurer.latencies(target, models)
     return read_step(list(_WIDTHS), [found[str(width)].ms for width in _WIDTHS]).step

@@ -96,7 +96,7 @@ def fit(
     usual = tasks.of(data).usual(pretrained=fresh is not None)
     settings = config.resolved(len(data.train), usual)
     if not fresh:
-        settings = replace(settings, head_epochs=0)  # there is nothing to learn alone
+        settings = replace(settings, head_epochs=0, frozen_stride=0)  # all of it knows as much
     trainer = _Fit(model, data, settings, teacher, origin or {}, frozenset(fresh or ()))
     trainer.run(checkpoint, before_epoch, on_epoch)
     return trainer.settle(recalibrate or (lambda images: statistics.recalibrate(model, images)))
@@ -128,7 +128,7 @@ class _Fit:
         require_possible(config.auxiliary, self.task)
         self.heads = heads_for(self.model, data, config)
         self.fresh = fresh
-        stride = (config.frozen_stride or 0) if fresh else 0
+        stride = config.frozen_stride
         self.frozen = near_image(self.model, data.image_shape, stride, fresh) if stride else ()
         self.rate, layer_decay = config.learning_rate or 0.0, config.layer_decay or 1.0
         parts = [list(part.parameters()) for part in (model.children() if layer_decay < 1 else (model,))]

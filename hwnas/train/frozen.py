@@ -18,27 +18,20 @@ def near_image(model: nn.Module, shape: Shape, stride: int, fresh: Collection[st
     features are the largest.
 
     Args:
-        model: A chain at its beginning; left in the mode that it was in.
+        model: A chain at its beginning.
         shape: Of an image.
-        stride: Sides of the image over sides of the features, at most; 0 for no parts.
+        stride: Sides of the image over sides of the features, at most.
         fresh: Names of parameters that know nothing yet: the parts end before the first of them.
     """
     found: list[nn.Module] = []
-    device = next(model.parameters()).device
-    features, modes = (
-        torch.zeros(1, *shape, device=device),
-        [(part, part.training) for part in model.modules()],
-    )
+    was_training, features = model.training, next(model.parameters()).new_zeros(1, *shape)
     model.eval()
-    try:
-        for name, part in model.named_children():
-            if any(other.startswith(f"{name}.") for other in fresh):
-                break
-            features = part(features)
-            if features.ndim != 4 or features.shape[-1] * stride < shape[-1]:
-                break
-            found.append(part)
-    finally:
-        for part, mode in modes:
-            part.training = mode
+    for name, part in model.named_children():
+        if any(other.startswith(f"{name}.") for other in fresh):
+            break
+        features = part(features)
+        if features.ndim != 4 or features.shape[-1] * stride < shape[-1]:
+            break
+        found.append(part)
+    model.train(was_training)
     return tuple(found)
