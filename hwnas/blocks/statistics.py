@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import nn
 
 
+@contextmanager
+def modes_kept(model: nn.Module) -> Iterator[None]:
+    """Each part is in the mode afterwards that it was in before."""
+    modes = [(module, module.training) for module in model.modules()]
+    try:
+        yield
+    finally:
+        for module, mode in modes:
+            module.training = mode
+
+
 @torch.no_grad()
-def recalibrate(model: nn.Module, images: Iterable[torch.Tensor]) -> None:
+def recalibrate(
+    model: nn.Module, images: Iterable[torch.Tensor], *, frozen: Collection[nn.Module] = ()
+) -> None:
     """Replace a network's batch-norm statistics by those of its own weights on these images.
 
     What training leaves behind is a running average over weights that have changed since, and after
@@ -19,13 +32,15 @@ def recalibrate(model: nn.Module, images: Iterable[torch.Tensor]) -> None:
     Args:
         model: Left in the mode that it was in.
         images: Batches of normalised *training* images, each of two or more.
+        frozen: Parts of it that stay as they are.
     """
-    modes = [(module, module.training) for module in model.modules()]
-    with cumulative([m for m in model.modules() if isinstance(m, nn.BatchNorm2d)]):
+    still = {module for part in frozen for module in part.modules()}
+    norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm2d) and m not in still]
+    with modes_kept(model), cumulative(norms):
         model.train()
+        for part in frozen:
+            part.eval()
         feed(model, images)
-    for module, mode in modes:
-        module.training = mode
 
 
 def feed(forward: Callable[[torch.Tensor], object], images: Iterable[torch.Tensor]) -> None:

@@ -53,7 +53,7 @@ def adapt(
         ),
     ] = None,
     rungs: Annotated[
-        str, typer.Option("--try", help="What may be changed, joined by commas; tried in this order.")
+        str, typer.Option("--try", help="What may be changed, joined by commas; cheapest first, as here.")
     ] = "runtime,resolution,widths,blocks",
     strategy: Annotated[
         str, typer.Option(help="How channels are chosen: gates, netadapt, knapsack or another.")

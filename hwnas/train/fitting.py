@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -99,7 +100,9 @@ def fit(
         settings = replace(settings, head_epochs=0, frozen_stride=0)  # all of it knows as much
     trainer = _Fit(model, data, settings, teacher, origin or {}, frozenset(fresh or ()))
     trainer.run(checkpoint, before_epoch, on_epoch)
-    return trainer.settle(recalibrate or (lambda images: statistics.recalibrate(model, images)))
+    return trainer.settle(
+        recalibrate or partial(statistics.recalibrate, trainer.model, frozen=trainer.frozen)
+    )
 
 
 class _Fit:

@@ -13,6 +13,8 @@ from collections.abc import Collection, Iterable
 import torch
 from torch import nn
 
+from hwnas.blocks.statistics import modes_kept
+
 
 class _Moments:
     """Mean and variance of each channel of what a norm is given, over all batches, in float64."""
@@ -55,15 +57,13 @@ def renorm(model: nn.Module, names: Collection[str], images: Iterable[torch.Tens
     seen = {name: _Moments() for name in names}
     norms = {name: model.get_submodule(name) for name in names}
     hooks = [norms[name].register_forward_pre_hook(moments.see) for name, moments in seen.items()]
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
     try:
-        for batch in images:
-            model(batch)
+        with modes_kept(model):
+            model.eval()
+            for batch in images:
+                model(batch)
     finally:
         for hook in hooks:
             hook.remove()
-        for module, mode in modes:
-            module.training = mode
     for name, moments in seen.items():
         moments.settle(norms[name])  # type: ignore[arg-type]

@@ -111,8 +111,18 @@ def test_statistics_that_few_steps_left_wrong_are_estimated_anew(digits):
     assert train.evaluate(model, pairs) == result.val
 
 
+def test_statistics_of_frozen_parts_are_not_estimated_anew():
+    model = nn.Sequential(nn.Sequential(nn.BatchNorm2d(3)), nn.BatchNorm2d(3))
+    images = torch.randn(96, 3, 8, 8) * 2 + 3
+    statistics.recalibrate(model, images.split(32), frozen=(model[0],))
+    assert torch.equal(model[0][0].running_mean, torch.zeros(3))
+    assert torch.equal(model[0][0].running_var, torch.ones(3))
+    torch.testing.assert_close(model[1].running_mean, images.mean((0, 2, 3)), atol=1e-2, rtol=1e-3)
+    assert all(module.training for module in model.modules())
+
+
 def test_statistics_stay_where_they_are_better(digits, monkeypatch):
-    def spoil(model, images):
+    def spoil(model, images, *, frozen):
         for norm in model.modules():
             if isinstance(norm, nn.BatchNorm2d):
                 norm.running_mean.fill_(100.0)
