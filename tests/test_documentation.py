@@ -49,6 +49,16 @@ def test_the_quick_starts_are_read_at_all():
     assert count > 100
 
 
+def test_what_is_put_into_pages_exists():
+    """mkdocs shows a line as it stands that it does not understand, and says nothing."""
+    lines = [line for page in PAGES for line in page.read_text("utf-8").splitlines() if "--8" in line]
+    assert lines
+    for line in lines:
+        named = re.fullmatch(r'--8<-- "([\w/.]+)"', line)
+        assert named, line
+        assert (ROOT / named[1]).is_file(), line
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_programs_of_figures_exist(page):
     for name in re.findall(r"`?((?:tools|tests|profilers)/[\w/.]+\.(?:py|md|c))", page.read_text("utf-8")):

@@ -98,6 +98,7 @@ def test_nobody_else_works_in_its_folder_from_the_first_step_to_the_last(exporte
     assert holders == [os.getpid()]
     assert not (to / RunFolder.lock).exists()
     monkeypatch.setattr(verify, "verify", look)
+    quick_measuring.hurry(monkeypatch)
     words = ["adapt", exported_run, "--device", "host/litert-int8=1000", "--out", to, "--try", "runtime"]
     done = CliRunner().invoke(app, [*map(str, words), "--short-epochs", "1", "--epochs", "1"])
     assert str(done.exception) == "enough was seen"

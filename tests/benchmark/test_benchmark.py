@@ -699,7 +699,7 @@ def test_whoever_ends_it_finds_nothing_left_behind(networks, tmp_path, number):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # shells ignore it in the background
+        preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),  # as shells and nohup may ignore it
     )
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("*.jsonl")) and time.monotonic() < deadline:

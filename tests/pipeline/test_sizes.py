@@ -22,7 +22,7 @@ from hwnas.budget import Budget
 from hwnas.cli import _known, _sizes, app
 from hwnas.device import Target
 from hwnas.errors import HwnasError, InfeasibleBudget, SchemaMismatch
-from hwnas.finalists import SearchOptions
+from hwnas.finalists import FinalistsOptions, SearchOptions
 from hwnas.pipeline import sizes
 from hwnas.pipeline.sizes import Size
 from hwnas.runs import records
@@ -278,7 +278,12 @@ def test_all_that_a_search_lacks_is_said_before_anything_is_trained(tmp_path, mo
 
 def test_the_api_searches_around_teachers_on_several_sizes(found, tmp_path):
     teachers = [RunFolder(RunFolder(found[0]).resolutions / size).teacher for size in ("32", "64")]
-    options = SearchOptions(measure=False, tables=tables_of(tmp_path / "tables", TARGET), gallery_points=0)
+    options = SearchOptions(
+        measure=False,
+        tables=tables_of(tmp_path / "tables", TARGET),
+        gallery_points=0,
+        finalists=FinalistsOptions(tuned_epochs=1),
+    )
     asked = partial(
         *(hwnas.search, None, {str(TARGET): "60%"}, tmp_path / "run"),
         settings={"queries": 3, "random": 1},
