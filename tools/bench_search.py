@@ -38,7 +38,10 @@ from hwnas.search.problem import Constraint, Problem
 from hwnas.search.sampling.evolution import Evolution
 from hwnas.search.sampling.loop import SamplingStrategy
 from hwnas.search.sampling.mnasnet import REWARDS, MnasNet, reward
+from hwnas.search.sampling.nao import NAO
 from hwnas.search.sampling.nsga2 import NSGA2
+from hwnas.search.sampling.pnas import PNAS
+from hwnas.search.sampling.qlearning import QLearning
 from hwnas.search.sampling.random import Random
 from hwnas.search.sampling.surrogate import Surrogate
 from hwnas.search.sampling.tpe import TPE
@@ -51,7 +54,10 @@ VARIANTS: dict[str, tuple[type[SamplingStrategy], dict[str, Any]]] = {
     "random+remeasure": (Random, {"remeasure": REMEASURED}),
     "evolution": (Evolution, {}),
     "evolution+remeasure": (Evolution, {"remeasure": REMEASURED}),
+    "nao": (NAO, {}),
     "nsga2": (NSGA2, {}),
+    "pnas": (PNAS, {}),
+    "qlearning": (QLearning, {}),
     "tpe": (TPE, {}),
     "surrogate": (Surrogate, {}),
     "surrogate+remeasure": (Surrogate, {"remeasure": REMEASURED}),
@@ -164,13 +170,17 @@ def _jobs(options: argparse.Namespace) -> Iterator[Job]:
     seeds = range(options.first_seed, options.first_seed + max(options.seeds, options.rl_seeds))
     for seed, budget in itertools.product(seeds, options.budgets):
         for variant in options.variants if seed - options.first_seed < options.seeds else ():
-            # where the end of a search differs from its course, each number of queries is a run
-            ends = [(q,) for q in queries] if "remeasure" in VARIANTS[variant][1] else [queries]
-            for end in ends:
+            for end in [(q,) for q in queries] if _depends_on_queries(variant) else [queries]:
                 yield Job(variant, budget, seed, end, options.file, options.costs)
         if budget == options.rl_budget and seed - options.first_seed < options.rl_seeds:
             for kind in REWARDS:
                 yield Job(kind, budget, seed, (options.rl_queries,), options.file, options.costs)
+
+
+def _depends_on_queries(variant: str) -> bool:
+    """Whether a search differs from the beginning of a longer one: each number of queries is a run then."""
+    kind, settings = VARIANTS[variant]
+    return "remeasure" in settings or "queries" in kind(**settings).settings()
 
 
 @cache

@@ -100,14 +100,7 @@ class Controller(nn.Module):
 
     def argmax(self) -> IntArray:
         """The most probable candidate at each choice, given those before, shape (choices,)."""
-        state, before = None, torch.zeros(1, dtype=torch.long)
-        picked = []
-        with torch.no_grad():
-            for number in range(len(self.sizes)):
-                logs, state = self.step(number, before, state)
-                before = logs.argmax(dim=1)
-                picked.append(int(before))
-        return np.array(picked, dtype=np.int64)
+        return argmax(self, len(self.sizes))
 
     def score(self, indices: IntArray) -> tuple[torch.Tensor, torch.Tensor]:
         """Log-probability of architectures and mean entropy of a decision, each of shape (n,)."""
@@ -150,6 +143,18 @@ def improve(
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
+
+
+def argmax(policy: Policy, choices: int) -> IntArray:
+    """The most probable candidate at each of so many choices, given those before, shape (choices,)."""
+    state, before = None, torch.zeros(1, dtype=torch.long)
+    picked = []
+    with torch.no_grad():
+        for number in range(choices):
+            logs, state = policy.step(number, before, state)
+            before = logs.argmax(dim=1)
+            picked.append(int(before))
+    return np.array(picked, dtype=np.int64)
 
 
 def decode(policy: Policy, problem: Problem, *, width: int) -> IntArray | None:
