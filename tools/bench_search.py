@@ -58,6 +58,7 @@ VARIANTS: dict[str, tuple[type[SamplingStrategy], dict[str, Any]]] = {
     "nsga2": (NSGA2, {}),
     "pnas": (PNAS, {}),
     "qlearning": (QLearning, {}),
+    "qlearning+shaped": (QLearning, {"shaped": True}),
     "tpe": (TPE, {}),
     "surrogate": (Surrogate, {}),
     "surrogate+remeasure": (Surrogate, {"remeasure": REMEASURED}),

@@ -167,19 +167,32 @@ def test_the_step_grows_until_what_is_decoded_is_new(monkeypatch):
     monkeypatch.setattr(
         Autoencoder, "moved", lambda self, embedding, step: steps.append(step) or torch.tensor(step)
     )
-    monkeypatch.setattr(sampler, "_decoded", lambda moved: new if moved > 5 else known)
+    monkeypatch.setattr(sampler, "_decoded", lambda moved: new if moved > 50 else known)
     assert sampler._new_from(torch.zeros(1, 8, WIDTH)) == new
-    assert steps == [1.0, 2.0, 4.0, 8.0]
+    assert steps == [10.0, 20.0, 40.0, 80.0]
     assert sampler._new_from(torch.zeros(1, 8, WIDTH)) is None, "new only once"
-    assert len(steps) == 4 + 10
+    assert len(steps) == 4 + 7
+
+
+def test_where_nothing_new_is_reached_random_networks_fill_the_batch(monkeypatch):
+    fits = []
+    sampler = NAO(initial=3, batch=4).sampler(task_in("macro", 0.5), np.random.default_rng(0))
+    monkeypatch.setattr(sampler, "_fit", lambda: fits.append(None))
+    monkeypatch.setattr(sampler, "_new_from", lambda embedding: None)
+    problem, asked = sampler.archive.problem, []
+    for _ in range(3 + 2 * 4):
+        asked.append(sampler.ask())
+        sampler.tell(problem.described(asked[-1], 0.5))
+    assert len(set(asked)) == 11
+    assert len(fits) == 2
 
 
 @pytest.mark.parametrize("share", [0.02, 0.3])
 def test_what_is_decoded_keeps_a_tight_budget(share):
     task = two_budgets("fbnet", 0.3) if share == 0.3 else task_in("fbnet", share)
-    result = searched(NAO(queries=20, initial=6, batch=7, fit_steps=5), task, np.random.default_rng(0))
+    result = searched(NAO(queries=14, initial=5, batch=5, fit_steps=5), task, np.random.default_rng(0))
     assert task.feasible(np.array([t.indices for t in result.trials])).all()
-    assert len(result.trials) == 20
+    assert len(result.trials) == 14
 
 
 def test_costs_of_two_choices_together_are_kept_by_repairing():
@@ -206,7 +219,7 @@ def test_it_is_better_than_random_search():
     task = task_in("macro", 0.5)
 
     def mean(kind):
-        found = [searched(kind(queries=60), task, np.random.default_rng(s)).best.indices for s in range(3)]
+        found = [searched(kind(queries=45), task, np.random.default_rng(s)).best.indices for s in range(2)]
         return np.mean([regret(task, indices) for indices in found])
 
     assert mean(NAO) < mean(Random)

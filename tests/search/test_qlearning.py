@@ -49,7 +49,7 @@ def test_queries_that_score_leaders_again_are_none_of_the_schedule():
 
 
 def test_a_value_moves_to_the_best_that_may_follow_and_the_last_one_to_the_score():
-    """Equations 3 and following: one replay of one network, by hand."""
+    """By hand: one replay of one network."""
     task = task_in("macro", 1.0)
     agent = agent_of(task, learning_rate=0.1, replay=1)
     agent.values[7][1, 0] = 0.8  # after what the network has before its last choice

@@ -155,7 +155,7 @@ def train(
         unlikely = -model.log_probabilities(embeddings, rows).mean()
         loss = trade_off * error + (1.0 - trade_off) * unlikely
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
 
 

@@ -11,7 +11,8 @@ is new. Departures from the paper:
   learn at all would else leave no room between the good ones.
 * The decoder also learns random feasible architectures that have no score. The paper's thousand sequences
   teach it what embeddings mean; a hundred it knows by heart, and decodes anything else at random.
-* The step doubles instead of growing by one, so that a converged model costs some ten decodings.
+* The step doubles instead of growing by one, up to seven times. Where that leads from one of the best to
+  nothing new, a random network takes the place of what it would have become.
 * Sizes are for a hundred scores and not a thousand: fewer units, and a model that goes on from the last
   fit.
 """
@@ -35,8 +36,8 @@ if TYPE_CHECKING:
 
     from hwnas.search.sampling.autoencoder import Autoencoder
 
-FIRST_STEP, DOUBLINGS = 1.0, 10
-"""The step along the gradient to begin with, and how often it is doubled while nothing new is decoded."""
+STEPS = tuple(10.0 * 2**doubled for doubled in range(7))
+"""Lengths of the step along the gradient that are tried one after the other; the first is the paper's."""
 
 BEAM = 16
 """Prefixes that decoding keeps."""
@@ -111,7 +112,8 @@ class _Optimiser(Sampler):
         if not self.queue:
             self._fit()
             self.queue.extend(self._uphill())
-        return self.queue.popleft() if self.queue else self.archive.fresh(self.rng)
+            self._fill()
+        return self.queue.popleft() if self.queue else None
 
     def _fit(self) -> None:
         from hwnas.search.sampling.autoencoder import Examples, train
@@ -133,6 +135,14 @@ class _Optimiser(Sampler):
         """Architectures that the decoder is to know, whatever they score."""
         return self.archive.canonical(self.archive.feasible.sample(self.settings.unscored, self.rng))
 
+    def _fill(self) -> None:
+        """Random architectures for those of the best from which nothing new was reached."""
+        while len(self.queue) < self.settings.batch:
+            found = self.archive.fresh(self.rng)
+            if found is None:
+                return
+            self.queue.append(found)
+
     def _seen(self) -> tuple[IntArray, FloatArray]:
         """Every network that has a score, and its mean."""
         rows = self.archive.scored()
@@ -151,9 +161,8 @@ class _Optimiser(Sampler):
 
     def _new_from(self, embedding: torch.Tensor) -> tuple[int, ...] | None:
         """Claim the first new architecture along the gradient."""
-        for doubled in range(DOUBLINGS):
-            moved = self.model.moved(embedding, FIRST_STEP * 2**doubled)
-            indices = self._decoded(moved)
+        for step in STEPS:
+            indices = self._decoded(self.model.moved(embedding, step))
             if self.archive.claim(indices):
                 return indices
         return None

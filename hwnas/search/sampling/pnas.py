@@ -15,6 +15,9 @@ in order of depth, since what comes first would spend the budget. Further depart
   that a network that spends its budget on few choices could not grow at all.
 * Complete are networks that differ in as many choices as the budgets let any of many random ones differ.
   Where fewer expansions are left than queries, networks of the last level grow on.
+
+Growing is greedy: candidates that are only worth something together are not found, and under a tight budget
+the dear ones that look best early on leave nothing for more of the cheap ones.
 """
 
 from __future__ import annotations
@@ -90,10 +93,11 @@ class _Growing(Sampler):
         if not self.queue:
             self._grow_on()
         self.asked += 1
-        while self.queue:
-            if self.archive.claim(found := self.queue.popleft()):
-                return found
-        return self.archive.fresh(self.rng)
+        if not self.queue:
+            return self.archive.fresh(self.rng)
+        found = self.queue.popleft()
+        self.archive.claim(found)
+        return found
 
     def state(self) -> Mapping[str, float]:
         """The level that is being scored."""

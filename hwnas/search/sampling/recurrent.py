@@ -1,7 +1,7 @@
 """Recurrent models that foretell what a network scores from the sequence of its candidates.
 
-The predictors of PNAS (arXiv:1712.00559, section 4.3): an LSTM reads the candidates, a sigmoid of its last
-state is the score; several of them are fitted to parts of what is known, and averaged. They are computed
+The predictors of PNAS (arXiv:1712.00559): an LSTM reads the candidates, a sigmoid of its last state is the
+score; several of them are fitted to parts of what is known, and averaged. They are computed
 together, since each is too small to keep a processor busy.
 """
 
