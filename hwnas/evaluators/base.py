@@ -135,8 +135,33 @@ class SharedWeights(TrainedNetworks, Protocol):
     device: torch.device
     steps: int
 
-    def loss(self, split: str, gates: Sequence[Gate], step: int, /) -> torch.Tensor:
-        """Loss under gates on the batch of a step; only on "train" differentiable in the weights."""
+    @property
+    def weights(self) -> Sequence[nn.Parameter]:
+        """All that ``weight_step`` trains."""
+
+    @property
+    def rate(self) -> float:
+        """Learning rate of the last weight step."""
+
+    def loss(
+        self,
+        split: str,
+        gates: Sequence[Gate],
+        step: int,
+        /,
+        *,
+        in_weights: bool | None = None,
+        share: int = 1,
+    ) -> torch.Tensor:
+        """Loss under gates on the batch of a step.
+
+        Args:
+            split: "train" or "val".
+            gates: One a choice.
+            step: Which batch.
+            in_weights: Whether it is to be differentiated in the weights; None: on "train" alone.
+            share: One over the part of the batch that is looked at.
+        """
 
     def weight_step(self, gates: Sequence[Gate], factor: float, /) -> float:
         """One update of the weights at a share of the learning rate; returns the loss."""

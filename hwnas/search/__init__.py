@@ -20,13 +20,16 @@ if TYPE_CHECKING:
     from hwnas.search.result import from_json, to_json
 
 STRATEGIES = {
+    "darts": "hwnas.search.oneshot.darts:DARTS",
     "evolution": "hwnas.search.sampling.evolution:Evolution",
     "exact": "hwnas.search.sampling.exact:Exact",
     "fbnet": "hwnas.search.oneshot.fbnet:FBNet",
+    "gdas": "hwnas.search.oneshot.gdas:GDAS",
     "mnasnet": "hwnas.search.sampling.mnasnet:MnasNet",
     "nsga2": "hwnas.search.sampling.nsga2:NSGA2",
     "proxylessnas": "hwnas.search.oneshot.proxylessnas:ProxylessNAS",
     "random": "hwnas.search.sampling.random:Random",
+    "snas": "hwnas.search.oneshot.snas:SNAS",
     "spos": "hwnas.search.oneshot.spos:SPOS",
     "surrogate": "hwnas.search.sampling.surrogate:Surrogate",
     "tpe": "hwnas.search.sampling.tpe:TPE",

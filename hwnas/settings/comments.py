@@ -63,6 +63,8 @@ COMMENTS: Mapping[str, Mapping[str, str]] = {
         "papers, which an unknown name lists.",
         "finalists": "Networks that are compared at the end.",
         "least_use": "Share of the budget that those networks use at least, where they can.",
+        "curvatures": "How often the search looks whether it settles where the loss is sharp; 0 for never.",
+        "order": "1 takes weights as they are, 2 looks a step of them ahead, at three times the cost.",
         "temperature": "How evenly blocks are mixed at the beginning.",
         "temperature_floor": "And at the end; at least 0.1.",
         "reward": 'How accuracy and latency are weighed: "soft", "hard" or "absolute" (MnasNet paper).',
