@@ -29,6 +29,7 @@ STRATEGIES = {
     "nsga2": "hwnas.search.sampling.nsga2:NSGA2",
     "proxylessnas": "hwnas.search.oneshot.proxylessnas:ProxylessNAS",
     "random": "hwnas.search.sampling.random:Random",
+    "rsws": "hwnas.search.oneshot.rsws:RSWS",
     "snas": "hwnas.search.oneshot.snas:SNAS",
     "spos": "hwnas.search.oneshot.spos:SPOS",
     "surrogate": "hwnas.search.sampling.surrogate:Surrogate",
