@@ -190,6 +190,28 @@ class BlockErrors(Evaluator, Protocol):
         """Error of every candidate, one array a choice; 0 of what nothing is lost by."""
 
 
+@runtime_checkable
+class Fidelities(Evaluator, Protocol):
+    """An evaluator that can also look at less of a training."""
+
+    def at(self, share: float, /) -> Evaluator:
+        """The same after a share of its training, over 0 and at most 1, to the nearest that there can be."""
+
+
+def fidelities(evaluator: object) -> Fidelities:
+    """The evaluator as one that can train for less.
+
+    Raises:
+        SpaceError: It cannot.
+    """
+    if not isinstance(evaluator, Fidelities):
+        raise SpaceError(
+            "a strategy that promotes networks must have an evaluator that can train them for less, but got "
+            f"{type(evaluator).__name__}: train each network from scratch, or take another strategy"
+        )
+    return evaluator
+
+
 def block_errors(evaluator: object) -> BlockErrors:
     """The evaluator as one that knows the errors of blocks.
 

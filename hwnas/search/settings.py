@@ -39,7 +39,8 @@ class SamplingSettings:
     """Of strategies that ask for one architecture after the other.
 
     Attributes:
-        queries: How many scores may be asked for.
+        queries: How many scores may be asked for; of networks that are trained for less, as many as cost as
+            much.
         remeasure: Share of the queries, the last ones, that score the leaders again. Worth it
             where a score is noisy (training from scratch); useless where it is repeatable.
         parallel: How many architectures are asked for at once.

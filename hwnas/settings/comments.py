@@ -63,6 +63,8 @@ COMMENTS: Mapping[str, Mapping[str, str]] = {
         "papers, which an unknown name lists.",
         "finalists": "Networks that are compared at the end.",
         "least_use": "Share of the budget that those networks use at least, where they can.",
+        "reduction": "Of so many networks one is trained on, so many times as long.",
+        "rungs": "How often a training is lengthened, counting the first and the whole one.",
         "curvatures": "How often the search looks whether it settles where the loss is sharp; 0 for never.",
         "order": "1 takes weights as they are, 2 looks a step of them ahead, at three times the cost.",
         "temperature": "How evenly blocks are mixed at the beginning.",
