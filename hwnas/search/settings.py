@@ -31,7 +31,7 @@ class OneShotSettings:
     loss: str = "hold"
     finalists: int = 12
     least_use: float = 0.95
-    curvatures: int = 20
+    curvatures: int = 12
 
 
 @dataclass(frozen=True, kw_only=True)
