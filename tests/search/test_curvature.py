@@ -27,14 +27,14 @@ def quadratic(matrix):
 def test_the_dominant_eigenvalue_of_a_known_hessian():
     rng = np.random.default_rng(0)
     basis, _ = np.linalg.qr(rng.normal(size=(5, 5)))
-    matrix = basis @ np.diag([7.0, -2.0, 1.0, 0.5, 0.1]) @ basis.T
+    matrix = basis @ np.diag([7.0, -9.0, 1.0, 0.5, 0.1]) @ basis.T
     logits = [torch.zeros(2), torch.zeros(3)]
-    value, direction = curvature.dominant(quadratic(matrix), logits, rng.normal(size=5), 30)
+    value, direction = curvature.dominant(quadratic(matrix), logits, rng.normal(size=5), 5)
     assert value == pytest.approx(7.0, rel=1e-3)
     assert abs(direction @ basis[:, 0]) == pytest.approx(1.0, abs=1e-3)
     assert all((each == 0).all() for each in logits)
     again, _ = curvature.dominant(quadratic(matrix), logits, direction, 1)
-    assert again == pytest.approx(7.0, rel=1e-3), "one iteration goes on from where the last ended"
+    assert again == pytest.approx(7.0, rel=1e-3), "it goes on from where the last one ended"
     flat, _ = curvature.dominant(quadratic(0 * matrix), logits, rng.normal(size=5), 5)
     assert flat == 0
 
@@ -51,11 +51,10 @@ def test_it_is_that_of_the_supernets_own_loss_by_second_derivatives():
 
     hessian = torch.autograd.functional.hessian(loss, torch.zeros(sum(sizes))).numpy()
     values = np.linalg.eigvalsh((hessian + hessian.T) / 2)
-    expected = values[np.abs(values).argmax()]
 
     start = np.random.default_rng(1).normal(size=sum(sizes))
-    value, _ = curvature.dominant(lambda logits: loss(torch.cat(list(logits))), state.gates.logits, start, 40)
-    assert value == pytest.approx(expected, rel=1e-2)
+    value, _ = curvature.dominant(lambda logits: loss(torch.cat(list(logits))), state.gates.logits, start, 12)
+    assert value == pytest.approx(values.max(), rel=1e-2)
 
 
 @pytest.mark.parametrize("strategy", [FBNet, ProxylessNAS])

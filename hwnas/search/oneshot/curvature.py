@@ -2,7 +2,7 @@
 
 Gates that settle where the loss is sharp lose most when they are made discrete, and such searches end in poor
 networks although their loss is low (arXiv:1909.09656). The eigenvalue is that of the Hessian in the logits of
-the soft mixture, by power iteration; products with the Hessian are second derivatives, not differences of
+the soft mixture; products with the Hessian are second derivatives, not differences of
 gradients, which in float32 tell nothing.
 """
 
@@ -23,38 +23,48 @@ SMOOTHED, APART, FALL = 5, 5, 0.75
 """Values of which the mean is taken, how many of them lie between two that are compared, and the ratio of the
 earlier over the later one below which the search should have stopped (section 5.1 there)."""
 
-FIRST = 5
-"""Power iterations from a random direction; a later value goes on from the direction of the one before."""
+FIRST, LATER = 8, 3
+"""Products with the Hessian from a random direction, and from that of the value before."""
+
+_NOTHING = 1e-9
 
 Loss = Callable[[Sequence[torch.Tensor]], torch.Tensor]
 """The loss at logits, differentiable twice."""
 
 
 def dominant(
-    loss: Loss, logits: Sequence[torch.Tensor], direction: np.ndarray, iterations: int
+    loss: Loss, logits: Sequence[torch.Tensor], direction: np.ndarray, steps: int
 ) -> tuple[float, np.ndarray]:
-    """The eigenvalue of largest magnitude, and its eigenvector, after so many power iterations.
+    """The largest eigenvalue and its vector, as so many steps of Lanczos find them.
+
+    One of a large negative one beside it does not disturb that, as it does power iteration.
 
     Args:
         loss: Asked once.
         logits: Where; left as they are.
         direction: To begin with, shape (all logits,); not 0.
-        iterations: At least 1.
+        steps: Products with the Hessian, at least 1.
     """
     at = [each.detach().clone().requires_grad_() for each in logits]
     slope = torch.cat(torch.autograd.grad(loss(at), at, create_graph=True))
-    value, vector = 0.0, torch.tensor(direction, dtype=slope.dtype, device=slope.device)
-    for _ in range(iterations):
-        vector = vector / vector.norm()
+    basis, products = list[np.ndarray](), list[np.ndarray]()
+    following = np.asarray(direction, float)
+    for _ in range(steps):
+        for each in basis * 2:  # twice, or rounding brings back what is there already
+            following = following - (following @ each) * each
+        if np.linalg.norm(following) < _NOTHING:
+            break
+        basis.append(following / np.linalg.norm(following))
+        vector = torch.tensor(basis[-1], dtype=slope.dtype, device=slope.device)
         product = torch.cat(
             torch.autograd.grad(slope @ vector, at, retain_graph=True, materialize_grads=True)
         )
         ranks.average([product])  # processes look at parts of the batch
-        value = float(vector @ product)
-        if not product.norm() > 0:
-            break
-        vector = product
-    return value, (vector / vector.norm()).double().cpu().numpy()
+        products.append(product.double().cpu().numpy())
+        following = products[-1]
+    projected = np.array(basis) @ np.array(products).T
+    values, vectors = np.linalg.eigh((projected + projected.T) / 2)
+    return float(values[-1]), np.array(basis).T @ vectors[:, -1]
 
 
 def alarm(trace: Sequence[Mapping[str, Any]]) -> str | None:

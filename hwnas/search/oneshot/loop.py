@@ -222,8 +222,8 @@ class OneShotStrategy(OneShotSettings, ABC):
         known = [state.memory.get(name) for name in names]
         is_first = None in known
         direction = state.rng(step, _CURVATURE).normal(size=count) if is_first else np.array(known, float)
-        iterations = curvature.FIRST if is_first else 1
-        value, direction = curvature.dominant(loss, state.gates.logits, direction, iterations)
+        products = curvature.FIRST if is_first else curvature.LATER
+        value, direction = curvature.dominant(loss, state.gates.logits, direction, products)
         state.memory.update(zip(names, direction.tolist(), strict=True))
         return {curvature.KEY: value}
 
