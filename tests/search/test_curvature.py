@@ -82,5 +82,6 @@ def test_a_valley_that_becomes_sharp_is_an_alarm():
     assert alarms(flat) == []
     (said,) = alarms(trace_of([1.0] * 9 + [2.0] * 9))
     assert said.startswith("sharp valley: from step 60 to 110 the dominant eigenvalue")
+    assert curvature.alarm(trace_of([3.0] * 5 + [1.0] * 9 + [2.0] * 5)) is None, "it has been sharper"
     assert curvature.alarm(trace_of([1.0] * 5 + [3.0] * 4)) is None, "too few to compare"
     assert curvature.alarm(trace_of([-1.0] * 9 + [2.0] * 2)) is None, "where it curves down it is not sharp"

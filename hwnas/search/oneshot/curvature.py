@@ -68,7 +68,10 @@ def dominant(
 
 
 def alarm(trace: Sequence[Mapping[str, Any]]) -> str | None:
-    """What to say where the loss became sharper than it should while gates were learning; else None."""
+    """What to say where the loss became sharper than it should while gates were learning; else None.
+
+    Beside the rule of the paper it must be sharper than ever before: on one batch the value goes up and down.
+    """
     known = [(r["step"], r[KEY]) for r in trace if KEY in r]
     values = np.array([value for _, value in known])
     if len(values) < SMOOTHED + APART:
@@ -77,7 +80,7 @@ def alarm(trace: Sequence[Mapping[str, Any]]) -> str | None:
     steps = [step for step, _ in known][SMOOTHED - 1 :]
     for place in range(APART, len(smooth)):
         before, now = smooth[place - APART], smooth[place]
-        if 0 < before < FALL * now:
+        if 0 < before < FALL * now and now == smooth[: place + 1].max():
             began = steps[place - APART]
             return (
                 f"sharp valley: from step {began} to {steps[place]} the dominant eigenvalue of the loss in "
