@@ -60,7 +60,9 @@ class BenchAsked:
         object.__setattr__(self, "entrants", tuple(map(Entrant, names)))
         object.__setattr__(self, "queries", tuple(sorted(set(self.queries))))
         if not self.queries or self.queries[0] < 1:
-            raise SpaceError(f"queries must be at least 1, but got {list(self.queries)}: name a number or more")
+            raise SpaceError(
+                f"queries must be at least 1, but got {list(self.queries)}: name a number or more"
+            )
         if self.seeds < 1:
             raise SpaceError(f"seeds must be at least 1, but got {self.seeds}: 20 tell most differences")
         if not self.budgets:

@@ -47,11 +47,14 @@ class Pairing:
         return self.chance < SIGNIFICANT
 
     @property
+    def text(self) -> str:
+        """As tables have it."""
+        return f"{self.wins}/{self.equal}/{self.losses}{'*' * self.is_significant}"
+
+    @property
     def swapped(self) -> Pairing:
         """The same from the other's side."""
-        return replace(
-            self, first=self.second, second=self.first, wins=self.losses, losses=self.wins
-        )
+        return replace(self, first=self.second, second=self.first, wins=self.losses, losses=self.wins)
 
 
 def mean_interval(regrets: FloatArray, most: float) -> tuple[float, float]:
