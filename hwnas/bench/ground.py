@@ -84,7 +84,7 @@ class Ground:
         return 100 * self.benchmark.accuracy(indices)
 
     def largest(self, feasible: np.ndarray) -> int:
-        """Number of the feasible network with the most multiply-adds; of several, that of the least indices."""
+        """Number of the feasible network with the most multiply-adds; of several, of the least indices."""
         fixed, choices = self.space.macs_table()
         macs = Cost(float(fixed), choices, MACS).of(self.networks)
         order = np.lexsort((*self.networks.T[::-1], -macs))

@@ -71,7 +71,8 @@ class BenchPoint:
         interval: 95 %, over seeds.
         scored: Queries that it used, in the mean.
         distinct: Different networks among them, in the mean.
-        query_ms: The search's own time a query, the median of seeds: the first search of a process also loads libraries.
+        query_ms: The search's own time a query, the median of seeds: the first in a process also loads
+            libraries.
         nothing: Searches that scored no network that keeps the budget; they count as the worst that does.
     """
 
@@ -159,8 +160,8 @@ class StrategyBench:
         return (
             lead,
             *(self._against(control) for control in (RANDOM, LARGEST)),
-            f"{self.significant} of {len(self.pairings)} pairs differ significantly (Wilcoxon's signed-rank test "
-            f"over {self.seeds * len(self.budgets)} matched searches, Holm over all pairs, 5 %)",
+            f"{self.significant} of {len(self.pairings)} pairs differ significantly (Wilcoxon's signed-rank "
+            f"test over {self.seeds * len(self.budgets)} matched searches, Holm over all pairs, 5 %)",
             *self._without(),
         )
 
@@ -170,9 +171,7 @@ class StrategyBench:
         weak = [
             name
             for name in others
-            if not (found := self.pairing(name, control)).is_significant
-            or self.mean(name) >= self.mean(control)
-            or found.chance >= 1
+            if not (found := self.pairing(name, control)).is_significant or found.wins <= found.losses
         ]
         if not others:
             return f"nothing but controls was compared with {called(control)}"

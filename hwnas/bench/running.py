@@ -106,7 +106,7 @@ def _found(result: SearchResult, on: Ground, queries: int, seconds: list[float])
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """Processes that are started in here have one thread each: they share the cores, and results are equal."""
+    """Processes that are started in here have one thread each: they share the cores."""
     before = {name: os.environ.get(name) for name in _ONE_THREAD}
     os.environ.update(_ONE_THREAD)
     try:

@@ -98,8 +98,8 @@ def _regrets(found: StrategyBench, budget: BenchBudget) -> Table:
 
     share = "" if not budget.asked.endswith("%") else f" ({budget.asked})"
     title = (
-        f"regret in points within {budget.limit:.4g} {found.unit}{share}: {budget.networks:,} networks, the best "
-        f"{budget.oracle:.2f} %"
+        f"regret in points within {budget.limit:.4g} {found.unit}{share}: {budget.networks:,} networks, the "
+        f"best {budget.oracle:.2f} %"
     )
     table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
     table.add_column("strategy")

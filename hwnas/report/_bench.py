@@ -35,8 +35,8 @@ def _budget(found: StrategyBench, budget: BenchBudget) -> str:
     share = f" ({budget.asked} of the range)" if budget.asked.endswith("%") else ""
     facts = (
         f"{budget.networks:,} of {found.networks:,} networks keep this budget; the best of them has "
-        f"{budget.oracle:.2f} %, the worst {budget.worst:.2f} %, and the one with the most multiply-adds, which "
-        f"needs no search, {budget.largest:.2f} %."
+        f"{budget.oracle:.2f} %, the worst {budget.worst:.2f} %, and the one with the most multiply-adds, "
+        f"which needs no search, {budget.largest:.2f} %."
     )
     header = ("strategy", *(f"{queries} queries" for queries in found.queries), "ms a query", "distinct")
     rows = [_row(found, budget, name) for name in found.ranked]
@@ -45,8 +45,8 @@ def _budget(found: StrategyBench, budget: BenchBudget) -> str:
         _page.paragraph(facts),
         _page.figure(
             _curves(found, budget),
-            f"Mean regret over {found.seeds} seeds with its 95 % interval: by how many points the returned network "
-            "is worse than the best one.",
+            f"Mean regret over {found.seeds} seeds with its 95 % interval: by how many points the returned "
+            "network is worse than the best one.",
         ),
         _page.table(header, rows, numeric=range(1, len(header))),
     )
@@ -101,8 +101,8 @@ def _wins(found: StrategyBench) -> str:
     table = f'<table class="matrix"><thead><tr><td></td>{head}</tr></thead><tbody>{body}</tbody></table>'
     caption = (
         f"Wins / equal / losses of the row against the column at {found.queries[-1]} queries, over "
-        f"{found.seeds * len(found.budgets)} matched searches. Coloured and with a star where chance does not "
-        "explain it."
+        f"{found.seeds * len(found.budgets)} matched searches. Coloured and with a star where chance does "
+        "not explain it."
     )
     return _page.section("Who wins?", _page.figure(f'<div class="wide" tabindex="0">{table}</div>', caption))
 
@@ -132,9 +132,10 @@ def _run_with(found: StrategyBench) -> str:
         ("seeds", str(found.seeds)),
     ]
     fine = (
-        "All strategies have the same budgets, queries and seeds, and were run in turn, seed by seed. A course is read "
-        "at fewer queries only where a strategy promises that it does not depend on how many there are; every other "
-        "number is a search of its own. Regret is by the mean of all trainings, which no strategy sees."
+        "All strategies have the same budgets, queries and seeds, and were run in turn, seed by seed. A "
+        "course is read at fewer queries only where a strategy promises that it does not depend on how many "
+        "there are; every other number is a search of its own. Regret is by the mean of all trainings, which "
+        "no strategy sees."
     )
     return _page.section(
         "What it was run with", _page.table(("what", "value"), rows), _page.paragraph(fine, "fine")

@@ -129,7 +129,6 @@ def chart(
 
 
 def _drawn(scale: _Scale, group: Group, number: int) -> str:
-    colour = number % _COLOURS
     places = [(scale.x(p.x), scale.y(p.y)) for p in group.points]
     parts = []
     if group.style == "steps":

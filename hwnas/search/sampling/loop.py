@@ -78,8 +78,8 @@ class Sampler(ABC):
 class SamplingStrategy(SamplingSettings, ABC):
     """What all sampling strategies share.
 
-    A class that says ``is_anytime`` promises that a search of fewer queries is the beginning of one of more, as
-    nothing in its course depends on how many there are. A schedule over the queries breaks that.
+    A class that says ``is_anytime`` promises that a search of fewer queries is the beginning of one of
+    more, as nothing in its course depends on how many there are. A schedule over the queries breaks that.
     """
 
     name: ClassVar[str]
