@@ -14,8 +14,9 @@ from hwnas.bench.asked import BenchAsked
 from hwnas.bench.entrants import LARGEST, RANDOM, called
 from hwnas.bench.ground import Ground, identity
 from hwnas.bench.record import Found, Key
-from hwnas.bench.statistics import Pairing, mean_interval, pairings
+from hwnas.bench.statistics import Pairing, least_chance, mean_interval, pairings
 from hwnas.latency.base import FloatArray
+from hwnas.statistics.intervals import SIGNIFICANT
 
 SCHEMA = "hwnas-bench/1"
 
@@ -162,6 +163,7 @@ class StrategyBench:
             *(self._against(control) for control in (RANDOM, LARGEST)),
             f"{self.significant} of {len(self.pairings)} pairs differ significantly (Wilcoxon's signed-rank "
             f"test over {self.seeds * len(self.budgets)} matched searches, Holm over all pairs, 5 %)",
+            *self._too_few(),
             *self._without(),
         )
 
@@ -178,6 +180,16 @@ class StrategyBench:
         if not weak:
             return f"better than {called(control)}: every strategy"
         return f"not shown to be better than {called(control)}: {', '.join(weak)}"
+
+    def _too_few(self) -> tuple[str, ...]:
+        """Where chance could explain even a strategy that always wins."""
+        searches = self.seeds * len(self.budgets)
+        if least_chance(searches, len(self.pairings)) < SIGNIFICANT:
+            return ()
+        return (
+            f"{searches} matched searches cannot show any difference among {len(self.pairings)} pairs, "
+            "whoever wins: raise --seeds, which runs only those that are missing",
+        )
 
     def _without(self) -> tuple[str, ...]:
         """Searches that found nothing, if any."""

@@ -83,6 +83,11 @@ def pairings(regrets: Mapping[str, FloatArray]) -> tuple[Pairing, ...]:
     )
 
 
+def least_chance(searches: int, pairs: int) -> float:
+    """The p-value of a strategy that wins every search, as one of so many pairs."""
+    return min(1.0, pairs * 2.0 ** (1 - searches))
+
+
 def _gaps(first: FloatArray, second: FloatArray) -> FloatArray:
     return np.round(first - second, _DECIMALS)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hwnas.bench.statistics import Pairing, mean_interval, pairings
+from hwnas.bench.statistics import Pairing, least_chance, mean_interval, pairings
 
 RISING = np.arange(1.0, 9.0)
 
@@ -24,6 +24,11 @@ def test_all_pairs_together_are_judged_by_holm():
     assert found["a", "b"].chance == pytest.approx(3 * 2 / 256)
     assert found["a", "c"].chance == pytest.approx(3 * 2 / 256)
     assert found["a", "b"].text == "8/0/0*"
+
+
+def test_who_wins_always_has_the_least_chance_there_is():
+    assert least_chance(8, 3) == pytest.approx(3 * 2 / 256)
+    assert least_chance(1, 3) == 1
 
 
 def test_what_is_significant_alone_need_not_be_among_others():

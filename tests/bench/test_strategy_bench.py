@@ -90,6 +90,7 @@ def test_both_controls_are_always_there(file, tmp_path):
     assert {(p.entrant, p.queries) for p in found.points} == {(n, q) for n in found.entrants for q in (4, 8)}
     assert len(found.pairings) == 3
     said = " ".join(found.said)
+    assert "2 matched searches cannot show any difference among 3 pairs" in said
     assert "random (control)" in said
     assert "largest that fits (control, no query)" in said
 
@@ -182,10 +183,10 @@ def test_an_interruption_keeps_what_was_finished(file, tmp_path):
 def test_a_folder_of_another_bench_is_refused_with_what_differs(file, tmp_path):
     run(asked(file, seeds=1), tmp_path / "out")
     table = json.loads(file.read_text())
-    table["1210"]["test_acc"] = [1.0, 2.0, 3.0]
+    table["2222"]["test_acc"] = [1.0, 2.0, 3.0]
     other = tmp_path / "other.json"
     other.write_text(json.dumps(table))
-    with pytest.raises(SchemaMismatch, match="its benchmark_sha256 is .* instead of .*: give another --out"):
+    with pytest.raises(SchemaMismatch, match=r"its benchmark_sha256 is .* instead of .*: give another --out"):
         run(asked(other, seeds=1), tmp_path / "out")
 
 
