@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hwnas import search
 from hwnas.errors import SpaceError
+from hwnas.search import strategy as kind_of
 from hwnas.search.sampling.loop import SamplingStrategy
 
 RANDOM = "random"
@@ -61,7 +61,7 @@ class Entrant:
 
     @property
     def _kind(self) -> type[SamplingStrategy]:
-        return search.strategy(self.strategy)
+        return kind_of(self.strategy)
 
 
 def called(name: str) -> str:
