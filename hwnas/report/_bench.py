@@ -11,6 +11,9 @@ from hwnas.bench.results import BenchBudget, BenchPoint
 from hwnas.bench.statistics import Pairing
 from hwnas.report import _page, _svg
 
+_NEAR = 1.5
+"""Times the highest interval: how far above the curves a level is drawn."""
+
 
 def page(found: StrategyBench) -> str:
     """The whole HTML document."""
@@ -40,13 +43,14 @@ def _budget(found: StrategyBench, budget: BenchBudget) -> str:
     )
     header = ("strategy", *(f"{queries} queries" for queries in found.queries), "ms a query", "distinct")
     rows = [_row(found, budget, name) for name in found.ranked]
+    far = "" if _is_near(found, budget) else f" The {LARGEST} is above the chart, at {_level(budget):.2f}."
     return _page.section(
         f"Within {budget.limit:.4g} {found.unit}{share}",
         _page.paragraph(facts),
         _page.figure(
             _curves(found, budget),
             f"Mean regret over {found.seeds} seeds with its 95 % interval: by how many points the returned "
-            "network is worse than the best one.",
+            f"network is worse than the best one.{far}",
         ),
         _page.table(header, rows, numeric=range(1, len(header))),
     )
@@ -63,14 +67,24 @@ def _curves(found: StrategyBench, budget: BenchBudget) -> str:
         for name in found.entrants
         if name != LARGEST
     ]
-    level = budget.oracle - budget.largest
     return _svg.chart(
         groups,
         _svg.Axis("queries", whole=True),
         _svg.Axis("regret in points"),
         title=f"Regret against queries within {budget.limit:.4g} {found.unit}, a line a strategy",
-        y_levels=[(LARGEST, level)],
+        y_levels=[(LARGEST, _level(budget))] if _is_near(found, budget) else (),
     )
+
+
+def _level(budget: BenchBudget) -> float:
+    """Regret of the control that asks nothing."""
+    return budget.oracle - budget.largest
+
+
+def _is_near(found: StrategyBench, budget: BenchBudget) -> bool:
+    """Whether that can be drawn without pressing all curves to the bottom."""
+    ends = [p.interval[1] for p in found.points if p.limit == budget.limit and p.entrant != LARGEST]
+    return _level(budget) <= _NEAR * max(ends)
 
 
 def _mark(point: BenchPoint) -> _svg.Point:

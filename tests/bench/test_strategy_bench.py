@@ -21,6 +21,7 @@ from hwnas.bench.results import of
 from hwnas.blocks import Conv, Head, MBConv, Skip
 from hwnas.cli import app
 from hwnas.errors import DataError, HwnasError, InfeasibleBudget, NothingFeasible, SchemaMismatch, SpaceError
+from hwnas.report import _bench
 from hwnas.runs.folder import BenchFolder
 from hwnas.search.sampling.loop import SamplingStrategy
 from hwnas.search.session import Session
@@ -262,6 +263,16 @@ def test_a_search_that_found_nothing_counts_as_the_worst(file):
     found = of(what, on, {(RANDOM, limit, 0, 4): Found(4, None, 4, 4, 0.1)})
     assert found.points[0].regret == pytest.approx(found.budgets[0].oracle - found.budgets[0].worst)
     assert "1 searches scored no network within their budget" in found.said[-1]
+
+
+def test_a_control_that_is_far_off_does_not_press_the_curves_to_the_bottom(file, tmp_path):
+    found, _ = run(asked(file, "evolution"), tmp_path / "out")
+    (budget,) = found.budgets
+    near, far = (dataclasses.replace(budget, largest=budget.oracle - points) for points in (0.01, 100.0))
+    for shown, level in ((near, True), (far, False)):
+        page = _bench.page(dataclasses.replace(found, budgets=(shown,)))
+        assert ('class="level"' in page) is level
+        assert ("above the chart, at 100.00" in page) is not level
 
 
 def test_a_search_that_scores_nothing_feasible_says_so(file, monkeypatch, tmp_path):
