@@ -20,7 +20,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from hwnas.errors import SchemaMismatch, SpaceError
+from hwnas.errors import NothingFeasible, SchemaMismatch, SpaceError
 from hwnas.evaluators.base import Evaluator
 from hwnas.evaluators.pool import Score, scoring
 from hwnas.runs.trial import Trial
@@ -84,10 +84,15 @@ class Sampler(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingStrategy(SamplingSettings, ABC):
-    """What all sampling strategies share."""
+    """What all sampling strategies share.
+
+    A class that says ``is_anytime`` promises that a search of fewer queries is the beginning of one of
+    more, as nothing in its course depends on how many there are. A schedule over the queries breaks that.
+    """
 
     name: ClassVar[str]
     needs: ClassVar[Needs] = Needs()
+    is_anytime: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         require(self.queries >= 1, f"queries must be at least 1, but got {self.queries}")
@@ -119,6 +124,7 @@ class SamplingStrategy(SamplingSettings, ABC):
 
         Raises:
             InfeasibleBudget: No architecture keeps them all.
+            NothingFeasible: None that was scored does.
             SchemaMismatch: The history is of another search.
             SpaceError: A score is not in [0, 1], or the evaluator is not what the strategy needs.
         """
@@ -132,7 +138,7 @@ class SamplingStrategy(SamplingSettings, ABC):
             trace = _run(self, problem, sampler, score, history, session)
         best = sampler.best()
         if best is None:
-            raise SpaceError(
+            raise NothingFeasible(
                 f"at least one scored architecture must keep the budgets, but none of "
                 f"{len(sampler.archive.trials)} does: allow more queries"
             )
