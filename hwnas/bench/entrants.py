@@ -31,9 +31,15 @@ class Entrant:
     name: str
 
     def __post_init__(self) -> None:
-        needs = self._kind.needs if issubclass(self._kind, SamplingStrategy) else None
-        if needs is None or needs.shared_weights or needs.block_errors:
-            why = "trains a supernet" if needs is None or needs.shared_weights else "needs errors of blocks"
+        needs = self._kind.needs
+        why = None
+        if needs.shared_weights or not issubclass(self._kind, SamplingStrategy):
+            why = "trains a supernet"
+        elif needs.block_errors:
+            why = "needs errors of blocks"
+        elif needs.fidelities:
+            why = "trains networks for less"
+        if why is not None:
             raise SpaceError(
                 f"a strategy of a bench must ask a table for one network after the other, but "
                 f"{self.strategy} {why}, and a table has none: leave it out"

@@ -248,6 +248,7 @@ def test_numbers_that_make_no_sense_are_refused(change, said, file):
     [
         ("spos", "spos trains a supernet"),
         ("exact", "exact needs errors of blocks"),
+        ("asha", "asha trains networks for less"),
         ("evolution+magic", "a strategy must be one of"),
     ],
 )
