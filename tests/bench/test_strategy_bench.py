@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from hwnas import search, spaces
+from hwnas import latency, search, spaces
 from hwnas.bench import BenchAsked, Entrant, bench
 from hwnas.bench import record as records
 from hwnas.bench.asked import sources
@@ -21,6 +21,7 @@ from hwnas.bench.results import of
 from hwnas.blocks import Conv, Head, MBConv, Skip
 from hwnas.cli import app
 from hwnas.errors import DataError, HwnasError, InfeasibleBudget, NothingFeasible, SchemaMismatch, SpaceError
+from hwnas.latency.base import Cost
 from hwnas.report import _bench
 from hwnas.runs.folder import BenchFolder
 from hwnas.search.sampling.loop import SamplingStrategy
@@ -179,6 +180,25 @@ def test_an_interruption_keeps_what_was_finished(file, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         bench(asked(file, "evolution"), tmp_path / "out", tell=stop)
     assert run(asked(file, "evolution"), tmp_path / "out")[1] == 2
+
+
+def test_costs_may_be_those_of_a_latency_model(file, tmp_path, monkeypatch):
+    """Where depth is dear and width is not, other networks fit."""
+
+    class Model:
+        def costs(self, space):
+            return Cost(1.0, tuple(np.array([0.0, 1.0, 1.0]) for _ in space.sizes))
+
+    monkeypatch.setattr(latency, "load", lambda path, space: Model())
+    costs = tmp_path / "latency.json"
+    costs.write_text("{}")
+    what = BenchAsked(sources(file, "small", costs), (), ("3",), (4,), 1)
+    found, _ = run(what, tmp_path / "out")
+    assert (found.unit, found.budgets[0].limit) == ("ms", 3.0)
+    assert found.budgets[0].largest_indices.count(0) == 2
+    assert found.identity["costs"].startswith("ms by a model of SHA-256")
+    with pytest.raises(SchemaMismatch, match="its costs is 'ms by a model"):
+        run(asked(file, queries=(4,), seeds=1), tmp_path / "out")
 
 
 def test_a_folder_of_another_bench_is_refused_with_what_differs(file, tmp_path):
