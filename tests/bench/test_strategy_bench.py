@@ -16,7 +16,7 @@ from hwnas.bench import record as records
 from hwnas.bench.asked import sources
 from hwnas.bench.entrants import LARGEST, RANDOM
 from hwnas.bench.ground import ground
-from hwnas.bench.record import Found
+from hwnas.bench.record import BenchFound
 from hwnas.bench.results import of
 from hwnas.blocks import Conv, Head, MBConv, Skip
 from hwnas.cli import app
@@ -280,7 +280,7 @@ def test_a_search_that_found_nothing_counts_as_the_worst(file):
     what = asked(file, seeds=1, queries=(4,))
     on = ground(what.sources)
     ((_, limit),) = what.limits(on)
-    found = of(what, on, {(RANDOM, limit, 0, 4): Found(4, None, 4, 4, 0.1)})
+    found = of(what, on, {(RANDOM, limit, 0, 4): BenchFound(4, None, 4, 4, 0.1)})
     assert found.points[0].regret == pytest.approx(found.budgets[0].oracle - found.budgets[0].worst)
     assert "1 searches scored no network within their budget" in found.said[-1]
 
