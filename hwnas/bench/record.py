@@ -19,7 +19,7 @@ SCHEMA = "hwnas-bench-jobs/1"
 
 
 @dataclass(frozen=True)
-class Found:
+class BenchFound:
     """What a search would have returned after so many queries.
 
     Attributes:
@@ -51,13 +51,13 @@ class Course:
     entrant: str
     budget: float
     seed: int
-    found: tuple[Found, ...]
+    found: tuple[BenchFound, ...]
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Course:
         """Rebuild what a line holds."""
         found = tuple(
-            Found(
+            BenchFound(
                 int(each["queries"]),
                 None if each["indices"] is None else tuple(map(int, each["indices"])),
                 int(each["scored"]),
@@ -73,7 +73,7 @@ Key = tuple[str, float, int, int]
 """Entrant, budget, seed and queries."""
 
 
-def keyed(courses: Iterable[Course]) -> dict[Key, Found]:
+def keyed(courses: Iterable[Course]) -> dict[Key, BenchFound]:
     """What was found, by what it was found with."""
     return {(c.entrant, c.budget, c.seed, each.queries): each for c in courses for each in c.found}
 

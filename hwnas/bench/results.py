@@ -13,7 +13,7 @@ from hwnas import __version__
 from hwnas.bench.asked import BenchAsked
 from hwnas.bench.entrants import LARGEST, RANDOM, called
 from hwnas.bench.ground import Ground, identity
-from hwnas.bench.record import Found, Key
+from hwnas.bench.record import BenchFound, Key
 from hwnas.bench.statistics import Pairing, least_chance, mean_interval, pairings
 from hwnas.latency.base import FloatArray
 from hwnas.statistics.intervals import SIGNIFICANT
@@ -212,7 +212,7 @@ class StrategyBench:
         }
 
 
-def of(asked: BenchAsked, on: Ground, found: Mapping[Key, Found]) -> StrategyBench:
+def of(asked: BenchAsked, on: Ground, found: Mapping[Key, BenchFound]) -> StrategyBench:
     """What searches come to that are all there."""
     budgets = tuple(BenchBudget.of(text, limit, on) for text, limit in asked.limits(on))
     names = (*(entrant.name for entrant in asked.entrants), LARGEST)
@@ -242,9 +242,9 @@ class _Regrets:
     asked: BenchAsked
     on: Ground
     budget: BenchBudget
-    found: Mapping[Key, Found]
+    found: Mapping[Key, BenchFound]
 
-    def searches(self, entrant: str, queries: int) -> list[Found]:
+    def searches(self, entrant: str, queries: int) -> list[BenchFound]:
         """One a seed."""
         limit = self.budget.limit
         return [self.found[entrant, limit, seed, queries] for seed in range(self.asked.seeds)]

@@ -16,7 +16,7 @@ from hwnas.bench import record, results
 from hwnas.bench.asked import BenchAsked, BenchJob
 from hwnas.bench.entrants import Entrant
 from hwnas.bench.ground import Ground, ground, identity
-from hwnas.bench.record import Course, Found
+from hwnas.bench.record import BenchFound, Course
 from hwnas.bench.results import StrategyBench
 from hwnas.errors import NothingFeasible, SpaceError
 from hwnas.evaluators.pool import workers as processes
@@ -84,18 +84,18 @@ def search(job: BenchJob) -> Course:
         result = strategy.search(on.problem(job.budget), evaluator, own, Session(tell=told))
     except NothingFeasible:
         scored, spent = len(seconds), time.monotonic() - began
-        found = tuple(Found(q, None, min(q, scored), min(q, scored), spent) for q in job.queries)
+        found = tuple(BenchFound(q, None, min(q, scored), min(q, scored), spent) for q in job.queries)
     else:
         found = tuple(_found(result, on, queries, seconds) for queries in job.queries)
     return Course(job.entrant, job.budget, job.seed, found)
 
 
-def _found(result: SearchResult, on: Ground, queries: int, seconds: list[float]) -> Found:
+def _found(result: SearchResult, on: Ground, queries: int, seconds: list[float]) -> BenchFound:
     """What the search had found by then; all of it where it was to end there."""
     scored = min(queries, len(result.trials))
     best = result.trace[scored - 1].get("best")
     asked = Canonical(on.space)(np.array([trial.indices for trial in result.trials[:scored]]))
-    return Found(
+    return BenchFound(
         queries,
         None if best is None else tuple(map(int, best)),
         scored,

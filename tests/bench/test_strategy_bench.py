@@ -10,17 +10,18 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from hwnas import search, spaces
+from hwnas import latency, search, spaces
 from hwnas.bench import BenchAsked, Entrant, bench
 from hwnas.bench import record as records
 from hwnas.bench.asked import sources
 from hwnas.bench.entrants import LARGEST, RANDOM
 from hwnas.bench.ground import ground
-from hwnas.bench.record import Found
+from hwnas.bench.record import BenchFound
 from hwnas.bench.results import of
 from hwnas.blocks import Conv, Head, MBConv, Skip
 from hwnas.cli import app
 from hwnas.errors import DataError, HwnasError, InfeasibleBudget, NothingFeasible, SchemaMismatch, SpaceError
+from hwnas.latency.base import Cost
 from hwnas.report import _bench
 from hwnas.runs.folder import BenchFolder
 from hwnas.search.sampling.loop import SamplingStrategy
@@ -56,7 +57,7 @@ def table_of(space):
     for indices in np.ndindex(*space.sizes):
         key = canonical.key(indices)
         rng = np.random.default_rng(key)
-        best = 60 + 3.0 * sum(key) + 9.0 * (key == (1, 2, 1, 0)) + rng.uniform(0, 2)
+        best = 60 + 12.0 * sum(key) / len(key) + 9.0 * (key == (1, 2, 1, 0)) + rng.uniform(0, 2)
         table["".join(map(str, indices))] = {"test_acc": (best + rng.normal(0, 0.3, 3)).tolist()}
     return table
 
@@ -181,6 +182,25 @@ def test_an_interruption_keeps_what_was_finished(file, tmp_path):
     assert run(asked(file, "evolution"), tmp_path / "out")[1] == 2
 
 
+def test_costs_may_be_those_of_a_latency_model(file, tmp_path, monkeypatch):
+    """Where depth is dear and width is not, other networks fit."""
+
+    class Model:
+        def costs(self, space):
+            return Cost(1.0, tuple(np.array([0.0, 1.0, 1.0]) for _ in space.sizes))
+
+    monkeypatch.setattr(latency, "load", lambda path, space: Model())
+    costs = tmp_path / "latency.json"
+    costs.write_text("{}")
+    what = BenchAsked(sources(file, "small", costs), (), ("3",), (4,), 1)
+    found, _ = run(what, tmp_path / "out")
+    assert (found.unit, found.budgets[0].limit) == ("ms", 3.0)
+    assert found.budgets[0].largest_indices.count(0) == 2
+    assert found.identity["costs"].startswith("ms by a model of SHA-256")
+    with pytest.raises(SchemaMismatch, match="its costs is 'ms by a model"):
+        run(asked(file, queries=(4,), seeds=1), tmp_path / "out")
+
+
 def test_a_folder_of_another_bench_is_refused_with_what_differs(file, tmp_path):
     run(asked(file, seeds=1), tmp_path / "out")
     table = json.loads(file.read_text())
@@ -261,7 +281,7 @@ def test_a_search_that_found_nothing_counts_as_the_worst(file):
     what = asked(file, seeds=1, queries=(4,))
     on = ground(what.sources)
     ((_, limit),) = what.limits(on)
-    found = of(what, on, {(RANDOM, limit, 0, 4): Found(4, None, 4, 4, 0.1)})
+    found = of(what, on, {(RANDOM, limit, 0, 4): BenchFound(4, None, 4, 4, 0.1)})
     assert found.points[0].regret == pytest.approx(found.budgets[0].oracle - found.budgets[0].worst)
     assert "1 searches scored no network within their budget" in found.said[-1]
 
