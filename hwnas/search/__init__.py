@@ -20,13 +20,19 @@ if TYPE_CHECKING:
     from hwnas.search.result import from_json, to_json
 
 STRATEGIES = {
+    "asha": "hwnas.search.sampling.asha:ASHA",
+    "darts": "hwnas.search.oneshot.darts:DARTS",
     "evolution": "hwnas.search.sampling.evolution:Evolution",
     "exact": "hwnas.search.sampling.exact:Exact",
     "fbnet": "hwnas.search.oneshot.fbnet:FBNet",
+    "gdas": "hwnas.search.oneshot.gdas:GDAS",
+    "hyperband": "hwnas.search.sampling.hyperband:Hyperband",
     "mnasnet": "hwnas.search.sampling.mnasnet:MnasNet",
     "nsga2": "hwnas.search.sampling.nsga2:NSGA2",
     "proxylessnas": "hwnas.search.oneshot.proxylessnas:ProxylessNAS",
     "random": "hwnas.search.sampling.random:Random",
+    "rsws": "hwnas.search.oneshot.rsws:RSWS",
+    "snas": "hwnas.search.oneshot.snas:SNAS",
     "spos": "hwnas.search.oneshot.spos:SPOS",
     "surrogate": "hwnas.search.sampling.surrogate:Surrogate",
     "tpe": "hwnas.search.sampling.tpe:TPE",

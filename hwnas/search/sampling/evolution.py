@@ -15,9 +15,7 @@ import numpy as np
 from hwnas.runs.trial import Trial
 from hwnas.search.problem import Problem
 from hwnas.search.sampling.loop import Sampler, SamplingStrategy, require
-
-TRIES = 100
-"""Mutations that are tried before one is repaired."""
+from hwnas.search.sampling.neighbours import Births
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +31,7 @@ class Evolution(SamplingStrategy):
     """
 
     name: ClassVar[str] = "evolution"
+    is_anytime: ClassVar[bool] = True
 
     population: int = 10
     tournament: int = 10
@@ -56,6 +55,7 @@ class _Population(Sampler):
         self.tournament = settings.tournament
         self.alive: deque[Trial] = deque(maxlen=settings.population)  # drops the oldest by itself
         self.founders = settings.population
+        self.births = Births(self.archive, rng)
 
     def ask(self) -> tuple[int, ...] | None:
         """A random founder, later a mutated child of the best of a random few."""
@@ -64,41 +64,10 @@ class _Population(Sampler):
             return self.archive.fresh(self.rng)
         drawn = self.rng.choice(len(self.alive), min(self.tournament, len(self.alive)), replace=False)
         parent = max((self.alive[i] for i in drawn), key=lambda trial: trial.quality)
-        return self._child(parent.indices)
+        return self.births.child(parent.indices)
 
     def tell(self, trial: Trial) -> None:
         """The child joins; a network that is scored again does not."""
         if self.archive.score(trial.indices) is None:
             self.alive.append(trial)
         super().tell(trial)
-
-    def _child(self, parent: tuple[int, ...]) -> tuple[int, ...] | None:
-        """A new feasible network: one mutation of the parent, or two that make up for each other.
-
-        A good parent spends nearly all of its budget. One mutation alone could then only make
-        it cheaper, so one that breaks the budget gets a second that may pay for it.
-        """
-        for _ in range(TRIES):
-            child = self._mutated(parent)
-            if not self._keeps_budgets(child):
-                child = self._mutated(child)
-            if self._keeps_budgets(child) and self.archive.claim(child):
-                return child
-        child = parent
-        for _ in range(TRIES):
-            child = self._mutated(child)
-            repaired = tuple(int(i) for i in self.archive.feasible.repair(np.array(child)))
-            if self.archive.claim(repaired):
-                return repaired
-        return self.archive.fresh(self.rng)
-
-    def _keeps_budgets(self, indices: tuple[int, ...]) -> bool:
-        return bool(self.archive.problem.feasible(np.array([indices]))[0])
-
-    def _mutated(self, indices: tuple[int, ...]) -> tuple[int, ...]:
-        """Another candidate for one random choice."""
-        sizes = np.array(self.archive.problem.space.sizes)
-        place = int(self.rng.choice(np.flatnonzero(sizes > 1)))
-        other = int(self.rng.integers(sizes[place] - 1))
-        other += other >= indices[place]
-        return (*indices[:place], other, *indices[place + 1 :])

@@ -18,6 +18,7 @@ from hwnas.latency.base import FloatArray, IntArray
 from hwnas.runs.trial import Trial
 from hwnas.search.problem import Problem
 from hwnas.search.sampling.loop import Sampler, SamplingStrategy, require
+from hwnas.search.sampling.neighbours import as_tuple
 from hwnas.train.config import HIGHEST_RATE
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ class _Learner(Sampler):
 
     def report(self) -> Mapping[str, Any]:
         """The policy's arg-max and the architecture decoded under the budgets."""
-        argmax = _row(self.controller.argmax())
+        argmax = as_tuple(self.controller.argmax())
         return {"argmax": self._described(argmax), "decoded": self._described(self._decoded())}
 
     def _described(self, indices: tuple[int, ...]) -> dict[str, Any]:
@@ -159,7 +160,7 @@ class _Learner(Sampler):
         found = decode(self.controller, self.archive.problem, width=BEAM)
         if found is None:  # several budgets, and no prefix of the beam keeps them all
             found = self.archive.feasible.repair(self.controller.argmax())
-        return _row(found)
+        return as_tuple(found)
 
     def _sampled(self) -> tuple[int, ...] | None:
         """Claim the next network of the policy that is new; known ones are rewarded again."""
@@ -168,7 +169,7 @@ class _Learner(Sampler):
                 self.batches.append(self._draw())
             batch = self.batches[-1]
             while batch.asked < len(batch.indices):
-                indices = _row(batch.indices[batch.asked])
+                indices = as_tuple(batch.indices[batch.asked])
                 batch.asked += 1
                 if self.archive.claim(indices):
                     return indices
@@ -188,7 +189,7 @@ class _Learner(Sampler):
     def _fill(self) -> None:
         """Reward what has a score by now, and train on the batches that are complete."""
         for batch in list(self.batches):
-            for number, indices in enumerate(map(_row, batch.indices)):
+            for number, indices in enumerate(map(as_tuple, batch.indices)):
                 quality = self.archive.score(indices)
                 if batch.rewards[number] is None and quality is not None:
                     batch.rewards[number] = reward(
@@ -221,7 +222,3 @@ class _Learner(Sampler):
         problem = self.archive.problem
         limits = np.array([c.usable for c in problem.constraints])
         return float((problem.costs(np.array([indices]))[0] / limits).max())
-
-
-def _row(indices: IntArray) -> tuple[int, ...]:
-    return tuple(int(i) for i in indices)

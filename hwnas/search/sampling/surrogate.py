@@ -22,6 +22,7 @@ from hwnas.search.problem import Problem
 from hwnas.search.sampling.features import Features
 from hwnas.search.sampling.gp import GaussianProcess, Standardiser
 from hwnas.search.sampling.loop import Sampler, SamplingStrategy, require
+from hwnas.search.sampling.neighbours import around, as_tuple
 
 ENUMERABLE = 20_000
 """Index vectors up to which every architecture is a candidate."""
@@ -46,6 +47,7 @@ class Surrogate(SamplingStrategy):
     """
 
     name: ClassVar[str] = "surrogate"
+    is_anytime: ClassVar[bool] = True
 
     initial: int = 5
     pool: int = 1000
@@ -87,7 +89,7 @@ class _Model(Sampler):
         rows = self.archive.scored()
         mean, deviation = self.process.predict(self._points(rows))
         gain = knowledge_gradient(mean, deviation, self.process.noise)
-        return _row(rows[gain.argmax()]) if gain.max() > 0 else None
+        return as_tuple(rows[gain.argmax()]) if gain.max() > 0 else None
 
     def tell(self, trial: Trial) -> None:
         """Learn a score; the model's parameters are fitted again for each tenth more scores."""
@@ -112,7 +114,7 @@ class _Model(Sampler):
         mean, _ = self.process.predict(self._points(rows))
         best = rows[mean.argmax()]
         quality = float(np.clip(1.0 + ERROR_FLOOR - np.exp(-mean.max()), 0.0, 1.0))
-        return self.archive.problem.described(_row(best), quality)
+        return self.archive.problem.described(as_tuple(best), quality)
 
     def report(self) -> Mapping[str, Any]:
         """The parameters of the model at the end."""
@@ -157,30 +159,16 @@ class _Model(Sampler):
         centres = told[np.argsort(-mean)[:LEADERS]]
         for _ in range(rounds):
             if rounds > 1:
-                rows = np.unique(np.concatenate([rows, self._around(centres)]), axis=0)
+                near = around(self.archive.problem, centres, self.rng)
+                rows = np.unique(np.concatenate([rows, near]), axis=0)
             rows = self.archive.new(rows)
             if not len(rows):
                 return None
             gain = expected_improvement(*process.predict(self._points(rows)), target)
             centres = rows[np.argsort(-gain)[:LEADERS]]
-        chosen = _row(centres[0])
+        chosen = as_tuple(centres[0])
         self.archive.claim(chosen)
         return chosen
-
-    def _around(self, centres: IntArray) -> IntArray:
-        """Feasible architectures one change away, or two where one breaks a budget."""
-        problem = self.archive.problem
-        near = []
-        for place, size in enumerate(problem.space.sizes):
-            for candidate in range(size):
-                changed = centres.copy()
-                changed[:, place] = candidate
-                near.append(changed)
-        rows = np.concatenate(near)
-        broken = np.flatnonzero(~problem.feasible(rows))
-        places = self.rng.integers(len(problem.space.sizes), size=len(broken))
-        rows[broken, places] = self.rng.integers(np.array(problem.space.sizes)[places])
-        return np.asarray(rows[problem.feasible(rows)])
 
 
 def expected_improvement(mean: FloatArray, deviation: FloatArray, target: float) -> FloatArray:
@@ -206,7 +194,3 @@ def knowledge_gradient(mean: FloatArray, deviation: FloatArray, noise: float) ->
 def _log_quality(quality: FloatArray) -> FloatArray:
     """Minus the logarithm of the error rate: halving the error counts the same everywhere."""
     return np.asarray(-np.log(1.0 + ERROR_FLOOR - quality))
-
-
-def _row(indices: IntArray) -> tuple[int, ...]:
-    return tuple(int(i) for i in indices)
