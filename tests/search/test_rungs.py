@@ -109,6 +109,17 @@ def test_a_search_that_was_cut_off_trains_what_is_missing(kind, parallel, tmp_pa
 
 
 @BOTH
+@pytest.mark.parametrize("parallel", [1, 3, 5])
+@pytest.mark.parametrize("queries", [3, 4, 5, 7])
+def test_the_last_climb_meets_no_other(kind, queries, parallel):
+    """Whatever is asked for at the same time, a network is trained once on each rung."""
+    found = searched(kind(queries=queries, parallel=parallel), task(), np.random.default_rng(5))
+    stood = [(trial.indices, trial.share) for trial in found.trials]
+    assert len(set(stood)) == len(stood)
+    assert found.best.indices in {trial.indices for trial in found.trials if trial.share == 1}
+
+
+@BOTH
 def test_few_queries_still_bring_one_to_the_top(kind):
     found = searched(kind(queries=3), task(), np.random.default_rng(3))
     assert [trial for trial in found.trials if trial.share == 1]

@@ -55,8 +55,8 @@ class _Brackets(Climbing):
         bracket, is_empty = 0, False
         while not is_empty:
             own: list[tuple[int, ...]] = []
-            for rung, count in self.brackets.sizes(bracket):
-                if not own:
+            for number, (rung, count) in enumerate(self.brackets.sizes(bracket)):
+                if not number:
                     for _ in range(count):
                         if (fresh := self._claimed(rung)) is not None:
                             own.append(fresh)
@@ -66,8 +66,9 @@ class _Brackets(Climbing):
                 below = self.scores[rung - 1]
                 while any(indices not in below for indices in own):
                     yield None  # scores are missing
-                own = sorted(own, key=below.__getitem__, reverse=True)[:count]
-                for indices in own:
-                    if self.affords(rung):
+                best, own = sorted(own, key=below.__getitem__, reverse=True)[:count], []
+                for indices in best:
+                    if self.affords(rung) and self.asked[indices] < rung:  # the last one may have gone ahead
+                        own.append(indices)
                         yield self.placed(indices, rung)
             bracket += 1

@@ -56,6 +56,7 @@ class Climbing(Sampler, ABC):
     """Who stands on which rung, and with which score.
 
     Attributes:
+        shares: Of a training, on every rung.
         scores: Of every rung the networks that were scored there.
         asked: The rung for which a network was asked last.
         spent: Whole trainings that were asked for so far.
@@ -64,17 +65,18 @@ class Climbing(Sampler, ABC):
     def __init__(self, problem: Problem, rng: np.random.Generator, settings: Promoting) -> None:
         super().__init__(problem, rng)
         self.settings = settings
+        self.shares = [settings.share_of(rung) for rung in range(settings.rungs)]
         self.scores: list[dict[tuple[int, ...], float]] = [{} for _ in range(settings.rungs)]
         self.asked: dict[tuple[int, ...], int] = {}
         self.spent = 0.0
 
     def share(self, indices: tuple[int, ...]) -> float:
         """That of the rung which it climbs to."""
-        return self.settings.share_of(self.asked[indices])
+        return self.shares[self.asked[indices]]
 
     def tell(self, trial: Trial) -> None:
         """Learn a score on a rung; what is only told of whole trainings are those of the top."""
-        self.scores[self.asked[trial.indices]][trial.indices] = trial.quality
+        self.scores[self.shares.index(trial.share)][trial.indices] = trial.quality
         if trial.share == 1:
             super().tell(trial)
         else:
@@ -91,13 +93,13 @@ class Climbing(Sampler, ABC):
 
     def affords(self, rung: int) -> bool:
         """Whether a training on a rung is left."""
-        return self.settings.share_of(rung) <= self.left + _ROUNDING
+        return self.shares[rung] <= self.left + _ROUNDING
 
     def placed(self, indices: tuple[int, ...] | None, rung: int) -> tuple[int, ...] | None:
         """Say that a network is asked for on a rung."""
         if indices is not None:
             self.asked[indices] = rung
-            self.spent += self.settings.share_of(rung)
+            self.spent += self.shares[rung]
         return indices
 
     def leaders(self, rung: int, count: int) -> list[tuple[int, ...]]:
@@ -108,7 +110,7 @@ class Climbing(Sampler, ABC):
     def last(self) -> tuple[int, ...] | None:
         """The best of the highest rung, to the top, where no more than that whole training is left."""
         top = self.settings.rungs - 1
-        next_share = self.settings.share_of(max(top - 1, 0))
+        next_share = self.shares[max(top - 1, 0)]
         if any(rung == top for rung in self.asked.values()) or self.left >= 1 + next_share - _ROUNDING:
             return None
         rung = max((number for number, each in enumerate(self.scores) if each), default=None)
