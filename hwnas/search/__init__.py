@@ -23,6 +23,7 @@ STRATEGIES = {
     "evolution": "hwnas.search.sampling.evolution:Evolution",
     "exact": "hwnas.search.sampling.exact:Exact",
     "fbnet": "hwnas.search.oneshot.fbnet:FBNet",
+    "local": "hwnas.search.sampling.local:Local",
     "mnasnet": "hwnas.search.sampling.mnasnet:MnasNet",
     "nsga2": "hwnas.search.sampling.nsga2:NSGA2",
     "proxylessnas": "hwnas.search.oneshot.proxylessnas:ProxylessNAS",

@@ -82,6 +82,7 @@ COMMENTS: Mapping[str, Mapping[str, str]] = {
         "initial": "Random networks to begin with.",
         "pool": "Random networks that are looked at for each one that is scored, in large spaces.",
         "startup": "Random networks to begin with.",
+        "move": 'To the "first" better neighbour of a network, or to the "best" of all its neighbours.',
     },
     "promise": {
         "measure": "Whether the best networks of the search are measured on the device before one is "
