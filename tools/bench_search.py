@@ -35,6 +35,7 @@ from hwnas.evaluators.tabular import Benchmark, Tabular
 from hwnas.latency import from_json
 from hwnas.latency.base import Cost
 from hwnas.search.problem import Constraint, Problem
+from hwnas.search.sampling.bananas import Bananas
 from hwnas.search.sampling.evolution import Evolution
 from hwnas.search.sampling.local import Local
 from hwnas.search.sampling.loop import SamplingStrategy
@@ -55,6 +56,7 @@ VARIANTS: dict[str, tuple[type[SamplingStrategy], dict[str, Any]]] = {
     "local": (Local, {}),
     "nsga2": (NSGA2, {}),
     "tpe": (TPE, {}),
+    "bananas": (Bananas, {}),
     "surrogate": (Surrogate, {}),
     "surrogate+remeasure": (Surrogate, {"remeasure": REMEASURED}),
 }

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from hwnas.search.result import from_json, to_json
 
 STRATEGIES = {
+    "bananas": "hwnas.search.sampling.bananas:Bananas",
     "evolution": "hwnas.search.sampling.evolution:Evolution",
     "exact": "hwnas.search.sampling.exact:Exact",
     "fbnet": "hwnas.search.oneshot.fbnet:FBNet",
