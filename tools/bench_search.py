@@ -36,6 +36,7 @@ from hwnas.latency import from_json
 from hwnas.latency.base import Cost
 from hwnas.search.problem import Constraint, Problem
 from hwnas.search.sampling.bananas import Bananas
+from hwnas.search.sampling.chamnet import ChamNet
 from hwnas.search.sampling.evolution import Evolution
 from hwnas.search.sampling.local import Local
 from hwnas.search.sampling.loop import SamplingStrategy
@@ -57,6 +58,7 @@ VARIANTS: dict[str, tuple[type[SamplingStrategy], dict[str, Any]]] = {
     "nsga2": (NSGA2, {}),
     "tpe": (TPE, {}),
     "bananas": (Bananas, {}),
+    "chamnet": (ChamNet, {}),
     "surrogate": (Surrogate, {}),
     "surrogate+remeasure": (Surrogate, {"remeasure": REMEASURED}),
 }

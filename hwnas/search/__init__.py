@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 STRATEGIES = {
     "bananas": "hwnas.search.sampling.bananas:Bananas",
+    "chamnet": "hwnas.search.sampling.chamnet:ChamNet",
     "evolution": "hwnas.search.sampling.evolution:Evolution",
     "exact": "hwnas.search.sampling.exact:Exact",
     "fbnet": "hwnas.search.oneshot.fbnet:FBNet",

@@ -84,6 +84,10 @@ COMMENTS: Mapping[str, Mapping[str, str]] = {
         "startup": "Random networks to begin with.",
         "move": 'To the "first" better neighbour of a network, or to the "best" of all its neighbours.',
         "ensemble": "Small predictors of accuracy that are trained side by side.",
+        "explore": "Networks in each round that least is known about, as long as predictions are poor.",
+        "exploit": "Networks in each round that are predicted to be best.",
+        "tolerance": "Predictions are good enough where their squared error is at most this share of the "
+        "variance of all scores.",
     },
     "promise": {
         "measure": "Whether the best networks of the search are measured on the device before one is "
