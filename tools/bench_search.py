@@ -35,7 +35,10 @@ from hwnas.evaluators.tabular import Benchmark, Tabular
 from hwnas.latency import from_json
 from hwnas.latency.base import Cost
 from hwnas.search.problem import Constraint, Problem
+from hwnas.search.sampling.bananas import Bananas
+from hwnas.search.sampling.chamnet import ChamNet
 from hwnas.search.sampling.evolution import Evolution
+from hwnas.search.sampling.local import Local
 from hwnas.search.sampling.loop import SamplingStrategy
 from hwnas.search.sampling.mnasnet import REWARDS, MnasNet, reward
 from hwnas.search.sampling.nsga2 import NSGA2
@@ -51,8 +54,11 @@ VARIANTS: dict[str, tuple[type[SamplingStrategy], dict[str, Any]]] = {
     "random+remeasure": (Random, {"remeasure": REMEASURED}),
     "evolution": (Evolution, {}),
     "evolution+remeasure": (Evolution, {"remeasure": REMEASURED}),
+    "local": (Local, {}),
     "nsga2": (NSGA2, {}),
     "tpe": (TPE, {}),
+    "bananas": (Bananas, {}),
+    "chamnet": (ChamNet, {}),
     "surrogate": (Surrogate, {}),
     "surrogate+remeasure": (Surrogate, {"remeasure": REMEASURED}),
 }

@@ -21,12 +21,15 @@ if TYPE_CHECKING:
 
 STRATEGIES = {
     "asha": "hwnas.search.sampling.asha:ASHA",
+    "bananas": "hwnas.search.sampling.bananas:Bananas",
+    "chamnet": "hwnas.search.sampling.chamnet:ChamNet",
     "darts": "hwnas.search.oneshot.darts:DARTS",
     "evolution": "hwnas.search.sampling.evolution:Evolution",
     "exact": "hwnas.search.sampling.exact:Exact",
     "fbnet": "hwnas.search.oneshot.fbnet:FBNet",
     "gdas": "hwnas.search.oneshot.gdas:GDAS",
     "hyperband": "hwnas.search.sampling.hyperband:Hyperband",
+    "local": "hwnas.search.sampling.local:Local",
     "mnasnet": "hwnas.search.sampling.mnasnet:MnasNet",
     "nsga2": "hwnas.search.sampling.nsga2:NSGA2",
     "proxylessnas": "hwnas.search.oneshot.proxylessnas:ProxylessNAS",

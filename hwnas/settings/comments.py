@@ -71,7 +71,7 @@ COMMENTS: Mapping[str, Mapping[str, str]] = {
         "temperature_floor": "And at the end; at least 0.1.",
         "reward": 'How accuracy and latency are weighed: "soft", "hard" or "absolute" (MnasNet paper).',
         "weight": "How much latency counts in that; negative. The paper's where it is not set.",
-        "batch": "Networks that are scored before the controller learns from them.",
+        "batch": "Networks that are scored before the search learns from them.",
         "epochs": "How often it learns from each of those batches.",
         "learning_rate": "How fast it learns at the beginning; ten times as fast at the end.",
         "form": 'How preferences learn: "gradient" or "reinforce" (see the ProxylessNAS paper).',
@@ -86,6 +86,12 @@ COMMENTS: Mapping[str, Mapping[str, str]] = {
         "initial": "Random networks to begin with.",
         "pool": "Random networks that are looked at for each one that is scored, in large spaces.",
         "startup": "Random networks to begin with.",
+        "move": 'To the "first" better neighbour of a network, or to the "best" of all its neighbours.',
+        "ensemble": "Small predictors of accuracy that are trained side by side.",
+        "explore": "Networks in each round that least is known about, as long as predictions are poor.",
+        "exploit": "Networks in each round that are predicted to be best.",
+        "tolerance": "Predictions are good enough where their squared error is at most this share of the "
+        "variance of all scores.",
     },
     "promise": {
         "measure": "Whether the best networks of the search are measured on the device before one is "
