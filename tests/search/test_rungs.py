@@ -9,7 +9,7 @@ import pytest
 from sampling_helpers import known_accuracy, task_in
 from task_helpers import Scores, Task, searched
 
-from hwnas.errors import SpaceError
+from hwnas.errors import SchemaMismatch, SpaceError
 from hwnas.evaluators.base import Traits
 from hwnas.evaluators.standalone import FromScratch
 from hwnas.search.request import SearchRequest
@@ -101,6 +101,8 @@ def test_a_search_that_was_cut_off_trains_what_is_missing(kind, parallel, tmp_pa
     whole = searched(strategy, task(), np.random.default_rng(2), history=path)
     lines = path.read_text().splitlines(keepends=True)
     path.write_text("".join(lines[:9]) + lines[9][:15])
+    with pytest.raises(SchemaMismatch, match="settings"):
+        searched(kind(queries=9, parallel=parallel), task(), np.random.default_rng(2), history=path)
     again = task()
     resumed = searched(strategy, again, np.random.default_rng(2), history=path)
     assert (resumed.trials, resumed.best, resumed.trace) == (whole.trials, whole.best, whole.trace)

@@ -47,6 +47,10 @@ class Promoting(SamplingStrategy, ABC):
             f"but got {self.queries}",
         )
 
+    def settings(self) -> dict[str, Any]:
+        """With the number of queries, which the end depends on: none is gone on from with more of them."""
+        return {"queries": self.queries, **super().settings()}
+
     def share_of(self, rung: int) -> float:
         """What part of a training networks on a rung have."""
         return float(self.reduction) ** (rung - self.rungs + 1)
