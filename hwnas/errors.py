@@ -2,6 +2,7 @@
 
 HwnasError
 ├── SpaceError(ValueError)            a block, choice, space or architecture breaks an invariant
+│   └── NothingFeasible               a search scored no architecture that keeps the budgets
 ├── DataError(ValueError)             images or labels cannot be used
 ├── DeviceError                       a device or what runs on it
 │   ├── TransportError                the way to the device
@@ -59,6 +60,10 @@ def _remade(kind: type[HwnasError], args: tuple[Any, ...], facts: dict[str, Any]
 
 class SpaceError(HwnasError, ValueError):
     """A block, choice, space or architecture breaks an invariant."""
+
+
+class NothingFeasible(SpaceError):
+    """A search scored no architecture that keeps the budgets."""
 
 
 class DataError(HwnasError, ValueError):

@@ -24,6 +24,9 @@ class Scores:
     function: Callable[[Architecture], float]
     space: SearchSpace | None = field(default=None, kw_only=True)
 
+    def at(self, _share: float) -> Scores:
+        return self
+
     def block_errors(self) -> tuple[FloatArray, ...]:
         return KnownScores(self.space).block_errors()
 

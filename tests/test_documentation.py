@@ -10,6 +10,7 @@ import pytest
 import typer
 
 from hwnas.cli import app
+from hwnas.search import STRATEGIES
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
@@ -41,6 +42,11 @@ def test_commands_and_their_options_exist(page):
         }
         asked = {word.partition("=")[0] for word in rest if word.startswith("--")}
         assert asked <= options, f"{' '.join(words)}: {asked - options}"
+
+
+def test_every_strategy_is_told_with_the_others():
+    text = (ROOT / "docs" / "concepts" / "strategies.md").read_text("utf-8")
+    assert {name for name in STRATEGIES if f"`{name}`" not in text} == set()
 
 
 def test_the_quick_starts_are_read_at_all():

@@ -759,7 +759,7 @@ POINTS = (
 
 
 @pytest.mark.parametrize("diagonal", [False, True])
-@pytest.mark.parametrize("style", ["dots", "line", "steps", "rings"])
+@pytest.mark.parametrize("style", ["dots", "line", "joined", "steps", "rings"])
 def test_the_axes_hold_every_point(style, diagonal):
     chart = _svg.chart(
         [_svg.Group("a", POINTS, style), _svg.Group("empty", ())],
@@ -780,11 +780,13 @@ def test_the_axes_hold_every_point(style, diagonal):
 
 
 def test_groups_differ_in_shape_and_not_only_in_colour():
-    groups = [_svg.Group(str(n), (_svg.Point(n, n),)) for n in range(4)]
+    """Four shapes, and the same four hollow with a broken line."""
+    groups = [_svg.Group(str(n), (_svg.Point(n, n),), "joined") for n in range(8)]
     chart = _svg.chart(groups, _svg.Axis("x"), _svg.Axis("y"), title="t")
     legend = chart[chart.index('<p class="legend">') :]
-    outlines = re.findall(r'<(circle|polygon) class="mark[^"]*"(?: points="([^"]*)")?', legend)
-    assert len(set(outlines)) == 4
+    outlines = re.findall(r'<(circle|polygon) class="mark([^"]*)"(?: points="([^"]*)")?', legend)
+    assert len({(kind, points, "f-none" in fill) for kind, fill, points in outlines}) == 8
+    assert legend.count("broken") == 4
 
 
 @pytest.mark.parametrize("values", [(1.0, 1.0), (0.0, 0.0), (1e-6, 2e-6), (-3.0, 1e6)])

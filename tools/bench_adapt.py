@@ -265,6 +265,8 @@ def _targets(results: dict[str, Any], options: argparse.Namespace) -> list[dict[
         found.append(target(f"{name}: lost at 50 %", lost, "<=", 0.02))
         found.append(target(f"{name}: latency model", result["latency_model"]["mape"], "<=", 0.025))
         for runtime, each in result.get("bits", {}).items():
+            broken = min(100 * (row["fp32"] - row["int8"]) for row in each["hostile"].values())
+            found.append(target(f"{name}: points that int8 alone loses, {runtime}", broken, ">=", 10.0))
             for by, row in each["hostile"].items():
                 found.append(target(f"{name}: hostile to int8, {runtime}, {by}", row["lost"], "<=", 0.5))
             found.append(target(f"{name}: precisions, {runtime}", each["costs"]["mape"], "<=", 0.05))

@@ -35,7 +35,10 @@ from hwnas.evaluators.tabular import Benchmark, Tabular
 from hwnas.latency import from_json
 from hwnas.latency.base import Cost
 from hwnas.search.problem import Constraint, Problem
+from hwnas.search.sampling.bananas import Bananas
+from hwnas.search.sampling.chamnet import ChamNet
 from hwnas.search.sampling.evolution import Evolution
+from hwnas.search.sampling.local import Local
 from hwnas.search.sampling.loop import SamplingStrategy
 from hwnas.search.sampling.mnasnet import REWARDS, MnasNet, reward
 from hwnas.search.sampling.nao import NAO
@@ -54,12 +57,15 @@ VARIANTS: dict[str, tuple[type[SamplingStrategy], dict[str, Any]]] = {
     "random+remeasure": (Random, {"remeasure": REMEASURED}),
     "evolution": (Evolution, {}),
     "evolution+remeasure": (Evolution, {"remeasure": REMEASURED}),
+    "local": (Local, {}),
     "nao": (NAO, {}),
     "nsga2": (NSGA2, {}),
     "pnas": (PNAS, {}),
     "qlearning": (QLearning, {}),
     "qlearning+shaped": (QLearning, {"shaped": True}),
     "tpe": (TPE, {}),
+    "bananas": (Bananas, {}),
+    "chamnet": (ChamNet, {}),
     "surrogate": (Surrogate, {}),
     "surrogate+remeasure": (Surrogate, {"remeasure": REMEASURED}),
 }
@@ -181,7 +187,7 @@ def _jobs(options: argparse.Namespace) -> Iterator[Job]:
 def _depends_on_queries(variant: str) -> bool:
     """Whether a search differs from the beginning of a longer one: each number of queries is a run then."""
     kind, settings = VARIANTS[variant]
-    return "remeasure" in settings or "queries" in kind(**settings).settings()
+    return "remeasure" in settings or not kind.is_anytime
 
 
 @cache

@@ -19,6 +19,7 @@ from rich.markup import escape
 from hwnas.cli import (  # noqa: F401  (each registers its verbs)
     _terminal,
     adapt,
+    bench,
     compare,
     devices,
     doctor,

@@ -135,8 +135,33 @@ class SharedWeights(TrainedNetworks, Protocol):
     device: torch.device
     steps: int
 
-    def loss(self, split: str, gates: Sequence[Gate], step: int, /) -> torch.Tensor:
-        """Loss under gates on the batch of a step; only on "train" differentiable in the weights."""
+    @property
+    def weights(self) -> Sequence[nn.Parameter]:
+        """All that ``weight_step`` trains."""
+
+    @property
+    def rate(self) -> float:
+        """Learning rate of the last weight step."""
+
+    def loss(
+        self,
+        split: str,
+        gates: Sequence[Gate],
+        step: int,
+        /,
+        *,
+        in_weights: bool | None = None,
+        share: int = 1,
+    ) -> torch.Tensor:
+        """Loss under gates on the batch of a step.
+
+        Args:
+            split: "train" or "val".
+            gates: One a choice.
+            step: Which batch.
+            in_weights: Whether it is to be differentiated in the weights; None: on "train" alone.
+            share: One over the part of the batch that is looked at.
+        """
 
     def weight_step(self, gates: Sequence[Gate], factor: float, /) -> float:
         """One update of the weights at a share of the learning rate; returns the loss."""
@@ -163,6 +188,28 @@ class BlockErrors(Evaluator, Protocol):
 
     def block_errors(self) -> tuple[FloatArray, ...]:
         """Error of every candidate, one array a choice; 0 of what nothing is lost by."""
+
+
+@runtime_checkable
+class Fidelities(Evaluator, Protocol):
+    """An evaluator that can also look at less of a training."""
+
+    def at(self, share: float, /) -> Evaluator:
+        """The same after a share of its training, over 0 and at most 1, to the nearest that there can be."""
+
+
+def fidelities(evaluator: object) -> Fidelities:
+    """The evaluator as one that can train for less.
+
+    Raises:
+        SpaceError: It cannot.
+    """
+    if not isinstance(evaluator, Fidelities):
+        raise SpaceError(
+            "a strategy that promotes networks must have an evaluator that can train them for less, but got "
+            f"{type(evaluator).__name__}: train each network from scratch, or take another strategy"
+        )
+    return evaluator
 
 
 def block_errors(evaluator: object) -> BlockErrors:

@@ -16,8 +16,11 @@ from hwnas import plugins
 from hwnas.children import out_of_reach
 from hwnas.endings import ended, remedy
 from hwnas.errors import HwnasError, TrainingError
-from hwnas.evaluators.base import Evaluator, require_sendable
+from hwnas.evaluators.base import Evaluator, fidelities, require_sendable
 from hwnas.space import Architecture
+
+Score = Callable[..., Iterable[float]]
+"""Scores architectures, in their order; see ``scoring``."""
 
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
@@ -47,10 +50,11 @@ def workers(
 
 
 @contextmanager
-def scoring(
-    evaluator: Evaluator, count: int
-) -> Iterator[Callable[[Iterable[Architecture]], Iterable[float]]]:
+def scoring(evaluator: Evaluator, count: int) -> Iterator[Score]:
     """Scores of an evaluator by so many processes, in order; as of ``workers``.
+
+    Yields:
+        Scores several architectures after a share of a training, all of it where nothing is said.
 
     Raises:
         SpaceError: There are to be several, and the evaluator cannot be sent.
@@ -58,7 +62,11 @@ def scoring(
     if count > 1:
         require_sendable(evaluator)
     with workers(count) as mapper:
-        yield lambda architectures: mapper(evaluator, architectures)
+
+        def score(architectures: Iterable[Architecture], share: float = 1.0) -> Iterable[float]:
+            return mapper(evaluator if share == 1 else fidelities(evaluator).at(share), architectures)
+
+        yield score
 
 
 class _Worker:

@@ -6,12 +6,13 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property, lru_cache
+from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwnas import tasks
 from hwnas.data import Dataset
-from hwnas.errors import Diverged, TrainingError
+from hwnas.errors import Diverged, SpaceError, TrainingError
 from hwnas.evaluators.base import Live, Traits
 from hwnas.evaluators.pool import scoring
 from hwnas.runs.trial import quality_of
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from hwnas.tasks import Task
 
 SCHEMA = "hwnas-scratch/1"
+_ROUNDING = 1e-9
 _BATCH_SIZE = 64  # where nothing is said, as in a supernet
 
 
@@ -106,6 +108,24 @@ class FromScratch:
         asked = list(architectures)
         with scoring(self, min(self.workers, len(asked))) as score:
             return list(score(asked))
+
+    def at(self, share: float) -> FromScratch:
+        """As of ``Fidelities``: the same recipe in a share of the epochs, from the beginning.
+
+        Raises:
+            SpaceError: That is less than an epoch, which would cost more than was asked for.
+        """
+        if share == 1:
+            return self
+        whole = self.config.epochs or 1
+        epochs = round(share * whole)
+        if epochs < 1:
+            raise SpaceError(
+                f"the shortest training must be at least an epoch, but {share:.3g} of {whole} is less: train "
+                f"for at least {ceil(1 / share - _ROUNDING)} epochs, or take fewer rungs"
+            )
+        kept = self.kept and self.kept / f"epochs-{epochs}"
+        return replace(self, config=replace(self.config, epochs=epochs), kept=kept)
 
     def prepare(self, steps: int, *, on_step: Live, checkpoint: Path) -> None:
         """Nothing: each network is trained when it is asked for."""

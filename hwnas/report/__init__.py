@@ -9,10 +9,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from hwnas import __version__, files
+from hwnas.bench import StrategyBench
 from hwnas.benchmark import FileBenchmark
 from hwnas.errors import HwnasError, in_words
 from hwnas.report import (
     _adapted,
+    _bench,
     _benchmark,
     _budgets,
     _compare,
@@ -100,4 +102,17 @@ def write_benchmark(found: FileBenchmark, path: Path) -> None:
     files.write_atomic(path, _benchmark.page(found))
 
 
-__all__ = ["damaged", "write", "write_benchmark"]
+def write_bench(found: StrategyBench, path: Path) -> None:
+    """Write a page about a bench of strategies.
+
+    Args:
+        found: What they reached.
+        path: The file.
+
+    Raises:
+        WriteError: It cannot be written.
+    """
+    files.write_atomic(path, _bench.page(found))
+
+
+__all__ = ["damaged", "write", "write_bench", "write_benchmark"]

@@ -69,7 +69,8 @@ pre div{padding-left:1.5rem;text-indent:-1.5rem}pre span{display:inline-block;ma
 details{margin:.6rem 0}summary{cursor:pointer;color:var(--soft)}
 .grid{stroke:var(--line)}.level{stroke:var(--soft);stroke-dasharray:5 4}
 .tick,.note{fill:var(--soft);font-size:11px}.axis{fill:var(--ink);font-size:12px}
-.path{fill:none;stroke-width:2}.mark{stroke-width:1.5}.whisker{stroke-width:1;opacity:.6}.ring{fill:none;stroke-width:2.5}
+.path{fill:none;stroke-width:2}.broken{stroke-dasharray:4 3}
+.mark{stroke-width:1.5}.whisker{stroke-width:1;opacity:.6}.ring{fill:none;stroke-width:2.5}
 .s0{stroke:var(--c0)}.s1{stroke:var(--c1)}.s2{stroke:var(--c2)}.s3{stroke:var(--c3)}
 .f0{fill:var(--c0)}.f1{fill:var(--c1)}.f2{fill:var(--c2)}.f3{fill:var(--c3)}.f-none{fill:var(--paper)}
 .legend{margin:.2rem 0;font-size:.85rem}.legend span{margin-right:1rem;display:inline-block}

@@ -15,6 +15,7 @@ WIDTH, HEIGHT = 380, 264
 _LEFT, _RIGHT, _TOP, _BOTTOM = 66, 12, 14, 40
 _COLOURS = 4
 _LETTER = 7.0
+_LINES = ("line", "joined", "steps")
 
 Interval = tuple[float, float]
 
@@ -47,8 +48,8 @@ class Group:
     Attributes:
         label: Name in the legend.
         points: In drawing order; groups without points are left out.
-        style: "dots"; "line" joins points that are not marked; "steps" joins marked points as
-            a front, level until the next one; "rings" are drawn around other marks.
+        style: "dots"; "line" joins points that are not marked; "joined" joins marked ones; "steps" joins
+            marked points as a front, level until the next one; "rings" are drawn around other marks.
     """
 
     label: str
@@ -128,14 +129,13 @@ def chart(
 
 
 def _drawn(scale: _Scale, group: Group, number: int) -> str:
-    colour = number % _COLOURS
     places = [(scale.x(p.x), scale.y(p.y)) for p in group.points]
     parts = []
     if group.style == "steps":
         places = [q for n, p in enumerate(places) for q in ((p[0], places[max(0, n - 1)][1]), p)]
-    if group.style in ("line", "steps"):
+    if group.style in _LINES:
         path = " ".join(f"{px:.1f},{py:.1f}" for px, py in places)
-        parts.append(f'<polyline class="path s{colour}" points="{path}"/>')
+        parts.append(f'<polyline class="{_path(number)}" points="{path}"/>')
     if group.style != "line":
         parts += [_marked(scale, p, number, ring=group.style == "rings") for p in group.points]
     return "".join(parts)
@@ -169,9 +169,15 @@ def _short(text: str, room: float) -> str:
     return text if len(text) <= count else text[: count - 1] + "…"
 
 
+def _path(number: int) -> str:
+    """Classes of the line of a group: whole, then broken where the colours come round again."""
+    return f"path s{number % _COLOURS}" + " broken" * (number // _COLOURS % 2)
+
+
 def _mark(x: float, y: float, number: int) -> str:
-    """A dot, a square, a diamond or a triangle: one shape a group."""
-    name = f'class="mark s{number % _COLOURS} f{number % _COLOURS}"'
+    """A dot, a square, a diamond or a triangle: one shape a group; hollow where those come round again."""
+    fill = "f-none" if number // _COLOURS % 2 else f"f{number % _COLOURS}"
+    name = f'class="mark s{number % _COLOURS} {fill}"'
     if number % _COLOURS == 0:
         return f'<circle {name} cx="{x:.1f}" cy="{y:.1f}" r="2.6"/>'
     corners = {
@@ -251,7 +257,7 @@ def _legend(groups: Sequence[Group]) -> str:
     def sign(number: int, group: Group) -> str:
         if group.style == "rings":
             return f'<circle class="ring s{number % _COLOURS}" cx="9" cy="6" r="4.5"/>'
-        line = _line(f"path s{number % _COLOURS}", 0, 6, 18, 6) if group.style in ("line", "steps") else ""
+        line = _line(_path(number), 0, 6, 18, 6) if group.style in _LINES else ""
         return line + (_mark(9, 6, number) if group.style != "line" else "")
 
     box = '<svg viewBox="0 0 18 12" aria-hidden="true">'

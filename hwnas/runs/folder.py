@@ -179,6 +179,21 @@ class ChainFolder:
         return tuple(path for of in places for path in [p for p in of if p.is_file()][:1])
 
 
+@dataclass(frozen=True)
+class BenchFolder:
+    """Where ``hwnas bench`` works.
+
+    Attributes:
+        path: The folder.
+    """
+
+    path: Path
+
+    jobs = Entry("jobs.jsonl")  # a line a finished search
+    result = Entry("bench.json")
+    page = Entry("bench.html")
+
+
 def model_name(target: Place) -> str:
     """Name of the file of a target's latency model, among those of several devices."""
     return f"{target.device}-{target.slug}.json"

@@ -19,6 +19,7 @@ class Trial:
         latencies_ms: Predicted latency, one a constraint on a latency.
         objectives: The problem's other objectives.
         limited: What other constraints count, each in its own unit; with the latencies in older files.
+        share: Of a whole training that it had before it was scored.
     """
 
     indices: tuple[int, ...]
@@ -26,6 +27,7 @@ class Trial:
     latencies_ms: tuple[float, ...]
     objectives: tuple[float, ...] = ()
     limited: tuple[float, ...] = ()
+    share: float = 1.0
 
     @property
     def costs(self) -> tuple[float, ...]:
@@ -39,7 +41,8 @@ class Trial:
     def to_json(self, score: str = ACCURACY.score_key) -> dict[str, Any]:
         """A JSON object; ``score`` is what the quality is called there."""
         names = ("indices", "latencies_ms", "objectives", *(("limited",) if self.limited else ()))
-        return {score: self.quality, **{name: list(getattr(self, name)) for name in names}}
+        found = {score: self.quality, **{name: list(getattr(self, name)) for name in names}}
+        return found if self.share == 1 else {**found, "share": self.share}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Trial:
@@ -50,6 +53,7 @@ class Trial:
             tuple(float(v) for v in data["latencies_ms"]),
             tuple(float(v) for v in data.get("objectives", ())),
             tuple(float(v) for v in data.get("limited", ())),
+            float(data.get("share", 1.0)),
         )
 
 

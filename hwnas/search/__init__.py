@@ -20,9 +20,16 @@ if TYPE_CHECKING:
     from hwnas.search.result import from_json, to_json
 
 STRATEGIES = {
+    "asha": "hwnas.search.sampling.asha:ASHA",
+    "bananas": "hwnas.search.sampling.bananas:Bananas",
+    "chamnet": "hwnas.search.sampling.chamnet:ChamNet",
+    "darts": "hwnas.search.oneshot.darts:DARTS",
     "evolution": "hwnas.search.sampling.evolution:Evolution",
     "exact": "hwnas.search.sampling.exact:Exact",
     "fbnet": "hwnas.search.oneshot.fbnet:FBNet",
+    "gdas": "hwnas.search.oneshot.gdas:GDAS",
+    "hyperband": "hwnas.search.sampling.hyperband:Hyperband",
+    "local": "hwnas.search.sampling.local:Local",
     "mnasnet": "hwnas.search.sampling.mnasnet:MnasNet",
     "nao": "hwnas.search.sampling.nao:NAO",
     "nsga2": "hwnas.search.sampling.nsga2:NSGA2",
@@ -30,6 +37,8 @@ STRATEGIES = {
     "proxylessnas": "hwnas.search.oneshot.proxylessnas:ProxylessNAS",
     "qlearning": "hwnas.search.sampling.qlearning:QLearning",
     "random": "hwnas.search.sampling.random:Random",
+    "rsws": "hwnas.search.oneshot.rsws:RSWS",
+    "snas": "hwnas.search.oneshot.snas:SNAS",
     "spos": "hwnas.search.oneshot.spos:SPOS",
     "surrogate": "hwnas.search.sampling.surrogate:Surrogate",
     "tpe": "hwnas.search.sampling.tpe:TPE",

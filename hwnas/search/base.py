@@ -10,7 +10,13 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from hwnas.errors import SpaceError
-from hwnas.evaluators.base import Evaluator, block_errors, require_comparable, shared_weights
+from hwnas.evaluators.base import (
+    Evaluator,
+    block_errors,
+    fidelities,
+    require_comparable,
+    shared_weights,
+)
 from hwnas.latency.base import FloatArray
 from hwnas.runs.trial import Trial
 from hwnas.search.problem import Problem
@@ -28,11 +34,13 @@ class Needs:
         shared_weights: A supernet, which the strategy trains itself.
         comparable: Scores that may stand beside those of another fidelity, as where cheap ones decide who
             gets dear ones.
+        fidelities: Scores of networks that were trained for less.
         block_errors: An error of every candidate in its place, whose sum says what a network loses.
     """
 
     shared_weights: bool = False
     comparable: bool = False
+    fidelities: bool = False
     block_errors: bool = False
 
     def require(self, evaluator: Evaluator) -> None:
@@ -45,6 +53,8 @@ class Needs:
             shared_weights(evaluator)
         if self.comparable:
             require_comparable(evaluator)
+        if self.fidelities:
+            fidelities(evaluator)
         if self.block_errors:
             block_errors(evaluator)
 
@@ -82,6 +92,8 @@ class SearchResult:
         networks: dict[tuple[int, ...], list[Trial]] = {}
         canonical = Canonical(self.best.space)
         for trial in self.trials:
+            if trial.share < 1:
+                continue  # of a training that was cut short
             networks.setdefault(canonical.key(trial.indices), []).append(trial)
         means = [replace(ts[0], quality=fmean(t.quality for t in ts)) for ts in networks.values()]
         means.sort(key=lambda t: (t.costs, t.objectives, -t.quality))
@@ -121,8 +133,8 @@ class Strategy(Protocol):
         """
 
 
-def scored(problem: Problem, arch: Architecture, quality: float) -> Trial:
-    """The trial of an architecture that an evaluator scored.
+def scored(problem: Problem, arch: Architecture, quality: float, share: float = 1.0) -> Trial:
+    """The trial of an architecture that an evaluator scored after a share of a training.
 
     Raises:
         SpaceError: The score is not in [0, 1].
@@ -130,4 +142,5 @@ def scored(problem: Problem, arch: Architecture, quality: float) -> Trial:
     quality = float(quality)
     if not 0 <= quality <= 1:
         raise SpaceError(f"a score must be in [0, 1], but got {quality}: divide percents by 100")
-    return problem.described(arch.indices, quality)
+    found = problem.described(arch.indices, quality)
+    return found if share == 1 else replace(found, share=share)

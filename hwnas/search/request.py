@@ -95,6 +95,11 @@ class SearchRequest:
                 f"{self.strategy} must know the errors of blocks, but got no candidates that learn block by "
                 "block: evaluate blockwise, or use evolution or random, for example"
             )
+        if needs.fidelities and self.scratch is None:
+            raise SpaceError(
+                f"{self.strategy} must be able to train networks for less, but got an evaluator that trains "
+                "one for all: train each network from scratch"
+            )
         if self.teacher is not None and not is_blockwise:
             raise SpaceError(
                 f"a teacher must have pupils, but got {self.teacher} without: evaluate blockwise"

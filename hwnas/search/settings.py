@@ -21,6 +21,8 @@ class OneShotSettings:
         loss: How latency enters: one of ``latency_loss.LATENCY_LOSSES``.
         finalists: Architectures that are decoded or drawn from the gates and ranked.
         least_use: Share of the tightest budget that drawn finalists spend, where they can.
+        curvatures: How often in all steps the sharpness of the loss in the gates is looked at, by second
+            derivatives of the soft mixture on a fourth of a batch; 0 for never. See ``oneshot/curvature.py``.
     """
 
     warmup_steps: int = 400
@@ -29,6 +31,7 @@ class OneShotSettings:
     loss: str = "hold"
     finalists: int = 12
     least_use: float = 0.95
+    curvatures: int = 12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +39,8 @@ class SamplingSettings:
     """Of strategies that ask for one architecture after the other.
 
     Attributes:
-        queries: How many scores may be asked for.
+        queries: How many scores may be asked for; of networks that are trained for less, as many as cost as
+            much.
         remeasure: Share of the queries, the last ones, that score the leaders again. Worth it
             where a score is noisy (training from scratch); useless where it is repeatable.
         parallel: How many architectures are asked for at once.

@@ -33,22 +33,33 @@ def sections(strategy: str = STRATEGY, baseline: str | None = None) -> dict[str,
         "baseline.settings": partial(_of_strategy, baseline),
     }
     found = {name: tuple(key for kind in kinds[name]() for key in keys_of(name, kind)) for name in _ORDER}
-    usually = evaluated(strategy)
+    usual_of = {"evaluate": evaluated(strategy), **_epochs(strategy)}
     found["search"] = tuple(
-        replace(key, default=usually) if key.name == "evaluate" else key for key in found["search"]
+        replace(key, default=usual_of[key.name]) if key.name in usual_of else key for key in found["search"]
     )
     return found
 
 
+def _epochs(strategy: str) -> dict[str, Any]:
+    """Where networks are trained for less, the whole training is so long that the shortest is an epoch."""
+    from hwnas.search import strategy as strategy_of
+
+    kind = strategy_of(strategy)
+    return {"evaluate_epochs": round(1 / kind().share_of(0))} if kind.needs.fidelities else {}
+
+
 def evaluated(strategy: str) -> str:
-    """How networks are scored where that is not set: blockwise, unless the strategy trains a supernet.
+    """How networks are scored where that is not set: blockwise, unless the strategy trains its own.
 
     Blocks that learn from a teacher rank at least as well as a supernet of equal CPU time, and in deep spaces
     are right where the supernet is at chance (``tools/bench_blockwise.py``, ``tools/bench_deep.py``).
     """
     from hwnas.search import strategy as strategy_of
 
-    return "supernet" if strategy_of(strategy).needs.shared_weights else "blockwise"
+    needs = strategy_of(strategy).needs
+    if needs.fidelities:
+        return "scratch"
+    return "supernet" if needs.shared_weights else "blockwise"
 
 
 def section(name: str) -> dict[str, Key]:

@@ -228,6 +228,11 @@ def _require_fitting(name: str, needs: Needs, evaluate: str | None, section: str
             f"a strategy that {how} must be a sampling one, but {name} trains a supernet: use "
             f"{others}evolution, nsga2, random or surrogate, for example{place(section, 'strategy')}"
         )
+    if needs.fidelities and evaluate != "scratch":
+        raise HwnasError(
+            f"{name} must be able to train networks for less, but got evaluate = {evaluate!r}: set "
+            f'evaluate = "scratch" and evaluate_epochs = 9, for example{place("search", "evaluate")}'
+        )
     if needs.block_errors and evaluate != "blockwise":
         raise HwnasError(
             f"{name} must know the errors of blocks, but got evaluate = {evaluate!r}: set "

@@ -46,6 +46,10 @@ class KnownScores:
         """Nothing is known."""
         return None
 
+    def at(self, _share: float, /) -> KnownScores:
+        """Short trainings rank as long ones do."""
+        return self
+
     def block_errors(self) -> tuple[FloatArray, ...]:
         """What each candidate gains less than the best of its choice."""
         return tuple(gain.max() - gain for gain in self._gains())

@@ -20,6 +20,7 @@ BLOCKS = ["import", "blocks", "f.csv", *IMPORT]
 INT8 = ["--runtime", "litert", "--precision", "int8"]
 ADAPT = ["adapt", "mobilenetv2", "--device", "host=3", "--out", "new", "--data", "digits"]
 MEASURE = ["measure", "m.onnx"]
+BENCH = ["bench", "table.json", "--out", "new"]
 BENCHMARK = ["profile", "--device", "android", "--agent"]
 
 WRONG_VALUES = {
@@ -118,6 +119,12 @@ WRONG_VALUES = {
     "compare --device": ["compare", "r", "--against", "mobilenetv2", "--device", "nope"],
     "compare --variants": ["compare", "r", "--against", "mobilenetv2", "--variants", "nope"],
     "compare --rounds": ["compare", "r", "--against", "mobilenetv2", "--rounds", "0"],
+    "bench --space": [*BENCH, "--space", "nope"],
+    "bench --strategies": [*BENCH, "--strategies", "nope"],
+    "bench --budgets": [*BENCH, "--budgets", "50%,fast"],
+    "bench --queries": [*BENCH, "--queries", "25,0"],
+    "bench --seeds": [*BENCH, "--seeds", "0"],
+    "bench --workers": [*BENCH, "--workers", "0"],
     "fit --space": ["fit", "--space", "nope"],
     "fit --device": ["fit", "--space", "macro", "--device", "nope"],
     "fit --runtime": ["fit", "--space", "macro", "--runtime", "nope"],
@@ -189,9 +196,13 @@ ANY_TEXT = {
 """Options of which every text may be right: names in the user's own files, addresses, prose."""
 
 PATHS = {"agent_path", "baseline", "csv", "folder", "latency", "path", "supernet", "table", "tables"}
-PATHS |= {"html", "inputs", "layers_of", "plugin", "teacher", "to", "weights"}
+PATHS |= {"costs", "html", "inputs", "layers_of", "plugin", "teacher", "to", "weights"}
 
 COMBINATIONS = [
+    ([*BENCH, "--strategies", "fbnet"], "fbnet trains a supernet, and a table has none"),
+    ([*BENCH, "--strategies", "exact"], "exact needs errors of blocks, and a table has none"),
+    ([*BENCH, "--queries", "many"], "queries must be whole numbers"),
+    ([*BENCH, "--budgets", "120%"], "up to"),
     (["compare", "r", "--against", "."], "must be with known networks"),
     (["adapt", "mobilenetv2", "--device", "host=0%", "--out", "new"], "must be over 0 %"),
     (["search", "--out", "o"], "either --device"),
@@ -323,6 +334,7 @@ def test_each_option_of_each_command_is_tried():
         ["table", "show", "not-there"],
         ["pick", "not-there", "--out", "o", "--budget-ms", "1"],
         ["run", "not-there.toml"],
+        ["bench", "not-there.json", "--out", "o"],
         [*BENCHMARK, "benchmark_model", "--agent-path", "not-there"],
         [*SEARCH, "--data", "not-there"],
         ["measure", "not-there.onnx"],

@@ -67,7 +67,7 @@ def _busy_machine(monkeypatch):
     monkeypatch.setattr(energy, "_LEAST_STEPS", 1)
 
 
-def search_for(tables, run, *, limit_mj, **given):
+def search_for(tables, run, *, limit_mj, confidence=0.9, **given):
     request = SearchRequest(
         space=SPACE,
         latencies=(),
@@ -77,6 +77,7 @@ def search_for(tables, run, *, limit_mj, **given):
         settings={"queries": 4},
         training_steps=2,
         limits={"energy_mj": limit_mj},
+        confidence=confidence,
     )
     options = replace(OPTIONS, tables=tables, **given)
     return finalists.search_for(budget.parse([f"{TARGET}=100%"]), request, run, options)
@@ -148,27 +149,38 @@ def test_without_measuring_it_is_said_to_be_predicted(tables, range_mj, tmp_path
 
 def test_a_pick_keeps_the_limit_of_its_search(tables, range_mj, tmp_path, warm_processes):
     run, limit_mj = tmp_path / "run", range_mj[0] + 0.6 * (range_mj[1] - range_mj[0])
-    search_for(tables, run, limit_mj=limit_mj, measure=False, gallery_points=4, gallery_each=3)
+    even = {"confidence": 0.5}  # no margin: of a table from a busy machine it is wider than the range
+    search_for(tables, run, limit_mj=limit_mj, measure=False, gallery_points=4, gallery_each=3, **even)
     searched, gallery = records.search(run), records.gallery(run, "")
     energies = gallery_energy(run, searched, gallery, space())
-    kept = [at for at in range(len(gallery.entries)) if energies.keeps(at, 0.9)]
+    kept = [at for at in range(len(gallery.entries)) if energies.keeps(at, 0.5)]
     assert 0 < len(kept) < len(gallery.entries), "the gallery is of the whole range"
     assert all(energies.predicted.mean_ms[at] < limit_mj for at in kept)
     everything = Budget.read("100%", TARGET)
-    record = pick(run, [everything], tmp_path / "picked")
+    record = pick(run, [everything], tmp_path / "picked", **even)
     assert record.quality == max(gallery.entries[at].quality for at in kept)
     assert records.search(tmp_path / "picked").energy == record.energy
     assert (record.energy.name, record.energy.asked_mj) == (TARGET, limit_mj)
     assert record.energy.sentence.endswith("mJ, not measured")
     done = CliRunner(env={"COLUMNS": "500"}).invoke(
-        app, ["pick", str(run), "--device", f"{TARGET}=100%", "--out", str(tmp_path / "typed")]
+        app,
+        [
+            "pick",
+            str(run),
+            "--device",
+            f"{TARGET}=100%",
+            "--out",
+            str(tmp_path / "typed"),
+            "--confidence",
+            "0.5",
+        ],
     )
     assert record.energy.sentence in done.output
     files.write_json(
         run / "search.json", files.read_json(run / "search.json", "") | {"limits": {"energy_mj": 1e-6}}
     )
     with pytest.raises(InfeasibleBudget, match=r"limit on energy must be kept as well, .* mJ on host/litert"):
-        pick(run, [everything], tmp_path / "none")
+        pick(run, [everything], tmp_path / "none", **even)
     assert not (tmp_path / "none" / "search.json").exists()
 
 

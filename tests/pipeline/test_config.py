@@ -171,11 +171,11 @@ def test_comments_are_for_users(strategy):
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_networks_are_scored_blockwise_unless_the_strategy_trains_a_supernet(tmp_path, strategy):
     """Where nothing is said; a new config says which."""
-    trains_one = strategy in ("fbnet", "proxylessnas", "spos")
-    usual = "supernet" if trains_one else "blockwise"
+    trains_one = strategy in ("darts", "fbnet", "gdas", "proxylessnas", "rsws", "snas", "spos")
+    usual = "supernet" if trains_one else "scratch" if strategy in ("asha", "hyperband") else "blockwise"
     assert pipeline.make(tmp_path, {"search": {"strategy": strategy}}).search.evaluate == usual
     assert f'evaluate = "{usual}"' in pipeline.template(strategy)
-    if not trains_one:
+    if usual == "blockwise":
         said = {"strategy": strategy, "evaluate": "blockwise"}
         assert pipeline.make(tmp_path, {"search": said}).search.evaluate == "blockwise"
 

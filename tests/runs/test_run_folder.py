@@ -11,14 +11,14 @@ import pytest
 import hwnas
 from hwnas import device
 from hwnas.runs import folder as module
-from hwnas.runs.folder import ChainFolder, Entry, RunFolder, ShippingFolder, model_name
+from hwnas.runs.folder import BenchFolder, ChainFolder, Entry, RunFolder, ShippingFolder, model_name
 from hwnas.tables import places
 
 PACKAGE = Path(hwnas.__file__).parent
 HERE = "runs/folder.py"
 NAMES = {
     value.name
-    for kind in (RunFolder, ChainFolder, ShippingFolder)
+    for kind in (RunFolder, ChainFolder, ShippingFolder, BenchFolder)
     for value in vars(kind).values()
     if isinstance(value, Entry)
 }
@@ -119,6 +119,7 @@ def test_names_are_those_of_every_version():
     assert ChainFolder(run).run("fbnet").arch == run / "fbnet" / "arch.json"
     assert model_name(target) == "host-litert-int8.json"
     assert {"arch.json", "search.json", "history.jsonl", "train.json", "supernet.safetensors"} <= FILES
+    assert {"jobs.jsonl", "bench.json", "bench.html"} <= FILES
     assert {"ranges.json", "against.json", "compare.json", "mistakes.json", "chain.json", ".lock"} <= FILES
 
 

@@ -12,11 +12,15 @@ from hwnas import search
 from hwnas.errors import SchemaMismatch, SpaceError, TrainingError
 from hwnas.evaluators.supernet.warm_up import warm_up
 from hwnas.search.base import SearchResult
+from hwnas.search.oneshot.darts import DARTS
 from hwnas.search.oneshot.fbnet import FBNet
 from hwnas.search.oneshot.gates import alarms
+from hwnas.search.oneshot.gdas import GDAS
 from hwnas.search.oneshot.proxylessnas import ProxylessNAS
+from hwnas.search.oneshot.snas import SNAS
 from hwnas.search.sampling.random import Random
 
+EVERY = [FBNet(), ProxylessNAS(), ProxylessNAS(form="reinforce"), DARTS(), DARTS(order=2), SNAS(), GDAS()]
 SHORT = FBNet(warmup_steps=15, steps=20, finalists=5)
 
 
@@ -58,8 +62,8 @@ def test_expected_latency_is_driven_towards_the_budget(found):
 @pytest.mark.parametrize("share", [0.3, 0.7])
 @pytest.mark.parametrize(
     "strategy",
-    [FBNet(), ProxylessNAS(), ProxylessNAS(form="reinforce")],
-    ids=["fbnet", "gradient", "reinforce"],
+    EVERY,
+    ids=lambda one: f"{one.name}-{getattr(one, 'form', getattr(one, 'order', ''))}",
 )
 def test_at_the_end_expected_latency_is_within_two_percent_of_the_budget(strategy, share):
     strategy = dataclasses.replace(strategy, warmup_steps=50, steps=200, finalists=1)
@@ -76,7 +80,7 @@ def test_the_gates_settle_at_the_end():
 
 
 @pytest.mark.parametrize(
-    "strategy", [FBNet(), ProxylessNAS(), ProxylessNAS(form="reinforce")], ids=["fbnet", "pair", "reinforce"]
+    "strategy", EVERY, ids=lambda one: f"{one.name}-{getattr(one, 'form', getattr(one, 'order', ''))}"
 )
 def test_gates_do_not_move_before_the_weights_are_warm_and_nan_never_reaches_them(strategy):
     state = begun(strategy, task_of(0.5), 0)

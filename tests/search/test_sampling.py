@@ -33,7 +33,7 @@ from hwnas.spaces.canonical import Canonical
 SAMPLING = [
     kind
     for kind in map(search.strategy, search.STRATEGIES)
-    if issubclass(kind, SamplingStrategy) and kind.name != "spos"  # scores with a supernet of its own
+    if issubclass(kind, SamplingStrategy) and not kind.needs.fidelities  # those ask for a network again
 ]
 every_strategy = pytest.mark.parametrize("kind", SAMPLING, ids=lambda kind: kind.name)
 

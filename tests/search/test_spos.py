@@ -6,6 +6,7 @@ from task_helpers import searched
 from hwnas import search
 from hwnas.errors import SchemaMismatch, SpaceError
 from hwnas.evaluators.supernet.warm_up import warm_up
+from hwnas.search.oneshot.rsws import RSWS
 from hwnas.search.oneshot.spos import SPOS
 
 
@@ -56,3 +57,15 @@ def test_a_warm_up_of_another_supernet_is_not_continued(tmp_path):
     object.__setattr__(other, "config", type(other.config)(seed=9, width=0.25, batch_size=32))
     with pytest.raises(SchemaMismatch, match="same config"):
         warm_up(other, 2, checkpoint=tmp_path / "c.safetensors")
+
+
+def test_chance_has_its_own_name():
+    task = task_of(0.5)
+    found = searched(RSWS(training_steps=3, queries=4), task, np.random.default_rng(0))
+    same = searched(
+        SPOS(sampler="random", training_steps=3, queries=4), task_of(0.5), np.random.default_rng(0)
+    )
+    assert (found.strategy, found.config["sampler"]) == ("rsws", "random")
+    assert found.trials == same.trials
+    with pytest.raises(SpaceError, match=r"must draw at random, but got the sampler 'evolution': take spos"):
+        RSWS(sampler="evolution")

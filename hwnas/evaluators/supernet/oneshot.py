@@ -89,19 +89,37 @@ class OneShot:
         self._scores: dict[tuple[int, ...], Score] = {}
         self._spent: list[float] = []
 
-    def loss(self, split: str, gates: Sequence[Gate], step: int) -> torch.Tensor:
+    def loss(
+        self,
+        split: str,
+        gates: Sequence[Gate],
+        step: int,
+        *,
+        in_weights: bool | None = None,
+        share: int = 1,
+    ) -> torch.Tensor:
         """The task's loss under gates on the augmented batch of a step.
 
-        Only on the training split can it be differentiated in the weights; elsewhere nothing is
-        kept for that.
+        Where it is not differentiated in the weights, nothing is kept for that: unless ``in_weights`` says
+        so, on all but the training split.
         """
         self.supernet.train()
-        self.supernet.requires_grad_(split == "train")
-        part = ranks.rank(), ranks.ranks()
+        self.supernet.requires_grad_(split == "train" if in_weights is None else in_weights)
+        part = ranks.rank(), ranks.ranks() * share
         images, targets = self.batches.step(split, self.batch_size, self.config.seed, step, part)
         with optim.autocast(self.device):
             outputs = self.supernet(images, gates)
         return self.criterion.loss(mapped(torch.Tensor.float, outputs), targets)
+
+    @property
+    def weights(self) -> tuple[nn.Parameter, ...]:
+        """All that ``weight_step`` trains."""
+        return tuple(self.supernet.parameters())
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the last update."""
+        return float(self.optimizer.param_groups[0]["lr"])
 
     def weight_step(self, gates: Sequence[Gate], factor: float) -> float:
         """One update of the weights on a training batch, at a share of the learning rate.

@@ -14,6 +14,7 @@ from torch import nn
 from hwnas.latency.base import FloatArray
 from hwnas.search.decode import Decoded, decode
 from hwnas.search.feasible import near_budget
+from hwnas.search.oneshot import curvature
 from hwnas.search.problem import Constraint, Problem
 from hwnas.space import SearchSpace
 from hwnas.spaces.canonical import Canonical
@@ -113,7 +114,7 @@ class GateSummary:
 
 
 def alarms(trace: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What went wrong without an error: gates that closed too early, or on skipping."""
+    """What went wrong without an error: gates closed too early, on skipping, or where it is sharp."""
     alarms = []
     skipping = [r["step"] for r in trace if r["skip_share"] > MAX_SKIP_SHARE]
     if skipping:
@@ -121,7 +122,8 @@ def alarms(trace: Sequence[Mapping[str, Any]]) -> list[str]:
     closed = [r["step"] for r in trace[: len(trace) // 2] if r["entropy"] < MIN_ENTROPY * log(2)]
     if closed:
         alarms.append(f"early collapse: the gates closed by step {closed[0]} of {len(trace)}")
-    return alarms
+    sharp = curvature.alarm(trace)
+    return alarms if sharp is None else [*alarms, sharp]
 
 
 class CostTensors:

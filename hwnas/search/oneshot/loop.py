@@ -23,6 +23,7 @@ from hwnas.evaluators.supernet.warm_up import rate, warm_up
 from hwnas.runs.trial import Trial
 from hwnas.search.base import Needs, SearchResult, scored
 from hwnas.search.feasible import FeasibleSampler
+from hwnas.search.oneshot import curvature
 from hwnas.search.oneshot import latency_loss as losses
 from hwnas.search.oneshot.gates import CostTensors, Gates, alarms
 from hwnas.search.oneshot.trace import Trace
@@ -38,6 +39,9 @@ SETTLING = 0.25
 """Share of the steps, the last ones, in which the gates' learning rate falls to ``SETTLED`` of
 it: at the full rate expected latency still swings by some percent around its budget."""
 SETTLED = 0.05
+CURVATURE_SHARE = 4
+"""One over the part of a batch on which the sharpness of the loss is looked at."""
+_CURVATURE = 4  # purpose of randomness
 
 
 @dataclass
@@ -95,7 +99,7 @@ class OneShotStrategy(OneShotSettings, ABC):
 
     def __post_init__(self) -> None:
         losses.require_known(self.loss)
-        least = {"warmup_steps": 0, "steps": 1, "finalists": 1}
+        least = {"warmup_steps": 0, "steps": 1, "finalists": 1, "curvatures": 0}
         for name, value in least.items():
             if getattr(self, name) < value:
                 raise SpaceError(f"{name} must be at least {value}, but got {getattr(self, name)}")
@@ -184,7 +188,7 @@ class OneShotStrategy(OneShotSettings, ABC):
             self.weight_gates(state, step), rate(self.warmup_steps + step, self.warmup_steps + self.steps)
         )
         optim.set_learning_rate(state.optimizer, self.gate_rate(step))
-        recorded = self.gate_step(state, step)
+        recorded = {**self.gate_step(state, step), **self._curvature(state, step)}
         expected = state.expected()
         state.latency_loss.update(expected)
         limits = [c.usable for c in state.problem.constraints]
@@ -203,6 +207,25 @@ class OneShotStrategy(OneShotSettings, ABC):
             "entropy": watched.entropy,
             "skip_share": watched.skip_share,
         }
+
+    def _curvature(self, state: SearchState, step: int) -> Mapping[str, float]:
+        """How sharp the loss is, in the steps in which that is looked at."""
+        if not self.curvatures or (step + 1) % max(1, self.steps // self.curvatures):
+            return {}
+        oneshot, count = state.oneshot, sum(map(len, state.gates.logits))
+
+        def loss(logits: Sequence[torch.Tensor]) -> torch.Tensor:
+            gates = [torch.softmax(each, 0) for each in logits]
+            return oneshot.loss("val", gates, 0, share=CURVATURE_SHARE)
+
+        names = [f"direction.{number}" for number in range(count)]
+        known = [state.memory.get(name) for name in names]
+        is_first = None in known
+        direction = state.rng(step, _CURVATURE).normal(size=count) if is_first else np.array(known, float)
+        products = curvature.FIRST if is_first else curvature.LATER
+        value, direction = curvature.dominant(loss, state.gates.logits, direction, products)
+        state.memory.update(zip(names, direction.tolist(), strict=True))
+        return {curvature.KEY: value}
 
     def _conclude(self, state: SearchState) -> SearchResult:
         """Decode and draw finalists, rank them by the supernet, and say how it went."""

@@ -31,6 +31,7 @@ class Evolution(SamplingStrategy):
     """
 
     name: ClassVar[str] = "evolution"
+    is_anytime: ClassVar[bool] = True
 
     population: int = 10
     tournament: int = 10

@@ -9,17 +9,20 @@ answers bring it back to where it was.
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, ClassVar
 
 import numpy as np
 
-from hwnas.errors import SchemaMismatch, SpaceError
+from hwnas.errors import NothingFeasible, SchemaMismatch, SpaceError
 from hwnas.evaluators.base import Evaluator
-from hwnas.evaluators.pool import scoring
+from hwnas.evaluators.pool import Score, scoring
 from hwnas.runs.trial import Trial
 from hwnas.search.base import Needs, SearchResult, scored
 from hwnas.search.history import History
@@ -27,11 +30,9 @@ from hwnas.search.problem import Problem
 from hwnas.search.sampling.archive import Archive
 from hwnas.search.session import Session
 from hwnas.search.settings import SamplingSettings
-from hwnas.space import Architecture
 from hwnas.statistics.metric import ACCURACY
 
-Score = Callable[[Iterable[Architecture]], Iterable[float]]
-"""Scores several architectures, in their order."""
+_ROUNDING = 1e-9  # queries are sums of shares of a training
 
 
 class Sampler(ABC):
@@ -51,11 +52,18 @@ class Sampler(ABC):
 
     @abstractmethod
     def ask(self) -> tuple[int, ...] | None:
-        """An architecture whose network was not asked before; None where there is none left."""
+        """An architecture whose network was not asked before; None where there is none left.
+
+        One that is trained for longer than before may be asked for once more; ``share`` says how long.
+        """
 
     def ask_again(self) -> tuple[int, ...] | None:
         """One of the best so far, to be scored once more; None where that would not help."""
         return self.archive.doubtful()
+
+    def share(self, indices: tuple[int, ...]) -> float:
+        """What part of a training an architecture is scored after that was asked for."""
+        return 1.0
 
     def tell(self, trial: Trial) -> None:
         """Learn the score of an architecture."""
@@ -76,10 +84,15 @@ class Sampler(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class SamplingStrategy(SamplingSettings, ABC):
-    """What all sampling strategies share."""
+    """What all sampling strategies share.
+
+    A class that says ``is_anytime`` promises that a search of fewer queries is the beginning of one of
+    more, as nothing in its course depends on how many there are. A schedule over the queries breaks that.
+    """
 
     name: ClassVar[str]
     needs: ClassVar[Needs] = Needs()
+    is_anytime: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         require(self.queries >= 1, f"queries must be at least 1, but got {self.queries}")
@@ -111,6 +124,7 @@ class SamplingStrategy(SamplingSettings, ABC):
 
         Raises:
             InfeasibleBudget: No architecture keeps them all.
+            NothingFeasible: None that was scored does.
             SchemaMismatch: The history is of another search.
             SpaceError: A score is not in [0, 1], or the evaluator is not what the strategy needs.
         """
@@ -124,7 +138,7 @@ class SamplingStrategy(SamplingSettings, ABC):
             trace = _run(self, problem, sampler, score, history, session)
         best = sampler.best()
         if best is None:
-            raise SpaceError(
+            raise NothingFeasible(
                 f"at least one scored architecture must keep the budgets, but none of "
                 f"{len(sampler.archive.trials)} does: allow more queries"
             )
@@ -155,48 +169,51 @@ def _run(
     session: Session,
 ) -> list[Mapping[str, Any]]:
     """Ask, score and tell until the queries are used up or nothing is left to ask."""
-    explored = strategy.explored
+    explored: float = strategy.explored
     trace: list[Mapping[str, Any]] = []
-    began = time.monotonic()
-    while len(trace) < strategy.queries:
-        query = len(trace)
-        ask, end = (sampler.ask, explored) if query < explored else (sampler.ask_again, strategy.queries)
-        asked = [found for _ in range(min(strategy.parallel, end - query)) if (found := ask()) is not None]
-        if not asked and query < explored and strategy.remeasure:
-            explored = query  # nothing new is left: what remains of the queries confirms the leaders
+    began, spent, known = time.monotonic(), 0.0, sum(trial.share for trial in history.known)
+    while spent < strategy.queries - _ROUNDING:
+        ask, end = (
+            (sampler.ask, explored) if spent < explored - _ROUNDING else (sampler.ask_again, strategy.queries)
+        )
+        count = min(strategy.parallel, math.ceil(end - spent - _ROUNDING))
+        asked = [(found, sampler.share(found)) for _ in range(count) if (found := ask()) is not None]
+        if not asked and spent < explored and strategy.remeasure:
+            explored = spent  # nothing new is left: what remains of the queries confirms the leaders
             continue
         if not asked:
             break
-        for trial in _scores(problem, asked, score, history, query):
+        for trial in _scores(problem, asked, score, history, len(trace)):
             sampler.tell(trial)
             trace.append(_entry(len(trace) + 1, sampler))
-            fresh = len(trace) - len(history.known)
-            left = (time.monotonic() - began) / max(fresh, 1) * (strategy.queries - len(trace))
+            spent += trial.share
+            left = (time.monotonic() - began) / max(spent - known, trial.share) * (strategy.queries - spent)
             session.tell({**trace[-1], **_totals(strategy, problem), "eta_s": left})
     return trace
 
 
 def _scores(
-    problem: Problem, asked: list[tuple[int, ...]], score: Score, history: History, query: int
+    problem: Problem, asked: list[tuple[tuple[int, ...], float]], score: Score, history: History, query: int
 ) -> Iterable[Trial]:
     """The trials of what was asked: from the history where it has them, else scored and added."""
     known = history.known[query : query + len(asked)]
-    for indices, trial in zip(asked, known, strict=False):
-        if trial.indices != indices:
+    for (indices, share), trial in zip(asked, known, strict=False):
+        if (trial.indices, trial.share) != (indices, share):
             raise SchemaMismatch(
                 f"a history must be of the search that continues it, but {history.path} answers "
                 f"{list(trial.indices)} where {list(indices)} is asked: use the same seed",
                 field="indices",
             )
         yield trial
-    began = time.monotonic()
-    new = [problem.blocks.architecture(indices) for indices in asked[len(known) :]]
-    first = query + len(known) + 1
-    for number, (arch, quality) in enumerate(zip(new, score(new), strict=True), start=first):
-        trial = scored(problem, arch, quality)
-        history.append(number, trial, time.monotonic() - began)
-        began = time.monotonic()
-        yield trial
+    began, number = time.monotonic(), query + len(known)
+    for share, those in groupby(asked[len(known) :], key=itemgetter(1)):
+        new = [problem.blocks.architecture(indices) for indices, _ in those]
+        for arch, quality in zip(new, score(new, share), strict=True):
+            number += 1
+            trial = scored(problem, arch, quality, share)
+            history.append(number, trial, time.monotonic() - began)
+            began = time.monotonic()
+            yield trial
 
 
 def _identity(strategy: SamplingStrategy, problem: Problem, evaluator: Evaluator) -> dict[str, Any]:

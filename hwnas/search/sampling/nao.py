@@ -69,6 +69,7 @@ class NAO(SamplingStrategy):
     """
 
     name: ClassVar[str] = "nao"
+    is_anytime: ClassVar[bool] = True
 
     initial: int = 20
     batch: int = 10

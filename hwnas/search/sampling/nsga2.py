@@ -24,6 +24,7 @@ class NSGA2(SamplingStrategy):
     """
 
     name: ClassVar[str] = "nsga2"
+    is_anytime: ClassVar[bool] = True
 
     population: int = 20
 

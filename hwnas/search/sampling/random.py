@@ -24,6 +24,7 @@ class Random(SamplingStrategy):
     """Random search."""
 
     name: ClassVar[str] = "random"
+    is_anytime: ClassVar[bool] = True
 
     def sampler(self, problem: Problem, rng: np.random.Generator) -> Sampler:
         """A sampler that has not been told anything."""

@@ -47,6 +47,7 @@ class Surrogate(SamplingStrategy):
     """
 
     name: ClassVar[str] = "surrogate"
+    is_anytime: ClassVar[bool] = True
 
     initial: int = 5
     pool: int = 1000

@@ -24,6 +24,7 @@ class TPE(SamplingStrategy):
     """
 
     name: ClassVar[str] = "tpe"
+    is_anytime: ClassVar[bool] = True
 
     startup: int = 10
 
