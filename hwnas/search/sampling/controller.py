@@ -8,6 +8,7 @@ arXiv:1611.01578; MnasNet, arXiv:1807.11626). Training is proximal policy optimi
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from torch import nn
 
 from hwnas.latency.base import FloatArray, IntArray
 from hwnas.search.problem import Problem
+from hwnas.search.sampling.affordable import Affordable
 
 WIDTH = 64
 """Units of the LSTM and of the embedding of a decision."""
@@ -41,6 +43,23 @@ class RewardBaseline:
         self.value = self.decay * old + (1.0 - self.decay) * reward
 
 
+State = tuple[torch.Tensor, torch.Tensor]
+"""Of an LSTM: what it puts out and what it keeps, a row an architecture."""
+
+
+class Policy(Protocol):
+    """Decides choice after choice, each decision fed into the next."""
+
+    def step(self, number: int, before: torch.Tensor, state: State | None) -> tuple[torch.Tensor, State]:
+        """Log-probabilities of choice ``number``, shape (n, candidates), and the new state.
+
+        Args:
+            number: The choice to decide.
+            before: Decisions on the choice before, shape (n,); ignored for the first.
+            state: After the choice before; None for the first.
+        """
+
+
 class Controller(nn.Module):
     """Probability of each candidate, given the decisions before.
 
@@ -60,16 +79,8 @@ class Controller(nn.Module):
         for parameter in self.parameters():  # small, so that the first policy is nearly uniform
             nn.init.uniform_(parameter, -0.1, 0.1, generator=generator)
 
-    def step(
-        self, number: int, before: torch.Tensor, state: tuple[torch.Tensor, torch.Tensor] | None
-    ) -> tuple[torch.Tensor, tuple[torch.Tensor, torch.Tensor]]:
-        """Log-probabilities of choice ``number``, shape (n, candidates), and the new state.
-
-        Args:
-            number: The choice to decide.
-            before: Decisions on the choice before, shape (n,); ignored for the first.
-            state: Of the LSTM after the choice before; None for the first.
-        """
+    def step(self, number: int, before: torch.Tensor, state: State | None) -> tuple[torch.Tensor, State]:
+        """As of every policy; the state is that of the LSTM."""
         token = before + self.starts[number - 1] if number else torch.full_like(before, self.starts[-1])
         hidden, memory = self.cell(self.embedding(token), state)
         return torch.log_softmax(self.heads[number](hidden), dim=1), (hidden, memory)
@@ -141,34 +152,30 @@ def improve(
         optimizer.step()
 
 
-def decode(controller: Controller, problem: Problem, *, width: int) -> IntArray | None:
+def decode(policy: Policy, problem: Problem, *, width: int) -> IntArray | None:
     """The most probable architecture within the budgets, by beam search, shape (choices,).
 
     A prefix that not even the cheapest rest would keep within a budget is dropped, so that with
     one budget there is always a result.
 
     Args:
-        controller: The policy.
+        policy: What decides.
         problem: The budgets.
         width: Prefixes kept at each choice.
 
     Returns:
         None where no prefix in the beam keeps several budgets to the end.
     """
-    limits = np.array([c.usable for c in problem.constraints])
-    each = (c.costs.additive("a policy that decides choice after choice") for c in problem.constraints)
-    costs = [np.stack(c, axis=1) for c in zip(*each, strict=True)]
-    least = np.array([cost.min(axis=0) for cost in costs])
-    rest = np.concatenate([least[::-1].cumsum(axis=0)[::-1][1:], np.zeros((1, len(limits)))])
-    spent = np.array([[c.costs.fixed for c in problem.constraints]])
+    affordable = Affordable.of(problem, "a policy that decides choice after choice")
+    spent = affordable.fixed[None]
     prefixes, totals = np.zeros((1, 0), np.int64), np.zeros(1)
     state, before = None, torch.zeros(1, dtype=torch.long)
-    for number, cost in enumerate(costs):
+    for number in range(len(affordable.costs)):
         with torch.no_grad():
-            logs, state = controller.step(number, before, state)
+            logs, state = policy.step(number, before, state)
         scores = totals[:, None] + logs.double().numpy()
-        after = spent[:, None, :] + cost
-        scores[~(after + rest[number] <= limits * (1 + 1e-12)).all(axis=2)] = -np.inf
+        after = affordable.after(number, spent)
+        scores[~affordable.may_follow(number, after)] = -np.inf
         best = np.argsort(-scores, axis=None, kind="stable")[:width]
         best = best[np.isfinite(scores.ravel()[best])]
         if not len(best):
