@@ -27,6 +27,7 @@ STRATEGIES = {
     "nsga2": "hwnas.search.sampling.nsga2:NSGA2",
     "proxylessnas": "hwnas.search.oneshot.proxylessnas:ProxylessNAS",
     "random": "hwnas.search.sampling.random:Random",
+    "reinforce": "hwnas.search.sampling.reinforce:Reinforce",
     "spos": "hwnas.search.oneshot.spos:SPOS",
     "surrogate": "hwnas.search.sampling.surrogate:Surrogate",
     "tpe": "hwnas.search.sampling.tpe:TPE",

@@ -69,7 +69,10 @@ COMMENTS: Mapping[str, Mapping[str, str]] = {
         "weight": "How much latency counts in that; negative. The paper's where it is not set.",
         "batch": "Networks that are scored before the controller learns from them.",
         "epochs": "How often it learns from each of those batches.",
-        "learning_rate": "How fast it learns at the beginning; ten times as fast at the end.",
+        "learning_rate": "How fast it learns; in mnasnet that is at the beginning, and ten times as fast at "
+        "the end. Where it is not set, as fast as the algorithm needs.",
+        "algorithm": 'How the controller learns: "ppo" (NASNet paper) or "reinforce" (NAS-RL paper).',
+        "entropy": "How much the controller is kept from deciding early. The paper's where it is not set.",
         "form": 'How preferences learn: "gradient" or "reinforce" (see the ProxylessNAS paper).',
         "samples": 'Networks a step, with form = "reinforce".',
         "baseline_decay": 'How slowly the mean loss follows, with form = "reinforce"; 0.5 to below 1.',
