@@ -28,6 +28,7 @@ STRATEGIES = {
     "proxylessnas": "hwnas.search.oneshot.proxylessnas:ProxylessNAS",
     "random": "hwnas.search.sampling.random:Random",
     "reinforce": "hwnas.search.sampling.reinforce:Reinforce",
+    "renas": "hwnas.search.sampling.renas:RENAS",
     "spos": "hwnas.search.oneshot.spos:SPOS",
     "surrogate": "hwnas.search.sampling.surrogate:Surrogate",
     "tpe": "hwnas.search.sampling.tpe:TPE",

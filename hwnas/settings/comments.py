@@ -73,6 +73,8 @@ COMMENTS: Mapping[str, Mapping[str, str]] = {
         "the end. Where it is not set, as fast as the algorithm needs.",
         "algorithm": 'How the controller learns: "ppo" (NASNet paper) or "reinforce" (NAS-RL paper).',
         "entropy": "How much the controller is kept from deciding early. The paper's where it is not set.",
+        "credit": 'What the controller is rewarded for: the "gain" of a network over the one that it was '
+        'changed from, or its "accuracy".',
         "form": 'How preferences learn: "gradient" or "reinforce" (see the ProxylessNAS paper).',
         "samples": 'Networks a step, with form = "reinforce".',
         "baseline_decay": 'How slowly the mean loss follows, with form = "reinforce"; 0.5 to below 1.',
