@@ -40,18 +40,25 @@ from hwnas.search.sampling.loop import SamplingStrategy
 from hwnas.search.sampling.mnasnet import REWARDS, MnasNet, reward
 from hwnas.search.sampling.nsga2 import NSGA2
 from hwnas.search.sampling.random import Random
+from hwnas.search.sampling.reinforce import Reinforce
+from hwnas.search.sampling.renas import RENAS
 from hwnas.search.sampling.surrogate import Surrogate
 from hwnas.search.sampling.tpe import TPE
 from hwnas.search.session import Session
 from hwnas.spaces.canonical import Canonical
 
 REMEASURED = 0.2
+UNTRAINED = 1e-30  # changes no weight: what a policy finds by what it may draw, before it has learnt anything
 VARIANTS: dict[str, tuple[type[SamplingStrategy], dict[str, Any]]] = {
     "random": (Random, {}),
     "random+remeasure": (Random, {"remeasure": REMEASURED}),
     "evolution": (Evolution, {}),
     "evolution+remeasure": (Evolution, {"remeasure": REMEASURED}),
     "nsga2": (NSGA2, {}),
+    "reinforce": (Reinforce, {}),
+    "reinforce-untrained": (Reinforce, {"learning_rate": UNTRAINED}),
+    "renas": (RENAS, {}),
+    "renas-untrained": (RENAS, {"learning_rate": UNTRAINED}),
     "tpe": (TPE, {}),
     "surrogate": (Surrogate, {}),
     "surrogate+remeasure": (Surrogate, {"remeasure": REMEASURED}),
@@ -164,7 +171,8 @@ def _jobs(options: argparse.Namespace) -> Iterator[Job]:
     seeds = range(options.first_seed, options.first_seed + max(options.seeds, options.rl_seeds))
     for seed, budget in itertools.product(seeds, options.budgets):
         for variant in options.variants if seed - options.first_seed < options.seeds else ():
-            # where the end of a search differs from its course, each number of queries is a run
+            # where the end of a search differs from its course, each number of queries is a run; that of
+            # reinforce and renas does not depend on the queries that follow (their tests look)
             ends = [(q,) for q in queries] if "remeasure" in VARIANTS[variant][1] else [queries]
             for end in ends:
                 yield Job(variant, budget, seed, end, options.file, options.costs)
