@@ -46,12 +46,15 @@ from hwnas.search.sampling.nsga2 import NSGA2
 from hwnas.search.sampling.pnas import PNAS
 from hwnas.search.sampling.qlearning import QLearning
 from hwnas.search.sampling.random import Random
+from hwnas.search.sampling.reinforce import Reinforce
+from hwnas.search.sampling.renas import RENAS
 from hwnas.search.sampling.surrogate import Surrogate
 from hwnas.search.sampling.tpe import TPE
 from hwnas.search.session import Session
 from hwnas.spaces.canonical import Canonical
 
 REMEASURED = 0.2
+UNTRAINED = 1e-30  # changes no weight: what a policy finds by what it may draw, before it has learnt anything
 VARIANTS: dict[str, tuple[type[SamplingStrategy], dict[str, Any]]] = {
     "random": (Random, {}),
     "random+remeasure": (Random, {"remeasure": REMEASURED}),
@@ -63,6 +66,10 @@ VARIANTS: dict[str, tuple[type[SamplingStrategy], dict[str, Any]]] = {
     "pnas": (PNAS, {}),
     "qlearning": (QLearning, {}),
     "qlearning+shaped": (QLearning, {"shaped": True}),
+    "reinforce": (Reinforce, {}),
+    "reinforce-untrained": (Reinforce, {"learning_rate": UNTRAINED}),
+    "renas": (RENAS, {}),
+    "renas-untrained": (RENAS, {"learning_rate": UNTRAINED}),
     "tpe": (TPE, {}),
     "bananas": (Bananas, {}),
     "chamnet": (ChamNet, {}),

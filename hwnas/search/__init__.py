@@ -37,6 +37,8 @@ STRATEGIES = {
     "proxylessnas": "hwnas.search.oneshot.proxylessnas:ProxylessNAS",
     "qlearning": "hwnas.search.sampling.qlearning:QLearning",
     "random": "hwnas.search.sampling.random:Random",
+    "reinforce": "hwnas.search.sampling.reinforce:Reinforce",
+    "renas": "hwnas.search.sampling.renas:RENAS",
     "rsws": "hwnas.search.oneshot.rsws:RSWS",
     "snas": "hwnas.search.oneshot.snas:SNAS",
     "spos": "hwnas.search.oneshot.spos:SPOS",

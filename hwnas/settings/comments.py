@@ -73,7 +73,6 @@ COMMENTS: Mapping[str, Mapping[str, str]] = {
         "weight": "How much latency counts in that; negative. The paper's where it is not set.",
         "batch": "Networks that are scored before the search learns from them.",
         "epochs": "How often it learns from each of those batches.",
-        "learning_rate": "How fast it learns at the beginning; mnasnet learns ten times as fast at the end.",
         "replay": "Networks of the past that it learns from again after every score.",
         "shaped": "Whether every choice of a network is rewarded; else only the last (MetaQNN paper).",
         "levels": "Steps in which networks grow, from the cheapest one to complete ones.",
@@ -81,6 +80,12 @@ COMMENTS: Mapping[str, Mapping[str, str]] = {
         "fit_steps": "Steps in which it learns after every batch; six times as many the first time.",
         "unscored": "Random networks that it learns to know besides; none is scored.",
         "trade_off": "How much the model learns what networks score; the rest is to know them again.",
+        "learning_rate": "How fast it learns; in mnasnet that is at the beginning, and ten times as fast at "
+        "the end. Where it is not set, as fast as the algorithm needs.",
+        "algorithm": 'How the search learns: "ppo" (NASNet paper) or "reinforce" (NAS-RL paper).',
+        "entropy": "How much the search is kept from deciding early. The paper's where it is not set.",
+        "credit": 'What the search is rewarded for: the "gain" of a network over the one that it was '
+        'changed from, or its "accuracy".',
         "form": 'How preferences learn: "gradient" or "reinforce" (see the ProxylessNAS paper).',
         "samples": 'Networks a step, with form = "reinforce".',
         "baseline_decay": 'How slowly the mean loss follows, with form = "reinforce"; 0.5 to below 1.',

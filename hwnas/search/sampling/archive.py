@@ -59,10 +59,14 @@ class Archive:
         self._claimed.add(key)
         return new
 
+    def is_new(self, indices: IntArray) -> np.ndarray:
+        """Whether the network of each row was not claimed: (n, choices) to (n,) of bool."""
+        keys = map(tuple, self.canonical(indices).tolist())
+        return np.array([key not in self._claimed for key in keys], dtype=bool)
+
     def new(self, indices: IntArray) -> IntArray:
         """Those rows whose network was not claimed: (n, choices) to (m, choices)."""
-        keys = map(tuple, self.canonical(indices).tolist())
-        return indices[[key not in self._claimed for key in keys]]
+        return np.asarray(indices[self.is_new(indices)])
 
     def fresh(self, rng: np.random.Generator) -> tuple[int, ...] | None:
         """Claim a random new feasible architecture; None where there seems to be none left."""

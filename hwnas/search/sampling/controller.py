@@ -8,7 +8,7 @@ arXiv:1611.01578; MnasNet, arXiv:1807.11626). Training is proximal policy optimi
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -43,8 +43,11 @@ class RewardBaseline:
         self.value = self.decay * old + (1.0 - self.decay) * reward
 
 
-State = tuple[torch.Tensor, torch.Tensor]
-"""Of an LSTM: what it puts out and what it keeps, a row an architecture."""
+State = tuple[torch.Tensor, ...]
+"""What a policy keeps of the decisions before, a row an architecture: an LSTM its output and its memory."""
+
+Drawn = TypeVar("Drawn", contravariant=True)
+"""What a policy draws, several at once."""
 
 
 class Policy(Protocol):
@@ -58,6 +61,13 @@ class Policy(Protocol):
             before: Decisions on the choice before, shape (n,); ignored for the first.
             state: After the choice before; None for the first.
         """
+
+
+class Trainable(Protocol[Drawn]):
+    """What learns by policy gradient."""
+
+    def score(self, drawn: Drawn, /) -> tuple[torch.Tensor, torch.Tensor]:
+        """Log-probability of what was drawn and mean entropy of a decision, each of shape (n,)."""
 
 
 class Controller(nn.Module):
@@ -116,30 +126,32 @@ class Controller(nn.Module):
 
 
 def improve(
-    controller: Controller,
+    policy: Trainable[Drawn],
     optimizer: torch.optim.Optimizer,
-    indices: IntArray,
+    drawn: Drawn,
     advantages: FloatArray,
     old_logs: FloatArray,
     *,
     epochs: int,
+    entropy: float = 0.0,
 ) -> None:
-    """Make architectures more probable that did better than expected.
+    """Make more probable what did better than expected.
 
     Args:
-        controller: Changed in place.
-        optimizer: Of the controller's parameters.
-        indices: What was sampled, shape (n, choices).
+        policy: Changed in place.
+        optimizer: Of the policy's parameters.
+        drawn: What was sampled, n of them.
         advantages: Reward minus baseline, shape (n,).
         old_logs: Log-probabilities when it was sampled, shape (n,).
         epochs: Steps on this batch; 1 is REINFORCE.
+        entropy: Weight of the mean entropy of a decision, which keeps the policy exploring.
     """
     gain, old = torch.from_numpy(advantages).float(), torch.from_numpy(old_logs).float()
     for _ in range(epochs):
-        logs, _ = controller.score(indices)
+        logs, spread = policy.score(drawn)
         ratio = torch.exp(logs - old)
         clipped = ratio.clamp(1 - CLIP, 1 + CLIP)
-        loss = -torch.minimum(ratio * gain, clipped * gain).mean()
+        loss = -torch.minimum(ratio * gain, clipped * gain).mean() - entropy * spread.mean()
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
@@ -188,7 +200,7 @@ def decode(policy: Policy, problem: Problem, *, width: int) -> IntArray | None:
         parents, picked = np.unravel_index(best, scores.shape)
         prefixes = np.concatenate([prefixes[parents], picked[:, None]], axis=1)
         totals, spent = scores[parents, picked], after[parents, picked]
-        state = (state[0][parents], state[1][parents])
+        state = tuple(part[parents] for part in state)
         before = torch.from_numpy(picked.astype(np.int64))
     kept = prefixes[problem.feasible(prefixes)]
     return kept[0] if len(kept) else None

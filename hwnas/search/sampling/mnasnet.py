@@ -10,19 +10,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from hwnas.latency.base import FloatArray, IntArray
-from hwnas.runs.trial import Trial
+from hwnas.latency.base import FloatArray
 from hwnas.search.problem import Problem
 from hwnas.search.sampling.loop import Sampler, SamplingStrategy, require
 from hwnas.search.sampling.neighbours import as_tuple
+from hwnas.search.sampling.policy import Batch, PolicySampler
 from hwnas.train.config import HIGHEST_RATE
-
-if TYPE_CHECKING:
-    from hwnas.search.sampling.controller import Controller
 
 REWARDS = ("soft", "hard", "absolute")
 
@@ -31,9 +28,6 @@ BEAM = 256
 
 GROWTH = 10.0
 """Learning rate at the end over the one at the beginning."""
-
-STALE = 20
-"""Batches without a new network after which the policy counts as converged."""
 
 
 def reward(kind: str, quality: float, used: float, weight: float) -> float:
@@ -96,62 +90,40 @@ class MnasNet(SamplingStrategy):
         return _Learner(problem, rng, self)
 
 
-@dataclass
-class _Batch:
-    """Architectures of one policy, and the rewards that are known."""
-
-    indices: IntArray
-    logs: FloatArray
-    rewards: list[float | None]
-    asked: int = 0
-
-
-class _Learner(Sampler):
+class _Learner(PolicySampler):
     def __init__(self, problem: Problem, rng: np.random.Generator, settings: MnasNet) -> None:
         import torch
 
-        from hwnas.search.sampling.controller import Controller, RewardBaseline
+        from hwnas.search.sampling.controller import Controller
 
-        super().__init__(problem, rng)
+        controller = Controller(problem.space.sizes, rng)
+        optimizer = torch.optim.Adam(controller.parameters(), lr=settings.learning_rate, betas=(0.0, 0.999))
+        super().__init__(problem, rng, controller, optimizer, batch=settings.batch, epochs=settings.epochs)
         self.settings = settings
-        self.controller: Controller = Controller(problem.space.sizes, rng)
-        self.optimizer = torch.optim.Adam(
-            self.controller.parameters(), lr=settings.learning_rate, betas=(0.0, 0.999)
-        )
-        self.baseline = RewardBaseline()
-        self.batches: list[_Batch] = []
         self.asked = 0
-        self.seen: dict[str, float] = {}
 
     def ask(self) -> tuple[int, ...] | None:
         """The next new network of the policy; the last query is for the decoded one."""
         self.asked += 1
-        found = self._sampled() if self.asked < self.settings.explored else None
+        found = self.sampled() if self.asked < self.settings.explored else None
         if found is None:  # the last query, or the policy has converged
             decoded = self._decoded()
-            found = decoded if self.archive.claim(decoded) else self._sampled()
+            found = decoded if self.archive.claim(decoded) else self.sampled()
         return found
-
-    def tell(self, trial: Trial) -> None:
-        """Learn a score; a batch whose last score this is trains the controller."""
-        super().tell(trial)
-        self._fill()
-
-    def state(self) -> Mapping[str, float]:
-        """Mean latency and entropy of the policy's last batch."""
-        return self.seen
 
     def report(self) -> Mapping[str, Any]:
         """The policy's arg-max and the architecture decoded under the budgets."""
-        argmax = as_tuple(self.controller.argmax())
-        return {"argmax": self._described(argmax), "decoded": self._described(self._decoded())}
+        return {**super().report(), "decoded": self.described(self._decoded())}
 
-    def _described(self, indices: tuple[int, ...]) -> dict[str, Any]:
-        return {
-            **self.archive.problem.told(indices),
-            "budget_used": self._used(indices),
-            self.score: self.archive.score(indices),
-        }
+    def reward(self, indices: tuple[int, ...], quality: float) -> float:
+        """Accuracy and latency weighed."""
+        return reward(self.settings.reward, quality, self.used(indices), self.settings.used_weight)
+
+    def train(self, batch: Batch, rewards: FloatArray) -> None:
+        """The later, the faster."""
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.settings.learning_rate * GROWTH ** (self.asked / self.settings.queries)
+        super().train(batch, rewards)
 
     def _decoded(self) -> tuple[int, ...]:
         """The most probable architecture within the budgets."""
@@ -161,64 +133,3 @@ class _Learner(Sampler):
         if found is None:  # several budgets, and no prefix of the beam keeps them all
             found = self.archive.feasible.repair(self.controller.argmax())
         return as_tuple(found)
-
-    def _sampled(self) -> tuple[int, ...] | None:
-        """Claim the next network of the policy that is new; known ones are rewarded again."""
-        for _ in range(STALE):
-            if not self.batches or self.batches[-1].asked == self.settings.batch:
-                self.batches.append(self._draw())
-            batch = self.batches[-1]
-            while batch.asked < len(batch.indices):
-                indices = as_tuple(batch.indices[batch.asked])
-                batch.asked += 1
-                if self.archive.claim(indices):
-                    return indices
-            self._fill()
-        return None
-
-    def _draw(self) -> _Batch:
-        import torch
-
-        indices = self.controller.sample(self.settings.batch, self.rng)
-        with torch.no_grad():
-            logs, entropy = self.controller.score(indices)
-        latencies = self.archive.problem.costs(indices)
-        self.seen = {"expected_ms": float(latencies[:, 0].mean()), "entropy": float(entropy.mean())}
-        return _Batch(indices, logs.double().numpy(), [None] * len(indices))
-
-    def _fill(self) -> None:
-        """Reward what has a score by now, and train on the batches that are complete."""
-        for batch in list(self.batches):
-            for number, indices in enumerate(map(as_tuple, batch.indices)):
-                quality = self.archive.score(indices)
-                if batch.rewards[number] is None and quality is not None:
-                    batch.rewards[number] = reward(
-                        self.settings.reward, quality, self._used(indices), self.settings.used_weight
-                    )
-            rewards = [r for r in batch.rewards if r is not None]
-            if len(rewards) == len(batch.rewards) == batch.asked:
-                self._train(batch, np.array(rewards))
-                self.batches.remove(batch)
-
-    def _train(self, batch: _Batch, rewards: FloatArray) -> None:
-        from hwnas.search.sampling.controller import improve
-
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.learning_rate * GROWTH ** (self.asked / self.settings.queries)
-        before = rewards.mean() if self.baseline.value is None else self.baseline.value
-        for value in rewards:
-            self.baseline.update(float(value))
-        improve(
-            self.controller,
-            self.optimizer,
-            batch.indices,
-            rewards - before,
-            batch.logs,
-            epochs=self.settings.epochs,
-        )
-
-    def _used(self, indices: tuple[int, ...]) -> float:
-        """Latency over what is allowed, for the budget that is used most."""
-        problem = self.archive.problem
-        limits = np.array([c.usable for c in problem.constraints])
-        return float((problem.costs(np.array([indices]))[0] / limits).max())

@@ -59,14 +59,17 @@ class Births:
 
 def neighbours(problem: Problem, indices: tuple[int, ...]) -> IntArray:
     """Every feasible architecture that differs in one choice, shape (n, choices)."""
-    rows = [
-        (*indices[:place], other, *indices[place + 1 :])
-        for place, size in enumerate(problem.space.sizes)
-        for other in range(size)
-        if other != indices[place]
-    ]
-    found = np.array(rows, dtype=np.int64).reshape(len(rows), len(indices))
+    rows = every_change(problem.space.sizes, indices)
+    found = rows[(rows != np.array(indices)).any(axis=1)]
     return np.asarray(found[problem.feasible(found)])
+
+
+def every_change(sizes: tuple[int, ...], indices: tuple[int, ...]) -> IntArray:
+    """An architecture with each candidate put in, its own as well, shape (candidates, choices)."""
+    places = np.repeat(np.arange(len(sizes)), sizes)
+    rows = np.tile(np.array(indices, dtype=np.int64), (len(places), 1))
+    rows[np.arange(len(places)), places] = np.concatenate([np.arange(size) for size in sizes])
+    return rows
 
 
 def around(problem: Problem, centres: IntArray, rng: np.random.Generator) -> IntArray:
