@@ -24,6 +24,7 @@ STRATEGIES = {
     "bananas": "hwnas.search.sampling.bananas:Bananas",
     "chamnet": "hwnas.search.sampling.chamnet:ChamNet",
     "darts": "hwnas.search.oneshot.darts:DARTS",
+    "enas": "hwnas.search.oneshot.enas:ENAS",
     "evolution": "hwnas.search.sampling.evolution:Evolution",
     "exact": "hwnas.search.sampling.exact:Exact",
     "fbnet": "hwnas.search.oneshot.fbnet:FBNet",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import log
 from typing import Any
@@ -43,6 +44,15 @@ class Gates:
         """The logits by the name of their choice."""
         return [(c.name, p) for c, p in zip(self.space.choices, self.logits, strict=True)]
 
+    @property
+    def parameters(self) -> list[nn.Parameter]:
+        """What is learnt."""
+        return [parameter for _, parameter in self.named()]
+
+    def preferences(self) -> list[list[float]]:
+        """What a record keeps of them: a number a candidate, whose softmax is its probability."""
+        return [logits.detach().cpu().tolist() for logits in self.logits]
+
     def probabilities(self) -> list[torch.Tensor]:
         """Softmax of the logits, differentiable; shape (candidates,) a choice."""
         return [torch.softmax(logits, 0) for logits in self.logits]
@@ -77,27 +87,16 @@ class Gates:
             least_use: Draws spend at least this share of the tightest budget where they can.
             rng: Where the draws come from.
         """
-        canonical, first = Canonical(problem.blocks), self.decode(problem).indices
-        found = {canonical.key(first): first}
         near = near_budget(problem, least_use)
-        for _ in range(3 * count):
-            if len(found) >= count:
-                break
-            noisy = [p + rng.gumbel(size=len(p)) for p in self.log_probabilities()]
-            drawn = decode(noisy, near).indices
-            found.setdefault(canonical.key(drawn), drawn)
-        return list(found.values())
+        noisy = ([p + rng.gumbel(size=len(p)) for p in self.log_probabilities()] for _ in range(3 * count))
+        drawn = (decode(scores, near).indices for scores in noisy)
+        return distinct(problem, count, itertools.chain([self.decode(problem).indices], drawn))
 
     def summary(self) -> GateSummary:
         """What to watch a search by."""
         chances = [np.exp(p) for p in self.log_probabilities()]
         entropy = [float(-(p * np.log(np.maximum(p, 1e-30))).sum()) for p in chances]
-        skips = [
-            sum(p for p, block in zip(chance, choice.candidates, strict=True) if block.kind == "skip")
-            for chance, choice in zip(chances, self.space.choices, strict=True)
-            if any(block.kind == "skip" for block in choice.candidates)
-        ]
-        return GateSummary(float(np.mean(entropy)), float(np.mean(skips)) if skips else 0.0)
+        return GateSummary(float(np.mean(entropy)), skipped(self.space, chances))
 
 
 @dataclass(frozen=True)
@@ -111,6 +110,31 @@ class GateSummary:
 
     entropy: float
     skip_share: float
+
+
+def distinct(problem: Problem, count: int, drawn: Iterable[tuple[int, ...]]) -> list[tuple[int, ...]]:
+    """The first architectures of so many distinct networks; of fewer, where there are no more."""
+    canonical, found = Canonical(problem.blocks), dict[tuple[int, ...], tuple[int, ...]]()
+    for indices in drawn:
+        found.setdefault(canonical.key(indices), indices)
+        if len(found) == count:
+            break
+    return list(found.values())
+
+
+def skipped(space: SearchSpace, chances: Sequence[FloatArray]) -> float:
+    """Mean probability of skipping, over the choices that can be skipped; 0 where none can.
+
+    Args:
+        space: What is chosen from.
+        chances: Of the candidates, shape (candidates,) a choice.
+    """
+    skips = [
+        sum(p for p, block in zip(chance, choice.candidates, strict=True) if block.kind == "skip")
+        for chance, choice in zip(chances, space.choices, strict=True)
+        if any(block.kind == "skip" for block in choice.candidates)
+    ]
+    return float(np.mean(skips)) if skips else 0.0
 
 
 def alarms(trace: Sequence[Mapping[str, Any]]) -> list[str]:

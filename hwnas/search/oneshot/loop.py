@@ -78,9 +78,9 @@ class SearchState:
 
     def update(self, gradients: Iterable[torch.Tensor]) -> None:
         """Move the logits by gradients, one a choice, averaged over all processes."""
-        for parameter, gradient in zip(self.gates.logits, gradients, strict=True):
+        for parameter, gradient in zip(self.gates.parameters, gradients, strict=True):
             parameter.grad = gradient
-        ranks.average(p.grad for p in self.gates.logits)
+        ranks.average(p.grad for p in self.gates.parameters)
         self.optimizer.step()
 
     def expected(self) -> list[float]:
@@ -170,8 +170,8 @@ class OneShotStrategy(OneShotSettings, ABC):
         return watch
 
     def _start(self, problem: Problem, oneshot: SharedWeights, seed: int, session: Session) -> SearchState:
-        gates = Gates(problem.blocks, oneshot.device)
-        optimizer = torch.optim.Adam(gates.logits, lr=self.gate_learning_rate, betas=self.gate_betas)
+        gates = self._gates(problem, oneshot.device, seed)
+        optimizer = torch.optim.Adam(gates.parameters, lr=self.gate_learning_rate, betas=self.gate_betas)
         return SearchState(
             problem=problem,
             oneshot=oneshot,
@@ -182,6 +182,10 @@ class OneShotStrategy(OneShotSettings, ABC):
             latency_loss=losses.make(self.loss, problem.constraints),
             seed=seed,
         )
+
+    def _gates(self, problem: Problem, device: torch.device, seed: int) -> Gates:
+        """What decides, before it has learnt anything."""
+        return Gates(problem.blocks, device)
 
     def _step(self, state: SearchState, step: int) -> Mapping[str, Any]:
         weight_loss = state.oneshot.weight_step(
@@ -245,7 +249,7 @@ class OneShotStrategy(OneShotSettings, ABC):
             "argmax": problem.told(argmax),
             "decoded": problem.told(decoded.indices) | {"gap": decoded.gap},
             "alarms": alarms(state.trace),
-            "logits": [p.detach().cpu().tolist() for p in gates.logits],
+            "logits": gates.preferences(),
             "weight_steps": state.oneshot.steps,
         }
         return SearchResult(
