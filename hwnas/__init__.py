@@ -60,6 +60,7 @@ if TYPE_CHECKING:
         TrainingError,
     )
     from hwnas.evaluators.supernet.config import OneShotConfig
+    from hwnas.evaluators.zero_cost.config import ZeroCostConfig
     from hwnas.finalists.candidates import FinalistsOptions
     from hwnas.finalists.stage import SearchOptions
     from hwnas.importing import Imported
@@ -95,6 +96,7 @@ _HOMES = {
         "TrainingError",
     ),
     "evaluators.supernet.config": ("OneShotConfig",),
+    "evaluators.zero_cost.config": ("ZeroCostConfig",),
     "finalists.candidates": ("FinalistsOptions",),
     "finalists.stage": ("SearchOptions",),
     "importing": ("Imported",),
@@ -157,6 +159,7 @@ __all__ = [
     "Verdict",
     "Verification",
     "Workload",
+    "ZeroCostConfig",
     "adapt",
     "blocks",
     "compare",

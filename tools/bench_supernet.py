@@ -7,8 +7,9 @@ Prints one JSON object. *Cost*: time and peak memory of one training step of a s
 FBNet's soft mixture and of ProxylessNAS's two steps, interleaved (memory: one process each),
 and of a single path in channels-first memory. *Rank*: Kendall's tau between what the supernet
 says after so many minutes of training and the true accuracy of NAS-Bench-Macro, beside what
-costs nothing: MACs, parameters, the number of layers that are not identities, NASWOT. Minutes
-are counted in images: at the pace that is measured first, or at ``--images-per-second`` where
+costs nothing: MACs, parameters, the number of layers that are not identities, and what is measured
+of random weights (``--minutes`` without a number ranks by those alone). Minutes are counted in
+images: at the pace that is measured first, or at ``--images-per-second`` where
 that was measured before, as on a machine that has other work now.
 """
 
@@ -20,7 +21,7 @@ import json
 import multiprocessing
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +30,13 @@ import torch
 from _bench import report, say, target
 from _macro import config_of, distinct, environment, load, macs_costs, parser, train, trained
 from scipy.stats import kendalltau
-from torch import nn
 
-from hwnas import blocks, data, spaces
+from hwnas import data, spaces
 from hwnas.budget import Budget
 from hwnas.data import Dataset
-from hwnas.data.batches import Batches
-from hwnas.evaluators.supernet.network import proxy_space
 from hwnas.evaluators.supernet.oneshot import OneShot
+from hwnas.evaluators.zero_cost.config import CALLED, ZeroCostConfig
+from hwnas.evaluators.zero_cost.untrained import Untrained
 from hwnas.search.oneshot.fbnet import FBNet
 from hwnas.search.oneshot.loop import OneShotStrategy
 from hwnas.search.oneshot.proxylessnas import ProxylessNAS
@@ -54,7 +54,7 @@ def main() -> None:
     results: dict[str, Any] = {}
     if options.step_rounds:
         results["step"] = _cost(options)
-    if options.minutes:
+    if options.minutes or not options.no_controls:
         results["rank"] = _rank(options)
     report(options, results, _targets(options, results), environment(options))
 
@@ -182,8 +182,10 @@ def _rank(options: argparse.Namespace) -> dict[str, Any]:
     space, dataset, benchmark = load(options)
     sample = distinct(space, options.architectures, options.sample_seed)
     truth = [benchmark.accuracy(indices) for indices in sample]
-    free = {} if options.no_controls else _controls(space, dataset, sample, options)
+    free = {} if options.no_controls else _controls(space, dataset, sample)
     controls = {name: _tau(values, truth) for name, values in free.items()}
+    if not options.minutes:
+        return {"architectures": len(sample), "controls": controls}
     pace = options.images_per_second or _pace(space, dataset, options)
     runs = [
         _ranked(space, dataset, sample, truth, (minutes, round(60 * minutes * pace), seed), options)
@@ -234,9 +236,7 @@ def _pace(space: SearchSpace, dataset: Dataset, options: argparse.Namespace) -> 
     return 40 * options.batch_size / (time.perf_counter() - began)
 
 
-def _controls(
-    space: SearchSpace, dataset: Dataset, sample: list[tuple[int, ...]], options: argparse.Namespace
-) -> dict[str, list[float]]:
+def _controls(space: SearchSpace, dataset: Dataset, sample: list[tuple[int, ...]]) -> dict[str, list[float]]:
     """What needs no training, larger is better."""
     networks = [space.architecture(indices) for indices in sample]
     layers = [sum(w.block.kind != "skip" for w in network.workloads) for network in networks]
@@ -247,38 +247,18 @@ def _controls(
         "layers that are not skipped, then MACs": [
             depth + n.macs / largest / 2 for depth, n in zip(layers, networks, strict=True)
         ],
-        "NASWOT": _naswot(space, dataset, sample, options),
+        **dict(_measures(space, dataset, sample)),
     }
 
 
-@torch.no_grad()
-def _naswot(
-    space: SearchSpace, dataset: Dataset, sample: list[tuple[int, ...]], options: argparse.Namespace
-) -> list[float]:
-    """Logarithm of |det K| of the ReLU codes of one batch at initialisation (arXiv:2006.04647)."""
-    proxy = proxy_space(space, width=options.width, resolution=options.resolution)
-    batches = Batches(dataset, "cpu", options.resolution)
-    images, _ = batches.take(
-        "train", np.random.default_rng(options.sample_seed).permutation(batches.size("train"))[:128]
-    )
-    found = []
-    for number, indices in enumerate(sample):
-        torch.manual_seed(number)
-        network = blocks.network(proxy.architecture(indices)).train()
-        kernel = torch.zeros(len(images), len(images), dtype=torch.float64)
-
-        def add(
-            _module: nn.Module, _inputs: Any, output: torch.Tensor, kernel: torch.Tensor = kernel
-        ) -> None:
-            codes = (output > 0).flatten(1).to(torch.float32)
-            kernel += (codes @ codes.T + (1 - codes) @ (1 - codes).T).double()
-
-        for module in network.modules():
-            if isinstance(module, nn.ReLU):
-                module.register_forward_hook(add)
-        network(images)
-        found.append(float(torch.linalg.slogdet(kernel).logabsdet))
-    return found
+def _measures(
+    space: SearchSpace, dataset: Dataset, sample: list[tuple[int, ...]]
+) -> Iterator[tuple[str, list[float]]]:
+    """What random weights say at full size (``hwnas search --evaluate``), and how long each network took."""
+    for measure, name in CALLED.items():
+        evaluate = Untrained(space, dataset, ZeroCostConfig(measure=measure))
+        yield name, [evaluate.value(indices) for indices in sample]
+        say(f"{name}: {evaluate.traits.seconds:.2f} s a network")
 
 
 def _tau(values: list[float], truth: list[float]) -> dict[str, float]:

@@ -23,6 +23,7 @@ from hwnas.statistics.verdict import Verdict
 if TYPE_CHECKING:
     from hwnas.budget import Budget
     from hwnas.evaluators.supernet.config import OneShotConfig
+    from hwnas.evaluators.zero_cost.config import ZeroCostConfig
     from hwnas.finalists import SearchOptions
     from hwnas.latency import LatencyModel
     from hwnas.pipeline.sizes import Size
@@ -65,6 +66,7 @@ def search(
     oneshot: OneShotConfig | None = None,
     training_steps: int | None = None,
     scratch: TrainConfig | None = None,
+    untrained: ZeroCostConfig | None = None,
     workers: int = 1,
     seed: int = 0,
     confidence: float = 0.9,
@@ -102,7 +104,8 @@ def search(
         training_steps: Weight updates of a supernet that a sampling strategy scores with: 600, or 120 with
             a teacher, where nothing is said.
         scratch: How each architecture is trained to be scored, instead of a supernet.
-        workers: Processes that do that at the same time.
+        untrained: How architectures are scored without training any, instead of either.
+        workers: Processes that train architectures from scratch at the same time.
         seed: Where all randomness comes from.
         confidence: Wanted chance that the budgets are kept, in [0.5, 1).
         objectives: Also to be small: "macs", "params", "bytes", "energy_mj".
@@ -151,6 +154,7 @@ def search(
                 training_steps=steps if training_steps is None else training_steps,
                 teacher=None if teacher is None else Path(teacher),
                 scratch=scratch,
+                untrained=untrained,
                 workers=workers,
                 confidence=confidence,
                 objectives=tuple(objectives),

@@ -13,6 +13,7 @@ from hwnas import device as devices
 from hwnas.cli import _found, _known, _sizes, _usage
 from hwnas.cli._app import AcceptNoise, Json, app, emit_json, err, leave
 from hwnas.cli._options import KNOWN, Settings, Weights, from_network, settings
+from hwnas.evaluators.zero_cost.config import CALLED
 from hwnas.settings import options
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _OF_SUPERNETS = ("supernet", "warmup_steps", "steps", "loss", "proxy_width", "proxy_resolution")
 _OF_SCRATCH = ("evaluate_epochs", "workers")
+_OF_UNTRAINED = ("evaluate_images",)
 
 
 @app.command()
@@ -214,12 +216,19 @@ def _refuse_idle(context: typer.Context, settings: Settings, *, is_measured: boo
     asked: list[str] = context.params["device"] or []
     strategy = settings["strategy"]
     own = {field.name for field in fields(strategy_of(strategy))}
-    if settings["evaluate"] == "scratch":
-        _usage.no_effect(
-            context, *_OF_SUPERNETS, needs="where a supernet scores, not with --evaluate scratch"
-        )
-    else:
-        _usage.no_effect(context, *_OF_SCRATCH, needs="with --evaluate scratch, not where a supernet scores")
+    by = settings["evaluate"]
+    if by == "scratch" or by in CALLED:
+        needs = f"where a supernet scores, not with --evaluate {by}"
+        _usage.no_effect(context, *_OF_SUPERNETS, needs=needs)
+    if by != "scratch":
+        needs = "with --evaluate scratch, not where a supernet scores"
+        if by in CALLED:
+            needs = f"where networks are trained from scratch, not with --evaluate {by}"
+            _usage.no_effect(context, "batch_size", "class_weights", needs="where networks are trained")
+        _usage.no_effect(context, *_OF_SCRATCH, needs=needs)
+    if by not in CALLED:
+        needs = f"where no network is trained: with --evaluate {', '.join(CALLED)}"
+        _usage.no_effect(context, *_OF_UNTRAINED, needs=needs)
     for name in ("loss", "queries"):
         if name not in own:
             _usage.no_effect(context, name, needs=f"with a strategy that has it, not with {strategy}")

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from hwnas.evaluators.merits import Merits
     from hwnas.evaluators.supernet.network import Gate
     from hwnas.evaluators.supernet.paths import Paths
     from hwnas.runs.folder import RunFolder
@@ -99,8 +100,8 @@ class TrainedNetworks(Evaluator, Protocol):
         """How classes are weighed, as of ``tasks.base.LossSettings``."""
 
     @property
-    def effective_images(self) -> int:
-        """As many images as an estimate is as certain as; of balanced accuracy, the rarest class decides."""
+    def merits(self) -> Merits:
+        """What the scores are, and how two of them compare."""
 
     def all(self, architectures: Iterable[Architecture], /) -> list[float]:
         """The scores of several; at the same time where that is of use."""

@@ -1,4 +1,4 @@
-"""What scores architectures after a search, as it did during it: a supernet, or training each."""
+"""What scores architectures after a search, as it did during it: a supernet, training each, or none."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from hwnas.evaluators.base import TrainedNetworks
 from hwnas.evaluators.blockwise import Blockwise
 from hwnas.evaluators.standalone import FromScratch
 from hwnas.evaluators.supernet.oneshot import OneShot
+from hwnas.evaluators.zero_cost.untrained import Untrained
 from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
 from hwnas.runs.found import SearchRecord
@@ -36,6 +37,8 @@ def scorer_of(run: Path, record: SearchRecord, space: SearchSpace, dataset: Data
     """
     if record.scratch is not None:
         return FromScratch.of_record(space, record.scratch, record.data, RunFolder(run).trained, dataset)
+    if record.untrained is not None:
+        return Untrained.of_record(space, record.untrained, dataset)
     described = record.oneshot or {}
     kind = evaluator_of(described.get("training", "paths"))
     return kind.load(RunFolder(run).supernet, space, dataset, device=described.get("device", "cpu"))

@@ -14,6 +14,7 @@ from hwnas import tasks
 from hwnas.data import Dataset
 from hwnas.errors import Diverged, SpaceError, TrainingError
 from hwnas.evaluators.base import Live, Traits
+from hwnas.evaluators.merits import OfAnswers
 from hwnas.evaluators.pool import scoring
 from hwnas.runs.trial import quality_of
 from hwnas.space import Architecture, SearchSpace
@@ -86,9 +87,10 @@ class FromScratch:
         return self.config.class_weights
 
     @cached_property
-    def effective_images(self) -> int:
-        """As of ``TrainedNetworks``."""
-        return self.task.effective_images(self._data.val.labels, self.class_weights)
+    def merits(self) -> OfAnswers:
+        """Of answers to all validation images."""
+        images = self.task.effective_images(self._data.val.labels, self.class_weights)
+        return OfAnswers(self.task, self.class_weights, images)
 
     def __call__(self, arch: Architecture) -> float:
         """What the task ranks networks by, on the validation split.
@@ -148,7 +150,7 @@ class FromScratch:
         """Repeatable, as the seed is; may be sent, as it holds no images."""
         return Traits(
             f"trained from scratch for {self.config.epochs} epochs",
-            images=self.effective_images,
+            images=self.merits.images,
             seconds=sum(self._spent) / len(self._spent) if self._spent else None,
             is_sendable=True,
         )

@@ -32,7 +32,7 @@ class Ranking:
         known: Scores in fp32 that the search has estimated already.
 
     Raises:
-        SpaceError: There is no such ranking.
+        SpaceError: There is no such ranking, or what scores knows no answers that could be rounded.
     """
 
     def __init__(
@@ -44,6 +44,11 @@ class Ranking:
     ) -> None:
         if rank not in RANKS:
             raise SpaceError(f"finalists must be ranked by one of {RANKS}, but got {rank!r}")
+        if rank == "int8" and not has_answers(scorer):
+            raise SpaceError(
+                'finalists must be ranked by "fp32" where networks are not trained, but got "int8" and '
+                f"scores by {scorer.merits.name}: leave rank out"
+            )
         self.rank, self._scorer, self._runtime = rank, scorer, runtime
         self._fp32 = dict(known or {})
         self._int8: dict[Indices, float] = {}
@@ -51,17 +56,12 @@ class Ranking:
     @property
     def score(self) -> str:
         """What is estimated: "accuracy", or "balanced accuracy" where classes are weighed."""
-        return self._scorer.task.merit_name(self._scorer.class_weights)
+        return self._scorer.merits.name
 
     @property
     def score_key(self) -> str:
         """What that is called in records."""
-        return self._scorer.task.metric.score_key
-
-    @property
-    def images(self) -> int:
-        """Validation images that a score is as certain as."""
-        return self._scorer.effective_images
+        return self._scorer.merits.key
 
     def fp32(self, indices: Indices) -> float:
         """Score of the sub-network, in [0, 1]."""
@@ -99,7 +99,7 @@ class Ranking:
 
         That one of the two was chosen for its estimate is not counted, and only widens the doubt.
         """
-        return self._scorer.task.is_clearly_worse(self.final(one), self.final(other), self.images)
+        return self._scorer.merits.is_clearly_worse(self.final(one), self.final(other))
 
     def _quantised(self, indices: Indices) -> float:
         scorer = self._scorer
@@ -114,6 +114,11 @@ class Ranking:
             for images, targets in _some(scorer, "val")
         )
         return scorer.task.merit(found.score, scorer.class_weights)
+
+
+def has_answers(scorer: TrainedNetworks) -> bool:
+    """Whether networks are scored by what they answer, so that answers in int8 score them too."""
+    return scorer.merits.images is not None
 
 
 def _some(scorer: TrainedNetworks, split: str) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:

@@ -20,7 +20,7 @@ from hwnas.finalists import tuning
 from hwnas.finalists.bench import Bench, devices_of
 from hwnas.finalists.candidates import FinalistsOptions, Proposals
 from hwnas.finalists.latencies import LatencyConstraint, Posteriors
-from hwnas.finalists.ranking import Ranking
+from hwnas.finalists.ranking import Ranking, has_answers
 from hwnas.finalists.reading import Indices
 from hwnas.finalists.record import (
     adopted,
@@ -69,7 +69,8 @@ def select_finalist(
     Args:
         run: Folder that ``search_run`` wrote.
         measure: Whether to measure at all.
-        rank: "fp32" or "int8": what finalists are ranked by; int8 where any target is, if not given.
+        rank: "fp32" or "int8": what finalists are ranked by; if not given, int8 where any target is and
+            networks are scored by what they answer.
         tables: Folder of latency tables, for their scale; the user's own by default.
         devices: Descriptors to use, by name, instead of those of ``hwnas.device.load``.
         dataset: The images of the search, where they were loaded before.
@@ -96,7 +97,8 @@ def select_finalist(
         constraints = [replace(c, counts_energy=c.target == counted) for c in constraints]
     scorer = scorer or scorer_of(run, record, space, dataset or dataset_of(record.data))
     trials = trials_of(space, record)
-    rank = rank or ("int8" if any(c.target.precision == "int8" for c in constraints) else "fp32")
+    in_int8 = has_answers(scorer) and any(c.target.precision == "int8" for c in constraints)
+    rank = rank or ("int8" if in_int8 else "fp32")
     ranking = Ranking(scorer, rank, _int8_runtime(constraints), trials)
     there = (devices or devices_of(constraints)) if measure else {}
     scales = _tables(constraints, space, tables) if measure else {}

@@ -306,7 +306,7 @@ def write_gallery(
     qualities: dict[Indices, float] = trials_of(space, record)
     fresh = [indices for indices in drawn if indices not in qualities]
     qualities |= dict(zip(fresh, scores(scorer, fresh), strict=True))
-    found = gallery.describe(space, latencies, qualities, scorer.effective_images, scorer.task)
+    found = gallery.describe(space, latencies, qualities, scorer.merits)
     found = replace(found, points=points, each=each)
     files.write_json(RunFolder(run).gallery, found.to_json())
     return found

@@ -21,6 +21,7 @@ from hwnas.runs import records, runtimes
 from hwnas.runs.folder import ChainFolder, RunFolder
 from hwnas.settings import requests
 from hwnas.settings.config import Config
+from hwnas.settings.kinds import SUPERNETS
 from hwnas.tables import places
 from hwnas.tables.table import LatencyTable
 from hwnas.verify import verify_on
@@ -194,7 +195,7 @@ class Stages:
         return Stage("fit", settings, self._tables(), self.models, self.models, run)
 
     def _search(self, name: str, run: RunFolder, *, is_baseline: bool = False) -> Stage:
-        has_supernet = self._config.search.evaluate != "scratch"
+        has_supernet = self._config.search.evaluate in SUPERNETS
         supernet = self.run.supernet if is_baseline and has_supernet else None
         request = requests.search(
             self._config,

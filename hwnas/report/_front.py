@@ -139,17 +139,7 @@ def _chart(record: Record, entries: Sequence[_Entry], target: int) -> str:
 
 
 def _said(record: Record, entries: Sequence[_Entry]) -> str:
-    images = record.images
-    scratch = record.search.scratch
-    text = f"{len(entries)} architectures of one supernet. Their {record.score} is estimated with its weights"
-    if scratch:
-        text = (
-            f"{len(entries)} architectures. Their {record.score} is estimated by training each from scratch"
-        )
-        text += f" (epochs: {scratch['config']['epochs']})"
-    text += f", as certain as a share of {images:,} images" if images else ""
-    text += ", worse than after training, and good for comparing. That the best of many was picked is not "
-    text += "in the intervals."
+    text = _estimated(record, len(entries))
     measured = sum(any(e.is_measured) for e in entries)
     if measured:
         text += f" The latency of {measured} was measured, of the others it is predicted."
@@ -157,6 +147,24 @@ def _said(record: Record, entries: Sequence[_Entry]) -> str:
         return text
     command = _page.code("hwnas pick RUN --budget-ms MS")
     return _page.Html(f"{escape(text)} {command} takes another one from here without searching again.")
+
+
+def _estimated(record: Record, count: int) -> str:
+    """What the scores are of so many architectures, and what they are good for."""
+    images, scratch, untrained = record.images, record.search.scratch, record.search.untrained
+    if untrained is not None:
+        return (
+            f"{count} architectures that nobody trained. Their {record.score} is their place among random "
+            f"networks, by what random weights make of {untrained['images']} images: good for comparing, and "
+            "nothing of how accurate they are."
+        )
+    text = f"{count} architectures of one supernet. Their {record.score} is estimated with its weights"
+    if scratch is not None:
+        text = f"{count} architectures. Their {record.score} is estimated by training each from scratch"
+        text += f" (epochs: {scratch['config']['epochs']})"
+    text += f", as certain as a share of {images:,} images" if images else ""
+    text += ", worse than after training, and good for comparing. That the best of many was picked is not "
+    return text + "in the intervals."
 
 
 def _row(entry: _Entry) -> tuple[str, str, str]:

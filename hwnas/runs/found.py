@@ -72,6 +72,7 @@ _SHAPE = {
     },
     "oneshot?": {"device?": str, "validation_images?": SOME},
     "scratch?": {"config": {"epochs": (SOME, NONE)}, "workers": SOME, "threads?": (SOME, NONE)},
+    "untrained?": {"measure": str, "images": SOME},
     "plugins?": {str: str},
     "promise?": (FINALISTS, NONE),
 }
@@ -103,6 +104,7 @@ class SearchRecord:
         sizes: Multiply-adds, parameters and bytes of the found network.
         oneshot: How the supernet was made; None where there is none.
         scratch: How each architecture was trained to be scored; None where a supernet scored.
+        untrained: How architectures were scored that nobody trained; None where some were.
         traits: What the scores are worth.
         seconds: Wall time by phase.
         supernet_sha256: Hash of the supernet of another search, where that scored.
@@ -136,6 +138,7 @@ class SearchRecord:
     sizes: Mapping[str, float] = field(default_factory=dict)
     oneshot: Mapping[str, Any] | None = None
     scratch: Mapping[str, Any] | None = None
+    untrained: Mapping[str, Any] | None = None
     traits: Mapping[str, Any] = field(default_factory=dict)
     seconds: Mapping[str, float] = field(default_factory=dict)
     supernet_sha256: str | None = None
@@ -217,6 +220,7 @@ class SearchRecord:
             "sizes": dict(self.sizes),
             "data": dict(self.data),
             "scratch": self.scratch,
+            "untrained": self.untrained,
             "oneshot": self.oneshot,
             "traits": dict(self.traits),
             "seconds": dict(self.seconds),
@@ -266,7 +270,17 @@ class SearchRecord:
 
 _PLAIN = (
     *("strategy", "seed", "data", "config", "extra", "score", "request", "confidence", "limits", "sizes"),
-    *("oneshot", "scratch", "traits", "seconds", "supernet_sha256", "plugins", "picked", "space"),
+    *(
+        "oneshot",
+        "scratch",
+        "untrained",
+        "traits",
+        "seconds",
+        "supernet_sha256",
+        "plugins",
+        "picked",
+        "space",
+    ),
     *("space_fingerprint", "schema"),
 )
 _OTHERS = ("constraints", "best", "trials", "pareto", "trace", "asked", "objectives", "promise")

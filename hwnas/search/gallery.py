@@ -10,6 +10,7 @@ import numpy as np
 from hwnas.budget import Budget
 from hwnas.device import Target
 from hwnas.errors import InfeasibleBudget
+from hwnas.evaluators.merits import Merits
 from hwnas.latency.base import Cost, FloatArray, IntArray, Prediction
 from hwnas.runs.gallery import GalleryEntry, GalleryRecord, GalleryTarget
 from hwnas.search.decode import decode
@@ -17,7 +18,6 @@ from hwnas.search.feasible import FeasibleSampler, near_budget
 from hwnas.search.problem import Constraint, Problem, relative_budget
 from hwnas.space import SearchSpace
 from hwnas.spaces.canonical import Canonical
-from hwnas.tasks import Task
 
 LEAST_USE = 0.95
 """Share of each budget of the sweep that what is drawn for it spends, where it can."""
@@ -82,8 +82,7 @@ def describe(
     space: SearchSpace,
     latencies: Sequence[TargetLatency],
     qualities: Mapping[Indices, float],
-    images: int,
-    task: Task,
+    merits: Merits,
 ) -> GalleryRecord:
     """The architectures that were scored, by latency, and which of them no other beats.
 
@@ -91,8 +90,7 @@ def describe(
         space: The space.
         latencies: On each target.
         qualities: Estimates in [0, 1] of distinct architectures.
-        images: Validation images that each is as certain as.
-        task: What they are of.
+        merits: What they are.
     """
     rows = np.array(list(qualities))
     predictions = [of.predict(rows) for of in latencies]
@@ -101,7 +99,7 @@ def describe(
         GalleryEntry(
             indices=indices,
             quality=quality,
-            quality_interval=task.merit_interval(quality, images),
+            quality_interval=merits.interval(quality),
             predicted_ms=tuple(float(p.mean_ms[row]) for p in predictions),
             predicted_std_ms=tuple(float(p.std_ms[row]) for p in predictions),
             measured_ms=tuple(ms for ms, _ in measured[row]),
@@ -111,12 +109,12 @@ def describe(
     ]
     entries = [replace(e, is_front=front) for e, front in zip(entries, _front(entries), strict=True)]
     return GalleryRecord(
-        images=images,
+        images=merits.images or 0,
         targets=tuple(GalleryTarget(str(of.target), of.target, of.range_ms) for of in latencies),
         entries=tuple(sorted(entries, key=lambda entry: entry.latencies_ms[0])),
         space=space.name,
         space_fingerprint=space.fingerprint,
-        score_key=task.metric.score_key,
+        score_key=merits.key,
     )
 
 

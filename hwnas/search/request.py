@@ -11,6 +11,7 @@ from hwnas import files, tasks
 from hwnas.budget import Budget
 from hwnas.errors import SpaceError
 from hwnas.evaluators.supernet.config import OneShotConfig
+from hwnas.evaluators.zero_cost.config import ZeroCostConfig
 from hwnas.runs.folder import RunFolder
 from hwnas.search import strategy as strategy_of
 from hwnas.search.settings import STRATEGY, TRAINING_STEPS
@@ -39,6 +40,8 @@ class SearchRequest:
             its own, and the space is that of ``spaces.adapted``.
         scratch: How each architecture is trained to be scored, instead of all of them at once in
             a supernet; for sampling strategies.
+        untrained: How architectures are scored without training any, instead of either; for sampling
+            strategies.
         workers: Processes that train architectures at the same time, and how many a strategy asks
             for at once.
         confidence: Chance that the network keeps a budget that its latency was predicted to
@@ -67,6 +70,7 @@ class SearchRequest:
     supernet: Path | None = None
     teacher: Path | None = None
     scratch: TrainConfig | None = None
+    untrained: ZeroCostConfig | None = None
     workers: int = 1
     confidence: float = 0.9
     measured: bool = False
@@ -84,7 +88,8 @@ class SearchRequest:
         if self.workers < 1:
             raise SpaceError(f"workers must be at least 1, but got {self.workers}")
         needs = strategy_of(self.strategy).needs
-        is_blockwise = self.scratch is None and self.oneshot.training == "blockwise"
+        has_supernet = self.scratch is None and self.untrained is None
+        is_blockwise = has_supernet and self.oneshot.training == "blockwise"
         if is_blockwise and needs.shared_weights:
             raise SpaceError(
                 "a strategy whose candidates learn block by block must only score, but "
@@ -98,33 +103,40 @@ class SearchRequest:
         if needs.fidelities and self.scratch is None:
             raise SpaceError(
                 f"{self.strategy} must be able to train networks for less, but got an evaluator that trains "
-                "one for all: train each network from scratch"
+                "one for all or none: train each network from scratch"
             )
         if self.teacher is not None and not is_blockwise:
             raise SpaceError(
                 f"a teacher must have pupils, but got {self.teacher} without: evaluate blockwise"
             )
-        if self.scratch is None:
-            if self.workers > 1:
-                raise SpaceError(
-                    f"workers must be 1 where a supernet scores, but got {self.workers}: give more only "
-                    "where every architecture is trained from scratch"
-                )
+        if self.scratch is None and self.workers > 1:
+            raise SpaceError(
+                f"workers must be 1 where no network is trained from scratch, but got {self.workers}: give "
+                "more only where every architecture is"
+            )
+        if has_supernet:
             return
+        if self.scratch is not None and self.untrained is not None:
+            raise SpaceError(
+                "architectures must be scored by training each from scratch or without training any, but got "
+                "both: give one of them"
+            )
         if self.supernet is not None:
             raise SpaceError(
-                "architectures must be scored by a supernet or by training each from scratch, but got "
-                f"{self.supernet} and a training: give one of them"
+                "architectures must be scored by a supernet or without one, but got "
+                f"{self.supernet} and another way: give one of them"
             )
         if needs.shared_weights:
             raise SpaceError(
-                "a strategy that has every architecture trained from scratch must be a sampling one, but "
+                "a strategy whose architectures are scored without a supernet must be a sampling one, but "
                 f"{self.strategy} trains a supernet: use evolution, nsga2, random or surrogate, for example"
             )
 
     def identity(self) -> dict[str, Any]:
         """What makes another search of it, as JSON; the latency models by their hashes."""
         scratch = {"scratch": asdict(self.scratch), "workers": self.workers} if self.scratch else {}
+        if self.untrained is not None:
+            scratch |= {"untrained": asdict(self.untrained)}
         if self.teacher is not None:
             digest = files.sha256(RunFolder(self.teacher).weights)
             scratch |= {"teacher": digest, "teacher_run": str(self.teacher.resolve())}

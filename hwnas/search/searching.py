@@ -18,6 +18,7 @@ from hwnas.evaluators.base import Live, TrainedNetworks
 from hwnas.evaluators.blockwise import Blockwise
 from hwnas.evaluators.of_run import evaluator_of
 from hwnas.evaluators.standalone import FromScratch
+from hwnas.evaluators.zero_cost.untrained import Untrained
 from hwnas.latency import LatencyModel
 from hwnas.latency.store import FittedModel
 from hwnas.runs import outputs, records
@@ -170,7 +171,7 @@ def _search(ready: PreparedSearch, out: Path, live: Live | None) -> Searched:
         checkpoint=run.search_checkpoint,
         workers=request.workers,
         tell=clock,
-        score=scorer.task.metric.score_key,
+        score=scorer.merits.key,
     )
     if request.supernet is None and not strategy.needs.shared_weights:
         scorer.prepare(request.training_steps, on_step=clock, checkpoint=run.search_checkpoint)
@@ -193,7 +194,7 @@ def _search(ready: PreparedSearch, out: Path, live: Live | None) -> Searched:
 def _blind(result: SearchResult, dataset: Dataset, scorer: TrainedNetworks) -> dict[str, Any]:
     """An alarm where what was scored is no better than guessing, or the images cannot tell."""
     merits = [trial.quality for trial in result.trials]
-    text = scorer.task.blind_search(merits, dataset.val.labels, scorer.effective_images, scorer.class_weights)
+    text = scorer.merits.blindness(merits, dataset.val.labels)
     return {} if text is None else {"alarms": [*result.extra.get("alarms", ()), text]}
 
 
@@ -225,6 +226,8 @@ def _copy_models(paths: Sequence[Path], models: Sequence[LatencyModel], run: Run
 
 
 def _scorer(request: SearchRequest, space: SearchSpace, dataset: Dataset, out: Path) -> TrainedNetworks:
+    if request.untrained is not None:
+        return Untrained(space, dataset, request.untrained)
     if request.scratch is not None:
         return _from_scratch(request, request.scratch, space, dataset, out)
     kind = evaluator_of(request.oneshot.training)

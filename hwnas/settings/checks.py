@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from hwnas.budget import Budget
 from hwnas.errors import HwnasError
+from hwnas.evaluators.zero_cost.config import CALLED
 from hwnas.settings.config import Config, Place
-from hwnas.settings.kinds import Origin
+from hwnas.settings.kinds import SUPERNETS, Origin
 
 if TYPE_CHECKING:
     from hwnas.search.base import Needs
@@ -32,6 +33,7 @@ _RANGES: Mapping[tuple[str, str], tuple[float, float | None]] = {
     ("", "seed"): _FROM_0,
     ("search", "training_steps"): _FROM_1,
     ("search", "evaluate_epochs"): _FROM_1,
+    ("search", "evaluate_images"): (2, None),
     ("search", "workers"): _FROM_1,
     ("search.supernet", "resolution"): (8, None),
     ("search.supernet", "seed"): _FROM_0,
@@ -113,7 +115,7 @@ def _require_known(config: Config, place: Place) -> None:
         ("profile", "precisions"): device.PRECISIONS,
         ("profile", "runtimes"): (device.AUTO, *runtimes.RUNTIMES),
         ("search", "strategy"): tuple(STRATEGIES),
-        ("search", "evaluate"): ("supernet", "scratch", "blockwise"),
+        ("search", "evaluate"): (*SUPERNETS, "scratch", *CALLED),
         ("baseline", "strategy"): tuple(STRATEGIES),
         ("search.settings", "loss"): tuple(sorted(LATENCY_LOSSES)),
         ("baseline.settings", "loss"): tuple(sorted(LATENCY_LOSSES)),
@@ -224,6 +226,8 @@ def _require_fitting(name: str, needs: Needs, evaluate: str | None, section: str
         how, others = ("has candidates learn blockwise", "exact, ")
         if evaluate == "scratch":
             how, others = ("has every network trained from scratch", "")
+        elif evaluate in CALLED:
+            how, others = ("has no network trained", "")
         raise HwnasError(
             f"a strategy that {how} must be a sampling one, but {name} trains a supernet: use "
             f"{others}evolution, nsga2, random or surrogate, for example{place(section, 'strategy')}"
@@ -253,7 +257,7 @@ def _require_scoring(config: Config, place: Place) -> None:
         )
     if wanted.evaluate != "scratch" and wanted.workers > 1:
         raise HwnasError(
-            f"workers must be 1 where a supernet scores, but got {wanted.workers}: "
+            f"workers must be 1 where no network is trained from scratch, but got {wanted.workers}: "
             f'set evaluate = "scratch" to train every network{place("search", "workers")}'
         )
     block_score = config.values["search.supernet"]["block_score"]
@@ -266,8 +270,13 @@ def _require_scoring(config: Config, place: Place) -> None:
     for section, name in (("search", wanted.strategy), ("baseline", asked)):
         if name is not None:
             _require_fitting(name, strategy(name).needs, wanted.evaluate, section, place)
-    if wanted.evaluate != "scratch":
+    if wanted.evaluate in SUPERNETS:
         return
+    if wanted.evaluate in CALLED and config.values["promise"]["rank"] == "int8":
+        raise HwnasError(
+            f'rank must be left out or "fp32" where networks are not trained, but got "int8" and evaluate = '
+            f"{wanted.evaluate!r}{place('promise', 'rank')}"
+        )
     if config.train[0].init == "supernet":
         raise HwnasError(
             'init must be "seed" where networks are trained from scratch, but got "supernet": there is none'

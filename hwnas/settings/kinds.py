@@ -75,10 +75,12 @@ class Search:
         objectives: What is to be small beside latency: "macs", "params", "bytes" or "energy_mj".
         limits: What must not be exceeded either, as "bytes=4e6" or "energy_mj=3.5".
         evaluate: Score networks "blockwise": by candidates that learn from the largest network, each from its
-            block in the same place; by a "supernet"; or from "scratch": by training each of them. Blockwise
-            where it is not set, but by a supernet with a strategy that trains one itself.
+            block in the same place; by a "supernet"; from "scratch": by training each of them; or without
+            any training, by what random weights make of a few images: "naswot", "synflow" or "gradnorm".
+            Blockwise where it is not set, but by a supernet with a strategy that trains one itself.
         teacher: Run folder of a trained network that they learn from; else it is trained here.
         evaluate_epochs: Passes over the training images for each network that is trained from scratch.
+        evaluate_images: Training images that a network is looked at with where none is trained.
         workers: Processes that train networks from scratch at the same time.
     """
 
@@ -91,6 +93,7 @@ class Search:
     evaluate: str | None = None
     teacher: str | None = None
     evaluate_epochs: int = 2
+    evaluate_images: int = 64
     workers: int = 1
 
 
@@ -110,6 +113,9 @@ class Finalists:
     gallery_points: int = 10
     gallery_each: int = 4
 
+
+SUPERNETS = ("supernet", "blockwise")
+"""Ways to score by one network that is trained for all."""
 
 SCARCE = {"gallery_each": 1, "scored": 4}
 """Keys of ``[promise]`` where nothing else is asked for and every score is a training: fewer of them."""

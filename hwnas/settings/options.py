@@ -76,6 +76,7 @@ SEARCH = (
     Option("seed", "", "seed"),
     Option("evaluate", "search", "evaluate"),
     Option("evaluate_epochs", "search", "evaluate_epochs"),
+    Option("evaluate_images", "search", "evaluate_images"),
     Option("teacher", "search", "teacher"),
     Option("workers", "search", "workers"),
     Option("class_weights", "search.supernet", "class_weights"),

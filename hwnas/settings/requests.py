@@ -77,7 +77,8 @@ def taught(strategy: str, settings: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _scoring(config: Config, space: str) -> dict[str, Any]:
-    """What scores architectures: a supernet, however it is trained, or training each of them like one."""
+    """What scores architectures: a supernet, however it is trained, training each like one, or none."""
+    from hwnas.evaluators.zero_cost.config import CALLED, ZeroCostConfig
     from hwnas.train import TrainConfig
 
     wanted, values, seed = config.search, config.values["search.supernet"], config.basics.seed
@@ -86,6 +87,10 @@ def _scoring(config: Config, space: str) -> dict[str, Any]:
     if wanted.evaluate == "scratch":
         shared = {name: getattr(oneshot, name) for name in ("batch_size", "class_weights", "seed", "device")}
         found |= {"scratch": TrainConfig(wanted.evaluate_epochs, **shared), "workers": wanted.workers}
+    elif wanted.evaluate in CALLED:
+        found["untrained"] = ZeroCostConfig(
+            measure=wanted.evaluate, images=wanted.evaluate_images, seed=seed, device=oneshot.device
+        )
     return found
 
 

@@ -109,8 +109,8 @@ def test_trainings_from_scratch_are_scored_alike(uneven, source):
     assert balanced(arch) == pytest.approx(Answers.of(uneven.val.labels, answered, 3).balanced)
     assert balanced.class_weights == "balanced"
     counts = np.bincount(uneven.val.labels)
-    assert balanced.effective_images == 3 * counts.min() == balanced_images(uneven.val.labels)
-    assert FromScratch(SPACE, str(source)).effective_images == len(uneven.val)
+    assert balanced.merits.images == 3 * counts.min() == balanced_images(uneven.val.labels)
+    assert FromScratch(SPACE, str(source)).merits.images == len(uneven.val)
 
 
 def test_supernets_and_searches_of_earlier_versions_are_those_without_weights(uneven, tmp_path):

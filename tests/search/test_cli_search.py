@@ -132,6 +132,35 @@ def test_architectures_are_scored_by_training_each(model, tmp_path, few_digits):
     assert "supernet" not in page
 
 
+def test_architectures_are_scored_without_training_any(model, tmp_path, few_digits):
+    out = tmp_path / "run"
+    found = run(
+        "search", "--latency", model, "--budget-ms", "20%", "--out", out, "--space", "macro-r8-c10",
+        "--evaluate", "naswot", "--evaluate-images", "16", "--strategy", "evolution", "--queries", "12",
+        "--gallery", "2", "--data", few_digits, "--json",
+    )  # fmt: skip
+    assert found.exit_code == 0
+    record = json.loads(found.stdout)
+    assert record["untrained"] == {
+        "measure": "naswot", "images": 16, "references": 32, "seed": 0, "device": "cpu"
+    }  # fmt: skip
+    assert record["score"] == "NASWOT percentile"
+    assert record["quality"] == max(trial["quality"] for trial in record["trials"])
+    assert not {"oneshot", "scratch", "accuracy"} & record.keys()
+    assert record["promise"]["kept"]
+    assert record["promise"]["rank"] == "fp32"
+    gallery = json.loads((out / "gallery.json").read_text())
+    assert gallery["images"] == 0
+    assert all(entry["quality_interval"] is None for entry in gallery["entries"])
+    page = report.write(out).read_text()
+    assert "architectures that nobody trained" in page
+    assert "--evaluate naswot" in page
+    assert "--evaluate-images 16" in page
+    assert not {"--evaluate-epochs", "--proxy-width"} & set(page.split())
+    picked = run("pick", out, "--budget-ms", "20%", "--out", tmp_path / "picked", "--json")
+    assert picked.exit_code == 0, picked.stderr
+
+
 @pytest.mark.slow
 def test_worker_processes_of_the_program_give_what_one_process_gives(model, tmp_path):
     """With the same number asked at once, who trains makes no difference."""
@@ -159,6 +188,14 @@ def test_worker_processes_of_the_program_give_what_one_process_gives(model, tmp_
         (["--evaluate", "scratch", "--supernet", "x"], "--supernet"),
         (["--workers", "2"], "--workers"),
         (["--evaluate-epochs", "2"], "--evaluate-epochs"),
+        (["--evaluate-images", "9"], "--evaluate-images"),
+        (["--evaluate", "naswot", "--supernet", "x"], "--supernet"),
+        (["--evaluate", "naswot", "--evaluate-epochs", "2"], "--evaluate-epochs"),
+        (["--evaluate", "synflow", "--class-weights", "balanced"], "--class-weights"),
+        (["--evaluate", "naswot", "--rank", "int8"], "--rank"),
+        (["--evaluate", "naswot", "--strategy", "exact"], "or use evolution"),
+        (["--evaluate", "gradnorm", "--strategy", "fbnet"], "has no network trained must be a sampling one"),
+        (["--evaluate", "naswot", "--strategy", "asha"], "train networks for less"),
     ],
 )
 def test_options_of_the_other_way_to_score_are_refused(model, tmp_path, options, named):

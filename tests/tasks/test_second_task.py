@@ -103,7 +103,7 @@ def test_a_supernet_is_trained_and_scored_by_the_task(squares):
     score = oneshot.score(arch.indices)
     assert score.loss == pytest.approx(score.value, rel=1e-5)
     assert oneshot(arch) == pytest.approx(1 / (1 + score.value))
-    assert oneshot.effective_images == len(squares.val)
+    assert oneshot.merits.images == len(squares.val)
     with pytest.raises(SpaceError, match="as many classes as the data"):
         OneShot(spaces.load("macro", resolution=8, num_classes=10), squares, OneShotConfig())
 

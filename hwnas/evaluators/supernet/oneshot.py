@@ -24,6 +24,7 @@ from hwnas.data.augment import Augmentation
 from hwnas.data.batches import Batches
 from hwnas.errors import SchemaMismatch, SpaceError, TrainingError
 from hwnas.evaluators.base import Live, Traits
+from hwnas.evaluators.merits import OfAnswers
 from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.evaluators.supernet.network import Gate, Supernet, proxy_space
 from hwnas.evaluators.supernet.paths import Paths, release_for
@@ -176,7 +177,7 @@ class OneShot:
         side = self.proxy.input_shape[1]
         return Traits(
             f"shared weights after {self.steps} steps, width {self.config.width:g}, {side} pixels",
-            images=self.effective_images,
+            images=self.merits.images,
             seconds=sum(self._spent) / len(self._spent) if self._spent else None,
         )
 
@@ -186,10 +187,11 @@ class OneShot:
         return min(self.config.validation_images, self.batches.size("val"))
 
     @property
-    def effective_images(self) -> int:
-        """As many images as a score is as certain as: by the scores where they say it, or by the images."""
+    def merits(self) -> OfAnswers:
+        """Of answers to validation images; how certain, the scores say or, where they do not, the images."""
         known = [score.certainty for score in self._scores.values() if score.certainty is not None]
-        return int(np.median(known)) if known else self._effective_images
+        images = int(np.median(known)) if known else self._effective_images
+        return OfAnswers(self.task, self.class_weights, images)
 
     @cached_property
     def _effective_images(self) -> int:

@@ -1,0 +1,1 @@
+"""Scores of networks that nobody trained: what their random weights make of a few images."""
