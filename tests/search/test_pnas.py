@@ -15,7 +15,7 @@ from hwnas.latency.base import Cost
 from hwnas.search.problem import Constraint, relative_budget
 from hwnas.search.sampling.pnas import PNAS
 from hwnas.search.sampling.random import Random
-from hwnas.search.sampling.recurrent import WIDTH, Ensemble
+from hwnas.search.sampling.recurrent import WIDTH, RecurrentEnsemble
 from hwnas.spaces.canonical import Canonical
 
 
@@ -70,8 +70,10 @@ def test_fewer_choices_than_levels_are_as_many_levels():
 def test_what_the_ensemble_foretells_to_be_best_is_asked(monkeypatch):
     """A model that likes candidate 2: from the second level on, everything that grows is one."""
     task = task_in("macro", 1.0)
-    monkeypatch.setattr(Ensemble, "fit", lambda self, indices, scores: None)
-    monkeypatch.setattr(Ensemble, "predict", lambda self, indices: (indices == 2).sum(axis=1).astype(float))
+    monkeypatch.setattr(RecurrentEnsemble, "fit", lambda self, indices, scores: None)
+    monkeypatch.setattr(
+        RecurrentEnsemble, "predict", lambda self, indices: (indices == 2).sum(axis=1).astype(float)
+    )
     result = searched(PNAS(queries=16, levels=8), task, np.random.default_rng(0))
     rows, (_, levels) = np.array([t.indices for t in result.trials]), changes(task, result)
     twos = (rows == 2).sum(axis=1)
@@ -109,7 +111,7 @@ def fitted(models=3):
     rng = np.random.default_rng(0)
     rows = rng.integers(3, size=(40, 8))
     scores = 0.5 + 0.4 * (rows == 1).mean(axis=1)
-    ensemble = Ensemble((3,) * 8, models, rng)
+    ensemble = RecurrentEnsemble((3,) * 8, models, rng)
     ensemble.fit(rows, scores)
     return ensemble, rows, scores
 
@@ -137,7 +139,7 @@ def test_a_score_that_a_model_leaves_out_teaches_it_nothing(monkeypatch):
     rows = np.random.default_rng(0).integers(3, size=(10, 8))
 
     def said(last):
-        ensemble = Ensemble((3,) * 8, 2, np.random.default_rng(0))
+        ensemble = RecurrentEnsemble((3,) * 8, 2, np.random.default_rng(0))
         monkeypatch.setattr(ensemble, "_folds", lambda count: np.array([[True] * 9 + [False], [True] * 10]))
         scores = np.append(np.full(9, 0.5), last)
         monkeypatch.setattr("hwnas.search.sampling.recurrent.nn.init.constant_", lambda *_: None)
@@ -174,7 +176,7 @@ def test_it_learns_slower_after_the_first_fit(monkeypatch):
     monkeypatch.setattr(
         "torch.optim.Adam", lambda parameters, lr: rates.append(lr) or adam(parameters, lr=lr)
     )
-    ensemble = Ensemble((3,) * 8, 2, np.random.default_rng(0))
+    ensemble = RecurrentEnsemble((3,) * 8, 2, np.random.default_rng(0))
     for count in (2, 3, 4):
         ensemble.fit(np.zeros((count, 8), np.int64), np.full(count, 0.5))
     assert rates == [0.01, 0.002, 0.002]
@@ -183,7 +185,7 @@ def test_it_learns_slower_after_the_first_fit(monkeypatch):
 @pytest.mark.parametrize("mean", [0.0, 0.3, 0.9, 1.0])
 def test_the_first_fit_begins_with_the_mean(mean, monkeypatch):
     monkeypatch.setattr("hwnas.search.sampling.recurrent.STEPS", 0)
-    ensemble = Ensemble((3,) * 8, 2, np.random.default_rng(0))
+    ensemble = RecurrentEnsemble((3,) * 8, 2, np.random.default_rng(0))
     rows = np.zeros((4, 8), np.int64)
     ensemble.fit(rows, np.full(4, mean))
     assert ensemble.predict(rows) == pytest.approx(np.clip(mean, 0.01, 0.99), abs=0.05)

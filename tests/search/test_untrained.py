@@ -15,7 +15,7 @@ from hwnas import spaces
 from hwnas.errors import SpaceError
 from hwnas.evaluators.base import TrainedNetworks
 from hwnas.evaluators.zero_cost.config import CALLED, ZeroCostConfig
-from hwnas.evaluators.zero_cost.measures import MEASURES, RIDGE, Batch, gradient_norm, naswot, synflow
+from hwnas.evaluators.zero_cost.measures import MEASURES, RIDGE, ImageBatch, gradient_norm, naswot, synflow
 from hwnas.evaluators.zero_cost.untrained import Untrained
 from hwnas.finalists.ranking import Ranking
 from hwnas.search.sampling.evolution import Evolution
@@ -29,7 +29,7 @@ def untrained(**settings):
 
 def batch_of(images):
     targets = torch.arange(len(images)) % 2
-    return Batch(images, targets, nn.functional.cross_entropy)
+    return ImageBatch(images, targets, nn.functional.cross_entropy)
 
 
 def test_naswot_counts_units_that_agree():

@@ -13,7 +13,7 @@ from torch import nn
 
 from hwnas.blocks.wired import Value, tensors
 
-Measure = Callable[[nn.Module, "Batch"], float]
+Measure = Callable[[nn.Module, "ImageBatch"], float]
 
 SWITCHING = (nn.ReLU, nn.ReLU6, nn.Hardswish, nn.SiLU)
 """Activations that let through what is positive and hold back the rest, or most of it."""
@@ -25,7 +25,7 @@ TINY = 1e-300
 
 
 @dataclass(frozen=True)
-class Batch:
+class ImageBatch:
     """Images, and how answers to them are judged.
 
     Attributes:
@@ -39,7 +39,7 @@ class Batch:
     loss: Callable[[Value, torch.Tensor], torch.Tensor]
 
 
-def naswot(network: nn.Module, batch: Batch) -> float:
+def naswot(network: nn.Module, batch: ImageBatch) -> float:
     """How well its units tell images apart (NASWOT, arXiv:2006.04647): log |K|, higher is better.
 
     K counts, for each two images, the activations that are both on or both off.
@@ -60,7 +60,7 @@ def naswot(network: nn.Module, batch: Batch) -> float:
     return float(torch.linalg.slogdet(kernel + ridge).logabsdet)
 
 
-def synflow(network: nn.Module, batch: Batch) -> float:
+def synflow(network: nn.Module, batch: ImageBatch) -> float:
     """How much flows through all weights together (SynFlow, arXiv:2006.05467), as a logarithm.
 
     The sum over weights of weight times slope, of the sum of what the network makes of an image of ones when
@@ -78,7 +78,7 @@ def synflow(network: nn.Module, batch: Batch) -> float:
     return float(torch.log(flow.abs() + TINY))
 
 
-def gradient_norm(network: nn.Module, batch: Batch) -> float:
+def gradient_norm(network: nn.Module, batch: ImageBatch) -> float:
     """Norm of the gradient of the loss on one batch in all weights, as a logarithm (arXiv:2101.08134)."""
     weights = list(network.parameters())
     loss = batch.loss(network.train()(batch.images), batch.targets)

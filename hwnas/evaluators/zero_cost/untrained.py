@@ -19,7 +19,7 @@ from hwnas.errors import SpaceError
 from hwnas.evaluators.base import Live, Traits
 from hwnas.evaluators.merits import OfMeasure
 from hwnas.evaluators.zero_cost.config import CALLED, ZeroCostConfig
-from hwnas.evaluators.zero_cost.measures import MEASURES, Batch
+from hwnas.evaluators.zero_cost.measures import MEASURES, ImageBatch
 from hwnas.space import Architecture, SearchSpace
 from hwnas.spaces.canonical import Canonical
 from hwnas.tasks.base import LossSettings
@@ -152,7 +152,7 @@ class Untrained:
         return cls(space, data, ZeroCostConfig(**described))
 
     @cached_property
-    def _batch(self) -> Batch:
+    def _batch(self) -> ImageBatch:
         device = optim.pick_device(self.config.device)
         batches = Batches(self.data, device)
         images, targets = zip(
@@ -160,7 +160,7 @@ class Untrained:
             strict=True,
         )
         criterion = self.task.criterion(self.data, LossSettings(), device)
-        return Batch(torch.cat(images), torch.cat(targets), criterion.loss)
+        return ImageBatch(torch.cat(images), torch.cat(targets), criterion.loss)
 
     @cached_property
     def _among(self) -> tuple[float, float]:

@@ -36,7 +36,7 @@ from hwnas.search.sampling.loop import Sampler, SamplingStrategy, require
 from hwnas.search.sampling.neighbours import as_tuple
 
 if TYPE_CHECKING:
-    from hwnas.search.sampling.recurrent import Ensemble
+    from hwnas.search.sampling.recurrent import RecurrentEnsemble
 
 EXPANSIONS = 500
 """Expansions of a level that are drawn and ranked."""
@@ -75,11 +75,11 @@ class PNAS(SamplingStrategy):
 
 class _Growing(Sampler):
     def __init__(self, problem: Problem, rng: np.random.Generator, settings: PNAS) -> None:
-        from hwnas.search.sampling.recurrent import Ensemble
+        from hwnas.search.sampling.recurrent import RecurrentEnsemble
 
         super().__init__(problem, rng)
         self.settings = settings
-        self.ensemble: Ensemble = Ensemble(problem.space.sizes, settings.models, rng)
+        self.ensemble: RecurrentEnsemble = RecurrentEnsemble(problem.space.sizes, settings.models, rng)
         self.plainest = self.archive.feasible.feasible
         self.beam = self.plainest[None]
         self.level = 0

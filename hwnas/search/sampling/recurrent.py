@@ -26,7 +26,7 @@ LEFT_OUT = 5
 """Every model leaves out one in so many scores."""
 
 
-class Ensemble(nn.Module):
+class RecurrentEnsemble(nn.Module):
     """Several LSTMs, each fitted to most of what is known.
 
     Args:
