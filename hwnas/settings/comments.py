@@ -87,9 +87,8 @@ COMMENTS: Mapping[str, Mapping[str, str]] = {
         "credit": 'What the search is rewarded for: the "gain" of a network over the one that it was '
         'changed from, or its "accuracy".',
         "form": 'How preferences learn: "gradient" or "reinforce" (see the ProxylessNAS paper).',
-        "samples": 'Networks that a step compares; in proxylessnas with form = "reinforce".',
-        "baseline_decay": "How slowly the mean follows that they are compared with; 0.5 to below 1. In "
-        'proxylessnas with form = "reinforce".',
+        "samples": "Networks that a step compares, learning by reinforcement.",
+        "baseline_decay": "How slowly the mean follows that they are compared with; 0.5 to below 1.",
         "training_steps": "Training steps of the supernet.",
         "random": "Random networks that are scored first; the answers must beat them.",
         "apart": "Blocks in which each answer differs from those before it, while there are such answers.",

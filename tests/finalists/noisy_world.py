@@ -12,6 +12,7 @@ import numpy as np
 from finalists_helpers import constraint, macs, networks, space
 
 from hwnas import tasks
+from hwnas.evaluators.merits import OfAnswers
 from hwnas.finalists.candidates import FinalistsOptions, Proposals
 from hwnas.finalists.latencies import LatencyConstraint, Posteriors
 from hwnas.finalists.ranking import Ranking
@@ -118,14 +119,12 @@ def reading(rounds: tuple[Round, ...]) -> Reading:
 class KnownJudge(Ranking):
     """Estimates of 1,000 images around true accuracies."""
 
-    images = 1000  # type: ignore[assignment]
-
-    def __init__(self, accuracies: Mapping[Indices, float]) -> None:
+    def __init__(self, accuracies: Mapping[Indices, float], class_weights: str = "none") -> None:
         task = tasks.get("classification")
         scorer = SimpleNamespace(
             space=space(),
             task=task,
-            class_weights="none",
+            merits=OfAnswers(task, class_weights, 1000),
             all=lambda found: [accuracies[arch.indices] for arch in found],
         )
         super().__init__(scorer, "fp32", known=accuracies)

@@ -168,9 +168,7 @@ def test_the_fastest_network_does_not_win_although_it_alone_is_proven_at_first()
 def test_accuracy_that_was_given_up_is_said(weights, score):
     world, asked = NoisyWorld(7, 0.01, KINDS[0]), constraint(0.12, believed=0.25)
     loop = loop_of(world, [asked])
-    ranking = KnownJudge(true_accuracies())
-    ranking._scorer.class_weights = weights
-    loop = replace(loop, ranking=ranking)
+    loop = replace(loop, ranking=KnownJudge(true_accuracies(), weights))
     best = loop.run().best
     text = " ".join(warnings_of(loop, best))
     points = 100 * (max(loop.ranking.final(i) for i in loop.posteriors.readings) - loop.ranking.final(best))

@@ -58,8 +58,8 @@ def test_known_accuracies_are_not_estimated_again(trained):
 @pytest.mark.parametrize("best", [0.5, 0.9, 1.0])
 def test_worse_is_clear_where_chance_would_say_so_in_one_of_twenty(trained, best):
     """Against the distribution itself: two draws of equally good networks on so many images."""
-    ranking = Ranking(trained, "fp32")
-    draws = np.random.default_rng(0).binomial(ranking.images, best, (2, 20000)) / ranking.images
+    images = trained.merits.images
+    draws = np.random.default_rng(0).binomial(images, best, (2, 20000)) / images
     pairs, times = np.unique(draws, axis=1, return_counts=True)
     ranking = Ranking(trained, "fp32", known={(n,): value for n, value in enumerate(pairs.ravel())})
     count = len(times)

@@ -215,6 +215,7 @@ def test_resumed_with_a_fitted_model_it_goes_on_as_if_never_stopped(tmp_path):
     assert searched(strategy, task, np.random.default_rng(0), history=path).trials == whole.trials
 
 
+@pytest.mark.slow
 def test_it_is_better_than_random_search():
     task = task_in("macro", 0.5)
 

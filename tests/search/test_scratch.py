@@ -137,7 +137,7 @@ def test_a_promise_goes_by_the_networks_that_were_trained(tmp_path, monkeypatch)
     estimates = ranking.estimates(path)
     assert estimates["fp32"] == score > 0.5, "an epoch on digits must teach something"
     assert estimates["int8"] == ranking.final(path) == pytest.approx(score, abs=0.08)
-    assert ranking.images == len(dataset.val.labels)
+    assert scorer.merits.images == len(dataset.val.labels)
 
 
 @pytest.mark.parametrize("strategy", ["fbnet", "proxylessnas", "spos"])

@@ -75,15 +75,15 @@ def test_a_network_is_most_like_itself(networks, images):
 
 
 def test_one_that_was_trained_is_more_like_a_trained_teacher_than_random_ones(networks, images):
-    config = TrainConfig(epochs=3, batch_size=64)
+    config = TrainConfig(epochs=2, batch_size=128)
     trained = FromScratch(SMALL, "digits", config=config, threads=1, images=digits())
     teacher = trained.subnetwork([2] * 8)
     reference = dissimilarities(features(teacher, images))
     arch = SMALL.architecture([1] * 8)
     by_training, by_none = Alike(trained, images, reference), Alike(networks, images, reference)
     assert by_training(arch) > by_none(arch)
-    assert by_training.at(1 / 3).networks.config.epochs == 1
-    assert "trained from scratch for 1 epochs" in by_training.at(1 / 3).traits.fidelity
+    assert by_training.at(1 / 2).networks.config.epochs == 1
+    assert "trained from scratch for 1 epochs" in by_training.at(1 / 2).traits.fidelity
 
 
 def test_networks_that_cannot_be_trained_for_less_are_refused(networks, images):
