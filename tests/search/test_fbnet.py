@@ -21,7 +21,7 @@ from hwnas.search.oneshot.snas import SNAS
 from hwnas.search.sampling.random import Random
 
 EVERY = [FBNet(), ProxylessNAS(), ProxylessNAS(form="reinforce"), DARTS(), DARTS(order=2), SNAS(), GDAS()]
-SHORT = FBNet(warmup_steps=15, steps=20, finalists=5)
+SHORT = FBNet(warmup_steps=15, steps=20, finalists=5, curvatures=3)
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from hwnas.search.oneshot.proxylessnas import (
     rescale,
 )
 
-SHORT = ProxylessNAS(warmup_steps=5, steps=8, finalists=4)
+SHORT = ProxylessNAS(warmup_steps=5, steps=8, finalists=4, curvatures=2)
 
 
 def state_of(strategy=SHORT, share=0.4):

@@ -38,6 +38,12 @@ SAMPLING = [
 every_strategy = pytest.mark.parametrize("kind", SAMPLING, ids=lambda kind: kind.name)
 
 
+@pytest.fixture(autouse=True)
+def short_fits(monkeypatch):
+    """What holds of every strategy holds of models that are fitted less."""
+    monkeypatch.setattr("hwnas.search.sampling.recurrent.STEPS", 10)
+
+
 def seed(number):
     return np.random.default_rng(number)
 

@@ -14,7 +14,7 @@ from hwnas.errors import HwnasError, SchemaMismatch
 from hwnas.search.oneshot.fbnet import FBNet
 from hwnas.search.oneshot.trace import Trace
 
-SHORT = FBNet(warmup_steps=2, steps=7, finalists=2)
+SHORT = FBNet(warmup_steps=2, steps=7, finalists=2, curvatures=2)
 
 
 def search(folder, **session):
