@@ -81,12 +81,8 @@ def macs_costs(space: SearchSpace) -> Cost:
 def distinct(space: SearchSpace, count: int, seed: int) -> list[tuple[int, ...]]:
     """Uniformly random architectures of different networks."""
     canonical, rng = Canonical(space), np.random.default_rng(seed)
-    found: dict[tuple[int, ...], None] = {}
-    for _ in range(100 * count):
-        if len(found) == count:
-            break
-        found[canonical.key(space.sample(rng).indices)] = None
-    return list(found)
+    drawn = (canonical.key(space.sample(rng).indices) for _ in range(100 * count))
+    return canonical.distinct(drawn, count)
 
 
 def trained(

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
+from hwnas import tasks
 from hwnas.errors import SpaceError
 from hwnas.latency.base import FloatArray
 from hwnas.space import Architecture, SearchSpace
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from hwnas.data import Dataset
     from hwnas.evaluators.merits import Merits
     from hwnas.evaluators.supernet.network import Gate
     from hwnas.evaluators.supernet.paths import Paths
@@ -59,6 +61,25 @@ class Traits:
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON."""
         return asdict(self)
+
+
+def mean_seconds(spent: Sequence[float]) -> float | None:
+    """What a score took on average, of those that were made; None before the first."""
+    return sum(spent) / len(spent) if spent else None
+
+
+def require_classes(space: SearchSpace, data: Dataset) -> None:
+    """Refuse a space whose networks do not have an output for each class.
+
+    Raises:
+        SpaceError: They have more or fewer.
+    """
+    wanted = tasks.of(data).outputs(data)
+    if space.num_classes != wanted:
+        raise SpaceError(
+            f"the space must have as many classes as the data, but {space.name} has {space.num_classes} and "
+            f"{data.name} has {wanted}"
+        )
 
 
 class Evaluator(Protocol):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hwnas import tasks
 from hwnas.data import Dataset
 from hwnas.errors import Diverged, SpaceError, TrainingError
-from hwnas.evaluators.base import Live, Traits
+from hwnas.evaluators.base import Live, Traits, mean_seconds
 from hwnas.evaluators.merits import OfAnswers
 from hwnas.evaluators.pool import scoring
 from hwnas.runs.trial import quality_of
@@ -151,7 +151,7 @@ class FromScratch:
         return Traits(
             f"trained from scratch for {self.config.epochs} epochs",
             images=self.merits.images,
-            seconds=sum(self._spent) / len(self._spent) if self._spent else None,
+            seconds=mean_seconds(self._spent),
             is_sendable=True,
         )
 

@@ -7,7 +7,7 @@ row to its end.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -39,6 +39,15 @@ class Canonical:
     def key(self, indices: tuple[int, ...]) -> tuple[int, ...]:
         """Canonical indices of one architecture."""
         return tuple(int(i) for i in self(np.array(indices))[0])
+
+    def distinct(self, drawn: Iterable[tuple[int, ...]], count: int) -> list[tuple[int, ...]]:
+        """The first architectures of so many distinct networks; fewer where there are no more."""
+        found: dict[tuple[int, ...], tuple[int, ...]] = {}
+        for indices in drawn:
+            found.setdefault(self.key(indices), indices)
+            if len(found) == count:
+                break
+        return list(found.values())
 
     @cached_property
     def _rows(self) -> tuple[tuple[int, int, int], ...]:

@@ -13,9 +13,9 @@ from hwnas.search.oneshot.proxylessnas import (
     ProxylessNAS,
     _pair_gradients,
     draw_pair,
-    moving_average,
     rescale,
 )
+from hwnas.search.sampling.controller import moving_average
 
 SHORT = ProxylessNAS(warmup_steps=5, steps=8, finalists=4, curvatures=2)
 

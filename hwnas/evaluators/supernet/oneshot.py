@@ -22,8 +22,8 @@ from hwnas import tasks
 from hwnas.blocks.wired import Value, mapped
 from hwnas.data.augment import Augmentation
 from hwnas.data.batches import Batches
-from hwnas.errors import SchemaMismatch, SpaceError, TrainingError
-from hwnas.evaluators.base import Live, Traits
+from hwnas.errors import SchemaMismatch, TrainingError
+from hwnas.evaluators.base import Live, Traits, mean_seconds, require_classes
 from hwnas.evaluators.merits import OfAnswers
 from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.evaluators.supernet.network import Gate, Supernet, proxy_space
@@ -62,11 +62,7 @@ class OneShot:
 
     def __init__(self, space: SearchSpace, data: Dataset, config: OneShotConfig) -> None:
         self.task = tasks.of(data)
-        if space.num_classes != self.task.outputs(data):
-            raise SpaceError(
-                f"the space must have as many classes as the data, but {space.name} has "
-                f"{space.num_classes} and {data.name} has {self.task.outputs(data)}"
-            )
+        require_classes(space, data)
         config = config.resolved(len(data.train), self.task.usual(pretrained=True).batch_size)
         self.space = space
         self.config = config
@@ -178,7 +174,7 @@ class OneShot:
         return Traits(
             f"shared weights after {self.steps} steps, width {self.config.width:g}, {side} pixels",
             images=self.merits.images,
-            seconds=sum(self._spent) / len(self._spent) if self._spent else None,
+            seconds=mean_seconds(self._spent),
         )
 
     @property

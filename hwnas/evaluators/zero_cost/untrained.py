@@ -15,8 +15,7 @@ import torch
 
 from hwnas import tasks
 from hwnas.data.batches import Batches
-from hwnas.errors import SpaceError
-from hwnas.evaluators.base import Live, Traits
+from hwnas.evaluators.base import Live, Traits, mean_seconds, require_classes
 from hwnas.evaluators.merits import OfMeasure
 from hwnas.evaluators.zero_cost.config import CALLED, ZeroCostConfig
 from hwnas.evaluators.zero_cost.measures import MEASURES, ImageBatch
@@ -57,11 +56,7 @@ class Untrained:
     _spent: list[float] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if self.space.num_classes != self.task.outputs(self.data):
-            raise SpaceError(
-                f"the space must have as many classes as the data, but {self.space.name} has "
-                f"{self.space.num_classes} and {self.data.name} has {self.task.outputs(self.data)}"
-            )
+        require_classes(self.space, self.data)
 
     @property
     def proxy(self) -> SearchSpace:
@@ -101,7 +96,7 @@ class Untrained:
         if key not in self._values:
             began = time.monotonic()
             device = optim.pick_device(self.config.device)
-            network = new_network(self.space.architecture(key), self.config.seed).to(device)
+            network = self.subnetwork(key).to(device)
             with torch.random.fork_rng(devices=[]):  # of what a network drops at random
                 torch.manual_seed(self.config.seed)
                 self._values[key] = MEASURES[self.config.measure](network, self._batch)
@@ -119,8 +114,9 @@ class Untrained:
         """Nothing: random weights follow from the seed."""
 
     def subnetwork(self, indices: Sequence[int]) -> nn.Module:
-        """One architecture with the random weights that are looked at."""
-        return new_network(self.space.architecture(tuple(indices)), self.config.seed).eval()
+        """One architecture with the random weights that are looked at: the same for all of one network."""
+        arch = self.space.architecture(Canonical(self.space).key(tuple(indices)))
+        return new_network(arch, self.config.seed).eval()
 
     def some(self, split: str, count: int) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         """Batches of so many random images of a split, the same for every architecture."""
@@ -131,7 +127,7 @@ class Untrained:
         """Repeatable; images do not say how certain it is."""
         return Traits(
             f"not trained: {CALLED[self.config.measure]} of random weights on {self.config.images} images",
-            seconds=sum(self._spent) / len(self._spent) if self._spent else None,
+            seconds=mean_seconds(self._spent),
         )
 
     def identity(self) -> dict[str, Any]:
@@ -165,11 +161,8 @@ class Untrained:
     @cached_property
     def _among(self) -> tuple[float, float]:
         """Mean and standard deviation of the measure over random networks."""
-        rng, canonical = np.random.default_rng([self.config.seed, _REFERENCES]), Canonical(self.space)
-        found: dict[tuple[int, ...], None] = {}
-        for _ in range(_DRAWS * self.config.references):
-            found[canonical.key(self.space.sample(rng).indices)] = None
-            if len(found) == self.config.references:
-                break
+        rng, count = np.random.default_rng([self.config.seed, _REFERENCES]), self.config.references
+        drawn = (self.space.sample(rng).indices for _ in range(_DRAWS * count))
+        found = Canonical(self.space).distinct(drawn, count)
         values = np.array([value for value in map(self.value, found) if math.isfinite(value)])
         return (float(values.mean()), float(values.std())) if len(values) else (0.0, 0.0)

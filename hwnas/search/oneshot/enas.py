@@ -25,9 +25,9 @@ import torch
 from hwnas.errors import SpaceError
 from hwnas.evaluators.supernet.network import Gate
 from hwnas.search.oneshot.loop import OneShotStrategy, SearchState
-from hwnas.search.oneshot.proxylessnas import moving_average
 from hwnas.search.oneshot.recurrent import RecurrentGates
 from hwnas.search.problem import Problem
+from hwnas.search.sampling.controller import moving_average
 from hwnas.search.sampling.masked import Masked
 from hwnas.train import ranks
 from hwnas.train.optim import check_finite

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import log
 from typing import Any
@@ -90,7 +90,8 @@ class Gates:
         near = near_budget(problem, least_use)
         noisy = ([p + rng.gumbel(size=len(p)) for p in self.log_probabilities()] for _ in range(3 * count))
         drawn = (decode(scores, near).indices for scores in noisy)
-        return distinct(problem, count, itertools.chain([self.decode(problem).indices], drawn))
+        found = itertools.chain([self.decode(problem).indices], drawn)
+        return Canonical(problem.blocks).distinct(found, count)
 
     def summary(self) -> GateSummary:
         """What to watch a search by."""
@@ -110,16 +111,6 @@ class GateSummary:
 
     entropy: float
     skip_share: float
-
-
-def distinct(problem: Problem, count: int, drawn: Iterable[tuple[int, ...]]) -> list[tuple[int, ...]]:
-    """The first architectures of so many distinct networks; of fewer, where there are no more."""
-    canonical, found = Canonical(problem.blocks), dict[tuple[int, ...], tuple[int, ...]]()
-    for indices in drawn:
-        found.setdefault(canonical.key(indices), indices)
-        if len(found) == count:
-            break
-    return list(found.values())
 
 
 def skipped(space: SearchSpace, chances: Sequence[FloatArray]) -> float:

@@ -12,6 +12,7 @@ import torch
 from hwnas.errors import SpaceError
 from hwnas.evaluators.supernet.network import Branch, Gate
 from hwnas.search.oneshot.loop import OneShotStrategy, SearchState
+from hwnas.search.sampling.controller import moving_average
 from hwnas.train import ranks
 from hwnas.train.optim import check_finite
 
@@ -169,8 +170,3 @@ def rescale(logits: torch.Tensor, before: torch.Tensor, pair: Sequence[int]) -> 
     """
     rows = list(pair)
     logits[rows] += torch.logsumexp(before[rows], 0) - torch.logsumexp(logits[rows], 0)
-
-
-def moving_average(old: float, new: float, decay: float) -> float:
-    """Exponential average: ``decay`` of the old value, the rest of the new one."""
-    return decay * old + (1 - decay) * new

@@ -8,11 +8,13 @@ from torch import nn
 
 from hwnas.latency.base import FloatArray, IntArray
 from hwnas.search.decode import Decoded
-from hwnas.search.oneshot.gates import Gates, GateSummary, distinct, skipped
+from hwnas.search.feasible import FeasibleSampler
+from hwnas.search.oneshot.gates import Gates, GateSummary, skipped
 from hwnas.search.problem import Problem
-from hwnas.search.sampling.controller import decode
+from hwnas.search.sampling.controller import most_probable
 from hwnas.search.sampling.masked import Masked
 from hwnas.search.sampling.neighbours import as_tuple
+from hwnas.spaces.canonical import Canonical
 
 WATCHED = 64
 """Architectures that are drawn to see what the policy does."""
@@ -71,8 +73,7 @@ class RecurrentGates(Gates):
 
     def decode(self, problem: Problem) -> Decoded:
         """The most probable architecture that keeps every budget, by beam search, which proves no gap."""
-        found = decode(self.policy, problem, width=BEAM)
-        indices = self.policy.argmax() if found is None else found  # several budgets: the arg-max keeps them
+        indices = most_probable(self.policy, FeasibleSampler(problem), width=BEAM)
         with torch.no_grad():
             score = float(self.policy.score(indices[None])[0])
         return Decoded(as_tuple(indices), score, gap=float(-score))
@@ -85,7 +86,8 @@ class RecurrentGates(Gates):
         limits = np.array([c.usable for c in problem.constraints])
         used = (problem.costs(drawn) / limits).max(axis=1)
         ordered = drawn[np.argsort(used < least_use, kind="stable")]
-        return distinct(problem, count, [self.decode(problem).indices, *map(as_tuple, ordered)])
+        found = [self.decode(problem).indices, *map(as_tuple, ordered)]
+        return Canonical(problem.blocks).distinct(found, count)
 
     def summary(self) -> GateSummary:
         """Entropy of a decision given those before, and how often choices are skipped."""

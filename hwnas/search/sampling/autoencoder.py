@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn import functional
 
 from hwnas.latency.base import FloatArray, IntArray
-from hwnas.search.sampling.controller import State
+from hwnas.search.sampling.controller import State, begin_small
 
 EMBEDDING, WIDTH = 32, 64
 """Units of the embedding of a candidate and of the LSTMs; the paper's are 32 and 96."""
@@ -45,9 +45,7 @@ class Autoencoder(nn.Module):
         self.decoder = nn.LSTM(EMBEDDING, WIDTH, batch_first=True)
         self.attended = nn.Linear(2 * WIDTH, WIDTH)
         self.head = nn.Linear(WIDTH, sum(sizes))
-        generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
-        for parameter in self.parameters():
-            nn.init.uniform_(parameter, -0.1, 0.1, generator=generator)
+        begin_small(self.parameters(), rng)
 
     def encode(self, indices: torch.Tensor) -> torch.Tensor:
         """Embeddings of length 1: shape (n, choices) to (n, choices, WIDTH)."""

@@ -7,6 +7,7 @@ arXiv:1611.01578; MnasNet, arXiv:1807.11626). Training is proximal policy optimi
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
@@ -15,6 +16,7 @@ import torch
 from torch import nn
 
 from hwnas.latency.base import FloatArray, IntArray
+from hwnas.search.feasible import FeasibleSampler
 from hwnas.search.problem import Problem
 from hwnas.search.sampling.affordable import Affordable
 
@@ -23,6 +25,18 @@ WIDTH = 64
 
 CLIP = 0.2
 """The probability ratio may move so far from 1 within the epochs on one batch."""
+
+
+def begin_small(parameters: Iterable[nn.Parameter], rng: np.random.Generator) -> None:
+    """Draw small weights, so that all candidates are nearly alike at first."""
+    generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
+    for parameter in parameters:
+        nn.init.uniform_(parameter, -0.1, 0.1, generator=generator)
+
+
+def moving_average(old: float, new: float, decay: float) -> float:
+    """Exponential average: ``decay`` of the old value, the rest of the new one."""
+    return decay * old + (1 - decay) * new
 
 
 @dataclass
@@ -40,7 +54,7 @@ class RewardBaseline:
     def update(self, reward: float) -> None:
         """Take in one reward; the first one is the average."""
         old = reward if self.value is None else self.value
-        self.value = self.decay * old + (1.0 - self.decay) * reward
+        self.value = moving_average(old, reward, self.decay)
 
 
 State = tuple[torch.Tensor, ...]
@@ -85,9 +99,7 @@ class Controller(nn.Module):
         self.embedding = nn.Embedding(sum(sizes) + 1, WIDTH)
         self.cell = nn.LSTMCell(WIDTH, WIDTH)
         self.heads = nn.ModuleList(nn.Linear(WIDTH, size) for size in sizes)
-        generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
-        for parameter in self.parameters():  # small, so that the first policy is nearly uniform
-            nn.init.uniform_(parameter, -0.1, 0.1, generator=generator)
+        begin_small(self.parameters(), rng)
 
     def step(self, number: int, before: torch.Tensor, state: State | None) -> tuple[torch.Tensor, State]:
         """As of every policy; the state is that of the LSTM."""
@@ -167,6 +179,14 @@ def argmax(policy: Policy, choices: int) -> IntArray:
             before = logs.argmax(dim=1)
             picked.append(int(before))
     return np.array(picked, dtype=np.int64)
+
+
+def most_probable(policy: Policy, feasible: FeasibleSampler, *, width: int) -> IntArray:
+    """As ``decode``; the repaired arg-max where no prefix of the beam keeps several budgets to the end."""
+    found = decode(policy, feasible.problem, width=width)
+    if found is None:
+        found = feasible.repair(argmax(policy, len(feasible.problem.space.sizes)))
+    return found
 
 
 def decode(policy: Policy, problem: Problem, *, width: int) -> IntArray | None:

@@ -127,9 +127,6 @@ class _Learner(PolicySampler):
 
     def _decoded(self) -> tuple[int, ...]:
         """The most probable architecture within the budgets."""
-        from hwnas.search.sampling.controller import decode
+        from hwnas.search.sampling.controller import most_probable
 
-        found = decode(self.controller, self.archive.problem, width=BEAM)
-        if found is None:  # several budgets, and no prefix of the beam keeps them all
-            found = self.archive.feasible.repair(self.controller.argmax())
-        return as_tuple(found)
+        return as_tuple(most_probable(self.controller, self.archive.feasible, width=BEAM))

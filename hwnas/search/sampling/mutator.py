@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from hwnas.search.sampling.controller import WIDTH
+from hwnas.search.sampling.controller import WIDTH, begin_small
 from hwnas.search.sampling.masked import masked
 
 Allowed = tuple[np.ndarray, ...]
@@ -57,9 +57,7 @@ class Mutator(nn.Module):
         self.encoder = nn.LSTM(WIDTH, WIDTH, bidirectional=True)
         self.router = nn.Linear(2 * WIDTH, 1)
         self.heads = nn.ModuleList(nn.Linear(2 * WIDTH, size) for size in sizes)
-        generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
-        for parameter in self.parameters():  # small, so that the first mutations are nearly uniform
-            nn.init.uniform_(parameter, -0.1, 0.1, generator=generator)
+        begin_small(self.parameters(), rng)
 
     def places(self, parent: tuple[int, ...], allowed: Allowed) -> tuple[torch.Tensor, torch.Tensor]:
         """Log-probability of each place, shape (choices,), and what is known of it, (choices, 2 x WIDTH)."""

@@ -171,10 +171,9 @@ class _Optimiser(Sampler):
     def _decoded(self, embedding: torch.Tensor) -> tuple[int, ...]:
         """The most probable architecture within the budgets that an embedding stands for."""
         from hwnas.search.sampling.autoencoder import Decoder
-        from hwnas.search.sampling.controller import argmax, decode
+        from hwnas.search.sampling.controller import argmax, most_probable
 
-        decoder, problem = Decoder(self.model, embedding), self.archive.problem
-        found = decode(decoder, problem, width=BEAM) if self.is_additive else None
-        if found is None:
-            found = self.archive.feasible.repair(argmax(decoder, len(problem.space.sizes)))
-        return as_tuple(found)
+        decoder, feasible = Decoder(self.model, embedding), self.archive.feasible
+        if self.is_additive:
+            return as_tuple(most_probable(decoder, feasible, width=BEAM))
+        return as_tuple(feasible.repair(argmax(decoder, len(feasible.problem.space.sizes))))

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 from hwnas.latency.base import FloatArray, IntArray
+from hwnas.search.sampling.controller import begin_small
 
 WIDTH = 32
 """Units of an LSTM; the paper's 100 are for thousands of scores."""
@@ -44,9 +45,7 @@ class RecurrentEnsemble(nn.Module):
         self.recurrent = nn.Parameter(torch.empty(models, WIDTH, 4 * WIDTH))
         self.head = nn.Parameter(torch.empty(models, WIDTH, 1))
         self.bias = nn.Parameter(torch.zeros(models, 1, 1))
-        generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
-        for parameter in (self.inputs, self.recurrent, self.head):
-            nn.init.uniform_(parameter, -0.1, 0.1, generator=generator)
+        begin_small((self.inputs, self.recurrent, self.head), rng)
         self.fits = 0
 
     def forward(self, indices: torch.Tensor) -> torch.Tensor:
