@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from hwnas.blocks import (
     LRASPP,
+    AveragePool,
     ChannelPart,
     Conv,
     ConvPool,
     DenseHead,
+    Fallback,
     Finer,
     FPNSum,
     FusedMBConv,
@@ -29,6 +31,7 @@ from hwnas.blocks import (
     Switch,
     TensorProduct,
     UniversalInvertedBottleneck,
+    Zero,
 )
 
 EXAMPLES = [
@@ -58,6 +61,9 @@ EXAMPLES = [
     (TensorProduct((8, 8)), ((8, 5, 6), (8, 1, 1))),
     (Join((8, 4, 2), "relu6"), ((8, 5, 6), (4, 5, 6), (2, 5, 6))),
     (GlobalPool(8), (8, 5, 6)),
+    (AveragePool(8, 3, 2), (8, 7, 6)),
+    (Zero(8, 12, 2), (8, 5, 6)),
+    (Fallback((8, 8)), ((8, 5, 6), (8, 5, 6))),
     (MaxPool(8, is_ceiling=True), (8, 8, 8)),
     (ChannelPart(8, 2, 6), (8, 5, 6)),
     (Finer(8, 2), (8, 3, 4)),

@@ -76,7 +76,7 @@ def _row(space: SearchSpace) -> tuple[str, str, str, str]:
     low, high = space.macs_range()
     count = space.num_architectures
     return (
-        str(len(space.choices)),
+        str(len(space.decisions)),
         f"{count:,}" if count < 10**9 else f"{count:.2e}",
         f"{low / 1e6:.1f} to {high / 1e6:.1f}",
         str(len(space.workloads())),
@@ -88,7 +88,7 @@ def _summary(space: SearchSpace) -> dict[str, object]:
     return {
         "name": space.name,
         "fingerprint": space.fingerprint,
-        "choices": len(space.choices),
+        "choices": len(space.decisions),
         "architectures": space.num_architectures,
         "macs_min": low,
         "macs_max": high,

@@ -24,12 +24,14 @@ from hwnas.spaces.adapted import PREFIX, adapted
 from hwnas.spaces.fbnet import fbnet
 from hwnas.spaces.macro import macro
 from hwnas.spaces.mnasnet import mnasnet
+from hwnas.spaces.nasbench201 import nasbench201
 from hwnas.spaces.proxylessnas import proxylessnas
 
 SPACES: dict[str, Callable[..., SearchSpace]] = {
     "fbnet": fbnet,
     "macro": macro,
     "mnasnet": mnasnet,
+    "nasbench201": nasbench201,
     "proxylessnas": proxylessnas,
 }
 
@@ -175,6 +177,7 @@ __all__ = [
     "load",
     "macro",
     "mnasnet",
+    "nasbench201",
     "of_run",
     "own",
     "proxylessnas",

@@ -2,7 +2,7 @@
 
 A candidate that is an identity does nothing, so that inside a row of equal choices only the
 order of the *other* candidates matters. The canonical form moves the identities of each such
-row to its end.
+row to its end. What does not run, as nobody reads it, is written as nothing.
 """
 
 from __future__ import annotations
@@ -30,6 +30,8 @@ class Canonical:
     def __call__(self, indices: IntArray) -> IntArray:
         """Canonical indices: shape (n, choices) in and out."""
         result = np.array(indices, dtype=np.int64, ndmin=2)
+        if self.space.has_nothing:
+            result = np.array([self.space.simplest(tuple(row)) for row in result.tolist()], dtype=np.int64)
         for first, last, identity in self._rows:
             row = result[:, first:last]
             order = np.argsort(row == identity, axis=1, kind="stable")
@@ -57,7 +59,7 @@ class Canonical:
     def _find_rows(self) -> Iterator[tuple[int, int, int]]:
         workloads, elsewhere = self.space.choice_workloads, self.space.read_elsewhere
         reads = self.space.choice_reads
-        first = 0
+        first = len(workloads) if self.space.is_tied else 0
         while first < len(workloads):
             same = workloads[first]
             last = first + 1

@@ -9,10 +9,12 @@ from torch import nn
 from hwnas import blocks, spaces, testing
 from hwnas.blocks import (
     LRASPP,
+    AveragePool,
     ChannelPart,
     Conv,
     ConvPool,
     DenseHead,
+    Fallback,
     Finer,
     FPNSum,
     FusedMBConv,
@@ -34,6 +36,7 @@ from hwnas.blocks import (
     Switch,
     TensorProduct,
     UniversalInvertedBottleneck,
+    Zero,
 )
 from hwnas.errors import SpaceError
 from hwnas.space import Block, Workload
@@ -99,6 +102,10 @@ EXAMPLES = [
     Workload(Join((8, 4, 2), "relu6"), ((8, 5, 6), (4, 5, 6), (2, 5, 6))),
     Workload(GlobalPool(8), (8, 5, 6)),
     Workload(GlobalPool(8, True), (8, 5, 6)),
+    Workload(AveragePool(8), (8, 5, 6)),
+    Workload(AveragePool(8, 5, 2), (8, 7, 6)),
+    Workload(Zero(8, 12, 2), (8, 5, 6)),
+    Workload(Fallback((8, 8)), ((8, 5, 6), (8, 5, 6))),
     Workload(MaxPool(8), (8, 9, 7)),
     Workload(MaxPool(8, is_ceiling=True), (8, 8, 8)),
     Workload(MaxPool(8, 3, 1, 1), (8, 5, 6)),
