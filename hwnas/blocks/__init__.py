@@ -29,6 +29,7 @@ from hwnas.blocks.pooledcontext import PooledContext
 from hwnas.blocks.pooling import AveragePool, ChannelPart, Finer, GlobalPool, MaxPool, PooledHead
 from hwnas.blocks.pyramid import Pyramid
 from hwnas.blocks.residuals import ResidualBlock
+from hwnas.blocks.separable import SeparableConv
 from hwnas.blocks.shuffleunit import ShuffleUnit
 from hwnas.blocks.skip import Skip
 from hwnas.blocks.switch import Switch
@@ -70,6 +71,7 @@ _OWN = (
     Zero,
     Fallback,
     AveragePool,
+    SeparableConv,
 )
 
 KINDS: dict[str, type[Block]] = {kind.kind: kind for kind in _OWN}
@@ -164,6 +166,7 @@ __all__ = [
     "PooledHead",
     "Pyramid",
     "ResidualBlock",
+    "SeparableConv",
     "ShuffleUnit",
     "Skip",
     "Strided",

@@ -21,17 +21,21 @@ from hwnas.runs.folder import RunFolder
 from hwnas.space import Architecture, SearchSpace
 from hwnas.spaces import own
 from hwnas.spaces.adapted import PREFIX, adapted
+from hwnas.spaces.darts import darts
 from hwnas.spaces.fbnet import fbnet
 from hwnas.spaces.macro import macro
 from hwnas.spaces.mnasnet import mnasnet
 from hwnas.spaces.nasbench201 import nasbench201
+from hwnas.spaces.nasnet import nasnet
 from hwnas.spaces.proxylessnas import proxylessnas
 
 SPACES: dict[str, Callable[..., SearchSpace]] = {
+    "darts": darts,
     "fbnet": fbnet,
     "macro": macro,
     "mnasnet": mnasnet,
     "nasbench201": nasbench201,
+    "nasnet": nasnet,
     "proxylessnas": proxylessnas,
 }
 
@@ -172,12 +176,14 @@ __all__ = [
     "SPACES",
     "adapted",
     "architecture_from_json",
+    "darts",
     "fbnet",
     "in_folder",
     "load",
     "macro",
     "mnasnet",
     "nasbench201",
+    "nasnet",
     "of_run",
     "own",
     "proxylessnas",

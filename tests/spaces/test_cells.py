@@ -12,6 +12,7 @@ from hwnas import blocks, spaces
 from hwnas.blocks import Conv, Skip, Zero
 from hwnas.errors import SpaceError
 from hwnas.evaluators.supernet.network import Supernet, proxy_space
+from hwnas.export import lower, random_calibration
 from hwnas.latency.bayes.entries import Entries, cost_vector
 from hwnas.search.oneshot.inherit import _places
 from hwnas.space import STEM, Choice, SearchSpace, Workload
@@ -185,3 +186,40 @@ def test_a_space_without_a_way_through_says_so():
     assert space.architecture((1, 1)).macs
     with pytest.raises(SpaceError, match="a path must lead from the image to the answer"):
         space.architecture((1, 0))
+
+
+@pytest.mark.parametrize(("name", "nodes", "operations"), [("darts", 4, 7), ("nasnet", 5, 9)])
+def test_two_cells_are_decided_for_eight_places(name, nodes, operations):
+    space = spaces.load(name, resolution=16)
+    assert space.sizes == tuple(operations * (2 + node) for node in range(nodes) for _ in "ab") * 2
+    halving = [c.name for c in space.decisions if c.name.startswith("reduction")]
+    assert len(halving) == len(space.decisions) // 2 == 2 * nodes
+    places = [space.decision_numbers.count(number) for number in range(len(space.decisions))]
+    assert places == [6] * 2 * nodes + [2] * 2 * nodes
+    assert space.choice_workloads[-1][0].out_shapes[0][1:] == (4, 4)
+
+
+@pytest.mark.parametrize("name", ["darts", "nasnet"])
+def test_a_cell_that_nobody_reads_does_not_run(name):
+    """All operations read what is two cells before."""
+    space = spaces.load(name, resolution=16)
+    fixed, tables = space.macs_table()
+    arch = space.architecture([0] * len(space.sizes))
+    assert arch.macs < fixed + sum(int(table[0]) for table in tables)
+    last = [number for number, choice in enumerate(space.choices) if choice.name.startswith("cell7")]
+    used = {place - len(space.stem) for place in arch.flow.used}
+    assert not used & set(last), "the eighth cell reads the sixth"
+    supernet = Supernet(proxy_space(space, width=0.5), seed=0).eval()
+    image = torch.randn(1, 3, 16, 16)
+    with torch.no_grad():
+        assert supernet(image, arch.indices).shape == blocks.network(arch).eval()(image).shape == (1, 10)
+
+
+@pytest.mark.parametrize("name", ["darts", "nasbench201", "nasnet"])
+def test_a_network_of_cells_is_the_same_in_int8(name):
+    space = spaces.load(name, resolution=8)
+    arch = space.sample(np.random.default_rng(5))
+    images = random_calibration(space.input_shape, 8, 1)
+    lowered = lower(blocks.network(arch).eval(), space.input_shape, "litert", "int8", calibration=images)
+    assert lowered.parity.partitions == 1
+    assert not lowered.parity.float_operators
