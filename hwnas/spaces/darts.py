@@ -17,13 +17,13 @@ STEMS = {"cifar": (1,), "imagenet": (2, 2, 2)}
 def darts(resolution: int = 32, num_classes: int = 10, strides: str = "cifar") -> SearchSpace:
     """Two cells of four nodes in eight places: sixteen decisions on an operation and what it reads.
 
-    The network is the one that the paper searches in: eight cells of 16, 32 and 64 channels a node, the third
-    and the sixth of which halve the image. Operations are the paper's seven: 3x3 max and average pooling, the
-    identity, separable convolutions of 3x3 and 5x5 (twice in a row) and dilated ones. The paper's "none" is
-    no candidate: each node adds up two. Other than there, both of them may be the same one; ReLU stands behind
-    a convolution, where all runtimes fuse it, with a batch norm behind depthwise ones as well; zeros around
-    the image count in average pooling, behind which is no batch norm; one strided 1x1 convolution is where
-    the paper has two beside each other.
+    The network is the one that the paper searches in: eight cells of 16, 32 and 64 channels a node, the
+    third and the sixth of which halve the image. Operations are the paper's seven: 3x3 max and average
+    pooling, the identity, separable convolutions of 3x3 and 5x5 (twice in a row) and dilated ones. The
+    paper's "none" is no candidate: each node adds up two. Other than there, both of them may be the same
+    one; ReLU stands behind a convolution, where all runtimes fuse it, with a batch norm behind depthwise
+    ones as well; zeros around the image count in average pooling, behind which is no batch norm; one
+    strided 1x1 convolution is where the paper has two beside each other.
 
     Args:
         resolution: Height and width of the input.
