@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from hwnas import device as devices
+from hwnas import spaces
 from hwnas.cli import _found, _known, _sizes, _usage
 from hwnas.cli._app import AcceptNoise, Json, app, emit_json, err, leave
 from hwnas.cli._options import KNOWN, Settings, Weights, from_network, settings
 from hwnas.evaluators.zero_cost.config import CALLED
+from hwnas.search.auto import AUTO, chosen
 from hwnas.settings import options
 
 if TYPE_CHECKING:
@@ -122,6 +125,8 @@ def search(
 
     budgets = _budgets(device, runtime, precision, latency, budget_ms)
     measured = bool(budgets) if measure is None else measure
+    if settings["strategy"] == AUTO:
+        settings = _automatic(settings, is_around=known is not None)
     with _usage.usage():
         _usage.strategy(settings["strategy"])
     around = None
@@ -207,6 +212,16 @@ def _budgets(
     devices.load_all()  # a damaged description is no wrong usage
     with _usage.usage():
         return budget.parse(device, runtime.split(",") if runtime else (), precision.split(","))
+
+
+def _automatic(settings: Settings, *, is_around: bool) -> Settings:
+    """With the strategy that suits space and evaluator in the place of ``auto``, which is told."""
+    found = chosen(
+        "blockwise" if is_around else settings["evaluate"], is_tied=spaces.is_tied(settings["space"])
+    )
+    text = f"strategy {found.strategy}, scored by --evaluate {found.evaluate}: {found.evidence}"
+    err.print(escape(text), soft_wrap=True, highlight=False)
+    return {**settings, "strategy": found.strategy, "evaluate": found.evaluate}
 
 
 def _refuse_idle(context: typer.Context, settings: Settings, *, is_measured: bool) -> None:

@@ -121,6 +121,14 @@ def load(
     return make(**options)
 
 
+def is_tied(name: str) -> bool:
+    """Whether decisions of a space fill several places; not where there is no space of this name."""
+    try:
+        return load(name).is_tied
+    except SpaceError:
+        return False
+
+
 def in_folder(run: Path) -> SearchSpace:
     """The space of the network of a folder.
 
@@ -179,6 +187,7 @@ __all__ = [
     "darts",
     "fbnet",
     "in_folder",
+    "is_tied",
     "load",
     "macro",
     "mnasnet",
