@@ -24,12 +24,16 @@ from hwnas.spaces.adapted import PREFIX, adapted
 from hwnas.spaces.fbnet import fbnet
 from hwnas.spaces.macro import macro
 from hwnas.spaces.mnasnet import mnasnet
+from hwnas.spaces.mobilenetv3 import mobilenetv3
+from hwnas.spaces.ofa import ofa
 from hwnas.spaces.proxylessnas import proxylessnas
 
 SPACES: dict[str, Callable[..., SearchSpace]] = {
     "fbnet": fbnet,
     "macro": macro,
     "mnasnet": mnasnet,
+    "mobilenetv3": mobilenetv3,
+    "ofa": ofa,
     "proxylessnas": proxylessnas,
 }
 
