@@ -1,4 +1,4 @@
-"""Elastic kernels, expansions and depths of Once-for-All (arXiv:1908.09791, section 4.1)."""
+"""Elastic kernels, expansions and depths of Once-for-All (arXiv:1908.09791, section 3.2)."""
 
 from __future__ import annotations
 

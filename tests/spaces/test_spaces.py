@@ -133,7 +133,7 @@ def test_mobilenetv3_varies_what_its_paper_searches():
 
 
 def test_ofa_has_as_many_networks_as_in_its_paper():
-    """((3 * 3)**2 + (3 * 3)**3 + (3 * 3)**4)**5, about 2 * 10**19 (arXiv:1908.09791, section 3.1)."""
+    """((3 * 3)**2 + (3 * 3)**3 + (3 * 3)**4)**5, about 2 * 10**19 (arXiv:1908.09791, section 3.2)."""
     space = spaces.load("ofa")
     assert Canonical(space).num_networks == (9**2 + 9**3 + 9**4) ** 5 == pytest.approx(2e19, rel=0.1)
     assert [choice.candidates[0].out_channels for choice in space.choices[::4]] == [24, 40, 80, 112, 160]
