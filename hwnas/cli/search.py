@@ -112,6 +112,15 @@ def search(
             "os16 or os8; several, as imagenet,os16, are searched as several widths are.",
         ),
     ] = None,
+    compound: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=KNOWN,
+            callback=_usage.checked(_sizes.compound),
+            help="Instead of --width: powers of EfficientNet's compound scaling, 0 or below. At each, as "
+            "0,-1,-2, width and --resolution shrink together; they are searched as several widths are.",
+        ),
+    ] = None,
     accept_noise: AcceptNoise = False,
     as_json: Json = False,
 ) -> None:
@@ -133,14 +142,15 @@ def search(
     if known is not None:
         has_images = bool(_usage.given(context, "data"))
         sizes = _sizes.resolutions(resolution), _sizes.widths(width), _sizes.strides(strides)
-        around = _known.Known(known, weights, has_images, *sizes)
+        around = _known.Known(known, weights, has_images, *sizes, _sizes.compound(compound))
         _known.require(context, around)
         with _usage.usage():
             _sizes.require_widths(around)
             _sizes.require_strides(around, settings["task"])
         settings = {**settings, "evaluate": "blockwise"}
     else:
-        _usage.no_effect(context, "weights", "resolution", "width", "strides", needs="with --from")
+        of_network = ("weights", "resolution", "width", "strides", "compound")
+        _usage.no_effect(context, *of_network, needs="with --from")
     _refuse_idle(context, settings, is_measured=measured)
     if around is not None:
         with _usage.usage():

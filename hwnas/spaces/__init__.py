@@ -25,8 +25,10 @@ from hwnas.spaces.darts import darts
 from hwnas.spaces.fbnet import fbnet
 from hwnas.spaces.macro import macro
 from hwnas.spaces.mnasnet import mnasnet
+from hwnas.spaces.mobilenetv3 import mobilenetv3
 from hwnas.spaces.nasbench201 import nasbench201
 from hwnas.spaces.nasnet import nasnet
+from hwnas.spaces.ofa import ofa
 from hwnas.spaces.proxylessnas import proxylessnas
 
 SPACES: dict[str, Callable[..., SearchSpace]] = {
@@ -34,8 +36,10 @@ SPACES: dict[str, Callable[..., SearchSpace]] = {
     "fbnet": fbnet,
     "macro": macro,
     "mnasnet": mnasnet,
+    "mobilenetv3": mobilenetv3,
     "nasbench201": nasbench201,
     "nasnet": nasnet,
+    "ofa": ofa,
     "proxylessnas": proxylessnas,
 }
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 
 import numpy as np
 
@@ -50,6 +51,21 @@ class Canonical:
             if len(found) == count:
                 break
         return list(found.values())
+
+    @property
+    def num_networks(self) -> int | None:
+        """How many distinct networks there are; None where places can be empty, as each had to be looked at.
+
+        A row of n choices of m blocks and an identity has 1 + m + ... + m**n of them.
+        """
+        if self.space.has_nothing:
+            return None
+        sizes = list(self.space.sizes)
+        for first, last, _ in self._rows:
+            others = sizes[first] - 1
+            in_row = sum(others**count for count in range(last - first + 1))
+            sizes[first:last] = [in_row, *(1,) * (last - first - 1)]
+        return prod(sizes)
 
     @cached_property
     def _rows(self) -> tuple[tuple[int, int, int], ...]:

@@ -185,7 +185,7 @@ def proxy_space(space: SearchSpace, *, width: float = 1.0, resolution: int | Non
         names = [
             f.name
             for f in dataclasses.fields(block)  # type: ignore[arg-type]
-            if f.name in ("in_channels", "out_channels", "hidden_channels")
+            if f.name in ("in_channels", "out_channels", "conv_channels", "hidden_channels")
         ]
         scaled = {n: _scaled(getattr(block, n), width) for n in names}
         return dataclasses.replace(block, **scaled)  # type: ignore[type-var]
