@@ -28,6 +28,7 @@ from hwnas.blocks.plainconv import PlainConv
 from hwnas.blocks.pooledcontext import PooledContext
 from hwnas.blocks.pooling import AveragePool, ChannelPart, Finer, GlobalPool, MaxPool, PooledHead
 from hwnas.blocks.pyramid import Pyramid
+from hwnas.blocks.randomgraph import RandomGraph
 from hwnas.blocks.residuals import ResidualBlock
 from hwnas.blocks.separable import SeparableConv
 from hwnas.blocks.shuffleunit import ShuffleUnit
@@ -72,6 +73,7 @@ _OWN = (
     Fallback,
     AveragePool,
     SeparableConv,
+    RandomGraph,
 )
 
 KINDS: dict[str, type[Block]] = {kind.kind: kind for kind in _OWN}
@@ -165,6 +167,7 @@ __all__ = [
     "PooledContext",
     "PooledHead",
     "Pyramid",
+    "RandomGraph",
     "ResidualBlock",
     "SeparableConv",
     "ShuffleUnit",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import operator
+from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import cast
 
 import torch
@@ -305,6 +307,29 @@ class Combined(nn.Module):
         else:
             made = parts[0] + parts[1] if self.how == "sum" else parts[0] * parts[1]
         return cast(torch.Tensor, self.activation(made))
+
+
+class Graph(nn.ModuleList):
+    """Nodes that each read the sum of earlier ones, or the input.
+
+    Args:
+        nodes: In running order.
+        reads: Of each node the numbers of those that it reads; of those that read the input none.
+        last: Numbers of the nodes whose sum is the output.
+    """
+
+    def __init__(
+        self, nodes: Sequence[nn.Module], reads: Sequence[Sequence[int]], last: Sequence[int]
+    ) -> None:
+        super().__init__(nodes)
+        self.reads, self.last = tuple(map(tuple, reads)), tuple(last)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Shape (n, c, h, w) in, that of a node out."""
+        made: list[torch.Tensor] = []
+        for node, read in zip(self, self.reads, strict=True):
+            made.append(node(reduce(operator.add, [made[n] for n in read]) if read else x))
+        return reduce(operator.add, [made[n] for n in self.last])
 
 
 class FirstOf(nn.Module):

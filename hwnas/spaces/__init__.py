@@ -30,6 +30,7 @@ from hwnas.spaces.nasbench201 import nasbench201
 from hwnas.spaces.nasnet import nasnet
 from hwnas.spaces.ofa import ofa
 from hwnas.spaces.proxylessnas import proxylessnas
+from hwnas.spaces.randwire import randwire
 
 SPACES: dict[str, Callable[..., SearchSpace]] = {
     "darts": darts,
@@ -41,6 +42,7 @@ SPACES: dict[str, Callable[..., SearchSpace]] = {
     "nasnet": nasnet,
     "ofa": ofa,
     "proxylessnas": proxylessnas,
+    "randwire": randwire,
 }
 
 Make = TypeVar("Make", bound=Callable[..., SearchSpace])
@@ -200,5 +202,6 @@ __all__ = [
     "of_run",
     "own",
     "proxylessnas",
+    "randwire",
     "register",
 ]

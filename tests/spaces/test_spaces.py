@@ -195,3 +195,12 @@ def test_cifar_strides_keep_more_pixels(name):
 def test_unknown_names_and_options_are_refused(name, options, message):
     with pytest.raises(SpaceError, match=message):
         spaces.load(name, **options)
+
+
+def test_randwire_is_the_papers_small_regime_with_80_instead_of_78_channels():
+    """583 M multiply-adds there, which grow by about the square of the channels."""
+    space = spaces.load("randwire")
+    whole = space.architecture((0, 0, 0))
+    assert whole.macs == pytest.approx(583e6 * (80 / 78) ** 2, rel=0.02)
+    wirings = {block.wiring for block in space.choices[0].candidates}
+    assert len(wirings) == 24

@@ -19,6 +19,9 @@ from hwnas.errors import SpaceError
 Edge = tuple[int, int]
 """The node that is read, and the later one that reads it."""
 
+MODELS = ("er", "ba", "ws")
+"""Erdős and Rényi's, Barabási and Albert's, Watts and Strogatz's."""
+
 _MOST_DRAWS = 1000
 
 
@@ -70,6 +73,27 @@ class Wiring:
             found |= near
             ahead += near
         return len(found) == self.nodes
+
+
+def drawn(model: str, nodes: int, degree: int, probability: float, seed: int) -> Wiring:
+    """A graph of one of ``MODELS``.
+
+    Args:
+        model: Which one.
+        nodes: How many it has.
+        degree: ``edges_each`` or ``neighbours``; not of "er".
+        probability: Not of "ba".
+        seed: It follows from.
+
+    Raises:
+        SpaceError: The model draws no such graph.
+    """
+    rng = np.random.default_rng(seed)
+    if model == "er":
+        return erdos_renyi(nodes, probability, rng)
+    if model == "ba":
+        return barabasi_albert(nodes, degree, rng)
+    return watts_strogatz(nodes, degree, probability, rng)
 
 
 def erdos_renyi(nodes: int, probability: float, rng: np.random.Generator) -> Wiring:

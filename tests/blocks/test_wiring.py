@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hwnas.blocks.wiring import Wiring, barabasi_albert, erdos_renyi, watts_strogatz
 from hwnas.errors import SpaceError
-from hwnas.spaces.wiring import Wiring, barabasi_albert, erdos_renyi, watts_strogatz
 
 NODES = 32
 DRAWN = {
