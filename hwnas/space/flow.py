@@ -6,7 +6,7 @@ not run: so an architecture is lowered and measured without what does not count.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hwnas.errors import SpaceError
@@ -24,7 +24,7 @@ class Flow:
 
     Attributes:
         used: Places of the parts that an image goes through, identities among them, in running order, without
-            sums that have nothing to add.
+            sums that have nothing to add and what could have been fallen back from.
         running: Those of them that compute something.
         reads: What each of ``running`` reads, by its place in ``running``.
     """
@@ -53,9 +53,9 @@ def flow(blocks: Sequence[Block], reads: Reads) -> Flow:
             used.update(sources[place])
     used.discard(IMAGE)
     running = [place for place in sorted(used) if given[place] == place]
-    used.difference_update(
-        [place for place in used if given[place] != place and not blocks[place].is_identity]
-    )
+    used -= {
+        place for place in used if given[place] != place and _is_silent(blocks[place], reads[place], given)
+    }
     numbers = {IMAGE: IMAGE, **{place: number for number, place in enumerate(running)}}
     made = {IMAGE: IMAGE, **{place: of for place, of in given.items() if of is not None}}
     return Flow(
@@ -63,6 +63,11 @@ def flow(blocks: Sequence[Block], reads: Reads) -> Flow:
         tuple(running),
         tuple(tuple(numbers[made[source]] for source in sources[place]) for place in running),
     )
+
+
+def _is_silent(block: Block, read: tuple[int, ...], given: Mapping[int, int | None]) -> bool:
+    """Whether a part that passes something on leaves nothing out by it."""
+    return not block.is_identity or (block.kind == FALLBACK and given[read[0]] is not None)
 
 
 def _given(blocks: Sequence[Block], reads: Reads) -> tuple[dict[int, int | None], dict[int, tuple[int, ...]]]:

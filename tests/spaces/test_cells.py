@@ -44,6 +44,7 @@ def test_one_cell_of_six_edges_stands_in_fifteen_places(space):
     convs = [block for block in whole.blocks if isinstance(block, Conv) and block.kernel_size == 3]
     assert len(convs) == 15 * 6 + 2 * 2 + 1, "edges, two reductions, the stem"
     assert sum(block.kind == "sum" for block in whole.blocks) == 15 * 3 + 2
+    assert not any(workload.block.is_identity for workload in whole.workloads), "nothing is left out"
 
 
 def test_published_size_of_the_largest_cell():
@@ -76,6 +77,8 @@ def test_a_cell_without_a_way_through_is_left_out(space):
     assert (
         cut_off.blocks == space.architecture((NOTHING, NOTHING, NOTHING, IDENTITY, NOTHING, NOTHING)).blocks
     )
+    left_out = [workload.block.kind for workload in cut_off.workloads if workload.block.is_identity]
+    assert left_out == ["fallback"] * 15
     with torch.no_grad():
         answers = blocks.network(cut_off).eval()(torch.randn(2, 3, SIDE, SIDE))
     assert answers.shape == (2, 10)
