@@ -30,6 +30,7 @@ STRATEGIES = {
     "fbnet": "hwnas.search.oneshot.fbnet:FBNet",
     "gdas": "hwnas.search.oneshot.gdas:GDAS",
     "hyperband": "hwnas.search.sampling.hyperband:Hyperband",
+    "irlas": "hwnas.search.sampling.irlas:IRLAS",
     "local": "hwnas.search.sampling.local:Local",
     "mnasnet": "hwnas.search.sampling.mnasnet:MnasNet",
     "nao": "hwnas.search.sampling.nao:NAO",

@@ -70,7 +70,10 @@ COMMENTS: Mapping[str, Mapping[str, str]] = {
         "temperature": "How evenly blocks are mixed at the beginning.",
         "temperature_floor": "And at the end; at least 0.1.",
         "reward": 'How accuracy and latency are weighed: "soft", "hard" or "absolute" (MnasNet paper).',
-        "weight": "How much latency counts in that; negative. The paper's where it is not set.",
+        "weight": "How much latency counts in that; negative. The paper's where it is not set. In irlas, how "
+        "much likeness to the expert counts beside accuracy.",
+        "expert": 'Indices of the network whose structure is imitated, as "2.0.1", one a choice; where it is '
+        "not set, that which all others of the space are versions of.",
         "batch": "Networks that are scored before the search learns from them.",
         "epochs": "How often it learns from each of those batches.",
         "replay": "Networks of the past that it learns from again after every score.",

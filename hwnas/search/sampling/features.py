@@ -61,7 +61,7 @@ class Features:
         space = self.space
         outs = [workloads[0].out_shapes for workloads in space.choice_workloads]
         stages = {shape: number for number, shape in enumerate(dict.fromkeys(outs))}
-        sorts = {_sort(block): 0 for choice in space.choices for block in choice.candidates}
+        sorts = {sort_of(block): 0 for choice in space.choices for block in choice.candidates}
         sorts = {sort: number for number, sort in enumerate(sorts)}
         tables = [np.zeros((size, 3 + len(sorts) * (1 + len(stages)))) for size in space.sizes]
         for number, index, workload in space.candidates():
@@ -73,12 +73,12 @@ class Features:
                 0 if block.is_identity or isinstance(block, Skip) else layers,
             )
             if not block.is_identity:
-                sort = sorts[_sort(block)]
+                sort = sorts[sort_of(block)]
                 row[3 + sort] += layers
                 row[3 + len(sorts) * (1 + stages[workload.out_shapes]) + sort] += layers
         return tuple(tables)
 
 
-def _sort(block: Block) -> tuple[object, ...]:
+def sort_of(block: Block) -> tuple[object, ...]:
     """What blocks of the same sort have in common, wherever they stand."""
     return (block.kind, *(getattr(block, trait, None) for trait in _TRAITS))

@@ -95,10 +95,18 @@ class Reinforce(SamplingStrategy):
         Raises:
             LatencyModelError: Two choices have costs together.
         """
-        return _Learner(problem, rng, self)
+        return PolicyLearner(problem, rng, self)
 
 
-class _Learner(PolicySampler):
+class PolicyLearner(PolicySampler):
+    """Rewarded for accuracy.
+
+    Args:
+        problem: What is searched.
+        rng: The only source of randomness.
+        settings: Of the strategy.
+    """
+
     def __init__(self, problem: Problem, rng: np.random.Generator, settings: Reinforce) -> None:
         import torch
 
