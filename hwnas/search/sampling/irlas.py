@@ -98,7 +98,9 @@ class TopologyCounts:
         column = {feature: number for number, feature in enumerate(names)}
         self.tables = [np.zeros((size, len(column))) for size in space.sizes]
         for number, (decision, choice) in enumerate(zip(space.decision_numbers, states, strict=True)):
-            for index, state in enumerate(choice if decision is not None else ()):
+            if decision is None:
+                continue
+            for index, state in enumerate(choice):
                 for feature in state:
                     self.tables[decision][index, column[feature]] += DISCOUNT**number
 
