@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from hwnas.blocks import (
     LRASPP,
+    AveragePool,
     ChannelPart,
     Conv,
     ConvPool,
     DenseHead,
+    Fallback,
     Finer,
     FPNSum,
     FusedMBConv,
@@ -22,13 +24,16 @@ from hwnas.blocks import (
     PooledContext,
     PooledHead,
     Pyramid,
+    RandomGraph,
     ResidualBlock,
+    SeparableConv,
     ShuffleUnit,
     Skip,
     Sum,
     Switch,
     TensorProduct,
     UniversalInvertedBottleneck,
+    Zero,
 )
 
 EXAMPLES = [
@@ -58,6 +63,12 @@ EXAMPLES = [
     (TensorProduct((8, 8)), ((8, 5, 6), (8, 1, 1))),
     (Join((8, 4, 2), "relu6"), ((8, 5, 6), (4, 5, 6), (2, 5, 6))),
     (GlobalPool(8), (8, 5, 6)),
+    (AveragePool(8, 3, 2), (8, 7, 6)),
+    (RandomGraph(6, 8, 2, 6, seed=1), (6, 8, 6)),
+    (SeparableConv(8, 12, 5, 2), (8, 8, 7)),
+    (SeparableConv(8, 8, 3, layers=1, dilation=2), (8, 7, 6)),
+    (Zero(8, 12, 2), (8, 5, 6)),
+    (Fallback((8, 8)), ((8, 5, 6), (8, 5, 6))),
     (MaxPool(8, is_ceiling=True), (8, 8, 8)),
     (ChannelPart(8, 2, 6), (8, 5, 6)),
     (Finer(8, 2), (8, 3, 4)),

@@ -11,6 +11,7 @@ import typer
 
 from hwnas.cli import app
 from hwnas.search import STRATEGIES
+from hwnas.spaces import SPACES
 
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
@@ -47,6 +48,11 @@ def test_commands_and_their_options_exist(page):
 def test_every_strategy_is_told_with_the_others():
     text = (ROOT / "docs" / "concepts" / "strategies.md").read_text("utf-8")
     assert {name for name in STRATEGIES if f"`{name}`" not in text} == set()
+
+
+def test_every_space_is_told_with_the_others():
+    text = (ROOT / "docs" / "concepts" / "spaces.md").read_text("utf-8")
+    assert {name for name in SPACES if f"`{name}`" not in text} == set()
 
 
 def test_the_quick_starts_are_read_at_all():

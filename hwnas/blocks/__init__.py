@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 from hwnas import plugins
 from hwnas.blocks._base import Base, Classifier, Junction, Strided
 from hwnas.blocks._key import decode, tagged
-from hwnas.blocks.combining import Join, Sum, TensorProduct
+from hwnas.blocks.combining import Fallback, Join, Sum, TensorProduct
 from hwnas.blocks.conv import Conv
 from hwnas.blocks.convpool import ConvPool
 from hwnas.blocks.densehead import DenseHead
@@ -26,13 +26,16 @@ from hwnas.blocks.mbconv import MBConv
 from hwnas.blocks.mbstage import MBStage
 from hwnas.blocks.plainconv import PlainConv
 from hwnas.blocks.pooledcontext import PooledContext
-from hwnas.blocks.pooling import ChannelPart, Finer, GlobalPool, MaxPool, PooledHead
+from hwnas.blocks.pooling import AveragePool, ChannelPart, Finer, GlobalPool, MaxPool, PooledHead
 from hwnas.blocks.pyramid import Pyramid
+from hwnas.blocks.randomgraph import RandomGraph
 from hwnas.blocks.residuals import ResidualBlock
+from hwnas.blocks.separable import SeparableConv
 from hwnas.blocks.shuffleunit import ShuffleUnit
 from hwnas.blocks.skip import Skip
 from hwnas.blocks.switch import Switch
 from hwnas.blocks.uib import UniversalInvertedBottleneck
+from hwnas.blocks.zero import Zero
 from hwnas.errors import SpaceError
 from hwnas.space import Architecture, Block, Reads
 
@@ -66,6 +69,11 @@ _OWN = (
     Finer,
     PooledHead,
     Switch,
+    Zero,
+    Fallback,
+    AveragePool,
+    SeparableConv,
+    RandomGraph,
 )
 
 KINDS: dict[str, type[Block]] = {kind.kind: kind for kind in _OWN}
@@ -136,6 +144,7 @@ def shut_residuals(module: nn.Module) -> None:
 __all__ = [
     "KINDS",
     "LRASPP",
+    "AveragePool",
     "Base",
     "ChannelPart",
     "Classifier",
@@ -143,6 +152,7 @@ __all__ = [
     "ConvPool",
     "DenseHead",
     "FPNSum",
+    "Fallback",
     "Finer",
     "FusedMBConv",
     "GlobalPool",
@@ -157,7 +167,9 @@ __all__ = [
     "PooledContext",
     "PooledHead",
     "Pyramid",
+    "RandomGraph",
     "ResidualBlock",
+    "SeparableConv",
     "ShuffleUnit",
     "Skip",
     "Strided",
@@ -165,6 +177,7 @@ __all__ = [
     "Switch",
     "TensorProduct",
     "UniversalInvertedBottleneck",
+    "Zero",
     "build",
     "network",
     "parse",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 from hwnas.blocks import ops
 from hwnas.blocks._base import Junction
 from hwnas.blocks._key import FUNCTIONS, require, tagged
-from hwnas.space import Op, Shape, Shapes
+from hwnas.space import FALLBACK, SUM, Op, Shape, Shapes
 
 if TYPE_CHECKING:
     from torch import nn
@@ -34,14 +34,14 @@ class _Combining(Junction):
 
 @dataclass(frozen=True)
 class Sum(_Combining):
-    """The sum of two tensors, and an activation.
+    """The sum of two tensors, and an activation; where one of them is nothing, the other.
 
     Attributes:
         in_channels: Of both.
         activation: Behind it.
     """
 
-    kind: ClassVar[str] = "sum"
+    kind: ClassVar[str] = SUM
 
     in_channels: tuple[int, ...] = tagged("i")
     activation: str = tagged("a", "none")
@@ -146,3 +146,48 @@ class Join(_Combining):
         from hwnas.blocks import layers
 
         return layers.Combined("join", self.activation)
+
+
+@dataclass(frozen=True)
+class Fallback(_Combining):
+    """The first of two tensors; the second where the first is nothing.
+
+    So a cell that no path leads through is left out, as a layer is by ``Skip``. A supernet does not look:
+    there it gives the first, be it zeros.
+
+    Attributes:
+        in_channels: Of both.
+        activation: None.
+    """
+
+    kind: ClassVar[str] = FALLBACK
+
+    in_channels: tuple[int, ...] = tagged("i")
+    activation: str = tagged("a", "none")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        two = len(self.in_channels) == 2 and len(set(self.in_channels)) == 1
+        require(two, self, "there must be two tensors of as many channels")
+        require(self.activation == "none", self, "activation must be none: nothing is computed")
+
+    @property
+    def is_identity(self) -> bool:
+        """True: it computes nothing."""
+        return True
+
+    def out_shape(self, in_shape: Shapes) -> Shape:
+        """That of each input."""
+        self._check_inputs(in_shape)
+        return in_shape[0]
+
+    def ops(self, in_shape: Shapes) -> tuple[Op, ...]:
+        """None."""
+        self._check_inputs(in_shape)
+        return ()
+
+    def build(self) -> nn.Module:
+        """A module of two inputs, NCHW."""
+        from hwnas.blocks import layers
+
+        return layers.FirstOf()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import operator
+from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import cast
 
 import torch
@@ -144,6 +146,34 @@ def same_pads(length: int, window: int, step: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
+class Averaging(nn.Conv2d):
+    """The mean of each channel over a square window, zeros around the image among them: nothing learns.
+
+    A depthwise convolution, as int8 runtimes have no other that they do fast.
+    """
+
+    def __init__(self, channels: int, kernel_size: int, stride: int) -> None:
+        super().__init__(
+            channels, channels, kernel_size, stride, padding=kernel_size // 2, groups=channels, bias=False
+        )
+        shape = self.weight.shape
+        del self.weight
+        self.register_buffer("weight", torch.full(shape, 1 / kernel_size**2), persistent=False)
+
+
+class Zeros(nn.Module):
+    """Zeros in the shape of a strided block's output."""
+
+    def __init__(self, channels: int, stride: int) -> None:
+        super().__init__()
+        self.channels, self.stride = channels, stride
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Shape (n, c, h, w) in, (n, channels, ceil(h / stride), ceil(w / stride)) out."""
+        picked = x[:, :1, :: self.stride, :: self.stride]
+        return torch.zeros_like(picked).expand(-1, self.channels, -1, -1)
+
+
 class ChannelShuffle(nn.Module):
     """Interleaves the channels of ``groups`` groups (ShuffleNet, arXiv:1707.01083)."""
 
@@ -245,7 +275,7 @@ MOVING: Mapping[type[nn.Module], str] = {
 }
 """Layers that move values, choose between them or look between them: the kind of their ``Op``."""
 
-LEAVES = StridedPointwise, SamePadded, Bordered, ChannelShuffle, ChannelSlice, Resize
+LEAVES = StridedPointwise, SamePadded, Bordered, Averaging, Zeros, ChannelShuffle, ChannelSlice, Resize
 """Layers that count as one operation wherever a network is traced."""
 
 
@@ -277,6 +307,37 @@ class Combined(nn.Module):
         else:
             made = parts[0] + parts[1] if self.how == "sum" else parts[0] * parts[1]
         return cast(torch.Tensor, self.activation(made))
+
+
+class Graph(nn.ModuleList):
+    """Nodes that each read the sum of earlier ones, or the input.
+
+    Args:
+        nodes: In running order.
+        reads: Of each node the numbers of those that it reads; of those that read the input none.
+        last: Numbers of the nodes whose sum is the output.
+    """
+
+    def __init__(
+        self, nodes: Sequence[nn.Module], reads: Sequence[Sequence[int]], last: Sequence[int]
+    ) -> None:
+        super().__init__(nodes)
+        self.reads, self.last = tuple(map(tuple, reads)), tuple(last)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Shape (n, c, h, w) in, that of a node out."""
+        made: list[torch.Tensor] = []
+        for node, read in zip(self, self.reads, strict=True):
+            made.append(node(reduce(operator.add, [made[n] for n in read]) if read else x))
+        return reduce(operator.add, [made[n] for n in self.last])
+
+
+class FirstOf(nn.Module):
+    """The first of two tensors."""
+
+    def forward(self, first: torch.Tensor, _second: torch.Tensor) -> torch.Tensor:
+        """Shape (n, c, h, w) each and out."""
+        return first
 
 
 class Branches(nn.Module):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, ClassVar
 
 from hwnas.blocks import ops
-from hwnas.blocks._base import Base, Classifier
+from hwnas.blocks._base import Base, Classifier, Strided
 from hwnas.blocks._key import ACTIVATIONS, require, tagged
 from hwnas.space import Op, Shape
 
@@ -111,6 +111,48 @@ class MaxPool(_OfChannels):
         return nn.Sequential(
             nn.MaxPool2d(self.kernel_size, self.stride, self.margin, ceil_mode=self.is_ceiling)
         )
+
+
+@dataclass(frozen=True)
+class AveragePool(Strided):
+    """Average pooling, where zeros around the image count: a depthwise convolution that does not learn.
+
+    Attributes:
+        in_channels: Channels of the input.
+        kernel_size: Odd side of the window.
+        stride: Of the window.
+    """
+
+    kind: ClassVar[str] = "averagepool"
+
+    in_channels: int = tagged("i")
+    kernel_size: int = tagged("k", 3)
+    stride: int = tagged("s", 1)
+
+    def __post_init__(self) -> None:
+        require(min(self.in_channels, self.stride) > 0, self, "sizes must be positive")
+        require(
+            self.kernel_size % 2 == 1 and self.kernel_size > 1, self, "kernel_size must be odd, from 3 on"
+        )
+
+    @property
+    def out_channels(self) -> int:  # type: ignore[override]
+        """As many as come in."""
+        return self.in_channels
+
+    def ops(self, in_shape: Shape) -> tuple[Op, ...]:
+        """The convolution, without anything that learns."""
+        out = self.out_shape(in_shape)
+        conv = ops.conv("depthwise", in_shape, out, kernel_size=self.kernel_size, groups=self.in_channels)
+        return (replace(conv, params=0),)
+
+    def build(self) -> nn.Module:
+        """A module, NCHW."""
+        from torch import nn
+
+        from hwnas.blocks import layers
+
+        return nn.Sequential(layers.Averaging(self.in_channels, self.kernel_size, self.stride))
 
 
 @dataclass(frozen=True)

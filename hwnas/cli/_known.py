@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from hwnas.budget import Budget
     from hwnas.data import Dataset
+    from hwnas.known.compound import Compound
     from hwnas.pipeline.sizes import Size
     from hwnas.runs.found import SearchRecord
     from hwnas.settings.config import Config
@@ -42,6 +43,7 @@ class Known:
         sides: Pixels that it shall see; none for those that it was trained on.
         widths: Of its channels, as multiples of the published ones; none for what its name says.
         strides: Where it stops halving its features; none for what its name says.
+        compound: Powers of compound scaling from its own width and resolution; none for no scaling.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Known:
     sides: tuple[int, ...] = ()
     widths: tuple[float, ...] = ()
     strides: tuple[str, ...] = ()
+    compound: tuple[float, ...] = ()
 
     @property
     def has_sizes(self) -> bool:
@@ -57,30 +60,52 @@ class Known:
         return max(map(len, self._asked)) > 1
 
     def sizes(self) -> tuple[Size, ...]:
-        """Every width and all strides on every resolution; none where only the name says them."""
+        """Every width and all strides on every resolution, or all strides of every power of compound scaling.
+
+        None where only the name says them.
+        """
         from hwnas import known
         from hwnas.pipeline.sizes import Size
 
         if not any(self._asked):
             return ()
         said = known.named(self.name) if known.knows(self.name) else None
-        widths = self.widths or (said.width if said else 1.0,)
+        widths = self.all_widths or (said.width if said else 1.0,)
         strides = self.strides or (said.strides if said else None,)
         other = [None if each == known.USUAL_STRIDES else each for each in strides]
         sides = self.sides or (self._usual_side(max(widths)),)
-        return tuple(Size(*each) for each in product(sides, widths, other))
+        pairs: Iterable[tuple[int, float]] = product(sides, widths)
+        if self.compound:
+            pairs = zip((scale.pixels(sides[0]) for scale in self._scales), widths, strict=True)
+        return tuple(Size(*pair, each) for pair, each in product(pairs, other))
+
+    @property
+    def all_widths(self) -> tuple[float, ...]:
+        """Those asked for, or those of compound scaling, one a power."""
+        from hwnas import known
+
+        if not self.compound:
+            return self.widths
+        own = known.named(self.name).width if known.knows(self.name) else 1.0
+        return tuple(scale.wide(own) for scale in self._scales)
 
     def at(self, width: float, strides: str | None = None) -> str:
         """The name of the network of a width, with strides where they are not as its name says."""
         from hwnas import known
 
-        if not (self.widths or self.strides) or not known.knows(self.name):
+        if not (self.all_widths or self.strides) or not known.knows(self.name):
             return self.name
         return known.named(self.name).at(width, strides if self.strides else None)
 
     @property
     def _asked(self) -> tuple[tuple[object, ...], ...]:
-        return self.sides, self.widths, self.strides
+        return self.sides, self.widths, self.strides, self.compound
+
+    @property
+    def _scales(self) -> list[Compound]:
+        from hwnas.known.compound import EFFICIENTNET
+
+        return [EFFICIENTNET.to_the(power) for power in self.compound]
 
     def _usual_side(self, width: float) -> int:
         """Pixels that the network of a width was trained on."""
@@ -132,8 +157,15 @@ def require(context: typer.Context, known: Known) -> None:
     """Refuse what does not go together with a known network."""
     _usage.no_effect(context, "space", "evaluate", "teacher", needs="without --from, which says it")
     if known.has_sizes:
-        needs = "with one --resolution, --width and --strides, as each has latencies and blocks of its own"
+        needs = "for one size of network and images, as each has latencies and blocks of its own"
         _usage.no_effect(context, "latency", "supernet", needs=needs)
+    if known.compound:
+        _usage.no_effect(context, "width", needs="without --compound, which scales it with the resolution")
+        if len(known.sides) > 1:
+            raise typer.BadParameter(
+                "--resolution must be the one that --compound scales, but got "
+                f"{','.join(map(str, known.sides))}: leave out all but the largest"
+            )
     if known.has_images:
         return
     if not Path(known.name).is_dir() or RunFolder(Path(known.name)).is_imported:
@@ -142,7 +174,7 @@ def require(context: typer.Context, known: Known) -> None:
         )
     _usage.no_effect(
         context,
-        *("weights", "resolution", "width", "strides"),
+        *("weights", "resolution", "width", "strides", "compound"),
         needs="with --data, to adapt the network to it",
     )
 

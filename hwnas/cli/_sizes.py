@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 _STRIDES = ("imagenet", "os16", "os8")  # those that weights of others know, where there is a decoder
 _ANY = 224  # pixels that all of them divide evenly
+_LEAST_POWER = -6  # a 50th of the multiply-adds
 
 
 def resolutions(text: str | None) -> tuple[int, ...]:
@@ -69,6 +70,26 @@ def strides(text: str | None) -> tuple[str, ...]:
     return found
 
 
+def compound(text: str | None) -> tuple[float, ...]:
+    """The powers of compound scaling of an option, joined by commas; none where there is no option.
+
+    Raises:
+        HwnasError: They are no powers up to 0, as weights can be cut but not grown, or one is there twice.
+    """
+    if text is None:
+        return ()
+    parts = [part.strip() for part in text.split(",")]
+    found = tuple(float(part) for part in parts if re.fullmatch(r"-?[0-9]+(\.[0-9]{1,4})?", part))
+    if len(found) != len(parts) or not all(_LEAST_POWER <= power <= 0 for power in found):
+        raise HwnasError(
+            "powers of compound scaling must be 0 or below, as weights can be cut but not grown, and "
+            f"{_LEAST_POWER} or more, joined by commas as 0,-0.5,-1, but got {text!r}"
+        )
+    if len(set(found)) < len(found):
+        raise HwnasError(f"powers of compound scaling must differ, but got {text!r}")
+    return found
+
+
 def require_widths(known: Known) -> None:
     """Refuse widths of what is not known by its width alone, and widths that nobody has weights of.
 
@@ -78,23 +99,24 @@ def require_widths(known: Known) -> None:
     from hwnas import known as networks
     from hwnas.known import pretrained
 
-    if not known.widths:
+    widths = known.all_widths
+    if not widths:
         return
-    asked = ",".join(f"{width:g}" for width in known.widths)
+    option, numbers = ("--compound", known.compound) if known.compound else ("--width", known.widths)
+    asked = f"--from {known.name} and {option} {','.join(f'{number:g}' for number in numbers)}"
     is_named = _is_named(known)
-    if is_named and (said := networks.named(known.name).width) != 1:
+    if known.widths and is_named and (said := networks.named(known.name).width) != 1:
         raise HwnasError(
-            f"a width must be said once, but got --from {known.name} and --width {asked}: name the network "
-            f"without its width {said:g}"
+            f"a width must be said once, but got {asked}: name the network without its width {said:g}"
         )
-    if set(known.widths) == {1.0}:
+    if set(widths) == {1.0}:
         return
     if not is_named:
         raise HwnasError(
             "a network must have a name of hwnas's own to be cut to a width, such as efficientnet-lite0, but "
-            f"got --from {known.name} and --width {asked}: leave out --width"
+            f"got {asked}: leave out {option}"
         )
-    for width in known.widths:
+    for width in widths:
         pretrained.sources_of(known.at(width))
 
 

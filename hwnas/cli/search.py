@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from hwnas import device as devices
+from hwnas import spaces
 from hwnas.cli import _found, _known, _sizes, _usage
 from hwnas.cli._app import AcceptNoise, Json, app, emit_json, err, leave
 from hwnas.cli._options import KNOWN, Settings, Weights, from_network, settings
 from hwnas.evaluators.zero_cost.config import CALLED
+from hwnas.search.auto import AUTO, chosen
 from hwnas.settings import options
 
 if TYPE_CHECKING:
@@ -109,6 +112,15 @@ def search(
             "os16 or os8; several, as imagenet,os16, are searched as several widths are.",
         ),
     ] = None,
+    compound: Annotated[
+        str | None,
+        typer.Option(
+            rich_help_panel=KNOWN,
+            callback=_usage.checked(_sizes.compound),
+            help="Instead of --width: powers of EfficientNet's compound scaling, 0 or below. At each, as "
+            "0,-1,-2, width and --resolution shrink together; they are searched as several widths are.",
+        ),
+    ] = None,
     accept_noise: AcceptNoise = False,
     as_json: Json = False,
 ) -> None:
@@ -122,20 +134,23 @@ def search(
 
     budgets = _budgets(device, runtime, precision, latency, budget_ms)
     measured = bool(budgets) if measure is None else measure
+    if settings["strategy"] == AUTO:
+        settings = _automatic(settings, is_around=known is not None)
     with _usage.usage():
         _usage.strategy(settings["strategy"])
     around = None
     if known is not None:
         has_images = bool(_usage.given(context, "data"))
         sizes = _sizes.resolutions(resolution), _sizes.widths(width), _sizes.strides(strides)
-        around = _known.Known(known, weights, has_images, *sizes)
+        around = _known.Known(known, weights, has_images, *sizes, _sizes.compound(compound))
         _known.require(context, around)
         with _usage.usage():
             _sizes.require_widths(around)
             _sizes.require_strides(around, settings["task"])
         settings = {**settings, "evaluate": "blockwise"}
     else:
-        _usage.no_effect(context, "weights", "resolution", "width", "strides", needs="with --from")
+        of_network = ("weights", "resolution", "width", "strides", "compound")
+        _usage.no_effect(context, *of_network, needs="with --from")
     _refuse_idle(context, settings, is_measured=measured)
     if around is not None:
         with _usage.usage():
@@ -207,6 +222,16 @@ def _budgets(
     devices.load_all()  # a damaged description is no wrong usage
     with _usage.usage():
         return budget.parse(device, runtime.split(",") if runtime else (), precision.split(","))
+
+
+def _automatic(settings: Settings, *, is_around: bool) -> Settings:
+    """With the strategy that suits space and evaluator in the place of ``auto``, which is told."""
+    found = chosen(
+        "blockwise" if is_around else settings["evaluate"], is_tied=spaces.is_tied(settings["space"])
+    )
+    text = f"strategy {found.strategy}, scored by --evaluate {found.evaluate}: {found.evidence}"
+    err.print(escape(text), soft_wrap=True, highlight=False)
+    return {**settings, "strategy": found.strategy, "evaluate": found.evaluate}
 
 
 def _refuse_idle(context: typer.Context, settings: Settings, *, is_measured: bool) -> None:

@@ -14,6 +14,7 @@ from hwnas.cli import _usage
 from hwnas.cli._app import App, Json, app, emit_json, out, print_table
 from hwnas.known import decoders
 from hwnas.space import SearchSpace
+from hwnas.spaces.canonical import Canonical
 
 spaces = App(no_args_is_help=True, help="Search spaces.")
 app.add_typer(spaces, name="spaces")
@@ -33,7 +34,7 @@ def list_(as_json: Json = False) -> None:
     if as_json:
         emit_json([_summary(space) for space in known])
         return
-    header = ("space", "choices", "architectures", "MACs (M)", "workloads")
+    header = ("space", "choices", "architectures", "networks", "MACs (M)", "workloads")
     table = Table(*header, box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
     for space in known:
         table.add_row(space.name, *_row(space))
@@ -59,10 +60,10 @@ def show(
     if as_json:
         emit_json(_summary(space) | {"candidates": [[b.key() for b in c.candidates] for c in space.choices]})
         return
-    choices, architectures, macs, workloads = _row(space)
+    choices, architectures, distinct, macs, workloads = _row(space)
     out.print(
         f"[bold]{space.name}[/]: {choices} choices, {architectures} architectures, "
-        f"{macs} M MACs, {workloads} distinct workloads"
+        f"{distinct} distinct networks, {macs} M MACs, {workloads} distinct workloads"
     )
     table = Table("choice", "input", "candidates")
     for choice, candidates in zip(space.choices, space.choice_workloads, strict=True):
@@ -72,12 +73,14 @@ def show(
     print_table(table)
 
 
-def _row(space: SearchSpace) -> tuple[str, str, str, str]:
+def _row(space: SearchSpace) -> tuple[str, ...]:
     low, high = space.macs_range()
-    count = space.num_architectures
     return (
-        str(len(space.choices)),
-        f"{count:,}" if count < 10**9 else f"{count:.2e}",
+        str(len(space.decisions)),
+        *(
+            "fewer" if count is None else f"{count:,}" if count < 10**9 else f"{count:.2e}"
+            for count in (space.num_architectures, Canonical(space).num_networks)
+        ),
         f"{low / 1e6:.1f} to {high / 1e6:.1f}",
         str(len(space.workloads())),
     )
@@ -88,8 +91,9 @@ def _summary(space: SearchSpace) -> dict[str, object]:
     return {
         "name": space.name,
         "fingerprint": space.fingerprint,
-        "choices": len(space.choices),
+        "choices": len(space.decisions),
         "architectures": space.num_architectures,
+        "networks": Canonical(space).num_networks,
         "macs_min": low,
         "macs_max": high,
         "workloads": len(space.workloads()),

@@ -27,7 +27,10 @@ from hwnas.train import optim, ranks
 if TYPE_CHECKING:
     from torch import nn
 
+    from hwnas.data import Dataset
+    from hwnas.evaluators.supernet.config import OneShotConfig
     from hwnas.runs.folder import RunFolder
+    from hwnas.space import SearchSpace
     from hwnas.tasks.base import Criterion
     from hwnas.train.teacher import Teacher
 
@@ -47,6 +50,14 @@ class Blockwise(OneShot):
 
     _errors: tuple[FloatArray, ...] | None = None
     _teacher: Mapping[str, Any] | None = None
+
+    def __init__(self, space: SearchSpace, data: Dataset, config: OneShotConfig) -> None:
+        if space.is_tied:
+            raise SpaceError(
+                f"each candidate that is taught must stand in one place, but those of {space.name} stand in "
+                "several: search with --strategy auto, or with --evaluate supernet, scratch or naswot"
+            )
+        super().__init__(space, data, config)
 
     def teach(self, teacher: Teacher) -> None:
         """Let a trained network be the teacher: that of the path that all others are versions of.

@@ -12,6 +12,7 @@ import torch
 from torch import fx, nn
 
 from hwnas.blocks.layers import (
+    Averaging,
     Bordered,
     ChannelShuffle,
     ChannelSlice,
@@ -88,6 +89,7 @@ class _Walk:
             StridedPointwise: self._conv,
             SamePadded: self._conv,
             Bordered: self._conv,
+            Averaging: self._conv,
             nn.BatchNorm2d: self._batch_norm,
             nn.Linear: self._linear,
             nn.ReLU: self._relu,

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 from hwnas.errors import SpaceError
 from hwnas.known import decoders
-from hwnas.known._network import DIVISORS, STRIDES, USUAL_STRIDES, Setting
+from hwnas.known._network import DIVISORS, STRIDES, USUAL_STRIDES, Setting, divisible
 from hwnas.known.efficientnet_lite import SCALES, efficientnet_lite
 from hwnas.known.fbnet_c import fbnet_c
 from hwnas.known.mnasnet import mnasnet_a1, mnasnet_b1
@@ -231,6 +231,7 @@ __all__ = [
     "Named",
     "Setting",
     "decorated",
+    "divisible",
     "family",
     "knows",
     "load",

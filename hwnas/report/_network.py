@@ -24,6 +24,9 @@ _KINDS = {
 }
 _COLOURS = 4
 
+_WITHOUT = {False: " (no latency model was given)", True: " (one latency is of all places of a cell's part)"}
+"""Why shares are not of milliseconds, by whether a decision fills several places."""
+
 
 @dataclass(frozen=True)
 class _Part:
@@ -62,7 +65,7 @@ class _Costs:
 
 def network(record: Record) -> str:
     """Drawn with the time of each block where there are latency models, else with its MACs."""
-    costs, parts = _measured(record) if record.models else _counted(record)
+    costs, parts = _measured(record) if record.models and not record.arch.space.is_tied else _counted(record)
     stages = [tuple(group) for _, group in groupby(parts, key=lambda part: part.out_shape)]
     drawn = "".join(_drawing(costs, stages, number) for number in range(len(costs.names)))
     sizes = [_size(stage[0]) for stage in stages[:-1]] + [record.task.sized(stages[-1][0].out_shape[0])]
@@ -98,7 +101,8 @@ def _parts(record: Record, chosen: Sequence[tuple[float, ...]] | None, macs_in: 
     names = ["stem"] * len(space.stem) + [c.name for c in space.choices] + ["head"] * len(space.head)
     first = len(space.stem)
     found = []
-    for number, (name, workload) in enumerate(zip(names, workloads, strict=True)):
+    for number, workload in zip(record.arch.flow.used, workloads, strict=True):
+        name = names[number]
         cost: tuple[float, ...] | None = None if macs_in is None else (workload.macs / macs_in,)
         if chosen is not None and first <= number < first + len(chosen):
             cost = chosen[number - first]
@@ -174,7 +178,7 @@ def _block(costs: _Costs, part: _Part) -> str:
 def _said(record: Record, costs: _Costs) -> str:
     arch = record.arch
     where = f"Shares are of {costs.names[0]}, {costs.said(0)} in all"
-    source = " as its latency model believes" if costs.unit == "ms" else " (no latency model was given)"
+    source = " as its latency model believes" if costs.unit == "ms" else _WITHOUT[arch.space.is_tied]
     left_out = sum(w.block.is_identity for w in arch.workloads)
     verb = "was" if left_out == 1 else "were"
     skipped = f" {left_out} of the places {verb} left empty." if left_out else ""

@@ -150,7 +150,7 @@ def _summed(space: SearchSpace, unit: str, cost: Callable[[Workload], int]) -> C
     fixed = sum(cost(workload) for workload in space.fixed)
     tables = [np.zeros(size) for size in space.sizes]
     for number, index, workload in space.candidates():
-        tables[number][index] = cost(workload)
+        tables[number][index] += cost(workload)
     return Cost(float(fixed), tuple(tables), unit)
 
 

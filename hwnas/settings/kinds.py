@@ -64,7 +64,8 @@ class Search:
     """What is searched.
 
     Attributes:
-        strategy: How to search, for example "exact", "fbnet", "evolution" or "random".
+        strategy: How to search, for example "exact", "fbnet", "evolution" or "random"; "auto" for what was
+            found best for the kind of space and for how networks are scored.
         budgets: Milliseconds, or a share of the range between the fastest and the slowest network, as
             the latency model predicts it, as "60%"; one for all, or one for each runtime and precision,
             in the order of the report: both precisions of the first runtime, then those of the next, then

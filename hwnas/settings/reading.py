@@ -9,14 +9,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hwnas import plugins
+from hwnas import plugins, spaces
 from hwnas.errors import HwnasError, PluginError, typed
+from hwnas.search.auto import AUTO, chosen
 from hwnas.search.settings import STRATEGY
 from hwnas.settings import sections
 from hwnas.settings.checks import require_valid
 from hwnas.settings.config import Config, Place
 from hwnas.settings.keys import Key, convert
-from hwnas.settings.kinds import SCARCE
+from hwnas.settings.kinds import SCARCE, Basics
 
 _HEADER = re.compile(r"^\s*\[\s*([^\[\]]+?)\s*\]")
 
@@ -57,6 +58,8 @@ def make(root: Path, given: Mapping[str, Any], place: Place = lambda _section, _
 def _checked(given: Mapping[str, Any], root: Path, place: Place) -> Config:
     tables = dict(_tables(given))
     _load_plugins(tables[""].get("plugins", ()), root, place)
+    if _text(tables, "search", "strategy", STRATEGY, place) == AUTO:
+        tables["search"] = _automatic(tables, place)
     strategy = _text(tables, "search", "strategy", STRATEGY, place)
     baseline = _text(tables, "baseline", "strategy", None, place)
     if baseline is not None and baseline == strategy:
@@ -78,6 +81,13 @@ def _checked(given: Mapping[str, Any], root: Path, place: Place) -> Config:
     config = Config(root, values)
     require_valid(config, place)
     return config
+
+
+def _automatic(tables: Mapping[str, Mapping[str, Any]], place: Place) -> dict[str, Any]:
+    """The table of a search whose strategy is chosen by its space and by how networks are scored."""
+    space = _text(tables, "", "space", Basics.space, place) or Basics.space
+    found = chosen(_text(tables, "search", "evaluate", None, place), is_tied=spaces.is_tied(space))
+    return {**tables["search"], "strategy": found.strategy, "evaluate": found.evaluate}
 
 
 def _load_plugins(given: Any, root: Path, place: Place) -> None:

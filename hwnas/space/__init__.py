@@ -6,22 +6,28 @@ before a choice feeds it; a candidate may read several choices instead, as the d
 segmentation reads features of several sizes. An *architecture* picks one candidate for each
 choice. A *workload* is a block together with the shape of its input: the unit that is measured.
 
-``block`` has what is measured, ``choice`` what may go in one place, ``network`` what is made of both.
+``block`` has what is measured, ``choice`` what may go in one place, ``network`` what is made of both,
+``flow`` what of it runs.
 """
 
 from __future__ import annotations
 
-from hwnas.space.block import OP_KINDS, Block, Op, Shape, Shapes, Workload, shapes_of
+from hwnas.space.block import FALLBACK, OP_KINDS, SUM, ZERO, Block, Op, Shape, Shapes, Workload, shapes_of
 from hwnas.space.choice import STEM, Choice
-from hwnas.space.network import IMAGE, Architecture, Reads, SearchSpace
+from hwnas.space.flow import IMAGE, Flow, Reads
+from hwnas.space.network import Architecture, SearchSpace
 
 __all__ = [
+    "FALLBACK",
     "IMAGE",
     "OP_KINDS",
     "STEM",
+    "SUM",
+    "ZERO",
     "Architecture",
     "Block",
     "Choice",
+    "Flow",
     "Op",
     "Reads",
     "SearchSpace",

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 Shape = tuple[int, int, int]
 Shapes = tuple[Shape, ...]
 
+ZERO, SUM, FALLBACK = "zero", "sum", "fallback"
+"""Kinds of blocks that decide what of a network runs: one gives nothing, one adds up what there is of two
+tensors, one passes on the first of two that is there."""
+
 OP_KINDS = (
     "conv",
     "pointwise",

@@ -21,11 +21,14 @@ class Choice:
         candidates: The blocks that may go there.
         reads: Of each candidate the names of the choices that it reads, or ``STEM``; where nothing is said,
             all read what is before.
+        follows: Name of an earlier choice whose decision it takes, as the same cell stands in many places;
+            ``STEM`` of a part that is always there; nothing where it has a decision of its own.
     """
 
     name: str
     candidates: tuple[Block, ...]
     reads: tuple[tuple[str, ...], ...] = ()
+    follows: str = ""
 
     def __post_init__(self) -> None:
         if not self.candidates:
@@ -85,3 +88,35 @@ def numbers_read(name: str, choices: Sequence[Choice]) -> tuple[tuple[tuple[int,
         before = ((number - 1,),) * len(choice.candidates)
         found.append(tuple(tuple(numbers[n] for n in names) for names in choice.reads) or before)
     return tuple(found)
+
+
+def decisions_of(name: str, choices: Sequence[Choice]) -> tuple[tuple[Choice, ...], tuple[int | None, ...]]:
+    """The choices of a space that have a decision of their own, and the number of each choice's decision.
+
+    Returns:
+        The former in order; of the latter None where a part is always there.
+
+    Raises:
+        SpaceError: A choice follows what it cannot follow.
+    """
+    own, numbers, found = list[Choice](), dict[str, int](), list[int | None]()
+    for choice in choices:
+        if not choice.follows:
+            numbers[choice.name] = len(own)
+            own.append(choice)
+        elif choice.follows == STEM:
+            if len(choice.candidates) > 1:
+                raise SpaceError(
+                    f"a part that is always there must have one candidate, but {choice.name} of {name} has "
+                    f"{len(choice.candidates)}"
+                )
+            found.append(None)
+            continue
+        number = numbers.get(choice.follows or choice.name)
+        if number is None or len(own[number].candidates) != len(choice.candidates):
+            raise SpaceError(
+                "a choice must follow an earlier one that has a decision of its own and as many candidates, "
+                f"but {choice.name} of {name} follows {choice.follows!r}"
+            )
+        found.append(number)
+    return tuple(own), tuple(found)

@@ -13,13 +13,9 @@ from typing import Any
 import numpy as np
 
 from hwnas.errors import SpaceError
-from hwnas.space.block import Block, Shape, Shapes, Workload, shapes_of
-from hwnas.space.choice import Choice, joined, numbers_read, out_shape, row
-
-Reads = tuple[tuple[int, ...], ...]
-"""What each part of a network reads: places of earlier parts, or ``IMAGE``."""
-
-IMAGE = -1
+from hwnas.space.block import SUM, ZERO, Block, Shape, Shapes, Workload, shapes_of
+from hwnas.space.choice import Choice, decisions_of, joined, numbers_read, out_shape, row
+from hwnas.space.flow import Flow, Reads, flow
 
 
 @dataclass(frozen=True)
@@ -30,7 +26,7 @@ class SearchSpace:
         name: Full name from which ``hwnas.spaces.load`` makes this space again.
         input_shape: Shape of one image.
         stem: Fixed blocks before the choices.
-        choices: The searched places, in order; what a candidate reads comes before it.
+        choices: The places between, in order, most of them searched; what a candidate reads comes before it.
         head: Fixed blocks after the choices.
         origin: Indices of the network that all others are versions of; None where that is the one of most
             multiply-adds.
@@ -49,7 +45,7 @@ class SearchSpace:
     typed: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
-        if not self.choices:
+        if not self.decisions:
             raise SpaceError(f"a space must have at least one choice, but {self.name} has none")
         _ = self._walked  # walks the space once and raises where two parts do not fit
         if self.origin is not None:
@@ -59,6 +55,29 @@ class SearchSpace:
     def choice_reads(self) -> tuple[tuple[tuple[int, ...], ...], ...]:
         """Of each candidate of each choice the numbers of the choices that it reads; -1 is the stem."""
         return numbers_read(self.name, self.choices)
+
+    @cached_property
+    def _decided(self) -> tuple[tuple[Choice, ...], tuple[int | None, ...]]:
+        return decisions_of(self.name, self.choices)
+
+    @property
+    def decisions(self) -> tuple[Choice, ...]:
+        """The choices that are decided each by itself: all that follow no other; indices are of these."""
+        return self._decided[0]
+
+    @property
+    def decision_numbers(self) -> tuple[int | None, ...]:
+        """Of each choice the number of the decision that fills it; None where it is always the same."""
+        return self._decided[1]
+
+    @property
+    def is_tied(self) -> bool:
+        """Whether some decision fills several places, or some place is always the same."""
+        return len(self.decisions) != len(self.choices)
+
+    def picks(self, indices: Sequence[int]) -> tuple[int, ...]:
+        """The candidate of every choice, where these are the decisions'."""
+        return tuple(0 if number is None else indices[number] for number in self.decision_numbers)
 
     @property
     def is_row(self) -> bool:
@@ -74,6 +93,20 @@ class SearchSpace:
             for reads in candidates
             for read in reads
             if read != number - 1
+        )
+
+    @property
+    def read_last(self) -> tuple[tuple[int, ...], ...]:
+        """Of each choice the numbers of those, -1 the stem, that no later one reads any more."""
+        last = {
+            read: number
+            for number, candidates in enumerate(self.choice_reads)
+            for reads in candidates
+            for read in reads
+        }
+        return tuple(
+            tuple(read for read, reader in last.items() if reader == number)
+            for number in range(len(self.choices))
         )
 
     @cached_property
@@ -122,8 +155,8 @@ class SearchSpace:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Number of candidates of each choice."""
-        return tuple(len(choice.candidates) for choice in self.choices)
+        """Number of candidates of each decision."""
+        return tuple(len(choice.candidates) for choice in self.decisions)
 
     @property
     def num_architectures(self) -> int:
@@ -132,14 +165,55 @@ class SearchSpace:
 
     @property
     def fixed(self) -> tuple[Workload, ...]:
-        """The workloads of stem and head, which every architecture has."""
-        stem, _, head = self._walked
-        return (*stem, *head)
+        """The workloads of stem, head and what else every architecture has."""
+        stem, choices, head = self._walked
+        always = (
+            workloads[0]
+            for number, workloads in enumerate(choices)
+            if self.decision_numbers[number] is None and number not in self._sums
+        )
+        return (*stem, *always, *head)
+
+    @cached_property
+    def _sums(self) -> dict[int, int]:
+        """Sums that are needed only where a decision is not for nothing: numbers of choice and decision."""
+        found = {}
+        for number, choice in enumerate(self.choices):
+            last = self.choice_reads[number][0][-1]
+            added = self.decision_numbers[last] if last >= 0 else None
+            is_sum = choice.candidates[0].kind == SUM and self.decision_numbers[number] is None
+            if is_sum and added is not None and self._nothing[added] is not None:
+                found[number] = added
+        return found
+
+    @cached_property
+    def _nothing(self) -> tuple[int | None, ...]:
+        """Of each decision the candidate that gives nothing, if there is one."""
+        kinds = ([block.kind for block in choice.candidates] for choice in self.decisions)
+        return tuple(each.index(ZERO) if ZERO in each else None for each in kinds)
+
+    def grouped(self) -> Iterator[tuple[int, int, tuple[Workload, ...]]]:
+        """Every ``(decision number, candidate number, workloads)``: all places that it fills.
+
+        A sum belongs to what it adds where that may be nothing, as without it there is no sum.
+        """
+        places: list[list[int]] = [[] for _ in self.decisions]
+        for number, decision in enumerate(self.decision_numbers):
+            if decision is not None:
+                places[decision].append(number)
+        for decision, size in enumerate(self.sizes):
+            sums = [self.choice_workloads[n][0] for n, of in self._sums.items() if of == decision]
+            for index in range(size):
+                own = [self.choice_workloads[number][index] for number in places[decision]]
+                yield decision, index, (*own, *(sums if index != self._nothing[decision] else ()))
 
     def candidates(self) -> Iterator[tuple[int, int, Workload]]:
-        """Every ``(choice number, candidate number, workload)``, identities included."""
-        for number, workloads in enumerate(self.choice_workloads):
-            for index, workload in enumerate(workloads):
+        """Every ``(decision number, candidate number, workload)``, identities included.
+
+        Where a decision fills several places there are several workloads of the same numbers.
+        """
+        for number, index, workloads in self.grouped():
+            for workload in workloads:
                 yield number, index, workload
 
     def workloads(self) -> tuple[Workload, ...]:
@@ -148,10 +222,10 @@ class SearchSpace:
         return tuple(dict.fromkeys(w for w in every if not w.block.is_identity))
 
     def macs_table(self) -> tuple[int, tuple[np.ndarray, ...]]:
-        """MACs of stem and head together, and of each candidate, one array a choice."""
+        """MACs of what is always there together, and of each candidate, one array a decision."""
         tables = [np.zeros(size, np.int64) for size in self.sizes]
         for number, index, workload in self.candidates():
-            tables[number][index] = workload.macs
+            tables[number][index] += workload.macs
         return sum(w.macs for w in self.fixed), tuple(tables)
 
     def macs_range(self) -> tuple[int, int]:
@@ -175,7 +249,10 @@ class SearchSpace:
             [[b.key() for b in c.candidates] for c in self.choices],
             [b.key() for b in self.head],
         ]
-        text = json.dumps(parts if self.is_row else [*parts, self.choice_reads])
+        more: list[object] = [] if self.is_row else [self.choice_reads]
+        if self.is_tied:
+            more.append(self.decision_numbers)
+        text = json.dumps([*parts, *more])
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def to_json(self) -> dict[str, Any]:
@@ -188,6 +265,7 @@ class SearchSpace:
                     "name": choice.name,
                     "candidates": [block.key() for block in choice.candidates],
                     "reads": [list(reads) for reads in choice.reads],
+                    **({"follows": choice.follows} if choice.follows else {}),
                 }
                 for choice in self.choices
             ],
@@ -196,8 +274,25 @@ class SearchSpace:
         }
 
     def architecture(self, indices: Sequence[int]) -> Architecture:
-        """The architecture that picks these candidates."""
-        return Architecture(self, tuple(int(i) for i in indices))
+        """The architecture that picks these candidates, in its simplest form."""
+        return Architecture(self, self.simplest(tuple(int(i) for i in indices)))
+
+    def simplest(self, indices: tuple[int, ...]) -> tuple[int, ...]:
+        """The same network with nothing in the place of whatever does not run."""
+        if not self.has_nothing:
+            return indices
+        if indices not in self._simplest:
+            self._simplest[indices] = Architecture(self, indices).simplest
+        return self._simplest[indices]
+
+    @cached_property
+    def _simplest(self) -> dict[tuple[int, ...], tuple[int, ...]]:
+        return {}
+
+    @cached_property
+    def has_nothing(self) -> bool:
+        """Whether some place can be left empty, so that what depends on it does not run."""
+        return any(at is not None for at in self._nothing)
 
     def sample(self, rng: np.random.Generator) -> Architecture:
         """A uniformly random architecture."""
@@ -213,45 +308,63 @@ class Architecture:
 
     def __post_init__(self) -> None:
         sizes = self.space.sizes
+        choices = self.space.decisions
         if len(self.indices) != len(sizes):
             raise SpaceError(
                 f"an architecture of {self.space.name} must have {len(sizes)} indices, "
                 f"but got {len(self.indices)}"
             )
-        for choice, index, size in zip(self.space.choices, self.indices, sizes, strict=True):
+        for choice, index, size in zip(choices, self.indices, sizes, strict=True):
             if not 0 <= index < size:
                 raise SpaceError(f"the index of {choice.name} must be in 0..{size - 1}, but got {index}")
 
     @cached_property
-    def workloads(self) -> tuple[Workload, ...]:
-        """Every block with its input shape from image to output, identities included."""
+    def picks(self) -> tuple[int, ...]:
+        """The candidate of every choice."""
+        return self.space.picks(self.indices)
+
+    @cached_property
+    def _parts(self) -> tuple[Workload, ...]:
+        """What stands in every place from image to output, whether it runs or not."""
         stem, choices, head = self.space._walked
-        chosen = tuple(workloads[index] for workloads, index in zip(choices, self.indices, strict=True))
+        chosen = tuple(workloads[index] for workloads, index in zip(choices, self.picks, strict=True))
         return (*stem, *chosen, *head)
+
+    @cached_property
+    def flow(self) -> Flow:
+        """Which of the parts run, by their places among stem, choices and head."""
+        parts, stem = self._parts, len(self.space.stem)
+        reads: list[tuple[int, ...]] = [(place - 1,) for place in range(len(parts))]
+        if not self.space.is_row:
+            chosen = zip(self.space.choice_reads, self.picks, strict=True)
+            for number, (candidates, index) in enumerate(chosen):
+                reads[stem + number] = tuple(stem + read for read in candidates[index])
+        return flow([part.block for part in parts], tuple(reads))
+
+    @property
+    def simplest(self) -> tuple[int, ...]:
+        """Indices of the same network with nothing in the place of whatever does not run."""
+        used = {place - len(self.space.stem) for place in self.flow.used}
+        needed = {number for choice, number in enumerate(self.space.decision_numbers) if choice in used}
+        return tuple(
+            index if number in needed or nothing is None else nothing
+            for number, (index, nothing) in enumerate(zip(self.indices, self.space._nothing, strict=True))
+        )
+
+    @cached_property
+    def workloads(self) -> tuple[Workload, ...]:
+        """Every block that an image goes through, from image to output, identities included."""
+        return tuple(self._parts[place] for place in self.flow.used)
 
     @property
     def blocks(self) -> tuple[Block, ...]:
         """The blocks from image to output; identities do nothing and are left out."""
-        return tuple(w.block for w in self.workloads if not w.block.is_identity)
+        return tuple(self._parts[place].block for place in self.flow.running)
 
-    @cached_property
+    @property
     def reads(self) -> Reads:
         """What each of ``blocks`` reads; empty where each reads the one before."""
-        if self.space.is_row:
-            return ()
-        stem = len(self.space.stem)
-        sources: list[tuple[int, ...]] = [(n - 1,) for n in range(len(self.workloads))]
-        for number, (candidates, index) in enumerate(zip(self.space.choice_reads, self.indices, strict=True)):
-            sources[stem + number] = tuple(stem + read for read in candidates[index])
-        places, found = {IMAGE: IMAGE}, list[tuple[int, ...]]()
-        for number, workload in enumerate(self.workloads):
-            reads = tuple(places[read] for read in sources[number])
-            if workload.block.is_identity:
-                places[number] = reads[0]
-            else:
-                places[number] = len(found)
-                found.append(reads)
-        return tuple(found)
+        return () if self.space.is_row else self.flow.reads
 
     @property
     def macs(self) -> int:

@@ -21,16 +21,28 @@ from hwnas.runs.folder import RunFolder
 from hwnas.space import Architecture, SearchSpace
 from hwnas.spaces import own
 from hwnas.spaces.adapted import PREFIX, adapted
+from hwnas.spaces.darts import darts
 from hwnas.spaces.fbnet import fbnet
 from hwnas.spaces.macro import macro
 from hwnas.spaces.mnasnet import mnasnet
+from hwnas.spaces.mobilenetv3 import mobilenetv3
+from hwnas.spaces.nasbench201 import nasbench201
+from hwnas.spaces.nasnet import nasnet
+from hwnas.spaces.ofa import ofa
 from hwnas.spaces.proxylessnas import proxylessnas
+from hwnas.spaces.randwire import randwire
 
 SPACES: dict[str, Callable[..., SearchSpace]] = {
+    "darts": darts,
     "fbnet": fbnet,
     "macro": macro,
     "mnasnet": mnasnet,
+    "mobilenetv3": mobilenetv3,
+    "nasbench201": nasbench201,
+    "nasnet": nasnet,
+    "ofa": ofa,
     "proxylessnas": proxylessnas,
+    "randwire": randwire,
 }
 
 Make = TypeVar("Make", bound=Callable[..., SearchSpace])
@@ -115,6 +127,14 @@ def load(
     return make(**options)
 
 
+def is_tied(name: str) -> bool:
+    """Whether decisions of a space fill several places; not where there is no space of this name."""
+    try:
+        return load(name).is_tied
+    except SpaceError:
+        return False
+
+
 def in_folder(run: Path) -> SearchSpace:
     """The space of the network of a folder.
 
@@ -170,13 +190,18 @@ __all__ = [
     "SPACES",
     "adapted",
     "architecture_from_json",
+    "darts",
     "fbnet",
     "in_folder",
+    "is_tied",
     "load",
     "macro",
     "mnasnet",
+    "nasbench201",
+    "nasnet",
     "of_run",
     "own",
     "proxylessnas",
+    "randwire",
     "register",
 ]

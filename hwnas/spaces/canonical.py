@@ -2,7 +2,7 @@
 
 A candidate that is an identity does nothing, so that inside a row of equal choices only the
 order of the *other* candidates matters. The canonical form moves the identities of each such
-row to its end.
+row to its end. What does not run, as nobody reads it, is written as nothing.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from math import prod
 
 import numpy as np
 
@@ -30,6 +31,8 @@ class Canonical:
     def __call__(self, indices: IntArray) -> IntArray:
         """Canonical indices: shape (n, choices) in and out."""
         result = np.array(indices, dtype=np.int64, ndmin=2)
+        if self.space.has_nothing:
+            result = np.array([self.space.simplest(tuple(row)) for row in result.tolist()], dtype=np.int64)
         for first, last, identity in self._rows:
             row = result[:, first:last]
             order = np.argsort(row == identity, axis=1, kind="stable")
@@ -49,6 +52,21 @@ class Canonical:
                 break
         return list(found.values())
 
+    @property
+    def num_networks(self) -> int | None:
+        """How many distinct networks there are; None where places can be empty, as each had to be looked at.
+
+        A row of n choices of m blocks and an identity has 1 + m + ... + m**n of them.
+        """
+        if self.space.has_nothing:
+            return None
+        sizes = list(self.space.sizes)
+        for first, last, _ in self._rows:
+            others = sizes[first] - 1
+            in_row = sum(others**count for count in range(last - first + 1))
+            sizes[first:last] = [in_row, *(1,) * (last - first - 1)]
+        return prod(sizes)
+
     @cached_property
     def _rows(self) -> tuple[tuple[int, int, int], ...]:
         """First and last+1 choice of each row of equal choices, and the index of its identity."""
@@ -57,7 +75,7 @@ class Canonical:
     def _find_rows(self) -> Iterator[tuple[int, int, int]]:
         workloads, elsewhere = self.space.choice_workloads, self.space.read_elsewhere
         reads = self.space.choice_reads
-        first = 0
+        first = len(workloads) if self.space.is_tied else 0
         while first < len(workloads):
             same = workloads[first]
             last = first + 1

@@ -78,6 +78,7 @@ def told(data: Mapping[str, Any]) -> SearchSpace:
                 str(choice["name"]),
                 tuple(blocks.parse(str(key)) for key in choice["candidates"]),
                 tuple(tuple(map(str, reads)) for reads in choice["reads"]),
+                str(choice.get("follows", "")),
             )
             for choice in data["choices"]
         ]

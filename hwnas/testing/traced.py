@@ -8,13 +8,23 @@ from typing import Any, cast
 import torch
 from torch import fx, nn
 
-from hwnas.blocks.layers import MOVING, SqueezeExcite, StridedPointwise
+from hwnas.blocks.layers import MOVING, SqueezeExcite, StridedPointwise, Zeros
 from hwnas.blocks.wired import recorded
 from hwnas.space import Op, Workload
 from hwnas.testing.claims import claim
 
 _MOVING: dict[type[nn.Module], str] = {**MOVING, nn.AdaptiveAvgPool2d: "pool"}
-_SILENT = nn.ReLU, nn.ReLU6, nn.Hardswish, nn.Hardsigmoid, nn.Sigmoid, nn.SiLU, nn.Flatten, nn.Identity
+_SILENT = (
+    nn.ReLU,
+    nn.ReLU6,
+    nn.Hardswish,
+    nn.Hardsigmoid,
+    nn.Sigmoid,
+    nn.SiLU,
+    nn.Flatten,
+    nn.Identity,
+    Zeros,
+)
 _FUNCTIONS = {"add": "add", "mul": "scale", "cat": "concat"}
 
 

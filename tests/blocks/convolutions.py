@@ -61,9 +61,9 @@ def all_spaces() -> Iterator[SearchSpace]:
     yield from (spaces.load("fbnet", strides="cifar"), known.load("fbnet-c", strides="cifar").space)
 
 
-def all_blocks() -> dict[Block, int]:
-    """Every block of all spaces, stages as their layers, and the channels of its input."""
-    found: dict[Block, int] = {}
+def all_blocks() -> dict[Block, int | tuple[int, ...]]:
+    """Every block of all spaces, stages as their layers, and the channels of its inputs."""
+    found: dict[Block, int | tuple[int, ...]] = {}
     for space in all_spaces():
         for workload in space.workloads():
             block = workload.block
@@ -72,11 +72,13 @@ def all_blocks() -> dict[Block, int]:
     return found
 
 
-def step(module: nn.Module, shape: tuple[int, ...]) -> None:
+def step(module: nn.Module, *shapes: tuple[int, ...]) -> None:
     """Forwards and backwards, as training does: fp32, channels last."""
     module = module.to(memory_format=torch.channels_last).train()  # type: ignore[call-overload]
-    x = torch.randn(shape).contiguous(memory_format=torch.channels_last).requires_grad_()
-    module(x).sum().backward()
+    images = [
+        torch.randn(shape).contiguous(memory_format=torch.channels_last).requires_grad_() for shape in shapes
+    ]
+    module(*images).sum().backward()
 
 
 def main(batch: int, side: int) -> None:
@@ -87,7 +89,8 @@ def main(batch: int, side: int) -> None:
             module = module.to_empty(device="cpu")
             for parameter in module.parameters():
                 nn.init.constant_(parameter, 0.01)
-            step(module, (batch, channels, side, side))
+            each = channels if isinstance(channels, tuple) else (channels,)
+            step(module, *((batch, width, side, side) for width in each))
         for _ in range(5):  # the shape that the crash was found with
             step(blocks.Skip(8, 16, 2).build(), (64, 8, 56, 56))
     print(json.dumps({"ran": len(recorder.found), "refused": recorder.strided_pointwise}))

@@ -62,6 +62,7 @@ WRONG_VALUES = {
     "search --from": [*SEARCH, "--data", "digits", "--from", "nope"],
     "search --resolution": [*SEARCH, "--from", "mobilenetv2", "--data", "digits", "--resolution", "3"],
     "search --width": [*SEARCH, "--from", "mobilenetv2", "--data", "digits", "--width", "0.75,2"],
+    "search --compound": [*SEARCH, "--from", "mobilenetv2", "--data", "digits", "--compound", "1"],
     "search --strides": [*SEARCH, "--from", "mobilenetv2", "--data", "digits", "--strides", "cifar"],
     "train --from": ["train", "r", "--data", "digits", "--from", "nope"],
     "train --task": ["train", "r", "--from", "mobilenetv2", "--data", "digits", "--task", "dreaming"],

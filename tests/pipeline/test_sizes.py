@@ -544,3 +544,72 @@ def test_strides_need_a_network_and_images(words, tmp_path):
     ended = CliRunner(env={"COLUMNS": "1000"}).invoke(app, asked)
     assert ended.exit_code == 2
     assert re.search(r"--strides must only be given with --(from|data)", ended.stderr)
+
+
+@pytest.mark.parametrize("text", ["", "1", "-1,", "-1,-1.0", "a", "-7", "--1", "nan", "-0.00001"])
+def test_powers_that_are_none(text):
+    with pytest.raises(HwnasError, match="powers of compound scaling must"):
+        _sizes.compound(text)
+
+
+def test_compound_scaling_shrinks_width_and_resolution_together():
+    powers = _sizes.compound("0, -0.5,-1,-2")
+    asked = _known.Known("efficientnet-lite0", None, True, (224,), compound=powers)
+    assert asked.sizes() == (Size(224), Size(208, 0.95), Size(192, 0.91), Size(168, 0.83))
+    assert [asked.at(size.width) for size in asked.sizes()[:2]] == [
+        *("efficientnet-lite0", "efficientnet-lite0-0.95")
+    ]
+    assert asked.has_sizes
+    narrow = _known.Known("mobilenetv2-0.5", None, True, (96,), compound=(-1.0,))
+    assert narrow.sizes() == (Size(80, 0.45),)
+    assert (narrow.at(0.45), narrow.has_sizes) == ("mobilenetv2-0.45", False)
+    decoded = _known.Known("mobilenetv2+fpnsum64", None, True, (96,), (), ("imagenet", "os16"), (0.0, -1.0))
+    assert decoded.sizes() == (Size(96), Size(96, 1.0, "os16"), Size(80, 0.91), Size(80, 0.91, "os16"))
+
+
+def test_the_command_searches_every_power_of_compound_scaling(tmp_path, monkeypatch):
+    monkeypatch.setattr(train, "TrainConfig", Short)
+    monkeypatch.setattr(adapting, "weights_of", weights)
+    target, run = Target("host", "litert", "int8"), tmp_path / "run"
+    named = ["from:mobilenetv2-0.2-r40-c10-imagenet", "from:mobilenetv2-0.18-r32-c10-imagenet"]
+    table_of(target, *map(spaces.load, named)).save(places.table(tmp_path / "tables", target))
+    words = ["search", "--from", "mobilenetv2-0.2", "--data", DATA, "--tables", tmp_path / "tables"]
+    words += ["--no-measure", "--warmup-steps", "1", "--steps", "1", "--rank", "fp32", "--queries", "3"]
+    words += ["--device", "host/litert-int8=60%", "--gallery", "0", "--out", run]
+    words += ["--set", "promise.tuned_epochs=1", "--resolution", "40", "--compound", "0,-1"]
+    ended = CliRunner(env={"COLUMNS": "1000"}).invoke(app, [*map(str, words)], catch_exceptions=False)
+    assert ended.exit_code == 0
+    told = records.search(run).extra["resolutions"]
+    assert [(item["resolution"], item["width"]) for item in told] == [(40, 0.2), (32, 0.18)]
+    (taken,) = (item for item in told if item["taken"])
+    assert taken["merit"] == max(item["merit"] for item in told)
+    folders = [RunFolder(run).resolutions / size for size in ("40-0.2", "32-0.18")]
+    assert [records.search(folder).space for folder in folders] == named
+    limits = [{item.budget_ms for item in records.search(folder).budgets} for folder in folders]
+    assert limits[0] == limits[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "said"),
+    [
+        ("mobilenetv2", ["--compound", "1"], "must be 0 or below, as weights can be cut but not grown"),
+        ("mobilenetv2", ["--compound", "0", "--width", "1"], "--width must only be given without --compound"),
+        ("mobilenetv2", ["--compound", "0", "--resolution", "96,72"], "but got 96,72: leave out all but"),
+        ("timm:mobilenetv2_100", ["--compound", "-1"], "--compound -1: leave out --compound"),
+        ("shufflenetv2", ["--compound", "-1"], "the width of shufflenetv2 must be one of"),
+    ],
+)
+def test_compound_scaling_that_cannot_be_is_wrong_usage(name, words, said, tmp_path):
+    asked = ["search", "--from", name, "--data", DATA, *words, "--device", "host=60%"]
+    ended = CliRunner(env={"COLUMNS": "1000"}).invoke(app, [*asked, "--out", str(tmp_path / "run")])
+    assert ended.exit_code == 2
+    assert said in ended.stderr
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("words", [["--from", "."], []])
+def test_compound_scaling_needs_a_network_and_images(words, tmp_path):
+    asked = ["search", *words, "--compound", "0", "--device", "host=60%", "--out", str(tmp_path / "run")]
+    ended = CliRunner(env={"COLUMNS": "1000"}).invoke(app, asked)
+    assert ended.exit_code == 2
+    assert re.search(r"--compound must only be given with --(from|data)", ended.stderr)

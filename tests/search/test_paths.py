@@ -13,7 +13,7 @@ from hwnas.evaluators.supernet.oneshot import OneShot
 from hwnas.evaluators.supernet.paths import DEEP, RELEASE, STAY, Paths, release_for
 from hwnas.evaluators.supernet.warm_up import warm_up
 
-DEEP_SPACES = ["fbnet", "proxylessnas"]
+DEEP_SPACES = ["fbnet", "mobilenetv3", "ofa", "proxylessnas"]
 
 
 def deep():

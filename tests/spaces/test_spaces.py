@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
+import numpy as np
 import pytest
 
-from hwnas import spaces, testing
+from hwnas import known, spaces, testing
 from hwnas.blocks import MBConv, MBStage, Skip
 from hwnas.errors import SpaceError
+from hwnas.space import SearchSpace
+from hwnas.spaces.canonical import Canonical
+
+OPTIONS = ("resolution", "num_classes", "strides")
 
 
 @pytest.mark.parametrize("name", spaces.SPACES)
@@ -16,7 +22,7 @@ def test_contract(name):
     testing.check_space(name)
 
 
-@pytest.mark.parametrize("name", ["fbnet", "mnasnet", "proxylessnas"])
+@pytest.mark.parametrize("name", ["fbnet", "mnasnet", "mobilenetv3", "ofa", "proxylessnas"])
 def test_contract_with_other_strides(name):
     testing.check_space(f"{name}-r32-c5-cifar")
 
@@ -93,10 +99,83 @@ def test_squeeze_excite_of_mnasnet_is_a_quarter_of_the_input():
                 ]
 
 
-@pytest.mark.parametrize("name", ["mnasnet", "proxylessnas"])
+@pytest.mark.parametrize("options", [(224, 1000, "imagenet"), (32, 10, "cifar")])
+def test_the_published_network_is_in_the_space_of_mobilenetv3(options):
+    """Block for block; 219 M multiply-adds and 5.4 M parameters (arXiv:1905.02244, table 3)."""
+    network = known.load("mobilenetv3-large", **dict(zip(OPTIONS, options, strict=True)))
+    space = spaces.load("mobilenetv3", **dict(zip(OPTIONS, options, strict=True)))
+    body = network.blocks[len(space.stem) : -len(space.head)]
+    picks = [choice.candidates.index(block) for choice, block in zip(space.choices, body, strict=True)]
+    found = space.architecture(picks)
+    assert found.blocks == network.blocks
+    assert space.input_shape == network.space.input_shape
+    if options[0] == 224:
+        assert found.macs == pytest.approx(219e6, rel=0.015)
+        assert found.params == pytest.approx(5.4e6, rel=0.02)
+
+
+def test_mobilenetv3_varies_what_its_paper_searches():
+    space = spaces.load("mobilenetv3")
+    for choice in space.choices:
+        found = [block for block in choice.candidates if isinstance(block, MBConv)]
+        wanted = {3, 4, 6, 2.3, 2.5} if found[0].in_channels == found[0].out_channels == 80 else {3, 4, 6}
+        assert {block.kernel_size for block in found} == {3, 5, 7}
+        assert {block.expansion_ratio for block in found} == wanted
+        assert len(found) == 3 * len(wanted) * 2
+        squeezed = [block for block in found if block.se_channels]
+        assert 2 * len(squeezed) == len(found)
+        assert all(b.se_channels % 8 == 0 for b in squeezed)
+        assert all(4 * b.se_channels == pytest.approx(b.hidden_channels, abs=24) for b in squeezed)
+        assert {b.activation for b in found} == {"relu" if int(choice.name[5]) < 3 else "hswish"}
+        (none,) = choice.candidates[len(found) :] or (None,)
+        assert (none is None) == choice.name.endswith(".1")
+        assert none is None or none.is_identity
+
+
+def test_ofa_has_as_many_networks_as_in_its_paper():
+    """((3 * 3)**2 + (3 * 3)**3 + (3 * 3)**4)**5, about 2 * 10**19 (arXiv:1908.09791, section 3.2)."""
+    space = spaces.load("ofa")
+    assert Canonical(space).num_networks == (9**2 + 9**3 + 9**4) ** 5 == pytest.approx(2e19, rel=0.1)
+    assert [choice.candidates[0].out_channels for choice in space.choices[::4]] == [24, 40, 80, 112, 160]
+    assert [len(choice.candidates) for choice in space.choices] == [9, 9, 10, 10] * 5
+    assert space.choice_workloads[-1][0].out_shapes[0] == (160, 7, 7)
+    first = [choice.candidates[0] for choice in space.choices[::4] for _ in range(4)]
+    for choice, template in zip(space.choices, first, strict=True):
+        blocks = [block for block in choice.candidates if isinstance(block, MBConv)]
+        assert {(block.kernel_size, block.expansion_ratio) for block in blocks} == {
+            (kernel, ratio) for kernel in (3, 5, 7) for ratio in (3, 4, 6)
+        }
+        assert {block.activation for block in blocks} == {template.activation}
+        assert len({block.se_channels > 0 for block in blocks}) == 1
+
+
+def test_a_stage_of_ofa_uses_its_first_layers():
+    space = spaces.load("ofa")
+    canonical = Canonical(space)
+    picks = [0] * len(space.choices)
+    picks[2:4] = [9, 5]  # the third layer of the first stage is left out, its fourth is not
+    same = [0] * len(space.choices)
+    same[2:4] = [5, 9]
+    assert canonical.key(tuple(picks)) == canonical.key(tuple(same)) == tuple(same)
+    assert [b for b in space.architecture(picks).blocks if not b.is_identity] == [
+        b for b in space.architecture(same).blocks if not b.is_identity
+    ]
+
+
+@pytest.mark.parametrize("name", ["macro-r16-c5", "proxylessnas-r32-c10-cifar"])
+def test_networks_are_counted_as_they_are_enumerated(name):
+    space = spaces.load(name)
+    choices = space.choices[:5]
+    few = SearchSpace("few", space.input_shape, space.stem, choices, ())
+    canonical = Canonical(few)
+    every = itertools.product(*(range(size) for size in few.sizes))
+    assert canonical.num_networks == len(set(map(tuple, canonical(np.array(list(every))).tolist())))
+
+
+@pytest.mark.parametrize("name", ["mobilenetv3", "ofa", "mnasnet", "proxylessnas"])
 def test_cifar_strides_keep_more_pixels(name):
     space = spaces.load(name, resolution=32, strides="cifar")
-    assert space.choice_workloads[-1][0].out_shapes[0] == (320, 4, 4)
+    assert space.choice_workloads[-1][0].out_shapes[0][1:] == (4, 4)
     with pytest.raises(SpaceError, match="strides"):
         spaces.load(f"{name}-r32-c10-weird")
 
@@ -116,3 +195,12 @@ def test_cifar_strides_keep_more_pixels(name):
 def test_unknown_names_and_options_are_refused(name, options, message):
     with pytest.raises(SpaceError, match=message):
         spaces.load(name, **options)
+
+
+def test_randwire_is_the_papers_small_regime_with_80_instead_of_78_channels():
+    """583 M multiply-adds there, which grow by about the square of the channels."""
+    space = spaces.load("randwire")
+    whole = space.architecture((0, 0, 0))
+    assert whole.macs == pytest.approx(583e6 * (80 / 78) ** 2, rel=0.02)
+    wirings = {block.wiring for block in space.choices[0].candidates}
+    assert len(wirings) == 24

@@ -1,3 +1,5 @@
+from dataclasses import fields
+
 import pytest
 import torch
 from torch import nn
@@ -128,6 +130,16 @@ def test_a_proxy_keeps_the_choices_and_is_cheaper():
     full = space.architecture([3] * 22).macs
     assert proxy.architecture([3] * 22).macs < full / 12
     assert proxy_space(space) is space
+
+
+@pytest.mark.parametrize("name", spaces.SPACES)
+def test_a_proxy_is_narrower_in_every_layer(name):
+    space = spaces.load(name)
+    narrow = proxy_space(space, width=0.5)
+    for block, thinner in zip((*space.stem, *space.head), (*narrow.stem, *narrow.head), strict=True):
+        for field in fields(block):
+            if field.name.endswith("_channels") and (field.name, block) != ("in_channels", space.stem[0]):
+                assert getattr(thinner, field.name) <= max(8, 0.6 * getattr(block, field.name)), field.name
 
 
 @pytest.mark.parametrize("width", [0, -1, 2])

@@ -107,7 +107,7 @@ class Supernet(nn.Module):
     ) -> None:
         super().__init__()
         self.space = space
-        self._elsewhere = space.read_elsewhere
+        self._done = space.read_last
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.stem = blocks.build(space.stem)
@@ -118,15 +118,16 @@ class Supernet(nn.Module):
         self.to(device=device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, images: torch.Tensor, gates: Sequence[Gate]) -> torch.Tensor:
-        """Outputs, as logits (n, classes), of images (n, channels, height, width) under one gate a choice."""
-        if len(gates) != len(self.choices):
-            raise SpaceError(f"gates must be {len(self.choices)}, one a choice, but got {len(gates)}")
+        """Outputs, as logits (n, classes), of images (n, channels, h, w) under one gate a decision."""
+        decisions = len(self.space.decisions)
+        if len(gates) != decisions:
+            raise SpaceError(f"gates must be {decisions}, one a choice, but got {len(gates)}")
         values: Values = {-1: self.stem(images)}
-        for number, (choice, gate) in enumerate(zip(self.choices, gates, strict=True)):
-            values[number] = choice(values, gate)
-            if number - 1 not in self._elsewhere:
-                del values[number - 1]  # features are large
-        return cast(torch.Tensor, self.head(values[len(gates) - 1]))
+        for number, decision in enumerate(self.space.decision_numbers):
+            values[number] = self.mixed(number)(values, 0 if decision is None else gates[decision])
+            for done in self._done[number]:
+                del values[done]  # features are large
+        return cast(torch.Tensor, self.head(values[len(self.choices) - 1]))
 
     def mixed(self, number: int) -> MixedChoice:
         """A choice by its number."""
@@ -135,7 +136,7 @@ class Supernet(nn.Module):
     def path(self, indices: Sequence[int]) -> Iterator[nn.Module]:
         """The parts that one architecture uses."""
         yield self.stem
-        for choice, index in zip(self.choices, indices, strict=True):
+        for choice, index in zip(self.choices, self.space.picks(indices), strict=True):
             yield cast(MixedChoice, choice).candidates[index]
         yield self.head
 
@@ -184,7 +185,7 @@ def proxy_space(space: SearchSpace, *, width: float = 1.0, resolution: int | Non
         names = [
             f.name
             for f in dataclasses.fields(block)  # type: ignore[arg-type]
-            if f.name in ("in_channels", "out_channels", "hidden_channels")
+            if f.name in ("in_channels", "out_channels", "conv_channels", "hidden_channels")
         ]
         scaled = {n: _scaled(getattr(block, n), width) for n in names}
         return dataclasses.replace(block, **scaled)  # type: ignore[type-var]
@@ -194,7 +195,9 @@ def proxy_space(space: SearchSpace, *, width: float = 1.0, resolution: int | Non
         name=f"{space.name}-proxy-w{width:g}-r{side}",
         input_shape=(channels, side, side),
         stem=(dataclasses.replace(stem[0], in_channels=channels), *stem[1:]),  # type: ignore[type-var]
-        choices=tuple(Choice(c.name, tuple(narrow(b) for b in c.candidates), c.reads) for c in space.choices),
+        choices=tuple(
+            dataclasses.replace(c, candidates=tuple(narrow(b) for b in c.candidates)) for c in space.choices
+        ),
         head=tuple(narrow(block) for block in space.head),
         origin=space.origin,
     )

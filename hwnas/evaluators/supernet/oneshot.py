@@ -206,10 +206,9 @@ class OneShot:
         arch = self.proxy.architecture(indices)
         self._recalibrate(arch.indices)
         network = blocks.network(arch)
-        parts = zip(arch.workloads, self._parts(arch.indices), strict=True)
-        kept = [part for workload, part in parts if not workload.block.is_identity]
-        for own, part in zip(network, kept, strict=True):
-            own.load_state_dict(part.state_dict())
+        parts = list(self._parts(arch.indices))
+        for own, place in zip(network, arch.flow.running, strict=True):
+            own.load_state_dict(parts[place].state_dict())
         return network.eval()
 
     def _parts(self, indices: tuple[int, ...]) -> Iterator[nn.Module]:

@@ -74,4 +74,4 @@ class Paths:
 
 def release_for(space: SearchSpace) -> float:
     """The ``release`` that suits a space: none for shallow ones, whose ranking it only costs."""
-    return RELEASE if len(space.choices) > DEEP else 0.0
+    return RELEASE if len(space.decisions) > DEEP else 0.0

@@ -37,15 +37,15 @@ class Entries:
     @classmethod
     def of_space(cls, space: SearchSpace) -> Entries:
         """All that a space's blocks tell."""
-        every = list(space.candidates())
-        values = [features(w) for _, _, w in every]
+        every = list(space.grouped())
+        values = [np.sum([features(w) for w in workloads], axis=0) for _, _, workloads in every]
         fixed = np.sum([features(w) for w in space.fixed], axis=0) if space.fixed else np.zeros(len(FEATURES))
         return cls(
             Layout(space.sizes),
-            tuple(w.key() for _, _, w in every),
-            tuple(w.read for _, _, w in every),
+            tuple(" ".join(w.key() for w in workloads) for *_, workloads in every),
+            tuple(workloads[0].read for *_, workloads in every),
             tuple(index for _, index, _ in every),
-            np.array([not w.block.is_identity for _, _, w in every] + [True]),
+            np.array([any(not w.block.is_identity for w in workloads) for *_, workloads in every] + [True]),
             np.array([*values, fixed]),
         )
 
@@ -94,6 +94,6 @@ class Entries:
 
 
 def cost_vector(space: SearchSpace, cost: Callable[[Workload], float]) -> FloatArray:
-    """One value an entry of the space's layout; the fixed part is the sum of stem and head."""
-    values = [cost(workload) for _, _, workload in space.candidates()]
-    return np.array([*values, sum(cost(workload) for workload in space.fixed)])
+    """One value an entry of the space's layout; the fixed part is the sum of what is always there."""
+    values = [sum(map(cost, workloads)) for *_, workloads in space.grouped()]
+    return np.array([*values, sum(map(cost, space.fixed))])

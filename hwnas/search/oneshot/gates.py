@@ -42,7 +42,7 @@ class Gates:
 
     def named(self) -> list[tuple[str, nn.Parameter]]:
         """The logits by the name of their choice."""
-        return [(c.name, p) for c, p in zip(self.space.choices, self.logits, strict=True)]
+        return [(c.name, p) for c, p in zip(self.space.decisions, self.logits, strict=True)]
 
     @property
     def parameters(self) -> list[nn.Parameter]:
@@ -122,7 +122,7 @@ def skipped(space: SearchSpace, chances: Sequence[FloatArray]) -> float:
     """
     skips = [
         sum(p for p, block in zip(chance, choice.candidates, strict=True) if block.kind == "skip")
-        for chance, choice in zip(chances, space.choices, strict=True)
+        for chance, choice in zip(chances, space.decisions, strict=True)
         if any(block.kind == "skip" for block in choice.candidates)
     ]
     return float(np.mean(skips)) if skips else 0.0

@@ -68,12 +68,10 @@ def inherited(run: Path, arch: Architecture, data: Dataset) -> Start:
 def _places(arch: Architecture) -> Iterator[tuple[str, int]]:
     """Where the weights of each block are in the supernet, and the block's number in the network."""
     space = arch.space
-    stem = [(block, f"supernet:stem.{i}.") for i, block in enumerate(space.stem)]
-    chosen = [
-        (choice.candidates[index], f"supernet:choices.{i}.candidates.{index}.")
-        for i, (choice, index) in enumerate(zip(space.choices, arch.indices, strict=True))
+    parts = [
+        *(f"supernet:stem.{i}." for i in range(len(space.stem))),
+        *(f"supernet:choices.{i}.candidates.{index}." for i, index in enumerate(arch.picks)),
+        *(f"supernet:head.{i}." for i in range(len(space.head))),
     ]
-    head = [(block, f"supernet:head.{i}.") for i, block in enumerate(space.head)]
-    kept = [source for block, source in (*stem, *chosen, *head) if not block.is_identity]
-    for number, source in enumerate(kept):
-        yield source, number
+    for number, place in enumerate(arch.flow.running):
+        yield parts[place], number

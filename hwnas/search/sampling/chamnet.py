@@ -1,16 +1,17 @@
 """ChamNet (Dai et al., arXiv:1812.08934): a Gaussian process predicts accuracy, evolution searches in it.
 
-The predictor is trained on selected samples. A round has some to explore, of which it is least certain, and
-some to exploit, which it predicts to be best; then it is trained anew. Exploring ends where it predicted a
-round well enough. What is best by prediction within the budgets, a genetic algorithm finds: parents cross,
-children mutate, the fittest stay.
+What the abstract says is kept: an accuracy predictor that is a Gaussian process, samples for it that
+Bayesian optimisation picks one batch after the other, and a search by it and by predictors of costs. No more
+of the paper could be read, so the rest is ours. A round has some to explore, of which the predictor is least
+certain, and some to exploit, which it predicts to be best; exploring ends where it predicted a round well
+enough. What is best by prediction within the budgets, a genetic algorithm finds: parents cross, children
+mutate, the fittest stay.
 
-What is not as in the paper: there the predictor is built first; then evolution uses it, for any platform.
-Here queries are few, and for one problem: evolution runs in every round, what it finds is scored and learnt
-from. Fitness has no penalty for what exceeds a budget: costs are known exactly, and a child that breaks a
-budget mutates once more and is not born if that does not pay for it. The covariance is that of ``gp``, as
-choices have no order. What is returned is the network that is predicted to be best of those that were scored:
-the best score is a lucky one.
+There the predictors are built once, for any platform. Here queries are few, and for one problem: evolution
+runs in every round, what it finds is scored and learnt from. Costs are known exactly, and a child that
+breaks a budget mutates once more and is not born if that does not pay for it. The covariance is that of
+``gp``, as choices have no order. What is returned is the network that is predicted to be best of those that
+were scored: the best score is a lucky one.
 """
 
 from __future__ import annotations

@@ -151,7 +151,7 @@ def _ways(problem: Problem) -> list[tuple[int, int]]:
     """
     return [
         (number, candidate)
-        for number, choice in enumerate(problem.blocks.choices)
+        for number, choice in enumerate(problem.blocks.decisions)
         if choice.reads and len(choice.candidates) > 1
         for candidate in range(len(choice.candidates))
     ]

@@ -67,11 +67,15 @@ class Features:
         for number, index, workload in space.candidates():
             block, row = workload.block, tables[number][index]
             layers = getattr(block, "layers", 1)
-            row[:3] = workload.macs, block.params(), 0 if isinstance(block, Skip) else layers
+            row[:3] += (
+                workload.macs,
+                block.params(),
+                0 if block.is_identity or isinstance(block, Skip) else layers,
+            )
             if not block.is_identity:
                 sort = sorts[_sort(block)]
-                row[3 + sort] = layers
-                row[3 + len(sorts) * (1 + stages[outs[number]]) + sort] = layers
+                row[3 + sort] += layers
+                row[3 + len(sorts) * (1 + stages[workload.out_shapes]) + sort] += layers
         return tuple(tables)
 
 

@@ -112,10 +112,10 @@ class Knapsack:
     def _stages(self) -> tuple[IntArray, ...]:
         """The variables that leave a layer out, of each row of choices whose outputs have one shape."""
         space = self.problem.blocks
-        shapes = [workloads[0].out_shapes for workloads in space.choice_workloads]
+        shapes = [workloads[0].out_shapes for _, index, workloads in space.grouped() if index == 0]
         identities = [
             [start + n for n, block in enumerate(choice.candidates) if block.is_identity]
-            for start, choice in zip(self._layout.offsets, space.choices, strict=True)
+            for start, choice in zip(self._layout.offsets, space.decisions, strict=True)
         ]
         found = []
         for _, group in groupby(range(len(shapes)), key=lambda number: shapes[number]):
@@ -138,7 +138,7 @@ def uniform(problem: Problem, steps: int = 200) -> tuple[int, ...] | None:
     """
     space = problem.blocks
     macs = [np.array(table, float) for table in space.macs_table()[1]]
-    for table, choice, own in zip(macs, space.choices, space.reference, strict=True):
+    for table, choice, own in zip(macs, space.decisions, space.reference, strict=True):
         sort = _sort(choice.candidates[own])
         table[[_sort(block) != sort for block in choice.candidates]] = np.inf
     for share in np.linspace(1.0, 0.0, steps):

@@ -49,7 +49,7 @@ class Study(Sampler):
         super().__init__(problem, rng)
         self.objectives = 1 + len(problem.constraints) + len(problem.objectives) if every else 1
         self.study = _study(self.objectives, optimizer, int(rng.integers(2**31)))
-        self.names = [f"{n:03d} {choice.name}" for n, choice in enumerate(problem.blocks.choices)]
+        self.names = [f"{n:03d} {choice.name}" for n, choice in enumerate(problem.blocks.decisions)]
         self.open: dict[tuple[int, ...], optuna.trial.Trial] = {}
         for row in self.archive.feasible.sample(first, rng):
             self._enqueue(tuple(int(i) for i in row))
