@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from operator import lt
 from pathlib import Path
 
 import numpy as np
 
 from hwnas.errors import DataError, in_words
 from hwnas.evaluators.tabular.benchmark import Benchmark
-from hwnas.latency.base import FloatArray
 from hwnas.space import SearchSpace
 from hwnas.spaces.canonical import Canonical
 
@@ -59,17 +59,20 @@ def benchmark(records: Iterable[TrainedRecord], space: SearchSpace, dataset: str
     Raises:
         DataError: A record is not of the space, or lacks the data set.
     """
-    canonical, runs = Canonical(space), dict[tuple[int, ...], FloatArray]()
+    archs, found, sizes = list[tuple[int, ...]](), list[list[float]](), space.sizes
     for record in records:
         require_dataset(record, dataset, path)
-        if len(record.arch) != len(space.sizes) or not np.all(np.less(record.arch, space.sizes)):
+        if len(record.arch) != len(sizes) or not all(map(lt, record.arch, sizes)):
             raise DataError(
-                f"a record must be of {space.name} with {list(space.sizes)} candidates, but {path} has "
+                f"a record must be of {space.name} with {list(sizes)} candidates, but {path} has "
                 f"{list(record.arch)}: give its own --space"
             )
-        key, found = canonical.key(record.arch), np.array(list(record.accuracies[dataset].values()))
-        runs[key] = np.concatenate([runs[key], found]) if key in runs else found
-    return Benchmark(space, runs)
+        archs.append(record.arch)
+        found.append(list(record.accuracies[dataset].values()))
+    runs: dict[tuple[int, ...], list[float]] = {}
+    for key, accuracies in zip(Canonical(space)(np.array(archs)).tolist(), found, strict=True):
+        runs.setdefault(tuple(key), []).extend(accuracies)
+    return Benchmark(space, {key: np.array(accuracies) for key, accuracies in runs.items()})
 
 
 def require_dataset(record: TrainedRecord, dataset: str | None, path: Path) -> str:
