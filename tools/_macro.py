@@ -15,6 +15,7 @@ from _bench import say
 
 from hwnas import data, spaces
 from hwnas.data import Dataset
+from hwnas.evaluators import tabular
 from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.evaluators.supernet.oneshot import OneShot
 from hwnas.evaluators.supernet.warm_up import warm_up
@@ -69,7 +70,7 @@ def load(options: argparse.Namespace) -> tuple[SearchSpace, Dataset, Benchmark]:
     torch.set_num_threads(options.threads)
     space = spaces.load("macro")
     dataset = data.load(options.data, resolution=32, seed=0, val_share=VAL_SHARE)
-    return space, dataset, Benchmark.load(options.benchmark, space)
+    return space, dataset, tabular.load(options.benchmark, space)
 
 
 def macs_costs(space: SearchSpace) -> Cost:

@@ -31,6 +31,7 @@ from _bench import Rows, environment, parser, report, say, target
 
 from hwnas import files, spaces
 from hwnas.budget import Budget
+from hwnas.evaluators import tabular
 from hwnas.evaluators.tabular import Benchmark, Tabular
 from hwnas.latency import from_json
 from hwnas.latency.base import Cost
@@ -203,13 +204,13 @@ def _world(file: Path, costs: Path | None) -> tuple[Benchmark, Cost]:
     space = spaces.load("macro")
     if costs is None:
         fixed, choices = space.macs_table()
-        return Benchmark.load(file, space), Cost(fixed / 1e6, tuple(c / 1e6 for c in choices))
+        return tabular.load(file, space), Cost(fixed / 1e6, tuple(c / 1e6 for c in choices))
     data = files.read_json(costs, "an additive table")
     if "choices_ms" in data:
         table = Cost(float(data["fixed_ms"]), tuple(np.array(c, float) for c in data["choices_ms"]))
     else:
         table = from_json(data).costs(space)
-    return Benchmark.load(file, space), table
+    return tabular.load(file, space), table
 
 
 def _problem(options: argparse.Namespace, budget: float) -> tuple[Benchmark, Problem]:

@@ -111,6 +111,6 @@ def read_budget(text: str) -> tuple[float, bool]:
     return value, is_share
 
 
-def sources(file: Path, space: str, costs: Path | None = None) -> Sources:
+def sources(file: Path, space: str | None, costs: Path | None = None, dataset: str | None = None) -> Sources:
     """Files of a bench, wherever its processes work."""
-    return Sources(file.absolute(), space, None if costs is None else costs.absolute())
+    return Sources(file.absolute(), space, None if costs is None else costs.absolute(), dataset)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from hwnas import files, latency, spaces
 from hwnas.budget import Budget
 from hwnas.errors import DataError
+from hwnas.evaluators import tabular
 from hwnas.evaluators.tabular import Benchmark
 from hwnas.latency.base import Cost, FloatArray, IntArray
 from hwnas.search.problem import Constraint, Problem, relative_budget
@@ -29,14 +31,16 @@ class Sources:
     """Where it is read from.
 
     Attributes:
-        file: The table.
-        space: Name of the space.
+        file: The table; a file or folder.
+        space: Name of the space; None takes the table's own.
         costs: Latency model; None counts multiply-adds.
+        dataset: Which trainings of the table; None where there are no others.
     """
 
     file: Path
-    space: str
+    space: str | None
     costs: Path | None = None
+    dataset: str | None = None
 
 
 @dataclass(frozen=True)
@@ -98,22 +102,34 @@ def ground(sources: Sources) -> Ground:
     Raises:
         HwnasError: A file cannot be used, or is no table of the whole space.
     """
-    space = spaces.load(sources.space)
-    benchmark = Benchmark.load(sources.file, space)
+    space = None if sources.space is None else spaces.load(sources.space)
+    benchmark = tabular.load(sources.file, space, sources.dataset)
     _require_whole(benchmark, sources.file)
-    return Ground(benchmark, _costs(space, sources.costs))
+    return Ground(benchmark, _costs(benchmark.space, sources.costs))
 
 
 def identity(sources: Sources) -> dict[str, Any]:
     """What must be equal for searches to stand beside each other; plain JSON."""
     of_costs = MACS if sources.costs is None else f"ms by a model of SHA-256 {files.sha256(sources.costs)}"
-    space = spaces.load(sources.space)
+    space = ground(sources).space
     return {
-        "benchmark_sha256": files.sha256(sources.file),
+        "benchmark_sha256": _sha256(sources.file),
+        **({} if sources.dataset is None else {"dataset": sources.dataset}),
         "space": space.name,
         "space_fingerprint": space.fingerprint,
         "costs": of_costs,
     }
+
+
+def _sha256(path: Path) -> str:
+    """Hex digest of a file, or of names and digests of all files of a folder."""
+    if not path.is_dir():
+        return files.sha256(path)
+    found = hashlib.sha256()
+    for each in sorted(path.iterdir()):
+        if each.is_file():
+            found.update(f"{each.name} {files.sha256(each)}\n".encode())
+    return found.hexdigest()
 
 
 def _costs(space: SearchSpace, path: Path | None) -> Cost:

@@ -93,6 +93,14 @@ def space(name: str) -> None:
     spaces.load(name)
 
 
+def benchmark_dataset(name: str) -> None:
+    """Raise HwnasError where no benchmark has a data set of a name."""
+    from hwnas.evaluators.tabular.nasbench201 import SPLITS
+
+    if name not in SPLITS:
+        raise HwnasError(f"dataset must be one of {', '.join(SPLITS)}, but got {name!r}")
+
+
 def task(name: str) -> None:
     """Raise HwnasError where there is no task of a name; loads none."""
     from hwnas import tasks

@@ -20,7 +20,12 @@ if TYPE_CHECKING:
     from hwnas.bench import StrategyBench
     from hwnas.bench.results import BenchBudget, BenchPoint
 
-File = Annotated[Path, typer.Argument(help="Tabular benchmark, as nas-bench-macro_cifar10.json.")]
+File = Annotated[
+    Path,
+    typer.Argument(
+        help="Tabular benchmark, told by its content: NAS-Bench-Macro, NAS-Bench-201 or NATS-Bench."
+    ),
+]
 Strategies = Annotated[
     str,
     typer.Option(
@@ -38,11 +43,20 @@ def bench(
     file: File,
     to: Annotated[Path, typer.Option("--out", help="Folder of the bench; goes on in one that is there.")],
     space: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="Space of the benchmark, short or full name.", callback=_usage.checked(_usage.space)
+            help="Space of the benchmark, short or full name; its own without it.",
+            callback=_usage.checked(_usage.space),
         ),
-    ] = "macro",
+    ] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            help="Data set of the accuracies where the benchmark has several: cifar10, cifar10-valid, "
+            "cifar100 or ImageNet16-120.",
+            callback=_usage.checked(_usage.benchmark_dataset),
+        ),
+    ] = None,
     strategies: Strategies = "evolution,surrogate",
     budgets: Annotated[
         str, typer.Option(help="Budgets in the unit of the costs, or of their range: 40,60 or 50%.")
@@ -62,7 +76,7 @@ def bench(
 
     with _usage.usage():
         asked = room.BenchAsked(
-            sources(file, space, costs),
+            sources(file, space, costs, dataset),
             _words("--strategies", strategies),
             _words("--budgets", budgets),
             _numbers(queries),

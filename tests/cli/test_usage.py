@@ -130,6 +130,7 @@ WRONG_VALUES = {
     "compare --variants": ["compare", "r", "--against", "mobilenetv2", "--variants", "nope"],
     "compare --rounds": ["compare", "r", "--against", "mobilenetv2", "--rounds", "0"],
     "bench --space": [*BENCH, "--space", "nope"],
+    "bench --dataset": [*BENCH, "--dataset", "mnist"],
     "bench --strategies": [*BENCH, "--strategies", "nope"],
     "bench --budgets": [*BENCH, "--budgets", "50%,fast"],
     "bench --queries": [*BENCH, "--queries", "25,0"],

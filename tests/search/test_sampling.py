@@ -16,8 +16,8 @@ from hwnas import search, spaces, testing
 from hwnas.blocks import Conv, Head, MBConv, Skip
 from hwnas.budget import Budget
 from hwnas.errors import HwnasError, InfeasibleBudget, SchemaMismatch, SpaceError
+from hwnas.evaluators import tabular
 from hwnas.evaluators.supernet.warm_up import warm_up
-from hwnas.evaluators.tabular import Benchmark
 from hwnas.runs.trial import Trial
 from hwnas.search.base import Needs
 from hwnas.search.history import damage
@@ -163,7 +163,7 @@ class Halving(Random):
 
 def test_a_strategy_of_several_fidelities_refuses_scores_that_do_not_compare(shared_data):
     space = spaces.load("macro")
-    benchmark = Benchmark.load(shared_data / "nas_bench_macro" / "nas-bench-macro_cifar10.json", space)
+    benchmark = tabular.load(shared_data / "nas_bench_macro" / "nas-bench-macro_cifar10.json", space)
     task = task_in("macro")
     with pytest.raises(SpaceError, match=r"Scores \(known\) are not"):
         searched(Halving(queries=3), task, seed(0))
@@ -296,7 +296,7 @@ def test_remeasured_leaders_beat_the_luckiest_sample():
 def test_the_benchmark_has_3969_networks(shared_data):
     """6,561 keys, of which 1,944 groups describe the same network; 2,225 keep 60 M."""
     space = spaces.load("macro")
-    benchmark = Benchmark.load(shared_data / "nas_bench_macro" / "nas-bench-macro_cifar10.json", space)
+    benchmark = tabular.load(shared_data / "nas_bench_macro" / "nas-bench-macro_cifar10.json", space)
     assert len(benchmark.runs) == 3969
     task = Task(space, (Constraint(Budget("macs", 60.0), task_in("macro").constraints[0].costs),), float)
     assert task.feasible(benchmark.networks).sum() == 2225
@@ -333,7 +333,7 @@ def test_a_benchmark_that_does_not_fit_is_refused(content, message, tmp_path):
     path = tmp_path / "table.json"
     path.write_text(content)
     with pytest.raises(HwnasError, match=message):
-        Benchmark.load(path, spaces.load("macro"))
+        tabular.load(path, spaces.load("macro"))
 
 
 def test_scores_by_other_weights_of_a_supernet_are_not_taken_over(tmp_path):

@@ -1,18 +1,12 @@
-"""A tabular benchmark in place of training: NAS-Bench-Macro (arXiv:2103.11922).
-
-The file is one JSON object: a key of one digit a choice to ``test_acc`` (percent, one a training
-seed), ``mean_acc`` and more. Keys that describe the same network are counted once.
-"""
+"""A tabular benchmark in place of training: what somebody found by training every network of a space."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from hwnas import files
 from hwnas.errors import DataError
 from hwnas.evaluators.base import Traits
 from hwnas.latency.base import FloatArray, IntArray
@@ -31,31 +25,6 @@ class Benchmark:
 
     space: SearchSpace
     runs: Mapping[tuple[int, ...], FloatArray]
-
-    @classmethod
-    def load(cls, path: Path, space: SearchSpace) -> Benchmark:
-        """Read the benchmark's JSON.
-
-        Raises:
-            DataError: A key is not of the space or lacks its accuracies, or two keys of the same
-                network disagree.
-        """
-        data = files.read_json(path, "a tabular benchmark")
-        canonical, runs = Canonical(space), dict[tuple[int, ...], FloatArray]()
-        if not isinstance(data, dict):
-            raise DataError(f"a tabular benchmark must be one JSON object, but {path} is not")
-        for key, entry in data.items():
-            try:
-                indices = space.architecture([int(digit) for digit in key]).indices
-                accuracies = np.array(entry["test_acc"], dtype=np.float64) / 100
-            except (KeyError, TypeError, ValueError) as error:
-                raise DataError(
-                    f"a key must be one of {space.name} with test_acc, but {key!r} of {path} is not: {error}"
-                ) from error
-            known = runs.setdefault(canonical.key(indices), accuracies)
-            if not np.array_equal(known, accuracies):
-                raise DataError(f"keys of one network must agree, but {key} of {path} differs from its twin")
-        return cls(space, runs)
 
     @property
     def networks(self) -> IntArray:
