@@ -21,6 +21,7 @@ from hwnas.measure import ProfileOptions
 from hwnas.tables.table import LatencyTable
 from hwnas.transport import _bundle
 
+pytestmark = pytest.mark.usefixtures("warm_processes")
 HWNAS = Path(sys.executable).with_name("hwnas")
 WIDE = {**os.environ, "COLUMNS": "500"}
 

@@ -22,7 +22,7 @@ from hwnas.budget import Budget
 from hwnas.cli import _known, _sizes, app
 from hwnas.device import Target
 from hwnas.errors import HwnasError, InfeasibleBudget, SchemaMismatch
-from hwnas.finalists import FinalistsOptions, SearchOptions
+from hwnas.finalists import FinalistsOptions, SearchOptions, tuning
 from hwnas.pipeline import sizes
 from hwnas.pipeline.sizes import Size
 from hwnas.runs import records
@@ -221,6 +221,7 @@ def test_the_command_searches_every_size_from_a_trained_run(found, tmp_path, mon
 
 def test_the_command_searches_every_width(tmp_path, monkeypatch):
     monkeypatch.setattr(train, "TrainConfig", Short)
+    monkeypatch.setattr(tuning, "_STEPS", 12)
     monkeypatch.setattr(adapting, "weights_of", weights)
     target, run = Target("host", "litert", "int8"), tmp_path / "run"
     widths = {0.2: RunFolder(run).resolutions / "32-0.2", 0.1: RunFolder(run).resolutions / "32-0.1"}
@@ -235,7 +236,7 @@ def test_the_command_searches_every_width(tmp_path, monkeypatch):
     )
     assert ended.exit_code == 0
     trained = [records.trained(folder).config for folder in widths.values()]
-    assert [(c["epochs"], c["class_weights"]) for c in trained] == [(15, "balanced")] * 2  # 60 steps
+    assert [(c["epochs"], c["class_weights"]) for c in trained] == [(3, "balanced")] * 2  # 12 steps
     record = records.search(run)
     told = record.extra["resolutions"]
     assert [(item["resolution"], item["width"]) for item in told] == [(32, 0.2), (32, 0.1)]

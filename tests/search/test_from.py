@@ -32,11 +32,11 @@ SHORT = TrainConfig(epochs=1, batch_size=64, learning_rate=0.05)
 
 
 @pytest.fixture(scope="module")
-def teacher(tmp_path_factory):
+def teacher(few_digits, tmp_path_factory):
     run = tmp_path_factory.mktemp("from") / "teacher"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(adapting, "weights_of", lambda *_, **__: weights())
-        return adapting.adapted(run, NAME, "digits", config=SHORT)
+        return adapting.adapted(run, NAME, str(few_digits), config=SHORT)
 
 
 @pytest.fixture(scope="module")
@@ -60,13 +60,13 @@ def test_all_but_the_last_layer_begins_with_what_was_learnt(teacher):
     assert len(own - set(begun.tensors)) == 2
 
 
-def test_images_are_scaled_as_the_network_expects(teacher):
+def test_images_are_scaled_as_the_network_expects(teacher, few_digits):
     described = records.trained(teacher).data
     assert (described["mean"], described["std"]) == ([0.5] * 3, [0.25] * 3)
     again = release.load_data(described)
     assert again.mean == (0.5,) * 3
     assert again.describe() == described
-    own = data.load("digits", resolution=32)
+    own = data.load(str(few_digits), resolution=32)
     assert own.fingerprint == again.fingerprint
     assert "mean" not in own.describe()
     assert own.mean != again.mean
@@ -78,19 +78,19 @@ def _published(monkeypatch):
 
 
 @pytest.mark.usefixtures("_published")
-def test_a_second_time_nothing_is_trained(teacher, monkeypatch):
+def test_a_second_time_nothing_is_trained(teacher, few_digits, monkeypatch):
     monkeypatch.setattr(adapting, "train_run", None)
-    assert adapting.adapted(teacher, NAME, "digits", config=SHORT) == teacher
+    assert adapting.adapted(teacher, NAME, str(few_digits), config=SHORT) == teacher
 
 
 @pytest.mark.usefixtures("_published")
-def test_another_network_or_other_images_need_another_folder(teacher, monkeypatch):
+def test_another_network_or_other_images_need_another_folder(teacher, few_digits, monkeypatch):
     said = "must be new or hold this network with these weights on these images"
     other = replace(weights(), sha256="1" * 64)
     with monkeypatch.context() as patch:
         patch.setattr(adapting, "weights_of", lambda *_, **__: other)
         with pytest.raises(HwnasError, match=said):
-            adapting.adapted(teacher, NAME, "digits", config=SHORT)
+            adapting.adapted(teacher, NAME, str(few_digits), config=SHORT)
     with pytest.raises(HwnasError, match=said):
         adapting.begun(teacher, NAME, "clutter:400", SHORT)
 
@@ -153,7 +153,7 @@ def test_what_was_cut_out_of_a_wider_network_is_said(few_digits, tmp_path, monke
     assert f"--from {NAME}-r32-c1000-imagenet" in page
 
 
-def test_what_nobody_searched_is_reported_and_compared_without_a_budget(teacher, tmp_path):
+def test_what_nobody_searched_is_reported_and_compared_without_a_budget(teacher, few_digits, tmp_path):
     run = Path(shutil.copytree(teacher, tmp_path / "run"))
     page = report.write(run).read_text()
     assert "the known network" in page
@@ -163,7 +163,7 @@ def test_what_nobody_searched_is_reported_and_compared_without_a_budget(teacher,
     for untrue in ("budget kept", "proven to be kept", "trained for a comparison"):
         assert untrue not in page
     arch = spaces.architecture_from_json(records.arch(run))
-    folder = contender.prepare(run, "itself", arch, 0, data.load("digits", resolution=32))
+    folder = contender.prepare(run, "itself", arch, 0, data.load(str(few_digits), resolution=32))
     assert records.search(folder).budgets == ()
 
 
@@ -281,7 +281,7 @@ def test_what_was_found_begins_with_its_blocks_and_ships_with_its_origin(found, 
     begun = inherited(found, arch, dataset)
     assert begun.is_pretrained
     assert begun.record["began_with"]["from"] == "file:mine"
-    trained = hwnas.train(found, epochs=3, batch_size=16, learning_rate=0.05)
+    trained = hwnas.train(found, epochs=6, batch_size=12, learning_rate=0.05)
     assert trained.record["start"]["from"] == "supernet"
     assert trained.record["teacher"]["weights_sha256"] == files.sha256(RunFolder(teacher).weights)
     assert trained.record["config"]["distill_weight"] == 0.5

@@ -22,6 +22,7 @@ from hwnas.budget import Budget
 from hwnas.compare import compare
 from hwnas.errors import HwnasError, TrainingError
 from hwnas.export import lower
+from hwnas.finalists import tuning
 from hwnas.importing import import_model
 from hwnas.runs import records
 from hwnas.runs.folder import RunFolder
@@ -59,8 +60,9 @@ def mine(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def teacher(mine, tmp_path_factory):
-    return adapting.adapted(tmp_path_factory.mktemp("t") / "run", str(mine), "digits", config=SHORT)
+def teacher(mine, few_digits, tmp_path_factory):
+    run = tmp_path_factory.mktemp("t") / "run"
+    return adapting.adapted(run, str(mine), str(few_digits), config=SHORT)
 
 
 @pytest.fixture(scope="module")
@@ -85,18 +87,18 @@ def test_an_imported_network_is_a_source_of_weights(mine):
     assert finer.architecture.blocks == found.architecture.blocks
 
 
-def test_its_classifier_is_kept_and_a_short_training_keeps_what_it_knows(mine, teacher):
+def test_its_classifier_is_kept_and_a_short_training_keeps_what_it_knows(mine, teacher, few_digits):
     record = records.trained(teacher)
-    digits = data.load("digits", resolution=SIDE)
+    digits = data.load(str(few_digits), resolution=SIDE)
     module = blocks.network(weights_of(str(mine)).architecture)
     train.load_weights(module, RunFolder(mine).weights)
     before = train.evaluate(module, digits, "val").value
     assert before > 0.6
-    assert record.val_value > before - 0.03
+    assert record.val_value > before - 0.05
     assert record.config["head_epochs"] == 0
     assert record.start["from"] == "import:mine"
     assert record.began_with["licence"] == "unknown: your own"
-    assert record.data["mean"] == list(digits.mean)
+    assert record.data["mean"] == list(data.load("digits", resolution=SIDE).mean)
     begun = adapting.start_of(weights_of(str(mine)))(arch_of(teacher), digits)
     assert not {name for name, _ in module.named_parameters()} - set(begun.tensors)
 
@@ -105,12 +107,13 @@ def arch_of(run):
     return spaces.architecture_from_json(records.arch(run))
 
 
-def test_other_classes_get_a_new_last_layer(tmp_path):
+def test_other_classes_get_a_new_last_layer(few_digits, tmp_path):
     import_model(a_file(tmp_path, 4), tmp_path / "four")
-    run = adapting.adapted(tmp_path / "run", str(tmp_path / "four"), "digits", config=SHORT, resolution=SIDE)
+    images = str(few_digits)
+    run = adapting.adapted(tmp_path / "run", str(tmp_path / "four"), images, config=SHORT, resolution=SIDE)
     assert arch_of(run).space.num_classes == 10
     begun = adapting.start_of(weights_of(str(tmp_path / "four")))(
-        arch_of(run), data.load("digits", resolution=SIDE)
+        arch_of(run), data.load(images, resolution=SIDE)
     )
     left = {n for n in blocks.network(arch_of(run)).state_dict() if "num_" not in n} - set(begun.tensors)
     assert sorted(name.rpartition(".")[2] for name in left) == ["bias", "weight"]
@@ -178,6 +181,9 @@ def test_it_is_verified_and_compared_like_any_other(teacher, tmp_path, monkeypat
     assert found.verdict is None, "no budget was asked for, and nothing is broken"
     assert found.variants[0].value > 0.6
     monkeypatch.setattr(own, "_KNOWN", {})
+    record = files.read_json(RunFolder(run).train, "training")
+    record["config"] |= {"epochs": 3, "batch_size": 16, "learning_rate": 0.05}  # whatever begins anew learns
+    files.write_json(RunFolder(run).train, record)
     result = compare(run, host, against=["mobilenetv2-0.1"], variants=["litert-fp32"], options=form(2))
     assert [row.name for row in result.networks] == ["found", "mobilenetv2-0.1"]
     assert result.architecture == arch_of(run).id
@@ -186,8 +192,10 @@ def test_it_is_verified_and_compared_like_any_other(teacher, tmp_path, monkeypat
 
 
 @pytest.mark.usefixtures("warm_processes")
-def test_cheaper_blocks_of_a_small_network_are_searched_and_measured(teacher, tmp_path):
+def test_cheaper_blocks_of_a_small_network_are_searched_and_measured(teacher, tmp_path, monkeypatch):
     """Its space has fewer networks than are usually measured to fit a latency model."""
+    monkeypatch.setattr(blocks_rung, "DISTILLATION_STEPS", 8)
+    monkeypatch.setattr(tuning, "_STEPS", 8)
     host = device.load("host")
     target, said = host.target("litert", "fp32"), []
     record = blocks_rung.searched(
@@ -224,10 +232,10 @@ def test_cheaper_blocks_are_the_last_rung_of_an_adaptation(teacher, found, tmp_p
     assert blocks_rung.tuned(replace(record, extra={"tuned": [beside]})) == (0.5, (0.4, 0.6))
 
 
-def test_training_that_was_cut_off_goes_on_with_the_same_statistics(mine, tmp_path):
+def test_training_that_was_cut_off_goes_on_with_the_same_statistics(mine, few_digits, tmp_path):
     """They follow from the images, not from chance."""
     config = TrainConfig(epochs=2, batch_size=64, learning_rate=0.002)
-    dataset, start = adapting.begun(tmp_path / "run", str(mine), "digits", config)
+    dataset, start = adapting.begun(tmp_path / "run", str(mine), str(few_digits), config)
     first, second = (start(arch_of(tmp_path / "run"), dataset).tensors for _ in range(2))
     assert all(torch.equal(first[name], second[name]) for name in first)
 

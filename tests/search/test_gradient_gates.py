@@ -15,7 +15,7 @@ from hwnas.search.oneshot.darts import DARTS
 from hwnas.search.oneshot.gdas import GDAS, straight_through
 from hwnas.search.oneshot.snas import SNAS
 
-SHORT = {"warmup_steps": 5, "steps": 8, "finalists": 2, "curvatures": 0}
+SHORT = {"warmup_steps": 3, "steps": 4, "finalists": 2, "curvatures": 0}
 
 
 @pytest.fixture
