@@ -15,6 +15,7 @@ from hwnas.latency.base import Cost, IntArray, LatencyModel, Prediction
 from hwnas.latency.bayes.entries import cost_vector
 from hwnas.latency.evaluate import Evaluation
 from hwnas.latency.layout import Layout
+from hwnas.latency.overpaid import overpaid
 from hwnas.latency.provenance import table_sha256
 from hwnas.space import SearchSpace
 from hwnas.tables.table import LatencyTable, Round
@@ -72,9 +73,9 @@ class Lookup:
         """Table sums; the standard deviation knows of the blocks' measuring errors only."""
         layout = Layout(space.sizes)
         variance = cost_vector(space, lambda w: self.blocks_ms.get(w.key(), (0.0, 0.0))[1] ** 2)
-        return Prediction(
-            self.costs(space).of(layout.check(indices)), np.sqrt(layout.matrix(indices) @ variance)
-        )
+        sums_ms = self.costs(space).of(layout.check(indices))
+        mean = sums_ms - overpaid(space, indices, self._table.lookup_ms)
+        return Prediction(mean, np.sqrt(layout.matrix(indices) @ variance))
 
     def to_json(self) -> dict[str, Any]:
         """The recipe, without the evaluation."""

@@ -21,6 +21,7 @@ from hwnas.latency.bayes.entries import cost_vector
 from hwnas.latency.evaluate import Evaluation
 from hwnas.latency.features import VERSION, features, require_same
 from hwnas.latency.layout import Layout
+from hwnas.latency.overpaid import overpaid
 from hwnas.latency.provenance import table_sha256
 from hwnas.latency.workloads import parse_workload
 from hwnas.space import SearchSpace, Workload
@@ -123,7 +124,8 @@ class Regression:
             return 0.0 if known else (self.relative_error * self.estimate_ms(workload)) ** 2
 
         variance = layout.matrix(indices) @ cost_vector(space, doubt)
-        return Prediction(self.costs(space).of(layout.check(indices)), np.sqrt(variance))
+        mean = self.costs(space).of(layout.check(indices)) - overpaid(space, indices, self.block_ms)
+        return Prediction(mean, np.sqrt(variance))
 
     def to_json(self) -> dict[str, Any]:
         """The recipe, without the evaluation."""

@@ -102,6 +102,10 @@ class DevicePrior:
         components = [c for c in make(entries, tables) if not self.only or c.name in self.only]
         return Prior(tuple(self._sized(c) for c in components), NOISE, unexpected=UNEXPECTED)
 
+    def overpaid(self, _space: SearchSpace, indices: IntArray) -> FloatArray:
+        """Nothing: of parts that do not run no latency is known, shape (n,)."""
+        return np.zeros(len(np.atleast_2d(indices)))
+
     def _sized(self, component: Component) -> Component:
         """A component of the size that was learnt, at this device's level."""
         start, spread = self.sizes.get(component.name, (component.start, component.spread))

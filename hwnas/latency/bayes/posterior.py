@@ -144,7 +144,8 @@ class Posterior:
         """Learn the prior's variances from networks of the space."""
         built = prior.build(space)
         matrix = Layout(space.sizes).matrix(networks.indices)
-        variances = infer_variances(built, Equations.of(built, matrix, networks.latency_ms))
+        sums_ms = networks.latency_ms + prior.overpaid(space, networks.indices)
+        variances = infer_variances(built, Equations.of(built, matrix, sums_ms))
         return cls(target, prior, networks, space.fingerprint, variances, origin, notes)
 
     def gaussian(self, space: SearchSpace) -> Gaussian:
@@ -160,9 +161,10 @@ class Posterior:
         return self._solved(space).costs
 
     def predict(self, space: SearchSpace, indices: IntArray) -> Prediction:
-        """Sum of costs; the standard deviation holds doubt about them and the networks' noise."""
+        """Sum of the costs of what runs; the deviation holds doubt about them and the networks' noise."""
         solved = self._solved(space)
-        mean = solved.costs.of(Layout(space.sizes).check(indices))
+        sums_ms = solved.costs.of(Layout(space.sizes).check(indices))
+        mean = sums_ms - np.minimum(self.prior.overpaid(space, indices), sums_ms / 2)
         return Prediction(mean, np.sqrt(solved.variance(indices) + (solved.posterior.noise * mean) ** 2))
 
     @cached_property
@@ -179,9 +181,8 @@ class Posterior:
         if not self._cache:
             layout, prior = Layout(space.sizes), self.prior.build(space)
             matrix = layout.matrix(self.networks.indices)
-            posterior = posterior_of(
-                prior, self.variances, Equations.of(prior, matrix, self.networks.latency_ms)
-            )
+            sums_ms = self.networks.latency_ms + self.prior.overpaid(space, self.networks.indices)
+            posterior = posterior_of(prior, self.variances, Equations.of(prior, matrix, sums_ms))
             costs = layout.additive(non_negative(posterior))
             self._cache[self.fingerprint] = _Solved(posterior, costs, Variance(layout, posterior.covariance))
         return self._cache[self.fingerprint]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from hwnas.errors import LatencyModelError
+from hwnas.latency.base import FloatArray, IntArray
 from hwnas.latency.bayes.entries import Entries, cost_vector
 from hwnas.latency.bayes.gaussian import Component, Prior
-from hwnas.space import SearchSpace
+from hwnas.latency.overpaid import overpaid
+from hwnas.space import SearchSpace, Workload
 
 START = 0.1
 """Relative standard deviation that every component starts from: the order of what sums of
@@ -52,21 +55,29 @@ class TablePrior:
                 f"every workload of {space.name} must have a latency, but {len(missing)} have none, "
                 f"{missing[0]} first: profile the space"
             )
-        isolated = cost_vector(space, lambda w: 0.0 if w.block.is_identity else self.blocks_ms[w.key()])
+        isolated = cost_vector(space, self.block_ms)
         entries = Entries.of_space(space)
-        typical = float(isolated[:-1][isolated[:-1] > 0].mean())
-        own = entries.groups(entries.workloads)
+        counts, workloads = _counts(space)
+        own = counts * [self.block_ms(w) for w in workloads]
         components = [
             Component("scale", isolated[:, None], START, np.ones(1)),
             Component("run", entries.fixed_only * float(entries.average @ isolated), START),
-            Component("block", own.sum(axis=1, keepdims=True) * typical, START),
-            Component("shape", entries.groups(entries.shapes) * isolated[:, None], START),
-            Component("workload", own * isolated[:, None], START),
+            Component("block", counts.sum(axis=1, keepdims=True) * (own.sum() / counts.sum()), START),
+            Component("shape", _by_shape(own, workloads), START),
+            Component("workload", own, START),
         ]
         if self.estimated:
-            doubt = cost_vector(space, lambda w: self.estimated.get(w.key(), 0.0))
-            components.append(Component("estimated", own * (isolated * doubt)[:, None], 1.0))
+            doubt = np.array([self.estimated.get(w.key(), 0.0) for w in workloads])
+            components.append(Component("estimated", own * doubt, 1.0))
         return Prior(tuple(components), START_NOISE)
+
+    def block_ms(self, workload: Workload) -> float:
+        """What a block took alone; 0 for an identity."""
+        return 0.0 if workload.block.is_identity else self.blocks_ms[workload.key()]
+
+    def overpaid(self, space: SearchSpace, indices: IntArray) -> FloatArray:
+        """By how much the sum of costs is too much, as what does not run took alone, shape (n,)."""
+        return overpaid(space, indices, self.block_ms)
 
     def to_json(self) -> dict[str, Any]:
         """A JSON object that ``from_json`` turns back."""
@@ -80,3 +91,22 @@ class TablePrior:
             for name in ("blocks_ms", "estimated")
         )
         return cls(blocks, estimated)
+
+
+def _counts(space: SearchSpace) -> tuple[FloatArray, list[Workload]]:
+    """How often each entry of the cost vector has each workload: (entries, workloads)."""
+    rows = [Counter(w for w in each if not w.block.is_identity) for *_, each in space.grouped()]
+    workloads = list(dict.fromkeys(w for row in rows for w in row))
+    counts = np.zeros((len(rows) + 1, len(workloads)))
+    for number, row in enumerate(rows):
+        counts[number, [workloads.index(w) for w in row]] = list(row.values())
+    return counts, workloads
+
+
+def _by_shape(own: FloatArray, workloads: list[Workload]) -> FloatArray:
+    """Costs of workloads added up by what they read, shape (entries, shapes)."""
+    shapes = list(dict.fromkeys(w.read for w in workloads))
+    found = np.zeros((len(own), len(shapes)))
+    for column, workload in zip(own.T, workloads, strict=True):
+        found[:, shapes.index(workload.read)] += column
+    return found
