@@ -60,6 +60,11 @@ class RandomGraph(Strided):
         """Its graph."""
         return drawn(self.model, self.nodes, self.degree, self.probability, self.seed)
 
+    @property
+    def blocks(self) -> tuple[SeparableConv, ...]:
+        """Its nodes, in running order."""
+        return tuple(map(self._node, range(self.nodes)))
+
     def _node(self, number: int) -> SeparableConv:
         is_first = number in self.wiring.first
         return SeparableConv(
@@ -83,5 +88,5 @@ class RandomGraph(Strided):
         """A fresh module, NCHW."""
         from hwnas.blocks import layers
 
-        nodes = [self._node(number).build() for number in range(self.nodes)]
+        nodes = [block.build() for block in self.blocks]
         return layers.Graph(nodes, self.wiring.reads, self.wiring.last)

@@ -60,7 +60,8 @@ def objective(
     if precision not in WEIGHT_BYTES:
         raise SpaceError(f"a precision must be one of {sorted(WEIGHT_BYTES)}, but got {precision!r}")
     if name != ENERGY:
-        return OBJECTIVES[name](space, precision)
+        unit, cost = OBJECTIVES[name]
+        return Objective(name, _summed(space, unit, lambda workload: cost(workload, precision)))
     if energy is None:
         raise LatencyModelError(f"{ENERGY} must be known of a target, but no model of it was given")
     return Objective(ENERGY, replace(energy.costs(space), unit="mJ"))
@@ -115,30 +116,24 @@ def limit(text: str) -> tuple[str, float]:
 
 def sizes(architecture: Architecture, precision: str) -> dict[str, float]:
     """Every size of one architecture, by name; bytes in a precision."""
-    row = np.array([architecture.indices])
     return {
-        name: float(objective(name, architecture.space, precision).costs.of(row)[0]) for name in OBJECTIVES
+        name: float(sum(cost(workload, precision) for workload in architecture.workloads))
+        for name, (_, cost) in OBJECTIVES.items()
     }
 
 
-def _macs(space: SearchSpace, _precision: str) -> Objective:
-    fixed, choices = space.macs_table()
-    return Objective("macs", Cost(float(fixed), tuple(c.astype(float) for c in choices), "MACs"))
+def _stored(workload: Workload, precision: str) -> int:
+    """Bytes of a block's weights once its batch norms are folded into its convolutions."""
+    weight, channel = WEIGHT_BYTES[precision], _CHANNEL_BYTES[precision]
+    return sum(op.weights * weight + op.biases * channel for op in workload.ops)
 
 
-def _params(space: SearchSpace, _precision: str) -> Objective:
-    return Objective("params", _summed(space, "parameters", lambda w: w.block.params()))
-
-
-def _bytes(space: SearchSpace, precision: str) -> Objective:
-    return Objective("bytes", _summed(space, "bytes", lambda w: _stored(w, precision)))
-
-
-OBJECTIVES: dict[str, Callable[[SearchSpace, str], Objective]] = {
-    "macs": _macs,
-    "params": _params,
-    "bytes": _bytes,
+OBJECTIVES: dict[str, tuple[str, Callable[[Workload, str], int]]] = {
+    "macs": ("MACs", lambda workload, _: workload.macs),
+    "params": ("parameters", lambda workload, _: workload.block.params()),
+    "bytes": ("bytes", _stored),
 }
+"""Unit, and what a block counts in a precision."""
 
 ENERGY = "energy_mj"
 """Energy of an inference, as measured on the one target whose table holds it."""
@@ -152,9 +147,3 @@ def _summed(space: SearchSpace, unit: str, cost: Callable[[Workload], int]) -> C
     for number, index, workload in space.candidates():
         tables[number][index] += cost(workload)
     return Cost(float(fixed), tuple(tables), unit)
-
-
-def _stored(workload: Workload, precision: str) -> int:
-    """Bytes of a block's weights once its batch norms are folded into its convolutions."""
-    weight, channel = WEIGHT_BYTES[precision], _CHANNEL_BYTES[precision]
-    return sum(op.weights * weight + op.biases * channel for op in workload.ops)

@@ -15,7 +15,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from hwnas import blocks, known, spaces
-from hwnas.blocks import MBStage
+from hwnas.blocks import MBStage, RandomGraph
 from hwnas.evaluators.supernet.network import proxy_space
 from hwnas.space import Block, SearchSpace
 
@@ -67,7 +67,7 @@ def all_blocks() -> dict[Block, int | tuple[int, ...]]:
     for space in all_spaces():
         for workload in space.workloads():
             block = workload.block
-            layers = block.blocks if isinstance(block, MBStage) else (block,)
+            layers = block.blocks if isinstance(block, MBStage | RandomGraph) else (block,)
             found |= {layer: layer.in_channels for layer in layers}  # type: ignore[attr-defined]
     return found
 
@@ -81,11 +81,24 @@ def step(module: nn.Module, *shapes: tuple[int, ...]) -> None:
     module(*images).sum().backward()
 
 
+def convolutions(module: nn.Module) -> set[tuple[object, ...]]:
+    """What tells one convolution from another, of all that a module has."""
+    return {
+        (type(layer), tuple(layer.weight.shape), layer.stride, layer.padding, layer.dilation, layer.groups)
+        for layer in module.modules()
+        if isinstance(layer, nn.Conv2d)
+    }
+
+
 def main(batch: int, side: int) -> None:
+    ran: set[tuple[object, ...]] = set()
     with Recorder() as recorder:
         for block, channels in all_blocks().items():
             with torch.device("meta"):
                 module = block.build()
+            if convolutions(module) <= ran:
+                continue  # other blocks have the same
+            ran |= convolutions(module)
             module = module.to_empty(device="cpu")
             for parameter in module.parameters():
                 nn.init.constant_(parameter, 0.01)

@@ -568,6 +568,7 @@ def test_compound_scaling_shrinks_width_and_resolution_together():
     assert decoded.sizes() == (Size(96), Size(96, 1.0, "os16"), Size(80, 0.91), Size(80, 0.91, "os16"))
 
 
+@pytest.mark.slow
 def test_the_command_searches_every_power_of_compound_scaling(tmp_path, monkeypatch):
     monkeypatch.setattr(train, "TrainConfig", Short)
     monkeypatch.setattr(adapting, "weights_of", weights)
