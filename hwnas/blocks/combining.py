@@ -26,6 +26,11 @@ class _Combining(Junction):
         require(min(self.in_channels) > 0, self, "channels must be positive")
         require(self.activation in FUNCTIONS, self, f"activation must be one of {FUNCTIONS}")
 
+    def _check_pair(self, must_be: str) -> None:
+        """Refuse other than two tensors of as many channels; ``must_be`` begins the sentence."""
+        two = len(self.in_channels) == 2 and len(set(self.in_channels)) == 1
+        require(two, self, f"{must_be} two tensors of as many channels")
+
     @property
     def steps(self) -> tuple[int, ...]:
         """All are as fine."""
@@ -48,8 +53,7 @@ class Sum(_Combining):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        two = len(self.in_channels) == 2 and len(set(self.in_channels)) == 1
-        require(two, self, "a sum must be of two tensors of as many channels")
+        self._check_pair("a sum must be of")
 
     def out_shape(self, in_shape: Shapes) -> Shape:
         """That of each input."""
@@ -86,8 +90,7 @@ class TensorProduct(_Combining):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        two = len(self.in_channels) == 2 and len(set(self.in_channels)) == 1
-        require(two, self, "a product must be of two tensors of as many channels")
+        self._check_pair("a product must be of")
 
     def out_shape(self, in_shape: Shapes) -> Shape:
         """That of the first input."""
@@ -167,8 +170,7 @@ class Fallback(_Combining):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        two = len(self.in_channels) == 2 and len(set(self.in_channels)) == 1
-        require(two, self, "there must be two tensors of as many channels")
+        self._check_pair("there must be")
         require(self.activation == "none", self, "activation must be none: nothing is computed")
 
     @property

@@ -9,7 +9,7 @@ from torch import fx, nn
 from torch.fx._symbolic_trace import PH
 
 from hwnas.blocks.layers import Tracer
-from hwnas.space import IMAGE, Reads
+from hwnas.space import IMAGE, Reads, read_last
 
 Value = torch.Tensor | tuple[torch.Tensor, ...]
 
@@ -25,8 +25,7 @@ class Wired(nn.Sequential):
     def __init__(self, parts: Sequence[nn.Module], reads: Reads) -> None:
         super().__init__(*parts)
         self.reads = tuple(reads)
-        last = {place: number for number, places in enumerate(self.reads) for place in places}
-        self._done = tuple(tuple(p for p, user in last.items() if user == n) for n in range(len(self.reads)))
+        self._done = read_last(self.reads)
 
     def forward(self, *images: torch.Tensor) -> Value:
         """Shape (n, c, h, w) each in; out what the last part gives."""

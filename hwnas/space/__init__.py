@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from hwnas.space.block import FALLBACK, OP_KINDS, SUM, ZERO, Block, Op, Shape, Shapes, Workload, shapes_of
 from hwnas.space.choice import STEM, Choice
-from hwnas.space.flow import IMAGE, Flow, Reads
+from hwnas.space.flow import IMAGE, Flow, Reads, read_last
 from hwnas.space.network import Architecture, SearchSpace
 
 __all__ = [
@@ -34,5 +34,6 @@ __all__ = [
     "Shape",
     "Shapes",
     "Workload",
+    "read_last",
     "shapes_of",
 ]

@@ -6,7 +6,7 @@ not run: so an architecture is lowered and measured without what does not count.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from hwnas.errors import SpaceError
@@ -16,6 +16,16 @@ Reads = tuple[tuple[int, ...], ...]
 """What each part of a network reads: places of earlier parts, or ``IMAGE``."""
 
 IMAGE = -1
+
+
+def read_last(reads: Sequence[Iterable[int]]) -> Reads:
+    """Of each part the places that it is the last one to read.
+
+    Args:
+        reads: What each part reads, in running order.
+    """
+    last = {place: reader for reader, places in enumerate(reads) for place in places}
+    return tuple(tuple(p for p, reader in last.items() if reader == number) for number in range(len(reads)))
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from math import prod
 from typing import Any
 
@@ -15,7 +16,7 @@ import numpy as np
 from hwnas.errors import SpaceError
 from hwnas.space.block import SUM, ZERO, Block, Shape, Shapes, Workload, shapes_of
 from hwnas.space.choice import Choice, decisions_of, joined, numbers_read, out_shape, row
-from hwnas.space.flow import Flow, Reads, flow
+from hwnas.space.flow import Flow, Reads, flow, read_last
 
 
 @dataclass(frozen=True)
@@ -98,16 +99,7 @@ class SearchSpace:
     @property
     def read_last(self) -> tuple[tuple[int, ...], ...]:
         """Of each choice the numbers of those, -1 the stem, that no later one reads any more."""
-        last = {
-            read: number
-            for number, candidates in enumerate(self.choice_reads)
-            for reads in candidates
-            for read in reads
-        }
-        return tuple(
-            tuple(read for read, reader in last.items() if reader == number)
-            for number in range(len(self.choices))
-        )
+        return read_last([chain.from_iterable(candidates) for candidates in self.choice_reads])
 
     @cached_property
     def _walked(self) -> tuple[tuple[Workload, ...], tuple[tuple[Workload, ...], ...], tuple[Workload, ...]]:

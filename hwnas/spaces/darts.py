@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from hwnas.blocks import AveragePool, Conv, MaxPool, PooledHead, SeparableConv, Skip
-from hwnas.errors import SpaceError
+from hwnas.blocks import AveragePool, SeparableConv, Skip
 from hwnas.space import Block, SearchSpace
-from hwnas.spaces.stacking import Stack
+from hwnas.spaces.stacking import max_pool, stacked
 
-_CELLS = 8
 _NODES = 4
-_WIDTH = 16
-STEMS = {"cifar": (1,), "imagenet": (2, 2, 2)}
-"""Strides of the convolutions before the first cell."""
+_STEM_CHANNELS = 48
 
 
 def darts(resolution: int = 32, num_classes: int = 10, strides: str = "cifar") -> SearchSpace:
@@ -30,40 +26,21 @@ def darts(resolution: int = 32, num_classes: int = 10, strides: str = "cifar") -
         num_classes: Classes of the head.
         strides: "cifar" divides the input by 4; "imagenet" by 32.
     """
-    if strides not in STEMS:
-        raise SpaceError(f"strides must be one of {sorted(STEMS)}, but got {strides!r}")
-    stem = stem_of(3 * _WIDTH, STEMS[strides])
-    stack = Stack(operations, _NODES, 3 * _WIDTH)
-    width = _WIDTH
-    for number in range(_CELLS):
-        halves = number in (_CELLS // 3, 2 * _CELLS // 3)
-        width *= 2 if halves else 1
-        stack.add("reduction" if halves else "normal", width, halves=halves)
-    return SearchSpace(
-        name=f"darts-r{resolution}-c{num_classes}-{strides}",
-        input_shape=(3, resolution, resolution),
-        stem=stem,
-        choices=tuple(stack.choices),
-        head=(PooledHead(stack.given[1], num_classes=num_classes),),
-    )
-
-
-def stem_of(channels: int, strides: tuple[int, ...]) -> tuple[Block, ...]:
-    """3x3 convolutions, the last of which gives so many channels."""
-    widths = [3, *(channels // 2 ** (len(strides) - 1 - n) for n in range(len(strides)))]
-    return tuple(
-        Conv(before, after, kernel_size=3, stride=stride)
-        for before, after, stride in zip(widths, widths[1:], strides, strict=False)
+    return stacked(
+        "darts",
+        operations,
+        _NODES,
+        _STEM_CHANNELS,
+        resolution=resolution,
+        num_classes=num_classes,
+        strides=strides,
     )
 
 
 def operations(width: int, stride: int) -> tuple[Block, ...]:
     """The paper's seven, in its order."""
-    pooling = (
-        MaxPool(width, 3, stride, margin=1) if stride == 1 else MaxPool(width, 3, stride, is_ceiling=True)
-    )
     return (
-        pooling,
+        max_pool(width, 3, stride),
         AveragePool(width, 3, stride),
         Skip(width, width, stride),
         SeparableConv(width, width, 3, stride),

@@ -11,13 +11,76 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from hwnas.blocks import Conv, Join, Skip, Sum
-from hwnas.space import STEM, Block, Choice
+from hwnas.blocks import Conv, Join, MaxPool, PooledHead, Skip, Sum
+from hwnas.errors import SpaceError
+from hwnas.space import STEM, Block, Choice, SearchSpace
 
 MOST_JOINED = 4
 
+_CELLS = 8
+_HALVING = (2, 5)
+_WIDTH = 16
+_STEMS = {"cifar": (1,), "imagenet": (2, 2, 2)}
+"""Strides of the convolutions before the first cell."""
+
 Operations = Callable[[int, int], Sequence[Block]]
 """The candidates of an operation, by channels and stride."""
+
+
+def stacked(
+    name: str,
+    operations: Operations,
+    nodes: int,
+    channels: int,
+    *,
+    resolution: int,
+    num_classes: int,
+    strides: str,
+) -> SearchSpace:
+    """Eight cells of 16, 32 and 64 channels a node, the third and the sixth of which halve the image.
+
+    Args:
+        name: Of the space, without what follows.
+        operations: What may stand in a cell.
+        nodes: Of a cell.
+        channels: That the stem gives.
+        resolution: Height and width of the input.
+        num_classes: Classes of the head.
+        strides: "cifar" divides the input by 4; "imagenet" by 32.
+
+    Raises:
+        SpaceError: There are no such strides.
+    """
+    if strides not in _STEMS:
+        raise SpaceError(f"strides must be one of {sorted(_STEMS)}, but got {strides!r}")
+    stack, width = Stack(operations, nodes, channels), _WIDTH
+    for number in range(_CELLS):
+        halves = number in _HALVING
+        width *= 2 if halves else 1
+        stack.add("reduction" if halves else "normal", width, halves=halves)
+    return SearchSpace(
+        name=f"{name}-r{resolution}-c{num_classes}-{strides}",
+        input_shape=(3, resolution, resolution),
+        stem=_stem(channels, _STEMS[strides]),
+        choices=tuple(stack.choices),
+        head=(PooledHead(stack.given[1], num_classes=num_classes),),
+    )
+
+
+def _stem(channels: int, strides: tuple[int, ...]) -> tuple[Block, ...]:
+    """3x3 convolutions, the last of which gives so many channels."""
+    widths = [3, *(channels // 2 ** (len(strides) - 1 - n) for n in range(len(strides)))]
+    return tuple(
+        Conv(before, after, kernel_size=3, stride=stride)
+        for before, after, stride in zip(widths, widths[1:], strides, strict=False)
+    )
+
+
+def max_pool(width: int, side: int, stride: int) -> MaxPool:
+    """Where the image is halved the window looks over the edge at its end, as TensorFlow's SAME does."""
+    if stride == 1:
+        return MaxPool(width, side, margin=side // 2, stride=1)
+    return MaxPool(width, side, stride, margin=side // 2 - 1, is_ceiling=True)
 
 
 @dataclass
