@@ -197,6 +197,12 @@ class SharedWeights(TrainedNetworks, Protocol):
     def restore(self, tensors: Mapping[str, torch.Tensor], steps: int, path: Path, /) -> None:
         """Put back what ``tensors`` gave, after so many steps."""
 
+    def taken(self, indices: Sequence[int], /) -> dict[str, torch.Tensor]:
+        """A copy of the weights of one architecture."""
+
+    def put(self, tensors: Mapping[str, torch.Tensor], /) -> None:
+        """Put back what ``taken`` gave; no momentum of before goes on."""
+
     def save(self, path: Path, /) -> None:
         """Write the weights."""
 

@@ -35,6 +35,7 @@ STRATEGIES = {
     "mnasnet": "hwnas.search.sampling.mnasnet:MnasNet",
     "nao": "hwnas.search.sampling.nao:NAO",
     "nsga2": "hwnas.search.sampling.nsga2:NSGA2",
+    "petridish": "hwnas.search.oneshot.petridish:Petridish",
     "pnas": "hwnas.search.sampling.pnas:PNAS",
     "proxylessnas": "hwnas.search.oneshot.proxylessnas:ProxylessNAS",
     "qlearning": "hwnas.search.sampling.qlearning:QLearning",

@@ -69,6 +69,11 @@ COMMENTS: Mapping[str, Mapping[str, str]] = {
         "order": "1 takes weights as they are, 2 looks a step of them ahead, at three times the cost.",
         "temperature": "How evenly blocks are mixed at the beginning.",
         "temperature_floor": "And at the end; at least 0.1.",
+        "candidate_steps": "Training steps of larger blocks beside a network, before some are put in.",
+        "child_steps": "Training steps of each network that grew.",
+        "changes": "Blocks that are put in at once, at most.",
+        "shrinkage": "How hard what a larger block would add is pressed to nothing.",
+        "hull_tolerance": "By what share the error of a network that grows may exceed the best at its cost.",
         "reward": 'How accuracy and latency are weighed: "soft", "hard" or "absolute" (MnasNet paper).',
         "weight": "How much latency counts in that; negative. The paper's where it is not set. In irlas, how "
         "much likeness to the expert counts beside accuracy.",

@@ -171,7 +171,9 @@ def test_comments_are_for_users(strategy):
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_networks_are_scored_blockwise_unless_the_strategy_trains_a_supernet(tmp_path, strategy):
     """Where nothing is said; a new config says which."""
-    trains_one = strategy in ("darts", "enas", "fbnet", "gdas", "proxylessnas", "rsws", "snas", "spos")
+    trains_one = strategy in (
+        *("darts", "enas", "fbnet", "gdas", "petridish", "proxylessnas", "rsws", "snas", "spos"),
+    )
     usual = "supernet" if trains_one else "scratch" if strategy in ("asha", "hyperband") else "blockwise"
     assert pipeline.make(tmp_path, {"search": {"strategy": strategy}}).search.evaluate == usual
     assert f'evaluate = "{usual}"' in pipeline.template(strategy)

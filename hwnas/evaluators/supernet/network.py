@@ -6,7 +6,8 @@ every strategy. A gate is, for one choice,
 * an index: only that candidate runs (single path: SPOS, warm-up, evaluation);
 * a tensor of shape (candidates,): all run, and their outputs are summed with these weights
   (soft mixture: FBNet);
-* a tuple of ``Branch``: only these candidates run (binarised paths: ProxylessNAS).
+* a tuple of ``Branch``: only these candidates run (binarised paths: ProxylessNAS);
+* a ``Growth``: one runs, and others learn beside it what they would add (Petridish).
 
 Latency is not computed here: it belongs to the full-size space, the supernet may be a
 narrower proxy of it.
@@ -24,7 +25,7 @@ from torch import nn
 
 from hwnas import blocks
 from hwnas.blocks import statistics
-from hwnas.blocks.wired import Value, tensors
+from hwnas.blocks.wired import Value, mapped, tensors
 from hwnas.errors import SpaceError
 from hwnas.space import Block, Choice, Reads, SearchSpace
 
@@ -45,7 +46,25 @@ class Branch:
     inert: bool = False
 
 
-Gate = int | torch.Tensor | tuple[Branch, ...]
+@dataclass(frozen=True)
+class Growth:
+    """A candidate that runs alone, beside others that learn what to add to it (arXiv:1905.13360, section 4).
+
+    What goes out is the candidate's, whatever the others give (*stop-forward*), and no gradient goes from
+    them to what they read (*stop-gradient*): the network is as it was, and the gradient of its loss tells
+    each of the others, and its weight, what to change. What another would add is its output minus the
+    candidate's.
+
+    Attributes:
+        index: The candidate that runs.
+        others: Those that learn, none of them inert.
+    """
+
+    index: int
+    others: tuple[Branch, ...]
+
+
+Gate = int | torch.Tensor | tuple[Branch, ...] | Growth
 
 
 Values = dict[int, Value]
@@ -77,12 +96,25 @@ class MixedChoice(nn.Module):
                     f"but got {tuple(gate.shape)}"
                 )
             return _sum((weight, self.run(index, values)) for index, weight in enumerate(gate))
+        if isinstance(gate, Growth):
+            return self._growing(gate, values)
         return _sum((branch.weight, self._branch(branch, values)) for branch in gate)
 
     def run(self, index: int, values: Values) -> Value:
         """What one candidate gives."""
         read = (tensor for number in self.reads[index] for tensor in tensors(values[number]))
         return cast(Value, self.candidates[index](*read))
+
+    def _growing(self, gate: Growth, values: Values) -> Value:
+        own = self.run(gate.index, values)
+        read = {number for branch in gate.others for number in self.reads[branch.index]}
+        stopped = {number: mapped(torch.Tensor.detach, values[number]) for number in read}
+        total, base = list(tensors(own)), [tensor.detach() for tensor in tensors(own)]
+        for branch in gate.others:
+            for number, tensor in enumerate(tensors(self.run(branch.index, stopped))):
+                added = branch.weight * (tensor - base[number])
+                total[number] = total[number] + (added - added.detach())
+        return tuple(total) if isinstance(own, tuple) else total[0]
 
     def _branch(self, branch: Branch, values: Values) -> Value:
         if not branch.inert:

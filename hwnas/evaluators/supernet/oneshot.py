@@ -271,6 +271,22 @@ class OneShot:
         self.steps = steps
         self._scores.clear()
 
+    def taken(self, indices: Sequence[int]) -> files.Tensors:
+        """A copy of the weights of one architecture."""
+        own = {id(value): name for name, value in self.supernet.state_dict(keep_vars=True).items()}
+        parts = (part.state_dict(keep_vars=True).values() for part in self.supernet.path(indices))
+        values = {own[id(value)]: value for values in parts for value in values}
+        return {name: value.detach().cpu().clone() for name, value in values.items()}
+
+    @torch.no_grad()
+    def put(self, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Put back what ``taken`` gave; no momentum of before goes on."""
+        own = self.supernet.state_dict()
+        for name, value in tensors.items():
+            own[name].copy_(value)
+        self.optimizer.state.clear()
+        self._scores.clear()
+
     def save(self, path: Path) -> None:
         """Write the weights, so that another strategy need not train them again."""
         self.write(path, self.tensors())
