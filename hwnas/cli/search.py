@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 _OF_SUPERNETS = ("supernet", "warmup_steps", "steps", "loss", "proxy_width", "proxy_resolution")
 _OF_SCRATCH = ("evaluate_epochs", "workers")
-_OF_UNTRAINED = ("evaluate_images",)
 
 
 @app.command()
@@ -251,9 +250,9 @@ def _refuse_idle(context: typer.Context, settings: Settings, *, is_measured: boo
             needs = f"where networks are trained from scratch, not with --evaluate {by}"
             _usage.no_effect(context, "batch_size", "class_weights", needs="where networks are trained")
         _usage.no_effect(context, *_OF_SCRATCH, needs=needs)
-    if by not in CALLED:
-        needs = f"where no network is trained: with --evaluate {', '.join(CALLED)}"
-        _usage.no_effect(context, *_OF_UNTRAINED, needs=needs)
+    if by not in CALLED and settings["alike"] is None:
+        needs = f"where no network is trained: with --evaluate {', '.join(CALLED)}; or with --alike"
+        _usage.no_effect(context, "evaluate_images", needs=needs)
     for name in ("loss", "queries"):
         if name not in own:
             _usage.no_effect(context, name, needs=f"with a strategy that has it, not with {strategy}")

@@ -50,11 +50,13 @@ class OfAnswers:
         task: What they are asked.
         class_weights: As of ``tasks.base.LossSettings``.
         images: As many images as a score is as certain as.
+        called: What records call them, if not as the task does.
     """
 
     task: Task
     class_weights: str
     images: int
+    called: str | None = None
 
     @property
     def name(self) -> str:
@@ -64,7 +66,7 @@ class OfAnswers:
     @property
     def key(self) -> str:
         """As the task calls it in records."""
-        return self.task.metric.score_key
+        return self.called or self.task.metric.score_key
 
     def interval(self, merit: float) -> tuple[float, float] | None:
         """As the task says."""

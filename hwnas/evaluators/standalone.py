@@ -14,8 +14,9 @@ from hwnas import tasks
 from hwnas.data import Dataset
 from hwnas.errors import Diverged, SpaceError, TrainingError
 from hwnas.evaluators.base import Live, Traits, mean_seconds
-from hwnas.evaluators.merits import OfAnswers
+from hwnas.evaluators.merits import Merits, OfAnswers, OfMeasure
 from hwnas.evaluators.pool import scoring
+from hwnas.evaluators.zero_cost.config import Likeness
 from hwnas.runs.trial import quality_of
 from hwnas.space import Architecture, SearchSpace
 from hwnas.spaces.canonical import Canonical
@@ -50,6 +51,9 @@ class FromScratch:
         kept: Folder in which trained networks are kept, so that none is trained twice.
         images: What ``source`` holds, where this process has read it; stays in this process.
         task_name: What the images are for, as of ``hwnas.tasks``.
+        alike: Instead of by what the task ranks networks by, they are scored by how alike they see images to
+            this one.
+        alike_early: The same, but only of networks that were trained for less (``at``).
     """
 
     space: SearchSpace
@@ -61,6 +65,8 @@ class FromScratch:
     kept: Path | None = None
     images: Dataset | None = field(default=None, compare=False, repr=False)
     task_name: str = tasks.DEFAULT
+    alike: Likeness | None = None
+    alike_early: Likeness | None = None
     _spent: list[float] = field(default_factory=list, init=False, repr=False, compare=False)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -87,23 +93,32 @@ class FromScratch:
         return self.config.class_weights
 
     @cached_property
-    def merits(self) -> OfAnswers:
-        """Of answers to all validation images."""
+    def merits(self) -> Merits:
+        """Of answers to all validation images; in records "quality" where some scores are likenesses."""
+        if self.alike is not None:
+            return OfMeasure("likeness")
         images = self.task.effective_images(self._data.val.labels, self.class_weights)
-        return OfAnswers(self.task, self.class_weights, images)
+        key = None if self.alike_early is None else OfMeasure.key
+        return OfAnswers(self.task, self.class_weights, images, key)
 
     def __call__(self, arch: Architecture) -> float:
-        """What the task ranks networks by, on the validation split.
+        """What the task ranks networks by, on the validation split; or how alike it sees that to another.
 
         A network that cannot be trained under these settings is worth nothing: 0.
 
         Raises:
             TrainingError: What was kept is of another training.
+            DataError: The other one's dissimilarities are of other images.
         """
         try:
-            return self._trained(arch)[1]
+            network, quality = self._trained(arch)
         except Diverged:
             return 0.0
+        if self.alike is None:
+            return quality
+        from hwnas.evaluators.zero_cost.similarity import likeness
+
+        return likeness(network, self._data, self.alike)
 
     def all(self, architectures: Iterable[Architecture]) -> list[float]:
         """The scores of several, by as many processes as there are ``workers``."""
@@ -127,7 +142,9 @@ class FromScratch:
                 f"for at least {ceil(1 / share - _ROUNDING)} epochs, or take fewer rungs"
             )
         kept = self.kept and self.kept / f"epochs-{epochs}"
-        return replace(self, config=replace(self.config, epochs=epochs), kept=kept)
+        alike = self.alike or self.alike_early
+        config = replace(self.config, epochs=epochs)
+        return replace(self, config=config, kept=kept, alike=alike, alike_early=None)
 
     def prepare(self, steps: int, *, on_step: Live, checkpoint: Path) -> None:
         """Nothing: each network is trained when it is asked for."""
@@ -148,8 +165,9 @@ class FromScratch:
     @property
     def traits(self) -> Traits:
         """Repeatable, as the seed is; may be sent, as it holds no images."""
+        by = "" if self.alike is None else f", alike in {self.alike.images} images"
         return Traits(
-            f"trained from scratch for {self.config.epochs} epochs",
+            f"trained from scratch for {self.config.epochs} epochs{by}",
             images=self.merits.images,
             seconds=mean_seconds(self._spent),
             is_sendable=True,
@@ -157,6 +175,15 @@ class FromScratch:
 
     def identity(self) -> dict[str, Any]:
         """What must be the same for scores to be taken over."""
+        found = self._training()
+        if self.alike is not None:
+            found |= {"alike": self.alike.identity()}
+        if self.alike_early is not None:
+            found |= {"alike_early": self.alike_early.identity()}
+        return found
+
+    def _training(self) -> dict[str, Any]:
+        """What must be the same for a network to be taken over."""
         return {
             "space": self.space.fingerprint,
             "data": self._data.fingerprint,
@@ -165,7 +192,11 @@ class FromScratch:
 
     def describe(self) -> dict[str, Any]:
         """The settings, as JSON; ``of_record`` turns them back."""
-        return {"config": asdict(self.config), "workers": self.workers, "threads": self.threads}
+        alike = {"alike": self.alike, "alike_early": self.alike_early}
+        return {
+            **{"config": asdict(self.config), "workers": self.workers, "threads": self.threads},
+            **{name: asdict(to) for name, to in alike.items() if to is not None},
+        }
 
     @classmethod
     def of_record(
@@ -187,6 +218,7 @@ class FromScratch:
             kept,
             images,
             tasks.of_record(source).name,
+            **{name: Likeness(**described[name]) for name in ("alike", "alike_early") if name in described},
         )
 
     @property
@@ -213,13 +245,13 @@ class FromScratch:
         quality = self._train(network)
         self._spent.append(time.monotonic() - began)
         if path is not None:
-            metadata = {"schema": SCHEMA, **self.identity(), self.task.metric.score_key: quality}
+            metadata = {"schema": SCHEMA, **self._training(), self.task.metric.score_key: quality}
             checkpoint.save_tensors(path, network.state_dict(), metadata)
         return network, quality
 
     def _is_own(self, metadata: Mapping[str, Any]) -> bool:
         """Whether a kept network is of this training; older versions named fewer settings."""
-        own = self.identity()
+        own = self._training()
         try:
             kept = asdict(TrainConfig.of_record(metadata["config"]))
         except (KeyError, TypeError, TrainingError):

@@ -237,7 +237,8 @@ class Stages:
         owns = (run.arch, run.search, run.supernet, run.history, run.search_checkpoint, run.gallery)
         if not is_baseline:
             settings |= {section: dict(self._config.values[section]) for section in _FINALISTS}
-        reads = (*self.models, *([supernet] if supernet else []))
+        likeness = request.alike or (request.untrained and request.untrained.likeness)
+        reads = (*self.models, *([supernet] if supernet else []), *(likeness.files if likeness else ()))
         draws = not is_baseline and self._config.finalists[0].gallery_points > 0
 
         def intact() -> bool:

@@ -162,6 +162,11 @@ def _estimated(record: Record, count: int) -> str:
     if scratch is not None:
         text = f"{count} architectures. Their {record.score} is estimated by training each from scratch"
         text += f" (epochs: {scratch['config']['epochs']})"
+        if alike := scratch.get("alike"):
+            return (
+                f"{text}: how alike they then see {alike['images']} images to another network, 0.5 by "
+                "chance; good for comparing, and nothing of how accurate they are."
+            )
     text += f", as certain as a share of {images:,} images" if images else ""
     text += ", worse than after training, and good for comparing. That the best of many was picked is not "
     return text + "in the intervals."

@@ -210,9 +210,13 @@ def _settings_of(record: Record) -> dict[str, dict[str, Any]]:
         supernet |= {name: scratch["config"].get(name) for name in ("batch_size", "class_weights")}
         wanted |= {"evaluate": "scratch", "evaluate_epochs": scratch["config"]["epochs"]}
         wanted |= {"workers": scratch["workers"]}
+        if alike := scratch.get("alike") or scratch.get("alike_early"):
+            wanted |= {"alike": release.public_name(alike["reference"]), "evaluate_images": alike["images"]}
     elif untrained := search.untrained:
         supernet = {"device": supernet["device"]}
         wanted |= {"evaluate": untrained["measure"], "evaluate_images": untrained["images"]}
+        if alike := untrained.get("alike"):
+            wanted |= {"alike": release.public_name(alike)}
     elif (search.oneshot or {}).get("training") == "blockwise":
         wanted["evaluate"] = "blockwise"
         if (teacher := request.get("teacher_run")) is not None:  # whose size and weights are used

@@ -24,6 +24,7 @@ from hwnas.statistics.metric import ACCURACY
 SCHEMA = "hwnas-search/1"
 SEARCH = "the record of the search"
 KNOWN, COMPARED = "known", "comparison"
+_LIKENESS = {"reference": str, "images": SOME}  # whom networks were to see images like
 _ON_SIZE = {  # what was found on a size of network and images, of a search on several
     "resolution": SOME,
     "width?": SIZE,
@@ -71,8 +72,14 @@ _SHAPE = {
         "left_out?": {"networks": SOME, "spearman": (float, NONE), "half_90": SIZE, "coverage_90": SHARE},
     },
     "oneshot?": {"device?": str, "validation_images?": SOME},
-    "scratch?": {"config": {"epochs": (SOME, NONE)}, "workers": SOME, "threads?": (SOME, NONE)},
-    "untrained?": {"measure": str, "images": SOME},
+    "scratch?": {
+        "config": {"epochs": (SOME, NONE)},
+        "workers": SOME,
+        "threads?": (SOME, NONE),
+        "alike?": _LIKENESS,
+        "alike_early?": _LIKENESS,
+    },
+    "untrained?": {"measure": str, "images": SOME, "alike?": str},
     "plugins?": {str: str},
     "promise?": (FINALISTS, NONE),
 }

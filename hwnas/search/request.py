@@ -11,7 +11,7 @@ from hwnas import files, tasks
 from hwnas.budget import Budget
 from hwnas.errors import SpaceError
 from hwnas.evaluators.supernet.config import OneShotConfig
-from hwnas.evaluators.zero_cost.config import ZeroCostConfig
+from hwnas.evaluators.zero_cost.config import Likeness, ZeroCostConfig
 from hwnas.runs.folder import RunFolder
 from hwnas.search import strategy as strategy_of
 from hwnas.search.settings import STRATEGY, TRAINING_STEPS
@@ -42,6 +42,8 @@ class SearchRequest:
             a supernet; for sampling strategies.
         untrained: How architectures are scored without training any, instead of either; for sampling
             strategies.
+        alike: Whom networks are to see images like, which is scored instead of what the task ranks them by;
+            where a strategy trains the better ones for longer, only as long as it does. With ``scratch``.
         workers: Processes that train architectures at the same time, and how many a strategy asks
             for at once.
         confidence: Chance that the network keeps a budget that its latency was predicted to
@@ -71,6 +73,7 @@ class SearchRequest:
     teacher: Path | None = None
     scratch: TrainConfig | None = None
     untrained: ZeroCostConfig | None = None
+    alike: Likeness | None = None
     workers: int = 1
     confidence: float = 0.9
     measured: bool = False
@@ -109,6 +112,11 @@ class SearchRequest:
             raise SpaceError(
                 f"a teacher must have pupils, but got {self.teacher} without: evaluate blockwise"
             )
+        if self.scratch is None and self.alike is not None:
+            raise SpaceError(
+                "networks must be trained from scratch to be compared with another, but got "
+                f"{self.alike.reference} without: train each network, or score none by training"
+            )
         if self.scratch is None and self.workers > 1:
             raise SpaceError(
                 f"workers must be 1 where no network is trained from scratch, but got {self.workers}: give "
@@ -136,7 +144,10 @@ class SearchRequest:
         """What makes another search of it, as JSON; the latency models by their hashes."""
         scratch = {"scratch": asdict(self.scratch), "workers": self.workers} if self.scratch else {}
         if self.untrained is not None:
-            scratch |= {"untrained": asdict(self.untrained)}
+            scratch |= {"untrained": self.untrained.recorded()}
+        likeness = self.alike or (self.untrained and self.untrained.likeness)
+        if likeness:
+            scratch |= {"alike": likeness.identity() | {"run": likeness.reference}}
         if self.teacher is not None:
             digest = files.sha256(RunFolder(self.teacher).weights)
             scratch |= {"teacher": digest, "teacher_run": str(self.teacher.resolve())}

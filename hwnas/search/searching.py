@@ -24,6 +24,7 @@ from hwnas.latency.store import FittedModel
 from hwnas.runs import outputs, records
 from hwnas.runs.folder import RunFolder
 from hwnas.search import made
+from hwnas.search import strategy as strategy_of
 from hwnas.search.base import SearchResult, Strategy
 from hwnas.search.constraints import beside_latency, constraints_of, not_binding
 from hwnas.search.feasible import FeasibleSampler
@@ -269,6 +270,7 @@ def _from_scratch(
             "start it without torchrun and give it workers"
         )
     threads = max(1, torch.get_num_threads() // request.workers)
+    is_early = strategy_of(request.strategy).needs.fidelities
     return FromScratch(
         space,
         request.data,
@@ -279,6 +281,7 @@ def _from_scratch(
         RunFolder(out).trained.resolve(),
         dataset,
         request.task,
+        **{"alike_early" if is_early else "alike": request.alike},
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hwnas.budget import Budget
 from hwnas.errors import HwnasError
-from hwnas.evaluators.zero_cost.config import CALLED
+from hwnas.evaluators.zero_cost.config import CALLED, SIMILARITY
 from hwnas.settings.config import Config, Place
 from hwnas.settings.kinds import SUPERNETS, Origin
 
@@ -254,6 +254,17 @@ def _require_scoring(config: Config, place: Place) -> None:
         raise HwnasError(
             f"a teacher must have pupils, but got {wanted.teacher} and evaluate = {wanted.evaluate!r}: set "
             f'evaluate = "blockwise"{place("search", "teacher")}'
+        )
+    if wanted.alike is not None and wanted.evaluate not in ("scratch", SIMILARITY):
+        raise HwnasError(
+            f"alike must be left out where networks are scored by themselves, but got {wanted.alike} and "
+            f'evaluate = {wanted.evaluate!r}: set evaluate = "scratch" or "{SIMILARITY}"'
+            f"{place('search', 'alike')}"
+        )
+    if wanted.alike is None and wanted.evaluate == SIMILARITY:
+        raise HwnasError(
+            f"alike must say whom networks are to be similar to where evaluate = {SIMILARITY!r}, but is not "
+            f"set: give the folder of a run{place('search', 'evaluate')}"
         )
     if wanted.evaluate != "scratch" and wanted.workers > 1:
         raise HwnasError(

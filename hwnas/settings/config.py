@@ -102,6 +102,11 @@ class Config:
         """Run folder of the network that candidates learn from."""
         return self._path(self.search.teacher)
 
+    @property
+    def alike(self) -> Path | None:
+        """Whom networks that are scored are to be alike."""
+        return self._path(self.search.alike)
+
     def _path(self, given: str | None) -> Path | None:
         return None if given is None else (self.root / Path(given).expanduser()).resolve()
 

@@ -77,11 +77,16 @@ class Search:
         limits: What must not be exceeded either, as "bytes=4e6" or "energy_mj=3.5".
         evaluate: Score networks "blockwise": by candidates that learn from the largest network, each from its
             block in the same place; by a "supernet"; from "scratch": by training each of them; or without
-            any training, by what random weights make of a few images: "naswot", "synflow" or "gradnorm".
+            any training, by what random weights make of a few images: "naswot", "synflow", "gradnorm", or
+            "similarity" to how another network sees them.
             Blockwise where it is not set, but by a supernet with a strategy that trains one itself.
         teacher: Run folder of a trained network that they learn from; else it is trained here.
         evaluate_epochs: Passes over the training images for each network that is trained from scratch.
-        evaluate_images: Training images that a network is looked at with where none is trained.
+        evaluate_images: Images that a network is looked at with where none is trained, and with alike: of
+            training, or the first ones of validation where likeness is looked at.
+        alike: Run folder of a trained network, or .npy file of dissimilarities of those images, that networks
+            are to see them like: that is what is scored, with evaluate = "scratch" or "similarity". Where
+            networks are trained for longer the better they are, it decides which, and accuracy in the end.
         workers: Processes that train networks from scratch at the same time.
     """
 
@@ -95,6 +100,7 @@ class Search:
     teacher: str | None = None
     evaluate_epochs: int = 2
     evaluate_images: int = 64
+    alike: str | None = None
     workers: int = 1
 
 

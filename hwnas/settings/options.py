@@ -77,6 +77,7 @@ SEARCH = (
     Option("evaluate", "search", "evaluate"),
     Option("evaluate_epochs", "search", "evaluate_epochs"),
     Option("evaluate_images", "search", "evaluate_images"),
+    Option("alike", "search", "alike"),
     Option("teacher", "search", "teacher"),
     Option("workers", "search", "workers"),
     Option("class_weights", "search.supernet", "class_weights"),

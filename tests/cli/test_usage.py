@@ -207,7 +207,7 @@ ANY_TEXT = {
 """Options of which every text may be right: names in the user's own files, addresses, prose."""
 
 PATHS = {"agent_path", "baseline", "csv", "folder", "latency", "path", "supernet", "table", "tables"}
-PATHS |= {"costs", "html", "inputs", "layers_of", "plugin", "teacher", "to", "weights"}
+PATHS |= {"alike", "costs", "html", "inputs", "layers_of", "plugin", "teacher", "to", "weights"}
 
 COMBINATIONS = [
     ([*BENCH, "--strategies", "fbnet"], "fbnet trains a supernet, and a table has none"),
@@ -236,6 +236,8 @@ COMBINATIONS = [
     ([*SEARCH, "--strategy", "random", "--loss", "hold"], "--loss"),
     ([*SEARCH, "--workers", "2"], "--workers"),
     ([*SEARCH, "--evaluate-epochs", "2"], "--evaluate-epochs"),
+    ([*SEARCH, "--alike", "r"], "alike must be left out"),
+    ([*SEARCH, "--strategy", "random", "--evaluate", "similarity"], "alike must say whom"),
     ([*SEARCH, "--evaluate", "scratch"], "or use evolution"),
     ([*SEARCH, "--evaluate", "supernet"], "or use evolution"),
     ([*SEARCH, "--strategy", "fbnet", "--evaluate", "scratch"], "sampling"),

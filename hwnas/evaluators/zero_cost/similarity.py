@@ -8,23 +8,22 @@ can stand in for accuracy where training is cut short.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from hashlib import sha256
+from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import nn
 
 from hwnas.errors import DataError
-from hwnas.evaluators.base import TrainedNetworks, Traits, fidelities
+from hwnas.evaluators.zero_cost.config import Likeness
 from hwnas.latency.base import FloatArray
 from hwnas.latency.evaluate import rank_correlations
+from hwnas.train.teacher import load_teacher
 
 if TYPE_CHECKING:
-    from hwnas.space import Architecture
+    from hwnas.data import Dataset
 
 _LEAST = 3  # images: two have one dissimilarity, which has no rank
 
@@ -93,52 +92,33 @@ def matrix_in(path: Path) -> FloatArray:
     return matrix
 
 
-@dataclass(frozen=True)
-class Alike:
-    """Scores networks by how alike they see images to someone else: ``evaluators.base.Evaluator``.
+def likeness(network: nn.Module, data: Dataset, to: Likeness) -> float:
+    """How alike a network sees images to someone else, in [0, 1].
 
-    Attributes:
-        networks: What makes them: trained from scratch for an epoch or two, of a supernet, or not at all.
-        images: That are looked at, shape (n, channels, height, width), normalised.
-        reference: How unlike each other the other one finds them, shape (n, n): ``dissimilarities`` of a
-            teacher's ``features``, or ``matrix_in`` a file.
+    1 where all pairs of images are ranked alike, 0.5 by chance.
+
+    Raises:
+        DataError: There are too few images, or the dissimilarities are not of them.
+        TrainingError: The other one is a network that was trained on other images.
     """
+    images, reference = _seen(to, data)
+    device = next(network.parameters()).device
+    own = dissimilarities(features(network, images.to(device)))
+    return (1.0 + similarity(own, reference)) / 2.0
 
-    networks: TrainedNetworks
-    images: torch.Tensor
-    reference: FloatArray
 
-    def __post_init__(self) -> None:
-        count = len(self.images)
-        if count < _LEAST or self.reference.shape != (count, count):
-            raise DataError(
-                f"dissimilarities must be of the images that are looked at, {_LEAST} at least, but got "
-                f"{count} images and an array of shape {self.reference.shape}"
-            )
-
-    def __call__(self, arch: Architecture) -> float:
-        """In [0, 1]: 1 where all pairs of images are ranked alike, 0.5 by chance."""
-        own = dissimilarities(features(self.networks.subnetwork(arch.indices), self.images))
-        return (1.0 + similarity(own, self.reference)) / 2.0
-
-    def at(self, share: float) -> Alike:
-        """As of ``Fidelities``: the same of networks that were trained for less.
-
-        Raises:
-            SpaceError: Networks cannot be trained for less.
-        """
-        return replace(self, networks=cast(TrainedNetworks, fidelities(self.networks).at(share)))
-
-    @property
-    def traits(self) -> Traits:
-        """Repeatable where the networks are."""
-        known = self.networks.traits
-        return Traits(f"alike in {len(self.images)} images: {known.fidelity}", noise=known.noise)
-
-    def identity(self) -> Mapping[str, Any] | None:
-        """What must be the same for scores to be taken over."""
-        known = self.networks.identity()
-        if known is None:
-            return None
-        digest = sha256(self.images.numpy(force=True).tobytes() + self.reference.tobytes()).hexdigest()
-        return {**known, "alike": digest}
+@lru_cache(maxsize=1)
+def _seen(to: Likeness, data: Dataset) -> tuple[torch.Tensor, FloatArray]:
+    """The images that are looked at, and how unlike each other the other one finds them."""
+    images = torch.from_numpy(data.normalize(data.val.images[: to.images]))
+    count, path = len(images), to.files[0]
+    if path.suffix == ".npy":
+        reference = matrix_in(path)
+    else:
+        reference = dissimilarities(features(load_teacher(path.parent, data).network, images))
+    if count < _LEAST or reference.shape != (count, count):
+        raise DataError(
+            f"dissimilarities must be of the validation images that are looked at, {_LEAST} at least, but "
+            f"got {count} images and an array of shape {reference.shape}: say how many with --evaluate-images"
+        )
+    return images, reference

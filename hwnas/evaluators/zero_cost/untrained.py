@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from hwnas.evaluators.base import Live, Traits, mean_seconds, require_classes
 from hwnas.evaluators.merits import OfMeasure
 from hwnas.evaluators.zero_cost.config import CALLED, ZeroCostConfig
 from hwnas.evaluators.zero_cost.measures import MEASURES, ImageBatch
+from hwnas.evaluators.zero_cost.similarity import likeness
 from hwnas.space import Architecture, SearchSpace
 from hwnas.spaces.canonical import Canonical
 from hwnas.tasks.base import LossSettings
@@ -99,9 +100,14 @@ class Untrained:
             network = self.subnetwork(key).to(device)
             with torch.random.fork_rng(devices=[]):  # of what a network drops at random
                 torch.manual_seed(self.config.seed)
-                self._values[key] = MEASURES[self.config.measure](network, self._batch)
+                self._values[key] = self._measured(network)
             self._spent.append(time.monotonic() - began)
         return self._values[key]
+
+    def _measured(self, network: nn.Module) -> float:
+        if (to := self.config.likeness) is not None:
+            return likeness(network, self.data, to)
+        return MEASURES[self.config.measure](network, self._batch)
 
     def all(self, architectures: Iterable[Architecture]) -> list[float]:
         """The scores of several, one after the other."""
@@ -135,12 +141,13 @@ class Untrained:
         return {
             "space": self.space.fingerprint,
             "data": self.data.fingerprint,
-            "config": {name: value for name, value in asdict(self.config).items() if name != "device"},
+            "config": {n: v for n, v in self.config.recorded().items() if n not in ("device", "alike")},
+            **({} if self.config.likeness is None else {"alike": self.config.likeness.identity()}),
         }
 
     def describe(self) -> dict[str, Any]:
         """The settings, as JSON; ``of_record`` turns them back."""
-        return asdict(self.config)
+        return self.config.recorded()
 
     @classmethod
     def of_record(cls, space: SearchSpace, described: Mapping[str, Any], data: Dataset) -> Untrained:
