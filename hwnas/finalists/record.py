@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from statistics import fmean
 
 import numpy as np
 
@@ -25,9 +26,12 @@ _QUIET = "measure while nothing else runs there to prove that it is kept"
 
 
 def trials_of(space: SearchSpace, record: SearchRecord) -> dict[Indices, float]:
-    """What the search scored, one entry a network."""
-    canonical = Canonical(space)
-    return {canonical.key(trial.indices): trial.quality for trial in record.trials}
+    """What the search scored after whole trainings, one entry a network: the mean where it did so again."""
+    canonical, found = Canonical(space), dict[Indices, list[float]]()
+    for trial in record.trials:
+        if trial.share == 1:
+            found.setdefault(canonical.key(trial.indices), []).append(trial.quality)
+    return {indices: fmean(qualities) for indices, qualities in found.items()}
 
 
 def readings_of(record: SearchRecord) -> dict[Indices, Readings]:

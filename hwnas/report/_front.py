@@ -89,7 +89,7 @@ def _gallery(record: Record, gallery: GalleryRecord) -> list[_Entry]:
 
 def _trials(record: Record) -> list[_Entry]:
     """What the search scored, with the models' intervals where the models are there."""
-    trials, space = record.search.trials, record.arch.space
+    trials, space = [t for t in record.search.trials if t.share == 1], record.arch.space
     if not trials:
         return []
     indices, images = np.array([t.indices for t in trials]), record.images

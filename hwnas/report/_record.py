@@ -127,7 +127,7 @@ class Record:
         """How many images each score was made on; 0 where that is not known."""
         if self.gallery:
             return self.gallery.images
-        if self.search.untrained is not None:
+        if self.search.untrained is not None or (self.search.scratch or {}).get("alike"):
             return 0
         available = self.search.data.get("images", {}).get("val", 0)
         return int(min(available, (self.search.oneshot or {}).get("validation_images", available)))

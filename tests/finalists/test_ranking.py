@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -13,6 +15,8 @@ from hwnas.evaluators.supernet.config import OneShotConfig
 from hwnas.evaluators.supernet.oneshot import OneShot
 from hwnas.evaluators.supernet.warm_up import rate
 from hwnas.finalists.ranking import Ranking
+from hwnas.finalists.record import trials_of
+from hwnas.runs.trial import Trial
 
 PATHS = [(1, 1, 1, 0, 1, 2, 0, 0), (2, 0, 1, 1, 0, 1, 1, 0)]
 
@@ -24,6 +28,18 @@ def trained():
     for step in range(120):
         oneshot.weight_step(PATHS[step % 2], rate(step, 120))
     return oneshot
+
+
+def test_only_whole_trainings_say_what_a_network_is_worth():
+    """Of one that was scored again, the mean."""
+    one, other = (0,) * 8, (1,) * 8
+    trials = [
+        Trial(one, 0.5, (1.0,), share=1 / 3),
+        Trial(one, 0.8, (1.0,)),
+        Trial(other, 0.6, (1.0,), share=1 / 3),
+        Trial(one, 0.9, (1.0,)),
+    ]
+    assert trials_of(space(), SimpleNamespace(trials=trials)) == {one: pytest.approx(0.85)}
 
 
 def test_a_subnetwork_computes_what_the_supernet_does(trained):
