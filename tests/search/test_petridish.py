@@ -13,6 +13,7 @@ from task_helpers import searched
 from hwnas import search, spaces
 from hwnas.errors import SpaceError
 from hwnas.evaluators.supernet.network import Branch, Growth, Supernet
+from hwnas.search.history import damage
 from hwnas.search.oneshot.grown import Grown, Pool, drawn, hull
 from hwnas.search.oneshot.petridish import Petridish
 from hwnas.search.session import Session
@@ -104,7 +105,11 @@ def test_a_resumed_search_equals_an_uninterrupted_one(found, tmp_path, at):
     """Cut off as soon as a network is scored, and half way through the next one's training."""
 
     def stop(record):
-        if record.get("query") == at or record.get("phase") == f"training of network {at + 1}":
+        phase = record["phase"]
+        if (phase, record["step"]) == ("scoring", at) or (phase, record.get("network")) == (
+            "training",
+            at + 1,
+        ):
             raise KeyboardInterrupt
 
     kept = {"checkpoint": tmp_path / "checkpoint.safetensors", "history": tmp_path / "history.jsonl"}
@@ -113,9 +118,10 @@ def test_a_resumed_search_equals_an_uninterrupted_one(found, tmp_path, at):
             searched(SHORT, task_of(0.5), np.random.default_rng(3), tell=stop, **kept)
     seen = []
     result = searched(SHORT, task_of(0.5), np.random.default_rng(3), tell=seen.append, **kept)
-    assert [record["query"] for record in seen if "query" in record] == list(range(at + 1, 5))
+    assert [r["step"] for r in seen if r["phase"] == "scoring"] == list(range(at + 1, 5))
     assert search.to_json(result) == search.to_json(found)
     assert len(kept["history"].read_text().splitlines()) == 1 + 4
+    assert not damage(kept["history"])
 
 
 def test_the_best_network_is_left_in_the_supernet():

@@ -118,7 +118,7 @@ class Petridish:
             loss = pool.oneshot.weight_step(gates, share)
             left = (time.monotonic() - began) / (step + 1) * (steps - step - 1)
             shown = pool.problem.shown()
-            record = {"phase": f"{phase} of network {len(pool.grown) + 1}", "step": step + 1, "steps": steps}
+            record = {"phase": phase, "network": len(pool.grown) + 1, "step": step + 1, "steps": steps}
             pool.session.tell({"strategy": self.name, **shown, **record, "loss": loss, "eta_s": left})
             yield share
 
@@ -185,7 +185,9 @@ class Petridish:
         score = pool.session.score
         pool.trace.append(
             {
-                "query": number + 1,
+                "phase": "scoring",
+                "step": number + 1,
+                "steps": self.queries,
                 score: trial.quality,
                 "parent": parent,
                 "best": list(best.indices),
@@ -194,8 +196,7 @@ class Petridish:
             }
         )
         self._save(pool)
-        told = {"strategy": self.name, "queries": self.queries, **pool.problem.shown()}
-        pool.session.tell({**pool.trace[-1], **told})
+        pool.session.tell({"strategy": self.name, **pool.problem.shown(), **pool.trace[-1]})
 
     def _conclude(self, pool: Pool) -> SearchResult:
         """The best network, whose weights are left in the supernet."""
