@@ -82,6 +82,6 @@ def warm(patch: pytest.MonkeyPatch) -> None:
     """Agents of this machine start warm."""
     from hwnas.transport import local
 
-    _CONTEXT.set_forkserver_preload(["numpy", "ai_edge_litert.interpreter", "onnxruntime"])
+    _CONTEXT.set_forkserver_preload(["numpy", "ai_edge_litert.interpreter", "onnxruntime", "torch"])
     named = {"PIPE": subprocess.PIPE, "TimeoutExpired": subprocess.TimeoutExpired}
     patch.setattr(local, "subprocess", SimpleNamespace(Popen=_Agent, **named))

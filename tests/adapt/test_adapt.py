@@ -29,6 +29,7 @@ from hwnas.runs.folder import RunFolder
 from hwnas.widths import prunable
 from hwnas.widths.layers import layers_of
 
+pytestmark = pytest.mark.usefixtures("warm_processes")
 TARGET = device.load("host").target("litert", "int8")
 FEW = AdaptOptions(
     rungs=("widths",),
