@@ -38,7 +38,6 @@ class Traits:
 
     Attributes:
         fidelity: What stands for a network that is trained to its end, in a few words.
-        is_comparable: Whether scores of another fidelity may stand beside these.
         noise: Standard deviation of the scores of one architecture that is asked for again and again;
             0 where they are all the same.
         images: As many images as a score is as certain as; None where it is not of images.
@@ -47,7 +46,6 @@ class Traits:
     """
 
     fidelity: str
-    is_comparable: bool = False
     noise: float = 0.0
     images: int | None = None
     seconds: float | None = None
@@ -265,20 +263,6 @@ def require_sendable(evaluator: Evaluator) -> None:
         raise SpaceError(
             f"scores of several processes must be of an evaluator that can be sent to them, but "
             f"{type(evaluator).__name__} ({traits.fidelity}) cannot: score in one process"
-        )
-
-
-def require_comparable(evaluator: Evaluator) -> None:
-    """Refuse scores that must not stand beside those of another fidelity.
-
-    Raises:
-        SpaceError: They cannot be compared.
-    """
-    traits = evaluator.traits
-    if not traits.is_comparable:
-        raise SpaceError(
-            f"scores of several fidelities must be comparable, but those of {type(evaluator).__name__} "
-            f"({traits.fidelity}) are not: take a strategy that scores all alike"
         )
 
 

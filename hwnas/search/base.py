@@ -14,7 +14,6 @@ from hwnas.evaluators.base import (
     Evaluator,
     block_errors,
     fidelities,
-    require_comparable,
     shared_weights,
 )
 from hwnas.latency.base import FloatArray
@@ -32,14 +31,11 @@ class Needs:
 
     Attributes:
         shared_weights: A supernet, which the strategy trains itself.
-        comparable: Scores that may stand beside those of another fidelity, as where cheap ones decide who
-            gets dear ones.
         fidelities: Scores of networks that were trained for less.
         block_errors: An error of every candidate in its place, whose sum says what a network loses.
     """
 
     shared_weights: bool = False
-    comparable: bool = False
     fidelities: bool = False
     block_errors: bool = False
 
@@ -47,12 +43,10 @@ class Needs:
         """Refuse an evaluator that does not offer it.
 
         Raises:
-            SpaceError: There is no supernet, its scores cannot be compared, or blocks have no errors.
+            SpaceError: There is no supernet, no training can be cut short, or blocks have no errors.
         """
         if self.shared_weights:
             shared_weights(evaluator)
-        if self.comparable:
-            require_comparable(evaluator)
         if self.fidelities:
             fidelities(evaluator)
         if self.block_errors:

@@ -11,8 +11,6 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from hwnas.errors import LatencyModelError, SpaceError
 from hwnas.latency.base import Cost, LatencyModel
 from hwnas.space import Architecture, SearchSpace, Workload
@@ -61,7 +59,8 @@ def objective(
         raise SpaceError(f"a precision must be one of {sorted(WEIGHT_BYTES)}, but got {precision!r}")
     if name != ENERGY:
         unit, cost = OBJECTIVES[name]
-        return Objective(name, _summed(space, unit, lambda workload: cost(workload, precision)))
+        fixed, tables = space.summed(lambda workload: cost(workload, precision))
+        return Objective(name, Cost(float(fixed), tables, unit))
     if energy is None:
         raise LatencyModelError(f"{ENERGY} must be known of a target, but no model of it was given")
     return Objective(ENERGY, replace(energy.costs(space), unit="mJ"))
@@ -139,11 +138,3 @@ ENERGY = "energy_mj"
 """Energy of an inference, as measured on the one target whose table holds it."""
 
 NAMES = (*OBJECTIVES, ENERGY)
-
-
-def _summed(space: SearchSpace, unit: str, cost: Callable[[Workload], int]) -> Cost:
-    fixed = sum(cost(workload) for workload in space.fixed)
-    tables = [np.zeros(size) for size in space.sizes]
-    for number, index, workload in space.candidates():
-        tables[number][index] += cost(workload)
-    return Cost(float(fixed), tuple(tables), unit)

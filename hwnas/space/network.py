@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import chain
@@ -213,12 +213,17 @@ class SearchSpace:
         every = (*self.fixed, *(workload for _, _, workload in self.candidates()))
         return tuple(dict.fromkeys(w for w in every if not w.block.is_identity))
 
+    def summed(self, cost: Callable[[Workload], float]) -> tuple[float, tuple[np.ndarray, ...]]:
+        """What is always there costs together, and each candidate in all its places, one array a decision."""
+        tables = [np.zeros(size) for size in self.sizes]
+        for number, index, workload in self.candidates():
+            tables[number][index] += cost(workload)
+        return sum(map(cost, self.fixed)), tuple(tables)
+
     def macs_table(self) -> tuple[int, tuple[np.ndarray, ...]]:
         """MACs of what is always there together, and of each candidate, one array a decision."""
-        tables = [np.zeros(size, np.int64) for size in self.sizes]
-        for number, index, workload in self.candidates():
-            tables[number][index] += workload.macs
-        return sum(w.macs for w in self.fixed), tuple(tables)
+        fixed, tables = self.summed(lambda workload: workload.macs)
+        return int(fixed), tuple(table.astype(np.int64) for table in tables)
 
     def macs_range(self) -> tuple[int, int]:
         """Smallest and largest MACs of an architecture."""
@@ -273,12 +278,17 @@ class SearchSpace:
         """The same network with nothing in the place of whatever does not run."""
         if not self.has_nothing:
             return indices
-        if indices not in self._simplest:
-            self._simplest[indices] = Architecture(self, indices).simplest
-        return self._simplest[indices]
+        if indices not in self._simplified:
+            used = {place - len(self.stem) for place in Architecture(self, indices).flow.used}
+            needed = {number for choice, number in enumerate(self.decision_numbers) if choice in used}
+            self._simplified[indices] = tuple(
+                index if number in needed or nothing is None else nothing
+                for number, (index, nothing) in enumerate(zip(indices, self._nothing, strict=True))
+            )
+        return self._simplified[indices]
 
     @cached_property
-    def _simplest(self) -> dict[tuple[int, ...], tuple[int, ...]]:
+    def _simplified(self) -> dict[tuple[int, ...], tuple[int, ...]]:
         return {}
 
     @cached_property
@@ -332,16 +342,6 @@ class Architecture:
             for number, (candidates, index) in enumerate(chosen):
                 reads[stem + number] = tuple(stem + read for read in candidates[index])
         return flow([part.block for part in parts], tuple(reads))
-
-    @property
-    def simplest(self) -> tuple[int, ...]:
-        """Indices of the same network with nothing in the place of whatever does not run."""
-        used = {place - len(self.space.stem) for place in self.flow.used}
-        needed = {number for choice, number in enumerate(self.space.decision_numbers) if choice in used}
-        return tuple(
-            index if number in needed or nothing is None else nothing
-            for number, (index, nothing) in enumerate(zip(self.indices, self.space._nothing, strict=True))
-        )
 
     @cached_property
     def workloads(self) -> tuple[Workload, ...]:

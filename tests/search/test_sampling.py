@@ -19,7 +19,6 @@ from hwnas.errors import HwnasError, InfeasibleBudget, SchemaMismatch, SpaceErro
 from hwnas.evaluators import tabular
 from hwnas.evaluators.supernet.warm_up import warm_up
 from hwnas.runs.trial import Trial
-from hwnas.search.base import Needs
 from hwnas.search.history import damage
 from hwnas.search.problem import Constraint
 from hwnas.search.sampling.archive import Archive
@@ -151,24 +150,6 @@ def test_only_an_evaluator_that_can_be_sent_scores_in_several_processes(tmp_path
         searched(Random(queries=20, parallel=4), task_in("macro"), seed(0), workers=2, history=path)
     with pytest.raises(SpaceError, match="workers must be at least 1"):
         searched(Random(queries=20), task_in("macro"), seed(0), workers=0)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Halving(Random):
-    """Would decide by cheap scores who gets dear ones."""
-
-    name = "halving"
-    needs = Needs(comparable=True)
-
-
-def test_a_strategy_of_several_fidelities_refuses_scores_that_do_not_compare(shared_data):
-    space = spaces.load("macro")
-    benchmark = tabular.load(shared_data / "nas_bench_macro" / "nas-bench-macro_cifar10.json", space)
-    task = task_in("macro")
-    with pytest.raises(SpaceError, match=r"Scores \(known\) are not"):
-        searched(Halving(queries=3), task, seed(0))
-    known = Task(space, task.constraints, benchmark.evaluator(seed(1)))
-    assert len(searched(Halving(queries=3), known, seed(0)).trials) == 3
 
 
 @pytest.mark.parametrize("name", sorted(search.STRATEGIES))

@@ -82,7 +82,7 @@ class Tabular:
     @property
     def traits(self) -> Traits:
         """Noisy: trainings of one network differ. Of networks that were trained to their end."""
-        return Traits("trained to its end, from a table", is_comparable=True, noise=self.benchmark.noise)
+        return Traits("trained to its end, from a table", noise=self.benchmark.noise)
 
     def identity(self) -> None:
         """Nothing: what the history of a search on a benchmark has always said."""
