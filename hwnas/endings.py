@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 
 _OFFSET = 128  # shells add it to a signal's number
-_FAULTS = {signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGABRT}
+_FAULTS = ("SIGSEGV", "SIGBUS", "SIGILL", "SIGFPE", "SIGABRT")  # by name: Windows has not all of them
 
 
 def ended(status: int | None) -> str:
@@ -24,9 +24,9 @@ def ended(status: int | None) -> str:
 def remedy(status: int | None) -> str:
     """What the user can do where a process of this machine ended like that."""
     found = None if status is None else _signal(status)
-    if found == signal.SIGKILL:
+    if found is not None and found.name == "SIGKILL":
         return "for want of memory perhaps, so use fewer workers or a smaller batch"
-    if found in _FAULTS:
+    if found is not None and found.name in _FAULTS:
         return (
             "a fault in a compiled library, so see what `hwnas doctor` says of this build of torch, or set "
             "ONEDNN_MAX_CPU_ISA=AVX2"

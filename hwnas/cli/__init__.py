@@ -53,7 +53,7 @@ def _end(number: int, _frame: object) -> None:
 def main() -> None:
     """Entry point of the ``hwnas`` program."""
     _terminal.prepare()
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in filter(None, (signal.SIGTERM, getattr(signal, "SIGHUP", None))):  # Windows has no SIGHUP
         if signal.getsignal(number) is signal.SIG_DFL:  # nohup has it ignored
             signal.signal(number, _end)
     if not faulthandler.is_enabled():

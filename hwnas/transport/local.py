@@ -109,6 +109,11 @@ class LocalTransport:
 
     def _command(self, agent: str, plan: str) -> list[str]:
         """Words that start an agent on a plan."""
+        if (system := platform.system()) != "Linux":
+            raise TransportError(
+                f"a machine must run Linux to measure itself, but this one runs {system or 'no system'}: "
+                "measure on a phone, with --device android, or on a board that ssh reaches"
+            )
         folder = (self._agents or files.shipped("profilers")) / agent
         device = self._device
         if device is not None and device.processor != CPU and (folder / "src").is_dir():
