@@ -18,7 +18,7 @@ for name in ("fcntl", "resource", "pwd", "grp", "termios", "tty", "pty"):
     sys.modules[name] = None
 for name in ("SIGHUP", "SIGKILL", "SIGBUS", "SIGALRM", "SIGCHLD", "SIGPIPE", "SIGSTOP", "SIGQUIT"):
     delattr(signal, name)
-for name in ("sched_getaffinity", "sched_setaffinity", "sysconf", "killpg", "setsid", "statvfs", "fork"):
+for name in ("sched_getaffinity", "sched_setaffinity", "killpg", "setsid", "statvfs", "fork"):
     delattr(os, name)
 
 
