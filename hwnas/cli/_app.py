@@ -8,15 +8,17 @@ import math
 import os
 import re
 import sys
+import time
 from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
-from rich.console import Console, ConsoleDimensions
+from rich.console import Console, ConsoleDimensions, RenderableType
 from rich.errors import MarkupError
 from rich.markup import escape
+from rich.status import Status
 from rich.table import Table
 from rich.text import Text
 
@@ -94,6 +96,40 @@ _FOREIGN = re.compile(rf"(?<!\\)\[(?=[A-Za-z#/@])(?!(?:/|{_STYLES})\])")
 """What looks like markup and is none of ours: a name, a path or a value in brackets."""
 
 
+_QUIET_S = 60.0
+"""Without a terminal, the longest that nothing is printed of what is being done."""
+_COUNTED = re.compile(r"^\d|: |\s\d")
+
+
+class _Progress(Status):
+    """What is being done: one line that changes; where there is no terminal, a line a step and a minute."""
+
+    def __init__(self, text: RenderableType, *, console: Console) -> None:
+        super().__init__(_rendered(text, console), console=console)
+        self._said, self._at = set[str](), time.monotonic()
+        self._tell(text)
+
+    def update(self, status: RenderableType | None = None, **given: Any) -> None:
+        """As of ``Status``; what counts up in it begins a step of its own no more than a colon does."""
+        super().update(None if status is None else _rendered(status, self.console), **given)
+        self._tell(status)
+
+    def _tell(self, text: RenderableType | None) -> None:
+        if self.console.is_terminal or not isinstance(text, str):
+            return
+        step, now = _COUNTED.split(text, maxsplit=1)[0], time.monotonic()
+        if step not in self._said or now - self._at >= _QUIET_S:
+            line = text if step in self._said or not step else step
+            self.console.print(line, soft_wrap=True, highlight=False)
+            self._at = now
+        self._said.add(step)
+
+
+def _rendered(text: RenderableType, console: Console) -> RenderableType:
+    """Text with the styles of the console, which takes brackets that are none."""
+    return console.render_str(text) if isinstance(text, str) else text
+
+
 class _Console(Console):
     """As wide as its terminal, or as its text where there is none; takes text of any origin."""
 
@@ -107,6 +143,10 @@ class _Console(Console):
     @size.setter
     def size(self, new: tuple[int, int]) -> None:
         self._width, self._height = new
+
+    def status(self, status: RenderableType, **_: Any) -> Status:
+        """What is being done, until its end."""
+        return _Progress(status, console=self)
 
     def render_str(self, text: str, **given: Any) -> Text:
         """Text with the styles that hwnas uses; any other bracket is just a bracket."""

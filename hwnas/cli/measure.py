@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.markup import escape
-from rich.status import Status
 
 from hwnas import device as devices
 from hwnas.cli import _usage
@@ -125,7 +123,7 @@ def measure(
     if html is not None:
         outputs.require_page(html, "a page")
     with err.status("reading the files") as status:
-        found = benchmark(asked, options, _telling(status))
+        found = benchmark(asked, options, lambda text: status.update(escape(text)))
     if html is not None:
         from hwnas import report
 
@@ -134,20 +132,6 @@ def measure(
     if html is not None and not as_json:
         out.print(f"written to {escape(str(html))}", highlight=False, soft_wrap=True)
     leave_benchmark(found, accept_noise=accept_noise)
-
-
-def _telling(status: Status) -> Callable[[str], None]:
-    """Shows each step; where nobody watches a terminal, each is a line, without what counts up in it."""
-    said = set[str]()
-
-    def tell(text: str) -> None:
-        status.update(escape(text))
-        step = text.partition(": ")[0]
-        if not err.is_terminal and step not in said:
-            err.print(escape(step), highlight=False, soft_wrap=True)
-        said.add(step)
-
-    return tell
 
 
 def _words(what: str, text: str | None) -> tuple[str, ...]:

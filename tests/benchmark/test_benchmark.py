@@ -661,6 +661,7 @@ def test_without_a_terminal_each_step_is_a_line_of_standard_error(hwnas_measure,
     one = networks["net-int8.onnx"]
     done = hwnas_measure(one, "--rounds", 3, "--json")
     assert done.stderr.splitlines() == [
+        "reading the files",
         f"{one.name} alone on host/onnxruntime",
         "measuring on host/onnxruntime",
     ], "what counts up is no line of its own"
