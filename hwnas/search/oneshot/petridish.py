@@ -7,8 +7,8 @@ are drawn from the networks on, or nearly on, the lower convex hull of error aga
 accurate one down, each is taken with a chance of one over one more than it was taken already. The gallery of
 the networks that were grown is a front of accuracy against cost.
 
-Abstract and summaries of the paper were at hand, not its text: how parents are drawn, three changes at most and
-the weight of the L1 term are written from memory. Other than in the paper:
+Abstract and summaries of the paper were at hand, not its text: how parents are drawn, three changes at most
+and the weight of the L1 term are written from memory. Other than in the paper:
 
 - Layers grow by candidates of a space, not by new shortcuts between layers: where a candidate is a skip, and
   another a residual block, or an edge of a cell is empty, that is the same.
