@@ -56,5 +56,5 @@ def test_the_command_says_what_it_took_and_why(tmp_path, few_digits):
         app, ["search", *map(str, words), "--out", str(tmp_path / "run")], catch_exceptions=False
     )
     assert ended.exit_code == 0, ended.stderr
-    assert "strategy surrogate, scored by --evaluate naswot: with 25 and 50 queries" in ended.stderr
+    assert "strategy surrogate, scored by --evaluate naswot: of 13 strategies" in ended.stderr
     assert "surrogate chose" in ended.stdout
