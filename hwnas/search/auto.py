@@ -43,6 +43,6 @@ def chosen(evaluate: str | None, *, is_tied: bool) -> Chosen:
     return Chosen(
         "surrogate",
         evaluate or "supernet",
-        "of 13 strategies on NAS-Bench-Macro it had the least regret with 25 and 50 queries, and none is shown "
-        "to have less with 100 and 200 (50 seeds, three budgets); for cells nothing was compared",
+        "of 13 strategies on NAS-Bench-Macro it had the least regret with 25 and 50 queries, and none is "
+        "shown to have less with 100 and 200 (50 seeds, three budgets); for cells nothing was compared",
     )
