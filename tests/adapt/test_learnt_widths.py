@@ -37,7 +37,7 @@ USELESS = 2
 SMALL = {
     "amc": lambda *given: Amc(*given, episodes=20, images=64),
     "metapruning": lambda *given: MetaPruning(*given, steps=20, population=8, generations=4, images=64),
-    "gates": lambda *given: BudgetedGates(*given, steps=80),
+    "gates": lambda *given: BudgetedGates(*given, steps=160),
 }
 
 
