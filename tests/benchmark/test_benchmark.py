@@ -761,7 +761,7 @@ def test_verify_takes_a_single_file_with_a_budget(networks, tmp_path):
     assert (code, "PASS" in said) == (0, True)
     code, said = verify(file, "--budget-ms", "0.000001", "--json", *few)
     assert code == 1
-    assert json.loads(said.splitlines()[-1])["verdict"]["verdict"] == "FAIL"  # behind what it told of its steps
+    assert json.loads(said.splitlines()[-1])["verdict"]["verdict"] == "FAIL"
     for words, sentence in (
         ((file,), "a single file must have a budget to keep"),
         ((file, "--budget-ms", "5", "--data", "digits"), "--data must only be given with a folder"),
