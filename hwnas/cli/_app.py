@@ -110,7 +110,7 @@ class _Progress(Status):
         self._tell(text)
 
     def update(self, status: RenderableType | None = None, **given: Any) -> None:
-        """As of ``Status``; what counts up in it begins a step of its own no more than a colon does."""
+        """As of ``Status``; a step is what stands before a colon and before what counts up."""
         super().update(None if status is None else _rendered(status, self.console), **given)
         self._tell(status)
 

@@ -237,8 +237,8 @@ class Stages:
         owns = (run.arch, run.search, run.supernet, run.history, run.search_checkpoint, run.gallery)
         if not is_baseline:
             settings |= {section: dict(self._config.values[section]) for section in _FINALISTS}
-        likeness = request.alike or (request.untrained and request.untrained.likeness)
-        reads = (*self.models, *([supernet] if supernet else []), *(likeness.files if likeness else ()))
+        likeness = request.likeness.files if request.likeness else ()
+        reads = (*self.models, *([supernet] if supernet else []), *likeness)
         draws = not is_baseline and self._config.finalists[0].gallery_points > 0
 
         def intact() -> bool:

@@ -156,6 +156,11 @@ class Problem:
         """Predicted latency, or what else a constraint counts: indices (n, choices) to (n, constraints)."""
         return np.stack([c.costs.of(indices) for c in self.constraints], axis=1)
 
+    def used(self, indices: IntArray) -> FloatArray:
+        """What share architectures use of the budget that each uses most of: (n, choices) to (n,)."""
+        limits = np.array([c.usable for c in self.constraints])
+        return np.asarray((self.costs(indices) / limits).max(axis=1))
+
     def feasible(self, indices: IntArray) -> np.ndarray:
         """Which architectures keep every budget: indices (n, choices) to (n,) of bool."""
         limits = np.array([c.usable for c in self.constraints])

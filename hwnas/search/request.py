@@ -140,14 +140,18 @@ class SearchRequest:
                 f"{self.strategy} trains a supernet: use evolution, nsga2, random or surrogate, for example"
             )
 
+    @property
+    def likeness(self) -> Likeness | None:
+        """Whom networks are to see images like, however they are scored; None where they are not to."""
+        return self.untrained.likeness if self.untrained is not None else self.alike
+
     def identity(self) -> dict[str, Any]:
         """What makes another search of it, as JSON; the latency models by their hashes."""
         scratch = {"scratch": asdict(self.scratch), "workers": self.workers} if self.scratch else {}
         if self.untrained is not None:
             scratch |= {"untrained": self.untrained.recorded()}
-        likeness = self.alike or (self.untrained and self.untrained.likeness)
-        if likeness:
-            scratch |= {"alike": likeness.identity() | {"run": likeness.reference}}
+        if self.likeness is not None:
+            scratch |= {"alike": self.likeness.identity() | {"run": self.likeness.reference}}
         if self.teacher is not None:
             digest = files.sha256(RunFolder(self.teacher).weights)
             scratch |= {"teacher": digest, "teacher_run": str(self.teacher.resolve())}

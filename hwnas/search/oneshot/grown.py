@@ -67,12 +67,8 @@ class Pool:
         """Numbers of the networks whose error is at most 1 + ``epsilon`` times the hull's at their cost."""
         rows = np.array([each.indices for each in self.grown])
         errors = np.array([1 - each.quality for each in self.grown])
-        return np.flatnonzero(errors <= (1 + epsilon) * hull(self._shares(rows), errors) + 1e-12).tolist()
-
-    def _shares(self, rows: IntArray) -> FloatArray:
-        """What architectures cost: of the budget that they use most of."""
-        limits = [c.usable for c in self.problem.constraints]
-        return np.asarray((self.problem.costs(rows) / limits).max(axis=1))
+        least = hull(self.problem.used(rows), errors)
+        return np.flatnonzero(errors <= (1 + epsilon) * least + 1e-12).tolist()
 
     def add(self, network: Grown, weights: files.Tensors, tolerance: float) -> None:
         """One more; weights stay of those that are near the hull, which only falls: no other will grow."""

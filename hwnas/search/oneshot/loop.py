@@ -16,14 +16,14 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from hwnas.errors import SchemaMismatch, SpaceError
+from hwnas.errors import SpaceError
 from hwnas.evaluators.base import Evaluator, Live, SharedWeights, shared_weights
 from hwnas.evaluators.supernet.network import Gate
 from hwnas.evaluators.supernet.warm_up import rate, warm_up
 from hwnas.runs.trial import Trial
 from hwnas.search.base import Needs, SearchResult, scored
 from hwnas.search.feasible import FeasibleSampler
-from hwnas.search.oneshot import curvature
+from hwnas.search.oneshot import curvature, kept
 from hwnas.search.oneshot import latency_loss as losses
 from hwnas.search.oneshot.gates import CostTensors, Gates, alarms
 from hwnas.search.oneshot.trace import Trace
@@ -206,7 +206,7 @@ class OneShotStrategy(OneShotSettings, ABC):
             **recorded,
             **_by_unit(state.problem, "expected", expected),
             "expected_share": max(e / limit for e, limit in zip(expected, limits, strict=True)),
-            "argmax_share": float((state.problem.costs(argmax) / limits).max()),
+            "argmax_share": float(state.problem.used(argmax)[0]),
             "multiplier": state.latency_loss.multiplier,
             "entropy": watched.entropy,
             "skip_share": watched.skip_share,
@@ -264,13 +264,7 @@ class OneShotStrategy(OneShotSettings, ABC):
         )
 
     def _identity(self, state: SearchState) -> dict[str, Any]:
-        return {
-            "strategy": self.name,
-            "settings": self.settings(),
-            "seed": state.seed,
-            "limits_ms": [c.usable for c in state.problem.constraints],
-            "oneshot": state.oneshot.origin(),
-        }
+        return kept.identity(self.name, self.settings(), state.seed, state.problem, state.oneshot)
 
     def _save(self, state: SearchState) -> None:
         if state.session.checkpoint is None or ranks.rank() != 0:
@@ -291,16 +285,10 @@ class OneShotStrategy(OneShotSettings, ABC):
 
     def _resume(self, state: SearchState) -> None:
         path = state.session.checkpoint
-        if path is None or not path.exists():
+        found = kept.read(path, SCHEMA, self._identity(state))
+        if path is None or found is None:
             return
-        tensors, metadata = files.read_tensors(path, SCHEMA, "delete it to start anew")
-        for key, value in self._identity(state).items():
-            if metadata.get(key) != value:
-                raise SchemaMismatch(
-                    f"a checkpoint must be of the same search, but {path} differs in its {key}: "
-                    "delete it to start anew",
-                    field=key,
-                )
+        tensors, metadata = found
         state.oneshot.restore(tensors, metadata["weight_steps"], path)
         named = state.gates.named()
         with torch.no_grad():

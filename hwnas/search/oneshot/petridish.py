@@ -29,12 +29,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from hwnas.errors import SchemaMismatch, SpaceError
+from hwnas.errors import SpaceError
 from hwnas.evaluators.base import Evaluator, shared_weights
 from hwnas.evaluators.supernet.network import Branch, Gate, Growth
 from hwnas.evaluators.supernet.warm_up import rate
 from hwnas.search.base import Needs, SearchResult, scored
 from hwnas.search.feasible import FeasibleSampler
+from hwnas.search.oneshot import kept
 from hwnas.search.oneshot.grown import Grown, Pool, drawn
 from hwnas.search.oneshot.trace import Trace
 from hwnas.search.problem import Problem
@@ -219,20 +220,15 @@ class Petridish:
         )
 
     def _identity(self, pool: Pool) -> dict[str, Any]:
-        return {
-            "strategy": self.name,
-            "settings": {k: v for k, v in asdict(self).items() if k != "queries"},
-            "seed": pool.seed,
-            "limits_ms": [c.usable for c in pool.problem.constraints],
-            "oneshot": pool.oneshot.origin(),
-        }
+        settings = {name: value for name, value in asdict(self).items() if name != "queries"}
+        return kept.identity(self.name, settings, pool.seed, pool.problem, pool.oneshot)
 
     def _save(self, pool: Pool) -> None:
         if pool.session.checkpoint is None or ranks.rank() != 0:
             return
         tensors = pool.oneshot.tensors()
-        for number, kept in pool.weights.items():
-            tensors |= {f"network-{number}:{name}": value for name, value in kept.items()}
+        for number, weights in pool.weights.items():
+            tensors |= {f"network-{number}:{name}": value for name, value in weights.items()}
         metadata = {
             "schema": SCHEMA,
             **self._identity(pool),
@@ -244,16 +240,10 @@ class Petridish:
 
     def _resume(self, pool: Pool) -> None:
         path = pool.session.checkpoint
-        if path is None or not path.exists():
+        found = kept.read(path, SCHEMA, self._identity(pool))
+        if path is None or found is None:
             return
-        tensors, metadata = files.read_tensors(path, SCHEMA, "delete it to start anew")
-        for key, value in self._identity(pool).items():
-            if metadata.get(key) != value:
-                raise SchemaMismatch(
-                    f"a checkpoint must be of the same search, but {path} differs in its {key}: "
-                    "delete it to start anew",
-                    field=key,
-                )
+        tensors, metadata = found
         pool.oneshot.restore(tensors, metadata["weight_steps"], path)
         pool.grown = [Grown(**{**each, "indices": tuple(each["indices"])}) for each in metadata["grown"]]
         for name, value in tensors.items():

@@ -83,9 +83,7 @@ class RecurrentGates(Gates):
     ) -> list[tuple[int, ...]]:
         """The most probable architecture, and drawn ones: those first that spend what they should."""
         drawn = self.policy.sample(10 * count, rng)
-        limits = np.array([c.usable for c in problem.constraints])
-        used = (problem.costs(drawn) / limits).max(axis=1)
-        ordered = drawn[np.argsort(used < least_use, kind="stable")]
+        ordered = drawn[np.argsort(problem.used(drawn) < least_use, kind="stable")]
         found = [self.decode(problem).indices, *map(as_tuple, ordered)]
         return Canonical(problem.blocks).distinct(found, count)
 

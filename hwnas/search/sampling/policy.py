@@ -98,9 +98,7 @@ class PolicySampler(Sampler):
 
     def used(self, indices: tuple[int, ...]) -> float:
         """Latency over what is allowed, for the budget that is used most."""
-        problem = self.archive.problem
-        limits = np.array([c.usable for c in problem.constraints])
-        return float((problem.costs(np.array([indices]))[0] / limits).max())
+        return float(self.archive.problem.used(np.array([indices]))[0])
 
     def sampled(self) -> tuple[int, ...] | None:
         """Claim the next network of the policy that is new; None where it has converged."""
