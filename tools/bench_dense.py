@@ -45,10 +45,13 @@ from hwnas.tasks.base import Predictions
 from hwnas.train import TrainConfig, fit, new_network
 from hwnas.train.adapting import adapted, space_of
 from hwnas.train.checkpoint import load_weights, save_weights
+from hwnas.train.optim import pick_device
 from hwnas.train.training import dataset_of
 
 FOUND, NOTHING, CUT, TEACHER = "found", "baseline from nothing", "cut to the same time", "teacher"
 TARGET = device.Target("host", "litert", "int8")
+_DEVICE = pick_device("auto").type
+"""What trains, here as by default in the product: an NVIDIA GPU where there is one."""
 _CALIBRATION = 256
 _USUAL = {
     "segmentation": ("mobilenetv3-small+lraspp128", "nuclei", 128),
@@ -103,7 +106,7 @@ class Bench:
             options.data,
             resolution=options.resolution,
             task=options.task,
-            config=TrainConfig(epochs=epochs, seed=self.seed),
+            config=TrainConfig(epochs=epochs, seed=self.seed, device=_DEVICE),
         )
 
     @cached_property
@@ -171,7 +174,8 @@ class Bench:
         if not path.exists():
             say(f"seed {self.seed}: {self.options.baseline} from nothing")
             model = new_network(self.baseline, self.seed)
-            fit(model, self.data, TrainConfig(epochs=self.options.nothing_epochs, seed=self.seed))
+            config = TrainConfig(epochs=self.options.nothing_epochs, seed=self.seed, device=_DEVICE)
+            fit(model, self.data, config)
             save_weights(model, path, {"architecture": self.baseline.to_json()})
         return path
 
@@ -252,7 +256,7 @@ def main() -> None:
             target("share of budgets kept", float(np.mean([each["kept"] for each in found])), ">=", 1.0),
             target("most that int8 loses", lost, "<=", 0.01),
         ],
-        environment("torch"),
+        environment("torch", training=_DEVICE),
     )
 
 

@@ -134,7 +134,7 @@ def most_important(before: Normed, after: Normed, count: int, width: int = 1) ->
     reads = after.conv.weight.pow(2).sum((0, 2, 3)).sqrt()
     importance = (before.norm.weight.abs() * reads).reshape(-1, width).sum(1)
     groups = largest(importance, count // width)
-    return (groups.reshape(-1, 1) * width + torch.arange(width)).flatten()
+    return (groups.reshape(-1, 1) * width + torch.arange(width, device=groups.device)).flatten()
 
 
 def largest(importance: torch.Tensor, count: int) -> torch.Tensor:
@@ -159,12 +159,13 @@ def dealt(before: Normed, after: Normed, groups: int) -> torch.Tensor:
     count = len(before.conv.weight)
     reads = _shares(before.conv.weight.reshape(count, groups, -1))
     feeds = _shares(after.conv.weight.reshape(groups, -1, count).permute(2, 0, 1))
-    found, left = torch.empty(count, dtype=torch.long), torch.arange(count)
-    for group, places in enumerate(torch.arange(count).chunk(groups)):
-        members, left = _chosen(feeds[:, group], left, len(places))
+    size, left = count // groups, torch.arange(count, device=reads.device)
+    found = torch.empty_like(left)
+    for group, begin in enumerate(range(0, count, size)):
+        members, left = _chosen(feeds[:, group], left, size)
         for start in range(groups):
-            cell = places[places % groups == start]
-            found[cell], members = _chosen(reads[:, start], members, len(cell))
+            cell = range(begin + (start - begin) % groups, begin + size, groups)
+            found[cell.start : cell.stop : groups], members = _chosen(reads[:, start], members, len(cell))
     return found
 
 

@@ -121,7 +121,7 @@ class MBConv(Bottleneck):
             own[-1].take(project, None, kept)
             if self.se_channels and other.se_channels:
                 reduce, expand = (layer for layer in theirs if layer.norm is None)
-                few = torch.arange(self.se_channels)
+                few = torch.arange(self.se_channels, device=reduce.conv.weight.device)
                 own[-3].take(reduce, few, kept)
                 own[-2].take(expand, kept, few)
         return True

@@ -172,6 +172,7 @@ class SharedWeights(TrainedNetworks, Protocol):
         *,
         in_weights: bool | None = None,
         share: int = 1,
+        exact: bool = False,
     ) -> torch.Tensor:
         """Loss under gates on the batch of a step.
 
@@ -181,6 +182,7 @@ class SharedWeights(TrainedNetworks, Protocol):
             step: Which batch.
             in_weights: Whether it is to be differentiated in the weights; None: on "train" alone.
             share: One over the part of the batch that is looked at.
+            exact: In float32 on CUDA too, for second derivatives.
         """
 
     def weight_step(self, gates: Sequence[Gate], factor: float, /) -> float:

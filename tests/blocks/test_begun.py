@@ -214,3 +214,20 @@ def test_a_grouped_block_keeps_all_hidden_channels_or_takes_nothing():
     assert not dataclasses.replace(block, groups=4).inherit(
         dataclasses.replace(block, groups=4).build(), grouped, learned_of(grouped)
     )
+
+
+@pytest.mark.parametrize(
+    ("block", "other"),
+    [
+        (MBConv(16, 16, 3, 1, 2.0), RESIDUAL),
+        (MBConv(16, 16, 3, 1, 6.0, groups=2), RESIDUAL),
+        (fused(STRIDED, 48), STRIDED),
+        (MBConv(16, 16, 3, 1, 3.0, se_ratio=0.25), MBConv(16, 16, 3, 1, 6.0, se_ratio=0.25)),
+    ],
+    ids=["narrower", "grouped", "fused", "squeezed"],
+)
+def test_all_of_it_stays_on_the_device_of_the_weights(block: MBConv | FusedMBConv, other: MBConv):
+    """As on a GPU: an operation on tensors of two devices is an error."""
+    with torch.device("meta"):
+        module, learned = block.build(), other.build()
+    assert block.inherit(module, other, learned)

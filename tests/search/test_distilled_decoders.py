@@ -21,6 +21,7 @@ from hwnas.tasks.base import LossSettings
 sys.path.append(str(Path(__file__).parents[1] / "tasks"))
 
 import shapes
+from half_precision import as_on_cuda
 
 CONFIG = OneShotConfig(training="blockwise", batch_size=16, teacher_share=0.5, recalibration_images=64)
 
@@ -105,3 +106,14 @@ def test_it_goes_on_as_if_it_had_not_been_stopped(tmp_path, monkeypatch):
     again = prepared(tmp_path / "part", steps=8)
     for name, value in whole.supernet.state_dict().items():
         assert torch.equal(value, again.supernet.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("score", ["features", "loss"])
+def test_errors_are_the_same_in_half_precision(score, learnt, tmp_path, monkeypatch):
+    """As of training on CUDA: batch norms are estimated and candidates run in bfloat16 too."""
+    exact = learnt.errors_by(score)
+    as_on_cuda(monkeypatch)
+    for one, other in zip(exact, learnt.errors_by(score), strict=True):
+        np.testing.assert_allclose(one, other, rtol=0.1, atol=0.02)
+    half = prepared(tmp_path)
+    assert all(np.isfinite(values).all() for values in half.errors_by(score))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from half_precision import as_on_cuda
 from oneshot_helpers import task_of
 from task_helpers import begun, searched
 
@@ -30,8 +31,8 @@ def state():
     return found
 
 
-def test_the_second_order_is_the_derivative_through_the_weight_step(state):
-    """Equation 7, against autograd through the weights as functions of the gates."""
+def test_the_second_order_is_the_derivative_through_the_weight_step(state, monkeypatch):
+    """Equation 7, against autograd through the weights as functions of the gates, also beside bfloat16."""
     oneshot, gates = state.oneshot, state.gates
     rate = oneshot.rate
     names = [name for name, _ in oneshot.supernet.named_parameters()]
@@ -50,6 +51,7 @@ def test_the_second_order_is_the_derivative_through_the_weight_step(state):
     ahead = state.latency_loss.loss(loss("val", 0, moved), state.costs.expected(gates.probabilities()))
     exact = torch.cat(torch.autograd.grad(ahead, gates.logits))
     before = [w.detach().clone() for w in oneshot.weights]
+    as_on_cuda(monkeypatch)
     _, found = darts._looking_ahead(state, 0)
     _, first, _ = darts._validation(state, 0, ())
     found, first = torch.cat(list(found)), torch.cat(list(first))

@@ -99,8 +99,9 @@ class Distillation:
                 yield number, index, module
 
     def run(self, number: int, index: int, values: Values) -> Value:
-        """What a candidate gives on what others gave, in the mode that it is in."""
-        return self.supernet.mixed(number).run(index, values)
+        """What a candidate gives on what others gave, in the mode that it is in; in training precision."""
+        with optim.autocast(next(self.supernet.parameters()).device):
+            return self.supernet.mixed(number).run(index, values)
 
     @torch.no_grad()
     def inherit(self) -> None:
@@ -119,8 +120,8 @@ class Distillation:
             part.eval()
         with optim.autocast(images.device):
             found: Values = {-1: self.supernet.stem(images)}
-            for number, index in enumerate(self.teacher):
-                found[number] = self.run(number, index, found)
+        for number, index in enumerate(self.teacher):
+            found[number] = self.run(number, index, found)
         return found
 
     def step(
@@ -141,7 +142,7 @@ class Distillation:
                 if not learns and index != passed:
                     continue
                 module.train(learns)
-                with torch.set_grad_enabled(learns), optim.autocast(images.device):
+                with torch.set_grad_enabled(learns):
                     made = self.run(number, index, source)
                 if learns:
                     losses.append(_learnt(measure(made)))
@@ -158,8 +159,7 @@ class Distillation:
             for index, module in enumerate(self.supernet.mixed(number).candidates):
                 if self._learns(number, index, module):
                     module.train()
-                    with optim.autocast(images.device):
-                        made = self.run(number, index, features)
+                    made = self.run(number, index, features)
                     losses.append(_learnt(measure(made)))
         self._update(losses)
 

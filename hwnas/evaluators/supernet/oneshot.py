@@ -94,17 +94,18 @@ class OneShot:
         *,
         in_weights: bool | None = None,
         share: int = 1,
+        exact: bool = False,
     ) -> torch.Tensor:
         """The task's loss under gates on the augmented batch of a step.
 
         Where it is not differentiated in the weights, nothing is kept for that: unless ``in_weights`` says
-        so, on all but the training split.
+        so, on all but the training split. ``exact``: in float32 on CUDA too.
         """
         self.supernet.train()
         self.supernet.requires_grad_(split == "train" if in_weights is None else in_weights)
         part = ranks.rank(), ranks.ranks() * share
         images, targets = self.batches.step(split, self.batch_size, self.config.seed, step, part)
-        with optim.autocast(self.device):
+        with optim.autocast(self.device, exact=exact):
             outputs = self.supernet(images, gates)
         return self.criterion.loss(mapped(torch.Tensor.float, outputs), targets)
 

@@ -58,9 +58,8 @@ def errors(
         for number, index, module in modules:
             if index == teacher[number]:
                 continue
-            with optim.autocast(images.device):
-                module.eval()
-                made = distillation.run(number, index, features)
+            module.eval()
+            made = distillation.run(number, index, features)
             outputs = _answers(distillation, features, number, made)
             loss = criterion.distance(outputs, taught) + criterion.loss(outputs, targets) - least
             sums[number][index] += float(loss) * len(images)
@@ -84,10 +83,10 @@ def _answers(
         values[number] = made
         changed.add(number)
     supernet, teacher = distillation.supernet, distillation.teacher
+    for later in range(number + 1, len(teacher)):
+        if changed.intersection(supernet.mixed(later).reads[teacher[later]]):
+            values[later] = distillation.run(later, teacher[later], values)
+            changed.add(later)
     with optim.autocast(next(supernet.parameters()).device):
-        for later in range(number + 1, len(teacher)):
-            if changed.intersection(supernet.mixed(later).reads[teacher[later]]):
-                values[later] = distillation.run(later, teacher[later], values)
-                changed.add(later)
         answered = cast(Value, supernet.head(values[len(teacher) - 1]))
     return mapped(torch.Tensor.float, answered)

@@ -64,7 +64,7 @@ def _validation(
 ) -> tuple[float, Tensors, Tensors]:
     """Cross-entropy on validation, and the loss's gradients in the logits and in weights."""
     gates = state.gates.probabilities()
-    cross_entropy = state.oneshot.loss("val", gates, step, in_weights=bool(weights))
+    cross_entropy = state.oneshot.loss("val", gates, step, in_weights=bool(weights), exact=bool(weights))
     loss = state.latency_loss.loss(cross_entropy, state.costs.expected(gates))
     check_finite(loss, f"in search step {step + 1}")
     found = torch.autograd.grad(
@@ -87,7 +87,7 @@ def _looking_ahead(state: SearchState, step: int) -> tuple[float, Tensors]:
 
 def _training(state: SearchState, *, twice: bool = False) -> Tensors:
     """The gradient in the weights on the next training batch; ``twice``: differentiable itself."""
-    loss = state.oneshot.loss("train", state.gates.probabilities(), state.oneshot.steps)
+    loss = state.oneshot.loss("train", state.gates.probabilities(), state.oneshot.steps, exact=True)
     return torch.autograd.grad(
         loss, state.oneshot.weights, create_graph=twice, materialize_grads=True, allow_unused=True
     )

@@ -220,7 +220,7 @@ class OneShotStrategy(OneShotSettings, ABC):
 
         def loss(logits: Sequence[torch.Tensor]) -> torch.Tensor:
             gates = [torch.softmax(each, 0) for each in logits]
-            return oneshot.loss("val", gates, 0, share=CURVATURE_SHARE)
+            return oneshot.loss("val", gates, 0, share=CURVATURE_SHARE, exact=True)
 
         names = [f"direction.{number}" for number in range(count)]
         known = [state.memory.get(name) for name in names]
