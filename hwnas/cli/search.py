@@ -253,6 +253,9 @@ def _refuse_idle(context: typer.Context, settings: Settings, *, is_measured: boo
     if by not in CALLED and settings["alike"] is None:
         needs = f"where no network is trained: with --evaluate {', '.join(CALLED)}; or with --alike"
         _usage.no_effect(context, "evaluate_images", needs=needs)
+    if spaces.is_begun(settings["space"]):
+        needs = "in a space none of whose blocks begin with the weights of a known network"
+        _usage.no_effect(context, "proxy_width", needs=needs)
     for name in ("loss", "queries"):
         if name not in own:
             _usage.no_effect(context, name, needs=f"with a strategy that has it, not with {strategy}")

@@ -1,4 +1,4 @@
-"""Reads an npz file: arrays of images with their labels, in splits or not."""
+"""Reads an npz file: arrays of images, or of two beside each other, with their labels, in splits or not."""
 
 from __future__ import annotations
 
@@ -31,10 +31,15 @@ _FAULTS = (
     *(zipfile.BadZipFile, zlib.error, struct.error, tokenize.TokenError),
 )  # what damaged files make zipfile and numpy raise
 _BYTE = 255
+_TWO = 6
+"""Channels of two pictures."""
 
 
 def npz(path: Path, resolution: int) -> Images:
-    """Read arrays (n, height, width[, 1, 3 or 4]) with labels: one pair, or a pair a split."""
+    """Read arrays (n, height, width[, 1, 3, 4 or 6]) with labels: one pair, or a pair a split.
+
+    Six channels are two pictures of one thing.
+    """
     account = Account()
     found = _load(path, account)
     pairs = {split: (found[split, "x"], found[split, "y"]) for split in names.SPLITS if (split, "x") in found}
@@ -45,16 +50,39 @@ def npz(path: Path, resolution: int) -> Images:
                 f"{_count(given)} labels for {split}"
             )
     classes, numbers = labels.encode({split: given for split, (_, given) in pairs.items()}, shown(path))
-    require_room(sum(len(images) for images, _ in pairs.values()), resolution)
+    count = {_pictures_in(images) for images, _ in pairs.values()}
+    if len(count) > 1:
+        raise DataError(f"all splits of {shown(path)} must have as many pictures a row, but some have two")
+    room = 3 * max(count)
+    require_room(sum(len(images) for images, _ in pairs.values()), resolution, room)
     unit = _unit({split: images for split, (images, _) in pairs.items()}, shown(path), account)
     parts: dict[str, Labelled] = {}
     for split, (images, _) in pairs.items():
-        pictures = (
-            (Picture(image), f"row {row} of {split}") for row, image in enumerate(_pictures(images, unit))
-        )
-        parts[split] = account.stack(split, pictures, len(images), resolution), numbers[split]
+        parts[split] = _stacked(images, unit, split, account, resolution), numbers[split]
     account.notes += lacking(classes, {split: numbers[split] for split in numbers if split != "train"})
     return Images(classes, parts["train"], parts.get("test"), True, parts.get("val"), account)
+
+
+def _stacked(
+    images: NDArray[Any], unit: float, split: str, account: Account, resolution: int
+) -> NDArray[np.uint8]:
+    """Shape (n, 3 or 6, resolution, resolution); a row of two pictures is known by both."""
+    count, prints, stacks = len(images), list[list[tuple[bytes, str]]](), list[NDArray[np.uint8]]()
+    for half in np.split(images, _pictures_in(images), axis=-1):
+        pictures = (
+            (Picture(image), f"row {row} of {split}") for row, image in enumerate(_pictures(half, unit))
+        )
+        stacks.append(account.stack(split, pictures, count, resolution))
+        prints.append(account.prints.pop(split))
+    account.prints[split] = [
+        (b"".join(content for content, _ in row), row[0][1]) for row in zip(*prints, strict=True)
+    ]
+    return stacks[0] if len(stacks) == 1 else np.concatenate(stacks, axis=1)
+
+
+def _pictures_in(images: NDArray[Any]) -> int:
+    """How many pictures a row has."""
+    return 2 if images.ndim == 4 and images.shape[3] == _TWO else 1
 
 
 def _count(array: NDArray[Any]) -> int:
@@ -227,12 +255,12 @@ def _full_scale(dtype: np.dtype[Any], high: float) -> int:
 
 
 def _check_shape(images: NDArray[Any], where: str) -> None:
-    fits = images.ndim == 3 or (images.ndim == 4 and images.shape[3] in (1, 3, 4))
+    fits = images.ndim == 3 or (images.ndim == 4 and images.shape[3] in (1, 3, 4, _TWO))
     if not fits or images.size == 0:
-        turned = images.ndim == 4 and images.shape[1] in (1, 3, 4)
+        turned = images.ndim == 4 and images.shape[1] in (1, 3, 4, _TWO)
         raise DataError(
             "image arrays must have shape (n, height, width) or (n, height, width, 1 or 3), or 4 with alpha, "
-            f"but {where} has {images.dtype} of shape {images.shape}"
+            f"or 6 of two pictures, but {where} has {images.dtype} of shape {images.shape}"
             + (": images.transpose(0, 2, 3, 1) puts channels last" if turned else "")
         )
 

@@ -72,7 +72,7 @@ class Blockwise(OneShot):
                 f"a teacher must be the largest network of {self.proxy.name}, but got {named}: search "
                 "its own space at full width and resolution"
             )
-        parts = [part for part in self._parts(self.paths.anchor) if part.state_dict()]
+        parts = [part for part in self.supernet.parts(self.paths.anchor) if part.state_dict()]
         theirs = [part for part in cast("nn.Sequential", teacher.network) if part.state_dict()]
         for own, learned in zip(parts, theirs, strict=True):
             own.load_state_dict(learned.state_dict())

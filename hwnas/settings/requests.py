@@ -120,6 +120,8 @@ def scorer(
 def supernet(values: Mapping[str, Any], space: str, seed: int) -> OneShotConfig:
     """How a supernet is made and trained: on images of half the side, where nothing else is said.
 
+    One that begins with the weights of a known network is as wide, and sees whole ones.
+
     Args:
         values: The keys of ``[search.supernet]``.
         space: Name of the space.
@@ -129,11 +131,15 @@ def supernet(values: Mapping[str, Any], space: str, seed: int) -> OneShotConfig:
     from hwnas.evaluators.supernet.config import OneShotConfig
     from hwnas.train.optim import pick_device
 
-    given = {
+    searched = spaces.load(space)
+    side = searched.input_shape[1]
+    given: dict[str, Any] = {
         "seed": _first(values["seed"], seed),
-        "resolution": values["resolution"] or max(8, spaces.load(space).input_shape[1] // 2),
+        "resolution": values["resolution"] or max(8, side if searched.is_begun else side // 2),
         "device": pick_device(values["device"]).type,
     }
+    if searched.is_begun:
+        given["width"] = 1.0
     return OneShotConfig(**{**values, **given})
 
 

@@ -23,12 +23,15 @@ class Choice:
             all read what is before.
         follows: Name of an earlier choice whose decision it takes, as the same cell stands in many places;
             ``STEM`` of a part that is always there; nothing where it has a decision of its own.
+        learnt: A known network and which of its blocks the first candidate is, from 0, whose weights it
+            begins with; None where all candidates begin with random ones.
     """
 
     name: str
     candidates: tuple[Block, ...]
     reads: tuple[tuple[str, ...], ...] = ()
     follows: str = ""
+    learnt: tuple[str, int] | None = None
 
     def __post_init__(self) -> None:
         if not self.candidates:

@@ -86,6 +86,11 @@ class SearchSpace:
         return not any(choice.reads for choice in self.choices)
 
     @property
+    def is_begun(self) -> bool:
+        """Whether some places begin with weights of a known network."""
+        return any(choice.learnt for choice in self.choices)
+
+    @property
     def read_elsewhere(self) -> frozenset[int]:
         """Numbers of the choices whose output is read by others than the next one."""
         return frozenset(

@@ -24,6 +24,7 @@ from hwnas.spaces.adapted import PREFIX, adapted
 from hwnas.spaces.darts import darts
 from hwnas.spaces.fbnet import fbnet
 from hwnas.spaces.macro import macro
+from hwnas.spaces.mfas import mfas
 from hwnas.spaces.mnasnet import mnasnet
 from hwnas.spaces.mobilenetv3 import mobilenetv3
 from hwnas.spaces.nasbench201 import nasbench201
@@ -36,6 +37,7 @@ SPACES: dict[str, Callable[..., SearchSpace]] = {
     "darts": darts,
     "fbnet": fbnet,
     "macro": macro,
+    "mfas": mfas,
     "mnasnet": mnasnet,
     "mobilenetv3": mobilenetv3,
     "nasbench201": nasbench201,
@@ -135,6 +137,14 @@ def is_tied(name: str) -> bool:
         return False
 
 
+def is_begun(name: str) -> bool:
+    """Whether blocks of a space begin with a known network's weights; not where there is no such space."""
+    try:
+        return load(name).is_begun
+    except SpaceError:
+        return False
+
+
 def in_folder(run: Path) -> SearchSpace:
     """The space of the network of a folder.
 
@@ -193,9 +203,11 @@ __all__ = [
     "darts",
     "fbnet",
     "in_folder",
+    "is_begun",
     "is_tied",
     "load",
     "macro",
+    "mfas",
     "mnasnet",
     "mobilenetv3",
     "nasbench201",

@@ -90,7 +90,7 @@ class OnImages:
                 "pillow": "ImageOps.fit(image, (width, height), Image.Resampling.BILINEAR)",
             },
             "picture": dict(pixels.RULES),
-            "channels": "RGB",
+            "channels": " then ".join(["RGB"] * max(1, data.image_shape[0] // 3)),
             "scale": 1 / 255,
             "mean": list(data.mean),
             "std": list(data.std),

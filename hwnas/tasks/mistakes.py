@@ -68,10 +68,11 @@ def triplets(labels: NDArray[np.int64], answered: NDArray[np.int64], classes: in
 
 
 def _thumbnail(image: NDArray[np.uint8]) -> str:
-    """A picture of (channels, height, width) as PNG in base64."""
+    """A picture of (channels, height, width), or two beside each other, as PNG in base64."""
     from PIL import Image
 
-    pixels = image.transpose(1, 2, 0)
+    parts = np.split(image, max(1, len(image) // 3))
+    pixels = np.concatenate(parts, axis=2).transpose(1, 2, 0)
     picture = Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[..., 0])
     picture.thumbnail((_SIDE, _SIDE))
     return png(picture)

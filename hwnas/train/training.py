@@ -67,7 +67,8 @@ def train_run(
         source: Data to train on instead of those of the search.
         dataset: The data of the search, where they were read before.
         teacher: Run folder of a trained network to learn from, of the same data.
-        start: Says which weights to begin with; by default they follow from the seed.
+        start: Says which weights to begin with; by default they follow from the seed, but for those that the
+            space has of a known network.
         on_epoch: Called after every epoch.
 
     Returns:
@@ -83,6 +84,8 @@ def train_run(
         dataset = _load_for(arch, source, search.data)
     dataset = dataset or _of_search(run, search.data)
     model = new_network(arch, config.seed)
+    if start is None and arch.space.is_begun:
+        from hwnas.train.lent import start_of as start  # is above this module
     begun = None if start is None else start(arch, dataset)
     folder = RunFolder(run)
     checkpoint = folder.train_checkpoint

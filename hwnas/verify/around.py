@@ -13,6 +13,8 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from hwnas import release, runtimes
 from hwnas.device import Device
 from hwnas.errors import HwnasError
@@ -95,12 +97,16 @@ class _Pictures:
         self.size, self.shown = (wide, high), "probes" if dataset is None else "test images"
         count = max(1, min(_PICTURES, _PIXELS // (wide * high)))
         if dataset is None:
-            images = probes.images(3, height, width)[:count]
+            channels = len(checked.preprocessing["mean"])
+            images = probes.images(channels, height, width)[:count]
         else:
             images = checked.task.sample(dataset, "test", count).images
-        self.paths = [folder / f"{number}.ppm" for number in range(len(images))]
-        for path, image in zip(self.paths, images, strict=True):
-            Image.fromarray(image.transpose(1, 2, 0)).resize(self.size).save(path)
+        self.given = list[str]()
+        for number, image in enumerate(images):
+            paths = [folder / f"{number}.{first}.ppm" for first in range(0, len(image), 3)]
+            for path, picture in zip(paths, np.split(image, len(paths)), strict=True):
+                Image.fromarray(picture.transpose(1, 2, 0)).resize(self.size).save(path)
+            self.given.append(",".join(map(str, paths)))
 
     def times(self, model: ShippedModel, rounds: int) -> Around:
         """What a model's program takes.
@@ -113,7 +119,7 @@ class _Pictures:
         done = self._run(program, model, rounds)
         steps = {name: (median(ms), _interval(ms)) for name, ms in done.items()}
         preparing, reading = steps["preparing_ms"], steps["reading_ms"]
-        return Around(program, *preparing, *reading, len(self.paths), self.size, self.shown, rounds)
+        return Around(program, *preparing, *reading, len(self.given), self.size, self.shown, rounds)
 
     def _require_own(self, program: str, model: ShippedModel) -> None:
         """No program of a folder is run that this version of hwnas did not write."""
@@ -126,7 +132,7 @@ class _Pictures:
     def _run(self, program: str, model: ShippedModel, rounds: int) -> dict[str, list[float]]:
         """Milliseconds of each step, one number a round."""
         folder = self._checked.path.resolve()
-        given = [str(rounds), *map(str, self.paths), str(folder / model.file)]
+        given = [str(rounds), *self.given, str(folder / model.file)]
         try:
             done = subprocess.run(
                 [sys.executable, "-I", str(folder / program), "--time", *given],

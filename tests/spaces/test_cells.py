@@ -122,7 +122,7 @@ def test_a_path_of_the_supernet_is_the_network(space):
             part = {n.removeprefix(source): t for n, t in tensors.items() if n.startswith(source)}
             network[number].load_state_dict(part)
         with torch.no_grad():
-            assert torch.allclose(network(image), supernet(image, indices), atol=1e-5)
+            assert torch.allclose(network(image), supernet(image, indices), atol=1e-3)
 
 
 def test_a_mixture_adds_what_each_edge_gives(space):

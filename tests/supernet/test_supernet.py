@@ -132,7 +132,7 @@ def test_a_proxy_keeps_the_choices_and_is_cheaper():
     assert proxy_space(space) is space
 
 
-@pytest.mark.parametrize("name", spaces.SPACES)
+@pytest.mark.parametrize("name", [name for name in spaces.SPACES if not spaces.is_begun(name)])
 def test_a_proxy_is_narrower_in_every_layer(name):
     space = spaces.load(name)
     narrow = proxy_space(space, width=0.5)

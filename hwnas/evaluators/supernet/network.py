@@ -25,7 +25,7 @@ from torch import nn
 
 from hwnas import blocks
 from hwnas.blocks import statistics
-from hwnas.blocks.wired import Value, mapped, tensors
+from hwnas.blocks.wired import Value, Wired, mapped, tensors
 from hwnas.errors import SpaceError
 from hwnas.space import Block, Choice, Reads, SearchSpace
 
@@ -154,12 +154,27 @@ class Supernet(nn.Module):
         decisions = len(self.space.decisions)
         if len(gates) != decisions:
             raise SpaceError(f"gates must be {decisions}, one a choice, but got {len(gates)}")
+        if self.space.has_nothing and all(isinstance(gate, int) for gate in gates):
+            return cast(torch.Tensor, self._network(cast(Sequence[int], gates))(images))
         values: Values = {-1: self.stem(images)}
         for number, decision in enumerate(self.space.decision_numbers):
             values[number] = self.mixed(number)(values, 0 if decision is None else gates[decision])
             for done in self._done[number]:
                 del values[done]  # features are large
         return cast(torch.Tensor, self.head(values[len(self.choices) - 1]))
+
+    def _network(self, indices: Sequence[int]) -> Wired:
+        """What runs of one architecture: a sum goes without what is not there, which is no zero to it."""
+        flow = self.space.architecture(indices).flow
+        parts = list(self.parts(indices))
+        return Wired([parts[place] for place in flow.running], flow.reads)
+
+    def parts(self, indices: Sequence[int]) -> Iterator[nn.Module]:
+        """The modules along a path, one a block, whether they run or not."""
+        stem, *choices, head = self.path(indices)
+        yield from cast(nn.Sequential, stem)
+        yield from choices
+        yield from cast(nn.Sequential, head)
 
     def mixed(self, number: int) -> MixedChoice:
         """A choice by its number."""
@@ -208,6 +223,11 @@ def proxy_space(space: SearchSpace, *, width: float = 1.0, resolution: int | Non
     """
     if not 0 < width <= 1:
         raise SpaceError(f"the width of a proxy must be in (0, 1], but got {width}")
+    if width < 1 and space.is_begun:
+        raise SpaceError(
+            f"a supernet that begins with the weights of a known network must be as wide, but got a width of "
+            f"{width:g} for {space.name}: leave it at 1"
+        )
     channels, height, _ = space.input_shape
     side = resolution or height
     if width == 1 and side == height:
@@ -226,7 +246,10 @@ def proxy_space(space: SearchSpace, *, width: float = 1.0, resolution: int | Non
     return SearchSpace(
         name=f"{space.name}-proxy-w{width:g}-r{side}",
         input_shape=(channels, side, side),
-        stem=(dataclasses.replace(stem[0], in_channels=channels), *stem[1:]),  # type: ignore[type-var]
+        stem=tuple(
+            dataclasses.replace(block, in_channels=channels) if place == 0 else block  # type: ignore[type-var]
+            for place, block in enumerate(stem)
+        ),
         choices=tuple(
             dataclasses.replace(c, candidates=tuple(narrow(b) for b in c.candidates)) for c in space.choices
         ),

@@ -12,7 +12,7 @@ from dataclasses import replace
 from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -33,6 +33,7 @@ from hwnas.space import Architecture, SearchSpace
 from hwnas.tasks.base import LossSettings, Score
 from hwnas.train import checkpoint as files
 from hwnas.train import optim, ranks
+from hwnas.train.lent import lent, origin
 
 if TYPE_CHECKING:
     from hwnas.data import Dataset
@@ -72,10 +73,11 @@ class OneShot:
         release = release_for(space) if config.release is None else config.release
         self.paths = Paths(space, config.seed, release)
         self.supernet = Supernet(self.proxy, config.seed, self.device, shut=self.paths.anchored)
+        self._lent = self._begin() if self.proxy.is_begun else ()
         augmentation = Augmentation(crop=config.crop, flip=data.flip)
         self.batches = Batches(data, self.device, self.proxy.input_shape[1], augmentation)
         self.optimizer: torch.optim.Optimizer = optim.sgd(
-            self.supernet.parameters(),
+            self.weights,
             learning_rate=config.learning_rate,
             momentum=config.momentum,
             weight_decay=config.weight_decay,
@@ -103,6 +105,8 @@ class OneShot:
         """
         self.supernet.train()
         self.supernet.requires_grad_(split == "train" if in_weights is None else in_weights)
+        for parameter in self._lent:
+            parameter.requires_grad_(False)
         part = ranks.rank(), ranks.ranks() * share
         images, targets = self.batches.step(split, self.batch_size, self.config.seed, step, part)
         with optim.autocast(self.device, exact=exact):
@@ -111,8 +115,18 @@ class OneShot:
 
     @property
     def weights(self) -> tuple[nn.Parameter, ...]:
-        """All that ``weight_step`` trains."""
-        return tuple(self.supernet.parameters())
+        """All that ``weight_step`` trains: what others trained stays as it was."""
+        lent = set(map(id, self._lent))
+        return tuple(p for p in self.supernet.parameters() if id(p) not in lent)
+
+    def _begin(self) -> tuple[nn.Parameter, ...]:
+        """Put in the weights that the space has of known networks; returns them."""
+        found = list[nn.Parameter]()
+        for number, tensors in lent(self.proxy).items():
+            module = self.supernet.mixed(number).candidates[0]
+            module.load_state_dict(tensors, strict=False)  # all but the counts of batches
+            found += module.parameters()
+        return tuple(found)
 
     @property
     def rate(self) -> float:
@@ -207,17 +221,10 @@ class OneShot:
         arch = self.proxy.architecture(indices)
         self._recalibrate(arch.indices)
         network = blocks.network(arch)
-        parts = list(self._parts(arch.indices))
+        parts = list(self.supernet.parts(arch.indices))
         for own, place in zip(network, arch.flow.running, strict=True):
             own.load_state_dict(parts[place].state_dict())
         return network.eval()
-
-    def _parts(self, indices: tuple[int, ...]) -> Iterator[nn.Module]:
-        """The supernet's modules along a path, one a block."""
-        stem, *choices, head = self.supernet.path(indices)
-        yield from cast(nn.Sequential, stem)
-        yield from choices
-        yield from cast(nn.Sequential, head)
 
     def _recalibrate(self, indices: tuple[int, ...]) -> None:
         images = (images for images, _ in self.some("train", self.config.recalibration_images))
@@ -349,4 +356,5 @@ class OneShot:
             "proxy": self.proxy.name,
             "steps": self.steps,
             "images": self.steps * self.batch_size,
+            **({"began_with": dict(origin(self.proxy))} if self._lent else {}),
         }

@@ -23,9 +23,10 @@ model.allocate_tensors()
 source, results = model.get_input_details()[0], model.get_output_details()
 
 
-def prepared(picture):
-    """What the model reads of an upright picture in RGB: shape (1, height, width, channels)."""
-    values = (np.asarray(fitted(picture), np.float32) * how["scale"] - mean) / std
+def prepared(pictures):
+    """What the model reads of upright pictures in RGB, mostly one: shape (1, height, width, channels)."""
+    pixels = np.concatenate([np.asarray(fitted(picture), np.float32) for picture in pictures], axis=2)
+    values = (pixels * how["scale"] - mean) / std
     scale, zero_point = source["quantization"]
     if scale:  # a model in whole numbers; for others it is 0
         limits = np.iinfo(source["dtype"])

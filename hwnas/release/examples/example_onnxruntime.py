@@ -23,9 +23,10 @@ options.intra_op_num_threads = 1  # as many as it was measured with; more may be
 model = onnxruntime.InferenceSession(chosen, options)
 
 
-def prepared(picture):
-    """What the model reads of an upright picture in RGB: shape (1, channels, height, width)."""
-    values = (np.asarray(fitted(picture), np.float32) * how["scale"] - mean) / std
+def prepared(pictures):
+    """What the model reads of upright pictures in RGB, mostly one: shape (1, channels, height, width)."""
+    pixels = np.concatenate([np.asarray(fitted(picture), np.float32) for picture in pictures], axis=2)
+    values = (pixels * how["scale"] - mean) / std
     return np.ascontiguousarray(values.transpose(2, 0, 1)[np.newaxis])
 
 

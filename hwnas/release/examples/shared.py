@@ -1,4 +1,13 @@
-def opened(path):
+def opened(word):
+    """The picture in a file, or in several joined by commas where the model reads them at once."""
+    count = max(1, len(how["mean"]) // 3)
+    paths = [word] if count == 1 else word.split(",")
+    if len(paths) != count:
+        sys.exit(f"the model must be given {count} pictures at once, joined by commas, but got {word}")
+    return [upright(path) for path in paths]
+
+
+def upright(path):
     """The picture in a file: upright, opaque, RGB."""
     try:
         with Image.open(path) as file:
@@ -15,18 +24,18 @@ def opened(path):
     return picture.convert("RGB")
 
 
-def timed(pictures, rounds):
-    """Milliseconds of each step, the median of the pictures, one number a round; a first round warms up."""
+def timed(given, rounds):
+    """Milliseconds of each step, the median of what is given, one number a round; a first round warms up."""
     found = []
     for _ in range(rounds + 1):
         spent = []
-        for picture in pictures:
+        for pictures in given:
             at = [time.perf_counter()]
-            values = prepared(picture)
+            values = prepared(pictures)
             at.append(time.perf_counter())
             outputs = run(values)
             at.append(time.perf_counter())
-            read(answers(outputs), *picture.size)
+            read(answers(outputs), *pictures[0].size)
             at.append(time.perf_counter())
             spent.append(np.diff(at))
         found.append(1000 * np.median(spent, axis=0))
@@ -42,7 +51,7 @@ if __name__ == "__main__":
         print(json.dumps(timed([opened(word) for word in words[2:]], int(words[1]))))
     else:
         for word in words:
-            picture = opened(word)
+            pictures = opened(word)
             if len(words) > 1:
                 print(f"{word}:")
-            show(read(answers(run(prepared(picture))), *picture.size), picture, word)
+            show(read(answers(run(prepared(pictures))), *pictures[0].size), pictures[0], word)

@@ -59,10 +59,12 @@ def inherited(run: Path, arch: Architecture, data: Dataset) -> Start:
         if name.startswith(source)
     }
     record = {"from": "supernet", "sha256": files.sha256(path), "steps": metadata["steps"]}
-    teacher = (records.search(run).oneshot or {}).get("teacher", {})
-    if "began_with" in teacher:
-        record["began_with"] = teacher["began_with"]
-    return Start(weights, record, is_pretrained=metadata["config"].get("training") == "blockwise")
+    described = records.search(run).oneshot or {}
+    for began in (described, described.get("teacher", {})):
+        if "began_with" in began:
+            record["began_with"] = began["began_with"]
+    is_taught = metadata["config"].get("training") == "blockwise"
+    return Start(weights, record, is_pretrained=is_taught or arch.space.is_begun)
 
 
 def _places(arch: Architecture) -> Iterator[tuple[str, int]]:
