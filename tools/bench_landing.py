@@ -2,6 +2,7 @@
 
     python tools/bench_landing.py                              # hours on 2 cores
     python tools/bench_landing.py --warmup-images 20000 --steps 30 --seeds 0 --budgets 0.5
+    python tools/bench_landing.py --macs 60 --seconds 200      # every strategy for as many CPU seconds
 
 Prints one JSON object. For every seed one supernet is warmed up; each strategy starts from a
 copy of it. *Landing*: expected, arg-max and returned latency over the budget. *Found*: the
@@ -10,7 +11,9 @@ how far it is above random feasible networks of equal cost. The controls beside:
 cross-entropy alone with the same constrained decoding (one search a seed, as it knows no
 budget), and random search over the same warm supernet for as many CPU seconds as the strategy
 took. Sampling strategies ask that supernet as often as random search may beside the cheapest
-one-shot strategy. With ``--paper-losses`` the papers' own losses, in two units of latency, show
+one-shot strategy. Petridish grows from a cold supernet in as many steps as a single path would take in the
+time of warm-up and search. Nobody looks at the sharpness of the loss. With ``--seconds`` each strategy takes as many search steps as fit, by what its
+steps were measured to take. With ``--paper-losses`` the papers' own losses, in two units of latency, show
 where fixed coefficients land.
 """
 
@@ -38,15 +41,22 @@ from hwnas.evaluators.tabular import Benchmark
 from hwnas.latency.base import Cost
 from hwnas.search import strategy as strategy_of
 from hwnas.search.base import SearchResult
+from hwnas.search.oneshot.darts import DARTS
+from hwnas.search.oneshot.enas import ENAS
 from hwnas.search.oneshot.fbnet import FBNet
 from hwnas.search.oneshot.gates import Gates
+from hwnas.search.oneshot.gdas import GDAS
 from hwnas.search.oneshot.loop import OneShotStrategy
+from hwnas.search.oneshot.petridish import Petridish
 from hwnas.search.oneshot.proxylessnas import ProxylessNAS
+from hwnas.search.oneshot.snas import SNAS
 from hwnas.search.problem import Constraint, Problem, relative_budget
 from hwnas.search.sampling.random import Random
 from hwnas.search.session import Session
 from hwnas.space import SearchSpace
 
+_TIMED = 13
+"""Search steps that are timed."""
 BAND = 0.025
 """Networks within this share of a cost count as of equal cost."""
 
@@ -54,8 +64,15 @@ STRATEGIES: dict[str, OneShotStrategy] = {
     "fbnet": FBNet(gate_learning_rate=0.05),
     "proxylessnas": ProxylessNAS(gate_learning_rate=0.05),
     "proxylessnas-reinforce": ProxylessNAS(gate_learning_rate=0.05, form="reinforce"),
+    "darts": DARTS(gate_learning_rate=0.05),
+    "darts-second": DARTS(gate_learning_rate=0.05, order=2),
+    "snas": SNAS(gate_learning_rate=0.05),
+    "gdas": GDAS(gate_learning_rate=0.05),
+    "enas": ENAS(),
 }
 SAMPLERS = ["random", "evolution", "mnasnet", "nsga2", "surrogate"]
+CONTROLLED = tuple(name for name in STRATEGIES if name != "enas")
+"""Those that can search on cross-entropy alone: a controller only draws what keeps the budgets."""
 PAPER_LOSSES = {"fbnet": ("fbnet",), "proxylessnas": ("proxyless-linear", "proxyless-log")}
 
 
@@ -74,12 +91,15 @@ def _options() -> argparse.Namespace:
     found.add_argument(
         "--budgets", type=float, nargs="+", default=[0.3, 0.5, 0.7], help="shares of the range"
     )
+    found.add_argument("--macs", type=float, nargs="+", help="millions of MACs, instead of shares")
+    found.add_argument("--seconds", type=float, help="of one CPU, of each search, instead of --steps")
     found.add_argument("--strategies", nargs="+", default=list(STRATEGIES), choices=list(STRATEGIES))
     found.add_argument("--warmup-images", type=int, default=300_000)
     found.add_argument("--steps", type=int, default=400, help="search steps")
     found.add_argument("--finalists", type=int, default=12)
     found.add_argument("--no-controls", action="store_true", help="no search on cross-entropy alone")
     found.add_argument("--paper-losses", action="store_true")
+    found.add_argument("--petridish", action="store_true", help="grow networks from a cold supernet too")
     found.add_argument(
         "--samplers", nargs="*", default=SAMPLERS, choices=SAMPLERS, help="over the warm supernet"
     )
@@ -115,16 +135,17 @@ def _seed(
     """All runs that start from the warm-up of one seed."""
     steps = options.warmup_images // options.batch_size
     oneshot, _ = trained(space, dataset, options, seed, steps)
-    constraints = {
-        share: Constraint(Budget("macs", relative_budget(truth.costs, share)), truth.costs)
-        for share in options.budgets
-    }
+    limits = {share: relative_budget(truth.costs, share) for share in options.budgets}
+    if options.macs:
+        low, high = truth.costs.range
+        limits = {(macs - low) / (high - low): macs for macs in options.macs}
+    constraints = {share: Constraint(Budget("macs", limit), truth.costs) for share, limit in limits.items()}
     with tempfile.TemporaryDirectory() as folder:
         warm = Path(folder) / "warm.safetensors"
         oneshot.save(warm)
-        bench = _Bench(oneshot, warm, truth, seed, steps, options)
+        bench = _Bench(oneshot, warm, truth, seed, steps, options, rows)
         for name in options.strategies:
-            if not options.no_controls:
+            if not options.no_controls and name in CONTROLLED:
                 key = f"seed {seed}, {name}, none"
                 yield from rows.get(key, lambda name=name: bench.without_latency(name, constraints))["runs"]
             for share, constraint in constraints.items():
@@ -134,6 +155,9 @@ def _seed(
                         key, lambda a=(name, loss, unit), c=constraint, s=share: bench.one_shot(*a, c, s)
                     )
         for share, constraint in constraints.items():
+            if options.petridish:
+                key = f"seed {seed}, budget {share}, petridish"
+                yield rows.get(key, lambda c=constraint, s=share: bench.grown(dataset, c, s))
             cost = {
                 name: rows.found[f"seed {seed}, budget {share}, {name}, hold, unit 1.0"]["seconds"]
                 for name in options.strategies
@@ -164,6 +188,7 @@ class _Bench:
     seed: int
     warmup_steps: int
     options: argparse.Namespace
+    rows: Rows
 
     def one_shot(
         self, name: str, loss: str, unit: float, constraint: Constraint, share: float
@@ -184,6 +209,7 @@ class _Bench:
             "alarms": found.extra["alarms"],
             "expected_in_last_tenth": [min(trace[-len(trace) // 10 :]), max(trace[-len(trace) // 10 :])],
             **described,
+            "expected": found.extra["expected_ms"][0] / scaled.usable,
         }
 
     def without_latency(self, name: str, constraints: dict[float, Constraint]) -> dict[str, Any]:
@@ -227,15 +253,60 @@ class _Bench:
             rows.append(row | self._returned(best, constraint))
         return {"runs": rows}
 
-    def _strategy(self, name: str, loss: str) -> OneShotStrategy:
-        options = self.options
-        return dataclasses.replace(
-            STRATEGIES[name],
-            warmup_steps=self.warmup_steps,
-            steps=options.steps,
-            finalists=options.finalists,
-            loss=loss,
+    def grown(self, dataset: Dataset, constraint: Constraint, share: float) -> dict[str, Any]:
+        """Petridish from nothing, in as many steps as a single path would take in the same time."""
+        fresh = OneShot(self.oneshot.space, dataset, self.oneshot.config)
+        found = self.options.seconds or self.options.steps * self._pace("fbnet")
+        single = self.warmup_steps + round(found / self._pace("gdas") * 2)  # its step is two single paths
+        strategy = Petridish(
+            warmup_steps=round(0.4 * single),
+            child_steps=max(1, round(0.04 * single)),
+            candidate_steps=max(1, round(0.007 * single)),
         )
+        began = time.process_time()
+        problem = Problem(fresh.space, (constraint,))
+        result = strategy.search(problem, fresh, np.random.default_rng(self.seed), Session())
+        row = {**self._labels("petridish", "hold", share), "unit": 1.0}
+        return {
+            **row,
+            "seconds": time.process_time() - began,
+            **self._returned(result.best.indices, constraint),
+        }
+
+    def _strategy(self, name: str, loss: str, steps: int | None = None) -> OneShotStrategy:
+        known, options = STRATEGIES[name], self.options
+        if steps is None:
+            steps = options.steps
+            if options.seconds:
+                steps = max(1, round(options.seconds / self._pace(name)))
+        return dataclasses.replace(
+            known,
+            warmup_steps=self.warmup_steps,
+            steps=steps,
+            finalists=options.finalists,
+            curvatures=0,
+            loss=loss if name in CONTROLLED else known.loss,
+        )
+
+    def _pace(self, name: str) -> float:
+        """CPU seconds of a search step."""
+        return float(self.rows.get(f"pace of {name}", lambda: {"seconds": self._timed(name)})["seconds"])
+
+    def _timed(self, name: str) -> float:
+        self.oneshot.resume(self.warm)
+        low, high = self.truth.costs.range
+        problem = Problem(
+            self.oneshot.space, (Constraint(Budget("macs", (low + high) / 2), self.truth.costs),)
+        )
+        at = list[float]()
+
+        def seen(record: Mapping[str, Any]) -> None:
+            if record.get("phase") == "search":
+                at.append(time.process_time())
+
+        strategy = dataclasses.replace(self._strategy(name, "hold", _TIMED), finalists=1)
+        strategy.search(problem, self.oneshot, np.random.default_rng(self.seed), Session(tell=seen))
+        return float(np.median(np.diff(at)))
 
     def _searched(self, name: str, loss: str, constraint: Constraint) -> tuple[SearchResult, float]:
         self.oneshot.resume(self.warm)
