@@ -11,10 +11,10 @@ how far it is above random feasible networks of equal cost. The controls beside:
 cross-entropy alone with the same constrained decoding (one search a seed, as it knows no
 budget), and random search over the same warm supernet for as many CPU seconds as the strategy
 took. Sampling strategies ask that supernet as often as random search may beside the cheapest
-one-shot strategy. Petridish grows from a cold supernet in as many steps as a single path would take in the
-time of warm-up and search. Nobody looks at the sharpness of the loss. With ``--seconds`` each strategy takes as many search steps as fit, by what its
-steps were measured to take. With ``--paper-losses`` the papers' own losses, in two units of latency, show
-where fixed coefficients land.
+one-shot strategy. Petridish grows from a cold supernet in as many steps as a single path would take
+in the time of warm-up and search. Nobody looks at the sharpness of the loss. With ``--seconds`` each
+strategy takes as many search steps as fit, by what its steps were measured to take. With
+``--paper-losses`` the papers' own losses, in two units of latency, show where fixed coefficients land.
 """
 
 from __future__ import annotations
