@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.markup import escape
 
-from hwnas import device, runtimes
+from hwnas import device
 from hwnas.cli import _usage
 from hwnas.cli._app import Json, app, emit_json, err, out
 from hwnas.cli._evaluation import show
@@ -32,7 +32,7 @@ def fit(
     device_name: Annotated[
         str, typer.Option("--device", help="Device of the table.", callback=_usage.device)
     ] = "host",
-    runtime: Annotated[str, typer.Option(help="Runtime of the table.")] = runtimes.DEFAULT,
+    runtime: Annotated[str | None, typer.Option(help="Runtime of the table; the device's first.")] = None,
     precision: Annotated[str, typer.Option(help="int8, fp32, fp16, bf16 or tf32.")] = "int8",
     threads: Annotated[
         int | None, typer.Option(min=1, help="Threads of the table; those of the device.")
@@ -53,7 +53,8 @@ def fit(
     from hwnas.tables.table import LatencyTable
 
     with _usage.usage():
-        target = device.load(device_name).target(runtime, precision, threads=threads)
+        described = device.load(device_name)
+        target = described.target(runtime or described.runtimes[0], precision, threads=threads)
     outputs.require_file(to, "a latency model")
     path = table or places.table(places.of_device(target.device), target)
     if not path.exists():
@@ -63,7 +64,7 @@ def fit(
         raise TableError(f"a latency table must be there, but {path} does not exist: {command} {made}")
     loaded, chosen = LatencyTable.load(path), spaces.load(space)
     found = loaded.target
-    is_asked = (found.device, found.runtime, found.precision) == (device_name, runtime, precision)
+    is_asked = (found.device, found.runtime, found.precision) == (device_name, target.runtime, precision)
     if not is_asked or (threads is not None and found.threads != threads):
         raise SchemaMismatch(
             f"a table must be of the target that was asked for, but {path} is of {found}, not {target}: "

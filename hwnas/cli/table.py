@@ -20,6 +20,10 @@ from hwnas.tables.table import LatencyTable
 tables = App(no_args_is_help=True, help="Latency tables: show, compare, merge, repair, export.")
 app.add_typer(tables, name="table")
 
+_UNFOLLOWED = (
+    "from round to round, models and anchors are faster or slower each by itself: rounds are not divided by "
+    "the anchors beside them"
+)
 PathArgument = Annotated[Path, typer.Argument(help="A table, as hwnas profile writes it.")]
 
 
@@ -38,6 +42,8 @@ def show(path: PathArgument, as_json: Json = False) -> None:
     out.print(f"[bold]{table.target}[/]  " + ", ".join(words))
     for session, quality in qualities.items():
         out.print(f"session {session}: {quality}", highlight=False)
+    if not table.scale.follow:
+        out.print(_UNFOLLOWED, highlight=False, soft_wrap=True)
     rows = Table("key", "kind", "ms", "95 % interval", "rounds", "doubt")
     for key, m in sorted(table.measurements.items(), key=lambda pair: pair[1].latency_ms):
         rows.add_row(
@@ -172,6 +178,7 @@ def _as_json(
         "target": table.target.to_json(),
         "environment": table.environment,
         "anchors_ms": {"light": table.scale.light_ms, "heavy": table.scale.heavy_ms},
+        "anchors_followed": bool(table.scale.follow),
         "sessions": {name: asdict(found) for name, found in qualities.items()},
         "rows": [
             {

@@ -60,6 +60,8 @@ class Scale:
         heavy: The same of what is like the heavy one.
         between: Standard deviation of log(latency) from session to session, beside what the
             rounds of one session show.
+        follow: Which part of the anchors' changes between rounds what is measured follows: 1 where they show
+            the clock, 0 where each model is faster or slower by itself whenever it is loaded, as on a GPU.
     """
 
     light_ms: float = 1.0
@@ -67,6 +69,7 @@ class Scale:
     light: Response = Response()
     heavy: Response = Response()
     between: float = 0.005
+    follow: float = 1.0
 
     def at(self, heavy_share: float) -> float:
         """Weighted geometric mean of the two, in ms."""
@@ -97,9 +100,10 @@ class Scale:
             light=Response(**data.get("light", {})),
             heavy=Response(**data.get("heavy", {})),
             between=float(data.get("between", cls.between)),
+            follow=float(data.get("follow", cls.follow)),
         )
         numbers = (scale.light_ms, scale.heavy_ms or 1.0, scale.light.std, scale.heavy.std, scale.between)
-        if not all(0 < value < math.inf for value in numbers) or heavy_ms == 0:
+        if not all(0 < value < math.inf for value in numbers) or heavy_ms == 0 or not 0 <= scale.follow <= 1:
             raise ValueError(f"a scale must be positive, but got {dict(data)}")
         return scale
 

@@ -10,7 +10,7 @@ import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from statistics import median
+from statistics import fmean, median
 
 from hwnas.statistics.intervals import MAD_NORMAL, NORMAL_95
 from hwnas.tables.clock import SAME, Scale
@@ -124,16 +124,29 @@ class Measurement:
 
     @cached_property
     def ratios(self) -> tuple[float, ...]:
-        """Ratio to the weighted anchors beside it, one for each round that is used.
+        """Ratio to the weighted anchors, one for each round that is used.
 
-        Of a round in a slower state: what it would be in the fast one, as far as is known.
+        To those beside it as far as their changes are followed, else to the scale. Of a round in a slower
+        state: what it would be in the fast one, as far as is known.
         """
         share, response = self.heavy_share, self.scale.response(self.heavy_share)
         slow = dict(zip(map(id, self.rounds), self._is_slow, strict=True))
+        given = response.mean, self.scale.follow - 1
         return tuple(
-            r.ratio(share) * math.exp(-response.mean * self._slowness(r, share) if slow[id(r)] else 0.0)
-            for r in self.used
+            r.ratio(share) * math.exp(-given[not slow[id(r)]] * self._slowness(r, share)) for r in self.used
         )
+
+    @cached_property
+    def wandering(self) -> tuple[tuple[float, float], ...]:
+        """Of each round that is used, how far the anchors and itself are from usual: logarithms.
+
+        Nothing where rounds are of several sessions or states, or too few to tell.
+        """
+        if self.is_mixed or len(self.used) < MIN_ROUNDS or len({item.session for item in self.used}) > 1:
+            return ()
+        own = [math.log(item.level_ms) for item in self.used]
+        beside = [self._slowness(item, self.heavy_share) for item in self.used]
+        return tuple(zip((x - fmean(beside) for x in beside), (y - fmean(own) for y in own), strict=True))
 
     @cached_property
     def latency_ms(self) -> float:

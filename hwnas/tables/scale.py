@@ -20,6 +20,9 @@ _DRIFT = 0.15  # sessions whose fast states are within this of the fastest are o
 _GLIMPSE = 3  # rounds in which a clock shows that it has a state
 _FEWEST = 3  # keys of which the spread of responses can be told
 _LEAST = 0.05  # a response is not known better than this
+_UNFOLLOWED = 0.3  # part of the anchors' changes that measurements follow, under which they do not
+_WANDERING = 0.015  # standard deviation of log(anchors) from round to round, over which that matters
+_KEYS = 12  # keys that can tell
 _PAIRS = 10  # repeats that weigh as much as what is known beforehand of the error between sessions
 
 
@@ -43,13 +46,28 @@ def fastest(clocks: Iterable[Clock]) -> Scale:
 def learned(scale: Scale, measurements: Iterable[Measurement]) -> Scale:
     """The scale with the responses that measurements on it show, and the error between sessions."""
     sides: tuple[list[tuple[float, float]], ...] = ([], [])
-    repeats = []
+    repeats, wandering = [], []
     for measured in measurements:
+        if measured.wandering:
+            wandering.append(measured.wandering)
         if measured.response is not None:
             sides[measured.heavy_share > 0.5].append(measured.response)
         repeats += _repeats(measured)
     light, heavy = (_response(side) for side in sides)
-    return replace(scale, light=light, heavy=heavy, between=_between(repeats))
+    return replace(scale, light=light, heavy=heavy, between=_between(repeats), follow=_followed(wandering))
+
+
+def _followed(wandering: Sequence[Sequence[tuple[float, float]]]) -> float:
+    """Whether measurements follow the anchors beside them from round to round: 1 or 0.
+
+    Where they do not, dividing by the anchors only adds what these do by themselves. That is decided for all
+    keys together, so that no key's interval is the better of two.
+    """
+    pairs = [pair for key in wandering for pair in key]
+    squares = sum(beside**2 for beside, _ in pairs)
+    if len(wandering) < _KEYS or squares < len(pairs) * _WANDERING**2:
+        return Scale.follow
+    return float(sum(beside * own for beside, own in pairs) / squares >= _UNFOLLOWED)
 
 
 def _response(found: Sequence[tuple[float, float]]) -> Response:

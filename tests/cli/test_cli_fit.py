@@ -102,3 +102,10 @@ def test_why_there_is_no_model_of_energy_is_said(table: Path, tmp_path: Path) ->
     assert "warning: no model of energy: a table must hold the energies of 50% of the blocks" in done.stderr
     assert "`hwnas profile --device host --space macro" in done.stderr
     assert "--energy` counts them" in done.stderr
+
+
+def test_the_runtime_is_the_devices_first_where_none_is_named(tmp_path: Path) -> None:
+    done = fit(tmp_path, "--device", "host-gpu", "--precision", "fp16")
+    assert done.exit_code == 1
+    assert "torch_cuda-fp16" in done.stderr
+    assert "--runtime torch_cuda --precision fp16" in done.stderr
