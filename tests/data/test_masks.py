@@ -301,3 +301,75 @@ def test_nuclei():
     assert data.class_names == ("background", "nucleus")
     assert (len(data.train), len(data.val), len(data.test)) == (214, 54, 66)
     assert 0.05 < (data.train.labels == 1).mean() < 0.4
+
+
+def with_palette(mask, colours):
+    """The numbers of a mask under the given colours."""
+    image = as_palette(mask)
+    image.putpalette([value for colour in colours for value in colour] + [0] * (768 - 3 * len(colours)))
+    return image
+
+
+def test_a_palette_that_contradicts_the_list_is_not_taken_for_numbers(tmp_path):
+    """The first two colours are classes of the list, under other numbers."""
+    save(tmp_path, lambda mask: with_palette(mask, [(128, 0, 0), (0, 128, 0), (1, 1, 1)]))
+    (tmp_path / "labels.txt").write_text("sky 0 0 0\ncat 128 0 0\ndog 0 128 0\n")
+    with pytest.raises(DataError, match=r"every colour of a mask must be listed, but .* the colour 1 1 1"):
+        load(tmp_path)
+
+
+def test_palettes_that_disagree_are_not_taken_for_numbers(tmp_path):
+    """As of ``convert("P", palette=ADAPTIVE)``, which numbers the colours of each picture anew."""
+    red, green = (255, 0, 0), (0, 255, 0)
+    save(tmp_path, lambda mask: with_palette(mask, [(0, 0, 0), red, green]), numbers=range(SCENES - 1))
+    picture, mask, _ = scene(SCENES - 1)
+    picture.save(tmp_path / "images/odd.png")
+    with_palette(mask, [(0, 0, 0), green, red]).save(tmp_path / "masks/odd.png")
+    with pytest.raises(
+        DataError, match=r"palettes of masks must agree, but [12] is .* list the colours of the"
+    ):
+        load(tmp_path)
+    (tmp_path / "labels.txt").write_text("sky 0 0 0\ncat 255 0 0\ndog 0 255 0\n")
+    assert load(tmp_path).class_names == ("sky", "cat", "dog")
+
+
+def test_a_grey_palette_disagrees_with_none(tmp_path):
+    greys = [(number,) * 3 for number in range(256)]
+    save(tmp_path, numbers=range(6))
+    for number in range(6, SCENES):
+        picture, mask, _ = scene(number)
+        picture.save(tmp_path / f"images/s{number:02d}.png")
+        (with_palette(mask, greys) if number % 2 else as_palette(mask)).save(
+            tmp_path / f"masks/s{number:02d}.png"
+        )
+    found = {mask.tobytes() for mask in pairs(load(tmp_path)).values()}
+    assert found == {expected(number).tobytes() for number in range(SCENES)}
+
+
+def test_gif_masks_are_refused_where_their_numbers_would_count(tmp_path):
+    save(tmp_path)
+    for file in (tmp_path / "masks").glob("*.png"):
+        Image.open(file).save(file.with_suffix(".gif"))
+        file.unlink()
+    with pytest.raises(
+        DataError, match=r"must keep every number, but .* is GIF, whose colours are renumbered"
+    ):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("folder", ["JPEGImages", "SegmentationClass"])
+def test_two_files_of_one_name_in_a_voc_folder_are_refused(tmp_path, folder):
+    voc(tmp_path, {})
+    file = next((tmp_path / "VOC" / folder).glob("*.png"))
+    Image.open(file).convert("RGB").save(file.with_suffix(".bmp"))
+    with pytest.raises(DataError, match=r"must have a name of their own, but .* have the same: remove one"):
+        load(tmp_path)
+
+
+def test_pictures_without_a_mask_in_a_voc_folder_without_lists_are_said(tmp_path, caplog):
+    voc(tmp_path, {})
+    for file in sorted((tmp_path / "VOC/SegmentationClass").glob("*.png"))[:2]:
+        file.unlink()
+    data = load(tmp_path)
+    assert len(data.train) + len(data.val) + len(data.test) == SCENES - 2
+    assert "2 images have no mask and are not used (s00, s01)" in caplog.text

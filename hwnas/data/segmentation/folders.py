@@ -87,11 +87,11 @@ def voc(root: Path, account: Account) -> Found:
     Raises:
         DataError: No listed picture has a mask.
     """
-    pictures, masks = (
-        {file.stem: file for file in samples.walked(root / name, account).files}
-        for name in ("JPEGImages", "SegmentationClass")
-    )
-    lists = samples.listed(root / "ImageSets" / "Segmentation") or {"train": sorted(masks)}
+    pictures, masks = (_by_stem(root / name, account) for name in ("JPEGImages", "SegmentationClass"))
+    lists = samples.listed(root / "ImageSets" / "Segmentation")
+    if not lists:
+        lists = {"train": sorted(masks)}
+        _note_alone(sorted(pictures.keys() - masks.keys()), [], account)
     parts = {}
     for split, stems in lists.items():
         there = [stem for stem in stems if stem in pictures and stem in masks]
@@ -111,6 +111,18 @@ def voc(root: Path, account: Account) -> Found:
     if unlisted := masks.keys() - {stem for stems in lists.values() for stem in stems}:
         account.left_out["masks in no list"] += len(unlisted)
     return parts, colours.find(root, account) or _names_of_lists(root / "ImageSets" / "Main", parts)
+
+
+def _by_stem(folder: Path, account: Account) -> dict[str, Path]:
+    """Pictures by the names that lists have them by."""
+    found: dict[str, Path] = {}
+    for file in samples.walked(folder, account).files:
+        if (other := found.setdefault(file.stem, file)) != file:
+            raise DataError(
+                f"each picture and its mask must have a name of their own, but {shown(other)} and "
+                f"{shown(file)} have the same: remove one"
+            )
+    return found
 
 
 def _sample(root: Path, picture: Path, mask: Path) -> Sample[Path | bytes]:

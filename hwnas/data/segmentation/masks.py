@@ -40,6 +40,7 @@ class Masks:
             r == g == b for (r, g, b), line in colours.items() if line != VOID
         )
         self._met: dict[int, str] = {}
+        self._palettes: dict[int, tuple[int, str]] = {}
         self._sized: list[str] = []
         self._empty: list[str] = []
 
@@ -146,11 +147,12 @@ class Masks:
         from PIL import Image as Pillow
 
         nearest = Pillow.Resampling.NEAREST
-        image = _plain(image, name)
+        kind, image = image.format, _plain(image, name)
         if self._is_coloured(image):
             values = self._of_colours(image.convert("RGB").resize((resolution,) * 2, nearest), name)
             met = np.unique(values).tolist()
         else:
+            self._check_palette(image, kind, name)
             grey = _numbers(image, name)
             values = np.asarray(grey.resize((resolution,) * 2, nearest))
             met = [value for value, count in enumerate(grey.histogram()) if count]
@@ -163,11 +165,31 @@ class Masks:
         if not len(self._codes):
             return False
         if image.mode == "P":
-            used = [index for index, count in enumerate(image.histogram()) if count]
-            given, palette = image.getpalette("RGB") or [], np.zeros(3 * 256, np.int64)
-            palette[: len(given)] = given
-            return bool(np.isin(palette.reshape(-1, 3)[used] @ (65536, 256, 1), self._codes).all())
+            used = _used(image)
+            known = np.isin(list(used.values()), self._codes)
+            return bool(known.all() or (known.any() and not _is_ramp(used)))
         return image.mode == "RGB" or self._is_grey
+
+    def _check_palette(self, image: Image, kind: str | None, name: str) -> None:
+        """Refuse a palette that says that its numbers are no class numbers."""
+        if image.mode != "P":
+            return
+        remedy = "write class numbers as grey PNG files, or list the colours of the classes in labels.txt"
+        if kind == "GIF":
+            raise DataError(
+                f"masks must keep every number, but the mask of {name} is GIF, whose colours are renumbered "
+                f"when it is written: {remedy}"
+            )
+        used = _used(image)
+        if _is_ramp(used):
+            return
+        for number, code in used.items():
+            before, of = self._palettes.setdefault(number, (code, name))
+            if before != code:
+                raise DataError(
+                    f"palettes of masks must agree, but {number} is {_rgb(before)} in the mask of {of} and "
+                    f"{_rgb(code)} in that of {name}: {remedy}"
+                )
 
     def _of_colours(self, image: Image, name: str) -> NDArray[np.uint8]:
         codes = np.asarray(image).astype(np.int64) @ (65536, 256, 1)
@@ -179,6 +201,19 @@ class Masks:
             )
         lines: NDArray[np.uint8] = self._lines[place]
         return lines
+
+
+def _used(image: Image) -> dict[int, int]:
+    """The numbers that a mask with a palette has, and their colours, as red * 65536 + green * 256 + blue."""
+    given, palette = image.getpalette("RGB") or [], np.zeros(3 * 256, np.int64)
+    palette[: len(given)] = given
+    codes = palette.reshape(-1, 3) @ (65536, 256, 1)
+    return {index: int(codes[index]) for index, count in enumerate(image.histogram()) if count}
+
+
+def _is_ramp(used: dict[int, int]) -> bool:
+    """Whether the palette only repeats the numbers as greys."""
+    return all(code == index * 0x010101 for index, code in used.items())
 
 
 def _opened(file: Path | bytes, name: str) -> Image:
@@ -231,5 +266,9 @@ def _numbers(image: Image, name: str) -> Image:
 def _told(codes: NDArray[np.int64]) -> str:
     """The first few of some colours."""
     found = np.unique(codes)
-    colours = [f"{code >> 16} {code >> 8 & 255} {code & 255}" for code in found.tolist()]
+    colours = list(map(_rgb, found.tolist()))
     return f"{'the colour' if len(colours) == 1 else 'colours'} {some(colours, 5)}"
+
+
+def _rgb(code: int) -> str:
+    return f"{code >> 16} {code >> 8 & 255} {code & 255}"
