@@ -94,6 +94,11 @@ def require_enough(counts: Mapping[str, int], source: str | Path, account: Accou
             f"data must have at least {MIN_IMAGES} training images, but {shown(source)} has "
             f"{counts['train']}: add images" + (f" (left out: {out})" if out else "")
         )
+    if empty := [split for split, count in counts.items() if not count]:
+        raise DataError(
+            f"every split must have images, but {shown(source)} has none for {' and '.join(empty)}: add "
+            "images, or remove the file so that a split is drawn"
+        )
 
 
 def images(classes: tuple[str, ...], labelled: Mapping[str, Labelled], account: Account) -> Images:

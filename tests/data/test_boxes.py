@@ -218,10 +218,86 @@ def test_one_class_and_a_supercategory_that_nothing_is_of(tmp_path):
     assert load(changed(tmp_path, change)).class_names == ("cat",)
 
 
-def test_pictures_that_are_not_there_are_counted(tmp_path):
+def test_a_category_that_is_its_own_supercategory_is_an_ordinary_one(tmp_path):
+    bird = {"id": 9, "name": "bird", "supercategory": "bird"}
+    data = load(changed(tmp_path, lambda said: said["categories"].append(bird)))
+    assert data.class_names == ("cat", "dog", "bird")
+
+
+@pytest.mark.parametrize("above", ["cat", "pets"])
+def test_a_category_that_only_validation_shows_is_a_class_of_all_splits(tmp_path, above):
+    write_coco(tmp_path)
+    for file in (tmp_path / "annotations").iterdir():
+        said = json.loads(file.read_text())
+        said["categories"] = [
+            {"id": 3, "name": "cat", "supercategory": "none"},
+            {"id": 7, "name": "dog", "supercategory": above},
+            {"id": 8, "name": above + "s", "supercategory": above + "s"},
+        ]
+        for each in said["annotations"]:
+            each["category_id"] = 3 if "val" in file.name else 7
+        file.write_text(json.dumps(said))
+    assert load(tmp_path).class_names == ("cat", "dog", above + "s")
+
+
+def test_pictures_that_are_not_there_or_not_listed_are_counted(tmp_path):
     coco_of(tmp_path)
-    (tmp_path / "images" / "s04.png").unlink()
-    assert load(tmp_path).reading.left_out["listed, but not there"] == 1
+    (tmp_path / "images" / "s04.png").rename(tmp_path / "images" / "more.png")
+    data = load(tmp_path)
+    assert data.reading.left_out == {"listed, but not there": 1, "listed in no json": 1}
+    assert any(
+        "1 images are listed in no json file" in n and "images/more.png" in n for n in data.reading.notes
+    )
+
+
+def named(folders):
+    """Changes the folders that images are said to be in."""
+
+    def change(said):
+        for number, image in enumerate(said["images"]):
+            image["file_name"] = folders(number) + image["file_name"]
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("folders", "out"),
+    [
+        (lambda number: "images/", {}),
+        (lambda number: "/home/me/pictures/", {}),
+        (lambda number: "C:\\pictures\\", {}),
+        (
+            lambda number: "right/" if number == 7 else "images/",
+            {"listed, but not there": 1, "listed in no json": 1},
+        ),
+    ],
+)
+def test_a_picture_in_another_folder_is_taken_only_where_no_folder_is_as_listed(tmp_path, folders, out):
+    assert load(changed(tmp_path, named(folders))).reading.left_out == out
+
+
+def test_a_picture_that_is_listed_is_not_taken_for_another(tmp_path):
+    def change(said):
+        said["images"][7]["file_name"] = "right/s06.png"
+
+    left_out = load(changed(tmp_path, change)).reading.left_out
+    assert left_out == {"listed, but not there": 1, "listed in no json": 1}
+
+
+def test_ids_of_images_are_compared_by_what_they_say(tmp_path):
+    def change(said):
+        for each in said["annotations"]:
+            each["image_id"] = str(each["image_id"])
+        said["annotations"][0]["image_id"] = "0100"
+
+    data = load(changed(tmp_path, change))
+    assert data.reading.left_out == {"boxes of no listed image": 1}
+
+
+@pytest.mark.parametrize(("said", "crowds"), [(1, 1), (True, 1), (1.0, 1), (0, 0), (False, 0), (None, 0)])
+def test_iscrowd_is_a_number_or_a_truth(tmp_path, said, crowds):
+    data = load(changed(tmp_path, lambda found: found["annotations"][0].update(iscrowd=said)))
+    assert sum(data.split(split).labels[..., 5].sum() for split in SPLITS) == crowds
 
 
 def test_of_cocos_own_files_the_instances_are_read(tmp_path):
@@ -343,9 +419,102 @@ def infinite(said):
     said["annotations"][0]["bbox"] = [1, 2, float("nan"), 4]
 
 
+def first(kind, **values):
+    return of_coco(lambda said: said[kind][0].update(values))
+
+
+def of_no_image(said):
+    for each in said["annotations"]:
+        each["image_id"] = f"s{each['image_id']}.png"
+
+
+def mixed(*ids):
+    def change(said):
+        said["categories"] += [{"id": id_, "name": f"more {id_}"} for id_ in ids]
+
+    return of_coco(change)
+
+
+def lacking(file, *keys):
+    """COCO of splits whose validation lacks lists."""
+
+    def write(root):
+        write_coco(root, name=file)
+        said = json.loads((root / file.format("val")).read_text())
+        left = {key: value for key, value in said.items() if key not in keys}
+        (root / file.format("val")).write_text(json.dumps(left))
+
+    return write
+
+
+def of_texts(root):
+    write_parquet(root)
+    objects = [{"bbox": [["1", "2", "3", "4"]], "category": [0]}] * 8
+    table = pa.table({"image": [pack(picture(n)) for n in range(8)], "objects": objects})
+    pq.write_table(table, root / "train.parquet")
+
+
+def of_crowds(root):
+    write_parquet(root)
+    objects = [{"bbox": [[1.0, 2.0, 3.0, 4.0]], "category": [0], "iscrowd": ["0"]}] * 8
+    table = pa.table({"image": [pack(picture(n)) for n in range(8)], "objects": objects})
+    pq.write_table(table, root / "train.parquet")
+
+
+def emptied(*splits):
+    """Parquet files, of which some have no rows."""
+
+    def write(root):
+        write_parquet(root)
+        for split in splits:
+            file = root / f"{split}.parquet"
+            pq.write_table(pq.read_table(file).slice(0, 0), file)
+
+    return write
+
+
+_HEIGHT = "<size><width>48</width><height>nan</height></size>"
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [
+        (
+            first("images", width=float("nan")),
+            "size of a picture must be two numbers, but .*s00.png .* nanx32",
+        ),
+        (first("images", height=float("inf")), "size of a picture must be two numbers, but .* 48xinf"),
+        (of_xml(f"<annotation>{_HEIGHT}</annotation>"), "size of a picture must be two .*s03.png .* 48xnan"),
+        (first("images", width=10**400), "but in .* one has not .OverflowError"),
+        (first("images", id=None), "but in .* one has not .TypeError: None is no id"),
+        (first("annotations", image_id=[1]), r"but in .* one has not .TypeError: \[1\] is no id"),
+        (first("annotations", image_id=True), "but in .* one has not .TypeError: True is no id"),
+        (first("annotations", bbox=[1, 2, 10**400, 4]), "bbox .* but in .* one has not .OverflowError"),
+        (first("annotations", bbox="1234"), "bbox .* one has not .TypeError: '1234' is no list"),
+        *(
+            (first("annotations", iscrowd=said), f"iscrowd must be 0 or 1, .* has {shown}: correct it")
+            for said, shown in (("0", "'0'"), ("false", "'false'"), (2, "2"), ([], r"\[\]"))
+        ),
+        (of_crowds, "iscrowd must be 0 or 1, .* row 0 of .*train.parquet has '0': correct it"),
+        (mixed("9"), "ids of categories must be all numbers or all texts, but .* has 3, 7, '9': export"),
+        (mixed(None), "ids of categories must be all numbers or all texts, but .* has 3, 7, None: export"),
+        (
+            of_coco(of_no_image),
+            "no object of .* is: .* an image_id of 's10[0-9].png', its images an id of 100: ex",
+        ),
+        (
+            lacking("annotations/instances_{}.json", "categories"),
+            "instances_val.json has no list of categories",
+        ),
+        (lacking("annotations/instances_{}.json", "images", "categories"), "no list of images, categories"),
+        (
+            lacking("{}/_annotations.coco.json", "annotations"),
+            "val/_ann.* has no list of annotations: export",
+        ),
+        (of_texts, r"but row 0 of .* is not: boxes must be of numbers, but it has \['1', '2', '3', '4'\]"),
+        (emptied("val"), "every split must have images, but .* has none for val: add"),
+        (emptied("val", "test"), "every split must have images, but .* has none for val and test: add"),
+        (emptied(*SPLITS), "at least 5 training images, but .* has 0"),
         (of_coco(blind), "must show objects to be found, but .* has none"),
         (of_coco(other_size), "as it is seen, but .* 48x32 .* 32x48"),
         (of_coco(unlisted), "listed category, but .* 55"),

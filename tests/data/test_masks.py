@@ -195,6 +195,16 @@ def test_parquet_says_what_folders_say(tmp_path):
     assert all((plain[image] == mask).all() for image, mask in pairs(data).items())
 
 
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_a_split_without_rows_is_refused(tmp_path, split):
+    rows = [scene(number) for number in range(SCENES)]
+    table = pa.table({"image": [packed(r[0]) for r in rows], "mask": [packed(as_index(r[1])) for r in rows]})
+    pq.write_table(table, tmp_path / "train.parquet")
+    pq.write_table(table.slice(0, 0), tmp_path / f"{split}.parquet")
+    with pytest.raises(DataError, match=f"every split must have images, but .* none for {split[:3]}.*: add"):
+        load(tmp_path)
+
+
 def test_what_is_alone_is_counted_and_named(tmp_path):
     save(tmp_path, ending="_mask")
     (tmp_path / "masks" / "s03_mask.png").rename(tmp_path / "masks" / "t03.png")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -14,7 +14,7 @@ from hwnas.data import names, samples, table
 from hwnas.data.contents import CLASS, CROWD, NO_OBJECT
 from hwnas.data.dataset import Dataset, Split
 from hwnas.data.detection.coco import coco
-from hwnas.data.detection.objects import WANTED, Boxes, Found, Objects, numbered, padded
+from hwnas.data.detection.objects import WANTED, Boxes, Found, Objects, is_crowd, numbered, padded
 from hwnas.data.detection.voc import voc
 from hwnas.data.detection.yolo import yolo
 from hwnas.data.images import Account, Images, Labelled, require_room
@@ -150,13 +150,16 @@ def _objects(file: table.ParquetFile) -> list[_Cells]:
     rows = []
     for row, cell in enumerate(file.column("objects").to_pylist()):
         try:
-            boxes = [(x, y, x + width, y + height) for x, y, width, height in (cell or {}).get("bbox") or []]
+            boxes = [_corners(box) for box in (cell or {}).get("bbox") or []]
             classes = [str(name) for name in (cell or {}).get("category") or []]
-            crowds = [bool(crowd) for crowd in (cell or {}).get("iscrowd") or [False] * len(boxes)]
+            said = (cell or {}).get("iscrowd") or [None] * len(boxes)
+            crowds = [is_crowd(crowd, f"row {row} of {shown(file.path)}") for crowd in said]
             if "None" in classes:
                 raise ValueError("a category is missing")
             if not len(boxes) == len(classes) == len(crowds):
                 raise ValueError(f"it has {len(boxes)} boxes and {len(classes)} categories")
+        except DataError:
+            raise
         except (TypeError, ValueError, AttributeError) as error:
             raise DataError(
                 "objects must be bbox, a list of x, y, width, height, and category, one a box, but row "
@@ -164,6 +167,13 @@ def _objects(file: table.ParquetFile) -> list[_Cells]:
             ) from error
         rows.append((boxes, classes, crowds))
     return rows
+
+
+def _corners(box: Sequence[float]) -> tuple[float, float, float, float]:
+    if any(isinstance(number, str | bytes) for number in box):  # sums of these would be longer texts
+        raise TypeError(f"boxes must be of numbers, but it has {box!r}")
+    x, y, width, height = box
+    return x, y, x + width, y + height
 
 
 def _rows(file: table.ParquetFile, cells: list[_Cells], numbers: dict[str, int]) -> Iterator[Sample[Objects]]:

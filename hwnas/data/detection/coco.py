@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+import reprlib
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from hwnas.data import names, samples
-from hwnas.data.detection.objects import Found, Objects
+from hwnas.data.detection.listing import Pictures
+from hwnas.data.detection.objects import Found, Objects, is_crowd
 from hwnas.data.images import Account, some
 from hwnas.data.names import is_hidden, shown
 from hwnas.data.samples import Part, Sample
@@ -20,6 +24,8 @@ _KEYS = ("images", "annotations", "categories")
 _SAYS_NOTHING = frozenset(
     ("instances", "annotations", "annotation", "coco", "person", "keypoints", "default", "result")
 )
+_PLAIN = re.compile("0|[1-9][0-9]{0,17}")
+_Id = int | float | str
 
 
 def coco(path: Path, account: Account) -> Found | None:
@@ -31,18 +37,28 @@ def coco(path: Path, account: Account) -> Found | None:
     said = _annotations(path)
     if not said:
         return None
-    pictures = _Pictures(path, samples.walked(path, account).files)
+    listed = {file: _names(found) for file, found in said.items()}
+    pictures = Pictures(path, samples.walked(path, account).files, listed)
     samples.are_read(account, said)
     categories = {file: _categories(file, found) for file, found in said.items()}
-    classes = _same(categories)
+    classes = _same(_kept(said, categories))
     numbers = {name: number for number, name in enumerate(classes)}
     parts: dict[str | None, list[Sample[Objects]]] = defaultdict(list)
     for file, found in said.items():
         split = _split_of(file.relative_to(path))
-        ids = {key: numbers[name] for key, name in categories[file].items()}
+        ids = {key: numbers[name] for key, name in categories[file].items() if name in numbers}
         parts[split] += _samples(file, found, ids, split, pictures, account)
     pictures.close(account)
     return {split: Part.of(part) for split, part in samples.by_split(parts, account).items()}, classes
+
+
+def _names(found: Mapping[str, Any]) -> list[str]:
+    """Of the pictures that a file lists; what lists no name is refused where its objects are read."""
+    return [str(image["file_name"]) for image in found["images"] if "file_name" in _mapping(image)]
+
+
+def _mapping(said: Any) -> Mapping[str, Any]:
+    return said if isinstance(said, Mapping) else {}
 
 
 def _annotations(path: Path) -> dict[Path, Any]:
@@ -58,12 +74,15 @@ def _annotations(path: Path) -> dict[Path, Any]:
             lacking[file] = keys
         else:
             whole[file] = said
-    almost = next((file for file, keys in lacking.items() if len(keys) == 1), None)
-    if almost and not whole:
-        raise DataError(
-            f"annotations of COCO must have lists of {', '.join(_KEYS)}, but {shown(almost)} has no list of "
-            f"{lacking[almost][0]}: export it again"
-        )
+    covered = {_split_of(file.relative_to(path)) for file in whole}
+    for file, keys in lacking.items():
+        split = _split_of(file.relative_to(path))
+        is_lost = not whole or (split is not None and split not in covered)
+        if (len(keys) == 1 and is_lost) or (whole and instances):
+            raise DataError(
+                f"annotations of COCO must have lists of {', '.join(_KEYS)}, but {shown(file)} has no list "
+                f"of {', '.join(keys)}: export it again"
+            )
     return whole
 
 
@@ -72,7 +91,7 @@ def _lacking(said: Any) -> list[str]:
 
 
 def _require_unique(file: Path, found: Mapping[str, Any], kind: str) -> None:
-    ids = Counter(each["id"] for each in found[kind])
+    ids = Counter(_id(each["id"]) for each in found[kind])
     if twice := [str(id_) for id_, count in ids.items() if count > 1]:
         raise DataError(
             f"{kind} must have an id each, but several in {shown(file)} have {some(twice)}: export it again"
@@ -88,35 +107,64 @@ def _loaded(file: Path) -> Any:
         ) from error
 
 
-def _categories(file: Path, found: Mapping[str, Any]) -> dict[int, str]:
-    """The name of each number; without one above others that no object has, as some exporters write."""
+def _id(said: Any) -> _Id:
+    """An id as ids are compared: some exporters write the same number once as a number, once as text."""
+    if isinstance(said, bool) or not isinstance(said, _Id):
+        raise TypeError(f"{reprlib.repr(said)} is no id")
+    return int(said) if isinstance(said, str) and _PLAIN.fullmatch(said) else said
+
+
+def _categories(file: Path, found: Mapping[str, Any]) -> dict[_Id, str]:
+    """The name of each number."""
     try:
+        ids = [category["id"] for category in found["categories"]]
+        if not any(all(isinstance(id_, kind) for id_ in ids) for kind in (int | float, str)):
+            raise DataError(
+                f"ids of categories must be all numbers or all texts, but {shown(file)} has "
+                f"{some(map(reprlib.repr, ids), 5)}: export it again"
+            )
         _require_unique(file, found, "categories")
         named = {category["id"]: str(category["name"]) for category in found["categories"]}
-        above = {category.get("supercategory") for category in found["categories"]}
         used = {annotation["category_id"] for annotation in found["annotations"]}
     except (LookupError, TypeError, AttributeError) as error:
         raise DataError(
             f"categories must have an id and a name, and annotations a category_id, but in {shown(file)} one "
-            f"lacks {error}: export it again"
+            f"has not ({type(error).__name__}: {error}): export it again"
         ) from error
     if unknown := sorted(map(repr, used - named.keys())):
         raise DataError(
             f"every object must be of a listed category, but {shown(file)} has objects of {some(unknown)}, "
             "which it does not list: export it again"
         )
-    return {key: name for key, name in sorted(named.items()) if key in used or name not in above} or named
+    return dict(sorted(named.items()))
 
 
-def _same(categories: Mapping[Path, Mapping[int, str]]) -> tuple[str, ...]:
+def _kept(
+    said: Mapping[Path, Mapping[str, Any]], categories: Mapping[Path, Mapping[_Id, str]]
+) -> dict[Path, list[str]]:
+    """Names without one above others that no object of any file has, as some exporters write."""
+    listed = [category for found in said.values() for category in found["categories"]]
+    own = [each["name"] for each in listed if each.get("supercategory") == each["name"]]
+    above = [each.get("supercategory") for each in listed if each.get("supercategory") not in own]
+    used = {
+        categories[file][each["category_id"]] for file, found in said.items() for each in found["annotations"]
+    }
+    kept = {}
+    for file, named in categories.items():
+        names_ = list(named.values())
+        kept[file] = [name for name in names_ if name in used or name not in above] or names_
+    return kept
+
+
+def _same(categories: Mapping[Path, list[str]]) -> tuple[str, ...]:
     """The class names of all files, in the order of the first one's ids."""
     (first, found), *others = categories.items()
-    known = names.check_class_names(list(found.values()))
+    known = names.check_class_names(found)
     for file, more in others:
-        if set(more.values()) - set(known):
+        if strange := sorted(set(more) - set(known)):
             raise DataError(
                 f"all splits must have the same classes, but {shown(file)} has "
-                f"{some(sorted(set(more.values()) - set(known)), 5)}, which {shown(first)} does not: export "
+                f"{some(strange, 5)}, which {shown(first)} does not: export "
                 "them together"
             )
     return known
@@ -135,82 +183,70 @@ def _split_of(inside: Path) -> str | None:
 def _samples(
     file: Path,
     found: Mapping[str, Any],
-    ids: Mapping[int, int],
+    ids: Mapping[_Id, int],
     split: str | None,
-    pictures: _Pictures,
+    pictures: Pictures,
     account: Account,
 ) -> Iterable[Sample[Objects]]:
-    of_image: dict[Any, list[Mapping[str, Any]]] = defaultdict(list)
-    for annotation in found["annotations"]:
-        if annotation.get("bbox"):
-            of_image[annotation.get("image_id")].append(annotation)
-        else:
-            account.left_out["objects without a box"] += 1
-    for image in found["images"]:
-        try:
-            said, name = of_image.pop(image["id"], []), str(image["file_name"])
-            frame = (float(image["width"]), float(image["height"])) if image.get("width") else None
-            boxes = [(x, y, x + w, y + h) for x, y, w, h in (map(float, each["bbox"]) for each in said)]
-        except (LookupError, TypeError, ValueError, AttributeError) as error:
+    with _explained(file):
+        _require_unique(file, found, "images")
+        images = {_id(image["id"]): image for image in found["images"]}
+        of_image = _of_images(found["annotations"], account)
+        strange = of_image.keys() - images.keys()
+        if of_image and len(strange) == len(of_image):
             raise DataError(
-                f"images must have id and file_name, and objects a bbox of x, y, width, height, but in "
-                f"{shown(file)} one has not ({type(error).__name__}: {error}): export it again"
-            ) from error
+                f"objects must be of listed images, but no object of {shown(file)} is: its objects have an "
+                f"image_id of {_example(of_image)}, its images an id of {_example(images)}: export it again"
+            )
+        if strange:
+            account.left_out["boxes of no listed image"] += sum(len(of_image[id_]) for id_ in strange)
+    for id_, image in images.items():
+        with _explained(file):
+            said, name = of_image.get(id_, []), str(image["file_name"])
+            frame = (float(image["width"]), float(image["height"])) if image.get("width") else None
+            boxes = [_corners(each["bbox"]) for each in said]
+            crowds = [
+                is_crowd(each.get("iscrowd"), f"an object of {shown(name)} in {shown(file)}") for each in said
+            ]
         if picture := pictures.find(name, file, split):
             classes = [ids[each["category_id"]] for each in said]
-            crowds = [bool(each.get("iscrowd")) for each in said]
             yield Sample(pictures.name(picture), picture, Objects(boxes, classes, crowds, frame))
-    _require_unique(file, found, "images")
-    if of_image:
-        account.left_out["boxes of no listed image"] += sum(map(len, of_image.values()))
 
 
-class _Pictures:
-    """Finds the picture that an annotation speaks of, wherever exporters put it."""
+@contextmanager
+def _explained(file: Path) -> Iterator[None]:
+    """What Python says of images and objects that are not as they must be, in a sentence."""
+    try:
+        yield
+    except DataError:
+        raise
+    except (LookupError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise DataError(
+            "images must have id and file_name, and objects an image_id and a bbox of x, y, width, height, "
+            f"but in {shown(file)} one has not ({type(error).__name__}: {error}): export it again"
+        ) from error
 
-    def __init__(self, root: Path, files: Iterable[Path]) -> None:
-        self._root, self._missing, self._used = root, list[str](), Counter[Path]()
-        self._by_name: dict[str, list[Path]] = defaultdict(list)
-        for file in files:
-            self._by_name[file.name].append(file)
 
-    def name(self, file: Path) -> str:
-        """Of a picture, below the folder that is read."""
-        return shown(file.relative_to(self._root))
+def _of_images(
+    annotations: Iterable[Mapping[str, Any]], account: Account
+) -> dict[_Id | None, list[Mapping[str, Any]]]:
+    """The objects with a box, by the image that they are of; those that say none are of None."""
+    of_image: dict[_Id | None, list[Mapping[str, Any]]] = defaultdict(list)
+    for annotation in annotations:
+        image = annotation.get("image_id")
+        if annotation.get("bbox"):
+            of_image[None if image is None else _id(image)].append(annotation)
+        else:
+            account.left_out["objects without a box"] += 1
+    return of_image
 
-    def find(self, name: str, annotations: Path, split: str | None) -> Path | None:
-        """The picture of this name; of several, the one beside the annotations, or of the split."""
-        path = Path(name.replace("\\", "/"))
-        found = self._by_name.get(path.name, [])
-        tests = (
-            lambda file: file.parts[-len(path.parts) :] == path.parts,
-            lambda file: file.is_relative_to(annotations.parent),
-            lambda file: samples.place(file.relative_to(self._root), ()).split == split,
-        )
-        for test in tests:
-            found = [file for file in found if test(file)] or found
-        if len(found) > 1:
-            raise DataError(
-                f"every picture must be found by its name, but {shown(name)} of {shown(annotations)} may be "
-                f"{some(map(self.name, found))}: remove the others"
-            )
-        self._missing += [] if found else [name]
-        self._used.update(found)
-        return next(iter(found), None)
 
-    def close(self, account: Account) -> None:
-        """Say which pictures are not there.
+def _example(ids: Iterable[object]) -> str:
+    return next((reprlib.repr(id_) for id_ in ids), "nothing, as there are none")
 
-        Raises:
-            DataError: Some were found more than once.
-        """
-        if twice := [self.name(file) for file, count in self._used.items() if count > 1]:
-            raise DataError(
-                f"every picture must be listed once, but {len(twice)} in {shown(self._root)} are listed "
-                f"again ({some(twice)}): remove json files that speak of the same pictures"
-            )
-        if self._missing:
-            account.left_out["listed, but not there"] += len(self._missing)
-            account.notes.append(
-                f"{len(self._missing)} listed images are not there and are not used ({some(self._missing)})"
-            )
+
+def _corners(bbox: Any) -> tuple[float, float, float, float]:
+    if not isinstance(bbox, list):  # the letters of a text are no numbers
+        raise TypeError(f"{reprlib.repr(bbox)} is no list")
+    x, y, width, height = map(float, bbox)
+    return x, y, x + width, y + height

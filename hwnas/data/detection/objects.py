@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,6 +73,11 @@ class Boxes:
             DataError: They are of a picture of another shape, or no numbers.
         """
         frame = objects.frame or (float(size[0]), float(size[1]))
+        if not np.isfinite(frame).all():
+            raise DataError(
+                f"the size of a picture must be two numbers, but that of {name} is said to be "
+                f"{frame[0]:g}x{frame[1]:g}: correct or remove it"
+            )
         if frame != SHARES and not samples.is_alike((round(frame[0]), round(frame[1])), size):
             raise DataError(
                 f"boxes must be of the picture as it is seen, but {name} has {size[0]}x{size[1]} pixels, "
@@ -110,6 +116,23 @@ class Boxes:
     def _count(where: dict[str, int], name: str, count: int) -> None:
         if count:
             where[name] = count
+
+
+def is_crowd(said: object, where: str) -> bool:
+    """Whether ``iscrowd`` says that an object is a crowd; what is missing says that it is none.
+
+    Args:
+        said: The value.
+        where: Of what it is said.
+
+    Raises:
+        DataError: It is neither yes nor no.
+    """
+    if said is not None and said not in (0, 1):  # True and False are among these, texts are not
+        raise DataError(
+            f"iscrowd must be 0 or 1, or true or false, but {where} has {reprlib.repr(said)}: correct it"
+        )
+    return bool(said)
 
 
 def padded(rows: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:

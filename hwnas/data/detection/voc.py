@@ -99,7 +99,7 @@ def _parsed(file: Path) -> Named:
             f"VOC annotations must be xml with name and bndbox of every object, but {shown(file)} is not: "
             f"{error}"
         ) from error
-    frame = (size[0], size[1]) if min(size) > 0 else None
+    frame = None if any(side <= 0 for side in size) else (size[0], size[1])  # NaN is refused later
     return Objects(boxes, (), crowds, frame), classes
 
 
