@@ -91,7 +91,7 @@ def voc(root: Path, account: Account) -> Found:
         {file.stem: file for file in samples.walked(root / name, account).files}
         for name in ("JPEGImages", "SegmentationClass")
     )
-    lists = samples.listed(root / "ImageSets" / "Segmentation") or {"train": sorted(masks)}
+    lists = samples.listed(root / "ImageSets" / "Segmentation", pictures) or {"train": sorted(masks)}
     parts = {}
     for split, stems in lists.items():
         there = [stem for stem in stems if stem in pictures and stem in masks]
