@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -24,6 +24,7 @@ from hwnas.errors import DataError
 MIN_IMAGES = 5
 """Training images that there must be, before splits are drawn of them."""
 T = TypeVar("T")
+K = TypeVar("K", bound=Hashable)
 _WORD = re.compile(r"[^\W_]+")
 
 
@@ -214,23 +215,50 @@ def by_split(found: Mapping[str | None, list[Sample[T]]], account: Account) -> d
     return {split: splits[split] for split in names.SPLITS if split in splits}
 
 
-def listed(folder: Path) -> dict[str, list[str]]:
+def one_each(files: Iterable[Path], key: Callable[[Path], K]) -> dict[K, Path]:
+    """What is said of each picture, by ``key``; a copy counts once.
+
+    Raises:
+        DataError: Two files say something else of the same picture.
+    """
+    found: dict[K, Path] = {}
+    for file in files:
+        first = found.setdefault(key(file), file)
+        if first is not file and text(first) != text(file):
+            raise DataError(
+                f"one file must say what a picture shows, but {shown(first)} and {shown(file)} are of the "
+                "same and differ: remove one"
+            )
+    return found
+
+
+def listed(folder: Path, known: Collection[str]) -> dict[str, list[str]]:
     """The names in ``train.txt``, ``val.txt`` and ``test.txt`` of a folder; ``trainval.txt`` for no train.
+
+    Args:
+        folder: Where the lists are.
+        known: Names that there are.
 
     Raises:
         DataError: One is no text.
     """
-    found = {split: _lines(folder / f"{split}.txt") for split in (*names.SPLITS, "trainval")}
+    found = {split: _lines(folder / f"{split}.txt", known) for split in (*names.SPLITS, "trainval")}
     both = found.pop("trainval")
     if found["train"] is None and both is not None:
         found["train"] = [name for name in both if name not in (found["val"] or ())]
     return {split: lines for split, lines in found.items() if lines}
 
 
-def _lines(file: Path) -> list[str] | None:
+def _lines(file: Path, known: Collection[str]) -> list[str] | None:
     if not file.is_file():
         return None
-    return [line.split()[0] for line in text(file).splitlines() if line.strip()]
+    return [_listed_name(line.strip(), known) for line in text(file).splitlines() if line.strip()]
+
+
+def _listed_name(line: str, known: Collection[str]) -> str:
+    """A name, which may have spaces; VOC's lists of a class say after it whether that is shown."""
+    name, *last = line.rsplit(maxsplit=1)
+    return name if last and last[0] in ("-1", "0", "1") and line not in known else line
 
 
 def text(file: Path) -> str:

@@ -347,6 +347,33 @@ def test_places_of_the_yaml_that_are_not_there_are_said(tmp_path):
     assert any("not there and are not used (val: elsewhere)" in note for note in data.reading.notes)
 
 
+@pytest.mark.parametrize("ending", ["", " 1", "  -1", " 0"])
+def test_voc_lists_name_pictures_with_spaces(tmp_path, ending):
+    write_voc(tmp_path, None)
+    for file in (*tmp_path.glob("*/*.png"), *tmp_path.glob("*/*.xml")):
+        file.rename(file.with_stem(f"my {file.stem} 1"))
+    (tmp_path / "ImageSets/Main").mkdir(parents=True)
+    for split, numbers in SPLITS.items():
+        lines = "".join(f"my s{n:02d} 1{ending}\n" for n in numbers)
+        (tmp_path / "ImageSets/Main" / f"{split}.txt").write_text(lines + "gone 2\n")
+    data = load(tmp_path)
+    assert [len(data.split(split)) for split in SPLITS] == [8, 2, 2]
+    assert data.reading.left_out == {"listed, but not there": 3}
+    assert any("1 of 9 listed train images are not there" in note for note in data.reading.notes)
+    assert any("(gone 2)" in note for note in data.reading.notes)
+
+
+def test_two_xml_of_a_picture_must_agree(tmp_path):
+    write_voc(tmp_path)
+    (tmp_path / "labels").mkdir()
+    again = (tmp_path / "Annotations/s03.xml").read_text()
+    (tmp_path / "labels/s03.xml").write_text(again)
+    assert load(tmp_path).reading.left_out == {}
+    (tmp_path / "labels/s03.xml").write_text(again.replace("<xmin>", "<xmin>1"))
+    with pytest.raises(DataError, match=r"Annotations/s03.xml and .*labels/s03.xml .* differ: remove one"):
+        load(tmp_path)
+
+
 def of_yolo(text):
     def write(root):
         write_yolo(root)
@@ -538,6 +565,7 @@ _HEIGHT = "<size><width>48</width><height>nan</height></size>"
         (of_yaml("names: ["), "must be YAML, .*: correct it"),
         (of_xml("<annotation><object><name>cat</name></object></annotation>"), "no bndbox/xmin"),
         (of_xml("<annotation>"), "must be xml"),
+        (of_xml("<html/>"), "s03.xml is not: its root is html, not annotation"),
         (of_xml('<!DOCTYPE a [<!ENTITY b "c">]><annotation/>'), "no entities"),
         (lambda root: write_parquet(root, {"classes": '["cat"]'}), "has 1 and 1 names"),
         (lambda root: save_pictures(root), "holds none of these"),

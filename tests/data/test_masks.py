@@ -167,6 +167,20 @@ def test_voc_lists_say_the_splits(tmp_path):
     assert data.reading.left_out["masks in no list"] == 2
 
 
+@pytest.mark.parametrize("ending", ["", " 1", " -1"])
+def test_voc_lists_name_pictures_with_spaces(tmp_path, ending):
+    save(tmp_path, as_palette, "JPEGImages", "SegmentationClass")
+    for file in tmp_path.glob("*/*.png"):
+        file.rename(file.with_stem(f"my {file.stem} 0"))
+    (tmp_path / "ImageSets" / "Segmentation").mkdir(parents=True)
+    for split, numbers in {"train": range(8), "val": range(8, 10), "test": range(10, 12)}.items():
+        lines = "".join(f"my s{number:02d} 0{ending}\n" for number in numbers)
+        (tmp_path / "ImageSets" / "Segmentation" / f"{split}.txt").write_text(lines)
+    data = load(tmp_path)
+    assert (len(data.train), len(data.val), len(data.test)) == (8, 2, 2)
+    assert data.reading.left_out == {}
+
+
 def test_voc_names_its_classes_in_its_lists(tmp_path):
     voc(tmp_path, {"trainval": range(12)})
     (tmp_path / "VOC" / "ImageSets" / "Main").mkdir()

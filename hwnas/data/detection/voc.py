@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -38,12 +39,14 @@ def voc(path: Path, account: Account) -> Found | None:
     files = _files_in(path)
     if not files:
         return None
-    xml = {_key(file, path): file for file in files}
+    xml = samples.one_each(files, lambda file: _key(file, path))
     root = samples.voc_root(path, "Annotations")
     pictures = samples.walked(root / "JPEGImages" if root else path, account).files
     samples.are_read(account, files)
-    lists = samples.listed(root / "ImageSets" / "Main") if root else {}
-    split_of = {stem: split for split, stems in lists.items() for stem in stems}
+    stems = {picture.stem for picture in pictures}
+    lists = samples.listed(root / "ImageSets" / "Main", stems) if root else {}
+    _note_gone(lists, stems, account)
+    split_of = {stem: split for split, named in lists.items() for stem in named}
     found: dict[str | None, list[Sample[Named]]] = defaultdict(list)
     alone = []
     for picture in pictures:
@@ -69,6 +72,17 @@ def voc(path: Path, account: Account) -> Found | None:
     return parts, names.check_class_names(list(numbers))
 
 
+def _note_gone(lists: Mapping[str, Sequence[str]], stems: Collection[str], account: Account) -> None:
+    """Say which pictures are listed, but not there."""
+    for split, named in lists.items():
+        if gone := [stem for stem in named if stem not in stems]:
+            account.left_out["listed, but not there"] += len(gone)
+            account.notes.append(
+                f"{len(gone)} of {len(named)} listed {split} images are not there and are not used "
+                f"({some(gone)})"
+            )
+
+
 def _key(file: Path, root: Path) -> tuple[object, ...]:
     where = samples.place(file.relative_to(root), _XML)
     return where.split, where.rest, file.stem
@@ -86,6 +100,8 @@ def _parsed(file: Path) -> Named:
         raise DataError(f"xml must say no entities of its own, but {shown(file)} does: write it without")
     try:
         root = ElementTree.fromstring(said)  # noqa: S314 - entities are refused
+        if root.tag != "annotation":
+            raise ValueError(f"its root is {shown(root.tag)[:60]}, not annotation")
         size = [float(root.findtext(f"size/{side}") or 0) for side in ("width", "height")]
         objects = root.findall("object")
         boxes = [

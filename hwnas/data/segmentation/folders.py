@@ -88,7 +88,7 @@ def voc(root: Path, account: Account) -> Found:
         DataError: No listed picture has a mask.
     """
     pictures, masks = (_by_stem(root / name, account) for name in ("JPEGImages", "SegmentationClass"))
-    lists = samples.listed(root / "ImageSets" / "Segmentation")
+    lists = samples.listed(root / "ImageSets" / "Segmentation", pictures)
     if not lists:
         lists = {"train": sorted(masks)}
         _note_alone(sorted(pictures.keys() - masks.keys()), [], account)
